@@ -1,0 +1,155 @@
+"""What a loop is: the frozen, validated record that a TOML file becomes.
+
+Everything public about a learning problem lives here, and nothing about a person does: which features are observed and
+inside which bounds, which actions each head may take, how reward is composed, how a file of logged decisions maps onto it.
+Later stages read scales, clips and feature sets from this record alone, so that no computation depends on one world.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Dynamics = Literal["learned", "drift", "since_intervention", "recent_load", "clock", "constant"]
+NextState = Literal["next_row", "next_row_same_day", "next_available", "next_available_same_day"]
+RewardAggregate = Literal["earliest", "latest", "sum", "mean"]
+
+KNOWN_DYNAMICS: frozenset[str] = frozenset({"since_intervention", "recent_load", "clock", "constant"})
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One observed quantity. A number has ``bounds``, a category has ``categories``; never both.
+
+    ``scale`` is the public whitening constant of the one-step change (numbers with learned or drift dynamics).
+    ``step`` belongs to ``since_intervention`` (growth a decision point), ``decay`` to ``recent_load``.
+    In a state array a category is its index in ``categories``.
+    """
+
+    name: str
+    dynamics: Dynamics
+    bounds: tuple[float, float] | None = None
+    categories: tuple[str, ...] = ()
+    scale: float | None = None
+    step: float | None = None
+    decay: float | None = None
+
+    @property
+    def is_category(self) -> bool:
+        return bool(self.categories)
+
+
+@dataclass(frozen=True)
+class Head:
+    """One model type of the loop. ``logging`` is the constant exploration distribution, in the order of ``actions``."""
+
+    name: str
+    actions: tuple[str, ...]
+    reference: str
+    logging: tuple[float, ...]
+    when: Literal["always", "intervening"] = "always"
+
+    @property
+    def reference_index(self) -> int:
+        return self.actions.index(self.reference)
+
+
+@dataclass(frozen=True)
+class Reward:
+    """How outcome becomes reward. ``scale`` is the public whitening constant of the total."""
+
+    scale: float
+    weights: dict[str, float] = field(default_factory=dict)
+    appropriateness: dict[str, str] = field(default_factory=dict)
+    best_delay_seconds: dict[str, int] = field(default_factory=dict)
+    delay_tolerance_seconds: int = 3600
+    deadline_seconds: int = 86400
+    default: float = 0.0
+    aggregate: RewardAggregate = "earliest"
+    harmful_labels: tuple[str, ...] = ()
+    stability_margin: float | None = None  # half-width of the reward-stability test; None: half of ``scale``
+
+
+@dataclass(frozen=True)
+class MomentsOptions:
+    """Public constants of the moments release. None means: derived by the public rule of docs/decisions."""
+
+    nominal_users: int | None = None
+    nominal_decisions: int | None = None
+    clips: dict[str, float] = field(default_factory=dict)  # block name -> L2 clip, overrides the null-user rule
+    features: Literal["linear", "hinges"] | None = None
+
+
+@dataclass(frozen=True)
+class Availability:
+    daily_cap: int | None = None
+    cooldown_seconds: int = 0
+    quiet_hours: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class ImportHead:
+    """Columns of one head in a file; ``propensity`` None: the head's logging distribution applies."""
+
+    action: str
+    propensity: str | None = None
+
+
+@dataclass(frozen=True)
+class ImportMap:
+    """How a file of logged decisions maps onto the loop. Values are column names of the file unless said otherwise.
+
+    ``key`` names the columns that make a row the same row. ``missing`` is "drop" or, by feature, the value to put in.
+    ``actions[head]`` maps values of the file to actions of the head. ``transforms`` maps a feature or ``reward`` to a
+    function of the closed set in ``loops.engine.transforms``. ``reward`` maps ``total`` or component names to columns.
+    """
+
+    user: str
+    key: tuple[str, ...]
+    time: str
+    features: dict[str, str]
+    heads: dict[str, ImportHead]
+    reward: dict[str, str]
+    missing: Literal["drop"] | dict[str, float | str] = "drop"
+    next_state: NextState = "next_row_same_day"
+    available: str | None = None
+    explored: str | None = None
+    label: str | None = None
+    left: str | None = None  # a truthy value: the person left for good after this row
+    transforms: dict[str, str] = field(default_factory=dict)
+    actions: dict[str, dict[str, str]] = field(default_factory=dict)
+    categories: dict[str, dict[str, str]] = field(default_factory=dict)  # feature -> value of the file -> category
+
+
+@dataclass(frozen=True)
+class LoopSpec:
+    """One learning problem. ``population`` names the people: loops with one population share persons and budgets."""
+
+    name: str
+    version: int
+    title: str
+    population: str
+    decisions_per_day: int
+    features: tuple[Feature, ...]
+    heads: tuple[Head, ...]
+    reward: Reward
+    imports: ImportMap
+    moments: MomentsOptions = MomentsOptions()
+    availability: Availability = Availability()
+    evaluation_share: float = 0.3  # share of people kept out of training, on whom candidates are judged
+    minimum_effect: float | None = None  # declared smallest gain worth finding, in reward units; None: .1 of reward scale
+    exploration: float = 0.1  # share of served decisions drawn from ``logging``
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return tuple(f.name for f in self.features)
+
+    def feature(self, name: str) -> Feature:
+        return next(f for f in self.features if f.name == name)
+
+    def head(self, name: str) -> Head:
+        return next(h for h in self.heads if h.name == name)
+
+    def features_with(self, *dynamics: str) -> tuple[int, ...]:
+        """Indices (columns of a state array) of the features that move in one of the given ways."""
+        return tuple(i for i, f in enumerate(self.features) if f.dynamics in dynamics)
