@@ -1,0 +1,97 @@
+"""What serves each head of each loop, and every change of it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from loops.models import Loop
+from r3al_project.common.models import Created
+from training.models import ModelVersion
+
+
+class Strategy(models.TextChoices):
+    FULL_ROLLOUT = "full_rollout", "full rollout"
+    CANARY = "canary", "canary"
+    SHADOW_TEST = "shadow_test", "shadow test"
+    AB_TEST = "ab_test", "A/B test"
+
+
+class DeploymentState(models.TextChoices):
+    PENDING = "pending", "pending"
+    IN_PROGRESS = "in_progress", "in progress"
+    PAUSED = "paused", "paused"
+    SUCCEEDED = "succeeded", "succeeded"
+    ROLLED_BACK = "rolled_back", "rolled back"
+    ABORTED = "aborted", "aborted"
+    FAILED = "failed", "failed"
+
+
+ACTIVE_STATES = ("pending", "in_progress", "paused")
+
+
+class ServingSlot(models.Model):
+    """One head of one loop. ``stable`` is never null: "never nothing deployed" is structural.
+
+    ``generation`` counts changes; every change is a conditional UPDATE on it. ``weight_bp`` is the candidate's traffic in
+    basis points, ``salt`` fixes the sticky assignment of people.
+    """
+
+    loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="slots")
+    head = models.CharField(max_length=20)
+    stable = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="stable_in")
+    candidate = models.ForeignKey(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="candidate_in"
+    )
+    weight_bp = models.PositiveIntegerField(default=0)
+    salt = models.CharField(max_length=32)
+    mode = models.CharField(max_length=20, choices=Strategy.choices, default=Strategy.FULL_ROLLOUT)
+    generation = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        db_table = "serving_slots"
+        constraints = [
+            models.UniqueConstraint(fields=["loop", "head"], name="slot_once_a_head"),
+            models.CheckConstraint(condition=Q(weight_bp__lte=10_000), name="slot_weight_in_range"),
+            models.CheckConstraint(
+                condition=Q(candidate__isnull=True, weight_bp=0)
+                | Q(candidate__isnull=False) & ~Q(candidate=F("stable")),
+                name="slot_candidate_consistent",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.loop.name}/{self.head}"
+
+
+class Deployment(Created):
+    """One act of putting a version in front of people, or taking it back (table ``deployment_history``)."""
+
+    slot = models.ForeignKey(ServingSlot, on_delete=models.PROTECT, related_name="deployments")
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="deployments")
+    previous = models.ForeignKey(ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    strategy = models.CharField(max_length=20, choices=Strategy.choices)
+    state = models.CharField(max_length=12, choices=DeploymentState.choices, default=DeploymentState.PENDING)
+    stage = models.PositiveSmallIntegerField(default=0)
+    frozen_policy = models.JSONField(default=dict, help_text="Thresholds as they were when this began.")
+    reason = models.TextField(blank=True)
+    actor = models.CharField(max_length=150, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "deployment_history"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["slot"], condition=Q(state__in=ACTIVE_STATES), name="deployment_one_active_a_slot"
+            ),
+            models.CheckConstraint(condition=Q(state__in=DeploymentState.values), name="deployment_state_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=ACTIVE_STATES, finished_at__isnull=True)
+                | ~Q(state__in=ACTIVE_STATES) & Q(finished_at__isnull=False),
+                name="deployment_finished_has_time",
+            ),
+        ]
+        indexes = [models.Index(fields=["slot", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.strategy} of {self.version_id}: {self.state}"

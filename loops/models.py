@@ -1,0 +1,45 @@
+"""Loops and their versions: the TOML source as given, parsed on demand."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from django.db import models
+
+from loops.engine.spec import LoopSpec
+from r3al_project.common.models import Created
+
+
+class Loop(Created):
+    """One learning problem under its name."""
+
+    name = models.CharField(max_length=80, unique=True)
+
+    class Meta:
+        db_table = "loops"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LoopVersion(Created):
+    """One accepted text of a loop. Never edited: a change is a new version."""
+
+    loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="versions")
+    version = models.PositiveIntegerField()
+    source = models.TextField()
+    sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        db_table = "loop_versions"
+        constraints = [models.UniqueConstraint(fields=["loop", "version"], name="loop_version_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.loop.name} v{self.version}"
+
+    @cached_property
+    def spec(self) -> LoopSpec:
+        """The validated record (parsed once an instance)."""
+        from loops.engine.parse import parse_loop
+
+        return parse_loop(self.source, source=str(self))

@@ -1,0 +1,77 @@
+"""The ledger of what each person's data has been used for. Integers only; a database CHECK holds every cap."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from privacy.models.person import Person
+from privacy.models.release import Release
+
+NANO = 1_000_000_000
+WINDOWS = ("day", "week", "month", "lifetime")
+
+
+class PrivacyBudget(models.Model):
+    """One wide row a person: policy units by window, and apart from them the formal lifetime rho. The two are never added.
+
+    Units are nano (1e-9). Windows roll lazily (UTC) inside the charging UPDATE. ``consent_mask`` lies here so that
+    consent and budget are read under one lock. ``last_release`` is who charged last; the charge uses it as its receipt.
+    """
+
+    person = models.OneToOneField(Person, on_delete=models.CASCADE, primary_key=True, related_name="budget")
+    consent_mask = models.PositiveSmallIntegerField(default=0)
+    spent_day = models.BigIntegerField(default=0)
+    spent_week = models.BigIntegerField(default=0)
+    spent_month = models.BigIntegerField(default=0)
+    spent_lifetime = models.BigIntegerField(default=0)
+    cap_day = models.BigIntegerField()
+    cap_week = models.BigIntegerField()
+    cap_month = models.BigIntegerField()
+    cap_lifetime = models.BigIntegerField()
+    day = models.DateField(help_text="The UTC day that spent_day belongs to.")
+    week = models.DateField(help_text="The Monday that spent_week belongs to.")
+    month = models.DateField(help_text="The first of the month that spent_month belongs to.")
+    rho_spent = models.BigIntegerField(default=0)
+    rho_cap = models.BigIntegerField()
+    formal_void_at = models.DateTimeField(null=True, blank=True)
+    last_release = models.ForeignKey(Release, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        db_table = "privacy_budget"
+        constraints = [
+            *(
+                models.CheckConstraint(
+                    condition=Q(**{f"spent_{w}__gte": 0}) & Q(**{f"spent_{w}__lte": F(f"cap_{w}")}),
+                    name=f"budget_{w}_within_cap",
+                )
+                for w in WINDOWS
+            ),
+            models.CheckConstraint(
+                condition=Q(rho_spent__gte=0) & Q(rho_spent__lte=F("rho_cap")), name="budget_rho_within_cap"
+            ),
+            models.CheckConstraint(condition=Q(consent_mask__lte=7), name="budget_consent_mask_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"budget of person {self.person_id}"
+
+
+class LedgerEntry(models.Model):
+    """One person charged for one release. Append-only."""
+
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="entries")
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="ledger_entries")
+    policy_cost = models.BigIntegerField(help_text="Nano policy units.")
+    rho = models.BigIntegerField(help_text="Nano rho (zero-concentrated differential privacy).")
+
+    class Meta:
+        db_table = "ledger_entries"
+        verbose_name_plural = "ledger entries"
+        constraints = [
+            models.UniqueConstraint(fields=["release", "person"], name="ledger_entry_once"),
+            models.CheckConstraint(condition=Q(policy_cost__gt=0) & Q(rho__gte=0), name="ledger_entry_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"entry {self.pk}"

@@ -1,0 +1,38 @@
+"""Consent: an append-only history; what is in force is a bit mask on the budget row, under the same lock as a charge."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from privacy.models.person import Person
+from r3al_project.common.models import Created
+
+
+class Purpose(models.TextChoices):
+    PERSONALIZATION = "personalization", "personalization"
+    TRAINING = "training", "training"
+    EVALUATION = "evaluation", "evaluation"
+
+    @property
+    def bit(self) -> int:
+        return {"personalization": 1, "training": 2, "evaluation": 4}[self.value]
+
+
+class Consent(Created):
+    """One act: a person granted or withdrew one purpose, under one version of the consent text."""
+
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="consents")
+    purpose = models.CharField(max_length=20, choices=Purpose.choices)
+    granted = models.BooleanField()
+    text_version = models.CharField(max_length=40, default="1")
+    source = models.CharField(max_length=80, help_text="Where the act came from: the app, an import.")
+
+    class Meta:
+        db_table = "consents"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(purpose__in=Purpose.values), name="consent_purpose_known"),
+        ]
+        indexes = [models.Index(fields=["person", "purpose", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {'granted' if self.granted else 'withdrawn'}"

@@ -1,0 +1,81 @@
+"""The only record of each decision and its outcome. Payloads are fixed-width arrays; everything else is a typed column."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from loops.models import LoopVersion
+from privacy.models.person import Person
+from r3al_project.common.models import Created
+
+
+class Decision(Created):
+    """One logged choice of a person's day. ``state`` is float64[number of features], in the order of the loop's features.
+
+    ``row_key`` is a keyed digest of what makes a row the same row: importing it twice changes nothing.
+    ``left`` marks the last decision of somebody who left for good.
+    """
+
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="decisions")
+    loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="decisions")
+    row_key = models.BinaryField(max_length=16)
+    decided_at = models.DateTimeField()
+    local_day = models.DateField(help_text="The person's calendar day, for rules about the same day.")
+    available = models.BooleanField()
+    left = models.BooleanField(default=False)
+    state = models.BinaryField(help_text="float64, little-endian; ready to be sealed.")
+
+    class Meta:
+        db_table = "decisions"
+        constraints = [models.UniqueConstraint(fields=["loop_version", "row_key"], name="decision_row_once")]
+        indexes = [models.Index(fields=["loop_version", "person", "decided_at"])]
+
+    def __str__(self) -> str:
+        return f"decision {self.pk}"
+
+
+class Choice(models.Model):
+    """What one head chose in a decision: action index, the propensities, and whether it was drawn for exploration.
+
+    ``propensity`` is conditional on the exploration flag (used by moments); ``marginal_propensity`` is not (used off-policy).
+    Unavailable decisions were not randomised: they have no choice rows.
+    """
+
+    decision = models.ForeignKey(Decision, on_delete=models.CASCADE, related_name="choices")
+    head = models.CharField(max_length=20)
+    action = models.PositiveSmallIntegerField()
+    propensity = models.FloatField()
+    marginal_propensity = models.FloatField()
+    explored = models.BooleanField(default=True)
+
+    class Meta:
+        db_table = "decision_choices"
+        constraints = [
+            models.UniqueConstraint(fields=["decision", "head"], name="choice_once_a_head"),
+            models.CheckConstraint(condition=Q(propensity__gt=0, propensity__lte=1), name="choice_propensity_valid"),
+            models.CheckConstraint(
+                condition=Q(marginal_propensity__gt=0, marginal_propensity__lte=1), name="choice_marginal_valid"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.head} of decision {self.decision_id}"
+
+
+class RewardSignal(Created):
+    """What followed a decision. ``payload`` is float64[7]: total, then the six components; NaN where not observed.
+
+    ``harmful`` is the logged label's meaning under the loop (null: no label was logged).
+    """
+
+    decision = models.OneToOneField(Decision, on_delete=models.CASCADE, related_name="outcome")
+    payload = models.BinaryField(help_text="float64, little-endian; ready to be sealed.")
+    harmful = models.BooleanField(null=True)
+    closed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "reward_signals"
+
+    def __str__(self) -> str:
+        return f"outcome of decision {self.decision_id}"

@@ -1,0 +1,27 @@
+"""Files of logged decisions that were read, with counts; the rejected rows are in a file beside the source."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from loops.models import LoopVersion
+from r3al_project.common.models import Created
+
+
+class SignalImport(Created):
+    """One reading of one file."""
+
+    loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="imports")
+    file_name = models.CharField(max_length=255)
+    file_sha256 = models.CharField(max_length=64)
+    rows = models.PositiveIntegerField()
+    added = models.PositiveIntegerField()
+    unchanged = models.PositiveIntegerField()
+    rejected = models.PositiveIntegerField()
+    counts = models.JSONField(default=dict, help_text="Missing, clamped and rejected values by column and reason.")
+
+    class Meta:
+        db_table = "signal_imports"
+
+    def __str__(self) -> str:
+        return f"import {self.pk} of {self.file_name}"

@@ -1,0 +1,33 @@
+"""People, known only by a keyed digest of the identifier that the app or a file gave them."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from r3al_project.common.models import Created
+
+FOLDS = 10_000
+
+
+class Person(Created):
+    """One privacy unit. Loops of one population share their people, and so their budgets.
+
+    ``key`` is HMAC-SHA-256(salt, population, identifier); the identifier itself is not stored.
+    ``fold`` is a keyed hash in [0, 10000): people below ``evaluation_share * 10000`` judge candidates and never train one.
+    """
+
+    population = models.CharField(max_length=80)
+    key = models.CharField(max_length=64)
+    fold = models.PositiveSmallIntegerField()
+
+    class Meta:
+        db_table = "persons"
+        verbose_name_plural = "people"
+        constraints = [
+            models.UniqueConstraint(fields=["population", "key"], name="person_unique"),
+            models.CheckConstraint(condition=models.Q(fold__lt=FOLDS), name="person_fold_in_range"),
+        ]
+        indexes = [models.Index(fields=["population", "fold"])]
+
+    def __str__(self) -> str:
+        return f"person {self.pk}"

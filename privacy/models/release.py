@@ -1,0 +1,86 @@
+"""Releases: every charged computation whose output may leave the vault. Permanent (table ``anonymization_logs``)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from loops.models import LoopVersion
+from r3al_project.common.models import Created
+
+
+class Technique(models.TextChoices):
+    DIFFERENTIAL_PRIVACY = "differential_privacy", "differential privacy"
+    K_ANONYMITY = "k_anonymity", "k-anonymity"
+    PSEUDONYMIZATION = "pseudonymization", "pseudonymization"
+    GENERALIZATION = "generalization", "generalization"
+
+
+class ReleaseState(models.TextChoices):
+    RESERVED = "reserved", "reserved"
+    COMMITTED = "committed", "committed"
+    REFUNDED = "refunded", "refunded"
+
+
+class Release(Created):
+    """What was computed, under which guarantee, at which cost to each person in it.
+
+    ``policy_cost`` (nano units) is always charged; ``rho`` (nano) and the formal pair are null for techniques without a
+    differential-privacy meaning. ``noisy_users`` is the released (noised) number of people; the exact one is not stored.
+    """
+
+    key = models.CharField(max_length=120, unique=True, help_text="Idempotency key.")
+    loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="releases")
+    purpose = models.CharField(max_length=20)
+    technique = models.CharField(max_length=30, choices=Technique.choices)
+    mechanism = models.CharField(max_length=60)
+    unit = models.CharField(max_length=20, default="user")
+    neighbouring = models.CharField(max_length=40, default="add or remove one user")
+    parameters = models.JSONField(default=dict)
+    policy_cost = models.BigIntegerField()
+    rho = models.BigIntegerField(null=True, blank=True)
+    formal_epsilon = models.FloatField(null=True, blank=True)
+    formal_delta = models.FloatField(null=True, blank=True)
+    guarantee = models.TextField(help_text="The guarantee in one sentence.")
+    library_version = models.CharField(max_length=40, blank=True)
+    state = models.CharField(max_length=10, choices=ReleaseState.choices, default=ReleaseState.RESERVED)
+    noisy_users = models.FloatField(null=True, blank=True)
+    committed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "anonymization_logs"
+        verbose_name = "release"
+        constraints = [
+            models.CheckConstraint(condition=Q(policy_cost__gt=0), name="release_costs_something"),
+            models.CheckConstraint(
+                condition=Q(rho__isnull=True, formal_epsilon__isnull=True, formal_delta__isnull=True)
+                | Q(rho__gt=0, formal_epsilon__gt=0, formal_delta__gt=0, formal_delta__lt=1),
+                name="release_formal_whole_or_absent",
+            ),
+            models.CheckConstraint(condition=Q(state__in=ReleaseState.values), name="release_state_known"),
+            models.CheckConstraint(
+                condition=Q(state="committed", committed_at__isnull=False)
+                | ~Q(state="committed") & Q(committed_at__isnull=True),
+                name="release_committed_has_time",
+            ),
+        ]
+        indexes = [models.Index(fields=["loop_version", "purpose", "-id"])]
+
+    def __str__(self) -> str:
+        return f"release {self.pk} ({self.purpose})"
+
+
+class ReleaseRound(Created):
+    """The stored output of one noised round. Written once; a retry reads it and never samples again."""
+
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="rounds")
+    index = models.PositiveSmallIntegerField()
+    output = models.BinaryField()
+    output_sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        db_table = "release_rounds"
+        constraints = [models.UniqueConstraint(fields=["release", "index"], name="release_round_once")]
+
+    def __str__(self) -> str:
+        return f"round {self.index} of release {self.release_id}"

@@ -1,0 +1,59 @@
+"""A turn: one passage of a loop through all its stages, each stage a job."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from loops.models import LoopVersion
+from r3al_project.common.models import Created
+from r3al_project.jobs.models import Job
+
+
+class Turn(Created):
+    """One turn of one loop. ``parameters`` holds what was asked for (epsilon, delta, seed, source); never a payload."""
+
+    class Outcome(models.TextChoices):
+        RUNNING = "running", "running"
+        DEPLOYED = "deployed", "deployed"
+        KEPT = "kept", "kept what serves"
+        FAILED = "failed", "failed"
+
+    loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="turns")
+    parameters = models.JSONField(default=dict)
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.RUNNING)
+    reason = models.TextField(blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "turns"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["loop_version"], condition=Q(outcome="running"), name="turn_one_running_a_loop"
+            ),
+            models.CheckConstraint(
+                condition=Q(outcome="running", finished_at__isnull=True)
+                | ~Q(outcome="running") & Q(finished_at__isnull=False),
+                name="turn_finished_has_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"turn {self.pk} of {self.loop_version}"
+
+
+class TurnStage(models.Model):
+    """One stage of a turn: its job says how it ran, ``summary`` what it did."""
+
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="stages")
+    name = models.CharField(max_length=12)
+    job = models.OneToOneField(Job, on_delete=models.PROTECT, related_name="turn_stage")
+    summary = models.JSONField(default=dict)
+    seconds = models.FloatField(null=True)
+
+    class Meta:
+        db_table = "turn_stages"
+        constraints = [models.UniqueConstraint(fields=["turn", "name"], name="turn_stage_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of turn {self.turn_id}"
