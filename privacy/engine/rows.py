@@ -1,0 +1,61 @@
+"""The rows that a release reads: one head's randomised decisions, in order of person and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n rows, sorted by person. F features. Only rows where the head was randomised (available, with a propensity).
+
+    person (n,) 0..U-1 without gaps; state, next_state (n, F); has_next (n,): next_state is known under the loop's rule;
+    left (n,): the person left for good afterwards; action (n,); propensity (n,) of that action; explored (n,): drawn from
+    the logging distribution; reward (n,) in the loop's units.
+    """
+
+    person: Ints
+    state: Floats
+    next_state: Floats
+    has_next: Bools
+    left: Bools
+    action: Ints
+    propensity: Floats
+    explored: Bools
+    reward: Floats
+
+    @property
+    def users(self) -> int:
+        return int(self.person[-1]) + 1 if self.person.size else 0
+
+    def of_people(self, first: int, last: int) -> Rows:
+        """The rows of people first..last-1, renumbered from 0."""
+        lo, hi = np.searchsorted(self.person, [first, last])
+        part = slice(int(lo), int(hi))
+        return Rows(
+            person=self.person[part] - first,
+            state=self.state[part],
+            next_state=self.next_state[part],
+            has_next=self.has_next[part],
+            left=self.left[part],
+            action=self.action[part],
+            propensity=self.propensity[part],
+            explored=self.explored[part],
+            reward=self.reward[part],
+        )
+
+
+def person_sums(person: Ints, values: Floats, users: int) -> Floats:
+    """Sum ``values`` (n, k) over the rows of each person: (users, k). ``person`` is sorted."""
+    out = np.zeros((users, values.shape[1]))
+    if person.size:
+        starts = np.flatnonzero(np.r_[True, person[1:] != person[:-1]])
+        out[person[starts]] = np.add.reduceat(values, starts, axis=0)
+    return out

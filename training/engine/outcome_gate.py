@@ -1,0 +1,195 @@
+"""The outcome gate: what real people's outcomes, as noisy sums, say about a candidate.
+
+An intersection-union test: every measured metric must pass, each at its own level (no correction between metrics). The
+correction belongs to re-use of the same people (``attempt_alpha``). Three answers: pass, fail, insufficient evidence with
+about how many people it would take. Synthetic rows never enter. Rewards are judged in reward scales, shown in the
+loop's units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from loops.engine.spec import LoopSpec
+from privacy.engine.evaluate import measured_metrics
+from training.engine.intervals import Interval
+from training.engine.sums import (
+    MetricSums,
+    sums_interval,
+    sums_ratio_interval,
+    users_needed_for_bar,
+    users_needed_from_sums,
+)
+from training.engine.verdict import ALPHA, Answer, Verdict, attempt_alpha, equivalence, futility_bound, verdict
+
+EMPATHY_BAR = 0.75
+FALSE_INTERVENTION_BAR = 0.10
+DEFAULT_EFFECT = 0.1  # reward scales: the smallest gain worth finding where the loop declares none
+DEFAULT_STABILITY = 0.5  # reward scales; with the blueprint's scale of .10 this is its +-.05
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One metric with its interval, bar and verdict, in the units that people read."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    bar: float
+    users: float | None
+    verdict: Answer
+    reason: str
+    needed_users: float | None
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The verdict over all metrics, its reason, and about how many people it would take where evidence is insufficient."""
+
+    verdict: Answer
+    reason: str
+    judgements: tuple[Judgement, ...]
+    needed_users: float | None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a judgement depends on beside the sums. Rewards in reward scales; ``attempt`` counts from 1."""
+
+    spec: LoopSpec
+    reference_value: float
+    attempt: int = 1
+
+    @property
+    def level(self) -> float:
+        """Two-sided level whose tails are each the attempt's alpha."""
+        return 1 - 2 * attempt_alpha(self.attempt)
+
+    @property
+    def effect(self) -> float:
+        declared = self.spec.minimum_effect
+        return DEFAULT_EFFECT if declared is None else declared / self.spec.reward.scale
+
+    @property
+    def stability_margin(self) -> float:
+        declared = self.spec.reward.stability_margin
+        return DEFAULT_STABILITY if declared is None else declared / self.spec.reward.scale
+
+
+def read_sums(stored: Mapping[str, np.ndarray], metric: str) -> MetricSums:
+    """The released sums of one metric. People are counted by the paired metric, whose B is 1 a person."""
+    clip_a, clip_b = (float(x) for x in stored[f"{metric}_clips"])
+    users, sd_users = float(stored["improvement"][1]), float(stored["improvement_sd"][1])
+    sums = (float(x) for x in stored[metric])
+    sds = (float(x) for x in stored[f"{metric}_sd"])
+    return MetricSums(max(users, 0.0), *sums, clip_a, clip_b, sd_users, *sds)
+
+
+def outcome_gate(terms: Terms, stored: Mapping[str, np.ndarray], latency: Judgement | None = None) -> GateResult:
+    """Judge every metric that the loop's data can answer, and the measured latency where one is given."""
+    judges = {
+        "improvement": _improvement,
+        "long_run": _long_run,
+        "empathy_deficit": _empathy,
+        "false_intervention": _false_intervention,
+        "stability": _stability,
+    }
+    found = [judges[metric](terms, read_sums(stored, metric)) for metric in measured_metrics(terms.spec)]
+    return together([*found, latency] if latency is not None else found)
+
+
+def together(judgements: list[Judgement]) -> GateResult:
+    """The worst verdict wins; the number of people is the largest finite one among what is undecided."""
+    for answer in ("fail", "insufficient"):
+        worst = [j for j in judgements if j.verdict == answer]
+        if worst:
+            needed = [j.needed_users for j in worst if j.needed_users is not None]
+            reason = " ".join(j.reason for j in worst)
+            return GateResult(
+                worst[0].verdict, reason, tuple(judgements), max(needed, default=None) if answer != "fail" else None
+            )
+    return GateResult("pass", "Every metric passed on people nobody trained on.", tuple(judgements), None)
+
+
+def _improvement(terms: Terms, sums: MetricSums) -> Judgement:
+    interval = sums_interval(sums, level=terms.level)
+    said = verdict(
+        interval,
+        0.0,
+        "above",
+        fail_interval=sums_interval(sums, level=1 - 2 * ALPHA),
+        futility=futility_bound(terms.reference_value),
+        needed=users_needed_from_sums(sums, terms.effect, level=(1 + terms.level) / 2),
+        name="the immediate improvement over the reference (in reward scales)",
+    )
+    return _rewards(terms, "improvement", interval, 0.0, said)
+
+
+def _long_run(terms: Terms, sums: MetricSums) -> Judgement:
+    interval = sums_interval(sums, level=terms.level)
+    said = verdict(
+        interval,
+        -terms.effect,
+        "at_least",
+        fail_interval=sums_interval(sums, level=1 - 2 * ALPHA),
+        needed=users_needed_from_sums(sums, terms.effect, level=(1 + terms.level) / 2),
+        name="the long-run difference to the reference (in reward scales)",
+    )
+    return _rewards(terms, "long_run", interval, -terms.effect, said)
+
+
+def _stability(terms: Terms, sums: MetricSums) -> Judgement:
+    interval = sums_interval(sums, level=1 - 2 * ALPHA)
+    needed = users_needed_from_sums(sums, terms.stability_margin, level=1 - ALPHA)
+    said = equivalence(
+        interval, terms.stability_margin, needed=needed, name="the drift of reward (in reward scales)"
+    )
+    return _rewards(terms, "stability", interval, terms.stability_margin, said)
+
+
+def _empathy(terms: Terms, sums: MetricSums) -> Judgement:
+    """Released as its complement, which is the smaller number and so the better measured one; shown as empathy."""
+    judged = _share(terms, "empathy", sums, 1 - EMPATHY_BAR, "one minus empathy over interventions")
+    return replace(
+        judged, value=1 - judged.value, low=1 - judged.high, high=1 - judged.low, bar=EMPATHY_BAR
+    )
+
+
+def _false_intervention(terms: Terms, sums: MetricSums) -> Judgement:
+    return _share(terms, "false_intervention", sums, FALSE_INTERVENTION_BAR, "the share of false interventions")
+
+
+def _share(terms: Terms, name: str, sums: MetricSums, bar: float, words: str) -> Judgement:
+    interval = sums_ratio_interval(sums, level=terms.level)
+    needed = users_needed_for_bar(sums, bar, level=(1 + terms.level) / 2, share=True, at_most=True)
+    said = verdict(
+        interval,
+        bar,
+        "at_most",
+        fail_interval=sums_ratio_interval(sums, level=1 - 2 * ALPHA),
+        needed=needed,
+        name=words,
+    )
+    return _judgement(name, interval, bar, said, 1.0)
+
+
+def _rewards(terms: Terms, name: str, interval: Interval, bar: float, said: Verdict) -> Judgement:
+    return _judgement(name, interval, bar, said, terms.spec.reward.scale)
+
+
+def _judgement(name: str, interval: Interval, bar: float, said: Verdict, scale: float) -> Judgement:
+    return Judgement(
+        name,
+        interval.estimate * scale,
+        interval.low * scale,
+        interval.high * scale,
+        bar * scale,
+        interval.users,
+        said.answer,
+        said.reason[:1].upper() + said.reason[1:],
+        said.users_needed,
+    )

@@ -1,0 +1,36 @@
+"""Reads of the training floor."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from loops.engine.policy import LinearPolicy, policy_from_arrays, reference_policy
+from r3al_project.common.arrays import unpack_arrays
+from r3al_project.common.errors import NotFound
+from training.models import GateVerdict, ModelVersion, VersionKind
+
+
+def version_get(pk: int) -> ModelVersion:
+    """One version by id; NotFound with what to do."""
+    version = ModelVersion.objects.select_related("loop_version__loop").filter(pk=pk).first()
+    if version is None:
+        raise NotFound(f"there is no model version {pk}; the admin lists the versions and their ids")
+    return version
+
+
+def version_arrays(version: ModelVersion) -> dict[str, np.ndarray]:
+    """Stored arrays of a learned version, checked against their SHA-256."""
+    return unpack_arrays(bytes(version.weights), version.weights_sha256)
+
+
+def version_policy(version: ModelVersion) -> LinearPolicy:
+    """The policy a version stands for."""
+    spec = version.loop_version.spec
+    if version.kind == VersionKind.REFERENCE:
+        return reference_policy(spec, version.head)
+    return policy_from_arrays(spec, version.head, version_arrays(version), hinges=bool(version.config["hinges"]))
+
+
+def last_verdict(version: ModelVersion) -> GateVerdict | None:
+    """The latest word of the outcome gate about a version, if there is one."""
+    return version.verdicts.order_by("-attempt").first()

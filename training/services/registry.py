@@ -1,0 +1,55 @@
+"""The model registry: numbering versions, storing weights, reading policies back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from django.db import transaction
+from django.db.models import Max
+
+from loops.models import LoopVersion
+from r3al_project.common.arrays import digest, pack_arrays
+from training.models import ModelVersion, VersionKind, VersionState
+
+
+@transaction.atomic
+def reference_version(*, loop_version: LoopVersion, head: str) -> ModelVersion:
+    """The version that always takes the declared reference action (made once a loop version and head, then reused)."""
+    version, _ = ModelVersion.objects.get_or_create(
+        loop_version=loop_version,
+        head=head,
+        kind=VersionKind.REFERENCE,
+        defaults={
+            "number": _next_number(loop_version, head),
+            "state": VersionState.DEPLOYED,
+            "config": {"action": loop_version.spec.head(head).reference},
+        },
+    )
+    return version
+
+
+@transaction.atomic
+def version_register(
+    *, loop_version: LoopVersion, head: str, arrays: Mapping[str, npt.ArrayLike], config: dict[str, Any]
+) -> ModelVersion:
+    """Store a trained policy as the next version of its head, waiting for evaluation."""
+    blob = pack_arrays(arrays)
+    return ModelVersion.objects.create(
+        loop_version=loop_version,
+        head=head,
+        number=_next_number(loop_version, head),
+        kind=VersionKind.LINEAR_Q,
+        state=VersionState.EVALUATING,
+        weights=blob,
+        weights_sha256=digest(blob),
+        config=config,
+    )
+
+
+def _next_number(loop_version: LoopVersion, head: str) -> int:
+    """Counts within the loop and head, over all its loop versions. The unique constraint settles a race."""
+    of_loop = ModelVersion.objects.filter(loop_version__loop=loop_version.loop, head=head)
+    return (of_loop.aggregate(last=Max("number"))["last"] or 0) + 1
