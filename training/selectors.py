@@ -7,7 +7,7 @@ import numpy as np
 from loops.engine.policy import LinearPolicy, policy_from_arrays, reference_policy
 from r3al_project.common.arrays import unpack_arrays
 from r3al_project.common.errors import NotFound
-from training.models import GateVerdict, ModelVersion, VersionKind
+from training.models import GateVerdict, ModelMetric, ModelVersion, VersionKind
 
 
 def version_get(pk: int) -> ModelVersion:
@@ -34,3 +34,16 @@ def version_policy(version: ModelVersion) -> LinearPolicy:
 def last_verdict(version: ModelVersion) -> GateVerdict | None:
     """The latest word of the outcome gate about a version, if there is one."""
     return version.verdicts.order_by("-attempt").first()
+
+
+def model_gate_metric(version: ModelVersion) -> ModelMetric | None:
+    """What the model gate said about a version when it was trained."""
+    return version.metrics.filter(source="model_gate", name="model_gate_z").first()
+
+
+def attempts_before(version: ModelVersion) -> int:
+    """How often this loop and head already asked its evaluation people, whichever version asked, since its last pass."""
+    asked = GateVerdict.objects.filter(
+        version__loop_version__loop=version.loop_version.loop, version__head=version.head, release__isnull=False
+    )
+    return asked.count()

@@ -8,6 +8,7 @@ import numpy as np
 
 from loops.engine.spec import LoopSpec
 from privacy.engine.moments import (
+    COUNTS_CLIP,
     SHARES,
     Clips,
     Layout,
@@ -34,7 +35,7 @@ def public_clips(layout: Layout, decisions: int) -> Clips:
     """Quantiles of the null users' block norms (.9, .9, .8, .9) times 1, 1, 1.25, 1.25; the loop's ``clips`` override."""
     norms = _null_norms(layout, decisions)
     clips = {name: factor * float(np.quantile(norms[name], q)) for name, (q, factor) in _QUANTILES.items()}
-    return Clips(counts=float(np.sqrt(3.0)), **clips).override(layout.spec.moments.clips)
+    return Clips(counts=COUNTS_CLIP, **clips).override(layout.spec.moments.clips)
 
 
 def pick_hinges(spec: LoopSpec, head: str, *, users: float, decisions: int, sigma: float | None) -> bool:

@@ -24,9 +24,11 @@ from loops.engine.features import FeatureMap
 from loops.engine.spec import LoopSpec
 from privacy.engine.rows import Bools, Floats, Rows, person_sums
 
-SHARES = {"counts": 0.03, "gram": 0.2134, "targets": 0.1261, "effects": 0.582, "variances": 0.0485}
+SHARES = {"counts": 0.05, "gram": 0.21, "targets": 0.12, "effects": 0.57, "variances": 0.05}
 COUNT_CAP = 10_000  # decision points a person; beyond it the logarithm is capped
-CENTRE_RANGE = 20.0  # reward centre a person, in reward scales
+CENTRE_RANGE = 10.0  # reward centre a person, in reward scales
+COUNTS_CLIP = 1.5  # sqrt(.5^2 + 1 + 1)
+COUNT_WEIGHT = 0.5  # the number of people is asked less precisely than the other two counts: the gram tells it again
 TARGET_CLIP = 8.0  # whitened targets, a row
 RESIDUAL_CLIP = 4.0  # whitened residuals, a row
 LEFT_SCALE = 0.2
@@ -105,12 +107,12 @@ def whitened_targets(layout: Layout, rows: Rows, centre: float) -> Floats:
 
 
 def count_contributions(spec: LoopSpec, rows: Rows) -> Floats:
-    """(U, 3): 1, log(1 + decisions) over its cap, the mean reward in scales over its range; each within [-1, 1]."""
+    """(U, 3): .5, log(1 + decisions) over its cap, the mean reward in scales over its range; L2 norm at most 1.5."""
     counts, _ = user_weights(rows)
     reward = person_sums(rows.person, rows.reward[:, None], rows.users)[:, 0] / np.maximum(counts, 1.0)
     return np.column_stack(
         [
-            np.ones(rows.users),
+            np.full(rows.users, COUNT_WEIGHT),
             np.log1p(np.minimum(counts, COUNT_CAP)) / np.log1p(COUNT_CAP),
             np.clip(reward / spec.reward.scale / CENTRE_RANGE, -1.0, 1.0),
         ]

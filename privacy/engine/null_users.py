@@ -16,18 +16,20 @@ from privacy.engine.rows import Rows
 Floats = npt.NDArray[np.float64]
 
 NULL_USERS = 400
+NULL_ROWS = 40_000  # with many decision points a person, fewer people do: quantiles of averages need no more
 _SEED = 20_250_101  # public constant: the same loop file gives the same clips everywhere
 _CATEGORY_STAY = 0.8
 
 
 def null_rows(spec: LoopSpec, head: str, *, decisions: int, explored_share: float = 1.0) -> Rows:
-    """Rows of 400 null users with ``decisions`` decision points each, in whitened units (reward scale as declared)."""
+    """Rows of up to 400 null users with ``decisions`` decision points each, in whitened units (reward scale as declared)."""
     rng = np.random.default_rng(_SEED)
     steps = max(2, decisions)
-    states = np.empty((NULL_USERS, steps + 1, len(spec.features)))
-    states[:, 0] = np.column_stack([_initial(f, rng) for f in spec.features])
+    users = int(np.clip(NULL_ROWS // steps, 100, NULL_USERS))
+    states = np.empty((users, steps + 1, len(spec.features)))
+    states[:, 0] = np.column_stack([_initial(f, users, rng) for f in spec.features])
     policy = spec.head(head)
-    actions = rng.choice(len(policy.actions), size=(NULL_USERS, steps), p=np.array(policy.logging))
+    actions = rng.choice(len(policy.actions), size=(users, steps), p=np.array(policy.logging))
     for t in range(steps):
         moved = advance_known(spec, states[:, t], actions[:, t] != policy.reference_index)
         for i, feature in enumerate(spec.features):
@@ -36,26 +38,26 @@ def null_rows(spec: LoopSpec, head: str, *, decisions: int, explored_share: floa
         states[:, t + 1] = moved
     same_day = spec.imports.next_state.endswith("same_day")
     last_of_day = (np.arange(steps) % spec.decisions_per_day) == spec.decisions_per_day - 1
-    has_next = np.broadcast_to(~last_of_day if same_day else np.ones(steps, bool), (NULL_USERS, steps))
+    has_next = np.broadcast_to(~last_of_day if same_day else np.ones(steps, bool), (users, steps))
     width = len(spec.features)
     return Rows(
-        person=np.repeat(np.arange(NULL_USERS), steps),
+        person=np.repeat(np.arange(users), steps),
         state=states[:, :-1].reshape(-1, width),
         next_state=states[:, 1:].reshape(-1, width),
         has_next=has_next.reshape(-1).copy(),
-        left=np.zeros(NULL_USERS * steps, bool),
+        left=np.zeros(users * steps, bool),
         action=actions.reshape(-1),
         propensity=np.array(policy.logging)[actions].reshape(-1),
-        explored=rng.random(NULL_USERS * steps) < explored_share,
-        reward=rng.normal(size=NULL_USERS * steps) * spec.reward.scale,
+        explored=rng.random(users * steps) < explored_share,
+        reward=rng.normal(size=users * steps) * spec.reward.scale,
     )
 
 
-def _initial(feature: Feature, rng: np.random.Generator) -> Floats:
+def _initial(feature: Feature, users: int, rng: np.random.Generator) -> Floats:
     if feature.is_category:
-        return rng.integers(len(feature.categories), size=NULL_USERS).astype(np.float64)
+        return rng.integers(len(feature.categories), size=users).astype(np.float64)
     low, high = feature.bounds or (0.0, 1.0)
-    return rng.uniform(low, high, size=NULL_USERS)
+    return rng.uniform(low, high, size=users)
 
 
 def _wander(feature: Feature, values: Floats, rng: np.random.Generator) -> Floats:

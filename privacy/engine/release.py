@@ -18,6 +18,8 @@ from privacy.engine.mechanisms import noisy_sum
 from privacy.engine.moments import (
     CENTRE_RANGE,
     COUNT_CAP,
+    COUNT_WEIGHT,
+    COUNTS_CLIP,
     SHARES,
     Clips,
     Counts,
@@ -54,19 +56,31 @@ class Moments:
 
 def release_counts(spec: LoopSpec, rows: Rows, sigma: float | None) -> Round:
     """Round 0."""
-    return _noised("counts", count_contributions(spec, rows), float(np.sqrt(3.0)), sigma)
+    return _noised("counts", count_contributions(spec, rows), COUNTS_CLIP, sigma)
 
 
 def read_counts(spec: LoopSpec, counts: Mapping[str, np.ndarray]) -> Counts:
-    """Public constants where the loop declares them, else what round 0 released."""
-    total, logs, centre = counts["counts"]
-    users = max(float(total), 1.0)
-    decisions = np.expm1(np.clip(logs / users, 0.0, 1.0) * np.log1p(COUNT_CAP))
+    """Public constants where the loop declares them, else what round 0 released, shrunk by its noise.
+
+    Priors: log decisions ~ N(log of 14 days, 1), centre ~ N(0, 3^2) reward scales; so a small cohort is not thrown about.
+    """
+    total, logs, centre = (float(x) for x in counts["counts"])
+    users = max(total / COUNT_WEIGHT, 1.0)
+    noise = float(counts["counts_sd"][0]) / users
+    span = float(np.log1p(COUNT_CAP))
+    usual = float(np.log1p(14.0 * spec.decisions_per_day))
+    log_decisions = _shrunk(logs / users * span, noise * span, usual, 1.0)
     return Counts(
         users=float(spec.moments.nominal_users or users),
-        decisions=float(decisions),
-        centre=float(np.clip(centre / users, -1.0, 1.0) * CENTRE_RANGE),
+        decisions=float(spec.moments.nominal_decisions or np.expm1(np.clip(log_decisions, np.log(2.0), span))),
+        centre=_shrunk(centre / users * CENTRE_RANGE, noise * CENTRE_RANGE, 0.0, 3.0),
     )
+
+
+def _shrunk(value: float, noise: float, prior: float, prior_sd: float) -> float:
+    """Posterior mean of a normal with known noise under a normal prior."""
+    weight = prior_sd**2 / (prior_sd**2 + noise**2)
+    return prior + weight * (value - prior)
 
 
 def plan(spec: LoopSpec, head: str, counts: Counts, sigma: float | None) -> tuple[Layout, Clips]:

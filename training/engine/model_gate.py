@@ -35,6 +35,10 @@ class ModelGate:
         spread = float(gain.std(ddof=1))
         return float(gain.mean()) / spread if spread > 0 else 0.0
 
+    def episodes(self) -> list[tuple[float, float, float]]:
+        """Candidate's and rival's mean reward a step, and the candidate's intervention rate, a drawn world a row."""
+        return list(zip(self.candidate.tolist(), self.rival.tolist(), self.intervention_rate.tolist(), strict=True))
+
     def passes(self, bar: float = BAR_REFERENCE) -> bool:
         return self.z >= bar
 

@@ -135,7 +135,7 @@ def _condition(design: Floats, prior: Floats, marginal: Floats, estimate: Floats
 def _groups(moments: Moments) -> list[Floats]:
     """Columns of phi by prior group: intercept; linear and categories; hinges (absent when there are none)."""
     names = moments.layout.phi.names
-    hinge = np.array(["|" in name for name in names])
+    hinge = np.isin(np.arange(len(names)), moments.layout.phi.hinge_columns)
     intercept = np.arange(len(names)) == 0
     groups = [intercept, ~intercept & ~hinge, hinge]
     return [g for g in groups if g.any()]

@@ -1,0 +1,93 @@
+"""What a demonstration needs around a turn: an operator, a loop, and people to learn from."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import transaction
+
+from deployments.services.slots import slots_seed
+from loops.models import LoopVersion
+from loops.selectors import loop_specs_builtin, loop_version_current
+from loops.services import loop_add
+from r3al_project.common.errors import InputError, NotFound
+
+DELTA = 1e-5
+DAYS = 15
+
+
+@dataclass(frozen=True)
+class SimulatedPeople:
+    """Who was simulated, so that the true value of any policy can be told afterwards."""
+
+    users: int
+    seed: int
+
+
+def operator_create(name: str, password: str | None) -> None:
+    """A superuser to look around with; an existing one gets the new password when one is given."""
+    user, new = get_user_model().objects.get_or_create(
+        username=name, defaults={"is_staff": True, "is_superuser": True}
+    )
+    if new or password:
+        user.set_password(password or secrets.token_urlsafe(16))
+        user.save()
+
+
+def loop_prepare(name_or_file: str) -> LoopVersion:
+    """The loop of that name (known, or among the specs that come with the project), or of that TOML file; slots seeded."""
+    with transaction.atomic():
+        if name_or_file.endswith(".toml"):
+            version = _added(Path(name_or_file))
+        else:
+            builtin = loop_specs_builtin()
+            version = _added(builtin[name_or_file]) if name_or_file in builtin else loop_version_current(name_or_file)
+        slots_seed(loop_version=version)
+    return version
+
+
+def _added(path: Path) -> LoopVersion:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFound(f"the loop file {path} cannot be read ({error.__class__.__name__}); give a TOML file") from None
+    return loop_add(text=text, source=str(path))[0]
+
+
+def source_prepare(
+    loop_version: LoopVersion, options: dict[str, Any], say: Callable[[str], None]
+) -> tuple[Path, SimulatedPeople | None]:
+    """The file to learn from: the one given, or a simulated cohort written as a file of logged decisions."""
+    if options["source"] is not None:
+        path = Path(options["source"]).resolve()
+        if not path.is_file():
+            raise NotFound(f"there is no file {path}; give a CSV or JSON Lines file of logged decisions")
+        return path, None
+    if loop_version.loop.name != "r3al":
+        raise InputError(f"only the r3al loop has a simulator; give --source FILE for {loop_version.loop.name!r}")
+    people = SimulatedPeople(options["users"], options["seed"])
+    path = Path(settings.VAR_DIR) / f"cohort-{people.users}-{people.seed}.csv"
+    say(f"simulating {people.users:,} people over {DAYS} days")
+    cohort_write(loop_version, people, path)
+    return path, people
+
+
+def cohort_write(loop_version: LoopVersion, people: SimulatedPeople, path: Path) -> None:
+    """Simulate people under the logging distribution and write what an app would have logged."""
+    import numpy as np
+
+    from training.engine.simulator import make_people, simulate, write_csv
+
+    rng = np.random.default_rng(people.seed)
+    spec = loop_version.spec
+    cohort = simulate(spec, make_people(people.users, rng), DAYS, rng)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        write_csv(cohort, spec, file, start=date.today() - timedelta(days=DAYS + 1), user_prefix=f"sim-{people.seed}")

@@ -1,0 +1,115 @@
+"""What a turn did, as one JSON object and as a page for people."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deployments.selectors import serving_now
+from r3al_project.turns.demo import SimulatedPeople
+from r3al_project.turns.models import Turn
+from training.models import ModelVersion
+from training.selectors import version_policy
+
+
+def demo_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -> dict[str, Any]:
+    """The turn as JSON-ready data; NaN and infinity become null."""
+    stages = {s.name: s for s in turn.stages.order_by("id")}
+    summaries = {name: s.summary for name, s in stages.items()}
+    version = ModelVersion.objects.filter(pk=summaries.get("train", {}).get("version")).first()
+    serving = serving_now(turn.loop_version.loop)
+    released = summaries.get("release", {})
+    return _plain(
+        {
+            "loop": str(turn.loop_version),
+            "outcome": turn.outcome,
+            "reason": turn.reason,
+            "seconds": round(seconds, 2),
+            "stages": [{"name": n, "seconds": s.seconds, "did": _brief(n, s.summary)} for n, s in stages.items()],
+            "release": {k: released.get(k) for k in ("epsilon", "delta", "unit", "users", "guarantee")},
+            "policy": policy_values(turn, version, summaries, people),
+            "gate": summaries.get("evaluate") or {"verdict": "insufficient", "reason": turn.reason, "metrics": []},
+            "version": version.pk if version else None,
+            "deployed": {h: v.pk if v.kind != "reference" else None for h, v in serving.items()},
+        }
+    )
+
+
+def policy_values(
+    turn: Turn, version: ModelVersion | None, summaries: dict[str, Any], people: SimulatedPeople | None
+) -> dict[str, Any]:
+    """Mean reward a decision point. Simulated people: the true values. Real ones: off-policy estimates, labelled as such."""
+    if version is None:
+        return {"kind": "none", "value": None, "random": None, "reference": None, "best_known": None, "share": None}
+    if people is not None:
+        return _true_values(turn, version, people)
+    scale = turn.loop_version.spec.reward.scale
+    reference = float(version.config["reference_value"]) * scale
+    gains = {m["name"]: m["value"] for m in summaries.get("evaluate", {}).get("metrics", [])}
+    gain = gains.get("improvement")
+    return {
+        "kind": "immediate reward: the reference as released, the candidate's improvement off-policy on evaluation people",
+        "value": None if gain is None else reference + gain,
+        "random": None,
+        "reference": reference,
+        "best_known": None,
+        "share": None,
+    }
+
+
+def _true_values(turn: Turn, version: ModelVersion, people: SimulatedPeople) -> dict[str, Any]:
+    from training.engine.simulator import compare_policies
+
+    spec = turn.loop_version.spec
+    values = compare_policies(spec, version_policy(version), seed=people.seed)
+    floor = max(values["random"], values["reference"])
+    best = values["best_known"] - floor
+    return values | {"kind": "true value in the simulator", "share": (values["value"] - floor) / best if best > 0 else None}
+
+
+def _brief(name: str, summary: dict[str, Any]) -> dict[str, Any]:
+    """A stage's own words, without the gate's metrics (they have their own place)."""
+    return {k: v for k, v in summary.items() if k != "metrics"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """The same for people."""
+    console = Console()
+    release, policy, gate = report["release"], report["policy"], report["gate"]
+    console.print(f"\n[bold]{report['loop']}[/bold] in {report['seconds']:.1f} s")
+    if release.get("guarantee"):
+        console.print(f"Released about {release['users']:,} people's moments: {release['guarantee']}.")
+    if policy.get("value") is not None:
+        console.print(
+            "Policy value (" + policy["kind"] + "): "
+            + ", ".join(f"{k} {policy[k]:.4f}" for k in ("value", "reference", "random", "best_known") if policy[k] is not None)
+            + (f"; share of the attainable gain {policy['share']:.2f}" if policy["share"] is not None else "")
+        )
+    table = Table("metric", "value", "interval", "bar", "verdict", box=None)
+    for metric in gate["metrics"]:
+        low, high = (_number(metric[k]) for k in ("low", "high"))
+        table.add_row(metric["name"], _number(metric["value"]), f"{low} .. {high}", _number(metric["bar"]), metric["verdict"])
+    if gate["metrics"]:
+        console.print(table)
+    console.print(f"Gate: [bold]{gate['verdict']}[/bold]. {gate['reason']}")
+    if gate.get("needed_users"):
+        console.print(f"It would take about {gate['needed_users']:,.0f} evaluation people to tell.")
+    serving = ", ".join(f"{h}: {'version ' + str(v) if v else 'the reference'}" for h, v in report["deployed"].items())
+    console.print(f"Serving now: {serving}.")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

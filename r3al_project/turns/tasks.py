@@ -1,0 +1,37 @@
+"""Job handlers of a turn's stages, and the beat task that settles turns whose job failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from celery import shared_task
+
+from r3al_project.jobs.handlers import JobContext, handler
+from r3al_project.jobs.models import Job
+from r3al_project.turns.models import Turn
+from r3al_project.turns.services import STAGES, stage_finish, turns_settle
+
+QUEUES = {"collect": "privacy", "release": "privacy", "evaluate": "privacy", "synthesize": "train", "train": "train"}
+
+
+def _register(name: str) -> None:
+    @handler(f"turn.{name}", queue=QUEUES.get(name, "monitor"))
+    def run(context: JobContext) -> Callable[[], dict[str, Any]]:
+        from r3al_project.turns.stages import HANDLERS  # the stages import what only a worker needs
+
+        turn = Turn.objects.select_related("loop_version__loop").get(pk=context.arguments["turn"])
+        write = HANDLERS[name](turn, context)
+        return lambda: stage_finish(
+            turn=turn, name=name, job=Job.objects.get(pk=context.job_id), write=write
+        )
+
+
+for _name in STAGES:
+    _register(_name)
+
+
+@shared_task(name="turns.settle", queue="monitor", ignore_result=True)
+def settle() -> None:
+    """Settle turns whose job failed or was cancelled."""
+    turns_settle()

@@ -1,0 +1,125 @@
+"""From a release and its synthetic rows to a candidate that has been asked how sure we are of it.
+
+The recipe in one place: linear fitted Q-iteration, the support cap, then the model gate over drawn worlds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from loops.engine.policy import LinearPolicy, reference_policy
+from loops.engine.spec import LoopSpec
+from privacy.engine.baseline import Baseline
+from privacy.engine.evaluate import Candidate
+from privacy.engine.release import Moments
+from privacy.engine.rows import Floats
+from training.engine.model_gate import BAR_REFERENCE, STEPS, WORLDS, ModelGate, model_gate
+from training.engine.posterior import effects_posterior
+from training.engine.synthesize import Transitions, drawn_worlds, mean_world
+from training.engine.train import GAMMA, SWEEPS, capped_policy, fitted_q, reference_values
+
+Report = Callable[[float, str], None]
+
+
+def quiet(fraction: float, message: str) -> None:
+    """A report that nobody reads."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A candidate with all that judging and serving it needs. Rewards in reward scales; arrays as in ``Candidate``."""
+
+    policy: LinearPolicy
+    reward: Floats
+    continuation: Floats
+    value: Floats
+    gamma: float
+    gate: ModelGate
+    bar: float
+    decisions: float
+    reference_value: float
+    hinges: bool
+    sweeps: int
+
+    def arrays(self) -> dict[str, Any]:
+        """What a model version stores."""
+        return {
+            "weights": self.policy.weights,
+            "margin": np.array(self.policy.margin),
+            "reward": self.reward,
+            "continuation": self.continuation,
+            "value": self.value,
+        }
+
+    def config(self) -> dict[str, Any]:
+        """What a model version says about itself."""
+        return {
+            "hinges": self.hinges,
+            "gamma": self.gamma,
+            "sweeps": self.sweeps,
+            "margin": self.policy.margin,
+            "decisions": self.decisions,
+            "reference_value": self.reference_value,
+            "gate_steps": STEPS,
+            "intervention_rate": float(self.gate.intervention_rate.mean()),
+        }
+
+    def candidate(self, spec: LoopSpec, head: str) -> Candidate:
+        """What the charged evaluation judges."""
+        return Candidate(
+            self.policy, reference_policy(spec, head), self.reward, self.continuation, self.value, self.gamma
+        )
+
+
+def learn(
+    spec: LoopSpec,
+    moments: Moments,
+    baseline: Baseline,
+    pool: Mapping[str, np.ndarray],
+    *,
+    seed: int,
+    gamma: float = GAMMA,
+    bar: float = BAR_REFERENCE,
+    report: Report = quiet,
+) -> Learned:
+    """Train on the pool's rows and ask the model gate. ``seed`` fixes every draw; progress goes to ``report``."""
+    head, phi = moments.layout.head, moments.layout.phi
+    transitions = Transitions.of_rows(pool)
+    for step in fitted_q(phi, transitions, gamma=gamma):
+        report(0.6 * (step.sweep + 1) / SWEEPS, f"sweep {step.sweep + 1}: values moved by {step.change:.3g}")
+    policy = capped_policy(spec, head, phi, step.weights, transitions.state)
+    report(0.7, f"model gate: {WORLDS} drawn worlds")
+    effects = effects_posterior(moments)
+    rng = np.random.default_rng([seed, 1])
+    worlds = drawn_worlds(moments, baseline, effects, WORLDS, rng)
+    gate = model_gate(worlds, policy, reference_policy(spec, head), rng)
+    reward = mean_world(moments, baseline, effects).coefficients[0, :, :, 0].copy()
+    reward[:, 0] += moments.counts.centre
+    value = reference_values(phi, transitions, policy.reference, gamma=gamma)
+    return Learned(
+        policy=policy,
+        reward=reward,
+        continuation=_continuation(moments, transitions, value, gamma),
+        value=value,
+        gamma=gamma,
+        gate=gate,
+        bar=bar,
+        decisions=moments.counts.decisions,
+        reference_value=float(moments.gram[0] @ reward[policy.reference]),
+        hinges=phi.hinges,
+        sweeps=step.sweep + 1,
+    )
+
+
+def _continuation(moments: Moments, transitions: Transitions, value: Floats, gamma: float) -> Floats:
+    """(K, d): gamma E[stays V_ref(s')] after each action, regressed on phi over the synthetic transitions."""
+    phi = moments.layout.phi
+    n, k = transitions.reward.shape
+    features = phi.phi(transitions.state)
+    onward = phi.phi(transitions.next_state.reshape(n * k, -1)).reshape(n, k, -1) @ value
+    gram = features.T @ features + 1e-6 * n * np.eye(features.shape[1])
+    return np.asarray(np.linalg.solve(gram, features.T @ (gamma * transitions.stays * onward)).T)
