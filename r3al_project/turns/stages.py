@@ -19,7 +19,6 @@ from training.services.synthesize import pool_synthesize
 from training.services.train import policy_train
 
 Write = Callable[[], dict[str, Any]]
-GAMMA = 0.99
 STATES = 3_000
 
 
@@ -72,7 +71,6 @@ def train(turn: Turn, context: JobContext) -> Write:
     return policy_train(
         release=Release.objects.get(pk=_summary(turn, "release")["release"]),
         synthetic_job=SyntheticJob.objects.get(pk=_summary(turn, "synthesize")["synthetic_job"]),
-        gamma=GAMMA,
         seed=turn.parameters["seed"],
         report=context.progress,
     )

@@ -1,6 +1,6 @@
 """From a release and its synthetic rows to a candidate that has been asked how sure we are of it.
 
-The recipe in one place: linear fitted Q-iteration, the support cap, then the model gate over drawn worlds.
+The recipe in one place: candidates trained in the mean world, the best of them, then the model gate over drawn worlds.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from privacy.engine.baseline import Baseline
 from privacy.engine.evaluate import Candidate
 from privacy.engine.release import Moments
 from privacy.engine.rows import Floats
-from training.engine.model_gate import BAR_REFERENCE, STEPS, WORLDS, ModelGate, model_gate
+from training.engine.model_gate import BAR_REFERENCE, WORLDS, ModelGate, model_gate
 from training.engine.posterior import effects_posterior
 from training.engine.synthesize import Transitions, drawn_worlds, mean_world
-from training.engine.train import GAMMA, SWEEPS, capped_policy, fitted_q, reference_values
+from training.engine.rollout import STEPS
+from training.engine.train import Candidate as Trained
+from training.engine.train import best_candidate, reference_values, train
 
 Report = Callable[[float, str], None]
+GAMMA = 0.99  # defines the long run that is judged; the training discount is selected
 
 
 def quiet(fraction: float, message: str) -> None:
@@ -34,6 +37,7 @@ class Learned:
     """A candidate with all that judging and serving it needs. Rewards in reward scales; arrays as in ``Candidate``."""
 
     policy: LinearPolicy
+    recipe: str
     reward: Floats
     continuation: Floats
     value: Floats
@@ -43,7 +47,6 @@ class Learned:
     decisions: float
     reference_value: float
     hinges: bool
-    sweeps: int
 
     def arrays(self) -> dict[str, Any]:
         """What a model version stores."""
@@ -58,9 +61,9 @@ class Learned:
     def config(self) -> dict[str, Any]:
         """What a model version says about itself."""
         return {
+            "recipe": self.recipe,
             "hinges": self.hinges,
             "gamma": self.gamma,
-            "sweeps": self.sweeps,
             "margin": self.policy.margin,
             "decisions": self.decisions,
             "reference_value": self.reference_value,
@@ -82,36 +85,38 @@ def learn(
     pool: Mapping[str, np.ndarray],
     *,
     seed: int,
-    gamma: float = GAMMA,
     bar: float = BAR_REFERENCE,
     report: Report = quiet,
 ) -> Learned:
     """Train on the pool's rows and ask the model gate. ``seed`` fixes every draw; progress goes to ``report``."""
     head, phi = moments.layout.head, moments.layout.phi
     transitions = Transitions.of_rows(pool)
-    for step in fitted_q(phi, transitions, gamma=gamma):
-        report(0.6 * (step.sweep + 1) / SWEEPS, f"sweep {step.sweep + 1}: values moved by {step.change:.3g}")
-    policy = capped_policy(spec, head, phi, step.weights, transitions.state)
-    report(0.7, f"model gate: {WORLDS} drawn worlds")
     effects = effects_posterior(moments)
+    world = mean_world(moments, baseline, effects)
+    candidates: list[Trained] = []
+    for made in train(spec, head, world, transitions, seed):
+        candidates.append(made)
+        report(min(0.8, 0.1 * len(candidates)), f"{made.recipe}: {made.model_gain:+.3g} reward scales in the model")
+    best = best_candidate(candidates)
+    report(0.8, f"model gate: {WORLDS} drawn worlds")
     rng = np.random.default_rng([seed, 1])
     worlds = drawn_worlds(moments, baseline, effects, WORLDS, rng)
-    gate = model_gate(worlds, policy, reference_policy(spec, head), rng)
-    reward = mean_world(moments, baseline, effects).coefficients[0, :, :, 0].copy()
+    gate = model_gate(worlds, best.policy, reference_policy(spec, head), rng)
+    reward = world.coefficients[0, :, :, 0].copy()
     reward[:, 0] += moments.counts.centre
-    value = reference_values(phi, transitions, policy.reference, gamma=gamma)
+    value = reference_values(phi, transitions, best.policy.reference, gamma=GAMMA)
     return Learned(
-        policy=policy,
+        policy=best.policy,
+        recipe=best.recipe,
         reward=reward,
-        continuation=_continuation(moments, transitions, value, gamma),
+        continuation=_continuation(moments, transitions, value, GAMMA),
         value=value,
-        gamma=gamma,
+        gamma=GAMMA,
         gate=gate,
         bar=bar,
         decisions=moments.counts.decisions,
-        reference_value=float(moments.gram[0] @ reward[policy.reference]),
+        reference_value=float(moments.gram[0] @ reward[best.policy.reference]),
         hinges=phi.hinges,
-        sweeps=step.sweep + 1,
     )
 
 

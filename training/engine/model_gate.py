@@ -12,12 +12,12 @@ import numpy as np
 
 from loops.engine.policy import LinearPolicy
 from privacy.engine.rows import Floats
+from training.engine.rollout import roll
 from training.engine.world import World, initial_states
 
 WORLDS = 32
 PEOPLE_A_WORLD = 100
-STEPS = 100
-BAR_REFERENCE = 1.3  # at 40 steps instead of 100, worlds whose interventions pay now and harm later passed
+BAR_REFERENCE = 1.3
 BAR_INCUMBENT = 0.5
 
 
@@ -39,33 +39,15 @@ class ModelGate:
         """Candidate's and rival's mean reward a step, and the candidate's intervention rate, a drawn world a row."""
         return list(zip(self.candidate.tolist(), self.rival.tolist(), self.intervention_rate.tolist(), strict=True))
 
-    def passes(self, bar: float = BAR_REFERENCE) -> bool:
-        return self.z >= bar
-
 
 def model_gate(world: World, candidate: LinearPolicy, rival: LinearPolicy, rng: np.random.Generator) -> ModelGate:
-    """Roll both policies for 100 steps through each world with common random numbers."""
-    worlds = np.arange(len(world.coefficients) * PEOPLE_A_WORLD) % len(world.coefficients)
+    """Roll both policies through each world with common random numbers."""
+    drawn = len(world.coefficients)
+    worlds = np.arange(drawn * PEOPLE_A_WORLD) % drawn
     start = initial_states(world, len(worlds), rng)
     seed = int(rng.integers(2**63))
-    ours, rate = _roll(world, candidate, start, worlds, seed)
-    theirs, _ = _roll(world, rival, start, worlds, seed)
-    return ModelGate(ours, theirs, rate)
-
-
-def _roll(
-    world: World, policy: LinearPolicy, start: Floats, worlds: np.ndarray, seed: int
-) -> tuple[Floats, Floats]:
-    """Mean reward and intervention rate a step by world; somebody who left earns nothing further."""
-    rng = np.random.default_rng(seed)
-    states, alive = start, np.ones(len(start))
-    total, interventions = np.zeros(len(start)), np.zeros(len(start))
-    for _ in range(STEPS):
-        actions = policy.actions(states)
-        outcome = world.step(states, actions, worlds, rng)
-        total += alive * outcome.reward
-        interventions += alive * (actions != policy.reference)
-        alive = alive * outcome.stays
-        states = outcome.next_state
+    ours, rate = roll(world, candidate, start, worlds, seed)
+    theirs, _ = roll(world, rival, start, worlds, seed)
     count = np.bincount(worlds)
-    return np.bincount(worlds, weights=total) / count / STEPS, np.bincount(worlds, weights=interventions) / count / STEPS
+    by_world = [np.bincount(worlds, weights=x) / count for x in (ours, theirs, rate)]
+    return ModelGate(*by_world)

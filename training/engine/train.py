@@ -1,6 +1,9 @@
-"""Linear fitted Q-iteration on synthetic transitions, with the support cap.
+"""Linear policies from synthetic transitions: fitted Q-iteration over a grid of discounts, then rollout improvement.
 
-Q(s, a) = phi(s) . w_a. Each sweep regresses r + gamma (1 - leaving) max_b Q(s', b) on phi (ridge), Ernst, Geurts and Wehenkel 2005.
+Fitted Q-iteration (Ernst, Geurts and Wehenkel 2005): Q(s, a) = phi(s) . w_a, each sweep regressing
+r + gamma stays max_b Q(s', b) on phi. No discount is right for every loop (where interventions pay now and harm later a high one
+is needed and a linear value is coarse), so each discount gives a candidate, the best in the world model is improved by
+rollouts, and the best of all is taken. Every candidate is under the support cap.
 """
 
 from __future__ import annotations
@@ -11,68 +14,98 @@ from dataclasses import dataclass
 import numpy as np
 
 from loops.engine.features import FeatureMap
-from loops.engine.policy import LinearPolicy
+from loops.engine.policy import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
 from privacy.engine.rows import Floats
+from training.engine.rollout import improved_weights, roll
 from training.engine.synthesize import Transitions
+from training.engine.world import World, initial_states
 
-GAMMA = 0.99
-SWEEPS = 300
+GAMMAS = (0.0, 0.8, 0.9, 0.95, 0.99)
+SWEEPS = 200
+IMPROVEMENTS = 2
 TOLERANCE = 1e-3
+_JUDGES = 1_000  # simulated people who compare the candidates
 _RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
-class Progress:
-    """One sweep: largest change of a fitted value, in reward scales."""
+class Candidate:
+    """A trained policy, how it was made, and its gain over the reference in the mean world (reward scales a step)."""
 
-    sweep: int
-    change: float
-    weights: Floats
+    policy: LinearPolicy
+    recipe: str
+    model_gain: float
 
 
-def fitted_q(phi: FeatureMap, pool: Transitions, *, gamma: float, sweeps: int = SWEEPS) -> Iterator[Progress]:
-    """Yield the weights (K, d) after each sweep until values move by less than 1e-3 reward scales, or ``sweeps``."""
+def train(spec: LoopSpec, head: str, world: World, pool: Transitions, seed: int) -> Iterator[Candidate]:
+    """Yield every candidate as it is made; the caller keeps the best (``best_candidate``)."""
+    phi, rng = world.moments.layout.phi, np.random.default_rng([seed, 2])
+    start = initial_states(world, _JUDGES, rng)
+    shocks = int(rng.integers(2**63))
+    worlds = np.zeros(len(start), dtype=np.int64)
+    reference = reference_policy(spec, head)
+    base = roll(world, reference, start, worlds, shocks)[0].mean()
+
+    def judged(weights: Floats, recipe: str) -> Candidate:
+        policy = capped_policy(spec, head, phi, weights, pool.state)
+        return Candidate(policy, recipe, float(roll(world, policy, start, worlds, shocks)[0].mean() - base))
+
+    best = Candidate(reference, "reference", 0.0)
+    for gamma in GAMMAS:
+        made = judged(fitted_q(phi, pool, gamma=gamma), f"fitted Q-iteration, gamma {gamma:g}")
+        best = max(best, made, key=lambda c: c.model_gain)
+        yield made
+    for i in range(IMPROVEMENTS):
+        weights = improved_weights(world, best.policy, phi, pool.state, int(rng.integers(2**63)))
+        made = judged(weights, f"{best.recipe}, improved by rollouts")
+        yield made
+        if made.model_gain <= best.model_gain and i > 0:
+            return
+        best = max(best, made, key=lambda c: c.model_gain)
+
+
+def best_candidate(candidates: list[Candidate]) -> Candidate:
+    """The largest gain in the mean world."""
+    return max(candidates, key=lambda c: c.model_gain)
+
+
+def fitted_q(phi: FeatureMap, pool: Transitions, *, gamma: float) -> Floats:
+    """Weights (K, d) after sweeps until no fitted value moves by 1e-3 reward scales, or 200."""
     n, k = pool.reward.shape
     features = phi.phi(pool.state)
-    following = phi.phi(pool.next_state.reshape(n * k, -1)).reshape(n, k, -1)
-    gram = features.T @ features + _RIDGE * n * np.eye(features.shape[1])
-    solve = np.linalg.solve(gram, features.T)
+    following = phi.phi(pool.next_state.reshape(n * k, -1))
+    solve = _regression(features)
     bound = np.abs(pool.reward).max() / (1.0 - gamma)
     weights = np.zeros((k, features.shape[1]))
-    for sweep in range(sweeps):
-        best = np.clip((following @ weights.T).max(axis=2), -bound, bound)
+    for _ in range(SWEEPS):
+        best = np.clip((following @ weights.T).max(axis=1).reshape(n, k), -bound, bound)
         updated = (solve @ (pool.reward + gamma * pool.stays * best)).T
         change = float(np.abs(features @ (updated - weights).T).max())
         weights = updated
-        yield Progress(sweep, change, weights)
-        if change < TOLERANCE:
-            return
+        if change < TOLERANCE or gamma == 0.0:
+            break
+    return weights
 
 
 def reference_values(phi: FeatureMap, pool: Transitions, reference: int, *, gamma: float) -> Floats:
-    """(d,) V of always taking the reference action, by linear fitted evaluation: V(s) = phi(s) . v, in reward scales."""
+    """(d,) V(s) = phi(s) . v of always taking the reference action, in reward scales: LSTD (Bradtke and Barto 1996)."""
     features, following = phi.phi(pool.state), phi.phi(pool.next_state[:, reference])
-    gram = features.T @ features + _RIDGE * len(features) * np.eye(features.shape[1])
-    solve = np.linalg.solve(gram, features.T)
-    bound = np.abs(pool.reward).max() / (1.0 - gamma)
-    values = np.zeros(features.shape[1])
-    for _ in range(SWEEPS):
-        target = pool.reward[:, reference] + gamma * pool.stays[:, reference] * np.clip(following @ values, -bound, bound)
-        values = solve @ target
-    return np.asarray(values)
+    onward = gamma * pool.stays[:, [reference]] * following
+    matrix = features.T @ (features - onward) + _RIDGE * np.eye(features.shape[1])
+    return np.asarray(np.linalg.solve(matrix, features.T @ pool.reward[:, reference]))
 
 
-def support_margin(spec: LoopSpec, head: str, phi: FeatureMap, weights: Floats, states: Floats) -> float:
-    """The least margin on the reference with which the policy intervenes no more often than the log did."""
+def capped_policy(spec: LoopSpec, head: str, phi: FeatureMap, weights: Floats, states: Floats) -> LinearPolicy:
+    """The greedy policy with the least margin on the reference under which it intervenes no more often than the log did."""
     declared = spec.head(head)
     values = phi.phi(states) @ weights.T
     others = np.delete(values, declared.reference_index, axis=1).max(axis=1)
     advantage = others - values[:, declared.reference_index]
-    return max(0.0, float(np.quantile(advantage, declared.logging[declared.reference_index])))
+    margin = max(0.0, float(np.quantile(advantage, declared.logging[declared.reference_index])))
+    return LinearPolicy(phi, weights, margin, declared.reference_index)
 
 
-def capped_policy(spec: LoopSpec, head: str, phi: FeatureMap, weights: Floats, states: Floats) -> LinearPolicy:
-    """The greedy policy of these weights under the support cap."""
-    margin = support_margin(spec, head, phi, weights, states)
-    return LinearPolicy(phi, weights, margin, spec.head(head).reference_index)
+def _regression(features: Floats) -> Floats:
+    gram = features.T @ features + _RIDGE * len(features) * np.eye(features.shape[1])
+    return np.asarray(np.linalg.solve(gram, features.T))

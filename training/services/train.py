@@ -32,10 +32,10 @@ class Trained:
 
 
 def policy_train(
-    *, release: Release, synthetic_job: SyntheticJob, gamma: float, seed: int, report: Report
+    *, release: Release, synthetic_job: SyntheticJob, seed: int, report: Report
 ) -> Callable[[], dict[str, Any]]:
     """Train one head from one release and its pool rows; the returned write registers the version with its model gate."""
-    trained = _train(release, _pool_rows(synthetic_job), gamma, seed, report)
+    trained = _train(release, _pool_rows(synthetic_job), seed, report)
 
     @transaction.atomic
     def write() -> dict[str, Any]:
@@ -73,12 +73,12 @@ def policy_train(
     return write
 
 
-def _train(release: Release, pool: Mapping[str, np.ndarray], gamma: float, seed: int, report: Report) -> Trained:
+def _train(release: Release, pool: Mapping[str, np.ndarray], seed: int, report: Report) -> Trained:
     from training.engine.learn import learn
 
     spec = release.loop_version.spec
     moments, baseline = moments_load(release=release)
-    learned = learn(spec, moments, baseline, pool, gamma=gamma, seed=seed, report=report)
+    learned = learn(spec, moments, baseline, pool, seed=seed, report=report)
     return Trained(
         arrays=learned.arrays(),
         config=learned.config() | {"seed": seed},
