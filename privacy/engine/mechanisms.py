@@ -44,7 +44,7 @@ def noisy_sum(
     """
     total = integer_sum(contributions, clip=clip, steps=steps)
     if sigma is None:
-        return NoisyBlock(total * (clip / steps), 0.0, math.inf)
+        return NoisyBlock(total.astype(np.float64) * (clip / steps), 0.0, math.inf)
     return noise_once(total, clip=clip, sigma=sigma, share=share, steps=steps)
 
 
@@ -68,7 +68,7 @@ def to_grid(values: Floats, clip: float, steps: int) -> Ints:
     if not np.isfinite(unit).all():
         raise InputError("a contribution is not a finite number, or is too large for its clip; nothing was summed")
     scaled = unit / np.maximum(norm, 1.0) * steps
-    grid = np.trunc(scaled).astype(np.int64)
+    grid: Ints = np.trunc(scaled).astype(np.int64)
     # Floating point may lift a coordinate onto the next whole step; such a row is pulled in by far more than any rounding.
     over = np.square(grid).sum(axis=1) > steps * steps
     grid[over] = np.trunc(scaled[over] * (1 - 1e-9)).astype(np.int64)
@@ -89,7 +89,7 @@ def noise_once(total: Ints, *, clip: float, sigma: float, share: float, steps: i
     noisy, rho = _discrete_gaussian(total, scale=scale, sensitivity=float(steps))
     if not rho <= share / (2 * sigma * sigma):
         raise RuntimeError(f"the noise would spend {rho} of rho, more than its share of the release")
-    return NoisyBlock(noisy * (clip / steps), scale * (clip / steps), rho)
+    return NoisyBlock(noisy.astype(np.float64) * (clip / steps), scale * (clip / steps), rho)
 
 
 def _discrete_gaussian(total: Ints, *, scale: float, sensitivity: float) -> tuple[Ints, float]:
@@ -101,4 +101,5 @@ def _discrete_gaussian(total: Ints, *, scale: float, sensitivity: float) -> tupl
 
     enable_features("contrib")
     measurement = make_gaussian(vector_domain(atom_domain(T="i64"), size=len(total)), l2_distance(T="f64"), scale=scale)
-    return np.array(measurement(total.tolist()), dtype=np.int64), float(measurement.map(sensitivity))
+    rho = float(measurement.map(sensitivity))  # type: ignore[no-untyped-call]
+    return np.array(measurement(total.tolist()), dtype=np.int64), rho

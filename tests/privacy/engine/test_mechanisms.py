@@ -37,7 +37,7 @@ def test_a_row_of_exactly_the_clip_keeps_its_whole_length() -> None:
 
 
 def test_a_row_that_rounding_lifts_over_the_bound_is_pulled_in() -> None:
-    """Points on the sphere whose coordinates are whole steps up to rounding: the case where float arithmetic can exceed."""
+    """Points on the sphere whose coordinates are whole steps up to rounding: here float arithmetic can exceed."""
     rng = np.random.default_rng(3)
     triples = np.array([[3, 4], [5, 12], [8, 15], [7, 24], [20, 21]], dtype=float)
     rows = np.repeat(triples, 400, axis=0) * rng.uniform(1e-6, 1e6, (2000, 1))
@@ -112,7 +112,7 @@ def test_noise_that_is_none_is_refused(sigma: float, share: float) -> None:
 
 def test_mean_and_deviation_are_as_stated() -> None:
     """20,000 draws. A right sampler fails with probability below 1e-5: mean within 5 standard errors (6e-7), standard
-    deviation within 5 of its own (sd / sqrt(2n), 6e-7), and 4.5 sd exceeded by at most 5 draws (expected .14, below 1e-7)."""
+    deviation within 5 of its own, sd / sqrt(2n) (6e-7), 4.5 sd exceeded by at most 5 draws (expected .14; 1e-8)."""
     n, rows = 20_000, np.full((40, 1), 0.25)
     block = noisy_sum(np.repeat(rows, n, axis=1), clip=0.25 * math.sqrt(n), sigma=2.0, share=0.25, steps=1 << 26)
     error = block.values - 10.0

@@ -1,0 +1,152 @@
+"""Charging people for a release, in one UPDATE with consent and all caps inside it. Integers in nano units throughout.
+
+Reading a balance, checking it and saving it would let two releases spend the same budget; here the row that is checked
+is the row that is locked and written, and the database's own CHECKs hold every cap besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, QuerySet, Value, When
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Greatest
+
+from privacy.models import Decision, LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseRound, ReleaseState
+from privacy.models.budget import NANO, WINDOWS
+from r3al_project.common.errors import BudgetExceeded, Conflict
+
+# The first day of the window that a day lies in. A window rolls when a charge finds it over; a clock that goes back
+# never reopens one.
+_FIRST_DAY: dict[str, Callable[[date], date]] = {
+    "day": lambda day: day,
+    "week": lambda day: day - timedelta(days=day.weekday()),
+    "month": lambda day: day.replace(day=1),
+}
+
+
+@transaction.atomic
+def cohort_charge(*, release: Release, population: str, folds: tuple[int, int], purpose: Purpose) -> int:
+    """Charge everybody of the cohort who consented and can pay; returns how many. Their ledger entries say who.
+
+    The cohort: people of ``population`` with fold in [lo, hi) and at least one decision under any version of the
+    release's loop. Raises BudgetExceeded when nobody could be charged, Conflict when this release was charged before.
+    """
+    _lock_uncharged(release)
+    people = _people(release, population, folds).values("pk")
+    payable = _payable(release, purpose)
+    # PostgreSQL takes the locks in person order, so charges never deadlock, and re-evaluates the conditions on rows
+    # that changed while it waited. SQLite's transaction is IMMEDIATE: it holds the only write lock from the start.
+    in_order = payable.filter(person_id__in=people).order_by("person_id").select_for_update().values("person_id")
+    charged = payable.filter(person_id__in=in_order).update(last_release=release, **_after(release))
+    if not charged:
+        raise BudgetExceeded(_nobody(release, people, purpose))
+    if _write_entries(release) != charged:
+        raise RuntimeError(f"the ledger entries of {release} are not the people charged")
+    return charged
+
+
+@transaction.atomic
+def cohort_refund(*, release: Release) -> None:
+    """Give back what a release cost, if nothing of it was ever stored. Its entries stay; its state says they are void.
+
+    A round that a worker may be computing right now can no longer be stored afterwards. Windows that have rolled since
+    are left as they are. Raises Conflict once a round exists or the release is not reserved.
+    """
+    state = Release.objects.select_for_update().values_list("state", flat=True).get(pk=release.pk)
+    if state != ReleaseState.RESERVED:
+        raise Conflict(f"{release} is {state}; only a reserved release can be refunded")
+    if ReleaseRound.objects.filter(release=release).exists():
+        raise Conflict(f"{release} has drawn noise already, so its charge stands; run it again to finish it")
+    people = LedgerEntry.objects.filter(release=release).values("person_id")
+    budgets = PrivacyBudget.objects.filter(person_id__in=people)
+    in_order = budgets.order_by("person_id").select_for_update().values("person_id")
+    PrivacyBudget.objects.filter(person_id__in=in_order).update(**_before(release))
+    Release.objects.filter(pk=release.pk).update(state=ReleaseState.REFUNDED)
+    release.refresh_from_db(fields=["state"])
+
+
+def _lock_uncharged(release: Release) -> None:
+    state = Release.objects.select_for_update().values_list("state", flat=True).get(pk=release.pk)
+    if state != ReleaseState.RESERVED or LedgerEntry.objects.filter(release=release).exists():
+        raise Conflict(f"{release} was charged before; a release is charged once")
+
+
+def _people(release: Release, population: str, folds: tuple[int, int]) -> QuerySet[Person]:
+    decided = Decision.objects.filter(person=OuterRef("pk"), loop_version__loop_id=release.loop_version.loop_id)
+    low, high = folds
+    return Person.objects.filter(Exists(decided), population=population, fold__gte=low, fold__lt=high)
+
+
+def _consented(purpose: Purpose) -> QuerySet[PrivacyBudget]:
+    return PrivacyBudget.objects.alias(granted=F("consent_mask").bitand(purpose.bit)).filter(granted__gt=0)
+
+
+def _payable(release: Release, purpose: Purpose) -> QuerySet[PrivacyBudget]:
+    """Budgets whose person consented and whose every window and lifetime rho has room for the release."""
+    after = _after(release)
+    room = {f"cap_{w}__gte": after[f"spent_{w}"] for w in WINDOWS}
+    return _consented(purpose).filter(**room, rho_cap__gte=after["rho_spent"])
+
+
+def _after(release: Release) -> dict[str, Combinable]:
+    """Every column that a charge moves, as it stands afterwards, the windows rolled to the day of the release (UTC)."""
+    cost, rho = _nano(release.policy_cost), _nano(release.rho or 0)
+    columns: dict[str, Combinable] = {
+        "spent_lifetime": F("spent_lifetime") + cost,
+        "rho_spent": F("rho_spent") + rho,
+    }
+    for window, first in _starts(release).items():
+        rolled = Case(When(**{f"{window}__gte": first}, then=F(f"spent_{window}")), default=_nano(0))
+        columns[f"spent_{window}"] = rolled + cost
+        columns[window] = Greatest(F(window), Value(first))
+    return columns
+
+
+def _before(release: Release) -> dict[str, Combinable]:
+    """The same columns with the charge taken back, where its window is still the current one."""
+    cost, rho = _nano(release.policy_cost), _nano(release.rho or 0)
+    columns: dict[str, Combinable] = {
+        "spent_lifetime": F("spent_lifetime") - cost,
+        "rho_spent": F("rho_spent") - rho,
+    }
+    for window, first in _starts(release).items():
+        current = Case(When(**{window: first}, then=cost), default=_nano(0))
+        columns[f"spent_{window}"] = F(f"spent_{window}") - current
+    return columns
+
+
+def _starts(release: Release) -> dict[str, date]:
+    today = release.created_at.astimezone(UTC).date()
+    return {window: first(today) for window, first in _FIRST_DAY.items()}
+
+
+def _nano(amount: int) -> Value:
+    return Value(amount, output_field=BigIntegerField())
+
+
+def _write_entries(release: Release) -> int:
+    """The charged people are those whose budget names this release as its last: nobody else can have written it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ledger_entries (release_id, person_id, policy_cost, rho) "
+            "SELECT %s, person_id, %s, %s FROM privacy_budget WHERE last_release_id = %s",
+            [release.pk, release.policy_cost, release.rho or 0, release.pk],
+        )
+        return cursor.rowcount
+
+
+def _nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) -> str:
+    """Why nobody was charged, without saying how many people there are."""
+    loop = release.loop_version.loop.name
+    if not people.exists():
+        return f"nobody who could be in this release has a decision under loop {loop!r}; import signals first"
+    if not _consented(purpose).filter(person_id__in=people).exists():
+        return f"nobody of loop {loop!r} who could be in this release has consented to {purpose.label}"
+    return (
+        f"nobody of loop {loop!r} who consented to {purpose.label} has budget left for a release that costs "
+        f"{release.policy_cost / NANO:g} units; wait for the next day, week or month, or use a smaller epsilon"
+    )

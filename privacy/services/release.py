@@ -1,0 +1,142 @@
+"""A release's life: reserved and charged, its rounds stored once each, committed. No retry releases a second sample."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from loops.models import LoopVersion
+from privacy.engine.accounting import NANO, Calibration, calibrate, guarantee
+from privacy.models import Purpose, Release, ReleaseRound, ReleaseState, Technique
+from privacy.models.person import FOLDS
+from privacy.services.ledger import cohort_charge
+from r3al_project.common.arrays import Array, digest, pack_arrays, unpack_arrays
+from r3al_project.common.errors import Conflict, InputError
+
+
+def release_reserve(
+    *,
+    key: str,
+    loop_version: LoopVersion,
+    purpose: Purpose,
+    folds: tuple[int, int],
+    epsilon: float,
+    delta: float,
+    mechanism: str,
+    parameters: dict[str, Any],
+) -> Release:
+    """Create a release and charge its cohort, in one transaction; idempotent by ``key``.
+
+    People of the loop's population with fold in [lo, hi). Raises InputError for parameters out of range, Conflict when
+    the key belongs to a release of other parameters or to a refunded one, BudgetExceeded when nobody could be charged.
+    """
+    if not 0 < len(key) <= 120:
+        raise InputError(f"a release's key has 1 to 120 characters, not {len(key)}")
+    low, high = folds
+    if not 0 <= low < high <= FOLDS:
+        raise InputError(f"folds [{low}, {high}) hold nobody; they must lie within [0, {FOLDS}) and not be empty")
+    calibration = calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
+    fields = _fields(loop_version, purpose, calibration, mechanism)
+    fields["parameters"] = _plain({**parameters, "folds": [low, high]})
+    population = loop_version.spec.population
+    with transaction.atomic():
+        release, created = Release.objects.get_or_create(key=key, defaults=fields)
+        if created:
+            cohort_charge(release=release, population=population, folds=folds, purpose=purpose)
+    if not created:
+        _check_same(release, fields)
+    return release
+
+
+@transaction.atomic
+def round_store(*, release: Release, index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """Store one round's output, once, and return what is stored: an earlier output of the round is never replaced.
+
+    Every ``*_rho`` array says what its block spent; all rounds of a release cannot spend more than was charged.
+    Raises Conflict when the release is not reserved, InputError for arrays that state no rho or too much of it.
+    """
+    state = Release.objects.select_for_update().values_list("state", flat=True).get(pk=release.pk)
+    stored = round_load(release=release, index=index)
+    if stored is not None:
+        return stored
+    if state != ReleaseState.RESERVED:
+        raise Conflict(f"{release} is {state}; a round is stored only while its release is reserved")
+    _check_spent(release, arrays)
+    blob = pack_arrays(arrays)
+    ReleaseRound.objects.create(release=release, index=index, output=blob, output_sha256=digest(blob))
+    return unpack_arrays(blob)
+
+
+def round_load(*, release: Release, index: int) -> dict[str, Array] | None:
+    """The stored output of one round, checked against its SHA-256, or None."""
+    stored = ReleaseRound.objects.filter(release=release, index=index).first()
+    return None if stored is None else unpack_arrays(stored.output, stored.output_sha256)
+
+
+@transaction.atomic
+def release_commit(*, release: Release, noisy_users: float) -> None:
+    """Reserved to committed, with the noised number of people. Committing again changes nothing.
+
+    Raises Conflict when the release was refunded or has no stored round.
+    """
+    if not math.isfinite(noisy_users):
+        raise InputError(f"the noisy number of people of {release} is {noisy_users}; it must be finite")
+    if not ReleaseRound.objects.filter(release=release).exists():
+        raise Conflict(f"{release} has no stored round to commit")
+    Release.objects.filter(pk=release.pk, state=ReleaseState.RESERVED).update(
+        state=ReleaseState.COMMITTED, noisy_users=noisy_users, committed_at=timezone.now()
+    )
+    release.refresh_from_db()
+    if release.state != ReleaseState.COMMITTED:
+        raise Conflict(f"{release} is {release.state}; only a reserved release can be committed")
+
+
+def _fields(loop_version: LoopVersion, purpose: Purpose, calibration: Calibration, mechanism: str) -> dict[str, Any]:
+    return {
+        "loop_version": loop_version,
+        "purpose": Purpose(purpose).value,
+        "technique": Technique.DIFFERENTIAL_PRIVACY.value,
+        "mechanism": mechanism,
+        "policy_cost": calibration.policy_nano,
+        "rho": calibration.rho_nano,
+        "formal_epsilon": float(calibration.epsilon),
+        "formal_delta": float(calibration.delta),
+        "guarantee": guarantee(calibration),
+        "library_version": f"opendp {version('opendp')}",
+    }
+
+
+def _check_same(release: Release, fields: dict[str, Any]) -> None:
+    """A retry is the same request in everything that the caller chose."""
+    if release.state == ReleaseState.REFUNDED:
+        raise Conflict(f"release {release.key!r} was refunded; use a new key")
+    chosen = ("loop_version", "purpose", "mechanism", "formal_epsilon", "formal_delta", "parameters")
+    other = [name for name in chosen if getattr(release, name) != fields[name]]
+    if other:
+        raise Conflict(f"release {release.key!r} exists with another {' and '.join(other)}; use a new key")
+
+
+def _check_spent(release: Release, arrays: Mapping[str, np.ndarray]) -> None:
+    if not any(name.endswith("_rho") for name in arrays):
+        raise InputError(f"a round of {release} does not state its rho, so it cannot be stored")
+    earlier = [unpack_arrays(r.output, r.output_sha256) for r in ReleaseRound.objects.filter(release=release)]
+    spent = [float(v) for a in (*earlier, arrays) for name in a if name.endswith("_rho") for v in np.ravel(a[name])]
+    if not all(math.isfinite(rho) and rho > 0 for rho in spent):
+        raise InputError(f"a round of {release} was not noised, so it cannot be stored")
+    if sum(map(Fraction, spent)) > Fraction(release.rho or 0, NANO):
+        raise InputError(f"the rounds of {release} would spend more rho than it was charged for; nothing was stored")
+
+
+def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
+    """As the database gives it back (a tuple becomes a list), so that a retry compares equal."""
+    plain: dict[str, Any] = json.loads(json.dumps(parameters, allow_nan=False))
+    return plain
