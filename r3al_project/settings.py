@@ -76,3 +76,8 @@ STATIC_ROOT = VAR_DIR / "static"
 
 ANONYMIZATION_SALT = env.str("ANONYMIZATION_SALT", default="your-secret-salt-here")
 MAX_PRIVACY_EPSILON = env.float("MAX_PRIVACY_EPSILON", default=1.0)
+
+# Jobs: how long a worker's lease lasts, how often it is renewed, and how long a queued job may wait before its bell rings again.
+R3AL_JOB_LEASE_SECONDS = env.float("R3AL_JOB_LEASE_SECONDS", default=30.0)
+R3AL_JOB_HEARTBEAT_SECONDS = env.float("R3AL_JOB_HEARTBEAT_SECONDS", default=5.0)
+R3AL_JOB_GRACE_SECONDS = env.float("R3AL_JOB_GRACE_SECONDS", default=30.0)

@@ -1,6 +1,25 @@
 """URLs of the web process."""
 
+from __future__ import annotations
+
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from r3al_project.dashboard import front_page_fragment
+
+
+def _to_admin(request: HttpRequest) -> HttpResponse:
+    return HttpResponseRedirect("/admin/")
+
+
+def _alive(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+urlpatterns = [
+    path("", _to_admin),
+    path("healthz", _alive),
+    path("admin/front-page/", admin.site.admin_view(front_page_fragment), name="front-page-fragment"),
+    path("admin/", admin.site.urls),
+]

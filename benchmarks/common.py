@@ -1,0 +1,60 @@
+"""What every benchmark shares: arguments, checks, the last line of JSON, and the stored result with date and machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One claim: a value against its bar."""
+
+    name: str
+    value: float
+    bar: float
+    at_most: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return self.value <= self.bar if self.at_most else self.value >= self.bar
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "value": self.value, "bar": self.bar, "holds": self.holds}
+
+
+def arguments(description: str | None, *, seeds: int) -> ArgumentParser:
+    """The parser that all benchmarks begin with."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, about a minute on two cores")
+    parser.add_argument("--seeds", type=int, default=seeds)
+    return parser
+
+
+def finish(name: str, options: Namespace, rows: Sequence[dict[str, Any]], checks: Sequence[Check]) -> None:
+    """Print the checks (those that fail too), store the result, and end with the JSON line."""
+    for check in checks:
+        sign = "<=" if check.at_most else ">="
+        print(f"{'holds' if check.holds else 'FAILS':>6}  {check.name} = {check.value:.4f} ({sign} {check.bar})")
+    result = {"benchmark": name, "rows": list(rows), "checks": [c.as_dict() for c in checks]}
+    if not options.quick:
+        RESULTS.mkdir(exist_ok=True)
+        stamp = {
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+            "arguments": {k: v for k, v in vars(options).items() if k != "json"},
+        }
+        (RESULTS / f"{name}.json").write_text(json.dumps(stamp | result, indent=1) + "\n")
+    if options.json:
+        sys.stdout.write(json.dumps(result) + "\n")

@@ -1,0 +1,42 @@
+"""``manage.py decide``: score a file of states with the version that serves, or with a given one."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from deployments.services.decide import states_decide
+from loops.selectors import loop_version_current
+from r3al_project.common.errors import R3alError
+
+
+class Command(BaseCommand):
+    help = "Score a CSV or JSON Lines file of states: chosen action and each action's probability. Logs nothing."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--loop", required=True, help="the loop's name")
+        parser.add_argument("--input", required=True, type=Path, help="states; columns as in the loop's import section")
+        parser.add_argument("--output", required=True, type=Path, help="CSV to write: row, action, p_ACTION ...")
+        parser.add_argument("--head", default="policy")
+        parser.add_argument("--version", dest="model_version", type=int, help="a model version's id (default: what serves)")
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        """Django's own ``--version`` (which prints Django's) gives way to the model version's."""
+        return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            scored = states_decide(
+                loop_version=loop_version_current(options["loop"]),
+                head=options["head"],
+                version_id=options["model_version"],
+                source=options["input"],
+                target=options["output"],
+            )
+        except R3alError as error:
+            raise CommandError(str(error)) from None
+        shares = ", ".join(f"{a} {n / scored.rows:.1%}" for a, n in scored.chosen.items())
+        self.stdout.write(f"{scored.rows:,} states scored by {scored.version} into {options['output']}: {shares}")

@@ -1,0 +1,19 @@
+"""Thin Celery tasks: the bell and the reconciliation."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from r3al_project.jobs import services
+
+
+@shared_task(name="jobs.run", ignore_result=True, acks_late=True)
+def run_job(job_id: int) -> None:
+    """Run one job, if it is still to be run."""
+    services.job_run(job_id)
+
+
+@shared_task(name="jobs.reconcile", queue="monitor", ignore_result=True)
+def reconcile_jobs() -> None:
+    """Ring again for what nobody took."""
+    services.jobs_reconcile()
