@@ -1,0 +1,35 @@
+"""Which row holds the state that follows a row, under the loop's declared rule. States are not stored twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from loops.engine.spec import NextState
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+def next_rows(rule: NextState, *, person: Ints, day: Ints, available: Bools, left: Bools) -> Ints:
+    """Index (n,) of each row's next state, -1 where there is none; rows are in order of person and time.
+
+    ``next_row`` is the same person's next row; ``next_available`` the next one at which the person was available, over
+    any number of others; with ``_same_day`` neither crosses the end of the person's day. Nothing follows a row after
+    which the person left.
+    """
+    n = len(person)
+    if n == 0:
+        return np.zeros(0, dtype=np.int64)
+    candidates = np.arange(1, n + 1)
+    if rule.startswith("next_available"):
+        # The first available row at or after each position: a running minimum from the end.
+        usable = np.where(available, np.arange(n), n)
+        first = np.minimum.accumulate(usable[::-1])[::-1]
+        candidates = np.append(first, n)[candidates]
+    inside = candidates < n
+    target = np.where(inside, candidates, 0)
+    follows = inside & (person[target] == person) & ~left
+    if rule.endswith("same_day"):
+        follows &= day[target] == day
+    return np.where(follows, target, -1).astype(np.int64)
