@@ -11,12 +11,8 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import transaction
 
-from deployments.services.slots import slots_seed
 from loops.models import LoopVersion
-from loops.selectors import loop_specs_builtin, loop_version_current
-from loops.services import loop_add
 from r3al_project.common.errors import InputError, NotFound
 
 DELTA = 1e-5
@@ -39,26 +35,6 @@ def operator_create(name: str, password: str | None) -> None:
     if new or password:
         user.set_password(password or secrets.token_urlsafe(16))
         user.save()
-
-
-def loop_prepare(name_or_file: str) -> LoopVersion:
-    """The loop of that name (known, or among the specs that come with the project), or of that TOML file; slots seeded."""
-    with transaction.atomic():
-        if name_or_file.endswith(".toml"):
-            version = _added(Path(name_or_file))
-        else:
-            builtin = loop_specs_builtin()
-            version = _added(builtin[name_or_file]) if name_or_file in builtin else loop_version_current(name_or_file)
-        slots_seed(loop_version=version)
-    return version
-
-
-def _added(path: Path) -> LoopVersion:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"the loop file {path} cannot be read ({error.__class__.__name__}); give a TOML file") from None
-    return loop_add(text=text, source=str(path))[0]
 
 
 def source_prepare(

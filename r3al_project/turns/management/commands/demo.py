@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from r3al_project.common.errors import R3alError
 from r3al_project.turns import demo
+from r3al_project.turns.loops import loop_named
 from r3al_project.turns.models import Turn
 from r3al_project.turns.report import demo_report, print_report
 from r3al_project.turns.services import turn_settle, turn_start
@@ -43,7 +44,7 @@ class Command(BaseCommand):
         began = time.monotonic()
         call_command("migrate", verbosity=0)
         demo.operator_create(os.environ.get("R3AL_DEMO_USER", "demo"), os.environ.get("R3AL_DEMO_PASSWORD"))
-        loop_version = demo.loop_prepare(options["loop"])
+        loop_version = loop_named(options["loop"])
         watcher = Watcher(quiet=options["json"])
         watcher.say(f"loop {loop_version}: {loop_version.spec.title}")
         source, people = demo.source_prepare(loop_version, options, watcher.say)

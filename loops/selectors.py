@@ -1,0 +1,26 @@
+"""Reads of loops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loops.models import LoopVersion
+from r3al_project.common.errors import NotFound
+
+SPECS = Path(__file__).parent / "specs"
+
+
+def loop_version_current(name: str) -> LoopVersion:
+    """The latest version of a loop; NotFound lists the known names and how to add one."""
+    version = LoopVersion.objects.select_related("loop").filter(loop__name=name).order_by("-version").first()
+    if version is None:
+        known = ", ".join(LoopVersion.objects.values_list("loop__name", flat=True).distinct().order_by("loop__name"))
+        raise NotFound(
+            f"there is no loop {name!r} here (known: {known or 'none yet'}); add one with `manage.py loop add FILE`"
+        )
+    return version
+
+
+def loop_specs_builtin() -> dict[str, Path]:
+    """The loop files that come with the project, by name."""
+    return {path.stem: path for path in sorted(SPECS.glob("*.toml"))}

@@ -1,0 +1,37 @@
+"""Adding loops: a text is parsed, compared with what is known, and kept as a version."""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.db import transaction
+
+from loops.engine.parse import parse_loop
+from loops.models import Loop, LoopVersion
+from r3al_project.common.errors import Conflict
+
+
+@transaction.atomic
+def loop_add(*, text: str, source: str) -> tuple[LoopVersion, bool]:
+    """Keep a loop's text as a version; returns it and whether it is new. The same text again changes nothing.
+
+    Raises InputError for an unusable file, Conflict for a changed text under a version number that is taken or outdated,
+    or for a version that moves the loop to other people.
+    """
+    spec = parse_loop(text, source=source)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    loop, _ = Loop.objects.get_or_create(name=spec.name)
+    last = loop.versions.order_by("-version").first()
+    if last is not None:
+        if last.sha256 == sha256:
+            return last, False
+        if spec.version <= last.version:
+            raise Conflict(
+                f"loop {spec.name!r} has version {last.version} with another text; set version = {last.version + 1} in {source}"
+            )
+        if last.spec.population != spec.population:
+            raise Conflict(
+                f"loop {spec.name!r} works with population {last.spec.population!r}; "
+                f"{source} names {spec.population!r}: keep it, or give the loop a new name"
+            )
+    return LoopVersion.objects.create(loop=loop, version=spec.version, source=text, sha256=sha256), True

@@ -1,0 +1,39 @@
+"""Adding a loop as a whole: its record, and a slot for each head that serves the declared reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.db import transaction
+
+from deployments.services.slots import slots_seed
+from loops.models import LoopVersion
+from loops.selectors import loop_specs_builtin, loop_version_current
+from loops.services import loop_add
+from r3al_project.common.errors import NotFound
+
+
+@transaction.atomic
+def loop_add_file(path: Path) -> tuple[LoopVersion, bool]:
+    """Keep the file as a loop version (or find that it is here already) and seed its slots."""
+    version, new = loop_add(text=loop_text(path), source=str(path))
+    slots_seed(loop_version=version)
+    return version, new
+
+
+def loop_text(path: Path) -> str:
+    """The text of a loop file; NotFound in one sentence when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}; give a TOML file (loops/specs/ has examples)") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFound(f"the loop file {path} cannot be read as text ({type(error).__name__}); give a TOML file") from None
+
+
+def loop_named(name_or_file: str) -> LoopVersion:
+    """The loop of a TOML file, of a spec that comes with the project, or known by name; its slots are seeded."""
+    if name_or_file.endswith(".toml"):
+        return loop_add_file(Path(name_or_file))[0]
+    builtin = loop_specs_builtin()
+    return loop_add_file(builtin[name_or_file])[0] if name_or_file in builtin else loop_version_current(name_or_file)

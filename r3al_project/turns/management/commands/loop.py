@@ -1,0 +1,60 @@
+"""``manage.py loop add|list|check``: what loops there are, and making a file one."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from deployments.selectors import serving_now
+from loops.engine.features import FeatureMap
+from loops.engine.parse import parse_loop
+from loops.engine.spec import LoopSpec
+from loops.models import LoopVersion
+from r3al_project.common.errors import R3alError
+from r3al_project.turns.loops import loop_add_file, loop_text
+
+
+class Command(BaseCommand):
+    help = "Add a loop from a TOML file, list the loops, or check a file without writing anything."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        add = verbs.add_parser("add", help="validate FILE, keep it as a loop version, seed its slots with the reference")
+        add.add_argument("file", type=Path)
+        check = verbs.add_parser("check", help="validate FILE and say what the loop is; writes nothing")
+        check.add_argument("file", type=Path)
+        verbs.add_parser("list", help="the loops, their versions, and what serves each head")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            getattr(self, f"_{options['verb']}")(options)
+        except R3alError as error:
+            raise CommandError(str(error)) from None
+
+    def _add(self, options: dict[str, Any]) -> None:
+        version, new = loop_add_file(options["file"])
+        self.stdout.write(f"{version} {'added' if new else 'is here already, unchanged'}")
+        self._describe(version.spec)
+
+    def _check(self, options: dict[str, Any]) -> None:
+        spec = parse_loop(loop_text(options["file"]), source=str(options["file"]))
+        self.stdout.write(f"{options['file']} is a usable loop file: {spec.name} version {spec.version}")
+        self._describe(spec)
+
+    def _list(self, options: dict[str, Any]) -> None:
+        versions = LoopVersion.objects.select_related("loop").order_by("loop__name", "version")
+        if not versions:
+            self.stdout.write("no loop yet; add one with `manage.py loop add FILE`")
+        for version in versions:
+            serving = ", ".join(f"{h}: {v.kind} #{v.number}" for h, v in serving_now(version.loop).items())
+            self.stdout.write(f"{version}: {version.spec.title} ({serving})")
+
+    def _describe(self, spec: LoopSpec) -> None:
+        widths = [FeatureMap.of(spec, hinges).width for hinges in (False, True)]
+        self.stdout.write(f"  {len(spec.features)} features, phi has {widths[0]} columns ({widths[1]} with hinges)")
+        for head in spec.heads:
+            logged = ", ".join(f"{a} {p:g}" for a, p in zip(head.actions, head.logging, strict=True))
+            self.stdout.write(f"  head {head.name}: {logged}; reference {head.reference}")
