@@ -136,7 +136,7 @@ def _write_entries(release: Release) -> int:
             "SELECT %s, person_id, %s, %s FROM privacy_budget WHERE last_release_id = %s",
             [release.pk, release.policy_cost, release.rho or 0, release.pk],
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def _nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) -> str:

@@ -5,34 +5,23 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from loops.engine.spec import Feature, Head, ImportHead, ImportMap, LoopSpec, Reward
+from django.conf import settings
+
+from loops.engine.parse import parse_loop
 from loops.models import Loop, LoopVersion
 from privacy.models import Decision, Person, PrivacyBudget
 
-POPULATION = "app"
+SOURCE = (settings.BASE_DIR / "loops" / "specs" / "r3al.toml").read_text()
+POPULATION = parse_loop(SOURCE, source="r3al.toml").population
 UNIT = 1_000_000_000
 ALL_CONSENTS = 7
 ALL_FOLDS = (0, 10_000)
 
 
 def loop_version(name: str = "loop", version: int = 1) -> LoopVersion:
-    """A loop version with its parsed record already in place."""
+    """A version of a loop, with the text of the one that comes with the program."""
     loop, _ = Loop.objects.get_or_create(name=name)
-    row = LoopVersion.objects.create(loop=loop, version=version, source=name, sha256=f"{name}-{version}")
-    row.spec = LoopSpec(
-        name=name,
-        version=version,
-        title=name,
-        population=POPULATION,
-        decisions_per_day=3,
-        features=(Feature("stress", "learned", bounds=(0.0, 1.0), scale=0.2),),
-        heads=(Head("policy", ("wait", "speak"), "wait", (0.5, 0.5)),),
-        reward=Reward(scale=1.0),
-        imports=ImportMap(
-            "user", ("user", "t"), "t", {"stress": "stress"}, {"policy": ImportHead("a")}, {"total": "r"}
-        ),
-    )
-    return row
+    return LoopVersion.objects.create(loop=loop, version=version, source=SOURCE, sha256=f"{name}-{version}")
 
 
 def add_people(version: LoopVersion, count: int, *, first: int = 0, decided: bool = True, **budget: Any) -> list[int]:
@@ -48,11 +37,11 @@ def add_people(version: LoopVersion, count: int, *, first: int = 0, decided: boo
     return [p.pk for p in people]
 
 
-def windows(day: date) -> dict[str, date]:
+def windows(day: date) -> dict[str, Any]:
     return {"day": day, "week": day - timedelta(days=day.weekday()), "month": day.replace(day=1)}
 
 
-def caps(day: float, week: float, month: float, lifetime: float) -> dict[str, int]:
+def caps(day: float, week: float, month: float, lifetime: float) -> dict[str, Any]:
     units = {"day": day, "week": week, "month": month, "lifetime": lifetime}
     return {f"cap_{window}": int(value * UNIT) for window, value in units.items()}
 

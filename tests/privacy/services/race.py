@@ -26,6 +26,7 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, connections, transaction  # noqa: E402
 from django.db.models import Count, Sum  # noqa: E402
+from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from loops.models import LoopVersion  # noqa: E402
 from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release  # noqa: E402
@@ -43,6 +44,7 @@ def main() -> None:
     call_command("migrate", run_syncdb=True, verbosity=0)
     version = loop_version()
     scenarios = (
+        statements,
         overlapping_cohorts,
         one_key,
         killed_between_charge_and_entries,
@@ -64,6 +66,14 @@ def reserve(version: LoopVersion, key: str, folds: tuple[int, int] = ALL_FOLDS, 
         mechanism="race",
         parameters={},
     )
+
+
+def statements(version: LoopVersion) -> list[str]:
+    """What one charge says to the database about budgets."""
+    fresh_people(version, 3)
+    with CaptureQueriesContext(connection) as queries:
+        reserve(version, "statements")
+    return [q["sql"] for q in queries.captured_queries if "privacy_budget" in q["sql"]]
 
 
 def overlapping_cohorts(version: LoopVersion) -> dict[str, Any]:

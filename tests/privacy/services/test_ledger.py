@@ -47,7 +47,7 @@ def charge(release: Release, folds: tuple[int, int] = ALL_FOLDS, purpose: Purpos
     count = cohort_charge(release=release, population=POPULATION, folds=folds, purpose=purpose)
     ids = charged_person_ids(release=release)
     assert len(ids) == count
-    return ids.tolist()
+    return [int(pk) for pk in ids]
 
 
 def test_a_charge_moves_every_window_and_writes_an_entry_for_each_person() -> None:
@@ -57,7 +57,7 @@ def test_a_charge_moves_every_window_and_writes_an_entry_for_each_person() -> No
     assert charge(release) == ids
     for budget in PrivacyBudget.objects.all():
         assert {budget.spent_day, budget.spent_week, budget.spent_month, budget.spent_lifetime} == {UNIT // 2}
-        assert budget.rho_spent == RHO and budget.last_release_id == release.pk
+        assert budget.rho_spent == RHO and budget.last_release == release
     assert set(LedgerEntry.objects.values_list("policy_cost", "rho")) == {(UNIT // 2, RHO)}
 
 
@@ -98,7 +98,7 @@ def test_a_decision_under_an_older_version_of_the_loop_counts() -> None:
         {"cap_day": UNIT - 1},
     ],
 )
-def test_whoever_has_no_room_in_any_one_window_is_left_out_untouched(full: dict[str, int]) -> None:
+def test_whoever_has_no_room_in_any_one_window_is_left_out_untouched(full: dict[str, Any]) -> None:
     version = loop_version()
     poor = add_people(version, 1, **full)[0]
     rich = add_people(version, 1, first=1)
@@ -130,7 +130,8 @@ MONDAY = datetime(2025, 6, 2, 0, 0, 1, tzinfo=UTC)
 def test_windows_roll_at_utc_midnight_monday_and_the_first_of_the_month(at: datetime, rolls: str) -> None:
     version = loop_version()
     tenth = UNIT // 10
-    add_people(version, 1, **windows(MONDAY.date()), **{f"spent_{w}": tenth for w in ("day", "week", "month")})
+    spent: dict[str, Any] = {f"spent_{w}": tenth for w in ("day", "week", "month")}
+    add_people(version, 1, **windows(MONDAY.date()), **spent)
     charge(new_release(version, cost=tenth, at=at))
     budget = PrivacyBudget.objects.get()
     for window in ("day", "week", "month"):
@@ -250,7 +251,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.today = MONDAY
         self.made: list[tuple[Release, list[int]]] = []
         self.accounts: dict[int, Account] = {}
-        limits = {"cap_day": 10, "cap_week": 20, "cap_month": 30, "cap_lifetime": 60, "rho_cap": 50}
+        limits: dict[str, Any] = {"cap_day": 10, "cap_week": 20, "cap_month": 30, "cap_lifetime": 60, "rho_cap": 50}
         for i, mask in enumerate(masks):
             (pk,) = add_people(self.version, 1, first=i, consent_mask=mask, **limits, **windows(MONDAY.date()))
             self.accounts[pk] = Account(mask)

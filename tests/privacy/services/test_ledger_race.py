@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,12 @@ def facts() -> Iterator[dict[str, Any]]:
 
 def test_it_ran_on_postgresql(facts: dict[str, Any]) -> None:
     assert facts["vendor"] == "postgresql"
+
+
+def test_a_charge_is_one_update_that_locks_in_person_order_and_one_insert(facts: dict[str, Any]) -> None:
+    update, insert = facts["statements"]
+    assert update.startswith('UPDATE "privacy_budget"') and insert.startswith("INSERT INTO ledger_entries")
+    assert re.search(r'SELECT W0."person_id".*ORDER BY 1 ASC FOR UPDATE\)', update)
 
 
 def test_overlapping_charges_never_overdraw_and_lose_nothing(facts: dict[str, Any]) -> None:
