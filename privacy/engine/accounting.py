@@ -129,8 +129,9 @@ def lattice_delta(*, epsilon: float, sigma: float, numbers: int = LATTICE_NUMBER
 def guarantee(calibration: Calibration) -> str:
     """The guarantee in one sentence, for people; the shown mu is rounded up."""
     mu = math.ceil(calibration.mu * 1e4) / 1e4
+    delta = f"{calibration.delta:g}".replace("e-0", "e-")
     return (
-        f"({calibration.epsilon:g}, {calibration.delta:g})-differential privacy for each user (add or remove one), "
+        f"({calibration.epsilon:g}, {delta})-differential privacy for each user (add or remove one), "
         f"by the Gaussian mechanism accounted as {mu:.4g}-GDP"
     )
 

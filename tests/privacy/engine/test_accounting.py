@@ -116,7 +116,7 @@ def test_an_unusable_delta_is_refused_in_words(delta: float) -> None:
 
 def test_the_guarantee_names_its_unit_its_neighbours_and_its_accounting() -> None:
     assert guarantee(calibrate(epsilon=1.0, delta=1e-5, maximum=1.0)) == (
-        "(1, 1e-05)-differential privacy for each user (add or remove one), "
+        "(1, 1e-5)-differential privacy for each user (add or remove one), "
         "by the Gaussian mechanism accounted as 0.2681-GDP"
     )
 

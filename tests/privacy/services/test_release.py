@@ -53,7 +53,7 @@ def test_a_reservation_states_its_guarantee_and_charges_exactly_what_is_calibrat
     c = calibrate(epsilon=1.0, delta=1e-5, maximum=1.0)
     assert (release.policy_cost, release.rho, release.state) == (UNIT, c.rho_nano, "reserved")
     assert (release.formal_epsilon, release.formal_delta, release.unit) == (1.0, 1e-5, "user")
-    assert release.guarantee.startswith("(1, 1e-05)-differential privacy for each user (add or remove one)")
+    assert release.guarantee.startswith("(1, 1e-5)-differential privacy for each user (add or remove one)")
     assert release.library_version.startswith("opendp 0.")
     assert release.parameters == {"head": "policy", "clips": [1.0, 2.0], "folds": [0, 10_000]}
     assert set(PrivacyBudget.objects.values_list("rho_spent", flat=True)) == {c.rho_nano}
