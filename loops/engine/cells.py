@@ -21,16 +21,12 @@ _YEARS = range(1900, 2201)
 
 
 class RowError(Exception):
-    """Why a row was rejected: a reason code for counting and a text that names the column, never the value.
-
-    ``moment`` is what is known of the decision point all the same, for the history of the person's later rows.
-    """
+    """Why a row was rejected: a reason code for counting and a text that names the column, never the value."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
         self.reason = reason
         self.text = text
-        self.moment: tuple[str, datetime, bool] | None = None
 
 
 def listed(names: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from loops.engine.cells import RowError, is_missing, listed, number_of
@@ -26,17 +27,16 @@ def _number_reader(
     feature: Feature, column: str, fill: float | None, function: str | None
 ) -> Callable[[Cells, list[Note]], float]:
     low, high = feature.bounds or (0.0, 1.0)
-    convert = transformed(function, column)
+    convert = transformed(function)
 
     def read(row: Cells, notes: list[Note]) -> float:
         cell = row.get(column, "")
-        if is_missing(cell):
+        value = math.nan if is_missing(cell) else convert(number_of(cell, column))
+        if math.isnan(value):
             if fill is None:
-                raise RowError("missing_value", f"column {column!r} is empty")
+                raise RowError("missing_value", f"column {column!r} has no value")
             notes.append(("filled", column))
             value = fill
-        else:
-            value = convert(number_of(cell, column))
         if low <= value <= high:
             return value
         notes.append(("clamped", column))

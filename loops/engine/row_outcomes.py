@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from loops.engine.cells import RowError, is_missing, number_of
+from loops.engine.cells import is_missing, number_of
+from loops.engine.reward import COMPONENTS, INPUTS, reward_components, reward_total, timing_of
 from loops.engine.spec import LoopSpec
+from loops.engine.transforms import parse_transform
 
 Floats = npt.NDArray[np.float64]
-COMPONENTS = ("sentiment", "engagement", "compliance", "empathy", "timing", "uptake")
 NO_REWARD = np.full(1 + len(COMPONENTS), np.nan)
 NO_REWARD.flags.writeable = False
 
@@ -22,21 +23,31 @@ class OutcomeReader:
 
     def __init__(self, spec: LoopSpec) -> None:
         self._spec = spec
-        mapped = dict(spec.imports.reward)
-        self._total = mapped.pop("total", None)
-        self._parts = mapped
-        self._convert = transformed(spec.imports.transforms.get("reward"), self._total or "")
+        columns = spec.imports.reward
+        self._total = columns.get("total")
+        self._convert = transformed(spec.imports.transforms.get("reward"))
+        self._inputs = {name: c for name, c in columns.items() if name in INPUTS}
+        self._parts = {COMPONENTS.index(name): c for name, c in columns.items() if name in COMPONENTS}
+        self._numbers = [(i, f.name, f.bounds or (0.0, 1.0)) for i, f in enumerate(spec.features) if not f.is_category]
         self._label = spec.imports.label
         self._harmful = frozenset(word.strip().lower() for word in spec.reward.harmful_labels)
 
-    def reward(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, int]) -> Floats:
-        """The reward of a row. Raises RowError for what is neither a number nor empty."""
+    def reward(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str]) -> Floats:
+        """The reward of a row; ``actions`` are names by head. Raises RowError where a cell is no number.
+
+        A total that the file gives is taken; otherwise it is composed by the loop's weights.
+        """
         reward = NO_REWARD.copy()
-        observed = {name: self._number(row, column) for name, column in self._parts.items()}
-        for i, name in enumerate(COMPONENTS, start=1):
-            reward[i] = observed.get(name, math.nan)
-        if self._total is not None:
-            value = self._number(row, self._total)
+        if self._inputs:
+            reward[1:] = self._composed(row, state, actions)
+        for i, column in self._parts.items():
+            value = _number(row, column)
+            if not math.isnan(value):
+                reward[1 + i] = value
+        if self._total is None:
+            reward[0] = reward_total(self._spec, reward[1:])
+        else:
+            value = _number(row, self._total)
             reward[0] = value if math.isnan(value) else self._convert(value)
         return reward
 
@@ -45,28 +56,21 @@ class OutcomeReader:
         cell = row.get(self._label, "") if self._label else ""
         return None if is_missing(cell) else cell.strip().lower() in self._harmful
 
-    @staticmethod
-    def _number(row: Mapping[str, str], column: str) -> float:
-        cell = row.get(column, "")
-        return math.nan if is_missing(cell) else number_of(cell, column)
+    def _composed(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str]) -> Floats:
+        inputs = {name: _number(row, column) for name, column in self._inputs.items()}
+        affect = {name: (float(state[i]) - low) / (high - low) for i, name, (low, high) in self._numbers}
+        policy = actions.get("policy", "")
+        components = reward_components(self._spec, inputs, action=policy, affect=affect)
+        delay = inputs.get("delay", math.nan)
+        components[COMPONENTS.index("timing")] = timing_of(self._spec, delay, actions.get("timing", policy))
+        return components
 
 
-def transformed(function: str | None, column: str) -> Callable[[float], float]:
-    """The declared transform of a column's numbers; raises RowError where it has no finite value."""
-    if function is None:
-        return float
-    from loops.engine.transforms import parse_transform
+def transformed(function: str | None) -> Callable[[float], float]:
+    """The declared transform of a column's numbers; NaN where it has no finite value, which counts as missing."""
+    return parse_transform(function) if function else float
 
-    apply = parse_transform(function)
 
-    def convert(value: float) -> float:
-        with np.errstate(all="ignore"):
-            try:
-                result = float(apply(value))
-            except (ValueError, ArithmeticError):
-                result = math.nan
-        if not math.isfinite(result):
-            raise RowError("not_finite", f"column {column!r} has no finite {function}")
-        return result
-
-    return convert
+def _number(row: Mapping[str, str], column: str) -> float:
+    cell = row.get(column, "")
+    return math.nan if is_missing(cell) else number_of(cell, column)

@@ -6,7 +6,7 @@ whose text names columns and never repeats a value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -50,12 +50,17 @@ class Row:
     notes: tuple[Note, ...]
 
 
-@dataclass(slots=True)
-class _Moment:
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Whose decision point it is, which one, when, and whether there was an intervention."""
+
     user: str
     key: tuple[str, ...]
     time: datetime
-    available: bool
+    intervened: bool
+
+
+Place = Callable[[Moment], Floats]
 
 
 class RowReader:
@@ -86,61 +91,47 @@ class RowReader:
         self._outcome = OutcomeReader(spec)
         self._width = len(spec.features)
 
-    def read(self, row: Cells) -> Row:
-        """The values of one row. Raises RowError, with ``moment`` set when person, time and action could be read."""
+    def read(self, row: Cells, place: Place | None = None) -> Row:
+        """The values of one row. Raises RowError.
+
+        ``place`` gives the values of ``computed`` features at a moment. It is called for each row whose person, time
+        and action can be read, also when something else in it is wrong: the decision point was there all the same.
+        """
         if not self._moments:
             notes: list[Note] = []
             state = self._state(row, notes)
             return Row("", (), _NO_TIME, state, True, {}, False, NO_REWARD, None, False, tuple(notes))
-        moment = self._moment(row)
-        notes = []
-        choices = self._choices(row, moment.available, notes)
+        (user, key, time), notes = self._who(row), []
+        available = self._flag(row, self._imports.available, True, required=True)
+        choices = self._choices(row, available, notes)
         policy = choices.get(self._policy.name)
         intervened = policy is not None and policy.action != self._policy.reference_index
-        try:
-            return self._rest(row, moment, choices, intervened, notes)
-        except RowError as error:
-            error.moment = (moment.user, moment.time, intervened)
-            raise
-
-    def moment(self, row: Cells) -> tuple[str, datetime]:
-        """Whose row it is and when, to sort by. Raises RowError."""
-        moment = self._moment(row)
-        return moment.user, moment.time
-
-    def _rest(
-        self, row: Cells, moment: _Moment, choices: dict[str, Choice], intervened: bool, notes: list[Note]
-    ) -> Row:
+        known = place(Moment(user, key, time, intervened)) if place and self.computed else None
         state = self._state(row, notes)
-        reward, harmful, left = NO_REWARD, None, False
-        if self._whole:
-            actions = {name: choice.action for name, choice in choices.items()}
-            reward = self._outcome.reward(row, state, actions)
-            harmful = self._outcome.harmful(row)
-            left = self._flag(row, self._imports.left, False)
-        return Row(
-            moment.user,
-            moment.key,
-            moment.time,
-            state,
-            moment.available,
-            choices,
-            intervened,
-            reward,
-            harmful,
-            left,
-            tuple(notes),
-        )
+        if known is not None:
+            state[list(self.computed)] = known
+        reward, harmful, left = self._followed(row, state, choices) if self._whole else (NO_REWARD, None, False)
+        done = tuple(notes)
+        return Row(user, key, time, state, available, choices, intervened, reward, harmful, left, done)
 
-    def _moment(self, row: Cells) -> _Moment:
+    def order(self, row: Cells) -> tuple[str, datetime]:
+        """Whose row it is and when, to sort by. Raises RowError."""
+        user, _, time = self._who(row)
+        return user, time
+
+    def _followed(self, row: Cells, state: Floats, choices: dict[str, Choice]) -> tuple[Floats, bool | None, bool]:
+        actions = {h.name: h.actions[choices[h.name].action] for h in self._heads if h.name in choices}
+        left = self._flag(row, self._imports.left, False)
+        return self._outcome.reward(row, state, actions), self._outcome.harmful(row), left
+
+    def _who(self, row: Cells) -> tuple[str, tuple[str, ...], datetime]:
         user = row.get(self._imports.user, "").strip()
         if not user:
             raise RowError("missing_user", f"column {self._imports.user!r} is empty")
-        key = tuple(row.get(column, "").strip() for column in self._imports.key) if self._whole else ()
+        key = tuple(row.get(column, "").strip() for column in self._imports.key)
         if self._whole and not any(key):
-            raise RowError("missing_key", f"the key columns {', '.join(self._imports.key)} are empty")
-        time = time_of(row.get(self._imports.time, ""), self._imports.time, self._spec.decisions_per_day)
-        return _Moment(user, key, time, self._flag(row, self._imports.available, True, required=True))
+            raise RowError("missing_key", f"the key columns {listed(self._imports.key)} are empty")
+        return user, key, time_of(row.get(self._imports.time, ""), self._imports.time, self._spec.decisions_per_day)
 
     def _choices(self, row: Cells, available: bool, notes: list[Note]) -> dict[str, Choice]:
         """What the heads chose. Where the person was not available nothing was randomised: an action is ignored."""

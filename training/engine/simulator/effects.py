@@ -26,10 +26,10 @@ def mood_effect(people: People, inner: Inner, actions: Mapping[str, Ints]) -> Fl
         actions["policy"],
         [
             np.zeros(people.n),
-            0.26 * (gap - 0.45) - 0.30 * load,
-            0.62 * np.maximum(stress - 0.45, 0) + 0.08 * (arousal - 0.45) - 0.09 - 0.10 * load,
-            0.34 * np.maximum(-mood, 0) + 0.10 * (energy - 0.5) - 0.09 - 0.10 * load,
-            0.30 * mood * (0.5 + energy) - 0.08 - 0.10 * load,
+            0.24 * (gap - 0.30) - 0.14 * load,
+            0.70 * np.maximum(stress - 0.40, 0) + 0.08 * (arousal - 0.45) - 0.05 - 0.06 * load,
+            0.40 * np.maximum(-mood, 0) + 0.10 * (energy - 0.5) - 0.05 - 0.06 * load,
+            0.30 * mood * (0.5 + energy) - 0.03 - 0.06 * load,
         ],
     )
     if people.variant == "never":

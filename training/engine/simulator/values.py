@@ -22,9 +22,9 @@ from training.engine.simulator.step import SHOCKS, step
 
 DAYS = 15
 _JUDGES = 4_000
-_SEARCH_STATES = 6_000
-_SEARCH_STEPS = 40
-_ROUNDS = 3
+_SEARCH_STATES = 5_000
+_SEARCH_STEPS = 30
+_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ def compare_policies(
 def best_known_policy(spec: LoopSpec, *, variant: Variant = "companion", seed: int = 0) -> PolicyFunction:
     """The best policy we can find with the truth at hand, as a function of the observed state alone.
 
-    Rollout policy iteration in the simulator itself: from 6,000 states of people living under the current policy and the
-    log, every action is tried with common shocks and the policy followed for 40 steps; advantages over waiting are regressed on
-    hinges and all their pairs; three rounds, starting from always wait. The best round by true value is kept (always wait if none
+    Rollout policy iteration in the simulator itself: from 5,000 states of people living under the current policy and the
+    log, every action is tried with common shocks and the policy followed for 30 steps; advantages over waiting are regressed on
+    hinges and all their pairs; two rounds, starting from always wait. The best round by true value is kept (always wait if none
     beats it), so it is a lower bound of the best policy.
     """
     return _best_known(_Spec(spec), variant, seed)
