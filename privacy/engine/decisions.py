@@ -15,11 +15,11 @@ from privacy.engine.rows import Bools, Floats, Ints, Rows
 class DecisionArrays:
     """n decisions in order of person and time, as one head sees them. F features.
 
-    person (n,) database ids; day (n,) the person's calendar day as an ordinal; state (n, F); next_state (n, F), the row's
-    own state where has_next (n,) is false; available, left (n,); action (n,), -1 where the head did not choose;
-    propensity (n,), given whether the choice was explored, and marginal (n,) over that, NaN without a choice; explored
-    (n,); reward (n,) in the loop's units and components (n, 6), NaN where not observed; harmful (n,): 1, 0, -1 (no label).
-
+    person (n,) database ids; day (n,) the person's calendar day as an ordinal; state (n, F); next_state (n, F), the
+    row's own state where has_next (n,) is false; available, left (n,); action (n,), -1 where the head did not choose;
+    propensity (n,), given whether the choice was explored, and marginal (n,) over that, NaN without a choice;
+    explored (n,); reward (n,) in the loop's units and components (n, 6), NaN where not observed; harmful (n,): 1, 0,
+    or -1 without a label.
     """
 
     person: Ints

@@ -21,7 +21,7 @@ def consent_grant(
 ) -> int:
     """Grant purposes to people; returns how many acts were written. What is granted already is not granted again.
 
-    With ``keep_decided`` whoever ever granted or withdrew a purpose keeps that answer: a file must not undo a withdrawal.
+    With ``keep_decided`` who ever granted or withdrew a purpose keeps that answer: a file must not undo a withdrawal.
     """
     return sum(_change(person_ids, p, True, source, text_version, keep_decided) for p in Purpose if p in purposes)
 

@@ -15,7 +15,7 @@ from privacy.models.budget import NANO
 from privacy.models.person import FOLDS
 
 CAPS = {"cap_day": 1 * NANO, "cap_week": 2 * NANO, "cap_month": 4 * NANO, "cap_lifetime": 24 * NANO}
-# A lifetime of epsilon 8 at delta 1e-6 by Gaussian differential privacy: rho = mu^2 / 2, rounded down (a test computes it).
+# Epsilon 8 at delta 1e-6 over a lifetime, by Gaussian privacy: rho = mu^2 / 2, rounded down (a test computes it).
 RHO_CAP = 1_172_815_223
 
 

@@ -1,0 +1,188 @@
+"""One stretch of a file into the database in one transaction: who, what was decided, what followed, what was agreed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, timedelta
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db import transaction
+
+from loops.engine.cells import RowError
+from loops.engine.rows import Floats, Row
+from loops.models import LoopVersion
+from privacy.engine.rejects import Reject
+from privacy.models import Choice, Decision, Purpose, RewardSignal
+from privacy.services.consent import consent_grant
+from privacy.services.people import people_get_or_create
+
+_CONFLICT = "the same key came before with other content; the first row is kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A row ready to be stored. ``content`` is all that the file says in it, comparable with what is stored already."""
+
+    line: int
+    key: bytes
+    row: Row
+    payload: bytes | None
+    content: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Written:
+    """What one stretch did; ``rejects`` are rows whose key came before with other content."""
+
+    added: int = 0
+    unchanged: int = 0
+    granted: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def rows_prepare(
+    *, rows: Sequence[tuple[int, Row]], loop_version: LoopVersion, computed: Sequence[int]
+) -> list[Prepared]:
+    """Rows (line, row) as they will be stored; nothing is read or written."""
+    secret = hashlib.sha256(b"row\0" + settings.ANONYMIZATION_SALT.encode()).digest()
+    prepared = []
+    for line, row in rows:
+        # A keyed digest, so that a key cannot be guessed back; JSON keeps ("a", "b c") and ("a b", "c") apart.
+        identity = json.dumps([loop_version.spec.population, *row.key]).encode()
+        key = hashlib.blake2b(identity, digest_size=16, key=secret).digest()
+        observed = row.harmful is not None or not np.isnan(row.reward).all()
+        payload = row.reward.astype("<f8").tobytes() if observed else None
+        choices = [(h, c.action, c.propensity, c.marginal, c.explored) for h, c in row.choices.items()]
+        facts = (row.time, row.time.date(), row.available, row.left)
+        content = _content(facts, row.state, computed, choices, payload, row.harmful)
+        prepared.append(Prepared(line, key, row, payload, content))
+    return prepared
+
+
+@transaction.atomic
+def rows_write(
+    *,
+    rows: Sequence[Prepared],
+    loop_version: LoopVersion,
+    consents: Sequence[Purpose],
+    computed: Sequence[int],
+    source: str,
+) -> Written:
+    """Add the rows that are not stored yet and record consents; of several rows with one key the first counts."""
+    written, new, present = Written(), [], set()
+    people = people_get_or_create(population=loop_version.spec.population, identifiers={p.row.user for p in rows})
+    # Readings of one loop take turns, so that what is found here is still so when the new rows are added.
+    LoopVersion.objects.select_for_update(no_key=True).get(pk=loop_version.pk)
+    stored = _stored(loop_version, [p.key for p in rows], computed)
+    for p in rows:
+        content = (people[p.row.user], *p.content)
+        before = stored.setdefault(p.key, content)
+        if before is content:
+            new.append(p)
+        elif before == content:
+            written.unchanged += 1
+        else:
+            written.rejects.append((p.line, RowError("conflicting_key", _CONFLICT)))
+            continue
+        present.add(people[p.row.user])
+    _add(new, loop_version, people)
+    written.added = len(new)
+    written.granted = consent_grant(person_ids=present, purposes=consents, source=source, keep_decided=True)
+    return written
+
+
+def _add(rows: Sequence[Prepared], loop_version: LoopVersion, people: dict[str, int]) -> None:
+    deadline = timedelta(seconds=loop_version.spec.reward.deadline_seconds)
+    decisions = Decision.objects.bulk_create(
+        [
+            Decision(
+                person_id=people[p.row.user],
+                loop_version_id=loop_version.pk,
+                row_key=p.key,
+                decided_at=p.row.time.astimezone(UTC),
+                local_day=p.row.time.date(),
+                available=p.row.available,
+                left=p.row.left,
+                state=p.row.state.astype("<f8").tobytes(),
+            )
+            for p in rows
+        ]
+    )
+    Choice.objects.bulk_create(
+        [
+            Choice(
+                decision_id=d.pk,
+                head=head,
+                action=c.action,
+                propensity=c.propensity,
+                marginal_propensity=c.marginal,
+                explored=c.explored,
+            )
+            for d, p in zip(decisions, rows, strict=True)
+            for head, c in p.row.choices.items()
+        ]
+    )
+    RewardSignal.objects.bulk_create(
+        [
+            RewardSignal(decision_id=d.pk, payload=p.payload, harmful=p.row.harmful, closed_at=d.decided_at + deadline)
+            for d, p in zip(decisions, rows, strict=True)
+            if p.payload is not None
+        ]
+    )
+
+
+def _stored(
+    loop_version: LoopVersion, keys: Collection[bytes], computed: Sequence[int]
+) -> dict[bytes, tuple[Any, ...]]:
+    """Person and content of the stored rows among ``keys``."""
+    found = list(
+        Decision.objects.filter(loop_version=loop_version, row_key__in=set(keys)).values_list(
+            "pk",
+            "row_key",
+            "person_id",
+            "decided_at",
+            "local_day",
+            "available",
+            "left",
+            "state",
+            "outcome__payload",
+            "outcome__harmful",
+        )
+    )
+    choices: dict[int, list[tuple[Any, ...]]] = {}
+    columns = ("decision_id", "head", "action", "propensity", "marginal_propensity", "explored")
+    for decision, *choice in Choice.objects.filter(decision__in=[f[0] for f in found]).values_list(*columns):
+        choices.setdefault(decision, []).append(tuple(choice))
+    return {
+        bytes(key): (
+            person,
+            *_content(
+                tuple(facts),
+                np.frombuffer(state, dtype="<f8"),
+                computed,
+                choices.get(pk, []),
+                None if payload is None else bytes(payload),
+                harmful,
+            ),
+        )
+        for pk, key, person, *facts, state, payload, harmful in found
+    }
+
+
+def _content(
+    facts: tuple[Any, ...],
+    state: Floats,
+    computed: Sequence[int],
+    choices: Sequence[tuple[Any, ...]],
+    payload: bytes | None,
+    harmful: bool | None,
+) -> tuple[Any, ...]:
+    """Computed features are left out: they follow from other rows, which may have been read since."""
+    if computed:
+        state = np.delete(state, list(computed))
+    return (*facts, state.astype("<f8").tobytes(), tuple(sorted(choices)), payload, harmful)
