@@ -1,0 +1,49 @@
+"""Simulated cohorts as the arrays that a release and an evaluation read, without a database in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from loops.engine.parse import parse_loop
+from loops.engine.spec import LoopSpec
+from privacy.engine.evaluate import Judged
+from privacy.engine.rows import Rows
+from training.engine.simulator import Cohort
+
+SPECS = Path(__file__).parent.parent / "loops" / "specs"
+_HARMFUL_FROM = 3  # label codes from "dismissed" on
+
+
+def builtin_spec(name: str = "r3al") -> LoopSpec:
+    """A loop file that comes with the project."""
+    path = SPECS / f"{name}.toml"
+    return parse_loop(path.read_text(encoding="utf-8"), source=str(path))
+
+
+def cohort_judged(spec: LoopSpec, cohort: Cohort, first: int, last: int) -> Judged:
+    """People first..last-1 of a cohort: the available decision points of the policy head, next states within the day."""
+    state = cohort.state[first:last]
+    people, points, width = state.shape
+    following = np.concatenate([state[:, 1:], state[:, -1:]], axis=1)
+    moment = np.arange(points)
+    has_next = ((moment + 1) % spec.decisions_per_day != 0) & (moment < points - 1)
+    kept = cohort.available[first:last].reshape(-1)
+
+    def flat(values: np.ndarray) -> np.ndarray:
+        return values.reshape(people * points, *values.shape[2:])[kept]
+
+    rows = Rows(
+        person=flat(np.broadcast_to(np.arange(people)[:, None], (people, points)).copy()),
+        state=flat(state),
+        next_state=flat(following),
+        has_next=flat(np.broadcast_to(has_next, (people, points)).copy()),
+        left=np.zeros(int(kept.sum()), bool),
+        action=flat(cohort.actions["policy"][first:last]),
+        propensity=flat(cohort.propensities["policy"][first:last]),
+        explored=np.ones(int(kept.sum()), bool),
+        reward=flat(cohort.reward[first:last]),
+    )
+    harmful = (flat(cohort.label[first:last]) >= _HARMFUL_FROM).astype(np.int64)
+    return Judged(rows, flat(cohort.components[first:last, :, 3]), harmful)

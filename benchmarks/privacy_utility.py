@@ -1,0 +1,181 @@
+"""How much of the attainable gain is learned under user-level differential privacy, and how often something worse is deployed.
+
+For each number of people, epsilon, variant of the simulator and seed: the whole engine path of a turn (release in three noised rounds,
+synthesis, training, model gate, charged evaluation, outcome gate) on arrays, without a database; then the true value of
+what came out. Shares follow the glossary: gain = value minus the better of random and reference; share = gain over the best
+known policy's gain. "Before the gate": what training proposes. "After": what would serve (the reference unless deployed).
+The naive design beside it: Laplace noise on every field of every record at epsilon a record, then fitted Q-iteration.
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cohorts import builtin_spec, cohort_judged
+from benchmarks.common import Check, arguments, finish
+from benchmarks.naive import naive_policy
+from loops.engine.policy import reference_policy
+from loops.engine.spec import LoopSpec
+from privacy.engine.accounting import gaussian_mu
+from privacy.engine.baseline import baseline_posterior
+from privacy.engine.clips import nominal_decisions
+from privacy.engine.evaluate import evaluation_clips, release_evaluation
+from privacy.engine.release import plan, read_counts, read_moments, release_baseline, release_counts, release_effects
+from training.engine.learn import Learned, learn
+from training.engine.outcome_gate import Terms, outcome_gate
+from training.engine.posterior import effects_posterior
+from training.engine.simulator import best_known_policy, make_people, simulate, true_value
+from training.engine.simulator.people import Variant
+from training.engine.simulator.values import uniform_policy
+from training.engine.synthesize import mean_world, synthesize
+
+DELTA = 1e-5
+DAYS = 15
+PEOPLE = (500, 1_000, 2_000, 5_000)
+EPSILONS: tuple[float | None, ...] = (0.3, 1.0, 3.0, None)
+VARIANTS: tuple[Variant, ...] = ("companion", "never")
+TRUTH_SEED = 2_024
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Values that gains are measured against, on the same people and shocks as every candidate's value."""
+
+    floor: float
+    reference: float
+    best: float
+
+    def gain(self, value: float) -> float:
+        return value - self.floor
+
+    def share(self, value: float) -> float:
+        return self.gain(value) / (self.best - self.floor) if self.best - self.floor > 1e-9 else float("nan")
+
+
+def truth_of(spec: LoopSpec, variant: Variant) -> Truth:
+    """Random, reference and best known policy."""
+    reference = _value(spec, reference_policy(spec, "policy"), variant)
+    floor = max(reference, _value(spec, uniform_policy(spec), variant))
+    return Truth(floor, reference, _value(spec, best_known_policy(spec, variant=variant), variant))
+
+
+def _value(spec: LoopSpec, policy: Any, variant: Variant) -> float:
+    return true_value(spec, policy, seed=TRUTH_SEED, variant=variant).value
+
+
+def turn(spec: LoopSpec, people: int, epsilon: float | None, variant: Variant, seed: int) -> tuple[Learned, str, str, float]:
+    """One turn on a fresh cohort: what was learned, the gate's verdict and reason, seconds."""
+    rng = np.random.default_rng([seed, people, VARIANTS.index(variant)])
+    cohort = simulate(spec, make_people(people, rng, variant=variant), DAYS, rng)
+    kept = round(people * spec.evaluation_share)
+    began = time.perf_counter()
+    sigma = None if epsilon is None else 1 / gaussian_mu(epsilon, DELTA)
+    learned = _learn(spec, cohort_judged(spec, cohort, kept, people).rows, sigma, seed)
+    if learned.gate.z < learned.bar:
+        return learned, "insufficient", "model gate", time.perf_counter() - began
+    candidate = learned.candidate(spec, "policy")
+    clips = evaluation_clips(spec, "policy", candidate, nominal_decisions(spec, learned.decisions))
+    sums = release_evaluation(spec, cohort_judged(spec, cohort, 0, kept), candidate, clips, sigma)
+    result = outcome_gate(Terms(spec, learned.reference_value), sums)
+    undecided = ", ".join(j.name for j in result.judgements if j.verdict == result.verdict)
+    return learned, result.verdict, undecided, time.perf_counter() - began
+
+
+def _learn(spec: LoopSpec, rows: Any, sigma: float | None, seed: int) -> Learned:
+    counts = read_counts(spec, release_counts(spec, rows, sigma))
+    layout, clips = plan(spec, "policy", counts, sigma)
+    first = release_baseline(layout, clips, rows, counts.centre, sigma)
+    second = release_effects(layout, clips, rows, counts, first, sigma)
+    moments, baseline = read_moments(layout, clips, counts, first, second), baseline_posterior(layout, clips, counts, first)
+    world = mean_world(moments, baseline, effects_posterior(moments))
+    pool = synthesize(world, np.random.default_rng(seed)).rows()
+    return learn(spec, moments, baseline, pool, seed=seed)
+
+
+def run(spec: LoopSpec, truth: Truth, people: int, epsilon: float | None, variant: Variant, seed: int) -> dict[str, Any]:
+    """One run as a row."""
+    learned, verdict, reason, seconds = turn(spec, people, epsilon, variant, seed)
+    value = _value(spec, learned.policy, variant)
+    deployed = verdict == "pass"
+    return {
+        "variant": variant, "people": people, "epsilon": epsilon, "seed": seed, "value": value,
+        "gain": truth.gain(value), "share": truth.share(value), "z": learned.gate.z, "hinges": learned.hinges,
+        "verdict": verdict, "reason": reason, "deployed": deployed,
+        "gated_gain": truth.gain(value) if deployed else 0.0, "false_deploy": deployed and value < truth.reference,
+        "seconds": seconds,
+    }  # fmt: skip
+
+
+def naive_row(spec: LoopSpec, truth: Truth, people: int, epsilon: float, seed: int) -> dict[str, Any]:
+    """The blueprint's loop read literally, for comparison."""
+    rng = np.random.default_rng([seed, people, 7])
+    cohort = simulate(spec, make_people(people, rng), DAYS, rng)
+    policy = naive_policy(spec, cohort_judged(spec, cohort, 0, people).rows, epsilon, rng)
+    return {"people": people, "epsilon_a_record": epsilon, "seed": seed, "share": truth.share(_value(spec, policy, "companion"))}
+
+
+def checks(rows: list[dict[str, Any]]) -> list[Check]:
+    """The claims, from all rows."""
+
+    def gain(people: int, epsilon: float | None, field: str = "gain") -> float:
+        cell = [r[field] for r in rows if (r["variant"], r["people"], r["epsilon"]) == ("companion", people, epsilon)]
+        return float(np.mean(cell)) if cell else float("nan")
+
+    deployed = [r["deployed"] for r in rows if (r["variant"], r["people"], r["epsilon"]) == ("companion", 5_000, 1.0)]
+    return [
+        Check("share_2000_eps1", gain(2_000, 1.0) / gain(2_000, None), 0.85),
+        Check("share_5000_eps1", gain(5_000, 1.0) / gain(5_000, None), 0.92),
+        Check("gated_share_5000_eps1", gain(5_000, 1.0, "gated_gain") / gain(5_000, None), 0.80),
+        Check("deploy_rate_5000_eps1", float(np.mean(deployed)), 0.8),
+        Check("false_deploy", float(np.mean([r["false_deploy"] for r in rows])), 0.02, at_most=True),
+    ]
+
+
+def print_table(rows: list[dict[str, Any]], naive: list[dict[str, Any]]) -> None:
+    """Means by cell."""
+    print(f"{'variant':>10} {'people':>7} {'epsilon':>8} {'share':>7} {'gated':>7} {'deployed':>9} {'worse':>6} {'s':>5}   undecided by")
+    for variant in VARIANTS:
+        for people in PEOPLE:
+            for epsilon in EPSILONS:
+                cell = [r for r in rows if (r["variant"], r["people"], r["epsilon"]) == (variant, people, epsilon)]
+                if cell:
+                    _print_cell(variant, people, epsilon, cell)
+    for people in sorted({r["people"] for r in naive}):
+        shares = [r["share"] for r in naive if r["people"] == people]
+        print(f"{'naive':>10} {people:>7} {'1/record':>8} {np.mean(shares):7.2f}")
+
+
+def _print_cell(variant: str, people: int, epsilon: float | None, cell: list[dict[str, Any]]) -> None:
+    mean = {k: np.mean([r[k] for r in cell]) for k in ("share", "deployed", "false_deploy", "seconds")}
+    gated = np.mean([r["share"] if r["deployed"] else 0.0 for r in cell])
+    why = sorted({r["reason"] for r in cell if not r["deployed"]})
+    print(
+        f"{variant:>10} {people:>7} {epsilon or 'none':>8} {mean['share']:7.2f} {gated:7.2f} {mean['deployed']:9.2f} "
+        f"{mean['false_deploy']:6.2f} {mean['seconds']:5.1f}   {'; '.join(why)}"
+    )
+
+
+def main(options: Namespace) -> None:
+    spec = builtin_spec()
+    truths = {v: truth_of(spec, v) for v in VARIANTS}
+    people = (2_000, 5_000) if options.quick else PEOPLE
+    epsilons = (1.0, None) if options.quick else EPSILONS
+    seeds = range(2 if options.quick else options.seeds)
+    rows = [
+        run(spec, truths[v], n, e, v, s) for v in VARIANTS for n in people for e in epsilons for s in seeds
+    ]
+    extra = 0 if options.quick else max(0, 200 - len(rows))
+    rows += [run(spec, truths["never"], 1_000, 1.0, "never", 1_000 + s) for s in range(extra)]
+    naive = [naive_row(spec, truths["companion"], n, 1.0, s) for n in people for s in seeds]
+    print_table(rows, naive)
+    print(f"{len(rows)} independent runs")
+    finish("privacy_utility", options, [*rows, *naive], checks(rows))
+
+
+if __name__ == "__main__":
+    main(arguments(__doc__, seeds=5).parse_args())
