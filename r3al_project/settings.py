@@ -1,21 +1,26 @@
 """One settings file for the embedded default (SQLite, filesystem broker) and production (PostgreSQL, Redis).
 
-Everything is read from the environment; ``.env.example`` lists every variable.
+Everything is read from the environment; ``.env.example`` lists every variable. Without ``DATABASE_URL`` and ``REDIS_URL``
+everything lives in one folder (``R3AL_VAR_DIR``) and secrets are made up at the first start.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import environ
+from r3al_project import environment as read
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+env = os.environ
 
-VAR_DIR = Path(env.str("R3AL_VAR_DIR", default=str(BASE_DIR / "var")))
-DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="embedded-only-change-me")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+VAR_DIR = read.folder(Path(read.text(env, "R3AL_VAR_DIR", str(BASE_DIR / "var"))).resolve())
+EMBEDDED = not (read.text(env, "DATABASE_URL").startswith("postgres") or read.text(env, "REDIS_URL"))
+
+DEBUG = read.switch(env, "DEBUG", default=False)
+SECRET_KEY = read.secret(env, "SECRET_KEY", embedded_file=VAR_DIR / "secret-key" if EMBEDDED else None)
+ALLOWED_HOSTS = read.words(env, "ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
+CSRF_TRUSTED_ORIGINS = read.words(env, "CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "unfold",
@@ -61,23 +66,77 @@ TEMPLATES = [
         },
     }
 ]
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'r3al.sqlite3'}")}
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    }
+DATABASES = {"default": read.database(env, VAR_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LANGUAGE_CODE = "en"
+USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "r3al_project" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = DEBUG
 
-ANONYMIZATION_SALT = env.str("ANONYMIZATION_SALT", default="your-secret-salt-here")
-MAX_PRIVACY_EPSILON = env.float("MAX_PRIVACY_EPSILON", default=1.0)
+# Behind TLS (HTTPS=true) cookies and redirects are for HTTPS alone; the embedded default serves plain HTTP on this machine.
+HTTPS = read.switch(env, "HTTPS", default=not EMBEDDED)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+X_FRAME_OPTIONS = "DENY"
+
+# The broker carries ids and rings bells; the job row is the truth, so no result is kept anywhere else.
+CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = read.broker(env, VAR_DIR)
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_TIMEZONE = "UTC"
+CELERY_ENABLE_UTC = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+QUEUES = ("default", "privacy", "train", "monitor")
+
+# Celery logs a task's arguments at INFO; they are ids, yet nothing of a task's content belongs in a log.
+LOG_LEVEL = read.one_of(env, "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {name: {"level": LOG_LEVEL} for name in ("r3al_project", "loops", "privacy", "training", "deployments")}
+    | {name: {"level": "WARNING"} for name in ("celery", "kombu", "django_celery_beat")},
+}
+
+# The blueprint's variables keep their names.
+ANONYMIZATION_SALT = read.secret(env, "ANONYMIZATION_SALT", embedded_file=VAR_DIR / "salt" if EMBEDDED else None)
+DEFAULT_EPOCHS = read.whole(env, "DEFAULT_EPOCHS", 100, low=1)
+DEFAULT_SYNTHETIC_SAMPLES = read.whole(env, "DEFAULT_SYNTHETIC_SAMPLES", 1000, low=1)
+MAX_PRIVACY_EPSILON = read.number(env, "MAX_PRIVACY_EPSILON", 1.0, low=1e-6, high=100.0)
+PRIVACY_BUDGET_PERIOD = read.one_of(env, "PRIVACY_BUDGET_PERIOD", "monthly", ("daily", "weekly", "monthly"))
 
 # Jobs: how long a worker's lease lasts, how often it is renewed, and how long a queued job may wait before its bell rings again.
-R3AL_JOB_LEASE_SECONDS = env.float("R3AL_JOB_LEASE_SECONDS", default=30.0)
-R3AL_JOB_HEARTBEAT_SECONDS = env.float("R3AL_JOB_HEARTBEAT_SECONDS", default=5.0)
-R3AL_JOB_GRACE_SECONDS = env.float("R3AL_JOB_GRACE_SECONDS", default=30.0)
+R3AL_JOB_LEASE_SECONDS = read.number(env, "R3AL_JOB_LEASE_SECONDS", 30.0, low=0.5)
+R3AL_JOB_HEARTBEAT_SECONDS = read.number(
+    env, "R3AL_JOB_HEARTBEAT_SECONDS", min(5.0, R3AL_JOB_LEASE_SECONDS / 3), low=0.1, high=R3AL_JOB_LEASE_SECONDS / 2
+)
+R3AL_JOB_GRACE_SECONDS = read.number(env, "R3AL_JOB_GRACE_SECONDS", 30.0, low=0.5)
