@@ -40,10 +40,12 @@ def is_missing(text: str) -> bool:
 
 
 def number_of(text: str, column: str) -> float:
-    """A finite number. Raises RowError."""
+    """A finite number, or NaN where the cell is empty. Raises RowError."""
     try:
         value = float(text)
     except ValueError:
+        if is_missing(text):
+            return math.nan
         raise RowError("not_a_number", f"column {column!r} is not a number") from None
     if not math.isfinite(value):
         raise RowError("not_finite", f"column {column!r} is not a finite number")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from loops.engine.cells import RowError, is_missing, listed, number_of
@@ -64,10 +65,9 @@ class ActionReader:
 
     def _logged(self, row: Cells) -> float:
         column = self._propensity or ""
-        cell = row.get(column, "")
-        if is_missing(cell):
+        value = number_of(row.get(column, ""), column)
+        if math.isnan(value):
             raise RowError("missing_propensity", f"column {column!r} is empty")
-        value = number_of(cell, column)
         if value == 0:
             raise RowError("zero_propensity", f"column {column!r} is 0 for the action that was taken")
         if not 0 < value <= 1 + _ROUNDING:

@@ -30,8 +30,7 @@ def _number_reader(
     convert = transformed(function)
 
     def read(row: Cells, notes: list[Note]) -> float:
-        cell = row.get(column, "")
-        value = math.nan if is_missing(cell) else convert(number_of(cell, column))
+        value = convert(number_of(row.get(column, ""), column))
         if math.isnan(value):
             if fill is None:
                 raise RowError("missing_value", f"column {column!r} has no value")

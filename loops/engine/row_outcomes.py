@@ -47,8 +47,7 @@ class OutcomeReader:
         if self._total is None:
             reward[0] = reward_total(self._spec, reward[1:])
         else:
-            value = _number(row, self._total)
-            reward[0] = value if math.isnan(value) else self._convert(value)
+            reward[0] = self._convert(_number(row, self._total))
         return reward
 
     def harmful(self, row: Mapping[str, str]) -> bool | None:
@@ -72,5 +71,4 @@ def transformed(function: str | None) -> Callable[[float], float]:
 
 
 def _number(row: Mapping[str, str], column: str) -> float:
-    cell = row.get(column, "")
-    return math.nan if is_missing(cell) else number_of(cell, column)
+    return number_of(row.get(column, ""), column)

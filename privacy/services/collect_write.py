@@ -6,18 +6,20 @@ import hashlib
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from loops.engine.cells import RowError
 from loops.engine.rows import Floats, Row
 from loops.models import LoopVersion
 from privacy.engine.rejects import Reject
 from privacy.models import Choice, Decision, Purpose, RewardSignal
+from privacy.services.bulk import rows_insert
 from privacy.services.consent import consent_grant
 from privacy.services.people import people_get_or_create
 
@@ -31,6 +33,7 @@ class Prepared:
     line: int
     key: bytes
     row: Row
+    state: bytes
     payload: bytes | None
     content: tuple[Any, ...]
 
@@ -60,7 +63,7 @@ def rows_prepare(
         choices = [(h, c.action, c.propensity, c.marginal, c.explored) for h, c in row.choices.items()]
         facts = (row.time, row.time.date(), row.available, row.left)
         content = _content(facts, row.state, computed, choices, payload, row.harmful)
-        prepared.append(Prepared(line, key, row, payload, content))
+        prepared.append(Prepared(line, key, row, row.state.astype("<f8").tobytes(), payload, content))
     return prepared
 
 
@@ -90,49 +93,61 @@ def rows_write(
             written.rejects.append((p.line, RowError("conflicting_key", _CONFLICT)))
             continue
         present.add(people[p.row.user])
-    _add(new, loop_version, people)
+    if new:
+        _add(new, loop_version, people)
     written.added = len(new)
     written.granted = consent_grant(person_ids=present, purposes=consents, source=source, keep_decided=True)
     return written
 
 
 def _add(rows: Sequence[Prepared], loop_version: LoopVersion, people: dict[str, int]) -> None:
-    deadline = timedelta(seconds=loop_version.spec.reward.deadline_seconds)
-    decisions = Decision.objects.bulk_create(
-        [
-            Decision(
-                person_id=people[p.row.user],
-                loop_version_id=loop_version.pk,
-                row_key=p.key,
-                decided_at=p.row.time.astimezone(UTC),
-                local_day=p.row.time.date(),
-                available=p.row.available,
-                left=p.row.left,
-                state=p.row.state.astype("<f8").tobytes(),
+    now, deadline = timezone.now(), timedelta(seconds=loop_version.spec.reward.deadline_seconds)
+    version = loop_version.pk
+    rows_insert(
+        model=Decision,
+        fields=(
+            "created_at",
+            "person",
+            "loop_version",
+            "row_key",
+            "decided_at",
+            "local_day",
+            "available",
+            "left",
+            "state",
+        ),
+        rows=[
+            (
+                now,
+                people[p.row.user],
+                version,
+                p.key,
+                p.row.time,
+                p.row.time.date(),
+                p.row.available,
+                p.row.left,
+                p.state,
             )
             for p in rows
-        ]
+        ],
     )
-    Choice.objects.bulk_create(
-        [
-            Choice(
-                decision_id=d.pk,
-                head=head,
-                action=c.action,
-                propensity=c.propensity,
-                marginal_propensity=c.marginal,
-                explored=c.explored,
-            )
-            for d, p in zip(decisions, rows, strict=True)
+    added = Decision.objects.filter(loop_version=loop_version, row_key__in=[p.key for p in rows])
+    ids = {bytes(key): pk for key, pk in added.values_list("row_key", "pk")}
+    rows_insert(
+        model=Choice,
+        fields=("decision", "head", "action", "propensity", "marginal_propensity", "explored"),
+        rows=[
+            (ids[p.key], head, c.action, c.propensity, c.marginal, c.explored)
+            for p in rows
             for head, c in p.row.choices.items()
-        ]
+        ],
     )
-    RewardSignal.objects.bulk_create(
-        [
-            RewardSignal(decision_id=d.pk, payload=p.payload, harmful=p.row.harmful, closed_at=d.decided_at + deadline)
-            for d, p in zip(decisions, rows, strict=True)
-            if p.payload is not None
-        ]
+    rows_insert(
+        model=RewardSignal,
+        fields=("created_at", "decision", "payload", "harmful", "closed_at"),
+        rows=[
+            (now, ids[p.key], p.payload, p.row.harmful, p.row.time + deadline) for p in rows if p.payload is not None
+        ],
     )
 
 

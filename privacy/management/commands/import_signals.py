@@ -1,0 +1,98 @@
+"""``manage.py import_signals``: a file of logged decisions into the vault, with a count of everything that happened."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
+
+from loops.selectors import loop_version_current
+from privacy.models import Purpose
+from privacy.services.collect import ImportReport, signals_import
+from r3al_project.common.errors import R3alError
+
+_LABELS = {
+    "rejected": "rejected",
+    "clamped": "clamped to the feature's bounds",
+    "filled": "missing, filled as the loop says",
+    "missing_action": "no action of this head though the policy intervened",
+    "ignored_unavailable": "action ignored, the person was not available",
+}
+
+
+class Command(BaseCommand):
+    help = "Read a CSV or JSON Lines file of logged decisions under a loop. The same file again changes nothing."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", metavar="FILE", type=Path)
+        parser.add_argument(
+            "--loop", required=True, metavar="NAME", help="the loop whose import section reads the file"
+        )
+        parser.add_argument(
+            "--consent",
+            nargs="+",
+            action="extend",
+            default=[],
+            choices=Purpose.values,
+            metavar="PURPOSE",
+            help=f"record that the people in the file consented to: {', '.join(Purpose.values)}",
+        )
+        parser.add_argument("--rejects", type=Path, metavar="FILE", help="where rejected rows are listed")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            report = signals_import(
+                path=options["file"],
+                loop_version=loop_version_current(options["loop"]),
+                consents=[Purpose(p) for p in options["consent"]],
+                rejects_path=options["rejects"],
+                progress=self._progress(options["json"]),
+            )
+        except R3alError as error:
+            raise CommandError(str(error)) from None
+        except OperationalError as error:
+            raise CommandError(
+                f"the database stopped the import ({error}); run it again, what was added stays"
+            ) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(report.as_dict()))
+            return
+        self._summary(report)
+        if not options["consent"]:
+            self.stdout.write(
+                "No consent was recorded, so nobody new can be in a release or an evaluation. "
+                "Where people did consent, run this again with --consent training evaluation."
+            )
+
+    def _progress(self, quiet: bool) -> Any:
+        """A line that is written over, on a terminal only."""
+        if quiet or not self.stderr.isatty():
+            return lambda fraction, text: None
+
+        def show(fraction: float, text: str) -> None:
+            self.stderr.write(f"\r{fraction:4.0%}  {text:<60}", ending="\n" if fraction >= 1 else "")
+
+        return show
+
+    def _summary(self, report: ImportReport) -> None:
+        lines = [
+            ("rows", report.rows),
+            ("added", report.added),
+            ("unchanged", report.unchanged),
+            ("rejected", report.rejected),
+            ("consents recorded", report.consents_granted),
+        ]
+        self.stdout.write(report.file)
+        for name, count in lines:
+            self.stdout.write(f"  {name:<20}{count:>12,}")
+        for kind, counts in report.counts.items():
+            self.stdout.write(f"{_LABELS.get(kind, kind)}:")
+            for what, count in counts.items():
+                self.stdout.write(f"  {what:<20}{count:>12,}")
+        if report.rejects_file:
+            self.stdout.write(f"why each row was rejected: {report.rejects_file}")
