@@ -7,6 +7,7 @@ everything lives in one folder (``R3AL_VAR_DIR``) and secrets are made up at the
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 from r3al_project import environment as read
@@ -124,8 +125,13 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {name: {"level": LOG_LEVEL} for name in ("r3al_project", "loops", "privacy", "training", "deployments")}
-    | {name: {"level": "WARNING"} for name in ("celery", "kombu", "django_celery_beat")},
+    | {name: {"level": "WARNING"} for name in ("celery", "kombu", "django_celery_beat")}
+    | (
+        {"kombu.connection": {"level": "ERROR"}} if CELERY_BROKER_URL == "filesystem://" else {}
+    ),  # folders have no host
 }
+if EMBEDDED:  # who tries the platform as root knows it
+    warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 
 # The blueprint's variables keep their names.
 ANONYMIZATION_SALT = read.secret(env, "ANONYMIZATION_SALT", embedded_file=VAR_DIR / "salt" if EMBEDDED else None)

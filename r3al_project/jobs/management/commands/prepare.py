@@ -1,0 +1,22 @@
+"""``manage.py prepare``: everything a start needs: tables, schedules, static files. Changes nothing the second time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from r3al_project.jobs.schedules import schedules_sync
+
+
+class Command(BaseCommand):
+    help = "Migrate the database, add missing schedules, collect static files."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", verbosity=0)
+        schedules_sync()
+        call_command("collectstatic", interactive=False, verbosity=0)
+        if not get_user_model().objects.filter(is_superuser=True).exists():
+            self.stderr.write("There is no operator yet; make one: manage.py createsuperuser")
