@@ -1,7 +1,8 @@
 """The baseline: how reward and change follow from the state alone, as a Gaussian posterior given the noised round 1.
 
-For target j: b_j = G theta_j + error, with error variance = release noise + sampling + .5 sd_G^2 (.3 + |theta_prior|^2), the last
-term because G itself is noisy. Prior: theta ~ N(reversion of .2 half-widths on the own feature, .5^2 + that^2).
+For target j: b_j = G theta_j + error. The error has the release's noise, the same in every direction; .5 sd_G^2 (.3 + |theta_prior|^2)
+because G itself is noisy; and sampling, G (1 + rho T) / (U T): little in directions in which people hardly differ. Prior: theta ~ N(reversion of .2 half-widths on the own feature, w^2 + that^2), the intercept N(0, .5^2); the width w is averaged
+over a grid by marginal likelihood, as for the effects: most features hardly move most others.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from privacy.engine.rows import Floats
 
 REVERSION = 0.2
 PRIOR_SD = 0.5
+WIDTHS = (0.03, 0.1, 0.25, 0.5)  # prior sd of a coefficient, beside its own mean
+# How alike a person's whitened targets are from one decision point to the next, beyond what the features tell.
+CLUSTERING_LEVEL, CLUSTERING_CHANGE = 0.1, 0.02
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,7 @@ def prior_mean(layout: Layout) -> Floats:
     return mean
 
 
-def baseline_posterior(
-    layout: Layout, clips: Clips, counts: Counts, baseline: Mapping[str, np.ndarray]
-) -> Baseline:
+def baseline_posterior(layout: Layout, clips: Clips, counts: Counts, baseline: Mapping[str, np.ndarray]) -> Baseline:
     """Posterior of the baseline from the stored output of round 1."""
     gram, gram_next, users = grams(layout, baseline)
     sd_gram = float(baseline["gram_sd"][0]) / users
@@ -53,12 +55,32 @@ def baseline_posterior(
     d, m = layout.phi.width, len(layout.targets)
     target = baseline["targets"].reshape(d, m) / users
     prior = prior_mean(layout)
-    sampling = clips.targets**2 / (d * m * users)
     means, covariances = np.empty((d, m)), np.empty((m, d, d))
     for j in range(m):
         g = psd(gram_next if layout.changes[j] else gram, sd_gram)
-        noise = sd_targets**2 + sampling + 0.5 * sd_gram**2 * (0.3 + float(prior[:, j] @ prior[:, j]))
-        precision = np.diag(1.0 / (PRIOR_SD**2 + prior[:, j] ** 2)) + g.T @ g / noise
-        covariances[j] = np.linalg.inv(precision)
-        means[:, j] = prior[:, j] + covariances[j] @ (g.T @ (target[:, j] - g @ prior[:, j])) / noise
+        clustering = CLUSTERING_CHANGE if layout.changes[j] else CLUSTERING_LEVEL
+        sampling = (1.0 + clustering * counts.decisions) / (users * counts.decisions)
+        noise = sd_targets**2 + 0.5 * sd_gram**2 * (0.3 + float(prior[:, j] @ prior[:, j]))
+        error = sampling * g + (noise + 1e-12) * np.eye(d)
+        means[:, j], covariances[j] = _posterior(g, error, target[:, j], prior[:, j])
     return Baseline(means, covariances)
+
+
+def _posterior(gram: Floats, error: Floats, target: Floats, prior: Floats) -> tuple[Floats, Floats]:
+    """Mean and covariance of theta, averaged over prior widths by marginal likelihood (moment-matched mixture)."""
+    residual = target - gram @ prior
+    scores, means, covariances = [], [], []
+    for width in WIDTHS:
+        variance = width**2 + prior**2
+        variance[0] = PRIOR_SD**2
+        marginal = (gram * variance) @ gram.T + error
+        gain = np.linalg.solve(marginal, gram * variance).T
+        scores.append(-0.5 * float(residual @ np.linalg.solve(marginal, residual) + np.linalg.slogdet(marginal)[1]))
+        means.append(prior + gain @ residual)
+        covariances.append(np.diag(variance) - gain @ (gram * variance))
+    weights = np.exp(np.array(scores) - max(scores))
+    weights /= weights.sum()
+    mean = np.tensordot(weights, np.stack(means), axes=1)
+    spread = np.stack(means) - mean
+    covariance = np.tensordot(weights, np.stack(covariances), axes=1) + (spread.T * weights) @ spread
+    return np.asarray(mean), np.asarray((covariance + covariance.T) / 2)

@@ -48,7 +48,7 @@ class RejectsFile:
     ) -> None:
         self._file.close()
         if kind is None and (self.count or self._keep_empty):
-            os.replace(self._partial, self.path)
+            self._partial.replace(self.path)
             return
         self._partial.unlink(missing_ok=True)
         if kind is None:

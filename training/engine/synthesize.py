@@ -65,9 +65,11 @@ def drawn_worlds(
 
 
 def _coefficients(moments: Moments, theta: Floats, tau: Floats) -> Floats:
-    """(K, d, m): theta for the reference, theta + tau for the others."""
+    """(K, d, m). The baseline is an average over logged actions: theta = reference + sum p_k tau_k."""
     layout = moments.layout
-    out = np.repeat(theta[None], len(layout.spec.head(layout.head).actions), axis=0)
+    head = layout.spec.head(layout.head)
+    logged = np.array(head.logging)[list(layout.alternatives)]
+    out = np.repeat((theta - np.tensordot(logged, tau, axes=1))[None], len(head.actions), axis=0)
     out[list(layout.alternatives)] += tau
     return out
 
