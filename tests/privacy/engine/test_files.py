@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from loops.engine.cells import RowError
+from privacy.engine.files import Record, records, source_open
+from privacy.engine.order import in_order
+from r3al_project.common.errors import InputError
+
+
+def written(tmp_path: Path, content: bytes | str, name: str = "log.csv") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(tmp_path: Path, content: bytes | str, name: str = "log.csv") -> list[Record]:
+    return list(records(source_open(written(tmp_path, content, name))))
+
+
+def reasons(found: list[Record]) -> list[tuple[int, str | None]]:
+    return [(r.line, r.error and r.error.reason) for r in found]
+
+
+class TestCsv:
+    def test_rows_carry_the_line_they_begin_on(self, tmp_path: Path) -> None:
+        found = read(tmp_path, 'a,b\n1,"two\nlines"\n\n3,4\n')
+        assert [(r.line, r.cells) for r in found] == [(2, {"a": "1", "b": "two\nlines"}), (5, {"a": "3", "b": "4"})]
+
+    @pytest.mark.parametrize("content", ["\ufeffa,b\r\n1,2\r\n", "a;b\n1;2", "a\tb\n1\t2\n", "\n a , b \n1,2\n"])
+    def test_marks_line_ends_and_separators_of_spreadsheets(self, tmp_path: Path, content: str) -> None:
+        assert [r.cells for r in read(tmp_path, content)] == [{"a": "1", "b": "2"}]
+
+    def test_a_row_with_too_many_or_too_few_cells_is_rejected_alone(self, tmp_path: Path) -> None:
+        assert reasons(read(tmp_path, "a,b\n1\n1,2\n1,2,3\n")) == [(2, "cells"), (3, None), (4, "cells")]
+
+    def test_undecodable_bytes_reject_their_row_alone(self, tmp_path: Path) -> None:
+        found = read(tmp_path, b"a,b\n1,caf\xe9\n2,caf\xc3\xa9\n")
+        assert reasons(found) == [(2, "undecodable"), (3, None)] and found[1].cells["b"] == "café"
+
+    def test_a_quote_that_never_ends_does_not_end_the_file(self, tmp_path: Path) -> None:
+        found = read(tmp_path, 'a,b\n1,"' + "x" * 200_000 + "\n3,4\n")
+        assert reasons(found)[0] == (2, "unreadable") and len(found) >= 1
+
+    def test_a_line_without_end_is_cut(self, tmp_path: Path) -> None:
+        found = read(tmp_path, "a,b\n" + "1,2," * 600_000 + "\n3,4\n")
+        assert {r.error and r.error.reason for r in found[:-1]} == {"cells"} and found[-1].cells == {"a": "3", "b": "4"}
+
+
+class TestJsonLines:
+    def test_values_become_the_text_a_csv_would_hold(self, tmp_path: Path) -> None:
+        found = read(tmp_path, '{"a": 1.5, "b": true, "c": null, "d": {"x": 1}}\n\n{"a": "x"}\n', "log.jsonl")
+        assert [(r.line, r.cells) for r in found] == [(1, {"a": "1.5", "b": "True", "c": "", "d": ""}), (3, {"a": "x"})]
+
+    def test_columns_are_those_of_all_the_first_lines(self, tmp_path: Path) -> None:
+        path = written(tmp_path, '{"a": 1}\n{"b": 2}\n', "log.ndjson")
+        assert source_open(path).columns == ("a", "b")
+
+    def test_it_is_known_by_its_first_character_too(self, tmp_path: Path) -> None:
+        assert source_open(written(tmp_path, '{"a": 1}\n', "log.txt")).kind == "jsonl"
+
+    def test_broken_lines_are_rejected_alone(self, tmp_path: Path) -> None:
+        content = b'{"a": 1}\n{"a": \n[1]\n{"a": "caf\xe9"}\n{"a": "\\ud800"}\n' + b"[" * 99_999 + b"\n"
+        found = reasons(read(tmp_path, content, "log.jsonl"))
+        assert found == [
+            (1, None), (2, "unreadable"), (3, "unreadable"), (4, "undecodable"), (5, "undecodable"), (6, "unreadable")
+        ]  # fmt: skip
+
+
+class TestFilesThatCannotBeRead:
+    @pytest.mark.parametrize(
+        ("name", "content", "says"),
+        [
+            ("log.csv", b"", "is empty"),
+            ("log.csv", b"\xef\xbb\xbf\n \n", "is empty"),
+            ("log.csv", b"SQLite format 3\0\x10\0", "not a text file"),
+            ("log.csv", "a,b\n1,2\n".encode("utf-16"), "not a text file"),
+            ("log.jsonl", b"a,b\n1,2\n", "holds no JSON objects"),
+        ],
+    )
+    def test_one_sentence_says_why(self, tmp_path: Path, name: str, content: bytes, says: str) -> None:
+        with pytest.raises(InputError, match=says):
+            source_open(written(tmp_path, content, name))
+
+    def test_what_is_no_file(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="there is no file"):
+            source_open(tmp_path / "none.csv")
+        with pytest.raises(InputError, match="is a directory"):
+            source_open(tmp_path)
+
+
+def test_rows_are_put_in_order_of_person_time_and_line() -> None:
+    def record(line: int, who: str, at: str) -> Record:
+        return Record(line, {"who": who, "at": at}, None, 10 * line)
+
+    def moment(cells: dict[str, str]) -> tuple[str, datetime]:
+        if cells["at"] == "?":
+            raise RowError("bad_time", "no time")
+        return cells["who"], datetime.fromisoformat(cells["at"])
+
+    given = [
+        record(2, "ben", "2024-05-02"),
+        record(3, "ann", "2024-05-03"),
+        record(4, "ann", "?"),
+        record(5, "ann", "2024-05-01"),
+        record(6, "ben", "2024-05-02"),
+        Record(7, {}, RowError("cells", "too many"), 70),
+    ]
+    found = list(in_order(given, moment))
+    assert reasons(found) == [(4, "bad_time"), (7, "cells"), (5, None), (3, None), (2, None), (6, None)]
+    assert found[-1].read == 70 and sorted(r.read for r in found) == [r.read for r in found]

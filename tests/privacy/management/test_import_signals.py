@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from loops.models import LoopVersion
+from loops.selectors import loop_specs_builtin
+from loops.services import loop_add
+from privacy.models import Decision, Person, PrivacyBudget
+from privacy.selectors import decision_arrays
+
+pytestmark = pytest.mark.django_db
+HEARTSTEPS = Path(__file__).resolve().parents[4] / "shared" / "data" / "heartsteps_v1_suggestions.csv"
+
+
+@pytest.fixture
+def loop() -> LoopVersion:
+    """The loop that comes with the project for the HeartSteps trial."""
+    path = loop_specs_builtin()["heartsteps"]
+    return loop_add(text=path.read_text(encoding="utf-8"), source=str(path))[0]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Two lines as that trial wrote them, and one that cannot be used."""
+    path = tmp_path / "log.csv"
+    path.write_text(
+        "user.index,decision.index,sugg.select.utime,sugg.select.slot,avail,send,response,dec.location.category,"
+        "dec.temperature,jbsteps30pre,jbsteps30\n"
+        "1,0,2015/7/22 16:30,2,True,True,good,other,23.3,0.0,1311.0\n"
+        "1,1,2015/7/22 18:30,3,True,True,bad,work,,418.0,414.0\n"
+        "1,2,,3,True,True,bad,work,24.4,418.0,414.0\n"
+    )
+    return path
+
+
+def run(*arguments: object) -> str:
+    out = StringIO()
+    call_command("import_signals", *map(str, arguments), stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def test_it_says_what_it_did(loop: LoopVersion, file: Path, tmp_path: Path) -> None:
+    said = run(file, "--loop", "heartsteps", "--rejects", tmp_path / "rejects.csv")
+    for name, count in (("rows", 3), ("added", 2), ("unchanged", 0), ("rejected", 1), ("missing_time", 1)):
+        assert any(line.split() == [name, str(count)] for line in said.splitlines()), (name, said)
+    assert str(tmp_path / "rejects.csv") in said
+
+
+def test_without_consent_it_says_that_nobody_can_be_in_a_release(loop: LoopVersion, file: Path) -> None:
+    assert "--consent training evaluation" in run(file, "--loop", "heartsteps")
+    assert PrivacyBudget.objects.get().consent_mask == 0
+
+
+def test_consents_are_recorded(loop: LoopVersion, file: Path) -> None:
+    said = run(file, "--loop", "heartsteps", "--consent", "training", "evaluation", "--consent", "personalization")
+    assert "No consent" not in said and PrivacyBudget.objects.get().consent_mask == 7
+
+
+def test_json_is_one_object_with_the_counts(loop: LoopVersion, file: Path, tmp_path: Path) -> None:
+    said = json.loads(run(file, "--loop", "heartsteps", "--json", "--rejects", tmp_path / "r.csv"))
+    assert said == {
+        "file": "log.csv",
+        "rows": 3,
+        "added": 2,
+        "unchanged": 0,
+        "rejected": 1,
+        "consents_granted": 0,
+        "counts": {"filled": {"dec.temperature": 1}, "rejected": {"missing_time": 1}},
+        "rejects_file": str(tmp_path / "r.csv"),
+    }
+
+
+def test_wrong_use_is_one_sentence(loop: LoopVersion, file: Path) -> None:
+    with pytest.raises(CommandError, match=r"no loop 'nothing' here.*heartsteps"):
+        run(file, "--loop", "nothing")
+    with pytest.raises(CommandError, match="there is no file"):
+        run(file.with_name("none.csv"), "--loop", "heartsteps")
+    with pytest.raises(CommandError, match="invalid choice: 'fame'"):
+        run(file, "--loop", "heartsteps", "--consent", "fame")
+    file.write_text("user,time\n1,2\n")
+    with pytest.raises(CommandError, match="lacks the columns"):
+        run(file, "--loop", "heartsteps")
+
+
+def test_the_heartsteps_trial_is_read_whole(loop: LoopVersion) -> None:
+    """Published numbers of the trial: 37 people, 8,274 rows; 6,590 available, of which 3,915 got a suggestion."""
+    if not HEARTSTEPS.exists():
+        pytest.skip(f"NOT TESTED: no file {HEARTSTEPS}")
+    said = json.loads(run(HEARTSTEPS, "--loop", "heartsteps", "--json"))
+    assert said["rows"] == 8_274 and said["rejected"] == 1  # one row has no time
+    assert Person.objects.count() == 37 and Decision.objects.count() == said["added"] == 8_273
+    arrays = decision_arrays(loop_version=loop, person_ids=None, head="policy")
+    assert abs(arrays.available.sum() - 6_590) <= 1 and abs((arrays.action == 1).sum() - 3_915) <= 1
+    assert ((arrays.action >= 0) == arrays.available).all()
+    assert set(arrays.propensity[arrays.action == 1]) == {0.6} and set(arrays.propensity[arrays.action == 0]) == {0.4}
+    assert (arrays.harmful == 1).sum() == pytest.approx(602, abs=2)

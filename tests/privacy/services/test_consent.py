@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from privacy.models import Consent, PrivacyBudget, Purpose
+from privacy.services.consent import consent_grant, consent_withdraw
+from privacy.services.people import people_get_or_create
+
+pytestmark = pytest.mark.django_db
+BOTH = [Purpose.TRAINING, Purpose.EVALUATION]
+
+
+@pytest.fixture
+def people() -> list[int]:
+    return list(people_get_or_create(population="app", identifiers=["ann", "ben"]).values())
+
+
+def masks(people: list[int]) -> list[int]:
+    found = dict(PrivacyBudget.objects.values_list("person_id", "consent_mask"))
+    return [found[p] for p in people]
+
+
+def acts(person: int) -> list[tuple[str, bool]]:
+    return list(Consent.objects.filter(person_id=person).order_by("id").values_list("purpose", "granted"))
+
+
+def test_granting_and_withdrawing_is_written_and_in_force(people: list[int]) -> None:
+    assert consent_grant(person_ids=people, purposes=BOTH, source="the app") == 4
+    assert masks(people) == [6, 6]
+    assert consent_withdraw(person_ids=people[:1], purposes=[Purpose.TRAINING], source="the app") == 1
+    assert masks(people) == [4, 6]
+    assert acts(people[0]) == [("training", True), ("evaluation", True), ("training", False)]
+
+
+def test_the_same_again_is_no_act(people: list[int]) -> None:
+    consent_grant(person_ids=people, purposes=BOTH, source="the app")
+    assert consent_grant(person_ids=people, purposes=BOTH, source="the app") == 0
+    assert consent_withdraw(person_ids=people, purposes=[Purpose.PERSONALIZATION], source="the app") == 0
+    assert Consent.objects.count() == 4
+
+
+def test_a_grant_that_keeps_answers_does_not_undo_a_withdrawal(people: list[int]) -> None:
+    consent_grant(person_ids=people[:1], purposes=BOTH, source="the app")
+    consent_withdraw(person_ids=people[:1], purposes=BOTH, source="the app")
+    assert consent_grant(person_ids=people, purposes=BOTH, source="a file", keep_decided=True) == 2
+    assert masks(people) == [0, 6]
+
+
+def test_a_person_may_change_their_mind(people: list[int]) -> None:
+    for _ in range(2):
+        consent_grant(person_ids=people, purposes=BOTH, source="the app")
+        consent_withdraw(person_ids=people, purposes=BOTH, source="the app")
+    assert len(acts(people[0])) == 8 and masks(people) == [0, 0]
+
+
+@pytest.mark.production
+def test_the_budget_rows_are_locked_in_order(people: list[int]) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        consent_withdraw(person_ids=people, purposes=[Purpose.TRAINING], source="the app")
+    (lock,) = [q["sql"] for q in queries.captured_queries if q["sql"].endswith("FOR UPDATE")]
+    assert lock.startswith('SELECT "privacy_budget"."person_id"') and lock.endswith("ORDER BY 1 ASC FOR UPDATE")
