@@ -22,7 +22,7 @@ from privacy.models import Choice, Consent, Decision, Person, PrivacyBudget, Pur
 from privacy.services import collect  # noqa: E402
 from tests.privacy.services.diary_files import diary_version, points, write_csv  # noqa: E402
 
-PROCESSES, PEOPLE, ROWS = 3, 40, 25
+PROCESSES, PEOPLE, ROWS = 3, 4, 250  # few people, so that only rows are contended for, once these are known
 FORK = multiprocessing.get_context("fork")
 
 

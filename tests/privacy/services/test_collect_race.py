@@ -16,7 +16,7 @@ import pytest
 
 from tests.privacy.services.test_ledger_race import ROOT
 
-PEOPLE, ROWS = 40, 40 * 25
+PEOPLE, ROWS = 4, 4 * 250
 
 
 @pytest.fixture(scope="module", params=["postgresql", "sqlite"])
