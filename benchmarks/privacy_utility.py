@@ -68,7 +68,9 @@ def _value(spec: LoopSpec, policy: Any, variant: Variant) -> float:
     return true_value(spec, policy, seed=TRUTH_SEED, variant=variant).value
 
 
-def turn(spec: LoopSpec, people: int, epsilon: float | None, variant: Variant, seed: int) -> tuple[Learned, str, str, float]:
+def turn(
+    spec: LoopSpec, people: int, epsilon: float | None, variant: Variant, seed: int
+) -> tuple[Learned, str, str, float]:
     """One turn on a fresh cohort: what was learned, the gate's verdict and reason, seconds."""
     rng = np.random.default_rng([seed, people, VARIANTS.index(variant)])
     cohort = simulate(spec, make_people(people, rng, variant=variant), DAYS, rng)
@@ -91,13 +93,18 @@ def _learn(spec: LoopSpec, rows: Any, sigma: float | None, seed: int) -> Learned
     layout, clips = plan(spec, "policy", counts, sigma)
     first = release_baseline(layout, clips, rows, counts.centre, sigma)
     second = release_effects(layout, clips, rows, counts, first, sigma)
-    moments, baseline = read_moments(layout, clips, counts, first, second), baseline_posterior(layout, clips, counts, first)
+    moments, baseline = (
+        read_moments(layout, clips, counts, first, second),
+        baseline_posterior(layout, clips, counts, first),
+    )
     world = mean_world(moments, baseline, effects_posterior(moments))
     pool = synthesize(world, np.random.default_rng(seed)).rows()
     return learn(spec, moments, baseline, pool, seed=seed)
 
 
-def run(spec: LoopSpec, truth: Truth, people: int, epsilon: float | None, variant: Variant, seed: int) -> dict[str, Any]:
+def run(
+    spec: LoopSpec, truth: Truth, people: int, epsilon: float | None, variant: Variant, seed: int
+) -> dict[str, Any]:
     """One run as a row."""
     learned, verdict, reason, seconds = turn(spec, people, epsilon, variant, seed)
     value = _value(spec, learned.policy, variant)
@@ -116,7 +123,12 @@ def naive_row(spec: LoopSpec, truth: Truth, people: int, epsilon: float, seed: i
     rng = np.random.default_rng([seed, people, 7])
     cohort = simulate(spec, make_people(people, rng), DAYS, rng)
     policy = naive_policy(spec, cohort_judged(spec, cohort, 0, people).rows, epsilon, rng)
-    return {"people": people, "epsilon_a_record": epsilon, "seed": seed, "share": truth.share(_value(spec, policy, "companion"))}
+    return {
+        "people": people,
+        "epsilon_a_record": epsilon,
+        "seed": seed,
+        "share": truth.share(_value(spec, policy, "companion")),
+    }
 
 
 def checks(rows: list[dict[str, Any]]) -> list[Check]:
@@ -138,7 +150,9 @@ def checks(rows: list[dict[str, Any]]) -> list[Check]:
 
 def print_table(rows: list[dict[str, Any]], naive: list[dict[str, Any]]) -> None:
     """Means by cell."""
-    print(f"{'variant':>10} {'people':>7} {'epsilon':>8} {'share':>7} {'gated':>7} {'deployed':>9} {'worse':>6} {'s':>5}   undecided by")
+    print(
+        f"{'variant':>10} {'people':>7} {'epsilon':>8} {'share':>7} {'gated':>7} {'deployed':>9} {'worse':>6} {'s':>5}   undecided by"
+    )
     for variant in VARIANTS:
         for people in PEOPLE:
             for epsilon in EPSILONS:
@@ -166,9 +180,7 @@ def main(options: Namespace) -> None:
     people = (2_000, 5_000) if options.quick else PEOPLE
     epsilons = (1.0, None) if options.quick else EPSILONS
     seeds = range(2 if options.quick else options.seeds)
-    rows = [
-        run(spec, truths[v], n, e, v, s) for v in VARIANTS for n in people for e in epsilons for s in seeds
-    ]
+    rows = [run(spec, truths[v], n, e, v, s) for v in VARIANTS for n in people for e in epsilons for s in seeds]
     extra = 0 if options.quick else max(0, 200 - len(rows))
     rows += [run(spec, truths["never"], 1_000, 1.0, "never", 1_000 + s) for s in range(extra)]
     naive = [naive_row(spec, truths["companion"], n, 1.0, s) for n in people for s in seeds]

@@ -28,7 +28,9 @@ def front_page_fragment(request: HttpRequest) -> HttpResponse:
 
 def page_state() -> dict[str, Any]:
     """Slots, latest versions, the latest turn with its stages, and running jobs; nothing about a person."""
-    slots = ServingSlot.objects.select_related("loop", "stable__loop_version__loop", "candidate").order_by("loop", "head")
+    slots = ServingSlot.objects.select_related("loop", "stable__loop_version__loop", "candidate").order_by(
+        "loop", "head"
+    )
     learned = ModelVersion.objects.filter(kind=VersionKind.LINEAR_Q).select_related("loop_version__loop")
     turn = Turn.objects.select_related("loop_version__loop").order_by("-id").first()
     return {

@@ -146,3 +146,13 @@ R3AL_JOB_HEARTBEAT_SECONDS = read.number(
     env, "R3AL_JOB_HEARTBEAT_SECONDS", min(5.0, R3AL_JOB_LEASE_SECONDS / 3), low=0.1, high=R3AL_JOB_LEASE_SECONDS / 2
 )
 R3AL_JOB_GRACE_SECONDS = read.number(env, "R3AL_JOB_GRACE_SECONDS", 30.0, low=0.5)
+
+UNFOLD = {
+    "SITE_TITLE": "R3AL Training Loop",
+    "SITE_HEADER": "R3AL",
+    "SITE_SUBHEADER": "Training Loop",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "r3al_project.dashboard.front_page",
+    "SIDEBAR": {"show_search": True, "show_all_applications": False},
+}

@@ -5,21 +5,28 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from deployments.selectors import slot_for
-from loops.engine.rows import RowError, RowReader
+from loops.engine.cells import RowError
+from loops.engine.rows import Moment, RowReader
 from loops.engine.spec import LoopSpec
+from loops.engine.timeline import Timeline
 from loops.models import LoopVersion
+from privacy.engine.files import Record, records, source_open
 from r3al_project.common.errors import InputError
 from training.models import ModelVersion
 from training.selectors import version_get, version_policy
 
-_BATCH = 4_096
+Floats = npt.NDArray[np.float64]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,21 +48,60 @@ def states_decide(
     """
     version = _version(loop_version, head, version_id)
     spec = version.loop_version.spec
+    states = _states(spec, source)
     policy, actions = version_policy(version), spec.head(head).actions
-    chosen = dict.fromkeys(actions, 0)
-    rows = 0
+    picked, probabilities = policy.actions(states), policy.probabilities(states)
     with _written_whole(target) as out:
         writer = csv.writer(out)
         writer.writerow(["row", "action", *(f"p_{a}" for a in actions)])
-        for states in _batches(spec, source):
-            picked = policy.actions(states)
-            for action, probabilities in zip(picked, policy.probabilities(states), strict=True):
-                rows += 1
-                chosen[actions[action]] += 1
-                writer.writerow([rows, actions[action], *(f"{p:g}" for p in probabilities)])
-        if not rows:
-            raise InputError(f"{source} has a header but no rows; nothing to decide")
-    return Scored(version, rows, chosen)
+        for number, (action, row) in enumerate(zip(picked, probabilities, strict=True), start=1):
+            writer.writerow([number, actions[action], *(f"{p:g}" for p in row)])
+    counts = np.bincount(picked, minlength=len(actions))
+    return Scored(version, len(states), dict(zip(actions, counts.tolist(), strict=True)))
+
+
+def _states(spec: LoopSpec, path: Path) -> Floats:
+    """(n, F) states of a file, in its order. Features that the file lacks are computed along each person's rows."""
+    source = source_open(path)
+    reader = RowReader(spec, source.columns, need="state")
+    found = list(records(source))
+    if not found:
+        raise InputError(f"{path} has a header but no rows; nothing to decide")
+    states = np.empty((len(found), len(spec.features)))
+    place = _Placing(spec, reader.computed).place if reader.computed else None
+    for i in _reading_order(found, reader, path):
+        states[i] = _read(found[i], path, lambda cells: reader.read(cells, place).state)
+    return states
+
+
+def _reading_order(found: list[Record], reader: RowReader, path: Path) -> list[int]:
+    """In the order of the file, or of person and time where features are computed along it."""
+    if not reader.computed:
+        return list(range(len(found)))
+    moments = [_read(record, path, reader.order) for record in found]
+    return sorted(range(len(found)), key=moments.__getitem__)
+
+
+def _read(record: Record, path: Path, read: Callable[[dict[str, str]], T]) -> T:
+    try:
+        if record.error is not None:
+            raise record.error
+        return read(record.cells)
+    except RowError as error:
+        raise InputError(f"{path}, line {record.line}: {error}; mend the row and decide again") from None
+
+
+class _Placing:
+    """Walks the file's rows in order of person and time and gives the features that the file lacks."""
+
+    def __init__(self, spec: LoopSpec, columns: tuple[int, ...]) -> None:
+        self._timeline, self._user = Timeline(spec, columns), ""
+
+    def place(self, moment: Moment) -> Floats:
+        if moment.user != self._user:
+            self._timeline.begin()
+            self._user = moment.user
+        return self._timeline.step(moment.time.date(), moment.intervened)
 
 
 def _version(loop_version: LoopVersion, head: str, version_id: int | None) -> ModelVersion:
@@ -71,3 +117,21 @@ def _version(loop_version: LoopVersion, head: str, version_id: int | None) -> Mo
             f"not to {loop_version.loop.name}/{head}"
         )
     return version
+
+
+@contextmanager
+def _written_whole(target: Path) -> Iterator[TextIO]:
+    """A file that appears under its name only when everything was written."""
+    try:
+        handle, name = tempfile.mkstemp(dir=target.resolve().parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise InputError(f"{target} cannot be written ({error.strerror}); choose another --output") from None
+    try:
+        with os.fdopen(handle, "w", newline="", encoding="utf-8") as out:
+            yield out
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except OSError as error:
+        raise InputError(f"{target} cannot be written ({error.strerror}); choose another --output") from None
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -53,14 +53,15 @@ def _loop(top: Table, problems: Problems) -> LoopSpec | None:
     top.close()
     if problems.found or reward is None:
         return None
-    return LoopSpec(
-        name=name, decisions_per_day=per_day, features=features, heads=heads, reward=reward, **values
-    )
+    return LoopSpec(name=name, decisions_per_day=per_day, features=features, heads=heads, reward=reward, **values)
 
 
 def _is_name(value: Any) -> bool:
     return (
-        isinstance(value, str) and 0 < len(value) <= 60 and value.replace("_", "").replace("-", "").isalnum() and value.isascii()
+        isinstance(value, str)
+        and 0 < len(value) <= 60
+        and value.replace("_", "").replace("-", "").isalnum()
+        and value.isascii()
     )
 
 

@@ -69,7 +69,7 @@ def _reward(csv: Table) -> dict[str, str]:
 
 
 def _missing(csv: Table, features: tuple[Feature, ...]) -> Any:
-    """"drop", or a value by feature."""
+    """ "drop", or a value by feature."""
     value = csv.data.get("missing", "drop") if csv.has("missing") else "drop"
     if value == "drop":
         return "drop"

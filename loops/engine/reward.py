@@ -32,7 +32,9 @@ def reward_total(spec: LoopSpec, components: Floats) -> Floats:
     return np.asarray(np.where(np.isnan(components).all(axis=-1), np.nan, total))
 
 
-def reward_components(spec: LoopSpec, inputs: Mapping[str, float], *, action: str, affect: Mapping[str, float]) -> Floats:
+def reward_components(
+    spec: LoopSpec, inputs: Mapping[str, float], *, action: str, affect: Mapping[str, float]
+) -> Floats:
     """(6,) bounded components of one decision from what was observed.
 
     inputs: any of ``INPUTS`` (sentiment in [-1, 1], engagement, rating in [0, 1], consent and privacy 0 or 1, delay in

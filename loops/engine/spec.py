@@ -137,7 +137,9 @@ class LoopSpec:
     moments: MomentsOptions = MomentsOptions()
     availability: Availability = Availability()
     evaluation_share: float = 0.3  # share of people kept out of training, on whom candidates are judged
-    minimum_effect: float | None = None  # declared smallest gain worth finding, in reward units; None: .1 of reward scale
+    minimum_effect: float | None = (
+        None  # declared smallest gain worth finding, in reward units; None: .1 of reward scale
+    )
     exploration: float = 0.1  # share of served decisions drawn from ``logging``
 
     @property

@@ -70,7 +70,9 @@ class Table:
 
     def integer(self, name: str, expected: str, default: Any = _MISSING, *, low: int = 1) -> Any:
         """An integer of at least ``low``."""
-        return self.value(name, lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low, expected, default)
+        return self.value(
+            name, lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low, expected, default
+        )
 
     def text(self, name: str, expected: str = "a text", default: Any = _MISSING) -> Any:
         """A text that is not empty."""
@@ -104,7 +106,11 @@ class Table:
         """Report keys that no reader asked for."""
         for unknown in sorted(set(self.data) - self._known):
             near = get_close_matches(unknown, sorted(self._known), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(sorted(self._known)) or 'nothing'}"
+            hint = (
+                f"; did you mean {near[0]!r}?"
+                if near
+                else f"; known here: {', '.join(sorted(self._known)) or 'nothing'}"
+            )
             self.problems.found.append(f"{self.key(unknown)} is not a key of a loop file{hint}")
 
 

@@ -1,8 +1,9 @@
 """The baseline: how reward and change follow from the state alone, as a Gaussian posterior given the noised round 1.
 
-For target j: b_j = G theta_j + error. The error has the release's noise, the same in every direction; .5 sd_G^2 (.3 + |theta_prior|^2)
-because G itself is noisy; and sampling, G (1 + rho T) / (U T): little in directions in which people hardly differ. Prior: theta ~ N(reversion of .2 half-widths on the own feature, w^2 + that^2), the intercept N(0, .5^2); the width w is averaged
-over a grid by marginal likelihood, as for the effects: most features hardly move most others.
+For target j: b_j = G theta_j + error. The error has the release's noise, the same in every direction; half of
+sd_G^2 (.3 + |theta_prior|^2), because G itself is noisy; and sampling, G (1 + rho T) / (U T): little in directions in which
+people hardly differ. Prior: theta ~ N(reversion of .2 half-widths on the own feature, w^2 + that^2), the intercept
+N(0, .5^2). The width w is averaged over a grid by marginal likelihood: most features hardly move most others.
 """
 
 from __future__ import annotations

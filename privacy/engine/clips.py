@@ -92,7 +92,5 @@ def _cached(key: _Key) -> tuple[Floats, Floats, Floats, Floats]:
     layout = key.layout
     rows = null_rows(layout.spec, layout.head, decisions=key.decisions)
     gram, targets = baseline_contributions(layout, rows, 0.0)
-    effects, variances = effect_contributions(
-        layout, rows, 0.0, np.zeros((layout.phi.width, len(layout.targets)))
-    )
+    effects, variances = effect_contributions(layout, rows, 0.0, np.zeros((layout.phi.width, len(layout.targets))))
     return gram, targets, effects, variances

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loops.engine.row_outcomes import COMPONENTS
+from loops.engine.reward import COMPONENTS
 from privacy.engine.evaluate import Judged
 from privacy.engine.rows import Bools, Floats, Ints, Rows
 

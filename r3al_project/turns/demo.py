@@ -29,9 +29,7 @@ class SimulatedPeople:
 
 def operator_create(name: str, password: str | None) -> None:
     """A superuser to look around with; an existing one gets the new password when one is given."""
-    user, new = get_user_model().objects.get_or_create(
-        username=name, defaults={"is_staff": True, "is_superuser": True}
-    )
+    user, new = get_user_model().objects.get_or_create(username=name, defaults={"is_staff": True, "is_superuser": True})
     if new or password:
         user.set_password(password or secrets.token_urlsafe(16))
         user.save()

@@ -28,7 +28,9 @@ def loop_text(path: Path) -> str:
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}; give a TOML file (loops/specs/ has examples)") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"the loop file {path} cannot be read as text ({type(error).__name__}); give a TOML file") from None
+        raise NotFound(
+            f"the loop file {path} cannot be read as text ({type(error).__name__}); give a TOML file"
+        ) from None
 
 
 def loop_named(name_or_file: str) -> LoopVersion:

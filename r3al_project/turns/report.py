@@ -67,7 +67,10 @@ def _true_values(turn: Turn, version: ModelVersion, people: SimulatedPeople) -> 
     values = compare_policies(spec, version_policy(version), seed=people.seed)
     floor = max(values["random"], values["reference"])
     best = values["best_known"] - floor
-    return values | {"kind": "true value in the simulator", "share": (values["value"] - floor) / best if best > 0 else None}
+    return values | {
+        "kind": "true value in the simulator",
+        "share": (values["value"] - floor) / best if best > 0 else None,
+    }
 
 
 def _brief(name: str, summary: dict[str, Any]) -> dict[str, Any]:
@@ -94,14 +97,20 @@ def print_report(report: dict[str, Any]) -> None:
         console.print(f"Released about {release['users']:,} people's moments: {release['guarantee']}.")
     if policy.get("value") is not None:
         console.print(
-            "Policy value (" + policy["kind"] + "): "
-            + ", ".join(f"{k} {policy[k]:.4f}" for k in ("value", "reference", "random", "best_known") if policy[k] is not None)
+            "Policy value ("
+            + policy["kind"]
+            + "): "
+            + ", ".join(
+                f"{k} {policy[k]:.4f}" for k in ("value", "reference", "random", "best_known") if policy[k] is not None
+            )
             + (f"; share of the attainable gain {policy['share']:.2f}" if policy["share"] is not None else "")
         )
     table = Table("metric", "value", "interval", "bar", "verdict", box=None)
     for metric in gate["metrics"]:
         low, high = (_number(metric[k]) for k in ("low", "high"))
-        table.add_row(metric["name"], _number(metric["value"]), f"{low} .. {high}", _number(metric["bar"]), metric["verdict"])
+        table.add_row(
+            metric["name"], _number(metric["value"]), f"{low} .. {high}", _number(metric["bar"]), metric["verdict"]
+        )
     if gate["metrics"]:
         console.print(table)
     console.print(f"Gate: [bold]{gate['verdict']}[/bold]. {gate['reason']}")

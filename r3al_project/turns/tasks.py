@@ -22,9 +22,7 @@ def _register(name: str) -> None:
 
         turn = Turn.objects.select_related("loop_version__loop").get(pk=context.arguments["turn"])
         write = HANDLERS[name](turn, context)
-        return lambda: stage_finish(
-            turn=turn, name=name, job=Job.objects.get(pk=context.job_id), write=write
-        )
+        return lambda: stage_finish(turn=turn, name=name, job=Job.objects.get(pk=context.job_id), write=write)
 
 
 for _name in STAGES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from r3al_project.jobs.services import jobs_reconcile
+from r3al_project import processes
 from r3al_project.launcher import Launcher
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import STAGES, turn_settle
@@ -23,11 +23,7 @@ _RECONCILE_SECONDS = 5.0
 def worker_process() -> Iterator[None]:
     """One Celery worker as a child process, restarted when it dies, ended with us."""
     launcher = Launcher()
-    launcher.add(
-        "worker",
-        [sys.executable, "-m", "celery", "-A", "r3al_project", "worker", "--pool", "solo", "--loglevel", "WARNING",
-         "--without-gossip", "--without-mingle", "-Q", "default,privacy,train,monitor"],
-    )  # fmt: skip
+    launcher.add("worker", processes.worker(pool="solo"))
     launcher.start()
     try:
         yield

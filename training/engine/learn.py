@@ -19,8 +19,8 @@ from privacy.engine.release import Moments
 from privacy.engine.rows import Floats
 from training.engine.model_gate import BAR_REFERENCE, WORLDS, ModelGate, model_gate
 from training.engine.posterior import effects_posterior
-from training.engine.synthesize import Transitions, drawn_worlds, mean_world
 from training.engine.rollout import STEPS
+from training.engine.synthesize import Transitions, drawn_worlds, mean_world
 from training.engine.train import Candidate as Trained
 from training.engine.train import best_candidate, reference_values, train
 

@@ -145,18 +145,14 @@ def _long_run(terms: Terms, sums: MetricSums) -> Judgement:
 def _stability(terms: Terms, sums: MetricSums) -> Judgement:
     interval = sums_interval(sums, level=1 - 2 * ALPHA)
     needed = users_needed_from_sums(sums, terms.stability_margin, level=1 - ALPHA)
-    said = equivalence(
-        interval, terms.stability_margin, needed=needed, name="the drift of reward (in reward scales)"
-    )
+    said = equivalence(interval, terms.stability_margin, needed=needed, name="the drift of reward (in reward scales)")
     return _rewards(terms, "stability", interval, terms.stability_margin, said)
 
 
 def _empathy(terms: Terms, sums: MetricSums) -> Judgement:
     """Released as its complement, which is the smaller number and so the better measured one; shown as empathy."""
     judged = _share(terms, "empathy", sums, 1 - EMPATHY_BAR, "one minus empathy over interventions")
-    return replace(
-        judged, value=1 - judged.value, low=1 - judged.high, high=1 - judged.low, bar=EMPATHY_BAR
-    )
+    return replace(judged, value=1 - judged.value, low=1 - judged.high, high=1 - judged.low, bar=EMPATHY_BAR)
 
 
 def _false_intervention(terms: Terms, sums: MetricSums) -> Judgement:

@@ -73,12 +73,14 @@ def effects_posterior(moments: Moments) -> Effects:
 def _target_posterior(
     moments: Moments, gram: Floats, inverse: Floats, estimate: Floats, variance: float
 ) -> TargetEffects:
-    alternatives, d = estimate.shape
+    alternatives = len(estimate)
     design = np.kron(np.eye(alternatives), gram)
     error = _error_covariance(moments, gram, inverse, variance)
     priors, scores = [], []
     for prior, hyper in _priors(moments):
-        marginal = (design * np.tile(prior, alternatives)) @ design.T + error + _gram_error(moments, prior, alternatives)
+        marginal = (
+            (design * np.tile(prior, alternatives)) @ design.T + error + _gram_error(moments, prior, alternatives)
+        )
         priors.append((prior, marginal))
         scores.append(hyper + _log_likelihood(marginal, estimate.reshape(-1)))
     weights = np.exp(np.array(scores) - max(scores))
@@ -86,7 +88,9 @@ def _target_posterior(
     kept = [i for i in range(len(weights)) if weights[i] > _KEPT_MASS]
     conditioned = [_condition(design, *priors[i], estimate) for i in kept]
     return TargetEffects(
-        weights[kept] / weights[kept].sum(), np.stack([c[0] for c in conditioned]), np.stack([c[1] for c in conditioned])
+        weights[kept] / weights[kept].sum(),
+        np.stack([c[0] for c in conditioned]),
+        np.stack([c[1] for c in conditioned]),
     )
 
 

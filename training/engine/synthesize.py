@@ -56,9 +56,7 @@ def mean_world(moments: Moments, baseline: Baseline, effects: Effects) -> World:
     return World(moments, _coefficients(moments, baseline.mean, effects.mean)[None], noise_scales(moments))
 
 
-def drawn_worlds(
-    moments: Moments, baseline: Baseline, effects: Effects, draws: int, rng: np.random.Generator
-) -> World:
+def drawn_worlds(moments: Moments, baseline: Baseline, effects: Effects, draws: int, rng: np.random.Generator) -> World:
     """``draws`` worlds from the full posterior: baseline, effects and the effects' prior widths."""
     drawn = [_coefficients(moments, draw_baseline(baseline, rng), effects.draw(rng)) for _ in range(draws)]
     return World(moments, np.stack(drawn), noise_scales(moments))
@@ -75,7 +73,7 @@ def _coefficients(moments: Moments, theta: Floats, tau: Floats) -> Floats:
 
 
 def synthesize(world: World, rng: np.random.Generator, *, states: int = STATES) -> Transitions:
-    """Transitions from ``states`` model states under every action. The same noise for each action, so that contrasts are clean."""
+    """Transitions from ``states`` model states under every action, with the same noise for each: contrasts are clean."""
     start = initial_states(world, states, rng)
     worlds = np.zeros(states, dtype=np.int64)
     seed = int(rng.integers(2**63))

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-
 from django.db import transaction
 
 from loops.engine.policy import LinearPolicy, reference_policy

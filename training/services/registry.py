@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
-
 from django.db import transaction
 from django.db.models import Max
 

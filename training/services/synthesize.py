@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-
 from django.db import transaction
 from django.utils import timezone
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from django.db import transaction
 
 from privacy.models import Release
@@ -47,7 +46,11 @@ def policy_train(
         )
         version.releases.add(release)
         passed = trained.z >= trained.bar
-        reason = "" if passed else "the release does not make us sure enough that this beats the reference; keep the reference"
+        reason = (
+            ""
+            if passed
+            else "the release does not make us sure enough that this beats the reference; keep the reference"
+        )
         ModelMetric.objects.create(
             version=version,
             source=MODEL_GATE,
@@ -91,10 +94,11 @@ def _train(release: Release, pool: Mapping[str, np.ndarray], seed: int, report: 
 def _pool_rows(synthetic_job: SyntheticJob) -> dict[str, np.ndarray]:
     """All rows of one synthetic job, chunks checked against their hashes and put together in order."""
     chunks = [
-        unpack_arrays(bytes(c.data), c.data_sha256) for c in synthetic_job.chunks.order_by("index").iterator(chunk_size=8)
+        unpack_arrays(bytes(c.data), c.data_sha256)
+        for c in synthetic_job.chunks.order_by("index").iterator(chunk_size=8)
     ]
     if sum(len(c["action"]) for c in chunks) != synthetic_job.sample_count:
-        raise Conflict(f"{synthetic_job} is no longer whole in the pool (rows expire after 90 days); run the turn again")
+        raise Conflict(
+            f"{synthetic_job} is no longer whole in the pool (rows expire after 90 days); run the turn again"
+        )
     return {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}
-
-

@@ -21,7 +21,9 @@ class Command(BaseCommand):
         parser.add_argument("--input", required=True, type=Path, help="states; columns as in the loop's import section")
         parser.add_argument("--output", required=True, type=Path, help="CSV to write: row, action, p_ACTION ...")
         parser.add_argument("--head", default="policy")
-        parser.add_argument("--version", dest="model_version", type=int, help="a model version's id (default: what serves)")
+        parser.add_argument(
+            "--version", dest="model_version", type=int, help="a model version's id (default: what serves)"
+        )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         """Django's own ``--version`` (which prints Django's) gives way to the model version's."""

@@ -13,7 +13,7 @@ from training.engine.simulator.cohort import Cohort
 from training.engine.simulator.people import POINTS_A_DAY
 
 _HOURS = (8, 12, 17, 21)  # of the dayparts
-_COMPONENTS = ("sentiment", "engagement", "compliance", "empathy", "timing", "uptake")
+_COMPONENTS = ("sentiment_gain", "engagement_delta", "compliance", "empathy", "timing", "uptake")
 
 
 def write_csv(cohort: Cohort, spec: LoopSpec, file: TextIO, *, start: date, user_prefix: str) -> int:

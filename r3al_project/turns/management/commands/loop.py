@@ -22,7 +22,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
-        add = verbs.add_parser("add", help="validate FILE, keep it as a loop version, seed its slots with the reference")
+        add = verbs.add_parser(
+            "add", help="validate FILE, keep it as a loop version, seed its slots with the reference"
+        )
         add.add_argument("file", type=Path)
         check = verbs.add_parser("check", help="validate FILE and say what the loop is; writes nothing")
         check.add_argument("file", type=Path)
