@@ -16,7 +16,7 @@ from privacy.engine import decisions
 from privacy.engine.decisions import DecisionArrays
 from privacy.engine.evaluate import Judged
 from privacy.engine.next_state import next_rows
-from privacy.engine.rows import Rows
+from privacy.engine.rows import Ints, Rows
 from privacy.models import Decision
 from privacy.models.person import FOLDS
 from privacy.selectors_release import charged_person_ids
@@ -55,7 +55,7 @@ def judged_rows(spec: LoopSpec, arrays: DecisionArrays) -> Judged:
     return decisions.judged_rows(arrays)
 
 
-def decision_arrays(*, loop_version: LoopVersion, person_ids: Sequence[int] | None, head: str) -> DecisionArrays:
+def decision_arrays(*, loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None, head: str) -> DecisionArrays:
     """Decisions under ``loop_version`` of the given people (None: of everybody), as ``head`` chose, with next states.
 
     Reads in bulk: about 60,000 decisions a second; holds the arrays and one fetch of rows.
@@ -67,7 +67,9 @@ def decision_arrays(*, loop_version: LoopVersion, person_ids: Sequence[int] | No
     return columns.arrays(spec)
 
 
-def _fetches(loop_version: LoopVersion, person_ids: Sequence[int] | None, head: str) -> Iterator[list[tuple[Any, ...]]]:
+def _fetches(
+    loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None, head: str
+) -> Iterator[list[tuple[Any, ...]]]:
     found = (
         Decision.objects.filter(loop_version=loop_version)
         .alias(choice=FilteredRelation("choices", condition=Q(choices__head=head)))

@@ -14,9 +14,10 @@ def rows_insert(*, model: type[models.Model], fields: Sequence[str], rows: Itera
     Inside a transaction of the caller. Times must be aware. Ten times as fast as building objects and their statements.
     """
     quote = connection.ops.quote_name
-    columns = [model._meta.get_field(name).column for name in fields]
-    into = f"{quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
-    times = [i for i, name in enumerate(fields) if isinstance(model._meta.get_field(name), models.DateTimeField)]
+    known = {f.name: f for f in model._meta.concrete_fields}
+    columns = [str(known[name].column) for name in fields]
+    into = f"{quote(model._meta.db_table)} ({', '.join(quote(c) for c in columns)})"
+    times = [i for i, name in enumerate(fields) if isinstance(known[name], models.DateTimeField)]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             with cursor.copy(f"COPY {into} FROM STDIN") as copy:

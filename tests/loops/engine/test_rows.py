@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
@@ -223,6 +224,16 @@ class TestColumns:
         RowReader(diary(), [*COLUMNS, "remark", ""], need="decision")
 
 
+def placing(seen: list[Moment]) -> Callable[[Moment], np.ndarray]:
+    """Notes every moment and answers .75."""
+
+    def place(moment: Moment) -> np.ndarray:
+        seen.append(moment)
+        return np.array([0.75])
+
+    return place
+
+
 class TestComputedFeatures:
     absent = tuple(c for c in COLUMNS if c != "gap")
 
@@ -233,7 +244,7 @@ class TestComputedFeatures:
     def test_it_is_asked_of_the_caller_with_the_moment(self) -> None:
         seen: list[Moment] = []
         reader = RowReader(diary(), self.absent, need="decision")
-        got = reader.read(row(), lambda m: (seen.append(m), np.array([0.75]))[1])
+        got = reader.read(row(), placing(seen))
         assert got.state[2] == 0.75
         assert seen == [Moment("ann", ("ann", "2024-05-31T16:30"), datetime(2024, 5, 31, 16, 30, tzinfo=UTC), True)]
 
@@ -241,7 +252,7 @@ class TestComputedFeatures:
         seen: list[Moment] = []
         reader = RowReader(diary(), self.absent, need="decision")
         with pytest.raises(RowError):
-            reader.read(row(mood="?"), lambda m: (seen.append(m), np.array([0.75]))[1])
+            reader.read(row(mood="?"), placing(seen))
         assert len(seen) == 1
 
 

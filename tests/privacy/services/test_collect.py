@@ -23,7 +23,11 @@ NO_GAP = [c for c in COLUMNS if c != "gap"]
 
 
 def imported(path: Path, **options: Any) -> ImportReport:
-    given = {"loop_version": diary_version(), "consents": [], "rejects_path": path.with_suffix(".rejects")}
+    given: dict[str, Any] = {
+        "loop_version": diary_version(),
+        "consents": [],
+        "rejects_path": path.with_suffix(".rejects"),
+    }
     return signals_import(path=path, **given | options)
 
 

