@@ -1,0 +1,147 @@
+"""Fixtures for every test: the stack, a real worker, real servers, shared data; and the rule that nothing is skipped silently."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services_under_test import NotAvailable, PostgreSQL, Redis
+from tests.services_under_test.postgresql import database_create, database_drop
+from tests.stack import Stack, Worker
+
+ROOT = Path(__file__).resolve().parent.parent
+_SAYS_SO = "NOT TESTED: "
+_not_tested: set[str] = set()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also the tests marked slow")
+    parser.addoption(
+        "--without-services", action="store_true", help="leave out what needs PostgreSQL or Redis of its own"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests only with --all; on the second stack, engines (they know no database) are not computed again."""
+    production = _stack_name() == "production"
+
+    def wanted(item: pytest.Item) -> bool:
+        if item.get_closest_marker("slow") and not config.getoption("--all"):
+            return False
+        if item.get_closest_marker("embedded" if production else "production"):
+            return False
+        return not (production and "engine" in item.path.relative_to(ROOT).parts)
+
+    kept = [item for item in items if wanted(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple) and _SAYS_SO in report.longrepr[2]:
+        _not_tested.add(report.longrepr[2].partition(_SAYS_SO)[2])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was not tested is said last; ``tests.suite`` reads it from a file."""
+    for reason in sorted(_not_tested):
+        terminalreporter.write_line(f"{_SAYS_SO}{reason}", red=True, bold=True)
+    if path := os.environ.get("R3AL_NOT_TESTED"):
+        with Path(path).open("a") as file:
+            file.writelines(f"{reason}\n" for reason in sorted(_not_tested))
+
+
+def not_tested(reason: str) -> None:
+    """Leave a test out, loudly: the reason is in the last line of the run."""
+    pytest.skip(_SAYS_SO + reason)
+
+
+def _stack_name() -> str:
+    from django.conf import settings
+
+    return "embedded" if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3") else "production"
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """The stack under test: its name, the test database's URL and the broker's."""
+    return Stack(_stack_name())
+
+
+@pytest.fixture
+def start_worker(stack: Stack, transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Starts real workers: ``start_worker(pool="solo", concurrency=1, R3AL_JOB_LEASE_SECONDS="1")``. Ended with the test."""
+    workers: list[Worker] = []
+    stack.clear_broker()
+
+    def start(*, pool: str = "solo", concurrency: int = 1, **env: str) -> Worker:
+        log = tmp_path / f"worker-{len(workers)}.log"
+        workers.append(Worker({**stack.environment(), **env}, log, pool=pool, concurrency=concurrency))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.kill()
+
+
+@pytest.fixture
+def worker(start_worker: Callable[..., Worker]) -> Worker:
+    """One real worker on the test's database and broker (its tables are emptied after the test)."""
+    return start_worker()
+
+
+@pytest.fixture(scope="session")
+def _postgresql_shared(request: pytest.FixtureRequest) -> Iterator[str]:
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given
+        return
+    _unless_without(request)
+    server = PostgreSQL().start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def postgresql_url(_postgresql_shared: str) -> Iterator[str]:
+    """The URL of a fresh, empty database on a real PostgreSQL, on either stack."""
+    made = database_create(_postgresql_shared)
+    yield made
+    database_drop(_postgresql_shared, made)
+
+
+@pytest.fixture
+def own_postgresql(request: pytest.FixtureRequest) -> Iterator[PostgreSQL]:
+    """A PostgreSQL that the test may kill and start again."""
+    _unless_without(request)
+    server = PostgreSQL().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
+    """A Redis that the test may flush, kill and start again."""
+    _unless_without(request)
+    server = Redis().start()
+    yield server
+    server.stop()
+
+
+def _unless_without(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--without-services"):
+        not_tested("what needs PostgreSQL or Redis (--without-services)")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets beside the repository, or the one of R3AL_SHARED_DATA."""
+    folder = Path(os.environ.get("R3AL_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        not_tested(f"real data sets (there is no folder {folder}; set R3AL_SHARED_DATA)")
+    return folder
+
+
+__all__ = ["NotAvailable", "not_tested"]

@@ -1,0 +1,118 @@
+"""Which stack is under test, and a real worker process on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db import connection
+
+from r3al_project import processes
+from r3al_project.launcher import ends_with_parent
+
+
+@dataclass(frozen=True)
+class Stack:
+    """``embedded`` (SQLite, folders) or ``production`` (PostgreSQL, Redis), as the settings say."""
+
+    name: str
+
+    @property
+    def is_production(self) -> bool:
+        return self.name == "production"
+
+    @property
+    def database_url(self) -> str:
+        """The test database, for another process; ask only in a test that uses the database."""
+        d = connection.settings_dict
+        if connection.vendor == "sqlite":
+            return f"sqlite:///{d['NAME']}"
+        return f"postgresql://{quote(d['USER'])}:{quote(d['PASSWORD'])}@{d['HOST']}:{d['PORT']}/{d['NAME']}"
+
+    @property
+    def broker_url(self) -> str:
+        return str(settings.CELERY_BROKER_URL)
+
+    def environment(self) -> dict[str, str]:
+        """For another process that works on the same database and broker."""
+        return {**os.environ, "DATABASE_URL": self.database_url}
+
+    def clear_broker(self) -> None:
+        """Forget the bells that earlier tests rang."""
+        if self.is_production:
+            import redis
+
+            with redis.Redis.from_url(self.broker_url) as client:
+                client.flushdb()
+        else:
+            for message in Path(settings.CELERY_BROKER_TRANSPORT_OPTIONS["data_folder_in"]).iterdir():
+                message.unlink(missing_ok=True)
+
+
+class Worker:
+    """A real Celery worker process on the test's database and broker, in a session of its own."""
+
+    def __init__(self, env: Mapping[str, str], log: Path, *, pool: str = "solo", concurrency: int = 1) -> None:
+        self._env, self.log = env, log
+        self._command = processes.worker(pool=pool, concurrency=concurrency)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it (again)."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=settings.BASE_DIR,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=ends_with_parent(signal.SIGKILL),
+            )
+
+    def kill(self) -> None:
+        """SIGKILL to it and all its children."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._wait()
+
+    def stop(self, seconds: float = 20.0) -> None:
+        """A warm shutdown, as an operator would; killed when it takes too long."""
+        if self.is_running:
+            os.kill(self.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._wait(seconds)
+        self.kill()
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Until a condition holds. Fails with the worker's log when the worker is gone or the time is over."""
+        end = time.monotonic() + seconds
+        while not holds():
+            assert self.is_running, f"the worker ended; its log:\n{self.log.read_text()[-4000:]}"
+            assert time.monotonic() < end, (
+                f"not within {seconds:g} s; the worker's log:\n{self.log.read_text()[-4000:]}"
+            )
+            time.sleep(0.05)
+
+    def _wait(self, seconds: float = 20.0) -> None:
+        assert self._process is not None
+        self._process.wait(timeout=seconds)
