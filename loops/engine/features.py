@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,22 +24,26 @@ class FeatureMap:
 
     @classmethod
     def of(cls, spec: LoopSpec, hinges: bool) -> FeatureMap:
+        """The feature map of a loop, with or without hinges."""
         return cls(spec, hinges)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
+        """A name a column, in order: 1, feature or feature=category, |feature|."""
         names = ["1"]
         for f in self.spec.features:
             names += [f"{f.name}={c}" for c in f.categories[1:]] if f.is_category else [f.name]
-        return (*names, *(f"|{self.spec.features[i].name}|" for i in self._hinged()))
+        return (*names, *(f"|{self.spec.features[i].name}|" for i in self._hinged))
 
     @property
     def width(self) -> int:
+        """d, the number of columns."""
         return len(self.names)
 
     @property
     def hinge_columns(self) -> tuple[int, ...]:
-        return tuple(range(self.width - len(self._hinged()), self.width))
+        """The columns that are hinges: the last ones, none without hinges."""
+        return tuple(range(self.width - len(self._hinged), self.width))
 
     def columns_of(self, feature: str) -> tuple[int, ...]:
         """Columns of phi that a feature fills (hinges apart): one for a number, one a category but the first."""
@@ -48,24 +53,38 @@ class FeatureMap:
 
     def phi(self, states: Floats) -> Floats:
         """(n, d) columns for states (n, F); numbers are clamped to their bounds first."""
-        columns = [np.ones(len(states))]
-        for i, f in enumerate(self.spec.features):
-            if f.is_category:
-                columns += [(states[:, i] == c).astype(np.float64) for c in range(1, len(f.categories))]
-            else:
-                columns.append(scaled(f.bounds or (0.0, 1.0), states[:, i]))
-        columns += [
-            2 * np.abs(scaled(self.spec.features[i].bounds or (0.0, 1.0), states[:, i])) - 1 for i in self._hinged()
-        ]
-        return np.column_stack(columns)
+        numbers, columns, low, width = self._numbers
+        out = np.empty((len(states), self.width))
+        out[:, 0] = 1.0
+        scaled = np.minimum(np.maximum((states[:, numbers] - low) / width, 0.0), 1.0) * 2.0 - 1.0
+        out[:, columns] = scaled
+        for i, category, column in self._indicators:
+            out[:, column] = states[:, i] == category
+        if self._hinged:
+            place = [numbers.index(i) for i in self._hinged]
+            out[:, -len(place) :] = 2.0 * np.abs(scaled[:, place]) - 1.0
+        return out
 
+    @cached_property
+    def _numbers(self) -> tuple[list[int], list[int], Floats, Floats]:
+        """Of the features that are numbers: index in a state, column in phi, lower bound, width of the bounds."""
+        found = [(i, f) for i, f in enumerate(self.spec.features) if not f.is_category]
+        bounds = np.array([f.bounds or (0.0, 1.0) for _, f in found]).reshape(-1, 2)
+        columns = [self.columns_of(f.name)[0] for _, f in found]
+        return [i for i, _ in found], columns, bounds[:, 0], bounds[:, 1] - bounds[:, 0]
+
+    @cached_property
+    def _indicators(self) -> list[tuple[int, int, int]]:
+        """Feature index, category index, column of each one-hot column."""
+        return [
+            (i, category, column)
+            for i, f in enumerate(self.spec.features)
+            if f.is_category
+            for category, column in enumerate(self.columns_of(f.name), start=1)
+        ]
+
+    @cached_property
     def _hinged(self) -> tuple[int, ...]:
         if not self.hinges:
             return ()
         return tuple(i for i in self.spec.features_with("learned", "drift") if not self.spec.features[i].is_category)
-
-
-def scaled(bounds: tuple[float, float], values: Floats) -> Floats:
-    """Values mapped from their bounds to [-1, 1], clamped."""
-    low, high = bounds
-    return np.asarray(np.clip((values - low) / (high - low) * 2 - 1, -1.0, 1.0))
