@@ -13,9 +13,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from loops.models import LoopVersion
-from r3al_project.common.errors import InputError, NotFound
+from r3al_project.common.errors import InputError
 
-DELTA = 1e-5
 DAYS = 15
 
 
@@ -40,12 +39,11 @@ def source_prepare(
 ) -> tuple[Path, SimulatedPeople | None]:
     """The file to learn from: the one given, or a simulated cohort written as a file of logged decisions."""
     if options["source"] is not None:
-        path = Path(options["source"]).resolve()
-        if not path.is_file():
-            raise NotFound(f"there is no file {path}; give a CSV or JSON Lines file of logged decisions")
-        return path, None
+        return Path(options["source"]), None
     if loop_version.loop.name != "r3al":
         raise InputError(f"only the r3al loop has a simulator; give --source FILE for {loop_version.loop.name!r}")
+    if options["users"] < 1 or options["seed"] < 0:
+        raise InputError("--users takes a number of people of at least 1, --seed a whole number of at least 0")
     people = SimulatedPeople(options["users"], options["seed"])
     path = Path(settings.VAR_DIR) / f"cohort-{people.users}-{people.seed}.csv"
     say(f"simulating {people.users:,} people over {DAYS} days")

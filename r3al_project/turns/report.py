@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
+import json
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import IO, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from deployments.selectors import serving_now
+from privacy.services.moments import moments_load
+from r3al_project.common.errors import Conflict
 from r3al_project.turns.demo import SimulatedPeople
 from r3al_project.turns.models import Turn
 from training.models import ModelVersion
-from training.selectors import version_policy
+from training.selectors import version_arrays, version_policy
 
 
-def demo_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -> dict[str, Any]:
+def turn_tell(
+    turn: Turn,
+    *,
+    people: SimulatedPeople | None,
+    seconds: float,
+    as_json: bool,
+    out: IO[str],
+    say: Callable[[str], None],
+) -> None:
+    """Write what an ended turn did to ``out``; raises Conflict when it ended early, after having told how far it came."""
+    if people is not None:
+        say("comparing with the best policy known in the simulator ...")
+    report = turn_report(turn, people=people, seconds=seconds)
+    if as_json:
+        out.write(json.dumps(report) + "\n")
+    else:
+        print_report(report, out)
+    if turn.outcome == Turn.Outcome.FAILED:
+        raise Conflict(f"the turn ended early: {turn.reason}")
+
+
+def turn_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -> dict[str, Any]:
     """The turn as JSON-ready data; NaN and infinity become null."""
     stages = {s.name: s for s in turn.stages.order_by("id")}
     summaries = {name: s.summary for name, s in stages.items()}
     version = ModelVersion.objects.filter(pk=summaries.get("train", {}).get("version")).first()
     serving = serving_now(turn.loop_version.loop)
     released = summaries.get("release", {})
-    return _plain(
-        {
+    return {
+        name: _plain(value)
+        for name, value in {
             "loop": str(turn.loop_version),
             "outcome": turn.outcome,
             "reason": turn.reason,
@@ -34,8 +60,8 @@ def demo_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -
             "gate": summaries.get("evaluate") or {"verdict": "insufficient", "reason": turn.reason, "metrics": []},
             "version": version.pk if version else None,
             "deployed": {h: v.pk if v.kind != "reference" else None for h, v in serving.items()},
-        }
-    )
+        }.items()
+    }
 
 
 def policy_values(
@@ -46,18 +72,33 @@ def policy_values(
         return {"kind": "none", "value": None, "random": None, "reference": None, "best_known": None, "share": None}
     if people is not None:
         return _true_values(turn, version, people)
-    scale = turn.loop_version.spec.reward.scale
-    reference = float(version.config["reference_value"]) * scale
+    return _estimates(turn, version, summaries)
+
+
+def _estimates(turn: Turn, version: ModelVersion, summaries: dict[str, Any]) -> dict[str, Any]:
+    """Real people: what the release says of an immediate reward, and the gate's off-policy word on the candidate."""
+    spec = turn.loop_version.spec
+    reference = float(version.config["reference_value"]) * spec.reward.scale
     gains = {m["name"]: m["value"] for m in summaries.get("evaluate", {}).get("metrics", [])}
     gain = gains.get("improvement")
     return {
-        "kind": "immediate reward: the reference as released, the candidate's improvement off-policy on evaluation people",
+        "kind": "immediate reward as released; the candidate off-policy, on the people who judge",
         "value": None if gain is None else reference + gain,
-        "random": None,
+        "random": _released_random(version),
         "reference": reference,
         "best_known": None,
         "share": None,
     }
+
+
+def _released_random(version: ModelVersion) -> float | None:
+    """The immediate reward of every action taken alike, averaged over the released mean features."""
+    release = version.releases.order_by("id").first()
+    if release is None:
+        return None
+    moments, _ = moments_load(release=release)
+    by_action = version_arrays(version)["reward"] @ moments.gram[0]
+    return float(by_action.mean()) * version.loop_version.spec.reward.scale
 
 
 def _true_values(turn: Turn, version: ModelVersion, people: SimulatedPeople) -> dict[str, Any]:
@@ -88,14 +129,18 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def print_report(report: dict[str, Any]) -> None:
+def print_report(report: dict[str, Any], out: IO[str]) -> None:
     """The same for people."""
-    console = Console()
+    console = Console(file=out)
     release, policy, gate = report["release"], report["policy"], report["gate"]
     console.print(f"\n[bold]{report['loop']}[/bold] in {report['seconds']:.1f} s")
+    stages = Table(box=None, show_header=False, padding=(0, 1))
+    for stage in report["stages"]:
+        stages.add_row(stage["name"], f"{_number(stage['seconds'], 2)} s", _words(stage["name"], stage["did"]))
+    console.print(stages)
     if release.get("guarantee"):
         console.print(f"Released about {release['users']:,} people's moments: {release['guarantee']}.")
-    if policy.get("value") is not None:
+    if policy.get("reference") is not None:
         console.print(
             "Policy value ("
             + policy["kind"]
@@ -120,5 +165,29 @@ def print_report(report: dict[str, Any]) -> None:
     console.print(f"Serving now: {serving}.")
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+_TOLD = {
+    "collect": ("rows", "added", "unchanged", "rejected", "note"),
+    "release": ("users", "epsilon", "delta"),
+    "synthesize": ("rows", "features", "phi_width"),
+    "train": ("recipe", "model_gate_z", "intervention_rate"),
+    "evaluate": ("verdict", "attempt"),
+    "deploy": ("deployed",),
+}
+
+
+def _words(name: str, did: dict[str, Any]) -> str:
+    """The few facts of a stage that fit on a line."""
+    facts = {key: did[key] for key in _TOLD.get(name, ()) if did.get(key) is not None}
+    return ", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in facts.items())
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

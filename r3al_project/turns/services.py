@@ -2,36 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from loops.models import LoopVersion
-from r3al_project.common.errors import Conflict, InputError
+from privacy.models import Purpose
+from r3al_project.common.errors import Conflict, InputError, NotFound
 from r3al_project.jobs.models import Job
 from r3al_project.jobs.services import job_enqueue
 from r3al_project.turns.models import Turn, TurnStage
 
 STAGES = ("collect", "release", "synthesize", "train", "evaluate", "deploy")
+DELTA = 1e-5
+_SEEDS = 2**63
+
+
+def turn_parameters(
+    *,
+    epsilon: float = 1.0,
+    delta: float = DELTA,
+    seed: int = 1,
+    head: str = "policy",
+    source: Path | None = None,
+    consents: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What a turn may be asked for, checked before anything is begun.
+
+    ``source`` is a file to collect first, ``consents`` what its people agreed to. Raises InputError or NotFound.
+    """
+    from privacy.engine.accounting import calibrate  # scipy stays out of the web process
+
+    calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
+    if not 0 <= seed < _SEEDS:
+        raise InputError(f"seed {seed} must be a whole number from 0 to 2^63 - 1")
+    parameters = {"head": head, "epsilon": epsilon, "delta": delta, "seed": seed}
+    if source is None:
+        if consents:
+            raise InputError("consents belong to a file of logged decisions; give the file too")
+        return parameters
+    path = source.resolve()
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}; give a CSV or JSON Lines file of logged decisions")
+    return parameters | {"source": str(path), "consents": [Purpose(c).value for c in consents]}
 
 
 @transaction.atomic
 def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> Turn:
     """Begin a turn with its first stage queued.
 
-    parameters: ``head``, ``epsilon``, ``delta``, ``seed``; and ``source`` with ``consents`` when a file is to be collected.
+    parameters: what ``turn_parameters`` gives.
     Raises Conflict when a turn of this loop is running.
     """
     if parameters["head"] not in [h.name for h in loop_version.spec.heads]:
         raise InputError(f"{loop_version} has no head {parameters['head']!r}")
     running = Turn.objects.filter(loop_version=loop_version, outcome=Turn.Outcome.RUNNING).first()
     if running is not None:
-        raise Conflict(f"{running} is still running; wait for it or cancel its job in the admin")
+        raise Conflict(
+            f"{running} is still running; wait for it, go on with it (run_loop --resume), or cancel its job in the admin"
+        )
     turn = Turn.objects.create(loop_version=loop_version, parameters=parameters)
     _stage_enqueue(turn, STAGES[0])
     return turn
+
+
+def turn_resume(*, loop_version: LoopVersion) -> Turn:
+    """The turn of this loop that is still running; NotFound when there is none."""
+    running = Turn.objects.filter(loop_version=loop_version, outcome=Turn.Outcome.RUNNING).first()
+    if running is None:
+        raise NotFound(f"no turn of {loop_version} is running; start one without --resume")
+    return running
 
 
 def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from r3al_project.jobs.services import jobs_reconcile
 from r3al_project import processes
+from r3al_project.jobs.services import jobs_reconcile
 from r3al_project.launcher import Launcher
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import STAGES, turn_settle
@@ -34,9 +34,8 @@ def worker_process() -> Iterator[None]:
 class Watcher:
     """Prints to standard error, so that standard output stays for the result."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self) -> None:
         self.console = Console(stderr=True)
-        self.quiet = quiet
 
     def say(self, text: str) -> None:
         """One line for a person."""
@@ -57,7 +56,7 @@ class Watcher:
                 time.sleep(_POLL_SECONDS)
             self._draw(progress, bars, turn)
 
-    def _draw(self, progress: Progress, bars: dict[str, int], turn: Turn) -> None:
+    def _draw(self, progress: Progress, bars: dict[str, TaskID], turn: Turn) -> None:
         for stage in turn.stages.select_related("job"):
             bar = bars[stage.name]
             job = stage.job

@@ -22,6 +22,7 @@ from training.selectors import attempts_before, model_gate_metric, version_array
 OUTCOME_GATE = "outcome_gate"
 LATENCY_BAR_MS = 200.0
 _LATENCY_CALLS = 400
+_Z90 = 1.6449  # the normal distribution's 95% quantile
 
 
 def version_judge(
@@ -35,8 +36,7 @@ def version_judge(
     held = model_gate_metric(version)
     attempt = attempts_before(version) + 1
     if held is None or held.verdict != "pass":
-        reason = "The model gate holds the candidate back: " + (held.reason if held else "it was not asked") + "."
-        return lambda: _store(version, attempt, None, GateResult("insufficient", reason, (), None))
+        return lambda: _store(version, attempt, None, _held_back(held))
     candidate = _candidate(version)
     release, sums = evaluation_release(
         key=key,
@@ -52,6 +52,19 @@ def version_judge(
     terms = Terms(version.loop_version.spec, float(version.config["reference_value"]), attempt)
     result = outcome_gate(terms, sums, decision_latency(candidate.policy, len(terms.spec.features)))
     return lambda: _store(version, attempt, release, result)
+
+
+def _held_back(held: ModelMetric | None) -> GateResult:
+    """The model gate's own number as the one metric: z with its 90% interval (a gain is z posterior deviations above 0)."""
+    if held is None or held.value is None:
+        return GateResult("insufficient", "The model gate was not asked; train a new version.", (), None)
+    reason = (
+        f"The model gate holds the candidate back (z {held.value:.2f}, the bar is {held.threshold:g}): {held.reason}."
+    )
+    judged = Judgement(
+        held.name, held.value, held.value - _Z90, held.value + _Z90, held.threshold or 0.0, None, "insufficient", reason, None
+    )  # fmt: skip
+    return GateResult("insufficient", reason, (judged,), None)
 
 
 def decision_latency(policy: LinearPolicy, width: int) -> Judgement:
@@ -94,8 +107,9 @@ def _store(version: ModelVersion, attempt: int, release: Release | None, result:
         reason=result.reason,
         needed_users=result.needed_users,
     )
-    for judgement in result.judgements:
-        _store_metric(version, judgement)
+    if release is not None:  # without one, only the model gate spoke, and its word is stored beside the version already
+        for judgement in result.judgements:
+            _store_metric(version, judgement)
     return {
         "verdict": result.verdict,
         "reason": result.reason,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -12,12 +11,12 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from privacy.models import Purpose
 from r3al_project.common.errors import R3alError
 from r3al_project.turns import demo
 from r3al_project.turns.loops import loop_named
-from r3al_project.turns.models import Turn
-from r3al_project.turns.report import demo_report, print_report
-from r3al_project.turns.services import turn_settle, turn_start
+from r3al_project.turns.report import turn_tell
+from r3al_project.turns.services import turn_parameters, turn_settle, turn_start
 from r3al_project.turns.watch import Watcher, worker_process
 
 
@@ -45,27 +44,23 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         demo.operator_create(os.environ.get("R3AL_DEMO_USER", "demo"), os.environ.get("R3AL_DEMO_PASSWORD"))
         loop_version = loop_named(options["loop"])
-        watcher = Watcher(quiet=options["json"])
+        watcher = Watcher()
         watcher.say(f"loop {loop_version}: {loop_version.spec.title}")
         source, people = demo.source_prepare(loop_version, options, watcher.say)
         turn = turn_start(
             loop_version=loop_version,
-            parameters={
-                "head": "policy",
-                "epsilon": options["epsilon"],
-                "delta": demo.DELTA,
-                "seed": options["seed"],
-                "source": str(source),
-                "consents": ["personalization", "training", "evaluation"],
-            },
+            parameters=turn_parameters(
+                epsilon=options["epsilon"], seed=options["seed"], source=source, consents=Purpose.values
+            ),
         )
         with worker_process():
             watcher.follow(turn)
         turn = turn_settle(turn=turn)
-        report = demo_report(turn, people=people, seconds=time.monotonic() - began)
-        if options["json"]:
-            sys.stdout.write(json.dumps(report) + "\n")
-        else:
-            print_report(report)
-        if turn.outcome == Turn.Outcome.FAILED:
-            raise R3alError(f"the turn ended early: {turn.reason}")
+        turn_tell(
+            turn,
+            people=people,
+            seconds=time.monotonic() - began,
+            as_json=options["json"],
+            out=sys.stdout,
+            say=watcher.say,
+        )

@@ -1,0 +1,78 @@
+"""``manage.py run_loop``: one turn of a loop on what the vault holds (or on a file, collected first), and what it did."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from loops.models import LoopVersion
+from privacy.models import Purpose
+from r3al_project.common.errors import R3alError
+from r3al_project.turns.loops import loop_named
+from r3al_project.turns.models import Turn
+from r3al_project.turns.report import turn_tell
+from r3al_project.turns.runner import turn_run, turn_run_watched
+from r3al_project.turns.services import DELTA, turn_parameters, turn_resume, turn_start
+from r3al_project.turns.watch import Watcher
+
+
+class Command(BaseCommand):
+    help = "Run one turn of a loop in this process, stage after stage, and say what it did. Needs no worker."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--loop", required=True, metavar="NAME", help="a known loop's name, or a TOML file")
+        parser.add_argument("--head", default="policy")
+        parser.add_argument("--epsilon", type=float, default=1.0, help="of each of the two releases (default: 1)")
+        parser.add_argument("--delta", type=float, default=DELTA, help="default: %(default)g")
+        parser.add_argument("--seed", type=int, default=1, help="of everything but the noise, which has no seed")
+        parser.add_argument("--source", type=Path, metavar="FILE", help="first collect this CSV or JSON Lines file")
+        parser.add_argument(
+            "--consent", nargs="+", action="extend", default=[], choices=Purpose.values, metavar="PURPOSE",
+            help=f"with --source: the people in the file consented to: {', '.join(Purpose.values)}",
+        )  # fmt: skip
+        parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+        how = parser.add_mutually_exclusive_group()
+        how.add_argument("--watch", action="store_true", help="show each stage's progress")
+        how.add_argument("--detach", action="store_true", help="only queue the turn; the workers run it")
+        parser.add_argument("--resume", action="store_true", help="go on with the loop's turn that was interrupted")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._run(options)
+        except R3alError as error:
+            raise CommandError(str(error)) from None
+
+    def _run(self, options: dict[str, Any]) -> None:
+        began = time.monotonic()
+        loop_version = loop_named(options["loop"])
+        turn = turn_resume(loop_version=loop_version) if options["resume"] else _start(loop_version, options)
+        if options["detach"]:
+            self.stdout.write(f"{turn} is queued; the workers run it, the admin shows it")
+            return
+        watcher = Watcher()
+        turn = turn_run_watched(turn, watcher) if options["watch"] else turn_run(turn, say=watcher.say)
+        turn_tell(
+            turn,
+            people=None,
+            seconds=time.monotonic() - began,
+            as_json=options["json"],
+            out=sys.stdout,
+            say=watcher.say,
+        )
+
+
+def _start(loop_version: LoopVersion, options: dict[str, Any]) -> Turn:
+    parameters = turn_parameters(
+        head=options["head"],
+        epsilon=options["epsilon"],
+        delta=options["delta"],
+        seed=options["seed"],
+        source=options["source"],
+        consents=options["consent"],
+    )
+    return turn_start(loop_version=loop_version, parameters=parameters)

@@ -1,0 +1,65 @@
+"""Running a turn in this very process, stage after stage: no worker is needed, and one that is there does no harm."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from django.db import connection
+
+from r3al_project.jobs import leases
+from r3al_project.jobs.models import Job, JobState
+from r3al_project.jobs.services import job_cancel, job_run
+from r3al_project.turns.models import Turn
+from r3al_project.turns.services import turn_settle
+from r3al_project.turns.watch import Watcher
+
+_POLL_SECONDS = 0.25
+
+
+def turn_run(turn: Turn, *, say: Callable[[str], None]) -> Turn:
+    """Run the stages that remain until the turn ends; a stage that a worker holds is waited for.
+
+    Ctrl-C cancels the stage at hand and with it the turn; nothing of that stage is written.
+    """
+    told = ""
+    while (turn := turn_settle(turn=turn)).outcome == Turn.Outcome.RUNNING:
+        stage = turn.stages.order_by("-id")[0]
+        if stage.name != told:
+            told = stage.name
+            say(f"{told} ...")
+        try:
+            job_run(stage.job_id)
+            if Job.objects.filter(pk=stage.job_id, state=JobState.RUNNING).exists():
+                time.sleep(_POLL_SECONDS)
+        except KeyboardInterrupt:
+            _give_up(stage.job_id)
+    return turn
+
+
+def turn_run_watched(turn: Turn, watcher: Watcher) -> Turn:
+    """The same with progress bars: a thread works, this one draws. Ctrl-C is seen at the next report of progress."""
+
+    def work() -> None:
+        try:
+            turn_run(turn, say=lambda text: None)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work, name=f"turn-{turn.pk}")
+    thread.start()
+    try:
+        watcher.follow(Turn.objects.get(pk=turn.pk))
+    except KeyboardInterrupt:
+        job_cancel(job_id=turn.stages.order_by("-id")[0].job_id)
+    thread.join()
+    return turn_settle(turn=turn)
+
+
+def _give_up(job_id: int) -> None:
+    """Cancel a job that this process just stopped computing; one that a worker holds ends at its next progress."""
+    job_cancel(job_id=job_id)
+    job = Job.objects.get(pk=job_id)
+    if job.state == JobState.RUNNING:
+        leases.finish(job.pk, job.token, JobState.CANCELLED)
