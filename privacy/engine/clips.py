@@ -20,7 +20,7 @@ from privacy.engine.null_users import null_rows
 from privacy.engine.rows import Floats
 
 HINGE_ERROR = 0.2  # hinges enter when the expected error of an effect, in whitened units, is at most this
-_QUANTILES = {"gram": (0.9, 1.0), "targets": (0.9, 1.0), "effects": (0.8, 1.25), "variances": (0.9, 1.25)}
+_QUANTILES = {"gram": (0.9, 1.0), "targets": (0.9, 1.0), "effects": (0.8, 1.0), "variances": (0.9, 1.25)}
 
 
 def nominal_decisions(spec: LoopSpec, released: float | None = None) -> int:
@@ -32,7 +32,7 @@ def nominal_decisions(spec: LoopSpec, released: float | None = None) -> int:
 
 
 def public_clips(layout: Layout, decisions: int) -> Clips:
-    """Quantiles of the null users' block norms (.9, .9, .8, .9) times 1, 1, 1.25, 1.25; the loop's ``clips`` override."""
+    """Quantiles of the null users' block norms (.9, .9, .8, .9) times 1, 1, 1, 1.25; the loop's ``clips`` override."""
     norms = _null_norms(layout, decisions)
     clips = {name: factor * float(np.quantile(norms[name], q)) for name, (q, factor) in _QUANTILES.items()}
     return Clips(counts=COUNTS_CLIP, **clips).override(layout.spec.moments.clips)

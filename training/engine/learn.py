@@ -19,10 +19,10 @@ from privacy.engine.release import Moments
 from privacy.engine.rows import Floats
 from training.engine.model_gate import BAR_REFERENCE, WORLDS, ModelGate, model_gate
 from training.engine.posterior import effects_posterior
-from training.engine.rollout import STEPS
+from training.engine.rollout import STEPS, policy_values, regression
 from training.engine.synthesize import Transitions, drawn_worlds, mean_world
 from training.engine.train import Candidate as Trained
-from training.engine.train import best_candidate, reference_values, train
+from training.engine.train import best_candidate, train
 
 Report = Callable[[float, str], None]
 GAMMA = 0.99  # defines the long run that is judged; the training discount is selected
@@ -37,7 +37,7 @@ class Learned:
     """A candidate with all that judging and serving it needs. Rewards in reward scales; arrays as in ``Candidate``."""
 
     policy: LinearPolicy
-    recipe: str
+    training_gamma: float
     reward: Floats
     continuation: Floats
     value: Floats
@@ -61,7 +61,7 @@ class Learned:
     def config(self) -> dict[str, Any]:
         """What a model version says about itself."""
         return {
-            "recipe": self.recipe,
+            "training_gamma": self.training_gamma,
             "hinges": self.hinges,
             "gamma": self.gamma,
             "margin": self.policy.margin,
@@ -96,7 +96,7 @@ def learn(
     candidates: list[Trained] = []
     for made in train(spec, head, world, transitions, seed):
         candidates.append(made)
-        report(min(0.8, 0.1 * len(candidates)), f"{made.recipe}: {made.model_gain:+.3g} reward scales in the model")
+        report(0.15 * len(candidates), f"gamma {made.gamma:g}: {made.model_gain:+.3g} reward scales in the model")
     best = best_candidate(candidates)
     report(0.8, f"model gate: {WORLDS} drawn worlds")
     rng = np.random.default_rng([seed, 1])
@@ -104,10 +104,11 @@ def learn(
     gate = model_gate(worlds, best.policy, reference_policy(spec, head), rng)
     reward = world.coefficients[0, :, :, 0].copy()
     reward[:, 0] += moments.counts.centre
-    value = reference_values(phi, transitions, best.policy.reference, gamma=GAMMA)
+    reference = reference_policy(spec, head)
+    value = policy_values(world, reference, phi, transitions.state, int(rng.integers(2**63)), gamma=GAMMA)
     return Learned(
         policy=best.policy,
-        recipe=best.recipe,
+        training_gamma=best.gamma,
         reward=reward,
         continuation=_continuation(moments, transitions, value, GAMMA),
         value=value,
@@ -124,7 +125,5 @@ def _continuation(moments: Moments, transitions: Transitions, value: Floats, gam
     """(K, d): gamma E[stays V_ref(s')] after each action, regressed on phi over the synthetic transitions."""
     phi = moments.layout.phi
     n, k = transitions.reward.shape
-    features = phi.phi(transitions.state)
     onward = phi.phi(transitions.next_state.reshape(n * k, -1)).reshape(n, k, -1) @ value
-    gram = features.T @ features + 1e-6 * n * np.eye(features.shape[1])
-    return np.asarray(np.linalg.solve(gram, features.T @ (gamma * transitions.stays * onward)).T)
+    return np.asarray((regression(phi.phi(transitions.state)) @ (gamma * transitions.stays * onward)).T)
