@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -13,6 +12,7 @@ from rich.table import Table
 from deployments.selectors import serving_now
 from privacy.services.moments import moments_load
 from r3al_project.common.errors import Conflict
+from r3al_project.common.plain import plain
 from r3al_project.turns.demo import SimulatedPeople
 from r3al_project.turns.models import Turn
 from training.models import ModelVersion
@@ -47,9 +47,8 @@ def turn_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -
     version = ModelVersion.objects.filter(pk=summaries.get("train", {}).get("version")).first()
     serving = serving_now(turn.loop_version.loop)
     released = summaries.get("release", {})
-    return {
-        name: _plain(value)
-        for name, value in {
+    report: dict[str, Any] = plain(
+        {
             "loop": str(turn.loop_version),
             "outcome": turn.outcome,
             "reason": turn.reason,
@@ -60,8 +59,9 @@ def turn_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -
             "gate": summaries.get("evaluate") or {"verdict": "insufficient", "reason": turn.reason, "metrics": []},
             "version": version.pk if version else None,
             "deployed": {h: v.pk if v.kind != "reference" else None for h, v in serving.items()},
-        }.items()
-    }
+        }
+    )
+    return report
 
 
 def policy_values(
@@ -117,16 +117,6 @@ def _true_values(turn: Turn, version: ModelVersion, people: SimulatedPeople) -> 
 def _brief(name: str, summary: dict[str, Any]) -> dict[str, Any]:
     """A stage's own words, without the gate's metrics (they have their own place)."""
     return {k: v for k, v in summary.items() if k != "metrics"}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def print_report(report: dict[str, Any], out: IO[str]) -> None:

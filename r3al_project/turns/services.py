@@ -13,6 +13,7 @@ from django.utils import timezone
 from loops.models import LoopVersion
 from privacy.models import Purpose
 from r3al_project.common.errors import Conflict, InputError, NotFound
+from r3al_project.common.plain import plain
 from r3al_project.jobs.models import Job
 from r3al_project.jobs.services import job_enqueue
 from r3al_project.turns.models import Turn, TurnStage
@@ -80,7 +81,7 @@ def turn_resume(*, loop_version: LoopVersion) -> Turn:
 
 def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Run a stage's write, keep what it did, and queue the next stage. Called inside the job's finishing transaction."""
-    summary = write()
+    summary: dict[str, Any] = plain(write())
     seconds = (timezone.now() - job.started_at).total_seconds() if job.started_at else None
     TurnStage.objects.filter(turn=turn, name=name).update(summary=summary, seconds=seconds)
     following = STAGES.index(name) + 1
