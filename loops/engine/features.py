@@ -47,9 +47,16 @@ class FeatureMap:
 
     def columns_of(self, feature: str) -> tuple[int, ...]:
         """Columns of phi that a feature fills (hinges apart): one for a number, one a category but the first."""
-        f = self.spec.feature(feature)
-        wanted = {f"{feature}={c}" for c in f.categories[1:]} if f.is_category else {feature}
-        return tuple(i for i, name in enumerate(self.names) if name in wanted)
+        return self._columns[feature]
+
+    @cached_property
+    def _columns(self) -> dict[str, tuple[int, ...]]:
+        columns, first = {}, 1
+        for f in self.spec.features:
+            count = len(f.categories) - 1 if f.is_category else 1
+            columns[f.name] = tuple(range(first, first + count))
+            first += count
+        return columns
 
     def phi(self, states: Floats) -> Floats:
         """(n, d) columns for states (n, F); numbers are clamped to their bounds first."""

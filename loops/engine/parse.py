@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
 from typing import Any
 
@@ -12,11 +14,19 @@ from loops.engine.toml_reader import Problems, Table, is_number
 from r3al_project.common.errors import InputError
 
 DYNAMICS = ("learned", "drift", "since_intervention", "recent_load", "clock", "constant")
+MOVES_OF_A_CATEGORY = ("drift", "clock", "constant")
 CLIP_NAMES = ("counts", "gram", "targets", "effects", "variances")
+RESERVED = ("reward",)  # [import.csv.transforms] speaks of features and of the reward in one table
 _DEFAULT_SCALE = 0.1  # of the range, where a moving number declares no scale
 _DEFAULT_STEPS = 12  # decision points after which since_intervention reaches its end
 _DEFAULT_DECAY = 0.8
-_NAME = r"letters, digits, _ and -, at most 60"
+_MOST_DECISIONS = 1_440  # a day: one a minute
+_MOST_NOMINAL = 1_000_000  # decision points of one person
+_LONGEST_NAME, _LONGEST_HEAD = 60, 20
+_SUM_ERROR, _EXACT = 1e-6, 1e-12  # how far logging may be from 1 as written, and as computed with
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+_NAME = re.compile(r"[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*")
+_NAME_EXPECTED = "a name of letters, digits, _ and -, at most {}"
 
 
 def parse_loop(text: str, *, source: str) -> LoopSpec:
@@ -25,24 +35,26 @@ def parse_loop(text: str, *, source: str) -> LoopSpec:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source} is not valid TOML: {error}; mend the file and add it again") from None
+    except RecursionError:
+        raise InputError(f"{source} nests lists or tables too deeply for a loop file") from None
     problems = Problems()
     spec = _loop(Table(data, "", problems), problems)
-    if problems.found or spec is None:
+    if spec is None:
         lines = "\n  ".join(problems.found)
         raise InputError(f"{source} is not a usable loop file; nothing was written. Mend these:\n  {lines}")
     return spec
 
 
 def _loop(top: Table, problems: Problems) -> LoopSpec | None:
-    name = top.value("name", _is_name, f"a name ({_NAME})")
-    per_day = top.integer("decisions_per_day", "an integer of at least 1")
+    name = top.value("name", _is_name, _NAME_EXPECTED.format(_LONGEST_NAME))
     features = _features(top.table("features"))
     heads = _heads(top.table("heads"))
-    reward = parse_reward(top.table("reward"), features, heads)
     values: dict[str, Any] = {
-        "version": top.integer("version", "an integer of at least 1", 1),
+        "version": top.integer("version", 1),
         "title": top.text("title", default=name),
-        "population": top.value("population", _is_name, f"a name ({_NAME})", name),
+        "population": top.value("population", _is_name, _NAME_EXPECTED.format(_LONGEST_NAME), name),
+        "decisions_per_day": top.integer("decisions_per_day", high=_MOST_DECISIONS),
+        "reward": parse_reward(top.table("reward"), features, heads),
         "moments": _moments(top.table("release")),
         "availability": _availability(top.table("availability")),
         "imports": parse_imports(top.table("import"), features, heads),
@@ -51,18 +63,11 @@ def _loop(top: Table, problems: Problems) -> LoopSpec | None:
         "exploration": top.number("exploration", "a number from 0 to 1", 0.1, low=0.0, high=1.0),
     }
     top.close()
-    if problems.found or reward is None:
-        return None
-    return LoopSpec(name=name, decisions_per_day=per_day, features=features, heads=heads, reward=reward, **values)
+    return None if problems.found else LoopSpec(name=name, features=features, heads=heads, **values)
 
 
-def _is_name(value: Any) -> bool:
-    return (
-        isinstance(value, str)
-        and 0 < len(value) <= 60
-        and value.replace("_", "").replace("-", "").isalnum()
-        and value.isascii()
-    )
+def _is_name(value: Any, longest: int = _LONGEST_NAME) -> bool:
+    return isinstance(value, str) and len(value) <= longest and bool(_NAME.fullmatch(value))
 
 
 def _features(table: Table) -> tuple[Feature, ...]:
@@ -72,36 +77,51 @@ def _features(table: Table) -> tuple[Feature, ...]:
 
 
 def _feature(name: str, table: Table) -> Feature:
+    if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME or name in RESERVED:
+        expected = f"a printable name of at most {_LONGEST_NAME} letters, and not {', '.join(RESERVED)}"
+        table.problems.add("the name of a feature", name, expected)
     dynamics = table.one_of("dynamics", DYNAMICS)
-    categories = table.texts("categories", "a list of at least two different texts", ())
+    categories = table.texts("categories", "a list of two or more different texts", (), least=2)
     bounds = table.value("bounds", _is_bounds, "two finite numbers [low, high] with low < high", None)
-    if categories and len(categories) < 2:
-        table.problems.add(table.key("categories"), list(categories), "at least two categories")
-    if bool(categories) == (bounds is not None):
-        table.problems.missing(table.key("bounds"), "either bounds = [low, high] or categories = [...], and not both")
-    if categories and dynamics in ("learned", "since_intervention", "recent_load"):
-        table.problems.add(table.key("dynamics"), dynamics, "drift, clock or constant for a category")
-    width = bounds[1] - bounds[0] if bounds else 1.0
-    moves = dynamics in ("learned", "drift") and not categories
+    if table.has("bounds") == table.has("categories"):
+        said = "both are given" if table.has("bounds") else "neither is given"
+        expected = "either bounds = [low, high] or categories = [...]"
+        table.problems.found.append(f"{table.name}: {said}; expected {expected}")
+    if table.has("categories") and dynamics is not None and dynamics not in MOVES_OF_A_CATEGORY:
+        table.problems.add(table.key("dynamics"), dynamics, ", ".join(MOVES_OF_A_CATEGORY) + " for a category")
     feature = Feature(
         name=name,
         dynamics=dynamics or "constant",
         bounds=(float(bounds[0]), float(bounds[1])) if bounds else None,
-        categories=categories or (),
-        scale=table.number("scale", "a number above 0", _DEFAULT_SCALE * width if moves else None, above=0.0),
-        step=table.number(
-            "step", "a number above 0", width / _DEFAULT_STEPS if dynamics == "since_intervention" else None, above=0.0
-        ),
-        decay=table.number(
-            "decay", "a number from 0 to 1", _DEFAULT_DECAY if dynamics == "recent_load" else None, low=0.0, high=0.9999
-        ),
+        categories=categories,
+        **_constants(table, dynamics, bounds[1] - bounds[0] if bounds else None),
     )
     table.close()
     return feature
 
 
+def _constants(table: Table, dynamics: str | None, width: float | None) -> dict[str, float | None]:
+    """scale, step and decay, with their public defaults where the dynamics need them. A category (width None) has none."""
+    moves = width is not None and dynamics in ("learned", "drift")
+    grows = width is not None and dynamics == "since_intervention"
+    forgets = width is not None and dynamics == "recent_load"
+    scale = _DEFAULT_SCALE * width if width is not None and moves else None
+    step = width / _DEFAULT_STEPS if width is not None and grows else None
+    return {
+        "scale": table.number("scale", "a number above 0", scale, above=0.0),
+        "step": table.number("step", "a number above 0", step, above=0.0),
+        "decay": table.number("decay", "a number from 0 to .9999", _DEFAULT_DECAY if forgets else None, low=0.0, high=0.9999),
+    }  # fmt: skip
+
+
 def _is_bounds(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(is_number, value)) and value[0] < value[1]
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(map(is_number, value))
+        and value[0] < value[1]
+        and is_number(float(value[1]) - float(value[0]))
+    )
 
 
 def _heads(table: Table) -> tuple[Head, ...]:
@@ -111,34 +131,37 @@ def _heads(table: Table) -> tuple[Head, ...]:
 
 
 def _head(name: str, table: Table) -> Head:
-    actions = table.texts("actions", "a list of different action names") or ("",)
-    if len(actions) < 2:
-        table.problems.add(table.key("actions"), list(actions), "at least two actions")
-    reference = table.one_of("reference", actions)
-    logging = table.value(
-        "logging",
-        lambda v: _is_distribution(v, len(actions)),
-        f"{len(actions)} probabilities above 0 that sum to 1, in the order of the actions",
-    )
-    head = Head(
-        name=name,
-        actions=actions,
-        reference=reference or actions[0],
-        logging=tuple(float(p) for p in logging or ()),
-        when=table.one_of("when", ("always", "intervening"), "always"),
-    )
-    if name == "policy" and head.when != "always":
-        table.problems.add(table.key("when"), head.when, "always: policy is the head that decides whether to intervene")
+    if not _is_name(name, _LONGEST_HEAD):
+        table.problems.add("the name of a head", name, _NAME_EXPECTED.format(_LONGEST_HEAD))
+    actions = table.texts("actions", "a list of two or more different action names", least=2)
+    known = actions or tuple(v for v in (table.data.get("reference"),) if isinstance(v, str))
+    reference = table.one_of("reference", known) if known else table.text("reference", "one of the actions")
+    logging = table.value("logging", lambda v: _is_distribution(v, actions), _logging_expected(actions))
+    when = table.one_of("when", ("always", "intervening"), "always")
+    if name == "policy" and when != "always":
+        table.problems.add(table.key("when"), when, "always: policy is the head that decides whether to intervene")
     table.close()
-    return head
+    total = math.fsum(logging or (1.0,))
+    return Head(
+        name=name,
+        actions=actions or (),
+        reference=reference or "",
+        logging=tuple(float(p) if abs(total - 1) < _EXACT else p / total for p in logging or ()),
+        when=when,
+    )
 
 
-def _is_distribution(value: Any, count: int) -> bool:
+def _logging_expected(actions: tuple[str, ...] | None) -> str:
+    count = f"{len(actions)} " if actions else ""
+    return f"{count}probabilities above 0 that sum to 1, in the order of the actions"
+
+
+def _is_distribution(value: Any, actions: tuple[str, ...] | None) -> bool:
     return (
         isinstance(value, list)
-        and len(value) == count
+        and (actions is None or len(value) == len(actions))
         and all(is_number(p) and p > 0 for p in value)
-        and abs(sum(value) - 1) <= 1e-6
+        and abs(math.fsum(value) - 1) <= _SUM_ERROR
     )
 
 
@@ -148,8 +171,8 @@ def _moments(release: Table) -> MomentsOptions:
     values = {n: c for n in CLIP_NAMES if (c := clips.number(n, "a number above 0", None, above=0.0)) is not None}
     clips.close()
     options = MomentsOptions(
-        nominal_users=table.integer("nominal_users", "an integer of at least 1", None),
-        nominal_decisions=table.integer("nominal_decisions", "an integer of at least 1", None),
+        nominal_users=table.integer("nominal_users", None),
+        nominal_decisions=table.integer("nominal_decisions", None, high=_MOST_NOMINAL),
         clips=values,
         features=table.one_of("features", ("linear", "hinges"), None),
     )
@@ -164,7 +187,7 @@ def _availability(table: Table) -> Availability:
         'two times like ["22:30", "07:00"]', None,
     )  # fmt: skip
     options = Availability(
-        daily_cap=table.integer("daily_cap", "an integer of at least 0", None, low=0),
+        daily_cap=table.integer("daily_cap", None, low=0),
         cooldown_seconds=table.seconds("cooldown", 0),
         quiet_hours=(quiet[0], quiet[1]) if quiet else None,
     )
@@ -173,6 +196,4 @@ def _availability(table: Table) -> Availability:
 
 
 def _is_clock(value: Any) -> bool:
-    if not isinstance(value, str) or len(value) != 5 or value[2] != ":" or not (value[:2] + value[3:]).isdigit():
-        return False
-    return int(value[:2]) < 24 and int(value[3:]) < 60
+    return isinstance(value, str) and bool(_TIME.fullmatch(value))

@@ -22,7 +22,7 @@ INPUTS = (
 DEFAULT_WEIGHTS = {
     "sentiment": 0.4, "engagement": 0.4, "compliance": 0.2, "empathy": 0.1, "timing": 0.1, "uptake": 0.0,
 }  # fmt: skip
-_BOUNDS = {"sentiment": (-2.0, 2.0), "engagement": (-1.0, 1.0)}
+BOUNDS = dict.fromkeys(COMPONENTS, (0.0, 1.0)) | {"sentiment": (-2.0, 2.0), "engagement": (-1.0, 1.0)}
 
 
 def reward_total(spec: LoopSpec, components: Floats) -> Floats:
@@ -49,10 +49,13 @@ def reward_components(
         "timing": timing_of(spec, given["delay"], action),
         "uptake": np.nan,
     }
-    for name in COMPONENTS:
-        low, high = _BOUNDS.get(name, (0.0, 1.0))
-        out[name] = float(np.clip(out[name], low, high))
-    return np.array([out[c] for c in COMPONENTS])
+    return components_bounded(np.array([out[c] for c in COMPONENTS]))
+
+
+def components_bounded(components: Floats) -> Floats:
+    """Components (..., 6) within their bounds: sentiment gain [-2, 2], engagement delta [-1, 1], the others [0, 1]."""
+    low, high = np.array([BOUNDS[c] for c in COMPONENTS]).T
+    return np.asarray(np.clip(components, low, high))
 
 
 def empathy_of(spec: LoopSpec, rating: float, action: str, affect: Mapping[str, float]) -> float:

@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 
 from loops.engine.cells import RowError, is_missing, listed, number_of
-from loops.engine.row_outcomes import transformed
+from loops.engine.row_outcomes import Note, transformed
 from loops.engine.spec import Feature, LoopSpec
 
 Cells = Mapping[str, str]
-Note = tuple[str, str]  # what was done (clamped, filled, ignored), and to which column
 
 
 def feature_reader(spec: LoopSpec, feature: Feature, column: str) -> Callable[[Cells, list[Note]], float]:

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from loops.engine.cells import is_missing, number_of
-from loops.engine.reward import COMPONENTS, INPUTS, reward_components, reward_total, timing_of
+from loops.engine.reward import BOUNDS, COMPONENTS, INPUTS, reward_components, reward_total, timing_of
 from loops.engine.spec import LoopSpec
 from loops.engine.transforms import parse_transform
 
 Floats = npt.NDArray[np.float64]
+Note = tuple[str, str]  # what was done (clamped, filled, ignored), and to which column
 NO_REWARD = np.full(1 + len(COMPONENTS), np.nan)
 NO_REWARD.flags.writeable = False
 
@@ -32,23 +33,37 @@ class OutcomeReader:
         self._label = spec.imports.label
         self._harmful = frozenset(word.strip().lower() for word in spec.reward.harmful_labels)
 
-    def reward(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str]) -> Floats:
-        """The reward of a row; ``actions`` are names by head. Raises RowError where a cell is no number.
+    def reward(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str], notes: list[Note]) -> Floats:
+        """The reward of a row; ``actions`` are names by head, none where nothing was decided. Raises RowError where a
+        cell is no number.
 
-        A total that the file gives is taken; otherwise it is composed by the loop's weights.
+        A total that the file gives is taken; otherwise it is composed by the loop's weights. A decision that nothing was
+        heard of gets the loop's default, where there is one.
         """
         reward = NO_REWARD.copy()
         if self._inputs:
             reward[1:] = self._composed(row, state, actions)
         for i, column in self._parts.items():
-            value = _number(row, column)
-            if not math.isnan(value):
-                reward[1 + i] = value
+            reward[1 + i] = self._part(row, i, column, reward[1 + i], notes)
         if self._total is None:
             reward[0] = reward_total(self._spec, reward[1:])
         else:
             reward[0] = self._convert(_number(row, self._total))
+        default = self._spec.reward.default
+        if actions and default is not None and math.isnan(reward[0]):
+            reward[0] = default
+            notes.append(("filled", self._total or "reward"))
         return reward
+
+    def _part(self, row: Mapping[str, str], component: int, column: str, composed: float, notes: list[Note]) -> float:
+        """A component as the file gives it, within its bounds; where it does not, as it was composed."""
+        value = _number(row, column)
+        if math.isnan(value):
+            return composed
+        low, high = BOUNDS[COMPONENTS[component]]
+        if not low <= value <= high:
+            notes.append(("clamped", column))
+        return min(max(value, low), high)
 
     def harmful(self, row: Mapping[str, str]) -> bool | None:
         """Whether the logged label makes an intervention a false one; None without a label."""
@@ -57,6 +72,8 @@ class OutcomeReader:
 
     def _composed(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str]) -> Floats:
         inputs = {name: _number(row, column) for name, column in self._inputs.items()}
+        if all(map(math.isnan, inputs.values())):  # nothing was heard; the appropriateness table alone is no outcome
+            return NO_REWARD[1:]
         affect = {name: (float(state[i]) - low) / (high - low) for i, name, (low, high) in self._numbers}
         policy = actions.get("policy", "")
         components = reward_components(self._spec, inputs, action=policy, affect=affect)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from loops.engine.cells import RowError, flag_of, is_missing, listed, time_of
 from loops.engine.row_choices import ActionReader, Choice, intervening_head
-from loops.engine.row_features import Cells, Note, feature_reader
-from loops.engine.row_outcomes import NO_REWARD, OutcomeReader
+from loops.engine.row_features import Cells, feature_reader
+from loops.engine.row_outcomes import NO_REWARD, Note, OutcomeReader
 from loops.engine.spec import Feature, LoopSpec
 from r3al_project.common.errors import InputError
 
@@ -110,7 +110,7 @@ class RowReader:
         state = self._state(row, notes)
         if known is not None:
             state[list(self.computed)] = known
-        reward, harmful, left = self._followed(row, state, choices) if self._whole else (NO_REWARD, None, False)
+        reward, harmful, left = self._followed(row, state, choices, notes) if self._whole else (NO_REWARD, None, False)
         done = tuple(notes)
         return Row(user, key, time, state, available, choices, intervened, reward, harmful, left, done)
 
@@ -119,10 +119,12 @@ class RowReader:
         user, _, time = self._who(row)
         return user, time
 
-    def _followed(self, row: Cells, state: Floats, choices: dict[str, Choice]) -> tuple[Floats, bool | None, bool]:
+    def _followed(
+        self, row: Cells, state: Floats, choices: dict[str, Choice], notes: list[Note]
+    ) -> tuple[Floats, bool | None, bool]:
         actions = {h.name: h.actions[choices[h.name].action] for h in self._heads if h.name in choices}
         left = self._flag(row, self._imports.left, False)
-        return self._outcome.reward(row, state, actions), self._outcome.harmful(row), left
+        return self._outcome.reward(row, state, actions, notes), self._outcome.harmful(row), left
 
     def _who(self, row: Cells) -> tuple[str, tuple[str, ...], datetime]:
         user = row.get(self._imports.user, "").strip()

@@ -56,7 +56,10 @@ class Head:
 
 @dataclass(frozen=True)
 class Reward:
-    """How outcome becomes reward. ``scale`` is the public whitening constant of the total."""
+    """How outcome becomes reward. ``scale`` is the public whitening constant of the total.
+
+    ``default`` is the total of an available decision that nothing was heard of; None: such a decision teaches nothing.
+    """
 
     scale: float
     weights: dict[str, float] = field(default_factory=dict)
@@ -64,7 +67,7 @@ class Reward:
     best_delay_seconds: dict[str, int] = field(default_factory=dict)
     delay_tolerance_seconds: int = 3600
     deadline_seconds: int = 86400
-    default: float = 0.0
+    default: float | None = None
     aggregate: RewardAggregate = "earliest"
     harmful_labels: tuple[str, ...] = ()
     stability_margin: float | None = None  # half-width of the reward-stability test; None: half of ``scale``

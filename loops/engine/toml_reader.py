@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-_DURATION = re.compile(r"(\d+)([smhd])")
+_DURATION = re.compile(r"([0-9]+)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_LONGEST = 3_650 * 86_400  # ten years; longer is a slip, and far longer overflows a date
+_LARGEST = 2**31 - 1  # what an integer column of a database holds
 _MISSING = object()
 
 
@@ -19,10 +21,11 @@ class Problems:
     def __init__(self) -> None:
         self.found: list[str] = []
 
-    def add(self, key: str, value: Any, expected: str) -> None:
-        """Note one problem."""
+    def add(self, key: str, value: Any, expected: str, near: Iterable[str] = ()) -> None:
+        """Note one problem; where the value resembles one of ``near``, that one is suggested."""
         shown = repr(value)
-        self.found.append(f"{key} = {shown if len(shown) <= 60 else shown[:57] + '...'}: expected {expected}")
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        self.found.append(f"{key} = {shown}: expected {expected}{meant(value, near)}")
 
     def missing(self, key: str, expected: str) -> None:
         """Note a key that is absent."""
@@ -68,28 +71,33 @@ class Table:
         found = self.value(name, lambda v: is_number(v) and low <= v <= high and v > above, expected, default)
         return float(found) if is_number(found) else found
 
-    def integer(self, name: str, expected: str, default: Any = _MISSING, *, low: int = 1) -> Any:
-        """An integer of at least ``low``."""
+    def integer(self, name: str, default: Any = _MISSING, *, low: int = 1, high: int = _LARGEST) -> Any:
+        """An integer from ``low`` to ``high``."""
+        expected = f"an integer of at least {low}" + (f" and at most {high:,}" if high < _LARGEST else "")
         return self.value(
-            name, lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low, expected, default
+            name, lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high, expected, default
         )
 
     def text(self, name: str, expected: str = "a text", default: Any = _MISSING) -> Any:
         """A text that is not empty."""
         return self.value(name, lambda v: isinstance(v, str) and bool(v.strip()), expected, default)
 
-    def texts(self, name: str, expected: str, default: Any = _MISSING) -> Any:
-        """A list of texts without repetition, as a tuple."""
-        found = self.value(name, is_texts, expected, default)
+    def texts(self, name: str, expected: str, default: Any = _MISSING, *, least: int = 1) -> Any:
+        """A list of texts without repetition (in small or capital letters), as a tuple."""
+        found = self.value(name, lambda v: is_texts(v) and len(v) >= least, expected, default)
         return tuple(found) if found is not None else None
 
     def one_of(self, name: str, allowed: tuple[str, ...], default: Any = _MISSING) -> Any:
         """One of the allowed texts."""
-        return self.value(name, lambda v: v in allowed, "one of " + ", ".join(allowed), default)
+        expected = "one of " + ", ".join(allowed)
+        if self.has(name) and self.data[name] not in allowed:
+            self.problems.add(self.key(name), self.data[name], expected, allowed)
+            return None if default is _MISSING else default
+        return self.value(name, lambda v: True, expected, default)
 
     def seconds(self, name: str, default: Any = _MISSING) -> Any:
         """A duration like 30m, 24h or 7d, in seconds."""
-        expected = 'a duration like "45s", "30m", "24h" or "7d"'
+        expected = 'a duration like "45s", "30m", "24h" or "7d", ten years at most'
         found = self.value(name, lambda v: duration(v) is not None, expected, default)
         return duration(found) if isinstance(found, str) else found
 
@@ -104,32 +112,39 @@ class Table:
 
     def close(self) -> None:
         """Report keys that no reader asked for."""
+        known = sorted(self._known)
         for unknown in sorted(set(self.data) - self._known):
-            near = get_close_matches(unknown, sorted(self._known), n=1)
-            hint = (
-                f"; did you mean {near[0]!r}?"
-                if near
-                else f"; known here: {', '.join(sorted(self._known)) or 'nothing'}"
-            )
+            hint = meant(unknown, known) or f"; known here: {', '.join(known) or 'nothing'}"
             self.problems.found.append(f"{self.key(unknown)} is not a key of a loop file{hint}")
 
 
+def meant(value: Any, allowed: Iterable[str]) -> str:
+    """A question that suggests the allowed text nearest to the value; empty when none is near."""
+    near = get_close_matches(value, list(allowed), n=1) if isinstance(value, str) else []
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def is_number(value: Any) -> bool:
-    """A finite int or float (TOML's true is no number)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """A finite int or float (TOML's true is no number, and neither is an integer too large for a float)."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def is_texts(value: Any) -> bool:
-    """A list of distinct texts, at least one."""
+    """A list of texts that differ by more than small and capital letters, which reading a file does not tell apart."""
     return (
         isinstance(value, list)
-        and bool(value)
         and all(isinstance(v, str) and v.strip() for v in value)
-        and len(set(value)) == len(value)
+        and len({v.strip().lower() for v in value}) == len(value)
     )
 
 
 def duration(value: Any) -> int | None:
-    """Seconds of a duration text; None when it is none."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    return int(match[1]) * _UNITS[match[2]] if match else None
+    """Seconds of a duration text; None when it is none, or longer than ten years."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) and len(value) <= 12 else None
+    seconds = int(match[1]) * _UNITS[match[2]] if match else _LONGEST + 1
+    return seconds if seconds <= _LONGEST else None

@@ -26,6 +26,7 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: np.divide,
 }
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_LONGEST = 200
 EXPECTED = "an expression of x, numbers, + - * / and " + ", ".join(FUNCTIONS)
 
 
@@ -34,10 +35,14 @@ def parse_transform(text: str) -> Callable[[Any], Any]:
 
     Where the result is not finite (the logarithm of a negative number) the function returns NaN, which counts as missing.
     """
+    if len(text) > _LONGEST:
+        raise ValueError(f"expected at most {_LONGEST} letters: {EXPECTED}")
     try:
-        body = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError):
+        body = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError(f"expected {EXPECTED}") from None
+    if not any(isinstance(node, ast.Name) and node.id == "x" for node in ast.walk(body)):
+        raise ValueError(f"expected x in it: {EXPECTED}")
     compiled = _compile(body)
 
     def apply(x: Any) -> Any:
@@ -53,8 +58,9 @@ def _compile(node: ast.expr) -> Callable[[Any], Any]:
     match node:
         case ast.Name(id="x"):
             return lambda x: x
-        case ast.Constant(value=value) if type(value) in (int, float):
-            return lambda x: np.float64(value)
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            number = _number(value)
+            return lambda x: number
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             binary, a, b = _BINARY[type(op)], _compile(left), _compile(right)
             return lambda x: binary(a(x), b(x))
@@ -68,3 +74,14 @@ def _compile(node: ast.expr) -> Callable[[Any], Any]:
             parts = [_compile(a) for a in args]
             return lambda x: function(*(p(x) for p in parts))
     raise ValueError(f"expected {EXPECTED}")
+
+
+def _number(value: int | float) -> np.float64:
+    """The constant as a float; ValueError where it is too large for one."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
+    if not np.isfinite(number):
+        raise ValueError("expected numbers that a float can hold")
+    return np.float64(number)
