@@ -38,6 +38,9 @@ logging = [0.5, 0.5]
 scale = 0.5
 default = 0.0
 
+[release.moments]
+nominal_users = 200
+
 [import.csv]
 user = "who"
 key = ["who", "at"]
