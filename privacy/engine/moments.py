@@ -24,7 +24,7 @@ from loops.engine.features import FeatureMap
 from loops.engine.spec import LoopSpec
 from privacy.engine.rows import Bools, Floats, Rows, person_sums
 
-SHARES = {"counts": 0.05, "gram": 0.21, "targets": 0.12, "effects": 0.57, "variances": 0.05}
+SHARES = {"counts": 0.03, "gram": 0.25, "targets": 0.10, "effects": 0.58, "variances": 0.0395}
 COUNT_CAP = 10_000  # decision points a person; beyond it the logarithm is capped
 CENTRE_RANGE = 10.0  # reward centre a person, in reward scales
 COUNTS_CLIP = 1.5  # sqrt(.5^2 + 1 + 1)
@@ -32,6 +32,7 @@ COUNT_WEIGHT = 0.5  # the number of people is asked less precisely than the othe
 TARGET_CLIP = 8.0  # whitened targets, a row
 RESIDUAL_CLIP = 4.0  # whitened residuals, a row
 LEFT_SCALE = 0.2
+CHANGE_WEIGHT = 0.6  # of a change beside the reward inside the effects block: the reward's effects act at every step
 FULL_WEIGHT_ROWS = 8  # a person with fewer decision points counts in proportion
 PROPENSITY_FLOOR = 0.5  # of the smallest logging probability
 _CHUNK_USERS = 512
@@ -72,6 +73,11 @@ class Layout:
     def changes(self) -> Bools:
         """Which targets are one-step changes (they need a next state)."""
         return np.array([t not in ("reward", "left") for t in self.targets])
+
+    @property
+    def target_weights(self) -> Floats:
+        """(m,) scale of each target inside the effects block: what is asked more precisely counts more of the norm."""
+        return np.where(self.changes, CHANGE_WEIGHT, 1.0)
 
     @property
     def alternatives(self) -> tuple[int, ...]:
@@ -151,7 +157,8 @@ def effect_contributions(layout: Layout, rows: Rows, centre: float, theta: Float
         seen = np.where(layout.changes[None, :], part.has_next[:, None], True)
         residual = np.clip(whitened_targets(layout, part, centre) - phi @ theta, -RESIDUAL_CLIP, RESIDUAL_CLIP) * seen
         centred = _centred_actions(layout, part)
-        outer = np.einsum("nk,nd,nm->nkdm", centred, phi, residual).reshape(len(phi), -1)
+        weighted = residual * layout.target_weights
+        outer = np.einsum("nk,nd,nm->nkdm", centred, phi, weighted).reshape(len(phi), -1)
         effects.append(_explored_average(part, outer))
         weight = user_weights(part)[1][:, None]
         spread = np.hstack([residual**2, _stays(layout, part)])

@@ -120,7 +120,7 @@ def read_moments(
         gram=gram,
         gram_next=gram_next,
         targets=baseline["targets"].reshape(d, m) / users,
-        effects=effects["effects"].reshape(len(layout.alternatives), d, m) / users,
+        effects=effects["effects"].reshape(len(layout.alternatives), d, m) / users / layout.target_weights,
         variances=spread[:m],
         stays=spread[m:],
         sd={

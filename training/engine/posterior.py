@@ -66,16 +66,19 @@ def effects_posterior(moments: Moments) -> Effects:
     targets = []
     for j, change in enumerate(layout.changes):
         gram = psd(moments.gram_next if change else moments.gram, moments.sd["gram"])
-        targets.append(_target_posterior(moments, gram, inverse, estimates[:, :, j], float(moments.variances[j])))
+        noise = moments.sd["effects"] / float(layout.target_weights[j])
+        targets.append(
+            _target_posterior(moments, gram, inverse, estimates[:, :, j], float(moments.variances[j]), noise)
+        )
     return Effects(tuple(targets))
 
 
 def _target_posterior(
-    moments: Moments, gram: Floats, inverse: Floats, estimate: Floats, variance: float
+    moments: Moments, gram: Floats, inverse: Floats, estimate: Floats, variance: float, noise: float
 ) -> TargetEffects:
     alternatives = len(estimate)
     design = np.kron(np.eye(alternatives), gram)
-    error = _error_covariance(moments, gram, inverse, variance)
+    error = _error_covariance(moments, gram, inverse, variance, noise)
     priors, scores = [], []
     for prior, hyper in _priors(moments):
         marginal = (
@@ -106,12 +109,12 @@ def _priors(moments: Moments) -> list[tuple[Floats, float]]:
     return out
 
 
-def _error_covariance(moments: Moments, gram: Floats, inverse: Floats, variance: float) -> Floats:
+def _error_covariance(moments: Moments, gram: Floats, inverse: Floats, variance: float, noise: float) -> Floats:
     """Sampling error of V^-1 B with independent rows, and the release's noise carried through V^-1."""
     rows = moments.users * max(moments.counts.decisions, 1.0)
     sampling = np.kron(inverse, gram) * max(variance, 0.05) / rows
-    noise = np.kron(inverse @ inverse.T, np.eye(len(gram))) * moments.sd["effects"] ** 2
-    return sampling + noise + 1e-12 * np.eye(len(sampling))
+    released = np.kron(inverse @ inverse.T, np.eye(len(gram))) * noise**2
+    return sampling + released + 1e-12 * np.eye(len(sampling))
 
 
 def _gram_error(moments: Moments, prior: Floats, alternatives: int) -> Floats:
