@@ -32,7 +32,10 @@ class LoopVersion(Created):
 
     class Meta:
         db_table = "loop_versions"
-        constraints = [models.UniqueConstraint(fields=["loop", "version"], name="loop_version_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["loop", "version"], name="loop_version_unique"),
+            models.CheckConstraint(condition=models.Q(version__gte=1), name="loop_version_from_one"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.loop.name} v{self.version}"

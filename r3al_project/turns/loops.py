@@ -24,7 +24,7 @@ def loop_add_file(path: Path) -> tuple[LoopVersion, bool]:
 def loop_text(path: Path) -> str:
     """The text of a loop file; NotFound in one sentence when it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}; give a TOML file (loops/specs/ has examples)") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ class Command(BaseCommand):
     def _describe(self, spec: LoopSpec) -> None:
         widths = [FeatureMap.of(spec, hinges).width for hinges in (False, True)]
         self.stdout.write(f"  {len(spec.features)} features, phi has {widths[0]} columns ({widths[1]} with hinges)")
+        for dynamics, features in groupby(sorted(spec.features, key=lambda f: f.dynamics), key=lambda f: f.dynamics):
+            self.stdout.write(f"  {dynamics}: {', '.join(f.name for f in features)}")
         for head in spec.heads:
             logged = ", ".join(f"{a} {p:g}" for a, p in zip(head.actions, head.logging, strict=True))
             self.stdout.write(f"  head {head.name}: {logged}; reference {head.reference}")
