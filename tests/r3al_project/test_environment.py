@@ -1,0 +1,101 @@
+"""Settings are read strictly: a wrong variable is named in one sentence, and a secret never is."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from r3al_project import environment as read
+
+pytestmark = pytest.mark.embedded  # knows neither database nor broker
+
+SECRET = "s" * read.SECRET_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("given", "value"), [("true", True), ("0", False), ("Yes", True), ("", True), (" off ", False)]
+)
+def test_a_switch_knows_the_usual_spellings(given: str, value: bool) -> None:
+    assert read.switch({"DEBUG": given}, "DEBUG", default=True) is value
+
+
+@pytest.mark.parametrize("given", ["maybe", "2", "tru"])
+def test_anything_else_is_refused_by_name(given: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"DEBUG='{given}'"):
+        read.switch({"DEBUG": given}, "DEBUG", default=False)
+
+
+@pytest.mark.parametrize("given", ["lots", "nan", "inf", "-1", "101"])
+def test_a_number_is_finite_and_in_its_range(given: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="MAX_PRIVACY_EPSILON"):
+        read.number({"MAX_PRIVACY_EPSILON": given}, "MAX_PRIVACY_EPSILON", 1.0, low=0, high=100)
+
+
+def test_a_whole_number_is_whole() -> None:
+    assert read.whole({"DEFAULT_EPOCHS": "7"}, "DEFAULT_EPOCHS", 100, low=1) == 7
+    with pytest.raises(ImproperlyConfigured, match="whole number"):
+        read.whole({"DEFAULT_EPOCHS": "7.5"}, "DEFAULT_EPOCHS", 100, low=1)
+
+
+@pytest.mark.parametrize("given", ["", "brief-1", "your-secret-salt-here"])
+def test_production_refuses_a_missing_a_short_and_the_example_secret(given: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="ANONYMIZATION_SALT") as refused:
+        read.secret({"ANONYMIZATION_SALT": given}, "ANONYMIZATION_SALT", embedded_file=None)
+    assert not given or given not in str(refused.value)
+
+
+def test_production_takes_a_long_one() -> None:
+    assert read.secret({"SECRET_KEY": SECRET}, "SECRET_KEY", embedded_file=None) == SECRET
+
+
+def test_the_embedded_default_makes_a_secret_up_once_and_keeps_it_to_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "salt"
+    first = read.secret({}, "ANONYMIZATION_SALT", embedded_file=path)
+    assert first == read.secret({}, "ANONYMIZATION_SALT", embedded_file=path) == path.read_text()
+    assert len(first) >= read.SECRET_LENGTH
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [p.name for p in tmp_path.iterdir()] == ["salt"]
+
+
+@pytest.mark.parametrize("url", ["mysql://a:hidden@h/x", "postgresql://", "nonsense", "postgresql://a:hidden@h:port/x"])
+def test_a_database_url_that_cannot_be_used_is_refused_without_its_password(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL") as refused:
+        read.database({"DATABASE_URL": url}, tmp_path)
+    assert "hidden" not in str(refused.value)
+
+
+def test_sqlite_takes_its_write_lock_when_a_transaction_begins(tmp_path: Path) -> None:
+    described = read.database({}, tmp_path)
+    assert described["NAME"] == str(tmp_path / "r3al.sqlite3")
+    assert described["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    assert described["OPTIONS"]["timeout"] == 20
+
+
+def test_postgresql_shares_connections_only_where_a_pool_is_asked_for(tmp_path: Path) -> None:
+    url = {"DATABASE_URL": "postgresql://a:b@h:5433/x"}
+    worker, web = read.database(url, tmp_path), read.database(url | {"DATABASE_POOL_SIZE": "8"}, tmp_path)
+    assert worker["CONN_HEALTH_CHECKS"] and worker["CONN_MAX_AGE"] == 60 and "pool" not in worker["OPTIONS"]
+    assert web["OPTIONS"]["pool"]["max_size"] == 8 and web["CONN_MAX_AGE"] == 0
+    assert (web["HOST"], web["PORT"], web["NAME"]) == ("h", 5433, "x")
+
+
+def test_without_redis_the_broker_is_folders_that_exist(tmp_path: Path) -> None:
+    url, options = read.broker({}, tmp_path)
+    assert url == "filesystem://"
+    assert options["data_folder_in"] == options["data_folder_out"]
+    assert Path(options["data_folder_in"]).is_dir() and Path(options["control_folder"]).is_dir()
+
+
+@pytest.mark.parametrize("url", ["http://h:6379", "redis://", "6379"])
+def test_a_redis_url_that_cannot_be_used_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ImproperlyConfigured, match="REDIS_URL"):
+        read.broker({"REDIS_URL": url}, tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ImproperlyConfigured, match="cannot be made"):
+        read.folder(tmp_path / "file" / "var")

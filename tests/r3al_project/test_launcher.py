@@ -1,0 +1,130 @@
+"""The launcher, with real processes: started together, restarted when they die, ended in order, never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from r3al_project.launcher import Launcher
+
+pytestmark = pytest.mark.embedded  # knows neither database nor broker
+
+ROOT = Path(__file__).resolve().parents[2]
+SLEEPS = "import time; time.sleep(60)"
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """A zombie counts as gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def notes_its_end(path: Path, name: str) -> list[str]:
+    return python(
+        "import signal, sys, time\n"
+        f"def end(*_):\n    open({str(path)!r}, 'a').write({name!r} + ' '); sys.exit(0)\n"
+        f"signal.signal(signal.SIGTERM, end); open({str(path.with_suffix('.' + name))!r}, 'w'); time.sleep(60)"
+    )
+
+
+def test_children_are_asked_to_end_and_all_are_gone(tmp_path: Path) -> None:
+    launcher, ends = Launcher(), tmp_path / "ends"
+    for name in ("web", "beat", "worker"):
+        launcher.add(name, notes_its_end(ends, name))
+    launcher.start()
+    wait_until(lambda: all(ends.with_suffix(f".{n}").exists() for n in ("web", "beat", "worker")))
+    pids = [launcher.pid(name) for name in ("web", "beat", "worker")]
+    launcher.stop()
+    assert sorted(ends.read_text().split()) == ["beat", "web", "worker"]
+    assert not any(is_alive(pid) for pid in pids)
+
+
+def test_a_child_that_dies_is_said_to_have_died_and_started_again() -> None:
+    said: list[str] = []
+    launcher = Launcher(say=said.append)
+    launcher.add("worker", python(SLEEPS))
+    launcher.start()
+    first = launcher.pid("worker")
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: launcher.pid("worker") != first)
+    launcher.stop()
+    assert said == ["worker was killed by SIGKILL; starting it again in 1 s"]
+
+
+def test_a_child_that_dies_again_and_again_is_given_longer_pauses() -> None:
+    said: list[str] = []
+    launcher = Launcher(say=said.append)
+    launcher.add("web", python("raise SystemExit(3)"))
+    launcher.start()
+    wait_until(lambda: len(said) >= 2)
+    launcher.stop()
+    assert said[:2] == [
+        "web ended with exit code 3; starting it again in 1 s",
+        "web ended with exit code 3; starting it again in 2 s",
+    ]
+
+
+def test_a_child_that_will_not_end_is_killed_with_its_own_children(tmp_path: Path) -> None:
+    said: list[str] = []
+    grandchild = tmp_path / "pid"
+    launcher = Launcher(grace=0.5, say=said.append)
+    launcher.add(
+        "worker",
+        python(
+            "import signal, subprocess, sys, time\n"
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+            f"child = subprocess.Popen([sys.executable, '-c', {SLEEPS!r}])\n"
+            f"open({str(grandchild)!r}, 'w').write(str(child.pid)); time.sleep(60)"
+        ),
+    )
+    launcher.start()
+    wait_until(lambda: grandchild.exists() and grandchild.read_text() != "")
+    launcher.stop()
+    assert said == ["worker did not end in time and is killed"]
+    wait_until(lambda: not is_alive(int(grandchild.read_text())))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="parent-death signals are Linux's")
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_child_outlives_its_launcher(tmp_path: Path, end: signal.Signals) -> None:
+    pid_file = tmp_path / "pid"
+    code = (
+        "import sys; from pathlib import Path; from r3al_project.launcher import Launcher\n"
+        f"launcher = Launcher(); launcher.add('worker', [sys.executable, '-c', {SLEEPS!r}])\n"
+        f"launcher.run(lambda: (Path({str(pid_file)!r}).write_text(str(launcher.pid('worker'))), None)[1])"
+    )
+    process = subprocess.Popen(python(code), cwd=ROOT, stderr=subprocess.DEVNULL)
+    wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
+    child = int(pid_file.read_text())
+    process.send_signal(end)
+    process.wait(timeout=10)
+    wait_until(lambda: not is_alive(child))
+
+
+def test_a_command_that_does_not_exist_ends_the_start_and_what_already_ran() -> None:
+    launcher = Launcher()
+    launcher.add("web", python(SLEEPS))
+    launcher.add("worker", ["/no/such/program"])
+    with pytest.raises(FileNotFoundError):
+        launcher.start()
+    assert not is_alive(launcher.pid("web"))

@@ -1,0 +1,53 @@
+"""The settings as a whole, each time in a fresh process with an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.embedded  # knows neither database nor broker
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRETS = {"SECRET_KEY": "a k3y, " * 15, "ANONYMIZATION_SALT": "s4lt" * 15}
+PRODUCTION = {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}
+
+
+def run(home: Path, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {"PATH": os.environ["PATH"], "R3AL_VAR_DIR": str(home)}
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=clean | env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_production_passes_the_check_for_deployment(tmp_path: Path) -> None:
+    done = run(tmp_path, "manage.py", "check", "--deploy", "--fail-level", "WARNING", **SECRETS, **PRODUCTION)
+    assert done.returncode == 0, done.stderr
+
+
+def test_production_without_secrets_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    done = run(tmp_path, "manage.py", "migrate", **PRODUCTION)
+    assert done.returncode == 1
+    assert done.stderr.startswith("manage.py: SECRET_KEY is missing") and done.stderr.count("\n") == 1
+
+
+def test_the_web_process_has_nothing_heavy_loaded(tmp_path: Path) -> None:
+    code = (
+        "import sys, r3al_project.wsgi, r3al_project.urls\n"
+        "print(sorted({m.partition('.')[0] for m in sys.modules} & {'scipy', 'opendp', 'sklearn', 'jax'}))"
+    )
+    done = run(tmp_path, "-c", code)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+def test_every_variable_that_is_read_is_in_the_example() -> None:
+    text = "".join((ROOT / "r3al_project" / name).read_text() for name in ("settings.py", "environment.py"))
+    names = set(re.findall(r'\(\s*env, "([A-Z0-9_]+)"', text))
+    assert len(names) > 15
+    example = set(re.findall(r"^(?:# )?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), flags=re.MULTILINE))
+    assert names <= example, names - example
+    assert example <= names | {"POSTGRES_PASSWORD"}, example - names
