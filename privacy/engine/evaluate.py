@@ -10,7 +10,7 @@ Per person and metric two bounded numbers A and B, so that the metric is sum A /
 - ``false_intervention``: interventions with a logged harmful label, the same B;
 - ``stability``: reward under the candidate, later half of a person's rows minus earlier half; B = 1.
 
-What leaves is, per metric, sums of A, B, A^2, AB, B^2 with Gaussian noise. Clips come from null users: 1.5 times the .95
+What leaves is, per metric, sums of A, B, A^2, AB, B^2 with Gaussian noise. Clips come from null users: 1.25 times the .95
 quantile. Unit: user; neighbouring relation: add or remove one. Rewards are in reward scales.
 """
 
@@ -26,13 +26,13 @@ from privacy.engine.mechanisms import noisy_sum
 from privacy.engine.null_users import null_rows
 from privacy.engine.rows import Floats, Ints, Rows, person_sums
 
-METRICS = {"improvement": 0.3, "long_run": 0.15, "empathy_deficit": 0.22, "false_intervention": 0.25, "stability": 0.08}
+METRICS = {"improvement": 0.2, "long_run": 0.12, "empathy_deficit": 0.31, "false_intervention": 0.31, "stability": 0.055}
 _MEANS = ("improvement", "long_run", "stability")  # B = 1 a person
 # Scales of (A, B, A^2, AB, B^2) inside one person's vector: A is asked most precisely.
 _SCALES = {True: np.array([1.0, 0.3, 0.3, 0.1, 0.1]), False: np.array([1.0, 0.5, 0.3, 0.2, 0.2])}
 _NULL_HARM = 0.25
 _NULL_DEFICIT = 0.4
-_CLIP_QUANTILE, _CLIP_FACTOR = 0.95, 1.5
+_CLIP_QUANTILE, _CLIP_FACTOR = 0.95, 1.25
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _averages(rows: Rows, a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 
 def evaluation_clips(spec: LoopSpec, head: str, candidate: Candidate, decisions: int) -> dict[str, tuple[float, float]]:
-    """Public clips of A and B from null users under the candidate: 1.5 times the .95 quantile; means have B = 1."""
+    """Public clips of A and B from null users under the candidate: 1.25 times the .95 quantile; means have B = 1."""
     rows = null_rows(spec, head, decisions=decisions)
     rng = np.random.default_rng(0)
     n = len(rows.state)
