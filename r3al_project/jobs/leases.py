@@ -6,21 +6,19 @@ Times are the database's, so that workers' clocks need not agree.
 from __future__ import annotations
 
 import secrets
-import threading
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
-from django.db.models import DateTimeField, ExpressionWrapper, F, Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Case, CharField, DateTimeField, ExpressionWrapper, F, Q, QuerySet, Value, When
+from django.db.models.functions import Cast, Coalesce, Concat, Now
 
 from r3al_project.common.errors import R3alError
 from r3al_project.jobs.models import Job, JobState
 
 
 class LeaseLost(Exception):
-    """Another worker took the job over: whatever this one still wants to write is refused."""
+    """Another worker took the job over, or it ended: whatever this one still wants to write is refused."""
 
 
 class JobCancelled(Exception):
@@ -31,9 +29,19 @@ class TimeLimit(R3alError):
     """The job passed its soft time limit."""
 
 
+def from_now(seconds: float) -> ExpressionWrapper:
+    """The database's now plus (or minus) some seconds."""
+    return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())
+
+
 def lease_end() -> ExpressionWrapper:
-    """The database's now plus the lease."""
-    return ExpressionWrapper(Now() + timedelta(seconds=settings.R3AL_JOB_LEASE_SECONDS), output_field=DateTimeField())
+    """When a lease that is taken or renewed now will expire."""
+    return from_now(settings.R3AL_JOB_LEASE_SECONDS)
+
+
+def expired() -> QuerySet[Job]:
+    """Running jobs whose worker has not renewed the lease in time."""
+    return Job.objects.filter(state=JobState.RUNNING, lease_until__lt=Now())
 
 
 def claim(job_id: int) -> Job | None:
@@ -46,75 +54,59 @@ def claim(job_id: int) -> Job | None:
         lease_until=lease_end(),
         starts=F("starts") + 1,
         started_at=Coalesce("started_at", Now()),
+        progress=0.0,
         message="",
     )
-    return Job.objects.get(pk=job_id) if taken else None
+    # By token: a pause here may outlast the lease, and then the row is another's.
+    return Job.objects.filter(pk=job_id, token=token).first() if taken else None
 
 
-def hold(job_id: int, token: str) -> None:
-    """Extend the lease, inside the caller's transaction: locks the row, so nobody takes over before it ends."""
-    if not _mine(job_id, token).update(lease_until=lease_end()):
-        raise LeaseLost(f"job {job_id}")
+def extend(job_id: int, token: str, **values: Any) -> None:
+    """Renew the lease, and write ``values`` with it. Raises LeaseLost, or JobCancelled when the job shall end.
 
-
-def progress_write(job_id: int, token: str, fraction: float, message: str) -> None:
-    """Write progress, extend the lease, and see a wish to cancel."""
-    written = _mine(job_id, token).update(
-        progress=min(max(fraction, 0.0), 1.0), message=message[:200], lease_until=lease_end()
-    )
-    if not written:
-        raise LeaseLost(f"job {job_id}")
-    if Job.objects.filter(pk=job_id, cancel_requested=True).exists():
-        raise JobCancelled(f"job {job_id}")
+    In a transaction it also locks the row: nobody takes the job over or cancels it before that transaction ends.
+    """
+    mine = _mine(job_id, token)
+    if not mine.filter(cancel_requested=False).update(lease_until=lease_end(), **values):
+        raise JobCancelled(f"job {job_id}") if mine.exists() else LeaseLost(f"job {job_id}")
 
 
 def finish(job_id: int, token: str, state: JobState, *, error: str = "", result: dict[str, Any] | None = None) -> bool:
     """End a job that is still ours; False when it is not (then nothing was written)."""
-    values: dict[str, Any] = {"state": state, "token": "", "lease_until": None, "error": error, "result": result}
+    values: dict[str, Any] = {"state": state, "token": "", "lease_until": None, "error": error}
     if state == JobState.DONE:
-        values |= {"progress": 1.0, "message": ""}
+        values |= {"progress": 1.0, "message": "", "result": result}
     return bool(_mine(job_id, token).update(finished_at=Now(), **values))
 
 
-def give_back(job_id: int, token: str, error: str) -> bool:
-    """Put a job that broke back into the queue, with the reason of the last attempt."""
-    return bool(
-        _mine(job_id, token).update(state=JobState.QUEUED, token="", lease_until=None, rung_at=None, error=error)
+def give_back(job_id: int, token: str, reason: str) -> bool:
+    """End a start that broke (see ``put_down``); False when the job is not ours any more."""
+    return bool(put_down(_mine(job_id, token), reason))
+
+
+def put_down(running: QuerySet[Job], reason: str) -> int:
+    """Running jobs go back into the queue; those that shall end are cancelled, those that started too often fail.
+
+    One statement, so that a wish to cancel is never lost between two. Returns how many there were.
+    """
+    numbered = Concat(
+        Value(f"{reason} (start "), Cast("starts", CharField()), Value(" of "), Cast("max_starts", CharField()), Value(")")
+    )  # fmt: skip
+    asked, spent = Q(cancel_requested=True), Q(starts__gte=F("max_starts"))
+    return running.update(
+        state=Case(
+            When(asked, then=Value(JobState.CANCELLED)),
+            When(spent, then=Value(JobState.FAILED)),
+            default=Value(JobState.QUEUED),
+        ),
+        finished_at=Case(When(asked | spent, then=Now()), default=None, output_field=DateTimeField()),
+        error=Case(When(asked, then=Value("")), default=numbered),
+        token="",
+        lease_until=None,
+        rung_at=None,
+        rings=0,
     )
 
 
-def _mine(job_id: int, token: str) -> Any:
+def _mine(job_id: int, token: str) -> QuerySet[Job]:
     return Job.objects.filter(pk=job_id, token=token, state=JobState.RUNNING)
-
-
-class Heartbeat:
-    """A thread with a connection of its own that extends the lease while the handler computes."""
-
-    def __init__(self, job_id: int, token: str) -> None:
-        self._job_id, self._token = job_id, token
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{job_id}", daemon=True)
-
-    def __enter__(self) -> Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop.set()
-        self._thread.join(timeout=settings.R3AL_JOB_LEASE_SECONDS)
-
-    def _beat(self) -> None:
-        try:
-            while not self._stop.wait(settings.R3AL_JOB_HEARTBEAT_SECONDS):
-                self._extend()
-        finally:
-            connection.close()
-
-    def _extend(self) -> None:
-        """A beat that fails (a lock, a restart of the database) is simply tried again at the next."""
-        from django.db import Error
-
-        try:
-            _mine(self._job_id, self._token).update(lease_until=lease_end())
-        except Error:
-            connection.close()

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.db import transaction
 
-# name -> task, seconds between runs, queue
-SCHEDULES: dict[str, tuple[str, int, str]] = {
-    "jobs: ring again for what nobody took": ("jobs.reconcile", 15, "monitor"),
-    "turns: settle those whose job failed": ("turns.settle", 15, "monitor"),
-}
+
+@dataclass(frozen=True)
+class Schedule:
+    """A task that beat sends every so many seconds."""
+
+    task: str
+    seconds: int
+    queue: str
+
+
+_SCHEDULES: dict[str, Schedule] = {}
+
+
+def schedule(name: str, *, task: str, seconds: int, queue: str = "monitor") -> None:
+    """Register a schedule; called by an app's tasks.py. ``name`` is what operators see, and must stay."""
+    _SCHEDULES[name] = Schedule(task, seconds, queue)
 
 
 @transaction.atomic
@@ -16,12 +29,17 @@ def schedules_sync() -> int:
     """Add the schedules that are missing; whatever an operator changed or disabled stays. Returns how many were added."""
     from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+    from r3al_project.celery import app
+
+    app.loader.import_default_modules()
     added = 0
-    for name, (task, seconds, queue) in SCHEDULES.items():
-        every = IntervalSchedule.objects.filter(every=seconds, period=IntervalSchedule.SECONDS).first()
-        every = every or IntervalSchedule.objects.create(every=seconds, period=IntervalSchedule.SECONDS)
+    for name, wanted in _SCHEDULES.items():
         # An expired run is dropped: after a pause of the workers one run is enough.
-        defaults = {"task": task, "interval": every, "queue": queue, "expire_seconds": seconds * 4}
-        _, new = PeriodicTask.objects.get_or_create(name=name, defaults=defaults)
+        defaults = {"task": wanted.task, "queue": wanted.queue, "expire_seconds": wanted.seconds * 4}
+        if PeriodicTask.objects.filter(name=name).exists():
+            continue
+        every = IntervalSchedule.objects.filter(every=wanted.seconds, period=IntervalSchedule.SECONDS).first()
+        every = every or IntervalSchedule.objects.create(every=wanted.seconds, period=IntervalSchedule.SECONDS)
+        _, new = PeriodicTask.objects.get_or_create(name=name, defaults=defaults | {"interval": every})
         added += new
     return added

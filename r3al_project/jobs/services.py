@@ -2,57 +2,107 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
-from django.db.models import F, Q
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Case, DateTimeField, F, Q, Value, When
 from django.db.models.functions import Now
 
-from r3al_project.common.errors import NotFound, R3alError
+from r3al_project.common.errors import Conflict, InputError, NotFound, R3alError
 from r3al_project.jobs import leases
-from r3al_project.jobs.handlers import JobContext, kind_of
-from r3al_project.jobs.models import Job, JobState
+from r3al_project.jobs.handlers import JobContext, UnknownKind, kind_of
+from r3al_project.jobs.heartbeat import Heartbeat
+from r3al_project.jobs.models import OPEN, Job, JobState
 
 log = logging.getLogger(__name__)
 Argument = int | str | float | bool | None
+_KILL_AFTER_SECONDS = 60  # past the soft limit, a prefork worker ends the process of a handler that does not end itself
+_LONGEST_WAIT = 3  # doublings of the grace between two bells
 
 
 @transaction.atomic
 def job_enqueue(*, kind: str, arguments: Mapping[str, Argument], key: str | None = None) -> Job:
-    """Queue a job, or return the one that has this key already. The bell rings when the caller's transaction commits."""
-    kind_of(kind)
+    """Queue a job, or return the one that has this key already. The bell rings when the caller's transaction commits.
+
+    Raises InputError for an unknown kind, an empty key or an argument that is no plain value, and Conflict when the key
+    belongs to a job of another kind or with other arguments.
+    """
+    _check(kind, arguments, key)
+    values = {"kind": kind, "arguments": dict(arguments)}
     if key is None:
-        job, new = Job.objects.create(kind=kind, arguments=dict(arguments)), True
+        job, new = Job.objects.create(**values), True
     else:
-        job, new = Job.objects.get_or_create(key=key, defaults={"kind": kind, "arguments": dict(arguments)})
+        job, new = Job.objects.get_or_create(key=key, defaults=values)
     if new:
         transaction.on_commit(lambda: ring(job))
+    elif (job.kind, job.arguments) != (kind, dict(arguments)):
+        raise Conflict(
+            f"the key {key!r} belongs to {job}, which is of another kind or has other arguments; use another key"
+        )
     return job
 
 
-def ring(job: Job) -> None:
-    """Tell the workers. A bell that is not heard costs nothing but time: reconciling rings again."""
+def _check(kind: str, arguments: Mapping[str, Argument], key: str | None) -> None:
+    try:
+        kind_of(kind)
+        json.dumps(dict(arguments), allow_nan=False)
+    except UnknownKind:
+        raise InputError(
+            f"no handler is registered for jobs of kind {kind!r}; register one in an app's tasks.py"
+        ) from None
+    except (TypeError, ValueError):
+        raise InputError(
+            f"the arguments of a {kind!r} job are not all JSON values; pass ids and plain values"
+        ) from None
+    for name, value in arguments.items():
+        if not isinstance(value, Argument):
+            raise InputError(
+                f"argument {name!r} of a {kind!r} job is a {type(value).__name__}; pass ids and plain values"
+            )
+    if key == "":
+        raise InputError(f"the key of a {kind!r} job is empty; leave it out, or name what must happen once")
+
+
+def ring(job: Job) -> bool:
+    """Tell the workers; False when the broker does not take it. An unheard bell costs only time: reconciling rings again."""
     from r3al_project.jobs.tasks import run_job
 
-    Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(rung_at=Now())
+    Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(rung_at=Now(), rings=F("rings") + 1)
     try:
-        run_job.apply_async(args=[job.pk], queue=kind_of(job.kind).queue, retry=False)
-    except Exception as error:  # whatever the broker's client raises: the row is there, and reconciling rings again
-        log.warning("the bell for job %s was not heard: %s", job.pk, type(error).__name__)
+        queue, time_limit = _route(job.kind)
+        run_job.apply_async(args=(job.pk,), retry=False, queue=queue, time_limit=time_limit)
+    except Exception as error:  # whatever the broker's client raises
+        log.warning("the bell for %s was not heard: %s", job, type(error).__name__)
+        return False
+    return True
+
+
+def _route(name: str) -> tuple[str, int]:
+    """Queue and hard time limit of its bell. A kind unknown here may be known to a worker of another version."""
+    queue, limit = "default", 3600
+    with contextlib.suppress(UnknownKind):
+        kind = kind_of(name)
+        queue, limit = kind.queue, kind.soft_limit_seconds
+    return queue, limit + _KILL_AFTER_SECONDS
 
 
 def job_cancel(*, job_id: int) -> None:
-    """A queued job ends at once; a running one is asked to, and ends at its next report of progress."""
-    if Job.objects.filter(pk=job_id, state=JobState.QUEUED).update(
-        state=JobState.CANCELLED, cancel_requested=True, finished_at=Now()
-    ):
-        return
-    if not Job.objects.filter(pk=job_id).exists():
+    """A queued job ends at once; a running one is asked to, and ends at its next report of progress, or unwritten at its end.
+
+    Raises NotFound. A job that is over stays as it is.
+    """
+    queued = Q(state=JobState.QUEUED)
+    asked = Job.objects.filter(pk=job_id, state__in=OPEN).update(
+        cancel_requested=True,
+        state=Case(When(queued, then=Value(JobState.CANCELLED)), default=F("state")),
+        finished_at=Case(When(queued, then=Now()), default=None, output_field=DateTimeField()),
+    )
+    if not asked and not Job.objects.filter(pk=job_id).exists():
         raise NotFound(f"there is no job {job_id}")
-    Job.objects.filter(pk=job_id, state=JobState.RUNNING).update(cancel_requested=True)
 
 
 def job_run(job_id: int) -> None:
@@ -61,57 +111,56 @@ def job_run(job_id: int) -> None:
     if job is None:
         return
     try:
-        with leases.Heartbeat(job.pk, job.token):
-            _run(job)
+        _run(job)
     except leases.LeaseLost:
-        log.warning("job %s was taken over; nothing of this attempt was written", job.pk)
+        log.warning("%s was taken over; nothing of this start was written", job)
     except leases.JobCancelled:
         leases.finish(job.pk, job.token, JobState.CANCELLED)
     except R3alError as error:
-        leases.finish(job.pk, job.token, JobState.FAILED, error=str(error))
+        leases.finish(job.pk, job.token, JobState.FAILED, error=str(error) or type(error).__name__)
+    except UnknownKind:
+        _broke(job, f"this worker has no handler for jobs of kind {job.kind!r}; update the workers to this version")
     except Exception as error:  # anything else is a fault of ours: keep its name, try again up to the bound
-        log.exception("job %s broke", job.pk)
-        _broke(job, error)
+        log.exception("%s broke", job)
+        # The class only: messages of unexpected errors may hold values of a person.
+        _broke(job, f"an unexpected {type(error).__name__}; the worker's log has the details")
 
 
 def _run(job: Job) -> None:
     kind = kind_of(job.kind)
-    context = JobContext(job.pk, job.token, dict(job.arguments), kind.soft_limit_seconds)
-    finish = kind.run(context)
-    with transaction.atomic():
-        leases.hold(job.pk, job.token)
-        result = finish()
-        if not leases.finish(job.pk, job.token, JobState.DONE, result=result):
-            raise leases.LeaseLost(f"job {job.pk}")
+    with Heartbeat(job.pk, job.token, kind.soft_limit_seconds) as heartbeat:
+        write = kind.run(JobContext(job.pk, job.token, dict(job.arguments), heartbeat))
+        with transaction.atomic(durable=True):
+            leases.extend(job.pk, job.token)
+            result = write()
+            if not leases.finish(job.pk, job.token, JobState.DONE, result=result):
+                raise leases.LeaseLost(f"job {job.pk}")
 
 
-def _broke(job: Job, error: Exception) -> None:
-    """Queue again or fail. The text names the error's class only: messages of unexpected errors may hold values."""
-    reason = f"an unexpected {type(error).__name__}; the worker's log has the details"
-    if job.starts >= job.max_starts:
-        leases.finish(job.pk, job.token, JobState.FAILED, error=f"{reason} (start {job.starts} of {job.max_starts})")
-    elif isinstance(error, DatabaseError):
-        log.info("job %s stays leased; it is taken up when the lease ends", job.pk)
-    else:
+def _broke(job: Job, reason: str) -> None:
+    """Queue again or fail. When even that cannot be written the job stays leased, and is taken up when the lease ends."""
+    try:
+        connection.close_if_unusable_or_obsolete()
         leases.give_back(job.pk, job.token, reason)
+    except (OperationalError, InterfaceError) as error:
+        log.warning("%s stays leased: %s", job, type(error).__name__)
 
 
 def jobs_reconcile() -> int:
-    """Ring again for jobs that nobody took or whose worker vanished; fail those that started too often. Returns bells rung."""
-    expired = Q(state=JobState.RUNNING, lease_until__lt=Now())
-    Job.objects.filter(expired | Q(state=JobState.QUEUED), starts__gte=F("max_starts")).update(
-        state=JobState.FAILED,
-        token="",
-        lease_until=None,
-        finished_at=Now(),
-        error="its worker vanished at every start; see the worker's log around the last start",
-    )
-    Job.objects.filter(expired, cancel_requested=True).update(
-        state=JobState.CANCELLED, token="", lease_until=None, finished_at=Now()
-    )
-    grace = Now() - timedelta(seconds=settings.R3AL_JOB_GRACE_SECONDS)
-    unheard = Q(state=JobState.QUEUED) & (Q(rung_at__isnull=True) | Q(rung_at__lt=grace))
-    waiting = list(Job.objects.filter(expired | unheard).order_by("id"))
-    for job in waiting:
-        ring(job)
-    return len(waiting)
+    """Put down what a vanished worker held, then ring for queued jobs that nobody took. Returns bells rung."""
+    leases.put_down(leases.expired(), "its worker vanished")
+    rung = 0
+    for job in Job.objects.filter(_unheard(), state=JobState.QUEUED).order_by("id"):
+        if not ring(job):
+            break  # the broker is away: no need to wait for it once a job
+        rung += 1
+    return rung
+
+
+def _unheard() -> Q:
+    """Queued jobs whose bell is due: never rung, or rung a grace ago; twice as long after each, so that a backlog stays small."""
+    due = Q(rings=0)
+    for doublings in range(_LONGEST_WAIT + 1):
+        rings = Q(rings=doublings + 1) if doublings < _LONGEST_WAIT else Q(rings__gt=doublings)
+        due |= rings & Q(rung_at__lt=leases.from_now(-settings.R3AL_JOB_GRACE_SECONDS * 2**doublings))
+    return due

@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from r3al_project.jobs import services
+from r3al_project.jobs.schedules import schedule
 
 
 @shared_task(name="jobs.run", ignore_result=True, acks_late=True)
@@ -13,7 +14,10 @@ def run_job(job_id: int) -> None:
     services.job_run(job_id)
 
 
-@shared_task(name="jobs.reconcile", queue="monitor", ignore_result=True)
+@shared_task(name="jobs.reconcile", ignore_result=True)
 def reconcile_jobs() -> None:
     """Ring again for what nobody took."""
     services.jobs_reconcile()
+
+
+schedule("jobs: ring again for what nobody took", task="jobs.reconcile", seconds=15)

@@ -9,6 +9,7 @@ from celery import shared_task
 
 from r3al_project.jobs.handlers import JobContext, handler
 from r3al_project.jobs.models import Job
+from r3al_project.jobs.schedules import schedule
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import STAGES, stage_finish, turns_settle
 
@@ -29,7 +30,10 @@ for _name in STAGES:
     _register(_name)
 
 
-@shared_task(name="turns.settle", queue="monitor", ignore_result=True)
+@shared_task(name="turns.settle", ignore_result=True)
 def settle() -> None:
     """Settle turns whose job failed or was cancelled."""
     turns_settle()
+
+
+schedule("turns: settle those whose job failed", task="turns.settle", seconds=15)
