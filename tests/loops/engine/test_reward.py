@@ -8,15 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loops.engine.reward import BOUNDS, COMPONENTS, INPUTS, components_bounded, reward_components, reward_total
-from loops.engine.spec import LoopSpec
 from tests.loops.engine.specs import builtin
 
 NAN = float("nan")
 SPEC = builtin("r3al")
 
 
-def components(spec: LoopSpec = SPEC, *, action: str = "wait", affect: dict[str, float] | None = None, **inputs: float):
-    got = reward_components(spec, inputs, action=action, affect=affect or {})
+def components(action: str = "wait", affect: dict[str, float] | None = None, **inputs: float) -> dict[str, float]:
+    got = reward_components(SPEC, inputs, action=action, affect=affect or {})
     return dict(zip(COMPONENTS, got.tolist(), strict=True))
 
 
@@ -96,8 +95,8 @@ class TestComponents:
 
     @given(st.dictionaries(st.sampled_from(INPUTS), st.floats(-1e12, 1e12)), st.floats(-1e6, 1e6))
     def test_every_component_is_bounded_or_not_known(self, inputs: dict[str, float], stress: float) -> None:
-        got = components(action="breathe", affect={"stress": stress}, **inputs)
-        for name, value in got.items():
+        got = reward_components(SPEC, inputs, action="breathe", affect={"stress": stress})
+        for name, value in zip(COMPONENTS, got, strict=True):
             assert np.isnan(value) or BOUNDS[name][0] <= value <= BOUNDS[name][1]
 
     def test_bounding_keeps_what_is_not_known(self) -> None:
