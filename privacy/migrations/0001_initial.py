@@ -274,7 +274,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='release',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('formal_delta__isnull', True), ('formal_epsilon__isnull', True), ('rho__isnull', True)), models.Q(('formal_delta__gt', 0), ('formal_delta__lt', 1), ('formal_epsilon__gt', 0), ('rho__gt', 0)), _connector='OR'), name='release_formal_whole_or_absent'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('formal_delta__isnull', True), ('formal_epsilon__isnull', True), ('rho__isnull', True)), models.Q(('formal_delta__gt', 0), ('formal_delta__isnull', False), ('formal_delta__lt', 1), ('formal_epsilon__gt', 0), ('formal_epsilon__isnull', False), ('rho__gt', 0), ('rho__isnull', False)), _connector='OR'), name='release_formal_whole_or_absent'),
         ),
         migrations.AddConstraint(
             model_name='release',

@@ -54,7 +54,16 @@ class Release(Created):
             models.CheckConstraint(condition=Q(policy_cost__gt=0), name="release_costs_something"),
             models.CheckConstraint(
                 condition=Q(rho__isnull=True, formal_epsilon__isnull=True, formal_delta__isnull=True)
-                | Q(rho__gt=0, formal_epsilon__gt=0, formal_delta__gt=0, formal_delta__lt=1),
+                # Said outright: a comparison with null is unknown, and a CHECK takes what is unknown.
+                | Q(
+                    rho__isnull=False,
+                    rho__gt=0,
+                    formal_epsilon__isnull=False,
+                    formal_epsilon__gt=0,
+                    formal_delta__isnull=False,
+                    formal_delta__gt=0,
+                    formal_delta__lt=1,
+                ),  # fmt: skip
                 name="release_formal_whole_or_absent",
             ),
             models.CheckConstraint(condition=Q(state__in=ReleaseState.values), name="release_state_known"),
