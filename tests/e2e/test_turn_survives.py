@@ -27,7 +27,7 @@ from tests.stack import Stack, Worker
 from tests.turns.walks import walks_csv, walks_loop
 from training.models import GateVerdict, ModelVersion, SyntheticJob, TrainingDataPool, TrainingEpisode
 
-PEOPLE, DAYS, POINTS = 300, 10, 2
+PEOPLE, DAYS, POINTS = 600, 5, 2
 ROWS = PEOPLE * DAYS * POINTS
 SHORT = {"R3AL_JOB_LEASE_SECONDS": "1", "R3AL_JOB_HEARTBEAT_SECONDS": "0.3", "LOG_LEVEL": "WARNING"}
 

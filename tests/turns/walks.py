@@ -20,6 +20,7 @@ name = "walks"
 version = 1
 title = "Walks: suggest one, or wait"
 decisions_per_day = 2
+evaluation_share = 0.4
 
 [features.energy]
 bounds = [0, 1]
@@ -37,9 +38,10 @@ logging = [0.5, 0.5]
 [reward]
 scale = 0.5
 default = 0.0
+stability_margin = 1.0           # of no interest here; people's reward does not drift
 
 [release.moments]
-nominal_users = 200
+nominal_users = 360
 
 [import.csv]
 user = "who"
@@ -68,8 +70,8 @@ def walks_loop(folder: Path) -> LoopVersion:
     return loop_add_file(walks_file(folder))[0]
 
 
-def walks_csv(path: Path, *, people: int = 300, days: int = 10, seed: int = 1, helps: bool = True) -> Path:
-    """What an app would have logged: waiting feels like 0, a suggestion like 2 energy - .6 (or -1), with noise of .5."""
+def walks_csv(path: Path, *, people: int = 600, days: int = 5, seed: int = 1, helps: bool = True) -> Path:
+    """What an app would have logged: waiting feels like 0, a suggestion like 2 energy - .6 (or -1), with noise of .3."""
     rng = np.random.default_rng(seed)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -77,7 +79,7 @@ def walks_csv(path: Path, *, people: int = 300, days: int = 10, seed: int = 1, h
         for person in range(people):
             for point in range(days * 2):
                 energy, suggested = rng.random(), rng.random() < 0.5
-                felt = (2 * energy - 0.6 if helps else -1.0) * suggested + rng.normal(0, 0.5)
+                felt = (2 * energy - 0.6 if helps else -1.0) * suggested + rng.normal(0, 0.3)
                 day, evening = divmod(point, 2)
                 at = datetime.combine(_FIRST + timedelta(days=day), datetime.min.time()) + timedelta(
                     hours=18 if evening else 9

@@ -1,0 +1,279 @@
+"""The tables by the names their users query, and each invariant that a database can hold, refusing a bad row.
+
+Runs on the database of the stack under test, so on SQLite and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.db import IntegrityError, connection, models, transaction
+
+from deployments.models import AbExperiment, Deployment, ServingSlot
+from loops.models import Loop, LoopVersion
+from privacy.models import (
+    Choice,
+    Consent,
+    Decision,
+    LedgerEntry,
+    Person,
+    PrivacyBudget,
+    Release,
+    ReleaseRound,
+    RewardSignal,
+)
+from r3al_project.jobs.models import Job
+from r3al_project.turns.models import Turn, TurnStage
+from training.models import GateVerdict, ModelMetric, ModelVersion, SyntheticJob, TrainingDataPool, TrainingEpisode
+
+BLUEPRINT = {
+    "training_data_pool", "model_versions", "model_metrics", "training_episodes", "reward_signals", "ab_experiments",
+    "anonymization_logs", "synthetic_jobs", "deployment_history", "privacy_budget",
+}  # fmt: skip
+OURS = ("jobs", "loops", "privacy", "training", "deployments", "turns")
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+DAY = date(2025, 1, 1)
+pytestmark = pytest.mark.django_db
+
+
+class Rows:
+    """One good row of each table, made when first asked for; ``fresh`` makes another with some columns changed."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._kept: dict[type[models.Model], Any] = {}
+
+    def get(self, model: type[models.Model]) -> Any:
+        if model not in self._kept:
+            self._kept[model] = self.fresh(model)
+        return self._kept[model]
+
+    def fresh(self, model: type[models.Model], **changed: Any) -> Any:
+        self._count += 1
+        given = _GOOD[model](self, self._count)
+        return model._default_manager.create(**{**given, **changed})
+
+
+def _budget(r: Rows, n: int) -> dict[str, Any]:
+    caps = {f"cap_{w}": 10 for w in ("day", "week", "month", "lifetime")}
+    return {"person": r.fresh(Person), **caps, "rho_cap": 10, "day": DAY, "week": DAY, "month": DAY}
+
+
+_GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
+    Loop: lambda r, n: {"name": f"loop-{n}"},
+    LoopVersion: lambda r, n: {"loop": r.fresh(Loop), "version": 1, "source": "", "sha256": ""},
+    Person: lambda r, n: {"population": "p", "key": f"{n}", "fold": 0},
+    PrivacyBudget: _budget,
+    Consent: lambda r, n: {"person": r.get(Person), "purpose": "training", "granted": True, "source": "test"},
+    Decision: lambda r, n: {
+        "person": r.get(Person), "loop_version": r.get(LoopVersion), "row_key": n.to_bytes(16, "big"), "decided_at": NOW,
+        "local_day": DAY, "available": True, "state": b"",
+    },
+    Choice: lambda r, n: {
+        "decision": r.get(Decision), "head": f"h{n}", "action": 0, "propensity": 0.5, "marginal_propensity": 0.5,
+    },
+    RewardSignal: lambda r, n: {"decision": r.fresh(Decision), "payload": b"", "closed_at": NOW},
+    Release: lambda r, n: {
+        "key": f"r{n}", "loop_version": r.get(LoopVersion), "purpose": "training", "technique": "differential_privacy",
+        "mechanism": "m", "policy_cost": 1, "guarantee": "g",
+    },
+    ReleaseRound: lambda r, n: {"release": r.get(Release), "index": n, "output": b"", "output_sha256": ""},
+    LedgerEntry: lambda r, n: {"release": r.fresh(Release), "person": r.get(Person), "policy_cost": 1, "rho": 1},
+    SyntheticJob: lambda r, n: {
+        "release": r.get(Release), "generator": "world_model", "head": "policy", "sample_count": 1, "seed": n,
+    },
+    TrainingDataPool: lambda r, n: {
+        "loop_version": r.get(LoopVersion), "kind": "synthetic", "release": r.get(Release), "index": n, "rows": 1,
+        "synthetic_job": r.get(SyntheticJob), "columns": [], "data": b"", "data_sha256": "", "expires_at": NOW,
+    },
+    ModelVersion: lambda r, n: {
+        "loop_version": r.get(LoopVersion), "head": "policy", "number": n, "kind": "linear_q", "state": "evaluating",
+        "weights_sha256": "x",
+    },
+    ModelMetric: lambda r, n: {"version": r.get(ModelVersion), "source": "s", "name": f"m{n}", "verdict": "pass"},
+    TrainingEpisode: lambda r, n: {
+        "version": r.get(ModelVersion), "index": n, "steps": 1, "candidate_return": 0.0, "reference_return": 0.0,
+        "intervention_rate": 0.0,
+    },
+    GateVerdict: lambda r, n: {"version": r.get(ModelVersion), "attempt": n, "verdict": "pass", "reason": "r"},
+    ServingSlot: lambda r, n: {"loop": r.get(Loop), "head": f"h{n}", "stable": r.get(ModelVersion), "salt": "s"},
+    Deployment: lambda r, n: {
+        "slot": r.fresh(ServingSlot), "version": r.get(ModelVersion), "strategy": "full_rollout", "state": "in_progress",
+    },
+    AbExperiment: lambda r, n: {
+        "deployment": r.fresh(Deployment), "control": r.get(ModelVersion), "treatment": r.fresh(ModelVersion),
+        "ends_at": NOW,
+    },
+    Job: lambda r, n: {"kind": "k", "key": f"j{n}"},
+    Turn: lambda r, n: {"loop_version": r.fresh(LoopVersion)},
+    TurnStage: lambda r, n: {"turn": r.get(Turn), "name": f"s{n}", "job": r.fresh(Job)},
+}  # fmt: skip
+
+# constraint -> the table, and what makes a good row of it bad. A name in quotes repeats that column of the good row.
+Same = type("Same", (), {})()
+STARTED = {"starts": 1, "started_at": NOW}
+ENDED = {**STARTED, "finished_at": NOW}
+BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
+    "loop_version_unique": [(LoopVersion, {"loop": Same, "version": Same})],
+    "loop_version_from_one": [(LoopVersion, {"version": 0})],
+    "person_unique": [(Person, {"population": Same, "key": Same})],
+    "person_fold_in_range": [(Person, {"fold": 10_000})],
+    "consent_purpose_known": [(Consent, {"purpose": "sales"})],
+    **{
+        f"budget_{w}_within_cap": [(PrivacyBudget, {f"spent_{w}": v}) for v in (11, -1)]
+        for w in ("day", "week", "month", "lifetime")
+    },
+    "budget_rho_within_cap": [(PrivacyBudget, {"rho_spent": v}) for v in (11, -1)],
+    "budget_consent_mask_known": [(PrivacyBudget, {"consent_mask": 8})],
+    "ledger_entry_once": [(LedgerEntry, {"release": Same, "person": Same})],
+    "ledger_entry_positive": [(LedgerEntry, {"policy_cost": 0}), (LedgerEntry, {"rho": -1})],
+    "decision_row_once": [(Decision, {"loop_version": Same, "row_key": Same})],
+    "choice_once_a_head": [(Choice, {"decision": Same, "head": Same})],
+    "choice_propensity_valid": [(Choice, {"propensity": v}) for v in (0.0, -0.1, 1.01)],
+    "choice_marginal_valid": [(Choice, {"marginal_propensity": v}) for v in (0.0, -0.1, 1.01)],
+    "release_costs_something": [(Release, {"policy_cost": 0})],
+    "release_formal_whole_or_absent": [
+        (Release, {"rho": 1}),
+        (Release, {"formal_epsilon": 1.0, "formal_delta": 1e-5}),
+        (Release, {"rho": 1, "formal_epsilon": 1.0, "formal_delta": 1.0}),
+        (Release, {"rho": 0, "formal_epsilon": 1.0, "formal_delta": 1e-5}),
+    ],
+    "release_state_known": [(Release, {"state": "lost"})],
+    "release_committed_has_time": [
+        (Release, {"state": "committed"}),
+        (Release, {"state": "reserved", "committed_at": NOW}),
+    ],
+    "release_round_once": [(ReleaseRound, {"release": Same, "index": Same})],
+    "synthetic_once": [(SyntheticJob, {"release": Same, "head": Same, "generator": Same, "seed": Same})],
+    "pool_chunk_once": [(TrainingDataPool, {"synthetic_job": Same, "index": Same})],
+    "pool_chunk_size": [(TrainingDataPool, {"rows": 0}), (TrainingDataPool, {"rows": 5_001})],
+    "pool_synthetic_has_job": [(TrainingDataPool, {"synthetic_job": None})],
+    "model_version_number_once": [(ModelVersion, {"loop_version": Same, "head": Same, "number": Same})],
+    "model_version_state_known": [(ModelVersion, {"state": "lost"})],
+    "model_version_has_weights": [
+        (ModelVersion, {"weights_sha256": "", "state": s}) for s in ("evaluating", "deployed", "archived")
+    ],
+    "model_metric_once": [(ModelMetric, {"version": Same, "source": Same, "name": Same})],
+    "model_metric_verdict_known": [(ModelMetric, {"verdict": "maybe"})],
+    "episode_once": [(TrainingEpisode, {"version": Same, "index": Same})],
+    "gate_verdict_once": [(GateVerdict, {"version": Same, "attempt": Same})],
+    "gate_verdict_known": [(GateVerdict, {"verdict": "maybe"})],
+    "slot_once_a_head": [(ServingSlot, {"loop": Same, "head": Same})],
+    "slot_weight_in_range": [(ServingSlot, {"weight_bp": 10_001})],
+    "slot_candidate_consistent": [(ServingSlot, {"weight_bp": 1}), (ServingSlot, {"candidate": ModelVersion})],
+    "deployment_one_active_a_slot": [
+        (Deployment, {"slot": Same, "state": s}) for s in ("pending", "in_progress", "paused")
+    ],
+    "deployment_state_known": [(Deployment, {"state": "lost", "finished_at": NOW})],
+    "deployment_finished_has_time": [
+        (Deployment, {"state": "succeeded"}),
+        (Deployment, {"state": "pending", "finished_at": NOW}),
+    ],
+    "experiment_arms_differ": [(AbExperiment, {"treatment": ModelVersion})],
+    "experiment_split_in_range": [(AbExperiment, {"split_bp": v}) for v in (0, 10_000)],
+    "experiment_alpha_in_range": [(AbExperiment, {"alpha": v}) for v in (0.0, 1.0)],
+    "job_state_known": [(Job, {"state": "lost", "finished_at": NOW})],
+    "job_kind_named": [(Job, {"kind": ""})],
+    "job_key_null_or_named": [(Job, {"key": ""})],
+    "job_progress_in_range": [(Job, {"progress": v}) for v in (-0.1, 1.1)],
+    "job_starts_bounded": [(Job, {"starts": 6, "max_starts": 5, "started_at": NOW}), (Job, {"max_starts": 0})],
+    "job_lease_while_running": [
+        (Job, STARTED | {"state": "running"}),
+        (Job, STARTED | {"state": "running", "lease_until": NOW, "token": ""}),
+        (Job, {"state": "queued", "token": "t"}),
+        (Job, ENDED | {"state": "failed", "error": "e", "lease_until": NOW}),
+    ],
+    "job_started_has_time": [(Job, {"starts": 1}), (Job, {"started_at": NOW})],
+    "job_finished_has_time": [
+        (Job, STARTED | {"state": "failed", "error": "e"}),
+        (Job, {"state": "queued", "finished_at": NOW}),
+    ],
+    "job_result_when_done": [
+        (Job, ENDED | {"state": "done", "progress": 1.0}),
+        (Job, ENDED | {"state": "done", "progress": 0.5, "result": {}}),
+        (Job, {"result": {}}),
+    ],
+    "job_failed_has_reason": [(Job, ENDED | {"state": "failed"})],
+    "job_cancelled_when_asked": [(Job, ENDED | {"state": "cancelled"}), (Job, {"cancel_requested": True})],
+    "turn_one_running_a_loop": [(Turn, {"loop_version": Same})],
+    "turn_finished_has_time": [(Turn, {"outcome": "kept"}), (Turn, {"finished_at": NOW})],
+    "turn_stage_once": [(TurnStage, {"turn": Same, "name": Same})],
+}
+# Without a name of their own: columns declared unique, and a slot's stable version.
+UNNAMED: list[tuple[type[models.Model], dict[str, Any]]] = [
+    (Loop, {"name": Same}),
+    (Job, {"key": Same}),
+    (Release, {"key": Same}),
+    (RewardSignal, {"decision": Same}),
+    (TurnStage, {"job": Same}),
+    (AbExperiment, {"deployment": Same}),
+    (ServingSlot, {"stable": None}),
+]
+
+
+@pytest.fixture
+def rows() -> Iterator[Rows]:
+    yield Rows()
+
+
+def refused(rows: Rows, model: type[models.Model], changed: dict[str, Any]) -> str:
+    """Try to write a bad row; the database's words."""
+    good = rows.get(model)
+    values = {
+        name: getattr(good, name) if value is Same else rows.get(ModelVersion) if value is ModelVersion else value
+        for name, value in changed.items()
+    }
+    with pytest.raises(IntegrityError) as error, transaction.atomic():
+        rows.fresh(model, **values)
+    return str(error.value)
+
+
+def test_the_blueprints_tables_exist_under_their_names() -> None:
+    assert set(connection.introspection.table_names()) >= BLUEPRINT
+
+
+def test_migrations_say_what_the_models_say() -> None:
+    out = io.StringIO()
+    call_command("makemigrations", "--check", "--dry-run", stdout=out)
+    assert "No changes" in out.getvalue()
+
+
+def test_every_constraint_of_ours_is_tried_here() -> None:
+    declared = {c.name for app in OURS for m in apps.get_app_config(app).get_models() for c in m._meta.constraints}
+    assert declared == set(BAD)
+
+
+def test_a_good_row_of_each_table_is_taken(rows: Rows) -> None:
+    for model in _GOOD:
+        assert rows.get(model).pk
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "changed"),
+    [pytest.param(n, m, c, id=f"{n}-{i}") for n, tries in BAD.items() for i, (m, c) in enumerate(tries)],
+)
+def test_a_bad_row_is_refused(rows: Rows, name: str, model: type[models.Model], changed: dict[str, Any]) -> None:
+    words = refused(rows, model, changed)
+    if name.endswith(("_once", "_unique", "_once_a_head", "_one_active_a_slot", "_one_running_a_loop")):
+        assert name in words or "UNIQUE" in words
+    else:
+        assert name in words
+
+
+@pytest.mark.parametrize(("model", "changed"), UNNAMED, ids=lambda x: x.__name__ if isinstance(x, type) else "")
+def test_a_second_row_or_an_empty_slot_is_refused(
+    rows: Rows, model: type[models.Model], changed: dict[str, Any]
+) -> None:
+    assert refused(rows, model, changed)
+
+
+def test_a_deployment_that_ended_makes_room_for_the_next(rows: Rows) -> None:
+    first = rows.get(Deployment)
+    Deployment.objects.filter(pk=first.pk).update(state="aborted", finished_at=NOW)
+    assert rows.fresh(Deployment, slot=first.slot).pk
