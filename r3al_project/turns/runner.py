@@ -10,7 +10,7 @@ from django.db import connection
 
 from r3al_project.jobs import leases
 from r3al_project.jobs.models import Job, JobState
-from r3al_project.jobs.services import job_cancel, job_run
+from r3al_project.jobs.services import job_cancel, job_run, jobs_reconcile
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import turn_settle
 from r3al_project.turns.watch import Watcher
@@ -32,6 +32,7 @@ def turn_run(turn: Turn, *, say: Callable[[str], None]) -> Turn:
         try:
             job_run(stage.job_id)
             if Job.objects.filter(pk=stage.job_id, state=JobState.RUNNING).exists():
+                jobs_reconcile()  # whoever holds it may have vanished, and there may be no beat to see it
                 time.sleep(_POLL_SECONDS)
         except KeyboardInterrupt:
             _give_up(stage.job_id)
