@@ -174,3 +174,9 @@ def test_whatever_a_file_says_it_is_a_loop_or_refused(values: dict[str, Any]) ->
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda p: p.stem)
 def test_the_files_that_come_with_the_project_are_loops_of_their_names(path: Path) -> None:
     assert parse_loop(path.read_text(encoding="utf-8"), source=path.name).name == path.stem
+
+
+@pytest.mark.parametrize("key", [k for k in _KEYS if k not in ("features.mood", "heads.policy")])
+def test_every_key_is_explained(key: str) -> None:
+    pages = FOLDER.parents[1] / "docs" / "loops.md"
+    assert key.rpartition(".")[2] in pages.read_text(encoding="utf-8")
