@@ -19,6 +19,7 @@ WORLDS = 32
 PEOPLE_A_WORLD = 100
 BAR_REFERENCE = 1.3
 BAR_INCUMBENT = 0.5
+_LEAST_Z = 0.1
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,10 @@ def model_gate(world: World, candidate: LinearPolicy, rival: LinearPolicy, rng: 
     count = np.bincount(worlds)
     by_world = [np.bincount(worlds, weights=x) / count for x in (ours, theirs, rate)]
     return ModelGate(*by_world)
+
+
+def people_needed(z: float, bar: float, people: float) -> float | None:
+    """About how many people would bring z to its bar, if the mean gain stayed what it is: people (bar / z)^2, as the posterior
+    narrows with the root of their number (faster where the release's noise dominates). None under z = .1: it cannot be told.
+    """
+    return None if z < _LEAST_Z else float(np.ceil(people * max(1.0, bar / z) ** 2))

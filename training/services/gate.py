@@ -15,6 +15,7 @@ from privacy.engine.evaluate import Candidate
 from privacy.models import Release
 from privacy.services.evaluate import evaluation_release
 from privacy.services.moments import Report
+from training.engine.model_gate import people_needed
 from training.engine.outcome_gate import GateResult, Judgement, Terms, outcome_gate
 from training.models import GateVerdict, ModelMetric, ModelVersion
 from training.selectors import attempts_before, model_gate_metric, version_arrays, version_policy
@@ -36,7 +37,7 @@ def version_judge(
     held = model_gate_metric(version)
     attempt = attempts_before(version) + 1
     if held is None or held.verdict != "pass":
-        return lambda: _store(version, attempt, None, _held_back(held))
+        return lambda: _store(version, attempt, None, _held_back(version, held))
     candidate = _candidate(version)
     release, sums = evaluation_release(
         key=key,
@@ -54,17 +55,24 @@ def version_judge(
     return lambda: _store(version, attempt, release, result)
 
 
-def _held_back(held: ModelMetric | None) -> GateResult:
+def _held_back(version: ModelVersion, held: ModelMetric | None) -> GateResult:
     """The model gate's own number as the one metric: z with its 90% interval (a gain is z posterior deviations above 0)."""
     if held is None or held.value is None:
         return GateResult("insufficient", "The model gate was not asked; train a new version.", (), None)
     reason = (
         f"The model gate holds the candidate back (z {held.value:.2f}, the bar is {held.threshold:g}): {held.reason}."
     )
+    needed = people_needed(held.value, held.threshold or 0.0, _people(version))
     judged = Judgement(
-        held.name, held.value, held.value - _Z90, held.value + _Z90, held.threshold or 0.0, None, "insufficient", reason, None
+        held.name, held.value, held.value - _Z90, held.value + _Z90, held.threshold or 0.0, None, "insufficient", reason, needed
     )  # fmt: skip
-    return GateResult("insufficient", reason, (judged,), None)
+    return GateResult("insufficient", reason, (judged,), needed)
+
+
+def _people(version: ModelVersion) -> float:
+    """People (training and evaluation together) behind the version's releases, as they were noised."""
+    trained = sum(r.noisy_users or 0.0 for r in version.releases.all())
+    return trained / (1.0 - version.loop_version.spec.evaluation_share)
 
 
 def decision_latency(policy: LinearPolicy, width: int) -> Judgement:
