@@ -203,9 +203,10 @@ def _check_port(port: int) -> None:
 def _demo_folder(options: argparse.Namespace) -> tuple[Path, bool]:
     """The demo's own folder, and whether it is new."""
     home = Path(os.environ.get("R3AL_VAR_DIR") or ROOT / "var").resolve() / "demo"
+    disk = next(folder for folder in (home, *home.parents) if folder.exists())
+    if shutil.disk_usage(disk).free < ROOM:
+        raise Stop(f"The disk that holds {disk} is full; a demo needs about {ROOM // 2**20} MB.")
     home.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(home).free < ROOM:
-        raise Stop(f"The disk that holds {home} is full; a demo needs about {ROOM // 2**20} MB.")
     if options.keep:
         finished = sorted(path.parent for path in home.glob("*/finished"))
         if finished:
