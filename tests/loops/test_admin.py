@@ -20,7 +20,7 @@ def test_lists_and_texts_are_shown(admin_client: Client, version: LoopVersion) -
     for page, shown in (
         ("loop/", "small"),
         (f"loop/{version.loop_id}/change/", "small"),
-        ("loopversion/", "mood, place"),
+        ("loopversion/", "policy"),
         (f"loopversion/{version.pk}/change/", "decisions_per_day = 3"),
     ):
         answer = admin_client.get(f"/admin/loops/{page}")
