@@ -25,14 +25,14 @@ def builtin_spec(name: str = "r3al") -> LoopSpec:
 def cohort_judged(spec: LoopSpec, cohort: Cohort, first: int, last: int) -> Judged:
     """People first..last-1 of a cohort: the available decision points of the policy head, next states within the day."""
     state = cohort.state[first:last]
-    people, points, width = state.shape
+    people, points = state.shape[:2]
     following = np.concatenate([state[:, 1:], state[:, -1:]], axis=1)
     moment = np.arange(points)
     has_next = ((moment + 1) % spec.decisions_per_day != 0) & (moment < points - 1)
     kept = cohort.available[first:last].reshape(-1)
 
     def flat(values: np.ndarray) -> np.ndarray:
-        return values.reshape(people * points, *values.shape[2:])[kept]
+        return np.asarray(values.reshape(people * points, *values.shape[2:])[kept])
 
     rows = Rows(
         person=flat(np.broadcast_to(np.arange(people)[:, None], (people, points)).copy()),

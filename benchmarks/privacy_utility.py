@@ -1,7 +1,7 @@
 """How much of the attainable gain is learned under user-level differential privacy, and how often something worse is deployed.
 
-For each number of people, epsilon, variant of the simulator and seed: the whole engine path of a turn (release in three noised rounds,
-synthesis, training, model gate, charged evaluation, outcome gate) on arrays, without a database; then the true value of
+For each number of people, epsilon, variant of the simulator and seed: the whole engine path of a turn (release in three noised
+rounds, synthesis, training, model gate, charged evaluation, outcome gate) on arrays, without a database; then the true value of
 what came out. Shares follow the glossary: gain = value minus the better of random and reference; share = gain over the best
 known policy's gain. "Before the gate": what training proposes. "After": what would serve (the reference unless deployed).
 The naive design beside it: Laplace noise on every field of every record at epsilon a record, then fitted Q-iteration.
@@ -151,7 +151,7 @@ def checks(rows: list[dict[str, Any]]) -> list[Check]:
 def print_table(rows: list[dict[str, Any]], naive: list[dict[str, Any]]) -> None:
     """Means by cell."""
     print(
-        f"{'variant':>10} {'people':>7} {'epsilon':>8} {'share':>7} {'gated':>7} {'deployed':>9} {'worse':>6} {'s':>5}   undecided by"
+        f"{'variant':>10} {'people':>7} {'epsilon':>8} {'share':>7} {'gated':>7} {'deployed':>9} {'worse':>6} {'s':>5}  undecided"
     )
     for variant in VARIANTS:
         for people in PEOPLE:

@@ -26,7 +26,13 @@ from privacy.engine.mechanisms import noisy_sum
 from privacy.engine.null_users import null_rows
 from privacy.engine.rows import Floats, Ints, Rows, person_sums
 
-METRICS = {"improvement": 0.2, "long_run": 0.12, "empathy_deficit": 0.31, "false_intervention": 0.31, "stability": 0.055}
+METRICS = {
+    "improvement": 0.2,
+    "long_run": 0.12,
+    "empathy_deficit": 0.31,
+    "false_intervention": 0.31,
+    "stability": 0.055,
+}
 _MEANS = ("improvement", "long_run", "stability")  # B = 1 a person
 # Scales of (A, B, A^2, AB, B^2) inside one person's vector: A is asked most precisely.
 _SCALES = {True: np.array([1.0, 0.3, 0.3, 0.1, 0.1]), False: np.array([1.0, 0.5, 0.3, 0.2, 0.2])}

@@ -101,5 +101,5 @@ def _discrete_gaussian(total: Ints, *, scale: float, sensitivity: float) -> tupl
 
     enable_features("contrib")
     measurement = make_gaussian(vector_domain(atom_domain(T="i64"), size=len(total)), l2_distance(T="f64"), scale=scale)
-    rho = float(measurement.map(sensitivity))  # type: ignore[no-untyped-call]
+    rho = float(measurement.map(sensitivity))
     return np.array(measurement(total.tolist()), dtype=np.int64), rho

@@ -79,7 +79,7 @@ def round_store(*, release: Release, index: int, arrays: Mapping[str, np.ndarray
 def round_load(*, release: Release, index: int) -> dict[str, Array] | None:
     """The stored output of one round, checked against its SHA-256, or None."""
     stored = ReleaseRound.objects.filter(release=release, index=index).first()
-    return None if stored is None else unpack_arrays(stored.output, stored.output_sha256)
+    return None if stored is None else unpack_arrays(bytes(stored.output), stored.output_sha256)
 
 
 @transaction.atomic
@@ -128,7 +128,7 @@ def _check_same(release: Release, fields: dict[str, Any]) -> None:
 def _check_spent(release: Release, arrays: Mapping[str, np.ndarray]) -> None:
     if not any(name.endswith("_rho") for name in arrays):
         raise InputError(f"a round of {release} does not state its rho, so it cannot be stored")
-    earlier = [unpack_arrays(r.output, r.output_sha256) for r in ReleaseRound.objects.filter(release=release)]
+    earlier = [unpack_arrays(bytes(r.output), r.output_sha256) for r in ReleaseRound.objects.filter(release=release)]
     spent = [float(v) for a in (*earlier, arrays) for name in a if name.endswith("_rho") for v in np.ravel(a[name])]
     if not all(math.isfinite(rho) and rho > 0 for rho in spent):
         raise InputError(f"a round of {release} was not noised, so it cannot be stored")

@@ -150,7 +150,7 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
         console.print(table)
     console.print(f"Gate: [bold]{gate['verdict']}[/bold]. {gate['reason']}")
     if gate.get("needed_users"):
-        console.print(f"It would take about {gate['needed_users']:,.0f} evaluation people to tell.")
+        console.print(f"It would take about {gate['needed_users']:,.0f} people to tell.")
     serving = ", ".join(f"{h}: {'version ' + str(v) if v else 'the reference'}" for h, v in report["deployed"].items())
     console.print(f"Serving now: {serving}.")
 

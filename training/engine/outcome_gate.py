@@ -84,9 +84,10 @@ def read_sums(stored: Mapping[str, np.ndarray], metric: str) -> MetricSums:
     """The released sums of one metric. People are counted by the paired metric, whose B is 1 a person."""
     clip_a, clip_b = (float(x) for x in stored[f"{metric}_clips"])
     users, sd_users = float(stored["improvement"][1]), float(stored["improvement_sd"][1])
-    sums = (float(x) for x in stored[metric])
-    sds = (float(x) for x in stored[f"{metric}_sd"])
-    return MetricSums(max(users, 0.0), *sums, clip_a, clip_b, sd_users, *sds)
+    a, b, aa, ab, bb = (float(x) for x in stored[metric])
+    sd_a, sd_b, sd_aa, sd_ab, sd_bb = (float(x) for x in stored[f"{metric}_sd"])
+    sds = {"sd_users": sd_users, "sd_a": sd_a, "sd_b": sd_b, "sd_aa": sd_aa, "sd_ab": sd_ab, "sd_bb": sd_bb}
+    return MetricSums(max(users, 0.0), a, b, aa, ab, bb, clip_a, clip_b, **sds)
 
 
 def outcome_gate(terms: Terms, stored: Mapping[str, np.ndarray], latency: Judgement | None = None) -> GateResult:

@@ -61,8 +61,8 @@ class Effects:
 def effects_posterior(moments: Moments) -> Effects:
     """The posterior of every target's effects."""
     layout = moments.layout
-    inverse = np.linalg.inv(layout.covariance)
-    estimates = np.einsum("kl,ldm->kdm", inverse, moments.effects)
+    inverse: Floats = np.asarray(np.linalg.inv(layout.covariance), dtype=np.float64)
+    estimates: Floats = np.einsum("kl,ldm->kdm", inverse, moments.effects)
     targets = []
     for j, change in enumerate(layout.changes):
         gram = psd(moments.gram_next if change else moments.gram, moments.sd["gram"])
@@ -79,7 +79,8 @@ def _target_posterior(
     alternatives = len(estimate)
     design = np.kron(np.eye(alternatives), gram)
     error = _error_covariance(moments, gram, inverse, variance, noise)
-    priors, scores = [], []
+    priors: list[tuple[Floats, Floats]] = []
+    scores: list[float] = []
     for prior, hyper in _priors(moments):
         marginal = (
             (design * np.tile(prior, alternatives)) @ design.T + error + _gram_error(moments, prior, alternatives)
@@ -89,7 +90,7 @@ def _target_posterior(
     weights = np.exp(np.array(scores) - max(scores))
     weights /= weights.sum()
     kept = [i for i in range(len(weights)) if weights[i] > _KEPT_MASS]
-    conditioned = [_condition(design, *priors[i], estimate) for i in kept]
+    conditioned = [_condition(design, priors[i][0], priors[i][1], estimate) for i in kept]
     return TargetEffects(
         weights[kept] / weights[kept].sum(),
         np.stack([c[0] for c in conditioned]),

@@ -22,7 +22,7 @@ def read(tmp_path: Path, content: bytes | str, name: str = "log.csv") -> list[Re
 
 
 def reasons(found: list[Record]) -> list[tuple[int, str | None]]:
-    return [(r.line, r.error and r.error.reason) for r in found]
+    return [(r.line, r.error.reason if r.error else None) for r in found]
 
 
 class TestCsv:

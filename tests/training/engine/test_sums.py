@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from training.engine.intervals import clustered_interval, ratio_interval, sufficient
+from training.engine.intervals import Tails, clustered_interval, ratio_interval, sufficient
 from training.engine.sums import (
     MetricSums,
     sums_interval,
@@ -53,8 +53,9 @@ def release(people: People, noise: np.ndarray, rng: np.random.Generator) -> Metr
     """The six sums at clips of 1, with Gaussian noise of the given sds (users, A, B, AA, AB, BB)."""
     a, b = people
     exact = np.array([len(a), a.sum(), b.sum(), a @ a, a @ b, b @ b])
-    users, *sums = exact + noise * rng.standard_normal(6)
-    return MetricSums(users, *sums, 1.0, 1.0, *noise)
+    users, a_sum, b_sum, aa, ab, bb = (float(x) for x in exact + noise * rng.standard_normal(6))
+    sds = dict(zip(("sd_users", "sd_a", "sd_b", "sd_aa", "sd_ab", "sd_bb"), map(float, noise), strict=True))
+    return MetricSums(users, a_sum, b_sum, aa, ab, bb, 1.0, 1.0, **sds)
 
 
 def exact(people: People) -> MetricSums:
@@ -99,7 +100,7 @@ class TestWithNoise:
     @few
     @given(st.integers(0, 10_000), st.floats(0, 30), st.sampled_from(["two", "lower", "upper"]))
     def test_any_release_gives_an_ordered_interval_and_never_nan_bounds(
-        self, seed: int, noise: float, tails: str
+        self, seed: int, noise: float, tails: Tails
     ) -> None:
         rng = np.random.default_rng(seed)
         sums = release(labels(rng, int(rng.integers(1, 200))), noise * EQUAL, rng)

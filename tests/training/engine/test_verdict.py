@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from training.engine.verdict import Direction, attempt_alpha, equivalence, futil
 
 
 def interval(low: float, high: float, **other: float) -> Interval:
-    known = {"se": (high - low) / 3.29, "dof": 60.0, "ess": 400.0, "users": 120.0} | other
+    known: dict[str, Any] = {"se": (high - low) / 3.29, "dof": 60.0, "ess": 400.0, "users": 120.0} | other
     return Interval((low + high) / 2, low, high, level=0.90, **known)
 
 

@@ -25,7 +25,7 @@ def write_csv(cohort: Cohort, spec: LoopSpec, file: TextIO, *, start: date, user
         + [f"{h}_{part}" for h in heads for part in ("action", "prob")]
         + [*_COMPONENTS, "reward", "label"]
     )
-    people, points = cohort.reward.shape
+    people, points = int(cohort.reward.shape[0]), int(cohort.reward.shape[1])
     for person in range(people):
         writer.writerows(_row(cohort, spec, person, t, start, user_prefix) for t in range(points))
     return people * points

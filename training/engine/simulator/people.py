@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Variant = Literal["companion", "never"]
 FEATURES = ("mood", "stress", "engagement", "energy", "arousal", "gap", "load", "daypart")
 POINTS_A_DAY = 4
@@ -33,8 +34,8 @@ class People:
 
     def take(self, rows: npt.NDArray[np.int64]) -> People:
         """The people of these rows (repetition allowed)."""
-        traits = {k: v[rows] if isinstance(v, np.ndarray) else v for k, v in self.__dict__.items()}
-        return People(**traits)
+        traits = {k: v[rows] for k, v in self.__dict__.items() if k != "variant"}
+        return People(**traits, variant=self.variant)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from loops.engine.dynamics import advance_known
 from loops.engine.reward import reward_total
 from loops.engine.spec import LoopSpec
 from training.engine.simulator.effects import WAIT, Ints, mood_effect, welcome
-from training.engine.simulator.people import Floats, Inner, People
+from training.engine.simulator.people import Bools, Floats, Inner, People
 
 LABELS = ("", "opened", "liked", "dismissed", "not_now", "bad")
 SHOCKS = 12  # normals a person and step
@@ -71,13 +71,13 @@ def _empathy(people: People, inner: Inner, policy: Ints, welcomed: Floats, shock
     return np.where(_uniform(shocks[:, 3]) < people.rates, np.clip(rating, 0, 1), table)
 
 
-def _timing(actions: Mapping[str, Ints], intervened: Floats, shock: Floats) -> Floats:
+def _timing(actions: Mapping[str, Ints], intervened: Bools, shock: Floats) -> Floats:
     """exp(-|delay - t*| / one hour): phones deliver late; a wait is never ill-timed."""
     late = np.abs(600.0 * shock)
     return np.where(intervened, np.exp(-late / 3600.0), 1.0)
 
 
-def _labels(welcomed: Floats, intervened: Floats, fatigue: Floats, shocks: Floats) -> Ints:
+def _labels(welcomed: Floats, intervened: Bools, fatigue: Floats, shocks: Floats) -> Ints:
     harm = np.clip(0.015 + 0.24 * (1 - welcomed) ** 1.5 + 0.10 * fatigue, 0, 1)
     draw, which = _uniform(shocks[:, 6]), _uniform(shocks[:, 7])
     bad = np.where(which < 0.6, 3, np.where(which < 0.85, 4, 5))
@@ -86,7 +86,7 @@ def _labels(welcomed: Floats, intervened: Floats, fatigue: Floats, shocks: Float
 
 
 def _next(
-    spec: LoopSpec, people: People, inner: Inner, effect: Floats, engagement: Floats, intervened: Floats, shocks: Floats
+    spec: LoopSpec, people: People, inner: Inner, effect: Floats, engagement: Floats, intervened: Bools, shocks: Floats
 ) -> Inner:
     mood, stress, _, energy, arousal, _, load, daypart = inner.state.T
     part = daypart.astype(int)
