@@ -1,42 +1,85 @@
-"""Admin of the deployments floor: slots, the history of deployments, experiments."""
+"""Admin of the deployments floor: slots, the history of deployments, experiments. A slot's salt is never shown."""
 
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
 
 from deployments.models import AbExperiment, Deployment, ServingSlot
-from r3al_project.common.admin import ReadOnlyAdmin, display
+from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
+from r3al_project.common.readable import readable
 
 STATE_LABELS = {
-    "pending": "info", "in_progress": "warning", "paused": "warning", "succeeded": "success",
-    "rolled_back": "danger", "aborted": "info", "failed": "danger",
+    "pending": "info", "in progress": "warning", "paused": "warning", "succeeded": "success",
+    "rolled back": "danger", "aborted": "info", "failed": "danger",
 }  # fmt: skip
+
+
+class DeploymentInline(ReadOnlyInline):
+    model = Deployment
+    fields = ("version", "previous", "strategy", "state", "reason", "actor", "created_at")
+    readonly_fields = fields
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
+        found: QuerySet[Deployment] = super().get_queryset(request)
+        return found.select_related("slot__loop", "version__loop_version__loop", "previous__loop_version__loop")
 
 
 @admin.register(ServingSlot)
 class ServingSlotAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "stable", "candidate", "weight_percent", "mode", "generation")
+    list_display = ("__str__", "stable", "serves", "candidate", "weight_percent", "mode", "generation")
     list_filter = ("loop", "head")
     list_select_related = ("loop", "stable__loop_version__loop", "candidate__loop_version__loop")
-    exclude = ("salt",)
+    fields = ("loop", "head", "stable", "serves", "candidate", "weight_percent", "mode", "generation")
+    readonly_fields = fields
+    inlines = (DeploymentInline,)
 
-    @display(description="candidate's traffic")
+    @display(description="what serves")
+    def serves(self, slot: ServingSlot) -> str:
+        if slot.stable.kind == "reference":
+            return f"the reference: always {slot.stable.config.get('action', '?')}"
+        return f"a learned policy ({slot.stable.get_kind_display()})"
+
+    @display(description="candidate's traffic", ordering="weight_bp")
     def weight_percent(self, slot: ServingSlot) -> str:
         return f"{slot.weight_bp / 100:g}%"
 
 
 @admin.register(Deployment)
 class DeploymentAdmin(ReadOnlyAdmin):
-    list_display = ("id", "slot", "version", "previous", "strategy", "show_state", "actor", "created_at")
+    list_display = ("__str__", "slot", "version", "previous", "show_state", "actor", "created_at")
     list_filter = ("state", "strategy", "slot__loop", "slot__head")
     list_select_related = ("slot__loop", "version__loop_version__loop", "previous__loop_version__loop")
+    date_hierarchy = "created_at"
+    fields = ("slot", "version", "previous", "strategy", "show_state", "stage", "reason", "thresholds", "actor",
+              "created_at", "finished_at")  # fmt: skip
+    readonly_fields = fields
 
     @display(description="state", ordering="state", label=STATE_LABELS)
     def show_state(self, deployment: Deployment) -> str:
-        return str(deployment.state)
+        return str(deployment.get_state_display())
+
+    @display(description="thresholds when it began")
+    def thresholds(self, deployment: Deployment) -> SafeString:
+        return readable(deployment.frozen_policy)
 
 
 @admin.register(AbExperiment)
 class AbExperimentAdmin(ReadOnlyAdmin):
-    list_display = ("id", "deployment", "control", "treatment", "split_bp", "state", "ends_at")
+    list_display = ("__str__", "deployment", "control", "treatment", "split", "state", "ends_at")
     list_filter = ("state",)
+    list_select_related = ("deployment", "control__loop_version__loop", "treatment__loop_version__loop")
+    fields = ("deployment", "control", "treatment", "split", "alpha", "minimum_per_arm", "ends_at", "state",
+              "show_result", "created_at")  # fmt: skip
+    readonly_fields = fields
+
+    @display(description="treatment's share", ordering="split_bp")
+    def split(self, experiment: AbExperiment) -> str:
+        return f"{experiment.split_bp / 100:g}%"
+
+    @display(description="result")
+    def show_result(self, experiment: AbExperiment) -> SafeString:
+        return readable(experiment.result)

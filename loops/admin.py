@@ -1,52 +1,77 @@
-"""Admin of the lowest floor: what loops there are, and the accepted texts of each."""
+"""Admin of loops: what is learned, in which version. A change is a new version, made from a file."""
 
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import Count, Max, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from loops.models import Loop, LoopVersion
 from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
+from r3al_project.common.readable import readable
 
 
 class LoopVersionInline(ReadOnlyInline):
     model = LoopVersion
-    fields = ("version", "created_at", "sha256")
+    fields = ("version", "sha256", "created_at")
     readonly_fields = fields
     ordering = ("-version",)
 
 
 @admin.register(Loop)
 class LoopAdmin(ReadOnlyAdmin):
-    list_display = ("name", "title", "latest", "created_at")
+    list_display = ("name", "show_title", "latest", "version_count", "created_at")
     search_fields = ("name",)
+    fields = ("name", "created_at")
     inlines = (LoopVersionInline,)
 
-    @display(description="title")
-    def title(self, loop: Loop) -> str:
-        version = loop.versions.order_by("-version").first()
-        return version.spec.title if version else ""
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Loop]:
+        counted = super().get_queryset(request).annotate(latest=Max("versions__version"), count=Count("versions"))
+        return counted.prefetch_related("versions")  # type: ignore[no-any-return]
 
-    @display(description="latest version")
-    def latest(self, loop: Loop) -> int | None:
-        version = loop.versions.order_by("-version").first()
-        return version.version if version else None
+    @display(description="what it is")
+    def show_title(self, loop: Loop) -> str:
+        versions = sorted(loop.versions.all(), key=lambda v: v.version)
+        return versions[-1].spec.title if versions else "-"
+
+    @display(description="latest version", ordering="latest")
+    def latest(self, loop: Loop) -> str:
+        return str(loop.latest or "-")  # type: ignore[attr-defined]
+
+    @display(description="versions", ordering="count")
+    def version_count(self, loop: Loop) -> int:
+        return int(loop.count)  # type: ignore[attr-defined]
 
 
 @admin.register(LoopVersion)
 class LoopVersionAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "title", "features", "heads", "created_at")
+    list_display = ("__str__", "show_title", "show_features", "heads", "created_at")
     list_filter = ("loop",)
     list_select_related = ("loop",)
-    fields = ("loop", "version", "created_at", "sha256", "source")
+    search_fields = ("loop__name",)
+    fields = ("loop", "version", "show_title", "show_heads", "show_features", "show_source", "sha256", "created_at")
+    readonly_fields = fields
 
-    @display(description="title")
-    def title(self, version: LoopVersion) -> str:
+    @display(description="what it is")
+    def show_title(self, version: LoopVersion) -> str:
         return version.spec.title
 
-    @display(description="features")
-    def features(self, version: LoopVersion) -> str:
-        return ", ".join(version.spec.feature_names)
+    @display(description="heads and their actions")
+    def show_heads(self, version: LoopVersion) -> SafeString:
+        return readable({h.name: f"{', '.join(h.actions)}; reference {h.reference}" for h in version.spec.heads})
 
     @display(description="heads")
     def heads(self, version: LoopVersion) -> str:
         return ", ".join(f"{h.name} ({len(h.actions)})" for h in version.spec.heads)
+
+    @display(description="features")
+    def show_features(self, version: LoopVersion) -> SafeString:
+        return readable([f.name for f in version.spec.features])
+
+    @display(description="the file")
+    def show_source(self, version: LoopVersion) -> SafeString:
+        return format_html(
+            '<pre class="r3-source" tabindex="0" aria-label="the loop\'s TOML file">{}</pre>', version.source
+        )

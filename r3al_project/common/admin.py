@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.decorators import display
+from unfold.decorators import action, display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-__all__ = ["ReadOnlyAdmin", "ReadOnlyInline", "RecordAdmin", "display"]
+__all__ = [
+    "AdminPasswordChangeForm",
+    "ReadOnlyAdmin",
+    "ReadOnlyInline",
+    "RecordAdmin",
+    "UnfoldAdminSelectWidget",
+    "UnfoldAdminTextInputWidget",
+    "UserChangeForm",
+    "UserCreationForm",
+    "action",
+    "dialog_done",
+    "display",
+]
 
 
 class RecordAdmin(ModelAdmin):  # type: ignore[misc]
@@ -41,9 +56,18 @@ class ReadOnlyInline(TabularInline):  # type: ignore[misc]
     extra = 0
     can_delete = False
     show_change_link = True
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def dialog_done(request: HttpRequest, url: str, *, said: str, failed: bool = False) -> HttpResponse:
+    """Leave a confirmed dialog: say what happened and go to ``url``, also when the dialog was posted by htmx."""
+    (messages.error if failed else messages.success)(request, said)
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Redirect": url})
+    return HttpResponseRedirect(url)

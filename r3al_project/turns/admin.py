@@ -1,35 +1,117 @@
-"""Admin of turns."""
+"""Admin of turns; and, as the topmost app, of the accounts of those who operate the platform."""
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
 
-from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
+from r3al_project.common.admin import (
+    AdminPasswordChangeForm,
+    ReadOnlyAdmin,
+    ReadOnlyInline,
+    RecordAdmin,
+    UserChangeForm,
+    UserCreationForm,
+    display,
+)
+from r3al_project.common.readable import readable, seconds
 from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.words import stage_sentence
 
-OUTCOME_LABELS = {"running": "info", "deployed": "success", "kept": "warning", "failed": "danger"}
+OUTCOME_LABELS = {"running": "info", "deployed": "success", "kept what serves": "warning", "failed": "danger"}
 
 
 class StageInline(ReadOnlyInline):
     model = TurnStage
-    fields = ("name", "job", "seconds", "summary")
+    fields = ("name", "state", "took", "did", "job")
     readonly_fields = fields
+    ordering = ("id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TurnStage]:
+        found: QuerySet[TurnStage] = super().get_queryset(request)
+        return found.select_related("turn__loop_version__loop", "job")
+
+    @display(description="state")
+    def state(self, stage: TurnStage) -> str:
+        return str(stage.job.get_state_display())
+
+    @display(description="took")
+    def took(self, stage: TurnStage) -> str:
+        return seconds(stage.seconds)
+
+    @display(description="what it did")
+    def did(self, stage: TurnStage) -> str:
+        return stage_sentence(stage.name, stage.summary) or stage.job.error or stage.job.message or "-"
 
 
 @admin.register(Turn)
 class TurnAdmin(ReadOnlyAdmin):
-    list_display = ("id", "loop_version", "show_outcome", "reason", "created_at", "finished_at")
+    list_display = ("__str__", "show_outcome", "reason", "created_at", "took")
     list_filter = ("outcome", "loop_version__loop")
     list_select_related = ("loop_version__loop",)
+    search_fields = ("loop_version__loop__name", "reason")
+    fields = ("loop_version", "show_outcome", "reason", "asked", "created_at", "finished_at", "took")
+    readonly_fields = fields
     inlines = (StageInline,)
 
     @display(description="outcome", ordering="outcome", label=OUTCOME_LABELS)
     def show_outcome(self, turn: Turn) -> str:
-        return str(turn.outcome)
+        return str(turn.get_outcome_display())
+
+    @display(description="took")
+    def took(self, turn: Turn) -> str:
+        return seconds((turn.finished_at - turn.created_at).total_seconds() if turn.finished_at else None)
+
+    @display(description="asked for")
+    def asked(self, turn: Turn) -> SafeString:
+        source = turn.parameters.get("source")
+        return readable(turn.parameters | ({"source": PurePath(source).name} if source else {}))
 
 
 @admin.register(TurnStage)
 class TurnStageAdmin(ReadOnlyAdmin):
-    list_display = ("id", "turn", "name", "seconds", "job")
-    list_filter = ("name",)
+    list_display = ("__str__", "turn", "state", "took", "job")
+    list_filter = ("name", "job__state")
     list_select_related = ("turn__loop_version__loop", "job")
+    fields = ("turn", "name", "state", "took", "did", "show_summary", "job")
+    readonly_fields = fields
+
+    @display(description="state", ordering="job__state")
+    def state(self, stage: TurnStage) -> str:
+        return str(stage.job.get_state_display())
+
+    @display(description="took", ordering="seconds")
+    def took(self, stage: TurnStage) -> str:
+        return seconds(stage.seconds)
+
+    @display(description="what it did")
+    def did(self, stage: TurnStage) -> str:
+        return stage_sentence(stage.name, stage.summary) or "-"
+
+    @display(description="in numbers")
+    def show_summary(self, stage: TurnStage) -> SafeString:
+        return readable(stage.summary)
+
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, RecordAdmin):  # type: ignore[misc]
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, RecordAdmin):  # type: ignore[misc]
+    pass
