@@ -140,7 +140,8 @@ def _run(job: Job) -> None:
 def _broke(job: Job, reason: str) -> None:
     """Queue again or fail. When even that cannot be written the job stays leased, and is taken up when the lease ends."""
     try:
-        connection.close_if_unusable_or_obsolete()
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()  # the fault may have been the connection's end
         leases.give_back(job.pk, job.token, reason)
     except (OperationalError, InterfaceError) as error:
         log.warning("%s stays leased: %s", job, type(error).__name__)

@@ -1,0 +1,134 @@
+"""Real worker processes that are killed, stopped, cancelled and never told: every job ends, once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from r3al_project import processes
+from r3al_project.jobs.models import Job
+from r3al_project.jobs.schedules import schedules_sync
+from r3al_project.jobs.services import job_cancel, job_enqueue, jobs_reconcile
+from tests.jobs.conftest import SHORT, JobsWorker
+from tests.jobs.kinds import effects
+from tests.stack import Stack
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Workers = Callable[..., JobsWorker]
+
+
+def state(job: Job) -> str:
+    job.refresh_from_db()
+    return job.state
+
+
+def reconciled(job: Job, wanted: str) -> Callable[[], bool]:
+    """A condition that plays beat while it is waited for."""
+
+    def holds() -> bool:
+        jobs_reconcile()
+        return state(job) == wanted
+
+    return holds
+
+
+def pid_of(job: Job) -> int:
+    """The process that works at a job, as its message says; 0 before it said so."""
+    job.refresh_from_db()
+    return int(job.message.removeprefix("pid ") or 0)
+
+
+def test_a_job_is_done_by_a_worker_with_its_progress_seen(workers: Workers) -> None:
+    worker = workers()
+    job = job_enqueue(kind="test.steps", arguments={"seconds": 2.2})
+    seen: set[float] = set()
+
+    def done() -> bool:
+        over = state(job) == "done"
+        seen.add(job.progress)
+        return over
+
+    worker.wait_until(done)
+    assert (job.result, job.starts, effects()) == ({"pid": worker.pid}, 1, 1)
+    assert 3 <= len(seen) <= 6, "progress is written at most once a second"
+
+
+def test_a_worker_killed_in_the_middle_of_a_job(workers: Workers) -> None:
+    worker = workers()
+    job = job_enqueue(kind="test.steps", arguments={"seconds": 1.5})
+    worker.wait_until(lambda: pid_of(job) == worker.pid)
+    worker.kill()
+    assert (state(job), effects()) == ("running", 0)
+    worker.start()
+    worker.wait_until(reconciled(job, "done"))
+    assert (job.result, job.starts) == ({"pid": worker.pid}, 2)
+    time.sleep(1.5)  # bells that are left find the job over
+    assert (effects(), Job.objects.get(pk=job.pk).starts) == (1, 2)
+
+
+def test_a_job_that_kills_its_process_at_every_start_fails_at_the_bound(workers: Workers) -> None:
+    worker = workers(pool="prefork")
+    job = job_enqueue(kind="test.dies", arguments={})
+    Job.objects.filter(pk=job.pk).update(max_starts=2)
+    worker.wait_until(reconciled(job, "failed"))
+    assert (job.starts, job.error) == (2, "its worker vanished (start 2 of 2)")
+    following = job_enqueue(kind="test.steps", arguments={"seconds": 0})
+    worker.wait_until(lambda: state(following) == "done")
+    assert effects() == 1
+
+
+def test_a_worker_that_hangs_and_comes_back_writes_nothing(workers: Workers) -> None:
+    """The whole process stops, heartbeat included, until another worker has taken the job over and ended it."""
+    slow_beats = {"R3AL_JOB_LEASE_SECONDS": "2", "R3AL_JOB_HEARTBEAT_SECONDS": "1"}  # none while it falls asleep
+    both = [workers(**slow_beats), workers(**slow_beats)]
+    job = job_enqueue(kind="test.sleepwalks", arguments={})
+    both[0].wait_until(lambda: pid_of(job) != 0)
+    zombie, other = sorted(both, key=lambda worker: worker.pid != pid_of(job))
+    other.wait_until(reconciled(job, "done"))
+    assert (job.result, job.starts, effects()) == ({"pid": other.pid}, 2, 1)
+    os.kill(zombie.pid, signal.SIGCONT)
+    zombie.wait_until(lambda: "was taken over" in zombie.log.read_text())
+    assert (state(job), job.result, effects()) == ("done", {"pid": other.pid}, 1)
+
+
+def test_a_message_that_the_broker_lost_is_sent_again(workers: Workers, stack: Stack) -> None:
+    """Redis: FLUSHDB; folders: the files are gone."""
+    job = job_enqueue(kind="test.steps", arguments={"seconds": 0})
+    stack.clear_broker()
+    worker = workers()
+    heard = job_enqueue(kind="test.steps", arguments={"seconds": 0})
+    worker.wait_until(lambda: state(heard) == "done")
+    assert state(job) == "queued"
+    worker.wait_until(reconciled(job, "done"))
+    assert (job.starts, effects()) == (1, 2)
+
+
+def test_a_running_job_is_cancelled(workers: Workers) -> None:
+    worker = workers()
+    job = job_enqueue(kind="test.steps", arguments={"seconds": 60})
+    worker.wait_until(lambda: pid_of(job) == worker.pid)
+    job_cancel(job_id=job.pk)
+    worker.wait_until(lambda: state(job) == "cancelled", seconds=5)
+    following = job_enqueue(kind="test.steps", arguments={"seconds": 0})
+    worker.wait_until(lambda: state(following) == "done")
+    assert effects() == 1
+
+
+def test_beat_rings_for_what_was_never_rung(workers: Workers, stack: Stack) -> None:
+    schedules_sync()
+    often = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.SECONDS)
+    PeriodicTask.objects.filter(task="jobs.reconcile").update(interval=often)
+    job = Job.objects.create(kind="test.effect")
+    worker = workers()
+    beat = subprocess.Popen(processes.beat(), env={**stack.environment(), **SHORT}, stderr=subprocess.DEVNULL)
+    try:
+        worker.wait_until(lambda: state(job) == "done")
+    finally:
+        beat.kill()
+        beat.wait()
