@@ -77,7 +77,7 @@ def _target_posterior(
     moments: Moments, gram: Floats, inverse: Floats, estimate: Floats, variance: float, noise: float
 ) -> TargetEffects:
     alternatives = len(estimate)
-    design = np.kron(np.eye(alternatives), gram)
+    design: Floats = np.asarray(np.kron(np.eye(alternatives), gram), dtype=np.float64)
     error = _error_covariance(moments, gram, inverse, variance, noise)
     priors: list[tuple[Floats, Floats]] = []
     scores: list[float] = []

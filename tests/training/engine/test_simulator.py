@@ -145,7 +145,6 @@ def test_a_sensible_policy_passes_the_bars_that_the_log_fails(spec):
     assert harm < 0.10 < logged_harm
 
 
-@pytest.mark.xfail(strict=True, reason="the file has two columns named engagement: a feature and a reward component")
 def test_a_written_file_reads_back_as_the_cohort(spec):
     cohort = lived(spec, None, people=12, days=3)
     file = io.StringIO()
