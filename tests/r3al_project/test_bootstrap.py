@@ -60,7 +60,7 @@ def test_a_registry_without_it_is_named(registry: Path) -> None:
 
 def test_a_registry_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
-    with pytest.raises(bootstrap.Stop, match=r"http://127\.0\.0\.1:1/simple/pip/ cannot be read"):
+    with pytest.raises(bootstrap.Stop, match=r":1/simple/pip/ cannot be read"):
         bootstrap._fetch_pip()
 
 
