@@ -31,8 +31,9 @@ os.environ.setdefault("ANONYMIZATION_SALT", "salt-of-the-tests-and-of-nothing-el
 os.environ.setdefault("HTTPS", "false")
 
 from r3al_project.settings import *  # noqa: E402, F403
-from r3al_project.settings import DATABASES, VAR_DIR  # noqa: E402
+from r3al_project.settings import DATABASES, STATIC_ROOT, VAR_DIR  # noqa: E402
 
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, so that a worker process can work on the same database as the test.
