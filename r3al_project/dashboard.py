@@ -1,63 +1,200 @@
-"""The admin's front page: what serves, what waits, what runs."""
+"""The admin's front page: what runs, what serves, what was judged and why, what is promised. And the sidebar."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.db.models import Max, Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse_lazy
 
 from deployments.models import ServingSlot
-from r3al_project.jobs.models import Job
-from r3al_project.turns.models import Turn
+from privacy.models import Release
+from r3al_project.common.readable import interval_plot, number, seconds
+from r3al_project.jobs.models import Job, JobState
+from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.services import STAGES
-from training.models import ModelVersion, VersionKind
+from r3al_project.turns.words import stage_sentence
+from training.models import GateVerdict, ModelMetric, ModelVersion, VersionKind
 
-_VERSIONS = 8
+_VERSIONS = 6
+_TURNS = 3
+_WAITING = 5
+_JUDGED = 2
+# A sign for each state beside its word, so that nothing is told by colour alone.
+SIGNS = {
+    "done": "✓", "deployed": "✓", "pass": "✓", "running": "●", "training": "●", "evaluating": "◐", "queued": "○",
+    "waiting": "○", "kept": "=", "insufficient": "?", "archived": "–", "fail": "✕", "failed": "✕", "cancelled": "–",
+    "not asked": "–",
+}  # fmt: skip
 
 
 def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Unfold's dashboard callback: adds what the template shows."""
-    return context | page_state()
+    return context | {"title": "Front page"} | page_state()
 
 
 def front_page_fragment(request: HttpRequest) -> HttpResponse:
     """The live part of the front page, fetched every two seconds."""
-    return render(request, "admin/front_page.html", page_state())
+    answer = render(request, "admin/front_page.html", page_state())
+    answer["Cache-Control"] = "no-store"
+    return answer
 
 
 def page_state() -> dict[str, Any]:
-    """Slots, latest versions, the latest turn with its stages, and running jobs; nothing about a person."""
-    slots = ServingSlot.objects.select_related("loop", "stable__loop_version__loop", "candidate").order_by(
-        "loop", "head"
-    )
-    learned = ModelVersion.objects.filter(kind=VersionKind.LINEAR_Q).select_related("loop_version__loop")
-    turn = Turn.objects.select_related("loop_version__loop").order_by("-id").first()
+    """What the page shows, in a bounded number of queries; nothing about a person, no array is loaded."""
+    turns = _turns()
     return {
-        "slots": slots,
-        "versions": [_version_row(v) for v in learned.prefetch_related("verdicts").order_by("-id")[:_VERSIONS]],
-        "turn": turn,
-        "stages": _stage_rows(turn) if turn else [],
-        "jobs": Job.objects.filter(state="running").order_by("started_at"),
+        "turns": turns,
+        "headline": _headline(turns),
+        "slots": _slots(),
+        "versions": _versions(),
+        "judgements": _judged(),
+        "waiting": Job.objects.filter(state=JobState.QUEUED).order_by("id")[:_WAITING],
+        "release": Release.objects.filter(state="committed").order_by("-id").first(),
     }
 
 
-def _version_row(version: ModelVersion) -> dict[str, Any]:
-    verdicts = sorted(version.verdicts.all(), key=lambda v: v.attempt)
-    return {"version": version, "verdict": verdicts[-1] if verdicts else None}
+def _turns() -> list[dict[str, Any]]:
+    """The latest turn of each loop with all its stages, those that run first."""
+    newest = Turn.objects.values("loop_version__loop").annotate(last=Max("pk")).values("last")
+    stages = Prefetch("stages", TurnStage.objects.select_related("job").order_by("id"))
+    found = Turn.objects.filter(pk__in=newest).select_related("loop_version__loop").prefetch_related(stages)
+    ordered = sorted(found, key=lambda t: (t.outcome != "running", -t.pk))[:_TURNS]
+    return [
+        {"turn": turn, "chip": _chip(turn.outcome, turn.get_outcome_display()), "stages": _stage_rows(turn)}
+        for turn in ordered
+    ]
 
 
 def _stage_rows(turn: Turn) -> list[dict[str, Any]]:
     """Every stage of the turn in order, those not begun included."""
-    begun = {s.name: s for s in turn.stages.select_related("job")}
+    begun = {stage.name: stage for stage in turn.stages.all()}
+    return [_stage_row(name, begun.get(name)) for name in STAGES]
+
+
+def _stage_row(name: str, stage: TurnStage | None) -> dict[str, Any]:
+    if stage is None:
+        return {"name": name, "state": "waiting", "sign": SIGNS["waiting"], "percent": 0, "text": "", "job": None}
+    job = stage.job
+    return {
+        "name": name,
+        "state": job.state,
+        "sign": SIGNS[job.state],
+        "percent": 100 if job.state == JobState.DONE else round(100 * job.progress),
+        "took": seconds(stage.seconds) if stage.seconds is not None else "",
+        "text": stage_sentence(name, stage.summary) or job.error or job.message,
+        "job": job,
+    }
+
+
+def _headline(turns: list[dict[str, Any]]) -> str:
+    """One sentence, the only part of the page that is announced when it changes."""
+    for row in turns:
+        for stage in row["stages"]:
+            if row["turn"].outcome == "running" and stage["state"] in ("running", "queued"):
+                return f"{row['turn'].loop_version.loop.name}: {stage['name']} is {stage['state']}."
+    return "Nothing is running." if turns else "No turn has run yet."
+
+
+def _slots() -> list[dict[str, Any]]:
+    found = ServingSlot.objects.select_related("loop", "stable", "candidate").defer(
+        "stable__weights", "candidate__weights"
+    )
+    return [
+        {"slot": slot, "learned": slot.stable.kind != VersionKind.REFERENCE, "percent": f"{slot.weight_bp / 100:g}%"}
+        for slot in found.order_by("loop__name", "id")
+    ]
+
+
+def _versions() -> list[dict[str, Any]]:
+    verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
+    learned = ModelVersion.objects.filter(kind=VersionKind.LINEAR_Q).select_related("loop_version__loop")
     rows = []
-    for name in STAGES:
-        stage = begun.get(name)
-        job = stage.job if stage else None
-        state = job.state if job else "waiting"
-        percent = 100 if state == "done" else round(100 * (job.progress if job else 0.0))
-        rows.append(
-            {"name": name, "state": state, "percent": percent, "message": job.message if job else "",
-             "seconds": stage.seconds if stage else None}
-        )  # fmt: skip
+    for version in learned.defer("weights").prefetch_related(verdicts).order_by("-id")[:_VERSIONS]:
+        last = next(reversed(version.verdicts.all()), None)
+        said = last.verdict if last else "not asked"
+        state = _chip(version.state, version.get_state_display())
+        rows.append({"version": version, "state": state, "gate": _chip(said, _VERDICT_WORDS.get(said, said))})
     return rows
+
+
+def _judged() -> list[dict[str, Any]]:
+    """The last versions that the gate judged, each with its last verdict and what that rests on."""
+    versions = Prefetch("version", ModelVersion.objects.select_related("loop_version__loop").defer("weights"))
+    metrics = Prefetch("version__metrics", ModelMetric.objects.order_by("id"))
+    last = GateVerdict.objects.values("version").annotate(last=Max("pk")).order_by("-last")
+    found = GateVerdict.objects.filter(pk__in=list(last.values_list("last", flat=True)[:_JUDGED]))
+    return [
+        {
+            "verdict": verdict,
+            "chip": _chip(verdict.verdict, _VERDICT_WORDS[verdict.verdict]),
+            "needed": number(round(verdict.needed_users)) if verdict.needed_users else "",
+            "metrics": [_metric_row(metric) for metric in verdict.version.metrics.all()],
+        }
+        for verdict in found.prefetch_related(versions, metrics).order_by("-id")
+    ]
+
+
+def _metric_row(metric: ModelMetric) -> dict[str, Any]:
+    return {
+        "name": _METRIC_WORDS.get(metric.name, metric.name.replace("_", " ")),
+        "value": number(metric.value),
+        "interval": f"{number(metric.low)} to {number(metric.high)}" if metric.low is not None else "",
+        "bar": number(metric.threshold),
+        "plot": interval_plot(metric.value, metric.low, metric.high, metric.threshold),
+        "chip": _chip(metric.verdict, _VERDICT_WORDS.get(metric.verdict, metric.verdict)),
+    }
+
+
+def _chip(state: str, words: str) -> dict[str, str]:
+    return {"state": state.replace(" ", "-"), "sign": SIGNS.get(state, "•"), "words": words}
+
+
+_VERDICT_WORDS = {"pass": "pass", "fail": "fail", "insufficient": "not enough evidence"}
+_METRIC_WORDS = {
+    "model_gate_z": "model gate (z, in drawn worlds)",
+    "improvement": "improvement over the reference",
+    "long_run": "long-run difference to the reference",
+    "false_intervention": "share of false interventions",
+    "latency_ms": "decision time (ms)",
+}
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Unfold's navigation: every list under a word that says what it is for."""
+    return [
+        {"title": None, "items": [{"title": "Front page", "icon": "home", "link": reverse_lazy("admin:index")}]},
+        _group("The loop", ("Turns", "sync", "turns.turn"), ("Stages", "linear_scale", "turns.turnstage"),
+               ("Jobs", "bolt", "jobs.job"), ("Loops", "all_inclusive", "loops.loop"),
+               ("Loop files", "description", "loops.loopversion")),
+        _group("Serving", ("Slots", "dns", "deployments.servingslot"), ("Deployments", "rocket_launch", "deployments.deployment"),
+               ("Experiments", "science", "deployments.abexperiment")),
+        _group("Learning", ("Versions", "deployed_code", "training.modelversion"), ("Verdicts", "gavel", "training.gateverdict"),
+               ("Metrics", "monitoring", "training.modelmetric"), ("Episodes", "replay", "training.trainingepisode"),
+               ("Synthetic jobs", "auto_awesome", "training.syntheticjob"), ("Pool", "dataset", "training.trainingdatapool")),
+        _group("Privacy", ("Releases", "shield", "privacy.release"), ("Budgets", "wallet", "privacy.privacybudget"),
+               ("Ledger", "receipt_long", "privacy.ledgerentry"), ("Consents", "how_to_reg", "privacy.consent")),
+        _group("Vault", ("People", "group", "privacy.person"), ("Imports", "upload_file", "privacy.signalimport"),
+               ("Decisions", "alt_route", "privacy.decision"), ("Choices", "check_circle", "privacy.choice"),
+               ("Outcomes", "flag", "privacy.rewardsignal")),
+        _group("System", ("Schedules", "schedule", "django_celery_beat.periodictask"),
+               ("Intervals", "timer", "django_celery_beat.intervalschedule"), ("Users", "person", "auth.user"),
+               ("Groups", "groups", "auth.group")),
+    ]  # fmt: skip
+
+
+def _group(title: str, *items: tuple[str, str, str]) -> dict[str, Any]:
+    return {"title": title, "separator": True, "items": [_item(*item) for item in items]}
+
+
+def _item(title: str, icon: str, model: str) -> dict[str, Any]:
+    app, name = model.split(".")
+    link = reverse_lazy(f"admin:{app}_{name}_changelist")
+    return {"title": title, "icon": icon, "link": link, "permission": _may_view(f"{app}.view_{name}")}
+
+
+def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
+    return lambda request: request.user.has_perm(permission)

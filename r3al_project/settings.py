@@ -152,8 +152,14 @@ UNFOLD = {
     "SITE_TITLE": "R3AL Training Loop",
     "SITE_HEADER": "R3AL",
     "SITE_SUBHEADER": "Training Loop",
+    "SITE_SYMBOL": "all_inclusive",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: f"/{STATIC_URL}r3al/favicon.svg"}
+    ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "r3al_project.dashboard.front_page",
-    "SIDEBAR": {"show_search": True, "show_all_applications": False},
+    "STYLES": [lambda request: f"/{STATIC_URL}r3al/admin.css"],
+    "SCRIPTS": [lambda request: f"/{STATIC_URL}r3al/admin.js"],
+    "SIDEBAR": {"show_search": True, "navigation": "r3al_project.dashboard.sidebar"},
 }

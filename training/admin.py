@@ -97,7 +97,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @display(description="outcome gate", ordering="last_verdict", label=VERDICT_LABELS)
     def gate(self, version: ModelVersion) -> str:
-        return getattr(version, "last_verdict", None) or "not asked"
+        return str(getattr(version, "last_verdict", None) or "not asked")
 
     @display(description="how it was made")
     def show_config(self, version: ModelVersion) -> SafeString:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class RecordAdmin(ModelAdmin):  # type: ignore[misc]
+class RecordAdmin(ModelAdmin):
     """A list that people work in: compact, with filters that stay visible."""
 
     compressed_fields = True
@@ -50,7 +50,7 @@ class ReadOnlyAdmin(RecordAdmin):
         return False
 
 
-class ReadOnlyInline(TabularInline):  # type: ignore[misc]
+class ReadOnlyInline(TabularInline):
     """Rows that belong to a record, shown inside it."""
 
     extra = 0

@@ -115,7 +115,7 @@ class JobAdmin(ReadOnlyAdmin):
         return dialog_done(request, page, said=f"Job {job.pk} ends at its next report of progress.")
 
 
-class ScheduleForm(beat.PeriodicTaskForm):  # type: ignore[misc]
+class ScheduleForm(beat.PeriodicTaskForm):
     """Beat's form with unfold's inputs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -125,7 +125,7 @@ class ScheduleForm(beat.PeriodicTaskForm):  # type: ignore[misc]
             self.fields["regtask"].widget = TaskSelect()
 
 
-class TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):  # type: ignore[misc]
+class TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
     """The registered tasks as an unfold select."""
 
 
@@ -134,7 +134,7 @@ for _model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, C
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, RecordAdmin):  # type: ignore[misc]
+class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, RecordAdmin):
     form = ScheduleForm
     list_display = ("name", "enabled", "scheduler", "last_run_at")
     list_filter = ("enabled",)
@@ -148,7 +148,7 @@ class IntervalScheduleAdmin(RecordAdmin):
 
 
 @admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(beat.CrontabScheduleAdmin, RecordAdmin):  # type: ignore[misc]
+class CrontabScheduleAdmin(beat.CrontabScheduleAdmin, RecordAdmin):
     pass
 
 
@@ -158,5 +158,5 @@ class SolarScheduleAdmin(RecordAdmin):
 
 
 @admin.register(ClockedSchedule)
-class ClockedScheduleAdmin(beat.ClockedScheduleAdmin, RecordAdmin):  # type: ignore[misc]
+class ClockedScheduleAdmin(beat.ClockedScheduleAdmin, RecordAdmin):
     pass

@@ -105,7 +105,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, RecordAdmin):  # type: ignore[misc]
+class UserAdmin(DjangoUserAdmin, RecordAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -113,5 +113,5 @@ class UserAdmin(DjangoUserAdmin, RecordAdmin):  # type: ignore[misc]
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, RecordAdmin):  # type: ignore[misc]
+class GroupAdmin(DjangoGroupAdmin, RecordAdmin):
     pass

@@ -1,21 +1,39 @@
-// Refreshes the front page every two seconds while it is visible; a failed fetch is tried again at the next tick.
+// Fetches the live part of the front page every two seconds while it is visible, keeps the focus where it was, and says so
+// when what is shown is no longer live.
 (function () {
   const page = document.getElementById("front-page");
+  const headline = document.getElementById("fp-headline");
+  const stale = document.getElementById("fp-stale");
   if (!page) return;
+  let last = "";
+
+  function say(text) {
+    if (stale.textContent !== text) stale.textContent = text;
+    stale.hidden = !text;
+  }
+
+  function show(text) {
+    if (text === last) return;
+    last = text;
+    const at = document.activeElement;
+    const href = at && page.contains(at) ? at.getAttribute("href") : null;
+    page.innerHTML = text;
+    const next = page.querySelector("#fp-headline-next");
+    if (next && headline.textContent !== next.innerHTML) headline.textContent = next.content.textContent;
+    const again = href && page.querySelector(`a[href="${CSS.escape(href)}"]`);
+    if (again) again.focus({ preventScroll: true });
+  }
+
   async function refresh() {
     if (document.hidden) return;
     try {
       const answer = await fetch(page.dataset.fragment, { headers: { Accept: "text/html" } });
-      if (answer.ok && !answer.redirected) {
-        const text = await answer.text();
-        if (text !== page.dataset.last) {
-          page.dataset.last = text;
-          const focused = document.activeElement && page.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-          page.innerHTML = text;
-          if (focused) { const again = page.querySelector(`a[href="${CSS.escape(focused)}"]`); if (again) again.focus(); }
-        }
-      }
-    } catch (error) { /* the server is restarting: the next tick tries again */ }
+      if (answer.redirected) say("You are logged out: reload this page to log in again.");
+      else if (!answer.ok) say("The server answers with an error; this page tries again.");
+      else { show(await answer.text()); say(""); }
+    } catch (error) {
+      say("The server does not answer; this page tries again.");
+    }
   }
   setInterval(refresh, 2000);
 })();
