@@ -72,7 +72,7 @@ class VerdictInline(ReadOnlyInline):
 
     @display(description="people it would take")
     def needed(self, verdict: GateVerdict) -> str:
-        return people_needed(verdict)
+        return str(people_needed(verdict))
 
 
 @admin.register(ModelVersion)

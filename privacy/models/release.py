@@ -63,7 +63,7 @@ class Release(Created):
                     formal_delta__isnull=False,
                     formal_delta__gt=0,
                     formal_delta__lt=1,
-                ),  # fmt: skip
+                ),
                 name="release_formal_whole_or_absent",
             ),
             models.CheckConstraint(condition=Q(state__in=ReleaseState.values), name="release_state_known"),
