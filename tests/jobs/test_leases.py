@@ -68,7 +68,8 @@ class JobMachine(RuleBasedStateMachine):
         token = data.draw(st.sampled_from(self.tokens))
         if state == "cancelled" and not self.asked:
             return
-        values: dict[str, Any] = {"done": {"result": {}}, "failed": {"error": "no rows"}}.get(state, {})
+        told: dict[str, dict[str, Any]] = {"done": {"result": {}}, "failed": {"error": "no rows"}}
+        values = told.get(state, {})
         assert leases.finish(self.pk, token, JobState(state), **values) == self.holds(token)
         if self.holds(token):
             self.state, self.holder = state, ""
