@@ -1,0 +1,98 @@
+"""The front page and the fragment that keeps it live."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from deployments.models import ServingSlot
+from loops.models import LoopVersion
+from r3al_project.jobs.models import Job
+from r3al_project.turns.models import Turn
+from tests.admin.house import NOW, furnish
+
+PAGES = ("admin:index", "front-page-fragment")
+
+
+def shown(client: Client, page: str) -> str:
+    answer = client.get(reverse(page))
+    assert answer.status_code == 200
+    return " ".join(answer.content.decode().split())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_platform_says_how_to_begin(operator: Client, page: str) -> None:
+    text = shown(operator, page)
+    assert "No turn has run yet" in text
+    assert "python3 run.py demo" in text
+    assert "manage.py loop add FILE" in text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_it_shows_slots_versions_and_the_running_stage(operator: Client, house: LoopVersion, page: str) -> None:
+    text = shown(operator, page)
+    slot = ServingSlot.objects.filter(candidate__isnull=True).first() or ServingSlot.objects.get()
+    assert f"{slot.loop.name} / {slot.head}" in text
+    assert f"the reference, always “{slot.stable.config['action']}”" in text
+    assert "candidate #7 at 5% of traffic" in text
+    assert "small/policy #7" in text
+    assert "running, 43%" in text
+    assert 'value="43" aria-label="release"' in text
+    assert "round 2 of 3" in text
+    assert "7 of 9 rows added, 1 known already, 1 rejected." in text
+    assert "It would take about 478 people to tell." in text
+
+
+def test_progress_moves_with_the_job(operator: Client, house: LoopVersion) -> None:
+    Job.objects.filter(state="running").update(progress=0.8, message="round 3 of 3")
+    assert "running, 80%" in shown(operator, "front-page-fragment")
+
+
+def test_a_turn_that_runs_comes_before_later_ones_that_ended(operator: Client, house: LoopVersion) -> None:
+    later = furnish("later")
+    Turn.objects.filter(loop_version=later).update(outcome="kept", finished_at=NOW)
+    text = shown(operator, "front-page-fragment")
+    assert text.index("small v1, turn") < text.index("later v1, turn")
+    assert "small: release is running." in text
+
+
+def test_a_failed_stage_says_why(operator: Client, house: LoopVersion) -> None:
+    Job.objects.filter(state="running").update(
+        state="failed", token="", lease_until=None, finished_at=NOW, error="the file <b>vanished</b>"
+    )
+    text = shown(operator, "front-page-fragment")
+    assert "the file &lt;b&gt;vanished&lt;/b&gt;" in text
+    assert "<b>vanished" not in text
+
+
+def test_nobody_sees_the_fragment_without_a_login(client: Client, house: LoopVersion) -> None:
+    answer = client.get(reverse("front-page-fragment"))
+    assert answer.status_code == 302 and "/admin/login/" in answer["Location"]
+
+
+def test_the_fragment_is_never_kept_by_a_browser(operator: Client, house: LoopVersion) -> None:
+    assert "no-store" in operator.get(reverse("front-page-fragment"))["Cache-Control"]
+
+
+def test_its_queries_do_not_grow_with_what_there_is(operator: Client, house: LoopVersion) -> None:
+    furnish("second")
+    few = _queries(operator)
+    for name in ("third", "fourth", "fifth"):
+        furnish(name)
+    assert _queries(operator) <= min(few, 15)
+
+
+def test_no_weights_are_loaded_for_it(operator: Client, house: LoopVersion) -> None:
+    with CaptureQueriesContext(connection) as seen:
+        shown(operator, "front-page-fragment")
+    assert not [q["sql"] for q in seen if '"weights"' in q["sql"]]
+
+
+def _queries(client: Client) -> int:
+    shown(client, "front-page-fragment")
+    with CaptureQueriesContext(connection) as seen:
+        shown(client, "front-page-fragment")
+    return len(seen)

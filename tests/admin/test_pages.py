@@ -1,0 +1,159 @@
+"""Every registered list and every page of a record: who may see it, what it never shows, what nobody may change by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from unfold.admin import ModelAdmin
+
+from loops.models import LoopVersion
+from r3al_project.common.admin import ReadOnlyAdmin
+from r3al_project.jobs.models import Job
+from tests.admin.house import furnish, raw_forms
+
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+READ_ONLY = [model for model in MODELS if isinstance(admin.site._registry[model], ReadOnlyAdmin)]
+HAND_MADE = {"auth.User", "auth.Group"} | {
+    f"django_celery_beat.{name}Schedule" for name in ("Interval", "Crontab", "Solar", "Clocked")
+} | {"django_celery_beat.PeriodicTask"}  # fmt: skip
+QUERIES = 40
+
+
+def list_url(model: type[Model]) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+def page_url(row: Model, page: str = "change") -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_{page}", args=[row.pk])
+
+
+def row_of(model: type[Model]) -> Model:
+    row = model._default_manager.order_by("-pk").first()
+    assert row is not None, f"the house has no {model._meta.label}"
+    return row
+
+
+def every_page() -> Iterator[str]:
+    yield reverse("admin:index")
+    yield reverse("front-page-fragment")
+    for model in MODELS:
+        yield list_url(model)
+        for row in model._default_manager.all():
+            yield page_url(row)
+
+
+def test_every_model_of_the_platform_is_registered() -> None:
+    from django.apps import apps
+
+    ours = {
+        m
+        for a in ("loops", "privacy", "training", "deployments", "turns", "jobs")
+        for m in apps.get_app_config(a).get_models()
+    }
+    inside_another_page = {"privacy.ReleaseRound"}
+    assert {m._meta.label for m in ours} - {m._meta.label for m in MODELS} == inside_another_page
+
+
+def test_every_page_is_in_unfolds_style() -> None:
+    assert not [m._meta.label for m in MODELS if not isinstance(admin.site._registry[m], ModelAdmin)]
+
+
+def statuses(client: Client) -> dict[int, set[str]]:
+    """What asking for every list and a record of each answers: status -> addresses."""
+    found: dict[int, set[str]] = {}
+    for model in MODELS:
+        for url in (list_url(model), page_url(row_of(model))):
+            found.setdefault(client.get(url).status_code, set()).add(url)
+    return found
+
+
+def test_operators_see_every_list_and_record(operator: Client, house: LoopVersion) -> None:
+    assert statuses(operator).keys() == {200}
+
+
+def test_anonymous_people_are_sent_to_the_login(operator: Client, client: Client, house: LoopVersion) -> None:
+    found = statuses(client)
+    assert found.keys() == {302}
+    assert all("/admin/login/" in client.get(url)["Location"] for url in found[302])
+
+
+def test_staff_without_permissions_sees_no_record(client: Client, house: LoopVersion) -> None:
+    client.force_login(User.objects.create_user("newcomer", is_staff=True))
+    assert statuses(client).keys() == {403}
+
+
+@pytest.mark.parametrize("words", ["small", "1", "'\"<b>%"])
+def test_searching_finds_or_finds_nothing(words: str, operator: Client, house: LoopVersion) -> None:
+    searched = [m for m in MODELS if admin.site._registry[m].search_fields]
+    assert len(searched) > 8
+    assert not [m._meta.label for m in searched if operator.get(list_url(m), {"q": words}).status_code != 200]
+
+
+def test_nothing_raw_is_on_any_page(operator: Client, house: LoopVersion) -> None:
+    forms = raw_forms()
+    for url in every_page():
+        text = operator.get(url).content.decode()
+        assert not [name for name, form in forms.items() if form in text], url
+
+
+def test_what_was_planted_would_be_found(house: LoopVersion) -> None:
+    """The search above can fail: the raw forms are those of what lies in the tables."""
+    from privacy.models import Decision
+
+    forms = raw_forms()
+    assert bytes(Decision.objects.get(pk=row_of(Decision).pk).state).hex() == forms["state in hex"]
+    assert Job.objects.get(state="running").token == forms["token"]
+
+
+def test_only_accounts_and_schedules_are_made_by_hand() -> None:
+    assert {m._meta.label for m in MODELS} - {m._meta.label for m in READ_ONLY} == HAND_MADE
+
+
+def test_records_refuse_to_be_changed_by_hand(operator: Client, house: LoopVersion) -> None:
+    for model in READ_ONLY:
+        row = row_of(model)
+        before = list(model._default_manager.order_by("pk").values())
+        assert operator.post(page_url(row), {"state": "done"}).status_code == 403, model
+        assert operator.post(page_url(row, "delete"), {"post": "yes"}).status_code == 403, model
+        assert operator.post(f"{list_url(model)}add/", {}).status_code == 403, model
+        operator.post(list_url(model), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+        assert list(model._default_manager.order_by("pk").values()) == before, model
+
+
+def test_queries_of_a_list_do_not_grow_with_its_rows(operator: Client, house: LoopVersion) -> None:
+    furnish("second")
+    few = {model: _queries(operator, list_url(model)) for model in MODELS}
+    for name in ("third", "fourth", "fifth"):
+        furnish(name)
+    many = {model: _queries(operator, list_url(model)) for model in MODELS}
+    assert {m._meta.label: (few[m], many[m]) for m in MODELS if many[m] > min(few[m], QUERIES)} == {}
+
+
+def _queries(client: Client, url: str) -> int:
+    client.get(url)  # what is cached by process is cached now
+    with CaptureQueriesContext(
+        connection,
+    ) as seen:
+        assert client.get(url).status_code == 200
+    return len(seen)
+
+
+def test_the_sidebar_shows_only_what_one_may_see(client: Client, house: LoopVersion) -> None:
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_turn"))
+    client.force_login(viewer)
+    text = client.get(reverse("admin:index")).content.decode()
+    assert f'href="{list_url(row_of(_model("turns.Turn")).__class__)}"' in text
+    assert f'href="{list_url(_model("privacy.Person"))}"' not in text
+
+
+def _model(label: str) -> type[Model]:
+    return next(m for m in MODELS if m._meta.label == label)
