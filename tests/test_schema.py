@@ -117,6 +117,7 @@ _GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
 
 # constraint -> the table, and what makes a good row of it bad. A name in quotes repeats that column of the good row.
 Same = type("Same", (), {})()
+Another = type("Another", (), {})()  # a version that nothing else refers to
 STARTED = {"starts": 1, "started_at": NOW}
 ENDED = {**STARTED, "finished_at": NOW}
 BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
@@ -165,7 +166,7 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "gate_verdict_once": [(GateVerdict, {"version": Same, "attempt": Same})],
     "gate_verdict_known": [(GateVerdict, {"verdict": "maybe"})],
     "slot_once_a_head": [(ServingSlot, {"loop": Same, "head": Same})],
-    "slot_weight_in_range": [(ServingSlot, {"weight_bp": 10_001})],
+    "slot_weight_in_range": [(ServingSlot, {"weight_bp": 10_001, "candidate": Another})],
     "slot_candidate_consistent": [(ServingSlot, {"weight_bp": 1}), (ServingSlot, {"candidate": ModelVersion})],
     "deployment_one_active_a_slot": [
         (Deployment, {"slot": Same, "state": s}) for s in ("pending", "in_progress", "paused")
@@ -225,13 +226,18 @@ def rows() -> Iterator[Rows]:
 def refused(rows: Rows, model: type[models.Model], changed: dict[str, Any]) -> str:
     """Try to write a bad row; the database's words."""
     good = rows.get(model)
-    values = {
-        name: getattr(good, name) if value is Same else rows.get(ModelVersion) if value is ModelVersion else value
-        for name, value in changed.items()
-    }
+    values = {name: _value(rows, good, name, value) for name, value in changed.items()}
     with pytest.raises(IntegrityError) as error, transaction.atomic():
         rows.fresh(model, **values)
     return str(error.value)
+
+
+def _value(rows: Rows, good: models.Model, name: str, value: Any) -> Any:
+    if value is Same:
+        return getattr(good, name)
+    if value is Another:
+        return rows.fresh(ModelVersion)
+    return rows.get(ModelVersion) if value is ModelVersion else value
 
 
 def test_the_blueprints_tables_exist_under_their_names() -> None:

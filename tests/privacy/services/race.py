@@ -141,7 +141,8 @@ def killed_anywhere(version: LoopVersion) -> dict[str, Any]:
     rng = random.Random(5)
     for name in range(8):
         process = forked(work, name)
-        time.sleep(rng.uniform(0.05, 0.2))
+        wait_until(lambda name=name: Release.objects.filter(key__startswith=f"mortal-{name}-").exists())  # type: ignore[misc]
+        time.sleep(rng.uniform(0.0, 0.2))
         kill(process)
     wait_for_quiet()
     empty = Release.objects.filter(key__startswith="mortal", entries__isnull=True).count()
