@@ -21,7 +21,7 @@ FAILED = OVER | {"state": "failed", "error": "no rows"}
 CANCELLED = OVER | {"state": "cancelled", "cancel_requested": True}
 
 REFUSED = {
-    "job_state_known": QUEUED | {"state": "paused"},
+    "job_state_known": FAILED | {"state": "paused"},
     "job_kind_named": QUEUED | {"kind": ""},
     "job_key_null_or_named": QUEUED | {"key": ""},
     "job_progress_in_range": RUNNING | {"progress": 1.01},
