@@ -10,11 +10,12 @@ from datetime import UTC, date, datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
+from privacy.engine.accounting import nano_up
 from privacy.models import Person, PrivacyBudget
 from privacy.models.budget import NANO
 from privacy.models.person import FOLDS
 
-CAPS = {"cap_day": 1 * NANO, "cap_week": 2 * NANO, "cap_month": 4 * NANO, "cap_lifetime": 24 * NANO}
+UNITS = {"cap_day": 1, "cap_week": 2, "cap_month": 4, "cap_lifetime": 24}
 # Epsilon 8 at delta 1e-6 over a lifetime, by Gaussian privacy: rho = mu^2 / 2, rounded down (a test computes it).
 RHO_CAP = 1_172_815_223
 
@@ -45,12 +46,21 @@ def people_get_or_create(*, population: str, identifiers: Collection[str]) -> di
             ignore_conflicts=True,
         )
         created = _ids(population, [key for key, _ in new])
-        budget = {**CAPS, "rho_cap": RHO_CAP, **_windows(datetime.now(UTC).date())}
+        budget = {**default_caps(), "rho_cap": RHO_CAP, **_windows(datetime.now(UTC).date())}
         PrivacyBudget.objects.bulk_create(
             [PrivacyBudget(person_id=pk, **budget) for pk in sorted(created.values())], ignore_conflicts=True
         )
         found |= created
     return {i: found[key] for i, key in keys.items()}
+
+
+def default_caps() -> dict[str, int]:
+    """Nano policy units of a new person's windows: 1, 2, 4 and 24, or more where one release may cost more than that.
+
+    An operator who raises MAX_PRIVACY_EPSILON means such a release to be possible; the lifetime rho is capped apart from this.
+    """
+    largest = nano_up(settings.MAX_PRIVACY_EPSILON)
+    return {name: max(units * NANO, largest) for name, units in UNITS.items()}
 
 
 def _ids(population: str, keys: Collection[str]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from django.test import override_settings
 from privacy.engine.accounting import rho_cap_nano
 from privacy.models import Person, PrivacyBudget
 from privacy.models.budget import NANO
-from privacy.services.people import RHO_CAP, people_get_or_create, person_fold, person_key
+from privacy.services.people import RHO_CAP, default_caps, people_get_or_create, person_fold, person_key
 
 pytestmark = pytest.mark.django_db
 
@@ -71,3 +71,11 @@ def test_folds_are_even_and_independent_of_pseudonyms() -> None:
     ):
         counts = [cells.count(c) for c in range(10)]
         assert sum((c - 500) ** 2 / 500 for c in counts) < 45.1
+
+
+def test_a_raised_maximum_fits_into_a_new_persons_windows() -> None:
+    with override_settings(MAX_PRIVACY_EPSILON=3.0):
+        caps = default_caps()
+    assert caps == {"cap_day": 3 * NANO, "cap_week": 3 * NANO, "cap_month": 4 * NANO, "cap_lifetime": 24 * NANO}
+    with override_settings(MAX_PRIVACY_EPSILON=0.5):
+        assert default_caps()["cap_day"] == NANO
