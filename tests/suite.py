@@ -80,7 +80,7 @@ def main() -> int:
         _stacks(run, options, pytest_arguments, env)
         with contextlib.suppress(OSError):
             run.not_tested += sorted(set(Path(env["R3AL_NOT_TESTED"]).read_text().splitlines()))
-    return _conclude(run, versions, options)
+    return _conclude(run, versions, options, part=bool(pytest_arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,7 +126,9 @@ def _services(without: bool) -> Iterator[tuple[dict[str, str], list[str]]]:
         yield env | SECRETS, versions
 
 
-def _conclude(run: Run, versions: list[str], options: argparse.Namespace) -> int:
+def _conclude(run: Run, versions: list[str], options: argparse.Namespace, *, part: bool) -> int:
+    if part:
+        run.not_tested.insert(0, "the rest of the suite and the static checks (a part was asked for)")
     if not versions:
         run.not_tested.insert(0, "PostgreSQL and Redis (--without-services)")
     elif options.stack == "embedded":
