@@ -5,6 +5,10 @@
     if (main) main.setAttribute("role", "main");
     const sidebar = document.getElementById("nav-sidebar") || document.getElementById("nav-sidebar-inner");
     if (sidebar && !sidebar.hasAttribute("role")) { sidebar.setAttribute("role", "navigation"); sidebar.setAttribute("aria-label", "Lists"); }
+    for (const icon of root.querySelectorAll(".material-symbols-outlined")) {
+      const owner = icon.closest("a, button, [role=button]");
+      if (owner && owner.textContent.trim() !== icon.textContent.trim()) icon.setAttribute("aria-hidden", "true");
+    }
     for (const toggle of root.querySelectorAll("span[x-on\\:click], div[x-on\\:click], a[x-on\\:click]:not([href])")) {
       if (toggle.hasAttribute("tabindex")) continue;
       toggle.setAttribute("tabindex", "0");
