@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sys
@@ -47,7 +48,7 @@ def finish(name: str, options: Namespace, rows: Sequence[dict[str, Any]], checks
     for check in checks:
         sign = "<=" if check.at_most else ">="
         print(f"{'holds' if check.holds else 'FAILS':>6}  {check.name} = {check.value:.4f} ({sign} {check.bar})")
-    result = {"benchmark": name, "rows": list(rows), "checks": [c.as_dict() for c in checks]}
+    result = _plain({"benchmark": name, "rows": list(rows), "checks": [c.as_dict() for c in checks]})
     if not options.quick:
         RESULTS.mkdir(exist_ok=True)
         stamp = {
@@ -58,3 +59,12 @@ def finish(name: str, options: Namespace, rows: Sequence[dict[str, Any]], checks
         (RESULTS / f"{name}.json").write_text(json.dumps(stamp | result, indent=1) + "\n")
     if options.json:
         sys.stdout.write(json.dumps(result) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows neither NaN nor infinity: they become null."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
