@@ -13,7 +13,9 @@ sampling part. Without noise it is the clustered interval of ``intervals`` for u
 
 Noise in V lowers the degrees of freedom (Satterthwaite: dof = 2 W^2 / Var W, W = V + N, Var W = 2 V^2 / (n-1) plus the
 variance of V's noise). That alone covered .946 to .986 in simulation; V is also raised by half a standard deviation of
-its noise, which keeps every noisy cell at .95 or above and costs 1 to 4% of width from 600 people on.
+its noise, which keeps every noisy cell at .95 or above and costs 1 to 4% of width from 600 people on. Where the noise in V
+leaves fewer than 8 degrees of freedom (V small beside it, N smaller still), V is bounded instead: raised by two standard
+deviations of its noise and taken as known, with the people's own degrees of freedom.
 
 A denominator within 3 noise sd of zero is no denominator: the interval is then unbounded and evidence insufficient.
 """
@@ -36,6 +38,7 @@ from training.engine.intervals import (
 )
 
 MARGIN = 0.5  # sd of the noise in V by which V is raised
+BOUND = 2.0  # noise sd that bound V where Satterthwaite leaves it too few degrees of freedom
 CLEAR_OF_NOISE = 3.0  # noise sd that the sum of denominators must stand above zero
 
 
@@ -184,6 +187,8 @@ def _parts(sums: MetricSums, floor: float = CLEAR_OF_NOISE) -> _Parts | None:
     sampling, margin = spread * small, MARGIN * noise * small
     uncertain = 2 * sampling**2 / (n_low - 1) + (noise * small) ** 2
     dof = 2 * (sampling + margin + privacy) ** 2 / uncertain if uncertain > 0 else n_low - 1
+    if dof < MIN_DOF <= n_low - 1:
+        margin, dof = BOUND * noise * small, n_low - 1
     return _Parts(theta, sampling, margin, privacy, n, n_low, dof)
 
 

@@ -232,3 +232,20 @@ class TestPeopleNeeded:
 
     def test_nobody_and_no_noise_know_no_number(self) -> None:
         assert users_needed_from_sums(MetricSums(0, 0, 0, 0, 0, 0, 1, 1), 0.05) == math.inf
+
+
+def test_noise_in_the_second_moments_alone_never_makes_many_people_too_few() -> None:
+    """1,500 people, precise first moments, second moments drowned in noise: bounded, decidable, and not too short.
+
+    False-alarm rate: at coverage .95 fewer than 920 of 1,000 intervals cover with probability under 1e-4.
+    """
+    rng = np.random.default_rng(8)
+    covered, dof = [], []
+    noise = np.array([3.0, 3.0, 3.0, 60.0, 60.0, 60.0])
+    for _ in range(1_000):
+        a = rng.normal(0.2, 0.1, 1_500)
+        interval = sums_interval(release((a, np.ones(1_500)), noise, rng))
+        covered.append(interval.low <= 0.2 <= interval.high)
+        dof.append(interval.dof)
+    assert min(dof) >= 8
+    assert sum(covered) >= 920
