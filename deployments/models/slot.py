@@ -34,7 +34,9 @@ class ServingSlot(models.Model):
     """One head of one loop. ``stable`` is never null: "never nothing deployed" is structural.
 
     ``generation`` counts changes; every change is a conditional UPDATE on it. ``weight_bp`` is the candidate's traffic in
-    basis points, ``salt`` fixes the sticky assignment of people.
+    basis points, ``salt`` fixes the sticky assignment of people. ``holdback`` is what served before and goes on serving
+    ``holdback_bp`` of the people, so that the stable version has somebody to be compared with. ``exploration_bp`` is the share
+    of decisions drawn from the loop's logging distribution.
     """
 
     loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="slots")
@@ -44,6 +46,11 @@ class ServingSlot(models.Model):
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="candidate_in"
     )
     weight_bp = models.PositiveIntegerField(default=0)
+    holdback = models.ForeignKey(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="holdback_in"
+    )
+    holdback_bp = models.PositiveIntegerField(default=0)
+    exploration_bp = models.PositiveIntegerField(default=1_000)
     salt = models.CharField(max_length=32)
     mode = models.CharField(max_length=20, choices=Strategy.choices, default=Strategy.FULL_ROLLOUT)
     generation = models.PositiveIntegerField(default=1)
@@ -53,6 +60,12 @@ class ServingSlot(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["loop", "head"], name="slot_once_a_head"),
             models.CheckConstraint(condition=Q(weight_bp__lte=10_000), name="slot_weight_in_range"),
+            models.CheckConstraint(condition=Q(exploration_bp__lte=10_000), name="slot_exploration_in_range"),
+            models.CheckConstraint(
+                condition=Q(holdback__isnull=True, holdback_bp=0)
+                | Q(holdback__isnull=False, holdback_bp__gt=0, holdback_bp__lte=5_000) & ~Q(holdback=F("stable")),
+                name="slot_holdback_consistent",
+            ),
             models.CheckConstraint(
                 condition=Q(candidate__isnull=True, weight_bp=0)
                 | Q(candidate__isnull=False) & ~Q(candidate=F("stable")),
@@ -74,6 +87,12 @@ class Deployment(Created):
     state = models.CharField(max_length=12, choices=DeploymentState.choices, default=DeploymentState.PENDING)
     stage = models.PositiveSmallIntegerField(default=0)
     frozen_policy = models.JSONField(default=dict, help_text="Thresholds as they were when this began.")
+    harmful = models.BooleanField(
+        default=False, help_text="Rolled back for harm: a rollback never comes back to this version."
+    )
+    rollback_of = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="rolled_back_by"
+    )
     reason = models.TextField(blank=True)
     actor = models.CharField(max_length=150, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -56,11 +56,13 @@ def _loop(top: Table, problems: Problems) -> LoopSpec | None:
         "decisions_per_day": top.integer("decisions_per_day", high=_MOST_DECISIONS),
         "reward": parse_reward(top.table("reward"), features, heads),
         "moments": _moments(top.table("release")),
-        "availability": _availability(top.table("availability")),
+        "availability": _availability(top.table("availability"), features),
         "imports": parse_imports(top.table("import"), features, heads),
         "evaluation_share": top.number("evaluation_share", "a number from .05 to .95", 0.3, low=0.05, high=0.95),
         "minimum_effect": top.number("minimum_effect", "a number above 0 (reward units)", None, above=0.0),
         "exploration": top.number("exploration", "a number from 0 to 1", 0.1, low=0.0, high=1.0),
+        "exploration_before": top.number("exploration_before", "a number from 0 to 1", 1.0, low=0.0, high=1.0),
+        "logging_rounds": top.integer("logging_rounds", 6),
     }
     top.close()
     return None if problems.found else LoopSpec(name=name, features=features, heads=heads, **values)
@@ -181,7 +183,7 @@ def _moments(release: Table) -> MomentsOptions:
     return options
 
 
-def _availability(table: Table) -> Availability:
+def _availability(table: Table, features: tuple[Feature, ...]) -> Availability:
     quiet = table.value(
         "quiet_hours", lambda v: isinstance(v, list) and len(v) == 2 and all(map(_is_clock, v)),
         'two times like ["22:30", "07:00"]', None,
@@ -190,9 +192,29 @@ def _availability(table: Table) -> Availability:
         daily_cap=table.integer("daily_cap", None, low=0),
         cooldown_seconds=table.seconds("cooldown", 0),
         quiet_hours=(quiet[0], quiet[1]) if quiet else None,
+        distress=_distress(table.table("distress"), features),
+        memory_seconds=table.seconds("memory", 7 * 86400),
     )
     table.close()
     return options
+
+
+def _distress(table: Table, features: tuple[Feature, ...]) -> dict[str, tuple[float, float]]:
+    """(at_most, at_least) by feature; an end that is not declared is infinite, and no value reaches it."""
+    numbers = tuple(f.name for f in features if not f.is_category)
+    found = {}
+    for name in numbers:
+        if not table.has(name):
+            continue
+        ends = table.table(name)
+        low = ends.number("at_most", "a finite number", None)
+        high = ends.number("at_least", "a finite number", None)
+        if low is None and high is None:
+            table.problems.missing(ends.key("at_least"), "a finite number (or at_most)")
+        ends.close()
+        found[name] = (-math.inf if low is None else low, math.inf if high is None else high)
+    table.close()
+    return found
 
 
 def _is_clock(value: Any) -> bool:

@@ -85,9 +85,17 @@ class MomentsOptions:
 
 @dataclass(frozen=True)
 class Availability:
+    """When nobody may be spoken to, whatever a policy says. ``quiet_hours`` are the person's local times.
+
+    ``distress`` maps a number to (low, high): at or below low, or at or above high, nothing is tried on the person. What was
+    last heard longer ago than ``memory_seconds`` is no longer known.
+    """
+
     daily_cap: int | None = None
     cooldown_seconds: int = 0
     quiet_hours: tuple[str, str] | None = None
+    distress: dict[str, tuple[float, float]] = field(default_factory=dict)
+    memory_seconds: int = 7 * 86400
 
 
 @dataclass(frozen=True)
@@ -144,6 +152,8 @@ class LoopSpec:
         None  # declared smallest gain worth finding, in reward units; None: .1 of reward scale
     )
     exploration: float = 0.1  # share of served decisions drawn from ``logging``
+    exploration_before: float = 1.0  # the same until the loop has deployed something that it learned
+    logging_rounds: int = 6  # turns without a deployment after which ``exploration`` holds all the same
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -6,6 +6,16 @@ from privacy.models.decision import Choice, Decision, RewardSignal
 from privacy.models.imports import SignalImport
 from privacy.models.person import Person
 from privacy.models.release import Release, ReleaseRound, ReleaseState, Technique
+from privacy.models.serving import (
+    PersonAccount,
+    RewardEvent,
+    ServedDecision,
+    ServingState,
+    Signal,
+    SignalKind,
+    Unavailable,
+)
+from privacy.models.vault import VaultBatch, VaultEvent, VaultHead, VaultKind
 
 __all__ = [
     "Choice",
@@ -13,12 +23,23 @@ __all__ = [
     "Decision",
     "LedgerEntry",
     "Person",
+    "PersonAccount",
     "PrivacyBudget",
     "Purpose",
     "Release",
     "ReleaseRound",
     "ReleaseState",
+    "RewardEvent",
     "RewardSignal",
+    "ServedDecision",
+    "ServingState",
+    "Signal",
     "SignalImport",
+    "SignalKind",
     "Technique",
+    "Unavailable",
+    "VaultBatch",
+    "VaultEvent",
+    "VaultHead",
+    "VaultKind",
 ]

@@ -48,6 +48,21 @@ class Choice(models.Model):
     propensity = models.FloatField()
     marginal_propensity = models.FloatField()
     explored = models.BooleanField(default=True)
+    learnable = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="False: a fallback or a restricted choice; it tells the next state and teaches nothing.",
+    )
+    version = models.BigIntegerField(null=True, blank=True, help_text="Id of the model version that served.")
+    generation = models.PositiveIntegerField(null=True, blank=True, help_text="Of the slot that served.")
+    eligible = models.BigIntegerField(null=True, blank=True, help_text="Bit mask of the allowed actions; null: all.")
+    fallback = models.CharField(
+        max_length=10,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Rung that answered instead: stable or reference.",
+    )
 
     class Meta:
         db_table = "decision_choices"
@@ -57,6 +72,8 @@ class Choice(models.Model):
             models.CheckConstraint(
                 condition=Q(marginal_propensity__gt=0, marginal_propensity__lte=1), name="choice_marginal_valid"
             ),
+            models.CheckConstraint(condition=Q(fallback__in=["", "stable", "reference"]), name="choice_fallback_known"),
+            models.CheckConstraint(condition=Q(fallback="") | Q(learnable=False), name="choice_fallback_never_learned"),
         ]
 
     def __str__(self) -> str:

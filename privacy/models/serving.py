@@ -1,0 +1,157 @@
+"""Decisions as they are served: what was asked, what answers the person's app, and what came back before it closed.
+
+A served decision is an ordinary ``Decision`` with its ``Choice`` rows; what only serving needs hangs on it here.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from loops.models import Loop, LoopVersion
+from privacy.models.decision import Decision
+from privacy.models.person import Person
+from privacy.models.vault import VaultBatch
+from r3al_project.common.models import Created
+
+
+class Unavailable(models.TextChoices):
+    """Why somebody could not be spoken to. Decided before anything is drawn, so such a decision carries no propensity."""
+
+    QUIET_HOURS = "quiet_hours", "quiet hours"
+    COOLDOWN = "cooldown", "too soon after the last intervention"
+    DAILY_CAP = "daily_cap", "the day's interventions are used up"
+    DISTRESS = "distress", "the person is in distress"
+    NO_DATA = "no_data", "too little is known of the person's state"
+
+
+class ServedDecision(models.Model):
+    """The serving side of one decision. ``public_id`` is what the app knows it by.
+
+    ``request_key`` is a keyed digest of the app's request id: a retry finds the original. ``seed`` fixes every draw, so that
+    the decision can be replayed bit for bit. ``closed_at`` is set once, when the outcome is settled at the deadline.
+    """
+
+    decision = models.OneToOneField(Decision, on_delete=models.CASCADE, primary_key=True, related_name="served")
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="served")
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    request_key = models.BinaryField(max_length=16)
+    seed = models.BinaryField(max_length=16)
+    unavailable = models.CharField(max_length=12, blank=True, choices=Unavailable.choices)
+    clamped = models.PositiveSmallIntegerField(default=0, help_text="Context values that lay outside their bounds.")
+    expires_at = models.DateTimeField(help_text="After this the app must ask anew instead of acting on the answer.")
+    closes_at = models.DateTimeField(help_text="The reward deadline: what comes later is kept apart and not learned.")
+    activated_at = models.DateTimeField(null=True, blank=True, help_text="When the device showed it.")
+    closed_at = models.DateTimeField(null=True, blank=True)
+    vault_batch = models.ForeignKey(
+        VaultBatch, null=True, blank=True, on_delete=models.PROTECT, related_name="decisions"
+    )
+
+    class Meta:
+        db_table = "served_decisions"
+        constraints = [
+            models.UniqueConstraint(fields=["person", "request_key"], name="served_request_once"),
+            models.CheckConstraint(condition=Q(unavailable__in=["", *Unavailable.values]), name="served_reason_known"),
+            models.CheckConstraint(
+                condition=Q(closed_at__isnull=True) | Q(closed_at__gte=F("closes_at")), name="served_closes_in_time"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["closes_at"], condition=Q(closed_at__isnull=True), name="served_open"),
+            models.Index(fields=["decision"], condition=Q(vault_batch__isnull=True), name="served_unsealed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"served decision {self.decision_id}"
+
+
+class RewardEvent(Created):
+    """One word that came back about a decision. ``payload`` is float64[7] as in ``RewardSignal``; late ones are never learned."""
+
+    served = models.ForeignKey(ServedDecision, on_delete=models.CASCADE, related_name="rewards")
+    reward_key = models.BinaryField(max_length=16)
+    content_key = models.BinaryField(max_length=16, help_text="Keyed digest of the body: a retry says the same.")
+    payload = models.BinaryField(help_text="float64, little-endian; ready to be sealed.")
+    harmful = models.BooleanField(null=True)
+    late = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "reward_events"
+        constraints = [models.UniqueConstraint(fields=["served", "reward_key"], name="reward_event_once")]
+
+    def __str__(self) -> str:
+        return f"reward event {self.pk}"
+
+
+class ServingState(models.Model):
+    """What serving remembers of one person in one loop, changed only by a conditional UPDATE on ``version``.
+
+    ``memory`` is float64[number of features]: the latest known value of each (NaN: never known). ``known`` holds the features as
+    they were at the last decision, from which known dynamics are advanced (empty: no decision yet).
+    """
+
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="serving_states")
+    loop = models.ForeignKey(Loop, on_delete=models.CASCADE, related_name="serving_states")
+    memory = models.BinaryField(help_text="float64, little-endian; ready to be sealed.")
+    known = models.BinaryField(default=b"", help_text="float64, little-endian; ready to be sealed.")
+    observed_at = models.DateTimeField(null=True, blank=True, help_text="The newest signal or context in ``memory``.")
+    local_day = models.DateField(null=True, blank=True, help_text="The person's calendar day of the last decision.")
+    interventions_today = models.PositiveSmallIntegerField(default=0)
+    last_intervened = models.BooleanField(default=False, help_text="Whether the last decision was an intervention.")
+    last_intervention_at = models.DateTimeField(null=True, blank=True)
+    last_decision_at = models.DateTimeField(null=True, blank=True)
+    version = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        db_table = "serving_states"
+        constraints = [models.UniqueConstraint(fields=["person", "loop"], name="serving_state_once")]
+
+    def __str__(self) -> str:
+        return f"serving state of person {self.person_id}"
+
+
+class SignalKind(models.TextChoices):
+    PULSE = "pulse", "pulse"
+    EMOTION = "emotion", "emotion"
+    INTERACTION = "interaction", "interaction"
+    FEATURE = "feature", "feature"
+    CATEGORICAL = "categorical", "categorical"
+
+
+class Signal(Created):
+    """One raw record about a person: a node of the memory graph. ``payload`` is float64[number of features], NaN where silent."""
+
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="signals")
+    loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="signals")
+    kind = models.CharField(max_length=12, choices=SignalKind.choices)
+    signal_key = models.BinaryField(max_length=16)
+    content_key = models.BinaryField(max_length=16, help_text="Keyed digest of the body: a retry says the same.")
+    observed_at = models.DateTimeField()
+    payload = models.BinaryField(help_text="float64, little-endian; ready to be sealed.")
+
+    class Meta:
+        db_table = "signals"
+        constraints = [
+            models.UniqueConstraint(fields=["person", "signal_key"], name="signal_once"),
+            models.CheckConstraint(condition=Q(kind__in=SignalKind.values), name="signal_kind_known"),
+        ]
+        indexes = [models.Index(fields=["person", "-observed_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class PersonAccount(Created):
+    """The login behind a person's device tokens. One a person; it can be revoked without touching what was learned."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="person_account")
+    person = models.OneToOneField(Person, on_delete=models.CASCADE, related_name="account")
+
+    class Meta:
+        db_table = "person_accounts"
+
+    def __str__(self) -> str:
+        return f"account of person {self.person_id}"

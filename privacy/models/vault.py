@@ -1,0 +1,73 @@
+"""The Trust Vault: an append-only, hash-chained record of what the platform did. Commitments, never payloads."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+
+class VaultKind(models.TextChoices):
+    RELEASE = "release", "release"
+    CONSENT = "consent", "consent"
+    DECISIONS = "decisions", "decisions"
+    DEPLOYMENT = "deployment", "deployment"
+    ROLLBACK = "rollback", "rollback"
+    BUDGET = "budget", "budget change"
+    ERASURE = "erasure", "erasure"
+
+
+class VaultHead(models.Model):
+    """The end of the chain: one row, whose lock orders those who append."""
+
+    sequence = models.PositiveBigIntegerField(default=0)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        db_table = "vault_heads"
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="vault_has_one_head")]
+
+    def __str__(self) -> str:
+        return f"head at {self.sequence}"
+
+
+class VaultEvent(models.Model):
+    """One event. ``hash`` is SHA-256 over the canonical JSON of the event and ``previous_hash``.
+
+    ``subject`` is a keyed commitment to whom it concerns (empty: nobody in particular), so that erasing a person leaves the
+    chain valid and says nothing.
+    """
+
+    sequence = models.PositiveBigIntegerField(primary_key=True)
+    kind = models.CharField(max_length=12, choices=VaultKind.choices)
+    at = models.DateTimeField()
+    subject = models.CharField(max_length=64, blank=True)
+    body = models.JSONField(default=dict)
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        db_table = "vault_events"
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=VaultKind.values), name="vault_kind_known"),
+            models.CheckConstraint(condition=Q(sequence__gte=1), name="vault_sequence_from_one"),
+        ]
+        indexes = [models.Index(fields=["kind", "-sequence"]), models.Index(fields=["subject"])]
+
+    def __str__(self) -> str:
+        return f"vault event {self.sequence} ({self.kind})"
+
+
+class VaultBatch(models.Model):
+    """Served decisions that entered the vault together: a Merkle tree's leaves (32 bytes each) and its root."""
+
+    event = models.OneToOneField(VaultEvent, on_delete=models.PROTECT, primary_key=True, related_name="batch")
+    decisions_count = models.PositiveIntegerField()
+    leaves = models.BinaryField()
+    root = models.CharField(max_length=64)
+
+    class Meta:
+        db_table = "vault_batches"
+        constraints = [models.CheckConstraint(condition=Q(decisions_count__gt=0), name="vault_batch_not_empty")]
+
+    def __str__(self) -> str:
+        return f"{self.decisions_count} decisions in vault event {self.event_id}"
