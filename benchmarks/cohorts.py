@@ -9,7 +9,7 @@ import numpy as np
 from loops.engine.parse import parse_loop
 from loops.engine.spec import LoopSpec
 from privacy.engine.evaluate import Judged
-from privacy.engine.rows import Rows
+from privacy.engine.rows import Rows, Spoken
 from training.engine.simulator import Cohort
 
 SPECS = Path(__file__).parent.parent / "loops" / "specs"
@@ -22,8 +22,12 @@ def builtin_spec(name: str = "r3al") -> LoopSpec:
     return parse_loop(path.read_text(encoding="utf-8"), source=str(path))
 
 
-def cohort_judged(spec: LoopSpec, cohort: Cohort, first: int, last: int) -> Judged:
-    """People first..last-1 of a cohort: the available decision points of the policy head, next states within the day."""
+def cohort_judged(spec: LoopSpec, cohort: Cohort, first: int, last: int, explored: np.ndarray | None = None) -> Judged:
+    """People first..last-1 of a cohort: their available decision points, next states within the day.
+
+    ``explored`` (people, points), None: every one. Propensities are as the cohort has them.
+    """
+    explored = np.ones(cohort.available.shape, bool) if explored is None else explored
     state = cohort.state[first:last]
     people, points = state.shape[:2]
     following = np.concatenate([state[:, 1:], state[:, -1:]], axis=1)
@@ -42,8 +46,17 @@ def cohort_judged(spec: LoopSpec, cohort: Cohort, first: int, last: int) -> Judg
         left=np.zeros(int(kept.sum()), bool),
         action=flat(cohort.actions["policy"][first:last]),
         propensity=flat(cohort.propensities["policy"][first:last]),
-        explored=np.ones(int(kept.sum()), bool),
+        explored=flat(explored[first:last]),
         reward=flat(cohort.reward[first:last]),
+        subs={
+            h.name: Spoken(
+                action=flat(cohort.actions[h.name][first:last]),
+                propensity=flat(cohort.propensities[h.name][first:last]),
+                explored=flat(explored[first:last]),
+            )
+            for h in spec.heads
+            if h.name != "policy"
+        },
     )
     harmful = (flat(cohort.label[first:last]) >= _HARMFUL_FROM).astype(np.int64)
     return Judged(rows, flat(cohort.components[first:last, :, 3]), harmful)

@@ -74,7 +74,7 @@ def measure(path: Path) -> dict[str, Any]:
     first = timed(read)
     peak = peak_mb()
     again = timed(read)
-    arrays = timed(lambda: decision_arrays(loop_version=version, person_ids=None, head="policy"))
+    arrays = timed(lambda: decision_arrays(loop_version=version, person_ids=None))
     report, repeated = first["result"], again["result"]
     if (report.added, repeated.unchanged, len(arrays["result"].person)) != (report.rows,) * 3:
         raise RuntimeError(f"rows were lost: {report}, {repeated}")

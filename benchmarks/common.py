@@ -28,7 +28,7 @@ class Check:
 
     @property
     def holds(self) -> bool:
-        return self.value <= self.bar if self.at_most else self.value >= self.bar
+        return bool(self.value <= self.bar if self.at_most else self.value >= self.bar)
 
     def as_dict(self) -> dict[str, Any]:
         return {"name": self.name, "value": self.value, "bar": self.bar, "holds": self.holds}

@@ -24,11 +24,19 @@ from loops.engine.spec import LoopSpec
 from privacy.engine.accounting import gaussian_mu
 from privacy.engine.baseline import baseline_posterior
 from privacy.engine.clips import nominal_decisions
+from privacy.engine.effects import effects_posterior
 from privacy.engine.evaluate import evaluation_clips, release_evaluation
-from privacy.engine.release import plan, read_counts, read_moments, release_baseline, release_counts, release_effects
+from privacy.engine.release import (
+    fitted,
+    plan,
+    read_counts,
+    read_moments,
+    release_baseline,
+    release_counts,
+    release_effects,
+)
 from training.engine.learn import Learned, learn
 from training.engine.outcome_gate import Terms, outcome_gate
-from training.engine.posterior import effects_posterior
 from training.engine.simulator import best_known_policy, make_people, simulate, true_value
 from training.engine.simulator.people import Variant
 from training.engine.simulator.values import uniform_policy
@@ -78,25 +86,22 @@ def turn(
     began = time.perf_counter()
     sigma = None if epsilon is None else 1 / gaussian_mu(epsilon, DELTA)
     learned = _learn(spec, cohort_judged(spec, cohort, kept, people).rows, sigma, seed)
-    if learned.gate.z < learned.bar:
+    if not learned.passed:
         return learned, "insufficient", "model gate", time.perf_counter() - began
-    candidate = learned.candidate(spec, "policy")
-    clips = evaluation_clips(spec, "policy", candidate, nominal_decisions(spec, learned.decisions))
+    candidate = learned.candidate()
+    clips = evaluation_clips(spec, candidate, nominal_decisions(spec, learned.decisions))
     sums = release_evaluation(spec, cohort_judged(spec, cohort, 0, kept), candidate, clips, sigma)
-    result = outcome_gate(Terms(spec, learned.reference_value), sums)
+    result = outcome_gate(Terms(spec, learned.rival_value), sums)
     undecided = ", ".join(j.name for j in result.judgements if j.verdict == result.verdict)
     return learned, result.verdict, undecided, time.perf_counter() - began
 
 
 def _learn(spec: LoopSpec, rows: Any, sigma: float | None, seed: int) -> Learned:
     counts = read_counts(spec, release_counts(spec, rows, sigma))
-    layout, clips = plan(spec, "policy", counts, sigma)
-    first = release_baseline(layout, clips, rows, counts.centre, sigma)
-    second = release_effects(layout, clips, rows, counts, first, sigma)
-    moments, baseline = (
-        read_moments(layout, clips, counts, first, second),
-        baseline_posterior(layout, clips, counts, first),
-    )
+    made = plan(spec, counts, sigma)
+    first = release_baseline(made, rows)
+    moments = fitted(read_moments(made, first, release_effects(made, rows, first)), made.facts)
+    baseline = baseline_posterior(moments)
     world = mean_world(moments, baseline, effects_posterior(moments))
     pool = synthesize(world, np.random.default_rng(seed)).rows()
     return learn(spec, moments, baseline, pool, seed=seed)

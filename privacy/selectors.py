@@ -12,12 +12,10 @@ from django.db.models import FilteredRelation, Q
 from loops.engine.row_outcomes import NO_REWARD
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
-from privacy.engine import decisions
-from privacy.engine.decisions import DecisionArrays
-from privacy.engine.evaluate import Judged
+from privacy.engine.decisions import Chosen, DecisionArrays
 from privacy.engine.next_state import next_rows
-from privacy.engine.rows import Ints, Rows
-from privacy.models import Decision
+from privacy.engine.rows import Ints
+from privacy.models import Decision, Release
 from privacy.models.person import FOLDS
 from privacy.selectors_release import charged_person_ids
 
@@ -25,8 +23,6 @@ __all__ = [
     "charged_person_ids",
     "decision_arrays",
     "evaluation_folds",
-    "judged_rows",
-    "randomised_rows",
     "training_folds",
 ]
 
@@ -45,48 +41,30 @@ def training_folds(spec: LoopSpec) -> tuple[int, int]:
     return evaluation_folds(spec)[1], FOLDS
 
 
-def randomised_rows(spec: LoopSpec, arrays: DecisionArrays) -> Rows:
-    """The rows of a release (see privacy.engine.decisions)."""
-    return decisions.randomised_rows(arrays)
+def decision_arrays(
+    *, loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None, release: Release | None = None
+) -> DecisionArrays:
+    """Decisions under ``loop_version`` of the given people (None: of everybody), with next states.
 
+    ``fresh`` are the outcomes that belong to ``release`` (None: all): each belongs to the first release that could read it.
 
-def judged_rows(spec: LoopSpec, arrays: DecisionArrays) -> Judged:
-    """The rows of an evaluation (see privacy.engine.decisions)."""
-    return decisions.judged_rows(arrays)
-
-
-def decision_arrays(*, loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None, head: str) -> DecisionArrays:
-    """Decisions under ``loop_version`` of the given people (None: of everybody), as ``head`` chose, with next states.
-
-    Reads in bulk: about 60,000 decisions a second; holds the arrays and one fetch of rows.
+    Reads in bulk: about 40,000 decisions a second; holds the arrays and one fetch of rows.
     """
     spec = loop_version.spec
-    columns = _Columns(len(spec.features))
-    for rows in _fetches(loop_version, person_ids, head):
+    columns = _Columns(spec, None if release is None else release.pk)
+    for rows in _fetches(loop_version, person_ids):
         columns.add(rows)
-    return columns.arrays(spec)
+    return columns.arrays()
 
 
-def _fetches(
-    loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None, head: str
-) -> Iterator[list[tuple[Any, ...]]]:
+def _fetches(loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None) -> Iterator[list[tuple[Any, ...]]]:
+    heads = loop_version.spec.heads
+    choices = {f"choice_{h.name}": FilteredRelation("choices", condition=Q(choices__head=h.name)) for h in heads}
     found = (
         Decision.objects.filter(loop_version=loop_version)
-        .alias(choice=FilteredRelation("choices", condition=Q(choices__head=head)))
+        .alias(**choices)
         .order_by("person_id", "decided_at", "id")
-        .values_list(
-            "person_id",
-            "local_day",
-            "available",
-            "left",
-            "state",
-            "choice__action",
-            "choice__propensity",
-            "choice__marginal_propensity",
-            "choice__explored",
-            "outcome__payload",
-            "outcome__harmful",
-        )
+        .values_list(*_FACTS, *(f"{name}__{fact}" for name in choices for fact in _CHOICE))
     )
     if person_ids is None:
         queries = [found]
@@ -100,40 +78,46 @@ def _fetches(
             yield batch
 
 
+_FACTS = (
+    "person_id", "local_day", "available", "left", "state", "outcome__payload", "outcome__harmful", "outcome__release_id",
+)  # fmt: skip
+_CHOICE = ("action", "propensity", "marginal_propensity", "explored", "learnable")
+
+
 class _Columns:
     """Gathers fetched rows as arrays, a fetch at a time."""
 
-    def __init__(self, features: int) -> None:
-        self._features = features
+    def __init__(self, spec: LoopSpec, release: int | None) -> None:
+        self._spec, self._release = spec, release
         self._parts: list[list[np.ndarray]] = []
 
     def add(self, rows: list[tuple[Any, ...]]) -> None:
-        person, day, available, left, state, action, propensity, marginal, explored, payload, harmful = zip(
-            *rows, strict=True
-        )
-        self._parts.append(
-            [
-                np.array(person, dtype=np.int64),
-                np.array([d.toordinal() for d in day], dtype=np.int64),
-                np.array(available, dtype=np.bool_),
-                np.array(left, dtype=np.bool_),
-                np.frombuffer(b"".join(state), dtype="<f8").reshape(len(rows), self._features),
-                np.array([-1 if a is None else a for a in action], dtype=np.int64),
-                np.array(propensity, dtype=np.float64),
-                np.array(marginal, dtype=np.float64),
-                np.array([bool(e) for e in explored]),
-                np.frombuffer(b"".join(p or _NO_PAYLOAD for p in payload), dtype="<f8").reshape(len(rows), -1),
-                np.array([-1 if h is None else int(h) for h in harmful], dtype=np.int64),
-            ]
-        )
+        facts = list(zip(*rows, strict=True))
+        person, day, available, left, state, payload, harmful, released = facts[: len(_FACTS)]
+        count, width = len(rows), len(_CHOICE)
+        part = [
+            np.array(person, dtype=np.int64),
+            np.array([d.toordinal() for d in day], dtype=np.int64),
+            np.array(available, dtype=np.bool_),
+            np.array(left, dtype=np.bool_),
+            np.frombuffer(b"".join(state), dtype="<f8").reshape(count, len(self._spec.features)),
+            np.frombuffer(b"".join(p or _NO_PAYLOAD for p in payload), dtype="<f8").reshape(count, -1),
+            np.array([-1 if h is None else int(h) for h in harmful], dtype=np.int64),
+            np.array([self._release in (None, r) for r in released], dtype=np.bool_),
+        ]
+        for h in range(len(self._spec.heads)):
+            first = len(_FACTS) + h * width
+            part += _choice_columns(*facts[first : first + width])
+        self._parts.append(part)
 
-    def arrays(self, spec: LoopSpec) -> DecisionArrays:
-        parts = self._parts or [_empty(self._features)]
-        person, day, available, left, state, action, propensity, marginal, explored, reward, harmful = (
+    def arrays(self) -> DecisionArrays:
+        parts = self._parts or [_empty(self._spec)]
+        person, day, available, left, state, reward, harmful, fresh, *choices = (
             np.concatenate(column) for column in zip(*parts, strict=True)
         )
         self._parts.clear()
-        follow = next_rows(spec.imports.next_state, person=person, day=day, available=available, left=left)
+        rule = self._spec.imports.next_state
+        follow = next_rows(rule, person=person, day=day, available=available, left=left)
         has_next = follow >= 0
         return DecisionArrays(
             person=person,
@@ -143,28 +127,25 @@ class _Columns:
             has_next=has_next,
             available=available,
             left=left,
-            action=action,
-            propensity=propensity,
-            marginal=marginal,
-            explored=explored,
+            heads={head.name: Chosen(*choices[4 * h : 4 * h + 4]) for h, head in enumerate(self._spec.heads)},
             reward=reward[:, 0],
             components=reward[:, 1:],
             harmful=harmful,
+            fresh=fresh,
         )
 
 
-def _empty(features: int) -> list[np.ndarray]:
-    none, ints, flags = np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+def _choice_columns(action: Any, propensity: Any, marginal: Any, explored: Any, learnable: Any) -> list[np.ndarray]:
+    taught = [a if teaches and a is not None else -1 for a, teaches in zip(action, learnable, strict=True)]
     return [
-        ints,
-        ints,
-        flags,
-        flags,
-        np.zeros((0, features)),
-        ints,
-        none,
-        none,
-        flags,
-        np.zeros((0, len(NO_REWARD))),
-        ints,
+        np.array(taught, dtype=np.int64),
+        np.array(propensity, dtype=np.float64),
+        np.array(marginal, dtype=np.float64),
+        np.array([bool(e) for e in explored]),
     ]
+
+
+def _empty(spec: LoopSpec) -> list[np.ndarray]:
+    none, ints, flags = np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+    facts = [ints, ints, flags, flags, np.zeros((0, len(spec.features))), np.zeros((0, len(NO_REWARD))), ints, flags]
+    return facts + [ints, none, none, flags] * len(spec.heads)

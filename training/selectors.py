@@ -36,9 +36,9 @@ def last_verdict(version: ModelVersion) -> GateVerdict | None:
     return version.verdicts.order_by("-attempt").first()
 
 
-def model_gate_metric(version: ModelVersion) -> ModelMetric | None:
-    """What the model gate said about a version when it was trained."""
-    return version.metrics.filter(source="model_gate", name="model_gate_z").first()
+def model_gate_metrics(version: ModelVersion) -> list[ModelMetric]:
+    """What the model gate said about a version when it was trained: against the reference, and against what served."""
+    return list(version.metrics.filter(source="model_gate").order_by("id"))
 
 
 def attempts_before(version: ModelVersion) -> int:

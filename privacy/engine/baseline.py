@@ -1,4 +1,4 @@
-"""The baseline: how reward and change follow from the state alone, as a Gaussian posterior given the noised round 1.
+"""The baseline: how reward and change follow from the state alone, as a Gaussian posterior given released moments.
 
 For target j: b_j = G theta_j + error. The error has the release's noise, the same in every direction; half of
 sd_G^2 (.3 + |theta_prior|^2), because G itself is noisy; and sampling, G (1 + rho T) / (U T): little in directions in which
@@ -8,19 +8,17 @@ N(0, .5^2). The width w is averaged over a grid by marginal likelihood: most fea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from privacy.engine.moments import Clips, Counts, Layout, grams
+from privacy.engine.layout import Layout
+from privacy.engine.moments import Moments
 from privacy.engine.rows import Floats
 
 REVERSION = 0.2
 PRIOR_SD = 0.5
 WIDTHS = (0.03, 0.1, 0.25, 0.5)  # prior sd of a coefficient, beside its own mean
-# How alike a person's whitened targets are from one decision point to the next, beyond what the features tell.
-CLUSTERING_LEVEL, CLUSTERING_CHANGE = 0.1, 0.02
 
 
 @dataclass(frozen=True)
@@ -48,22 +46,17 @@ def prior_mean(layout: Layout) -> Floats:
     return mean
 
 
-def baseline_posterior(layout: Layout, clips: Clips, counts: Counts, baseline: Mapping[str, np.ndarray]) -> Baseline:
-    """Posterior of the baseline from the stored output of round 1."""
-    gram, gram_next, users = grams(layout, baseline)
-    sd_gram = float(baseline["gram_sd"][0]) / users
-    sd_targets = float(baseline["targets_sd"][0]) / users
+def baseline_posterior(moments: Moments) -> Baseline:
+    """Posterior of the baseline from one round's moments, or several pooled."""
+    layout = moments.layout
     d, m = layout.phi.width, len(layout.targets)
-    target = baseline["targets"].reshape(d, m) / users
     prior = prior_mean(layout)
     means, covariances = np.empty((d, m)), np.empty((m, d, d))
-    for j in range(m):
-        g = psd(gram_next if layout.changes[j] else gram, sd_gram)
-        clustering = CLUSTERING_CHANGE if layout.changes[j] else CLUSTERING_LEVEL
-        sampling = (1.0 + clustering * counts.decisions) / (users * counts.decisions)
-        noise = sd_targets**2 + 0.5 * sd_gram**2 * (0.3 + float(prior[:, j] @ prior[:, j]))
-        error = sampling * g + (noise + 1e-12) * np.eye(d)
-        means[:, j], covariances[j] = _posterior(g, error, target[:, j], prior[:, j])
+    for j, change in enumerate(layout.changes):
+        g = psd(moments.gram_next if change else moments.gram, moments.sd["gram"])
+        noise = moments.sd["targets"] ** 2 + 0.5 * moments.sd["gram"] ** 2 * (0.3 + float(prior[:, j] @ prior[:, j]))
+        error = moments.sampling[int(change)] * g + (noise + 1e-12) * np.eye(d)
+        means[:, j], covariances[j] = _posterior(g, error, moments.targets[:, j], prior[:, j])
     return Baseline(means, covariances)
 
 

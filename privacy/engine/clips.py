@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from loops.engine.spec import LoopSpec
-from privacy.engine.moments import (
-    COUNTS_CLIP,
-    SHARES,
-    Clips,
-    Layout,
+from privacy.engine.contributions import (
+    average_weights,
     baseline_contributions,
     effect_contributions,
     gram_from_upper,
+    sub_usable,
+    user_weights,
 )
-from privacy.engine.null_users import null_rows
-from privacy.engine.rows import Floats
+from privacy.engine.layout import COUNTS_CLIP, Clips, Layout, sub_block
+from privacy.engine.null_users import Logged, null_rows
+from privacy.engine.rows import Floats, Rows
 
 HINGE_ERROR = 0.2  # hinges enter when the expected error of an effect, in whitened units, is at most this
+ROUNDS_AHEAD = 3  # a release carries hinges that so many rounds like it will be able to use
 _QUANTILES = {"gram": (0.9, 1.0), "targets": (0.9, 1.0), "effects": (0.8, 1.0), "variances": (0.9, 1.25)}
+_SUB_QUANTILE = (0.8, 1.0)
 
 
 def nominal_decisions(spec: LoopSpec, released: float | None = None) -> int:
@@ -31,54 +34,59 @@ def nominal_decisions(spec: LoopSpec, released: float | None = None) -> int:
     return int(2 ** np.clip(np.round(np.log2(max(guess, 2.0))), 3, 9))
 
 
-def public_clips(layout: Layout, decisions: int) -> Clips:
-    """Quantiles of the null users' block norms (.9, .9, .8, .9) times 1, 1, 1, 1.25; the loop's ``clips`` override."""
-    norms = _null_norms(layout, decisions)
-    clips = {name: factor * float(np.quantile(norms[name], q)) for name, (q, factor) in _QUANTILES.items()}
-    return Clips(counts=COUNTS_CLIP, **clips).override(layout.spec.moments.clips)
+@dataclass(frozen=True)
+class NullFacts:
+    """What null users say about a layout: clips, mean weight of an average, usable rows, gram."""
+
+    clips: Clips
+    weights: dict[str, float]
+    rows: dict[str, float]
+    gram: Floats
 
 
-def pick_hinges(spec: LoopSpec, head: str, *, users: float, decisions: int, sigma: float | None) -> bool:
-    """The public size rule: hinges when the expected effect error sqrt(s^2 tr(G0^-1)) is at most .2.
+def public_facts(layout: Layout, decisions: int, explored_share: float = 1.0) -> NullFacts:
+    """Quantiles of the null users' block norms (.9, .9, .8, .9 times 1, 1, 1, 1.25; .8 for sub-heads), with their facts."""
+    return _cached(_Key(layout, decisions, explored_share))
 
-    s^2 = |row of V^-1|^2 (noise^2 + C^2 / (entries * users)): noise and sampling error of one effect coefficient, averaged over
-    actions; G0 is the null users' gram. ``sigma`` None: no noise (comparisons only).
-    """
+
+def pick_hinges(
+    spec: LoopSpec, *, users: float, decisions: int, sigma: float | None, explored_share: float = 1.0
+) -> bool:
+    """Whether a release of this size carries hinges: when ``ROUNDS_AHEAD`` rounds like it could use them (``hinge_error``)."""
     if spec.moments.features is not None:
         return spec.moments.features == "hinges"
-    layout = Layout.of(spec, head, hinges=True)
-    clip = public_clips(layout, decisions).effects
-    rows = np.linalg.inv(layout.covariance)
+    layout = Layout.of(spec, hinges=True)
+    facts = public_facts(layout, decisions, explored_share)
+    effective = users * facts.weights["effects"]
+    noise = (
+        0.0
+        if sigma is None
+        else facts.clips["effects"] * sigma / (np.sqrt(layout.shares["effects"]) * max(effective, 1.0))
+    )
+    return bool(hinge_error(layout, facts, noise, effective) <= HINGE_ERROR * np.sqrt(ROUNDS_AHEAD))
+
+
+def hinge_error(layout: Layout, facts: NullFacts, noise: float, users: float) -> float:
+    """The expected error of an effect, sqrt(s^2 tr(G0^-1)): s^2 = |row of V^-1|^2 (noise^2 + C^2 / (entries * users)), averaged
+    over actions; G0 is the null users' gram, ``noise`` the standard deviation on an entry of the mean.
+    """
     entries = len(layout.alternatives) * layout.phi.width * len(layout.targets)
-    noise = 0.0 if sigma is None else clip * sigma / (np.sqrt(SHARES["effects"]) * max(users, 1.0))
-    variance = float(np.mean(np.sum(rows**2, axis=1))) * (noise**2 + clip**2 / (entries * max(users, 1.0)))
-    trace = float(np.trace(np.linalg.inv(null_gram(layout, decisions))))
-    return float(np.sqrt(variance * trace)) <= HINGE_ERROR
+    return effect_error(layout, facts, noise**2 + facts.clips["effects"] ** 2 / (entries * max(users, 1.0)))
 
 
-def null_gram(layout: Layout, decisions: int) -> Floats:
-    """Mean gram of the null users (d, d)."""
-    gram, _ = _null_baseline(layout, decisions)
-    mean = gram.mean(axis=0)
-    size = mean.size // 2 if layout.same_day else mean.size
-    return gram_from_upper(mean[:size] + mean[size:] if layout.same_day else mean, layout.phi.width)
-
-
-def _null_baseline(layout: Layout, decisions: int) -> tuple[Floats, Floats]:
-    return _cached(_Key(layout, decisions))[:2]
-
-
-def _null_norms(layout: Layout, decisions: int) -> dict[str, Floats]:
-    blocks = dict(zip(("gram", "targets", "effects", "variances"), _cached(_Key(layout, decisions)), strict=True))
-    return {name: np.linalg.norm(block, axis=1) for name, block in blocks.items()}
+def effect_error(layout: Layout, facts: NullFacts, variance: float) -> float:
+    """Expected error of an effect when an entry of the effects block has this variance."""
+    rows = np.linalg.inv(layout.covariance)
+    mean = float(np.mean(np.sum(rows**2, axis=1)))
+    return float(np.sqrt(mean * variance * np.trace(np.linalg.inv(facts.gram))))
 
 
 class _Key:
-    """Cache key by what the null users depend on: the loop's name, version and content, the head, the features."""
+    """Cache key by what the null users depend on: the loop's content, the features, the sub-heads, and how it was logged."""
 
-    def __init__(self, layout: Layout, decisions: int) -> None:
-        self.layout, self.decisions = layout, decisions
-        self.identity = (repr(layout.spec), layout.head, layout.phi.width, decisions)
+    def __init__(self, layout: Layout, decisions: int, explored_share: float) -> None:
+        self.layout, self.decisions, self.explored_share = layout, decisions, explored_share
+        self.identity = (repr(layout.spec), layout.phi.width, layout.subs, decisions, explored_share)
 
     def __hash__(self) -> int:
         return hash(self.identity)
@@ -87,10 +95,28 @@ class _Key:
         return isinstance(other, _Key) and self.identity == other.identity
 
 
-@lru_cache(maxsize=16)
-def _cached(key: _Key) -> tuple[Floats, Floats, Floats, Floats]:
+@lru_cache(maxsize=32)
+def _cached(key: _Key) -> NullFacts:
     layout = key.layout
-    rows = null_rows(layout.spec, layout.head, decisions=key.decisions)
+    rows = null_rows(layout.spec, decisions=key.decisions, logged=Logged(key.explored_share))
     gram, targets = baseline_contributions(layout, rows, 0.0)
-    effects, variances = effect_contributions(layout, rows, 0.0, np.zeros((layout.phi.width, len(layout.targets))))
-    return gram, targets, effects, variances
+    blocks = {"gram": gram, "targets": targets}
+    blocks |= effect_contributions(layout, rows, 0.0, np.zeros((layout.phi.width, len(layout.targets))))
+    clips = {"counts": COUNTS_CLIP}
+    for name, block in blocks.items():
+        quantile, factor = _QUANTILES.get(name, _SUB_QUANTILE)
+        clips[name] = factor * float(np.quantile(np.linalg.norm(block, axis=1), quantile))
+    usable = {"effects": rows.explored} | {sub_block(h): sub_usable(rows, h) for h in layout.subs}
+    everybody = float(average_weights(rows, np.ones(len(rows.person), bool)).mean())
+    return NullFacts(
+        clips=Clips(clips | layout.spec.moments.clips),
+        weights={n: max(float(average_weights(rows, u).mean()) / everybody, 1e-3) for n, u in usable.items()},
+        rows={n: max(float(u.sum()) / rows.users, 1e-3) for n, u in usable.items()},
+        gram=_mean_gram(layout, rows, gram),
+    )
+
+
+def _mean_gram(layout: Layout, rows: Rows, gram: Floats) -> Floats:
+    mean = gram.mean(axis=0) / max(float(np.minimum(1.0, user_weights(rows)[0] / 8).mean()), 1e-3)
+    half = mean.size // 2
+    return gram_from_upper(mean[:half] + mean[half:] if layout.same_day else mean, layout.phi.width)

@@ -3,9 +3,10 @@
 Off-policy, doubly robust with the released model as control variate (Dudik, Langford and Li 2011), clustered by user.
 Per person and metric two bounded numbers A and B, so that the metric is sum A / sum B over people:
 
-- ``improvement``: paired difference to the reference of the *immediate* reward on logged states; B = 1;
-- ``long_run``: the same with r + gamma V_ref(s') in place of r, V_ref the released model's value of the reference: the gain
-  of deviating once and then following the reference (performance-difference lemma); B = 1;
+- ``improvement``: paired difference to the rival (the reference, or what serves) of the *immediate* reward; B = 1;
+- ``long_run``: the same with r + gamma V(s') in place of r, V the released model's value of the rival: the gain
+  of deviating once and then following the rival (performance-difference lemma); B = 1;
+- ``improvement_HEAD``: a sub-head's paired difference to its own rival, of r + the worth of the changes, where it spoke; B = 1;
 - ``empathy_deficit``: 1 - empathy over the candidate's interventions (B = their importance weight);
 - ``false_intervention``: interventions with a logged harmful label, the same B;
 - ``stability``: reward under the candidate, later half of a person's rows minus earlier half; B = 1.
@@ -16,14 +17,15 @@ quantile. Unit: user; neighbouring relation: add or remove one. Rewards are in r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from loops.engine.policy import LinearPolicy
 from loops.engine.spec import LoopSpec
 from privacy.engine.mechanisms import noisy_sum
-from privacy.engine.null_users import null_rows
+from privacy.engine.null_users import FULLY, Logged, null_rows
 from privacy.engine.rows import Floats, Ints, Rows, person_sums
 
 METRICS = {
@@ -33,6 +35,7 @@ METRICS = {
     "false_intervention": 0.31,
     "stability": 0.055,
 }
+SUB_METRIC_SHARE = 0.05  # of the evaluation, each sub-head that is judged with it
 _MEANS = ("improvement", "long_run", "stability")  # B = 1 a person
 # Scales of (A, B, A^2, AB, B^2) inside one person's vector: A is asked most precisely.
 _SCALES = {True: np.array([1.0, 0.3, 0.3, 0.1, 0.1]), False: np.array([1.0, 0.5, 0.3, 0.2, 0.2])}
@@ -52,17 +55,29 @@ class Judged:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is judged: the policy, its reference, and the released model as control variate.
+    """What is judged: the policy, its rival, and the released model as control variate.
 
-    reward (K, d): phi . reward[a] is the modelled reward; continuation (K, d): gamma E[V_ref(s')]; value (d,): V_ref.
+    reward (K, d): phi . reward[a] is the modelled reward; continuation (K, d): gamma E[V(s')]; value (d,): V of the rival;
+    ``subs``: the sub-heads judged with it, each with its own rival and modelled target; ``main`` False: only they are judged.
     """
 
     policy: LinearPolicy
-    reference: LinearPolicy
+    rival: LinearPolicy
     reward: Floats
     continuation: Floats
     value: Floats
     gamma: float
+    subs: Mapping[str, SubCandidate] = field(default_factory=dict)
+    main: bool = True
+
+
+@dataclass(frozen=True)
+class SubCandidate:
+    """A sub-head's policy and rival; phi . effects[a] (K_h, d) is the modelled gain over its reference, reward scales."""
+
+    policy: LinearPolicy
+    rival: LinearPolicy
+    effects: Floats
 
 
 def measured_metrics(spec: LoopSpec) -> tuple[str, ...]:
@@ -84,7 +99,7 @@ def person_statistics(spec: LoopSpec, judged: Judged, candidate: Candidate) -> d
     """For each measured metric, A and B of every person (U,), before clipping."""
     rows = judged.rows
     n, index = len(rows.state), np.arange(len(rows.state))
-    target, rival = candidate.policy.actions(rows.state), candidate.reference.actions(rows.state)
+    target, rival = candidate.policy.actions(rows.state), candidate.rival.actions(rows.state)
     weight = (target == rows.action) / rows.propensity
     paired = weight - (rival == rows.action) / rows.propensity
     phi = candidate.policy.phi.phi(rows.state)
@@ -106,7 +121,29 @@ def person_statistics(spec: LoopSpec, judged: Judged, candidate: Candidate) -> d
         "false_intervention": (intervenes * (judged.harmful == 1), intervenes),
         "stability": (alone * _halves(rows), np.ones(n)),
     }
-    return {m: _averages(rows, *per_row[m]) for m in measured_metrics(spec)}
+    found = {m: _averages(rows, *per_row[m]) for m in measured_metrics(spec) if candidate.main}
+    for head, sub in candidate.subs.items():
+        target_now = reward - modelled[index, rows.action]
+        found[sub_metric(head)] = _averages(rows, *_sub_statistics(rows, head, sub, target_now))
+    return found
+
+
+def sub_metric(head: str) -> str:
+    """The metric's name of a sub-head."""
+    return f"improvement_{head}"
+
+
+def _sub_statistics(rows: Rows, head: str, sub: SubCandidate, outcome: Floats) -> tuple[Floats, Floats]:
+    """Doubly robust paired difference where the head spoke, else 0; ``outcome``: the reward less policy's modelled part."""
+    spoken, n = rows.subs[head], np.arange(len(outcome))
+    spoke = spoken.action >= 0
+    target, rival = sub.policy.actions(rows.state), sub.rival.actions(rows.state)
+    weight = np.where(spoke, 1.0 / np.where(spoke, spoken.propensity, 1.0), 0.0)
+    paired = weight * ((target == spoken.action).astype(float) - (rival == spoken.action))
+    modelled = sub.policy.phi.phi(rows.state) @ sub.effects.T
+    logged = np.where(spoke, spoken.action, 0)
+    difference = modelled[n, target] - modelled[n, rival] + paired * (outcome - modelled[n, logged])
+    return difference * spoke, np.ones(len(n))
 
 
 def _doubly_robust(
@@ -130,20 +167,30 @@ def _averages(rows: Rows, a: Floats, b: Floats) -> tuple[Floats, Floats]:
     return sums[:, 0], sums[:, 1]
 
 
-def evaluation_clips(spec: LoopSpec, head: str, candidate: Candidate, decisions: int) -> dict[str, tuple[float, float]]:
-    """Public clips of A and B from null users under the candidate: 1.25 times the .95 quantile; means have B = 1."""
-    rows = null_rows(spec, head, decisions=decisions)
+def evaluation_clips(
+    spec: LoopSpec, candidate: Candidate, decisions: int, logged: Logged = FULLY
+) -> dict[str, tuple[float, float]]:
+    """Public clips of A and B from null users who live as the loop was logged: 1.25 times the .95 quantile; means have B = 1."""
+    rows = null_rows(spec, decisions=decisions, logged=logged)
     rng = np.random.default_rng(0)
     n = len(rows.state)
     modelled = np.einsum("nd,nd->n", candidate.policy.phi.phi(rows.state), candidate.reward[rows.action])
-    rows = Rows(**{**rows.__dict__, "reward": (modelled + rng.normal(size=n)) * spec.reward.scale})
+    rows = replace(rows, reward=(modelled + rng.normal(size=n)) * spec.reward.scale)
     judged = Judged(rows, np.full(n, 1.0 - _NULL_DEFICIT), (rng.random(n) < _NULL_HARM).astype(np.int64))
     out = {}
     for metric, (a, b) in person_statistics(spec, judged, candidate).items():
         clip_a = _CLIP_FACTOR * float(np.quantile(np.abs(a), _CLIP_QUANTILE))
-        clip_b = 1.0 if metric in _MEANS else _CLIP_FACTOR * float(np.quantile(b, _CLIP_QUANTILE))
+        clip_b = 1.0 if _is_mean(metric) else _CLIP_FACTOR * float(np.quantile(b, _CLIP_QUANTILE))
         out[metric] = (max(clip_a, 1e-3), max(clip_b, 1e-3))
     return out
+
+
+def _is_mean(metric: str) -> bool:
+    return metric in _MEANS or metric.startswith("improvement_")
+
+
+def _metric_share(metric: str) -> float:
+    return METRICS.get(metric, SUB_METRIC_SHARE)
 
 
 def release_evaluation(
@@ -151,14 +198,14 @@ def release_evaluation(
 ) -> dict[str, np.ndarray]:
     """One noised round: per metric ``NAME`` (5,) sums of A, B, A^2, AB, B^2; ``NAME_sd`` (5,) noise; ``NAME_clips`` (2,)."""
     statistics = person_statistics(spec, judged, candidate)
-    measured = {m: METRICS[m] for m in statistics}
+    whole = sum(map(_metric_share, statistics))
     out: dict[str, np.ndarray] = {}
     for metric, (a, b) in statistics.items():
         clip_a, clip_b = clips[metric]
         x, y = np.clip(a / clip_a, -1, 1), np.clip(b / clip_b, -1, 1)
-        scales = _SCALES[metric in _MEANS]
+        scales = _SCALES[_is_mean(metric)]
         vector = np.column_stack([x, y, x * x, x * y, y * y]) * scales
-        share = METRICS[metric] / sum(measured.values())
+        share = _metric_share(metric) / whole
         block = noisy_sum(vector, clip=float(np.linalg.norm(scales)), sigma=sigma, share=share)
         units = np.array([clip_a, clip_b, clip_a**2, clip_a * clip_b, clip_b**2]) / scales
         out[metric], out[f"{metric}_sd"] = block.values * units, block.sd * units

@@ -6,12 +6,16 @@ distribution and the whitened reward is standard normal noise: nothing that anyb
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from loops.engine.dynamics import advance_known
-from loops.engine.spec import Feature, LoopSpec
-from privacy.engine.rows import Rows
+from loops.engine.policy import LinearPolicy
+from loops.engine.spec import Feature, Head, LoopSpec
+from privacy.engine.layout import MAIN_HEAD
+from privacy.engine.rows import Bools, Ints, Rows, Spoken
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,36 +25,84 @@ _SEED = 20_250_101  # public constant: the same loop file gives the same clips e
 _CATEGORY_STAY = 0.8
 
 
-def null_rows(spec: LoopSpec, head: str, *, decisions: int, explored_share: float = 1.0) -> Rows:
-    """Rows of up to 400 null users with ``decisions`` decision points each, in whitened units (reward scale as declared)."""
+@dataclass(frozen=True)
+class Logged:
+    """How decisions came about, as far as it is public: the share that was explored, and what served the others.
+
+    ``served`` None: the others too are drawn from the logging distribution, and carry its propensities.
+    """
+
+    explored_share: float = 1.0
+    served: LinearPolicy | None = None
+
+
+FULLY = Logged()
+
+
+def null_rows(spec: LoopSpec, *, decisions: int, logged: Logged = FULLY) -> Rows:
+    """Rows of up to 400 null users with ``decisions`` decision points each. Propensities are marginal over the exploration flag
+    where something served, for evaluations; a release reads explored rows alone.
+    """
     rng = np.random.default_rng(_SEED)
     steps = max(2, decisions)
     users = int(np.clip(NULL_ROWS // steps, 100, NULL_USERS))
-    states = np.empty((users, steps + 1, len(spec.features)))
+    policy, width = spec.head(MAIN_HEAD), len(spec.features)
+    states = np.empty((users, steps + 1, width))
     states[:, 0] = np.column_stack([_initial(f, users, rng) for f in spec.features])
-    policy = spec.head(head)
-    actions = rng.choice(len(policy.actions), size=(users, steps), p=np.array(policy.logging))
+    drawn = rng.choice(len(policy.actions), size=(users, steps), p=np.array(policy.logging))
+    explored = rng.random((users, steps)) < logged.explored_share
+    actions, propensity = np.empty((users, steps), dtype=np.int64), np.empty((users, steps))
     for t in range(steps):
-        moved = advance_known(spec, states[:, t], actions[:, t] != policy.reference_index)
-        for i, feature in enumerate(spec.features):
-            if feature.dynamics in ("learned", "drift"):
-                moved[:, i] = _wander(feature, states[:, t, i], rng)
-        states[:, t + 1] = moved
-    same_day = spec.imports.next_state.endswith("same_day")
-    last_of_day = (np.arange(steps) % spec.decisions_per_day) == spec.decisions_per_day - 1
-    has_next = np.broadcast_to(~last_of_day if same_day else np.ones(steps, bool), (users, steps))
-    width = len(spec.features)
+        actions[:, t], propensity[:, t] = _chosen(policy, states[:, t], drawn[:, t], explored[:, t], logged)
+        states[:, t + 1] = _moved(spec, states[:, t], actions[:, t] != policy.reference_index, rng)
     return Rows(
         person=np.repeat(np.arange(users), steps),
         state=states[:, :-1].reshape(-1, width),
         next_state=states[:, 1:].reshape(-1, width),
-        has_next=has_next.reshape(-1).copy(),
+        has_next=_has_next(spec, users, steps).reshape(-1),
         left=np.zeros(users * steps, bool),
         action=actions.reshape(-1),
-        propensity=np.array(policy.logging)[actions].reshape(-1),
-        explored=rng.random(users * steps) < explored_share,
+        propensity=propensity.reshape(-1),
+        explored=explored.reshape(-1),
         reward=rng.normal(size=users * steps) * spec.reward.scale,
+        subs=_subs(spec, actions.reshape(-1), explored.reshape(-1), rng),
     )
+
+
+def _chosen(policy: Head, states: Floats, drawn: Ints, explored: Bools, logged: Logged) -> tuple[Ints, Floats]:
+    logging = np.array(policy.logging)
+    if logged.served is None:
+        return drawn, logging[drawn]
+    greedy = logged.served.actions(states)
+    actions = np.where(explored, drawn, greedy)
+    share = logged.explored_share
+    return actions, share * logging[actions] + (1.0 - share) * (actions == greedy)
+
+
+def _moved(spec: LoopSpec, states: Floats, intervened: Bools, rng: np.random.Generator) -> Floats:
+    moved = advance_known(spec, states, intervened)
+    for i, feature in enumerate(spec.features):
+        if feature.dynamics in ("learned", "drift"):
+            moved[:, i] = _wander(feature, states[:, i], rng)
+    return moved
+
+
+def _has_next(spec: LoopSpec, users: int, steps: int) -> Bools:
+    same_day = spec.imports.next_state.endswith("same_day")
+    last_of_day = (np.arange(steps) % spec.decisions_per_day) == spec.decisions_per_day - 1
+    return np.tile(~last_of_day if same_day else np.ones(steps, bool), (users, 1))
+
+
+def _subs(spec: LoopSpec, actions: Ints, explored: Bools, rng: np.random.Generator) -> dict[str, Spoken]:
+    """The other heads, drawn from their logging distributions wherever they speak."""
+    found = {}
+    for head in spec.heads:
+        if head.name == MAIN_HEAD:
+            continue
+        speaks = (actions != spec.head(MAIN_HEAD).reference_index) | (head.when == "always")
+        drawn = rng.choice(len(head.actions), size=len(actions), p=np.array(head.logging))
+        found[head.name] = Spoken(np.where(speaks, drawn, -1), np.array(head.logging)[drawn], explored & speaks)
+    return found
 
 
 def _initial(feature: Feature, users: int, rng: np.random.Generator) -> Floats:

@@ -1,7 +1,15 @@
 """The three noised rounds of the ``moments`` release, each a pure function of rows and of earlier rounds' noised output.
 
+Unit: user; neighbouring relation: add or remove one. Every person contributes averages over their own decision points,
+L2-clipped per block to public constants, summed as integers, and noised once (privacy.engine.mechanisms). Three rounds
+under one reservation, each reading only the noised output of those before it:
+
+0. ``counts``: a person counts 1; logarithm of their number of decision points; a centre of their reward;
+1. ``baseline``: gram of phi, and phi times the whitened targets (less what earlier releases know of the actions' effects);
+2. ``effects``: for each action but the reference, phi times the action-centred residual, a block a head; variances; P(stay).
+
 A round is a dict of arrays: noisy sums over people and the standard deviation of the noise on each. Rounds are stored by
-the service as they are made; ``Moments`` reads them back. Nothing here knows a database.
+the service as they are made; ``read_moments`` reads them back. Nothing here knows a database.
 """
 
 from __future__ import annotations
@@ -13,56 +21,48 @@ import numpy as np
 
 from loops.engine.spec import LoopSpec
 from privacy.engine.baseline import baseline_posterior
-from privacy.engine.clips import nominal_decisions, pick_hinges, public_clips
-from privacy.engine.mechanisms import noisy_sum
-from privacy.engine.moments import (
+from privacy.engine.clips import HINGE_ERROR, NullFacts, effect_error, nominal_decisions, pick_hinges, public_facts
+from privacy.engine.continuation import continuation_slope, continuation_spread
+from privacy.engine.contributions import (
     CENTRE_RANGE,
     COUNT_CAP,
     COUNT_WEIGHT,
-    COUNTS_CLIP,
-    SHARES,
-    Clips,
-    Counts,
-    Layout,
     baseline_contributions,
     count_contributions,
     effect_contributions,
-    grams,
 )
+from privacy.engine.layout import COUNTS_CLIP, SHARES, SUB_SHARE, Counts, Layout, alternatives_of, sub_block, sub_heads
+from privacy.engine.mechanisms import noisy_sum
+from privacy.engine.moments import Moments, SubMoments, baseline_moments, pool
 from privacy.engine.rows import Floats, Rows
 
 Round = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Moments:
-    """A finished release, as means a person with the noise's standard deviation on each mean.
-
-    gram, gram_next (d, d): all rows, rows with a next state; targets (d, m); effects (K-1, d, m); variances (m,); stays (s,).
-    """
+class Plan:
+    """What a release will ask, fixed by public facts and round 0."""
 
     layout: Layout
+    facts: NullFacts
     counts: Counts
-    users: float
-    gram: Floats
-    gram_next: Floats
-    targets: Floats
-    effects: Floats
-    variances: Floats
-    stays: Floats
-    sd: dict[str, float]
-    clips: Clips
+    explored_share: float
+    sigma: float | None
+    known: Floats | None  # (K, d, m) effects that earlier releases know, in this layout
 
 
-def release_counts(spec: LoopSpec, rows: Rows, sigma: float | None) -> Round:
+def release_counts(spec: LoopSpec, rows: Rows, sigma: float | None, subs: tuple[str, ...] | None = None) -> Round:
     """Round 0."""
-    return _noised("counts", count_contributions(spec, rows), COUNTS_CLIP, sigma)
+    asked = sub_heads(spec) if subs is None else subs
+    share = SHARES["counts"] * (1.0 - SUB_SHARE if asked else 1.0)
+    return _noised("counts", count_contributions(spec, rows), COUNTS_CLIP, share, sigma)
 
 
-def read_counts(spec: LoopSpec, counts: Mapping[str, np.ndarray]) -> Counts:
+def read_counts(spec: LoopSpec, counts: Mapping[str, np.ndarray], earlier: Moments | None = None) -> Counts:
     """Public constants where the loop declares them, else what round 0 released, shrunk by its noise.
 
     Priors: log decisions ~ N(log of 14 days, 1), centre ~ N(0, 3^2) reward scales; so a small cohort is not thrown about.
+    The centre of an earlier release is kept, so that rounds can be pooled.
     """
     total, logs, centre = (float(x) for x in counts["counts"])
     users = max(total / COUNT_WEIGHT, 1.0)
@@ -70,10 +70,11 @@ def read_counts(spec: LoopSpec, counts: Mapping[str, np.ndarray]) -> Counts:
     span = float(np.log1p(COUNT_CAP))
     usual = float(np.log1p(14.0 * spec.decisions_per_day))
     log_decisions = _shrunk(logs / users * span, noise * span, usual, 1.0)
+    fresh = _shrunk(centre / users * CENTRE_RANGE, noise * CENTRE_RANGE, 0.0, 3.0)
     return Counts(
         users=float(spec.moments.nominal_users or users),
         decisions=float(spec.moments.nominal_decisions or np.expm1(np.clip(log_decisions, np.log(2.0), span))),
-        centre=_shrunk(centre / users * CENTRE_RANGE, noise * CENTRE_RANGE, 0.0, 3.0),
+        centre=fresh if earlier is None else earlier.counts.centre,
     )
 
 
@@ -83,70 +84,119 @@ def _shrunk(value: float, noise: float, prior: float, prior_sd: float) -> float:
     return prior + weight * (value - prior)
 
 
-def plan(spec: LoopSpec, head: str, counts: Counts, sigma: float | None) -> tuple[Layout, Clips]:
-    """Feature set and clips by the public rules; post-processing of round 0."""
+def plan(
+    spec: LoopSpec,
+    counts: Counts,
+    sigma: float | None,
+    *,
+    explored_share: float = 1.0,
+    subs: tuple[str, ...] | None = None,
+    earlier: Moments | None = None,
+    known: Floats | None = None,
+) -> Plan:
+    """Feature set and clips by the public rules; post-processing of round 0 and of earlier releases.
+
+    ``known`` are the effects (K, d, m) in the layout of ``earlier``. Hinges that earlier rounds carry are carried on.
+    """
     decisions = nominal_decisions(spec, counts.decisions)
-    hinges = pick_hinges(spec, head, users=counts.users, decisions=decisions, sigma=sigma)
-    layout = Layout.of(spec, head, hinges=hinges)
-    return layout, public_clips(layout, decisions)
+    hinges = pick_hinges(spec, users=counts.users, decisions=decisions, sigma=sigma, explored_share=explored_share)
+    layout = Layout.of(spec, hinges=hinges or (earlier is not None and earlier.layout.phi.hinges), subs=subs)
+    facts = public_facts(layout, decisions, explored_share)
+    return Plan(layout, facts, counts, explored_share, sigma, _widened(known, layout))
 
 
-def release_baseline(layout: Layout, clips: Clips, rows: Rows, centre: float, sigma: float | None) -> Round:
-    """Round 1."""
-    gram, targets = baseline_contributions(layout, rows, centre)
-    return _noised("gram", gram, clips.gram, sigma) | _noised("targets", targets, clips.targets, sigma)
+def _widened(known: Floats | None, layout: Layout) -> Floats | None:
+    """Known effects in a layout that may have hinges beyond theirs: of those nothing is known yet."""
+    if known is None:
+        return None
+    wide = np.zeros((known.shape[0], layout.phi.width, known.shape[2]))
+    wide[:, : known.shape[1]] = known
+    return wide
+
+
+def release_baseline(made: Plan, rows: Rows) -> Round:
+    """Round 1. ``known`` is kept beside what was asked, so that the round can be read without the earlier ones."""
+    layout, clips = made.layout, made.facts.clips
+    gram, targets = baseline_contributions(layout, rows, made.counts.centre, made.known)
+    out = _noised("gram", gram, clips["gram"], layout.shares["gram"], made.sigma)
+    out |= _noised("targets", targets, clips["targets"], layout.shares["targets"], made.sigma)
+    return out if made.known is None else out | {"known": made.known}
 
 
 def release_effects(
-    layout: Layout, clips: Clips, rows: Rows, counts: Counts, baseline: Mapping[str, np.ndarray], sigma: float | None
+    made: Plan, rows: Rows, baseline: Mapping[str, np.ndarray], earlier: Moments | None = None
 ) -> Round:
-    """Round 2: residuals against the baseline that round 1's noised output implies."""
-    theta = baseline_posterior(layout, clips, counts, baseline).mean
-    effects, variances = effect_contributions(layout, rows, counts.centre, theta)
-    return _noised("effects", effects, clips.effects, sigma) | _noised("variances", variances, clips.variances, sigma)
+    """Round 2: residuals against the baseline that round 1's noised output, with earlier rounds, implies."""
+    layout, clips = made.layout, made.facts.clips
+    theta = residual_baseline(made, baseline, earlier)
+    out: Round = {}
+    for name, block in effect_contributions(layout, rows, made.counts.centre, theta).items():
+        out |= _noised(name, block, clips[name], layout.shares[name], made.sigma)
+    return out
+
+
+def residual_baseline(made: Plan, baseline: Mapping[str, np.ndarray], earlier: Moments | None) -> Floats:
+    """(d, m) coefficients that round 2 takes its residuals against: what rounds up to this one say of the baseline."""
+    fresh = baseline_moments(made.layout, made.counts, made.facts, baseline)
+    if earlier is None or earlier.layout.phi.width != made.layout.phi.width:
+        return baseline_posterior(fresh).mean
+    return baseline_posterior(pool([earlier, fresh])).mean
 
 
 def read_moments(
-    layout: Layout, clips: Clips, counts: Counts, baseline: Mapping[str, np.ndarray], effects: Mapping[str, np.ndarray]
+    made: Plan, baseline: Mapping[str, np.ndarray], effects: Mapping[str, np.ndarray], earlier: Moments | None = None
 ) -> Moments:
     """Means a person from the noisy sums, with the number of people that the noised gram itself implies."""
+    layout, facts = made.layout, made.facts
+    first = baseline_moments(layout, made.counts, facts, baseline)
     d, m = layout.phi.width, len(layout.targets)
-    gram, gram_next, users = grams(layout, baseline)
-    spread = np.maximum(effects["variances"] / users, 0.0)
-    return Moments(
-        layout=layout,
-        counts=counts,
-        users=users,
-        gram=gram,
-        gram_next=gram_next,
-        targets=baseline["targets"].reshape(d, m) / users,
-        effects=effects["effects"].reshape(len(layout.alternatives), d, m) / users / layout.target_weights,
+    spread = np.maximum(effects["variances"] / first.users, 0.0)
+    asked = first.users * facts.weights["effects"]
+    slope = continuation_slope(layout, residual_baseline(made, baseline, earlier))
+    return first.with_effects(
+        effects=effects["effects"].reshape(len(layout.alternatives), d, m) / asked / layout.target_weights,
+        sd_effects=float(effects["effects_sd"][0]) / asked,
+        rows=first.users * facts.rows["effects"],
         variances=spread[:m],
         stays=spread[m:],
-        sd={
-            name: float(source[f"{name}_sd"][0]) / users
-            for name, source in (
-                ("gram", baseline),
-                ("targets", baseline),
-                ("effects", effects),
-                ("variances", effects),
-            )
-        },
-        clips=clips,
+        sd_variances=float(effects["variances_sd"][0]) / first.users,
+        subs={h: _sub_moments(made, effects, h, first.users, slope, spread[:m]) for h in layout.subs},
     )
 
 
-def release_moments(spec: LoopSpec, head: str, rows: Rows, sigma: float | None) -> Moments:
-    """All three rounds in memory (benchmarks and tests; the service stores each round before the next)."""
-    counts = read_counts(spec, release_counts(spec, rows, sigma))
-    layout, clips = plan(spec, head, counts, sigma)
-    baseline = release_baseline(layout, clips, rows, counts.centre, sigma)
-    effects = release_effects(layout, clips, rows, counts, baseline, sigma)
-    return read_moments(layout, clips, counts, baseline, effects)
+def _sub_moments(
+    made: Plan, effects: Mapping[str, np.ndarray], head: str, users: float, slope: Floats, variances: Floats
+) -> SubMoments:
+    """A sub-head's block in reward scales (its target was asked in units of its own spread)."""
+    block, spread = sub_block(head), continuation_spread(slope)
+    asked = users * made.facts.weights[block]
+    shape = (len(alternatives_of(made.layout.spec.head(head))), made.layout.linear().phi.width)
+    return SubMoments(
+        effects=effects[block].reshape(shape) / asked * spread,
+        sd=float(effects[f"{block}_sd"][0]) / asked * spread,
+        rows=users * made.facts.rows[block],
+        variance=float(variances[0] + (slope**2) @ variances),
+    )
 
 
-def _noised(name: str, contributions: Floats, clip: float, sigma: float | None) -> Round:
-    block = noisy_sum(contributions, clip=clip, sigma=sigma, share=SHARES[name])
+def release_moments(spec: LoopSpec, rows: Rows, sigma: float | None, *, subs: tuple[str, ...] | None = None) -> Moments:
+    """A first release, all three rounds in memory (benchmarks and tests; the service stores each round before the next)."""
+    counts = read_counts(spec, release_counts(spec, rows, sigma, subs))
+    made = plan(spec, counts, sigma, subs=subs)
+    baseline = release_baseline(made, rows)
+    return read_moments(made, baseline, release_effects(made, rows, baseline))
+
+
+def fitted(moments: Moments, facts: NullFacts) -> Moments:
+    """The moments with the features that they can carry: without hinges where the expected error of an effect is above .2."""
+    layout = moments.layout
+    if not layout.phi.hinges or layout.spec.moments.features is not None:
+        return moments
+    return moments if effect_error(layout, facts, moments.sizes["effects"]) <= HINGE_ERROR else moments.linear()
+
+
+def _noised(name: str, contributions: Floats, clip: float, share: float, sigma: float | None) -> Round:
+    block = noisy_sum(contributions, clip=clip, sigma=sigma, share=share)
     return {
         name: block.values,
         f"{name}_sd": np.array([block.sd]),

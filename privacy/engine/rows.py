@@ -1,8 +1,9 @@
-"""The rows that a release reads: one head's randomised decisions, in order of person and time."""
+"""The rows that a release reads: policy's decisions with what the other heads chose, in order of person and time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,21 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Spoken:
+    """What a sub-head chose (n,): action (-1 where it did not speak), propensity of it, and whether it was explored."""
+
+    action: Ints
+    propensity: Floats
+    explored: Bools
+
+
+@dataclass(frozen=True)
 class Rows:
-    """n rows, sorted by person. F features. Only rows where the head was randomised (available, with a propensity).
+    """n rows, sorted by person. F features. Only rows where policy was randomised (available, with a propensity).
 
     person (n,) 0..U-1 without gaps; state, next_state (n, F); has_next (n,): next_state is known under the loop's rule;
     left (n,): the person left for good afterwards; action (n,); propensity (n,) of that action; explored (n,): drawn from
-    the logging distribution; reward (n,) in the loop's units.
+    the logging distribution; reward (n,) in the loop's units; ``subs``: the other heads by name.
     """
 
     person: Ints
@@ -30,6 +40,7 @@ class Rows:
     propensity: Floats
     explored: Bools
     reward: Floats
+    subs: Mapping[str, Spoken] = field(default_factory=dict)
 
     @property
     def users(self) -> int:
@@ -49,6 +60,7 @@ class Rows:
             propensity=self.propensity[part],
             explored=self.explored[part],
             reward=self.reward[part],
+            subs={h: Spoken(s.action[part], s.propensity[part], s.explored[part]) for h, s in self.subs.items()},
         )
 
 

@@ -7,6 +7,7 @@ from django.db.models import Q
 
 from loops.models import LoopVersion
 from privacy.models.person import Person
+from privacy.models.release import Release
 from r3al_project.common.models import Created
 
 
@@ -90,6 +91,10 @@ class RewardSignal(Created):
     payload = models.BinaryField(help_text="float64, little-endian; ready to be sealed.")
     harmful = models.BooleanField(null=True)
     closed_at = models.DateTimeField()
+    release = models.ForeignKey(
+        Release, null=True, blank=True, on_delete=models.PROTECT, related_name="outcomes",
+        help_text="The training release that read it; each outcome teaches in one round.",
+    )  # fmt: skip
 
     class Meta:
         db_table = "reward_signals"

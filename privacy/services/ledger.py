@@ -15,7 +15,17 @@ from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, QuerySe
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Greatest
 
-from privacy.models import Decision, LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseRound, ReleaseState
+from privacy.models import (
+    Decision,
+    LedgerEntry,
+    Person,
+    PrivacyBudget,
+    Purpose,
+    Release,
+    ReleaseRound,
+    ReleaseState,
+    RewardSignal,
+)
 from privacy.models.budget import NANO, WINDOWS
 from r3al_project.common.errors import BudgetExceeded, Conflict
 
@@ -65,6 +75,7 @@ def cohort_refund(*, release: Release) -> None:
     budgets = PrivacyBudget.objects.filter(person_id__in=people)
     in_order = budgets.order_by("person_id").select_for_update().values("person_id")
     PrivacyBudget.objects.filter(person_id__in=in_order).update(**_before(release))
+    RewardSignal.objects.filter(release=release).update(release=None)  # they were not read: the next release may
     Release.objects.filter(pk=release.pk).update(state=ReleaseState.REFUNDED)
     release.refresh_from_db(fields=["state"])
 

@@ -1,20 +1,27 @@
 """The ``moments`` release: charged once, three noised rounds, each stored before the next is begun.
 
 A crash at any point is taken up where the stored rounds end: what was stored is never sampled again, and the charge is
-never given back once a round was sampled.
+never given back once a round was sampled. Each outcome teaches in one release alone; later releases of a loop are pooled with the
+earlier ones (post-processing), which they name in their parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 from django.db import transaction
 
 from loops.models import LoopVersion
 from privacy.engine.accounting import Calibration, calibrate
-from privacy.engine.baseline import Baseline, baseline_posterior
+from privacy.engine.clips import NullFacts
+from privacy.engine.decisions import randomised_rows
+from privacy.engine.effects import effects_posterior, known_effects
+from privacy.engine.moments import Moments, pool
 from privacy.engine.release import (
-    Moments,
+    Plan,
+    fitted,
     plan,
     read_counts,
     read_moments,
@@ -22,22 +29,62 @@ from privacy.engine.release import (
     release_counts,
     release_effects,
 )
-from privacy.models import Purpose, Release
-from privacy.selectors import charged_person_ids, decision_arrays, randomised_rows, training_folds
+from privacy.models import Purpose, Release, ReleaseState, RewardSignal
+from privacy.selectors import charged_person_ids, decision_arrays, training_folds
 from privacy.services.release import release_commit, release_reserve, round_load, round_store
 from r3al_project.common.errors import Conflict
 
 COUNTS, BASELINE, EFFECTS = 0, 1, 2
+KIND = "moments"
 Report = Callable[[float, str], None]
 
 
 def moments_release(
-    *, key: str, loop_version: LoopVersion, head: str, epsilon: float, delta: float, report: Report
+    *,
+    key: str,
+    loop_version: LoopVersion,
+    epsilon: float,
+    delta: float,
+    explored_share: float,
+    report: Report,
 ) -> Release:
-    """Release the moments of one head over everybody who consented to training, has budget and is not kept for evaluation.
+    """Release the joint moments of all heads over new outcomes of everybody who consented to training, has budget and is not kept
+    for evaluation.
 
-    Idempotent by ``key``. Raises BudgetExceeded when nobody could be charged, InputError for parameters out of range.
+    ``explored_share``: the public share of decisions drawn from the logging distribution since the last release. Idempotent by
+    ``key``. Raises BudgetExceeded when nobody could be charged, InputError for parameters out of range.
     """
+    existing = Release.objects.filter(key=key).first()
+    release = existing or _reserve(key, loop_version, epsilon, delta, explored_share)
+    if release.state == ReleaseState.COMMITTED:
+        return release
+    report(0.1, "reading the charged people's decisions")
+    spec, sigma = loop_version.spec, release_calibration(release).sigma
+    rows = randomised_rows(
+        decision_arrays(loop_version=loop_version, person_ids=charged_person_ids(release=release), release=release)
+    )
+    report(0.4, "counting under noise")
+    if round_load(release=release, index=COUNTS) is None:
+        round_store(release=release, index=COUNTS, arrays=release_counts(spec, rows, sigma))
+    earlier = _earlier(release)
+    made = _plan(release, earlier)
+    report(0.6, "baseline moments")
+    baseline = round_load(release=release, index=BASELINE) or round_store(
+        release=release, index=BASELINE, arrays=release_baseline(made, rows)
+    )
+    report(0.8, "action effects")
+    effects = release_effects(made, rows, baseline, earlier)
+    with transaction.atomic():
+        round_store(release=release, index=EFFECTS, arrays=effects)
+        release_commit(release=release, noisy_users=made.counts.users)
+    release.refresh_from_db()
+    return release
+
+
+@transaction.atomic
+def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, explored_share: float) -> Release:
+    """Charge, and take the charged people's outcomes that no release has read, both or neither."""
+    before = releases_before(loop_version=loop_version)
     release = release_reserve(
         key=key,
         loop_version=loop_version,
@@ -46,47 +93,90 @@ def moments_release(
         epsilon=epsilon,
         delta=delta,
         mechanism="moments: discrete Gaussian on clipped user-level averages",
-        parameters={"head": head},
+        parameters={"kind": KIND, "explored_share": explored_share, "earlier": [r.pk for r in before]},
     )
-    if release.state == "committed":
-        return release
-    report(0.1, "reading the charged people's decisions")
-    spec, sigma = loop_version.spec, release_calibration(release).sigma
-    arrays = decision_arrays(loop_version=loop_version, person_ids=charged_person_ids(release=release), head=head)
-    rows = randomised_rows(spec, arrays)
-    report(0.4, "counting under noise")
-    stored = round_load(release=release, index=COUNTS)
-    counts = read_counts(
-        spec, stored or round_store(release=release, index=COUNTS, arrays=release_counts(spec, rows, sigma))
+    new = RewardSignal.objects.filter(
+        release__isnull=True,
+        decision__loop_version=loop_version,
+        decision__person__ledger_entries__release=release,
     )
-    layout, clips = plan(spec, head, counts, sigma)
-    report(0.6, "baseline moments")
-    baseline = round_load(release=release, index=BASELINE) or round_store(
-        release=release, index=BASELINE, arrays=release_baseline(layout, clips, rows, counts.centre, sigma)
-    )
-    report(0.8, "action effects")
-    effects = release_effects(layout, clips, rows, counts, baseline, sigma)
-    with transaction.atomic():
-        round_store(release=release, index=EFFECTS, arrays=effects)
-        release_commit(release=release, noisy_users=counts.users)
-    release.refresh_from_db()
+    RewardSignal.objects.filter(pk__in=new.values("pk")).update(release=release)
     return release
 
 
-def moments_load(*, release: Release) -> tuple[Moments, Baseline]:
-    """A committed release as the arrays that training works with; post-processing, no charge."""
-    spec, head = release.loop_version.spec, str(release.parameters["head"])
-    rounds = [round_load(release=release, index=i) for i in (COUNTS, BASELINE, EFFECTS)]
-    first, second, third = rounds
-    if release.state != "committed" or first is None or second is None or third is None:
-        raise Conflict(f"{release} is {release.state}, not committed; run its turn again to finish it")
-    counts = read_counts(spec, first)
-    layout, clips = plan(spec, head, counts, release_calibration(release).sigma)
-    moments = read_moments(layout, clips, counts, second, third)
-    return moments, baseline_posterior(layout, clips, counts, second)
+def releases_before(*, loop_version: LoopVersion) -> Sequence[Release]:
+    """The committed moments releases under this version of a loop, in order."""
+    found = Release.objects.filter(loop_version=loop_version, parameters__kind=KIND, state=ReleaseState.COMMITTED)
+    return list(found.order_by("pk"))
+
+
+def outcomes_waiting(*, loop_version: LoopVersion) -> bool:
+    """Whether training people have outcomes that no release has read."""
+    low, high = training_folds(loop_version.spec)
+    return RewardSignal.objects.filter(
+        release__isnull=True,
+        decision__loop_version=loop_version,
+        decision__person__fold__gte=low,
+        decision__person__fold__lt=high,
+    ).exists()
+
+
+def moments_load(*, release: Release) -> Moments:
+    """A committed release, pooled with the earlier ones it names, on the features that they can carry together."""
+    raw, facts = _pooled(release)
+    return fitted(raw, facts)
+
+
+def _pooled(release: Release) -> tuple[Moments, NullFacts]:
+    """All rounds up to ``release``; with them the public facts of the last, by which features are chosen."""
+    earlier = _earlier(release)
+    made = _plan(release, earlier)
+    baseline, effects = _stored(release, BASELINE), _stored(release, EFFECTS)
+    fresh = read_moments(made, baseline, effects, earlier)
+    return (fresh if earlier is None else pool([earlier, fresh])), made.facts
+
+
+def _earlier(release: Release) -> Moments | None:
+    """The rounds before ``release``, pooled; None for a loop's first."""
+    before = list(release.parameters.get("earlier", []))
+    return _pooled(Release.objects.select_related("loop_version__loop").get(pk=before[-1]))[0] if before else None
+
+
+def _plan(release: Release, earlier: Moments | None) -> Plan:
+    """What the release asks, from its public parameters, its noised counts, and earlier releases."""
+    spec, sigma = release.loop_version.spec, release_calibration(release).sigma
+    counts = read_counts(spec, _stored(release, COUNTS), earlier)
+    return plan(
+        spec,
+        counts,
+        sigma,
+        explored_share=float(release.parameters["explored_share"]),
+        earlier=earlier,
+        known=_known(release, earlier),
+    )
+
+
+def _known(release: Release, earlier: Moments | None) -> np.ndarray | None:
+    """The effects that this release takes off its targets: as stored with its baseline round, else from the earlier rounds."""
+    stored = round_load(release=release, index=BASELINE)
+    if stored is not None:
+        return stored.get("known")  # type: ignore[return-value]
+    if earlier is None:
+        return None
+    last = Release.objects.select_related("loop_version__loop").get(pk=release.parameters["earlier"][-1])
+    moments = moments_load(release=last)
+    return known_effects(moments, effects_posterior(moments))
+
+
+def _stored(release: Release, index: int) -> Mapping[str, Any]:
+    found = round_load(release=release, index=index)
+    if found is None:
+        raise Conflict(f"{release} is {release.state}, without its round {index}; run its turn again to finish it")
+    return found
 
 
 def release_calibration(release: Release) -> Calibration:
+    """The noise that a release was charged for."""
     epsilon, delta = release.formal_epsilon, release.formal_delta
     if epsilon is None or delta is None:
         raise Conflict(f"{release} carries no formal guarantee, so it has no noise scale")

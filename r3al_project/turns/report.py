@@ -58,6 +58,7 @@ def turn_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -
             "policy": policy_values(turn, version, summaries, people),
             "gate": summaries.get("evaluate") or {"verdict": "insufficient", "reason": turn.reason, "metrics": []},
             "version": version.pk if version else None,
+            "versions": summaries.get("train", {}).get("versions", {}),
             "deployed": {h: v.pk if v.kind != "reference" else None for h, v in serving.items()},
         }
     )
@@ -78,7 +79,7 @@ def policy_values(
 def _estimates(turn: Turn, version: ModelVersion, summaries: dict[str, Any]) -> dict[str, Any]:
     """Real people: what the release says of an immediate reward, and the gate's off-policy word on the candidate."""
     spec = turn.loop_version.spec
-    reference = float(version.config["reference_value"]) * spec.reward.scale
+    reference = float(version.config["rival_value"]) * spec.reward.scale
     gains = {m["name"]: m["value"] for m in summaries.get("evaluate", {}).get("metrics", [])}
     gain = gains.get("improvement")
     return {
@@ -93,10 +94,10 @@ def _estimates(turn: Turn, version: ModelVersion, summaries: dict[str, Any]) -> 
 
 def _released_random(version: ModelVersion) -> float | None:
     """The immediate reward of every action taken alike, averaged over the released mean features."""
-    release = version.releases.order_by("id").first()
+    release = version.releases.order_by("id").last()
     if release is None:
         return None
-    moments, _ = moments_load(release=release)
+    moments = moments_load(release=release)
     by_action = version_arrays(version)["reward"] @ moments.gram[0]
     return float(by_action.mean()) * version.loop_version.spec.reward.scale
 
@@ -116,7 +117,7 @@ def _true_values(turn: Turn, version: ModelVersion, people: SimulatedPeople) -> 
 
 def _brief(name: str, summary: dict[str, Any]) -> dict[str, Any]:
     """A stage's own words, without the gate's metrics (they have their own place)."""
-    return {k: v for k, v in summary.items() if k != "metrics"}
+    return {k: v for k, v in summary.items() if k not in ("metrics", "heads")}
 
 
 def print_report(report: dict[str, Any], out: IO[str]) -> None:

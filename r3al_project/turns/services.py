@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +28,23 @@ def turn_parameters(
     epsilon: float = 1.0,
     delta: float = DELTA,
     seed: int = 1,
-    head: str = "policy",
+    head: str | None = None,
+    requested: Mapping[str, Any] | None = None,
     source: Path | None = None,
     consents: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What a turn may be asked for, checked before anything is begun.
 
-    ``source`` is a file to collect first, ``consents`` what its people agreed to. Raises InputError or NotFound.
+    ``head``: the one head that may be deployed (None: every head whose gate passes; all are trained from one release either way).
+    ``requested``: what a caller asked of the trainer (epochs, syntheticSamples, hyperparams), kept as given. ``source`` is a file
+    to collect first, ``consents`` what its people agreed to. Raises InputError or NotFound.
     """
     from privacy.engine.accounting import calibrate  # scipy stays out of the web process
 
     calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
     if not 0 <= seed < _SEEDS:
         raise InputError(f"seed {seed} must be a whole number from 0 to 2^63 - 1")
-    parameters = {"head": head, "epsilon": epsilon, "delta": delta, "seed": seed}
+    parameters = {"head": head, "epsilon": epsilon, "delta": delta, "seed": seed, "requested": dict(requested or {})}
     if source is None:
         if consents:
             raise InputError("consents belong to a file of logged decisions; give the file too")
@@ -59,7 +62,7 @@ def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> Turn
     parameters: what ``turn_parameters`` gives.
     Raises Conflict when a turn of this loop is running.
     """
-    if parameters["head"] not in [h.name for h in loop_version.spec.heads]:
+    if parameters["head"] not in [None, *(h.name for h in loop_version.spec.heads)]:
         raise InputError(f"{loop_version} has no head {parameters['head']!r}")
     running = Turn.objects.filter(loop_version=loop_version, outcome=Turn.Outcome.RUNNING).first()
     if running is not None:

@@ -6,17 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deployments.selectors import explored_share, incumbents_of
 from deployments.services.deploy import full_rollout
+from deployments.services.exploration import exploration_settle
+from privacy.engine.layout import MAIN_HEAD
 from privacy.models import Purpose, Release
+from privacy.selectors_release import epsilon_of_releases
 from privacy.services.collect import signals_import
-from privacy.services.moments import moments_release
+from privacy.services.moments import moments_release, outcomes_waiting, releases_before
 from r3al_project.common.errors import Conflict
 from r3al_project.jobs.handlers import JobContext
 from r3al_project.turns.models import Turn
+from r3al_project.turns.words import logging_sentence
 from training.models import ModelVersion, SyntheticJob
-from training.services.gate import version_judge
+from training.services.gate import Judging, versions_judge
 from training.services.synthesize import pool_synthesize
-from training.services.train import policy_train
+from training.services.train import Asked, heads_train
 
 Write = Callable[[], dict[str, Any]]
 STATES = 3_000
@@ -37,49 +42,68 @@ def collect(turn: Turn, context: JobContext) -> Write:
 
 
 def release(turn: Turn, context: JobContext) -> Write:
-    """Release the moments of the people who train."""
+    """Release the joint moments of the people who train, over what no release has read. Where nothing is new, nobody is
+    charged and the turn works with what was released before.
+    """
+    key = f"turn-{turn.pk}-release"
+    before = releases_before(loop_version=turn.loop_version)
+    begun = Release.objects.filter(key=key).exists()
+    if before and not begun and not outcomes_waiting(loop_version=turn.loop_version):
+        return lambda: _told(before[-1]) | {"note": "nothing new since this release: nobody was charged"}
     made = moments_release(
-        key=f"turn-{turn.pk}-release",
+        key=key,
         loop_version=turn.loop_version,
-        head=turn.parameters["head"],
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
+        explored_share=explored_share(turn.loop_version),
         report=context.progress,
     )
-    return lambda: {
+    return lambda: _told(made)
+
+
+def _told(made: Release) -> dict[str, Any]:
+    composed = epsilon_of_releases([made.pk, *made.parameters.get("earlier", [])], delta=made.formal_delta or 0.0)
+    return {
         "release": made.pk,
         "epsilon": made.formal_epsilon,
         "delta": made.formal_delta,
         "unit": made.unit,
         "users": round(made.noisy_users or 0.0),
         "guarantee": made.guarantee,
+        "rounds": 1 + len(made.parameters.get("earlier", [])),
+        "composed_epsilon": composed,
     }
 
 
 def synthesize(turn: Turn, context: JobContext) -> Write:
     """Draw synthetic transitions into the pool."""
+    requested = turn.parameters.get("requested", {})
     return pool_synthesize(
-        release=Release.objects.get(pk=_summary(turn, "release")["release"]),
+        release=_release(turn),
         seed=turn.parameters["seed"],
-        states=STATES,
+        states=int(requested.get("syntheticSamples") or STATES),
         job_id=context.job_id,
     )
 
 
 def train(turn: Turn, context: JobContext) -> Write:
-    """Train a candidate and ask the model gate."""
-    return policy_train(
-        release=Release.objects.get(pk=_summary(turn, "release")["release"]),
+    """Train a candidate a head and ask the model gates, against the reference and against what serves now."""
+    requested = turn.parameters.get("requested", {})
+    hyper = requested.get("hyperparams") or {}
+    return heads_train(
+        release=_release(turn),
         synthetic_job=SyntheticJob.objects.get(pk=_summary(turn, "synthesize")["synthetic_job"]),
         seed=turn.parameters["seed"],
+        incumbents=incumbents_of(turn.loop_version),
+        asked=Asked(epochs=requested.get("epochs"), gamma=hyper.get("gamma")),
         report=context.progress,
     )
 
 
 def evaluate(turn: Turn, context: JobContext) -> Write:
     """Ask the outcome gate, on people who did not train."""
-    return version_judge(
-        version=_version(turn),
+    return versions_judge(
+        judging=Judging(_versions(turn), incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
         key=f"turn-{turn.pk}-evaluate",
@@ -88,16 +112,43 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
 
 
 def deploy(turn: Turn, context: JobContext) -> Write:
-    """Put the candidate in front of everybody when the gate passed; otherwise what serves goes on serving."""
-    gate = _summary(turn, "evaluate")
-    if gate["verdict"] != "pass":
-        return lambda: {"deployed": False, "reason": f"{gate['verdict']}: {gate['reason']}"}
+    """Put every head whose gate passed in front of everybody; otherwise what serves goes on serving.
+
+    A head beside policy is deployed only where policy, which makes it speak, has learned to.
+    """
+    gate, versions = _summary(turn, "evaluate"), _versions(turn)
+    verdicts = {MAIN_HEAD: gate, **gate.get("heads", {})}
+    acts = gate["verdict"] == "pass" or MAIN_HEAD in incumbents_of(turn.loop_version)
+    wanted = turn.parameters.get("head")
+    passed = [
+        h for h in versions
+        if verdicts[h]["verdict"] == "pass" and (h == MAIN_HEAD or acts) and wanted in (None, h)
+    ]  # fmt: skip
 
     def write() -> dict[str, Any]:
-        done = full_rollout(version=_version(turn), actor=f"turn {turn.pk}", reason=gate["reason"])
-        return {"deployed": True, "deployment": done.pk, "version": done.version_id, "reason": gate["reason"]}
+        done = {
+            h: full_rollout(version=versions[h], actor=f"turn {turn.pk}", reason=verdicts[h]["reason"]) for h in passed
+        }
+        settled = exploration_settle(loop_version=turn.loop_version, turns=_turns(turn))
+        return {
+            "deployed": bool(done),
+            "deployments": {h: d.pk for h, d in done.items()},
+            "versions": {h: d.version_id for h, d in done.items()},
+            "reason": _reason(turn, verdicts, passed),
+            "exploration": settled,
+        }
 
     return write
+
+
+def _reason(turn: Turn, verdicts: dict[str, Any], passed: list[str]) -> str:
+    """Why this ended as it did; without a deployment of policy also what exploring costs people meanwhile."""
+    main = verdicts[MAIN_HEAD]
+    if passed:
+        return f"{', '.join(passed)}: {verdicts[passed[0]]['reason']}"
+    cost = _summary(turn, "train").get("logging_cost")
+    said = f"{main['verdict']}: {main['reason']}"
+    return f"{said} {logging_sentence(turn.loop_version.spec, cost)}" if cost else said
 
 
 HANDLERS: dict[str, Callable[[Turn, JobContext], Write]] = {
@@ -117,5 +168,15 @@ def _summary(turn: Turn, stage: str) -> dict[str, Any]:
     return dict(found.summary)
 
 
-def _version(turn: Turn) -> ModelVersion:
-    return ModelVersion.objects.select_related("loop_version__loop").get(pk=_summary(turn, "train")["version"])
+def _release(turn: Turn) -> Release:
+    return Release.objects.select_related("loop_version__loop").get(pk=_summary(turn, "release")["release"])
+
+
+def _versions(turn: Turn) -> dict[str, ModelVersion]:
+    made = _summary(turn, "train")["versions"]
+    found = ModelVersion.objects.select_related("loop_version__loop").in_bulk(made.values())
+    return {head: found[pk] for head, pk in made.items()}
+
+
+def _turns(turn: Turn) -> int:
+    return Turn.objects.filter(loop_version__loop=turn.loop_version.loop, pk__lte=turn.pk).count()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from loops.engine.spec import LoopSpec
 
 Summary = Mapping[str, Any]
 
@@ -15,6 +17,14 @@ def stage_sentence(name: str, summary: Summary) -> str:
     return _SENTENCES[name](summary) if name in _SENTENCES else ""
 
 
+def logging_sentence(spec: LoopSpec, cost: Sequence[float]) -> str:
+    """What exploring costs people while nothing is deployed, from ``logging_cost`` (mean, low, high; reward scales)."""
+    mean, low, high = (value * spec.reward.scale for value in cost)
+    sure = "costs" if low > 0 else "does people good, by" if high < 0 else "may cost"
+    amount = f"{abs(mean):.2g} of reward a decision (90% interval {low:.2g} to {high:.2g}, in drawn worlds)"
+    return f"Meanwhile, drawing every action from the logging distribution {sure} {amount}."
+
+
 def _collect(s: Summary) -> str:
     if "rows" not in s:
         return "No file: it uses what the vault holds."
@@ -23,7 +33,11 @@ def _collect(s: Summary) -> str:
 
 
 def _release(s: Summary) -> str:
-    return f"About {s['users']:,} people: {s['guarantee']}."
+    if "note" in s:
+        return "Nothing new since the last release: nobody was charged."
+    rounds = s.get("rounds", 1)
+    composed = f" With the {rounds - 1} before it: epsilon {s['composed_epsilon']:.3g}." if rounds > 1 else ""
+    return f"About {s['users']:,} people: {s['guarantee']}.{composed}"
 
 
 def _synthesize(s: Summary) -> str:
@@ -33,7 +47,9 @@ def _synthesize(s: Summary) -> str:
 def _train(s: Summary) -> str:
     said = "lets it pass" if s["model_gate"] else "holds it back"
     candidate = f"A candidate that intervenes at {s['intervention_rate']:.0%} of decision points"
-    return f"{candidate}; the model gate {said} (z {s['model_gate_z']:.2f})."
+    others = [head for head, told in s.get("heads", {}).items() if told["passed"] and head != "policy"]
+    more = f" Let pass too: {', '.join(others)}." if others else ""
+    return f"{candidate}; the model gate {said} (z {s['model_gate_z']:.2f}).{more}"
 
 
 def _evaluate(s: Summary) -> str:
@@ -42,7 +58,9 @@ def _evaluate(s: Summary) -> str:
 
 
 def _deploy(s: Summary) -> str:
-    return "The candidate serves everybody now." if s["deployed"] else "What served before goes on serving."
+    if not s["deployed"]:
+        return "What served before goes on serving."
+    return f"Serving everybody now: the new {', '.join(s['versions'])}."
 
 
 _VERDICTS = {"pass": "Pass", "fail": "Fail", "insufficient": "Insufficient evidence"}

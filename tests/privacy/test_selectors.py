@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from privacy.engine.decisions import judged_rows, randomised_rows
 from privacy.models import Person
-from privacy.selectors import decision_arrays, evaluation_folds, judged_rows, randomised_rows, training_folds
+from privacy.selectors import decision_arrays, evaluation_folds, training_folds
 from privacy.services.collect import signals_import
 from privacy.services.people import people_get_or_create
 from tests.loops.engine.diary import diary, row
@@ -31,68 +32,73 @@ def stored(tmp_path: Path) -> dict[str, int]:
 
 
 def test_rows_are_in_order_of_person_and_time(stored: dict[str, int]) -> None:
-    got = decision_arrays(loop_version=diary_version(), person_ids=None, head="policy")
+    got = decision_arrays(loop_version=diary_version(), person_ids=None)
     assert got.person.tolist() == sorted(got.person.tolist()) and len(got.person) == 10
     ann = got.person == stored["ann"]
     assert got.reward[ann].tolist() == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
-    assert got.action[ann].tolist() == [1, 0, 0, 1, 0, 0]
+    assert got.heads["policy"].action[ann].tolist() == [1, 0, 0, 1, 0, 0]
     assert np.diff(got.day[ann]).tolist() == [0, 1, 0, 1, 0]
 
 
 def test_next_states_follow_the_loops_rule(stored: dict[str, int]) -> None:
-    got = decision_arrays(loop_version=diary_version(), person_ids=[stored["ann"]], head="policy")
+    got = decision_arrays(loop_version=diary_version(), person_ids=[stored["ann"]])
     assert got.has_next.tolist() == [True, False] * 3
     assert (got.next_state[0] == got.state[1]).all() and (got.next_state[1] == got.state[1]).all()
     crossing = diary_version(next_state="next_row")
-    across = decision_arrays(loop_version=crossing, person_ids=[stored["ann"]], head="policy")
+    across = decision_arrays(loop_version=crossing, person_ids=[stored["ann"]])
     assert across.has_next.tolist() == [True] * 5 + [False]
     assert (across.next_state[:-1] == across.state[1:]).all()
 
 
 def test_what_was_not_chosen_observed_or_labelled_is_marked(stored: dict[str, int]) -> None:
     ids = [stored["ben"], stored["cat"]]
-    got = decision_arrays(loop_version=diary_version(), person_ids=ids, head="timing")
+    got = decision_arrays(loop_version=diary_version(), person_ids=ids)
     by_person = {p: np.flatnonzero(got.person == p) for p in ids}
     (spoke, waited), (away, silent) = by_person[stored["ben"]], by_person[stored["cat"]]
-    assert got.action[[spoke, waited, away, silent]].tolist() == [0, -1, -1, 0]
-    assert np.isnan(got.propensity[[waited, away]]).all() and np.isnan(got.marginal[[waited, away]]).all()
+    timing = got.heads["timing"]
+    assert timing.action[[spoke, waited, away, silent]].tolist() == [0, -1, -1, 0]
+    assert np.isnan(timing.propensity[[waited, away]]).all() and np.isnan(timing.marginal[[waited, away]]).all()
     assert got.harmful[[spoke, waited]].tolist() == [1, -1]
     assert np.isnan(got.reward[silent]) and np.isnan(got.components).all()
     assert got.left[[spoke, waited]].tolist() == [False, True]
     assert got.available[[away, silent]].tolist() == [False, True]
-    assert got.explored[[spoke, waited, silent]].tolist() == [True, False, False]
+    assert timing.explored[[spoke, waited, silent]].tolist() == [True, False, False]
 
 
 def test_only_the_people_asked_for(stored: dict[str, int]) -> None:
-    got = decision_arrays(loop_version=diary_version(), person_ids=np.array([stored["ben"], -1]), head="policy")
+    got = decision_arrays(loop_version=diary_version(), person_ids=np.array([stored["ben"], -1]))
     assert set(got.person.tolist()) == {stored["ben"]}
 
 
 def test_only_the_version_asked_for(stored: dict[str, int]) -> None:
-    assert decision_arrays(loop_version=diary_version(2), person_ids=None, head="policy").person.size == 0
+    assert decision_arrays(loop_version=diary_version(2), person_ids=None).person.size == 0
 
 
 def test_nobody_gives_empty_arrays_of_the_right_shapes(db: None) -> None:
-    got = decision_arrays(loop_version=diary_version(), person_ids=[], head="policy")
+    got = decision_arrays(loop_version=diary_version(), person_ids=[])
     assert got.state.shape == got.next_state.shape == (0, 3) and got.components.shape == (0, 6)
-    rows = randomised_rows(diary(), got)
+    rows = randomised_rows(got)
     assert rows.users == 0 and rows.person.dtype == np.int64
 
 
 def test_many_people_are_read_in_parts_without_losing_any(
     stored: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = decision_arrays(loop_version=diary_version(), person_ids=None, head="policy")
+    whole = decision_arrays(loop_version=diary_version(), person_ids=None)
     monkeypatch.setattr("privacy.selectors._PEOPLE_A_QUERY", 2)
     monkeypatch.setattr("privacy.selectors._ROWS_A_FETCH", 3)
     ids = list(Person.objects.values_list("pk", flat=True))
-    parts = decision_arrays(loop_version=diary_version(), person_ids=ids[::-1], head="policy")
+    parts = decision_arrays(loop_version=diary_version(), person_ids=ids[::-1])
     for name, array in vars(whole).items():
-        np.testing.assert_array_equal(vars(parts)[name], array, err_msg=name)
+        if name != "heads":
+            np.testing.assert_array_equal(vars(parts)[name], array, err_msg=name)
+    for head, chosen in whole.heads.items():
+        for name, array in vars(chosen).items():
+            np.testing.assert_array_equal(vars(parts.heads[head])[name], array, err_msg=f"{head} {name}")
 
 
 def test_a_release_reads_randomised_rows_with_a_reward(stored: dict[str, int]) -> None:
-    got = randomised_rows(diary(), decision_arrays(loop_version=diary_version(), person_ids=None, head="policy"))
+    got = randomised_rows(decision_arrays(loop_version=diary_version(), person_ids=None))
     assert sorted(np.bincount(got.person).tolist()) == [2, 6]  # cat's rows were not randomised, or have no reward
     assert np.isfinite(got.propensity).all() and np.isfinite(got.reward).all()
     ben = got.state[:, 0] == -0.5
@@ -100,7 +106,7 @@ def test_a_release_reads_randomised_rows_with_a_reward(stored: dict[str, int]) -
 
 
 def test_an_evaluation_reads_marginal_propensities_and_labels(stored: dict[str, int]) -> None:
-    got = judged_rows(diary(), decision_arrays(loop_version=diary_version(), person_ids=None, head="policy"))
+    got = judged_rows(decision_arrays(loop_version=diary_version(), person_ids=None))
     ben = got.rows.state[:, 0] == -0.5
     assert got.rows.propensity[ben].tolist() == [0.25] and got.harmful[ben].tolist() == [1]
     assert np.isnan(got.empathy).all()

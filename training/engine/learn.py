@@ -1,12 +1,13 @@
-"""From a release and its synthetic rows to a candidate that has been asked how sure we are of it.
+"""From released moments and synthetic rows to candidates that have been asked how sure we are of them.
 
-The recipe in one place: candidates trained in the mean world, the best of them, then the model gate over drawn worlds.
+The recipe in one place: candidates for policy trained in the mean world, the best of them, then the model gate over drawn worlds
+against the reference and against what serves; then the other heads, in the states in which that candidate speaks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,17 @@ import numpy as np
 from loops.engine.policy import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
 from privacy.engine.baseline import Baseline
+from privacy.engine.effects import effects_posterior
 from privacy.engine.evaluate import Candidate
-from privacy.engine.release import Moments
+from privacy.engine.layout import MAIN_HEAD
+from privacy.engine.moments import Moments
 from privacy.engine.rows import Floats
-from training.engine.model_gate import BAR_REFERENCE, WORLDS, ModelGate, model_gate
-from training.engine.posterior import effects_posterior
+from training.engine.model_gate import BAR_INCUMBENT, BAR_REFERENCE, WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.rollout import STEPS, policy_values, regression
+from training.engine.sub_heads import SubLearned, learn_sub_head
 from training.engine.synthesize import Transitions, drawn_worlds, mean_world
+from training.engine.train import GAMMAS, best_candidate, train
 from training.engine.train import Candidate as Trained
-from training.engine.train import best_candidate, train
 
 Report = Callable[[float, str], None]
 GAMMA = 0.99  # defines the long run that is judged; the training discount is selected
@@ -34,19 +37,32 @@ def quiet(fraction: float, message: str) -> None:
 
 @dataclass(frozen=True)
 class Learned:
-    """A candidate with all that judging and serving it needs. Rewards in reward scales; arrays as in ``Candidate``."""
+    """A candidate with all that judging and serving it needs. Rewards in reward scales; arrays as in ``Candidate``.
+
+    ``rival`` is what serves, or the reference; ``gate`` is against the reference, ``gate_incumbent`` against what serves.
+    ``logging_cost``: what drawing from the logging distribution costs a decision point, over drawn worlds (mean, low, high).
+    """
 
     policy: LinearPolicy
+    rival: LinearPolicy
     training_gamma: float
     reward: Floats
     continuation: Floats
     value: Floats
     gamma: float
     gate: ModelGate
-    bar: float
+    gate_incumbent: ModelGate | None
     decisions: float
-    reference_value: float
+    rival_value: float
     hinges: bool
+    logging_cost: tuple[float, float, float]
+    subs: Mapping[str, SubLearned] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Sure enough against the reference, and not worse than what serves."""
+        incumbent = self.gate_incumbent
+        return self.gate.z >= BAR_REFERENCE and (incumbent is None or incumbent.z >= BAR_INCUMBENT)
 
     def arrays(self) -> dict[str, Any]:
         """What a model version stores."""
@@ -66,16 +82,16 @@ class Learned:
             "gamma": self.gamma,
             "margin": self.policy.margin,
             "decisions": self.decisions,
-            "reference_value": self.reference_value,
+            "rival_value": self.rival_value,
             "gate_steps": STEPS,
             "intervention_rate": float(self.gate.intervention_rate.mean()),
+            "logging_cost": list(self.logging_cost),
         }
 
-    def candidate(self, spec: LoopSpec, head: str) -> Candidate:
-        """What the charged evaluation judges."""
-        return Candidate(
-            self.policy, reference_policy(spec, head), self.reward, self.continuation, self.value, self.gamma
-        )
+    def candidate(self) -> Candidate:
+        """What the charged evaluation judges: policy, with the sub-heads that their own gates let pass."""
+        subs = {h: s.candidate() for h, s in self.subs.items() if s.passed}
+        return Candidate(self.policy, self.rival, self.reward, self.continuation, self.value, self.gamma, subs)
 
 
 def learn(
@@ -85,44 +101,67 @@ def learn(
     pool: Mapping[str, np.ndarray],
     *,
     seed: int,
-    bar: float = BAR_REFERENCE,
+    incumbents: Mapping[str, LinearPolicy] | None = None,
+    sweeps: int | None = None,
+    gamma: float | None = None,
     report: Report = quiet,
 ) -> Learned:
-    """Train on the pool's rows and ask the model gate. ``seed`` fixes every draw; progress goes to ``report``."""
-    head, phi = moments.layout.head, moments.layout.phi
+    """Train on the pool's rows and ask the model gate. ``incumbents``: learned policies that serve now, by head.
+
+    ``sweeps`` bounds fitted Q-iteration, ``gamma`` is a training discount to try beside the grid; ``seed`` fixes every draw;
+    progress goes to ``report``.
+    """
+    phi, serving = moments.layout.phi, dict(incumbents or {})
     transitions = Transitions.of_rows(pool)
     effects = effects_posterior(moments)
     world = mean_world(moments, baseline, effects)
-    candidates: list[Trained] = []
-    for made in train(spec, head, world, transitions, seed):
-        candidates.append(made)
-        report(0.15 * len(candidates), f"gamma {made.gamma:g}: {made.model_gain:+.3g} reward scales in the model")
-    best = best_candidate(candidates)
+    grid = GAMMAS if gamma is None else tuple(sorted({*GAMMAS, gamma}))
+    best = _best(train(spec, world, transitions, seed, gammas=grid, sweeps=sweeps), len(grid), report)
     report(0.8, f"model gate: {WORLDS} drawn worlds")
     rng = np.random.default_rng([seed, 1])
     worlds = drawn_worlds(moments, baseline, effects, WORLDS, rng)
-    gate = model_gate(worlds, best.policy, reference_policy(spec, head), rng)
+    reference, incumbent = reference_policy(spec, MAIN_HEAD), serving.get(MAIN_HEAD)
+    gate, against = model_gate(worlds, best.policy, [reference] if incumbent is None else [reference, incumbent], rng)
+    cost = logging_cost(worlds, reference, rng)
+    rival = incumbent or reference
+    value = policy_values(world, rival, phi, transitions.state, int(rng.integers(2**63)), gamma=GAMMA)
     reward = world.coefficients[0, :, :, 0].copy()
     reward[:, 0] += moments.counts.centre
-    reference = reference_policy(spec, head)
-    value = policy_values(world, reference, phi, transitions.state, int(rng.integers(2**63)), gamma=GAMMA)
+    report(0.9, "the other heads")
+    speaking = transitions.state[best.policy.actions(transitions.state) != best.policy.reference]
     return Learned(
         policy=best.policy,
+        rival=rival,
         training_gamma=best.gamma,
         reward=reward,
         continuation=_continuation(moments, transitions, value, GAMMA),
         value=value,
         gamma=GAMMA,
         gate=gate,
-        bar=bar,
+        gate_incumbent=against,
         decisions=moments.counts.decisions,
-        reference_value=float(moments.gram[0] @ reward[best.policy.reference]),
+        rival_value=_immediate(phi.phi(transitions.state), reward, rival.actions(transitions.state)),
         hinges=phi.hinges,
+        logging_cost=cost,
+        subs={h: learn_sub_head(moments, h, speaking, rng, incumbent=serving.get(h)) for h in moments.layout.subs},
     )
 
 
+def _best(made: Iterator[Trained], expected: int, report: Report) -> Trained:
+    candidates: list[Trained] = []
+    for candidate in made:
+        candidates.append(candidate)
+        said = f"gamma {candidate.gamma:g}: {candidate.model_gain:+.3g} reward scales in the model"
+        report(0.75 * len(candidates) / expected, said)
+    return best_candidate(candidates)
+
+
+def _immediate(features: Floats, reward: Floats, actions: np.ndarray) -> float:
+    return float(np.einsum("nd,nd->n", features, reward[actions]).mean())
+
+
 def _continuation(moments: Moments, transitions: Transitions, value: Floats, gamma: float) -> Floats:
-    """(K, d): gamma E[stays V_ref(s')] after each action, regressed on phi over the synthetic transitions."""
+    """(K, d): gamma E[stays V(s')] after each action, regressed on phi over the synthetic transitions."""
     phi = moments.layout.phi
     n, k = transitions.reward.shape
     onward = phi.phi(transitions.next_state.reshape(n * k, -1)).reshape(n, k, -1) @ value

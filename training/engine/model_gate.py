@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loops.engine.policy import LinearPolicy
-from privacy.engine.rows import Floats
+from privacy.engine.rows import Floats, Ints
 from training.engine.rollout import roll
 from training.engine.world import World, initial_states
 
@@ -41,17 +41,54 @@ class ModelGate:
         return list(zip(self.candidate.tolist(), self.rival.tolist(), self.intervention_rate.tolist(), strict=True))
 
 
-def model_gate(world: World, candidate: LinearPolicy, rival: LinearPolicy, rng: np.random.Generator) -> ModelGate:
-    """Roll both policies through each world with common random numbers."""
-    drawn = len(world.coefficients)
-    worlds = np.arange(drawn * PEOPLE_A_WORLD) % drawn
-    start = initial_states(world, len(worlds), rng)
+def model_gate(
+    world: World, candidate: LinearPolicy, rivals: list[LinearPolicy], rng: np.random.Generator
+) -> tuple[ModelGate, ModelGate | None]:
+    """Roll the candidate and one or two rivals through each world with common random numbers: a gate a rival."""
+    start, worlds = _people(world, rng)
     seed = int(rng.integers(2**63))
     ours, rate = roll(world, candidate, start, worlds, seed)
-    theirs, _ = roll(world, rival, start, worlds, seed)
-    count = np.bincount(worlds)
-    by_world = [np.bincount(worlds, weights=x) / count for x in (ours, theirs, rate)]
-    return ModelGate(*by_world)
+    gates = [
+        ModelGate(*(_by_world(worlds, x) for x in (ours, roll(world, rival, start, worlds, seed)[0], rate)))
+        for rival in rivals
+    ]
+    return gates[0], gates[1] if len(gates) > 1 else None
+
+
+def logging_cost(world: World, reference: LinearPolicy, rng: np.random.Generator) -> tuple[float, float, float]:
+    """What a decision point costs people (reward scales) while actions are drawn from the logging distribution instead of the
+    reference: mean over drawn worlds, and their .05 and .95 quantiles. Below 0: logging does them good.
+    """
+    start, worlds = _people(world, rng)
+    seed = int(rng.integers(2**63))
+    layout = world.moments.layout
+    drawing = Drawing(np.array(layout.main.logging), reference.reference, np.random.default_rng([seed % 2**32, 1]))
+    theirs, ours = (_by_world(worlds, roll(world, p, start, worlds, seed)[0]) for p in (reference, drawing))
+    low, high = (float(q) for q in np.quantile(theirs - ours, (0.05, 0.95)))
+    return float((theirs - ours).mean()), low, high
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Actions drawn from constant probabilities."""
+
+    logging: Floats
+    reference: int
+    rng: np.random.Generator
+
+    def actions(self, states: Floats) -> Ints:
+        """(n,) drawn actions."""
+        return self.rng.choice(len(self.logging), size=len(states), p=self.logging)
+
+
+def _people(world: World, rng: np.random.Generator) -> tuple[Floats, Ints]:
+    drawn = len(world.coefficients)
+    worlds = np.arange(drawn * PEOPLE_A_WORLD) % drawn
+    return initial_states(world, len(worlds), rng), worlds
+
+
+def _by_world(worlds: Ints, values: Floats) -> Floats:
+    return np.asarray(np.bincount(worlds, weights=values) / np.bincount(worlds))
 
 
 def people_needed(z: float, bar: float, people: float) -> float | None:

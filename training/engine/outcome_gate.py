@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loops.engine.spec import LoopSpec
-from privacy.engine.evaluate import measured_metrics
+from privacy.engine.evaluate import measured_metrics, sub_metric
 from training.engine.intervals import Interval
 from training.engine.sums import (
     MetricSums,
@@ -61,13 +61,15 @@ class Terms:
     """What a judgement depends on beside the sums. Rewards in reward scales; ``attempt`` counts from 1."""
 
     spec: LoopSpec
-    reference_value: float
+    rival_value: float
     attempt: int = 1
+    incumbent: bool = False  # the rival is what serves, not the reference
+    heads: int = 1  # candidates put to the same people at once
 
     @property
     def level(self) -> float:
-        """Two-sided level whose tails are each the attempt's alpha."""
-        return 1 - 2 * attempt_alpha(self.attempt)
+        """Two-sided level whose tails are each the attempt's alpha, divided by the heads that are asked with it."""
+        return 1 - 2 * attempt_alpha(self.attempt, self.heads)
 
     @property
     def effect(self) -> float:
@@ -81,9 +83,10 @@ class Terms:
 
 
 def read_sums(stored: Mapping[str, np.ndarray], metric: str) -> MetricSums:
-    """The released sums of one metric. People are counted by the paired metric, whose B is 1 a person."""
+    """The released sums of one metric. People are counted by a paired metric, whose B is 1 a person."""
     clip_a, clip_b = (float(x) for x in stored[f"{metric}_clips"])
-    users, sd_users = float(stored["improvement"][1]), float(stored["improvement_sd"][1])
+    paired = "improvement" if "improvement" in stored else metric
+    users, sd_users = float(stored[paired][1]), float(stored[f"{paired}_sd"][1])
     a, b, aa, ab, bb = (float(x) for x in stored[metric])
     sd_a, sd_b, sd_aa, sd_ab, sd_bb = (float(x) for x in stored[f"{metric}_sd"])
     sds = {"sd_users": sd_users, "sd_a": sd_a, "sd_b": sd_b, "sd_aa": sd_aa, "sd_ab": sd_ab, "sd_bb": sd_bb}
@@ -116,21 +119,33 @@ def together(judgements: list[Judgement]) -> GateResult:
     return GateResult("pass", "Every metric passed on people nobody trained on.", tuple(judgements), None)
 
 
+def sub_gate(terms: Terms, stored: Mapping[str, np.ndarray], head: str) -> GateResult:
+    """Judge one sub-head by its paired difference where it spoke. Its effects are small, so not being worse is enough: that it
+    is better, its model gate has to know.
+    """
+    name = sub_metric(head)
+    sums = read_sums(stored, name)
+    return together([_not_worse(terms, name, sums, f"what {head} changes of the immediate reward (in reward scales)")])
+
+
 def _improvement(terms: Terms, sums: MetricSums) -> Judgement:
+    """Over the reference: better. Over what serves, which was better before: not worse."""
+    if terms.incumbent:
+        return _not_worse(terms, "improvement", sums, "the immediate difference to what serves (in reward scales)")
     interval = sums_interval(sums, level=terms.level)
     said = verdict(
         interval,
         0.0,
         "above",
         fail_interval=sums_interval(sums, level=1 - 2 * ALPHA),
-        futility=futility_bound(terms.reference_value),
+        futility=futility_bound(terms.rival_value),
         needed=users_needed_from_sums(sums, terms.effect, level=(1 + terms.level) / 2),
         name="the immediate improvement over the reference (in reward scales)",
     )
     return _rewards(terms, "improvement", interval, 0.0, said)
 
 
-def _long_run(terms: Terms, sums: MetricSums) -> Judgement:
+def _not_worse(terms: Terms, name: str, sums: MetricSums, words: str) -> Judgement:
     interval = sums_interval(sums, level=terms.level)
     said = verdict(
         interval,
@@ -138,9 +153,13 @@ def _long_run(terms: Terms, sums: MetricSums) -> Judgement:
         "at_least",
         fail_interval=sums_interval(sums, level=1 - 2 * ALPHA),
         needed=users_needed_from_sums(sums, terms.effect, level=(1 + terms.level) / 2),
-        name="the long-run difference to the reference (in reward scales)",
+        name=words,
     )
-    return _rewards(terms, "long_run", interval, -terms.effect, said)
+    return _rewards(terms, name, interval, -terms.effect, said)
+
+
+def _long_run(terms: Terms, sums: MetricSums) -> Judgement:
+    return _not_worse(terms, "long_run", sums, "the long-run difference to the rival (in reward scales)")
 
 
 def _stability(terms: Terms, sums: MetricSums) -> Judgement:

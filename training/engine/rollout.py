@@ -6,6 +6,8 @@ between policies are far more precise than their values.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from loops.engine.features import FeatureMap
@@ -17,7 +19,16 @@ STEPS = 100  # at 40 steps, worlds whose interventions pay now and harm later we
 _RIDGE = 1e-3
 
 
-def roll(world: World, policy: LinearPolicy, start: Floats, worlds: Ints, seed: int) -> tuple[Floats, Floats]:
+class Acting(Protocol):
+    """What can be rolled: it chooses an action for each state, and has a reference action."""
+
+    @property
+    def reference(self) -> int: ...
+
+    def actions(self, states: Floats) -> Ints: ...
+
+
+def roll(world: World, policy: Acting, start: Floats, worlds: Ints, seed: int) -> tuple[Floats, Floats]:
     """Mean reward and intervention rate a step, for each person (n,), over 100 steps; who left earns nothing further."""
     rng = np.random.default_rng(seed)
     states, alive = start, np.ones(len(start))

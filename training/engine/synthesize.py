@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from privacy.engine.baseline import Baseline
-from privacy.engine.release import Moments
+from privacy.engine.effects import Effects, draw_baseline
+from privacy.engine.moments import Moments
 from privacy.engine.rows import Floats
-from training.engine.posterior import Effects, draw_baseline
 from training.engine.world import World, initial_states, noise_scales
 
 STATES = 3_000
@@ -63,11 +63,10 @@ def drawn_worlds(moments: Moments, baseline: Baseline, effects: Effects, draws: 
 
 
 def _coefficients(moments: Moments, theta: Floats, tau: Floats) -> Floats:
-    """(K, d, m). The baseline is an average over logged actions: theta = reference + sum p_k tau_k."""
+    """(K, d, m). The baseline is an average over logged actions: reference = theta + what was taken off - sum q_k tau_k."""
     layout = moments.layout
-    head = layout.spec.head(layout.head)
-    logged = np.array(head.logging)[list(layout.alternatives)]
-    out = np.repeat((theta - np.tensordot(logged, tau, axes=1))[None], len(head.actions), axis=0)
+    reference = theta + moments.offset - np.tensordot(moments.actions, tau, axes=1)
+    out = np.repeat(reference[None], len(layout.main.actions), axis=0)
     out[list(layout.alternatives)] += tau
     return out
 

@@ -8,7 +8,7 @@ reference in 100 steps of the mean world is taken. Every candidate is under the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from loops.engine.features import FeatureMap
 from loops.engine.policy import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
+from privacy.engine.layout import MAIN_HEAD
 from privacy.engine.rows import Floats
 from training.engine.rollout import regression, roll
 from training.engine.synthesize import Transitions
@@ -36,17 +37,27 @@ class Candidate:
     model_gain: float
 
 
-def train(spec: LoopSpec, head: str, world: World, pool: Transitions, seed: int) -> Iterator[Candidate]:
+def train(
+    spec: LoopSpec,
+    world: World,
+    pool: Transitions,
+    seed: int,
+    *,
+    gammas: Sequence[float] = GAMMAS,
+    sweeps: int | None = None,
+) -> Iterator[Candidate]:
     """Yield every candidate as it is made; the caller keeps the best (``best_candidate``)."""
     phi, rng = world.moments.layout.phi, np.random.default_rng([seed, 2])
     start = initial_states(world, _JUDGES, rng)
     shocks = int(rng.integers(2**63))
     worlds = np.zeros(len(start), dtype=np.int64)
-    reference = reference_policy(spec, head)
+    reference = reference_policy(spec, MAIN_HEAD)
     base = roll(world, reference, start, worlds, shocks)[0].mean()
 
-    for gamma in GAMMAS:
-        policy = capped_policy(spec, head, phi, fitted_q(phi, pool, gamma=gamma), pool.state)
+    for gamma in gammas:
+        policy = capped_policy(
+            spec, MAIN_HEAD, phi, fitted_q(phi, pool, gamma=gamma, sweeps=sweeps or SWEEPS), pool.state
+        )
         gain = roll(world, policy, start, worlds, shocks)[0].mean() - base
         yield Candidate(policy, gamma, float(gain))
 
@@ -56,15 +67,15 @@ def best_candidate(candidates: list[Candidate]) -> Candidate:
     return max(candidates, key=lambda c: c.model_gain)
 
 
-def fitted_q(phi: FeatureMap, pool: Transitions, *, gamma: float) -> Floats:
-    """Weights (K, d) after sweeps until no fitted value moves by 1e-3 reward scales, or 200."""
+def fitted_q(phi: FeatureMap, pool: Transitions, *, gamma: float, sweeps: int = SWEEPS) -> Floats:
+    """Weights (K, d) after sweeps until no fitted value moves by 1e-3 reward scales, or their bound."""
     n, k = pool.reward.shape
     features = phi.phi(pool.state)
     following = phi.phi(pool.next_state.reshape(n * k, -1))
     solve = regression(features)
     bound = np.abs(pool.reward).max() / (1.0 - gamma)
     weights = np.zeros((k, features.shape[1]))
-    for _ in range(SWEEPS):
+    for _ in range(sweeps):
         best = np.clip((following @ weights.T).max(axis=1).reshape(n, k), -bound, bound)
         updated = (solve @ (pool.reward + gamma * pool.stays * best)).T
         change = float(np.abs(features @ (updated - weights).T).max())

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from loops.engine.dynamics import advance_known
-from privacy.engine.moments import LEFT_SCALE
-from privacy.engine.release import Moments
+from privacy.engine.layout import LEFT_SCALE
+from privacy.engine.moments import Moments
 from privacy.engine.rows import Floats, Ints
 
 Policy = Callable[[Floats], npt.NDArray[np.int64]]  # (n, F) states -> (n,) actions
@@ -45,7 +45,7 @@ class World:
         phi = layout.phi.phi(states)
         mean = np.einsum("nd,ndm->nm", phi, self.coefficients[worlds, actions])
         noise = rng.normal(size=mean.shape) * self.noise_sd
-        moved = advance_known(spec, states, actions != spec.head(layout.head).reference_index)
+        moved = advance_known(spec, states, actions != layout.main.reference_index)
         for j, i in enumerate(layout.learned, start=1):
             low, high = spec.features[i].bounds or (0.0, 1.0)
             scale = spec.features[i].scale or 1.0
@@ -82,7 +82,7 @@ def initial_states(world: World, n: int, rng: np.random.Generator) -> Floats:
     for i, feature in enumerate(spec.features):
         if feature.is_category:
             states[:, i] = rng.choice(len(feature.categories), size=n, p=category_shares(moments, i))
-    logging = np.array(spec.head(moments.layout.head).logging)
+    logging = np.array(moments.layout.main.logging)
     worlds = np.arange(n) % len(world.coefficients)
     for _ in range(BURN_IN):
         states = world.step(states, rng.choice(len(logging), size=n, p=logging), worlds, rng).next_state

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from django.db import transaction
 
 from loops.engine.policy import LinearPolicy, reference_policy
-from privacy.engine.evaluate import Candidate
+from privacy.engine.evaluate import Candidate, SubCandidate
+from privacy.engine.layout import MAIN_HEAD
+from privacy.engine.null_users import Logged
 from privacy.models import Release
 from privacy.services.evaluate import evaluation_release
 from privacy.services.moments import Report
 from training.engine.model_gate import people_needed
-from training.engine.outcome_gate import GateResult, Judgement, Terms, outcome_gate
+from training.engine.outcome_gate import GateResult, Judgement, Terms, outcome_gate, sub_gate
+from training.engine.verdict import Answer
 from training.models import GateVerdict, ModelMetric, ModelVersion
-from training.selectors import attempts_before, model_gate_metric, version_arrays, version_policy
+from training.selectors import attempts_before, model_gate_metrics, version_arrays, version_policy
 
 OUTCOME_GATE = "outcome_gate"
 LATENCY_BAR_MS = 200.0
@@ -26,52 +29,97 @@ _LATENCY_CALLS = 400
 _Z90 = 1.6449  # the normal distribution's 95% quantile
 
 
-def version_judge(
-    *, version: ModelVersion, epsilon: float, delta: float, key: str, report: Report
-) -> Callable[[], dict[str, Any]]:
-    """Ask the gate about ``version``; the returned write stores verdict and metrics.
+@dataclass(frozen=True)
+class Judging:
+    """Who is judged: a version a head, what serves each (learned versions alone), and the share that was explored meanwhile."""
 
-    A version that its own model gate holds back is not put to the people: nobody is charged, and the answer is
-    insufficient evidence.
+    versions: Mapping[str, ModelVersion]
+    incumbents: Mapping[str, ModelVersion]
+    explored_share: float
+
+    @property
+    def main(self) -> ModelVersion:
+        return self.versions[MAIN_HEAD]
+
+    def asked(self) -> list[str]:
+        """Heads to put to the people: those that their own model gates let pass; the others only where policy acts or will."""
+        passed = [h for h, v in self.versions.items() if _passed_model_gate(v)]
+        acts = MAIN_HEAD in passed or MAIN_HEAD in self.incumbents
+        return [h for h in passed if h == MAIN_HEAD or acts]
+
+
+def versions_judge(
+    *, judging: Judging, epsilon: float, delta: float, key: str, report: Report
+) -> Callable[[], dict[str, Any]]:
+    """Ask the outcome gate about every head in one charged evaluation; the returned write stores verdicts and metrics.
+
+    A version that its own model gate holds back is not put to the people (insufficient evidence); when none is, nobody is
+    charged. Top-level keys of the result are policy's.
     """
-    held = model_gate_metric(version)
-    attempt = attempts_before(version) + 1
-    if held is None or held.verdict != "pass":
-        return lambda: _store(version, attempt, None, _held_back(version, held))
-    candidate = _candidate(version)
+    asked = judging.asked()
+    if not asked:
+        return lambda: _store(judging, None, {})
+    candidate = _candidate(judging, asked)
+    spec = judging.main.loop_version.spec
+    incumbent = judging.incumbents.get(MAIN_HEAD)
     release, sums = evaluation_release(
         key=key,
-        loop_version=version.loop_version,
-        head=version.head,
+        loop_version=judging.main.loop_version,
         candidate=candidate,
-        decisions=float(version.config["decisions"]),
+        decisions=float(judging.main.config["decisions"]),
+        logged=Logged(judging.explored_share, version_policy(incumbent) if incumbent else None),
         epsilon=epsilon,
         delta=delta,
         report=report,
     )
     report(0.9, "timing decisions")
-    terms = Terms(version.loop_version.spec, float(version.config["reference_value"]), attempt)
-    result = outcome_gate(terms, sums, decision_latency(candidate.policy, len(terms.spec.features)))
-    return lambda: _store(version, attempt, release, result)
+    results = {}
+    for head in asked:
+        terms = Terms(
+            spec,
+            float(judging.main.config["rival_value"]),
+            attempts_before(judging.versions[head]) + 1,
+            incumbent=head in judging.incumbents,
+            heads=len(asked),
+        )
+        if head == MAIN_HEAD:
+            results[head] = outcome_gate(terms, sums, decision_latency(candidate.policy, len(spec.features)))
+        else:
+            results[head] = sub_gate(terms, sums, head)
+    return lambda: _store(judging, release, results)
 
 
-def _held_back(version: ModelVersion, held: ModelMetric | None) -> GateResult:
-    """The model gate's own number as the one metric: z with its 90% interval (a gain is z posterior deviations above 0)."""
-    if held is None or held.value is None:
+def _passed_model_gate(version: ModelVersion) -> bool:
+    said = [m.verdict for m in model_gate_metrics(version)]
+    return bool(said) and all(v == "pass" for v in said)
+
+
+def _held_back(version: ModelVersion) -> GateResult:
+    """The model gate's own numbers as metrics: z with its 90% interval (a gain is z posterior deviations above 0)."""
+    judged = tuple(_model_judgement(version, m) for m in model_gate_metrics(version))
+    if not judged:
         return GateResult("insufficient", "The model gate was not asked; train a new version.", (), None)
-    reason = (
-        f"The model gate holds the candidate back (z {held.value:.2f}, the bar is {held.threshold:g}): {held.reason}."
-    )
-    needed = people_needed(held.value, held.threshold or 0.0, _people(version))
-    judged = Judgement(
-        held.name, held.value, held.value - _Z90, held.value + _Z90, held.threshold or 0.0, None, "insufficient", reason, needed
+    held = [j for j in judged if j.verdict != "pass"]
+    if not held:
+        reason = "Its model gate lets it pass, but it speaks only where policy intervenes, and policy does not yet."
+        return GateResult("insufficient", reason, judged, None)
+    needed = [j.needed_users for j in held if j.needed_users is not None]
+    return GateResult("insufficient", " ".join(j.reason for j in held), judged, max(needed, default=None))
+
+
+def _model_judgement(version: ModelVersion, held: ModelMetric) -> Judgement:
+    value, bar = held.value or 0.0, held.threshold or 0.0
+    reason = "" if held.verdict == "pass" else (
+        f"The model gate holds the candidate back (z {value:.2f}, the bar is {bar:g}): {held.reason}."
     )  # fmt: skip
-    return GateResult("insufficient", reason, (judged,), needed)
+    needed = None if held.verdict == "pass" else people_needed(value, bar, _people(version))
+    answer: Answer = "pass" if held.verdict == "pass" else "insufficient"
+    return Judgement(held.name, value, value - _Z90, value + _Z90, bar, None, answer, reason, needed)
 
 
 def _people(version: ModelVersion) -> float:
-    """People (training and evaluation together) behind the version's releases, as they were noised."""
-    trained = sum(r.noisy_users or 0.0 for r in version.releases.all())
+    """People (training and evaluation together) behind the version's releases, noised; rounds are of the same people."""
+    trained = max((r.noisy_users or 0.0 for r in version.releases.all()), default=0.0)
     return trained / (1.0 - version.loop_version.spec.evaluation_share)
 
 
@@ -93,29 +141,49 @@ def decision_latency(policy: LinearPolicy, width: int) -> Judgement:
     return Judgement("latency_ms", value, low, high, LATENCY_BAR_MS, None, "pass" if passed else "fail", reason, None)
 
 
-def _candidate(version: ModelVersion) -> Candidate:
-    arrays = version_arrays(version)
+def _candidate(judging: Judging, asked: list[str]) -> Candidate:
+    arrays = version_arrays(judging.main)
     return Candidate(
-        policy=version_policy(version),
-        reference=reference_policy(version.loop_version.spec, version.head),
+        policy=version_policy(judging.main),
+        rival=_rival(judging, MAIN_HEAD),
         reward=arrays["reward"],
         continuation=arrays["continuation"],
         value=arrays["value"],
-        gamma=float(version.config["gamma"]),
+        gamma=float(judging.main.config["gamma"]),
+        subs={h: _sub_candidate(judging, h) for h in asked if h != MAIN_HEAD},
+        main=MAIN_HEAD in asked,
     )
 
 
+def _sub_candidate(judging: Judging, head: str) -> SubCandidate:
+    version = judging.versions[head]
+    return SubCandidate(version_policy(version), _rival(judging, head), version_arrays(version)["weights"])
+
+
+def _rival(judging: Judging, head: str) -> LinearPolicy:
+    incumbent = judging.incumbents.get(head)
+    return version_policy(incumbent) if incumbent else reference_policy(judging.main.loop_version.spec, head)
+
+
 @transaction.atomic
-def _store(version: ModelVersion, attempt: int, release: Release | None, result: GateResult) -> dict[str, Any]:
+def _store(judging: Judging, release: Release | None, results: Mapping[str, GateResult]) -> dict[str, Any]:
+    heads = {h: _store_head(v, release, results.get(h)) for h, v in judging.versions.items()}
+    return heads[MAIN_HEAD] | {"heads": {h: told for h, told in heads.items() if h != MAIN_HEAD}}
+
+
+def _store_head(version: ModelVersion, release: Release | None, asked: GateResult | None) -> dict[str, Any]:
+    """One head's verdict. Where only the model gate spoke, its word is stored beside the version already."""
+    attempt = version.verdicts.count() + 1 if asked is None else attempts_before(version) + 1
+    result = asked or _held_back(version)
     GateVerdict.objects.create(
         version=version,
         attempt=attempt,
-        release=release,
+        release=release if asked else None,
         verdict=result.verdict,
         reason=result.reason,
         needed_users=result.needed_users,
     )
-    if release is not None:  # without one, only the model gate spoke, and its word is stored beside the version already
+    if asked is not None:
         for judgement in result.judgements:
             _store_metric(version, judgement)
     return {

@@ -32,9 +32,14 @@ def reference_version(*, loop_version: LoopVersion, head: str) -> ModelVersion:
 
 @transaction.atomic
 def version_register(
-    *, loop_version: LoopVersion, head: str, arrays: Mapping[str, npt.ArrayLike], config: dict[str, Any]
+    *,
+    loop_version: LoopVersion,
+    head: str,
+    arrays: Mapping[str, npt.ArrayLike],
+    config: dict[str, Any],
+    parent: ModelVersion | None = None,
 ) -> ModelVersion:
-    """Store a trained policy as the next version of its head, waiting for evaluation."""
+    """Store a trained policy as the next version of its head, waiting for evaluation; ``parent`` is what it was to beat."""
     blob = pack_arrays(arrays)
     return ModelVersion.objects.create(
         loop_version=loop_version,
@@ -45,6 +50,7 @@ def version_register(
         weights=blob,
         weights_sha256=digest(blob),
         config=config,
+        parent=parent,
     )
 
 

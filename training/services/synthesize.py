@@ -10,6 +10,7 @@ import numpy as np
 from django.db import transaction
 from django.utils import timezone
 
+from privacy.engine.layout import MAIN_HEAD
 from privacy.models import Release
 from privacy.services.moments import moments_load
 from r3al_project.common.arrays import digest, pack_arrays
@@ -22,11 +23,12 @@ COLUMNS = ("state", "action", "reward", "stays", "next_state")
 
 def pool_synthesize(*, release: Release, seed: int, states: int, job_id: int | None) -> Callable[[], dict[str, Any]]:
     """Compute ``states`` x K transitions; the returned write puts them into the pool (nothing when they are there already)."""
-    from training.engine.posterior import effects_posterior
+    from privacy.engine.baseline import baseline_posterior
+    from privacy.engine.effects import effects_posterior
     from training.engine.synthesize import mean_world, synthesize
 
-    moments, baseline = moments_load(release=release)
-    world = mean_world(moments, baseline, effects_posterior(moments))
+    moments = moments_load(release=release)
+    world = mean_world(moments, baseline_posterior(moments), effects_posterior(moments))
     transitions = synthesize(world, np.random.default_rng(seed), states=states)
     chunks = list(_chunks(transitions.rows()))
     summary = {
@@ -34,13 +36,14 @@ def pool_synthesize(*, release: Release, seed: int, states: int, job_id: int | N
         "rows": int(transitions.reward.size),
         "features": "hinges" if moments.layout.phi.hinges else "linear",
         "phi_width": moments.layout.phi.width,
+        "releases": moments.releases,
     }
 
     @transaction.atomic
     def write() -> dict[str, Any]:
         made, new = SyntheticJob.objects.get_or_create(
             release=release,
-            head=moments.layout.head,
+            head=MAIN_HEAD,
             generator=GENERATOR,
             seed=seed,
             defaults={"job_id": job_id, "sample_count": summary["rows"], "summary": summary},

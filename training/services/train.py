@@ -1,94 +1,176 @@
-"""Training: fitted Q-iteration on the pool's synthetic rows, then the model gate; the result is a model version."""
+"""Training: fitted Q-iteration for policy and bandits for the other heads, from released moments and the pool's synthetic rows;
+then the model gates. The result is a model version a head.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from django.db import transaction
 
+from loops.engine.policy import LinearPolicy
+from privacy.engine.layout import MAIN_HEAD
 from privacy.models import Release
 from privacy.services.moments import Report, moments_load
 from r3al_project.common.arrays import unpack_arrays
 from r3al_project.common.errors import Conflict
-from training.models import ModelMetric, SyntheticJob, TrainingEpisode
+from training.models import ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode
+from training.selectors import version_policy
 from training.services.registry import version_register
 
 MODEL_GATE = "model_gate"
+GATE_REFERENCE, GATE_INCUMBENT = "model_gate_z", "model_gate_z_incumbent"
+_HELD = "the release does not make us sure enough that this beats {}; keep what serves"
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What training found, before it is written."""
+class Asked:
+    """What an operator asked of the trainer: a bound of fitted Q-iteration's sweeps, a discount to try beside the grid."""
 
+    epochs: int | None = None
+    gamma: float | None = None
+
+
+@dataclass(frozen=True)
+class HeadTrained:
+    """What training found for one head, before it is written. ``gates``: metric name -> (z, bar, what it must beat)."""
+
+    head: str
     arrays: dict[str, Any]
     config: dict[str, Any]
-    z: float
-    bar: float
-    episodes: list[tuple[float, float, float]]
+    gates: dict[str, tuple[float, float, str]]
+    episodes: list[tuple[float, float, float]] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return all(z >= bar for z, bar, _ in self.gates.values())
 
 
-def policy_train(
-    *, release: Release, synthetic_job: SyntheticJob, seed: int, report: Report
+def heads_train(
+    *,
+    release: Release,
+    synthetic_job: SyntheticJob,
+    seed: int,
+    incumbents: Mapping[str, ModelVersion],
+    asked: Asked,
+    report: Report,
 ) -> Callable[[], dict[str, Any]]:
-    """Train one head from one release and its pool rows; the returned write registers the version with its model gate."""
-    trained = _train(release, _pool_rows(synthetic_job), seed, report)
+    """Train every head of the loop; the returned write registers a version a head with its model gates.
+
+    ``incumbents``: learned versions that serve now, by head, in the loop's present features and actions.
+    """
+    trained = _train(release, _pool_rows(synthetic_job), seed, incumbents, asked, report)
 
     @transaction.atomic
     def write() -> dict[str, Any]:
-        version = version_register(
-            loop_version=release.loop_version,
-            head=str(release.parameters["head"]),
-            arrays=trained.arrays,
-            config=trained.config,
-        )
-        version.releases.add(release)
-        passed = trained.z >= trained.bar
-        reason = (
-            ""
-            if passed
-            else "the release does not make us sure enough that this beats the reference; keep the reference"
-        )
-        ModelMetric.objects.create(
-            version=version,
-            source=MODEL_GATE,
-            name="model_gate_z",
-            value=trained.z,
-            threshold=trained.bar,
-            verdict="pass" if passed else "insufficient",
-            reason=reason,
-        )
-        TrainingEpisode.objects.bulk_create(
-            TrainingEpisode(
-                version=version,
-                index=i,
-                steps=trained.config["gate_steps"],
-                candidate_return=ours,
-                reference_return=theirs,
-                intervention_rate=rate,
-            )
-            for i, (ours, theirs, rate) in enumerate(trained.episodes)
-        )
-        return {"version": version.pk, "model_gate_z": round(trained.z, 3), "model_gate": passed, **trained.config}
+        made = {t.head: _register(release, t, incumbents.get(t.head)) for t in trained}
+        main = trained[0]
+        z = main.gates[GATE_REFERENCE][0]
+        return {
+            "version": made[MAIN_HEAD].pk,
+            "versions": {head: version.pk for head, version in made.items()},
+            "model_gate_z": round(z, 3),
+            "model_gate": main.passed,
+            "heads": {
+                t.head: {name: round(z, 3) for name, (z, _, _) in t.gates.items()} | {"passed": t.passed}
+                for t in trained
+            },
+            **main.config,
+        }
 
     return write
 
 
-def _train(release: Release, pool: Mapping[str, np.ndarray], seed: int, report: Report) -> Trained:
+def _train(
+    release: Release,
+    pool: Mapping[str, np.ndarray],
+    seed: int,
+    incumbents: Mapping[str, ModelVersion],
+    asked: Asked,
+    report: Report,
+) -> list[HeadTrained]:
+    from privacy.engine.baseline import baseline_posterior
     from training.engine.learn import learn
 
     spec = release.loop_version.spec
-    moments, baseline = moments_load(release=release)
-    learned = learn(spec, moments, baseline, pool, seed=seed, report=report)
-    return Trained(
+    moments = moments_load(release=release)
+    serving: dict[str, LinearPolicy] = {head: version_policy(version) for head, version in incumbents.items()}
+    learned = learn(
+        spec,
+        moments,
+        baseline_posterior(moments),
+        pool,
+        seed=seed,
+        incumbents=serving,
+        sweeps=asked.epochs,
+        gamma=asked.gamma,
+        report=report,
+    )
+    return trained_heads(learned, seed)
+
+
+def trained_heads(learned: Any, seed: int) -> list[HeadTrained]:
+    """Policy first, then the other heads, as they will be written."""
+    from training.engine.model_gate import BAR_INCUMBENT, BAR_REFERENCE
+
+    def gates(z: float, incumbent: float | None) -> dict[str, tuple[float, float, str]]:
+        found = {GATE_REFERENCE: (z, BAR_REFERENCE, "the reference")}
+        return found if incumbent is None else found | {GATE_INCUMBENT: (incumbent, BAR_INCUMBENT, "what serves now")}
+
+    against = learned.gate_incumbent
+    main = HeadTrained(
+        head=MAIN_HEAD,
         arrays=learned.arrays(),
         config=learned.config() | {"seed": seed},
-        z=learned.gate.z,
-        bar=learned.bar,
+        gates=gates(learned.gate.z, None if against is None else against.z),
         episodes=learned.gate.episodes(),
     )
+    others = [
+        HeadTrained(
+            head=sub.head,
+            arrays={"weights": sub.policy.weights, "margin": np.array(0.0)},
+            config={"hinges": False, "seed": seed, "gain": float(sub.gain.mean())},
+            gates=gates(sub.z, sub.z_incumbent),
+        )
+        for sub in learned.subs.values()
+    ]
+    return [main, *others]
+
+
+def _register(release: Release, trained: HeadTrained, parent: ModelVersion | None) -> ModelVersion:
+    version = version_register(
+        loop_version=release.loop_version,
+        head=trained.head,
+        arrays=trained.arrays,
+        config=trained.config,
+        parent=parent,
+    )
+    version.releases.set([release.pk, *release.parameters.get("earlier", [])])
+    for name, (z, bar, rival) in trained.gates.items():
+        ModelMetric.objects.create(
+            version=version,
+            source=MODEL_GATE,
+            name=name,
+            value=z,
+            threshold=bar,
+            verdict="pass" if z >= bar else "insufficient",
+            reason="" if z >= bar else _HELD.format(rival),
+        )
+    TrainingEpisode.objects.bulk_create(
+        TrainingEpisode(
+            version=version,
+            index=i,
+            steps=trained.config["gate_steps"],
+            candidate_return=ours,
+            reference_return=theirs,
+            intervention_rate=rate,
+        )
+        for i, (ours, theirs, rate) in enumerate(trained.episodes)
+    )
+    return version
 
 
 def _pool_rows(synthetic_job: SyntheticJob) -> dict[str, np.ndarray]:

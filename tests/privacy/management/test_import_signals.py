@@ -94,8 +94,9 @@ def test_the_heartsteps_trial_is_read_whole(loop: LoopVersion) -> None:
     said = json.loads(run(HEARTSTEPS, "--loop", "heartsteps", "--json"))
     assert said["rows"] == 8_274 and said["rejected"] == 1  # one row has no time
     assert Person.objects.count() == 37 and Decision.objects.count() == said["added"] == 8_273
-    arrays = decision_arrays(loop_version=loop, person_ids=None, head="policy")
-    assert abs(arrays.available.sum() - 6_590) <= 1 and abs((arrays.action == 1).sum() - 3_915) <= 1
-    assert ((arrays.action >= 0) == arrays.available).all()
-    assert set(arrays.propensity[arrays.action == 1]) == {0.6} and set(arrays.propensity[arrays.action == 0]) == {0.4}
+    arrays = decision_arrays(loop_version=loop, person_ids=None)
+    policy = arrays.heads["policy"]
+    assert abs(arrays.available.sum() - 6_590) <= 1 and abs((policy.action == 1).sum() - 3_915) <= 1
+    assert ((policy.action >= 0) == arrays.available).all()
+    assert set(policy.propensity[policy.action == 1]) == {0.6} and set(policy.propensity[policy.action == 0]) == {0.4}
     assert (arrays.harmful == 1).sum() == pytest.approx(602, abs=2)

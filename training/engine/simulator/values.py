@@ -1,12 +1,12 @@
 """The truth about policies: their value by simulation, and the best policy that we know how to find.
 
-A value is the mean reward a decision point over 15 days from the cohort's initial distribution, sub-heads at their reference.
-Everything uses common random numbers: one seed gives every policy the same people and shocks.
+A value is the mean reward a decision point over 15 days from the cohort's initial distribution, sub-heads at their reference
+where they have no policy. Everything uses common random numbers: one seed gives every policy the same people and shocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -43,10 +43,11 @@ def true_value(
     variant: Variant = "companion",
     n_people: int = _JUDGES,
     days: int = DAYS,
+    sub_policies: Mapping[str, PolicyFunction] | None = None,
 ) -> ValueEstimate:
     """Value of a policy (None: the logging distribution) on fresh people; the same seed compares policies precisely."""
     rng = np.random.default_rng([seed, 77])
-    cohort = simulate(spec, make_people(n_people, rng, variant=variant), days, rng, policy)
+    cohort = simulate(spec, make_people(n_people, rng, variant=variant), days, rng, policy, sub_policies)
     by_person = cohort.reward.mean(axis=1)
     return ValueEstimate(float(by_person.mean()), float(by_person.std(ddof=1) / np.sqrt(n_people)))
 

@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", required=True, metavar="NAME", help="a known loop's name, or a TOML file")
-        parser.add_argument("--head", default="policy")
+        parser.add_argument("--head", help="deploy this head alone (default: every head whose gate passes)")
         parser.add_argument("--epsilon", type=float, default=1.0, help="of each of the two releases (default: 1)")
         parser.add_argument("--delta", type=float, default=DELTA, help="default: %(default)g")
         parser.add_argument("--seed", type=int, default=1, help="of everything but the noise, which has no seed")

@@ -13,11 +13,14 @@ from itertools import product
 
 import numpy as np
 
+from loops.engine.features import FeatureMap
 from privacy.engine.baseline import Baseline, psd
-from privacy.engine.release import Moments
-from privacy.engine.rows import Floats
+from privacy.engine.layout import covariance_of
+from privacy.engine.moments import Moments
+from privacy.engine.rows import Bools, Floats
 
 WIDTHS = (0.02, 0.06, 0.15, 0.35, 0.8)
+SUB_WIDTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # what a sub-head chooses matters less than whether anything is said
 HYPER_SD = 0.4
 _KEPT_MASS = 1e-4  # prior widths with less posterior weight are dropped
 
@@ -61,30 +64,69 @@ class Effects:
 def effects_posterior(moments: Moments) -> Effects:
     """The posterior of every target's effects."""
     layout = moments.layout
-    inverse: Floats = np.asarray(np.linalg.inv(layout.covariance), dtype=np.float64)
-    estimates: Floats = np.einsum("kl,ldm->kdm", inverse, moments.effects)
     targets = []
     for j, change in enumerate(layout.changes):
-        gram = psd(moments.gram_next if change else moments.gram, moments.sd["gram"])
-        noise = moments.sd["effects"] / float(layout.target_weights[j])
-        targets.append(
-            _target_posterior(moments, gram, inverse, estimates[:, :, j], float(moments.variances[j]), noise)
+        released = Released(
+            gram=psd(moments.gram_next if change else moments.gram, moments.sd["gram"]),
+            covariance=layout.covariance,
+            moment=moments.effects[:, :, j],
+            variance=float(moments.variances[j]),
+            rows=moments.rows,
+            noise=moments.sd["effects"] / float(layout.target_weights[j]),
+            noise_gram=moments.sd["gram"],
         )
+        targets.append(released_posterior(layout.phi, released))
     return Effects(tuple(targets))
 
 
-def _target_posterior(
-    moments: Moments, gram: Floats, inverse: Floats, estimate: Floats, variance: float, noise: float
-) -> TargetEffects:
+def sub_effects_posterior(moments: Moments, head: str) -> TargetEffects:
+    """The posterior of a sub-head's effects (K_h-1, d) on linear features: reward scales, now and later together."""
+    found, phi = moments.subs[head], moments.layout.linear().phi
+    released = Released(
+        gram=psd(moments.gram[: phi.width, : phi.width], moments.sd["gram"]),
+        covariance=covariance_of(moments.layout.spec.head(head)),
+        moment=found.effects,
+        variance=found.variance,
+        rows=found.rows,
+        noise=found.sd,
+        noise_gram=moments.sd["gram"],
+    )
+    return released_posterior(phi, released, SUB_WIDTHS)
+
+
+def known_effects(moments: Moments, effects: Effects) -> Floats:
+    """(K, d, m) posterior means by action, 0 for the reference: what a later release takes off its targets."""
+    known = np.zeros((len(moments.layout.main.actions), *effects.mean.shape[1:]))
+    known[list(moments.layout.alternatives)] = effects.mean
+    return known
+
+
+@dataclass(frozen=True)
+class Released:
+    """One target's block: moment (K-1, d) = covariance x gram x effects + error, residual variance, rows behind it, noise."""
+
+    gram: Floats
+    covariance: Floats
+    moment: Floats
+    variance: float
+    rows: float
+    noise: float
+    noise_gram: float
+
+
+def released_posterior(phi: FeatureMap, released: Released, widths: tuple[float, ...] = WIDTHS) -> TargetEffects:
+    """Posterior of one target's effects, prior widths averaged over."""
+    inverse: Floats = np.asarray(np.linalg.inv(released.covariance), dtype=np.float64)
+    estimate = inverse @ released.moment
     alternatives = len(estimate)
-    design: Floats = np.asarray(np.kron(np.eye(alternatives), gram), dtype=np.float64)
-    error = _error_covariance(moments, gram, inverse, variance, noise)
+    design: Floats = np.asarray(np.kron(np.eye(alternatives), released.gram), dtype=np.float64)
+    error = _error_covariance(released, inverse)
     priors: list[tuple[Floats, Floats]] = []
     scores: list[float] = []
-    for prior, hyper in _priors(moments):
-        marginal = (
-            (design * np.tile(prior, alternatives)) @ design.T + error + _gram_error(moments, prior, alternatives)
-        )
+    for prior, hyper in _priors(phi, widths):
+        # An entry of (G_noisy - G) tau has variance sd_G^2 |tau|^2; |tau|^2 at its prior expectation.
+        spread = np.eye(alternatives * len(prior)) * (0.5 * released.noise_gram**2 * float(prior.sum()))
+        marginal = (design * np.tile(prior, alternatives)) @ design.T + error + spread
         priors.append((prior, marginal))
         scores.append(hyper + _log_likelihood(marginal, estimate.reshape(-1)))
     weights = np.exp(np.array(scores) - max(scores))
@@ -98,29 +140,23 @@ def _target_posterior(
     )
 
 
-def _priors(moments: Moments) -> list[tuple[Floats, float]]:
+def _priors(phi: FeatureMap, grid: tuple[float, ...]) -> list[tuple[Floats, float]]:
     """Every combination of prior widths: variances of the coefficients (d,), and the log hyper-prior."""
-    groups = _groups(moments)
+    groups = _groups(phi)
     out = []
-    for widths in product(WIDTHS, repeat=len(groups)):
-        prior = np.zeros(moments.layout.phi.width)
+    for widths in product(grid, repeat=len(groups)):
+        prior = np.zeros(phi.width)
         for group, width in zip(groups, widths, strict=True):
             prior[group] = width**2
         out.append((prior, -sum(w**2 for w in widths) / (2 * HYPER_SD**2)))
     return out
 
 
-def _error_covariance(moments: Moments, gram: Floats, inverse: Floats, variance: float, noise: float) -> Floats:
+def _error_covariance(released: Released, inverse: Floats) -> Floats:
     """Sampling error of V^-1 B with independent rows, and the release's noise carried through V^-1."""
-    rows = moments.users * max(moments.counts.decisions, 1.0)
-    sampling = np.kron(inverse, gram) * max(variance, 0.05) / rows
-    released = np.kron(inverse @ inverse.T, np.eye(len(gram))) * noise**2
-    return sampling + released + 1e-12 * np.eye(len(sampling))
-
-
-def _gram_error(moments: Moments, prior: Floats, alternatives: int) -> Floats:
-    """An entry of (G_noisy - G) tau has variance sd_G^2 |tau|^2; |tau|^2 at its prior expectation."""
-    return np.eye(alternatives * len(prior)) * (0.5 * moments.sd["gram"] ** 2 * float(prior.sum()))
+    sampling = np.kron(inverse, released.gram) * max(released.variance, 0.05) / max(released.rows, 1.0)
+    noise = np.kron(inverse @ inverse.T, np.eye(len(released.gram))) * released.noise**2
+    return np.asarray(sampling + noise + 1e-12 * np.eye(len(sampling)))
 
 
 def _log_likelihood(marginal: Floats, y: Floats) -> float:
@@ -140,11 +176,10 @@ def _condition(design: Floats, prior: Floats, marginal: Floats, estimate: Floats
     return mean.reshape(alternatives, -1), vectors * np.sqrt(np.maximum(values, 0.0))
 
 
-def _groups(moments: Moments) -> list[Floats]:
+def _groups(phi: FeatureMap) -> list[Bools]:
     """Columns of phi by prior group: intercept; linear and categories; hinges (absent when there are none)."""
-    names = moments.layout.phi.names
-    hinge = np.isin(np.arange(len(names)), moments.layout.phi.hinge_columns)
-    intercept = np.arange(len(names)) == 0
+    hinge = np.isin(np.arange(phi.width), phi.hinge_columns)
+    intercept = np.arange(phi.width) == 0
     groups = [intercept, ~intercept & ~hinge, hinge]
     return [g for g in groups if g.any()]
 

@@ -1,0 +1,212 @@
+"""A loop that goes round: monthly rounds of one population, served meanwhile by what the rounds before deployed.
+
+``python -m benchmarks.rounds --json``: 1,000 and 5,000 simulated people, 6 months of 30 days, epsilon 1 a round (delta 1e-5), the
+composed guarantee printed. Until something is deployed every decision is drawn from the logging distribution; afterwards one in
+ten. Rounds are pooled by precision. "deployed" is the model gate's word (against the reference, and against what serves); what
+the outcome gate says of the candidate on people who never trained stands beside it. Values are true ones in the simulator. A
+second part compares, at 5,000 people, a joint release for four heads with one for policy alone; like shares, ``subheads_gain``
+is before the gates; what the gates let through stands in the rows and in the last two checks.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cohorts import builtin_spec
+from benchmarks.common import Check, arguments, finish
+from benchmarks.living import Month, Population
+from benchmarks.privacy_utility import TRUTH_SEED, Truth, truth_of
+from loops.engine.policy import LinearPolicy
+from loops.engine.spec import LoopSpec
+from privacy.engine.accounting import epsilon_of_gdp, gaussian_mu
+from privacy.engine.baseline import baseline_posterior
+from privacy.engine.clips import nominal_decisions
+from privacy.engine.effects import effects_posterior, known_effects
+from privacy.engine.evaluate import evaluation_clips, release_evaluation
+from privacy.engine.moments import Moments, pool
+from privacy.engine.null_users import Logged
+from privacy.engine.release import (
+    fitted,
+    plan,
+    read_counts,
+    read_moments,
+    release_baseline,
+    release_counts,
+    release_effects,
+)
+from privacy.engine.rows import Rows
+from training.engine.learn import Learned, learn
+from training.engine.outcome_gate import Terms, outcome_gate
+from training.engine.simulator import make_people, true_value
+from training.engine.synthesize import mean_world, synthesize
+
+DELTA = 1e-5
+MONTHS, DAYS = 6, 30
+PEOPLE = (1_000, 5_000)
+
+
+@dataclass
+class Loop:
+    """What a loop has learned and serves. ``pooled`` are its rounds as one; ``serving`` by head, absent: the reference."""
+
+    spec: LoopSpec
+    sigma: float
+    subs: tuple[str, ...] | None = None
+    pooled: Moments | None = None
+    known: Any = None
+    serving: dict[str, LinearPolicy] = field(default_factory=dict)
+
+    @property
+    def exploration(self) -> float:
+        return self.spec.exploration if self.serving else self.spec.exploration_before
+
+    def learn(self, rows: Rows, seed: int) -> Learned:
+        """One round: release, pool, train, ask the model gate."""
+        earlier = self.pooled
+        counts = read_counts(self.spec, release_counts(self.spec, rows, self.sigma, self.subs), earlier)
+        made = plan(
+            self.spec, counts, self.sigma,
+            explored_share=self.exploration, subs=self.subs, earlier=earlier, known=self.known,
+        )  # fmt: skip
+        baseline = release_baseline(made, rows)
+        fresh = read_moments(made, baseline, release_effects(made, rows, baseline, earlier), earlier)
+        self.pooled = fresh if earlier is None else pool([earlier, fresh])
+        moments = fitted(self.pooled, made.facts)
+        posterior, effects = baseline_posterior(moments), effects_posterior(moments)
+        self.known = known_effects(moments, effects)
+        rows_made = synthesize(mean_world(moments, posterior, effects), np.random.default_rng(seed)).rows()
+        return learn(self.spec, moments, posterior, rows_made, seed=seed, incumbents=self.serving)
+
+    def judge(self, learned: Learned, month: Month, kept: int) -> str:
+        """The outcome gate's verdict on people 0..kept-1."""
+        candidate = learned.candidate()
+        logged = Logged(self.exploration, self.serving.get("policy"))
+        decisions = nominal_decisions(self.spec, learned.decisions)
+        clips = evaluation_clips(self.spec, candidate, decisions, logged)
+        sums = release_evaluation(self.spec, month.judged(self.spec, 0, kept), candidate, clips, self.sigma)
+        return outcome_gate(Terms(self.spec, learned.rival_value, 1, bool(self.serving.get("policy"))), sums).verdict
+
+
+def rounds(spec: LoopSpec, truth: Truth, people: int, seed: int, months: int) -> list[dict[str, Any]]:
+    """One loop's life, a row a month."""
+    rng = np.random.default_rng([seed, people])
+    population = Population(spec, make_people(people, rng), rng)
+    loop, kept = Loop(spec, 1 / gaussian_mu(1.0, DELTA)), round(people * spec.evaluation_share)
+    out = []
+    for month in range(1, months + 1):
+        lived = population.live(DAYS, loop.serving, loop.exploration)
+        exploration, lived_reward = loop.exploration, float(lived.cohort.reward.mean())
+        learned = loop.learn(lived.training(spec, kept, people), seed * 100 + month)
+        verdict = loop.judge(learned, lived, kept) if learned.passed else "insufficient"
+        if learned.passed:
+            loop.serving["policy"] = learned.policy
+        loop.serving |= {h: s.policy for h, s in learned.subs.items() if s.passed and "policy" in loop.serving}
+        out.append(
+            {
+                "part": "rounds", "people": people, "seed": seed, "month": month, "exploration": exploration,
+                "candidate_share": truth.share(value_of(spec, {"policy": learned.policy})),
+                "share": truth.share(value_of(spec, loop.serving)),
+                "with_heads": value_of(spec, loop.serving, heads=True),
+                "reference_heads": value_of(spec, loop.serving), "serving": sorted(loop.serving),
+                "z": learned.gate.z, "z_incumbent": learned.gate_incumbent and learned.gate_incumbent.z,
+                "z_heads": {h: s.z for h, s in learned.subs.items()}, "deployed": learned.passed,
+                "outcome_gate": verdict, "hinges": learned.hinges, "lived_reward": lived_reward,
+            }
+        )  # fmt: skip
+    return out
+
+
+def value_of(spec: LoopSpec, serving: Mapping[str, LinearPolicy], *, heads: bool = False) -> float:
+    """True value of what serves; ``heads``: with the sub-heads that serve, else with their references."""
+    from loops.engine.policy import reference_policy
+
+    subs = {h: p for h, p in serving.items() if h != "policy"} if heads else {}
+    policy = serving.get("policy") or reference_policy(spec, "policy")
+    return true_value(spec, policy, seed=TRUTH_SEED, sub_policies=subs).value
+
+
+def joint(spec: LoopSpec, truth: Truth, people: int, seed: int) -> dict[str, Any]:
+    """The same rows released for four heads at once and for policy alone; both before any gate."""
+    rng = np.random.default_rng([seed, people, 3])
+    lived = Population(spec, make_people(people, rng), rng).live(DAYS, {}, 1.0)
+    rows = lived.training(spec, round(people * spec.evaluation_share), people)
+    sigma = 1 / gaussian_mu(1.0, DELTA)
+    four, single = Loop(spec, sigma).learn(rows, seed), Loop(spec, sigma, ()).learn(rows, seed)
+    candidates = {h: s.policy for h, s in four.subs.items()}
+    alone = value_of(spec, {"policy": four.policy})
+    return {
+        "part": "joint", "people": people, "seed": seed,
+        "joint_share": truth.share(alone), "single_share": truth.share(value_of(spec, {"policy": single.policy})),
+        "subheads_gain": value_of(spec, {"policy": four.policy, **candidates}, heads=True) - alone,
+        "heads": {
+            h: {"z": s.z, "passed": s.passed, "gain": value_of(spec, {"policy": four.policy, h: s.policy}, heads=True) - alone}
+            for h, s in four.subs.items()
+        },
+    }  # fmt: skip
+
+
+def checks(rows: list[dict[str, Any]]) -> list[Check]:
+    """The claims, from all rows."""
+    lives = [r for r in rows if r["part"] == "rounds"]
+    one = {(r["people"], r["seed"], r["month"]): r["share"] for r in lives}
+    drops = [one[p, s, m] - one[p, s, m - 1] for p, s, m in one if (p, s, m - 1) in one]
+    second = [one[p, s, 2] - one[p, s, 1] for p, s, m in one if m == 2]
+    third = [share for (p, _, m), share in one.items() if p == 1_000 and m == 3]
+    pairs = [r for r in rows if r["part"] == "joint"]
+    worst = [h["gain"] for r in pairs for h in r["heads"].values() if h["passed"]]
+    worst += [r["with_heads"] - r["reference_heads"] for r in lives]
+    below = min([r["share"] for r in lives], default=float("nan"))
+    return [
+        Check("worst_drop", min(drops, default=float("nan")), -0.05),
+        Check("round2_minus_round1", float(np.mean(second)), -0.02),
+        Check("month3_share_1000", float(np.mean(third)), 0.80),
+        Check("joint_policy_share", _ratio([r["joint_share"] for r in pairs], [r["single_share"] for r in pairs]), 0.9),
+        Check("subheads_gain", float(np.mean([r["subheads_gain"] for r in pairs])), 0.0),
+        Check("worst_deployed_head_gain", min(worst, default=0.0), 0.0),
+        Check("worst_deployed_policy_share", below, 0.0),
+    ]
+
+
+def _ratio(above: list[float], below: list[float]) -> float:
+    return float(np.mean(above) / np.mean(below))
+
+
+def print_table(rows: list[dict[str, Any]], months: int) -> None:
+    """Shares by month, and the joint release."""
+    mu = gaussian_mu(1.0, DELTA) * np.sqrt(months)
+    print(
+        f"{months} rounds at epsilon 1, delta {DELTA:g} compose to epsilon {epsilon_of_gdp(mu, DELTA):.2f} (Gaussian DP)"
+    )
+    print(
+        f"{'people':>7} {'seed':>4} {'month':>5} {'explored':>8} {'cand.':>6} {'share':>6} {'z':>6} {'z inc.':>6}  gate, serving"
+    )
+    for r in (r for r in rows if r["part"] == "rounds"):
+        against = "" if r["z_incumbent"] is None else f"{r['z_incumbent']:.2f}"
+        numbers = f"{r['exploration']:8.1f} {r['candidate_share']:8.2f} {r['share']:8.2f} {r['z']:8.2f} {against:>8}"
+        print(
+            f"{r['people']:>8} {r['seed']:>8} {r['month']:>8} {numbers}  {r['outcome_gate']}, {' '.join(r['serving'])}"
+        )
+    for r in (r for r in rows if r["part"] == "joint"):
+        print(
+            f"joint {r['joint_share']:.3f}, single {r['single_share']:.3f}, sub-heads {r['subheads_gain']:+.4f} {r['heads']}"
+        )
+
+
+def main(options: Namespace) -> None:
+    spec = builtin_spec()
+    truth = truth_of(spec, "companion")
+    seeds = range(2 if options.quick else options.seeds)
+    people, months = ((1_000,), 3) if options.quick else (PEOPLE, MONTHS)
+    rows = [row for n in people for s in seeds for row in rounds(spec, truth, n, s, months)]
+    rows += [joint(spec, truth, 5_000, s) for s in seeds]
+    print_table(rows, months)
+    finish("rounds", options, rows, checks(rows))
+
+
+if __name__ == "__main__":
+    main(arguments(__doc__, seeds=5).parse_args())
