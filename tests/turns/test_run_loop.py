@@ -72,7 +72,7 @@ def test_suggestions_that_harm_leave_the_reference(tmp_path: Path, capsys: pytes
 @pytest.mark.django_db(transaction=True)
 def test_what_the_vault_holds_and_an_empty_vault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     walks_loop(tmp_path)
-    with pytest.raises(CommandError, match=r"the turn ended early: release: .*consented"):
+    with pytest.raises(CommandError, match=r"the turn ended early: release: .*import signals first"):
         run(capsys, "--loop", "walks", "--json")
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["outcome"] == "failed" and told["version"] is None and told["deployed"] == {"policy": None}
