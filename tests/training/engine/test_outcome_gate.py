@@ -1,0 +1,109 @@
+"""The outcome gate on planted people: the good pass, the harmful fail, few people are not enough; doubly robust and unbiased."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loops.engine.policy import LinearPolicy, reference_policy
+from privacy.engine.evaluate import (
+    Candidate,
+    Judged,
+    SubCandidate,
+    evaluation_clips,
+    person_statistics,
+    release_evaluation,
+    sub_metric,
+)
+from privacy.engine.null_users import Logged
+from privacy.engine.rows import Floats
+from tests.privacy.engine.planted import EFFECT, TONE, planted_rows, planted_spec
+from tests.training.engine.worlds import taught
+from training.engine.outcome_gate import Terms, outcome_gate, sub_gate
+from training.engine.verdict import ALPHA
+
+SPEC = planted_spec()
+PHI = taught().moments.layout.phi
+REFERENCE = reference_policy(SPEC, "policy")
+
+
+def _policy(effect: Floats) -> LinearPolicy:
+    return LinearPolicy(PHI, np.vstack([np.zeros(3), effect]), 0.0, 0)
+
+
+def _candidate(effect: Floats, *, model: Floats | None = None, **more: object) -> Candidate:
+    reward = np.zeros((2, 3)) if model is None else model
+    return Candidate(_policy(effect), REFERENCE, reward, np.zeros((2, 3)), np.zeros(3), 0.99, **more)  # type: ignore[arg-type]
+
+
+def _judged(seed: int, *, copies: int = 5, served: LinearPolicy | None = None, share: float = 1.0) -> Judged:
+    rows = planted_rows(SPEC, np.random.default_rng(seed), copies=copies, served=served, share=share)
+    n = len(rows.state)
+    return Judged(rows, np.full(n, np.nan), np.full(n, -1))
+
+
+def _verdict(effect: Floats, judged: Judged, **terms: object) -> str:
+    candidate = _candidate(effect)
+    sums = release_evaluation(SPEC, judged, candidate, evaluation_clips(SPEC, candidate, 32), None)
+    answers = {j.name: j.verdict for j in outcome_gate(Terms(SPEC, 0.5, **terms), sums).judgements}  # type: ignore[arg-type]
+    return answers["improvement"]
+
+
+def test_the_good_pass_the_harmful_fail_and_few_are_not_enough() -> None:
+    """2,000 people: the true improvement is about .2 scales with a standard error under .01; 6 people: too few by rule."""
+    assert _verdict(EFFECT, _judged(1)) == "pass"
+    assert _verdict(-EFFECT, _judged(1)) == "fail"
+    few = _judged(1, copies=1)
+    few = Judged(few.rows.of_people(0, 6), few.empathy[: 6 * 32], few.harmful[: 6 * 32])
+    assert _verdict(EFFECT, few) == "insufficient"
+
+
+@pytest.mark.parametrize("model", [None, np.array([[0.5, 0.2, -0.3], [5.0, -3.0, 1.0]])])
+def test_the_estimate_is_unbiased_whatever_the_model_says(model: Floats | None) -> None:
+    """Doubly robust with known propensities: a wrong control variate costs precision, not truth. 4 standard errors are allowed."""
+    judged = _judged(2)
+    a, b = person_statistics(SPEC, judged, _candidate(EFFECT, model=model))["improvement"]
+    phi = PHI.phi(judged.rows.state)
+    gain = np.maximum(phi @ EFFECT, 0) + 0.5 * (phi @ EFFECT > 0) * (phi @ TONE)
+    assert a.mean() / b.mean() == pytest.approx(gain.mean(), abs=4 * a.std() / np.sqrt(len(a)))
+
+
+def test_people_who_live_under_what_serves_judge_as_well() -> None:
+    """Propensities marginal over the flag: greedy 1 - .1 x ..., others a tenth of the logging distribution."""
+    served = _policy(EFFECT)
+    judged = _judged(3, served=served, share=0.1)
+    a, _ = person_statistics(SPEC, judged, _candidate(EFFECT))["improvement"]
+    phi = PHI.phi(judged.rows.state)
+    gain = np.maximum(phi @ EFFECT, 0) + 0.5 * (phi @ EFFECT > 0) * (phi @ TONE)
+    assert a.mean() == pytest.approx(gain.mean(), abs=4 * a.std() / np.sqrt(len(a)))
+    wide = evaluation_clips(SPEC, _candidate(EFFECT), 32, Logged(0.1, served))["improvement"][0]
+    assert wide > evaluation_clips(SPEC, _candidate(EFFECT), 32)["improvement"][0], "rare actions weigh more"
+
+
+def test_over_what_serves_not_being_worse_is_enough() -> None:
+    """The same policy as its own rival: improvement 0, futile over a reference, fine over what serves."""
+    candidate = Candidate(_policy(EFFECT), _policy(EFFECT), np.zeros((2, 3)), np.zeros((2, 3)), np.zeros(3), 0.99)
+    sums = release_evaluation(SPEC, _judged(4), candidate, evaluation_clips(SPEC, candidate, 32), None)
+    said = {i: outcome_gate(Terms(SPEC, 0.5, incumbent=i), sums).judgements[0].verdict for i in (False, True)}
+    assert said == {False: "fail", True: "pass"}
+
+
+def test_a_sub_head_is_judged_by_its_own_difference() -> None:
+    calm = np.vstack([np.zeros(3), TONE])
+    tones = {good: LinearPolicy(PHI, calm * good, 0.0, 0) for good in (1, -1)}
+    answers = {}
+    for good, tone in tones.items():
+        sub = SubCandidate(tone, reference_policy(SPEC, "tone"), np.zeros((2, 3)))
+        candidate = _candidate(EFFECT, subs={"tone": sub}, main=False)
+        sums = release_evaluation(SPEC, _judged(5), candidate, evaluation_clips(SPEC, candidate, 32), None)
+        assert set(sums) == {sub_metric("tone") + end for end in ("", "_sd", "_rho", "_clips")}, "policy is not asked"
+        result = sub_gate(Terms(SPEC, 0.5), sums, "tone")
+        answers[good] = result.judgements[0].value
+    assert answers[1] > 0.02 > -0.02 > answers[-1]
+
+
+def test_each_further_head_and_attempt_is_asked_more_strictly() -> None:
+    alone = Terms(SPEC, 0.0)
+    assert 1 - alone.level == pytest.approx(2 * ALPHA * 6 / np.pi**2)
+    assert 1 - Terms(SPEC, 0.0, heads=4).level == pytest.approx((1 - alone.level) / 4)
+    assert 1 - Terms(SPEC, 0.0, attempt=2).level == pytest.approx((1 - alone.level) / 4)
