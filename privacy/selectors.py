@@ -118,14 +118,15 @@ class _Columns:
         self._parts.clear()
         rule = self._spec.imports.next_state
         follow = next_rows(rule, person=person, day=day, available=available, left=left)
-        has_next = follow >= 0
+        known = np.isfinite(state).all(axis=1)  # an unavailable moment may lack values
+        has_next = (follow >= 0) & known[follow]
         return DecisionArrays(
             person=person,
             day=day,
             state=state,
             next_state=state[np.where(has_next, follow, np.arange(len(person)))],
             has_next=has_next,
-            available=available,
+            available=available & known,
             left=left,
             heads={head.name: Chosen(*choices[4 * h : 4 * h + 4]) for h, head in enumerate(self._spec.heads)},
             reward=reward[:, 0],

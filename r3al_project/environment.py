@@ -111,7 +111,8 @@ def _kept(path: Path) -> str:
 def database(env: Environment, var_dir: Path) -> dict[str, Any]:
     """Django's description of ``DATABASE_URL``: PostgreSQL, or SQLite in ``var_dir`` when it is not set.
 
-    SQLite takes its write lock when a transaction begins, so that two writers wait for each other (20 s) and never deadlock.
+    SQLite takes its write lock when a transaction begins, so that two writers wait for each other (20 s) and never deadlock;
+    what it committed is on the disk (an acknowledged decision must survive a loss of power).
     PostgreSQL connections are checked before use. The web process shares them between its threads through a pool
     (``DATABASE_POOL_SIZE``); a worker forks, which a pool does not survive, and keeps one connection a process.
     """
@@ -132,7 +133,7 @@ def database(env: Environment, var_dir: Path) -> dict[str, Any]:
         options |= {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         }
         return described
     pool = whole(env, "DATABASE_POOL_SIZE", 0, low=0)

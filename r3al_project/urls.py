@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 
+from deployments import api_optima
 from r3al_project.dashboard import front_page_fragment
 
 
@@ -20,6 +21,7 @@ def _alive(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("", _to_admin),
     path("healthz", _alive),
+    path("api/v1/optima/decisions", api_optima.decisions, name="decisions"),
     path("admin/front-page/", admin.site.admin_view(front_page_fragment), name="front-page-fragment"),
     path("admin/", admin.site.urls),
 ]

@@ -10,9 +10,14 @@ from django.utils import timezone
 
 from deployments.models import Deployment, DeploymentState, ServingSlot, Strategy
 from loops.models import LoopVersion
+from privacy.models import VaultKind
+from privacy.services.vault import vault_append
 from r3al_project.common.errors import Conflict
 from training.models import ModelVersion, VersionKind, VersionState
 from training.services.registry import reference_version
+
+HOLDBACK_BP = 500  # of the people, who go on with what served before, so that there is somebody to compare with
+BASIS_POINTS = 10_000
 
 
 @transaction.atomic
@@ -26,6 +31,7 @@ def slots_seed(*, loop_version: LoopVersion) -> list[ServingSlot]:
                 loop=loop_version.loop,
                 head=head.name,
                 stable=reference_version(loop_version=loop_version, head=head.name),
+                exploration_bp=round(loop_version.spec.exploration_before * BASIS_POINTS),
                 salt=secrets.token_hex(16),
             )
         slots.append(slot)
@@ -33,24 +39,34 @@ def slots_seed(*, loop_version: LoopVersion) -> list[ServingSlot]:
 
 
 @transaction.atomic
-def slot_swap(*, slot: ServingSlot, version: ModelVersion, actor: str, reason: str) -> Deployment:
-    """Put ``version`` at once in front of everybody (full rollout); what served before is archived, all in one transaction.
+def slot_swap(
+    *, slot: ServingSlot, version: ModelVersion, actor: str, reason: str, holdback_bp: int = HOLDBACK_BP
+) -> Deployment:
+    """Put ``version`` at once in front of everybody but a holdback (full rollout); what served before is archived.
 
-    Raises Conflict when the slot changed since it was read, when a deployment is in progress, or when the version is not
-    waiting to be deployed.
+    One transaction. From now on the loop explores its declared share. Raises Conflict when the slot changed since it was read, when a deployment
+    is in progress, or when the version is not waiting to be deployed.
     """
+    before = slot.stable
+    exploration = round(version.loop_version.spec.exploration * BASIS_POINTS)
     moved = ServingSlot.objects.filter(
         pk=slot.pk, generation=slot.generation, candidate__isnull=True, stable=slot.stable_id
-    ).update(stable=version, generation=F("generation") + 1)
+    ).update(
+        stable=version,
+        holdback=before if holdback_bp else None,
+        holdback_bp=holdback_bp,
+        exploration_bp=exploration,
+        generation=F("generation") + 1,
+    )
     if not moved:
         raise Conflict(f"the slot {slot} changed meanwhile; look at what serves now and deploy again")
-    ModelVersion.objects.filter(pk=slot.stable_id, kind=VersionKind.LINEAR_Q).update(state=VersionState.ARCHIVED)
+    _archive(before)
     taken = ModelVersion.objects.filter(pk=version.pk, state=VersionState.EVALUATING).update(
         state=VersionState.DEPLOYED
     )
     if not taken:
         raise Conflict(f"{version} is not evaluating, so it cannot be deployed; train a new version")
-    return Deployment.objects.create(
+    made = Deployment.objects.create(
         slot=slot,
         version=version,
         previous_id=slot.stable_id,
@@ -60,3 +76,42 @@ def slot_swap(*, slot: ServingSlot, version: ModelVersion, actor: str, reason: s
         actor=actor,
         finished_at=timezone.now(),
     )
+    vault_append(
+        kind=VaultKind.DEPLOYMENT,
+        body={
+            "slot": str(slot), "version": version.pk, "weights": version.weights_sha256, "previous": before.pk,
+            "deployment": made.pk, "strategy": str(made.strategy), "actor": actor, "reason": reason[:500],
+        },
+    )  # fmt: skip
+    return made
+
+
+@transaction.atomic
+def slot_return(
+    *, slot: ServingSlot, version: ModelVersion, taken_back: Deployment, actor: str, reason: str
+) -> Deployment:
+    """Take a slot back to ``version``, which served before; everybody, no holdback. Raises Conflict as ``slot_swap`` does."""
+    leaving = slot.stable
+    moved = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, stable=leaving).update(
+        stable=version, candidate=None, weight_bp=0, holdback=None, holdback_bp=0, generation=F("generation") + 1
+    )
+    if not moved:
+        raise Conflict(f"the slot {slot} changed meanwhile; look at what serves now")
+    _archive(leaving)
+    ModelVersion.objects.filter(pk=version.pk, kind=VersionKind.LINEAR_Q).update(state=VersionState.DEPLOYED)
+    return Deployment.objects.create(
+        slot=slot,
+        version=version,
+        previous=leaving,
+        strategy=Strategy.FULL_ROLLOUT,
+        state=DeploymentState.SUCCEEDED,
+        rollback_of=taken_back,
+        reason=reason,
+        actor=actor,
+        finished_at=timezone.now(),
+    )
+
+
+def _archive(version: ModelVersion) -> None:
+    """A learned version that no longer serves; the reference is never archived."""
+    ModelVersion.objects.filter(pk=version.pk, kind=VersionKind.LINEAR_Q).update(state=VersionState.ARCHIVED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,7 +36,7 @@ class FeatureMap:
             names += [f"{f.name}={c}" for c in f.categories[1:]] if f.is_category else [f.name]
         return (*names, *(f"|{self.spec.features[i].name}|" for i in self._hinged))
 
-    @property
+    @cached_property
     def width(self) -> int:
         """d, the number of columns."""
         return len(self.names)
@@ -71,6 +72,31 @@ class FeatureMap:
             place = [numbers.index(i) for i in self._hinged]
             out[:, -len(place) :] = 2.0 * np.abs(scaled[:, place]) - 1.0
         return out
+
+    def phi_of(self, state: Sequence[float]) -> Floats:
+        """(d,) columns for one state (F,): the same numbers as ``phi``, several times as fast for serving."""
+        out = [0.0] * self.width
+        out[0] = 1.0
+        hinge = self.width - len(self._hinged)
+        for i, column, low, width, hinged in self._steps:
+            scaled = min(max((state[i] - low) / width, 0.0), 1.0) * 2.0 - 1.0
+            out[column] = scaled
+            if hinged:
+                out[hinge] = 2.0 * abs(scaled) - 1.0
+                hinge += 1
+        for i, category, column in self._indicators:
+            if state[i] == category:
+                out[column] = 1.0
+        return np.array(out)
+
+    @cached_property
+    def _steps(self) -> list[tuple[int, int, float, float, bool]]:
+        """Of each number: index in a state, column, lower bound, width of the bounds, whether it has a hinge."""
+        numbers, columns, low, width = self._numbers
+        hinged = set(self._hinged)
+        return [
+            (i, c, float(a), float(w), i in hinged) for i, c, a, w in zip(numbers, columns, low, width, strict=True)
+        ]
 
     @cached_property
     def _numbers(self) -> tuple[list[int], list[int], Floats, Floats]:

@@ -51,8 +51,8 @@ def public_facts(layout: Layout, decisions: int, explored_share: float = 1.0) ->
 def pick_hinges(
     spec: LoopSpec, *, users: float, decisions: int, sigma: float | None, explored_share: float = 1.0
 ) -> bool:
-    """Whether a release of this size carries hinges (``hinge_error``). Carrying them for later rounds did not pay: they make every
-    block longer, so the linear part noisier, and at 1,000 people that cost .04 of the attainable gain.
+    """Whether a release of this size carries hinges (``hinge_error``). Carrying them for later rounds did not pay: they make
+    every block longer, so the linear part noisier, and at 1,000 people that cost .04 of the attainable gain.
     """
     if spec.moments.features is not None:
         return spec.moments.features == "hinges"

@@ -23,6 +23,7 @@ class Person(Created):
     class Meta:
         db_table = "persons"
         verbose_name_plural = "people"
+        permissions = [("serve_people", "Can act for people: register them, decide for them, report outcomes")]
         constraints = [
             models.UniqueConstraint(fields=["population", "key"], name="person_unique"),
             models.CheckConstraint(condition=models.Q(fold__lt=FOLDS), name="person_fold_in_range"),

@@ -40,6 +40,7 @@ class ServedDecision(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     request_key = models.BinaryField(max_length=16)
     seed = models.BinaryField(max_length=16)
+    exploration_bp = models.PositiveIntegerField(default=0, help_text="Share of decisions explored then, basis points.")
     unavailable = models.CharField(max_length=12, blank=True, choices=Unavailable.choices)
     clamped = models.PositiveSmallIntegerField(default=0, help_text="Context values that lay outside their bounds.")
     expires_at = models.DateTimeField(help_text="After this the app must ask anew instead of acting on the answer.")

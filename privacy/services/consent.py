@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from django.db import transaction
 from django.db.models import F
 
-from privacy.models import Consent, PrivacyBudget, Purpose
+from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
+from privacy.services.vault import subject_of, subjects_of, vault_append
 
 
 @transaction.atomic
@@ -52,4 +53,17 @@ def _change(
     )
     mask = F("consent_mask").bitor(purpose.bit) if granted else F("consent_mask").bitand(~purpose.bit & 7)
     PrivacyBudget.objects.filter(person_id__in=changing).update(consent_mask=mask)
+    if changing:
+        _record(changing, purpose, granted, source)
     return len(changing)
+
+
+def _record(changing: list[int], purpose: Purpose, granted: bool, source: str) -> None:
+    """One person's act under their own commitment; those of many, as a file brings them, as one event."""
+    one = Person.objects.get(pk=changing[0]) if len(changing) == 1 else None
+    body = {"purpose": purpose.value, "granted": granted, "source": source[:80], "people": len(changing)}
+    vault_append(
+        kind=VaultKind.CONSENT,
+        body=body if one else body | {"commitment": subjects_of(changing)},
+        subject=subject_of(one) if one else "",
+    )

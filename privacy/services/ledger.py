@@ -25,8 +25,10 @@ from privacy.models import (
     ReleaseRound,
     ReleaseState,
     RewardSignal,
+    VaultKind,
 )
 from privacy.models.budget import NANO, WINDOWS
+from privacy.services.vault import vault_append
 from r3al_project.common.errors import BudgetExceeded, Conflict
 
 # The first day of the window that a day lies in. A window rolls when a charge finds it over; a clock that goes back
@@ -78,6 +80,9 @@ def cohort_refund(*, release: Release) -> None:
     RewardSignal.objects.filter(release=release).update(release=None)  # they were not read: the next release may
     Release.objects.filter(pk=release.pk).update(state=ReleaseState.REFUNDED)
     release.refresh_from_db(fields=["state"])
+    vault_append(
+        kind=VaultKind.RELEASE, body={"release": release.pk, "state": release.state, "loop": str(release.loop_version)}
+    )
 
 
 def _lock_uncharged(release: Release) -> None:

@@ -16,9 +16,10 @@ from django.utils import timezone
 
 from loops.models import LoopVersion
 from privacy.engine.accounting import NANO, Calibration, calibrate, guarantee
-from privacy.models import Purpose, Release, ReleaseRound, ReleaseState, Technique
+from privacy.models import Purpose, Release, ReleaseRound, ReleaseState, Technique, VaultKind
 from privacy.models.person import FOLDS
 from privacy.services.ledger import cohort_charge
+from privacy.services.vault import vault_append
 from r3al_project.common.arrays import Array, digest, pack_arrays, unpack_arrays
 from r3al_project.common.errors import Conflict, InputError
 
@@ -92,12 +93,27 @@ def release_commit(*, release: Release, noisy_users: float) -> None:
         raise InputError(f"the noisy number of people of {release} is {noisy_users}; it must be finite")
     if not ReleaseRound.objects.filter(release=release).exists():
         raise Conflict(f"{release} has no stored round to commit")
-    Release.objects.filter(pk=release.pk, state=ReleaseState.RESERVED).update(
+    committed = Release.objects.filter(pk=release.pk, state=ReleaseState.RESERVED).update(
         state=ReleaseState.COMMITTED, noisy_users=noisy_users, committed_at=timezone.now()
     )
     release.refresh_from_db()
+    if committed:
+        release_record(release)
     if release.state != ReleaseState.COMMITTED:
         raise Conflict(f"{release} is {release.state}; only a reserved release can be committed")
+
+
+def release_record(release: Release) -> None:
+    """Tell the vault what became of a release; counts are the noised ones."""
+    rounds = ReleaseRound.objects.filter(release=release).order_by("index").values_list("output_sha256", flat=True)
+    vault_append(
+        kind=VaultKind.RELEASE,
+        body={
+            "release": release.pk, "state": release.state, "loop": str(release.loop_version), "purpose": release.purpose,
+            "mechanism": release.mechanism, "policy_nano": release.policy_cost, "rho_nano": release.rho,
+            "guarantee": release.guarantee, "about_people": round(release.noisy_users or 0), "outputs": list(rounds),
+        },
+    )  # fmt: skip
 
 
 def _fields(loop_version: LoopVersion, purpose: Purpose, calibration: Calibration, mechanism: str) -> dict[str, Any]:

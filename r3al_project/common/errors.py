@@ -25,3 +25,15 @@ class BudgetExceeded(R3alError):
 
 class InsufficientData(R3alError):
     """There is too little to work with; the message says how much would do."""
+
+
+class Unauthorized(R3alError):
+    """The request does not say who asks, or not credibly."""
+
+
+class Forbidden(R3alError):
+    """Who asks is known, and may not do this."""
+
+
+class TooLarge(R3alError):
+    """The request is larger than anything that is sensible here."""

@@ -73,7 +73,9 @@ def _together(parts: list[Rows]) -> Rows:
             for name in ("state", "next_state", "has_next", "left", "action", "propensity", "explored", "reward")
         },
         subs={
-            h: type(s)(*(joined([getattr(p.subs[h], part) for p in parts]) for part in ("action", "propensity", "explored")))
+            h: type(s)(
+                *(joined([getattr(p.subs[h], part) for p in parts]) for part in ("action", "propensity", "explored"))
+            )
             for h, s in first.subs.items()
         },
     )

@@ -32,7 +32,9 @@ def _reference(moments: Moments) -> Floats:
     """Coefficients of the reward under the reference action, as the world model takes them."""
     effects = effects_posterior(moments).mean[:, :, 0]
     centre = np.array([moments.counts.centre, 0.0, 0.0])
-    return baseline_posterior(moments).mean[:, 0] + moments.offset[:, 0] - moments.actions @ effects + centre
+    return np.asarray(
+        baseline_posterior(moments).mean[:, 0] + moments.offset[:, 0] - moments.actions @ effects + centre
+    )
 
 
 def _round(rows: Rows, *, share: float, earlier: Moments | None = None, known: Floats | None = None) -> Moments:

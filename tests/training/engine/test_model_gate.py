@@ -69,6 +69,8 @@ def test_learning_asks_both_gates_and_says_what_it_costs() -> None:
     assert first.passed and first.gate_incumbent is None and first.rival.reference == 0
     assert len(first.logging_cost) == 3 and set(first.subs) == {"tone"}
     assert first.candidate().subs.keys() == {"tone"}
-    second = learn(MADE.spec, MADE.moments, MADE.baseline, MADE.pool.rows(), seed=6, incumbents={"policy": first.policy})
+    second = learn(
+        MADE.spec, MADE.moments, MADE.baseline, MADE.pool.rows(), seed=6, incumbents={"policy": first.policy}
+    )
     assert second.gate_incumbent is not None
     assert not second.passed, "nothing new was learned, so what serves goes on serving"

@@ -60,7 +60,7 @@ def test_the_good_pass_the_harmful_fail_and_few_are_not_enough() -> None:
 
 @pytest.mark.parametrize("model", [None, np.array([[0.5, 0.2, -0.3], [5.0, -3.0, 1.0]])])
 def test_the_estimate_is_unbiased_whatever_the_model_says(model: Floats | None) -> None:
-    """Doubly robust with known propensities: a wrong control variate costs precision, not truth. 4 standard errors are allowed."""
+    """Doubly robust with known propensities: a wrong model costs precision, not truth. 4 standard errors are allowed."""
     judged = _judged(2)
     a, b = person_statistics(SPEC, judged, _candidate(EFFECT, model=model))["improvement"]
     phi = PHI.phi(judged.rows.state)

@@ -16,7 +16,7 @@ PHI = FeatureMap.of(SPEC, False)
 
 
 def _chain(n: int = 400) -> Transitions:
-    """Mood is carried on, energy becomes 1 after speaking and 0 after waiting; only energy is rewarding, from the next step on."""
+    """Mood is carried on, energy becomes 1 after speaking and 0 after waiting; energy is rewarding, from the next step on."""
     rng = np.random.default_rng(0)
     state = np.column_stack([rng.uniform(-1, 1, n), rng.integers(0, 2, n).astype(float)])
     after = np.repeat(state[:, None, :], 2, axis=1)

@@ -1,0 +1,77 @@
+"""How long decisions take, counted by each web process and written to the minute's row now and then; the commit is included."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import Error, transaction
+from django.db.models import F
+from django.db.models.functions import Greatest
+
+from deployments.models import LatencyMinute
+
+log = logging.getLogger(__name__)
+WRITE_SECONDS = 2.0
+Key = tuple[int, int, datetime]  # loop, version of the policy head, minute
+
+
+@dataclass
+class _Counts:
+    requests: int = 0
+    over_200: int = 0
+    over_250: int = 0
+    total: int = 0
+    slowest: int = 0
+
+
+_lock = threading.Lock()
+_counts: dict[Key, _Counts] = {}
+_written = time.monotonic()
+
+
+def latency_count(*, loop_id: int, version_id: int, seconds: float) -> None:
+    """Count one answered request; every two seconds a request also writes what was counted."""
+    global _written
+    key = (loop_id, version_id, datetime.now(UTC).replace(second=0, microsecond=0))
+    took = int(seconds * 1e6)
+    with _lock:
+        counts = _counts.setdefault(key, _Counts())
+        counts.requests += 1
+        counts.over_200 += took > 200_000
+        counts.over_250 += took > 250_000
+        counts.total += took
+        counts.slowest = max(counts.slowest, took)
+        due = time.monotonic() - _written > WRITE_SECONDS
+        if due:
+            _written = time.monotonic()
+    if due:
+        latency_write()
+
+
+def latency_write() -> None:
+    """Add what this process counted to the minutes' rows. What cannot be written is dropped: a count is not worth a request."""
+    with _lock:
+        taken = dict(_counts)
+        _counts.clear()
+    try:
+        for key, counts in taken.items():
+            _add(key, counts)
+    except Error as error:
+        log.warning("latencies were not written: %s", type(error).__name__)
+
+
+@transaction.atomic
+def _add(key: Key, counts: _Counts) -> None:
+    loop_id, version_id, minute = key
+    row, _ = LatencyMinute.objects.get_or_create(loop_id=loop_id, version_id=version_id, minute=minute)
+    LatencyMinute.objects.filter(pk=row.pk).update(
+        requests=F("requests") + counts.requests,
+        over_200_ms=F("over_200_ms") + counts.over_200,
+        over_250_ms=F("over_250_ms") + counts.over_250,
+        total_us=F("total_us") + counts.total,
+        slowest_us=Greatest(F("slowest_us"), counts.slowest),
+    )

@@ -1,0 +1,70 @@
+"""Replaying served decisions: from its row alone each is computed again, and must come out bit for bit as it was stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from deployments.engine.arbiter import Pick, arbitrate
+from deployments.services.optima import stored_server
+from privacy.engine.layout import MAIN_HEAD
+from privacy.models import Choice, ServedDecision
+
+BASIS_POINTS = 10_000
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One decision: how its replay differs from what is stored; empty when it does not."""
+
+    decision_id: int
+    difference: str
+
+
+def decisions_replay(*, loop: str | None = None, last: int | None = None) -> Iterator[Replayed]:
+    """Replay served decisions, the newest first; ``last`` of them (None: all), in bounded memory."""
+    found = ServedDecision.objects.select_related("decision__loop_version__loop").order_by("-decision_id")
+    found = found.prefetch_related("decision__choices")
+    if loop is not None:
+        found = found.filter(decision__loop_version__loop__name=loop)
+    for served in (found if last is None else found[:last]).iterator(chunk_size=1_000):
+        yield Replayed(served.pk, difference_of(served))
+
+
+def difference_of(served: ServedDecision) -> str:
+    """What a replay of one decision finds to differ, in one phrase."""
+    choices = {c.head: c for c in served.decision.choices.all()}
+    if served.unavailable:
+        return "it was unavailable but has choices" if choices or served.decision.available else ""
+    if MAIN_HEAD not in choices:
+        return "policy has no choice"
+    picks = replayed_picks(served, choices)
+    if {p.head for p in picks} != set(choices):
+        return f"heads {sorted(p.head for p in picks)} speak, stored are {sorted(choices)}"
+    return next((said for p in picks if (said := _differs(p, choices[p.head]))), "")
+
+
+def replayed_picks(served: ServedDecision, choices: dict[str, Choice]) -> list[Pick]:
+    """The arbiter's picks from the stored state, seed, versions and masks."""
+    version = served.decision.loop_version
+    names = sorted((h.name for h in version.spec.heads if h.name in choices), key=lambda h: h != MAIN_HEAD)
+    return arbitrate(
+        [stored_server(version, choices[name]) for name in names],
+        np.frombuffer(served.decision.state, dtype="<f8"),
+        seed=bytes(served.seed),
+        exploration=served.exploration_bp / BASIS_POINTS,
+        eligible={h: c.eligible for h, c in choices.items() if c.eligible is not None},
+    )
+
+
+def _differs(pick: Pick, choice: Choice) -> str:
+    pairs = {
+        "action": (pick.action, choice.action),
+        "explored": (pick.explored, choice.explored),
+        "propensity": (pick.propensity, choice.propensity),
+        "marginal propensity": (pick.marginal, choice.marginal_propensity),
+        "learnable": (pick.learnable, choice.learnable),
+    }
+    return next((f"{pick.head}: {n} is {a!r}, stored {b!r}" for n, (a, b) in pairs.items() if a != b), "")

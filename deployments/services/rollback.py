@@ -1,0 +1,71 @@
+"""Taking a version back, by the platform or by hand: one transaction, no queue, never to a version that did harm."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
+from deployments.services.slots import slot_return
+from privacy.models import VaultKind
+from privacy.services.vault import vault_append
+from r3al_project.common.errors import Conflict, InputError
+from training.models import ModelVersion, VersionKind
+from training.services.registry import reference_version
+
+
+@transaction.atomic
+def slot_rollback(
+    *,
+    slot: ServingSlot,
+    actor: str,
+    reason: str,
+    automatic: bool,
+    harmful: bool,
+    check: HealthCheck | None = None,
+) -> Incident:
+    """Back to what served before: the newest earlier version that never harmed, else the declared reference.
+
+    ``harmful``: a rollback never comes back to the version that is left. Raises InputError without a reason, Conflict when the
+    slot changed since it was read or serves its reference, which has nothing to go back to.
+    """
+    if not reason.strip():
+        raise InputError("a rollback needs a reason; it is kept with the incident")
+    leaving = slot.stable
+    deployment = Deployment.objects.filter(slot=slot, version=leaving, state=DeploymentState.SUCCEEDED).last()
+    if leaving.kind == VersionKind.REFERENCE or deployment is None:
+        raise Conflict(f"the slot {slot} serves its reference; there is nothing to take back")
+    target = _target(slot, leaving)
+    returned = slot_return(slot=slot, version=target, taken_back=deployment, actor=actor, reason=reason)
+    Deployment.objects.filter(pk=deployment.pk).update(state=DeploymentState.ROLLED_BACK, harmful=harmful)
+    incident = Incident.objects.create(
+        slot=slot,
+        version=leaving,
+        deployment=deployment,
+        check_made=check,
+        reason=reason,
+        automatic=automatic,
+        harmful=harmful,
+    )
+    vault_append(
+        kind=VaultKind.ROLLBACK,
+        body={
+            "slot": str(slot), "version": leaving.pk, "to": target.pk, "deployment": returned.pk, "incident": incident.pk,
+            "automatic": automatic, "harmful": harmful, "actor": actor, "reason": reason[:500],
+        },
+    )  # fmt: skip
+    return incident
+
+
+def _target(slot: ServingSlot, leaving: ModelVersion) -> ModelVersion:
+    harmed = Deployment.objects.filter(slot=slot, harmful=True).values("version_id")
+    before = (
+        Deployment.objects.filter(slot=slot)
+        .exclude(version=leaving)
+        .exclude(version_id__in=harmed)
+        .exclude(state=DeploymentState.ROLLED_BACK)
+        .order_by("-pk")
+        .first()
+    )
+    if before is not None:
+        return before.version
+    return reference_version(loop_version=leaving.loop_version, head=slot.head)

@@ -1,0 +1,65 @@
+"""Served decisions enter the vault in batches: a Merkle tree over keyed digests of what was decided and how."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+from django.db import connection, transaction
+
+from privacy.engine.chain import canonical, merkle_root
+from privacy.models import ServedDecision, VaultBatch, VaultEvent, VaultKind
+from privacy.services.vault import subject_of, time_text, vault_append, vault_key
+
+LEAF = 32
+
+
+@transaction.atomic
+def decisions_seal(*, limit: int = 5_000) -> VaultEvent | None:
+    """Put up to ``limit`` decisions that no batch holds into one event; None when there are none. Several at once never overlap."""
+    skip = connection.features.has_select_for_update_skip_locked
+    ids = list(
+        ServedDecision.objects.filter(vault_batch__isnull=True)
+        .select_for_update(skip_locked=skip)
+        .order_by("decision_id")
+        .values_list("pk", flat=True)[:limit]
+    )
+    if not ids:
+        return None
+    leaves = [decision_leaf(served) for served in batch_rows(ids)]
+    root = merkle_root(leaves).hex()
+    event = vault_append(kind=VaultKind.DECISIONS, body={"decisions": len(leaves), "root": root})
+    VaultBatch.objects.create(event=event, decisions_count=len(leaves), leaves=b"".join(leaves), root=root)
+    ServedDecision.objects.filter(pk__in=ids).update(vault_batch_id=event.pk)
+    return event
+
+
+def batch_rows(ids: Sequence[int]) -> Sequence[ServedDecision]:
+    """Decisions with all that a leaf reads, in order of their ids."""
+    found = ServedDecision.objects.filter(pk__in=ids).select_related("decision__person", "decision__loop_version")
+    return list(found.prefetch_related("decision__choices").order_by("pk"))
+
+
+def decision_leaf(served: ServedDecision) -> bytes:
+    """Keyed digest (32 bytes) of the facts that never change once a decision is served; the state enters as a digest."""
+    decision = served.decision
+    choices = sorted(decision.choices.all(), key=lambda c: c.head)
+    facts = {
+        "id": str(served.public_id),
+        "at": time_text(decision.decided_at),
+        "loop": decision.loop_version_id,
+        "subject": subject_of(decision.person),
+        "state": hashlib.sha256(bytes(decision.state)).hexdigest(),
+        "seed": bytes(served.seed).hex(),
+        "exploration": served.exploration_bp,
+        "unavailable": served.unavailable,
+        "choices": [
+            [
+                c.head, c.action, c.propensity.hex(), c.marginal_propensity.hex(), c.explored, c.learnable, c.version,
+                c.generation, c.eligible, c.fallback,
+            ]
+            for c in choices
+        ],
+    }  # fmt: skip
+    return hmac.digest(vault_key(), canonical(facts), "sha256")

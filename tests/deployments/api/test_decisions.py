@@ -1,0 +1,317 @@
+"""POST /api/v1/optima/decisions: what is answered, what is written, and what is refused without writing anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from django.db import connection
+from scipy.stats import binom
+
+from deployments.models import ServingSlot
+from deployments.services import served_policies
+from deployments.services.served_policies import assignment, forget_serving
+from privacy.models import Choice, Decision, Person, Purpose, ServedDecision, ServingState
+from tests.deployments.serving import (
+    ALWAYS_WALK,
+    CONTEXT,
+    TALK_IN_A_GOOD_MOOD,
+    URL,
+    ask,
+    care_loop,
+    learned,
+    person,
+    post,
+    serve,
+    service_token,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_an_answer_says_what_to_do_and_how_it_came_about() -> None:
+    loop = care_loop()
+    pk, token = person("ann")
+    told = ask(token, "r1").told
+    assert told["available"] and told["reason"] is None and told["requestId"] == "r1"
+    policy = told["actions"]["policy"]
+    names = {"wait": 0.5, "talk": 0.25, "walk": 0.25}
+    assert {r["action"] for r in policy["ranking"]} == set(names)
+    assert policy["explored"], "nothing learned serves yet, so everything is drawn"
+    assert policy["propensity"] == policy["marginalPropensity"] == names[policy["action"]]
+    stored = Decision.objects.get()
+    assert stored.person_id == pk and stored.available and stored.loop_version == loop
+    assert np.frombuffer(stored.state, dtype="<f8").tolist() == [0.25, 0.0, 1.0], (
+        "nobody spoke to ann yet: the gap is widest"
+    )
+    assert str(stored.served.public_id) == told["decisionId"]
+    choice = stored.choices.get(head="policy")
+    assert (choice.propensity, choice.marginal_propensity, choice.explored) == (
+        policy["propensity"], policy["marginalPropensity"], policy["explored"],
+    )  # fmt: skip
+
+
+def test_a_retry_gets_the_same_bytes_and_writes_nothing() -> None:
+    care_loop()
+    _, token = person("ann")
+    first, again = ask(token, "r1"), ask(token, "r1")
+    assert first.content == again.content and Decision.objects.count() == 1
+    other = ask(token, "r1", context={"mood": -0.5, "place": "home"})
+    assert other.status_code == 422 and "another body" in other.told["detail"] and Decision.objects.count() == 1
+    assert ask(token, "r2").told["decisionId"] != first.told["decisionId"]
+
+
+def test_a_retry_gets_the_same_bytes_after_the_model_was_replaced() -> None:
+    loop = care_loop()
+    _, token = person("ann")
+    serve(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))
+    first = ask(token, "r1", context=CONTEXT | {"mood": 5})
+    assert first.told["clamped"] == ["mood"]
+    serve(learned(loop, "policy", ALWAYS_WALK))
+    assert ask(token, "r1", context=CONTEXT | {"mood": 5}).content == first.content
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_two_phones_at_once(same: bool) -> None:
+    """The same request is answered once; two requests both are, and the cap of one intervention a day holds."""
+    loop = care_loop(rules="daily_cap = 1")
+    pk, token = person("ann")
+    serve(learned(loop, "policy", ALWAYS_WALK))
+    ServingSlot.objects.update(exploration_bp=0)
+    forget_serving()
+
+    def phone(i: int) -> Any:
+        try:
+            return ask(token, "r" if same else f"r{i}")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(phone, range(8)))
+    assert {a.status_code for a in answers} == {200}
+    assert len({a.content for a in answers}) == (1 if same else 8)
+    assert Decision.objects.count() == (1 if same else 8)
+    assert Choice.objects.filter(head="policy", action=2).count() == 1, "one walk a day"
+    assert ServingState.objects.get(person_id=pk).interventions_today == 1
+
+
+def _local(hour: int, day: int = 3) -> str:
+    return f"2025-06-{day:02}T{hour:02}:00:00+02:00"
+
+
+@pytest.mark.parametrize(
+    ("rules", "asked", "reason"),
+    [
+        ('quiet_hours = ["22:30", "07:00"]', {"localTime": _local(23)}, "quiet_hours"),
+        ('quiet_hours = ["22:30", "07:00"]', {"localTime": _local(6)}, "quiet_hours"),
+        ('quiet_hours = ["22:30", "07:00"]', {"localTime": _local(12)}, None),
+        ('cooldown = "2h"', {}, "cooldown"),
+        ("daily_cap = 1", {}, "daily_cap"),
+        ("distress = { mood = { at_most = -0.9 } }", {"context": {"mood": -0.95, "place": "home"}}, "distress"),
+        ("distress = { mood = { at_most = -0.9 } }", {"context": {"mood": -0.5, "place": "home"}}, None),
+    ],
+)
+def test_reasons_not_to_speak_are_found_before_anything_is_drawn(
+    rules: str, asked: dict[str, Any], reason: str | None
+) -> None:
+    loop = care_loop(rules=rules)
+    _, token = person("ann")
+    serve(learned(loop, "policy", ALWAYS_WALK))
+    ServingSlot.objects.update(exploration_bp=0)
+    forget_serving()
+    if not asked:
+        assert ask(token, "before").told["actions"]["policy"]["action"] == "walk"
+    told = ask(token, "now", **asked).told
+    assert (told["available"], told["reason"]) == (reason is None, reason)
+    stored = ServedDecision.objects.order_by("-pk")[0]
+    assert stored.unavailable == (reason or "") and stored.decision.available is (reason is None)
+    if reason:
+        assert told["actions"] == {"policy": {"action": "wait"}} and not stored.decision.choices.exists()
+
+
+def test_what_was_never_heard_is_no_data_and_what_was_is_remembered() -> None:
+    care_loop()
+    _, token = person("ann")
+    assert ask(token, "r1", context={"mood": 0.1}).told["reason"] == "no_data"
+    assert ask(token, "r2", context={"place": "work"}).told["available"], "mood was heard a moment ago"
+    state = np.frombuffer(Decision.objects.order_by("-pk")[0].state, dtype="<f8")
+    assert state[:2].tolist() == [0.1, 1.0]
+    ServingState.objects.update(observed_at=datetime.now().astimezone() - timedelta(days=8))
+    assert ask(token, "r3", context={"place": "work"}).told["reason"] == "no_data"
+
+
+def test_time_since_an_intervention_is_computed() -> None:
+    loop = care_loop()
+    _, token = person("ann")
+    serve(learned(loop, "policy", ALWAYS_WALK))
+    ServingSlot.objects.update(exploration_bp=0)
+    forget_serving()
+    for i in range(2):
+        ask(token, f"r{i}")
+    gaps = [np.frombuffer(d.state, dtype="<f8")[2] for d in Decision.objects.order_by("pk")]
+    assert gaps == [1.0, 0.0]
+
+
+def test_the_other_heads_speak_only_when_policy_intervenes() -> None:
+    care_loop()
+    _, token = person("ann")
+    seen = Counter()
+    for i in range(40):
+        actions = ask(token, f"r{i}").told["actions"]
+        assert ("tone" in actions) == (actions["policy"]["action"] != "wait")
+        seen[actions["policy"]["action"]] += 1
+    assert len(seen) == 3
+
+
+def test_propensities_are_the_frequencies_that_they_claim() -> None:
+    """400 decisions at exploration .2 under a policy that walks: walk .8 + .2 x .25 = .85. False alarm rate 1e-6 a bound."""
+    loop = care_loop()
+    token = service_token()
+    people = [person(f"p{i}", consents=(Purpose.PERSONALIZATION,))[0] for i in range(40)]
+    serve(learned(loop, "policy", ALWAYS_WALK))
+    for i in range(400):
+        assert ask(token, f"r{i}", userId=f"p{i % 40}").status_code == 200
+    assert len(people) == 40
+    walks = list(Choice.objects.filter(head="policy", action=2).values_list("marginal_propensity", flat=True))
+    assert set(np.round(walks, 12)) == {0.85}
+    assert binom.ppf(1e-6, 400, 0.85) <= len(walks) <= binom.ppf(1 - 1e-6, 400, 0.85)
+    explored = Choice.objects.filter(head="policy", explored=True).count()
+    assert binom.ppf(1e-6, 400, 0.2) <= explored <= binom.ppf(1 - 1e-6, 400, 0.2)
+    greedy = Choice.objects.filter(head="policy", explored=False)
+    assert set(greedy.values_list("propensity", flat=True)) == {1.0}
+    tones = Choice.objects.filter(head="tone", decision__choices__head="policy", decision__choices__action=1)
+    assert set(tones.values_list("explored", "marginal_propensity")) <= {(True, 0.5)}, "who talks was exploring"
+
+
+def test_restricted_actions_are_kept_to_and_teach_nothing() -> None:
+    loop = care_loop()
+    _, token = person("ann")
+    serve(learned(loop, "policy", ALWAYS_WALK))
+    for i in range(20):
+        told = ask(token, f"r{i}", eligible={"policy": ["wait", "talk"]}).told
+        assert told["actions"]["policy"]["action"] != "walk"
+        assert {r["action"] for r in told["actions"]["policy"]["ranking"]} == {"wait", "talk"}
+    assert not Choice.objects.filter(head="policy", learnable=True).exists()
+    assert set(Choice.objects.filter(head="policy").values_list("eligible", flat=True)) == {0b011}
+    explored = Choice.objects.filter(head="policy", explored=True)
+    assert all(c.propensity == pytest.approx((2 / 3, 1 / 3)[c.action]) for c in explored)
+    refused = ask(token, "without", eligible={"policy": ["talk"]})
+    assert refused.status_code == 422 and "must keep 'wait'" in refused.told["detail"]
+
+
+def test_a_broken_candidate_falls_back_and_is_flagged() -> None:
+    loop = care_loop()
+    _, token = person("ann")
+    broken = learned(loop, "policy", ALWAYS_WALK)
+    serve(broken)
+    type(broken).objects.filter(pk=broken.pk).update(weights=b"not an array")
+    forget_serving()
+    told = ask(token, "r1").told
+    assert told["actions"]["policy"]["fallback"] == "reference"
+    choice = Choice.objects.get(head="policy")
+    assert choice.fallback == "reference" and not choice.learnable
+    good = learned(loop, "policy", TALK_IN_A_GOOD_MOOD)
+    ServingSlot.objects.filter(head="policy").update(stable=good, candidate=broken, weight_bp=10_000)
+    forget_serving()
+    assert ask(token, "r2").told["actions"]["policy"]["fallback"] == "stable"
+
+
+def test_a_swap_is_seen_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = care_loop()
+    _, token = person("ann")
+    one, two = learned(loop, "policy", TALK_IN_A_GOOD_MOOD), learned(loop, "policy", ALWAYS_WALK)
+    serve(one)
+    assert ask(token, "r1").told["versions"]["policy"] == one.pk
+    ServingSlot.objects.filter(head="policy").update(stable=two, generation=99)
+    assert ask(token, "r2").told["versions"]["policy"] == one.pk, "it is read once a second"
+    clock = served_policies.time.monotonic() + served_policies.SLOT_SECONDS
+    monkeypatch.setattr(served_policies.time, "monotonic", lambda: clock)
+    told = ask(token, "r3").told
+    assert (told["versions"]["policy"], told["generations"]["policy"]) == (two.pk, 99)
+
+
+def test_assignment_is_sticky_and_a_ramp_only_adds_people() -> None:
+    keys = [f"key-{i}" for i in range(2_000)]
+    places = np.array([assignment("salt", k) for k in keys])
+    assert (places == [assignment("salt", k) for k in keys]).all() and places.min() >= 0 and places.max() < 1
+    assert binom.ppf(1e-6, 2_000, 0.1) <= (places < 0.1).sum() <= binom.ppf(1 - 1e-6, 2_000, 0.1)
+    assert (places < 0.1).tolist() <= (places < 0.5).tolist()
+    assert abs(np.corrcoef(places, [assignment("other", k) for k in keys])[0, 1]) < 0.12  # 5 sd of chance
+
+
+def test_the_holdback_goes_on_with_what_served_before() -> None:
+    loop = care_loop()
+    before, now = learned(loop, "policy", TALK_IN_A_GOOD_MOOD), learned(loop, "policy", ALWAYS_WALK)
+    serve(before)
+    serve(now)
+    ServingSlot.objects.filter(head="policy").update(holdback=before, holdback_bp=5_000)
+    forget_serving()
+    token = service_token()
+    served = {}
+    for i in range(30):
+        person(f"p{i}", consents=(Purpose.PERSONALIZATION,))
+        served[f"p{i}"] = [ask(token, f"{i}-{n}", userId=f"p{i}").told["versions"]["policy"] for n in range(2)]
+    assert all(one == two for one, two in served.values()), "a person stays with their arm"
+    assert {one for one, _ in served.values()} == {before.pk, now.pk}
+
+
+class TestRefused:
+    """Right status, a problem document that says what to do, nothing written."""
+
+    @pytest.fixture(autouse=True)
+    def _nothing_is_written(self) -> Any:
+        care_loop()
+        self.pk, self.token = person("ann")
+        yield
+        assert not Decision.objects.exists() and not ServingState.objects.exists()
+
+    def refused(self, response: Any, status: int, words: str) -> None:
+        assert response.status_code == status, response.content
+        assert response["Content-Type"] == "application/problem+json"
+        assert response.told["status"] == status and words in response.told["detail"], response.told
+
+    def test_no_token_and_a_foreign_one(self) -> None:
+        self.refused(ask("", "r"), 401, "Authorization")
+        self.refused(ask("0" * 64, "r"), 401, "unknown, revoked or expired")
+
+    def test_no_consent(self) -> None:
+        _, token = person("ben", consents=())
+        self.refused(ask(token, "r"), 403, "not consented to personalization")
+
+    def test_somebody_elses_name_and_nobodys(self) -> None:
+        person("ben")
+        self.refused(ask(self.token, "r", userId="ben"), 403, "its own person")
+        self.refused(ask(service_token(), "r", userId="nobody"), 404, "register them")
+        assert not Person.objects.filter(pk__gt=self.pk + 1).exists()
+
+    @pytest.mark.parametrize(
+        ("body", "status", "words"),
+        [
+            (b"{", 400, "not JSON"),
+            (b"[]", 422, "does not fit"),
+            (b'{"requestId": "r", "loop": "care", "context": {"mood": NaN}}', 400, "not JSON"),
+            (b'{"requestId": "r", "loop": "care", "context": {"mood": 1e999}}', 422, "out of range"),
+            (b'{"requestId": "", "loop": "care"}', 422, "1 to 100"),
+            (b'{"requestId": "r", "loop": "nowhere"}', 404, "no loop 'nowhere'"),
+            (b'{"requestId": "r", "loop": "care", "context": {"moood": 1}}', 422, "context.moood is no feature"),
+            (b'{"requestId": "r", "loop": "care", "context": {"mood": "good"}}', 422, "takes a finite number"),
+            (b'{"requestId": "r", "loop": "care", "context": {"place": "moon"}}', 422, "home, work"),
+            (b'{"requestId": "r", "loop": "care", "eligible": {"policy": ["wait", "fly"]}}', 422, "'fly'"),
+            (b'{"requestId": "r", "loop": "care", "eligible": {"mind": ["wait"]}}', 422, "no head"),
+            (b'{"requestId": "r", "loop": "care", "localTime": "2025-06-01T08:00:00"}', 422, "offset"),
+            (b'{"requestId": "r", "loop": "care", "surprise": 1}', 422, "surprise"),
+            (b'{"requestId": "r", "context": "' + b"x" * 1_000_000 + b'"}', 413, "larger than"),
+        ],
+    )
+    def test_bodies_that_do_not_fit(self, body: bytes, status: int, words: str) -> None:
+        self.refused(post(URL, self.token, body), status, words)
+
+    def test_another_method(self) -> None:
+        from django.test import Client
+
+        response = Client().get(URL)
+        assert response.status_code == 405

@@ -1,0 +1,68 @@
+"""manage.py replay: every served decision comes out bit for bit, also after the model was replaced; tampering is seen."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from deployments.services.served_policies import forget_serving
+from privacy.models import Choice, Decision
+from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, ask, care_loop, learned, person, serve
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def served() -> None:
+    """Decisions of three generations: the reference, then two versions; some restricted, some unavailable."""
+    loop = care_loop(rules="daily_cap = 30")
+    _, token = person("ann")
+    for generation in range(3):
+        for i in range(15):
+            more = {"eligible": {"policy": ["wait", "talk"]}} if i % 4 == 0 else {}
+            ask(token, f"{generation}-{i}", context={"mood": (i - 7) / 7, "place": "work"}, **more)
+        serve(learned(loop, "policy", (TALK_IN_A_GOOD_MOOD, ALWAYS_WALK, ALWAYS_WALK)[generation]))
+        serve(learned(loop, "tone", [[0.0] * 4, [0.1, 1.0, 0.0, 0.0]]))
+    forget_serving()  # as a new process
+
+
+def replay(*arguments: str) -> str:
+    out = StringIO()
+    call_command("replay", *arguments, stdout=out)
+    return out.getvalue()
+
+
+@pytest.mark.usefixtures("served")
+def test_all_come_out_as_stored() -> None:
+    assert "45 decisions replayed, all bit for bit" in replay()
+    assert "10 decisions replayed" in replay("--loop", "care", "--last", "10")
+    assert "0 decisions" in replay("--loop", "another")
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("field", ["propensity", "marginal_propensity", "action", "explored", "state"])
+def test_a_changed_row_is_named(field: str) -> None:
+    choice = Choice.objects.filter(head="policy", explored=True).order_by("-decision_id")[0]
+    if field == "state":
+        other = Decision.objects.exclude(pk=choice.decision_id).exclude(state=choice.decision.state).order_by("pk")[0]
+        chosen = Choice.objects.filter(head="policy", explored=False).order_by("-decision_id")[0]
+        Decision.objects.filter(pk=chosen.decision_id).update(state=other.state)
+        replay_or_same = StringIO()
+        try:
+            call_command("replay", stdout=replay_or_same)
+        except CommandError as error:
+            assert "come out otherwise" in str(error)
+        return
+    value = {"propensity": 0.123, "marginal_propensity": 0.123, "action": (choice.action + 1) % 3, "explored": False}[
+        field
+    ]
+    Choice.objects.filter(pk=choice.pk).update(**{field: value})
+    with pytest.raises(CommandError, match=rf"1 of 45 .*decision {choice.decision_id}: policy"):
+        replay()
+
+
+def test_a_bad_number_is_one_sentence(db: None) -> None:
+    with pytest.raises(CommandError, match="at least 1"):
+        replay("--last", "0")
