@@ -20,6 +20,7 @@ from deployments.services.served_policies import Serving, policy_of, servers_for
 from loops.engine.availability import Moment, unavailable
 from loops.engine.spec import LoopSpec
 from loops.engine.timeline import Timeline
+from loops.engine.values import feature_value
 from privacy.engine.layout import MAIN_HEAD
 from privacy.models import Choice, Purpose, ServedDecision
 from privacy.services.callers import Caller, unknown_person
@@ -111,21 +112,6 @@ def read_context(spec: LoopSpec, request: Request) -> Context:
         if out:
             clamped.append(name)
     return Context(values, tuple(clamped), _masks(spec, request.eligible))
-
-
-def feature_value(spec: LoopSpec, index: int, value: float | str) -> tuple[float, bool]:
-    """A feature's value as states hold it, and whether it had to be clamped. Raises InputError for another kind of value."""
-    feature = spec.features[index]
-    if feature.is_category:
-        if value not in feature.categories:
-            known = ", ".join(feature.categories)
-            raise InputError(f"{feature.name} is {value!r}; it takes one of {known}")
-        return float(feature.categories.index(str(value))), False
-    if isinstance(value, str) or not np.isfinite(value):
-        raise InputError(f"{feature.name} is {value!r}; it takes a finite number")
-    low, high = feature.bounds or (0.0, 1.0)
-    inside = min(max(value, low), high)
-    return inside, inside != value
 
 
 def _masks(spec: LoopSpec, eligible: Mapping[str, list[str]]) -> dict[str, int]:

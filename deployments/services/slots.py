@@ -44,8 +44,8 @@ def slot_swap(
 ) -> Deployment:
     """Put ``version`` at once in front of everybody but a holdback (full rollout); what served before is archived.
 
-    One transaction. From now on the loop explores its declared share. Raises Conflict when the slot changed since it was read, when a deployment
-    is in progress, or when the version is not waiting to be deployed.
+    One transaction. From now on the loop explores its declared share. Raises Conflict when the slot changed since it was read,
+    when a deployment is in progress, or when the version is not waiting to be deployed.
     """
     before = slot.stable
     exploration = round(version.loop_version.spec.exploration * BASIS_POINTS)

@@ -17,7 +17,7 @@ LEAF = 32
 
 @transaction.atomic
 def decisions_seal(*, limit: int = 5_000) -> VaultEvent | None:
-    """Put up to ``limit`` decisions that no batch holds into one event; None when there are none. Several at once never overlap."""
+    """Put up to ``limit`` decisions that no batch holds into one event; None when there are none. Several never overlap."""
     skip = connection.features.has_select_for_update_skip_locked
     ids = list(
         ServedDecision.objects.filter(vault_batch__isnull=True)

@@ -114,7 +114,7 @@ def post(url: str, token: str | None, body: Any) -> Any:
     """POST JSON (or bytes as they are) with a token."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"Authorization": f"Token {token}"} if token else {}
-    response = Client().post(url, data, content_type="application/json", headers=headers)
+    response: Any = Client().post(url, data, content_type="application/json", headers=headers)
     response.told = json.loads(response.content)
     return response
 

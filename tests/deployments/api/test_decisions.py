@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -159,7 +160,7 @@ def test_time_since_an_intervention_is_computed() -> None:
 def test_the_other_heads_speak_only_when_policy_intervenes() -> None:
     care_loop()
     _, token = person("ann")
-    seen = Counter()
+    seen: Counter[str] = Counter()
     for i in range(40):
         actions = ask(token, f"r{i}").told["actions"]
         assert ("tone" in actions) == (actions["policy"]["action"] != "wait")
@@ -228,8 +229,8 @@ def test_a_swap_is_seen_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None
     assert ask(token, "r1").told["versions"]["policy"] == one.pk
     ServingSlot.objects.filter(head="policy").update(stable=two, generation=99)
     assert ask(token, "r2").told["versions"]["policy"] == one.pk, "it is read once a second"
-    clock = served_policies.time.monotonic() + served_policies.SLOT_SECONDS
-    monkeypatch.setattr(served_policies.time, "monotonic", lambda: clock)
+    clock = time.monotonic() + served_policies.SLOT_SECONDS
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
     told = ask(token, "r3").told
     assert (told["versions"]["policy"], told["generations"]["policy"]) == (two.pk, 99)
 

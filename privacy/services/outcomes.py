@@ -1,0 +1,148 @@
+"""What comes back about a decision: that it was shown, and rewards. Each word is kept once; late ones are kept apart."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from loops.engine.reward import COMPONENTS, INPUTS
+from loops.engine.spec import LoopSpec
+from privacy.engine.canonical import canonical_bytes
+from privacy.engine.layout import MAIN_HEAD
+from privacy.engine.outcomes import largest_total, payload_of_components, payload_of_inputs, payload_of_total
+from privacy.models import RewardEvent, ServedDecision
+from privacy.services.callers import Caller, person_of
+from r3al_project.common.errors import InputError, NotFound
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Word:
+    """One reward as it was sent: at most one of total, components and inputs, perhaps a label; ``reward_id`` marks retries."""
+
+    reward_id: str
+    total: float | None = None
+    components: dict[str, float] | None = None
+    inputs: dict[str, float] | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became of a word."""
+
+    new: bool
+    late: bool
+
+
+@transaction.atomic
+def decision_activate(*, caller: Caller, public_id: UUID, user_id: str | None, at: datetime | None) -> ServedDecision:
+    """Note that the device showed the decision; the first time counts. Raises NotFound."""
+    served = _mine(caller, public_id, user_id)
+    if served.activated_at is None:
+        served.activated_at = min(at, timezone.now()) if at else timezone.now()
+        ServedDecision.objects.filter(pk=served.pk).update(activated_at=served.activated_at)
+    return served
+
+
+@transaction.atomic
+def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, word: Word) -> Kept:
+    """Keep a word about a decision. In time until the decision's deadline; afterwards it is kept as late and never learned.
+
+    The decision's row is locked, so that a word is either in the outcome or late, also while it is being closed. Raises NotFound
+    for a decision that is not the caller's, InputError for a word that cannot be used or an id that came with another body.
+    """
+    served = _mine(caller, public_id, user_id)
+    payload = _payload(served, word)
+    key, content = digest("reward", word.reward_id), digest("content", canonical_bytes(_facts(word)))
+    before = RewardEvent.objects.filter(served=served, reward_key=key).first()
+    if before is not None:
+        if bytes(before.content_key) != content:
+            raise InputError("this rewardId was used with another body; use a new one for a new word")
+        return Kept(new=False, late=before.late)
+    late = served.closed_at is not None or timezone.now() > served.closes_at
+    spec = served.decision.loop_version.spec
+    RewardEvent.objects.create(
+        served=served,
+        reward_key=key,
+        content_key=content,
+        payload=payload.astype("<f8").tobytes(),
+        harmful=None if word.label is None else word.label in spec.reward.harmful_labels,
+        late=late,
+    )
+    return Kept(new=True, late=late)
+
+
+def _mine(caller: Caller, public_id: UUID, user_id: str | None) -> ServedDecision:
+    """The decision, locked, if it is the caller's; whether somebody else's exists is not said."""
+    found = ServedDecision.objects.select_related("decision__loop_version__loop", "person")
+    served = found.select_for_update(of=("self",)).filter(public_id=public_id).first()
+    nobody = NotFound("there is no such decision of this person; use the decisionId of an answer")
+    if served is None:
+        raise nobody
+    try:
+        person_id = person_of(caller, user_id_given=user_id, population=served.person.population)
+    except NotFound:
+        raise nobody from None
+    if person_id != served.person_id:
+        raise nobody
+    return served
+
+
+def _payload(served: ServedDecision, word: Word) -> Floats:
+    spec = served.decision.loop_version.spec
+    if not 0 < len(word.reward_id) <= 100:
+        raise InputError("rewardId has 1 to 100 characters")
+    if word.label is not None and not 0 < len(word.label) <= 40:
+        raise InputError("label has 1 to 40 characters")
+    given = [name for name in ("total", "components", "inputs") if getattr(word, name) is not None]
+    if len(given) > 1 or (not given and word.label is None):
+        raise InputError("give one of total, components and inputs, or a label")
+    if word.total is not None:
+        return payload_of_total(_total(spec, word.total))
+    if word.components is not None:
+        return payload_of_components(spec, _numbers("components", word.components, COMPONENTS))
+    if word.inputs is not None:
+        choice = served.decision.choices.filter(head=MAIN_HEAD).first()
+        state = np.frombuffer(served.decision.state, dtype="<f8")
+        inputs = _numbers("inputs", word.inputs, INPUTS)
+        return payload_of_inputs(spec, inputs, state=state, action=choice.action if choice else None)
+    return payload_of_total(float("nan"))
+
+
+def _total(spec: LoopSpec, total: float) -> float:
+    largest = largest_total(spec)
+    if not abs(total) <= largest:
+        raise InputError(f"total is {total:g}; under this loop it lies within -{largest:g} and {largest:g}")
+    return total
+
+
+def _numbers(what: str, given: dict[str, float], known: tuple[str, ...]) -> dict[str, float]:
+    for name, value in given.items():
+        if name not in known:
+            raise InputError(f"{what}.{name} is not known; there are {', '.join(known)}")
+        if not np.isfinite(value) or abs(value) > 1e9:
+            raise InputError(f"{what}.{name} is {value:g}; it takes a finite number")
+    if not given:
+        raise InputError(f"{what} is empty; leave it out or give one of {', '.join(known)}")
+    return given
+
+
+def _facts(word: Word) -> dict[str, Any]:
+    return {"total": word.total, "components": word.components, "inputs": word.inputs, "label": word.label}
+
+
+def digest(context: str, text: str | bytes) -> bytes:
+    """Keyed digest (16 bytes) of what names or makes up a record."""
+    key = hmac.digest(settings.ANONYMIZATION_SALT.encode(), f"outcomes {context}".encode(), "sha256")
+    return hmac.digest(key, text.encode() if isinstance(text, str) else text, "sha256")[:16]

@@ -1,0 +1,40 @@
+"""The privacy floor's work by the clock."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+
+from privacy.services.closing import outcomes_close
+from privacy.services.vault_batches import decisions_seal
+from privacy.services.vault_verify import vault_verify
+from r3al_project.jobs.schedules import schedule
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="privacy.close_outcomes", ignore_result=True)
+def close_outcomes() -> None:
+    """Close every decision whose deadline has passed."""
+    outcomes_close()
+
+
+@shared_task(name="privacy.seal_decisions", ignore_result=True)
+def seal_decisions() -> None:
+    """Put served decisions into the vault until none is left."""
+    while decisions_seal() is not None:
+        pass
+
+
+@shared_task(name="privacy.verify_vault", ignore_result=True)
+def verify_vault() -> None:
+    """Walk the vault's chain; a broken one is an error in the log."""
+    found = vault_verify()
+    if found.broken:
+        log.error("the Trust Vault is broken: %s", found.broken)
+
+
+schedule("privacy: close outcomes at their deadline", task="privacy.close_outcomes", seconds=60)
+schedule("privacy: put decisions into the vault", task="privacy.seal_decisions", seconds=60)
+schedule("privacy: verify the vault", task="privacy.verify_vault", seconds=86_400)
