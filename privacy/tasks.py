@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from django.conf import settings
 
 from privacy.services.closing import outcomes_close
 from privacy.services.vault_batches import decisions_seal
@@ -35,6 +36,6 @@ def verify_vault() -> None:
         log.error("the Trust Vault is broken: %s", found.broken)
 
 
-schedule("privacy: close outcomes at their deadline", task="privacy.close_outcomes", seconds=60)
-schedule("privacy: put decisions into the vault", task="privacy.seal_decisions", seconds=60)
+schedule("privacy: close outcomes at their deadline", task="privacy.close_outcomes", seconds=settings.R3AL_TICK_SECONDS)
+schedule("privacy: put decisions into the vault", task="privacy.seal_decisions", seconds=settings.R3AL_TICK_SECONDS)
 schedule("privacy: verify the vault", task="privacy.verify_vault", seconds=86_400)

@@ -152,6 +152,8 @@ R3AL_JOB_LEASE_SECONDS = read.number(env, "R3AL_JOB_LEASE_SECONDS", 30.0, low=0.
 R3AL_JOB_HEARTBEAT_SECONDS = read.number(
     env, "R3AL_JOB_HEARTBEAT_SECONDS", min(5.0, R3AL_JOB_LEASE_SECONDS / 3), low=0.1, high=R3AL_JOB_LEASE_SECONDS / 2
 )
+# How often outcomes are closed, decisions sealed and health is looked at. Written into new schedules; operators edit them.
+R3AL_TICK_SECONDS = read.whole(env, "R3AL_TICK_SECONDS", 60, low=1)
 R3AL_JOB_GRACE_SECONDS = read.number(env, "R3AL_JOB_GRACE_SECONDS", 30.0, low=0.5)
 
 UNFOLD = {

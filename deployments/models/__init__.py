@@ -1,14 +1,13 @@
 """Records of the deployments floor."""
 
 from deployments.models.experiment import AbExperiment
-from deployments.models.health import EvidenceCursor, EvidenceUnit, HealthCheck, HealthState, Incident, LatencyMinute
+from deployments.models.health import EvidenceUnit, HealthCheck, HealthState, Incident, LatencyMinute
 from deployments.models.slot import Deployment, DeploymentState, ServingSlot, Strategy
 
 __all__ = [
     "AbExperiment",
     "Deployment",
     "DeploymentState",
-    "EvidenceCursor",
     "EvidenceUnit",
     "HealthCheck",
     "HealthState",

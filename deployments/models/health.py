@@ -24,7 +24,7 @@ class EvidenceUnit(models.Model):
     """What one person's closed outcomes say about one version, within a fixed window from their first exposure in an epoch.
 
     Users are the unit: a person gives one value a metric and epoch. Sums, so that a value is a mean (a share) of the person.
-    ``cursor`` is the last reward signal folded in. Erasing the person erases the row.
+    Erasing the person erases the row.
     """
 
     slot = models.ForeignKey(ServingSlot, on_delete=models.CASCADE, related_name="evidence")
@@ -55,19 +55,6 @@ class EvidenceUnit(models.Model):
 
     def __str__(self) -> str:
         return f"evidence of version {self.version_id}, person {self.person_id}"
-
-
-class EvidenceCursor(models.Model):
-    """How far a loop's closed outcomes are folded into evidence; moved in the transaction that folds."""
-
-    loop = models.OneToOneField(Loop, on_delete=models.CASCADE, primary_key=True, related_name="evidence_cursor")
-    reward_signal = models.PositiveBigIntegerField(default=0)
-
-    class Meta:
-        db_table = "evidence_cursors"
-
-    def __str__(self) -> str:
-        return f"evidence of {self.loop_id} up to outcome {self.reward_signal}"
 
 
 class LatencyMinute(models.Model):

@@ -1,0 +1,118 @@
+"""Evidence about a version: one row a person and epoch, written once when everything of that person's window is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from django.db.models import Min
+from django.utils import timezone
+
+from deployments.models import Deployment, EvidenceUnit, ServingSlot
+from loops.engine.reward import COMPONENTS
+from loops.engine.spec import LoopSpec
+from loops.selectors import loop_version_current
+from privacy.engine.layout import MAIN_HEAD
+from privacy.models import Choice
+from training.models import ModelVersion
+
+EPOCH = timedelta(days=7)  # within one, a person counts once; a new one lets late faults be seen
+_EMPATHY = 1 + COMPONENTS.index("empathy")
+_PEOPLE = 2_000
+_FACTS = (
+    "decision__person_id", "decision__decided_at", "action", "decision__outcome__payload", "decision__outcome__harmful",
+)  # fmt: skip
+
+
+def evidence_fold(*, slot: ServingSlot, version: ModelVersion) -> int:
+    """Write the units of people whose window under ``version`` has closed; returns how many are new.
+
+    A window begins with the person's first exposure in the epoch and lasts the loop's reward deadline; its last outcome closes
+    a deadline later. Fallbacks and explored choices are not the version's doing and are left out. Several workers may fold at
+    once and be killed anywhere: a unit is computed from closed outcomes alone and is unique.
+    """
+    spec = loop_version_current(slot.loop.name).spec
+    began = _began(slot, version)
+    if began is None:
+        return 0
+    epoch = int((timezone.now() - began) / EPOCH)
+    return sum(_fold_epoch(slot, version, spec, began, e) for e in range(max(0, epoch - 1), epoch + 1))
+
+
+def _began(slot: ServingSlot, version: ModelVersion) -> datetime | None:
+    """Epochs count from the last deployment to the slot, for both of its arms."""
+    last = Deployment.objects.filter(slot=slot).order_by("-pk").first()
+    return last.created_at if last else None
+
+
+def _fold_epoch(slot: ServingSlot, version: ModelVersion, spec: LoopSpec, began: datetime, epoch: int) -> int:
+    window = timedelta(seconds=spec.reward.deadline_seconds)
+    first_day = began + epoch * EPOCH
+    chosen = Choice.objects.filter(
+        head=slot.head,
+        version=version.pk,
+        fallback="",
+        explored=False,
+        decision__served__isnull=False,
+        decision__decided_at__gte=first_day,
+        decision__decided_at__lt=first_day + EPOCH,
+    )
+    known = EvidenceUnit.objects.filter(slot=slot, version=version, epoch=epoch).values("person_id")
+    exposed = chosen.exclude(decision__person_id__in=known).values_list("decision__person_id")
+    due = list(
+        exposed.annotate(first=Min("decision__decided_at")).filter(first__lt=timezone.now() - 2 * window)[:_PEOPLE]
+    )
+    still_open = set(
+        chosen.filter(decision__person_id__in=[p for p, _ in due], decision__served__closed_at__isnull=True,
+                      decision__decided_at__lt=timezone.now() - window).values_list("decision__person_id", flat=True)
+    )  # fmt: skip
+    firsts = {person: first for person, first in due if person not in still_open}
+    units = list(_units(slot, version, spec, epoch, firsts, window, chosen))
+    return len(EvidenceUnit.objects.bulk_create(units, ignore_conflicts=True))
+
+
+def _units(
+    slot: ServingSlot, version: ModelVersion, spec: LoopSpec, epoch: int, firsts: dict[int, datetime], window: timedelta,
+    chosen: Any,
+) -> Iterable[EvidenceUnit]:  # fmt: skip
+    reference = spec.head(slot.head).reference_index if slot.head == MAIN_HEAD else None
+    rows = (
+        chosen.filter(decision__person_id__in=list(firsts))
+        .order_by("decision__person_id", "decision__decided_at")
+        .values_list(*_FACTS)
+    )
+    for person, group in groupby(rows.iterator(chunk_size=5_000), key=lambda row: row[0]):
+        first = firsts[person]
+        inside = [row[2:] for row in group if row[1] <= first + window]
+        yield EvidenceUnit(
+            slot=slot, version=version, person_id=person, epoch=epoch, first_exposed_at=first, closes_at=first + 2 * window,
+            **_sums(inside, reference),
+        )  # fmt: skip
+
+
+def _sums(rows: Sequence[tuple[int, bytes | None, bool | None]], reference: int | None) -> dict[str, Any]:
+    """A person's sums; of a head beside policy every choice is part of an intervention."""
+    out = {
+        "decisions": len(rows),
+        "interventions": 0,
+        "rated": 0,
+        "empathy_sum": 0.0,
+        "harmful": 0,
+        "rewarded": 0,
+        "reward_sum": 0.0,
+    }
+    for action, stored, harmful in rows:
+        payload = np.frombuffer(bytes(stored), dtype="<f8") if stored else None
+        spoke = action != reference
+        out["interventions"] += spoke
+        out["harmful"] += bool(spoke and harmful)
+        if payload is not None and spoke and np.isfinite(payload[_EMPATHY]):
+            out["rated"] += 1
+            out["empathy_sum"] += float(np.clip(payload[_EMPATHY], 0.0, 1.0))
+        if payload is not None and np.isfinite(payload[0]):
+            out["rewarded"] += 1
+            out["reward_sum"] += float(payload[0])
+    return out

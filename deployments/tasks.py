@@ -1,0 +1,18 @@
+"""The deployments floor's work by the clock."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.conf import settings
+
+from deployments.services.health import health_tick
+from r3al_project.jobs.schedules import schedule
+
+
+@shared_task(name="deployments.health", ignore_result=True)
+def health() -> None:
+    """Look at everything that serves."""
+    health_tick()
+
+
+schedule("deployments: health of what serves", task="deployments.health", seconds=settings.R3AL_TICK_SECONDS)
