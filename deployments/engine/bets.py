@@ -72,7 +72,7 @@ def mixture_radius(n: int, sd: float, alpha: float, planned: int = 500) -> float
 
 @dataclass(frozen=True)
 class Null:
-    """What a paired bet is against, of means: candidate >= c stable - d (``higher_is_better``), else candidate <= c stable + d."""
+    """What a paired bet is against: candidate >= c stable - d (``higher_is_better``), else candidate <= c stable + d."""
 
     c: float = 1.0
     d: float = 0.0

@@ -57,6 +57,10 @@ class ServingSlot(models.Model):
 
     class Meta:
         db_table = "serving_slots"
+        permissions = [
+            ("deploy_version", "Can put a version that passed its evaluation in front of people"),
+            ("rollback_version", "Can take a serving version back"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["loop", "head"], name="slot_once_a_head"),
             models.CheckConstraint(condition=Q(weight_bp__lte=10_000), name="slot_weight_in_range"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import F, Q
 
@@ -42,6 +44,7 @@ class Job(Created):
 
     class Meta:
         db_table = "jobs"
+        permissions = [("cancel_job", "Can cancel a job")]
         constraints = [
             models.CheckConstraint(condition=Q(state__in=JobState.values), name="job_state_known"),
             models.CheckConstraint(condition=~Q(kind=""), name="job_kind_named"),
@@ -101,3 +104,21 @@ class Job(Created):
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
+
+
+class IdempotentAnswer(Created):
+    """The answer to a POST that carried an Idempotency-Key; ``status`` null while it is being made. Kept for a day."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=100)
+    body_sha256 = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    location = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        db_table = "idempotent_answers"
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="idempotent_key_once")]
+
+    def __str__(self) -> str:
+        return f"answer {self.pk}"

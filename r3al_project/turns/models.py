@@ -27,6 +27,7 @@ class Turn(Created):
 
     class Meta:
         db_table = "turns"
+        permissions = [("start_turn", "Can start a turn of a loop")]
         constraints = [
             models.UniqueConstraint(
                 fields=["loop_version"], condition=Q(outcome="running"), name="turn_one_running_a_loop"

@@ -1,7 +1,8 @@
-"""``manage.py prepare``: everything a start needs: tables, schedules, static files. Changes nothing the second time."""
+"""``manage.py prepare``: everything a start needs: tables, roles, schedules, static files. Changes nothing the second time."""
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -12,10 +13,11 @@ from r3al_project.jobs.schedules import schedules_sync
 
 
 class Command(BaseCommand):
-    help = "Migrate the database, add missing schedules, collect static files."
+    help = "Migrate the database, add missing roles and schedules, collect static files."
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
+        call_command("roles", stdout=StringIO())
         schedules_sync()
         call_command("collectstatic", interactive=False, verbosity=0)
         if not get_user_model().objects.filter(is_superuser=True).exists():

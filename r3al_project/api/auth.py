@@ -1,0 +1,71 @@
+"""Logging in and out: knox tokens, of which only digests are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import authenticate
+from drf_spectacular.utils import extend_schema
+from knox.models import get_token_model
+from rest_framework import serializers
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import ScopedRateThrottle
+from rest_framework.views import APIView
+
+from r3al_project.api.access import May
+from r3al_project.common.errors import Unauthorized
+
+
+class LoginBody(serializers.Serializer[Any]):
+    username = serializers.CharField(max_length=150)
+    password = serializers.CharField(max_length=200, trim_whitespace=False)
+
+
+class LoginAnswer(serializers.Serializer[Any]):
+    token = serializers.CharField(help_text="Shown once; send it as Authorization: Token ...")
+    expiry = serializers.DateTimeField()
+
+
+class Login(APIView):
+    """A token for an operator's or a service's account."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = (ScopedRateThrottle,)
+    throttle_scope = "login"
+
+    @extend_schema(request=LoginBody, responses=LoginAnswer)
+    def post(self, request: Request) -> Response:
+        body = LoginBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        user = authenticate(request._request, **body.validated_data)
+        if user is None:
+            raise Unauthorized("user name and password do not belong together, or the account is not active")
+        made, token = get_token_model().objects.create(user)
+        return Response({"token": token, "expiry": made.expiry})
+
+
+class Logout(APIView):
+    """This token is no longer valid."""
+
+    permission_classes = (May,)
+    may = {"POST": ""}
+
+    @extend_schema(request=None, responses={204: None})
+    def post(self, request: Request) -> Response:
+        request.auth.delete()
+        return Response(status=204)
+
+
+class LogoutAll(APIView):
+    """No token of this account is valid any more."""
+
+    permission_classes = (May,)
+    may = {"POST": ""}
+
+    @extend_schema(request=None, responses={204: None})
+    def post(self, request: Request) -> Response:
+        get_token_model().objects.filter(user=request.user).delete()
+        return Response(status=204)

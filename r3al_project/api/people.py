@@ -1,0 +1,125 @@
+"""People: registered by services; each sees and changes their own consents and sees their own budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from loops.selectors import loop_version_current
+from privacy.models import Person, Purpose
+from privacy.models.budget import NANO, WINDOWS
+from privacy.services.accounts import consents_of, consents_set, person_register
+from privacy.services.callers import SERVE
+from r3al_project.api.access import May
+from r3al_project.api.idempotency import idempotent
+from r3al_project.common.errors import Forbidden
+
+
+class Consents(serializers.Serializer[Any]):
+    personalization = serializers.BooleanField(required=False)
+    training = serializers.BooleanField(required=False)
+    evaluation = serializers.BooleanField(required=False)
+
+
+class PersonBody(serializers.Serializer[Any]):
+    userId = serializers.CharField(max_length=200)
+    loop = serializers.CharField(default="r3al", help_text="A loop of the population that the person belongs to.")
+    consents = Consents(required=False)
+    textVersion = serializers.CharField(default="1", max_length=40)
+    device = serializers.BooleanField(default=False, help_text="Give a further device token to somebody known.")
+
+
+class PersonAnswer(serializers.Serializer[Any]):
+    new = serializers.BooleanField()
+    token = serializers.CharField(allow_null=True, help_text="A device's token, shown this once.")
+    expiry = serializers.DateTimeField(allow_null=True)
+    consents = Consents()
+
+
+class People(APIView):
+    """Register a person and their device."""
+
+    permission_classes = (May,)
+    may = {"POST": SERVE}
+
+    @extend_schema(request=PersonBody, responses={201: PersonAnswer, 200: PersonAnswer})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        body = PersonBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = body.validated_data
+        made = person_register(
+            population=loop_version_current(given["loop"]).spec.population,
+            identifier=given["userId"],
+            consents={Purpose(p): granted for p, granted in given.get("consents", {}).items()},
+            text_version=given["textVersion"],
+            source="api",
+            device=given["device"],
+        )
+        made.person.refresh_from_db()
+        told = {
+            "new": made.new,
+            "token": made.token or None,
+            "expiry": made.expiry,
+            "consents": consents_of(made.person),
+        }
+        return Response(told, status=201 if made.new else 200)
+
+
+def _me(request: Request) -> Person:
+    account = getattr(request.user, "person_account", None)
+    if account is None:
+        raise Forbidden("this is about a person's own data; use their device's token")
+    return Person.objects.select_related("budget").get(pk=account.person_id)
+
+
+class ConsentsBody(Consents):
+    textVersion = serializers.CharField(default="1", max_length=40)
+
+
+class MyConsents(APIView):
+    """What I have consented to. A withdrawal holds from the answer on."""
+
+    permission_classes = (May,)
+    may = {"GET": "", "PUT": ""}
+
+    @extend_schema(responses=Consents)
+    def get(self, request: Request) -> Response:
+        return Response(consents_of(_me(request)))
+
+    @extend_schema(request=ConsentsBody, responses=Consents)
+    def put(self, request: Request) -> Response:
+        body = ConsentsBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = dict(body.validated_data)
+        text = given.pop("textVersion")
+        consents_set(
+            person=_me(request), consents={Purpose(p): g for p, g in given.items()}, text_version=text, source="app"
+        )
+        return Response(consents_of(_me(request)))
+
+
+class MyBudget(APIView):
+    """What my data has been used for, in policy units by window, and apart from them the formal lifetime account."""
+
+    permission_classes = (May,)
+    may = {"GET": ""}
+
+    @extend_schema(responses={200: dict[str, Any]})
+    def get(self, request: Request) -> Response:
+        budget = _me(request).budget
+        windows = {
+            w: {"spent": getattr(budget, f"spent_{w}") / NANO, "cap": getattr(budget, f"cap_{w}") / NANO}
+            for w in WINDOWS
+        }
+        formal = {
+            "rhoSpent": budget.rho_spent / NANO,
+            "rhoCap": budget.rho_cap / NANO,
+            "voidSince": budget.formal_void_at,
+        }
+        return Response({"policyUnits": windows, "formal": formal})

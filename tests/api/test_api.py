@@ -1,0 +1,273 @@
+"""The API of operators, services and people: who may what, what is answered, and that a refusal writes nothing."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from knox.models import AuthToken
+
+from deployments.models import Deployment, HealthCheck, Incident
+from deployments.selectors import slot_for
+from loops.models import LoopVersion
+from privacy.models import Consent, Person, PersonAccount
+from r3al_project.jobs.models import IdempotentAnswer, Job
+from r3al_project.roles import ROLES
+from r3al_project.turns.models import Turn
+from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, ask, care_loop, learned, serve
+from training.models import GateVerdict, ModelVersion
+
+pytestmark = pytest.mark.django_db(transaction=True)
+TRAIN = {
+    "modelType": "policy", "sourceDataType": "pulse", "epochs": 100, "syntheticSamples": 1000,
+    "hyperparams": {"learningRate": 0.001, "gamma": 0.99, "epsilon": 0.1}, "loop": "care",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def loop() -> LoopVersion:
+    call_command("roles")
+    return care_loop()
+
+
+def token_of(role: str | None) -> str:
+    user = User.objects.create_user(f"user-{role}", password="a long pass phrase")
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    return str(AuthToken.objects.create(user)[1])
+
+
+def call(method: str, path: str, token: str | None, body: Any = None, **headers: str) -> Any:
+    sent = {"Authorization": f"Token {token}"} if token else {}
+    data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    response: Any = Client().generic(
+        method, f"/api/v1/{path}", data, content_type="application/json", headers=sent | headers
+    )
+    response.told = json.loads(response.content) if response.content else None
+    return response
+
+
+def judged(version: ModelVersion, verdict: str = "pass") -> ModelVersion:
+    GateVerdict.objects.create(version=version, attempt=1, verdict=verdict, reason="people said so")
+    return version
+
+
+ENDPOINTS = [
+    ("POST", "people", "Service", {"userId": "ann", "loop": "care"}),
+    ("GET", "training/models", "Viewer", None),
+    ("POST", "training/models", "Operator", TRAIN),
+    ("GET", "training/models/{v}", "Analyst", None),
+    ("GET", "training/models/{v}/evaluation", "Viewer", None),
+    ("POST", "training/models/{v}/deploy", "Operator", {"deploymentType": "full_rollout", "trafficPercentage": 100}),
+    ("GET", "training/models/{v}/health", "Viewer", None),
+    ("POST", "training/models/{v}/rollback", "Operator", {"reason": "Empathy score dropped below threshold"}),
+    ("GET", "jobs/{j}", "Viewer", None),
+    ("POST", "jobs/{j}/cancel", "Operator", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "role", "body"), ENDPOINTS)
+def test_without_a_token_or_the_permission_nothing_is_done(
+    loop: LoopVersion, method: str, path: str, role: str, body: Any
+) -> None:
+    version = judged(learned(loop, "policy", ALWAYS_WALK))
+    job = Job.objects.create(kind="turn.collect")
+    path = path.format(v=f"model_{version.pk}", j=job.pk)
+    assert call(method, path, None, body).status_code == 401
+    assert call(method, path, "0" * 64, body).status_code == 401
+    wrong = call(method, path, token_of("Viewer" if method == "POST" else "Service"), body)
+    assert wrong.status_code == 403 and wrong["Content-Type"] == "application/problem+json"
+    assert "role" in wrong.told["detail"]
+    job.refresh_from_db()
+    assert not Turn.objects.exists() and not Deployment.objects.exists() and not Person.objects.exists()
+    assert job.state == "queued"
+
+
+def test_roles_can_be_made_twice_and_keep_what_was_added() -> None:
+    call_command("roles")
+    assert set(Group.objects.values_list("name", flat=True)) == set(ROLES)
+    operator = {p.codename for p in Group.objects.get(name="Operator").permissions.all()}
+    assert {"start_turn", "cancel_job", "deploy_version", "rollback_version", "view_modelversion"} <= operator
+    assert "serve_people" not in operator and "view_consent" not in operator
+    assert {p.codename for p in Group.objects.get(name="Service").permissions.all()} == {"serve_people"}
+
+
+class TestTokens:
+    def test_log_in_and_out(self) -> None:
+        token_of("Viewer")
+        wrong = call("POST", "auth/login", None, {"username": "user-Viewer", "password": "no"})
+        assert wrong.status_code == 401 and "do not belong together" in wrong.told["detail"]
+        told = call("POST", "auth/login", None, {"username": "user-Viewer", "password": "a long pass phrase"}).told
+        assert call("GET", "training/models", told["token"]).status_code == 200
+        assert call("POST", "auth/logout", told["token"]).status_code == 204
+        assert call("GET", "training/models", told["token"]).status_code == 401
+        assert not AuthToken.objects.filter(digest=told["token"]).exists(), "only a digest is kept"
+
+    def test_all_of_an_account(self) -> None:
+        token = token_of("Viewer")
+        assert call("POST", "auth/logoutall", token).status_code == 204
+        assert call("GET", "training/models", token).status_code == 401
+
+
+class TestPeople:
+    def test_a_service_registers_and_the_device_acts_for_its_person(self) -> None:
+        service = token_of("Service")
+        body = {"userId": "ann", "loop": "care", "consents": {"personalization": True, "training": True}}
+        first = call("POST", "people", service, body)
+        assert first.status_code == 201 and first.told["consents"] == {
+            "personalization": True, "training": True, "evaluation": False,
+        }  # fmt: skip
+        again = call("POST", "people", service, body)
+        assert again.status_code == 200 and again.told["token"] is None and Person.objects.count() == 1
+        device = first.told["token"]
+        assert ask(device, "r1").status_code == 200
+        withdrawn = call("PUT", "me/consents", device, {"personalization": False}).told
+        assert withdrawn["personalization"] is False and withdrawn["training"] is True
+        assert ask(device, "r2").status_code == 403, "at once"
+        assert Consent.objects.count() == 3
+        budget = call("GET", "me/privacy-budget", device).told
+        assert budget["policyUnits"]["lifetime"] == {"spent": 0.0, "cap": 24.0}
+        assert call("GET", "me/consents", service).status_code == 403
+
+    def test_bad_bodies(self) -> None:
+        service = token_of("Service")
+        for body, status in (({}, 422), ({"userId": ""}, 422), ({"userId": "a", "consents": {"training": "maybe"}}, 422),
+                             (b"{", 400), ({"userId": "a", "loop": "nowhere"}, 404)):  # fmt: skip
+            refused = call("POST", "people", service, body)
+            assert refused.status_code == status and refused["Content-Type"] == "application/problem+json", (
+                refused.content
+            )
+        assert "userId" in call("POST", "people", service, {}).told["errors"]
+        assert not Person.objects.exists() and not PersonAccount.objects.exists()
+
+
+class TestTraining:
+    def test_the_blueprints_payload_begins_a_turn_that_can_be_watched_and_cancelled(self) -> None:
+        operator = token_of("Operator")
+        begun = call("POST", "training/models", operator, TRAIN)
+        assert begun.status_code == 202 and begun["Location"] == f"/api/v1/jobs/{begun.told['jobId']}"
+        turn = Turn.objects.get()
+        assert turn.parameters["head"] == "policy" and turn.parameters["requested"]["epochs"] == 100
+        assert turn.parameters["requested"]["hyperparams"]["gamma"] == 0.99
+        told = call("GET", f"jobs/{begun.told['jobId']}", operator).told
+        assert (told["status"], told["stage"], told["progress"]) == ("queued", "collect", 0.0)
+        assert call("POST", "training/models", operator, TRAIN).status_code == 409, "one turn of a loop at a time"
+        ended = call("POST", f"jobs/{begun.told['jobId']}/cancel", operator)
+        assert ended.status_code == 202 and ended.told["outcome"] == "failed" and "cancelled" in ended.told["reason"]
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"modelType": "mind"}, "modelType"), ({"epochs": 0}, "epochs"), ({"epochs": "many"}, "epochs"),
+            ({"syntheticSamples": 10**9}, "syntheticSamples"), ({"hyperparams": {"gamma": 1.5}}, "hyperparams"),
+        ],
+    )  # fmt: skip
+    def test_bad_values_are_named(self, change: dict[str, Any], field: str) -> None:
+        refused = call("POST", "training/models", token_of("Operator"), TRAIN | change)
+        assert refused.status_code == 422 and field in refused.told["errors"] and not Turn.objects.exists()
+
+    def test_heads_and_epsilons_that_are_not_to_be_had(self) -> None:
+        operator = token_of("Operator")
+        assert (
+            "has no head 'timing'"
+            in call("POST", "training/models", operator, TRAIN | {"modelType": "timing"}).told["detail"]
+        )
+        assert (
+            "above the most" in call("POST", "training/models", operator, TRAIN | {"privacyEpsilon": 9}).told["detail"]
+        )
+        assert not Turn.objects.exists()
+
+    def test_lists_by_status_and_type(self, loop: LoopVersion) -> None:
+        viewer = token_of("Viewer")
+        one, tone = learned(loop, "policy", ALWAYS_WALK), learned(loop, "tone", [[0.0] * 4] * 2)
+        serve(one)
+        told = call("GET", "training/models?status=deployed&modelType=policy", viewer).told
+        assert {v["versionId"] for v in told["results"] if v["kind"] == "linear_q"} == {f"model_{one.pk}"}
+        assert (
+            call("GET", "training/models?modelType=tone&status=evaluating", viewer).told["results"][0]["number"]
+            == tone.number
+        )
+        assert call("GET", "training/models?status=lost", viewer).status_code == 422
+        assert call("GET", "training/models/model_999", viewer).status_code == 404
+        assert call("GET", "training/models/mine", viewer).status_code == 404
+
+
+class TestDeploying:
+    def test_what_passed_is_deployed_watched_and_taken_back(self, loop: LoopVersion) -> None:
+        operator = token_of("Operator")
+        version = judged(learned(loop, "policy", ALWAYS_WALK))
+        name = f"model_{version.pk}"
+        assert call("GET", f"training/models/{name}/evaluation", operator).told["passed"] is True
+        body = {"versionId": name, "deploymentType": "full_rollout", "trafficPercentage": 100}
+        assert call("POST", f"training/models/{name}/deploy", operator, body).told["status"] == "succeeded"
+        assert slot_for(loop.loop, "policy").stable == version
+        assert call("GET", f"training/models/{name}/health", operator).status_code == 404
+        HealthCheck.objects.create(
+            slot=slot_for(loop.loop, "policy"), version=version, generation=2, state="healthy", metrics=[]
+        )
+        assert call("GET", f"training/models/{name}/health", operator).told["status"] == "healthy"
+        reason = {"versionId": name, "reason": "Empathy score dropped below threshold"}
+        assert call("POST", f"training/models/{name}/rollback", operator, reason).told["status"] == "rolled_back"
+        assert Incident.objects.get().reason == reason["reason"]
+        assert call("POST", f"training/models/{name}/rollback", operator, reason).status_code == 409
+        assert "errors" in call("POST", f"training/models/{name}/rollback", operator, {}).told
+
+    def test_what_failed_or_was_not_asked_stays_where_it_is(self, loop: LoopVersion) -> None:
+        operator = token_of("Operator")
+        failed, unasked = judged(learned(loop, "policy", ALWAYS_WALK), "fail"), learned(loop, "policy", ALWAYS_WALK)
+        for version, words in ((failed, "people said so"), (unasked, "was not evaluated")):
+            refused = call("POST", f"training/models/{version.pk}/deploy", operator, {})
+            assert refused.status_code == 409 and words in refused.told["detail"]
+        canary = call("POST", f"training/models/{failed.pk}/deploy", operator, {"deploymentType": "canary"})
+        assert canary.status_code == 422 and "full_rollout" in canary.told["detail"]
+        assert not Deployment.objects.exists()
+
+    def test_of_two_operators_at_once_one_wins(self, loop: LoopVersion) -> None:
+        operator = token_of("Operator")
+        versions = [judged(learned(loop, "policy", w)) for w in (ALWAYS_WALK, TALK_IN_A_GOOD_MOOD)] * 2
+
+        def deploy(version: ModelVersion) -> int:
+            try:
+                return int(call("POST", f"training/models/{version.pk}/deploy", operator, {}).status_code)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(4) as pool:
+            codes = list(pool.map(deploy, versions))
+        assert set(codes) <= {200, 409} and codes.count(200) == Deployment.objects.count() >= 1
+        assert ModelVersion.objects.filter(state="deployed", kind="linear_q").count() == 1
+
+
+class TestIdempotency:
+    def test_the_same_key_does_it_once(self) -> None:
+        operator = token_of("Operator")
+        first = call("POST", "training/models", operator, TRAIN, **{"Idempotency-Key": "k1"})
+        again = call("POST", "training/models", operator, TRAIN, **{"Idempotency-Key": "k1"})
+        assert first.status_code == again.status_code == 202 and first.told == again.told
+        assert again["Location"] == first["Location"] and Turn.objects.count() == 1
+        other = call("POST", "training/models", operator, TRAIN | {"epochs": 5}, **{"Idempotency-Key": "k1"})
+        assert other.status_code == 422 and "another request" in other.told["detail"]
+
+    def test_a_refusal_is_not_kept(self) -> None:
+        operator = token_of("Operator")
+        refused = call("POST", "training/models", operator, TRAIN | {"loop": "nowhere"}, **{"Idempotency-Key": "k1"})
+        assert refused.status_code == 404 and not IdempotentAnswer.objects.exists()
+
+    def test_while_the_first_is_being_answered(self) -> None:
+        operator = token_of("Operator")
+        call("POST", "training/models", operator, TRAIN, **{"Idempotency-Key": "k1"})
+        IdempotentAnswer.objects.update(status=None)
+        assert call("POST", "training/models", operator, TRAIN, **{"Idempotency-Key": "k1"}).status_code == 409
+
+
+def test_the_schema_and_its_page_are_there() -> None:
+    schema = Client().get("/api/schema/")
+    assert schema.status_code == 200 and b"/api/v1/training/models" in schema.content
+    page = Client().get("/api/docs/")
+    assert page.status_code == 200 and b"cdn" not in page.content
