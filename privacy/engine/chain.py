@@ -10,24 +10,40 @@ from typing import Any
 
 GENESIS = hashlib.sha256(b"r3al trust vault").hexdigest()
 LARGEST = 8_192  # bytes of an event's body: ids, numbers, short texts and commitments, never a payload
+_DEEPEST = 16
 
 
 def canonical(value: Any) -> bytes:
-    """JSON with sorted keys, no spaces, UTF-8. Raises ValueError for what JSON has no equal word for (NaN, bytes, other keys)."""
+    """JSON with sorted keys, no spaces, UTF-8: the same bytes before and after a JSON column of either database.
+
+    Raises ValueError for what has no such form: numbers that are not finite, whole floats, bytes, keys that are no texts.
+    """
     _check(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def _check(value: Any) -> None:
+def _check(value: Any, depth: int = 0) -> None:
+    if depth > _DEEPEST:
+        raise ValueError(f"it is nested more than {_DEEPEST} deep")
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            if not isinstance(key, str):
-                raise ValueError(f"the key {key!r} is no text")
-            _check(inner)
+            _check_key(key)
+            _check(inner, depth + 1)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            _check(inner)
-    elif isinstance(value, float):
+            _check(inner, depth + 1)
+    else:
+        _check_plain(value)
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise ValueError(f"the key {key!r} is no text")
+    _check_plain(key)
+
+
+def _check_plain(value: object) -> None:
+    if isinstance(value, float):
         # A database may give 1.0 back as 1, and then the hash would be another: such numbers are kept as integers.
         if not math.isfinite(value) or value.is_integer():
             raise ValueError(f"{value!r} has no canonical form; give a whole number as an integer")

@@ -15,7 +15,7 @@ from privacy.models.serving import (
     SignalKind,
     Unavailable,
 )
-from privacy.models.vault import VaultBatch, VaultEvent, VaultHead, VaultKind
+from privacy.models.vault import VaultBatch, VaultCheck, VaultEvent, VaultHead, VaultKind
 
 __all__ = [
     "Choice",
@@ -39,6 +39,7 @@ __all__ = [
     "Technique",
     "Unavailable",
     "VaultBatch",
+    "VaultCheck",
     "VaultEvent",
     "VaultHead",
     "VaultKind",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from r3al_project.common.models import Created
+
 
 class VaultKind(models.TextChoices):
     RELEASE = "release", "release"
@@ -71,3 +73,20 @@ class VaultBatch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.decisions_count} decisions in vault event {self.event_id}"
+
+
+class VaultCheck(Created):
+    """One walk along the whole chain: how far it held, and the head's hash then. ``broken`` names the first link that did not."""
+
+    sequence = models.PositiveBigIntegerField(help_text="Events that hold.")
+    head = models.CharField(max_length=64, blank=True, help_text="Hash of the last event that holds.")
+    decisions_count = models.PositiveBigIntegerField(help_text="Sealed decisions that are what was sealed.")
+    erased_count = models.PositiveBigIntegerField(help_text="Sealed decisions that are no longer there.")
+    broken = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "vault_checks"
+        indexes = [models.Index(fields=["-id"], condition=Q(broken=""), name="vault_check_held")]
+
+    def __str__(self) -> str:
+        return "broken" if self.broken else f"{self.sequence} events hold"

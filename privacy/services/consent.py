@@ -24,7 +24,10 @@ def consent_grant(
 
     With ``keep_decided`` who ever granted or withdrew a purpose keeps that answer: a file must not undo a withdrawal.
     """
-    return sum(_change(person_ids, p, True, source, text_version, keep_decided) for p in Purpose if p in purposes)
+    changing = _changing(person_ids, purposes, granted=True)
+    if keep_decided:
+        changing = {p: _undecided(p, people) for p, people in changing.items()}
+    return _write(changing, True, source, text_version)
 
 
 @transaction.atomic
@@ -32,34 +35,44 @@ def consent_withdraw(
     *, person_ids: Collection[int], purposes: Sequence[Purpose], source: str, text_version: str = "1"
 ) -> int:
     """Withdraw purposes; returns how many acts were written. From the commit on nothing is charged to these people."""
-    return sum(_change(person_ids, p, False, source, text_version, False) for p in Purpose if p in purposes)
+    return _write(_changing(person_ids, purposes, granted=False), False, source, text_version)
 
 
-def _change(
-    person_ids: Collection[int], purpose: Purpose, granted: bool, source: str, text_version: str, keep_decided: bool
-) -> int:
-    masks = PrivacyBudget.objects.filter(person_id__in=person_ids).alias(has=F("consent_mask").bitand(purpose.bit))
-    masks = masks.filter(has=0) if granted else masks.exclude(has=0)
-    # Locks are taken in person order, as a charge takes them; on PostgreSQL the mask is read again after a wait.
-    changing = list(masks.order_by("person_id").select_for_update().values_list("person_id", flat=True))
-    if keep_decided and changing:
-        decided = Consent.objects.filter(person_id__in=changing, purpose=purpose).values_list("person_id", flat=True)
-        changing = sorted(set(changing) - set(decided))
-    Consent.objects.bulk_create(
-        [
+def _changing(person_ids: Collection[int], purposes: Sequence[Purpose], *, granted: bool) -> dict[Purpose, list[int]]:
+    """Whose mask an act changes, by purpose. Their budget rows are locked, all purposes' at once and in person order, as a charge
+    locks them; on PostgreSQL a mask is read again after a wait.
+    """
+    wanted = [p for p in Purpose if p in purposes]
+    bits = sum(p.bit for p in wanted)
+    budgets = PrivacyBudget.objects.filter(person_id__in=person_ids).alias(has=F("consent_mask").bitand(bits))
+    budgets = budgets.exclude(has=bits) if granted else budgets.exclude(has=0)
+    locked = list(budgets.order_by("person_id").select_for_update().values_list("person_id", "consent_mask"))
+    return {p: [pk for pk, mask in locked if bool(mask & p.bit) != granted] for p in wanted}
+
+
+def _undecided(purpose: Purpose, people: list[int]) -> list[int]:
+    decided = Consent.objects.filter(person_id__in=people, purpose=purpose).values_list("person_id", flat=True)
+    return sorted(set(people) - set(decided))
+
+
+def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_version: str) -> int:
+    for purpose, people in changing.items():
+        acts = [
             Consent(person_id=i, purpose=purpose, granted=granted, source=source, text_version=text_version)
-            for i in changing
+            for i in people
         ]
-    )
-    mask = F("consent_mask").bitor(purpose.bit) if granted else F("consent_mask").bitand(~purpose.bit & 7)
-    PrivacyBudget.objects.filter(person_id__in=changing).update(consent_mask=mask)
-    if changing:
-        _record(changing, purpose, granted, source)
-    return len(changing)
+        Consent.objects.bulk_create(acts)
+        mask = F("consent_mask").bitor(purpose.bit) if granted else F("consent_mask").bitand(~purpose.bit & 7)
+        PrivacyBudget.objects.filter(person_id__in=people).update(consent_mask=mask)
+    for purpose, people in changing.items():  # after every other lock
+        _record(people, purpose, granted, source)
+    return sum(map(len, changing.values()))
 
 
 def _record(changing: list[int], purpose: Purpose, granted: bool, source: str) -> None:
     """One person's act under their own commitment; those of many, as a file brings them, as one event."""
+    if not changing:
+        return
     one = Person.objects.get(pk=changing[0]) if len(changing) == 1 else None
     body = {"purpose": purpose.value, "granted": granted, "source": source[:80], "people": len(changing)}
     vault_append(

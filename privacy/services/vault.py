@@ -1,4 +1,8 @@
-"""Appending to the Trust Vault: one event after another, each holding the hash of the one before."""
+"""Appending to the Trust Vault: one event after another, each holding the hash of the one before.
+
+Every append locks the one head row until its transaction ends. So that acts never wait for each other crosswise, the head is
+the last lock that a transaction takes: whoever writes several events in one transaction takes all its other locks first.
+"""
 
 from __future__ import annotations
 
@@ -13,42 +17,43 @@ from django.db import connection
 
 from privacy.engine.chain import GENESIS, LARGEST, canonical, event_hash
 from privacy.models import Person, VaultEvent, VaultHead, VaultKind
+from r3al_project.common.errors import InputError
 
 
 def vault_append(*, kind: VaultKind, body: Mapping[str, Any], subject: str = "") -> VaultEvent:
     """Append an event, inside the transaction of the act that it records: neither is without the other.
 
-    The head row is locked until that transaction ends, and must be the last lock that it takes (people, slots and releases come
-    before), so that acts never wait for each other crosswise. Raises ValueError for a body that is no plain small JSON.
+    ``body`` holds ids, numbers, short texts and commitments, never a payload; ``subject`` is what ``subject_of`` gives. Call it
+    last: nothing that somebody else may hold can be waited for afterwards. Raises RuntimeError outside a transaction, InputError
+    for a body that is no plain JSON of at most 8 KB.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("an event belongs into the transaction of the act that it records")
-    if len(canonical(body)) > LARGEST:
-        raise ValueError(f"an event's body has at most {LARGEST} bytes: ids and commitments, never a payload")
-    head = _head()
-    at = datetime.now(UTC)
-    sequence = head.sequence + 1
-    event = VaultEvent.objects.create(
-        sequence=sequence,
-        kind=VaultKind(kind).value,
-        at=at,
-        subject=subject,
-        body=dict(body),
-        previous_hash=head.hash,
-        hash=event_hash(
-            sequence=sequence,
-            kind=VaultKind(kind).value,
-            at=time_text(at),
-            subject=subject,
-            body=body,
-            previous=head.hash,
-        ),
-    )
-    VaultHead.objects.filter(pk=1).update(sequence=sequence, hash=event.hash)
+    _check_body(body)
+    head, at = _head(), datetime.now(UTC)
+    link: dict[str, Any] = {
+        "sequence": head.sequence + 1,
+        "kind": VaultKind(kind).value,
+        "subject": subject,
+        "body": dict(body),
+    }
+    digest = event_hash(**link, at=time_text(at), previous=head.hash)
+    event = VaultEvent.objects.create(**link, at=at, previous_hash=head.hash, hash=digest)
+    VaultHead.objects.filter(pk=1).update(sequence=event.sequence, hash=digest)
     return event
 
 
+def _check_body(body: Mapping[str, Any]) -> None:
+    try:
+        size = len(canonical(body))
+    except ValueError as error:
+        raise InputError(f"the vault cannot keep this event: {error}") from None
+    if size > LARGEST:
+        raise InputError(f"an event of the vault has at most {LARGEST:,} bytes, not {size:,}; shorten its texts")
+
+
 def _head() -> VaultHead:
+    """The head, locked. Before the first event it is made; were it deleted later, the next sequence would exist already."""
     head = VaultHead.objects.select_for_update().filter(pk=1).first()
     if head is not None:
         return head
@@ -67,9 +72,9 @@ def subject_of(person: Person) -> str:
 
 
 def subjects_of(person_ids: Collection[int]) -> str:
-    """One commitment to a set of people."""
-    people = Person.objects.filter(pk__in=person_ids).order_by("key")
-    return commitment("\n".join(subject_of(p) for p in people.iterator(chunk_size=5_000)))
+    """One commitment to a set of people: over their own, sorted."""
+    people = Person.objects.filter(pk__in=person_ids)
+    return commitment("\n".join(sorted(subject_of(p) for p in people.iterator(chunk_size=5_000))))
 
 
 def commitment(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import connection, transaction
 
@@ -15,29 +15,36 @@ from privacy.services.vault import subject_of, time_text, vault_append, vault_ke
 LEAF = 32
 
 
-@transaction.atomic
 def decisions_seal(*, limit: int = 5_000) -> VaultEvent | None:
-    """Put up to ``limit`` decisions that no batch holds into one event; None when there are none. Several never overlap."""
+    """Put up to ``limit`` decisions that no batch holds into one event; None when there are none that nobody else is sealing.
+
+    A decision is in at most one batch, whoever seals at once and is killed meanwhile: its row is locked and marked in the
+    transaction that appends. Leaves are computed before, since what they read never changes.
+    """
+    waiting = ServedDecision.objects.filter(vault_batch__isnull=True).order_by("pk")
+    leaves = {served.pk: decision_leaf(served) for served in batch_rows(waiting.values_list("pk", flat=True)[:limit])}
+    return _seal(leaves) if leaves else None
+
+
+@transaction.atomic
+def _seal(leaves: dict[int, bytes]) -> VaultEvent | None:
     skip = connection.features.has_select_for_update_skip_locked
-    ids = list(
-        ServedDecision.objects.filter(vault_batch__isnull=True)
-        .select_for_update(skip_locked=skip)
-        .order_by("decision_id")
-        .values_list("pk", flat=True)[:limit]
-    )
+    # no_key: rewards, which refer to these rows, are taken in meanwhile.
+    free = ServedDecision.objects.filter(pk__in=leaves, vault_batch__isnull=True).order_by("pk")
+    ids = list(free.select_for_update(skip_locked=skip, no_key=True).values_list("pk", flat=True))
     if not ids:
         return None
-    leaves = [decision_leaf(served) for served in batch_rows(ids)]
-    root = merkle_root(leaves).hex()
-    event = vault_append(kind=VaultKind.DECISIONS, body={"decisions": len(leaves), "root": root})
-    VaultBatch.objects.create(event=event, decisions_count=len(leaves), leaves=b"".join(leaves), root=root)
+    sealed = [leaves[pk] for pk in ids]
+    root = merkle_root(sealed).hex()
+    event = vault_append(kind=VaultKind.DECISIONS, body={"decisions": len(sealed), "root": root})
+    VaultBatch.objects.create(event=event, decisions_count=len(sealed), leaves=b"".join(sealed), root=root)
     ServedDecision.objects.filter(pk__in=ids).update(vault_batch_id=event.pk)
     return event
 
 
-def batch_rows(ids: Sequence[int]) -> Sequence[ServedDecision]:
+def batch_rows(ids: Iterable[int]) -> Sequence[ServedDecision]:
     """Decisions with all that a leaf reads, in order of their ids."""
-    found = ServedDecision.objects.filter(pk__in=ids).select_related("decision__person", "decision__loop_version")
+    found = ServedDecision.objects.filter(pk__in=list(ids)).select_related("decision__person", "decision__loop_version")
     return list(found.prefetch_related("decision__choices").order_by("pk"))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from privacy.services.vault_verify import vault_verify
+from privacy.services.vault_verify import Verified, vault_verify
+from r3al_project.common.errors import InputError
 
 
 class Command(BaseCommand):
@@ -20,12 +21,18 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["since"] < 1:
-            raise CommandError("--since takes an event's number, from 1 on")
-        found = vault_verify(since=options["since"])
+        try:
+            found = vault_verify(since=options["since"])
+        except InputError as error:
+            raise CommandError(str(error)) from None
         if options["json"]:
-            self.stdout.write(json.dumps(asdict(found)))
+            self.stdout.write(json.dumps({"ok": not found.broken} | asdict(found)))
         if found.broken:
             raise CommandError(f"the vault is broken: {found.broken}")
         if not options["json"]:
-            self.stdout.write(f"ok: {found.events} events, {found.decisions} decisions; the head is {found.head}")
+            self.stdout.write(_told(found))
+
+
+def _told(found: Verified) -> str:
+    erased = f" ({found.erased} sealed ones are no longer there)" if found.erased else ""
+    return f"ok: {found.events} events, {found.decisions} decisions{erased}\nhead: {found.sequence} {found.head}"
