@@ -30,6 +30,7 @@ METRICS = 4
 LEAST_PEOPLE = 20
 LEAST_REQUESTS = 200
 EMPATHY_DROP, FALSE_INTERVENTION_RISE = 0.10, 0.50
+NEAR_NOTHING = 0.02
 HOLDBACK_BLOCKS = Blocks(19, 1)
 Verdict = Literal["ok", "beyond", "too_few"]
 State = Literal["healthy", "degraded", "critical"]
@@ -192,13 +193,20 @@ def _triggers(evidence: Evidence) -> tuple[Trigger, ...]:
 def _paired(
     name: str, ours: Floats, theirs: Floats, change: float, stakes: tuple[float, ...], *, higher: bool
 ) -> Trigger:
-    """Fires when it is proven to be worse at all, and is worse by the blueprint's amount, as it looks or as is proven too."""
+    """Fires when it is proven to be worse at all, and is worse by the blueprint's amount, as it looks or as is proven too.
+
+    A share that is next to nothing in the holdback has no ratio: then it must be proven to be worse by .02 of the people.
+    """
     bar = float(np.log(METRICS / ALPHA))
     prior = EMPATHY_BAR if higher else FALSE_INTERVENTION_BAR
     worse = log_paired(ours, theirs, Null(higher_is_better=higher), HOLDBACK_BLOCKS, stakes, prior)
-    if not len(ours) or not len(theirs) or theirs.mean() <= 0:
+    if not len(ours) or not len(theirs):
         return Trigger(name, None, worse, bar, False)
-    relative = float((theirs.mean() - ours.mean()) / theirs.mean()) * (1 if higher else -1)
+    before = float(theirs.mean())
+    if not higher and before < NEAR_NOTHING:
+        proven = log_paired(ours, theirs, Null(1.0, NEAR_NOTHING, higher), HOLDBACK_BLOCKS, stakes, prior)
+        return Trigger(name, None, worse, bar, worse >= bar and proven >= bar)
+    relative = (before - float(ours.mean())) / max(before, 1e-9) * (1 if higher else -1)
     margin = Null(1 - change if higher else 1 + change, 0.0, higher)
     proven = log_paired(ours, theirs, margin, HOLDBACK_BLOCKS, stakes, prior)
     return Trigger(name, relative, worse, bar, worse >= bar and (relative > change or proven >= bar))

@@ -73,3 +73,11 @@ def test_a_healthy_version_is_hardly_ever_taken_back() -> None:
         for i in range(300)
     )
     assert taken < 15
+
+
+def test_what_nobody_dismissed_before_has_no_ratio() -> None:
+    """A holdback without a false intervention: worse by .02 of the people has to be proven, and is, when a third dismisses it."""
+    spotless = Arm(BEFORE.empathy, np.zeros(60), BEFORE.reward)
+    for harm, fires in ((0.35, True), (0.02, False)):
+        health = health_of(Evidence(arm(800, 0.85, harm, 0.5, 9), spotless, FAST, 0.05))
+        assert next(t for t in health.triggers if t.name == "false_intervention_rise").fires is fires

@@ -1,0 +1,152 @@
+"""A platform of real processes that are killed again and again, and a population that plays through its HTTP API."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from r3al_project import processes
+from r3al_project.launcher import ends_with_parent
+
+PATIENCE = 60.0
+
+
+class Platform:
+    """Web, worker and beat, each started again at once when it dies."""
+
+    def __init__(self, env: Mapping[str, str], folder: Path) -> None:
+        self.port = free_port()
+        self._env, self._folder = env, folder
+        self._commands = {
+            "web": processes.web(self.port),
+            "worker": processes.worker(concurrency=2),
+            "beat": processes.beat(),
+        }
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._stop = threading.Event()
+        self.deaths = 0
+        for name in self._commands:
+            self._start(name)
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
+
+    def _start(self, name: str) -> None:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                self._commands[name], env=self._env, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                start_new_session=True, preexec_fn=ends_with_parent(signal.SIGKILL),
+            )  # fmt: skip
+
+    def _keep(self) -> None:
+        while not self._stop.wait(0.1):
+            for name, process in list(self._running.items()):
+                if process.poll() is not None and not self._stop.is_set():
+                    self._start(name)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to the process and all its children."""
+        self.deaths += 1
+        _kill_group(self._running[name].pid)
+
+    @contextmanager
+    def dying(self, names: tuple[str, ...], every: float) -> Iterator[None]:
+        """Meanwhile one of the named processes is killed every so many seconds."""
+        over = threading.Event()
+
+        def reap() -> None:
+            chance = random.Random(1)
+            while not over.wait(every):
+                self.kill(chance.choice(names))
+
+        reaper = threading.Thread(target=reap, daemon=True)
+        reaper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            reaper.join()
+
+    def log(self, name: str) -> str:
+        return (self._folder / f"{name}.log").read_text()[-3_000:]
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._keeper.join()
+        for process in self._running.values():
+            _kill_group(process.pid)
+            process.wait()
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+class Phone:
+    """Sends requests until each is answered: what was acknowledged is all that counts."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._port, self._token = port, token
+        self._local = threading.local()
+
+    def post(self, path: str, body: Mapping[str, Any], **headers: str) -> tuple[int, Any]:
+        return self._send("POST", path, json.dumps(body), headers)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        return self._send("GET", path, None, {})
+
+    def _send(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> tuple[int, Any]:
+        sent = {"Authorization": f"Token {self._token}", "Content-Type": "application/json", **headers}
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                connection = self._connection()
+                connection.request(method, f"/api/v1/{path}", body, sent)
+                response = connection.getresponse()
+                told = response.read()
+                if response.status < 500:
+                    return response.status, json.loads(told) if told else None
+            except (OSError, http.client.HTTPException):
+                pass
+            self._local.connection = None
+            time.sleep(0.05)
+        raise TimeoutError(f"{method} {path} was not answered within {PATIENCE:g} s")
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if getattr(self._local, "connection", None) is None:
+            self._local.connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        found: http.client.HTTPConnection = self._local.connection
+        return found
+
+
+def at_once(work: Callable[[int], Any], count: int, threads: int = 8) -> list[Any]:
+    """Results of ``work(0..count-1)``, several at a time."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, range(count)))
+
+
+def until(done: Callable[[], Any], seconds: float, say: Callable[[], str]) -> Any:
+    """Wait for something true; what it is."""
+    end = time.monotonic() + seconds
+    while not (found := done()):
+        assert time.monotonic() < end, f"not within {seconds:g} s: {say()}"
+        time.sleep(0.2)
+    return found
