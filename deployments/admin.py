@@ -1,4 +1,7 @@
-"""Admin of the deployments floor: slots, the history of deployments, experiments. A slot's salt is never shown."""
+"""Admin of the deployments floor: slots, the history of deployments, health, incidents. A slot's salt is never shown.
+
+Deploying and taking back are done on the training dashboard, where each is confirmed.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from deployments.models import AbExperiment, Deployment, ServingSlot
+from deployments.models import AbExperiment, Deployment, EvidenceUnit, HealthCheck, Incident, LatencyMinute, ServingSlot
 from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
-from r3al_project.common.readable import readable
+from r3al_project.common.readable import NOTHING, readable
 
 STATE_LABELS = {
     "pending": "info", "in progress": "warning", "paused": "warning", "succeeded": "success",
@@ -30,10 +33,21 @@ class DeploymentInline(ReadOnlyInline):
 
 @admin.register(ServingSlot)
 class ServingSlotAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "stable", "serves", "candidate", "weight_percent", "mode", "generation")
+    list_display = ("__str__", "stable", "serves", "held_back", "explores", "candidate", "weight_percent", "generation")
     list_filter = ("loop", "head")
     list_select_related = ("loop", "stable__loop_version__loop", "candidate__loop_version__loop")
-    fields = ("loop", "head", "stable", "serves", "candidate", "weight_percent", "mode", "generation")
+    fields = (
+        "loop",
+        "head",
+        "stable",
+        "serves",
+        "held_back",
+        "explores",
+        "candidate",
+        "weight_percent",
+        "mode",
+        "generation",
+    )
     readonly_fields = fields
     inlines = (DeploymentInline,)
 
@@ -42,6 +56,14 @@ class ServingSlotAdmin(ReadOnlyAdmin):
         if slot.stable.kind == "reference":
             return f"the reference: always {slot.stable.config.get('action', '?')}"
         return f"a learned policy ({slot.stable.get_kind_display()})"
+
+    @display(description="held back", ordering="holdback_bp")
+    def held_back(self, slot: ServingSlot) -> str:
+        return f"{slot.holdback_bp / 100:g}% of the people" if slot.holdback_bp else NOTHING
+
+    @display(description="explores", ordering="exploration_bp")
+    def explores(self, slot: ServingSlot) -> str:
+        return f"{slot.exploration_bp / 100:g}% of decisions"
 
     @display(description="candidate's traffic", ordering="weight_bp")
     def weight_percent(self, slot: ServingSlot) -> str:
@@ -65,6 +87,77 @@ class DeploymentAdmin(ReadOnlyAdmin):
     @display(description="thresholds when it began")
     def thresholds(self, deployment: Deployment) -> SafeString:
         return readable(deployment.frozen_policy)
+
+
+HEALTH_LABELS = {"healthy": "success", "degraded": "warning", "critical": "danger"}
+
+
+@admin.register(HealthCheck)
+class HealthCheckAdmin(ReadOnlyAdmin):
+    list_display = ("slot", "version", "show_state", "acted", "created_at")
+    list_filter = ("state", "acted", "slot__loop", "slot__head")
+    list_select_related = ("slot__loop", "version__loop_version__loop")
+    fields = (
+        "slot",
+        "version",
+        "generation",
+        "show_state",
+        "acted",
+        "show_metrics",
+        "show_triggers",
+        "advice",
+        "created_at",
+    )
+    readonly_fields = fields
+
+    @display(description="state", ordering="state", label=HEALTH_LABELS)
+    def show_state(self, check: HealthCheck) -> str:
+        return str(check.get_state_display())
+
+    @display(description="metrics")
+    def show_metrics(self, check: HealthCheck) -> SafeString:
+        return readable(check.metrics)
+
+    @display(description="triggers")
+    def show_triggers(self, check: HealthCheck) -> SafeString:
+        return readable(check.triggers)
+
+    @display(description="recommendations")
+    def advice(self, check: HealthCheck) -> SafeString:
+        return readable(check.recommendations)
+
+
+@admin.register(Incident)
+class IncidentAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "slot", "reason", "automatic", "harmful", "created_at")
+    list_filter = ("automatic", "harmful", "slot__loop", "slot__head")
+    list_select_related = ("slot__loop", "version__loop_version__loop")
+    fields = ("slot", "version", "deployment", "check_made", "reason", "automatic", "harmful", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(EvidenceUnit)
+class EvidenceUnitAdmin(ReadOnlyAdmin):
+    """That a person's window was counted, and never what they lived."""
+
+    list_display = ("slot", "version", "epoch", "decisions", "interventions", "closes_at")
+    list_filter = ("slot__loop", "slot__head", "epoch")
+    list_select_related = ("slot__loop", "version__loop_version__loop")
+    fields = list_display
+    readonly_fields = fields
+
+
+@admin.register(LatencyMinute)
+class LatencyMinuteAdmin(ReadOnlyAdmin):
+    list_display = ("loop", "version", "minute", "requests", "over_200_ms", "over_250_ms", "mean_ms")
+    list_filter = ("loop",)
+    list_select_related = ("loop", "version__loop_version__loop")
+    fields = list_display
+    readonly_fields = fields
+
+    @display(description="mean, ms")
+    def mean_ms(self, row: LatencyMinute) -> str:
+        return f"{row.total_us / max(row.requests, 1) / 1e3:.2f}"
 
 
 @admin.register(AbExperiment)

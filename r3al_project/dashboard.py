@@ -43,7 +43,7 @@ def front_page_fragment(request: HttpRequest) -> HttpResponse:
 
 def page_state() -> dict[str, Any]:
     """What the page shows, in a bounded number of queries; nothing about a person, no array is loaded."""
-    turns = _turns()
+    turns = turn_rows()
     return {
         "turns": turns,
         "headline": _headline(turns),
@@ -55,7 +55,7 @@ def page_state() -> dict[str, Any]:
     }
 
 
-def _turns() -> list[dict[str, Any]]:
+def turn_rows() -> list[dict[str, Any]]:
     """The latest turn of each loop with all its stages, those that run first."""
     newest = Turn.objects.values("loop_version__loop").annotate(last=Max("pk")).values("last")
     stages = Prefetch("stages", TurnStage.objects.select_related("job").order_by("id"))
@@ -164,20 +164,28 @@ _METRIC_WORDS = {
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Unfold's navigation: every list under a word that says what it is for."""
     return [
-        {"title": None, "items": [{"title": "Front page", "icon": "home", "link": reverse_lazy("admin:index")}]},
+        {"title": None, "items": [
+            {"title": "Front page", "icon": "home", "link": reverse_lazy("admin:index")},
+            {"title": "Training dashboard", "icon": "model_training", "link": reverse_lazy("training-dashboard")},
+        ]},
         _group("The loop", ("Turns", "sync", "turns.turn"), ("Stages", "linear_scale", "turns.turnstage"),
                ("Jobs", "bolt", "jobs.job"), ("Loops", "all_inclusive", "loops.loop"),
                ("Loop files", "description", "loops.loopversion")),
         _group("Serving", ("Slots", "dns", "deployments.servingslot"), ("Deployments", "rocket_launch", "deployments.deployment"),
+               ("Health", "monitor_heart", "deployments.healthcheck"), ("Incidents", "report", "deployments.incident"),
                ("Experiments", "science", "deployments.abexperiment")),
         _group("Learning", ("Versions", "deployed_code", "training.modelversion"), ("Verdicts", "gavel", "training.gateverdict"),
                ("Metrics", "monitoring", "training.modelmetric"), ("Episodes", "replay", "training.trainingepisode"),
                ("Synthetic jobs", "auto_awesome", "training.syntheticjob"), ("Pool", "dataset", "training.trainingdatapool")),
         _group("Privacy", ("Releases", "shield", "privacy.release"), ("Budgets", "wallet", "privacy.privacybudget"),
                ("Ledger", "receipt_long", "privacy.ledgerentry"), ("Consents", "how_to_reg", "privacy.consent")),
-        _group("Vault", ("People", "group", "privacy.person"), ("Imports", "upload_file", "privacy.signalimport"),
+        _group("Raw records", ("People", "group", "privacy.person"), ("Imports", "upload_file", "privacy.signalimport"),
                ("Decisions", "alt_route", "privacy.decision"), ("Choices", "check_circle", "privacy.choice"),
-               ("Outcomes", "flag", "privacy.rewardsignal")),
+               ("Served", "quick_reference_all", "privacy.serveddecision"), ("Rewards", "reviews", "privacy.rewardevent"),
+               ("Outcomes", "flag", "privacy.rewardsignal"), ("Signals", "sensors", "privacy.signal"),
+               ("Accounts", "badge", "privacy.personaccount")),
+        _group("Trust Vault", ("Events", "link", "privacy.vaultevent"), ("Batches", "inventory_2", "privacy.vaultbatch"),
+               ("Checks", "verified", "privacy.vaultcheck")),
         _group("System", ("Schedules", "schedule", "django_celery_beat.periodictask"),
                ("Intervals", "timer", "django_celery_beat.intervalschedule"), ("Users", "person", "auth.user"),
                ("Groups", "groups", "auth.group")),

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import include, path
 
+from r3al_project import training_dashboard
 from r3al_project.dashboard import front_page_fragment
 
 
@@ -23,4 +24,14 @@ urlpatterns = [
     path("api/", include("r3al_project.api.urls")),
     path("admin/front-page/", admin.site.admin_view(front_page_fragment), name="front-page-fragment"),
     path("admin/", admin.site.urls),
+    path("r3al/training-dashboard/", training_dashboard.page, name="training-dashboard"),
+    path("r3al/training-dashboard/live/", training_dashboard.fragment, name="training-dashboard-live"),
+    path("r3al/training-dashboard/train/", training_dashboard.train, name="training-dashboard-train"),
+    path("r3al/training-dashboard/deploy/<int:version>/", training_dashboard.deploy, name="training-dashboard-deploy"),
+    path(
+        "r3al/training-dashboard/rollback/<int:version>/",
+        training_dashboard.rollback,
+        name="training-dashboard-rollback",
+    ),
+    path("r3al/training-dashboard/cancel/<int:job>/", training_dashboard.cancel, name="training-dashboard-cancel"),
 ]

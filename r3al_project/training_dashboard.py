@@ -1,0 +1,287 @@
+"""The training dashboard: health, training, versions, and what the system is and promises; live, and good on a phone.
+
+Every act is confirmed on a page of its own, sent by POST, checked against its own permission, and recorded by its service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import permission_required
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+
+from deployments.models import HealthCheck, Incident, ServingSlot
+from deployments.selectors import slot_of
+from deployments.services.deploy import full_rollout
+from deployments.services.rollback import slot_rollback
+from loops.models import Loop
+from loops.selectors import loop_version_current
+from privacy.models import Release
+from r3al_project.common.errors import InputError, R3alError
+from r3al_project.common.readable import interval_plot, number
+from r3al_project.dashboard import SIGNS, turn_rows
+from r3al_project.jobs.models import OPEN
+from r3al_project.jobs.selectors import job_get
+from r3al_project.jobs.services import job_cancel
+from r3al_project.turns.models import Turn
+from r3al_project.turns.services import turn_parameters, turn_settle, turn_start
+from training.models import GateVerdict, ModelVersion, VersionKind, VersionState
+from training.selectors import version_get
+
+SEE = "training.view_modelversion"
+_VERSIONS, _INCIDENTS = 12, 3
+_METRIC_WORDS = {
+    "empathy": ("Empathy", "over interventions, a person", "at least"),
+    "false_intervention": ("False interventions", "share of a person's", "at most"),
+    "latency": ("Slow decisions", "share over 200 ms", "at most"),
+    "reward_stability": ("Reward drift", "against what served before", "within ±"),
+}
+_STATE_SIGNS = {"healthy": "✓", "degraded": "!", "critical": "✕", "unwatched": "○"}
+View = Callable[..., HttpResponse]
+
+
+def _seen(view: View) -> View:
+    """For operators who are logged in and may see models."""
+    return admin.site.admin_view(permission_required(SEE, raise_exception=True)(view))
+
+
+def state() -> dict[str, Any]:
+    """What the live part shows, in a bounded number of queries; nothing about a person."""
+    slots = list(ServingSlot.objects.select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
+    return {
+        "turns": [row for row in turn_rows() if row["turn"].outcome == "running"],
+        "last": turn_rows()[:1],
+        "slots": [_slot(slot) for slot in slots if slot.stable.kind != VersionKind.REFERENCE],
+        "references": [slot for slot in slots if slot.stable.kind == VersionKind.REFERENCE],
+        "incidents": Incident.objects.select_related("slot__loop", "version__loop_version__loop").order_by("-id")[
+            :_INCIDENTS
+        ],
+        "versions": _versions({slot.stable_id for slot in slots}),
+        "release": Release.objects.filter(state="committed", purpose="training").order_by("-id").first(),
+    }
+
+
+def _slot(slot: ServingSlot) -> dict[str, Any]:
+    check = HealthCheck.objects.filter(slot=slot, version=slot.stable).order_by("-id").first()
+    said = check.state if check else "unwatched"
+    return {
+        "slot": slot,
+        "check": check,
+        "chip": {"state": said, "sign": _STATE_SIGNS[said], "words": said if check else "not looked at yet"},
+        "metrics": [_metric(m) for m in check.metrics] if check else [],
+        "recommendations": check.recommendations if check else [],
+        "holdback": f"{slot.holdback_bp / 100:g}%" if slot.holdback_bp else "",
+        "exploration": f"{slot.exploration_bp / 100:g}%",
+    }
+
+
+def _metric(stored: dict[str, Any]) -> dict[str, Any]:
+    name, unit, side = _METRIC_WORDS[stored["name"]]
+    verdict = {"ok": "pass", "beyond": "fail", "too_few": "insufficient"}[stored["verdict"]]
+    words = {"pass": "within", "fail": "beyond", "insufficient": "too few yet"}[verdict]
+    low, high = stored["low"], stored["high"]
+    return {
+        "name": name,
+        "unit": unit,
+        "value": number(stored["value"]),
+        "interval": f"{number(low)} to {number(high)}" if low is not None else "",
+        "bar": f"{side} {number(stored['threshold'])}"
+        if side != "within ±"
+        else f"within ±{number(stored['threshold'])}",
+        "n": f"{stored['n']:,}",
+        "chip": {"state": verdict, "sign": SIGNS[verdict], "words": words},
+        "plot": interval_plot(stored["value"], low, high, stored["threshold"]),
+    }
+
+
+def _versions(serving: set[int]) -> list[dict[str, Any]]:
+    verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
+    found = ModelVersion.objects.filter(kind=VersionKind.LINEAR_Q).select_related("loop_version__loop").defer("weights")
+    rows = []
+    for version in found.prefetch_related(verdicts, "metrics").order_by("-id")[:_VERSIONS]:
+        verdict = next(reversed(version.verdicts.all()), None)
+        said = verdict.verdict if verdict else "not asked"
+        shown = [m for m in version.metrics.all() if m.source == "outcome_gate"] or list(version.metrics.all())
+        rows.append(
+            {
+                "version": version,
+                "state": {"state": version.state, "sign": SIGNS[version.state], "words": version.get_state_display()},
+                "gate": {"state": said.replace(" ", "-"), "sign": SIGNS[said], "words": f"gate: {said}"},
+                "metrics": [(m.name.replace("_", " "), number(m.value)) for m in shown[:5]],
+                "can_deploy": version.state == VersionState.EVALUATING and said == "pass",
+                "can_roll_back": version.pk in serving,
+            }
+        )
+    return rows
+
+
+@_seen
+def page(request: HttpRequest) -> HttpResponse:
+    """The whole page."""
+    context = admin.site.each_context(request) | state() | _form(request)
+    return render(request, "training/dashboard.html", context | {"title": "Training dashboard", "may": _may(request)})
+
+
+@_seen
+def fragment(request: HttpRequest) -> HttpResponse:
+    """The live part, fetched every two seconds."""
+    return render(request, "training/dashboard_live.html", state() | {"may": _may(request)})
+
+
+def _may(request: HttpRequest) -> dict[str, bool]:
+    acts = {
+        "deploy": "deployments.deploy_version", "rollback": "deployments.rollback_version", "start": "turns.start_turn",
+        "cancel": "jobs.cancel_job",
+    }  # fmt: skip
+    return {act: request.user.has_perm(permission) for act, permission in acts.items()}
+
+
+def _form(request: HttpRequest) -> dict[str, Any]:
+    return {
+        "loops": list(Loop.objects.order_by("name").values_list("name", flat=True)),
+        "heads": ("policy", "timing", "tone", "empathy"),
+        "epochs": settings.DEFAULT_EPOCHS,
+        "samples": settings.DEFAULT_SYNTHETIC_SAMPLES,
+        "epsilon": f"{min(1.0, settings.MAX_PRIVACY_EPSILON):g}",
+        "largest": f"{settings.MAX_PRIVACY_EPSILON:g}",
+    }
+
+
+@_seen
+def train(request: HttpRequest) -> HttpResponse:
+    """Begin a turn (POST)."""
+    _require(request, "turns.start_turn")
+
+    def act() -> str:
+        given = request.POST
+        requested = {
+            "epochs": _whole(given, "epochs", 1, 10_000),
+            "syntheticSamples": _whole(given, "syntheticSamples", 200, 100_000),
+        }
+        version = loop_version_current(given.get("loop", ""))
+        parameters = turn_parameters(
+            epsilon=_number(given, "epsilon"), head=given.get("modelType") or None, requested=requested
+        )
+        return f"{turn_start(loop_version=version, parameters=parameters)} has begun; this page shows how far it is."
+
+    return _done(request, act) if request.method == "POST" else HttpResponseRedirect(reverse("training-dashboard"))
+
+
+@_seen
+def deploy(request: HttpRequest, version: int) -> HttpResponse:
+    """Confirm, then put a version in front of people."""
+    _require(request, "deployments.deploy_version")
+
+    def act() -> str:
+        made = version_get(version)
+        full_rollout(version=made, actor=request.user.get_username(), reason="deployed from the dashboard")
+        return f"{made} serves now, but for the holdback, who go on with what served before."
+
+    if request.method == "POST":
+        return _done(request, act)
+    found = version_get(version)
+    return _confirm(
+        request,
+        f"Deploy {found}?",
+        "It serves everybody at once, but for a holdback of 5% of the people, who go on with what serves now, so that there is "
+        "somebody to compare with. If it is proven to do harm it is taken back by itself.",
+        "Deploy it",
+    )
+
+
+@_seen
+def rollback(request: HttpRequest, version: int) -> HttpResponse:
+    """Confirm with a reason, then take a serving version back."""
+    _require(request, "deployments.rollback_version")
+
+    def act() -> str:
+        found = version_get(version)
+        slot = slot_of(found)
+        if slot.stable_id != found.pk:
+            raise InputError(f"{found} does not serve any more; look at what serves now")
+        slot_rollback(
+            slot=slot,
+            actor=request.user.get_username(),
+            reason=request.POST.get("reason", ""),
+            automatic=False,
+            harmful=bool(request.POST.get("harmful")),
+        )
+        slot.refresh_from_db()
+        return f"{found} is taken back; {slot.stable} serves now."
+
+    if request.method == "POST":
+        return _done(request, act)
+    found = version_get(version)
+    return _confirm(
+        request,
+        f"Take {found} back?",
+        "What served before serves everybody again within a second. The reason is kept with the incident and in the Trust Vault.",
+        "Take it back",
+        reason=True,
+    )
+
+
+@_seen
+def cancel(request: HttpRequest, job: int) -> HttpResponse:
+    """Confirm, then cancel a running turn's job."""
+    _require(request, "jobs.cancel_job")
+
+    def act() -> str:
+        job_cancel(job_id=job)
+        turn = Turn.objects.filter(stages__job_id=job).first()
+        if turn:
+            turn_settle(turn=turn)
+        return "The work was asked to end; nothing of the stage at hand is written."
+
+    if request.method == "POST":
+        return _done(request, act)
+    found = job_get(job_id=job)
+    if found.state not in OPEN:
+        messages.info(request, f"{found} is over.")
+        return HttpResponseRedirect(reverse("training-dashboard"))
+    return _confirm(
+        request,
+        f"Cancel {found}?",
+        "Its turn ends with it. What earlier stages wrote stays, and people charged for a release stay charged.",
+        "Cancel it",
+    )
+
+
+def _require(request: HttpRequest, permission: str) -> None:
+    if not request.user.has_perm(permission):
+        raise PermissionDenied
+
+
+def _confirm(request: HttpRequest, title: str, text: str, button: str, *, reason: bool = False) -> HttpResponse:
+    context = admin.site.each_context(request) | {"title": title, "text": text, "button": button, "reason": reason}
+    return render(request, "training/confirm.html", context)
+
+
+def _done(request: HttpRequest, act: Callable[[], str]) -> HttpResponse:
+    """Act, say what happened, and go back to the dashboard."""
+    try:
+        messages.success(request, act())
+    except R3alError as error:
+        messages.error(request, str(error))
+    return HttpResponseRedirect(reverse("training-dashboard"))
+
+
+def _whole(given: Any, name: str, low: int, high: int) -> int:
+    text = str(given.get(name, "")).strip()
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise InputError(f"{name} {text!r} must be a whole number from {low} to {high:,}")
+    return int(text)
+
+
+def _number(given: Any, name: str) -> float:
+    try:
+        return float(given.get(name, ""))
+    except ValueError:
+        raise InputError(f"{name} {given.get(name)!r} must be a number") from None
