@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from deployments.services.latency import latency_count
-from deployments.services.optima import Request, decide
-from deployments.services.served_policies import serving_of
+from deployments.services.context import Request
+from deployments.services.optima import decide
 from privacy.services.callers import caller_of
 from r3al_project.common.errors import R3alError
 from r3al_project.common.problems import problem, problem_of
@@ -29,15 +29,12 @@ def decisions(request: HttpRequest) -> HttpResponse:
         caller = caller_of(request)
         if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST:
             return problem(413, f"the body is larger than {LARGEST} bytes; a context is a few hundred")
-        asked = _decoder.decode(request.body)
-        answered = decide(caller, asked)
+        told = decide(caller, _decoder.decode(request.body))
     except msgspec.ValidationError as error:
         return problem(422, f"the body does not fit: {error}")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return problem(400, f"the body is not JSON: {error}")
     except R3alError as error:
         return problem_of(error)
-    serving = serving_of(asked.loop)
-    loop_id, version = serving.loop_version.loop_id, serving.slots[0].stable
-    latency_count(loop_id=loop_id, version_id=version, seconds=time.perf_counter() - began)
-    return HttpResponse(answered, content_type="application/json")
+    latency_count(loop_id=told.loop_id, version_id=told.version_id, seconds=time.perf_counter() - began)
+    return HttpResponse(told.body, content_type="application/json")

@@ -86,8 +86,7 @@ def arbitrate(
 
 def _pick(server: Server, phi: Floats, seed: bytes, explored: bool, flag: float, mask: int | None) -> Pick:
     policy, count = server.policy, len(server.logging)
-    values: list[float] = (policy.weights @ phi).tolist()
-    values[policy.reference] += policy.margin
+    values = values_of(policy, phi)
     allowed = range(count) if mask is None else [k for k in range(count) if mask >> k & 1]
     greedy = max(allowed, key=values.__getitem__)
     if values[greedy] <= values[policy.reference]:
@@ -101,10 +100,17 @@ def _pick(server: Server, phi: Floats, seed: bytes, explored: bool, flag: float,
         propensity=logged if explored else 1.0,
         marginal=min(1.0, flag * logged + (1.0 - flag) * (action == greedy)),
         learnable=mask is None and not server.fallback,
-        values=tuple(values),
+        values=values,
         eligible=mask,
         server=server,
     )
+
+
+def values_of(policy: LinearPolicy, phi: Floats) -> tuple[float, ...]:
+    """(K,) action values, margin included, for one state's columns phi (d,)."""
+    values: list[float] = (policy.weights @ phi).tolist()
+    values[policy.reference] += policy.margin
+    return tuple(values)
 
 
 def _drawn(server: Server, allowed: Sequence[int], u: float) -> int:

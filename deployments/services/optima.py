@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import hmac
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from django.conf import settings
 
-from deployments.engine.arbiter import Pick, Server, arbitrate
+from deployments.engine.arbiter import Pick, arbitrate
 from deployments.services.answers import Answered, answer
-from deployments.services.served_policies import Serving, policy_of, servers_for, serving_of
+from deployments.services.context import Context, Request, read_context
+from deployments.services.served_policies import Serving, servers_for, serving_of
+from deployments.services.stored import stored_picks
 from loops.engine.availability import Moment, unavailable
 from loops.engine.spec import LoopSpec
 from loops.engine.timeline import Timeline
-from loops.engine.values import feature_value
-from privacy.engine.layout import MAIN_HEAD
-from privacy.models import Choice, Purpose, ServedDecision
+from privacy.models import Purpose, ServedDecision
 from privacy.services.callers import Caller, unknown_person
 from privacy.services.people import person_key
 from privacy.services.serving import Chosen, Decided, Known, LostRace, decision_write, known_by_id, known_by_key
@@ -34,42 +33,53 @@ _TRIES = 20
 _COMPUTED = ("since_intervention", "recent_load", "clock")
 
 
-class Request(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """What an app asks. ``context``: the state as far as the app knows it; ``eligible``: the actions allowed now, by head."""
+class Told(NamedTuple):
+    """An answer in JSON, with the loop and the version of the policy head that it is counted under."""
 
-    request_id: str
-    loop: str = "r3al"
-    user_id: str | None = None
-    context: dict[str, float | str] = {}
-    local_time: datetime | None = None
-    eligible: dict[str, list[str]] = {}
+    body: bytes
+    loop_id: int
+    version_id: int
 
 
-@dataclass(frozen=True)
-class Context:
-    """A request read against a loop: known values (F,), NaN where it says nothing; names of the clamped; masks by head."""
-
-    values: Floats
-    clamped: tuple[str, ...]
-    eligible: Mapping[str, int]
-
-
-def decide(caller: Caller, request: Request) -> bytes:
+def decide(caller: Caller, request: Request) -> Told:
     """Answer a request, idempotent by its id. Raises R3alError with what to do; nothing is written then."""
     serving = serving_of(request.loop)
-    context = read_context(serving.spec, request)
     now = datetime.now(UTC)
     for _ in range(_TRIES):
         known = _known(caller, request, serving)
         if known.original is not None:
-            return _again(serving, request, known, context)
+            return _again(known, request)
         if not known.consent_mask & Purpose.PERSONALIZATION.bit:
             raise Forbidden("the person has not consented to personalization, so nothing may be decided for them")
+        decided, told = work_out(serving, request, known, now)
         try:
-            return _decide(serving, request, known, context, now)
+            decision_write(decided)
         except LostRace:
             continue
+        return told
     raise Conflict("the person's state kept changing meanwhile; send the request again")
+
+
+def work_out(serving: Serving, request: Request, known: Known, now: datetime) -> tuple[Decided, Told]:
+    """The decision and its answer, from what is in memory alone: nothing is read or written. Raises InputError."""
+    spec, local = serving.spec, request.local_time or now
+    context = read_context(spec, request)
+    state = compose_state(spec, known, context, local, now)
+    seed = _seed(known, request)
+    reason = unavailable(spec, _moment(known, local), state)
+    picks: list[Pick] = []
+    if reason is None:
+        servers = servers_for(serving, known.person_key)
+        picks = arbitrate(servers, state, seed=seed, exploration=serving.exploration, eligible=context.eligible)
+    answered = Answered(
+        public_id=uuid.uuid4(),
+        unavailable=reason or "",
+        expires_at=now + EXPIRES,
+        closes_at=now + timedelta(seconds=spec.reward.deadline_seconds),
+    )
+    body = answer(serving.loop_version, request.request_id, answered, context.clamped, picks)
+    told = Told(body, serving.loop_version.loop_id, picks[0].server.version if picks else serving.slots[0].stable)
+    return _decided(serving, request, known, context, answered, state, seed, local, now, picks), told
 
 
 def _known(caller: Caller, request: Request, serving: Serving) -> Known:
@@ -88,67 +98,13 @@ def _known(caller: Caller, request: Request, serving: Serving) -> Known:
 
 def _own(caller: Caller, request: Request, population: str, loop_id: int, key: bytes) -> Known | None:
     if caller.person_id is None:
-        raise Forbidden("this token is no person's and may not act for people; use a person's or a service's")
+        may = "name the person in userId" if caller.may_serve else "use one of a person or of a service account"
+        raise Forbidden(f"this token is no person's; {may}")
     known = known_by_id(person_id=caller.person_id, loop_id=loop_id, request_key=key)
     named = request.user_id
     if named is not None and known and person_key(population=population, identifier=named) != known.person_key:
         raise Forbidden("this token may only be used for its own person; leave userId out")
     return known
-
-
-def read_context(spec: LoopSpec, request: Request) -> Context:
-    """Check a request against the loop. Raises InputError that names what is unknown; numbers out of bounds are clamped."""
-    if not 0 < len(request.request_id) <= 100:
-        raise InputError("requestId has 1 to 100 characters")
-    if request.local_time is not None and request.local_time.tzinfo is None:
-        raise InputError("localTime needs an offset from UTC, like 2025-06-01T08:30:00+02:00")
-    values, clamped = np.full(len(spec.features), np.nan), []
-    names = spec.feature_names
-    for name, value in request.context.items():
-        if name not in names:
-            raise InputError(f"context.{name} is no feature of loop {spec.name!r}; it has {', '.join(names)}")
-        i = names.index(name)
-        values[i], out = feature_value(spec, i, value)
-        if out:
-            clamped.append(name)
-    return Context(values, tuple(clamped), _masks(spec, request.eligible))
-
-
-def _masks(spec: LoopSpec, eligible: Mapping[str, list[str]]) -> dict[str, int]:
-    masks = {}
-    heads = [h.name for h in spec.heads]
-    for name, actions in eligible.items():
-        if name not in heads:
-            raise InputError(f"eligible.{name} is no head of loop {spec.name!r}; it has {', '.join(heads)}")
-        head = spec.head(name)
-        unknown = [a for a in actions if a not in head.actions]
-        if unknown:
-            raise InputError(f"eligible.{name} names {unknown[0]!r}; {name} may {', '.join(head.actions)}")
-        if head.reference not in actions:
-            raise InputError(f"eligible.{name} must keep {head.reference!r}, which is always safe")
-        mask = sum(1 << head.actions.index(a) for a in set(actions))
-        if mask != (1 << len(head.actions)) - 1:
-            masks[name] = mask
-    return masks
-
-
-def _decide(serving: Serving, request: Request, known: Known, context: Context, now: datetime) -> bytes:
-    spec, local = serving.spec, request.local_time or now
-    state = compose_state(spec, known, context, local, now)
-    seed = _seed(known, request)
-    reason = unavailable(spec, _moment(known, local), state)
-    picks: list[Pick] = []
-    if reason is None:
-        servers = servers_for(serving, known.person_key)
-        picks = arbitrate(servers, state, seed=seed, exploration=serving.exploration, eligible=context.eligible)
-    answered = Answered(
-        public_id=uuid.uuid4(),
-        unavailable=reason or "",
-        expires_at=now + EXPIRES,
-        closes_at=now + timedelta(seconds=spec.reward.deadline_seconds),
-    )
-    decision_write(_decided(serving, request, known, context, answered, state, seed, local, now, picks))
-    return answer(serving.loop_version, request.request_id, answered, context.clamped, picks)
 
 
 def _moment(known: Known, local: datetime) -> Moment:
@@ -157,21 +113,32 @@ def _moment(known: Known, local: datetime) -> Moment:
 
 
 def compose_state(spec: LoopSpec, known: Known, context: Context, local: datetime, now: datetime) -> Floats:
-    """(F,) what the app says now, over what was heard lately, over what follows from what was done before. NaN: not known."""
+    """(F,) what the app says now; else what follows from the last decision; else what was heard lately. NaN: not known."""
     state = context.values.copy()
-    timeline = Timeline(spec, [i for i, f in enumerate(spec.features) if f.dynamics in _COMPUTED])
-    if known.known:
-        before = np.frombuffer(known.known, dtype="<f8")
+    columns = spec.features_with(*_COMPUTED)
+    timeline = Timeline(spec, columns)
+    before = _array(known.known, spec)
+    if before is not None:
         timeline.resume(before, known.last_intervened, known.local_day or local.date())
-    computed = timeline.step(local.date(), intervened=False)
-    columns = list(spec.features_with(*_COMPUTED))
-    open_ = np.isnan(state[columns])
-    state[np.array(columns, dtype=int)[open_]] = computed[open_]
-    if known.memory and known.observed_at is not None:
-        fresh = now - known.observed_at <= timedelta(seconds=spec.availability.memory_seconds)
-        memory = np.frombuffer(known.memory, dtype="<f8")
-        state = np.where(np.isnan(state) & fresh, memory, state)
-    return state
+    for i, value in zip(columns, timeline.step(local.date(), intervened=False).tolist(), strict=True):
+        if np.isnan(state[i]):
+            state[i] = value
+    return np.where(np.isnan(state), remembered(spec, known, now), state)
+
+
+def remembered(spec: LoopSpec, known: Known, now: datetime) -> Floats:
+    """(F,) what was heard of a person, while the newest of it is not older than the loop's ``memory``. NaN: not known."""
+    memory = _array(known.memory, spec)
+    fresh = known.observed_at is not None and now - known.observed_at <= timedelta(
+        seconds=spec.availability.memory_seconds
+    )
+    return memory if memory is not None and fresh else np.full(len(spec.features), np.nan)
+
+
+def _array(stored: bytes, spec: LoopSpec) -> Floats | None:
+    """A state as it is stored; None for none, and for one of a version of the loop with more or fewer features."""
+    values = np.frombuffer(stored, dtype="<f8")
+    return values if len(values) == len(spec.features) else None
 
 
 def _decided(
@@ -179,8 +146,7 @@ def _decided(
     local: datetime, now: datetime, picks: list[Pick],
 ) -> Decided:  # fmt: skip
     heard = not np.isnan(context.values).all()
-    before = np.frombuffer(known.memory, dtype="<f8") if known.memory else np.full(len(state), np.nan)
-    memory = np.where(np.isnan(context.values), before, context.values)
+    memory = np.where(np.isnan(context.values), remembered(serving.spec, known, now), context.values)
     main = picks[0] if picks else None
     return Decided(
         known=known,
@@ -212,52 +178,17 @@ def _chosen(pick: Pick) -> Chosen:
     )  # fmt: skip
 
 
-def _again(serving: Serving, request: Request, known: Known, context: Context) -> bytes:
+def _again(known: Known, request: Request) -> Told:
     """The original answer to a request that was answered before, from its rows. Raises InputError when the body is another."""
     served = ServedDecision.objects.select_related("decision__loop_version__loop").get(pk=known.original)
     if bytes(served.seed) != _seed(known, request):
         raise InputError("this requestId was used with another body; use a new requestId for a new question")
     answered = Answered(served.public_id, served.unavailable, served.expires_at, served.closes_at)
-    version = served.decision.loop_version
-    picks = stored_picks(served)
-    return answer(version, request.request_id, answered, context.clamped, picks)
-
-
-def stored_picks(served: ServedDecision) -> list[Pick]:
-    """A decision's choices as they were answered; action values are computed again from the stored state."""
-    version = served.decision.loop_version
-    state = np.frombuffer(served.decision.state, dtype="<f8").tolist()
-    found = {c.head: c for c in served.decision.choices.all()}
-    heads = sorted((h.name for h in version.spec.heads if h.name in found), key=lambda h: h != MAIN_HEAD)
-    return [_stored_pick(version, found[h], state) for h in heads]
-
-
-def _stored_pick(version: Any, choice: Choice, state: list[float]) -> Pick:
-    server = stored_server(version, choice)
-    values = (server.policy.weights @ server.policy.phi.phi_of(state)).tolist()
-    values[server.policy.reference] += server.policy.margin
-    return Pick(
-        choice.head, choice.action, choice.explored, choice.propensity, choice.marginal_propensity, choice.learnable,
-        tuple(values), choice.eligible, server,
-    )  # fmt: skip
-
-
-def stored_server(version: Any, choice: Choice) -> Server:
-    """Who answered a stored choice."""
-    from loops.engine.policy import reference_policy
-
-    head = version.spec.head(choice.head)
-    policy = None if choice.fallback == "reference" else policy_of(choice.version or 0, version)
-    policy = policy or reference_policy(version.spec, choice.head)
-    return Server(
-        choice.head,
-        head.logging,
-        head.when == "always",
-        policy,
-        choice.version or 0,
-        choice.generation or 0,
-        choice.fallback,
-    )
+    version, picks = served.decision.loop_version, stored_picks(served)
+    clamped = read_context(version.spec, request).clamped
+    body = answer(version, request.request_id, answered, clamped, picks)
+    stable = serving_of(version.loop.name).slots[0].stable
+    return Told(body, version.loop_id, picks[0].server.version if picks else stable)
 
 
 def _seed(known: Known, request: Request) -> bytes:
@@ -266,10 +197,9 @@ def _seed(known: Known, request: Request) -> bytes:
 
 
 def _keyed(context: str, text: str) -> bytes:
-    key = _KEYS.get(context) or _KEYS.setdefault(
-        context, hmac.digest(settings.ANONYMIZATION_SALT.encode(), f"serving {context}".encode(), "sha256")
-    )
-    return hmac.digest(key, text.encode(), "sha256")[:16]
+    return hmac.digest(_key(context), text.encode(), "sha256")[:16]
 
 
-_KEYS: dict[str, bytes] = {}
+@cache
+def _key(context: str) -> bytes:
+    return hmac.digest(settings.ANONYMIZATION_SALT.encode(), f"serving {context}".encode(), "sha256")

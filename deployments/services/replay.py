@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from deployments.engine.arbiter import Pick, arbitrate
-from deployments.services.optima import stored_server
+from deployments.services.stored import stored_heads, stored_server
+from loops.engine.spec import LoopSpec
 from privacy.engine.layout import MAIN_HEAD
 from privacy.models import Choice, ServedDecision
 
@@ -41,17 +42,23 @@ def difference_of(served: ServedDecision) -> str:
     if MAIN_HEAD not in choices:
         return "policy has no choice"
     picks = replayed_picks(served, choices)
-    if {p.head for p in picks} != set(choices):
-        return f"heads {sorted(p.head for p in picks)} speak, stored are {sorted(choices)}"
+    speak = heads_that_speak(served.decision.loop_version.spec, picks[0])
+    if not speak == {p.head for p in picks} == set(choices):
+        return f"heads {sorted(speak)} speak, stored are {sorted(choices)}"
     return next((said for p in picks if (said := _differs(p, choices[p.head]))), "")
+
+
+def heads_that_speak(spec: LoopSpec, main: Pick) -> set[str]:
+    """Those that must have a choice, given what policy did: some speak only when it intervenes."""
+    intervened = main.action != main.server.policy.reference
+    return {h.name for h in spec.heads if h.name == MAIN_HEAD or h.when == "always" or intervened}
 
 
 def replayed_picks(served: ServedDecision, choices: dict[str, Choice]) -> list[Pick]:
     """The arbiter's picks from the stored state, seed, versions and masks."""
     version = served.decision.loop_version
-    names = sorted((h.name for h in version.spec.heads if h.name in choices), key=lambda h: h != MAIN_HEAD)
     return arbitrate(
-        [stored_server(version, choices[name]) for name in names],
+        [stored_server(version, choices[name]) for name in stored_heads(version.spec, choices)],
         np.frombuffer(served.decision.state, dtype="<f8"),
         seed=bytes(served.seed),
         exploration=served.exploration_bp / BASIS_POINTS,

@@ -20,7 +20,7 @@ from loops.models import LoopVersion
 from loops.selectors import loop_version_current
 from privacy.engine.layout import MAIN_HEAD
 from r3al_project.common.errors import NotFound, R3alError
-from training.models import ModelVersion
+from training.models import ModelVersion, VersionKind
 from training.selectors import version_get, version_policy
 
 log = logging.getLogger(__name__)
@@ -138,6 +138,8 @@ def policy_of(version_id: int, loop_version: LoopVersion) -> LinearPolicy | None
 def _loaded(version_id: int, loop_version: LoopVersion) -> LinearPolicy | None:
     try:
         version = version_get(version_id)
+        if version.kind == VersionKind.REFERENCE and _same_actions(version, loop_version.spec):
+            return reference_policy(loop_version.spec, version.head)  # it reads no feature, so it fits any
         if not _fits(version, loop_version.spec):
             raise NotFound(f"{version} was made for other features or actions than {loop_version} has")
         return version_policy(version)
@@ -147,5 +149,9 @@ def _loaded(version_id: int, loop_version: LoopVersion) -> LinearPolicy | None:
 
 
 def _fits(version: ModelVersion, spec: LoopSpec) -> bool:
-    made = version.loop_version.spec
-    return made.features == spec.features and made.head(version.head).actions == spec.head(version.head).actions
+    return version.loop_version.spec.features == spec.features and _same_actions(version, spec)
+
+
+def _same_actions(version: ModelVersion, spec: LoopSpec) -> bool:
+    made, now = version.loop_version.spec.head(version.head), spec.head(version.head)
+    return (made.actions, made.reference) == (now.actions, now.reference)

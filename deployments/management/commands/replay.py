@@ -15,7 +15,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", metavar="NAME", help="only this loop's decisions")
-        parser.add_argument("--last", type=int, metavar="N", help="only the newest N (default: all)")
+        some = parser.add_mutually_exclusive_group()
+        some.add_argument("--last", type=int, metavar="N", help="only the newest N")
+        some.add_argument("--all", action="store_true", help="every one (the default)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["last"] is not None and options["last"] < 1:
