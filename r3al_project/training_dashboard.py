@@ -55,17 +55,28 @@ def _seen(view: View) -> View:
 def state() -> dict[str, Any]:
     """What the live part shows, in a bounded number of queries; nothing about a person."""
     slots = list(ServingSlot.objects.select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
+    rows = turn_rows()
+    running = [row for row in rows if row["turn"].outcome == "running"]
+    watched = [_slot(slot) for slot in slots if slot.stable.kind != VersionKind.REFERENCE]
     return {
-        "turns": [row for row in turn_rows() if row["turn"].outcome == "running"],
-        "last": turn_rows()[:1],
-        "slots": [_slot(slot) for slot in slots if slot.stable.kind != VersionKind.REFERENCE],
-        "references": [slot for slot in slots if slot.stable.kind == VersionKind.REFERENCE],
+        "headline": _headline(watched, running),
+        "turns": running,
+        "last": rows[:1],
+        "slots": watched,
         "incidents": Incident.objects.select_related("slot__loop", "version__loop_version__loop").order_by("-id")[
             :_INCIDENTS
         ],
         "versions": _versions({slot.stable_id for slot in slots}),
         "release": Release.objects.filter(state="committed", purpose="training").order_by("-id").first(),
     }
+
+
+def _headline(watched: list[dict[str, Any]], running: list[dict[str, Any]]) -> str:
+    """Health and training in a sentence each, the only part of the page that is announced when it changes."""
+    health = "; ".join(f"{row['slot'].loop.name} / {row['slot'].head}: {row['chip']['words']}" for row in watched)
+    turns = ", ".join(f"{row['turn'].loop_version.loop.name} (turn {row['turn'].pk})" for row in running)
+    training = f"Training now: {turns}." if turns else "No turn is running."
+    return f"{health[:1].upper()}{health[1:]}. {training}" if health else f"Nothing learned serves yet. {training}"
 
 
 def _slot(slot: ServingSlot) -> dict[str, Any]:

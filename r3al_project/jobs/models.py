@@ -107,7 +107,7 @@ class Job(Created):
 
 
 class IdempotentAnswer(Created):
-    """The answer to a POST that carried an Idempotency-Key; ``status`` null while it is being made. Kept for a day."""
+    """The answer to a POST that carried an Idempotency-Key, written with what the POST did. Kept for a day."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=100)
