@@ -15,7 +15,7 @@ from loops.models import LoopVersion
 from privacy.engine.decisions import Chosen, DecisionArrays
 from privacy.engine.next_state import next_rows
 from privacy.engine.rows import Ints
-from privacy.models import Decision, Release
+from privacy.models import Decision, Release, RewardSignal
 from privacy.models.person import FOLDS
 from privacy.selectors_release import charged_person_ids
 
@@ -23,6 +23,7 @@ __all__ = [
     "charged_person_ids",
     "decision_arrays",
     "evaluation_folds",
+    "outcomes_waiting",
     "training_folds",
 ]
 
@@ -39,6 +40,17 @@ def evaluation_folds(spec: LoopSpec) -> tuple[int, int]:
 def training_folds(spec: LoopSpec) -> tuple[int, int]:
     """Folds [lo, hi) of the people who train."""
     return evaluation_folds(spec)[1], FOLDS
+
+
+def outcomes_waiting(*, loop_version: LoopVersion) -> bool:
+    """Whether training people have outcomes that no release has read."""
+    low, high = training_folds(loop_version.spec)
+    return RewardSignal.objects.filter(
+        release__isnull=True,
+        decision__loop_version=loop_version,
+        decision__person__fold__gte=low,
+        decision__person__fold__lt=high,
+    ).exists()
 
 
 def decision_arrays(

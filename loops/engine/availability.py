@@ -5,42 +5,38 @@ An unavailable moment was not randomised: it carries no propensity and teaches n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, time, timedelta
-
-import numpy as np
-import numpy.typing as npt
+from math import isnan
+from typing import NamedTuple
 
 from loops.engine.spec import LoopSpec
 
-Floats = npt.NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class Moment:
-    """When it is for the person (``local``, with its offset), and what was done to them before (the same clock)."""
+class Moment(NamedTuple):
+    """When it is on the person's own clock, and what was done to them before: today by that clock, and how long ago by ours."""
 
     local: datetime
     interventions_today: int
-    last_intervention_at: datetime | None
+    since_intervention: timedelta | None
 
 
-def unavailable(spec: LoopSpec, moment: Moment, state: Floats) -> str | None:
-    """The first reason that applies, else None: quiet_hours, cooldown, daily_cap, distress, no_data (a NaN in ``state`` (F,))."""
+def unavailable(spec: LoopSpec, moment: Moment, state: Sequence[float]) -> str | None:
+    """The first reason that applies, else None: quiet_hours, cooldown, daily_cap, distress, no_data (a NaN in ``state``)."""
     rules = spec.availability
     if rules.quiet_hours is not None and _inside(moment.local.time(), *map(time.fromisoformat, rules.quiet_hours)):
         return "quiet_hours"
-    last = moment.last_intervention_at
-    if last is not None and moment.local - last < timedelta(seconds=rules.cooldown_seconds):
+    since = moment.since_intervention
+    if since is not None and since < timedelta(seconds=rules.cooldown_seconds):
         return "cooldown"
     if rules.daily_cap is not None and moment.interventions_today >= rules.daily_cap:
         return "daily_cap"
     if in_distress(spec, state):
         return "distress"
-    return "no_data" if np.isnan(state).any() else None
+    return "no_data" if any(map(isnan, state)) else None
 
 
-def in_distress(spec: LoopSpec, state: Floats) -> bool:
+def in_distress(spec: LoopSpec, state: Sequence[float]) -> bool:
     """Whether a known value lies at or beyond an end that the loop declares. What is unknown says nothing."""
     names = spec.feature_names
     for name, (low, high) in spec.availability.distress.items():

@@ -63,6 +63,7 @@ def _loop(top: Table, problems: Problems) -> LoopSpec | None:
         "exploration": top.number("exploration", "a number from 0 to 1", 0.1, low=0.0, high=1.0),
         "exploration_before": top.number("exploration_before", "a number from 0 to 1", 1.0, low=0.0, high=1.0),
         "logging_rounds": top.integer("logging_rounds", 6),
+        "retrain_every_seconds": top.seconds("retrain_every", None),
     }
     top.close()
     return None if problems.found else LoopSpec(name=name, features=features, heads=heads, **values)

@@ -153,6 +153,9 @@ class LoopSpec:
     )
     exploration: float = 0.1  # share of served decisions drawn from ``logging``
     exploration_before: float = 1.0  # the same until the loop has deployed something that it learned
+    retrain_every_seconds: int | None = (
+        None  # a turn begins by itself so long after the last; None: only when asked for
+    )
     logging_rounds: int = 6  # turns without a deployment after which ``exploration`` holds all the same
 
     @property

@@ -110,17 +110,6 @@ def releases_before(*, loop_version: LoopVersion) -> Sequence[Release]:
     return list(found.order_by("pk"))
 
 
-def outcomes_waiting(*, loop_version: LoopVersion) -> bool:
-    """Whether training people have outcomes that no release has read."""
-    low, high = training_folds(loop_version.spec)
-    return RewardSignal.objects.filter(
-        release__isnull=True,
-        decision__loop_version=loop_version,
-        decision__person__fold__gte=low,
-        decision__person__fold__lt=high,
-    ).exists()
-
-
 def moments_load(*, release: Release) -> Moments:
     """A committed release, pooled with the earlier ones it names, on the features that they can carry together."""
     raw, facts = _pooled(release)

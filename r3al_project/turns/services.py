@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +13,16 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from loops.models import LoopVersion
+from loops.models import Loop, LoopVersion
 from privacy.models import Purpose
-from r3al_project.common.errors import Conflict, InputError, NotFound
+from privacy.selectors import outcomes_waiting
+from r3al_project.common.errors import Conflict, InputError, NotFound, R3alError
 from r3al_project.common.plain import plain
 from r3al_project.jobs.models import Job
 from r3al_project.jobs.services import job_enqueue
 from r3al_project.turns.models import Turn, TurnStage
 
+log = logging.getLogger(__name__)
 STAGES = ("collect", "release", "synthesize", "train", "evaluate", "deploy")
 DELTA = 1e-5
 _SEEDS = 2**63
@@ -109,6 +114,32 @@ def turns_settle() -> int:
     """Settle every running turn (beat); returns how many ended."""
     running = Turn.objects.filter(outcome=Turn.Outcome.RUNNING)
     return sum(turn_settle(turn=turn).outcome != Turn.Outcome.RUNNING for turn in running)
+
+
+def turns_due() -> list[Turn]:
+    """Begin a turn of every loop whose schedule says so and that has something new to learn; returns what began (beat)."""
+    begun = []
+    for loop in Loop.objects.all():
+        version = loop.versions.order_by("-version").first()
+        if version is not None and _is_due(version):
+            try:
+                begun.append(
+                    turn_start(loop_version=version, parameters=turn_parameters(seed=secrets.randbelow(_SEEDS)))
+                )
+            except R3alError as error:
+                log.warning("the scheduled turn of %s did not begin: %s", version, error)
+    return begun
+
+
+def _is_due(version: LoopVersion) -> bool:
+    every = version.spec.retrain_every_seconds
+    if every is None:
+        return False
+    last = Turn.objects.filter(loop_version__loop=version.loop).order_by("-id").first()
+    if last is not None and last.outcome == Turn.Outcome.RUNNING:
+        return False
+    since = last.created_at if last else version.created_at
+    return timezone.now() - since >= timedelta(seconds=every) and outcomes_waiting(loop_version=version)
 
 
 def _stage_enqueue(turn: Turn, name: str) -> None:

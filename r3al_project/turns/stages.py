@@ -11,9 +11,10 @@ from deployments.services.deploy import full_rollout
 from deployments.services.exploration import exploration_settle
 from privacy.engine.layout import MAIN_HEAD
 from privacy.models import Purpose, Release
+from privacy.selectors import outcomes_waiting
 from privacy.selectors_release import epsilon_of_releases
 from privacy.services.collect import signals_import
-from privacy.services.moments import moments_release, outcomes_waiting, releases_before
+from privacy.services.moments import moments_release, releases_before
 from r3al_project.common.errors import Conflict
 from r3al_project.jobs.handlers import JobContext
 from r3al_project.turns.models import Turn

@@ -11,7 +11,7 @@ from r3al_project.jobs.handlers import JobContext, handler
 from r3al_project.jobs.models import Job
 from r3al_project.jobs.schedules import schedule
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import STAGES, stage_finish, turns_settle
+from r3al_project.turns.services import STAGES, stage_finish, turns_due, turns_settle
 
 QUEUES = {"collect": "privacy", "release": "privacy", "evaluate": "privacy", "synthesize": "train", "train": "train"}
 
@@ -36,4 +36,11 @@ def settle() -> None:
     turns_settle()
 
 
+@shared_task(name="turns.start_due", ignore_result=True)
+def start_due() -> None:
+    """Begin the turns that loops' schedules ask for."""
+    turns_due()
+
+
+schedule("turns: begin those that are due", task="turns.start_due", seconds=3600)
 schedule("turns: settle those whose job failed", task="turns.settle", seconds=15)
