@@ -1,9 +1,13 @@
-"""Admin of the privacy floor. Nothing raw is shown: no identifier, no state, no reward; people are bare numbers."""
+"""Admin of the privacy floor. Nothing raw is shown: no identifier, no state, no reward; people are bare numbers.
+
+What serving remembers of a person (``ServingState``) has no page at all, and neither have the digests of tokens.
+"""
 
 from __future__ import annotations
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
+from knox.models import AuthToken
 
 from privacy.models import (
     Choice,
@@ -11,18 +15,26 @@ from privacy.models import (
     Decision,
     LedgerEntry,
     Person,
+    PersonAccount,
     PrivacyBudget,
     Purpose,
     Release,
     ReleaseRound,
+    RewardEvent,
     RewardSignal,
+    ServedDecision,
+    Signal,
     SignalImport,
+    VaultBatch,
+    VaultCheck,
+    VaultEvent,
 )
 from privacy.models.budget import NANO
 from privacy.models.person import FOLDS
 from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
 from r3al_project.common.readable import NOTHING, meter, number, readable
 
+admin.site.unregister(AuthToken)
 STATE_LABELS = {"reserved": "warning", "committed": "success", "refunded": "info"}
 
 
@@ -204,3 +216,109 @@ class SignalImportAdmin(ReadOnlyAdmin):
     @display(description="missing, clamped and rejected")
     def show_counts(self, signal_import: SignalImport) -> SafeString:
         return readable(signal_import.counts)
+
+
+@admin.register(PersonAccount)
+class PersonAccountAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "person", "user", "created_at")
+    list_select_related = ("person", "user")
+    search_fields = ("=person__id",)
+    search_help_text = "A person's number"
+    fields = ("person", "user", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(ServedDecision)
+class ServedDecisionAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "person", "decided_at", "unavailable", "explores", "activated_at", "closed_at", "sealed")
+    list_filter = (
+        "unavailable",
+        ("closed_at", admin.EmptyFieldListFilter),
+        ("vault_batch", admin.EmptyFieldListFilter),
+    )
+    list_select_related = ("decision", "person")
+    search_fields = ("=person__id",)
+    search_help_text = "A person's number"
+    fields = ("decision", "person", "decided_at", "unavailable", "explores", "clamped", "expires_at", "closes_at",
+              "activated_at", "closed_at", "sealed")  # fmt: skip
+    readonly_fields = fields
+
+    @display(description="decided at", ordering="decision__decided_at")
+    def decided_at(self, served: ServedDecision) -> object:
+        return served.decision.decided_at
+
+    @display(description="decisions explored then", ordering="exploration_bp")
+    def explores(self, served: ServedDecision) -> str:
+        return f"{served.exploration_bp / 100:g}%"
+
+    @display(description="in the vault", ordering="vault_batch")
+    def sealed(self, served: ServedDecision) -> str:
+        return f"event {served.vault_batch_id}" if served.vault_batch_id else "not yet"
+
+
+@admin.register(RewardEvent)
+class RewardEventAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "served", "late", "created_at")
+    list_filter = ("late",)
+    list_select_related = ("served",)
+    date_hierarchy = "created_at"
+    fields = ("served", "late", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(Signal)
+class SignalAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "kind", "loop_version", "person", "observed_at", "created_at")
+    list_filter = ("kind", "loop_version__loop")
+    list_select_related = ("loop_version__loop", "person")
+    search_fields = ("=person__id",)
+    search_help_text = "A person's number"
+    date_hierarchy = "observed_at"
+    fields = ("kind", "loop_version", "person", "observed_at", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(VaultEvent)
+class VaultEventAdmin(ReadOnlyAdmin):
+    list_display = ("sequence", "show_kind", "at", "show_facts", "about")
+    list_filter = ("kind",)
+    search_fields = ("=sequence", "=subject", "=hash")
+    search_help_text = "A number, a hash, or the commitment to a person"
+    date_hierarchy = "at"
+    ordering = ("-sequence",)
+    fields = ("sequence", "show_kind", "at", "show_facts", "subject", "previous_hash", "hash")
+    readonly_fields = fields
+
+    @display(description="kind", ordering="kind", label="info")
+    def show_kind(self, event: VaultEvent) -> str:
+        return str(event.get_kind_display())
+
+    @display(description="what happened")
+    def show_facts(self, event: VaultEvent) -> SafeString:
+        return readable(event.body)
+
+    @display(description="about one person", boolean=True)
+    def about(self, event: VaultEvent) -> bool:
+        return bool(event.subject)
+
+
+@admin.register(VaultBatch)
+class VaultBatchAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "event", "decisions_count", "root")
+    list_select_related = ("event",)
+    search_fields = ("=event__sequence", "=root")
+    fields = ("event", "decisions_count", "root")
+    readonly_fields = fields
+
+
+@admin.register(VaultCheck)
+class VaultCheckAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "show_result", "sequence", "decisions_count", "erased_count")
+    list_filter = (("broken", admin.EmptyFieldListFilter),)
+    ordering = ("-id",)
+    fields = ("created_at", "show_result", "broken", "sequence", "head", "decisions_count", "erased_count")
+    readonly_fields = fields
+
+    @display(description="the chain", label={"holds": "success", "broken": "danger"})
+    def show_result(self, check: VaultCheck) -> str:
+        return "broken" if check.broken else "holds"

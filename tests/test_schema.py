@@ -12,10 +12,19 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import IntegrityError, connection, models, transaction
 
-from deployments.models import AbExperiment, Deployment, ServingSlot
+from deployments.models import (
+    AbExperiment,
+    Deployment,
+    EvidenceUnit,
+    HealthCheck,
+    Incident,
+    LatencyMinute,
+    ServingSlot,
+)
 from loops.models import Loop, LoopVersion
 from privacy.models import (
     Choice,
@@ -23,12 +32,21 @@ from privacy.models import (
     Decision,
     LedgerEntry,
     Person,
+    PersonAccount,
     PrivacyBudget,
     Release,
     ReleaseRound,
+    RewardEvent,
     RewardSignal,
+    ServedDecision,
+    ServingState,
+    Signal,
+    VaultBatch,
+    VaultCheck,
+    VaultEvent,
+    VaultHead,
 )
-from r3al_project.jobs.models import Job
+from r3al_project.jobs.models import IdempotentAnswer, Job
 from r3al_project.turns.models import Turn, TurnStage
 from training.models import GateVerdict, ModelMetric, ModelVersion, SyntheticJob, TrainingDataPool, TrainingEpisode
 
@@ -38,6 +56,7 @@ BLUEPRINT = {
 }  # fmt: skip
 OURS = ("jobs", "loops", "privacy", "training", "deployments", "turns")
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
+BEFORE = datetime(2024, 12, 31, tzinfo=UTC)
 DAY = date(2025, 1, 1)
 pytestmark = pytest.mark.django_db
 
@@ -110,6 +129,39 @@ _GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
         "deployment": r.fresh(Deployment), "control": r.get(ModelVersion), "treatment": r.fresh(ModelVersion),
         "ends_at": NOW,
     },
+    ServedDecision: lambda r, n: {
+        "decision": r.fresh(Decision), "person": r.get(Person), "request_key": n.to_bytes(16, "big"), "seed": b"s",
+        "expires_at": NOW, "closes_at": NOW,
+    },
+    RewardEvent: lambda r, n: {
+        "served": r.get(ServedDecision), "reward_key": n.to_bytes(16, "big"), "content_key": b"c", "payload": b"",
+    },
+    ServingState: lambda r, n: {"person": r.fresh(Person), "loop": r.get(Loop), "memory": b""},
+    Signal: lambda r, n: {
+        "person": r.get(Person), "loop_version": r.get(LoopVersion), "kind": "pulse", "signal_key": n.to_bytes(16, "big"),
+        "content_key": b"c", "observed_at": NOW, "payload": b"",
+    },
+    PersonAccount: lambda r, n: {"user": r.fresh(User), "person": r.fresh(Person)},
+    VaultHead: lambda r, n: {"id": 1, "hash": "0" * 64},
+    VaultEvent: lambda r, n: {
+        "sequence": n, "kind": "release", "at": NOW, "previous_hash": "0" * 64, "hash": f"{n:064}",
+    },
+    VaultBatch: lambda r, n: {"event": r.fresh(VaultEvent), "decisions_count": 1, "leaves": b"", "root": "0" * 64},
+    VaultCheck: lambda r, n: {"sequence": 1, "head": "0" * 64, "decisions_count": 0, "erased_count": 0},
+    EvidenceUnit: lambda r, n: {
+        "slot": r.get(ServingSlot), "version": r.get(ModelVersion), "person": r.fresh(Person), "epoch": 1,
+        "first_exposed_at": NOW, "closes_at": NOW,
+    },
+    LatencyMinute: lambda r, n: {"loop": r.fresh(Loop), "version": r.get(ModelVersion), "minute": NOW},
+    HealthCheck: lambda r, n: {
+        "slot": r.get(ServingSlot), "version": r.get(ModelVersion), "generation": 1, "state": "healthy", "metrics": [],
+    },
+    Incident: lambda r, n: {
+        "slot": r.get(ServingSlot), "version": r.get(ModelVersion), "deployment": r.fresh(Deployment), "reason": "r",
+        "automatic": True, "harmful": True,
+    },
+    User: lambda r, n: {"username": f"user-{n}"},
+    IdempotentAnswer: lambda r, n: {"user": r.get(User), "key": f"k{n}", "body_sha256": ""},
     Job: lambda r, n: {"kind": "k", "key": f"j{n}"},
     Turn: lambda r, n: {"loop_version": r.fresh(LoopVersion)},
     TurnStage: lambda r, n: {"turn": r.get(Turn), "name": f"s{n}", "job": r.fresh(Job)},
@@ -138,6 +190,19 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "choice_once_a_head": [(Choice, {"decision": Same, "head": Same})],
     "choice_propensity_valid": [(Choice, {"propensity": v}) for v in (0.0, -0.1, 1.01)],
     "choice_marginal_valid": [(Choice, {"marginal_propensity": v}) for v in (0.0, -0.1, 1.01)],
+    "choice_fallback_known": [(Choice, {"fallback": "other", "learnable": False})],
+    "choice_fallback_never_learned": [(Choice, {"fallback": f}) for f in ("stable", "reference")],
+    "served_request_once": [(ServedDecision, {"person": Same, "request_key": Same})],
+    "served_reason_known": [(ServedDecision, {"unavailable": "asleep"})],
+    "served_closes_in_time": [(ServedDecision, {"closed_at": BEFORE})],
+    "reward_event_once": [(RewardEvent, {"served": Same, "reward_key": Same})],
+    "serving_state_once": [(ServingState, {"person": Same, "loop": Same})],
+    "signal_once": [(Signal, {"person": Same, "signal_key": Same})],
+    "signal_kind_known": [(Signal, {"kind": "rumour"})],
+    "vault_has_one_head": [(VaultHead, {"id": 2}), (VaultHead, {"id": 0})],
+    "vault_kind_known": [(VaultEvent, {"kind": "rumour"})],
+    "vault_sequence_from_one": [(VaultEvent, {"sequence": 0})],
+    "vault_batch_not_empty": [(VaultBatch, {"decisions_count": 0})],
     "release_costs_something": [(Release, {"policy_cost": 0})],
     "release_formal_whole_or_absent": [
         (Release, {"rho": 1}),
@@ -168,6 +233,26 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "slot_once_a_head": [(ServingSlot, {"loop": Same, "head": Same})],
     "slot_weight_in_range": [(ServingSlot, {"weight_bp": 10_001, "candidate": Another})],
     "slot_candidate_consistent": [(ServingSlot, {"weight_bp": 1}), (ServingSlot, {"candidate": ModelVersion})],
+    "slot_exploration_in_range": [(ServingSlot, {"exploration_bp": 10_001})],
+    "slot_holdback_consistent": [
+        (ServingSlot, {"holdback_bp": 500}),
+        (ServingSlot, {"holdback": Another}),
+        (ServingSlot, {"holdback": Another, "holdback_bp": 5_001}),
+        (ServingSlot, {"holdback": ModelVersion, "holdback_bp": 500}),  # which is the stable one
+    ],
+    "evidence_unit_once": [(EvidenceUnit, {"slot": Same, "version": Same, "person": Same, "epoch": Same})],
+    "evidence_counts_nest": [
+        (EvidenceUnit, {"decisions": 1, "interventions": 2}),
+        (EvidenceUnit, {"decisions": 2, "interventions": 1, "rated": 2}),
+        (EvidenceUnit, {"decisions": 2, "interventions": 1, "harmful": 2}),
+        (EvidenceUnit, {"decisions": 1, "rewarded": 2}),
+    ],
+    "latency_minute_once": [(LatencyMinute, {"loop": Same, "version": Same, "minute": Same})],
+    "latency_counts_nest": [
+        (LatencyMinute, {"requests": 1, "over_200_ms": 2}),
+        (LatencyMinute, {"requests": 3, "over_200_ms": 1, "over_250_ms": 2}),
+    ],
+    "health_state_known": [(HealthCheck, {"state": "fine"})],
     "deployment_one_active_a_slot": [
         (Deployment, {"slot": Same, "state": s}) for s in ("pending", "in_progress", "paused")
     ],
@@ -179,6 +264,7 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "experiment_arms_differ": [(AbExperiment, {"treatment": ModelVersion})],
     "experiment_split_in_range": [(AbExperiment, {"split_bp": v}) for v in (0, 10_000)],
     "experiment_alpha_in_range": [(AbExperiment, {"alpha": v}) for v in (0.0, 1.0)],
+    "idempotent_key_once": [(IdempotentAnswer, {"user": Same, "key": Same})],
     "job_state_known": [(Job, {"state": "lost", "finished_at": NOW})],
     "job_kind_named": [(Job, {"kind": ""})],
     "job_key_null_or_named": [(Job, {"key": ""})],
@@ -215,6 +301,15 @@ UNNAMED: list[tuple[type[models.Model], dict[str, Any]]] = [
     (TurnStage, {"job": Same}),
     (AbExperiment, {"deployment": Same}),
     (ServingSlot, {"stable": None}),
+    (ServedDecision, {"decision": Same}),
+    (ServedDecision, {"public_id": Same}),
+    (PersonAccount, {"user": Same}),
+    (PersonAccount, {"person": Same}),
+    (VaultEvent, {"sequence": Same}),
+    (VaultEvent, {"hash": Same}),
+    (VaultBatch, {"event": Same}),
+    (VaultHead, {"id": Same}),
+    (Incident, {"deployment": Same}),
 ]
 
 

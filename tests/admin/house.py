@@ -6,7 +6,7 @@ import base64
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from django_celery_beat.models import (
     ClockedSchedule,
     CrontabSchedule,
@@ -14,8 +14,17 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
+from knox.models import AuthToken
 
-from deployments.models import AbExperiment, Deployment, ServingSlot
+from deployments.models import (
+    AbExperiment,
+    Deployment,
+    EvidenceUnit,
+    HealthCheck,
+    Incident,
+    LatencyMinute,
+    ServingSlot,
+)
 from deployments.services.slots import slots_seed
 from loops.models import LoopVersion
 from loops.services import loop_add
@@ -25,12 +34,21 @@ from privacy.models import (
     Decision,
     LedgerEntry,
     Person,
+    PersonAccount,
     PrivacyBudget,
     Release,
     ReleaseRound,
+    RewardEvent,
     RewardSignal,
+    ServedDecision,
+    ServingState,
+    Signal,
     SignalImport,
+    VaultKind,
 )
+from privacy.services.vault import subject_of, vault_append
+from privacy.services.vault_batches import decisions_seal
+from privacy.services.vault_verify import vault_check
 from r3al_project.common.arrays import digest
 from r3al_project.jobs.models import Job
 from r3al_project.turns.models import Turn, TurnStage
@@ -57,6 +75,11 @@ BLOBS = {
     "weights": b"WEIGHTS-OF-A-POLICY",
     "pool": b"POOL-DATA-OF-A-CHUNK",
     "round": b"OUTPUT-OF-A-ROUND",
+    "seed": b"SEED-OF-ONE-DRAW",
+    "request key": b"REQUEST-KEY-WORD",
+    "reward key": b"REWARD-KEY-WORDS",
+    "content key": b"CONTENT-KEY-WORD",
+    "signal key": b"SIGNAL-KEY-WORDS",
 }
 TEXTS = {"person key": "deadbeef" * 8, "salt": "5a17" * 8, "token": "70ce" * 8}
 NUMBERS = ("0.7310", "271828", "271,828", "3.1415", "3.142")
@@ -81,6 +104,8 @@ def furnish(name: str = "small") -> LoopVersion:
     job = _turn(version, name)
     candidate = _learned(version, release, job)
     _served(slots[0], candidate)
+    _watched(slots[0])
+    _lived(version, name)
     _system(name)
     return version
 
@@ -169,6 +194,44 @@ def _served(slot: ServingSlot, candidate: ModelVersion) -> None:
         frozen_policy={"improvement": 0.0},
     )  # fmt: skip
     AbExperiment.objects.create(deployment=deployment, control=slot.stable, treatment=candidate, ends_at=NOW)
+
+
+def _watched(slot: ServingSlot) -> None:
+    """What health knows of the slot: a person's evidence, a minute's latency, a look, and a version that was taken back."""
+    deployment = Deployment.objects.get(slot=slot)
+    watched = {"slot": slot, "version": slot.stable}
+    person = Person.objects.filter(population=slot.loop.name).earliest("pk")
+    EvidenceUnit.objects.create(**watched, person=person, epoch=1, first_exposed_at=NOW, closes_at=NOW, decisions=3)
+    LatencyMinute.objects.create(loop=slot.loop, version=slot.stable, minute=NOW, requests=9, total_us=9_000)
+    metric = {"name": "false_interventions", "value": 0.1, "low": 0.0, "high": 0.2, "threshold": 0.3, "n": 60,
+              "minimum": 50, "verdict": "pass"}  # fmt: skip
+    check = HealthCheck.objects.create(**watched, generation=1, state="healthy", metrics=[metric])
+    Incident.objects.create(
+        **watched, deployment=deployment, check_made=check, reason="a test", automatic=True, harmful=True
+    )
+
+
+def _lived(version: LoopVersion, name: str) -> None:
+    """What serving leaves behind of one person, and the vault's events about it."""
+    decision = Decision.objects.filter(loop_version=version).earliest("pk")
+    person = decision.person
+    PersonAccount.objects.create(person=person, user=User.objects.create_user(f"{name}-person"))
+    AuthToken.objects.create(person.account.user)
+    served = ServedDecision.objects.create(
+        decision=decision, person=person, request_key=BLOBS["request key"], seed=BLOBS["seed"], exploration_bp=1_000,
+        expires_at=NOW, closes_at=NOW, activated_at=NOW,
+    )  # fmt: skip
+    RewardEvent.objects.create(
+        served=served, reward_key=BLOBS["reward key"], content_key=BLOBS["content key"], payload=REWARD, harmful=True
+    )
+    ServingState.objects.create(person=person, loop=version.loop, memory=STATE, known=STATE)
+    Signal.objects.create(
+        person=person, loop_version=version, kind="pulse", signal_key=BLOBS["signal key"],
+        content_key=BLOBS["content key"], observed_at=NOW, payload=STATE,
+    )  # fmt: skip
+    vault_append(kind=VaultKind.CONSENT, body={"purpose": "training", "granted": True}, subject=subject_of(person))
+    decisions_seal()
+    vault_check()
 
 
 def _system(name: str) -> None:

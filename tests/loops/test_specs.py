@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,18 @@ class TestR3al:
     def test_features_heads_and_numbers_are_those_of_the_design(self) -> None:
         design, spec = parse_loop(EXAMPLE, source="example"), builtin("r3al")
         assert spec.features == design.features and spec.heads == design.heads
-        assert spec.availability == design.availability
+        assert replace(spec.availability, distress={}) == design.availability
         assert spec.reward.weights == design.reward.weights and spec.reward.scale == design.reward.scale
+
+    def test_nothing_is_tried_on_anybody_who_feels_very_bad(self) -> None:
+        assert builtin("r3al").availability.distress == {"mood": (-0.95, math.inf), "stress": (-math.inf, 0.98)}
+
+    def test_what_was_last_heard_a_week_ago_is_no_longer_known(self) -> None:
+        assert builtin("r3al").availability.memory_seconds == 7 * 86_400
+
+    def test_everything_is_explored_until_something_learned_serves_but_not_for_ever(self) -> None:
+        spec = builtin("r3al")
+        assert (spec.exploration_before, spec.exploration, spec.logging_rounds) == (1.0, 0.1, 6)
 
     def test_the_nominal_number_of_people_follows_from_the_cohort(self) -> None:
         assert builtin("r3al").moments.nominal_users is None

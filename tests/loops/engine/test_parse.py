@@ -21,7 +21,9 @@ class TestDefaults:
         spec = parsed()
         assert (spec.version, spec.title, spec.population) == (1, "small", "small")
         assert (spec.evaluation_share, spec.minimum_effect, spec.exploration) == (0.3, None, 0.1)
+        assert (spec.exploration_before, spec.logging_rounds) == (1.0, 6)
         assert (spec.moments, spec.availability) == (MomentsOptions(), Availability())
+        assert (spec.availability.distress, spec.availability.memory_seconds) == ({}, 7 * 86_400)
 
     def test_of_moving_features(self) -> None:
         more = """
@@ -139,6 +141,35 @@ _VALUES: st.SearchStrategy[Any] = st.one_of(
 )
 
 
+class TestServing:
+    """What serving reads of a loop beside its features and heads."""
+
+    @pytest.mark.parametrize(
+        ("ends", "expected"),
+        [
+            ("at_most = -0.9", (-0.9, math.inf)),
+            ("at_least = 0.9", (-math.inf, 0.9)),
+            ("at_most = -0.9, at_least = 0.9", (-0.9, 0.9)),
+            ("at_most = -1", (-1.0, math.inf)),
+        ],
+    )
+    def test_distress_lies_at_either_end_of_a_number(self, ends: str, expected: tuple[float, float]) -> None:
+        spec = parsed(more=f"[availability.distress]\nmood = {{ {ends} }}")
+        assert spec.availability.distress == {"mood": expected}
+
+    @pytest.mark.parametrize(("text", "seconds"), [("45s", 45), ("12h", 43_200), ("30d", 30 * 86_400)])
+    def test_memory_is_a_duration(self, text: str, seconds: int) -> None:
+        assert parsed(more=f'[availability]\nmemory = "{text}"').availability.memory_seconds == seconds
+
+    @pytest.mark.parametrize("share", [0, 0.25, 1])
+    def test_exploration_before_is_a_share(self, share: float) -> None:
+        assert parsed(("per_day = 3", f"per_day = 3\nexploration_before = {share}")).exploration_before == share
+
+    @pytest.mark.parametrize("rounds", [1, 40])
+    def test_logging_rounds_is_a_number_of_turns(self, rounds: int) -> None:
+        assert parsed(("per_day = 3", f"per_day = 3\nlogging_rounds = {rounds}")).logging_rounds == rounds
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
@@ -149,12 +180,14 @@ def _toml(value: Any) -> str:
 
 _KEYS = (
     "name", "version", "title", "population", "decisions_per_day", "evaluation_share", "minimum_effect", "exploration",
+    "exploration_before", "logging_rounds",
     "features", "features.mood", "features.mood.bounds", "features.mood.categories", "features.mood.dynamics",
     "features.mood.scale", "features.mood.step", "features.mood.decay", "heads", "heads.policy", "heads.policy.actions",
     "heads.policy.reference", "heads.policy.logging", "heads.policy.when", "reward", "reward.scale", "reward.weights",
     "reward.appropriateness", "reward.best_delay", "reward.delay_tolerance", "reward.default", "reward.aggregate",
     "reward.harmful_labels", "reward.stability_margin", "release.moments", "release.moments.clips", "availability",
-    "availability.daily_cap", "availability.cooldown", "availability.quiet_hours", "import", "import.csv",
+    "availability.daily_cap", "availability.cooldown", "availability.quiet_hours", "availability.memory",
+    "availability.distress", "availability.distress.mood", "import", "import.csv",
     "import.csv.user", "import.csv.key", "import.csv.missing", "import.csv.next_state", "import.csv.features",
     "import.csv.heads", "import.csv.reward", "import.csv.transforms", "import.csv.actions", "import.csv.categories",
 )  # fmt: skip

@@ -59,6 +59,10 @@ class TestRefusals:
             ('name = "small"', 'name = "small"\nversion = 99999999999', "version = 99999999999: expected an integer"),
             ('name = "small"', 'name = "small"\ntitle = " "', "title = ' ': expected a text"),
             ('name = "small"', 'name = "small"\nexploration = 1.1', "exploration = 1.1: expected a number from 0 to 1"),
+            ("per_day = 3", "per_day = 3\nexploration_before = -0.1", "exploration_before = -0.1: expected a number from 0 to 1"),
+            ("per_day = 3", "per_day = 3\nexploration_before = 'all'", "exploration_before = 'all': expected a number from 0"),
+            ("per_day = 3", "per_day = 3\nlogging_rounds = 0", "logging_rounds = 0: expected an integer of at least 1"),
+            ("per_day = 3", "per_day = 3\nlogging_rounds = 1.5", "logging_rounds = 1.5: expected an integer of at least 1"),
             ('name = "small"', 'name = "small"\nevaluation_share = 1', "evaluation_share = 1: expected a number"),
             ('name = "small"', 'name = "small"\nminimum_effect = 0', "minimum_effect = 0: expected a number above 0"),
             ("per_day = 3", "per_day = 5000", "decisions_per_day = 5000: expected an integer of at least 1 and at most 1,440"),
@@ -114,6 +118,15 @@ class TestRefusals:
             ('[availability]\nquiet_hours = ["24:00", "07:00"]', "availability.quiet_hours = ['24:00', '07:00']: expected"),
             ('[availability]\nquiet_hours = ["7:00", "08:00"]', "availability.quiet_hours = ['7:00', '08:00']: expected"),
             ('[availability]\nquiet_hours = "22:00"', "availability.quiet_hours = '22:00': expected"),
+            ("[availability]\nmemory = 7", "availability.memory = 7: expected a duration"),
+            ("[availability]\ndistress = 1", "availability.distress = 1: expected a table"),
+            ("[availability.distress]\nmood = {}", "availability.distress.mood.at_least is missing: expected a finite number"),
+            ("[availability.distress.mood]\nat_most = 'x'\nat_least = 1", "availability.distress.mood.at_most = 'x': expected"),
+            ("[availability.distress.mood]\nat_most = nan\nat_least = 1", "availability.distress.mood.at_most = nan: expected"),
+            ("[availability.distress.mood]\nat_most = -1\nat_least = inf", "availability.distress.mood.at_least = inf: expected"),
+            ("[availability.distress.mood]\nat_most = -1\nabove = 0", "availability.distress.mood.above is not a key"),
+            ("[availability.distress]\nstress = { at_least = 1 }", "availability.distress.stress is not a key"),
+            ("[availability.distress]\nplace = { at_least = 1 }", "availability.distress.place is not a key"),
             ("[release.moments]\nnominal_users = 0", "release.moments.nominal_users = 0: expected an integer of at least 1"),
             ("[release.moments]\nclips = { gram = 0 }", "release.moments.clips.gram = 0: expected a number above 0"),
             ("[release.moments]\nclips = { grams = 1 }", "release.moments.clips.grams is not a key of a loop file; did you"),
@@ -126,6 +139,10 @@ class TestRefusals:
     def test_what_cannot_be_added(self, more: str, said: str) -> None:
         found = problems(more=more)
         assert len(found) == 1 and found[0].startswith(said), found
+
+    def test_distress_of_a_feature_is_a_table_with_an_end(self) -> None:
+        found = problems(more="[availability.distress]\nmood = 1")
+        assert found[0].startswith("availability.distress.mood = 1: expected a table"), found
 
     @pytest.mark.parametrize(
         ("old", "new", "meant"),
