@@ -7,6 +7,8 @@ Ramdas 2024). Products are averaged over stakes a. The paired-product bet compar
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 FRACTIONS = (0.05, 0.1, 0.2, 0.4, 0.8)  # of the largest stake that cannot lose everything
 EMPATHY_STAKES = (0.2, 0.4, 0.8, 1.6, 3.2)
 FALSE_INTERVENTION_STAKES = (0.25, 0.5, 1.0)
+LATENCY_STAKES = (2.0, 4.0, 6.0)
 PSEUDO_UNITS = 20
 _GRID = 201
 _LARGEST_LOSS = 0.95
@@ -41,15 +44,50 @@ def _log_average(logs: list[float]) -> float:
     return top + float(np.log(np.mean(np.exp(np.array(logs) - top))))
 
 
-def bounds(values: Floats, alpha: float) -> tuple[float, float]:
-    """Confidence bounds (low, high) of the mean, each missing it with probability at most ``alpha`` over all looks together."""
-    if not len(values):
-        return 0.0, 1.0
-    bar, grid = np.log(1.0 / alpha), np.linspace(0.0, 1.0, _GRID)
-    inner = grid[1:-1]
-    low = [m for m in inner if log_evidence_above(values, m) >= bar]
-    high = [m for m in inner if log_evidence_below(values, m) >= bar]
-    return (max(low) if low else 0.0), (min(high) if high else 1.0)
+@dataclass(frozen=True)
+class Series:
+    """Values in [0, 1] in the order in which they were counted; ``starts`` are the indices at which an epoch begins.
+
+    ``first`` is the number of the first epoch here (1: nothing older was left out).
+    """
+
+    values: Floats
+    starts: tuple[int, ...] = (0,)
+    first: int = 1
+
+    def since_each_start(self) -> list[Floats]:
+        return [self.values[start:] for start in self.starts]
+
+
+def restarted(logs: Sequence[float], first: int = 1) -> float:
+    """Log of the mixture of bets begun anew in every epoch, so that a fault after a long good time is seen.
+
+    E = sum over epochs k of E_k / (k (k + 1)); what is not begun yet counts 1. The weights sum to 1, so E is an e-process too,
+    and one from below where bets begun before epoch ``first`` are left out.
+    """
+    numbers = np.arange(first, first + len(logs))
+    waiting = -np.log(first + len(logs))
+    return float(np.logaddexp.reduce([*(np.asarray(logs) - np.log(numbers * (numbers + 1.0))), waiting]))
+
+
+def bounds(series: Series, alpha: float) -> tuple[float, float]:
+    """Confidence bounds (low, high) of the mean, each missing it with probability at most ``alpha`` over all looks together.
+
+    The means that no bet refutes, to .005. Evidence is monotone in the mean, so halving finds where it passes 1/alpha.
+    """
+    bar, inner = np.log(1.0 / alpha), np.linspace(0.0, 1.0, _GRID)[1:-1]
+    parts = series.since_each_start()
+
+    def too_low(mean: float) -> bool:
+        return restarted([log_evidence_above(p, mean) for p in parts], series.first) >= bar
+
+    def too_high(mean: float) -> bool:
+        return restarted([log_evidence_below(p, mean) for p in parts], series.first) >= bar
+
+    refuted_below = bisect_left(inner, True, key=lambda mean: not too_low(mean))
+    refuted_above = bisect_left(inner, True, key=too_high)
+    low = float(inner[refuted_below - 1]) if refuted_below else 0.0
+    return low, float(inner[refuted_above]) if refuted_above < len(inner) else 1.0
 
 
 def log_evidence_share(hits: int, trials: int, share: float) -> float:
@@ -85,6 +123,19 @@ class Blocks:
 
     candidate: int
     stable: int
+
+    @classmethod
+    def of_holdback(cls, holdback_bp: int) -> Blocks:
+        """For one held-back person as many others as there are in traffic, so that a block is of one time."""
+        return cls(max(1, round((10_000 - holdback_bp) / holdback_bp)), 1)
+
+
+def log_paired_restarted(
+    ours: Series, theirs: Series, null: Null, blocks: Blocks, stakes: tuple[float, ...], prior: float
+) -> float:
+    """``log_paired`` begun anew in every epoch; both arms have the same epochs."""
+    both = zip(ours.since_each_start(), theirs.since_each_start(), strict=True)
+    return restarted([log_paired(y, z, null, blocks, stakes, prior) for y, z in both], ours.first)
 
 
 def log_paired(

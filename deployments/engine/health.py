@@ -2,7 +2,8 @@
 
 The blueprint's four metrics against their thresholds. *Beyond* means proven: the anytime-valid bound lies beyond the threshold; a
 point estimate looked at every minute would fire on noise. States count metrics: none healthy, one or two degraded, three or
-more critical. Relative triggers compare with the people who go on with what served before, at the same time.
+more critical. Relative triggers compare with the people who go on with what served before, at the same time; latency too, minute
+by minute, so that a slow database takes nothing back.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import numpy as np
 from deployments.engine.bets import (
     EMPATHY_STAKES,
     FALSE_INTERVENTION_STAKES,
+    LATENCY_STAKES,
     Blocks,
     Floats,
     Null,
+    Series,
     bounds,
     log_evidence_share,
-    log_paired,
+    log_paired_restarted,
     mixture_radius,
 )
 
@@ -29,37 +32,49 @@ ALPHA = 0.01  # of a false "beyond", each metric, over all looks at a deployment
 METRICS = 4
 LEAST_PEOPLE = 20
 LEAST_REQUESTS = 200
+_LEAST_COMPARED = LEAST_PEOPLE // 2
+_BAR = float(np.log(METRICS / ALPHA))  # of a trigger: four of them share the false-alarm rate
 EMPATHY_DROP, FALSE_INTERVENTION_RISE = 0.10, 0.50
 NEAR_NOTHING = 0.02
-HOLDBACK_BLOCKS = Blocks(19, 1)
+SLOWER = 0.005  # of a minute's requests over 250 ms, beyond the holdback's
 Verdict = Literal["ok", "beyond", "too_few"]
 State = Literal["healthy", "degraded", "critical"]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One value a person and metric, in exposure order: empathy over interventions, share harmful, reward (loop's units)."""
+    """One value a person, epoch and metric: empathy over interventions, share harmful in [0, 1], reward in the loop's units."""
 
-    empathy: Floats
-    false_intervention: Floats
+    empathy: Series
+    false_intervention: Series
     reward: Floats
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Answered requests, and how many took longer than 200 and 250 ms."""
+    """Answered requests of the last hour, and how many took longer than 200 ms."""
 
     requests: int = 0
     over_200_ms: int = 0
-    over_250_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Holdback:
+    """Those who go on with what served before: their arm, the units of a block, and shares of requests over 250 ms in the
+    minutes in which both arms were answered (``None``: latency is not this head's).
+    """
+
+    arm: Arm
+    blocks: Blocks
+    slow_minutes: tuple[Series, Series] | None = None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a verdict uses. ``margin``: what reward may drift, in the loop's units; ``holdback`` None: nobody is held back."""
+    """All that a verdict uses. ``margin``: what reward may fall, in the loop's units; ``holdback`` None: nobody is held back."""
 
     arm: Arm
-    holdback: Arm | None
+    holdback: Holdback | None
     latency: Latency
     margin: float
 
@@ -125,20 +140,13 @@ def health_of(evidence: Evidence) -> Health:
     return Health(state, metrics, triggers, _recommendations(state, metrics, triggers, evidence))
 
 
-def _bounded(name: str, values: Floats, bar: float, *, low_is_bad: bool) -> Metric:
-    low, high = bounds(values, ALPHA)
-    enough = len(values) >= LEAST_PEOPLE
+def _bounded(name: str, series: Series, bar: float, *, low_is_bad: bool) -> Metric:
+    low, high = bounds(series, ALPHA)
+    values = series.values
     proven = high < bar if low_is_bad else low > bar
-    return Metric(
-        name,
-        float(values.mean()) if len(values) else None,
-        low,
-        high,
-        bar,
-        len(values),
-        LEAST_PEOPLE,
-        "too_few" if not enough else "beyond" if proven else "ok",
-    )
+    verdict: Verdict = "too_few" if len(values) < LEAST_PEOPLE else "beyond" if proven else "ok"
+    value = float(values.mean()) if len(values) else None
+    return Metric(name, value, low, high, bar, len(values), LEAST_PEOPLE, verdict)
 
 
 def _latency(latency: Latency) -> Metric:
@@ -150,73 +158,79 @@ def _latency(latency: Latency) -> Metric:
 
 
 def _stability(evidence: Evidence) -> Metric:
-    """Mean reward of a person minus that of the holdback's people; without them, of the later half minus the earlier half."""
-    ours, theirs = _compared(evidence)
-    n = min(len(ours), len(theirs))
-    least = LEAST_PEOPLE // 2
-    if n < 2:
-        return Metric("reward_stability", None, None, None, evidence.margin, n, least, "too_few")
-    value = float(ours.mean() - theirs.mean())
-    radius = sum(mixture_radius(len(a), float(a.std(ddof=1)), ALPHA / 4) for a in (ours, theirs))
-    proven = abs(value) - radius > evidence.margin
-    verdict: Verdict = "too_few" if n < least else "beyond" if proven else "ok"
-    return Metric("reward_stability", value, value - radius, value + radius, evidence.margin, n, least, verdict)
+    """Mean reward of a person minus that of the holdback's people; without them, of the later half minus the earlier half.
 
-
-def _compared(evidence: Evidence) -> tuple[Floats, Floats]:
+    Beyond only when it is lower by more than the margin: a version is deployed because it is better than what served before.
+    """
     ours = evidence.arm.reward
-    if evidence.holdback is not None and len(evidence.holdback.reward) >= LEAST_PEOPLE // 2:
-        return ours, evidence.holdback.reward
+    theirs = evidence.holdback.arm.reward if evidence.holdback is not None else ours[:0]
+    compared = len(theirs) >= _LEAST_COMPARED
     half = len(ours) // 2
-    return ours[half:], ours[:half]
+    n = min(len(ours), len(theirs)) if compared else half
+    if n < 2:
+        return Metric("reward_stability", None, None, None, evidence.margin, n, _LEAST_COMPARED, "too_few")
+    if compared:
+        value, radius = float(ours.mean() - theirs.mean()), _radius(ours) + _radius(theirs)
+    else:  # 2 (mean of all - mean of the earlier half), two means of one sequence from its beginning
+        value, radius = float(ours[half:].mean() - ours[:half].mean()), 2 * (_radius(ours) + _radius(ours[:half]))
+    verdict: Verdict = "too_few" if n < _LEAST_COMPARED else "beyond" if value + radius < -evidence.margin else "ok"
+    return Metric(
+        "reward_stability", value, value - radius, value + radius, evidence.margin, n, _LEAST_COMPARED, verdict
+    )
+
+
+def _radius(values: Floats) -> float:
+    return mixture_radius(len(values), float(values.std(ddof=1)), ALPHA / 2)
 
 
 def _triggers(evidence: Evidence) -> tuple[Trigger, ...]:
-    bar = float(np.log(METRICS / ALPHA))
-    slow = log_evidence_share(evidence.latency.over_250_ms, evidence.latency.requests, SLOW_SHARE)
-    fires = slow >= bar and evidence.latency.requests >= LEAST_REQUESTS
-    n = evidence.latency.requests
-    latency = Trigger("latency_over_250_ms", evidence.latency.over_250_ms / n if n else None, slow, bar, fires)
     if evidence.holdback is None:
-        return (latency,)
-    ours, theirs = evidence.arm, evidence.holdback
-    return (
-        latency,
-        _paired("empathy_drop", ours.empathy, theirs.empathy, EMPATHY_DROP, EMPATHY_STAKES, higher=True),
-        _paired(
-            "false_intervention_rise", ours.false_intervention, theirs.false_intervention, FALSE_INTERVENTION_RISE,
-            FALSE_INTERVENTION_STAKES, higher=False,
-        ),
-    )  # fmt: skip
+        return ()
+    ours, theirs, blocks = evidence.arm, evidence.holdback.arm, evidence.holdback.blocks
+    found = (
+        _paired("empathy_drop", ours.empathy, theirs.empathy, blocks, higher=True),
+        _paired("false_intervention_rise", ours.false_intervention, theirs.false_intervention, blocks, higher=False),
+    )
+    minutes = evidence.holdback.slow_minutes
+    return (*found, _slower(*minutes)) if minutes is not None else found
 
 
-def _paired(
-    name: str, ours: Floats, theirs: Floats, change: float, stakes: tuple[float, ...], *, higher: bool
-) -> Trigger:
+def _slower(ours: Series, theirs: Series) -> Trigger:
+    """More requests over 250 ms than the holdback has in the same minutes, by more than .005; on evidence alone."""
+    null = Null(1.0, SLOWER, higher_is_better=False)
+    worse = log_paired_restarted(ours, theirs, null, Blocks(1, 1), LATENCY_STAKES, 0.0)
+    value = float(ours.values.mean() - theirs.values.mean()) if len(ours.values) else None
+    return Trigger("latency_over_250_ms", value, worse, _BAR, worse >= _BAR)
+
+
+def _paired(name: str, ours: Series, theirs: Series, blocks: Blocks, *, higher: bool) -> Trigger:
     """Fires when it is proven to be worse at all, and is worse by the blueprint's amount, as it looks or as is proven too.
 
     A share that is next to nothing in the holdback has no ratio: then it must be proven to be worse by .02 of the people.
     """
-    bar = float(np.log(METRICS / ALPHA))
-    prior = EMPATHY_BAR if higher else FALSE_INTERVENTION_BAR
-    worse = log_paired(ours, theirs, Null(higher_is_better=higher), HOLDBACK_BLOCKS, stakes, prior)
-    if not len(ours) or not len(theirs):
-        return Trigger(name, None, worse, bar, False)
-    before = float(theirs.mean())
+
+    def against(null: Null) -> float:
+        stakes, prior = (EMPATHY_STAKES, EMPATHY_BAR) if higher else (FALSE_INTERVENTION_STAKES, FALSE_INTERVENTION_BAR)
+        return log_paired_restarted(ours, theirs, null, blocks, stakes, prior)
+
+    worse = against(Null(higher_is_better=higher))
+    if not len(ours.values) or not len(theirs.values):
+        return Trigger(name, None, worse, _BAR, False)
+    now, before = float(ours.values.mean()), float(theirs.values.mean())
     if not higher and before < NEAR_NOTHING:
-        proven = log_paired(ours, theirs, Null(1.0, NEAR_NOTHING, higher), HOLDBACK_BLOCKS, stakes, prior)
-        return Trigger(name, None, worse, bar, worse >= bar and proven >= bar)
-    relative = (before - float(ours.mean())) / max(before, 1e-9) * (1 if higher else -1)
-    margin = Null(1 - change if higher else 1 + change, 0.0, higher)
-    proven = log_paired(ours, theirs, margin, HOLDBACK_BLOCKS, stakes, prior)
-    return Trigger(name, relative, worse, bar, worse >= bar and (relative > change or proven >= bar))
+        proven = against(Null(1.0, NEAR_NOTHING, higher))
+        return Trigger(name, None, worse, _BAR, worse >= _BAR and proven >= _BAR)
+    change = EMPATHY_DROP if higher else FALSE_INTERVENTION_RISE
+    relative = (before - now) / max(before, 1e-9) * (1 if higher else -1)
+    proven = against(Null(1 - change if higher else 1 + change, 0.0, higher))
+    return Trigger(name, relative, worse, _BAR, worse >= _BAR and (relative > change or proven >= _BAR))
 
 
 _ADVICE = {
     "empathy": "People rate what it does lower than they should: look at the states in which it intervenes, or take it back.",
     "false_intervention": "It intervenes where people dismiss it: lower the intervention rate, or take it back.",
     "latency": "Decisions are slow: look at the database and at the number of web workers.",
-    "reward_stability": "Reward has moved away from what served before: train on the newest outcomes, or take it back.",
+    "reward_stability": "Reward is lower than that of what served before: train on the newest outcomes, or take it back.",
 }
 
 

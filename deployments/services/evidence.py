@@ -1,4 +1,7 @@
-"""Evidence about a version: one row a person and epoch, written once when everything of that person's window is closed."""
+"""Evidence about a version: one row a person and epoch, written once when everything of that person's window is closed.
+
+Epochs belong to the slot's last deployment: what a version did before it, at another time, is no evidence.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from django.db.models import Min
 from django.utils import timezone
 
 from deployments.models import Deployment, EvidenceUnit, ServingSlot
+from deployments.selectors_health import EPOCH, epoch_number, epochs_begun, last_deployment
 from loops.engine.reward import COMPONENTS
 from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
@@ -19,7 +23,6 @@ from privacy.engine.layout import MAIN_HEAD
 from privacy.models import Choice
 from training.models import ModelVersion
 
-EPOCH = timedelta(days=7)  # within one, a person counts once; a new one lets late faults be seen
 _EMPATHY = 1 + COMPONENTS.index("empathy")
 _PEOPLE = 2_000
 _FACTS = (
@@ -31,26 +34,20 @@ def evidence_fold(*, slot: ServingSlot, version: ModelVersion) -> int:
     """Write the units of people whose window under ``version`` has closed; returns how many are new.
 
     A window begins with the person's first exposure in the epoch and lasts the loop's reward deadline; its last outcome closes
-    a deadline later. Fallbacks and explored choices are not the version's doing and are left out. Several workers may fold at
-    once and be killed anywhere: a unit is computed from closed outcomes alone and is unique.
+    a deadline later. Fallbacks and explored choices are not the version's doing, nor would they end with it: they are left
+    out. Several workers may fold at once and be killed anywhere: a unit is computed from closed outcomes alone and is unique.
     """
     spec = loop_version_current(slot.loop.name).spec
-    began = _began(slot, version)
-    if began is None:
+    deployment = last_deployment(slot)
+    if deployment is None:
         return 0
-    epoch = int((timezone.now() - began) / EPOCH)
-    return sum(_fold_epoch(slot, version, spec, began, e) for e in range(max(0, epoch - 1), epoch + 1))
+    now = epochs_begun(deployment)
+    return sum(_fold_epoch(slot, version, spec, deployment, epoch) for epoch in range(max(0, now - 2), now))
 
 
-def _began(slot: ServingSlot, version: ModelVersion) -> datetime | None:
-    """Epochs count from the last deployment to the slot, for both of its arms."""
-    last = Deployment.objects.filter(slot=slot).order_by("-pk").first()
-    return last.created_at if last else None
-
-
-def _fold_epoch(slot: ServingSlot, version: ModelVersion, spec: LoopSpec, began: datetime, epoch: int) -> int:
+def _fold_epoch(slot: ServingSlot, version: ModelVersion, spec: LoopSpec, deployment: Deployment, epoch: int) -> int:
     window = timedelta(seconds=spec.reward.deadline_seconds)
-    first_day = began + epoch * EPOCH
+    first_day, number = deployment.created_at + epoch * EPOCH, epoch_number(deployment, epoch)
     chosen = Choice.objects.filter(
         head=slot.head,
         version=version.pk,
@@ -60,18 +57,18 @@ def _fold_epoch(slot: ServingSlot, version: ModelVersion, spec: LoopSpec, began:
         decision__decided_at__gte=first_day,
         decision__decided_at__lt=first_day + EPOCH,
     )
-    known = EvidenceUnit.objects.filter(slot=slot, version=version, epoch=epoch).values("person_id")
+    known = EvidenceUnit.objects.filter(slot=slot, version=version, epoch=number).values("person_id")
     exposed = chosen.exclude(decision__person_id__in=known).values_list("decision__person_id")
-    due = list(
-        exposed.annotate(first=Min("decision__decided_at")).filter(first__lt=timezone.now() - 2 * window)[:_PEOPLE]
-    )
+    firsts_seen = exposed.annotate(first=Min("decision__decided_at")).filter(first__lt=timezone.now() - 2 * window)
+    due = list(firsts_seen.order_by("first")[:_PEOPLE])
     still_open = set(
         chosen.filter(decision__person_id__in=[p for p, _ in due], decision__served__closed_at__isnull=True,
                       decision__decided_at__lt=timezone.now() - window).values_list("decision__person_id", flat=True)
     )  # fmt: skip
     firsts = {person: first for person, first in due if person not in still_open}
-    units = list(_units(slot, version, spec, epoch, firsts, window, chosen))
-    return len(EvidenceUnit.objects.bulk_create(units, ignore_conflicts=True))
+    units = _units(slot, version, spec, number, firsts, window, chosen)
+    in_order = sorted(units, key=lambda unit: (unit.first_exposed_at, unit.person_id))
+    return len(EvidenceUnit.objects.bulk_create(in_order, ignore_conflicts=True))
 
 
 def _units(

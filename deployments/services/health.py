@@ -5,34 +5,42 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-import numpy as np
-from django.db import transaction
-from django.db.models import Sum
+from django.db import Error, transaction
 from django.utils import timezone
 
-from deployments.engine.health import Arm, Evidence, Health, Latency, health_of
-from deployments.models import EvidenceUnit, HealthCheck, LatencyMinute, ServingSlot
-from deployments.selectors import slot_for
+from deployments.engine.health import Health, health_of
+from deployments.models import HealthCheck, LatencyMinute, ServingSlot
+from deployments.selectors_health import evidence_of
 from deployments.services.evidence import evidence_fold
 from deployments.services.rollback import slot_rollback
-from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
-from r3al_project.common.errors import Conflict
-from training.models import ModelVersion, VersionKind
+from r3al_project.common.errors import Conflict, R3alError
+from training.models import VersionKind
 
 log = logging.getLogger(__name__)
 KEPT = timedelta(days=90)
-_LATENCY_WINDOW = timedelta(hours=1)
-_DEFAULT_STABILITY = 0.5  # reward scales; with the blueprint's scale of .10 this is its +-.05
 
 
 def health_tick() -> int:
-    """Check every slot that serves a learned version; old checks are dropped. Returns how many versions were taken back."""
-    HealthCheck.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+    """Check every slot that serves a learned version; old looks and latencies are dropped. Returns how many were taken back.
+
+    A slot that cannot be looked at does not keep the others from being looked at; it is logged and tried at the next tick.
+    """
+    long_ago = timezone.now() - KEPT
+    HealthCheck.objects.filter(created_at__lt=long_ago).delete()
+    LatencyMinute.objects.filter(minute__lt=long_ago).delete()
     slots = ServingSlot.objects.select_related("loop", "stable__loop_version", "holdback").exclude(
         stable__kind=VersionKind.REFERENCE
     )
-    return sum(health_check(slot=slot).acted for slot in slots)
+    return sum(_acted(slot) for slot in slots)
+
+
+def _acted(slot: ServingSlot) -> bool:
+    try:
+        return health_check(slot=slot).acted
+    except (R3alError, Error):
+        log.exception("slot %s was not looked at", slot)
+        return False
 
 
 def health_check(*, slot: ServingSlot) -> HealthCheck:
@@ -75,38 +83,3 @@ def _reason(health: Health) -> str:
         else []
     )
     return "; ".join(said + [f"trigger: {f}" for f in fired]) or "a relative trigger was proven"
-
-
-def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
-    """What is stored about the slot's stable version and its holdback."""
-    margin = spec.reward.stability_margin or _DEFAULT_STABILITY * spec.reward.scale
-    return Evidence(
-        arm=_arm(slot, slot.stable),
-        holdback=None if slot.holdback is None else _arm(slot, slot.holdback),
-        latency=_latency(slot, slot.stable),
-        margin=margin,
-    )
-
-
-def _arm(slot: ServingSlot, version: ModelVersion) -> Arm:
-    units = list(
-        EvidenceUnit.objects.filter(slot=slot, version=version)
-        .order_by("first_exposed_at", "person_id")
-        .values_list("rated", "empathy_sum", "interventions", "harmful", "rewarded", "reward_sum")
-    )
-    return Arm(
-        empathy=np.array([total / rated for rated, total, *_ in units if rated]),
-        false_intervention=np.array([harmful / spoke for _, _, spoke, harmful, *_ in units if spoke]),
-        reward=np.array([total / rewarded for *_, rewarded, total in units if rewarded]),
-    )
-
-
-def _latency(slot: ServingSlot, version: ModelVersion) -> Latency:
-    """Requests of the last hour, which the policy head's version answered; other heads go with it."""
-    if slot.head != "policy":
-        version = slot_for(slot.loop, "policy").stable
-    since = timezone.now() - _LATENCY_WINDOW
-    sums = LatencyMinute.objects.filter(loop=slot.loop, version=version, minute__gte=since).aggregate(
-        n=Sum("requests"), slow=Sum("over_200_ms"), slower=Sum("over_250_ms")
-    )
-    return Latency(sums["n"] or 0, sums["slow"] or 0, sums["slower"] or 0)

@@ -12,12 +12,15 @@ from deployments.engine.bets import (
     FALSE_INTERVENTION_STAKES,
     Blocks,
     Null,
+    Series,
     bounds,
     log_evidence_above,
     log_evidence_below,
     log_evidence_share,
     log_paired,
+    log_paired_restarted,
     mixture_radius,
+    restarted,
 )
 
 
@@ -66,17 +69,25 @@ def test_the_paired_bet_is_the_formula(null: Null, blocks: Blocks, stakes: tuple
 
 def test_too_few_for_a_block_say_nothing() -> None:
     assert log_paired(np.ones(18), np.zeros(5), Null(), Blocks(19, 1), EMPATHY_STAKES, 0.7) == 0.0
-    assert bounds(np.zeros(0), 0.01) == (0.0, 1.0)
+    assert bounds(Series(np.zeros(0)), 0.01) == (0.0, 1.0)
 
 
 def test_a_fair_arm_is_seldom_called_harmful_however_often_one_looks() -> None:
-    """2,000 runs with a look at every block; the rate may be 1% / 4 a run. Under it, 16 alarms or more have probability 1e-4."""
+    """2,000 runs of three epochs with a look at every fifth block; the rate may be 1% / 4 a run. Under it, 16 alarms or more
+    have probability 1e-4.
+    """
     rng = np.random.default_rng(4)
     alarms = 0
     for _ in range(2_000):
         y, z = rng.beta(8, 2, 380), rng.beta(8, 2, 20)
-        looks = (log_paired(y[: 19 * k], z[:k], Null(), Blocks(19, 1), EMPATHY_STAKES, 0.75) for k in (5, 10, 15, 20))
-        alarms += max(looks) >= math.log(4 / 0.01)
+        logs = []
+        for k in (5, 10, 15, 20):
+            starts = [b for b in (0, 6, 12) if b < k]
+            ours = Series(y[: 19 * k], tuple(19 * b for b in starts))
+            logs.append(
+                log_paired_restarted(ours, Series(z[:k], tuple(starts)), Null(), Blocks(19, 1), EMPATHY_STAKES, 0.75)
+            )
+        alarms += max(logs) >= math.log(4 / 0.01)
     assert alarms < 16
 
 
@@ -102,10 +113,31 @@ def test_bounds_hold_at_every_look() -> None:
 
 def test_bounds_are_the_means_that_no_bet_refutes() -> None:
     y = np.random.default_rng(7).beta(9, 1, 150)
-    low, high = bounds(y, 0.01)
+    low, high = bounds(Series(y), 0.01)
     assert low < y.mean() < high and high - low < 0.2
-    assert log_evidence_above(y, low) >= math.log(100) > log_evidence_above(y, low + 0.01)
-    assert log_evidence_below(y, high) >= math.log(100) > log_evidence_below(y, high - 0.01)
+    assert restarted([log_evidence_above(y, low)]) >= math.log(100) > restarted([log_evidence_above(y, low + 0.006)])
+    assert restarted([log_evidence_below(y, high)]) >= math.log(100) > restarted([log_evidence_below(y, high - 0.006)])
+
+
+def test_bets_begun_anew_share_one_capital() -> None:
+    """Weights 1/2, 1/6, 1/12 of three epochs and 1/4 for those to come; older ones left out only lower it."""
+    logs = [2.0, -5.0, 1.0]
+    plain = math.log(math.exp(2.0) / 2 + math.exp(-5.0) / 6 + math.exp(1.0) / 12 + 1 / 4)
+    assert restarted(logs) == pytest.approx(plain)
+    assert restarted([0.0] * 52) == pytest.approx(0.0)
+    assert restarted(logs[1:], first=2) == pytest.approx(math.log(math.exp(plain) - math.exp(2.0) / 2))
+
+
+def test_a_late_fault_moves_the_bounds() -> None:
+    """Thirty good weeks of forty people, then two in which empathy is .4."""
+    rng = np.random.default_rng(8)
+    y = np.r_[rng.beta(8, 2, 1_200), rng.beta(4, 6, 80)]
+    assert bounds(Series(y, tuple(range(0, 1_280, 40))), 0.01)[1] < 0.75 < bounds(Series(y), 0.01)[1]
+
+
+def test_blocks_are_split_as_people_are() -> None:
+    assert Blocks.of_holdback(500) == Blocks(19, 1) and Blocks.of_holdback(5_000) == Blocks(1, 1)
+    assert Blocks.of_holdback(3_000) == Blocks(2, 1)
 
 
 def test_a_share_of_slow_requests() -> None:
