@@ -62,11 +62,26 @@ def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_
             for i in people
         ]
         Consent.objects.bulk_create(acts)
-        mask = F("consent_mask").bitor(purpose.bit) if granted else F("consent_mask").bitand(~purpose.bit & 7)
+    for bits, people in _by_bits(changing).items():
+        mask = F("consent_mask").bitor(bits) if granted else F("consent_mask").bitand(~bits & 7)
         PrivacyBudget.objects.filter(person_id__in=people).update(consent_mask=mask)
     for purpose, people in changing.items():  # after every other lock
         _record(people, purpose, granted, source)
     return sum(map(len, changing.values()))
+
+
+def _by_bits(changing: dict[Purpose, list[int]]) -> dict[int, list[int]]:
+    """People by all the bits that change for them, so that each row is updated once: PostgreSQL checks the references of a row
+    that one transaction updates twice again when it commits, and would then wait for a release while holding the head.
+    """
+    bits: dict[int, int] = {}
+    for purpose, people in changing.items():
+        for pk in people:
+            bits[pk] = bits.get(pk, 0) | purpose.bit
+    found: dict[int, list[int]] = {}
+    for pk, changed in bits.items():
+        found.setdefault(changed, []).append(pk)
+    return found
 
 
 def _record(changing: list[int], purpose: Purpose, granted: bool, source: str) -> None:

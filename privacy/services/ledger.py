@@ -68,7 +68,7 @@ def cohort_refund(*, release: Release) -> None:
     A round that a worker may be computing right now can no longer be stored afterwards. Windows that have rolled since
     are left as they are. Raises Conflict once a round exists or the release is not reserved.
     """
-    state = Release.objects.select_for_update().values_list("state", flat=True).get(pk=release.pk)
+    state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
     if state != ReleaseState.RESERVED:
         raise Conflict(f"{release} is {state}; only a reserved release can be refunded")
     if ReleaseRound.objects.filter(release=release).exists():
@@ -86,7 +86,7 @@ def cohort_refund(*, release: Release) -> None:
 
 
 def _lock_uncharged(release: Release) -> None:
-    state = Release.objects.select_for_update().values_list("state", flat=True).get(pk=release.pk)
+    state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
     if state != ReleaseState.RESERVED or LedgerEntry.objects.filter(release=release).exists():
         raise Conflict(f"{release} was charged before; a release is charged once")
 

@@ -65,7 +65,7 @@ def round_store(*, release: Release, index: int, arrays: Mapping[str, np.ndarray
     Every ``*_rho`` array says what its block spent; all rounds of a release cannot spend more than was charged.
     Raises Conflict when the release is not reserved, InputError for arrays that state no rho or too much of it.
     """
-    state = Release.objects.select_for_update().values_list("state", flat=True).get(pk=release.pk)
+    state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
     stored = round_load(release=release, index=index)
     if stored is not None:
         return stored
