@@ -8,8 +8,8 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from deployments.services.latency import latency_count
 from deployments.services.context import Request
+from deployments.services.latency import latency_count
 from deployments.services.optima import decide
 from privacy.services.callers import caller_of
 from r3al_project.common.errors import R3alError

@@ -9,12 +9,12 @@ QUEUES = ("default", "privacy", "train", "monitor")
 _CELERY = (sys.executable, "-m", "celery", "--quiet", "--app", "r3al_project")
 
 
-def web(port: int, host: str = "127.0.0.1") -> list[str]:
-    """The web interface: granian, one process with a few threads."""
+def web(port: int, host: str = "127.0.0.1", *, workers: int = 1) -> list[str]:
+    """The web interface: granian, one process with a few threads; several (``workers``) are started again when one dies."""
     return [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port), "--workers", "1",
-        "--blocking-threads", "4", "--workers-kill-timeout", "5s", "--no-ws", "--log-level", "warning",
-        "r3al_project.wsgi:application",
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port),
+        "--workers", str(workers), "--blocking-threads", "4", "--workers-kill-timeout", "5s", "--no-ws",
+        *(("--respawn-failed-workers",) if workers > 1 else ()), "--log-level", "warning", "r3al_project.wsgi:application",
     ]  # fmt: skip
 
 

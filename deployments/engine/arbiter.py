@@ -30,6 +30,7 @@ class Server:
     """What answers for one head: a policy, its version, slot generation, and the rung (``fallback``) if it is not what should."""
 
     head: str
+    actions: tuple[str, ...]
     logging: tuple[float, ...]
     always: bool
     policy: LinearPolicy
@@ -59,24 +60,24 @@ def uniform(seed: bytes, purpose: str) -> float:
 
 def arbitrate(
     servers: Sequence[Server],
-    state: Floats,
+    state: Sequence[float],
     *,
     seed: bytes,
     exploration: float,
     eligible: Mapping[str, int] | None = None,
 ) -> list[Pick]:
-    """Choose for every head that speaks. ``servers``: policy first; ``state`` (F,); ``eligible``: bit masks of allowed actions by
+    """Choose for every head that speaks. ``servers``: policy first; ``state``: F numbers; ``eligible``: masks of actions by
     head (absent: all), in which each head's reference must be. Choices under a mask, or by a fallback, teach nothing.
     """
     explored = uniform(seed, "explore") < exploration
-    known, features, picks = state.tolist(), dict[bool, Floats](), list[Pick]()
+    features, picks = dict[bool, Floats](), list[Pick]()
     flag = exploration
     for server in servers:
         if picks and not server.always and picks[0].action == picks[0].server.policy.reference:
             continue
         phi = server.policy.phi
         if phi.hinges not in features:
-            features[phi.hinges] = phi.phi_of(known)
+            features[phi.hinges] = phi.phi_of(state)
         pick = _pick(server, features[phi.hinges], seed, explored, flag, (eligible or {}).get(server.head))
         if server.head == MAIN_HEAD:
             flag = exploration * _logged(server, pick.eligible, pick.action) / pick.marginal

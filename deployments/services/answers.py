@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -25,44 +25,79 @@ class Answered(NamedTuple):
     closes_at: datetime
 
 
+class Ranked(msgspec.Struct, gc=False):
+    action: str
+    value: float
+
+
+class Action(msgspec.Struct, rename="camel"):
+    """What one head chose; ``ranking``: the eligible actions by value, best first, the margin of the reference included."""
+
+    action: str
+    propensity: float
+    marginal_propensity: float
+    explored: bool
+    fallback: str | None
+    ranking: list[Ranked]
+
+
+class Reference(msgspec.Struct, gc=False):
+    """The safe action of somebody who may not be spoken to: nothing was drawn, so there is no propensity."""
+
+    action: str
+
+
+class Answer(msgspec.Struct, rename="camel"):
+    """The whole answer. Times are UTC."""
+
+    decision_id: UUID
+    request_id: str
+    loop: str
+    loop_version: int
+    available: bool
+    reason: str | None
+    actions: dict[str, Action | Reference]
+    versions: dict[str, int]
+    generations: dict[str, int]
+    clamped: Sequence[str]
+    expires_at: datetime
+    closes_at: datetime
+
+
 def answer(
     version: LoopVersion, request_id: str, answered: Answered, clamped: Sequence[str], picks: Sequence[Pick]
 ) -> bytes:
     """The JSON answer. Somebody who is unavailable gets policy's reference action, without a propensity: nothing was drawn."""
     spec = version.spec
-    actions: dict[str, Any] = {p.head: _action(spec.head(p.head).actions, p) for p in picks}
+    actions: dict[str, Action | Reference] = {p.head: _action(p) for p in picks}
     if answered.unavailable:
-        actions = {MAIN_HEAD: {"action": spec.head(MAIN_HEAD).reference}}
+        actions = {MAIN_HEAD: Reference(spec.head(MAIN_HEAD).reference)}
     return _encoder.encode(
-        {
-            "decisionId": str(answered.public_id),
-            "requestId": request_id,
-            "loop": spec.name,
-            "loopVersion": version.version,
-            "available": not answered.unavailable,
-            "reason": answered.unavailable or None,
-            "actions": actions,
-            "versions": {p.head: p.server.version for p in picks},
-            "generations": {p.head: p.server.generation for p in picks},
-            "clamped": list(clamped),
-            "expiresAt": _time(answered.expires_at),
-            "closesAt": _time(answered.closes_at),
-        }
+        Answer(
+            decision_id=answered.public_id,
+            request_id=request_id,
+            loop=spec.name,
+            loop_version=version.version,
+            available=not answered.unavailable,
+            reason=answered.unavailable or None,
+            actions=actions,
+            versions={p.head: p.server.version for p in picks},
+            generations={p.head: p.server.generation for p in picks},
+            clamped=clamped,
+            expires_at=answered.expires_at,
+            closes_at=answered.closes_at,
+        )
     )
 
 
-def _action(names: Sequence[str], pick: Pick) -> dict[str, Any]:
-    order = sorted(range(len(names)), key=lambda k: -pick.values[k])
-    eligible = [k for k in order if pick.eligible is None or pick.eligible >> k & 1]
-    return {
-        "action": names[pick.action],
-        "propensity": pick.propensity,
-        "marginalPropensity": pick.marginal,
-        "explored": pick.explored,
-        "fallback": pick.server.fallback or None,
-        "ranking": [{"action": names[k], "value": pick.values[k]} for k in eligible],
-    }
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
+def _action(pick: Pick) -> Action:
+    names, values, mask = pick.server.actions, pick.values, pick.eligible
+    order = sorted(range(len(names)), key=values.__getitem__, reverse=True)
+    return Action(
+        action=names[pick.action],
+        propensity=pick.propensity,
+        marginal_propensity=pick.marginal,
+        explored=pick.explored,
+        fallback=pick.server.fallback or None,
+        ranking=[Ranked(names[k], values[k]) for k in order if mask is None or mask >> k & 1],
+    )

@@ -1,20 +1,19 @@
-"""What an app asks for and how it reads against a loop: names are known or refused, numbers out of bounds are clamped and said."""
+"""What an app asks for and how it reads against a loop: unknown names are refused, numbers out of bounds clamped and said."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from math import nan
+from typing import NamedTuple
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
+from loops.engine.points import Points
 from loops.engine.spec import LoopSpec
 from loops.engine.values import feature_value
 from r3al_project.common.errors import InputError
 
-Floats = npt.NDArray[np.float64]
 LONGEST_ID = 100
 
 
@@ -29,27 +28,26 @@ class Request(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     eligible: dict[str, list[str]] = {}
 
 
-@dataclass(frozen=True)
-class Context:
-    """A request read against a loop: known values (F,), NaN where it says nothing; names of the clamped; masks by head."""
+class Context(NamedTuple):
+    """A request read against a loop: F known values, NaN where it says nothing; names of the clamped; masks by head."""
 
-    values: Floats
+    values: list[float]
     clamped: tuple[str, ...]
     eligible: Mapping[str, int]
 
 
-def read_context(spec: LoopSpec, request: Request) -> Context:
+def read_context(spec: LoopSpec, points: Points, request: Request) -> Context:
     """Check a request against the loop. Raises InputError that names what is unknown; numbers out of bounds are clamped."""
     if not 0 < len(request.request_id) <= LONGEST_ID:
         raise InputError(f"requestId has 1 to {LONGEST_ID} characters")
     if request.local_time is not None and request.local_time.tzinfo is None:
         raise InputError("localTime needs an offset from UTC, like 2025-06-01T08:30:00+02:00")
-    values, clamped = np.full(len(spec.features), np.nan), []
-    names = spec.feature_names
+    values, clamped = [nan] * points.count, []
     for name, value in request.context.items():
-        if name not in names:
-            raise InputError(f"context.{name} is no feature of loop {spec.name!r}; it has {', '.join(names)}")
-        i = names.index(name)
+        i = points.index.get(name)
+        if i is None:
+            known = ", ".join(points.index)
+            raise InputError(f"context.{name} is no feature of loop {spec.name!r}; it has {known}")
         values[i], out = feature_value(spec, i, value)
         if out:
             clamped.append(name)

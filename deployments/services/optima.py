@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import struct
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from math import isnan
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 from django.conf import settings
 
 from deployments.engine.arbiter import Pick, arbitrate
@@ -19,18 +21,15 @@ from deployments.services.context import Context, Request, read_context
 from deployments.services.served_policies import Serving, servers_for, serving_of
 from deployments.services.stored import stored_picks
 from loops.engine.availability import Moment, unavailable
-from loops.engine.spec import LoopSpec
-from loops.engine.timeline import Timeline
+from loops.engine.points import Points
 from privacy.models import Purpose, ServedDecision
 from privacy.services.callers import Caller, unknown_person
 from privacy.services.people import person_key
 from privacy.services.serving import Chosen, Decided, Known, LostRace, decision_write, known_by_id, known_by_key
 from r3al_project.common.errors import Conflict, Forbidden, InputError, NotFound
 
-Floats = npt.NDArray[np.float64]
 EXPIRES = timedelta(minutes=15)  # an answer older than this speaks of a state that is gone
 _TRIES = 20
-_COMPUTED = ("since_intervention", "recent_load", "clock")
 
 
 class Told(NamedTuple):
@@ -63,10 +62,10 @@ def decide(caller: Caller, request: Request) -> Told:
 def work_out(serving: Serving, request: Request, known: Known, now: datetime) -> tuple[Decided, Told]:
     """The decision and its answer, from what is in memory alone: nothing is read or written. Raises InputError."""
     spec, local = serving.spec, request.local_time or now
-    context = read_context(spec, request)
-    state = compose_state(spec, known, context, local, now)
+    context = read_context(spec, serving.points, request)
+    state = compose_state(serving, known, context, local, now)
     seed = _seed(known, request)
-    reason = unavailable(spec, _moment(known, local), state)
+    reason = unavailable(spec, _moment(known, local, now), state)
     picks: list[Pick] = []
     if reason is None:
         servers = servers_for(serving, known.person_key)
@@ -78,7 +77,7 @@ def work_out(serving: Serving, request: Request, known: Known, now: datetime) ->
         closes_at=now + timedelta(seconds=spec.reward.deadline_seconds),
     )
     body = answer(serving.loop_version, request.request_id, answered, context.clamped, picks)
-    told = Told(body, serving.loop_version.loop_id, picks[0].server.version if picks else serving.slots[0].stable)
+    told = Told(body, serving.loop_version.loop_id, picks[0].server.version if picks else serving.main.stable)
     return _decided(serving, request, known, context, answered, state, seed, local, now, picks), told
 
 
@@ -107,47 +106,45 @@ def _own(caller: Caller, request: Request, population: str, loop_id: int, key: b
     return known
 
 
-def _moment(known: Known, local: datetime) -> Moment:
+def _moment(known: Known, local: datetime, now: datetime) -> Moment:
     today = known.interventions_today if known.local_day == local.date() else 0
-    return Moment(local, today, known.last_intervention_at)
+    last = known.last_intervention_at
+    return Moment(local, today, last and max(now - last, timedelta()))
 
 
-def compose_state(spec: LoopSpec, known: Known, context: Context, local: datetime, now: datetime) -> Floats:
-    """(F,) what the app says now; else what follows from the last decision; else what was heard lately. NaN: not known."""
-    state = context.values.copy()
-    columns = spec.features_with(*_COMPUTED)
-    timeline = Timeline(spec, columns)
-    before = _array(known.known, spec)
-    if before is not None:
-        timeline.resume(before, known.last_intervened, known.local_day or local.date())
-    for i, value in zip(columns, timeline.step(local.date(), intervened=False).tolist(), strict=True):
-        if np.isnan(state[i]):
-            state[i] = value
-    return np.where(np.isnan(state), remembered(spec, known, now), state)
+def compose_state(serving: Serving, known: Known, context: Context, local: datetime, now: datetime) -> list[float]:
+    """F numbers: what the app says now; else what follows from the last decision; else what was heard lately. NaN: not known."""
+    state = list(context.values)
+    before, same_day = _floats(known.known, serving.points.count), known.local_day == local.date()
+    serving.points.fill(state, before, intervened=known.last_intervened, same_day=same_day)
+    heard = remembered(serving, known, now)
+    return state if heard is None else [a if a == a else b for a, b in zip(state, heard, strict=True)]
 
 
-def remembered(spec: LoopSpec, known: Known, now: datetime) -> Floats:
-    """(F,) what was heard of a person, while the newest of it is not older than the loop's ``memory``. NaN: not known."""
-    memory = _array(known.memory, spec)
-    fresh = known.observed_at is not None and now - known.observed_at <= timedelta(
-        seconds=spec.availability.memory_seconds
-    )
-    return memory if memory is not None and fresh else np.full(len(spec.features), np.nan)
+def remembered(serving: Serving, known: Known, now: datetime) -> Sequence[float] | None:
+    """F numbers that were heard of a person (NaN: never), while the newest is not older than the loop's ``memory``; else None."""
+    if known.observed_at is None:
+        return None
+    fresh = (now - known.observed_at).total_seconds() <= serving.spec.availability.memory_seconds
+    return _floats(known.memory, serving.points.count) if fresh else None
 
 
-def _array(stored: bytes, spec: LoopSpec) -> Floats | None:
+def _floats(stored: bytes, count: int) -> Sequence[float] | None:
     """A state as it is stored; None for none, and for one of a version of the loop with more or fewer features."""
-    values = np.frombuffer(stored, dtype="<f8")
-    return values if len(values) == len(spec.features) else None
+    return struct.unpack(f"<{count}d", stored) if len(stored) == 8 * count else None
+
+
+def _stored(values: Sequence[float]) -> bytes:
+    return struct.pack(f"<{len(values)}d", *values)
 
 
 def _decided(
-    serving: Serving, request: Request, known: Known, context: Context, answered: Answered, state: Floats, seed: bytes,
-    local: datetime, now: datetime, picks: list[Pick],
+    serving: Serving, request: Request, known: Known, context: Context, answered: Answered, state: Sequence[float],
+    seed: bytes, local: datetime, now: datetime, picks: Sequence[Pick],
 ) -> Decided:  # fmt: skip
-    heard = not np.isnan(context.values).all()
-    memory = np.where(np.isnan(context.values), remembered(serving.spec, known, now), context.values)
-    main = picks[0] if picks else None
+    heard, memory = remembered(serving, known, now), context.values
+    if heard is not None:
+        memory = [a if a == a else b for a, b in zip(memory, heard, strict=True)]
     return Decided(
         known=known,
         loop_id=serving.loop_version.loop_id,
@@ -157,15 +154,15 @@ def _decided(
         request_key=_keyed("request", request.request_id),
         public_id=answered.public_id,
         seed=seed,
-        exploration_bp=serving.slots[0].exploration_bp,
+        exploration_bp=serving.main.exploration_bp,
         unavailable=answered.unavailable,
         clamped=len(context.clamped),
         expires_at=answered.expires_at,
         closes_at=answered.closes_at,
-        state=state.astype("<f8").tobytes(),
-        memory=memory.astype("<f8").tobytes(),
-        observed_at=now if heard else known.observed_at,
-        intervened=main is not None and main.action != main.server.policy.reference,
+        state=_stored(state),
+        memory=_stored(memory),
+        observed_at=known.observed_at if all(map(isnan, context.values)) else now,
+        intervened=bool(picks) and picks[0].action != picks[0].server.policy.reference,
         choices=[_chosen(pick) for pick in picks],
     )
 
@@ -185,9 +182,9 @@ def _again(known: Known, request: Request) -> Told:
         raise InputError("this requestId was used with another body; use a new requestId for a new question")
     answered = Answered(served.public_id, served.unavailable, served.expires_at, served.closes_at)
     version, picks = served.decision.loop_version, stored_picks(served)
-    clamped = read_context(version.spec, request).clamped
+    clamped = read_context(version.spec, Points(version.spec), request).clamped
     body = answer(version, request.request_id, answered, clamped, picks)
-    stable = serving_of(version.loop.name).slots[0].stable
+    stable = serving_of(version.loop.name).main.stable
     return Told(body, version.loop_id, picks[0].server.version if picks else stable)
 
 
@@ -196,10 +193,10 @@ def _seed(known: Known, request: Request) -> bytes:
     return _keyed("seed", f"{known.person_key}\0{msgspec.json.encode(request, order='sorted').decode()}")
 
 
-def _keyed(context: str, text: str) -> bytes:
-    return hmac.digest(_key(context), text.encode(), "sha256")[:16]
+def _keyed(purpose: str, text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), key=_key(purpose), digest_size=16).digest()
 
 
 @cache
-def _key(context: str) -> bytes:
-    return hmac.digest(settings.ANONYMIZATION_SALT.encode(), f"serving {context}".encode(), "sha256")
+def _key(purpose: str) -> bytes:
+    return hmac.digest(settings.ANONYMIZATION_SALT.encode(), f"serving {purpose}".encode(), "sha256")

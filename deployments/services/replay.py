@@ -59,7 +59,7 @@ def replayed_picks(served: ServedDecision, choices: dict[str, Choice]) -> list[P
     version = served.decision.loop_version
     return arbitrate(
         [stored_server(version, choices[name]) for name in stored_heads(version.spec, choices)],
-        np.frombuffer(served.decision.state, dtype="<f8"),
+        np.frombuffer(served.decision.state, dtype="<f8").tolist(),
         seed=bytes(served.seed),
         exploration=served.exploration_bp / BASIS_POINTS,
         eligible={h: c.eligible for h, c in choices.items() if c.eligible is not None},

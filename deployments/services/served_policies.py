@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deployments.engine.arbiter import Server
 from deployments.models import ServingSlot
+from loops.engine.points import Points
 from loops.engine.policy import LinearPolicy, reference_policy
-from loops.engine.spec import LoopSpec
+from loops.engine.spec import Head, LoopSpec
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
 from privacy.engine.layout import MAIN_HEAD
@@ -45,17 +45,44 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Arms:
+    """Who answers for a head: the stable version, and for some people a candidate or what served before."""
+
+    slot: Slot
+    stable: Server
+    candidate: Server | None
+    holdback: Server | None
+
+    def of(self, person_key: str) -> Server:
+        """The person's arm."""
+        if self.candidate is None and self.holdback is None:
+            return self.stable
+        u = assignment(self.slot.salt, person_key)
+        if self.candidate is not None and u < self.slot.weight_bp / BASIS_POINTS:
+            return self.candidate
+        if self.holdback is not None and u >= 1.0 - self.slot.holdback_bp / BASIS_POINTS:
+            return self.holdback
+        return self.stable
+
+
+@dataclass(frozen=True)
 class Serving:
-    """A loop's current version with its slots, policy first."""
+    """A loop's current version, and who answers for its heads, policy first."""
 
     loop_version: LoopVersion
     spec: LoopSpec
-    slots: tuple[Slot, ...]
+    points: Points
+    arms: tuple[Arms, ...]
+
+    @property
+    def main(self) -> Slot:
+        """The slot of the policy head, whose share of exploration holds for all heads."""
+        return self.arms[0].slot
 
     @property
     def exploration(self) -> float:
         """Share of decisions drawn from the logging distribution."""
-        return self.slots[0].exploration_bp / BASIS_POINTS
+        return self.main.exploration_bp / BASIS_POINTS
 
 
 _loops: dict[str, tuple[float, Serving]] = {}
@@ -80,8 +107,9 @@ def forget_serving() -> None:
 
 def _read(loop: str, before: Serving | None) -> Serving:
     version = loop_version_current(loop)
+    points = None
     if before is not None and before.loop_version.pk == version.pk:
-        version = before.loop_version  # its parsed spec with it
+        version, points = before.loop_version, before.points  # its parsed spec with it
     fields = (
         "head", "stable_id", "candidate_id", "weight_bp", "holdback_id", "holdback_bp", "exploration_bp", "salt", "generation",
     )  # fmt: skip
@@ -92,34 +120,37 @@ def _read(loop: str, before: Serving | None) -> Serving:
             f"loop {loop!r} has no slot for {', '.join(missing)}; add the loop with `manage.py loop add FILE`"
         )
     order = sorted(version.spec.heads, key=lambda h: h.name != MAIN_HEAD)
-    return Serving(version, version.spec, tuple(slots[h.name] for h in order))
+    points = points or Points(version.spec)
+    return Serving(version, version.spec, points, tuple(_arms(version, slots[h.name]) for h in order))
 
 
 def servers_for(serving: Serving, person_key: str) -> list[Server]:
     """Who answers for each head for this person: their arm of the slot, or the next rung that works."""
-    return [_server(serving, slot, person_key) for slot in serving.slots]
+    return [arms.of(person_key) for arms in serving.arms]
 
 
-def _server(serving: Serving, slot: Slot, person_key: str) -> Server:
-    head = serving.spec.head(slot.head)
-    for version, fallback in _rungs(slot, assignment(slot.salt, person_key)):
-        policy = policy_of(version, serving.loop_version)
-        if policy is not None:
-            return Server(slot.head, head.logging, head.when == "always", policy, version, slot.generation, fallback)
-    policy = reference_policy(serving.spec, slot.head)
-    return Server(slot.head, head.logging, head.when == "always", policy, slot.stable, slot.generation, "reference")
+def _arms(version: LoopVersion, slot: Slot) -> Arms:
+    stable = _server(version, slot, slot.stable)
+    if stable is None:
+        policy = reference_policy(version.spec, slot.head)
+        stable = server_of(version.spec.head(slot.head), policy, slot.stable, slot.generation, "reference")
+    fallback = stable if stable.fallback else replace(stable, fallback="stable")
+    candidate = holdback = None
+    if slot.candidate is not None:
+        candidate = _server(version, slot, slot.candidate) or fallback
+    if slot.holdback is not None:
+        holdback = _server(version, slot, slot.holdback) or fallback
+    return Arms(slot, stable, candidate, holdback)
 
 
-def _rungs(slot: Slot, u: float) -> Iterator[tuple[int, str]]:
-    """Versions to try with what a choice by them is flagged as: the person's arm, then the stable one."""
-    arm = slot.stable
-    if slot.candidate is not None and u < slot.weight_bp / BASIS_POINTS:
-        arm = slot.candidate
-    elif slot.holdback is not None and u >= 1.0 - slot.holdback_bp / BASIS_POINTS:
-        arm = slot.holdback
-    yield arm, ""
-    if arm != slot.stable:
-        yield slot.stable, "stable"
+def _server(version: LoopVersion, slot: Slot, model: int) -> Server | None:
+    policy = policy_of(model, version)
+    return policy and server_of(version.spec.head(slot.head), policy, model, slot.generation, "")
+
+
+def server_of(head: Head, policy: LinearPolicy, version: int, generation: int, fallback: str) -> Server:
+    """What answers for a head by a policy."""
+    return Server(head.name, head.actions, head.logging, head.when == "always", policy, version, generation, fallback)
 
 
 def assignment(salt: str, person_key: str) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from deployments.engine.arbiter import Pick, Server, values_of
-from deployments.services.served_policies import policy_of
+from deployments.services.served_policies import policy_of, server_of
 from loops.engine.policy import reference_policy
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
@@ -45,14 +45,11 @@ def _stored_pick(version: LoopVersion, choice: Choice, state: list[float]) -> Pi
 
 def stored_server(version: LoopVersion, choice: Choice) -> Server:
     """Who answered a stored choice; the reference where the version can no longer be read."""
-    head = version.spec.head(choice.head)
     policy = None if choice.fallback == "reference" else policy_of(choice.version or 0, version)
-    return Server(
-        head=choice.head,
-        logging=head.logging,
-        always=head.when == "always",
-        policy=policy or reference_policy(version.spec, choice.head),
-        version=choice.version or 0,
-        generation=choice.generation or 0,
-        fallback=choice.fallback,
+    return server_of(
+        version.spec.head(choice.head),
+        policy or reference_policy(version.spec, choice.head),
+        choice.version or 0,
+        choice.generation or 0,
+        choice.fallback,
     )

@@ -7,17 +7,15 @@ that was read, so two phones that ask at once take turns and no daily cap is pas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
 from django.utils.dateparse import parse_date, parse_datetime
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What one SELECT tells. ``state_version`` 0: nothing was served or heard in this loop yet; arrays as stored (float64)."""
 
     person_id: int
@@ -88,8 +86,7 @@ def _moment(value: Any) -> datetime | None:
     return value  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """One choice as it is written."""
 
     head: str
@@ -104,8 +101,7 @@ class Chosen:
     fallback: str
 
 
-@dataclass(frozen=True)
-class Decided:
+class Decided(NamedTuple):
     """A decision as it is written, with the serving state that it leaves behind."""
 
     known: Known
