@@ -75,7 +75,7 @@ def bounds(series: Series, alpha: float) -> tuple[float, float]:
 
     The means that no bet refutes, to .005. Evidence is monotone in the mean, so halving finds where it passes 1/alpha.
     """
-    bar, inner = np.log(1.0 / alpha), np.linspace(0.0, 1.0, _GRID)[1:-1]
+    bar, inner = float(np.log(1.0 / alpha)), np.linspace(0.0, 1.0, _GRID)[1:-1]
     parts = series.since_each_start()
 
     def too_low(mean: float) -> bool:

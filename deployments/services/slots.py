@@ -48,6 +48,8 @@ def slot_swap(
     when a deployment is in progress, or when the version is not waiting to be deployed.
     """
     before = slot.stable
+    if version == before:
+        raise Conflict(f"{version} serves already; there is nothing to deploy")
     exploration = round(version.loop_version.spec.exploration * BASIS_POINTS)
     moved = ServingSlot.objects.filter(
         pk=slot.pk, generation=slot.generation, candidate__isnull=True, stable=slot.stable_id

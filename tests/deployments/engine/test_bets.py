@@ -11,6 +11,7 @@ from deployments.engine.bets import (
     EMPATHY_STAKES,
     FALSE_INTERVENTION_STAKES,
     Blocks,
+    Floats,
     Null,
     Series,
     bounds,
@@ -24,11 +25,15 @@ from deployments.engine.bets import (
 )
 
 
-def _plain_paired(y, z, c, d, higher, n_c, n_s, stakes, prior):
+def _plain_paired(
+    y: Floats, z: Floats, c: float, d: float, higher: bool, n_c: int, n_s: int, stakes: tuple[float, ...], prior: float
+) -> float:
     """The recipe word for word, one unit at a time."""
     total = []
     for stake in stakes:
-        log_e, seen_c, seen_s = 0.0, [], []
+        log_e = 0.0
+        seen_c: list[float] = []
+        seen_s: list[float] = []
         for b in range(min(len(y) // n_c, len(z) // n_s)):
             mean_c = (sum(seen_c) + 20 * prior) / (len(seen_c) + 20)
             mean_s = (sum(seen_s) + 20 * prior) / (len(seen_s) + 20)
