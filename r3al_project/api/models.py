@@ -90,6 +90,7 @@ class Models(APIView):
         return Response(told, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
 
     @extend_schema(
+        operation_id="v1_training_models_list",
         parameters=[
             OpenApiParameter("status", enum=VersionState.values),
             OpenApiParameter("modelType", enum=NAMES),

@@ -78,8 +78,8 @@ class JobAdmin(ReadOnlyAdmin):
         return seconds(((job.finished_at or timezone.now()) - job.started_at).total_seconds())
 
     def has_cancel_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Who may change jobs may cancel them; nothing else of a job is ever changed by hand."""
-        return bool(request.user.has_perm("jobs.change_job"))
+        """Cancelling has a permission of its own; nothing else of a job is ever changed by hand."""
+        return bool(request.user.has_perm("jobs.cancel_job"))
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """No button on a job that is over or asked to end already."""

@@ -88,8 +88,8 @@ def test_who_may_only_look_can_not_cancel(running: Job) -> None:
     assert not running.cancel_requested
 
 
-def test_who_may_change_jobs_can_cancel(running: Job) -> None:
-    colleague = staff("view_job", "change_job")
+def test_who_has_the_permission_can_cancel(running: Job) -> None:
+    colleague = staff("view_job", "cancel_job")
     assert url(running) in colleague.get(page(running)).content.decode()
     colleague.post(url(running), CONFIRMED)
     running.refresh_from_db()

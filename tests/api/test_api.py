@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -279,3 +280,10 @@ def test_the_schema_and_its_page_are_there() -> None:
     assert schema.status_code == 200 and b"/api/v1/training/models" in schema.content
     page = Client().get("/api/docs/")
     assert page.status_code == 200 and b"cdn" not in page.content
+
+
+def test_the_committed_schema_is_the_one_in_force(tmp_path: Path) -> None:
+    """After a change of the API: manage.py spectacular --file docs/openapi.yaml"""
+    call_command("spectacular", file=str(tmp_path / "now.yaml"))
+    committed = Path(__file__).parents[2] / "docs" / "openapi.yaml"
+    assert (tmp_path / "now.yaml").read_text() == committed.read_text()
