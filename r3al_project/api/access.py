@@ -16,5 +16,5 @@ class May(IsAuthenticated):
             return False
         needed = view.may.get(request.method)
         if needed is None:
-            return request.method == "OPTIONS"
+            return bool(request.method == "OPTIONS")
         return needed == "" or bool(request.user.has_perm(needed))
