@@ -62,12 +62,12 @@ class Series:
 def restarted(logs: Sequence[float], first: int = 1) -> float:
     """Log of the mixture of bets begun anew in every epoch, so that a fault after a long good time is seen.
 
-    E = sum over epochs k of E_k / (k (k + 1)); what is not begun yet counts 1. The weights sum to 1, so E is an e-process too,
-    and one from below where bets begun before epoch ``first`` are left out.
+    E = 3/4 E_1 + 1/4 sum over epochs k > 1 of E_k / (k (k - 1)): most on the first, where harm is likeliest; what is not begun
+    yet counts 1. The weights sum to 1, so E is an e-process too; where bets begun before ``first`` are left out it is only lower.
     """
-    numbers = np.arange(first, first + len(logs))
-    waiting = -np.log(first + len(logs))
-    return float(np.logaddexp.reduce([*(np.asarray(logs) - np.log(numbers * (numbers + 1.0))), waiting]))
+    weights = [0.75 if k == 1 else 0.25 / (k * (k - 1)) for k in range(first, first + len(logs))]
+    waiting = 0.25 / (first + len(logs) - 1)
+    return float(np.logaddexp.reduce([*(np.asarray(logs) + np.log(weights)), np.log(waiting)]))
 
 
 def bounds(series: Series, alpha: float) -> tuple[float, float]:

@@ -125,12 +125,12 @@ def test_bounds_are_the_means_that_no_bet_refutes() -> None:
 
 
 def test_bets_begun_anew_share_one_capital() -> None:
-    """Weights 1/2, 1/6, 1/12 of three epochs and 1/4 for those to come; older ones left out only lower it."""
+    """Weights 3/4, 1/8, 1/24 of three epochs and 1/12 for those to come; older ones left out only lower it."""
     logs = [2.0, -5.0, 1.0]
-    plain = math.log(math.exp(2.0) / 2 + math.exp(-5.0) / 6 + math.exp(1.0) / 12 + 1 / 4)
+    plain = math.log(math.exp(2.0) * 3 / 4 + math.exp(-5.0) / 8 + math.exp(1.0) / 24 + 1 / 12)
     assert restarted(logs) == pytest.approx(plain)
     assert restarted([0.0] * 52) == pytest.approx(0.0)
-    assert restarted(logs[1:], first=2) == pytest.approx(math.log(math.exp(plain) - math.exp(2.0) / 2))
+    assert restarted(logs[1:], first=2) == pytest.approx(math.log(math.exp(plain) - math.exp(2.0) * 3 / 4))
 
 
 def test_a_late_fault_moves_the_bounds() -> None:

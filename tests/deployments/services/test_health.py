@@ -7,18 +7,22 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
+from knox.models import AuthToken
 
-from deployments.models import Deployment, EvidenceUnit, HealthCheck, Incident, ServingSlot
+from deployments.engine.health import Arm
+from deployments.models import Deployment, EvidenceUnit, HealthCheck, Incident, LatencyMinute, ServingSlot
 from deployments.selectors import slot_for
+from deployments.selectors_health import evidence_of
 from deployments.services.evidence import evidence_fold
 from deployments.services.health import health_check, health_tick
 from deployments.services.rollback import slot_rollback
 from deployments.services.served_policies import forget_serving
-from deployments.services.slots import slot_swap
-from loops.models import LoopVersion
-from privacy.models import Decision, Purpose, RewardEvent, ServedDecision, VaultEvent
+from deployments.services.slots import slot_swap, slots_seed
+from loops.models import Loop, LoopVersion
+from privacy.models import Decision, Purpose, ServedDecision, VaultEvent
 from privacy.services.closing import outcomes_close
 from r3al_project.common.errors import Conflict, InputError
 from tests.deployments.serving import (
@@ -52,13 +56,14 @@ def swap(version: ModelVersion, holdback_bp: int = 3_000) -> None:
     forget_serving()
 
 
-def live(people: int, *, walk_is: str) -> None:
-    """Everybody is decided for once and says how a walk was; then their windows pass."""
-    token = service_token()
+def live(people: int, *, walk_is: str, days_ago: int = 3, again: bool = False) -> None:
+    """Everybody is decided for once and says how a walk was, so many days after what was deployed last; then windows pass."""
+    token = service_token_again() if again else service_token()
     rng = np.random.default_rng(1)
     for i in range(people):
-        person(f"p{i}", consents=(Purpose.PERSONALIZATION,))
-        told = ask(token, f"r{i}", userId=f"p{i}").told
+        if not again:
+            person(f"p{i}", consents=(Purpose.PERSONALIZATION,))
+        told = ask(token, f"r{i}-{days_ago}", userId=f"p{i}").told
         bad = told["actions"]["policy"]["action"] == "walk" and walk_is == "bad"
         empathy, total = (0.2, -0.6) if bad else (0.9, 0.4)
         word = {
@@ -66,12 +71,15 @@ def live(people: int, *, walk_is: str) -> None:
             "components": {"empathy": empathy + 0.05 * rng.normal(), "sentiment": total},
         }  # fmt: skip
         post(f"/api/v1/optima/decisions/{told['decisionId']}/rewards", token, word)
-    past = timezone.now() - timedelta(days=3)
-    Decision.objects.update(decided_at=past)
-    ServedDecision.objects.update(closes_at=past + timedelta(days=1))
-    RewardEvent.objects.update(late=False)
-    Deployment.objects.update(created_at=past - timedelta(hours=1))
+    today, past = timezone.now() - timedelta(hours=1), timezone.now() - timedelta(days=days_ago)
+    ServedDecision.objects.filter(decision__decided_at__gt=today).update(closes_at=past + timedelta(days=1))
+    Decision.objects.filter(decided_at__gt=today).update(decided_at=past)
+    Deployment.objects.filter(created_at__gt=today).update(created_at=past - timedelta(hours=1))
     outcomes_close()
+
+
+def service_token_again() -> str:
+    return str(AuthToken.objects.create(User.objects.get(username="backend"))[1])
 
 
 def test_a_harmful_version_is_taken_back_by_itself(loop: LoopVersion) -> None:
@@ -91,13 +99,6 @@ def test_a_harmful_version_is_taken_back_by_itself(loop: LoopVersion) -> None:
     assert VaultEvent.objects.filter(kind="rollback", body__version=harmful.pk).exists()
     forget_serving()
     assert ask(service_token_again(), "after", userId="p1").told["versions"]["policy"] == good.pk
-
-
-def service_token_again() -> str:
-    from django.contrib.auth.models import User
-    from knox.models import AuthToken
-
-    return str(AuthToken.objects.create(User.objects.get(username="backend"))[1])
 
 
 def test_a_good_version_stays_and_its_numbers_are_stored(loop: LoopVersion) -> None:
@@ -128,6 +129,78 @@ def test_a_person_counts_once_whoever_folds(loop: LoopVersion) -> None:
     units = EvidenceUnit.objects.filter(version=version)
     assert len(set(units.values_list("person_id", flat=True))) == units.count() > 10
     assert all((u.decisions, u.interventions, u.rated, u.harmful) == (1, 1, 1, 0) for u in units)
+
+
+def arm_of_holdback(loop: LoopVersion) -> Arm:
+    holdback = evidence_of(slot(loop), loop.spec).holdback
+    assert holdback is not None
+    return holdback.arm
+
+
+def test_what_was_lived_before_the_deployment_is_no_evidence(loop: LoopVersion) -> None:
+    """What is held back served everybody when walks were bad; only what its few people live at the same time counts."""
+    first, second = (learned(loop, "policy", ALWAYS_WALK) for _ in range(2))
+    swap(first, holdback_bp=0)
+    live(40, walk_is="bad", days_ago=9)
+    assert evidence_fold(slot=slot(loop), version=first) == 40
+    swap(second)
+    assert not len(arm_of_holdback(loop).reward)
+    live(40, walk_is="good", again=True)
+    counted = evidence_fold(slot=slot(loop), version=first)
+    assert 2 < counted < 30 and arm_of_holdback(loop).empathy.values.mean() > 0.8
+    assert evidence_fold(slot=slot(loop), version=second) == 40 - counted
+
+
+def minutes(version: ModelVersion, shares: list[float], *, loop: LoopVersion) -> None:
+    """Twenty requests in each of the last minutes, of which such shares took more than 250 ms."""
+    first = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=len(shares) + 2)
+    LatencyMinute.objects.bulk_create(
+        LatencyMinute(
+            loop=loop.loop, version=version, minute=first + timedelta(minutes=i), requests=20,
+            over_200_ms=round(20 * share), over_250_ms=round(20 * share),
+        )
+        for i, share in enumerate(shares)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "taken_back"), [(0.0, 1), (0.7, 0)])
+def test_a_slow_version_is_taken_back_and_a_slow_database_takes_nothing_back(
+    loop: LoopVersion, before: float, taken_back: int
+) -> None:
+    old, new = (learned(loop, "policy", ALWAYS_WALK) for _ in range(2))
+    swap(old)
+    swap(new)
+    Deployment.objects.update(created_at=timezone.now() - timedelta(days=2))
+    minutes(new, [0.7] * 40, loop=loop)
+    minutes(old, [before] * 40, loop=loop)
+    assert health_tick() == taken_back
+    check = HealthCheck.objects.get()
+    assert check.state == "degraded" and check.acted is bool(taken_back)
+    assert [t["name"] for t in check.triggers if t["fires"]] == ["latency_over_250_ms"] * taken_back
+    assert slot(loop).stable == (old if taken_back else new)
+
+
+def test_one_slot_that_cannot_be_looked_at_hides_no_other(loop: LoopVersion) -> None:
+    """The first loop has no version any more, as after a restored backup; the second is looked at all the same."""
+    swap(learned(loop, "policy", ALWAYS_WALK))
+    stranded = Loop.objects.create(name="stranded")
+    ServingSlot.objects.filter(pk=slot(loop).pk).update(loop=stranded)
+    swap(learned(loop, "tone", [[0.0] * 4, [1.0, 0.0, 0.0, 0.0]]))
+    slots_seed(loop_version=loop)
+    assert health_tick() == 0
+    assert set(HealthCheck.objects.values_list("slot__head", flat=True)) == {"tone"}
+
+
+def test_old_looks_and_latencies_are_dropped(loop: LoopVersion) -> None:
+    version = learned(loop, "policy", ALWAYS_WALK)
+    swap(version)
+    health_tick()
+    minutes(version, [0.0], loop=loop)
+    long_ago = timezone.now() - timedelta(days=91)
+    HealthCheck.objects.update(created_at=long_ago)
+    LatencyMinute.objects.update(minute=long_ago)
+    health_tick()
+    assert HealthCheck.objects.count() == 1 and not LatencyMinute.objects.exists()
 
 
 def test_open_windows_say_nothing(loop: LoopVersion) -> None:
