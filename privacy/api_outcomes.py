@@ -20,7 +20,7 @@ from r3al_project.common.errors import InputError, R3alError
 from r3al_project.common.problems import problem, problem_of
 
 LARGEST = 256 * 1024
-Number = float | int
+LONGEST_DELAY = 366 * 86_400.0  # seconds
 T = TypeVar("T")
 
 
@@ -79,6 +79,9 @@ class CalculateBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     rating: float | None = None
     affect: dict[str, float] = {}
     loop: str = "r3al"
+
+
+_SENT = {f.name: f.encode_name for f in msgspec.structs.fields(RewardInputs)} | {"delay": "the delay in seconds"}
 
 
 def _view(body: type[T]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
@@ -158,9 +161,9 @@ def _observed(inputs: RewardInputs) -> dict[str, float]:
 
 def _in_range(given: dict[str, float | bool | None]) -> None:
     for name, value in given.items():
-        low, high = (-1.0, 1.0) if name.startswith("sentiment") else (0.0, 1e9 if name == "delay" else 1.0)
+        low, high = (-1.0, 1.0) if name.startswith("sentiment") else (0.0, LONGEST_DELAY if name == "delay" else 1.0)
         if value is not None and not low <= value <= high:
-            raise InputError(f"{name} is {value:g}; it lies within {low:g} and {high:g}")
+            raise InputError(f"{_SENT.get(name, name)} is {value:g}; it lies within {low:g} and {high:g}")
 
 
 @_view(CalculateBody)

@@ -51,10 +51,11 @@ def affect_of(spec: LoopSpec, state: Floats) -> dict[str, float]:
     return scaled
 
 
-def aggregate(spec: LoopSpec, payloads: Sequence[Floats]) -> Floats:
+def aggregate(spec: LoopSpec, payloads: Sequence[Floats], *, available: bool = True) -> Floats:
     """(7,) one outcome from the events that were in time, in the order of their arrival, by the loop's rule, column by column.
 
-    Where every event gave components, the total is their weighted sum; where nothing gave a total it is the loop's default.
+    Where every event gave components, the total is their weighted sum; where nothing gave a total it is the loop's default, but
+    only of an ``available`` decision. However many events came, the outcome stays within the bounds of a single one.
     """
     rule = spec.reward.aggregate
     if not payloads:
@@ -64,11 +65,16 @@ def aggregate(spec: LoopSpec, payloads: Sequence[Floats]) -> Floats:
         out = np.array([_column(events[:, j], rule) for j in range(events.shape[1])])
         told = events[np.isfinite(events[:, 0])]
         if len(told) and np.isfinite(told[:, 1:]).any(axis=1).all():
-            components = components_bounded(out[1:])
-            out = np.concatenate([[float(reward_total(spec, components))], components])
-    if np.isnan(out[0]) and spec.reward.default is not None:
+            out[0] = float(reward_total(spec, components_bounded(out[1:])))
+        out = _bounded(spec, out)
+    if available and np.isnan(out[0]) and spec.reward.default is not None:
         out[0] = spec.reward.default
     return out
+
+
+def _bounded(spec: LoopSpec, payload: Floats) -> Floats:
+    largest = largest_total(spec)
+    return np.concatenate([np.clip(payload[:1], -largest, largest), components_bounded(payload[1:])])
 
 
 def _column(values: Floats, rule: RewardAggregate) -> float:
@@ -76,6 +82,11 @@ def _column(values: Floats, rule: RewardAggregate) -> float:
     if not heard.size:
         return float("nan")
     return float({"earliest": heard[0], "latest": heard[-1], "sum": heard.sum(), "mean": heard.mean()}[rule])
+
+
+def harms(spec: LoopSpec, label: str) -> bool:
+    """Whether a label is one of the loop's harmful ones; case and blanks around it do not matter, as in an import."""
+    return label.strip().lower() in {word.strip().lower() for word in spec.reward.harmful_labels}
 
 
 def harmful_of(labels: Sequence[bool | None]) -> bool | None:

@@ -54,9 +54,7 @@ def _chunk(size: int) -> int:
 def _outcome(served: ServedDecision, events: list[RewardEvent], now: datetime) -> RewardSignal | None:
     """The decision's outcome; None where nothing is to be said: unavailable, or nothing came and the loop has no default."""
     spec = served.decision.loop_version.spec
-    if served.unavailable and not events:
-        return None
-    payload = aggregate(spec, [np.frombuffer(e.payload, dtype="<f8") for e in events])
+    payload = aggregate(spec, [np.frombuffer(e.payload, dtype="<f8") for e in events], available=not served.unavailable)
     harmful = harmful_of([e.harmful for e in events])
     if np.isnan(payload).all() and harmful is None:
         return None

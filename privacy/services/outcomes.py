@@ -18,10 +18,10 @@ from loops.engine.reward import COMPONENTS, INPUTS
 from loops.engine.spec import LoopSpec
 from privacy.engine.canonical import canonical_bytes
 from privacy.engine.layout import MAIN_HEAD
-from privacy.engine.outcomes import largest_total, payload_of_components, payload_of_inputs, payload_of_total
+from privacy.engine.outcomes import harms, largest_total, payload_of_components, payload_of_inputs, payload_of_total
 from privacy.models import RewardEvent, ServedDecision
 from privacy.services.callers import Caller, person_of
-from r3al_project.common.errors import InputError, NotFound
+from r3al_project.common.errors import Forbidden, InputError, NotFound
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,10 +47,14 @@ class Kept:
 
 @transaction.atomic
 def decision_activate(*, caller: Caller, public_id: UUID, user_id: str | None, at: datetime | None) -> ServedDecision:
-    """Note that the device showed the decision; the first time counts. Raises NotFound."""
+    """Note that the device showed the decision, at ``at`` if that lies between the decision and now; the first time counts.
+
+    Raises NotFound for a decision that is not the caller's, Forbidden for a caller that can have none.
+    """
     served = _mine(caller, public_id, user_id)
     if served.activated_at is None:
-        served.activated_at = min(at, timezone.now()) if at else timezone.now()
+        now = timezone.now()
+        served.activated_at = min(max(at, served.decision.decided_at), now) if at else now
         ServedDecision.objects.filter(pk=served.pk).update(activated_at=served.activated_at)
     return served
 
@@ -77,14 +81,18 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, word: Wo
         reward_key=key,
         content_key=content,
         payload=payload.astype("<f8").tobytes(),
-        harmful=None if word.label is None else word.label in spec.reward.harmful_labels,
+        harmful=None if word.label is None else harms(spec, word.label),
         late=late,
     )
     return Kept(new=True, late=late)
 
 
 def _mine(caller: Caller, public_id: UUID, user_id: str | None) -> ServedDecision:
-    """The decision, locked, if it is the caller's; whether somebody else's exists is not said."""
+    """The decision, locked, if it is the caller's; whether somebody else's exists is not said, nor by another status."""
+    if caller.person_id is None and not (caller.may_serve and user_id is not None):
+        raise Forbidden(
+            "this token is no person's; use a person's token, or a service account's and name them in userId"
+        )
     found = ServedDecision.objects.select_related("decision__loop_version__loop", "person")
     served = found.select_for_update(of=("self",)).filter(public_id=public_id).first()
     nobody = NotFound("there is no such decision of this person; use the decisionId of an answer")
@@ -92,7 +100,7 @@ def _mine(caller: Caller, public_id: UUID, user_id: str | None) -> ServedDecisio
         raise nobody
     try:
         person_id = person_of(caller, user_id_given=user_id, population=served.person.population)
-    except NotFound:
+    except (NotFound, Forbidden):
         raise nobody from None
     if person_id != served.person_id:
         raise nobody

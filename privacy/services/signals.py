@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,15 @@ from loops.engine.spec import LoopSpec
 from loops.engine.values import feature_value
 from loops.models import LoopVersion
 from privacy.engine.canonical import canonical_bytes
+from privacy.engine.memory import Memory, remembered
 from privacy.models import PrivacyBudget, Purpose, ServingState, Signal, SignalKind
 from privacy.services.outcomes import digest
 from r3al_project.common.errors import Conflict, Forbidden, InputError
 
 Floats = npt.NDArray[np.float64]
-LARGEST_BATCH = 500
+LARGEST_BATCH, LONGEST_ID = 500, 100
 _AHEAD = timedelta(minutes=5)  # a phone's clock may be wrong by so much
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _TRIES = 20
 
 
@@ -58,38 +60,59 @@ def signals_add(*, loop_version: LoopVersion, person_id: int, heard: Sequence[He
     budget = PrivacyBudget.objects.select_for_update().get(person_id=person_id)
     if not budget.consent_mask & Purpose.PERSONALIZATION.bit:
         raise Forbidden("the person has not consented to personalization, so nothing may be kept of what they say")
-    intake, fresh = Intake(), []
-    for index, one in enumerate(heard):
-        try:
-            payload, clamped = _payload(loop_version.spec, one)
-        except InputError as error:
-            intake.rejected.append({"index": index, "id": one.signal_id[:100], "reason": str(error)})
-            continue
-        signal, new = _kept(loop_version, person_id, one, payload)
-        if signal is None:
-            intake.rejected.append(
-                {"index": index, "id": one.signal_id[:100], "reason": "this id came with another content"}
-            )
-        elif new:
-            intake.added += 1
-            intake.clamped += clamped
-            fresh.append((one.at, payload))
-        else:
-            intake.unchanged += 1
+    intake = Intake()
+    fresh = _sorted_out(loop_version, person_id, heard, intake)
     if fresh:
-        _remember(loop_version, person_id, sorted(fresh, key=lambda pair: pair[0]))
+        Signal.objects.bulk_create(fresh)
+        _remember(loop_version, person_id, fresh)
     return intake
 
 
+def _sorted_out(loop_version: LoopVersion, person_id: int, heard: Sequence[Heard], intake: Intake) -> list[Signal]:
+    """The signals to keep; all others are counted or named. The person's row is locked, so no id can come in meanwhile."""
+    known = _contents(person_id, [_key(one) for one in heard])
+    fresh = []
+    for index, one in enumerate(heard):
+        try:
+            payload, clamped = _payload(loop_version.spec, one)
+            signal = _signal(loop_version, person_id, one, payload)
+            before, content = known.get(_key(one)), bytes(signal.content_key)
+            if before not in (None, content):
+                raise InputError("this id came with another content; use a new one for a new signal")
+        except InputError as error:
+            intake.rejected.append({"index": index, "id": one.signal_id[:LONGEST_ID], "reason": str(error)})
+            continue
+        if before is None:
+            known[_key(one)] = content
+            fresh.append(signal)
+            intake.added += 1
+            intake.clamped += clamped
+        else:
+            intake.unchanged += 1
+    return fresh
+
+
+def _contents(person_id: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Signal key -> content key of those that are there already."""
+    found = Signal.objects.filter(person_id=person_id, signal_key__in=keys).values_list("signal_key", "content_key")
+    return {bytes(key): bytes(content) for key, content in found}
+
+
+def _key(one: Heard) -> bytes:
+    return digest("signal id", one.signal_id)
+
+
 def _payload(spec: LoopSpec, one: Heard) -> tuple[Floats, int]:
-    if not 0 < len(one.signal_id) <= 100:
-        raise InputError("id has 1 to 100 characters")
+    if not 0 < len(one.signal_id) <= LONGEST_ID:
+        raise InputError(f"id has 1 to {LONGEST_ID} characters")
     if one.kind not in SignalKind.values:
         raise InputError(f"type {one.kind!r} is not known; it is one of {', '.join(SignalKind.values)}")
     if one.at.tzinfo is None:
         raise InputError("at needs an offset from UTC")
     if one.at > timezone.now() + _AHEAD:
         raise InputError("at lies in the future")
+    if one.at < _EARLIEST:
+        raise InputError(f"at lies before {_EARLIEST:%Y}")
     if not one.values:
         raise InputError("values is empty")
     payload, clamped = np.full(len(spec.features), np.nan), 0
@@ -102,38 +125,38 @@ def _payload(spec: LoopSpec, one: Heard) -> tuple[Floats, int]:
     return payload, clamped
 
 
-def _kept(loop_version: LoopVersion, person_id: int, one: Heard, payload: Floats) -> tuple[Signal | None, bool]:
-    content = digest("signal", canonical_bytes({"kind": one.kind, "at": one.at.isoformat(), "values": one.values}))
-    signal, new = Signal.objects.get_or_create(
+def _signal(loop_version: LoopVersion, person_id: int, one: Heard, payload: Floats) -> Signal:
+    """The row of one signal; the same moment in another time zone is the same content."""
+    content = {"kind": one.kind, "at": one.at.astimezone(UTC).isoformat(), "values": one.values}
+    return Signal(
         person_id=person_id,
-        signal_key=digest("signal id", one.signal_id),
-        defaults={
-            "loop_version": loop_version,
-            "kind": one.kind,
-            "content_key": content,
-            "observed_at": one.at,
-            "payload": payload.astype("<f8").tobytes(),
-        },
+        loop_version=loop_version,
+        signal_key=_key(one),
+        content_key=digest("signal", canonical_bytes(content)),
+        kind=one.kind,
+        observed_at=one.at,
+        payload=payload.astype("<f8").tobytes(),
     )
-    return (signal if bytes(signal.content_key) == content else None), new
 
 
-def _remember(loop_version: LoopVersion, person_id: int, fresh: Sequence[tuple[datetime, Floats]]) -> None:
+def _remember(loop_version: LoopVersion, person_id: int, fresh: Sequence[Signal]) -> None:
     """Newer values over older ones, unless serving has heard something newer; moved only from the version that was read."""
+    spec = loop_version.spec
+    nothing = np.full(len(spec.features), np.nan)
     for _ in range(_TRIES):
         state, _new = ServingState.objects.get_or_create(
             person_id=person_id,
             loop_id=loop_version.loop_id,
-            defaults={"memory": np.full(len(loop_version.spec.features), np.nan).astype("<f8").tobytes(), "version": 1},
+            defaults={"memory": nothing.astype("<f8").tobytes(), "version": 1},
         )
-        memory, newest = np.frombuffer(state.memory, dtype="<f8").copy(), state.observed_at
-        for at, payload in fresh:
-            if newest is None or at >= newest:
-                memory, newest = np.where(np.isnan(payload), memory, payload), at
-            else:
-                memory = np.where(np.isnan(memory), payload, memory)
+        # A memory of a version of the loop with other features is no longer readable, as in serving.
+        readable = len(state.memory) == nothing.nbytes
+        heard = Memory(np.frombuffer(state.memory, dtype="<f8"), state.observed_at) if readable else Memory(nothing)
+        for signal in sorted(fresh, key=lambda s: s.observed_at):
+            values = np.frombuffer(signal.payload, dtype="<f8")
+            heard = remembered(heard, values, signal.observed_at, keeps=spec.availability.memory_seconds)
         moved = ServingState.objects.filter(pk=state.pk, version=state.version).update(
-            memory=memory.astype("<f8").tobytes(), observed_at=newest, version=F("version") + 1
+            memory=heard.values.astype("<f8").tobytes(), observed_at=heard.at, version=F("version") + 1
         )
         if moved:
             return

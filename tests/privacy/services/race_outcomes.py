@@ -1,0 +1,139 @@
+"""Words and closing by many real processes: ``python -m tests.privacy.services.race_outcomes`` prints facts as JSON."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import uuid
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from tests.privacy.services.race import forked, in_processes, kill, wait_for_quiet, wait_until  # sets Django up
+
+from django.conf import settings  # isort: skip
+from django.core.management import call_command  # isort: skip
+from django.db import connection, transaction  # isort: skip
+from django.utils import timezone  # isort: skip
+
+import numpy as np
+
+from loops.models import Loop, LoopVersion
+from privacy.models import Decision, Person, RewardEvent, RewardSignal, ServedDecision
+from privacy.services import closing
+from privacy.services.callers import Caller
+from privacy.services.outcomes import Word, reward_add
+from tests.privacy.services.people import SOURCE, add_people
+
+RACED, KILLED, CLOSERS, KILLS = 60, 400, 4, 8
+WORD = 0.001  # so that the sum of all words says how many there were
+
+
+def main() -> None:
+    settings.MIGRATION_MODULES = dict.fromkeys((app.split(".")[-1] for app in settings.INSTALLED_APPS), None)
+    call_command("migrate", run_syncdb=True, verbosity=0)
+    loop = Loop.objects.create(name="sums")
+    source = SOURCE.replace('aggregate = "earliest"', 'aggregate = "sum"')
+    version = LoopVersion.objects.create(loop=loop, version=1, source=source, sha256="sums")
+    scenarios = (words_at_the_deadline, closers_killed_anywhere)
+    facts = {"vendor": connection.vendor} | {s.__name__: s(version) for s in scenarios}
+    print(json.dumps(facts))
+
+
+def words_at_the_deadline(version: LoopVersion) -> dict[str, Any]:
+    """Half of the processes send a word about every decision as its deadline passes, the others close without a pause."""
+    served = fresh_decisions(version, RACED)
+    for one in served:
+        send(one, "before")
+    start = timezone.now() + timedelta(seconds=1)
+    for n, one in enumerate(served):
+        one.closes_at = start + timedelta(milliseconds=20 * n)
+    ServedDecision.objects.bulk_update(served, ["closes_at"])
+
+    def work(process: int) -> Counter[str]:
+        if process < CLOSERS:
+            return _close_all()
+        outcome = Counter[str]()
+        for one in served:
+            time.sleep(max((one.closes_at - timezone.now()).total_seconds(), 0.0))
+            outcome["late" if send(one, f"race-{process}") else "in time"] += 1
+        return outcome
+
+    outcomes = in_processes(work)
+    after = [send(one, "after") for one in served]
+    return {"outcomes": outcomes, "after_are_late": all(after), **books()}
+
+
+def _close_all() -> Counter[str]:
+    closed = Counter[str]()
+    while ServedDecision.objects.filter(closed_at__isnull=True).exists():
+        closed["closed"] += closing.outcomes_close(limit=7)
+        time.sleep(0.002)
+    return closed
+
+
+def closers_killed_anywhere(version: LoopVersion) -> dict[str, Any]:
+    """Processes that do nothing but close, a few decisions at a time, are killed one after the other."""
+    for one in fresh_decisions(version, KILLED):
+        send(one, "before")
+    ServedDecision.objects.update(closes_at=timezone.now() - timedelta(seconds=1))
+
+    def work() -> None:
+        closing.CHUNK = 3
+        closing.outcomes_close()
+
+    rng, halves = random.Random(5), 0
+    for _ in range(KILLS):
+        before = RewardSignal.objects.count()
+        process = forked(work)
+        wait_until(lambda before=before: RewardSignal.objects.count() > before)  # type: ignore[misc]
+        time.sleep(rng.uniform(0.0, 0.02))
+        kill(process)
+        if connection.vendor == "postgresql":
+            wait_for_quiet()
+        halves += RewardSignal.objects.count() != ServedDecision.objects.filter(closed_at__isnull=False).count()
+    waiting = ServedDecision.objects.filter(closed_at__isnull=True).count()
+    closed = closing.outcomes_close()
+    return {"waiting_after_the_kills": waiting, "closed_then": closed, "half_closed": halves, **books()}
+
+
+def fresh_decisions(version: LoopVersion, count: int) -> list[ServedDecision]:
+    Person.objects.all().delete()
+    person, now = add_people(version, 1, decided=False)[0], timezone.now()
+    state, made = np.zeros(len(version.spec.features)).tobytes(), []
+    with transaction.atomic():
+        for _ in range(count):
+            decision = Decision.objects.create(
+                person_id=person, loop_version=version, row_key=uuid.uuid4().bytes, decided_at=now,
+                local_day=now.date(), available=True, state=state,
+            )  # fmt: skip
+            served = ServedDecision.objects.create(
+                decision=decision, person_id=person, request_key=uuid.uuid4().bytes, seed=uuid.uuid4().bytes,
+                expires_at=now, closes_at=now + timedelta(hours=1),
+            )  # fmt: skip
+            made.append(served)
+    return made
+
+
+def send(served: ServedDecision, name: str) -> bool:
+    """A word of the person's own; whether it was late."""
+    caller = Caller(user_id=0, person_id=served.person_id, may_serve=False)
+    return reward_add(caller=caller, public_id=served.public_id, user_id=None, word=Word(name, total=WORD)).late
+
+
+def books() -> dict[str, Any]:
+    """Decisions, how many are closed and how many outcomes there are; words by lateness; how many words the outcomes hold."""
+    totals = [float(np.frombuffer(p, dtype="<f8")[0]) for p in RewardSignal.objects.values_list("payload", flat=True)]
+    return {
+        "decisions": ServedDecision.objects.count(),
+        "closed": ServedDecision.objects.filter(closed_at__isnull=False).count(),
+        "outcomes_kept": len(totals),
+        "in_time": RewardEvent.objects.filter(late=False).count(),
+        "late": RewardEvent.objects.filter(late=True).count(),
+        "learned": round(sum(totals) / WORD, 6),
+    }
+
+
+if __name__ == "__main__":
+    main()

