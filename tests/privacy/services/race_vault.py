@@ -57,7 +57,7 @@ def first_events_at_once(version: LoopVersion) -> dict[str, Any]:
 
 def acts_of_every_kind(version: LoopVersion) -> dict[str, Any]:
     """Consents of overlapping people for several purposes, charges and refunds of overlapping cohorts, sealing: all at once."""
-    caps = dict.fromkeys(("cap_day", "cap_week", "cap_month", "cap_lifetime", "rho_cap"), MANY)
+    caps: dict[str, Any] = dict.fromkeys(("cap_day", "cap_week", "cap_month", "cap_lifetime", "rho_cap"), MANY)
     people = add_people(version, PEOPLE, **caps)
     serve_many(version, people)
 
