@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from deployments.models import AbExperiment, Deployment, EvidenceUnit, HealthCheck, Incident, LatencyMinute, ServingSlot
+from deployments.selectors_health import EPOCHS
 from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
 from r3al_project.common.readable import NOTHING, readable
 
@@ -140,11 +141,15 @@ class IncidentAdmin(ReadOnlyAdmin):
 class EvidenceUnitAdmin(ReadOnlyAdmin):
     """That a person's window was counted, and never what they lived."""
 
-    list_display = ("slot", "version", "epoch", "decisions", "interventions", "closes_at")
-    list_filter = ("slot__loop", "slot__head", "epoch")
+    list_display = ("slot", "version", "week", "decisions", "interventions", "closes_at")
+    list_filter = ("slot__loop", "slot__head")
     list_select_related = ("slot__loop", "version__loop_version__loop")
     fields = list_display
     readonly_fields = fields
+
+    @display(description="week of the deployment", ordering="epoch")
+    def week(self, unit: EvidenceUnit) -> int:
+        return unit.epoch % EPOCHS + 1
 
 
 @admin.register(LatencyMinute)

@@ -19,7 +19,7 @@ from privacy.engine.layout import MAIN_HEAD
 from training.models import ModelVersion
 
 EPOCH = timedelta(days=7)  # within one, a person counts once; a new one lets late faults be seen
-_EPOCHS = 1_024  # room for the epochs of one deployment: nineteen years of weeks
+EPOCHS = 1_024  # room for the epochs of one deployment: nineteen years of weeks
 _DEFAULT_STABILITY = 0.5  # reward scales; with the blueprint's scale of .10 this is its +-.05
 _LATENCY_WINDOW = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -39,7 +39,7 @@ def epochs_begun(deployment: Deployment) -> int:
 
 def epoch_number(deployment: Deployment, epoch: int) -> int:
     """The number under which epoch 0, 1, ... of one deployment is stored; no other deployment uses it."""
-    return deployment.pk * _EPOCHS + epoch
+    return deployment.pk * EPOCHS + epoch
 
 
 def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:

@@ -245,6 +245,10 @@ def _recommendations(
         said.append(f"Too few yet to judge {named}: healthy only means that nothing is proven against it.")
     if evidence.holdback is None:
         said.append("Nobody is held back, so relative drops cannot be seen: deploy with a holdback.")
+    elif not len(evidence.holdback.arm.empathy.values) and len(evidence.arm.empathy.values) >= LEAST_PEOPLE:
+        said.append(
+            "What is held back has not spoken to anybody, so only the thresholds judge empathy and false interventions."
+        )
     if state == "healthy" and not few:
         said.append("Everything within its thresholds; go on watching.")
     return tuple(said)

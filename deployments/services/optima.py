@@ -109,7 +109,7 @@ def _own(caller: Caller, request: Request, population: str, loop_id: int, key: b
 def _moment(known: Known, local: datetime, now: datetime) -> Moment:
     today = known.interventions_today if known.local_day == local.date() else 0
     last = known.last_intervention_at
-    return Moment(local, today, last and max(now - last, timedelta()))
+    return Moment(local, today, None if last is None else max(now - last, timedelta()))
 
 
 def compose_state(serving: Serving, known: Known, context: Context, local: datetime, now: datetime) -> list[float]:

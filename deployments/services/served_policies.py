@@ -145,7 +145,9 @@ def _arms(version: LoopVersion, slot: Slot) -> Arms:
 
 def _server(version: LoopVersion, slot: Slot, model: int) -> Server | None:
     policy = policy_of(model, version)
-    return policy and server_of(version.spec.head(slot.head), policy, model, slot.generation, "")
+    if policy is None:
+        return None
+    return server_of(version.spec.head(slot.head), policy, model, slot.generation, "")
 
 
 def server_of(head: Head, policy: LinearPolicy, version: int, generation: int, fallback: str) -> Server:

@@ -13,14 +13,17 @@ import pytest
 from django.db import connection
 from scipy.stats import binom
 
-from deployments.models import ServingSlot
+from deployments.models import LatencyMinute, ServingSlot
 from deployments.services import served_policies
+from deployments.services.latency import latency_write
 from deployments.services.served_policies import assignment, forget_serving
+from loops.services import loop_add
 from privacy.models import Choice, Decision, Person, Purpose, ServedDecision, ServingState
 from tests.deployments.serving import (
     ALWAYS_WALK,
     CONTEXT,
     TALK_IN_A_GOOD_MOOD,
+    TOML,
     URL,
     ask,
     care_loop,
@@ -143,6 +146,63 @@ def test_what_was_never_heard_is_no_data_and_what_was_is_remembered() -> None:
     assert state[:2].tolist() == [0.1, 1.0]
     ServingState.objects.update(observed_at=datetime.now().astimezone() - timedelta(days=8))
     assert ask(token, "r3", context={"place": "work"}).told["reason"] == "no_data"
+
+
+def test_what_was_forgotten_stays_forgotten_when_something_else_is_heard() -> None:
+    care_loop()
+    _, token = person("ann")
+    ask(token, "r1")
+    ServingState.objects.update(observed_at=datetime.now().astimezone() - timedelta(days=8))
+    assert ask(token, "r2", context={"place": "work"}).told["reason"] == "no_data"
+    assert ask(token, "r3", context={"place": "work"}).told["reason"] == "no_data", "mood was not heard since"
+
+
+def test_a_phone_whose_clock_is_wrong_does_not_shorten_the_cool_down() -> None:
+    loop = care_loop(rules='cooldown = "2h"')
+    _, token = person("ann")
+    serve(learned(loop, "policy", ALWAYS_WALK))
+    ServingSlot.objects.update(exploration_bp=0)
+    forget_serving()
+    assert ask(token, "r1").told["available"]
+    assert ask(token, "r2", localTime="2099-01-01T12:00:00Z").told["reason"] == "cooldown"
+    ServingState.objects.update(last_intervention_at=datetime.now().astimezone() - timedelta(hours=2))
+    assert ask(token, "r3", localTime="2020-01-01T12:00:00Z").told["available"]
+
+
+def test_a_new_version_of_the_loop_goes_on_serving() -> None:
+    """With another feature the learned version no longer fits, which is flagged; the reference fits any loop with its actions."""
+    loop = care_loop()
+    _, token = person("ann")
+    serve(learned(loop, "policy", ALWAYS_WALK))
+    first = ask(token, "r1")
+    more = TOML.replace("RULES", "").replace("DEADLINE", "24h").replace("version = 1", "version = 2")
+    text = more.replace("[features.gap]", '[features.luck]\nbounds = [0, 1]\ndynamics = "constant"\n[features.gap]')
+    loop_add(text=text, source="care.toml")
+    forget_serving()
+    assert ask(token, "r1").content == first.content, "a retry is read against the loop that decided"
+    told = ask(token, "r2", context=CONTEXT | {"luck": 1.0}).told
+    assert told["available"] and told["loopVersion"] == 2 and told["actions"]["policy"]["fallback"] == "reference"
+    heads = Choice.objects.filter(decision__loop_version__version=2)
+    assert not heads.get(head="policy").learnable
+    assert all(c.learnable and not c.fallback for c in heads.filter(head="tone"))
+
+
+def test_latencies_are_counted_under_the_version_that_answered() -> None:
+    loop = care_loop()
+    _, token = person("ann")
+    version = learned(loop, "policy", ALWAYS_WALK)
+    serve(version)
+    latency_write()
+    LatencyMinute.objects.all().delete()
+    for i in range(5):
+        ask(token, f"r{i}")
+    ask(token, "r0")
+    assert ask(token, "bad", context={"mooood": 1}).status_code == 422
+    latency_write()
+    latency_write()
+    rows = LatencyMinute.objects.filter(version=version)
+    assert sum(r.requests for r in rows) == 6, "answers are counted, retries too, and refusals not"
+    assert all(0 < r.slowest_us <= r.total_us for r in rows)
 
 
 def test_time_since_an_intervention_is_computed() -> None:
@@ -286,13 +346,19 @@ class TestRefused:
     def test_somebody_elses_name_and_nobodys(self) -> None:
         person("ben")
         self.refused(ask(self.token, "r", userId="ben"), 403, "its own person")
-        self.refused(ask(service_token(), "r", userId="nobody"), 404, "register them")
+        service = service_token()
+        self.refused(ask(service, "r", userId="nobody"), 404, "register them")
+        self.refused(ask(service, "r"), 403, "name the person in userId")
         assert not Person.objects.filter(pk__gt=self.pk + 1).exists()
 
     @pytest.mark.parametrize(
         ("body", "status", "words"),
         [
             (b"{", 400, "not JSON"),
+            (b"\xff\xfe", 400, "not JSON"),
+            (b'{"requestId": "r", "loop": "care", "context": {"\xff": 1}}', 400, "not JSON"),
+            (b'{"requestId": "r", "loop": "\\u0000"}', 404, "no loop"),
+            (b"[" * 60_000, 422, "does not fit"),
             (b"[]", 422, "does not fit"),
             (b'{"requestId": "r", "loop": "care", "context": {"mood": NaN}}', 400, "not JSON"),
             (b'{"requestId": "r", "loop": "care", "context": {"mood": 1e999}}', 422, "out of range"),

@@ -91,6 +91,13 @@ def test_a_late_fault_is_seen_because_bets_begin_anew() -> None:
         assert health.must_roll_back is fires
 
 
+def test_a_holdback_that_only_waits_is_no_comparison() -> None:
+    silent = Arm(NONE, NONE, BEFORE.arm.reward)
+    health = health_of(Evidence(arm(400, 0.30, 0.60, 0.5, 3), held(silent), FAST, 0.05))
+    assert health.state == "degraded" and not health.must_roll_back
+    assert any("has not spoken" in said for said in health.recommendations)
+
+
 def test_what_is_stored_is_plain() -> None:
     stored = health_of(Evidence(GOOD, BEFORE, FAST, 0.05)).as_json()
     assert set(stored["metrics"][0]) == {"name", "value", "low", "high", "threshold", "n", "minimum_n", "verdict"}

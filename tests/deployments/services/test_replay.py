@@ -63,6 +63,14 @@ def test_a_changed_row_is_named(field: str) -> None:
         replay()
 
 
+@pytest.mark.usefixtures("served")
+def test_a_head_that_should_have_spoken_is_missed() -> None:
+    choice = Choice.objects.filter(head="tone").order_by("-decision_id")[0]
+    choice.delete()
+    with pytest.raises(CommandError, match=r"1 of 45 .*heads \['policy', 'tone'\] speak, stored are \['policy'\]"):
+        replay("--all")
+
+
 def test_a_bad_number_is_one_sentence(db: None) -> None:
     with pytest.raises(CommandError, match="at least 1"):
         replay("--last", "0")

@@ -16,7 +16,7 @@ import pytest
 
 from tests.privacy.services.test_ledger_race import ROOT
 
-RACED, KILLED, SENDERS = 60, 400, 4
+RACED, KILLED = 40, 400
 
 
 @pytest.fixture(scope="module", params=["postgresql", "sqlite"])
@@ -59,7 +59,8 @@ def test_every_decision_is_closed_by_exactly_one_of_the_closers(facts: dict[str,
 def test_a_word_at_the_deadline_is_learned_or_late_and_never_both_or_lost(facts: dict[str, Any]) -> None:
     race = facts["words_at_the_deadline"]
     told = race["outcomes"]
-    assert race["in_time"] + race["late"] == (SENDERS + 2) * RACED, "one before, one after, and one of each sender"
+    assert told.get("in time", 0) > 0, "all came late, so this run shows less"
+    assert race["in_time"] + race["late"] == 3 * RACED, "one before, one at the deadline, one after"
     assert race["in_time"] == RACED + told.get("in time", 0) == race["learned"], "as each sender was told"
     assert race["late"] == RACED + told.get("late", 0) and race["after_are_late"]
 

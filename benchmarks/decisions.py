@@ -1,0 +1,257 @@
+"""What a served decision costs: HTTP load on loopback against two web processes, on PostgreSQL and SQLite, each answer committed.
+
+A cell is a fresh database (PostgreSQL with fsync and synchronous commit, as it says itself; SQLite with synchronous=FULL), the
+r3al loop with a learned version of all four heads, people with a device token each, and the platform's own web command with
+two processes. Clients are processes of their own. Every acknowledged decision is counted in the database afterwards. CPU is of
+the web processes, the database's own beside it; both share the machine with the clients. ``--peers``: ``mlflow models serve``
+with two processes and an equally small numpy model under the same clients; it logs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.collect import database
+from benchmarks.common import Check, arguments, finish
+from benchmarks.peers_mlflow import mlflow_command, mlflow_requests
+from r3al_project import processes
+
+ROOT = Path(__file__).parent.parent
+WORKERS, CONNECTIONS, CLIENTS = 2, 8, 2
+WARM_UP, SECONDS, PEOPLE, MOST_A_SECOND = 3.0, 15.0, 2_000, 2_500
+P99_US, CPU_RATIO, CALLS = 150.0, 3.0, 20_000
+READY_SECONDS = 120.0
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cell(kind: str, quick: bool) -> list[dict[str, Any]]:
+    """Rows of one database: under load, and (SQLite) in process."""
+    seconds, people = (5.0, 200) if quick else (SECONDS, PEOPLE)
+    with tempfile.TemporaryDirectory(prefix="r3al-bench-") as folder, database(kind, Path(folder)) as url:
+        home = Path(folder)
+        env = _environment(url, home)
+        _step(env, "--prepare", str(home), str(people), str(int((seconds + WARM_UP) * MOST_A_SECOND)))
+        port = _free_port()
+        with running(processes.web(port, workers=WORKERS), env, home / "web.log", port) as pid:
+            requests = json.loads((home / "requests.json").read_text())
+            watched = {"web": pid} | ({"database": _postmaster(home)} if kind == "postgresql" else {})
+            row = under_load(home, port, "/api/v1/optima/decisions", requests, seconds, watched)
+        told = _step(env, "--facts")
+        if told["decisions"] < row["requests"]:
+            raise SystemExit(
+                f"{row['requests']} decisions were acknowledged and {told['decisions']} are in the database"
+            )
+        rows = [{"part": f"HTTP, {kind}", "workers": WORKERS, **row, **told}]
+        if kind == "sqlite":
+            rows.append(_step(env, "--inprocess", str(CALLS // 4 if quick else CALLS)))
+        return rows
+
+
+def mlflow(quick: bool) -> dict[str, Any]:
+    """The peer under the same clients."""
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="r3al-bench-") as folder:
+        home = Path(folder)
+        command, version = mlflow_command(home, port, WORKERS)
+        path = f"{Path(command[0]).parent}:{os.environ['PATH']}"
+        env = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        with running(command, env, home / "mlflow.log", port, path="/ping") as pid:
+            row = under_load(home, port, "/invocations", mlflow_requests(), 5.0 if quick else SECONDS, {"web": pid})
+    return {"part": f"HTTP, mlflow {version}", "workers": WORKERS, **row, "decisions": 0}
+
+
+def under_load(
+    home: Path, port: int, path: str, requests: list[Any], seconds: float, watched: dict[str, int]
+) -> dict[str, Any]:
+    """Latencies in ms, answers a second, and the CPU of each watched process tree in us an answer."""
+    clients = []
+    for i in range(CLIENTS):
+        plan = {
+            "host": "127.0.0.1", "port": port, "path": path, "connections": CONNECTIONS // CLIENTS, "warm_up": WARM_UP,
+            "seconds": seconds, "requests": requests[i::CLIENTS],
+        }  # fmt: skip
+        file = home / f"plan-{i}.json"
+        file.write_text(json.dumps(plan))
+        command = [sys.executable, "-m", "benchmarks.http_load", str(file)]
+        clients.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
+    time.sleep(WARM_UP)
+    before = {name: cpu_of(pid) for name, pid in watched.items()}
+    time.sleep(seconds)
+    used = {name: cpu_of(pid) - before[name] for name, pid in watched.items()}
+    told = [json.loads(_output(client).splitlines()[-1]) for client in clients]
+    wrong = {status: n for t in told for status, n in t["statuses"].items() if status != "200"}
+    if wrong:
+        raise SystemExit(f"answers with other statuses than 200: {wrong}")
+    latencies = sorted(ms for t in told for ms in t["latencies"])
+    count = len(latencies)
+    return {
+        "requests": count,
+        "rps": count / max(t["seconds"] for t in told),
+        "p50_ms": latencies[count // 2],
+        "p99_ms": latencies[count * 99 // 100],
+        **{f"{name}_cpu_us": 1e6 * cpu / count for name, cpu in used.items()},
+        "client_cpu_us": 1e6 * sum(t["cpu"] for t in told) / count,
+    }
+
+
+def cpu_of(root: int) -> float:
+    """CPU seconds of a process, of those below it, and of those below it that have ended (Linux)."""
+    parents: dict[int, list[int]] = {}
+    times = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        pid = int(stat.parent.name)
+        parents.setdefault(int(fields[1]), []).append(pid)
+        times[pid] = sum(map(int, fields[11:13])), sum(map(int, fields[13:15]))
+    found = [root]
+    for pid in found:
+        found += parents.get(pid, [])
+    return (sum(times[pid][0] for pid in found if pid in times) + times[root][1]) / _TICK
+
+
+@contextmanager
+def running(command: list[str], env: dict[str, str], log: Path, port: int, path: str = "/healthz") -> Iterator[int]:
+    """The pid of a server that answers, in a session of its own, ended with all below it."""
+    with log.open("wb") as out:
+        server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out, start_new_session=True)
+    try:
+        end = time.monotonic() + READY_SECONDS
+        while not _answers(port, path):
+            if server.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"{command[2]} does not answer:\n{log.read_text()[-2000:]}")
+            time.sleep(0.2)
+        yield server.pid
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+            try:
+                server.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+
+
+def facts() -> dict[str, Any]:
+    """What the environment's database holds and promises."""
+    from benchmarks.decisions_world import start_django
+
+    start_django()
+    from django.db import connection
+
+    from privacy.models import ServedDecision
+
+    told: dict[str, Any] = {"decisions": ServedDecision.objects.count()}
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            for name in ("server_version", "fsync", "synchronous_commit"):
+                cursor.execute(f"SHOW {name}")
+                told[name] = cursor.fetchone()[0]
+        else:
+            cursor.execute("PRAGMA synchronous")
+            told["synchronous"] = cursor.fetchone()[0]  # 2: FULL
+    return told
+
+
+def _environment(url: str, home: Path) -> dict[str, str]:
+    made_up = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "ANONYMIZATION_SALT")}
+    return {
+        **os.environ, **made_up, "DATABASE_URL": url, "R3AL_VAR_DIR": str(home / "var"), "OMP_NUM_THREADS": "1",
+        "HTTPS": "false", "LOG_LEVEL": "WARNING",
+    }  # fmt: skip
+
+
+def _step(env: dict[str, str], *options: str) -> dict[str, Any]:
+    """One step in a process of its own on the cell's database; the JSON that it prints."""
+    command = [sys.executable, "-m", "benchmarks.decisions", *options]
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise SystemExit(run.stderr)
+    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return told
+
+
+def _output(client: subprocess.Popen[str]) -> str:
+    out, _ = client.communicate(timeout=60)
+    if client.returncode:
+        raise SystemExit("a client failed; what it said is above")
+    return out
+
+
+def _postmaster(home: Path) -> int:
+    return int((home / "pg" / "postmaster.pid").read_text().split()[0])
+
+
+def _answers(port: int, path: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """One line a part under load."""
+    print(f"{'':>22} {'rps':>6} {'p50 ms':>7} {'p99 ms':>7} {'web us':>7} {'db us':>6} {'client us':>9}")
+    for r in rows:
+        if "rps" in r:
+            print(
+                f"{r['part']:>22} {r['rps']:6.0f} {r['p50_ms']:7.2f} {r['p99_ms']:7.2f} {r['web_cpu_us']:7.0f} "
+                f"{r.get('database_cpu_us', 0):6.0f} {r['client_cpu_us']:9.0f}"
+            )
+
+
+def main(options: Namespace) -> None:
+    rows = [*cell("postgresql", options.quick), *cell("sqlite", options.quick)]
+    print_table(rows)
+    checks = [Check("decide_inprocess_p99_us", rows[-1]["p99_us"], P99_US, at_most=True)]
+    if options.peers:
+        rows.append(mlflow(options.quick))
+        print_table(rows[-1:])
+        checks.append(Check("mlflow_cpu_ratio", rows[-1]["web_cpu_us"] / rows[0]["web_cpu_us"], CPU_RATIO))
+    finish("decisions", options, rows, checks)
+
+
+def inner(options: Namespace) -> dict[str, Any]:
+    """A step of a cell."""
+    from benchmarks.decisions_world import measure_inprocess, prepare
+
+    if options.prepare:
+        folder, people, requests = options.prepare
+        prepare(Path(folder), int(people), int(requests))
+        return {}
+    return measure_inprocess(options.inprocess) if options.inprocess else facts()
+
+
+if __name__ == "__main__":
+    parser = arguments(__doc__, seeds=1)
+    parser.add_argument("--peers", action="store_true", help="also mlflow models serve, installed into .peers/")
+    parser.add_argument("--prepare", nargs=3, help="fill the environment's database (internal)")
+    parser.add_argument("--inprocess", type=int, help="measure so many calls on it (internal)")
+    parser.add_argument("--facts", action="store_true", help="tell what it holds (internal)")
+    chosen = parser.parse_args()
+    if chosen.prepare or chosen.inprocess or chosen.facts:
+        print(json.dumps(inner(chosen)))
+    else:
+        main(chosen)

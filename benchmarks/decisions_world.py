@@ -1,0 +1,128 @@
+"""What the benchmark of decisions serves: the r3al loop with a learned version a head, and people with device tokens.
+
+Nobody is ever unavailable here (no quiet hours, cool-down or daily cap): every request is decided and logged as a whole.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+EXPLORED_BP, ROUNDS = 1_000, 10
+_RULES = ("daily_cap", "cooldown", "quiet_hours", "mood = { at_most", "stress = { at_least")
+_CONFIG = {"hinges": True}
+
+
+def start_django() -> None:
+    """Django on the database of the environment."""
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "r3al_project.settings")
+    django.setup()
+
+
+def prepare(folder: Path, people: int, requests: int) -> None:
+    """Fill the environment's fresh database, and write ``requests.json``: a device token and a body each."""
+    start_django()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    tokens = _people(people, _loop())
+    told = [[tokens[i % people], body_of(i)] for i in range(requests)]
+    (folder / "requests.json").write_text(json.dumps(told))
+
+
+def body_of(i: int) -> str:
+    """The i-th request: a whole context, so that its state is its own."""
+    share = (i * 0.618034) % 1.0
+    context = {
+        "mood": round(2 * share - 1, 4), "stress": round(1 - share, 4), "engagement": 0.4, "energy": round(share, 4),
+        "arousal": 0.3, "daypart": ("morning", "midday", "evening", "night")[i % 4],
+    }  # fmt: skip
+    return json.dumps({"requestId": f"request-{i}", "context": context, "localTime": "2025-06-01T12:00:00+02:00"})
+
+
+def _loop() -> Any:
+    """The loop, a learned version of each head in front of everybody, a tenth explored."""
+    import numpy as np
+
+    from deployments.models import ServingSlot
+    from deployments.services.slots import slot_swap, slots_seed
+    from loops.engine.features import FeatureMap
+    from loops.selectors import loop_specs_builtin
+    from loops.services import loop_add
+    from training.services.registry import version_register
+
+    text = loop_specs_builtin()["r3al"].read_text(encoding="utf-8")
+    kept = [line for line in text.splitlines() if not line.startswith(_RULES)]
+    version, _ = loop_add(text="\n".join(kept), source="benchmark")
+    rng, width = np.random.default_rng(1), FeatureMap.of(version.spec, True).width
+    for slot in slots_seed(loop_version=version):
+        actions = len(version.spec.head(slot.head).actions)
+        arrays = {"weights": rng.normal(size=(actions, width)), "margin": np.array(0.05)}
+        made = version_register(loop_version=version, head=slot.head, arrays=arrays, config=_CONFIG)
+        slot_swap(slot=slot, version=made, actor="benchmark", reason="benchmark")
+    ServingSlot.objects.update(exploration_bp=EXPLORED_BP)
+    return version
+
+
+def _people(count: int, loop_version: Any) -> list[str]:
+    """Registered people who consent, with a device token each."""
+    from django.contrib.auth.models import User
+    from django.db import transaction
+    from knox.models import AuthToken
+
+    from privacy.models import PersonAccount, Purpose
+    from privacy.services.consent import consent_grant
+    from privacy.services.people import people_get_or_create
+
+    names = [f"person-{i}" for i in range(count)]
+    ids = people_get_or_create(population=loop_version.spec.population, identifiers=names)
+    consent_grant(person_ids=list(ids.values()), purposes=list(Purpose), source="benchmark")
+    with transaction.atomic():
+        users = User.objects.bulk_create(User(username=name, password="!") for name in names)
+        PersonAccount.objects.bulk_create(
+            PersonAccount(user=u, person_id=ids[n]) for u, n in zip(users, names, strict=True)
+        )
+        return [AuthToken.objects.create(user)[1] for user in users]
+
+
+def measure_inprocess(calls: int) -> dict[str, Any]:
+    """Microseconds of everything between a body and its answer that is no I/O: parsing, state, arbiter, exploration, encoding.
+
+    CPU time of the thread, garbage collection included as in the web process, the wall clock's beside it; of ten rounds the
+    median one's percentiles, so that what else runs on the machine counts less. On the environment's prepared database.
+    """
+    start_django()
+    import msgspec
+    import numpy as np
+
+    from deployments.services.context import Request
+    from deployments.services.optima import decide, work_out
+    from deployments.services.served_policies import serving_of
+    from privacy.models import Person
+    from privacy.services.callers import Caller
+    from privacy.services.serving import known_by_id
+
+    person = Person.objects.order_by("pk")[0]
+    serving = serving_of("r3al")
+    caller = Caller(0, person.pk, may_serve=False)
+    decide(caller, msgspec.json.decode(body_of(-1), type=Request))  # so that there is something to go on from
+    known = known_by_id(person_id=person.pk, loop_id=serving.loop_version.loop_id, request_key=b"")
+    assert known is not None
+    decoder, bodies = msgspec.json.Decoder(Request), [body_of(i).encode() for i in range(calls)]
+    wall, cpu = np.empty(calls), np.empty(calls)
+    for i, body in enumerate(bodies[:200] + bodies, start=-200):
+        began, began_cpu = time.perf_counter_ns(), time.thread_time_ns()
+        work_out(serving, decoder.decode(body), known, datetime.now(UTC))
+        cpu[i], wall[i] = time.thread_time_ns() - began_cpu, time.perf_counter_ns() - began
+    return {"part": "in process", "requests": calls, "gc": gc.isenabled()} | {
+        f"p{p}_{name}us": float(np.median(np.percentile(took.reshape(ROUNDS, -1), p, axis=1))) / 1e3
+        for name, took in (("", cpu), ("wall_", wall))
+        for p in (50, 99)
+    }

@@ -1,0 +1,53 @@
+"""``mlflow models serve`` as a peer: installed into a folder of its own, with a model that does what one head does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+VERSION = "3.4.0"
+HOME = Path(__file__).parent.parent / ".peers" / "mlflow"
+_PYTHON = HOME / "bin" / "python"
+_MODEL = '''
+import sys
+import mlflow
+import numpy as np
+
+
+class Linear(mlflow.pyfunc.PythonModel):
+    """Greedy over five actions, linear in a constant and eight features."""
+
+    def __init__(self):
+        self.weights = np.random.default_rng(1).normal(size=(5, 9))
+
+    def predict(self, context, model_input: np.ndarray, params=None):
+        phi = np.concatenate([np.ones((len(model_input), 1)), np.asarray(model_input, dtype=float)], axis=1)
+        return (phi @ self.weights.T).argmax(axis=1)
+
+
+mlflow.pyfunc.save_model(sys.argv[1], python_model=Linear(), pip_requirements=["numpy"])
+'''
+
+
+def mlflow_command(home: Path, port: int, workers: int) -> tuple[list[str], str]:
+    """The command that serves the model, and mlflow's version. Installs it at first use (a few minutes, 1 GB)."""
+    if not _PYTHON.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True)
+    asked = [str(_PYTHON), "-c", "import mlflow; print(mlflow.__version__)"]
+    if subprocess.run(asked, capture_output=True, check=False).returncode:
+        subprocess.run([str(_PYTHON), "-m", "pip", "install", "--quiet", f"mlflow=={VERSION}"], check=True)
+    found = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    subprocess.run([str(_PYTHON), "-c", _MODEL, str(home / "model")], check=True, cwd=home)
+    command = [
+        str(HOME / "bin" / "mlflow"), "models", "serve", "--model-uri", str(home / "model"), "--env-manager", "local",
+        "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers),
+    ]  # fmt: skip
+    return command, found
+
+
+def mlflow_requests() -> list[list[Any]]:
+    """The same body again and again; nothing is remembered."""
+    return [[None, json.dumps({"inputs": [[0.1, 0.4, 0.4, 0.6, 0.3, 1.0, 0.0, 2.0]]})]]
