@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deployments.models import ServingSlot
 from deployments.selectors import explored_share, incumbents_of
 from deployments.services.deploy import full_rollout
 from deployments.services.exploration import exploration_settle
@@ -127,6 +128,8 @@ def deploy(turn: Turn, context: JobContext) -> Write:
     ]  # fmt: skip
 
     def write() -> dict[str, Any]:
+        # All slots first, in order: each swap ends with the vault's head, and a lock taken after it could wait crosswise.
+        list(ServingSlot.objects.select_for_update(no_key=True).filter(loop=turn.loop_version.loop).order_by("pk"))
         done = {
             h: full_rollout(version=versions[h], actor=f"turn {turn.pk}", reason=verdicts[h]["reason"]) for h in passed
         }
