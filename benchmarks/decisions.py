@@ -1,10 +1,11 @@
 """What a served decision costs: HTTP load on loopback against two web processes, on PostgreSQL and SQLite, each answer committed.
 
 A cell is a fresh database (PostgreSQL with fsync and synchronous commit, as it says itself; SQLite with synchronous=FULL), the
-r3al loop with a learned version of all four heads, people with a device token each, and the platform's own web command with
-two processes. Clients are processes of their own. Every acknowledged decision is counted in the database afterwards. CPU is of
-the web processes, the database's own beside it; both share the machine with the clients. ``--peers``: ``mlflow models serve``
-with two processes and an equally small numpy model under the same clients; it logs nothing.
+r3al loop with a learned version of all four heads, and the platform's own web command with two processes. Callers are people's
+devices with a token each, then one service that acts for them. Clients are processes of their own. Every acknowledged decision
+is counted in the database afterwards. CPU is of the web processes, the database's own beside it; both share the machine with
+the clients. ``--peers``: ``mlflow models serve`` with two processes and an equally small numpy model under the same clients; it
+logs nothing.
 """
 
 from __future__ import annotations
@@ -47,15 +48,23 @@ def cell(kind: str, quick: bool) -> list[dict[str, Any]]:
         _step(env, "--prepare", str(home), str(people), str(int((seconds + WARM_UP) * MOST_A_SECOND)))
         port = _free_port()
         with running(processes.web(port, workers=WORKERS), env, home / "web.log", port) as pid:
-            requests = json.loads((home / "requests.json").read_text())
             watched = {"web": pid} | ({"database": _postmaster(home)} if kind == "postgresql" else {})
-            row = under_load(home, port, "/api/v1/optima/decisions", requests, seconds, watched)
+            loads = {
+                caller: under_load(
+                    home,
+                    port,
+                    "/api/v1/optima/decisions",
+                    json.loads((home / f"{caller}.json").read_text()),
+                    seconds,
+                    watched,
+                )
+                for caller in ("device", "service")
+            }
         told = _step(env, "--facts")
-        if told["decisions"] < row["requests"]:
-            raise SystemExit(
-                f"{row['requests']} decisions were acknowledged and {told['decisions']} are in the database"
-            )
-        rows = [{"part": f"HTTP, {kind}", "workers": WORKERS, **row, **told}]
+        acknowledged = sum(row["requests"] for row in loads.values())
+        if told["decisions"] < acknowledged:
+            raise SystemExit(f"{acknowledged} decisions were acknowledged and {told['decisions']} are in the database")
+        rows = [{"part": f"{kind}, {caller}", "workers": WORKERS, **row, **told} for caller, row in loads.items()]
         if kind == "sqlite":
             rows.append(_step(env, "--inprocess", str(CALLS // 4 if quick else CALLS)))
         return rows
@@ -71,7 +80,7 @@ def mlflow(quick: bool) -> dict[str, Any]:
         env = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with running(command, env, home / "mlflow.log", port, path="/ping") as pid:
             row = under_load(home, port, "/invocations", mlflow_requests(), 5.0 if quick else SECONDS, {"web": pid})
-    return {"part": f"HTTP, mlflow {version}", "workers": WORKERS, **row, "decisions": 0}
+    return {"part": f"mlflow {version}", "workers": WORKERS, **row, "decisions": 0}
 
 
 def under_load(

@@ -27,24 +27,30 @@ def start_django() -> None:
 
 
 def prepare(folder: Path, people: int, requests: int) -> None:
-    """Fill the environment's fresh database, and write ``requests.json``: a device token and a body each."""
+    """Fill the environment's fresh database, and write a file of requests (a token and a body each) for each kind of caller:
+    people's devices with a token each (``device.json``), and one service that names them (``service.json``).
+    """
     start_django()
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
     tokens = _people(people, _loop())
-    told = [[tokens[i % people], body_of(i)] for i in range(requests)]
-    (folder / "requests.json").write_text(json.dumps(told))
+    device = [[tokens[i % people], body_of(i)] for i in range(requests)]
+    (folder / "device.json").write_text(json.dumps(device))
+    token = _service()
+    service = [[token, body_of(i + requests, f"person-{i % people}")] for i in range(requests)]
+    (folder / "service.json").write_text(json.dumps(service))
 
 
-def body_of(i: int) -> str:
+def body_of(i: int, user_id: str | None = None) -> str:
     """The i-th request: a whole context, so that its state is its own."""
     share = (i * 0.618034) % 1.0
     context = {
         "mood": round(2 * share - 1, 4), "stress": round(1 - share, 4), "engagement": 0.4, "energy": round(share, 4),
         "arousal": 0.3, "daypart": ("morning", "midday", "evening", "night")[i % 4],
     }  # fmt: skip
-    return json.dumps({"requestId": f"request-{i}", "context": context, "localTime": "2025-06-01T12:00:00+02:00"})
+    body: dict[str, Any] = {"requestId": f"request-{i}", "context": context, "localTime": "2025-06-01T12:00:00+02:00"}
+    return json.dumps(body | ({"userId": user_id} if user_id else {}))
 
 
 def _loop() -> Any:
@@ -90,6 +96,16 @@ def _people(count: int, loop_version: Any) -> list[str]:
             PersonAccount(user=u, person_id=ids[n]) for u, n in zip(users, names, strict=True)
         )
         return [AuthToken.objects.create(user)[1] for user in users]
+
+
+def _service() -> str:
+    """A token that may act for people."""
+    from django.contrib.auth.models import Permission, User
+    from knox.models import AuthToken
+
+    user = User.objects.create_user("backend")
+    user.user_permissions.add(Permission.objects.get(codename="serve_people"))
+    return str(AuthToken.objects.create(user)[1])
 
 
 def measure_inprocess(calls: int) -> dict[str, Any]:

@@ -12,7 +12,10 @@ SPECS = Path(__file__).parent / "specs"
 
 def loop_version_current(name: str) -> LoopVersion:
     """The latest version of a loop; NotFound lists the known names and how to add one."""
-    version = LoopVersion.objects.select_related("loop").filter(loop__name=name).order_by("-version").first()
+    named = LoopVersion.objects.select_related("loop").filter(loop__name=name)
+    version = (
+        None if "\0" in name else named.order_by("-version").first()
+    )  # PostgreSQL refuses a NUL even to look for it
     if version is None:
         known = ", ".join(LoopVersion.objects.values_list("loop__name", flat=True).distinct().order_by("loop__name"))
         raise NotFound(

@@ -74,7 +74,7 @@ TEMPLATES = [
         },
     }
 ]
-DATABASES = {"default": {"CONN_MAX_AGE": 60} | read.database(env, VAR_DIR)}  # opening SQLite anew costs as much as a decision
+DATABASES = {"default": {"CONN_MAX_AGE": 60} | read.database(env, VAR_DIR)}  # opening SQLite costs as much as deciding
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
