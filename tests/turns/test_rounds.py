@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from django.db import models
 from django.utils import timezone
 
 from deployments.selectors import slot_for
@@ -65,9 +66,24 @@ def test_where_nothing_is_new_nobody_is_charged(tmp_path: Path) -> None:
     run(loop, source=walks_csv(tmp_path / "1.csv", people=300, days=3), consents=CONSENTS)
     charged = LedgerEntry.objects.filter(release__purpose="training").count()
     again = run(loop)
-    assert again.outcome in ("kept", "deployed")
+    assert again.outcome in ("kept", "deployed"), again.reason
     assert "nobody was charged" in again.stages.get(name="release").summary["note"]
     assert LedgerEntry.objects.filter(release__purpose="training").count() == charged
+
+
+def test_where_nobody_has_budget_to_judge_what_serves_is_kept(tmp_path: Path) -> None:
+    """The clear walks' candidate passes its model gate (20 of 20 tries), and only then are people asked."""
+    loop = walks_loop(tmp_path)
+    source = walks_csv(tmp_path / "1.csv", people=600, days=5)
+    turn = turn_start(loop_version=loop, parameters=turn_parameters(source=source, consents=CONSENTS))
+
+    def spend(text: str) -> None:
+        if "evaluate" in text:
+            PrivacyBudget.objects.update(spent_day=models.F("cap_day"))
+
+    ended = turn_run(turn, say=spend)
+    assert ended.outcome == "kept" and "Nobody could be asked now: nobody of loop" in ended.reason, ended.reason
+    assert not Release.objects.filter(purpose="evaluation").exclude(state="refunded").exists()
 
 
 def test_while_evidence_is_insufficient_it_says_what_exploring_costs(tmp_path: Path) -> None:

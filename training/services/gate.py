@@ -17,6 +17,7 @@ from privacy.engine.null_users import Logged
 from privacy.models import Release
 from privacy.services.evaluate import evaluation_release
 from privacy.services.moments import Report
+from r3al_project.common.errors import BudgetExceeded
 from training.engine.model_gate import people_needed
 from training.engine.outcome_gate import GateResult, Judgement, Terms, outcome_gate, sub_gate
 from training.engine.verdict import Answer
@@ -54,7 +55,7 @@ def versions_judge(
     """Ask the outcome gate about every head in one charged evaluation; the returned write stores verdicts and metrics.
 
     A version that its own model gate holds back is not put to the people (insufficient evidence); when none is, nobody is
-    charged. Top-level keys of the result are policy's.
+    charged. Where nobody has budget left, the evidence is insufficient as well. Top-level keys of the result are policy's.
     """
     asked = judging.asked()
     if not asked:
@@ -62,16 +63,20 @@ def versions_judge(
     candidate = _candidate(judging, asked)
     spec = judging.main.loop_version.spec
     incumbent = judging.incumbents.get(MAIN_HEAD)
-    release, sums = evaluation_release(
-        key=key,
-        loop_version=judging.main.loop_version,
-        candidate=candidate,
-        decisions=float(judging.main.config["decisions"]),
-        logged=Logged(judging.explored_share, version_policy(incumbent) if incumbent else None),
-        epsilon=epsilon,
-        delta=delta,
-        report=report,
-    )
+    try:
+        release, sums = evaluation_release(
+            key=key,
+            loop_version=judging.main.loop_version,
+            candidate=candidate,
+            decisions=float(judging.main.config["decisions"]),
+            logged=Logged(judging.explored_share, version_policy(incumbent) if incumbent else None),
+            epsilon=epsilon,
+            delta=delta,
+            report=report,
+        )
+    except BudgetExceeded as error:
+        unasked = GateResult("insufficient", f"Nobody could be asked now: {error}.", (), None)
+        return lambda: _store(judging, None, dict.fromkeys(asked, unasked))
     report(0.9, "timing decisions")
     results = {}
     for head in asked:
