@@ -91,7 +91,7 @@ def under_load(
     for i in range(CLIENTS):
         plan = {
             "host": "127.0.0.1", "port": port, "path": path, "connections": CONNECTIONS // CLIENTS, "warm_up": WARM_UP,
-            "seconds": seconds, "requests": requests[i::CLIENTS],
+            "seconds": seconds, "requests": requests[i::CLIENTS] or requests,
         }  # fmt: skip
         file = home / f"plan-{i}.json"
         file.write_text(json.dumps(plan))
