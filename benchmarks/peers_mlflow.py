@@ -16,15 +16,18 @@ import sys
 import mlflow
 import numpy as np
 
+NAMES = ["mood", "stress", "engagement", "energy", "arousal", "morning", "evening", "since"]
+
 
 class Linear(mlflow.pyfunc.PythonModel):
-    """Greedy over five actions, linear in a constant and eight features."""
+    """Greedy over five actions, linear in a constant and eight features, which have names as a context has."""
 
     def __init__(self):
         self.weights = np.random.default_rng(1).normal(size=(5, 9))
 
-    def predict(self, context, model_input: np.ndarray, params=None):
-        phi = np.concatenate([np.ones((len(model_input), 1)), np.asarray(model_input, dtype=float)], axis=1)
+    def predict(self, context, model_input, params=None):
+        rows = model_input[NAMES].to_numpy(dtype=float) if hasattr(model_input, "columns") else np.asarray(model_input, float)
+        phi = np.concatenate([np.ones((len(rows), 1)), rows], axis=1)
         return (phi @ self.weights.T).argmax(axis=1)
 
 
@@ -48,6 +51,11 @@ def mlflow_command(home: Path, port: int, workers: int) -> tuple[list[str], str]
     return command, found
 
 
-def mlflow_requests() -> list[list[Any]]:
-    """The same body again and again; nothing is remembered."""
-    return [[None, json.dumps({"inputs": [[0.1, 0.4, 0.4, 0.6, 0.3, 1.0, 0.0, 2.0]]})]]
+_VALUES = [0.1, 0.4, 0.4, 0.6, 0.3, 1.0, 0.0, 2.0]
+_NAMES = ["mood", "stress", "engagement", "energy", "arousal", "morning", "evening", "since"]
+
+
+def mlflow_requests() -> dict[str, list[list[Any]]]:
+    """The same body again and again, nothing is remembered: features by name, as decisions have them, and a bare tensor."""
+    named = {"dataframe_records": [dict(zip(_NAMES, _VALUES, strict=True))]}
+    return {"names": [[None, json.dumps(named)]], "tensor": [[None, json.dumps({"inputs": [_VALUES]})]]}

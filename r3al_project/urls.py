@@ -19,9 +19,9 @@ def _alive(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
+    path("api/", include("r3al_project.api.urls")),
     path("", _to_admin),
     path("healthz", _alive),
-    path("api/", include("r3al_project.api.urls")),
     path("admin/front-page/", admin.site.admin_view(front_page_fragment), name="front-page-fragment"),
     path("admin/", admin.site.urls),
     path("r3al/training-dashboard/", training_dashboard.page, name="training-dashboard"),

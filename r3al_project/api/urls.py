@@ -9,7 +9,11 @@ from deployments import api_optima
 from privacy import api_outcomes
 from r3al_project.api import auth, jobs, models, people
 
-urlpatterns = [
+urlpatterns = [  # looked through from the top, so what is asked most comes first
+    path("v1/optima/decisions", api_optima.decisions, name="decisions"),
+    path("v1/optima/decisions/<uuid:decision>/activate", api_outcomes.activate, name="activate"),
+    path("v1/optima/decisions/<uuid:decision>/rewards", api_outcomes.rewards, name="rewards"),
+    path("v1/signals", api_outcomes.signals, name="signals"),
     path("v1/auth/login", auth.Login.as_view()),
     path("v1/auth/logout", auth.Logout.as_view()),
     path("v1/auth/logoutall", auth.LogoutAll.as_view()),
@@ -25,10 +29,6 @@ urlpatterns = [
     path("v1/training/rewards/calculate", api_outcomes.calculate, name="calculate-reward"),
     path("v1/jobs/<int:job>", jobs.JobDetail.as_view()),
     path("v1/jobs/<int:job>/cancel", jobs.JobCancel.as_view()),
-    path("v1/signals", api_outcomes.signals, name="signals"),
-    path("v1/optima/decisions", api_optima.decisions, name="decisions"),
-    path("v1/optima/decisions/<uuid:decision>/activate", api_outcomes.activate, name="activate"),
-    path("v1/optima/decisions/<uuid:decision>/rewards", api_outcomes.rewards, name="rewards"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
 ]
