@@ -208,9 +208,10 @@ def _distress(table: Table, features: tuple[Feature, ...]) -> dict[str, tuple[fl
         if not table.has(name):
             continue
         ends = table.table(name)
+        declared = ends.has("at_most") or ends.has("at_least")  # a bad end is a problem of its own, told once
         low = ends.number("at_most", "a finite number", None)
         high = ends.number("at_least", "a finite number", None)
-        if low is None and high is None:
+        if not declared:
             table.problems.missing(ends.key("at_least"), "a finite number (or at_most)")
         ends.close()
         found[name] = (-math.inf if low is None else low, math.inf if high is None else high)

@@ -122,6 +122,7 @@ class TestRefusals:
             ("[availability]\ndistress = 1", "availability.distress = 1: expected a table"),
             ("[availability.distress]\nmood = {}", "availability.distress.mood.at_least is missing: expected a finite number"),
             ("[availability.distress.mood]\nat_most = 'x'\nat_least = 1", "availability.distress.mood.at_most = 'x': expected"),
+            ("[availability.distress.mood]\nat_most = 'x'", "availability.distress.mood.at_most = 'x': expected"),
             ("[availability.distress.mood]\nat_most = nan\nat_least = 1", "availability.distress.mood.at_most = nan: expected"),
             ("[availability.distress.mood]\nat_most = -1\nat_least = inf", "availability.distress.mood.at_least = inf: expected"),
             ("[availability.distress.mood]\nat_most = -1\nabove = 0", "availability.distress.mood.above is not a key"),
