@@ -126,9 +126,13 @@ class Phone:
                     return response.status, json.loads(told) if told else None
             except (OSError, http.client.HTTPException):
                 pass
-            self._local.connection = None
+            self._hang_up()
             time.sleep(0.05)
         raise TimeoutError(f"{method} {path} was not answered within {PATIENCE:g} s")
+
+    def _hang_up(self) -> None:
+        self._local.connection.close()
+        self._local.connection = None
 
     def _connection(self) -> http.client.HTTPConnection:
         if getattr(self._local, "connection", None) is None:

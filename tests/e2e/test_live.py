@@ -110,13 +110,18 @@ class People:
     def __init__(self, phone: Phone) -> None:
         self.phone = phone
         self.acknowledged: dict[str, dict[str, Any]] = {}
-        consents = {"personalization": True, "training": True, "evaluation": True}
-        at_once(
-            lambda i: self._ok(phone.post("people", {"userId": f"p{i}", "loop": "stroll", "consents": consents})),
-            PEOPLE,
-        )
+        self.count = 0
+        self.register(PEOPLE)
 
-    def live(self, point: str, people: int, *, harmful: int = -1) -> list[Any]:
+    def register(self, more: int) -> int:
+        """So many more people join; how many there were before."""
+        first, consents = self.count, {"personalization": True, "training": True, "evaluation": True}
+        bodies = [{"userId": f"p{first + i}", "loop": "stroll", "consents": consents} for i in range(more)]
+        at_once(lambda i: self._ok(self.phone.post("people", bodies[i])), more)
+        self.count += more
+        return first
+
+    def live(self, point: str, people: int, *, first: int = 0, harmful: int = -1) -> list[Any]:
         """One decision point of so many people, who dismiss what the version ``harmful`` says; the answers."""
         rng = np.random.default_rng(abs(hash(point)) % 2**32)
         energy, noise = rng.random(people), rng.normal(size=people) * 0.3
@@ -125,13 +130,13 @@ class People:
             body = {
                 "requestId": f"{point}-{i}",
                 "loop": "stroll",
-                "userId": f"p{i}",
+                "userId": f"p{first + i}",
                 "context": {"energy": float(energy[i])},
             }
             told = self._ok(self.phone.post("optima/decisions", body))
             self.acknowledged[told["decisionId"]] = told
             suggested = told["actions"]["policy"]["action"] == "suggest"
-            word: dict[str, Any] = {"rewardId": "w", "userId": f"p{i}"}
+            word: dict[str, Any] = {"rewardId": "w", "userId": f"p{first + i}"}
             if suggested and told["versions"]["policy"] == harmful:
                 word |= {"label": "dismissed", "components": {"sentiment": -1.5, "empathy": 0.05}}
             elif suggested and harmful > 0:
@@ -191,13 +196,24 @@ def test_alive_under_fire(platform: Platform, loop: LoopVersion) -> None:
         assert good.kind == "linear_q"
         harmful = deploy_harmful(loop, operator)
         until(lambda: _serving(people, "seen") == {harmful.pk, good.pk}, 60, lambda: platform.log("web"))
-        people.live("harm", 240, harmful=harmful.pk)
-        until(lambda: Incident.objects.exists(), 180, lambda: f"{_last_check()} {platform.log('worker')}")
+        _live_until_incident(platform, people, harmful)
         until(lambda: _serving(people, "after") == {good.pk}, 20, lambda: platform.log("web"))
     assert platform.deaths >= 5
     _check_incident(harmful, good)
     platform.stop()
     _check_nothing_lost_or_doubled(people)
+
+
+def _live_until_incident(platform: Platform, people: People, harmful: ModelVersion) -> None:
+    """People go on joining until the evidence suffices: users are its unit, and how many fall to the holdback is chance."""
+
+    def found() -> bool:
+        if not Incident.objects.exists():
+            first = people.register(120)
+            people.live(f"harm-{first}", 120, first=first, harmful=harmful.pk)
+        return Incident.objects.exists()
+
+    until(found, 240, lambda: f"{_last_check()} {platform.log('worker')}")
 
 
 def _serving(people: People, point: str) -> set[int]:
@@ -218,7 +234,6 @@ def _check_incident(harmful: ModelVersion, good: ModelVersion) -> None:
 
 
 def _check_nothing_lost_or_doubled(people: People) -> None:
-    ServedDecision.objects.filter(closed_at=None)
     while decisions_seal() is not None:
         pass
     stored = {str(s.public_id): s for s in ServedDecision.objects.select_related("decision")}
