@@ -117,19 +117,22 @@ def measure_inprocess(calls: int) -> dict[str, Any]:
     start_django()
     import msgspec
     import numpy as np
+    from knox.models import AuthToken
 
     from deployments.services.context import Request
     from deployments.services.optima import decide, work_out
     from deployments.services.served_policies import serving_of
     from privacy.models import Person
-    from privacy.services.callers import Caller
-    from privacy.services.serving import known_by_id
+    from privacy.services.callers import token_digest
+    from privacy.services.known import known_by_id
     from r3al_project.common.memory import settle_memory
 
     person = Person.objects.order_by("pk")[0]
     serving = serving_of("r3al")
-    caller = Caller(0, person.pk, may_serve=False)
-    decide(caller, msgspec.json.decode(body_of(-1), type=Request))  # so that there is something to go on from
+    token = AuthToken.objects.create(person.account.user)[1]
+    decide(
+        token_digest(f"Token {token}"), msgspec.json.decode(body_of(-1), type=Request)
+    )  # so that there is something to go on from
     known = known_by_id(person_id=person.pk, loop_id=serving.loop_version.loop_id, request_key=b"")
     assert known is not None
     decoder, bodies = msgspec.json.Decoder(Request), [body_of(i).encode() for i in range(calls)]

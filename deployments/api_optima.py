@@ -1,4 +1,4 @@
-"""``POST /api/v1/optima/decisions``: a plain view, because serializers would cost more than the decision."""
+"""``POST /api/v1/optima/decisions``: plain, because serializers would cost more than the decision."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 from deployments.services.context import Request
 from deployments.services.latency import latency_count
-from deployments.services.optima import decide
-from privacy.services.callers import caller_of
-from r3al_project.common.errors import R3alError
+from deployments.services.optima import Told, decide
+from privacy.services.callers import caller_of, token_digest
+from r3al_project.common.errors import R3alError, TooLarge
 from r3al_project.common.problems import problem, problem_of
 
 LARGEST = 64 * 1024
@@ -22,14 +22,17 @@ _decoder = msgspec.json.Decoder(Request)
 @csrf_exempt
 def decisions(request: HttpRequest) -> HttpResponse:
     """Decide for one person. 200 with the answer, the same again for a retry; else a problem document and nothing written."""
-    began = time.perf_counter()
     if request.method != "POST":
         return problem(405, "decisions are asked for with POST")
+    large = int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST
+    return decisions_answer(request.META.get("HTTP_AUTHORIZATION", ""), None if large else request.body)
+
+
+def decisions_answer(authorization: str, body: bytes | None) -> HttpResponse:
+    """The answer to a header and a body (None: too large to be read)."""
+    began = time.perf_counter()
     try:
-        caller = caller_of(request)
-        if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST:
-            return problem(413, f"the body is larger than {LARGEST} bytes; a context is a few hundred")
-        told = decide(caller, _decoder.decode(request.body))
+        told = _told(token_digest(authorization), body)
     except msgspec.ValidationError as error:
         return problem(422, f"the body does not fit: {error}")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -38,3 +41,15 @@ def decisions(request: HttpRequest) -> HttpResponse:
         return problem_of(error)
     latency_count(loop_id=told.loop_id, version_id=told.version_id, seconds=time.perf_counter() - began)
     return HttpResponse(told.body, content_type="application/json")
+
+
+def _told(token: str, body: bytes | None) -> Told:
+    if body is None:
+        caller_of(token)
+        raise TooLarge(f"the body is larger than {LARGEST} bytes; a context is a few hundred")
+    try:
+        asked = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        caller_of(token)  # somebody unknown is told that first
+        raise
+    return decide(token, asked)

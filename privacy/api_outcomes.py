@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, reward_components, reward_total
 from loops.selectors import loop_version_current
-from privacy.services.callers import Caller, caller_of, person_of
+from privacy.services.callers import Caller, caller_of, person_of, token_digest
 from privacy.services.outcomes import Word, decision_activate, reward_add
 from privacy.services.signals import Heard, signals_add
 from r3al_project.common.errors import InputError, R3alError
@@ -93,7 +93,7 @@ def _view(body: type[T]) -> Callable[[Callable[..., HttpResponse]], Callable[...
             if request.method != "POST":
                 return problem(405, "this is done with POST")
             try:
-                caller = caller_of(request)
+                caller = caller_of(token_digest(request.headers.get("Authorization", "")))
                 if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST:
                     return problem(413, f"the body is larger than {LARGEST} bytes; send smaller batches")
                 return view(caller, decoder.decode(request.body or b"{}"), **names)

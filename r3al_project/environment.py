@@ -113,8 +113,7 @@ def database(env: Environment, var_dir: Path) -> dict[str, Any]:
 
     SQLite takes its write lock when a transaction begins, so that two writers wait for each other (20 s) and never deadlock;
     what it committed is on the disk (an acknowledged decision must survive a loss of power).
-    PostgreSQL connections are checked before use. The web process shares them between its threads through a pool
-    (``DATABASE_POOL_SIZE``); a worker forks, which a pool does not survive, and keeps one connection a process.
+    PostgreSQL connections are checked before use; each thread of a web process and each worker process keeps its own.
     """
     url = text(env, "DATABASE_URL", f"sqlite:///{var_dir / 'r3al.sqlite3'}")
     scheme = url.partition(":")[0]
@@ -136,11 +135,8 @@ def database(env: Environment, var_dir: Path) -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         }
         return described
-    pool = whole(env, "DATABASE_POOL_SIZE", 0, low=0)
-    if pool:
-        options["pool"] = {"min_size": 1, "max_size": pool, "timeout": 10}
     options.setdefault("connect_timeout", 10)
-    return described | {"CONN_MAX_AGE": 0 if pool else 60, "CONN_HEALTH_CHECKS": True}
+    return described | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
 
 def broker(env: Environment, var_dir: Path) -> tuple[str, dict[str, Any]]:

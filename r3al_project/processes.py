@@ -13,7 +13,8 @@ def web(port: int, host: str = "127.0.0.1", *, workers: int = 1) -> list[str]:
     """The web interface: granian, one process with a few threads; several (``workers``) are started again when one dies."""
     return [
         sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port),
-        "--workers", str(workers), "--blocking-threads", "4", "--workers-kill-timeout", "5s", "--no-ws",
+        "--workers", str(workers), "--blocking-threads", "4", "--blocking-threads-idle-timeout", "600",
+        "--workers-kill-timeout", "5s", "--no-ws",
         *(("--respawn-failed-workers",) if workers > 1 else ()), "--log-level", "warning", "r3al_project.wsgi:application",
     ]  # fmt: skip
 

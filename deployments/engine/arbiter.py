@@ -71,40 +71,43 @@ def arbitrate(
     """
     explored = uniform(seed, "explore") < exploration
     features, picks = dict[bool, Floats](), list[Pick]()
-    flag = exploration
+    flag, masks, quiet = exploration, eligible or {}, False
     for server in servers:
-        if picks and not server.always and picks[0].action == picks[0].server.policy.reference:
+        if quiet and not server.always:
             continue
         phi = server.policy.phi
-        if phi.hinges not in features:
-            features[phi.hinges] = phi.phi_of(state)
-        pick = _pick(server, features[phi.hinges], seed, explored, flag, (eligible or {}).get(server.head))
+        columns = features.get(phi.hinges)
+        if columns is None:
+            columns = features[phi.hinges] = phi.phi_of(state)
+        pick = _pick(server, columns, seed, explored, flag, masks.get(server.head))
         if server.head == MAIN_HEAD:
+            quiet = pick.action == server.policy.reference
             flag = exploration * _logged(server, pick.eligible, pick.action) / pick.marginal
         picks.append(pick)
     return picks
 
 
 def _pick(server: Server, phi: Floats, seed: bytes, explored: bool, flag: float, mask: int | None) -> Pick:
-    policy, count = server.policy, len(server.logging)
-    values = values_of(policy, phi)
-    allowed = range(count) if mask is None else [k for k in range(count) if mask >> k & 1]
-    greedy = max(allowed, key=values.__getitem__)
-    if values[greedy] <= values[policy.reference]:
-        greedy = policy.reference
-    action = _drawn(server, allowed, uniform(seed, server.head)) if explored else greedy
+    values = values_of(server.policy, phi)
+    greedy = _greedy(server, values, mask)
+    action = _drawn(server, mask, uniform(seed, server.head)) if explored else greedy
     logged = _logged(server, mask, action)
+    marginal = flag * logged + (1.0 - flag) * (action == greedy)
     return Pick(
-        head=server.head,
-        action=action,
-        explored=explored,
-        propensity=logged if explored else 1.0,
-        marginal=min(1.0, flag * logged + (1.0 - flag) * (action == greedy)),
-        learnable=mask is None and not server.fallback,
-        values=values,
-        eligible=mask,
-        server=server,
-    )
+        server.head, action, explored, logged if explored else 1.0, 1.0 if marginal > 1.0 else marginal,
+        mask is None and not server.fallback, values, mask, server,
+    )  # fmt: skip
+
+
+def _greedy(server: Server, values: Sequence[float], mask: int | None) -> int:
+    """The eligible action of the highest value; the reference unless another's is higher."""
+    best = values.index(max(values)) if mask is None else max(_allowed(server, mask), key=values.__getitem__)
+    return best if values[best] > values[server.policy.reference] else server.policy.reference
+
+
+def _allowed(server: Server, mask: int | None) -> Sequence[int]:
+    every = range(len(server.logging))
+    return every if mask is None else [k for k in every if mask >> k & 1]
 
 
 def values_of(policy: LinearPolicy, phi: Floats) -> tuple[float, ...]:
@@ -114,8 +117,9 @@ def values_of(policy: LinearPolicy, phi: Floats) -> tuple[float, ...]:
     return tuple(values)
 
 
-def _drawn(server: Server, allowed: Sequence[int], u: float) -> int:
+def _drawn(server: Server, mask: int | None, u: float) -> int:
     """The action in whose share of the (renormalised) logging distribution ``u`` falls."""
+    allowed = _allowed(server, mask)
     left = u * sum(server.logging[k] for k in allowed)
     for k in allowed:
         left -= server.logging[k]

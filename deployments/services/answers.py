@@ -30,7 +30,7 @@ class Ranked(msgspec.Struct, gc=False):
     value: float
 
 
-class Action(msgspec.Struct, rename="camel"):
+class Action(msgspec.Struct, rename="camel", gc=False):
     """What one head chose; ``ranking``: the eligible actions by value, best first, the margin of the reference included."""
 
     action: str
@@ -47,7 +47,7 @@ class Reference(msgspec.Struct, gc=False):
     action: str
 
 
-class Answer(msgspec.Struct, rename="camel"):
+class Answer(msgspec.Struct, rename="camel", gc=False):
     """The whole answer. Times are UTC."""
 
     decision_id: UUID
@@ -91,13 +91,10 @@ def answer(
 
 
 def _action(pick: Pick) -> Action:
-    names, values, mask = pick.server.actions, pick.values, pick.eligible
-    order = sorted(range(len(names)), key=values.__getitem__, reverse=True)
-    return Action(
-        action=names[pick.action],
-        propensity=pick.propensity,
-        marginal_propensity=pick.marginal,
-        explored=pick.explored,
-        fallback=pick.server.fallback or None,
-        ranking=[Ranked(names[k], values[k]) for k in order if mask is None or mask >> k & 1],
-    )
+    server, values, mask = pick.server, pick.values, pick.eligible
+    names = server.actions
+    order: Sequence[int] = sorted(range(len(names)), key=values.__getitem__, reverse=True)
+    if mask is not None:
+        order = [k for k in order if mask >> k & 1]
+    ranking = [Ranked(names[k], values[k]) for k in order]
+    return Action(names[pick.action], pick.propensity, pick.marginal, pick.explored, server.fallback or None, ranking)

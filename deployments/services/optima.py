@@ -23,9 +23,10 @@ from deployments.services.stored import stored_picks
 from loops.engine.availability import Moment, unavailable
 from loops.engine.points import Points
 from privacy.models import Purpose, ServedDecision
-from privacy.services.callers import Caller, unknown_person
+from privacy.services.callers import Caller, caller_of, caller_remembered, unknown_person
+from privacy.services.known import Known, known_by_id, known_by_key, known_by_token
 from privacy.services.people import person_key
-from privacy.services.serving import Chosen, Decided, Known, LostRace, decision_write, known_by_id, known_by_key
+from privacy.services.serving import Chosen, Decided, LostRace, decision_write
 from r3al_project.common.errors import Conflict, Forbidden, InputError, NotFound
 
 EXPIRES = timedelta(minutes=15)  # an answer older than this speaks of a state that is gone
@@ -40,12 +41,12 @@ class Told(NamedTuple):
     version_id: int
 
 
-def decide(caller: Caller, request: Request) -> Told:
-    """Answer a request, idempotent by its id. Raises R3alError with what to do; nothing is written then."""
-    serving = serving_of(request.loop)
+def decide(token: str, request: Request) -> Told:
+    """Answer a request, idempotent by its id. ``token``: the caller's, digested. Raises R3alError; nothing is written then."""
+    serving, caller, known = _begin(token, request)
     now = datetime.now(UTC)
     for _ in range(_TRIES):
-        known = _known(caller, request, serving)
+        known = known or _known(caller, request, serving)
         if known.original is not None:
             return _again(known, request)
         if not known.consent_mask & Purpose.PERSONALIZATION.bit:
@@ -54,9 +55,25 @@ def decide(caller: Caller, request: Request) -> Told:
         try:
             decision_write(decided)
         except LostRace:
+            known = None
             continue
         return told
     raise Conflict("the person's state kept changing meanwhile; send the request again")
+
+
+def _begin(token: str, request: Request) -> tuple[Serving, Caller, Known | None]:
+    """What serves, who asks, and what is known of them when the token had to be looked up anyway."""
+    caller, known = caller_remembered(token), None
+    try:
+        serving = serving_of(request.loop)
+    except NotFound:
+        caller_of(token)  # somebody unknown learns no loop's name
+        raise
+    if caller is None:
+        key = _keyed("request", request.request_id)
+        caller, own = known_by_token(digest=token, loop_id=serving.loop_version.loop_id, request_key=key)
+        known = own and _checked(own, caller, request, serving.spec.population)
+    return serving, caller, known
 
 
 def work_out(serving: Serving, request: Request, known: Known, now: datetime) -> tuple[Decided, Told]:
@@ -82,27 +99,27 @@ def work_out(serving: Serving, request: Request, known: Known, now: datetime) ->
 
 
 def _known(caller: Caller, request: Request, serving: Serving) -> Known:
-    """The person's row, by token or by the identifier that a service gave."""
+    """The person's row, by the caller's own person or by the identifier that a service gave."""
     key, loop_id = _keyed("request", request.request_id), serving.loop_version.loop_id
     population = serving.spec.population
-    if request.user_id is None or not caller.may_serve:
-        known = _own(caller, request, population, loop_id, key)
-    else:
+    if request.user_id is not None and caller.may_serve:
         person = person_key(population=population, identifier=request.user_id)
         known = known_by_key(population=population, key=person, loop_id=loop_id, request_key=key)
-    if known is None or known.population != population:
-        raise NotFound(unknown_person(caller))
-    return known
-
-
-def _own(caller: Caller, request: Request, population: str, loop_id: int, key: bytes) -> Known | None:
-    if caller.person_id is None:
+    elif caller.person_id is None:
         may = "name the person in userId" if caller.may_serve else "use one of a person or of a service account"
         raise Forbidden(f"this token is no person's; {may}")
-    known = known_by_id(person_id=caller.person_id, loop_id=loop_id, request_key=key)
-    named = request.user_id
-    if named is not None and known and person_key(population=population, identifier=named) != known.person_key:
+    else:
+        known = known_by_id(person_id=caller.person_id, loop_id=loop_id, request_key=key)
+    return _checked(known, caller, request, population)
+
+
+def _checked(known: Known | None, caller: Caller, request: Request, population: str) -> Known:
+    """The row if it is one of the loop's population and, to a device, its own person's. Raises NotFound, Forbidden."""
+    named = None if known is None or caller.may_serve else request.user_id
+    if known and named is not None and person_key(population=population, identifier=named) != known.person_key:
         raise Forbidden("this token may only be used for its own person; leave userId out")
+    if known is None or known.population != population:
+        raise NotFound(unknown_person(caller))
     return known
 
 

@@ -79,7 +79,8 @@ class FeatureMap:
         out[0] = 1.0
         hinge = self.width - len(self._hinged)
         for i, column, low, width, hinged in self._steps:
-            scaled = min(max((state[i] - low) / width, 0.0), 1.0) * 2.0 - 1.0
+            share = (state[i] - low) / width
+            scaled = -1.0 if share < 0.0 else 1.0 if share > 1.0 else share * 2.0 - 1.0
             out[column] = scaled
             if hinged:
                 out[hinge] = 2.0 * abs(scaled) - 1.0

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from django.contrib.auth import get_user_model
-from django.db import connection, models
-from django.http import HttpRequest
+from django.db import models
 from django.utils import timezone
 from knox.crypto import hash_token
 
 from privacy.models import Person
 from privacy.services.people import person_key
 from r3al_project.common.errors import Forbidden, NotFound, Unauthorized
+from r3al_project.common.prepared import read_row
 
 CACHE_SECONDS = 2.0  # a revoked token is refused by every process within this time
 SERVE = "privacy.serve_people"
@@ -31,44 +32,64 @@ class Caller:
     may_serve: bool
 
 
+class Login(NamedTuple):
+    """A token's row."""
+
+    expiry: datetime | None
+    user_id: int
+    active: bool
+    person_id: int | None
+
+
+LOGIN_COLUMNS = "t.expiry, u.id, u.is_active, a.person_id"
+LOGIN_TABLES = (
+    """knox_authtoken t JOIN auth_user u ON u.id = t.user_id LEFT JOIN person_accounts a ON a.user_id = u.id"""
+)
+_LOOK_UP = f"SELECT {LOGIN_COLUMNS} FROM {LOGIN_TABLES} WHERE t.digest = %(digest)s"  # noqa: S608  constants of this module
 _cache: dict[str, tuple[float, datetime | None, Caller]] = {}
 
 
-def caller_of(request: HttpRequest) -> Caller:
-    """The caller that the Authorization header names. Raises Unauthorized."""
-    kind, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+def token_digest(header: str) -> str:
+    """The digest of the token in an Authorization header. Raises Unauthorized."""
+    kind, _, token = header.partition(" ")
     token = token.strip()
     if kind.lower() not in _WORDS or not token:
         raise Unauthorized("send your token in the header Authorization: Token ...")
-    digest = hash_token(token)
-    found, now = _cache.get(digest), time.monotonic()
-    if found is not None and found[0] > now and (found[1] is None or found[1] > timezone.now()):
-        return found[2]
-    caller, expiry = _looked_up(digest)
-    if len(_cache) >= _MOST_CACHED:
-        _cache.clear()
-    _cache[digest] = (now + CACHE_SECONDS, expiry, caller)
-    return caller
+    return str(hash_token(token))
 
 
-_LOOK_UP = """
-SELECT t.expiry, u.id, u.is_active, a.person_id
-FROM knox_authtoken t JOIN auth_user u ON u.id = t.user_id LEFT JOIN person_accounts a ON a.user_id = u.id
-WHERE t.digest = %s"""  # every request of a device that was silent for a while asks this, so it is one statement
+def caller_remembered(digest: str) -> Caller | None:
+    """Who a token spoke for when it was looked up lately."""
+    found = _cache.get(digest)
+    if found is None or found[0] <= time.monotonic():
+        return None
+    return found[2] if found[1] is None or found[1] > timezone.now() else None
 
 
-def _looked_up(digest: str) -> tuple[Caller, datetime | None]:
-    """The caller and when the token ends. A person's own account acts for that person alone, whatever else it may do."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOOK_UP, [digest])
-        row = cursor.fetchone()
-    expiry, user_id, active, person_id = row or (None, 0, False, None)
+def caller_of(digest: str) -> Caller:
+    """Who a token speaks for. Raises Unauthorized."""
+    found = caller_remembered(digest)
+    if found is None:
+        row = read_row(_LOOK_UP, {"digest": digest})
+        found = caller_logged_in(digest, None if row is None else Login(*row))
+    return found
+
+
+def caller_logged_in(digest: str, login: Login | None) -> Caller:
+    """The caller of a token's row, from now on remembered. A person's own account acts for that person alone, whatever else it
+    may do. Raises Unauthorized.
+    """
+    expiry, user_id, active, person_id = login or Login(None, 0, False, None)
     if expiry is not None and expiry.tzinfo is None:  # SQLite gives times without their zone, which is UTC
         expiry = expiry.replace(tzinfo=UTC)
     if not active or (expiry is not None and expiry <= timezone.now()):
         raise Unauthorized("this token is unknown, revoked or expired; log in again")
     may_serve = person_id is None and get_user_model().objects.get(pk=user_id).has_perm(SERVE)
-    return Caller(user_id, person_id, may_serve), expiry
+    caller = Caller(user_id, person_id, may_serve)
+    if len(_cache) >= _MOST_CACHED:
+        _cache.clear()
+    _cache[digest] = (time.monotonic() + CACHE_SECONDS, expiry, caller)
+    return caller
 
 
 def forget_callers() -> None:
