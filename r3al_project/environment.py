@@ -136,6 +136,7 @@ def database(env: Environment, var_dir: Path) -> dict[str, Any]:
         }
         return described
     options.setdefault("connect_timeout", 10)
+    options["prepare_threshold"] = 0  # of the statements of common.prepared; Django's own cursors never prepare
     return described | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
 

@@ -68,8 +68,11 @@ def answer(
     version: LoopVersion, request_id: str, answered: Answered, clamped: Sequence[str], picks: Sequence[Pick]
 ) -> bytes:
     """The JSON answer. Somebody who is unavailable gets policy's reference action, without a propensity: nothing was drawn."""
-    spec = version.spec
-    actions: dict[str, Action | Reference] = {p.head: _action(p) for p in picks}
+    spec, actions = version.spec, dict[str, Action | Reference]()
+    versions, generations = dict[str, int](), dict[str, int]()
+    for pick in picks:
+        head, server = pick.head, pick.server
+        actions[head], versions[head], generations[head] = _action(pick), server.version, server.generation
     if answered.unavailable:
         actions = {MAIN_HEAD: Reference(spec.head(MAIN_HEAD).reference)}
     return _encoder.encode(
@@ -81,8 +84,8 @@ def answer(
             available=not answered.unavailable,
             reason=answered.unavailable or None,
             actions=actions,
-            versions={p.head: p.server.version for p in picks},
-            generations={p.head: p.server.generation for p in picks},
+            versions=versions,
+            generations=generations,
             clamped=clamped,
             expires_at=answered.expires_at,
             closes_at=answered.closes_at,

@@ -44,6 +44,10 @@ def read_context(spec: LoopSpec, points: Points, request: Request) -> Context:
         raise InputError("localTime needs an offset from UTC, like 2025-06-01T08:30:00+02:00")
     values, clamped = [nan] * points.count, []
     for name, value in request.context.items():
+        number = points.ranges.get(name)
+        if number is not None and not isinstance(value, str) and number[1] <= value <= number[2]:
+            values[number[0]] = value  # as nearly all are
+            continue
         i = points.index.get(name)
         if i is None:
             known = ", ".join(points.index)
@@ -51,7 +55,7 @@ def read_context(spec: LoopSpec, points: Points, request: Request) -> Context:
         values[i], out = feature_value(spec, i, value)
         if out:
             clamped.append(name)
-    return Context(values, tuple(clamped), _masks(spec, request.eligible))
+    return Context(values, tuple(clamped), _masks(spec, request.eligible) if request.eligible else {})
 
 
 def _masks(spec: LoopSpec, eligible: Mapping[str, list[str]]) -> dict[str, int]:

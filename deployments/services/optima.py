@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from math import isnan
 from typing import NamedTuple
 
 import msgspec
@@ -88,7 +87,9 @@ def work_out(serving: Serving, request: Request, known: Known, now: datetime) ->
         servers = servers_for(serving, known.person_key)
         picks = arbitrate(servers, state, seed=seed, exploration=serving.exploration, eligible=context.eligible)
     answered = Answered(
-        public_id=uuid.uuid4(),
+        public_id=uuid.UUID(
+            bytes=_digest("id", seed)
+        ),  # a keyed digest: nobody can guess it, and no system call is needed
         unavailable=reason or "",
         expires_at=now + EXPIRES,
         closes_at=now + timedelta(seconds=spec.reward.deadline_seconds),
@@ -178,7 +179,7 @@ def _decided(
         closes_at=answered.closes_at,
         state=_stored(state),
         memory=_stored(memory),
-        observed_at=known.observed_at if all(map(isnan, context.values)) else now,
+        observed_at=now if request.context else known.observed_at,
         intervened=bool(picks) and picks[0].action != picks[0].server.policy.reference,
         choices=[_chosen(pick) for pick in picks],
     )
@@ -211,7 +212,11 @@ def _seed(known: Known, request: Request) -> bytes:
 
 
 def _keyed(purpose: str, text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), key=_key(purpose), digest_size=16).digest()
+    return _digest(purpose, text.encode())
+
+
+def _digest(purpose: str, what: bytes) -> bytes:
+    return hashlib.blake2b(what, key=_key(purpose), digest_size=16).digest()
 
 
 @cache

@@ -22,11 +22,14 @@ class Known:
 
 
 class Points:
-    """Made once a loop version. ``count`` features; ``index``: the column of each by name."""
+    """Made once a loop version. ``count`` features; ``index``: the column of each by name; ``ranges``: column and bounds of
+    each number.
+    """
 
     def __init__(self, spec: LoopSpec) -> None:
         self.count = len(spec.features)
         self.index = {f.name: i for i, f in enumerate(spec.features)}
+        self.ranges = {f.name: (i, *(f.bounds or (0.0, 1.0))) for i, f in enumerate(spec.features) if not f.is_category}
         self._known = [
             Known(i, _start(f), _is_daily(spec, f), step)
             for i, f in enumerate(spec.features)

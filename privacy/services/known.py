@@ -31,14 +31,13 @@ class Known(NamedTuple):
 
 _COLUMNS = """p.id, p.population, p.key, b.consent_mask, s.memory, s.known, s.observed_at, s.local_day, s.interventions_today,
        s.last_intervened, s.last_intervention_at, s.version, d.decision_id"""
-_TABLES = """persons p
-JOIN privacy_budget b ON b.person_id = p.id
+_OF_PERSON = """LEFT JOIN privacy_budget b ON b.person_id = p.id
 LEFT JOIN serving_states s ON s.person_id = p.id AND s.loop_id = %(loop)s
 LEFT JOIN served_decisions d ON d.person_id = p.id AND d.request_key = %(request)s"""
-_BY_ID = f"SELECT {_COLUMNS} FROM {_TABLES} WHERE p.id = %(person)s"  # noqa: S608  constants of this module
-_BY_KEY = f"SELECT {_COLUMNS} FROM {_TABLES} WHERE p.population = %(population)s AND p.key = %(key)s"  # noqa: S608
+_BY_ID = f"SELECT {_COLUMNS} FROM persons p {_OF_PERSON} WHERE p.id = %(person)s"  # noqa: S608  constants of this module
+_BY_KEY = f"SELECT {_COLUMNS} FROM persons p {_OF_PERSON} WHERE p.population = %(population)s AND p.key = %(key)s"  # noqa: S608
 _BY_TOKEN = f"""
-SELECT {LOGIN_COLUMNS}, {_COLUMNS} FROM {LOGIN_TABLES} LEFT JOIN ({_TABLES}) ON p.id = a.person_id
+SELECT {LOGIN_COLUMNS}, {_COLUMNS} FROM {LOGIN_TABLES} LEFT JOIN persons p ON p.id = a.person_id {_OF_PERSON}
 WHERE t.digest = %(digest)s"""  # noqa: S608
 
 
@@ -63,7 +62,7 @@ def known_by_token(*, digest: str, loop_id: int, request_key: bytes) -> tuple[Ca
 
 
 def _known(row: Row | None) -> Known | None:
-    if row is None or row[0] is None:
+    if row is None or row[3] is None:  # nobody, or somebody without a budget, for whom nothing may be done
         return None
     pk, population, key, mask, memory, known, observed, day, today, intervened, last, version, original = row
     return Known(
