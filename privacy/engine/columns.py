@@ -1,4 +1,4 @@
-"""A column of a person's records as every technique sees it: numbers within public bounds, or an index among public categories."""
+"""A column of records as every technique sees it: numbers within public bounds, or an index among public categories."""
 
 from __future__ import annotations
 
