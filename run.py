@@ -227,7 +227,7 @@ def _demo_environment(folder: Path) -> dict[str, str]:
     production = [name for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)]
     if production:
         say(f"A demo has a database of its own; {' and '.join(production)} of the environment are not used.")
-    unused = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "ANONYMIZATION_SALT", "HTTPS")
+    unused = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "ANONYMIZATION_SALT", "DATA_MASTER_KEYS", "HTTPS")
     kept = {name: value for name, value in os.environ.items() if name not in unused}
     login = {"R3AL_DEMO_USER": DEMO_USER, "R3AL_DEMO_PASSWORD": secrets.token_urlsafe(9)}
     return kept | {"R3AL_VAR_DIR": str(folder), "PYTHONUNBUFFERED": "1"} | login

@@ -128,6 +128,7 @@ def database(kind: str, home: Path) -> Iterator[str]:
 def cell(kind: str, path: Path) -> dict[str, Any]:
     """One measurement in a process and on a database of its own."""
     made_up = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "ANONYMIZATION_SALT")}
+    made_up["DATA_MASTER_KEYS"] = "1:" + secrets.token_urlsafe(48)
     with tempfile.TemporaryDirectory(prefix="r3al-bench-") as home, database(kind, Path(home)) as url:
         run = subprocess.run(
             [sys.executable, "-m", "benchmarks.collect", "--measure", str(path)],

@@ -182,6 +182,7 @@ def facts() -> dict[str, Any]:
 
 def _environment(url: str, home: Path) -> dict[str, str]:
     made_up = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "ANONYMIZATION_SALT")}
+    made_up["DATA_MASTER_KEYS"] = "1:" + secrets.token_urlsafe(48)
     return {
         **os.environ, **made_up, "DATABASE_URL": url, "R3AL_VAR_DIR": str(home / "var"), "OMP_NUM_THREADS": "1",
         "HTTPS": "false", "LOG_LEVEL": "WARNING",

@@ -90,6 +90,29 @@ def secret(env: Environment, name: str, *, embedded_file: Path | None) -> str:
     return given
 
 
+def master_keys(env: Environment, name: str, *, embedded_file: Path | None) -> dict[int, str]:
+    """Versions of a master secret, ``1:SECRET,2:SECRET``: all can open, the highest seals. Made up and kept as a secret is."""
+    given = text(env, name)
+    if not given and embedded_file is not None:
+        return {1: _kept(embedded_file)}
+    found: dict[int, str] = {}
+    for item in filter(None, (part.strip() for part in given.split(","))):
+        version, _, value = item.partition(":")
+        known = version.isdecimal() and 1 <= int(version) < 1 << 15 and int(version) not in found
+        if not known or len(value) < SECRET_LENGTH:
+            raise ImproperlyConfigured(
+                f"{name} cannot be read; expected 1:SECRET or 1:SECRET,2:SECRET, with numbers from 1 that differ and secrets of "
+                f"at least {SECRET_LENGTH} characters"
+            )
+        found[int(version)] = value
+    if not found:
+        raise ImproperlyConfigured(
+            f"{name} is missing; with DATABASE_URL or REDIS_URL set it must be 1:SECRET, the secret of at least "
+            f"{SECRET_LENGTH} characters (python3 -c 'import secrets; print(\"1:\" + secrets.token_urlsafe(48))')"
+        )
+    return found
+
+
 def _kept(path: Path) -> str:
     """Written whole under another name and linked, so that processes that start together read the same secret."""
     try:

@@ -166,6 +166,7 @@ if EMBEDDED:  # who tries the platform as root knows it
 
 # The blueprint's variables keep their names.
 ANONYMIZATION_SALT = read.secret(env, "ANONYMIZATION_SALT", embedded_file=VAR_DIR / "salt" if EMBEDDED else None)
+DATA_MASTER_KEYS = read.master_keys(env, "DATA_MASTER_KEYS", embedded_file=VAR_DIR / "master-key" if EMBEDDED else None)
 DEFAULT_EPOCHS = read.whole(env, "DEFAULT_EPOCHS", 100, low=1)
 DEFAULT_SYNTHETIC_SAMPLES = read.whole(env, "DEFAULT_SYNTHETIC_SAMPLES", 1000, low=1)
 MAX_PRIVACY_EPSILON = read.number(env, "MAX_PRIVACY_EPSILON", 1.0, low=1e-6, high=100.0)

@@ -28,6 +28,7 @@ if os.environ.get("R3AL_VAR_DIR") in (None, f"{_home}/main"):
 
 os.environ.setdefault("SECRET_KEY", "secret-key-of-the-tests-and-of-nothing-else")
 os.environ.setdefault("ANONYMIZATION_SALT", "salt-of-the-tests-and-of-nothing-else-at-all")
+os.environ.setdefault("DATA_MASTER_KEYS", "1:master-key-of-the-tests-and-of-nothing-else")
 os.environ.setdefault("HTTPS", "false")
 
 from r3al_project.settings import *  # noqa: E402, F403

@@ -34,6 +34,7 @@ STATIC = {
 SECRETS = {
     "SECRET_KEY": "secret-key-of-the-tests-and-of-nothing-else",
     "ANONYMIZATION_SALT": "salt-of-the-tests-and-of-nothing-else",
+    "DATA_MASTER_KEYS": "1:master-key-of-the-tests-and-of-nothing-else",
 }
 
 

@@ -29,6 +29,7 @@ from loops.models import Loop, LoopVersion
 from privacy.models import (
     Choice,
     Consent,
+    DataKey,
     Decision,
     LedgerEntry,
     Person,
@@ -136,6 +137,7 @@ _GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
     RewardEvent: lambda r, n: {
         "served": r.get(ServedDecision), "reward_key": n.to_bytes(16, "big"), "content_key": b"c", "payload": b"",
     },
+    DataKey: lambda r, n: {"person": r.fresh(Person), "wrapped": b"", "master_version": 1},
     ServingState: lambda r, n: {"person": r.fresh(Person), "loop": r.get(Loop), "memory": b""},
     Signal: lambda r, n: {
         "person": r.get(Person), "loop_version": r.get(LoopVersion), "kind": "pulse", "signal_key": n.to_bytes(16, "big"),
@@ -183,6 +185,7 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
         for w in ("day", "week", "month", "lifetime")
     },
     "budget_rho_within_cap": [(PrivacyBudget, {"rho_spent": v}) for v in (11, -1)],
+    "data_key_master_from_one": [(DataKey, {"master_version": 0})],
     "budget_consent_mask_known": [(PrivacyBudget, {"consent_mask": 8})],
     "ledger_entry_once": [(LedgerEntry, {"release": Same, "person": Same})],
     "ledger_entry_positive": [(LedgerEntry, {"policy_cost": 0}), (LedgerEntry, {"rho": -1})],

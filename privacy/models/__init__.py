@@ -4,6 +4,7 @@ from privacy.models.budget import LedgerEntry, PrivacyBudget
 from privacy.models.consent import Consent, Purpose
 from privacy.models.decision import Choice, Decision, RewardSignal
 from privacy.models.imports import SignalImport
+from privacy.models.keys import DataKey
 from privacy.models.person import Person
 from privacy.models.release import Release, ReleaseRound, ReleaseState, Technique
 from privacy.models.serving import (
@@ -20,6 +21,7 @@ from privacy.models.vault import VaultBatch, VaultCheck, VaultEvent, VaultHead, 
 __all__ = [
     "Choice",
     "Consent",
+    "DataKey",
     "Decision",
     "LedgerEntry",
     "Person",

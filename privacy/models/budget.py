@@ -39,6 +39,7 @@ class PrivacyBudget(models.Model):
 
     class Meta:
         db_table = "privacy_budget"
+        permissions = [("change_caps", "Can change the caps of people's budgets, with a reason")]
         constraints = [
             *(
                 models.CheckConstraint(

@@ -14,11 +14,14 @@ class Person(Created):
 
     ``key`` is HMAC-SHA-256(salt, population, identifier); the identifier itself is not stored.
     ``fold`` is a keyed hash in [0, 10000): people below ``evaluation_share * 10000`` judge candidates and never train one.
+    Of somebody erased only this row, their budget and their ledger entries stay, under a tombstone as ``key``: a digest by which
+    they are known again when they register anew, so that no cap begins afresh.
     """
 
     population = models.CharField(max_length=80)
     key = models.CharField(max_length=64)
     fold = models.PositiveSmallIntegerField()
+    erased_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "persons"

@@ -27,6 +27,7 @@ class Release(Created):
 
     ``policy_cost`` (nano units) is always charged; ``rho`` (nano) and the formal pair are null for techniques without a
     differential-privacy meaning. ``noisy_users`` is the released (noised) number of people; the exact one is not stored.
+    ``rows_in`` and ``rows_out`` are rounded to two digits; ``information_loss``: the share of the columns' ranges that is lost.
     """
 
     key = models.CharField(max_length=120, unique=True, help_text="Idempotency key.")
@@ -45,11 +46,16 @@ class Release(Created):
     library_version = models.CharField(max_length=40, blank=True)
     state = models.CharField(max_length=10, choices=ReleaseState.choices, default=ReleaseState.RESERVED)
     noisy_users = models.FloatField(null=True, blank=True)
+    data_type = models.CharField(max_length=20, blank=True)
+    rows_in = models.PositiveBigIntegerField(null=True, blank=True)
+    rows_out = models.PositiveBigIntegerField(null=True, blank=True)
+    information_loss = models.FloatField(null=True, blank=True)
     committed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "anonymization_logs"
         verbose_name = "release"
+        permissions = [("anonymize_data", "Can anonymise data and read what comes out")]
         constraints = [
             models.CheckConstraint(condition=Q(policy_cost__gt=0), name="release_costs_something"),
             models.CheckConstraint(
@@ -61,7 +67,7 @@ class Release(Created):
                     formal_epsilon__isnull=False,
                     formal_epsilon__gt=0,
                     formal_delta__isnull=False,
-                    formal_delta__gt=0,
+                    formal_delta__gte=0,
                     formal_delta__lt=1,
                 ),
                 name="release_formal_whole_or_absent",
@@ -80,12 +86,15 @@ class Release(Created):
 
 
 class ReleaseRound(Created):
-    """The stored output of one noised round. Written once; a retry reads it and never samples again."""
+    """The stored output of one round. Written once; a retry reads it and never samples again. Rows of people expire: then the
+    output is emptied and its SHA-256 stays.
+    """
 
     release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="rounds")
     index = models.PositiveSmallIntegerField()
     output = models.BinaryField()
     output_sha256 = models.CharField(max_length=64)
+    expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "release_rounds"

@@ -70,12 +70,14 @@ class ServedDecision(models.Model):
 
 
 class RewardEvent(Created):
-    """One word that came back about a decision. ``payload`` is float64[7] as in ``RewardSignal``; late ones are never learned."""
+    """One word that came back about a decision. ``payload`` is float64[7] as in ``RewardSignal``, sealed with the person's data
+    key; late ones are never learned.
+    """
 
     served = models.ForeignKey(ServedDecision, on_delete=models.CASCADE, related_name="rewards")
     reward_key = models.BinaryField(max_length=16)
     content_key = models.BinaryField(max_length=16, help_text="Keyed digest of the body: a retry says the same.")
-    payload = models.BinaryField(help_text="float64, little-endian; ready to be sealed.")
+    payload = models.BinaryField(help_text="float64, little-endian; sealed.")
     harmful = models.BooleanField(null=True)
     late = models.BooleanField(default=False)
 
@@ -123,7 +125,9 @@ class SignalKind(models.TextChoices):
 
 
 class Signal(Created):
-    """One raw record about a person: a node of the memory graph. ``payload`` is float64[number of features], NaN where silent."""
+    """One raw record about a person: a node of the memory graph. ``payload``: float64[number of features], NaN where silent,
+    sealed with the person's data key.
+    """
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="signals")
     loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="signals")
@@ -131,7 +135,7 @@ class Signal(Created):
     signal_key = models.BinaryField(max_length=16)
     content_key = models.BinaryField(max_length=16, help_text="Keyed digest of the body: a retry says the same.")
     observed_at = models.DateTimeField()
-    payload = models.BinaryField(help_text="float64, little-endian; ready to be sealed.")
+    payload = models.BinaryField(help_text="float64, little-endian; sealed.")
 
     class Meta:
         db_table = "signals"

@@ -19,8 +19,10 @@ from loops.engine.spec import LoopSpec
 from privacy.engine.canonical import canonical_bytes
 from privacy.engine.layout import MAIN_HEAD
 from privacy.engine.outcomes import harms, largest_total, payload_of_components, payload_of_inputs, payload_of_total
+from privacy.engine.sealing import seal
 from privacy.models import RewardEvent, ServedDecision
 from privacy.services.callers import Caller, person_of
+from privacy.services.keys import data_keys
 from r3al_project.common.errors import Forbidden, InputError, NotFound
 
 Floats = npt.NDArray[np.float64]
@@ -75,16 +77,21 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, word: Wo
             raise InputError("this rewardId was used with another body; use a new one for a new word")
         return Kept(new=False, late=before.late)
     late = served.closed_at is not None or timezone.now() > served.closes_at
-    spec = served.decision.loop_version.spec
+    spec, data_key = served.decision.loop_version.spec, data_keys([served.person_id])[served.person_id]
     RewardEvent.objects.create(
         served=served,
         reward_key=key,
         content_key=content,
-        payload=payload.astype("<f8").tobytes(),
+        payload=seal(data_key, payload.astype("<f8").tobytes(), reward_about(served.pk, key)),
         harmful=None if word.label is None else harms(spec, word.label),
         late=late,
     )
     return Kept(new=True, late=late)
+
+
+def reward_about(served_id: int, reward_key: bytes | memoryview) -> str:
+    """What a word's payload is bound to."""
+    return f"reward {served_id} {bytes(reward_key).hex()}"
 
 
 def _mine(caller: Caller, public_id: UUID, user_id: str | None) -> ServedDecision:

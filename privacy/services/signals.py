@@ -18,7 +18,9 @@ from loops.engine.values import feature_value
 from loops.models import LoopVersion
 from privacy.engine.canonical import canonical_bytes
 from privacy.engine.memory import Memory, remembered
+from privacy.engine.sealing import seal
 from privacy.models import PrivacyBudget, Purpose, ServingState, Signal, SignalKind
+from privacy.services.keys import data_keys
 from privacy.services.outcomes import digest
 from r3al_project.common.errors import Conflict, Forbidden, InputError
 
@@ -63,19 +65,34 @@ def signals_add(*, loop_version: LoopVersion, person_id: int, heard: Sequence[He
     intake = Intake()
     fresh = _sorted_out(loop_version, person_id, heard, intake)
     if fresh:
-        Signal.objects.bulk_create(fresh)
+        key = data_keys([person_id])[person_id]
+        Signal.objects.bulk_create(_sealed(signal, values, key) for signal, values in fresh)
         _remember(loop_version, person_id, fresh)
     return intake
 
 
-def _sorted_out(loop_version: LoopVersion, person_id: int, heard: Sequence[Heard], intake: Intake) -> list[Signal]:
-    """The signals to keep; all others are counted or named. The person's row is locked, so no id can come in meanwhile."""
+def _sealed(signal: Signal, values: Floats, key: bytes) -> Signal:
+    signal.payload = seal(key, values.astype("<f8").tobytes(), signal_about(signal.person_id, signal.signal_key))
+    return signal
+
+
+def signal_about(person_id: int, signal_key: bytes | memoryview) -> str:
+    """What a signal's payload is bound to."""
+    return f"signal {person_id} {bytes(signal_key).hex()}"
+
+
+def _sorted_out(
+    loop_version: LoopVersion, person_id: int, heard: Sequence[Heard], intake: Intake
+) -> list[tuple[Signal, Floats]]:
+    """The signals to keep with their values, not sealed yet; all others are counted or named. The person's row is locked, so no
+    id can come in meanwhile.
+    """
     known = _contents(person_id, [_key(one) for one in heard])
-    fresh = []
+    fresh: list[tuple[Signal, Floats]] = []
     for index, one in enumerate(heard):
         try:
             payload, clamped = _payload(loop_version.spec, one)
-            signal = _signal(loop_version, person_id, one, payload)
+            signal = _signal(loop_version, person_id, one)
             before, content = known.get(_key(one)), bytes(signal.content_key)
             if before not in (None, content):
                 raise InputError("this id came with another content; use a new one for a new signal")
@@ -84,7 +101,7 @@ def _sorted_out(loop_version: LoopVersion, person_id: int, heard: Sequence[Heard
             continue
         if before is None:
             known[_key(one)] = content
-            fresh.append(signal)
+            fresh.append((signal, payload))
             intake.added += 1
             intake.clamped += clamped
         else:
@@ -125,8 +142,8 @@ def _payload(spec: LoopSpec, one: Heard) -> tuple[Floats, int]:
     return payload, clamped
 
 
-def _signal(loop_version: LoopVersion, person_id: int, one: Heard, payload: Floats) -> Signal:
-    """The row of one signal; the same moment in another time zone is the same content."""
+def _signal(loop_version: LoopVersion, person_id: int, one: Heard) -> Signal:
+    """The row of one signal without its payload; the same moment in another time zone is the same content."""
     content = {"kind": one.kind, "at": one.at.astimezone(UTC).isoformat(), "values": one.values}
     return Signal(
         person_id=person_id,
@@ -135,11 +152,10 @@ def _signal(loop_version: LoopVersion, person_id: int, one: Heard, payload: Floa
         content_key=digest("signal", canonical_bytes(content)),
         kind=one.kind,
         observed_at=one.at,
-        payload=payload.astype("<f8").tobytes(),
     )
 
 
-def _remember(loop_version: LoopVersion, person_id: int, fresh: Sequence[Signal]) -> None:
+def _remember(loop_version: LoopVersion, person_id: int, fresh: Sequence[tuple[Signal, Floats]]) -> None:
     """Newer values over older ones, unless serving has heard something newer; moved only from the version that was read."""
     spec = loop_version.spec
     nothing = np.full(len(spec.features), np.nan)
@@ -152,8 +168,7 @@ def _remember(loop_version: LoopVersion, person_id: int, fresh: Sequence[Signal]
         # A memory of a version of the loop with other features is no longer readable, as in serving.
         readable = len(state.memory) == nothing.nbytes
         heard = Memory(np.frombuffer(state.memory, dtype="<f8"), state.observed_at) if readable else Memory(nothing)
-        for signal in sorted(fresh, key=lambda s: s.observed_at):
-            values = np.frombuffer(signal.payload, dtype="<f8")
+        for signal, values in sorted(fresh, key=lambda one: one[0].observed_at):
             heard = remembered(heard, values, signal.observed_at, keeps=spec.availability.memory_seconds)
         moved = ServingState.objects.filter(pk=state.pk, version=state.version).update(
             memory=heard.values.astype("<f8").tobytes(), observed_at=heard.at, version=F("version") + 1

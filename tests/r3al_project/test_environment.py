@@ -47,6 +47,22 @@ def test_production_refuses_a_missing_a_short_and_the_example_secret(given: str)
     assert not given or given not in str(refused.value)
 
 
+@pytest.mark.parametrize("given", ["", "brief", "1:brief", f"0:{SECRET}", f"1:{SECRET},1:{SECRET}", f"one:{SECRET}"])
+def test_production_refuses_master_keys_that_it_cannot_use(given: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="DATA_MASTER_KEYS") as refused:
+        read.master_keys({"DATA_MASTER_KEYS": given}, "DATA_MASTER_KEYS", embedded_file=None)
+    assert SECRET not in str(refused.value)
+
+
+def test_master_keys_have_versions_and_the_embedded_default_makes_one_up(tmp_path: Path) -> None:
+    given = {"DATA_MASTER_KEYS": f"1:{SECRET}, 2:{SECRET}x"}
+    assert read.master_keys(given, "DATA_MASTER_KEYS", embedded_file=None) == {1: SECRET, 2: f"{SECRET}x"}
+    first = read.master_keys({}, "DATA_MASTER_KEYS", embedded_file=tmp_path / "master-key")
+    assert list(first) == [1] and first == read.master_keys(
+        {}, "DATA_MASTER_KEYS", embedded_file=tmp_path / "master-key"
+    )
+
+
 def test_production_takes_a_long_one() -> None:
     assert read.secret({"SECRET_KEY": SECRET}, "SECRET_KEY", embedded_file=None) == SECRET
 

@@ -57,7 +57,9 @@ def test_acts_of_every_kind_never_wait_for_each_other_crosswise(facts: dict[str,
     race = facts["acts_of_every_kind"]
     assert set(race["outcomes"]) == {"consent", "charge", "seal"}, race["outcomes"]
     assert sum(race["outcomes"].values()) == PROCESSES * ACTS
-    assert race["broken"] == "" and race["events"] == race["rows"] > PROCESSES * ACTS / 2  # some acts find nothing to change
+    assert (
+        race["broken"] == "" and race["events"] == race["rows"] > PROCESSES * ACTS / 2
+    )  # some acts find nothing to change
 
 
 def test_sealed_by_all_at_once_every_decision_is_in_one_batch(facts: dict[str, Any]) -> None:

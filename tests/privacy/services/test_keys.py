@@ -1,0 +1,105 @@
+"""Data keys: one a person, opened by the master key of their version, rotated without touching what they seal, gone for good."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from privacy.engine.sealing import OVERHEAD, CannotOpen, new_key, seal, unseal
+from privacy.models import DataKey, Person
+from privacy.services.keys import data_keys, data_keys_known, keys_rotate, keys_waiting
+from r3al_project.common.errors import Conflict
+from tests.privacy.services.people import add_people, loop_version
+
+pytestmark = pytest.mark.django_db
+OLD, NEW = "1:" + "o" * 40, "2:" + "n" * 40
+
+
+def masters(*items: str) -> dict[int, str]:
+    return {int(version): secret for version, _, secret in (item.partition(":") for item in items)}
+
+
+@pytest.fixture
+def people(settings: Any) -> list[int]:
+    settings.DATA_MASTER_KEYS = masters(OLD)
+    return add_people(loop_version(), 3)
+
+
+class TestSeals:
+    def test_it_opens_with_its_key_and_in_its_place_alone(self) -> None:
+        key = new_key()
+        sealed = seal(key, b"raw", "signal 1")
+        assert unseal(key, sealed, "signal 1") == b"raw" and len(sealed) == 3 + OVERHEAD
+        flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
+        for other in (
+            (new_key(), sealed, "signal 1"),
+            (key, sealed, "signal 2"),
+            (key, flipped, "signal 1"),
+            (key, b"", "signal 1"),
+        ):
+            with pytest.raises(CannotOpen):
+                unseal(*other)
+
+    def test_the_same_words_never_look_the_same(self) -> None:
+        key = new_key()
+        assert seal(key, b"raw", "a") != seal(key, b"raw", "a")
+
+
+class TestKeys:
+    def test_a_person_has_one_for_good(self, people: list[int]) -> None:
+        first = data_keys(people)
+        assert len(set(first.values())) == 3 and data_keys(people) == first == data_keys_known(people)
+        assert not any(key in bytes(row.wrapped) for row in DataKey.objects.all() for key in first.values())
+
+    def test_nobody_has_one_before_something_is_sealed(self, people: list[int]) -> None:
+        assert data_keys_known(people) == {}
+
+    def test_somebody_erased_gets_none(self, people: list[int]) -> None:
+        Person.objects.filter(pk=people[0]).update(erased_at=timezone.now())
+        with pytest.raises(Conflict, match="erased"):
+            data_keys(people)
+
+    def test_a_wrapped_key_moved_to_somebody_else_does_not_open(self, people: list[int]) -> None:
+        data_keys(people)
+        DataKey.objects.filter(pk=people[0]).update(wrapped=DataKey.objects.get(pk=people[1]).wrapped)
+        with pytest.raises(Conflict, match="cannot be opened"):
+            data_keys(people[:1])
+
+    def test_another_secret_under_the_same_version_is_noticed(self, people: list[int], settings: Any) -> None:
+        data_keys(people)
+        settings.DATA_MASTER_KEYS = masters("1:" + "x" * 40)
+        with pytest.raises(Conflict, match="another secret"):
+            data_keys(people)
+
+
+class TestRotation:
+    def test_keys_stay_the_same_under_a_new_master(self, people: list[int], settings: Any) -> None:
+        before = data_keys(people)
+        settings.DATA_MASTER_KEYS = masters(OLD, NEW)
+        assert keys_rotate(limit=2) == 2 and keys_waiting() == 1
+        assert data_keys(people) == before, "half way through all can be opened"
+        assert keys_rotate() == 1 and keys_rotate() == 0
+        settings.DATA_MASTER_KEYS = masters(NEW)
+        assert data_keys(people) == before
+
+    def test_without_the_old_master_nothing_is_lost(self, people: list[int], settings: Any) -> None:
+        before = data_keys(people)
+        settings.DATA_MASTER_KEYS = masters(NEW)
+        with pytest.raises(Conflict, match="lacks version 1"):
+            keys_rotate()
+        settings.DATA_MASTER_KEYS = masters(OLD, NEW)
+        assert data_keys(people) == before
+
+    def test_the_command_says_what_is_left(self, people: list[int], settings: Any) -> None:
+        data_keys(people)
+        settings.DATA_MASTER_KEYS = masters(OLD, NEW)
+        told = StringIO()
+        call_command("rotate_keys", limit=1, stdout=told)
+        call_command("rotate_keys", stdout=told)
+        assert "2 wait; run it again" in told.getvalue() and "no key waits" in told.getvalue()
+        with pytest.raises(CommandError, match="from 1"):
+            call_command("rotate_keys", limit=0)
