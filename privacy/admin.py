@@ -9,15 +9,13 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 from knox.models import AuthToken
 
+from privacy import admin_people  # noqa: F401  the pages of people and their budgets
 from privacy.models import (
     Choice,
     Consent,
     Decision,
     LedgerEntry,
-    Person,
     PersonAccount,
-    PrivacyBudget,
-    Purpose,
     Release,
     ReleaseRound,
     RewardEvent,
@@ -30,82 +28,29 @@ from privacy.models import (
     VaultEvent,
 )
 from privacy.models.budget import NANO
-from privacy.models.person import FOLDS
 from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
-from r3al_project.common.readable import NOTHING, meter, number, readable
+from r3al_project.common.readable import NOTHING, number, readable
 
 admin.site.unregister(AuthToken)
 STATE_LABELS = {"reserved": "warning", "committed": "success", "refunded": "info"}
 
 
-@admin.register(Person)
-class PersonAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "population", "judges", "created_at")
-    list_filter = ("population",)
-    search_fields = ("=pk",)
-    search_help_text = "A person's number"
-    fields = ("population", "judges", "created_at")
-    readonly_fields = fields
-
-    @display(description="place in the cohort")
-    def judges(self, person: Person) -> str:
-        return f"fold {person.fold:,} of {FOLDS:,}"
-
-
-@admin.register(PrivacyBudget)
-class PrivacyBudgetAdmin(ReadOnlyAdmin):
-    list_display = ("person", "consents", "day_share", "month_share", "lifetime_share", "rho_share")
-    list_filter = ("consent_mask", ("formal_void_at", admin.EmptyFieldListFilter))
-    list_select_related = ("person",)
-    search_fields = ("=person__id",)
-    search_help_text = "A person's number"
-    fields = ("person", "consents", "day_share", "week_share", "month_share", "lifetime_share", "rho_share",
-              "formal_void_at", "last_release")  # fmt: skip
-    readonly_fields = fields
-
-    @display(description="consents to")
-    def consents(self, budget: PrivacyBudget) -> str:
-        return ", ".join(p.value for p in Purpose if budget.consent_mask & p.bit) or "nothing"
-
-    @display(description="this day (units)", ordering="spent_day")
-    def day_share(self, budget: PrivacyBudget) -> SafeString:
-        return _share(budget.spent_day, budget.cap_day)
-
-    @display(description="this week (units)", ordering="spent_week")
-    def week_share(self, budget: PrivacyBudget) -> SafeString:
-        return _share(budget.spent_week, budget.cap_week)
-
-    @display(description="this month (units)", ordering="spent_month")
-    def month_share(self, budget: PrivacyBudget) -> SafeString:
-        return _share(budget.spent_month, budget.cap_month)
-
-    @display(description="lifetime (units)", ordering="spent_lifetime")
-    def lifetime_share(self, budget: PrivacyBudget) -> SafeString:
-        return _share(budget.spent_lifetime, budget.cap_lifetime)
-
-    @display(description="lifetime rho (formal)", ordering="rho_spent")
-    def rho_share(self, budget: PrivacyBudget) -> SafeString:
-        return _share(budget.rho_spent, budget.rho_cap)
-
-
-def _share(spent: int, cap: int) -> SafeString:
-    return meter(spent / cap if cap else 1.0, f"{number(spent / NANO)} of {number(cap / NANO)}")
-
-
 class ReleaseRoundInline(ReadOnlyInline):
     model = ReleaseRound
-    fields = ("index", "output_sha256", "created_at")
+    fields = ("index", "output_sha256", "expires_at", "created_at")
     readonly_fields = fields
 
 
 @admin.register(Release)
 class ReleaseAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "loop_version", "show_state", "epsilon", "delta", "about_users", "created_at")
+    list_display = ("__str__", "loop_version", "technique", "show_state", "units", "epsilon", "delta", "about_users",
+                    "created_at")  # fmt: skip
     list_filter = ("state", "purpose", "technique", "loop_version__loop")
     list_select_related = ("loop_version__loop",)
     search_fields = ("key", "purpose", "loop_version__loop__name")
     fields = ("loop_version", "purpose", "show_state", "guarantee", "epsilon", "delta", "rho_units", "units", "technique",
-              "mechanism", "unit", "neighbouring", "about_users", "show_parameters", "library_version", "key",
+              "mechanism", "unit", "neighbouring", "about_users", "data_type", "rows_in", "rows_out", "loss",
+              "show_parameters", "library_version", "key",
               "created_at", "committed_at")  # fmt: skip
     readonly_fields = fields
     inlines = (ReleaseRoundInline,)
@@ -133,6 +78,10 @@ class ReleaseAdmin(ReadOnlyAdmin):
     @display(description="people (noised)", ordering="noisy_users")
     def about_users(self, release: Release) -> str:
         return NOTHING if release.noisy_users is None else f"about {release.noisy_users:,.0f}"
+
+    @display(description="information lost", ordering="information_loss")
+    def loss(self, release: Release) -> str:
+        return NOTHING if release.information_loss is None else f"{release.information_loss:.1%} of the columns' ranges"
 
     @display(description="parameters")
     def show_parameters(self, release: Release) -> SafeString:

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.conf import settings
 
 from privacy.services.closing import outcomes_close
+from privacy.services.retention import records_expire
 from privacy.services.vault_batches import decisions_seal
 from privacy.services.vault_verify import vault_check
 from r3al_project.jobs.schedules import schedule
@@ -30,6 +31,13 @@ def verify_vault() -> None:
     vault_check()
 
 
+@shared_task(name="privacy.expire", ignore_result=True)
+def expire() -> None:
+    """Delete what is older than it may be kept."""
+    records_expire()
+
+
 schedule("privacy: close outcomes at their deadline", task="privacy.close_outcomes", seconds=settings.R3AL_TICK_SECONDS)
 schedule("privacy: put decisions into the vault", task="privacy.seal_decisions", seconds=settings.R3AL_TICK_SECONDS)
 schedule("privacy: verify the vault", task="privacy.verify_vault", seconds=86_400)
+schedule("privacy: delete what has expired", task="privacy.expire", seconds=86_400, queue="privacy")

@@ -11,16 +11,19 @@ _ACTS = {
     "deploy": "deployments.deploy_version",
     "rollback": "deployments.rollback_version",
     "serve": "privacy.serve_people",
+    "anonymize": "privacy.anonymize_data",
+    "caps": "privacy.change_caps",
+    "erase": "privacy.erase_person",
 }
 _SHOWN = ("loops", "training", "deployments", "turns", "jobs")  # apps whose records say nothing of one person
 _PRIVACY_SHOWN = ("release", "privacybudget", "consent", "ledgerentry", "vaultevent", "vaultbatch", "signalimport")
 
 ROLES: dict[str, tuple[str, ...]] = {
     "Operator": (_ACTS["start"], _ACTS["cancel"], _ACTS["deploy"], _ACTS["rollback"]),
-    "Privacy officer": (_ACTS["rollback"], _ACTS["cancel"]),
+    "Privacy officer": (_ACTS["rollback"], _ACTS["cancel"], _ACTS["anonymize"], _ACTS["caps"], _ACTS["erase"]),
     "Analyst": (),
     "Viewer": (),
-    "Service": (_ACTS["serve"],),
+    "Service": (_ACTS["serve"],),  # it may also erase the people that it names, as they may themselves
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from loops.engine.policy import LinearPolicy, policy_from_arrays, reference_policy
+from privacy.models import LedgerEntry, ReleaseState
 from r3al_project.common.arrays import unpack_arrays
 from r3al_project.common.errors import NotFound
 from training.models import GateVerdict, ModelMetric, ModelVersion, VersionKind
@@ -47,3 +48,10 @@ def attempts_before(version: ModelVersion) -> int:
         version__loop_version__loop=version.loop_version.loop, version__head=version.head, release__isnull=False
     )
     return asked.count()
+
+
+def versions_trained_on(*, person_id: int) -> list[ModelVersion]:
+    """The versions that a person's data went into, by the releases that charged them; oldest first."""
+    charged = LedgerEntry.objects.filter(person_id=person_id).exclude(release__state=ReleaseState.REFUNDED)
+    found = ModelVersion.objects.filter(releases__in=charged.values("release_id")).distinct()
+    return list(found.select_related("loop_version__loop").order_by("pk"))

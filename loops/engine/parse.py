@@ -20,6 +20,7 @@ RESERVED = ("reward",)  # [import.csv.transforms] speaks of features and of the 
 _DEFAULT_SCALE = 0.1  # of the range, where a moving number declares no scale
 _DEFAULT_STEPS = 12  # decision points after which since_intervention reaches its end
 _DEFAULT_DECAY = 0.8
+_MOST_BINS = 100
 _MOST_DECISIONS = 1_440  # a day: one a minute
 _MOST_NOMINAL = 1_000_000  # decision points of one person
 _LONGEST_NAME, _LONGEST_HEAD = 60, 20
@@ -97,10 +98,27 @@ def _feature(name: str, table: Table) -> Feature:
         dynamics=dynamics or "constant",
         bounds=(float(bounds[0]), float(bounds[1])) if bounds else None,
         categories=categories,
+        bins=table.integer("bins", 5, high=_MOST_BINS) if bounds else 5,
+        parents=_parents(table, categories),
         **_constants(table, dynamics, bounds[1] - bounds[0] if bounds else None),
     )
     table.close()
     return feature
+
+
+def _parents(table: Table, categories: tuple[str, ...]) -> tuple[str, ...]:
+    """The parent of each category, in their order; none where the loop names none."""
+    given = table.value("parents", _is_parents, "a table like { home = 'indoors', street = 'outdoors' }", {})
+    if not given:
+        return ()
+    if sorted(given) != sorted(categories):
+        table.problems.add(table.key("parents"), sorted(given), f"one parent for each of {', '.join(categories)}")
+        return ()
+    return tuple(given[c] for c in categories)
+
+
+def _is_parents(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(v, str) and v.strip() for v in value.values())
 
 
 def _constants(table: Table, dynamics: str | None, width: float | None) -> dict[str, float | None]:

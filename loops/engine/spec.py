@@ -23,7 +23,8 @@ class Feature:
 
     ``scale`` is the public whitening constant of the one-step change (numbers with learned or drift dynamics).
     ``step`` belongs to ``since_intervention`` (growth a decision point), ``decay`` to ``recent_load``.
-    In a state array a category is its index in ``categories``.
+    In a state array a category is its index in ``categories``. ``bins`` (of a number) and ``parents`` (of each category) are the
+    hierarchy by which records are generalised; a model that was made with another one fits all the same.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Feature:
     scale: float | None = None
     step: float | None = None
     decay: float | None = None
+    bins: int = field(default=5, compare=False)
+    parents: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def is_category(self) -> bool:

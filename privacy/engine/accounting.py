@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from statistics import NormalDist
 
 from r3al_project.common.errors import InputError
 
@@ -41,12 +42,8 @@ def calibrate(*, epsilon: float, delta: float, maximum: float) -> Calibration:
 
     Raises InputError unless 0 < epsilon <= maximum and 0 < delta < 1, both finite, normal, and large enough to be charged.
     """
-    _check_positive("epsilon", epsilon)
+    _check_epsilon(epsilon, maximum)
     _check_positive("delta", delta)
-    if epsilon > maximum:
-        raise InputError(
-            f"epsilon {epsilon:g} is above the most one release may use, {maximum:g} (MAX_PRIVACY_EPSILON)"
-        )
     if delta >= 1:
         raise InputError(f"delta {delta:g} must lie between 0 and 1")
     continuous = delta - lattice_delta(epsilon=epsilon, sigma=1 / gaussian_mu(epsilon, delta))
@@ -61,6 +58,40 @@ def calibrate(*, epsilon: float, delta: float, maximum: float) -> Calibration:
     # A few units in the last place more than the real root, so that rounding never spends above the charge.
     sigma = math.sqrt(NANO / (2 * rho_nano)) * (1 + 4 * sys.float_info.epsilon)
     return Calibration(epsilon, delta, mu, sigma, rho_nano, nano_up(epsilon))
+
+
+@dataclass(frozen=True)
+class PureCharge:
+    """The charge of a pure epsilon-private release (delta 0): ``rho_nano`` is mu^2 / 2, rounded up."""
+
+    epsilon: float
+    mu: float
+    rho_nano: int
+    policy_nano: int
+
+
+def charge_pure(*, epsilon: float, maximum: float) -> PureCharge:
+    """What a pure release charges an account that is kept in Gaussian privacy. Raises InputError as ``calibrate`` does.
+
+    Pure epsilon implies mu-GDP for mu = 2 Phi^-1(e^epsilon / (1 + e^epsilon)): the trade-off function of epsilon is the chords of
+    (0, 1), (a, a), (1, 0) with a = 1 / (1 + e^epsilon), the one of mu-GDP passes through the same three points, and a convex
+    function lies below its chords. So accounts with pure releases in them convert as all others do.
+    """
+    _check_epsilon(epsilon, maximum)
+    mu = 2 * NormalDist().inv_cdf(1 / (1 + math.exp(-epsilon)))
+    # inv_cdf is accurate to about 1e-15; a billionth more covers it.
+    rho_nano = math.ceil(Fraction(mu * (1 + 1e-9)) ** 2 * NANO / 2)
+    if rho_nano < 1:
+        raise InputError(f"epsilon {epsilon:g} is too small to be charged: it is less than one nano of rho; use more")
+    return PureCharge(epsilon, mu, rho_nano, nano_up(epsilon))
+
+
+def _check_epsilon(epsilon: float, maximum: float) -> None:
+    _check_positive("epsilon", epsilon)
+    if epsilon > maximum:
+        raise InputError(
+            f"epsilon {epsilon:g} is above the most one release may use, {maximum:g} (MAX_PRIVACY_EPSILON)"
+        )
 
 
 def gaussian_delta(epsilon: float, mu: float) -> float:

@@ -11,12 +11,17 @@ from r3al_project.common.errors import InputError
 
 @dataclass(frozen=True)
 class Column:
-    """``low`` and ``high`` are public constants of the loop, never of the data. A category's value is its index as a float."""
+    """``low`` and ``high`` are public constants of the loop, never of the data. A category's value is its index as a float.
+
+    ``bins`` and ``parents`` (one a category) are the loop's hierarchy.
+    """
 
     name: str
     low: float
     high: float
     categories: tuple[str, ...] = ()
+    bins: int = 5
+    parents: tuple[str, ...] = ()
 
 
 def columns_of(spec: LoopSpec, names: Sequence[str] | None = None) -> tuple[Column, ...]:
@@ -28,9 +33,9 @@ def columns_of(spec: LoopSpec, names: Sequence[str] | None = None) -> tuple[Colu
         raise InputError("no field was named; name some, or leave fields out for all of them")
     wanted = spec.feature_names if names is None else names
     return tuple(
-        Column(f.name, 0.0, float(len(f.categories) - 1), f.categories)
+        Column(f.name, 0.0, float(len(f.categories) - 1), f.categories, parents=f.parents)
         if f.is_category
-        else Column(f.name, *(f.bounds or (0.0, 1.0)))
+        else Column(f.name, *(f.bounds or (0.0, 1.0)), bins=f.bins)
         for f in spec.features
         if f.name in wanted
     )

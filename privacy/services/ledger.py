@@ -7,14 +7,15 @@ is the row that is locked and written, and the database's own CHECKs hold every 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, QuerySet, Value, When
+from django.db.models import BigIntegerField, Case, DateTimeField, Exists, F, OuterRef, QuerySet, Value, When
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Greatest
+from django.db.models.functions import Coalesce, Greatest
 
+from loops.models import LoopVersion
 from privacy.models import (
     Decision,
     LedgerEntry,
@@ -41,19 +42,27 @@ _FIRST_DAY: dict[str, Callable[[date], date]] = {
 
 
 @transaction.atomic
-def cohort_charge(*, release: Release, population: str, folds: tuple[int, int], purpose: Purpose) -> int:
+def cohort_charge(
+    *,
+    release: Release,
+    population: str,
+    folds: tuple[int, int],
+    purpose: Purpose,
+    among: QuerySet[Person] | None = None,
+) -> int:
     """Charge everybody of the cohort who consented and can pay; returns how many. Their ledger entries say who.
 
-    The cohort: people of ``population`` with fold in [lo, hi) and at least one decision under any version of the
-    release's loop. Raises BudgetExceeded when nobody could be charged, Conflict when this release was charged before.
+    The cohort: people of ``population`` with fold in [lo, hi) and at least one decision under any version of the release's
+    loop; or of ``among`` instead of those with a decision. Raises BudgetExceeded when nobody could be charged, Conflict when this
+    release was charged before.
     """
     _lock_uncharged(release)
-    people = _people(release, population, folds).values("pk")
-    payable = _payable(release, purpose)
+    people = cohort_people(release.loop_version, population, folds, among).values("pk")
+    paying = _payable(_after(release), purpose)
     # PostgreSQL takes the locks in person order, so charges never deadlock, and re-evaluates the conditions on rows
     # that changed while it waited. SQLite's transaction is IMMEDIATE: it holds the only write lock from the start.
-    in_order = payable.filter(person_id__in=people).order_by("person_id").select_for_update().values("person_id")
-    charged = payable.filter(person_id__in=in_order).update(last_release=release, **_after(release))
+    in_order = paying.filter(person_id__in=people).order_by("person_id").select_for_update().values("person_id")
+    charged = paying.filter(person_id__in=in_order).update(last_release=release, **_after(release))
     if not charged:
         raise BudgetExceeded(_nobody(release, people, purpose))
     if _write_entries(release) != charged:
@@ -91,31 +100,51 @@ def _lock_uncharged(release: Release) -> None:
         raise Conflict(f"{release} was charged before; a release is charged once")
 
 
-def _people(release: Release, population: str, folds: tuple[int, int]) -> QuerySet[Person]:
-    decided = Decision.objects.filter(person=OuterRef("pk"), loop_version__loop_id=release.loop_version.loop_id)
+def cohort_people(
+    loop_version: LoopVersion, population: str, folds: tuple[int, int], among: QuerySet[Person] | None
+) -> QuerySet[Person]:
+    """Who could be in a release, whether or not they consent and can pay."""
     low, high = folds
-    return Person.objects.filter(Exists(decided), population=population, fold__gte=low, fold__lt=high)
+    if among is None:
+        decided = Decision.objects.filter(person=OuterRef("pk"), loop_version__loop_id=loop_version.loop_id)
+        among = Person.objects.filter(Exists(decided))
+    return among.filter(population=population, fold__gte=low, fold__lt=high)
 
 
-def _consented(purpose: Purpose) -> QuerySet[PrivacyBudget]:
+def consented(purpose: Purpose) -> QuerySet[PrivacyBudget]:
+    """Budgets of the people who consent to a purpose."""
     return PrivacyBudget.objects.alias(granted=F("consent_mask").bitand(purpose.bit)).filter(granted__gt=0)
 
 
-def _payable(release: Release, purpose: Purpose) -> QuerySet[PrivacyBudget]:
+def payable(*, policy_nano: int, rho_nano: int, purpose: Purpose) -> QuerySet[PrivacyBudget]:
+    """Budgets whose person consents and has room now for such a charge: what a preview counts."""
+    return _payable(_moved(policy_nano, rho_nano, datetime.now(UTC)), purpose)
+
+
+def _payable(after: dict[str, Combinable], purpose: Purpose) -> QuerySet[PrivacyBudget]:
     """Budgets whose person consented and whose every window and lifetime rho has room for the release."""
-    after = _after(release)
     room = {f"cap_{w}__gte": after[f"spent_{w}"] for w in WINDOWS}
-    return _consented(purpose).filter(**room, rho_cap__gte=after["rho_spent"])
+    return consented(purpose).filter(**room, rho_cap__gte=after["rho_spent"])
 
 
 def _after(release: Release) -> dict[str, Combinable]:
-    """Every column that a charge moves, as it stands afterwards, the windows rolled to the day of the release (UTC)."""
-    cost, rho = _nano(release.policy_cost), _nano(release.rho or 0)
+    """Every column that a charge moves, as it stands afterwards, the windows rolled to the day of the release (UTC).
+
+    What leaves the vault without a formal guarantee ends the formal account: from then on its epsilon is unbounded.
+    """
+    columns = _moved(release.policy_cost, release.rho or 0, release.created_at)
+    if release.rho is None:
+        columns["formal_void_at"] = Coalesce(F("formal_void_at"), Value(release.created_at))
+    return columns
+
+
+def _moved(policy_nano: int, rho_nano: int, at: datetime) -> dict[str, Combinable]:
+    cost, rho = _nano(policy_nano), _nano(rho_nano)
     columns: dict[str, Combinable] = {
         "spent_lifetime": F("spent_lifetime") + cost,
         "rho_spent": F("rho_spent") + rho,
     }
-    for window, first in _starts(release).items():
+    for window, first in _starts(at).items():
         rolled = Case(When(**{f"{window}__gte": first}, then=F(f"spent_{window}")), default=_nano(0))
         columns[f"spent_{window}"] = rolled + cost
         columns[window] = Greatest(F(window), Value(first))
@@ -129,14 +158,20 @@ def _before(release: Release) -> dict[str, Combinable]:
         "spent_lifetime": F("spent_lifetime") - cost,
         "rho_spent": F("rho_spent") - rho,
     }
-    for window, first in _starts(release).items():
+    if release.rho is None:
+        columns["formal_void_at"] = Case(
+            When(formal_void_at=release.created_at, then=Value(None)),
+            default=F("formal_void_at"),
+            output_field=DateTimeField(),
+        )
+    for window, first in _starts(release.created_at).items():
         current = Case(When(**{window: first}, then=cost), default=_nano(0))
         columns[f"spent_{window}"] = F(f"spent_{window}") - current
     return columns
 
 
-def _starts(release: Release) -> dict[str, date]:
-    today = release.created_at.astimezone(UTC).date()
+def _starts(at: datetime) -> dict[str, date]:
+    today = at.astimezone(UTC).date()
     return {window: first(today) for window, first in _FIRST_DAY.items()}
 
 
@@ -160,7 +195,7 @@ def _nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) -> s
     loop = release.loop_version.loop.name
     if not people.exists():
         return f"nobody who could be in this release has a decision under loop {loop!r}; import signals first"
-    if not _consented(purpose).filter(person_id__in=people).exists():
+    if not consented(purpose).filter(person_id__in=people).exists():
         return f"nobody of loop {loop!r} who could be in this release has consented to {purpose.label}"
     return (
         f"nobody of loop {loop!r} who consented to {purpose.label} has budget left for a release that costs "

@@ -14,8 +14,14 @@ from privacy.engine.accounting import nano_up
 from privacy.models import Person, PrivacyBudget
 from privacy.models.budget import NANO
 from privacy.models.person import FOLDS
+from privacy.services.erasure import revive
 
 UNITS = {"cap_day": 1, "cap_week": 2, "cap_month": 4, "cap_lifetime": 24}
+_RENEWING = {
+    "daily": ("cap_day",),
+    "weekly": ("cap_day", "cap_week"),
+    "monthly": ("cap_day", "cap_week", "cap_month"),
+}
 # Epsilon 8 at delta 1e-6 over a lifetime, by Gaussian privacy: rho = mu^2 / 2, rounded down (a test computes it).
 RHO_CAP = 1_172_815_223
 
@@ -35,6 +41,9 @@ def people_get_or_create(*, population: str, identifiers: Collection[str]) -> di
     """Person ids by identifier. Who is new gets an untouched budget whose windows begin today (UTC), and no consent."""
     keys = {i: person_key(population=population, identifier=i) for i in identifiers}
     found = _ids(population, keys.values())
+    if len(found) < len(keys):
+        revive(population, [key for key in keys.values() if key not in found])
+        found = _ids(population, keys.values())
     new = sorted((key, i) for i, key in keys.items() if key not in found)
     if new:
         # In the order of keys, so that two imports never wait for each other crosswise.
@@ -58,9 +67,12 @@ def default_caps() -> dict[str, int]:
     """Nano policy units of a new person's windows: 1, 2, 4 and 24, or more where one release may cost more than that.
 
     An operator who raises MAX_PRIVACY_EPSILON means such a release to be possible; the lifetime rho is capped apart from this.
+    Budgets renew at the longest every PRIVACY_BUDGET_PERIOD: windows above it have the lifetime's cap, so they never bind.
     """
     largest = nano_up(settings.MAX_PRIVACY_EPSILON)
-    return {name: max(units * NANO, largest) for name, units in UNITS.items()}
+    renewing = _RENEWING[settings.PRIVACY_BUDGET_PERIOD]
+    units = {name: value if name in renewing else UNITS["cap_lifetime"] for name, value in UNITS.items()}
+    return {name: max(value * NANO, largest) for name, value in units.items()}
 
 
 def _ids(population: str, keys: Collection[str]) -> dict[str, int]:

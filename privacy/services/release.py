@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from fractions import Fraction
 from importlib.metadata import version
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from loops.models import LoopVersion
-from privacy.engine.accounting import NANO, Calibration, calibrate, guarantee
-from privacy.models import Purpose, Release, ReleaseRound, ReleaseState, Technique, VaultKind
+from privacy.engine.accounting import NANO, calibrate, guarantee
+from privacy.models import Person, Purpose, Release, ReleaseRound, ReleaseState, Technique, VaultKind
 from privacy.models.person import FOLDS
 from privacy.services.ledger import cohort_charge
 from privacy.services.vault import vault_append
@@ -40,26 +42,61 @@ def release_reserve(
     People of the loop's population with fold in [lo, hi). Raises InputError for parameters out of range, Conflict when
     the key belongs to a release of other parameters or to a refunded one, BudgetExceeded when nobody could be charged.
     """
+    calibration = calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
+    fields = {
+        "technique": Technique.DIFFERENTIAL_PRIVACY.value,
+        "mechanism": mechanism,
+        "parameters": parameters,
+        "policy_cost": calibration.policy_nano,
+        "rho": calibration.rho_nano,
+        "formal_epsilon": float(calibration.epsilon),
+        "formal_delta": float(calibration.delta),
+        "guarantee": guarantee(calibration),
+        "library_version": f"opendp {version('opendp')}",
+    }
+    return release_begin(key=key, loop_version=loop_version, purpose=purpose, folds=folds, fields=fields)
+
+
+def release_begin(
+    *,
+    key: str,
+    loop_version: LoopVersion,
+    purpose: Purpose,
+    folds: tuple[int, int],
+    fields: Mapping[str, Any],
+    among: Callable[[], QuerySet[Person]] | None = None,
+    least: int = 1,
+) -> Release:
+    """Create a release with ``fields`` and charge its cohort, both or neither; the one of the key where there is one.
+
+    ``among`` says, when it is new, who may be in it instead of everybody with a decision. Raises InputError when fewer than
+    ``least`` people could be charged, and what ``release_reserve`` raises.
+    """
     if not 0 < len(key) <= 120:
         raise InputError(f"a release's key has 1 to 120 characters, not {len(key)}")
     low, high = folds
     if not 0 <= low < high <= FOLDS:
         raise InputError(f"folds [{low}, {high}) hold nobody; they must lie within [0, {FOLDS}) and not be empty")
-    calibration = calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
-    fields = _fields(loop_version, purpose, calibration, mechanism)
-    fields["parameters"] = _plain({**parameters, "folds": [low, high]})
-    population = loop_version.spec.population
+    wanted = {**fields, "loop_version": loop_version, "purpose": Purpose(purpose).value}
+    wanted["parameters"] = _plain({**fields["parameters"], "folds": [low, high]})
     with transaction.atomic():
-        release, created = Release.objects.get_or_create(key=key, defaults=fields)
+        release, created = Release.objects.get_or_create(key=key, defaults=wanted)
         if created:
-            cohort_charge(release=release, population=population, folds=folds, purpose=purpose)
+            population, people = loop_version.spec.population, None if among is None else among()
+            charged = cohort_charge(release=release, population=population, folds=folds, purpose=purpose, among=people)
+            if charged < least:
+                raise InputError(
+                    f"this needs at least {least} people who consent and have budget left; there are fewer. Nothing was charged"
+                )
     if not created:
-        _check_same(release, fields)
+        _check_same(release, wanted)
     return release
 
 
 @transaction.atomic
-def round_store(*, release: Release, index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+def round_store(
+    *, release: Release, index: int, arrays: Mapping[str, np.ndarray], expires_at: datetime | None = None
+) -> dict[str, Array]:
     """Store one round's output, once, and return what is stored: an earlier output of the round is never replaced.
 
     Every ``*_rho`` array says what its block spent; all rounds of a release cannot spend more than was charged.
@@ -73,28 +110,35 @@ def round_store(*, release: Release, index: int, arrays: Mapping[str, np.ndarray
         raise Conflict(f"{release} is {state}; a round is stored only while its release is reserved")
     _check_spent(release, arrays)
     blob = pack_arrays(arrays)
-    ReleaseRound.objects.create(release=release, index=index, output=blob, output_sha256=digest(blob))
+    ReleaseRound.objects.create(
+        release=release, index=index, output=blob, output_sha256=digest(blob), expires_at=expires_at
+    )
     return unpack_arrays(blob)
 
 
 def round_load(*, release: Release, index: int) -> dict[str, Array] | None:
-    """The stored output of one round, checked against its SHA-256, or None."""
+    """The stored output of one round, checked against its SHA-256, or None. Raises Conflict for rows that have expired."""
     stored = ReleaseRound.objects.filter(release=release, index=index).first()
+    if stored is not None and not stored.output and stored.expires_at is not None:
+        raise Conflict(
+            f"the rows of {release} have expired; what it was stays in the log. Make a new one with a new key"
+        )
     return None if stored is None else unpack_arrays(bytes(stored.output), stored.output_sha256)
 
 
 @transaction.atomic
-def release_commit(*, release: Release, noisy_users: float) -> None:
-    """Reserved to committed, with the noised number of people. Committing again changes nothing.
+def release_commit(*, release: Release, noisy_users: float | None, facts: Mapping[str, Any] | None = None) -> None:
+    """Reserved to committed, with the noised number of people (None: of a technique without noise) and further columns of the
+    log. Committing again changes nothing.
 
     Raises Conflict when the release was refunded or has no stored round.
     """
-    if not math.isfinite(noisy_users):
+    if noisy_users is not None and not math.isfinite(noisy_users):
         raise InputError(f"the noisy number of people of {release} is {noisy_users}; it must be finite")
     if not ReleaseRound.objects.filter(release=release).exists():
         raise Conflict(f"{release} has no stored round to commit")
     committed = Release.objects.filter(pk=release.pk, state=ReleaseState.RESERVED).update(
-        state=ReleaseState.COMMITTED, noisy_users=noisy_users, committed_at=timezone.now()
+        state=ReleaseState.COMMITTED, noisy_users=noisy_users, committed_at=timezone.now(), **(facts or {})
     )
     release.refresh_from_db()
     if committed:
@@ -116,32 +160,19 @@ def release_record(release: Release) -> None:
     )  # fmt: skip
 
 
-def _fields(loop_version: LoopVersion, purpose: Purpose, calibration: Calibration, mechanism: str) -> dict[str, Any]:
-    return {
-        "loop_version": loop_version,
-        "purpose": Purpose(purpose).value,
-        "technique": Technique.DIFFERENTIAL_PRIVACY.value,
-        "mechanism": mechanism,
-        "policy_cost": calibration.policy_nano,
-        "rho": calibration.rho_nano,
-        "formal_epsilon": float(calibration.epsilon),
-        "formal_delta": float(calibration.delta),
-        "guarantee": guarantee(calibration),
-        "library_version": f"opendp {version('opendp')}",
-    }
-
-
 def _check_same(release: Release, fields: dict[str, Any]) -> None:
     """A retry is the same request in everything that the caller chose."""
     if release.state == ReleaseState.REFUNDED:
         raise Conflict(f"release {release.key!r} was refunded; use a new key")
-    chosen = ("loop_version", "purpose", "mechanism", "formal_epsilon", "formal_delta", "parameters")
-    other = [name for name in chosen if getattr(release, name) != fields[name]]
+    chosen = ("loop_version", "purpose", "technique", "mechanism", "formal_epsilon", "formal_delta", "parameters")
+    other = [name for name in chosen if getattr(release, name) != fields.get(name)]
     if other:
         raise Conflict(f"release {release.key!r} exists with another {' and '.join(other)}; use a new key")
 
 
 def _check_spent(release: Release, arrays: Mapping[str, np.ndarray]) -> None:
+    if release.rho is None:
+        return  # a technique without a formal guarantee spends none
     if not any(name.endswith("_rho") for name in arrays):
         raise InputError(f"a round of {release} does not state its rho, so it cannot be stored")
     earlier = [unpack_arrays(bytes(r.output), r.output_sha256) for r in ReleaseRound.objects.filter(release=release)]

@@ -12,12 +12,15 @@ from rest_framework.views import APIView
 
 from loops.selectors import loop_version_current
 from privacy.models import Person, Purpose
-from privacy.models.budget import NANO, WINDOWS
+from privacy.selectors_budget import budget_told
 from privacy.services.accounts import consents_of, consents_set, person_register
 from privacy.services.callers import SERVE
+from privacy.services.erasure import person_erase
+from privacy.services.export import my_events, person_export
 from r3al_project.api.access import May
 from r3al_project.api.idempotency import idempotent
-from r3al_project.common.errors import Forbidden
+from r3al_project.common.errors import Forbidden, InputError
+from training.selectors import versions_trained_on
 
 
 class Consents(serializers.Serializer[Any]):
@@ -101,7 +104,10 @@ class MyConsents(APIView):
         consents_set(
             person=_me(request), consents={Purpose(p): g for p, g in given.items()}, text_version=text, source="app"
         )
-        return Response(consents_of(_me(request)))
+        told: dict[str, Any] = dict(consents_of(_me(request)))
+        if given.get("training") is False:
+            told["affectedModels"] = _models(_me(request).pk)
+        return Response(told)
 
 
 class MyBudget(APIView):
@@ -112,14 +118,56 @@ class MyBudget(APIView):
 
     @extend_schema(responses={200: dict[str, Any]})
     def get(self, request: Request) -> Response:
-        budget = _me(request).budget
-        windows = {
-            w: {"spent": getattr(budget, f"spent_{w}") / NANO, "cap": getattr(budget, f"cap_{w}") / NANO}
-            for w in WINDOWS
-        }
-        formal = {
-            "rhoSpent": budget.rho_spent / NANO,
-            "rhoCap": budget.rho_cap / NANO,
-            "voidSince": budget.formal_void_at,
-        }
-        return Response({"policyUnits": windows, "formal": formal})
+        return Response(budget_told(_me(request).budget))
+
+
+class MyVault(APIView):
+    """What the vault holds about me: my consents, changes of my budget; decisions lie there as sealed batches."""
+
+    permission_classes = (May,)
+    may = {"GET": ""}
+
+    @extend_schema(responses={200: dict[str, Any]})
+    def get(self, request: Request) -> Response:
+        return Response({"events": my_events(_me(request))})
+
+
+class MyExport(APIView):
+    """Everything that is kept of me."""
+
+    permission_classes = (May,)
+    may = {"GET": ""}
+
+    @extend_schema(responses={200: dict[str, Any]})
+    def get(self, request: Request) -> Response:
+        me = _me(request)
+        return Response(person_export(me) | {"models": _models(me.pk)})
+
+
+class ErasureBody(serializers.Serializer[Any]):
+    confirm = serializers.BooleanField(help_text="True: erase me for good.")
+
+
+class MyErasure(APIView):
+    """Erase me: my key, my rows, my logins. What I spent of my budget stays, so that registering anew gives nothing back."""
+
+    permission_classes = (May,)
+    may = {"POST": ""}
+
+    @extend_schema(request=ErasureBody, responses={200: dict[str, Any]})
+    def post(self, request: Request) -> Response:
+        body = ErasureBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        if not body.validated_data["confirm"]:
+            raise InputError("send confirm: true to be erased; it cannot be undone")
+        me = _me(request)
+        trained = _models(me.pk)
+        gone = person_erase(person_id=me.pk, source="app")
+        told = {"signals": gone.signals, "decisions": gone.decisions, "exports": gone.exports}
+        return Response({"erased": told, "releases": list(gone.releases), "affectedModels": trained})
+
+
+def _models(person_id: int) -> list[dict[str, Any]]:
+    """The models that a person's data went into: what was learned stays in them, under the guarantee of their releases."""
+    found = versions_trained_on(person_id=person_id)
+    return [{"versionId": f"model_{v.pk}", "name": str(v), "state": v.state, "trainedAt": v.created_at} for v in found]

@@ -10,10 +10,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import BaseDialogForm as DialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 __all__ = [
     "AdminPasswordChangeForm",
+    "DialogForm",
     "ReadOnlyAdmin",
     "ReadOnlyInline",
     "RecordAdmin",

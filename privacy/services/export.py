@@ -1,0 +1,126 @@
+"""Everything that is kept of a person, for that person: opened, in names instead of numbers, as plain JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from loops.engine.reward import COMPONENTS
+from loops.engine.spec import LoopSpec
+from privacy.engine.accounting import NANO
+from privacy.engine.sealing import unseal
+from privacy.models import Consent, Decision, LedgerEntry, Person, RewardEvent, ServingState, Signal, VaultEvent
+from privacy.models.budget import WINDOWS
+from privacy.services.keys import data_keys_known
+from privacy.services.outcomes import reward_about
+from privacy.services.signals import signal_about
+from privacy.services.vault import subject_of
+
+_TOTAL = ("total", *COMPONENTS)
+Told = dict[str, Any]
+
+
+def person_export(person: Person) -> Told:
+    """All of it; every time is UTC."""
+    key = data_keys_known([person.pk]).get(person.pk, b"")
+    return {
+        "consents": [_consent(c) for c in Consent.objects.filter(person=person).order_by("pk")],
+        "privacyBudget": _budget(person),
+        "usedFor": [
+            _use(e) for e in LedgerEntry.objects.filter(person=person).select_related("release").order_by("pk")
+        ],
+        "signals": [_signal(s, key) for s in _signals(person)],
+        "decisions": [_decision(d, key) for d in _decisions(person)],
+        "remembered": [_remembered(s) for s in ServingState.objects.filter(person=person).select_related("loop")],
+        "vault": my_events(person),
+    }
+
+
+def my_events(person: Person) -> list[Told]:
+    """The vault's events about a person alone: consents, budget changes, erasure."""
+    events = VaultEvent.objects.filter(subject=subject_of(person)).order_by("sequence")
+    return [{"sequence": e.sequence, "kind": e.kind, "at": e.at, "what": e.body, "hash": e.hash} for e in events]
+
+
+def _signals(person: Person) -> Any:
+    return Signal.objects.filter(person=person).select_related("loop_version__loop").order_by("pk")
+
+
+def _decisions(person: Person) -> Any:
+    found = Decision.objects.filter(person=person).select_related("loop_version__loop", "served", "outcome")
+    return found.prefetch_related("choices", "served__rewards").order_by("pk")
+
+
+def _consent(act: Consent) -> Told:
+    return {
+        "purpose": act.purpose,
+        "granted": act.granted,
+        "text": act.text_version,
+        "from": act.source,
+        "at": act.created_at,
+    }
+
+
+def _budget(person: Person) -> Told:
+    budget = person.budget
+    units = {
+        w: {"spent": getattr(budget, f"spent_{w}") / NANO, "cap": getattr(budget, f"cap_{w}") / NANO} for w in WINDOWS
+    }
+    return {"policyUnits": units, "rhoSpent": budget.rho_spent / NANO, "rhoCap": budget.rho_cap / NANO}
+
+
+def _use(entry: LedgerEntry) -> Told:
+    release = entry.release
+    return {
+        "release": release.pk, "state": release.state, "purpose": release.purpose, "technique": release.technique,
+        "at": release.created_at, "policyUnits": entry.policy_cost / NANO, "guarantee": release.guarantee,
+    }  # fmt: skip
+
+
+def _signal(signal: Signal, key: bytes) -> Told:
+    plain = unseal(key, bytes(signal.payload), signal_about(signal.person_id, signal.signal_key))
+    values = state_named(signal.loop_version.spec, np.frombuffer(plain, dtype="<f8"))
+    return {"loop": signal.loop_version.loop.name, "type": signal.kind, "at": signal.observed_at, "values": values}
+
+
+def _decision(decision: Decision, key: bytes) -> Told:
+    spec = decision.loop_version.spec
+    served, outcome = getattr(decision, "served", None), getattr(decision, "outcome", None)
+    words = served.rewards.all() if served else ()
+    return {
+        "loop": spec.name,
+        "at": decision.decided_at,
+        "state": state_named(spec, np.frombuffer(decision.state, dtype="<f8")),
+        "actions": {c.head: spec.head(c.head).actions[c.action] for c in decision.choices.all()},
+        "unavailable": served.unavailable or None if served else None,
+        "rewards": [_word(event, key) for event in words],
+        "outcome": None if outcome is None else _numbers(bytes(outcome.payload)),
+    }
+
+
+def _word(event: RewardEvent, key: bytes) -> Told:
+    plain = unseal(key, bytes(event.payload), reward_about(event.served_id, event.reward_key))
+    return {"at": event.created_at, "late": event.late, **_numbers(plain)}
+
+
+def _numbers(payload: bytes) -> Told:
+    values = np.frombuffer(payload, dtype="<f8").tolist()
+    return {name: value for name, value in zip(_TOTAL, values, strict=True) if value == value}
+
+
+def _remembered(state: ServingState) -> Told:
+    version = state.loop.versions.order_by("-version").first()
+    values = np.frombuffer(state.memory, dtype="<f8")
+    fits = version is not None and len(values) == len(version.spec.features)
+    named = state_named(version.spec, values) if version and fits else {}
+    return {"loop": state.loop.name, "at": state.observed_at, "values": named}
+
+
+def state_named(spec: LoopSpec, state: np.ndarray) -> Told:
+    """Known features by name, a category by its own."""
+    return {
+        f.name: f.categories[int(v)] if f.is_category else float(v)
+        for f, v in zip(spec.features, state.tolist(), strict=True)
+        if v == v
+    }

@@ -1,0 +1,17 @@
+"""The training floor's work by the clock."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from r3al_project.jobs.schedules import schedule
+from training.services.pool import pool_expire
+
+
+@shared_task(name="training.expire_pool", ignore_result=True)
+def expire_pool() -> None:
+    """Delete pool rows that have expired."""
+    pool_expire()
+
+
+schedule("training: delete pool rows that have expired", task="training.expire_pool", seconds=86_400, queue="train")
