@@ -114,6 +114,7 @@ REST_FRAMEWORK = {
 }
 REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMIT_PER_USER": None}
 SPECTACULAR_SETTINGS = {
+    "ENUM_NAME_OVERRIDES": {"DataTypeEnum": ("pulse", "emotion", "interaction", "feature", "categorical")},
     "TITLE": "R3AL Training Loop",
     "DESCRIPTION": "Decides when, how and in which tone to speak, learned under user-level differential privacy.",
     "VERSION": "1",

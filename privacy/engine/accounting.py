@@ -78,12 +78,17 @@ def charge_pure(*, epsilon: float, maximum: float) -> PureCharge:
     function lies below its chords. So accounts with pure releases in them convert as all others do.
     """
     _check_epsilon(epsilon, maximum)
-    mu = 2 * NormalDist().inv_cdf(1 / (1 + math.exp(-epsilon)))
-    # inv_cdf is accurate to about 1e-15; a billionth more covers it.
+    mu = math.sqrt(2 * rho_of_pure(epsilon))
+    # The inverse normal is accurate to about 1e-15; a billionth more covers it.
     rho_nano = math.ceil(Fraction(mu * (1 + 1e-9)) ** 2 * NANO / 2)
     if rho_nano < 1:
         raise InputError(f"epsilon {epsilon:g} is too small to be charged: it is less than one nano of rho; use more")
     return PureCharge(epsilon, mu, rho_nano, nano_up(epsilon))
+
+
+def rho_of_pure(epsilon: float) -> float:
+    """mu^2 / 2 of a pure epsilon-private release (see ``charge_pure``)."""
+    return 2 * NormalDist().inv_cdf(1 / (1 + math.exp(-epsilon))) ** 2
 
 
 def _check_epsilon(epsilon: float, maximum: float) -> None:

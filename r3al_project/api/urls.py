@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from deployments import api_optima
 from privacy import api_outcomes
-from r3al_project.api import auth, jobs, models, people
+from r3al_project.api import auth, jobs, models, people, privacy
 
 urlpatterns = [  # looked through from the top, so what is asked most comes first
     path("v1/optima/decisions", api_optima.decisions, name="decisions"),
@@ -20,6 +20,15 @@ urlpatterns = [  # looked through from the top, so what is asked most comes firs
     path("v1/people", people.People.as_view()),
     path("v1/me/consents", people.MyConsents.as_view()),
     path("v1/me/privacy-budget", people.MyBudget.as_view()),
+    path("v1/me/vault", people.MyVault.as_view()),
+    path("v1/me/export", people.MyExport.as_view()),
+    path("v1/me/erasure", people.MyErasure.as_view()),
+    path("v1/training/anonymizations", privacy.Anonymizations.as_view()),
+    path("v1/privacy/releases", privacy.Releases.as_view()),
+    path("v1/privacy/releases/preview", privacy.Preview.as_view()),
+    path("v1/privacy/releases/<int:release>", privacy.ReleaseDetail.as_view()),
+    path("v1/privacy/releases/<int:release>/rows", privacy.ReleaseRows.as_view()),
+    path("v1/privacy/budgets", privacy.Budgets.as_view()),
     path("v1/training/models", models.Models.as_view()),
     path("v1/training/models/<str:version>", models.Model.as_view()),
     path("v1/training/models/<str:version>/evaluation", models.Evaluation.as_view()),

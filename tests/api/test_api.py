@@ -70,6 +70,10 @@ ENDPOINTS = [
     ("POST", "training/models/{v}/rollback", "Operator", {"reason": "Empathy score dropped below threshold"}),
     ("GET", "jobs/{j}", "Viewer", None),
     ("POST", "jobs/{j}/cancel", "Operator", None),
+    ("POST", "training/anonymizations", "Privacy officer", {"dataType": "pulse", "technique": "generalization"}),
+    ("POST", "privacy/releases/preview", "Privacy officer", {"dataType": "pulse", "technique": "generalization"}),
+    ("GET", "privacy/releases", "Analyst", None),
+    ("GET", "privacy/budgets", "Analyst", None),
 ]
 
 

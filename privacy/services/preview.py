@@ -1,0 +1,73 @@
+"""What a release would cost, and about how many people it would leave out, before it runs. Nothing is charged or written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from loops.models import LoopVersion
+from privacy.engine.accounting import NANO, calibrate, guarantee
+from privacy.engine.rounding import about
+from privacy.engine.techniques import Wanted
+from privacy.models import Person, Purpose
+from privacy.selectors import training_folds
+from privacy.services.anonymize import release_fields, settled
+from privacy.services.ledger import cohort_people, consented, payable
+from privacy.services.records import people_with_records
+
+
+@dataclass(frozen=True)
+class Preview:
+    """``policy_units`` a person; the formal pair None where a technique has no such guarantee. Counts are rounded to two digits:
+    ``people`` would be charged, of those who could be in it ``without_consent`` and ``without_budget`` would be left out.
+    """
+
+    policy_units: float
+    formal_epsilon: float | None
+    formal_delta: float | None
+    guarantee: str
+    people: int
+    without_consent: int
+    without_budget: int
+
+
+def anonymize_preview(*, loop_version: LoopVersion, wanted: Wanted) -> Preview:
+    """A preview of ``anonymize``. Raises InputError for what would be refused."""
+    wanted, columns = settled(loop_version, wanted)
+    fields = release_fields(wanted, columns)
+    among = people_with_records(loop_version=loop_version, data_type=wanted.data_type)
+    cohort = cohort_people(loop_version, loop_version.spec.population, training_folds(loop_version.spec), among)
+    return _preview(
+        cohort, Purpose.TRAINING, fields["policy_cost"], fields.get("rho"), fields.get("formal_epsilon"),
+        fields.get("formal_delta"), fields["guarantee"], most=wanted.samples,
+    )  # fmt: skip
+
+
+def moments_preview(*, loop_version: LoopVersion, epsilon: float, delta: float) -> Preview:
+    """A preview of the release that a training run makes. Raises InputError for parameters out of range."""
+    made = calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
+    cohort = cohort_people(loop_version, loop_version.spec.population, training_folds(loop_version.spec), None)
+    return _preview(
+        cohort, Purpose.TRAINING, made.policy_nano, made.rho_nano, made.epsilon, made.delta, guarantee(made), most=None
+    )
+
+
+def _preview(
+    cohort: QuerySet[Person], purpose: Purpose, policy: int, rho: int | None, epsilon: float | None, delta: float | None,
+    promise: str, *, most: int | None,
+) -> Preview:  # fmt: skip
+    everybody = cohort.count()
+    willing = consented(purpose).filter(person_id__in=cohort.values("pk")).count()
+    able = payable(policy_nano=policy, rho_nano=rho or 0, purpose=purpose)
+    paying = able.filter(person_id__in=cohort.values("pk")).count()
+    return Preview(
+        policy_units=policy / NANO,
+        formal_epsilon=epsilon,
+        formal_delta=delta,
+        guarantee=promise,
+        people=about(paying if most is None else min(paying, most)),
+        without_consent=about(everybody - willing),
+        without_budget=about(willing - paying),
+    )

@@ -1,0 +1,182 @@
+"""Anonymisations and releases: for those who may anonymise; budgets as counts for those who may see them."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from loops.selectors import loop_version_current
+from privacy.engine.techniques import DATA_TYPES, MODES, TECHNIQUES, Wanted
+from privacy.models import Release
+from privacy.selectors_budget import budgets_overview
+from privacy.services.anonymize import anonymize
+from privacy.services.anonymized_rows import is_central, rows_write, statistics
+from privacy.services.preview import anonymize_preview
+from privacy.services.told import release_told
+from r3al_project.api.access import May
+from r3al_project.api.models import Pages
+from r3al_project.common.errors import NotFound
+
+ANONYMIZE, SEE = "privacy.anonymize_data", "privacy.view_release"
+_ROWS_SHOWN = 1_000
+
+
+class AnonymizeBody(serializers.Serializer[Any]):
+    """The blueprint's anonymizeData; whatever it leaves out has a default."""
+
+    dataType = serializers.ChoiceField(choices=DATA_TYPES)
+    technique = serializers.ChoiceField(choices=TECHNIQUES)
+    privacyEpsilon = serializers.FloatField(default=0.5)
+    sampleCount = serializers.IntegerField(required=False, allow_null=True, help_text="At most so many people.")
+    loop = serializers.CharField(default="r3al")
+    delta = serializers.FloatField(default=1e-6)
+    mode = serializers.ChoiceField(choices=MODES, default="central")
+    fields_ = serializers.ListField(child=serializers.CharField(), required=False, source="names")
+    rowsPerPerson = serializers.IntegerField(default=1)
+    k = serializers.IntegerField(default=10)
+    diversity = serializers.IntegerField(default=1)
+    sensitive = serializers.CharField(required=False)
+    epoch = serializers.CharField(default="", allow_blank=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_fields()
+        found["fields"] = found.pop("fields_")  # the serializer has an attribute of that name
+        return found
+
+
+def _wanted(given: dict[str, Any]) -> Wanted:
+    names = given.get("names")
+    return Wanted(
+        data_type=given["dataType"], technique=given["technique"], epsilon=given["privacyEpsilon"], delta=given["delta"],
+        samples=given.get("sampleCount"), mode=given["mode"], fields=None if names is None else tuple(names),
+        rows=given["rowsPerPerson"], k=given["k"], diversity=given["diversity"], sensitive=given.get("sensitive"),
+        epoch=given["epoch"],
+    )  # fmt: skip
+
+
+class Anonymizations(APIView):
+    """Anonymise records. The answer is the permanent log row, with the statistics or the first rows."""
+
+    permission_classes = (May,)
+    may = {"POST": ANONYMIZE}
+
+    @extend_schema(request=AnonymizeBody, responses={201: dict[str, Any]})
+    def post(self, request: Request) -> Response:
+        given = _checked(request)
+        # The header is the release's own key: a retry finds the release, charged once, whatever became of the first answer.
+        own = request.headers.get("Idempotency-Key", "") or str(uuid.uuid4())
+        version = loop_version_current(given["loop"])
+        release = anonymize(key=f"api-{request.user.pk}-{own}", loop_version=version, wanted=_wanted(given))
+        return Response(release_told(release) | _result(release), status=201)
+
+
+def _checked(request: Request) -> dict[str, Any]:
+    body = AnonymizeBody(data=request.data)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
+
+
+def _result(release: Release) -> dict[str, Any]:
+    if is_central(release):
+        return {"statistics": statistics(release)}
+    out = io.StringIO()
+    rows_write(release=release, out=out)
+    lines = out.getvalue().splitlines()
+    return {
+        "rowsUrl": f"/api/v1/privacy/releases/{release.pk}/rows",
+        "columns": lines[0].split(","),
+        "csv": lines[1 : 1 + _ROWS_SHOWN],
+    }
+
+
+class Preview(APIView):
+    """What an anonymisation would cost, and about how many people it would leave out. Nothing is charged."""
+
+    permission_classes = (May,)
+    may = {"POST": ANONYMIZE}
+
+    @extend_schema(request=AnonymizeBody, responses={200: dict[str, Any]})
+    def post(self, request: Request) -> Response:
+        given = _checked(request)
+        found = anonymize_preview(loop_version=loop_version_current(given["loop"]), wanted=_wanted(given))
+        return Response(
+            {
+                "policyCost": found.policy_units, "formalEpsilon": found.formal_epsilon, "formalDelta": found.formal_delta,
+                "guarantee": found.guarantee, "people": found.people, "withoutConsent": found.without_consent,
+                "withoutBudget": found.without_budget,
+            }
+        )  # fmt: skip
+
+
+class Releases(APIView):
+    """The permanent log, newest first."""
+
+    permission_classes = (May,)
+    may = {"GET": SEE}
+
+    @extend_schema(
+        operation_id="v1_privacy_releases_list",
+        parameters=[OpenApiParameter("technique", enum=TECHNIQUES), OpenApiParameter("loop")],
+        responses={200: dict[str, Any]},
+    )
+    def get(self, request: Request) -> Response:
+        found = Release.objects.select_related("loop_version__loop").order_by("-pk")
+        for name, column in (("technique", "technique"), ("loop", "loop_version__loop__name")):
+            if value := request.query_params.get(name):
+                found = found.filter(**{column: value})
+        pages = Pages()
+        page = pages.paginate_queryset(found, request, view=self) or []
+        return pages.get_paginated_response([release_told(r) for r in page])
+
+
+def release_of(pk: int) -> Release:
+    """One release, or NotFound."""
+    found = Release.objects.select_related("loop_version__loop").filter(pk=pk).first()
+    if found is None:
+        raise NotFound(f"there is no release {pk}")
+    return found
+
+
+class ReleaseDetail(APIView):
+    """One row of the log."""
+
+    permission_classes = (May,)
+    may = {"GET": SEE}
+
+    @extend_schema(responses={200: dict[str, Any]})
+    def get(self, request: Request, release: int) -> Response:
+        return Response(release_told(release_of(release)))
+
+
+class ReleaseRows(APIView):
+    """The rows of an anonymisation as CSV, until they expire."""
+
+    permission_classes = (May,)
+    may = {"GET": ANONYMIZE}
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
+    def get(self, request: Request, release: int) -> HttpResponse:
+        out = io.StringIO()
+        rows_write(release=release_of(release), out=out)
+        name = f'attachment; filename="release-{release}.csv"'
+        return HttpResponse(out.getvalue(), content_type="text/csv", headers={"Content-Disposition": name})
+
+
+class Budgets(APIView):
+    """How people's budgets stand, as rounded counts."""
+
+    permission_classes = (May,)
+    may = {"GET": "privacy.view_privacybudget"}
+
+    @extend_schema(responses={200: dict[str, Any]})
+    def get(self, request: Request) -> Response:
+        return Response(budgets_overview())

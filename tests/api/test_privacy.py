@@ -1,0 +1,143 @@
+"""The privacy floor through the API: the blueprint's anonymizeData, the log, previews; a person's own view and erasure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from loops.models import LoopVersion
+from privacy.models import Decision, LedgerEntry, Person, PersonAccount, PrivacyBudget, Purpose, Release
+from privacy.services.consent import consent_grant
+from privacy.services.people import people_get_or_create
+from tests.api.test_api import call, token_of
+from tests.deployments.serving import ask, care_loop, person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+BLUEPRINT = {"dataType": "pulse", "technique": "differential_privacy", "privacyEpsilon": 0.5, "sampleCount": 100}
+PEOPLE = 60
+
+
+@pytest.fixture
+def loop(settings: Any) -> LoopVersion:
+    settings.MIN_COHORT = 10
+    call_command("roles")
+    version = care_loop()
+    ids = people_get_or_create(population="care", identifiers=[f"p{i}" for i in range(PEOPLE)])
+    consent_grant(person_ids=list(ids.values()), purposes=[Purpose.TRAINING], source="test")
+    now, width = timezone.now(), len(version.spec.features)
+    Decision.objects.bulk_create(
+        Decision(
+            person_id=pk, loop_version=version, row_key=str(pk).encode(), decided_at=now, local_day=now.date(),
+            available=True, state=np.full(width, 0.0).tobytes(),
+        )
+        for pk in ids.values()
+    )  # fmt: skip
+    return version
+
+
+def anonymize(token: str, **more: Any) -> Any:
+    headers = {"Idempotency-Key": more.pop("key")} if "key" in more else {}
+    return call("POST", "training/anonymizations", token, BLUEPRINT | {"loop": "care"} | more, **headers)
+
+
+class TestAnonymizations:
+    def test_the_blueprints_payload_gives_statistics_and_the_log_row(self, loop: LoopVersion) -> None:
+        answer = anonymize(token_of("Privacy officer"))
+        assert answer.status_code == 201, answer.told
+        told = answer.told
+        assert told["policyCost"] == 0.5 == told["formalEpsilon"] and told["state"] == "committed"
+        assert set(told["statistics"]["columns"]) == {"mood", "place", "gap"}
+        assert LedgerEntry.objects.filter(release=told["releaseId"]).count() <= PEOPLE
+
+    @pytest.mark.parametrize(
+        ("technique", "cost"), [("k_anonymity", 0.3), ("pseudonymization", 0.1), ("generalization", 0.2)]
+    )
+    def test_the_other_techniques_give_rows_and_no_epsilon(
+        self, loop: LoopVersion, technique: str, cost: float
+    ) -> None:
+        token = token_of("Privacy officer")
+        told = anonymize(token, technique=technique, fields=["mood", "place"]).told
+        assert told["policyCost"] == cost and told["formalEpsilon"] is None and told["rho"] is None
+        rows = call_text(told["rowsUrl"], token)
+        assert len(rows) == LedgerEntry.objects.count() and {"mood", "place"} <= set(rows[0])
+
+    def test_a_retry_charges_nothing_more(self, loop: LoopVersion) -> None:
+        token = token_of("Privacy officer")
+        first, again = (anonymize(token, key="k", mode="local") for _ in range(2))
+        assert first.told["releaseId"] == again.told["releaseId"] and first.told["csv"] == again.told["csv"]
+        assert anonymize(token, key="k", mode="local", privacyEpsilon=0.4).status_code == 409
+        assert Release.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"privacyEpsilon": 0}, {"privacyEpsilon": -1}, {"privacyEpsilon": 2}, {"privacyEpsilon": "NaN"},
+            {"technique": "magic"}, {"dataType": "dreams"}, {"sampleCount": 0}, {"fields": ["weight"]},
+            {"technique": "k_anonymity", "k": 1_000}, {"loop": "none"},
+        ],
+    )  # fmt: skip
+    def test_bad_input_is_a_problem_document_and_charges_nobody(self, loop: LoopVersion, wrong: dict[str, Any]) -> None:
+        answer = anonymize(token_of("Privacy officer"), **wrong)
+        assert answer.status_code in (400, 404, 422) and answer["Content-Type"] == "application/problem+json"
+        assert not PrivacyBudget.objects.filter(spent_lifetime__gt=0).exists()
+
+    def test_a_preview_and_the_budgets_are_rounded_counts(self, loop: LoopVersion) -> None:
+        token = token_of("Privacy officer")
+        told = call("POST", "privacy/releases/preview", token, BLUEPRINT | {"loop": "care"}).told
+        assert told["policyCost"] == 0.5 and told["people"] % 10 == 0 and not Release.objects.exists()
+        budgets = call("GET", "privacy/budgets", token).told
+        assert budgets["people"] == PEOPLE and budgets["windows"]["lifetime"]["untouched"] == PEOPLE
+
+    def test_the_log_is_listed_and_filtered(self, loop: LoopVersion) -> None:
+        token = token_of("Privacy officer")
+        made = [anonymize(token, technique=t).told["releaseId"] for t in ("generalization", "pseudonymization")]
+        listed = call("GET", "privacy/releases", token).told
+        assert [r["releaseId"] for r in listed["results"]] == made[::-1]
+        one = call("GET", "privacy/releases?technique=generalization", token).told["results"]
+        assert [r["releaseId"] for r in one] == made[:1]
+        assert call("GET", f"privacy/releases/{made[0]}", token).told["technique"] == "generalization"
+        assert call("GET", "privacy/releases/4711", token).status_code == 404
+
+
+def call_text(url: str, token: str) -> list[dict[str, str]]:
+    from django.test import Client
+
+    response = Client().get(url, headers={"Authorization": f"Token {token}"})
+    assert response.status_code == 200 and response["Content-Type"].startswith("text/csv")
+    return list(csv.DictReader(io.StringIO(response.content.decode())))
+
+
+class TestMe:
+    def test_i_see_my_budget_my_events_and_everything_kept(self, loop: LoopVersion) -> None:
+        _, token = person("ann")
+        assert ask(token, "r1").status_code == 200
+        assert call("GET", "me/privacy-budget", token).told["formal"]["epsilon"] == 0.0
+        events = call("GET", "me/vault", token).told["events"]
+        assert (events and {e["kind"] for e in events} == {"consent"}) or events == []
+        told = call("GET", "me/export", token).told
+        assert len(told["decisions"]) == 1 and told["decisions"][0]["state"]["mood"] == 0.25 and told["models"] == []
+
+    def test_i_can_be_erased_and_then_my_token_is_nobodys(self, loop: LoopVersion) -> None:
+        pk, token = person("ann")
+        ask(token, "r1")
+        assert call("POST", "me/erasure", token, {"confirm": False}).status_code == 422
+        told = call("POST", "me/erasure", token, {"confirm": True}).told
+        assert told["erased"]["decisions"] == 1
+        assert Person.objects.get(pk=pk).erased_at is not None and not PersonAccount.objects.exists()
+        assert call("GET", "me/export", token).status_code == 401
+
+    def test_withdrawing_training_lists_the_models(self, loop: LoopVersion) -> None:
+        _, token = person("ann")
+        told = call("PUT", "me/consents", token, {"training": False}).told
+        assert told["training"] is False and told["affectedModels"] == []
+
+    def test_an_operator_is_no_person(self, loop: LoopVersion) -> None:
+        token = token_of("Operator")
+        for method, path in (("GET", "me/export"), ("GET", "me/vault"), ("POST", "me/erasure")):
+            assert call(method, path, token, {"confirm": True} if method == "POST" else None).status_code == 403

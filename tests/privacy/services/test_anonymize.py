@@ -1,0 +1,331 @@
+"""Four techniques through one service: charged first, over exactly the charged, logged for good; bad input charges nobody."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from loops.models import LoopVersion
+from loops.services import loop_add
+from privacy.engine.accounting import NANO, charge_pure
+from privacy.engine.rounding import about
+from privacy.engine.techniques import Wanted
+from privacy.models import Decision, LedgerEntry, PrivacyBudget, Release, ReleaseRound, VaultEvent
+from privacy.selectors import charged_person_ids, training_folds
+from privacy.services.anonymize import anonymize
+from privacy.services.anonymized_rows import rows_write, statistics
+from privacy.services.consent import consent_withdraw
+from privacy.services.preview import anonymize_preview
+from privacy.services.pseudonyms import pseudonyms
+from privacy.services.records import records_of
+from privacy.services.signals import Heard, signals_add
+from r3al_project.common.errors import BudgetExceeded, Conflict, InputError, R3alError
+from tests.privacy.services.people import UNIT, add_people
+
+TOML = """
+name = "rows"
+version = 1
+decisions_per_day = 4
+evaluation_share = 0.3
+
+[features.mood]
+bounds = [-1, 1]
+dynamics = "learned"
+scale = 0.2
+bins = 4
+[features.place]
+categories = ["home", "office", "street"]
+dynamics = "drift"
+parents = { home = "indoors", office = "indoors", street = "outdoors" }
+
+[heads.policy]
+actions = ["wait", "talk"]
+reference = "wait"
+logging = [0.5, 0.5]
+
+[reward]
+scale = 0.5
+deadline = "24h"
+
+[import.csv]
+user = "who"
+key = ["who", "at"]
+time = "at"
+next_state = "next_row_same_day"
+missing = "drop"
+reward = { total = "felt" }
+[import.csv.heads]
+policy = { action = "did", propensity = "p" }
+"""
+PEOPLE, CAPS = 80, {"cap_day": 9 * UNIT, "cap_week": 9 * UNIT, "cap_month": 9 * UNIT}
+CENTRAL = Wanted("pulse", "differential_privacy", epsilon=1.0)
+LOCAL = replace(CENTRAL, mode="local")
+GROUPS = Wanted("pulse", "k_anonymity", k=5)
+NAMES = Wanted("interaction", "pseudonymization", epoch="spring")
+COARSE = Wanted("categorical", "generalization")
+ALL = [CENTRAL, LOCAL, GROUPS, NAMES, COARSE]
+
+
+@pytest.fixture(autouse=True)
+def small_cohorts(settings: Any) -> None:
+    settings.MIN_COHORT = 10
+
+
+def make_world() -> LoopVersion:
+    """Eighty people of the training folds, each with two whole states: mood by person, place in turn."""
+    version, _ = loop_add(text=TOML, source="rows.toml")
+    low, _ = training_folds(version.spec)
+    ids = add_people(version, PEOPLE, first=low, decided=False, **CAPS)
+    from privacy.models import Person
+
+    Person.objects.filter(pk__in=ids).update(population=version.spec.population)
+    now = timezone.now()
+    Decision.objects.bulk_create(
+        Decision(
+            person_id=pk, loop_version=version, row_key=f"{pk}-{n}".encode(), decided_at=now - timedelta(days=n),
+            local_day=now.date(), available=True, state=np.array([i / PEOPLE * 2 - 1, float((i + n) % 3)]).tobytes(),
+        )
+        for i, pk in enumerate(ids)
+        for n in range(2)
+    )  # fmt: skip
+    return version
+
+
+@pytest.fixture
+def world(db: None) -> LoopVersion:
+    return make_world()
+
+
+def run(version: LoopVersion, wanted: Wanted, key: str = "one") -> Release:
+    return anonymize(key=key, loop_version=version, wanted=wanted)
+
+
+def table(release: Release) -> list[dict[str, str]]:
+    out = io.StringIO()
+    rows_write(release=release, out=out)
+    return list(csv.DictReader(io.StringIO(out.getvalue())))
+
+
+def spent() -> tuple[int, int]:
+    budgets = PrivacyBudget.objects.values_list("spent_lifetime", "rho_spent")
+    return sum(s for s, _ in budgets), sum(r for _, r in budgets)
+
+
+class TestTechniques:
+    def test_statistics_are_near_the_truth_with_the_interval_that_they_state(self, world: LoopVersion) -> None:
+        release = run(world, replace(CENTRAL, epsilon=1.0))
+        told = statistics(release)
+        mean = told["columns"]["mood"]["mean"]
+        assert mean["low"] < mean["value"] < mean["high"] and mean["high"] - mean["low"] < 2
+        assert abs(told["users"] - PEOPLE) < 60 and release.formal_epsilon == 1.0 and release.formal_delta == 1e-6
+        assert sum(told["columns"]["place"]["histogram"].values()) == pytest.approx(1.0)
+        with pytest.raises(Conflict, match="statistics, not rows"):
+            table(release)
+
+    def test_local_rows_are_one_a_person_within_bounds(self, world: LoopVersion) -> None:
+        release = run(world, LOCAL)
+        rows = table(release)
+        assert len(rows) == PEOPLE and {r["place"] for r in rows} <= {"home", "office", "street"}
+        assert all(-1 <= float(r["mood"]) <= 1 for r in rows)
+        assert (release.formal_epsilon, release.formal_delta, release.neighbouring) == (
+            1.0,
+            0.0,
+            "replace one user's values",
+        )
+        assert release.rho == charge_pure(epsilon=1.0, maximum=1.0).rho_nano
+
+    def test_more_rows_of_a_person_share_the_epsilon(self, world: LoopVersion) -> None:
+        release = run(world, replace(LOCAL, rows=2, epsilon=0.5))
+        assert len(table(release)) == 2 * PEOPLE and release.formal_epsilon == 0.5
+        one, two = run(world, replace(LOCAL, epsilon=0.5), "two"), release
+        assert (two.information_loss or 0) > (one.information_loss or 0)
+
+    def test_every_class_holds_k_people(self, world: LoopVersion) -> None:
+        rows = table(run(world, replace(GROUPS, rows=2)))
+        assert len(rows) == 2 * PEOPLE
+        classes = Counter((r["mood"], r["place"]) for r in rows)
+        assert min(classes.values()) >= 5 and len(classes) > 3
+
+    def test_the_sensitive_value_is_published_and_differs_within_a_class(self, world: LoopVersion) -> None:
+        rows = table(run(world, replace(GROUPS, sensitive="place", diversity=2)))
+        classes: dict[str, set[str]] = {}
+        for row in rows:
+            classes.setdefault(row["mood"], set()).add(row["place"])
+        assert min(map(len, classes.values())) >= 2
+
+    def test_pseudonyms_tell_nothing_and_differ_from_epoch_to_epoch(self, world: LoopVersion) -> None:
+        first, again, other = (
+            {r["pseudonym"] for r in table(run(world, replace(NAMES, epoch=epoch), key))}
+            for key, epoch in (("1", "spring"), ("2", "spring"), ("3", "summer"))
+        )
+        assert len(first) == PEOPLE and first == again and not first & other
+        assert all(name.startswith("summer:") and len(name) == 39 for name in other)
+        pk = PrivacyBudget.objects.values_list("pk", flat=True)[0]
+        by_purpose = [pseudonyms([pk], purpose=p, epoch="e").tolist() for p in ("training", "research")]
+        assert by_purpose[0] != by_purpose[1]
+
+    def test_categories_become_their_parents_and_numbers_their_bins(self, world: LoopVersion) -> None:
+        assert {r["place"] for r in table(run(world, COARSE))} == {"indoors", "outdoors"}
+        rows = table(run(world, replace(COARSE, data_type="feature"), "two"))
+        assert {r["mood"] for r in rows} == {"-1..-0.5", "-0.5..0", "0..0.5", "0.5..1"}
+
+    @pytest.mark.parametrize("wanted", ALL)
+    def test_the_log_states_all_and_the_vault_knows(self, world: LoopVersion, wanted: Wanted) -> None:
+        release = run(world, wanted)
+        assert (
+            release.state == "committed" and release.guarantee and release.parameters["data_type"] == wanted.data_type
+        )
+        assert LedgerEntry.objects.filter(release=release).count() == PEOPLE
+        assert (release.rho is None) == (release.formal_epsilon is None)
+        if not wanted.is_central:
+            assert release.rows_in == release.rows_out == about(PEOPLE) and release.information_loss is not None
+        assert VaultEvent.objects.filter(kind="release", body__release=release.pk).count() == 1
+
+    @pytest.mark.parametrize("wanted", [GROUPS, NAMES, COARSE])
+    def test_without_a_formal_meaning_the_formal_account_ends(self, world: LoopVersion, wanted: Wanted) -> None:
+        release = run(world, wanted)
+        budget = PrivacyBudget.objects.all()[0]
+        assert release.rho is None and budget.rho_spent == 0 and budget.formal_void_at == release.created_at
+        assert "no differential-privacy meaning" in release.guarantee
+        cost = {"k_anonymity": 0.3, "pseudonymization": 0.1, "generalization": 0.2}[wanted.technique]
+        assert release.policy_cost == round(cost * NANO) == budget.spent_lifetime
+
+
+class TestWho:
+    def test_at_most_so_many_people_and_only_they_are_charged(self, world: LoopVersion) -> None:
+        release = run(world, replace(LOCAL, samples=20))
+        assert len(table(release)) == LedgerEntry.objects.count() == 20
+
+    def test_two_samples_differ(self, world: LoopVersion) -> None:
+        one, two = (
+            set(charged_person_ids(release=run(world, replace(NAMES, samples=40), key)).tolist()) for key in ("1", "2")
+        )
+        assert one != two  # by chance alike in one of 10^23
+
+    def test_whoever_withdrew_or_has_spent_all_is_left_out(self, world: LoopVersion) -> None:
+        some = list(PrivacyBudget.objects.values_list("pk", flat=True)[:10])
+        consent_withdraw(person_ids=some[:5], purposes=["training"], source="test")  # type: ignore[list-item]
+        PrivacyBudget.objects.filter(pk__in=some[5:]).update(spent_day=9 * UNIT)
+        found = anonymize_preview(loop_version=world, wanted=NAMES)
+        assert (found.people, found.without_consent, found.without_budget) == (70, 10, 10)  # 5 and 5, rounded
+        assert len(table(run(world, NAMES))) == 70
+
+    def test_a_preview_charges_nothing(self, world: LoopVersion) -> None:
+        found = anonymize_preview(loop_version=world, wanted=CENTRAL)
+        assert found.policy_units == 1.0 and found.formal_epsilon == 1.0 and spent() == (0, 0)
+        assert not Release.objects.exists()
+
+    def test_signals_are_records_too(self, world: LoopVersion) -> None:
+        pk = PrivacyBudget.objects.values_list("pk", flat=True)[0]
+        now = timezone.now()
+        heard = [
+            Heard("a", "emotion", now, {"mood": 0.25, "place": "street"}),
+            Heard("b", "emotion", now, {"mood": 0.5}),  # lacks the place
+        ]
+        signals_add(loop_version=world, person_id=pk, heard=heard)
+        from privacy.engine.columns import columns_of
+
+        found = records_of(
+            loop_version=world, data_type="emotion", person_ids=[pk], columns=columns_of(world.spec), rows=9
+        )
+        assert found.values.tolist() == [[0.25, 2.0]] and found.left_out == 1
+
+
+BAD: list[tuple[Wanted, str]] = [
+    (replace(CENTRAL, epsilon=0.0), "above 0"),
+    (replace(CENTRAL, epsilon=-1.0), "above 0"),
+    (replace(CENTRAL, epsilon=float("nan")), "finite"),
+    (replace(CENTRAL, epsilon=1e-320), "above 0"),
+    (replace(CENTRAL, epsilon=1.5), "MAX_PRIVACY_EPSILON"),
+    (replace(LOCAL, epsilon=1.5), "MAX_PRIVACY_EPSILON"),
+    (replace(LOCAL, epsilon=float("inf")), "finite"),
+    (replace(CENTRAL, delta=1.0), "delta"),
+    (replace(CENTRAL, fields=("weight",)), "no feature"),
+    (replace(CENTRAL, fields=()), "no field"),
+    (replace(CENTRAL, technique="magic"), "technique is 'magic'"),
+    (replace(CENTRAL, data_type="dreams"), "dataType is 'dreams'"),
+    (replace(CENTRAL, mode="remote"), "mode is 'remote'"),
+    (replace(CENTRAL, samples=0), "sampleCount"),
+    (replace(LOCAL, rows=0), "rowsPerPerson"),
+    (replace(GROUPS, k=1), "k is 1"),
+    (replace(GROUPS, k=81), "at least 81 people"),
+    (replace(GROUPS, k=30, samples=20), "larger than the cohort"),
+    (replace(GROUPS, diversity=2), "sensitive"),
+    (replace(GROUPS, sensitive="mood", diversity=2), "categories among the fields"),
+    (replace(GROUPS, sensitive="place", diversity=4), "different|distinct|divers"),
+    (replace(NAMES, epoch="a b"), "epoch"),
+    (replace(COARSE, fields=("mood",)), "category"),
+    (replace(NAMES, data_type="emotion"), "emotion|import signals|decision"),
+    (replace(NAMES, samples=9), "at least 10 people"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "said"), BAD)
+def test_bad_input_says_what_is_wrong_and_charges_nobody(world: LoopVersion, wanted: Wanted, said: str) -> None:
+    with pytest.raises((InputError, BudgetExceeded), match=said):
+        run(world, wanted)
+    assert spent() == (0, 0)
+    assert not PrivacyBudget.objects.filter(formal_void_at__isnull=False).exists()
+    assert not Release.objects.exclude(state="refunded").exists()
+
+
+class TestRetries:
+    @pytest.mark.parametrize("wanted", ALL)
+    def test_a_retry_is_the_first_again(self, world: LoopVersion, wanted: Wanted) -> None:
+        first = run(world, wanted)
+        blob = bytes(ReleaseRound.objects.get().output)
+        before = spent()
+        assert run(world, wanted) == first and bytes(ReleaseRound.objects.get().output) == blob and spent() == before
+
+    def test_a_retry_for_something_else_is_refused(self, world: LoopVersion) -> None:
+        run(world, LOCAL)
+        for other in (replace(LOCAL, epsilon=0.5), GROUPS, replace(LOCAL, rows=2)):
+            with pytest.raises(Conflict, match="use a new key"):
+                run(world, other)
+        assert Release.objects.count() == 1
+
+    def test_what_was_charged_and_not_finished_is_finished_over_the_same_people(
+        self, world: LoopVersion, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as killed:
+            killed.setattr("privacy.services.anonymize.round_store", _dies)
+            with pytest.raises(KeyboardInterrupt):
+                run(world, replace(LOCAL, samples=30))
+        release = Release.objects.get()
+        charged, before = charged_person_ids(release=release).tolist(), spent()
+        assert release.state == "reserved" and len(charged) == 30
+        assert run(world, replace(LOCAL, samples=30)).state == "committed"
+        assert charged_person_ids(release=release).tolist() == charged and spent() == before
+
+
+def _dies(**_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("wanted", [LOCAL, NAMES])
+def test_two_retries_of_one_key_at_once_are_one_release(wanted: Wanted) -> None:
+    version = make_world()
+
+    def work(_: int) -> int | str:
+        try:
+            return run(version, wanted).pk
+        except R3alError as error:
+            return str(error)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = set(pool.map(work, range(4)))
+    assert answers == {Release.objects.get().pk} and ReleaseRound.objects.count() == 1
+    assert LedgerEntry.objects.count() == PEOPLE and Release.objects.get().state == "committed"
