@@ -95,7 +95,7 @@ class PrivacyBudgetAdmin(ReadOnlyAdmin):
     search_fields = ("=person__id",)
     search_help_text = "A person's number"
     fields = ("person", "consents", "day_share", "week_share", "month_share", "lifetime_share", "rho_share",
-              "formal_void_at", "last_release")  # fmt: skip
+              "formal_void_at")  # fmt: skip
     readonly_fields = fields
     actions_detail = ["change_cap"]
 

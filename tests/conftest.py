@@ -73,7 +73,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            for table in ("vault_events", "vault_batches"):
+            for table in ("vault_events", "vault_batches", "anonymization_logs"):
                 cursor.execute(f"DROP TRIGGER IF EXISTS {table}_no_delete")
 
 

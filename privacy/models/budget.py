@@ -16,7 +16,7 @@ class PrivacyBudget(models.Model):
     """One wide row a person: policy units by window, and apart from them the formal lifetime rho. The two are never added.
 
     Units are nano (1e-9). Windows roll lazily (UTC) inside the charging UPDATE. ``consent_mask`` lies here so that
-    consent and budget are read under one lock. ``last_release`` is who charged last; the charge uses it as its receipt.
+    consent and budget are read under one lock.
     """
 
     person = models.OneToOneField(Person, on_delete=models.CASCADE, primary_key=True, related_name="budget")
@@ -35,7 +35,6 @@ class PrivacyBudget(models.Model):
     rho_spent = models.BigIntegerField(default=0)
     rho_cap = models.BigIntegerField()
     formal_void_at = models.DateTimeField(null=True, blank=True)
-    last_release = models.ForeignKey(Release, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
         db_table = "privacy_budget"
@@ -59,10 +58,17 @@ class PrivacyBudget(models.Model):
 
 
 class LedgerEntry(models.Model):
-    """One person charged for one release. Append-only."""
+    """One person charged for one release. Append-only.
 
-    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="entries")
-    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="ledger_entries")
+    The database does not look both references up for every entry, which would cost as much as the charge: a charge writes ids of
+    budgets that it has just updated, and a release that it has locked; neither can be deleted while it stands (the budget's own
+    reference, and a trigger on the log).
+    """
+
+    release = models.ForeignKey(
+        Release, on_delete=models.PROTECT, related_name="entries", db_constraint=False, db_index=False
+    )
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="ledger_entries", db_constraint=False)
     policy_cost = models.BigIntegerField(help_text="Nano policy units.")
     rho = models.BigIntegerField(help_text="Nano rho (zero-concentrated differential privacy).")
 

@@ -132,7 +132,7 @@ def _people(version: LoopVersion, release: Release) -> None:
         caps = {f"cap_{w}": 4 * NANO for w in ("day", "week", "month", "lifetime")}
         windows = {"day": DAY, "week": DAY, "month": DAY.replace(day=1)}
         PrivacyBudget.objects.create(
-            person=person, consent_mask=7, **caps, **windows, rho_cap=NANO, rho_spent=NANO // 30, last_release=release
+            person=person, consent_mask=7, **caps, **windows, rho_cap=NANO, rho_spent=NANO // 30
         )
         LedgerEntry.objects.create(release=release, person=person, policy_cost=NANO, rho=NANO // 30)
         Consent.objects.create(person=person, purpose="training", granted=True, source="a test")

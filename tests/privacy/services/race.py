@@ -47,7 +47,7 @@ def main() -> None:
         statements,
         overlapping_cohorts,
         one_key,
-        killed_between_charge_and_entries,
+        killed_between_charge_and_commit,
         killed_anywhere,
         consent_while_waiting,
     )
@@ -107,18 +107,19 @@ def one_key(version: LoopVersion) -> dict[str, Any]:
     return {"releases": len(outcomes) if not any("Error" in o for o in outcomes) else outcomes, **books()}
 
 
-def killed_between_charge_and_entries(version: LoopVersion) -> dict[str, Any]:
-    """SIGKILL after the UPDATE and before the entries: the worst moment."""
+def killed_between_charge_and_commit(version: LoopVersion) -> dict[str, Any]:
+    """SIGKILL after the charge and before its commit: the worst moment."""
     fresh_people(version, PEOPLE)
-    reached = FORK.Event()
+    reached, charge = FORK.Event(), ledger._charge
 
-    def stop_here(release: Release) -> int:
+    def stop_here(budgets: Any, release: Release) -> int:
+        charge(budgets, release)
         reached.set()
         time.sleep(60)
         return 0
 
     def work() -> None:
-        ledger._write_entries = stop_here
+        ledger._charge = stop_here
         reserve(version, "killed")
 
     process = forked(work)

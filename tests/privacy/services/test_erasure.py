@@ -55,9 +55,9 @@ def version() -> LoopVersion:
 def ada(version: LoopVersion) -> int:
     """Ada, who has a bit of everything; Ben has the same."""
     ids = people_get_or_create(population=POPULATION, identifiers=NAMES)
-    consent_grant(person_ids=list(ids.values()), purposes=list(Purpose), source="test")
     serve_many(version, list(ids.values()))
     for name, pk in ids.items():
+        consent_grant(person_ids=[pk], purposes=list(Purpose), source="test")
         heard = [Heard("s1", "pulse", timezone.now() - timedelta(hours=1), {"mood": 0.123456789})]
         signals_add(loop_version=version, person_id=pk, heard=heard)
         PersonAccount.objects.create(user=User.objects.create_user(f"user-{name}"), person_id=pk)

@@ -106,6 +106,22 @@ def _restore_delete_triggers() -> None:
     migration.add(None, editor)
 
 
+def test_the_database_itself_refuses_to_delete_from_the_permanent_log() -> None:
+    from importlib import import_module
+
+    version = loop_version()
+    add_people(version, 1)
+    release_reserve(
+        key="r", loop_version=version, purpose=Purpose.TRAINING, folds=ALL_FOLDS, epsilon=0.1, delta=1e-6, mechanism="t",
+        parameters={},
+    )  # fmt: skip
+    if connection.vendor == "sqlite":  # the tests' database lacks it
+        editor = type("Editor", (), {"connection": connection, "execute": staticmethod(connection.cursor().execute)})
+        import_module("privacy.migrations.0008_a_charge_in_one_statement").add(None, editor)
+    with pytest.raises(IntegrityError, match="only grows"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM anonymization_logs")
+
+
 class TestCommitments:
     def test_a_persons_is_always_the_same_and_nobody_elses(self) -> None:
         first, second = (Person.objects.get(pk=pk) for pk in add_people(loop_version(), 2))
