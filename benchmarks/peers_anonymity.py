@@ -1,0 +1,79 @@
+"""Peers of the k-anonymity benchmark in an environment of their own: ``anjana`` anonymises, ``pycanon`` judges.
+
+Run with that environment's interpreter on a folder of files it is a script: ``python peers_anonymity.py anjana|pycanon FOLDER``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HOME = Path(__file__).parent.parent / ".peers" / "anonymity"
+PACKAGES = ("anjana==1.2.3", "pycanon==1.3.5")
+QUASI = ["age", "education", "marital", "race", "sex", "hours"]
+SUPPRESSED_AT_MOST = 50  # per cent
+
+
+def peer(what: str, folder: Path) -> dict[str, Any]:
+    """What a peer says; both are installed at first use (about a minute)."""
+    python = HOME / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    run = subprocess.run(
+        [str(python), __file__, what, str(folder)], capture_output=True, text=True, check=False, cwd=folder
+    )
+    if run.returncode:
+        raise SystemExit(run.stderr)
+    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return told
+
+
+def anjana(folder: Path) -> dict[str, Any]:
+    """Rows a second of anjana's k-anonymity at k = 10, what it suppressed, and the penalty of what it kept."""
+    import pandas as pd  # type: ignore[import-untyped, unused-ignore]
+    from anjana.anonymity import k_anonymity  # type: ignore[import-not-found, unused-ignore]
+
+    table = pd.read_csv(folder / "raw.csv")
+    hierarchies = {name: _levels(table[name], steps) for name, steps in _STEPS.items()}
+    began = time.perf_counter()
+    kept = k_anonymity(table[QUASI].copy(), [], QUASI, 10, SUPPRESSED_AT_MOST, hierarchies)
+    seconds = time.perf_counter() - began
+    return {"rows_a_second": len(table) / seconds, "seconds": seconds, "suppressed": len(table) - len(kept)}
+
+
+_STEPS = {
+    "age": (5, 10, 20, 80), "education": (2, 4, 8, 16), "marital": (7,), "race": (5,), "sex": (2,), "hours": (10, 20, 50, 100),
+}  # fmt: skip
+
+
+def _levels(column: Any, steps: tuple[int, ...]) -> dict[int, Any]:
+    """Level 0 as it is, then intervals of so many values each."""
+    levels = {0: column.to_numpy()}
+    for number, step in enumerate(steps, start=1):
+        low = (column // step) * step
+        levels[number] = ("[" + low.astype(str) + "," + (low + step).astype(str) + ")").to_numpy()
+    return levels
+
+
+def pycanon(folder: Path) -> dict[str, Any]:
+    """k and l of each published table, as the judge counts them."""
+    import pandas as pd
+    from pycanon import anonymity  # type: ignore[import-not-found, unused-ignore]
+
+    told = {}
+    for path in sorted(folder.glob("published-*.csv")):
+        table = pd.read_csv(path, dtype=str)
+        told[path.stem] = {
+            "k": int(anonymity.k_anonymity(table, QUASI)),
+            "l": int(anonymity.l_diversity(table, QUASI, ["occupation"])),
+        }
+    return told
+
+
+if __name__ == "__main__":
+    print(json.dumps({"anjana": anjana, "pycanon": pycanon}[sys.argv[1]](Path(sys.argv[2]))))
