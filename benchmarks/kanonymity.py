@@ -1,8 +1,8 @@
 """k-anonymity on a generated census-like table of six quasi-identifiers: how fast, how much is lost, and is it true.
 
-Loss is the normalised certainty penalty: the side of a record's box over its column's public range (of a category the number of
-other categories spanned over the number of others), averaged over all cells. ``--peers``: ``anjana`` on the same table in the same
-run, and ``pycanon`` as the judge of what is published.
+Loss is the normalised certainty penalty: the side of a record's box over its column's public range (of a category the number
+of other categories spanned over the number of others), averaged over all cells. ``--peers``: ``anjana`` on the same table in the
+same run, and ``pycanon`` as the judge of what is published.
 """
 
 from __future__ import annotations
