@@ -1,4 +1,4 @@
-"""The whole ``moments`` path as an adversary sees it: two databases that differ by one crafted person, three rounds, one statistic.
+"""The whole ``moments`` path as an adversary sees it: two databases that differ by one crafted person, and one statistic.
 
 The adversary knows everything but whether the person is in: given what earlier rounds released, they compute what the person
 would add to each block, and project all released numbers on it. Noise is Gaussian, so that projection is the best test there is:
