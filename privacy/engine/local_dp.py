@@ -12,26 +12,35 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from privacy.engine.columns import Column
+from privacy.engine.threshold_tables import (
+    LEAST_EPSILON,
+    STEPS,
+    WHOLE,
+    category_ratio,
+    category_table,
+    float_above,
+    log_above,
+    noise_sd,
+    noise_table,
+    number_ratio,
+)
 from r3al_project.common.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]
-STEPS = 256  # of a number's range
-_WHOLE = 1 << 63
-_SHAVE = 1e-12  # of the nominal epsilon, so that rounding to whole numbers never spends more than it
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class LocalRows:
-    """``values`` (n, F) within bounds. ``epsilon``: what a row spends by the exact tables. ``sd`` (F,): of a number's noise
-    before it is clamped (NaN for categories); ``flip`` (F,): how often a category is replaced (NaN for numbers).
+    """``values`` (n, F) within bounds. ``epsilon``: what a row spends by the exact tables, never above what was asked. ``sd``
+    (F,): of a number's noise before it is clamped (NaN for categories); ``flip`` (F,): how often a category is replaced (NaN for
+    numbers).
     """
 
     values: Floats
@@ -41,72 +50,28 @@ class LocalRows:
 
 
 def local_rows(values: Floats, *, columns: Sequence[Column], epsilon: float) -> LocalRows:
-    """Rows (n, F) within public bounds, each spending ``epsilon``, split evenly over the columns. Raises InputError."""
+    """Rows (n, F) within public bounds, each spending ``epsilon``, split evenly over the columns; of a column's share at most 30
+    is used.
+
+    Raises InputError for values that are not known, out of bounds or no index of a category, for bounds that are no range, and
+    for an epsilon that is not finite or less than 1e-7 a column.
+    """
     _check(values, columns, epsilon)
-    share = epsilon / len(columns)
-    out, spent = np.empty_like(values), 0.0
+    share = math.nextafter(epsilon / len(columns), 0.0)  # so that all shares together are no more than the whole
+    out, spent = np.empty(values.shape), Fraction(0)
     sd, flip = np.full(len(columns), np.nan), np.full(len(columns), np.nan)
     for j, column in enumerate(columns):
         if column.categories:
             table = category_table(share, len(column.categories))
             out[:, j] = _replaced(values[:, j], table, len(column.categories))
-            flip[j] = 1 - table[0] / _WHOLE
-            spent += table_epsilon_of_category(table)
+            flip[j] = 1 - table[0] / WHOLE
+            spent += log_above(category_ratio(table))
         else:
             noise = noise_table(share)
-            step = (column.high - column.low) / STEPS
-            grid = np.rint((values[:, j] - column.low) / step).astype(np.int64)
-            out[:, j] = column.low + step * np.clip(grid + draw(noise, len(values)) - STEPS, 0, STEPS)
-            sd[j] = step * noise_sd(share)
-            spent += table_epsilon_of_number(noise)
-    return LocalRows(np.clip(out, [c.low for c in columns], [c.high for c in columns]), spent, sd, flip)
-
-
-@lru_cache(maxsize=64)
-def noise_table(epsilon: float) -> tuple[int, ...]:
-    """(2 STEPS + 1,) whole numbers that sum to 2^63: two-sided geometric noise from -STEPS to STEPS, all beyond at the ends.
-
-    An output is clamped to the grid, so noise beyond STEPS says no more than STEPS does.
-    """
-    decay = math.exp(-epsilon * (1 - _SHAVE) / STEPS)
-    inner = [decay**z * (1 - decay) / (1 + decay) for z in range(STEPS)]
-    right = [int(p * _WHOLE) for p in inner[1:]]
-    end = int(decay**STEPS / (1 + decay) * _WHOLE)
-    centre = _WHOLE - 2 * (sum(right) + end)
-    return (end, *reversed(right), centre, *right, end)
-
-
-def noise_sd(epsilon: float) -> float:
-    """Standard deviation of the untruncated noise, in grid steps."""
-    decay = math.exp(-epsilon / STEPS)
-    return math.sqrt(2 * decay) / (1 - decay)
-
-
-@lru_cache(maxsize=64)
-def category_table(epsilon: float, count: int) -> tuple[int, int]:
-    """Whole numbers of 2^-63: that a category stays, and that it becomes one given other."""
-    if count < 2:
-        return _WHOLE, 0
-    other = math.ceil(_WHOLE / (math.exp(epsilon * (1 - _SHAVE)) + count - 1))
-    return _WHOLE - other * (count - 1), other
-
-
-def table_epsilon_of_number(table: Sequence[int]) -> float:
-    """Largest log ratio of one output's probability under two inputs, from the table itself."""
-    tails = np.cumsum(np.array(table[::-1], dtype=object))  # tails[m]: probability of noise >= STEPS - m
-    ends = Fraction(int(tails[STEPS]), int(tails[0]))  # the upper end from the upper and from the lower end
-    inner = max(Fraction(max(row), min(row)) for row in (table[o : o + STEPS + 1] for o in range(1, STEPS)))
-    return _log(max(ends, inner))
-
-
-def table_epsilon_of_category(table: tuple[int, int]) -> float:
-    """The same of randomised response."""
-    stays, other = table
-    return 0.0 if not other else _log(Fraction(stays, other))
-
-
-def _log(ratio: Fraction) -> float:
-    return math.log(ratio.numerator) - math.log(ratio.denominator)
+            out[:, j] = _noised(values[:, j], noise, column)
+            sd[j] = (column.high - column.low) / STEPS * noise_sd(share)
+            spent += log_above(number_ratio(noise))
+    return LocalRows(out, float_above(spent), sd, flip)
 
 
 def draw(table: Sequence[int], count: int) -> npt.NDArray[np.int64]:
@@ -124,6 +89,14 @@ def _words(count: int) -> Words:
     return np.frombuffer(os.urandom(8 * count), dtype="<u8") >> np.uint64(1)
 
 
+def _noised(values: Floats, table: Sequence[int], column: Column) -> Floats:
+    """A number as a whole step of its grid, with noise, within the grid again, in the column's units."""
+    width = column.high - column.low
+    grid = np.rint((values - column.low) / width * STEPS).astype(np.int64)
+    noised = np.clip(grid + draw(table, len(values)) - STEPS, 0, STEPS)
+    return np.clip(column.low + width * (noised / STEPS), column.low, column.high)
+
+
 def _replaced(values: Floats, table: tuple[int, int], count: int) -> Floats:
     stays, other = table
     if not other:
@@ -135,10 +108,25 @@ def _replaced(values: Floats, table: tuple[int, int], count: int) -> Floats:
 def _check(values: Floats, columns: Sequence[Column], epsilon: float) -> None:
     if not columns or values.ndim != 2 or values.shape[1] != len(columns):
         raise InputError(f"rows {values.shape} do not fit {len(columns)} columns")
-    if not math.isfinite(epsilon) or epsilon < 1e-6:
-        raise InputError(f"epsilon is {epsilon}; a row needs a finite one of at least 0.000001")
-    low, high = np.array([c.low for c in columns]), np.array([c.high for c in columns])
+    least = LEAST_EPSILON * len(columns)
+    if not math.isfinite(epsilon) or epsilon < least:
+        raise InputError(
+            f"epsilon is {epsilon}; a row of {len(columns)} columns needs a finite one of at least {least:g}"
+        )
+    for column, given in zip(columns, values.T, strict=True):
+        _check_column(column, given)
+
+
+def _check_column(column: Column, values: Floats) -> None:
+    low, high = (0.0, len(column.categories) - 1.0) if column.categories else (column.low, column.high)
+    if not column.categories and not (low < high and math.isfinite(high - low)):
+        raise InputError(
+            f"the bounds of {column.name} are [{low}, {high}]; low must be below high, and their distance finite"
+        )
     if not ((values >= low) & (values <= high)).all():
         raise InputError(
-            "a value lies outside its column's public bounds or is not known; clamp or leave out such rows first"
+            f"a value of {column.name} lies outside its column's public bounds or is not known; clamp or leave out such rows "
+            "first"
         )
+    if column.categories and not (values == np.rint(values)).all():
+        raise InputError(f"a value of {column.name} is no index of a category; use whole numbers from 0")

@@ -76,7 +76,7 @@ def _charge(budgets: QuerySet[PrivacyBudget], release: Release) -> int:
     fixed = [release.policy_cost, release.rho or 0]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SET LOCAL work_mem = '64MB'")  # the people are sorted, a million at times
+            cursor.execute("SET LOCAL work_mem = '256MB'")  # the people are sorted, a million at times
             cursor.execute(
                 f"WITH charged AS ({update} RETURNING person_id) {entry} SELECT %s, person_id, %s, %s FROM charged",  # noqa: S608
                 [*values, release.pk, *fixed],
