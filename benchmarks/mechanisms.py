@@ -23,8 +23,9 @@ from benchmarks.audited_moments import Audited, audit
 from benchmarks.common import Check, arguments, finish
 from benchmarks.planted_faults import faults
 from privacy.engine.columns import Column
-from privacy.engine.local_dp import STEPS, draw, local_rows, noise_table
+from privacy.engine.local_dp import draw, local_rows
 from privacy.engine.mechanisms import noise_once
+from privacy.engine.threshold_tables import STEPS, noise_table
 
 EPSILON = 1.0
 DRAWS, QUICK_DRAWS = 1_000_000, 100_000

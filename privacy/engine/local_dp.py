@@ -94,7 +94,7 @@ def _noised(values: Floats, table: Sequence[int], column: Column) -> Floats:
     width = column.high - column.low
     grid = np.rint((values - column.low) / width * STEPS).astype(np.int64)
     noised = np.clip(grid + draw(table, len(values)) - STEPS, 0, STEPS)
-    return np.clip(column.low + width * (noised / STEPS), column.low, column.high)
+    return np.asarray(np.clip(column.low + width * (noised / STEPS), column.low, column.high))
 
 
 def _replaced(values: Floats, table: tuple[int, int], count: int) -> Floats:

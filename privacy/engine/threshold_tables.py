@@ -35,15 +35,18 @@ def noise_table(epsilon: float) -> tuple[int, ...]:
     asked, shave = Fraction(min(epsilon, MOST_EPSILON)), _FIRST_SHAVE
     bound = _exp_below(asked)
     while shave < 1:
-        table = _geometric(asked * Fraction(1 - shave))
+        table = geometric_table(asked * Fraction(1 - shave))
         if number_ratio(table) <= bound:
             return table
         shave *= 2
     raise ValueError(f"no table of 63-bit weights spends as little as {epsilon}")
 
 
-def _geometric(epsilon: Fraction) -> tuple[int, ...]:
-    """Differences of rounded tails, so that no rounding error adds up: P(noise >= k) = decay^k / (1 + decay) for k > 0."""
+def geometric_table(epsilon: Fraction) -> tuple[int, ...]:
+    """The weights of this very epsilon, whatever their rounding makes of the ratio.
+
+    Differences of rounded tails, so that no rounding error adds up: P(noise >= k) = decay^k / (1 + decay) for k > 0.
+    """
     with localcontext(_EXACT):
         decay = (-Decimal(epsilon.numerator) / (Decimal(epsilon.denominator) * STEPS)).exp()
         tails, tail = [], WHOLE / (1 + decay)
