@@ -8,19 +8,17 @@ it is N(0, 1) without the person and N(mu, 1) with them, mu the root of the squa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from loops.engine.parse import parse_loop
 from loops.engine.spec import LoopSpec
 from privacy.engine import release
-from privacy.engine.accounting import calibrate
 from privacy.engine.contributions import baseline_contributions, count_contributions, effect_contributions
 from privacy.engine.layout import COUNTS_CLIP
 from privacy.engine.mechanisms import integer_sum
 from privacy.engine.release import Plan, Round
-from privacy.engine.rows import Floats, Rows
+from privacy.engine.rows import Floats, Ints, Rows, Spoken
 
 TOML = """
 name = "audit"
@@ -28,11 +26,20 @@ version = 1
 decisions_per_day = 4
 [features.mood]
 bounds = [-1, 1]
-dynamics = "constant"
+dynamics = "learned"
+scale = 0.2
+[features.place]
+categories = ["home", "away"]
+dynamics = "drift"
 [heads.policy]
 actions = ["wait", "talk"]
 reference = "wait"
 logging = [0.5, 0.5]
+[heads.tone]
+actions = ["warm", "calm"]
+reference = "warm"
+logging = [0.5, 0.5]
+when = "intervening"
 [reward]
 scale = 0.5
 [release.moments]
@@ -48,14 +55,17 @@ missing = "drop"
 reward = { total = "felt" }
 [import.csv.heads]
 policy = { action = "did", propensity = "p" }
+tone = { action = "tone", propensity = "q" }
 """
-EPSILON, DELTA, PEOPLE, ROWS = 8.0, 1e-5, 20, 32
+MU = 3.0  # where as many runs prove most of it; the noise of a small epsilon is the same but for its scale
+PEOPLE, ROWS, MOST_ROWS = 20, 32, 10_000
 
 
 @dataclass(frozen=True)
 class Audited:
-    """``claimed`` mu of the release; ``reached``: the mean mu that the crafted person has; the errors of the test at
-    half of it; ``mean``: the statistic's mean with the person less its mean without.
+    """``claimed`` mu of the release; ``reached``: the mean mu that the crafted person has; the errors of the test at half of
+    what is claimed; ``mean``: the statistic's mean with the person less its mean without, with standard error sqrt(2 / runs);
+    ``deviation``: its standard deviation, which is 1 if the noise is what is said.
     """
 
     runs: int
@@ -64,24 +74,37 @@ class Audited:
     false_positives: int
     false_negatives: int
     mean: float
+    deviation: float
 
 
 def world(seed: int) -> tuple[LoopSpec, Rows, Rows]:
-    """A small loop, the database without the person, and the person alone."""
-    spec, rng = parse_loop(TOML, source="audit.toml"), np.random.default_rng(seed)
-    count = PEOPLE * ROWS
-    action = rng.integers(0, 2, count)
-    others = _rows(np.repeat(np.arange(PEOPLE), ROWS), rng.uniform(-1, 1, count), action, rng.normal(0, 0.5, count))
-    crafted = _rows(np.zeros(10_000, int), np.full(10_000, 1.0), np.ones(10_000, int), np.full(10_000, 100.0))
+    """A small loop with every kind of block, the database without the person, and the person alone: as many rows as are ever
+    counted, all of them at the ends of what can be.
+    """
+    spec, rng, n = parse_loop(TOML, source="audit.toml"), np.random.default_rng(seed), PEOPLE * ROWS
+    others = _rows(
+        person=np.repeat(np.arange(PEOPLE), ROWS), state=_states(rng.uniform(-1, 1, n), rng.integers(0, 2, n)),
+        next_state=_states(rng.uniform(-1, 1, n), rng.integers(0, 2, n)), action=rng.integers(0, 2, n),
+        tone=rng.integers(0, 2, n), reward=rng.normal(0, 0.5, n),
+    )  # fmt: skip
+    ones, whole = np.ones(MOST_ROWS), np.ones(MOST_ROWS, np.int64)
+    crafted = _rows(
+        person=0 * whole, state=_states(ones, whole), next_state=_states(-ones, whole), action=whole, tone=whole,
+        reward=100 * ones,
+    )  # fmt: skip
     return spec, others, crafted
 
 
-def _rows(person: Any, mood: Floats, action: Any, reward: Floats) -> Rows:
-    n, none = len(person), np.zeros(len(person), bool)
-    state = mood[:, None].astype(float)
+def _states(mood: Floats, place: Ints) -> Floats:
+    return np.column_stack([mood, place]).astype(np.float64)
+
+
+def _rows(person: Ints, state: Floats, next_state: Floats, action: Ints, tone: Ints, reward: Floats) -> Rows:
+    n, explored = len(person), np.ones(len(person), bool)
+    tones = Spoken(np.where(action == 1, tone, -1), np.full(n, 0.5), explored & (action == 1))
     return Rows(
-        person=person.astype(np.int64), state=state, next_state=state, has_next=none, left=none.copy(),
-        action=action.astype(np.int64), propensity=np.full(n, 0.5), explored=np.ones(n, bool), reward=reward.astype(float),
+        person=person, state=state, next_state=next_state, has_next=explored, left=np.zeros(n, bool), action=action,
+        propensity=np.full(n, 0.5), explored=explored, reward=reward, subs={"tone": tones},
     )  # fmt: skip
 
 
@@ -91,30 +114,33 @@ def together(others: Rows, crafted: Rows) -> Rows:
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(others, name), getattr(crafted, name)])
 
+    tones = [
+        np.concatenate([getattr(rows.subs["tone"], name) for rows in (others, crafted)])
+        for name in ("action", "propensity", "explored")
+    ]
     return Rows(
         person=np.concatenate([others.person, crafted.person + others.users]), state=joined("state"),
         next_state=joined("next_state"), has_next=joined("has_next"), left=joined("left"), action=joined("action"),
-        propensity=joined("propensity"), explored=joined("explored"), reward=joined("reward"),
+        propensity=joined("propensity"), explored=joined("explored"), reward=joined("reward"), subs={"tone": Spoken(*tones)},
     )  # fmt: skip
 
 
 def audit(runs: int, seed: int = 1) -> Audited:
     """So many releases of either database, told apart by the statistic at half the person's mu."""
     spec, others, crafted = world(seed)
-    sigma = calibrate(epsilon=EPSILON, delta=DELTA, maximum=EPSILON).sigma
+    sigma = 1 / MU
     both = together(others, crafted)
     without = np.array([statistic(spec, others, others, crafted, sigma) for _ in range(runs)])
     within = np.array([statistic(spec, both, others, crafted, sigma) for _ in range(runs)])
-    reached = float(within[:, 1].mean())
-    false_positives = int((without[:, 0] > reached / 2).sum())
-    false_negatives = int((within[:, 0] <= reached / 2).sum())
+    z, threshold = (without[:, 0], within[:, 0]), MU / 2
     return Audited(
         runs=runs,
-        claimed=1 / sigma,
-        reached=reached,
-        false_positives=false_positives,
-        false_negatives=false_negatives,
-        mean=float(within[:, 0].mean() - without[:, 0].mean()),
+        claimed=MU,
+        reached=float(within[:, 1].mean()),
+        false_positives=int((z[0] > threshold).sum()),
+        false_negatives=int((z[1] <= threshold).sum()),
+        mean=float(z[1].mean() - z[0].mean()),
+        deviation=float(np.sqrt((z[0].var() + z[1].var()) / 2)),
     )
 
 

@@ -3,7 +3,7 @@
 Bulk rows (a table of 63-bit whole numbers over the operating system's randomness) against OpenDP's discrete Laplace of the same
 scale, both tested by chi-square against exact probabilities. Then an audit of each sampler, and of the whole moments path, by
 draws on neighbouring inputs: a lower bound that is wrong once in a thousand audits must come near to what is claimed and never
-exceed it. Last, faults that were planted: each must be caught.
+exceed it (of five audits one is above by chance in less than 1 of 200 runs). Last, planted faults: each must be caught.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import multiprocessing
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,10 @@ from benchmarks.planted_faults import faults
 from privacy.engine.columns import Column
 from privacy.engine.local_dp import draw, local_rows
 from privacy.engine.mechanisms import noise_once
-from privacy.engine.threshold_tables import STEPS, noise_table
+from privacy.engine.threshold_tables import STEPS, WHOLE, noise_table
 
 EPSILON = 1.0
-DRAWS, QUICK_DRAWS = 1_000_000, 100_000
+DRAWS, QUICK_DRAWS = 1_000_000, 200_000
 RUNS, QUICK_RUNS = 20_000, 1_500
 NUMBER, CATEGORY = Column("n", 0.0, 1.0), Column("c", 0.0, 2.0, ("a", "b", "c"))
 LEAST_EXPECTED = 20.0
@@ -36,27 +36,35 @@ GRID = 1 << 20
 
 
 def bulk(draws: int) -> dict[str, Any]:
-    """Draws a second of either, and chi-square p of both."""
+    """Rows a second of either, the faster of three times, and chi-square p of both. Ours are whole rows: checked, put on a
+    grid, noised, clamped, and back in units; OpenDP's are the noise on whole numbers.
+    """
+    middle = np.full((4 * draws, 1), 0.5)
+    local_rows(middle[:1], columns=[NUMBER], epsilon=EPSILON)  # makes the table
+    ours = max(_rate(lambda: local_rows(middle, columns=[NUMBER], epsilon=EPSILON).values) for _ in range(3))
+    noise = [opendp_laplace(max(draws // 10, 20_000)) for _ in range(3)]
+    theirs = max(rate for _, rate in noise)
+    clamped = np.clip(np.concatenate([values for values, _ in noise]), -STEPS, STEPS) + STEPS
     table = noise_table(EPSILON)
-    began = time.perf_counter()
-    ours = draw(table, 4 * draws)
-    seconds = time.perf_counter() - began
-    began = time.perf_counter()
-    theirs = opendp_laplace(max(draws // 10, 50_000))
-    slow = time.perf_counter() - began
-    exact = np.array(table, dtype=float) / 2.0**63
-    clamped = np.clip(theirs, -STEPS, STEPS) + STEPS
+    exact = np.array(table, dtype=float) / WHOLE
     return {
         "part": "bulk rows against OpenDP's discrete Laplace",
-        "rows_a_second": 4 * draws / seconds, "opendp_rows_a_second": len(theirs) / slow,
-        "bulk_vs_opendp": (4 * draws / seconds) / (len(theirs) / slow),
-        "p_ours": chi_square(np.bincount(ours, minlength=len(exact)), exact),
+        "rows_a_second": ours, "opendp_rows_a_second": theirs, "bulk_vs_opendp": ours / theirs,
+        "draws_a_second": _rate(lambda: draw(table, 4 * draws)),
+        "p_noise": chi_square(np.bincount(draw(table, draws), minlength=len(exact)), exact),
+        "p_rows": min(number_p(step, draws) for step in (0, 100, STEPS)), "p_category": category_p(draws),
         "p_opendp": chi_square(np.bincount(clamped, minlength=len(exact)), exact),
     }  # fmt: skip
 
 
-def opendp_laplace(draws: int) -> np.ndarray:
-    """OpenDP's discrete Laplace of the same decay, in vectors."""
+def _rate(made: Callable[[], np.ndarray]) -> float:
+    began = time.perf_counter()
+    values = made()
+    return len(values) / (time.perf_counter() - began)
+
+
+def opendp_laplace(draws: int) -> tuple[np.ndarray, float]:
+    """OpenDP's discrete Laplace of the same scale in one vector, and its draws a second."""
     from opendp.domains import atom_domain, vector_domain
     from opendp.measurements import make_laplace
     from opendp.metrics import l1_distance
@@ -64,7 +72,10 @@ def opendp_laplace(draws: int) -> np.ndarray:
 
     enable_features("contrib")
     measurement = make_laplace(vector_domain(atom_domain(T="i64")), l1_distance(T="i64"), scale=STEPS / EPSILON)
-    return np.array(measurement([0] * draws), dtype=np.int64)
+    zeros = [0] * draws
+    began = time.perf_counter()
+    values = measurement(zeros)
+    return np.array(values, dtype=np.int64), draws / (time.perf_counter() - began)
 
 
 def chi_square(counts: np.ndarray, probabilities: np.ndarray) -> float:
@@ -81,6 +92,15 @@ def chi_square(counts: np.ndarray, probabilities: np.ndarray) -> float:
     return float(stats.chisquare(seen, due * seen.sum() / due.sum()).pvalue)
 
 
+def number_p(step: int, draws: int) -> float:
+    """P value of clamped rows whose true value is a step of the grid, against their exact probabilities."""
+    out = local_rows(np.full((draws, 1), step / STEPS), columns=[NUMBER], epsilon=EPSILON).values[:, 0]
+    noise = np.array(noise_table(EPSILON), dtype=float) / WHOLE
+    at = np.clip(np.arange(-STEPS, STEPS + 1) + step, 0, STEPS)
+    counts = np.bincount(np.rint(out * STEPS).astype(int), minlength=STEPS + 1)
+    return chi_square(counts, np.bincount(at, weights=noise, minlength=STEPS + 1))
+
+
 def category_p(draws: int) -> float:
     """P value of randomised response against its exact probabilities."""
     out = local_rows(np.zeros((draws, 1)), columns=[CATEGORY], epsilon=EPSILON).values[:, 0].astype(int)
@@ -89,20 +109,26 @@ def category_p(draws: int) -> float:
 
 
 def audits(draws: int) -> list[dict[str, Any]]:
-    """Each sampler on its worst pair of inputs, and the event that tells them apart best."""
-    at_low, at_high = (_local(NUMBER, value, draws) <= 0.0 for value in (0.0, 1.0))
-    stayed, came = (_local(CATEGORY, value, draws) == 0.0 for value in (0.0, 1.0))
+    """Each sampler on its worst pair of inputs, and the event that tells them apart best, chosen beforehand."""
+    number, low, high = [NUMBER], np.array([0.0]), np.array([1.0])
+    row, here, there = [NUMBER, CATEGORY], np.array([0.0, 0.0]), np.array([1.0, 1.0])
     without, within = (_gaussian(total, draws) for total in (0, GRID))
     proven = {
-        "rows: number": epsilon_at_least(int(at_low.sum()), int(at_high.sum()), draws) / EPSILON,
-        "rows: category": epsilon_at_least(int(stayed.sum()), int(came.sum()), draws) / EPSILON,
+        "rows: number": _local(number, EPSILON, low, high, draws),
+        "rows: category": _local([CATEGORY], EPSILON, low, high, draws),
+        "rows: both in one row": _local(row, 2 * EPSILON, here, there, draws),
         "discrete Gaussian": mu_at_least(int((without > 0.5).sum()), int((within <= 0.5).sum()), draws),
     }
     return [{"part": f"audit of {name}", "draws": draws, "ratio": ratio} for name, ratio in proven.items()]
 
 
-def _local(column: Column, value: float, draws: int) -> np.ndarray:
-    return local_rows(np.full((draws, 1), value), columns=[column], epsilon=EPSILON).values[:, 0]
+def _local(columns: Sequence[Column], epsilon: float, value: np.ndarray, other: np.ndarray, draws: int) -> float:
+    """Proven over claimed epsilon of rows ``value`` and ``other`` (F,); the event: what comes out is ``value``."""
+    hits = [
+        int((local_rows(np.tile(true, (draws, 1)), columns=columns, epsilon=epsilon).values == value).all(axis=1).sum())
+        for true in (value, other)
+    ]
+    return epsilon_at_least(hits[0], hits[1], draws) / epsilon
 
 
 def _gaussian(total: int, draws: int) -> np.ndarray:
@@ -123,7 +149,8 @@ def _joined(halves: Sequence[Audited]) -> dict[str, Any]:
     proven = mu_at_least(sum(h.false_positives for h in halves), sum(h.false_negatives for h in halves), runs)
     return {
         "part": "audit of the whole moments path", "runs": runs, "claimed_mu": first.claimed, "persons_mu": first.reached,
-        "proven_mu": proven, "mean_difference": float(np.mean([h.mean for h in halves])), "ratio": proven / first.claimed,
+        "proven_mu": proven, "mean_difference": float(np.mean([h.mean for h in halves])),
+        "deviation": float(np.mean([h.deviation for h in halves])), "ratio": proven / first.claimed,
     }  # fmt: skip
 
 
@@ -140,13 +167,14 @@ def main(options: Namespace) -> None:
     ]
     for row in rows:
         print(", ".join(f"{k} {v:,.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
-    p = min(fast["p_ours"], fast["p_opendp"], category_p(draws))
+    p = min(value for name, value in fast.items() if name.startswith("p_"))
     checks = [
         Check("bulk_vs_opendp", fast["bulk_vs_opendp"], 50.0),
         Check("chi_square_p_smallest", p, 1e-4),
-        Check("audit_lower_bound_ratio", min(samplers), 0.85 if options.quick else 0.95),
-        Check("moments_audit_ratio", path["ratio"], 0.75 if options.quick else 0.95),
-        Check("audit_never_above", max(*samplers, path["ratio"]), 1.0, at_most=True),
+        Check("audit_lower_bound_ratio", min(samplers), 0.95),
+        Check("moments_audit_ratio", path["ratio"], 0.85 if options.quick else 0.95),
+        Check("audit_never_above", max(samplers), 1.0, at_most=True),
+        Check("moments_audit_never_above", path["ratio"], 1.0, at_most=True),
         Check("faults_caught", float(sum(f.caught for f in planted)), float(len(planted))),
     ]
     finish("mechanisms", options, rows, checks)

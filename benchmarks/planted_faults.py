@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.audit import epsilon_at_least, mu_at_least
+from privacy.engine.local_dp import draw
 from privacy.engine.mechanisms import integer_sum, noise_once
+from privacy.engine.threshold_tables import STEPS, noise_table
 
-STEPS_CLIP = 1.0
+CLIP = 1.0
 
 
 @dataclass(frozen=True)
@@ -27,25 +29,24 @@ class Fault:
 
 def faults(draws: int) -> list[Fault]:
     """All of them."""
-    return [record_level(draws), drawn_twice(draws), float_laplace(draws)]
+    return [record_level(draws), drawn_twice(draws), float_laplace(draws), cut_off(draws)]
 
 
-def _noised(total: float, draws: int, sigma: float) -> np.ndarray:
-    """That many released sums of one number, each with the release's own noise."""
-    block = integer_sum(np.full((1, 1), 1.0), clip=STEPS_CLIP)[0] * total
-    return noise_once(np.full(draws, round(block)), clip=STEPS_CLIP, sigma=sigma, share=1.0).values
+def _noised(records: int, draws: int) -> np.ndarray:
+    """That many released counts at mu = 1, each of so many records that are clipped one by one and with its own noise."""
+    total = integer_sum(np.ones((records, 1)), clip=CLIP)[0]
+    return noise_once(np.full(draws, total), clip=CLIP, sigma=1.0, share=1.0).values
 
 
 def record_level(draws: int) -> Fault:
-    """Sensitivity of one record though the person has three: they add three clips, the noise is for one."""
-    without, within = _noised(0.0, draws, 1.0), _noised(3.0, draws, 1.0)
+    """Every record clipped for itself though the person has three: they add three clips, the noise is for one."""
+    without, within = _noised(0, draws), _noised(3, draws)
     return Fault("record-level sensitivity of 3 rows", 1.0, mu_at_least(*_errors(without, within, 1.5), draws))
 
 
 def drawn_twice(draws: int) -> Fault:
     """Noise drawn twice for one question and both released: their average has half the variance."""
-    without = (_noised(0.0, draws, 1.0) + _noised(0.0, draws, 1.0)) / 2
-    within = (_noised(1.0, draws, 1.0) + _noised(1.0, draws, 1.0)) / 2
+    without, within = ((_noised(n, draws) + _noised(n, draws)) / 2 for n in (0, 1))
     return Fault("noise drawn twice", 1.0, mu_at_least(*_errors(without, within, 0.5), draws))
 
 
@@ -69,3 +70,15 @@ def _fine(outputs: np.ndarray) -> np.ndarray:
     """Whether an output has bits that no sum with 1 can have."""
     scaled = outputs * 2.0**53
     return np.asarray((np.abs(outputs) < 0.5) & (scaled != np.rint(scaled)))
+
+
+def cut_off(draws: int) -> Fault:
+    """Noise on a grid whose tails are cut off at half the range: from the lower end the upper one cannot come out."""
+    kept = list(noise_table(1.0))
+    lost, reach = 0, STEPS // 2
+    for i in (*range(STEPS - reach), *range(STEPS + reach + 1, 2 * STEPS + 1)):
+        lost, kept[i] = lost + kept[i], 0
+    kept[STEPS] += lost
+    from_high, from_low = (np.clip(true + draw(kept, draws) - STEPS, 0, STEPS) for true in (STEPS, 0))
+    hits, others = int((from_high == STEPS).sum()), int((from_low == STEPS).sum())
+    return Fault("noise cut off", 1.0, epsilon_at_least(hits, others, draws))

@@ -33,7 +33,7 @@ from r3al_project.common.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
