@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import BigIntegerField, Case, DateTimeField, Exists, F, OuterRef, QuerySet, Value, When
+from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Greatest, Least
 
@@ -180,15 +180,19 @@ def _before(release: Release) -> dict[str, Combinable]:
         "rho_spent": F("rho_spent") - rho,
     }
     if release.rho is None:
-        columns["formal_void_at"] = Case(
-            When(formal_void_at=release.created_at, then=Value(None)),
-            default=F("formal_void_at"),
-            output_field=DateTimeField(),
-        )
+        columns["formal_void_at"] = Subquery(_other_exports(release).values("release__created_at")[:1])
     for window, first in _starts(release.created_at).items():
         current = Case(When(**{window: first}, then=cost), default=_nano(0))
         columns[f"spent_{window}"] = F(f"spent_{window}") - current
     return columns
+
+
+def _other_exports(release: Release) -> QuerySet[LedgerEntry]:
+    """A person's charges for other releases without a formal guarantee that stand, the first one first."""
+    standing = LedgerEntry.objects.filter(person=OuterRef("person_id"), release__rho__isnull=True)
+    return (
+        standing.exclude(release=release).exclude(release__state=ReleaseState.REFUNDED).order_by("release__created_at")
+    )
 
 
 def _starts(at: datetime) -> dict[str, date]:

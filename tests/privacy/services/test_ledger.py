@@ -15,15 +15,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from loops.models import LoopVersion
 from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseRound
 from privacy.selectors_release import charged_person_ids
+from privacy.services.caps import cap_change
+from privacy.services.erasure import person_erase
 from privacy.services.ledger import cohort_charge, cohort_refund
-from r3al_project.common.errors import BudgetExceeded, Conflict
+from r3al_project.common.errors import BudgetExceeded, Conflict, InputError
 from tests.privacy.services.people import ALL_FOLDS, POPULATION, UNIT, add_people, caps, loop_version, windows
 
 pytestmark = pytest.mark.django_db
 RHO = 35_925_701
 
 
-def new_release(version: LoopVersion, *, cost: int = UNIT, rho: int = RHO, at: datetime | None = None) -> Release:
+def new_release(
+    version: LoopVersion, *, cost: int = UNIT, rho: int | None = RHO, at: datetime | None = None
+) -> Release:
+    formal = {} if rho is None else {"rho": rho, "formal_epsilon": 1.0, "formal_delta": 1e-5}
     release = Release.objects.create(
         key=f"r{Release.objects.count()}",
         loop_version=version,
@@ -31,10 +36,8 @@ def new_release(version: LoopVersion, *, cost: int = UNIT, rho: int = RHO, at: d
         technique="differential_privacy",
         mechanism="test",
         policy_cost=cost,
-        rho=rho,
-        formal_epsilon=1.0,
-        formal_delta=1e-5,
         guarantee="test",
+        **formal,
     )
     if at is not None:
         Release.objects.filter(pk=release.pk).update(created_at=at)
@@ -230,13 +233,15 @@ class Account:
     def __init__(self, mask: int) -> None:
         self.mask = mask
         self.charges: list[tuple[date, int, int]] = []
+        self.exported: set[int] = set()  # releases without a formal meaning
+        self.lifetime = 60
 
     def spent(self, window: str, day: date) -> int:
         start = windows(day).get(window, date.min)
         return sum(cost for on, cost, _ in self.charges if on >= start)
 
     def pays(self, day: date, cost: int, rho: int, bit: int) -> bool:
-        room = {"day": 10, "week": 20, "month": 30, "lifetime": 60}
+        room = {"day": 10, "week": 20, "month": 30, "lifetime": self.lifetime}
         fits = all(self.spent(w, day) + cost <= cap for w, cap in room.items())
         return fits and bool(self.mask & bit) and sum(r for *_, r in self.charges) + rho <= 50
 
@@ -270,6 +275,44 @@ class LedgerMachine(RuleBasedStateMachine):
             self.accounts[pk].charges.append((day, cost, rho))
         self.made.append((release, expected))
 
+    @rule(cost=st.integers(1, 11))
+    def exported(self, cost: int) -> None:
+        """A technique without a formal meaning: policy units alone, and the formal account ends."""
+        day = self.today.date()
+        expected = sorted(pk for pk, a in self.accounts.items() if a.pays(day, cost, 0, Purpose.TRAINING.bit))
+        release = new_release(self.version, cost=cost, rho=None, at=self.today)
+        if not expected:
+            with pytest.raises(BudgetExceeded):
+                charge(release)
+            return
+        assert charge(release) == expected
+        for pk in expected:
+            self.accounts[pk].charges.append((day, cost, 0))
+            self.accounts[pk].exported.add(release.pk)
+        self.made.append((release, expected))
+
+    @rule(data=st.data(), cap=st.integers(1, 80))
+    def capped(self, data: st.DataObject, cap: int) -> None:
+        pk = data.draw(st.sampled_from(sorted(self.accounts)))
+        spent = self.accounts[pk].spent("lifetime", self.today.date())
+        try:
+            cap_change(person_id=pk, window="lifetime", cap=cap / UNIT, reason="asked for by the test", actor="test")
+        except InputError:
+            assert cap < spent
+        else:
+            assert cap >= spent
+            self.accounts[pk].lifetime = cap
+
+    @rule(data=st.data())
+    def erased(self, data: st.DataObject) -> None:
+        """What was spent stays; nothing is charged any more."""
+        pk = data.draw(st.sampled_from(sorted(self.accounts)))
+        try:
+            person_erase(person_id=pk, source="test")
+        except Conflict:
+            assert Person.objects.get(pk=pk).erased_at is not None
+        self.accounts[pk].mask = 0
+
     @rule(data=st.data())
     def refunded(self, data: st.DataObject) -> None:
         if self.made:
@@ -277,6 +320,7 @@ class LedgerMachine(RuleBasedStateMachine):
             cohort_refund(release=release)
             for pk in people:
                 self.accounts[pk].charges.remove((release.created_at.date(), release.policy_cost, release.rho or 0))
+                self.accounts[pk].exported.discard(release.pk)
 
     @rule(days=st.sampled_from([1, 2, 7, 31]))
     def days_pass(self, days: int) -> None:
@@ -285,8 +329,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), mask=st.integers(0, 7))
     def consent_changes(self, data: st.DataObject, mask: int) -> None:
         pk = data.draw(st.sampled_from(sorted(self.accounts)))
-        PrivacyBudget.objects.filter(pk=pk).update(consent_mask=mask)
-        self.accounts[pk].mask = mask
+        if Person.objects.filter(pk=pk, erased_at__isnull=True).exists():
+            PrivacyBudget.objects.filter(pk=pk).update(consent_mask=mask)
+            self.accounts[pk].mask = mask
 
     @invariant()
     def ledger_and_columns_agree(self) -> None:
@@ -296,6 +341,7 @@ class LedgerMachine(RuleBasedStateMachine):
             sums = entries.aggregate(cost=Sum("policy_cost", default=0), rho=Sum("rho", default=0))
             assert sums["cost"] == budget.spent_lifetime == account.spent("lifetime", self.today.date())
             assert sums["rho"] == budget.rho_spent == sum(r for *_, r in account.charges)
+            assert budget.formal_void_at is not None or not account.exported, "an export ends the formal account"
 
 
 def test_any_sequence_of_acts_agrees_with_a_plain_model(db: Any) -> None:
