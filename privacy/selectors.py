@@ -15,8 +15,10 @@ from loops.models import LoopVersion
 from privacy.engine.decisions import Chosen, DecisionArrays
 from privacy.engine.next_state import next_rows
 from privacy.engine.rows import Ints
+from privacy.engine.sealing import Cipher, about_outcome, about_state
 from privacy.models import Decision, Release, RewardSignal
 from privacy.models.person import FOLDS
+from privacy.selectors_keys import ciphers_known
 from privacy.selectors_release import charged_person_ids
 
 __all__ = [
@@ -60,16 +62,19 @@ def decision_arrays(
 
     ``fresh`` are the outcomes that belong to ``release`` (None: all): each belongs to the first release that could read it.
 
-    Reads in bulk: about 40,000 decisions a second; holds the arrays and one fetch of rows.
+    Reads in bulk; holds the arrays and one fetch of rows.
     """
     spec = loop_version.spec
     columns = _Columns(spec, None if release is None else release.pk)
-    for rows in _fetches(loop_version, person_ids):
-        columns.add(rows)
+    for rows, keys in _fetches(loop_version, person_ids):
+        columns.add(rows, keys)
     return columns.arrays()
 
 
-def _fetches(loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None) -> Iterator[list[tuple[Any, ...]]]:
+def _fetches(
+    loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None
+) -> Iterator[tuple[list[tuple[Any, ...]], dict[int, Cipher]]]:
+    """Rows, with the ciphers of the people whose they are."""
     heads = loop_version.spec.heads
     choices = {f"choice_{h.name}": FilteredRelation("choices", condition=Q(choices__head=h.name)) for h in heads}
     found = (
@@ -79,19 +84,20 @@ def _fetches(loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None)
         .values_list(*_FACTS, *(f"{name}__{fact}" for name in choices for fact in _CHOICE))
     )
     if person_ids is None:
-        queries = [found]
-    else:
-        ids = sorted({int(i) for i in person_ids})
-        batches = [ids[i : i + _PEOPLE_A_QUERY] for i in range(0, len(ids), _PEOPLE_A_QUERY)]
-        queries = [found.filter(person_id__in=batch) for batch in batches]
-    for query in queries:
-        rows = query.iterator(chunk_size=_ROWS_A_FETCH)
+        person_ids = list(
+            Decision.objects.filter(loop_version=loop_version).values_list("person_id", flat=True).distinct()
+        )
+    ids = sorted({int(i) for i in person_ids})
+    for first in range(0, len(ids), _PEOPLE_A_QUERY):
+        keys = ciphers_known(ids[first : first + _PEOPLE_A_QUERY])
+        rows = found.filter(person_id__in=keys).iterator(chunk_size=_ROWS_A_FETCH)
         while batch := list(islice(rows, _ROWS_A_FETCH)):
-            yield batch
+            yield batch, keys
 
 
 _FACTS = (
-    "person_id", "local_day", "available", "left", "state", "outcome__payload", "outcome__harmful", "outcome__release_id",
+    "person_id", "row_key", "local_day", "available", "left", "state", "outcome__payload", "outcome__harmful",
+    "outcome__release_id",
 )  # fmt: skip
 _CHOICE = ("action", "propensity", "marginal_propensity", "explored", "learnable")
 
@@ -103,17 +109,23 @@ class _Columns:
         self._spec, self._release = spec, release
         self._parts: list[list[np.ndarray]] = []
 
-    def add(self, rows: list[tuple[Any, ...]]) -> None:
+    def add(self, rows: list[tuple[Any, ...]], keys: dict[int, Cipher]) -> None:
         facts = list(zip(*rows, strict=True))
-        person, day, available, left, state, payload, harmful, released = facts[: len(_FACTS)]
+        person, row_key, day, available, left, state, payload, harmful, released = facts[: len(_FACTS)]
+        places = list(zip(person, row_key, strict=True))
+        states = [keys[p].open(s, about_state(p, k)) for (p, k), s in zip(places, state, strict=True)]
+        outcomes = [
+            _NO_PAYLOAD if s is None else keys[p].open(s, about_outcome(p, k))
+            for (p, k), s in zip(places, payload, strict=True)
+        ]
         count, width = len(rows), len(_CHOICE)
         part = [
             np.array(person, dtype=np.int64),
             np.array([d.toordinal() for d in day], dtype=np.int64),
             np.array(available, dtype=np.bool_),
             np.array(left, dtype=np.bool_),
-            np.frombuffer(b"".join(state), dtype="<f8").reshape(count, len(self._spec.features)),
-            np.frombuffer(b"".join(p or _NO_PAYLOAD for p in payload), dtype="<f8").reshape(count, -1),
+            np.frombuffer(b"".join(states), dtype="<f8").reshape(count, len(self._spec.features)),
+            np.frombuffer(b"".join(outcomes), dtype="<f8").reshape(count, -1),
             np.array([-1 if h is None else int(h) for h in harmful], dtype=np.int64),
             np.array([self._release in (None, r) for r in released], dtype=np.bool_),
         ]

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from django.db.models import Min
 from django.utils import timezone
 
@@ -20,13 +21,17 @@ from loops.engine.reward import COMPONENTS
 from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
 from privacy.engine.layout import MAIN_HEAD
+from privacy.engine.sealing import Cipher, about_outcome
 from privacy.models import Choice
+from privacy.selectors_keys import ciphers_known
 from training.models import ModelVersion
 
+Floats = npt.NDArray[np.float64]
 _EMPATHY = 1 + COMPONENTS.index("empathy")
 _PEOPLE = 2_000
 _FACTS = (
-    "decision__person_id", "decision__decided_at", "action", "decision__outcome__payload", "decision__outcome__harmful",
+    "decision__person_id", "decision__decided_at", "action", "decision__row_key", "decision__outcome__payload",
+    "decision__outcome__harmful",
 )  # fmt: skip
 
 
@@ -75,22 +80,30 @@ def _units(
     slot: ServingSlot, version: ModelVersion, spec: LoopSpec, epoch: int, firsts: dict[int, datetime], window: timedelta,
     chosen: Any,
 ) -> Iterable[EvidenceUnit]:  # fmt: skip
+    keys = ciphers_known(list(firsts))
     reference = spec.head(slot.head).reference_index if slot.head == MAIN_HEAD else None
     rows = (
-        chosen.filter(decision__person_id__in=list(firsts))
+        chosen.filter(decision__person_id__in=keys)
         .order_by("decision__person_id", "decision__decided_at")
         .values_list(*_FACTS)
     )
     for person, group in groupby(rows.iterator(chunk_size=5_000), key=lambda row: row[0]):
         first = firsts[person]
-        inside = [row[2:] for row in group if row[1] <= first + window]
+        inside = [_opened(keys[person], person, *row[2:]) for row in group if row[1] <= first + window]
         yield EvidenceUnit(
             slot=slot, version=version, person_id=person, epoch=epoch, first_exposed_at=first, closes_at=first + 2 * window,
             **_sums(inside, reference),
         )  # fmt: skip
 
 
-def _sums(rows: Sequence[tuple[int, bytes | None, bool | None]], reference: int | None) -> dict[str, Any]:
+def _opened(
+    cipher: Cipher, person: int, action: int, row_key: bytes, sealed: bytes | None, harmful: bool | None
+) -> tuple[int, Floats | None, bool | None]:
+    payload = None if sealed is None else cipher.open(bytes(sealed), about_outcome(person, row_key))
+    return action, None if payload is None else np.frombuffer(payload, dtype="<f8"), harmful
+
+
+def _sums(rows: Sequence[tuple[int, Floats | None, bool | None]], reference: int | None) -> dict[str, Any]:
     """A person's sums; of a head beside policy every choice is part of an intervention."""
     out = {
         "decisions": len(rows),
@@ -101,8 +114,7 @@ def _sums(rows: Sequence[tuple[int, bytes | None, bool | None]], reference: int 
         "rewarded": 0,
         "reward_sum": 0.0,
     }
-    for action, stored, harmful in rows:
-        payload = np.frombuffer(bytes(stored), dtype="<f8") if stored else None
+    for action, payload, harmful in rows:
         spoke = action != reference
         out["interventions"] += spoke
         out["harmful"] += bool(spoke and harmful)

@@ -21,8 +21,12 @@ from deployments.services.served_policies import Serving, servers_for, serving_o
 from deployments.services.stored import stored_picks
 from loops.engine.availability import Moment, unavailable
 from loops.engine.points import Points
+from privacy.engine.memory import packed, recalled
+from privacy.engine.sealing import Cipher, about_memory, about_state
 from privacy.models import Purpose, ServedDecision
+from privacy.selectors_keys import cipher_of, states_opened
 from privacy.services.callers import Caller, caller_of, caller_remembered, unknown_person
+from privacy.services.keys import ciphers
 from privacy.services.known import Known, known_by_id, known_by_key, known_by_token
 from privacy.services.people import person_key
 from privacy.services.serving import Chosen, Decided, LostRace, decision_write
@@ -46,10 +50,14 @@ def decide(token: str, request: Request) -> Told:
     now = datetime.now(UTC)
     for _ in range(_TRIES):
         known = known or _known(caller, request, serving)
-        if known.original is not None:
-            return _again(known, request)
+        if known.original is not None and (again := _again(known, known.original, request)) is not None:
+            return again
         if not known.consent_mask & Purpose.PERSONALIZATION.bit:
             raise Forbidden("the person has not consented to personalization, so nothing may be decided for them")
+        if not known.wrapped:
+            ciphers([known.person_id])
+            known = None
+            continue
         decided, told = work_out(serving, request, known, now)
         try:
             decision_write(decided)
@@ -79,7 +87,9 @@ def work_out(serving: Serving, request: Request, known: Known, now: datetime) ->
     """The decision and its answer, from what is in memory alone: nothing is read or written. Raises InputError."""
     spec, local = serving.spec, request.local_time or now
     context = read_context(spec, serving.points, request)
-    state = compose_state(serving, known, context, local, now)
+    cipher = cipher_of(known.person_id, known.wrapped, known.master_version)
+    heard, before = remembered(serving, known, cipher, now)
+    state = compose_state(serving, known, context, heard, before, local)
     seed = _seed(known, request)
     reason = unavailable(spec, _moment(known, local, now), state)
     picks: list[Pick] = []
@@ -96,7 +106,8 @@ def work_out(serving: Serving, request: Request, known: Known, now: datetime) ->
     )
     body = answer(serving.loop_version, request.request_id, answered, context.clamped, picks)
     told = Told(body, serving.loop_version.loop_id, picks[0].server.version if picks else serving.main.stable)
-    return _decided(serving, request, known, context, answered, state, seed, local, now, picks), told
+    memory = context.values if heard is None else _over(context.values, heard)
+    return _decided(serving, request, known, cipher, context, answered, state, memory, seed, local, now, picks), told
 
 
 def _known(caller: Caller, request: Request, serving: Serving) -> Known:
@@ -130,42 +141,43 @@ def _moment(known: Known, local: datetime, now: datetime) -> Moment:
     return Moment(local, today, None if last is None else max(now - last, timedelta()))
 
 
-def compose_state(serving: Serving, known: Known, context: Context, local: datetime, now: datetime) -> list[float]:
+def compose_state(
+    serving: Serving, known: Known, context: Context, heard: Sequence[float] | None, before: Sequence[float] | None,
+    local: datetime,
+) -> list[float]:  # fmt: skip
     """F numbers: what the app says now; else what follows from the last decision; else what was heard lately. NaN: not known."""
-    state = list(context.values)
-    before, same_day = _floats(known.known, serving.points.count), known.local_day == local.date()
+    state, same_day = list(context.values), known.local_day == local.date()
     serving.points.fill(state, before, intervened=known.last_intervened, same_day=same_day)
-    heard = remembered(serving, known, now)
-    return state if heard is None else [a if a == a else b for a, b in zip(state, heard, strict=True)]
+    return state if heard is None else _over(state, heard)
 
 
-def remembered(serving: Serving, known: Known, now: datetime) -> Sequence[float] | None:
-    """F numbers that were heard of a person (NaN: never), while the newest is not older than the loop's ``memory``; else None."""
-    if known.observed_at is None:
-        return None
-    fresh = (now - known.observed_at).total_seconds() <= serving.spec.availability.memory_seconds
-    return _floats(known.memory, serving.points.count) if fresh else None
+def remembered(
+    serving: Serving, known: Known, cipher: Cipher, now: datetime
+) -> tuple[Sequence[float] | None, Sequence[float] | None]:
+    """F numbers that were heard of a person (NaN: never), while the newest is not older than the loop's ``memory``, and the F of
+    their last decision's state; None for what there is not.
+    """
+    if not known.memory:
+        return None, None
+    plain = cipher.open(known.memory, about_memory(known.person_id, serving.loop_version.loop_id))
+    heard, before = recalled(serving.spec, plain)
+    at, keeps = known.observed_at, serving.spec.availability.memory_seconds
+    return (None if at is None or (now - at).total_seconds() > keeps else heard), before
 
 
-def _floats(stored: bytes, count: int) -> Sequence[float] | None:
-    """A state as it is stored; None for none, and for one of a version of the loop with more or fewer features."""
-    return struct.unpack(f"<{count}d", stored) if len(stored) == 8 * count else None
-
-
-def _stored(values: Sequence[float]) -> bytes:
-    return struct.pack(f"<{len(values)}d", *values)
+def _over(newer: Sequence[float], older: Sequence[float]) -> list[float]:
+    """Numbers, and where they are not known (NaN) the older ones."""
+    return [a if a == a else b for a, b in zip(newer, older, strict=True)]
 
 
 def _decided(
-    serving: Serving, request: Request, known: Known, context: Context, answered: Answered, state: Sequence[float],
-    seed: bytes, local: datetime, now: datetime, picks: Sequence[Pick],
+    serving: Serving, request: Request, known: Known, cipher: Cipher, context: Context, answered: Answered,
+    state: Sequence[float], memory: Sequence[float], seed: bytes, local: datetime, now: datetime, picks: Sequence[Pick],
 ) -> Decided:  # fmt: skip
-    heard, memory = remembered(serving, known, now), context.values
-    if heard is not None:
-        memory = [a if a == a else b for a, b in zip(memory, heard, strict=True)]
+    person, loop = known.person_id, serving.loop_version.loop_id
     return Decided(
         known=known,
-        loop_id=serving.loop_version.loop_id,
+        loop_id=loop,
         loop_version_id=serving.loop_version.pk,
         now=now,
         local_day=local.date(),
@@ -177,8 +189,8 @@ def _decided(
         clamped=len(context.clamped),
         expires_at=answered.expires_at,
         closes_at=answered.closes_at,
-        state=_stored(state),
-        memory=_stored(memory),
+        state=cipher.seal(struct.pack(f"<{len(state)}d", *state), about_state(person, seed)),
+        memory=cipher.seal(packed(serving.spec, memory, state), about_memory(person, loop)),
         observed_at=now if request.context else known.observed_at,
         intervened=bool(picks) and picks[0].action != picks[0].server.policy.reference,
         choices=[_chosen(pick) for pick in picks],
@@ -193,13 +205,18 @@ def _chosen(pick: Pick) -> Chosen:
     )  # fmt: skip
 
 
-def _again(known: Known, request: Request) -> Told:
-    """The original answer to a request that was answered before, from its rows. Raises InputError when the body is another."""
-    served = ServedDecision.objects.select_related("decision__loop_version__loop").get(pk=known.original)
+def _again(known: Known, original: int, request: Request) -> Told | None:
+    """The original answer to a request that was answered before, from its rows; None when they were erased meanwhile. Raises
+    InputError when the body is another.
+    """
+    served = ServedDecision.objects.select_related("decision__loop_version__loop").filter(pk=original).first()
+    states = states_opened([served.decision]) if served else {}
+    if served is None or not states:
+        return None
     if bytes(served.seed) != _seed(known, request):
         raise InputError("this requestId was used with another body; use a new requestId for a new question")
     answered = Answered(served.public_id, served.unavailable, served.expires_at, served.closes_at)
-    version, picks = served.decision.loop_version, stored_picks(served)
+    version, picks = served.decision.loop_version, stored_picks(served, states[original].tolist())
     clamped = read_context(version.spec, Points(version.spec), request).clamped
     body = answer(version, request.request_id, answered, clamped, picks)
     stable = serving_of(version.loop.name).main.stable

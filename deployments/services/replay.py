@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import islice
 
 from deployments.engine.arbiter import Pick, arbitrate
 from deployments.services.stored import stored_heads, stored_server
 from loops.engine.spec import LoopSpec
 from privacy.engine.layout import MAIN_HEAD
+from privacy.engine.sealing import CannotOpen, Cipher
 from privacy.models import Choice, ServedDecision
+from privacy.selectors_keys import ciphers_known, state_of
 
 BASIS_POINTS = 10_000
+_CHUNK = 1_000
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,26 @@ def decisions_replay(*, loop: str | None = None, last: int | None = None) -> Ite
     found = found.prefetch_related("decision__choices")
     if loop is not None:
         found = found.filter(decision__loop_version__loop__name=loop)
-    for served in (found if last is None else found[:last]).iterator(chunk_size=1_000):
-        yield Replayed(served.pk, difference_of(served))
+    rows = (found if last is None else found[:last]).iterator(chunk_size=_CHUNK)
+    while chunk := list(islice(rows, _CHUNK)):
+        keys = ciphers_known({served.person_id for served in chunk})
+        for served in chunk:
+            if served.person_id in keys:  # else the person was erased meanwhile
+                yield Replayed(served.pk, difference_of(served, keys[served.person_id]))
 
 
-def difference_of(served: ServedDecision) -> str:
-    """What a replay of one decision finds to differ, in one phrase."""
+def difference_of(served: ServedDecision, cipher: Cipher) -> str:
+    """What a replay of one decision finds to differ, in one phrase. ``cipher``: the person's, with which its state is opened."""
+    try:
+        state = state_of(served.decision, cipher).tolist()
+    except CannotOpen:
+        return "its state cannot be opened"
     choices = {c.head: c for c in served.decision.choices.all()}
     if served.unavailable:
         return "it was unavailable but has choices" if choices or served.decision.available else ""
     if MAIN_HEAD not in choices:
         return "policy has no choice"
-    picks = replayed_picks(served, choices)
+    picks = replayed_picks(served, choices, state)
     speak = heads_that_speak(served.decision.loop_version.spec, picks[0])
     if not speak == {p.head for p in picks} == set(choices):
         return f"heads {sorted(speak)} speak, stored are {sorted(choices)}"
@@ -54,12 +64,12 @@ def heads_that_speak(spec: LoopSpec, main: Pick) -> set[str]:
     return {h.name for h in spec.heads if h.name == MAIN_HEAD or h.when == "always" or intervened}
 
 
-def replayed_picks(served: ServedDecision, choices: dict[str, Choice]) -> list[Pick]:
-    """The arbiter's picks from the stored state, seed, versions and masks."""
+def replayed_picks(served: ServedDecision, choices: dict[str, Choice], state: Sequence[float]) -> list[Pick]:
+    """The arbiter's picks from the state and the stored seed, versions and masks."""
     version = served.decision.loop_version
     return arbitrate(
         [stored_server(version, choices[name]) for name in stored_heads(version.spec, choices)],
-        np.frombuffer(served.decision.state, dtype="<f8").tolist(),
+        state,
         seed=bytes(served.seed),
         exploration=served.exploration_bp / BASIS_POINTS,
         eligible={h: c.eligible for h, c in choices.items() if c.eligible is not None},

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from deployments.engine.arbiter import Pick, Server, values_of
 from deployments.services.served_policies import policy_of, server_of
 from loops.engine.policy import reference_policy
@@ -20,10 +18,9 @@ def stored_heads(spec: LoopSpec, choices: Mapping[str, Choice]) -> list[str]:
     return sorted((h.name for h in spec.heads if h.name in choices), key=lambda name: name != MAIN_HEAD)
 
 
-def stored_picks(served: ServedDecision) -> list[Pick]:
-    """A decision's choices as they were answered; action values are computed again from the stored state."""
+def stored_picks(served: ServedDecision, state: list[float]) -> list[Pick]:
+    """A decision's choices as they were answered; action values are computed again from its state (F numbers)."""
     version = served.decision.loop_version
-    state = np.frombuffer(served.decision.state, dtype="<f8").tolist()
     found = {c.head: c for c in served.decision.choices.all()}
     return [_stored_pick(version, found[name], state) for name in stored_heads(version.spec, found)]
 

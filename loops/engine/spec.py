@@ -7,7 +7,10 @@ Later stages read scales, clips and feature sets from this record alone, so that
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 Dynamics = Literal["learned", "drift", "since_intervention", "recent_load", "clock", "constant"]
@@ -161,9 +164,15 @@ class LoopSpec:
     )
     logging_rounds: int = 6  # turns without a deployment after which ``exploration`` holds all the same
 
-    @property
+    @cached_property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(f.name for f in self.features)
+
+    @cached_property
+    def features_signature(self) -> bytes:
+        """8 bytes by which values that were stored are known to be of these features, in this order, on these ranges."""
+        told = [[f.name, f.dynamics, f.bounds, f.categories] for f in self.features]
+        return hashlib.blake2b(json.dumps(told).encode(), digest_size=8).digest()
 
     def feature(self, name: str) -> Feature:
         return next(f for f in self.features if f.name == name)

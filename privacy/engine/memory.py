@@ -1,12 +1,16 @@
-"""What is remembered of a person: the newest known value of each feature, and when the newest of them was heard."""
+"""What is remembered of a person: the newest known value of each feature, and how they were at their last decision."""
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from loops.engine.spec import LoopSpec
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,3 +34,20 @@ def remembered(memory: Memory, values: Floats, at: datetime, *, keeps: float) ->
     if (memory.at - at).total_seconds() > keeps:
         return memory
     return Memory(np.where(np.isnan(memory.values), values, memory.values), memory.at)
+
+
+def packed(spec: LoopSpec, heard: Sequence[float], known: Sequence[float] | None) -> bytes:
+    """As it is stored: of which features it speaks, F numbers that were heard (NaN: never), then the F of the state at the last
+    decision where there was one.
+    """
+    values = [*heard, *(known or ())]
+    return spec.features_signature + struct.pack(f"<{len(values)}d", *values)
+
+
+def recalled(spec: LoopSpec, stored: bytes) -> tuple[Sequence[float] | None, Sequence[float] | None]:
+    """The two parts of what was stored; None for what there is not, and for both where it speaks of other features."""
+    signature, count = spec.features_signature, len(spec.features)
+    if not stored.startswith(signature):
+        return None, None
+    values = struct.unpack_from(f"<{(len(stored) - len(signature)) // 8}d", stored, len(signature))
+    return values[:count], values[count:] or None

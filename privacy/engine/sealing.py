@@ -6,7 +6,6 @@ opened. A key seals far fewer than 2^32 records, the bound for random nonces (NI
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from cryptography.exceptions import InvalidTag
@@ -16,10 +15,32 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KEY_BYTES, _NONCE_BYTES = 32, 12
 OVERHEAD = _NONCE_BYTES + 16
+Bytes = bytes | memoryview
 
 
 class CannotOpen(ValueError):
     """The bytes were sealed by another key, for another place, or have changed."""
+
+
+class Cipher:
+    """A key at work. It never leaves the process, and nothing prints it."""
+
+    __slots__ = ("_aead",)
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = AESGCM(key)
+
+    def seal(self, plain: bytes, about: bytes) -> bytes:
+        """Nonce, ciphertext and tag: ``OVERHEAD`` bytes more than ``plain``."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, plain, about)
+
+    def open(self, sealed: bytes, about: bytes) -> bytes:
+        """What was sealed. Raises CannotOpen, which says what it was and nothing of what it held."""
+        try:
+            return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], about)
+        except (InvalidTag, ValueError):
+            raise CannotOpen(f"{about!r} cannot be opened") from None
 
 
 def new_key() -> bytes:
@@ -27,35 +48,43 @@ def new_key() -> bytes:
     return os.urandom(KEY_BYTES)
 
 
-def master_key(secret: str) -> bytes:
+def master_cipher(secret: str) -> Cipher:
     """The master key of a secret: HKDF-SHA-256 (RFC 5869)."""
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"r3al master key").derive(secret.encode())
+    return Cipher(
+        HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"r3al master key").derive(secret.encode())
+    )
 
 
-def seal(key: bytes, plain: bytes, about: str) -> bytes:
-    """Nonce, ciphertext and tag: ``OVERHEAD`` bytes more than ``plain``."""
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, plain, about.encode())
-
-
-def unseal(key: bytes, sealed: bytes, about: str) -> bytes:
-    """What was sealed. Raises CannotOpen."""
-    try:
-        return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], about.encode())
-    except (InvalidTag, ValueError):
-        raise CannotOpen(f"{about} cannot be opened") from None
-
-
-def wrap(master: bytes, key: bytes, *, version: int, person_id: int) -> bytes:
+def wrap(master: Cipher, key: bytes, *, version: int, person_id: int) -> bytes:
     """A data key sealed by the master key of a version, for one person."""
-    return seal(master, key, f"data key {version} {person_id}")
+    return master.seal(key, b"data key %d %d" % (version, person_id))
 
 
-def unwrap(master: bytes, wrapped: bytes, *, version: int, person_id: int) -> bytes:
+def unwrap(master: Cipher, wrapped: bytes, *, version: int, person_id: int) -> bytes:
     """The data key again. Raises CannotOpen."""
-    return unseal(master, wrapped, f"data key {version} {person_id}")
+    return master.open(wrapped, b"data key %d %d" % (version, person_id))
 
 
-def fingerprint(key: bytes) -> str:
-    """Eight hexadecimal digits by which an operator tells master keys apart."""
-    return hashlib.sha256(b"fingerprint" + key).hexdigest()[:8]
+def about_signal(person_id: int, signal_key: Bytes) -> bytes:
+    """What a signal's payload is bound to."""
+    return f"signal {person_id} {signal_key.hex()}".encode()
+
+
+def about_reward(served_id: int, reward_key: Bytes) -> bytes:
+    """What the payload of a word about a decision is bound to."""
+    return f"reward {served_id} {reward_key.hex()}".encode()
+
+
+def about_state(person_id: int, row_key: Bytes) -> bytes:
+    """What the state at a decision is bound to."""
+    return b"state %d " % person_id + row_key
+
+
+def about_outcome(person_id: int, row_key: Bytes) -> bytes:
+    """What a decision's outcome is bound to."""
+    return b"outcome %d " % person_id + row_key
+
+
+def about_memory(person_id: int, loop_id: int) -> bytes:
+    """What serving's memory of a person is bound to."""
+    return b"memory %d %d" % (person_id, loop_id)

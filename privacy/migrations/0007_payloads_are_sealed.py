@@ -13,12 +13,12 @@ def seal_all(apps: Any, editor: Any) -> None:
 
 
 def _seal(apps: Any, model: Any, of: Any) -> None:
-    from privacy.engine.sealing import master_key, new_key, seal, unwrap, wrap
+    from privacy.engine.sealing import Cipher, master_cipher, new_key, unwrap, wrap
 
     from django.conf import settings
 
     keys, version = apps.get_model("privacy", "DataKey"), max(settings.DATA_MASTER_KEYS)
-    master, last = master_key(settings.DATA_MASTER_KEYS[version]), 0
+    master, last = master_cipher(settings.DATA_MASTER_KEYS[version]), 0
     while rows := list(model.objects.filter(pk__gt=last).order_by("pk")[:CHUNK]):
         for row in rows:
             person, about = of(row)
@@ -27,7 +27,7 @@ def _seal(apps: Any, model: Any, of: Any) -> None:
                 made = wrap(master, new_key(), version=version, person_id=person)
                 kept = keys.objects.create(person_id=person, wrapped=made, master_version=version)
             key = unwrap(master, bytes(kept.wrapped), version=version, person_id=person)
-            row.payload = seal(key, bytes(row.payload), about)
+            row.payload = Cipher(key).seal(bytes(row.payload), about.encode())
         model.objects.bulk_update(rows, ["payload"])
         last = rows[-1].pk
 

@@ -1,4 +1,6 @@
-"""The only record of each decision and its outcome. Payloads are fixed-width arrays; everything else is a typed column."""
+"""The only record of each decision and its outcome. Payloads are fixed-width arrays, sealed with the person's data key; all
+else is a typed column.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ class Decision(Created):
     local_day = models.DateField(help_text="The person's calendar day, for rules about the same day.")
     available = models.BooleanField()
     left = models.BooleanField(default=False)
-    state = models.BinaryField(help_text="float64, little-endian; ready to be sealed.")
+    state = models.BinaryField(help_text="float64, little-endian; sealed.")
 
     class Meta:
         db_table = "decisions"
@@ -88,7 +90,7 @@ class RewardSignal(Created):
     """
 
     decision = models.OneToOneField(Decision, on_delete=models.CASCADE, related_name="outcome")
-    payload = models.BinaryField(help_text="float64, little-endian; ready to be sealed.")
+    payload = models.BinaryField(help_text="float64, little-endian; sealed.")
     harmful = models.BooleanField(null=True)
     closed_at = models.DateTimeField()
     release = models.ForeignKey(

@@ -92,14 +92,13 @@ class RewardEvent(Created):
 class ServingState(models.Model):
     """What serving remembers of one person in one loop, changed only by a conditional UPDATE on ``version``.
 
-    ``memory`` is float64[number of features]: the latest known value of each (NaN: never known). ``known`` holds the features as
-    they were at the last decision, from which known dynamics are advanced (empty: no decision yet).
+    ``memory`` (privacy.engine.memory), sealed with the person's data key: the latest known value of each feature, and the
+    features as they were at the last decision, from which known dynamics are advanced. Empty: nothing was heard or decided yet.
     """
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="serving_states")
     loop = models.ForeignKey(Loop, on_delete=models.CASCADE, related_name="serving_states")
-    memory = models.BinaryField(help_text="float64, little-endian; ready to be sealed.")
-    known = models.BinaryField(default=b"", help_text="float64, little-endian; ready to be sealed.")
+    memory = models.BinaryField(default=b"", help_text="float64, little-endian; sealed.")
     observed_at = models.DateTimeField(null=True, blank=True, help_text="The newest signal or context in ``memory``.")
     local_day = models.DateField(null=True, blank=True, help_text="The person's calendar day of the last decision.")
     interventions_today = models.PositiveSmallIntegerField(default=0)

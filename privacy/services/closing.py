@@ -14,10 +14,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from privacy.engine.outcomes import aggregate, harmful_of
-from privacy.engine.sealing import unseal
+from privacy.engine.sealing import Cipher, about_outcome, about_reward
 from privacy.models import RewardEvent, RewardSignal, ServedDecision
-from privacy.services.keys import data_keys_known
-from privacy.services.outcomes import reward_about
+from privacy.selectors_keys import ciphers_known
 
 CHUNK = 500
 
@@ -48,26 +47,30 @@ def _chunk(size: int) -> int:
     for event in RewardEvent.objects.filter(served__in=due, late=False).order_by("id"):
         events.setdefault(event.served_id, []).append(event)
     now = max(timezone.now(), *(served.closes_at for served in due))
-    keys = data_keys_known({served.person_id for served in due if served.pk in events})
-    outcomes = [_outcome(served, _opened(events.get(served.pk, []), keys.get(served.person_id)), now) for served in due]
+    # A person who has no key is being erased, and waits for these rows.
+    keys = ciphers_known({served.person_id for served in due})
+    outcomes = [
+        _outcome(served, events.get(served.pk, []), keys[served.person_id], now)
+        for served in due
+        if served.person_id in keys
+    ]
     RewardSignal.objects.bulk_create([outcome for outcome in outcomes if outcome is not None])
     ServedDecision.objects.filter(pk__in=[served.pk for served in due]).update(closed_at=now)
     return len(due)
 
 
-def _opened(events: list[RewardEvent], key: bytes | None) -> list[tuple[np.ndarray, bool | None]]:
-    """Payload and label of each word. A person's key that is gone has taken their words with it."""
-    if key is None:
-        return []
-    opened = (unseal(key, bytes(e.payload), reward_about(e.served_id, e.reward_key)) for e in events)
-    return [(np.frombuffer(plain, dtype="<f8"), e.harmful) for plain, e in zip(opened, events, strict=True)]
-
-
-def _outcome(served: ServedDecision, words: list[tuple[np.ndarray, bool | None]], now: datetime) -> RewardSignal | None:
+def _outcome(served: ServedDecision, events: list[RewardEvent], cipher: Cipher, now: datetime) -> RewardSignal | None:
     """The decision's outcome; None where nothing is to be said: unavailable, or nothing came and the loop has no default."""
-    spec = served.decision.loop_version.spec
-    payload = aggregate(spec, [payload for payload, _ in words], available=not served.unavailable)
-    harmful = harmful_of([label for _, label in words])
+    decision, words = served.decision, [_opened(event, cipher) for event in events]
+    payload = aggregate(decision.loop_version.spec, words, available=not served.unavailable)
+    harmful = harmful_of([event.harmful for event in events])
     if np.isnan(payload).all() and harmful is None:
         return None
-    return RewardSignal(decision_id=served.pk, payload=payload.astype("<f8").tobytes(), harmful=harmful, closed_at=now)
+    sealed = cipher.seal(payload.astype("<f8").tobytes(), about_outcome(decision.person_id, decision.row_key))
+    return RewardSignal(decision=decision, payload=sealed, harmful=harmful, closed_at=now)
+
+
+def _opened(event: RewardEvent, cipher: Cipher) -> np.ndarray:
+    return np.frombuffer(
+        cipher.open(bytes(event.payload), about_reward(event.served_id, event.reward_key)), dtype="<f8"
+    )

@@ -12,6 +12,7 @@ from loops.engine.rows import Floats, Moment
 from loops.engine.timeline import Timeline
 from loops.models import LoopVersion
 from privacy.models import Choice, Decision
+from privacy.selectors_keys import states_opened
 from privacy.services.people import person_key
 
 
@@ -54,4 +55,4 @@ class History:
                 .exclude(action=self._head.reference_index)
                 .exists()
             )
-            self._timeline.resume(np.frombuffer(last.state, dtype="<f8"), chosen, last.local_day)
+            self._timeline.resume(states_opened([last])[last.pk], chosen, last.local_day)

@@ -18,9 +18,12 @@ from loops.engine.cells import RowError
 from loops.engine.rows import Floats, Row
 from loops.models import LoopVersion
 from privacy.engine.rejects import Reject
+from privacy.engine.sealing import about_outcome, about_state
 from privacy.models import Choice, Decision, Purpose, RewardSignal
+from privacy.selectors_keys import ciphers_known
 from privacy.services.bulk import rows_insert
 from privacy.services.consent import consent_grant
+from privacy.services.keys import ciphers
 from privacy.services.people import people_get_or_create
 
 _CONFLICT = "the same key came before with other content; the first row is kept"
@@ -103,6 +106,8 @@ def rows_write(
 def _add(rows: Sequence[Prepared], loop_version: LoopVersion, people: dict[str, int]) -> None:
     now, deadline = timezone.now(), timedelta(seconds=loop_version.spec.reward.deadline_seconds)
     version = loop_version.pk
+    owners = [people[p.row.user] for p in rows]
+    keys = ciphers(set(owners))
     rows_insert(
         model=Decision,
         fields=(
@@ -119,16 +124,16 @@ def _add(rows: Sequence[Prepared], loop_version: LoopVersion, people: dict[str, 
         rows=[
             (
                 now,
-                people[p.row.user],
+                person,
                 version,
                 p.key,
                 p.row.time,
                 p.row.time.date(),
                 p.row.available,
                 p.row.left,
-                p.state,
+                keys[person].seal(p.state, about_state(person, p.key)),
             )
-            for p in rows
+            for person, p in zip(owners, rows, strict=True)
         ],
     )
     added = Decision.objects.filter(loop_version=loop_version, row_key__in=[p.key for p in rows])
@@ -146,7 +151,15 @@ def _add(rows: Sequence[Prepared], loop_version: LoopVersion, people: dict[str, 
         model=RewardSignal,
         fields=("created_at", "decision", "payload", "harmful", "closed_at"),
         rows=[
-            (now, ids[p.key], p.payload, p.row.harmful, p.row.time + deadline) for p in rows if p.payload is not None
+            (
+                now,
+                ids[p.key],
+                keys[person].seal(p.payload, about_outcome(person, p.key)),
+                p.row.harmful,
+                p.row.time + deadline,
+            )
+            for person, p in zip(owners, rows, strict=True)
+            if p.payload is not None
         ],
     )
 
@@ -173,19 +186,21 @@ def _stored(
     columns = ("decision_id", "head", "action", "propensity", "marginal_propensity", "explored")
     for decision, *choice in Choice.objects.filter(decision__in=[f[0] for f in found]).values_list(*columns):
         choices.setdefault(decision, []).append(tuple(choice))
+    owners = ciphers_known({person for _, _, person, *_ in found})
     return {
         bytes(key): (
             person,
             *_content(
                 tuple(facts),
-                np.frombuffer(state, dtype="<f8"),
+                np.frombuffer(owners[person].open(bytes(state), about_state(person, key)), dtype="<f8"),
                 computed,
                 choices.get(pk, []),
-                None if payload is None else bytes(payload),
+                None if payload is None else owners[person].open(bytes(payload), about_outcome(person, key)),
                 harmful,
             ),
         )
         for pk, key, person, *facts, state, payload, harmful in found
+        if person in owners
     }
 
 

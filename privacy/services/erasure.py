@@ -25,10 +25,12 @@ from privacy.models import (
     PersonAccount,
     PrivacyBudget,
     ReleaseRound,
+    ServedDecision,
     ServingState,
     Signal,
     VaultKind,
 )
+from privacy.services.keys import ciphers
 from privacy.services.vault import subject_of, vault_append
 from r3al_project.common.errors import Conflict
 
@@ -49,12 +51,10 @@ class Erased:
 def person_erase(*, person_id: int, source: str) -> Erased:
     """Erase a person, all or nothing. Raises Conflict for somebody who is erased already.
 
-    Their budget's row is locked first, as everything that adds to their records does: what comes after finds no consent.
+    Their data key is taken first, as by everything that adds to their records: who comes after finds neither key nor consent.
+    Then their decisions, as closing takes them.
     """
-    PrivacyBudget.objects.select_for_update().get(person_id=person_id)
-    person = Person.objects.select_for_update(no_key=True).get(pk=person_id)
-    if person.erased_at is not None:
-        raise Conflict("this person is erased already")
+    person = _taken(person_id)
     subject, releases = (
         subject_of(person),
         LedgerEntry.objects.filter(person=person).values_list("release_id", flat=True),
@@ -80,6 +80,19 @@ def person_erase(*, person_id: int, source: str) -> Erased:
     body = {"source": source[:80], "releases": len(kept), "exports": exports}
     vault_append(kind=VaultKind.ERASURE, body=body, subject=subject)
     return Erased(signals=signals, decisions=decisions, exports=exports, releases=kept)
+
+
+def _taken(person_id: int) -> Person:
+    """The person with all that is theirs locked, in the order in which everything locks it. Raises Conflict."""
+    if Person.objects.get(pk=person_id).erased_at is None:
+        ciphers([person_id])  # somebody without a key is given one, so that there is something to wait for
+    list(DataKey.objects.select_for_update().filter(person_id=person_id))
+    PrivacyBudget.objects.select_for_update().get(person_id=person_id)
+    person = Person.objects.select_for_update(no_key=True).get(pk=person_id)
+    if person.erased_at is not None:
+        raise Conflict("this person is erased already")
+    list(ServedDecision.objects.select_for_update().filter(person=person).order_by("pk").values_list("pk", flat=True))
+    return person
 
 
 def tombstone(*, population: str, key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,11 @@ import numpy as np
 from loops.engine.reward import COMPONENTS
 from loops.engine.spec import LoopSpec
 from privacy.engine.accounting import NANO
-from privacy.engine.sealing import unseal
+from privacy.engine.memory import recalled
+from privacy.engine.sealing import Cipher, about_memory, about_outcome, about_reward, about_signal
 from privacy.models import Consent, Decision, LedgerEntry, Person, RewardEvent, ServingState, Signal, VaultEvent
 from privacy.models.budget import WINDOWS
-from privacy.services.keys import data_keys_known
-from privacy.services.outcomes import reward_about
-from privacy.services.signals import signal_about
+from privacy.selectors_keys import ciphers_known, state_of
 from privacy.services.vault import subject_of
 
 _TOTAL = ("total", *COMPONENTS)
@@ -23,17 +23,25 @@ Told = dict[str, Any]
 
 def person_export(person: Person) -> Told:
     """All of it; every time is UTC."""
-    key = data_keys_known([person.pk]).get(person.pk, b"")
+    cipher = ciphers_known([person.pk]).get(person.pk)
     return {
         "consents": [_consent(c) for c in Consent.objects.filter(person=person).order_by("pk")],
         "privacyBudget": _budget(person),
         "usedFor": [
             _use(e) for e in LedgerEntry.objects.filter(person=person).select_related("release").order_by("pk")
         ],
-        "signals": [_signal(s, key) for s in _signals(person)],
-        "decisions": [_decision(d, key) for d in _decisions(person)],
-        "remembered": [_remembered(s) for s in ServingState.objects.filter(person=person).select_related("loop")],
+        **({"signals": [], "decisions": [], "remembered": []} if cipher is None else _opened(person, cipher)),
         "vault": my_events(person),
+    }
+
+
+def _opened(person: Person, cipher: Cipher) -> Told:
+    """What is sealed. Who has no key has nothing that is."""
+    states = ServingState.objects.filter(person=person).select_related("loop")
+    return {
+        "signals": [_signal(s, cipher) for s in _signals(person)],
+        "decisions": [_decision(d, cipher) for d in _decisions(person)],
+        "remembered": [_remembered(s, cipher) for s in states],
     }
 
 
@@ -78,29 +86,29 @@ def _use(entry: LedgerEntry) -> Told:
     }  # fmt: skip
 
 
-def _signal(signal: Signal, key: bytes) -> Told:
-    plain = unseal(key, bytes(signal.payload), signal_about(signal.person_id, signal.signal_key))
-    values = state_named(signal.loop_version.spec, np.frombuffer(plain, dtype="<f8"))
+def _signal(signal: Signal, cipher: Cipher) -> Told:
+    plain = cipher.open(bytes(signal.payload), about_signal(signal.person_id, signal.signal_key))
+    values = state_named(signal.loop_version.spec, np.frombuffer(plain, dtype="<f8").tolist())
     return {"loop": signal.loop_version.loop.name, "type": signal.kind, "at": signal.observed_at, "values": values}
 
 
-def _decision(decision: Decision, key: bytes) -> Told:
-    spec = decision.loop_version.spec
+def _decision(decision: Decision, cipher: Cipher) -> Told:
+    spec, place = decision.loop_version.spec, (decision.person_id, decision.row_key)
     served, outcome = getattr(decision, "served", None), getattr(decision, "outcome", None)
     words = served.rewards.all() if served else ()
     return {
         "loop": spec.name,
         "at": decision.decided_at,
-        "state": state_named(spec, np.frombuffer(decision.state, dtype="<f8")),
+        "state": state_named(spec, state_of(decision, cipher).tolist()),
         "actions": {c.head: spec.head(c.head).actions[c.action] for c in decision.choices.all()},
         "unavailable": served.unavailable or None if served else None,
-        "rewards": [_word(event, key) for event in words],
-        "outcome": None if outcome is None else _numbers(bytes(outcome.payload)),
+        "rewards": [_word(event, cipher) for event in words],
+        "outcome": None if outcome is None else _numbers(cipher.open(bytes(outcome.payload), about_outcome(*place))),
     }
 
 
-def _word(event: RewardEvent, key: bytes) -> Told:
-    plain = unseal(key, bytes(event.payload), reward_about(event.served_id, event.reward_key))
+def _word(event: RewardEvent, cipher: Cipher) -> Told:
+    plain = cipher.open(bytes(event.payload), about_reward(event.served_id, event.reward_key))
     return {"at": event.created_at, "late": event.late, **_numbers(plain)}
 
 
@@ -109,18 +117,18 @@ def _numbers(payload: bytes) -> Told:
     return {name: value for name, value in zip(_TOTAL, values, strict=True) if value == value}
 
 
-def _remembered(state: ServingState) -> Told:
+def _remembered(state: ServingState, cipher: Cipher) -> Told:
     version = state.loop.versions.order_by("-version").first()
-    values = np.frombuffer(state.memory, dtype="<f8")
-    fits = version is not None and len(values) == len(version.spec.features)
-    named = state_named(version.spec, values) if version and fits else {}
+    stored = cipher.open(bytes(state.memory), about_memory(state.person_id, state.loop_id)) if state.memory else b""
+    heard, _ = recalled(version.spec, stored) if version else (None, None)
+    named = state_named(version.spec, heard) if version and heard else {}
     return {"loop": state.loop.name, "at": state.observed_at, "values": named}
 
 
-def state_named(spec: LoopSpec, state: np.ndarray) -> Told:
+def state_named(spec: LoopSpec, state: Sequence[float]) -> Told:
     """Known features by name, a category by its own."""
     return {
         f.name: f.categories[int(v)] if f.is_category else float(v)
-        for f, v in zip(spec.features, state.tolist(), strict=True)
+        for f, v in zip(spec.features, state, strict=True)
         if v == v
     }

@@ -1,39 +1,50 @@
-"""People's data keys: made when first needed, opened with the master keys, wrapped anew when those rotate, destroyed for good."""
+"""People's data keys: made when first needed, wrapped anew when master keys rotate."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import lru_cache
+from collections.abc import Collection, Sequence
 
-from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
-from privacy.engine.sealing import CannotOpen, master_key, new_key, unwrap, wrap
+from privacy.engine.sealing import Cipher, new_key, wrap
 from privacy.models import DataKey, Person
+from privacy.selectors_keys import ciphers_known, key_unwrapped, master, master_version_current
 from r3al_project.common.errors import Conflict
 
 CHUNK = 500
 
 
 @transaction.atomic
-def data_keys(person_ids: Collection[int]) -> dict[int, bytes]:
-    """The data key of each person, made where there is none. Raises Conflict for somebody erased, or a missing master key."""
-    found = _opened(person_ids)
-    missing = sorted(set(person_ids) - set(found))
+def ciphers(person_ids: Collection[int]) -> dict[int, Cipher]:
+    """The cipher of each person, their key made where there is none. Raises Conflict for somebody erased or a missing master key.
+
+    Holds the keys, with others, until the caller's transaction ends: an erasure, which begins with the key, waits for what is
+    being added. Take them before budgets and decisions, as everything does.
+    """
+    missing = sorted(set(person_ids) - _held(person_ids))
     if missing:
-        if Person.objects.filter(pk__in=missing, erased_at__isnull=False).exists():
-            raise Conflict("the person was erased, so nothing can be kept of them")
-        version = current_version()
-        fresh = {pk: wrap(_master(version), new_key(), version=version, person_id=pk) for pk in missing}
-        rows = [DataKey(person_id=pk, wrapped=wrapped, master_version=version) for pk, wrapped in fresh.items()]
-        DataKey.objects.bulk_create(rows, ignore_conflicts=True)  # of two who make one at once, the first one's stays
-        found |= _opened(missing)
-    return found
+        _make(missing)
+    return ciphers_known(person_ids)
 
 
-def data_keys_known(person_ids: Collection[int]) -> dict[int, bytes]:
-    """The data keys that there are; who has none was erased or never had anything sealed."""
-    return _opened(person_ids)
+def _held(person_ids: Collection[int]) -> set[int]:
+    """Who has a key. It cannot be deleted meanwhile; others may hold and rewrap it. SQLite has one writer anyway."""
+    if connection.vendor != "postgresql":
+        return set(DataKey.objects.filter(person_id__in=person_ids).values_list("person_id", flat=True))
+    with connection.cursor() as cursor:
+        held = "SELECT person_id FROM data_keys WHERE person_id = ANY(%s) ORDER BY person_id FOR KEY SHARE"
+        cursor.execute(held, [list(person_ids)])
+        return {pk for (pk,) in cursor.fetchall()}
+
+
+def _make(missing: Sequence[int]) -> None:
+    version = master_version_current()
+    fresh = {pk: wrap(master(version), new_key(), version=version, person_id=pk) for pk in missing}
+    rows = [DataKey(person_id=pk, wrapped=wrapped, master_version=version) for pk, wrapped in fresh.items()]
+    DataKey.objects.bulk_create(rows, ignore_conflicts=True)  # of two who make one at once, the first one's stays
+    # Asked afterwards: whoever erases a person holds their key until it is gone for good, and making one waits for that.
+    if Person.objects.filter(pk__in=missing, erased_at__isnull=False).exists():
+        raise Conflict("the person was erased, so nothing can be kept of them")
 
 
 def keys_rotate(*, limit: int | None = None) -> int:
@@ -52,12 +63,12 @@ def keys_rotate(*, limit: int | None = None) -> int:
 
 @transaction.atomic
 def _rotate_chunk(size: int) -> int:
-    version = current_version()
-    old = DataKey.objects.select_for_update().exclude(master_version=version).order_by("person_id")[:size]
+    version = master_version_current()
+    old = DataKey.objects.select_for_update(no_key=True).exclude(master_version=version).order_by("person_id")[:size]
     rows = list(old)
     for row in rows:
-        key = _unwrapped(row)
-        row.wrapped = wrap(_master(version), key, version=version, person_id=row.person_id)
+        key = key_unwrapped(row.person_id, bytes(row.wrapped), row.master_version)
+        row.wrapped = wrap(master(version), key, version=version, person_id=row.person_id)
         row.master_version = version
     DataKey.objects.bulk_update(rows, ["wrapped", "master_version"])
     return len(rows)
@@ -65,36 +76,4 @@ def _rotate_chunk(size: int) -> int:
 
 def keys_waiting() -> int:
     """How many keys are still wrapped by an older master version."""
-    return DataKey.objects.exclude(master_version=current_version()).count()
-
-
-def current_version() -> int:
-    """The master version that seals: the highest there is."""
-    return max(settings.DATA_MASTER_KEYS)
-
-
-def _opened(person_ids: Collection[int]) -> dict[int, bytes]:
-    return {row.person_id: _unwrapped(row) for row in DataKey.objects.filter(person_id__in=person_ids)}
-
-
-def _unwrapped(row: DataKey) -> bytes:
-    try:
-        return unwrap(
-            _master(row.master_version), bytes(row.wrapped), version=row.master_version, person_id=row.person_id
-        )
-    except CannotOpen:
-        raise Conflict(
-            f"{row} cannot be opened with version {row.master_version} of DATA_MASTER_KEYS; it holds another secret"
-        ) from None
-
-
-def _master(version: int) -> bytes:
-    secret = settings.DATA_MASTER_KEYS.get(version)
-    if secret is None:
-        raise Conflict(f"DATA_MASTER_KEYS lacks version {version}, which data keys are wrapped with; put it back")
-    return _derived(secret)
-
-
-@lru_cache(maxsize=16)
-def _derived(secret: str) -> bytes:
-    return master_key(secret)
+    return DataKey.objects.exclude(master_version=master_version_current()).count()

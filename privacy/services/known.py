@@ -12,14 +12,16 @@ from r3al_project.common.prepared import Row, read_row
 
 
 class Known(NamedTuple):
-    """What one SELECT tells. ``state_version`` 0: nothing was served or heard in this loop yet; arrays as stored (float64)."""
+    """What one SELECT tells. ``state_version`` 0: nothing was served or heard in this loop yet; ``memory`` and the
+    person's data key as stored, sealed; ``wrapped`` empty: they have no key yet."""
 
     person_id: int
     population: str
     person_key: str
     consent_mask: int
+    wrapped: bytes
+    master_version: int
     memory: bytes
-    known: bytes
     observed_at: datetime | None
     local_day: date | None
     interventions_today: int
@@ -29,9 +31,10 @@ class Known(NamedTuple):
     original: int | None
 
 
-_COLUMNS = """p.id, p.population, p.key, b.consent_mask, s.memory, s.known, s.observed_at, s.local_day, s.interventions_today,
-       s.last_intervened, s.last_intervention_at, s.version, d.decision_id"""
+_COLUMNS = """p.id, p.population, p.key, b.consent_mask, k.wrapped, k.master_version, s.memory, s.observed_at, s.local_day,
+       s.interventions_today, s.last_intervened, s.last_intervention_at, s.version, d.decision_id"""
 _OF_PERSON = """LEFT JOIN privacy_budget b ON b.person_id = p.id
+LEFT JOIN data_keys k ON k.person_id = p.id
 LEFT JOIN serving_states s ON s.person_id = p.id AND s.loop_id = %(loop)s
 LEFT JOIN served_decisions d ON d.person_id = p.id AND d.request_key = %(request)s"""
 _BY_ID = f"SELECT {_COLUMNS} FROM persons p {_OF_PERSON} WHERE p.id = %(person)s"  # noqa: S608  constants of this module
@@ -64,14 +67,15 @@ def known_by_token(*, digest: str, loop_id: int, request_key: bytes) -> tuple[Ca
 def _known(row: Row | None) -> Known | None:
     if row is None or row[3] is None:  # nobody, or somebody without a budget, for whom nothing may be done
         return None
-    pk, population, key, mask, memory, known, observed, day, today, intervened, last, version, original = row
+    pk, population, key, mask, wrapped, master, memory, observed, day, today, intervened, last, version, original = row
     return Known(
         person_id=pk,
         population=population,
         person_key=key,
         consent_mask=mask,
+        wrapped=bytes(wrapped or b""),
+        master_version=master or 0,
         memory=bytes(memory or b""),
-        known=bytes(known or b""),
         observed_at=_moment(observed),
         local_day=parse_date(day) if isinstance(day, str) else day,
         interventions_today=today or 0,

@@ -19,13 +19,17 @@ from loops.engine.spec import LoopSpec
 from privacy.engine.canonical import canonical_bytes
 from privacy.engine.layout import MAIN_HEAD
 from privacy.engine.outcomes import harms, largest_total, payload_of_components, payload_of_inputs, payload_of_total
-from privacy.engine.sealing import seal
+from privacy.engine.sealing import Cipher, about_reward
 from privacy.models import RewardEvent, ServedDecision
+from privacy.selectors_keys import state_of
 from privacy.services.callers import Caller, person_of
-from privacy.services.keys import data_keys
+from privacy.services.keys import ciphers
 from r3al_project.common.errors import Forbidden, InputError, NotFound
 
 Floats = npt.NDArray[np.float64]
+
+
+_NOBODYS = "there is no such decision of this person; use the decisionId of an answer"
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def decision_activate(*, caller: Caller, public_id: UUID, user_id: str | None, a
 
     Raises NotFound for a decision that is not the caller's, Forbidden for a caller that can have none.
     """
-    served = _mine(caller, public_id, user_id)
+    served = _locked(_mine(caller, public_id, user_id))
     if served.activated_at is None:
         now = timezone.now()
         served.activated_at = min(max(at, served.decision.decided_at), now) if at else now
@@ -69,7 +73,9 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, word: Wo
     for a decision that is not the caller's, InputError for a word that cannot be used or an id that came with another body.
     """
     served = _mine(caller, public_id, user_id)
-    payload = _payload(served, word)
+    cipher = ciphers([served.person_id])[served.person_id]
+    served = _locked(served)
+    payload = _payload(served, word, cipher)
     key, content = digest("reward", word.reward_id), digest("content", canonical_bytes(_facts(word)))
     before = RewardEvent.objects.filter(served=served, reward_key=key).first()
     if before is not None:
@@ -77,32 +83,27 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, word: Wo
             raise InputError("this rewardId was used with another body; use a new one for a new word")
         return Kept(new=False, late=before.late)
     late = served.closed_at is not None or timezone.now() > served.closes_at
-    spec, data_key = served.decision.loop_version.spec, data_keys([served.person_id])[served.person_id]
+    spec = served.decision.loop_version.spec
     RewardEvent.objects.create(
         served=served,
         reward_key=key,
         content_key=content,
-        payload=seal(data_key, payload.astype("<f8").tobytes(), reward_about(served.pk, key)),
+        payload=cipher.seal(payload.astype("<f8").tobytes(), about_reward(served.pk, key)),
         harmful=None if word.label is None else harms(spec, word.label),
         late=late,
     )
     return Kept(new=True, late=late)
 
 
-def reward_about(served_id: int, reward_key: bytes | memoryview) -> str:
-    """What a word's payload is bound to."""
-    return f"reward {served_id} {bytes(reward_key).hex()}"
-
-
 def _mine(caller: Caller, public_id: UUID, user_id: str | None) -> ServedDecision:
-    """The decision, locked, if it is the caller's; whether somebody else's exists is not said, nor by another status."""
+    """The decision if it is the caller's; whether somebody else's exists is not said, nor by another status."""
     if caller.person_id is None and not (caller.may_serve and user_id is not None):
         raise Forbidden(
             "this token is no person's; use a person's token, or a service account's and name them in userId"
         )
     found = ServedDecision.objects.select_related("decision__loop_version__loop", "person")
-    served = found.select_for_update(of=("self",)).filter(public_id=public_id).first()
-    nobody = NotFound("there is no such decision of this person; use the decisionId of an answer")
+    served = found.filter(public_id=public_id).first()
+    nobody = NotFound(_NOBODYS)
     if served is None:
         raise nobody
     try:
@@ -114,7 +115,18 @@ def _mine(caller: Caller, public_id: UUID, user_id: str | None) -> ServedDecisio
     return served
 
 
-def _payload(served: ServedDecision, word: Word) -> Floats:
+def _locked(served: ServedDecision) -> ServedDecision:
+    """The decision as it stands once its row is ours. Raises NotFound when it was erased meanwhile."""
+    try:
+        served.refresh_from_db(
+            fields=["activated_at", "closed_at"], from_queryset=ServedDecision.objects.select_for_update()
+        )
+    except ServedDecision.DoesNotExist:
+        raise NotFound(_NOBODYS) from None
+    return served
+
+
+def _payload(served: ServedDecision, word: Word, cipher: Cipher) -> Floats:
     spec = served.decision.loop_version.spec
     if not 0 < len(word.reward_id) <= 100:
         raise InputError("rewardId has 1 to 100 characters")
@@ -129,7 +141,7 @@ def _payload(served: ServedDecision, word: Word) -> Floats:
         return payload_of_components(spec, _numbers("components", word.components, COMPONENTS))
     if word.inputs is not None:
         choice = served.decision.choices.filter(head=MAIN_HEAD).first()
-        state = np.frombuffer(served.decision.state, dtype="<f8")
+        state = state_of(served.decision, cipher)
         inputs = _numbers("inputs", word.inputs, INPUTS)
         return payload_of_inputs(spec, inputs, state=state, action=choice.action if choice else None)
     return payload_of_total(float("nan"))

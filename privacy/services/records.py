@@ -12,10 +12,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from loops.models import LoopVersion
 from privacy.engine.columns import Column
-from privacy.engine.sealing import unseal
+from privacy.engine.sealing import about_signal, about_state
 from privacy.models import Decision, Person, Signal, SignalKind
-from privacy.services.keys import data_keys_known
-from privacy.services.signals import signal_about
+from privacy.selectors_keys import ciphers_known
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -79,13 +78,14 @@ def _kinds(data_type: str) -> Q:
 
 def _raw(loop_version: LoopVersion, data_type: str, people: list[int]) -> Iterator[tuple[int, datetime, Floats]]:
     """Person, moment and state (all features, NaN where silent) of each record. A key that is gone took its records along."""
-    keys = data_keys_known(people)
+    keys = ciphers_known(people)
     signals = Signal.objects.filter(_kinds(data_type), person_id__in=keys, loop_version=loop_version)
     for signal in signals.iterator(chunk_size=5_000):
-        about = signal_about(signal.person_id, signal.signal_key)
-        plain = unseal(keys[signal.person_id], bytes(signal.payload), about)
+        about = about_signal(signal.person_id, signal.signal_key)
+        plain = keys[signal.person_id].open(bytes(signal.payload), about)
         yield signal.person_id, signal.observed_at, np.frombuffer(plain, dtype="<f8")
     if data_type in _WITH_STATES:
-        decisions = Decision.objects.filter(person_id__in=people, loop_version=loop_version)
-        for pk, at, state in decisions.values_list("person_id", "decided_at", "state").iterator(chunk_size=5_000):
-            yield pk, at, np.frombuffer(state, dtype="<f8")
+        decisions = Decision.objects.filter(person_id__in=keys, loop_version=loop_version)
+        facts = decisions.values_list("person_id", "decided_at", "row_key", "state")
+        for pk, at, row_key, state in facts.iterator(chunk_size=5_000):
+            yield pk, at, np.frombuffer(keys[pk].open(bytes(state), about_state(pk, row_key)), dtype="<f8")

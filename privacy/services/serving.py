@@ -1,7 +1,8 @@
-"""A decision's one write, with the serving state that it leaves behind.
+"""A decision's one write, with the serving state that it leaves behind, for somebody whose data key is there.
 
 One statement on PostgreSQL and one transaction on SQLite; it moves the person's serving state only from the version that was
-read, so two phones that ask at once take turns and no daily cap is passed.
+read, so two phones that ask at once take turns and no daily cap is passed. Whoever is being erased gets no further decision: the
+key is held while it is written, and an erasure takes the key first.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def decision_write(decided: Decided) -> int:
 
 # Column -> value, of each table that a decision writes.
 _STATE = {
-    "memory": "memory", "known": "state", "observed_at": "observed_at", "local_day": "local_day", "interventions_today": "today",
+    "memory": "memory", "observed_at": "observed_at", "local_day": "local_day", "interventions_today": "today",
     "last_intervened": "spoke", "last_intervention_at": "last", "last_decision_at": "now",
 }  # fmt: skip
 _DECISION = {
@@ -132,7 +133,8 @@ def _typed(names: Iterable[str]) -> str:
 _PG_WRITE = f"""
 WITH moved AS (
   INSERT INTO serving_states AS s (person_id, loop_id, version, {", ".join(_STATE)})
-  VALUES ({_typed(["person", "loop"])}, 1, {_typed(_STATE.values())})
+  SELECT k.person_id, {_typed(["loop"])}, 1, {_typed(_STATE.values())}
+  FROM data_keys k WHERE k.person_id = {_typed(["person"])} FOR KEY SHARE
   ON CONFLICT (person_id, loop_id) DO UPDATE SET version = s.version + 1, {", ".join(f"{c} = EXCLUDED.{c}" for c in _STATE)}
   WHERE s.version = {_typed(["version"])}
   RETURNING 1),
@@ -160,6 +162,7 @@ def _inserted(table: str, columns: Mapping[str, str], *first: str) -> str:
     return f"INSERT INTO {table} ({', '.join([*first, *columns])}) VALUES ({', '.join(names)})"  # noqa: S608
 
 
+_KEY_THERE = "SELECT 1 FROM data_keys WHERE person_id = %(person)s"
 _STATE_MOVE = f"""
 UPDATE serving_states SET version = version + 1, {", ".join(f"{c} = %({v})s" for c, v in _STATE.items())}
 WHERE person_id = %(person)s AND loop_id = %(loop)s AND version = %(version)s"""  # noqa: S608
@@ -173,6 +176,8 @@ _CHOICE_NEW = _inserted("decision_choices", {c: c for c in _CHOICE}, "decision_i
 def _write_sqlite(d: Decided) -> int:
     values = {name: _plain(value) for name, value in _values(d).items()} | {"one": 1}
     with connection.cursor() as cursor:
+        if cursor.execute(_KEY_THERE, values).fetchone() is None:
+            raise LostRace
         cursor.execute(_STATE_MOVE, values)
         if cursor.rowcount == 0:
             if d.known.state_version:

@@ -17,10 +17,10 @@ from loops.engine.spec import LoopSpec
 from loops.engine.values import feature_value
 from loops.models import LoopVersion
 from privacy.engine.canonical import canonical_bytes
-from privacy.engine.memory import Memory, remembered
-from privacy.engine.sealing import seal
+from privacy.engine.memory import Memory, packed, recalled, remembered
+from privacy.engine.sealing import Cipher, about_memory, about_signal
 from privacy.models import PrivacyBudget, Purpose, ServingState, Signal, SignalKind
-from privacy.services.keys import data_keys
+from privacy.services.keys import ciphers
 from privacy.services.outcomes import digest
 from r3al_project.common.errors import Conflict, Forbidden, InputError
 
@@ -59,26 +59,21 @@ def signals_add(*, loop_version: LoopVersion, person_id: int, heard: Sequence[He
     """
     if not 0 < len(heard) <= LARGEST_BATCH:
         raise InputError(f"a batch has 1 to {LARGEST_BATCH} signals, not {len(heard)}")
+    cipher = ciphers([person_id])[person_id]
     budget = PrivacyBudget.objects.select_for_update().get(person_id=person_id)
     if not budget.consent_mask & Purpose.PERSONALIZATION.bit:
         raise Forbidden("the person has not consented to personalization, so nothing may be kept of what they say")
     intake = Intake()
     fresh = _sorted_out(loop_version, person_id, heard, intake)
     if fresh:
-        key = data_keys([person_id])[person_id]
-        Signal.objects.bulk_create(_sealed(signal, values, key) for signal, values in fresh)
-        _remember(loop_version, person_id, fresh)
+        Signal.objects.bulk_create(_sealed(signal, values, cipher) for signal, values in fresh)
+        _remember(loop_version, person_id, fresh, cipher)
     return intake
 
 
-def _sealed(signal: Signal, values: Floats, key: bytes) -> Signal:
-    signal.payload = seal(key, values.astype("<f8").tobytes(), signal_about(signal.person_id, signal.signal_key))
+def _sealed(signal: Signal, values: Floats, cipher: Cipher) -> Signal:
+    signal.payload = cipher.seal(values.astype("<f8").tobytes(), about_signal(signal.person_id, signal.signal_key))
     return signal
-
-
-def signal_about(person_id: int, signal_key: bytes | memoryview) -> str:
-    """What a signal's payload is bound to."""
-    return f"signal {person_id} {bytes(signal_key).hex()}"
 
 
 def _sorted_out(
@@ -155,23 +150,22 @@ def _signal(loop_version: LoopVersion, person_id: int, one: Heard) -> Signal:
     )
 
 
-def _remember(loop_version: LoopVersion, person_id: int, fresh: Sequence[tuple[Signal, Floats]]) -> None:
+def _remember(
+    loop_version: LoopVersion, person_id: int, fresh: Sequence[tuple[Signal, Floats]], cipher: Cipher
+) -> None:
     """Newer values over older ones, unless serving has heard something newer; moved only from the version that was read."""
-    spec = loop_version.spec
+    spec, about = loop_version.spec, about_memory(person_id, loop_version.loop_id)
     nothing = np.full(len(spec.features), np.nan)
     for _ in range(_TRIES):
-        state, _new = ServingState.objects.get_or_create(
-            person_id=person_id,
-            loop_id=loop_version.loop_id,
-            defaults={"memory": nothing.astype("<f8").tobytes(), "version": 1},
-        )
-        # A memory of a version of the loop with other features is no longer readable, as in serving.
-        readable = len(state.memory) == nothing.nbytes
-        heard = Memory(np.frombuffer(state.memory, dtype="<f8"), state.observed_at) if readable else Memory(nothing)
+        state, _new = ServingState.objects.get_or_create(person_id=person_id, loop_id=loop_version.loop_id)
+        heard, known = recalled(spec, cipher.open(bytes(state.memory), about)) if state.memory else (None, None)
+        memory = Memory(nothing) if heard is None else Memory(np.array(heard), state.observed_at)
         for signal, values in sorted(fresh, key=lambda one: one[0].observed_at):
-            heard = remembered(heard, values, signal.observed_at, keeps=spec.availability.memory_seconds)
+            memory = remembered(memory, values, signal.observed_at, keeps=spec.availability.memory_seconds)
         moved = ServingState.objects.filter(pk=state.pk, version=state.version).update(
-            memory=heard.values.astype("<f8").tobytes(), observed_at=heard.at, version=F("version") + 1
+            memory=cipher.seal(packed(spec, memory.values.tolist(), known), about),
+            observed_at=memory.at,
+            version=F("version") + 1,
         )
         if moved:
             return

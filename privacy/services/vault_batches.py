@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from django.db import connection, transaction
 
 from privacy.engine.chain import canonical, merkle_root
+from privacy.engine.sealing import CannotOpen, Cipher
 from privacy.models import ServedDecision, VaultBatch, VaultEvent, VaultKind
+from privacy.selectors_keys import ciphers_known, state_of
 from privacy.services.vault import subject_of, time_text, vault_append, vault_key
 
 LEAF = 32
@@ -22,7 +24,7 @@ def decisions_seal(*, limit: int = 5_000) -> VaultEvent | None:
     transaction that appends. Leaves are computed before, since what they read never changes.
     """
     waiting = ServedDecision.objects.filter(vault_batch__isnull=True).order_by("pk")
-    leaves = {served.pk: decision_leaf(served) for served in batch_rows(waiting.values_list("pk", flat=True)[:limit])}
+    leaves = decision_leaves(batch_rows(waiting.values_list("pk", flat=True)[:limit]))
     return _seal(leaves) if leaves else None
 
 
@@ -48,16 +50,28 @@ def batch_rows(ids: Iterable[int]) -> Sequence[ServedDecision]:
     return list(found.prefetch_related("decision__choices").order_by("pk"))
 
 
-def decision_leaf(served: ServedDecision) -> bytes:
-    """Keyed digest (32 bytes) of the facts that never change once a decision is served; the state enters as a digest."""
+def decision_leaves(rows: Sequence[ServedDecision]) -> dict[int, bytes]:
+    """The leaf of each decision by its id; of those whose person was erased meanwhile there is none."""
+    keys = ciphers_known({served.person_id for served in rows})
+    return {served.pk: _leaf(served, keys[served.person_id]) for served in rows if served.person_id in keys}
+
+
+def _leaf(served: ServedDecision, cipher: Cipher) -> bytes:
+    """Keyed digest (32 bytes) of the facts that never change once a decision is served; the state enters as a digest, or as
+    nothing where it cannot be opened any more.
+    """
     decision = served.decision
+    try:
+        state = hashlib.sha256(state_of(decision, cipher).tobytes()).hexdigest()
+    except CannotOpen:
+        state = ""
     choices = sorted(decision.choices.all(), key=lambda c: c.head)
     facts = {
         "id": str(served.public_id),
         "at": time_text(decision.decided_at),
         "loop": decision.loop_version_id,
         "subject": subject_of(decision.person),
-        "state": hashlib.sha256(bytes(decision.state)).hexdigest(),
+        "state": state,
         "seed": bytes(served.seed).hex(),
         "exploration": served.exploration_bp,
         "unavailable": served.unavailable,

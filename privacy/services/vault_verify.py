@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from django.db.models import Subquery
 
 from privacy.engine.chain import GENESIS, event_hash, merkle_root
-from privacy.models import VaultBatch, VaultCheck, VaultEvent, VaultHead, VaultKind
+from privacy.models import ServedDecision, VaultBatch, VaultCheck, VaultEvent, VaultHead, VaultKind
 from privacy.services.vault import time_text
-from privacy.services.vault_batches import LEAF, batch_rows, decision_leaf
+from privacy.services.vault_batches import LEAF, batch_rows, decision_leaves
 from r3al_project.common.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,13 @@ def _check_batch(event: VaultEvent) -> tuple[int, int]:
 def _check_decisions(batch: VaultBatch, leaves: set[bytes]) -> int:
     """Erased decisions are gone; their leaves stay and say nothing."""
     there = batch_rows(batch.decisions.values_list("pk", flat=True))
+    found = decision_leaves(there)
     for served in there:
-        if decision_leaf(served) not in leaves:
+        leaf = found.get(served.pk)
+        if leaf is None and ServedDecision.objects.filter(pk=served.pk).exists():
+            raise _Break(
+                f"the data key of decision {served.pk} is gone, so it cannot be compared with event {batch.pk}"
+            )
+        if leaf is not None and leaf not in leaves:
             raise _Break(f"decision {served.pk} is not what event {batch.pk} sealed")
-    return len(there)
+    return len(found)

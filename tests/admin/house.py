@@ -46,6 +46,7 @@ from privacy.models import (
     SignalImport,
     VaultKind,
 )
+from privacy.services.keys import ciphers
 from privacy.services.vault import subject_of, vault_append
 from privacy.services.vault_batches import decisions_seal
 from privacy.services.vault_verify import vault_check
@@ -224,12 +225,13 @@ def _lived(version: LoopVersion, name: str) -> None:
     RewardEvent.objects.create(
         served=served, reward_key=BLOBS["reward key"], content_key=BLOBS["content key"], payload=REWARD, harmful=True
     )
-    ServingState.objects.create(person=person, loop=version.loop, memory=STATE, known=STATE)
+    ServingState.objects.create(person=person, loop=version.loop, memory=STATE)
     Signal.objects.create(
         person=person, loop_version=version, kind="pulse", signal_key=BLOBS["signal key"],
         content_key=BLOBS["content key"], observed_at=NOW, payload=STATE,
     )  # fmt: skip
     vault_append(kind=VaultKind.CONSENT, body={"purpose": "training", "granted": True}, subject=subject_of(person))
+    ciphers([person.pk])  # what they said is planted as it would be read if it were not sealed
     decisions_seal()
     vault_check()
 

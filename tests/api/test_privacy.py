@@ -17,6 +17,7 @@ from privacy.services.consent import consent_grant
 from privacy.services.people import people_get_or_create
 from tests.api.test_api import call, token_of
 from tests.deployments.serving import ask, care_loop, person
+from tests.privacy.services.sealed import sealed_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BLUEPRINT = {"dataType": "pulse", "technique": "differential_privacy", "privacyEpsilon": 0.5, "sampleCount": 100}
@@ -34,7 +35,7 @@ def loop(settings: Any) -> LoopVersion:
     Decision.objects.bulk_create(
         Decision(
             person_id=pk, loop_version=version, row_key=str(pk).encode(), decided_at=now, local_day=now.date(),
-            available=True, state=np.full(width, 0.0).tobytes(),
+            available=True, state=sealed_state(pk, str(pk).encode(), np.zeros(width)),
         )
         for pk in ids.values()
     )  # fmt: skip

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from privacy.services.keys import current_version, keys_rotate, keys_waiting
+from privacy.selectors_keys import master_version_current
+from privacy.services.keys import keys_rotate, keys_waiting
 from r3al_project.common.errors import R3alError
 
 
@@ -30,4 +31,4 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         waiting = keys_waiting()
         rest = f"{waiting} wait; run it again" if waiting else "no key waits"
-        self.stdout.write(f"{done} data keys are now wrapped with version {current_version()}; {rest}")
+        self.stdout.write(f"{done} data keys are now wrapped with version {master_version_current()}; {rest}")

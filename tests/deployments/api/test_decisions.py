@@ -33,6 +33,7 @@ from tests.deployments.serving import (
     serve,
     service_token,
 )
+from tests.privacy.services.sealed import state_values
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,9 +50,7 @@ def test_an_answer_says_what_to_do_and_how_it_came_about() -> None:
     assert policy["propensity"] == policy["marginalPropensity"] == names[policy["action"]]
     stored = Decision.objects.get()
     assert stored.person_id == pk and stored.available and stored.loop_version == loop
-    assert np.frombuffer(stored.state, dtype="<f8").tolist() == [0.25, 0.0, 1.0], (
-        "nobody spoke to ann yet: the gap is widest"
-    )
+    assert state_values(stored) == [0.25, 0.0, 1.0], "nobody spoke to ann yet: the gap is widest"
     assert str(stored.served.public_id) == told["decisionId"]
     choice = stored.choices.get(head="policy")
     assert (choice.propensity, choice.marginal_propensity, choice.explored) == (
@@ -142,8 +141,8 @@ def test_what_was_never_heard_is_no_data_and_what_was_is_remembered() -> None:
     _, token = person("ann")
     assert ask(token, "r1", context={"mood": 0.1}).told["reason"] == "no_data"
     assert ask(token, "r2", context={"place": "work"}).told["available"], "mood was heard a moment ago"
-    state = np.frombuffer(Decision.objects.order_by("-pk")[0].state, dtype="<f8")
-    assert state[:2].tolist() == [0.1, 1.0]
+    state = state_values(Decision.objects.order_by("-pk")[0])
+    assert state[:2] == [0.1, 1.0]
     ServingState.objects.update(observed_at=datetime.now().astimezone() - timedelta(days=8))
     assert ask(token, "r3", context={"place": "work"}).told["reason"] == "no_data"
 
@@ -213,7 +212,7 @@ def test_time_since_an_intervention_is_computed() -> None:
     forget_serving()
     for i in range(2):
         ask(token, f"r{i}")
-    gaps = [np.frombuffer(d.state, dtype="<f8")[2] for d in Decision.objects.order_by("pk")]
+    gaps = [state_values(d)[2] for d in Decision.objects.order_by("pk")]
     assert gaps == [1.0, 0.0]
 
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 from privacy.models import Decision, Purpose, RewardEvent, RewardSignal, ServedDecision, ServingState, Signal
 from privacy.services.closing import outcomes_close
 from tests.deployments.serving import ask, care_loop, person, post, service_token
+from tests.privacy.services.sealed import memory_of, outcome_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = "2025-06-03T12:00:00+02:00"
@@ -43,8 +44,7 @@ def deadline_passes() -> None:
 def outcome(decision: str) -> tuple[list[float], bool | None]:
     """Total and components, NaN as None, and harm."""
     stored = RewardSignal.objects.get(decision__served__public_id=decision)
-    payload = np.frombuffer(stored.payload, dtype="<f8")
-    return [None if np.isnan(x) else round(float(x), 6) for x in payload], stored.harmful  # type: ignore[misc]
+    return [None if np.isnan(x) else round(x, 6) for x in outcome_of(stored)], stored.harmful  # type: ignore[misc]
 
 
 class TestRewards:
@@ -177,16 +177,14 @@ class TestSignals:
         assert told == {"added": 2, "unchanged": 0, "clamped": 1, "rejected": []}
         assert self.send(ann, self.pulse("s1")).told["unchanged"] == 1
         assert Signal.objects.count() == 2
-        memory = np.frombuffer(ServingState.objects.get().memory, dtype="<f8")
-        assert memory[:2].tolist() == [1.0, 1.0]
+        assert memory_of(ServingState.objects.get())[:2] == [1.0, 1.0]
         ServingState.objects.update(observed_at=timezone.now())
         assert ask(ann, "r1", context={}).told["available"], "what was heard is enough to decide"
 
     def test_an_older_signal_does_not_undo_a_newer_one(self, ann: str) -> None:
         self.send(ann, self.pulse("s1", mood=0.5))
         self.send(ann, self.pulse("s2", at="2025-06-02T12:00:00Z", mood=-1, place="work"))
-        memory = np.frombuffer(ServingState.objects.get().memory, dtype="<f8")
-        assert memory[:2].tolist() == [0.5, 1.0], "only what was not known is taken from it"
+        assert memory_of(ServingState.objects.get())[:2] == [0.5, 1.0], "only what was not known is taken from it"
 
     def test_bad_items_are_named_and_the_good_are_kept(self, ann: str) -> None:
         bad = [

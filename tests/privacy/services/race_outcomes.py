@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.privacy.services.race import forked, in_processes, kill, wait_for_quiet, wait_until  # sets Django up
+from tests.privacy.services.sealed import outcome_of, sealed_state
 
 from django.conf import settings  # isort: skip
 from django.core.management import call_command  # isort: skip
@@ -105,12 +106,13 @@ def closers_killed_anywhere(version: LoopVersion) -> dict[str, Any]:
 def fresh_decisions(version: LoopVersion, count: int) -> list[ServedDecision]:
     Person.objects.all().delete()
     person, now = add_people(version, 1, decided=False)[0], timezone.now()
-    state, made = np.zeros(len(version.spec.features)).tobytes(), []
+    state, made = np.zeros(len(version.spec.features)), []
     with transaction.atomic():
         for _ in range(count):
+            row_key = uuid.uuid4().bytes
             decision = Decision.objects.create(
-                person_id=person, loop_version=version, row_key=uuid.uuid4().bytes, decided_at=now,
-                local_day=now.date(), available=True, state=state,
+                person_id=person, loop_version=version, row_key=row_key, decided_at=now,
+                local_day=now.date(), available=True, state=sealed_state(person, row_key, state),
             )  # fmt: skip
             served = ServedDecision.objects.create(
                 decision=decision, person_id=person, request_key=uuid.uuid4().bytes, seed=uuid.uuid4().bytes,
@@ -130,7 +132,7 @@ def send(served: ServedDecision, name: str) -> bool:
 
 def books() -> dict[str, Any]:
     """Decisions, how many are closed and how many outcomes there are; words by lateness; how many words the outcomes hold."""
-    totals = [float(np.frombuffer(p, dtype="<f8")[0]) for p in RewardSignal.objects.values_list("payload", flat=True)]
+    totals = [outcome_of(o)[0] for o in RewardSignal.objects.select_related("decision")]
     return {
         "decisions": ServedDecision.objects.count(),
         "closed": ServedDecision.objects.filter(closed_at__isnull=False).count(),

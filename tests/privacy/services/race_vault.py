@@ -102,7 +102,7 @@ def sealed() -> dict[str, Any]:
     known = Counter(b[i : i + 32] for b in blobs for i in range(0, len(b), 32))
     rows = vault_batches.batch_rows(ServedDecision.objects.values_list("pk", flat=True))
     return {
-        "times": sorted({known[vault_batches.decision_leaf(served)] for served in rows}),
+        "times": sorted({known[leaf] for leaf in vault_batches.decision_leaves(rows).values()}),
         "decisions": len(rows),
         "waiting": ServedDecision.objects.filter(vault_batch__isnull=True).count(),
     }

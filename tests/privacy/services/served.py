@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 from django.db import connection
 
 from loops.models import LoopVersion
 from privacy.models import Choice, Decision, ServedDecision
+from tests.privacy.services.sealed import sealed_state
 
 NOW = datetime(2025, 3, 3, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -23,9 +23,10 @@ def serve_many(version: LoopVersion, people: list[int], *, first: int = 0) -> li
     made = []
     for n, person in enumerate(people, first):
         available = n % 6 != 5
+        row_key = uuid.uuid4().bytes
         decision = Decision.objects.create(
-            person_id=person, loop_version=version, row_key=uuid.uuid4().bytes, decided_at=NOW + timedelta(seconds=n),
-            local_day=NOW.date(), available=available, state=np.array([n / 7, 0.1]).tobytes(),
+            person_id=person, loop_version=version, row_key=row_key, decided_at=NOW + timedelta(seconds=n),
+            local_day=NOW.date(), available=available, state=sealed_state(person, row_key, [n / 7, 0.1]),
         )  # fmt: skip
         ServedDecision.objects.create(
             decision=decision, person_id=person, request_key=uuid.uuid4().bytes, seed=uuid.uuid4().bytes,

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -31,6 +30,7 @@ from privacy.services.records import records_of
 from privacy.services.signals import Heard, signals_add
 from r3al_project.common.errors import BudgetExceeded, Conflict, InputError, R3alError
 from tests.privacy.services.people import UNIT, add_people
+from tests.privacy.services.sealed import sealed_state
 
 TOML = """
 name = "rows"
@@ -93,7 +93,8 @@ def make_world() -> LoopVersion:
     Decision.objects.bulk_create(
         Decision(
             person_id=pk, loop_version=version, row_key=f"{pk}-{n}".encode(), decided_at=now - timedelta(days=n),
-            local_day=now.date(), available=True, state=np.array([i / PEOPLE * 2 - 1, float((i + n) % 3)]).tobytes(),
+            local_day=now.date(), available=True,
+            state=sealed_state(pk, f"{pk}-{n}".encode(), [i / PEOPLE * 2 - 1, float((i + n) % 3)]),
         )
         for i, pk in enumerate(ids)
         for n in range(2)

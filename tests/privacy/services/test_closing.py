@@ -18,6 +18,7 @@ from privacy.services.closing import outcomes_close
 from privacy.services.outcomes import Word, reward_add
 from privacy.tasks import close_outcomes
 from tests.privacy.services.people import SOURCE, add_people, loop_version
+from tests.privacy.services.sealed import outcome_of
 from tests.privacy.services.served import NOW, serve_many
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +44,7 @@ def deadline_passes(*served: ServedDecision) -> None:
 def total(served: ServedDecision) -> float | None:
     """Its outcome's total; None: it has no outcome."""
     outcome = RewardSignal.objects.filter(decision_id=served.pk).first()
-    return None if outcome is None else float(np.frombuffer(outcome.payload, dtype="<f8")[0])
+    return None if outcome is None else outcome_of(outcome)[0]
 
 
 def loop_with(name: str, default: str) -> LoopVersion:
@@ -78,7 +79,7 @@ def test_a_word_about_an_unavailable_decision_is_kept_without_a_default(with_def
     deadline_passes(unavailable)
     outcomes_close()
     outcome = RewardSignal.objects.get()
-    assert np.isnan(np.frombuffer(outcome.payload, dtype="<f8")).all() and outcome.harmful is True
+    assert np.isnan(outcome_of(outcome)).all() and outcome.harmful is True
 
 
 def test_a_loop_without_a_default_has_no_outcome_of_silence() -> None:

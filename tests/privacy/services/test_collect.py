@@ -5,7 +5,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from privacy.engine.rejects import RejectsFile
@@ -16,6 +15,7 @@ from privacy.services.consent import consent_withdraw
 from r3al_project.common.errors import InputError
 from tests.loops.engine.diary import COLUMNS, row
 from tests.privacy.services.diary_files import diary_version, points, write_csv, write_jsonl
+from tests.privacy.services.sealed import outcome_of, state_values
 
 pytestmark = pytest.mark.django_db
 TABLES = (Person, PrivacyBudget, Consent, Decision, Choice, RewardSignal)
@@ -42,8 +42,7 @@ def everything() -> list[Any]:
 
 
 def states() -> list[list[float]]:
-    found = Decision.objects.order_by("person_id", "decided_at").values_list("state", flat=True)
-    return [np.frombuffer(s, dtype="<f8").tolist() for s in found]
+    return [state_values(d) for d in Decision.objects.order_by("person_id", "decided_at")]
 
 
 class TestAFile:
@@ -56,11 +55,11 @@ class TestAFile:
         report = imported(write_csv(tmp_path / "log.csv", rows))
         assert (report.rows, report.added, report.unchanged, report.rejected) == (3, 3, 0, 0)
         first = Decision.objects.get(decided_at="2024-05-31T16:30Z", available=True)
-        assert str(first.local_day) == "2024-05-31" and np.frombuffer(first.state).tolist() == [0.5, 0.0, 0.25]
+        assert str(first.local_day) == "2024-05-31" and state_values(first) == [0.5, 0.0, 0.25]
         chosen = Choice.objects.filter(decision=first).order_by("head").values_list("head", "action", "propensity")
         assert list(chosen) == [("policy", 1, 0.4), ("timing", 0, 0.5)]
         outcome = RewardSignal.objects.get(decision=first)
-        assert np.frombuffer(outcome.payload)[0] == 1.5 and outcome.harmful is False
+        assert outcome_of(outcome)[0] == 1.5 and outcome.harmful is False
         assert (outcome.closed_at - first.decided_at).total_seconds() == diary_version().spec.reward.deadline_seconds
         assert Choice.objects.count() == 3  # the unavailable decision has none
         assert RewardSignal.objects.count() == 2  # nothing was observed after the second

@@ -38,8 +38,9 @@ from privacy.services.signals import Heard, signals_add
 from privacy.services.vault import subject_of
 from privacy.services.vault_batches import decisions_seal
 from privacy.services.vault_verify import vault_verify
-from r3al_project.common.errors import BudgetExceeded, Conflict, Forbidden
+from r3al_project.common.errors import BudgetExceeded, Conflict
 from tests.privacy.services.people import ALL_FOLDS, POPULATION, UNIT, loop_version
+from tests.privacy.services.sealed import sealed_state
 from tests.privacy.services.served import serve_many
 
 pytestmark = pytest.mark.django_db
@@ -122,7 +123,7 @@ def test_registering_anew_gives_nothing_back(version: LoopVersion, ada: int) -> 
 
 def test_nothing_can_be_added_to_somebody_erased(version: LoopVersion, ada: int) -> None:
     person_erase(person_id=ada, source="test")
-    with pytest.raises(Forbidden):
+    with pytest.raises(Conflict, match="was erased"):
         signals_add(loop_version=version, person_id=ada, heard=[Heard("s2", "pulse", timezone.now(), {"mood": 0.1})])
     with pytest.raises(Conflict, match="erased already"):
         person_erase(person_id=ada, source="test")
@@ -147,7 +148,9 @@ def test_a_restored_backup_is_erased_again_by_the_list_of_tombstones(version: Lo
 
 class TestExport:
     def test_it_says_what_was_said(self, version: LoopVersion, ada: int) -> None:
-        Decision.objects.update(state=np.full(len(version.spec.features), np.nan).tobytes())
+        decision = Decision.objects.get(person_id=ada)
+        nothing = sealed_state(ada, bytes(decision.row_key), np.full(len(version.spec.features), np.nan))
+        Decision.objects.filter(pk=decision.pk).update(state=nothing)
         told = person_export(Person.objects.get(pk=ada))
         assert told["signals"][0]["values"] == {"mood": 0.123456789}
         assert len(told["decisions"]) == 1 and len(told["consents"]) == 3 and len(told["vault"]) > 0

@@ -12,10 +12,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from loops.models import LoopVersion
+from privacy.engine.memory import packed
+from privacy.engine.sealing import about_memory
 from privacy.models import PrivacyBudget, ServingState, Signal
+from privacy.services.keys import ciphers
 from privacy.services.signals import Heard, Intake, signals_add
 from r3al_project.common.errors import Forbidden, InputError
 from tests.privacy.services.people import add_people, loop_version
+from tests.privacy.services.sealed import memory_of
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -40,7 +44,7 @@ def hear(version: LoopVersion, person: int, *heard: Heard) -> Intake:
 
 
 def memory(version: LoopVersion) -> dict[str, float]:
-    values = np.frombuffer(ServingState.objects.get().memory, dtype="<f8")
+    values = memory_of(ServingState.objects.get())
     return {n: float(v) for n, v in zip(version.spec.feature_names, values, strict=True) if not np.isnan(v)}
 
 
@@ -71,10 +75,15 @@ def test_a_full_batch_takes_as_many_statements_as_a_small_one(version: LoopVersi
 
 
 def test_what_a_loop_of_other_features_remembered_is_forgotten(version: LoopVersion, person: int) -> None:
-    stale = np.array([0.1, 0.2]).tobytes()
-    ServingState.objects.create(person_id=person, loop=version.loop, memory=stale, observed_at=NOW, version=4)
-    hear(version, person, pulse("s1"))
-    assert memory(version) == {"mood": 0.5} and ServingState.objects.get().version == 5
+    features = version.spec.features
+    for other in (features[:2], (features[1], features[0], *features[2:])):
+        stale = packed(replace(version.spec, features=other), [0.25] * len(other), None)
+        sealed = ciphers([person])[person].seal(stale, about_memory(person, version.loop_id))
+        ServingState.objects.all().delete()
+        ServingState.objects.create(person_id=person, loop=version.loop, memory=sealed, observed_at=NOW, version=4)
+        Signal.objects.all().delete()
+        hear(version, person, pulse("s1"))
+        assert memory(version) == {"mood": 0.5} and ServingState.objects.get().version == 5
 
 
 def test_what_is_too_old_to_serve_is_not_revived_by_a_newer_word(version: LoopVersion, person: int) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from loops.models import LoopVersion
 from privacy.engine.chain import merkle_root
 from privacy.models import Choice, Decision, Person, ServedDecision, VaultBatch
-from privacy.services.vault_batches import batch_rows, decision_leaf, decisions_seal
+from privacy.services.vault_batches import batch_rows, decision_leaves, decisions_seal
 from privacy.services.vault_verify import vault_verify
 from tests.privacy.services.people import add_people, loop_version
 from tests.privacy.services.served import NOW, serve_many
@@ -25,7 +25,7 @@ def version() -> LoopVersion:
 
 
 def leaf(pk: int) -> bytes:
-    return decision_leaf(batch_rows([pk])[0])
+    return decision_leaves(batch_rows([pk]))[pk]
 
 
 class TestSealing:

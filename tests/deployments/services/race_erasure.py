@@ -1,0 +1,106 @@
+"""People erased while the app decides for them, rewards, is heard and closes, by real processes:
+``python -m tests.deployments.services.race_erasure`` prints facts as JSON, on the database of the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+from tests.privacy.services.race import PROCESSES, in_processes  # sets Django up
+
+from django.conf import settings  # isort: skip
+from django.core.management import call_command  # isort: skip
+from django.db import connection  # isort: skip
+from django.utils import timezone  # isort: skip
+
+from deployments.services.context import Request
+from deployments.services.optima import decide
+from privacy.models import DataKey, Decision, Person, RewardSignal, ServedDecision, ServingState, Signal
+from privacy.services.callers import Caller, token_digest
+from privacy.services.closing import outcomes_close
+from privacy.services.erasure import person_erase
+from privacy.services.outcomes import Word, reward_add
+from privacy.services.signals import Heard, signals_add
+from r3al_project.common.errors import R3alError
+from tests.deployments.serving import CONTEXT, care_loop, person
+
+PEOPLE, WORKERS = 24, PROCESSES - 2
+
+
+def main() -> None:
+    settings.MIGRATION_MODULES = dict.fromkeys((app.split(".")[-1] for app in settings.INSTALLED_APPS), None)
+    call_command("migrate", run_syncdb=True, verbosity=0)
+    loop = care_loop(deadline="1s")
+    known = [person(f"p{i}") for i in range(PEOPLE)]
+
+    def work(process: int) -> Counter[str]:
+        if process == WORKERS:
+            return _erase(known)
+        if process > WORKERS:
+            return _close(known)
+        told = Counter[str]()
+        for turn in range(10_000):
+            left = [
+                (pk, token) for pk, token in known if turn < 3 or Person.objects.filter(pk=pk, erased_at=None).exists()
+            ]
+            for pk, token in left:
+                told.update(_live(loop, pk, token, f"{process}-{turn}"))
+            if not left:
+                break
+        return told
+
+    told = in_processes(work)
+    print(json.dumps({"vendor": connection.vendor, "told": told, **left_over()}))
+
+
+def _live(loop: Any, pk: int, token: str, name: str) -> list[str]:
+    """One person's moment: something is heard, decided and rewarded, or refused in words."""
+    caller, told = Caller(user_id=0, person_id=pk, may_serve=False), []
+
+    def attempt(what: str, act: Any) -> Any:
+        try:
+            done = act()
+            told.append(what)
+            return done
+        except R3alError:
+            told.append(f"{what} refused")
+
+    heard = [Heard(name, "pulse", timezone.now(), {"mood": 0.1})]
+    attempt("heard", lambda: signals_add(loop_version=loop, person_id=pk, heard=heard))
+    request = Request(request_id=name, loop="care", context={**CONTEXT})  # type: ignore[dict-item]
+    answer = attempt("decided", lambda: decide(token_digest(f"Token {token}"), request))
+    if answer is not None:
+        public_id = json.loads(answer.body)["decisionId"]
+        word = Word("w", total=0.1)
+        attempt("rewarded", lambda: reward_add(caller=caller, public_id=public_id, user_id=None, word=word))
+    return told
+
+
+def _erase(known: list[tuple[int, str]]) -> Counter[str]:
+    told = Counter[str]()
+    time.sleep(2.0)
+    for pk, _ in known:
+        person_erase(person_id=pk, source="race")
+        told["erased"] += 1
+        time.sleep(0.02)
+    return told
+
+
+def _close(known: list[tuple[int, str]]) -> Counter[str]:
+    told = Counter[str]()
+    while Person.objects.filter(pk__in=[pk for pk, _ in known], erased_at=None).exists():
+        told["closed"] += outcomes_close()
+    return told
+
+
+def left_over() -> dict[str, int]:
+    """Rows of erased people: there must be none."""
+    models = (DataKey, Signal, Decision, ServedDecision, ServingState, RewardSignal)
+    return {model.__name__: model.objects.count() for model in models}
+
+
+if __name__ == "__main__":
+    main()
