@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from privacy.models import Person, PrivacyBudget, Purpose
 from privacy.models.budget import NANO, WINDOWS
 from privacy.models.person import FOLDS
-from privacy.services.caps import LIFETIME_RHO, cap_change
+from privacy.services.caps import LARGEST_CAP, LIFETIME_RHO, LONGEST_REASON, SHORTEST_REASON, cap_change
 from privacy.services.erasure import person_erase
 from r3al_project.common.admin import (
     DialogForm,
@@ -83,13 +83,16 @@ class CapForm(DialogForm):
         widget=UnfoldAdminSelectWidget,
         label="Cap",
     )
-    cap = forms.FloatField(min_value=0.0, widget=UnfoldAdminTextInputWidget, label="New cap")
-    reason = forms.CharField(max_length=400, widget=UnfoldAdminTextInputWidget, label="Reason, kept in the vault")
+    cap = forms.FloatField(min_value=0.0, max_value=LARGEST_CAP, widget=UnfoldAdminTextInputWidget, label="New cap")
+    reason = forms.CharField(
+        min_length=SHORTEST_REASON, max_length=LONGEST_REASON, widget=UnfoldAdminTextInputWidget,
+        label=f"Reason, kept in the vault ({SHORTEST_REASON} characters or more)",
+    )  # fmt: skip
 
 
 @admin.register(PrivacyBudget)
 class PrivacyBudgetAdmin(ReadOnlyAdmin):
-    list_display = ("person", "consents", "day_share", "month_share", "lifetime_share", "rho_share")
+    list_display = ("person", "consents", "day_share", "week_share", "month_share", "lifetime_share", "rho_share")
     list_filter = ("consent_mask", ("formal_void_at", admin.EmptyFieldListFilter))
     list_select_related = ("person",)
     search_fields = ("=person__id",)

@@ -17,7 +17,7 @@ from privacy.models.budget import WINDOWS
 
 LIFETIME_DELTA = 1e-6
 NEAR = 0.8  # of a cap
-_PERIODS = {"daily": "day", "weekly": "week", "monthly": "month"}
+_PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "lifetime": "lifetime"}
 
 
 def budgets_overview() -> dict[str, Any]:
@@ -64,13 +64,13 @@ def budget_told(budget: PrivacyBudget) -> dict[str, Any]:
     """One person's budget: policy units by window, and apart from them the formal lifetime account with its epsilon."""
     today = datetime.now(UTC).date()
     windows = {
-        w: {"spent": _spent(budget, w, today) / NANO, "cap": getattr(budget, f"cap_{w}") / NANO} for w in WINDOWS
+        w: {"spent": spent_now(budget, w, today) / NANO, "cap": getattr(budget, f"cap_{w}") / NANO} for w in WINDOWS
     }
-    period = _PERIODS[settings.PRIVACY_BUDGET_PERIOD]
+    period = _period(budget)
     left = min((entry["cap"] - entry["spent"] for entry in windows.values()), default=0.0)
     void = budget.formal_void_at
     return {
-        "period": settings.PRIVACY_BUDGET_PERIOD,
+        "period": _PERIODS[period],
         "remaining": left,
         "periodEnds": _PERIOD_SAID[period],
         "policyUnits": windows,
@@ -84,9 +84,21 @@ def budget_told(budget: PrivacyBudget) -> dict[str, Any]:
     }
 
 
-_PERIOD_SAID = {"day": "at midnight UTC", "week": "on Monday UTC", "month": "on the first of the month UTC"}
+_PERIOD_SAID = {
+    "day": "at midnight UTC",
+    "week": "on Monday UTC",
+    "month": "on the first of the month UTC",
+    "lifetime": "never",
+}
 
 
-def _spent(budget: PrivacyBudget, window: str, today: date) -> int:
+def _period(budget: PrivacyBudget) -> str:
+    """The longest window that binds before the lifetime does: when it renews, so does the budget."""
+    binding = [w for w in ("month", "week", "day") if getattr(budget, f"cap_{w}") < budget.cap_lifetime]
+    return binding[0] if binding else "lifetime"
+
+
+def spent_now(budget: PrivacyBudget, window: str, today: date) -> int:
+    """Nano units that count against a cap today: those of a window that is over no longer do, though no charge has rolled it."""
     over = window != "lifetime" and getattr(budget, window) < first_day(window, today)
     return 0 if over else int(getattr(budget, f"spent_{window}"))

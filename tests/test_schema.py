@@ -151,7 +151,7 @@ _GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
     VaultBatch: lambda r, n: {"event": r.fresh(VaultEvent), "decisions_count": 1, "leaves": b"", "root": "0" * 64},
     VaultCheck: lambda r, n: {"sequence": 1, "head": "0" * 64, "decisions_count": 0, "erased_count": 0},
     EvidenceUnit: lambda r, n: {
-        "slot": r.get(ServingSlot), "version": r.get(ModelVersion), "person": r.fresh(Person), "epoch": 1,
+        "slot": r.get(ServingSlot), "version": r.get(ModelVersion), "data_key": r.fresh(DataKey), "epoch": 1,
         "first_exposed_at": NOW, "closes_at": NOW,
     },
     LatencyMinute: lambda r, n: {"loop": r.fresh(Loop), "version": r.get(ModelVersion), "minute": NOW},
@@ -243,7 +243,7 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
         (ServingSlot, {"holdback": Another, "holdback_bp": 5_001}),
         (ServingSlot, {"holdback": ModelVersion, "holdback_bp": 500}),  # which is the stable one
     ],
-    "evidence_unit_once": [(EvidenceUnit, {"slot": Same, "version": Same, "person": Same, "epoch": Same})],
+    "evidence_unit_once": [(EvidenceUnit, {"slot": Same, "version": Same, "data_key": Same, "epoch": Same})],
     "evidence_counts_nest": [
         (EvidenceUnit, {"decisions": 1, "interventions": 2}),
         (EvidenceUnit, {"decisions": 2, "interventions": 1, "rated": 2}),

@@ -7,7 +7,7 @@ from django.db.models import F, Q
 
 from deployments.models.slot import Deployment, ServingSlot
 from loops.models import Loop
-from privacy.models import Person
+from privacy.models import DataKey
 from r3al_project.common.models import Created
 from training.models import ModelVersion
 
@@ -24,12 +24,12 @@ class EvidenceUnit(models.Model):
     """What one person's closed outcomes say about one version, within a fixed window from their first exposure in an epoch.
 
     Users are the unit: a person gives one value a metric and epoch. Sums, so that a value is a mean (a share) of the person.
-    Erasing the person erases the row.
+    It hangs on the person's data key: whoever is erased loses both.
     """
 
     slot = models.ForeignKey(ServingSlot, on_delete=models.CASCADE, related_name="evidence")
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evidence")
-    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="evidence")
+    data_key = models.ForeignKey(DataKey, on_delete=models.CASCADE, related_name="evidence")
     epoch = models.PositiveIntegerField(help_text="Counts windows of the deployment; within one a person counts once.")
     first_exposed_at = models.DateTimeField()
     closes_at = models.DateTimeField(help_text="When every outcome of the window is closed.")
@@ -44,7 +44,7 @@ class EvidenceUnit(models.Model):
     class Meta:
         db_table = "evidence_units"
         constraints = [
-            models.UniqueConstraint(fields=["slot", "version", "person", "epoch"], name="evidence_unit_once"),
+            models.UniqueConstraint(fields=["slot", "version", "data_key", "epoch"], name="evidence_unit_once"),
             models.CheckConstraint(
                 condition=Q(interventions__lte=F("decisions"), rated__lte=F("interventions"))
                 & Q(harmful__lte=F("interventions"), rewarded__lte=F("decisions")),
@@ -54,7 +54,7 @@ class EvidenceUnit(models.Model):
         indexes = [models.Index(fields=["slot", "version", "closes_at"])]
 
     def __str__(self) -> str:
-        return f"evidence of version {self.version_id}, person {self.person_id}"
+        return f"evidence of version {self.version_id}, person {self.data_key_id}"
 
 
 class LatencyMinute(models.Model):

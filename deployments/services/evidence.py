@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
@@ -24,6 +25,7 @@ from privacy.engine.layout import MAIN_HEAD
 from privacy.engine.sealing import Cipher, about_outcome
 from privacy.models import Choice
 from privacy.selectors_keys import ciphers_known
+from privacy.services.keys import keys_held
 from training.models import ModelVersion
 
 Floats = npt.NDArray[np.float64]
@@ -62,7 +64,7 @@ def _fold_epoch(slot: ServingSlot, version: ModelVersion, spec: LoopSpec, deploy
         decision__decided_at__gte=first_day,
         decision__decided_at__lt=first_day + EPOCH,
     )
-    known = EvidenceUnit.objects.filter(slot=slot, version=version, epoch=number).values("person_id")
+    known = EvidenceUnit.objects.filter(slot=slot, version=version, epoch=number).values("data_key_id")
     exposed = chosen.exclude(decision__person_id__in=known).values_list("decision__person_id")
     firsts_seen = exposed.annotate(first=Min("decision__decided_at")).filter(first__lt=timezone.now() - 2 * window)
     due = list(firsts_seen.order_by("first")[:_PEOPLE])
@@ -71,9 +73,12 @@ def _fold_epoch(slot: ServingSlot, version: ModelVersion, spec: LoopSpec, deploy
                       decision__decided_at__lt=timezone.now() - window).values_list("decision__person_id", flat=True)
     )  # fmt: skip
     firsts = {person: first for person, first in due if person not in still_open}
-    units = _units(slot, version, spec, number, firsts, window, chosen)
-    in_order = sorted(units, key=lambda unit: (unit.first_exposed_at, unit.person_id))
-    return len(EvidenceUnit.objects.bulk_create(in_order, ignore_conflicts=True))
+    units = list(_units(slot, version, spec, number, firsts, window, chosen))
+    in_order = sorted(units, key=lambda unit: (unit.first_exposed_at, unit.data_key_id))
+    with transaction.atomic():
+        held = keys_held([unit.data_key_id for unit in in_order])  # of whoever is being erased nothing is kept
+        kept = [unit for unit in in_order if unit.data_key_id in held]
+        return len(EvidenceUnit.objects.bulk_create(kept, ignore_conflicts=True))
 
 
 def _units(
@@ -91,7 +96,7 @@ def _units(
         first = firsts[person]
         inside = [_opened(keys[person], person, *row[2:]) for row in group if row[1] <= first + window]
         yield EvidenceUnit(
-            slot=slot, version=version, person_id=person, epoch=epoch, first_exposed_at=first, closes_at=first + 2 * window,
+            slot=slot, version=version, data_key_id=person, epoch=epoch, first_exposed_at=first, closes_at=first + 2 * window,
             **_sums(inside, reference),
         )  # fmt: skip
 

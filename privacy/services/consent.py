@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
+from privacy.engine.rounding import about
 from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
 from privacy.services.vault import subject_of, subjects_of, vault_append
 
@@ -20,13 +21,17 @@ def consent_grant(
     text_version: str = "1",
     keep_decided: bool = False,
 ) -> int:
-    """Grant purposes to people; returns how many acts were written. What is granted already is not granted again.
+    """Grant purposes to people; returns how many acts were written. What is granted already under the same text is not granted
+    again.
 
     With ``keep_decided`` who ever granted or withdrew a purpose keeps that answer: a file must not undo a withdrawal.
     """
-    changing = _changing(person_ids, purposes, granted=True)
     if keep_decided:
+        changing = _changing(person_ids, purposes, granted=True)
         changing = {p: _undecided(p, people) for p, people in changing.items()}
+    else:
+        locked = _locked(PrivacyBudget.objects.filter(person_id__in=person_ids))
+        changing = {p: _not_under(p, locked, text_version) for p in Purpose if p in purposes}
     return _write(changing, True, source, text_version)
 
 
@@ -46,8 +51,22 @@ def _changing(person_ids: Collection[int], purposes: Sequence[Purpose], *, grant
     bits = sum(p.bit for p in wanted)
     budgets = PrivacyBudget.objects.filter(person_id__in=person_ids).alias(has=F("consent_mask").bitand(bits))
     budgets = budgets.exclude(has=bits) if granted else budgets.exclude(has=0)
-    locked = list(budgets.order_by("person_id").select_for_update().values_list("person_id", "consent_mask"))
-    return {p: [pk for pk, mask in locked if bool(mask & p.bit) != granted] for p in wanted}
+    locked = _locked(budgets)
+    return {p: [pk for pk, mask in locked.items() if bool(mask & p.bit) != granted] for p in wanted}
+
+
+def _locked(budgets: QuerySet[PrivacyBudget]) -> dict[int, int]:
+    """Consent masks by person, the rows locked in person order."""
+    return dict(budgets.order_by("person_id").select_for_update().values_list("person_id", "consent_mask"))
+
+
+def _not_under(purpose: Purpose, locked: dict[int, int], text_version: str) -> list[int]:
+    """Who has not granted a purpose under this text: not at all, or under another."""
+    granted = [pk for pk, mask in locked.items() if mask & purpose.bit]
+    acts = Consent.objects.filter(person_id__in=granted, purpose=purpose, granted=True).order_by("id")
+    texts = dict(acts.values_list("person_id", "text_version"))  # of several the newest
+    under = {pk for pk in granted if texts.get(pk, text_version) == text_version}
+    return [pk for pk in locked if pk not in under]
 
 
 def _undecided(purpose: Purpose, people: list[int]) -> list[int]:
@@ -66,7 +85,7 @@ def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_
         mask = F("consent_mask").bitor(bits) if granted else F("consent_mask").bitand(~bits & 7)
         PrivacyBudget.objects.filter(person_id__in=people).update(consent_mask=mask)
     for purpose, people in changing.items():  # after every other lock
-        _record(people, purpose, granted, source)
+        _record(people, purpose, granted, source, text_version)
     return sum(map(len, changing.values()))
 
 
@@ -84,12 +103,18 @@ def _by_bits(changing: dict[Purpose, list[int]]) -> dict[int, list[int]]:
     return found
 
 
-def _record(changing: list[int], purpose: Purpose, granted: bool, source: str) -> None:
+def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, text_version: str) -> None:
     """One person's act under their own commitment; those of many, as a file brings them, as one event."""
     if not changing:
         return
     one = Person.objects.get(pk=changing[0]) if len(changing) == 1 else None
-    body = {"purpose": purpose.value, "granted": granted, "source": source[:80], "people": len(changing)}
+    body = {
+        "purpose": purpose.value,
+        "granted": granted,
+        "text": text_version,
+        "source": source[:80],
+        "people": 1 if one else about(len(changing)),
+    }
     vault_append(
         kind=VaultKind.CONSENT,
         body=body if one else body | {"commitment": subjects_of(changing)},

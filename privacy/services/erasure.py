@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -32,7 +33,7 @@ from privacy.models import (
 )
 from privacy.services.keys import ciphers
 from privacy.services.vault import subject_of, vault_append
-from r3al_project.common.errors import Conflict
+from r3al_project.common.errors import Conflict, InputError
 
 _CHUNK = 1_000
 
@@ -102,19 +103,34 @@ def tombstone(*, population: str, key: str) -> str:
 
 
 def tombstones() -> list[str]:
-    """All of them, a line each, to be kept beside the backups."""
+    """All of them, a line each (population, tombstone, moment), to be kept beside the backups."""
     erased = Person.objects.filter(erased_at__isnull=False).order_by("pk")
-    return [f"{person.population} {person.key}" for person in erased.iterator(chunk_size=_CHUNK)]
+    return [f"{p.population} {p.key} {p.erased_at:%Y-%m-%dT%H:%M:%S.%f%z}" for p in erased.iterator(chunk_size=_CHUNK)]
 
 
 def tombstones_replay(lines: Iterable[str], *, source: str) -> int:
-    """Erase everybody whom a list names and a restored backup brought back; returns how many. It can be run again."""
-    wanted = {tuple(line.split(" ")) for line in map(str.strip, lines) if line}
+    """Erase everybody whom a list names and a restored backup brought back; returns how many. It can be run again.
+
+    Who registered anew after the moment on their line stays. Raises InputError for a line that is none.
+    """
+    wanted = dict(_grave(number, line) for number, line in enumerate(map(str.strip, lines), 1) if line)
     people = Person.objects.filter(erased_at__isnull=True, population__in={w[0] for w in wanted}).order_by("pk")
-    back = [p.pk for p in people.iterator(chunk_size=_CHUNK) if _names(p) in wanted]
+    never = datetime.min.replace(tzinfo=UTC)
+    back = [p.pk for p in people.iterator(chunk_size=_CHUNK) if p.created_at < wanted.get(_names(p), never)]
     for pk in back:
         person_erase(person_id=pk, source=source)
     return len(back)
+
+
+def _grave(number: int, line: str) -> tuple[tuple[str, str], datetime]:
+    """Population and tombstone of a line, and when they were erased."""
+    try:
+        names, key, moment = line.rsplit(" ", 2)
+        return (names, key), datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%f%z")
+    except ValueError:
+        raise InputError(
+            f"line {number} is no tombstone; lines are as `manage.py erase_user --tombstones` prints them"
+        ) from None
 
 
 def _names(person: Person) -> tuple[str, str]:

@@ -12,8 +12,21 @@ from loops.engine.spec import LoopSpec
 from privacy.engine.accounting import NANO
 from privacy.engine.memory import recalled
 from privacy.engine.sealing import Cipher, about_memory, about_outcome, about_reward, about_signal
-from privacy.models import Consent, Decision, LedgerEntry, Person, RewardEvent, ServingState, Signal, VaultEvent
-from privacy.models.budget import WINDOWS
+from privacy.models import (
+    Choice,
+    Consent,
+    Decision,
+    LedgerEntry,
+    Person,
+    PersonAccount,
+    RewardEvent,
+    RewardSignal,
+    ServingState,
+    Signal,
+    VaultEvent,
+)
+from privacy.models.person import FOLDS
+from privacy.selectors_budget import budget_told
 from privacy.selectors_keys import ciphers_known, state_of
 from privacy.services.vault import subject_of
 
@@ -26,7 +39,9 @@ def person_export(person: Person) -> Told:
     cipher = ciphers_known([person.pk]).get(person.pk)
     return {
         "consents": [_consent(c) for c in Consent.objects.filter(person=person).order_by("pk")],
-        "privacyBudget": _budget(person),
+        "privacyBudget": budget_told(person.budget),
+        "logins": [{"since": a.created_at} for a in PersonAccount.objects.filter(person=person)],
+        "cohort": _cohort(person),
         "usedFor": [
             _use(e) for e in LedgerEntry.objects.filter(person=person).select_related("release").order_by("pk")
         ],
@@ -70,12 +85,9 @@ def _consent(act: Consent) -> Told:
     }
 
 
-def _budget(person: Person) -> Told:
-    budget = person.budget
-    units = {
-        w: {"spent": getattr(budget, f"spent_{w}") / NANO, "cap": getattr(budget, f"cap_{w}") / NANO} for w in WINDOWS
-    }
-    return {"policyUnits": units, "rhoSpent": budget.rho_spent / NANO, "rhoCap": budget.rho_cap / NANO}
+def _cohort(person: Person) -> Told:
+    """Where a keyed hash of the identifier put the person: into some loops' evaluation, into others' training."""
+    return {"fold": person.fold, "of": FOLDS, "population": person.population, "since": person.created_at}
 
 
 def _use(entry: LedgerEntry) -> Told:
@@ -99,17 +111,37 @@ def _decision(decision: Decision, cipher: Cipher) -> Told:
     return {
         "loop": spec.name,
         "at": decision.decided_at,
+        "decisionId": served.public_id if served else None,
         "state": state_named(spec, state_of(decision, cipher).tolist()),
-        "actions": {c.head: spec.head(c.head).actions[c.action] for c in decision.choices.all()},
+        "actions": {c.head: _choice(spec, c) for c in decision.choices.all()},
         "unavailable": served.unavailable or None if served else None,
+        "shown": served.activated_at if served else None,
         "rewards": [_word(event, cipher) for event in words],
-        "outcome": None if outcome is None else _numbers(cipher.open(bytes(outcome.payload), about_outcome(*place))),
+        "outcome": None
+        if outcome is None
+        else _settled(outcome, cipher.open(bytes(outcome.payload), about_outcome(*place))),
+    }
+
+
+def _choice(spec: LoopSpec, choice: Choice) -> Told:
+    return {
+        "action": spec.head(choice.head).actions[choice.action], "drawn": choice.explored, "propensity": choice.propensity,
+        "marginalPropensity": choice.marginal_propensity, "version": choice.version,
+    }  # fmt: skip
+
+
+def _settled(outcome: RewardSignal, payload: bytes) -> Told:
+    return {
+        "closedAt": outcome.closed_at,
+        "harmful": outcome.harmful,
+        "usedBy": outcome.release_id,
+        **_numbers(payload),
     }
 
 
 def _word(event: RewardEvent, cipher: Cipher) -> Told:
     plain = cipher.open(bytes(event.payload), about_reward(event.served_id, event.reward_key))
-    return {"at": event.created_at, "late": event.late, **_numbers(plain)}
+    return {"at": event.created_at, "late": event.late, "harmful": event.harmful, **_numbers(plain)}
 
 
 def _numbers(payload: bytes) -> Told:
@@ -120,9 +152,14 @@ def _numbers(payload: bytes) -> Told:
 def _remembered(state: ServingState, cipher: Cipher) -> Told:
     version = state.loop.versions.order_by("-version").first()
     stored = cipher.open(bytes(state.memory), about_memory(state.person_id, state.loop_id)) if state.memory else b""
-    heard, _ = recalled(version.spec, stored) if version else (None, None)
-    named = state_named(version.spec, heard) if version and heard else {}
-    return {"loop": state.loop.name, "at": state.observed_at, "values": named}
+    heard, known = recalled(version.spec, stored) if version else (None, None)
+    return {
+        "loop": state.loop.name, "at": state.observed_at,
+        "values": state_named(version.spec, heard) if version and heard else {},
+        "atLastDecision": state_named(version.spec, known) if version and known else {},
+        "lastDecision": state.last_decision_at, "lastIntervention": state.last_intervention_at,
+        "interventionsThatDay": state.interventions_today, "day": state.local_day,
+    }  # fmt: skip
 
 
 def state_named(spec: LoopSpec, state: Sequence[float]) -> Told:

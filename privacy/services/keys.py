@@ -21,14 +21,16 @@ def ciphers(person_ids: Collection[int]) -> dict[int, Cipher]:
     Holds the keys, with others, until the caller's transaction ends: an erasure, which begins with the key, waits for what is
     being added. Take them before budgets and decisions, as everything does.
     """
-    missing = sorted(set(person_ids) - _held(person_ids))
+    missing = sorted(set(person_ids) - keys_held(person_ids))
     if missing:
         _make(missing)
     return ciphers_known(person_ids)
 
 
-def _held(person_ids: Collection[int]) -> set[int]:
-    """Who has a key. It cannot be deleted meanwhile; others may hold and rewrap it. SQLite has one writer anyway."""
+def keys_held(person_ids: Collection[int]) -> set[int]:
+    """Who has a key. Until the caller's transaction ends it cannot be deleted; others may hold and rewrap it. SQLite has one
+    writer anyway.
+    """
     if connection.vendor != "postgresql":
         return set(DataKey.objects.filter(person_id__in=person_ids).values_list("person_id", flat=True))
     with connection.cursor() as cursor:

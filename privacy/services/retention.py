@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from privacy.models import Decision, ReleaseRound, Signal
+from privacy.models import Decision, ReleaseRound, ServingState, Signal
 
 KEPT = timedelta(days=90)
 CHUNK = 1_000
@@ -26,11 +27,13 @@ class Expired:
     signals: int
     decisions: int
     exports: int
+    memories: int
 
 
 def records_expire(*, now: datetime | None = None) -> Expired:
     """Delete signals and decisions (with their choices, words and outcomes) that are 90 days old, and empty exports whose time
-    is over. A decision that is still open stays until it is closed. Stopped anywhere, the next run goes on.
+    is over; what serving remembers goes when nothing was heard of the person for as long. A decision that is still open stays
+    until it is closed. Stopped anywhere, the next run goes on.
     """
     now = now or timezone.now()
     before = now - KEPT
@@ -39,10 +42,12 @@ def records_expire(*, now: datetime | None = None) -> Expired:
         Decision.objects.filter(created_at__lt=before).exclude(served__isnull=False, served__closed_at=None)
     )
     exports = ReleaseRound.objects.filter(expires_at__lt=now).exclude(output=b"").update(output=b"")
-    return Expired(signals, decisions, exports)
+    quiet = Q(observed_at__isnull=True) | Q(observed_at__lt=before)
+    quiet &= Q(last_decision_at__isnull=True) | Q(last_decision_at__lt=before)
+    return Expired(signals, decisions, exports, _delete(ServingState.objects.filter(quiet)))
 
 
-def _delete(rows: QuerySet[Signal] | QuerySet[Decision]) -> int:
+def _delete(rows: QuerySet[Any]) -> int:
     gone = 0
     while pks := list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
         with transaction.atomic():

@@ -202,7 +202,10 @@ def _watched(slot: ServingSlot) -> None:
     deployment = Deployment.objects.get(slot=slot)
     watched = {"slot": slot, "version": slot.stable}
     person = Person.objects.filter(population=slot.loop.name).earliest("pk")
-    EvidenceUnit.objects.create(**watched, person=person, epoch=1, first_exposed_at=NOW, closes_at=NOW, decisions=3)
+    ciphers([person.pk])
+    EvidenceUnit.objects.create(
+        **watched, data_key_id=person.pk, epoch=1, first_exposed_at=NOW, closes_at=NOW, decisions=3
+    )
     LatencyMinute.objects.create(loop=slot.loop, version=slot.stable, minute=NOW, requests=9, total_us=9_000)
     metric = {"name": "false_interventions", "value": 0.1, "low": 0.0, "high": 0.2, "threshold": 0.3, "n": 60,
               "minimum": 50, "verdict": "pass"}  # fmt: skip

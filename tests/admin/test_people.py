@@ -46,7 +46,7 @@ def test_a_cap_is_changed_with_a_reason(operator: Client, budget: PrivacyBudget)
 @pytest.mark.parametrize(
     ("sent", "said"),
     [
-        ({"reason": "because"}, "say why"),
+        ({"reason": "because"}, "at least 10 characters"),
         ({"cap": "0.000001"}, "spent"),
         ({"window": "rho", "cap": "9"}, "only be lowered"),
     ],

@@ -127,7 +127,7 @@ def test_a_person_counts_once_whoever_folds(loop: LoopVersion) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(fold, range(4)))
     units = EvidenceUnit.objects.filter(version=version)
-    assert len(set(units.values_list("person_id", flat=True))) == units.count() > 10
+    assert len(set(units.values_list("data_key_id", flat=True))) == units.count() > 10
     assert all((u.decisions, u.interventions, u.rated, u.harmful) == (1, 1, 1, 0) for u in units)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from django.test import override_settings
 
 from privacy.engine.accounting import NANO
 from privacy.models import PrivacyBudget, VaultEvent
+from privacy.selectors_budget import budget_told
 from privacy.services.caps import cap_change
-from privacy.services.people import default_caps
+from privacy.services.people import default_caps, people_get_or_create
 from r3al_project.common.errors import InputError, NotFound
 from tests.privacy.services.people import UNIT, add_people, loop_version
 
@@ -36,8 +39,9 @@ def test_a_cap_moves_and_the_vault_says_why(person: int) -> None:
     [
         ("week", 0.999, WHY, "below"),
         ("year", 1.0, WHY, "no cap"),
-        ("week", float("nan"), WHY, "finite"),
-        ("week", -1.0, WHY, "above 0"),
+        ("week", float("nan"), WHY, "between 0"),
+        ("week", -1.0, WHY, "between 0"),
+        ("week", 1e300, WHY, "between 0"),
         ("week", 3.0, "because", "say why"),
         ("rho", 1.1, WHY, "only be lowered"),
         ("rho", 0.4, WHY, "below"),
@@ -50,6 +54,14 @@ def test_what_cannot_be_is_refused_and_nothing_moves(
     with pytest.raises(InputError, match=said):
         change(person, window, cap, reason)
     assert PrivacyBudget.objects.values().get() == before and not VaultEvent.objects.exists()
+
+
+def test_what_was_spent_in_a_window_that_is_over_does_not_count(person: int) -> None:
+    old = date(2020, 1, 6)
+    PrivacyBudget.objects.update(spent_day=UNIT, day=old, spent_week=UNIT, week=old)
+    assert change(person, "day", 0.0).cap_day == 0
+    after = PrivacyBudget.objects.get()
+    assert (after.spent_day, after.spent_week) == (0, UNIT) and after.day > old == after.week
 
 
 def test_the_promised_rho_can_be_lowered(person: int) -> None:
@@ -67,3 +79,5 @@ def test_nobody_has_no_caps() -> None:
 def test_the_period_is_the_longest_window_that_renews(period: str, units: tuple[int, ...]) -> None:
     with override_settings(PRIVACY_BUDGET_PERIOD=period):
         assert tuple(cap // NANO for cap in default_caps().values()) == units
+        (pk,) = people_get_or_create(population="app", identifiers=["ann"]).values()
+    assert budget_told(PrivacyBudget.objects.get(pk=pk))["period"] == period, "as the caps say, whatever is set today"

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from privacy.models import Consent, PrivacyBudget, Purpose
+from privacy.models import Consent, PrivacyBudget, Purpose, VaultEvent
 from privacy.services.consent import consent_grant, consent_withdraw
 from privacy.services.people import people_get_or_create
 
@@ -39,6 +39,14 @@ def test_the_same_again_is_no_act(people: list[int]) -> None:
     assert consent_grant(person_ids=people, purposes=BOTH, source="the app") == 0
     assert consent_withdraw(person_ids=people, purposes=[Purpose.PERSONALIZATION], source="the app") == 0
     assert Consent.objects.count() == 4
+
+
+def test_a_new_text_is_a_new_act_and_the_vault_knows_which(people: list[int]) -> None:
+    for text in ("1", "2", "2"):
+        consent_grant(person_ids=people[:1], purposes=[Purpose.TRAINING], source="the app", text_version=text)
+    found = Consent.objects.filter(person_id=people[0]).order_by("id").values_list("text_version", flat=True)
+    assert list(found) == ["1", "2"] and masks(people) == [2, 0]
+    assert [e.body["text"] for e in VaultEvent.objects.order_by("sequence")] == ["1", "2"]
 
 
 def test_a_grant_that_keeps_answers_does_not_undo_a_withdrawal(people: list[int]) -> None:

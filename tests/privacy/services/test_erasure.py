@@ -38,7 +38,7 @@ from privacy.services.signals import Heard, signals_add
 from privacy.services.vault import subject_of
 from privacy.services.vault_batches import decisions_seal
 from privacy.services.vault_verify import vault_verify
-from r3al_project.common.errors import BudgetExceeded, Conflict
+from r3al_project.common.errors import BudgetExceeded, Conflict, InputError
 from tests.privacy.services.people import ALL_FOLDS, POPULATION, UNIT, loop_version
 from tests.privacy.services.sealed import sealed_state
 from tests.privacy.services.served import serve_many
@@ -144,6 +144,19 @@ def test_a_restored_backup_is_erased_again_by_the_list_of_tombstones(version: Lo
     Person.objects.filter(pk=ada).update(**before)  # as the backup had it
     assert tombstones_replay([*lines, ""], source="test") == 1 and tombstones_replay(lines, source="test") == 0
     assert Person.objects.get(pk=ada).erased_at is not None
+
+
+def test_an_old_list_leaves_who_registered_anew(version: LoopVersion, ada: int) -> None:
+    person_erase(person_id=ada, source="test")
+    lines = tombstones()
+    assert people_get_or_create(population=POPULATION, identifiers=["ada"]) == {"ada": ada}
+    assert tombstones_replay(lines, source="test") == 0 and Person.objects.get(pk=ada).erased_at is None
+
+
+@pytest.mark.parametrize("line", ["r3al", f"r3al {'0' * 64}", f"r3al {'0' * 64} yesterday"])
+def test_a_line_that_is_no_tombstone_is_named(db: None, line: str) -> None:
+    with pytest.raises(InputError, match="line 2 is no tombstone"):
+        tombstones_replay(["", line], source="test")
 
 
 class TestExport:

@@ -52,7 +52,7 @@ def test_a_decision_that_waits_for_its_outcome_stays(version: LoopVersion) -> No
 
 def test_age_counts_from_when_a_record_came(version: LoopVersion) -> None:
     add_people(version, 2)  # with decisions of long ago
-    assert records_expire(now=NOW) == Expired(0, 0, 0)
+    assert records_expire(now=NOW) == Expired(0, 0, 0, 0)
 
 
 def test_it_goes_on_where_it_was_stopped(version: LoopVersion, monkeypatch: pytest.MonkeyPatch) -> None:

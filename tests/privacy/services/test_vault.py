@@ -154,12 +154,12 @@ class TestConsent:
         assert {e.subject for e in events()} == {subject_of(Person.objects.get(pk=pk))}
 
     def test_those_of_many_are_one_event_that_commits_to_who_they_were(self) -> None:
-        ids = add_people(loop_version(), 30, consent_mask=0)
+        ids = add_people(loop_version(), 31, consent_mask=0)
         consent_grant(person_ids=ids, purposes=[Purpose.TRAINING], source="import of diary.csv")
         (event,) = events()
         assert event.subject == ""
         assert event.body == {
-            "purpose": "training", "granted": True, "source": "import of diary.csv", "people": 30,
+            "purpose": "training", "granted": True, "text": "1", "source": "import of diary.csv", "people": 30,
             "commitment": subjects_of(ids),
         }  # fmt: skip
 
