@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -15,7 +16,7 @@ from loops.models import LoopVersion
 from privacy.engine.decisions import Chosen, DecisionArrays
 from privacy.engine.next_state import next_rows
 from privacy.engine.rows import Ints
-from privacy.engine.sealing import Cipher, about_outcome, about_state
+from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_state
 from privacy.models import Decision, Release, RewardSignal
 from privacy.models.person import FOLDS
 from privacy.selectors_keys import ciphers_known
@@ -29,6 +30,7 @@ __all__ = [
     "training_folds",
 ]
 
+log = logging.getLogger(__name__)
 _PEOPLE_A_QUERY = 5_000
 _ROWS_A_FETCH = 10_000
 _NO_PAYLOAD = NO_REWARD.tobytes()
@@ -113,9 +115,10 @@ class _Columns:
         facts = list(zip(*rows, strict=True))
         person, row_key, day, available, left, state, payload, harmful, released = facts[: len(_FACTS)]
         places = list(zip(person, row_key, strict=True))
-        states = [keys[p].open(s, about_state(p, k)) for (p, k), s in zip(places, state, strict=True)]
+        unknown = np.full(len(self._spec.features), np.nan).tobytes()
+        states = [_opened(keys[p], s, about_state(p, k), unknown) for (p, k), s in zip(places, state, strict=True)]
         outcomes = [
-            _NO_PAYLOAD if s is None else keys[p].open(s, about_outcome(p, k))
+            _NO_PAYLOAD if s is None else _opened(keys[p], s, about_outcome(p, k), _NO_PAYLOAD)
             for (p, k), s in zip(places, payload, strict=True)
         ]
         count, width = len(rows), len(_CHOICE)
@@ -158,6 +161,17 @@ class _Columns:
             harmful=harmful,
             fresh=fresh,
         )
+
+
+def _opened(cipher: Cipher, sealed: bytes, about: bytes, otherwise: bytes) -> bytes:
+    """What was sealed. A row that was damaged is as one of which nothing is known, and said: it must not stop all learning."""
+    try:
+        return cipher.open(sealed, about)
+    except CannotOpen:
+        log.error(
+            "a decision's state or outcome cannot be opened and teaches nothing; `manage.py verify_vault` names it"
+        )
+        return otherwise
 
 
 def _choice_columns(action: Any, propensity: Any, marginal: Any, explored: Any, learnable: Any) -> list[np.ndarray]:

@@ -10,8 +10,10 @@ from uuid import UUID
 import msgspec
 
 from deployments.engine.arbiter import Pick
+from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
 from privacy.engine.layout import MAIN_HEAD
+from privacy.models import Unavailable
 
 _encoder = msgspec.json.Encoder()
 
@@ -48,7 +50,7 @@ class Reference(msgspec.Struct, gc=False):
 
 
 class Answer(msgspec.Struct, rename="camel", gc=False):
-    """The whole answer. Times are UTC."""
+    """The whole answer. Times are UTC. ``missing``: what would have to be known, where the reason is that it is not."""
 
     decision_id: UUID
     request_id: str
@@ -56,6 +58,7 @@ class Answer(msgspec.Struct, rename="camel", gc=False):
     loop_version: int
     available: bool
     reason: str | None
+    missing: Sequence[str]
     actions: dict[str, Action | Reference]
     versions: dict[str, int]
     generations: dict[str, int]
@@ -65,9 +68,12 @@ class Answer(msgspec.Struct, rename="camel", gc=False):
 
 
 def answer(
-    version: LoopVersion, request_id: str, answered: Answered, clamped: Sequence[str], picks: Sequence[Pick]
-) -> bytes:
-    """The JSON answer. Somebody who is unavailable gets policy's reference action, without a propensity: nothing was drawn."""
+    version: LoopVersion, request_id: str, answered: Answered, state: Sequence[float], clamped: Sequence[str],
+    picks: Sequence[Pick],
+) -> bytes:  # fmt: skip
+    """The JSON answer about somebody in ``state`` (F numbers, NaN where nothing is known). Somebody who is unavailable gets policy's
+    reference action, without a propensity: nothing was drawn.
+    """
     spec, actions = version.spec, dict[str, Action | Reference]()
     versions, generations = dict[str, int](), dict[str, int]()
     for pick in picks:
@@ -83,6 +89,7 @@ def answer(
             loop_version=version.version,
             available=not answered.unavailable,
             reason=answered.unavailable or None,
+            missing=_unknown(spec, state) if answered.unavailable == Unavailable.NO_DATA else (),
             actions=actions,
             versions=versions,
             generations=generations,
@@ -91,6 +98,10 @@ def answer(
             closes_at=answered.closes_at,
         )
     )
+
+
+def _unknown(spec: LoopSpec, state: Sequence[float]) -> list[str]:
+    return [name for name, value in zip(spec.feature_names, state, strict=True) if value != value]
 
 
 def _action(pick: Pick) -> Action:

@@ -101,7 +101,7 @@ class _Placing:
         if moment.user != self._user:
             self._timeline.begin()
             self._user = moment.user
-        return self._timeline.step(moment.time.date(), moment.intervened)
+        return self._timeline.step(moment.time, moment.intervened)
 
 
 def _version(loop_version: LoopVersion, head: str, version_id: int | None) -> ModelVersion:

@@ -7,7 +7,7 @@ import hmac
 import struct
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from deployments.services.context import Context, Request, read_context
 from deployments.services.served_policies import Serving, servers_for, serving_of
 from deployments.services.stored import stored_picks
 from loops.engine.availability import Moment, unavailable
+from loops.engine.clock import plausible_day
 from loops.engine.points import Points
 from privacy.engine.memory import packed, recalled
 from privacy.engine.sealing import Cipher, about_memory, about_state
@@ -89,9 +90,10 @@ def work_out(serving: Serving, request: Request, known: Known, now: datetime) ->
     context = read_context(spec, serving.points, request)
     cipher = cipher_of(known.person_id, known.wrapped, known.master_version)
     heard, before = remembered(serving, known, cipher, now)
-    state = compose_state(serving, known, context, heard, before, local)
+    day = plausible_day(local.date(), now.date(), known.local_day)
+    state = compose_state(serving, known, context, heard, before, local.time(), same_day=known.local_day == day)
     seed = _seed(known, request)
-    reason = unavailable(spec, _moment(known, local, now), state)
+    reason = unavailable(spec, _moment(known, local, day, now), state)
     picks: list[Pick] = []
     if reason is None:
         servers = servers_for(serving, known.person_key)
@@ -104,10 +106,10 @@ def work_out(serving: Serving, request: Request, known: Known, now: datetime) ->
         expires_at=now + EXPIRES,
         closes_at=now + timedelta(seconds=spec.reward.deadline_seconds),
     )
-    body = answer(serving.loop_version, request.request_id, answered, context.clamped, picks)
+    body = answer(serving.loop_version, request.request_id, answered, state, context.clamped, picks)
     told = Told(body, serving.loop_version.loop_id, picks[0].server.version if picks else serving.main.stable)
     memory = context.values if heard is None else _over(context.values, heard)
-    return _decided(serving, request, known, cipher, context, answered, state, memory, seed, local, now, picks), told
+    return _decided(serving, request, known, cipher, context, answered, state, memory, seed, day, now, picks), told
 
 
 def _known(caller: Caller, request: Request, serving: Serving) -> Known:
@@ -135,19 +137,21 @@ def _checked(known: Known | None, caller: Caller, request: Request, population: 
     return known
 
 
-def _moment(known: Known, local: datetime, now: datetime) -> Moment:
-    today = known.interventions_today if known.local_day == local.date() else 0
+def _moment(known: Known, local: datetime, day: date, now: datetime) -> Moment:
+    today = known.interventions_today if known.local_day == day else 0
     last = known.last_intervention_at
     return Moment(local, today, None if last is None else max(now - last, timedelta()))
 
 
 def compose_state(
     serving: Serving, known: Known, context: Context, heard: Sequence[float] | None, before: Sequence[float] | None,
-    local: datetime,
+    at: time, *, same_day: bool,
 ) -> list[float]:  # fmt: skip
-    """F numbers: what the app says now; else what follows from the last decision; else what was heard lately. NaN: not known."""
-    state, same_day = list(context.values), known.local_day == local.date()
-    serving.points.fill(state, before, intervened=known.last_intervened, same_day=same_day)
+    """F numbers: what the app says now; else what follows from the person's time of day ``at`` and the last decision; else what
+    was heard lately. NaN: not known.
+    """
+    state = list(context.values)
+    serving.points.fill(state, before, intervened=known.last_intervened, same_day=same_day, at=at)
     return state if heard is None else _over(state, heard)
 
 
@@ -172,7 +176,7 @@ def _over(newer: Sequence[float], older: Sequence[float]) -> list[float]:
 
 def _decided(
     serving: Serving, request: Request, known: Known, cipher: Cipher, context: Context, answered: Answered,
-    state: Sequence[float], memory: Sequence[float], seed: bytes, local: datetime, now: datetime, picks: Sequence[Pick],
+    state: Sequence[float], memory: Sequence[float], seed: bytes, day: date, now: datetime, picks: Sequence[Pick],
 ) -> Decided:  # fmt: skip
     person, loop = known.person_id, serving.loop_version.loop_id
     return Decided(
@@ -180,7 +184,7 @@ def _decided(
         loop_id=loop,
         loop_version_id=serving.loop_version.pk,
         now=now,
-        local_day=local.date(),
+        local_day=day,
         request_key=_keyed("request", request.request_id),
         public_id=answered.public_id,
         seed=seed,
@@ -216,9 +220,10 @@ def _again(known: Known, original: int, request: Request) -> Told | None:
     if bytes(served.seed) != _seed(known, request):
         raise InputError("this requestId was used with another body; use a new requestId for a new question")
     answered = Answered(served.public_id, served.unavailable, served.expires_at, served.closes_at)
-    version, picks = served.decision.loop_version, stored_picks(served, states[original].tolist())
+    version, state = served.decision.loop_version, states[original].tolist()
+    picks = stored_picks(served, state)
     clamped = read_context(version.spec, Points(version.spec), request).clamped
-    body = answer(version, request.request_id, answered, clamped, picks)
+    body = answer(version, request.request_id, answered, state, clamped, picks)
     stable = serving_of(version.loop.name).main.stable
     return Told(body, version.loop_id, picks[0].server.version if picks else stable)
 

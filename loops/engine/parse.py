@@ -100,6 +100,7 @@ def _feature(name: str, table: Table) -> Feature:
         categories=categories,
         bins=table.integer("bins", 5, high=_MOST_BINS) if bounds else 5,
         parents=_parents(table, categories),
+        starts=_starts(table, categories, dynamics),
         **_constants(table, dynamics, bounds[1] - bounds[0] if bounds else None),
     )
     table.close()
@@ -115,6 +116,16 @@ def _parents(table: Table, categories: tuple[str, ...]) -> tuple[str, ...]:
         table.problems.add(table.key("parents"), sorted(given), f"one parent for each of {', '.join(categories)}")
         return ()
     return tuple(given[c] for c in categories)
+
+
+def _starts(table: Table, categories: tuple[str, ...], dynamics: str | None) -> tuple[str, ...]:
+    """When each category of a clock begins; none where the loop names none."""
+    expected = f'as many different times as categories ({len(categories)}), like ["06:00", "11:00"], for a clock'
+    given = table.value("starts", lambda v: isinstance(v, list) and all(map(_is_clock, v)), expected, [])
+    if given and (dynamics != "clock" or len(given) != len(categories) or len(set(given)) != len(given)):
+        table.problems.add(table.key("starts"), given, expected)
+        return ()
+    return tuple(given)
 
 
 def _is_parents(value: Any) -> bool:

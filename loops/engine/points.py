@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import time
 
+from loops.engine.clock import Reader, clock_reader
 from loops.engine.spec import Feature, LoopSpec
 
 _ROUNDING = 1e-6  # as in advance_known
@@ -13,12 +15,15 @@ Step = Callable[[float, bool], float]  # value at the last point, whether it int
 
 @dataclass(frozen=True)
 class Known:
-    """A feature with known dynamics: its column, its value at somebody's first point (``daily``: of each day), its next value."""
+    """A feature with known dynamics: its column, its value at somebody's first point (``daily``: of each day), its next value; or
+    how it is read off the time of day.
+    """
 
     column: int
     start: float
     daily: bool
     step: Step
+    read: Reader | None
 
 
 class Points:
@@ -31,18 +36,24 @@ class Points:
         self.index = {f.name: i for i, f in enumerate(spec.features)}
         self.ranges = {f.name: (i, *(f.bounds or (0.0, 1.0))) for i, f in enumerate(spec.features) if not f.is_category}
         self._known = [
-            Known(i, _start(f), _is_daily(spec, f), step)
+            Known(i, _start(f), _is_daily(spec, f), step, clock_reader(f))
             for i, f in enumerate(spec.features)
             if (step := _step(spec, f)) is not None
         ]
 
-    def fill(self, state: list[float], before: Sequence[float] | None, *, intervened: bool, same_day: bool) -> None:
-        """Put in the known features that ``state`` (F numbers) leaves open (NaN): what follows from the last point, ``before``
-        (F numbers; None: there was none), at which somebody intervened or not, on this or on an earlier calendar day.
+    def fill(
+        self, state: list[float], before: Sequence[float] | None, *, intervened: bool, same_day: bool, at: time
+    ) -> None:
+        """Put in the known features that ``state`` (F numbers) leaves open (NaN): what the local time ``at`` says, or what
+        follows from the last point, ``before`` (F numbers; None: there was none), at which somebody intervened or not, on this or on an
+        earlier calendar day.
         """
         for known in self._known:
             i = known.column
             if state[i] == state[i]:
+                continue
+            if known.read is not None:
+                state[i] = known.read(at)
                 continue
             begins = before is None or (known.daily and not same_day)
             state[i] = known.start if before is None or begins else known.step(before[i], intervened)

@@ -27,7 +27,8 @@ class Feature:
     ``scale`` is the public whitening constant of the one-step change (numbers with learned or drift dynamics).
     ``step`` belongs to ``since_intervention`` (growth a decision point), ``decay`` to ``recent_load``.
     In a state array a category is its index in ``categories``. ``bins`` (of a number) and ``parents`` (of each category) are the
-    hierarchy by which records are generalised; a model that was made with another one fits all the same.
+    hierarchy by which records are generalised; ``starts`` are the times of day (HH:MM, local) at which each category of a clock
+    begins, from which it is read where nobody tells it. A model that was made with others of these fits all the same.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Feature:
     decay: float | None = None
     bins: int = field(default=5, compare=False)
     parents: tuple[str, ...] = field(default=(), compare=False)
+    starts: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def is_category(self) -> bool:

@@ -6,18 +6,22 @@ different rows (skip locked), on SQLite one after another.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from privacy.engine.outcomes import aggregate, harmful_of
-from privacy.engine.sealing import Cipher, about_outcome, about_reward
+from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_reward
 from privacy.models import RewardEvent, RewardSignal, ServedDecision
 from privacy.selectors_keys import ciphers_known
 
+Floats = npt.NDArray[np.float64]
+log = logging.getLogger(__name__)
 CHUNK = 500
 
 
@@ -61,7 +65,8 @@ def _chunk(size: int) -> int:
 
 def _outcome(served: ServedDecision, events: list[RewardEvent], cipher: Cipher, now: datetime) -> RewardSignal | None:
     """The decision's outcome; None where nothing is to be said: unavailable, or nothing came and the loop has no default."""
-    decision, words = served.decision, [_opened(event, cipher) for event in events]
+    decision, opened = served.decision, [_opened(event, cipher) for event in events]
+    words = [word for word in opened if word is not None]
     payload = aggregate(decision.loop_version.spec, words, available=not served.unavailable)
     harmful = harmful_of([event.harmful for event in events])
     if np.isnan(payload).all() and harmful is None:
@@ -70,7 +75,11 @@ def _outcome(served: ServedDecision, events: list[RewardEvent], cipher: Cipher, 
     return RewardSignal(decision=decision, payload=sealed, harmful=harmful, closed_at=now)
 
 
-def _opened(event: RewardEvent, cipher: Cipher) -> np.ndarray:
-    return np.frombuffer(
-        cipher.open(bytes(event.payload), about_reward(event.served_id, event.reward_key)), dtype="<f8"
-    )
+def _opened(event: RewardEvent, cipher: Cipher) -> Floats | None:
+    """What a word says. One that was damaged is left out, and said, so that everything else closes all the same."""
+    try:
+        plain = cipher.open(bytes(event.payload), about_reward(event.served_id, event.reward_key))
+    except CannotOpen:
+        log.error("reward event %s cannot be opened, so its decision closes without it", event.pk)
+        return None
+    return np.frombuffer(plain, dtype="<f8")

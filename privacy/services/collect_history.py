@@ -33,7 +33,7 @@ class History:
         if moment.user != self._user:
             self._begin(moment.user, moment.time)
         self._user, self._key = moment.user, moment.key
-        self._values = self._timeline.step(moment.time.date(), moment.intervened)
+        self._values = self._timeline.step(moment.time, moment.intervened)
         return self._values
 
     def _begin(self, user: str, before: datetime) -> None:

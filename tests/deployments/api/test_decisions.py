@@ -17,6 +17,7 @@ from deployments.models import LatencyMinute, ServingSlot
 from deployments.services import served_policies
 from deployments.services.latency import latency_write
 from deployments.services.served_policies import assignment, forget_serving
+from deployments.services.slots import slots_seed
 from loops.services import loop_add
 from privacy.models import Choice, Decision, Person, Purpose, ServedDecision, ServingState
 from tests.deployments.serving import (
@@ -139,7 +140,9 @@ def test_reasons_not_to_speak_are_found_before_anything_is_drawn(
 def test_what_was_never_heard_is_no_data_and_what_was_is_remembered() -> None:
     care_loop()
     _, token = person("ann")
-    assert ask(token, "r1", context={"mood": 0.1}).told["reason"] == "no_data"
+    told = ask(token, "r1", context={"mood": 0.1})
+    assert told.told["reason"] == "no_data" and told.told["missing"] == ["place"]
+    assert ask(token, "r1", context={"mood": 0.1}).content == told.content
     assert ask(token, "r2", context={"place": "work"}).told["available"], "mood was heard a moment ago"
     state = state_values(Decision.objects.order_by("-pk")[0])
     assert state[:2] == [0.1, 1.0]
@@ -166,6 +169,28 @@ def test_a_phone_whose_clock_is_wrong_does_not_shorten_the_cool_down() -> None:
     assert ask(token, "r2", localTime="2099-01-01T12:00:00Z").told["reason"] == "cooldown"
     ServingState.objects.update(last_intervention_at=datetime.now().astimezone() - timedelta(hours=2))
     assert ask(token, "r3", localTime="2020-01-01T12:00:00Z").told["available"]
+
+
+def test_a_phone_whose_clock_is_moved_gives_no_further_days() -> None:
+    loop = care_loop(rules="daily_cap = 1")
+    _, token = person("ann")
+    serve(learned(loop, "policy", ALWAYS_WALK))
+    ServingSlot.objects.update(exploration_bp=0)
+    forget_serving()
+    days = ["2020-01-01", "2099-01-01", "2020-01-02", "2098-01-01", "2099-05-01", "2020-01-01"]
+    told = [ask(token, f"r{i}", localTime=f"{day}T12:00:00Z").told["available"] for i, day in enumerate(days)]
+    assert told == [True, True, False, False, False, False], "yesterday's, and tomorrow's: no zone is further from ours"
+
+
+def test_a_clock_that_says_when_its_parts_begin_is_read_off_the_persons_time() -> None:
+    clock = '[features.part]\ncategories = ["day", "night"]\ndynamics = "clock"\nstarts = ["07:00", "21:30"]\n[features.gap]'
+    text = TOML.replace("RULES", "").replace("DEADLINE", "24h").replace("[features.gap]", clock)
+    slots_seed(loop_version=loop_add(text=text, source="care.toml")[0])
+    forget_serving()
+    _, token = person("ann")
+    for i, (at, part) in enumerate({"06:59": 1.0, "07:00": 0.0, "21:29": 0.0, "21:30": 1.0, "00:00": 1.0}.items()):
+        ask(token, f"r{i}", localTime=f"2025-06-01T{at}:00+02:00")
+        assert state_values(Decision.objects.latest("pk"))[2] == part, at
 
 
 def test_a_new_version_of_the_loop_goes_on_serving() -> None:

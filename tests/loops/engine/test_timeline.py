@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from loops.engine.spec import Feature
 from loops.engine.timeline import Timeline
 from tests.loops.engine.diary import diary
 
-DAY = date(2024, 5, 31)
+NOON = datetime(2024, 5, 31, 12, tzinfo=UTC)
 SPEC = replace(
     diary(),
     features=(
@@ -24,7 +24,7 @@ KNOWN = (1, 2, 3, 4)
 
 
 def walk(timeline: Timeline, *points: tuple[int, bool]) -> list[list[float]]:
-    return [timeline.step(DAY + timedelta(days=day), intervened).tolist() for day, intervened in points]
+    return [timeline.step(NOON + timedelta(days=day), intervened).tolist() for day, intervened in points]
 
 
 def test_somebody_new_was_never_spoken_to() -> None:
@@ -54,5 +54,5 @@ def test_resuming_is_going_on() -> None:
     points = [(0, True), (0, False), (1, True), (1, False), (2, False)]
     whole = walk(Timeline(SPEC, KNOWN), *points)
     rest = Timeline(SPEC, KNOWN)
-    rest.resume(np.array([0.3, *whole[2]]), True, DAY + timedelta(days=1))
+    rest.resume(np.array([0.3, *whole[2]]), True, NOON.date() + timedelta(days=1))
     assert walk(rest, *points[3:]) == whole[3:]

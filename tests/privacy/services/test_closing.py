@@ -130,3 +130,13 @@ def test_how_many_are_open_closed_and_late_by_loop(with_default: LoopVersion) ->
     assert counts["told"] == OutcomeCounts(open=1, overdue=0, closed=2, heard=2, late=1)
     assert counts["loop"] == OutcomeCounts(open=0, overdue=1, closed=0, heard=0, late=0)
     assert outcome_counts(since=timezone.now()) == {}
+
+
+def test_a_damaged_word_is_left_out_and_everything_closes(with_default: LoopVersion) -> None:
+    damaged, whole = serve(with_default, 2)
+    for one in (damaged, whole):
+        tell(one, total=0.5)
+    deadline_passes(damaged, whole)
+    RewardEvent.objects.filter(served=damaged).update(payload=b"x" * 84)
+    assert outcomes_close() == 2
+    assert (total(damaged), total(whole)) == (-0.05, 0.5)
