@@ -29,7 +29,7 @@ class Fault:
 
 def faults(draws: int) -> list[Fault]:
     """All of them."""
-    return [record_level(draws), drawn_twice(draws), float_laplace(draws), cut_off(draws)]
+    return [record_level(draws), drawn_twice(draws), displaced(draws), float_laplace(draws), cut_off(draws)]
 
 
 def _noised(records: int, draws: int) -> np.ndarray:
@@ -48,6 +48,22 @@ def drawn_twice(draws: int) -> Fault:
     """Noise drawn twice for one question and both released: their average has half the variance."""
     without, within = ((_noised(n, draws) + _noised(n, draws)) / 2 for n in (0, 1))
     return Fault("noise drawn twice", 1.0, mu_at_least(*_errors(without, within, 0.5), draws))
+
+
+def displaced(draws: int) -> Fault:
+    """A draw of 100 people, noised for one more or less: the 101st puts somebody in another's place, and the sums of a category move
+    from the one's to the other's. The statistic: the difference of the two counts over root 2.
+    """
+    size, rng = 100, np.random.default_rng()
+    others, person = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    chosen = rng.random(draws) < size / (size + 1)  # whether the 101st is among the 100
+    here, there = (integer_sum(np.array([*[others] * (size - 1), last]), clip=CLIP) for last in (others, person))
+    released = [
+        np.column_stack([noise_once(total, clip=CLIP, sigma=1.0, share=1.0).values for total in totals])
+        for totals in (np.tile(here, (draws, 1)).T, np.where(chosen[:, None], there, here).T)
+    ]
+    without, within = ((sums[:, 1] - sums[:, 0] + size) / 2**0.5 for sums in released)
+    return Fault("a draw of fixed size", 1.0, mu_at_least(*_errors(without, within, 2**-0.5), draws))
 
 
 def _errors(without: np.ndarray, within: np.ndarray, threshold: float) -> tuple[int, int]:

@@ -171,6 +171,7 @@ DATA_MASTER_KEYS = read.master_keys(env, "DATA_MASTER_KEYS", embedded_file=VAR_D
 DEFAULT_EPOCHS = read.whole(env, "DEFAULT_EPOCHS", 100, low=1)
 DEFAULT_SYNTHETIC_SAMPLES = read.whole(env, "DEFAULT_SYNTHETIC_SAMPLES", 1000, low=1)
 MAX_PRIVACY_EPSILON = read.number(env, "MAX_PRIVACY_EPSILON", 1.0, low=1e-6, high=100.0)
+MAX_PRIVACY_DELTA = read.number(env, "MAX_PRIVACY_DELTA", 1e-5, low=1e-12, high=1e-2)
 MIN_COHORT = read.whole(env, "MIN_COHORT", 50, low=1)
 PRIVACY_BUDGET_PERIOD = read.one_of(env, "PRIVACY_BUDGET_PERIOD", "monthly", ("daily", "weekly", "monthly"))
 

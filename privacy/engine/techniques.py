@@ -28,7 +28,8 @@ _GUARANTEES = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """One request. ``samples``: at most so many people, drawn at random (None: all); ``rows``: the newest so many of each.
+    """One request. ``samples`` (None: all) is how many people: of rows at most so many, drawn at random; of statistics about so
+    many, each by a coin of their own. ``rows``: the newest so many records of each.
 
     ``epsilon`` and ``delta`` belong to differential privacy, ``k``, ``diversity`` and ``sensitive`` (a category whose values
     shall differ within a class; it is published as it is) to k-anonymity, ``epoch`` to pseudonyms.
@@ -94,7 +95,7 @@ class Wanted:
         elif self.technique == K_ANONYMITY:
             told |= {"k": self.k, "diversity": self.diversity, "sensitive": self.sensitive}
         elif self.technique == PSEUDONYMIZATION:
-            told |= {"epoch": self.epoch}
+            told |= {"epoch": self.epoch} if self.epoch else {}
         return told
 
 

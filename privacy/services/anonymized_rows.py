@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any, TextIO
 
 import numpy as np
 
-from loops.engine.spec import LoopSpec
 from privacy.engine.central import central_read
-from privacy.engine.columns import Column, columns_of
+from privacy.engine.columns import Column
 from privacy.engine.generalize import parents_of
 from privacy.engine.techniques import DIFFERENTIAL_PRIVACY, GENERALIZATION, K_ANONYMITY, PSEUDONYMIZATION
 from privacy.models import Release
 from privacy.services.anonymize import anonymized
+from privacy.services.anonymize_compute import release_columns
 from privacy.services.pseudonyms import pseudonym_text
 from r3al_project.common.errors import Conflict
 
@@ -47,13 +47,7 @@ def is_central(release: Release) -> bool:
     return release.technique == DIFFERENTIAL_PRIVACY and release.parameters.get("mode") == "central"
 
 
-def release_columns(release: Release) -> tuple[Column, ...]:
-    """The columns that a release was asked for."""
-    spec: LoopSpec = release.loop_version.spec
-    return columns_of(spec, [c["name"] for c in release.parameters["columns"]])
-
-
-def _arrays(release: Release) -> dict[str, np.ndarray]:
+def _arrays(release: Release) -> Mapping[str, np.ndarray]:
     if release.parameters.get("kind") != "anonymization":
         raise Conflict(f"{release} is no anonymisation; its output is read by training")
     found = anonymized(release)
@@ -62,7 +56,7 @@ def _arrays(release: Release) -> dict[str, np.ndarray]:
     return found
 
 
-def _boxes(release: Release, arrays: dict[str, np.ndarray], columns: Sequence[Column]) -> tuple[Row, Iterator[Row]]:
+def _boxes(release: Release, arrays: Mapping[str, np.ndarray], columns: Sequence[Column]) -> tuple[Row, Iterator[Row]]:
     named = [parents_of(c) if release.technique == GENERALIZATION else c.categories for c in columns]
     rows = (
         [_box(names, low, high) for names, low, high in zip(named, lows, highs, strict=True)]
@@ -77,12 +71,12 @@ def _box(names: tuple[str, ...], low: float, high: float) -> str:
     return f"{low:.6g}" if low == high else f"{low:.6g}..{high:.6g}"
 
 
-def _plain(release: Release, arrays: dict[str, np.ndarray], columns: Sequence[Column]) -> tuple[Row, Iterator[Row]]:
+def _plain(release: Release, arrays: Mapping[str, np.ndarray], columns: Sequence[Column]) -> tuple[Row, Iterator[Row]]:
     return [c.name for c in columns], (_values(row, columns) for row in arrays["values"].tolist())
 
 
 def _pseudonymous(
-    release: Release, arrays: dict[str, np.ndarray], columns: Sequence[Column]
+    release: Release, arrays: Mapping[str, np.ndarray], columns: Sequence[Column]
 ) -> tuple[Row, Iterator[Row]]:
     epoch = release.parameters["epoch"]
     each = zip(arrays["pseudonym"].tolist(), arrays["day"].tolist(), arrays["values"].tolist(), strict=True)

@@ -71,7 +71,10 @@ def cohort_charge(
 
 def _charge(budgets: QuerySet[PrivacyBudget], release: Release) -> int:
     """Update budgets and write an entry for each, one statement on PostgreSQL; how many."""
-    update, values = update_sql(budgets, _after(release))
+    statement = update_sql(budgets, _after(release))
+    if statement is None:
+        return 0
+    update, values = statement
     entry = "INSERT INTO ledger_entries (release_id, person_id, policy_cost, rho)"
     fixed = [release.policy_cost, release.rho or 0]
     with connection.cursor() as cursor:

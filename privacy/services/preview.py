@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db.models import QuerySet
 
 from loops.models import LoopVersion
-from privacy.engine.accounting import NANO, calibrate, guarantee
+from privacy.engine.accounting import NANO, guarantee
 from privacy.engine.rounding import about
 from privacy.engine.techniques import Wanted
 from privacy.models import Person, Purpose
 from privacy.selectors import training_folds
-from privacy.services.anonymize import release_fields, settled
+from privacy.services.anonymize import asked_columns, release_fields
+from privacy.services.drawn import public_rate
 from privacy.services.ledger import cohort_people, consented, payable
 from privacy.services.records import people_with_records
+from privacy.services.release import calibration_asked
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,19 @@ class Preview:
 
 def anonymize_preview(*, loop_version: LoopVersion, wanted: Wanted) -> Preview:
     """A preview of ``anonymize``. Raises InputError for what would be refused."""
-    wanted, columns = settled(loop_version, wanted)
-    fields = release_fields(wanted, columns)
+    fields = release_fields(wanted, asked_columns(loop_version, wanted))
     among = people_with_records(loop_version=loop_version, data_type=wanted.data_type)
     cohort = cohort_people(loop_version, loop_version.spec.population, training_folds(loop_version.spec), among)
+    rate = public_rate(loop_version=loop_version, wanted=wanted) if wanted.is_central else 1.0
     return _preview(
         cohort, Purpose.TRAINING, fields["policy_cost"], fields.get("rho"), fields.get("formal_epsilon"),
-        fields.get("formal_delta"), fields["guarantee"], most=wanted.samples,
+        fields.get("formal_delta"), fields["guarantee"], rate=rate, most=None if wanted.is_central else wanted.samples,
     )  # fmt: skip
 
 
 def moments_preview(*, loop_version: LoopVersion, epsilon: float, delta: float) -> Preview:
     """A preview of the release that a training run makes. Raises InputError for parameters out of range."""
-    made = calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
+    made = calibration_asked(epsilon=epsilon, delta=delta)
     cohort = cohort_people(loop_version, loop_version.spec.population, training_folds(loop_version.spec), None)
     return _preview(
         cohort, Purpose.TRAINING, made.policy_nano, made.rho_nano, made.epsilon, made.delta, guarantee(made), most=None
@@ -56,7 +57,7 @@ def moments_preview(*, loop_version: LoopVersion, epsilon: float, delta: float) 
 
 def _preview(
     cohort: QuerySet[Person], purpose: Purpose, policy: int, rho: int | None, epsilon: float | None, delta: float | None,
-    promise: str, *, most: int | None,
+    promise: str, *, rate: float = 1.0, most: int | None,
 ) -> Preview:  # fmt: skip
     everybody = cohort.count()
     willing = consented(purpose).filter(person_id__in=cohort.values("pk")).count()
@@ -67,7 +68,7 @@ def _preview(
         formal_epsilon=epsilon,
         formal_delta=delta,
         guarantee=promise,
-        people=about(paying if most is None else min(paying, most)),
+        people=about(round(paying * rate) if most is None else min(paying, most)),
         without_consent=about(everybody - willing),
         without_budget=about(willing - paying),
     )

@@ -23,10 +23,15 @@ def current_epoch() -> str:
     return f"{datetime.now(UTC):%Y-%m}"
 
 
+def epoch_check(epoch: str) -> None:
+    """Raises InputError for what cannot name an epoch."""
+    if not _EPOCH.fullmatch(epoch):
+        raise InputError(f"epoch {epoch!r} is not 1 to 20 letters, digits, dots, dashes or underscores, like 2026-11")
+
+
 def pseudonyms(person_ids: Sequence[int], *, purpose: str, epoch: str) -> npt.NDArray[np.int64]:
     """(n, 2) the first 128 bits of HMAC-SHA-256 of each person's key, under a key of purpose, epoch and the salt."""
-    if not _EPOCH.fullmatch(epoch):
-        raise InputError(f"epoch {epoch!r} has 1 to 20 letters, digits, dots, dashes or underscores, like 2026-11")
+    epoch_check(epoch)
     key = hmac.digest(settings.ANONYMIZATION_SALT.encode(), f"pseudonym\0{purpose}\0{epoch}".encode(), "sha256")
     people = {pk: f"{population}\0{name}" for pk, population, name in _named(person_ids)}
     digests = b"".join(hmac.digest(key, people[pk].encode(), hashlib.sha256)[:16] for pk in person_ids)

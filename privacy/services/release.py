@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from loops.models import LoopVersion
-from privacy.engine.accounting import NANO, calibrate, guarantee
+from privacy.engine.accounting import NANO, Calibration, calibrate, guarantee
 from privacy.models import Person, Purpose, Release, ReleaseRound, ReleaseState, Technique, VaultKind
 from privacy.models.person import FOLDS
 from privacy.services.ledger import cohort_charge
@@ -42,7 +42,7 @@ def release_reserve(
     People of the loop's population with fold in [lo, hi). Raises InputError for parameters out of range, Conflict when
     the key belongs to a release of other parameters or to a refunded one, BudgetExceeded when nobody could be charged.
     """
-    calibration = calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
+    calibration = calibration_asked(epsilon=epsilon, delta=delta)
     fields = {
         "technique": Technique.DIFFERENTIAL_PRIVACY.value,
         "mechanism": mechanism,
@@ -57,6 +57,15 @@ def release_reserve(
     return release_begin(key=key, loop_version=loop_version, purpose=purpose, folds=folds, fields=fields)
 
 
+def calibration_asked(*, epsilon: float, delta: float) -> Calibration:
+    """Noise and charge of what somebody asks for. Raises InputError for more than one release may have."""
+    if delta > settings.MAX_PRIVACY_DELTA:
+        raise InputError(
+            f"delta {delta:g} is above the most one release may have, {settings.MAX_PRIVACY_DELTA:g} (MAX_PRIVACY_DELTA)"
+        )
+    return calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
+
+
 def release_begin(
     *,
     key: str,
@@ -64,13 +73,15 @@ def release_begin(
     purpose: Purpose,
     folds: tuple[int, int],
     fields: Mapping[str, Any],
+    settled: Mapping[str, Any] | None = None,
     among: Callable[[], QuerySet[Person]] | None = None,
     least: int = 1,
 ) -> Release:
     """Create a release with ``fields`` and charge its cohort, both or neither; the one of the key where there is one.
 
-    ``among`` says, when it is new, who may be in it instead of everybody with a decision. Raises InputError when fewer than
-    ``least`` people could be charged, and what ``release_reserve`` raises.
+    ``settled`` are parameters that the caller left open, so a retry need not repeat them. ``among`` says, when it is new, who may
+    be in it instead of everybody with a decision. Raises InputError when fewer than ``least`` people could be charged, and what
+    ``release_reserve`` raises.
     """
     if not 0 < len(key) <= 120:
         raise InputError(f"a release's key has 1 to 120 characters, not {len(key)}")
@@ -79,8 +90,9 @@ def release_begin(
         raise InputError(f"folds [{low}, {high}) hold nobody; they must lie within [0, {FOLDS}) and not be empty")
     wanted = {**fields, "loop_version": loop_version, "purpose": Purpose(purpose).value}
     wanted["parameters"] = _plain({**fields["parameters"], "folds": [low, high]})
+    new = {**wanted, "parameters": wanted["parameters"] | _plain(settled or {})}
     with transaction.atomic():
-        release, created = Release.objects.get_or_create(key=key, defaults=wanted)
+        release, created = Release.objects.get_or_create(key=key, defaults=new)
         if created:
             population, people = loop_version.spec.population, None if among is None else among()
             charged = cohort_charge(release=release, population=population, folds=folds, purpose=purpose, among=people)
@@ -164,8 +176,11 @@ def _check_same(release: Release, fields: dict[str, Any]) -> None:
     """A retry is the same request in everything that the caller chose."""
     if release.state == ReleaseState.REFUNDED:
         raise Conflict(f"release {release.key!r} was refunded; use a new key")
-    chosen = ("loop_version", "purpose", "technique", "mechanism", "formal_epsilon", "formal_delta", "parameters")
+    chosen = ("loop_version", "purpose", "technique", "mechanism", "formal_epsilon", "formal_delta")
     other = [name for name in chosen if getattr(release, name) != fields.get(name)]
+    asked = fields["parameters"]
+    if {name: release.parameters.get(name) for name in asked} != asked:
+        other.append("parameters")
     if other:
         raise Conflict(f"release {release.key!r} exists with another {' and '.join(other)}; use a new key")
 
@@ -183,7 +198,7 @@ def _check_spent(release: Release, arrays: Mapping[str, np.ndarray]) -> None:
         raise InputError(f"the rounds of {release} would spend more rho than it was charged for; nothing was stored")
 
 
-def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
+def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """As the database gives it back (a tuple becomes a list), so that a retry compares equal."""
-    plain: dict[str, Any] = json.loads(json.dumps(parameters, allow_nan=False))
+    plain: dict[str, Any] = json.loads(json.dumps(dict(parameters), allow_nan=False))
     return plain

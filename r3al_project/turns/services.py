@@ -9,13 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from loops.models import Loop, LoopVersion
 from privacy.models import Purpose
 from privacy.selectors import outcomes_waiting
+from privacy.services.release import calibration_asked
 from r3al_project.common.errors import Conflict, InputError, NotFound, R3alError
 from r3al_project.common.plain import plain
 from r3al_project.jobs.models import Job
@@ -44,9 +44,7 @@ def turn_parameters(
     ``requested``: what a caller asked of the trainer (epochs, syntheticSamples, hyperparams), kept as given. ``source`` is a file
     to collect first, ``consents`` what its people agreed to. Raises InputError or NotFound.
     """
-    from privacy.engine.accounting import calibrate  # scipy stays out of the web process
-
-    calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
+    calibration_asked(epsilon=epsilon, delta=delta)
     if not 0 <= seed < _SEEDS:
         raise InputError(f"seed {seed} must be a whole number from 0 to 2^63 - 1")
     parameters = {"head": head, "epsilon": epsilon, "delta": delta, "seed": seed, "requested": dict(requested or {})}

@@ -21,11 +21,11 @@ from privacy.engine.rounding import about
 from privacy.engine.techniques import Wanted
 from privacy.models import Decision, LedgerEntry, PrivacyBudget, Release, ReleaseRound, VaultEvent
 from privacy.selectors import charged_person_ids, training_folds
-from privacy.services.anonymize import anonymize
+from privacy.services.anonymize import anonymize, anonymize_begin
 from privacy.services.anonymized_rows import rows_write, statistics
 from privacy.services.consent import consent_withdraw
 from privacy.services.preview import anonymize_preview
-from privacy.services.pseudonyms import pseudonyms
+from privacy.services.pseudonyms import current_epoch, pseudonyms
 from privacy.services.records import records_of
 from privacy.services.signals import Heard, signals_add
 from r3al_project.common.errors import BudgetExceeded, Conflict, InputError, R3alError
@@ -251,6 +251,8 @@ BAD: list[tuple[Wanted, str]] = [
     (replace(LOCAL, epsilon=1.5), "MAX_PRIVACY_EPSILON"),
     (replace(LOCAL, epsilon=float("inf")), "finite"),
     (replace(CENTRAL, delta=1.0), "delta"),
+    (replace(CENTRAL, delta=2e-5), "MAX_PRIVACY_DELTA"),
+    (replace(CENTRAL, epsilon=0.01, delta=0.3), "MAX_PRIVACY_DELTA"),
     (replace(CENTRAL, fields=("weight",)), "no feature"),
     (replace(CENTRAL, fields=()), "no field"),
     (replace(CENTRAL, technique="magic"), "technique is 'magic'"),
@@ -268,6 +270,8 @@ BAD: list[tuple[Wanted, str]] = [
     (replace(COARSE, fields=("mood",)), "category"),
     (replace(NAMES, data_type="emotion"), "emotion|import signals|decision"),
     (replace(NAMES, samples=9), "at least 10 people"),
+    (replace(GROUPS, sensitive="place", fields=("place",)), "beside the sensitive field"),
+    *((replace(wanted, data_type="emotion", fields=None, samples=100), "import signals|decision") for wanted in ALL),
 ]
 
 
@@ -295,22 +299,23 @@ class TestRetries:
                 run(world, other)
         assert Release.objects.count() == 1
 
-    def test_what_was_charged_and_not_finished_is_finished_over_the_same_people(
-        self, world: LoopVersion, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        with monkeypatch.context() as killed:
-            killed.setattr("privacy.services.anonymize.round_store", _dies)
-            with pytest.raises(KeyboardInterrupt):
-                run(world, replace(LOCAL, samples=30))
-        release = Release.objects.get()
+    def test_what_was_charged_and_not_finished_is_finished_over_the_same_people(self, world: LoopVersion) -> None:
+        release = anonymize_begin(
+            key="one", loop_version=world, wanted=replace(LOCAL, samples=30)
+        )  # and then it is killed
         charged, before = charged_person_ids(release=release).tolist(), spent()
         assert release.state == "reserved" and len(charged) == 30
         assert run(world, replace(LOCAL, samples=30)).state == "committed"
         assert charged_person_ids(release=release).tolist() == charged and spent() == before
 
-
-def _dies(**_: Any) -> None:
-    raise KeyboardInterrupt
+    def test_a_month_that_ends_between_two_tries_does_not_make_another_request(
+        self, world: LoopVersion, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = run(world, replace(NAMES, epoch=""))
+        monkeypatch.setattr("privacy.services.anonymize.current_epoch", lambda: "2999-01")
+        assert run(world, replace(NAMES, epoch="")) == first and first.parameters["epoch"] == current_epoch()
+        with pytest.raises(Conflict, match="another parameters"):
+            run(world, replace(NAMES, epoch="2999-01"))
 
 
 @pytest.mark.django_db(transaction=True)
