@@ -51,8 +51,8 @@ def drawn_twice(draws: int) -> Fault:
 
 
 def displaced(draws: int) -> Fault:
-    """A draw of 100 people, noised for one more or less: the 101st puts somebody in another's place, and the sums of a category move
-    from the one's to the other's. The statistic: the difference of the two counts over root 2.
+    """A draw of 100 people, noised for one more or less: the 101st puts somebody in another's place, and the sums move from the
+    one's category to the other's. The statistic: the difference of the two counts over root 2.
     """
     size, rng = 100, np.random.default_rng()
     others, person = np.array([1.0, 0.0]), np.array([0.0, 1.0])

@@ -13,12 +13,22 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from loops.models import LoopVersion
 from privacy.engine.accounting import NANO, Calibration, calibrate, guarantee
-from privacy.models import Person, Purpose, Release, ReleaseRound, ReleaseState, Technique, VaultKind
+from privacy.models import (
+    LedgerEntry,
+    Person,
+    PrivacyBudget,
+    Purpose,
+    Release,
+    ReleaseRound,
+    ReleaseState,
+    Technique,
+    VaultKind,
+)
 from privacy.models.person import FOLDS
 from privacy.services.ledger import cohort_charge
 from privacy.services.vault import vault_append
@@ -111,8 +121,9 @@ def round_store(
 ) -> dict[str, Array]:
     """Store one round's output, once, and return what is stored: an earlier output of the round is never replaced.
 
-    Every ``*_rho`` array says what its block spent; all rounds of a release cannot spend more than was charged.
-    Raises Conflict when the release is not reserved, InputError for arrays that state no rho or too much of it.
+    Every ``*_rho`` array says what its block spent; all rounds of a release cannot spend more than was charged. What expires
+    holds rows of people. Raises Conflict when the release is not reserved, or for rows of somebody who was erased meanwhile;
+    InputError for arrays that state no rho or too much of it.
     """
     state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
     stored = round_load(release=release, index=index)
@@ -121,6 +132,8 @@ def round_store(
     if state != ReleaseState.RESERVED:
         raise Conflict(f"{release} is {state}; a round is stored only while its release is reserved")
     _check_spent(release, arrays)
+    if expires_at is not None:
+        _check_nobody_erased(release)
     blob = pack_arrays(arrays)
     ReleaseRound.objects.create(
         release=release, index=index, output=blob, output_sha256=digest(blob), expires_at=expires_at
@@ -183,6 +196,22 @@ def _check_same(release: Release, fields: dict[str, Any]) -> None:
         other.append("parameters")
     if other:
         raise Conflict(f"release {release.key!r} exists with another {' and '.join(other)}; use a new key")
+
+
+def _check_nobody_erased(release: Release) -> None:
+    """Under the locks of all who were charged: an erasure either ended before, and is seen, or waits and finds what is stored.
+
+    Who came back since (they have a new row's age) was erased in between all the same.
+    """
+    people = LedgerEntry.objects.filter(release=release).values("person_id")
+    budgets = PrivacyBudget.objects.filter(person_id__in=people).order_by("person_id")
+    for _ in budgets.select_for_update().values_list("pk").iterator(chunk_size=10_000):
+        pass
+    gone = Q(erased_at__isnull=False) | Q(created_at__gt=release.created_at)
+    if Person.objects.filter(gone, pk__in=people).exists():
+        raise Conflict(
+            f"somebody in {release} was erased while its rows were made, so nothing was stored; ask again with a new key"
+        )
 
 
 def _check_spent(release: Release, arrays: Mapping[str, np.ndarray]) -> None:

@@ -36,7 +36,9 @@ class AnonymizeBody(serializers.Serializer[Any]):
     dataType = serializers.ChoiceField(choices=DATA_TYPES)
     technique = serializers.ChoiceField(choices=TECHNIQUES)
     privacyEpsilon = serializers.FloatField(default=0.5)
-    sampleCount = serializers.IntegerField(required=False, allow_null=True, help_text="So many people: of rows at most, of statistics about.")
+    sampleCount = serializers.IntegerField(
+        required=False, allow_null=True, help_text="So many people: of rows at most, of statistics about."
+    )
     loop = serializers.CharField(default="r3al")
     delta = serializers.FloatField(default=1e-6)
     mode = serializers.ChoiceField(choices=MODES, default="central")

@@ -13,9 +13,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from loops.models import Loop, LoopVersion
-from privacy.models import Purpose
+from privacy.models import Purpose, Release, ReleaseState
 from privacy.selectors import outcomes_waiting
 from privacy.services.release import calibration_asked
+from privacy.services.reservations import Settled, reservation_refund, reservations_settle
 from r3al_project.common.errors import Conflict, InputError, NotFound, R3alError
 from r3al_project.common.plain import plain
 from r3al_project.jobs.models import Job
@@ -99,11 +100,16 @@ def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[st
 
 
 def turn_settle(*, turn: Turn) -> Turn:
-    """End a turn whose current job failed or was cancelled; a turn that goes on is left alone."""
+    """End a turn whose current job failed or was cancelled; a turn that goes on is left alone.
+
+    What it reserved and drew no noise for is given back: nobody will finish it.
+    """
     stage = turn.stages.select_related("job").order_by("-id").first()
     if turn.outcome == Turn.Outcome.RUNNING and stage is not None and stage.job.state in ("failed", "cancelled"):
         reason = stage.job.error or "cancelled by an operator"
         _turn_end(turn, Turn.Outcome.FAILED, f"{stage.name}: {reason}")
+        for release in Release.objects.filter(key__in=release_keys(turn), state=ReleaseState.RESERVED):
+            reservation_refund(release=release)
     turn.refresh_from_db()
     return turn
 
@@ -112,6 +118,17 @@ def turns_settle() -> int:
     """Settle every running turn (beat); returns how many ended."""
     running = Turn.objects.filter(outcome=Turn.Outcome.RUNNING)
     return sum(turn_settle(turn=turn).outcome != Turn.Outcome.RUNNING for turn in running)
+
+
+def release_keys(turn: Turn) -> tuple[str, str]:
+    """The keys of a turn's two releases: of the moments, and of the evaluation."""
+    return f"turn-{turn.pk}-release", f"turn-{turn.pk}-evaluate"
+
+
+def reservations_sweep() -> Settled:
+    """Settle what turns and anonymisations reserved and forgot (beat); what a running turn reserved is left alone."""
+    running = Turn.objects.filter(outcome=Turn.Outcome.RUNNING)
+    return reservations_settle(busy=[key for turn in running for key in release_keys(turn)])
 
 
 def turns_due() -> list[Turn]:

@@ -19,6 +19,7 @@ from privacy.services.moments import moments_release, releases_before
 from r3al_project.common.errors import Conflict
 from r3al_project.jobs.handlers import JobContext
 from r3al_project.turns.models import Turn
+from r3al_project.turns.services import release_keys
 from r3al_project.turns.words import logging_sentence
 from training.models import ModelVersion, SyntheticJob
 from training.services.gate import Judging, versions_judge
@@ -47,7 +48,7 @@ def release(turn: Turn, context: JobContext) -> Write:
     """Release the joint moments of the people who train, over what no release has read. Where nothing is new, nobody is
     charged and the turn works with what was released before.
     """
-    key = f"turn-{turn.pk}-release"
+    key, _ = release_keys(turn)
     before = releases_before(loop_version=turn.loop_version)
     begun = Release.objects.filter(key=key).exists()
     if before and not begun and not outcomes_waiting(loop_version=turn.loop_version):
@@ -108,7 +109,7 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
         judging=Judging(_versions(turn), incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
-        key=f"turn-{turn.pk}-evaluate",
+        key=release_keys(turn)[1],
         report=context.progress,
     )
 

@@ -11,7 +11,7 @@ from r3al_project.jobs.handlers import JobContext, handler
 from r3al_project.jobs.models import Job
 from r3al_project.jobs.schedules import schedule
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import STAGES, stage_finish, turns_due, turns_settle
+from r3al_project.turns.services import STAGES, reservations_sweep, stage_finish, turns_due, turns_settle
 
 QUEUES = {"collect": "privacy", "release": "privacy", "evaluate": "privacy", "synthesize": "train", "train": "train"}
 
@@ -42,5 +42,12 @@ def start_due() -> None:
     turns_due()
 
 
+@shared_task(name="turns.settle_reservations", ignore_result=True)
+def settle_reservations() -> None:
+    """Give back what was charged for releases that nobody will finish."""
+    reservations_sweep()
+
+
+schedule("releases: give back what nobody will finish", task="turns.settle_reservations", seconds=3600, queue="privacy")
 schedule("turns: begin those that are due", task="turns.start_due", seconds=3600)
 schedule("turns: settle those whose job failed", task="turns.settle", seconds=15)

@@ -108,7 +108,7 @@ def test_resume_goes_on_with_a_turn_that_nobody_runs(tmp_path: Path, capsys: pyt
         (["--epsilon", "9"], "epsilon 9 is above the most one release may use, 1"),
         (["--epsilon", "0"], "epsilon is 0.*above 0"),
         (["--epsilon", "nan"], "epsilon is nan"),
-        (["--delta", "1"], "delta 1 must lie between 0 and 1"),
+        (["--delta", "0.0001"], "delta 0.0001 is above the most one release may have, 1e-05"),
         (["--seed", "-1"], "seed -1 must be a whole number"),
         (["--source", "no/such.csv"], "there is no file .*no/such.csv"),
         (["--consent", "training"], "give the file too"),

@@ -37,7 +37,10 @@ class Command(BaseCommand):
         parser.add_argument("--epsilon", type=float, default=0.5, help="of differential privacy (default: 0.5)")
         parser.add_argument("--delta", type=float, default=1e-6, help="of central differential privacy (default: 1e-6)")
         parser.add_argument(
-            "--samples", type=int, metavar="N", help="so many people, drawn at random: of rows at most, of statistics about (default: all)"
+            "--samples",
+            type=int,
+            metavar="N",
+            help="so many people, drawn at random: of rows at most, of statistics about (default: all)",
         )
         parser.add_argument(
             "--rows", type=int, default=1, metavar="N", help="the newest N records of each (default: 1)"

@@ -57,7 +57,7 @@ def released(world: LoopVersion, key: str, monkeypatch: pytest.MonkeyPatch) -> t
 def add_person(world: LoopVersion, fold: int, state: tuple[float, float]) -> int:
     """Somebody more, with one record."""
     person = Person.objects.create(population=world.spec.population, key=f"more-{fold}", fold=fold)
-    like: dict[str, Any] = PrivacyBudget.objects.values().first() or {}
+    like: dict[str, Any] = dict(PrivacyBudget.objects.values()[0])
     PrivacyBudget.objects.create(**{**like, "person_id": person.pk, "spent_day": 0, "rho_spent": 0})
     Decision.objects.create(
         person=person, loop_version=world, row_key=b"more", decided_at=timezone.now(), local_day=timezone.now().date(),

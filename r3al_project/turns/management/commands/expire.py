@@ -1,4 +1,4 @@
-"""``manage.py expire``: delete what is older than it may be kept, now. Beat does the same once a day."""
+"""``manage.py expire``: delete what is older than it may be kept, give back what nobody will finish. Beat does the same."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from privacy.services.retention import records_expire
+from r3al_project.turns.services import reservations_sweep
 from training.services.pool import pool_expire
 
 
 class Command(BaseCommand):
-    help = "Delete people's records, exports and pool rows that are 90 days old. Stop it and run it again as you like."
+    help = (
+        "Delete people's records, exports and pool rows that are 90 days old, and give back what people were charged for "
+        "releases that are a day old and that nobody will finish. Stop it and run it again as you like."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        gone, pool = records_expire(), pool_expire()
+        gone, pool, settled = records_expire(), pool_expire(), reservations_sweep()
         self.stdout.write(
-            f"expired: {gone.signals} signals, {gone.decisions} decisions, {gone.exports} exports, {pool} pool chunks"
+            f"expired: {gone.signals} signals, {gone.decisions} decisions, {gone.exports} exports, {pool} pool chunks; "
+            f"releases that nobody will finish: {settled.refunded} given back, {settled.kept} stay charged (noise was drawn)"
         )
