@@ -23,6 +23,7 @@ from privacy.services.anonymized_rows import is_central, rows_write, statistics
 from privacy.services.preview import anonymize_preview
 from privacy.services.told import release_told
 from r3al_project.api.access import May
+from r3al_project.api.bodies import NumberField, StrictBody, WholeField
 from r3al_project.api.models import Pages
 from r3al_project.common.errors import NotFound
 
@@ -30,22 +31,22 @@ ANONYMIZE, SEE = "privacy.anonymize_data", "privacy.view_release"
 _ROWS_SHOWN = 1_000
 
 
-class AnonymizeBody(serializers.Serializer[Any]):
+class AnonymizeBody(StrictBody):
     """The blueprint's anonymizeData; whatever it leaves out has a default."""
 
     dataType = serializers.ChoiceField(choices=DATA_TYPES)
     technique = serializers.ChoiceField(choices=TECHNIQUES)
-    privacyEpsilon = serializers.FloatField(default=0.5)
-    sampleCount = serializers.IntegerField(
+    privacyEpsilon = NumberField(default=0.5)
+    sampleCount = WholeField(
         required=False, allow_null=True, help_text="So many people: of rows at most, of statistics about."
     )
     loop = serializers.CharField(default="r3al")
-    delta = serializers.FloatField(default=1e-6)
+    delta = NumberField(default=1e-6)
     mode = serializers.ChoiceField(choices=MODES, default="central")
     fields_ = serializers.ListField(child=serializers.CharField(), required=False, source="names")
-    rowsPerPerson = serializers.IntegerField(default=1)
-    k = serializers.IntegerField(default=10)
-    diversity = serializers.IntegerField(default=1)
+    rowsPerPerson = WholeField(default=1)
+    k = WholeField(default=10)
+    diversity = WholeField(default=1)
     sensitive = serializers.CharField(required=False)
     epoch = serializers.CharField(default="", allow_blank=True)
 

@@ -80,7 +80,8 @@ class TestAnonymizations:
         [
             {"privacyEpsilon": 0}, {"privacyEpsilon": -1}, {"privacyEpsilon": 2}, {"privacyEpsilon": "NaN"},
             {"technique": "magic"}, {"dataType": "dreams"}, {"sampleCount": 0}, {"fields": ["weight"]},
-            {"technique": "k_anonymity", "k": 1_000}, {"loop": "none"},
+            {"technique": "k_anonymity", "k": 1_000}, {"loop": "none"}, {"privacyepsilon": 0.1}, {"epsilon": 0.1},
+            {"privacyEpsilon": True}, {"delta": True}, {"delta": 0.3}, {"sampleCount": True}, {"privacyEpsilon": None},
         ],
     )  # fmt: skip
     def test_bad_input_is_a_problem_document_and_charges_nobody(self, loop: LoopVersion, wrong: dict[str, Any]) -> None:

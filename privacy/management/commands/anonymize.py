@@ -6,19 +6,34 @@ import json
 import sys
 import uuid
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, CommandError
 
 from loops.selectors import loop_version_current
-from privacy.engine.techniques import DATA_TYPES, MODES, TECHNIQUES, Wanted
+from privacy.engine.techniques import (
+    DATA_TYPES,
+    DIFFERENTIAL_PRIVACY,
+    K_ANONYMITY,
+    MODES,
+    PSEUDONYMIZATION,
+    TECHNIQUES,
+    Wanted,
+)
 from privacy.models import Release
 from privacy.services.anonymize import anonymize
 from privacy.services.anonymized_rows import is_central, rows_write, statistics
 from privacy.services.preview import anonymize_preview
 from privacy.services.told import release_told
-from r3al_project.common.errors import R3alError
+from r3al_project.common.errors import InputError, R3alError
+from r3al_project.common.new_file import new_file
+
+_OF = {
+    "epsilon": DIFFERENTIAL_PRIVACY, "delta": DIFFERENTIAL_PRIVACY, "mode": DIFFERENTIAL_PRIVACY, "k": K_ANONYMITY,
+    "diversity": K_ANONYMITY, "sensitive": K_ANONYMITY, "epoch": PSEUDONYMIZATION,
+}  # fmt: skip
 
 
 class Command(BaseCommand):
@@ -30,73 +45,81 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", default="r3al", help="the loop whose records are meant (default: r3al)")
         parser.add_argument("--data-type", default="pulse", choices=DATA_TYPES)
-        parser.add_argument("--technique", default="differential_privacy", choices=TECHNIQUES)
-        parser.add_argument(
-            "--mode", default="central", choices=MODES, help="of differential privacy: statistics, or rows"
-        )
-        parser.add_argument("--epsilon", type=float, default=0.5, help="of differential privacy (default: 0.5)")
-        parser.add_argument("--delta", type=float, default=1e-6, help="of central differential privacy (default: 1e-6)")
+        parser.add_argument("--technique", default=DIFFERENTIAL_PRIVACY, choices=TECHNIQUES)
+        parser.add_argument("--mode", choices=MODES, help="of differential privacy: statistics (the default), or rows")
+        parser.add_argument("--epsilon", type=float, help="of differential privacy (default: 0.5)")
+        parser.add_argument("--delta", type=float, help="of central differential privacy (default: 1e-6)")
         parser.add_argument(
             "--samples",
             type=int,
             metavar="N",
-            help="so many people, drawn at random: of rows at most, of statistics about (default: all)",
+            help="so many people: of rows at most, of statistics about (default: all)",
         )
-        parser.add_argument(
-            "--rows", type=int, default=1, metavar="N", help="the newest N records of each (default: 1)"
-        )
+        parser.add_argument("--rows", type=int, metavar="N", help="of rows: the newest N records of each (default: 1)")
         parser.add_argument("--fields", metavar="A,B", help="these features alone (default: all)")
-        parser.add_argument("--k", type=int, default=10, help="of k-anonymity (default: 10)")
-        parser.add_argument("--diversity", type=int, default=1, metavar="L", help="different sensitive values a class")
+        parser.add_argument("--k", type=int, help="of k-anonymity (default: 10)")
+        parser.add_argument(
+            "--diversity", type=int, metavar="L", help="of k-anonymity: different sensitive values a class"
+        )
         parser.add_argument(
             "--sensitive", metavar="FIELD", help="the category that diversity counts; published as it is"
         )
-        parser.add_argument(
-            "--epoch", default="", help="of pseudonyms (default: this month); a new one cannot be linked"
-        )
+        parser.add_argument("--epoch", help="of pseudonyms (default: this month); a new one cannot be linked")
         parser.add_argument("--key", help="idempotency key: a retry with it finishes or shows the first run")
         parser.add_argument(
-            "--output", type=Path, metavar="FILE", help="where the rows go as CSV (default: standard output)"
+            "--output", type=Path, metavar="FILE", help="a new file for the rows as CSV, or the statistics as JSON"
         )
         parser.add_argument("--preview", action="store_true", help="say what it would cost and whom it would leave out")
         parser.add_argument("--json", action="store_true", help="print the log row as JSON instead of the result")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        fields = options["fields"]
-        wanted = Wanted(
-            data_type=options["data_type"], technique=options["technique"], epsilon=options["epsilon"],
-            delta=options["delta"], samples=options["samples"], mode=options["mode"], rows=options["rows"],
-            fields=None if fields is None else tuple(f.strip() for f in fields.split(",") if f.strip()),
-            k=options["k"], diversity=options["diversity"], sensitive=options["sensitive"], epoch=options["epoch"],
-        )  # fmt: skip
         try:
-            version = loop_version_current(options["loop"])
-            if options["preview"]:
-                told = anonymize_preview(loop_version=version, wanted=wanted)
-                self.stdout.write("\n".join(f"{name}: {value}" for name, value in vars(told).items()))
-                return
-            release = anonymize(key=options["key"] or f"command-{uuid.uuid4()}", loop_version=version, wanted=wanted)
-            self._tell(release, options)
+            self._run(options)
         except R3alError as error:
             raise CommandError(str(error)) from None
 
-    def _tell(self, release: Release, options: dict[str, Any]) -> None:
+    def _run(self, options: dict[str, Any]) -> None:
+        wanted, version = _wanted(options), loop_version_current(options["loop"])
+        if options["preview"]:
+            told = anonymize_preview(loop_version=version, wanted=wanted)
+            self.stdout.write("\n".join(f"{name}: {value}" for name, value in vars(told).items()))
+            return
+        key = options["key"] or f"command-{uuid.uuid4()}"
+        with ExitStack() as opened:
+            # Before anybody is charged, so that a name that cannot be written costs nothing.
+            out = opened.enter_context(new_file(options["output"])) if options["output"] is not None else None
+            sys.stderr.write(f"key: {key} (whatever interrupts this run, --key {key} goes on with it)\n")
+            release = anonymize(key=key, loop_version=version, wanted=wanted)
+            sys.stderr.write(f"{release}: {release.guarantee}\n")
+            if out is not None:
+                _result(release, out)
         if options["json"]:
             self.stdout.write(json.dumps(release_told(release), default=str))
-        elif is_central(release):
-            self.stdout.write(json.dumps(statistics(release), default=str, indent=1))
-        if options["output"] is not None and not is_central(release):
-            _write(release, options["output"])
-        elif not options["json"] and not is_central(release):
-            rows_write(release=release, out=self.stdout)  # type: ignore[arg-type]
-        sys.stderr.write(f"{release}: {release.guarantee}\n")
+        elif out is None:
+            _result(release, self.stdout)  # type: ignore[arg-type]
 
 
-def _write(release: Release, path: Path) -> None:
-    try:
-        with path.open("x", encoding="utf-8", newline="") as out:
-            rows_write(release=release, out=out)
-    except OSError as error:
-        raise CommandError(
-            f"{path} cannot be written: {error.strerror}; the release stands, so run it again with its --key and another --output"
-        ) from None
+def _wanted(options: dict[str, Any]) -> Wanted:
+    """Raises InputError for an option that the technique would not heed."""
+    technique, given = options["technique"], {n: options[n] for n in _OF if options[n] is not None}
+    mode = given.get("mode", "central") if technique == DIFFERENTIAL_PRIVACY else None
+    for name in given:
+        if _OF[name] != technique:
+            raise InputError(f"--{name} belongs to {_OF[name]}, not to {technique}; leave it out")
+    if mode == "local" and "delta" in given:
+        raise InputError("--delta belongs to mode central; rows have none, so leave it out")
+    if mode == "central" and options["rows"] is not None:
+        raise InputError("--rows belongs to rows; statistics are of all records, so leave it out")
+    fields = options["fields"]
+    return Wanted(
+        data_type=options["data_type"], technique=technique, samples=options["samples"],
+        rows=1 if options["rows"] is None else options["rows"],
+        fields=None if fields is None else tuple(f.strip() for f in fields.split(",") if f.strip()), **given,
+    )  # fmt: skip
+
+
+def _result(release: Release, out: TextIO) -> None:
+    if is_central(release):
+        out.write(json.dumps(statistics(release), default=str, indent=1) + "\n")
+    else:
+        rows_write(release=release, out=out)
