@@ -32,6 +32,7 @@ from privacy.engine.threshold_tables import (
 from r3al_project.common.errors import InputError
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 _CHUNK = 1 << 18
 
@@ -72,6 +73,19 @@ def local_rows(values: Floats, *, columns: Sequence[Column], epsilon: float) -> 
             sd[j] = (column.high - column.low) / STEPS * noise_sd(share)
             spent += log_above(number_ratio(noise))
     return LocalRows(out, float_above(spent), sd, flip)
+
+
+def exactly(rows: int, *, values: Floats, people: Ints, everyone: Ints, columns: Sequence[Column]) -> Floats:
+    """(len(everyone) * rows, F): exactly so many rows of each, so that their number says nothing of what anybody sent.
+
+    ``values`` (n, F) of ``people`` (n,), a person's together and in the ascending order of ``everyone``; who has fewer has theirs
+    again in turn, who has none the middle of the public bounds.
+    """
+    first, last = (np.searchsorted(people, everyone, side=side) for side in ("left", "right"))
+    middle = np.array([(len(c.categories) - 1) // 2 if c.categories else c.low + (c.high - c.low) / 2 for c in columns])
+    place = first[:, None] + np.arange(rows) % np.maximum(last - first, 1)[:, None]
+    place[last == first] = len(values)
+    return np.asarray(np.vstack([values, middle])[place.reshape(-1)])
 
 
 def draw(table: Sequence[int], count: int) -> npt.NDArray[np.int64]:

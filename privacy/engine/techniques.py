@@ -107,10 +107,10 @@ def informal_guarantee(wanted: Wanted) -> str:
 
 def local_guarantee(epsilon: float, rows: int) -> str:
     """The guarantee of rows under local differential privacy, in one sentence."""
-    each = "one row" if rows == 1 else f"at most {rows} rows together"
+    each = "one row each" if rows == 1 else f"exactly {rows} rows each, together"
     return (
-        f"({epsilon:g}, 0)-local differential privacy for what each user says ({each}; neighbours differ in all that one says). "
-        "That somebody is among the rows is not hidden"
+        f"({epsilon:g}, 0)-local differential privacy for what each user says ({each}; neighbours differ in all that one says, "
+        "also in how much). That somebody is among the rows is not hidden"
     )
 
 

@@ -13,7 +13,7 @@ from privacy.engine.central import central_release, central_totals
 from privacy.engine.columns import Column, columns_of
 from privacy.engine.generalize import generalize
 from privacy.engine.k_anonymity import mondrian
-from privacy.engine.local_dp import local_rows
+from privacy.engine.local_dp import exactly, local_rows
 from privacy.engine.rounding import about
 from privacy.engine.techniques import GENERALIZATION, K_ANONYMITY, PSEUDONYMIZATION
 from privacy.models import Release
@@ -63,11 +63,14 @@ def _central(release: Release, columns: tuple[Column, ...]) -> tuple[Arrays, dic
 def _local(release: Release, columns: tuple[Column, ...]) -> tuple[Arrays, dict[str, Any]]:
     rows = int(release.parameters["rows"])
     records = _records(release, columns, rows)
-    made = local_rows(records.values, columns=columns, epsilon=(release.formal_epsilon or 0.0) / rows)
+    everyone = charged_person_ids(release=release)
+    values = exactly(rows, values=records.values, people=records.people, everyone=everyone, columns=columns)
+    made = local_rows(values, columns=columns, epsilon=(release.formal_epsilon or 0.0) / rows)
     width = np.array([c.high - c.low for c in columns])
     lost = np.where(np.isnan(made.sd), made.flip, np.minimum(1.0, made.sd / width))
     rho = np.array([rho_of_pure(made.epsilon * rows)])
-    return {"values": made.values, "rows_rho": rho}, _facts(records, len(made.values), float(lost.mean()))
+    told = {"rows_in": about(len(values)), "rows_out": about(len(values)), "information_loss": float(lost.mean())}
+    return {"values": made.values[unordered(made.values)], "rows_rho": rho}, told
 
 
 def _k_anonymous(release: Release, columns: tuple[Column, ...]) -> tuple[Arrays, dict[str, Any]]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from privacy.engine.columns import Column
-from privacy.engine.local_dp import draw, local_rows
+from privacy.engine.local_dp import draw, exactly, local_rows
 from privacy.engine.threshold_tables import (
     LEAST_EPSILON,
     MOST_EPSILON,
@@ -32,6 +32,21 @@ from r3al_project.common.errors import InputError
 
 NUMBER, CATEGORY = Column("n", -1.0, 3.0), Column("c", 0.0, 2.0, ("a", "b", "c"))
 FALSE_ALARM = 1e-6  # of each statistical test here
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(1, 6))
+def test_everybody_gives_exactly_so_many_rows_all_their_own_where_they_have_any(counts: list[int], rows: int) -> None:
+    everyone = np.arange(len(counts)) * 3 + 7
+    people = np.repeat(everyone, np.minimum(counts, rows))
+    values = np.column_stack([people / 100, np.arange(len(people)) % 3]).reshape(len(people), 2).astype(float)
+    made = exactly(rows, values=values, people=people, everyone=everyone, columns=(NUMBER, CATEGORY))
+    assert made.shape == (rows * len(counts), 2)
+    for i, count in enumerate(counts):
+        own, given_rows = made[i * rows : (i + 1) * rows], values[people == everyone[i]]
+        if not count:
+            assert (own == [1.0, 1.0]).all(), "the middle of the bounds"
+        else:
+            assert {tuple(r) for r in own} == {tuple(r) for r in given_rows}
 
 
 def exp_below(epsilon: float) -> Fraction:

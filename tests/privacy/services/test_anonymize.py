@@ -151,6 +151,24 @@ class TestTechniques:
         one, two = run(world, replace(LOCAL, epsilon=0.5), "two"), release
         assert (two.information_loss or 0) > (one.information_loss or 0)
 
+    @pytest.mark.parametrize("left", [0, 1])
+    def test_how_many_records_somebody_has_changes_no_number_that_is_told(self, world: LoopVersion, left: int) -> None:
+        release = run(world, replace(LOCAL, rows=2, epsilon=0.5))
+        somebody = charged_person_ids(release=release)[3]
+        gone = Decision.objects.filter(person_id=somebody).order_by("decided_at").values("pk")[: 2 - left]
+        Decision.objects.filter(pk__in=list(gone.values_list("pk", flat=True))).delete()
+        heard = [
+            Heard("a", "pulse", timezone.now(), {"mood": 0.5})
+        ]  # no whole record, but enough to be among the people
+        signals_add(loop_version=world, person_id=int(somebody), heard=heard)
+        fewer = run(world, replace(LOCAL, rows=2, epsilon=0.5), "two")
+        assert len(table(fewer)) == len(table(release)) == 2 * PEOPLE
+        assert (fewer.rows_in, fewer.rows_out) == (release.rows_in, release.rows_out)
+
+    def test_local_rows_do_not_keep_the_order_of_people(self, world: LoopVersion) -> None:
+        rows = [float(r["mood"]) for r in table(run(world, replace(LOCAL, fields=("mood",))))]
+        assert rows == sorted(rows) and len(set(rows)) > 1
+
     def test_every_class_holds_k_people(self, world: LoopVersion) -> None:
         rows = table(run(world, replace(GROUPS, rows=2)))
         assert len(rows) == 2 * PEOPLE

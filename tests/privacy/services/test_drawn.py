@@ -19,6 +19,7 @@ from privacy.services.anonymize import anonymize
 from privacy.services.drawn import public_rate
 from privacy.services.preview import anonymize_preview
 from tests.privacy.services.people import UNIT
+from tests.privacy.services.sealed import sealed_state
 from tests.privacy.services.test_anonymize import CENTRAL, LOCAL, PEOPLE, make_world
 
 pytestmark = pytest.mark.django_db
@@ -61,7 +62,7 @@ def add_person(world: LoopVersion, fold: int, state: tuple[float, float]) -> int
     PrivacyBudget.objects.create(**{**like, "person_id": person.pk, "spent_day": 0, "rho_spent": 0})
     Decision.objects.create(
         person=person, loop_version=world, row_key=b"more", decided_at=timezone.now(), local_day=timezone.now().date(),
-        available=True, state=np.array(state).tobytes(),
+        available=True, state=sealed_state(person.pk, b"more", state),
     )  # fmt: skip
     return person.pk
 
