@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from celery import shared_task
 from django.conf import settings
 
+from privacy.models import Release
 from privacy.services.closing import outcomes_close
+from privacy.services.reservations import JOB
 from privacy.services.retention import records_expire
 from privacy.services.vault_batches import decisions_seal
 from privacy.services.vault_verify import vault_check
+from r3al_project.jobs.handlers import JobContext, handler
 from r3al_project.jobs.schedules import schedule
 
 
@@ -35,6 +41,16 @@ def verify_vault() -> None:
 def expire() -> None:
     """Delete what is older than it may be kept."""
     records_expire()
+
+
+@handler(JOB, queue="privacy")
+def anonymize_job(context: JobContext) -> Callable[[], dict[str, Any]]:
+    """Compute an anonymisation whose people are charged."""
+    from privacy.services.anonymize import anonymize_finish  # what draws noise is for workers alone
+
+    release = Release.objects.select_related("loop_version__loop").get(pk=context.arguments["release"])
+    made = anonymize_finish(release=release)
+    return lambda: {"release": made.pk}
 
 
 schedule("privacy: close outcomes at their deadline", task="privacy.close_outcomes", seconds=settings.R3AL_TICK_SECONDS)

@@ -81,7 +81,7 @@ def exactly(rows: int, *, values: Floats, people: Ints, everyone: Ints, columns:
     ``values`` (n, F) of ``people`` (n,), a person's together and in the ascending order of ``everyone``; who has fewer has theirs
     again in turn, who has none the middle of the public bounds.
     """
-    first, last = (np.searchsorted(people, everyone, side=side) for side in ("left", "right"))
+    first, last = np.searchsorted(people, everyone, "left"), np.searchsorted(people, everyone, "right")
     middle = np.array([(len(c.categories) - 1) // 2 if c.categories else c.low + (c.high - c.low) / 2 for c in columns])
     place = first[:, None] + np.arange(rows) % np.maximum(last - first, 1)[:, None]
     place[last == first] = len(values)

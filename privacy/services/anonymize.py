@@ -28,15 +28,17 @@ from privacy.engine.techniques import (
 )
 from privacy.models import Purpose, Release, ReleaseState
 from privacy.selectors import training_folds
-from privacy.services.anonymize_compute import Arrays, anonymize_compute
+from privacy.services.anonymize_compute import anonymize_compute
 from privacy.services.drawn import people_drawn, public_rate
 from privacy.services.ledger import cohort_refund
 from privacy.services.pseudonyms import current_epoch, epoch_check
 from privacy.services.release import calibration_asked, release_begin, release_commit, round_load, round_store
+from privacy.services.reservations import JOB, job_key
 from r3al_project.common.errors import Conflict, InputError
+from r3al_project.jobs.models import Job
+from r3al_project.jobs.services import job_enqueue
 
 KEPT = timedelta(days=90)  # rows of people; statistics are kept for good
-KIND = "anonymization"
 MECHANISMS = {
     K_ANONYMITY: "Mondrian over distinct users",
     PSEUDONYMIZATION: "HMAC-SHA-256 of the person, keyed by purpose and epoch",
@@ -67,6 +69,13 @@ def anonymize_begin(*, key: str, loop_version: LoopVersion, wanted: Wanted) -> R
         among=lambda: people_drawn(key=key, loop_version=loop_version, wanted=wanted, rate=rate),
         least=max(settings.MIN_COHORT, wanted.k if wanted.technique == K_ANONYMITY else 1),
     )
+
+
+@transaction.atomic
+def anonymize_enqueue(*, key: str, loop_version: LoopVersion, wanted: Wanted) -> tuple[Release, Job]:
+    """Charge, and queue the job that computes, both or neither; the ones of the key where there are some."""
+    release = anonymize_begin(key=key, loop_version=loop_version, wanted=wanted)
+    return release, job_enqueue(kind=JOB, arguments={"release": release.pk}, key=job_key(release))
 
 
 def anonymize_finish(*, release: Release) -> Release:
@@ -153,8 +162,3 @@ def _settled(wanted: Wanted, rate: float) -> Mapping[str, Any]:
 def anonymized(release: Release) -> Mapping[str, np.ndarray] | None:
     """The stored output of a release, or None while it is not committed. Raises Conflict for rows that have expired."""
     return round_load(release=release, index=0) if release.state == ReleaseState.COMMITTED else None
-
-
-__all__ = [
-    "KIND", "Arrays", "anonymize", "anonymize_begin", "anonymize_finish", "anonymized", "asked_columns", "release_fields",
-]  # fmt: skip

@@ -13,8 +13,10 @@ from privacy.models import Release, ReleaseState, RewardSignal, VaultEvent, Vaul
 from privacy.services.ledger import cohort_refund
 from privacy.services.release import release_record
 from r3al_project.common.errors import Conflict
+from r3al_project.jobs.models import Job
 
 AGE = timedelta(days=1)  # longer than any job with all its starts
+JOB = "privacy.anonymize"
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,15 @@ class Settled:
 
 
 def reservations_settle(*, busy: Collection[str] = (), now: datetime | None = None) -> Settled:
-    """Settle every reservation that is a day old, but those of the keys in ``busy``, which somebody may still finish."""
-    old = Release.objects.filter(state=ReleaseState.RESERVED, created_at__lt=(now or timezone.now()) - AGE)
+    """Settle every reservation whose job is over, and without a job every one that is a day old; but not those of the keys in
+    ``busy``, which somebody may still finish.
+    """
+    before = (now or timezone.now()) - AGE
     refunded = kept = 0
-    for release in old.exclude(key__in=busy).order_by("pk"):
+    for release in Release.objects.filter(state=ReleaseState.RESERVED).exclude(key__in=busy).order_by("pk"):
+        job = Job.objects.filter(key=job_key(release)).first()
+        if not job.is_over if job else release.created_at >= before:
+            continue
         if reservation_refund(release=release):
             refunded += 1
         else:
@@ -44,6 +51,11 @@ def reservation_refund(*, release: Release) -> bool:
     except Conflict:
         return False
     return True
+
+
+def job_key(release: Release) -> str:
+    """The key of the job that computes an anonymisation."""
+    return f"anonymize-{release.pk}"
 
 
 @transaction.atomic

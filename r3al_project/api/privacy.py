@@ -16,19 +16,21 @@ from rest_framework.views import APIView
 
 from loops.selectors import loop_version_current
 from privacy.engine.techniques import DATA_TYPES, MODES, TECHNIQUES, Wanted
-from privacy.models import Release
+from privacy.models import Release, ReleaseState
 from privacy.selectors_budget import budgets_overview
-from privacy.services.anonymize import anonymize
+from privacy.services.anonymize import anonymize_enqueue
 from privacy.services.anonymized_rows import is_central, rows_write, statistics
 from privacy.services.preview import anonymize_preview
 from privacy.services.told import release_told
 from r3al_project.api.access import May
 from r3al_project.api.bodies import NumberField, StrictBody, WholeField
 from r3al_project.api.models import Pages
-from r3al_project.common.errors import NotFound
+from r3al_project.api.waiting import job_awaited
+from r3al_project.common.errors import Conflict, NotFound
+from r3al_project.jobs.models import JobState
 
 ANONYMIZE, SEE = "privacy.anonymize_data", "privacy.view_release"
-_ROWS_SHOWN = 1_000
+_ROWS_SHOWN, _AWAITED = 1_000, 10.0
 
 
 class AnonymizeBody(StrictBody):
@@ -67,19 +69,32 @@ def _wanted(given: dict[str, Any]) -> Wanted:
 
 
 class Anonymizations(APIView):
-    """Anonymise records. The answer is the permanent log row, with the statistics or the first rows."""
+    """Anonymise records: people are charged at once, a worker computes. What is done within ten seconds is answered with the
+    permanent log row and the statistics or the first rows (201); else with where to look (202).
+    """
 
     permission_classes = (May,)
     may = {"POST": ANONYMIZE}
 
-    @extend_schema(request=AnonymizeBody, responses={201: dict[str, Any]})
+    @extend_schema(request=AnonymizeBody, responses={201: dict[str, Any], 202: dict[str, Any]})
     def post(self, request: Request) -> Response:
         given = _checked(request)
         # The header is the release's own key: a retry finds the release, charged once, whatever became of the first answer.
         own = request.headers.get("Idempotency-Key", "") or str(uuid.uuid4())
         version = loop_version_current(given["loop"])
-        release = anonymize(key=f"api-{request.user.pk}-{own}", loop_version=version, wanted=_wanted(given))
-        return Response(release_told(release) | _result(release), status=201)
+        release, job = anonymize_enqueue(
+            key=f"api-{request.user.pk}-{own}", loop_version=version, wanted=_wanted(given)
+        )
+        job = job_awaited(job, seconds=_AWAITED)
+        where = {"releaseId": release.pk, "jobId": job.pk, "idempotencyKey": own}
+        if not job.is_over:
+            told = where | {"status": job.state, "releaseUrl": f"/api/v1/privacy/releases/{release.pk}"}
+            return Response(told, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
+        if job.state != JobState.DONE:
+            raise Conflict(job.error or f"{job} was cancelled; ask again with a new key")
+        release.refresh_from_db()
+        headers = {"Location": f"/api/v1/privacy/releases/{release.pk}"}
+        return Response(where | release_told(release) | _first_rows(release), status=201, headers=headers)
 
 
 def _checked(request: Request) -> dict[str, Any]:
@@ -88,17 +103,22 @@ def _checked(request: Request) -> dict[str, Any]:
     return dict(body.validated_data)
 
 
-def _result(release: Release) -> dict[str, Any]:
+def _first_rows(release: Release) -> dict[str, Any]:
     if is_central(release):
-        return {"statistics": statistics(release)}
+        return _result(release)
     out = io.StringIO()
     rows_write(release=release, out=out)
     lines = out.getvalue().splitlines()
-    return {
-        "rowsUrl": f"/api/v1/privacy/releases/{release.pk}/rows",
-        "columns": lines[0].split(","),
-        "csv": lines[1 : 1 + _ROWS_SHOWN],
-    }
+    return _result(release) | {"columns": lines[0].split(","), "csv": lines[1 : 1 + _ROWS_SHOWN]}
+
+
+def _result(release: Release) -> dict[str, Any]:
+    """Of an anonymisation that is committed: its statistics, or where its rows are."""
+    if release.parameters.get("kind") != "anonymization" or release.state != ReleaseState.COMMITTED:
+        return {}
+    if is_central(release):
+        return {"statistics": statistics(release)}
+    return {"rowsUrl": f"/api/v1/privacy/releases/{release.pk}/rows"}
 
 
 class Preview(APIView):
@@ -150,14 +170,15 @@ def release_of(pk: int) -> Release:
 
 
 class ReleaseDetail(APIView):
-    """One row of the log."""
+    """One row of the log; of an anonymisation also its statistics, or where its rows are."""
 
     permission_classes = (May,)
     may = {"GET": SEE}
 
     @extend_schema(responses={200: dict[str, Any]})
     def get(self, request: Request, release: int) -> Response:
-        return Response(release_told(release_of(release)))
+        found = release_of(release)
+        return Response(release_told(found) | _result(found))
 
 
 class ReleaseRows(APIView):
