@@ -146,10 +146,9 @@ def audit(runs: int, seed: int = 1) -> Audited:
 
 def statistic(spec: LoopSpec, rows: Rows, others: Rows, crafted: Rows, sigma: float) -> tuple[float, float]:
     """One release of ``rows``, and what it says of whether the person is in: the statistic, and the person's mu in it."""
-    counts = release.release_counts(spec, rows, sigma)
+    counts = release.release_counts(spec, release.count_totals(spec, rows), sigma)
     made = release.plan(spec, release.read_counts(spec, counts), sigma)
-    baseline = release.release_baseline(made, rows)
-    effects = release.release_effects(made, rows, baseline)
+    baseline, effects = release.later_rounds(made, rows)
     theta = release.residual_baseline(made, baseline, None)
     rest, person = _blocks(spec, made, others, theta), _blocks(spec, made, crafted, theta)
     dot = power = 0.0

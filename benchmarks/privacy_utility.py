@@ -27,13 +27,13 @@ from privacy.engine.clips import nominal_decisions
 from privacy.engine.effects import effects_posterior
 from privacy.engine.evaluate import evaluation_clips, release_evaluation
 from privacy.engine.release import (
+    count_totals,
     fitted,
+    later_rounds,
     plan,
     read_counts,
     read_moments,
-    release_baseline,
     release_counts,
-    release_effects,
 )
 from training.engine.learn import Learned, learn
 from training.engine.outcome_gate import Terms, outcome_gate
@@ -97,10 +97,9 @@ def turn(
 
 
 def _learn(spec: LoopSpec, rows: Any, sigma: float | None, seed: int) -> Learned:
-    counts = read_counts(spec, release_counts(spec, rows, sigma))
+    counts = read_counts(spec, release_counts(spec, count_totals(spec, rows), sigma))
     made = plan(spec, counts, sigma)
-    first = release_baseline(made, rows)
-    moments = fitted(read_moments(made, first, release_effects(made, rows, first)), made.facts)
+    moments = fitted(read_moments(made, *later_rounds(made, rows)), made.facts)
     baseline = baseline_posterior(moments)
     world = mean_world(moments, baseline, effects_posterior(moments))
     pool = synthesize(world, np.random.default_rng(seed)).rows()

@@ -31,13 +31,13 @@ from privacy.engine.evaluate import evaluation_clips, release_evaluation
 from privacy.engine.moments import Moments, pool
 from privacy.engine.null_users import Logged
 from privacy.engine.release import (
+    count_totals,
     fitted,
+    later_rounds,
     plan,
     read_counts,
     read_moments,
-    release_baseline,
     release_counts,
-    release_effects,
 )
 from privacy.engine.rows import Rows
 from training.engine.learn import Learned, learn
@@ -68,13 +68,14 @@ class Loop:
     def learn(self, rows: Rows, seed: int) -> Learned:
         """One round: release, pool, train, ask the model gate."""
         earlier = self.pooled
-        counts = read_counts(self.spec, release_counts(self.spec, rows, self.sigma, self.subs), earlier)
+        counts = read_counts(
+            self.spec, release_counts(self.spec, count_totals(self.spec, rows), self.sigma, self.subs), earlier
+        )
         made = plan(
             self.spec, counts, self.sigma,
             explored_share=self.exploration, subs=self.subs, earlier=earlier, known=self.known,
         )  # fmt: skip
-        baseline = release_baseline(made, rows)
-        fresh = read_moments(made, baseline, release_effects(made, rows, baseline, earlier), earlier)
+        fresh = read_moments(made, *later_rounds(made, rows, earlier), earlier)
         self.pooled = fresh if earlier is None else pool([earlier, fresh])
         moments = fitted(self.pooled, made.facts)
         posterior, effects = baseline_posterior(moments), effects_posterior(moments)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from privacy.engine.columns import Column
-from privacy.engine.mechanisms import Ints, integer_sum, noise_once
+from privacy.engine.mechanisms import Ints, Totals, integer_sum, noise_once
 from r3al_project.common.errors import InputError
 
 Floats = npt.NDArray[np.float64]
@@ -24,13 +24,6 @@ BINS = 64  # of a number's bounds, for quantiles
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _PARTS = {"means": 0.5, "histograms": 0.2, "quantiles": 0.3}  # of the rho, among the blocks that there are
 _Z95 = 1.959963984540054
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Exact sums in grid steps by block; those of shards add up."""
-
-    blocks: Mapping[str, Ints]
 
 
 @dataclass(frozen=True)
@@ -53,13 +46,6 @@ def central_totals(values: Floats, users: Ints, columns: Sequence[Column]) -> To
     _, owner = np.unique(users, return_inverse=True)
     contributions = _contributions(values, owner, columns)
     return Totals({name: integer_sum(block, clip=_clip(name, columns)) for name, block in contributions.items()})
-
-
-def add_totals(parts: Sequence[Totals]) -> Totals:
-    """The sums over all shards. Raises InputError for none."""
-    if not parts:
-        raise InputError("there is no shard to add")
-    return Totals({name: np.stack([part.blocks[name] for part in parts]).sum(axis=0) for name in parts[0].blocks})
 
 
 def central_release(totals: Totals, columns: Sequence[Column], sigma: float) -> dict[str, np.ndarray]:

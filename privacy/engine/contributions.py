@@ -21,7 +21,7 @@ from privacy.engine.layout import (
     covariance_of,
     sub_block,
 )
-from privacy.engine.rows import Bools, Floats, Rows, Spoken, person_sums
+from privacy.engine.rows import Bools, Floats, Rows, Spoken, person_sums, row_products
 
 COUNT_CAP = 10_000  # decision points a person; beyond it the logarithm is capped
 CENTRE_RANGE = 10.0  # reward centre a person, in reward scales
@@ -103,7 +103,10 @@ def effect_contributions(layout: Layout, rows: Rows, centre: float, theta: Float
     for part in _chunks(rows):
         phi = layout.phi.phi(part.state)
         seen = np.where(layout.changes[None, :], part.has_next[:, None], True)
-        residual = np.clip(whitened_targets(layout, part, centre) - phi @ theta, -RESIDUAL_CLIP, RESIDUAL_CLIP) * seen
+        residual = (
+            np.clip(whitened_targets(layout, part, centre) - row_products(phi, theta), -RESIDUAL_CLIP, RESIDUAL_CLIP)
+            * seen
+        )
         for name, block in _effect_blocks(layout, part, phi, residual, theta).items():
             found.setdefault(name, []).append(block)
     return {name: np.vstack(blocks) for name, blocks in found.items()}
@@ -139,7 +142,7 @@ def _sub_effects(layout: Layout, head: str, rows: Rows, phi: Floats, residual: F
     """
     spoken = rows.subs[head]
     slope = continuation_slope(layout, theta)
-    target = (residual[:, 0] + residual @ slope) / continuation_spread(slope)
+    target = (residual[:, 0] + row_products(residual, slope)) / continuation_spread(slope)
     target = np.clip(target, -RESIDUAL_CLIP, RESIDUAL_CLIP)
     centred = centred_actions(layout.spec.head(head), spoken)
     outer = np.einsum("nk,nd,n->nkd", centred, phi, target).reshape(len(phi), -1)
@@ -151,7 +154,7 @@ def centred_actions(head: Head, chosen: Spoken) -> Floats:
     p = np.maximum(np.nan_to_num(chosen.propensity, nan=1.0), PROPENSITY_FLOOR * min(head.logging))
     z = (chosen.action[:, None] == np.array(alternatives_of(head))) / p[:, None]
     z = z - ((chosen.action == head.reference_index) / p)[:, None]
-    return np.asarray(z @ covariance_of(head))
+    return row_products(z, covariance_of(head))
 
 
 def _average_over(rows: Rows, values: Floats, usable: Bools) -> Floats:

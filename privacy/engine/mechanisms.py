@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,10 +43,33 @@ def noisy_sum(
 
     ``share`` is the part of the release's rho that this block spends. ``sigma`` None adds no noise and protects nobody.
     """
-    total = integer_sum(contributions, clip=clip, steps=steps)
+    return noisy_total(
+        integer_sum(contributions, clip=clip, steps=steps), clip=clip, sigma=sigma, share=share, steps=steps
+    )
+
+
+def noisy_total(total: Ints, *, clip: float, sigma: float | None, share: float, steps: int = STEPS) -> NoisyBlock:
+    """``noise_once`` on an integer sum, or with ``sigma`` None no noise."""
     if sigma is None:
         return NoisyBlock(total.astype(np.float64) * (clip / steps), 0.0, math.inf)
     return noise_once(total, clip=clip, sigma=sigma, share=share, steps=steps)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Exact sums in grid steps by block, over one shard of whole people; those of all shards add up, in any order."""
+
+    blocks: Mapping[str, Ints]
+
+
+def add_totals(parts: Iterable[Totals]) -> Totals:
+    """The sums over all shards, one shard in memory at a time. Raises InputError for none."""
+    whole: dict[str, Ints] = {}
+    for part in parts:
+        whole = {name: whole[name] + total if whole else total for name, total in part.blocks.items()}
+    if not whole:
+        raise InputError("there is no shard to add")
+    return Totals(whole)
 
 
 def integer_sum(contributions: Floats, *, clip: float, steps: int = STEPS) -> Ints:

@@ -1,8 +1,8 @@
-"""The three noised rounds of the ``moments`` release, each a pure function of rows and of earlier rounds' noised output.
+"""The three noised rounds of the ``moments`` release, each a pure function of summed rows and of earlier rounds' noised output.
 
 Unit: user; neighbouring relation: add or remove one. Every person contributes averages over their own decision points,
-L2-clipped per block to public constants, summed as integers, and noised once (privacy.engine.mechanisms). Three rounds
-under one reservation, each reading only the noised output of those before it:
+L2-clipped per block to public constants, summed as integers over shards of whole people that any process may sum, and noised
+once (privacy.engine.mechanisms). Three rounds under one reservation, each reading only the noised output of those before it:
 
 0. ``counts``: a person counts 1; logarithm of their number of decision points; a centre of their reward;
 1. ``baseline``: gram of phi, and phi times the whitened targets (less what earlier releases know of the actions' effects);
@@ -32,7 +32,7 @@ from privacy.engine.contributions import (
     effect_contributions,
 )
 from privacy.engine.layout import COUNTS_CLIP, SHARES, SUB_SHARE, Counts, Layout, alternatives_of, sub_block, sub_heads
-from privacy.engine.mechanisms import noisy_sum
+from privacy.engine.mechanisms import Totals, integer_sum, noisy_total
 from privacy.engine.moments import Moments, SubMoments, baseline_moments, pool
 from privacy.engine.rows import Floats, Rows
 
@@ -51,11 +51,16 @@ class Plan:
     known: Floats | None  # (K, d, m) effects that earlier releases know, in this layout
 
 
-def release_counts(spec: LoopSpec, rows: Rows, sigma: float | None, subs: tuple[str, ...] | None = None) -> Round:
+def count_totals(spec: LoopSpec, rows: Rows) -> Totals:
+    """What round 0 sums over a shard."""
+    return Totals({"counts": integer_sum(count_contributions(spec, rows), clip=COUNTS_CLIP)})
+
+
+def release_counts(spec: LoopSpec, totals: Totals, sigma: float | None, subs: tuple[str, ...] | None = None) -> Round:
     """Round 0."""
     asked = sub_heads(spec) if subs is None else subs
     share = SHARES["counts"] * (1.0 - SUB_SHARE if asked else 1.0)
-    return _noised("counts", count_contributions(spec, rows), COUNTS_CLIP, share, sigma)
+    return _noised("counts", totals, COUNTS_CLIP, share, sigma)
 
 
 def read_counts(spec: LoopSpec, counts: Mapping[str, np.ndarray], earlier: Moments | None = None) -> Counts:
@@ -114,25 +119,26 @@ def _widened(known: Floats | None, layout: Layout) -> Floats | None:
     return wide
 
 
-def release_baseline(made: Plan, rows: Rows) -> Round:
+def baseline_totals(made: Plan, rows: Rows) -> Totals:
+    """What round 1 sums over a shard."""
+    gram, targets = baseline_contributions(made.layout, rows, made.counts.centre, made.known)
+    return _totals(made, {"gram": gram, "targets": targets})
+
+
+def release_baseline(made: Plan, totals: Totals) -> Round:
     """Round 1. ``known`` is kept beside what was asked, so that the round can be read without the earlier ones."""
-    layout, clips = made.layout, made.facts.clips
-    gram, targets = baseline_contributions(layout, rows, made.counts.centre, made.known)
-    out = _noised("gram", gram, clips["gram"], layout.shares["gram"], made.sigma)
-    out |= _noised("targets", targets, clips["targets"], layout.shares["targets"], made.sigma)
+    out = _release(made, totals)
     return out if made.known is None else out | {"known": made.known}
 
 
-def release_effects(
-    made: Plan, rows: Rows, baseline: Mapping[str, np.ndarray], earlier: Moments | None = None
-) -> Round:
-    """Round 2: residuals against the baseline that round 1's noised output, with earlier rounds, implies."""
-    layout, clips = made.layout, made.facts.clips
-    theta = residual_baseline(made, baseline, earlier)
-    out: Round = {}
-    for name, block in effect_contributions(layout, rows, made.counts.centre, theta).items():
-        out |= _noised(name, block, clips[name], layout.shares[name], made.sigma)
-    return out
+def effect_totals(made: Plan, theta: Floats, rows: Rows) -> Totals:
+    """What round 2 sums over a shard: residuals against ``theta``, the baseline that rounds up to 1 imply (residual_baseline)."""
+    return _totals(made, effect_contributions(made.layout, rows, made.counts.centre, theta))
+
+
+def release_effects(made: Plan, totals: Totals) -> Round:
+    """Round 2."""
+    return _release(made, totals)
 
 
 def residual_baseline(made: Plan, baseline: Mapping[str, np.ndarray], earlier: Moments | None) -> Floats:
@@ -181,10 +187,17 @@ def _sub_moments(
 
 def release_moments(spec: LoopSpec, rows: Rows, sigma: float | None, *, subs: tuple[str, ...] | None = None) -> Moments:
     """A first release, all three rounds in memory (benchmarks and tests; the service stores each round before the next)."""
-    counts = read_counts(spec, release_counts(spec, rows, sigma, subs))
+    counts = read_counts(spec, release_counts(spec, count_totals(spec, rows), sigma, subs))
     made = plan(spec, counts, sigma, subs=subs)
-    baseline = release_baseline(made, rows)
-    return read_moments(made, baseline, release_effects(made, rows, baseline))
+    baseline, effects = later_rounds(made, rows)
+    return read_moments(made, baseline, effects)
+
+
+def later_rounds(made: Plan, rows: Rows, earlier: Moments | None = None) -> tuple[Round, Round]:
+    """Rounds 1 and 2 over one shard that is everybody."""
+    baseline = release_baseline(made, baseline_totals(made, rows))
+    theta = residual_baseline(made, baseline, earlier)
+    return baseline, release_effects(made, effect_totals(made, theta, rows))
 
 
 def fitted(moments: Moments, facts: NullFacts) -> Moments:
@@ -195,8 +208,19 @@ def fitted(moments: Moments, facts: NullFacts) -> Moments:
     return moments if effect_error(layout, facts, moments.sizes["effects"]) <= HINGE_ERROR else moments.linear()
 
 
-def _noised(name: str, contributions: Floats, clip: float, share: float, sigma: float | None) -> Round:
-    block = noisy_sum(contributions, clip=clip, sigma=sigma, share=share)
+def _totals(made: Plan, blocks: Mapping[str, Floats]) -> Totals:
+    return Totals({name: integer_sum(block, clip=made.facts.clips[name]) for name, block in blocks.items()})
+
+
+def _release(made: Plan, totals: Totals) -> Round:
+    out: Round = {}
+    for name in totals.blocks:
+        out |= _noised(name, totals, made.facts.clips[name], made.layout.shares[name], made.sigma)
+    return out
+
+
+def _noised(name: str, totals: Totals, clip: float, share: float, sigma: float | None) -> Round:
+    block = noisy_total(totals.blocks[name], clip=clip, sigma=sigma, share=share)
     return {
         name: block.values,
         f"{name}_sd": np.array([block.sd]),

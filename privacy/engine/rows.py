@@ -64,6 +64,13 @@ class Rows:
         )
 
 
+def row_products(values: Floats, matrix: Floats) -> Floats:
+    """``values @ matrix`` row by row: (n, d) with (d,) or (d, m). A matrix product may round a row otherwise among other rows,
+    and then a person's contribution would depend on the shard that they are summed in.
+    """
+    return np.asarray(np.einsum("nd,d->n" if matrix.ndim == 1 else "nd,dm->nm", values, matrix))
+
+
 def person_sums(person: Ints, values: Floats, users: int) -> Floats:
     """Sum ``values`` (n, k) over the rows of each person: (users, k). ``person`` is sorted."""
     out = np.zeros((users, values.shape[1]))

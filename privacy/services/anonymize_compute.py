@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,21 @@ from privacy.engine.columns import Column, columns_of
 from privacy.engine.generalize import generalize
 from privacy.engine.k_anonymity import mondrian
 from privacy.engine.local_dp import exactly, local_rows
+from privacy.engine.mechanisms import Ints, Totals, add_totals
 from privacy.engine.rounding import about
 from privacy.engine.techniques import GENERALIZATION, K_ANONYMITY, PSEUDONYMIZATION
 from privacy.models import Release
 from privacy.selectors import charged_person_ids
 from privacy.services.pseudonyms import pseudonyms
 from privacy.services.records import Records, records_of
+from privacy.services.shards import shards_of
 from r3al_project.common.errors import InsufficientData
 
 Arrays = dict[str, np.ndarray]
 _ALL_ROWS = 1_000_000
+_NO_RECORD = (
+    "no record has all these fields, so nothing was released or charged; name fewer fields, or ask for another dataType"
+)
 
 
 def anonymize_compute(release: Release) -> tuple[Arrays, dict[str, Any]]:
@@ -39,25 +44,36 @@ def release_columns(release: Release) -> tuple[Column, ...]:
 
 
 def _records(release: Release, columns: Sequence[Column], rows: int) -> Records:
-    found = records_of(
-        loop_version=release.loop_version,
-        data_type=release.data_type,
-        person_ids=charged_person_ids(release=release).tolist(),
-        columns=columns,
-        rows=rows,
-    )
+    found = shard_records(release, charged_person_ids(release=release), columns, rows)
     if not len(found.values):
-        raise InsufficientData(
-            "no record has all these fields, so nothing was released or charged; name fewer fields, or ask for another dataType"
-        )
+        raise InsufficientData(_NO_RECORD)
     return found
 
 
+def shard_records(release: Release, people: Ints, columns: Sequence[Column], rows: int) -> Records:
+    """The newest whole records of some of the people who were charged."""
+    return records_of(
+        loop_version=release.loop_version, data_type=release.data_type, person_ids=people.tolist(), columns=columns, rows=rows
+    )  # fmt: skip
+
+
 def _central(release: Release, columns: tuple[Column, ...]) -> tuple[Arrays, dict[str, Any]]:
-    records = _records(release, columns, _ALL_ROWS)
+    totals = add_totals(_sums(release, columns))
     epsilon, delta = release.formal_epsilon or 0.0, release.formal_delta or 0.0
     sigma = calibrate(epsilon=epsilon, delta=delta, maximum=epsilon).sigma
-    return central_release(central_totals(records.values, records.people, columns), columns, sigma), {}
+    return central_release(totals, columns, sigma), {}
+
+
+def _sums(release: Release, columns: tuple[Column, ...]) -> Iterator[Totals]:
+    """Integer sums shard by shard of the people who have a whole record."""
+    there = False
+    for people in shards_of(charged_person_ids(release=release)):
+        records = shard_records(release, people, columns, _ALL_ROWS)
+        if len(records.values):
+            there = True
+            yield central_totals(records.values, records.people, columns)
+    if not there:
+        raise InsufficientData(_NO_RECORD)
 
 
 def _local(release: Release, columns: tuple[Column, ...]) -> tuple[Arrays, dict[str, Any]]:

@@ -16,11 +16,14 @@ from django.db import transaction
 from loops.models import LoopVersion
 from privacy.engine.accounting import Calibration, calibrate
 from privacy.engine.clips import NullFacts
-from privacy.engine.decisions import randomised_rows
 from privacy.engine.effects import effects_posterior, known_effects
+from privacy.engine.mechanisms import add_totals
 from privacy.engine.moments import Moments, pool
 from privacy.engine.release import (
     Plan,
+    baseline_totals,
+    count_totals,
+    effect_totals,
     fitted,
     plan,
     read_counts,
@@ -28,10 +31,12 @@ from privacy.engine.release import (
     release_baseline,
     release_counts,
     release_effects,
+    residual_baseline,
 )
 from privacy.models import Purpose, Release, ReleaseState, RewardSignal
-from privacy.selectors import charged_person_ids, decision_arrays, training_folds
+from privacy.selectors import training_folds
 from privacy.services.release import release_commit, release_reserve, round_load, round_store
+from privacy.services.shards import ChargedRows
 from r3al_project.common.errors import Conflict
 
 COUNTS, BASELINE, EFFECTS = 0, 1, 2
@@ -59,21 +64,20 @@ def moments_release(
     if release.state == ReleaseState.COMMITTED:
         return release
     report(0.1, "reading the charged people's decisions")
-    spec, sigma = loop_version.spec, release_calibration(release).sigma
-    rows = randomised_rows(
-        decision_arrays(loop_version=loop_version, person_ids=charged_person_ids(release=release), release=release)
-    )
-    report(0.4, "counting under noise")
+    spec, charged = loop_version.spec, ChargedRows(release)
     if round_load(release=release, index=COUNTS) is None:
-        round_store(release=release, index=COUNTS, arrays=release_counts(spec, rows, sigma))
-    earlier = _earlier(release)
-    made = _plan(release, earlier)
+        counts = add_totals(count_totals(spec, rows) for rows in charged)
+        report(0.4, "counting under noise")
+        sigma = release_calibration(release).sigma
+        round_store(release=release, index=COUNTS, arrays=release_counts(spec, counts, sigma))
+    made, earlier = release_plan(release)
     report(0.6, "baseline moments")
-    baseline = round_load(release=release, index=BASELINE) or round_store(
-        release=release, index=BASELINE, arrays=release_baseline(made, rows)
-    )
+    if round_load(release=release, index=BASELINE) is None:
+        sums = add_totals(baseline_totals(made, rows) for rows in charged)
+        round_store(release=release, index=BASELINE, arrays=release_baseline(made, sums))
     report(0.8, "action effects")
-    effects = release_effects(made, rows, baseline, earlier)
+    theta = residual_baseline(made, _stored(release, BASELINE), earlier)
+    effects = release_effects(made, add_totals(effect_totals(made, theta, rows) for rows in charged))
     with transaction.atomic():
         round_store(release=release, index=EFFECTS, arrays=effects)
         release_commit(release=release, noisy_users=made.counts.users)
@@ -116,10 +120,15 @@ def moments_load(*, release: Release) -> Moments:
     return fitted(raw, facts)
 
 
+def release_plan(release: Release) -> tuple[Plan, Moments | None]:
+    """What the rounds after the first ask, with the earlier releases pooled. Every process finds the same in what is stored."""
+    earlier = _earlier(release)
+    return _plan(release, earlier), earlier
+
+
 def _pooled(release: Release) -> tuple[Moments, NullFacts]:
     """All rounds up to ``release``; with them the public facts of the last, by which features are chosen."""
-    earlier = _earlier(release)
-    made = _plan(release, earlier)
+    made, earlier = release_plan(release)
     baseline, effects = _stored(release, BASELINE), _stored(release, EFFECTS)
     fresh = read_moments(made, baseline, effects, earlier)
     return (fresh if earlier is None else pool([earlier, fresh])), made.facts

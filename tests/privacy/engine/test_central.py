@@ -11,16 +11,15 @@ from hypothesis import strategies as st
 
 from privacy.engine.accounting import STEPS, calibrate
 from privacy.engine.central import (
-    Totals,
     _clip,
     _contributions,
-    add_totals,
     central_read,
     central_release,
     central_totals,
     shares,
 )
 from privacy.engine.columns import Column
+from privacy.engine.mechanisms import Totals, add_totals
 from r3al_project.common.errors import InputError
 
 MOOD, PLACE = Column("mood", -1.0, 1.0), Column("place", 0.0, 2.0, ("a", "b", "c"))

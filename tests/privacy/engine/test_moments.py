@@ -13,12 +13,12 @@ from privacy.engine.effects import effects_posterior, known_effects, sub_effects
 from privacy.engine.layout import Layout
 from privacy.engine.moments import Moments, pool
 from privacy.engine.release import (
+    count_totals,
+    later_rounds,
     plan,
     read_counts,
     read_moments,
-    release_baseline,
     release_counts,
-    release_effects,
     release_moments,
 )
 from privacy.engine.rows import Floats, Rows
@@ -38,10 +38,10 @@ def _reference(moments: Moments) -> Floats:
 
 
 def _round(rows: Rows, *, share: float, earlier: Moments | None = None, known: Floats | None = None) -> Moments:
-    counts = read_counts(SPEC, release_counts(SPEC, rows, None), earlier)
+    counts = read_counts(SPEC, release_counts(SPEC, count_totals(SPEC, rows), None), earlier)
     made = plan(SPEC, counts, None, explored_share=share, earlier=earlier, known=known)
-    baseline = release_baseline(made, rows)
-    return read_moments(made, baseline, release_effects(made, rows, baseline, earlier), earlier)
+    baseline, effects = later_rounds(made, rows, earlier)
+    return read_moments(made, baseline, effects, earlier)
 
 
 @pytest.fixture(scope="module")
