@@ -71,8 +71,8 @@ def answer(
     version: LoopVersion, request_id: str, answered: Answered, state: Sequence[float], clamped: Sequence[str],
     picks: Sequence[Pick],
 ) -> bytes:  # fmt: skip
-    """The JSON answer about somebody in ``state`` (F numbers, NaN where nothing is known). Somebody who is unavailable gets policy's
-    reference action, without a propensity: nothing was drawn.
+    """The JSON answer about somebody in ``state`` (F numbers, NaN where nothing is known). Somebody who is unavailable gets
+    policy's reference action, without a propensity: nothing was drawn.
     """
     spec, actions = version.spec, dict[str, Action | Reference]()
     versions, generations = dict[str, int](), dict[str, int]()

@@ -45,8 +45,8 @@ class Points:
         self, state: list[float], before: Sequence[float] | None, *, intervened: bool, same_day: bool, at: time
     ) -> None:
         """Put in the known features that ``state`` (F numbers) leaves open (NaN): what the local time ``at`` says, or what
-        follows from the last point, ``before`` (F numbers; None: there was none), at which somebody intervened or not, on this or on an
-        earlier calendar day.
+        follows from the last point, ``before`` (F numbers; None: there was none), at which somebody intervened or not, on this
+        or on an earlier calendar day.
         """
         for known in self._known:
             i = known.column
