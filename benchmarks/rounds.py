@@ -2,10 +2,13 @@
 
 ``python -m benchmarks.rounds --json``: 1,000 and 5,000 simulated people, 6 months of 30 days, epsilon 1 a round (delta 1e-5), the
 composed guarantee printed. Until something is deployed every decision is drawn from the logging distribution; afterwards one in
-ten. Rounds are pooled by precision. "deployed" is the model gate's word (against the reference, and against what serves); what
-the outcome gate says of the candidate on people who never trained stands beside it. Values are true ones in the simulator. A
-second part compares, at 5,000 people, a joint release for four heads with one for policy alone; like shares, ``subheads_gain``
-is before the gates; what the gates let through stands in the rows and in the last two checks.
+ten. Rounds are pooled by precision. Values are true ones in the simulator.
+
+In the part "rounds", on which the checks stand, the model gate alone deploys (against the reference, and against what serves);
+what the outcome gate says of the candidate on people who never trained stands beside it. In the part "both gates" nothing is
+deployed that the outcome gate did not pass, as the platform does it, each further attempt on the same people at a stricter level.
+The part "joint" compares, at 5,000 people, a release for four heads with one for policy alone; like shares, ``subheads_gain`` is
+before the gates; what the gates let through stands in the rows and in the last two checks.
 """
 
 from __future__ import annotations
@@ -83,39 +86,47 @@ class Loop:
         rows_made = synthesize(mean_world(moments, posterior, effects), np.random.default_rng(seed)).rows()
         return learn(self.spec, moments, posterior, rows_made, seed=seed, incumbents=self.serving)
 
-    def judge(self, learned: Learned, month: Month, kept: int) -> str:
-        """The outcome gate's verdict on people 0..kept-1."""
+    def judge(self, learned: Learned, month: Month, kept: int, attempt: int) -> str:
+        """The outcome gate's verdict on people 0..kept-1, asked for the ``attempt``-th time."""
         candidate = learned.candidate()
         logged = Logged(self.exploration, self.serving.get("policy"))
         decisions = nominal_decisions(self.spec, learned.decisions)
         clips = evaluation_clips(self.spec, candidate, decisions, logged)
         sums = release_evaluation(self.spec, month.judged(self.spec, 0, kept), candidate, clips, self.sigma)
-        return outcome_gate(Terms(self.spec, learned.rival_value, 1, bool(self.serving.get("policy"))), sums).verdict
+        return outcome_gate(
+            Terms(self.spec, learned.rival_value, attempt, bool(self.serving.get("policy"))), sums
+        ).verdict
 
 
-def rounds(spec: LoopSpec, truth: Truth, people: int, seed: int, months: int) -> list[dict[str, Any]]:
-    """One loop's life, a row a month."""
+def rounds(
+    spec: LoopSpec, truth: Truth, people: int, seed: int, months: int, *, both: bool = False
+) -> list[dict[str, Any]]:
+    """One loop's life, a row a month; ``both``: the outcome gate must pass as well before anything is deployed."""
     rng = np.random.default_rng([seed, people])
     population = Population(spec, make_people(people, rng), rng)
     loop, kept = Loop(spec, 1 / gaussian_mu(1.0, DELTA)), round(people * spec.evaluation_share)
-    out = []
+    out, attempts = [], 0
     for month in range(1, months + 1):
         lived = population.live(DAYS, loop.serving, loop.exploration)
         exploration, lived_reward = loop.exploration, float(lived.cohort.reward.mean())
         learned = loop.learn(lived.training(spec, kept, people), seed * 100 + month)
-        verdict = loop.judge(learned, lived, kept) if learned.passed else "insufficient"
-        if learned.passed:
+        attempts += learned.passed
+        verdict = loop.judge(learned, lived, kept, attempts if both else 1) if learned.passed else "insufficient"
+        deployed = learned.passed and (verdict == "pass" or not both)
+        if deployed:
             loop.serving["policy"] = learned.policy
-        loop.serving |= {h: s.policy for h, s in learned.subs.items() if s.passed and "policy" in loop.serving}
+        if not both:  # the sub-heads' outcome gates are not asked here
+            loop.serving |= {h: s.policy for h, s in learned.subs.items() if s.passed and "policy" in loop.serving}
         out.append(
             {
-                "part": "rounds", "people": people, "seed": seed, "month": month, "exploration": exploration,
+                "part": "both gates" if both else "rounds",
+                "people": people, "seed": seed, "month": month, "exploration": exploration,
                 "candidate_share": truth.share(value_of(spec, {"policy": learned.policy})),
                 "share": truth.share(value_of(spec, loop.serving)),
                 "with_heads": value_of(spec, loop.serving, heads=True),
                 "reference_heads": value_of(spec, loop.serving), "serving": sorted(loop.serving),
                 "z": learned.gate.z, "z_incumbent": learned.gate_incumbent and learned.gate_incumbent.z,
-                "z_heads": {h: s.z for h, s in learned.subs.items()}, "deployed": learned.passed,
+                "z_heads": {h: s.z for h, s in learned.subs.items()}, "deployed": deployed,
                 "outcome_gate": verdict, "hinges": learned.hinges, "lived_reward": lived_reward,
             }
         )  # fmt: skip
@@ -186,12 +197,15 @@ def print_table(rows: list[dict[str, Any]], months: int) -> None:
     print(
         f"{'people':>7} {'seed':>4} {'month':>5} {'explored':>8} {'cand.':>6} {'share':>6} {'z':>6} {'z inc.':>6}  gate, serving"
     )
-    for r in (r for r in rows if r["part"] == "rounds"):
+    for r in (r for r in rows if r["part"] != "joint"):
         against = "" if r["z_incumbent"] is None else f"{r['z_incumbent']:.2f}"
         numbers = f"{r['exploration']:8.1f} {r['candidate_share']:8.2f} {r['share']:8.2f} {r['z']:8.2f} {against:>8}"
-        print(
-            f"{r['people']:>8} {r['seed']:>8} {r['month']:>8} {numbers}  {r['outcome_gate']}, {' '.join(r['serving'])}"
-        )
+        said = f"{r['part']}: {r['outcome_gate']}, {' '.join(r['serving'])}"
+        print(f"{r['people']:>8} {r['seed']:>8} {r['month']:>8} {numbers}  {said}")
+    for n, month in sorted({(r["people"], r["month"]) for r in rows if r["part"] == "both gates"}):
+        served = [r["share"] for r in rows if (r["part"], r["people"], r["month"]) == ("both gates", n, month)]
+        some = f"{sum(s > 0 for s in served)} of {len(served)} serve something learned"
+        print(f"both gates, {n} people, month {month}: share {np.mean(served):.2f}; {some}")
     for r in (r for r in rows if r["part"] == "joint"):
         print(
             f"joint {r['joint_share']:.3f}, single {r['single_share']:.3f}, sub-heads {r['subheads_gain']:+.4f} {r['heads']}"
@@ -204,6 +218,7 @@ def main(options: Namespace) -> None:
     seeds = range(2 if options.quick else options.seeds)
     people, months = ((1_000,), 3) if options.quick else (PEOPLE, MONTHS)
     rows = [row for n in people for s in seeds for row in rounds(spec, truth, n, s, months)]
+    rows += [row for n in people for s in seeds for row in rounds(spec, truth, n, s, months, both=True)]
     rows += [joint(spec, truth, 5_000, s) for s in seeds]
     print_table(rows, months)
     finish("rounds", options, rows, checks(rows))
