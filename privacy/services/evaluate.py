@@ -14,7 +14,7 @@ from privacy.engine.null_users import Logged
 from privacy.models import Purpose, Release
 from privacy.selectors import charged_person_ids, decision_arrays, evaluation_folds
 from privacy.services.moments import Report, release_calibration
-from privacy.services.release import release_commit, release_reserve, round_load, round_store
+from privacy.services.release import LEAST_PEOPLE, release_commit, release_reserve, round_load, round_store
 
 KIND = "evaluation"
 
@@ -45,6 +45,7 @@ def evaluation_release(
         delta=delta,
         mechanism="evaluation: discrete Gaussian on clipped user-level sums",
         parameters={"kind": KIND, "metrics": _metrics(spec, candidate)},
+        least=LEAST_PEOPLE,
     )
     stored = round_load(release=release, index=0)
     if stored is not None and release.state == "committed":

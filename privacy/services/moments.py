@@ -35,7 +35,7 @@ from privacy.engine.release import (
 )
 from privacy.models import Purpose, Release, ReleaseState, RewardSignal
 from privacy.selectors import training_folds
-from privacy.services.release import release_commit, release_reserve, round_load, round_store
+from privacy.services.release import LEAST_PEOPLE, release_commit, release_reserve, round_load, round_store
 from privacy.services.shards import ChargedRows
 from r3al_project.common.errors import Conflict
 
@@ -57,7 +57,8 @@ def moments_release(
     for evaluation.
 
     ``explored_share``: the public share of decisions drawn from the logging distribution since the last release. Idempotent by
-    ``key``. Raises BudgetExceeded when nobody could be charged, InputError for parameters out of range.
+    ``key``. Raises BudgetExceeded or InsufficientData when nobody, or too few, could be charged, InputError for parameters out of
+    range.
     """
     existing = Release.objects.filter(key=key).first()
     release = existing or _reserve(key, loop_version, epsilon, delta, explored_share)
@@ -98,6 +99,7 @@ def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, 
         delta=delta,
         mechanism="moments: discrete Gaussian on clipped user-level averages",
         parameters={"kind": KIND, "explored_share": explored_share, "earlier": [r.pk for r in before]},
+        least=LEAST_PEOPLE,
     )
     new = RewardSignal.objects.filter(
         release__isnull=True,

@@ -33,7 +33,9 @@ from privacy.models.person import FOLDS
 from privacy.services.ledger import cohort_charge
 from privacy.services.vault import vault_append
 from r3al_project.common.arrays import Array, digest, pack_arrays, unpack_arrays
-from r3al_project.common.errors import Conflict, InputError
+from r3al_project.common.errors import Conflict, InputError, InsufficientData
+
+LEAST_PEOPLE = 10  # fewer can say nothing: an interval needs eight degrees of freedom, so nine people at the very least
 
 
 def release_reserve(
@@ -46,11 +48,13 @@ def release_reserve(
     delta: float,
     mechanism: str,
     parameters: dict[str, Any],
+    least: int = 1,
 ) -> Release:
     """Create a release and charge its cohort, in one transaction; idempotent by ``key``.
 
     People of the loop's population with fold in [lo, hi). Raises InputError for parameters out of range, Conflict when
-    the key belongs to a release of other parameters or to a refunded one, BudgetExceeded when nobody could be charged.
+    the key belongs to a release of other parameters or to a refunded one, BudgetExceeded when nobody could be charged,
+    InsufficientData when fewer than ``least`` could.
     """
     calibration = calibration_asked(epsilon=epsilon, delta=delta)
     fields = {
@@ -64,7 +68,7 @@ def release_reserve(
         "guarantee": guarantee(calibration),
         "library_version": f"opendp {version('opendp')}",
     }
-    return release_begin(key=key, loop_version=loop_version, purpose=purpose, folds=folds, fields=fields)
+    return release_begin(key=key, loop_version=loop_version, purpose=purpose, folds=folds, fields=fields, least=least)
 
 
 def calibration_asked(*, epsilon: float, delta: float) -> Calibration:
@@ -90,8 +94,8 @@ def release_begin(
     """Create a release with ``fields`` and charge its cohort, both or neither; the one of the key where there is one.
 
     ``settled`` are parameters that the caller left open, so a retry need not repeat them. ``among`` says, when it is new, who may
-    be in it instead of everybody with a decision. Raises InputError when fewer than ``least`` people could be charged, and what
-    ``release_reserve`` raises.
+    be in it instead of everybody with a decision. Raises InsufficientData when fewer than ``least`` people could be charged, and
+    what ``release_reserve`` raises.
     """
     if not 0 < len(key) <= 120:
         raise InputError(f"a release's key has 1 to 120 characters, not {len(key)}")
@@ -107,7 +111,7 @@ def release_begin(
             population, people = loop_version.spec.population, None if among is None else among()
             charged = cohort_charge(release=release, population=population, folds=folds, purpose=purpose, among=people)
             if charged < least:
-                raise InputError(
+                raise InsufficientData(
                     f"this needs at least {least} people who consent and have budget left; there are fewer. Nothing was charged"
                 )
     if not created:

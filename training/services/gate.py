@@ -17,7 +17,7 @@ from privacy.engine.null_users import Logged
 from privacy.models import Release
 from privacy.services.evaluate import evaluation_release
 from privacy.services.moments import Report
-from r3al_project.common.errors import BudgetExceeded
+from r3al_project.common.errors import BudgetExceeded, InsufficientData
 from training.engine.model_gate import people_needed
 from training.engine.outcome_gate import GateResult, Judgement, Terms, outcome_gate, sub_gate
 from training.engine.verdict import Answer
@@ -74,7 +74,7 @@ def versions_judge(
             delta=delta,
             report=report,
         )
-    except BudgetExceeded as error:
+    except (BudgetExceeded, InsufficientData) as error:
         unasked = GateResult("insufficient", f"Nobody could be asked now: {error}.", (), None)
         return lambda: _store(judging, None, dict.fromkeys(asked, unasked))
     report(0.9, "timing decisions")

@@ -28,7 +28,7 @@ from privacy.services.preview import anonymize_preview
 from privacy.services.pseudonyms import current_epoch, pseudonyms
 from privacy.services.records import records_of
 from privacy.services.signals import Heard, signals_add
-from r3al_project.common.errors import BudgetExceeded, Conflict, InputError, R3alError
+from r3al_project.common.errors import BudgetExceeded, Conflict, InputError, InsufficientData, R3alError
 from tests.privacy.services.people import UNIT, add_people
 from tests.privacy.services.sealed import sealed_state
 
@@ -295,7 +295,7 @@ BAD: list[tuple[Wanted, str]] = [
 
 @pytest.mark.parametrize(("wanted", "said"), BAD)
 def test_bad_input_says_what_is_wrong_and_charges_nobody(world: LoopVersion, wanted: Wanted, said: str) -> None:
-    with pytest.raises((InputError, BudgetExceeded), match=said):
+    with pytest.raises((InputError, BudgetExceeded, InsufficientData), match=said):
         run(world, wanted)
     assert spent() == (0, 0)
     assert not PrivacyBudget.objects.filter(formal_void_at__isnull=False).exists()
