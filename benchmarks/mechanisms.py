@@ -2,8 +2,9 @@
 
 Bulk rows (a table of 63-bit whole numbers over the operating system's randomness) against OpenDP's discrete Laplace of the same
 scale, both tested by chi-square against exact probabilities. Then an audit of each sampler, and of the whole moments path, by
-draws on neighbouring inputs: a lower bound that is wrong once in a thousand audits must come near to what is claimed and never
-exceed it (of five audits one is above by chance in less than 1 of 200 runs). Last, planted faults: each must be caught.
+draws on neighbouring inputs (a million of each sampler, 20,000 whole releases of each): a lower bound that is wrong once in a
+thousand audits must come near to what is claimed and never exceed it (of five audits one is above by chance in less than 1 of
+200 runs). Last, planted faults: each must be caught.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from privacy.engine.threshold_tables import STEPS, WHOLE, noise_table
 
 EPSILON = 1.0
 DRAWS, QUICK_DRAWS = 1_000_000, 200_000
-RUNS, QUICK_RUNS = 20_000, 1_500
+RUNS, QUICK_RUNS = 20_000, 1_500  # of the whole path, with either database (audited_moments says why not a million)
 NUMBER, CATEGORY = Column("n", 0.0, 1.0), Column("c", 0.0, 2.0, ("a", "b", "c"))
 LEAST_EXPECTED = 20.0
 GRID = 1 << 20

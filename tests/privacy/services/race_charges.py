@@ -1,7 +1,8 @@
-"""A hundred thousand charges of people, attempted at once by processes that are killed.
+"""2,000 reservations of 50 people each, begun at once by processes that are killed: 100,000 attempts to charge a person.
 
 ``python -m tests.privacy.services.race_charges`` prints facts as JSON, on the database of the environment. Cohorts overlap; caps
-and the lifetime rho allow a part of the attempts only.
+and the lifetime rho allow a part of the attempts only. Counted as attempts are the people of every reservation that was begun;
+a reservation is one statement that charges each of them or leaves them out.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from privacy.models.budget import WINDOWS
 from r3al_project.common.errors import BudgetExceeded
 from tests.privacy.services.people import add_people, loop_version
 
-ATTEMPTS, PEOPLE, COHORT, PROCESSES, LIVES = 100_000, 400, 100, 6, 0.4
+RESERVATIONS, PEOPLE, COHORT, PROCESSES, LIVES = 2_000, 400, 50, 6, 0.4
 EPSILON, PAID = 0.01, 60  # charges that the day's cap allows a person; every second person's rho allows 40
 
 
@@ -37,18 +38,19 @@ def main() -> None:
     cap = PAID * charge.policy_nano
     ids = add_people(version, PEOPLE, cap_day=cap, cap_week=cap, cap_month=cap, cap_lifetime=cap)
     PrivacyBudget.objects.filter(pk__in=ids[::2]).update(rho_cap=40 * charge.rho_nano)
-    attempts, deaths = rage(version)
+    begun, deaths = rage(version)
     if connection.vendor == "postgresql":
         wait_for_quiet()
-    print(json.dumps({"vendor": connection.vendor, "attempts": attempts, "deaths": deaths, **facts(ids)}))
+    told = {"vendor": connection.vendor, "reservations": begun, "attempts": begun * COHORT, "deaths": deaths}
+    print(json.dumps(told | facts(ids)))
 
 
 def rage(version: LoopVersion) -> tuple[int, int]:
-    """Processes charge random cohorts until all attempts were begun; one after the other is killed and replaced."""
+    """Processes charge random cohorts until all reservations were begun; one after the other is killed and replaced."""
     begun, rng = FORK.Value("q", 0), random.Random(1)
     running = [forked(work, version, begun, name) for name in range(PROCESSES)]
     deaths = 0
-    while begun.value < ATTEMPTS:
+    while begun.value < RESERVATIONS:
         time.sleep(LIVES)
         victim = rng.randrange(PROCESSES)
         kill(running[victim])
@@ -63,9 +65,9 @@ def rage(version: LoopVersion) -> tuple[int, int]:
 
 def work(version: LoopVersion, begun: Any, name: int) -> None:
     rng, number = random.Random(name), 0
-    while begun.value < ATTEMPTS:
+    while begun.value < RESERVATIONS:
         with begun.get_lock():
-            begun.value += COHORT
+            begun.value += 1
         low, number = rng.randrange(0, PEOPLE - COHORT), number + 1
         try:
             reserve(version, f"rage-{name}-{number}", (low, low + COHORT), epsilon=EPSILON)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from io import StringIO
 from typing import Any
 
@@ -15,6 +18,7 @@ from privacy.selectors_keys import ciphers_known, key_unwrapped
 from privacy.services.keys import ciphers, keys_rotate, keys_waiting
 from r3al_project.common.errors import Conflict
 from tests.privacy.services.people import add_people, loop_version
+from tests.stack import Stack
 
 pytestmark = pytest.mark.django_db
 OLD, NEW = "1:" + "o" * 40, "2:" + "n" * 40
@@ -84,6 +88,60 @@ class TestKeys:
         settings.DATA_MASTER_KEYS = masters("1:" + "x" * 40)
         with pytest.raises(Conflict, match="another secret"):
             data_keys(people)
+
+
+ROTATE = """
+import os, signal, django
+django.setup()
+from django.core.management import call_command
+from django.db.models import QuerySet
+from privacy.services import keys
+
+keys.CHUNK = 20
+chunk, calls = keys._rotate_chunk, []
+
+def dies(size):
+    moved = chunk(size)
+    calls.append(moved)
+    if len(calls) == {chunks}:
+        os.kill(os.getpid(), signal.SIGKILL)  # what was committed is there, and nothing tells anybody
+    return moved
+
+update = QuerySet.bulk_update
+
+def dies_inside(*rows):
+    written = update(*rows)
+    if len(calls) + 1 == {inside}:
+        os.kill(os.getpid(), signal.SIGKILL)  # written, and not committed
+    return written
+
+keys._rotate_chunk, QuerySet.bulk_update = dies, dies_inside
+call_command("rotate_keys")
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("chunks", "inside", "left"), [(2, 0, 60), (0, 2, 80)])
+def test_a_rotation_that_is_killed_goes_on_where_it_was(
+    stack: Stack, settings: Any, chunks: int, inside: int, left: int
+) -> None:
+    """SIGKILL of a real process between two chunks of 20, and within the second one before its commit."""
+    settings.DATA_MASTER_KEYS = masters(OLD)
+    people = add_people(loop_version(), 100)
+    before = data_keys(people)
+    settings.DATA_MASTER_KEYS = masters(OLD, NEW)
+    run = subprocess.run(
+        [sys.executable, "-c", ROTATE.format(chunks=chunks, inside=inside)], timeout=60, check=False,
+        env={**stack.environment(), "DJANGO_SETTINGS_MODULE": "tests.settings", "DATA_MASTER_KEYS": f"{OLD},{NEW}"},
+        capture_output=True,
+    )  # fmt: skip
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    assert keys_waiting() == left, "whole chunks or nothing"
+    told = StringIO()
+    call_command("rotate_keys", stdout=told)
+    assert f"{left} data keys are now wrapped" in told.getvalue() and "no key waits" in told.getvalue()
+    settings.DATA_MASTER_KEYS = masters(NEW)
+    assert data_keys(people) == before and len(before) == 100
 
 
 class TestRotation:
