@@ -122,7 +122,7 @@ def _check(
         raise InputError("there is no record, or one that is not finite; leave such records out first")
     if k < 2:
         raise InputError(f"k is {k}; a class of one person hides nobody, so k is 2 or more")
-    if (count := len(np.unique(users))) < k:
-        raise InputError(f"k {k} is larger than the cohort; there are about {count // 10 * 10} people")
+    if len(np.unique(users)) < k:
+        raise InputError(f"this needs at least {k} people with such records (k); there are fewer")
     if diversity > 1 and (sensitive is None or len(np.unique(sensitive)) < diversity):
         raise InputError(f"diversity {diversity} asks for more different sensitive values than there are")

@@ -73,8 +73,8 @@ def test_two_crowds_are_told_apart() -> None:
     ("values", "users", "k", "said"),
     [
         ([[1, 0], [2, 0]], [0, 1], 1, "k is 1"),
-        ([[1, 0], [2, 0]], [0, 1], 3, "larger than the cohort"),
-        ([[1, 0], [2, 0]], [0, 0], 2, "larger than the cohort"),
+        ([[1, 0], [2, 0]], [0, 1], 3, "there are fewer"),
+        ([[1, 0], [2, 0]], [0, 0], 2, "there are fewer"),
         ([[1, 0], [np.nan, 0]], [0, 1], 2, "not finite"),
         ([[1, 0], [2, 0]], [0], 2, "do not fit"),
     ],
