@@ -44,8 +44,10 @@ def states_decide(
     """Score every row of ``source`` (columns as in the loop's import section) into ``target``.
 
     Out: ``row`` (1-based), ``action``, and ``p_ACTION`` for each action of the head. A row that cannot be read stops the run
-    and says where; ``target`` is written whole or not at all.
+    and says where; ``target`` is written whole or not at all. Raises InputError where ``target`` is ``source`` itself, or lies
+    in no folder.
     """
+    _target_check(source, target)
     version = _version(loop_version, head, version_id)
     spec = version.loop_version.spec
     states = _states(spec, source)
@@ -60,9 +62,21 @@ def states_decide(
     return Scored(version, len(states), dict(zip(actions, counts.tolist(), strict=True)))
 
 
+def _target_check(source: Path, target: Path) -> None:
+    """Before anything is computed, so that a slip of the pen costs neither time nor the states."""
+    if source.exists() and target.exists() and source.samefile(target):
+        raise InputError(f"--output {target} is the input itself, which would be lost; choose another --output")
+    if target.is_dir():
+        raise InputError(f"--output {target} is a folder; name a file in it")
+    if not target.absolute().parent.is_dir():
+        raise InputError(
+            f"there is no folder {target.absolute().parent} for --output; make it, or choose another --output"
+        )
+
+
 def _states(spec: LoopSpec, path: Path) -> Floats:
     """(n, F) states of a file, in its order. Features that the file lacks are computed along each person's rows."""
-    source = source_open(path)
+    source = source_open(path, of="states")
     reader = RowReader(spec, source.columns, need="state")
     found = list(records(source))
     if not found:

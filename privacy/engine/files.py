@@ -46,18 +46,18 @@ class Record:
     read: int
 
 
-def source_open(path: Path) -> Source:
-    """Look at a file. Raises InputError when it is missing, not a file, unreadable, empty or not text."""
+def source_open(path: Path, *, of: str = "logged decisions") -> Source:
+    """Look at a file ``of`` what is wanted. Raises InputError when it is missing, not a file, unreadable, empty or not text."""
     try:
         if path.is_dir():
             raise InputError(f"{path} is a directory; give the CSV or JSON Lines file itself")
         if not path.is_file():
-            raise InputError(f"there is no file {path}; give a CSV or JSON Lines file of logged decisions")
+            raise InputError(f"there is no file {path}; give a CSV or JSON Lines file of {of}")
         with path.open("rb") as file:
             head = file.read(_HEAD)
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return _described(path, head, sha256)
+        return _described(path, head, sha256, of)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
 
@@ -68,9 +68,9 @@ def records(source: Source) -> Iterator[Record]:
         yield from (_csv_records if source.kind == "csv" else _json_records)(source, text, raw)
 
 
-def _described(path: Path, head: bytes, sha256: str) -> Source:
+def _described(path: Path, head: bytes, sha256: str, of: str) -> Source:
     if not head.strip(b"\xef\xbb\xbf \t\r\n"):
-        raise InputError(f"{path} is empty; give a CSV or JSON Lines file of logged decisions")
+        raise InputError(f"{path} is empty; give a CSV or JSON Lines file of {of}")
     if b"\0" in head:
         raise InputError(f"{path} is not a text file; give CSV or JSON Lines in UTF-8")
     named = path.suffix.lower()

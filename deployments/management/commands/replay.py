@@ -8,6 +8,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from deployments.services.replay import decisions_replay
+from loops.selectors import loop_version_current
+from r3al_project.common.errors import R3alError
+
+_NONE = "Nothing was replayed: no decision was served yet, or everybody who got one is erased"
 
 
 class Command(BaseCommand):
@@ -22,6 +26,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["last"] is not None and options["last"] < 1:
             raise CommandError("--last takes a number of decisions of at least 1")
+        if options["loop"] is not None:
+            _known(options["loop"])
         count = differ = 0
         first = ""
         for replayed in decisions_replay(loop=options["loop"], last=options["last"]):
@@ -30,4 +36,11 @@ class Command(BaseCommand):
             first = first or (replayed.difference and f"decision {replayed.decision_id}: {replayed.difference}")
         if differ:
             raise CommandError(f"{differ} of {count} decisions come out otherwise; the newest is {first}")
-        self.stdout.write(f"{count} decisions replayed, all bit for bit as stored")
+        self.stdout.write(f"{count} decisions replayed, all bit for bit as stored" if count else _NONE)
+
+
+def _known(loop: str) -> None:
+    try:
+        loop_version_current(loop)
+    except R3alError as error:
+        raise CommandError(str(error)) from None

@@ -38,7 +38,15 @@ def replay(*arguments: str) -> str:
 def test_all_come_out_as_stored() -> None:
     assert "45 decisions replayed, all bit for bit" in replay()
     assert "10 decisions replayed" in replay("--loop", "care", "--last", "10")
-    assert "0 decisions" in replay("--loop", "another")
+
+
+def test_nothing_to_replay_is_said_as_such_and_a_loop_that_is_not_there_is_an_error() -> None:
+    care_loop()
+    for arguments in ((), ("--loop", "care")):
+        said = replay(*arguments)
+        assert "Nothing was replayed" in said and "bit for bit" not in said
+    with pytest.raises(CommandError, match=r"no loop 'nope' here \(known: care\)"):
+        replay("--loop", "nope")
 
 
 @pytest.mark.usefixtures("served")

@@ -1,0 +1,60 @@
+"""manage.py decide: a file of states in, a file of choices out; what cannot be done is said before anything is written."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.deployments.serving import ALWAYS_WALK, care_loop, learned, serve
+
+pytestmark = pytest.mark.django_db(transaction=True)
+STATES = "who,at,mood,place,gap\nann,2025-06-01T09:00:00+00:00,0.5,home,0\nbob,2025-06-01T10:00:00+00:00,-0.5,work,1\n"
+
+
+@pytest.fixture
+def states(tmp_path: Path) -> Path:
+    serve(learned(care_loop(), "policy", ALWAYS_WALK))
+    path = tmp_path / "states.csv"
+    path.write_text(STATES)
+    return path
+
+
+def decide(source: Path, target: Path, *more: str) -> str:
+    out = StringIO()
+    call_command("decide", "--loop", "care", "--input", str(source), "--output", str(target), *more, stdout=out)
+    return out.getvalue()
+
+
+def test_every_state_gets_its_choice(states: Path) -> None:
+    target = states.with_name("choices.csv")
+    assert "2 states scored by" in decide(states, target)
+    assert target.read_text().splitlines() == ["row,action,p_wait,p_talk,p_walk", "1,walk,0,0,1", "2,walk,0,0,1"]
+
+
+def test_the_input_is_never_overwritten_by_whatever_name(states: Path) -> None:
+    link = states.with_name("link.csv")
+    link.symlink_to(states)
+    for target in (states, link, states.parent / "." / states.name):
+        with pytest.raises(CommandError, match="is the input itself"):
+            decide(states, target)
+    assert states.read_text() == STATES
+
+
+def test_folders_are_not_made_and_not_written_over(states: Path) -> None:
+    missing = states.parent / "new" / "choices.csv"
+    with pytest.raises(CommandError, match=r"there is no folder .*new"):
+        decide(states, missing)
+    with pytest.raises(CommandError, match="is a folder"):
+        decide(states, states.parent)
+    assert sorted(p.name for p in states.parent.iterdir()) == ["states.csv"]
+
+
+def test_a_missing_or_empty_input_is_asked_for_as_states(states: Path) -> None:
+    empty = states.with_name("empty.csv")
+    empty.touch()
+    for source in (states.with_name("none.csv"), empty):
+        with pytest.raises(CommandError, match="file of states"):
+            decide(source, states.with_name("choices.csv"))
