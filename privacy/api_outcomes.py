@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, reward_components, reward_total
@@ -81,6 +81,53 @@ class CalculateBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     loop: str = "r3al"
 
 
+class Rejected(msgspec.Struct):
+    """A signal that was left out: its place in the batch, its id, and why."""
+
+    index: int
+    id: str
+    reason: str
+
+
+class SignalsAnswer(msgspec.Struct):
+    """What became of a batch; ``clamped``: values that were moved to the bounds of their features."""
+
+    added: int
+    unchanged: int
+    clamped: int
+    rejected: list[Rejected]
+
+
+class ActivateAnswer(msgspec.Struct, rename="camel"):
+    """When the decision was first shown."""
+
+    decision_id: UUID
+    activated_at: datetime
+
+
+class RewardAnswer(msgspec.Struct, rename="camel"):
+    """``late``: it came after the deadline, is kept apart and never learned from."""
+
+    reward_id: str
+    late: bool
+
+
+class Weighed(msgspec.Struct):
+    """A component of a reward; ``value`` null: nothing was said that it follows from."""
+
+    value: float | None
+    weight: float
+    bounds: tuple[float, float]
+
+
+class CalculateAnswer(msgspec.Struct):
+    """A reward that was computed and not stored; ``total`` null: no component is known."""
+
+    total: float | None
+    components: dict[str, Weighed]
+    loop: str
+
+
 _SENT = {f.name: f.encode_name for f in msgspec.structs.fields(RewardInputs)} | {"delay": "the delay in seconds"}
 
 
@@ -109,6 +156,10 @@ def _view(body: type[T]) -> Callable[[Callable[..., HttpResponse]], Callable[...
     return wrap
 
 
+def _json(told: msgspec.Struct, *, status: int = 200) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(told), status=status, content_type="application/json")
+
+
 @_view(SignalsBody)
 def signals(caller: Caller, body: SignalsBody) -> HttpResponse:
     """Keep what the app heard."""
@@ -116,13 +167,8 @@ def signals(caller: Caller, body: SignalsBody) -> HttpResponse:
     person_id = person_of(caller, user_id_given=body.user_id, population=version.spec.population)
     heard = [Heard(s.id, s.kind, s.at, s.values) for s in body.signals]
     intake = signals_add(loop_version=version, person_id=person_id, heard=heard)
-    told = {
-        "added": intake.added,
-        "unchanged": intake.unchanged,
-        "clamped": intake.clamped,
-        "rejected": intake.rejected,
-    }
-    return JsonResponse(told)
+    rejected = [Rejected(**one) for one in intake.rejected]
+    return _json(SignalsAnswer(intake.added, intake.unchanged, intake.clamped, rejected))
 
 
 @_view(ActivateBody)
@@ -131,7 +177,8 @@ def activate(caller: Caller, body: ActivateBody, decision: UUID) -> HttpResponse
     if body.at is not None and body.at.tzinfo is None:
         raise InputError("at needs an offset from UTC")
     served = decision_activate(caller=caller, public_id=decision, user_id=body.user_id, at=body.at)
-    return JsonResponse({"decisionId": str(served.public_id), "activatedAt": served.activated_at})
+    assert served.activated_at is not None
+    return _json(ActivateAnswer(served.public_id, served.activated_at))
 
 
 @_view(RewardBody)
@@ -141,7 +188,7 @@ def rewards(caller: Caller, body: RewardBody, decision: UUID) -> HttpResponse:
     word = Word(body.reward_id, body.total, body.components, inputs, body.label)
     kept = reward_add(caller=caller, public_id=decision, user_id=body.user_id, word=word)
     status = 202 if kept.late else 201 if kept.new else 200
-    return JsonResponse({"rewardId": body.reward_id, "late": kept.late}, status=status)
+    return _json(RewardAnswer(body.reward_id, kept.late), status=status)
 
 
 def _observed(inputs: RewardInputs) -> dict[str, float]:
@@ -180,8 +227,8 @@ def calculate(caller: Caller, body: CalculateBody) -> HttpResponse:
     components = reward_components(spec, observed, action=body.action_type, affect=body.affect)
     weights = {c: spec.reward.weights.get(c, DEFAULT_WEIGHTS[c]) for c in COMPONENTS}
     told = {
-        c: {"value": None if value != value else float(value), "weight": weights[c], "bounds": list(BOUNDS[c])}
+        c: Weighed(None if value != value else value, weights[c], BOUNDS[c])
         for c, value in zip(COMPONENTS, components.tolist(), strict=True)
     }
     total = float(reward_total(spec, components))
-    return JsonResponse({"total": None if total != total else total, "components": told, "loop": spec.name})
+    return _json(CalculateAnswer(None if total != total else total, told, spec.name))

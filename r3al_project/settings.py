@@ -114,10 +114,18 @@ REST_FRAMEWORK = {
 }
 REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMIT_PER_USER": None}
 SPECTACULAR_SETTINGS = {
-    "ENUM_NAME_OVERRIDES": {"DataTypeEnum": ("pulse", "emotion", "interaction", "feature", "categorical")},
+    "ENUM_NAME_OVERRIDES": {
+        "DataTypeEnum": ("pulse", "emotion", "interaction", "feature", "categorical"),
+        "VerdictEnum": ("pass", "fail", "insufficient"),
+    },
     "TITLE": "R3AL Training Loop",
     "DESCRIPTION": "Decides when, how and in which tone to speak, learned under user-level differential privacy.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "r3al_project.api.schema_serving.complete",
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -8,15 +8,25 @@ from loops.engine.policy import LinearPolicy, policy_from_arrays, reference_poli
 from privacy.models import LedgerEntry, ReleaseState
 from r3al_project.common.arrays import unpack_arrays
 from r3al_project.common.errors import NotFound
-from training.models import GateVerdict, ModelMetric, ModelVersion, VersionKind
+from training.models import GateVerdict, ModelMetric, ModelVersion, VersionKind, version_name
+
+_LONGEST_ID = 15  # digits
 
 
 def version_get(pk: int) -> ModelVersion:
     """One version by id; NotFound with what to do."""
     version = ModelVersion.objects.select_related("loop_version__loop").filter(pk=pk).first()
     if version is None:
-        raise NotFound(f"there is no model version {pk}; the admin lists the versions and their ids")
+        raise NotFound(f"there is no version {version_name(pk)}; the admin lists the versions")
     return version
+
+
+def version_named(name: str) -> ModelVersion:
+    """One version by its name, ``model_12``, or by the number in it. Raises NotFound."""
+    number = name.removeprefix("model_")
+    if not (number.isascii() and number.isdecimal()) or len(number) > _LONGEST_ID:
+        raise NotFound(f"{name!r} is no version; versions are named like model_12")
+    return version_get(int(number))
 
 
 def version_arrays(version: ModelVersion) -> dict[str, np.ndarray]:

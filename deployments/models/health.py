@@ -9,7 +9,7 @@ from deployments.models.slot import Deployment, ServingSlot
 from loops.models import Loop
 from privacy.models import DataKey
 from r3al_project.common.models import Created
-from training.models import ModelVersion
+from training.models import ModelVersion, version_name
 
 
 class HealthState(models.TextChoices):
@@ -54,7 +54,7 @@ class EvidenceUnit(models.Model):
         indexes = [models.Index(fields=["slot", "version", "closes_at"])]
 
     def __str__(self) -> str:
-        return f"evidence of version {self.version_id}, person {self.data_key_id}"
+        return f"evidence of {version_name(self.version_id)}, person {self.data_key_id}"
 
 
 class LatencyMinute(models.Model):
@@ -83,6 +83,9 @@ class LatencyMinute(models.Model):
         return f"{self.requests} decisions at {self.minute:%H:%M}"
 
 
+TOO_FEW = "too_few"  # a metric's verdict
+
+
 class HealthCheck(Created):
     """One look at one slot, with all that its verdict used, so that it can be computed again."""
 
@@ -103,6 +106,17 @@ class HealthCheck(Created):
     def __str__(self) -> str:
         return f"{self.slot_id}: {self.state}"
 
+    @property
+    def enough_seen(self) -> bool:
+        """Whether any metric could be judged; without one, "healthy" is no praise."""
+        return any(m["verdict"] != TOO_FEW for m in self.metrics)
+
+    @property
+    def said(self) -> str:
+        """The state in words for people: nothing is called healthy of which nothing could be judged."""
+        praised = self.state == HealthState.HEALTHY and not self.enough_seen
+        return "not enough seen yet" if praised else str(HealthState(self.state).label)
+
 
 class Incident(Created):
     """A version that was taken back, by the platform or by hand, and why."""
@@ -122,4 +136,4 @@ class Incident(Created):
         indexes = [models.Index(fields=["slot", "-id"])]
 
     def __str__(self) -> str:
-        return f"incident {self.pk}: version {self.version_id} was taken back"
+        return f"incident {self.pk}: {version_name(self.version_id)} was taken back"

@@ -7,7 +7,7 @@ from django.db.models import F, Q
 
 from loops.models import Loop
 from r3al_project.common.models import Created
-from training.models import ModelVersion
+from training.models import ModelVersion, version_name
 
 
 class Strategy(models.TextChoices):
@@ -117,4 +117,4 @@ class Deployment(Created):
         indexes = [models.Index(fields=["slot", "-id"])]
 
     def __str__(self) -> str:
-        return f"{self.strategy} of {self.version_id}: {self.state}"
+        return f"{self.strategy} of {version_name(self.version_id)}: {self.state}"

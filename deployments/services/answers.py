@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from deployments.engine.arbiter import Pick
 from loops.engine.spec import LoopSpec
@@ -33,20 +34,17 @@ class Ranked(msgspec.Struct, gc=False):
 
 
 class Action(msgspec.Struct, rename="camel", gc=False):
-    """What one head chose; ``ranking``: the eligible actions by value, best first, the margin of the reference included."""
+    """What one head chose; ``ranking``: the eligible actions by value, best first, the margin of the reference included.
+
+    Somebody who may not be spoken to gets the safe action and nothing else of this: nothing was drawn.
+    """
 
     action: str
-    propensity: float
-    marginal_propensity: float
-    explored: bool
-    fallback: str | None
-    ranking: list[Ranked]
-
-
-class Reference(msgspec.Struct, gc=False):
-    """The safe action of somebody who may not be spoken to: nothing was drawn, so there is no propensity."""
-
-    action: str
+    propensity: float | UnsetType = UNSET
+    marginal_propensity: float | UnsetType = UNSET
+    explored: bool | UnsetType = UNSET
+    fallback: str | UnsetType | None = UNSET
+    ranking: list[Ranked] | UnsetType = UNSET
 
 
 class Answer(msgspec.Struct, rename="camel", gc=False):
@@ -59,7 +57,7 @@ class Answer(msgspec.Struct, rename="camel", gc=False):
     available: bool
     reason: str | None
     missing: Sequence[str]
-    actions: dict[str, Action | Reference]
+    actions: dict[str, Action]
     versions: dict[str, int]
     generations: dict[str, int]
     clamped: Sequence[str]
@@ -74,13 +72,13 @@ def answer(
     """The JSON answer about somebody in ``state`` (F numbers, NaN where nothing is known). Somebody who is unavailable gets
     policy's reference action, without a propensity: nothing was drawn.
     """
-    spec, actions = version.spec, dict[str, Action | Reference]()
+    spec, actions = version.spec, dict[str, Action]()
     versions, generations = dict[str, int](), dict[str, int]()
     for pick in picks:
         head, server = pick.head, pick.server
         actions[head], versions[head], generations[head] = _action(pick), server.version, server.generation
     if answered.unavailable:
-        actions = {MAIN_HEAD: Reference(spec.head(MAIN_HEAD).reference)}
+        actions = {MAIN_HEAD: Action(spec.head(MAIN_HEAD).reference)}
     return _encoder.encode(
         Answer(
             decision_id=answered.public_id,

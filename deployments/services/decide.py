@@ -23,7 +23,7 @@ from loops.models import LoopVersion
 from privacy.engine.files import Record, records, source_open
 from r3al_project.common.errors import InputError
 from training.models import ModelVersion
-from training.selectors import version_get, version_policy
+from training.selectors import version_named, version_policy
 
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Scored:
 
 
 def states_decide(
-    *, loop_version: LoopVersion, head: str, version_id: int | None, source: Path, target: Path
+    *, loop_version: LoopVersion, head: str, version_name: str | None, source: Path, target: Path
 ) -> Scored:
     """Score every row of ``source`` (columns as in the loop's import section) into ``target``.
 
@@ -48,7 +48,7 @@ def states_decide(
     in no folder.
     """
     _target_check(source, target)
-    version = _version(loop_version, head, version_id)
+    version = _version(loop_version, head, version_name)
     spec = version.loop_version.spec
     states = _states(spec, source)
     policy, actions = version_policy(version), spec.head(head).actions
@@ -118,16 +118,16 @@ class _Placing:
         return self._timeline.step(moment.time, moment.intervened)
 
 
-def _version(loop_version: LoopVersion, head: str, version_id: int | None) -> ModelVersion:
+def _version(loop_version: LoopVersion, head: str, version_name: str | None) -> ModelVersion:
     if head not in [h.name for h in loop_version.spec.heads]:
         known = ", ".join(h.name for h in loop_version.spec.heads)
         raise InputError(f"loop {loop_version.loop.name!r} has no head {head!r}; it has {known}")
-    if version_id is None:
+    if version_name is None:
         return slot_for(loop_version.loop, head).stable
-    version = version_get(version_id)
+    version = version_named(version_name)
     if version.loop_version.loop_id != loop_version.loop_id or version.head != head:
         raise InputError(
-            f"version {version_id} belongs to {version.loop_version.loop.name}/{version.head}, "
+            f"{version.name} belongs to {version.loop_version.loop.name}/{version.head}, "
             f"not to {loop_version.loop.name}/{head}"
         )
     return version

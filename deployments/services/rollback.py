@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
+from deployments.selectors import slot_of
 from deployments.services.slots import slot_return
 from privacy.models import VaultKind
 from privacy.services.vault import vault_append
@@ -30,10 +31,7 @@ def slot_rollback(
     """
     if not reason.strip():
         raise InputError("a rollback needs a reason; it is kept with the incident")
-    leaving = slot.stable
-    deployment = Deployment.objects.filter(slot=slot, version=leaving, state=DeploymentState.SUCCEEDED).last()
-    if leaving.kind == VersionKind.REFERENCE or deployment is None:
-        raise Conflict(f"the slot {slot} serves its reference; there is nothing to take back")
+    leaving, deployment = slot.stable, _served_by(slot)
     target = _target(slot, leaving)
     returned = slot_return(slot=slot, version=target, taken_back=deployment, actor=actor, reason=reason)
     Deployment.objects.filter(pk=deployment.pk).update(state=DeploymentState.ROLLED_BACK, harmful=harmful)
@@ -54,6 +52,23 @@ def slot_rollback(
         },
     )  # fmt: skip
     return incident
+
+
+def rollback_check(version: ModelVersion) -> ServingSlot:
+    """The slot that a version serves and can be taken back from now. Raises Conflict."""
+    slot = slot_of(version)
+    if slot.stable_id != version.pk:
+        raise Conflict(f"{version} does not serve; {slot.stable} does")
+    _served_by(slot)
+    return slot
+
+
+def _served_by(slot: ServingSlot) -> Deployment:
+    """The deployment that put the slot's version there. Raises Conflict when it serves its reference."""
+    found = Deployment.objects.filter(slot=slot, version=slot.stable, state=DeploymentState.SUCCEEDED).last()
+    if slot.stable.kind == VersionKind.REFERENCE or found is None:
+        raise Conflict(f"the slot {slot} serves its reference; there is nothing to take back")
+    return found
 
 
 def _target(slot: ServingSlot, leaving: ModelVersion) -> ModelVersion:

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -20,6 +21,11 @@ from r3al_project.jobs.models import IdempotentAnswer
 KEPT = timedelta(days=1)
 LONGEST = 100
 Method = Callable[..., Response]
+KEY_HEADER = OpenApiParameter(
+    "Idempotency-Key",
+    location=OpenApiParameter.HEADER,
+    description="The same key and body again do nothing again and get the first answer.",
+)
 
 
 def idempotent(post: Method) -> Method:
@@ -49,7 +55,8 @@ def idempotent(post: Method) -> Method:
             return _again(IdempotentAnswer.objects.get(user=request.user, key=key), body)
         return answer
 
-    return wrapped
+    documented: Method = extend_schema(parameters=[KEY_HEADER])(wrapped)
+    return documented
 
 
 class _Known(Exception):

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from r3al_project.api.access import May
+from r3al_project.api.answers import JobAnswer
 from r3al_project.api.idempotency import idempotent
 from r3al_project.jobs.models import OPEN, Job
 from r3al_project.jobs.selectors import job_get
@@ -25,7 +26,7 @@ class JobDetail(APIView):
     permission_classes = (May,)
     may = {"GET": "jobs.view_job"}
 
-    @extend_schema(responses={200: dict[str, Any]})
+    @extend_schema(responses={200: JobAnswer})
     def get(self, request: Request, job: int) -> Response:
         return Response(job_told(job_get(job_id=job)))
 
@@ -36,7 +37,7 @@ class JobCancel(APIView):
     permission_classes = (May,)
     may = {"POST": "jobs.cancel_job"}
 
-    @extend_schema(request=None, responses={202: dict[str, Any]})
+    @extend_schema(request=None, responses={202: JobAnswer})
     @idempotent
     def post(self, request: Request, job: int) -> Response:
         found = job_get(job_id=job)

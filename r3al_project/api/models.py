@@ -13,16 +13,23 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from deployments.models import HealthCheck
-from deployments.selectors import slot_of
 from deployments.services.deploy import full_rollout
-from deployments.services.rollback import slot_rollback
+from deployments.services.rollback import rollback_check, slot_rollback
 from loops.selectors import loop_version_current
 from r3al_project.api.access import May
+from r3al_project.api.answers import (
+    DeployAnswer,
+    EvaluationAnswer,
+    HealthAnswer,
+    RollbackAnswer,
+    VersionAnswer,
+    VersionsAnswer,
+)
 from r3al_project.api.idempotency import idempotent
-from r3al_project.common.errors import Conflict, InputError, NotFound
+from r3al_project.common.errors import InputError, NotFound
 from r3al_project.turns.services import turn_parameters, turn_start
-from training.models import ModelVersion, VersionState
-from training.selectors import last_verdict, version_get
+from training.models import ModelVersion, VersionState, version_name
+from training.selectors import last_verdict, version_named
 
 NAMES = ("policy", "timing", "tone", "empathy")
 _FEWEST_SAMPLES, _MOST_SAMPLES = 200, 100_000
@@ -96,7 +103,7 @@ class Models(APIView):
             OpenApiParameter("modelType", enum=NAMES),
             OpenApiParameter("loop"),
         ],
-        responses={200: dict[str, Any]},
+        responses={200: VersionsAnswer},
     )
     def get(self, request: Request) -> Response:
         found = ModelVersion.objects.select_related("loop_version__loop").defer("weights").order_by("-id")
@@ -116,7 +123,7 @@ class Models(APIView):
 def version_told(version: ModelVersion) -> dict[str, Any]:
     """A version in the blueprint's words."""
     return {
-        "versionId": f"model_{version.pk}",
+        "versionId": version.name,
         "modelType": version.head,
         "status": version.state,
         "loop": version.loop_version.loop.name,
@@ -133,16 +140,8 @@ def version_told(version: ModelVersion) -> dict[str, Any]:
 def _metric_told(metric: Any) -> dict[str, Any]:
     return {
         "source": metric.source, "name": metric.name, "value": metric.value, "low": metric.low, "high": metric.high,
-        "threshold": metric.threshold, "verdict": metric.verdict, "reason": metric.reason,
+        "threshold": metric.threshold, "tooFew": metric.too_few, "verdict": metric.verdict, "reason": metric.reason,
     }  # fmt: skip
-
-
-def version_named(name: str) -> ModelVersion:
-    """``model_12`` or ``12``."""
-    number = name.removeprefix("model_")
-    if not number.isdecimal() or len(number) > 15:
-        raise NotFound(f"{name!r} is no version; versions are named like model_12")
-    return version_get(int(number))
 
 
 class Model(APIView):
@@ -151,7 +150,7 @@ class Model(APIView):
     permission_classes = (May,)
     may = {"GET": "training.view_modelversion"}
 
-    @extend_schema(responses={200: dict[str, Any]})
+    @extend_schema(responses={200: VersionAnswer})
     def get(self, request: Request, version: str) -> Response:
         return Response(version_told(version_named(version)))
 
@@ -162,7 +161,7 @@ class Evaluation(APIView):
     permission_classes = (May,)
     may = {"GET": "training.view_modelversion"}
 
-    @extend_schema(responses={200: dict[str, Any]})
+    @extend_schema(responses={200: EvaluationAnswer})
     def get(self, request: Request, version: str) -> Response:
         found = version_named(version)
         verdict = last_verdict(found)
@@ -172,9 +171,7 @@ class Evaluation(APIView):
             "verdict": verdict.verdict, "reason": verdict.reason, "neededUsers": verdict.needed_users,
             "attempt": verdict.attempt, "passed": verdict.verdict == "pass",
         }  # fmt: skip
-        return Response(
-            {"versionId": f"model_{found.pk}"} | told | {"metrics": [_metric_told(m) for m in found.metrics.all()]}
-        )
+        return Response({"versionId": found.name} | told | {"metrics": [_metric_told(m) for m in found.metrics.all()]})
 
 
 class DeployBody(serializers.Serializer[Any]):
@@ -191,7 +188,7 @@ class Deploy(APIView):
     permission_classes = (May,)
     may = {"POST": "deployments.deploy_version"}
 
-    @extend_schema(request=DeployBody, responses={200: dict[str, Any]})
+    @extend_schema(request=DeployBody, responses={200: DeployAnswer})
     @idempotent
     def post(self, request: Request, version: str) -> Response:
         body = DeployBody(data=request.data)
@@ -201,7 +198,7 @@ class Deploy(APIView):
             raise InputError("there is one strategy now: deploymentType full_rollout with trafficPercentage 100")
         found = version_named(version)
         done = full_rollout(version=found, actor=request.user.get_username(), reason="deployed by an operator")
-        return Response({"deploymentId": done.pk, "versionId": f"model_{found.pk}", "status": done.state})
+        return Response({"deploymentId": done.pk, "versionId": found.name, "status": done.state})
 
 
 class Health(APIView):
@@ -210,7 +207,7 @@ class Health(APIView):
     permission_classes = (May,)
     may = {"GET": "deployments.view_healthcheck"}
 
-    @extend_schema(responses={200: dict[str, Any]})
+    @extend_schema(responses={200: HealthAnswer})
     def get(self, request: Request, version: str) -> Response:
         found = version_named(version)
         check = HealthCheck.objects.filter(version=found).order_by("-id").first()
@@ -222,7 +219,8 @@ class Health(APIView):
 def health_told(check: HealthCheck) -> dict[str, Any]:
     """A look at a version."""
     return {
-        "versionId": f"model_{check.version_id}", "status": check.state, "checkedAt": check.created_at,
+        "versionId": version_name(check.version_id), "status": check.state, "enoughSeen": check.enough_seen,
+        "checkedAt": check.created_at,
         "metrics": check.metrics, "triggers": check.triggers, "recommendations": check.recommendations,
         "rolledBack": check.acted,
     }  # fmt: skip
@@ -240,15 +238,13 @@ class Rollback(APIView):
     permission_classes = (May,)
     may = {"POST": "deployments.rollback_version"}
 
-    @extend_schema(request=RollbackBody, responses={200: dict[str, Any]})
+    @extend_schema(request=RollbackBody, responses={200: RollbackAnswer})
     @idempotent
     def post(self, request: Request, version: str) -> Response:
         body = RollbackBody(data=request.data)
         body.is_valid(raise_exception=True)
         found = version_named(version)
-        slot = slot_of(found)
-        if slot.stable_id != found.pk:
-            raise Conflict(f"{found} does not serve; {slot.stable} does")
+        slot = rollback_check(found)
         incident = slot_rollback(
             slot=slot,
             actor=request.user.get_username(),
@@ -257,4 +253,4 @@ class Rollback(APIView):
             harmful=body.validated_data["harmful"],
         )
         slot.refresh_from_db()
-        return Response({"incidentId": incident.pk, "serving": f"model_{slot.stable_id}", "status": "rolled_back"})
+        return Response({"incidentId": incident.pk, "serving": version_name(slot.stable_id), "status": "rolled_back"})

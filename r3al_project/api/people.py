@@ -18,6 +18,7 @@ from privacy.services.callers import SERVE
 from privacy.services.erasure import person_erase
 from privacy.services.export import my_events, person_export
 from r3al_project.api.access import May
+from r3al_project.api.answers import BudgetAnswer, ConsentsAnswer, ErasureAnswer, MyExportAnswer, MyVaultAnswer
 from r3al_project.api.idempotency import idempotent
 from r3al_project.common.errors import Forbidden, InputError
 from training.selectors import versions_trained_on
@@ -91,11 +92,11 @@ class MyConsents(APIView):
     permission_classes = (May,)
     may = {"GET": "", "PUT": ""}
 
-    @extend_schema(responses=Consents)
+    @extend_schema(responses=ConsentsAnswer)
     def get(self, request: Request) -> Response:
         return Response(consents_of(_me(request)))
 
-    @extend_schema(request=ConsentsBody, responses=Consents)
+    @extend_schema(request=ConsentsBody, responses=ConsentsAnswer)
     def put(self, request: Request) -> Response:
         body = ConsentsBody(data=request.data)
         body.is_valid(raise_exception=True)
@@ -116,7 +117,7 @@ class MyBudget(APIView):
     permission_classes = (May,)
     may = {"GET": ""}
 
-    @extend_schema(responses={200: dict[str, Any]})
+    @extend_schema(responses={200: BudgetAnswer})
     def get(self, request: Request) -> Response:
         return Response(budget_told(_me(request).budget))
 
@@ -127,7 +128,7 @@ class MyVault(APIView):
     permission_classes = (May,)
     may = {"GET": ""}
 
-    @extend_schema(responses={200: dict[str, Any]})
+    @extend_schema(responses={200: MyVaultAnswer})
     def get(self, request: Request) -> Response:
         return Response({"events": my_events(_me(request))})
 
@@ -138,7 +139,7 @@ class MyExport(APIView):
     permission_classes = (May,)
     may = {"GET": ""}
 
-    @extend_schema(responses={200: dict[str, Any]})
+    @extend_schema(responses={200: MyExportAnswer})
     def get(self, request: Request) -> Response:
         me = _me(request)
         return Response(person_export(me) | {"models": _models(me.pk)})
@@ -154,7 +155,7 @@ class MyErasure(APIView):
     permission_classes = (May,)
     may = {"POST": ""}
 
-    @extend_schema(request=ErasureBody, responses={200: dict[str, Any]})
+    @extend_schema(request=ErasureBody, responses={200: ErasureAnswer})
     def post(self, request: Request) -> Response:
         body = ErasureBody(data=request.data)
         body.is_valid(raise_exception=True)
@@ -170,4 +171,4 @@ class MyErasure(APIView):
 def _models(person_id: int) -> list[dict[str, Any]]:
     """The models that a person's data went into: what was learned stays in them, under the guarantee of their releases."""
     found = versions_trained_on(person_id=person_id)
-    return [{"versionId": f"model_{v.pk}", "name": str(v), "state": v.state, "trainedAt": v.created_at} for v in found]
+    return [{"versionId": v.name, "name": str(v), "state": v.state, "trainedAt": v.created_at} for v in found]

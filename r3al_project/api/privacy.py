@@ -23,10 +23,19 @@ from privacy.services.anonymized_rows import is_central, rows_write, statistics
 from privacy.services.preview import anonymize_preview
 from privacy.services.told import release_told
 from r3al_project.api.access import May
+from r3al_project.api.answers import (
+    AnonymizeAccepted,
+    AnonymizeAnswer,
+    BudgetsAnswer,
+    PreviewAnswer,
+    ReleaseDetailAnswer,
+    ReleasesAnswer,
+)
 from r3al_project.api.bodies import NumberField, StrictBody, WholeField
+from r3al_project.api.idempotency import KEY_HEADER
 from r3al_project.api.models import Pages
 from r3al_project.api.waiting import job_awaited
-from r3al_project.common.errors import Conflict, NotFound
+from r3al_project.common.errors import Conflict, InputError, NotFound
 from r3al_project.jobs.models import JobState
 
 ANONYMIZE, SEE = "privacy.anonymize_data", "privacy.view_release"
@@ -76,7 +85,9 @@ class Anonymizations(APIView):
     permission_classes = (May,)
     may = {"POST": ANONYMIZE}
 
-    @extend_schema(request=AnonymizeBody, responses={201: dict[str, Any], 202: dict[str, Any]})
+    @extend_schema(
+        request=AnonymizeBody, responses={201: AnonymizeAnswer, 202: AnonymizeAccepted}, parameters=[KEY_HEADER]
+    )
     def post(self, request: Request) -> Response:
         given = _checked(request)
         # The header is the release's own key: a retry finds the release, charged once, whatever became of the first answer.
@@ -127,7 +138,7 @@ class Preview(APIView):
     permission_classes = (May,)
     may = {"POST": ANONYMIZE}
 
-    @extend_schema(request=AnonymizeBody, responses={200: dict[str, Any]})
+    @extend_schema(request=AnonymizeBody, responses={200: PreviewAnswer})
     def post(self, request: Request) -> Response:
         given = _checked(request)
         found = anonymize_preview(loop_version=loop_version_current(given["loop"]), wanted=_wanted(given))
@@ -149,10 +160,13 @@ class Releases(APIView):
     @extend_schema(
         operation_id="v1_privacy_releases_list",
         parameters=[OpenApiParameter("technique", enum=TECHNIQUES), OpenApiParameter("loop")],
-        responses={200: dict[str, Any]},
+        responses={200: ReleasesAnswer},
     )
     def get(self, request: Request) -> Response:
         found = Release.objects.select_related("loop_version__loop").order_by("-pk")
+        technique = request.query_params.get("technique")
+        if technique and technique not in TECHNIQUES:
+            raise InputError(f"technique {technique!r} is not known; it is one of {', '.join(TECHNIQUES)}")
         for name, column in (("technique", "technique"), ("loop", "loop_version__loop__name")):
             if value := request.query_params.get(name):
                 found = found.filter(**{column: value})
@@ -175,7 +189,7 @@ class ReleaseDetail(APIView):
     permission_classes = (May,)
     may = {"GET": SEE}
 
-    @extend_schema(responses={200: dict[str, Any]})
+    @extend_schema(responses={200: ReleaseDetailAnswer})
     def get(self, request: Request, release: int) -> Response:
         found = release_of(release)
         return Response(release_told(found) | _result(found))
@@ -201,6 +215,6 @@ class Budgets(APIView):
     permission_classes = (May,)
     may = {"GET": "privacy.view_privacybudget"}
 
-    @extend_schema(responses={200: dict[str, Any]})
+    @extend_schema(responses={200: BudgetsAnswer})
     def get(self, request: Request) -> Response:
         return Response(budgets_overview())

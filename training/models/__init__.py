@@ -2,16 +2,20 @@
 
 from training.models.pool import CHUNK_ROWS, SyntheticJob, TrainingDataPool
 from training.models.registry import (
+    VERDICT_WORDS,
     GateVerdict,
     ModelMetric,
     ModelVersion,
     TrainingEpisode,
     VersionKind,
     VersionState,
+    says_nothing,
+    version_name,
 )
 
 __all__ = [
     "CHUNK_ROWS",
+    "VERDICT_WORDS",
     "GateVerdict",
     "ModelMetric",
     "ModelVersion",
@@ -20,4 +24,6 @@ __all__ = [
     "TrainingEpisode",
     "VersionKind",
     "VersionState",
+    "says_nothing",
+    "version_name",
 ]

@@ -23,6 +23,11 @@ class VersionKind(models.TextChoices):
     LINEAR_Q = "linear_q", "linear Q"
 
 
+def version_name(pk: int) -> str:
+    """The name of the version with an id."""
+    return f"model_{pk}"
+
+
 class ModelVersion(Created):
     """One policy for one head of one loop. Weights are validated arrays with a SHA-256, never pickle."""
 
@@ -50,7 +55,25 @@ class ModelVersion(Created):
         indexes = [models.Index(fields=["loop_version", "head", "state"])]
 
     def __str__(self) -> str:
-        return f"{self.loop_version.loop.name}/{self.head} #{self.number}"
+        said = f"{self.loop_version.loop.name}/{self.head} {self.name}"
+        return f"{said} (the reference)" if self.kind == VersionKind.REFERENCE else said
+
+    @property
+    def name(self) -> str:
+        """What every page, command and answer calls it."""
+        return version_name(self.pk)
+
+
+# What gates answer, and that none was asked, as every page and command says it.
+VERDICT_WORDS = {
+    "pass": "pass", "fail": "fail", "insufficient": "insufficient evidence", "reported": "reported", "not asked": "not asked",
+}  # fmt: skip
+SHARES = ("empathy", "false_intervention")  # metrics that lie within 0 and 1
+
+
+def says_nothing(name: str, low: float | None, high: float | None) -> bool:
+    """Whether a share's interval covers all that a share can be: too few people to say, whatever the estimate."""
+    return name in SHARES and low is not None and high is not None and low <= 0.0 and high >= 1.0
 
 
 class ModelMetric(Created):
@@ -80,6 +103,11 @@ class ModelMetric(Created):
     def __str__(self) -> str:
         return f"{self.name}: {self.verdict}"
 
+    @property
+    def too_few(self) -> bool:
+        """Whether its interval says nothing yet."""
+        return says_nothing(self.name, self.low, self.high)
+
 
 class TrainingEpisode(models.Model):
     """One rollout of candidate and reference through one world drawn from the posterior, with common random numbers."""
@@ -96,7 +124,7 @@ class TrainingEpisode(models.Model):
         constraints = [models.UniqueConstraint(fields=["version", "index"], name="episode_once")]
 
     def __str__(self) -> str:
-        return f"episode {self.index} of version {self.version_id}"
+        return f"episode {self.index} of {version_name(self.version_id)}"
 
 
 class GateVerdict(Created):

@@ -22,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--output", required=True, type=Path, help="CSV to write: row, action, p_ACTION ...")
         parser.add_argument("--head", default="policy")
         parser.add_argument(
-            "--version", dest="model_version", type=int, help="a model version's id (default: what serves)"
+            "--version", dest="model_version", metavar="NAME", help="a version, like model_12 (default: what serves)"
         )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
@@ -34,7 +34,7 @@ class Command(BaseCommand):
             scored = states_decide(
                 loop_version=loop_version_current(options["loop"]),
                 head=options["head"],
-                version_id=options["model_version"],
+                version_name=options["model_version"],
                 source=options["input"],
                 target=options["output"],
             )

@@ -49,11 +49,11 @@ def test_what_was_not_evaluated_is_not(version: ModelVersion) -> None:
     refused(version, "was not evaluated")
 
 
-@pytest.mark.parametrize("verdict", ["fail", "insufficient"])
-def test_what_did_not_pass_is_not(version: ModelVersion, verdict: str) -> None:
+@pytest.mark.parametrize(("verdict", "words"), [("fail", "fail"), ("insufficient", "insufficient evidence")])
+def test_what_did_not_pass_is_not(version: ModelVersion, verdict: str, words: str) -> None:
     judge(version, "pass")
     judge(version, verdict, attempt=2)
-    refused(version, f"got '{verdict}': said so")
+    refused(version, f"got '{words}': said so")
 
 
 @pytest.mark.parametrize("state", ["training", "deployed", "archived", "failed"])

@@ -103,4 +103,4 @@ class TestList:
         run("add", R3AL)
         lines = run("list").splitlines()
         assert [line.split(":")[0] for line in lines] == ["r3al v1", "small v1"]
-        assert "policy: reference" in lines[1]
+        assert "policy: the reference" in lines[1]

@@ -16,6 +16,7 @@ from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
 from r3al_project.common.errors import R3alError
 from r3al_project.turns.loops import loop_add_file, loop_text
+from training.models import ModelVersion, VersionKind
 
 
 class Command(BaseCommand):
@@ -52,7 +53,7 @@ class Command(BaseCommand):
         if not versions:
             self.stdout.write("no loop yet; add one with `manage.py loop add FILE`")
         for version in versions:
-            serving = ", ".join(f"{h}: {v.kind} #{v.number}" for h, v in serving_now(version.loop).items())
+            serving = ", ".join(f"{h}: {_serves(v)}" for h, v in serving_now(version.loop).items())
             self.stdout.write(f"{version}: {version.spec.title} ({serving})")
 
     def _describe(self, spec: LoopSpec) -> None:
@@ -63,3 +64,7 @@ class Command(BaseCommand):
         for head in spec.heads:
             logged = ", ".join(f"{a} {p:g}" for a, p in zip(head.actions, head.logging, strict=True))
             self.stdout.write(f"  head {head.name}: {logged}; reference {head.reference}")
+
+
+def _serves(version: ModelVersion) -> str:
+    return "the reference" if version.kind == VersionKind.REFERENCE else version.name
