@@ -8,13 +8,21 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
-from r3al_project.common.readable import NOTHING, interval_plot, number, readable
-from training.models import GateVerdict, ModelMetric, ModelVersion, SyntheticJob, TrainingDataPool, TrainingEpisode
+from r3al_project.common.readable import NOTHING, TOO_FEW, clamped, interval_plot, number, readable
+from training.models import (
+    VERDICT_WORDS,
+    GateVerdict,
+    ModelMetric,
+    ModelVersion,
+    SyntheticJob,
+    TrainingDataPool,
+    TrainingEpisode,
+)
 
 STATE_LABELS = {
     "training": "info", "evaluating": "warning", "deployed": "success", "archived": "info", "failed": "danger",
 }  # fmt: skip
-VERDICT_LABELS = {"pass": "success", "fail": "danger", "insufficient": "warning", "reported": "info"}
+VERDICT_LABELS = {"pass": "success", "fail": "danger", "insufficient evidence": "warning", "reported": "info"}
 
 
 class Measured:
@@ -26,10 +34,12 @@ class Measured:
 
     @display(description="value", ordering="value")
     def show_value(self, metric: ModelMetric) -> str:
-        return number(metric.value)
+        return NOTHING if metric.too_few else number(metric.value)
 
     @display(description="interval")
     def interval(self, metric: ModelMetric) -> str:
+        if metric.too_few:
+            return TOO_FEW
         if metric.low is None and metric.high is None:
             return NOTHING
         return f"{number(metric.low)} to {number(metric.high)}"
@@ -40,11 +50,11 @@ class Measured:
 
     @display(description="interval and bar")
     def plot(self, metric: ModelMetric) -> SafeString:
-        return interval_plot(metric.value, metric.low, metric.high, metric.threshold)
+        return interval_plot(None if metric.too_few else metric.value, metric.low, metric.high, metric.threshold)
 
     @display(description="verdict", ordering="verdict", label=VERDICT_LABELS)
     def show_verdict(self, metric: ModelMetric) -> str:
-        return str(metric.verdict)
+        return VERDICT_WORDS[metric.verdict]
 
     @display(description="people (noised)", ordering="users")
     def about_users(self, metric: ModelMetric) -> str:
@@ -57,18 +67,30 @@ def people_needed(record: ModelMetric | GateVerdict) -> str:
     return NOTHING if record.needed_users is None else f"about {record.needed_users:,.0f}"
 
 
-class MetricInline(Measured, ReadOnlyInline):
+class Reasoned:
+    """Why, in a cell of a table."""
+
+    @display(description="reason", ordering="reason")
+    def show_reason(self, record: ModelMetric | GateVerdict) -> SafeString:
+        return clamped(record.reason)
+
+
+class MetricInline(Measured, Reasoned, ReadOnlyInline):
     model = ModelMetric
-    fields = ("source", "show_name", "show_value", "interval", "plot", "show_bar", "verdict", "reason")
+    fields = ("source", "show_name", "show_value", "interval", "plot", "show_bar", "show_verdict", "show_reason")
     readonly_fields = fields
     ordering = ("id",)
 
 
-class VerdictInline(ReadOnlyInline):
+class VerdictInline(Reasoned, ReadOnlyInline):
     model = GateVerdict
-    fields = ("attempt", "verdict", "reason", "needed", "created_at")
+    fields = ("attempt", "show_verdict", "show_reason", "needed", "created_at")
     readonly_fields = fields
     ordering = ("-attempt",)
+
+    @display(description="verdict", label=VERDICT_LABELS)
+    def show_verdict(self, verdict: GateVerdict) -> str:
+        return VERDICT_WORDS[verdict.verdict]
 
     @display(description="people it would take")
     def needed(self, verdict: GateVerdict) -> str:
@@ -80,7 +102,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "kind", "show_state", "gate", "created_at")
     list_filter = ("state", "head", "kind", "loop_version__loop")
     list_select_related = ("loop_version__loop",)
-    search_fields = ("=number", "head", "loop_version__loop__name")
+    search_fields = ("=id", "head", "loop_version__loop__name")
     fields = ("loop_version", "head", "number", "kind", "show_state", "gate", "show_config", "releases", "parent",
               "weights_sha256", "created_at")  # fmt: skip
     readonly_fields = fields
@@ -97,7 +119,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @display(description="outcome gate", ordering="last_verdict", label=VERDICT_LABELS)
     def gate(self, version: ModelVersion) -> str:
-        return str(getattr(version, "last_verdict", None) or "not asked")
+        return VERDICT_WORDS[getattr(version, "last_verdict", None) or "not asked"]
 
     @display(description="how it was made")
     def show_config(self, version: ModelVersion) -> SafeString:
@@ -115,8 +137,8 @@ class ModelMetricAdmin(Measured, ReadOnlyAdmin):
 
 
 @admin.register(GateVerdict)
-class GateVerdictAdmin(ReadOnlyAdmin):
-    list_display = ("version", "attempt", "show_verdict", "reason", people_needed, "created_at")
+class GateVerdictAdmin(Reasoned, ReadOnlyAdmin):
+    list_display = ("version", "attempt", "show_verdict", "show_reason", people_needed, "created_at")
     list_filter = ("verdict", "version__head", "version__loop_version__loop")
     list_select_related = ("version__loop_version__loop",)
     fields = ("version", "attempt", "show_verdict", "reason", people_needed, "release", "created_at")
@@ -124,7 +146,7 @@ class GateVerdictAdmin(ReadOnlyAdmin):
 
     @display(description="verdict", ordering="verdict", label=VERDICT_LABELS)
     def show_verdict(self, verdict: GateVerdict) -> str:
-        return str(verdict.verdict)
+        return VERDICT_WORDS[verdict.verdict]
 
 
 @admin.register(TrainingEpisode)

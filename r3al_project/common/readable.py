@@ -9,6 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 NOTHING = "-"
+TOO_FEW = "too few people to say"  # instead of an estimate whose interval covers everything
 _NONE = SafeString(NOTHING)
 _EMPTY = SafeString("")
 
@@ -32,6 +33,14 @@ def seconds(value: float | None) -> str:
         return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s"
+
+
+def clamped(text: str, longest: int = 110) -> SafeString:
+    """A text for a table's cell: when it is long its beginning, and the whole when asked for."""
+    if len(text) <= longest:
+        return format_html("{}", text or NOTHING)
+    start = text[:longest].rsplit(" ", 1)[0]
+    return format_html('<details class="r3-more"><summary><span>{} …</span></summary>{}</details>', start, text)
 
 
 def readable(value: Any) -> SafeString:

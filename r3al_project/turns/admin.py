@@ -21,7 +21,7 @@ from r3al_project.common.admin import (
     UserCreationForm,
     display,
 )
-from r3al_project.common.readable import readable, seconds
+from r3al_project.common.readable import clamped, readable, seconds
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.words import stage_sentence
 
@@ -47,13 +47,13 @@ class StageInline(ReadOnlyInline):
         return seconds(stage.seconds)
 
     @display(description="what it did")
-    def did(self, stage: TurnStage) -> str:
-        return stage_sentence(stage.name, stage.summary) or stage.job.error or stage.job.message or "-"
+    def did(self, stage: TurnStage) -> SafeString:
+        return clamped(stage_sentence(stage.name, stage.summary) or stage.job.error or stage.job.message)
 
 
 @admin.register(Turn)
 class TurnAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "show_outcome", "reason", "created_at", "took")
+    list_display = ("__str__", "show_outcome", "show_reason", "created_at", "took")
     list_filter = ("outcome", "loop_version__loop")
     list_select_related = ("loop_version__loop",)
     search_fields = ("loop_version__loop__name", "reason")
@@ -64,6 +64,10 @@ class TurnAdmin(ReadOnlyAdmin):
     @display(description="outcome", ordering="outcome", label=OUTCOME_LABELS)
     def show_outcome(self, turn: Turn) -> str:
         return str(turn.get_outcome_display())
+
+    @display(description="reason", ordering="reason")
+    def show_reason(self, turn: Turn) -> SafeString:
+        return clamped(turn.reason)
 
     @display(description="took")
     def took(self, turn: Turn) -> str:

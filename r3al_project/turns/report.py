@@ -13,9 +13,10 @@ from deployments.selectors import serving_now
 from privacy.services.moments import moments_load
 from r3al_project.common.errors import Conflict
 from r3al_project.common.plain import plain
+from r3al_project.common.readable import TOO_FEW
 from r3al_project.turns.demo import SimulatedPeople
 from r3al_project.turns.models import Turn
-from training.models import ModelVersion
+from training.models import VERDICT_WORDS, ModelVersion, says_nothing, version_name
 from training.selectors import version_arrays, version_policy
 
 
@@ -143,17 +144,20 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
         )
     table = Table("metric", "value", "interval", "bar", "verdict", box=None)
     for metric in gate["metrics"]:
-        low, high = (_number(metric[k]) for k in ("low", "high"))
-        table.add_row(
-            metric["name"], _number(metric["value"]), f"{low} .. {high}", _number(metric["bar"]), metric["verdict"]
-        )
+        value, interval = _estimate(metric)
+        table.add_row(metric["name"], value, interval, _number(metric["bar"]), metric["verdict"])
     if gate["metrics"]:
         console.print(table)
-    console.print(f"Gate: [bold]{gate['verdict']}[/bold]. {gate['reason']}")
-    if gate.get("needed_users"):
-        console.print(f"It would take about {gate['needed_users']:,.0f} people to tell.")
-    serving = ", ".join(f"{h}: {'version ' + str(v) if v else 'the reference'}" for h, v in report["deployed"].items())
+    console.print(f"Gate: [bold]{VERDICT_WORDS[gate['verdict']]}[/bold]. {gate['reason']}")
+    serving = ", ".join(f"{h}: {version_name(v) if v else 'the reference'}" for h, v in report["deployed"].items())
     console.print(f"Serving now: {serving}.")
+
+
+def _estimate(metric: dict[str, Any]) -> tuple[str, str]:
+    """Value and interval in words; a share whose interval covers everything has no estimate worth showing."""
+    if says_nothing(metric["name"], metric["low"], metric["high"]):
+        return "-", TOO_FEW
+    return _number(metric["value"]), f"{_number(metric['low'])} .. {_number(metric['high'])}"
 
 
 def _number(value: float | None, digits: int = 4) -> str:
@@ -164,7 +168,7 @@ _TOLD = {
     "collect": ("rows", "added", "unchanged", "rejected", "note"),
     "release": ("users", "epsilon", "delta"),
     "synthesize": ("rows", "features", "phi_width"),
-    "train": ("recipe", "model_gate_z", "intervention_rate"),
+    "train": ("recipe", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),
     "evaluate": ("verdict", "attempt"),
     "deploy": ("deployed",),
 }

@@ -21,7 +21,7 @@ from r3al_project.jobs.handlers import JobContext
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import release_keys
 from r3al_project.turns.words import logging_sentence
-from training.models import ModelVersion, SyntheticJob
+from training.models import VERDICT_WORDS, ModelVersion, SyntheticJob
 from training.services.gate import Judging, versions_judge
 from training.services.synthesize import pool_synthesize
 from training.services.train import Asked, heads_train
@@ -152,7 +152,7 @@ def _reason(turn: Turn, verdicts: dict[str, Any], passed: list[str]) -> str:
     if passed:
         return f"{', '.join(passed)}: {verdicts[passed[0]]['reason']}"
     cost = _summary(turn, "train").get("logging_cost")
-    said = f"{main['verdict']}: {main['reason']}"
+    said = f"{VERDICT_WORDS[main['verdict']]}: {main['reason']}"
     return f"{said} {logging_sentence(turn.loop_version.spec, cost)}" if cost else said
 
 

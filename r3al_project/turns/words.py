@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from loops.engine.spec import LoopSpec
+from training.models import VERDICT_WORDS, version_name
 
 Summary = Mapping[str, Any]
 
@@ -20,9 +21,19 @@ def stage_sentence(name: str, summary: Summary) -> str:
 def logging_sentence(spec: LoopSpec, cost: Sequence[float]) -> str:
     """What exploring costs people while nothing is deployed, from ``logging_cost`` (mean, low, high; reward scales)."""
     mean, low, high = (value * spec.reward.scale for value in cost)
-    sure = "costs" if low > 0 else "does people good, by" if high < 0 else "may cost"
-    amount = f"{abs(mean):.2g} of reward a decision (90% interval {low:.2g} to {high:.2g}, in drawn worlds)"
-    return f"Meanwhile, drawing every action from the logging distribution {sure} {amount}."
+    if low > 0:
+        said = f"costs {_amount(mean)} (90% interval {_amount(low)} to {_amount(high)}"
+    elif high < 0:
+        said = f"does people good, by {_amount(-mean)} (90% interval {_amount(-high)} to {_amount(-low)}"
+    else:
+        said = f"may cost up to {_amount(high)} or do people good by up to {_amount(-low)} (90% interval"
+    return (
+        f"Meanwhile, drawing every action from the logging distribution {said}, in reward a decision, in drawn worlds)."
+    )
+
+
+def _amount(value: float) -> str:
+    return f"{value:.2g}"
 
 
 def _collect(s: Summary) -> str:
@@ -46,24 +57,26 @@ def _synthesize(s: Summary) -> str:
 
 def _train(s: Summary) -> str:
     said = "lets it pass" if s["model_gate"] else "holds it back"
+    z = f"z {s['model_gate_z']:.2f}"
+    if "model_gate_z_incumbent" in s:
+        z += f" against the reference, {s['model_gate_z_incumbent']:.2f} against what serves"
     candidate = f"A candidate that intervenes at {s['intervention_rate']:.0%} of decision points"
     others = [head for head, told in s.get("heads", {}).items() if told["passed"] and head != "policy"]
     more = f" Let pass too: {', '.join(others)}." if others else ""
-    return f"{candidate}; the model gate {said} (z {s['model_gate_z']:.2f}).{more}"
+    return f"{candidate}; the model gate {said} ({z}).{more}"
 
 
 def _evaluate(s: Summary) -> str:
-    needed = f" It would take about {s['needed_users']:,.0f} people." if s.get("needed_users") else ""
-    return f"{_VERDICTS.get(s['verdict'], s['verdict'])}: {s['reason']}{needed}"
+    return f"{VERDICT_WORDS[s['verdict']].capitalize()}: {s['reason']}"
 
 
 def _deploy(s: Summary) -> str:
     if not s["deployed"]:
         return "What served before goes on serving."
-    return f"Serving everybody now: the new {', '.join(s['versions'])}."
+    named = ", ".join(f"{head} {version_name(version)}" for head, version in s["versions"].items())
+    return f"Serving now, but for the holdback: {named}."
 
 
-_VERDICTS = {"pass": "Pass", "fail": "Fail", "insufficient": "Insufficient evidence"}
 _SENTENCES: dict[str, Callable[[Summary], str]] = {
     "collect": _collect,
     "release": _release,

@@ -170,27 +170,30 @@ def _stability(terms: Terms, sums: MetricSums) -> Judgement:
 
 
 def _empathy(terms: Terms, sums: MetricSums) -> Judgement:
-    """Released as its complement, which is the smaller number and so the better measured one; shown as empathy."""
-    judged = _share(terms, "empathy", sums, 1 - EMPATHY_BAR, "one minus empathy over interventions")
-    return replace(judged, value=1 - judged.value, low=1 - judged.high, high=1 - judged.low, bar=EMPATHY_BAR)
+    """Released as its complement, which is the smaller number and so the better measured one; judged and said as empathy."""
+    needed = users_needed_for_bar(sums, 1 - EMPATHY_BAR, level=(1 + terms.level) / 2, share=True, at_most=True)
+    interval, against = (_complement(sums_ratio_interval(sums, level=x)) for x in (terms.level, 1 - 2 * ALPHA))
+    words = "empathy over interventions"
+    said = verdict(interval, EMPATHY_BAR, "at_least", fail_interval=against, needed=needed, name=words)
+    return _judgement("empathy", interval, EMPATHY_BAR, said, 1.0)
+
+
+def _complement(interval: Interval) -> Interval:
+    return replace(interval, estimate=1 - interval.estimate, low=1 - interval.high, high=1 - interval.low)
 
 
 def _false_intervention(terms: Terms, sums: MetricSums) -> Judgement:
-    return _share(terms, "false_intervention", sums, FALSE_INTERVENTION_BAR, "the share of false interventions")
-
-
-def _share(terms: Terms, name: str, sums: MetricSums, bar: float, words: str) -> Judgement:
+    bar = FALSE_INTERVENTION_BAR
     interval = sums_ratio_interval(sums, level=terms.level)
-    needed = users_needed_for_bar(sums, bar, level=(1 + terms.level) / 2, share=True, at_most=True)
     said = verdict(
         interval,
         bar,
         "at_most",
         fail_interval=sums_ratio_interval(sums, level=1 - 2 * ALPHA),
-        needed=needed,
-        name=words,
+        needed=users_needed_for_bar(sums, bar, level=(1 + terms.level) / 2, share=True, at_most=True),
+        name="the share of false interventions",
     )
-    return _judgement(name, interval, bar, said, 1.0)
+    return _judgement("false_intervention", interval, bar, said, 1.0)
 
 
 def _rewards(terms: Terms, name: str, interval: Interval, bar: float, said: Verdict) -> Judgement:

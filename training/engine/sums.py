@@ -114,12 +114,19 @@ def sums_ratio_interval(sums: MetricSums, *, level: float = 0.95, tails: Tails =
     """
     parts = _parts(sums)
     if parts is None:
-        return _unknown(sums, level, tails, 0.0, 1.0)
-    p = min(max(parts.theta, 0.0), 1.0)
+        unknown = _unknown(sums, level, tails, 0.0, 1.0)
+        return replace(
+            unknown, estimate=unknown.estimate if math.isnan(unknown.estimate) else _within(unknown.estimate)
+        )
+    p = _within(parts.theta)
     low, high = jeffreys_bounds(p, _effective_n(sums, parts, p, level, tails), level=level, tails=tails)
     noise_low, noise_high = _fieller(sums, p, 0.0, quantile(level, tails))
     low, high = max(0.0, p - math.hypot(p - low, p - noise_low)), min(1.0, p + math.hypot(high - p, noise_high - p))
     return replace(_interval(sums, parts, low, high, level, tails, (0.0, 1.0)), estimate=p)
+
+
+def _within(share: float) -> float:
+    return min(max(share, 0.0), 1.0)
 
 
 def users_needed_from_sums(sums: MetricSums, min_effect: float, *, level: float = 0.95, power: float = POWER) -> float:

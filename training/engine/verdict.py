@@ -75,7 +75,7 @@ def verdict(
     if futility is not None and against.high <= futility:
         reason = f"{name} is at most {against.high:.4g}, under the {futility:.4g} that would be worth deploying."
         return Verdict("fail", reason)
-    return _insufficient(f"{_says(name, interval, direction)}, which does not decide on the bar of {bar:.4g}", needed)
+    return _insufficient(f"{_says(name, interval, direction)}, and the bar is {bar:.4g}", needed)
 
 
 def futility_bound(reference: float) -> float:
@@ -128,8 +128,8 @@ def _needed(interval: Interval, min_effect: float | None) -> float | None:
 
 def _insufficient(text: str, needed: float | None) -> Verdict:
     if needed is None or not math.isfinite(needed):
-        return Verdict("insufficient", f"{text}; insufficient evidence.", None)
-    return Verdict("insufficient", f"{text}; insufficient evidence, it needs about {needed:,.0f} people.", needed)
+        return Verdict("insufficient", f"{text}; that does not decide.", None)
+    return Verdict("insufficient", f"{text}; it would take about {needed:,.0f} people to tell.", needed)
 
 
 def _says(name: str, interval: Interval, direction: Direction) -> str:

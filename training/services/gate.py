@@ -114,10 +114,11 @@ def _held_back(version: ModelVersion) -> GateResult:
 
 def _model_judgement(version: ModelVersion, held: ModelMetric) -> Judgement:
     value, bar = held.value or 0.0, held.threshold or 0.0
-    reason = "" if held.verdict == "pass" else (
-        f"The model gate holds the candidate back (z {value:.2f}, the bar is {bar:g}): {held.reason}."
-    )  # fmt: skip
     needed = None if held.verdict == "pass" else people_needed(value, bar, _people(version))
+    takes = f"; it would take about {needed:,.0f} people to tell" if needed is not None else ""
+    reason = "" if held.verdict == "pass" else (
+        f"The model gate holds the candidate back (z {value:.2f}, the bar is {bar:g}): {held.reason}{takes}."
+    )  # fmt: skip
     answer: Answer = "pass" if held.verdict == "pass" else "insufficient"
     return Judgement(held.name, value, value - _Z90, value + _Z90, bar, None, answer, reason, needed)
 

@@ -68,11 +68,10 @@ def heads_train(
     def write() -> dict[str, Any]:
         made = {t.head: _register(release, t, incumbents.get(t.head)) for t in trained}
         main = trained[0]
-        z = main.gates[GATE_REFERENCE][0]
         return {
             "version": made[MAIN_HEAD].pk,
             "versions": {head: version.pk for head, version in made.items()},
-            "model_gate_z": round(z, 3),
+            **{name: round(z, 3) for name, (z, _, _) in main.gates.items()},
             "model_gate": main.passed,
             "heads": {
                 t.head: {name: round(z, 3) for name, (z, _, _) in t.gates.items()} | {"passed": t.passed}
