@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from deployments.models import AbExperiment, Deployment, EvidenceUnit, HealthCheck, Incident, LatencyMinute, ServingSlot
 from deployments.selectors_health import EPOCHS
 from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
-from r3al_project.common.readable import NOTHING, readable
+from r3al_project.common.readable import NOTHING, clamped, readable
 
 STATE_LABELS = {
     "pending": "info", "in progress": "warning", "paused": "warning", "succeeded": "success",
@@ -21,9 +21,17 @@ STATE_LABELS = {
 }  # fmt: skip
 
 
-class DeploymentInline(ReadOnlyInline):
+class Reasoned:
+    """Why, in a cell of a table."""
+
+    @display(description="reason", ordering="reason")
+    def show_reason(self, record: Deployment | Incident) -> SafeString:
+        return clamped(record.reason)
+
+
+class DeploymentInline(Reasoned, ReadOnlyInline):
     model = Deployment
-    fields = ("version", "previous", "strategy", "state", "reason", "actor", "created_at")
+    fields = ("version", "previous", "strategy", "state", "show_reason", "actor", "created_at")
     readonly_fields = fields
     ordering = ("-id",)
 
@@ -90,7 +98,7 @@ class DeploymentAdmin(ReadOnlyAdmin):
         return readable(deployment.frozen_policy)
 
 
-HEALTH_LABELS = {"healthy": "success", "degraded": "warning", "critical": "danger"}
+HEALTH_LABELS = {"not enough seen yet": "info", "healthy": "success", "degraded": "warning", "critical": "danger"}
 
 
 @admin.register(HealthCheck)
@@ -113,7 +121,7 @@ class HealthCheckAdmin(ReadOnlyAdmin):
 
     @display(description="state", ordering="state", label=HEALTH_LABELS)
     def show_state(self, check: HealthCheck) -> str:
-        return str(check.get_state_display())
+        return check.said
 
     @display(description="metrics")
     def show_metrics(self, check: HealthCheck) -> SafeString:
@@ -129,8 +137,8 @@ class HealthCheckAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Incident)
-class IncidentAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "slot", "reason", "automatic", "harmful", "created_at")
+class IncidentAdmin(Reasoned, ReadOnlyAdmin):
+    list_display = ("__str__", "slot", "show_reason", "automatic", "harmful", "created_at")
     list_filter = ("automatic", "harmful", "slot__loop", "slot__head")
     list_select_related = ("slot__loop", "version__loop_version__loop")
     fields = ("slot", "version", "deployment", "check_made", "reason", "automatic", "harmful", "created_at")

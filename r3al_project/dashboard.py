@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import Max, Prefetch
+from django.db.models import Case, Max, Prefetch, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse_lazy
 
 from deployments.models import ServingSlot
-from privacy.models import Release
-from r3al_project.common.readable import interval_plot, number, seconds
+from privacy.engine.layout import MAIN_HEAD
+from privacy.models import Release, ReleaseState
+from r3al_project.common.readable import TOO_FEW, interval_plot, number, seconds
 from r3al_project.jobs.models import Job, JobState
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.services import STAGES
 from r3al_project.turns.words import stage_sentence
-from training.models import GateVerdict, ModelMetric, ModelVersion, VersionKind
+from training.models import VERDICT_WORDS, GateVerdict, ModelMetric, ModelVersion, VersionKind, says_nothing
 
 _VERSIONS = 6
 _TURNS = 3
@@ -51,7 +52,17 @@ def page_state() -> dict[str, Any]:
         "versions": _versions(),
         "judgements": _judged(),
         "waiting": Job.objects.filter(state=JobState.QUEUED).order_by("id")[:_WAITING],
-        "release": Release.objects.filter(state="committed").order_by("-id").first(),
+    } | promised()
+
+
+def promised() -> dict[str, Any]:
+    """The last release that policies learned from, and what left the vault under no formal guarantee at all."""
+    committed = Release.objects.filter(state=ReleaseState.COMMITTED).select_related("loop_version__loop")
+    unguarded = committed.filter(formal_epsilon__isnull=True)
+    return {
+        "release": committed.filter(formal_epsilon__isnull=False, parameters__kind="moments").order_by("-id").first(),
+        "exports": unguarded.count(),
+        "last_export": unguarded.order_by("-id").first(),
     }
 
 
@@ -115,45 +126,51 @@ def _versions() -> list[dict[str, Any]]:
         last = next(reversed(version.verdicts.all()), None)
         said = last.verdict if last else "not asked"
         state = _chip(version.state, version.get_state_display())
-        rows.append({"version": version, "state": state, "gate": _chip(said, _VERDICT_WORDS.get(said, said))})
+        rows.append({"version": version, "state": state, "gate": _chip(said, VERDICT_WORDS[said])})
     return rows
 
 
 def _judged() -> list[dict[str, Any]]:
-    """The last versions that the gate judged, each with its last verdict and what that rests on."""
+    """What the gates last said, policy's first, on which a turn hinges: each verdict with what it rests on."""
     versions = Prefetch("version", ModelVersion.objects.select_related("loop_version__loop").defer("weights"))
     metrics = Prefetch("version__metrics", ModelMetric.objects.order_by("id"))
-    last = GateVerdict.objects.values("version").annotate(last=Max("pk")).order_by("-last")
-    found = GateVerdict.objects.filter(pk__in=list(last.values_list("last", flat=True)[:_JUDGED]))
+    heads = GateVerdict.objects.values("version__loop_version__loop", "version__head").annotate(last=Max("pk"))
+    main = Case(When(version__head=MAIN_HEAD, then=0), default=1)
+    found = GateVerdict.objects.filter(pk__in=heads.values("last")).order_by(main, "-pk")[:_JUDGED]
     return [
         {
             "verdict": verdict,
-            "chip": _chip(verdict.verdict, _VERDICT_WORDS[verdict.verdict]),
-            "needed": number(round(verdict.needed_users)) if verdict.needed_users else "",
+            "chip": _chip(verdict.verdict, VERDICT_WORDS[verdict.verdict]),
             "metrics": [_metric_row(metric) for metric in verdict.version.metrics.all()],
         }
-        for verdict in found.prefetch_related(versions, metrics).order_by("-id")
+        for verdict in found.prefetch_related(versions, metrics)
     ]
 
 
 def _metric_row(metric: ModelMetric) -> dict[str, Any]:
     return {
         "name": _METRIC_WORDS.get(metric.name, metric.name.replace("_", " ")),
-        "value": number(metric.value),
-        "interval": f"{number(metric.low)} to {number(metric.high)}" if metric.low is not None else "",
+        "estimate": estimate(metric.name, metric.value, metric.low, metric.high),
         "bar": number(metric.threshold),
-        "plot": interval_plot(metric.value, metric.low, metric.high, metric.threshold),
-        "chip": _chip(metric.verdict, _VERDICT_WORDS.get(metric.verdict, metric.verdict)),
+        "plot": interval_plot(None if metric.too_few else metric.value, metric.low, metric.high, metric.threshold),
+        "chip": _chip(metric.verdict, VERDICT_WORDS[metric.verdict]),
     }
+
+
+def estimate(name: str, value: float | None, low: float | None, high: float | None) -> str:
+    """A metric's value with its interval, or that there are too few people to say."""
+    if value is None or says_nothing(name, low, high):
+        return TOO_FEW
+    return f"{number(value)} ({number(low)} to {number(high)})" if low is not None else number(value)
 
 
 def _chip(state: str, words: str) -> dict[str, str]:
     return {"state": state.replace(" ", "-"), "sign": SIGNS.get(state, "•"), "words": words}
 
 
-_VERDICT_WORDS = {"pass": "pass", "fail": "fail", "insufficient": "not enough evidence"}
 _METRIC_WORDS = {
-    "model_gate_z": "model gate (z, in drawn worlds)",
+    "model_gate_z": "model gate (z against the reference, in drawn worlds)",
+    "model_gate_z_incumbent": "model gate (z against what serves, in drawn worlds)",
     "improvement": "improvement over the reference",
     "long_run": "long-run difference to the reference",
     "false_intervention": "share of false interventions",

@@ -5,7 +5,7 @@ Every act is confirmed on a page of its own, sent by POST, checked against its o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -18,21 +18,19 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from deployments.models import HealthCheck, Incident, ServingSlot
-from deployments.selectors import slot_of
-from deployments.services.deploy import full_rollout
-from deployments.services.rollback import slot_rollback
+from deployments.services.deploy import deploy_check, full_rollout
+from deployments.services.rollback import rollback_check, slot_rollback
 from loops.models import Loop
 from loops.selectors import loop_version_current
-from privacy.models import Release
 from r3al_project.common.errors import InputError, R3alError
-from r3al_project.common.readable import interval_plot, number
-from r3al_project.dashboard import SIGNS, turn_rows
+from r3al_project.common.readable import TOO_FEW, interval_plot, number
+from r3al_project.dashboard import SIGNS, estimate, promised, turn_rows
 from r3al_project.jobs.models import OPEN
 from r3al_project.jobs.selectors import job_get
 from r3al_project.jobs.services import job_cancel
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import turn_parameters, turn_settle, turn_start
-from training.models import GateVerdict, ModelVersion, VersionKind, VersionState
+from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionKind, VersionState, says_nothing
 from training.selectors import version_get
 
 SEE = "training.view_modelversion"
@@ -67,8 +65,7 @@ def state() -> dict[str, Any]:
             :_INCIDENTS
         ],
         "versions": _versions({slot.stable_id for slot in slots}),
-        "release": Release.objects.filter(state="committed", purpose="training").order_by("-id").first(),
-    }
+    } | promised()
 
 
 def _headline(watched: list[dict[str, Any]], running: list[dict[str, Any]]) -> str:
@@ -81,16 +78,21 @@ def _headline(watched: list[dict[str, Any]], running: list[dict[str, Any]]) -> s
 
 def _slot(slot: ServingSlot) -> dict[str, Any]:
     check = HealthCheck.objects.filter(slot=slot, version=slot.stable).order_by("-id").first()
-    said = check.state if check else "unwatched"
     return {
         "slot": slot,
         "check": check,
-        "chip": {"state": said, "sign": _STATE_SIGNS[said], "words": said if check else "not looked at yet"},
+        "chip": _health_chip(check),
         "metrics": [_metric(m) for m in check.metrics] if check else [],
         "recommendations": check.recommendations if check else [],
         "holdback": f"{slot.holdback_bp / 100:g}%" if slot.holdback_bp else "",
         "exploration": f"{slot.exploration_bp / 100:g}%",
     }
+
+
+def _health_chip(check: HealthCheck | None) -> dict[str, str]:
+    words = check.said if check else "not looked at yet"
+    state = words if words in _STATE_SIGNS else "unwatched"
+    return {"state": state, "sign": _STATE_SIGNS[state], "words": words}
 
 
 def _metric(stored: dict[str, Any]) -> dict[str, Any]:
@@ -101,14 +103,15 @@ def _metric(stored: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "unit": unit,
-        "value": number(stored["value"]),
-        "interval": f"{number(low)} to {number(high)}" if low is not None else "",
+        "estimate": estimate(stored["name"], stored["value"], low, high),
         "bar": f"{side} {number(stored['threshold'])}"
         if side != "within ±"
         else f"within ±{number(stored['threshold'])}",
         "n": f"{stored['n']:,}",
         "chip": {"state": verdict, "sign": SIGNS[verdict], "words": words},
-        "plot": interval_plot(stored["value"], low, high, stored["threshold"]),
+        "plot": interval_plot(
+            None if says_nothing(stored["name"], low, high) else stored["value"], low, high, stored["threshold"]
+        ),
     }
 
 
@@ -124,8 +127,8 @@ def _versions(serving: set[int]) -> list[dict[str, Any]]:
             {
                 "version": version,
                 "state": {"state": version.state, "sign": SIGNS[version.state], "words": version.get_state_display()},
-                "gate": {"state": said.replace(" ", "-"), "sign": SIGNS[said], "words": f"gate: {said}"},
-                "metrics": [(m.name.replace("_", " "), number(m.value)) for m in shown[:5]],
+                "gate": {"state": said.replace(" ", "-"), "sign": SIGNS[said], "words": f"gate: {VERDICT_WORDS[said]}"},
+                "metrics": [(m.name.replace("_", " "), TOO_FEW if m.too_few else number(m.value)) for m in shown[:5]],
                 "can_deploy": version.state == VersionState.EVALUATING and said == "pass",
                 "can_roll_back": version.pk in serving,
             }
@@ -136,8 +139,13 @@ def _versions(serving: set[int]) -> list[dict[str, Any]]:
 @_seen
 def page(request: HttpRequest) -> HttpResponse:
     """The whole page."""
-    context = admin.site.each_context(request) | state() | _form(request)
-    return render(request, "training/dashboard.html", context | {"title": "Training dashboard", "may": _may(request)})
+    return _page(request, {})
+
+
+def _page(request: HttpRequest, given: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
+    """With what was ``given`` to its form still in it."""
+    shown = state() | _form(given) | {"title": "Training dashboard", "may": _may(request)}
+    return render(request, "training/dashboard.html", admin.site.each_context(request) | shown, status=status)
 
 
 @_seen
@@ -154,13 +162,18 @@ def _may(request: HttpRequest) -> dict[str, bool]:
     return {act: request.user.has_perm(permission) for act, permission in acts.items()}
 
 
-def _form(request: HttpRequest) -> dict[str, Any]:
+def _form(given: Mapping[str, Any]) -> dict[str, Any]:
+    usual = {
+        "loop": "r3al",
+        "modelType": "",
+        "epochs": settings.DEFAULT_EPOCHS,
+        "syntheticSamples": settings.DEFAULT_SYNTHETIC_SAMPLES,
+        "epsilon": f"{min(1.0, settings.MAX_PRIVACY_EPSILON):g}",
+    }
     return {
         "loops": list(Loop.objects.order_by("name").values_list("name", flat=True)),
         "heads": ("policy", "timing", "tone", "empathy"),
-        "epochs": settings.DEFAULT_EPOCHS,
-        "samples": settings.DEFAULT_SYNTHETIC_SAMPLES,
-        "epsilon": f"{min(1.0, settings.MAX_PRIVACY_EPSILON):g}",
+        "form": {name: given.get(name, value) for name, value in usual.items()},
         "largest": f"{settings.MAX_PRIVACY_EPSILON:g}",
     }
 
@@ -180,9 +193,17 @@ def train(request: HttpRequest) -> HttpResponse:
         parameters = turn_parameters(
             epsilon=_number(given, "epsilon"), head=given.get("modelType") or None, requested=requested
         )
-        return f"{turn_start(loop_version=version, parameters=parameters)} has begun; this page shows how far it is."
+        begun = turn_start(loop_version=version, parameters=parameters)
+        return f"You started {begun} at {begun.created_at:%H:%M} UTC. What it does is shown below."
 
-    return _done(request, act) if request.method == "POST" else HttpResponseRedirect(reverse("training-dashboard"))
+    if request.method != "POST":
+        return HttpResponseRedirect(reverse("training-dashboard"))
+    try:
+        messages.success(request, act())
+    except R3alError as error:
+        messages.error(request, str(error))
+        return _page(request, request.POST, status=422)
+    return HttpResponseRedirect(reverse("training-dashboard"))
 
 
 @_seen
@@ -204,6 +225,7 @@ def deploy(request: HttpRequest, version: int) -> HttpResponse:
         "It serves everybody at once, but for a holdback of 5% of the people, who go on with what serves now, so that there is "
         "somebody to compare with. If it is proven to do harm it is taken back by itself.",
         "Deploy it",
+        check=lambda: deploy_check(found),
     )
 
 
@@ -214,9 +236,7 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
 
     def act() -> str:
         found = version_get(version)
-        slot = slot_of(found)
-        if slot.stable_id != found.pk:
-            raise InputError(f"{found} does not serve any more; look at what serves now")
+        slot = rollback_check(found)
         slot_rollback(
             slot=slot,
             actor=request.user.get_username(),
@@ -234,8 +254,11 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
         request,
         f"Take {found} back?",
         "What served before serves everybody again within a second. The reason is kept with the incident and in the Trust Vault.",
-        "Take it back",
+        "Take it back for good",
+        warning=f"This is final: {found.name} is archived and can never be deployed again, whether it did harm or not. Only "
+        "another turn can train something new.",
         reason=True,
+        check=lambda: rollback_check(found),
     )
 
 
@@ -270,9 +293,24 @@ def _require(request: HttpRequest, permission: str) -> None:
         raise PermissionDenied
 
 
-def _confirm(request: HttpRequest, title: str, text: str, button: str, *, reason: bool = False) -> HttpResponse:
-    context = admin.site.each_context(request) | {"title": title, "text": text, "button": button, "reason": reason}
-    return render(request, "training/confirm.html", context)
+def _confirm(
+    request: HttpRequest,
+    title: str,
+    text: str,
+    button: str,
+    *,
+    warning: str = "",
+    reason: bool = False,
+    check: Callable[[], object] = lambda: None,
+) -> HttpResponse:
+    """Ask before an act; where ``check`` says that it cannot be done now, say so and offer nothing."""
+    shown = {"title": title, "text": text, "button": button, "warning": warning, "reason": reason, "refused": ""}
+    try:
+        check()
+    except R3alError as error:
+        shown["refused"] = f"{str(error)[:1].upper()}{str(error)[1:]}."
+    status = 409 if shown["refused"] else 200
+    return render(request, "training/confirm.html", admin.site.each_context(request) | shown, status=status)
 
 
 def _done(request: HttpRequest, act: Callable[[], str]) -> HttpResponse:

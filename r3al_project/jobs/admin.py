@@ -28,7 +28,7 @@ from r3al_project.common.admin import (
     display,
 )
 from r3al_project.common.errors import R3alError
-from r3al_project.common.readable import NOTHING, meter, readable, seconds
+from r3al_project.common.readable import NOTHING, clamped, meter, readable, seconds
 from r3al_project.jobs.models import Job
 from r3al_project.jobs.services import job_cancel
 
@@ -56,8 +56,8 @@ class JobAdmin(ReadOnlyAdmin):
         return meter(job.progress, f"{job.progress:.0%}")
 
     @display(description="now, or why it ended")
-    def show_message(self, job: Job) -> str:
-        return job.error or job.message or NOTHING
+    def show_message(self, job: Job) -> SafeString:
+        return clamped(job.error or job.message)
 
     @display(description="error")
     def show_error(self, job: Job) -> str:

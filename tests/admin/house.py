@@ -114,7 +114,7 @@ def furnish(name: str = "small") -> LoopVersion:
 def _release(version: LoopVersion) -> Release:
     release = Release.objects.create(
         key=f"{version.loop.name}-release", loop_version=version, purpose="training", technique="differential_privacy",
-        mechanism="discrete Gaussian", parameters={"head": "policy", "folds": [3000, 10000]}, policy_cost=NANO, rho=NANO // 30,
+        mechanism="discrete Gaussian", parameters={"kind": "moments", "folds": [3000, 10000]}, policy_cost=NANO, rho=NANO // 30,
         formal_epsilon=1.0, formal_delta=1e-5, guarantee="(1, 1e-5)-differential privacy", state="committed",
         noisy_users=412.0, committed_at=NOW,
     )  # fmt: skip
