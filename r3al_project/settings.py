@@ -60,6 +60,7 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "r3al_project.urls"
 WSGI_APPLICATION = "r3al_project.wsgi.application"
+LOGIN_REDIRECT_URL = "admin:index"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -73,7 +73,7 @@ def _headline(watched: list[dict[str, Any]], running: list[dict[str, Any]]) -> s
     health = "; ".join(f"{row['slot'].loop.name} / {row['slot'].head}: {row['chip']['words']}" for row in watched)
     turns = ", ".join(f"{row['turn'].loop_version.loop.name} (turn {row['turn'].pk})" for row in running)
     training = f"Training now: {turns}." if turns else "No turn is running."
-    return f"{health[:1].upper()}{health[1:]}. {training}" if health else f"Nothing learned serves yet. {training}"
+    return f"{health}. {training}" if health else f"Nothing learned serves yet. {training}"
 
 
 def _slot(slot: ServingSlot) -> dict[str, Any]:
@@ -308,7 +308,7 @@ def _confirm(
     try:
         check()
     except R3alError as error:
-        shown["refused"] = f"{str(error)[:1].upper()}{str(error)[1:]}."
+        shown["refused"] = str(error)
     status = 409 if shown["refused"] else 200
     return render(request, "training/confirm.html", admin.site.each_context(request) | shown, status=status)
 

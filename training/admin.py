@@ -103,7 +103,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     list_filter = ("state", "head", "kind", "loop_version__loop")
     list_select_related = ("loop_version__loop",)
     search_fields = ("=id", "head", "loop_version__loop__name")
-    fields = ("loop_version", "head", "number", "kind", "show_state", "gate", "show_config", "releases", "parent",
+    fields = ("loop_version", "head", "kind", "show_state", "gate", "show_config", "releases", "parent",
               "weights_sha256", "created_at")  # fmt: skip
     readonly_fields = fields
     inlines = (VerdictInline, MetricInline)

@@ -242,7 +242,7 @@ def _recommendations(
     few = [m for m in metrics if m.verdict == "too_few"]
     if few:
         named = ", ".join(f"{m.name.replace('_', ' ')} ({m.n} of {m.minimum_n})" for m in few)
-        said.append(f"Too few yet to judge {named}: healthy only means that nothing is proven against it.")
+        said.append(f"Too few yet to judge {named}: that nothing is proven against it is no praise.")
     if evidence.holdback is None:
         said.append("Nobody is held back, so relative drops cannot be seen: deploy with a holdback.")
     elif not len(evidence.holdback.arm.empathy.values) and len(evidence.arm.empathy.values) >= LEAST_PEOPLE:

@@ -25,7 +25,11 @@ def deploy_check(version: ModelVersion) -> ServingSlot:
         raise Conflict(f"{version} is {version.state}; only a version that is evaluating can be deployed")
     verdict = last_verdict(version)
     if verdict is None or verdict.verdict != "pass":
-        said = "was not evaluated" if verdict is None else f"got {VERDICT_WORDS[verdict.verdict]!r}: {verdict.reason}"
+        said = (
+            "was not evaluated"
+            if verdict is None
+            else f"got {VERDICT_WORDS[verdict.verdict]!r}: {verdict.reason.rstrip('.')}"
+        )
         raise Conflict(f"{version} {said}; it stays where it is and the slot keeps serving what serves now")
     slot = slot_of(version)
     active = slot.deployments.filter(state__in=ACTIVE_STATES).first()

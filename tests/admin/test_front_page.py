@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.db import connection
 from django.test import Client
@@ -13,7 +15,7 @@ from loops.models import LoopVersion
 from r3al_project.jobs.models import Job
 from r3al_project.turns.models import Turn
 from tests.admin.house import NOW, furnish
-from training.models import ModelVersion
+from training.models import GateVerdict, ModelMetric, ModelVersion
 
 PAGES = ("admin:index", "front-page-fragment")
 
@@ -45,6 +47,26 @@ def test_it_shows_slots_versions_and_the_running_stage(operator: Client, house: 
     assert 'value="43" aria-label="release"' in text
     assert "round 2 of 3" in text
     assert "7 of 9 rows added, 1 known already, 1 rejected." in text
+
+
+def test_policy_is_judged_first_whatever_came_last(operator: Client, house: LoopVersion) -> None:
+    for head in ("empathy", "tone"):
+        version = ModelVersion.objects.create(
+            loop_version=house, head=head, number=1, kind="linear_q", state="evaluating", weights_sha256="0" * 64
+        )
+        GateVerdict.objects.create(version=version, attempt=1, verdict="fail", reason=f"{head} said so")
+    judged = re.findall(r'Judged: <a href="[^"]+">small/(\w+)', shown(operator, "front-page-fragment"))
+    assert judged == ["policy", "tone"]
+
+
+def test_a_share_that_may_be_anything_has_no_estimate(operator: Client, house: LoopVersion) -> None:
+    version = ModelVersion.objects.get(kind="linear_q")
+    measured = {"value": 1.0, "low": 0.0, "high": 1.0, "threshold": 0.75}
+    ModelMetric.objects.create(
+        version=version, source="outcome_gate", name="empathy", verdict="insufficient", **measured
+    )
+    text = shown(operator, "front-page-fragment")
+    assert "too few people to say, bar 0.75" in text and "1 (0 to 1)" not in text
 
 
 def test_progress_moves_with_the_job(operator: Client, house: LoopVersion) -> None:

@@ -165,3 +165,28 @@ def test_the_sidebar_shows_only_what_one_may_see(client: Client, house: LoopVers
 
 def _model(label: str) -> type[Model]:
     return next(m for m in MODELS if m._meta.label == label)
+
+
+def test_an_empty_list_offers_only_what_can_be_done(operator: Client) -> None:
+    def said(url: str) -> str:
+        return " ".join(operator.get(url).content.decode().split())
+
+    record, made = list_url(_model("turns.Turn")), list_url(_model("auth.Group"))
+    assert "The platform itself adds what belongs here" in said(record) and "Create a new item" not in said(record)
+    assert "Nothing matches" in said(f"{record}?q=zzz") and "Show all" in said(f"{record}?q=zzz")
+    assert "Add group" in said(made)
+
+
+def test_that_a_fact_does_not_hold_is_no_alarm(operator: Client, house: LoopVersion) -> None:
+    for label in ("deployments.HealthCheck", "deployments.Incident", "privacy.VaultEvent"):
+        text = operator.get(list_url(_model(label))).content.decode()
+        assert "r3-no" in text or "r3-yes" in text, label
+        assert "close_small" not in text, label
+
+
+def test_a_long_reason_is_shown_by_its_beginning(operator: Client, house: LoopVersion) -> None:
+    from deployments.models import Incident
+
+    Incident.objects.update(reason="people frown " * 40)
+    text = operator.get(list_url(Incident)).content.decode()
+    assert '<details class="r3-more">' in text and text.count("people frown " * 40) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from deployments.models import Deployment, HealthCheck, Incident
 from deployments.selectors import slot_for
+from deployments.services.health import health_check
 from loops.models import LoopVersion
-from privacy.models import VaultEvent
+from privacy.models import Release, VaultEvent
 from r3al_project.turns.models import Turn
 from tests.deployments.serving import ALWAYS_WALK, care_loop, learned, serve
 from training.models import GateVerdict, ModelVersion
@@ -71,6 +74,8 @@ def test_deploying_and_taking_back_are_confirmed_and_recorded(loop: LoopVersion)
     assert slot_for(loop.loop, "policy").stable == version
     assert Deployment.objects.get().actor == "Operator-1"
     back = reverse("training-dashboard-rollback", args=[version.pk])
+    asked = text(client.get(back))
+    assert "This is final" in asked and f"{version.name} is archived and can never be deployed again" in asked
     assert "needs a reason" in text(client.post(back, {"reason": ""}, follow=True))
     assert "is taken back" in text(client.post(back, {"reason": "people frown", "harmful": "1"}, follow=True))
     assert Incident.objects.get().harmful and "people frown" in text(client.get(PAGE))
@@ -90,8 +95,9 @@ def test_without_the_form_s_own_token_nothing_is_done(loop: LoopVersion) -> None
 def test_training_begins_is_shown_and_can_be_cancelled(loop: LoopVersion) -> None:
     client = browser("Operator")
     form = {"loop": "care", "modelType": "policy", "epochs": "50", "syntheticSamples": "500", "epsilon": "0.5"}
-    assert "has begun" in text(client.post(reverse("training-dashboard-train"), form, follow=True))
+    said = text(client.post(reverse("training-dashboard-train"), form, follow=True))
     turn = Turn.objects.get()
+    assert f"You started {turn} at {turn.created_at:%H:%M} UTC" in said, "which stays true when it has ended"
     assert (turn.parameters["epsilon"], turn.parameters["requested"]["epochs"]) == (0.5, 50)
     cancel = reverse("training-dashboard-cancel", args=[turn.stages.get().job_id])
     assert cancel in text(client.get(reverse("training-dashboard-live")))
@@ -107,9 +113,13 @@ def test_training_begins_is_shown_and_can_be_cancelled(loop: LoopVersion) -> Non
      ({"syntheticSamples": "5"}, "whole number from 200"), ({"epsilon": ""}, "must be a number")],
 )  # fmt: skip
 def test_bad_values_are_one_sentence(loop: LoopVersion, change: dict[str, str], said: str) -> None:
-    form = {"loop": "care", "modelType": "", "epochs": "50", "syntheticSamples": "500", "epsilon": "0.5"} | change
-    answer = text(browser("Operator").post(reverse("training-dashboard-train"), form, follow=True))
-    assert said.replace("'", "&#x27;") in answer and not Turn.objects.exists()
+    form = {"loop": "care", "modelType": "policy", "epochs": "50", "syntheticSamples": "500", "epsilon": "0.5"} | change
+    response = browser("Operator").post(reverse("training-dashboard-train"), form, follow=True)
+    answer = text(response)
+    assert response.status_code == 422 and said.replace("'", "&#x27;") in answer and not Turn.objects.exists()
+    for name in ("epochs", "syntheticSamples", "epsilon"):
+        assert re.search(rf'name="{name}"[^>]* value="{form[name]}"', answer), "what was typed is still there"
+    assert '<option value="policy" selected>' in answer
 
 
 def test_health_is_shown_with_its_numbers(loop: LoopVersion) -> None:
@@ -124,3 +134,53 @@ def test_health_is_shown_with_its_numbers(loop: LoopVersion) -> None:
     shown = text(browser("Viewer").get(PAGE))
     for words in ("degraded", "0.6 (0.5 to 0.7), at least 0.75; n 120", "Look at the states", "beyond"):
         assert words in shown, words
+
+
+def test_what_nobody_saw_is_not_called_healthy(loop: LoopVersion) -> None:
+    version = learned(loop, "policy", ALWAYS_WALK)
+    serve(version)
+    slot = slot_for(loop.loop, "policy")
+    check = health_check(slot=slot)
+    assert check.state == "healthy" and not check.enough_seen
+    client = browser("Viewer")
+    for url in (PAGE, reverse("training-dashboard-live"), reverse("admin:deployments_healthcheck_changelist")):
+        shown = text(client.get(url))
+        assert "not enough seen yet" in shown and "fp-healthy" not in shown, url
+    assert "too few people to say" in text(client.get(PAGE)), "instead of an interval from 0 to 1"
+    check.metrics[0]["verdict"] = "ok"
+    check.save()
+    assert "fp-healthy" in text(client.get(PAGE)), "where something could be judged it is said"
+
+
+def test_an_act_that_would_be_refused_is_not_offered(loop: LoopVersion) -> None:
+    version, client = passed(loop), browser("Operator")
+    GateVerdict.objects.create(version=version, attempt=2, verdict="insufficient", reason="It takes more people.")
+    for act, why in (("deploy", "It takes more people"), ("rollback", "does not serve")):
+        url = reverse(f"training-dashboard-{act}", args=[version.pk])
+        asked = client.get(url)
+        assert asked.status_code == 409 and "It cannot be done now" in text(asked) and why in text(asked)
+        assert '<form method="post" class="td-form">' not in text(asked)
+        assert why in text(client.post(url, {"reason": "x"}, follow=True)), "the same that the act itself says"
+    assert not Deployment.objects.exists()
+
+
+def release(loop: LoopVersion, kind: str, guarantee: str, epsilon: float | None = None) -> None:
+    formal = {} if epsilon is None else {"formal_epsilon": epsilon, "formal_delta": 1e-5, "rho": 1}
+    technique = "differential_privacy" if epsilon else "k_anonymity"
+    Release.objects.create(
+        key=guarantee, loop_version=loop, purpose="training", technique=technique, mechanism="some", parameters={"kind": kind},
+        policy_cost=1, guarantee=guarantee, state="committed", committed_at=timezone.now(), **formal,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("url", [PAGE, "/admin/"])
+def test_an_export_without_a_guarantee_is_told_beside_it_and_not_as_it(loop: LoopVersion, url: str) -> None:
+    client = browser("Viewer")
+    release(loop, "moments", "(1, 1e-5)-differential privacy", 1.0)
+    release(loop, "anonymization", "statistics under differential privacy", 0.5)
+    assert "without a formal guarantee" not in text(client.get(url))
+    release(loop, "anonymization", "ten people or more alike")
+    shown = text(client.get(url))
+    promised, beside = shown.split("Apart from that, 1 export without a formal guarantee left the vault")
+    assert "(1, 1e-5)-differential privacy" in promised and "statistics under" not in promised
+    assert "ten people or more alike" in beside and "ten people or more alike" not in promised
