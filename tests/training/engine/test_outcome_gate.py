@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from loops.engine.parse import parse_loop
 from loops.engine.policy import LinearPolicy, reference_policy
+from loops.selectors import loop_specs_builtin
 from privacy.engine.evaluate import (
     Candidate,
     Judged,
     SubCandidate,
     evaluation_clips,
+    measured_metrics,
     person_statistics,
     release_evaluation,
     sub_metric,
@@ -56,6 +59,23 @@ def test_the_good_pass_the_harmful_fail_and_few_are_not_enough() -> None:
     few = _judged(1, copies=1)
     few = Judged(few.rows.of_people(0, 6), few.empathy[: 6 * 32], few.harmful[: 6 * 32])
     assert _verdict(EFFECT, few) == "insufficient"
+
+
+@pytest.mark.parametrize(("deficit", "verdict"), [(0.05, "pass"), (0.22, "insufficient"), (0.6, "fail")])
+def test_empathy_is_judged_from_its_complement_and_spoken_of_as_empathy(deficit: float, verdict: str) -> None:
+    """Sums of 300 people, exact but for a noise of sd 1: one minus empathy is ``deficit``."""
+    spec = parse_loop(loop_specs_builtin()["r3al"].read_text(), source="r3al.toml")
+    stored: dict[str, Floats] = {}
+    for metric in measured_metrics(spec):
+        a, b = 300 * deficit, 300.0
+        stored[metric] = np.array([a, b, a, a, b])
+        stored |= {f"{metric}_sd": np.ones(5), f"{metric}_clips": np.ones(2)}
+    judged = {j.name: j for j in outcome_gate(Terms(spec, 0.5), stored).judgements}["empathy"]
+    assert (judged.verdict, judged.bar) == (verdict, 0.75)
+    assert judged.value == pytest.approx(1 - deficit) and 0 <= judged.low <= judged.value <= judged.high <= 1
+    assert judged.reason.startswith(f"Empathy over interventions is {1 - deficit:.4g} with") or verdict == "fail"
+    assert "ne minus" not in judged.reason and (" lower bound of " in judged.reason) == (verdict != "fail")
+    assert judged.reason.count("people") == (verdict == "insufficient"), "the number of people is named once"
 
 
 @pytest.mark.parametrize("model", [None, np.array([[0.5, 0.2, -0.3], [5.0, -3.0, 1.0]])])

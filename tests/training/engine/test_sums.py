@@ -107,6 +107,7 @@ class TestWithNoise:
         mean, share = sums_interval(sums, tails=tails), sums_ratio_interval(sums, tails=tails)
         assert mean.low <= mean.high
         assert 0 <= share.low <= share.high <= 1
+        assert math.isnan(share.estimate) or 0 <= share.estimate <= 1
         if mean.dof > 0:
             assert mean.low <= mean.estimate <= mean.high
 
@@ -125,6 +126,10 @@ class TestWithNoise:
         assert (interval.low, interval.high, interval.dof) == (-math.inf, math.inf, 0)
         assert not sufficient(interval).ok
         assert (sums_ratio_interval(sums).low, sums_ratio_interval(sums).high) == (0, 1)
+        for a, estimate in ((-158.0, 0.0), (31.0, 1.0)):
+            assert sums_ratio_interval(replace(sums, a=a)).estimate == estimate, (
+                "a share, also where noise made it another"
+            )
         assert math.isfinite(sums_interval(replace(sums, b=30.1)).high)
 
     def test_a_quantile_that_reaches_a_zero_denominator_leaves_the_interval_open(self) -> None:
