@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.deployments.serving import ALWAYS_WALK, care_loop, learned, serve
+from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STATES = "who,at,mood,place,gap\nann,2025-06-01T09:00:00+00:00,0.5,home,0\nbob,2025-06-01T10:00:00+00:00,-0.5,work,1\n"
@@ -58,3 +59,14 @@ def test_a_missing_or_empty_input_is_asked_for_as_states(states: Path) -> None:
     for source in (states.with_name("none.csv"), empty):
         with pytest.raises(CommandError, match="file of states"):
             decide(source, states.with_name("choices.csv"))
+
+
+def test_a_version_is_asked_for_by_its_name(states: Path) -> None:
+    target, served = states.with_name("choices.csv"), ModelVersion.objects.get(kind="linear_q")
+    reference = ModelVersion.objects.get(kind="reference", head="policy")
+    for name in (reference.name, str(reference.pk)):
+        assert f"scored by care/policy {reference.name} (the reference)" in decide(states, target, "--version", name)
+    assert f"scored by care/policy {served.name}" in decide(states, target)
+    for name, why in (("mine", "versions are named like model_12"), ("model_999", "no version model_999")):
+        with pytest.raises(CommandError, match=why):
+            decide(states, target, "--version", name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from io import StringIO
 from typing import Any
 
@@ -21,4 +22,4 @@ class Command(BaseCommand):
         schedules_sync()
         call_command("collectstatic", interactive=False, verbosity=0)
         if not get_user_model().objects.filter(is_superuser=True).exists():
-            self.stderr.write("There is no operator yet; make one: manage.py createsuperuser")
+            self.stderr.write(f"There is no operator yet; make one: {sys.executable} manage.py createsuperuser")
