@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db.models import Case, Max, Prefetch, When
@@ -122,12 +122,17 @@ def _versions() -> list[dict[str, Any]]:
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
     learned = ModelVersion.objects.filter(kind=VersionKind.LINEAR_Q).select_related("loop_version__loop")
     rows = []
-    for version in learned.defer("weights").prefetch_related(verdicts).order_by("-id")[:_VERSIONS]:
+    for version in main_first(learned.defer("weights").prefetch_related(verdicts).order_by("-id")[:_VERSIONS]):
         last = next(reversed(version.verdicts.all()), None)
         said = last.verdict if last else "not asked"
         state = _chip(version.state, version.get_state_display())
         rows.append({"version": version, "state": state, "gate": _chip(said, VERDICT_WORDS[said])})
     return rows
+
+
+def main_first(versions: Iterable[ModelVersion]) -> list[ModelVersion]:
+    """Policy's before the others', which speak only when it does."""
+    return sorted(versions, key=lambda version: version.head != MAIN_HEAD)
 
 
 def _judged() -> list[dict[str, Any]]:

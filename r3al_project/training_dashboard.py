@@ -24,7 +24,7 @@ from loops.models import Loop
 from loops.selectors import loop_version_current
 from r3al_project.common.errors import InputError, R3alError
 from r3al_project.common.readable import TOO_FEW, interval_plot, number
-from r3al_project.dashboard import SIGNS, estimate, promised, turn_rows
+from r3al_project.dashboard import SIGNS, estimate, main_first, promised, turn_rows
 from r3al_project.jobs.models import OPEN
 from r3al_project.jobs.selectors import job_get
 from r3al_project.jobs.services import job_cancel
@@ -119,7 +119,7 @@ def _versions(serving: set[int]) -> list[dict[str, Any]]:
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
     found = ModelVersion.objects.filter(kind=VersionKind.LINEAR_Q).select_related("loop_version__loop").defer("weights")
     rows = []
-    for version in found.prefetch_related(verdicts, "metrics").order_by("-id")[:_VERSIONS]:
+    for version in main_first(found.prefetch_related(verdicts, "metrics").order_by("-id")[:_VERSIONS]):
         verdict = next(reversed(version.verdicts.all()), None)
         said = verdict.verdict if verdict else "not asked"
         shown = [m for m in version.metrics.all() if m.source == "outcome_gate"] or list(version.metrics.all())
