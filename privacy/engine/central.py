@@ -29,7 +29,7 @@ _Z95 = 1.959963984540054
 @dataclass(frozen=True)
 class Summary:
     """``users``: the noised number of people, ``users_sd`` its noise. ``columns`` by name: of a number ``mean`` (value, low,
-    high: the 95% interval of the noise alone) and ``quantiles``; of a category its ``histogram`` of shares.
+    high: the 95% interval of the noise alone) and ``quantiles`` in the same form; of a category its ``histogram`` of shares.
     """
 
     users: float
@@ -71,7 +71,8 @@ def central_read(noised: Mapping[str, np.ndarray], columns: Sequence[Column]) ->
     for i, column in enumerate(numbers):
         known, total = means[1 + i], means[1 + len(numbers) + i]
         bins = noised["quantiles"][i * BINS : (i + 1) * BINS]
-        told[column.name] = {"mean": _mean(column, total, known, sd), "quantiles": _quantiles(column, bins)}
+        spread = float(noised["quantiles_sd"][0])
+        told[column.name] = {"mean": _mean(column, total, known, sd), "quantiles": _quantiles(column, bins, spread)}
     return Summary(float(means[0]), sd, {c.name: told[c.name] for c in columns})
 
 
@@ -143,11 +144,32 @@ def _shares(noised: Floats) -> Floats:
     return nearest
 
 
-def _quantiles(column: Column, noised: Floats) -> dict[str, float]:
+def _quantiles(column: Column, noised: Floats, sd: float) -> dict[str, dict[str, float]]:
     """Where the cumulative shares of the bins pass each quantile, in between by a straight line."""
     reached = np.concatenate([[0.0], np.cumsum(_shares(noised))])
     edges = np.linspace(column.low, column.high, BINS + 1)
-    return {f"{q:g}": float(np.interp(q, reached, edges)) for q in QUANTILES}
+    told = {}
+    for q in QUANTILES:
+        low, high = _plausible(noised, q, sd)
+        told[f"{q:g}"] = {
+            "value": float(np.interp(q, reached, edges)),
+            "low": float(edges[low]),
+            "high": float(edges[high]),
+        }
+    return told
+
+
+def _plausible(noised: Floats, q: float, sd: float) -> tuple[int, int]:
+    """Edges (of BINS + 1) between which quantile ``q`` lies with probability 95% or more over the noise alone.
+
+    At edge k, sum_{i<=k} c_i - q sum_i c_i has noise of sd root(k (1-q)^2 + (BINS-k) q^2): every edge whose sum is within 1.96 of
+    these of 0 may be where the quantile is passed, and so may the bin beside the outermost of them.
+    """
+    k = np.arange(BINS + 1)
+    above = np.concatenate([[0.0], np.cumsum(noised)]) - q * noised.sum()
+    error = _Z95 * sd * np.sqrt(k * (1 - q) ** 2 + (BINS - k) * q**2)
+    first, last = np.flatnonzero(above + error >= 0)[0], np.flatnonzero(above - error <= 0)[-1]
+    return max(int(min(first, last)) - 1, 0), min(int(max(first, last)) + 1, BINS)
 
 
 def _check(values: Floats, users: Ints, columns: Sequence[Column]) -> None:
