@@ -56,7 +56,9 @@ class MetricAnswer(Shape):
     low = _number()
     high = _number()
     threshold = _number()
-    tooFew = serializers.BooleanField(help_text="The interval covers all that is possible: too few people to say.")
+    tooFew = serializers.BooleanField(
+        help_text="The interval covers all that is possible: too few people to say, so value is null."
+    )
     verdict = serializers.CharField()
     reason = serializers.CharField()
 

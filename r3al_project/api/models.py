@@ -139,7 +139,8 @@ def version_told(version: ModelVersion) -> dict[str, Any]:
 
 def _metric_told(metric: Any) -> dict[str, Any]:
     return {
-        "source": metric.source, "name": metric.name, "value": metric.value, "low": metric.low, "high": metric.high,
+        "source": metric.source, "name": metric.name, "value": None if metric.too_few else metric.value,
+        "low": metric.low, "high": metric.high,
         "threshold": metric.threshold, "tooFew": metric.too_few, "verdict": metric.verdict, "reason": metric.reason,
     }  # fmt: skip
 

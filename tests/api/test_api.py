@@ -16,6 +16,7 @@ from knox.models import AuthToken
 
 from deployments.models import Deployment, HealthCheck, Incident
 from deployments.selectors import slot_for
+from deployments.services.health import health_check
 from loops.models import LoopVersion
 from privacy.models import Consent, Person, PersonAccount
 from r3al_project.jobs.models import IdempotentAnswer, Job
@@ -23,7 +24,7 @@ from r3al_project.roles import ROLES
 from r3al_project.turns.models import Turn
 from tests.api.documented import DOCUMENT, assert_documented
 from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, ask, care_loop, learned, serve
-from training.models import GateVerdict, ModelVersion
+from training.models import GateVerdict, ModelMetric, ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TRAIN = {
@@ -201,6 +202,8 @@ class TestTraining:
             == tone.number
         )
         assert call("GET", "training/models?status=lost", viewer).status_code == 422
+        unknown = call("GET", "privacy/releases?technique=lost", token_of("Analyst"))
+        assert unknown.status_code == 422 and "k_anonymity" in unknown.told["detail"]
         assert call("GET", "training/models/model_999", viewer).status_code == 404
         assert call("GET", "training/models/mine", viewer).status_code == 404
 
@@ -224,6 +227,26 @@ class TestDeploying:
         assert Incident.objects.get().reason == reason["reason"]
         assert call("POST", f"training/models/{name}/rollback", operator, reason).status_code == 409
         assert "errors" in call("POST", f"training/models/{name}/rollback", operator, {}).told
+
+    def test_what_too_few_people_or_requests_say_is_marked_as_such(self, loop: LoopVersion) -> None:
+        viewer = token_of("Viewer")
+        version = judged(learned(loop, "policy", ALWAYS_WALK), "insufficient")
+        for name, value, low in (("empathy", 1.0, 0.0), ("false_intervention", 0.1, 0.02)):
+            ModelMetric.objects.create(
+                version=version,
+                source="outcome_gate",
+                name=name,
+                value=1.008,
+                low=low,
+                high=1.0,
+                verdict="insufficient",
+            )
+        told = call("GET", f"training/models/{version.name}/evaluation", viewer).told["metrics"]
+        assert [(m["tooFew"], m["value"]) for m in told] == [(True, None), (False, 0.1)]
+        serve(version)
+        health_check(slot=slot_for(loop.loop, "policy"))
+        look = call("GET", f"training/models/{version.name}/health", viewer).told
+        assert look["status"] == "healthy" and look["enoughSeen"] is False
 
     def test_what_failed_or_was_not_asked_stays_where_it_is(self, loop: LoopVersion) -> None:
         operator = token_of("Operator")
