@@ -236,7 +236,7 @@ class TestDeploying:
                 version=version,
                 source="outcome_gate",
                 name=name,
-                value=1.008,
+                value=value,
                 low=low,
                 high=1.0,
                 verdict="insufficient",
