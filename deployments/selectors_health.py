@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
-from django.db.models import Sum
+import numpy.typing as npt
 from django.utils import timezone
 
-from deployments.engine.bets import Blocks, Series
+from deployments.engine.bets import Blocks
 from deployments.engine.health import Arm, Evidence, Holdback, Latency
+from deployments.engine.series import SPAN, Floats, Series
 from deployments.models import Deployment, EvidenceUnit, LatencyMinute, ServingSlot
 from deployments.selectors import slot_for
 from loops.engine.spec import LoopSpec
@@ -20,10 +20,13 @@ from training.models import ModelVersion
 
 EPOCH = timedelta(days=7)  # within one, a person counts once; a new one lets late faults be seen
 EPOCHS = 1_024  # room for the epochs of one deployment: nineteen years of weeks
+OPEN_EPOCHS = 2  # the newest, into which units are still folded
+_SPANS_BEFORE = 3  # bets begun before these four-week spans are left out: what was proven then was acted on then
+_SUMS = ("rated", "empathy_sum", "interventions", "harmful", "rewarded", "reward_sum")  # a count and its sum
 _DEFAULT_STABILITY = 0.5  # reward scales; with the blueprint's scale of .10 this is its +-.05
-_LATENCY_WINDOW = timedelta(hours=1)
-_DAY = timedelta(days=1)
-_BET_DAYS = 7  # latency bets begun earlier are left out: they have only lost since
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_BET_HOURS = 2  # this hour and the one before it: latency is judged as it is now
+_BET_DAYS = 7
 _SETTLED = timedelta(seconds=90)  # a minute is over, and every web process has written what it counted
 
 
@@ -45,71 +48,96 @@ def epoch_number(deployment: Deployment, epoch: int) -> int:
 def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
     """What is stored about the slot's stable version and its holdback since the last deployment."""
     deployment = last_deployment(slot)
+    weeks = _Weeks(deployment) if deployment is not None else None
     return Evidence(
-        arm=_arm(slot, slot.stable, deployment),
-        holdback=_holdback(slot, deployment),
+        arm=weeks.of(slot.stable) if weeks else Arm(),
+        holdback=_holdback(slot, deployment, weeks),
         latency=_latency(slot),
         margin=spec.reward.stability_margin or _DEFAULT_STABILITY * spec.reward.scale,
     )
 
 
-def _holdback(slot: ServingSlot, deployment: Deployment | None) -> Holdback | None:
+def _holdback(slot: ServingSlot, deployment: Deployment | None, weeks: _Weeks | None) -> Holdback | None:
     if slot.holdback is None:
         return None
     return Holdback(
-        arm=_arm(slot, slot.holdback, deployment),
+        arm=weeks.of(slot.holdback) if weeks else Arm(),
         blocks=Blocks.of_holdback(slot.holdback_bp),
-        slow_minutes=_slow_minutes(slot, slot.holdback, deployment) if slot.head == MAIN_HEAD and deployment else None,
+        slow_minutes=_slow_minutes(slot, slot.holdback, deployment) if deployment and slot.head == MAIN_HEAD else None,
     )
 
 
-def _arm(slot: ServingSlot, version: ModelVersion, deployment: Deployment | None) -> Arm:
-    """In the order in which an epoch's units were written, so that a later one never moves an earlier one."""
-    if deployment is None:
-        return Arm(Series(np.zeros(0)), Series(np.zeros(0)), np.zeros(0))
-    numbers = range(epoch_number(deployment, 0), epoch_number(deployment, epochs_begun(deployment)))
-    units = list(
-        EvidenceUnit.objects.filter(slot=slot, version=version, epoch__gte=numbers.start, epoch__lt=numbers.stop)
-        .order_by("epoch", "pk")
-        .values_list("epoch", "rated", "empathy_sum", "interventions", "harmful", "rewarded", "reward_sum")
-    )
-    return Arm(
-        empathy=_series([(u[0], u[2] / u[1]) for u in units if u[1]], numbers),
-        false_intervention=_series([(u[0], u[4] / u[3]) for u in units if u[3]], numbers),
-        reward=np.array([u[6] / u[5] for u in units if u[5]]),
-    )
+class _Weeks:
+    """The epochs of a deployment in which the bets that are still looked at begin, the same for both arms."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        begun = epochs_begun(deployment)
+        self.slot = deployment.slot_id
+        self.first = max(0, (begun - 1) // SPAN - _SPANS_BEFORE) * SPAN
+        self.closed = max(0, begun - OPEN_EPOCHS - self.first)
+        self.numbers = range(epoch_number(deployment, self.first), epoch_number(deployment, begun))
+
+    def of(self, version: ModelVersion) -> Arm:
+        """In the order in which an epoch's units were written, so that a later one never moves an earlier one."""
+        units = EvidenceUnit.objects.filter(
+            slot=self.slot, version=version, epoch__gte=self.numbers.start, epoch__lt=self.numbers.stop
+        ).order_by("epoch", "pk")
+        table = np.array(list(units.values_list("epoch", "data_key_id", *_SUMS)), dtype=np.float64).reshape(
+            -1, 2 + len(_SUMS)
+        )
+        return Arm(*(self._series(table[:, [0, 1, i, i + 1]]) for i in (2, 4, 6)))
+
+    def _series(self, rows: Floats) -> Series:
+        """Rows of epoch, person, count, sum: a value is a sum over its count, where anything was counted."""
+        epochs, people, counts, sums = rows[rows[:, 2] > 0].T
+        return Series(
+            sums / counts, people.astype(np.int64), _starts(epochs, self.numbers), self.first + 1, self.closed
+        )
 
 
-def _series(values: Sequence[tuple[int, float]], epochs: Sequence[int], first: int = 1) -> Series:
-    """Values of ascending epochs, with the index at which each epoch begins."""
-    known = [epoch for epoch, _ in values]
-    starts = tuple(bisect_left(known, epoch) for epoch in epochs)
-    return Series(np.array([value for _, value in values]), starts, first)
+def _starts(ascending: npt.ArrayLike, epochs: Sequence[int]) -> tuple[int, ...]:
+    """The indices at which each of the epochs begins."""
+    return tuple(int(i) for i in np.searchsorted(np.asarray(ascending), np.asarray(epochs)))
 
 
 def _latency(slot: ServingSlot) -> Latency:
-    """Requests of the last hour, which the policy head's version answered; other heads go with it."""
-    version = slot.stable if slot.head == MAIN_HEAD else slot_for(slot.loop, MAIN_HEAD).stable
-    sums = LatencyMinute.objects.filter(
-        loop=slot.loop, version=version, minute__gte=timezone.now() - _LATENCY_WINDOW
-    ).aggregate(n=Sum("requests"), slow=Sum("over_200_ms"))
-    return Latency(sums["n"] or 0, sums["slow"] or 0)
+    """What the policy head's version answered in this hour of its deployment and the one before; other heads go with it."""
+    main = slot if slot.head == MAIN_HEAD else slot_for(slot.loop, MAIN_HEAD)
+    deployment = last_deployment(main)
+    if deployment is None:
+        return Latency()
+    minutes = _Minutes(deployment, _HOUR, _BET_HOURS)
+    rows = minutes.of(main.stable, "over_200_ms")
+    requests, slow = (sum(row[i] for row in rows.values()) for i in (0, 1))
+    return Latency(requests, slow, minutes.series(rows, sorted(rows)))
 
 
 def _slow_minutes(slot: ServingSlot, holdback: ModelVersion, deployment: Deployment) -> tuple[Series, Series]:
     """Shares of requests over 250 ms of both arms, in the minutes in which both were answered; an epoch is a day."""
-    now, began = timezone.now(), deployment.created_at
-    days = range(1 + max(0, (now - began) // _DAY))[-_BET_DAYS:]
-    ours, theirs = (_shares(slot, v, began + days[0] * _DAY, now - _SETTLED) for v in (slot.stable, holdback))
-    both = [((minute - began) // _DAY, minute) for minute in sorted(ours.keys() & theirs.keys())]
-    return (
-        _series([(day, ours[minute]) for day, minute in both], days, days[0] + 1),
-        _series([(day, theirs[minute]) for day, minute in both], days, days[0] + 1),
-    )
+    minutes = _Minutes(deployment, _DAY, _BET_DAYS)
+    ours, theirs = (minutes.of(version, "over_250_ms") for version in (slot.stable, holdback))
+    both = sorted(ours.keys() & theirs.keys())
+    return minutes.series(ours, both), minutes.series(theirs, both)
 
 
-def _shares(slot: ServingSlot, version: ModelVersion, since: datetime, until: datetime) -> dict[datetime, float]:
-    rows = LatencyMinute.objects.filter(
-        loop=slot.loop, version=version, minute__gte=since, minute__lt=until, requests__gt=0
-    ).values_list("minute", "requests", "over_250_ms")
-    return {minute: over / requests for minute, requests, over in rows}
+class _Minutes:
+    """The minutes of the last so many epochs of a deployment, each ``length`` long."""
+
+    def __init__(self, deployment: Deployment, length: timedelta, last: int) -> None:
+        self.loop, self.began, self.length = deployment.slot.loop_id, deployment.created_at, length
+        self.until = timezone.now() - _SETTLED
+        self.epochs = range(1 + max(0, (timezone.now() - self.began) // length))[-last:]
+
+    def of(self, version: ModelVersion, slow: str) -> dict[datetime, tuple[int, int]]:
+        """Requests and how many of them were slow, of each minute that is over."""
+        since = self.began + self.epochs[0] * self.length
+        rows = LatencyMinute.objects.filter(
+            loop=self.loop, version=version, minute__gte=since, minute__lt=self.until, requests__gt=0
+        )
+        return {minute: (n, over) for minute, n, over in rows.values_list("minute", "requests", slow)}
+
+    def series(self, rows: dict[datetime, tuple[int, int]], minutes: Sequence[datetime]) -> Series:
+        """Shares of slow requests; no two minutes are of one unit."""
+        shares = np.array([rows[minute][1] / rows[minute][0] for minute in minutes])
+        epochs = [(minute - self.began) // self.length for minute in minutes]
+        return Series(shares, None, _starts(epochs, self.epochs), self.epochs[0] + 1)

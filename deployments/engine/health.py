@@ -8,6 +8,8 @@ by minute, so that a slow database takes nothing back.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -18,14 +20,14 @@ from deployments.engine.bets import (
     FALSE_INTERVENTION_STAKES,
     LATENCY_STAKES,
     Blocks,
-    Floats,
     Null,
-    Series,
     bounds,
-    log_evidence_share,
-    log_paired_restarted,
-    mixture_radius,
+    log_paired,
+    mean_radius,
+    strongest_above,
+    strongest_below,
 )
+from deployments.engine.series import SPAN, Sample, Series
 
 EMPATHY_BAR, FALSE_INTERVENTION_BAR, SLOW_SHARE = 0.75, 0.10, 0.05
 ALPHA = 0.01  # of a false "beyond", each metric, over all looks at a deployment together
@@ -33,29 +35,34 @@ METRICS = 4
 LEAST_PEOPLE = 20
 LEAST_REQUESTS = 200
 _LEAST_COMPARED = LEAST_PEOPLE // 2
-_BAR = float(np.log(METRICS / ALPHA))  # of a trigger: four of them share the false-alarm rate
+_BAR = math.log(METRICS / ALPHA)  # of a trigger: all of them together err in at most ``ALPHA`` of deployments
 EMPATHY_DROP, FALSE_INTERVENTION_RISE = 0.10, 0.50
 NEAR_NOTHING = 0.02
 SLOWER = 0.005  # of a minute's requests over 250 ms, beyond the holdback's
 Verdict = Literal["ok", "beyond", "too_few"]
 State = Literal["healthy", "degraded", "critical"]
+EMPTY = Series(np.zeros(0))
 
 
 @dataclass(frozen=True)
 class Arm:
     """One value a person, epoch and metric: empathy over interventions, share harmful in [0, 1], reward in the loop's units."""
 
-    empathy: Series
-    false_intervention: Series
-    reward: Floats
+    empathy: Series = EMPTY
+    false_intervention: Series = EMPTY
+    reward: Series = EMPTY
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Answered requests of the last hour, and how many took longer than 200 ms."""
+    """Answered requests of this hour and the one before, how many took longer than 200 ms, and that as shares of each minute's.
+
+    ``minutes``: an epoch is an hour of the deployment.
+    """
 
     requests: int = 0
     over_200_ms: int = 0
+    minutes: Series = EMPTY
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric as it is stored and shown."""
+    """One metric as it is stored and shown: the mean over people of each one's mean, what is proven of it (``bounds``), and n
+    people, or requests of the latency.
+    """
 
     name: str
     value: float | None
@@ -95,7 +104,9 @@ class Metric:
 
 @dataclass(frozen=True)
 class Trigger:
-    """A relative trigger: how far the version is from the holdback, log evidence that it is worse, and whether it fires."""
+    """A relative trigger: of the bet that says most, how far the version is from the holdback, weighted log evidence that it is
+    worse, and whether it fires.
+    """
 
     name: str
     value: float | None
@@ -129,8 +140,8 @@ def health_of(evidence: Evidence) -> Health:
     """Judge a version by what its people lived."""
     arm = evidence.arm
     metrics = (
-        _bounded("empathy", arm.empathy, EMPATHY_BAR, low_is_bad=True),
-        _bounded("false_intervention", arm.false_intervention, FALSE_INTERVENTION_BAR, low_is_bad=False),
+        _of_people("empathy", arm.empathy, EMPATHY_BAR, low_is_bad=True),
+        _of_people("false_intervention", arm.false_intervention, FALSE_INTERVENTION_BAR, low_is_bad=False),
         _latency(evidence.latency),
         _stability(evidence),
     )
@@ -140,47 +151,72 @@ def health_of(evidence: Evidence) -> Health:
     return Health(state, metrics, triggers, _recommendations(state, metrics, triggers, evidence))
 
 
-def _bounded(name: str, series: Series, bar: float, *, low_is_bad: bool) -> Metric:
-    low, high = bounds(series, ALPHA)
-    values = series.values
-    proven = high < bar if low_is_bad else low > bar
-    verdict: Verdict = "too_few" if len(values) < LEAST_PEOPLE else "beyond" if proven else "ok"
-    value = float(values.mean()) if len(values) else None
-    return Metric(name, value, low, high, bar, len(values), LEAST_PEOPLE, verdict)
+def _of_people(name: str, series: Series, bar: float, *, low_is_bad: bool) -> Metric:
+    return _bounded(name, series, bar, series.mean, series.size, LEAST_PEOPLE, low_is_bad=low_is_bad)
 
 
 def _latency(latency: Latency) -> Metric:
-    """Share of requests over 200 ms against 5%: the 95th percentile is at most 200 ms exactly when the share is at most that."""
+    """Share of requests over 200 ms against 5%: the 95th percentile is at most 200 ms exactly when the share is at most that.
+
+    A minute is one value, for requests of one minute are slow together.
+    """
     n, slow = latency.requests, latency.over_200_ms
-    proven = log_evidence_share(slow, n, SLOW_SHARE) >= np.log(1.0 / ALPHA)
-    verdict: Verdict = "too_few" if n < LEAST_REQUESTS else "beyond" if proven else "ok"
-    return Metric("latency", slow / n if n else None, None, None, SLOW_SHARE, n, LEAST_REQUESTS, verdict)
+    share = slow / n if n else None
+    return _bounded("latency", latency.minutes, SLOW_SHARE, share, n, LEAST_REQUESTS, low_is_bad=False)
+
+
+def _bounded(
+    name: str, series: Series, bar: float, value: float | None, n: int, least: int, *, low_is_bad: bool
+) -> Metric:
+    low, high = bounds(series, ALPHA)
+    proven = (strongest_below if low_is_bad else strongest_above)(series, bar) >= math.log(1 / ALPHA)
+    verdict: Verdict = "too_few" if n < least else "beyond" if proven else "ok"
+    return Metric(name, value, low, high, bar, n, least, verdict)
 
 
 def _stability(evidence: Evidence) -> Metric:
-    """Mean reward of a person minus that of the holdback's people; without them, of the later half minus the earlier half.
+    """Mean reward of a person minus that of the holdback's people; without them, of later epochs minus the first.
 
     Beyond only when it is lower by more than the margin: a version is deployed because it is better than what served before.
+    The two arms' bounds hold together whoever is in them: with its own beginning it is compared on the same people.
     """
-    ours = evidence.arm.reward
-    theirs = evidence.holdback.arm.reward if evidence.holdback is not None else ours[:0]
-    compared = len(theirs) >= _LEAST_COMPARED
-    half = len(ours) // 2
-    n = min(len(ours), len(theirs)) if compared else half
-    if n < 2:
-        return Metric("reward_stability", None, None, None, evidence.margin, n, _LEAST_COMPARED, "too_few")
-    if compared:
-        value, radius = float(ours.mean() - theirs.mean()), _radius(ours) + _radius(theirs)
-    else:  # 2 (mean of all - mean of the earlier half), two means of one sequence from its beginning
-        value, radius = float(ours[half:].mean() - ours[:half].mean()), 2 * (_radius(ours) + _radius(ours[:half]))
-    verdict: Verdict = "too_few" if n < _LEAST_COMPARED else "beyond" if value + radius < -evidence.margin else "ok"
-    return Metric(
-        "reward_stability", value, value - radius, value + radius, evidence.margin, n, _LEAST_COMPARED, verdict
-    )
+    ours, margin = evidence.arm.reward, evidence.margin
+    theirs = evidence.holdback.arm.reward if evidence.holdback is not None else EMPTY
+    if theirs.size >= _LEAST_COMPARED:
+        pairs: Iterable[tuple[Sample, Sample]] = zip(ours.samples, theirs.samples, strict=True)
+    else:
+        pairs = _with_the_beginning(ours)
+        ours, theirs = ours.epochs(1), ours.epochs(0, 1)
+    n = min(ours.size, theirs.size)
+    value = ours.mean - theirs.mean if ours.mean is not None and theirs.mean is not None else None
+    between = [_difference(a, b) for a, b in pairs]
+    low, high = max((d[0] for d in between), default=-math.inf), min((d[1] for d in between), default=math.inf)
+    verdict: Verdict = "too_few" if n < _LEAST_COMPARED else "beyond" if high < -margin else "ok"
+    return Metric("reward_stability", value, _finite(low), _finite(high), margin, n, _LEAST_COMPARED, verdict)
 
 
-def _radius(values: Floats) -> float:
-    return mixture_radius(len(values), float(values.std(ddof=1)), ALPHA / 2)
+def _with_the_beginning(series: Series) -> list[tuple[Sample, Sample]]:
+    """Each later epoch with the first, each later span with the first span."""
+    weeks, spans = series.families
+    return [(s, f[0].begin(n)) for f, n in ((weeks, 1), (spans, SPAN)) for s in f[1:]]
+
+
+def _difference(ours: Sample, theirs: Sample) -> tuple[float, float]:
+    """Bounds of the difference of two means; each arm has half of its bet's share of the false-alarm rate.
+
+    Both are given the larger of the two deviations: twenty people may by chance be all alike.
+    """
+    both = [s.values for s in (ours, theirs)]
+    if min(map(len, both)) < 2:
+        return -math.inf, math.inf
+    sd = max(float(values.std(ddof=1)) for values in both)
+    radius = sum(mean_radius(len(s.values), sd, ALPHA / 2 * s.weight) for s in (ours, theirs))
+    value = float(ours.values.mean() - theirs.values.mean())
+    return value - radius, value + radius
+
+
+def _finite(bound: float) -> float | None:
+    return bound if math.isfinite(bound) else None
 
 
 def _triggers(evidence: Evidence) -> tuple[Trigger, ...]:
@@ -191,19 +227,31 @@ def _triggers(evidence: Evidence) -> tuple[Trigger, ...]:
         _paired("empathy_drop", ours.empathy, theirs.empathy, blocks, higher=True),
         _paired("false_intervention_rise", ours.false_intervention, theirs.false_intervention, blocks, higher=False),
     )
-    minutes = evidence.holdback.slow_minutes
-    return (*found, _slower(*minutes)) if minutes is not None else found
+    slow = evidence.holdback.slow_minutes
+    return found if slow is None else (*found, _slower(*slow))
+
+
+def _paired(name: str, ours: Series, theirs: Series, blocks: Blocks, *, higher: bool) -> Trigger:
+    bets = [_bet(name, y, z, blocks, higher=higher) for y, z in zip(ours.samples, theirs.samples, strict=True)]
+    return _strongest(bets)
 
 
 def _slower(ours: Series, theirs: Series) -> Trigger:
     """More requests over 250 ms than the holdback has in the same minutes, by more than .005; on evidence alone."""
     null = Null(1.0, SLOWER, higher_is_better=False)
-    worse = log_paired_restarted(ours, theirs, null, Blocks(1, 1), LATENCY_STAKES, 0.0)
-    value = float(ours.values.mean() - theirs.values.mean()) if len(ours.values) else None
-    return Trigger("latency_over_250_ms", value, worse, _BAR, worse >= _BAR)
+    bets = []
+    for y, z in zip(ours.samples, theirs.samples, strict=True):
+        worse = log_paired(y, z, null, Blocks(1, 1), LATENCY_STAKES, 0.0)
+        value = float(y.values.mean() - z.values.mean()) if len(y.values) else None
+        bets.append(Trigger("latency_over_250_ms", value, worse, _BAR, worse >= _BAR))
+    return _strongest(bets)
 
 
-def _paired(name: str, ours: Series, theirs: Series, blocks: Blocks, *, higher: bool) -> Trigger:
+def _strongest(bets: list[Trigger]) -> Trigger:
+    return max(bets, key=lambda bet: (bet.fires, bet.log_evidence))
+
+
+def _bet(name: str, ours: Sample, theirs: Sample, blocks: Blocks, *, higher: bool) -> Trigger:
     """Fires when it is proven to be worse at all, and is worse by the blueprint's amount, as it looks or as is proven too.
 
     A share that is next to nothing in the holdback has no ratio: then it must be proven to be worse by .02 of the people.
@@ -211,19 +259,19 @@ def _paired(name: str, ours: Series, theirs: Series, blocks: Blocks, *, higher: 
 
     def against(null: Null) -> float:
         stakes, prior = (EMPATHY_STAKES, EMPATHY_BAR) if higher else (FALSE_INTERVENTION_STAKES, FALSE_INTERVENTION_BAR)
-        return log_paired_restarted(ours, theirs, null, blocks, stakes, prior)
+        return log_paired(ours, theirs, null, blocks, stakes, prior)
 
     worse = against(Null(higher_is_better=higher))
     if not len(ours.values) or not len(theirs.values):
         return Trigger(name, None, worse, _BAR, False)
     now, before = float(ours.values.mean()), float(theirs.values.mean())
     if not higher and before < NEAR_NOTHING:
-        proven = against(Null(1.0, NEAR_NOTHING, higher))
-        return Trigger(name, None, worse, _BAR, worse >= _BAR and proven >= _BAR)
+        proven = worse >= _BAR and against(Null(1.0, NEAR_NOTHING, higher)) >= _BAR
+        return Trigger(name, None, worse, _BAR, proven)
     change = EMPATHY_DROP if higher else FALSE_INTERVENTION_RISE
     relative = (before - now) / max(before, 1e-9) * (1 if higher else -1)
-    proven = against(Null(1 - change if higher else 1 + change, 0.0, higher))
-    return Trigger(name, relative, worse, _BAR, worse >= _BAR and (relative > change or proven >= _BAR))
+    null = Null(1 - change if higher else 1 + change, 0.0, higher)
+    return Trigger(name, relative, worse, _BAR, worse >= _BAR and (relative > change or against(null) >= _BAR))
 
 
 _ADVICE = {
@@ -245,7 +293,7 @@ def _recommendations(
         said.append(f"Too few yet to judge {named}: that nothing is proven against it is no praise.")
     if evidence.holdback is None:
         said.append("Nobody is held back, so relative drops cannot be seen: deploy with a holdback.")
-    elif not len(evidence.holdback.arm.empathy.values) and len(evidence.arm.empathy.values) >= LEAST_PEOPLE:
+    elif not evidence.holdback.arm.empathy.size and evidence.arm.empathy.size >= LEAST_PEOPLE:
         said.append(
             "What is held back has not spoken to anybody, so only the thresholds judge empathy and false interventions."
         )

@@ -15,7 +15,7 @@ from knox.models import AuthToken
 from deployments.engine.health import Arm
 from deployments.models import Deployment, EvidenceUnit, HealthCheck, Incident, LatencyMinute, ServingSlot
 from deployments.selectors import slot_for
-from deployments.selectors_health import evidence_of
+from deployments.selectors_health import epoch_number, evidence_of
 from deployments.services.evidence import evidence_fold
 from deployments.services.health import health_check, health_tick
 from deployments.services.rollback import slot_rollback
@@ -24,6 +24,7 @@ from deployments.services.slots import slot_swap, slots_seed
 from loops.models import Loop, LoopVersion
 from privacy.models import Decision, Purpose, ServedDecision, VaultEvent
 from privacy.services.closing import outcomes_close
+from privacy.services.keys import ciphers
 from r3al_project.common.errors import Conflict, InputError
 from tests.deployments.serving import (
     ALWAYS_WALK,
@@ -144,11 +145,38 @@ def test_what_was_lived_before_the_deployment_is_no_evidence(loop: LoopVersion) 
     live(40, walk_is="bad", days_ago=9)
     assert evidence_fold(slot=slot(loop), version=first) == 40
     swap(second)
-    assert not len(arm_of_holdback(loop).reward)
+    assert not arm_of_holdback(loop).reward.size
     live(40, walk_is="good", again=True)
     counted = evidence_fold(slot=slot(loop), version=first)
     assert 2 < counted < 30 and arm_of_holdback(loop).empathy.values.mean() > 0.8
     assert evidence_fold(slot=slot(loop), version=second) == 40 - counted
+
+
+def test_weeks_of_one_person_are_one_person(loop: LoopVersion) -> None:
+    """Eighteen weeks of two people, of which the last two may still get more: the newest fourteen begin bets, each with two."""
+    version = learned(loop, "policy", ALWAYS_WALK)
+    swap(version)
+    Deployment.objects.update(created_at=timezone.now() - timedelta(weeks=17, days=1))
+    deployment = Deployment.objects.get()
+    people = [person(f"w{i}")[0] for i in range(2)]
+    ciphers(people)  # they have keys
+    EvidenceUnit.objects.bulk_create(
+        EvidenceUnit(
+            slot=slot(loop), version=version, data_key_id=who, epoch=epoch_number(deployment, week), decisions=4, interventions=2,
+            rated=2, empathy_sum=1.5, harmful=i, rewarded=4, reward_sum=week, first_exposed_at=deployment.created_at,
+            closes_at=deployment.created_at,
+        )
+        for week in range(18)
+        for i, who in enumerate(people)
+    )  # fmt: skip
+    arm = evidence_of(slot(loop), loop.spec).arm
+    weeks, spans = arm.false_intervention.families
+    assert (arm.empathy.size, arm.empathy.mean, arm.empathy.first) == (2, 0.75, 5)
+    assert len(weeks) == 14 and all(s.values.tolist() == [0.0, 0.5] for s in weeks)
+    assert [s.values.tolist() for s in arm.reward.families[1]] == [[5.5 / 4] * 2, [9.5 / 4] * 2, [13.5 / 4] * 2]
+    assert len(spans) == 3 and arm.empathy.closed == 12
+    check = health_check(slot=slot(loop))
+    assert [(m["n"], m["verdict"]) for m in check.metrics[:2]] == [(2, "too_few")] * 2
 
 
 def minutes(version: ModelVersion, shares: list[float], *, loop: LoopVersion) -> None:
@@ -178,6 +206,23 @@ def test_a_slow_version_is_taken_back_and_a_slow_database_takes_nothing_back(
     assert check.state == "degraded" and check.acted is bool(taken_back)
     assert [t["name"] for t in check.triggers if t["fires"]] == ["latency_over_250_ms"] * taken_back
     assert slot(loop).stable == (old if taken_back else new)
+
+
+def test_latency_is_judged_by_this_hour_and_the_one_before(loop: LoopVersion) -> None:
+    """Three hours of minutes, the first of which was slow; the minute that is not over yet is not looked at."""
+    version = learned(loop, "policy", ALWAYS_WALK)
+    swap(version)
+    now = timezone.now()
+    Deployment.objects.update(created_at=now - timedelta(hours=50, minutes=20))
+    minutes(version, [1.0] * 60 + [0.0] * 120, loop=loop)
+    latency = evidence_of(slot(loop), loop.spec).latency
+    assert latency.minutes.first == 50 and not latency.over_200_ms
+    assert 76 <= len(latency.minutes.values) <= 80 and latency.requests == 20 * len(latency.minutes.values)
+    assert [len(sample.values) for sample in latency.minutes.samples] == [
+        len(latency.minutes.values), len(latency.minutes.values) - latency.minutes.starts[1],
+    ]  # fmt: skip
+    (metric,) = (m for m in health_check(slot=slot(loop)).metrics if m["name"] == "latency")
+    assert metric["verdict"] == "ok" and metric["value"] == 0.0 and metric["high"] < 0.3
 
 
 def test_one_slot_that_cannot_be_looked_at_hides_no_other(loop: LoopVersion) -> None:
