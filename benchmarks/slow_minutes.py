@@ -1,0 +1,84 @@
+"""Latency that health looks at: minutes as slow as they may be for a quarter, and bad hours after a good month."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.communities import above
+from deployments.engine.bets import FRACTIONS
+from deployments.engine.health import ALPHA, SLOW_SHARE
+from deployments.engine.series import Floats, Series
+
+QUARTER_HOURS, MONTH_HOURS = 13 * 7 * 24, 30 * 24
+REQUESTS = 20  # a minute
+
+
+def quiet_latency(runs: int, seed: int) -> dict[str, Any]:
+    """Runs of 13 weeks in which every minute is slow as a whole with probability .05, and in which more is ever proven."""
+    rng = np.random.default_rng([seed, 5])
+    alarmed = np.zeros(runs, dtype=bool)
+    bars, before = _bars(), _minutes(rng, runs)
+    for number in range(1, QUARTER_HOURS + 1):
+        after = _minutes(rng, runs)
+        slow = np.concatenate([before, after], axis=1).cumsum(axis=1)
+        alarmed |= (slow >= bars[number - 1]).any(axis=1)
+        before = after
+    count = int(alarmed.sum())
+    return {"part": "latency as it may be", "runs": runs, "alarms": count, "at_most": above(count, runs)}
+
+
+def _minutes(rng: np.random.Generator, runs: int) -> npt.NDArray[np.bool_]:
+    return rng.random((runs, 60)) < SLOW_SHARE
+
+
+def _bars() -> npt.NDArray[np.int64]:
+    """(hours, minutes) How many wholly slow minutes of 1, 2, ... prove it for the bet begun in an hour."""
+    n = np.arange(1, 121)
+    stakes = np.array(FRACTIONS) / SLOW_SHARE
+    slow = np.arange(121)[:, None, None]
+    logs = slow * np.log1p(stakes * (1 - SLOW_SHARE)) + (n[:, None] - slow) * np.log1p(-stakes * SLOW_SHARE)
+    evidence = np.logaddexp.reduce(logs, axis=2) - np.log(len(stakes))  # (slow, minutes), rising in slow
+    return np.array([(evidence < -weight).sum(axis=0) for weight in _weights()])
+
+
+def _weights() -> list[float]:
+    """Log of each hour's share of the false-alarm rate."""
+    hours = Series(np.zeros(0), starts=(0,) * QUARTER_HOURS)
+    return [sample.log_weight + float(np.log(ALPHA)) for sample in hours.families[0]]
+
+
+def _slow_evidence(minutes: Floats, number: int) -> Floats:
+    """(runs, minutes) How far above its bar the bet begun in an hour is after each minute."""
+    weight = Series(minutes[0, :0], starts=(0,), first=number).samples[0].log_weight
+    stakes = np.array(FRACTIONS) / SLOW_SHARE
+    logs = [np.log1p(stake * (minutes - SLOW_SHARE)).cumsum(axis=1) for stake in stakes]
+    return np.asarray(np.logaddexp.reduce(logs) - np.log(len(logs)) + weight + np.log(ALPHA))
+
+
+def bad_hours(runs: int, seed: int) -> list[dict[str, Any]]:
+    """After a month, from any minute of an hour on, more of 20 requests a minute are slow: minutes until it is proven."""
+    rows = []
+    for share in (0.10, 0.20, 0.40):
+        rng = np.random.default_rng([seed, 6, round(100 * share)])
+        found = np.array([_until_proven(rng, share) for _ in range(runs)])
+        rows.append(
+            {"part": "bad hour after a month", "slow_share": share, "runs": runs, "median_minutes": float(np.median(found)),
+             "found_in_60_minutes": float((found <= 60).mean())}
+        )  # fmt: skip
+    return rows
+
+
+def _until_proven(rng: np.random.Generator, share: float) -> float:
+    """Minutes after it begins, by the bet of that hour or of the next two, each of which is looked at for two hours."""
+    begins = int(rng.integers(60))
+    slow = rng.binomial(REQUESTS, np.r_[np.full(begins, 0.002), np.full(240 - begins, share)])
+    minutes = np.asarray(slow / REQUESTS)
+    found = []
+    for hour in range(3):
+        evidence = _slow_evidence(minutes[None, 60 * hour : 60 * hour + 120], MONTH_HOURS + hour)[0]
+        proven = np.flatnonzero(evidence >= 0)
+        found += [60 * hour + int(proven[0]) + 1 - begins] if len(proven) else []
+    return float(min(found, default=np.inf))
