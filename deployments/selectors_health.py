@@ -21,7 +21,7 @@ from training.models import ModelVersion
 EPOCH = timedelta(days=7)  # within one, a person counts once; a new one lets late faults be seen
 EPOCHS = 1_024  # room for the epochs of one deployment: nineteen years of weeks
 OPEN_EPOCHS = 2  # the newest, into which units are still folded
-_SPANS_BEFORE = 3  # bets begun before these four-week spans are left out: what was proven then was acted on then
+SPANS_BEFORE = 3  # bets begun before these four-week spans are left out: what was proven then was acted on then
 _SUMS = ("rated", "empathy_sum", "interventions", "harmful", "rewarded", "reward_sum")  # a count and its sum
 _DEFAULT_STABILITY = 0.5  # reward scales; with the blueprint's scale of .10 this is its +-.05
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -73,7 +73,7 @@ class _Weeks:
     def __init__(self, deployment: Deployment) -> None:
         begun = epochs_begun(deployment)
         self.slot = deployment.slot_id
-        self.first = max(0, (begun - 1) // SPAN - _SPANS_BEFORE) * SPAN
+        self.first = max(0, (begun - 1) // SPAN - SPANS_BEFORE) * SPAN
         self.closed = max(0, begun - OPEN_EPOCHS - self.first)
         self.numbers = range(epoch_number(deployment, self.first), epoch_number(deployment, begun))
 

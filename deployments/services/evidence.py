@@ -5,6 +5,7 @@ Epochs belong to the slot's last deployment: what a version did before it, at an
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -22,12 +23,13 @@ from loops.engine.reward import COMPONENTS
 from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
 from privacy.engine.layout import MAIN_HEAD
-from privacy.engine.sealing import Cipher, about_outcome
+from privacy.engine.sealing import CannotOpen, Cipher, about_outcome
 from privacy.models import Choice
 from privacy.selectors_keys import ciphers_known
 from privacy.services.keys import keys_held
 from training.models import ModelVersion
 
+log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float64]
 _EMPATHY = 1 + COMPONENTS.index("empathy")
 _PEOPLE = 2_000
@@ -104,8 +106,15 @@ def _units(
 def _opened(
     cipher: Cipher, person: int, action: int, row_key: bytes, sealed: bytes | None, harmful: bool | None
 ) -> tuple[int, Floats | None, bool | None]:
-    payload = None if sealed is None else cipher.open(bytes(sealed), about_outcome(person, row_key))
-    return action, None if payload is None else np.frombuffer(payload, dtype="<f8"), harmful
+    """A choice with its outcome's numbers; None where there are none, or damaged ones, which must not stop all looking."""
+    if sealed is None:
+        return action, None, harmful
+    try:
+        payload = cipher.open(bytes(sealed), about_outcome(person, row_key))
+    except CannotOpen:
+        log.error("an outcome of person %s cannot be opened and is no evidence", person)
+        return action, None, harmful
+    return action, np.frombuffer(payload, dtype="<f8"), harmful
 
 
 def _sums(rows: Sequence[tuple[int, Floats | None, bool | None]], reference: int | None) -> dict[str, Any]:

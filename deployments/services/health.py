@@ -9,8 +9,9 @@ from django.db import Error, transaction
 from django.utils import timezone
 
 from deployments.engine.health import Health, health_of
-from deployments.models import HealthCheck, LatencyMinute, ServingSlot
-from deployments.selectors_health import evidence_of
+from deployments.engine.series import SPAN
+from deployments.models import EvidenceUnit, HealthCheck, LatencyMinute, ServingSlot
+from deployments.selectors_health import EPOCH, SPANS_BEFORE, evidence_of
 from deployments.services.evidence import evidence_fold
 from deployments.services.rollback import slot_rollback
 from loops.selectors import loop_version_current
@@ -19,16 +20,18 @@ from training.models import VersionKind
 
 log = logging.getLogger(__name__)
 KEPT = timedelta(days=90)
+EVIDENCE_KEPT = (SPANS_BEFORE + 1) * SPAN * EPOCH  # nothing that a bet still looks at is older
 
 
 def health_tick() -> int:
-    """Check every slot that serves a learned version; old looks and latencies are dropped. Returns how many were taken back.
+    """Check every slot that serves a learned version; what is old is dropped. Returns how many were taken back.
 
     A slot that cannot be looked at does not keep the others from being looked at; it is logged and tried at the next tick.
     """
-    long_ago = timezone.now() - KEPT
-    HealthCheck.objects.filter(created_at__lt=long_ago).delete()
-    LatencyMinute.objects.filter(minute__lt=long_ago).delete()
+    now = timezone.now()
+    HealthCheck.objects.filter(created_at__lt=now - KEPT).delete()
+    LatencyMinute.objects.filter(minute__lt=now - KEPT).delete()
+    EvidenceUnit.objects.filter(closes_at__lt=now - EVIDENCE_KEPT).delete()
     slots = ServingSlot.objects.select_related("loop", "stable__loop_version", "holdback").exclude(
         stable__kind=VersionKind.REFERENCE
     )

@@ -244,6 +244,7 @@ def test_old_looks_and_latencies_are_dropped(loop: LoopVersion) -> None:
     long_ago = timezone.now() - timedelta(days=91)
     HealthCheck.objects.update(created_at=long_ago)
     LatencyMinute.objects.update(minute=long_ago)
+    EvidenceUnit.objects.update(closes_at=timezone.now() - timedelta(weeks=16, days=1))
     health_tick()
     assert HealthCheck.objects.count() == 1 and not LatencyMinute.objects.exists()
 
