@@ -242,8 +242,15 @@ def main(options: Namespace) -> None:
     if options.peers:
         peer = mlflow(options.quick)
         print_table(peer)
-        checks.append(Check("mlflow_cpu_ratio", peer[0]["web_cpu_us"] / rows[0]["web_cpu_us"], CPU_RATIO))
-        rows += peer
+        ours, names, tensor = rows[0], peer[0]["web_cpu_us"], peer[1]["web_cpu_us"]
+        ratios = {
+            "names": names / ours["web_cpu_us"],
+            "tensor": tensor / ours["web_cpu_us"],
+            "names, the database's CPU added to ours": names / (ours["web_cpu_us"] + ours["database_cpu_us"]),
+        }
+        print("CPU of mlflow over ours: " + "; ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
+        checks.append(Check("mlflow_cpu_ratio", ratios["names"], CPU_RATIO))
+        rows += [*peer, {"part": "ratios", **ratios}]
     finish("decisions", options, rows, checks)
 
 

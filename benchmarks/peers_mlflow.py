@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 VERSION = "3.4.0"
+# Of that time: with newer ones it does not start.
+WITH = ("fastapi==0.117.1", "starlette==0.48.0", "uvicorn==0.36.0", "sse-starlette==3.0.2")
 HOME = Path(__file__).parent.parent / ".peers" / "mlflow"
 _PYTHON = HOME / "bin" / "python"
 _MODEL = '''
@@ -41,7 +43,7 @@ def mlflow_command(home: Path, port: int, workers: int) -> tuple[list[str], str]
         subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True)
     asked = [str(_PYTHON), "-c", "import mlflow; print(mlflow.__version__)"]
     if subprocess.run(asked, capture_output=True, check=False).returncode:
-        subprocess.run([str(_PYTHON), "-m", "pip", "install", "--quiet", f"mlflow=={VERSION}"], check=True)
+        subprocess.run([str(_PYTHON), "-m", "pip", "install", "--quiet", f"mlflow=={VERSION}", *WITH], check=True)
     found = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     subprocess.run([str(_PYTHON), "-c", _MODEL, str(home / "model")], check=True, cwd=home)
     command = [
