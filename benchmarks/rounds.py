@@ -202,8 +202,9 @@ def print_table(rows: list[dict[str, Any]], months: int) -> None:
         numbers = f"{r['exploration']:8.1f} {r['candidate_share']:8.2f} {r['share']:8.2f} {r['z']:8.2f} {against:>8}"
         said = f"{r['part']}: {r['outcome_gate']}, {' '.join(r['serving'])}"
         print(f"{r['people']:>8} {r['seed']:>8} {r['month']:>8} {numbers}  {said}")
-    for n, month in sorted({(r["people"], r["month"]) for r in rows if r["part"] == "both gates"}):
-        served = [r["share"] for r in rows if (r["part"], r["people"], r["month"]) == ("both gates", n, month)]
+    both = [r for r in rows if r["part"] == "both gates"]
+    for n, month in sorted({(r["people"], r["month"]) for r in both}):
+        served = [r["share"] for r in both if (r["people"], r["month"]) == (n, month)]
         some = f"{sum(s > 0 for s in served)} of {len(served)} serve something learned"
         print(f"both gates, {n} people, month {month}: share {np.mean(served):.2f}; {some}")
     for r in (r for r in rows if r["part"] == "joint"):
