@@ -68,7 +68,7 @@ def promised() -> dict[str, Any]:
 
 def turn_rows() -> list[dict[str, Any]]:
     """The latest turn of each loop with all its stages, those that run first."""
-    newest = Turn.objects.values("loop_version__loop").annotate(last=Max("pk")).values("last")
+    newest = Turn.objects.values("loop").annotate(last=Max("pk")).values("last")
     stages = Prefetch("stages", TurnStage.objects.select_related("job").order_by("id"))
     found = Turn.objects.filter(pk__in=newest).select_related("loop_version__loop").prefetch_related(stages)
     ordered = sorted(found, key=lambda t: (t.outcome != "running", -t.pk))[:_TURNS]

@@ -5,6 +5,7 @@ Every act is confirmed on a page of its own, sent by POST, checked against its o
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,11 +26,8 @@ from loops.selectors import loop_version_current
 from r3al_project.common.errors import InputError, R3alError
 from r3al_project.common.readable import TOO_FEW, interval_plot, number
 from r3al_project.dashboard import SIGNS, estimate, main_first, promised, turn_rows
-from r3al_project.jobs.models import OPEN
-from r3al_project.jobs.selectors import job_get
-from r3al_project.jobs.services import job_cancel
-from r3al_project.turns.models import Turn
-from r3al_project.turns.services import turn_parameters, turn_settle, turn_start
+from r3al_project.turns.selectors import turn_get
+from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
 from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionKind, VersionState, says_nothing
 from training.selectors import version_get
 
@@ -46,8 +44,17 @@ View = Callable[..., HttpResponse]
 
 
 def _seen(view: View) -> View:
-    """For operators who are logged in and may see models."""
-    return admin.site.admin_view(permission_required(SEE, raise_exception=True)(view))
+    """For operators who are logged in and may see models. What cannot be shown or done is said on the dashboard."""
+
+    @functools.wraps(view)
+    def said(request: HttpRequest, **names: Any) -> HttpResponse:
+        try:
+            return view(request, **names)
+        except R3alError as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(reverse("training-dashboard"))
+
+    return admin.site.admin_view(permission_required(SEE, raise_exception=True)(said))
 
 
 def state() -> dict[str, Any]:
@@ -263,28 +270,18 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
 
 
 @_seen
-def cancel(request: HttpRequest, job: int) -> HttpResponse:
-    """Confirm, then cancel a running turn's job."""
+def cancel(request: HttpRequest, turn: int) -> HttpResponse:
+    """Confirm, then cancel a running turn, at whichever stage it is by then."""
     _require(request, "jobs.cancel_job")
-
-    def act() -> str:
-        job_cancel(job_id=job)
-        turn = Turn.objects.filter(stages__job_id=job).first()
-        if turn:
-            turn_settle(turn=turn)
-        return "The work was asked to end; nothing of the stage at hand is written."
-
     if request.method == "POST":
-        return _done(request, act)
-    found = job_get(job_id=job)
-    if found.state not in OPEN:
-        messages.info(request, f"{found} is over.")
-        return HttpResponseRedirect(reverse("training-dashboard"))
+        return _done(request, lambda: str(turn_cancel(turn=turn_get(turn))))
+    found = turn_get(turn)
     return _confirm(
         request,
         f"Cancel {found}?",
-        "Its turn ends with it. What earlier stages wrote stays, and people charged for a release stay charged.",
+        "The stage at hand ends unwritten. What earlier stages wrote stays, and people charged for a release stay charged.",
         "Cancel it",
+        check=lambda: cancel_check(found),
     )
 
 
@@ -315,10 +312,7 @@ def _confirm(
 
 def _done(request: HttpRequest, act: Callable[[], str]) -> HttpResponse:
     """Act, say what happened, and go back to the dashboard."""
-    try:
-        messages.success(request, act())
-    except R3alError as error:
-        messages.error(request, str(error))
+    messages.success(request, act())
     return HttpResponseRedirect(reverse("training-dashboard"))
 
 

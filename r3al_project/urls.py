@@ -33,5 +33,5 @@ urlpatterns = [
         training_dashboard.rollback,
         name="training-dashboard-rollback",
     ),
-    path("r3al/training-dashboard/cancel/<int:job>/", training_dashboard.cancel, name="training-dashboard-cancel"),
+    path("r3al/training-dashboard/cancel/<int:turn>/", training_dashboard.cancel, name="training-dashboard-cancel"),
 ]

@@ -165,7 +165,7 @@ _GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
     User: lambda r, n: {"username": f"user-{n}"},
     IdempotentAnswer: lambda r, n: {"user": r.get(User), "key": f"k{n}", "body_sha256": ""},
     Job: lambda r, n: {"kind": "k", "key": f"j{n}"},
-    Turn: lambda r, n: {"loop_version": r.fresh(LoopVersion)},
+    Turn: lambda r, n: (lambda version: {"loop": version.loop, "loop_version": version})(r.fresh(LoopVersion)),
     TurnStage: lambda r, n: {"turn": r.get(Turn), "name": f"s{n}", "job": r.fresh(Job)},
 }  # fmt: skip
 
@@ -291,7 +291,7 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     ],
     "job_failed_has_reason": [(Job, ENDED | {"state": "failed"})],
     "job_cancelled_when_asked": [(Job, ENDED | {"state": "cancelled"}), (Job, {"cancel_requested": True})],
-    "turn_one_running_a_loop": [(Turn, {"loop_version": Same})],
+    "turn_one_running_a_loop": [(Turn, {"loop": Same})],
     "turn_finished_has_time": [(Turn, {"outcome": "kept"}), (Turn, {"finished_at": NOW})],
     "turn_stage_once": [(TurnStage, {"turn": Same, "name": Same})],
 }

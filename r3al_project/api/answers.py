@@ -34,6 +34,7 @@ class JobAnswer(Shape):
     jobId = serializers.IntegerField()
     kind = serializers.CharField(help_text="turn, or the kind of a job that stands alone.")
     status = serializers.CharField()
+    cancelRequested = serializers.BooleanField(help_text="It was asked to end, if it has not ended yet.")
     progress = serializers.FloatField(min_value=0, max_value=1)
     message = serializers.CharField()
     createdAt = serializers.DateTimeField()

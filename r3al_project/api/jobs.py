@@ -12,11 +12,12 @@ from rest_framework.views import APIView
 from r3al_project.api.access import May
 from r3al_project.api.answers import JobAnswer
 from r3al_project.api.idempotency import idempotent
+from r3al_project.common.errors import Conflict
 from r3al_project.jobs.models import OPEN, Job
 from r3al_project.jobs.selectors import job_get
 from r3al_project.jobs.services import job_cancel
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import STAGES, turn_settle
+from r3al_project.turns.services import STAGES, turn_cancel
 from r3al_project.turns.words import stage_sentence
 
 
@@ -32,7 +33,7 @@ class JobDetail(APIView):
 
 
 class JobCancel(APIView):
-    """Ask the work to end: nothing of the stage at hand is written, and the turn ends with it."""
+    """Ask the work to end: nothing of the stage at hand is written, and the turn ends with it. 409 when it is over."""
 
     permission_classes = (May,)
     may = {"POST": "jobs.cancel_job"}
@@ -42,10 +43,10 @@ class JobCancel(APIView):
     def post(self, request: Request, job: int) -> Response:
         found = job_get(job_id=job)
         stage = getattr(found, "turn_stage", None)
-        running = stage.turn.stages.select_related("job").order_by("-id")[0].job if stage else found
-        job_cancel(job_id=running.pk)
-        if stage:
-            turn_settle(turn=stage.turn)
+        if stage is not None:
+            turn_cancel(turn=stage.turn)
+        elif not job_cancel(job_id=job):
+            raise Conflict(f"{found} is over ({found.get_state_display()}); there is nothing to cancel")
         return Response(job_told(job_get(job_id=job)), status=202)
 
 
@@ -55,8 +56,9 @@ def job_told(job: Job) -> dict[str, Any]:
     if stage is not None:
         return {"jobId": job.pk, "kind": "turn"} | turn_told(stage.turn)
     return {
-        "jobId": job.pk, "kind": job.kind, "status": job.state, "progress": job.progress, "message": job.message,
-        "error": job.error or None, "createdAt": job.created_at, "finishedAt": job.finished_at,
+        "jobId": job.pk, "kind": job.kind, "status": job.state, "cancelRequested": job.cancel_requested,
+        "progress": job.progress, "message": job.message, "error": job.error or None, "createdAt": job.created_at,
+        "finishedAt": job.finished_at,
     }  # fmt: skip
 
 
@@ -69,6 +71,7 @@ def turn_told(turn: Turn) -> dict[str, Any]:
     return {
         "turnId": turn.pk,
         "status": status,
+        "cancelRequested": any(s.job.cancel_requested for s in stages),
         "outcome": turn.outcome,
         "reason": turn.reason or None,
         "progress": (done + (current.progress if current else 0.0)) / len(STAGES),

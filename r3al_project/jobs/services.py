@@ -90,10 +90,10 @@ def _route(name: str) -> tuple[str, int]:
     return queue, limit + _KILL_AFTER_SECONDS
 
 
-def job_cancel(*, job_id: int) -> None:
+def job_cancel(*, job_id: int) -> bool:
     """A queued job ends at once; a running one is asked to, and ends at its next report of progress, or unwritten at its end.
 
-    Raises NotFound. A job that is over stays as it is.
+    False for a job that is over, which stays as it is. Raises NotFound.
     """
     queued = Q(state=JobState.QUEUED)
     asked = Job.objects.filter(pk=job_id, state__in=OPEN).update(
@@ -103,6 +103,7 @@ def job_cancel(*, job_id: int) -> None:
     )
     if not asked and not Job.objects.filter(pk=job_id).exists():
         raise NotFound(f"there is no job {job_id}")
+    return bool(asked)
 
 
 def job_run(job_id: int) -> None:

@@ -54,9 +54,9 @@ class StageInline(ReadOnlyInline):
 @admin.register(Turn)
 class TurnAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "show_outcome", "show_reason", "created_at", "took")
-    list_filter = ("outcome", "loop_version__loop")
+    list_filter = ("outcome", "loop")
     list_select_related = ("loop_version__loop",)
-    search_fields = ("loop_version__loop__name", "reason")
+    search_fields = ("loop__name", "reason")
     fields = ("loop_version", "show_outcome", "reason", "asked", "created_at", "finished_at", "took")
     readonly_fields = fields
     inlines = (StageInline,)

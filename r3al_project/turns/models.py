@@ -5,13 +5,16 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from loops.models import LoopVersion
+from loops.models import Loop, LoopVersion
 from r3al_project.common.models import Created
 from r3al_project.jobs.models import Job
 
 
 class Turn(Created):
-    """One turn of one loop. ``parameters`` holds what was asked for (epsilon, delta, seed, source); never a payload."""
+    """One turn of one loop. ``parameters`` holds what was asked for (epsilon, delta, seed, source); never a payload.
+
+    ``loop`` is the loop version's own, so that the database can hold a loop to one running turn, whichever version it is of.
+    """
 
     class Outcome(models.TextChoices):
         RUNNING = "running", "running"
@@ -19,6 +22,7 @@ class Turn(Created):
         KEPT = "kept", "kept what serves"
         FAILED = "failed", "failed"
 
+    loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="turns")
     loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="turns")
     parameters = models.JSONField(default=dict)
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.RUNNING)
@@ -29,9 +33,7 @@ class Turn(Created):
         db_table = "turns"
         permissions = [("start_turn", "Can start a turn of a loop")]
         constraints = [
-            models.UniqueConstraint(
-                fields=["loop_version"], condition=Q(outcome="running"), name="turn_one_running_a_loop"
-            ),
+            models.UniqueConstraint(fields=["loop"], condition=Q(outcome="running"), name="turn_one_running_a_loop"),
             models.CheckConstraint(
                 condition=Q(outcome="running", finished_at__isnull=True)
                 | ~Q(outcome="running") & Q(finished_at__isnull=False),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 
 from django.db import connection
 
+from r3al_project.common.errors import Conflict
 from r3al_project.jobs import leases
 from r3al_project.jobs.models import Job, JobState
-from r3al_project.jobs.services import job_cancel, job_run, jobs_reconcile
+from r3al_project.jobs.services import job_run, jobs_reconcile
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import turn_settle
+from r3al_project.turns.services import turn_cancel, turn_settle
 from r3al_project.turns.watch import Watcher
 
 _POLL_SECONDS = 0.25
@@ -35,7 +37,7 @@ def turn_run(turn: Turn, *, say: Callable[[str], None]) -> Turn:
                 jobs_reconcile()  # whoever holds it may have vanished, and there may be no beat to see it
                 time.sleep(_POLL_SECONDS)
         except KeyboardInterrupt:
-            _give_up(stage.job_id)
+            _give_up(turn, stage.job_id)
     return turn
 
 
@@ -53,14 +55,19 @@ def turn_run_watched(turn: Turn, watcher: Watcher) -> Turn:
     try:
         watcher.follow(Turn.objects.get(pk=turn.pk))
     except KeyboardInterrupt:
-        job_cancel(job_id=turn.stages.order_by("-id")[0].job_id)
+        _cancel(turn)
     thread.join()
     return turn_settle(turn=turn)
 
 
-def _give_up(job_id: int) -> None:
-    """Cancel a job that this process just stopped computing; one that a worker holds ends at its next progress."""
-    job_cancel(job_id=job_id)
+def _give_up(turn: Turn, job_id: int) -> None:
+    """Cancel a turn whose job this process just stopped computing; one that a worker holds ends at its next progress."""
+    _cancel(turn)
     job = Job.objects.get(pk=job_id)
     if job.state == JobState.RUNNING:
         leases.finish(job.pk, job.token, JobState.CANCELLED)
+
+
+def _cancel(turn: Turn) -> None:
+    with contextlib.suppress(Conflict):  # it ended just now
+        turn_cancel(turn=turn)

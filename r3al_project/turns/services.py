@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from loops.models import Loop, LoopVersion
@@ -20,8 +21,9 @@ from privacy.services.reservations import Settled, reservation_refund, reservati
 from r3al_project.common.errors import Conflict, InputError, NotFound, R3alError
 from r3al_project.common.plain import plain
 from r3al_project.jobs.models import Job
-from r3al_project.jobs.services import job_enqueue
+from r3al_project.jobs.services import job_cancel, job_enqueue
 from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.selectors import turn_running
 
 log = logging.getLogger(__name__)
 STAGES = ("collect", "release", "synthesize", "train", "evaluate", "deploy")
@@ -64,25 +66,27 @@ def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> Turn
     """Begin a turn with its first stage queued.
 
     parameters: what ``turn_parameters`` gives.
-    Raises Conflict when a turn of this loop is running.
+    Raises Conflict when a turn of this loop is running, also of another version of it: of two who begin at once one does.
     """
     if parameters["head"] not in [None, *(h.name for h in loop_version.spec.heads)]:
         raise InputError(f"{loop_version} has no head {parameters['head']!r}")
-    running = Turn.objects.filter(loop_version=loop_version, outcome=Turn.Outcome.RUNNING).first()
-    if running is not None:
+    try:
+        with transaction.atomic():
+            turn = Turn.objects.create(loop=loop_version.loop, loop_version=loop_version, parameters=parameters)
+    except IntegrityError:
+        running = turn_running(loop=loop_version.loop) or f"a turn of {loop_version.loop}"
         raise Conflict(
-            f"{running} is still running; wait for it, go on with it (run_loop --resume), or cancel its job in the admin"
-        )
-    turn = Turn.objects.create(loop_version=loop_version, parameters=parameters)
+            f"{running} is still running; wait for it, go on with it (run_loop --resume), or cancel it (training dashboard)"
+        ) from None
     _stage_enqueue(turn, STAGES[0])
     return turn
 
 
 def turn_resume(*, loop_version: LoopVersion) -> Turn:
     """The turn of this loop that is still running; NotFound when there is none."""
-    running = Turn.objects.filter(loop_version=loop_version, outcome=Turn.Outcome.RUNNING).first()
+    running = turn_running(loop=loop_version.loop)
     if running is None:
-        raise NotFound(f"no turn of {loop_version} is running; start one without --resume")
+        raise NotFound(f"no turn of loop {loop_version.loop.name!r} is running; start one without --resume")
     return running
 
 
@@ -97,6 +101,51 @@ def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[st
     else:
         _turn_end(turn, Turn.Outcome.DEPLOYED if summary["deployed"] else Turn.Outcome.KEPT, summary["reason"])
     return summary
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What became of a wish to cancel a turn: ``over``, or its stage at hand is asked to end. ``str()`` is one sentence."""
+
+    turn: Turn
+    stage: str
+    over: bool
+
+    def __str__(self) -> str:
+        if self.over:
+            return f"{self.turn} is cancelled; nothing of its stage {self.stage} is written."
+        when = "ends at its next report of progress, and nothing of it is written"
+        return f"{self.turn} was asked to end: its stage {self.stage} {when}."
+
+
+def turn_cancel(*, turn: Turn) -> Cancelled:
+    """Cancel a turn at the stage that is at hand. Raises Conflict when the turn is over."""
+    with transaction.atomic():
+        stage = _stage_locked(turn)
+        asked = job_cancel(job_id=stage.job_id)
+        turn = turn_settle(turn=turn)
+    if not asked:
+        cancel_check(turn)
+    return Cancelled(turn, stage.name, over=turn.outcome != Turn.Outcome.RUNNING)
+
+
+def cancel_check(turn: Turn) -> None:
+    """Raises Conflict for a turn that is over."""
+    if turn.outcome != Turn.Outcome.RUNNING:
+        raise Conflict(f"{turn} is over ({turn.get_outcome_display()}); there is nothing to cancel")
+
+
+def _stage_locked(turn: Turn) -> TurnStage:
+    """The newest stage, its job's row locked: it neither ends nor begins the next before this transaction is over.
+
+    Whoever ends a stage holds that row and makes the next one in the same transaction, so where the lock had to be waited for
+    there may be a newer stage.
+    """
+    while True:
+        stage = turn.stages.order_by("-id")[0]
+        Job.objects.select_for_update(no_key=True).get(pk=stage.job_id)
+        if not turn.stages.filter(pk__gt=stage.pk).exists():
+            return stage
 
 
 def turn_settle(*, turn: Turn) -> Turn:
@@ -150,7 +199,7 @@ def _is_due(version: LoopVersion) -> bool:
     every = version.spec.retrain_every_seconds
     if every is None:
         return False
-    last = Turn.objects.filter(loop_version__loop=version.loop).order_by("-id").first()
+    last = Turn.objects.filter(loop=version.loop).order_by("-id").first()
     if last is not None and last.outcome == Turn.Outcome.RUNNING:
         return False
     since = last.created_at if last else version.created_at

@@ -184,4 +184,4 @@ def _versions(turn: Turn) -> dict[str, ModelVersion]:
 
 
 def _turns(turn: Turn) -> int:
-    return Turn.objects.filter(loop_version__loop=turn.loop_version.loop, pk__lte=turn.pk).count()
+    return Turn.objects.filter(loop=turn.loop_id, pk__lte=turn.pk).count()

@@ -147,7 +147,9 @@ def _people(version: LoopVersion, release: Release) -> None:
 
 def _turn(version: LoopVersion, name: str) -> Job:
     turn = Turn.objects.create(
-        loop_version=version, parameters={"head": "policy", "epsilon": 1.0, "source": "/somewhere/else/diary.csv"}
+        loop=version.loop,
+        loop_version=version,
+        parameters={"head": "policy", "epsilon": 1.0, "source": "/somewhere/else/diary.csv"},
     )
     done = Job.objects.create(
         kind="turn.collect", arguments={"turn": turn.pk}, key=f"{name}-collect", state="done", progress=1.0, starts=1,

@@ -17,7 +17,10 @@ from deployments.selectors import slot_for
 from deployments.services.health import health_check
 from loops.models import LoopVersion
 from privacy.models import Release, VaultEvent
+from r3al_project.jobs.leases import claim
+from r3al_project.jobs.services import job_run
 from r3al_project.turns.models import Turn
+from r3al_project.turns.services import turn_parameters, turn_start
 from tests.deployments.serving import ALWAYS_WALK, care_loop, learned, serve
 from training.models import GateVerdict, ModelVersion
 
@@ -99,12 +102,38 @@ def test_training_begins_is_shown_and_can_be_cancelled(loop: LoopVersion) -> Non
     turn = Turn.objects.get()
     assert f"You started {turn} at {turn.created_at:%H:%M} UTC" in said, "which stays true when it has ended"
     assert (turn.parameters["epsilon"], turn.parameters["requested"]["epochs"]) == (0.5, 50)
-    cancel = reverse("training-dashboard-cancel", args=[turn.stages.get().job_id])
+    cancel = reverse("training-dashboard-cancel", args=[turn.pk])
     assert cancel in text(client.get(reverse("training-dashboard-live")))
-    assert "Cancel job" in text(client.get(cancel))
-    assert "asked to end" in text(client.post(cancel, follow=True))
+    assert f"Cancel turn {turn.pk}" in text(client.get(cancel))
+    assert "is cancelled; nothing of its stage collect is written" in text(client.post(cancel, follow=True))
     turn.refresh_from_db()
     assert turn.outcome == "failed"
+    assert "is over (failed); there is nothing to cancel" in text(client.get(cancel, follow=True))
+    assert "is over (failed); there is nothing to cancel" in text(client.post(cancel, follow=True))
+
+
+def test_a_turn_that_went_on_after_the_question_is_cancelled_where_it_is(loop: LoopVersion) -> None:
+    client = browser("Operator")
+    turn = turn_start(loop_version=loop, parameters=turn_parameters())
+    cancel = reverse("training-dashboard-cancel", args=[turn.pk])
+    assert "Cancel turn" in text(client.get(cancel))
+    job_run(turn.stages.get(name="collect").job_id)
+    held = claim(turn.stages.get(name="release").job_id)
+    assert held is not None
+    assert "asked to end: its stage release ends at its next report" in text(client.post(cancel, follow=True))
+    held.refresh_from_db()
+    assert held.cancel_requested and held.state == "running"
+
+
+@pytest.mark.parametrize("act", ["deploy", "rollback", "cancel"])
+def test_what_is_not_there_is_said_on_the_dashboard(loop: LoopVersion, act: str) -> None:
+    client = browser("Operator")
+    for pk in (99_999, 10**30):
+        url = reverse(f"training-dashboard-{act}", args=[pk])
+        for answer in (client.get(url, follow=True), client.post(url, {"reason": "r"}, follow=True)):
+            assert answer.redirect_chain == [
+                (PAGE, 302)
+            ] and f"there is no {'turn' if act == 'cancel' else 'version model_'}" in text(answer)
 
 
 @pytest.mark.parametrize(

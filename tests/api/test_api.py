@@ -19,9 +19,12 @@ from deployments.selectors import slot_for
 from deployments.services.health import health_check
 from loops.models import LoopVersion
 from privacy.models import Consent, Person, PersonAccount
+from r3al_project.jobs.leases import claim
 from r3al_project.jobs.models import IdempotentAnswer, Job
+from r3al_project.jobs.services import job_run
 from r3al_project.roles import ROLES
-from r3al_project.turns.models import Turn
+from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.services import turn_parameters, turn_start
 from tests.api.documented import DOCUMENT, assert_documented
 from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, ask, care_loop, learned, serve
 from training.models import GateVerdict, ModelMetric, ModelVersion
@@ -168,6 +171,43 @@ class TestTraining:
         assert call("POST", "training/models", operator, TRAIN).status_code == 409, "one turn of a loop at a time"
         ended = call("POST", f"jobs/{begun.told['jobId']}/cancel", operator)
         assert ended.status_code == 202 and ended.told["outcome"] == "failed" and "cancelled" in ended.told["reason"]
+        again = call("POST", f"jobs/{begun.told['jobId']}/cancel", operator)
+        assert again.status_code == 409 and "is over (failed)" in again.told["detail"]
+
+    def test_by_any_of_its_jobs_a_turn_is_cancelled_where_it_is(self, loop: LoopVersion) -> None:
+        operator, turn = token_of("Operator"), turn_start(loop_version=loop, parameters=turn_parameters())
+        first = turn.stages.get().job_id
+        job_run(first)
+        held = claim(turn.stages.get(name="release").job_id)
+        told = call("POST", f"jobs/{first}/cancel", operator)
+        assert told.status_code == 202 and (told.told["status"], told.told["cancelRequested"]) == ("running", True)
+        held.refresh_from_db()  # type: ignore[union-attr]
+        assert held is not None and held.cancel_requested
+
+    def test_a_job_of_no_turn(self) -> None:
+        operator, job = token_of("Operator"), Job.objects.create(kind="turn.collect")
+        told = call("POST", f"jobs/{job.pk}/cancel", operator)
+        assert told.status_code == 202 and (told.told["status"], told.told["cancelRequested"]) == ("cancelled", True)
+        again = call("POST", f"jobs/{job.pk}/cancel", operator)
+        assert again.status_code == 409 and "is over (cancelled)" in again.told["detail"]
+
+    def test_of_many_operators_at_once_one_begins_a_turn_of_the_loop(self) -> None:
+        operator = token_of("Operator")
+        care_loop(version=2)  # a newer version of the loop changes nothing about that
+
+        def begin(_: int) -> Any:
+            try:
+                return call("POST", "training/models", operator, TRAIN)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(begin, range(24)))
+        assert [a.status_code for a in answers].count(202) == 1 and {a.status_code for a in answers} == {202, 409}
+        refused = [a for a in answers if a.status_code == 409]
+        assert all(a["Content-Type"] == "application/problem+json" for a in refused)
+        assert all("is still running; wait for it" in a.told["detail"] for a in refused)
+        assert Turn.objects.count() == TurnStage.objects.count() == Job.objects.count() == 1
 
     @pytest.mark.parametrize(
         ("change", "field"),

@@ -113,7 +113,7 @@ def test_resume_goes_on_with_a_turn_that_nobody_runs(tmp_path: Path, capsys: pyt
         (["--source", "no/such.csv"], "there is no file .*no/such.csv"),
         (["--consent", "training"], "give the file too"),
         (["--head", "tune"], "has no head 'tune'"),
-        (["--resume"], "no turn of walks v1 is running"),
+        (["--resume"], "no turn of loop 'walks' is running"),
         (["--loop", "unheard-of"], "there is no loop 'unheard-of'"),
         (["--loop", "no/such.toml"], "there is no file no/such.toml"),
     ],
