@@ -32,17 +32,23 @@ def serving_now(loop: Loop) -> dict[str, ModelVersion]:
 
 def incumbents_of(loop_version: LoopVersion) -> dict[str, ModelVersion]:
     """Learned versions that serve the loop's heads now, where their features and actions are still those of ``loop_version``."""
-    spec = loop_version.spec
     serving = serving_now(loop_version.loop)
-    return {h.name: serving[h.name] for h in spec.heads if h.name in serving and _learned_here(serving[h.name], spec)}
+    found = {h.name: incumbent_among(serving.get(h.name), loop_version.spec) for h in loop_version.spec.heads}
+    return {head: version for head, version in found.items() if version is not None}
 
 
-def _learned_here(version: ModelVersion, spec: LoopSpec) -> bool:
-    if version.kind == VersionKind.REFERENCE:
+def incumbent_among(stable: ModelVersion | None, spec: LoopSpec) -> ModelVersion | None:
+    """What a candidate must beat beside the reference: the stable version, if it is learned and can serve the loop as it is."""
+    return stable if stable is not None and stable.kind != VersionKind.REFERENCE and is_made_for(stable, spec) else None
+
+
+def is_made_for(version: ModelVersion, spec: LoopSpec) -> bool:
+    """Whether the loop still has the head with the version's actions and, as a reference reads none, its features."""
+    made = version.loop_version.spec
+    was, now = made.head(version.head), next((h for h in spec.heads if h.name == version.head), None)
+    if now is None or (was.actions, was.reference) != (now.actions, now.reference):
         return False
-    learned = version.loop_version.spec
-    same_head = version.head in [h.name for h in spec.heads] and learned.head(version.head) == spec.head(version.head)
-    return learned.features == spec.features and same_head
+    return version.kind == VersionKind.REFERENCE or made.features == spec.features
 
 
 def explored_share(loop_version: LoopVersion) -> float:

@@ -9,6 +9,7 @@ _ACTS = {
     "start": "turns.start_turn",
     "cancel": "jobs.cancel_job",
     "deploy": "deployments.deploy_version",
+    "override": "deployments.override_comparison",
     "rollback": "deployments.rollback_version",
     "serve": "privacy.serve_people",
     "anonymize": "privacy.anonymize_data",
@@ -19,7 +20,7 @@ _SHOWN = ("loops", "training", "deployments", "turns", "jobs")  # apps whose rec
 _PRIVACY_SHOWN = ("release", "privacybudget", "consent", "ledgerentry", "vaultevent", "vaultbatch", "signalimport")
 
 ROLES: dict[str, tuple[str, ...]] = {
-    "Operator": (_ACTS["start"], _ACTS["cancel"], _ACTS["deploy"], _ACTS["rollback"]),
+    "Operator": (_ACTS["start"], _ACTS["cancel"], _ACTS["deploy"], _ACTS["override"], _ACTS["rollback"]),
     "Privacy officer": (_ACTS["rollback"], _ACTS["cancel"], _ACTS["anonymize"], _ACTS["caps"], _ACTS["erase"]),
     "Analyst": (),
     "Viewer": (),

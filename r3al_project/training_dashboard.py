@@ -19,11 +19,11 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from deployments.models import HealthCheck, Incident, ServingSlot
-from deployments.services.deploy import deploy_check, full_rollout
+from deployments.services.deploy import deploy_check, full_rollout, outdated
 from deployments.services.rollback import rollback_check, slot_rollback
 from loops.models import Loop
 from loops.selectors import loop_version_current
-from r3al_project.common.errors import InputError, R3alError
+from r3al_project.common.errors import Conflict, InputError, R3alError
 from r3al_project.common.readable import TOO_FEW, interval_plot, number
 from r3al_project.dashboard import SIGNS, estimate, main_first, promised, turn_rows
 from r3al_project.turns.selectors import turn_get
@@ -219,20 +219,32 @@ def deploy(request: HttpRequest, version: int) -> HttpResponse:
     _require(request, "deployments.deploy_version")
 
     def act() -> str:
-        made = version_get(version)
-        full_rollout(version=made, actor=request.user.get_username(), reason="deployed from the dashboard")
+        made, override = version_get(version), request.POST.get("override", "")
+        if override:
+            _require(request, "deployments.override_comparison")
+        full_rollout(
+            version=made, actor=request.user.get_username(), reason="deployed from the dashboard", override=override
+        )
         return f"{made} serves now, but for the holdback, who go on with what served before."
 
     if request.method == "POST":
         return _done(request, act)
     found = version_get(version)
+    other = outdated(found)
+
+    def check() -> None:
+        deploy_check(found)
+        if other and not request.user.has_perm("deployments.override_comparison"):
+            raise Conflict(f"{other}; start another turn")
+
     return _confirm(
         request,
         f"Deploy {found}?",
         "It serves everybody at once, but for a holdback of 5% of the people, who go on with what serves now, so that there is "
         "somebody to compare with. If it is proven to do harm it is taken back by itself.",
         "Deploy it",
-        check=lambda: deploy_check(found),
+        check=check,
+        other=other,
     )
 
 
@@ -298,10 +310,15 @@ def _confirm(
     *,
     warning: str = "",
     reason: bool = False,
+    other: str = "",
     check: Callable[[], object] = lambda: None,
 ) -> HttpResponse:
-    """Ask before an act; where ``check`` says that it cannot be done now, say so and offer nothing."""
-    shown = {"title": title, "text": text, "button": button, "warning": warning, "reason": reason, "refused": ""}
+    """Ask before an act; where ``check`` says that it cannot be done now, say so and offer nothing.
+
+    ``reason``: ask why something is taken back; ``other``: what serves is another than it was judged against, so ask why.
+    """
+    shown: dict[str, Any] = {"title": title, "text": text, "button": button, "warning": warning, "reason": reason}
+    shown |= {"other": other, "refused": ""}
     try:
         check()
     except R3alError as error:

@@ -53,7 +53,10 @@ def model_gate_metrics(version: ModelVersion) -> list[ModelMetric]:
 
 
 def attempts_before(version: ModelVersion) -> int:
-    """How often this loop and head already asked its evaluation people, whichever version asked, since its last pass."""
+    """How often this loop and head ever asked its evaluation people, whichever version asked.
+
+    A pass does not begin the count anew: the same people go on judging, so all attempts on them share one level.
+    """
     asked = GateVerdict.objects.filter(
         version__loop_version__loop=version.loop_version.loop, version__head=version.head, release__isnull=False
     )

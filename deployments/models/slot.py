@@ -59,6 +59,10 @@ class ServingSlot(models.Model):
         db_table = "serving_slots"
         permissions = [
             ("deploy_version", "Can put a version that passed its evaluation in front of people"),
+            (
+                "override_comparison",
+                "Can deploy, with a reason, what was judged against something else than what serves",
+            ),
             ("rollback_version", "Can take a serving version back"),
         ]
         constraints = [

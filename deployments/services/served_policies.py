@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from deployments.engine.arbiter import Server
 from deployments.models import ServingSlot
+from deployments.selectors import is_made_for
 from loops.engine.points import Points
 from loops.engine.policy import LinearPolicy, reference_policy
 from loops.engine.spec import Head, LoopSpec
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
 from privacy.engine.layout import MAIN_HEAD
-from r3al_project.common.errors import NotFound, R3alError
-from training.models import ModelVersion, VersionKind
+from r3al_project.common.errors import Conflict, NotFound, R3alError
+from training.models import ModelVersion, VersionKind, version_name
 from training.selectors import version_get, version_policy
 
 log = logging.getLogger(__name__)
@@ -110,6 +112,18 @@ def _read(loop: str, before: Serving | None) -> Serving:
     points = None
     if before is not None and before.loop_version.pk == version.pk:
         version, points = before.loop_version, before.points  # its parsed spec with it
+    return _serving(version, points or Points(version.spec), _slots(version))
+
+
+def serving_with(loop_version: LoopVersion, versions: Mapping[str, ModelVersion]) -> Serving:
+    """What would serve the loop if ``versions`` (by head) served everybody, and the other heads as they do now."""
+    slots = _slots(loop_version)
+    for head, version in versions.items():
+        slots[head] = replace(slots[head], stable=version.pk, candidate=None, weight_bp=0, holdback=None, holdback_bp=0)
+    return _serving(loop_version, Points(loop_version.spec), slots)
+
+
+def _slots(version: LoopVersion) -> dict[str, Slot]:
     fields = (
         "head", "stable_id", "candidate_id", "weight_bp", "holdback_id", "holdback_bp", "exploration_bp", "salt", "generation",
     )  # fmt: skip
@@ -117,10 +131,13 @@ def _read(loop: str, before: Serving | None) -> Serving:
     missing = [h.name for h in version.spec.heads if h.name not in slots]
     if missing:
         raise NotFound(
-            f"loop {loop!r} has no slot for {', '.join(missing)}; add the loop with `manage.py loop add FILE`"
+            f"loop {version.loop.name!r} has no slot for {', '.join(missing)}; add the loop with `manage.py loop add FILE`"
         )
+    return slots
+
+
+def _serving(version: LoopVersion, points: Points, slots: Mapping[str, Slot]) -> Serving:
     order = sorted(version.spec.heads, key=lambda h: h.name != MAIN_HEAD)
-    points = points or Points(version.spec)
     return Serving(version, version.spec, points, tuple(_arms(version, slots[h.name]) for h in order))
 
 
@@ -164,27 +181,22 @@ def policy_of(version_id: int, loop_version: LoopVersion) -> LinearPolicy | None
     """The policy of a version under a loop version; None where it cannot serve (broken, or of other features or actions)."""
     key = (version_id, loop_version.pk)
     if key not in _policies:
-        _policies[key] = _loaded(version_id, loop_version)
+        try:
+            _policies[key] = policy_read(version_id, loop_version)
+        except Conflict as error:
+            log.warning("it is passed over: %s", error)
+            _policies[key] = None
     return _policies[key]
 
 
-def _loaded(version_id: int, loop_version: LoopVersion) -> LinearPolicy | None:
+def policy_read(version_id: int, loop_version: LoopVersion) -> LinearPolicy:
+    """The same, read anew. Raises Conflict that says why the version cannot serve."""
     try:
         version = version_get(version_id)
-        if version.kind == VersionKind.REFERENCE and _same_actions(version, loop_version.spec):
-            return reference_policy(loop_version.spec, version.head)  # it reads no feature, so it fits any
-        if not _fits(version, loop_version.spec):
+        if not is_made_for(version, loop_version.spec):
             raise NotFound(f"{version} was made for other features or actions than {loop_version} has")
+        if version.kind == VersionKind.REFERENCE:
+            return reference_policy(loop_version.spec, version.head)
         return version_policy(version)
     except (R3alError, ValueError, KeyError) as error:
-        log.warning("version %s cannot serve %s and is passed over: %s", version_id, loop_version, error)
-        return None
-
-
-def _fits(version: ModelVersion, spec: LoopSpec) -> bool:
-    return version.loop_version.spec.features == spec.features and _same_actions(version, spec)
-
-
-def _same_actions(version: ModelVersion, spec: LoopSpec) -> bool:
-    made, now = version.loop_version.spec.head(version.head), spec.head(version.head)
-    return (made.actions, made.reference) == (now.actions, now.reference)
+        raise Conflict(f"{version_name(version_id)} cannot serve {loop_version}: {error}") from None

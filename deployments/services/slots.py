@@ -9,7 +9,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from deployments.models import Deployment, DeploymentState, ServingSlot, Strategy
-from loops.models import LoopVersion
+from deployments.services.exploration import BASIS_POINTS, exploration_with
+from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
 from privacy.services.vault import vault_append
 from r3al_project.common.errors import Conflict
@@ -17,7 +18,6 @@ from training.models import ModelVersion, VersionKind, VersionState
 from training.services.registry import reference_version
 
 HOLDBACK_BP = 500  # of the people, who go on with what served before, so that there is somebody to compare with
-BASIS_POINTS = 10_000
 
 
 @transaction.atomic
@@ -38,19 +38,33 @@ def slots_seed(*, loop_version: LoopVersion) -> list[ServingSlot]:
     return slots
 
 
+def slots_lock(loop: Loop) -> None:
+    """Lock all slots of a loop, in order, until the transaction ends: a swap ends with the vault's head, and a slot locked after
+    that could wait crosswise.
+    """
+    list(ServingSlot.objects.select_for_update(no_key=True).filter(loop=loop).order_by("pk"))
+
+
 @transaction.atomic
 def slot_swap(
-    *, slot: ServingSlot, version: ModelVersion, actor: str, reason: str, holdback_bp: int = HOLDBACK_BP
+    *,
+    slot: ServingSlot,
+    version: ModelVersion,
+    actor: str,
+    reason: str,
+    holdback_bp: int = HOLDBACK_BP,
+    override: str = "",
 ) -> Deployment:
     """Put ``version`` at once in front of everybody but a holdback (full rollout); what served before is archived.
 
-    One transaction. From now on the loop explores its declared share. Raises Conflict when the slot changed since it was read,
-    when a deployment is in progress, or when the version is not waiting to be deployed.
+    One transaction. What the loop explores follows (``exploration_with``); ``override`` is a reason that the vault keeps by
+    itself. Raises Conflict when the slot changed since it was read, when a deployment is in progress, or when the version is not
+    waiting to be deployed.
     """
     before = slot.stable
     if version == before:
         raise Conflict(f"{version} serves already; there is nothing to deploy")
-    exploration = round(version.loop_version.spec.exploration * BASIS_POINTS)
+    exploration = exploration_with(slot=slot, version=version)
     moved = ServingSlot.objects.filter(
         pk=slot.pk, generation=slot.generation, candidate__isnull=True, stable=slot.stable_id
     ).update(
@@ -62,6 +76,7 @@ def slot_swap(
     )
     if not moved:
         raise Conflict(f"the slot {slot} changed meanwhile; look at what serves now and deploy again")
+    ServingSlot.objects.filter(loop=slot.loop).exclude(exploration_bp=exploration).update(exploration_bp=exploration)
     _archive(before)
     taken = ModelVersion.objects.filter(pk=version.pk, state=VersionState.EVALUATING).update(
         state=VersionState.DEPLOYED
@@ -83,6 +98,7 @@ def slot_swap(
         body={
             "slot": str(slot), "version": version.pk, "weights": version.weights_sha256, "previous": before.pk,
             "deployment": made.pk, "strategy": str(made.strategy), "actor": actor, "reason": reason[:500],
+            **({"override": override} if override else {}),
         },
     )  # fmt: skip
     return made

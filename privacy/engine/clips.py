@@ -103,10 +103,10 @@ def _cached(key: _Key) -> NullFacts:
     gram, targets = baseline_contributions(layout, rows, 0.0)
     blocks = {"gram": gram, "targets": targets}
     blocks |= effect_contributions(layout, rows, 0.0, np.zeros((layout.phi.width, len(layout.targets))))
-    clips = {"counts": COUNTS_CLIP}
-    for name, block in blocks.items():
-        quantile, factor = _QUANTILES.get(name, _SUB_QUANTILE)
-        clips[name] = factor * float(np.quantile(np.linalg.norm(block, axis=1), quantile))
+    clips = {"counts": COUNTS_CLIP} | {name: _clip(name, block) for name, block in blocks.items()}
+    if key.explored_share < 1.0 and not all(clips.values()):
+        full = public_facts(layout, key.decisions).clips
+        clips = {name: clip or full[name] for name, clip in clips.items()}
     usable = {"effects": rows.explored} | {sub_block(h): sub_usable(rows, h) for h in layout.subs}
     everybody = float(average_weights(rows, np.ones(len(rows.person), bool)).mean())
     return NullFacts(
@@ -115,6 +115,15 @@ def _cached(key: _Key) -> NullFacts:
         rows={n: max(float(u.sum()) / rows.users, 1e-3) for n, u in usable.items()},
         gram=_mean_gram(layout, rows, gram),
     )
+
+
+def _clip(name: str, block: Floats) -> float:
+    """The quantile of the norms; where, exploring little, fewer than that say anything, the longest; 0 where nobody does, as
+    where nothing is explored, and the clip of full logging must do.
+    """
+    quantile, factor = _QUANTILES.get(name, _SUB_QUANTILE)
+    norms = np.linalg.norm(block, axis=1)
+    return factor * float(np.quantile(norms, quantile) or norms.max())
 
 
 def _mean_gram(layout: Layout, rows: Rows, gram: Floats) -> Floats:

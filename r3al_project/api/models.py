@@ -26,11 +26,12 @@ from r3al_project.api.answers import (
     VersionsAnswer,
 )
 from r3al_project.api.idempotency import idempotent
-from r3al_project.common.errors import InputError, NotFound
+from r3al_project.common.errors import Forbidden, InputError, NotFound
 from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState, version_name
 from training.selectors import last_verdict, version_named
 
+OVERRIDE = "deployments.override_comparison"
 NAMES = ("policy", "timing", "tone", "empathy")
 _FEWEST_SAMPLES, _MOST_SAMPLES = 200, 100_000
 
@@ -145,6 +146,15 @@ def _metric_told(metric: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def version_meant(name: str, given: dict[str, Any]) -> ModelVersion:
+    """The version of the address, if the body names no other."""
+    found = version_named(name)
+    named = given.get("versionId")
+    if named is not None and named not in (str(found.pk), found.name):
+        raise InputError(f"versionId is {named!r}, but the address names {found.name}; send the same, or leave it out")
+    return found
+
+
 class Model(APIView):
     """One version."""
 
@@ -176,7 +186,11 @@ class Evaluation(APIView):
 
 
 class DeployBody(serializers.Serializer[Any]):
-    versionId = serializers.CharField(required=False)
+    versionId = serializers.CharField(required=False, help_text="If given, the one of the address.")
+    overrideReason = serializers.CharField(
+        required=False, max_length=500,
+        help_text="Why to deploy what was judged against something else than what serves now. Kept for good.",
+    )  # fmt: skip
     deploymentType = serializers.ChoiceField(
         choices=("full_rollout", "canary", "shadow_test", "ab_test"), default="full_rollout"
     )
@@ -197,8 +211,12 @@ class Deploy(APIView):
         given = body.validated_data
         if given["deploymentType"] != "full_rollout" or given["trafficPercentage"] != 100.0:
             raise InputError("there is one strategy now: deploymentType full_rollout with trafficPercentage 100")
-        found = version_named(version)
-        done = full_rollout(version=found, actor=request.user.get_username(), reason="deployed by an operator")
+        found, override = version_meant(version, given), given.get("overrideReason", "")
+        if override and not request.user.has_perm(OVERRIDE):
+            raise Forbidden("your role does not allow overrideReason; an administrator can give you another")
+        done = full_rollout(
+            version=found, actor=request.user.get_username(), reason="deployed by an operator", override=override
+        )
         return Response({"deploymentId": done.pk, "versionId": found.name, "status": done.state})
 
 
@@ -228,7 +246,7 @@ def health_told(check: HealthCheck) -> dict[str, Any]:
 
 
 class RollbackBody(serializers.Serializer[Any]):
-    versionId = serializers.CharField(required=False)
+    versionId = serializers.CharField(required=False, help_text="If given, the one of the address.")
     reason = serializers.CharField(max_length=500)
     harmful = serializers.BooleanField(default=False, help_text="No rollback shall ever come back to this version.")
 
@@ -244,7 +262,7 @@ class Rollback(APIView):
     def post(self, request: Request, version: str) -> Response:
         body = RollbackBody(data=request.data)
         body.is_valid(raise_exception=True)
-        found = version_named(version)
+        found = version_meant(version, body.validated_data)
         slot = rollback_check(found)
         incident = slot_rollback(
             slot=slot,

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deployments.models import ServingSlot
+from django.db import transaction
+
+from deployments.models import Deployment
 from deployments.selectors import explored_share, incumbents_of
 from deployments.services.deploy import full_rollout
 from deployments.services.exploration import exploration_settle
+from deployments.services.rehearsal import rehearsal
+from deployments.services.slots import slots_lock
 from privacy.engine.layout import MAIN_HEAD
 from privacy.models import Purpose, Release
 from privacy.selectors import outcomes_waiting
@@ -98,15 +102,17 @@ def train(turn: Turn, context: JobContext) -> Write:
         synthetic_job=SyntheticJob.objects.get(pk=_summary(turn, "synthesize")["synthetic_job"]),
         seed=turn.parameters["seed"],
         incumbents=incumbents_of(turn.loop_version),
-        asked=Asked(epochs=requested.get("epochs"), gamma=hyper.get("gamma")),
+        asked=Asked(epochs=requested.get("epochs"), gamma=hyper.get("gamma"), exploration=hyper.get("epsilon")),
         report=context.progress,
     )
 
 
 def evaluate(turn: Turn, context: JobContext) -> Write:
-    """Ask the outcome gate, on people who did not train."""
+    """Ask the outcome gate, on people who did not train; how long decisions take is measured as they are served."""
+    versions = _versions(turn)
     return versions_judge(
-        judging=Judging(_versions(turn), incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
+        judging=Judging(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
+        decide=rehearsal(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"]),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
         key=release_keys(turn)[1],
@@ -117,41 +123,41 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
 def deploy(turn: Turn, context: JobContext) -> Write:
     """Put every head whose gate passed in front of everybody; otherwise what serves goes on serving.
 
-    A head beside policy is deployed only where policy, which makes it speak, has learned to.
+    Policy comes first: the others are deployed only where policy, which makes them speak, has learned to.
     """
     gate, versions = _summary(turn, "evaluate"), _versions(turn)
     verdicts = {MAIN_HEAD: gate, **gate.get("heads", {})}
-    acts = gate["verdict"] == "pass" or MAIN_HEAD in incumbents_of(turn.loop_version)
     wanted = turn.parameters.get("head")
-    passed = [
-        h for h in versions
-        if verdicts[h]["verdict"] == "pass" and (h == MAIN_HEAD or acts) and wanted in (None, h)
-    ]  # fmt: skip
+    passed = [h for h in versions if verdicts[h]["verdict"] == "pass" and wanted in (None, h)]
 
     def write() -> dict[str, Any]:
-        # All slots first, in order: each swap ends with the vault's head, and a lock taken after it could wait crosswise.
-        list(ServingSlot.objects.select_for_update(no_key=True).filter(loop=turn.loop_version.loop).order_by("pk"))
-        done = {
-            h: full_rollout(version=versions[h], actor=f"turn {turn.pk}", reason=verdicts[h]["reason"]) for h in passed
-        }
+        slots_lock(turn.loop)
+        done, held = dict[str, Deployment](), list[str]()
+        for head in sorted(passed, key=lambda h: h != MAIN_HEAD):
+            try:
+                with transaction.atomic():
+                    reason = verdicts[head]["reason"]
+                    done[head] = full_rollout(version=versions[head], actor=f"turn {turn.pk}", reason=reason)
+            except Conflict as error:
+                held.append(f"Not deployed: {error}.")
         settled = exploration_settle(loop_version=turn.loop_version, turns=_turns(turn))
         return {
             "deployed": bool(done),
             "deployments": {h: d.pk for h, d in done.items()},
             "versions": {h: d.version_id for h, d in done.items()},
-            "reason": _reason(turn, verdicts, passed),
+            "reason": " ".join([_reason(turn, verdicts, list(done)), *held]),
             "exploration": settled,
         }
 
     return write
 
 
-def _reason(turn: Turn, verdicts: dict[str, Any], passed: list[str]) -> str:
-    """Why this ended as it did; without a deployment of policy also what exploring costs people meanwhile."""
+def _reason(turn: Turn, verdicts: dict[str, Any], done: list[str]) -> str:
+    """Why this ended as it did; where policy did not pass also what exploring costs people meanwhile."""
     main = verdicts[MAIN_HEAD]
-    if passed:
-        return f"{', '.join(passed)}: {verdicts[passed[0]]['reason']}"
-    cost = _summary(turn, "train").get("logging_cost")
+    if done:
+        return f"{', '.join(done)}: {verdicts[done[0]]['reason']}"
+    cost = _summary(turn, "train").get("logging_cost") if main["verdict"] != "pass" else None
     said = f"{VERDICT_WORDS[main['verdict']]}: {main['reason']}"
     return f"{said} {logging_sentence(turn.loop_version.spec, cost)}" if cost else said
 

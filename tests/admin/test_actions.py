@@ -21,7 +21,7 @@ SCHEDULES = "admin:django_celery_beat_periodictask_changelist"
 def actions() -> Iterator[tuple[str, Any]]:
     """Every action of every registered admin class, those of unfold's own kinds included, with a name to tell it by."""
     for model, page in admin.site._registry.items():
-        for act, name, _ in page._get_base_actions():
+        for act, name, _ in page._get_base_actions():  # type: ignore[attr-defined]
             yield f"{model.__name__}.{name}", act
         for kind in UNFOLD_LISTS:
             for name in _flat(getattr(page, kind, ())):

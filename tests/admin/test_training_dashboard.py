@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
@@ -84,6 +84,24 @@ def test_deploying_and_taking_back_are_confirmed_and_recorded(loop: LoopVersion)
     assert Incident.objects.get().harmful and "people frown" in text(client.get(PAGE))
     assert set(VaultEvent.objects.values_list("kind", flat=True)) >= {"deployment", "rollback"}
     assert "does not serve" in text(client.post(back, {"reason": "again"}, follow=True))
+
+
+def test_deploying_what_was_judged_against_something_else_takes_a_reason(loop: LoopVersion) -> None:
+    old, client = passed(loop), browser("Operator")
+    serve(learned(loop, "policy", ALWAYS_WALK))
+    url = reverse("training-dashboard-deploy", args=[old.pk])
+    assert "Why deploy it all the same?" in text(client.get(url))
+    assert "was judged against the reference, but" in text(client.post(url, follow=True))
+    assert slot_for(loop.loop, "policy").stable != old
+    assert "serves now" in text(client.post(url, {"override": "the newer one is slow"}, follow=True))
+    assert slot_for(loop.loop, "policy").stable == old
+
+    other = passed(loop)
+    Group.objects.get(name="Operator").permissions.remove(Permission.objects.get(codename="override_comparison"))
+    url = reverse("training-dashboard-deploy", args=[other.pk])
+    assert "start another turn" in text(client.get(url, follow=True))
+    assert client.post(url, {"override": "I may not"}).status_code == 403
+    assert slot_for(loop.loop, "policy").stable == old
 
 
 def test_without_the_form_s_own_token_nothing_is_done(loop: LoopVersion) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
@@ -297,6 +297,32 @@ class TestDeploying:
         canary = call("POST", f"training/models/{failed.pk}/deploy", operator, {"deploymentType": "canary"})
         assert canary.status_code == 422 and "full_rollout" in canary.told["detail"]
         assert not Deployment.objects.exists()
+
+    @pytest.mark.parametrize("act", ["deploy", "rollback"])
+    def test_a_body_that_names_another_version_is_refused(self, loop: LoopVersion, act: str) -> None:
+        operator, version = token_of("Operator"), judged(learned(loop, "policy", ALWAYS_WALK))
+        body = {"versionId": f"model_{version.pk + 1}"} | ({"reason": "r"} if act == "rollback" else {})
+        refused = call("POST", f"training/models/model_{version.pk}/{act}", operator, body)
+        assert refused.status_code == 422 and f"the address names model_{version.pk}" in refused.told["detail"]
+        assert not Deployment.objects.exists()
+        same = {"versionId": str(version.pk)} | ({"reason": "r"} if act == "rollback" else {})
+        assert call("POST", f"training/models/model_{version.pk}/{act}", operator, same).status_code in (200, 409)
+
+    def test_what_was_judged_against_something_else_takes_a_reason_and_a_permission(self, loop: LoopVersion) -> None:
+        operator = token_of("Operator")
+        old, new = (judged(learned(loop, "policy", ALWAYS_WALK)) for _ in range(2))
+        assert call("POST", f"training/models/{new.pk}/deploy", operator, {}).status_code == 200
+        refused = call("POST", f"training/models/{old.pk}/deploy", operator, {})
+        assert refused.status_code == 409 and "was judged against the reference, but" in refused.told["detail"]
+        why = {"overrideReason": "the newer one is slow"}
+        Group.objects.get(name="Operator").permissions.remove(Permission.objects.get(codename="override_comparison"))
+        assert call("POST", f"training/models/{old.pk}/deploy", operator, why).status_code == 403
+        assert slot_for(loop.loop, "policy").stable == new
+        call_command("roles")
+        assert call("POST", f"training/models/{old.pk}/deploy", operator, why).status_code == 200
+        assert slot_for(loop.loop, "policy").stable == old
+        assert "because the newer one is slow" in Deployment.objects.latest("pk").reason
+        assert call("POST", f"training/models/{new.pk}/deploy", operator, why).status_code == 409, "it is archived"
 
     def test_of_two_operators_at_once_one_wins(self, loop: LoopVersion) -> None:
         operator = token_of("Operator")

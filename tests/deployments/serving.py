@@ -119,14 +119,17 @@ def post(url: str, token: str | None, body: Any) -> Any:
     return response
 
 
-def learned(loop_version: LoopVersion, head: str, weights: list[list[float]]) -> ModelVersion:
-    """A learned version with given weights on (1, mood, place=work, gap)."""
+def learned(
+    loop_version: LoopVersion, head: str, weights: list[list[float]], parent: ModelVersion | None = None, **config: Any
+) -> ModelVersion:
+    """A learned version with given weights on (1, mood, place=work, gap), that was to beat ``parent``."""
     assert FeatureMap.of(loop_version.spec, False).names == ("1", "mood", "place=work", "gap")
     return version_register(
         loop_version=loop_version,
         head=head,
         arrays={"weights": np.array(weights), "margin": np.array(0.0)},
-        config={"hinges": False},
+        config={"hinges": False} | config,
+        parent=parent,
     )
 
 

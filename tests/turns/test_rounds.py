@@ -38,8 +38,10 @@ def budgets_roll() -> None:
 def test_a_second_round_reads_what_is_new_and_pools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The walks are so clear that the first round deploys (20 of 20 tries); the second finds nothing better than what serves."""
     loop = walks_loop(tmp_path)
-    first = run(loop, source=walks_csv(tmp_path / "1.csv", people=600, days=5, seed=1), consents=CONSENTS)
+    source = walks_csv(tmp_path / "1.csv", people=600, days=5, seed=1)
+    first = run(loop, source=source, consents=CONSENTS, requested={"hyperparams": {"epsilon": 0.25}})
     assert first.outcome == "deployed", first.reason
+    assert slot_for(loop.loop, "policy").exploration_bp == 2_500, "as the turn asked"
     one = Release.objects.get(purpose="training")
     trained = RewardSignal.objects.filter(release=one).count()
     assert trained and not outcomes_waiting(loop_version=loop)

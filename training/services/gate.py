@@ -27,6 +27,7 @@ from training.selectors import attempts_before, model_gate_metrics, version_arra
 OUTCOME_GATE = "outcome_gate"
 LATENCY_BAR_MS = 200.0
 _LATENCY_CALLS = 400
+_OUTDATED = "What serves is another than when this was trained, so nobody was asked; start another turn, which trains to beat it."
 _Z90 = 1.6449  # the normal distribution's 95% quantile
 
 
@@ -43,19 +44,28 @@ class Judging:
         return self.versions[MAIN_HEAD]
 
     def asked(self) -> list[str]:
-        """Heads to put to the people: those that their own model gates let pass; the others only where policy acts or will."""
-        passed = [h for h, v in self.versions.items() if _passed_model_gate(v)]
+        """Heads to put to the people: those that their own model gates let pass, against what serves now; the others only where
+        policy acts or will. Nobody where policy is outdated: what deviating is worth was learned for what served before.
+        """
+        if self.outdated(MAIN_HEAD):
+            return []
+        passed = [h for h, v in self.versions.items() if _passed_model_gate(v) and not self.outdated(h)]
         acts = MAIN_HEAD in passed or MAIN_HEAD in self.incumbents
         return [h for h in passed if h == MAIN_HEAD or acts]
 
+    def outdated(self, head: str) -> bool:
+        """Whether something else serves now than what the version was trained to beat (``parent``; None: the reference alone)."""
+        return self.versions[head].parent != self.incumbents.get(head)
+
 
 def versions_judge(
-    *, judging: Judging, epsilon: float, delta: float, key: str, report: Report
+    *, judging: Judging, decide: Callable[[], object], epsilon: float, delta: float, key: str, report: Report
 ) -> Callable[[], dict[str, Any]]:
     """Ask the outcome gate about every head in one charged evaluation; the returned write stores verdicts and metrics.
 
-    A version that its own model gate holds back is not put to the people (insufficient evidence); when none is, nobody is
-    charged. Where nobody has budget left, the evidence is insufficient as well. Top-level keys of the result are policy's.
+    A version that its own model gate holds back, or that was trained to beat something that no longer serves, is not put to the
+    people (insufficient evidence); when none is, nobody is charged. Where nobody has budget left, the evidence is insufficient
+    as well. ``decide`` makes one decision with the versions as serving would. Top-level keys of the result are policy's.
     """
     asked = judging.asked()
     if not asked:
@@ -88,7 +98,7 @@ def versions_judge(
             heads=len(asked),
         )
         if head == MAIN_HEAD:
-            results[head] = outcome_gate(terms, sums, decision_latency(candidate.policy, len(spec.features)))
+            results[head] = outcome_gate(terms, sums, decision_latency(decide))
         else:
             results[head] = sub_gate(terms, sums, head)
     return lambda: _store(judging, release, results)
@@ -129,15 +139,14 @@ def _people(version: ModelVersion) -> float:
     return trained / (1.0 - version.loop_version.spec.evaluation_share)
 
 
-def decision_latency(policy: LinearPolicy, width: int) -> Judgement:
+def decision_latency(decide: Callable[[], object]) -> Judgement:
     """p95 of single decisions, timed here and now; the upper bound is the order statistic that covers p95 with 95% (binomial)."""
     from scipy.stats import binom
 
-    states = np.zeros((1, width))
     times = np.empty(_LATENCY_CALLS)
     for i in range(_LATENCY_CALLS):
         begun = time.perf_counter()
-        policy.probabilities(states)
+        decide()
         times[i] = (time.perf_counter() - begun) * 1e3
     times.sort()
     rank = min(int(binom.ppf(0.95, _LATENCY_CALLS, 0.95)), _LATENCY_CALLS - 1)
@@ -173,14 +182,16 @@ def _rival(judging: Judging, head: str) -> LinearPolicy:
 
 @transaction.atomic
 def _store(judging: Judging, release: Release | None, results: Mapping[str, GateResult]) -> dict[str, Any]:
-    heads = {h: _store_head(v, release, results.get(h)) for h, v in judging.versions.items()}
+    heads = {h: _store_head(v, release, results.get(h), judging.outdated(h)) for h, v in judging.versions.items()}
     return heads[MAIN_HEAD] | {"heads": {h: told for h, told in heads.items() if h != MAIN_HEAD}}
 
 
-def _store_head(version: ModelVersion, release: Release | None, asked: GateResult | None) -> dict[str, Any]:
+def _store_head(
+    version: ModelVersion, release: Release | None, asked: GateResult | None, outdated: bool
+) -> dict[str, Any]:
     """One head's verdict. Where only the model gate spoke, its word is stored beside the version already."""
     attempt = version.verdicts.count() + 1 if asked is None else attempts_before(version) + 1
-    result = asked or _held_back(version)
+    result = asked or (GateResult("insufficient", _OUTDATED, (), None) if outdated else _held_back(version))
     GateVerdict.objects.create(
         version=version,
         attempt=attempt,

@@ -28,10 +28,13 @@ _HELD = "the release does not make us sure enough that this beats {}; keep what 
 
 @dataclass(frozen=True)
 class Asked:
-    """What an operator asked of the trainer: a bound of fitted Q-iteration's sweeps, a discount to try beside the grid."""
+    """What an operator asked of a turn: a bound of fitted Q-iteration's sweeps, a discount to try beside the grid, and the share
+    to explore once what is trained serves (None: what the loop declares).
+    """
 
     epochs: int | None = None
     gamma: float | None = None
+    exploration: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,10 @@ def _train(
         gamma=asked.gamma,
         report=report,
     )
-    return trained_heads(learned, seed)
+    return trained_heads(learned, seed, asked.exploration)
 
 
-def trained_heads(learned: Any, seed: int) -> list[HeadTrained]:
+def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> list[HeadTrained]:
     """Policy first, then the other heads, as they will be written."""
     from training.engine.model_gate import BAR_INCUMBENT, BAR_REFERENCE
 
@@ -119,11 +122,12 @@ def trained_heads(learned: Any, seed: int) -> list[HeadTrained]:
         found = {GATE_REFERENCE: (z, BAR_REFERENCE, "the reference")}
         return found if incumbent is None else found | {GATE_INCUMBENT: (incumbent, BAR_INCUMBENT, "what serves now")}
 
+    terms: dict[str, Any] = {"seed": seed} | ({} if exploration is None else {"exploration": exploration})
     against = learned.gate_incumbent
     main = HeadTrained(
         head=MAIN_HEAD,
         arrays=learned.arrays(),
-        config=learned.config() | {"seed": seed},
+        config=learned.config() | terms,
         gates=gates(learned.gate.z, None if against is None else against.z),
         episodes=learned.gate.episodes(),
     )
@@ -131,7 +135,7 @@ def trained_heads(learned: Any, seed: int) -> list[HeadTrained]:
         HeadTrained(
             head=sub.head,
             arrays={"weights": sub.policy.weights, "margin": np.array(0.0)},
-            config={"hinges": False, "seed": seed, "gain": float(sub.gain.mean())},
+            config={"hinges": False, "gain": float(sub.gain.mean())} | terms,
             gates=gates(sub.z, sub.z_incumbent),
         )
         for sub in learned.subs.values()

@@ -55,12 +55,13 @@ def one_slot_as_all_saw_it(loop: LoopVersion) -> dict[str, Any]:
 
 
 def deploying_and_taking_back(loop: LoopVersion) -> dict[str, Any]:
-    """Half of the processes deploy, half take back, each on what it reads at that moment."""
+    """Half of the processes deploy, half take back, each on what it reads at that moment; pauses keep them out of step."""
     versions = [learned(loop, "policy", ALWAYS_WALK) for _ in range(8 * ROUNDS)]
 
     def work(process: int) -> Counter[str]:
-        outcome = Counter[str]()
+        outcome, rng = Counter[str](), random.Random(process)
         for i in range(ROUNDS):
+            time.sleep(rng.uniform(0.0, 0.25))
             seen = slot(loop)
             time.sleep(0.002)
             outcome[deploy(seen, versions[process * ROUNDS + i]) if process % 2 else take_back(seen)] += 1

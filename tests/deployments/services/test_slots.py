@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import transaction
 from hypothesis import settings
@@ -25,7 +27,7 @@ def slot(loop: LoopVersion) -> ServingSlot:
     return slot_for(loop.loop, "policy")
 
 
-def swap(loop: LoopVersion, version: ModelVersion, **more: int) -> Deployment:
+def swap(loop: LoopVersion, version: ModelVersion, **more: Any) -> Deployment:
     return slot_swap(slot=slot(loop), version=version, actor="ann", reason="better", **more)
 
 

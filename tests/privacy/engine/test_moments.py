@@ -104,6 +104,21 @@ def test_clips_follow_from_the_loop_file_and_from_nothing_else() -> None:
     assert flagged.weights["effects"] < facts.weights["effects"] == 1.0
 
 
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.02, 0.1])
+def test_however_little_is_explored_every_block_has_a_clip(share: float) -> None:
+    facts = public_facts(Layout.of(SPEC, hinges=False), 8, share)
+    assert all(clip > 0 for clip in facts.clips.of.values()), facts.clips
+
+
+def test_a_round_in_which_nothing_was_explored_teaches_nothing_of_effects(first: Moments) -> None:
+    speaks = LinearPolicy(first.layout.phi, np.vstack([np.zeros(3), EFFECT]), 0.0, 0)
+    rows = conditional(planted_rows(SPEC, np.random.default_rng(6), served=speaks, share=0.0), SPEC)
+    known = known_effects(first, effects_posterior(first))
+    pooled = pool([first, _round(rows, share=0.0, earlier=first, known=known)])
+    assert close(effects_posterior(pooled).mean[0, :, 0], effects_posterior(first).mean[0, :, 0], 1e-3)
+    assert close(_reference(pooled), REFERENCE, 0.1)
+
+
 def test_shares_of_a_joint_release_are_one_budget() -> None:
     for subs in ((), ("tone",)):
         assert 0.99 < sum(Layout.of(SPEC, hinges=False, subs=subs).shares.values()) <= 1.0
