@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """R3AL Training Loop: one command to try it, test it and serve it.
 
-    python3 run.py demo     one whole loop on simulated people, then the web interface with worker and beat
+    python3 run.py demo     one whole loop on simulated people, then the web interface with workers and beat
     python3 run.py test     the whole suite, on SQLite and on a real PostgreSQL and Redis
-    python3 run.py serve    web interface, worker and beat on the database of the environment (default: var/)
+    python3 run.py serve    web interface, workers and beat on the database of the environment (default: var/)
     python3 run.py setup    only make .venv and install the pinned packages
 
 Needs Python 3.11 or later and a package registry, nothing else.
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "--without-services", action="store_true", help="leave PostgreSQL and Redis out (and say NOT TESTED)"
     )
     test.add_argument("--stack", choices=["embedded", "production", "both"], default="both", help="default: both")
-    serve = commands.add_parser("serve", help="web interface, worker and beat", description=(
+    serve = commands.add_parser("serve", help="web interface, workers and beat", description=(
         "Serves until Ctrl-C. The database and broker are those of DATABASE_URL and REDIS_URL; without them, SQLite and folders."
     ))  # fmt: skip
     _port(serve)

@@ -61,7 +61,6 @@ class RewardBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     components: dict[str, float] | None = None
     inputs: RewardInputs | None = None
     label: str | None = None
-    at: datetime | None = None
     user_id: str | None = None
 
 
@@ -146,7 +145,7 @@ def _view(body: type[T]) -> Callable[[Callable[..., HttpResponse]], Callable[...
                 return view(caller, decoder.decode(request.body or b"{}"), **names)
             except msgspec.ValidationError as error:
                 return problem(422, f"the body does not fit: {error}")
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 return problem(400, f"the body is not JSON: {error}")
             except R3alError as error:
                 return problem_of(error)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 QUEUES = ("default", "privacy", "train", "monitor")
+MONITOR = "monitor"  # what is due every minute, and rollbacks with it: never behind a job that takes long
 _CELERY = (sys.executable, "-m", "celery", "--quiet", "--app", "r3al_project")
 
 
@@ -25,6 +26,14 @@ def worker(*, concurrency: int = 2, pool: str = "prefork", queues: tuple[str, ..
         *_CELERY, "worker", "--pool", pool, "--concurrency", str(concurrency), "--queues", ",".join(queues),
         "--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat",
     ]  # fmt: skip
+
+
+def workers(*, concurrency: int = 2) -> dict[str, list[str]]:
+    """The workers of one machine, by name: one for jobs that may take long, one for what watches over what serves."""
+    return {
+        "worker": worker(concurrency=concurrency, queues=tuple(q for q in QUEUES if q != MONITOR)),
+        MONITOR: worker(concurrency=1, queues=(MONITOR,)),
+    }
 
 
 def beat() -> list[str]:

@@ -1,4 +1,4 @@
-"""``python -m r3al_project.serve``: web interface, worker and beat on this machine under one Ctrl-C."""
+"""``python -m r3al_project.serve``: web interface, workers and beat on this machine under one Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="serve", description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--concurrency", type=int, default=2, help="jobs that the worker runs at once")
+    parser.add_argument("--concurrency", type=int, default=2, help="long jobs that run at once")
     options = parser.parse_args(arguments)
     if code := subprocess.run(processes.manage("prepare"), check=False).returncode:
         return code
     launcher = Launcher()
     launcher.add("web", processes.web(options.port, options.host))
     launcher.add("beat", processes.beat())
-    launcher.add("worker", processes.worker(concurrency=options.concurrency))
+    for name, argv in processes.workers(concurrency=options.concurrency).items():
+        launcher.add(name, argv)
     launcher.run(lambda: _announce(launcher, options.port))
     return 0
 
@@ -45,7 +46,7 @@ def _announce(launcher: Launcher, port: int) -> None:
             _say(f"The web interface does not answer at {url} yet; see the lines above.")
             return
         time.sleep(0.1)
-    _say(f"\nThe web interface, a worker and beat are running: {url}")
+    _say(f"\nThe web interface, its workers and beat are running: {url}")
     if password := os.environ.get("R3AL_DEMO_PASSWORD"):
         _say(f"Log in as {os.environ.get('R3AL_DEMO_USER', 'demo')} with the password {password}")
     _say("Ctrl-C ends them all.")

@@ -18,6 +18,10 @@ def _alive(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
+handler400 = "r3al_project.api.errors.bad_request"
+handler403 = "r3al_project.api.errors.forbidden"
+handler404 = "r3al_project.api.errors.not_found"
+handler500 = "r3al_project.api.errors.server_error"
 urlpatterns = [
     path("api/", include("r3al_project.api.urls")),
     path("", _to_admin),

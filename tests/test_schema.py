@@ -163,7 +163,7 @@ _GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
         "automatic": True, "harmful": True,
     },
     User: lambda r, n: {"username": f"user-{n}"},
-    IdempotentAnswer: lambda r, n: {"user": r.get(User), "key": f"k{n}", "body_sha256": ""},
+    IdempotentAnswer: lambda r, n: {"user": r.get(User), "key": f"k{n}", "request_digest": ""},
     Job: lambda r, n: {"kind": "k", "key": f"j{n}"},
     Turn: lambda r, n: (lambda version: {"loop": version.loop, "loop_version": version})(r.fresh(LoopVersion)),
     TurnStage: lambda r, n: {"turn": r.get(Turn), "name": f"s{n}", "job": r.fresh(Job)},

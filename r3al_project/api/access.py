@@ -15,6 +15,6 @@ class May(IsAuthenticated):
         if not super().has_permission(request, view):
             return False
         needed = view.may.get(request.method)
-        if needed is None:
-            return bool(request.method == "OPTIONS")
+        if needed is None:  # asking about the view is free, and what it does not do it says itself
+            return bool(request.method == "OPTIONS" or not hasattr(view, str(request.method).lower()))
         return needed == "" or bool(request.user.has_perm(needed))

@@ -15,10 +15,11 @@ from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
 from r3al_project.api.access import May
+from r3al_project.api.bodies import Nothing, StrictBody, read_body
 from r3al_project.common.errors import Unauthorized
 
 
-class LoginBody(serializers.Serializer[Any]):
+class LoginBody(StrictBody):
     username = serializers.CharField(max_length=150)
     password = serializers.CharField(max_length=200, trim_whitespace=False)
 
@@ -38,9 +39,7 @@ class Login(APIView):
 
     @extend_schema(request=LoginBody, responses=LoginAnswer)
     def post(self, request: Request) -> Response:
-        body = LoginBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        user = authenticate(request._request, **body.validated_data)
+        user = authenticate(request._request, **read_body(LoginBody, request))
         if user is None:
             raise Unauthorized("user name and password do not belong together, or the account is not active")
         made, token = get_token_model().objects.create(user)
@@ -55,6 +54,7 @@ class Logout(APIView):
 
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request) -> Response:
+        read_body(Nothing, request)
         request.auth.delete()
         return Response(status=204)
 
@@ -67,5 +67,6 @@ class LogoutAll(APIView):
 
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request) -> Response:
+        read_body(Nothing, request)
         get_token_model().objects.filter(user=request.user).delete()
         return Response(status=204)

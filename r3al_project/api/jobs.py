@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 
 from r3al_project.api.access import May
 from r3al_project.api.answers import JobAnswer
+from r3al_project.api.bodies import Nothing, read_body
 from r3al_project.api.idempotency import idempotent
 from r3al_project.common.errors import Conflict
 from r3al_project.jobs.models import OPEN, Job
@@ -41,6 +42,7 @@ class JobCancel(APIView):
     @extend_schema(request=None, responses={202: JobAnswer})
     @idempotent
     def post(self, request: Request, job: int) -> Response:
+        read_body(Nothing, request)
         found = job_get(job_id=job)
         stage = getattr(found, "turn_stage", None)
         if stage is not None:

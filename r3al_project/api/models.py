@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
@@ -25,6 +25,7 @@ from r3al_project.api.answers import (
     VersionAnswer,
     VersionsAnswer,
 )
+from r3al_project.api.bodies import NumberField, StrictBody, WholeField, read_body, read_query
 from r3al_project.api.idempotency import idempotent
 from r3al_project.common.errors import Forbidden, InputError, NotFound
 from r3al_project.turns.services import turn_parameters, turn_start
@@ -34,41 +35,60 @@ from training.selectors import last_verdict, version_named
 OVERRIDE = "deployments.override_comparison"
 NAMES = ("policy", "timing", "tone", "empathy")
 _FEWEST_SAMPLES, _MOST_SAMPLES = 200, 100_000
+_NO_USE = "Kept with the turn, and of no use to the trainer."
 
 
-class Hyperparams(serializers.Serializer[Any]):
-    """Checked and kept with the turn. Fitted Q-iteration solves each sweep exactly: a learning rate or batches are of no use."""
+class Hyperparams(StrictBody):
+    """Fitted Q-iteration solves each sweep exactly: a learning rate or batches are checked and kept, and of no use to it."""
 
-    learningRate = serializers.FloatField(default=0.001, min_value=1e-6, max_value=1.0)
-    gamma = serializers.FloatField(required=False, min_value=0.0, max_value=0.999)
-    epsilon = serializers.FloatField(default=0.1, min_value=0.0, max_value=1.0, help_text="Exploration when deployed.")
-    batchSize = serializers.IntegerField(default=32, min_value=1, max_value=100_000)
+    learningRate = NumberField(required=False, min_value=1e-6, max_value=1.0, help_text=_NO_USE)
+    gamma = NumberField(required=False, min_value=0.0, max_value=0.999, help_text="A discount to try beside the grid.")
+    epsilon = NumberField(
+        required=False, min_value=0.0, max_value=1.0,
+        help_text="Share of decisions that explore once what this turn trains serves; otherwise the loop's.",
+    )  # fmt: skip
+    batchSize = WholeField(required=False, min_value=1, max_value=100_000, help_text=_NO_USE)
 
 
-class TrainBody(serializers.Serializer[Any]):
+class TrainBody(StrictBody):
     modelType = serializers.ChoiceField(
         choices=NAMES, help_text="All heads are trained from one release; this one may be deployed."
     )
     sourceDataType = serializers.ChoiceField(
-        choices=("pulse", "emotion", "interaction", "feature", "categorical"), default="interaction"
+        choices=("pulse", "emotion", "interaction", "feature", "categorical"), default="interaction",
+        help_text="Kept with the turn: a release reads decisions and what followed them, of whatever type.",
+    )  # fmt: skip
+    epochs = WholeField(
+        required=False, min_value=1, max_value=10_000, help_text="At most so many sweeps of fitted Q-iteration."
     )
-    epochs = serializers.IntegerField(required=False, min_value=1, max_value=10_000)
-    syntheticSamples = serializers.IntegerField(required=False, min_value=1, max_value=_MOST_SAMPLES)
+    syntheticSamples = WholeField(
+        required=False, min_value=1, max_value=_MOST_SAMPLES,
+        help_text=f"States to draw transitions from; fewer than {_FEWEST_SAMPLES} are raised to that, which the answer says.",
+    )  # fmt: skip
     hyperparams = Hyperparams(required=False)
     loop = serializers.CharField(default="r3al")
-    privacyEpsilon = serializers.FloatField(default=1.0)
+    privacyEpsilon = NumberField(default=1.0)
 
 
 class TrainAnswer(serializers.Serializer[Any]):
     jobId = serializers.IntegerField()
     turnId = serializers.IntegerField()
     status = serializers.CharField()
+    notes = serializers.ListField(child=serializers.CharField(), help_text="What is done otherwise than asked.")
 
 
 class Pages(PageNumberPagination):
     page_size = 50
     page_size_query_param = "pageSize"
     max_page_size = 200
+
+
+class ListQuery(StrictBody):
+    status = serializers.ChoiceField(choices=VersionState.values, required=False, allow_blank=True)
+    modelType = serializers.ChoiceField(choices=NAMES, required=False, allow_blank=True)
+    loop = serializers.CharField(required=False, allow_blank=True)
+    page = WholeField(required=False, min_value=1)
+    pageSize = WholeField(required=False, min_value=1, max_value=Pages.max_page_size)
 
 
 class Models(APIView):
@@ -80,9 +100,7 @@ class Models(APIView):
     @extend_schema(request=TrainBody, responses={202: TrainAnswer})
     @idempotent
     def post(self, request: Request) -> Response:
-        body = TrainBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
+        given = read_body(TrainBody, request)
         version = loop_version_current(given["loop"])
         samples = given.get("syntheticSamples", settings.DEFAULT_SYNTHETIC_SAMPLES)
         requested = {
@@ -94,31 +112,32 @@ class Models(APIView):
         parameters = turn_parameters(epsilon=given["privacyEpsilon"], head=given["modelType"], requested=requested)
         turn = turn_start(loop_version=version, parameters=parameters)
         job = turn.stages.select_related("job").get().job
-        told = {"jobId": job.pk, "turnId": turn.pk, "status": "queued"}
+        told = {"jobId": job.pk, "turnId": turn.pk, "status": "queued", "notes": _notes(given, samples)}
         return Response(told, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
 
-    @extend_schema(
-        operation_id="v1_training_models_list",
-        parameters=[
-            OpenApiParameter("status", enum=VersionState.values),
-            OpenApiParameter("modelType", enum=NAMES),
-            OpenApiParameter("loop"),
-        ],
-        responses={200: VersionsAnswer},
-    )
+    @extend_schema(operation_id="v1_training_models_list", parameters=[ListQuery], responses={200: VersionsAnswer})
     def get(self, request: Request) -> Response:
         found = ModelVersion.objects.select_related("loop_version__loop").defer("weights").order_by("-id")
-        status, head, loop = (request.query_params.get(name) for name in ("status", "modelType", "loop"))
-        if status and status not in VersionState.values:
-            raise InputError(f"status {status!r} is not known; it is one of {', '.join(VersionState.values)}")
-        if head:
-            found = found.filter(head=head)
-        if loop:
-            found = found.filter(loop_version__loop__name=loop)
-        found = found.filter(state=status) if status else found
+        given = read_query(ListQuery, request)
+        for name, column in (("status", "state"), ("modelType", "head"), ("loop", "loop_version__loop__name")):
+            if given.get(name):
+                found = found.filter(**{column: given[name]})
         pages = Pages()
         page = pages.paginate_queryset(found.prefetch_related("metrics", "verdicts"), request, view=self) or []
         return pages.get_paginated_response([version_told(v) for v in page])
+
+
+def _notes(given: dict[str, Any], samples: int) -> list[str]:
+    """What a turn does otherwise than asked, a sentence each."""
+    notes = []
+    if samples < _FEWEST_SAMPLES:
+        notes.append(f"syntheticSamples was raised from {samples} to {_FEWEST_SAMPLES}, the fewest that a fit holds on")
+    unused = [name for name in ("learningRate", "batchSize") if name in given.get("hyperparams", {})]
+    if unused:
+        notes.append(
+            f"{' and '.join(unused)}: kept with the turn, and of no use to a trainer that solves each sweep exactly"
+        )
+    return notes
 
 
 def version_told(version: ModelVersion) -> dict[str, Any]:
@@ -185,7 +204,7 @@ class Evaluation(APIView):
         return Response({"versionId": found.name} | told | {"metrics": [_metric_told(m) for m in found.metrics.all()]})
 
 
-class DeployBody(serializers.Serializer[Any]):
+class DeployBody(StrictBody):
     versionId = serializers.CharField(required=False, help_text="If given, the one of the address.")
     overrideReason = serializers.CharField(
         required=False, max_length=500,
@@ -194,7 +213,7 @@ class DeployBody(serializers.Serializer[Any]):
     deploymentType = serializers.ChoiceField(
         choices=("full_rollout", "canary", "shadow_test", "ab_test"), default="full_rollout"
     )
-    trafficPercentage = serializers.FloatField(default=100.0, min_value=0.0, max_value=100.0)
+    trafficPercentage = NumberField(default=100.0, min_value=0.0, max_value=100.0)
 
 
 class Deploy(APIView):
@@ -206,9 +225,7 @@ class Deploy(APIView):
     @extend_schema(request=DeployBody, responses={200: DeployAnswer})
     @idempotent
     def post(self, request: Request, version: str) -> Response:
-        body = DeployBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
+        given = read_body(DeployBody, request)
         if given["deploymentType"] != "full_rollout" or given["trafficPercentage"] != 100.0:
             raise InputError("there is one strategy now: deploymentType full_rollout with trafficPercentage 100")
         found, override = version_meant(version, given), given.get("overrideReason", "")
@@ -245,7 +262,7 @@ def health_told(check: HealthCheck) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class RollbackBody(serializers.Serializer[Any]):
+class RollbackBody(StrictBody):
     versionId = serializers.CharField(required=False, help_text="If given, the one of the address.")
     reason = serializers.CharField(max_length=500)
     harmful = serializers.BooleanField(default=False, help_text="No rollback shall ever come back to this version.")
@@ -260,16 +277,15 @@ class Rollback(APIView):
     @extend_schema(request=RollbackBody, responses={200: RollbackAnswer})
     @idempotent
     def post(self, request: Request, version: str) -> Response:
-        body = RollbackBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        found = version_meant(version, body.validated_data)
+        given = read_body(RollbackBody, request)
+        found = version_meant(version, given)
         slot = rollback_check(found)
         incident = slot_rollback(
             slot=slot,
             actor=request.user.get_username(),
-            reason=body.validated_data["reason"],
+            reason=given["reason"],
             automatic=False,
-            harmful=body.validated_data["harmful"],
+            harmful=given["harmful"],
         )
         slot.refresh_from_db()
         return Response({"incidentId": incident.pk, "serving": version_name(slot.stable_id), "status": "rolled_back"})

@@ -19,18 +19,19 @@ from privacy.services.erasure import person_erase
 from privacy.services.export import my_events, person_export
 from r3al_project.api.access import May
 from r3al_project.api.answers import BudgetAnswer, ConsentsAnswer, ErasureAnswer, MyExportAnswer, MyVaultAnswer
-from r3al_project.api.idempotency import idempotent
+from r3al_project.api.bodies import StrictBody, read_body
+from r3al_project.api.idempotency import TokenAnswer, idempotent
 from r3al_project.common.errors import Forbidden, InputError
 from training.selectors import versions_trained_on
 
 
-class Consents(serializers.Serializer[Any]):
+class Consents(StrictBody):
     personalization = serializers.BooleanField(required=False)
     training = serializers.BooleanField(required=False)
     evaluation = serializers.BooleanField(required=False)
 
 
-class PersonBody(serializers.Serializer[Any]):
+class PersonBody(StrictBody):
     userId = serializers.CharField(max_length=200)
     loop = serializers.CharField(default="r3al", help_text="A loop of the population that the person belongs to.")
     consents = Consents(required=False)
@@ -46,7 +47,7 @@ class PersonAnswer(serializers.Serializer[Any]):
 
 
 class People(APIView):
-    """Register a person and their device."""
+    """Register a person and their device. A retry (``Idempotency-Key``) revokes the lost answer's token and shows another."""
 
     permission_classes = (May,)
     may = {"POST": SERVE}
@@ -54,9 +55,7 @@ class People(APIView):
     @extend_schema(request=PersonBody, responses={201: PersonAnswer, 200: PersonAnswer})
     @idempotent
     def post(self, request: Request) -> Response:
-        body = PersonBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
+        given = read_body(PersonBody, request)
         made = person_register(
             population=loop_version_current(given["loop"]).spec.population,
             identifier=given["userId"],
@@ -66,13 +65,13 @@ class People(APIView):
             device=given["device"],
         )
         made.person.refresh_from_db()
-        told = {
-            "new": made.new,
-            "token": made.token or None,
-            "expiry": made.expiry,
-            "consents": consents_of(made.person),
-        }
-        return Response(told, status=201 if made.new else 200)
+        return TokenAnswer(
+            {"new": made.new, "consents": consents_of(made.person)},
+            account=made.person.account.user,
+            token=made.token,
+            expiry=made.expiry,
+            status=201 if made.new else 200,
+        )
 
 
 def _me(request: Request) -> Person:
@@ -98,9 +97,7 @@ class MyConsents(APIView):
 
     @extend_schema(request=ConsentsBody, responses=ConsentsAnswer)
     def put(self, request: Request) -> Response:
-        body = ConsentsBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = dict(body.validated_data)
+        given = read_body(ConsentsBody, request)
         text = given.pop("textVersion")
         consents_set(
             person=_me(request), consents={Purpose(p): g for p, g in given.items()}, text_version=text, source="app"
@@ -145,7 +142,7 @@ class MyExport(APIView):
         return Response(person_export(me) | {"models": _models(me.pk)})
 
 
-class ErasureBody(serializers.Serializer[Any]):
+class ErasureBody(StrictBody):
     confirm = serializers.BooleanField(help_text="True: erase me for good.")
 
 
@@ -157,9 +154,7 @@ class MyErasure(APIView):
 
     @extend_schema(request=ErasureBody, responses={200: ErasureAnswer})
     def post(self, request: Request) -> Response:
-        body = ErasureBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        if not body.validated_data["confirm"]:
+        if not read_body(ErasureBody, request)["confirm"]:
             raise InputError("send confirm: true to be erased; it cannot be undone")
         me = _me(request)
         trained = _models(me.pk)

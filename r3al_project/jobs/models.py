@@ -107,11 +107,18 @@ class Job(Created):
 
 
 class IdempotentAnswer(Created):
-    """The answer to a POST that carried an Idempotency-Key, written with what the POST did. Kept for a day."""
+    """The answer to a POST that carried an Idempotency-Key, written with what the POST did. Kept for a day, and without secrets.
+
+    ``about``: the account of the person whom the answer is about, if it is about one; the row goes with it when they are erased.
+    """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=100)
-    body_sha256 = models.CharField(max_length=64)
+    request_digest = models.CharField(max_length=64, help_text="Keyed.")
+    about = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    token_digest = models.CharField(max_length=128, blank=True, help_text="Of the token that the answer showed.")
     status = models.PositiveSmallIntegerField(null=True)
     answer = models.JSONField(null=True, encoder=DjangoJSONEncoder)
     location = models.CharField(max_length=200, blank=True)

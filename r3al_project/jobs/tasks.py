@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from r3al_project.jobs import services
+from r3al_project.jobs.answers import answers_expire
 from r3al_project.jobs.schedules import schedule
 
 
@@ -20,4 +21,11 @@ def reconcile_jobs() -> None:
     services.jobs_reconcile()
 
 
+@shared_task(name="jobs.expire_answers", ignore_result=True)
+def expire_answers() -> None:
+    """Delete the answers that no retry is given any more."""
+    answers_expire()
+
+
 schedule("jobs: ring again for what nobody took", task="jobs.reconcile", seconds=15)
+schedule("jobs: delete answers that were kept for retries", task="jobs.expire_answers", seconds=3600)

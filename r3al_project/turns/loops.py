@@ -7,7 +7,7 @@ from pathlib import Path
 from django.db import transaction
 
 from deployments.services.slots import slots_seed
-from loops.models import LoopVersion
+from loops.models import Loop, LoopVersion
 from loops.selectors import loop_specs_builtin, loop_version_current
 from loops.services import loop_add
 from r3al_project.common.errors import NotFound
@@ -19,6 +19,13 @@ def loop_add_file(path: Path) -> tuple[LoopVersion, bool]:
     version, new = loop_add(text=loop_text(path), source=str(path))
     slots_seed(loop_version=version)
     return version, new
+
+
+@transaction.atomic
+def loop_builtin_add(name: str) -> None:
+    """Add a loop that comes with the project, unless there is one of its name: an operator's own version of it stays."""
+    if not Loop.objects.filter(name=name).exists():
+        loop_add_file(loop_specs_builtin()[name])
 
 
 def loop_text(path: Path) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from knox.models import AuthToken
 
 from deployments.models import Deployment, HealthCheck, Incident
@@ -214,11 +218,25 @@ class TestTraining:
         [
             ({"modelType": "mind"}, "modelType"), ({"epochs": 0}, "epochs"), ({"epochs": "many"}, "epochs"),
             ({"syntheticSamples": 10**9}, "syntheticSamples"), ({"hyperparams": {"gamma": 1.5}}, "hyperparams"),
+            ({"hyperparams": {"epsilon": 1.01}}, "hyperparams"), ({"hyperparams": {"epsilon": -0.01}}, "hyperparams"),
+            ({"hyperparams": {"epsilonn": 0.1}}, "hyperparams"), ({"modeltype": "policy"}, "modeltype"),
         ],
     )  # fmt: skip
     def test_bad_values_are_named(self, change: dict[str, Any], field: str) -> None:
         refused = call("POST", "training/models", token_of("Operator"), TRAIN | change)
         assert refused.status_code == 422 and field in refused.told["errors"] and not Turn.objects.exists()
+
+    def test_what_is_done_otherwise_than_asked_is_said(self) -> None:
+        operator, few = token_of("Operator"), TRAIN | {"syntheticSamples": 50, "hyperparams": {"batchSize": 64}}
+        told = call("POST", "training/models", operator, few).told
+        assert told["notes"][0].startswith("syntheticSamples was raised from 50 to 200")
+        assert told["notes"][1].startswith("batchSize: kept with the turn, and of no use")
+        asked = Turn.objects.get().parameters["requested"]
+        assert asked["syntheticSamples"] == 200 and asked["hyperparams"] == {"batchSize": 64}, "nothing is made up"
+
+    def test_nothing_is_said_where_all_is_done_as_asked(self) -> None:
+        body = {"modelType": "policy", "loop": "care", "syntheticSamples": 500, "hyperparams": {"epsilon": 0.3}}
+        assert call("POST", "training/models", token_of("Operator"), body).told["notes"] == []
 
     def test_heads_and_epsilons_that_are_not_to_be_had(self) -> None:
         operator = token_of("Operator")
@@ -241,7 +259,9 @@ class TestTraining:
             call("GET", "training/models?modelType=tone&status=evaluating", viewer).told["results"][0]["number"]
             == tone.number
         )
-        assert call("GET", "training/models?status=lost", viewer).status_code == 422
+        for wrong in ("status=lost", "modelType=mind", "modeltype=tone", "page=0", "pageSize=1000"):
+            refused = call("GET", f"training/models?{wrong}", viewer)
+            assert refused.status_code == 422 and wrong.partition("=")[0] in refused.told["errors"]
         unknown = call("GET", "privacy/releases?technique=lost", token_of("Analyst"))
         assert unknown.status_code == 422 and "k_anonymity" in unknown.told["detail"]
         assert call("GET", "training/models/model_999", viewer).status_code == 404
@@ -368,6 +388,64 @@ class TestIdempotency:
             answers = list(pool.map(post, range(4)))
         assert {a.status_code for a in answers} == {202} and all(a.told == answers[0].told for a in answers)
         assert Turn.objects.count() == Job.objects.count() == 1
+
+    def test_what_is_kept_says_nothing_that_anybody_could_use(self) -> None:
+        service, body = token_of("Service"), {"userId": "ann", "loop": "care", "consents": {"training": True}}
+        told = call("POST", "people", service, body, **{"Idempotency-Key": "k1"}).told
+        kept = IdempotentAnswer.objects.values().get()
+        assert kept["answer"] == {"new": True, "consents": told["consents"]} and told["token"] not in str(kept)
+        guesses = [json.dumps(body, sort_keys=True), f"POST /api/v1/people\0{json.dumps(body, sort_keys=True)}"]
+        assert kept["request_digest"] not in [hashlib.sha256(guess.encode()).hexdigest() for guess in guesses]
+
+    def test_a_retry_of_a_registration_gets_a_token_that_works_and_the_lost_one_does_not(self) -> None:
+        service, body = token_of("Service"), {"userId": "ann", "loop": "care", "consents": {"personalization": True}}
+        lost = call("POST", "people", service, body, **{"Idempotency-Key": "k1"})
+        again = call("POST", "people", service, body, **{"Idempotency-Key": "k1"})
+        third = call("POST", "people", service, body, **{"Idempotency-Key": "k1"})
+        assert lost.status_code == again.status_code == third.status_code == 201 and Person.objects.count() == 1
+        assert all(a.told["new"] and a.told["consents"] == lost.told["consents"] for a in (again, third))
+        codes = [call("GET", "me/consents", a.told["token"]).status_code for a in (lost, again, third)]
+        assert codes == [401, 401, 200] and AuthToken.objects.filter(user__person_account__isnull=False).count() == 1
+        assert ask(third.told["token"], "r1").status_code == 200 and third.told["expiry"]
+
+    def test_a_retry_of_one_that_showed_no_token_shows_none(self) -> None:
+        service, body = token_of("Service"), {"userId": "ann", "loop": "care"}
+        token = call("POST", "people", service, body).told["token"]
+        for _ in range(2):
+            known = call("POST", "people", service, body, **{"Idempotency-Key": "k1"})
+            assert known.status_code == 200 and known.told["token"] is None
+        assert call("GET", "me/consents", token).status_code == 200
+
+    def test_of_retries_at_once_exactly_one_token_is_left(self) -> None:
+        service, body = token_of("Service"), {"userId": "ann", "loop": "care"}
+
+        def post(_: int) -> Any:
+            try:
+                return call("POST", "people", service, body, **{"Idempotency-Key": "k1"})
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(post, range(4)))
+        assert {a.status_code for a in answers} == {201}
+        works = [call("GET", "me/consents", a.told["token"]).status_code for a in answers]
+        assert sorted(works) == [200, 401, 401, 401] and PersonAccount.objects.count() == 1
+
+    def test_with_somebody_who_is_erased_it_goes(self) -> None:
+        service, body = token_of("Service"), {"userId": "ann", "loop": "care"}
+        told = call("POST", "people", service, body, **{"Idempotency-Key": "k1"}).told
+        assert call("POST", "me/erasure", told["token"], {"confirm": True}).status_code == 200
+        assert not IdempotentAnswer.objects.exists()
+
+    def test_after_a_day_it_is_forgotten(self) -> None:
+        operator = token_of("Operator")
+        call("POST", "training/models", operator, TRAIN, **{"Idempotency-Key": "k1"})
+        out = StringIO()
+        call_command("expire", stdout=out)
+        assert "0 answers kept" in out.getvalue() and IdempotentAnswer.objects.count() == 1
+        IdempotentAnswer.objects.update(created_at=timezone.now() - timedelta(hours=25))
+        call_command("expire", stdout=out)
+        assert "1 answers kept" in out.getvalue() and not IdempotentAnswer.objects.exists()
 
 
 def test_the_schema_and_its_page_are_there() -> None:

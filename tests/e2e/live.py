@@ -24,14 +24,14 @@ PATIENCE = 60.0
 
 
 class Platform:
-    """Web, worker and beat, each started again at once when it dies."""
+    """Web, workers and beat, each started again at once when it dies."""
 
     def __init__(self, env: Mapping[str, str], folder: Path) -> None:
         self.port = free_port()
         self._env, self._folder = env, folder
         self._commands = {
             "web": processes.web(self.port),
-            "worker": processes.worker(concurrency=2),
+            **processes.workers(),
             "beat": processes.beat(),
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}

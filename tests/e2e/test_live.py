@@ -186,10 +186,10 @@ def deploy_harmful(loop: LoopVersion, operator: Phone) -> ModelVersion:
 def test_alive_under_fire(platform: Platform, loop: LoopVersion) -> None:
     """The outcome gate passes with much room; noise has no seed, so "kept" is possible and then deployed by hand of the test."""
     operator, people = phone(platform, "Operator"), People(phone(platform, "Service"))
-    with platform.dying(("web", "worker"), every=6.0):
+    with platform.dying(("web", "worker", "monitor"), every=6.0):
         for point in range(POINTS):
             people.live(f"first-{point}", PEOPLE)
-        until(lambda: not ServedDecision.objects.filter(closed_at=None).exists(), 180, lambda: platform.log("worker"))
+        until(lambda: not ServedDecision.objects.filter(closed_at=None).exists(), 180, lambda: platform.log("monitor"))
         turn = train(platform, operator)
         assert turn.outcome == "deployed", turn.reason
         good = slot_for(loop.loop, "policy").stable

@@ -36,6 +36,12 @@ def effect(context: JobContext) -> Write:
     return dict
 
 
+@handler("test.watches", queue="monitor")
+def watches(context: JobContext) -> Write:
+    """Looks at something that cannot wait."""
+    return dict
+
+
 @handler("test.steps")
 def steps(context: JobContext) -> Write:
     """Computes for ``seconds``, reporting progress all the time."""

@@ -132,3 +132,14 @@ def test_beat_rings_for_what_was_never_rung(workers: Workers, stack: Stack) -> N
     finally:
         beat.kill()
         beat.wait()
+
+
+def test_what_cannot_wait_does_not_wait_for_long_jobs(workers: Workers) -> None:
+    """The queues of the workers that ``serve`` starts, each of which here does one thing at a time."""
+    long_jobs = [job_enqueue(kind="test.steps", arguments={"seconds": 60}) for _ in range(2)]
+    watch, others = (processes.MONITOR,), tuple(q for q in processes.QUEUES if q != processes.MONITOR)
+    worker = workers(queues=others)
+    worker.wait_until(lambda: "running" in [state(job) for job in long_jobs])
+    due = job_enqueue(kind="test.watches", arguments={})
+    workers(queues=watch).wait_until(lambda: state(due) == "done")
+    assert sorted(state(job) for job in long_jobs) == ["queued", "running"]

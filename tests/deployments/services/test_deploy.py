@@ -110,10 +110,9 @@ class TestWhatItWasJudgedAgainst:
     def test_an_old_version_does_not_replace_a_newer_one(self, version: ModelVersion) -> None:
         loop = version.loop_version
         judge(version, "pass")
-        deploy(passed(loop))
-        refused(
-            version, "care/policy #2 was judged against the reference, but care/policy #3 serves now; start another"
-        )
+        newer = passed(loop)
+        deploy(newer)
+        refused(version, f"{version} was judged against the reference, but {newer} serves now; start another turn")
 
     def test_what_was_judged_against_what_serves_does(self, version: ModelVersion) -> None:
         judge(version, "pass")
@@ -127,7 +126,7 @@ class TestWhatItWasJudgedAgainst:
         after = passed(loop, parent=version)
         slot = slot_for(loop.loop, "policy")
         slot_rollback(slot=slot, actor="ann", reason="it harms", automatic=False, harmful=True)
-        refused(after, "was judged against care/policy #2, but the reference serves now")
+        refused(after, f"was judged against {version}, but the reference serves now")
         assert deploy(passed(loop)).state == "succeeded"
 
     def test_an_override_is_kept_in_history_and_vault(self, version: ModelVersion) -> None:
@@ -135,7 +134,7 @@ class TestWhatItWasJudgedAgainst:
         judge(version, "pass")
         deploy(passed(loop))
         made = deploy(version, override="the newer one is slow")
-        assert made.reason.startswith("passed; overridden, because the newer one is slow (care/policy #2 was judged")
+        assert made.reason.startswith(f"passed; overridden, because the newer one is slow ({version} was judged")
         told = VaultEvent.objects.filter(kind="deployment", body__version=version.pk).get().body
         assert told["override"] == "the newer one is slow" and told["actor"] == "ann"
         assert slot_for(loop.loop, "policy").stable == version and not outdated(version)
@@ -157,7 +156,7 @@ class TestWhetherItCanServe:
     def test_what_was_made_for_other_features_is_not_deployed(self, version: ModelVersion) -> None:
         judge(version, "pass")
         changed(version.loop_version, ("step = 0.25", "step = 0.5"))
-        refused(version, "cannot serve care v2: care/policy #2 was made for other features or actions")
+        refused(version, f"{version.name} cannot serve care v2: {version} was made for other features or actions")
 
     def test_what_was_made_for_other_actions_is_not_deployed(self, version: ModelVersion) -> None:
         judge(version, "pass")

@@ -113,6 +113,7 @@ class TestRewards:
             ({"inputs": {"joy": 3.0}}, "joy"),
             ({"label": "x" * 41}, "1 to 40"),
             ({"total": "much"}, "does not fit"),
+            ({"total": 0.1, "at": "2025-06-03T12:00:00Z"}, "unknown field `at`"),
         ],
     )
     def test_words_that_cannot_be_used(self, ann: str, body: dict[str, Any], words: str) -> None:
