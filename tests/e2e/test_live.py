@@ -176,6 +176,7 @@ def deploy_harmful(loop: LoopVersion, operator: Phone) -> ModelVersion:
         head="policy",
         arrays={"weights": np.array([[0.0, 0.0], [1.0, 0.0]]), "margin": np.array(0.0)},
         config={"hinges": False},
+        parent=slot_for(loop.loop, "policy").stable,
     )
     GateVerdict.objects.create(version=harmful, attempt=1, verdict="pass", reason="planted")
     status, told = operator.post(f"training/models/model_{harmful.pk}/deploy", {"deploymentType": "full_rollout"})
@@ -213,7 +214,7 @@ def _live_until_incident(platform: Platform, people: People, harmful: ModelVersi
             people.live(f"harm-{first}", 120, first=first, harmful=harmful.pk)
         return Incident.objects.exists()
 
-    until(found, 240, lambda: f"{_last_check()} {platform.log('worker')}")
+    until(found, 240, lambda: f"{_last_check()} {platform.log('monitor')}")
 
 
 def _serving(people: People, point: str) -> set[int]:
