@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from deployments.models import ServingSlot
+from typing import Any
+
+from deployments.models import EvidenceUnit, ServingSlot
 from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
 from privacy.engine.layout import MAIN_HEAD
@@ -58,3 +60,17 @@ def explored_share(loop_version: LoopVersion) -> float:
     if not ServedDecision.objects.filter(decision__loop_version=loop_version).exists():
         return 1.0
     return slot_for(loop_version.loop, MAIN_HEAD).exploration_bp / 10_000
+
+
+def evidence_told(person_id: int) -> list[dict[str, Any]]:
+    """What is kept of a person as evidence about versions, for the person."""
+    found = EvidenceUnit.objects.filter(data_key_id=person_id).select_related("slot__loop", "version").order_by("pk")
+    return [
+        {
+            "loop": unit.slot.loop.name, "head": unit.slot.head, "versionId": unit.version.name, "from": unit.first_exposed_at,
+            "until": unit.closes_at, "decisions": unit.decisions, "interventions": unit.interventions,
+            "harmful": unit.harmful, "rated": unit.rated, "empathySum": unit.empathy_sum,
+            "rewarded": unit.rewarded, "rewardSum": unit.reward_sum,
+        }
+        for unit in found
+    ]  # fmt: skip

@@ -57,9 +57,9 @@ def slot_swap(
 ) -> Deployment:
     """Put ``version`` at once in front of everybody but a holdback (full rollout); what served before is archived.
 
-    One transaction. What the loop explores follows (``exploration_with``); ``override`` is a reason that the vault keeps by
-    itself. Raises Conflict when the slot changed since it was read, when a deployment is in progress, or when the version is not
-    waiting to be deployed.
+    One transaction. Who is held back is drawn anew. What the loop explores follows (``exploration_with``); ``override`` is a
+    reason that the vault keeps by itself. Raises Conflict when the slot changed since it was read, when a deployment is in
+    progress, or when the version is not waiting to be deployed.
     """
     before = slot.stable
     if version == before:
@@ -72,6 +72,7 @@ def slot_swap(
         holdback=before if holdback_bp else None,
         holdback_bp=holdback_bp,
         exploration_bp=exploration,
+        salt=secrets.token_hex(16),
         generation=F("generation") + 1,
     )
     if not moved:

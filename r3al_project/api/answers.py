@@ -209,6 +209,9 @@ class MyExportAnswer(Shape):
     signals = serializers.ListField(child=serializers.DictField())
     decisions = serializers.ListField(child=serializers.DictField())
     remembered = serializers.ListField(child=serializers.DictField())
+    logins = serializers.ListField(child=serializers.DictField())
+    cohort = serializers.DictField()
+    evidence = serializers.ListField(child=serializers.DictField())
     vault = EventAnswer(many=True)
     models = TrainedAnswer(many=True)
 

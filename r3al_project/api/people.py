@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from deployments.selectors import evidence_told
 from loops.selectors import loop_version_current
 from privacy.models import Person, Purpose
 from privacy.selectors_budget import budget_told
@@ -139,7 +140,7 @@ class MyExport(APIView):
     @extend_schema(responses={200: MyExportAnswer})
     def get(self, request: Request) -> Response:
         me = _me(request)
-        return Response(person_export(me) | {"models": _models(me.pk)})
+        return Response(person_export(me) | {"evidence": evidence_told(me.pk), "models": _models(me.pk)})
 
 
 class ErasureBody(StrictBody):

@@ -13,6 +13,8 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from deployments.models import EvidenceUnit
+from deployments.selectors import slot_for
 from loops.models import LoopVersion
 from privacy.models import Decision, LedgerEntry, Person, PersonAccount, PrivacyBudget, Purpose, Release
 from privacy.services.consent import consent_grant
@@ -200,7 +202,7 @@ def call_text(url: str, token: str) -> list[dict[str, str]]:
 
 class TestMe:
     def test_i_see_my_budget_my_events_and_everything_kept(self, loop: LoopVersion) -> None:
-        _, token = person("ann")
+        pk, token = person("ann")
         assert ask(token, "r1").status_code == 200
         assert call("GET", "me/privacy-budget", token).told["formal"]["epsilon"] == 0.0
         events = call("GET", "me/vault", token).told["events"]
@@ -208,7 +210,18 @@ class TestMe:
         assert granted == [
             ("consent", p.value, True) for p in (Purpose.PERSONALIZATION, Purpose.TRAINING, Purpose.EVALUATION)
         ]
+        serving, now = slot_for(loop.loop, "policy"), timezone.now()
+        EvidenceUnit.objects.create(
+            slot=serving,
+            version=serving.stable,
+            data_key_id=pk,
+            epoch=1,
+            first_exposed_at=now,
+            closes_at=now,
+            decisions=3,
+        )
         told = call("GET", "me/export", token).told
+        assert [(e["head"], e["decisions"]) for e in told["evidence"]] == [("policy", 3)]
         assert len(told["decisions"]) == 1 and told["decisions"][0]["state"]["mood"] == 0.25 and told["models"] == []
 
     def test_i_can_be_erased_and_then_my_token_is_nobodys(self, loop: LoopVersion) -> None:

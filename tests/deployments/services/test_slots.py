@@ -53,7 +53,8 @@ def test_deploying_holds_a_few_people_back_and_explores_the_loops_share() -> Non
     assert (now.stable, now.holdback, now.holdback_bp) == (first, made.previous, HOLDBACK_BP)
     assert now.exploration_bp == 2_000 and now.generation == 2
     swap(loop, second)
-    now = slot(loop)
+    drawn, now = now.salt, slot(loop)
+    assert now.salt != drawn, "others are held back from now on"
     assert (now.stable, now.holdback) == (second, first) and (state(first), state(second)) == ("archived", "deployed")
     assert VaultEvent.objects.filter(kind="deployment", body__version=second.pk, body__previous=first.pk).count() == 1
 
