@@ -23,6 +23,7 @@ from training.models import VERDICT_WORDS, GateVerdict, ModelMetric, ModelVersio
 _VERSIONS = 6
 _TURNS = 3
 _WAITING = 5
+PRIVACY_PAGE = ("Overview", "policy", "privacy.view_privacybudget")  # a page of its own, beside the lists
 _JUDGED = 2
 # A sign for each state beside its word, so that nothing is told by colour alone.
 SIGNS = {
@@ -199,7 +200,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         _group("Learning", ("Versions", "deployed_code", "training.modelversion"), ("Verdicts", "gavel", "training.gateverdict"),
                ("Metrics", "monitoring", "training.modelmetric"), ("Episodes", "replay", "training.trainingepisode"),
                ("Synthetic jobs", "auto_awesome", "training.syntheticjob"), ("Pool", "dataset", "training.trainingdatapool")),
-        _group("Privacy", ("Releases", "shield", "privacy.release"), ("Budgets", "wallet", "privacy.privacybudget"),
+        _group("Privacy", PRIVACY_PAGE, ("Releases", "shield", "privacy.release"), ("Budgets", "wallet", "privacy.privacybudget"),
                ("Ledger", "receipt_long", "privacy.ledgerentry"), ("Consents", "how_to_reg", "privacy.consent")),
         _group("Raw records", ("People", "group", "privacy.person"), ("Imports", "upload_file", "privacy.signalimport"),
                ("Decisions", "alt_route", "privacy.decision"), ("Choices", "check_circle", "privacy.choice"),
@@ -219,6 +220,8 @@ def _group(title: str, *items: tuple[str, str, str]) -> dict[str, Any]:
 
 
 def _item(title: str, icon: str, model: str) -> dict[str, Any]:
+    if model == PRIVACY_PAGE[2]:
+        return {"title": title, "icon": icon, "link": reverse_lazy("privacy-page"), "permission": _may_view(model)}
     app, name = model.split(".")
     link = reverse_lazy(f"admin:{app}_{name}_changelist")
     return {"title": title, "icon": icon, "link": link, "permission": _may_view(f"{app}.view_{name}")}

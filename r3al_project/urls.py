@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import include, path
 
-from r3al_project import training_dashboard
+from r3al_project import privacy_page, training_dashboard
 from r3al_project.dashboard import front_page_fragment
 
 
@@ -27,6 +27,7 @@ urlpatterns = [
     path("", _to_admin),
     path("healthz", _alive),
     path("admin/front-page/", admin.site.admin_view(front_page_fragment), name="front-page-fragment"),
+    path("admin/privacy-page/", privacy_page.page, name="privacy-page"),
     path("admin/", admin.site.urls),
     path("r3al/training-dashboard/", training_dashboard.page, name="training-dashboard"),
     path("r3al/training-dashboard/live/", training_dashboard.fragment, name="training-dashboard-live"),

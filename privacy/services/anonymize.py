@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -28,6 +27,7 @@ from privacy.engine.techniques import (
 )
 from privacy.models import Purpose, Release, ReleaseState
 from privacy.selectors import training_folds
+from privacy.selectors_retention import KEPT
 from privacy.services.anonymize_compute import anonymize_compute
 from privacy.services.drawn import people_drawn, public_rate
 from privacy.services.ledger import cohort_refund
@@ -38,7 +38,6 @@ from r3al_project.common.errors import Conflict, InputError
 from r3al_project.jobs.models import Job
 from r3al_project.jobs.services import job_enqueue
 
-KEPT = timedelta(days=90)  # rows of people; statistics are kept for good
 MECHANISMS = {
     K_ANONYMITY: "Mondrian over distinct users",
     PSEUDONYMIZATION: "HMAC-SHA-256 of the person, keyed by purpose and epoch",
@@ -101,7 +100,7 @@ def _finish(release: Release) -> None:
     arrays, facts = anonymize_compute(release)
     statistics = release.parameters.get("mode") == "central"
     with transaction.atomic():
-        expires = None if statistics else timezone.now() + KEPT
+        expires = None if statistics else timezone.now() + KEPT  # rows of people; statistics are kept for good
         stored = round_store(release=release, index=0, arrays=arrays, expires_at=expires)
         release_commit(release=release, noisy_users=float(stored["users"][0]) if statistics else None, facts=facts)
 

@@ -7,7 +7,7 @@ at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -15,8 +15,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from privacy.models import Decision, ReleaseRound, ServingState, Signal
+from privacy.selectors_retention import KEPT
 
-KEPT = timedelta(days=90)
 CHUNK = 1_000
 
 

@@ -1,0 +1,40 @@
+"""Reads of retention: what is kept of people, for how long, about how much of it there is, and when the oldest goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Min, QuerySet
+
+from privacy.engine.rounding import about
+from privacy.models import Decision, ReleaseRound, ServingState, Signal
+
+KEPT = timedelta(days=90)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """``rows``: to two digits. ``goes``: when the oldest of them goes; None: there is none."""
+
+    what: str
+    kept: timedelta
+    rows: int
+    goes: datetime | None
+
+
+def retention() -> list[Kept]:
+    """The privacy floor's part, in four queries."""
+    exports = ReleaseRound.objects.filter(expires_at__isnull=False).exclude(output=b"")
+    return [
+        kept_of("signals", Signal.objects.all(), "created_at", KEPT),
+        kept_of("decisions, with their choices, words and outcomes", Decision.objects.all(), "created_at", KEPT),
+        kept_of("what serving remembers", ServingState.objects.all(), "observed_at", KEPT),
+        kept_of("exported rows", exports, "created_at", KEPT),
+    ]
+
+
+def kept_of(what: str, rows: QuerySet, since: str, kept: timedelta) -> Kept:  # type: ignore[type-arg]
+    """What a table keeps, by the column from which its time runs."""
+    found = rows.aggregate(rows=Count("pk"), oldest=Min(since))
+    return Kept(what, kept, about(found["rows"]), found["oldest"] + kept if found["oldest"] else None)
