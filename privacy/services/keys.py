@@ -21,6 +21,8 @@ def ciphers(person_ids: Collection[int]) -> dict[int, Cipher]:
     Holds the keys, with others, until the caller's transaction ends: an erasure, which begins with the key, waits for what is
     being added. Take them before budgets and decisions, as everything does.
     """
+    if not person_ids:
+        return {}
     missing = sorted(set(person_ids) - keys_held(person_ids))
     if missing:
         _make(missing)

@@ -15,6 +15,7 @@ from privacy.models import Person, PrivacyBudget
 from privacy.models.budget import NANO
 from privacy.models.person import FOLDS
 from privacy.services.erasure import revive
+from privacy.services.keys import ciphers
 
 UNITS = {"cap_day": 1, "cap_week": 2, "cap_month": 4, "cap_lifetime": 24}
 _RENEWING = {
@@ -38,9 +39,9 @@ def person_fold(*, population: str, identifier: str) -> int:
 
 @transaction.atomic
 def people_get_or_create(*, population: str, identifiers: Collection[str]) -> dict[str, int]:
-    """Person ids by identifier. Who is new gets an untouched budget whose windows begin today (UTC), and no consent."""
+    """Person ids by identifier. Who is new gets a data key, an untouched budget from today (UTC) on, and no consent."""
     keys = {i: person_key(population=population, identifier=i) for i in identifiers}
-    found = _ids(population, keys.values())
+    known = found = _ids(population, keys.values())
     if len(found) < len(keys):
         revive(population, [key for key in keys.values() if key not in found])
         found = _ids(population, keys.values())
@@ -59,7 +60,8 @@ def people_get_or_create(*, population: str, identifiers: Collection[str]) -> di
         PrivacyBudget.objects.bulk_create(
             [PrivacyBudget(person_id=pk, **budget) for pk in sorted(created.values())], ignore_conflicts=True
         )
-        found |= created
+        found = found | created
+    ciphers(sorted(set(found.values()) - set(known.values())))  # made now, so that nobody's first decision waits for it
     return {i: found[key] for i, key in keys.items()}
 
 
