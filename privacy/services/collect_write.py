@@ -104,38 +104,31 @@ def rows_write(
 
 
 def _add(rows: Sequence[Prepared], loop_version: LoopVersion, people: dict[str, int]) -> None:
-    now, deadline = timezone.now(), timedelta(seconds=loop_version.spec.reward.deadline_seconds)
-    version = loop_version.pk
-    owners = [people[p.row.user] for p in rows]
-    keys = ciphers(set(owners))
+    """Decisions with their choices and outcomes, sealed with the keys of the people whose they are."""
+    now, owned = timezone.now(), [(people[p.row.user], p) for p in rows]
+    keys = ciphers({person for person, _ in owned})
+    fields = (
+        "created_at",
+        "person",
+        "loop_version",
+        "row_key",
+        "decided_at",
+        "local_day",
+        "available",
+        "left",
+        "state",
+    )
     rows_insert(
         model=Decision,
-        fields=(
-            "created_at",
-            "person",
-            "loop_version",
-            "row_key",
-            "decided_at",
-            "local_day",
-            "available",
-            "left",
-            "state",
-        ),
+        fields=fields,
         rows=[
             (
-                now,
-                person,
-                version,
-                p.key,
-                p.row.time,
-                p.row.time.date(),
-                p.row.available,
-                p.row.left,
+                now, person, loop_version.pk, p.key, p.row.time, p.row.time.date(), p.row.available, p.row.left,
                 keys[person].seal(p.state, about_state(person, p.key)),
             )
-            for person, p in zip(owners, rows, strict=True)
+            for person, p in owned
         ],
-    )
+    )  # fmt: skip
     added = Decision.objects.filter(loop_version=loop_version, row_key__in=[p.key for p in rows])
     ids = {bytes(key): pk for key, pk in added.values_list("row_key", "pk")}
     rows_insert(
@@ -147,6 +140,7 @@ def _add(rows: Sequence[Prepared], loop_version: LoopVersion, people: dict[str, 
             for head, c in p.row.choices.items()
         ],
     )
+    deadline = timedelta(seconds=loop_version.spec.reward.deadline_seconds)
     rows_insert(
         model=RewardSignal,
         fields=("created_at", "decision", "payload", "harmful", "closed_at"),
@@ -158,7 +152,7 @@ def _add(rows: Sequence[Prepared], loop_version: LoopVersion, people: dict[str, 
                 p.row.harmful,
                 p.row.time + deadline,
             )
-            for person, p in zip(owners, rows, strict=True)
+            for person, p in owned
             if p.payload is not None
         ],
     )
