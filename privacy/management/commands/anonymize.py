@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from loops.selectors import loop_version_current
 from privacy.engine.techniques import (
@@ -77,6 +78,10 @@ class Command(BaseCommand):
             self._run(options)
         except R3alError as error:
             raise CommandError(str(error)) from None
+        except DatabaseError as error:
+            raise CommandError(
+                f"the database stopped it ({error}); run `manage.py prepare` if it is new, else run it again with its --key"
+            ) from None
 
     def _run(self, options: dict[str, Any]) -> None:
         wanted, version = _wanted(options), loop_version_current(options["loop"])
