@@ -46,6 +46,16 @@ class FeatureMap:
         """The columns that are hinges: the last ones, none without hinges."""
         return tuple(range(self.width - len(self._hinged), self.width))
 
+    @cached_property
+    def owners(self) -> tuple[int, ...]:
+        """Index in a state of the feature that each column is made of; -1 for the intercept."""
+        owners = [-1] * self.width
+        for i, f in enumerate(self.spec.features):
+            for column in self.columns_of(f.name):
+                owners[column] = i
+        owners[self.width - len(self._hinged) :] = self._hinged
+        return tuple(owners)
+
     def columns_of(self, feature: str) -> tuple[int, ...]:
         """Columns of phi that a feature fills (hinges apart): one for a number, one a category but the first."""
         return self._columns[feature]

@@ -1,8 +1,8 @@
 """The baseline: how reward and change follow from the state alone, as a Gaussian posterior given released moments.
 
-For target j: b_j = G theta_j + error. The error has the release's noise, the same in every direction; half of
-sd_G^2 (.3 + |theta_prior|^2), because G itself is noisy; and sampling, G (1 + rho T) / (U T): little in directions in which
-people hardly differ. Prior: theta ~ N(reversion of .2 half-widths on the own feature, w^2 + that^2), the intercept
+For target j: b_j = G theta_j + error. The error has the release's noise, the same in every direction; what noise is left in the
+estimate of G, times theta's expected squares; and sampling, G (1 + rho T) / (U T): little in directions in which people hardly
+differ. Prior: theta ~ N(reversion of .2 half-widths on the own feature, w^2 + that^2), the intercept
 N(0, .5^2). The width w is averaged over a grid by marginal likelihood: most features hardly move most others.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from privacy.engine.gram import Gram
 from privacy.engine.layout import Layout
 from privacy.engine.moments import Moments
 from privacy.engine.rows import Floats
@@ -27,12 +28,6 @@ class Baseline:
 
     mean: Floats
     covariance: Floats
-
-
-def psd(gram: Floats, sd: float) -> Floats:
-    """The nearest symmetric matrix whose eigenvalues are at least 2 sd + 1e-3."""
-    values, vectors = np.linalg.eigh((gram + gram.T) / 2)
-    return np.asarray((vectors * np.maximum(values, 2 * sd + 1e-3)) @ vectors.T)
 
 
 def prior_mean(layout: Layout) -> Floats:
@@ -53,21 +48,21 @@ def baseline_posterior(moments: Moments) -> Baseline:
     prior = prior_mean(layout)
     means, covariances = np.empty((d, m)), np.empty((m, d, d))
     for j, change in enumerate(layout.changes):
-        g = psd(moments.gram_next if change else moments.gram, moments.sd["gram"])
-        noise = moments.sd["targets"] ** 2 + 0.5 * moments.sd["gram"] ** 2 * (0.3 + float(prior[:, j] @ prior[:, j]))
-        error = moments.sampling[int(change)] * g + (noise + 1e-12) * np.eye(d)
-        means[:, j], covariances[j] = _posterior(g, error, moments.targets[:, j], prior[:, j])
+        gram = moments.change_gram if change else moments.level_gram
+        error = moments.sampling[int(change)] * gram.mean + (moments.sd["targets"] ** 2 + 1e-12) * np.eye(d)
+        means[:, j], covariances[j] = _posterior(gram, error, moments.targets[:, j], prior[:, j])
     return Baseline(means, covariances)
 
 
-def _posterior(gram: Floats, error: Floats, target: Floats, prior: Floats) -> tuple[Floats, Floats]:
+def _posterior(released: Gram, error: Floats, target: Floats, prior: Floats) -> tuple[Floats, Floats]:
     """Mean and covariance of theta, averaged over prior widths by marginal likelihood (moment-matched mixture)."""
+    gram = released.mean
     residual = target - gram @ prior
     scores, means, covariances = [], [], []
     for width in WIDTHS:
         variance = width**2 + prior**2
         variance[0] = PRIOR_SD**2
-        marginal = (gram * variance) @ gram.T + error
+        marginal = (gram * variance) @ gram.T + error + np.diag(released.spread(variance + prior**2))
         gain = np.linalg.solve(marginal, gram * variance).T
         scores.append(-0.5 * float(residual @ np.linalg.solve(marginal, residual) + np.linalg.slogdet(marginal)[1]))
         means.append(prior + gain @ residual)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
-from privacy.engine.clips import NullFacts
+from privacy.engine.clips import NullFacts, nominal_decisions, public_facts
 from privacy.engine.contributions import gram_from_upper
+from privacy.engine.gram import Gram, estimate_gram
 from privacy.engine.layout import Counts, Layout
 from privacy.engine.rows import Floats
 
@@ -76,6 +78,22 @@ class Moments:
             sizes=self.sizes
             | {"effects": sd_effects**2 + sampling, "variances": sd_variances**2 + 1.0 / max(self.users, 1.0)},
         )
+
+    @cached_property
+    def level_gram(self) -> Gram:
+        """The estimate of ``gram``, for targets that every row has."""
+        parts = 2.0 if self.layout.same_day else 1.0  # released as two sums, of rows with a next state and without
+        return estimate_gram(self.layout, self.gram, parts * self.sd["gram"] ** 2, self._null_gram)
+
+    @cached_property
+    def change_gram(self) -> Gram:
+        """The estimate of ``gram_next``, for targets that need a next state."""
+        return estimate_gram(self.layout, self.gram_next, self.sd["gram"] ** 2, self._null_gram)
+
+    @property
+    def _null_gram(self) -> Floats:
+        decisions = nominal_decisions(self.layout.spec, self.counts.decisions)
+        return public_facts(self.layout, decisions).gram
 
     def linear(self) -> Moments:
         """Without hinges: the leading part of every block."""

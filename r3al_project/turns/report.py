@@ -168,7 +168,7 @@ _TOLD = {
     "collect": ("rows", "added", "unchanged", "rejected", "note"),
     "release": ("users", "epsilon", "delta"),
     "synthesize": ("rows", "features", "phi_width"),
-    "train": ("recipe", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),
+    "train": ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),
     "evaluate": ("verdict", "attempt"),
     "deploy": ("deployed",),
 }

@@ -6,6 +6,7 @@ The loop's truth is plain: a suggested stroll pleases people who have energy, an
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ class People:
 
     def live(self, point: str, people: int, *, first: int = 0, harmful: int = -1) -> list[Any]:
         """One decision point of so many people, who dismiss what the version ``harmful`` says; the answers."""
-        rng = np.random.default_rng(abs(hash(point)) % 2**32)
+        rng = np.random.default_rng(zlib.crc32(point.encode()))
         energy, noise = rng.random(people), rng.normal(size=people) * 0.3
 
         def one(i: int) -> Any:
@@ -185,7 +186,7 @@ def deploy_harmful(loop: LoopVersion, operator: Phone) -> ModelVersion:
 
 
 def test_alive_under_fire(platform: Platform, loop: LoopVersion) -> None:
-    """The outcome gate passes with much room; noise has no seed, so "kept" is possible and then deployed by hand of the test."""
+    """Noise has no seed, but the outcome gate passes with much room. Whom the holdback takes is chance: nothing asks for it."""
     operator, people = phone(platform, "Operator"), People(phone(platform, "Service"))
     with platform.dying(("web", "worker", "monitor"), every=6.0):
         for point in range(POINTS):
@@ -196,7 +197,7 @@ def test_alive_under_fire(platform: Platform, loop: LoopVersion) -> None:
         good = slot_for(loop.loop, "policy").stable
         assert good.kind == "linear_q"
         harmful = deploy_harmful(loop, operator)
-        until(lambda: _serving(people, "seen") == {harmful.pk, good.pk}, 60, lambda: platform.log("web"))
+        until(lambda: harmful.pk in _serving(people, "seen"), 60, lambda: platform.log("web"))
         _live_until_incident(platform, people, harmful)
         until(lambda: _serving(people, "after") == {good.pk}, 20, lambda: platform.log("web"))
     assert platform.deaths >= 5

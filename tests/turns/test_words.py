@@ -35,6 +35,8 @@ def test_a_gate_that_holds_back_shows_every_number_that_it_asked() -> None:
     held = {"model_gate": False, "model_gate_z": 9.37, "model_gate_z_incumbent": -1.54, "intervention_rate": 0.4}
     said = stage_sentence("train", held)
     assert "holds it back (z 9.37 against the reference, -1.54 against what serves)" in said
+    assert "A candidate that intervenes" in said
+    assert "A candidate, half a step from what serves, that" in stage_sentence("train", held | {"step": 0.5})
     assert "(z 9.37)" in stage_sentence("train", {k: v for k, v in held.items() if k != "model_gate_z_incumbent"})
 
 

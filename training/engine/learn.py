@@ -1,7 +1,8 @@
 """From released moments and synthetic rows to candidates that have been asked how sure we are of them.
 
-The recipe in one place: candidates for policy trained in the mean world, the best of them, then the model gate over drawn worlds
-against the reference and against what serves; then the other heads, in the states in which that candidate speaks.
+The recipe in one place: candidates for policy trained in the mean world, the best of them (where something learned serves: the
+best step toward one of them), then the model gate over drawn worlds against the reference and against what serves; then the
+other heads, in the states in which that candidate speaks.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from privacy.engine.moments import Moments
 from privacy.engine.rows import Floats
 from training.engine.model_gate import BAR_INCUMBENT, BAR_REFERENCE, WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.rollout import STEPS, policy_values, regression
+from training.engine.steps import best_step
 from training.engine.sub_heads import SubLearned, learn_sub_head
 from training.engine.synthesize import Transitions, drawn_worlds, mean_world
 from training.engine.train import GAMMAS, best_candidate, train
@@ -39,13 +41,15 @@ def quiet(fraction: float, message: str) -> None:
 class Learned:
     """A candidate with all that judging and serving it needs. Rewards in reward scales; arrays as in ``Candidate``.
 
-    ``rival`` is what serves, or the reference; ``gate`` is against the reference, ``gate_incumbent`` against what serves.
+    ``step``: how much of the way from what serves to the fit at ``training_gamma`` the policy goes. ``rival`` is what serves, or
+    the reference; ``gate`` is against the reference, ``gate_incumbent`` against what serves.
     ``logging_cost``: what drawing from the logging distribution costs a decision point, over drawn worlds (mean, low, high).
     """
 
     policy: LinearPolicy
     rival: LinearPolicy
     training_gamma: float
+    step: float
     reward: Floats
     continuation: Floats
     value: Floats
@@ -78,6 +82,7 @@ class Learned:
         """What a model version says about itself."""
         return {
             "training_gamma": self.training_gamma,
+            "step": self.step,
             "hinges": self.hinges,
             "gamma": self.gamma,
             "margin": self.policy.margin,
@@ -116,11 +121,14 @@ def learn(
     effects = effects_posterior(moments)
     world = mean_world(moments, baseline, effects)
     grid = GAMMAS if gamma is None else tuple(sorted({*GAMMAS, gamma}))
-    best = _best(train(spec, world, transitions, seed, gammas=grid, sweeps=sweeps), len(grid), report)
-    report(0.8, f"model gate: {WORLDS} drawn worlds")
-    rng = np.random.default_rng([seed, 1])
-    worlds = drawn_worlds(moments, baseline, effects, WORLDS, rng)
+    made = _reported(train(spec, world, transitions, seed, gammas=grid, sweeps=sweeps), len(grid), report)
     reference, incumbent = reference_policy(spec, MAIN_HEAD), serving.get(MAIN_HEAD)
+    rng = np.random.default_rng([seed, 1])
+    report(0.75, f"model gate: {WORLDS} drawn worlds")
+    best, worlds = best_candidate(made), drawn_worlds(moments, baseline, effects, WORLDS, rng)
+    if incumbent is not None:  # chosen in other worlds than it is judged in
+        chosen_in = drawn_worlds(moments, baseline, effects, WORLDS, rng)
+        best = best_step(spec, chosen_in, made, incumbent, transitions.state, rng)
     gate, against = model_gate(worlds, best.policy, [reference] if incumbent is None else [reference, incumbent], rng)
     cost = logging_cost(worlds, reference, rng)
     rival = incumbent or reference
@@ -133,6 +141,7 @@ def learn(
         policy=best.policy,
         rival=rival,
         training_gamma=best.gamma,
+        step=best.step,
         reward=reward,
         continuation=_continuation(moments, transitions, value, GAMMA),
         value=value,
@@ -147,13 +156,13 @@ def learn(
     )
 
 
-def _best(made: Iterator[Trained], expected: int, report: Report) -> Trained:
+def _reported(made: Iterator[Trained], expected: int, report: Report) -> list[Trained]:
     candidates: list[Trained] = []
     for candidate in made:
         candidates.append(candidate)
         said = f"gamma {candidate.gamma:g}: {candidate.model_gain:+.3g} reward scales in the model"
-        report(0.75 * len(candidates) / expected, said)
-    return best_candidate(candidates)
+        report(0.7 * len(candidates) / expected, said)
+    return candidates
 
 
 def _immediate(features: Floats, reward: Floats, actions: np.ndarray) -> float:

@@ -6,13 +6,14 @@ outcomes are asked afterwards (the outcome gate).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from loops.engine.policy import LinearPolicy
 from privacy.engine.rows import Floats, Ints
-from training.engine.rollout import roll
+from training.engine.rollout import Acting, roll
 from training.engine.world import World, initial_states
 
 WORLDS = 32
@@ -45,25 +46,27 @@ def model_gate(
     world: World, candidate: LinearPolicy, rivals: list[LinearPolicy], rng: np.random.Generator
 ) -> tuple[ModelGate, ModelGate | None]:
     """Roll the candidate and one or two rivals through each world with common random numbers: a gate a rival."""
+    (ours, rate), *theirs = drawn_values(world, [candidate, *rivals], rng)
+    gates = [ModelGate(ours, values, rate) for values, _ in theirs]
+    return gates[0], gates[1] if len(gates) > 1 else None
+
+
+def drawn_values(world: World, policies: Sequence[Acting], rng: np.random.Generator) -> list[tuple[Floats, Floats]]:
+    """Mean reward a step (reward scales) and intervention rate of each policy in each drawn world, (w,) and (w,); the people and
+    shocks are the same for all.
+    """
     start, worlds = _people(world, rng)
     seed = int(rng.integers(2**63))
-    ours, rate = roll(world, candidate, start, worlds, seed)
-    gates = [
-        ModelGate(*(_by_world(worlds, x) for x in (ours, roll(world, rival, start, worlds, seed)[0], rate)))
-        for rival in rivals
-    ]
-    return gates[0], gates[1] if len(gates) > 1 else None
+    rolled = (roll(world, policy, start, worlds, seed) for policy in policies)
+    return [(_by_world(worlds, values), _by_world(worlds, rates)) for values, rates in rolled]
 
 
 def logging_cost(world: World, reference: LinearPolicy, rng: np.random.Generator) -> tuple[float, float, float]:
     """What a decision point costs people (reward scales) while actions are drawn from the logging distribution instead of the
     reference: mean over drawn worlds, and their .05 and .95 quantiles. Below 0: logging does them good.
     """
-    start, worlds = _people(world, rng)
-    seed = int(rng.integers(2**63))
-    layout = world.moments.layout
-    drawing = Drawing(np.array(layout.main.logging), reference.reference, np.random.default_rng([seed % 2**32, 1]))
-    theirs, ours = (_by_world(worlds, roll(world, p, start, worlds, seed)[0]) for p in (reference, drawing))
+    drawing = Drawing(np.array(world.moments.layout.main.logging), reference.reference, rng.spawn(1)[0])
+    (theirs, _), (ours, _) = drawn_values(world, [reference, drawing], rng)
     low, high = (float(q) for q in np.quantile(theirs - ours, (0.05, 0.95)))
     return float((theirs - ours).mean()), low, high
 

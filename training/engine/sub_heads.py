@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from loops.engine.policy import LinearPolicy, reference_policy
-from privacy.engine.effects import TargetEffects, sub_effects_posterior
+from privacy.engine.effects import sub_effects_posterior
 from privacy.engine.evaluate import SubCandidate
 from privacy.engine.layout import alternatives_of
 from privacy.engine.moments import Moments
 from privacy.engine.rows import Floats
+from privacy.engine.shrinkage import TargetEffects
 from training.engine.model_gate import BAR_INCUMBENT, BAR_REFERENCE
 
 DRAWS = 400

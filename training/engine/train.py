@@ -2,8 +2,9 @@
 
 Fitted Q-iteration (Ernst, Geurts and Wehenkel 2005): Q(s, a) = phi(s) . w_a, each sweep regressing
 r + gamma stays max_b Q(s', b) on phi. No discount is right for every loop: where interventions pay now and harm later a high
-one is needed, elsewhere a low one is less noisy. So each discount gives a candidate, and the one with the largest gain over the
-reference in 100 steps of the mean world is taken. Every candidate is under the support cap.
+one is needed, elsewhere a low one is less noisy. So each discount gives a candidate. While the reference serves, the one with the
+largest gain over it in 100 steps of the mean world is taken; afterwards ``training.engine.steps`` chooses. Every candidate is
+under the support cap.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ _JUDGES = 1_000  # simulated people who compare the candidates
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trained policy, its training discount, and its gain over the reference in the mean world (reward scales a step)."""
+    """A trained policy, its training discount, and its gain over the reference in the mean world (reward scales a step).
+
+    ``step``: how much of the way it goes from what serves to the fit; the gain is the fit's.
+    """
 
     policy: LinearPolicy
     gamma: float
     model_gain: float
+    step: float = 1.0
 
 
 def train(

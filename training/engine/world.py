@@ -93,7 +93,8 @@ def category_shares(moments: Moments, feature: int) -> Floats:
     """Released share of each category, floored at .1 percent and normalised (the first is what the others leave)."""
     declared = moments.layout.spec.features[feature]
     columns = moments.layout.phi.columns_of(declared.name)
-    rest = moments.gram[0, list(columns)]
+    gram = moments.level_gram.mean
+    rest = gram[0, list(columns)] / gram[0, 0]
     shares = np.maximum(np.concatenate([[1.0 - rest.sum()], rest]), 1e-3)
     return np.asarray(shares / shares.sum())
 
@@ -102,8 +103,9 @@ def _number_moments(moments: Moments, numbers: list[int]) -> tuple[Floats, Float
     """Mean and covariance, in scaled units, of the features that are numbers."""
     phi, spec = moments.layout.phi, moments.layout.spec
     columns = [phi.names.index(spec.features[i].name) for i in numbers]
-    mean = np.clip(moments.gram[0, columns], -1.0, 1.0)
-    covariance = moments.gram[np.ix_(columns, columns)] - np.outer(mean, mean)
+    gram = moments.level_gram.mean / moments.level_gram.mean[0, 0]
+    mean = np.clip(gram[0, columns], -1.0, 1.0)
+    covariance = gram[np.ix_(columns, columns)] - np.outer(mean, mean)
     return mean, (covariance + covariance.T) / 2
 
 

@@ -151,7 +151,7 @@ def _register(release: Release, trained: HeadTrained, parent: ModelVersion | Non
         config=trained.config,
         parent=parent,
     )
-    version.releases.set([release.pk, *release.parameters.get("earlier", [])])
+    version.releases.set(learned_from(release, trained, parent))
     for name, (z, bar, rival) in trained.gates.items():
         ModelMetric.objects.create(
             version=version,
@@ -174,6 +174,14 @@ def _register(release: Release, trained: HeadTrained, parent: ModelVersion | Non
         for i, (ours, theirs, rate) in enumerate(trained.episodes)
     )
     return version
+
+
+def learned_from(release: Release, trained: HeadTrained, parent: ModelVersion | None) -> set[int]:
+    """Releases of which the version is a function: half a step from its parent holds what the parent had learned."""
+    learned = {release.pk, *release.parameters.get("earlier", [])}
+    if parent is not None and trained.config.get("step", 1.0) < 1.0:
+        learned |= set(parent.releases.values_list("pk", flat=True))
+    return learned
 
 
 def _pool_rows(synthetic_job: SyntheticJob) -> dict[str, np.ndarray]:

@@ -1,0 +1,65 @@
+"""From what serves toward what was fitted: half of the way, or all of it.
+
+A fit errs with its release's noise, and the largest of several estimated gains errs upward (the winner's curse), so a policy that
+is replaced whole each round wanders. Averaging the two value functions takes out what they do not share of that error (averaged
+Q-learning: Anschel, Baram and Shimkin 2017), and a partial step loses less where the fit is wrong (conservative policy iteration:
+Kakade and Langford 2002). Which discount and which step is taken follows from the posterior: the highest lower bound of the gain
+over what serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from loops.engine.policy import LinearPolicy
+from loops.engine.spec import LoopSpec
+from privacy.engine.layout import MAIN_HEAD
+from privacy.engine.rows import Floats
+from training.engine.model_gate import drawn_values
+from training.engine.train import Candidate, capped_policy
+from training.engine.world import World
+
+HALF = 0.5
+CAUTION = 2.0  # posterior sds under the mean gain at which steps are compared: about its .025 quantile
+
+
+def best_step(
+    spec: LoopSpec,
+    worlds: World,
+    candidates: Sequence[Candidate],
+    serving: LinearPolicy,
+    states: Floats,
+    rng: np.random.Generator,
+) -> Candidate:
+    """The candidate, or the half step to one, whose gain over ``serving`` has the highest mean minus two sd over drawn worlds.
+
+    ``states`` (n, F) are model states: they scale the two value functions and hold the support cap.
+    """
+    offered = [*candidates]
+    if worlds.moments.layout.phi.hinges >= serving.phi.hinges:  # what serves can be said in the fit's features
+        offered += [replace(c, policy=half_step(spec, serving, c.policy, states), step=HALF) for c in candidates]
+    theirs, *ours = (v for v, _ in drawn_values(worlds, [serving, *(c.policy for c in offered)], rng))
+    bounds = [float((v - theirs).mean() - CAUTION * (v - theirs).std(ddof=1)) for v in ours]
+    return offered[int(np.argmax(bounds))]
+
+
+def half_step(spec: LoopSpec, serving: LinearPolicy, fitted: LinearPolicy, states: Floats) -> LinearPolicy:
+    """The mean of both policies' advantages over the reference, each in units of its sd over states, under the support cap.
+
+    Discounts differ between rounds and with them the size of values, so neither counts for more because its numbers are larger.
+    """
+    phi = fitted.phi
+    weights = sum(HALF * _advantages(p, phi.width, phi.phi(states)) for p in (serving, fitted))
+    return capped_policy(spec, MAIN_HEAD, phi, np.asarray(weights), states)
+
+
+def _advantages(policy: LinearPolicy, width: int, features: Floats) -> Floats:
+    """(K, width) weights of the advantages over the reference, margin included; columns that the policy lacks are 0."""
+    weights = np.pad(policy.weights, ((0, 0), (0, width - policy.weights.shape[1])))
+    weights[policy.reference, 0] += policy.margin
+    weights = weights - weights[policy.reference]
+    spread = float((features @ weights.T).std())
+    return np.asarray(weights / spread if spread > 0 else weights)
