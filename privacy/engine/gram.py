@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from privacy.engine.layout import Layout
 
 FLOOR_SDS, FLOOR = 2.0, 1e-3
-_LEAST_VARIANCE = 1e-3
+_LEAST_VARIANCE, _LEAST_ROWS = 1e-3, 1e-3  # where nobody has a next state, its gram is noise about 0
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,9 @@ def _of_different_features(layout: Layout) -> Bools:
 
 def _shrunk(gram: Gram, null: Floats, pairs: Bools) -> Gram:
     """Covariances of ``pairs`` toward the null users' correlations."""
-    rows, mean = gram.mean[0, 0], gram.mean[0] / gram.mean[0, 0]
-    covariance, spread = _covariance(gram.mean), gram.variance / rows**2
+    rows = max(float(gram.mean[0, 0]), float(np.sqrt(gram.variance.max())), _LEAST_ROWS)
+    mean, spread = gram.mean[0] / rows, gram.variance / rows**2
+    covariance = gram.mean / rows - np.outer(mean, mean)
     of_means = mean[:, None] ** 2 * spread[0] + mean**2 * spread[0][:, None]
     target = _correlations(null) * np.sqrt(np.outer(_variances(covariance), _variances(covariance)))
     away, noise = covariance - target, spread + of_means
@@ -108,13 +109,8 @@ def _shrunk(gram: Gram, null: Floats, pairs: Bools) -> Gram:
     return Gram(np.asarray(rows * (estimate + np.outer(mean, mean))), np.asarray(rows**2 * variance))
 
 
-def _covariance(gram: Floats) -> Floats:
-    mean = gram[0] / gram[0, 0]
-    return np.asarray(gram / gram[0, 0] - np.outer(mean, mean))
-
-
 def _correlations(gram: Floats) -> Floats:
-    covariance = _covariance(gram)
+    covariance = gram / gram[0, 0] - np.outer(gram[0], gram[0]) / gram[0, 0] ** 2
     scale = np.sqrt(_variances(covariance))
     return np.asarray(covariance / np.outer(scale, scale))
 

@@ -19,7 +19,7 @@ from training.engine.world import World, initial_states
 WORLDS = 32
 PEOPLE_A_WORLD = 100
 BAR_REFERENCE = 1.3
-BAR_INCUMBENT = 0.5
+BAR_INCUMBENT = 1.0
 _LEAST_Z = 0.1
 
 

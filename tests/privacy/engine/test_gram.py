@@ -109,6 +109,16 @@ def test_it_is_positive_definite_however_noisy() -> None:
     assert np.linalg.eigvalsh(estimated(5, sd=0.3).mean).min() >= 0.6
 
 
+@pytest.mark.parametrize("sd", [0.0, SD])
+def test_where_no_row_is_behind_it_it_is_small_and_finite(sd: float) -> None:
+    """As of next states in a loop with one decision a day: nothing but noise, also in the count of rows."""
+    nothing = released(np.zeros_like(TRUE), np.random.default_rng(7), sd)
+    nothing[0, 0] = -sd / 2
+    found = estimate_gram(LAYOUT, nothing, sd**2, NULL)
+    assert np.isfinite(found.mean).all() and np.abs(found.mean).max() <= 10 * sd + FLOOR
+    assert (found.variance >= 0).all() and np.linalg.eigvalsh(found.mean).min() > 0
+
+
 def test_leading_columns_and_spread() -> None:
     found = estimated(6)
     assert found.leading(4).mean.shape == found.leading(4).variance.shape == (4, 4)
