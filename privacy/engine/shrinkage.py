@@ -27,12 +27,13 @@ _SEED = 0  # the posterior is a function of the release alone
 
 @dataclass(frozen=True)
 class TargetEffects:
-    """Mixture over w sampled prior widths, all weighing alike: means (w, K-1, d), square roots of covariances (w, q, q) with
-    q = (K-1) d.
+    """Mixture over w sampled prior widths, all weighing alike: means (w, K-1, d); covariances as square roots (w, K-1, d, d) of
+    independent blocks, which ``rotation`` (K-1, K-1) turns into actions.
     """
 
     means: Floats
     factors: Floats
+    rotation: Floats
 
     @property
     def mean(self) -> Floats:
@@ -42,8 +43,7 @@ class TargetEffects:
     def draw(self, rng: np.random.Generator) -> Floats:
         """(K-1, d) one draw: widths, then the coefficients."""
         w = rng.integers(len(self.means))
-        noise = self.factors[w] @ rng.normal(size=self.factors.shape[1])
-        return np.asarray(self.means[w] + noise.reshape(self.means.shape[1:]))
+        return np.asarray(self.means[w] + self.rotation @ _noise(self.factors[w], rng))
 
 
 @dataclass(frozen=True)
@@ -69,47 +69,49 @@ def released_posterior(phi: FeatureMap, released: Released, widths: tuple[float,
     for sweep in range(BURN_IN + KEPT * THIN):
         mean, factor = likelihood.condition(grid[width] ** 2)
         if sweep >= BURN_IN and (sweep - BURN_IN) % THIN == 0:
-            means.append(mean.reshape(released.moment.shape))
+            means.append(likelihood.rotation @ mean)
             factors.append(factor)
-        effects = (mean + factor @ rng.normal(size=len(mean))).reshape(released.moment.shape)
-        width = _draw_widths(effects, grid, _draw_proportions(width, groups, grid, rng)[groups], rng)
-    return TargetEffects(np.stack(means), np.stack(factors))
+        proportions = _draw_proportions(width, groups, grid, rng)
+        width = _draw_widths(mean + _noise(factor, rng), grid, proportions[groups], rng)
+    return TargetEffects(np.stack(means), np.stack(factors), likelihood.rotation)
 
 
 @dataclass(frozen=True)
 class _Likelihood:
-    """y = design tau + error, error covariance without what the gram's own noise adds."""
+    """y = G tau + error for each eigenvector of V, in whose basis the actions' errors are independent (y (K-1, d), error
+    (K-1, d, d) without what the gram's own noise adds). Priors are the same in any basis, as actions share a column's width;
+    so K-1 problems of size d are solved instead of one of size (K-1) d.
+    """
 
     y: Floats
-    design: Floats
     error: Floats
     gram: Gram
-    alternatives: int
+    rotation: Floats
 
     @classmethod
     def of(cls, released: Released) -> _Likelihood:
-        inverse = np.asarray(np.linalg.inv(released.covariance), dtype=np.float64)
+        values, rotation = np.linalg.eigh(np.asarray(released.covariance, dtype=np.float64))
         gram, identity = released.gram.mean, np.eye(len(released.gram.mean))
-        sampling = np.kron(inverse, gram) * max(released.variance, 0.05) / max(released.rows, 1.0)
-        noise = np.kron(inverse @ inverse.T, identity) * released.noise**2
-        return cls(
-            y=(inverse @ released.moment).reshape(-1),
-            design=np.asarray(np.kron(np.eye(len(inverse)), gram)),
-            error=np.asarray(sampling + noise + 1e-12 * np.eye(len(sampling))),
-            gram=released.gram,
-            alternatives=len(inverse),
-        )
+        sampling = gram * max(released.variance, 0.05) / max(released.rows, 1.0)
+        error = [sampling / v + identity * (released.noise**2 / v**2 + 1e-12) for v in values]
+        y = rotation.T @ released.moment / values[:, None]
+        return cls(y=np.asarray(y), error=np.stack(error), gram=released.gram, rotation=np.asarray(rotation))
 
     def condition(self, prior: Floats) -> tuple[Floats, Floats]:
-        """Posterior mean (q,) and a square root (q, q) of its covariance, given the columns' prior variances (d,)."""
-        spread = np.tile(
-            self.gram.spread(prior), self.alternatives
-        )  # of (estimate - G) tau, tau at its prior expectation
-        weighed = np.linalg.solve(self.error + np.diag(spread), self.design)
-        precision = self.design.T @ weighed + np.diag(np.tile(1.0 / prior, self.alternatives))
-        lower = np.linalg.cholesky((precision + precision.T) / 2)
-        factor = np.linalg.inv(lower).T
-        return np.asarray(factor @ (factor.T @ (weighed.T @ self.y))), np.asarray(factor)
+        """Posterior means (K-1, d) and square roots (K-1, d, d) of covariances, given the columns' prior variances (d,)."""
+        gram = self.gram.mean
+        spread = np.diag(self.gram.spread(prior))  # of (estimate - G) tau, tau at its prior expectation
+        weighed = np.linalg.solve(self.error + spread, np.broadcast_to(gram, self.error.shape))
+        precision = gram.T @ weighed + np.diag(1.0 / prior)
+        lower = np.linalg.cholesky((precision + precision.swapaxes(1, 2)) / 2)
+        factor = np.linalg.inv(lower).swapaxes(1, 2)
+        told = np.einsum("kji,kj->ki", weighed, self.y)
+        return np.einsum("kij,klj,kl->ki", factor, factor, told, optimize=True), np.asarray(factor)
+
+
+def _noise(factor: Floats, rng: np.random.Generator) -> Floats:
+    """(K-1, d) a draw with these square roots (K-1, d, d) of covariances."""
+    return np.asarray(np.einsum("kij,kj->ki", factor, rng.normal(size=factor.shape[:2])))
 
 
 def _draw_proportions(width: Ints, groups: Ints, grid: Floats, rng: np.random.Generator) -> Floats:
@@ -121,7 +123,7 @@ def _draw_proportions(width: Ints, groups: Ints, grid: Floats, rng: np.random.Ge
 
 
 def _draw_widths(effects: Floats, grid: Floats, proportions: Floats, rng: np.random.Generator) -> Ints:
-    """(d,) index of each column's width, given its effects (K-1, d) and the proportions (d, w) of its group."""
+    """(d,) index of each column's width, given its effects (K-1, d), in any basis, and the proportions (d, w) of its group."""
     squares = (effects**2).sum(axis=0)[:, None]
     scores = -0.5 * squares / grid**2 - len(effects) * np.log(grid) + np.log(proportions + 1e-300)
     chances = np.exp(scores - scores.max(axis=1, keepdims=True))
