@@ -24,6 +24,7 @@ _MOST_BINS = 100
 _MOST_DECISIONS = 1_440  # a day: one a minute
 _MOST_NOMINAL = 1_000_000  # decision points of one person
 _LONGEST_NAME, _LONGEST_HEAD = 60, 20
+LEAST_PROBABILITY = 1e-6  # of a logged action: of one that is never taken nothing is ever learned
 _SUM_ERROR, _EXACT = 1.001e-6, 1e-12  # distance of logging from 1: as written (three times .333333 passes), as kept
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _NAME = re.compile(r"[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -185,14 +186,14 @@ def _head(name: str, table: Table) -> Head:
 
 def _logging_expected(actions: tuple[str, ...] | None) -> str:
     count = f"{len(actions)} " if actions else ""
-    return f"{count}probabilities above 0 that sum to 1, in the order of the actions"
+    return f"{count}probabilities of at least {LEAST_PROBABILITY:g} that sum to 1, in the order of the actions"
 
 
 def _is_distribution(value: Any, actions: tuple[str, ...] | None) -> bool:
     return (
         isinstance(value, list)
         and (actions is None or len(value) == len(actions))
-        and all(is_number(p) and p > 0 for p in value)
+        and all(is_number(p) and p >= LEAST_PROBABILITY for p in value)
         and abs(math.fsum(value) - 1) <= _SUM_ERROR
     )
 

@@ -44,7 +44,7 @@ def effects_posterior(
             gram=moments.change_gram if change else moments.level_gram,
             covariance=layout.covariance,
             moment=moments.effects[:, :, j],
-            variance=float(moments.variances[j]),
+            variance=float(moments.residual_variances[j]),
             rows=moments.rows,
             noise=moments.sd["effects"] / float(layout.target_weights[j]),
         )

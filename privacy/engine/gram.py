@@ -43,14 +43,13 @@ class Gram:
 def estimate_gram(layout: Layout, released: Floats, variance: float, null: Floats) -> Gram:
     """The estimate from a released gram (d, d), whose diagonal has noise of this variance and the rest of half of it.
 
-    ``null`` (d, d) is the null users' gram. ``released[0, 0]`` counts rows and is taken as it is.
+    ``null`` (d, d) is the null users' gram.
     """
     noise = variance * (0.5 + 0.5 * np.eye(len(released)))
-    noise[0, 0] = 0.0
     gram = _onto_identities(layout, released, noise)
     shrunk = _shrunk(gram, null, _of_different_features(layout))
     values, vectors = np.linalg.eigh(shrunk.mean)
-    least = FLOOR_SDS * np.sqrt(variance) + FLOOR
+    least = FLOOR_SDS * np.sqrt(shrunk.variance.mean()) + FLOOR
     return Gram(np.asarray((vectors * np.maximum(values, least)) @ vectors.T), shrunk.variance)
 
 
@@ -103,9 +102,10 @@ def _shrunk(gram: Gram, null: Floats, pairs: Bools) -> Gram:
     target = _correlations(null) * np.sqrt(np.outer(_variances(covariance), _variances(covariance)))
     away, noise = covariance - target, spread + of_means
     own = max(float((away**2 - noise)[pairs].mean()), 0.0) if pairs.any() else 0.0
-    kept = own / np.maximum(own + noise, 1e-12)
+    # The released entry errs by ``spread``, the guess (target and means) by own and by the means' noise, independently.
+    kept = (own + of_means) / np.maximum(own + noise, 1e-12)
     estimate = np.where(pairs, target + kept * away, covariance)
-    variance = np.where(pairs, np.minimum(kept * noise + of_means, spread), spread)
+    variance = np.where(pairs, kept * spread, spread)
     return Gram(np.asarray(rows * (estimate + np.outer(mean, mean))), np.asarray(rows**2 * variance))
 
 

@@ -91,6 +91,12 @@ class Moments:
         return estimate_gram(self.layout, self.gram_next, self.sd["gram"] ** 2, self._null_gram)
 
     @property
+    def residual_variances(self) -> Floats:
+        """(m,) of whitened targets, over the rows that have one: changes were averaged over all rows, 0 without a next state."""
+        seen = np.where(self.layout.changes, max(float(self.gram_next[0, 0]), 1e-3), 1.0)
+        return np.asarray(np.minimum(self.variances / seen, 16.0))
+
+    @property
     def _null_gram(self) -> Floats:
         decisions = nominal_decisions(self.layout.spec, self.counts.decisions)
         return public_facts(self.layout, decisions).gram

@@ -57,9 +57,12 @@ def half_step(spec: LoopSpec, serving: LinearPolicy, fitted: LinearPolicy, state
 
 
 def _advantages(policy: LinearPolicy, width: int, features: Floats) -> Floats:
-    """(K, width) weights of the advantages over the reference, margin included; columns that the policy lacks are 0."""
+    """(K, width) weights of the advantages over the reference, margin included, in units of their sd over states (root mean
+    square of the alternatives'); columns that the policy lacks are 0.
+    """
     weights = np.pad(policy.weights, ((0, 0), (0, width - policy.weights.shape[1])))
     weights[policy.reference, 0] += policy.margin
     weights = weights - weights[policy.reference]
-    spread = float((features @ weights.T).std())
+    alternatives = np.delete(weights, policy.reference, axis=0)
+    spread = float(np.sqrt((features @ alternatives.T).var(axis=0).mean()))
     return np.asarray(weights / spread if spread > 0 else weights)

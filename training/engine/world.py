@@ -128,7 +128,6 @@ def _stay_probability(moments: Moments, index: int) -> float:
 
 
 def noise_scales(moments: Moments) -> Floats:
-    """(m,) standard deviation of the residual of each whitened target; changes are averaged over rows that have one."""
-    seen = np.where(moments.layout.changes, max(float(moments.gram_next[0, 0]), 1e-3), 1.0)
+    """(m,) standard deviation of the residual of each whitened target."""
     floor = 2 * moments.sd["variances"]
-    return np.asarray(np.sqrt(np.clip(moments.variances / seen, max(floor, 0.05) * 0.5, 16.0)))
+    return np.asarray(np.sqrt(np.maximum(moments.residual_variances, max(floor, 0.05) * 0.5)))

@@ -135,7 +135,8 @@ def _model_judgement(version: ModelVersion, held: ModelMetric) -> Judgement:
 
 def _people(version: ModelVersion) -> float:
     """People (training and evaluation together) behind the version's releases, noised; rounds are of the same people."""
-    trained = max((r.noisy_users or 0.0 for r in version.releases.all()), default=0.0)
+    releases = version.releases.filter(loop_version=version.loop_version)
+    trained = max((r.noisy_users or 0.0 for r in releases), default=0.0)
     return trained / (1.0 - version.loop_version.spec.evaluation_share)
 
 

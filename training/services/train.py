@@ -177,9 +177,9 @@ def _register(release: Release, trained: HeadTrained, parent: ModelVersion | Non
 
 
 def learned_from(release: Release, trained: HeadTrained, parent: ModelVersion | None) -> set[int]:
-    """Releases of which the version is a function: half a step from its parent holds what the parent had learned."""
+    """Releases of which the version is a function. Policy's is also one of what served: its step and its stored values are."""
     learned = {release.pk, *release.parameters.get("earlier", [])}
-    if parent is not None and trained.config.get("step", 1.0) < 1.0:
+    if parent is not None and trained.head == MAIN_HEAD:
         learned |= set(parent.releases.values_list("pk", flat=True))
     return learned
 

@@ -66,8 +66,8 @@ def test_where_every_column_matters_none_is_held_back() -> None:
 
 
 def test_its_intervals_hold_what_they_promise() -> None:
-    """Effects drawn from the prior itself, half of the columns at .35 and half at .02, 40 releases of 27 effects: the 80%
-    interval covers .8 of them. The bounds are 5 sd of the mean, as a release errs by about .1: a false alarm in 10^6.
+    """Half of the columns have effects of about .35 and half of about .02, 40 releases of 27 effects: the 80% interval covers .8
+    of them. The bounds are 5 sd of the mean, as a release errs by about .1: a false alarm in 10^6.
     """
     covered = []
     for seed in range(40):

@@ -1,0 +1,109 @@
+"""What estimating a release costs nobody and gains: the same noised release, read in several ways.
+
+``python -m benchmarks.denoising --json``: 1,000 and 5,000 simulated people, 30 days of full logging, epsilon 1 (delta 1e-5); the
+share of the attainable gain of the policy that training proposes, before any gate, when the release is read
+
+* ``plain``: the gram as released, one prior width a group of columns (benchmarks/plain_posterior.py);
+* ``gram``: the gram with what is public put back (privacy/engine/gram.py), one prior width a group;
+* ``both``: and a prior width a column (privacy/engine/shrinkage.py), as the platform does it;
+
+and, read as the platform does it, with the noise taken off the gram (``clean gram``), off the effects (``clean effects``), off
+both.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cohorts import builtin_spec
+from benchmarks.common import Check, arguments, finish
+from benchmarks.living import Population
+from benchmarks.plain_posterior import group_posterior, with_released_grams
+from benchmarks.privacy_utility import TRUTH_SEED, Truth, truth_of
+from loops.engine.spec import LoopSpec
+from privacy.engine.accounting import gaussian_mu
+from privacy.engine.baseline import baseline_posterior
+from privacy.engine.effects import Effects, effects_posterior
+from privacy.engine.moments import Moments
+from privacy.engine.release import release_moments
+from training.engine.simulator import make_people, true_value
+from training.engine.synthesize import mean_world, synthesize
+from training.engine.train import best_candidate, train
+
+DELTA, DAYS = 1e-5, 30
+PEOPLE = (1_000, 5_000)
+
+
+def readings(spec: LoopSpec, truth: Truth, people: int, seed: int) -> dict[str, Any]:
+    """One cohort's release, read in each way: shares."""
+    rng = np.random.default_rng([seed, people, 13])
+    population = Population(spec, make_people(people, rng), rng)
+    rows = population.live(DAYS, {}, 1.0).training(spec, round(people * spec.evaluation_share), people)
+    noisy, clean = (release_moments(spec, rows, sigma) for sigma in (1 / gaussian_mu(1.0, DELTA), None))
+    if clean.layout.phi.width != noisy.layout.phi.width:
+        noisy, clean = noisy.linear(), clean.linear()
+    plain = with_released_grams(noisy)
+
+    def share(moments: Moments, effects: Effects) -> float:
+        world = mean_world(moments, baseline_posterior(moments), effects)
+        pool = synthesize(world, np.random.default_rng(seed))
+        policy = best_candidate(list(train(spec, world, pool, seed))).policy
+        return truth.share(true_value(spec, policy, seed=TRUTH_SEED).value)
+
+    read = {
+        "plain": share(plain, effects_posterior(plain, group_posterior)),
+        "gram": share(noisy, effects_posterior(noisy, group_posterior)),
+    }
+    for name, blocks in {
+        "both": (), "clean gram": ("gram",), "clean effects": ("effects",), "clean gram and effects": ("gram", "effects"),
+    }.items():  # fmt: skip
+        moments = _cleaned(noisy, clean, blocks)
+        read[name] = share(moments, effects_posterior(moments))
+    return {"people": people, "seed": seed, "hinges": noisy.layout.phi.hinges, **read}
+
+
+def _cleaned(noisy: Moments, clean: Moments, blocks: tuple[str, ...]) -> Moments:
+    """The noised moments with some blocks from the release without noise."""
+    taken: dict[str, Any] = {"sd": noisy.sd | dict.fromkeys(blocks, 0.0)}
+    if "gram" in blocks:
+        taken |= {"gram": clean.gram, "gram_next": clean.gram_next}
+    if "effects" in blocks:
+        taken |= {"effects": clean.effects}
+    return replace(noisy, **taken)
+
+
+def checks(rows: list[dict[str, Any]]) -> list[Check]:
+    """Reading costs nothing, so at no size may it lose anything; at 1,000 people it must gain."""
+    gain = {n: np.mean([r["both"] - r["plain"] for r in rows if r["people"] == n]) for n in {r["people"] for r in rows}}
+    share = np.mean([r["both"] for r in rows if r["people"] == 1_000])
+    out = [Check("share_1000", float(share), 0.80), Check("gain_1000", float(gain[1_000]), 0.05)]
+    return [*out, Check("gain_5000", float(gain[5_000]), -0.01)] if 5_000 in gain else out
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Mean shares a size, with twice their standard errors."""
+    names = [n for n in rows[0] if n not in ("people", "seed", "hinges")]
+    for people in sorted({r["people"] for r in rows}):
+        mine = [r for r in rows if r["people"] == people]
+        print(f"{people} people, {len(mine)} releases, {sum(r['hinges'] for r in mine)} with hinges")
+        for name in names:
+            values = np.array([r[name] for r in mine])
+            print(f"  {name:<24} {values.mean():.3f} +- {2 * values.std(ddof=1) / np.sqrt(len(values)):.3f}")
+
+
+def main(options: Namespace) -> None:
+    spec = builtin_spec()
+    truth = truth_of(spec, "companion")
+    seeds = range(4 if options.quick else options.seeds)
+    sizes = (1_000,) if options.quick else PEOPLE
+    rows = [readings(spec, truth, n, s) for n in sizes for s in seeds]
+    print_table(rows)
+    finish("denoising", options, rows, checks(rows))
+
+
+if __name__ == "__main__":
+    main(arguments(__doc__, seeds=16).parse_args())
