@@ -36,7 +36,7 @@ def test_a_gate_that_holds_back_shows_every_number_that_it_asked() -> None:
     said = stage_sentence("train", held)
     assert "holds it back (z 9.37 against the reference, -1.54 against what serves)" in said
     assert "A candidate that intervenes" in said
-    assert "A candidate, half a step from what serves, that" in stage_sentence("train", held | {"step": 0.5})
+    assert "A candidate, a part of the way from what serves, that" in stage_sentence("train", held | {"step": 0.5})
     assert "(z 9.37)" in stage_sentence("train", {k: v for k, v in held.items() if k != "model_gate_z_incumbent"})
 
 

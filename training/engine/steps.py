@@ -1,4 +1,4 @@
-"""From what serves toward what was fitted: half of the way, or all of it.
+"""From what serves toward what was fitted: a third of the way, or all of it.
 
 A fit errs with its release's noise, and the largest of several estimated gains errs upward (the winner's curse), so a policy that
 is replaced whole each round wanders. Averaging the two value functions takes out what they do not share of that error (averaged
@@ -22,7 +22,7 @@ from training.engine.model_gate import drawn_values
 from training.engine.train import Candidate, capped_policy
 from training.engine.world import World
 
-HALF = 0.5
+THIRD = 1.0 / 3.0  # of the way: a later round explores one decision in ten and adds about as little
 CAUTION = 2.0  # posterior sds under the mean gain at which steps are compared: about its .025 quantile
 
 
@@ -34,26 +34,30 @@ def best_step(
     states: Floats,
     rng: np.random.Generator,
 ) -> Candidate:
-    """The candidate, or the half step to one, whose gain over ``serving`` has the highest mean minus two sd over drawn worlds.
+    """The candidate, or the part of the way to one, whose gain over ``serving`` has the highest mean minus two sd over drawn
+    worlds.
+
 
     ``states`` (n, F) are model states: they scale the two value functions and hold the support cap.
     """
     offered = [*candidates]
     if worlds.moments.layout.phi.hinges >= serving.phi.hinges:  # what serves can be said in the fit's features
-        offered += [replace(c, policy=half_step(spec, serving, c.policy, states), step=HALF) for c in candidates]
+        offered += [replace(c, policy=part_way(spec, serving, c.policy, states), step=THIRD) for c in candidates]
     theirs, *ours = (v for v, _ in drawn_values(worlds, [serving, *(c.policy for c in offered)], rng))
     bounds = [float((v - theirs).mean() - CAUTION * (v - theirs).std(ddof=1)) for v in ours]
     return offered[int(np.argmax(bounds))]
 
 
-def half_step(spec: LoopSpec, serving: LinearPolicy, fitted: LinearPolicy, states: Floats) -> LinearPolicy:
-    """The mean of both policies' advantages over the reference, each in units of its sd over states, under the support cap.
+def part_way(spec: LoopSpec, serving: LinearPolicy, fitted: LinearPolicy, states: Floats) -> LinearPolicy:
+    """Two thirds of one policy's advantages over the reference and a third of the other's, each in units of its sd over states,
+    under the support cap.
 
     Discounts differ between rounds and with them the size of values, so neither counts for more because its numbers are larger.
     """
     phi = fitted.phi
-    weights = sum(HALF * _advantages(p, phi.width, phi.phi(states)) for p in (serving, fitted))
-    return capped_policy(spec, MAIN_HEAD, phi, np.asarray(weights), states)
+    ours, theirs = (_advantages(p, phi.width, phi.phi(states)) for p in (serving, fitted))
+    weights = (1.0 - THIRD) * ours + THIRD * theirs
+    return capped_policy(spec, MAIN_HEAD, phi, weights, states)
 
 
 def _advantages(policy: LinearPolicy, width: int, features: Floats) -> Floats:

@@ -2,13 +2,15 @@
 
 A sub-head's effect is a gain over its reference action in reward scales, now and later together (privacy.engine.continuation), so
 no rollout is needed: the greedy policy of the posterior mean, and the gate's z from draws of the same posterior over the states
-in which the candidate for policy would speak (Thompson's posterior, used to judge and not to explore).
+in which the candidate for policy would speak (Thompson's posterior, used to judge and not to explore). Several heads are asked of
+one release, and most of them matter little, so policy's bar over the reference is made stricter by their number (Bonferroni).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -26,7 +28,9 @@ DRAWS = 400
 
 @dataclass(frozen=True)
 class SubLearned:
-    """A sub-head's candidate. ``effects`` (K, d) of the posterior mean, 0 for the reference; gains (draws,) over both rivals."""
+    """A sub-head's candidate. ``effects`` (K, d) of the posterior mean, 0 for the reference; gains (draws,) over both rivals;
+    ``bar`` of z over the reference.
+    """
 
     head: str
     policy: LinearPolicy
@@ -34,6 +38,7 @@ class SubLearned:
     effects: Floats
     gain: Floats
     gain_incumbent: Floats | None
+    bar: float
 
     @property
     def z(self) -> float:
@@ -48,11 +53,17 @@ class SubLearned:
     @property
     def passed(self) -> bool:
         incumbent = self.z_incumbent
-        return self.z >= BAR_REFERENCE and (incumbent is None or incumbent >= BAR_INCUMBENT)
+        return self.z >= self.bar and (incumbent is None or incumbent >= BAR_INCUMBENT)
 
     def candidate(self) -> SubCandidate:
         """What the charged evaluation judges."""
         return SubCandidate(self.policy, self.rival, self.effects)
+
+
+def sub_bar(heads: int) -> float:
+    """The bar of each of so many sub-heads, so that one of them passes by chance no more often than policy would: 1.85 for 3."""
+    normal = NormalDist()
+    return -normal.inv_cdf(normal.cdf(-BAR_REFERENCE) / max(heads, 1))
 
 
 def z_of(gain: Floats) -> float:
@@ -78,6 +89,7 @@ def learn_sub_head(
         effects=effects,
         gain=gains[0],
         gain_incumbent=None if incumbent is None else gains[0] - gains[1],
+        bar=sub_bar(len(layout.subs)),
     )
 
 

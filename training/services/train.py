@@ -118,8 +118,8 @@ def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> 
     """Policy first, then the other heads, as they will be written."""
     from training.engine.model_gate import BAR_INCUMBENT, BAR_REFERENCE
 
-    def gates(z: float, incumbent: float | None) -> dict[str, tuple[float, float, str]]:
-        found = {GATE_REFERENCE: (z, BAR_REFERENCE, "the reference")}
+    def gates(z: float, incumbent: float | None, bar: float = BAR_REFERENCE) -> dict[str, tuple[float, float, str]]:
+        found = {GATE_REFERENCE: (z, bar, "the reference")}
         return found if incumbent is None else found | {GATE_INCUMBENT: (incumbent, BAR_INCUMBENT, "what serves now")}
 
     terms: dict[str, Any] = {"seed": seed} | ({} if exploration is None else {"exploration": exploration})
@@ -136,7 +136,7 @@ def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> 
             head=sub.head,
             arrays={"weights": sub.policy.weights, "margin": np.array(0.0)},
             config={"hinges": False, "gain": float(sub.gain.mean())} | terms,
-            gates=gates(sub.z, sub.z_incumbent),
+            gates=gates(sub.z, sub.z_incumbent, sub.bar),
         )
         for sub in learned.subs.values()
     ]
