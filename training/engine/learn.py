@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -125,10 +126,11 @@ def learn(
     reference, incumbent = reference_policy(spec, MAIN_HEAD), serving.get(MAIN_HEAD)
     rng = np.random.default_rng([seed, 1])
     report(0.75, f"model gate: {WORLDS} drawn worlds")
-    best, worlds = best_candidate(made), drawn_worlds(moments, baseline, effects, WORLDS, rng)
-    if incumbent is not None:  # chosen in other worlds than it is judged in
-        chosen_in = drawn_worlds(moments, baseline, effects, WORLDS, rng)
-        best = best_step(spec, chosen_in, made, incumbent, transitions.state, rng)
+    draw = partial(drawn_worlds, moments, baseline, effects, WORLDS, rng)
+    worlds = draw()  # what is chosen in some is judged in others
+    best = (
+        best_candidate(made) if incumbent is None else best_step(spec, draw(), made, incumbent, transitions.state, rng)
+    )
     gate, against = model_gate(worlds, best.policy, [reference] if incumbent is None else [reference, incumbent], rng)
     cost = logging_cost(worlds, reference, rng)
     rival = incumbent or reference
