@@ -1,0 +1,226 @@
+"""Two worlds that the recipe was not made on, driven by a loop file alone.
+
+``python -m benchmarks.traps --json``, epsilon 1 (delta 1e-5), 60 decision points a person; nothing but the model gate is asked.
+
+* ``trust``: a push pleases now and wears trust down, on which everything later rests. Never pushing is best, and what looks at
+  the present alone finds pushing good. Nothing may be deployed.
+* ``flip``: one action helps who needs it and hurts who does not, the other helps a good mood and hurts a bad one; five numbers
+  and most of a category of six are there to distract, and rewards have heavy tails (Student's t, 4 degrees of freedom).
+
+``gain``: mean reward a decision point over 100 of them, less that of never intervening, on people of the world itself.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import Check, arguments, finish
+from loops.engine.parse import parse_loop
+from loops.engine.spec import LoopSpec
+from privacy.engine.accounting import gaussian_mu
+from privacy.engine.baseline import baseline_posterior
+from privacy.engine.effects import effects_posterior
+from privacy.engine.release import count_totals, fitted, later_rounds, plan, read_counts, read_moments, release_counts
+from privacy.engine.rows import Floats, Ints, Rows
+from training.engine.learn import Learned, learn
+from training.engine.synthesize import mean_world, synthesize
+
+DELTA, POINTS, HORIZON = 1e-5, 60, 100
+PEOPLE = (700, 1_500, 4_000)
+_JUDGES = 3_000
+Choice = Callable[[Floats], Ints]
+Answer = tuple[Floats, Floats]  # reward (n,), and the learned feature afterwards (n,)
+
+_TRUST = """
+name = "trust"
+version = 1
+decisions_per_day = 4
+[features.trust]
+bounds = [0, 1]
+dynamics = "learned"
+scale = 0.1
+[features.need]
+bounds = [0, 1]
+dynamics = "drift"
+scale = 0.2
+[heads.policy]
+actions = ["wait", "push"]
+reference = "wait"
+logging = [0.6, 0.4]
+[reward]
+scale = 0.5
+default = 0.0
+"""
+_FLIP = """
+name = "flip"
+version = 1
+decisions_per_day = 4
+[features.mood]
+bounds = [-1, 1]
+dynamics = "learned"
+scale = 0.2
+[features.need]
+bounds = [0, 1]
+dynamics = "drift"
+scale = 0.2
+{distractors}
+[features.place]
+categories = ["home", "work", "way", "gym", "shop", "other"]
+dynamics = "drift"
+[heads.policy]
+actions = ["wait", "help", "cheer"]
+reference = "wait"
+logging = [0.5, 0.25, 0.25]
+[reward]
+scale = 0.5
+default = 0.0
+"""
+_DISTRACTOR = '[features.x{}]\nbounds = [0, 1]\ndynamics = "drift"\nscale = 0.2\n'
+_IMPORT = """
+[import.csv]
+user = "who"
+key = ["who", "at"]
+time = "at"
+next_state = "next_row"
+missing = "drop"
+reward = {{ total = "felt" }}
+[import.csv.heads]
+policy = {{ action = "did", propensity = "p" }}
+"""
+
+
+@dataclass(frozen=True)
+class TrapWorld:
+    """A loop file, and how its people answer to actions (n,) in states (n, F)."""
+
+    spec: LoopSpec
+    answer: Callable[[Floats, Ints, np.random.Generator], Answer]
+
+    def live(
+        self, people: int, points: int, rng: np.random.Generator, choose: Choice | None
+    ) -> tuple[Floats, Ints, Floats]:
+        """States (people, points + 1, F), actions and rewards (people, points); ``choose`` None: as logged."""
+        features, head = self.spec.features, self.spec.head("policy")
+        states = np.empty((people, points + 1, len(features)))
+        actions, rewards = np.empty((people, points), dtype=np.int64), np.empty((people, points))
+        for i, f in enumerate(features):
+            low, high = f.bounds or (0.0, 1.0)
+            states[:, 0, i] = (
+                rng.integers(len(f.categories), size=people) if f.is_category else rng.uniform(low, high, people)
+            )
+        for t in range(points):
+            now = states[:, t]
+            actions[:, t] = choose(now) if choose else rng.choice(len(head.actions), size=people, p=head.logging)
+            states[:, t + 1] = self._drifted(now, rng)
+            rewards[:, t], states[:, t + 1, 0] = self.answer(now, actions[:, t], rng)
+        return states, actions, rewards
+
+    def _drifted(self, now: Floats, rng: np.random.Generator) -> Floats:
+        after = now.copy()
+        for i in self.spec.features_with("drift"):
+            f, n = self.spec.features[i], len(now)
+            if f.is_category:
+                after[:, i] = np.where(rng.random(n) < 0.8, now[:, i], rng.integers(len(f.categories), size=n))
+            else:
+                after[:, i] = np.clip(0.5 + 0.8 * (now[:, i] - 0.5) + 0.15 * rng.normal(size=n), 0, 1)
+        return after
+
+    def rows(self, people: int, rng: np.random.Generator) -> Rows:
+        """What the log of so many people says."""
+        states, actions, rewards = self.live(people, POINTS, rng, None)
+        n, width = people * POINTS, states.shape[2]
+        return Rows(
+            person=np.repeat(np.arange(people), POINTS),
+            state=states[:, :-1].reshape(n, width),
+            next_state=states[:, 1:].reshape(n, width),
+            has_next=np.ones(n, bool),
+            left=np.zeros(n, bool),
+            action=actions.reshape(n),
+            propensity=np.array(self.spec.head("policy").logging)[actions.reshape(n)],
+            explored=np.ones(n, bool),
+            reward=rewards.reshape(n),
+        )
+
+    def value(self, choose: Choice) -> float:
+        """Mean reward a decision point."""
+        return float(self.live(_JUDGES, HORIZON, np.random.default_rng(5), choose)[2].mean())
+
+
+def _trust(now: Floats, action: Ints, rng: np.random.Generator) -> Answer:
+    trust, need, n = now[:, 0], now[:, 1], len(now)
+    pushed = action == 1
+    reward = trust + pushed * (0.15 + 0.2 * need) + 0.3 * rng.normal(size=n)
+    return reward, np.clip(trust + 0.08 * (0.7 - trust) - 0.10 * pushed + 0.03 * rng.normal(size=n), 0, 1)
+
+
+def _flip(now: Floats, action: Ints, rng: np.random.Generator) -> Answer:
+    mood, need, n = now[:, 0], now[:, 1], len(now)
+    effect = (action == 1) * (1.2 * (need - 0.5) - 0.05) + (action == 2) * (0.5 * mood - 0.05 + 0.2 * (now[:, -1] == 3))
+    return 0.5 * mood + effect + 0.4 * rng.standard_t(4, size=n), np.clip(
+        0.8 * mood + 0.3 * effect + 0.15 * rng.normal(size=n), -1, 1
+    )
+
+
+def worlds() -> dict[str, TrapWorld]:
+    """Both, by name."""
+    flip = _FLIP.format(distractors="".join(_DISTRACTOR.format(i) for i in range(5)))
+    imports = _IMPORT.format()
+    made = {"trust": (_TRUST + imports, _trust), "flip": (flip + imports, _flip)}
+    return {name: TrapWorld(parse_loop(text, source=f"{name}.toml"), answer) for name, (text, answer) in made.items()}
+
+
+def learned_from(world: TrapWorld, people: int, seed: int) -> Learned:
+    """One private turn up to the model gate."""
+    spec, sigma = world.spec, 1 / gaussian_mu(1.0, DELTA)
+    rows = world.rows(people, np.random.default_rng([seed, people]))
+    counts = read_counts(spec, release_counts(spec, count_totals(spec, rows), sigma))
+    made = plan(spec, counts, sigma)
+    moments = fitted(read_moments(made, *later_rounds(made, rows)), made.facts)
+    baseline = baseline_posterior(moments)
+    world_made = mean_world(moments, baseline, effects_posterior(moments))
+    pool = synthesize(world_made, np.random.default_rng(seed)).rows()
+    return learn(spec, moments, baseline, pool, seed=seed)
+
+
+def run(name: str, world: TrapWorld, waiting: float, people: int, seed: int) -> dict[str, Any]:
+    """One turn as a row."""
+    found = learned_from(world, people, seed)
+    gain = world.value(found.policy.actions) - waiting
+    return {
+        "world": name, "people": people, "seed": seed, "gain": gain, "z": found.gate.z, "passed": found.passed,
+        "training_gamma": found.training_gamma,
+    }  # fmt: skip
+
+
+def checks(rows: list[dict[str, Any]]) -> list[Check]:
+    """The claims, from all rows."""
+    trust, flip = ([r for r in rows if r["world"] == name] for name in ("trust", "flip"))
+    return [
+        Check("trust_passed", float(np.mean([r["passed"] for r in trust])), 0.10, at_most=True),
+        Check("flip_passed", float(np.mean([r["passed"] for r in flip])), 0.95),
+        Check("flip_worst_share", min(r["gain"] for r in flip) / max(r["gain"] for r in flip), 0.75),
+    ]
+
+
+def main(options: Namespace) -> None:
+    seeds = range(3 if options.quick else options.seeds)
+    rows = []
+    for name, world in worlds().items():
+        waiting = world.value(lambda states: np.zeros(len(states), dtype=np.int64))
+        for people in PEOPLE:
+            mine = [run(name, world, waiting, people, seed) for seed in seeds]
+            rows += mine
+            gains, passed = np.array([r["gain"] for r in mine]), sum(r["passed"] for r in mine)
+            print(
+                f"{name:>6} {people:>6} people: {passed} of {len(mine)} pass, gain {gains.min():+.3f} .. {gains.max():+.3f}"
+            )
+    finish("traps", options, rows, checks(rows))
+
+
+if __name__ == "__main__":
+    main(arguments(__doc__, seeds=20).parse_args())
