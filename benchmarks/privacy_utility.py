@@ -35,6 +35,7 @@ from privacy.engine.release import (
     read_moments,
     release_counts,
 )
+from privacy.engine.rows import Rows
 from training.engine.learn import Learned, learn
 from training.engine.outcome_gate import Terms, outcome_gate
 from training.engine.simulator import best_known_policy, make_people, simulate, true_value
@@ -85,7 +86,7 @@ def turn(
     kept = round(people * spec.evaluation_share)
     began = time.perf_counter()
     sigma = None if epsilon is None else 1 / gaussian_mu(epsilon, DELTA)
-    learned = _learn(spec, cohort_judged(spec, cohort, kept, people).rows, sigma, seed)
+    learned = learned_from(spec, cohort_judged(spec, cohort, kept, people).rows, sigma, seed)
     if not learned.passed:
         return learned, "insufficient", "model gate", time.perf_counter() - began
     candidate = learned.candidate()
@@ -96,7 +97,8 @@ def turn(
     return learned, result.verdict, undecided, time.perf_counter() - began
 
 
-def _learn(spec: LoopSpec, rows: Any, sigma: float | None, seed: int) -> Learned:
+def learned_from(spec: LoopSpec, rows: Rows, sigma: float | None, seed: int) -> Learned:
+    """One first turn up to the model gate: release, synthesis, training."""
     counts = read_counts(spec, release_counts(spec, count_totals(spec, rows), sigma))
     made = plan(spec, counts, sigma)
     moments = fitted(read_moments(made, *later_rounds(made, rows)), made.facts)

@@ -20,15 +20,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Check, arguments, finish
+from benchmarks.privacy_utility import learned_from
 from loops.engine.parse import parse_loop
 from loops.engine.spec import LoopSpec
 from privacy.engine.accounting import gaussian_mu
-from privacy.engine.baseline import baseline_posterior
-from privacy.engine.effects import effects_posterior
-from privacy.engine.release import count_totals, fitted, later_rounds, plan, read_counts, read_moments, release_counts
 from privacy.engine.rows import Floats, Ints, Rows
-from training.engine.learn import Learned, learn
-from training.engine.synthesize import mean_world, synthesize
 
 DELTA, POINTS, HORIZON = 1e-5, 60, 100
 PEOPLE = (700, 1_500, 4_000)
@@ -174,22 +170,10 @@ def worlds() -> dict[str, TrapWorld]:
     return {name: TrapWorld(parse_loop(text, source=f"{name}.toml"), answer) for name, (text, answer) in made.items()}
 
 
-def learned_from(world: TrapWorld, people: int, seed: int) -> Learned:
-    """One private turn up to the model gate."""
-    spec, sigma = world.spec, 1 / gaussian_mu(1.0, DELTA)
-    rows = world.rows(people, np.random.default_rng([seed, people]))
-    counts = read_counts(spec, release_counts(spec, count_totals(spec, rows), sigma))
-    made = plan(spec, counts, sigma)
-    moments = fitted(read_moments(made, *later_rounds(made, rows)), made.facts)
-    baseline = baseline_posterior(moments)
-    world_made = mean_world(moments, baseline, effects_posterior(moments))
-    pool = synthesize(world_made, np.random.default_rng(seed)).rows()
-    return learn(spec, moments, baseline, pool, seed=seed)
-
-
 def run(name: str, world: TrapWorld, waiting: float, people: int, seed: int) -> dict[str, Any]:
     """One turn as a row."""
-    found = learned_from(world, people, seed)
+    rows = world.rows(people, np.random.default_rng([seed, people]))
+    found = learned_from(world.spec, rows, 1 / gaussian_mu(1.0, DELTA), seed)
     gain = world.value(found.policy.actions) - waiting
     return {
         "world": name, "people": people, "seed": seed, "gain": gain, "z": found.gate.z, "passed": found.passed,
@@ -200,10 +184,11 @@ def run(name: str, world: TrapWorld, waiting: float, people: int, seed: int) -> 
 def checks(rows: list[dict[str, Any]]) -> list[Check]:
     """The claims, from all rows."""
     trust, flip = ([r for r in rows if r["world"] == name] for name in ("trust", "flip"))
+    best = max(r["gain"] for r in flip)  # of all sizes and seeds
     return [
         Check("trust_passed", float(np.mean([r["passed"] for r in trust])), 0.10, at_most=True),
         Check("flip_passed", float(np.mean([r["passed"] for r in flip])), 0.95),
-        Check("flip_worst_share", min(r["gain"] for r in flip) / max(r["gain"] for r in flip), 0.75),
+        Check("flip_share_700", float(np.mean([r["gain"] for r in flip if r["people"] == 700])) / best, 0.85),
     ]
 
 
