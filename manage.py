@@ -10,12 +10,20 @@ def main() -> None:
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError, ProgrammingError
 
     try:
         settings.INSTALLED_APPS  # noqa: B018 (reads the environment)
     except ImproperlyConfigured as error:
         sys.exit(f"manage.py: {error}")
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (OperationalError, ProgrammingError) as error:
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(
+            f"manage.py: the database stopped it ({error}); run `manage.py prepare` if it is new, and see that it answers"
+        )
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except OperationalError as error:
             raise CommandError(
-                f"the database stopped the import ({error}); run it again, what was added stays"
+                f"the database stopped the import ({error}); run `manage.py prepare` if it is new, else run it again: "
+                "what was added stays"
             ) from None
         if options["json"]:
             self.stdout.write(json.dumps(report.as_dict()))
