@@ -84,6 +84,11 @@ def slot_swap(
     )
     if not taken:
         raise Conflict(f"{version} is not evaluating, so it cannot be deployed; train a new version")
+    return _recorded(slot, version, actor, reason, override)
+
+
+def _recorded(slot: ServingSlot, version: ModelVersion, actor: str, reason: str, override: str) -> Deployment:
+    """The deployment in the history and in the vault; ``slot`` as it was before."""
     made = Deployment.objects.create(
         slot=slot,
         version=version,
@@ -97,7 +102,7 @@ def slot_swap(
     vault_append(
         kind=VaultKind.DEPLOYMENT,
         body={
-            "slot": str(slot), "version": version.pk, "weights": version.weights_sha256, "previous": before.pk,
+            "slot": str(slot), "version": version.pk, "weights": version.weights_sha256, "previous": slot.stable_id,
             "deployment": made.pk, "strategy": str(made.strategy), "actor": actor, "reason": reason[:500],
             **({"override": override} if override else {}),
         },

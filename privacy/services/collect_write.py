@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from loops.engine.cells import RowError
 from loops.engine.rows import Floats, Row
 from loops.models import LoopVersion
 from privacy.engine.rejects import Reject
-from privacy.engine.sealing import about_outcome, about_state
+from privacy.engine.sealing import Cipher, about_outcome, about_state
 from privacy.models import Choice, Decision, Purpose, RewardSignal
 from privacy.selectors_keys import ciphers_known
 from privacy.services.bulk import rows_insert
@@ -131,6 +131,11 @@ def _add(rows: Sequence[Prepared], loop_version: LoopVersion, people: dict[str, 
     )  # fmt: skip
     added = Decision.objects.filter(loop_version=loop_version, row_key__in=[p.key for p in rows])
     ids = {bytes(key): pk for key, pk in added.values_list("row_key", "pk")}
+    _add_choices(rows, ids)
+    _add_outcomes(owned, ids, keys, now, timedelta(seconds=loop_version.spec.reward.deadline_seconds))
+
+
+def _add_choices(rows: Sequence[Prepared], ids: Mapping[bytes, int]) -> None:
     rows_insert(
         model=Choice,
         fields=("decision", "head", "action", "propensity", "marginal_propensity", "explored"),
@@ -140,7 +145,15 @@ def _add(rows: Sequence[Prepared], loop_version: LoopVersion, people: dict[str, 
             for head, c in p.row.choices.items()
         ],
     )
-    deadline = timedelta(seconds=loop_version.spec.reward.deadline_seconds)
+
+
+def _add_outcomes(
+    owned: Sequence[tuple[int, Prepared]],
+    ids: Mapping[bytes, int],
+    keys: Mapping[int, Cipher],
+    now: datetime,
+    deadline: timedelta,
+) -> None:
     rows_insert(
         model=RewardSignal,
         fields=("created_at", "decision", "payload", "harmful", "closed_at"),

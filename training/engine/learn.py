@@ -127,11 +127,10 @@ def learn(
     rng = np.random.default_rng([seed, 1])
     report(0.75, f"model gate: {WORLDS} drawn worlds")
     draw = partial(drawn_worlds, moments, baseline, effects, WORLDS, rng)
-    worlds = draw()  # what is chosen in some is judged in others
-    best = (
-        best_candidate(made) if incumbent is None else best_step(spec, draw(), made, incumbent, transitions.state, rng)
-    )
-    gate, against = model_gate(worlds, best.policy, [reference] if incumbent is None else [reference, incumbent], rng)
+    worlds, best, rivals = draw(), best_candidate(made), [reference]
+    if incumbent is not None:  # what is chosen in some worlds is judged in others
+        best, rivals = best_step(spec, draw(), made, incumbent, transitions.state, rng), [reference, incumbent]
+    gate, against = model_gate(worlds, best.policy, rivals, rng)
     cost = logging_cost(worlds, reference, rng)
     rival = incumbent or reference
     value = policy_values(world, rival, phi, transitions.state, int(rng.integers(2**63)), gamma=GAMMA)
