@@ -265,7 +265,7 @@ def _watch(command: list[str], env: dict[str, str]) -> int:
 
 
 def _launcher() -> ModuleType:
-    """r3al_project/launcher.py by its path: the package around it needs what may not be installed here."""
+    """r3al_project/processes/supervisor.py by its path: the package around it needs what may not be installed here."""
     spec = spec_from_file_location("r3al_launcher", ROOT / "r3al_project" / "launcher.py")
     assert spec is not None and spec.loader is not None
     module = sys.modules["r3al_launcher"] = module_from_spec(spec)
@@ -289,7 +289,7 @@ def _tidy(folder: Path, fresh: bool) -> None:
 
 
 def _serve(python: Path, port: int) -> list[str]:
-    return [str(python), "-m", "r3al_project.serve", "--port", str(port)]
+    return [str(python), "-m", "r3al_project.processes.serve", "--port", str(port)]
 
 
 def _become(command: list[str], env: dict[str, str]) -> int:

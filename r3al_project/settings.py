@@ -40,7 +40,7 @@ INSTALLED_APPS = [
     "corsheaders",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "r3al_project.jobs",
+    "jobs",
     "loops",
     "privacy",
     "training",
@@ -57,7 +57,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "r3al_project.api.guard.Guard",
+    "r3al_project.api.http.request_guard.RequestGuard",
 ]
 ROOT_URLCONF = "r3al_project.urls"
 WSGI_APPLICATION = "r3al_project.wsgi.application"
@@ -109,9 +109,9 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["knox.auth.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["r3al_project.api.bodies.Json"],
+    "DEFAULT_PARSER_CLASSES": ["r3al_project.api.http.request_bodies.StrictJsonParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "r3al_project.api.errors.handle",
+    "EXCEPTION_HANDLER": "r3al_project.api.http.errors.handle",
     "DEFAULT_THROTTLE_RATES": {"login": "20/min"},
 }
 REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMIT_PER_USER": None}
@@ -126,7 +126,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "r3al_project.api.schema_serving.complete",
+        "r3al_project.api.http.plain_schema.complete",
     ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -204,8 +204,8 @@ UNFOLD = {
     ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "r3al_project.dashboard.front_page",
+    "DASHBOARD_CALLBACK": "r3al_project.pages.front_page.front_page",
     "STYLES": [lambda request: f"/{STATIC_URL}r3al/admin.css"],
     "SCRIPTS": [lambda request: f"/{STATIC_URL}r3al/admin.js"],
-    "SIDEBAR": {"show_search": True, "navigation": "r3al_project.dashboard.sidebar"},
+    "SIDEBAR": {"show_search": True, "navigation": "r3al_project.pages.front_page.sidebar"},
 }

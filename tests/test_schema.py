@@ -25,6 +25,7 @@ from deployments.models import (
     LatencyMinute,
     ServingSlot,
 )
+from jobs.models import IdempotentAnswer, Job
 from loops.models import Loop, LoopVersion
 from privacy.models import (
     Choice,
@@ -47,7 +48,6 @@ from privacy.models import (
     VaultEvent,
     VaultHead,
 )
-from r3al_project.jobs.models import IdempotentAnswer, Job
 from r3al_project.turns.models import Turn, TurnStage
 from training.models import GateVerdict, ModelMetric, ModelVersion, SyntheticJob, TrainingDataPool, TrainingEpisode
 

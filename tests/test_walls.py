@@ -53,7 +53,7 @@ def test_the_probe_sees_what_is_loaded(tmp_path: Path) -> None:
     assert "scipy" in loaded(DEMANDING, tmp_path)
 
 
-@pytest.mark.parametrize("module", ["r3al_project.celery", "r3al_project.turns.tasks", "r3al_project.jobs.tasks"])
+@pytest.mark.parametrize("module", ["r3al_project.celery", "r3al_project.turns.tasks", "jobs.tasks"])
 def test_a_worker_before_its_fork_loads_nothing_heavy(module: str, tmp_path: Path) -> None:
     imports = [
         "import django; django.setup()",

@@ -7,8 +7,8 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
-from r3al_project.common.readable import NOTHING, TOO_FEW, clamped, interval_plot, number, readable
+from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, display
+from core.html_format import NOT_ENOUGH_PEOPLE, NOTHING, html_clamped, html_facts, interval_plot, number_text
 from training.models import (
     VERDICT_WORDS,
     GateVerdict,
@@ -19,7 +19,7 @@ from training.models import (
     TrainingEpisode,
 )
 
-STATE_LABELS = {
+VERSION_STATE_LABELS = {
     "training": "info", "evaluating": "warning", "deployed": "success", "archived": "info", "failed": "danger",
 }  # fmt: skip
 VERDICT_LABELS = {"pass": "success", "fail": "danger", "insufficient evidence": "warning", "reported": "info"}
@@ -34,19 +34,19 @@ class Measured:
 
     @display(description="value", ordering="value")
     def show_value(self, metric: ModelMetric) -> str:
-        return NOTHING if metric.too_few else number(metric.value)
+        return NOTHING if metric.too_few else number_text(metric.value)
 
     @display(description="interval")
     def interval(self, metric: ModelMetric) -> str:
         if metric.too_few:
-            return TOO_FEW
+            return NOT_ENOUGH_PEOPLE
         if metric.low is None and metric.high is None:
             return NOTHING
-        return f"{number(metric.low)} to {number(metric.high)}"
+        return f"{number_text(metric.low)} to {number_text(metric.high)}"
 
     @display(description="bar", ordering="threshold")
     def show_bar(self, metric: ModelMetric) -> str:
-        return number(metric.threshold)
+        return number_text(metric.threshold)
 
     @display(description="interval and bar")
     def plot(self, metric: ModelMetric) -> SafeString:
@@ -72,7 +72,7 @@ class Reasoned:
 
     @display(description="reason", ordering="reason")
     def show_reason(self, record: ModelMetric | GateVerdict) -> SafeString:
-        return clamped(record.reason)
+        return html_clamped(record.reason)
 
 
 class MetricInline(Measured, Reasoned, ReadOnlyInline):
@@ -113,7 +113,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         found: QuerySet[ModelVersion] = super().get_queryset(request).defer("weights")
         return found.annotate(last_verdict=Subquery(last))
 
-    @display(description="state", ordering="state", label=STATE_LABELS)
+    @display(description="state", ordering="state", label=VERSION_STATE_LABELS)
     def show_state(self, version: ModelVersion) -> str:
         return str(version.state)
 
@@ -123,7 +123,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @display(description="how it was made")
     def show_config(self, version: ModelVersion) -> SafeString:
-        return readable(version.config)
+        return html_facts(version.config)
 
 
 @admin.register(ModelMetric)
@@ -159,11 +159,11 @@ class TrainingEpisodeAdmin(ReadOnlyAdmin):
 
     @display(description="candidate's return", ordering="candidate_return")
     def candidate(self, episode: TrainingEpisode) -> str:
-        return number(episode.candidate_return)
+        return number_text(episode.candidate_return)
 
     @display(description="reference's return", ordering="reference_return")
     def reference(self, episode: TrainingEpisode) -> str:
-        return number(episode.reference_return)
+        return number_text(episode.reference_return)
 
     @display(description="interventions", ordering="intervention_rate")
     def rate(self, episode: TrainingEpisode) -> str:
@@ -180,7 +180,7 @@ class SyntheticJobAdmin(ReadOnlyAdmin):
 
     @display(description="what was made")
     def show_summary(self, job: SyntheticJob) -> SafeString:
-        return readable(job.summary)
+        return html_facts(job.summary)
 
 
 @admin.register(TrainingDataPool)
@@ -198,4 +198,4 @@ class TrainingDataPoolAdmin(ReadOnlyAdmin):
 
     @display(description="columns")
     def show_columns(self, chunk: TrainingDataPool) -> SafeString:
-        return readable(chunk.columns)
+        return html_facts(chunk.columns)

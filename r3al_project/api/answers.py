@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from deployments.models import HealthState
-from r3al_project.jobs.models import JobState
+from jobs.models import JobState
 from training.models import VersionKind, VersionState
 
 VERDICTS = ("pass", "fail", "insufficient")

@@ -14,9 +14,9 @@ from rest_framework.response import Response
 from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
-from r3al_project.api.access import May
-from r3al_project.api.bodies import Nothing, StrictBody, read_body
-from r3al_project.common.errors import Unauthorized
+from core.errors import Unauthorized
+from r3al_project.api.http.permissions import HasPermission
+from r3al_project.api.http.request_bodies import EmptyBody, StrictBody, read_body
 
 
 class LoginBody(StrictBody):
@@ -29,7 +29,7 @@ class LoginAnswer(serializers.Serializer[Any]):
     expiry = serializers.DateTimeField()
 
 
-class Login(APIView):
+class LoginView(APIView):
     """A token for an operator's or a service's account."""
 
     authentication_classes = ()
@@ -46,27 +46,27 @@ class Login(APIView):
         return Response({"token": token, "expiry": made.expiry})
 
 
-class Logout(APIView):
+class LogoutView(APIView):
     """This token is no longer valid."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": ""}
 
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request) -> Response:
-        read_body(Nothing, request)
+        read_body(EmptyBody, request)
         request.auth.delete()
         return Response(status=204)
 
 
-class LogoutAll(APIView):
+class LogoutAllView(APIView):
     """No token of this account is valid any more."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": ""}
 
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request) -> Response:
-        read_body(Nothing, request)
+        read_body(EmptyBody, request)
         get_token_model().objects.filter(user=request.user).delete()
         return Response(status=204)

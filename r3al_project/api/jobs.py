@@ -9,23 +9,23 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from r3al_project.api.access import May
+from core.errors import Conflict
+from jobs.models import OPEN_STATES, Job
+from jobs.selectors import job_get
+from jobs.services import job_cancel
 from r3al_project.api.answers import JobAnswer
-from r3al_project.api.bodies import Nothing, read_body
-from r3al_project.api.idempotency import idempotent
-from r3al_project.common.errors import Conflict
-from r3al_project.jobs.models import OPEN, Job
-from r3al_project.jobs.selectors import job_get
-from r3al_project.jobs.services import job_cancel
+from r3al_project.api.http.idempotency import idempotent
+from r3al_project.api.http.permissions import HasPermission
+from r3al_project.api.http.request_bodies import EmptyBody, read_body
 from r3al_project.turns.models import Turn
+from r3al_project.turns.sentences import stage_sentence
 from r3al_project.turns.services import STAGES, turn_cancel
-from r3al_project.turns.words import stage_sentence
 
 
-class JobDetail(APIView):
+class JobView(APIView):
     """State and progress."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "jobs.view_job"}
 
     @extend_schema(responses={200: JobAnswer})
@@ -33,16 +33,16 @@ class JobDetail(APIView):
         return Response(job_told(job_get(job_id=job)))
 
 
-class JobCancel(APIView):
+class JobCancelView(APIView):
     """Ask the work to end: nothing of the stage at hand is written, and the turn ends with it. 409 when it is over."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": "jobs.cancel_job"}
 
     @extend_schema(request=None, responses={202: JobAnswer})
     @idempotent
     def post(self, request: Request, job: int) -> Response:
-        read_body(Nothing, request)
+        read_body(EmptyBody, request)
         found = job_get(job_id=job)
         stage = getattr(found, "turn_stage", None)
         if stage is not None:
@@ -68,7 +68,7 @@ def turn_told(turn: Turn) -> dict[str, Any]:
     """A turn with its stages; progress over all of them."""
     stages = list(turn.stages.select_related("job").order_by("id"))
     done = sum(s.job.state == "done" for s in stages)
-    current = next((s.job for s in stages if s.job.state in OPEN), None)
+    current = next((s.job for s in stages if s.job.state in OPEN_STATES), None)
     status = {"running": current.state if current else "running", "failed": "failed"}.get(turn.outcome, "done")
     return {
         "turnId": turn.pk,

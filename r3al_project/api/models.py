@@ -12,11 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.errors import Forbidden, InputError, NotFound
 from deployments.models import HealthCheck
-from deployments.services.deploy import full_rollout
-from deployments.services.rollback import rollback_check, slot_rollback
+from deployments.services.rollouts.full import full_rollout
+from deployments.services.rollouts.rollback import rollback_check, slot_rollback
 from loops.selectors import loop_version_current
-from r3al_project.api.access import May
 from r3al_project.api.answers import (
     DeployAnswer,
     EvaluationAnswer,
@@ -25,12 +25,12 @@ from r3al_project.api.answers import (
     VersionAnswer,
     VersionsAnswer,
 )
-from r3al_project.api.bodies import NumberField, StrictBody, WholeField, read_body, read_query
-from r3al_project.api.idempotency import idempotent
-from r3al_project.common.errors import Forbidden, InputError, NotFound
+from r3al_project.api.http.idempotency import idempotent
+from r3al_project.api.http.permissions import HasPermission
+from r3al_project.api.http.request_bodies import NumberField, StrictBody, WholeField, read_body, read_query
 from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState, version_name
-from training.selectors import last_verdict, version_named
+from training.selectors.versions import last_verdict, version_named
 
 OVERRIDE = "deployments.override_comparison"
 NAMES = ("policy", "timing", "tone", "empathy")
@@ -91,10 +91,10 @@ class ListQuery(StrictBody):
     pageSize = WholeField(required=False, min_value=1, max_value=Pages.max_page_size)
 
 
-class Models(APIView):
+class ModelsView(APIView):
     """``POST`` begins a turn (collect, release, synthesize, train, evaluate, deploy); ``GET`` lists versions, newest first."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "training.view_modelversion", "POST": "turns.start_turn"}
 
     @extend_schema(request=TrainBody, responses={202: TrainAnswer})
@@ -165,7 +165,7 @@ def _metric_told(metric: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def version_meant(name: str, given: dict[str, Any]) -> ModelVersion:
+def version_of_address(name: str, given: dict[str, Any]) -> ModelVersion:
     """The version of the address, if the body names no other."""
     found = version_named(name)
     named = given.get("versionId")
@@ -174,10 +174,10 @@ def version_meant(name: str, given: dict[str, Any]) -> ModelVersion:
     return found
 
 
-class Model(APIView):
+class ModelView(APIView):
     """One version."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "training.view_modelversion"}
 
     @extend_schema(responses={200: VersionAnswer})
@@ -185,10 +185,10 @@ class Model(APIView):
         return Response(version_told(version_named(version)))
 
 
-class Evaluation(APIView):
+class EvaluationView(APIView):
     """What the outcome gate said of a version, on people who did not train it."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "training.view_modelversion"}
 
     @extend_schema(responses={200: EvaluationAnswer})
@@ -216,10 +216,10 @@ class DeployBody(StrictBody):
     trafficPercentage = NumberField(default=100.0, min_value=0.0, max_value=100.0)
 
 
-class Deploy(APIView):
+class DeployView(APIView):
     """Put a version that passed its evaluation in front of everybody but a holdback."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": "deployments.deploy_version"}
 
     @extend_schema(request=DeployBody, responses={200: DeployAnswer})
@@ -228,7 +228,7 @@ class Deploy(APIView):
         given = read_body(DeployBody, request)
         if given["deploymentType"] != "full_rollout" or given["trafficPercentage"] != 100.0:
             raise InputError("there is one strategy now: deploymentType full_rollout with trafficPercentage 100")
-        found, override = version_meant(version, given), given.get("overrideReason", "")
+        found, override = version_of_address(version, given), given.get("overrideReason", "")
         if override and not request.user.has_perm(OVERRIDE):
             raise Forbidden("your role does not allow overrideReason; an administrator can give you another")
         done = full_rollout(
@@ -237,10 +237,10 @@ class Deploy(APIView):
         return Response({"deploymentId": done.pk, "versionId": found.name, "status": done.state})
 
 
-class Health(APIView):
+class HealthView(APIView):
     """What the latest looks at a serving version found."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "deployments.view_healthcheck"}
 
     @extend_schema(responses={200: HealthAnswer})
@@ -268,17 +268,17 @@ class RollbackBody(StrictBody):
     harmful = serializers.BooleanField(default=False, help_text="No rollback shall ever come back to this version.")
 
 
-class Rollback(APIView):
+class RollbackView(APIView):
     """Take a serving version back."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": "deployments.rollback_version"}
 
     @extend_schema(request=RollbackBody, responses={200: RollbackAnswer})
     @idempotent
     def post(self, request: Request, version: str) -> Response:
         given = read_body(RollbackBody, request)
-        found = version_meant(version, given)
+        found = version_of_address(version, given)
         slot = rollback_check(found)
         incident = slot_rollback(
             slot=slot,

@@ -10,20 +10,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from deployments.selectors import evidence_told
+from core.errors import Forbidden, InputError
+from deployments.selectors.slots import evidence_summary
 from loops.selectors import loop_version_current
 from privacy.models import Person, Purpose
-from privacy.selectors_budget import budget_told
-from privacy.services.accounts import consents_of, consents_set, person_register
-from privacy.services.callers import SERVE
-from privacy.services.erasure import person_erase
-from privacy.services.export import my_events, person_export
-from r3al_project.api.access import May
+from privacy.selectors.budgets import budget_summary
+from privacy.services.people.accounts import consents_of, consents_set, person_register
+from privacy.services.people.authentication import SERVE
+from privacy.services.people.erasure import person_erase
+from privacy.services.people.export import my_events, person_export
 from r3al_project.api.answers import BudgetAnswer, ConsentsAnswer, ErasureAnswer, MyExportAnswer, MyVaultAnswer
-from r3al_project.api.bodies import StrictBody, read_body
-from r3al_project.api.idempotency import TokenAnswer, idempotent
-from r3al_project.common.errors import Forbidden, InputError
-from training.selectors import versions_trained_on
+from r3al_project.api.http.idempotency import TokenAnswer, idempotent
+from r3al_project.api.http.permissions import HasPermission
+from r3al_project.api.http.request_bodies import StrictBody, read_body
+from training.selectors.versions import versions_trained_on
 
 
 class Consents(StrictBody):
@@ -47,10 +47,10 @@ class PersonAnswer(serializers.Serializer[Any]):
     consents = Consents()
 
 
-class People(APIView):
+class PeopleView(APIView):
     """Register a person and their device. A retry (``Idempotency-Key``) revokes the lost answer's token and shows another."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": SERVE}
 
     @extend_schema(request=PersonBody, responses={201: PersonAnswer, 200: PersonAnswer})
@@ -86,10 +86,10 @@ class ConsentsBody(Consents):
     textVersion = serializers.CharField(default="1", max_length=40)
 
 
-class MyConsents(APIView):
+class MyConsentsView(APIView):
     """What I have consented to. A withdrawal holds from the answer on."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "", "PUT": ""}
 
     @extend_schema(responses=ConsentsAnswer)
@@ -109,21 +109,21 @@ class MyConsents(APIView):
         return Response(told)
 
 
-class MyBudget(APIView):
+class MyBudgetView(APIView):
     """What my data has been used for, in policy units by window, and apart from them the formal lifetime account."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": ""}
 
     @extend_schema(responses={200: BudgetAnswer})
     def get(self, request: Request) -> Response:
-        return Response(budget_told(_me(request).budget))
+        return Response(budget_summary(_me(request).budget))
 
 
-class MyVault(APIView):
+class MyVaultView(APIView):
     """What the vault holds about me: my consents, changes of my budget; decisions lie there as sealed batches."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": ""}
 
     @extend_schema(responses={200: MyVaultAnswer})
@@ -131,26 +131,26 @@ class MyVault(APIView):
         return Response({"events": my_events(_me(request))})
 
 
-class MyExport(APIView):
+class MyExportView(APIView):
     """Everything that is kept of me."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": ""}
 
     @extend_schema(responses={200: MyExportAnswer})
     def get(self, request: Request) -> Response:
         me = _me(request)
-        return Response(person_export(me) | {"evidence": evidence_told(me.pk), "models": _models(me.pk)})
+        return Response(person_export(me) | {"evidence": evidence_summary(me.pk), "models": _models(me.pk)})
 
 
 class ErasureBody(StrictBody):
     confirm = serializers.BooleanField(help_text="True: erase me for good.")
 
 
-class MyErasure(APIView):
+class MyErasureView(APIView):
     """Erase me: my key, my rows, my logins. What I spent of my budget stays, so that registering anew gives nothing back."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": ""}
 
     @extend_schema(request=ErasureBody, responses={200: ErasureAnswer})

@@ -14,15 +14,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.errors import Conflict, InputError, NotFound
+from jobs.models import JobState
 from loops.selectors import loop_version_current
-from privacy.engine.techniques import DATA_TYPES, MODES, TECHNIQUES, Wanted
+from privacy.engine.anonymize.request import DATA_TYPES, MODES, TECHNIQUES, AnonymizeRequest
 from privacy.models import Release, ReleaseState
-from privacy.selectors_budget import budgets_overview
-from privacy.services.anonymize import anonymize_enqueue
-from privacy.services.anonymized_rows import is_central, rows_write, statistics
-from privacy.services.preview import anonymize_preview
-from privacy.services.told import release_told
-from r3al_project.api.access import May
+from privacy.selectors.budgets import budgets_overview
+from privacy.services.anonymize.export_tables import export_rows_write, is_central, statistics
+from privacy.services.anonymize.preview import anonymize_preview
+from privacy.services.anonymize.request import anonymize_enqueue
+from privacy.services.releases.summary import release_summary
 from r3al_project.api.answers import (
     AnonymizeAccepted,
     AnonymizeAnswer,
@@ -31,12 +32,11 @@ from r3al_project.api.answers import (
     ReleaseDetailAnswer,
     ReleasesAnswer,
 )
-from r3al_project.api.bodies import NumberField, StrictBody, WholeField
-from r3al_project.api.idempotency import KEY_HEADER
+from r3al_project.api.http.idempotency import KEY_HEADER
+from r3al_project.api.http.permissions import HasPermission
+from r3al_project.api.http.request_bodies import NumberField, StrictBody, WholeField
+from r3al_project.api.http.wait_for_job import job_awaited
 from r3al_project.api.models import Pages
-from r3al_project.api.waiting import job_awaited
-from r3al_project.common.errors import Conflict, InputError, NotFound
-from r3al_project.jobs.models import JobState
 
 ANONYMIZE, SEE = "privacy.anonymize_data", "privacy.view_release"
 _ROWS_SHOWN, _AWAITED = 1_000, 10.0
@@ -67,9 +67,9 @@ class AnonymizeBody(StrictBody):
         return found
 
 
-def _wanted(given: dict[str, Any]) -> Wanted:
+def _wanted(given: dict[str, Any]) -> AnonymizeRequest:
     names = given.get("names")
-    return Wanted(
+    return AnonymizeRequest(
         data_type=given["dataType"], technique=given["technique"], epsilon=given["privacyEpsilon"], delta=given["delta"],
         samples=given.get("sampleCount"), mode=given["mode"], fields=None if names is None else tuple(names),
         rows=given["rowsPerPerson"], k=given["k"], diversity=given["diversity"], sensitive=given.get("sensitive"),
@@ -77,12 +77,12 @@ def _wanted(given: dict[str, Any]) -> Wanted:
     )  # fmt: skip
 
 
-class Anonymizations(APIView):
+class AnonymizationsView(APIView):
     """Anonymise records: people are charged at once, a worker computes. What is done within ten seconds is answered with the
     permanent log row and the statistics or the first rows (201); else with where to look (202).
     """
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": ANONYMIZE}
 
     @extend_schema(
@@ -105,7 +105,7 @@ class Anonymizations(APIView):
             raise Conflict(job.error or f"{job} was cancelled; ask again with a new key")
         release.refresh_from_db()
         headers = {"Location": f"/api/v1/privacy/releases/{release.pk}"}
-        return Response(where | release_told(release) | _first_rows(release), status=201, headers=headers)
+        return Response(where | release_summary(release) | _first_rows(release), status=201, headers=headers)
 
 
 def _checked(request: Request) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _first_rows(release: Release) -> dict[str, Any]:
     if is_central(release):
         return _result(release)
     out = io.StringIO()
-    rows_write(release=release, out=out)
+    export_rows_write(release=release, out=out)
     lines = out.getvalue().splitlines()
     return _result(release) | {"columns": lines[0].split(","), "csv": lines[1 : 1 + _ROWS_SHOWN]}
 
@@ -132,10 +132,10 @@ def _result(release: Release) -> dict[str, Any]:
     return {"rowsUrl": f"/api/v1/privacy/releases/{release.pk}/rows"}
 
 
-class Preview(APIView):
+class PreviewView(APIView):
     """What an anonymisation would cost, and about how many people it would leave out. Nothing is charged."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": ANONYMIZE}
 
     @extend_schema(request=AnonymizeBody, responses={200: PreviewAnswer})
@@ -151,10 +151,10 @@ class Preview(APIView):
         )  # fmt: skip
 
 
-class Releases(APIView):
+class ReleasesView(APIView):
     """The permanent log, newest first."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": SEE}
 
     @extend_schema(
@@ -172,7 +172,7 @@ class Releases(APIView):
                 found = found.filter(**{column: value})
         pages = Pages()
         page = pages.paginate_queryset(found, request, view=self) or []
-        return pages.get_paginated_response([release_told(r) for r in page])
+        return pages.get_paginated_response([release_summary(r) for r in page])
 
 
 def release_of(pk: int) -> Release:
@@ -183,36 +183,36 @@ def release_of(pk: int) -> Release:
     return found
 
 
-class ReleaseDetail(APIView):
+class ReleaseView(APIView):
     """One row of the log; of an anonymisation also its statistics, or where its rows are."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": SEE}
 
     @extend_schema(responses={200: ReleaseDetailAnswer})
     def get(self, request: Request, release: int) -> Response:
         found = release_of(release)
-        return Response(release_told(found) | _result(found))
+        return Response(release_summary(found) | _result(found))
 
 
-class ReleaseRows(APIView):
+class ReleaseRowsView(APIView):
     """The rows of an anonymisation as CSV, until they expire."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": ANONYMIZE}
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request, release: int) -> HttpResponse:
         out = io.StringIO()
-        rows_write(release=release_of(release), out=out)
+        export_rows_write(release=release_of(release), out=out)
         name = f'attachment; filename="release-{release}.csv"'
         return HttpResponse(out.getvalue(), content_type="text/csv", headers={"Content-Disposition": name})
 
 
-class Budgets(APIView):
+class BudgetsView(APIView):
     """How people's budgets stand, as rounded counts."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "privacy.view_privacybudget"}
 
     @extend_schema(responses={200: BudgetsAnswer})

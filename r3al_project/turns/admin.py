@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from r3al_project.common.admin import (
+from core.admin_base import (
     AdminPasswordChangeForm,
     ReadOnlyAdmin,
     ReadOnlyInline,
@@ -21,9 +21,9 @@ from r3al_project.common.admin import (
     UserCreationForm,
     display,
 )
-from r3al_project.common.readable import clamped, readable, seconds
+from core.html_format import duration_text, html_clamped, html_facts
 from r3al_project.turns.models import Turn, TurnStage
-from r3al_project.turns.words import stage_sentence
+from r3al_project.turns.sentences import stage_sentence
 
 OUTCOME_LABELS = {"running": "info", "deployed": "success", "kept what serves": "warning", "failed": "danger"}
 
@@ -44,11 +44,11 @@ class StageInline(ReadOnlyInline):
 
     @display(description="took")
     def took(self, stage: TurnStage) -> str:
-        return seconds(stage.seconds)
+        return duration_text(stage.seconds)
 
     @display(description="what it did")
     def did(self, stage: TurnStage) -> SafeString:
-        return clamped(stage_sentence(stage.name, stage.summary) or stage.job.error or stage.job.message)
+        return html_clamped(stage_sentence(stage.name, stage.summary) or stage.job.error or stage.job.message)
 
 
 @admin.register(Turn)
@@ -67,16 +67,16 @@ class TurnAdmin(ReadOnlyAdmin):
 
     @display(description="reason", ordering="reason")
     def show_reason(self, turn: Turn) -> SafeString:
-        return clamped(turn.reason)
+        return html_clamped(turn.reason)
 
     @display(description="took")
     def took(self, turn: Turn) -> str:
-        return seconds((turn.finished_at - turn.created_at).total_seconds() if turn.finished_at else None)
+        return duration_text((turn.finished_at - turn.created_at).total_seconds() if turn.finished_at else None)
 
     @display(description="asked for")
     def asked(self, turn: Turn) -> SafeString:
         source = turn.parameters.get("source")
-        return readable(turn.parameters | ({"source": PurePath(source).name} if source else {}))
+        return html_facts(turn.parameters | ({"source": PurePath(source).name} if source else {}))
 
 
 @admin.register(TurnStage)
@@ -93,7 +93,7 @@ class TurnStageAdmin(ReadOnlyAdmin):
 
     @display(description="took", ordering="seconds")
     def took(self, stage: TurnStage) -> str:
-        return seconds(stage.seconds)
+        return duration_text(stage.seconds)
 
     @display(description="what it did")
     def did(self, stage: TurnStage) -> str:
@@ -101,7 +101,7 @@ class TurnStageAdmin(ReadOnlyAdmin):
 
     @display(description="in numbers")
     def show_summary(self, stage: TurnStage) -> SafeString:
-        return readable(stage.summary)
+        return html_facts(stage.summary)
 
 
 admin.site.unregister(User)

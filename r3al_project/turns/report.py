@@ -9,21 +9,21 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
-from deployments.selectors import serving_now
-from privacy.services.moments import moments_load
-from r3al_project.common.errors import Conflict
-from r3al_project.common.plain import plain
-from r3al_project.common.readable import TOO_FEW
-from r3al_project.turns.demo import SimulatedPeople
+from core.errors import Conflict
+from core.html_format import NOT_ENOUGH_PEOPLE
+from core.json_safe import json_safe
+from deployments.selectors.slots import serving_now
+from privacy.services.releases.moments import moments_load
+from r3al_project.ops.demo import DemoPeople
 from r3al_project.turns.models import Turn
 from training.models import VERDICT_WORDS, ModelVersion, says_nothing, version_name
-from training.selectors import version_arrays, version_policy
+from training.selectors.versions import version_arrays, version_policy
 
 
-def turn_tell(
+def turn_print(
     turn: Turn,
     *,
-    people: SimulatedPeople | None,
+    people: DemoPeople | None,
     seconds: float,
     as_json: bool,
     out: IO[str],
@@ -41,14 +41,14 @@ def turn_tell(
         raise Conflict(f"the turn ended early: {turn.reason}")
 
 
-def turn_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -> dict[str, Any]:
+def turn_report(turn: Turn, *, people: DemoPeople | None, seconds: float) -> dict[str, Any]:
     """The turn as JSON-ready data; NaN and infinity become null."""
     stages = {s.name: s for s in turn.stages.order_by("id")}
     summaries = {name: s.summary for name, s in stages.items()}
     version = ModelVersion.objects.filter(pk=summaries.get("train", {}).get("version")).first()
     serving = serving_now(turn.loop_version.loop)
     released = summaries.get("release", {})
-    report: dict[str, Any] = plain(
+    report: dict[str, Any] = json_safe(
         {
             "loop": str(turn.loop_version),
             "outcome": turn.outcome,
@@ -56,7 +56,7 @@ def turn_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -
             "seconds": round(seconds, 2),
             "stages": [{"name": n, "seconds": s.seconds, "did": _brief(n, s.summary)} for n, s in stages.items()],
             "release": {k: released.get(k) for k in ("epsilon", "delta", "unit", "users", "guarantee")},
-            "policy": policy_values(turn, version, summaries, people),
+            "policy": planted_values(turn, version, summaries, people),
             "gate": summaries.get("evaluate") or {"verdict": "insufficient", "reason": turn.reason, "metrics": []},
             "version": version.pk if version else None,
             "versions": summaries.get("train", {}).get("versions", {}),
@@ -66,8 +66,8 @@ def turn_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -
     return report
 
 
-def policy_values(
-    turn: Turn, version: ModelVersion | None, summaries: dict[str, Any], people: SimulatedPeople | None
+def planted_values(
+    turn: Turn, version: ModelVersion | None, summaries: dict[str, Any], people: DemoPeople | None
 ) -> dict[str, Any]:
     """Mean reward a decision point. Simulated people: the true values. Real ones: off-policy estimates, labelled as such."""
     if version is None:
@@ -103,8 +103,8 @@ def _released_random(version: ModelVersion) -> float | None:
     return float(by_action.mean()) * version.loop_version.spec.reward.scale
 
 
-def _true_values(turn: Turn, version: ModelVersion, people: SimulatedPeople) -> dict[str, Any]:
-    from training.engine.simulator import compare_policies
+def _true_values(turn: Turn, version: ModelVersion, people: DemoPeople) -> dict[str, Any]:
+    from simulator import compare_policies
 
     spec = turn.loop_version.spec
     values = compare_policies(spec, version_policy(version), seed=people.seed)
@@ -156,7 +156,7 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
 def _estimate(metric: dict[str, Any]) -> tuple[str, str]:
     """Value and interval in words; a share whose interval covers everything has no estimate worth showing."""
     if says_nothing(metric["name"], metric["low"], metric["high"]):
-        return "-", TOO_FEW
+        return "-", NOT_ENOUGH_PEOPLE
     return _number(metric["value"]), f"{_number(metric['low'])} .. {_number(metric['high'])}"
 
 

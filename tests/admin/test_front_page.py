@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from deployments.models import ServingSlot
+from jobs.models import Job
 from loops.models import LoopVersion
-from r3al_project.jobs.models import Job
 from r3al_project.turns.models import Turn
 from tests.admin.house import NOW, furnish
 from training.models import GateVerdict, ModelMetric, ModelVersion

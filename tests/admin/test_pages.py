@@ -15,9 +15,9 @@ from django.urls import reverse
 from knox.models import AuthToken
 from unfold.admin import ModelAdmin
 
+from core.admin_base import ReadOnlyAdmin
+from jobs.models import Job
 from loops.models import LoopVersion
-from r3al_project.common.admin import ReadOnlyAdmin
-from r3al_project.jobs.models import Job
 from tests.admin.house import furnish, raw_forms
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)

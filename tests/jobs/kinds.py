@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from r3al_project.common.errors import InputError
-from r3al_project.jobs import leases
-from r3al_project.jobs.handlers import JobContext, handler
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.services import job_enqueue, job_run
+from core.errors import InputError
+from jobs import leases
+from jobs.handlers import JobContext, handler
+from jobs.models import Job
+from jobs.services import job_enqueue, job_run
 
 Write = Callable[[], dict[str, Any]]
 

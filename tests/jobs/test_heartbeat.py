@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from r3al_project.jobs import leases
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.services import job_cancel, job_enqueue, job_run, jobs_reconcile
+from jobs import leases
+from jobs.models import Job
+from jobs.services import job_cancel, job_enqueue, job_run, jobs_reconcile
 from tests.jobs.kinds import effects
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_leases")]

@@ -16,10 +16,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from r3al_project.jobs import leases
-from r3al_project.jobs.leases import JobCancelled, LeaseLost
-from r3al_project.jobs.models import Job, JobState
-from r3al_project.jobs.services import job_cancel, jobs_reconcile
+from jobs import leases
+from jobs.leases import JobCancelled, LeaseLost
+from jobs.models import Job, JobState
+from jobs.services import job_cancel, jobs_reconcile
 
 MAX_STARTS = 3
 
@@ -77,7 +77,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def give_back(self, data: st.DataObject) -> None:
         token = data.draw(st.sampled_from(self.tokens))
-        assert leases.give_back(self.pk, token, "it broke") == self.holds(token)
+        assert leases.requeue_mine(self.pk, token, "it broke") == self.holds(token)
         if self.holds(token):
             self.put_down()
 

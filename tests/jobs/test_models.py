@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from r3al_project.jobs.models import Job
+from jobs.models import Job
 
 pytestmark = pytest.mark.django_db
 T0, T1 = datetime(2026, 1, 1, 8, tzinfo=UTC), datetime(2026, 1, 1, 9, tzinfo=UTC)

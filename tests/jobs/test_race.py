@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from r3al_project.jobs import leases
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.services import job_cancel, job_enqueue, job_run
+from jobs import leases
+from jobs.models import Job
+from jobs.services import job_cancel, job_enqueue, job_run
 from tests.jobs import kinds
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,11 +12,11 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError, transaction
 
-from r3al_project.common.errors import Conflict, InputError, NotFound
-from r3al_project.jobs import leases
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.selectors import job_get, jobs_counts, jobs_running
-from r3al_project.jobs.services import job_cancel, job_enqueue, job_run, jobs_reconcile
+from core.errors import Conflict, InputError, NotFound
+from jobs import leases
+from jobs.models import Job
+from jobs.selectors import job_get, jobs_counts, jobs_running
+from jobs.services import job_cancel, job_enqueue, job_run, jobs_reconcile
 from tests.jobs.kinds import effects
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +36,7 @@ def ran(job: Job) -> Job:
 def bells(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What was handed to the broker's client. (That bells reach workers is in test_workers.)"""
     rung: list[dict[str, Any]] = []
-    monkeypatch.setattr("r3al_project.jobs.tasks.run_job.apply_async", lambda **options: rung.append(options))
+    monkeypatch.setattr("jobs.tasks.run_job.apply_async", lambda **options: rung.append(options))
     return rung
 
 
@@ -128,7 +128,7 @@ class TestRun:
         def away(*_: Any) -> bool:
             raise OperationalError("server closed the connection unexpectedly")
 
-        monkeypatch.setattr(leases, "give_back", away)
+        monkeypatch.setattr(leases, "requeue_mine", away)
         job = ran(enqueue("test.breaks"))
         assert (job.state, leases.claim(job.pk)) == ("running", None)
 
@@ -175,7 +175,7 @@ class TestCancel:
         job = leases.claim(enqueue("test.effect").pk)
         assert job is not None
         job_cancel(job_id=job.pk)
-        leases.give_back(job.pk, job.token, "it broke")
+        leases.requeue_mine(job.pk, job.token, "it broke")
         assert job_get(job_id=job.pk).state == "cancelled"
 
     def test_a_job_that_is_over_stays_as_it_is(self) -> None:
@@ -229,7 +229,7 @@ class TestReconcile:
             asked.append(1)
             raise ConnectionError
 
-        monkeypatch.setattr("r3al_project.jobs.tasks.run_job.apply_async", away)
+        monkeypatch.setattr("jobs.tasks.run_job.apply_async", away)
         assert (jobs_reconcile(), len(asked)) == (0, 1)
 
     def test_a_kind_of_another_version_does_not_stop_the_others(self, bells: list[dict[str, Any]]) -> None:
@@ -250,7 +250,7 @@ def test_selectors() -> None:
 def test_knowing_every_kind_loads_nothing_heavy() -> None:
     """The web process queues jobs; what their handlers compute with is loaded by workers."""
     code = (
-        "import django, sys; django.setup(); from r3al_project.jobs.handlers import kind_of; print(kind_of('turn.train'))\n"
+        "import django, sys; django.setup(); from jobs.handlers import kind_of; print(kind_of('turn.train'))\n"
         "sys.exit(str([m for m in ('scipy', 'opendp', 'sklearn', 'jax') if m in sys.modules] or ''))"
     )
     done = subprocess.run(

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import pytest
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from r3al_project import processes
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.schedules import schedules_sync
-from r3al_project.jobs.services import job_cancel, job_enqueue, jobs_reconcile
+from jobs.models import Job
+from jobs.schedules import schedules_sync
+from jobs.services import job_cancel, job_enqueue, jobs_reconcile
+from r3al_project.processes import commands
 from tests.jobs.conftest import SHORT, JobsWorker
 from tests.jobs.kinds import effects
 from tests.stack import Stack
@@ -126,7 +126,7 @@ def test_beat_rings_for_what_was_never_rung(workers: Workers, stack: Stack) -> N
     PeriodicTask.objects.filter(task="jobs.reconcile").update(interval=often)
     job = Job.objects.create(kind="test.effect")
     worker = workers()
-    beat = subprocess.Popen(processes.beat(), env={**stack.environment(), **SHORT}, stderr=subprocess.DEVNULL)
+    beat = subprocess.Popen(commands.beat(), env={**stack.environment(), **SHORT}, stderr=subprocess.DEVNULL)
     try:
         worker.wait_until(lambda: state(job) == "done")
     finally:
@@ -137,7 +137,7 @@ def test_beat_rings_for_what_was_never_rung(workers: Workers, stack: Stack) -> N
 def test_what_cannot_wait_does_not_wait_for_long_jobs(workers: Workers) -> None:
     """The queues of the workers that ``serve`` starts, each of which here does one thing at a time."""
     long_jobs = [job_enqueue(kind="test.steps", arguments={"seconds": 60}) for _ in range(2)]
-    watch, others = (processes.MONITOR,), tuple(q for q in processes.QUEUES if q != processes.MONITOR)
+    watch, others = (commands.MONITOR,), tuple(q for q in commands.QUEUES if q != commands.MONITOR)
     worker = workers(queues=others)
     worker.wait_until(lambda: "running" in [state(job) for job in long_jobs])
     due = job_enqueue(kind="test.watches", arguments={})

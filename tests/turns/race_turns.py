@@ -14,10 +14,10 @@ from django.conf import settings  # isort: skip
 from django.core.management import call_command  # isort: skip
 from django.db import connection, transaction  # isort: skip
 
+from core.errors import Conflict
+from jobs import leases
+from jobs.models import OPEN_STATES, Job, JobState
 from loops.models import LoopVersion
-from r3al_project.common.errors import Conflict
-from r3al_project.jobs import leases
-from r3al_project.jobs.models import OPEN, Job, JobState
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.services import STAGES, stage_finish, turn_cancel, turn_parameters, turn_settle, turn_start
 from tests.deployments.serving import care_loop
@@ -100,7 +100,7 @@ def ending_and_cancelling_at_once(versions: list[LoopVersion]) -> dict[str, Any]
         worker.join(20)
         turn = turn_settle(turn=turn)  # beat's part
         facts[f"the turn is {turn.outcome}"] += 1
-        facts["open jobs left"] += Job.objects.filter(turn_stage__turn=turn, state__in=OPEN).count()
+        facts["open jobs left"] += Job.objects.filter(turn_stage__turn=turn, state__in=OPEN_STATES).count()
     return dict(facts)
 
 

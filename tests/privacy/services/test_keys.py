@@ -12,11 +12,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from core.errors import Conflict
 from privacy.engine.sealing import OVERHEAD, CannotOpen, Cipher, new_key
 from privacy.models import DataKey, Person
-from privacy.selectors_keys import ciphers_known, key_unwrapped
-from privacy.services.keys import ciphers, keys_rotate, keys_waiting
-from r3al_project.common.errors import Conflict
+from privacy.selectors.keys import ciphers_known, key_unwrapped
+from privacy.services.people.data_keys import ciphers, keys_rotate, keys_waiting
 from tests.privacy.services.people import add_people, loop_version
 from tests.stack import Stack
 
