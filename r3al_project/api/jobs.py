@@ -18,8 +18,8 @@ from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import EmptyBody, read_body
 from r3al_project.turns.models import Turn
-from r3al_project.turns.sentences import stage_sentence
-from r3al_project.turns.services import STAGES, turn_cancel
+from r3al_project.turns.services import turn_cancel
+from r3al_project.turns.stages import STAGES, stage_sentence, versions_trained
 
 
 class JobView(APIView):
@@ -83,7 +83,7 @@ def turn_told(turn: Turn) -> dict[str, Any]:
             {"name": s.name, "status": s.job.state, "seconds": s.seconds, "did": stage_sentence(s.name, s.summary)}
             for s in stages
         ],
-        "versions": next((s.summary.get("versions", {}) for s in stages if s.name == "train"), {}),
+        "versions": versions_trained(stages),
         "createdAt": turn.created_at,
         "finishedAt": turn.finished_at,
     }

@@ -14,7 +14,7 @@ from deployments.services.rollouts.exploration import BASIS_POINTS, exploration_
 from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
-from training.models import ModelVersion, VersionKind, VersionState
+from training.models import ModelVersion, VersionState
 from training.services.registry import reference_version
 
 HOLDBACK_BP = 500  # of the people, who go on with what served before, so that there is somebody to compare with
@@ -122,7 +122,7 @@ def slot_return(
     if not moved:
         raise Conflict(f"the slot {slot} changed meanwhile; look at what serves now")
     _archive(leaving)
-    ModelVersion.objects.filter(pk=version.pk, kind=VersionKind.LINEAR_Q).update(state=VersionState.DEPLOYED)
+    ModelVersion.objects.learned().filter(pk=version.pk).update(state=VersionState.DEPLOYED)
     return Deployment.objects.create(
         slot=slot,
         version=version,
@@ -138,4 +138,4 @@ def slot_return(
 
 def _archive(version: ModelVersion) -> None:
     """A learned version that no longer serves; the reference is never archived."""
-    ModelVersion.objects.filter(pk=version.pk, kind=VersionKind.LINEAR_Q).update(state=VersionState.ARCHIVED)
+    ModelVersion.objects.learned().filter(pk=version.pk).update(state=VersionState.ARCHIVED)
