@@ -7,17 +7,21 @@ from typing import Any
 from django.contrib import messages
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.forms import BaseDialogForm as DialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from core.html_format import html_clamped
+
 __all__ = [
     "AdminPasswordChangeForm",
     "DialogForm",
     "ReadOnlyAdmin",
     "ReadOnlyInline",
+    "ReasonColumn",
     "RecordAdmin",
     "UnfoldAdminSelectWidget",
     "UnfoldAdminTextInputWidget",
@@ -65,6 +69,14 @@ class ReadOnlyInline(TabularInline):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class ReasonColumn:
+    """A record's ``reason`` as a column, clamped to the width of a table's cell."""
+
+    @display(description="reason", ordering="reason")
+    def show_reason(self, record: Any) -> SafeString:
+        return html_clamped(record.reason)
 
 
 def dialog_response(request: HttpRequest, url: str, *, said: str, failed: bool = False) -> HttpResponse:

@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, display
-from core.html_format import NOTHING, html_clamped, html_facts
+from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, ReasonColumn, display
+from core.html_format import NOTHING, html_facts
 from deployments.models import AbExperiment, Deployment, EvidenceUnit, HealthCheck, Incident, LatencyMinute, ServingSlot
 from deployments.selectors.health import EPOCHS
 
@@ -21,15 +21,7 @@ DEPLOYMENT_STATE_LABELS = {
 }  # fmt: skip
 
 
-class Reasoned:
-    """Why, in a cell of a table."""
-
-    @display(description="reason", ordering="reason")
-    def show_reason(self, record: Deployment | Incident) -> SafeString:
-        return html_clamped(record.reason)
-
-
-class DeploymentInline(Reasoned, ReadOnlyInline):
+class DeploymentInline(ReasonColumn, ReadOnlyInline):
     model = Deployment
     fields = ("version", "previous", "strategy", "state", "show_reason", "actor", "created_at")
     readonly_fields = fields
@@ -137,7 +129,7 @@ class HealthCheckAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Incident)
-class IncidentAdmin(Reasoned, ReadOnlyAdmin):
+class IncidentAdmin(ReasonColumn, ReadOnlyAdmin):
     list_display = ("__str__", "slot", "show_reason", "automatic", "harmful", "created_at")
     list_filter = ("automatic", "harmful", "slot__loop", "slot__head")
     list_select_related = ("slot__loop", "version__loop_version__loop")

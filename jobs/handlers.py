@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from celery import current_app
 from django.db import transaction
 
 from jobs import leases
@@ -53,10 +54,8 @@ def handler(kind: str, *, queue: str = "default", soft_limit_seconds: int = 3600
 
 def kind_of(name: str) -> JobKind:
     """The registered kind, the task modules of all apps loaded first. Raises UnknownKind."""
-    from r3al_project.celery import app
-
     if name not in _KINDS:
-        app.loader.import_default_modules()
+        current_app.loader.import_default_modules()
     if name not in _KINDS:
         raise UnknownJobKind(name)
     return _KINDS[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from celery import current_app
 from django.db import transaction
 
 
@@ -29,9 +30,7 @@ def schedules_sync() -> int:
     """Add the schedules that are missing; whatever an operator changed or disabled stays. Returns how many were added."""
     from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-    from r3al_project.celery import app
-
-    app.loader.import_default_modules()
+    current_app.loader.import_default_modules()
     added = 0
     for name, wanted in _SCHEDULES.items():
         # An expired run is dropped: after a pause of the workers one run is enough.

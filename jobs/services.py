@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 
+from celery import current_app
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Case, DateTimeField, F, Q, Value, When
@@ -20,6 +21,7 @@ from jobs.models import OPEN_STATES, Job, JobState
 
 log = logging.getLogger(__name__)
 Argument = int | str | float | bool | None
+RUN_TASK = "jobs.run"
 _KILL_AFTER_SECONDS = 60  # past the soft limit, a prefork worker ends the process of a handler that does not end itself
 _LONGEST_WAIT = 3  # doublings of the grace between two bells
 
@@ -69,12 +71,10 @@ def _check(kind: str, arguments: Mapping[str, Argument], key: str | None) -> Non
 
 def dispatch(job: Job) -> bool:
     """Tell the workers; False when the broker does not take it. An unheard bell costs only time: reconciling rings again."""
-    from jobs.tasks import run_job
-
     Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(rung_at=Now(), rings=F("rings") + 1)
     try:
         queue, time_limit = _route(job.kind)
-        run_job.apply_async(args=(job.pk,), retry=False, queue=queue, time_limit=time_limit)
+        current_app.send_task(RUN_TASK, args=(job.pk,), retry=False, queue=queue, time_limit=time_limit)
     except Exception as error:  # whatever the broker's client raises
         log.warning("the bell for %s was not heard: %s", job, type(error).__name__)
         return False

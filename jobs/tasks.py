@@ -9,7 +9,7 @@ from jobs.idempotent_answers import answers_expire
 from jobs.schedules import schedule
 
 
-@shared_task(name="jobs.run", ignore_result=True, acks_late=True)
+@shared_task(name=services.RUN_TASK, ignore_result=True, acks_late=True)
 def run_job(job_id: int) -> None:
     """Run one job, if it is still to be run."""
     services.job_run(job_id)

@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "training",
     "deployments",
     "r3al_project.turns",
+    "r3al_project.ops",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -126,7 +127,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "r3al_project.api.http.plain_schema.complete",
+        "r3al_project.api.plain_schema.complete",
     ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -166,7 +167,10 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {name: {"level": LOG_LEVEL} for name in ("r3al_project", "loops", "privacy", "training", "deployments")}
+    "loggers": {
+        name: {"level": LOG_LEVEL}
+        for name in ("core", "jobs", "loops", "privacy", "training", "deployments", "r3al_project")
+    }
     | {name: {"level": "WARNING"} for name in ("celery", "kombu", "django_celery_beat")}
     | (
         {"kombu.connection": {"level": "ERROR"}} if CELERY_BROKER_URL == "filesystem://" else {}
@@ -207,5 +211,5 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "r3al_project.pages.front_page.front_page",
     "STYLES": [lambda request: f"/{STATIC_URL}r3al/admin.css"],
     "SCRIPTS": [lambda request: f"/{STATIC_URL}r3al/admin.js"],
-    "SIDEBAR": {"show_search": True, "navigation": "r3al_project.pages.front_page.sidebar"},
+    "SIDEBAR": {"show_search": True, "navigation": "r3al_project.pages.sidebar.sidebar"},
 }

@@ -7,7 +7,6 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -26,6 +25,7 @@ from r3al_project.api.answers import (
     VersionsAnswer,
 )
 from r3al_project.api.http.idempotency import idempotent
+from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import NumberField, StrictBody, WholeField, read_body, read_query
 from r3al_project.turns.services import turn_parameters, turn_start
@@ -75,12 +75,6 @@ class TrainAnswer(serializers.Serializer[Any]):
     turnId = serializers.IntegerField()
     status = serializers.CharField()
     notes = serializers.ListField(child=serializers.CharField(), help_text="What is done otherwise than asked.")
-
-
-class Pages(PageNumberPagination):
-    page_size = 50
-    page_size_query_param = "pageSize"
-    max_page_size = 200
 
 
 class ListQuery(StrictBody):

@@ -33,10 +33,10 @@ from r3al_project.api.answers import (
     ReleasesAnswer,
 )
 from r3al_project.api.http.idempotency import KEY_HEADER
+from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import NumberField, StrictBody, WholeField
 from r3al_project.api.http.wait_for_job import job_awaited
-from r3al_project.api.models import Pages
 
 ANONYMIZE, SEE = "privacy.anonymize_data", "privacy.view_release"
 _ROWS_SHOWN, _AWAITED = 1_000, 10.0

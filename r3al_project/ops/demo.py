@@ -14,6 +14,8 @@ from django.contrib.auth import get_user_model
 
 from core.errors import InputError
 from loops.models import LoopVersion
+from training.models import ModelVersion
+from training.selectors.versions import version_policy
 
 DEMO_DAYS = 15
 
@@ -65,3 +67,15 @@ def cohort_write(loop_version: LoopVersion, people: DemoPeople, path: Path) -> N
         write_csv(
             cohort, spec, file, start=date.today() - timedelta(days=DEMO_DAYS + 1), user_prefix=f"sim-{people.seed}"
         )
+
+
+def true_values_of(people: DemoPeople, say: Callable[[str], None]) -> Callable[[ModelVersion], dict[str, float]]:
+    """Return a function that computes a version's true value, and its rivals', in the world that ``people`` live in."""
+
+    def compute(version: ModelVersion) -> dict[str, float]:
+        from simulator import compare_policies
+
+        say("comparing with the best policy known in the simulator ...")
+        return compare_policies(version.loop_version.spec, version_policy(version), seed=people.seed)
+
+    return compute

@@ -43,4 +43,4 @@ def beat() -> list[str]:
 
 def manage(*arguments: str) -> list[str]:
     """``manage.py`` with the same interpreter."""
-    return [sys.executable, str(Path(__file__).resolve().parent.parent / "manage.py"), *arguments]
+    return [sys.executable, str(Path(__file__).resolve().parents[2] / "manage.py"), *arguments]

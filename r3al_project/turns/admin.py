@@ -1,26 +1,15 @@
-"""Admin of turns; and, as the topmost app, of the accounts of those who operate the platform."""
+"""Admin pages of turns and their stages."""
 
 from __future__ import annotations
 
 from pathlib import PurePath
 
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from core.admin_base import (
-    AdminPasswordChangeForm,
-    ReadOnlyAdmin,
-    ReadOnlyInline,
-    RecordAdmin,
-    UserChangeForm,
-    UserCreationForm,
-    display,
-)
+from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, display
 from core.html_format import duration_text, html_clamped, html_facts
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.stages import stage_sentence
@@ -102,20 +91,3 @@ class TurnStageAdmin(ReadOnlyAdmin):
     @display(description="in numbers")
     def show_summary(self, stage: TurnStage) -> SafeString:
         return html_facts(stage.summary)
-
-
-admin.site.unregister(User)
-admin.site.unregister(Group)
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, RecordAdmin):
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, RecordAdmin):
-    pass

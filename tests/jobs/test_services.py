@@ -36,7 +36,7 @@ def ran(job: Job) -> Job:
 def bells(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What was handed to the broker's client. (That bells reach workers is in test_workers.)"""
     rung: list[dict[str, Any]] = []
-    monkeypatch.setattr("jobs.tasks.run_job.apply_async", lambda **options: rung.append(options))
+    monkeypatch.setattr("celery.current_app.send_task", lambda name, **options: rung.append(options))
     return rung
 
 
@@ -225,11 +225,11 @@ class TestReconcile:
             enqueue("test.effect")
         asked: list[int] = []
 
-        def away(**options: Any) -> None:
+        def away(name: str, **options: Any) -> None:
             asked.append(1)
             raise ConnectionError
 
-        monkeypatch.setattr("jobs.tasks.run_job.apply_async", away)
+        monkeypatch.setattr("celery.current_app.send_task", away)
         assert (jobs_reconcile(), len(asked)) == (0, 1)
 
     def test_a_kind_of_another_version_does_not_stop_the_others(self, bells: list[dict[str, Any]]) -> None:

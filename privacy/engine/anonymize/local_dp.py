@@ -8,7 +8,7 @@ that privacy bounds is computed from these very numbers. At epsilon 1 or less th
 from __future__ import annotations
 
 import math
-import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -100,7 +100,7 @@ def draw(table: Sequence[int], count: int) -> npt.NDArray[np.int64]:
 
 def _words(count: int) -> Words:
     """(count,) uniform whole numbers of 63 bits."""
-    return np.frombuffer(os.urandom(8 * count), dtype="<u8") >> np.uint64(1)
+    return np.frombuffer(secrets.token_bytes(8 * count), dtype="<u8") >> np.uint64(1)
 
 
 def _noised(values: Floats, table: Sequence[int], column: Column) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import secrets
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -191,13 +191,13 @@ def test_numbers_stay_within_bounds_and_small_noise_is_centred() -> None:
 
 
 def test_no_draw_has_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, real = list[int](), os.urandom
+    asked, real = list[int](), secrets.token_bytes
 
-    def urandom(size: int) -> bytes:
+    def token_bytes(size: int) -> bytes:
         asked.append(size)
         return real(size)
 
-    monkeypatch.setattr(os, "urandom", urandom)
+    monkeypatch.setattr(secrets, "token_bytes", token_bytes)
     local_rows(np.zeros((10, 1)), columns=[CATEGORY], epsilon=1.0)
     assert asked == [80]
 

@@ -58,9 +58,8 @@ class Command(BaseCommand):
         turn = turn_settle(turn=turn)
         turn_print(
             turn,
-            people=people,
             seconds=time.monotonic() - began,
             as_json=options["json"],
             out=sys.stdout,
-            say=watcher.say,
+            true_values=None if people is None else demo.true_values_of(people, watcher.say),
         )

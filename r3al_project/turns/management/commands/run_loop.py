@@ -58,11 +58,9 @@ class Command(BaseCommand):
         turn = turn_run_watched(turn, watcher) if options["watch"] else turn_run(turn, say=watcher.say)
         turn_print(
             turn,
-            people=None,
             seconds=time.monotonic() - began,
             as_json=options["json"],
             out=sys.stdout,
-            say=watcher.say,
         )
 
 

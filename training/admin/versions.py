@@ -1,4 +1,4 @@
-"""Admin of the training floor: the registry, the gates' verdicts, the pool. Weights and pool rows are never shown."""
+"""Admin pages of model versions, their metrics and verdicts."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, display
-from core.html_format import NOT_ENOUGH_PEOPLE, NOTHING, html_clamped, html_facts, interval_plot, number_text
+from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, ReasonColumn, display
+from core.html_format import NOT_ENOUGH_PEOPLE, NOTHING, html_facts, interval_plot, number_text
 from training.models import (
     VERDICT_WORDS,
     GateVerdict,
     ModelMetric,
     ModelVersion,
-    SyntheticJob,
-    TrainingDataPool,
     TrainingEpisode,
 )
 
 VERSION_STATE_LABELS = {
     "training": "info", "evaluating": "warning", "deployed": "success", "archived": "info", "failed": "danger",
 }  # fmt: skip
+
+
 VERDICT_LABELS = {"pass": "success", "fail": "danger", "insufficient evidence": "warning", "reported": "info"}
 
 
@@ -67,22 +67,14 @@ def people_needed(record: ModelMetric | GateVerdict) -> str:
     return NOTHING if record.needed_users is None else f"about {record.needed_users:,.0f}"
 
 
-class Reasoned:
-    """Why, in a cell of a table."""
-
-    @display(description="reason", ordering="reason")
-    def show_reason(self, record: ModelMetric | GateVerdict) -> SafeString:
-        return html_clamped(record.reason)
-
-
-class MetricInline(Measured, Reasoned, ReadOnlyInline):
+class MetricInline(Measured, ReasonColumn, ReadOnlyInline):
     model = ModelMetric
     fields = ("source", "show_name", "show_value", "interval", "plot", "show_bar", "show_verdict", "show_reason")
     readonly_fields = fields
     ordering = ("id",)
 
 
-class VerdictInline(Reasoned, ReadOnlyInline):
+class VerdictInline(ReasonColumn, ReadOnlyInline):
     model = GateVerdict
     fields = ("attempt", "show_verdict", "show_reason", "needed", "created_at")
     readonly_fields = fields
@@ -137,7 +129,7 @@ class ModelMetricAdmin(Measured, ReadOnlyAdmin):
 
 
 @admin.register(GateVerdict)
-class GateVerdictAdmin(Reasoned, ReadOnlyAdmin):
+class GateVerdictAdmin(ReasonColumn, ReadOnlyAdmin):
     list_display = ("version", "attempt", "show_verdict", "show_reason", people_needed, "created_at")
     list_filter = ("verdict", "version__head", "version__loop_version__loop")
     list_select_related = ("version__loop_version__loop",)
@@ -168,34 +160,3 @@ class TrainingEpisodeAdmin(ReadOnlyAdmin):
     @display(description="interventions", ordering="intervention_rate")
     def rate(self, episode: TrainingEpisode) -> str:
         return f"{episode.intervention_rate:.0%}"
-
-
-@admin.register(SyntheticJob)
-class SyntheticJobAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "generator", "head", "sample_count", "release", "created_at")
-    list_filter = ("generator", "head")
-    list_select_related = ("release",)
-    fields = ("generator", "head", "sample_count", "release", "job", "seed", "show_summary", "created_at")
-    readonly_fields = fields
-
-    @display(description="what was made")
-    def show_summary(self, job: SyntheticJob) -> SafeString:
-        return html_facts(job.summary)
-
-
-@admin.register(TrainingDataPool)
-class TrainingDataPoolAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "kind", "rows", "loop_version", "release", "expires_at")
-    list_filter = ("kind", "loop_version__loop")
-    list_select_related = ("loop_version__loop", "release")
-    fields = ("loop_version", "kind", "rows", "show_columns", "release", "synthetic_job", "index", "data_sha256",
-              "expires_at", "created_at")  # fmt: skip
-    readonly_fields = fields
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingDataPool]:
-        found: QuerySet[TrainingDataPool] = super().get_queryset(request).defer("data")
-        return found
-
-    @display(description="columns")
-    def show_columns(self, chunk: TrainingDataPool) -> SafeString:
-        return html_facts(chunk.columns)
