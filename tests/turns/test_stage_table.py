@@ -70,7 +70,7 @@ def test_a_line_in_the_table_is_a_stage_everywhere(tmp_path: Path) -> None:
     told = turn_told(turn)
     assert told["progress"] == 1.0 and told["stages"][3]["did"] == said
     out = StringIO()
-    print_report(turn_report(turn, people=None, seconds=1.0), out)
+    print_report(turn_report(turn, seconds=1.0), out)
     assert f"chunks {stage.summary['chunks']}, bytes" in " ".join(out.getvalue().split())
 
 
