@@ -9,7 +9,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from core.errors import Conflict
-from deployments.models import Deployment, DeploymentState, ServingSlot, Strategy
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT
+from deployments.models import Deployment, DeploymentState, ServingSlot
 from deployments.services.rollouts.exploration import BASIS_POINTS, exploration_with
 from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
@@ -93,7 +94,7 @@ def _recorded(slot: ServingSlot, version: ModelVersion, actor: str, reason: str,
         slot=slot,
         version=version,
         previous_id=slot.stable_id,
-        strategy=Strategy.FULL_ROLLOUT,
+        strategy=FULL_ROLLOUT,
         state=DeploymentState.SUCCEEDED,
         reason=reason,
         actor=actor,
@@ -127,7 +128,7 @@ def slot_return(
         slot=slot,
         version=version,
         previous=leaving,
-        strategy=Strategy.FULL_ROLLOUT,
+        strategy=FULL_ROLLOUT,
         state=DeploymentState.SUCCEEDED,
         rollback_of=taken_back,
         reason=reason,
