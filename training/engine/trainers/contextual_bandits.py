@@ -1,9 +1,10 @@
 """The heads beside policy: contextual bandits on what the joint release says of them, each with its own gate.
 
-A sub-head's effect is a gain over its reference action in reward scales, now and later together (privacy.engine.moments.continuation_value), so
-no rollout is needed: the greedy policy of the posterior mean, and the gate's z from draws of the same posterior over the states
-in which the candidate for policy would speak (Thompson's posterior, used to judge and not to explore). Several heads are asked of
-one release, and most of them matter little, so policy's bar over the reference is made stricter by their number (Bonferroni).
+A sub-head's effect is a gain over its reference action in reward scales, now and later together
+(privacy.engine.moments.continuation_value), so no rollout is needed: the greedy policy of the posterior mean, and the gate's z
+from draws of the same posterior over the states in which the candidate for policy would speak (Thompson's posterior, used to
+judge and not to explore). Several heads are asked of one release, and most of them matter little, so policy's bar over the
+reference is made stricter by their number (Bonferroni).
 """
 
 from __future__ import annotations
