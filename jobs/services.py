@@ -164,5 +164,5 @@ def _due() -> Q:
     due = Q(dispatches=0)
     for doublings in range(_LONGEST_WAIT + 1):
         count = Q(dispatches=doublings + 1) if doublings < _LONGEST_WAIT else Q(dispatches__gt=doublings)
-        due |= count & Q(rung_at__lt=leases.from_now(-settings.R3AL_JOB_GRACE_SECONDS * 2**doublings))
+        due |= count & Q(dispatched_at__lt=leases.from_now(-settings.R3AL_JOB_GRACE_SECONDS * 2**doublings))
     return due

@@ -98,7 +98,7 @@ def breaks_writing(context: JobContext) -> Write:
 def fenced(context: JobContext) -> Write:
     """Writes in between, behind the fence, after another worker took the job when ``robbed``."""
     if context.arguments["robbed"]:
-        Job.objects.filter(pk=context.job_id).update(token="another's")
+        Job.objects.filter(pk=context.job_id).update(lease_token="another's")
     with context.fence():
         _write()
     return dict

@@ -77,7 +77,7 @@ def test_a_running_job_ends_soon_after_it_is_cancelled() -> None:
 def test_a_handler_that_lost_its_job_stops_computing() -> None:
     job = job_enqueue(kind="test.steps", arguments={"seconds": 20})
     began = time.monotonic()
-    beside(job, lambda: Job.objects.filter(pk=job.pk).update(token="another's"))
+    beside(job, lambda: Job.objects.filter(pk=job.pk).update(lease_token="another's"))
     assert (job.state, job.lease_token, effects()) == ("running", "another's", 0)
     assert time.monotonic() - began < 5
 
