@@ -39,13 +39,13 @@ JOB_STATE_LABELS = {"queued": "info", "running": "warning", "done": "success", "
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    list_display = ("id", "kind", "show_state", "show_progress", "show_message", "took", "starts", "created_at")
+    list_display = ("id", "kind", "show_state", "show_progress", "show_message", "took", "attempts", "created_at")
     list_display_links = ("id", "kind")
     list_filter = ("state", "kind")
     search_fields = ("kind", "key", "error")
     date_hierarchy = "created_at"
     fields = ("kind", "show_state", "show_progress", "message", "show_error", "show_arguments", "show_result",
-              "starts", "max_starts", "cancel_requested", "created_at", "started_at", "finished_at", "took")  # fmt: skip
+              "attempts", "max_attempts", "cancel_requested", "created_at", "started_at", "finished_at", "took")  # fmt: skip
     readonly_fields = fields
     actions_detail = ("cancel",)
 

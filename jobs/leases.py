@@ -48,17 +48,17 @@ def claim(job_id: int) -> Job | None:
     """Take a job that is queued, or running with an expired lease; None when somebody else has it or it is over."""
     token = secrets.token_hex(16)
     free = Q(state=JobState.QUEUED) | Q(state=JobState.RUNNING, lease_until__lt=Now())
-    taken = Job.objects.filter(free, pk=job_id, starts__lt=F("max_starts"), cancel_requested=False).update(
+    taken = Job.objects.filter(free, pk=job_id, attempts__lt=F("max_attempts"), cancel_requested=False).update(
         state=JobState.RUNNING,
-        token=token,
+        lease_token=token,
         lease_until=lease_end(),
-        starts=F("starts") + 1,
+        attempts=F("attempts") + 1,
         started_at=Coalesce("started_at", Now()),
         progress=0.0,
         message="",
     )
     # By token: a pause here may outlast the lease, and then the row is another's.
-    return Job.objects.filter(pk=job_id, token=token).first() if taken else None
+    return Job.objects.filter(pk=job_id, lease_token=token).first() if taken else None
 
 
 def extend(job_id: int, token: str, **values: Any) -> None:
@@ -73,7 +73,7 @@ def extend(job_id: int, token: str, **values: Any) -> None:
 
 def finish(job_id: int, token: str, state: JobState, *, error: str = "", result: dict[str, Any] | None = None) -> bool:
     """End a job that is still ours; False when it is not (then nothing was written)."""
-    values: dict[str, Any] = {"state": state, "token": "", "lease_until": None, "error": error}
+    values: dict[str, Any] = {"state": state, "lease_token": "", "lease_until": None, "error": error}
     if state == JobState.DONE:
         values |= {"progress": 1.0, "message": "", "result": result}
     return bool(_mine(job_id, token).update(finished_at=Now(), **values))
@@ -90,9 +90,9 @@ def requeue(running: QuerySet[Job], reason: str) -> int:
     One statement, so that a wish to cancel is never lost between two. Returns how many there were.
     """
     numbered = Concat(
-        Value(f"{reason} (start "), Cast("starts", CharField()), Value(" of "), Cast("max_starts", CharField()), Value(")")
+        Value(f"{reason} (start "), Cast("attempts", CharField()), Value(" of "), Cast("max_attempts", CharField()), Value(")")
     )  # fmt: skip
-    asked, spent = Q(cancel_requested=True), Q(starts__gte=F("max_starts"))
+    asked, spent = Q(cancel_requested=True), Q(attempts__gte=F("max_attempts"))
     return running.update(
         state=Case(
             When(asked, then=Value(JobState.CANCELLED)),
@@ -101,12 +101,12 @@ def requeue(running: QuerySet[Job], reason: str) -> int:
         ),
         finished_at=Case(When(asked | spent, then=Now()), default=None, output_field=DateTimeField()),
         error=Case(When(asked, then=Value("")), default=numbered),
-        token="",
+        lease_token="",
         lease_until=None,
-        rung_at=None,
-        rings=0,
+        dispatched_at=None,
+        dispatches=0,
     )
 
 
 def _mine(job_id: int, token: str) -> QuerySet[Job]:
-    return Job.objects.filter(pk=job_id, token=token, state=JobState.RUNNING)
+    return Job.objects.filter(pk=job_id, lease_token=token, state=JobState.RUNNING)

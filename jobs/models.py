@@ -1,4 +1,4 @@
-"""The job row: the truth about a piece of work. The broker only rings a bell."""
+"""The job row is the truth about a piece of work; the broker only carries its id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPEN_STATES = (JobState.QUEUED, JobState.RUNNING)
 
 
 class Job(Created):
-    """One piece of work. A worker holds it by ``token`` until ``lease_until`` (database clock) and renews while it works."""
+    """One piece of work. A worker holds it by ``lease_token`` until ``lease_until`` (database clock) and renews meanwhile."""
 
     kind = models.CharField(max_length=60)
     arguments = models.JSONField(default=dict, help_text="Ids and plain parameters; never a payload.")
@@ -30,12 +30,14 @@ class Job(Created):
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED)
     progress = models.FloatField(default=0.0, help_text="Of the current start, 0 to 1.")
     message = models.CharField(max_length=200, blank=True)
-    token = models.CharField(max_length=32, blank=True)
+    lease_token = models.CharField(max_length=32, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
-    rung_at = models.DateTimeField(null=True, blank=True, help_text="When the bell was last rung for it.")
-    rings = models.PositiveIntegerField(default=0, help_text="Bells rung since it was last put into the queue.")
-    starts = models.PositiveSmallIntegerField(default=0)
-    max_starts = models.PositiveSmallIntegerField(default=5)
+    dispatched_at = models.DateTimeField(null=True, blank=True, help_text="When the workers were last told of it.")
+    dispatches = models.PositiveIntegerField(
+        default=0, help_text="How often the workers were told since it was last queued."
+    )
+    attempts = models.PositiveSmallIntegerField(default=0)
+    max_attempts = models.PositiveSmallIntegerField(default=5)
     cancel_requested = models.BooleanField(default=False)
     error = models.TextField(blank=True, help_text="Why it failed; while it is open, why its last start ended.")
     result = models.JSONField(null=True, blank=True)
@@ -51,15 +53,15 @@ class Job(Created):
             models.CheckConstraint(condition=Q(key__isnull=True) | ~Q(key=""), name="job_key_null_or_named"),
             models.CheckConstraint(condition=Q(progress__gte=0, progress__lte=1), name="job_progress_in_range"),
             models.CheckConstraint(
-                condition=Q(max_starts__gte=1, starts__lte=F("max_starts")), name="job_starts_bounded"
+                condition=Q(max_attempts__gte=1, attempts__lte=F("max_attempts")), name="job_attempts_bounded"
             ),
             models.CheckConstraint(
-                condition=Q(state="running", lease_until__isnull=False) & ~Q(token="")
-                | ~Q(state="running") & Q(lease_until__isnull=True, token=""),
+                condition=Q(state="running", lease_until__isnull=False) & ~Q(lease_token="")
+                | ~Q(state="running") & Q(lease_until__isnull=True, lease_token=""),
                 name="job_lease_while_running",
             ),
             models.CheckConstraint(
-                condition=Q(starts=0, started_at__isnull=True) | Q(starts__gt=0, started_at__isnull=False),
+                condition=Q(attempts=0, started_at__isnull=True) | Q(attempts__gt=0, started_at__isnull=False),
                 name="job_started_has_time",
             ),
             models.CheckConstraint(
@@ -68,7 +70,7 @@ class Job(Created):
                 name="job_finished_has_time",
             ),
             models.CheckConstraint(
-                condition=Q(state="done", result__isnull=False, progress=1, starts__gt=0)
+                condition=Q(state="done", result__isnull=False, progress=1, attempts__gt=0)
                 | ~Q(state="done") & Q(result__isnull=True),
                 name="job_result_when_done",
             ),

@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 Argument = int | str | float | bool | None
 RUN_TASK = "jobs.run"
 _KILL_AFTER_SECONDS = 60  # past the soft limit, a prefork worker ends the process of a handler that does not end itself
-_LONGEST_WAIT = 3  # doublings of the grace between two bells
+_LONGEST_WAIT = 3  # doublings of the grace between two messages
 
 
 @transaction.atomic
 def job_enqueue(*, kind: str, arguments: Mapping[str, Argument], key: str | None = None) -> Job:
-    """Queue a job, or return the one that has this key already. The bell rings when the caller's transaction commits.
+    """Queue a job, or return the one that has this key already. The workers are told when the caller's transaction commits.
 
     Raises InputError for an unknown kind, an empty key or an argument that is no plain value, and Conflict when the key
     belongs to a job of another kind or with other arguments.
@@ -70,19 +70,19 @@ def _check(kind: str, arguments: Mapping[str, Argument], key: str | None) -> Non
 
 
 def dispatch(job: Job) -> bool:
-    """Tell the workers; False when the broker does not take it. An unheard bell costs only time: reconciling rings again."""
-    Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(rung_at=Now(), rings=F("rings") + 1)
+    """Send the job's id to the workers; False when the broker does not take it. Reconciling replaces a lost message."""
+    Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(dispatched_at=Now(), dispatches=F("dispatches") + 1)
     try:
         queue, time_limit = _route(job.kind)
         current_app.send_task(RUN_TASK, args=(job.pk,), retry=False, queue=queue, time_limit=time_limit)
     except Exception as error:  # whatever the broker's client raises
-        log.warning("the bell for %s was not heard: %s", job, type(error).__name__)
+        log.warning("the broker did not take %s: %s", job, type(error).__name__)
         return False
     return True
 
 
 def _route(name: str) -> tuple[str, int]:
-    """Queue and hard time limit of its bell. A kind unknown here may be known to a worker of another version."""
+    """Return the queue and hard time limit of its message. A kind unknown here may be known to a worker of another version."""
     queue, limit = "default", 3600
     with contextlib.suppress(UnknownJobKind):
         kind = kind_of(name)
@@ -116,9 +116,9 @@ def job_run(job_id: int) -> None:
     except leases.LeaseLost:
         log.warning("%s was taken over; nothing of this start was written", job)
     except leases.JobCancelled:
-        leases.finish(job.pk, job.token, JobState.CANCELLED)
+        leases.finish(job.pk, job.lease_token, JobState.CANCELLED)
     except R3alError as error:
-        leases.finish(job.pk, job.token, JobState.FAILED, error=str(error) or type(error).__name__)
+        leases.finish(job.pk, job.lease_token, JobState.FAILED, error=str(error) or type(error).__name__)
     except UnknownJobKind:
         _broke(job, f"this worker has no handler for jobs of kind {job.kind!r}; update the workers to this version")
     except Exception as error:  # anything else is a fault of ours: keep its name, try again up to the bound
@@ -129,12 +129,12 @@ def job_run(job_id: int) -> None:
 
 def _run(job: Job) -> None:
     kind = kind_of(job.kind)
-    with Heartbeat(job.pk, job.token, kind.soft_limit_seconds) as heartbeat:
-        write = kind.run(JobContext(job.pk, job.token, dict(job.arguments), heartbeat))
+    with Heartbeat(job.pk, job.lease_token, kind.soft_limit_seconds) as heartbeat:
+        write = kind.run(JobContext(job.pk, job.lease_token, dict(job.arguments), heartbeat))
         with transaction.atomic(durable=True):
-            leases.extend(job.pk, job.token)
+            leases.extend(job.pk, job.lease_token)
             result = write()
-            if not leases.finish(job.pk, job.token, JobState.DONE, result=result):
+            if not leases.finish(job.pk, job.lease_token, JobState.DONE, result=result):
                 raise leases.LeaseLost(f"job {job.pk}")
 
 
@@ -143,26 +143,26 @@ def _broke(job: Job, reason: str) -> None:
     try:
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()  # the fault may have been the connection's end
-        leases.requeue_mine(job.pk, job.token, reason)
+        leases.requeue_mine(job.pk, job.lease_token, reason)
     except (OperationalError, InterfaceError) as error:
         log.warning("%s stays leased: %s", job, type(error).__name__)
 
 
 def jobs_reconcile() -> int:
-    """Put down what a vanished worker held, then ring for queued jobs that nobody took. Returns bells rung."""
+    """Requeue what a vanished worker held, then dispatch queued jobs that nobody took. Returns how many were dispatched."""
     leases.requeue(leases.expired(), "its worker vanished")
-    rung = 0
-    for job in Job.objects.filter(_unheard(), state=JobState.QUEUED).order_by("id"):
+    sent = 0
+    for job in Job.objects.filter(_due(), state=JobState.QUEUED).order_by("id"):
         if not dispatch(job):
             break  # the broker is away: no need to wait for it once a job
-        rung += 1
-    return rung
+        sent += 1
+    return sent
 
 
-def _unheard() -> Q:
-    """Queued jobs whose bell is due: never rung, or rung a grace ago; twice as long after each, so that a backlog stays small."""
-    due = Q(rings=0)
+def _due() -> Q:
+    """Select queued jobs whose dispatch is due: never sent, or sent a grace ago; the grace doubles, so that a backlog stays small."""
+    due = Q(dispatches=0)
     for doublings in range(_LONGEST_WAIT + 1):
-        rings = Q(rings=doublings + 1) if doublings < _LONGEST_WAIT else Q(rings__gt=doublings)
-        due |= rings & Q(rung_at__lt=leases.from_now(-settings.R3AL_JOB_GRACE_SECONDS * 2**doublings))
+        count = Q(dispatches=doublings + 1) if doublings < _LONGEST_WAIT else Q(dispatches__gt=doublings)
+        due |= count & Q(dispatched_at__lt=leases.from_now(-settings.R3AL_JOB_GRACE_SECONDS * 2**doublings))
     return due

@@ -1,4 +1,4 @@
-"""Thin Celery tasks: the bell and the reconciliation."""
+"""Thin Celery tasks: run one job, reconcile them all, expire kept answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run_job(job_id: int) -> None:
 
 @shared_task(name="jobs.reconcile", ignore_result=True)
 def reconcile_jobs() -> None:
-    """Ring again for what nobody took."""
+    """Dispatch again what nobody took."""
     services.jobs_reconcile()
 
 

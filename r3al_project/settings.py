@@ -138,7 +138,7 @@ CORS_ALLOWED_ORIGINS = read.words(env, "CORS_ALLOWED_ORIGINS")
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key"]
 CORS_URLS_REGEX = r"^/api/.*$"
 
-# The broker carries ids and rings bells; the job row is the truth, so no result is kept anywhere else.
+# The broker carries ids; the job row is the truth, so no result is kept anywhere else.
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = read.broker(env, VAR_DIR)
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -189,7 +189,7 @@ MAX_PRIVACY_DELTA = read.number(env, "MAX_PRIVACY_DELTA", 1e-5, low=1e-12, high=
 MIN_COHORT = read.whole(env, "MIN_COHORT", 50, low=1)
 PRIVACY_BUDGET_PERIOD = read.one_of(env, "PRIVACY_BUDGET_PERIOD", "monthly", ("daily", "weekly", "monthly"))
 
-# Jobs: how long a worker's lease lasts, how often it is renewed, and how long a queued job may wait before its bell rings again.
+# Jobs: how long a worker's lease lasts, how often it is renewed, and how long a queued job may wait before it is dispatched again.
 R3AL_JOB_LEASE_SECONDS = read.number(env, "R3AL_JOB_LEASE_SECONDS", 30.0, low=0.5)
 R3AL_JOB_HEARTBEAT_SECONDS = read.number(
     env, "R3AL_JOB_HEARTBEAT_SECONDS", min(5.0, R3AL_JOB_LEASE_SECONDS / 3), low=0.1, high=R3AL_JOB_LEASE_SECONDS / 2

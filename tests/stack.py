@@ -46,7 +46,7 @@ class Stack:
         return {**os.environ, "DATABASE_URL": self.database_url}
 
     def clear_broker(self) -> None:
-        """Forget the bells that earlier tests rang."""
+        """Forget the messages that earlier tests rang."""
         if self.is_production:
             import redis
 

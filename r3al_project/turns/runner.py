@@ -65,7 +65,7 @@ def _give_up(turn: Turn, job_id: int) -> None:
     _cancel(turn)
     job = Job.objects.get(pk=job_id)
     if job.state == JobState.RUNNING:
-        leases.finish(job.pk, job.token, JobState.CANCELLED)
+        leases.finish(job.pk, job.lease_token, JobState.CANCELLED)
 
 
 def _cancel(turn: Turn) -> None:

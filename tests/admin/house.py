@@ -154,14 +154,14 @@ def _turn(version: LoopVersion, name: str) -> Job:
         parameters={"head": "policy", "epsilon": 1.0, "source": "/somewhere/else/diary.csv"},
     )
     done = Job.objects.create(
-        kind="turn.collect", arguments={"turn": turn.pk}, key=f"{name}-collect", state="done", progress=1.0, starts=1,
+        kind="turn.collect", arguments={"turn": turn.pk}, key=f"{name}-collect", state="done", progress=1.0, attempts=1,
         started_at=NOW, finished_at=NOW + timedelta(seconds=3), result={"rows": 9},
     )  # fmt: skip
     summary = {"file": "diary.csv", "rows": 9, "added": 7, "unchanged": 1, "rejected": 1}
     TurnStage.objects.create(turn=turn, name="collect", job=done, summary=summary, seconds=3.0)
     running = Job.objects.create(
-        kind="turn.release", arguments={"turn": turn.pk}, key=f"{name}-release", state="running", progress=0.43, starts=1,
-        message="round 2 of 3", token=TEXTS["token"], lease_until=datetime.now(UTC) + timedelta(hours=1), started_at=NOW,
+        kind="turn.release", arguments={"turn": turn.pk}, key=f"{name}-release", state="running", progress=0.43, attempts=1,
+        message="round 2 of 3", lease_token=TEXTS["token"], lease_until=datetime.now(UTC) + timedelta(hours=1), started_at=NOW,
     )  # fmt: skip
     TurnStage.objects.create(turn=turn, name="release", job=running)
     return running

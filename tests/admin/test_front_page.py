@@ -84,7 +84,7 @@ def test_a_turn_that_runs_comes_before_later_ones_that_ended(operator: Client, h
 
 def test_a_failed_stage_says_why(operator: Client, house: LoopVersion) -> None:
     Job.objects.filter(state="running").update(
-        state="failed", token="", lease_until=None, finished_at=NOW, error="the file <b>vanished</b>"
+        state="failed", lease_token="", lease_until=None, finished_at=NOW, error="the file <b>vanished</b>"
     )
     text = shown(operator, "front-page-fragment")
     assert "the file &lt;b&gt;vanished&lt;/b&gt;" in text

@@ -118,7 +118,7 @@ def test_what_was_planted_would_be_found(house: LoopVersion) -> None:
 
     forms = raw_forms()
     assert bytes(Decision.objects.get(pk=row_of(Decision).pk).state).hex() == forms["state in hex"]
-    assert Job.objects.get(state="running").token == forms["token"]
+    assert Job.objects.get(state="running").lease_token == forms["token"]
 
 
 def test_only_accounts_and_schedules_are_made_by_hand() -> None:

@@ -95,7 +95,7 @@ def check_ended_once(turn: Turn) -> None:
     assert turn.finished_at is not None
     assert list(turn.stages.order_by("id").values_list("name", "job__state")) == [(name, "done") for name in STAGES]
     assert Job.objects.count() == len(STAGES)
-    assert not Job.objects.exclude(token="", lease_until=None).exists()
+    assert not Job.objects.exclude(lease_token="", lease_until=None).exists()
 
 
 def check_rows_are_there_once() -> None:

@@ -29,13 +29,13 @@ class JobMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state, self.holder, self.starts = "queued", "", 0
+        self.state, self.holder, self.attempts = "queued", "", 0
         self.asked = self.late = False
         self.tokens = ["never given"]
 
     @initialize()
     def enqueue(self) -> None:
-        self.pk = Job.objects.create(kind="test.effect", max_starts=MAX_STARTS).pk
+        self.pk = Job.objects.create(kind="test.effect", max_attempts=MAX_STARTS).pk
 
     def teardown(self) -> None:
         Job.objects.all().delete()
@@ -43,13 +43,13 @@ class JobMachine(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         free = self.state == "queued" or (self.state == "running" and self.late)
-        allowed = free and self.starts < MAX_STARTS and not self.asked
+        allowed = free and self.attempts < MAX_STARTS and not self.asked
         job = leases.claim(self.pk)
         assert (job is not None) == allowed
         if job is not None:
-            assert job.token not in self.tokens
-            self.tokens.append(job.token)
-            self.state, self.holder, self.late, self.starts = "running", job.token, False, self.starts + 1
+            assert job.lease_token not in self.tokens
+            self.tokens.append(job.lease_token)
+            self.state, self.holder, self.late, self.attempts = "running", job.lease_token, False, self.attempts + 1
 
     @rule(data=st.data())
     def beat(self, data: st.DataObject) -> None:
@@ -104,14 +104,14 @@ class JobMachine(RuleBasedStateMachine):
 
     def put_down(self) -> None:
         self.holder = ""
-        self.state = "cancelled" if self.asked else "failed" if self.starts == MAX_STARTS else "queued"
+        self.state = "cancelled" if self.asked else "failed" if self.attempts == MAX_STARTS else "queued"
 
     @invariant()
     def the_row_is_as_the_model(self) -> None:
         job = Job.objects.filter(kind="test.effect").first()
         if job is not None:
-            row = (job.state, job.token, job.starts, job.cancel_requested)
-            assert row == (self.state, self.holder, self.starts, self.asked)
+            row = (job.state, job.lease_token, job.attempts, job.cancel_requested)
+            assert row == (self.state, self.holder, self.attempts, self.asked)
 
 
 @pytest.mark.django_db

@@ -55,7 +55,7 @@ def test_a_job_is_done_by_a_worker_with_its_progress_seen(workers: Workers) -> N
         return over
 
     worker.wait_until(done)
-    assert (job.result, job.starts, effects()) == ({"pid": worker.pid}, 1, 1)
+    assert (job.result, job.attempts, effects()) == ({"pid": worker.pid}, 1, 1)
     assert 3 <= len(seen) <= 6, "progress is written at most once a second"
 
 
@@ -67,17 +67,17 @@ def test_a_worker_killed_in_the_middle_of_a_job(workers: Workers) -> None:
     assert (state(job), effects()) == ("running", 0)
     worker.start()
     worker.wait_until(reconciled(job, "done"))
-    assert (job.result, job.starts) == ({"pid": worker.pid}, 2)
-    time.sleep(1.5)  # bells that are left find the job over
-    assert (effects(), Job.objects.get(pk=job.pk).starts) == (1, 2)
+    assert (job.result, job.attempts) == ({"pid": worker.pid}, 2)
+    time.sleep(1.5)  # messages that are left find the job over
+    assert (effects(), Job.objects.get(pk=job.pk).attempts) == (1, 2)
 
 
 def test_a_job_that_kills_its_process_at_every_start_fails_at_the_bound(workers: Workers) -> None:
     worker = workers(pool="prefork")
     job = job_enqueue(kind="test.dies", arguments={})
-    Job.objects.filter(pk=job.pk).update(max_starts=2)
+    Job.objects.filter(pk=job.pk).update(max_attempts=2)
     worker.wait_until(reconciled(job, "failed"))
-    assert (job.starts, job.error) == (2, "its worker vanished (start 2 of 2)")
+    assert (job.attempts, job.error) == (2, "its worker vanished (start 2 of 2)")
     following = job_enqueue(kind="test.steps", arguments={"seconds": 0})
     worker.wait_until(lambda: state(following) == "done")
     assert effects() == 1
@@ -91,7 +91,7 @@ def test_a_worker_that_hangs_and_comes_back_writes_nothing(workers: Workers) -> 
     both[0].wait_until(lambda: pid_of(job) != 0)
     zombie, other = sorted(both, key=lambda worker: worker.pid != pid_of(job))
     other.wait_until(reconciled(job, "done"))
-    assert (job.result, job.starts, effects()) == ({"pid": other.pid}, 2, 1)
+    assert (job.result, job.attempts, effects()) == ({"pid": other.pid}, 2, 1)
     os.kill(zombie.pid, signal.SIGCONT)
     zombie.wait_until(lambda: "was taken over" in zombie.log.read_text())
     assert (state(job), job.result, effects()) == ("done", {"pid": other.pid}, 1)
@@ -106,7 +106,7 @@ def test_a_message_that_the_broker_lost_is_sent_again(workers: Workers, stack: S
     worker.wait_until(lambda: state(heard) == "done")
     assert state(job) == "queued"
     worker.wait_until(reconciled(job, "done"))
-    assert (job.starts, effects()) == (1, 2)
+    assert (job.attempts, effects()) == (1, 2)
 
 
 def test_a_running_job_is_cancelled(workers: Workers) -> None:

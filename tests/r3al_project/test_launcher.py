@@ -109,8 +109,8 @@ def test_a_child_that_will_not_end_is_killed_with_its_own_children(tmp_path: Pat
 def test_no_child_outlives_its_launcher(tmp_path: Path, end: signal.Signals) -> None:
     pid_file = tmp_path / "pid"
     code = (
-        "import sys; from pathlib import Path; from r3al_project.processes.supervisor import Launcher\n"
-        f"launcher = Launcher(); launcher.add('worker', [sys.executable, '-c', {SLEEPS!r}])\n"
+        "import sys; from pathlib import Path; from r3al_project.processes.supervisor import Supervisor\n"
+        f"launcher = Supervisor(); launcher.add('worker', [sys.executable, '-c', {SLEEPS!r}])\n"
         f"launcher.run(lambda: (Path({str(pid_file)!r}).write_text(str(launcher.pid('worker'))), None)[1])"
     )
     process = subprocess.Popen(python(code), cwd=ROOT, stderr=subprocess.DEVNULL)

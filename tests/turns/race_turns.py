@@ -63,10 +63,10 @@ def claimed(turn: Turn) -> Job:
 
 def stage_end(turn: Turn, job: Job) -> None:
     """What a worker does in the transaction that ends a job."""
-    leases.extend(job.pk, job.token)
+    leases.extend(job.pk, job.lease_token)
     name = TurnStage.objects.get(job=job).name
     stage_finish(turn=turn, name=name, job=job, write=lambda: {"deployed": [], "reason": "nothing passed"})
-    leases.finish(job.pk, job.token, JobState.DONE, result={})
+    leases.finish(job.pk, job.lease_token, JobState.DONE, result={})
 
 
 def cancelled_while_its_stage_ends(versions: list[LoopVersion]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _work(turn: Turn) -> None:
                 with transaction.atomic():
                     stage_end(turn, job)
             except leases.JobCancelled:
-                leases.finish(job.pk, job.token, JobState.CANCELLED)
+                leases.finish(job.pk, job.lease_token, JobState.CANCELLED)
                 return
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""A loop's features as serving walks them, a person at a time: the numbers of ``StateHistory`` without arrays, many times as fast."""
+"""Known dynamics for one person at a time, as serving needs them: the numbers of ``StateHistory`` without arrays."""
 
 from __future__ import annotations
 

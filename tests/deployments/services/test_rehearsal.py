@@ -29,7 +29,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         found.append(made[0])
         return made
 
-    monkeypatch.setattr("deployments.services.serving.dry_run.work_out", watched)
+    monkeypatch.setattr("deployments.services.serving.dry_run.compute_decision", watched)
     return found
 
 

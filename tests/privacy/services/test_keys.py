@@ -95,9 +95,9 @@ import os, signal, django
 django.setup()
 from django.core.management import call_command
 from django.db.models import QuerySet
-from privacy.services import keys
+from privacy.services.people import data_keys as keys
 
-keys.CHUNK = 20
+keys.ROTATE_CHUNK = 20
 chunk, calls = keys._rotate_chunk, []
 
 def dies(size):

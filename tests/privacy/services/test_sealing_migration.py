@@ -42,7 +42,7 @@ with connection.cursor() as cursor:
         run("INSERT INTO serving_states (person_id, loop_id, memory, known, version, interventions_today, last_intervened) "
             "VALUES (%s, 1, %s, %s, 1, 0, FALSE)", i, memory, known)
 call_command("migrate", verbosity=0)
-from privacy.engine.serving_state import recalled
+from privacy.engine.serving_state import unpack_serving_state
 from privacy.engine.sealing import about_memory
 from privacy.models import Decision, RewardSignal, ServingState
 from privacy.selectors.keys import ciphers_known
@@ -50,7 +50,7 @@ from tests.privacy.services.sealed import outcome_of, state_values
 remembered = []
 for row in ServingState.objects.order_by("person_id"):
     plain = ciphers_known([row.person_id])[row.person_id].open(row.memory, about_memory(row.person_id, 1)) if row.memory else b""
-    remembered.append(recalled(row.loop.versions.get().spec, plain))
+    remembered.append(unpack_serving_state(row.loop.versions.get().spec, plain))
 print(json.dumps({
     "left open": sum(state in bytes(d.state) for d in Decision.objects.all()),
     "states": sorted({tuple(state_values(d)) for d in Decision.objects.all()}),

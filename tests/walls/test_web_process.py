@@ -1,4 +1,4 @@
-"""The third wall: what only workers need is never loaded by the web process."""
+"""What only workers need is never loaded by the web process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("opendp", "scipy", "sklearn", "jax", "optax")
 _PROBE = """
 import json, sys
