@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from core.registries import registry, variant_named
 
-LONGEST_NAME = 20  # characters of the columns that keep it
+_LONGEST_NAME = 20  # characters of the columns that keep it
 FULL_ROLLOUT = "full_rollout"
 
 
@@ -30,7 +30,7 @@ class RolloutStrategy:
 
 def strategy_table(*strategies: RolloutStrategy) -> dict[str, RolloutStrategy]:
     """Strategies by name. Raises ValueError for one without a label, or with a name that cannot be kept."""
-    table = registry("rollout strategy", *strategies, longest=LONGEST_NAME)
+    table = registry("rollout strategy", *strategies, longest=_LONGEST_NAME)
     nameless = [name for name, strategy in table.items() if not strategy.label]
     if nameless:
         raise ValueError(f"rollout strategy {', '.join(nameless)} needs a label")

@@ -6,13 +6,13 @@ from core.registries import registry, variant_named
 from training.engine.generators.protocol import Generator
 from training.engine.generators.world_model import WorldModel
 
-LONGEST_NAME = 20  # characters of a synthetic job's column
+_LONGEST_NAME = 20  # characters of a synthetic job's column
 WORLD_MODEL = "world_model"
 
 
 def generator_table(*generators: Generator) -> dict[str, Generator]:
     """Generators by name. Raises ValueError for one that lacks a part of the protocol."""
-    return registry("generator", *generators, longest=LONGEST_NAME, methods=("chunks",))
+    return registry("generator", *generators, longest=_LONGEST_NAME, methods=("chunks",))
 
 
 GENERATORS = generator_table(

@@ -8,18 +8,18 @@ from training.engine.trainers.contextual_bandits import learn_sub_head
 from training.engine.trainers.fitted_q import train_candidates
 from training.engine.trainers.protocol import HeadTrainer, PolicyTrainer
 
-LONGEST_NAME = 40
+_LONGEST_NAME = 40  # characters
 FITTED_Q, CONTEXTUAL_BANDITS = "fitted_q", "contextual_bandits"
 
 
 def policy_trainer_table(*trainers: PolicyTrainer) -> dict[str, PolicyTrainer]:
     """Trainers of policy by name. Raises ValueError for one that lacks a part."""
-    return registry("trainer of policy", *trainers, longest=LONGEST_NAME, methods=("train", "update"))
+    return registry("trainer of policy", *trainers, longest=_LONGEST_NAME, methods=("train", "update"))
 
 
 def head_trainer_table(*trainers: HeadTrainer) -> dict[str, HeadTrainer]:
     """Trainers of the other heads by name. Raises ValueError for one that lacks a part."""
-    return registry("trainer of heads", *trainers, longest=LONGEST_NAME, methods=("train",))
+    return registry("trainer of heads", *trainers, longest=_LONGEST_NAME, methods=("train",))
 
 
 POLICY_TRAINERS = policy_trainer_table(
