@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections import defaultdict
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from privacy.services.people.authentication import forget_callers
 from privacy.services.people.consent import consent_grant
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.records.close_outcomes import outcomes_close
+from r3al_project.api import answers
 from r3al_project.api.answers.shape import camel_keys
 from r3al_project.turns.models import Turn, TurnStage
 from tests.api.documented import assert_documented, document, place_of
@@ -300,6 +303,18 @@ def test_every_answer_has_the_keys_of_its_shape_in_camel_case(seen: Seen) -> Non
 def test_every_name_in_the_document_is_in_camel_case() -> None:
     named = {(c, n) for c, s in document()["components"]["schemas"].items() for n in s.get("properties", ())}
     assert len(named) > 200 and not {pair for pair in named if not CAMEL.fullmatch(pair[1])}
+
+
+def test_what_builds_an_answer_directly_follows_its_shape() -> None:
+    built = 0
+    for path in Path(answers.__path__[0]).glob("*.py"):
+        names = [n.name for n in ast.parse(path.read_text()).body if isinstance(n, (ast.ClassDef, ast.FunctionDef))]
+        shapes = {re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower(): name for name in names if name[0].isupper()}
+        for place, name in enumerate(names):
+            if name in shapes:
+                assert names[place - 1] == shapes[name], f"{path.name}: {name} does not follow {shapes[name]}"
+                built += 1
+    assert built > 30
 
 
 def test_the_walk_sees_what_is_wrong() -> None:
