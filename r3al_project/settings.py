@@ -113,6 +113,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["r3al_project.api.http.request_bodies.StrictJsonParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "r3al_project.api.http.errors.handle",
+    "NON_FIELD_ERRORS_KEY": "body",
     "DEFAULT_THROTTLE_RATES": {"login": "20/min"},
 }
 REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMIT_PER_USER": None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from django.db.models import QuerySet
 
 from core.errors import NotFound
 from deployments.models import EvidenceUnit, ServingSlot
@@ -62,15 +62,7 @@ def explored_share(loop_version: LoopVersion) -> float:
     return slot_for(loop_version.loop, MAIN_HEAD).exploration_bp / 10_000
 
 
-def evidence_summary(person_id: int) -> list[dict[str, Any]]:
-    """What is kept of a person as evidence about versions, for the person."""
-    found = EvidenceUnit.objects.filter(data_key_id=person_id).select_related("slot__loop", "version").order_by("pk")
-    return [
-        {
-            "loop": unit.slot.loop.name, "head": unit.slot.head, "versionId": unit.version.name, "from": unit.first_exposed_at,
-            "until": unit.closes_at, "decisions": unit.decisions, "interventions": unit.interventions,
-            "harmful": unit.harmful, "rated": unit.rated, "empathySum": unit.empathy_sum,
-            "rewarded": unit.rewarded, "rewardSum": unit.reward_sum,
-        }
-        for unit in found
-    ]  # fmt: skip
+def evidence_units_of(person_id: int) -> QuerySet[EvidenceUnit]:
+    """Return what is kept of a person as evidence about versions, oldest first."""
+    found = EvidenceUnit.objects.filter(data_key_id=person_id)
+    return found.select_related("slot__loop", "version").order_by("pk")

@@ -23,13 +23,13 @@ _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "lifetime": "l
 def budgets_overview() -> dict[str, Any]:
     """Counts to two digits: people, consents, how many are near or at each cap, and whose formal account has ended."""
     people = PrivacyBudget.objects.filter(person__erased_at=None)
-    told: dict[str, Any] = {"period": settings.PRIVACY_BUDGET_PERIOD, "people": two_digits(people.count())}
-    told["consents"] = {p.value: two_digits(_consenting(people, p)) for p in Purpose}
+    counts: dict[str, Any] = {"period": settings.PRIVACY_BUDGET_PERIOD, "people": two_digits(people.count())}
+    counts["consents"] = {p.value: two_digits(_consenting(people, p)) for p in Purpose}
     today = datetime.now(UTC).date()
-    told["windows"] = {w: _window(people, w, today) for w in WINDOWS}
-    told["formal"] = _share(people.annotate(share=Cast(F("rho_spent"), FloatField()) / F("rho_cap")))
-    told["formalVoid"] = two_digits(people.filter(formal_void_at__isnull=False).count())
-    return told
+    counts["windows"] = {w: _window(people, w, today) for w in WINDOWS}
+    counts["formal"] = _share(people.annotate(share=Cast(F("rho_spent"), FloatField()) / F("rho_cap")))
+    counts["formal_void"] = two_digits(people.filter(formal_void_at__isnull=False).count())
+    return counts
 
 
 def _consenting(people: Any, purpose: Purpose) -> int:
@@ -72,14 +72,14 @@ def budget_summary(budget: PrivacyBudget) -> dict[str, Any]:
     return {
         "period": _PERIODS[period],
         "remaining": left,
-        "periodEnds": _PERIOD_SAID[period],
-        "policyUnits": windows,
+        "period_ends": _PERIOD_SAID[period],
+        "policy_units": windows,
         "formal": {
-            "rhoSpent": budget.rho_spent / NANO,
-            "rhoCap": budget.rho_cap / NANO,
+            "rho_spent": budget.rho_spent / NANO,
+            "rho_cap": budget.rho_cap / NANO,
             "epsilon": None if void else epsilon_of_account(budget.rho_spent, LIFETIME_DELTA),
             "delta": LIFETIME_DELTA,
-            "voidSince": void,
+            "void_since": void,
         },
     }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib.auth import authenticate
 from drf_spectacular.utils import extend_schema
 from knox.models import get_token_model
@@ -15,6 +13,7 @@ from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
 from core.errors import Unauthorized
+from r3al_project.api.answers.auth import LoginAnswer, login_answer
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import EmptyBody, StrictBody, read_body
 
@@ -22,11 +21,6 @@ from r3al_project.api.http.request_bodies import EmptyBody, StrictBody, read_bod
 class LoginBody(StrictBody):
     username = serializers.CharField(max_length=150)
     password = serializers.CharField(max_length=200, trim_whitespace=False)
-
-
-class LoginAnswer(serializers.Serializer[Any]):
-    token = serializers.CharField(help_text="Shown once; send it as Authorization: Token ...")
-    expiry = serializers.DateTimeField()
 
 
 class LoginView(APIView):
@@ -43,7 +37,7 @@ class LoginView(APIView):
         if user is None:
             raise Unauthorized("user name and password do not belong together, or the account is not active")
         made, token = get_token_model().objects.create(user)
-        return Response({"token": token, "expiry": made.expiry})
+        return Response(login_answer(token, made.expiry))
 
 
 class LogoutView(APIView):

@@ -17,14 +17,22 @@ from deployments.models import HealthCheck
 from deployments.services.rollouts.rollback import rollback_check, slot_rollback
 from deployments.services.rollouts.start import rollout_start
 from loops.selectors import loop_version_current
-from r3al_project.api.answers import (
+from r3al_project.api.answers.models import (
     DeployAnswer,
     EvaluationAnswer,
     HealthAnswer,
     RollbackAnswer,
+    TrainAnswer,
     VersionAnswer,
     VersionsAnswer,
+    deploy_answer,
+    evaluation_answer,
+    health_answer,
+    rollback_answer,
+    train_answer,
+    version_answer,
 )
+from r3al_project.api.answers.shape import page_answer
 from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
@@ -71,13 +79,6 @@ class TrainBody(StrictBody):
     privacyEpsilon = NumberField(default=1.0)
 
 
-class TrainAnswer(serializers.Serializer[Any]):
-    jobId = serializers.IntegerField()
-    turnId = serializers.IntegerField()
-    status = serializers.CharField()
-    notes = serializers.ListField(child=serializers.CharField(), help_text="What is done otherwise than asked.")
-
-
 class ListQuery(StrictBody):
     status = serializers.ChoiceField(choices=VersionState.values, required=False, allow_blank=True)
     modelType = serializers.ChoiceField(choices=NAMES, required=False, allow_blank=True)
@@ -107,8 +108,8 @@ class ModelsView(APIView):
         parameters = turn_parameters(epsilon=given["privacyEpsilon"], head=given["modelType"], requested=requested)
         turn = turn_start(loop_version=version, parameters=parameters)
         job = turn.stages.select_related("job").get().job
-        told = {"jobId": job.pk, "turnId": turn.pk, "status": "queued", "notes": _notes(given, samples)}
-        return Response(told, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
+        begun = train_answer(turn, job, _notes(given, samples))
+        return Response(begun, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
 
     @extend_schema(operation_id="v1_training_models_list", parameters=[ListQuery], responses={200: VersionsAnswer})
     def get(self, request: Request) -> Response:
@@ -119,7 +120,7 @@ class ModelsView(APIView):
                 found = found.filter(**{column: given[name]})
         pages = Pages()
         page = pages.paginate_queryset(found.prefetch_related("metrics", "verdicts"), request, view=self) or []
-        return pages.get_paginated_response([version_told(v) for v in page])
+        return Response(page_answer(pages, [version_answer(v) for v in page]))
 
 
 def _notes(given: dict[str, Any], samples: int) -> list[str]:
@@ -133,31 +134,6 @@ def _notes(given: dict[str, Any], samples: int) -> list[str]:
             f"{' and '.join(unused)}: kept with the turn, and of no use to a trainer that solves each sweep exactly"
         )
     return notes
-
-
-def version_told(version: ModelVersion) -> dict[str, Any]:
-    """A version in the blueprint's words."""
-    return {
-        "versionId": version.name,
-        "modelType": version.head,
-        "status": version.state,
-        "loop": version.loop_version.loop.name,
-        "loopVersion": version.loop_version.version,
-        "number": version.number,
-        "kind": version.kind,
-        "deployed": version.state == VersionState.DEPLOYED,
-        "createdAt": version.created_at,
-        "metrics": [_metric_told(m) for m in version.metrics.all()],
-        "verdict": max(version.verdicts.all(), key=lambda v: v.attempt).verdict if version.verdicts.all() else None,
-    }
-
-
-def _metric_told(metric: Any) -> dict[str, Any]:
-    return {
-        "source": metric.source, "name": metric.name, "value": None if metric.too_few else metric.value,
-        "low": metric.low, "high": metric.high,
-        "threshold": metric.threshold, "tooFew": metric.too_few, "verdict": metric.verdict, "reason": metric.reason,
-    }  # fmt: skip
 
 
 def version_of_address(name: str, given: dict[str, Any]) -> ModelVersion:
@@ -177,7 +153,7 @@ class ModelView(APIView):
 
     @extend_schema(responses={200: VersionAnswer})
     def get(self, request: Request, version: str) -> Response:
-        return Response(version_told(version_named(version)))
+        return Response(version_answer(version_named(version)))
 
 
 class EvaluationView(APIView):
@@ -192,11 +168,7 @@ class EvaluationView(APIView):
         verdict = last_verdict(found)
         if verdict is None:
             raise NotFound(f"{found} was not evaluated yet; a turn does so after training")
-        told = {
-            "verdict": verdict.verdict, "reason": verdict.reason, "neededUsers": verdict.needed_users,
-            "attempt": verdict.attempt, "passed": verdict.verdict == "pass",
-        }  # fmt: skip
-        return Response({"versionId": found.name} | told | {"metrics": [_metric_told(m) for m in found.metrics.all()]})
+        return Response(evaluation_answer(verdict))
 
 
 class DeployBody(StrictBody):
@@ -229,7 +201,7 @@ class DeployView(APIView):
             strategy=strategy.name, version=found, actor=request.user.get_username(), reason="deployed by an operator",
             override=override,
         )  # fmt: skip
-        return Response({"deploymentId": done.pk, "versionId": found.name, "status": done.state})
+        return Response(deploy_answer(done))
 
 
 class HealthView(APIView):
@@ -244,17 +216,7 @@ class HealthView(APIView):
         check = HealthCheck.objects.filter(version=found).order_by("-id").first()
         if check is None:
             raise NotFound(f"{found} was not looked at yet; what serves is looked at every minute")
-        return Response(health_told(check))
-
-
-def health_told(check: HealthCheck) -> dict[str, Any]:
-    """A look at a version."""
-    return {
-        "versionId": version_name(check.version_id), "status": check.state, "enoughSeen": check.enough_seen,
-        "checkedAt": check.created_at,
-        "metrics": check.metrics, "triggers": check.triggers, "recommendations": check.recommendations,
-        "rolledBack": check.acted,
-    }  # fmt: skip
+        return Response(health_answer(check))
 
 
 class RollbackBody(StrictBody):
@@ -283,4 +245,4 @@ class RollbackView(APIView):
             harmful=given["harmful"],
         )
         slot.refresh_from_db()
-        return Response({"incidentId": incident.pk, "serving": version_name(slot.stable_id), "status": "rolled_back"})
+        return Response(rollback_answer(incident, version_name(slot.stable_id)))

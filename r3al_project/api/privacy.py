@@ -18,20 +18,27 @@ from core.errors import Conflict, InputError, NotFound
 from jobs.models import JobState
 from loops.selectors import loop_version_current
 from privacy.engine.anonymize.request import DATA_TYPES, MODES, TECHNIQUES, AnonymizeRequest
-from privacy.models import Release, ReleaseState
+from privacy.models import Release
 from privacy.selectors.budgets import budgets_overview
-from privacy.services.anonymize.export_tables import export_rows_write, is_central, statistics
+from privacy.services.anonymize.export_tables import export_rows_write, is_central
 from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.request import anonymize_enqueue
-from privacy.services.releases.summary import release_summary
-from r3al_project.api.answers import (
+from r3al_project.api.answers.privacy import (
     AnonymizeAccepted,
     AnonymizeAnswer,
     BudgetsAnswer,
     PreviewAnswer,
     ReleaseDetailAnswer,
     ReleasesAnswer,
+    anonymize_accepted,
+    anonymize_answer,
+    budgets_answer,
+    preview_answer,
+    release_answer,
+    release_detail_answer,
+    release_url,
 )
+from r3al_project.api.answers.shape import page_answer
 from r3al_project.api.http.idempotency import KEY_HEADER
 from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
@@ -97,15 +104,14 @@ class AnonymizationsView(APIView):
             key=f"api-{request.user.pk}-{own}", loop_version=version, wanted=_wanted(given)
         )
         job = job_awaited(job, seconds=_AWAITED)
-        where = {"releaseId": release.pk, "jobId": job.pk, "idempotencyKey": own}
         if not job.is_over:
-            told = where | {"status": job.state, "releaseUrl": f"/api/v1/privacy/releases/{release.pk}"}
-            return Response(told, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
+            accepted = anonymize_accepted(release, job, own)
+            return Response(accepted, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
         if job.state != JobState.DONE:
             raise Conflict(job.error or f"{job} was cancelled; ask again with a new key")
         release.refresh_from_db()
-        headers = {"Location": f"/api/v1/privacy/releases/{release.pk}"}
-        return Response(where | release_summary(release) | _first_rows(release), status=201, headers=headers)
+        done = anonymize_answer(release, job, own, _first_lines(release))
+        return Response(done, status=201, headers={"Location": release_url(release)})
 
 
 def _checked(request: Request) -> dict[str, Any]:
@@ -114,22 +120,13 @@ def _checked(request: Request) -> dict[str, Any]:
     return dict(body.validated_data)
 
 
-def _first_rows(release: Release) -> dict[str, Any]:
+def _first_lines(release: Release) -> list[str]:
+    """The line of names and the first rows, where the release is rows."""
     if is_central(release):
-        return _result(release)
+        return []
     out = io.StringIO()
     export_rows_write(release=release, out=out)
-    lines = out.getvalue().splitlines()
-    return _result(release) | {"columns": lines[0].split(","), "csv": lines[1 : 1 + _ROWS_SHOWN]}
-
-
-def _result(release: Release) -> dict[str, Any]:
-    """Of an anonymisation that is committed: its statistics, or where its rows are."""
-    if release.parameters.get("kind") != "anonymization" or release.state != ReleaseState.COMMITTED:
-        return {}
-    if is_central(release):
-        return {"statistics": statistics(release)}
-    return {"rowsUrl": f"/api/v1/privacy/releases/{release.pk}/rows"}
+    return out.getvalue().splitlines()[: 1 + _ROWS_SHOWN]
 
 
 class PreviewView(APIView):
@@ -142,13 +139,7 @@ class PreviewView(APIView):
     def post(self, request: Request) -> Response:
         given = _checked(request)
         found = anonymize_preview(loop_version=loop_version_current(given["loop"]), wanted=_wanted(given))
-        return Response(
-            {
-                "policyCost": found.policy_units, "formalEpsilon": found.formal_epsilon, "formalDelta": found.formal_delta,
-                "guarantee": found.guarantee, "people": found.people, "withoutConsent": found.without_consent,
-                "withoutBudget": found.without_budget,
-            }
-        )  # fmt: skip
+        return Response(preview_answer(found))
 
 
 class ReleasesView(APIView):
@@ -172,7 +163,7 @@ class ReleasesView(APIView):
                 found = found.filter(**{column: value})
         pages = Pages()
         page = pages.paginate_queryset(found, request, view=self) or []
-        return pages.get_paginated_response([release_summary(r) for r in page])
+        return Response(page_answer(pages, [release_answer(r) for r in page]))
 
 
 def release_of(pk: int) -> Release:
@@ -191,8 +182,7 @@ class ReleaseView(APIView):
 
     @extend_schema(responses={200: ReleaseDetailAnswer})
     def get(self, request: Request, release: int) -> Response:
-        found = release_of(release)
-        return Response(release_summary(found) | _result(found))
+        return Response(release_detail_answer(release_of(release)))
 
 
 class ReleaseRowsView(APIView):
@@ -217,4 +207,4 @@ class BudgetsView(APIView):
 
     @extend_schema(responses={200: BudgetsAnswer})
     def get(self, request: Request) -> Response:
-        return Response(budgets_overview())
+        return Response(budgets_answer(budgets_overview()))

@@ -12,7 +12,7 @@ import pytest
 from jobs import handlers
 from jobs.handlers import JobContext, kind_of
 from privacy.models import Purpose
-from r3al_project.api.jobs import turn_told
+from r3al_project.api.answers.jobs import job_answer
 from r3al_project.pages.front_page import turn_rows
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.report import print_report, turn_report
@@ -67,7 +67,7 @@ def test_a_line_in_the_table_is_a_stage_everywhere(tmp_path: Path) -> None:
     assert list(turn.stages.order_by("id").values_list("name", flat=True)) == names
     (row,) = turn_rows()
     assert [(s["name"], s["text"]) for s in row["stages"]][3] == ("weigh", said) and len(row["stages"]) == 7
-    told = turn_told(turn)
+    told = job_answer(stage.job)
     assert told["progress"] == 1.0 and told["stages"][3]["did"] == said
     out = StringIO()
     print_report(turn_report(turn, seconds=1.0), out)

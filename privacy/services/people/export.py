@@ -1,168 +1,152 @@
-"""Everything that is kept of a person, for that person: opened, in names instead of numbers, as plain JSON."""
+"""Everything that is kept of a person, for that person: rows, with what is sealed opened and features by name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+from django.db.models import QuerySet
 
 from loops.engine.reward import COMPONENTS
 from loops.engine.spec import LoopSpec
-from privacy.engine.dp.accounting import NANO
 from privacy.engine.sealing import Cipher, about_memory, about_outcome, about_reward, about_signal
 from privacy.engine.serving_state import unpack_serving_state
 from privacy.models import (
-    Choice,
     Consent,
     Decision,
     LedgerEntry,
     Person,
     PersonAccount,
     RewardEvent,
-    RewardSignal,
     ServingState,
     Signal,
     VaultEvent,
 )
-from privacy.models.person import FOLDS
-from privacy.selectors.budgets import budget_summary
 from privacy.selectors.keys import ciphers_known, state_of
 from privacy.services.vault.append import subject_of
 
 _TOTAL = ("total", *COMPONENTS)
-PersonExport = dict[str, Any]
+Features = dict[str, float | str]
+
+
+@dataclass(frozen=True)
+class OpenedSignal:
+    """A signal and the features that it speaks of."""
+
+    signal: Signal
+    values: Features
+
+
+@dataclass(frozen=True)
+class OpenedReward:
+    """A report of reward; ``numbers``: the total and the components that it named, by name."""
+
+    event: RewardEvent
+    numbers: dict[str, float]
+
+
+@dataclass(frozen=True)
+class OpenedDecision:
+    """A decision with the state at it; ``outcome``: total and components once it is closed, else None."""
+
+    decision: Decision
+    state: Features
+    rewards: Sequence[OpenedReward]
+    outcome: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class OpenedServingState:
+    """What serving keeps in one loop: the newest values, and the state at the last decision."""
+
+    row: ServingState
+    values: Features
+    at_last_decision: Features
+
+
+@dataclass(frozen=True)
+class PersonExport:
+    """All that is kept of a person. Whoever has no data key has nothing that is sealed."""
+
+    person: Person
+    consents: Sequence[Consent]
+    logins: Sequence[PersonAccount]
+    charges: Sequence[LedgerEntry]
+    signals: Sequence[OpenedSignal]
+    decisions: Sequence[OpenedDecision]
+    serving_states: Sequence[OpenedServingState]
+    events: Sequence[VaultEvent]
 
 
 def person_export(person: Person) -> PersonExport:
-    """All of it; every time is UTC."""
+    """Read and open all that is kept of a person; every time is UTC."""
     cipher = ciphers_known([person.pk]).get(person.pk)
-    return {
-        "consents": [_consent(c) for c in Consent.objects.filter(person=person).order_by("pk")],
-        "privacyBudget": budget_summary(person.budget),
-        "logins": [{"since": a.created_at} for a in PersonAccount.objects.filter(person=person)],
-        "cohort": _cohort(person),
-        "usedFor": [
-            _use(e) for e in LedgerEntry.objects.filter(person=person).select_related("release").order_by("pk")
-        ],
-        **({"signals": [], "decisions": [], "remembered": []} if cipher is None else _opened(person, cipher)),
-        "vault": my_events(person),
-    }
-
-
-def _opened(person: Person, cipher: Cipher) -> PersonExport:
-    """What is sealed. Who has no key has nothing that is."""
+    charges = LedgerEntry.objects.filter(person=person).select_related("release").order_by("pk")
     states = ServingState.objects.filter(person=person).select_related("loop")
-    return {
-        "signals": [_signal(s, cipher) for s in _signals(person)],
-        "decisions": [_decision(d, cipher) for d in _decisions(person)],
-        "remembered": [_remembered(s, cipher) for s in states],
-    }
+    return PersonExport(
+        person=person,
+        consents=list(Consent.objects.filter(person=person).order_by("pk")),
+        logins=list(PersonAccount.objects.filter(person=person)),
+        charges=list(charges),
+        signals=[] if cipher is None else [_signal(s, cipher) for s in _signals(person)],
+        decisions=[] if cipher is None else [_decision(d, cipher) for d in _decisions(person)],
+        serving_states=[] if cipher is None else [_serving_state(s, cipher) for s in states],
+        events=list(vault_events_of(person)),
+    )
 
 
-def my_events(person: Person) -> list[PersonExport]:
-    """The vault's events about a person alone: consents, budget changes, erasure."""
-    events = VaultEvent.objects.filter(subject=subject_of(person)).order_by("sequence")
-    return [{"sequence": e.sequence, "kind": e.kind, "at": e.at, "what": e.body, "hash": e.hash} for e in events]
+def vault_events_of(person: Person) -> QuerySet[VaultEvent]:
+    """Return the vault's events about a person alone: consents, budget changes, erasure."""
+    return VaultEvent.objects.filter(subject=subject_of(person)).order_by("sequence")
 
 
-def _signals(person: Person) -> Any:
+def _signals(person: Person) -> QuerySet[Signal]:
     return Signal.objects.filter(person=person).select_related("loop_version__loop").order_by("pk")
 
 
-def _decisions(person: Person) -> Any:
+def _decisions(person: Person) -> QuerySet[Decision]:
     found = Decision.objects.filter(person=person).select_related("loop_version__loop", "served", "outcome")
     return found.prefetch_related("choices", "served__rewards").order_by("pk")
 
 
-def _consent(act: Consent) -> PersonExport:
-    return {
-        "purpose": act.purpose,
-        "granted": act.granted,
-        "text": act.text_version,
-        "from": act.source,
-        "at": act.created_at,
-    }
-
-
-def _cohort(person: Person) -> PersonExport:
-    """Where a keyed hash of the identifier put the person: into some loops' evaluation, into others' training."""
-    return {"fold": person.fold, "of": FOLDS, "population": person.population, "since": person.created_at}
-
-
-def _use(entry: LedgerEntry) -> PersonExport:
-    release = entry.release
-    return {
-        "release": release.pk, "state": release.state, "purpose": release.purpose, "technique": release.technique,
-        "at": release.created_at, "policyUnits": entry.policy_cost / NANO, "guarantee": release.guarantee,
-    }  # fmt: skip
-
-
-def _signal(signal: Signal, cipher: Cipher) -> PersonExport:
+def _signal(signal: Signal, cipher: Cipher) -> OpenedSignal:
     plain = cipher.open(bytes(signal.payload), about_signal(signal.person_id, signal.signal_key))
-    values = state_named(signal.loop_version.spec, np.frombuffer(plain, dtype="<f8").tolist())
-    return {"loop": signal.loop_version.loop.name, "type": signal.kind, "at": signal.observed_at, "values": values}
+    return OpenedSignal(signal, state_named(signal.loop_version.spec, np.frombuffer(plain, dtype="<f8").tolist()))
 
 
-def _decision(decision: Decision, cipher: Cipher) -> PersonExport:
-    spec, place = decision.loop_version.spec, (decision.person_id, decision.row_key)
+def _decision(decision: Decision, cipher: Cipher) -> OpenedDecision:
     served, outcome = getattr(decision, "served", None), getattr(decision, "outcome", None)
-    words = served.rewards.all() if served else ()
-    return {
-        "loop": spec.name,
-        "at": decision.decided_at,
-        "decisionId": served.public_id if served else None,
-        "state": state_named(spec, state_of(decision, cipher).tolist()),
-        "actions": {c.head: _choice(spec, c) for c in decision.choices.all()},
-        "unavailable": served.unavailable or None if served else None,
-        "shown": served.activated_at if served else None,
-        "rewards": [_word(event, cipher) for event in words],
-        "outcome": None
-        if outcome is None
-        else _settled(outcome, cipher.open(bytes(outcome.payload), about_outcome(*place))),
-    }
+    about = about_outcome(decision.person_id, decision.row_key)
+    return OpenedDecision(
+        decision,
+        state=state_named(decision.loop_version.spec, state_of(decision, cipher).tolist()),
+        rewards=[_reward(event, cipher) for event in served.rewards.all()] if served else [],
+        outcome=None if outcome is None else _numbers(cipher.open(bytes(outcome.payload), about)),
+    )
 
 
-def _choice(spec: LoopSpec, choice: Choice) -> PersonExport:
-    return {
-        "action": spec.head(choice.head).actions[choice.action], "drawn": choice.explored, "propensity": choice.propensity,
-        "marginalPropensity": choice.marginal_propensity, "version": choice.version,
-    }  # fmt: skip
-
-
-def _settled(outcome: RewardSignal, payload: bytes) -> PersonExport:
-    return {
-        "closedAt": outcome.closed_at,
-        "harmful": outcome.harmful,
-        "usedBy": outcome.release_id,
-        **_numbers(payload),
-    }
-
-
-def _word(event: RewardEvent, cipher: Cipher) -> PersonExport:
+def _reward(event: RewardEvent, cipher: Cipher) -> OpenedReward:
     plain = cipher.open(bytes(event.payload), about_reward(event.served_id, event.reward_key))
-    return {"at": event.created_at, "late": event.late, "harmful": event.harmful, **_numbers(plain)}
+    return OpenedReward(event, _numbers(plain))
 
 
-def _numbers(payload: bytes) -> PersonExport:
+def _numbers(payload: bytes) -> dict[str, float]:
     values = np.frombuffer(payload, dtype="<f8").tolist()
     return {name: value for name, value in zip(_TOTAL, values, strict=True) if value == value}
 
 
-def _remembered(state: ServingState, cipher: Cipher) -> PersonExport:
-    version = state.loop.versions.order_by("-version").first()
-    stored = cipher.open(bytes(state.memory), about_memory(state.person_id, state.loop_id)) if state.memory else b""
-    heard, known = unpack_serving_state(version.spec, stored) if version else (None, None)
-    return {
-        "loop": state.loop.name, "at": state.observed_at,
-        "values": state_named(version.spec, heard) if version and heard else {},
-        "atLastDecision": state_named(version.spec, known) if version and known else {},
-        "lastDecision": state.last_decision_at, "lastIntervention": state.last_intervention_at,
-        "interventionsThatDay": state.interventions_today, "day": state.local_day,
-    }  # fmt: skip
+def _serving_state(row: ServingState, cipher: Cipher) -> OpenedServingState:
+    version = row.loop.versions.order_by("-version").first()
+    if version is None or not row.memory:
+        return OpenedServingState(row, {}, {})
+    stored = cipher.open(bytes(row.memory), about_memory(row.person_id, row.loop_id))
+    parts = unpack_serving_state(version.spec, stored)
+    heard, known = ({} if part is None else state_named(version.spec, part) for part in parts)
+    return OpenedServingState(row, heard, known)
 
 
-def state_named(spec: LoopSpec, state: Sequence[float]) -> PersonExport:
+def state_named(spec: LoopSpec, state: Sequence[float]) -> Features:
     """Known features by name, a category by its own."""
     return {
         f.name: f.categories[int(v)] if f.is_category else float(v)

@@ -1,4 +1,4 @@
-"""A release as the API and the commands tell it: the permanent log row, in words."""
+"""A release as commands and the API show it: the permanent log row as plain facts."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from privacy.models import Release
 
 
 def release_summary(release: Release) -> dict[str, Any]:
-    """Parameters, guarantee, cost and rounded counts. The policy cost and the formal pair are two things and never added."""
+    """Return parameters, guarantee, cost and rounded counts. The policy cost and the formal pair are two things, never added."""
     return {
-        "releaseId": release.pk,
+        "release_id": release.pk,
         "state": release.state,
         "loop": release.loop_version.loop.name,
         "purpose": release.purpose,
-        "dataType": release.data_type or None,
+        "data_type": release.data_type or None,
         "technique": release.technique,
         "mechanism": release.mechanism,
         "unit": release.unit,
         "neighbouring": release.neighbouring,
         "guarantee": release.guarantee,
-        "policyCost": release.policy_cost / NANO,
-        "formalEpsilon": release.formal_epsilon,
-        "formalDelta": release.formal_delta,
+        "policy_cost": release.policy_cost / NANO,
+        "formal_epsilon": release.formal_epsilon,
+        "formal_delta": release.formal_delta,
         "rho": None if release.rho is None else release.rho / NANO,
         "people": None if release.noisy_users is None else round(release.noisy_users),
-        "rowsIn": release.rows_in,
-        "rowsOut": release.rows_out,
-        "informationLoss": release.information_loss,
+        "rows_in": release.rows_in,
+        "rows_out": release.rows_out,
+        "information_loss": release.information_loss,
         "parameters": release.parameters,
         "library": release.library_version or None,
-        "createdAt": release.created_at,
-        "committedAt": release.committed_at,
+        "created_at": release.created_at,
+        "committed_at": release.committed_at,
     }

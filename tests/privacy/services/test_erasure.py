@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from core.errors import BudgetExceeded, Conflict, InputError
 from loops.models import LoopVersion
+from privacy.engine.dp.accounting import NANO
 from privacy.models import (
     Consent,
     DataKey,
@@ -30,6 +31,7 @@ from privacy.models import (
     Signal,
     VaultEvent,
 )
+from privacy.selectors.budgets import budget_summary
 from privacy.services.people.consent import consent_grant
 from privacy.services.people.erasure import person_erase, tombstones, tombstones_replay
 from privacy.services.people.export import person_export
@@ -166,17 +168,16 @@ class TestExport:
         decision = Decision.objects.get(person_id=ada)
         nothing = sealed_state(ada, bytes(decision.row_key), np.full(len(version.spec.features), np.nan))
         Decision.objects.filter(pk=decision.pk).update(state=nothing)
-        told = person_export(Person.objects.get(pk=ada))
-        assert told["signals"][0]["values"] == {"mood": 0.123456789}
-        assert len(told["decisions"]) == 1 and len(told["consents"]) == 3 and len(told["vault"]) > 0
-        assert (
-            told["usedFor"][0]["policyUnits"] == 0.75 and told["privacyBudget"]["policyUnits"]["day"]["spent"] == 0.75
-        )
+        kept = person_export(Person.objects.get(pk=ada))
+        assert kept.signals[0].values == {"mood": 0.123456789}
+        assert len(kept.decisions) == 1 and len(kept.consents) == 3 and len(kept.events) > 0
+        assert kept.charges[0].policy_cost / NANO == 0.75
+        assert budget_summary(kept.person.budget)["policy_units"]["day"]["spent"] == 0.75
 
     def test_of_somebody_new_it_is_empty(self) -> None:
         (pk,) = people_get_or_create(population=POPULATION, identifiers=["eve"]).values()
-        told = person_export(Person.objects.get(pk=pk))
-        assert told["signals"] == told["decisions"] == told["consents"] == told["usedFor"] == []
+        kept = person_export(Person.objects.get(pk=pk))
+        assert [*kept.signals, *kept.decisions, *kept.consents, *kept.charges] == []
 
 
 class TestCommand:
