@@ -12,6 +12,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Case, DateTimeField, F, Q, Value, When
 from django.db.models.functions import Now
 
+from core.durations import HOUR
 from core.errors import Conflict, InputError, NotFound, R3alError
 from jobs import leases
 from jobs.handlers import JobContext, UnknownJobKind, kind_of
@@ -83,7 +84,7 @@ def dispatch(job: Job) -> bool:
 
 def _route(name: str) -> tuple[str, int]:
     """Queue and hard time limit of its bell. A kind unknown here may be known to a worker of another version."""
-    queue, limit = "default", 3600
+    queue, limit = "default", HOUR
     with contextlib.suppress(UnknownJobKind):
         kind = kind_of(name)
         queue, limit = kind.queue, kind.soft_limit_seconds

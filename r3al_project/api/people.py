@@ -10,13 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.errors import Forbidden, InputError
+from core.errors import InputError
 from deployments.selectors.slots import evidence_summary
 from loops.selectors import loop_version_current
-from privacy.models import Person, Purpose
+from privacy.models import Purpose
 from privacy.selectors.budgets import budget_summary
 from privacy.services.people.accounts import consents_of, consents_set, person_register
-from privacy.services.people.authentication import SERVE
+from privacy.services.people.authentication import SERVE, own_person
 from privacy.services.people.erasure import person_erase
 from privacy.services.people.export import my_events, person_export
 from r3al_project.api.answers import BudgetAnswer, ConsentsAnswer, ErasureAnswer, MyExportAnswer, MyVaultAnswer
@@ -75,13 +75,6 @@ class PeopleView(APIView):
         )
 
 
-def _me(request: Request) -> Person:
-    account = getattr(request.user, "person_account", None)
-    if account is None:
-        raise Forbidden("this is about a person's own data; use their device's token")
-    return Person.objects.select_related("budget").get(pk=account.person_id)
-
-
 class ConsentsBody(Consents):
     textVersion = serializers.CharField(default="1", max_length=40)
 
@@ -94,18 +87,21 @@ class MyConsentsView(APIView):
 
     @extend_schema(responses=ConsentsAnswer)
     def get(self, request: Request) -> Response:
-        return Response(consents_of(_me(request)))
+        return Response(consents_of(own_person(request.user)))
 
     @extend_schema(request=ConsentsBody, responses=ConsentsAnswer)
     def put(self, request: Request) -> Response:
         given = read_body(ConsentsBody, request)
         text = given.pop("textVersion")
         consents_set(
-            person=_me(request), consents={Purpose(p): g for p, g in given.items()}, text_version=text, source="app"
+            person=own_person(request.user),
+            consents={Purpose(p): g for p, g in given.items()},
+            text_version=text,
+            source="app",
         )
-        told: dict[str, Any] = dict(consents_of(_me(request)))
+        told: dict[str, Any] = dict(consents_of(own_person(request.user)))
         if given.get("training") is False:
-            told["affectedModels"] = _models(_me(request).pk)
+            told["affectedModels"] = _models(own_person(request.user).pk)
         return Response(told)
 
 
@@ -117,7 +113,7 @@ class MyBudgetView(APIView):
 
     @extend_schema(responses={200: BudgetAnswer})
     def get(self, request: Request) -> Response:
-        return Response(budget_summary(_me(request).budget))
+        return Response(budget_summary(own_person(request.user).budget))
 
 
 class MyVaultView(APIView):
@@ -128,7 +124,7 @@ class MyVaultView(APIView):
 
     @extend_schema(responses={200: MyVaultAnswer})
     def get(self, request: Request) -> Response:
-        return Response({"events": my_events(_me(request))})
+        return Response({"events": my_events(own_person(request.user))})
 
 
 class MyExportView(APIView):
@@ -139,7 +135,7 @@ class MyExportView(APIView):
 
     @extend_schema(responses={200: MyExportAnswer})
     def get(self, request: Request) -> Response:
-        me = _me(request)
+        me = own_person(request.user)
         return Response(person_export(me) | {"evidence": evidence_summary(me.pk), "models": _models(me.pk)})
 
 
@@ -157,7 +153,7 @@ class MyErasureView(APIView):
     def post(self, request: Request) -> Response:
         if not read_body(ErasureBody, request)["confirm"]:
             raise InputError("send confirm: true to be erased; it cannot be undone")
-        me = _me(request)
+        me = own_person(request.user)
         trained = _models(me.pk)
         gone = person_erase(person_id=me.pk, source="app")
         told = {"signals": gone.signals, "decisions": gone.decisions, "exports": gone.exports}

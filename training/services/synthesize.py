@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from django.db import transaction
 from django.utils import timezone
 
-from core.arrays import pack_arrays, sha256_hex
+from core.arrays import pack_arrays
+from core.checksums import sha256_hex
+from core.durations import RECORDS_KEPT
 from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Release
 from privacy.services.releases.moments import moments_load
 from training.models import CHUNK_ROWS, SyntheticJob, TrainingDataPool
 
-RETENTION = timedelta(days=90)
 GENERATOR = "world_model"
 COLUMNS = ("state", "action", "reward", "stays", "next_state")
 
@@ -61,7 +61,7 @@ def _chunks(rows: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
 
 
 def _pool_rows(release: Release, made: SyntheticJob, chunks: list[dict[str, np.ndarray]]) -> list[TrainingDataPool]:
-    expires = timezone.now() + RETENTION
+    expires = timezone.now() + RECORDS_KEPT
     out = []
     for index, chunk in enumerate(chunks):
         data = pack_arrays(chunk)

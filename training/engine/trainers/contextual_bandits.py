@@ -14,14 +14,14 @@ from statistics import NormalDist
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.policies.linear import LinearPolicy, reference_policy
+from loops.engine.thresholds import MODEL_BAR_INCUMBENT, MODEL_BAR_REFERENCE
 from privacy.engine.evaluation.statistics import SubCandidate
 from privacy.engine.moments.effect_posterior import TargetEffects
 from privacy.engine.moments.effects import sub_effects_posterior
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.release_layout import alternatives_of
-from privacy.engine.moments.rows import Floats
-from training.engine.gates.model_gate import BAR_INCUMBENT, BAR_REFERENCE
 
 DRAWS = 400
 
@@ -53,7 +53,7 @@ class LearnedSubHead:
     @property
     def passed(self) -> bool:
         incumbent = self.z_incumbent
-        return self.z >= self.bar and (incumbent is None or incumbent >= BAR_INCUMBENT)
+        return self.z >= self.bar and (incumbent is None or incumbent >= MODEL_BAR_INCUMBENT)
 
     def candidate(self) -> SubCandidate:
         """What the charged evaluation judges."""
@@ -63,7 +63,7 @@ class LearnedSubHead:
 def sub_bar(heads: int) -> float:
     """The bar of each of so many sub-heads, so that one of them passes by chance no more often than policy would: 1.85 for 3."""
     normal = NormalDist()
-    return -normal.inv_cdf(normal.cdf(-BAR_REFERENCE) / max(heads, 1))
+    return -normal.inv_cdf(normal.cdf(-MODEL_BAR_REFERENCE) / max(heads, 1))
 
 
 def z_of(gain: Floats) -> float:

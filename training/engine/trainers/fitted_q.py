@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
 from privacy.engine.moments.release_layout import MAIN_HEAD
-from privacy.engine.moments.rows import Floats
 from training.engine.generators.world_model import Transitions
 from training.engine.world.rollout import regression, rollout
 from training.engine.world.world_model import World, initial_states
