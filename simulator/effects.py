@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-from simulator.people import Floats, InnerState, SimulatedPeople
+from core.arrays import Floats, Ints
+from simulator.people import InnerState, SimulatedPeople
 
-Ints = npt.NDArray[np.int64]
 WAIT, CHECK_IN, BREATHE, REFRAME, CELEBRATE = range(5)
 SUB_STRENGTH = 0.12
 

@@ -29,7 +29,7 @@ import pytest
 from django.core.management import call_command
 
 from core.arrays import pack_arrays
-from core.canonical_json import canonical_bytes
+from core.canonical_json import canonical_json, equal_numbers_json
 from core.errors import R3alError
 from deployments.engine.arbiter import HeadChoice, HeadPolicy, arbitrate, uniform
 from deployments.engine.evidence.cohort_series import CohortSeries
@@ -102,7 +102,7 @@ from privacy.engine.evaluation.statistics import (
     release_evaluation,
     sub_metric,
 )
-from privacy.engine.hash_chain import GENESIS, canonical_json, event_hash, merkle_root
+from privacy.engine.hash_chain import GENESIS, event_hash, merkle_root
 from privacy.engine.moments.baseline import Baseline, baseline_posterior
 from privacy.engine.moments.clipping import pick_hinges, public_facts
 from privacy.engine.moments.continuation_value import continuation_slope
@@ -145,7 +145,7 @@ from privacy.services.anonymize.pseudonyms import pseudonym_text, pseudonyms
 from privacy.services.people.authentication import forget_callers, token_digest
 from privacy.services.records.serving_read import PersonServingState, serving_state_by_id
 from privacy.services.records.serving_write import DecisionToWrite, decision_write
-from privacy.services.vault.append import commitment, subject_of, subjects_of, time_text
+from privacy.services.vault.append import subject_of, subjects_of, time_text
 from simulator import Cohort, make_people, simulate, true_value, write_csv
 from tests.deployments.serving import TALK_IN_A_GOOD_MOOD, care_loop, learned, person, serve
 from tests.golden_values import check, shown, store
@@ -1066,7 +1066,7 @@ def vault() -> Values:
     leaves = [bytes([i]) * 32 for i in range(7)]
     return {
         "canonical": canonical_json(body).decode(),
-        "bodies": canonical_bytes({"x": 1, "y": [1.0, 2], "z": {"t": True}}).decode(),
+        "bodies": equal_numbers_json({"x": 1, "y": [1.0, 2], "z": {"t": True}}).decode(),
         "chain": [GENESIS, first, second],
         "roots": [merkle_root(leaves[:n]).hex() for n in range(1, 8)],
         "about": [about_signal(3, b"key"), about_state(3, b"key"), about_memory(3, 4)],
@@ -1186,7 +1186,6 @@ def keyed_names() -> Values:
         "pseudonyms": [pseudonym_text("2026-03", h) for h in halves.tolist()],
         "subjects": [subject_of(p) for p in people],
         "of all": subjects_of(ids),
-        "commitment": commitment("text"),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import QuerySet
 
 from core.errors import NotFound
+from deployments.engine.shares import BASIS_POINTS
 from deployments.models import EvidenceUnit, ServingSlot
 from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
@@ -59,7 +60,7 @@ def explored_share(loop_version: LoopVersion) -> float:
     """
     if not ServedDecision.objects.filter(decision__loop_version=loop_version).exists():
         return 1.0
-    return slot_for(loop_version.loop, MAIN_HEAD).exploration_bp / 10_000
+    return slot_for(loop_version.loop, MAIN_HEAD).exploration_bp / BASIS_POINTS
 
 
 def evidence_units_of(person_id: int) -> QuerySet[EvidenceUnit]:

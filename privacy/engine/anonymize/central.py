@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats, Ints
 from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
-from privacy.engine.dp.mechanisms import Ints, Totals, integer_sum, noise_once
+from privacy.engine.dp.mechanisms import Totals, integer_sum, noise_once
 
-Floats = npt.NDArray[np.float64]
 BINS = 64  # of a number's bounds, for quantiles
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _PARTS = {"means": 0.5, "histograms": 0.2, "quantiles": 0.3}  # of the rho, among the blocks that there are

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats
 from privacy.engine.anonymize.columns import Column
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

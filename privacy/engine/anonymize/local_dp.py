@@ -16,6 +16,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from core.arrays import Floats, Ints
 from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.dp.threshold_tables import (
@@ -31,8 +32,6 @@ from privacy.engine.dp.threshold_tables import (
     number_ratio,
 )
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 _CHUNK = 1 << 18
 
@@ -88,7 +87,7 @@ def exactly(rows: int, *, values: Floats, people: Ints, everyone: Ints, columns:
     return np.asarray(np.vstack([values, middle])[place.reshape(-1)])
 
 
-def draw(table: Sequence[int], count: int) -> npt.NDArray[np.int64]:
+def draw(table: Sequence[int], count: int) -> Ints:
     """(count,) indices, each as probable as the table says, by its inverse."""
     bounds = np.cumsum(np.array(table, dtype=object)).astype(np.uint64)
     out = np.empty(count, dtype=np.int64)

@@ -7,14 +7,12 @@ would put one person in another's place. Rows do not hide who is among them, and
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import math
 import secrets
 
-from django.conf import settings
 from django.db.models import F, QuerySet
 
+from core.digests import RELEASE_COINS, keyed
 from loops.models import LoopVersion
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import Person, Purpose, Release, ReleaseState
@@ -56,7 +54,7 @@ def _by_coin(people: QuerySet[Person], key: str, rate: float) -> QuerySet[Person
     """A coin is a line modulo a prime over the person's own fold, its slope and offset keyed by the release: uniform, and any two
     folds' coins are independent.
     """
-    line = hmac.digest(settings.ANONYMIZATION_SALT.encode(), f"draw\0{key}".encode(), hashlib.sha256)
+    line = keyed(RELEASE_COINS, key)
     slope = 1 + int.from_bytes(line[:8], "big") % (_COINS - 1)
     offset = int.from_bytes(line[8:16], "big") % _COINS
     return people.alias(coin=(F("fold") * slope + offset) % _COINS).filter(coin__lt=math.ceil(rate * _COINS))

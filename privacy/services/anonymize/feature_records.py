@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from core.arrays import Floats, Ints
 from loops.models import LoopVersion
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.sealing import about_signal, about_state
 from privacy.models import Decision, Person, Signal, SignalKind
 from privacy.selectors.keys import ciphers_known
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 _KINDS = {"feature": tuple(SignalKind.values), "categorical": tuple(SignalKind.values)}  # any other: its own alone
 _WITH_STATES = (
     "pulse",

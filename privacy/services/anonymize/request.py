@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from core.durations import RECORDS_KEPT
 from core.errors import Conflict, InputError
 from jobs.models import Job
 from jobs.services import job_enqueue
@@ -30,7 +31,6 @@ from privacy.engine.anonymize.request import (
 from privacy.engine.dp.accounting import charge_pure, guarantee
 from privacy.models import Purpose, Release, ReleaseState
 from privacy.selectors.decisions import training_folds
-from privacy.selectors.retention import EXPORTS_KEPT
 from privacy.services.anonymize.cohort_sampling import cohort_sample, public_rate
 from privacy.services.anonymize.pseudonyms import current_epoch, epoch_check
 from privacy.services.anonymize.run import anonymize_compute
@@ -106,7 +106,7 @@ def _finish(release: Release) -> None:
     arrays, facts = anonymize_compute(release)
     statistics = release.parameters.get("mode") == "central"
     with transaction.atomic():
-        expires = None if statistics else timezone.now() + EXPORTS_KEPT  # rows of people; statistics are kept for good
+        expires = None if statistics else timezone.now() + RECORDS_KEPT  # rows of people; statistics are kept for good
         stored = round_store(release=release, index=0, arrays=arrays, expires_at=expires)
         release_commit(release=release, noisy_users=float(stored["users"][0]) if statistics else None, facts=facts)
 

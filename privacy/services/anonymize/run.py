@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from core.arrays import Ints
 from core.errors import InsufficientData
 from loops.engine.spec import LoopSpec
 from privacy.engine.anonymize.central import central_release, central_totals
@@ -17,7 +18,7 @@ from privacy.engine.anonymize.local_dp import exactly, local_rows
 from privacy.engine.anonymize.request import GENERALIZATION, K_ANONYMITY, PSEUDONYMIZATION
 from privacy.engine.dp.accounting import calibrate, rho_of_pure
 from privacy.engine.dp.coarse_counts import two_digits
-from privacy.engine.dp.mechanisms import Ints, Totals, add_totals
+from privacy.engine.dp.mechanisms import Totals, add_totals
 from privacy.models import Release
 from privacy.selectors.decisions import charged_person_ids
 from privacy.services.anonymize.feature_records import FeatureRecords, feature_records

@@ -7,8 +7,9 @@ from datetime import datetime
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.rows.choices import intervening_head
-from loops.engine.rows.reader import Floats, RowMoment
+from loops.engine.rows.reader import RowMoment
 from loops.engine.state.history import StateHistory
 from loops.models import LoopVersion
 from privacy.models import Choice, Decision

@@ -16,7 +16,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from core.arrays import Array, pack_arrays, sha256_hex, unpack_arrays
+from core.arrays import Array, pack_arrays, unpack_arrays
+from core.checksums import sha256_hex
 from core.errors import Conflict, InputError, InsufficientData
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import NANO, Calibration, calibrate, guarantee
