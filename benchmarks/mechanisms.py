@@ -23,8 +23,8 @@ from benchmarks.audit import epsilon_at_least, mu_at_least
 from benchmarks.audited_moments import Audited, audit
 from benchmarks.common import Check, arguments, finish
 from benchmarks.planted_faults import faults
-from privacy.engine.columns import Column
-from privacy.engine.local_dp import draw, local_rows
+from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.local_dp import draw, local_rows
 from privacy.engine.mechanisms import noise_once
 from privacy.engine.threshold_tables import STEPS, WHOLE, noise_table
 

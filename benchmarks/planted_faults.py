@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.audit import epsilon_at_least, mu_at_least
-from privacy.engine.local_dp import draw
+from privacy.engine.anonymize.local_dp import draw
 from privacy.engine.mechanisms import integer_sum, noise_once
 from privacy.engine.threshold_tables import STEPS, noise_table
 

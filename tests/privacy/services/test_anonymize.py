@@ -1,4 +1,4 @@
-"""Four techniques through one service: charged first, over exactly the charged, logged for good; bad input charges nobody."""
+"""Every technique through one service: charged first, over exactly the charged, logged for good; bad input charges nobody."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -17,15 +17,15 @@ from django.utils import timezone
 from loops.models import LoopVersion
 from loops.services import loop_add
 from privacy.engine.accounting import NANO, charge_pure
+from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.rounding import about
-from privacy.engine.techniques import Wanted
 from privacy.models import Decision, LedgerEntry, PrivacyBudget, Release, ReleaseRound, VaultEvent
 from privacy.selectors import charged_person_ids, training_folds
 from privacy.services.anonymize import anonymize, anonymize_begin
 from privacy.services.anonymized_rows import rows_write, statistics
 from privacy.services.consent import consent_withdraw
 from privacy.services.preview import anonymize_preview
-from privacy.services.pseudonyms import current_epoch, pseudonyms
+from privacy.services.pseudonyms import pseudonyms
 from privacy.services.records import records_of
 from privacy.services.signals import Heard, signals_add
 from r3al_project.common.errors import BudgetExceeded, Conflict, InputError, InsufficientData, R3alError
@@ -68,11 +68,11 @@ reward = { total = "felt" }
 policy = { action = "did", propensity = "p" }
 """
 PEOPLE, CAPS = 80, {"cap_day": 9 * UNIT, "cap_week": 9 * UNIT, "cap_month": 9 * UNIT}
-CENTRAL = Wanted("pulse", "differential_privacy", epsilon=1.0)
+CENTRAL = AnonymizeRequest("pulse", "differential_privacy", epsilon=1.0)
 LOCAL = replace(CENTRAL, mode="local")
-GROUPS = Wanted("pulse", "k_anonymity", k=5)
-NAMES = Wanted("interaction", "pseudonymization", epoch="spring")
-COARSE = Wanted("categorical", "generalization")
+GROUPS = AnonymizeRequest("pulse", "k_anonymity", options={"k": 5})
+NAMES = AnonymizeRequest("interaction", "pseudonymization", options={"epoch": "spring"})
+COARSE = AnonymizeRequest("categorical", "generalization")
 ALL = [CENTRAL, LOCAL, GROUPS, NAMES, COARSE]
 
 
@@ -107,8 +107,8 @@ def world(db: None) -> LoopVersion:
     return make_world()
 
 
-def run(version: LoopVersion, wanted: Wanted, key: str = "one") -> Release:
-    return anonymize(key=key, loop_version=version, wanted=wanted)
+def run(version: LoopVersion, wanted: AnonymizeRequest, key: str = "one") -> Release:
+    return anonymize(key=key, loop_version=version, request=wanted)
 
 
 def table(release: Release) -> list[dict[str, str]]:
@@ -176,7 +176,7 @@ class TestTechniques:
         assert min(classes.values()) >= 5 and len(classes) > 3
 
     def test_the_sensitive_value_is_published_and_differs_within_a_class(self, world: LoopVersion) -> None:
-        rows = table(run(world, replace(GROUPS, sensitive="place", diversity=2)))
+        rows = table(run(world, replace(GROUPS, options={"k": 5, "sensitive": "place", "diversity": 2})))
         classes: dict[str, set[str]] = {}
         for row in rows:
             classes.setdefault(row["mood"], set()).add(row["place"])
@@ -184,7 +184,7 @@ class TestTechniques:
 
     def test_pseudonyms_tell_nothing_and_differ_from_epoch_to_epoch(self, world: LoopVersion) -> None:
         first, again, other = (
-            {r["pseudonym"] for r in table(run(world, replace(NAMES, epoch=epoch), key))}
+            {r["pseudonym"] for r in table(run(world, replace(NAMES, options={"epoch": epoch}), key))}
             for key, epoch in (("1", "spring"), ("2", "spring"), ("3", "summer"))
         )
         assert len(first) == PEOPLE and first == again and not first & other
@@ -199,19 +199,21 @@ class TestTechniques:
         assert {r["mood"] for r in rows} == {"-1..-0.5", "-0.5..0", "0..0.5", "0.5..1"}
 
     @pytest.mark.parametrize("wanted", ALL)
-    def test_the_log_states_all_and_the_vault_knows(self, world: LoopVersion, wanted: Wanted) -> None:
+    def test_the_log_states_all_and_the_vault_knows(self, world: LoopVersion, wanted: AnonymizeRequest) -> None:
         release = run(world, wanted)
         assert (
             release.state == "committed" and release.guarantee and release.parameters["data_type"] == wanted.data_type
         )
         assert LedgerEntry.objects.filter(release=release).count() == PEOPLE
         assert (release.rho is None) == (release.formal_epsilon is None)
-        if not wanted.is_central:
+        if wanted is not CENTRAL:
             assert release.rows_in == release.rows_out == about(PEOPLE) and release.information_loss is not None
         assert VaultEvent.objects.filter(kind="release", body__release=release.pk).count() == 1
 
     @pytest.mark.parametrize("wanted", [GROUPS, NAMES, COARSE])
-    def test_without_a_formal_meaning_the_formal_account_ends(self, world: LoopVersion, wanted: Wanted) -> None:
+    def test_without_a_formal_meaning_the_formal_account_ends(
+        self, world: LoopVersion, wanted: AnonymizeRequest
+    ) -> None:
         release = run(world, wanted)
         budget = PrivacyBudget.objects.all()[0]
         assert release.rho is None and budget.rho_spent == 0 and budget.formal_void_at == release.created_at
@@ -235,12 +237,12 @@ class TestWho:
         some = list(PrivacyBudget.objects.values_list("pk", flat=True)[:10])
         consent_withdraw(person_ids=some[:5], purposes=["training"], source="test")  # type: ignore[list-item]
         PrivacyBudget.objects.filter(pk__in=some[5:]).update(spent_day=9 * UNIT)
-        found = anonymize_preview(loop_version=world, wanted=NAMES)
+        found = anonymize_preview(loop_version=world, request=NAMES)
         assert (found.people, found.without_consent, found.without_budget) == (70, 10, 10)  # 5 and 5, rounded
         assert len(table(run(world, NAMES))) == 70
 
     def test_a_preview_charges_nothing(self, world: LoopVersion) -> None:
-        found = anonymize_preview(loop_version=world, wanted=CENTRAL)
+        found = anonymize_preview(loop_version=world, request=CENTRAL)
         assert found.policy_units == 1.0 and found.formal_epsilon == 1.0 and spent() == (0, 0)
         assert not Release.objects.exists()
 
@@ -252,7 +254,7 @@ class TestWho:
             Heard("b", "emotion", now, {"mood": 0.5}),  # lacks the place
         ]
         signals_add(loop_version=world, person_id=pk, heard=heard)
-        from privacy.engine.columns import columns_of
+        from privacy.engine.anonymize.columns import columns_of
 
         found = records_of(
             loop_version=world, data_type="emotion", person_ids=[pk], columns=columns_of(world.spec), rows=9
@@ -260,7 +262,7 @@ class TestWho:
         assert found.values.tolist() == [[0.25, 2.0]] and found.left_out == 1
 
 
-BAD: list[tuple[Wanted, str]] = [
+BAD: list[tuple[AnonymizeRequest, str]] = [
     (replace(CENTRAL, epsilon=0.0), "above 0"),
     (replace(CENTRAL, epsilon=-1.0), "above 0"),
     (replace(CENTRAL, epsilon=float("nan")), "finite"),
@@ -278,23 +280,25 @@ BAD: list[tuple[Wanted, str]] = [
     (replace(CENTRAL, mode="remote"), "mode is 'remote'"),
     (replace(CENTRAL, samples=0), "sampleCount"),
     (replace(LOCAL, rows=0), "rowsPerPerson"),
-    (replace(GROUPS, k=1), "k is 1"),
-    (replace(GROUPS, k=81), "at least 81 people"),
-    (replace(GROUPS, k=30, samples=20), "larger than the cohort"),
-    (replace(GROUPS, diversity=2), "sensitive"),
-    (replace(GROUPS, sensitive="mood", diversity=2), "categories among the fields"),
-    (replace(GROUPS, sensitive="place", diversity=4), "different|distinct|divers"),
-    (replace(NAMES, epoch="a b"), "epoch"),
+    (replace(GROUPS, options={"k": 1}), "k is 1"),
+    (replace(GROUPS, options={"k": 81}), "at least 81 people"),
+    (replace(GROUPS, options={"k": 30}, samples=20), "larger than the cohort"),
+    (replace(GROUPS, options={"diversity": 2}), "sensitive"),
+    (replace(GROUPS, options={"sensitive": "mood", "diversity": 2}), "categories among the fields"),
+    (replace(GROUPS, options={"k": 5, "sensitive": "place", "diversity": 4}), "different|distinct|divers"),
+    (replace(NAMES, options={"epoch": "a b"}), "epoch"),
     (replace(COARSE, fields=("mood",)), "category"),
     (replace(NAMES, data_type="emotion"), "emotion|import signals|decision"),
     (replace(NAMES, samples=9), "at least 10 people"),
-    (replace(GROUPS, sensitive="place", fields=("place",)), "beside the sensitive field"),
+    (replace(GROUPS, options={"sensitive": "place"}, fields=("place",)), "beside the sensitive field"),
     *((replace(wanted, data_type="emotion", fields=None, samples=100), "import signals|decision") for wanted in ALL),
 ]
 
 
 @pytest.mark.parametrize(("wanted", "said"), BAD)
-def test_bad_input_says_what_is_wrong_and_charges_nobody(world: LoopVersion, wanted: Wanted, said: str) -> None:
+def test_bad_input_says_what_is_wrong_and_charges_nobody(
+    world: LoopVersion, wanted: AnonymizeRequest, said: str
+) -> None:
     with pytest.raises((InputError, BudgetExceeded, InsufficientData), match=said):
         run(world, wanted)
     assert spent() == (0, 0)
@@ -304,7 +308,7 @@ def test_bad_input_says_what_is_wrong_and_charges_nobody(world: LoopVersion, wan
 
 class TestRetries:
     @pytest.mark.parametrize("wanted", ALL)
-    def test_a_retry_is_the_first_again(self, world: LoopVersion, wanted: Wanted) -> None:
+    def test_a_retry_is_the_first_again(self, world: LoopVersion, wanted: AnonymizeRequest) -> None:
         first = run(world, wanted)
         blob = bytes(ReleaseRound.objects.get().output)
         before = spent()
@@ -319,7 +323,7 @@ class TestRetries:
 
     def test_what_was_charged_and_not_finished_is_finished_over_the_same_people(self, world: LoopVersion) -> None:
         release = anonymize_begin(
-            key="one", loop_version=world, wanted=replace(LOCAL, samples=30)
+            key="one", loop_version=world, request=replace(LOCAL, samples=30)
         )  # and then it is killed
         charged, before = charged_person_ids(release=release).tolist(), spent()
         assert release.state == "reserved" and len(charged) == 30
@@ -329,16 +333,16 @@ class TestRetries:
     def test_a_month_that_ends_between_two_tries_does_not_make_another_request(
         self, world: LoopVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first = run(world, replace(NAMES, epoch=""))
-        monkeypatch.setattr("privacy.services.anonymize.current_epoch", lambda: "2999-01")
-        assert run(world, replace(NAMES, epoch="")) == first and first.parameters["epoch"] == current_epoch()
+        first, this_month = run(world, replace(NAMES, options={})), f"{timezone.now():%Y-%m}"
+        monkeypatch.setattr("privacy.services.anonymize._today", lambda: date(2999, 1, 1))
+        assert run(world, replace(NAMES, options={"epoch": ""})) == first and first.parameters["epoch"] == this_month
         with pytest.raises(Conflict, match="another parameters"):
-            run(world, replace(NAMES, epoch="2999-01"))
+            run(world, replace(NAMES, options={"epoch": "2999-01"}))
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("wanted", [LOCAL, NAMES])
-def test_two_retries_of_one_key_at_once_are_one_release(wanted: Wanted) -> None:
+def test_two_retries_of_one_key_at_once_are_one_release(wanted: AnonymizeRequest) -> None:
     version = make_world()
 
     def work(_: int) -> int | str:

@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from loops.models import LoopVersion
-from privacy.engine.techniques import Wanted
+from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import (
     Decision,
     LedgerEntry,
@@ -65,7 +65,7 @@ class TestFailures:
     @pytest.mark.parametrize("fault", [MemoryError, RuntimeError, KeyboardInterrupt, SystemExit])
     @pytest.mark.parametrize("wanted", [CENTRAL, NAMES])
     def test_whatever_breaks_before_storing_gives_the_charge_back(
-        self, world: LoopVersion, wanted: Wanted, fault: type[BaseException], monkeypatch: pytest.MonkeyPatch
+        self, world: LoopVersion, wanted: AnonymizeRequest, fault: type[BaseException], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def breaks(_: Release) -> None:
             raise fault
@@ -89,7 +89,7 @@ class TestFailures:
         assert Signal.objects.count() == 1 and spent() == (0, 0)
 
     def test_a_refunded_one_cannot_be_finished(self, world: LoopVersion) -> None:
-        release = anonymize_begin(key="one", loop_version=world, wanted=NAMES)
+        release = anonymize_begin(key="one", loop_version=world, request=NAMES)
         assert reservations_settle(now=timezone.now() + LATER).refunded == 1
         release.refresh_from_db()
         with pytest.raises(Conflict, match="new key"):
@@ -115,7 +115,7 @@ class TestErasureMeanwhile:
     @pytest.mark.parametrize("wanted", [LOCAL, GROUPS, NAMES, COARSE])
     @pytest.mark.parametrize("comes_back", [False, True])
     def test_no_row_of_somebody_erased_is_stored(
-        self, world: LoopVersion, wanted: Wanted, comes_back: bool, monkeypatch: pytest.MonkeyPatch
+        self, world: LoopVersion, wanted: AnonymizeRequest, comes_back: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         person = Person.objects.filter(ledger_entries=None).order_by("pk")[0]
 
@@ -142,7 +142,7 @@ class TestErasureMeanwhile:
 
 class TestSweep:
     def test_a_forgotten_charge_is_given_back_after_a_day_and_not_before(self, world: LoopVersion) -> None:
-        release = anonymize_begin(key="one", loop_version=world, wanted=replace(LOCAL, samples=30))
+        release = anonymize_begin(key="one", loop_version=world, request=replace(LOCAL, samples=30))
         before = reservations_settle()
         assert (before.refunded, before.kept) == (0, 0) and spent()[0] > 0
         assert reservations_settle(now=timezone.now() + LATER, busy=["one"]).refunded == 0

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from privacy.engine.columns import Column
-from privacy.engine.local_dp import draw, exactly, local_rows
+from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.local_dp import draw, exactly, local_rows
 from privacy.engine.threshold_tables import (
     LEAST_EPSILON,
     MOST_EPSILON,

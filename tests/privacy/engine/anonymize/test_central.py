@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from privacy.engine.accounting import STEPS, calibrate
-from privacy.engine.central import (
+from privacy.engine.anonymize.central import (
     _clip,
     _contributions,
     central_read,
@@ -19,7 +19,7 @@ from privacy.engine.central import (
     central_totals,
     shares,
 )
-from privacy.engine.columns import Column
+from privacy.engine.anonymize.columns import Column
 from privacy.engine.mechanisms import Totals, add_totals
 from r3al_project.common.errors import InputError
 
