@@ -12,6 +12,8 @@ import pytest
 from django.utils import timezone
 
 from loops.models import LoopVersion
+from privacy.engine.anonymize import registry
+from privacy.engine.anonymize.protocol import ChargedRequest, Output, RecordSource
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import (
     Decision,
@@ -31,7 +33,18 @@ from privacy.services.release import round_store
 from privacy.services.reservations import AGE, reservations_settle
 from privacy.services.signals import Heard, signals_add
 from r3al_project.common.errors import Conflict
-from tests.privacy.services.test_anonymize import CENTRAL, COARSE, GROUPS, LOCAL, NAMES, PEOPLE, make_world, run, spent
+from tests.privacy.services.test_anonymize import (
+    ALL,
+    CENTRAL,
+    COARSE,
+    GROUPS,
+    LOCAL,
+    NAMES,
+    PEOPLE,
+    make_world,
+    run,
+    spent,
+)
 from tests.privacy.services.test_release import noised, reserve
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +88,20 @@ class TestFailures:
             run(world, wanted)
         assert spent() == (0, 0) and events(Release.objects.get()) == ["refunded"]
         assert not PrivacyBudget.objects.filter(formal_void_at__isnull=False).exists()
+
+    @pytest.mark.parametrize("wanted", ALL)
+    def test_a_technique_that_cannot_compute_gives_the_charge_back(
+        self, world: LoopVersion, wanted: AnonymizeRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def breaks(charged: ChargedRequest, source: RecordSource) -> Output:
+            raise KeyError("a table that lacks this technique")
+
+        broken = tuple(replace(technique, compute=breaks) for technique in registry.TECHNIQUES)
+        monkeypatch.setattr(registry, "TECHNIQUES", broken)
+        with pytest.raises(KeyError):
+            run(world, wanted)
+        assert spent() == (0, 0) and events(Release.objects.get()) == ["refunded"]
+        assert LedgerEntry.objects.count() == PEOPLE and not ReleaseRound.objects.exists()
 
     def test_a_lost_master_key_charges_nobody(self, world: LoopVersion, settings: Any) -> None:
         pk = PrivacyBudget.objects.values_list("pk", flat=True)[0]
