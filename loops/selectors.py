@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.errors import NotFound
 from loops.models import LoopVersion
-from r3al_project.common.errors import NotFound
 
 SPECS = Path(__file__).parent / "specs"
 

@@ -120,7 +120,7 @@ class ImportMap:
 
     ``key`` names the columns that make a row the same row. ``missing`` is "drop" or, by feature, the value to put in.
     ``actions[head]`` maps values of the file to actions of the head. ``transforms`` maps a feature or ``reward`` to a
-    function of the closed set in ``loops.engine.transforms``. ``reward`` maps ``total`` or component names to columns.
+    function of the closed set in ``loops.engine.rows.transforms``. ``reward`` maps ``total`` or component names to columns.
     """
 
     user: str

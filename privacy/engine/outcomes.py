@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, components_bounded, reward_components, reward_total
 from loops.engine.spec import LoopSpec, RewardAggregate
-from privacy.engine.layout import MAIN_HEAD
+from privacy.engine.moments.release_layout import MAIN_HEAD
 
 Floats = npt.NDArray[np.float64]
 LARGEST_SCALES = 20.0  # a bare total may be so many reward scales; a release clips at 8 beyond the centre anyway

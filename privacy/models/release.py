@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from core.model_base import Created
 from loops.models import LoopVersion
 from privacy.engine.anonymize.registry import technique_labels
-from r3al_project.common.models import Created
 
 
 def technique_choices() -> list[tuple[str, str]]:

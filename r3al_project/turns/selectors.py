@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from core.errors import NotFound
 from loops.models import Loop
-from r3al_project.common.errors import NotFound
 from r3al_project.turns.models import Turn
 
 

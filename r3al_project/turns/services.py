@@ -13,15 +13,15 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from core.errors import Conflict, InputError, NotFound, R3alError
+from core.json_safe import json_safe
+from jobs.models import Job
+from jobs.services import job_cancel, job_enqueue
 from loops.models import Loop, LoopVersion
 from privacy.models import Purpose, Release, ReleaseState
-from privacy.selectors import outcomes_waiting
-from privacy.services.release import calibration_asked
-from privacy.services.reservations import Settled, reservation_refund, reservations_settle
-from r3al_project.common.errors import Conflict, InputError, NotFound, R3alError
-from r3al_project.common.plain import plain
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.services import job_cancel, job_enqueue
+from privacy.selectors.decisions import outcomes_waiting
+from privacy.services.releases.lifecycle import calibration_asked
+from privacy.services.releases.reservations import SettledCounts, reservation_refund, reservations_settle
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.selectors import turn_running
 
@@ -92,7 +92,7 @@ def turn_resume(*, loop_version: LoopVersion) -> Turn:
 
 def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Run a stage's write, keep what it did, and queue the next stage. Called inside the job's finishing transaction."""
-    summary: dict[str, Any] = plain(write())
+    summary: dict[str, Any] = json_safe(write())
     seconds = (timezone.now() - job.started_at).total_seconds() if job.started_at else None
     TurnStage.objects.filter(turn=turn, name=name).update(summary=summary, seconds=seconds)
     following = STAGES.index(name) + 1
@@ -174,7 +174,7 @@ def release_keys(turn: Turn) -> tuple[str, str]:
     return f"turn-{turn.pk}-release", f"turn-{turn.pk}-evaluate"
 
 
-def reservations_sweep() -> Settled:
+def reservations_sweep() -> SettledCounts:
     """Settle what turns and anonymisations reserved and forgot (beat); what a running turn reserved is left alone."""
     running = Turn.objects.filter(outcome=Turn.Outcome.RUNNING)
     return reservations_settle(busy=[key for turn in running for key in release_keys(turn)])

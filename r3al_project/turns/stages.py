@@ -8,27 +8,27 @@ from typing import Any
 
 from django.db import transaction
 
+from core.errors import Conflict
 from deployments.models import Deployment
-from deployments.selectors import explored_share, incumbents_of
-from deployments.services.deploy import full_rollout
-from deployments.services.exploration import exploration_settle
-from deployments.services.rehearsal import rehearsal
-from deployments.services.slots import slots_lock
-from privacy.engine.layout import MAIN_HEAD
+from deployments.selectors.slots import explored_share, incumbents_of
+from deployments.services.rollouts.exploration import exploration_settle
+from deployments.services.rollouts.full import full_rollout
+from deployments.services.rollouts.slots import slots_lock
+from deployments.services.serving.dry_run import dry_run
+from jobs.handlers import JobContext
+from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Purpose, Release
-from privacy.selectors import outcomes_waiting
-from privacy.selectors_release import epsilon_of_releases
-from privacy.services.collect import signals_import
-from privacy.services.moments import moments_release, releases_before
-from r3al_project.common.errors import Conflict
-from r3al_project.jobs.handlers import JobContext
+from privacy.selectors.decisions import outcomes_waiting
+from privacy.selectors.releases import epsilon_of_releases
+from privacy.services.records.import_file import signals_import
+from privacy.services.releases.moments import moments_release, releases_before
 from r3al_project.turns.models import Turn
+from r3al_project.turns.sentences import logging_sentence
 from r3al_project.turns.services import release_keys
-from r3al_project.turns.words import logging_sentence
 from training.models import VERDICT_WORDS, ModelVersion, SyntheticJob
-from training.services.gate import Judging, versions_judge
+from training.services.gate import EvaluationPlan, versions_judge
 from training.services.synthesize import pool_synthesize
-from training.services.train import Asked, heads_train
+from training.services.train import TrainOptions, heads_train
 
 Write = Callable[[], dict[str, Any]]
 STATES = 3_000
@@ -102,7 +102,7 @@ def train(turn: Turn, context: JobContext) -> Write:
         synthetic_job=SyntheticJob.objects.get(pk=_summary(turn, "synthesize")["synthetic_job"]),
         seed=turn.parameters["seed"],
         incumbents=incumbents_of(turn.loop_version),
-        asked=Asked(epochs=requested.get("epochs"), gamma=hyper.get("gamma"), exploration=hyper.get("epsilon")),
+        asked=TrainOptions(epochs=requested.get("epochs"), gamma=hyper.get("gamma"), exploration=hyper.get("epsilon")),
         report=context.progress,
     )
 
@@ -111,8 +111,8 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
     """Ask the outcome gate, on people who did not train; how long decisions take is measured as they are served."""
     versions = _versions(turn)
     return versions_judge(
-        judging=Judging(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
-        decide=rehearsal(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"]),
+        judging=EvaluationPlan(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
+        decide=dry_run(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"]),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
         key=release_keys(turn)[1],

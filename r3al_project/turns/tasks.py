@@ -7,9 +7,9 @@ from typing import Any
 
 from celery import shared_task
 
-from r3al_project.jobs.handlers import JobContext, handler
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.schedules import schedule
+from jobs.handlers import JobContext, handler
+from jobs.models import Job
+from jobs.schedules import schedule
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import STAGES, reservations_sweep, stage_finish, turns_due, turns_settle
 

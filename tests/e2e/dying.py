@@ -19,7 +19,7 @@ from typing import Any
 
 from celery.signals import worker_init
 
-from r3al_project.jobs.handlers import JobContext
+from jobs.handlers import JobContext
 from r3al_project.turns.models import Turn
 
 FOLDER = "R3AL_TEST_DEATHS"

@@ -13,8 +13,8 @@ import pytest
 import redis
 from django.conf import settings
 
-from r3al_project import processes
-from r3al_project.launcher import Launcher
+from r3al_project.processes import commands
+from r3al_project.processes.supervisor import Supervisor
 from tests.jobs.conftest import SHORT, worker_command
 from tests.services_under_test import PostgreSQL, Redis
 
@@ -35,8 +35,8 @@ def platform(own_postgresql: PostgreSQL, own_redis: Redis) -> Iterator[list[str]
     fresh = [sys.executable, "-m", "tests.jobs.fresh", str(JOBS), str(SECONDS)]
     subprocess.run(fresh, cwd=settings.BASE_DIR, env=env, check=True, timeout=120)
     said: list[str] = []
-    launcher = Launcher(grace=2.0, say=said.append)
-    launcher.add("beat", processes.beat(), env)
+    launcher = Supervisor(grace=2.0, say=said.append)
+    launcher.add("beat", commands.beat(), env)
     launcher.add("worker", worker_command(), env)
     launcher.start()
     yield said

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from privacy.engine.accounting import NANO
+from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.anonymize.protocol import Arrays, ChargedRequest, Cost, Output, RecordSource, Table, Technique
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter, check_within
 from privacy.engine.anonymize.tables import rows_logged
-from r3al_project.common.errors import InputError
+from privacy.engine.dp.accounting import NANO
 
 GROUP_SIZE = Parameter("group_size", int, 5, "of microaggregation (default: 5)", "N")
 

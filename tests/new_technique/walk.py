@@ -17,13 +17,13 @@ from django.test import Client  # noqa: E402
 from drf_spectacular.generators import SchemaGenerator  # noqa: E402
 from knox.models import AuthToken  # noqa: E402
 
+from jobs.models import Job  # noqa: E402
+from jobs.services import job_run  # noqa: E402
 from loops.selectors import loop_version_current  # noqa: E402
 from privacy.engine.anonymize.request import AnonymizeRequest  # noqa: E402
 from privacy.models import Release  # noqa: E402
-from privacy.services.anonymize import anonymize  # noqa: E402
+from privacy.services.anonymize.request import anonymize  # noqa: E402
 from r3al_project.api import privacy as api  # noqa: E402
-from r3al_project.jobs.models import Job  # noqa: E402
-from r3al_project.jobs.services import job_run  # noqa: E402
 
 NAME = "microaggregation"
 BODY = {"dataType": "pulse", "technique": NAME, "loop": "rows", "fields": ["mood"]}

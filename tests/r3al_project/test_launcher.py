@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from r3al_project.launcher import Launcher
+from r3al_project.processes.supervisor import Supervisor
 
 pytestmark = pytest.mark.embedded  # knows neither database nor broker
 
@@ -48,7 +48,7 @@ def notes_its_end(path: Path, name: str) -> list[str]:
 
 
 def test_children_are_asked_to_end_and_all_are_gone(tmp_path: Path) -> None:
-    launcher, ends = Launcher(), tmp_path / "ends"
+    launcher, ends = Supervisor(), tmp_path / "ends"
     for name in ("web", "beat", "worker"):
         launcher.add(name, notes_its_end(ends, name))
     launcher.start()
@@ -61,7 +61,7 @@ def test_children_are_asked_to_end_and_all_are_gone(tmp_path: Path) -> None:
 
 def test_a_child_that_dies_is_said_to_have_died_and_started_again() -> None:
     said: list[str] = []
-    launcher = Launcher(say=said.append)
+    launcher = Supervisor(say=said.append)
     launcher.add("worker", python(SLEEPS))
     launcher.start()
     first = launcher.pid("worker")
@@ -73,7 +73,7 @@ def test_a_child_that_dies_is_said_to_have_died_and_started_again() -> None:
 
 def test_a_child_that_dies_again_and_again_is_given_longer_pauses() -> None:
     said: list[str] = []
-    launcher = Launcher(say=said.append)
+    launcher = Supervisor(say=said.append)
     launcher.add("web", python("raise SystemExit(3)"))
     launcher.start()
     wait_until(lambda: len(said) >= 2)
@@ -87,7 +87,7 @@ def test_a_child_that_dies_again_and_again_is_given_longer_pauses() -> None:
 def test_a_child_that_will_not_end_is_killed_with_its_own_children(tmp_path: Path) -> None:
     said: list[str] = []
     grandchild = tmp_path / "pid"
-    launcher = Launcher(grace=0.5, say=said.append)
+    launcher = Supervisor(grace=0.5, say=said.append)
     launcher.add(
         "worker",
         python(
@@ -109,8 +109,8 @@ def test_a_child_that_will_not_end_is_killed_with_its_own_children(tmp_path: Pat
 def test_no_child_outlives_its_launcher(tmp_path: Path, end: signal.Signals) -> None:
     pid_file = tmp_path / "pid"
     code = (
-        "import sys; from pathlib import Path; from r3al_project.launcher import Launcher\n"
-        f"launcher = Launcher(); launcher.add('worker', [sys.executable, '-c', {SLEEPS!r}])\n"
+        "import sys; from pathlib import Path; from r3al_project.processes.supervisor import Supervisor\n"
+        f"launcher = Supervisor(); launcher.add('worker', [sys.executable, '-c', {SLEEPS!r}])\n"
         f"launcher.run(lambda: (Path({str(pid_file)!r}).write_text(str(launcher.pid('worker'))), None)[1])"
     )
     process = subprocess.Popen(python(code), cwd=ROOT, stderr=subprocess.DEVNULL)
@@ -122,7 +122,7 @@ def test_no_child_outlives_its_launcher(tmp_path: Path, end: signal.Signals) -> 
 
 
 def test_a_command_that_does_not_exist_ends_the_start_and_what_already_ran() -> None:
-    launcher = Launcher()
+    launcher = Supervisor()
     launcher.add("web", python(SLEEPS))
     launcher.add("worker", ["/no/such/program"])
     with pytest.raises(FileNotFoundError):

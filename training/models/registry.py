@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from core.model_base import Created
 from loops.models import LoopVersion
 from privacy.models import Release
-from r3al_project.common.models import Created
 
 
 class VersionState(models.TextChoices):
@@ -68,12 +68,12 @@ class ModelVersion(Created):
 VERDICT_WORDS = {
     "pass": "pass", "fail": "fail", "insufficient": "insufficient evidence", "reported": "reported", "not asked": "not asked",
 }  # fmt: skip
-SHARES = ("empathy", "false_intervention")  # metrics that lie within 0 and 1
+SHARE_METRICS = ("empathy", "false_intervention")  # metrics that lie within 0 and 1
 
 
 def says_nothing(name: str, low: float | None, high: float | None) -> bool:
     """Whether a share's interval covers all that a share can be: too few people to say, whatever the estimate."""
-    return name in SHARES and low is not None and high is not None and low <= 0.0 and high >= 1.0
+    return name in SHARE_METRICS and low is not None and high is not None and low <= 0.0 and high >= 1.0
 
 
 class ModelMetric(Created):

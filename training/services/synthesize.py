@@ -10,10 +10,10 @@ import numpy as np
 from django.db import transaction
 from django.utils import timezone
 
-from privacy.engine.layout import MAIN_HEAD
+from core.arrays import pack_arrays, sha256_hex
+from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Release
-from privacy.services.moments import moments_load
-from r3al_project.common.arrays import digest, pack_arrays
+from privacy.services.releases.moments import moments_load
 from training.models import CHUNK_ROWS, SyntheticJob, TrainingDataPool
 
 RETENTION = timedelta(days=90)
@@ -23,9 +23,9 @@ COLUMNS = ("state", "action", "reward", "stays", "next_state")
 
 def pool_synthesize(*, release: Release, seed: int, states: int, job_id: int | None) -> Callable[[], dict[str, Any]]:
     """Compute ``states`` x K transitions; the returned write puts them into the pool (nothing when they are there already)."""
-    from privacy.engine.baseline import baseline_posterior
-    from privacy.engine.effects import effects_posterior
-    from training.engine.synthesize import mean_world, synthesize
+    from privacy.engine.moments.baseline import baseline_posterior
+    from privacy.engine.moments.effects import effects_posterior
+    from training.engine.generators.world_model import mean_world, synthesize
 
     moments = moments_load(release=release)
     world = mean_world(moments, baseline_posterior(moments), effects_posterior(moments))
@@ -75,7 +75,7 @@ def _pool_rows(release: Release, made: SyntheticJob, chunks: list[dict[str, np.n
                 rows=len(chunk["action"]),
                 columns=list(COLUMNS),
                 data=data,
-                data_sha256=digest(data),
+                data_sha256=sha256_hex(data),
                 expires_at=expires,
             )
         )

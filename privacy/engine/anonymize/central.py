@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from privacy.engine.accounting import calibrate, guarantee
+from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.anonymize.protocol import (
     Arrays,
@@ -28,8 +28,8 @@ from privacy.engine.anonymize.protocol import (
     Technique,
 )
 from privacy.engine.anonymize.request import AnonymizeRequest
-from privacy.engine.mechanisms import Ints, Totals, add_totals, integer_sum, noise_once
-from r3al_project.common.errors import InputError
+from privacy.engine.dp.accounting import calibrate, guarantee
+from privacy.engine.dp.mechanisms import Ints, Totals, add_totals, integer_sum, noise_once
 
 DIFFERENTIAL_PRIVACY, LABEL = "differential_privacy", "differential privacy"
 Floats = npt.NDArray[np.float64]
@@ -40,7 +40,7 @@ _Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
-class Summary:
+class NoisySummary:
     """``users``: the noised number of people, ``users_sd`` its noise. ``columns`` by name: of a number ``mean`` (value, low,
     high: the 95% interval of the noise alone) and ``quantiles`` in the same form; of a category its ``histogram`` of shares.
     """
@@ -70,7 +70,7 @@ def central_release(totals: Totals, columns: Sequence[Column], sigma: float) -> 
     return out | {"users": out["means"][:1]}
 
 
-def central_read(noised: Mapping[str, np.ndarray], columns: Sequence[Column]) -> Summary:
+def central_read(noised: Mapping[str, np.ndarray], columns: Sequence[Column]) -> NoisySummary:
     """What the noised sums say."""
     means, sd = noised["means"], float(noised["means_sd"][0])
     numbers, categories = _split(columns)
@@ -86,7 +86,7 @@ def central_read(noised: Mapping[str, np.ndarray], columns: Sequence[Column]) ->
         bins = noised["quantiles"][i * BINS : (i + 1) * BINS]
         spread = float(noised["quantiles_sd"][0])
         told[column.name] = {"mean": _mean(column, total, known, sd), "quantiles": _quantiles(column, bins, spread)}
-    return Summary(float(means[0]), sd, {c.name: told[c.name] for c in columns})
+    return NoisySummary(float(means[0]), sd, {c.name: told[c.name] for c in columns})
 
 
 def shares(columns: Sequence[Column]) -> dict[str, float]:

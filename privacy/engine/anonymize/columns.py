@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.errors import InputError
 from loops.engine.spec import LoopSpec
-from r3al_project.common.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from privacy.engine.accounting import NANO
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.anonymize.protocol import ChargedRequest, Cost, Output, RecordSource, Technique
 from privacy.engine.anonymize.tables import boxes, rows_logged, unordered
+from privacy.engine.dp.accounting import NANO
 
 Floats = npt.NDArray[np.float64]
 POLICY_NANO = NANO // 5

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from privacy.engine.accounting import NANO
+from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.anonymize.protocol import ChargedRequest, Cost, Output, RecordSource, Technique
 from privacy.engine.anonymize.request import MOST_SAMPLES, AnonymizeRequest, Parameter, check_within
 from privacy.engine.anonymize.tables import boxes, rows_logged, unordered
-from r3al_project.common.errors import InputError
+from privacy.engine.dp.accounting import NANO
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

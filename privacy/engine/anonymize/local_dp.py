@@ -8,7 +8,7 @@ that privacy bounds is computed from these very numbers. At epsilon 1 or less th
 from __future__ import annotations
 
 import math
-import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from privacy.engine.accounting import charge_pure, rho_of_pure
+from core.errors import InputError
 from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY, LABEL
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.anonymize.protocol import (
@@ -31,11 +31,12 @@ from privacy.engine.anonymize.protocol import (
 )
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.anonymize.tables import as_text, unordered
-from privacy.engine.rounding import about
-from privacy.engine.threshold_tables import (
+from privacy.engine.dp.accounting import charge_pure, rho_of_pure
+from privacy.engine.dp.coarse_counts import two_digits
+from privacy.engine.dp.threshold_tables import (
     LEAST_EPSILON,
-    STEPS,
-    WHOLE,
+    THRESHOLD_STEPS,
+    THRESHOLD_WHOLE,
     category_ratio,
     category_table,
     float_above,
@@ -44,7 +45,6 @@ from privacy.engine.threshold_tables import (
     noise_table,
     number_ratio,
 )
-from r3al_project.common.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -80,12 +80,12 @@ def local_rows(values: Floats, *, columns: Sequence[Column], epsilon: float) -> 
         if column.categories:
             table = category_table(share, len(column.categories))
             out[:, j] = _replaced(values[:, j], table, len(column.categories))
-            flip[j] = 1 - table[0] / WHOLE
+            flip[j] = 1 - table[0] / THRESHOLD_WHOLE
             spent += log_above(category_ratio(table))
         else:
             noise = noise_table(share)
             out[:, j] = _noised(values[:, j], noise, column)
-            sd[j] = (column.high - column.low) / STEPS * noise_sd(share)
+            sd[j] = (column.high - column.low) / THRESHOLD_STEPS * noise_sd(share)
             spent += log_above(number_ratio(noise))
     return LocalRows(out, float_above(spent), sd, flip)
 
@@ -115,15 +115,15 @@ def draw(table: Sequence[int], count: int) -> npt.NDArray[np.int64]:
 
 def _words(count: int) -> Words:
     """(count,) uniform whole numbers of 63 bits."""
-    return np.frombuffer(os.urandom(8 * count), dtype="<u8") >> np.uint64(1)
+    return np.frombuffer(secrets.token_bytes(8 * count), dtype="<u8") >> np.uint64(1)
 
 
 def _noised(values: Floats, table: Sequence[int], column: Column) -> Floats:
     """A number as a whole step of its grid, with noise, within the grid again, in the column's units."""
     width = column.high - column.low
-    grid = np.rint((values - column.low) / width * STEPS).astype(np.int64)
-    noised = np.clip(grid + draw(table, len(values)) - STEPS, 0, STEPS)
-    return np.asarray(np.clip(column.low + width * (noised / STEPS), column.low, column.high))
+    grid = np.rint((values - column.low) / width * THRESHOLD_STEPS).astype(np.int64)
+    noised = np.clip(grid + draw(table, len(values)) - THRESHOLD_STEPS, 0, THRESHOLD_STEPS)
+    return np.asarray(np.clip(column.low + width * (noised / THRESHOLD_STEPS), column.low, column.high))
 
 
 def _replaced(values: Floats, table: tuple[int, int], count: int) -> Floats:
@@ -182,7 +182,11 @@ def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
     width = np.array([c.high - c.low for c in columns])
     lost = np.where(np.isnan(made.sd), made.flip, np.minimum(1.0, made.sd / width))
     rho = np.array([rho_of_pure(made.epsilon * rows)])
-    log = {"rows_in": about(len(values)), "rows_out": about(len(values)), "information_loss": float(lost.mean())}
+    log = {
+        "rows_in": two_digits(len(values)),
+        "rows_out": two_digits(len(values)),
+        "information_loss": float(lost.mean()),
+    }
     return Output({"values": made.values[unordered(made.values)], "rows_rho": rho}, log)
 
 

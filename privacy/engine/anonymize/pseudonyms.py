@@ -8,7 +8,7 @@ from datetime import date
 
 import numpy as np
 
-from privacy.engine.accounting import NANO
+from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.anonymize.protocol import (
     Arrays,
@@ -21,7 +21,7 @@ from privacy.engine.anonymize.protocol import (
 )
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter
 from privacy.engine.anonymize.tables import as_text, rows_logged
-from r3al_project.common.errors import InputError
+from privacy.engine.dp.accounting import NANO
 
 POLICY_NANO = NANO // 10
 GUARANTEE = (

@@ -10,9 +10,9 @@ from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
+from core.errors import InputError
 from privacy.engine.anonymize.protocol import Technique
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter, check_one_of
-from r3al_project.common.errors import InputError
 
 _FILES = (
     "central",

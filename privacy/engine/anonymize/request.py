@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
+from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
-from r3al_project.common.errors import InputError
 
 DATA_TYPES = ("pulse", "emotion", "interaction", "feature", "categorical")
 DEFAULT_MODE = "central"

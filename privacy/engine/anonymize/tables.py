@@ -9,7 +9,7 @@ import numpy as np
 
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.anonymize.protocol import Arrays, Records, Table
-from privacy.engine.rounding import about
+from privacy.engine.dp.coarse_counts import two_digits
 
 
 def unordered(rows: np.ndarray) -> np.ndarray:
@@ -19,8 +19,8 @@ def unordered(rows: np.ndarray) -> np.ndarray:
 
 def rows_logged(records: Records, rows_out: int, loss: float) -> dict[str, Any]:
     """Return the log's columns about rows: counts to two digits, and the share of the columns' ranges that is lost."""
-    rows_in = about(len(records.values) + records.left_out)
-    return {"rows_in": rows_in, "rows_out": about(rows_out), "information_loss": loss}
+    rows_in = two_digits(len(records.values) + records.left_out)
+    return {"rows_in": rows_in, "rows_out": two_digits(rows_out), "information_loss": loss}
 
 
 def as_text(values: Sequence[float], columns: Sequence[Column]) -> list[str]:

@@ -13,18 +13,18 @@ from typing import Any, TextIO
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from core.atomic_files import atomic_file
+from core.errors import InputError, R3alError
 from loops.selectors import loop_version_current
 from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY
 from privacy.engine.anonymize.protocol import Technique
 from privacy.engine.anonymize.registry import heeding, own_parameters, technique_modes, technique_names, technique_of
 from privacy.engine.anonymize.request import DATA_TYPES, DEFAULT_MODE, AnonymizeRequest
 from privacy.models import Release
-from privacy.services.anonymize import anonymize
-from privacy.services.anonymized_rows import holds_statistics, rows_write, statistics
-from privacy.services.preview import anonymize_preview
-from privacy.services.told import release_told
-from r3al_project.common.errors import InputError, R3alError
-from r3al_project.common.new_file import new_file
+from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics, statistics
+from privacy.services.anonymize.preview import anonymize_preview
+from privacy.services.anonymize.request import anonymize
+from privacy.services.releases.summary import release_summary
 
 _SHARED = ("epsilon", "delta", "mode")  # options of a request that not every technique heeds
 
@@ -80,14 +80,14 @@ class Command(BaseCommand):
         key = options["key"] or f"command-{uuid.uuid4()}"
         with ExitStack() as opened:
             # Before anybody is charged, so that a name that cannot be written costs nothing.
-            out = opened.enter_context(new_file(options["output"])) if options["output"] is not None else None
+            out = opened.enter_context(atomic_file(options["output"])) if options["output"] is not None else None
             sys.stderr.write(f"key: {key} (whatever interrupts this run, --key {key} goes on with it)\n")
             release = anonymize(key=key, loop_version=version, request=request)
             sys.stderr.write(f"{release}: {release.guarantee}\n")
             if out is not None:
                 _result(release, out)
         if options["json"]:
-            self.stdout.write(json.dumps(release_told(release), default=str))
+            self.stdout.write(json.dumps(release_summary(release), default=str))
         elif out is None:
             _result(release, self.stdout)  # type: ignore[arg-type]
 
@@ -125,4 +125,4 @@ def _result(release: Release, out: TextIO) -> None:
     if holds_statistics(release):
         out.write(json.dumps(statistics(release), default=str, indent=1) + "\n")
     else:
-        rows_write(release=release, out=out)
+        export_rows_write(release=release, out=out)

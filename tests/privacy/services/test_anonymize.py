@@ -14,21 +14,21 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from core.errors import BudgetExceeded, Conflict, InputError, InsufficientData, R3alError
 from loops.models import LoopVersion
 from loops.services import loop_add
-from privacy.engine.accounting import NANO, charge_pure
 from privacy.engine.anonymize.request import AnonymizeRequest
-from privacy.engine.rounding import about
+from privacy.engine.dp.accounting import NANO, charge_pure
+from privacy.engine.dp.coarse_counts import two_digits
 from privacy.models import Decision, LedgerEntry, PrivacyBudget, Release, ReleaseRound, VaultEvent
-from privacy.selectors import charged_person_ids, training_folds
-from privacy.services.anonymize import anonymize, anonymize_begin
-from privacy.services.anonymized_rows import rows_write, statistics
-from privacy.services.consent import consent_withdraw
-from privacy.services.preview import anonymize_preview
-from privacy.services.pseudonyms import pseudonyms
-from privacy.services.records import records_of
-from privacy.services.signals import Heard, signals_add
-from r3al_project.common.errors import BudgetExceeded, Conflict, InputError, InsufficientData, R3alError
+from privacy.selectors.decisions import charged_person_ids, training_folds
+from privacy.services.anonymize.export_tables import export_rows_write, statistics
+from privacy.services.anonymize.feature_records import feature_records
+from privacy.services.anonymize.preview import anonymize_preview
+from privacy.services.anonymize.pseudonyms import pseudonyms
+from privacy.services.anonymize.request import anonymize, anonymize_begin
+from privacy.services.people.consent import consent_withdraw
+from privacy.services.records.signals import SignalInput, signals_add
 from tests.privacy.services.people import UNIT, add_people
 from tests.privacy.services.sealed import sealed_state
 
@@ -113,7 +113,7 @@ def run(version: LoopVersion, wanted: AnonymizeRequest, key: str = "one") -> Rel
 
 def table(release: Release) -> list[dict[str, str]]:
     out = io.StringIO()
-    rows_write(release=release, out=out)
+    export_rows_write(release=release, out=out)
     return list(csv.DictReader(io.StringIO(out.getvalue())))
 
 
@@ -158,7 +158,7 @@ class TestTechniques:
         gone = Decision.objects.filter(person_id=somebody).order_by("decided_at").values("pk")[: 2 - left]
         Decision.objects.filter(pk__in=list(gone.values_list("pk", flat=True))).delete()
         heard = [
-            Heard("a", "pulse", timezone.now(), {"mood": 0.5})
+            SignalInput("a", "pulse", timezone.now(), {"mood": 0.5})
         ]  # no whole record, but enough to be among the people
         signals_add(loop_version=world, person_id=int(somebody), heard=heard)
         fewer = run(world, replace(LOCAL, rows=2, epsilon=0.5), "two")
@@ -207,7 +207,7 @@ class TestTechniques:
         assert LedgerEntry.objects.filter(release=release).count() == PEOPLE
         assert (release.rho is None) == (release.formal_epsilon is None)
         if wanted is not CENTRAL:
-            assert release.rows_in == release.rows_out == about(PEOPLE) and release.information_loss is not None
+            assert release.rows_in == release.rows_out == two_digits(PEOPLE) and release.information_loss is not None
         assert VaultEvent.objects.filter(kind="release", body__release=release.pk).count() == 1
 
     @pytest.mark.parametrize("wanted", [GROUPS, NAMES, COARSE])
@@ -250,13 +250,13 @@ class TestWho:
         pk = PrivacyBudget.objects.values_list("pk", flat=True)[0]
         now = timezone.now()
         heard = [
-            Heard("a", "emotion", now, {"mood": 0.25, "place": "street"}),
-            Heard("b", "emotion", now, {"mood": 0.5}),  # lacks the place
+            SignalInput("a", "emotion", now, {"mood": 0.25, "place": "street"}),
+            SignalInput("b", "emotion", now, {"mood": 0.5}),  # lacks the place
         ]
         signals_add(loop_version=world, person_id=pk, heard=heard)
         from privacy.engine.anonymize.columns import columns_of
 
-        found = records_of(
+        found = feature_records(
             loop_version=world, data_type="emotion", person_ids=[pk], columns=columns_of(world.spec), rows=9
         )
         assert found.values.tolist() == [[0.25, 2.0]] and found.left_out == 1
@@ -334,7 +334,7 @@ class TestRetries:
         self, world: LoopVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first, this_month = run(world, replace(NAMES, options={})), f"{timezone.now():%Y-%m}"
-        monkeypatch.setattr("privacy.services.anonymize._today", lambda: date(2999, 1, 1))
+        monkeypatch.setattr("privacy.services.anonymize.request._today", lambda: date(2999, 1, 1))
         assert run(world, replace(NAMES, options={"epoch": ""})) == first and first.parameters["epoch"] == this_month
         with pytest.raises(Conflict, match="another parameters"):
             run(world, replace(NAMES, options={"epoch": "2999-01"}))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
+from core.errors import Conflict
 from loops.models import LoopVersion
 from privacy.engine.anonymize import registry
 from privacy.engine.anonymize.protocol import ChargedRequest, Output, RecordSource
@@ -26,13 +27,12 @@ from privacy.models import (
     Signal,
     VaultEvent,
 )
-from privacy.services.anonymize import anonymize_begin, anonymize_finish
-from privacy.services.anonymize_compute import anonymize_compute
-from privacy.services.erasure import person_erase, revive
-from privacy.services.release import round_store
-from privacy.services.reservations import AGE, reservations_settle
-from privacy.services.signals import Heard, signals_add
-from r3al_project.common.errors import Conflict
+from privacy.services.anonymize.request import anonymize_begin, anonymize_finish
+from privacy.services.anonymize.run import anonymize_compute
+from privacy.services.people.erasure import person_erase, restore_erased_person
+from privacy.services.records.signals import SignalInput, signals_add
+from privacy.services.releases.lifecycle import round_store
+from privacy.services.releases.reservations import RESERVATION_AGE, reservations_settle
 from tests.privacy.services.test_anonymize import (
     ALL,
     CENTRAL,
@@ -48,7 +48,7 @@ from tests.privacy.services.test_anonymize import (
 from tests.privacy.services.test_release import noised, reserve
 
 pytestmark = pytest.mark.django_db
-LATER = timedelta(hours=1) + AGE
+LATER = timedelta(hours=1) + RESERVATION_AGE
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[Release], None]) -
         act(release)
         return made
 
-    monkeypatch.setattr("privacy.services.anonymize.anonymize_compute", slow)
+    monkeypatch.setattr("privacy.services.anonymize.request.anonymize_compute", slow)
 
 
 class TestFailures:
@@ -108,7 +108,7 @@ class TestFailures:
         signals_add(
             loop_version=world,
             person_id=pk,
-            heard=[Heard("a", "pulse", timezone.now(), {"mood": 0.5, "place": "home"})],
+            heard=[SignalInput("a", "pulse", timezone.now(), {"mood": 0.5, "place": "home"})],
         )
         settings.DATA_MASTER_KEYS = {2: "another" * 8}
         with pytest.raises(Conflict, match="DATA_MASTER_KEYS lacks version 1"):
@@ -128,7 +128,7 @@ class TestFailures:
         compute = anonymize_compute
 
         def overtaken(release: Release) -> None:
-            monkeypatch.setattr("privacy.services.anonymize.anonymize_compute", compute)
+            monkeypatch.setattr("privacy.services.anonymize.request.anonymize_compute", compute)
             anonymize_finish(release=Release.objects.get(pk=release.pk))
             raise MemoryError
 
@@ -149,7 +149,7 @@ class TestErasureMeanwhile:
         def erase(release: Release) -> None:
             person_erase(person_id=person.pk, source="test")
             if comes_back:
-                revive(person.population, [person.key])
+                restore_erased_person(person.population, [person.key])
 
         meanwhile(monkeypatch, erase)
         with pytest.raises(Conflict, match="was erased while"):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import InputError
 from privacy.engine.anonymize import central, generalization, k_anonymity, local_dp, pseudonyms
 from privacy.engine.anonymize.protocol import Technique
 from privacy.engine.anonymize.registry import (
@@ -21,7 +22,6 @@ from privacy.engine.anonymize.registry import (
     technique_of,
 )
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter
-from r3al_project.common.errors import InputError
 
 MONDRIAN, EPOCHS = k_anonymity.TECHNIQUE, pseudonyms.TECHNIQUE
 MEMBERS = [field.name for field in fields(Technique)]

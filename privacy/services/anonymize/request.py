@@ -1,0 +1,137 @@
+"""Anonymising people's records: charged, computed over exactly the charged people, logged for good."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from core.errors import Conflict, InputError
+from jobs.models import Job
+from jobs.services import job_enqueue
+from loops.models import LoopVersion
+from privacy.engine.anonymize.columns import Column, columns_of
+from privacy.engine.anonymize.protocol import Limits
+from privacy.engine.anonymize.registry import check_options, technique_of
+from privacy.engine.anonymize.request import AnonymizeRequest
+from privacy.models import Purpose, Release, ReleaseState
+from privacy.selectors.decisions import training_folds
+from privacy.selectors.retention import EXPORTS_KEPT
+from privacy.services.anonymize.cohort_sampling import cohort_sample, public_rate
+from privacy.services.anonymize.run import anonymize_compute, release_technique
+from privacy.services.budget.charge import cohort_refund
+from privacy.services.releases.lifecycle import release_begin, release_commit, round_load, round_store
+from privacy.services.releases.reservations import ANONYMIZE_JOB, job_key
+
+
+def anonymize(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
+    """Anonymise as ``request`` asks; idempotent by ``key``: a retry finishes or returns the first and never samples again.
+
+    Of people who consent to training, have budget, and do not judge candidates. Raises InputError, BudgetExceeded or
+    InsufficientData with nothing charged; Conflict for a key that was used for something else.
+    """
+    return anonymize_finish(release=anonymize_begin(key=key, loop_version=loop_version, request=request))
+
+
+def anonymize_begin(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
+    """Charge the people of an anonymisation, or find the one of the key. Nothing is read or computed yet."""
+    columns = asked_columns(loop_version, request)
+    technique = technique_of(request.technique, request.mode)
+    rate = public_rate(loop_version=loop_version, request=request) if technique.statistics else 1.0
+    share = {"rate": rate} if technique.statistics else {}
+    return release_begin(
+        key=key,
+        loop_version=loop_version,
+        purpose=Purpose.TRAINING,
+        folds=training_folds(loop_version.spec),
+        fields=release_fields(request, columns),
+        settled=share | dict(technique.settled(request, _today())),
+        among=lambda: cohort_sample(key=key, loop_version=loop_version, request=request, rate=rate),
+        least=max(settings.MIN_COHORT, technique.least_cohort(request)),
+    )
+
+
+@transaction.atomic
+def anonymize_enqueue(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Release, Job]:
+    """Charge, and queue the job that computes, both or neither; the ones of the key where there are some."""
+    release = anonymize_begin(key=key, loop_version=loop_version, request=request)
+    return release, job_enqueue(kind=ANONYMIZE_JOB, arguments={"release": release.pk}, key=job_key(release))
+
+
+def anonymize_finish(*, release: Release) -> Release:
+    """Compute over the charged people, store once, commit. Whatever goes wrong before something is stored, they get their charge
+    back. A release that is committed stays as it is; Conflict for one that was refunded.
+    """
+    if release.state == ReleaseState.COMMITTED:
+        return release
+    if release.state == ReleaseState.REFUNDED:
+        raise Conflict(f"{release} was refunded, so nobody is charged for it; ask again with a new key")
+    try:
+        _finish(release)
+    except BaseException:
+        # A round that another worker stored meanwhile keeps its charge; what cannot be given back now, a sweep gives back.
+        with contextlib.suppress(Conflict, DatabaseError):
+            cohort_refund(release=release)
+        raise
+    release.refresh_from_db()
+    return release
+
+
+def _finish(release: Release) -> None:
+    output = anonymize_compute(release)
+    statistics = release_technique(release).statistics
+    with transaction.atomic():
+        expires = None if statistics else timezone.now() + EXPORTS_KEPT  # rows of people; statistics are kept for good
+        stored = round_store(release=release, index=0, arrays=output.arrays, expires_at=expires)
+        people = float(stored["users"][0]) if statistics else None
+        release_commit(release=release, noisy_users=people, facts=output.log)
+
+
+def asked_columns(loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Column, ...]:
+    """Return the columns of a request. Raises InputError for what cannot be."""
+    request.check()
+    technique = technique_of(request.technique, request.mode)
+    check_options(request)
+    columns = columns_of(loop_version.spec, request.fields)
+    if request.data_type == "categorical":
+        columns = tuple(c for c in columns if c.categories)
+        if not columns:
+            raise InputError("none of the fields is a category; ask for another dataType")
+    technique.check(request, columns)
+    return columns
+
+
+def release_fields(request: AnonymizeRequest, columns: tuple[Column, ...]) -> dict[str, Any]:
+    """Return technique, mechanism, parameters, charge and guarantee, as the log keeps them. Raises InputError."""
+    technique = technique_of(request.technique, request.mode)
+    cost = technique.cost(request, Limits(settings.MAX_PRIVACY_EPSILON, settings.MAX_PRIVACY_DELTA))
+    mode = {} if technique.mode is None else {"mode": technique.mode}
+    return {
+        "technique": technique.name,
+        "data_type": request.data_type,
+        "parameters": request.as_logged(columns) | mode | dict(technique.logged(request, columns)),
+        "mechanism": technique.mechanism,
+        "neighbouring": technique.neighbouring,
+        "policy_cost": cost.policy_nano,
+        "rho": cost.rho_nano,
+        "formal_epsilon": cost.epsilon,
+        "formal_delta": cost.delta,
+        "guarantee": technique.guarantee(request),
+        "library_version": f"{technique.library} {version(technique.library)}" if technique.library else "",
+    }
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def anonymized(release: Release) -> Mapping[str, np.ndarray] | None:
+    """The stored output of a release, or None while it is not committed. Raises Conflict for rows that have expired."""
+    return round_load(release=release, index=0) if release.state == ReleaseState.COMMITTED else None

@@ -1,0 +1,80 @@
+"""Computing a charged anonymisation: the records of exactly the charged people go to the technique that the log row names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from core.errors import InsufficientData
+from loops.engine.spec import LoopSpec
+from privacy.engine.anonymize.columns import Column, columns_of
+from privacy.engine.anonymize.protocol import ChargedRequest, Ints, Output, Records, Technique
+from privacy.engine.anonymize.registry import technique_of
+from privacy.models import Release
+from privacy.selectors.decisions import charged_person_ids
+from privacy.services.anonymize.feature_records import feature_records
+from privacy.services.anonymize.pseudonyms import pseudonyms
+from privacy.services.releases.shards import shards_of
+
+_ALL_ROWS = 1_000_000
+_NO_RECORD = (
+    "no record has all these fields, so nothing was released or charged; name fewer fields, or ask for another dataType"
+)
+
+
+def anonymize_compute(release: Release) -> Output:
+    """Compute the output. Raises InputError or InsufficientData for what the records do not allow."""
+    charged = charged_request(release)
+    return release_technique(release).compute(charged, ChargedRecords(release, charged.columns))
+
+
+def release_technique(release: Release) -> Technique:
+    """Return the technique of an anonymisation. Raises InputError for one that is registered no longer."""
+    return technique_of(release.technique, release.parameters.get("mode"))
+
+
+def charged_request(release: Release) -> ChargedRequest:
+    """Return what the log row of an anonymisation states."""
+    columns = release_columns(release)
+    return ChargedRequest(columns, release.parameters, release.formal_epsilon, release.formal_delta)
+
+
+def release_columns(release: Release) -> tuple[Column, ...]:
+    """The columns that a release was asked for."""
+    spec: LoopSpec = release.loop_version.spec
+    return columns_of(spec, [c["name"] for c in release.parameters["columns"]])
+
+
+def shard_records(release: Release, people: Ints, columns: Sequence[Column], rows: int) -> Records:
+    """The newest whole records of some of the people who were charged."""
+    return feature_records(
+        loop_version=release.loop_version, data_type=release.data_type, person_ids=people.tolist(), columns=columns, rows=rows
+    )  # fmt: skip
+
+
+class ChargedRecords:
+    """The ``RecordSource`` of a charged release: records of the people in its ledger entries, read from the database."""
+
+    def __init__(self, release: Release, columns: Sequence[Column]) -> None:
+        self._release, self._columns = release, columns
+
+    def people(self) -> Ints:
+        return charged_person_ids(release=self._release)
+
+    def records(self, rows: int) -> Records:
+        found = shard_records(self._release, self.people(), self._columns, rows)
+        if not len(found.values):
+            raise InsufficientData(_NO_RECORD)
+        return found
+
+    def shards(self) -> Iterator[Records]:
+        there = False
+        for people in shards_of(self.people()):
+            records = shard_records(self._release, people, self._columns, _ALL_ROWS)
+            if len(records.values):
+                there = True
+                yield records
+        if not there:
+            raise InsufficientData(_NO_RECORD)
+
+    def pseudonyms(self, people: Ints, epoch: str) -> Ints:
+        return pseudonyms(people.tolist(), purpose=self._release.purpose, epoch=epoch)

@@ -1,0 +1,88 @@
+"""What a finished stage did, in one sentence for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from loops.engine.spec import LoopSpec
+from training.models import VERDICT_WORDS, version_name
+
+StageSummary = Mapping[str, Any]
+
+
+def stage_sentence(name: str, summary: StageSummary) -> str:
+    """One sentence from a stage's summary; empty when the stage has not ended."""
+    if not summary:
+        return ""
+    return _SENTENCES[name](summary) if name in _SENTENCES else ""
+
+
+def logging_sentence(spec: LoopSpec, cost: Sequence[float]) -> str:
+    """What exploring costs people while nothing is deployed, from ``logging_cost`` (mean, low, high; reward scales)."""
+    mean, low, high = (value * spec.reward.scale for value in cost)
+    if low > 0:
+        said = f"costs {_amount(mean)} (90% interval {_amount(low)} to {_amount(high)}"
+    elif high < 0:
+        said = f"does people good, by {_amount(-mean)} (90% interval {_amount(-high)} to {_amount(-low)}"
+    else:
+        said = f"may cost up to {_amount(high)} or do people good by up to {_amount(-low)} (90% interval"
+    return (
+        f"Meanwhile, drawing every action from the logging distribution {said}, in reward a decision, in drawn worlds)."
+    )
+
+
+def _amount(value: float) -> str:
+    return f"{value:.2g}"
+
+
+def _collect(s: StageSummary) -> str:
+    if "rows" not in s:
+        return "No file: it uses what the vault holds."
+    changed = f"{s['added']:,} of {s['rows']:,} rows added"
+    return f"{changed}, {s['unchanged']:,} known already, {s['rejected']:,} rejected."
+
+
+def _release(s: StageSummary) -> str:
+    if "note" in s:
+        return "Nothing new since the last release: nobody was charged."
+    rounds = s.get("rounds", 1)
+    composed = f" With the {rounds - 1} before it: epsilon {s['composed_epsilon']:.3g}." if rounds > 1 else ""
+    return f"About {s['users']:,} people: {s['guarantee']}.{composed}"
+
+
+def _synthesize(s: StageSummary) -> str:
+    return f"{s['rows']:,} synthetic transitions drawn from the released world model."
+
+
+def _train(s: StageSummary) -> str:
+    said = "lets it pass" if s["model_gate"] else "holds it back"
+    z = f"z {s['model_gate_z']:.2f}"
+    if "model_gate_z_incumbent" in s:
+        z += f" against the reference, {s['model_gate_z_incumbent']:.2f} against what serves"
+    way = "" if s.get("step", 1.0) == 1.0 else ", a part of the way from what serves,"
+    candidate = f"A candidate{way} that intervenes at {s['intervention_rate']:.0%} of decision points"
+    others = [head for head, told in s.get("heads", {}).items() if told["passed"] and head != "policy"]
+    more = f" Let pass too: {', '.join(others)}." if others else ""
+    return f"{candidate}; the model gate {said} ({z}).{more}"
+
+
+def _evaluate(s: StageSummary) -> str:
+    return f"{VERDICT_WORDS[s['verdict']].capitalize()}: {s['reason']}"
+
+
+def _deploy(s: StageSummary) -> str:
+    if not s["deployed"]:
+        return "What served before goes on serving."
+    named = ", ".join(f"{head} {version_name(version)}" for head, version in s["versions"].items())
+    return f"Serving now, but for the holdback: {named}."
+
+
+_SENTENCES: dict[str, Callable[[StageSummary], str]] = {
+    "collect": _collect,
+    "release": _release,
+    "synthesize": _synthesize,
+    "train": _train,
+    "evaluate": _evaluate,
+    "deploy": _deploy,
+}
