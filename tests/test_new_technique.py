@@ -19,7 +19,9 @@ from tests.privacy.services.test_anonymize import PEOPLE, make_world
 from tests.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("deployments", "docs", "loops", "privacy", "r3al_project", "templates", "tests", "training")
+PARTS = (
+    "core", "deployments", "docs", "jobs", "loops", "privacy", "r3al_project", "simulator", "templates", "tests", "training",
+)  # fmt: skip
 ENGINE = Path("privacy/engine/anonymize")
 FILE = Path(__file__).parent / "new_technique" / "microaggregation.py"
 

@@ -11,7 +11,15 @@ import numpy as np
 
 from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
-from privacy.engine.anonymize.protocol import Arrays, ChargedRequest, Cost, Output, RecordSource, Table, Technique
+from privacy.engine.anonymize.protocol import (
+    Arrays,
+    ChargedRequest,
+    Cost,
+    Output,
+    RecordSource,
+    ReleasedRows,
+    Technique,
+)
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter, check_within
 from privacy.engine.anonymize.tables import rows_logged
 from privacy.engine.dp.accounting import NANO
@@ -42,9 +50,9 @@ def _lost(before: np.ndarray, after: np.ndarray, spread: np.ndarray) -> float:
     return float((np.abs(before - after) / spread).mean())
 
 
-def _table(charged: ChargedRequest, arrays: Arrays) -> Table:
+def _table(charged: ChargedRequest, arrays: Arrays) -> ReleasedRows:
     rows = ([f"{value:.4f}" for value in row] for row in arrays["values"].tolist())
-    return Table([f"mean_{c.name}" for c in charged.columns], rows)
+    return ReleasedRows([f"mean_{c.name}" for c in charged.columns], rows)
 
 
 TECHNIQUE = Technique(

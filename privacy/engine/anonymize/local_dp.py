@@ -26,7 +26,7 @@ from privacy.engine.anonymize.protocol import (
     Limits,
     Output,
     RecordSource,
-    Table,
+    ReleasedRows,
     Technique,
 )
 from privacy.engine.anonymize.request import AnonymizeRequest
@@ -190,9 +190,9 @@ def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
     return Output({"values": made.values[unordered(made.values)], "rows_rho": rho}, log)
 
 
-def _table(charged: ChargedRequest, arrays: Arrays) -> Table:
+def _table(charged: ChargedRequest, arrays: Arrays) -> ReleasedRows:
     columns = charged.columns
-    return Table([c.name for c in columns], (as_text(row, columns) for row in arrays["values"].tolist()))
+    return ReleasedRows([c.name for c in columns], (as_text(row, columns) for row in arrays["values"].tolist()))
 
 
 TECHNIQUE = Technique(

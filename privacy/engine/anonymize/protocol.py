@@ -42,7 +42,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Records:
+class FeatureRecords:
     """``values`` (n, F) of ``people`` (n,) ids on ``days`` (n,) proleptic ordinals; ``left_out``: records that lack a column."""
 
     values: Floats
@@ -57,10 +57,10 @@ class RecordSource(Protocol):
     def people(self) -> Ints:
         """Return the ids (n,) of everybody charged, ascending."""
 
-    def records(self, rows: int) -> Records:
+    def records(self, rows: int) -> FeatureRecords:
         """Return the newest ``rows`` whole records of each person. Raises InsufficientData where there is none."""
 
-    def shards(self) -> Iterator[Records]:
+    def shards(self) -> Iterator[FeatureRecords]:
         """Yield all records, a shard of whole people at a time. Raises InsufficientData where there is none."""
 
     def pseudonyms(self, people: Ints, epoch: str) -> Ints:
@@ -88,7 +88,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReleasedRows:
     """Rows as people read them, under the names of their columns."""
 
     names: list[str]
@@ -129,8 +129,8 @@ class Technique:
     """How many people must be charged for the technique to hold."""
     compute: Callable[[ChargedRequest, RecordSource], Output]
     """The output over the charged people. Raises InputError or InsufficientData for what the records do not allow."""
-    table: Callable[[ChargedRequest, Arrays], Table | Statistics]
-    """Stored arrays as people read them: a Table of rows, or statistics by name."""
+    table: Callable[[ChargedRequest, Arrays], ReleasedRows | Statistics]
+    """Stored arrays as people read them: rows, or statistics (``users``, its noise ``users_sd``, and ``columns`` by name)."""
 
     def heeds(self, option: str) -> bool:
         """Return whether an option of a request changes anything."""

@@ -16,7 +16,7 @@ from privacy.engine.anonymize.protocol import (
     Cost,
     Output,
     RecordSource,
-    Table,
+    ReleasedRows,
     Technique,
 )
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter
@@ -69,14 +69,14 @@ def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
     return Output(arrays, rows_logged(records, len(names), 0.0))
 
 
-def _table(charged: ChargedRequest, arrays: Arrays) -> Table:
+def _table(charged: ChargedRequest, arrays: Arrays) -> ReleasedRows:
     epoch, columns = charged.parameters["epoch"], charged.columns
     each = zip(arrays["pseudonym"].tolist(), arrays["day"].tolist(), arrays["values"].tolist(), strict=True)
     rows = (
         [pseudonym_text(epoch, name), date.fromordinal(day).isoformat(), *as_text(values, columns)]
         for name, day, values in each
     )
-    return Table(["pseudonym", "day", *(c.name for c in columns)], rows)
+    return ReleasedRows(["pseudonym", "day", *(c.name for c in columns)], rows)
 
 
 TECHNIQUE = Technique(

@@ -9,7 +9,7 @@ from typing import TextIO
 import numpy as np
 
 from core.errors import Conflict
-from privacy.engine.anonymize.protocol import Statistics, Table
+from privacy.engine.anonymize.protocol import ReleasedRows, Statistics
 from privacy.models import Release
 from privacy.services.anonymize.request import anonymized
 from privacy.services.anonymize.run import charged_request, release_technique
@@ -18,7 +18,7 @@ from privacy.services.anonymize.run import charged_request, release_technique
 def export_rows_write(*, release: Release, out: TextIO) -> None:
     """Write a release's rows as CSV with a line of names. Raises Conflict for one that has none."""
     table = _table(release)
-    if not isinstance(table, Table):
+    if not isinstance(table, ReleasedRows):
         raise Conflict(f"{release} holds statistics, not rows")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table.names)
@@ -28,7 +28,7 @@ def export_rows_write(*, release: Release, out: TextIO) -> None:
 def statistics(release: Release) -> Statistics:
     """Return the statistics of a release, by name, as its technique states them. Raises Conflict for one that holds rows."""
     table = _table(release)
-    if isinstance(table, Table):
+    if isinstance(table, ReleasedRows):
         raise Conflict(f"{release} holds rows, not statistics")
     return table
 
@@ -43,7 +43,7 @@ def is_anonymization(release: Release) -> bool:
     return bool(release.parameters.get("kind") == "anonymization")
 
 
-def _table(release: Release) -> Table | Statistics:
+def _table(release: Release) -> ReleasedRows | Statistics:
     arrays = _arrays(release)
     return release_technique(release).table(charged_request(release), arrays)
 

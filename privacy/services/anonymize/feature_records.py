@@ -11,6 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from loops.models import LoopVersion
 from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.protocol import FeatureRecords
 from privacy.engine.sealing import about_signal, about_state
 from privacy.models import Decision, Person, Signal, SignalKind
 from privacy.selectors.keys import ciphers_known

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from core.errors import InsufficientData
 from loops.engine.spec import LoopSpec
 from privacy.engine.anonymize.columns import Column, columns_of
-from privacy.engine.anonymize.protocol import ChargedRequest, Ints, Output, Records, Technique
+from privacy.engine.anonymize.protocol import ChargedRequest, FeatureRecords, Ints, Output, Technique
 from privacy.engine.anonymize.registry import technique_of
 from privacy.models import Release
 from privacy.selectors.decisions import charged_person_ids
@@ -44,7 +44,7 @@ def release_columns(release: Release) -> tuple[Column, ...]:
     return columns_of(spec, [c["name"] for c in release.parameters["columns"]])
 
 
-def shard_records(release: Release, people: Ints, columns: Sequence[Column], rows: int) -> Records:
+def shard_records(release: Release, people: Ints, columns: Sequence[Column], rows: int) -> FeatureRecords:
     """The newest whole records of some of the people who were charged."""
     return feature_records(
         loop_version=release.loop_version, data_type=release.data_type, person_ids=people.tolist(), columns=columns, rows=rows
@@ -60,13 +60,13 @@ class ChargedRecords:
     def people(self) -> Ints:
         return charged_person_ids(release=self._release)
 
-    def records(self, rows: int) -> Records:
+    def records(self, rows: int) -> FeatureRecords:
         found = shard_records(self._release, self.people(), self._columns, rows)
         if not len(found.values):
             raise InsufficientData(_NO_RECORD)
         return found
 
-    def shards(self) -> Iterator[Records]:
+    def shards(self) -> Iterator[FeatureRecords]:
         there = False
         for people in shards_of(self.people()):
             records = shard_records(self._release, people, self._columns, _ALL_ROWS)
