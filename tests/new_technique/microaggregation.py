@@ -55,7 +55,7 @@ def _table(charged: ChargedRequest, arrays: Arrays) -> ReleasedRows:
     return ReleasedRows([f"mean_{c.name}" for c in charged.columns], rows)
 
 
-TECHNIQUE = Technique(
+technique = Technique(
     name="microaggregation",
     mode=None,
     label="microaggregation of records",

@@ -218,7 +218,7 @@ def _table(charged: ChargedRequest, arrays: Arrays) -> Statistics:
     return asdict(central_read(arrays, charged.columns))
 
 
-TECHNIQUE = Technique(
+technique = Technique(
     name=DIFFERENTIAL_PRIVACY,
     mode="central",
     label=LABEL,

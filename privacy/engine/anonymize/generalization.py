@@ -14,8 +14,8 @@ from privacy.engine.anonymize.tables import boxes, rows_logged, unordered
 from privacy.engine.dp.accounting import NANO
 
 Floats = npt.NDArray[np.float64]
-POLICY_NANO = NANO // 5
-GUARANTEE = (
+_POLICY_NANO = NANO // 5
+_GUARANTEE = (
     "values coarsened by the loop's public hierarchy. It has no differential-privacy meaning: rare combinations may still single "
     "somebody out"
 )
@@ -74,7 +74,7 @@ def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
     return Output({"low": made.low[order], "high": made.high[order]}, log)
 
 
-TECHNIQUE = Technique(
+technique = Technique(
     name="generalization",
     mode=None,
     label="generalization",
@@ -86,8 +86,8 @@ TECHNIQUE = Technique(
     parameters=(),
     exclusive=(),
     check=lambda request, columns: None,
-    cost=lambda request, limits: Cost(POLICY_NANO),
-    guarantee=lambda request: GUARANTEE,
+    cost=lambda request, limits: Cost(_POLICY_NANO),
+    guarantee=lambda request: _GUARANTEE,
     logged=lambda request, columns: {},
     settled=lambda request, today: {},
     least_cohort=lambda request: 1,

@@ -23,7 +23,7 @@ from privacy.engine.dp.accounting import NANO
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-POLICY_NANO = 3 * NANO // 10
+_POLICY_NANO = 3 * NANO // 10
 K = Parameter("k", int, 10, "of k-anonymity (default: 10)")
 DIVERSITY = Parameter("diversity", int, 1, "of k-anonymity: different sensitive values a class", "L")
 # Its values shall differ within a class, and it is published as it is.
@@ -184,7 +184,7 @@ def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
     return Output({"low": low[order], "high": high[order]}, rows_logged(records, len(low), made.loss))
 
 
-TECHNIQUE = Technique(
+technique = Technique(
     name="k_anonymity",
     mode=None,
     label="k-anonymity",
@@ -196,7 +196,7 @@ TECHNIQUE = Technique(
     parameters=(K, DIVERSITY, SENSITIVE),
     exclusive=("sensitive", "diversity"),
     check=_check_request,
-    cost=lambda request, limits: Cost(POLICY_NANO),
+    cost=lambda request, limits: Cost(_POLICY_NANO),
     guarantee=_guarantee,
     logged=_logged,
     settled=lambda request, today: {},

@@ -195,7 +195,7 @@ def _table(charged: ChargedRequest, arrays: Arrays) -> ReleasedRows:
     return ReleasedRows([c.name for c in columns], (as_text(row, columns) for row in arrays["values"].tolist()))
 
 
-TECHNIQUE = Technique(
+technique = Technique(
     name=DIFFERENTIAL_PRIVACY,
     mode="local",
     label=LABEL,

@@ -12,13 +12,11 @@ from datetime import date
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter
+from privacy.engine.dp.mechanisms import Floats, Ints
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 Statistics: TypeAlias = dict[str, Any]
 

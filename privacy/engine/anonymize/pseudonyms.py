@@ -23,13 +23,13 @@ from privacy.engine.anonymize.request import AnonymizeRequest, Parameter
 from privacy.engine.anonymize.tables import as_text, rows_logged
 from privacy.engine.dp.accounting import NANO
 
-POLICY_NANO = NANO // 10
-GUARANTEE = (
+_POLICY_NANO = NANO // 10
+_GUARANTEE = (
     "pseudonyms keyed for this purpose and epoch; the records themselves are unchanged. It has no differential-privacy meaning: "
     "the records are still personal data, and what they say may identify somebody"
 )
-EPOCH = Parameter("epoch", str, "", "of pseudonyms (default: this month); a new one cannot be linked")
-_EPOCH = re.compile(r"[A-Za-z0-9._-]{1,20}")
+_EPOCH = Parameter("epoch", str, "", "of pseudonyms (default: this month); a new one cannot be linked")
+_EPOCH_NAME = re.compile(r"[A-Za-z0-9._-]{1,20}")
 
 
 def epoch_of(day: date) -> str:
@@ -39,7 +39,7 @@ def epoch_of(day: date) -> str:
 
 def epoch_check(epoch: str) -> None:
     """Raise InputError for what cannot name an epoch."""
-    if not _EPOCH.fullmatch(epoch):
+    if not _EPOCH_NAME.fullmatch(epoch):
         raise InputError(f"epoch {epoch!r} is not 1 to 20 letters, digits, dots, dashes or underscores, like 2026-11")
 
 
@@ -49,16 +49,16 @@ def pseudonym_text(epoch: str, halves: Sequence[int]) -> str:
 
 
 def _check(request: AnonymizeRequest, columns: Sequence[Column]) -> None:
-    if request.value(EPOCH):
-        epoch_check(request.value(EPOCH))
+    if request.value(_EPOCH):
+        epoch_check(request.value(_EPOCH))
 
 
 def _named(request: AnonymizeRequest) -> dict[str, str]:
-    return {"epoch": request.value(EPOCH)} if request.value(EPOCH) else {}
+    return {"epoch": request.value(_EPOCH)} if request.value(_EPOCH) else {}
 
 
 def _settled(request: AnonymizeRequest, today: date) -> dict[str, str]:
-    return {} if request.value(EPOCH) else {"epoch": epoch_of(today)}
+    return {} if request.value(_EPOCH) else {"epoch": epoch_of(today)}
 
 
 def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
@@ -79,7 +79,7 @@ def _table(charged: ChargedRequest, arrays: Arrays) -> ReleasedRows:
     return ReleasedRows(["pseudonym", "day", *(c.name for c in columns)], rows)
 
 
-TECHNIQUE = Technique(
+technique = Technique(
     name="pseudonymization",
     mode=None,
     label="pseudonymization",
@@ -88,11 +88,11 @@ TECHNIQUE = Technique(
     library="",
     statistics=False,
     takes=(),
-    parameters=(EPOCH,),
+    parameters=(_EPOCH,),
     exclusive=(),
     check=_check,
-    cost=lambda request, limits: Cost(POLICY_NANO),
-    guarantee=lambda request: GUARANTEE,
+    cost=lambda request, limits: Cost(_POLICY_NANO),
+    guarantee=lambda request: _GUARANTEE,
     logged=lambda request, columns: _named(request),
     settled=_settled,
     least_cohort=lambda request: 1,

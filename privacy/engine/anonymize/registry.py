@@ -1,6 +1,6 @@
 """All techniques of anonymisation, checked whole when this module is imported: before anybody can be charged.
 
-A new technique is one file in this package that defines ``TECHNIQUE``, and one line in ``_FILES``.
+A new technique is one file in this package that defines ``technique``, and one line in ``_FILES``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def check_techniques(techniques: Sequence[Any]) -> tuple[Technique, ...]:
 
 def _check_whole(technique: Any) -> None:
     if not isinstance(technique, Technique):
-        raise TypeError(f"{technique!r} is no Technique; define TECHNIQUE = Technique(...) in the technique's file")
+        raise TypeError(f"{technique!r} is no Technique; define technique = Technique(...) in the technique's file")
     for name in _FUNCTIONS:
         if not callable(getattr(technique, name)):
             raise TypeError(f"technique {technique.name!r} declares no {name}; it must be a function")
@@ -87,7 +87,7 @@ def _check_parameters(techniques: Sequence[Technique]) -> None:
                 raise ValueError(f"two techniques declare parameter {parameter.name!r} differently; rename one")
 
 
-TECHNIQUES = check_techniques([import_module(f"{__package__}.{file}").TECHNIQUE for file in _FILES])
+TECHNIQUES = check_techniques([import_module(f"{__package__}.{file}").technique for file in _FILES])
 
 
 def technique_of(name: str, mode: str | None) -> Technique:

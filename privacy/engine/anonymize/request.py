@@ -12,11 +12,11 @@ from privacy.engine.anonymize.columns import Column
 DATA_TYPES = ("pulse", "emotion", "interaction", "feature", "categorical")
 DEFAULT_MODE = "central"
 MOST_SAMPLES, MOST_ROWS = 1_000_000, 1_000
-T = TypeVar("T")
+ParameterValue = TypeVar("ParameterValue")
 
 
 @dataclass(frozen=True)
-class Parameter(Generic[T]):
+class Parameter(Generic[ParameterValue]):
     """An option that belongs to one technique, in snake_case. API and command offer it under ``api_name`` and ``flag``.
 
     ``default`` holds where a request leaves it out. ``help`` and ``metavar`` are what the command shows.
@@ -24,7 +24,7 @@ class Parameter(Generic[T]):
 
     name: str
     kind: type[int] | type[float] | type[str]
-    default: T
+    default: ParameterValue
     help: str
     metavar: str | None = None
 
@@ -66,9 +66,9 @@ class AnonymizeRequest:
             check_within("sampleCount", self.samples, 1, MOST_SAMPLES)
         check_within("rowsPerPerson", self.rows, 1, MOST_ROWS)
 
-    def value(self, parameter: Parameter[T]) -> T:
+    def value(self, parameter: Parameter[ParameterValue]) -> ParameterValue:
         """Return the value of a technique's own parameter, or its default."""
-        return cast(T, self.options.get(parameter.name, parameter.default))
+        return cast(ParameterValue, self.options.get(parameter.name, parameter.default))
 
     def as_logged(self, columns: Sequence[Column]) -> dict[str, Any]:
         """Return the public parameters that the log keeps of every request."""

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from core.errors import InsufficientData
 from loops.engine.spec import LoopSpec
 from privacy.engine.anonymize.columns import Column, columns_of
-from privacy.engine.anonymize.protocol import ChargedRequest, FeatureRecords, Ints, Output, Technique
+from privacy.engine.anonymize.protocol import ChargedRequest, FeatureRecords, Output, Technique
 from privacy.engine.anonymize.registry import technique_of
+from privacy.engine.dp.mechanisms import Ints
 from privacy.models import Release
 from privacy.selectors.decisions import charged_person_ids
 from privacy.services.anonymize.feature_records import feature_records

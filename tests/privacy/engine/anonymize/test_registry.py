@@ -23,7 +23,7 @@ from privacy.engine.anonymize.registry import (
 )
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter
 
-MONDRIAN, EPOCHS = k_anonymity.TECHNIQUE, pseudonyms.TECHNIQUE
+MONDRIAN, EPOCHS = k_anonymity.technique, pseudonyms.technique
 MEMBERS = [field.name for field in fields(Technique)]
 
 
@@ -65,7 +65,7 @@ class TestWhole:
             check_techniques([k_anonymity])
 
     def test_two_may_share_a_parameter_and_a_name_with_modes(self) -> None:
-        more = [replace(MONDRIAN, name="other"), replace(local_dp.TECHNIQUE, mode="shuffled")]
+        more = [replace(MONDRIAN, name="other"), replace(local_dp.technique, mode="shuffled")]
         assert check_techniques([*TECHNIQUES, *more])[-2:] == tuple(more)
 
 
@@ -80,10 +80,10 @@ class TestNames:
         assert [p.name for p in own_parameters()] == ["k", "diversity", "sensitive", "epoch"]
 
     def test_a_mode_chooses_among_those_of_one_name_alone(self) -> None:
-        assert technique_of("differential_privacy", "central") is central.TECHNIQUE
-        assert technique_of("differential_privacy", "local") is local_dp.TECHNIQUE
+        assert technique_of("differential_privacy", "central") is central.technique
+        assert technique_of("differential_privacy", "local") is local_dp.technique
         assert technique_of("k_anonymity", "local") is technique_of("k_anonymity", None) is MONDRIAN
-        assert technique_of("generalization", "central") is generalization.TECHNIQUE
+        assert technique_of("generalization", "central") is generalization.technique
 
     @pytest.mark.parametrize(
         ("name", "mode", "said"),
@@ -98,8 +98,8 @@ class TestNames:
             technique_of(name, mode)
 
     def test_each_option_is_of_those_that_heed_it(self) -> None:
-        assert heeding("epsilon") == heeding("mode") == [central.TECHNIQUE, local_dp.TECHNIQUE]
-        assert heeding("delta") == [central.TECHNIQUE] and heeding("epoch") == [EPOCHS]
+        assert heeding("epsilon") == heeding("mode") == [central.technique, local_dp.technique]
+        assert heeding("delta") == [central.technique] and heeding("epoch") == [EPOCHS]
         assert heeding("diversity") == [MONDRIAN]
 
 
