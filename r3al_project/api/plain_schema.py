@@ -14,6 +14,8 @@ from r3al_project.api import outcomes
 
 Document = dict[str, Any]
 _REFS = "#/components/schemas/Serving{name}"
+# Clients were generated from these names, so a struct that is called otherwise now keeps its own in the document.
+_PUBLISHED = {"DecisionRequest": "Request", "DecisionAnswer": "Answer", "HeadAnswer": "Action"}
 _TOKEN: list[Document] = [{"knoxApiToken": []}]
 
 
@@ -103,13 +105,26 @@ def _structs() -> tuple[Document, dict[type, Document]]:
     """Components of all structs, under names of their own, and where each is found."""
     kinds = [e.body for e in ENDPOINTS] + [kind for e in ENDPOINTS for _, kind in e.answers.values()]
     found, components = msgspec.json.schema_components(kinds, ref_template=_REFS)
-    schemas = {f"Serving{name}": schema for name, schema in components.items()}
+    found, components = _published((found, components))
+    schemas = {f"Serving{_PUBLISHED.get(name, name)}": schema for name, schema in components.items()}
     # Names that the types leave open, because their errors name what is known.
     names = {"propertyNames": {"enum": list(COMPONENTS)}}
     schemas["ServingRewardBody"]["properties"]["components"]["anyOf"][0] |= names
     schemas["ServingCalculateAnswer"]["properties"]["components"] |= names
     schemas["ServingSignalBody"]["properties"]["type"] |= {"enum": SignalKind.values}
     return schemas, dict(zip(kinds, found, strict=True))
+
+
+def _published(part: Any) -> Any:
+    """Return a part of the document in which references and titles say the published names."""
+    if isinstance(part, dict):
+        return {key: _published(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_published(value) for value in part]
+    for name, published in _PUBLISHED.items():
+        if part in (name, _REFS.format(name=name)):
+            return part.replace(name, published)
+    return part
 
 
 def _operation(endpoint: Endpoint, components: dict[type, Document]) -> Document:

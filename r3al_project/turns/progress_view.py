@@ -22,13 +22,13 @@ _RECONCILE_SECONDS = 5.0
 @contextlib.contextmanager
 def worker_process() -> Iterator[None]:
     """One Celery worker as a child process, restarted when it dies, ended with us."""
-    launcher = Supervisor()
-    launcher.add("worker", commands.worker(pool="solo"))
-    launcher.start()
+    supervisor = Supervisor()
+    supervisor.add("worker", commands.worker(pool="solo"))
+    supervisor.start()
     try:
         yield
     finally:
-        launcher.stop()
+        supervisor.stop()
 
 
 class ProgressView:

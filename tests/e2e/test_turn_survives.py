@@ -74,7 +74,7 @@ def mortals(stack: Stack, turn: Turn, tmp_path: Path) -> Iterator[Callable[..., 
 
 
 def live_through(turn: Turn, workers: list[MortalWorker], seconds: float) -> Turn:
-    """Play launcher and beat until the turn ends."""
+    """Play supervisor and beat until the turn ends."""
     end = time.monotonic() + seconds
     while (turn := turn_settle(turn=turn)).outcome == Turn.Outcome.RUNNING:
         for worker in workers:

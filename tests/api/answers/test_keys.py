@@ -62,9 +62,9 @@ NOT_OURS = {
     "ColumnAnswer.quantiles": "levels, like 0.5",
     "ExportedDecision.actions": "heads, named by the loop's file",
     "JobAnswer.versions": "heads, named by the loop's file",
-    "ServingDecisionAnswer.actions": "heads, named by the loop's file",
-    "ServingDecisionAnswer.versions": "heads, named by the loop's file",
-    "ServingDecisionAnswer.generations": "heads, named by the loop's file",
+    "ServingAnswer.actions": "heads, named by the loop's file",
+    "ServingAnswer.versions": "heads, named by the loop's file",
+    "ServingAnswer.generations": "heads, named by the loop's file",
     "EventAnswer.what": "facts as they are stored in the vault: the event's hash covers their names",
 }
 
