@@ -13,7 +13,8 @@ from jobs.services import jobs_reconcile
 from r3al_project.processes import commands
 from r3al_project.processes.supervisor import Supervisor
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import STAGES, turn_settle
+from r3al_project.turns.services import turn_settle
+from r3al_project.turns.stages import STAGES
 
 _POLL_SECONDS = 0.25
 _RECONCILE_SECONDS = 5.0

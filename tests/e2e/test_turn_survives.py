@@ -21,7 +21,8 @@ from jobs.services import jobs_reconcile
 from privacy.models import Choice, Decision, LedgerEntry, Person, PrivacyBudget, Purpose, Release, RewardSignal
 from r3al_project.processes import commands
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import STAGES, turn_parameters, turn_settle, turn_start
+from r3al_project.turns.services import turn_parameters, turn_settle, turn_start
+from r3al_project.turns.stages import STAGES
 from tests.e2e.dying import plan
 from tests.stack import Stack, Worker
 from tests.turns.walks import walks_csv, walks_loop
