@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.arrays import Floats, pack_arrays, sha256_hex
+from core.arrays import Floats, pack_arrays
+from core.checksums import sha256_hex
 from core.errors import InputError
 from jobs.services import job_run
 from loops.engine.policies.linear import LinearPolicy
