@@ -54,7 +54,7 @@ class ServingSlotAdmin(ReadOnlyAdmin):
 
     @display(description="what serves")
     def serves(self, slot: ServingSlot) -> str:
-        if slot.stable.kind == "reference":
+        if not slot.stable.is_learned:
             return f"the reference: always {slot.stable.config.get('action', '?')}"
         return f"a learned policy ({slot.stable.get_kind_display()})"
 

@@ -190,7 +190,7 @@ MAX_PRIVACY_DELTA = read.number(env, "MAX_PRIVACY_DELTA", 1e-5, low=1e-12, high=
 MIN_COHORT = read.whole(env, "MIN_COHORT", 50, low=1)
 PRIVACY_BUDGET_PERIOD = read.one_of(env, "PRIVACY_BUDGET_PERIOD", "monthly", ("daily", "weekly", "monthly"))
 
-# Jobs: how long a worker's lease lasts, how often it is renewed, and how long a queued job may wait before it is dispatched again.
+# Jobs: how long a worker's lease lasts, how often it is renewed, and when a queued job is dispatched again.
 R3AL_JOB_LEASE_SECONDS = read.number(env, "R3AL_JOB_LEASE_SECONDS", 30.0, low=0.5)
 R3AL_JOB_HEARTBEAT_SECONDS = read.number(
     env, "R3AL_JOB_HEARTBEAT_SECONDS", min(5.0, R3AL_JOB_LEASE_SECONDS / 3), low=0.1, high=R3AL_JOB_LEASE_SECONDS / 2

@@ -159,7 +159,7 @@ from training.engine.gates.outcome_gate import (
     read_statistics,
     sub_gate,
 )
-from training.engine.generators.world_model import Transitions, mean_world, sample_worlds, synthesize
+from training.engine.generators.world_model import mean_world, sample_worlds, synthesize
 from training.engine.intervals.clustered import (
     clustered_interval,
     effective_n_for_bar,
@@ -180,6 +180,7 @@ from training.engine.trainers.conservative_update import best_update, interpolat
 from training.engine.trainers.contextual_bandits import learn_sub_head, sub_bar
 from training.engine.trainers.fitted_q import best_candidate, fitted_q, train_candidates
 from training.engine.world.rollout import policy_values, rollout
+from training.engine.world.transitions import Transitions
 from training.engine.world.world_model import World, category_shares, initial_states, noise_scales
 
 Values = dict[str, Any]

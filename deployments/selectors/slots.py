@@ -10,7 +10,7 @@ from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
 from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import ServedDecision
-from training.models import ModelVersion, VersionKind
+from training.models import ModelVersion
 
 
 def slot_of(version: ModelVersion) -> ServingSlot:
@@ -41,7 +41,7 @@ def incumbents_of(loop_version: LoopVersion) -> dict[str, ModelVersion]:
 
 def incumbent_among(stable: ModelVersion | None, spec: LoopSpec) -> ModelVersion | None:
     """What a candidate must beat beside the reference: the stable version, if it is learned and can serve the loop as it is."""
-    return stable if stable is not None and stable.kind != VersionKind.REFERENCE and is_made_for(stable, spec) else None
+    return stable if stable is not None and stable.is_learned and is_made_for(stable, spec) else None
 
 
 def is_made_for(version: ModelVersion, spec: LoopSpec) -> bool:
@@ -50,7 +50,7 @@ def is_made_for(version: ModelVersion, spec: LoopSpec) -> bool:
     was, now = made.head(version.head), next((h for h in spec.heads if h.name == version.head), None)
     if now is None or (was.actions, was.reference) != (now.actions, now.reference):
         return False
-    return version.kind == VersionKind.REFERENCE or made.features == spec.features
+    return not version.is_learned or made.features == spec.features
 
 
 def explored_share(loop_version: LoopVersion) -> float:

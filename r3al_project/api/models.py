@@ -12,9 +12,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.errors import Forbidden, InputError, NotFound
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, strategy_named
 from deployments.models import HealthCheck
-from deployments.services.rollouts.full import full_rollout
 from deployments.services.rollouts.rollback import rollback_check, slot_rollback
+from deployments.services.rollouts.start import rollout_start
 from loops.selectors import loop_version_current
 from r3al_project.api.answers.models import (
     DeployAnswer,
@@ -176,9 +177,7 @@ class DeployBody(StrictBody):
         required=False, max_length=500,
         help_text="Why to deploy what was judged against something else than what serves now. Kept for good.",
     )  # fmt: skip
-    deploymentType = serializers.ChoiceField(
-        choices=("full_rollout", "canary", "shadow_test", "ab_test"), default="full_rollout"
-    )
+    deploymentType = serializers.ChoiceField(choices=tuple(STRATEGIES), default=FULL_ROLLOUT)
     trafficPercentage = NumberField(default=100.0, min_value=0.0, max_value=100.0)
 
 
@@ -192,14 +191,16 @@ class DeployView(APIView):
     @idempotent
     def post(self, request: Request, version: str) -> Response:
         given = read_body(DeployBody, request)
-        if given["deploymentType"] != "full_rollout" or given["trafficPercentage"] != 100.0:
+        strategy = strategy_named(given["deploymentType"])
+        if not strategy.is_available or given["trafficPercentage"] != 100.0:
             raise InputError("there is one strategy now: deploymentType full_rollout with trafficPercentage 100")
         found, override = version_of_address(version, given), given.get("overrideReason", "")
         if override and not request.user.has_perm(OVERRIDE):
             raise Forbidden("your role does not allow overrideReason; an administrator can give you another")
-        done = full_rollout(
-            version=found, actor=request.user.get_username(), reason="deployed by an operator", override=override
-        )
+        done = rollout_start(
+            strategy=strategy.name, version=found, actor=request.user.get_username(), reason="deployed by an operator",
+            override=override,
+        )  # fmt: skip
         return Response(deploy_answer(done))
 
 

@@ -15,9 +15,8 @@ from jobs.models import Job, JobState
 from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Release, ReleaseState
 from r3al_project.turns.models import Turn, TurnStage
-from r3al_project.turns.sentences import stage_sentence
-from r3al_project.turns.services import STAGES
-from training.models import VERDICT_WORDS, GateVerdict, ModelMetric, ModelVersion, VersionKind, says_nothing
+from r3al_project.turns.stages import STAGES, Stage, stage_sentence
+from training.models import VERDICT_WORDS, GateVerdict, ModelMetric, ModelVersion, says_nothing
 
 _VERSIONS = 6
 _TURNS = 3
@@ -80,20 +79,20 @@ def turn_rows() -> list[dict[str, Any]]:
 def _stage_rows(turn: Turn) -> list[dict[str, Any]]:
     """Every stage of the turn in order, those not begun included."""
     begun = {stage.name: stage for stage in turn.stages.all()}
-    return [_stage_row(name, begun.get(name)) for name in STAGES]
+    return [_stage_row(stage, begun.get(name)) for name, stage in STAGES.items()]
 
 
-def _stage_row(name: str, stage: TurnStage | None) -> dict[str, Any]:
+def _stage_row(declared: Stage, stage: TurnStage | None) -> dict[str, Any]:
+    row = {"name": declared.name, "in_reason": declared.in_reason}
     if stage is None:
-        return {"name": name, "state": "waiting", "sign": SIGNS["waiting"], "percent": 0, "text": "", "job": None}
+        return row | {"state": "waiting", "sign": SIGNS["waiting"], "percent": 0, "text": "", "job": None}
     job = stage.job
-    return {
-        "name": name,
+    return row | {
         "state": job.state,
         "sign": SIGNS[job.state],
         "percent": 100 if job.state == JobState.DONE else round(100 * job.progress),
         "took": duration_text(stage.seconds) if stage.seconds is not None else "",
-        "text": stage_sentence(name, stage.summary) or job.error or job.message,
+        "text": stage_sentence(stage.name, stage.summary) or job.error or job.message,
         "job": job,
     }
 
@@ -112,14 +111,14 @@ def _slots() -> list[dict[str, Any]]:
         "stable__weights", "candidate__weights"
     )
     return [
-        {"slot": slot, "learned": slot.stable.kind != VersionKind.REFERENCE, "percent": f"{slot.weight_bp / 100:g}%"}
+        {"slot": slot, "learned": slot.stable.is_learned, "percent": f"{slot.weight_bp / 100:g}%"}
         for slot in found.order_by("loop__name", "id")
     ]
 
 
 def _versions() -> list[dict[str, Any]]:
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
-    learned = ModelVersion.objects.filter(kind=VersionKind.LINEAR_Q).select_related("loop_version__loop")
+    learned = ModelVersion.objects.learned().select_related("loop_version__loop")
     rows = []
     for version in main_first(learned.defer("weights").prefetch_related(verdicts).order_by("-id")[:_VERSIONS]):
         last = next(reversed(version.verdicts.all()), None)

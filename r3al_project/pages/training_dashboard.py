@@ -28,7 +28,7 @@ from loops.selectors import loop_version_current
 from r3al_project.pages.front_page import SIGNS, estimate, main_first, promised, turn_rows
 from r3al_project.turns.selectors import turn_get
 from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
-from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionKind, VersionState, says_nothing
+from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionState, says_nothing
 from training.selectors.versions import version_get
 
 VIEW_VERSIONS = "training.view_modelversion"
@@ -62,7 +62,7 @@ def state() -> dict[str, Any]:
     slots = list(ServingSlot.objects.select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
     rows = turn_rows()
     running = [row for row in rows if row["turn"].outcome == "running"]
-    watched = [_slot(slot) for slot in slots if slot.stable.kind != VersionKind.REFERENCE]
+    watched = [_slot(slot) for slot in slots if slot.stable.is_learned]
     return {
         "headline": _headline(watched, running),
         "turns": running,
@@ -124,7 +124,7 @@ def _metric(stored: dict[str, Any]) -> dict[str, Any]:
 
 def _versions(serving: set[int]) -> list[dict[str, Any]]:
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
-    found = ModelVersion.objects.filter(kind=VersionKind.LINEAR_Q).select_related("loop_version__loop").defer("weights")
+    found = ModelVersion.objects.learned().select_related("loop_version__loop").defer("weights")
     rows = []
     for version in main_first(found.prefetch_related(verdicts, "metrics").order_by("-id")[:_VERSIONS]):
         verdict = next(reversed(version.verdicts.all()), None)

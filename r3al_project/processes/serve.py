@@ -26,21 +26,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if code := subprocess.run(commands.manage("prepare"), check=False).returncode:
         return code
-    launcher = Supervisor()
-    launcher.add("web", commands.web(options.port, options.host))
-    launcher.add("beat", commands.beat())
+    supervisor = Supervisor()
+    supervisor.add("web", commands.web(options.port, options.host))
+    supervisor.add("beat", commands.beat())
     for name, argv in commands.workers(concurrency=options.concurrency).items():
-        launcher.add(name, argv)
-    launcher.run(lambda: _announce(launcher, options.port))
+        supervisor.add(name, argv)
+    supervisor.run(lambda: _announce(supervisor, options.port))
     return 0
 
 
-def _announce(launcher: Supervisor, port: int) -> None:
+def _announce(supervisor: Supervisor, port: int) -> None:
     """Say where to look, as soon as there is something to see."""
     url = f"http://127.0.0.1:{port}/"
     end = time.monotonic() + _READY_SECONDS
     while not _answers(url + "healthz"):
-        if launcher.is_stopping:
+        if supervisor.is_stopping:
             return
         if time.monotonic() > end:
             _say(f"The web interface does not answer at {url} yet; see the lines above.")

@@ -1,7 +1,7 @@
 """Several processes under one Ctrl-C: started together, restarted when they die, ended in order. Standard library only.
 
-Each child leads a session of its own, so that the terminal's Ctrl-C reaches the launcher alone and children end in the order
-they were added. A child whose launcher vanishes (kill -9 included) is asked to end by the kernel.
+Each child leads a session of its own, so that the terminal's Ctrl-C reaches the supervisor alone and children end in the order
+they were added. A child whose supervisor vanishes (kill -9 included) is asked to end by the kernel.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _Child:
             self.argv,
             env=self.env,
             stdin=subprocess.DEVNULL,
-            stdout=2,  # standard output stays for the launcher's own results
+            stdout=2,  # standard output stays for the supervisor's own results
             start_new_session=True,
             preexec_fn=ends_with_parent(),
         )
@@ -92,7 +92,7 @@ class Supervisor:
         self._children: list[_Child] = []
         self._grace, self._say = grace, say
         self._stopping, self._hurry, self._started = threading.Event(), threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._work, name="launcher", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="supervisor", daemon=True)
         self._broken: OSError | None = None
 
     def add(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
@@ -141,7 +141,7 @@ class Supervisor:
         """Whether the end has begun."""
         return self._stopping.is_set()
 
-    # Everything below runs in the launcher's thread. It starts every child, and so must outlive them all: the kernel takes a
+    # Everything below runs in the supervisor's thread. It starts every child, and so must outlive them all: the kernel takes a
     # thread's end for the parent's.
 
     def _work(self) -> None:
@@ -154,14 +154,14 @@ class Supervisor:
         self._started.set()
         while not self._stopping.wait(_POLL_SECONDS):
             for child in self._children:
-                self._look_after(child)
+                self._check(child)
         self._end()
 
-    def _look_after(self, child: _Child) -> None:
+    def _check(self, child: _Child) -> None:
         if child.is_running:
             return
         if child.process is not None:
-            self._mourn(child)
+            self._handle_exit(child)
         if time.monotonic() >= child.start_at:
             try:
                 child.start()
@@ -169,14 +169,14 @@ class Supervisor:
                 child.start_at = time.monotonic() + _LONGEST_PAUSE
                 self._say(f"{child.name} cannot be started: {error.strerror}; trying again in {_LONGEST_PAUSE:.0f} s")
 
-    def _mourn(self, child: _Child) -> None:
+    def _handle_exit(self, child: _Child) -> None:
         assert child.process is not None
         child.kill_rest()
         lived = time.monotonic() - child.started
         child.deaths = 0 if lived > _STEADY_SECONDS else child.deaths + 1
         pause = min(2.0 ** (child.deaths - 1), _LONGEST_PAUSE) if child.deaths else 0.0
         child.start_at = time.monotonic() + pause
-        self._say(f"{child.name} {_last_words(child.process.returncode)}; starting it again in {pause:.0f} s")
+        self._say(f"{child.name} {_exit_reason(child.process.returncode)}; starting it again in {pause:.0f} s")
         child.process = None
 
     def _end(self) -> None:
@@ -195,7 +195,7 @@ class Supervisor:
         return [c for c in self._children if c.is_running]
 
 
-def _last_words(code: int) -> str:
+def _exit_reason(code: int) -> str:
     if code < 0:
         with contextlib.suppress(ValueError):
             return f"was killed by {signal.Signals(-code).name}"

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, display
 from core.html_format import duration_text, html_clamped, html_facts
 from r3al_project.turns.models import Turn, TurnStage
-from r3al_project.turns.sentences import stage_sentence
+from r3al_project.turns.stages import stage_sentence
 
 OUTCOME_LABELS = {"running": "info", "deployed": "success", "kept what serves": "warning", "failed": "danger"}
 

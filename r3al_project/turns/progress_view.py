@@ -13,7 +13,8 @@ from jobs.services import jobs_reconcile
 from r3al_project.processes import commands
 from r3al_project.processes.supervisor import Supervisor
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import STAGES, turn_settle
+from r3al_project.turns.services import turn_settle
+from r3al_project.turns.stages import STAGES
 
 _POLL_SECONDS = 0.25
 _RECONCILE_SECONDS = 5.0
@@ -22,13 +23,13 @@ _RECONCILE_SECONDS = 5.0
 @contextlib.contextmanager
 def worker_process() -> Iterator[None]:
     """One Celery worker as a child process, restarted when it dies, ended with us."""
-    launcher = Supervisor()
-    launcher.add("worker", commands.worker(pool="solo"))
-    launcher.start()
+    supervisor = Supervisor()
+    supervisor.add("worker", commands.worker(pool="solo"))
+    supervisor.start()
     try:
         yield
     finally:
-        launcher.stop()
+        supervisor.stop()
 
 
 class ProgressView:

@@ -15,6 +15,7 @@ from core.json_safe import json_safe
 from deployments.selectors.slots import serving_now
 from privacy.services.releases.moments import moments_load
 from r3al_project.turns.models import Turn
+from r3al_project.turns.stages import stage_brief
 from training.models import VERDICT_WORDS, ModelVersion, says_nothing, version_name
 from training.selectors.versions import version_arrays
 
@@ -58,7 +59,7 @@ def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = 
             "gate": summaries.get("evaluate") or {"verdict": "insufficient", "reason": turn.reason, "metrics": []},
             "version": version.pk if version else None,
             "versions": summaries.get("train", {}).get("versions", {}),
-            "deployed": {h: v.pk if v.kind != "reference" else None for h, v in serving.items()},
+            "deployed": {h: v.pk if v.is_learned else None for h, v in serving.items()},
         }
     )
     return report
@@ -158,20 +159,9 @@ def _number(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-_TOLD = {
-    "collect": ("rows", "added", "unchanged", "rejected", "note"),
-    "release": ("users", "epsilon", "delta"),
-    "synthesize": ("rows", "features", "phi_width"),
-    "train": ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),
-    "evaluate": ("verdict", "attempt"),
-    "deploy": ("deployed",),
-}
-
-
 def _words(name: str, did: dict[str, Any]) -> str:
     """The few facts of a stage that fit on a line."""
-    facts = {key: did[key] for key in _TOLD.get(name, ()) if did.get(key) is not None}
-    return ", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in facts.items())
+    return ", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in stage_brief(name, did).items())
 
 
 def _fact(value: Any) -> str:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loops.engine.spec import LoopSpec
 from training.models import VERDICT_WORDS, version_name
 
 StageSummary = Mapping[str, Any]
-
-
-def stage_sentence(name: str, summary: StageSummary) -> str:
-    """One sentence from a stage's summary; empty when the stage has not ended."""
-    if not summary:
-        return ""
-    return _SENTENCES[name](summary) if name in _SENTENCES else ""
 
 
 def logging_sentence(spec: LoopSpec, cost: Sequence[float]) -> str:
@@ -36,14 +29,16 @@ def _amount(value: float) -> str:
     return f"{value:.2g}"
 
 
-def _collect(s: StageSummary) -> str:
+def collect_sentence(s: StageSummary) -> str:
+    """Say how many rows of the file were added, known and rejected."""
     if "rows" not in s:
         return "No file: it uses what the vault holds."
     changed = f"{s['added']:,} of {s['rows']:,} rows added"
     return f"{changed}, {s['unchanged']:,} known already, {s['rejected']:,} rejected."
 
 
-def _release(s: StageSummary) -> str:
+def release_sentence(s: StageSummary) -> str:
+    """Say how many people were released from, under which guarantee."""
     if "note" in s:
         return "Nothing new since the last release: nobody was charged."
     rounds = s.get("rounds", 1)
@@ -51,11 +46,13 @@ def _release(s: StageSummary) -> str:
     return f"About {s['users']:,} people: {s['guarantee']}.{composed}"
 
 
-def _synthesize(s: StageSummary) -> str:
+def synthesize_sentence(s: StageSummary) -> str:
+    """Say how many transitions were drawn."""
     return f"{s['rows']:,} synthetic transitions drawn from the released world model."
 
 
-def _train(s: StageSummary) -> str:
+def train_sentence(s: StageSummary) -> str:
+    """Say how often the candidate intervenes and what its model gates answered."""
     said = "lets it pass" if s["model_gate"] else "holds it back"
     z = f"z {s['model_gate_z']:.2f}"
     if "model_gate_z_incumbent" in s:
@@ -67,22 +64,14 @@ def _train(s: StageSummary) -> str:
     return f"{candidate}; the model gate {said} ({z}).{more}"
 
 
-def _evaluate(s: StageSummary) -> str:
+def evaluate_sentence(s: StageSummary) -> str:
+    """Say the outcome gate's verdict with its reason."""
     return f"{VERDICT_WORDS[s['verdict']].capitalize()}: {s['reason']}"
 
 
-def _deploy(s: StageSummary) -> str:
+def deploy_sentence(s: StageSummary) -> str:
+    """Name the versions that serve from now on."""
     if not s["deployed"]:
         return "What served before goes on serving."
     named = ", ".join(f"{head} {version_name(version)}" for head, version in s["versions"].items())
     return f"Serving now, but for the holdback: {named}."
-
-
-_SENTENCES: dict[str, Callable[[StageSummary], str]] = {
-    "collect": _collect,
-    "release": _release,
-    "synthesize": _synthesize,
-    "train": _train,
-    "evaluate": _evaluate,
-    "deploy": _deploy,
-}

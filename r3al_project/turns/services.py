@@ -23,10 +23,10 @@ from privacy.selectors.decisions import outcomes_waiting
 from privacy.services.releases.lifecycle import calibration_asked
 from privacy.services.releases.reservations import SettledCounts, reservation_refund, reservations_settle
 from r3al_project.turns.models import Turn, TurnStage
-from r3al_project.turns.selectors import turn_running
+from r3al_project.turns.selectors import release_keys, turn_running
+from r3al_project.turns.stages import STAGES, Stage, stage_after
 
 log = logging.getLogger(__name__)
-STAGES = ("collect", "release", "synthesize", "train", "evaluate", "deploy")
 DELTA = 1e-5
 _SEEDS = 2**63
 
@@ -78,7 +78,7 @@ def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> Turn
         raise Conflict(
             f"{running} is still running; wait for it, go on with it (run_loop --resume), or cancel it (training dashboard)"
         ) from None
-    _stage_enqueue(turn, STAGES[0])
+    _stage_enqueue(turn, next(iter(STAGES.values())))
     return turn
 
 
@@ -95,9 +95,9 @@ def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[st
     summary: dict[str, Any] = json_safe(write())
     seconds = (timezone.now() - job.started_at).total_seconds() if job.started_at else None
     TurnStage.objects.filter(turn=turn, name=name).update(summary=summary, seconds=seconds)
-    following = STAGES.index(name) + 1
-    if following < len(STAGES):
-        _stage_enqueue(turn, STAGES[following])
+    following = stage_after(name)
+    if following is not None:
+        _stage_enqueue(turn, following)
     else:
         _turn_end(turn, Turn.Outcome.DEPLOYED if summary["deployed"] else Turn.Outcome.KEPT, summary["reason"])
     return summary
@@ -169,11 +169,6 @@ def turns_settle() -> int:
     return sum(turn_settle(turn=turn).outcome != Turn.Outcome.RUNNING for turn in running)
 
 
-def release_keys(turn: Turn) -> tuple[str, str]:
-    """The keys of a turn's two releases: of the moments, and of the evaluation."""
-    return f"turn-{turn.pk}-release", f"turn-{turn.pk}-evaluate"
-
-
 def reservations_sweep() -> SettledCounts:
     """Settle what turns and anonymisations reserved and forgot (beat); what a running turn reserved is left alone."""
     running = Turn.objects.filter(outcome=Turn.Outcome.RUNNING)
@@ -206,9 +201,9 @@ def _is_due(version: LoopVersion) -> bool:
     return timezone.now() - since >= timedelta(seconds=every) and outcomes_waiting(loop_version=version)
 
 
-def _stage_enqueue(turn: Turn, name: str) -> None:
-    job = job_enqueue(kind=f"turn.{name}", arguments={"turn": turn.pk}, key=f"turn-{turn.pk}-{name}")
-    TurnStage.objects.get_or_create(turn=turn, name=name, defaults={"job": job})
+def _stage_enqueue(turn: Turn, stage: Stage) -> None:
+    job = job_enqueue(kind=stage.job_kind, arguments={"turn": turn.pk}, key=f"turn-{turn.pk}-{stage.name}")
+    TurnStage.objects.get_or_create(turn=turn, name=stage.name, defaults={"job": job})
 
 
 def _turn_end(turn: Turn, outcome: Turn.Outcome, reason: str) -> None:

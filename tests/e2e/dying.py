@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class _Reporting:
 
 @worker_init.connect
 def _arm(**_: Any) -> None:
-    from r3al_project.turns.stages import HANDLERS
+    from r3al_project.turns.stages import STAGES
 
-    for name, handler in HANDLERS.items():
-        HANDLERS[name] = _dying(name, handler)
+    for name, stage in STAGES.items():
+        STAGES[name] = replace(stage, run=_dying(name, stage.run))

@@ -21,7 +21,8 @@ from jobs.services import jobs_reconcile
 from privacy.models import Choice, Decision, LedgerEntry, Person, PrivacyBudget, Purpose, Release, RewardSignal
 from r3al_project.processes import commands
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import STAGES, turn_parameters, turn_settle, turn_start
+from r3al_project.turns.services import turn_parameters, turn_settle, turn_start
+from r3al_project.turns.stages import STAGES
 from tests.e2e.dying import plan
 from tests.stack import Stack, Worker
 from tests.turns.walks import walks_csv, walks_loop
@@ -74,7 +75,7 @@ def mortals(stack: Stack, turn: Turn, tmp_path: Path) -> Iterator[Callable[..., 
 
 
 def live_through(turn: Turn, workers: list[MortalWorker], seconds: float) -> Turn:
-    """Play launcher and beat until the turn ends."""
+    """Play supervisor and beat until the turn ends."""
     end = time.monotonic() + seconds
     while (turn := turn_settle(turn=turn)).outcome == Turn.Outcome.RUNNING:
         for worker in workers:

@@ -19,7 +19,8 @@ from jobs import leases
 from jobs.models import OPEN_STATES, Job, JobState
 from loops.models import LoopVersion
 from r3al_project.turns.models import Turn, TurnStage
-from r3al_project.turns.services import STAGES, stage_finish, turn_cancel, turn_parameters, turn_settle, turn_start
+from r3al_project.turns.services import stage_finish, turn_cancel, turn_parameters, turn_settle, turn_start
+from r3al_project.turns.stages import STAGES
 from tests.deployments.serving import care_loop
 
 ROUNDS = 10

@@ -23,12 +23,13 @@ from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.engine.moments.rows import Floats
 from training.engine.gates.model_gate import BAR_INCUMBENT, BAR_REFERENCE, WORLDS, ModelGate, logging_cost, model_gate
-from training.engine.generators.world_model import Transitions, mean_world, sample_worlds
-from training.engine.trainers.conservative_update import best_update
-from training.engine.trainers.contextual_bandits import LearnedSubHead, learn_sub_head
-from training.engine.trainers.fitted_q import GAMMAS, best_candidate, train_candidates
-from training.engine.trainers.fitted_q import Candidate as Trained
+from training.engine.generators.world_model import mean_world, sample_worlds
+from training.engine.trainers.fitted_q import GAMMAS, best_candidate
+from training.engine.trainers.protocol import Candidate as Trained
+from training.engine.trainers.protocol import LearnedSubHead
+from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer, policy_trainer
 from training.engine.world.rollout import ROLLOUT_STEPS, policy_values, regression
+from training.engine.world.transitions import Transitions
 
 Report = Callable[[float, str], None]
 TRAINING_GAMMA = 0.99  # defines the long run that is judged; the training discount is selected
@@ -112,26 +113,30 @@ def train_policy_head(
     incumbents: Mapping[str, LinearPolicy] | None = None,
     sweeps: int | None = None,
     gamma: float | None = None,
+    trainer: str = FITTED_Q,
+    sub_trainer: str = CONTEXTUAL_BANDITS,
     report: Report = no_progress,
 ) -> LearnedPolicy:
     """Train on the pool's rows and ask the model gate. ``incumbents``: learned policies that serve now, by head.
 
     ``sweeps`` bounds fitted Q-iteration, ``gamma`` is a training discount to try beside the grid; ``seed`` fixes every draw;
-    progress goes to ``report``.
+    progress goes to ``report``. ``trainer`` (of policy) and ``sub_trainer`` (of the other heads) are names of
+    ``training.engine.trainers.registry``. Raises InputError for a name that is not there, and for rows out of order.
     """
+    training, sub_training = policy_trainer(trainer), head_trainer(sub_trainer)
     phi, serving = moments.layout.phi, dict(incumbents or {})
-    transitions = Transitions.of_rows(pool)
+    transitions = Transitions.of_rows(pool, spec)
     effects = effects_posterior(moments)
     world = mean_world(moments, baseline, effects)
     grid = GAMMAS if gamma is None else tuple(sorted({*GAMMAS, gamma}))
-    made = _reported(train_candidates(spec, world, transitions, seed, gammas=grid, sweeps=sweeps), len(grid), report)
+    made = _reported(training.train(spec, world, transitions, seed, gammas=grid, sweeps=sweeps), len(grid), report)
     reference, incumbent = reference_policy(spec, MAIN_HEAD), serving.get(MAIN_HEAD)
     rng = np.random.default_rng([seed, 1])
     report(0.75, f"model gate: {WORLDS} drawn worlds")
     draw = partial(sample_worlds, moments, baseline, effects, WORLDS, rng)
     worlds, best, rivals = draw(), best_candidate(made), [reference]
     if incumbent is not None:  # what is chosen in some worlds is judged in others
-        best, rivals = best_update(spec, draw(), made, incumbent, transitions.state, rng), [reference, incumbent]
+        best, rivals = training.update(spec, draw(), made, incumbent, transitions.state, rng), [reference, incumbent]
     gate, against = model_gate(worlds, best.policy, rivals, rng)
     cost = logging_cost(worlds, reference, rng)
     rival = incumbent or reference
@@ -155,7 +160,7 @@ def train_policy_head(
         rival_value=_immediate(phi.phi(transitions.state), reward, rival.actions(transitions.state)),
         hinges=phi.hinges,
         logging_cost=cost,
-        subs={h: learn_sub_head(moments, h, speaking, rng, incumbent=serving.get(h)) for h in moments.layout.subs},
+        subs={h: sub_training.train(moments, h, speaking, rng, incumbent=serving.get(h)) for h in moments.layout.subs},
     )
 
 
@@ -164,7 +169,7 @@ def _reported(made: Iterator[Trained], expected: int, report: Report) -> list[Tr
     for candidate in made:
         candidates.append(candidate)
         said = f"gamma {candidate.gamma:g}: {candidate.model_gain:+.3g} reward scales in the model"
-        report(0.7 * len(candidates) / expected, said)
+        report(0.7 * min(len(candidates) / expected, 1.0), said)
     return candidates
 
 

@@ -8,7 +8,7 @@ from core.arrays import unpack_arrays
 from core.errors import NotFound
 from loops.engine.policies.linear import LinearPolicy, policy_from_arrays, reference_policy
 from privacy.models import LedgerEntry, ReleaseState
-from training.models import GateVerdict, ModelMetric, ModelVersion, VersionKind, version_name
+from training.models import GateVerdict, ModelMetric, ModelVersion, version_name
 
 _LONGEST_ID = 15  # digits
 
@@ -37,7 +37,7 @@ def version_arrays(version: ModelVersion) -> dict[str, np.ndarray]:
 def version_policy(version: ModelVersion) -> LinearPolicy:
     """The policy a version stands for."""
     spec = version.loop_version.spec
-    if version.kind == VersionKind.REFERENCE:
+    if not version.is_learned:
         return reference_policy(spec, version.head)
     return policy_from_arrays(spec, version.head, version_arrays(version), hinges=bool(version.config["hinges"]))
 

@@ -17,6 +17,7 @@ from loops.engine.policies.linear import LinearPolicy
 from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Release
 from privacy.services.releases.moments import Report, moments_load
+from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
 from training.models import ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode
 from training.selectors.versions import version_policy
 from training.services.registry import version_register
@@ -29,12 +30,15 @@ _HELD = "the release does not make us sure enough that this beats {}; keep what 
 @dataclass(frozen=True)
 class TrainOptions:
     """What an operator asked of a turn: a bound of fitted Q-iteration's sweeps, a discount to try beside the grid, and the share
-    to explore once what is trained serves (None: what the loop declares).
+    to explore once what is trained serves (None: what the loop declares). ``trainer`` and ``sub_trainer``: names of
+    ``training.engine.trainers.registry``, of policy's and of the other heads' trainer.
     """
 
     epochs: int | None = None
     gamma: float | None = None
     exploration: float | None = None
+    trainer: str = FITTED_Q
+    sub_trainer: str = CONTEXTUAL_BANDITS
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ def _train(
         incumbents=serving,
         sweeps=asked.epochs,
         gamma=asked.gamma,
+        trainer=asked.trainer,
+        sub_trainer=asked.sub_trainer,
         report=report,
     )
     return trained_heads(learned, seed, asked.exploration)

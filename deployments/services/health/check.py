@@ -16,7 +16,7 @@ from deployments.selectors.health import EPOCH, SPANS_BEFORE, evidence_of
 from deployments.services.health.evidence import evidence_fold
 from deployments.services.rollouts.rollback import slot_rollback
 from loops.selectors import loop_version_current
-from training.models import VersionKind
+from training.models import ModelVersion
 
 log = logging.getLogger(__name__)
 CHECKS_KEPT = timedelta(days=90)
@@ -32,8 +32,8 @@ def health_tick() -> int:
     HealthCheck.objects.filter(created_at__lt=now - CHECKS_KEPT).delete()
     LatencyMinute.objects.filter(minute__lt=now - CHECKS_KEPT).delete()
     EvidenceUnit.objects.filter(closes_at__lt=now - EVIDENCE_KEPT).delete()
-    slots = ServingSlot.objects.select_related("loop", "stable__loop_version", "holdback").exclude(
-        stable__kind=VersionKind.REFERENCE
+    slots = ServingSlot.objects.select_related("loop", "stable__loop_version", "holdback").filter(
+        stable__in=ModelVersion.objects.learned()
     )
     return sum(_acted(slot) for slot in slots)
 

@@ -11,7 +11,7 @@ from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import serving_now, slot_for
 from loops.models import LoopVersion
 from privacy.engine.moments.release_layout import MAIN_HEAD
-from training.models import ModelVersion, VersionKind
+from training.models import ModelVersion
 
 BASIS_POINTS = 10_000
 
@@ -55,6 +55,6 @@ def asked_share(version: ModelVersion) -> float | None:
 def _declared(version: ModelVersion) -> float:
     """The share that serving this version began with, unless somebody lowered it."""
     spec, asked = version.loop_version.spec, asked_share(version)
-    if version.kind == VersionKind.REFERENCE:
+    if not version.is_learned:
         return spec.exploration_before
     return spec.exploration if asked is None else asked

@@ -10,7 +10,7 @@ from deployments.selectors.slots import slot_of
 from deployments.services.rollouts.slots import slot_return
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
-from training.models import ModelVersion, VersionKind
+from training.models import ModelVersion
 from training.services.registry import reference_version
 
 
@@ -66,7 +66,7 @@ def rollback_check(version: ModelVersion) -> ServingSlot:
 def _served_by(slot: ServingSlot) -> Deployment:
     """The deployment that put the slot's version there. Raises Conflict when it serves its reference."""
     found = Deployment.objects.filter(slot=slot, version=slot.stable, state=DeploymentState.SUCCEEDED).last()
-    if slot.stable.kind == VersionKind.REFERENCE or found is None:
+    if not slot.stable.is_learned or found is None:
         raise Conflict(f"the slot {slot} serves its reference; there is nothing to take back")
     return found
 

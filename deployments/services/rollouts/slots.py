@@ -9,12 +9,13 @@ from django.db.models import F
 from django.utils import timezone
 
 from core.errors import Conflict
-from deployments.models import Deployment, DeploymentState, ServingSlot, Strategy
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT
+from deployments.models import Deployment, DeploymentState, ServingSlot
 from deployments.services.rollouts.exploration import BASIS_POINTS, exploration_with
 from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
-from training.models import ModelVersion, VersionKind, VersionState
+from training.models import ModelVersion, VersionState
 from training.services.registry import reference_version
 
 HOLDBACK_BP = 500  # of the people, who go on with what served before, so that there is somebody to compare with
@@ -93,7 +94,7 @@ def _recorded(slot: ServingSlot, version: ModelVersion, actor: str, reason: str,
         slot=slot,
         version=version,
         previous_id=slot.stable_id,
-        strategy=Strategy.FULL_ROLLOUT,
+        strategy=FULL_ROLLOUT,
         state=DeploymentState.SUCCEEDED,
         reason=reason,
         actor=actor,
@@ -122,12 +123,12 @@ def slot_return(
     if not moved:
         raise Conflict(f"the slot {slot} changed meanwhile; look at what serves now")
     _archive(leaving)
-    ModelVersion.objects.filter(pk=version.pk, kind=VersionKind.LINEAR_Q).update(state=VersionState.DEPLOYED)
+    ModelVersion.objects.learned().filter(pk=version.pk).update(state=VersionState.DEPLOYED)
     return Deployment.objects.create(
         slot=slot,
         version=version,
         previous=leaving,
-        strategy=Strategy.FULL_ROLLOUT,
+        strategy=FULL_ROLLOUT,
         state=DeploymentState.SUCCEEDED,
         rollback_of=taken_back,
         reason=reason,
@@ -138,4 +139,4 @@ def slot_return(
 
 def _archive(version: ModelVersion) -> None:
     """A learned version that no longer serves; the reference is never archived."""
-    ModelVersion.objects.filter(pk=version.pk, kind=VersionKind.LINEAR_Q).update(state=VersionState.ARCHIVED)
+    ModelVersion.objects.learned().filter(pk=version.pk).update(state=VersionState.ARCHIVED)

@@ -22,7 +22,7 @@ from loops.engine.state.scalar import ScalarDynamics
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
 from privacy.engine.moments.release_layout import MAIN_HEAD
-from training.models import ModelVersion, VersionKind, version_name
+from training.models import ModelVersion, version_name
 from training.selectors.versions import version_get, version_policy
 
 log = logging.getLogger(__name__)
@@ -199,7 +199,7 @@ def policy_read(version_id: int, loop_version: LoopVersion) -> LinearPolicy:
         version = version_get(version_id)
         if not is_made_for(version, loop_version.spec):
             raise NotFound(f"{version} was made for other features or actions than {loop_version} has")
-        if version.kind == VersionKind.REFERENCE:
+        if not version.is_learned:
             return reference_policy(loop_version.spec, version.head)
         return version_policy(version)
     except (R3alError, ValueError, KeyError) as error:

@@ -9,8 +9,7 @@ from rest_framework import serializers
 from jobs.models import OPEN_STATES, Job, JobState
 from r3al_project.api.answers.shape import Answer, Shape, nullable_number
 from r3al_project.turns.models import Turn, TurnStage
-from r3al_project.turns.sentences import stage_sentence
-from r3al_project.turns.services import STAGES
+from r3al_project.turns.stages import STAGES, stage_sentence, versions_trained
 
 
 class StageAnswer(Shape):
@@ -68,7 +67,7 @@ def _turn(turn: Turn) -> Answer:
         "reason": turn.reason or None,
         "stage": stages[-1].name if stages else None,
         "stages": [stage_answer(s) for s in stages],
-        "versions": next((s.summary.get("versions", {}) for s in stages if s.name == "train"), {}),
+        "versions": versions_trained(stages),
         "createdAt": turn.created_at,
         "finishedAt": turn.finished_at,
     }

@@ -11,7 +11,8 @@ from tests.training.engine.worlds import taught
 from training.engine.gates.model_gate import BAR_REFERENCE, logging_cost, model_gate, people_needed
 from training.engine.generators.world_model import sample_worlds
 from training.engine.pipeline import train_policy_head
-from training.engine.trainers.contextual_bandits import learn_sub_head, sub_bar, z_of
+from training.engine.trainers.contextual_bandits import learn_sub_head, sub_bar
+from training.engine.trainers.protocol import z_of
 
 MADE = taught()
 PHI = MADE.moments.layout.phi

@@ -11,7 +11,7 @@ from tests.privacy.engine.planted import EFFECT
 from tests.training.engine.worlds import taught
 from training.engine.generators.world_model import sample_worlds
 from training.engine.trainers.conservative_update import STEP_SHARE, best_update, interpolate_policies
-from training.engine.trainers.fitted_q import Candidate
+from training.engine.trainers.protocol import Candidate
 
 MADE = taught()
 PHI = MADE.moments.layout.phi

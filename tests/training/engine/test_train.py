@@ -8,8 +8,8 @@ import pytest
 from loops.engine.features import FeatureMap
 from tests.privacy.engine.planted import EFFECT, planted_spec
 from tests.training.engine.worlds import taught
-from training.engine.generators.world_model import Transitions
 from training.engine.trainers.fitted_q import best_candidate, capped_policy, fitted_q, train_candidates
+from training.engine.world.transitions import Transitions
 
 SPEC = planted_spec()
 PHI = FeatureMap.of(SPEC, False)
@@ -71,6 +71,6 @@ def test_the_same_seed_gives_the_same_policy() -> None:
 
 def test_the_pool_gives_its_rows_back() -> None:
     made = taught().pool
-    again = Transitions.of_rows(made.rows())
+    again = Transitions.of_rows(made.rows(), taught().spec)
     for name in ("state", "reward", "next_state", "stays"):
         np.testing.assert_array_equal(getattr(again, name), getattr(made, name))

@@ -13,7 +13,8 @@ from privacy.engine.moments.effects import Effects, effects_posterior
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.rounds import release_moments
 from tests.privacy.engine.planted import planted_rows, planted_spec
-from training.engine.generators.world_model import Transitions, mean_world, synthesize
+from training.engine.generators.world_model import mean_world, synthesize
+from training.engine.world.transitions import Transitions
 from training.engine.world.world_model import World
 
 

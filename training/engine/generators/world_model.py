@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,44 +11,11 @@ from privacy.engine.moments.baseline import Baseline
 from privacy.engine.moments.effects import Effects, draw_baseline
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.rows import Floats
+from training.engine.generators.protocol import Posterior
+from training.engine.world.transitions import Chunk, Transitions
 from training.engine.world.world_model import World, initial_states, noise_scales
 
 DEFAULT_STATES = 3_000
-
-
-@dataclass(frozen=True)
-class Transitions:
-    """Every action from each of n model states, with common noise across actions.
-
-    state (n, F); reward (n, K) in reward scales; next_state (n, K, F); stays (n, K) probability of going on.
-    """
-
-    state: Floats
-    reward: Floats
-    next_state: Floats
-    stays: Floats
-
-    def rows(self) -> dict[str, np.ndarray]:
-        """One row a (state, action) pair, actions running fastest: the columns of the pool."""
-        n, k = self.reward.shape
-        return {
-            "state": np.repeat(self.state, k, axis=0),
-            "action": np.tile(np.arange(k, dtype=np.int64), n),
-            "reward": self.reward.reshape(-1),
-            "stays": self.stays.reshape(-1),
-            "next_state": self.next_state.reshape(n * k, -1),
-        }
-
-    @classmethod
-    def of_rows(cls, rows: Mapping[str, np.ndarray]) -> Transitions:
-        """Inverse of ``rows``."""
-        k = int(rows["action"].max()) + 1
-        return cls(
-            state=rows["state"][::k],
-            reward=rows["reward"].reshape(-1, k),
-            next_state=rows["next_state"].reshape(-1, k, rows["next_state"].shape[1]),
-            stays=rows["stays"].reshape(-1, k),
-        )
 
 
 def mean_world(moments: Moments, baseline: Baseline, effects: Effects) -> World:
@@ -88,3 +55,15 @@ def synthesize(world: World, rng: np.random.Generator, *, states: int = DEFAULT_
         next_state=np.stack([o.next_state for o in outcomes], axis=1),
         stays=np.column_stack([o.stays for o in outcomes]),
     )
+
+
+@dataclass(frozen=True)
+class WorldModel:
+    """Transitions of the world at the posterior mean."""
+
+    name: str = "world_model"
+
+    def chunks(self, posterior: Posterior, *, states: int, seed: int, longest: int) -> Iterator[Chunk]:
+        """Yield ``states`` x K rows, actions running fastest, at most ``longest`` a chunk."""
+        world = mean_world(posterior.moments, posterior.baseline, posterior.effects)
+        yield from synthesize(world, np.random.default_rng(seed), states=states).chunks(longest)

@@ -19,7 +19,8 @@ from loops.engine.spec import LoopSpec
 from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.engine.moments.rows import Floats
 from training.engine.gates.model_gate import values_in_worlds
-from training.engine.trainers.fitted_q import Candidate, capped_policy
+from training.engine.trainers.fitted_q import capped_policy
+from training.engine.trainers.protocol import Candidate
 from training.engine.world.world_model import World
 
 STEP_SHARE = 1.0 / 3.0  # of the way: a later round explores one decision in ten and adds about as little

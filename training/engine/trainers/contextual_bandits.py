@@ -1,75 +1,35 @@
 """The heads beside policy: contextual bandits on what the joint release says of them, each with its own gate.
 
-A sub-head's effect is a gain over its reference action in reward scales, now and later together (privacy.engine.moments.continuation_value), so
-no rollout is needed: the greedy policy of the posterior mean, and the gate's z from draws of the same posterior over the states
-in which the candidate for policy would speak (Thompson's posterior, used to judge and not to explore). Several heads are asked of
-one release, and most of them matter little, so policy's bar over the reference is made stricter by their number (Bonferroni).
+A sub-head's effect is a gain over its reference action in reward scales, now and later together
+(privacy.engine.moments.continuation_value), so no rollout is needed: the greedy policy of the posterior mean, and the gate's z
+from draws of the same posterior over the states in which the candidate for policy would speak (Thompson's posterior, used to
+judge and not to explore). Several heads are asked of one release, and most of them matter little, so policy's bar over the
+reference is made stricter by their number (Bonferroni).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
 from loops.engine.policies.linear import LinearPolicy, reference_policy
-from privacy.engine.evaluation.statistics import SubCandidate
 from privacy.engine.moments.effect_posterior import TargetEffects
 from privacy.engine.moments.effects import sub_effects_posterior
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.release_layout import alternatives_of
 from privacy.engine.moments.rows import Floats
-from training.engine.gates.model_gate import BAR_INCUMBENT, BAR_REFERENCE
+from training.engine.gates.model_gate import BAR_REFERENCE
+from training.engine.trainers.protocol import LearnedSubHead
 
 DRAWS = 400
-
-
-@dataclass(frozen=True)
-class LearnedSubHead:
-    """A sub-head's candidate. ``effects`` (K, d) of the posterior mean, 0 for the reference; gains (draws,) over both rivals;
-    ``bar`` of z over the reference.
-    """
-
-    head: str
-    policy: LinearPolicy
-    rival: LinearPolicy
-    effects: Floats
-    gain: Floats
-    gain_incumbent: Floats | None
-    bar: float
-
-    @property
-    def z(self) -> float:
-        """Of the gain over the reference."""
-        return z_of(self.gain)
-
-    @property
-    def z_incumbent(self) -> float | None:
-        """Of the gain over what serves; None where the reference serves."""
-        return None if self.gain_incumbent is None else z_of(self.gain_incumbent)
-
-    @property
-    def passed(self) -> bool:
-        incumbent = self.z_incumbent
-        return self.z >= self.bar and (incumbent is None or incumbent >= BAR_INCUMBENT)
-
-    def candidate(self) -> SubCandidate:
-        """What the charged evaluation judges."""
-        return SubCandidate(self.policy, self.rival, self.effects)
 
 
 def sub_bar(heads: int) -> float:
     """The bar of each of so many sub-heads, so that one of them passes by chance no more often than policy would: 1.85 for 3."""
     normal = NormalDist()
     return -normal.inv_cdf(normal.cdf(-BAR_REFERENCE) / max(heads, 1))
-
-
-def z_of(gain: Floats) -> float:
-    """Mean over standard deviation of drawn gains; 0 where nothing differs."""
-    spread = float(gain.std(ddof=1))
-    return float(gain.mean()) / spread if spread > 0 else 0.0
 
 
 def learn_sub_head(

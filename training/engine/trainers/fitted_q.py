@@ -3,14 +3,13 @@
 Fitted Q-iteration (Ernst, Geurts and Wehenkel 2005): Q(s, a) = phi(s) . w_a, each sweep regressing
 r + gamma stays max_b Q(s', b) on phi. No discount is right for every loop: where interventions pay now and harm later a high
 one is needed, elsewhere a low one is less noisy. So each discount gives a candidate. While the reference serves, the one with the
-largest gain over it in 100 steps of the mean world is taken; afterwards ``training.engine.trainers.conservative_update`` chooses. Every candidate is
-under the support cap.
+largest gain over it in 100 steps of the mean world is taken; afterwards ``training.engine.trainers.conservative_update`` chooses.
+Every candidate is under the support cap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,27 +18,15 @@ from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
 from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.engine.moments.rows import Floats
-from training.engine.generators.world_model import Transitions
+from training.engine.trainers.protocol import Candidate
 from training.engine.world.rollout import regression, rollout
+from training.engine.world.transitions import Transitions
 from training.engine.world.world_model import World, initial_states
 
 GAMMAS = (0.0, 0.8, 0.9, 0.95, 0.99)
 SWEEPS = 200
 TOLERANCE = 1e-3
 _JUDGES = 1_000  # simulated people who compare the candidates
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trained policy, its training discount, and its gain over the reference in the mean world (reward scales a step).
-
-    ``step``: how much of the way it goes from what serves to the fit; the gain is the fit's.
-    """
-
-    policy: LinearPolicy
-    gamma: float
-    model_gain: float
-    step: float = 1.0
 
 
 def train_candidates(

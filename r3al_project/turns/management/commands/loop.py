@@ -16,7 +16,7 @@ from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
 from r3al_project.turns.loops import loop_add_file, loop_text
-from training.models import ModelVersion, VersionKind
+from training.models import ModelVersion
 
 
 class Command(BaseCommand):
@@ -67,4 +67,4 @@ class Command(BaseCommand):
 
 
 def _serves(version: ModelVersion) -> str:
-    return "the reference" if version.kind == VersionKind.REFERENCE else version.name
+    return version.name if version.is_learned else "the reference"
