@@ -16,7 +16,7 @@ from core.errors import InputError, R3alError
 from core.problems import problem, problem_of
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, reward_components, reward_total
 from loops.selectors import loop_version_current
-from privacy.services.people.authentication import Caller, caller_of, person_of, token_digest
+from privacy.services.people.authentication import Caller, caller_of, person_of, token_read
 from privacy.services.records.rewards import RewardInput, decision_activate, reward_add
 from privacy.services.records.signals import SignalInput, signals_add
 
@@ -140,7 +140,7 @@ def _view(body: type[T]) -> Callable[[Callable[..., HttpResponse]], Callable[...
             if request.method != "POST":
                 return problem(405, "this is done with POST")
             try:
-                caller = caller_of(token_digest(request.headers.get("Authorization", "")))
+                caller = caller_of(token_read(request.headers.get("Authorization", "")))
                 if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
                     return problem(413, f"the body is larger than {LARGEST_BODY} bytes; send smaller batches")
                 return view(caller, decoder.decode(request.body or b"{}"), **names)

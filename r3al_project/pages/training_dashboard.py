@@ -21,8 +21,8 @@ from django.urls import reverse
 from core.errors import Conflict, InputError, R3alError
 from core.html_format import NOT_ENOUGH_PEOPLE, interval_plot, number_text
 from deployments.models import HealthCheck, Incident, ServingSlot
-from deployments.services.rollouts.full import deploy_check, full_rollout, outdated
-from deployments.services.rollouts.rollback import rollback_check, slot_rollback
+from deployments.services.rollouts.full import deploy_check, full_rollout, outdated, proposal_of
+from deployments.services.rollouts.rollback import rollback_check, version_rollback
 from loops.engine.thresholds import LATENCY_BAR_MS
 from loops.models import Loop
 from loops.selectors import loop_version_current
@@ -235,10 +235,11 @@ def deploy(request: HttpRequest, version: int) -> HttpResponse:
     if request.method == "POST":
         return _done(request, act)
     found = version_get(version)
-    other = outdated(found)
+    proposal = proposal_of(found)
+    other = outdated(proposal)
 
     def check() -> None:
-        deploy_check(found)
+        deploy_check(proposal)
         if other and not request.user.has_perm("deployments.override_comparison"):
             raise Conflict(f"{other}; start another turn")
 
@@ -260,16 +261,13 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
 
     def act() -> str:
         found = version_get(version)
-        slot = rollback_check(found)
-        slot_rollback(
-            slot=slot,
+        incident = version_rollback(
+            version=found,
             actor=request.user.get_username(),
             reason=request.POST.get("reason", ""),
-            automatic=False,
             harmful=bool(request.POST.get("harmful")),
         )
-        slot.refresh_from_db()
-        return f"{found} is taken back; {slot.stable} serves now."
+        return f"{found} is taken back; {incident.deployment.rolled_back_by.version} serves now."
 
     if request.method == "POST":
         return _done(request, act)
