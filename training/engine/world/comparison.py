@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic
 
 import numpy as np
 
 from core.arrays import Floats, Ints
-from training.engine.world.rollout import ActingPolicy, rollout
+from training.engine.world.rollout import P, rollout
 from training.engine.world.world_model import World, initial_states
-
-P = TypeVar("P", bound=ActingPolicy)
 
 
 @dataclass(frozen=True)
