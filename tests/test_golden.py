@@ -149,7 +149,8 @@ from privacy.services.records.serving_read import PersonServingState, serving_st
 from privacy.services.records.serving_write import DecisionToWrite, decision_write
 from privacy.services.vault.append import subject_of, subjects_of, time_text
 from simulator import Cohort, make_people, simulate, true_value, write_csv
-from tests.deployments.serving import TALK_IN_A_GOOD_MOOD, care_loop, learned, person, serve
+from tests.factories.care import care_loop, person
+from tests.factories.versions import TALK_IN_A_GOOD_MOOD, learned, serve
 from tests.golden_values import check, shown, store
 from training.engine.gates.decision_rule import attempt_alpha, equivalence, futility_bound, verdict
 from training.engine.gates.model_gate import logging_cost, model_gate, people_needed, values_in_worlds

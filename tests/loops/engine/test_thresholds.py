@@ -11,7 +11,7 @@ import pytest
 from loops.engine import thresholds
 from loops.engine.parse.loop import parse_loop
 from loops.engine.thresholds import smallest_effect, stability_margin
-from tests.loops.engine.specs import FOLDER, builtin
+from tests.factories.loops import FOLDER, builtin
 from training.engine.gates.outcome_gate import GateTerms
 
 ROOT = Path(__file__).resolve().parents[3]

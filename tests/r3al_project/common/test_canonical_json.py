@@ -12,8 +12,8 @@ from hypothesis import given
 
 from core.canonical_json import canonical_json, equal_numbers_json, list_json, sorted_json
 from loops.engine.parse.loop import parse_loop
-from tests.privacy.engine.bodies import bodies
-from tests.privacy.services.people import SOURCE
+from tests.factories.loops import SOURCE
+from tests.factories.vault_bodies import bodies
 
 ROOT = Path(__file__).resolve().parents[3]
 
