@@ -42,27 +42,27 @@ def main() -> dict[str, Any]:
 
 def rage(version: LoopVersion) -> tuple[int, int]:
     """Processes charge random cohorts until all reservations were begun; one after the other is killed and replaced."""
-    begun, rng = FORK.Value("q", 0), random.Random(1)
-    running = [forked(work, version, begun, name) for name in range(PROCESSES)]
+    # A count for each place among the running, without a lock: whoever is killed would keep it for good.
+    begun, rng = FORK.Array("q", PROCESSES, lock=False), random.Random(1)
+    running = [forked(work, version, begun, place, place) for place in range(PROCESSES)]
     deaths = 0
-    while begun.value < RESERVATIONS:
+    while sum(begun) < RESERVATIONS:
         time.sleep(LIVES)
-        victim = rng.randrange(PROCESSES)
-        kill(running[victim])
+        place = rng.randrange(PROCESSES)
+        kill(running[place])
         deaths += 1
-        running[victim] = forked(work, version, begun, PROCESSES + deaths)
+        running[place] = forked(work, version, begun, place, PROCESSES + deaths)
     for process in running:
         process.join(60)
         if process.exitcode:
             raise SystemExit(f"a process ended with {process.exitcode}")
-    return int(begun.value), deaths
+    return sum(begun), deaths
 
 
-def work(version: LoopVersion, begun: Any, name: int) -> None:
+def work(version: LoopVersion, begun: Any, place: int, name: int) -> None:
     rng, number = random.Random(name), 0
-    while begun.value < RESERVATIONS:
-        with begun.get_lock():
-            begun.value += 1
+    while sum(begun) < RESERVATIONS:
+        begun[place] += 1
         low, number = rng.randrange(0, PEOPLE - COHORT), number + 1
         try:
             reserve(version, key=f"rage-{name}-{number}", folds=(low, low + COHORT), epsilon=EPSILON)
