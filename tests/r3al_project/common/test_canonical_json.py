@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ from core.canonical_json import canonical_json, equal_numbers_json, list_json, s
 from loops.engine.parse.loop import parse_loop
 from tests.factories.loops import SOURCE
 from tests.factories.vault_bodies import bodies
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.system import ROOT
 
 
 class TestTheStrictForm:
