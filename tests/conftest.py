@@ -150,6 +150,22 @@ def own_redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
     server.stop()
 
 
+@pytest.fixture
+def house(db: None) -> Any:
+    """A loop with rows in every table."""
+    from tests.factories.every_table import furnish
+
+    return furnish()
+
+
+@pytest.fixture
+def operator(db: None) -> Any:
+    """Somebody who may do everything."""
+    from tests.factories.users import superuser
+
+    return superuser()
+
+
 def _unless_without(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--without-services"):
         not_tested("what needs PostgreSQL or Redis (--without-services)")

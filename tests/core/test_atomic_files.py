@@ -17,6 +17,7 @@ from core.atomic_files import SHARED, atomic_file
 from core.errors import Conflict, InputError
 from r3al_project import environment
 from tests.system import ROOT
+from tests.walls.source import modules, parsed
 
 KILLED = """
 import os, signal, sys
@@ -104,12 +105,11 @@ def test_a_secret_that_cannot_be_kept_says_so(tmp_path: Path) -> None:
 def test_nothing_else_in_the_product_makes_files_of_its_own() -> None:
     """Calls that create or rename a file, but for folders and for what runs before the packages are there."""
     found = set()
-    for floor in ("loops", "privacy", "training", "deployments", "r3al_project"):
-        for path in (ROOT / floor).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                said = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-                if said.endswith((".mkstemp", ".write_text", ".write_bytes", "os.replace", ".hardlink_to", "os.link")):
-                    found.add(str(path.relative_to(ROOT)))
-                if said.split(".")[-1] in ("open", "fdopen") and '"w' in ast.unparse(node).replace("'", '"'):
-                    found.add(str(path.relative_to(ROOT)))
+    for _, path in modules(ROOT):
+        for node in ast.walk(parsed(path)):
+            said = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if said.endswith((".mkstemp", ".write_text", ".write_bytes", "os.replace", ".hardlink_to", "os.link")):
+                found.add(str(path.relative_to(ROOT)))
+            if said.split(".")[-1] in ("open", "fdopen") and '"w' in ast.unparse(node).replace("'", '"'):
+                found.add(str(path.relative_to(ROOT)))
     assert found == {"core/atomic_files.py"}

@@ -14,6 +14,7 @@ from loops.engine.parse.loop import parse_loop
 from tests.factories.loops import SOURCE
 from tests.factories.vault_bodies import bodies
 from tests.system import ROOT
+from tests.walls.source import modules
 
 
 class TestTheStrictForm:
@@ -65,10 +66,9 @@ class TestTheOlderForms:
 
 def test_what_hashes_writes_no_json_of_its_own() -> None:
     found = set()
-    for floor in ("loops", "privacy", "training", "deployments", "r3al_project"):
-        for path in (ROOT / floor).rglob("*.py"):
-            text = path.read_text()
-            hashes = any(word in text for word in ("hashlib", "common.digests", "common.checksums"))
-            if hashes and "json.dumps" in text:
-                found.add(str(path.relative_to(ROOT)))
+    for _, path in modules(ROOT):
+        text = path.read_text()
+        hashes = any(word in text for word in ("hashlib", "core.digests", "core.checksums"))
+        if hashes and "json.dumps" in text:
+            found.add(str(path.relative_to(ROOT)))
     assert found == {"privacy/services/releases/lifecycle.py"}, "it copies parameters, and hashes arrays alone"

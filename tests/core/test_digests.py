@@ -13,8 +13,8 @@ from django.test import override_settings
 from core import digests
 from core.digests import CONTEXTS, Context, keyed
 from tests.system import ROOT
+from tests.walls.source import modules, parsed
 
-FLOORS = ("loops", "privacy", "training", "deployments", "r3al_project")
 HOME = ROOT / "core/digests.py"
 NAMES = {name: value for name, value in vars(digests).items() if isinstance(value, Context)}
 ONE_KEY = {"VAULT_PERSON", "VAULT_GROUP", "VAULT_LEAF"}
@@ -38,8 +38,7 @@ FIRST = [
 
 
 def sources() -> dict[Path, ast.Module]:
-    files = [path for floor in FLOORS for path in (ROOT / floor).rglob("*.py") if "migrations" not in path.parts]
-    return {path: ast.parse(path.read_text()) for path in files if path != HOME}
+    return {path: parsed(path) for _, path in modules(ROOT) if path != HOME}
 
 
 def names_used(tree: ast.Module) -> set[str]:
