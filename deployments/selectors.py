@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from deployments.models import EvidenceUnit, ServingSlot
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
-from privacy.engine.layout import MAIN_HEAD
 from privacy.models import ServedDecision
 from r3al_project.common.errors import NotFound
 from training.models import ModelVersion, VersionKind
@@ -47,8 +47,10 @@ def incumbent_among(stable: ModelVersion | None, spec: LoopSpec) -> ModelVersion
 def is_made_for(version: ModelVersion, spec: LoopSpec) -> bool:
     """Whether the loop still has the head with the version's actions and, as a reference reads none, its features."""
     made = version.loop_version.spec
-    was, now = made.head(version.head), next((h for h in spec.heads if h.name == version.head), None)
-    if now is None or (was.actions, was.reference) != (now.actions, now.reference):
+    if version.head not in spec.head_names:
+        return False
+    was, now = made.head(version.head), spec.head(version.head)
+    if (was.actions, was.reference) != (now.actions, now.reference):
         return False
     return version.kind == VersionKind.REFERENCE or made.features == spec.features
 

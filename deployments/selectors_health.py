@@ -14,8 +14,8 @@ from deployments.engine.health import Arm, Evidence, Holdback, Latency
 from deployments.engine.series import SPAN, Floats, Series
 from deployments.models import Deployment, EvidenceUnit, LatencyMinute, ServingSlot
 from deployments.selectors import slot_for
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
-from privacy.engine.layout import MAIN_HEAD
 from training.models import ModelVersion
 
 EPOCH = timedelta(days=7)  # within one, a person counts once; a new one lets late faults be seen

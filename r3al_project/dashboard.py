@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse_lazy
 
 from deployments.models import ServingSlot
-from privacy.engine.layout import MAIN_HEAD
+from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release, ReleaseState
 from r3al_project.common.readable import TOO_FEW, interval_plot, number, seconds
 from r3al_project.jobs.models import Job, JobState

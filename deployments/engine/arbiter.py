@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policy import LinearPolicy
-from privacy.engine.layout import MAIN_HEAD
 
 Floats = npt.NDArray[np.float64]
 _TWO_64 = float(2**64)

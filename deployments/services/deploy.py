@@ -9,9 +9,9 @@ from deployments.models.slot import ACTIVE_STATES
 from deployments.selectors import incumbent_among, slot_for, slot_of
 from deployments.services.served_policies import policy_read
 from deployments.services.slots import slot_swap, slots_lock
+from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
-from privacy.engine.layout import MAIN_HEAD
 from r3al_project.common.errors import Conflict, InputError
 from training.models import VERDICT_WORDS, ModelVersion, VersionState
 from training.selectors import last_verdict
@@ -81,5 +81,6 @@ def _check_serves(version: ModelVersion, current: LoopVersion) -> None:
         return
     if incumbent_among(slot_for(current.loop, MAIN_HEAD).stable, current.spec) is None:
         raise Conflict(
-            f"{version} speaks only when policy intervenes, and policy serves its reference; deploy a policy first"
+            f"{version} speaks only when {MAIN_HEAD} intervenes, and {MAIN_HEAD} serves its reference; "
+            f"deploy a {MAIN_HEAD} first"
         )

@@ -19,10 +19,10 @@ from django.utils import timezone
 
 from deployments.models import Deployment, EvidenceUnit, ServingSlot
 from deployments.selectors_health import EPOCH, epoch_number, epochs_begun, last_deployment
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS
 from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
-from privacy.engine.layout import MAIN_HEAD
 from privacy.engine.sealing import CannotOpen, Cipher, about_outcome
 from privacy.models import Choice
 from privacy.selectors_keys import ciphers_known

@@ -9,8 +9,8 @@ from django.db import transaction
 
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors import serving_now, slot_for
+from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
-from privacy.engine.layout import MAIN_HEAD
 from training.models import ModelVersion, VersionKind
 
 BASIS_POINTS = 10_000

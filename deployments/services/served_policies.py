@@ -20,7 +20,6 @@ from loops.engine.policy import LinearPolicy, reference_policy
 from loops.engine.spec import Head, LoopSpec
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
-from privacy.engine.layout import MAIN_HEAD
 from r3al_project.common.errors import Conflict, NotFound, R3alError
 from training.models import ModelVersion, VersionKind, version_name
 from training.selectors import version_get, version_policy
@@ -69,7 +68,7 @@ class Arms:
 
 @dataclass(frozen=True)
 class Serving:
-    """A loop's current version, and who answers for its heads, policy first."""
+    """A loop's current version, and who answers for its heads, the main head first."""
 
     loop_version: LoopVersion
     spec: LoopSpec
@@ -137,8 +136,8 @@ def _slots(version: LoopVersion) -> dict[str, Slot]:
 
 
 def _serving(version: LoopVersion, points: Points, slots: Mapping[str, Slot]) -> Serving:
-    order = sorted(version.spec.heads, key=lambda h: h.name != MAIN_HEAD)
-    return Serving(version, version.spec, points, tuple(_arms(version, slots[h.name]) for h in order))
+    arms = tuple(_arms(version, slots[h.name]) for h in version.spec.heads_main_first)
+    return Serving(version, version.spec, points, arms)
 
 
 def servers_for(serving: Serving, person_key: str) -> list[Server]:

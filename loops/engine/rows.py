@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loops.engine.cells import RowError, flag_of, is_missing, listed, time_of
-from loops.engine.row_choices import ActionReader, Choice, intervening_head
+from loops.engine.row_choices import ActionReader, Choice
 from loops.engine.row_features import Cells, feature_reader
 from loops.engine.row_outcomes import NO_REWARD, Note, OutcomeReader
 from loops.engine.spec import Feature, LoopSpec
@@ -82,11 +82,8 @@ class RowReader:
         self._features = [
             (i, feature_reader(spec, f, self._column(f))) for i, f in enumerate(spec.features) if i not in self.computed
         ]
-        self._policy = intervening_head(spec)
-        self._heads = [
-            self._policy,
-            *(h for h in spec.heads if h is not self._policy and h.name in self._imports.heads),
-        ]
+        self._policy = spec.main_head
+        self._heads = [self._policy, *(h for h in spec.sub_heads if h.name in self._imports.heads)]
         self._actions = {h.name: ActionReader(spec, h) for h in self._heads if h.name in self._imports.heads}
         self._outcome = OutcomeReader(spec)
         self._width = len(spec.features)
@@ -196,7 +193,7 @@ class RowReader:
         """What it takes to compute a feature that a file of states lacks: whose state, when, and what was done."""
         if not self.computed:
             return []
-        head = self._imports.heads.get(intervening_head(self._spec).name)
+        head = self._imports.heads.get(self._spec.main_head.name)
         return [self._imports.user, self._imports.time, *([head.action] if head else [])]
 
     def _absence(self, absent: list[str], columns: Sequence[str]) -> str:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS
 from privacy.engine.evaluate import Judged
-from privacy.engine.layout import MAIN_HEAD
 from privacy.engine.rows import Bools, Floats, Ints, Rows, Spoken
 
 

@@ -31,7 +31,7 @@ from privacy.engine.contributions import (
     count_contributions,
     effect_contributions,
 )
-from privacy.engine.layout import COUNTS_CLIP, SHARES, SUB_SHARE, Counts, Layout, alternatives_of, sub_block, sub_heads
+from privacy.engine.layout import COUNTS_CLIP, SHARES, SUB_SHARE, Counts, Layout, alternatives_of, sub_block
 from privacy.engine.mechanisms import Totals, integer_sum, noisy_total
 from privacy.engine.moments import Moments, SubMoments, baseline_moments, pool
 from privacy.engine.rows import Floats, Rows
@@ -58,7 +58,7 @@ def count_totals(spec: LoopSpec, rows: Rows) -> Totals:
 
 def release_counts(spec: LoopSpec, totals: Totals, sigma: float | None, subs: tuple[str, ...] | None = None) -> Round:
     """Round 0."""
-    asked = sub_heads(spec) if subs is None else subs
+    asked = spec.sub_heads if subs is None else subs
     share = SHARES["counts"] * (1.0 - SUB_SHARE if asked else 1.0)
     return _noised("counts", totals, COUNTS_CLIP, share, sigma)
 

@@ -7,7 +7,6 @@ from datetime import datetime
 
 import numpy as np
 
-from loops.engine.row_choices import intervening_head
 from loops.engine.rows import Floats, Moment
 from loops.engine.timeline import Timeline
 from loops.models import LoopVersion
@@ -20,7 +19,7 @@ class History:
     """Places the moments of a file, in order of person and time. Somebody's first follows the last stored before it."""
 
     def __init__(self, loop_version: LoopVersion, columns: Sequence[int]) -> None:
-        self._loop_version, self._head = loop_version, intervening_head(loop_version.spec)
+        self._loop_version, self._head = loop_version, loop_version.spec.main_head
         self._timeline = Timeline(loop_version.spec, columns)
         self._user = ""
         self._key: tuple[str, ...] = ()

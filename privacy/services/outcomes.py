@@ -14,10 +14,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS, INPUTS
 from loops.engine.spec import LoopSpec
 from privacy.engine.canonical import canonical_bytes
-from privacy.engine.layout import MAIN_HEAD
 from privacy.engine.outcomes import harms, largest_total, payload_of_components, payload_of_inputs, payload_of_total
 from privacy.engine.sealing import Cipher, about_reward
 from privacy.models import RewardEvent, ServedDecision

@@ -14,7 +14,7 @@ from deployments.services.deploy import full_rollout
 from deployments.services.exploration import exploration_settle
 from deployments.services.rehearsal import rehearsal
 from deployments.services.slots import slots_lock
-from privacy.engine.layout import MAIN_HEAD
+from loops.engine.heads import MAIN_HEAD
 from privacy.models import Purpose, Release
 from privacy.selectors import outcomes_waiting
 from privacy.selectors_release import epsilon_of_releases
@@ -133,7 +133,7 @@ def deploy(turn: Turn, context: JobContext) -> Write:
     def write() -> dict[str, Any]:
         slots_lock(turn.loop)
         done, held = dict[str, Deployment](), list[str]()
-        for head in sorted(passed, key=lambda h: h != MAIN_HEAD):
+        for head in (h.name for h in turn.loop_version.spec.heads_main_first if h.name in passed):
             try:
                 with transaction.atomic():
                     reason = verdicts[head]["reason"]

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policy import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
 from privacy.engine.baseline import Baseline
 from privacy.engine.effects import effects_posterior
 from privacy.engine.evaluate import Candidate
-from privacy.engine.layout import MAIN_HEAD
 from privacy.engine.moments import Moments
 from privacy.engine.rows import Floats
 from training.engine.model_gate import BAR_INCUMBENT, BAR_REFERENCE, WORLDS, ModelGate, logging_cost, model_gate

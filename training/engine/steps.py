@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policy import LinearPolicy
 from loops.engine.spec import LoopSpec
-from privacy.engine.layout import MAIN_HEAD
 from privacy.engine.rows import Floats
 from training.engine.model_gate import drawn_values
 from training.engine.train import Candidate, capped_policy

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from loops.engine.features import FeatureMap
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policy import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
-from privacy.engine.layout import MAIN_HEAD
 from privacy.engine.rows import Floats
 from training.engine.rollout import regression, roll
 from training.engine.synthesize import Transitions

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policy import LinearPolicy, reference_policy
 from privacy.engine.evaluate import Candidate, SubCandidate
-from privacy.engine.layout import MAIN_HEAD
 from privacy.engine.null_users import Logged
 from privacy.models import Release
 from privacy.services.evaluate import evaluation_release

@@ -10,7 +10,7 @@ import numpy as np
 from django.db import transaction
 from django.utils import timezone
 
-from privacy.engine.layout import MAIN_HEAD
+from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release
 from privacy.services.moments import moments_load
 from r3al_project.common.arrays import digest, pack_arrays

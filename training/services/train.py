@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policy import LinearPolicy
-from privacy.engine.layout import MAIN_HEAD
 from privacy.models import Release
 from privacy.services.moments import Report, moments_load
 from r3al_project.common.arrays import unpack_arrays
