@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from deployments.models import HealthCheck
 from deployments.services.deploy import full_rollout
 from deployments.services.rollback import rollback_check, slot_rollback
+from loops.models import LoopVersion
 from loops.selectors import loop_version_current
 from r3al_project.api.access import May
 from r3al_project.api.answers import (
@@ -25,15 +26,14 @@ from r3al_project.api.answers import (
     VersionAnswer,
     VersionsAnswer,
 )
-from r3al_project.api.bodies import NumberField, StrictBody, WholeField, read_body, read_query
+from r3al_project.api.bodies import FieldError, NumberField, StrictBody, WholeField, read_body, read_query
 from r3al_project.api.idempotency import idempotent
 from r3al_project.common.errors import Forbidden, InputError, NotFound
 from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState, version_name
-from training.selectors import last_verdict, version_named
+from training.selectors import heads_known, last_verdict, version_named
 
 OVERRIDE = "deployments.override_comparison"
-NAMES = ("policy", "timing", "tone", "empathy")
 _FEWEST_SAMPLES, _MOST_SAMPLES = 200, 100_000
 _NO_USE = "Kept with the turn, and of no use to the trainer."
 
@@ -51,8 +51,8 @@ class Hyperparams(StrictBody):
 
 
 class TrainBody(StrictBody):
-    modelType = serializers.ChoiceField(
-        choices=NAMES, help_text="All heads are trained from one release; this one may be deployed."
+    modelType = serializers.CharField(
+        help_text="A head of the loop. All heads are trained from one release; this one may be deployed."
     )
     sourceDataType = serializers.ChoiceField(
         choices=("pulse", "emotion", "interaction", "feature", "categorical"), default="interaction",
@@ -85,7 +85,9 @@ class Pages(PageNumberPagination):
 
 class ListQuery(StrictBody):
     status = serializers.ChoiceField(choices=VersionState.values, required=False, allow_blank=True)
-    modelType = serializers.ChoiceField(choices=NAMES, required=False, allow_blank=True)
+    modelType = serializers.CharField(
+        required=False, allow_blank=True, help_text="A head of any loop; its versions in every loop that has it."
+    )
     loop = serializers.CharField(required=False, allow_blank=True)
     page = WholeField(required=False, min_value=1)
     pageSize = WholeField(required=False, min_value=1, max_value=Pages.max_page_size)
@@ -102,6 +104,7 @@ class Models(APIView):
     def post(self, request: Request) -> Response:
         given = read_body(TrainBody, request)
         version = loop_version_current(given["loop"])
+        _check_head(version, given["modelType"])
         samples = given.get("syntheticSamples", settings.DEFAULT_SYNTHETIC_SAMPLES)
         requested = {
             "epochs": given.get("epochs", settings.DEFAULT_EPOCHS),
@@ -119,12 +122,28 @@ class Models(APIView):
     def get(self, request: Request) -> Response:
         found = ModelVersion.objects.select_related("loop_version__loop").defer("weights").order_by("-id")
         given = read_query(ListQuery, request)
+        _check_listed(given.get("modelType"))
         for name, column in (("status", "state"), ("modelType", "head"), ("loop", "loop_version__loop__name")):
             if given.get(name):
                 found = found.filter(**{column: given[name]})
         pages = Pages()
         page = pages.paginate_queryset(found.prefetch_related("metrics", "verdicts"), request, view=self) or []
         return pages.get_paginated_response([version_told(v) for v in page])
+
+
+def _check_head(version: LoopVersion, name: str) -> None:
+    """Raises FieldError that lists the loop's heads for a ``modelType`` that is none of them."""
+    try:
+        version.spec.head(name)
+    except InputError as error:
+        raise FieldError("modelType", str(error)) from None
+
+
+def _check_listed(name: str | None) -> None:
+    """Raises FieldError that lists the heads of all loops for a ``modelType`` that no loop has."""
+    known = heads_known() if name else []
+    if name and name not in known:
+        raise FieldError("modelType", f"no loop has a head {name!r}; there are {', '.join(known) or 'none yet'}")
 
 
 def _notes(given: dict[str, Any], samples: int) -> list[str]:
