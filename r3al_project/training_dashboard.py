@@ -21,8 +21,7 @@ from django.urls import reverse
 from deployments.models import HealthCheck, Incident, ServingSlot
 from deployments.services.deploy import deploy_check, full_rollout, outdated
 from deployments.services.rollback import rollback_check, slot_rollback
-from loops.models import Loop
-from loops.selectors import loop_version_current
+from loops.selectors import loop_version_current, loop_versions_current
 from r3al_project.common.errors import Conflict, InputError, R3alError
 from r3al_project.common.readable import TOO_FEW, interval_plot, number
 from r3al_project.dashboard import SIGNS, estimate, main_first, promised, turn_rows
@@ -177,10 +176,13 @@ def _form(given: Mapping[str, Any]) -> dict[str, Any]:
         "syntheticSamples": settings.DEFAULT_SYNTHETIC_SAMPLES,
         "epsilon": f"{min(1.0, settings.MAX_PRIVACY_EPSILON):g}",
     }
+    form = {name: given.get(name, value) for name, value in usual.items()}
+    heads = {version.loop.name: version.spec.head_names for version in loop_versions_current()}
+    if form["loop"] not in heads:  # a select shows its first choice then, so the heads are that loop's
+        form["loop"] = next(iter(heads), "")
     return {
-        "loops": list(Loop.objects.order_by("name").values_list("name", flat=True)),
-        "heads": ("policy", "timing", "tone", "empathy"),
-        "form": {name: given.get(name, value) for name, value in usual.items()},
+        "heads": heads,
+        "form": form,
         "largest": f"{settings.MAX_PRIVACY_EPSILON:g}",
     }
 
