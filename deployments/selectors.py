@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
+
+from django.db.models import Q, QuerySet
 
 from deployments.models import EvidenceUnit, ServingSlot
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
+from loops.selectors import loop_versions_current
 from privacy.models import ServedDecision
 from r3al_project.common.errors import NotFound
 from training.models import ModelVersion, VersionKind
@@ -26,15 +31,22 @@ def slot_for(loop: Loop, head: str) -> ServingSlot:
     return slot
 
 
-def serving_now(loop: Loop) -> dict[str, ModelVersion]:
-    """What serves each head of the loop."""
-    slots = ServingSlot.objects.select_related("stable__loop_version__loop").filter(loop=loop).order_by("head")
-    return {slot.head: slot.stable for slot in slots}
+def slots_in_use() -> QuerySet[ServingSlot]:
+    """Slots of the heads that their loops have now: a head that a newer version of its loop dropped serves nobody."""
+    heads = [Q(loop=v.loop_id, head__in=v.spec.head_names) for v in loop_versions_current()]
+    return ServingSlot.objects.filter(reduce(or_, heads, Q(pk__in=[])))
+
+
+def serving_now(loop_version: LoopVersion) -> dict[str, ModelVersion]:
+    """The version that serves each head of a loop version."""
+    slots = ServingSlot.objects.select_related("stable__loop_version__loop").order_by("head")
+    found = slots.filter(loop=loop_version.loop_id, head__in=loop_version.spec.head_names)
+    return {slot.head: slot.stable for slot in found}
 
 
 def incumbents_of(loop_version: LoopVersion) -> dict[str, ModelVersion]:
     """Learned versions that serve the loop's heads now, where their features and actions are still those of ``loop_version``."""
-    serving = serving_now(loop_version.loop)
+    serving = serving_now(loop_version)
     found = {h.name: incumbent_among(serving.get(h.name), loop_version.spec) for h in loop_version.spec.heads}
     return {head: version for head, version in found.items() if version is not None}
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse_lazy
 
-from deployments.models import ServingSlot
+from deployments.selectors import slots_in_use
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release, ReleaseState
 from r3al_project.common.readable import TOO_FEW, interval_plot, number, seconds
@@ -110,9 +110,7 @@ def _headline(turns: list[dict[str, Any]]) -> str:
 
 
 def _slots() -> list[dict[str, Any]]:
-    found = ServingSlot.objects.select_related("loop", "stable", "candidate").defer(
-        "stable__weights", "candidate__weights"
-    )
+    found = slots_in_use().select_related("loop", "stable", "candidate").defer("stable__weights", "candidate__weights")
     return [
         {"slot": slot, "learned": slot.stable.kind != VersionKind.REFERENCE, "percent": f"{slot.weight_bp / 100:g}%"}
         for slot in found.order_by("loop__name", "id")

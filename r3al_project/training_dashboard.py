@@ -19,6 +19,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from deployments.models import HealthCheck, Incident, ServingSlot
+from deployments.selectors import slots_in_use
 from deployments.services.deploy import deploy_check, full_rollout, outdated
 from deployments.services.rollback import rollback_check, slot_rollback
 from loops.selectors import loop_version_current, loop_versions_current
@@ -58,7 +59,7 @@ def _seen(view: View) -> View:
 
 def state() -> dict[str, Any]:
     """What the live part shows, in a bounded number of queries; nothing about a person."""
-    slots = list(ServingSlot.objects.select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
+    slots = list(slots_in_use().select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
     rows = turn_rows()
     running = [row for row in rows if row["turn"].outcome == "running"]
     watched = [_slot(slot) for slot in slots if slot.stable.kind != VersionKind.REFERENCE]

@@ -37,7 +37,7 @@ def exploration_settle(*, loop_version: LoopVersion, turns: int) -> float:
     ``turns``: how many the loop has had. Returns the share that is explored from now on. What an operator lowered stays lowered.
     """
     spec, slot = loop_version.spec, slot_for(loop_version.loop, MAIN_HEAD)
-    asked = [asked_share(version) or 0.0 for version in serving_now(loop_version.loop).values()]
+    asked = [asked_share(version) or 0.0 for version in serving_now(loop_version).values()]
     settled = round(max(spec.exploration, *asked) * BASIS_POINTS)
     ever = Deployment.objects.filter(slot=slot).exists()
     if (ever or turns >= spec.logging_rounds) and slot.exploration_bp > settled:

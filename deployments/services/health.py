@@ -11,6 +11,7 @@ from django.utils import timezone
 from deployments.engine.health import Health, health_of
 from deployments.engine.series import SPAN
 from deployments.models import EvidenceUnit, HealthCheck, LatencyMinute, ServingSlot
+from deployments.selectors import slots_in_use
 from deployments.selectors_health import EPOCH, SPANS_BEFORE, evidence_of
 from deployments.services.evidence import evidence_fold
 from deployments.services.rollback import slot_rollback
@@ -32,9 +33,8 @@ def health_tick() -> int:
     HealthCheck.objects.filter(created_at__lt=now - KEPT).delete()
     LatencyMinute.objects.filter(minute__lt=now - KEPT).delete()
     EvidenceUnit.objects.filter(closes_at__lt=now - EVIDENCE_KEPT).delete()
-    slots = ServingSlot.objects.select_related("loop", "stable__loop_version", "holdback").exclude(
-        stable__kind=VersionKind.REFERENCE
-    )
+    slots = slots_in_use().select_related("loop", "stable__loop_version", "holdback")
+    slots = slots.exclude(stable__kind=VersionKind.REFERENCE)
     return sum(_acted(slot) for slot in slots)
 
 

@@ -9,21 +9,25 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 from knox.models import AuthToken
 
-from deployments.models import ServingSlot
+from deployments.models import HealthCheck, ServingSlot
+from deployments.services.health import health_tick
 from deployments.services.served_policies import forget_serving
+from loops.engine.features import FeatureMap
 from loops.selectors import loop_version_current
 from privacy.models import Choice
 from privacy.services.callers import forget_callers
 from r3al_project.turns.models import Turn
-from tests.deployments.serving import post
+from tests.deployments.serving import post, serve
 from tests.turns.heads import HEADS, heads_csv, heads_file
 from training.models import ModelVersion
+from training.services.registry import version_register
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DASHBOARD = "/r3al/training-dashboard/"
@@ -58,6 +62,15 @@ def run(*arguments: str) -> str:
 def added(name: str) -> None:
     said = run("loop", "add", str(heads_file(name)))
     assert re.findall(r"head (\S+):", said) == list(HEADS[name])
+
+
+def learned(head: str) -> ModelVersion:
+    """A learned version of a head of the five, which always takes its second action."""
+    version = loop_version_current("five_heads")
+    weights = np.zeros((len(version.spec.head(head).actions), FeatureMap.of(version.spec, False).width))
+    weights[1, 0] = 1.0
+    arrays = {"weights": weights, "margin": np.array(0.0)}
+    return version_register(loop_version=version, head=head, arrays=arrays, config={"hinges": False}, parent=None)
 
 
 def versions(token: str, query: str) -> list[dict[str, Any]]:
@@ -186,3 +199,22 @@ def test_every_head_gets_a_slot_that_serves_its_reference(name: str) -> None:
     slots = ServingSlot.objects.select_related("stable")
     assert {s.head for s in slots} == set(HEADS[name]) and {s.stable.kind for s in slots} == {"reference"}
     assert all(f"{head}: the reference" in run("loop", "list") for head in HEADS[name])
+
+
+def test_a_head_that_a_newer_version_of_its_loop_drops_is_no_longer_shown_as_serving(
+    tmp_path: Path, browser: Client
+) -> None:
+    added("five_heads")
+    for head in ("policy", "channel"):
+        serve(learned(head))
+    shown = browser.get(DASHBOARD).content.decode()
+    assert "Health: five_heads / channel<" in shown and "Health: five_heads / policy<" in shown
+
+    text, file = heads_file("policy_alone").read_text(), tmp_path / "newer.toml"
+    file.write_text(text.replace('"policy_alone"', '"five_heads"').replace("version = 1", "version = 2"))
+    run("loop", "add", str(file))
+    shown, front = (browser.get(page).content.decode() for page in (DASHBOARD, "/admin/"))
+    assert re.findall(r"Health: five_heads / (\w+)<", shown) == re.findall(r"five_heads / (\w+)<", front) == ["policy"]
+    assert [line.count("channel") for line in run("loop", "list").splitlines()] == [1, 0], "the older version had it"
+    health_tick()
+    assert {check.slot.head for check in HealthCheck.objects.all()} == {"policy"}
