@@ -249,7 +249,7 @@ def _demo_run(python: Path, options: argparse.Namespace, env: dict[str, str]) ->
 def _watch(command: list[str], env: dict[str, str]) -> int:
     """Run a command that shares our output, hand Ctrl-C on to it, and wait until it has ended its own children."""
     process = subprocess.Popen(
-        command, env=env, cwd=ROOT, start_new_session=True, preexec_fn=_launcher().ends_with_parent()
+        command, env=env, cwd=ROOT, start_new_session=True, preexec_fn=_supervisor().ends_with_parent()
     )
     try:
         return process.wait()
@@ -264,11 +264,11 @@ def _watch(command: list[str], env: dict[str, str]) -> int:
         process.wait()
 
 
-def _launcher() -> ModuleType:
-    """r3al_project/launcher.py by its path: the package around it needs what may not be installed here."""
-    spec = spec_from_file_location("r3al_launcher", ROOT / "r3al_project" / "launcher.py")
+def _supervisor() -> ModuleType:
+    """r3al_project/processes/supervisor.py by its path: the package around it needs what may not be installed here."""
+    spec = spec_from_file_location("r3al_supervisor", ROOT / "r3al_project" / "processes" / "supervisor.py")
     assert spec is not None and spec.loader is not None
-    module = sys.modules["r3al_launcher"] = module_from_spec(spec)
+    module = sys.modules["r3al_supervisor"] = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -289,7 +289,7 @@ def _tidy(folder: Path, fresh: bool) -> None:
 
 
 def _serve(python: Path, port: int) -> list[str]:
-    return [str(python), "-m", "r3al_project.serve", "--port", str(port)]
+    return [str(python), "-m", "r3al_project.processes.serve", "--port", str(port)]
 
 
 def _become(command: list[str], env: dict[str, str]) -> int:

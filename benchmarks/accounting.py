@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.common import Check, arguments, finish
 from benchmarks.peers_dp_accounting import PACKAGES, oracle
-from privacy.engine.accounting import (
+from privacy.engine.dp.accounting import (
     calibrate,
     charge_pure,
     epsilon_of_account,

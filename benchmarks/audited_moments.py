@@ -18,13 +18,13 @@ from functools import partial
 
 import numpy as np
 
-from loops.engine.parse import parse_loop
+from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
-from privacy.engine import release
-from privacy.engine.accounting import STEPS
-from privacy.engine.layout import COUNTS_CLIP
-from privacy.engine.mechanisms import Totals, add_totals
-from privacy.engine.rows import Floats, Ints, Rows, Spoken
+from privacy.engine.dp.accounting import LATTICE_STEPS
+from privacy.engine.dp.mechanisms import Totals, add_totals
+from privacy.engine.moments import rounds
+from privacy.engine.moments.release_layout import COUNTS_CLIP
+from privacy.engine.moments.rows import Floats, Ints, ReleaseRows, SubHeadRows
 
 TOML = """
 name = "audit"
@@ -83,7 +83,7 @@ class Audited:
     deviation: float
 
 
-def world(seed: int) -> tuple[LoopSpec, Rows, Rows]:
+def world(seed: int) -> tuple[LoopSpec, ReleaseRows, ReleaseRows]:
     """A small loop with every kind of block, the database without the person, and the person alone: as many rows as are ever
     counted, all of them at the ends of what can be.
     """
@@ -105,10 +105,10 @@ def _states(mood: Floats, place: Ints) -> Floats:
     return np.column_stack([mood, place]).astype(np.float64)
 
 
-def _rows(person: Ints, state: Floats, next_state: Floats, action: Ints, tone: Ints, reward: Floats) -> Rows:
+def _rows(person: Ints, state: Floats, next_state: Floats, action: Ints, tone: Ints, reward: Floats) -> ReleaseRows:
     n, explored = len(person), np.ones(len(person), bool)
-    tones = Spoken(np.where(action == 1, tone, -1), np.full(n, 0.5), explored & (action == 1))
-    return Rows(
+    tones = SubHeadRows(np.where(action == 1, tone, -1), np.full(n, 0.5), explored & (action == 1))
+    return ReleaseRows(
         person=person, state=state, next_state=next_state, has_next=explored, left=np.zeros(n, bool), action=action,
         propensity=np.full(n, 0.5), explored=explored, reward=reward, subs={"tone": tones},
     )  # fmt: skip
@@ -132,26 +132,28 @@ def audit(runs: int, seed: int = 1) -> Audited:
     )
 
 
-def statistic(spec: LoopSpec, others: Rows, crafted: Rows, sigma: float, *, within: bool) -> tuple[float, float]:
+def statistic(
+    spec: LoopSpec, others: ReleaseRows, crafted: ReleaseRows, sigma: float, *, within: bool
+) -> tuple[float, float]:
     """One release without the person or with them, and what it says of whether they are in: the statistic, and their mu in it."""
 
-    def summed(totals: Callable[[Rows], Totals]) -> tuple[Totals, Totals, Totals]:
+    def summed(totals: Callable[[ReleaseRows], Totals]) -> tuple[Totals, Totals, Totals]:
         rest, person = totals(others), totals(crafted)
         return add_totals([rest, person]) if within else rest, rest, person
 
-    asked = [summed(partial(release.count_totals, spec))]
-    counts = release.release_counts(spec, asked[0][0], sigma)
-    made = release.plan(spec, release.read_counts(spec, counts), sigma)
-    asked.append(summed(partial(release.baseline_totals, made)))
-    baseline = release.release_baseline(made, asked[1][0])
-    theta = release.residual_baseline(made, baseline, None)
-    asked.append(summed(partial(release.effect_totals, made, theta)))
-    released = (counts, baseline, release.release_effects(made, asked[2][0]))
+    asked = [summed(partial(rounds.count_totals, spec))]
+    counts = rounds.release_counts(spec, asked[0][0], sigma)
+    made = rounds.plan_release(spec, rounds.read_counts(spec, counts), sigma)
+    asked.append(summed(partial(rounds.baseline_totals, made)))
+    baseline = rounds.release_baseline(made, asked[1][0])
+    theta = rounds.residual_baseline(made, baseline, None)
+    asked.append(summed(partial(rounds.effect_totals, made, theta)))
+    released = (counts, baseline, rounds.release_effects(made, asked[2][0]))
     dot = power = 0.0
     for noised, (_, rest, person) in zip(released, asked, strict=True):
         for name, total in person.blocks.items():
             clip = COUNTS_CLIP if name == "counts" else made.facts.clips[name]
-            step, sd = clip / STEPS, float(noised[f"{name}_sd"][0])
+            step, sd = clip / LATTICE_STEPS, float(noised[f"{name}_sd"][0])
             own = total * step
             dot += float((noised[name] - rest.blocks[name] * step) @ own) / sd**2
             power += float(own @ own) / sd**2

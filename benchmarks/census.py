@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from privacy.engine.columns import Column
+from privacy.engine.anonymize.columns import Column
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

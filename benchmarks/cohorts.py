@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from loops.engine.parse import parse_loop
+from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
-from privacy.engine.evaluate import Judged
-from privacy.engine.rows import Rows, Spoken
-from training.engine.simulator import Cohort
+from privacy.engine.evaluation.statistics import EvaluationRows
+from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
+from simulator import Cohort
 
 SPECS = Path(__file__).parent.parent / "loops" / "specs"
 _HARMFUL_FROM = 3  # label codes from "dismissed" on
@@ -22,7 +22,9 @@ def builtin_spec(name: str = "r3al") -> LoopSpec:
     return parse_loop(path.read_text(encoding="utf-8"), source=str(path))
 
 
-def cohort_judged(spec: LoopSpec, cohort: Cohort, first: int, last: int, explored: np.ndarray | None = None) -> Judged:
+def cohort_judged(
+    spec: LoopSpec, cohort: Cohort, first: int, last: int, explored: np.ndarray | None = None
+) -> EvaluationRows:
     """People first..last-1 of a cohort: their available decision points, next states within the day.
 
     ``explored`` (people, points), None: every one. Propensities are as the cohort has them.
@@ -38,7 +40,7 @@ def cohort_judged(spec: LoopSpec, cohort: Cohort, first: int, last: int, explore
     def flat(values: np.ndarray) -> np.ndarray:
         return np.asarray(values.reshape(people * points, *values.shape[2:])[kept])
 
-    rows = Rows(
+    rows = ReleaseRows(
         person=flat(np.broadcast_to(np.arange(people)[:, None], (people, points)).copy()),
         state=flat(state),
         next_state=flat(following),
@@ -49,7 +51,7 @@ def cohort_judged(spec: LoopSpec, cohort: Cohort, first: int, last: int, explore
         explored=flat(explored[first:last]),
         reward=flat(cohort.reward[first:last]),
         subs={
-            h.name: Spoken(
+            h.name: SubHeadRows(
                 action=flat(cohort.actions[h.name][first:last]),
                 propensity=flat(cohort.propensities[h.name][first:last]),
                 explored=flat(explored[first:last]),
@@ -58,4 +60,4 @@ def cohort_judged(spec: LoopSpec, cohort: Cohort, first: int, last: int, explore
         },
     )
     harmful = (flat(cohort.label[first:last]) >= _HARMFUL_FROM).astype(np.int64)
-    return Judged(rows, flat(cohort.components[first:last, :, 3]), harmful)
+    return EvaluationRows(rows, flat(cohort.components[first:last, :, 3]), harmful)

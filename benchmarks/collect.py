@@ -36,7 +36,7 @@ def write_file(path: Path, parts: int, people: int) -> None:
     import numpy as np
 
     from benchmarks.cohorts import builtin_spec
-    from training.engine.simulator import make_people, simulate, write_csv
+    from simulator import make_people, simulate, write_csv
 
     spec, rng = builtin_spec(), np.random.default_rng(1)
     cohort = simulate(spec, make_people(people, rng), DAYS, rng)
@@ -59,8 +59,8 @@ def measure(path: Path) -> dict[str, Any]:
     from loops.selectors import loop_specs_builtin
     from loops.services import loop_add
     from privacy.models import Purpose
-    from privacy.selectors import decision_arrays
-    from privacy.services.collect import signals_import
+    from privacy.selectors.decisions import decision_arrays
+    from privacy.services.records.import_file import signals_import
 
     call_command("migrate", verbosity=0)
     spec = loop_specs_builtin()["r3al"]

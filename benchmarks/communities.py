@@ -12,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from deployments.engine.bets import (
+from deployments.engine.evidence.cohort_series import SPAN, CohortSeries, Floats
+from deployments.engine.evidence.e_process import (
     EMPATHY_STAKES,
     FALSE_INTERVENTION_STAKES,
-    Null,
+    NullHypothesis,
     log_evidence_above,
     log_evidence_below,
     log_paired_path,
 )
-from deployments.engine.health import ALPHA, EMPATHY_BAR, FALSE_INTERVENTION_BAR, METRICS
-from deployments.engine.series import SPAN, Floats, Series
+from deployments.engine.health import EMPATHY_BAR, FALSE_INTERVENTION_BAR, FALSE_ROLLBACK_ALPHA, HEALTH_METRICS
 
 Bools = npt.NDArray[np.bool_]
-BAR = float(np.log(METRICS / ALPHA))
+BAR = float(np.log(HEALTH_METRICS / FALSE_ROLLBACK_ALPHA))
 INTERVENTIONS = 2  # a person and week
 A_BLOCK = 19  # of the others, for one who is held back: 5%
 
@@ -46,7 +46,7 @@ class Metric:
 
     def path(self, ours: Floats, theirs: Floats) -> Floats:
         """(runs, blocks) log evidence that ours is worse, after each block."""
-        return log_paired_path(ours, theirs, Null(higher_is_better=self.higher), self.stakes, self.prior)
+        return log_paired_path(ours, theirs, NullHypothesis(higher_is_better=self.higher), self.stakes, self.prior)
 
     def fires(self, ours: Floats, theirs: Floats, log_weight: float) -> Bools:
         """(runs,) Proven to be worse, and worse by the amount."""
@@ -62,7 +62,7 @@ class Metric:
             if self.higher
             else log_evidence_above(values, FALSE_INTERVENTION_BAR)
         )
-        return np.asarray(evidence + log_weight >= -np.log(ALPHA))
+        return np.asarray(evidence + log_weight >= -np.log(FALSE_ROLLBACK_ALPHA))
 
 
 EMPATHY = Metric("empathy", EMPATHY_STAKES, EMPATHY_BAR, 0.10, True)
@@ -104,7 +104,7 @@ def _moved(means: Floats, mean: float, to: float) -> Floats:
 
 def weights(weeks: int) -> tuple[list[float], list[float]]:
     """Log weights of the bets begun in each week and in each span of weeks, as health has them."""
-    begun = Series(np.zeros(weeks), starts=tuple(range(weeks)), closed=weeks).families
+    begun = CohortSeries(np.zeros(weeks), starts=tuple(range(weeks)), closed=weeks).families
     return [s.log_weight for s in begun[0]], [s.log_weight for s in begun[1]]
 
 

@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks.collect import database
 from benchmarks.common import Check, arguments, finish
 from benchmarks.peers_mlflow import mlflow_command, mlflow_requests
-from r3al_project import processes
+from r3al_project.processes import commands
 
 ROOT = Path(__file__).parent.parent
 WORKERS, CONNECTIONS, CLIENTS = 2, 8, 2
@@ -47,7 +47,7 @@ def cell(kind: str, quick: bool) -> list[dict[str, Any]]:
         env = _environment(url, home)
         _step(env, "--prepare", str(home), str(people), str(int((seconds + WARM_UP) * MOST_A_SECOND)))
         port = _free_port()
-        with running(processes.web(port, workers=WORKERS), env, home / "web.log", port) as pid:
+        with running(commands.web(port, workers=WORKERS), env, home / "web.log", port) as pid:
             watched = {"web": pid} | ({"database": _postmaster(home)} if kind == "postgresql" else {})
             loads = {
                 caller: under_load(

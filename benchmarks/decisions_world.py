@@ -58,7 +58,7 @@ def _loop() -> Any:
     import numpy as np
 
     from deployments.models import ServingSlot
-    from deployments.services.slots import slot_swap, slots_seed
+    from deployments.services.rollouts.slots import slot_swap, slots_seed
     from loops.engine.features import FeatureMap
     from loops.selectors import loop_specs_builtin
     from loops.services import loop_add
@@ -84,8 +84,8 @@ def _people(count: int, loop_version: Any) -> list[str]:
     from knox.models import AuthToken
 
     from privacy.models import PersonAccount, Purpose
-    from privacy.services.consent import consent_grant
-    from privacy.services.people import people_get_or_create
+    from privacy.services.people.consent import consent_grant
+    from privacy.services.people.identity import people_get_or_create
 
     names = [f"person-{i}" for i in range(count)]
     ids = people_get_or_create(population=loop_version.spec.population, identifiers=names)
@@ -119,28 +119,28 @@ def measure_inprocess(calls: int) -> dict[str, Any]:
     import numpy as np
     from knox.models import AuthToken
 
-    from deployments.services.context import Request
-    from deployments.services.optima import decide, work_out
-    from deployments.services.served_policies import serving_of
+    from core.garbage_collection import freeze_garbage_collector
+    from deployments.services.serving.decide import compute_decision, decide
+    from deployments.services.serving.policy_cache import served_loop
+    from deployments.services.serving.requests import DecisionRequest
     from privacy.models import Person
-    from privacy.services.callers import token_digest
-    from privacy.services.known import known_by_id
-    from r3al_project.common.memory import settle_memory
+    from privacy.services.people.authentication import token_digest
+    from privacy.services.records.serving_read import serving_state_by_id
 
     person = Person.objects.order_by("pk")[0]
-    serving = serving_of("r3al")
+    serving = served_loop("r3al")
     token = AuthToken.objects.create(person.account.user)[1]
     decide(
-        token_digest(f"Token {token}"), msgspec.json.decode(body_of(-1), type=Request)
+        token_digest(f"Token {token}"), msgspec.json.decode(body_of(-1), type=DecisionRequest)
     )  # so that there is something to go on from
-    known = known_by_id(person_id=person.pk, loop_id=serving.loop_version.loop_id, request_key=b"")
+    known = serving_state_by_id(person_id=person.pk, loop_id=serving.loop_version.loop_id, request_key=b"")
     assert known is not None
-    decoder, bodies = msgspec.json.Decoder(Request), [body_of(i).encode() for i in range(calls)]
-    settle_memory()  # as the web process does when it starts
+    decoder, bodies = msgspec.json.Decoder(DecisionRequest), [body_of(i).encode() for i in range(calls)]
+    freeze_garbage_collector()  # as the web process does when it starts
     wall, cpu = np.empty(calls), np.empty(calls)
     for i, body in enumerate(bodies[:200] + bodies, start=-200):
         began, began_cpu = time.perf_counter_ns(), time.thread_time_ns()
-        work_out(serving, decoder.decode(body), known, datetime.now(UTC))
+        compute_decision(serving, decoder.decode(body), known, datetime.now(UTC))
         cpu[i], wall[i] = time.thread_time_ns() - began_cpu, time.perf_counter_ns() - began
     return {"part": "in process", "requests": calls, "gc": gc.isenabled()} | {
         f"p{p}_{name}us": float(np.median(np.percentile(took.reshape(ROUNDS, -1), p, axis=1))) / 1e3

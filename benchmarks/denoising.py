@@ -4,8 +4,8 @@
 share of the attainable gain of the policy that training proposes, before any gate, when the release is read
 
 * ``plain``: the gram as released, one prior width a group of columns (benchmarks/plain_posterior.py);
-* ``gram``: the gram with what is public put back (privacy/engine/gram.py), one prior width a group;
-* ``both``: and a prior width a column (privacy/engine/shrinkage.py), as the platform does it;
+* ``gram``: the gram with what is public put back (privacy/engine/moments/gram_matrix.py), one prior width a group;
+* ``both``: and a prior width a column (privacy/engine/moments/effect_posterior.py), as the platform does it;
 
 and, read as the platform does it, with the noise taken off the gram (``clean gram``), off the effects (``clean effects``), off
 both.
@@ -25,14 +25,14 @@ from benchmarks.living import Population
 from benchmarks.plain_posterior import group_posterior, with_released_grams
 from benchmarks.privacy_utility import TRUTH_SEED, Truth, truth_of
 from loops.engine.spec import LoopSpec
-from privacy.engine.accounting import gaussian_mu
-from privacy.engine.baseline import baseline_posterior
-from privacy.engine.effects import Effects, effects_posterior
-from privacy.engine.moments import Moments
-from privacy.engine.release import release_moments
-from training.engine.simulator import make_people, true_value
-from training.engine.synthesize import mean_world, synthesize
-from training.engine.train import best_candidate, train
+from privacy.engine.dp.accounting import gaussian_mu
+from privacy.engine.moments.baseline import baseline_posterior
+from privacy.engine.moments.effects import Effects, effects_posterior
+from privacy.engine.moments.pooled import Moments
+from privacy.engine.moments.rounds import release_moments
+from simulator import make_people, true_value
+from training.engine.generators.world_model import mean_world, synthesize
+from training.engine.trainers.fitted_q import best_candidate, train_candidates
 
 DELTA, DAYS = 1e-5, 30
 PEOPLE = (1_000, 5_000)
@@ -51,7 +51,7 @@ def readings(spec: LoopSpec, truth: Truth, people: int, seed: int) -> dict[str, 
     def share(moments: Moments, effects: Effects) -> float:
         world = mean_world(moments, baseline_posterior(moments), effects)
         pool = synthesize(world, np.random.default_rng(seed))
-        policy = best_candidate(list(train(spec, world, pool, seed))).policy
+        policy = best_candidate(list(train_candidates(spec, world, pool, seed))).policy
         return truth.share(true_value(spec, policy, seed=TRUTH_SEED).value)
 
     read = {

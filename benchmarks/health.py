@@ -29,9 +29,18 @@ from benchmarks.communities import (
     naive_alarms,
 )
 from benchmarks.slow_minutes import bad_hours, quiet_latency
-from deployments.engine.bets import Blocks
-from deployments.engine.health import ALPHA, METRICS, Arm, Evidence, Health, Holdback, Latency, health_of
-from deployments.engine.series import Floats, Series
+from deployments.engine.evidence.cohort_series import CohortSeries, Floats
+from deployments.engine.evidence.e_process import PairedBlocks
+from deployments.engine.health import (
+    FALSE_ROLLBACK_ALPHA,
+    HEALTH_METRICS,
+    Arm,
+    Evidence,
+    HealthReport,
+    Holdback,
+    Latency,
+    health_of,
+)
 
 YEAR, QUARTER, NAIVE_WEEKS = 52, 13, 26
 OF_PEOPLE = ("empathy", "false_intervention", "reward_stability")
@@ -73,13 +82,13 @@ def looks(runs: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _looks_of(rng: np.random.Generator) -> list[Health]:
+def _looks_of(rng: np.random.Generator) -> list[HealthReport]:
     """Empathy exactly at .75 and false interventions at .10, where a bound is most easily wrong; rewards differ by .25."""
     arms = [_lived(rng, n) for n in (380, 20)]
     found = []
     for week in LOOKS:
         ours, theirs = (Arm(*(_until(values, week) for values in arm)) for arm in arms)
-        found.append(health_of(Evidence(ours, Holdback(theirs, Blocks(19, 1)), Latency(), 0.05)))
+        found.append(health_of(Evidence(ours, Holdback(theirs, PairedBlocks(19, 1)), Latency(), 0.05)))
     return found
 
 
@@ -93,12 +102,12 @@ def _lived(rng: np.random.Generator, n: int) -> list[Floats]:
     ]
 
 
-def _until(values: Floats, week: int) -> Series:
+def _until(values: Floats, week: int) -> CohortSeries:
     """What is looked at of people who gave a value in each week: this span and the three before it."""
     first = max(0, (week - 1) // 4 - 3) * 4
     part, n = values[first:week], values.shape[1]
     starts = tuple(range(0, part.size, n))
-    return Series(part.ravel(), np.tile(np.arange(n), len(part)), starts, first + 1, max(0, week - 2 - first))
+    return CohortSeries(part.ravel(), np.tile(np.arange(n), len(part)), starts, first + 1, max(0, week - 2 - first))
 
 
 def early(runs: int, seed: int) -> list[dict[str, Any]]:
@@ -119,10 +128,10 @@ def _early(rng: np.random.Generator, people: int, share: float, *, worse: bool) 
     held = rng.binomial(people, share)
     low = 0.05 if worse else 0.9
     ours, theirs = (
-        Arm(Series(np.clip(rng.normal(mean, 0.05, n), 0, 1)), Series(np.full(n, mean < 0.5, dtype=float)))
+        Arm(CohortSeries(np.clip(rng.normal(mean, 0.05, n), 0, 1)), CohortSeries(np.full(n, mean < 0.5, dtype=float)))
         for mean, n in ((low, people - held), (0.9, held))
     )
-    blocks = Blocks.of_holdback(round(10_000 * share))
+    blocks = PairedBlocks.of_holdback(round(10_000 * share))
     return any(t.fires for t in health_of(Evidence(ours, Holdback(theirs, blocks), Latency(), 0.05)).triggers)
 
 
@@ -180,7 +189,7 @@ def rewards(runs: int, seed: int) -> list[dict[str, Any]]:
                 rng.normal(rng.normal(mean, 0.25, n), 0.1, (QUARTER, n)) for mean, n in ((-drop, 380), (0.0, 20))
             )
             for i, week in enumerate((1, 4, QUARTER)):
-                holdback = Holdback(Arm(reward=_until(theirs, week)), Blocks(19, 1))
+                holdback = Holdback(Arm(reward=_until(theirs, week)), PairedBlocks(19, 1))
                 look = health_of(Evidence(Arm(reward=_until(ours, week)), holdback, Latency(), 0.05))
                 found[i] += look.metrics[3].verdict == "beyond"
         shares = {f"found_in_{weeks}": float(n / runs) for weeks, n in zip((1, 4, QUARTER), found, strict=True)}
@@ -228,7 +237,7 @@ def checks(rows: Sequence[dict[str, Any]], *, quick: bool) -> list[Check]:
     slow = one("late fault", metric="false intervention", people=4_000, worse=0.16)
     return [
         Check("false_rollbacks_lasting", most([whole], "taken_back"), 0.01, at_most=True),
-        Check("false_triggers_lasting", most(alarms, "alarms"), ALPHA / METRICS, at_most=True),
+        Check("false_triggers_lasting", most(alarms, "alarms"), FALSE_ROLLBACK_ALPHA / HEALTH_METRICS, at_most=True),
         *(Check(f"false_{name}", most([whole], f"{name}_beyond"), 0.01, at_most=True) for name in OF_PEOPLE),
         Check("false_latency", most([one("latency as it may be")], "alarms"), 0.01, at_most=True),
         Check("weeks_taken_for_people", max(r["naive_rate"] for r in alarms), 0.1),

@@ -126,7 +126,7 @@ def fill(people: int) -> Any:
 def reserve(version: Any, key: str, folds: tuple[int, int], epsilon: float) -> Any:
     """A release of the real service."""
     from privacy.models import Purpose
-    from privacy.services.release import release_reserve
+    from privacy.services.releases.lifecycle import release_reserve
 
     return release_reserve(
         key=key, loop_version=version, purpose=Purpose.TRAINING, folds=folds, epsilon=epsilon, delta=1e-6,
@@ -233,7 +233,7 @@ def burst(version: Any) -> None:
 def _charge_some(version: Any, number: int) -> None:
     import random
 
-    from r3al_project.common.errors import BudgetExceeded
+    from core.errors import BudgetExceeded
 
     chance = random.Random(number)
     for turn in range(BURST):

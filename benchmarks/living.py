@@ -9,14 +9,14 @@ import numpy as np
 
 from benchmarks.cohorts import cohort_judged
 from loops.engine.heads import MAIN_HEAD
-from loops.engine.policy import LinearPolicy, reference_policy
+from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
-from privacy.engine.evaluate import Judged
-from privacy.engine.rows import Rows
-from training.engine.simulator import Cohort, People
-from training.engine.simulator.effects import WAIT
-from training.engine.simulator.people import POINTS_A_DAY, Floats, Inner, begin
-from training.engine.simulator.step import SHOCKS, step
+from privacy.engine.evaluation.statistics import EvaluationRows
+from privacy.engine.moments.rows import ReleaseRows
+from simulator import Cohort, SimulatedPeople
+from simulator.effects import WAIT
+from simulator.people import POINTS_A_DAY, Floats, InnerState, begin
+from simulator.step import SHOCKS, step
 
 _UNAVAILABLE = np.array([0.08, 0.08, 0.08, 0.22])  # by daypart
 
@@ -29,11 +29,11 @@ class Month:
     explored: np.ndarray
     marginal: dict[str, Floats]
 
-    def training(self, spec: LoopSpec, first: int, last: int) -> Rows:
+    def training(self, spec: LoopSpec, first: int, last: int) -> ReleaseRows:
         """What a release reads of people first..last-1."""
         return cohort_judged(spec, self.cohort, first, last, self.explored).rows
 
-    def judged(self, spec: LoopSpec, first: int, last: int) -> Judged:
+    def judged(self, spec: LoopSpec, first: int, last: int) -> EvaluationRows:
         """What an evaluation reads of them."""
         marginal = Cohort(**{**self.cohort.__dict__, "propensities": self.marginal})
         return cohort_judged(spec, marginal, first, last, self.explored)
@@ -42,7 +42,7 @@ class Month:
 class Population:
     """People who carry their state from month to month."""
 
-    def __init__(self, spec: LoopSpec, people: People, rng: np.random.Generator) -> None:
+    def __init__(self, spec: LoopSpec, people: SimulatedPeople, rng: np.random.Generator) -> None:
         self._spec, self._people, self._rng = spec, people, rng
         self._inner = begin(people, rng)
 
@@ -80,7 +80,7 @@ class Population:
         return out | {"components": lived.components, "reward": lived.reward, "label": lived.label}
 
     def _choose(
-        self, name: str, serving: Mapping[str, LinearPolicy], explored: np.ndarray, exploration: float, inner: Inner,
+        self, name: str, serving: Mapping[str, LinearPolicy], explored: np.ndarray, exploration: float, inner: InnerState,
         out: dict[str, np.ndarray],
     ) -> np.ndarray:  # fmt: skip
         """Actions of one head, with both propensities written into ``out``. A sub-head's are given what policy did."""

@@ -23,10 +23,10 @@ from benchmarks.audit import epsilon_at_least, mu_at_least
 from benchmarks.audited_moments import Audited, audit
 from benchmarks.common import Check, arguments, finish
 from benchmarks.planted_faults import faults
-from privacy.engine.columns import Column
-from privacy.engine.local_dp import draw, local_rows
-from privacy.engine.mechanisms import noise_once
-from privacy.engine.threshold_tables import STEPS, WHOLE, noise_table
+from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.local_dp import draw, local_rows
+from privacy.engine.dp.mechanisms import noise_once
+from privacy.engine.dp.threshold_tables import THRESHOLD_STEPS, THRESHOLD_WHOLE, noise_table
 
 EPSILON = 1.0
 DRAWS, QUICK_DRAWS = 1_000_000, 200_000
@@ -45,15 +45,17 @@ def bulk(draws: int) -> dict[str, Any]:
     ours = max(_rate(lambda: local_rows(middle, columns=[NUMBER], epsilon=EPSILON).values) for _ in range(3))
     noise = [opendp_laplace(max(draws // 10, 20_000)) for _ in range(3)]
     theirs = max(rate for _, rate in noise)
-    clamped = np.clip(np.concatenate([values for values, _ in noise]), -STEPS, STEPS) + STEPS
+    clamped = (
+        np.clip(np.concatenate([values for values, _ in noise]), -THRESHOLD_STEPS, THRESHOLD_STEPS) + THRESHOLD_STEPS
+    )
     table = noise_table(EPSILON)
-    exact = np.array(table, dtype=float) / WHOLE
+    exact = np.array(table, dtype=float) / THRESHOLD_WHOLE
     return {
         "part": "bulk rows against OpenDP's discrete Laplace",
         "rows_a_second": ours, "opendp_rows_a_second": theirs, "bulk_vs_opendp": ours / theirs,
         "draws_a_second": _rate(lambda: draw(table, 4 * draws)),
         "p_noise": chi_square(np.bincount(draw(table, draws), minlength=len(exact)), exact),
-        "p_rows": min(number_p(step, draws) for step in (0, 100, STEPS)), "p_category": category_p(draws),
+        "p_rows": min(number_p(step, draws) for step in (0, 100, THRESHOLD_STEPS)), "p_category": category_p(draws),
         "p_opendp": chi_square(np.bincount(clamped, minlength=len(exact)), exact),
     }  # fmt: skip
 
@@ -72,7 +74,9 @@ def opendp_laplace(draws: int) -> tuple[np.ndarray, float]:
     from opendp.mod import enable_features
 
     enable_features("contrib")
-    measurement = make_laplace(vector_domain(atom_domain(T="i64")), l1_distance(T="i64"), scale=STEPS / EPSILON)
+    measurement = make_laplace(
+        vector_domain(atom_domain(T="i64")), l1_distance(T="i64"), scale=THRESHOLD_STEPS / EPSILON
+    )
     zeros = [0] * draws
     began = time.perf_counter()
     values = measurement(zeros)
@@ -95,11 +99,11 @@ def chi_square(counts: np.ndarray, probabilities: np.ndarray) -> float:
 
 def number_p(step: int, draws: int) -> float:
     """P value of clamped rows whose true value is a step of the grid, against their exact probabilities."""
-    out = local_rows(np.full((draws, 1), step / STEPS), columns=[NUMBER], epsilon=EPSILON).values[:, 0]
-    noise = np.array(noise_table(EPSILON), dtype=float) / WHOLE
-    at = np.clip(np.arange(-STEPS, STEPS + 1) + step, 0, STEPS)
-    counts = np.bincount(np.rint(out * STEPS).astype(int), minlength=STEPS + 1)
-    return chi_square(counts, np.bincount(at, weights=noise, minlength=STEPS + 1))
+    out = local_rows(np.full((draws, 1), step / THRESHOLD_STEPS), columns=[NUMBER], epsilon=EPSILON).values[:, 0]
+    noise = np.array(noise_table(EPSILON), dtype=float) / THRESHOLD_WHOLE
+    at = np.clip(np.arange(-THRESHOLD_STEPS, THRESHOLD_STEPS + 1) + step, 0, THRESHOLD_STEPS)
+    counts = np.bincount(np.rint(out * THRESHOLD_STEPS).astype(int), minlength=THRESHOLD_STEPS + 1)
+    return chi_square(counts, np.bincount(at, weights=noise, minlength=THRESHOLD_STEPS + 1))
 
 
 def category_p(draws: int) -> float:

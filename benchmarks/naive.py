@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from loops.engine.features import FeatureMap
-from loops.engine.policy import LinearPolicy
+from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import LoopSpec
-from privacy.engine.rows import Floats, Rows
+from privacy.engine.moments.rows import Floats, ReleaseRows
 
 _SWEEPS, _GAMMA = 60, 0.9
 
 
-def naive_policy(spec: LoopSpec, rows: Rows, epsilon: float, rng: np.random.Generator) -> LinearPolicy:
+def naive_policy(spec: LoopSpec, rows: ReleaseRows, epsilon: float, rng: np.random.Generator) -> LinearPolicy:
     """Greedy linear policy trained on locally noised records."""
     head = spec.main_head
     share = epsilon / (2 * len(spec.features) + 2)

@@ -12,10 +12,10 @@ from itertools import product
 import numpy as np
 
 from loops.engine.features import FeatureMap
-from privacy.engine.gram import Gram
-from privacy.engine.moments import Moments
-from privacy.engine.rows import Floats
-from privacy.engine.shrinkage import HYPER_SD, WIDTHS, Released, TargetEffects
+from privacy.engine.moments.effect_posterior import EFFECT_WIDTHS, HYPER_SD, NoisyMoments, TargetEffects
+from privacy.engine.moments.gram_matrix import Gram
+from privacy.engine.moments.pooled import Moments
+from privacy.engine.moments.rows import Floats
 
 _DRAWN = 200
 
@@ -36,7 +36,7 @@ def _floored(gram: Floats, sd: float) -> Gram:
     return Gram(raised, np.full_like(gram, 0.5 * sd**2))
 
 
-def group_posterior(phi: FeatureMap, released: Released) -> TargetEffects:
+def group_posterior(phi: FeatureMap, released: NoisyMoments) -> TargetEffects:
     """Posterior means of one target's effects under a width a group, as a mixture of drawn widths; it has no spread."""
     inverse = np.asarray(np.linalg.inv(released.covariance), dtype=np.float64)
     y, k = (inverse @ released.moment).reshape(-1), len(inverse)
@@ -68,7 +68,7 @@ def _priors(phi: FeatureMap) -> list[tuple[Floats, float]]:
     groups = [np.arange(1), np.arange(1, phi.width - len(phi.hinge_columns)), np.array(phi.hinge_columns, dtype=int)]
     groups = [g for g in groups if g.size]
     out = []
-    for widths in product(WIDTHS, repeat=len(groups)):
+    for widths in product(EFFECT_WIDTHS, repeat=len(groups)):
         prior = np.zeros(phi.width)
         for group, width in zip(groups, widths, strict=True):
             prior[group] = width**2

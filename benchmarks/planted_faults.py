@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.audit import epsilon_at_least, mu_at_least
-from privacy.engine.local_dp import draw
-from privacy.engine.mechanisms import integer_sum, noise_once
-from privacy.engine.threshold_tables import STEPS, noise_table
+from privacy.engine.anonymize.local_dp import draw
+from privacy.engine.dp.mechanisms import integer_sum, noise_once
+from privacy.engine.dp.threshold_tables import THRESHOLD_STEPS, noise_table
 
 CLIP = 1.0
 
@@ -91,10 +91,12 @@ def _fine(outputs: np.ndarray) -> np.ndarray:
 def cut_off(draws: int) -> Fault:
     """Noise on a grid whose tails are cut off at half the range: from the lower end the upper one cannot come out."""
     kept = list(noise_table(1.0))
-    lost, reach = 0, STEPS // 2
-    for i in (*range(STEPS - reach), *range(STEPS + reach + 1, 2 * STEPS + 1)):
+    lost, reach = 0, THRESHOLD_STEPS // 2
+    for i in (*range(THRESHOLD_STEPS - reach), *range(THRESHOLD_STEPS + reach + 1, 2 * THRESHOLD_STEPS + 1)):
         lost, kept[i] = lost + kept[i], 0
-    kept[STEPS] += lost
-    from_high, from_low = (np.clip(true + draw(kept, draws) - STEPS, 0, STEPS) for true in (STEPS, 0))
-    hits, others = int((from_high == STEPS).sum()), int((from_low == STEPS).sum())
+    kept[THRESHOLD_STEPS] += lost
+    from_high, from_low = (
+        np.clip(true + draw(kept, draws) - THRESHOLD_STEPS, 0, THRESHOLD_STEPS) for true in (THRESHOLD_STEPS, 0)
+    )
+    hits, others = int((from_high == THRESHOLD_STEPS).sum()), int((from_low == THRESHOLD_STEPS).sum())
     return Fault("noise cut off", 1.0, epsilon_at_least(hits, others, draws))

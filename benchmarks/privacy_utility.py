@@ -19,29 +19,29 @@ import numpy as np
 from benchmarks.cohorts import builtin_spec, cohort_judged
 from benchmarks.common import Check, arguments, finish
 from benchmarks.naive import naive_policy
-from loops.engine.policy import reference_policy
+from loops.engine.policies.linear import reference_policy
 from loops.engine.spec import LoopSpec
-from privacy.engine.accounting import gaussian_mu
-from privacy.engine.baseline import baseline_posterior
-from privacy.engine.clips import nominal_decisions
-from privacy.engine.effects import effects_posterior
-from privacy.engine.evaluate import evaluation_clips, release_evaluation
-from privacy.engine.release import (
+from privacy.engine.dp.accounting import gaussian_mu
+from privacy.engine.evaluation.statistics import evaluation_clips, release_evaluation
+from privacy.engine.moments.baseline import baseline_posterior
+from privacy.engine.moments.clipping import nominal_decisions
+from privacy.engine.moments.effects import effects_posterior
+from privacy.engine.moments.rounds import (
     count_totals,
-    fitted,
+    fit_in_memory,
     later_rounds,
-    plan,
+    plan_release,
     read_counts,
     read_moments,
     release_counts,
 )
-from privacy.engine.rows import Rows
-from training.engine.learn import Learned, learn
-from training.engine.outcome_gate import Terms, outcome_gate
-from training.engine.simulator import best_known_policy, make_people, simulate, true_value
-from training.engine.simulator.people import Variant
-from training.engine.simulator.values import uniform_policy
-from training.engine.synthesize import mean_world, synthesize
+from privacy.engine.moments.rows import ReleaseRows
+from simulator import best_known_policy, make_people, simulate, true_value
+from simulator.people import Variant
+from simulator.values import uniform_policy
+from training.engine.gates.outcome_gate import GateTerms, outcome_gate
+from training.engine.generators.world_model import mean_world, synthesize
+from training.engine.pipeline import LearnedPolicy, train_policy_head
 
 DELTA = 1e-5
 DAYS = 15
@@ -79,7 +79,7 @@ def _value(spec: LoopSpec, policy: Any, variant: Variant) -> float:
 
 def turn(
     spec: LoopSpec, people: int, epsilon: float | None, variant: Variant, seed: int
-) -> tuple[Learned, str, str, float]:
+) -> tuple[LearnedPolicy, str, str, float]:
     """One turn on a fresh cohort: what was learned, the gate's verdict and reason, seconds."""
     rng = np.random.default_rng([seed, people, VARIANTS.index(variant)])
     cohort = simulate(spec, make_people(people, rng, variant=variant), DAYS, rng)
@@ -92,20 +92,20 @@ def turn(
     candidate = learned.candidate()
     clips = evaluation_clips(spec, candidate, nominal_decisions(spec, learned.decisions))
     sums = release_evaluation(spec, cohort_judged(spec, cohort, 0, kept), candidate, clips, sigma)
-    result = outcome_gate(Terms(spec, learned.rival_value), sums)
+    result = outcome_gate(GateTerms(spec, learned.rival_value), sums)
     undecided = ", ".join(j.name for j in result.judgements if j.verdict == result.verdict)
     return learned, result.verdict, undecided, time.perf_counter() - began
 
 
-def learned_from(spec: LoopSpec, rows: Rows, sigma: float | None, seed: int) -> Learned:
+def learned_from(spec: LoopSpec, rows: ReleaseRows, sigma: float | None, seed: int) -> LearnedPolicy:
     """One first turn up to the model gate: release, synthesis, training."""
     counts = read_counts(spec, release_counts(spec, count_totals(spec, rows), sigma))
-    made = plan(spec, counts, sigma)
-    moments = fitted(read_moments(made, *later_rounds(made, rows)), made.facts)
+    made = plan_release(spec, counts, sigma)
+    moments = fit_in_memory(read_moments(made, *later_rounds(made, rows)), made.facts)
     baseline = baseline_posterior(moments)
     world = mean_world(moments, baseline, effects_posterior(moments))
     pool = synthesize(world, np.random.default_rng(seed)).rows()
-    return learn(spec, moments, baseline, pool, seed=seed)
+    return train_policy_head(spec, moments, baseline, pool, seed=seed)
 
 
 def run(

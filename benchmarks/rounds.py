@@ -24,29 +24,29 @@ from benchmarks.cohorts import builtin_spec
 from benchmarks.common import Check, arguments, finish
 from benchmarks.living import Month, Population
 from benchmarks.privacy_utility import TRUTH_SEED, Truth, truth_of
-from loops.engine.policy import LinearPolicy
+from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import LoopSpec
-from privacy.engine.accounting import epsilon_of_gdp, gaussian_mu
-from privacy.engine.baseline import baseline_posterior
-from privacy.engine.clips import nominal_decisions
-from privacy.engine.effects import effects_posterior, known_effects
-from privacy.engine.evaluate import evaluation_clips, release_evaluation
-from privacy.engine.moments import Moments, pool
-from privacy.engine.null_users import Logged
-from privacy.engine.release import (
+from privacy.engine.dp.accounting import epsilon_of_gdp, gaussian_mu
+from privacy.engine.evaluation.statistics import evaluation_clips, release_evaluation
+from privacy.engine.moments.baseline import baseline_posterior
+from privacy.engine.moments.clipping import nominal_decisions
+from privacy.engine.moments.effects import effects_posterior, known_effects
+from privacy.engine.moments.null_population import LoggingPolicy
+from privacy.engine.moments.pooled import Moments, pool
+from privacy.engine.moments.rounds import (
     count_totals,
-    fitted,
+    fit_in_memory,
     later_rounds,
-    plan,
+    plan_release,
     read_counts,
     read_moments,
     release_counts,
 )
-from privacy.engine.rows import Rows
-from training.engine.learn import Learned, learn
-from training.engine.outcome_gate import Terms, outcome_gate
-from training.engine.simulator import make_people, true_value
-from training.engine.synthesize import mean_world, synthesize
+from privacy.engine.moments.rows import ReleaseRows
+from simulator import make_people, true_value
+from training.engine.gates.outcome_gate import GateTerms, outcome_gate
+from training.engine.generators.world_model import mean_world, synthesize
+from training.engine.pipeline import LearnedPolicy, train_policy_head
 
 DELTA = 1e-5
 MONTHS, DAYS = 6, 30
@@ -68,33 +68,33 @@ class Loop:
     def exploration(self) -> float:
         return self.spec.exploration if self.serving else self.spec.exploration_before
 
-    def learn(self, rows: Rows, seed: int) -> Learned:
+    def learn(self, rows: ReleaseRows, seed: int) -> LearnedPolicy:
         """One round: release, pool, train, ask the model gate."""
         earlier = self.pooled
         counts = read_counts(
             self.spec, release_counts(self.spec, count_totals(self.spec, rows), self.sigma, self.subs), earlier
         )
-        made = plan(
+        made = plan_release(
             self.spec, counts, self.sigma,
             explored_share=self.exploration, subs=self.subs, earlier=earlier, known=self.known,
         )  # fmt: skip
         fresh = read_moments(made, *later_rounds(made, rows, earlier), earlier)
         self.pooled = fresh if earlier is None else pool([earlier, fresh])
-        moments = fitted(self.pooled, made.facts)
+        moments = fit_in_memory(self.pooled, made.facts)
         posterior, effects = baseline_posterior(moments), effects_posterior(moments)
         self.known = known_effects(moments, effects)
         rows_made = synthesize(mean_world(moments, posterior, effects), np.random.default_rng(seed)).rows()
-        return learn(self.spec, moments, posterior, rows_made, seed=seed, incumbents=self.serving)
+        return train_policy_head(self.spec, moments, posterior, rows_made, seed=seed, incumbents=self.serving)
 
-    def judge(self, learned: Learned, month: Month, kept: int, attempt: int) -> str:
+    def judge(self, learned: LearnedPolicy, month: Month, kept: int, attempt: int) -> str:
         """The outcome gate's verdict on people 0..kept-1, asked for the ``attempt``-th time."""
         candidate = learned.candidate()
-        logged = Logged(self.exploration, self.serving.get("policy"))
+        logged = LoggingPolicy(self.exploration, self.serving.get("policy"))
         decisions = nominal_decisions(self.spec, learned.decisions)
         clips = evaluation_clips(self.spec, candidate, decisions, logged)
         sums = release_evaluation(self.spec, month.judged(self.spec, 0, kept), candidate, clips, self.sigma)
         return outcome_gate(
-            Terms(self.spec, learned.rival_value, attempt, bool(self.serving.get("policy"))), sums
+            GateTerms(self.spec, learned.rival_value, attempt, bool(self.serving.get("policy"))), sums
         ).verdict
 
 
@@ -135,7 +135,7 @@ def rounds(
 
 def value_of(spec: LoopSpec, serving: Mapping[str, LinearPolicy], *, heads: bool = False) -> float:
     """True value of what serves; ``heads``: with the sub-heads that serve, else with their references."""
-    from loops.engine.policy import reference_policy
+    from loops.engine.policies.linear import reference_policy
 
     subs = {h: p for h, p in serving.items() if h != "policy"} if heads else {}
     policy = serving.get("policy") or reference_policy(spec, "policy")

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.communities import above
-from deployments.engine.bets import FRACTIONS
-from deployments.engine.health import ALPHA, SLOW_SHARE
-from deployments.engine.series import Floats, Series
+from deployments.engine.evidence.cohort_series import CohortSeries, Floats
+from deployments.engine.evidence.e_process import FRACTIONS
+from deployments.engine.health import FALSE_ROLLBACK_ALPHA, SLOW_SHARE
 
 QUARTER_HOURS, MONTH_HOURS = 13 * 7 * 24, 30 * 24
 REQUESTS = 20  # a minute
@@ -46,16 +46,16 @@ def _bars() -> npt.NDArray[np.int64]:
 
 def _weights() -> list[float]:
     """Log of each hour's share of the false-alarm rate."""
-    hours = Series(np.zeros(0), starts=(0,) * QUARTER_HOURS)
-    return [sample.log_weight + float(np.log(ALPHA)) for sample in hours.families[0]]
+    hours = CohortSeries(np.zeros(0), starts=(0,) * QUARTER_HOURS)
+    return [sample.log_weight + float(np.log(FALSE_ROLLBACK_ALPHA)) for sample in hours.families[0]]
 
 
 def _slow_evidence(minutes: Floats, number: int) -> Floats:
     """(runs, minutes) How far above its bar the bet begun in an hour is after each minute."""
-    weight = Series(minutes[0, :0], starts=(0,), first=number).samples[0].log_weight
+    weight = CohortSeries(minutes[0, :0], starts=(0,), first=number).samples[0].log_weight
     stakes = np.array(FRACTIONS) / SLOW_SHARE
     logs = [np.log1p(stake * (minutes - SLOW_SHARE)).cumsum(axis=1) for stake in stakes]
-    return np.asarray(np.logaddexp.reduce(logs) - np.log(len(logs)) + weight + np.log(ALPHA))
+    return np.asarray(np.logaddexp.reduce(logs) - np.log(len(logs)) + weight + np.log(FALSE_ROLLBACK_ALPHA))
 
 
 def bad_hours(runs: int, seed: int) -> list[dict[str, Any]]:

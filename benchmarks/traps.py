@@ -21,10 +21,10 @@ import numpy as np
 
 from benchmarks.common import Check, arguments, finish
 from benchmarks.privacy_utility import learned_from
-from loops.engine.parse import parse_loop
+from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
-from privacy.engine.accounting import gaussian_mu
-from privacy.engine.rows import Floats, Ints, Rows
+from privacy.engine.dp.accounting import gaussian_mu
+from privacy.engine.moments.rows import Floats, Ints, ReleaseRows
 
 DELTA, POINTS, HORIZON = 1e-5, 60, 100
 PEOPLE = (700, 1_500, 4_000)
@@ -126,11 +126,11 @@ class TrapWorld:
                 after[:, i] = np.clip(0.5 + 0.8 * (now[:, i] - 0.5) + 0.15 * rng.normal(size=n), 0, 1)
         return after
 
-    def rows(self, people: int, rng: np.random.Generator) -> Rows:
+    def rows(self, people: int, rng: np.random.Generator) -> ReleaseRows:
         """What the log of so many people says."""
         states, actions, rewards = self.live(people, POINTS, rng, None)
         n, width = people * POINTS, states.shape[2]
-        return Rows(
+        return ReleaseRows(
             person=np.repeat(np.arange(people), POINTS),
             state=states[:, :-1].reshape(n, width),
             next_state=states[:, 1:].reshape(n, width),

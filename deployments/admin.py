@@ -10,26 +10,18 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, ReasonColumn, display
+from core.html_format import NOTHING, html_facts
 from deployments.models import AbExperiment, Deployment, EvidenceUnit, HealthCheck, Incident, LatencyMinute, ServingSlot
-from deployments.selectors_health import EPOCHS
-from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
-from r3al_project.common.readable import NOTHING, clamped, readable
+from deployments.selectors.health import EPOCHS
 
-STATE_LABELS = {
+DEPLOYMENT_STATE_LABELS = {
     "pending": "info", "in progress": "warning", "paused": "warning", "succeeded": "success",
     "rolled back": "danger", "aborted": "info", "failed": "danger",
 }  # fmt: skip
 
 
-class Reasoned:
-    """Why, in a cell of a table."""
-
-    @display(description="reason", ordering="reason")
-    def show_reason(self, record: Deployment | Incident) -> SafeString:
-        return clamped(record.reason)
-
-
-class DeploymentInline(Reasoned, ReadOnlyInline):
+class DeploymentInline(ReasonColumn, ReadOnlyInline):
     model = Deployment
     fields = ("version", "previous", "strategy", "state", "show_reason", "actor", "created_at")
     readonly_fields = fields
@@ -62,7 +54,7 @@ class ServingSlotAdmin(ReadOnlyAdmin):
 
     @display(description="what serves")
     def serves(self, slot: ServingSlot) -> str:
-        if slot.stable.kind == "reference":
+        if not slot.stable.is_learned:
             return f"the reference: always {slot.stable.config.get('action', '?')}"
         return f"a learned policy ({slot.stable.get_kind_display()})"
 
@@ -89,13 +81,13 @@ class DeploymentAdmin(ReadOnlyAdmin):
               "created_at", "finished_at")  # fmt: skip
     readonly_fields = fields
 
-    @display(description="state", ordering="state", label=STATE_LABELS)
+    @display(description="state", ordering="state", label=DEPLOYMENT_STATE_LABELS)
     def show_state(self, deployment: Deployment) -> str:
         return str(deployment.get_state_display())
 
     @display(description="thresholds when it began")
     def thresholds(self, deployment: Deployment) -> SafeString:
-        return readable(deployment.frozen_policy)
+        return html_facts(deployment.frozen_policy)
 
 
 HEALTH_LABELS = {"not enough seen yet": "info", "healthy": "success", "degraded": "warning", "critical": "danger"}
@@ -125,19 +117,19 @@ class HealthCheckAdmin(ReadOnlyAdmin):
 
     @display(description="metrics")
     def show_metrics(self, check: HealthCheck) -> SafeString:
-        return readable(check.metrics)
+        return html_facts(check.metrics)
 
     @display(description="triggers")
     def show_triggers(self, check: HealthCheck) -> SafeString:
-        return readable(check.triggers)
+        return html_facts(check.triggers)
 
     @display(description="recommendations")
     def advice(self, check: HealthCheck) -> SafeString:
-        return readable(check.recommendations)
+        return html_facts(check.recommendations)
 
 
 @admin.register(Incident)
-class IncidentAdmin(Reasoned, ReadOnlyAdmin):
+class IncidentAdmin(ReasonColumn, ReadOnlyAdmin):
     list_display = ("__str__", "slot", "show_reason", "automatic", "harmful", "created_at")
     list_filter = ("automatic", "harmful", "slot__loop", "slot__head")
     list_select_related = ("slot__loop", "version__loop_version__loop")
@@ -188,4 +180,4 @@ class AbExperimentAdmin(ReadOnlyAdmin):
 
     @display(description="result")
     def show_result(self, experiment: AbExperiment) -> SafeString:
-        return readable(experiment.result)
+        return html_facts(experiment.result)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 from django.conf import settings
 
-from deployments.services.health import health_tick
-from r3al_project.jobs.schedules import schedule
+from deployments.services.health.check import health_tick
+from jobs.schedules import schedule
 
 
 @shared_task(name="deployments.health", ignore_result=True)

@@ -8,9 +8,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, display
+from core.html_format import html_facts
 from loops.models import Loop, LoopVersion
-from r3al_project.common.admin import ReadOnlyAdmin, ReadOnlyInline, display
-from r3al_project.common.readable import readable
 
 
 class LoopVersionInline(ReadOnlyInline):
@@ -60,7 +60,7 @@ class LoopVersionAdmin(ReadOnlyAdmin):
 
     @display(description="heads and their actions")
     def show_heads(self, version: LoopVersion) -> SafeString:
-        return readable({h.name: f"{', '.join(h.actions)}; reference {h.reference}" for h in version.spec.heads})
+        return html_facts({h.name: f"{', '.join(h.actions)}; reference {h.reference}" for h in version.spec.heads})
 
     @display(description="heads")
     def heads(self, version: LoopVersion) -> str:
@@ -68,7 +68,7 @@ class LoopVersionAdmin(ReadOnlyAdmin):
 
     @display(description="features")
     def show_features(self, version: LoopVersion) -> SafeString:
-        return readable([f.name for f in version.spec.features])
+        return html_facts([f.name for f in version.spec.features])
 
     @display(description="the file")
     def show_source(self, version: LoopVersion) -> SafeString:

@@ -6,8 +6,8 @@ from functools import cached_property
 
 from django.db import models
 
+from core.model_base import Created
 from loops.engine.spec import LoopSpec
-from r3al_project.common.models import Created
 
 
 class Loop(Created):
@@ -43,6 +43,6 @@ class LoopVersion(Created):
     @cached_property
     def spec(self) -> LoopSpec:
         """The validated record (parsed once an instance)."""
-        from loops.engine.parse import parse_loop
+        from loops.engine.parse.loop import parse_loop
 
         return parse_loop(self.source, source=str(self))

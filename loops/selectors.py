@@ -6,8 +6,8 @@ from pathlib import Path
 
 from django.db.models import Exists, OuterRef
 
+from core.errors import NotFound
 from loops.models import LoopVersion
-from r3al_project.common.errors import NotFound
 
 SPECS = Path(__file__).parent / "specs"
 

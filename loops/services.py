@@ -6,10 +6,10 @@ import hashlib
 
 from django.db import transaction
 
-from loops.engine.parse import parse_loop
+from core.errors import Conflict
+from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
-from r3al_project.common.errors import Conflict
 
 
 def loop_add(*, text: str, source: str) -> tuple[LoopVersion, bool]:

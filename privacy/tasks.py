@@ -8,14 +8,14 @@ from typing import Any
 from celery import shared_task
 from django.conf import settings
 
+from jobs.handlers import JobContext, handler
+from jobs.schedules import schedule
 from privacy.models import Release
-from privacy.services.closing import outcomes_close
-from privacy.services.reservations import JOB
-from privacy.services.retention import records_expire
-from privacy.services.vault_batches import decisions_seal
-from privacy.services.vault_verify import vault_check
-from r3al_project.jobs.handlers import JobContext, handler
-from r3al_project.jobs.schedules import schedule
+from privacy.services.people.retention import records_expire
+from privacy.services.records.close_outcomes import outcomes_close
+from privacy.services.releases.reservations import ANONYMIZE_JOB
+from privacy.services.vault.sealed_decisions import decisions_seal
+from privacy.services.vault.verify import vault_check
 
 
 @shared_task(name="privacy.close_outcomes", ignore_result=True)
@@ -43,10 +43,10 @@ def expire() -> None:
     records_expire()
 
 
-@handler(JOB, queue="privacy")
+@handler(ANONYMIZE_JOB, queue="privacy")
 def anonymize_job(context: JobContext) -> Callable[[], dict[str, Any]]:
     """Compute an anonymisation whose people are charged."""
-    from privacy.services.anonymize import anonymize_finish  # what draws noise is for workers alone
+    from privacy.services.anonymize.request import anonymize_finish  # what draws noise is for workers alone
 
     release = Release.objects.select_related("loop_version__loop").get(pk=context.arguments["release"])
     made = anonymize_finish(release=release)

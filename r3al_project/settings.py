@@ -40,12 +40,13 @@ INSTALLED_APPS = [
     "corsheaders",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "r3al_project.jobs",
+    "jobs",
     "loops",
     "privacy",
     "training",
     "deployments",
     "r3al_project.turns",
+    "r3al_project.ops",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -57,7 +58,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "r3al_project.api.guard.Guard",
+    "r3al_project.api.http.request_guard.RequestGuard",
 ]
 ROOT_URLCONF = "r3al_project.urls"
 WSGI_APPLICATION = "r3al_project.wsgi.application"
@@ -109,9 +110,10 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["knox.auth.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["r3al_project.api.bodies.Json"],
+    "DEFAULT_PARSER_CLASSES": ["r3al_project.api.http.request_bodies.StrictJsonParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "r3al_project.api.errors.handle",
+    "EXCEPTION_HANDLER": "r3al_project.api.http.errors.handle",
+    "NON_FIELD_ERRORS_KEY": "body",
     "DEFAULT_THROTTLE_RATES": {"login": "20/min"},
 }
 REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMIT_PER_USER": None}
@@ -126,7 +128,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "r3al_project.api.schema_serving.complete",
+        "r3al_project.api.plain_schema.complete",
     ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -137,7 +139,7 @@ CORS_ALLOWED_ORIGINS = read.words(env, "CORS_ALLOWED_ORIGINS")
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key"]
 CORS_URLS_REGEX = r"^/api/.*$"
 
-# The broker carries ids and rings bells; the job row is the truth, so no result is kept anywhere else.
+# The broker carries ids; the job row is the truth, so no result is kept anywhere else.
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = read.broker(env, VAR_DIR)
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -166,7 +168,10 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {name: {"level": LOG_LEVEL} for name in ("r3al_project", "loops", "privacy", "training", "deployments")}
+    "loggers": {
+        name: {"level": LOG_LEVEL}
+        for name in ("core", "jobs", "loops", "privacy", "training", "deployments", "r3al_project")
+    }
     | {name: {"level": "WARNING"} for name in ("celery", "kombu", "django_celery_beat")}
     | (
         {"kombu.connection": {"level": "ERROR"}} if CELERY_BROKER_URL == "filesystem://" else {}
@@ -185,7 +190,7 @@ MAX_PRIVACY_DELTA = read.number(env, "MAX_PRIVACY_DELTA", 1e-5, low=1e-12, high=
 MIN_COHORT = read.whole(env, "MIN_COHORT", 50, low=1)
 PRIVACY_BUDGET_PERIOD = read.one_of(env, "PRIVACY_BUDGET_PERIOD", "monthly", ("daily", "weekly", "monthly"))
 
-# Jobs: how long a worker's lease lasts, how often it is renewed, and how long a queued job may wait before its bell rings again.
+# Jobs: how long a worker's lease lasts, how often it is renewed, and when a queued job is dispatched again.
 R3AL_JOB_LEASE_SECONDS = read.number(env, "R3AL_JOB_LEASE_SECONDS", 30.0, low=0.5)
 R3AL_JOB_HEARTBEAT_SECONDS = read.number(
     env, "R3AL_JOB_HEARTBEAT_SECONDS", min(5.0, R3AL_JOB_LEASE_SECONDS / 3), low=0.1, high=R3AL_JOB_LEASE_SECONDS / 2
@@ -204,8 +209,8 @@ UNFOLD = {
     ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "r3al_project.dashboard.front_page",
+    "DASHBOARD_CALLBACK": "r3al_project.pages.front_page.front_page",
     "STYLES": [lambda request: f"/{STATIC_URL}r3al/admin.css"],
     "SCRIPTS": [lambda request: f"/{STATIC_URL}r3al/admin.js"],
-    "SIDEBAR": {"show_search": True, "navigation": "r3al_project.dashboard.sidebar"},
+    "SIDEBAR": {"show_search": True, "navigation": "r3al_project.pages.sidebar.sidebar"},
 }

@@ -6,8 +6,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import include, path
 
-from r3al_project import privacy_page, training_dashboard
-from r3al_project.dashboard import front_page_fragment
+from r3al_project.pages import privacy, training_dashboard
+from r3al_project.pages.front_page import front_page_fragment
 
 
 def _to_admin(request: HttpRequest) -> HttpResponse:
@@ -18,16 +18,16 @@ def _alive(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
-handler400 = "r3al_project.api.errors.bad_request"
-handler403 = "r3al_project.api.errors.forbidden"
-handler404 = "r3al_project.api.errors.not_found"
-handler500 = "r3al_project.api.errors.server_error"
+handler400 = "r3al_project.api.http.errors.bad_request"
+handler403 = "r3al_project.api.http.errors.forbidden"
+handler404 = "r3al_project.api.http.errors.not_found"
+handler500 = "r3al_project.api.http.errors.server_error"
 urlpatterns = [
     path("api/", include("r3al_project.api.urls")),
     path("", _to_admin),
     path("healthz", _alive),
     path("admin/front-page/", admin.site.admin_view(front_page_fragment), name="front-page-fragment"),
-    path("admin/privacy-page/", privacy_page.page, name="privacy-page"),
+    path("admin/privacy-page/", privacy.page, name="privacy-page"),
     path("admin/", admin.site.urls),
     path("r3al/training-dashboard/", training_dashboard.page, name="training-dashboard"),
     path("r3al/training-dashboard/live/", training_dashboard.fragment, name="training-dashboard-live"),

@@ -15,8 +15,8 @@ from urllib.parse import quote
 from django.conf import settings
 from django.db import connection
 
-from r3al_project import processes
-from r3al_project.launcher import ends_with_parent
+from r3al_project.processes import commands
+from r3al_project.processes.supervisor import ends_with_parent
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Stack:
         return {**os.environ, "DATABASE_URL": self.database_url}
 
     def clear_broker(self) -> None:
-        """Forget the bells that earlier tests rang."""
+        """Forget the messages that earlier tests rang."""
         if self.is_production:
             import redis
 
@@ -62,7 +62,7 @@ class Worker:
 
     def __init__(self, env: Mapping[str, str], log: Path, *, pool: str = "solo", concurrency: int = 1) -> None:
         self._env, self.log = env, log
-        self._command = processes.worker(pool=pool, concurrency=concurrency)
+        self._command = commands.worker(pool=pool, concurrency=concurrency)
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 

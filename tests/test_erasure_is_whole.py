@@ -7,7 +7,7 @@ from django.apps import apps
 from django.db.models import ForeignKey, Model, OneToOneField
 
 from privacy.models import DataKey, LedgerEntry, Person, PersonAccount, PrivacyBudget
-from privacy.services.erasure import person_erase
+from privacy.services.people.erasure import person_erase
 from tests.admin.house import furnish
 
 pytestmark = pytest.mark.django_db

@@ -25,6 +25,7 @@ from deployments.models import (
     LatencyMinute,
     ServingSlot,
 )
+from jobs.models import IdempotentAnswer, Job
 from loops.models import Loop, LoopVersion
 from privacy.models import (
     Choice,
@@ -47,7 +48,6 @@ from privacy.models import (
     VaultEvent,
     VaultHead,
 )
-from r3al_project.jobs.models import IdempotentAnswer, Job
 from r3al_project.turns.models import Turn, TurnStage
 from training.models import GateVerdict, ModelMetric, ModelVersion, SyntheticJob, TrainingDataPool, TrainingEpisode
 
@@ -172,7 +172,7 @@ _GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
 # constraint -> the table, and what makes a good row of it bad. A name in quotes repeats that column of the good row.
 Same = type("Same", (), {})()
 Another = type("Another", (), {})()  # a version that nothing else refers to
-STARTED = {"starts": 1, "started_at": NOW}
+STARTED = {"attempts": 1, "started_at": NOW}
 ENDED = {**STARTED, "finished_at": NOW}
 BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "loop_version_unique": [(LoopVersion, {"loop": Same, "version": Same})],
@@ -272,14 +272,14 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "job_kind_named": [(Job, {"kind": ""})],
     "job_key_null_or_named": [(Job, {"key": ""})],
     "job_progress_in_range": [(Job, {"progress": v}) for v in (-0.1, 1.1)],
-    "job_starts_bounded": [(Job, {"starts": 6, "max_starts": 5, "started_at": NOW}), (Job, {"max_starts": 0})],
+    "job_attempts_bounded": [(Job, {"attempts": 6, "max_attempts": 5, "started_at": NOW}), (Job, {"max_attempts": 0})],
     "job_lease_while_running": [
         (Job, STARTED | {"state": "running"}),
-        (Job, STARTED | {"state": "running", "lease_until": NOW, "token": ""}),
-        (Job, {"state": "queued", "token": "t"}),
+        (Job, STARTED | {"state": "running", "lease_until": NOW, "lease_token": ""}),
+        (Job, {"state": "queued", "lease_token": "t"}),
         (Job, ENDED | {"state": "failed", "error": "e", "lease_until": NOW}),
     ],
-    "job_started_has_time": [(Job, {"starts": 1}), (Job, {"started_at": NOW})],
+    "job_started_has_time": [(Job, {"attempts": 1}), (Job, {"started_at": NOW})],
     "job_finished_has_time": [
         (Job, STARTED | {"state": "failed", "error": "e"}),
         (Job, {"state": "queued", "finished_at": NOW}),

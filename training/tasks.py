@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from r3al_project.jobs.schedules import schedule
+from jobs.schedules import schedule
 from training.services.pool import pool_expire
 
 

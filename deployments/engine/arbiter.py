@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from loops.engine.heads import MAIN_HEAD
-from loops.engine.policy import LinearPolicy
+from loops.engine.policies.linear import LinearPolicy
 
 Floats = npt.NDArray[np.float64]
 _TWO_64 = float(2**64)
 
 
 @dataclass(frozen=True)
-class Server:
+class HeadPolicy:
     """What answers for one head: a policy, its version, slot generation, and the rung (``fallback``) if it is not what should."""
 
     head: str
@@ -39,7 +39,7 @@ class Server:
     fallback: str = ""
 
 
-class Pick(NamedTuple):
+class HeadChoice(NamedTuple):
     """What one head chose: action, propensity given the flag, and marginal over it; the action values, margin included (K,)."""
 
     head: str
@@ -50,7 +50,7 @@ class Pick(NamedTuple):
     learnable: bool
     values: tuple[float, ...]
     eligible: int | None
-    server: Server
+    server: HeadPolicy
 
 
 def uniform(seed: bytes, purpose: str) -> float:
@@ -59,18 +59,18 @@ def uniform(seed: bytes, purpose: str) -> float:
 
 
 def arbitrate(
-    servers: Sequence[Server],
+    servers: Sequence[HeadPolicy],
     state: Sequence[float],
     *,
     seed: bytes,
     exploration: float,
     eligible: Mapping[str, int] | None = None,
-) -> list[Pick]:
+) -> list[HeadChoice]:
     """Choose for every head that speaks. ``servers``: policy first; ``state``: F numbers; ``eligible``: masks of actions by
     head (absent: all), in which each head's reference must be. Choices under a mask, or by a fallback, teach nothing.
     """
     explored = uniform(seed, "explore") < exploration
-    features, picks = dict[bool, Floats](), list[Pick]()
+    features, picks = dict[bool, Floats](), list[HeadChoice]()
     flag, masks, quiet = exploration, eligible or {}, False
     for server in servers:
         if quiet and not server.always:
@@ -87,25 +87,25 @@ def arbitrate(
     return picks
 
 
-def _pick(server: Server, phi: Floats, seed: bytes, explored: bool, flag: float, mask: int | None) -> Pick:
+def _pick(server: HeadPolicy, phi: Floats, seed: bytes, explored: bool, flag: float, mask: int | None) -> HeadChoice:
     values = values_of(server.policy, phi)
     greedy = _greedy(server, values, mask)
     action = _drawn(server, mask, uniform(seed, server.head)) if explored else greedy
     logged = _logged(server, mask, action)
     marginal = flag * logged + (1.0 - flag) * (action == greedy)
-    return Pick(
+    return HeadChoice(
         server.head, action, explored, logged if explored else 1.0, 1.0 if marginal > 1.0 else marginal,
         mask is None and not server.fallback, values, mask, server,
     )  # fmt: skip
 
 
-def _greedy(server: Server, values: Sequence[float], mask: int | None) -> int:
+def _greedy(server: HeadPolicy, values: Sequence[float], mask: int | None) -> int:
     """The eligible action of the highest value; the reference unless another's is higher."""
     best = values.index(max(values)) if mask is None else max(_allowed(server, mask), key=values.__getitem__)
     return best if values[best] > values[server.policy.reference] else server.policy.reference
 
 
-def _allowed(server: Server, mask: int | None) -> Sequence[int]:
+def _allowed(server: HeadPolicy, mask: int | None) -> Sequence[int]:
     every = range(len(server.logging))
     return every if mask is None else [k for k in every if mask >> k & 1]
 
@@ -117,7 +117,7 @@ def values_of(policy: LinearPolicy, phi: Floats) -> tuple[float, ...]:
     return tuple(values)
 
 
-def _drawn(server: Server, mask: int | None, u: float) -> int:
+def _drawn(server: HeadPolicy, mask: int | None, u: float) -> int:
     """The action in whose share of the (renormalised) logging distribution ``u`` falls."""
     allowed = _allowed(server, mask)
     left = u * sum(server.logging[k] for k in allowed)
@@ -128,7 +128,7 @@ def _drawn(server: Server, mask: int | None, u: float) -> int:
     return allowed[-1]
 
 
-def _logged(server: Server, mask: int | None, action: int) -> float:
+def _logged(server: HeadPolicy, mask: int | None, action: int) -> float:
     """Probability of ``action`` in the logging distribution over the eligible actions."""
     if mask is None:
         return server.logging[action]

@@ -15,42 +15,44 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deployments.engine.bets import (
+from deployments.engine.evidence.cohort_series import SPAN, CohortSeries, UnitSample
+from deployments.engine.evidence.e_process import (
     EMPATHY_STAKES,
     FALSE_INTERVENTION_STAKES,
     LATENCY_STAKES,
-    Blocks,
-    Null,
+    NullHypothesis,
+    PairedBlocks,
     bounds,
     log_paired,
     mean_radius,
     strongest_above,
     strongest_below,
 )
-from deployments.engine.series import SPAN, Sample, Series
 
 EMPATHY_BAR, FALSE_INTERVENTION_BAR, SLOW_SHARE = 0.75, 0.10, 0.05
-ALPHA = 0.01  # of a false "beyond", each metric, over all looks at a deployment together
-METRICS = 4
-LEAST_PEOPLE = 20
+FALSE_ROLLBACK_ALPHA = 0.01  # of a false "beyond", each metric, over all looks at a deployment together
+HEALTH_METRICS = 4
+LEAST_PEOPLE_SEEN = 20
 LEAST_REQUESTS = 200
-_LEAST_COMPARED = LEAST_PEOPLE // 2
-_BAR = math.log(METRICS / ALPHA)  # of a trigger: all of them together err in at most ``ALPHA`` of deployments
+_LEAST_COMPARED = LEAST_PEOPLE_SEEN // 2
+_BAR = math.log(
+    HEALTH_METRICS / FALSE_ROLLBACK_ALPHA
+)  # of a trigger: all of them together err in at most ``ALPHA`` of deployments
 EMPATHY_DROP, FALSE_INTERVENTION_RISE = 0.10, 0.50
 NEAR_NOTHING = 0.02
 SLOWER = 0.005  # of a minute's requests over 250 ms, beyond the holdback's
-Verdict = Literal["ok", "beyond", "too_few"]
-State = Literal["healthy", "degraded", "critical"]
-EMPTY = Series(np.zeros(0))
+MetricVerdict = Literal["ok", "beyond", "too_few"]
+HealthStatus = Literal["healthy", "degraded", "critical"]
+EMPTY = CohortSeries(np.zeros(0))
 
 
 @dataclass(frozen=True)
 class Arm:
     """One value a person, epoch and metric: empathy over interventions, share harmful in [0, 1], reward in the loop's units."""
 
-    empathy: Series = EMPTY
-    false_intervention: Series = EMPTY
-    reward: Series = EMPTY
+    empathy: CohortSeries = EMPTY
+    false_intervention: CohortSeries = EMPTY
+    reward: CohortSeries = EMPTY
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Latency:
 
     requests: int = 0
     over_200_ms: int = 0
-    minutes: Series = EMPTY
+    minutes: CohortSeries = EMPTY
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ class Holdback:
     """
 
     arm: Arm
-    blocks: Blocks
-    slow_minutes: tuple[Series, Series] | None = None
+    blocks: PairedBlocks
+    slow_minutes: tuple[CohortSeries, CohortSeries] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Metric:
     threshold: float
     n: int
     minimum_n: int
-    verdict: Verdict
+    verdict: MetricVerdict
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,10 @@ class Trigger:
 
 
 @dataclass(frozen=True)
-class Health:
+class HealthReport:
     """State, with everything that it rests on, and sentences that an operator can act on."""
 
-    state: State
+    state: HealthStatus
     metrics: tuple[Metric, ...]
     triggers: tuple[Trigger, ...]
     recommendations: tuple[str, ...] = field(default=())
@@ -136,7 +138,7 @@ class Health:
         }
 
 
-def health_of(evidence: Evidence) -> Health:
+def health_of(evidence: Evidence) -> HealthReport:
     """Judge a version by what its people lived."""
     arm = evidence.arm
     metrics = (
@@ -146,13 +148,13 @@ def health_of(evidence: Evidence) -> Health:
         _stability(evidence),
     )
     beyond = sum(m.verdict == "beyond" for m in metrics)
-    state: State = "critical" if beyond >= 3 else "degraded" if beyond else "healthy"
+    state: HealthStatus = "critical" if beyond >= 3 else "degraded" if beyond else "healthy"
     triggers = _triggers(evidence)
-    return Health(state, metrics, triggers, _recommendations(state, metrics, triggers, evidence))
+    return HealthReport(state, metrics, triggers, _recommendations(state, metrics, triggers, evidence))
 
 
-def _of_people(name: str, series: Series, bar: float, *, low_is_bad: bool) -> Metric:
-    return _bounded(name, series, bar, series.mean, series.size, LEAST_PEOPLE, low_is_bad=low_is_bad)
+def _of_people(name: str, series: CohortSeries, bar: float, *, low_is_bad: bool) -> Metric:
+    return _bounded(name, series, bar, series.mean, series.size, LEAST_PEOPLE_SEEN, low_is_bad=low_is_bad)
 
 
 def _latency(latency: Latency) -> Metric:
@@ -166,11 +168,11 @@ def _latency(latency: Latency) -> Metric:
 
 
 def _bounded(
-    name: str, series: Series, bar: float, value: float | None, n: int, least: int, *, low_is_bad: bool
+    name: str, series: CohortSeries, bar: float, value: float | None, n: int, least: int, *, low_is_bad: bool
 ) -> Metric:
-    low, high = bounds(series, ALPHA)
-    proven = (strongest_below if low_is_bad else strongest_above)(series, bar) >= math.log(1 / ALPHA)
-    verdict: Verdict = "too_few" if n < least else "beyond" if proven else "ok"
+    low, high = bounds(series, FALSE_ROLLBACK_ALPHA)
+    proven = (strongest_below if low_is_bad else strongest_above)(series, bar) >= math.log(1 / FALSE_ROLLBACK_ALPHA)
+    verdict: MetricVerdict = "too_few" if n < least else "beyond" if proven else "ok"
     return Metric(name, value, low, high, bar, n, least, verdict)
 
 
@@ -183,7 +185,7 @@ def _stability(evidence: Evidence) -> Metric:
     ours, margin = evidence.arm.reward, evidence.margin
     theirs = evidence.holdback.arm.reward if evidence.holdback is not None else EMPTY
     if theirs.size >= _LEAST_COMPARED:
-        pairs: Iterable[tuple[Sample, Sample]] = zip(ours.samples, theirs.samples, strict=True)
+        pairs: Iterable[tuple[UnitSample, UnitSample]] = zip(ours.samples, theirs.samples, strict=True)
     else:
         pairs = _with_the_beginning(ours)
         ours, theirs = ours.epochs(1), ours.epochs(0, 1)
@@ -191,17 +193,17 @@ def _stability(evidence: Evidence) -> Metric:
     value = ours.mean - theirs.mean if ours.mean is not None and theirs.mean is not None else None
     between = [_difference(a, b) for a, b in pairs]
     low, high = max((d[0] for d in between), default=-math.inf), min((d[1] for d in between), default=math.inf)
-    verdict: Verdict = "too_few" if n < _LEAST_COMPARED else "beyond" if high < -margin else "ok"
+    verdict: MetricVerdict = "too_few" if n < _LEAST_COMPARED else "beyond" if high < -margin else "ok"
     return Metric("reward_stability", value, _finite(low), _finite(high), margin, n, _LEAST_COMPARED, verdict)
 
 
-def _with_the_beginning(series: Series) -> list[tuple[Sample, Sample]]:
+def _with_the_beginning(series: CohortSeries) -> list[tuple[UnitSample, UnitSample]]:
     """Each later epoch with the first, each later span with the first span."""
     weeks, spans = series.families
     return [(s, f[0].begin(n)) for f, n in ((weeks, 1), (spans, SPAN)) for s in f[1:]]
 
 
-def _difference(ours: Sample, theirs: Sample) -> tuple[float, float]:
+def _difference(ours: UnitSample, theirs: UnitSample) -> tuple[float, float]:
     """Bounds of the difference of two means; each arm has half of its bet's share of the false-alarm rate.
 
     Both are given the larger of the two deviations: twenty people may by chance be all alike.
@@ -210,7 +212,7 @@ def _difference(ours: Sample, theirs: Sample) -> tuple[float, float]:
     if min(map(len, both)) < 2:
         return -math.inf, math.inf
     sd = max(float(values.std(ddof=1)) for values in both)
-    radius = sum(mean_radius(len(s.values), sd, ALPHA / 2 * s.weight) for s in (ours, theirs))
+    radius = sum(mean_radius(len(s.values), sd, FALSE_ROLLBACK_ALPHA / 2 * s.weight) for s in (ours, theirs))
     value = float(ours.values.mean() - theirs.values.mean())
     return value - radius, value + radius
 
@@ -231,17 +233,17 @@ def _triggers(evidence: Evidence) -> tuple[Trigger, ...]:
     return found if slow is None else (*found, _slower(*slow))
 
 
-def _paired(name: str, ours: Series, theirs: Series, blocks: Blocks, *, higher: bool) -> Trigger:
+def _paired(name: str, ours: CohortSeries, theirs: CohortSeries, blocks: PairedBlocks, *, higher: bool) -> Trigger:
     bets = [_bet(name, y, z, blocks, higher=higher) for y, z in zip(ours.samples, theirs.samples, strict=True)]
     return _strongest(bets)
 
 
-def _slower(ours: Series, theirs: Series) -> Trigger:
+def _slower(ours: CohortSeries, theirs: CohortSeries) -> Trigger:
     """More requests over 250 ms than the holdback has in the same minutes, by more than .005; on evidence alone."""
-    null = Null(1.0, SLOWER, higher_is_better=False)
+    null = NullHypothesis(1.0, SLOWER, higher_is_better=False)
     bets = []
     for y, z in zip(ours.samples, theirs.samples, strict=True):
-        worse = log_paired(y, z, null, Blocks(1, 1), LATENCY_STAKES, 0.0)
+        worse = log_paired(y, z, null, PairedBlocks(1, 1), LATENCY_STAKES, 0.0)
         value = float(y.values.mean() - z.values.mean()) if len(y.values) else None
         bets.append(Trigger("latency_over_250_ms", value, worse, _BAR, worse >= _BAR))
     return _strongest(bets)
@@ -251,26 +253,26 @@ def _strongest(bets: list[Trigger]) -> Trigger:
     return max(bets, key=lambda bet: (bet.fires, bet.log_evidence))
 
 
-def _bet(name: str, ours: Sample, theirs: Sample, blocks: Blocks, *, higher: bool) -> Trigger:
+def _bet(name: str, ours: UnitSample, theirs: UnitSample, blocks: PairedBlocks, *, higher: bool) -> Trigger:
     """Fires when it is proven to be worse at all, and is worse by the blueprint's amount, as it looks or as is proven too.
 
     A share that is next to nothing in the holdback has no ratio: then it must be proven to be worse by .02 of the people.
     """
 
-    def against(null: Null) -> float:
+    def against(null: NullHypothesis) -> float:
         stakes, prior = (EMPATHY_STAKES, EMPATHY_BAR) if higher else (FALSE_INTERVENTION_STAKES, FALSE_INTERVENTION_BAR)
         return log_paired(ours, theirs, null, blocks, stakes, prior)
 
-    worse = against(Null(higher_is_better=higher))
+    worse = against(NullHypothesis(higher_is_better=higher))
     if not len(ours.values) or not len(theirs.values):
         return Trigger(name, None, worse, _BAR, False)
     now, before = float(ours.values.mean()), float(theirs.values.mean())
     if not higher and before < NEAR_NOTHING:
-        proven = worse >= _BAR and against(Null(1.0, NEAR_NOTHING, higher)) >= _BAR
+        proven = worse >= _BAR and against(NullHypothesis(1.0, NEAR_NOTHING, higher)) >= _BAR
         return Trigger(name, None, worse, _BAR, proven)
     change = EMPATHY_DROP if higher else FALSE_INTERVENTION_RISE
     relative = (before - now) / max(before, 1e-9) * (1 if higher else -1)
-    null = Null(1 - change if higher else 1 + change, 0.0, higher)
+    null = NullHypothesis(1 - change if higher else 1 + change, 0.0, higher)
     return Trigger(name, relative, worse, _BAR, worse >= _BAR and (relative > change or against(null) >= _BAR))
 
 
@@ -283,7 +285,7 @@ _ADVICE = {
 
 
 def _recommendations(
-    state: State, metrics: tuple[Metric, ...], triggers: tuple[Trigger, ...], evidence: Evidence
+    state: HealthStatus, metrics: tuple[Metric, ...], triggers: tuple[Trigger, ...], evidence: Evidence
 ) -> tuple[str, ...]:
     said = [_ADVICE[m.name] for m in metrics if m.verdict == "beyond"]
     said += [f"The trigger {t.name.replace('_', ' ')} fired: the version goes back." for t in triggers if t.fires]
@@ -293,7 +295,7 @@ def _recommendations(
         said.append(f"Too few yet to judge {named}: that nothing is proven against it is no praise.")
     if evidence.holdback is None:
         said.append("Nobody is held back, so relative drops cannot be seen: deploy with a holdback.")
-    elif not evidence.holdback.arm.empathy.size and evidence.arm.empathy.size >= LEAST_PEOPLE:
+    elif not evidence.holdback.arm.empathy.size and evidence.arm.empathy.size >= LEAST_PEOPLE_SEEN:
         said.append(
             "What is held back has not spoken to anybody, so only the thresholds judge empathy and false interventions."
         )

@@ -2,7 +2,7 @@
 
 from deployments.models.experiment import AbExperiment
 from deployments.models.health import EvidenceUnit, HealthCheck, HealthState, Incident, LatencyMinute
-from deployments.models.slot import Deployment, DeploymentState, ServingSlot, Strategy
+from deployments.models.slot import Deployment, DeploymentState, ServingSlot
 
 __all__ = [
     "AbExperiment",
@@ -14,5 +14,4 @@ __all__ = [
     "Incident",
     "LatencyMinute",
     "ServingSlot",
-    "Strategy",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from core.model_base import Created
 from deployments.models.slot import Deployment
-from r3al_project.common.models import Created
 from training.models import ModelVersion
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from core.model_base import Created
 from deployments.models.slot import Deployment, ServingSlot
 from loops.models import Loop
 from privacy.models import DataKey
-from r3al_project.common.models import Created
 from training.models import ModelVersion, version_name
 
 
@@ -83,7 +83,7 @@ class LatencyMinute(models.Model):
         return f"{self.requests} decisions at {self.minute:%H:%M}"
 
 
-TOO_FEW = "too_few"  # a metric's verdict
+TOO_FEW_VERDICT = "too_few"  # a metric's verdict
 
 
 class HealthCheck(Created):
@@ -109,7 +109,7 @@ class HealthCheck(Created):
     @property
     def enough_seen(self) -> bool:
         """Whether any metric could be judged; without one, "healthy" is no praise."""
-        return any(m["verdict"] != TOO_FEW for m in self.metrics)
+        return any(m["verdict"] != TOO_FEW_VERDICT for m in self.metrics)
 
     @property
     def said(self) -> str:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from core.model_base import Created
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, strategy_choices
 from loops.models import Loop
-from r3al_project.common.models import Created
 from training.models import ModelVersion, version_name
-
-
-class Strategy(models.TextChoices):
-    FULL_ROLLOUT = "full_rollout", "full rollout"
-    CANARY = "canary", "canary"
-    SHADOW_TEST = "shadow_test", "shadow test"
-    AB_TEST = "ab_test", "A/B test"
 
 
 class DeploymentState(models.TextChoices):
@@ -52,7 +46,7 @@ class ServingSlot(models.Model):
     holdback_bp = models.PositiveIntegerField(default=0)
     exploration_bp = models.PositiveIntegerField(default=1_000)
     salt = models.CharField(max_length=32)
-    mode = models.CharField(max_length=20, choices=Strategy.choices, default=Strategy.FULL_ROLLOUT)
+    mode = models.CharField(max_length=20, choices=strategy_choices(), default=FULL_ROLLOUT)
     generation = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -91,7 +85,7 @@ class Deployment(Created):
     slot = models.ForeignKey(ServingSlot, on_delete=models.PROTECT, related_name="deployments")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="deployments")
     previous = models.ForeignKey(ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    strategy = models.CharField(max_length=20, choices=Strategy.choices)
+    strategy = models.CharField(max_length=20, choices=strategy_choices())
     state = models.CharField(max_length=12, choices=DeploymentState.choices, default=DeploymentState.PENDING)
     stage = models.PositiveSmallIntegerField(default=0)
     frozen_policy = models.JSONField(default=dict, help_text="Thresholds as they were when this began.")

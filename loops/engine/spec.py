@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from core.errors import InputError
 from loops.engine.heads import MAIN_HEAD, timing_head
-from r3al_project.common.errors import InputError
 
 Dynamics = Literal["learned", "drift", "since_intervention", "recent_load", "clock", "constant"]
 NextState = Literal["next_row", "next_row_same_day", "next_available", "next_available_same_day"]
@@ -123,7 +123,7 @@ class ImportMap:
 
     ``key`` names the columns that make a row the same row. ``missing`` is "drop" or, by feature, the value to put in.
     ``actions[head]`` maps values of the file to actions of the head. ``transforms`` maps a feature or ``reward`` to a
-    function of the closed set in ``loops.engine.transforms``. ``reward`` maps ``total`` or component names to columns.
+    function of the closed set in ``loops.engine.rows.transforms``. ``reward`` maps ``total`` or component names to columns.
     """
 
     user: str

@@ -6,7 +6,7 @@ opened. A key seals far fewer than 2^32 records, the bound for random nonces (NI
 
 from __future__ import annotations
 
-import os
+import secrets
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -32,7 +32,7 @@ class Cipher:
 
     def seal(self, plain: bytes, about: bytes) -> bytes:
         """Nonce, ciphertext and tag: ``OVERHEAD`` bytes more than ``plain``."""
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = secrets.token_bytes(_NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, plain, about)
 
     def open(self, sealed: bytes, about: bytes) -> bytes:
@@ -45,7 +45,7 @@ class Cipher:
 
 def new_key() -> bytes:
     """A fresh data key."""
-    return os.urandom(KEY_BYTES)
+    return secrets.token_bytes(KEY_BYTES)
 
 
 def master_cipher(secret: str) -> Cipher:

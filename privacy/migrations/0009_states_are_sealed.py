@@ -28,23 +28,23 @@ def seal_all(apps: Any, editor: Any) -> None:
 
 def _specs(apps: Any) -> dict[int, Any]:
     """What each loop is now, by its id."""
-    from loops.engine.parse import parse_loop
+    from loops.engine.parse.loop import parse_loop
 
     versions = apps.get_model("loops", "LoopVersion").objects.order_by("version")
     return {v.loop_id: parse_loop(v.source, source="a stored loop") for v in versions}
 
 
 def _remembered(spec: Any, memory: bytes, known: bytes) -> bytes:
-    """In the form of privacy.engine.memory; nothing where it was of other features."""
+    """In the form of privacy.engine.serving_state; nothing where it was of other features."""
     import numpy as np
 
-    from privacy.engine.memory import packed
+    from privacy.engine.serving_state import pack_serving_state
 
     width = 0 if spec is None else 8 * len(spec.features)
     if spec is None or len(memory) != width:
         return b""
     before = np.frombuffer(known, dtype="<f8").tolist() if len(known) == width else None
-    return packed(spec, np.frombuffer(memory, dtype="<f8").tolist(), before)
+    return pack_serving_state(spec, np.frombuffer(memory, dtype="<f8").tolist(), before)
 
 
 class _Keys:

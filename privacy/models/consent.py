@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from core.model_base import Created
 from privacy.models.person import Person
-from r3al_project.common.models import Created
 
 
 class Purpose(models.TextChoices):

@@ -7,10 +7,10 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from core.model_base import Created
 from loops.models import LoopVersion
 from privacy.models.person import Person
 from privacy.models.release import Release
-from r3al_project.common.models import Created
 
 
 class Decision(Created):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from core.model_base import Created
 from loops.models import LoopVersion
-from r3al_project.common.models import Created
 
 
 class SignalImport(Created):

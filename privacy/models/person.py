@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from r3al_project.common.models import Created
+from core.model_base import Created
 
 FOLDS = 10_000
 

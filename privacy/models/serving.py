@@ -1,6 +1,6 @@
 """Decisions as they are served: what was asked, what answers the person's app, and what came back before it closed.
 
-A served decision is an ordinary ``Decision`` with its ``Choice`` rows; what only serving needs hangs on it here.
+A served decision is an ordinary ``Decision`` with its ``LoggedChoice`` rows; what only serving needs hangs on it here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from core.model_base import Created
 from loops.models import Loop, LoopVersion
 from privacy.models.decision import Decision
 from privacy.models.person import Person
 from privacy.models.vault import VaultBatch
-from r3al_project.common.models import Created
 
 
 class Unavailable(models.TextChoices):
@@ -92,7 +92,7 @@ class RewardEvent(Created):
 class ServingState(models.Model):
     """What serving remembers of one person in one loop, changed only by a conditional UPDATE on ``version``.
 
-    ``memory`` (privacy.engine.memory), sealed with the person's data key: the latest known value of each feature, and the
+    ``memory`` (privacy.engine.serving_state), sealed with the person's data key: the latest known value of each feature, and the
     features as they were at the last decision, from which known dynamics are advanced. Empty: nothing was heard or decided yet.
     """
 

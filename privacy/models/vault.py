@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from r3al_project.common.models import Created
+from core.model_base import Created
 
 
 class VaultKind(models.TextChoices):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib.auth import authenticate
 from drf_spectacular.utils import extend_schema
 from knox.models import get_token_model
@@ -14,9 +12,10 @@ from rest_framework.response import Response
 from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
-from r3al_project.api.access import May
-from r3al_project.api.bodies import Nothing, StrictBody, read_body
-from r3al_project.common.errors import Unauthorized
+from core.errors import Unauthorized
+from r3al_project.api.answers.auth import LoginAnswer, login_answer
+from r3al_project.api.http.permissions import HasPermission
+from r3al_project.api.http.request_bodies import EmptyBody, StrictBody, read_body
 
 
 class LoginBody(StrictBody):
@@ -24,12 +23,7 @@ class LoginBody(StrictBody):
     password = serializers.CharField(max_length=200, trim_whitespace=False)
 
 
-class LoginAnswer(serializers.Serializer[Any]):
-    token = serializers.CharField(help_text="Shown once; send it as Authorization: Token ...")
-    expiry = serializers.DateTimeField()
-
-
-class Login(APIView):
+class LoginView(APIView):
     """A token for an operator's or a service's account."""
 
     authentication_classes = ()
@@ -43,30 +37,30 @@ class Login(APIView):
         if user is None:
             raise Unauthorized("user name and password do not belong together, or the account is not active")
         made, token = get_token_model().objects.create(user)
-        return Response({"token": token, "expiry": made.expiry})
+        return Response(login_answer(token, made.expiry))
 
 
-class Logout(APIView):
+class LogoutView(APIView):
     """This token is no longer valid."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": ""}
 
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request) -> Response:
-        read_body(Nothing, request)
+        read_body(EmptyBody, request)
         request.auth.delete()
         return Response(status=204)
 
 
-class LogoutAll(APIView):
+class LogoutAllView(APIView):
     """No token of this account is valid any more."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": ""}
 
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request) -> Response:
-        read_body(Nothing, request)
+        read_body(EmptyBody, request)
         get_token_model().objects.filter(user=request.user).delete()
         return Response(status=204)

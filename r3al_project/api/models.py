@@ -7,31 +7,40 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.errors import Forbidden, InputError, NotFound
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, strategy_named
 from deployments.models import HealthCheck
-from deployments.services.deploy import full_rollout
-from deployments.services.rollback import rollback_check, slot_rollback
+from deployments.services.rollouts.rollback import rollback_check, slot_rollback
+from deployments.services.rollouts.start import rollout_start
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
-from r3al_project.api.access import May
-from r3al_project.api.answers import (
+from r3al_project.api.answers.models import (
     DeployAnswer,
     EvaluationAnswer,
     HealthAnswer,
     RollbackAnswer,
+    TrainAnswer,
     VersionAnswer,
     VersionsAnswer,
+    deploy_answer,
+    evaluation_answer,
+    health_answer,
+    rollback_answer,
+    train_answer,
+    version_answer,
 )
-from r3al_project.api.bodies import FieldError, NumberField, StrictBody, WholeField, read_body, read_query
-from r3al_project.api.idempotency import idempotent
-from r3al_project.common.errors import Forbidden, InputError, NotFound
+from r3al_project.api.answers.shape import page_answer
+from r3al_project.api.http.idempotency import idempotent
+from r3al_project.api.http.pagination import Pages
+from r3al_project.api.http.permissions import HasPermission
+from r3al_project.api.http.request_bodies import FieldError, NumberField, StrictBody, WholeField, read_body, read_query
 from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState, version_name
-from training.selectors import heads_known, last_verdict, version_named
+from training.selectors.versions import heads_known, last_verdict, version_named
 
 OVERRIDE = "deployments.override_comparison"
 _FEWEST_SAMPLES, _MOST_SAMPLES = 200, 100_000
@@ -70,19 +79,6 @@ class TrainBody(StrictBody):
     privacyEpsilon = NumberField(default=1.0)
 
 
-class TrainAnswer(serializers.Serializer[Any]):
-    jobId = serializers.IntegerField()
-    turnId = serializers.IntegerField()
-    status = serializers.CharField()
-    notes = serializers.ListField(child=serializers.CharField(), help_text="What is done otherwise than asked.")
-
-
-class Pages(PageNumberPagination):
-    page_size = 50
-    page_size_query_param = "pageSize"
-    max_page_size = 200
-
-
 class ListQuery(StrictBody):
     status = serializers.ChoiceField(choices=VersionState.values, required=False, allow_blank=True)
     modelType = serializers.CharField(
@@ -93,10 +89,10 @@ class ListQuery(StrictBody):
     pageSize = WholeField(required=False, min_value=1, max_value=Pages.max_page_size)
 
 
-class Models(APIView):
+class ModelsView(APIView):
     """``POST`` begins a turn (collect, release, synthesize, train, evaluate, deploy); ``GET`` lists versions, newest first."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "training.view_modelversion", "POST": "turns.start_turn"}
 
     @extend_schema(request=TrainBody, responses={202: TrainAnswer})
@@ -115,8 +111,8 @@ class Models(APIView):
         parameters = turn_parameters(epsilon=given["privacyEpsilon"], head=given["modelType"], requested=requested)
         turn = turn_start(loop_version=version, parameters=parameters)
         job = turn.stages.select_related("job").get().job
-        told = {"jobId": job.pk, "turnId": turn.pk, "status": "queued", "notes": _notes(given, samples)}
-        return Response(told, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
+        begun = train_answer(turn, job, _notes(given, samples))
+        return Response(begun, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
 
     @extend_schema(operation_id="v1_training_models_list", parameters=[ListQuery], responses={200: VersionsAnswer})
     def get(self, request: Request) -> Response:
@@ -128,7 +124,7 @@ class Models(APIView):
                 found = found.filter(**{column: given[name]})
         pages = Pages()
         page = pages.paginate_queryset(found.prefetch_related("metrics", "verdicts"), request, view=self) or []
-        return pages.get_paginated_response([version_told(v) for v in page])
+        return Response(page_answer(pages, [version_answer(v) for v in page]))
 
 
 def _check_head(version: LoopVersion, name: str) -> None:
@@ -159,32 +155,7 @@ def _notes(given: dict[str, Any], samples: int) -> list[str]:
     return notes
 
 
-def version_told(version: ModelVersion) -> dict[str, Any]:
-    """A version in the blueprint's words."""
-    return {
-        "versionId": version.name,
-        "modelType": version.head,
-        "status": version.state,
-        "loop": version.loop_version.loop.name,
-        "loopVersion": version.loop_version.version,
-        "number": version.number,
-        "kind": version.kind,
-        "deployed": version.state == VersionState.DEPLOYED,
-        "createdAt": version.created_at,
-        "metrics": [_metric_told(m) for m in version.metrics.all()],
-        "verdict": max(version.verdicts.all(), key=lambda v: v.attempt).verdict if version.verdicts.all() else None,
-    }
-
-
-def _metric_told(metric: Any) -> dict[str, Any]:
-    return {
-        "source": metric.source, "name": metric.name, "value": None if metric.too_few else metric.value,
-        "low": metric.low, "high": metric.high,
-        "threshold": metric.threshold, "tooFew": metric.too_few, "verdict": metric.verdict, "reason": metric.reason,
-    }  # fmt: skip
-
-
-def version_meant(name: str, given: dict[str, Any]) -> ModelVersion:
+def version_of_address(name: str, given: dict[str, Any]) -> ModelVersion:
     """The version of the address, if the body names no other."""
     found = version_named(name)
     named = given.get("versionId")
@@ -193,21 +164,21 @@ def version_meant(name: str, given: dict[str, Any]) -> ModelVersion:
     return found
 
 
-class Model(APIView):
+class ModelView(APIView):
     """One version."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "training.view_modelversion"}
 
     @extend_schema(responses={200: VersionAnswer})
     def get(self, request: Request, version: str) -> Response:
-        return Response(version_told(version_named(version)))
+        return Response(version_answer(version_named(version)))
 
 
-class Evaluation(APIView):
+class EvaluationView(APIView):
     """What the outcome gate said of a version, on people who did not train it."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "training.view_modelversion"}
 
     @extend_schema(responses={200: EvaluationAnswer})
@@ -216,11 +187,7 @@ class Evaluation(APIView):
         verdict = last_verdict(found)
         if verdict is None:
             raise NotFound(f"{found} was not evaluated yet; a turn does so after training")
-        told = {
-            "verdict": verdict.verdict, "reason": verdict.reason, "neededUsers": verdict.needed_users,
-            "attempt": verdict.attempt, "passed": verdict.verdict == "pass",
-        }  # fmt: skip
-        return Response({"versionId": found.name} | told | {"metrics": [_metric_told(m) for m in found.metrics.all()]})
+        return Response(evaluation_answer(verdict))
 
 
 class DeployBody(StrictBody):
@@ -229,37 +196,37 @@ class DeployBody(StrictBody):
         required=False, max_length=500,
         help_text="Why to deploy what was judged against something else than what serves now. Kept for good.",
     )  # fmt: skip
-    deploymentType = serializers.ChoiceField(
-        choices=("full_rollout", "canary", "shadow_test", "ab_test"), default="full_rollout"
-    )
+    deploymentType = serializers.ChoiceField(choices=tuple(STRATEGIES), default=FULL_ROLLOUT)
     trafficPercentage = NumberField(default=100.0, min_value=0.0, max_value=100.0)
 
 
-class Deploy(APIView):
+class DeployView(APIView):
     """Put a version that passed its evaluation in front of everybody but a holdback."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": "deployments.deploy_version"}
 
     @extend_schema(request=DeployBody, responses={200: DeployAnswer})
     @idempotent
     def post(self, request: Request, version: str) -> Response:
         given = read_body(DeployBody, request)
-        if given["deploymentType"] != "full_rollout" or given["trafficPercentage"] != 100.0:
+        strategy = strategy_named(given["deploymentType"])
+        if not strategy.is_available or given["trafficPercentage"] != 100.0:
             raise InputError("there is one strategy now: deploymentType full_rollout with trafficPercentage 100")
-        found, override = version_meant(version, given), given.get("overrideReason", "")
+        found, override = version_of_address(version, given), given.get("overrideReason", "")
         if override and not request.user.has_perm(OVERRIDE):
             raise Forbidden("your role does not allow overrideReason; an administrator can give you another")
-        done = full_rollout(
-            version=found, actor=request.user.get_username(), reason="deployed by an operator", override=override
-        )
-        return Response({"deploymentId": done.pk, "versionId": found.name, "status": done.state})
+        done = rollout_start(
+            strategy=strategy.name, version=found, actor=request.user.get_username(), reason="deployed by an operator",
+            override=override,
+        )  # fmt: skip
+        return Response(deploy_answer(done))
 
 
-class Health(APIView):
+class HealthView(APIView):
     """What the latest looks at a serving version found."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "deployments.view_healthcheck"}
 
     @extend_schema(responses={200: HealthAnswer})
@@ -268,17 +235,7 @@ class Health(APIView):
         check = HealthCheck.objects.filter(version=found).order_by("-id").first()
         if check is None:
             raise NotFound(f"{found} was not looked at yet; what serves is looked at every minute")
-        return Response(health_told(check))
-
-
-def health_told(check: HealthCheck) -> dict[str, Any]:
-    """A look at a version."""
-    return {
-        "versionId": version_name(check.version_id), "status": check.state, "enoughSeen": check.enough_seen,
-        "checkedAt": check.created_at,
-        "metrics": check.metrics, "triggers": check.triggers, "recommendations": check.recommendations,
-        "rolledBack": check.acted,
-    }  # fmt: skip
+        return Response(health_answer(check))
 
 
 class RollbackBody(StrictBody):
@@ -287,17 +244,17 @@ class RollbackBody(StrictBody):
     harmful = serializers.BooleanField(default=False, help_text="No rollback shall ever come back to this version.")
 
 
-class Rollback(APIView):
+class RollbackView(APIView):
     """Take a serving version back."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": "deployments.rollback_version"}
 
     @extend_schema(request=RollbackBody, responses={200: RollbackAnswer})
     @idempotent
     def post(self, request: Request, version: str) -> Response:
         given = read_body(RollbackBody, request)
-        found = version_meant(version, given)
+        found = version_of_address(version, given)
         slot = rollback_check(found)
         incident = slot_rollback(
             slot=slot,
@@ -307,4 +264,4 @@ class Rollback(APIView):
             harmful=given["harmful"],
         )
         slot.refresh_from_db()
-        return Response({"incidentId": incident.pk, "serving": version_name(slot.stable_id), "status": "rolled_back"})
+        return Response(rollback_answer(incident, version_name(slot.stable_id)))

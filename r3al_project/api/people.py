@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from deployments.selectors import evidence_told
+from core.errors import Forbidden, InputError
+from deployments.selectors.slots import evidence_units_of
 from loops.selectors import loop_version_current
 from privacy.models import Person, Purpose
-from privacy.selectors_budget import budget_told
-from privacy.services.accounts import consents_of, consents_set, person_register
-from privacy.services.callers import SERVE
-from privacy.services.erasure import person_erase
-from privacy.services.export import my_events, person_export
-from r3al_project.api.access import May
-from r3al_project.api.answers import BudgetAnswer, ConsentsAnswer, ErasureAnswer, MyExportAnswer, MyVaultAnswer
-from r3al_project.api.bodies import StrictBody, read_body
-from r3al_project.api.idempotency import TokenAnswer, idempotent
-from r3al_project.common.errors import Forbidden, InputError
-from training.selectors import versions_trained_on
+from privacy.services.people.accounts import consents_set, person_register
+from privacy.services.people.authentication import SERVE
+from privacy.services.people.erasure import person_erase
+from privacy.services.people.export import person_export, vault_events_of
+from r3al_project.api.answers.export import MyExportAnswer, my_export_answer
+from r3al_project.api.answers.people import (
+    BudgetAnswer,
+    ConsentsAnswer,
+    ConsentsChangedAnswer,
+    ErasureAnswer,
+    MyVaultAnswer,
+    PersonAnswer,
+    budget_answer,
+    consents_answer,
+    consents_changed_answer,
+    erasure_answer,
+    my_vault_answer,
+    person_answer,
+)
+from r3al_project.api.http.idempotency import TokenAnswer, idempotent
+from r3al_project.api.http.permissions import HasPermission
+from r3al_project.api.http.request_bodies import StrictBody, read_body
+from training.selectors.versions import versions_trained_on
 
 
 class Consents(StrictBody):
@@ -40,17 +51,10 @@ class PersonBody(StrictBody):
     device = serializers.BooleanField(default=False, help_text="Give a further device token to somebody known.")
 
 
-class PersonAnswer(serializers.Serializer[Any]):
-    new = serializers.BooleanField()
-    token = serializers.CharField(allow_null=True, help_text="A device's token, shown this once.")
-    expiry = serializers.DateTimeField(allow_null=True)
-    consents = Consents()
-
-
-class People(APIView):
+class PeopleView(APIView):
     """Register a person and their device. A retry (``Idempotency-Key``) revokes the lost answer's token and shows another."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": SERVE}
 
     @extend_schema(request=PersonBody, responses={201: PersonAnswer, 200: PersonAnswer})
@@ -67,7 +71,7 @@ class People(APIView):
         )
         made.person.refresh_from_db()
         return TokenAnswer(
-            {"new": made.new, "consents": consents_of(made.person)},
+            person_answer(made.person, new=made.new),
             account=made.person.account.user,
             token=made.token,
             expiry=made.expiry,
@@ -86,71 +90,71 @@ class ConsentsBody(Consents):
     textVersion = serializers.CharField(default="1", max_length=40)
 
 
-class MyConsents(APIView):
+class MyConsentsView(APIView):
     """What I have consented to. A withdrawal holds from the answer on."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "", "PUT": ""}
 
     @extend_schema(responses=ConsentsAnswer)
     def get(self, request: Request) -> Response:
-        return Response(consents_of(_me(request)))
+        return Response(consents_answer(_me(request)))
 
-    @extend_schema(request=ConsentsBody, responses=ConsentsAnswer)
+    @extend_schema(request=ConsentsBody, responses=ConsentsChangedAnswer)
     def put(self, request: Request) -> Response:
         given = read_body(ConsentsBody, request)
         text = given.pop("textVersion")
         consents_set(
             person=_me(request), consents={Purpose(p): g for p, g in given.items()}, text_version=text, source="app"
         )
-        told: dict[str, Any] = dict(consents_of(_me(request)))
-        if given.get("training") is False:
-            told["affectedModels"] = _models(_me(request).pk)
-        return Response(told)
+        me = _me(request)
+        affected = versions_trained_on(person_id=me.pk) if given.get("training") is False else None
+        return Response(consents_changed_answer(me, affected))
 
 
-class MyBudget(APIView):
+class MyBudgetView(APIView):
     """What my data has been used for, in policy units by window, and apart from them the formal lifetime account."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": ""}
 
     @extend_schema(responses={200: BudgetAnswer})
     def get(self, request: Request) -> Response:
-        return Response(budget_told(_me(request).budget))
+        return Response(budget_answer(_me(request).budget))
 
 
-class MyVault(APIView):
+class MyVaultView(APIView):
     """What the vault holds about me: my consents, changes of my budget; decisions lie there as sealed batches."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": ""}
 
     @extend_schema(responses={200: MyVaultAnswer})
     def get(self, request: Request) -> Response:
-        return Response({"events": my_events(_me(request))})
+        return Response(my_vault_answer(list(vault_events_of(_me(request)))))
 
 
-class MyExport(APIView):
+class MyExportView(APIView):
     """Everything that is kept of me."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": ""}
 
     @extend_schema(responses={200: MyExportAnswer})
     def get(self, request: Request) -> Response:
         me = _me(request)
-        return Response(person_export(me) | {"evidence": evidence_told(me.pk), "models": _models(me.pk)})
+        evidence, trained = list(evidence_units_of(me.pk)), versions_trained_on(person_id=me.pk)
+        return Response(my_export_answer(person_export(me), evidence, trained))
 
 
 class ErasureBody(StrictBody):
     confirm = serializers.BooleanField(help_text="True: erase me for good.")
 
 
-class MyErasure(APIView):
+class MyErasureView(APIView):
     """Erase me: my key, my rows, my logins. What I spent of my budget stays, so that registering anew gives nothing back."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": ""}
 
     @extend_schema(request=ErasureBody, responses={200: ErasureAnswer})
@@ -158,13 +162,5 @@ class MyErasure(APIView):
         if not read_body(ErasureBody, request)["confirm"]:
             raise InputError("send confirm: true to be erased; it cannot be undone")
         me = _me(request)
-        trained = _models(me.pk)
-        gone = person_erase(person_id=me.pk, source="app")
-        told = {"signals": gone.signals, "decisions": gone.decisions, "exports": gone.exports}
-        return Response({"erased": told, "releases": list(gone.releases), "affectedModels": trained})
-
-
-def _models(person_id: int) -> list[dict[str, Any]]:
-    """The models that a person's data went into: what was learned stays in them, under the guarantee of their releases."""
-    found = versions_trained_on(person_id=person_id)
-    return [{"versionId": v.name, "name": str(v), "state": v.state, "trainedAt": v.created_at} for v in found]
+        trained = versions_trained_on(person_id=me.pk)
+        return Response(erasure_answer(person_erase(person_id=me.pk, source="app"), trained))

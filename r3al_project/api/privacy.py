@@ -14,29 +14,36 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.errors import Conflict, InputError, NotFound
+from jobs.models import JobState
 from loops.selectors import loop_version_current
-from privacy.engine.techniques import DATA_TYPES, MODES, TECHNIQUES, Wanted
-from privacy.models import Release, ReleaseState
-from privacy.selectors_budget import budgets_overview
-from privacy.services.anonymize import anonymize_enqueue
-from privacy.services.anonymized_rows import is_central, rows_write, statistics
-from privacy.services.preview import anonymize_preview
-from privacy.services.told import release_told
-from r3al_project.api.access import May
-from r3al_project.api.answers import (
+from privacy.engine.anonymize.request import DATA_TYPES, MODES, TECHNIQUES, AnonymizeRequest
+from privacy.models import Release
+from privacy.selectors.budgets import budgets_overview
+from privacy.services.anonymize.export_tables import export_rows_write, is_central
+from privacy.services.anonymize.preview import anonymize_preview
+from privacy.services.anonymize.request import anonymize_enqueue
+from r3al_project.api.answers.privacy import (
     AnonymizeAccepted,
     AnonymizeAnswer,
     BudgetsAnswer,
     PreviewAnswer,
     ReleaseDetailAnswer,
     ReleasesAnswer,
+    anonymize_accepted,
+    anonymize_answer,
+    budgets_answer,
+    preview_answer,
+    release_answer,
+    release_detail_answer,
+    release_url,
 )
-from r3al_project.api.bodies import NumberField, StrictBody, WholeField
-from r3al_project.api.idempotency import KEY_HEADER
-from r3al_project.api.models import Pages
-from r3al_project.api.waiting import job_awaited
-from r3al_project.common.errors import Conflict, InputError, NotFound
-from r3al_project.jobs.models import JobState
+from r3al_project.api.answers.shape import page_answer
+from r3al_project.api.http.idempotency import KEY_HEADER
+from r3al_project.api.http.pagination import Pages
+from r3al_project.api.http.permissions import HasPermission
+from r3al_project.api.http.request_bodies import NumberField, StrictBody, WholeField
+from r3al_project.api.http.wait_for_job import job_awaited
 
 ANONYMIZE, SEE = "privacy.anonymize_data", "privacy.view_release"
 _ROWS_SHOWN, _AWAITED = 1_000, 10.0
@@ -67,9 +74,9 @@ class AnonymizeBody(StrictBody):
         return found
 
 
-def _wanted(given: dict[str, Any]) -> Wanted:
+def _wanted(given: dict[str, Any]) -> AnonymizeRequest:
     names = given.get("names")
-    return Wanted(
+    return AnonymizeRequest(
         data_type=given["dataType"], technique=given["technique"], epsilon=given["privacyEpsilon"], delta=given["delta"],
         samples=given.get("sampleCount"), mode=given["mode"], fields=None if names is None else tuple(names),
         rows=given["rowsPerPerson"], k=given["k"], diversity=given["diversity"], sensitive=given.get("sensitive"),
@@ -77,12 +84,12 @@ def _wanted(given: dict[str, Any]) -> Wanted:
     )  # fmt: skip
 
 
-class Anonymizations(APIView):
+class AnonymizationsView(APIView):
     """Anonymise records: people are charged at once, a worker computes. What is done within ten seconds is answered with the
     permanent log row and the statistics or the first rows (201); else with where to look (202).
     """
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": ANONYMIZE}
 
     @extend_schema(
@@ -97,15 +104,14 @@ class Anonymizations(APIView):
             key=f"api-{request.user.pk}-{own}", loop_version=version, wanted=_wanted(given)
         )
         job = job_awaited(job, seconds=_AWAITED)
-        where = {"releaseId": release.pk, "jobId": job.pk, "idempotencyKey": own}
         if not job.is_over:
-            told = where | {"status": job.state, "releaseUrl": f"/api/v1/privacy/releases/{release.pk}"}
-            return Response(told, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
+            accepted = anonymize_accepted(release, job, own)
+            return Response(accepted, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
         if job.state != JobState.DONE:
             raise Conflict(job.error or f"{job} was cancelled; ask again with a new key")
         release.refresh_from_db()
-        headers = {"Location": f"/api/v1/privacy/releases/{release.pk}"}
-        return Response(where | release_told(release) | _first_rows(release), status=201, headers=headers)
+        done = anonymize_answer(release, job, own, _first_lines(release))
+        return Response(done, status=201, headers={"Location": release_url(release)})
 
 
 def _checked(request: Request) -> dict[str, Any]:
@@ -114,47 +120,32 @@ def _checked(request: Request) -> dict[str, Any]:
     return dict(body.validated_data)
 
 
-def _first_rows(release: Release) -> dict[str, Any]:
+def _first_lines(release: Release) -> list[str]:
+    """The line of names and the first rows, where the release is rows."""
     if is_central(release):
-        return _result(release)
+        return []
     out = io.StringIO()
-    rows_write(release=release, out=out)
-    lines = out.getvalue().splitlines()
-    return _result(release) | {"columns": lines[0].split(","), "csv": lines[1 : 1 + _ROWS_SHOWN]}
+    export_rows_write(release=release, out=out)
+    return out.getvalue().splitlines()[: 1 + _ROWS_SHOWN]
 
 
-def _result(release: Release) -> dict[str, Any]:
-    """Of an anonymisation that is committed: its statistics, or where its rows are."""
-    if release.parameters.get("kind") != "anonymization" or release.state != ReleaseState.COMMITTED:
-        return {}
-    if is_central(release):
-        return {"statistics": statistics(release)}
-    return {"rowsUrl": f"/api/v1/privacy/releases/{release.pk}/rows"}
-
-
-class Preview(APIView):
+class PreviewView(APIView):
     """What an anonymisation would cost, and about how many people it would leave out. Nothing is charged."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"POST": ANONYMIZE}
 
     @extend_schema(request=AnonymizeBody, responses={200: PreviewAnswer})
     def post(self, request: Request) -> Response:
         given = _checked(request)
         found = anonymize_preview(loop_version=loop_version_current(given["loop"]), wanted=_wanted(given))
-        return Response(
-            {
-                "policyCost": found.policy_units, "formalEpsilon": found.formal_epsilon, "formalDelta": found.formal_delta,
-                "guarantee": found.guarantee, "people": found.people, "withoutConsent": found.without_consent,
-                "withoutBudget": found.without_budget,
-            }
-        )  # fmt: skip
+        return Response(preview_answer(found))
 
 
-class Releases(APIView):
+class ReleasesView(APIView):
     """The permanent log, newest first."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": SEE}
 
     @extend_schema(
@@ -172,7 +163,7 @@ class Releases(APIView):
                 found = found.filter(**{column: value})
         pages = Pages()
         page = pages.paginate_queryset(found, request, view=self) or []
-        return pages.get_paginated_response([release_told(r) for r in page])
+        return Response(page_answer(pages, [release_answer(r) for r in page]))
 
 
 def release_of(pk: int) -> Release:
@@ -183,38 +174,37 @@ def release_of(pk: int) -> Release:
     return found
 
 
-class ReleaseDetail(APIView):
+class ReleaseView(APIView):
     """One row of the log; of an anonymisation also its statistics, or where its rows are."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": SEE}
 
     @extend_schema(responses={200: ReleaseDetailAnswer})
     def get(self, request: Request, release: int) -> Response:
-        found = release_of(release)
-        return Response(release_told(found) | _result(found))
+        return Response(release_detail_answer(release_of(release)))
 
 
-class ReleaseRows(APIView):
+class ReleaseRowsView(APIView):
     """The rows of an anonymisation as CSV, until they expire."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": ANONYMIZE}
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request, release: int) -> HttpResponse:
         out = io.StringIO()
-        rows_write(release=release_of(release), out=out)
+        export_rows_write(release=release_of(release), out=out)
         name = f'attachment; filename="release-{release}.csv"'
         return HttpResponse(out.getvalue(), content_type="text/csv", headers={"Content-Disposition": name})
 
 
-class Budgets(APIView):
+class BudgetsView(APIView):
     """How people's budgets stand, as rounded counts."""
 
-    permission_classes = (May,)
+    permission_classes = (HasPermission,)
     may = {"GET": "privacy.view_privacybudget"}
 
     @extend_schema(responses={200: BudgetsAnswer})
     def get(self, request: Request) -> Response:
-        return Response(budgets_overview())
+        return Response(budgets_answer(budgets_overview()))

@@ -1,29 +1,18 @@
-"""Admin of turns; and, as the topmost app, of the accounts of those who operate the platform."""
+"""Admin pages of turns and their stages."""
 
 from __future__ import annotations
 
 from pathlib import PurePath
 
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from r3al_project.common.admin import (
-    AdminPasswordChangeForm,
-    ReadOnlyAdmin,
-    ReadOnlyInline,
-    RecordAdmin,
-    UserChangeForm,
-    UserCreationForm,
-    display,
-)
-from r3al_project.common.readable import clamped, readable, seconds
+from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, display
+from core.html_format import duration_text, html_clamped, html_facts
 from r3al_project.turns.models import Turn, TurnStage
-from r3al_project.turns.words import stage_sentence
+from r3al_project.turns.stages import stage_sentence
 
 OUTCOME_LABELS = {"running": "info", "deployed": "success", "kept what serves": "warning", "failed": "danger"}
 
@@ -44,11 +33,11 @@ class StageInline(ReadOnlyInline):
 
     @display(description="took")
     def took(self, stage: TurnStage) -> str:
-        return seconds(stage.seconds)
+        return duration_text(stage.seconds)
 
     @display(description="what it did")
     def did(self, stage: TurnStage) -> SafeString:
-        return clamped(stage_sentence(stage.name, stage.summary) or stage.job.error or stage.job.message)
+        return html_clamped(stage_sentence(stage.name, stage.summary) or stage.job.error or stage.job.message)
 
 
 @admin.register(Turn)
@@ -67,16 +56,16 @@ class TurnAdmin(ReadOnlyAdmin):
 
     @display(description="reason", ordering="reason")
     def show_reason(self, turn: Turn) -> SafeString:
-        return clamped(turn.reason)
+        return html_clamped(turn.reason)
 
     @display(description="took")
     def took(self, turn: Turn) -> str:
-        return seconds((turn.finished_at - turn.created_at).total_seconds() if turn.finished_at else None)
+        return duration_text((turn.finished_at - turn.created_at).total_seconds() if turn.finished_at else None)
 
     @display(description="asked for")
     def asked(self, turn: Turn) -> SafeString:
         source = turn.parameters.get("source")
-        return readable(turn.parameters | ({"source": PurePath(source).name} if source else {}))
+        return html_facts(turn.parameters | ({"source": PurePath(source).name} if source else {}))
 
 
 @admin.register(TurnStage)
@@ -93,7 +82,7 @@ class TurnStageAdmin(ReadOnlyAdmin):
 
     @display(description="took", ordering="seconds")
     def took(self, stage: TurnStage) -> str:
-        return seconds(stage.seconds)
+        return duration_text(stage.seconds)
 
     @display(description="what it did")
     def did(self, stage: TurnStage) -> str:
@@ -101,21 +90,4 @@ class TurnStageAdmin(ReadOnlyAdmin):
 
     @display(description="in numbers")
     def show_summary(self, stage: TurnStage) -> SafeString:
-        return readable(stage.summary)
-
-
-admin.site.unregister(User)
-admin.site.unregister(Group)
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, RecordAdmin):
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, RecordAdmin):
-    pass
+        return html_facts(stage.summary)

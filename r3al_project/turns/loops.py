@@ -6,11 +6,11 @@ from pathlib import Path
 
 from django.db import transaction
 
-from deployments.services.slots import slots_seed
+from core.errors import NotFound
+from deployments.services.rollouts.slots import slots_seed
 from loops.models import Loop, LoopVersion
 from loops.selectors import loop_specs_builtin, loop_version_current
 from loops.services import loop_add
-from r3al_project.common.errors import NotFound
 
 
 @transaction.atomic

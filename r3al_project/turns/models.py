@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from core.model_base import Created
+from jobs.models import Job
 from loops.models import Loop, LoopVersion
-from r3al_project.common.models import Created
-from r3al_project.jobs.models import Job
 
 
 class Turn(Created):

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from deployments.selectors import serving_now
-from privacy.services.moments import moments_load
-from r3al_project.common.errors import Conflict
-from r3al_project.common.plain import plain
-from r3al_project.common.readable import TOO_FEW
-from r3al_project.turns.demo import SimulatedPeople
+from core.errors import Conflict
+from core.html_format import NOT_ENOUGH_PEOPLE
+from core.json_safe import json_safe
+from deployments.selectors.slots import serving_now
+from privacy.services.releases.moments import moments_load
 from r3al_project.turns.models import Turn
+from r3al_project.turns.stages import stage_brief
 from training.models import VERDICT_WORDS, ModelVersion, says_nothing, version_name
-from training.selectors import version_arrays, version_policy
+from training.selectors.versions import version_arrays
+
+TrueValues = Callable[[ModelVersion], Mapping[str, float]]  # value, reference, random, best_known of simulated people
 
 
-def turn_tell(
+def turn_print(
     turn: Turn,
     *,
-    people: SimulatedPeople | None,
     seconds: float,
     as_json: bool,
     out: IO[str],
-    say: Callable[[str], None],
+    true_values: TrueValues | None = None,
 ) -> None:
-    """Write what an ended turn did to ``out``; raises Conflict when it ended early, after having told how far it came."""
-    if people is not None:
-        say("comparing with the best policy known in the simulator ...")
-    report = turn_report(turn, people=people, seconds=seconds)
+    """Write an ended turn's report to ``out``. Raises Conflict, after the report, when the turn ended early."""
+    report = turn_report(turn, seconds=seconds, true_values=true_values)
     if as_json:
         out.write(json.dumps(report) + "\n")
     else:
@@ -41,14 +40,14 @@ def turn_tell(
         raise Conflict(f"the turn ended early: {turn.reason}")
 
 
-def turn_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -> dict[str, Any]:
-    """The turn as JSON-ready data; NaN and infinity become null."""
+def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = None) -> dict[str, Any]:
+    """Summarise a turn as JSON-ready data; NaN and infinity become null."""
     stages = {s.name: s for s in turn.stages.order_by("id")}
     summaries = {name: s.summary for name, s in stages.items()}
     version = ModelVersion.objects.filter(pk=summaries.get("train", {}).get("version")).first()
     serving = serving_now(turn.loop_version)
     released = summaries.get("release", {})
-    report: dict[str, Any] = plain(
+    report: dict[str, Any] = json_safe(
         {
             "loop": str(turn.loop_version),
             "outcome": turn.outcome,
@@ -56,24 +55,24 @@ def turn_report(turn: Turn, *, people: SimulatedPeople | None, seconds: float) -
             "seconds": round(seconds, 2),
             "stages": [{"name": n, "seconds": s.seconds, "did": _brief(n, s.summary)} for n, s in stages.items()],
             "release": {k: released.get(k) for k in ("epsilon", "delta", "unit", "users", "guarantee")},
-            "policy": policy_values(turn, version, summaries, people),
+            "policy": policy_value(turn, version, summaries, true_values),
             "gate": summaries.get("evaluate") or {"verdict": "insufficient", "reason": turn.reason, "metrics": []},
             "version": version.pk if version else None,
             "versions": summaries.get("train", {}).get("versions", {}),
-            "deployed": {h: v.pk if v.kind != "reference" else None for h, v in serving.items()},
+            "deployed": {h: v.pk if v.is_learned else None for h, v in serving.items()},
         }
     )
     return report
 
 
-def policy_values(
-    turn: Turn, version: ModelVersion | None, summaries: dict[str, Any], people: SimulatedPeople | None
+def policy_value(
+    turn: Turn, version: ModelVersion | None, summaries: dict[str, Any], true_values: TrueValues | None
 ) -> dict[str, Any]:
-    """Mean reward a decision point. Simulated people: the true values. Real ones: off-policy estimates, labelled as such."""
+    """Return the mean reward a decision point: the true values where they are known, else labelled off-policy estimates."""
     if version is None:
         return {"kind": "none", "value": None, "random": None, "reference": None, "best_known": None, "share": None}
-    if people is not None:
-        return _true_values(turn, version, people)
+    if true_values is not None:
+        return _with_share(true_values(version))
     return _estimates(turn, version, summaries)
 
 
@@ -103,14 +102,10 @@ def _released_random(version: ModelVersion) -> float | None:
     return float(by_action.mean()) * version.loop_version.spec.reward.scale
 
 
-def _true_values(turn: Turn, version: ModelVersion, people: SimulatedPeople) -> dict[str, Any]:
-    from training.engine.simulator import compare_policies
-
-    spec = turn.loop_version.spec
-    values = compare_policies(spec, version_policy(version), seed=people.seed)
+def _with_share(values: Mapping[str, float]) -> dict[str, Any]:
     floor = max(values["random"], values["reference"])
     best = values["best_known"] - floor
-    return values | {
+    return dict(values) | {
         "kind": "true value in the simulator",
         "share": (values["value"] - floor) / best if best > 0 else None,
     }
@@ -156,7 +151,7 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
 def _estimate(metric: dict[str, Any]) -> tuple[str, str]:
     """Value and interval in words; a share whose interval covers everything has no estimate worth showing."""
     if says_nothing(metric["name"], metric["low"], metric["high"]):
-        return "-", TOO_FEW
+        return "-", NOT_ENOUGH_PEOPLE
     return _number(metric["value"]), f"{_number(metric['low'])} .. {_number(metric['high'])}"
 
 
@@ -164,20 +159,9 @@ def _number(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-_TOLD = {
-    "collect": ("rows", "added", "unchanged", "rejected", "note"),
-    "release": ("users", "epsilon", "delta"),
-    "synthesize": ("rows", "features", "phi_width"),
-    "train": ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),
-    "evaluate": ("verdict", "attempt"),
-    "deploy": ("deployed",),
-}
-
-
 def _words(name: str, did: dict[str, Any]) -> str:
     """The few facts of a stage that fit on a line."""
-    facts = {key: did[key] for key in _TOLD.get(name, ()) if did.get(key) is not None}
-    return ", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in facts.items())
+    return ", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in stage_brief(name, did).items())
 
 
 def _fact(value: Any) -> str:

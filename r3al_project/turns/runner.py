@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from django.db import connection
 
-from r3al_project.common.errors import Conflict
-from r3al_project.jobs import leases
-from r3al_project.jobs.models import Job, JobState
-from r3al_project.jobs.services import job_run, jobs_reconcile
+from core.errors import Conflict
+from jobs import leases
+from jobs.models import Job, JobState
+from jobs.services import job_run, jobs_reconcile
 from r3al_project.turns.models import Turn
+from r3al_project.turns.progress_view import ProgressView
 from r3al_project.turns.services import turn_cancel, turn_settle
-from r3al_project.turns.watch import Watcher
 
 _POLL_SECONDS = 0.25
 
@@ -41,7 +41,7 @@ def turn_run(turn: Turn, *, say: Callable[[str], None]) -> Turn:
     return turn
 
 
-def turn_run_watched(turn: Turn, watcher: Watcher) -> Turn:
+def turn_run_watched(turn: Turn, watcher: ProgressView) -> Turn:
     """The same with progress bars: a thread works, this one draws. Ctrl-C is seen at the next report of progress."""
 
     def work() -> None:
@@ -65,7 +65,7 @@ def _give_up(turn: Turn, job_id: int) -> None:
     _cancel(turn)
     job = Job.objects.get(pk=job_id)
     if job.state == JobState.RUNNING:
-        leases.finish(job.pk, job.token, JobState.CANCELLED)
+        leases.finish(job.pk, job.lease_token, JobState.CANCELLED)
 
 
 def _cancel(turn: Turn) -> None:

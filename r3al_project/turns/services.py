@@ -13,20 +13,20 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from core.errors import Conflict, InputError, NotFound, R3alError
+from core.json_safe import json_safe
+from jobs.models import Job
+from jobs.services import job_cancel, job_enqueue
 from loops.models import Loop, LoopVersion
 from privacy.models import Purpose, Release, ReleaseState
-from privacy.selectors import outcomes_waiting
-from privacy.services.release import calibration_asked
-from privacy.services.reservations import Settled, reservation_refund, reservations_settle
-from r3al_project.common.errors import Conflict, InputError, NotFound, R3alError
-from r3al_project.common.plain import plain
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.services import job_cancel, job_enqueue
+from privacy.selectors.decisions import outcomes_waiting
+from privacy.services.releases.lifecycle import calibration_asked
+from privacy.services.releases.reservations import SettledCounts, reservation_refund, reservations_settle
 from r3al_project.turns.models import Turn, TurnStage
-from r3al_project.turns.selectors import turn_running
+from r3al_project.turns.selectors import release_keys, turn_running
+from r3al_project.turns.stages import STAGES, Stage, stage_after
 
 log = logging.getLogger(__name__)
-STAGES = ("collect", "release", "synthesize", "train", "evaluate", "deploy")
 DELTA = 1e-5
 _SEEDS = 2**63
 
@@ -79,7 +79,7 @@ def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> Turn
         raise Conflict(
             f"{running} is still running; wait for it, go on with it (run_loop --resume), or cancel it (training dashboard)"
         ) from None
-    _stage_enqueue(turn, STAGES[0])
+    _stage_enqueue(turn, next(iter(STAGES.values())))
     return turn
 
 
@@ -93,12 +93,12 @@ def turn_resume(*, loop_version: LoopVersion) -> Turn:
 
 def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Run a stage's write, keep what it did, and queue the next stage. Called inside the job's finishing transaction."""
-    summary: dict[str, Any] = plain(write())
+    summary: dict[str, Any] = json_safe(write())
     seconds = (timezone.now() - job.started_at).total_seconds() if job.started_at else None
     TurnStage.objects.filter(turn=turn, name=name).update(summary=summary, seconds=seconds)
-    following = STAGES.index(name) + 1
-    if following < len(STAGES):
-        _stage_enqueue(turn, STAGES[following])
+    following = stage_after(name)
+    if following is not None:
+        _stage_enqueue(turn, following)
     else:
         _turn_end(turn, Turn.Outcome.DEPLOYED if summary["deployed"] else Turn.Outcome.KEPT, summary["reason"])
     return summary
@@ -170,12 +170,7 @@ def turns_settle() -> int:
     return sum(turn_settle(turn=turn).outcome != Turn.Outcome.RUNNING for turn in running)
 
 
-def release_keys(turn: Turn) -> tuple[str, str]:
-    """The keys of a turn's two releases: of the moments, and of the evaluation."""
-    return f"turn-{turn.pk}-release", f"turn-{turn.pk}-evaluate"
-
-
-def reservations_sweep() -> Settled:
+def reservations_sweep() -> SettledCounts:
     """Settle what turns and anonymisations reserved and forgot (beat); what a running turn reserved is left alone."""
     running = Turn.objects.filter(outcome=Turn.Outcome.RUNNING)
     return reservations_settle(busy=[key for turn in running for key in release_keys(turn)])
@@ -207,9 +202,9 @@ def _is_due(version: LoopVersion) -> bool:
     return timezone.now() - since >= timedelta(seconds=every) and outcomes_waiting(loop_version=version)
 
 
-def _stage_enqueue(turn: Turn, name: str) -> None:
-    job = job_enqueue(kind=f"turn.{name}", arguments={"turn": turn.pk}, key=f"turn-{turn.pk}-{name}")
-    TurnStage.objects.get_or_create(turn=turn, name=name, defaults={"job": job})
+def _stage_enqueue(turn: Turn, stage: Stage) -> None:
+    job = job_enqueue(kind=stage.job_kind, arguments={"turn": turn.pk}, key=f"turn-{turn.pk}-{stage.name}")
+    TurnStage.objects.get_or_create(turn=turn, name=stage.name, defaults={"job": job})
 
 
 def _turn_end(turn: Turn, outcome: Turn.Outcome, reason: str) -> None:

@@ -1,37 +1,84 @@
-"""What each stage of a turn does: one call of one floor's service, computed outside a transaction, written by the job's end."""
+"""The stages of a turn, in order: one table that queue, job, sentence, progress and report take everything from.
+
+Each stage is one call of one floor's service, computed outside a transaction, written by the job's end. A new stage is a function
+(or a file) and one line of ``STAGES``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
+from core.errors import Conflict
+from core.registries import registry
 from deployments.models import Deployment
-from deployments.selectors import explored_share, incumbents_of
-from deployments.services.deploy import full_rollout
-from deployments.services.exploration import exploration_settle
-from deployments.services.rehearsal import rehearsal
-from deployments.services.slots import slots_lock
+from deployments.selectors.slots import explored_share, incumbents_of
+from deployments.services.rollouts.exploration import exploration_settle
+from deployments.services.rollouts.full import full_rollout
+from deployments.services.rollouts.slots import slots_lock
+from deployments.services.serving.dry_run import dry_run
+from jobs.handlers import JobContext
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Purpose, Release
-from privacy.selectors import outcomes_waiting
-from privacy.selectors_release import epsilon_of_releases
-from privacy.services.collect import signals_import
-from privacy.services.moments import moments_release, releases_before
-from r3al_project.common.errors import Conflict
-from r3al_project.jobs.handlers import JobContext
-from r3al_project.turns.models import Turn
-from r3al_project.turns.services import release_keys
-from r3al_project.turns.words import logging_sentence
+from privacy.selectors.decisions import outcomes_waiting
+from privacy.selectors.releases import epsilon_of_releases
+from privacy.services.records.import_file import signals_import
+from privacy.services.releases.moments import moments_release, releases_before
+from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.selectors import release_keys
+from r3al_project.turns.sentences import (
+    StageSummary,
+    collect_sentence,
+    deploy_sentence,
+    evaluate_sentence,
+    logging_sentence,
+    release_sentence,
+    synthesize_sentence,
+    train_sentence,
+)
 from training.models import VERDICT_WORDS, ModelVersion, SyntheticJob
-from training.services.gate import Judging, versions_judge
+from training.services.gate import EvaluationPlan, versions_judge
 from training.services.synthesize import pool_synthesize
-from training.services.train import Asked, heads_train
+from training.services.train import TrainOptions, heads_train
 
 Write = Callable[[], dict[str, Any]]
 STATES = 3_000
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a turn, whole. Raises ValueError for a queue that no worker serves, and for a part that is missing.
+
+    run: computes, and returns the write that ends the job with the stage's summary. The last stage's summary holds
+    ``deployed`` and ``reason``, which become the turn's.
+    sentence: says a summary to people. brief: the summary's keys that fit on a line of the report.
+    in_reason: whether the turn's reason repeats the sentence, so that a page which shows the one leaves out the other.
+    """
+
+    name: str
+    queue: str
+    run: Callable[[Turn, JobContext], Write]
+    sentence: Callable[[StageSummary], str]
+    brief: tuple[str, ...]
+    in_reason: bool = False
+
+    def __post_init__(self) -> None:
+        if self.queue not in settings.QUEUES:
+            raise ValueError(f"stage {self.name!r} has the queue {self.queue!r}; take one of {settings.QUEUES}")
+        if not callable(self.run) or not callable(self.sentence) or not self.brief:
+            raise ValueError(
+                f"stage {self.name!r} needs something to run, a sentence, and keys for a line of the report"
+            )
+
+    @property
+    def job_kind(self) -> str:
+        """What its jobs are called."""
+        return f"turn.{self.name}"
 
 
 def collect(turn: Turn, context: JobContext) -> Write:
@@ -102,7 +149,7 @@ def train(turn: Turn, context: JobContext) -> Write:
         synthetic_job=SyntheticJob.objects.get(pk=_summary(turn, "synthesize")["synthetic_job"]),
         seed=turn.parameters["seed"],
         incumbents=incumbents_of(turn.loop_version),
-        asked=Asked(epochs=requested.get("epochs"), gamma=hyper.get("gamma"), exploration=hyper.get("epsilon")),
+        asked=TrainOptions(epochs=requested.get("epochs"), gamma=hyper.get("gamma"), exploration=hyper.get("epsilon")),
         report=context.progress,
     )
 
@@ -111,8 +158,8 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
     """Ask the outcome gate, on people who did not train; how long decisions take is measured as they are served."""
     versions = _versions(turn)
     return versions_judge(
-        judging=Judging(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
-        decide=rehearsal(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"]),
+        judging=EvaluationPlan(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
+        decide=dry_run(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"]),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
         key=release_keys(turn)[1],
@@ -162,16 +209,6 @@ def _reason(turn: Turn, verdicts: dict[str, Any], done: list[str]) -> str:
     return f"{said} {logging_sentence(turn.loop_version.spec, cost)}" if cost else said
 
 
-HANDLERS: dict[str, Callable[[Turn, JobContext], Write]] = {
-    "collect": collect,
-    "release": release,
-    "synthesize": synthesize,
-    "train": train,
-    "evaluate": evaluate,
-    "deploy": deploy,
-}
-
-
 def _summary(turn: Turn, stage: str) -> dict[str, Any]:
     found = turn.stages.filter(name=stage).first()
     if found is None or not found.summary:
@@ -191,3 +228,44 @@ def _versions(turn: Turn) -> dict[str, ModelVersion]:
 
 def _turns(turn: Turn) -> int:
     return Turn.objects.filter(loop=turn.loop_id, pk__lte=turn.pk).count()
+
+
+def stage_table(*stages: Stage) -> dict[str, Stage]:
+    """Stages by name, in the order in which a turn passes through them. Raises ValueError as ``registry`` does."""
+    return registry("stage", *stages, longest=TurnStage._meta.get_field("name").max_length or 0)
+
+
+STAGES = stage_table(
+    Stage("collect", "privacy", collect, collect_sentence, ("rows", "added", "unchanged", "rejected", "note")),
+    Stage("release", "privacy", release, release_sentence, ("users", "epsilon", "delta")),
+    Stage("synthesize", "train", synthesize, synthesize_sentence, ("rows", "features", "phi_width")),
+    Stage(
+        "train", "train", train, train_sentence,
+        ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),
+    ),
+    Stage("evaluate", "privacy", evaluate, evaluate_sentence, ("verdict", "attempt"), in_reason=True),
+    Stage("deploy", "monitor", deploy, deploy_sentence, ("deployed",)),
+)  # fmt: skip
+
+
+def stage_after(name: str) -> Stage | None:
+    """The stage that follows one; None after the last."""
+    order = list(STAGES.values())
+    following = order.index(STAGES[name]) + 1
+    return order[following] if following < len(order) else None
+
+
+def stage_sentence(name: str, summary: StageSummary) -> str:
+    """One sentence from a stage's summary; empty when the stage has not ended, or is of another version of this software."""
+    return STAGES[name].sentence(summary) if summary and name in STAGES else ""
+
+
+def stage_brief(name: str, summary: StageSummary) -> dict[str, Any]:
+    """The few facts of a stage's summary that fit on a line, in the order declared."""
+    keys = STAGES[name].brief if name in STAGES else ()
+    return {key: summary[key] for key in keys if summary.get(key) is not None}
+
+
+def versions_trained(stages: Iterable[TurnStage]) -> dict[str, int]:
+    """Ids of the versions that a turn trained, by head; empty before it has."""
+    return next((dict(s.summary.get("versions", {})) for s in stages if s.name == "train"), {})

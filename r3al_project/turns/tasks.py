@@ -7,27 +7,26 @@ from typing import Any
 
 from celery import shared_task
 
-from r3al_project.jobs.handlers import JobContext, handler
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.schedules import schedule
+from jobs.handlers import JobContext, handler
+from jobs.models import Job
+from jobs.schedules import schedule
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import STAGES, reservations_sweep, stage_finish, turns_due, turns_settle
+from r3al_project.turns.services import reservations_sweep, stage_finish, turns_due, turns_settle
+from r3al_project.turns.stages import STAGES, Stage
 
-QUEUES = {"collect": "privacy", "release": "privacy", "evaluate": "privacy", "synthesize": "train", "train": "train"}
 
+def stage_register(stage: Stage) -> None:
+    """Make the stage's function the handler of its jobs."""
 
-def _register(name: str) -> None:
-    @handler(f"turn.{name}", queue=QUEUES.get(name, "monitor"))
+    @handler(stage.job_kind, queue=stage.queue)
     def run(context: JobContext) -> Callable[[], dict[str, Any]]:
-        from r3al_project.turns.stages import HANDLERS  # the stages import what only a worker needs
-
         turn = Turn.objects.select_related("loop_version__loop").get(pk=context.arguments["turn"])
-        write = HANDLERS[name](turn, context)
-        return lambda: stage_finish(turn=turn, name=name, job=Job.objects.get(pk=context.job_id), write=write)
+        write = STAGES[stage.name].run(turn, context)
+        return lambda: stage_finish(turn=turn, name=stage.name, job=Job.objects.get(pk=context.job_id), write=write)
 
 
-for _name in STAGES:
-    _register(_name)
+for _stage in STAGES.values():
+    stage_register(_stage)
 
 
 @shared_task(name="turns.settle", ignore_result=True)

@@ -16,6 +16,7 @@ from django_celery_beat.models import (
 )
 from knox.models import AuthToken
 
+from core.arrays import sha256_hex
 from deployments.models import (
     AbExperiment,
     Deployment,
@@ -25,7 +26,8 @@ from deployments.models import (
     LatencyMinute,
     ServingSlot,
 )
-from deployments.services.slots import slots_seed
+from deployments.services.rollouts.slots import slots_seed
+from jobs.models import Job
 from loops.models import LoopVersion
 from loops.services import loop_add
 from privacy.models import (
@@ -46,12 +48,10 @@ from privacy.models import (
     SignalImport,
     VaultKind,
 )
-from privacy.services.keys import ciphers
-from privacy.services.vault import subject_of, vault_append
-from privacy.services.vault_batches import decisions_seal
-from privacy.services.vault_verify import vault_check
-from r3al_project.common.arrays import digest
-from r3al_project.jobs.models import Job
+from privacy.services.people.data_keys import ciphers
+from privacy.services.vault.append import subject_of, vault_append
+from privacy.services.vault.sealed_decisions import decisions_seal
+from privacy.services.vault.verify import vault_check
 from r3al_project.turns.models import Turn, TurnStage
 from tests.loops.engine.small import SMALL
 from training.models import (
@@ -118,7 +118,9 @@ def _release(version: LoopVersion) -> Release:
         formal_epsilon=1.0, formal_delta=1e-5, guarantee="(1, 1e-5)-differential privacy", state="committed",
         noisy_users=412.0, committed_at=NOW,
     )  # fmt: skip
-    ReleaseRound.objects.create(release=release, index=0, output=BLOBS["round"], output_sha256=digest(BLOBS["round"]))
+    ReleaseRound.objects.create(
+        release=release, index=0, output=BLOBS["round"], output_sha256=sha256_hex(BLOBS["round"])
+    )
     SignalImport.objects.create(
         loop_version=version, file_name="diary.csv", file_sha256="0" * 64, rows=9, added=7, unchanged=1, rejected=1,
         counts={"rejected": {"missing_time": 1}},
@@ -152,14 +154,14 @@ def _turn(version: LoopVersion, name: str) -> Job:
         parameters={"head": "policy", "epsilon": 1.0, "source": "/somewhere/else/diary.csv"},
     )
     done = Job.objects.create(
-        kind="turn.collect", arguments={"turn": turn.pk}, key=f"{name}-collect", state="done", progress=1.0, starts=1,
+        kind="turn.collect", arguments={"turn": turn.pk}, key=f"{name}-collect", state="done", progress=1.0, attempts=1,
         started_at=NOW, finished_at=NOW + timedelta(seconds=3), result={"rows": 9},
     )  # fmt: skip
     summary = {"file": "diary.csv", "rows": 9, "added": 7, "unchanged": 1, "rejected": 1}
     TurnStage.objects.create(turn=turn, name="collect", job=done, summary=summary, seconds=3.0)
     running = Job.objects.create(
-        kind="turn.release", arguments={"turn": turn.pk}, key=f"{name}-release", state="running", progress=0.43, starts=1,
-        message="round 2 of 3", token=TEXTS["token"], lease_until=datetime.now(UTC) + timedelta(hours=1), started_at=NOW,
+        kind="turn.release", arguments={"turn": turn.pk}, key=f"{name}-release", state="running", progress=0.43, attempts=1,
+        message="round 2 of 3", lease_token=TEXTS["token"], lease_until=datetime.now(UTC) + timedelta(hours=1), started_at=NOW,
     )  # fmt: skip
     TurnStage.objects.create(turn=turn, name="release", job=running)
     return running
@@ -168,7 +170,7 @@ def _turn(version: LoopVersion, name: str) -> Job:
 def _learned(version: LoopVersion, release: Release, job: Job) -> ModelVersion:
     candidate = ModelVersion.objects.create(
         loop_version=version, head="policy", number=7, kind="linear_q", state="evaluating", weights=BLOBS["weights"],
-        weights_sha256=digest(BLOBS["weights"]), config={"gamma": 0.99, "hinges": True},
+        weights_sha256=sha256_hex(BLOBS["weights"]), config={"gamma": 0.99, "hinges": True},
     )  # fmt: skip
     candidate.releases.add(release)
     measured = {"value": 0.19, "low": 0.13, "high": 0.26, "threshold": 0.0, "users": 438.9}
@@ -185,7 +187,7 @@ def _learned(version: LoopVersion, release: Release, job: Job) -> ModelVersion:
     )
     TrainingDataPool.objects.create(
         loop_version=version, kind="synthetic", release=release, synthetic_job=made, index=0, rows=10, columns=["state"],
-        data=BLOBS["pool"], data_sha256=digest(BLOBS["pool"]), expires_at=NOW,
+        data=BLOBS["pool"], data_sha256=sha256_hex(BLOBS["pool"]), expires_at=NOW,
     )  # fmt: skip
     return candidate
 

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
-from r3al_project.jobs.schedules import schedules_sync
+from jobs.schedules import schedules_sync
 
 UNFOLD_LISTS = ("actions_list", "actions_row", "actions_detail", "actions_submit_line")
 SCHEDULES = "admin:django_celery_beat_periodictask_changelist"

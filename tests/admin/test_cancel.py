@@ -7,8 +7,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
+from jobs.models import Job
 from loops.models import LoopVersion
-from r3al_project.jobs.models import Job
 from tests.admin.house import NOW
 
 CONFIRMED = {"_form_submitted": "on"}

@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from deployments.models import ServingSlot
+from jobs.models import Job
 from loops.models import LoopVersion
-from r3al_project.jobs.models import Job
 from r3al_project.turns.models import Turn
 from tests.admin.house import NOW, furnish
 from training.models import GateVerdict, ModelMetric, ModelVersion
@@ -84,7 +84,7 @@ def test_a_turn_that_runs_comes_before_later_ones_that_ended(operator: Client, h
 
 def test_a_failed_stage_says_why(operator: Client, house: LoopVersion) -> None:
     Job.objects.filter(state="running").update(
-        state="failed", token="", lease_until=None, finished_at=NOW, error="the file <b>vanished</b>"
+        state="failed", lease_token="", lease_until=None, finished_at=NOW, error="the file <b>vanished</b>"
     )
     text = shown(operator, "front-page-fragment")
     assert "the file &lt;b&gt;vanished&lt;/b&gt;" in text

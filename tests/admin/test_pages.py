@@ -15,9 +15,9 @@ from django.urls import reverse
 from knox.models import AuthToken
 from unfold.admin import ModelAdmin
 
+from core.admin_base import ReadOnlyAdmin
+from jobs.models import Job
 from loops.models import LoopVersion
-from r3al_project.common.admin import ReadOnlyAdmin
-from r3al_project.jobs.models import Job
 from tests.admin.house import furnish, raw_forms
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -118,7 +118,7 @@ def test_what_was_planted_would_be_found(house: LoopVersion) -> None:
 
     forms = raw_forms()
     assert bytes(Decision.objects.get(pk=row_of(Decision).pk).state).hex() == forms["state in hex"]
-    assert Job.objects.get(state="running").token == forms["token"]
+    assert Job.objects.get(state="running").lease_token == forms["token"]
 
 
 def test_only_accounts_and_schedules_are_made_by_hand() -> None:

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from loops.models import LoopVersion
-from privacy.engine.accounting import NANO
+from privacy.engine.dp.accounting import NANO
 from privacy.models import Person, PrivacyBudget, VaultEvent
 
 WHY = "asked for by the person in writing"

@@ -13,12 +13,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from deployments.models import Deployment, HealthCheck, Incident
-from deployments.selectors import slot_for
-from deployments.services.health import health_check
+from deployments.selectors.slots import slot_for
+from deployments.services.health.check import health_check
+from jobs.leases import claim
+from jobs.services import job_run
 from loops.models import LoopVersion
 from privacy.models import Release, VaultEvent
-from r3al_project.jobs.leases import claim
-from r3al_project.jobs.services import job_run
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import turn_parameters, turn_start
 from tests.deployments.serving import ALWAYS_WALK, care_loop, learned, serve

@@ -19,14 +19,14 @@ from django.utils import timezone
 from knox.models import AuthToken
 
 from deployments.models import Deployment, HealthCheck, Incident
-from deployments.selectors import slot_for
-from deployments.services.health import health_check
+from deployments.selectors.slots import slot_for
+from deployments.services.health.check import health_check
+from jobs.leases import claim
+from jobs.models import IdempotentAnswer, Job
+from jobs.services import job_run
 from loops.models import LoopVersion
 from privacy.models import Consent, Person, PersonAccount
-from r3al_project.jobs.leases import claim
-from r3al_project.jobs.models import IdempotentAnswer, Job
-from r3al_project.jobs.services import job_run
-from r3al_project.roles import ROLES
+from r3al_project.ops.roles import ROLES
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.services import turn_parameters, turn_start
 from tests.api.documented import DOCUMENT, assert_documented

@@ -15,21 +15,21 @@ from django.urls import URLPattern
 from drf_spectacular.generators import SchemaGenerator
 from knox.models import AuthToken
 
-from deployments.services.context import Request
-from privacy import api_outcomes
-from privacy.services.callers import forget_callers
-from r3al_project.api.bodies import DEEPEST, LARGEST
+from deployments.services.serving.requests import DecisionRequest
+from privacy.services.people.authentication import forget_callers
+from r3al_project.api import outcomes
+from r3al_project.api.http.request_bodies import DEEPEST_JSON, LARGEST_JSON
 from r3al_project.api.urls import urlpatterns
 from tests.deployments.serving import ALWAYS_WALK, CONTEXT, care_loop, learned, person
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PLAIN: dict[str, type[msgspec.Struct]] = {
-    "v1/optima/decisions": Request,
-    "v1/optima/decisions/<uuid:decision>/activate": api_outcomes.ActivateBody,
-    "v1/optima/decisions/<uuid:decision>/rewards": api_outcomes.RewardBody,
-    "v1/signals": api_outcomes.SignalsBody,
-    "v1/training/rewards/calculate": api_outcomes.CalculateBody,
+    "v1/optima/decisions": DecisionRequest,
+    "v1/optima/decisions/<uuid:decision>/activate": outcomes.ActivateBody,
+    "v1/optima/decisions/<uuid:decision>/rewards": outcomes.RewardBody,
+    "v1/signals": outcomes.SignalsBody,
+    "v1/training/rewards/calculate": outcomes.CalculateBody,
 }
 GOOD: dict[str, Any] = {
     "v1/optima/decisions": {"requestId": "r", "loop": "care", "context": CONTEXT},
@@ -155,7 +155,7 @@ class TestBodies:
 
     def test_what_is_nested_deeply(self, caller: Caller) -> None:
         inside = {"context": 0}
-        for _ in range(DEEPEST + 1):
+        for _ in range(DEEPEST_JSON + 1):
             inside = {"context": inside}  # type: ignore[dict-item]
         for body in (b"[" * 60_000, b'{"a":' * 12_000, json.dumps(inside).encode()):
             assert {a.status_code for a in caller.send(body)} <= {400, 401, 403, 422}
@@ -240,7 +240,7 @@ def test_an_error_of_ours_is_a_problem_document_too_and_says_nothing(
         raise RuntimeError("a secret")
 
     monkeypatch.setattr("r3al_project.api.models.read_query", broken)
-    monkeypatch.setattr("privacy.api_outcomes.loop_version_current", broken)
+    monkeypatch.setattr("r3al_project.api.outcomes.loop_version_current", broken)
     caller = Caller("GET", "v1/training/models")
     client = Client(raise_request_exception=False)
     method = "POST" if path.endswith("calculate") else "GET"
@@ -261,4 +261,4 @@ def test_what_is_unknown_is_named_with_what_may_have_been_meant() -> None:
     assert "known are modelType" in told["errors"]["zzz"][0]
     listed = sent("GET", "/api/v1/training/models?modeltype=tone", Authorization=f"Token {caller.tokens[0]}")
     assert listed.status_code == 422 and "did you mean modelType?" in listed.content.decode()
-    assert LARGEST == 65_536
+    assert LARGEST_JSON == 65_536

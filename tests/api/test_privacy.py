@@ -14,13 +14,13 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from deployments.models import EvidenceUnit
-from deployments.selectors import slot_for
+from deployments.selectors.slots import slot_for
+from jobs.models import Job
+from jobs.services import job_run
 from loops.models import LoopVersion
 from privacy.models import Decision, LedgerEntry, Person, PersonAccount, PrivacyBudget, Purpose, Release
-from privacy.services.consent import consent_grant
-from privacy.services.people import people_get_or_create
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.services import job_run
+from privacy.services.people.consent import consent_grant
+from privacy.services.people.identity import people_get_or_create
 from tests.api.test_api import call, token_of
 from tests.deployments.serving import ask, care_loop, person
 from tests.privacy.services.sealed import sealed_state

@@ -11,16 +11,16 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from knox.models import AuthToken
 
-from deployments.selectors import slot_for
-from deployments.services.served_policies import forget_serving
-from deployments.services.slots import slot_swap, slots_seed
+from deployments.selectors.slots import slot_for
+from deployments.services.rollouts.slots import slot_swap, slots_seed
+from deployments.services.serving.policy_cache import clear_policy_cache
 from loops.engine.features import FeatureMap
 from loops.models import LoopVersion
 from loops.services import loop_add
 from privacy.models import PersonAccount, Purpose
-from privacy.services.callers import forget_callers
-from privacy.services.consent import consent_grant
-from privacy.services.people import people_get_or_create
+from privacy.services.people.authentication import forget_callers
+from privacy.services.people.consent import consent_grant
+from privacy.services.people.identity import people_get_or_create
 from training.models import ModelVersion
 from training.services.registry import version_register
 
@@ -79,7 +79,7 @@ CONTEXT = {"mood": 0.25, "place": "home"}
 
 def care_loop(*, rules: str = "", deadline: str = "24h", version: int = 1) -> LoopVersion:
     """The loop in the database, its slots seeded with their references."""
-    forget_serving()
+    clear_policy_cache()
     forget_callers()
     text = TOML.replace("RULES", rules).replace("DEADLINE", deadline).replace("version = 1", f"version = {version}")
     made, _ = loop_add(text=text, source="care.toml")
@@ -146,4 +146,4 @@ def serve(version: ModelVersion) -> None:
         reason="test",
         holdback_bp=0,
     )
-    forget_serving()
+    clear_policy_cache()

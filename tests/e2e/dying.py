@@ -14,12 +14,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from celery.signals import worker_init
 
-from r3al_project.jobs.handlers import JobContext
+from jobs.handlers import JobContext
 from r3al_project.turns.models import Turn
 
 FOLDER = "R3AL_TEST_DEATHS"
@@ -74,7 +75,7 @@ class _Reporting:
 
 @worker_init.connect
 def _arm(**_: Any) -> None:
-    from r3al_project.turns.stages import HANDLERS
+    from r3al_project.turns.stages import STAGES
 
-    for name, handler in HANDLERS.items():
-        HANDLERS[name] = _dying(name, handler)
+    for name, stage in STAGES.items():
+        STAGES[name] = replace(stage, run=_dying(name, stage.run))

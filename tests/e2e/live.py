@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from r3al_project import processes
-from r3al_project.launcher import ends_with_parent
+from r3al_project.processes import commands
+from r3al_project.processes.supervisor import ends_with_parent
 
 PATIENCE = 60.0
 
@@ -30,9 +30,9 @@ class Platform:
         self.port = free_port()
         self._env, self._folder = env, folder
         self._commands = {
-            "web": processes.web(self.port),
-            **processes.workers(),
-            "beat": processes.beat(),
+            "web": commands.web(self.port),
+            **commands.workers(),
+            "beat": commands.beat(),
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stop = threading.Event()

@@ -20,17 +20,17 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from knox.models import AuthToken
 
 from deployments.models import Deployment, HealthCheck, Incident
-from deployments.selectors import slot_for
-from deployments.services.replay import decisions_replay
-from deployments.services.slots import slots_seed
+from deployments.selectors.slots import slot_for
+from deployments.services.rollouts.slots import slots_seed
+from deployments.services.serving.replay import decisions_replay
+from jobs.models import Job
+from jobs.schedules import schedules_sync
 from loops.models import LoopVersion
 from loops.services import loop_add
 from privacy.models import Decision, LedgerEntry, RewardEvent, RewardSignal, ServedDecision
-from privacy.services.closing import outcomes_close
-from privacy.services.vault_batches import decisions_seal
-from privacy.services.vault_verify import vault_verify
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.schedules import schedules_sync
+from privacy.services.records.close_outcomes import outcomes_close
+from privacy.services.vault.sealed_decisions import decisions_seal
+from privacy.services.vault.verify import vault_verify
 from r3al_project.turns.models import Turn
 from tests.e2e.live import Phone, Platform, at_once, until
 from tests.stack import Stack

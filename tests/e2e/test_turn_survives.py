@@ -16,12 +16,13 @@ import pytest
 from django.db.models import Count, F, Sum
 
 from deployments.models import Deployment, ServingSlot
+from jobs.models import Job
+from jobs.services import jobs_reconcile
 from privacy.models import Choice, Decision, LedgerEntry, Person, PrivacyBudget, Purpose, Release, RewardSignal
-from r3al_project import processes
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.services import jobs_reconcile
+from r3al_project.processes import commands
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import STAGES, turn_parameters, turn_settle, turn_start
+from r3al_project.turns.services import turn_parameters, turn_settle, turn_start
+from r3al_project.turns.stages import STAGES
 from tests.e2e.dying import plan
 from tests.stack import Stack, Worker
 from tests.turns.walks import walks_csv, walks_loop
@@ -38,7 +39,7 @@ class MortalWorker(Worker):
     deaths = 0
 
     def start(self) -> None:
-        self._command = [*processes.worker(pool="solo"), "--include", "tests.e2e.dying"]
+        self._command = [*commands.worker(pool="solo"), "--include", "tests.e2e.dying"]
         super().start()
 
     def look_after(self) -> None:
@@ -74,7 +75,7 @@ def mortals(stack: Stack, turn: Turn, tmp_path: Path) -> Iterator[Callable[..., 
 
 
 def live_through(turn: Turn, workers: list[MortalWorker], seconds: float) -> Turn:
-    """Play launcher and beat until the turn ends."""
+    """Play supervisor and beat until the turn ends."""
     end = time.monotonic() + seconds
     while (turn := turn_settle(turn=turn)).outcome == Turn.Outcome.RUNNING:
         for worker in workers:
@@ -94,7 +95,7 @@ def check_ended_once(turn: Turn) -> None:
     assert turn.finished_at is not None
     assert list(turn.stages.order_by("id").values_list("name", "job__state")) == [(name, "done") for name in STAGES]
     assert Job.objects.count() == len(STAGES)
-    assert not Job.objects.exclude(token="", lease_until=None).exists()
+    assert not Job.objects.exclude(lease_token="", lease_until=None).exists()
 
 
 def check_rows_are_there_once() -> None:

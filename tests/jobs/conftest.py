@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from r3al_project import processes
+from r3al_project.processes import commands
 from tests.jobs import kinds as kinds  # registers them in this process too
 from tests.stack import Stack, Worker
 
 SHORT = {"R3AL_JOB_LEASE_SECONDS": "1", "R3AL_JOB_HEARTBEAT_SECONDS": "0.3", "R3AL_JOB_GRACE_SECONDS": "0.5"}
 
 
-def worker_command(pool: str = "solo", queues: tuple[str, ...] = processes.QUEUES) -> list[str]:
+def worker_command(pool: str = "solo", queues: tuple[str, ...] = commands.QUEUES) -> list[str]:
     """A worker that knows ``tests.jobs.kinds``."""
-    return [*processes.worker(pool=pool, concurrency=1, queues=queues), "--include", "tests.jobs.kinds"]
+    return [*commands.worker(pool=pool, concurrency=1, queues=queues), "--include", "tests.jobs.kinds"]
 
 
 class JobsWorker(Worker):
@@ -47,7 +47,7 @@ def workers(
     started: list[JobsWorker] = []
     stack.clear_broker()
 
-    def start(*, pool: str = "solo", queues: tuple[str, ...] = processes.QUEUES, **env: str) -> JobsWorker:
+    def start(*, pool: str = "solo", queues: tuple[str, ...] = commands.QUEUES, **env: str) -> JobsWorker:
         log = tmp_path / f"worker-{len(started)}.log"
         started.append(JobsWorker({**stack.environment(), **SHORT, **env}, log, pool, queues))
         return started[-1]

@@ -14,8 +14,8 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 from django_celery_beat.models import IntervalSchedule, PeriodicTask  # noqa: E402
 
-from r3al_project.jobs.schedules import schedules_sync  # noqa: E402
-from r3al_project.jobs.services import job_enqueue  # noqa: E402
+from jobs.schedules import schedules_sync  # noqa: E402
+from jobs.services import job_enqueue  # noqa: E402
 from tests.jobs import kinds as kinds  # noqa: E402
 
 

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from r3al_project.common.errors import InputError
-from r3al_project.jobs import leases
-from r3al_project.jobs.handlers import JobContext, handler
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.services import job_enqueue, job_run
+from core.errors import InputError
+from jobs import leases
+from jobs.handlers import JobContext, handler
+from jobs.models import Job
+from jobs.services import job_enqueue, job_run
 
 Write = Callable[[], dict[str, Any]]
 
@@ -79,7 +79,7 @@ def refuses_to_write(context: JobContext) -> Write:
 @handler("test.breaks")
 def breaks(context: JobContext) -> Write:
     """Has a fault, whose text holds something that is nobody's business; works from start ``works_at`` on."""
-    if Job.objects.get(pk=context.job_id).starts < context.arguments.get("works_at", 99):
+    if Job.objects.get(pk=context.job_id).attempts < context.arguments.get("works_at", 99):
         raise RuntimeError("mood 7 of anna@example.org")
     return _write
 
@@ -98,7 +98,7 @@ def breaks_writing(context: JobContext) -> Write:
 def fenced(context: JobContext) -> Write:
     """Writes in between, behind the fence, after another worker took the job when ``robbed``."""
     if context.arguments["robbed"]:
-        Job.objects.filter(pk=context.job_id).update(token="another's")
+        Job.objects.filter(pk=context.job_id).update(lease_token="another's")
     with context.fence():
         _write()
     return dict
@@ -107,7 +107,7 @@ def fenced(context: JobContext) -> Write:
 @handler("test.overtaken")
 def overtaken(context: JobContext) -> Write:
     """Its first start computes for so long that another worker takes it over, and ends it."""
-    if Job.objects.get(pk=context.job_id).starts == 1:
+    if Job.objects.get(pk=context.job_id).attempts == 1:
         Job.objects.filter(pk=context.job_id).update(lease_until=leases.from_now(-1))
         job_run(context.job_id)
     return _write
@@ -123,7 +123,7 @@ def dies(context: JobContext) -> Write:
 @handler("test.sleepwalks")
 def sleepwalks(context: JobContext) -> Write:
     """At its first start the whole process stops (until SIGCONT), as a machine that hangs does."""
-    if Job.objects.get(pk=context.job_id).starts == 1:
+    if Job.objects.get(pk=context.job_id).attempts == 1:
         context.progress(0.5, f"pid {os.getpid()}")
         os.kill(os.getpid(), signal.SIGSTOP)
     return _write

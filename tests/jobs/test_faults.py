@@ -1,4 +1,4 @@
-"""Database and broker fail under running jobs, with a real worker and beat under the launcher: every job ends, once."""
+"""Database and broker fail under running jobs, with a real worker and beat under the supervisor: every job ends, once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 import redis
 from django.conf import settings
 
-from r3al_project import processes
-from r3al_project.launcher import Launcher
+from r3al_project.processes import commands
+from r3al_project.processes.supervisor import Supervisor
 from tests.jobs.conftest import SHORT, worker_command
 from tests.services_under_test import PostgreSQL, Redis
 
@@ -24,7 +24,7 @@ JOBS, SECONDS = 5, 1.0
 
 @pytest.fixture
 def platform(own_postgresql: PostgreSQL, own_redis: Redis) -> Iterator[list[str]]:
-    """Worker and beat on servers of our own, with jobs to do; what the launcher says."""
+    """Worker and beat on servers of our own, with jobs to do; what the supervisor says."""
     env = {
         **os.environ,
         **SHORT,
@@ -35,12 +35,12 @@ def platform(own_postgresql: PostgreSQL, own_redis: Redis) -> Iterator[list[str]
     fresh = [sys.executable, "-m", "tests.jobs.fresh", str(JOBS), str(SECONDS)]
     subprocess.run(fresh, cwd=settings.BASE_DIR, env=env, check=True, timeout=120)
     said: list[str] = []
-    launcher = Launcher(grace=2.0, say=said.append)
-    launcher.add("beat", processes.beat(), env)
-    launcher.add("worker", worker_command(), env)
-    launcher.start()
+    supervisor = Supervisor(grace=2.0, say=said.append)
+    supervisor.add("beat", commands.beat(), env)
+    supervisor.add("worker", worker_command(), env)
+    supervisor.start()
     yield said
-    launcher.stop()
+    supervisor.stop()
 
 
 def counts(server: PostgreSQL) -> dict[str, int]:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from r3al_project.jobs import leases
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.services import job_cancel, job_enqueue, job_run, jobs_reconcile
+from jobs import leases
+from jobs.models import Job
+from jobs.services import job_cancel, job_enqueue, job_run, jobs_reconcile
 from tests.jobs.kinds import effects
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_leases")]
@@ -47,7 +47,7 @@ def test_a_job_longer_than_its_lease_stays_its_workers_own() -> None:
             jobs_reconcile()
             time.sleep(0.05)
 
-    assert (beside(job, try_to_take_it).state, job.starts, effects()) == ("done", 1, 1)
+    assert (beside(job, try_to_take_it).state, job.attempts, effects()) == ("done", 1, 1)
 
 
 def test_a_handler_that_never_reports_fails_at_its_time_limit_and_its_write_is_refused() -> None:
@@ -58,7 +58,7 @@ def test_a_handler_that_never_reports_fails_at_its_time_limit_and_its_write_is_r
         assert Job.objects.get(pk=job.pk).state == "failed"  # while it still computes
 
     assert beside(job, see_it_fail).error == "the job passed its time limit of 1 s; nothing of it was written"
-    assert (job.state, job.starts, effects()) == ("failed", 1, 0)
+    assert (job.state, job.attempts, effects()) == ("failed", 1, 0)
 
 
 def test_a_handler_within_its_limit_is_left_alone() -> None:
@@ -77,8 +77,8 @@ def test_a_running_job_ends_soon_after_it_is_cancelled() -> None:
 def test_a_handler_that_lost_its_job_stops_computing() -> None:
     job = job_enqueue(kind="test.steps", arguments={"seconds": 20})
     began = time.monotonic()
-    beside(job, lambda: Job.objects.filter(pk=job.pk).update(token="another's"))
-    assert (job.state, job.token, effects()) == ("running", "another's", 0)
+    beside(job, lambda: Job.objects.filter(pk=job.pk).update(lease_token="another's"))
+    assert (job.state, job.lease_token, effects()) == ("running", "another's", 0)
     assert time.monotonic() - began < 5
 
 
@@ -91,4 +91,4 @@ def test_a_long_transaction_of_somebody_else_costs_no_lease() -> None:
             Job.objects.create(kind="test.effect")
             time.sleep(1.5)
 
-    assert (beside(job, write_long).state, job.starts, effects()) == ("done", 1, 2)
+    assert (beside(job, write_long).state, job.attempts, effects()) == ("done", 1, 2)

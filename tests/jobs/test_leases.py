@@ -16,10 +16,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from r3al_project.jobs import leases
-from r3al_project.jobs.leases import JobCancelled, LeaseLost
-from r3al_project.jobs.models import Job, JobState
-from r3al_project.jobs.services import job_cancel, jobs_reconcile
+from jobs import leases
+from jobs.leases import JobCancelled, LeaseLost
+from jobs.models import Job, JobState
+from jobs.services import job_cancel, jobs_reconcile
 
 MAX_STARTS = 3
 
@@ -29,13 +29,13 @@ class JobMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state, self.holder, self.starts = "queued", "", 0
+        self.state, self.holder, self.attempts = "queued", "", 0
         self.asked = self.late = False
         self.tokens = ["never given"]
 
     @initialize()
     def enqueue(self) -> None:
-        self.pk = Job.objects.create(kind="test.effect", max_starts=MAX_STARTS).pk
+        self.pk = Job.objects.create(kind="test.effect", max_attempts=MAX_STARTS).pk
 
     def teardown(self) -> None:
         Job.objects.all().delete()
@@ -43,13 +43,13 @@ class JobMachine(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         free = self.state == "queued" or (self.state == "running" and self.late)
-        allowed = free and self.starts < MAX_STARTS and not self.asked
+        allowed = free and self.attempts < MAX_STARTS and not self.asked
         job = leases.claim(self.pk)
         assert (job is not None) == allowed
         if job is not None:
-            assert job.token not in self.tokens
-            self.tokens.append(job.token)
-            self.state, self.holder, self.late, self.starts = "running", job.token, False, self.starts + 1
+            assert job.lease_token not in self.tokens
+            self.tokens.append(job.lease_token)
+            self.state, self.holder, self.late, self.attempts = "running", job.lease_token, False, self.attempts + 1
 
     @rule(data=st.data())
     def beat(self, data: st.DataObject) -> None:
@@ -77,7 +77,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def give_back(self, data: st.DataObject) -> None:
         token = data.draw(st.sampled_from(self.tokens))
-        assert leases.give_back(self.pk, token, "it broke") == self.holds(token)
+        assert leases.requeue_mine(self.pk, token, "it broke") == self.holds(token)
         if self.holds(token):
             self.put_down()
 
@@ -104,14 +104,14 @@ class JobMachine(RuleBasedStateMachine):
 
     def put_down(self) -> None:
         self.holder = ""
-        self.state = "cancelled" if self.asked else "failed" if self.starts == MAX_STARTS else "queued"
+        self.state = "cancelled" if self.asked else "failed" if self.attempts == MAX_STARTS else "queued"
 
     @invariant()
     def the_row_is_as_the_model(self) -> None:
         job = Job.objects.filter(kind="test.effect").first()
         if job is not None:
-            row = (job.state, job.token, job.starts, job.cancel_requested)
-            assert row == (self.state, self.holder, self.starts, self.asked)
+            row = (job.state, job.lease_token, job.attempts, job.cancel_requested)
+            assert row == (self.state, self.holder, self.attempts, self.asked)
 
 
 @pytest.mark.django_db

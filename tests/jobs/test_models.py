@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from r3al_project.jobs.models import Job
+from jobs.models import Job
 
 pytestmark = pytest.mark.django_db
 T0, T1 = datetime(2026, 1, 1, 8, tzinfo=UTC), datetime(2026, 1, 1, 9, tzinfo=UTC)
 
 QUEUED: dict[str, Any] = {}
-RUNNING: dict[str, Any] = {"state": "running", "token": "t", "lease_until": T1, "starts": 1, "started_at": T0}
-OVER: dict[str, Any] = {"starts": 1, "started_at": T0, "finished_at": T1}
+RUNNING: dict[str, Any] = {"state": "running", "lease_token": "t", "lease_until": T1, "attempts": 1, "started_at": T0}
+OVER: dict[str, Any] = {"attempts": 1, "started_at": T0, "finished_at": T1}
 DONE = OVER | {"state": "done", "progress": 1.0, "result": {}}
 FAILED = OVER | {"state": "failed", "error": "no rows"}
 CANCELLED = OVER | {"state": "cancelled", "cancel_requested": True}
@@ -25,8 +25,8 @@ REFUSED = {
     "job_kind_named": QUEUED | {"kind": ""},
     "job_key_null_or_named": QUEUED | {"key": ""},
     "job_progress_in_range": RUNNING | {"progress": 1.01},
-    "job_starts_bounded": RUNNING | {"starts": 6},
-    "job_lease_while_running": RUNNING | {"token": ""},
+    "job_attempts_bounded": RUNNING | {"attempts": 6},
+    "job_lease_while_running": RUNNING | {"lease_token": ""},
     "job_started_has_time": RUNNING | {"started_at": None},
     "job_finished_has_time": FAILED | {"finished_at": None},
     "job_result_when_done": DONE | {"result": None},
@@ -35,7 +35,7 @@ REFUSED = {
 }
 ALSO_REFUSED = [
     ("job_lease_while_running", QUEUED | {"lease_until": T1}),
-    ("job_lease_while_running", DONE | {"token": "t"}),
+    ("job_lease_while_running", DONE | {"lease_token": "t"}),
     ("job_started_has_time", QUEUED | {"started_at": T0}),
     ("job_finished_has_time", QUEUED | {"finished_at": T0}),
     ("job_result_when_done", FAILED | {"result": {}}),

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from r3al_project.jobs import leases
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.services import job_cancel, job_enqueue, job_run
+from jobs import leases
+from jobs.models import Job
+from jobs.services import job_cancel, job_enqueue, job_run
 from tests.jobs import kinds
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,15 +58,15 @@ def test_a_job_is_claimed_by_one() -> None:
         job = job_enqueue(kind="test.effect", arguments={})
         won = [claimed for claimed in at_once(*[partial(leases.claim, job.pk)] * THREADS) if claimed is not None]
         job.refresh_from_db()
-        assert [w.token for w in won] == [job.token]
-        assert job.starts == 1
+        assert [w.lease_token for w in won] == [job.lease_token]
+        assert job.attempts == 1
 
 
 def test_an_expired_job_is_taken_over_by_one() -> None:
     job = job_enqueue(kind="test.effect", arguments={})
     for taken in range(1, 4):
         won = [claimed for claimed in at_once(*[partial(leases.claim, job.pk)] * THREADS) if claimed is not None]
-        assert len(won) == 1 and won[0].starts == taken
+        assert len(won) == 1 and won[0].attempts == taken
         Job.objects.filter(pk=job.pk).update(lease_until=leases.from_now(-1))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from r3al_project.jobs.schedules import schedules_sync
+from jobs.schedules import schedules_sync
 
 pytestmark = pytest.mark.django_db
 

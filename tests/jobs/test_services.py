@@ -12,11 +12,11 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError, transaction
 
-from r3al_project.common.errors import Conflict, InputError, NotFound
-from r3al_project.jobs import leases
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.selectors import job_get, jobs_counts, jobs_running
-from r3al_project.jobs.services import job_cancel, job_enqueue, job_run, jobs_reconcile
+from core.errors import Conflict, InputError, NotFound
+from jobs import leases
+from jobs.models import Job
+from jobs.selectors import job_get, jobs_counts, jobs_running
+from jobs.services import job_cancel, job_enqueue, job_run, jobs_reconcile
 from tests.jobs.kinds import effects
 
 pytestmark = pytest.mark.django_db
@@ -33,28 +33,28 @@ def ran(job: Job) -> Job:
 
 
 @pytest.fixture
-def bells(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What was handed to the broker's client. (That bells reach workers is in test_workers.)"""
+def messages(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was handed to the broker's client. (That messages reach workers is in test_workers.)"""
     rung: list[dict[str, Any]] = []
-    monkeypatch.setattr("r3al_project.jobs.tasks.run_job.apply_async", lambda **options: rung.append(options))
+    monkeypatch.setattr("celery.current_app.send_task", lambda name, **options: rung.append(options))
     return rung
 
 
 class TestEnqueue:
     def test_the_bell_rings_once_when_the_caller_commits(
-        self, bells: list[dict[str, Any]], django_capture_on_commit_callbacks: Any
+        self, messages: list[dict[str, Any]], django_capture_on_commit_callbacks: Any
     ) -> None:
         with django_capture_on_commit_callbacks(execute=True):
             job = enqueue("turn.train", turn=1)
-            assert bells == []
-        assert [(b["args"], b["queue"], b["time_limit"]) for b in bells] == [((job.pk,), "train", 3660)]
-        assert job_get(job_id=job.pk).rings == 1
+            assert messages == []
+        assert [(b["args"], b["queue"], b["time_limit"]) for b in messages] == [((job.pk,), "train", 3660)]
+        assert job_get(job_id=job.pk).dispatches == 1
 
-    def test_what_the_caller_rolls_back_was_never_queued(self, bells: list[dict[str, Any]]) -> None:
+    def test_what_the_caller_rolls_back_was_never_queued(self, messages: list[dict[str, Any]]) -> None:
         with pytest.raises(RuntimeError), transaction.atomic():
             enqueue("test.effect")
             raise RuntimeError
-        assert not Job.objects.exists() and bells == []
+        assert not Job.objects.exists() and messages == []
 
     def test_a_key_names_one_job_for_ever(self) -> None:
         first = ran(job_enqueue(kind="test.steps", arguments={"seconds": 0}, key="k"))
@@ -86,17 +86,17 @@ class TestEnqueue:
 class TestRun:
     def test_a_job_ends_with_its_writes_and_its_result(self) -> None:
         job = ran(enqueue("test.steps", seconds=0))
-        assert (job.state, job.result, job.progress, job.starts) == ("done", {"pid": os.getpid()}, 1.0, 1)
-        assert (job.token, job.lease_until, job.error, effects()) == ("", None, "", 1)
+        assert (job.state, job.result, job.progress, job.attempts) == ("done", {"pid": os.getpid()}, 1.0, 1)
+        assert (job.lease_token, job.lease_until, job.error, effects()) == ("", None, "", 1)
         assert job.seconds is not None and 0 <= job.seconds < 5
 
     def test_a_job_that_is_over_is_not_run_again(self) -> None:
         job = ran(ran(enqueue("test.steps", seconds=0)))
-        assert (job.starts, effects()) == (1, 1)
+        assert (job.attempts, effects()) == (1, 1)
 
     def test_an_expected_failure_fails_with_its_sentence_at_once(self) -> None:
         job = ran(enqueue("test.refuses"))
-        assert (job.state, job.error, job.starts) == ("failed", "the file is empty; give one with rows", 1)
+        assert (job.state, job.error, job.attempts) == ("failed", "the file is empty; give one with rows", 1)
 
     def test_a_failure_in_the_write_leaves_nothing_of_it(self) -> None:
         job = ran(enqueue("test.refuses_to_write"))
@@ -104,8 +104,8 @@ class TestRun:
 
     def test_a_fault_is_tried_again_and_may_pass(self) -> None:
         job = ran(enqueue("test.breaks", works_at=2))
-        assert (job.state, job.starts, job.rings) == ("queued", 1, 0)
-        assert (ran(job).state, job.starts, job.error) == ("done", 2, "")
+        assert (job.state, job.attempts, job.dispatches) == ("queued", 1, 0)
+        assert (ran(job).state, job.attempts, job.error) == ("done", 2, "")
 
     def test_a_fault_that_stays_fails_at_the_bound_and_tells_no_values(self, caplog: pytest.LogCaptureFixture) -> None:
         job = enqueue("test.breaks_writing", divisor=0)
@@ -113,7 +113,7 @@ class TestRun:
             for _ in range(7):
                 ran(job)
         expected = "an unexpected ZeroDivisionError; the worker's log has the details (start 5 of 5)"
-        assert (job.state, job.starts, job.error, effects()) == ("failed", 5, expected, 0)
+        assert (job.state, job.attempts, job.error, effects()) == ("failed", 5, expected, 0)
         assert any(record.exc_info for record in caplog.records)
 
     def test_the_text_of_a_fault_stays_out_of_the_row(self) -> None:
@@ -121,14 +121,14 @@ class TestRun:
 
     def test_a_worker_of_another_version_leaves_the_job_to_others(self) -> None:
         job = Job.objects.create(kind="test.of_tomorrow")
-        assert (ran(job).state, job.starts) == ("queued", 1)
+        assert (ran(job).state, job.attempts) == ("queued", 1)
         assert "update the workers" in job.error
 
     def test_a_database_that_is_away_when_a_job_breaks_costs_one_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def away(*_: Any) -> bool:
             raise OperationalError("server closed the connection unexpectedly")
 
-        monkeypatch.setattr(leases, "give_back", away)
+        monkeypatch.setattr(leases, "requeue_mine", away)
         job = ran(enqueue("test.breaks"))
         assert (job.state, leases.claim(job.pk)) == ("running", None)
 
@@ -136,14 +136,14 @@ class TestRun:
         job = ran(enqueue("test.fenced", robbed=False))
         assert (job.state, effects()) == ("done", 1)
         job = ran(enqueue("test.fenced", robbed=True))
-        assert (job.state, job.token, effects()) == ("running", "another's", 1)
+        assert (job.state, job.lease_token, effects()) == ("running", "another's", 1)
 
 
 class TestZombie:
     def test_who_was_taken_over_writes_nothing(self) -> None:
         """A second start begins and ends between the first one's computing and its write."""
         job = ran(enqueue("test.overtaken"))
-        assert (job.state, job.starts, effects()) == ("done", 2, 1)
+        assert (job.state, job.attempts, effects()) == ("done", 2, 1)
 
     def test_who_is_taken_over_while_writing_rolls_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(leases, "finish", lambda *_, **__: False)
@@ -155,7 +155,7 @@ class TestCancel:
     def test_a_queued_job_ends_at_once_and_never_runs(self) -> None:
         job = enqueue("test.steps", seconds=0)
         job_cancel(job_id=job.pk)
-        assert (ran(job).state, job.starts, effects()) == ("cancelled", 0, 0)
+        assert (ran(job).state, job.attempts, effects()) == ("cancelled", 0, 0)
 
     def test_a_running_job_ends_unwritten_even_when_it_reports_nothing_more(
         self, monkeypatch: pytest.MonkeyPatch
@@ -175,7 +175,7 @@ class TestCancel:
         job = leases.claim(enqueue("test.effect").pk)
         assert job is not None
         job_cancel(job_id=job.pk)
-        leases.give_back(job.pk, job.token, "it broke")
+        leases.requeue_mine(job.pk, job.lease_token, "it broke")
         assert job_get(job_id=job.pk).state == "cancelled"
 
     def test_a_job_that_is_over_stays_as_it_is(self) -> None:
@@ -189,53 +189,53 @@ class TestCancel:
 
 
 class TestReconcile:
-    def test_a_job_whose_bell_never_rang_is_rung_for(self, bells: list[dict[str, Any]]) -> None:
+    def test_a_job_that_was_never_dispatched_is_dispatched(self, messages: list[dict[str, Any]]) -> None:
         job = enqueue("test.effect")
-        assert (jobs_reconcile(), [b["args"] for b in bells]) == (1, [(job.pk,)])
+        assert (jobs_reconcile(), [b["args"] for b in messages]) == (1, [(job.pk,)])
 
-    def test_bells_get_rarer_while_a_job_waits(self, bells: list[dict[str, Any]], settings: Any) -> None:
-        """Grace 30 s: the next bell is due 30, 60, 120, 240 and again 240 s after the last."""
+    def test_bells_get_rarer_while_a_job_waits(self, messages: list[dict[str, Any]], settings: Any) -> None:
+        """Grace 30 s: the next message is due 30, 60, 120, 240 and again 240 s after the last."""
         settings.R3AL_JOB_GRACE_SECONDS = 30.0
         job = enqueue("test.effect")
         for rings, wait in ((1, 30), (2, 60), (3, 120), (4, 240), (5, 240), (400, 240)):
-            Job.objects.filter(pk=job.pk).update(rings=rings, rung_at=leases.from_now(1 - wait))
+            Job.objects.filter(pk=job.pk).update(dispatches=rings, dispatched_at=leases.from_now(1 - wait))
             assert jobs_reconcile() == 0, rings
-            Job.objects.filter(pk=job.pk).update(rung_at=leases.from_now(-1 - wait))
+            Job.objects.filter(pk=job.pk).update(dispatched_at=leases.from_now(-1 - wait))
             assert jobs_reconcile() == 1, rings
 
-    def test_what_a_vanished_worker_held_goes_back_with_the_reason(self, bells: list[dict[str, Any]]) -> None:
+    def test_what_a_vanished_worker_held_goes_back_with_the_reason(self, messages: list[dict[str, Any]]) -> None:
         job = leases.claim(enqueue("test.effect").pk)
         assert job is not None and jobs_reconcile() == 0
         Job.objects.filter(pk=job.pk).update(lease_until=leases.from_now(-1))
-        assert (jobs_reconcile(), len(bells)) == (1, 1)
+        assert (jobs_reconcile(), len(messages)) == (1, 1)
         job.refresh_from_db()
         assert (job.state, job.error) == ("queued", "its worker vanished (start 1 of 5)")
 
-    def test_starts_are_bounded(self, bells: list[dict[str, Any]]) -> None:
+    def test_starts_are_bounded(self, messages: list[dict[str, Any]]) -> None:
         job = enqueue("test.effect")
         for _ in range(7):
             leases.claim(job.pk)
             Job.objects.filter(pk=job.pk, state="running").update(lease_until=leases.from_now(-1))
             jobs_reconcile()
         job.refresh_from_db()
-        assert (job.state, job.starts, job.error) == ("failed", 5, "its worker vanished (start 5 of 5)")
+        assert (job.state, job.attempts, job.error) == ("failed", 5, "its worker vanished (start 5 of 5)")
 
     def test_a_broker_that_is_away_is_asked_once_not_once_a_job(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in range(3):
             enqueue("test.effect")
         asked: list[int] = []
 
-        def away(**options: Any) -> None:
+        def away(name: str, **options: Any) -> None:
             asked.append(1)
             raise ConnectionError
 
-        monkeypatch.setattr("r3al_project.jobs.tasks.run_job.apply_async", away)
+        monkeypatch.setattr("celery.current_app.send_task", away)
         assert (jobs_reconcile(), len(asked)) == (0, 1)
 
-    def test_a_kind_of_another_version_does_not_stop_the_others(self, bells: list[dict[str, Any]]) -> None:
+    def test_a_kind_of_another_version_does_not_stop_the_others(self, messages: list[dict[str, Any]]) -> None:
         Job.objects.create(kind="test.of_tomorrow")
         enqueue("test.effect")
-        assert (jobs_reconcile(), [b["queue"] for b in bells]) == (2, ["default", "default"])
+        assert (jobs_reconcile(), [b["queue"] for b in messages]) == (2, ["default", "default"])
 
 
 def test_selectors() -> None:
@@ -250,7 +250,7 @@ def test_selectors() -> None:
 def test_knowing_every_kind_loads_nothing_heavy() -> None:
     """The web process queues jobs; what their handlers compute with is loaded by workers."""
     code = (
-        "import django, sys; django.setup(); from r3al_project.jobs.handlers import kind_of; print(kind_of('turn.train'))\n"
+        "import django, sys; django.setup(); from jobs.handlers import kind_of; print(kind_of('turn.train'))\n"
         "sys.exit(str([m for m in ('scipy', 'opendp', 'sklearn', 'jax') if m in sys.modules] or ''))"
     )
     done = subprocess.run(

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import pytest
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from r3al_project import processes
-from r3al_project.jobs.models import Job
-from r3al_project.jobs.schedules import schedules_sync
-from r3al_project.jobs.services import job_cancel, job_enqueue, jobs_reconcile
+from jobs.models import Job
+from jobs.schedules import schedules_sync
+from jobs.services import job_cancel, job_enqueue, jobs_reconcile
+from r3al_project.processes import commands
 from tests.jobs.conftest import SHORT, JobsWorker
 from tests.jobs.kinds import effects
 from tests.stack import Stack
@@ -55,7 +55,7 @@ def test_a_job_is_done_by_a_worker_with_its_progress_seen(workers: Workers) -> N
         return over
 
     worker.wait_until(done)
-    assert (job.result, job.starts, effects()) == ({"pid": worker.pid}, 1, 1)
+    assert (job.result, job.attempts, effects()) == ({"pid": worker.pid}, 1, 1)
     assert 3 <= len(seen) <= 6, "progress is written at most once a second"
 
 
@@ -67,17 +67,17 @@ def test_a_worker_killed_in_the_middle_of_a_job(workers: Workers) -> None:
     assert (state(job), effects()) == ("running", 0)
     worker.start()
     worker.wait_until(reconciled(job, "done"))
-    assert (job.result, job.starts) == ({"pid": worker.pid}, 2)
-    time.sleep(1.5)  # bells that are left find the job over
-    assert (effects(), Job.objects.get(pk=job.pk).starts) == (1, 2)
+    assert (job.result, job.attempts) == ({"pid": worker.pid}, 2)
+    time.sleep(1.5)  # messages that are left find the job over
+    assert (effects(), Job.objects.get(pk=job.pk).attempts) == (1, 2)
 
 
 def test_a_job_that_kills_its_process_at_every_start_fails_at_the_bound(workers: Workers) -> None:
     worker = workers(pool="prefork")
     job = job_enqueue(kind="test.dies", arguments={})
-    Job.objects.filter(pk=job.pk).update(max_starts=2)
+    Job.objects.filter(pk=job.pk).update(max_attempts=2)
     worker.wait_until(reconciled(job, "failed"))
-    assert (job.starts, job.error) == (2, "its worker vanished (start 2 of 2)")
+    assert (job.attempts, job.error) == (2, "its worker vanished (start 2 of 2)")
     following = job_enqueue(kind="test.steps", arguments={"seconds": 0})
     worker.wait_until(lambda: state(following) == "done")
     assert effects() == 1
@@ -91,7 +91,7 @@ def test_a_worker_that_hangs_and_comes_back_writes_nothing(workers: Workers) -> 
     both[0].wait_until(lambda: pid_of(job) != 0)
     zombie, other = sorted(both, key=lambda worker: worker.pid != pid_of(job))
     other.wait_until(reconciled(job, "done"))
-    assert (job.result, job.starts, effects()) == ({"pid": other.pid}, 2, 1)
+    assert (job.result, job.attempts, effects()) == ({"pid": other.pid}, 2, 1)
     os.kill(zombie.pid, signal.SIGCONT)
     zombie.wait_until(lambda: "was taken over" in zombie.log.read_text())
     assert (state(job), job.result, effects()) == ("done", {"pid": other.pid}, 1)
@@ -106,7 +106,7 @@ def test_a_message_that_the_broker_lost_is_sent_again(workers: Workers, stack: S
     worker.wait_until(lambda: state(heard) == "done")
     assert state(job) == "queued"
     worker.wait_until(reconciled(job, "done"))
-    assert (job.starts, effects()) == (1, 2)
+    assert (job.attempts, effects()) == (1, 2)
 
 
 def test_a_running_job_is_cancelled(workers: Workers) -> None:
@@ -126,7 +126,7 @@ def test_beat_rings_for_what_was_never_rung(workers: Workers, stack: Stack) -> N
     PeriodicTask.objects.filter(task="jobs.reconcile").update(interval=often)
     job = Job.objects.create(kind="test.effect")
     worker = workers()
-    beat = subprocess.Popen(processes.beat(), env={**stack.environment(), **SHORT}, stderr=subprocess.DEVNULL)
+    beat = subprocess.Popen(commands.beat(), env={**stack.environment(), **SHORT}, stderr=subprocess.DEVNULL)
     try:
         worker.wait_until(lambda: state(job) == "done")
     finally:
@@ -137,7 +137,7 @@ def test_beat_rings_for_what_was_never_rung(workers: Workers, stack: Stack) -> N
 def test_what_cannot_wait_does_not_wait_for_long_jobs(workers: Workers) -> None:
     """The queues of the workers that ``serve`` starts, each of which here does one thing at a time."""
     long_jobs = [job_enqueue(kind="test.steps", arguments={"seconds": 60}) for _ in range(2)]
-    watch, others = (processes.MONITOR,), tuple(q for q in processes.QUEUES if q != processes.MONITOR)
+    watch, others = (commands.MONITOR,), tuple(q for q in commands.QUEUES if q != commands.MONITOR)
     worker = workers(queues=others)
     worker.wait_until(lambda: "running" in [state(job) for job in long_jobs])
     due = job_enqueue(kind="test.watches", arguments={})

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from core.errors import NotFound
 from loops.selectors import loop_specs_builtin, loop_version_current, loop_versions_current
 from loops.services import loop_add
-from r3al_project.common.errors import NotFound
 from tests.loops.engine.small import SMALL, small
 
 pytestmark = pytest.mark.django_db

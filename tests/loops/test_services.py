@@ -5,9 +5,9 @@ import hashlib
 import pytest
 from django.db import IntegrityError, transaction
 
+from core.errors import Conflict, InputError
 from loops.models import Loop, LoopVersion
 from loops.services import loop_add
-from r3al_project.common.errors import Conflict, InputError
 from tests.loops.engine.small import SMALL, small
 
 pytestmark = pytest.mark.django_db

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loops.engine.cells import RowError
-from loops.engine.parse import parse_loop
-from loops.engine.rows import Row, RowReader
+from loops.engine.parse.loop import parse_loop
+from loops.engine.rows.cells import RowError
+from loops.engine.rows.reader import LoggedRow, RowReader
 from tests.loops.engine.example import EXAMPLE
 from tests.loops.engine.specs import builtin
 
@@ -40,7 +40,7 @@ class TestR3al:
 
 
 @pytest.fixture(scope="module")
-def trial(shared_data: Path) -> tuple[list[Row], Counter[str]]:
+def trial(shared_data: Path) -> tuple[list[LoggedRow], Counter[str]]:
     """The trial's rows as the loop reads them, with what was noted or rejected, counted."""
     spec = builtin("heartsteps")
     rows, seen = [], Counter[str]()
@@ -61,31 +61,33 @@ def trial(shared_data: Path) -> tuple[list[Row], Counter[str]]:
 class TestHeartSteps:
     """Numbers are those of the published file: 37 people, 8,274 rows, 6,590 available, 3,915 of them sent a suggestion."""
 
-    def test_every_row_but_the_one_without_a_time_is_read(self, trial: tuple[list[Row], Counter[str]]) -> None:
+    def test_every_row_but_the_one_without_a_time_is_read(self, trial: tuple[list[LoggedRow], Counter[str]]) -> None:
         rows, seen = trial
         assert len(rows) == 8_273 and seen["missing_time"] == 1
         assert len({r.user for r in rows}) == 37 and len({r.key for r in rows}) == 8_273
 
     def test_only_available_rows_were_randomised_with_the_protocols_probability(
-        self, trial: tuple[list[Row], Counter[str]]
+        self, trial: tuple[list[LoggedRow], Counter[str]]
     ) -> None:
         chosen = [r.choices["policy"] for r in trial[0] if r.available]
         assert len(chosen) == 6_590 and sum(c.action for c in chosen) == 3_915
         assert {(c.action, c.propensity) for c in chosen} == {(0, 0.4), (1, 0.6)}
         assert not any(r.choices for r in trial[0] if not r.available)
 
-    def test_bad_and_snoozed_answers_are_false_interventions(self, trial: tuple[list[Row], Counter[str]]) -> None:
+    def test_bad_and_snoozed_answers_are_false_interventions(self, trial: tuple[list[LoggedRow], Counter[str]]) -> None:
         assert sum(bool(r.harmful) for r in trial[0] if r.available) == 602
 
     def test_every_available_row_has_an_outcome_in_the_trials_units(
-        self, trial: tuple[list[Row], Counter[str]]
+        self, trial: tuple[list[LoggedRow], Counter[str]]
     ) -> None:
         rewards = np.array([r.reward[0] for r in trial[0] if r.available])
         assert np.isfinite(rewards).all()
         assert rewards.min() == pytest.approx(np.log(0.5)) and rewards.max() == pytest.approx(np.log(5_527.5))
         assert trial[1]["filled jbsteps30"] == 789
 
-    def test_states_lie_within_the_bounds_and_nothing_is_clamped(self, trial: tuple[list[Row], Counter[str]]) -> None:
+    def test_states_lie_within_the_bounds_and_nothing_is_clamped(
+        self, trial: tuple[list[LoggedRow], Counter[str]]
+    ) -> None:
         rows, seen = trial
         states = np.stack([r.state for r in rows])
         for i, f in enumerate(builtin("heartsteps").features):
@@ -93,7 +95,7 @@ class TestHeartSteps:
             assert low <= states[:, i].min() and states[:, i].max() <= high
         assert not [what for what in seen if what.startswith("clamped")]
 
-    def test_a_sentinel_temperature_is_a_missing_one(self, trial: tuple[list[Row], Counter[str]]) -> None:
+    def test_a_sentinel_temperature_is_a_missing_one(self, trial: tuple[list[LoggedRow], Counter[str]]) -> None:
         spec = builtin("heartsteps")
         place = spec.feature_names.index("temperature")
         assert min(r.state[place] for r in trial[0]) > -20.0

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from privacy.engine.decisions import judged_rows, randomised_rows
+from privacy.engine.decision_arrays import judged_rows, randomised_rows
 from privacy.models import Choice, Person
-from privacy.selectors import decision_arrays, evaluation_folds, training_folds
-from privacy.services.collect import signals_import
-from privacy.services.people import people_get_or_create
+from privacy.selectors.decisions import decision_arrays, evaluation_folds, training_folds
+from privacy.services.people.identity import people_get_or_create
+from privacy.services.records.import_file import signals_import
 from tests.loops.engine.diary import diary, row
 from tests.privacy.services.diary_files import diary_version, points, write_csv
 
@@ -100,8 +100,8 @@ def test_many_people_are_read_in_parts_without_losing_any(
     stored: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = decision_arrays(loop_version=diary_version(), person_ids=None)
-    monkeypatch.setattr("privacy.selectors._PEOPLE_A_QUERY", 2)
-    monkeypatch.setattr("privacy.selectors._ROWS_A_FETCH", 3)
+    monkeypatch.setattr("privacy.selectors.decisions._PEOPLE_A_QUERY", 2)
+    monkeypatch.setattr("privacy.selectors.decisions._ROWS_A_FETCH", 3)
     ids = list(Person.objects.values_list("pk", flat=True))
     parts = decision_arrays(loop_version=diary_version(), person_ids=ids[::-1])
     for name, array in vars(whole).items():

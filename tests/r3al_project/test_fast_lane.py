@@ -12,8 +12,8 @@ from django.db import connection
 from django.http import HttpResponse
 from django.urls import reverse
 
-from deployments.api_optima import LARGEST, decisions_answer
-from r3al_project.fast_lane import Environ, FastLane, _is_allowed
+from r3al_project.api.decisions import LARGEST_REQUEST, decisions_answer
+from r3al_project.wsgi_fast_path import Environ, FastPath, _is_allowed
 from tests.deployments.serving import CONTEXT, URL, care_loop, person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,9 +49,9 @@ def refused(environ: Environ, start_response: Any) -> list[bytes]:
     raise AssertionError("this request takes the short way")
 
 
-def lane(app: Any = refused, answer: Any = decisions_answer) -> FastLane:
+def lane(app: Any = refused, answer: Any = decisions_answer) -> FastPath:
     _is_allowed.cache_clear()
-    return FastLane(app, {URL: answer}, largest=LARGEST)
+    return FastPath(app, {URL: answer}, largest=LARGEST_REQUEST)
 
 
 def test_it_is_the_path_of_the_usual_way() -> None:
@@ -59,7 +59,7 @@ def test_it_is_the_path_of_the_usual_way() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [json.dumps(BODY).encode(), b"{", b"[]", b'{"requestId": "r", "loop": "no"}', b" " * (LARGEST + 1)]
+    "body", [json.dumps(BODY).encode(), b"{", b"[]", b'{"requestId": "r", "loop": "no"}', b" " * (LARGEST_REQUEST + 1)]
 )
 def test_both_ways_answer_alike(token: str, body: bytes) -> None:
     short = Answered(lane(), environ(token, body))

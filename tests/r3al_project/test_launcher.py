@@ -1,4 +1,4 @@
-"""The launcher, with real processes: started together, restarted when they die, ended in order, never left behind."""
+"""The supervisor, with real processes: started together, restarted when they die, ended in order, never left behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from r3al_project.launcher import Launcher
+from r3al_project.processes.supervisor import Supervisor
 
 pytestmark = pytest.mark.embedded  # knows neither database nor broker
 
@@ -48,36 +48,36 @@ def notes_its_end(path: Path, name: str) -> list[str]:
 
 
 def test_children_are_asked_to_end_and_all_are_gone(tmp_path: Path) -> None:
-    launcher, ends = Launcher(), tmp_path / "ends"
+    supervisor, ends = Supervisor(), tmp_path / "ends"
     for name in ("web", "beat", "worker"):
-        launcher.add(name, notes_its_end(ends, name))
-    launcher.start()
+        supervisor.add(name, notes_its_end(ends, name))
+    supervisor.start()
     wait_until(lambda: all(ends.with_suffix(f".{n}").exists() for n in ("web", "beat", "worker")))
-    pids = [launcher.pid(name) for name in ("web", "beat", "worker")]
-    launcher.stop()
+    pids = [supervisor.pid(name) for name in ("web", "beat", "worker")]
+    supervisor.stop()
     assert sorted(ends.read_text().split()) == ["beat", "web", "worker"]
     assert not any(is_alive(pid) for pid in pids)
 
 
 def test_a_child_that_dies_is_said_to_have_died_and_started_again() -> None:
     said: list[str] = []
-    launcher = Launcher(say=said.append)
-    launcher.add("worker", python(SLEEPS))
-    launcher.start()
-    first = launcher.pid("worker")
+    supervisor = Supervisor(say=said.append)
+    supervisor.add("worker", python(SLEEPS))
+    supervisor.start()
+    first = supervisor.pid("worker")
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: launcher.pid("worker") != first)
-    launcher.stop()
+    wait_until(lambda: supervisor.pid("worker") != first)
+    supervisor.stop()
     assert said == ["worker was killed by SIGKILL; starting it again in 1 s"]
 
 
 def test_a_child_that_dies_again_and_again_is_given_longer_pauses() -> None:
     said: list[str] = []
-    launcher = Launcher(say=said.append)
-    launcher.add("web", python("raise SystemExit(3)"))
-    launcher.start()
+    supervisor = Supervisor(say=said.append)
+    supervisor.add("web", python("raise SystemExit(3)"))
+    supervisor.start()
     wait_until(lambda: len(said) >= 2)
-    launcher.stop()
+    supervisor.stop()
     assert said[:2] == [
         "web ended with exit code 3; starting it again in 1 s",
         "web ended with exit code 3; starting it again in 2 s",
@@ -87,8 +87,8 @@ def test_a_child_that_dies_again_and_again_is_given_longer_pauses() -> None:
 def test_a_child_that_will_not_end_is_killed_with_its_own_children(tmp_path: Path) -> None:
     said: list[str] = []
     grandchild = tmp_path / "pid"
-    launcher = Launcher(grace=0.5, say=said.append)
-    launcher.add(
+    supervisor = Supervisor(grace=0.5, say=said.append)
+    supervisor.add(
         "worker",
         python(
             "import signal, subprocess, sys, time\n"
@@ -97,21 +97,21 @@ def test_a_child_that_will_not_end_is_killed_with_its_own_children(tmp_path: Pat
             f"open({str(grandchild)!r}, 'w').write(str(child.pid)); time.sleep(60)"
         ),
     )
-    launcher.start()
+    supervisor.start()
     wait_until(lambda: grandchild.exists() and grandchild.read_text() != "")
-    launcher.stop()
+    supervisor.stop()
     assert said == ["worker did not end in time and is killed"]
     wait_until(lambda: not is_alive(int(grandchild.read_text())))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="parent-death signals are Linux's")
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_no_child_outlives_its_launcher(tmp_path: Path, end: signal.Signals) -> None:
+def test_no_child_outlives_its_supervisor(tmp_path: Path, end: signal.Signals) -> None:
     pid_file = tmp_path / "pid"
     code = (
-        "import sys; from pathlib import Path; from r3al_project.launcher import Launcher\n"
-        f"launcher = Launcher(); launcher.add('worker', [sys.executable, '-c', {SLEEPS!r}])\n"
-        f"launcher.run(lambda: (Path({str(pid_file)!r}).write_text(str(launcher.pid('worker'))), None)[1])"
+        "import sys; from pathlib import Path; from r3al_project.processes.supervisor import Supervisor\n"
+        f"supervisor = Supervisor(); supervisor.add('worker', [sys.executable, '-c', {SLEEPS!r}])\n"
+        f"supervisor.run(lambda: (Path({str(pid_file)!r}).write_text(str(supervisor.pid('worker'))), None)[1])"
     )
     process = subprocess.Popen(python(code), cwd=ROOT, stderr=subprocess.DEVNULL)
     wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
@@ -122,9 +122,9 @@ def test_no_child_outlives_its_launcher(tmp_path: Path, end: signal.Signals) -> 
 
 
 def test_a_command_that_does_not_exist_ends_the_start_and_what_already_ran() -> None:
-    launcher = Launcher()
-    launcher.add("web", python(SLEEPS))
-    launcher.add("worker", ["/no/such/program"])
+    supervisor = Supervisor()
+    supervisor.add("web", python(SLEEPS))
+    supervisor.add("worker", ["/no/such/program"])
     with pytest.raises(FileNotFoundError):
-        launcher.start()
-    assert not is_alive(launcher.pid("web"))
+        supervisor.start()
+    assert not is_alive(supervisor.pid("web"))

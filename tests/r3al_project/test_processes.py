@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from r3al_project import processes
+from r3al_project.processes import commands
 from r3al_project.settings import QUEUES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,13 +15,13 @@ def queues_of(argv: list[str]) -> list[str]:
 
 
 def test_the_workers_share_all_queues_and_no_two_have_the_same() -> None:
-    found = {name: queues_of(argv) for name, argv in processes.workers(concurrency=3).items()}
-    assert sorted(q for queues in found.values() for q in queues) == sorted(processes.QUEUES) == sorted(QUEUES)
+    found = {name: queues_of(argv) for name, argv in commands.workers(concurrency=3).items()}
+    assert sorted(q for queues in found.values() for q in queues) == sorted(commands.QUEUES) == sorted(QUEUES)
     assert found["monitor"] == ["monitor"]
 
 
 def test_only_the_long_jobs_worker_runs_more_than_one_at_once() -> None:
-    at_once = {name: argv[argv.index("--concurrency") + 1] for name, argv in processes.workers(concurrency=3).items()}
+    at_once = {name: argv[argv.index("--concurrency") + 1] for name, argv in commands.workers(concurrency=3).items()}
     assert at_once == {"worker": "3", "monitor": "1"}
 
 

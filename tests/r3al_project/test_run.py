@@ -48,7 +48,7 @@ def clone(tmp_path: Path) -> Path:
     text = (root / "bootstrap.py").read_text()
     assert with_ensurepip in text
     (root / "bootstrap.py").write_text(text.replace(with_ensurepip, '["false"]'))
-    shutil.copy(ROOT / "r3al_project" / "launcher.py", root / "r3al_project")
+    shutil.copy(ROOT / "r3al_project" / "processes" / "supervisor.py", root / "r3al_project" / "processes")
     (root / "loops" / "specs" / "r3al.toml").touch()
     for name in FILES[2:]:
         (root / name).write_text(f"r3al-none-such==1.0 \\\n    --hash=sha256:{'0' * 64}\n")

@@ -30,7 +30,7 @@ def served(stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
     if stack.is_production:
         env["DATABASE_URL"] = request.getfixturevalue("postgresql_url")
     process = subprocess.Popen(
-        [sys.executable, "-m", "r3al_project.serve", "--port", str(port)],
+        [sys.executable, "-m", "r3al_project.processes.serve", "--port", str(port)],
         cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     yield process, port

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self
 
-from r3al_project.launcher import ends_with_parent
+from r3al_project.processes.supervisor import ends_with_parent
 
 
 class NotAvailable(Exception):

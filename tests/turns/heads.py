@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from loops.engine.parse import parse_loop
+from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
 
 SPECS = Path(__file__).resolve().parents[1] / "loops" / "specs"

@@ -14,12 +14,13 @@ from django.conf import settings  # isort: skip
 from django.core.management import call_command  # isort: skip
 from django.db import connection, transaction  # isort: skip
 
+from core.errors import Conflict
+from jobs import leases
+from jobs.models import OPEN_STATES, Job, JobState
 from loops.models import LoopVersion
-from r3al_project.common.errors import Conflict
-from r3al_project.jobs import leases
-from r3al_project.jobs.models import OPEN, Job, JobState
 from r3al_project.turns.models import Turn, TurnStage
-from r3al_project.turns.services import STAGES, stage_finish, turn_cancel, turn_parameters, turn_settle, turn_start
+from r3al_project.turns.services import stage_finish, turn_cancel, turn_parameters, turn_settle, turn_start
+from r3al_project.turns.stages import STAGES
 from tests.deployments.serving import care_loop
 
 ROUNDS = 10
@@ -62,10 +63,10 @@ def claimed(turn: Turn) -> Job:
 
 def stage_end(turn: Turn, job: Job) -> None:
     """What a worker does in the transaction that ends a job."""
-    leases.extend(job.pk, job.token)
+    leases.extend(job.pk, job.lease_token)
     name = TurnStage.objects.get(job=job).name
     stage_finish(turn=turn, name=name, job=job, write=lambda: {"deployed": [], "reason": "nothing passed"})
-    leases.finish(job.pk, job.token, JobState.DONE, result={})
+    leases.finish(job.pk, job.lease_token, JobState.DONE, result={})
 
 
 def cancelled_while_its_stage_ends(versions: list[LoopVersion]) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def ending_and_cancelling_at_once(versions: list[LoopVersion]) -> dict[str, Any]
         worker.join(20)
         turn = turn_settle(turn=turn)  # beat's part
         facts[f"the turn is {turn.outcome}"] += 1
-        facts["open jobs left"] += Job.objects.filter(turn_stage__turn=turn, state__in=OPEN).count()
+        facts["open jobs left"] += Job.objects.filter(turn_stage__turn=turn, state__in=OPEN_STATES).count()
     return dict(facts)
 
 
@@ -114,7 +115,7 @@ def _work(turn: Turn) -> None:
                 with transaction.atomic():
                     stage_end(turn, job)
             except leases.JobCancelled:
-                leases.finish(job.pk, job.token, JobState.CANCELLED)
+                leases.finish(job.pk, job.lease_token, JobState.CANCELLED)
                 return
     finally:
         connection.close()

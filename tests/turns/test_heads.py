@@ -17,12 +17,12 @@ from django.test import Client
 from knox.models import AuthToken
 
 from deployments.models import HealthCheck, ServingSlot
-from deployments.services.health import health_tick
-from deployments.services.served_policies import forget_serving
+from deployments.services.health.check import health_tick
+from deployments.services.serving.policy_cache import clear_policy_cache
 from loops.engine.features import FeatureMap
 from loops.selectors import loop_version_current
 from privacy.models import Choice
-from privacy.services.callers import forget_callers
+from privacy.services.people.authentication import forget_callers
 from r3al_project.turns.models import Turn
 from tests.deployments.serving import post, serve
 from tests.turns.heads import HEADS, heads_csv, heads_file
@@ -37,7 +37,7 @@ WORLDS = pytest.mark.parametrize("name", list(HEADS))
 
 @pytest.fixture(autouse=True)
 def forget() -> None:
-    forget_serving()
+    clear_policy_cache()
     forget_callers()
 
 

@@ -9,11 +9,11 @@ import pytest
 from django.db import models
 from django.utils import timezone
 
-from deployments.selectors import slot_for
+from deployments.selectors.slots import slot_for
 from loops.models import LoopVersion
 from privacy.models import LedgerEntry, PrivacyBudget, Purpose, Release, RewardSignal, VaultEvent
-from privacy.selectors import outcomes_waiting
-from privacy.services.moments import moments_load
+from privacy.selectors.decisions import outcomes_waiting
+from privacy.services.releases.moments import moments_load
 from r3al_project.turns.loops import loop_add_file
 from r3al_project.turns.models import Turn
 from r3al_project.turns.runner import turn_run

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from jobs.models import Job
 from privacy.models import Decision, Release
-from r3al_project.jobs.models import Job
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import STAGES, turn_parameters, turn_start
+from r3al_project.turns.services import turn_parameters, turn_start
+from r3al_project.turns.stages import STAGES
 from tests.turns.walks import walks_csv, walks_file, walks_loop
 
 CONSENTS = ["training", "evaluation"]

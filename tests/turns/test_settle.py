@@ -9,13 +9,14 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from core.errors import InputError
+from jobs.models import Job
 from loops.models import LoopVersion
 from privacy.models import PrivacyBudget, Purpose, Release
-from privacy.services.release import release_reserve
-from r3al_project.common.errors import InputError
-from r3al_project.jobs.models import Job
+from privacy.services.releases.lifecycle import release_reserve
 from r3al_project.turns.models import Turn
-from r3al_project.turns.services import release_keys, reservations_sweep, turn_parameters, turn_settle, turn_start
+from r3al_project.turns.selectors import release_keys
+from r3al_project.turns.services import reservations_sweep, turn_parameters, turn_settle, turn_start
 from tests.privacy.services.people import ALL_FOLDS, add_people, loop_version
 
 pytestmark = pytest.mark.django_db

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from deployments.models import Deployment
-from deployments.selectors import slot_for
+from deployments.selectors.slots import slot_for
+from jobs.models import Job
 from loops.models import LoopVersion
-from r3al_project.jobs.models import Job
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.services import turn_parameters
 from r3al_project.turns.stages import deploy

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from io import StringIO
 
-from loops.engine.parse import parse_loop
+from loops.engine.parse.loop import parse_loop
 from r3al_project.turns.report import print_report
-from r3al_project.turns.words import logging_sentence, stage_sentence
+from r3al_project.turns.sentences import logging_sentence
+from r3al_project.turns.stages import stage_sentence
 from tests.loops.engine.small import SMALL
 
 SPEC = parse_loop(SMALL, source="small.toml")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from core.model_base import Created
+from jobs.models import Job
 from loops.models import LoopVersion
 from privacy.models import Release
-from r3al_project.common.models import Created
-from r3al_project.jobs.models import Job
 
 CHUNK_ROWS = 5_000
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
 from django.db.models import Q
 
+from core.model_base import Created
 from loops.models import LoopVersion
 from privacy.models import Release
-from r3al_project.common.models import Created
 
 
 class VersionState(models.TextChoices):
@@ -18,14 +20,41 @@ class VersionState(models.TextChoices):
     FAILED = "failed", "failed"
 
 
-class VersionKind(models.TextChoices):
-    REFERENCE = "reference", "reference action"
-    LINEAR_Q = "linear_q", "linear Q"
+class KindChoices(models.TextChoices):
+    """Choices that declare value, whether the policy was learned from data, and label; without one of them they do not load."""
+
+    is_learned: bool
+
+    def __new__(cls, value: str, is_learned: bool) -> Self:
+        """Keep the flag beside the value, which alone is stored."""
+        kind = str.__new__(cls, value)
+        kind._value_, kind.is_learned = value, is_learned
+        return kind
+
+
+class VersionKind(KindChoices):
+    """Kinds of version."""
+
+    REFERENCE = "reference", False, "reference action"
+    LINEAR_Q = "linear_q", True, "linear Q"
+
+
+def learned_kinds() -> list[str]:
+    """The kinds whose policy is learned from data."""
+    return [kind for kind in VersionKind if kind.is_learned]
 
 
 def version_name(pk: int) -> str:
     """The name of the version with an id."""
     return f"model_{pk}"
+
+
+class VersionQuerySet(models.QuerySet["ModelVersion"]):
+    """Versions, and those among them that were learned."""
+
+    def learned(self) -> VersionQuerySet:
+        """Versions whose policy was learned from data; the declared references are left out."""
+        return self.filter(kind__in=learned_kinds())
 
 
 class ModelVersion(Created):
@@ -42,6 +71,8 @@ class ModelVersion(Created):
     releases = models.ManyToManyField(Release, related_name="model_versions", blank=True)
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children")
 
+    objects = VersionQuerySet.as_manager()
+
     class Meta:
         db_table = "model_versions"
         constraints = [
@@ -56,7 +87,12 @@ class ModelVersion(Created):
 
     def __str__(self) -> str:
         said = f"{self.loop_version.loop.name}/{self.head} {self.name}"
-        return f"{said} (the reference)" if self.kind == VersionKind.REFERENCE else said
+        return said if self.is_learned else f"{said} (the reference)"
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether its policy was learned from data; a declared reference was not."""
+        return self.kind in learned_kinds()
 
     @property
     def name(self) -> str:
@@ -68,12 +104,12 @@ class ModelVersion(Created):
 VERDICT_WORDS = {
     "pass": "pass", "fail": "fail", "insufficient": "insufficient evidence", "reported": "reported", "not asked": "not asked",
 }  # fmt: skip
-SHARES = ("empathy", "false_intervention")  # metrics that lie within 0 and 1
+SHARE_METRICS = ("empathy", "false_intervention")  # metrics that lie within 0 and 1
 
 
 def says_nothing(name: str, low: float | None, high: float | None) -> bool:
     """Whether a share's interval covers all that a share can be: too few people to say, whatever the estimate."""
-    return name in SHARES and low is not None and high is not None and low <= 0.0 and high >= 1.0
+    return name in SHARE_METRICS and low is not None and high is not None and low <= 0.0 and high >= 1.0
 
 
 class ModelMetric(Created):

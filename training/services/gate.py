@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
+from core.errors import BudgetExceeded, InsufficientData
 from loops.engine.heads import MAIN_HEAD
-from loops.engine.policy import LinearPolicy, reference_policy
-from privacy.engine.evaluate import Candidate, SubCandidate
-from privacy.engine.null_users import Logged
+from loops.engine.policies.linear import LinearPolicy, reference_policy
+from privacy.engine.evaluation.statistics import EvaluationCandidate, SubCandidate
+from privacy.engine.moments.null_population import LoggingPolicy
 from privacy.models import Release
-from privacy.services.evaluate import evaluation_release
-from privacy.services.moments import Report
-from r3al_project.common.errors import BudgetExceeded, InsufficientData
-from training.engine.model_gate import people_needed
-from training.engine.outcome_gate import GateResult, Judgement, Terms, outcome_gate, sub_gate
-from training.engine.verdict import Answer
+from privacy.services.releases.evaluation import evaluation_release
+from privacy.services.releases.moments import Report
+from training.engine.gates.decision_rule import VerdictWord
+from training.engine.gates.model_gate import people_needed
+from training.engine.gates.outcome_gate import GateResult, GateTerms, Judgement, outcome_gate, sub_gate
 from training.models import GateVerdict, ModelMetric, ModelVersion
-from training.selectors import attempts_before, model_gate_metrics, version_arrays, version_policy
+from training.selectors.versions import attempts_before, model_gate_metrics, version_arrays, version_policy
 
 OUTCOME_GATE = "outcome_gate"
 LATENCY_BAR_MS = 200.0
@@ -32,7 +32,7 @@ _Z90 = 1.6449  # the normal distribution's 95% quantile
 
 
 @dataclass(frozen=True)
-class Judging:
+class EvaluationPlan:
     """Who is judged: a version a head, what serves each (learned versions alone), and the share that was explored meanwhile."""
 
     versions: Mapping[str, ModelVersion]
@@ -59,7 +59,7 @@ class Judging:
 
 
 def versions_judge(
-    *, judging: Judging, decide: Callable[[], object], epsilon: float, delta: float, key: str, report: Report
+    *, judging: EvaluationPlan, decide: Callable[[], object], epsilon: float, delta: float, key: str, report: Report
 ) -> Callable[[], dict[str, Any]]:
     """Ask the outcome gate about every head in one charged evaluation; the returned write stores verdicts and metrics.
 
@@ -79,7 +79,7 @@ def versions_judge(
             loop_version=judging.main.loop_version,
             candidate=candidate,
             decisions=float(judging.main.config["decisions"]),
-            logged=Logged(judging.explored_share, version_policy(incumbent) if incumbent else None),
+            logged=LoggingPolicy(judging.explored_share, version_policy(incumbent) if incumbent else None),
             epsilon=epsilon,
             delta=delta,
             report=report,
@@ -90,7 +90,7 @@ def versions_judge(
     report(0.9, "timing decisions")
     results = {}
     for head in asked:
-        terms = Terms(
+        terms = GateTerms(
             spec,
             float(judging.main.config["rival_value"]),
             attempts_before(judging.versions[head]) + 1,
@@ -129,7 +129,7 @@ def _model_judgement(version: ModelVersion, held: ModelMetric) -> Judgement:
     reason = "" if held.verdict == "pass" else (
         f"The model gate holds the candidate back (z {value:.2f}, the bar is {bar:g}): {held.reason}{takes}."
     )  # fmt: skip
-    answer: Answer = "pass" if held.verdict == "pass" else "insufficient"
+    answer: VerdictWord = "pass" if held.verdict == "pass" else "insufficient"
     return Judgement(held.name, value, value - _Z90, value + _Z90, bar, None, answer, reason, needed)
 
 
@@ -157,9 +157,9 @@ def decision_latency(decide: Callable[[], object]) -> Judgement:
     return Judgement("latency_ms", value, low, high, LATENCY_BAR_MS, None, "pass" if passed else "fail", reason, None)
 
 
-def _candidate(judging: Judging, asked: list[str]) -> Candidate:
+def _candidate(judging: EvaluationPlan, asked: list[str]) -> EvaluationCandidate:
     arrays = version_arrays(judging.main)
-    return Candidate(
+    return EvaluationCandidate(
         policy=version_policy(judging.main),
         rival=_rival(judging, MAIN_HEAD),
         reward=arrays["reward"],
@@ -171,18 +171,18 @@ def _candidate(judging: Judging, asked: list[str]) -> Candidate:
     )
 
 
-def _sub_candidate(judging: Judging, head: str) -> SubCandidate:
+def _sub_candidate(judging: EvaluationPlan, head: str) -> SubCandidate:
     version = judging.versions[head]
     return SubCandidate(version_policy(version), _rival(judging, head), version_arrays(version)["weights"])
 
 
-def _rival(judging: Judging, head: str) -> LinearPolicy:
+def _rival(judging: EvaluationPlan, head: str) -> LinearPolicy:
     incumbent = judging.incumbents.get(head)
     return version_policy(incumbent) if incumbent else reference_policy(judging.main.loop_version.spec, head)
 
 
 @transaction.atomic
-def _store(judging: Judging, release: Release | None, results: Mapping[str, GateResult]) -> dict[str, Any]:
+def _store(judging: EvaluationPlan, release: Release | None, results: Mapping[str, GateResult]) -> dict[str, Any]:
     heads = {h: _store_head(v, release, results.get(h), judging.outdated(h)) for h, v in judging.versions.items()}
     return heads[MAIN_HEAD] | {"heads": {h: told for h, told in heads.items() if h != MAIN_HEAD}}
 

@@ -9,14 +9,14 @@ from django.utils import timezone
 
 from training.models import TrainingDataPool
 
-CHUNK = 50  # of up to 5,000 rows each
+POOL_CHUNK = 50  # of up to 5,000 rows each
 
 
 def pool_expire(*, now: datetime | None = None) -> int:
     """Delete expired chunks; returns how many. Stopped anywhere, the next run goes on."""
     gone = 0
     expired = TrainingDataPool.objects.filter(expires_at__lt=now or timezone.now()).order_by("pk")
-    while pks := list(expired.values_list("pk", flat=True)[:CHUNK]):
+    while pks := list(expired.values_list("pk", flat=True)[:POOL_CHUNK]):
         with transaction.atomic():
             TrainingDataPool.objects.filter(pk__in=pks).delete()
         gone += len(pks)

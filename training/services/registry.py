@@ -9,8 +9,8 @@ import numpy.typing as npt
 from django.db import transaction
 from django.db.models import Max
 
+from core.arrays import pack_arrays, sha256_hex
 from loops.models import LoopVersion
-from r3al_project.common.arrays import digest, pack_arrays
 from training.models import ModelVersion, VersionKind, VersionState
 
 
@@ -48,7 +48,7 @@ def version_register(
         kind=VersionKind.LINEAR_Q,
         state=VersionState.EVALUATING,
         weights=blob,
-        weights_sha256=digest(blob),
+        weights_sha256=sha256_hex(blob),
         config=config,
         parent=parent,
     )

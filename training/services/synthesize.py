@@ -6,34 +6,34 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
 from django.db import transaction
 from django.utils import timezone
 
+from core.arrays import pack_arrays, sha256_hex
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release
-from privacy.services.moments import moments_load
-from r3al_project.common.arrays import digest, pack_arrays
+from privacy.services.releases.moments import moments_load
+from training.engine.generators.protocol import Posterior
+from training.engine.generators.registry import WORLD_MODEL, generator_named
+from training.engine.world.transitions import COLUMNS, Chunk
 from training.models import CHUNK_ROWS, SyntheticJob, TrainingDataPool
 
 RETENTION = timedelta(days=90)
-GENERATOR = "world_model"
-COLUMNS = ("state", "action", "reward", "stays", "next_state")
 
 
-def pool_synthesize(*, release: Release, seed: int, states: int, job_id: int | None) -> Callable[[], dict[str, Any]]:
-    """Compute ``states`` x K transitions; the returned write puts them into the pool (nothing when they are there already)."""
-    from privacy.engine.baseline import baseline_posterior
-    from privacy.engine.effects import effects_posterior
-    from training.engine.synthesize import mean_world, synthesize
+def pool_synthesize(
+    *, release: Release, seed: int, states: int, job_id: int | None, generator: str = WORLD_MODEL
+) -> Callable[[], dict[str, Any]]:
+    """Compute ``states`` x K transitions; the returned write puts them into the pool (nothing when they are there already).
 
+    generator: a name of ``training.engine.generators.registry``. Raises InputError for one that is not there.
+    """
+    asked = generator_named(generator)
     moments = moments_load(release=release)
-    world = mean_world(moments, baseline_posterior(moments), effects_posterior(moments))
-    transitions = synthesize(world, np.random.default_rng(seed), states=states)
-    chunks = list(_chunks(transitions.rows()))
+    chunks = list(asked.chunks(Posterior.of(moments), states=states, seed=seed, longest=CHUNK_ROWS))
     summary = {
-        "generator": GENERATOR,
-        "rows": int(transitions.reward.size),
+        "generator": asked.name,
+        "rows": sum(len(chunk["action"]) for chunk in chunks),
         "features": "hinges" if moments.layout.phi.hinges else "linear",
         "phi_width": moments.layout.phi.width,
         "releases": moments.releases,
@@ -44,7 +44,7 @@ def pool_synthesize(*, release: Release, seed: int, states: int, job_id: int | N
         made, new = SyntheticJob.objects.get_or_create(
             release=release,
             head=MAIN_HEAD,
-            generator=GENERATOR,
+            generator=asked.name,
             seed=seed,
             defaults={"job_id": job_id, "sample_count": summary["rows"], "summary": summary},
         )
@@ -55,12 +55,7 @@ def pool_synthesize(*, release: Release, seed: int, states: int, job_id: int | N
     return write
 
 
-def _chunks(rows: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
-    total = len(rows["action"])
-    return [{n: v[i : i + CHUNK_ROWS] for n, v in rows.items()} for i in range(0, total, CHUNK_ROWS)]
-
-
-def _pool_rows(release: Release, made: SyntheticJob, chunks: list[dict[str, np.ndarray]]) -> list[TrainingDataPool]:
+def _pool_rows(release: Release, made: SyntheticJob, chunks: list[Chunk]) -> list[TrainingDataPool]:
     expires = timezone.now() + RETENTION
     out = []
     for index, chunk in enumerate(chunks):
@@ -75,7 +70,7 @@ def _pool_rows(release: Release, made: SyntheticJob, chunks: list[dict[str, np.n
                 rows=len(chunk["action"]),
                 columns=list(COLUMNS),
                 data=data,
-                data_sha256=digest(data),
+                data_sha256=sha256_hex(data),
                 expires_at=expires,
             )
         )

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
+from core.arrays import unpack_arrays
+from core.errors import Conflict
 from loops.engine.heads import MAIN_HEAD
-from loops.engine.policy import LinearPolicy
+from loops.engine.policies.linear import LinearPolicy
 from privacy.models import Release
-from privacy.services.moments import Report, moments_load
-from r3al_project.common.arrays import unpack_arrays
-from r3al_project.common.errors import Conflict
+from privacy.services.releases.moments import Report, moments_load
+from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
 from training.models import ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode
-from training.selectors import version_policy
+from training.selectors.versions import version_policy
 from training.services.registry import version_register
 
 MODEL_GATE = "model_gate"
@@ -27,18 +28,21 @@ _HELD = "the release does not make us sure enough that this beats {}; keep what 
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrainOptions:
     """What an operator asked of a turn: a bound of fitted Q-iteration's sweeps, a discount to try beside the grid, and the share
-    to explore once what is trained serves (None: what the loop declares).
+    to explore once what is trained serves (None: what the loop declares). ``trainer`` and ``sub_trainer``: names of
+    ``training.engine.trainers.registry``, of policy's and of the other heads' trainer.
     """
 
     epochs: int | None = None
     gamma: float | None = None
     exploration: float | None = None
+    trainer: str = FITTED_Q
+    sub_trainer: str = CONTEXTUAL_BANDITS
 
 
 @dataclass(frozen=True)
-class HeadTrained:
+class TrainedHead:
     """What training found for one head, before it is written. ``gates``: metric name -> (z, bar, what it must beat)."""
 
     head: str
@@ -58,7 +62,7 @@ def heads_train(
     synthetic_job: SyntheticJob,
     seed: int,
     incumbents: Mapping[str, ModelVersion],
-    asked: Asked,
+    asked: TrainOptions,
     report: Report,
 ) -> Callable[[], dict[str, Any]]:
     """Train every head of the loop; the returned write registers a version a head with its model gates.
@@ -91,16 +95,16 @@ def _train(
     pool: Mapping[str, np.ndarray],
     seed: int,
     incumbents: Mapping[str, ModelVersion],
-    asked: Asked,
+    asked: TrainOptions,
     report: Report,
-) -> list[HeadTrained]:
-    from privacy.engine.baseline import baseline_posterior
-    from training.engine.learn import learn
+) -> list[TrainedHead]:
+    from privacy.engine.moments.baseline import baseline_posterior
+    from training.engine.pipeline import train_policy_head
 
     spec = release.loop_version.spec
     moments = moments_load(release=release)
     serving: dict[str, LinearPolicy] = {head: version_policy(version) for head, version in incumbents.items()}
-    learned = learn(
+    learned = train_policy_head(
         spec,
         moments,
         baseline_posterior(moments),
@@ -109,14 +113,16 @@ def _train(
         incumbents=serving,
         sweeps=asked.epochs,
         gamma=asked.gamma,
+        trainer=asked.trainer,
+        sub_trainer=asked.sub_trainer,
         report=report,
     )
     return trained_heads(learned, seed, asked.exploration)
 
 
-def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> list[HeadTrained]:
+def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> list[TrainedHead]:
     """Policy first, then the other heads, as they will be written."""
-    from training.engine.model_gate import BAR_INCUMBENT, BAR_REFERENCE
+    from training.engine.gates.model_gate import BAR_INCUMBENT, BAR_REFERENCE
 
     def gates(z: float, incumbent: float | None, bar: float = BAR_REFERENCE) -> dict[str, tuple[float, float, str]]:
         found = {GATE_REFERENCE: (z, bar, "the reference")}
@@ -124,7 +130,7 @@ def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> 
 
     terms: dict[str, Any] = {"seed": seed} | ({} if exploration is None else {"exploration": exploration})
     against = learned.gate_incumbent
-    main = HeadTrained(
+    main = TrainedHead(
         head=MAIN_HEAD,
         arrays=learned.arrays(),
         config=learned.config() | terms,
@@ -132,7 +138,7 @@ def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> 
         episodes=learned.gate.episodes(),
     )
     others = [
-        HeadTrained(
+        TrainedHead(
             head=sub.head,
             arrays={"weights": sub.policy.weights, "margin": np.array(0.0)},
             config={"hinges": False, "gain": float(sub.gain.mean())} | terms,
@@ -143,7 +149,7 @@ def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> 
     return [main, *others]
 
 
-def _register(release: Release, trained: HeadTrained, parent: ModelVersion | None) -> ModelVersion:
+def _register(release: Release, trained: TrainedHead, parent: ModelVersion | None) -> ModelVersion:
     version = version_register(
         loop_version=release.loop_version,
         head=trained.head,
@@ -176,7 +182,7 @@ def _register(release: Release, trained: HeadTrained, parent: ModelVersion | Non
     return version
 
 
-def learned_from(release: Release, trained: HeadTrained, parent: ModelVersion | None) -> set[int]:
+def learned_from(release: Release, trained: TrainedHead, parent: ModelVersion | None) -> set[int]:
     """Releases of which the version is a function. Policy's is also one of what served: its step and its stored values are."""
     learned = {release.pk, *release.parameters.get("earlier", [])}
     if parent is not None and trained.head == MAIN_HEAD:

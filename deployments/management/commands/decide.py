@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from deployments.services.decide import states_decide
+from core.errors import R3alError
+from deployments.services.serving.batch_scoring import states_decide
 from loops.engine.heads import MAIN_HEAD
 from loops.selectors import loop_version_current
-from r3al_project.common.errors import R3alError
 
 
 class Command(BaseCommand):

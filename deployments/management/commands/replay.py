@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from deployments.services.replay import decisions_replay
+from core.errors import R3alError
+from deployments.services.serving.replay import decisions_replay
 from loops.selectors import loop_version_current
-from r3al_project.common.errors import R3alError
 
 _NONE = "Nothing was replayed: no decision was served yet, or everybody who got one is erased"
 

@@ -13,23 +13,23 @@ from typing import Any, TextIO
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from core.atomic_files import atomic_file
+from core.errors import InputError, R3alError
 from loops.selectors import loop_version_current
-from privacy.engine.techniques import (
+from privacy.engine.anonymize.request import (
     DATA_TYPES,
     DIFFERENTIAL_PRIVACY,
     K_ANONYMITY,
     MODES,
     PSEUDONYMIZATION,
     TECHNIQUES,
-    Wanted,
+    AnonymizeRequest,
 )
 from privacy.models import Release
-from privacy.services.anonymize import anonymize
-from privacy.services.anonymized_rows import is_central, rows_write, statistics
-from privacy.services.preview import anonymize_preview
-from privacy.services.told import release_told
-from r3al_project.common.errors import InputError, R3alError
-from r3al_project.common.new_file import new_file
+from privacy.services.anonymize.export_tables import export_rows_write, is_central, statistics
+from privacy.services.anonymize.preview import anonymize_preview
+from privacy.services.anonymize.request import anonymize
+from privacy.services.releases.summary import release_summary
 
 _OF = {
     "epsilon": DIFFERENTIAL_PRIVACY, "delta": DIFFERENTIAL_PRIVACY, "mode": DIFFERENTIAL_PRIVACY, "k": K_ANONYMITY,
@@ -92,19 +92,19 @@ class Command(BaseCommand):
         key = options["key"] or f"command-{uuid.uuid4()}"
         with ExitStack() as opened:
             # Before anybody is charged, so that a name that cannot be written costs nothing.
-            out = opened.enter_context(new_file(options["output"])) if options["output"] is not None else None
+            out = opened.enter_context(atomic_file(options["output"])) if options["output"] is not None else None
             sys.stderr.write(f"key: {key} (whatever interrupts this run, --key {key} goes on with it)\n")
             release = anonymize(key=key, loop_version=version, wanted=wanted)
             sys.stderr.write(f"{release}: {release.guarantee}\n")
             if out is not None:
                 _result(release, out)
         if options["json"]:
-            self.stdout.write(json.dumps(release_told(release), default=str))
+            self.stdout.write(json.dumps(release_summary(release), default=str))
         elif out is None:
             _result(release, self.stdout)  # type: ignore[arg-type]
 
 
-def _wanted(options: dict[str, Any]) -> Wanted:
+def _wanted(options: dict[str, Any]) -> AnonymizeRequest:
     """Raises InputError for an option that the technique would not heed."""
     technique, given = options["technique"], {n: options[n] for n in _OF if options[n] is not None}
     mode = given.get("mode", "central") if technique == DIFFERENTIAL_PRIVACY else None
@@ -116,7 +116,7 @@ def _wanted(options: dict[str, Any]) -> Wanted:
     if mode == "central" and options["rows"] is not None:
         raise InputError("--rows belongs to rows; statistics are of all records, so leave it out")
     fields = options["fields"]
-    return Wanted(
+    return AnonymizeRequest(
         data_type=options["data_type"], technique=technique, samples=options["samples"],
         rows=1 if options["rows"] is None else options["rows"],
         fields=None if fields is None else tuple(f.strip() for f in fields.split(",") if f.strip()), **given,
@@ -127,4 +127,4 @@ def _result(release: Release, out: TextIO) -> None:
     if is_central(release):
         out.write(json.dumps(statistics(release), default=str, indent=1) + "\n")
     else:
-        rows_write(release=release, out=out)
+        export_rows_write(release=release, out=out)

@@ -8,11 +8,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from core.errors import R3alError
 from loops.selectors import loop_version_current
 from privacy.models import Person
-from privacy.services.erasure import person_erase, tombstones, tombstones_replay
-from privacy.services.people import person_key
-from r3al_project.common.errors import R3alError
+from privacy.services.people.erasure import person_erase, tombstones, tombstones_replay
+from privacy.services.people.identity import person_key
 
 
 class Command(BaseCommand):

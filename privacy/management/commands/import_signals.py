@@ -10,10 +10,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
+from core.errors import R3alError
 from loops.selectors import loop_version_current
 from privacy.models import Purpose
-from privacy.services.collect import ImportReport, signals_import
-from r3al_project.common.errors import R3alError
+from privacy.services.records.import_file import ImportReport, signals_import
 
 _LABELS = {
     "rejected": "rejected",

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from privacy.selectors_keys import master_version_current
-from privacy.services.keys import keys_rotate, keys_waiting
-from r3al_project.common.errors import R3alError
+from core.errors import R3alError
+from privacy.selectors.keys import master_version_current
+from privacy.services.people.data_keys import keys_rotate, keys_waiting
 
 
 class Command(BaseCommand):

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from privacy.services.vault_verify import Verified, vault_verify
-from r3al_project.common.errors import InputError
+from core.errors import InputError
+from privacy.services.vault.verify import VaultReport, vault_verify
 
 
 class Command(BaseCommand):
@@ -33,6 +33,6 @@ class Command(BaseCommand):
             self.stdout.write(_told(found))
 
 
-def _told(found: Verified) -> str:
+def _told(found: VaultReport) -> str:
     erased = f" ({found.erased} sealed ones are no longer there)" if found.erased else ""
     return f"ok: {found.events} events, {found.decisions} decisions{erased}\nhead: {found.sequence} {found.head}"

@@ -14,10 +14,10 @@ from django.db import connection
 from scipy.stats import binom
 
 from deployments.models import LatencyMinute, ServingSlot
-from deployments.services import served_policies
-from deployments.services.latency import latency_write
-from deployments.services.served_policies import assignment, forget_serving
-from deployments.services.slots import slots_seed
+from deployments.services.rollouts.slots import slots_seed
+from deployments.services.serving import policy_cache as served_policies
+from deployments.services.serving.latency import latency_write
+from deployments.services.serving.policy_cache import assignment, clear_policy_cache
 from loops.services import loop_add
 from privacy.models import Choice, Decision, Person, Purpose, ServedDecision, ServingState
 from tests.deployments.serving import (
@@ -86,7 +86,7 @@ def test_two_phones_at_once(same: bool) -> None:
     pk, token = person("ann")
     serve(learned(loop, "policy", ALWAYS_WALK))
     ServingSlot.objects.update(exploration_bp=0)
-    forget_serving()
+    clear_policy_cache()
 
     def phone(i: int) -> Any:
         try:
@@ -126,7 +126,7 @@ def test_reasons_not_to_speak_are_found_before_anything_is_drawn(
     _, token = person("ann")
     serve(learned(loop, "policy", ALWAYS_WALK))
     ServingSlot.objects.update(exploration_bp=0)
-    forget_serving()
+    clear_policy_cache()
     if not asked:
         assert ask(token, "before").told["actions"]["policy"]["action"] == "walk"
     told = ask(token, "now", **asked).told
@@ -164,7 +164,7 @@ def test_a_phone_whose_clock_is_wrong_does_not_shorten_the_cool_down() -> None:
     _, token = person("ann")
     serve(learned(loop, "policy", ALWAYS_WALK))
     ServingSlot.objects.update(exploration_bp=0)
-    forget_serving()
+    clear_policy_cache()
     assert ask(token, "r1").told["available"]
     assert ask(token, "r2", localTime="2099-01-01T12:00:00Z").told["reason"] == "cooldown"
     ServingState.objects.update(last_intervention_at=datetime.now().astimezone() - timedelta(hours=2))
@@ -176,7 +176,7 @@ def test_a_phone_whose_clock_is_moved_gives_no_further_days() -> None:
     _, token = person("ann")
     serve(learned(loop, "policy", ALWAYS_WALK))
     ServingSlot.objects.update(exploration_bp=0)
-    forget_serving()
+    clear_policy_cache()
     days = ["2020-01-01", "2099-01-01", "2020-01-02", "2098-01-01", "2099-05-01", "2020-01-01"]
     told = [ask(token, f"r{i}", localTime=f"{day}T12:00:00Z").told["available"] for i, day in enumerate(days)]
     assert told == [True, True, False, False, False, False], "yesterday's, and tomorrow's: no zone is further from ours"
@@ -186,7 +186,7 @@ def test_a_clock_that_says_when_its_parts_begin_is_read_off_the_persons_time() -
     clock = '[features.part]\ncategories = ["day", "night"]\ndynamics = "clock"\nstarts = ["07:00", "21:30"]\n[features.gap]'
     text = TOML.replace("RULES", "").replace("DEADLINE", "24h").replace("[features.gap]", clock)
     slots_seed(loop_version=loop_add(text=text, source="care.toml")[0])
-    forget_serving()
+    clear_policy_cache()
     _, token = person("ann")
     for i, (at, part) in enumerate({"06:59": 1.0, "07:00": 0.0, "21:29": 0.0, "21:30": 1.0, "00:00": 1.0}.items()):
         ask(token, f"r{i}", localTime=f"2025-06-01T{at}:00+02:00")
@@ -202,7 +202,7 @@ def test_a_new_version_of_the_loop_goes_on_serving() -> None:
     more = TOML.replace("RULES", "").replace("DEADLINE", "24h").replace("version = 1", "version = 2")
     text = more.replace("[features.gap]", '[features.luck]\nbounds = [0, 1]\ndynamics = "constant"\n[features.gap]')
     loop_add(text=text, source="care.toml")
-    forget_serving()
+    clear_policy_cache()
     assert ask(token, "r1").content == first.content, "a retry is read against the loop that decided"
     told = ask(token, "r2", context=CONTEXT | {"luck": 1.0}).told
     assert told["available"] and told["loopVersion"] == 2 and told["actions"]["policy"]["fallback"] == "reference"
@@ -234,7 +234,7 @@ def test_time_since_an_intervention_is_computed() -> None:
     _, token = person("ann")
     serve(learned(loop, "policy", ALWAYS_WALK))
     ServingSlot.objects.update(exploration_bp=0)
-    forget_serving()
+    clear_policy_cache()
     for i in range(2):
         ask(token, f"r{i}")
     gaps = [state_values(d)[2] for d in Decision.objects.order_by("pk")]
@@ -294,14 +294,14 @@ def test_a_broken_candidate_falls_back_and_is_flagged() -> None:
     broken = learned(loop, "policy", ALWAYS_WALK)
     serve(broken)
     type(broken).objects.filter(pk=broken.pk).update(weights=b"not an array")
-    forget_serving()
+    clear_policy_cache()
     told = ask(token, "r1").told
     assert told["actions"]["policy"]["fallback"] == "reference"
     choice = Choice.objects.get(head="policy")
     assert choice.fallback == "reference" and not choice.learnable
     good = learned(loop, "policy", TALK_IN_A_GOOD_MOOD)
     ServingSlot.objects.filter(head="policy").update(stable=good, candidate=broken, weight_bp=10_000)
-    forget_serving()
+    clear_policy_cache()
     assert ask(token, "r2").told["actions"]["policy"]["fallback"] == "stable"
 
 
@@ -334,7 +334,7 @@ def test_the_holdback_goes_on_with_what_served_before() -> None:
     serve(before)
     serve(now)
     ServingSlot.objects.filter(head="policy").update(holdback=before, holdback_bp=5_000)
-    forget_serving()
+    clear_policy_cache()
     token = service_token()
     served = {}
     for i in range(30):

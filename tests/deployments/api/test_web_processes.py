@@ -18,8 +18,8 @@ import pytest
 
 from deployments.models import ServingSlot
 from privacy.models import Decision, ServedDecision
-from r3al_project import processes
-from r3al_project.launcher import ends_with_parent
+from r3al_project.processes import commands
+from r3al_project.processes.supervisor import ends_with_parent
 from tests.deployments.serving import ALWAYS_WALK, CONTEXT, TALK_IN_A_GOOD_MOOD, URL, care_loop, learned, person, serve
 from tests.stack import Stack
 
@@ -34,7 +34,7 @@ def port(stack: Stack, tmp_path: Path) -> Iterator[int]:
         free = int(probe.getsockname()[1])
     with (tmp_path / "web.log").open("wb") as log:
         web = subprocess.Popen(
-            processes.web(free, workers=2), env=stack.environment(), stdout=log, stderr=log,
+            commands.web(free, workers=2), env=stack.environment(), stdout=log, stderr=log,
             start_new_session=True, preexec_fn=ends_with_parent(signal.SIGKILL),
         )  # fmt: skip
     try:

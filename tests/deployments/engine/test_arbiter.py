@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from deployments.engine.arbiter import Pick, Server, arbitrate, uniform
+from deployments.engine.arbiter import HeadChoice, HeadPolicy, arbitrate, uniform
 from loops.engine.features import FeatureMap
-from loops.engine.policy import LinearPolicy
+from loops.engine.policies.linear import LinearPolicy
 from tests.loops.engine.specs import builtin
 
 SPEC = builtin("r3al")
@@ -19,21 +19,21 @@ STATE = [0.2, 0.4, 0.5, 0.5, 0.5, 1.0, 0.0, 2.0]
 ALARM = 1e-6  # of each bound below, when everything is right
 
 
-def server(head: str, best: int, *, always: bool | None = None, fallback: str = "") -> Server:
+def server(head: str, best: int, *, always: bool | None = None, fallback: str = "") -> HeadPolicy:
     """A head whose policy takes action ``best`` in every state."""
     declared, phi = SPEC.head(head), FeatureMap.of(SPEC, False)
     weights = np.zeros((len(declared.actions), phi.width))
     weights[best, 0] = 1.0
     policy = LinearPolicy(phi, weights, 0.0, declared.reference_index)
     speaks = declared.when == "always" if always is None else always
-    return Server(head, declared.actions, declared.logging, speaks, policy, 1, 1, fallback)
+    return HeadPolicy(head, declared.actions, declared.logging, speaks, policy, 1, 1, fallback)
 
 
 def seeds(count: int) -> list[bytes]:
     return [i.to_bytes(16, "big") for i in range(count)]
 
 
-def decided(servers: Sequence[Server], count: int, exploration: float) -> list[list[Pick]]:
+def decided(servers: Sequence[HeadPolicy], count: int, exploration: float) -> list[list[HeadChoice]]:
     return [arbitrate(servers, STATE, seed=s, exploration=exploration) for s in seeds(count)]
 
 

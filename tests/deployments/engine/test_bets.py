@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from deployments.engine.bets import (
+from deployments.engine.evidence.cohort_series import FIRST, CohortSeries, Floats, UnitSample
+from deployments.engine.evidence.e_process import (
     EMPATHY_STAKES,
     FALSE_INTERVENTION_STAKES,
-    Blocks,
-    Null,
+    NullHypothesis,
+    PairedBlocks,
     bounds,
     log_evidence_above,
     log_evidence_below,
@@ -21,12 +22,11 @@ from deployments.engine.bets import (
     strongest_above,
     strongest_below,
 )
-from deployments.engine.series import FIRST, Floats, Sample, Series
 
 
-def sample(values: Floats, *starts: int) -> Sample:
+def sample(values: Floats, *starts: int) -> UnitSample:
     """What an unweighted bet is made on."""
-    return Sample(values, starts or (0,), 0.0)
+    return UnitSample(values, starts or (0,), 0.0)
 
 
 def _plain_paired(
@@ -60,15 +60,15 @@ def _plain_paired(
 @pytest.mark.parametrize(
     ("null", "blocks", "stakes"),
     [
-        (Null(), Blocks(19, 1), EMPATHY_STAKES),
-        (Null(0.9), Blocks(19, 1), EMPATHY_STAKES),
-        (Null(1.0, 0.02), Blocks(1, 9), EMPATHY_STAKES),
-        (Null(higher_is_better=False), Blocks(1, 1), FALSE_INTERVENTION_STAKES),
-        (Null(1.5, 0.0, False), Blocks(19, 1), FALSE_INTERVENTION_STAKES),
-        (Null(1.0, 0.005, False), Blocks(19, 1), (2.0, 4.0, 6.0)),
+        (NullHypothesis(), PairedBlocks(19, 1), EMPATHY_STAKES),
+        (NullHypothesis(0.9), PairedBlocks(19, 1), EMPATHY_STAKES),
+        (NullHypothesis(1.0, 0.02), PairedBlocks(1, 9), EMPATHY_STAKES),
+        (NullHypothesis(higher_is_better=False), PairedBlocks(1, 1), FALSE_INTERVENTION_STAKES),
+        (NullHypothesis(1.5, 0.0, False), PairedBlocks(19, 1), FALSE_INTERVENTION_STAKES),
+        (NullHypothesis(1.0, 0.005, False), PairedBlocks(19, 1), (2.0, 4.0, 6.0)),
     ],
 )
-def test_the_paired_bet_is_the_formula(null: Null, blocks: Blocks, stakes: tuple[float, ...]) -> None:
+def test_the_paired_bet_is_the_formula(null: NullHypothesis, blocks: PairedBlocks, stakes: tuple[float, ...]) -> None:
     rng = np.random.default_rng(3)
     y, z = rng.beta(6, 3, 200), rng.beta(7, 3, 60)
     found = log_paired(sample(y), sample(z), null, blocks, stakes, 0.7)
@@ -79,22 +79,22 @@ def test_the_paired_bet_is_the_formula(null: Null, blocks: Blocks, stakes: tuple
 def test_the_path_is_what_is_known_after_each_block_of_each_run() -> None:
     rng = np.random.default_rng(12)
     y, z = rng.beta(6, 3, (3, 10, 19)), rng.beta(7, 3, (3, 10, 1))
-    path = log_paired_path(y, z, Null(0.9), EMPATHY_STAKES, 0.7)
+    path = log_paired_path(y, z, NullHypothesis(0.9), EMPATHY_STAKES, 0.7)
     for run, blocks in ((0, 10), (2, 4)):
         ours, theirs = (sample(arm[run, :blocks].ravel()) for arm in (y, z))
-        found = log_paired(ours, theirs, Null(0.9), Blocks(19, 1), EMPATHY_STAKES, 0.7)
+        found = log_paired(ours, theirs, NullHypothesis(0.9), PairedBlocks(19, 1), EMPATHY_STAKES, 0.7)
         assert path[run, blocks - 1] == pytest.approx(found, rel=1e-9)
 
 
 def test_too_few_for_a_block_say_nothing() -> None:
     few = sample(np.ones(18)), sample(np.zeros(5))
-    assert log_paired(*few, Null(), Blocks(19, 1), EMPATHY_STAKES, 0.7) == 0.0
-    assert bounds(Series(np.zeros(0)), 0.01) == (0.0, 1.0)
+    assert log_paired(*few, NullHypothesis(), PairedBlocks(19, 1), EMPATHY_STAKES, 0.7) == 0.0
+    assert bounds(CohortSeries(np.zeros(0)), 0.01) == (0.0, 1.0)
 
 
 def test_a_block_is_of_one_epoch() -> None:
     """Of five and four units in two epochs against one in each, two and two of ours are used, never two of different epochs."""
-    ours, theirs = Blocks(2, 1).of(sample(np.arange(9.0), 0, 5), sample(np.array([10.0, 20.0]), 0, 1))
+    ours, theirs = PairedBlocks(2, 1).of(sample(np.arange(9.0), 0, 5), sample(np.array([10.0, 20.0]), 0, 1))
     assert ours.tolist() == [[0, 1], [5, 6]] and theirs.tolist() == [[10], [20]]
 
 
@@ -102,7 +102,7 @@ def test_a_fair_arm_is_seldom_called_harmful_however_often_one_looks() -> None:
     """2,000 runs with fresh people, a look at every block: the rate may be 1% / 4. Under it, 16 alarms or more: 1e-4."""
     rng = np.random.default_rng(4)
     y, z = rng.beta(8, 2, (2_000, 20, 19)), rng.beta(8, 2, (2_000, 20, 1))
-    alarms = (log_paired_path(y, z, Null(), EMPATHY_STAKES, 0.75).max(axis=1) >= math.log(4 / 0.01)).sum()
+    alarms = (log_paired_path(y, z, NullHypothesis(), EMPATHY_STAKES, 0.75).max(axis=1) >= math.log(4 / 0.01)).sum()
     assert alarms < 16
 
 
@@ -111,11 +111,11 @@ def lasting(rng: np.random.Generator, means: Floats, steps: int, weeks: int) -> 
     return rng.binomial(steps, means, (weeks, len(means))) / steps
 
 
-def until(values: Floats, weeks: int) -> Series:
+def until(values: Floats, weeks: int) -> CohortSeries:
     """What is known after so many weeks, of which the last two may still get more."""
     n = values.shape[1]
     who, starts = np.tile(np.arange(n), weeks), tuple(range(0, weeks * n, n))
-    return Series(values[:weeks].ravel(), who, starts, closed=max(0, weeks - 2))
+    return CohortSeries(values[:weeks].ravel(), who, starts, closed=max(0, weeks - 2))
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,11 @@ def test_people_who_last_are_no_evidence_again(
     of each 200 would lose a good version.
     """
     rng = np.random.default_rng(14)
-    null, alarms = Null(higher_is_better=higher), 0
+    null, alarms = NullHypothesis(higher_is_better=higher), 0
     for _ in range(200):
         ours, theirs = (lasting(rng, rng.beta(*of_people, n), steps, 26) for n in (380, 20))
         said = [
-            log_paired(y, z, null, Blocks(19, 1), stakes, prior)
+            log_paired(y, z, null, PairedBlocks(19, 1), stakes, prior)
             for weeks in (6, 13, 20, 26)
             for y, z in zip(until(ours, weeks).samples, until(theirs, weeks).samples, strict=True)
         ]
@@ -149,7 +149,9 @@ def test_people_who_last_are_no_evidence_again(
 def test_a_worse_arm_is_called_harmful() -> None:
     """Empathy .6 against .8 with 950 people against 50: always, in 50 runs."""
     rng = np.random.default_rng(5)
-    path = log_paired_path(rng.beta(6, 4, (50, 50, 19)), rng.beta(8, 2, (50, 50, 1)), Null(), EMPATHY_STAKES, 0.75)
+    path = log_paired_path(
+        rng.beta(6, 4, (50, 50, 19)), rng.beta(8, 2, (50, 50, 1)), NullHypothesis(), EMPATHY_STAKES, 0.75
+    )
     assert path[:, -1].min() > math.log(4 / 0.01 / FIRST)
 
 
@@ -177,7 +179,7 @@ def test_bounds_hold_for_people_who_last() -> None:
 
 def test_bounds_are_the_means_that_no_bet_refutes() -> None:
     y = np.random.default_rng(7).beta(9, 1, 150)
-    low, high = bounds(Series(y), 0.01)
+    low, high = bounds(CohortSeries(y), 0.01)
     bar = math.log(100 / FIRST)
     assert low < y.mean() < high and high - low < 0.2
     assert log_evidence_above(y, low) >= bar > log_evidence_above(y, low + 0.006)
@@ -188,12 +190,14 @@ def test_a_late_fault_moves_the_bounds() -> None:
     """Thirty good weeks of forty people, new in each, then two in which empathy is .4."""
     rng = np.random.default_rng(8)
     y = np.r_[rng.beta(8, 2, 1_200), rng.beta(4, 6, 80)]
-    assert bounds(Series(y, starts=tuple(range(0, 1_280, 40))), 0.01)[1] < 0.75 < bounds(Series(y), 0.01)[1]
+    assert bounds(CohortSeries(y, starts=tuple(range(0, 1_280, 40))), 0.01)[1] < 0.75 < bounds(CohortSeries(y), 0.01)[1]
 
 
 def test_blocks_are_split_as_people_are() -> None:
-    assert Blocks.of_holdback(500) == Blocks(19, 1) and Blocks.of_holdback(5_000) == Blocks(1, 1)
-    assert Blocks.of_holdback(3_000) == Blocks(2, 1)
+    assert PairedBlocks.of_holdback(500) == PairedBlocks(19, 1) and PairedBlocks.of_holdback(5_000) == PairedBlocks(
+        1, 1
+    )
+    assert PairedBlocks.of_holdback(3_000) == PairedBlocks(2, 1)
 
 
 def test_the_radius_of_a_mean_holds_at_every_n() -> None:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deployments.engine.bets import Blocks
+from deployments.engine.evidence.cohort_series import CohortSeries, Floats
+from deployments.engine.evidence.e_process import PairedBlocks
 from deployments.engine.health import EMPTY, Arm, Evidence, Holdback, Latency, Metric, health_of
-from deployments.engine.series import Floats, Series
 
 
 def arm(n: int, empathy: float, harm: float, reward: float, seed: int) -> Arm:
     """n people around given means, with the spread of real ratings."""
     rng = np.random.default_rng(seed)
     ratings, harmed = np.clip(rng.normal(empathy, 0.15, n), 0, 1), (rng.random(n) < harm).astype(float)
-    return Arm(Series(ratings), Series(harmed), Series(rng.normal(reward, 0.1, n)))
+    return Arm(CohortSeries(ratings), CohortSeries(harmed), CohortSeries(rng.normal(reward, 0.1, n)))
 
 
-def held(arm: Arm, slow: tuple[Series, Series] | None = None) -> Holdback:
-    return Holdback(arm, Blocks(19, 1), slow)
+def held(arm: Arm, slow: tuple[CohortSeries, CohortSeries] | None = None) -> Holdback:
+    return Holdback(arm, PairedBlocks(19, 1), slow)
 
 
-def minutes(n: int, share: float, starts: tuple[int, ...] = (0,)) -> Series:
+def minutes(n: int, share: float, starts: tuple[int, ...] = (0,)) -> CohortSeries:
     """n minutes in each of which the same share of requests took more than 250 ms."""
-    return Series(np.full(n, share), starts=starts)
+    return CohortSeries(np.full(n, share), starts=starts)
 
 
 GOOD, SLOW = arm(400, 0.85, 0.04, 0.5, 1), Latency(10_000, 2_000, minutes(60, 0.2))
@@ -57,11 +57,11 @@ def test_no_data_is_no_success() -> None:
     assert any("held back" in said for said in health.recommendations)
 
 
-def lasting(weeks: list[Floats]) -> Series:
+def lasting(weeks: list[Floats]) -> CohortSeries:
     """The same people in each week."""
     n = len(weeks[0])
     starts = tuple(range(0, n * len(weeks), n))
-    return Series(np.concatenate(weeks), np.tile(np.arange(n), len(weeks)), starts, closed=max(0, len(weeks) - 2))
+    return CohortSeries(np.concatenate(weeks), np.tile(np.arange(n), len(weeks)), starts, closed=max(0, len(weeks) - 2))
 
 
 def stability(evidence: Evidence) -> Metric:
@@ -92,7 +92,7 @@ def test_a_first_week_has_nothing_to_be_compared_with() -> None:
         (minutes(4, 0.6), minutes(4, 0.0), False),  # too few minutes to prove it
     ],
 )
-def test_latency_is_compared_minute_by_minute(ours: Series, theirs: Series, fires: bool) -> None:
+def test_latency_is_compared_minute_by_minute(ours: CohortSeries, theirs: CohortSeries, fires: bool) -> None:
     health = health_of(Evidence(GOOD, held(BEFORE.arm, (ours, theirs)), FAST, 0.05))
     trigger = next(t for t in health.triggers if t.name == "latency_over_250_ms")
     assert trigger.fires is fires and health.must_roll_back is fires
@@ -103,7 +103,7 @@ def test_a_late_fault_is_seen_because_bets_begin_anew() -> None:
     days = (0, 1_440, 2_880, 4_320, 5_760)
     slow = np.r_[np.zeros(5_760), np.full(60, 0.4)]
     for starts, fires in ((days, True), ((0,), False)):
-        arms = Series(slow, starts=starts), minutes(5_820, 0.0, starts)
+        arms = CohortSeries(slow, starts=starts), minutes(5_820, 0.0, starts)
         health = health_of(Evidence(GOOD, held(BEFORE.arm, arms), FAST, 0.05))
         assert health.must_roll_back is fires
 
@@ -125,7 +125,7 @@ def test_a_bad_hour_is_proven_in_it_however_long_all_was_well() -> None:
     """After a month, twenty good minutes of an hour, then a third of the requests are slow; it is proven within half an hour."""
     for slow, verdict in ((5, "ok"), (30, "beyond")):
         shares = np.r_[np.zeros(80), np.full(slow, 0.33)]
-        latency = Latency(20 * len(shares), round(20 * shares.sum()), Series(shares, starts=(0, 60), first=720))
+        latency = Latency(20 * len(shares), round(20 * shares.sum()), CohortSeries(shares, starts=(0, 60), first=720))
         found = health_of(Evidence(GOOD, None, latency, 0.05)).metrics[2]
         assert found.verdict == verdict and found.value is not None and found.value < 0.2
 
@@ -141,7 +141,7 @@ def test_a_fault_is_measured_where_it_is_proven() -> None:
     """Ten good weeks of 800 people, then one in which empathy is .45: over all weeks no tenth is lost, in that one half is."""
     rng = np.random.default_rng(5)
 
-    def people(n: int, last: float) -> Series:
+    def people(n: int, last: float) -> CohortSeries:
         return lasting([np.clip(rng.normal(mean, 0.1, n), 0, 1) for mean in [0.85] * 10 + [last]])
 
     ours, theirs = people(760, 0.45), people(40, 0.85)
@@ -205,7 +205,7 @@ def _weeks_of_the_same(rng: np.random.Generator, n: int, weeks: int) -> list[lis
 
 def test_what_nobody_dismissed_before_has_no_ratio() -> None:
     """A holdback without a false intervention: worse by .02 of the people has to be proven, and is, when a third dismisses it."""
-    spotless = held(Arm(BEFORE.arm.empathy, Series(np.zeros(60)), BEFORE.arm.reward))
+    spotless = held(Arm(BEFORE.arm.empathy, CohortSeries(np.zeros(60)), BEFORE.arm.reward))
     for harm, fires in ((0.35, True), (0.02, False)):
         health = health_of(Evidence(arm(800, 0.85, harm, 0.5, 9), spotless, FAST, 0.05))
         assert next(t for t in health.triggers if t.name == "false_intervention_rise").fires is fires

@@ -7,15 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from deployments.engine.series import Series
+from deployments.engine.evidence.cohort_series import CohortSeries
 
 
-def series(weeks: list[dict[int, float]], *, first: int = 1, closed: int = 0) -> Series:
+def series(weeks: list[dict[int, float]], *, first: int = 1, closed: int = 0) -> CohortSeries:
     """What each person gave in each week."""
     people = [person for week in weeks for person in week]
     values = [value for week in weeks for value in week.values()]
     starts = tuple(sum(map(len, weeks[:i])) for i in range(len(weeks)))
-    return Series(np.array(values), np.array(people, dtype=np.int64), starts, first, closed)
+    return CohortSeries(np.array(values), np.array(people, dtype=np.int64), starts, first, closed)
 
 
 WEEKS = [{1: 0.1, 2: 0.2}, {1: 0.3, 3: 0.4}, {}, {2: 0.5, 1: 0.7, 4: 0.6}]
@@ -73,5 +73,5 @@ def test_people_are_counted_and_averaged_once() -> None:
 
 
 def test_units_that_never_come_again_are_their_own() -> None:
-    minutes = Series(np.array([0.1, 0.2, 0.3]), starts=(0, 2))
+    minutes = CohortSeries(np.array([0.1, 0.2, 0.3]), starts=(0, 2))
     assert [s.values.tolist() for s in minutes.samples] == [[0.1, 0.2, 0.3], [0.3]] and minutes.size == 3

@@ -16,15 +16,15 @@ from django.core.management import call_command  # isort: skip
 from django.db import connection  # isort: skip
 from django.utils import timezone  # isort: skip
 
-from deployments.services.context import Request
-from deployments.services.optima import decide
+from core.errors import R3alError
+from deployments.services.serving.decide import decide
+from deployments.services.serving.requests import DecisionRequest
 from privacy.models import DataKey, Decision, Person, RewardSignal, ServedDecision, ServingState, Signal
-from privacy.services.callers import Caller, token_digest
-from privacy.services.closing import outcomes_close
-from privacy.services.erasure import person_erase
-from privacy.services.outcomes import Word, reward_add
-from privacy.services.signals import Heard, signals_add
-from r3al_project.common.errors import R3alError
+from privacy.services.people.authentication import Caller, token_digest
+from privacy.services.people.erasure import person_erase
+from privacy.services.records.close_outcomes import outcomes_close
+from privacy.services.records.rewards import RewardInput, reward_add
+from privacy.services.records.signals import SignalInput, signals_add
 from tests.deployments.serving import CONTEXT, care_loop, person
 
 PEOPLE, WORKERS = 24, PROCESSES - 2
@@ -68,13 +68,13 @@ def _live(loop: Any, pk: int, token: str, name: str) -> list[str]:
         except R3alError:
             told.append(f"{what} refused")
 
-    heard = [Heard(name, "pulse", timezone.now(), {"mood": 0.1})]
+    heard = [SignalInput(name, "pulse", timezone.now(), {"mood": 0.1})]
     attempt("heard", lambda: signals_add(loop_version=loop, person_id=pk, heard=heard))
-    request = Request(request_id=name, loop="care", context={**CONTEXT})  # type: ignore[dict-item]
+    request = DecisionRequest(request_id=name, loop="care", context={**CONTEXT})  # type: ignore[dict-item]
     answer = attempt("decided", lambda: decide(token_digest(f"Token {token}"), request))
     if answer is not None:
         public_id = json.loads(answer.body)["decisionId"]
-        word = Word("w", total=0.1)
+        word = RewardInput("w", total=0.1)
         attempt("rewarded", lambda: reward_add(caller=caller, public_id=public_id, user_id=None, word=word))
     return told
 

@@ -14,13 +14,13 @@ from django.conf import settings  # isort: skip
 from django.core.management import call_command  # isort: skip
 from django.db import connection  # isort: skip
 
+from core.errors import Conflict
 from deployments.models import Deployment, Incident, ServingSlot
-from deployments.selectors import slot_for
-from deployments.services.rollback import slot_rollback
-from deployments.services.slots import slot_swap
+from deployments.selectors.slots import slot_for
+from deployments.services.rollouts.rollback import slot_rollback
+from deployments.services.rollouts.slots import slot_swap
 from loops.models import LoopVersion
 from privacy.models import VaultEvent
-from r3al_project.common.errors import Conflict
 from tests.deployments.serving import ALWAYS_WALK, care_loop, learned
 from training.models import ModelVersion
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
+from core.errors import Conflict, InputError, NotFound
 from deployments.models import Deployment
-from deployments.selectors import incumbents_of, slot_for
-from deployments.services.deploy import full_rollout, outdated
-from deployments.services.exploration import exploration_settle
-from deployments.services.rollback import slot_rollback
-from deployments.services.slots import slots_seed
+from deployments.selectors.slots import incumbents_of, slot_for
+from deployments.services.rollouts.exploration import exploration_settle
+from deployments.services.rollouts.full import full_rollout, outdated
+from deployments.services.rollouts.rollback import slot_rollback
+from deployments.services.rollouts.slots import slots_seed
 from loops.models import LoopVersion
 from loops.services import loop_add
 from privacy.models import VaultEvent
-from r3al_project.common.errors import Conflict, InputError, NotFound
 from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, care_loop, learned, serve
 from training.models import GateVerdict, ModelVersion
 

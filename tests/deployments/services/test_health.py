@@ -12,20 +12,20 @@ from django.db import connection
 from django.utils import timezone
 from knox.models import AuthToken
 
+from core.errors import Conflict, InputError
 from deployments.engine.health import Arm
 from deployments.models import Deployment, EvidenceUnit, HealthCheck, Incident, LatencyMinute, ServingSlot
-from deployments.selectors import slot_for
-from deployments.selectors_health import epoch_number, evidence_of
-from deployments.services.evidence import evidence_fold
-from deployments.services.health import health_check, health_tick
-from deployments.services.rollback import slot_rollback
-from deployments.services.served_policies import forget_serving
-from deployments.services.slots import slot_swap, slots_seed
+from deployments.selectors.health import epoch_number, evidence_of
+from deployments.selectors.slots import slot_for
+from deployments.services.health.check import health_check, health_tick
+from deployments.services.health.evidence import evidence_fold
+from deployments.services.rollouts.rollback import slot_rollback
+from deployments.services.rollouts.slots import slot_swap, slots_seed
+from deployments.services.serving.policy_cache import clear_policy_cache
 from loops.models import Loop, LoopVersion
 from privacy.models import Decision, Purpose, ServedDecision, VaultEvent
-from privacy.services.closing import outcomes_close
-from privacy.services.keys import ciphers
-from r3al_project.common.errors import Conflict, InputError
+from privacy.services.people.data_keys import ciphers
+from privacy.services.records.close_outcomes import outcomes_close
 from tests.deployments.serving import (
     ALWAYS_WALK,
     TALK_IN_A_GOOD_MOOD,
@@ -54,7 +54,7 @@ def swap(version: ModelVersion, holdback_bp: int = 3_000) -> None:
     made = slot_for(version.loop_version.loop, version.head)
     slot_swap(slot=made, version=version, actor="test", reason="test", holdback_bp=holdback_bp)
     ServingSlot.objects.update(exploration_bp=0)
-    forget_serving()
+    clear_policy_cache()
 
 
 def live(people: int, *, walk_is: str, days_ago: int = 3, again: bool = False) -> None:
@@ -98,7 +98,7 @@ def test_a_harmful_version_is_taken_back_by_itself(loop: LoopVersion) -> None:
     assert states == {good.pk: "deployed", harmful.pk: "archived"}
     assert Deployment.objects.get(version=harmful).state == "rolled_back"
     assert VaultEvent.objects.filter(kind="rollback", body__version=harmful.pk).exists()
-    forget_serving()
+    clear_policy_cache()
     assert ask(service_token_again(), "after", userId="p1").told["versions"]["policy"] == good.pk
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from deployments.models import LatencyMinute
-from deployments.services import optima
-from deployments.services.rehearsal import rehearsal
+from deployments.services.serving import decide as optima
+from deployments.services.serving.dry_run import dry_run
 from loops.models import LoopVersion
 from privacy.models import Decision, ServingState
 from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, care_loop, learned, serve
@@ -22,19 +22,19 @@ RULES = 'quiet_hours = ["00:00", "23:59"]\ndaily_cap = 1\ncooldown = "30d"'
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What each rehearsed decision came to, as it would have been written."""
     found: list[Any] = []
-    real = optima.work_out
+    real = optima.compute_decision
 
     def watched(*arguments: Any) -> Any:
         made = real(*arguments)
         found.append(made[0])
         return made
 
-    monkeypatch.setattr("deployments.services.rehearsal.work_out", watched)
+    monkeypatch.setattr("deployments.services.serving.dry_run.compute_decision", watched)
     return found
 
 
 def rehearse(loop: LoopVersion, times: int, **versions: ModelVersion) -> None:
-    decide = rehearsal(loop_version=loop, versions=versions, seed=1)
+    decide = dry_run(loop_version=loop, versions=versions, seed=1)
     for _ in range(times):
         decide()
 
@@ -58,7 +58,7 @@ def test_the_loops_rules_never_cut_a_rehearsal_short(seen: list[Any]) -> None:
 
 def test_nothing_is_written(seen: list[Any], django_assert_num_queries: Any) -> None:
     loop = care_loop()
-    decide = rehearsal(loop_version=loop, versions={"policy": learned(loop, "policy", ALWAYS_WALK)}, seed=1)
+    decide = dry_run(loop_version=loop, versions={"policy": learned(loop, "policy", ALWAYS_WALK)}, seed=1)
     with django_assert_num_queries(0):
         for _ in range(10):
             decide()

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from deployments.services.served_policies import forget_serving
+from deployments.services.serving.policy_cache import clear_policy_cache
 from privacy.models import Choice, Decision
 from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, ask, care_loop, learned, person, serve
 
@@ -25,7 +25,7 @@ def served() -> None:
             ask(token, f"{generation}-{i}", context={"mood": (i - 7) / 7, "place": "work"}, **more)
         serve(learned(loop, "policy", (TALK_IN_A_GOOD_MOOD, ALWAYS_WALK, ALWAYS_WALK)[generation]))
         serve(learned(loop, "tone", [[0.0] * 4, [0.1, 1.0, 0.0, 0.0]]))
-    forget_serving()  # as a new process
+    clear_policy_cache()  # as a new process
 
 
 def replay(*arguments: str) -> str:

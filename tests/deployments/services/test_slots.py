@@ -10,13 +10,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from core.errors import Conflict
 from deployments.models import Deployment, ServingSlot
-from deployments.selectors import slot_for
-from deployments.services.rollback import slot_rollback
-from deployments.services.slots import HOLDBACK_BP, slot_swap, slots_seed
+from deployments.selectors.slots import slot_for
+from deployments.services.rollouts.rollback import slot_rollback
+from deployments.services.rollouts.slots import HOLDBACK_BP, slot_swap, slots_seed
 from loops.models import LoopVersion
 from privacy.models import VaultEvent
-from r3al_project.common.errors import Conflict
 from tests.deployments.serving import ALWAYS_WALK, care_loop, learned
 from training.models import ModelVersion
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from loops.engine.parse import parse_loop
+from core.errors import InputError
+from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
-from r3al_project.common.errors import InputError
 
 SMALL = """
 name = "small"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from loops.engine.parse import parse_loop
+from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import Feature, LoopSpec
 from tests.loops.engine.diary import diary
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loops.engine.cells import RowError, flag_of, number_of, time_of
+from loops.engine.rows.cells import RowError, parse_flag, parse_number, parse_time
 
 
 @pytest.mark.parametrize(
@@ -22,32 +22,32 @@ from loops.engine.cells import RowError, flag_of, number_of, time_of
     ],
 )
 def test_ways_to_write_one_moment(text: str) -> None:
-    assert time_of(text, "at", 4) == datetime(2015, 7, 22, 16, 30, tzinfo=UTC)
+    assert parse_time(text, "at", 4) == datetime(2015, 7, 22, 16, 30, tzinfo=UTC)
 
 
 def test_a_zone_is_kept_so_that_the_persons_day_is_known() -> None:
-    got = time_of("2015-07-22T23:30:00-04:00", "at", 4)
+    got = parse_time("2015-07-22T23:30:00-04:00", "at", 4)
     assert got.date().isoformat() == "2015-07-22"
     assert got == datetime(2015, 7, 23, 3, 30, tzinfo=UTC)
 
 
 def test_a_day_alone_is_its_beginning() -> None:
-    assert time_of("2015/7/22", "at", 4) == time_of("20150722", "at", 4) == datetime(2015, 7, 22, tzinfo=UTC)
+    assert parse_time("2015/7/22", "at", 4) == parse_time("20150722", "at", 4) == datetime(2015, 7, 22, tzinfo=UTC)
 
 
 def test_seconds_and_milliseconds_since_1970() -> None:
     moment = datetime(2015, 7, 22, 16, 30, tzinfo=UTC)
     seconds = int(moment.timestamp())
     assert (
-        time_of(str(seconds), "at", 4)
-        == time_of(f"{seconds}000", "at", 4)
-        == time_of(f"{seconds}.0", "at", 4)
+        parse_time(str(seconds), "at", 4)
+        == parse_time(f"{seconds}000", "at", 4)
+        == parse_time(f"{seconds}.0", "at", 4)
         == moment
     )
 
 
 def test_running_numbers_of_decision_points_keep_their_order_and_their_days() -> None:
-    points = [time_of(str(i), "t", 4) for i in range(12)]
+    points = [parse_time(str(i), "t", 4) for i in range(12)]
     assert points == sorted(set(points))
     assert [(p.date() - points[0].date()).days for p in points] == [0] * 4 + [1] * 4 + [2] * 4
 
@@ -58,14 +58,14 @@ def test_running_numbers_of_decision_points_keep_their_order_and_their_days() ->
 )
 def test_every_iso_time_is_read_back(moment: datetime, minutes: int) -> None:
     aware = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
-    assert time_of(aware.isoformat(), "at", 4) == aware
-    assert time_of(moment.isoformat(), "at", 4) == moment.replace(tzinfo=UTC)
+    assert parse_time(aware.isoformat(), "at", 4) == aware
+    assert parse_time(moment.isoformat(), "at", 4) == moment.replace(tzinfo=UTC)
 
 
 @given(st.text(max_size=20))
 def test_any_text_is_a_time_or_rejected(text: str) -> None:
     try:
-        assert time_of(text, "at", 4).tzinfo is not None
+        assert parse_time(text, "at", 4).tzinfo is not None
     except RowError as error:
         assert error.reason in ("bad_time", "missing_time")
 
@@ -73,7 +73,7 @@ def test_any_text_is_a_time_or_rejected(text: str) -> None:
 @given(st.text(max_size=20))
 def test_any_text_is_a_number_missing_or_rejected(text: str) -> None:
     try:
-        number_of(text, "x")
+        parse_number(text, "x")
     except RowError as error:
         assert error.reason in ("not_a_number", "not_finite")
 
@@ -82,4 +82,4 @@ def test_any_text_is_a_number_missing_or_rejected(text: str) -> None:
     ("text", "flag"), [("True", True), (" yes", True), ("1.0", True), ("FALSE", False), ("0", False)]
 )
 def test_flags(text: str, flag: bool) -> None:
-    assert flag_of(text, "x") is flag
+    assert parse_flag(text, "x") is flag

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loops.engine.dynamics import advance_known
 from loops.engine.spec import Feature
+from loops.engine.state.dynamics import advance_known
 from tests.loops.engine.specs import bounds, builtin, of_features, states_of
 
 YES, NO = np.array([True]), np.array([False])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from r3al_project.common.errors import InputError
+from core.errors import InputError
 from tests.loops.engine.small import parsed
 from tests.loops.engine.specs import builtin
 

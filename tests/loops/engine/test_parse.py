@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loops.engine.parse import parse_loop
+from core.errors import InputError
+from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import Availability, Feature, ImportHead, MomentsOptions
-from r3al_project.common.errors import InputError
 from tests.loops.engine.example import EXAMPLE
 from tests.loops.engine.small import parsed
 from tests.loops.engine.specs import FOLDER

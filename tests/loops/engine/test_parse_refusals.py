@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loops.engine.parse import parse_loop
-from r3al_project.common.errors import InputError
+from core.errors import InputError
+from loops.engine.parse.loop import parse_loop
 from tests.loops.engine.small import parsed, problems
 
 HEAD = "\nactions = ['a', 'b']\nreference = 'a'\nlogging = [0.5, 0.5]"

@@ -8,9 +8,9 @@ from math import nan
 import numpy as np
 import pytest
 
-from loops.engine.points import Points
 from loops.engine.spec import Feature, LoopSpec
-from loops.engine.timeline import Timeline
+from loops.engine.state.history import StateHistory
+from loops.engine.state.scalar import ScalarDynamics
 from tests.loops.engine.specs import builtin, of_features
 
 START = datetime(2025, 6, 1, 3, tzinfo=UTC)
@@ -27,9 +27,9 @@ MIXED = of_features(
 
 @pytest.mark.parametrize("spec", [builtin("r3al"), builtin("heartsteps"), MIXED], ids=lambda spec: spec.name)
 def test_a_walk_is_timelines_bit_for_bit(spec: LoopSpec) -> None:
-    rng, points = np.random.default_rng(3), Points(spec)
+    rng, points = np.random.default_rng(3), ScalarDynamics(spec)
     columns = list(spec.features_with("since_intervention", "recent_load", "clock"))
-    timeline = Timeline(spec, columns)
+    timeline = StateHistory(spec, columns)
     before: list[float] | None = None
     intervened, day = False, START
     for _ in range(200):
@@ -43,7 +43,7 @@ def test_a_walk_is_timelines_bit_for_bit(spec: LoopSpec) -> None:
 
 
 def test_what_is_told_is_kept() -> None:
-    points = Points(MIXED)
+    points = ScalarDynamics(MIXED)
     state = [nan, 0.5, nan, nan, nan, nan]
     points.fill(state, None, intervened=False, same_day=True, at=time(12))
     assert state[1:] == [0.5, 2.0, 0.0, 0.0, 0.0] and state[0] != state[0], "mood is learned: nothing follows for it"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loops.engine.features import FeatureMap
-from loops.engine.policy import LinearPolicy, policy_from_arrays, reference_policy
+from loops.engine.policies.linear import LinearPolicy, policy_from_arrays, reference_policy
 from tests.loops.engine.specs import builtin, states_of
 
 SPEC = builtin("r3al")

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loops.engine.rows import Row, RowReader
+from loops.engine.rows.reader import LoggedRow, RowReader
 from loops.engine.spec import Reward
 from tests.loops.engine.diary import COLUMNS, diary, row
 
 
-def read(cells: dict[str, str], declared: dict[str, Any] | None = None, **imports: Any) -> Row:
+def read(cells: dict[str, str], declared: dict[str, Any] | None = None, **imports: Any) -> LoggedRow:
     spec = diary(**imports)
     spec = replace(spec, reward=replace(spec.reward, **(declared or {})))
     return RowReader(spec, COLUMNS, need="decision").read(row(**cells))

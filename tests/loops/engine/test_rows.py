@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loops.engine.cells import RowError
-from loops.engine.row_choices import Choice
-from loops.engine.rows import Moment, Row, RowReader
+from core.errors import InputError
+from loops.engine.rows.cells import RowError
+from loops.engine.rows.choices import LoggedChoice
+from loops.engine.rows.reader import LoggedRow, RowMoment, RowReader
 from loops.engine.spec import ImportHead
-from r3al_project.common.errors import InputError
 from tests.loops.engine.diary import COLUMNS, diary, row
 
 
-def read(cells: dict[str, str] | None = None, /, **imports: object) -> Row:
+def read(cells: dict[str, str] | None = None, /, **imports: object) -> LoggedRow:
     return RowReader(diary(**imports), COLUMNS, need="decision").read(row(**(cells or {})))
 
 
@@ -32,7 +32,7 @@ def test_a_good_row_becomes_values() -> None:
     assert got.time == datetime(2024, 5, 31, 16, 30, tzinfo=UTC)
     assert got.state.tolist() == [0.5, 0.0, 0.25]
     assert got.available and got.intervened and not got.left
-    assert got.choices == {"policy": Choice(1, 0.4, 0.4, True), "timing": Choice(0, 0.5, 0.5, True)}
+    assert got.choices == {"policy": LoggedChoice(1, 0.4, 0.4, True), "timing": LoggedChoice(0, 0.5, 0.5, True)}
     assert got.reward[0] == 1.5 and np.isnan(got.reward[1:]).all()
     assert got.harmful is False
     assert got.notes == ()
@@ -113,7 +113,7 @@ class TestChoices:
 
     def test_without_a_propensity_column_the_logging_distribution_holds(self) -> None:
         got = read(heads={"policy": ImportHead("did")})
-        assert got.choices["policy"] == Choice(1, 0.4, 0.4, True)
+        assert got.choices["policy"] == LoggedChoice(1, 0.4, 0.4, True)
 
     @pytest.mark.parametrize(
         ("cell", "reason"),
@@ -134,13 +134,13 @@ class TestChoices:
         assert read({"p": "1.0000000001"}).choices["policy"].marginal == 1.0
 
     def test_the_files_propensity_is_marginal_and_the_explored_one_is_the_logging_distributions(self) -> None:
-        assert read({"p": "0.25"}).choices["policy"] == Choice(1, 0.4, 0.25, True)
+        assert read({"p": "0.25"}).choices["policy"] == LoggedChoice(1, 0.4, 0.25, True)
 
     def test_a_row_that_was_not_explored_keeps_the_files_propensity(self) -> None:
-        assert read({"p": "0.25", "explored": "no"}).choices["policy"] == Choice(1, 0.25, 0.25, False)
+        assert read({"p": "0.25", "explored": "no"}).choices["policy"] == LoggedChoice(1, 0.25, 0.25, False)
 
     def test_without_an_explored_column_every_choice_was_randomised_as_logged(self) -> None:
-        assert read({"p": "0.25"}, explored=None).choices["policy"] == Choice(1, 0.25, 0.25, True)
+        assert read({"p": "0.25"}, explored=None).choices["policy"] == LoggedChoice(1, 0.25, 0.25, True)
 
     def test_an_action_of_an_unavailable_person_is_ignored_and_counted(self) -> None:
         got = read({"free": "False", "p": ""})
@@ -224,10 +224,10 @@ class TestColumns:
         RowReader(diary(), [*COLUMNS, "remark", ""], need="decision")
 
 
-def placing(seen: list[Moment]) -> Callable[[Moment], np.ndarray]:
+def placing(seen: list[RowMoment]) -> Callable[[RowMoment], np.ndarray]:
     """Notes every moment and answers .75."""
 
-    def place(moment: Moment) -> np.ndarray:
+    def place(moment: RowMoment) -> np.ndarray:
         seen.append(moment)
         return np.array([0.75])
 
@@ -242,14 +242,14 @@ class TestComputedFeatures:
         assert RowReader(diary(), COLUMNS, need="decision").computed == ()
 
     def test_it_is_asked_of_the_caller_with_the_moment(self) -> None:
-        seen: list[Moment] = []
+        seen: list[RowMoment] = []
         reader = RowReader(diary(), self.absent, need="decision")
         got = reader.read(row(), placing(seen))
         assert got.state[2] == 0.75
-        assert seen == [Moment("ann", ("ann", "2024-05-31T16:30"), datetime(2024, 5, 31, 16, 30, tzinfo=UTC), True)]
+        assert seen == [RowMoment("ann", ("ann", "2024-05-31T16:30"), datetime(2024, 5, 31, 16, 30, tzinfo=UTC), True)]
 
     def test_a_rejected_row_was_a_decision_point_all_the_same(self) -> None:
-        seen: list[Moment] = []
+        seen: list[RowMoment] = []
         reader = RowReader(diary(), self.absent, need="decision")
         with pytest.raises(RowError):
             reader.read(row(mood="?"), placing(seen))

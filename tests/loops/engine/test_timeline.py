@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from loops.engine.spec import Feature
-from loops.engine.timeline import Timeline
+from loops.engine.state.history import StateHistory
 from tests.loops.engine.diary import diary
 
 NOON = datetime(2024, 5, 31, 12, tzinfo=UTC)
@@ -23,28 +23,28 @@ SPEC = replace(
 KNOWN = (1, 2, 3, 4)
 
 
-def walk(timeline: Timeline, *points: tuple[int, bool]) -> list[list[float]]:
+def walk(timeline: StateHistory, *points: tuple[int, bool]) -> list[list[float]]:
     return [timeline.step(NOON + timedelta(days=day), intervened).tolist() for day, intervened in points]
 
 
 def test_somebody_new_was_never_spoken_to() -> None:
-    assert walk(Timeline(SPEC, KNOWN), (0, False)) == [[1.0, 0.0, 0.0, 0.0]]
+    assert walk(StateHistory(SPEC, KNOWN), (0, False)) == [[1.0, 0.0, 0.0, 0.0]]
 
 
 def test_an_intervention_shows_at_the_next_point() -> None:
-    got = walk(Timeline(SPEC, KNOWN), (0, True), (0, True), (0, False), (0, False))
+    got = walk(StateHistory(SPEC, KNOWN), (0, True), (0, True), (0, False), (0, False))
     assert [g[0] for g in got] == [1.0, 0.0, 0.0, 0.25]
     assert [g[1] for g in got] == [0.0, 0.5, 0.75, 0.375]
 
 
 def test_a_clock_of_a_day_begins_again_with_the_day_and_another_goes_on() -> None:
-    got = walk(Timeline(SPEC, KNOWN), (0, False), (1, False), (1, False), (2, False))
+    got = walk(StateHistory(SPEC, KNOWN), (0, False), (1, False), (1, False), (2, False))
     assert [g[2] for g in got] == [0.0, 0.0, 1.0, 0.0]
     assert [g[3] for g in got] == [0.0, 1.0, 2.0, 0.0]
 
 
 def test_a_new_person_begins_anew() -> None:
-    timeline = Timeline(SPEC, KNOWN)
+    timeline = StateHistory(SPEC, KNOWN)
     first = walk(timeline, (0, True), (0, True))
     timeline.begin()
     assert walk(timeline, (0, True), (0, True)) == first
@@ -52,7 +52,7 @@ def test_a_new_person_begins_anew() -> None:
 
 def test_resuming_is_going_on() -> None:
     points = [(0, True), (0, False), (1, True), (1, False), (2, False)]
-    whole = walk(Timeline(SPEC, KNOWN), *points)
-    rest = Timeline(SPEC, KNOWN)
+    whole = walk(StateHistory(SPEC, KNOWN), *points)
+    rest = StateHistory(SPEC, KNOWN)
     rest.resume(np.array([0.3, *whole[2]]), True, NOON.date() + timedelta(days=1))
     assert walk(rest, *points[3:]) == whole[3:]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loops.engine.transforms import parse_transform
+from loops.engine.rows.transforms import parse_transform
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from privacy.models import Decision, Purpose, RewardEvent, RewardSignal, ServedDecision, ServingState, Signal
-from privacy.services.closing import outcomes_close
+from privacy.services.records.close_outcomes import outcomes_close
 from tests.deployments.serving import ask, care_loop, person, post, service_token
 from tests.privacy.services.sealed import memory_of, outcome_of
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from loops.engine.policy import LinearPolicy
+from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import Feature, Head, ImportHead, ImportMap, LoopSpec, MomentsOptions, Reward
-from privacy.engine.null_users import Logged, null_rows
-from privacy.engine.rows import Floats, Rows
+from privacy.engine.moments.null_population import LoggingPolicy, null_rows
+from privacy.engine.moments.rows import Floats, ReleaseRows
 
 
 def planted_spec(*, subs: bool = True, features: str | None = "linear") -> LoopSpec:
@@ -42,11 +42,11 @@ TONE = np.array([0.0, 0.6, 0.0])  # of calm over warm: good in a good mood
 
 def planted_rows(
     spec: LoopSpec, rng: np.random.Generator, *, copies: int = 5, served: LinearPolicy | None = None, share: float = 1.0
-) -> Rows:
+) -> ReleaseRows:
     """Rows of 2,000 people (32 decision points) with the truth above; ``served`` chooses what is not explored."""
     parts = []
     for _ in range(copies):
-        parts.append(null_rows(spec, decisions=32, logged=Logged(share, served)))
+        parts.append(null_rows(spec, decisions=32, logged=LoggingPolicy(share, served)))
     rows = _together(parts)
     order = rng.permutation(rows.users)
     n = len(rows.state)
@@ -58,7 +58,7 @@ def planted_rows(
     return replace(rows, reward=reward)
 
 
-def _together(parts: list[Rows]) -> Rows:
+def _together(parts: list[ReleaseRows]) -> ReleaseRows:
     """The people of several parts as one population."""
     first, people = parts[0], [p.users for p in parts]
     offsets = np.cumsum([0, *people[:-1]])
@@ -66,7 +66,7 @@ def _together(parts: list[Rows]) -> Rows:
     def joined(values: list[np.ndarray]) -> np.ndarray:
         return np.concatenate(values)
 
-    return Rows(
+    return ReleaseRows(
         person=joined([p.person + o for p, o in zip(parts, offsets, strict=True)]),
         **{
             name: joined([getattr(p, name) for p in parts])
@@ -81,7 +81,7 @@ def _together(parts: list[Rows]) -> Rows:
     )
 
 
-def conditional(rows: Rows, spec: LoopSpec) -> Rows:
+def conditional(rows: ReleaseRows, spec: LoopSpec) -> ReleaseRows:
     """With propensities given the exploration flag, as a release reads them."""
     logging = np.array(spec.head("policy").logging)
     return replace(rows, propensity=np.where(rows.explored, logging[rows.action], 1.0))

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy.engine.accounting import (
+from core.errors import InputError
+from privacy.engine.dp.accounting import (
+    LATTICE_STEPS,
     NANO,
-    STEPS,
     calibrate,
     epsilon_of_account,
     epsilon_of_gdp,
@@ -25,7 +26,6 @@ from privacy.engine.accounting import (
     nano_up,
     rho_cap_nano,
 )
-from r3al_project.common.errors import InputError
 
 EPSILONS = st.floats(1e-3, 8.0)
 DELTAS = st.sampled_from([1e-6, 1e-5, 1e-3])
@@ -146,5 +146,5 @@ def test_the_lattice_bound_covers_the_true_distance(scale: float) -> None:
 
 
 def test_the_lattice_costs_a_default_release_almost_nothing() -> None:
-    assert STEPS == 1 << 20
+    assert LATTICE_STEPS == 1 << 20
     assert lattice_delta(epsilon=1.0, sigma=3.73) < 1e-11

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from privacy.engine.accounting import (
+from privacy.engine.dp.accounting import (
     NANO,
     calibrate,
     charge_pure,

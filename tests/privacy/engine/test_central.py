@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from privacy.engine.accounting import STEPS, calibrate
-from privacy.engine.central import (
+from core.errors import InputError
+from privacy.engine.anonymize.central import (
     _clip,
     _contributions,
     central_read,
@@ -19,9 +19,9 @@ from privacy.engine.central import (
     central_totals,
     shares,
 )
-from privacy.engine.columns import Column
-from privacy.engine.mechanisms import Totals, add_totals
-from r3al_project.common.errors import InputError
+from privacy.engine.anonymize.columns import Column
+from privacy.engine.dp.accounting import LATTICE_STEPS, calibrate
+from privacy.engine.dp.mechanisms import Totals, add_totals
 
 MOOD, PLACE = Column("mood", -1.0, 1.0), Column("place", 0.0, 2.0, ("a", "b", "c"))
 BOTH = (MOOD, PLACE)
@@ -54,7 +54,7 @@ def test_one_person_moves_the_integer_totals_by_at_most_one_clip() -> None:
     whole = central_totals(values, users, BOTH)
     without = central_totals(values[users != 7], users[users != 7], BOTH)
     for name in whole.blocks:
-        assert np.square((whole.blocks[name] - without.blocks[name]).astype(object)).sum() <= STEPS**2
+        assert np.square((whole.blocks[name] - without.blocks[name]).astype(object)).sum() <= LATTICE_STEPS**2
 
 
 def test_shards_add_up_to_the_very_same_totals() -> None:
@@ -117,7 +117,7 @@ def gaussian_sigma(epsilon: float, delta: float) -> float:
 
 def _means_alone(totals: Totals, sigma: float) -> dict[str, np.ndarray]:
     """The block of means as a release noises it; the others are left out to save time."""
-    from privacy.engine.mechanisms import noise_once
+    from privacy.engine.dp.mechanisms import noise_once
 
     column = [Column("mood", 0.0, 10.0)]
     block = noise_once(totals.blocks["means"], clip=_clip("means", column), sigma=sigma, share=shares(column)["means"])

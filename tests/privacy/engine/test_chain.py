@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy.engine.chain import canonical, event_hash, merkle_root
+from privacy.engine.hash_chain import canonical_json, event_hash, merkle_root
 from tests.privacy.engine.bodies import bodies
 
 EVENT: dict[str, Any] = {
@@ -28,10 +28,10 @@ class TestCanonical:
     @given(bodies())
     def test_what_is_read_back_has_the_same_bytes_whatever_its_order(self, body: dict[str, Any]) -> None:
         turned = dict(reversed(json.loads(json.dumps(body)).items()))
-        assert canonical(turned) == canonical(body)
+        assert canonical_json(turned) == canonical_json(body)
 
     def test_keys_are_sorted_and_nothing_is_escaped_or_spaced(self) -> None:
-        assert canonical({"b": [1, True, None], "a": "ü"}) == '{"a":"ü","b":[1,true,null]}'.encode()
+        assert canonical_json({"b": [1, True, None], "a": "ü"}) == '{"a":"ü","b":[1,true,null]}'.encode()
 
     @pytest.mark.parametrize(
         "value",
@@ -42,14 +42,14 @@ class TestCanonical:
     )  # fmt: skip
     def test_what_a_database_would_give_back_otherwise_is_refused(self, value: object) -> None:
         with pytest.raises(ValueError):
-            canonical({"value": value})
+            canonical_json({"value": value})
 
     def test_what_is_nested_deeper_than_any_event_is_refused(self) -> None:
         body: dict[str, Any] = {}
         for _ in range(2_000):
             body = {"a": body}
         with pytest.raises(ValueError, match="deep"):
-            canonical(body)
+            canonical_json(body)
 
 
 class TestEventHash:

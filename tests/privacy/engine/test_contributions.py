@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privacy.engine import contributions
-from privacy.engine.clips import public_facts
-from privacy.engine.contributions import (
+from privacy.engine.dp.mechanisms import to_grid
+from privacy.engine.moments import contributions
+from privacy.engine.moments.clipping import public_facts
+from privacy.engine.moments.contributions import (
     baseline_contributions,
     centred_actions,
     count_contributions,
@@ -19,26 +20,25 @@ from privacy.engine.contributions import (
     gram_from_upper,
     sub_usable,
 )
-from privacy.engine.layout import COUNTS_CLIP, Layout
-from privacy.engine.mechanisms import to_grid
-from privacy.engine.null_users import null_rows
-from privacy.engine.rows import Rows, Spoken
+from privacy.engine.moments.null_population import null_rows
+from privacy.engine.moments.release_layout import COUNTS_CLIP, ReleaseLayout
+from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 from tests.privacy.engine.planted import planted_rows, planted_spec
 
 SPEC = planted_spec()
-LAYOUT = Layout.of(SPEC, hinges=False)
+LAYOUT = ReleaseLayout.of(SPEC, hinges=False)
 _LARGE = st.floats(-1e9, 1e9)
 
 
 @st.composite
-def worst_person(draw: st.DrawFn) -> Rows:
+def worst_person(draw: st.DrawFn) -> ReleaseRows:
     """One person with as many decision points, and as wild ones, as they like."""
     n = draw(st.integers(1, 40))
     wild = st.lists(_LARGE, min_size=n, max_size=n).map(np.array)
     action = np.array(draw(st.lists(st.integers(0, 1), min_size=n, max_size=n)))
     flags = st.lists(st.booleans(), min_size=n, max_size=n).map(lambda x: np.array(x, dtype=bool))
     tone = np.where(action == 1, np.array(draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))), -1)
-    return Rows(
+    return ReleaseRows(
         person=np.zeros(n, dtype=np.int64),
         state=np.column_stack([draw(wild), draw(wild)]),
         next_state=np.column_stack([draw(wild), draw(wild)]),
@@ -48,13 +48,13 @@ def worst_person(draw: st.DrawFn) -> Rows:
         propensity=np.array(draw(st.lists(st.floats(1e-9, 1.0), min_size=n, max_size=n))),
         explored=draw(flags),
         reward=draw(wild),
-        subs={"tone": Spoken(tone, np.full(n, 0.5), draw(flags))},
+        subs={"tone": SubHeadRows(tone, np.full(n, 0.5), draw(flags))},
     )
 
 
 @settings(max_examples=60, deadline=None)
 @given(worst_person(), st.sampled_from([0.0, 3.0]))
-def test_nobody_moves_a_block_by_more_than_its_clip(rows: Rows, centre: float) -> None:
+def test_nobody_moves_a_block_by_more_than_its_clip(rows: ReleaseRows, centre: float) -> None:
     """The grid bounds any finite contribution; this shows that whatever a person does stays finite on its way there."""
     gram, targets = baseline_contributions(LAYOUT, rows, centre)
     blocks = {"gram": gram, "targets": targets, "counts": count_contributions(SPEC, rows)}
@@ -89,7 +89,7 @@ def test_parts_give_the_same_as_one_piece(monkeypatch: pytest.MonkeyPatch) -> No
 def test_with_constant_propensities_actions_are_centred() -> None:
     head = SPEC.head("policy")
     action = np.array([0, 1, 1, 0])
-    chosen = Spoken(action, np.array(head.logging)[action], np.ones(4, bool))
+    chosen = SubHeadRows(action, np.array(head.logging)[action], np.ones(4, bool))
     np.testing.assert_allclose(centred_actions(head, chosen)[:, 0], (action == 1) - head.logging[1])
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from loops.engine.cells import RowError
-from privacy.engine.files import Record, records, source_open
-from privacy.engine.order import in_order
-from r3al_project.common.errors import InputError
+from core.errors import InputError
+from loops.engine.rows.cells import RowError
+from loops.intake.external_sort import external_sort
+from loops.intake.files import FileRecord, open_source, read_records
 
 
 def written(tmp_path: Path, content: bytes | str, name: str = "log.csv") -> Path:
@@ -17,11 +17,11 @@ def written(tmp_path: Path, content: bytes | str, name: str = "log.csv") -> Path
     return path
 
 
-def read(tmp_path: Path, content: bytes | str, name: str = "log.csv") -> list[Record]:
-    return list(records(source_open(written(tmp_path, content, name))))
+def read(tmp_path: Path, content: bytes | str, name: str = "log.csv") -> list[FileRecord]:
+    return list(read_records(open_source(written(tmp_path, content, name))))
 
 
-def reasons(found: list[Record]) -> list[tuple[int, str | None]]:
+def reasons(found: list[FileRecord]) -> list[tuple[int, str | None]]:
     return [(r.line, r.error.reason if r.error else None) for r in found]
 
 
@@ -57,10 +57,10 @@ class TestJsonLines:
 
     def test_columns_are_those_of_all_the_first_lines(self, tmp_path: Path) -> None:
         path = written(tmp_path, '{"a": 1}\n{"b": 2}\n', "log.ndjson")
-        assert source_open(path).columns == ("a", "b")
+        assert open_source(path).columns == ("a", "b")
 
     def test_it_is_known_by_its_first_character_too(self, tmp_path: Path) -> None:
-        assert source_open(written(tmp_path, '{"a": 1}\n', "log.txt")).kind == "jsonl"
+        assert open_source(written(tmp_path, '{"a": 1}\n', "log.txt")).kind == "jsonl"
 
     def test_broken_lines_are_rejected_alone(self, tmp_path: Path) -> None:
         content = b'{"a": 1}\n{"a": \n[1]\n{"a": "caf\xe9"}\n{"a": "\\ud800"}\n' + b"[" * 99_999 + b"\n"
@@ -83,18 +83,18 @@ class TestFilesThatCannotBeRead:
     )
     def test_one_sentence_says_why(self, tmp_path: Path, name: str, content: bytes, says: str) -> None:
         with pytest.raises(InputError, match=says):
-            source_open(written(tmp_path, content, name))
+            open_source(written(tmp_path, content, name))
 
     def test_what_is_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="there is no file"):
-            source_open(tmp_path / "none.csv")
+            open_source(tmp_path / "none.csv")
         with pytest.raises(InputError, match="is a directory"):
-            source_open(tmp_path)
+            open_source(tmp_path)
 
 
 def test_rows_are_put_in_order_of_person_time_and_line() -> None:
-    def record(line: int, who: str, at: str) -> Record:
-        return Record(line, {"who": who, "at": at}, None, 10 * line)
+    def record(line: int, who: str, at: str) -> FileRecord:
+        return FileRecord(line, {"who": who, "at": at}, None, 10 * line)
 
     def moment(cells: dict[str, str]) -> tuple[str, datetime]:
         if cells["at"] == "?":
@@ -107,8 +107,8 @@ def test_rows_are_put_in_order_of_person_time_and_line() -> None:
         record(4, "ann", "?"),
         record(5, "ann", "2024-05-01"),
         record(6, "ben", "2024-05-02"),
-        Record(7, {}, RowError("cells", "too many"), 70),
+        FileRecord(7, {}, RowError("cells", "too many"), 70),
     ]
-    found = list(in_order(given, moment))
+    found = list(external_sort(given, moment))
     assert reasons(found) == [(4, "bad_time"), (7, "cells"), (5, None), (3, None), (2, None), (6, None)]
     assert found[-1].read == 70 and sorted(r.read for r in found) == [r.read for r in found]

@@ -7,13 +7,13 @@ import pytest
 
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Feature
-from privacy.engine.clips import public_facts
-from privacy.engine.gram import FLOOR, Gram, estimate_gram
-from privacy.engine.layout import Layout
+from privacy.engine.moments.clipping import public_facts
+from privacy.engine.moments.gram_matrix import FLOOR, Gram, estimate_gram
+from privacy.engine.moments.release_layout import ReleaseLayout
 from tests.loops.engine.specs import builtin
 
 SPEC = builtin("r3al")
-LAYOUT = Layout.of(SPEC, hinges=True)
+LAYOUT = ReleaseLayout.of(SPEC, hinges=True)
 PHI, WIDTH = LAYOUT.phi, LAYOUT.phi.width
 NULL = public_facts(LAYOUT, 64).gram
 SD = 0.03

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privacy.engine.columns import Column
-from privacy.engine.k_anonymity import Floats, Ints, Partition, mondrian
-from r3al_project.common.errors import InputError
+from core.errors import InputError
+from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.k_anonymity import Floats, Ints, Partition, mondrian
 
 COLUMNS = (Column("age", 0.0, 100.0), Column("place", 0.0, 3.0, ("a", "b", "c", "d")))
 

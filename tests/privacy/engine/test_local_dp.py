@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import secrets
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from privacy.engine.columns import Column
-from privacy.engine.local_dp import draw, exactly, local_rows
-from privacy.engine.threshold_tables import (
+from core.errors import InputError
+from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.local_dp import draw, exactly, local_rows
+from privacy.engine.dp.threshold_tables import (
     LEAST_EPSILON,
     MOST_EPSILON,
-    STEPS,
-    WHOLE,
+    THRESHOLD_STEPS,
+    THRESHOLD_WHOLE,
     category_table,
     float_above,
     geometric_table,
@@ -28,7 +29,6 @@ from privacy.engine.threshold_tables import (
     table_epsilon_of_category,
     table_epsilon_of_number,
 )
-from r3al_project.common.errors import InputError
 
 NUMBER, CATEGORY = Column("n", -1.0, 3.0), Column("c", 0.0, 2.0, ("a", "b", "c"))
 FALSE_ALARM = 1e-6  # of each statistical test here
@@ -62,13 +62,13 @@ def exp_below(epsilon: float) -> Fraction:
 def test_no_output_is_more_than_e_to_the_epsilon_as_probable_under_any_other_input(epsilon: float) -> None:
     """All 257 inputs and 257 outputs, in whole numbers, the clamped ends included."""
     table = noise_table(epsilon)
-    assert sum(table) == 1 << 63 and min(table) > 0 and len(table) == 2 * STEPS + 1
+    assert sum(table) == 1 << 63 and min(table) > 0 and len(table) == 2 * THRESHOLD_STEPS + 1
     tails = [0]
     for weight in table:
         tails.append(tails[-1] + weight)
     bound, worst = exp_below(epsilon), Fraction(1)
-    for output in range(STEPS + 1):
-        seen = [_weight(table, tails, place, output) for place in range(STEPS + 1)]
+    for output in range(THRESHOLD_STEPS + 1):
+        seen = [_weight(table, tails, place, output) for place in range(THRESHOLD_STEPS + 1)]
         assert min(seen) > 0
         worst = max(worst, Fraction(max(seen), min(seen)))
     assert worst <= bound
@@ -81,11 +81,17 @@ def test_the_table_is_the_geometric_distribution_to_5e_17(epsilon: float) -> Non
     """Total variation between a table and the formula in 50 digits."""
     table = geometric_table(Fraction(epsilon))
     with localcontext(prec=50):
-        decay = (-Decimal(epsilon) / STEPS).exp()
-        tail = [WHOLE * decay**k / (1 + decay) for k in range(STEPS + 1)]
-        inner = [tail[k] - tail[k + 1] for k in range(1, STEPS)]
-        ideal = [tail[STEPS], *reversed(inner), WHOLE * (1 - decay) / (1 + decay), *inner, tail[STEPS]]
-        distance = sum(abs(a - b) for a, b in zip(table, ideal, strict=True)) / 2 / WHOLE
+        decay = (-Decimal(epsilon) / THRESHOLD_STEPS).exp()
+        tail = [THRESHOLD_WHOLE * decay**k / (1 + decay) for k in range(THRESHOLD_STEPS + 1)]
+        inner = [tail[k] - tail[k + 1] for k in range(1, THRESHOLD_STEPS)]
+        ideal = [
+            tail[THRESHOLD_STEPS],
+            *reversed(inner),
+            THRESHOLD_WHOLE * (1 - decay) / (1 + decay),
+            *inner,
+            tail[THRESHOLD_STEPS],
+        ]
+        distance = sum(abs(a - b) for a, b in zip(table, ideal, strict=True)) / 2 / THRESHOLD_WHOLE
     assert distance < Decimal("5e-17") and table == table[::-1]
 
 
@@ -104,10 +110,10 @@ def test_less_than_the_weights_can_express_is_refused() -> None:
 
 def _weight(table: tuple[int, ...], tails: list[int], place: int, output: int) -> int:
     """Of the 2^63 words, how many give ``output`` from ``place``: noise is clamped at both ends of the grid."""
-    at = output - place + STEPS
+    at = output - place + THRESHOLD_STEPS
     if output == 0:
         return tails[at + 1]
-    if output == STEPS:
+    if output == THRESHOLD_STEPS:
         return tails[-1] - tails[at]
     return table[at]
 
@@ -128,22 +134,24 @@ def test_a_row_spends_no_more_than_was_asked_over_all_its_columns(epsilon: float
     assert min(epsilon, 30.0 * width) * (1 - 1e-6) <= made.epsilon <= epsilon
 
 
-@pytest.mark.parametrize("place", [0, 100, STEPS])
+@pytest.mark.parametrize("place", [0, 100, THRESHOLD_STEPS])
 def test_rows_come_out_as_the_table_says_from_the_ends_and_from_within(place: int) -> None:
     """The whole path from value to clamped value, on the weights that the ratio above was computed from."""
     table = noise_table(math.nextafter(6.0, 0))
     tails = np.concatenate([[0], np.cumsum(np.array(table, dtype=object))]).tolist()
-    made = local_rows(np.full((200_000, 1), place / STEPS * 4 - 1), columns=[NUMBER], epsilon=6.0)
-    counts = np.bincount(np.rint((made.values[:, 0] + 1) / 4 * STEPS).astype(int), minlength=STEPS + 1)
-    weights = [_weight(table, tails, place, output) for output in range(STEPS + 1)]
-    assert sum(weights) == WHOLE
-    assert chi_square(counts, np.array(weights, float) / WHOLE) > FALSE_ALARM
+    made = local_rows(np.full((200_000, 1), place / THRESHOLD_STEPS * 4 - 1), columns=[NUMBER], epsilon=6.0)
+    counts = np.bincount(
+        np.rint((made.values[:, 0] + 1) / 4 * THRESHOLD_STEPS).astype(int), minlength=THRESHOLD_STEPS + 1
+    )
+    weights = [_weight(table, tails, place, output) for output in range(THRESHOLD_STEPS + 1)]
+    assert sum(weights) == THRESHOLD_WHOLE
+    assert chi_square(counts, np.array(weights, float) / THRESHOLD_WHOLE) > FALSE_ALARM
 
 
 def test_the_sampler_draws_what_the_table_says() -> None:
     table = noise_table(2.0)
     counts = np.bincount(draw(table, 400_000), minlength=len(table))
-    assert chi_square(counts, np.array(table, float) / WHOLE) > FALSE_ALARM
+    assert chi_square(counts, np.array(table, float) / THRESHOLD_WHOLE) > FALSE_ALARM
 
 
 def chi_square(counts: np.ndarray, probabilities: np.ndarray) -> float:
@@ -166,7 +174,7 @@ def test_another_category_is_any_of_the_others_wherever_one_begins() -> None:
     made = local_rows(np.full((200_000, 1), 2.0), columns=[CATEGORY], epsilon=0.5)
     stays, other = category_table(math.nextafter(0.5, 0), 3)
     counts = np.bincount(made.values[:, 0].astype(int), minlength=3)
-    assert chi_square(counts, np.array([other, other, stays]) / WHOLE) > FALSE_ALARM
+    assert chi_square(counts, np.array([other, other, stays]) / THRESHOLD_WHOLE) > FALSE_ALARM
 
 
 def test_one_category_alone_says_nothing_and_costs_nothing() -> None:
@@ -183,13 +191,13 @@ def test_numbers_stay_within_bounds_and_small_noise_is_centred() -> None:
 
 
 def test_no_draw_has_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, real = list[int](), os.urandom
+    asked, real = list[int](), secrets.token_bytes
 
-    def urandom(size: int) -> bytes:
+    def token_bytes(size: int) -> bytes:
         asked.append(size)
         return real(size)
 
-    monkeypatch.setattr(os, "urandom", urandom)
+    monkeypatch.setattr(secrets, "token_bytes", token_bytes)
     local_rows(np.zeros((10, 1)), columns=[CATEGORY], epsilon=1.0)
     assert asked == [80]
 

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from privacy.engine import mechanisms
-from privacy.engine.accounting import STEPS
-from privacy.engine.mechanisms import integer_sum, noise_once, noisy_sum, to_grid
-from r3al_project.common.errors import InputError
+from core.errors import InputError
+from privacy.engine.dp import mechanisms
+from privacy.engine.dp.accounting import LATTICE_STEPS
+from privacy.engine.dp.mechanisms import integer_sum, noise_once, noisy_sum, to_grid
 
 ROWS = hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.floats(-1e9, 1e9))
 
 
-@given(ROWS, st.floats(1e-3, 1e3), st.sampled_from([1, 5, 1000, STEPS, 1 << 30]))
+@given(ROWS, st.floats(1e-3, 1e3), st.sampled_from([1, 5, 1000, LATTICE_STEPS, 1 << 30]))
 def test_no_row_is_longer_than_the_clip(values: np.ndarray, clip: float, steps: int) -> None:
     grid = to_grid(values, clip, steps)
     assert all(sum(int(v) ** 2 for v in row) <= steps**2 for row in grid)
@@ -27,13 +27,17 @@ def test_no_row_is_longer_than_the_clip(values: np.ndarray, clip: float, steps: 
 @given(ROWS, st.floats(1e-3, 1e3))
 def test_a_row_within_the_clip_is_only_rounded_toward_zero(values: np.ndarray, clip: float) -> None:
     inside = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12) * clip * 0.9
-    back = to_grid(inside, clip, STEPS) * (clip / STEPS)
+    back = to_grid(inside, clip, LATTICE_STEPS) * (clip / LATTICE_STEPS)
     assert (np.abs(back) <= np.abs(inside) * (1 + 1e-12)).all()
-    assert (np.abs(back - inside) <= 1.0001 * clip / STEPS).all()
+    assert (np.abs(back - inside) <= 1.0001 * clip / LATTICE_STEPS).all()
 
 
 def test_a_row_of_exactly_the_clip_keeps_its_whole_length() -> None:
-    assert to_grid(np.array([[2.5], [-2.5], [9.0]]), 2.5, STEPS).ravel().tolist() == [STEPS, -STEPS, STEPS]
+    assert to_grid(np.array([[2.5], [-2.5], [9.0]]), 2.5, LATTICE_STEPS).ravel().tolist() == [
+        LATTICE_STEPS,
+        -LATTICE_STEPS,
+        LATTICE_STEPS,
+    ]
 
 
 def test_a_row_that_rounding_lifts_over_the_bound_is_pulled_in() -> None:
@@ -49,7 +53,7 @@ def test_a_row_that_rounding_lifts_over_the_bound_is_pulled_in() -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_value_that_is_no_number_stops_the_sum(bad: float) -> None:
     with pytest.raises(InputError, match="not a finite number"):
-        to_grid(np.array([[0.0, bad]]), 1.0, STEPS)
+        to_grid(np.array([[0.0, bad]]), 1.0, LATTICE_STEPS)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +78,7 @@ def test_adding_one_person_moves_the_sum_by_at_most_the_clip() -> None:
     whole = integer_sum(rows, clip=1.5)
     for i in range(50):
         step = whole - integer_sum(np.delete(rows, i, axis=0), clip=1.5)
-        assert int(step @ step) <= STEPS**2
+        assert int(step @ step) <= LATTICE_STEPS**2
 
 
 def test_nobody_at_all_still_gives_noise() -> None:
@@ -83,7 +87,7 @@ def test_nobody_at_all_still_gives_noise() -> None:
 
 
 def test_a_billion_people_fit_into_the_sum() -> None:
-    total = np.array([10**9 * STEPS, -(10**9) * STEPS], dtype=np.int64)
+    total = np.array([10**9 * LATTICE_STEPS, -(10**9) * LATTICE_STEPS], dtype=np.int64)
     block = noise_once(total, clip=1.0, sigma=3.73, share=0.5)
     assert np.allclose(block.values, [1e9, -1e9], atol=100)
 
@@ -137,7 +141,7 @@ def test_the_slow_entry_point_of_the_library_is_never_imported() -> None:
     import sys
 
     code = (
-        "import sys, numpy as np; from privacy.engine import mechanisms as m; assert 'opendp' not in sys.modules;"
+        "import sys, numpy as np; from privacy.engine.dp import mechanisms as m; assert 'opendp' not in sys.modules;"
         "m.noise_once(np.zeros(2, dtype=np.int64), clip=1.0, sigma=1.0, share=1.0);"
         "assert 'opendp.mod' in sys.modules and 'opendp.prelude' not in sys.modules"
     )

@@ -6,21 +6,21 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from privacy.engine.memory import Floats, Memory, remembered
+from privacy.engine.serving_state import Floats, KnownValues, merge_known_values
 
 NOON = datetime(2025, 6, 3, 12, tzinfo=UTC)
 HOUR, NAN = timedelta(hours=1), float("nan")
-NOTHING = Memory(np.array([NAN, NAN]))
+NOTHING = KnownValues(np.array([NAN, NAN]))
 
 
-def hear(*words: tuple[datetime, list[float]], keeps: float = 7200.0) -> Memory:
+def hear(*words: tuple[datetime, list[float]], keeps: float = 7200.0) -> KnownValues:
     memory = NOTHING
     for at, values in words:
-        memory = remembered(memory, np.array(values), at, keeps=keeps)
+        memory = merge_known_values(memory, np.array(values), at, keeps=keeps)
     return memory
 
 
-def known(memory: Memory) -> list[float | None]:
+def known(memory: KnownValues) -> list[float | None]:
     values: Floats = memory.values
     return [None if np.isnan(v) else float(v) for v in values]
 

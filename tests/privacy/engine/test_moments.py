@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loops.engine.policy import LinearPolicy
-from privacy.engine.accounting import gaussian_mu
-from privacy.engine.baseline import baseline_posterior
-from privacy.engine.clips import public_facts
-from privacy.engine.effects import effects_posterior, known_effects, sub_effects_posterior
-from privacy.engine.layout import Layout
-from privacy.engine.moments import Moments, pool
-from privacy.engine.release import (
+from loops.engine.policies.linear import LinearPolicy
+from privacy.engine.dp.accounting import gaussian_mu
+from privacy.engine.moments.baseline import baseline_posterior
+from privacy.engine.moments.clipping import public_facts
+from privacy.engine.moments.effects import effects_posterior, known_effects, sub_effects_posterior
+from privacy.engine.moments.pooled import Moments, pool
+from privacy.engine.moments.release_layout import ReleaseLayout
+from privacy.engine.moments.rounds import (
     count_totals,
     later_rounds,
-    plan,
+    plan_release,
     read_counts,
     read_moments,
     release_counts,
     release_moments,
 )
-from privacy.engine.rows import Floats, Rows
+from privacy.engine.moments.rows import Floats, ReleaseRows
 from tests.privacy.engine.planted import EFFECT, REFERENCE, TONE, close, conditional, planted_rows, planted_spec
 
 SPEC = planted_spec()
@@ -37,9 +37,9 @@ def _reference(moments: Moments) -> Floats:
     )
 
 
-def _round(rows: Rows, *, share: float, earlier: Moments | None = None, known: Floats | None = None) -> Moments:
+def _round(rows: ReleaseRows, *, share: float, earlier: Moments | None = None, known: Floats | None = None) -> Moments:
     counts = read_counts(SPEC, release_counts(SPEC, count_totals(SPEC, rows), None), earlier)
-    made = plan(SPEC, counts, None, explored_share=share, earlier=earlier, known=known)
+    made = plan_release(SPEC, counts, None, explored_share=share, earlier=earlier, known=known)
     baseline, effects = later_rounds(made, rows, earlier)
     return read_moments(made, baseline, effects, earlier)
 
@@ -95,9 +95,9 @@ def test_rounds_with_and_without_hinges_meet_on_what_both_have() -> None:
 
 
 def test_clips_follow_from_the_loop_file_and_from_nothing_else() -> None:
-    layout = Layout.of(SPEC, hinges=False)
+    layout = ReleaseLayout.of(SPEC, hinges=False)
     facts = public_facts(layout, 32)
-    assert facts.clips.of == public_facts(Layout.of(planted_spec(), hinges=False), 32).clips.of
+    assert facts.clips.of == public_facts(ReleaseLayout.of(planted_spec(), hinges=False), 32).clips.of
     assert public_facts(layout, 64).clips["effects"] < facts.clips["effects"], "averages over more rows are shorter"
     flagged = public_facts(layout, 32, 0.1)
     assert flagged.clips["effects"] > facts.clips["effects"], "averages over the few explored rows are longer"
@@ -106,7 +106,7 @@ def test_clips_follow_from_the_loop_file_and_from_nothing_else() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.002, 0.02, 0.1])
 def test_however_little_is_explored_every_block_has_a_clip(share: float) -> None:
-    facts = public_facts(Layout.of(SPEC, hinges=False), 8, share)
+    facts = public_facts(ReleaseLayout.of(SPEC, hinges=False), 8, share)
     assert all(clip > 0 for clip in facts.clips.of.values()), facts.clips
 
 
@@ -121,4 +121,4 @@ def test_a_round_in_which_nothing_was_explored_teaches_nothing_of_effects(first:
 
 def test_shares_of_a_joint_release_are_one_budget() -> None:
     for subs in ((), ("tone",)):
-        assert 0.99 < sum(Layout.of(SPEC, hinges=False, subs=subs).shares.values()) <= 1.0
+        assert 0.99 < sum(ReleaseLayout.of(SPEC, hinges=False, subs=subs).shares.values()) <= 1.0

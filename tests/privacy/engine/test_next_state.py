@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loops.engine.spec import NextState
-from privacy.engine.next_state import next_rows
+from privacy.engine.moments.next_state import next_rows
 
 RULES = get_args(NextState)
 #           ann: two days, unavailable in between       ben leaves at his second row

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loops.engine.parse import parse_loop
+from loops.engine.parse.loop import parse_loop
 from loops.engine.reward import BOUNDS, COMPONENTS
 from loops.engine.spec import LoopSpec, RewardAggregate
 from privacy.engine.outcomes import (

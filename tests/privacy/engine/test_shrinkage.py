@@ -7,8 +7,8 @@ import pytest
 
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Feature
-from privacy.engine.gram import Gram
-from privacy.engine.shrinkage import Released, TargetEffects, released_posterior
+from privacy.engine.moments.effect_posterior import NoisyMoments, TargetEffects, released_posterior
+from privacy.engine.moments.gram_matrix import Gram
 from tests.loops.engine.specs import of_features
 
 NAMES = tuple("abcdefgh")
@@ -20,12 +20,14 @@ COVARIANCE = np.diag(P) - np.outer(P, P)
 GRAM = np.diag([1.0, *[1 / 3] * len(NAMES)])  # uniform, independent features
 
 
-def released(effects: np.ndarray, rng: np.random.Generator, *, noise: float = 0.01, rows: float = 20_000) -> Released:
+def released(
+    effects: np.ndarray, rng: np.random.Generator, *, noise: float = 0.01, rows: float = 20_000
+) -> NoisyMoments:
     """A release of these effects (K-1, d): sampling of unit residuals, and noise of this sd on each entry."""
     moment = COVARIANCE @ effects @ GRAM
     sampling = np.linalg.cholesky(COVARIANCE) @ rng.normal(size=moment.shape) @ np.sqrt(GRAM) / np.sqrt(rows)
     moment = moment + sampling + noise * rng.normal(size=moment.shape)
-    return Released(Gram(GRAM, np.zeros_like(GRAM)), COVARIANCE, moment, 1.0, rows, noise)
+    return NoisyMoments(Gram(GRAM, np.zeros_like(GRAM)), COVARIANCE, moment, 1.0, rows, noise)
 
 
 def effects_of(*columns: int, size: float = 0.5) -> np.ndarray:
@@ -40,7 +42,7 @@ def error(found: TargetEffects, truth: np.ndarray) -> float:
 
 def test_without_noise_it_is_the_truth() -> None:
     truth = np.random.default_rng(0).normal(size=(ALTERNATIVES, WIDTH)) * 0.3
-    exact = Released(Gram(GRAM, np.zeros_like(GRAM)), COVARIANCE, COVARIANCE @ truth @ GRAM, 1.0, 1e9, 0.0)
+    exact = NoisyMoments(Gram(GRAM, np.zeros_like(GRAM)), COVARIANCE, COVARIANCE @ truth @ GRAM, 1.0, 1e9, 0.0)
     np.testing.assert_allclose(released_posterior(PHI, exact).mean, truth, atol=1e-3)
 
 
@@ -91,7 +93,7 @@ def test_where_nothing_is_said_nothing_is_believed() -> None:
 
 def test_the_noise_of_the_gram_is_doubt() -> None:
     asked = released(effects_of(0, 2, size=1.5), np.random.default_rng(3), noise=0.001)
-    noisy = Released(Gram(GRAM, np.full_like(GRAM, 0.03)), *list(vars(asked).values())[1:])
+    noisy = NoisyMoments(Gram(GRAM, np.full_like(GRAM, 0.03)), *list(vars(asked).values())[1:])
     rng = np.random.default_rng(4)
     sure, unsure = (
         np.stack([released_posterior(PHI, r).draw(rng) for _ in range(100)]).std(axis=0)[:, 2].mean()
@@ -116,6 +118,6 @@ def test_one_alternative_and_hinges_are_as_good() -> None:
     truth[0, [0, 12]] = 0.4
     rng, covariance = np.random.default_rng(6), np.array([[0.24]])
     moment = covariance @ truth @ gram + 0.004 * rng.normal(size=truth.shape)
-    found = released_posterior(bent, Released(Gram(gram, 0 * gram), covariance, moment, 1.0, 1e6, 0.004)).mean
+    found = released_posterior(bent, NoisyMoments(Gram(gram, 0 * gram), covariance, moment, 1.0, 1e6, 0.004)).mean
     np.testing.assert_allclose(found, truth, atol=0.15)
     assert np.abs(np.delete(found, [0, 12])).mean() < 0.03

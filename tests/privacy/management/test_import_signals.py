@@ -11,7 +11,7 @@ from loops.models import LoopVersion
 from loops.selectors import loop_specs_builtin
 from loops.services import loop_add
 from privacy.models import Decision, Person, PrivacyBudget
-from privacy.selectors import decision_arrays
+from privacy.selectors.decisions import decision_arrays
 
 pytestmark = pytest.mark.django_db
 HEARTSTEPS = Path(__file__).resolve().parents[4] / "shared" / "data" / "heartsteps_v1_suggestions.csv"

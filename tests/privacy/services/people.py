@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from loops.engine.parse import parse_loop
+from loops.engine.parse.loop import parse_loop
 from loops.models import Loop, LoopVersion
 from privacy.models import Decision, Person, PrivacyBudget
 

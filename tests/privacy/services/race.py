@@ -28,11 +28,11 @@ from django.db import connection, connections, transaction  # noqa: E402
 from django.db.models import Count, Sum  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
+from core.errors import BudgetExceeded  # noqa: E402
 from loops.models import LoopVersion  # noqa: E402
 from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release  # noqa: E402
-from privacy.services import ledger  # noqa: E402
-from privacy.services.release import release_reserve  # noqa: E402
-from r3al_project.common.errors import BudgetExceeded  # noqa: E402
+from privacy.services.budget import charge as ledger  # noqa: E402
+from privacy.services.releases.lifecycle import release_reserve  # noqa: E402
 from tests.privacy.services.people import ALL_FOLDS, add_people, loop_version  # noqa: E402
 
 PROCESSES, ATTEMPTS, PEOPLE = 8, 12, 60

@@ -19,11 +19,11 @@ from django.core.management import call_command  # isort: skip
 from django.db import connection  # isort: skip
 from django.db.models import F, Q  # isort: skip
 
+from core.errors import BudgetExceeded
 from loops.models import LoopVersion
-from privacy.engine.accounting import calibrate
+from privacy.engine.dp.accounting import calibrate
 from privacy.models import LedgerEntry, PrivacyBudget, Release
 from privacy.models.budget import WINDOWS
-from r3al_project.common.errors import BudgetExceeded
 from tests.privacy.services.people import add_people, loop_version
 
 RESERVATIONS, PEOPLE, COHORT, PROCESSES, LIVES = 2_000, 400, 50, 6, 0.4

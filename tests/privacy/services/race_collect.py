@@ -19,7 +19,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connection, connections  # noqa: E402
 
 from privacy.models import Choice, Consent, Decision, Person, PrivacyBudget, Purpose, RewardSignal  # noqa: E402
-from privacy.services import collect  # noqa: E402
+from privacy.services.records import import_file  # noqa: E402
 from tests.privacy.services.diary_files import diary_version, points, write_csv  # noqa: E402
 
 PROCESSES, PEOPLE, ROWS = 3, 4, 250  # few people, so that only rows are contended for, once these are known
@@ -45,11 +45,11 @@ def in_processes(files: list[Path]) -> list[Any]:
     barrier, results = FORK.Barrier(PROCESSES), FORK.Queue()
 
     def read(number: int) -> None:
-        collect.CHUNK = 40
+        import_file.IMPORT_CHUNK = 40
         barrier.wait(20)
         try:
             path = files[number % len(files)]
-            report = collect.signals_import(
+            report = import_file.signals_import(
                 path=path,
                 loop_version=diary_version(),
                 consents=[Purpose.TRAINING],

@@ -23,9 +23,10 @@ import numpy as np
 from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
 from privacy.models import Decision, Person, RewardEvent, RewardSignal, ServedDecision
-from privacy.services import closing, outcomes
-from privacy.services.callers import Caller
-from privacy.services.outcomes import Word, reward_add
+from privacy.services.people.authentication import Caller
+from privacy.services.records import close_outcomes
+from privacy.services.records import rewards as outcomes
+from privacy.services.records.rewards import RewardInput, reward_add
 from tests.privacy.services.people import SOURCE, add_people
 
 RACED, KILLED, CLOSERS, SENDERS, KILLS = 40, 400, 4, 4, 8
@@ -74,7 +75,7 @@ def _slowly(spec: LoopSpec, label: str) -> bool:
 def _close_all() -> Counter[str]:
     closed = Counter[str]()
     while ServedDecision.objects.filter(closed_at__isnull=True).exists():
-        closed["closed"] += closing.outcomes_close(limit=7)
+        closed["closed"] += close_outcomes.outcomes_close(limit=7)
         time.sleep(0.002)
     return closed
 
@@ -86,8 +87,8 @@ def closers_killed_anywhere(version: LoopVersion) -> dict[str, Any]:
     ServedDecision.objects.update(closes_at=timezone.now() - timedelta(seconds=1))
 
     def work() -> None:
-        closing.CHUNK = 3
-        closing.outcomes_close()
+        close_outcomes.CLOSE_CHUNK = 3
+        close_outcomes.outcomes_close()
 
     rng, halves = random.Random(5), 0
     for _ in range(KILLS):
@@ -100,7 +101,7 @@ def closers_killed_anywhere(version: LoopVersion) -> dict[str, Any]:
             wait_for_quiet()
         halves += RewardSignal.objects.count() != ServedDecision.objects.filter(closed_at__isnull=False).count()
     waiting = ServedDecision.objects.filter(closed_at__isnull=True).count()
-    closed = closing.outcomes_close()
+    closed = close_outcomes.outcomes_close()
     return {"waiting_after_the_kills": waiting, "closed_then": closed, "half_closed": halves, **books()}
 
 
@@ -127,7 +128,7 @@ def send(served: ServedDecision, name: str) -> bool:
     """A word of the person's own; whether it was late."""
     caller = Caller(user_id=0, person_id=served.person_id, may_serve=False)
     return reward_add(
-        caller=caller, public_id=served.public_id, user_id=None, word=Word(name, total=WORD, label="thanks")
+        caller=caller, public_id=served.public_id, user_id=None, word=RewardInput(name, total=WORD, label="thanks")
     ).late
 
 

@@ -15,15 +15,15 @@ from django.conf import settings  # isort: skip
 from django.core.management import call_command  # isort: skip
 from django.db import connection, transaction  # isort: skip
 
+from core.errors import BudgetExceeded
 from loops.models import LoopVersion
 from privacy.models import Person, Purpose, ServedDecision, VaultBatch, VaultEvent, VaultKind
-from privacy.services import vault_batches
-from privacy.services.consent import consent_grant, consent_withdraw
-from privacy.services.ledger import cohort_refund
-from privacy.services.release import release_reserve
-from privacy.services.vault import vault_append
-from privacy.services.vault_verify import vault_verify
-from r3al_project.common.errors import BudgetExceeded
+from privacy.services.budget.charge import cohort_refund
+from privacy.services.people.consent import consent_grant, consent_withdraw
+from privacy.services.releases.lifecycle import release_reserve
+from privacy.services.vault import sealed_decisions
+from privacy.services.vault.append import vault_append
+from privacy.services.vault.verify import vault_verify
 from tests.privacy.services.people import add_people, loop_version
 from tests.privacy.services.served import serve_many
 
@@ -74,7 +74,7 @@ def acts_of_every_kind(version: LoopVersion) -> dict[str, Any]:
 
 def _act(name: str, version: LoopVersion, people: list[int], key: str, rng: random.Random) -> None:
     if name == "seal":
-        vault_batches.decisions_seal(limit=3)
+        sealed_decisions.decisions_seal(limit=3)
     elif name == "consent":
         change = rng.choice((consent_grant, consent_withdraw))
         change(person_ids=people, purposes=rng.sample(list(Purpose), 2), source=key)
@@ -100,9 +100,9 @@ def sealed() -> dict[str, Any]:
     """How often a leaf of a decision that is there lies in any batch, and how the batches count."""
     blobs = [bytes(b) for b in VaultBatch.objects.values_list("leaves", flat=True)]
     known = Counter(b[i : i + 32] for b in blobs for i in range(0, len(b), 32))
-    rows = vault_batches.batch_rows(ServedDecision.objects.values_list("pk", flat=True))
+    rows = sealed_decisions.batch_rows(ServedDecision.objects.values_list("pk", flat=True))
     return {
-        "times": sorted({known[leaf] for leaf in vault_batches.decision_leaves(rows).values()}),
+        "times": sorted({known[leaf] for leaf in sealed_decisions.decision_leaves(rows).values()}),
         "decisions": len(rows),
         "waiting": ServedDecision.objects.filter(vault_batch__isnull=True).count(),
     }
@@ -114,7 +114,7 @@ def sealed_by_all_at_once(version: LoopVersion) -> dict[str, Any]:
     def work(process: int) -> Counter[str]:
         rounds = Counter[str]()
         while ServedDecision.objects.filter(vault_batch__isnull=True).exists():
-            event = vault_batches.decisions_seal(limit=100)
+            event = sealed_decisions.decisions_seal(limit=100)
             rounds["batches" if event else "nothing free"] += 1
             time.sleep(0 if event else 0.01)
         return rounds
@@ -127,7 +127,7 @@ def sealers_killed_anywhere(version: LoopVersion) -> dict[str, Any]:
     fresh_decisions(version)
 
     def work() -> None:
-        while vault_batches.decisions_seal(limit=7) is not None:
+        while sealed_decisions.decisions_seal(limit=7) is not None:
             pass
 
     rng, began = random.Random(5), VaultEvent.objects.count()
@@ -139,7 +139,7 @@ def sealers_killed_anywhere(version: LoopVersion) -> dict[str, Any]:
         kill(process)
         wait_for_quiet()
     killed_before_the_end = sealed()["waiting"]
-    while vault_batches.decisions_seal() is not None:
+    while sealed_decisions.decisions_seal() is not None:
         pass
     return {
         "killed_before_the_end": killed_before_the_end,

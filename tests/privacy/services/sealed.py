@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from privacy.engine.memory import recalled
 from privacy.engine.sealing import about_memory, about_outcome, about_state
+from privacy.engine.serving_state import unpack_serving_state
 from privacy.models import Decision, RewardSignal, ServingState
-from privacy.selectors_keys import ciphers_known, states_opened
-from privacy.services.keys import ciphers
+from privacy.selectors.keys import ciphers_known, states_opened
+from privacy.services.people.data_keys import ciphers
 
 
 def sealed_state(person_id: int, row_key: bytes, values: Sequence[float] | np.ndarray) -> bytes:
@@ -40,7 +40,9 @@ def outcome_of(outcome: RewardSignal) -> list[float]:
 def memory_of(state: ServingState) -> list[float]:
     """What serving heard of a person."""
     cipher, version = ciphers_known([state.person_id])[state.person_id], state.loop.versions.latest("version")
-    heard, _ = recalled(version.spec, cipher.open(bytes(state.memory), about_memory(state.person_id, state.loop_id)))
+    heard, _ = unpack_serving_state(
+        version.spec, cipher.open(bytes(state.memory), about_memory(state.person_id, state.loop_id))
+    )
     assert heard is not None
     return list(heard)
 

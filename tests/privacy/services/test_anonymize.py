@@ -14,21 +14,21 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from core.errors import BudgetExceeded, Conflict, InputError, InsufficientData, R3alError
 from loops.models import LoopVersion
 from loops.services import loop_add
-from privacy.engine.accounting import NANO, charge_pure
-from privacy.engine.rounding import about
-from privacy.engine.techniques import Wanted
+from privacy.engine.anonymize.request import AnonymizeRequest
+from privacy.engine.dp.accounting import NANO, charge_pure
+from privacy.engine.dp.coarse_counts import two_digits
 from privacy.models import Decision, LedgerEntry, PrivacyBudget, Release, ReleaseRound, VaultEvent
-from privacy.selectors import charged_person_ids, training_folds
-from privacy.services.anonymize import anonymize, anonymize_begin
-from privacy.services.anonymized_rows import rows_write, statistics
-from privacy.services.consent import consent_withdraw
-from privacy.services.preview import anonymize_preview
-from privacy.services.pseudonyms import current_epoch, pseudonyms
-from privacy.services.records import records_of
-from privacy.services.signals import Heard, signals_add
-from r3al_project.common.errors import BudgetExceeded, Conflict, InputError, InsufficientData, R3alError
+from privacy.selectors.decisions import charged_person_ids, training_folds
+from privacy.services.anonymize.export_tables import export_rows_write, statistics
+from privacy.services.anonymize.feature_records import feature_records
+from privacy.services.anonymize.preview import anonymize_preview
+from privacy.services.anonymize.pseudonyms import current_epoch, pseudonyms
+from privacy.services.anonymize.request import anonymize, anonymize_begin
+from privacy.services.people.consent import consent_withdraw
+from privacy.services.records.signals import SignalInput, signals_add
 from tests.privacy.services.people import UNIT, add_people
 from tests.privacy.services.sealed import sealed_state
 
@@ -68,11 +68,11 @@ reward = { total = "felt" }
 policy = { action = "did", propensity = "p" }
 """
 PEOPLE, CAPS = 80, {"cap_day": 9 * UNIT, "cap_week": 9 * UNIT, "cap_month": 9 * UNIT}
-CENTRAL = Wanted("pulse", "differential_privacy", epsilon=1.0)
+CENTRAL = AnonymizeRequest("pulse", "differential_privacy", epsilon=1.0)
 LOCAL = replace(CENTRAL, mode="local")
-GROUPS = Wanted("pulse", "k_anonymity", k=5)
-NAMES = Wanted("interaction", "pseudonymization", epoch="spring")
-COARSE = Wanted("categorical", "generalization")
+GROUPS = AnonymizeRequest("pulse", "k_anonymity", k=5)
+NAMES = AnonymizeRequest("interaction", "pseudonymization", epoch="spring")
+COARSE = AnonymizeRequest("categorical", "generalization")
 ALL = [CENTRAL, LOCAL, GROUPS, NAMES, COARSE]
 
 
@@ -107,13 +107,13 @@ def world(db: None) -> LoopVersion:
     return make_world()
 
 
-def run(version: LoopVersion, wanted: Wanted, key: str = "one") -> Release:
+def run(version: LoopVersion, wanted: AnonymizeRequest, key: str = "one") -> Release:
     return anonymize(key=key, loop_version=version, wanted=wanted)
 
 
 def table(release: Release) -> list[dict[str, str]]:
     out = io.StringIO()
-    rows_write(release=release, out=out)
+    export_rows_write(release=release, out=out)
     return list(csv.DictReader(io.StringIO(out.getvalue())))
 
 
@@ -158,7 +158,7 @@ class TestTechniques:
         gone = Decision.objects.filter(person_id=somebody).order_by("decided_at").values("pk")[: 2 - left]
         Decision.objects.filter(pk__in=list(gone.values_list("pk", flat=True))).delete()
         heard = [
-            Heard("a", "pulse", timezone.now(), {"mood": 0.5})
+            SignalInput("a", "pulse", timezone.now(), {"mood": 0.5})
         ]  # no whole record, but enough to be among the people
         signals_add(loop_version=world, person_id=int(somebody), heard=heard)
         fewer = run(world, replace(LOCAL, rows=2, epsilon=0.5), "two")
@@ -199,7 +199,7 @@ class TestTechniques:
         assert {r["mood"] for r in rows} == {"-1..-0.5", "-0.5..0", "0..0.5", "0.5..1"}
 
     @pytest.mark.parametrize("wanted", ALL)
-    def test_the_log_states_all_and_the_vault_knows(self, world: LoopVersion, wanted: Wanted) -> None:
+    def test_the_log_states_all_and_the_vault_knows(self, world: LoopVersion, wanted: AnonymizeRequest) -> None:
         release = run(world, wanted)
         assert (
             release.state == "committed" and release.guarantee and release.parameters["data_type"] == wanted.data_type
@@ -207,11 +207,13 @@ class TestTechniques:
         assert LedgerEntry.objects.filter(release=release).count() == PEOPLE
         assert (release.rho is None) == (release.formal_epsilon is None)
         if not wanted.is_central:
-            assert release.rows_in == release.rows_out == about(PEOPLE) and release.information_loss is not None
+            assert release.rows_in == release.rows_out == two_digits(PEOPLE) and release.information_loss is not None
         assert VaultEvent.objects.filter(kind="release", body__release=release.pk).count() == 1
 
     @pytest.mark.parametrize("wanted", [GROUPS, NAMES, COARSE])
-    def test_without_a_formal_meaning_the_formal_account_ends(self, world: LoopVersion, wanted: Wanted) -> None:
+    def test_without_a_formal_meaning_the_formal_account_ends(
+        self, world: LoopVersion, wanted: AnonymizeRequest
+    ) -> None:
         release = run(world, wanted)
         budget = PrivacyBudget.objects.all()[0]
         assert release.rho is None and budget.rho_spent == 0 and budget.formal_void_at == release.created_at
@@ -248,19 +250,19 @@ class TestWho:
         pk = PrivacyBudget.objects.values_list("pk", flat=True)[0]
         now = timezone.now()
         heard = [
-            Heard("a", "emotion", now, {"mood": 0.25, "place": "street"}),
-            Heard("b", "emotion", now, {"mood": 0.5}),  # lacks the place
+            SignalInput("a", "emotion", now, {"mood": 0.25, "place": "street"}),
+            SignalInput("b", "emotion", now, {"mood": 0.5}),  # lacks the place
         ]
         signals_add(loop_version=world, person_id=pk, heard=heard)
-        from privacy.engine.columns import columns_of
+        from privacy.engine.anonymize.columns import columns_of
 
-        found = records_of(
+        found = feature_records(
             loop_version=world, data_type="emotion", person_ids=[pk], columns=columns_of(world.spec), rows=9
         )
         assert found.values.tolist() == [[0.25, 2.0]] and found.left_out == 1
 
 
-BAD: list[tuple[Wanted, str]] = [
+BAD: list[tuple[AnonymizeRequest, str]] = [
     (replace(CENTRAL, epsilon=0.0), "above 0"),
     (replace(CENTRAL, epsilon=-1.0), "above 0"),
     (replace(CENTRAL, epsilon=float("nan")), "finite"),
@@ -294,7 +296,9 @@ BAD: list[tuple[Wanted, str]] = [
 
 
 @pytest.mark.parametrize(("wanted", "said"), BAD)
-def test_bad_input_says_what_is_wrong_and_charges_nobody(world: LoopVersion, wanted: Wanted, said: str) -> None:
+def test_bad_input_says_what_is_wrong_and_charges_nobody(
+    world: LoopVersion, wanted: AnonymizeRequest, said: str
+) -> None:
     with pytest.raises((InputError, BudgetExceeded, InsufficientData), match=said):
         run(world, wanted)
     assert spent() == (0, 0)
@@ -304,7 +308,7 @@ def test_bad_input_says_what_is_wrong_and_charges_nobody(world: LoopVersion, wan
 
 class TestRetries:
     @pytest.mark.parametrize("wanted", ALL)
-    def test_a_retry_is_the_first_again(self, world: LoopVersion, wanted: Wanted) -> None:
+    def test_a_retry_is_the_first_again(self, world: LoopVersion, wanted: AnonymizeRequest) -> None:
         first = run(world, wanted)
         blob = bytes(ReleaseRound.objects.get().output)
         before = spent()
@@ -330,7 +334,7 @@ class TestRetries:
         self, world: LoopVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first = run(world, replace(NAMES, epoch=""))
-        monkeypatch.setattr("privacy.services.anonymize.current_epoch", lambda: "2999-01")
+        monkeypatch.setattr("privacy.services.anonymize.request.current_epoch", lambda: "2999-01")
         assert run(world, replace(NAMES, epoch="")) == first and first.parameters["epoch"] == current_epoch()
         with pytest.raises(Conflict, match="another parameters"):
             run(world, replace(NAMES, epoch="2999-01"))
@@ -338,7 +342,7 @@ class TestRetries:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("wanted", [LOCAL, NAMES])
-def test_two_retries_of_one_key_at_once_are_one_release(wanted: Wanted) -> None:
+def test_two_retries_of_one_key_at_once_are_one_release(wanted: AnonymizeRequest) -> None:
     version = make_world()
 
     def work(_: int) -> int | str:

@@ -7,12 +7,12 @@ from datetime import date
 import pytest
 from django.test import override_settings
 
-from privacy.engine.accounting import NANO
+from core.errors import InputError, NotFound
+from privacy.engine.dp.accounting import NANO
 from privacy.models import PrivacyBudget, VaultEvent
-from privacy.selectors_budget import budget_told
-from privacy.services.caps import cap_change
-from privacy.services.people import default_caps, people_get_or_create
-from r3al_project.common.errors import InputError, NotFound
+from privacy.selectors.budgets import budget_summary
+from privacy.services.budget.caps import cap_change
+from privacy.services.people.identity import default_caps, people_get_or_create
 from tests.privacy.services.people import UNIT, add_people, loop_version
 
 pytestmark = pytest.mark.django_db
@@ -80,4 +80,6 @@ def test_the_period_is_the_longest_window_that_renews(period: str, units: tuple[
     with override_settings(PRIVACY_BUDGET_PERIOD=period):
         assert tuple(cap // NANO for cap in default_caps().values()) == units
         (pk,) = people_get_or_create(population="app", identifiers=["ann"]).values()
-    assert budget_told(PrivacyBudget.objects.get(pk=pk))["period"] == period, "as the caps say, whatever is set today"
+    assert budget_summary(PrivacyBudget.objects.get(pk=pk))["period"] == period, (
+        "as the caps say, whatever is set today"
+    )

@@ -11,11 +11,11 @@ from django.utils import timezone
 
 from loops.models import Loop, LoopVersion
 from privacy.models import RewardEvent, RewardSignal, ServedDecision
-from privacy.selectors_outcomes import OutcomeCounts, outcome_counts
-from privacy.services import closing
-from privacy.services.callers import Caller
-from privacy.services.closing import outcomes_close
-from privacy.services.outcomes import Word, reward_add
+from privacy.selectors.outcomes import OutcomeCounts, outcome_counts
+from privacy.services.people.authentication import Caller
+from privacy.services.records import close_outcomes as closing
+from privacy.services.records.close_outcomes import outcomes_close
+from privacy.services.records.rewards import RewardInput, reward_add
 from privacy.tasks import close_outcomes
 from tests.privacy.services.people import SOURCE, add_people, loop_version
 from tests.privacy.services.sealed import outcome_of
@@ -33,7 +33,7 @@ def serve(version: LoopVersion, count: int, *, first: int = 0) -> list[ServedDec
 
 def tell(served: ServedDecision, **word: object) -> None:
     caller = Caller(user_id=1, person_id=served.person_id, may_serve=False)
-    reward_add(caller=caller, public_id=served.public_id, user_id=None, word=Word("w1", **word))  # type: ignore[arg-type]
+    reward_add(caller=caller, public_id=served.public_id, user_id=None, word=RewardInput("w1", **word))  # type: ignore[arg-type]
 
 
 def deadline_passes(*served: ServedDecision) -> None:
@@ -103,7 +103,7 @@ def test_a_late_word_changes_nothing(with_default: LoopVersion) -> None:
 def test_it_goes_on_until_nothing_is_due(
     with_default: LoopVersion, monkeypatch: pytest.MonkeyPatch, close: Callable[[], object]
 ) -> None:
-    monkeypatch.setattr(closing, "CHUNK", 3)
+    monkeypatch.setattr(closing, "CLOSE_CHUNK", 3)
     deadline_passes(*serve(with_default, 10))
     close()
     assert not ServedDecision.objects.filter(closed_at__isnull=True).exists()

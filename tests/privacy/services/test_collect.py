@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from privacy.engine.rejects import RejectsFile
+from core.errors import InputError
+from loops.intake.rejects import RejectsFile
 from privacy.models import Choice, Consent, Decision, Person, PrivacyBudget, Purpose, RewardSignal, SignalImport
-from privacy.services import collect
-from privacy.services.collect import ImportReport, signals_import
-from privacy.services.consent import consent_withdraw
-from r3al_project.common.errors import InputError
+from privacy.services.people.consent import consent_withdraw
+from privacy.services.records import import_file as collect
+from privacy.services.records.import_file import ImportReport, signals_import
 from tests.loops.engine.diary import COLUMNS, row
 from tests.privacy.services.diary_files import diary_version, points, write_csv, write_jsonl
 from tests.privacy.services.sealed import outcome_of, state_values
@@ -80,7 +80,7 @@ class TestAFile:
         assert len(kept.file_sha256) == 64
 
     def test_tells_how_far_it_is(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(collect, "CHUNK", 10)
+        monkeypatch.setattr(collect, "IMPORT_CHUNK", 10)
         seen: list[float] = []
         path = write_csv(tmp_path / "log.csv", points("ann", 35))
         imported(path, progress=lambda fraction, text: seen.append(fraction))
@@ -98,7 +98,7 @@ class TestTheSameAgain:
         assert everything() == before
 
     def test_completes_what_was_killed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(collect, "CHUNK", 10)
+        monkeypatch.setattr(collect, "IMPORT_CHUNK", 10)
         path = write_csv(tmp_path / "log.csv", points("ann", 35))
 
         def killed(fraction: float, text: str) -> None:
@@ -121,7 +121,7 @@ class TestTheSameAgain:
     def test_of_a_key_inside_a_file_counts_the_first(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
     ) -> None:
-        monkeypatch.setattr(collect, "CHUNK", chunk)
+        monkeypatch.setattr(collect, "IMPORT_CHUNK", chunk)
         rows = [row(), row(who="ben"), row(), row(mood="0.1"), row(who="ben", felt="9"), row(who="ben")]
         path = write_csv(tmp_path / "log.csv", rows)
         report = imported(path)

@@ -5,8 +5,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from privacy.models import Consent, PrivacyBudget, Purpose, VaultEvent
-from privacy.services.consent import consent_grant, consent_withdraw
-from privacy.services.people import people_get_or_create
+from privacy.services.people.consent import consent_grant, consent_withdraw
+from privacy.services.people.identity import people_get_or_create
 
 pytestmark = pytest.mark.django_db
 BOTH = [Purpose.TRAINING, Purpose.EVALUATION]

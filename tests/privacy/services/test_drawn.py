@@ -11,13 +11,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from loops.models import LoopVersion
-from privacy.engine.accounting import STEPS
-from privacy.engine.central import central_release
+from privacy.engine.anonymize.central import central_release
+from privacy.engine.dp.accounting import LATTICE_STEPS
 from privacy.models import Decision, LedgerEntry, Person, PrivacyBudget, Release
-from privacy.selectors import charged_person_ids
-from privacy.services.anonymize import anonymize
-from privacy.services.drawn import public_rate
-from privacy.services.preview import anonymize_preview
+from privacy.selectors.decisions import charged_person_ids
+from privacy.services.anonymize.cohort_sampling import public_rate
+from privacy.services.anonymize.preview import anonymize_preview
+from privacy.services.anonymize.request import anonymize
 from tests.privacy.services.people import UNIT
 from tests.privacy.services.sealed import sealed_state
 from tests.privacy.services.test_anonymize import CENTRAL, LOCAL, PEOPLE, make_world
@@ -47,7 +47,7 @@ def released(world: LoopVersion, key: str, monkeypatch: pytest.MonkeyPatch) -> t
         seen.append(totals)
         return central_release(totals, *rest)
 
-    monkeypatch.setattr("privacy.services.anonymize_compute.central_release", spy)
+    monkeypatch.setattr("privacy.services.anonymize.run.central_release", spy)
     with transaction.atomic():
         made = anonymize(key=key, loop_version=world, wanted=WANTED)
         charged = set(charged_person_ids(release=made).tolist())
@@ -82,7 +82,7 @@ def test_one_person_more_moves_the_sums_by_at_most_one_clip_and_charges_nobody_e
         entered += pk in within
         for name, total in before.items():
             moved = int(np.square((after[name] - total).astype(object)).sum())
-            assert moved <= STEPS**2 and (moved > 0) == (pk in within), name
+            assert moved <= LATTICE_STEPS**2 and (moved > 0) == (pk in within), name
     assert 0 < entered < 25, "of 25 coins at 3/8 all fall alike in less than one of 100,000 runs"
 
 

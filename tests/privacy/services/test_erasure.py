@@ -13,7 +13,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from core.errors import BudgetExceeded, Conflict, InputError
 from loops.models import LoopVersion
+from privacy.engine.dp.accounting import NANO
 from privacy.models import (
     Consent,
     DataKey,
@@ -29,16 +31,16 @@ from privacy.models import (
     Signal,
     VaultEvent,
 )
-from privacy.services.consent import consent_grant
-from privacy.services.erasure import person_erase, tombstones, tombstones_replay
-from privacy.services.export import person_export
-from privacy.services.people import people_get_or_create, person_key
-from privacy.services.release import release_reserve
-from privacy.services.signals import Heard, signals_add
-from privacy.services.vault import subject_of
-from privacy.services.vault_batches import decisions_seal
-from privacy.services.vault_verify import vault_verify
-from r3al_project.common.errors import BudgetExceeded, Conflict, InputError
+from privacy.selectors.budgets import budget_summary
+from privacy.services.people.consent import consent_grant
+from privacy.services.people.erasure import person_erase, tombstones, tombstones_replay
+from privacy.services.people.export import person_export
+from privacy.services.people.identity import people_get_or_create, person_key
+from privacy.services.records.signals import SignalInput, signals_add
+from privacy.services.releases.lifecycle import release_reserve
+from privacy.services.vault.append import subject_of
+from privacy.services.vault.sealed_decisions import decisions_seal
+from privacy.services.vault.verify import vault_verify
 from tests.privacy.services.people import ALL_FOLDS, POPULATION, UNIT, loop_version
 from tests.privacy.services.sealed import sealed_state
 from tests.privacy.services.served import serve_many
@@ -59,7 +61,7 @@ def ada(version: LoopVersion) -> int:
     serve_many(version, list(ids.values()))
     for name, pk in ids.items():
         consent_grant(person_ids=[pk], purposes=list(Purpose), source="test")
-        heard = [Heard("s1", "pulse", timezone.now() - timedelta(hours=1), {"mood": 0.123456789})]
+        heard = [SignalInput("s1", "pulse", timezone.now() - timedelta(hours=1), {"mood": 0.123456789})]
         signals_add(loop_version=version, person_id=pk, heard=heard)
         PersonAccount.objects.create(user=User.objects.create_user(f"user-{name}"), person_id=pk)
     charge(version, "first", 0.75)
@@ -124,7 +126,9 @@ def test_registering_anew_gives_nothing_back(version: LoopVersion, ada: int) -> 
 def test_nothing_can_be_added_to_somebody_erased(version: LoopVersion, ada: int) -> None:
     person_erase(person_id=ada, source="test")
     with pytest.raises(Conflict, match="was erased"):
-        signals_add(loop_version=version, person_id=ada, heard=[Heard("s2", "pulse", timezone.now(), {"mood": 0.1})])
+        signals_add(
+            loop_version=version, person_id=ada, heard=[SignalInput("s2", "pulse", timezone.now(), {"mood": 0.1})]
+        )
     with pytest.raises(Conflict, match="erased already"):
         person_erase(person_id=ada, source="test")
 
@@ -164,17 +168,16 @@ class TestExport:
         decision = Decision.objects.get(person_id=ada)
         nothing = sealed_state(ada, bytes(decision.row_key), np.full(len(version.spec.features), np.nan))
         Decision.objects.filter(pk=decision.pk).update(state=nothing)
-        told = person_export(Person.objects.get(pk=ada))
-        assert told["signals"][0]["values"] == {"mood": 0.123456789}
-        assert len(told["decisions"]) == 1 and len(told["consents"]) == 3 and len(told["vault"]) > 0
-        assert (
-            told["usedFor"][0]["policyUnits"] == 0.75 and told["privacyBudget"]["policyUnits"]["day"]["spent"] == 0.75
-        )
+        kept = person_export(Person.objects.get(pk=ada))
+        assert kept.signals[0].values == {"mood": 0.123456789}
+        assert len(kept.decisions) == 1 and len(kept.consents) == 3 and len(kept.events) > 0
+        assert kept.charges[0].policy_cost / NANO == 0.75
+        assert budget_summary(kept.person.budget)["policy_units"]["day"]["spent"] == 0.75
 
     def test_of_somebody_new_it_is_empty(self) -> None:
         (pk,) = people_get_or_create(population=POPULATION, identifiers=["eve"]).values()
-        told = person_export(Person.objects.get(pk=pk))
-        assert told["signals"] == told["decisions"] == told["consents"] == told["usedFor"] == []
+        kept = person_export(Person.objects.get(pk=pk))
+        assert [*kept.signals, *kept.decisions, *kept.consents, *kept.charges] == []
 
 
 class TestCommand:

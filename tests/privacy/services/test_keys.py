@@ -12,11 +12,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from core.errors import Conflict
 from privacy.engine.sealing import OVERHEAD, CannotOpen, Cipher, new_key
 from privacy.models import DataKey, Person
-from privacy.selectors_keys import ciphers_known, key_unwrapped
-from privacy.services.keys import ciphers, keys_rotate, keys_waiting
-from r3al_project.common.errors import Conflict
+from privacy.selectors.keys import ciphers_known, key_unwrapped
+from privacy.services.people.data_keys import ciphers, keys_rotate, keys_waiting
 from tests.privacy.services.people import add_people, loop_version
 from tests.stack import Stack
 
@@ -95,9 +95,9 @@ import os, signal, django
 django.setup()
 from django.core.management import call_command
 from django.db.models import QuerySet
-from privacy.services import keys
+from privacy.services.people import data_keys as keys
 
-keys.CHUNK = 20
+keys.ROTATE_CHUNK = 20
 chunk, calls = keys._rotate_chunk, []
 
 def dies(size):

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from core.errors import BudgetExceeded, Conflict, InputError
 from loops.models import LoopVersion
 from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseRound
-from privacy.selectors_release import charged_person_ids
-from privacy.services.caps import cap_change
-from privacy.services.erasure import person_erase
-from privacy.services.ledger import cohort_charge, cohort_refund
-from r3al_project.common.errors import BudgetExceeded, Conflict, InputError
+from privacy.selectors.releases import charged_person_ids
+from privacy.services.budget.caps import cap_change
+from privacy.services.budget.charge import cohort_charge, cohort_refund
+from privacy.services.people.erasure import person_erase
 from tests.privacy.services.people import ALL_FOLDS, POPULATION, UNIT, add_people, caps, loop_version, windows
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from privacy.engine.accounting import calibrate
+from privacy.engine.dp.accounting import calibrate
 
 ROOT = Path(__file__).resolve().parents[3]
 THREE_CHARGES = 3 * 300_000_000

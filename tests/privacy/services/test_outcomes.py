@@ -8,16 +8,16 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from core.errors import Forbidden, NotFound
 from loops.models import LoopVersion
 from privacy.models import RewardEvent, ServedDecision
-from privacy.services.callers import Caller
-from privacy.services.outcomes import Word, decision_activate, reward_add
-from r3al_project.common.errors import Forbidden, NotFound
+from privacy.services.people.authentication import Caller
+from privacy.services.records.rewards import RewardInput, decision_activate, reward_add
 from tests.privacy.services.people import add_people, loop_version
 from tests.privacy.services.served import NOW, serve_many
 
 pytestmark = pytest.mark.django_db
-WORD = Word("w1", total=0.1)
+WORD = RewardInput("w1", total=0.1)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ class TestWhose:
     ("label", "harmful"), [("dismissed", True), (" Not_Now", True), ("thanks", False), (None, None)]
 )
 def test_a_label_harms_whatever_its_case(served: ServedDecision, label: str | None, harmful: bool | None) -> None:
-    word = Word("w1", total=0.1, label=label)
+    word = RewardInput("w1", total=0.1, label=label)
     reward_add(caller=caller(served.person_id), public_id=served.public_id, user_id=None, word=word)
     assert RewardEvent.objects.get().harmful is harmful
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.errors import BudgetExceeded, Conflict, InputError
 from loops.models import LoopVersion
-from privacy.engine.accounting import calibrate
-from privacy.engine.mechanisms import NoisyBlock, noisy_sum
+from privacy.engine.dp.accounting import calibrate
+from privacy.engine.dp.mechanisms import NoisyBlock, noisy_sum
 from privacy.models import LedgerEntry, PrivacyBudget, Purpose, Release, ReleaseRound
-from privacy.selectors_release import charged_person_ids
-from privacy.services.ledger import cohort_refund
-from privacy.services.release import release_commit, release_reserve, round_load, round_store
-from r3al_project.common.errors import BudgetExceeded, Conflict, InputError
+from privacy.selectors.releases import charged_person_ids
+from privacy.services.budget.charge import cohort_refund
+from privacy.services.releases.lifecycle import release_commit, release_reserve, round_load, round_store
 from tests.privacy.services.people import ALL_FOLDS, UNIT, add_people, loop_version
 
 pytestmark = pytest.mark.django_db

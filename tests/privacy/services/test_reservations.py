@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
+from core.errors import Conflict
 from loops.models import LoopVersion
-from privacy.engine.techniques import Wanted
+from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import (
     Decision,
     LedgerEntry,
@@ -24,18 +25,17 @@ from privacy.models import (
     Signal,
     VaultEvent,
 )
-from privacy.services.anonymize import anonymize_begin, anonymize_finish
-from privacy.services.anonymize_compute import anonymize_compute
-from privacy.services.erasure import person_erase, revive
-from privacy.services.release import round_store
-from privacy.services.reservations import AGE, reservations_settle
-from privacy.services.signals import Heard, signals_add
-from r3al_project.common.errors import Conflict
+from privacy.services.anonymize.request import anonymize_begin, anonymize_finish
+from privacy.services.anonymize.run import anonymize_compute
+from privacy.services.people.erasure import person_erase, restore_erased_person
+from privacy.services.records.signals import SignalInput, signals_add
+from privacy.services.releases.lifecycle import round_store
+from privacy.services.releases.reservations import RESERVATION_AGE, reservations_settle
 from tests.privacy.services.test_anonymize import CENTRAL, COARSE, GROUPS, LOCAL, NAMES, PEOPLE, make_world, run, spent
 from tests.privacy.services.test_release import noised, reserve
 
 pytestmark = pytest.mark.django_db
-LATER = timedelta(hours=1) + AGE
+LATER = timedelta(hours=1) + RESERVATION_AGE
 
 
 @pytest.fixture
@@ -58,14 +58,14 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[Release], None]) -
         act(release)
         return made
 
-    monkeypatch.setattr("privacy.services.anonymize.anonymize_compute", slow)
+    monkeypatch.setattr("privacy.services.anonymize.request.anonymize_compute", slow)
 
 
 class TestFailures:
     @pytest.mark.parametrize("fault", [MemoryError, RuntimeError, KeyboardInterrupt, SystemExit])
     @pytest.mark.parametrize("wanted", [CENTRAL, NAMES])
     def test_whatever_breaks_before_storing_gives_the_charge_back(
-        self, world: LoopVersion, wanted: Wanted, fault: type[BaseException], monkeypatch: pytest.MonkeyPatch
+        self, world: LoopVersion, wanted: AnonymizeRequest, fault: type[BaseException], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def breaks(_: Release) -> None:
             raise fault
@@ -81,7 +81,7 @@ class TestFailures:
         signals_add(
             loop_version=world,
             person_id=pk,
-            heard=[Heard("a", "pulse", timezone.now(), {"mood": 0.5, "place": "home"})],
+            heard=[SignalInput("a", "pulse", timezone.now(), {"mood": 0.5, "place": "home"})],
         )
         settings.DATA_MASTER_KEYS = {2: "another" * 8}
         with pytest.raises(Conflict, match="DATA_MASTER_KEYS lacks version 1"):
@@ -101,7 +101,7 @@ class TestFailures:
         compute = anonymize_compute
 
         def overtaken(release: Release) -> None:
-            monkeypatch.setattr("privacy.services.anonymize.anonymize_compute", compute)
+            monkeypatch.setattr("privacy.services.anonymize.request.anonymize_compute", compute)
             anonymize_finish(release=Release.objects.get(pk=release.pk))
             raise MemoryError
 
@@ -115,14 +115,14 @@ class TestErasureMeanwhile:
     @pytest.mark.parametrize("wanted", [LOCAL, GROUPS, NAMES, COARSE])
     @pytest.mark.parametrize("comes_back", [False, True])
     def test_no_row_of_somebody_erased_is_stored(
-        self, world: LoopVersion, wanted: Wanted, comes_back: bool, monkeypatch: pytest.MonkeyPatch
+        self, world: LoopVersion, wanted: AnonymizeRequest, comes_back: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         person = Person.objects.filter(ledger_entries=None).order_by("pk")[0]
 
         def erase(release: Release) -> None:
             person_erase(person_id=person.pk, source="test")
             if comes_back:
-                revive(person.population, [person.key])
+                restore_erased_person(person.population, [person.key])
 
         meanwhile(monkeypatch, erase)
         with pytest.raises(Conflict, match="was erased while"):

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from core.errors import Conflict
 from loops.models import LoopVersion
 from privacy.models import Choice, Decision, LedgerEntry, Release, ReleaseRound, ServedDecision, Signal
-from privacy.services import retention
-from privacy.services.release import round_load
-from privacy.services.retention import Expired, records_expire
-from privacy.services.signals import Heard, signals_add
-from r3al_project.common.errors import Conflict
+from privacy.services.people import retention
+from privacy.services.people.retention import ExpiredCounts, records_expire
+from privacy.services.records.signals import SignalInput, signals_add
+from privacy.services.releases.lifecycle import round_load
 from tests.privacy.services.people import add_people, loop_version
 from tests.privacy.services.served import serve_many
 from tests.privacy.services.test_ledger import charge, new_release
@@ -34,7 +34,7 @@ def age(model: type[Signal] | type[Decision], days: int) -> None:
 def test_what_is_ninety_days_old_goes_with_all_that_hangs_on_it(version: LoopVersion) -> None:
     people = add_people(version, 3, decided=False)
     serve_many(version, people)
-    signals_add(loop_version=version, person_id=people[0], heard=[Heard("s", "pulse", NOW, {"mood": 0.1})])
+    signals_add(loop_version=version, person_id=people[0], heard=[SignalInput("s", "pulse", NOW, {"mood": 0.1})])
     ServedDecision.objects.update(closed_at=NOW)
     for days, left in ((89, 3), (91, 0)):
         age(Decision, days)
@@ -52,13 +52,13 @@ def test_a_decision_that_waits_for_its_outcome_stays(version: LoopVersion) -> No
 
 def test_age_counts_from_when_a_record_came(version: LoopVersion) -> None:
     add_people(version, 2)  # with decisions of long ago
-    assert records_expire(now=NOW) == Expired(0, 0, 0, 0)
+    assert records_expire(now=NOW) == ExpiredCounts(0, 0, 0, 0)
 
 
 def test_it_goes_on_where_it_was_stopped(version: LoopVersion, monkeypatch: pytest.MonkeyPatch) -> None:
     add_people(version, 5)
     age(Decision, 91)
-    monkeypatch.setattr(retention, "CHUNK", 2)
+    monkeypatch.setattr(retention, "EXPIRE_CHUNK", 2)
     assert records_expire(now=NOW).decisions == 5 and records_expire(now=NOW).decisions == 0
 
 

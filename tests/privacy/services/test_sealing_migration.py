@@ -23,7 +23,7 @@ call_command("migrate", "privacy", "0008", verbosity=0)
 call_command("migrate", "deployments", "0001", verbosity=0)
 call_command("migrate", "auth", verbosity=0)
 from tests.privacy.services.people import SOURCE
-from loops.engine.parse import parse_loop
+from loops.engine.parse.loop import parse_loop
 width = len(parse_loop(SOURCE, source="r3al.toml").features)
 state = struct.pack(f"<{width}d", *(i / 10 for i in range(width)))
 outcome = struct.pack("<7d", *(i / 4 for i in range(7)))
@@ -42,15 +42,15 @@ with connection.cursor() as cursor:
         run("INSERT INTO serving_states (person_id, loop_id, memory, known, version, interventions_today, last_intervened) "
             "VALUES (%s, 1, %s, %s, 1, 0, FALSE)", i, memory, known)
 call_command("migrate", verbosity=0)
-from privacy.engine.memory import recalled
+from privacy.engine.serving_state import unpack_serving_state
 from privacy.engine.sealing import about_memory
 from privacy.models import Decision, RewardSignal, ServingState
-from privacy.selectors_keys import ciphers_known
+from privacy.selectors.keys import ciphers_known
 from tests.privacy.services.sealed import outcome_of, state_values
 remembered = []
 for row in ServingState.objects.order_by("person_id"):
     plain = ciphers_known([row.person_id])[row.person_id].open(row.memory, about_memory(row.person_id, 1)) if row.memory else b""
-    remembered.append(recalled(row.loop.versions.get().spec, plain))
+    remembered.append(unpack_serving_state(row.loop.versions.get().spec, plain))
 print(json.dumps({
     "left open": sum(state in bytes(d.state) for d in Decision.objects.all()),
     "states": sorted({tuple(state_values(d)) for d in Decision.objects.all()}),

@@ -14,18 +14,19 @@ import pytest
 from django.db import connections
 
 from loops.models import LoopVersion
-from privacy.engine.central import central_totals
-from privacy.engine.mechanisms import Totals, add_totals, noise_once
-from privacy.engine.release import baseline_totals, count_totals, effect_totals, residual_baseline
+from privacy.engine.anonymize.central import central_totals
+from privacy.engine.dp.mechanisms import Totals, add_totals, noise_once
+from privacy.engine.moments.rounds import baseline_totals, count_totals, effect_totals, residual_baseline
 from privacy.models import LedgerEntry, Purpose, Release
-from privacy.selectors import charged_person_ids
-from privacy.services import anonymize_compute, moments, shards
-from privacy.services.anonymize import anonymize
-from privacy.services.anonymize_compute import release_columns, shard_records
-from privacy.services.collect import signals_import
-from privacy.services.moments import BASELINE, moments_release, release_plan
-from privacy.services.release import round_load
-from privacy.services.shards import shard_rows, shards_of
+from privacy.selectors.decisions import charged_person_ids
+from privacy.services.anonymize import run as anonymize_compute
+from privacy.services.anonymize.request import anonymize
+from privacy.services.anonymize.run import release_columns, shard_records
+from privacy.services.records.import_file import signals_import
+from privacy.services.releases import moments, shards
+from privacy.services.releases.lifecycle import round_load
+from privacy.services.releases.moments import BASELINE, moments_release, release_plan
+from privacy.services.releases.shards import shard_rows, shards_of
 from tests.privacy.services.test_anonymize import CENTRAL
 from tests.turns.walks import walks_csv, walks_loop
 
@@ -138,7 +139,7 @@ def test_the_service_in_shards_charges_the_same_and_draws_noise_once_a_block(
     monkeypatch.setattr(shards, "PEOPLE_A_SHARD", 30)
     monkeypatch.setattr(shards, "ROWS_KEPT", kept)
     monkeypatch.setattr(shards, "shard_rows", reading)
-    monkeypatch.setattr("privacy.engine.mechanisms.noise_once", drawing)
+    monkeypatch.setattr("privacy.engine.dp.mechanisms.noise_once", drawing)
     release = release_moments(world, "shards")
     charged = LedgerEntry.objects.filter(release=release)
     pieces = -(-charged.count() // 30)

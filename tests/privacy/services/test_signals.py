@@ -11,13 +11,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from core.errors import Forbidden, InputError
 from loops.models import LoopVersion
-from privacy.engine.memory import packed
 from privacy.engine.sealing import about_memory
+from privacy.engine.serving_state import pack_serving_state
 from privacy.models import PrivacyBudget, ServingState, Signal
-from privacy.services.keys import ciphers
-from privacy.services.signals import Heard, Intake, signals_add
-from r3al_project.common.errors import Forbidden, InputError
+from privacy.services.people.data_keys import ciphers
+from privacy.services.records.signals import SignalInput, SignalsReceipt, signals_add
 from tests.privacy.services.people import add_people, loop_version
 from tests.privacy.services.sealed import memory_of
 
@@ -35,11 +35,11 @@ def person(version: LoopVersion) -> int:
     return add_people(version, 1, decided=False)[0]
 
 
-def pulse(key: str, *, hours_ago: float = 1.0, **values: float | str) -> Heard:
-    return Heard(key, "pulse", NOW - timedelta(hours=hours_ago), values or {"mood": 0.5})  # type: ignore[arg-type]
+def pulse(key: str, *, hours_ago: float = 1.0, **values: float | str) -> SignalInput:
+    return SignalInput(key, "pulse", NOW - timedelta(hours=hours_ago), values or {"mood": 0.5})  # type: ignore[arg-type]
 
 
-def hear(version: LoopVersion, person: int, *heard: Heard) -> Intake:
+def hear(version: LoopVersion, person: int, *heard: SignalInput) -> SignalsReceipt:
     return signals_add(loop_version=version, person_id=person, heard=heard)
 
 
@@ -77,7 +77,7 @@ def test_a_full_batch_takes_as_many_statements_as_a_small_one(version: LoopVersi
 def test_what_a_loop_of_other_features_remembered_is_forgotten(version: LoopVersion, person: int) -> None:
     features = version.spec.features
     for other in (features[:2], (features[1], features[0], *features[2:])):
-        stale = packed(replace(version.spec, features=other), [0.25] * len(other), None)
+        stale = pack_serving_state(replace(version.spec, features=other), [0.25] * len(other), None)
         sealed = ciphers([person])[person].seal(stale, about_memory(person, version.loop_id))
         ServingState.objects.all().delete()
         ServingState.objects.create(person_id=person, loop=version.loop, memory=sealed, observed_at=NOW, version=4)

@@ -8,15 +8,15 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 
-from privacy.engine.accounting import NANO
-from privacy.engine.chain import GENESIS, canonical
+from core.errors import InputError
+from privacy.engine.dp.accounting import NANO
+from privacy.engine.hash_chain import GENESIS, canonical_json
 from privacy.models import Person, Purpose, Release, VaultEvent, VaultHead, VaultKind
-from privacy.services.consent import consent_grant, consent_withdraw
-from privacy.services.ledger import cohort_refund
-from privacy.services.release import release_commit, release_reserve, round_store
-from privacy.services.vault import subject_of, subjects_of, vault_append
-from privacy.services.vault_verify import vault_verify
-from r3al_project.common.errors import InputError
+from privacy.services.budget.charge import cohort_refund
+from privacy.services.people.consent import consent_grant, consent_withdraw
+from privacy.services.releases.lifecycle import release_commit, release_reserve, round_store
+from privacy.services.vault.append import subject_of, subjects_of, vault_append
+from privacy.services.vault.verify import vault_verify
 from tests.privacy.engine.bodies import bodies
 from tests.privacy.services.people import ALL_FOLDS, add_people, loop_version
 
@@ -38,7 +38,7 @@ class TestAppending:
     @given(bodies())
     def test_whatever_body_it_takes_comes_back_with_the_same_bytes(self, body: dict[str, Any]) -> None:
         made = vault_append(kind=VaultKind.BUDGET, body=body)
-        assert canonical(VaultEvent.objects.get(pk=made.pk).body) == canonical(body)
+        assert canonical_json(VaultEvent.objects.get(pk=made.pk).body) == canonical_json(body)
         assert vault_verify(since=made.pk).broken == ""
 
     @pytest.mark.parametrize("body", [{"x": float("nan")}, {"x": 2.0}, {"x": b"state"}, {"x": "y" * 8_200}, {1: 2}])
@@ -77,7 +77,7 @@ def test_without_a_transaction_nothing_is_appended() -> None:
     ],
 )
 def test_the_database_itself_refuses_to_change_what_is_in_the_vault(statement: str) -> None:
-    from privacy.services.vault_batches import decisions_seal
+    from privacy.services.vault.sealed_decisions import decisions_seal
     from tests.privacy.services.served import serve_many
 
     version = loop_version()

@@ -9,10 +9,10 @@ from django.db.models import Model
 from django.utils import timezone
 
 from loops.models import LoopVersion
-from privacy.engine.chain import merkle_root
+from privacy.engine.hash_chain import merkle_root
 from privacy.models import Choice, Decision, Person, ServedDecision, VaultBatch
-from privacy.services.vault_batches import batch_rows, decision_leaves, decisions_seal
-from privacy.services.vault_verify import vault_verify
+from privacy.services.vault.sealed_decisions import batch_rows, decision_leaves, decisions_seal
+from privacy.services.vault.verify import vault_verify
 from tests.privacy.services.people import add_people, loop_version
 from tests.privacy.services.served import NOW, serve_many
 

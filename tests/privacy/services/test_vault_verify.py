@@ -11,14 +11,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from privacy.engine.chain import GENESIS, event_hash, merkle_root
+from core.errors import InputError
+from privacy.engine.hash_chain import GENESIS, event_hash, merkle_root
 from privacy.models import Choice, Decision, ServedDecision, VaultBatch, VaultCheck, VaultEvent, VaultHead, VaultKind
-from privacy.selectors_vault import vault_status
-from privacy.services import vault_verify as module
-from privacy.services.vault import time_text, vault_append
-from privacy.services.vault_batches import decisions_seal
-from privacy.services.vault_verify import vault_check, vault_verify
-from r3al_project.common.errors import InputError
+from privacy.selectors.vault import vault_status
+from privacy.services.vault import verify as module
+from privacy.services.vault.append import time_text, vault_append
+from privacy.services.vault.sealed_decisions import decisions_seal
+from privacy.services.vault.verify import vault_check, vault_verify
 from tests.privacy.services.people import add_people, loop_version
 from tests.privacy.services.served import as_json, serve_many, tamper
 
@@ -199,7 +199,7 @@ class TestWalking:
 
     def test_over_many_chunks_it_finds_the_same(self, vault: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
         whole = vault_verify()
-        monkeypatch.setattr(module, "CHUNK", 2)
+        monkeypatch.setattr(module, "VERIFY_CHUNK", 2)
         assert vault_verify() == whole
         tamper("DELETE FROM vault_events WHERE sequence = 4")
         assert vault_verify().broken == "event 4 is missing"

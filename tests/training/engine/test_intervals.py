@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from training.engine.intervals import (
+from training.engine.intervals.clustered import (
     Interval,
     bell_mccaffrey_dof,
     cluster_statistics,

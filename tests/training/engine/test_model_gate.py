@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loops.engine.policy import LinearPolicy, reference_policy
+from loops.engine.policies.linear import LinearPolicy, reference_policy
 from tests.privacy.engine.planted import EFFECT
 from tests.training.engine.worlds import taught
-from training.engine.learn import learn
-from training.engine.model_gate import BAR_REFERENCE, logging_cost, model_gate, people_needed
-from training.engine.sub_heads import learn_sub_head, sub_bar, z_of
-from training.engine.synthesize import drawn_worlds
+from training.engine.gates.model_gate import BAR_REFERENCE, logging_cost, model_gate, people_needed
+from training.engine.generators.world_model import sample_worlds
+from training.engine.pipeline import train_policy_head
+from training.engine.trainers.contextual_bandits import learn_sub_head, sub_bar
+from training.engine.trainers.protocol import z_of
 
 MADE = taught()
 PHI = MADE.moments.layout.phi
@@ -22,7 +23,7 @@ REFERENCE = reference_policy(MADE.spec, "policy")
 
 def _worlds(seed: int = 0):
     rng = np.random.default_rng(seed)
-    return drawn_worlds(MADE.moments, MADE.baseline, MADE.effects, 16, rng), rng
+    return sample_worlds(MADE.moments, MADE.baseline, MADE.effects, 16, rng), rng
 
 
 def test_a_policy_does_not_beat_itself() -> None:
@@ -71,11 +72,11 @@ def test_the_more_sub_heads_are_asked_the_stricter_is_each() -> None:
 
 
 def test_learning_asks_both_gates_and_says_what_it_costs() -> None:
-    first = learn(MADE.spec, MADE.moments, MADE.baseline, MADE.pool.rows(), seed=5)
+    first = train_policy_head(MADE.spec, MADE.moments, MADE.baseline, MADE.pool.rows(), seed=5)
     assert first.passed and first.gate_incumbent is None and first.rival.reference == 0
     assert len(first.logging_cost) == 3 and set(first.subs) == {"tone"}
     assert first.candidate().subs.keys() == {"tone"}
-    second = learn(
+    second = train_policy_head(
         MADE.spec, MADE.moments, MADE.baseline, MADE.pool.rows(), seed=6, incumbents={"policy": first.policy}
     )
     assert second.gate_incumbent is not None

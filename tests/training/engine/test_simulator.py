@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from loops.engine.parse import parse_loop
-from loops.engine.rows import RowReader
+from loops.engine.parse.loop import parse_loop
+from loops.engine.rows.reader import RowReader
 from loops.engine.spec import LoopSpec
-from training.engine.simulator import make_people, simulate, write_csv
+from simulator import make_people, simulate, write_csv
 
 ACTIONS = 5
 STRESS, MOOD, GAP, LOAD, ENGAGEMENT = 1, 0, 5, 6, 2

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from training.engine.intervals import Tails, clustered_interval, ratio_interval, sufficient
-from training.engine.sums import (
+from training.engine.intervals.clustered import Tails, clustered_interval, ratio_interval, sufficient
+from training.engine.intervals.noisy_ratio import (
     MetricSums,
     sums_interval,
     sums_ratio_interval,

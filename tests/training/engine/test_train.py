@@ -8,8 +8,8 @@ import pytest
 from loops.engine.features import FeatureMap
 from tests.privacy.engine.planted import EFFECT, planted_spec
 from tests.training.engine.worlds import taught
-from training.engine.synthesize import Transitions
-from training.engine.train import best_candidate, capped_policy, fitted_q, train
+from training.engine.trainers.fitted_q import best_candidate, capped_policy, fitted_q, train_candidates
+from training.engine.world.transitions import Transitions
 
 SPEC = planted_spec()
 PHI = FeatureMap.of(SPEC, False)
@@ -56,7 +56,7 @@ def test_the_policy_never_speaks_more_often_than_the_log_did() -> None:
 def test_the_best_candidate_speaks_where_it_helps() -> None:
     """The planted effect is .3 + .8 energy: good with energy, bad without."""
     made = taught()
-    best = best_candidate(list(train(made.spec, made.world, made.pool, seed=1)))
+    best = best_candidate(list(train_candidates(made.spec, made.world, made.pool, seed=1)))
     states = np.column_stack([np.zeros(2), np.array([0.05, 0.95])])
     assert EFFECT[2] > 0 and best.policy.actions(states).tolist() == [0, 1]
     assert best.model_gain > 0
@@ -64,13 +64,13 @@ def test_the_best_candidate_speaks_where_it_helps() -> None:
 
 def test_the_same_seed_gives_the_same_policy() -> None:
     made = taught()
-    one, two = (best_candidate(list(train(made.spec, made.world, made.pool, seed=3))) for _ in range(2))
+    one, two = (best_candidate(list(train_candidates(made.spec, made.world, made.pool, seed=3))) for _ in range(2))
     np.testing.assert_array_equal(one.policy.weights, two.policy.weights)
     assert one.model_gain == two.model_gain
 
 
 def test_the_pool_gives_its_rows_back() -> None:
     made = taught().pool
-    again = Transitions.of_rows(made.rows())
+    again = Transitions.of_rows(made.rows(), taught().spec)
     for name in ("state", "reward", "next_state", "stays"):
         np.testing.assert_array_equal(getattr(again, name), getattr(made, name))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.engine.intervals import Interval, users_needed
-from training.engine.verdict import Direction, attempt_alpha, equivalence, futility_bound, verdict
+from training.engine.gates.decision_rule import Direction, attempt_alpha, equivalence, futility_bound, verdict
+from training.engine.intervals.clustered import Interval, users_needed
 
 
 def interval(low: float, high: float, **other: float) -> Interval:

@@ -8,13 +8,14 @@ from functools import lru_cache
 import numpy as np
 
 from loops.engine.spec import LoopSpec
-from privacy.engine.baseline import Baseline, baseline_posterior
-from privacy.engine.effects import Effects, effects_posterior
-from privacy.engine.moments import Moments
-from privacy.engine.release import release_moments
+from privacy.engine.moments.baseline import Baseline, baseline_posterior
+from privacy.engine.moments.effects import Effects, effects_posterior
+from privacy.engine.moments.pooled import Moments
+from privacy.engine.moments.rounds import release_moments
 from tests.privacy.engine.planted import planted_rows, planted_spec
-from training.engine.synthesize import Transitions, mean_world, synthesize
-from training.engine.world import World
+from training.engine.generators.world_model import mean_world, synthesize
+from training.engine.world.transitions import Transitions
+from training.engine.world.world_model import World
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from loops.models import LoopVersion
 from privacy.models import Release
 from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, care_loop, learned
 from training.models import GateVerdict, ModelMetric, ModelVersion
-from training.selectors import attempts_before
+from training.selectors.versions import attempts_before
 from training.services import gate
-from training.services.gate import Judging, decision_latency, versions_judge
+from training.services.gate import EvaluationPlan, decision_latency, versions_judge
 
 
 def candidate(loop: LoopVersion, parent: ModelVersion | None = None) -> ModelVersion:
@@ -25,7 +25,7 @@ def candidate(loop: LoopVersion, parent: ModelVersion | None = None) -> ModelVer
 
 def judge(version: ModelVersion, incumbents: dict[str, ModelVersion]) -> dict[str, Any]:
     write = versions_judge(
-        judging=Judging({"policy": version}, incumbents, 0.2),
+        judging=EvaluationPlan({"policy": version}, incumbents, 0.2),
         decide=lambda: None, epsilon=1.0, delta=1e-5, key="judge", report=lambda fraction, message: None,
     )  # fmt: skip
     return write()

@@ -6,7 +6,7 @@ import pytest
 
 from privacy.models import Release
 from tests.deployments.serving import ALWAYS_WALK, care_loop, learned
-from training.services.train import HeadTrained, learned_from
+from training.services.train import TrainedHead, learned_from
 
 
 @pytest.mark.django_db
@@ -23,7 +23,7 @@ def test_policy_is_a_function_of_what_served_and_the_other_heads_are_not(head: s
     made.parameters = {"earlier": [pooled.pk]}
     parent = learned(loop, "policy", ALWAYS_WALK)
     parent.releases.set([before])
-    trained = HeadTrained(head=head, arrays={}, config={}, gates={})
+    trained = TrainedHead(head=head, arrays={}, config={}, gates={})
     expected = {made.pk, pooled.pk} | ({before.pk} if parent_counts else set())
     assert learned_from(made, trained, parent) == expected
     assert learned_from(made, trained, None) == {made.pk, pooled.pk}

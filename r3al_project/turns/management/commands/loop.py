@@ -9,14 +9,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from deployments.selectors import serving_now
+from core.errors import R3alError
+from deployments.selectors.slots import serving_now
 from loops.engine.features import FeatureMap
-from loops.engine.parse import parse_loop
+from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
-from r3al_project.common.errors import R3alError
 from r3al_project.turns.loops import loop_add_file, loop_text
-from training.models import ModelVersion, VersionKind
+from training.models import ModelVersion
 
 
 class Command(BaseCommand):
@@ -67,4 +67,4 @@ class Command(BaseCommand):
 
 
 def _serves(version: ModelVersion) -> str:
-    return "the reference" if version.kind == VersionKind.REFERENCE else version.name
+    return version.name if version.is_learned else "the reference"

@@ -10,15 +10,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from core.errors import R3alError
 from loops.models import LoopVersion
 from privacy.models import Purpose
-from r3al_project.common.errors import R3alError
 from r3al_project.turns.loops import loop_named
 from r3al_project.turns.models import Turn
-from r3al_project.turns.report import turn_tell
+from r3al_project.turns.progress_view import ProgressView
+from r3al_project.turns.report import turn_print
 from r3al_project.turns.runner import turn_run, turn_run_watched
 from r3al_project.turns.services import DELTA, turn_parameters, turn_resume, turn_start
-from r3al_project.turns.watch import Watcher
 
 
 class Command(BaseCommand):
@@ -54,15 +54,13 @@ class Command(BaseCommand):
         if options["detach"]:
             self.stdout.write(f"{turn} is queued; the workers run it, the admin shows it")
             return
-        watcher = Watcher()
+        watcher = ProgressView()
         turn = turn_run_watched(turn, watcher) if options["watch"] else turn_run(turn, say=watcher.say)
-        turn_tell(
+        turn_print(
             turn,
-            people=None,
             seconds=time.monotonic() - began,
             as_json=options["json"],
             out=sys.stdout,
-            say=watcher.say,
         )
 
 

@@ -1,0 +1,46 @@
+"""Arrays in database columns: a validated, hashed, non-executable format (never pickle).
+
+A bundle is a dict of named float64, int64 or bool arrays, written as ``numpy.savez`` (no pickle), with SHA-256 over the bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import InputError
+
+Array = npt.NDArray[np.generic]
+_ALLOWED = {np.dtype("float64"), np.dtype("int64"), np.dtype("bool")}
+
+
+def pack_arrays(arrays: Mapping[str, npt.ArrayLike]) -> bytes:
+    """Serialise named arrays. Raises InputError for a dtype outside {float64, int64, bool} or a value that is not finite."""
+    out: dict[str, Array] = {}
+    for name, value in arrays.items():
+        array = np.asarray(value)
+        if array.dtype not in _ALLOWED:
+            raise InputError(f"array {name!r} has dtype {array.dtype}; expected float64, int64 or bool")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"array {name!r} holds a value that is not finite")
+        out[name] = array
+    buffer = io.BytesIO()
+    np.savez(buffer, **out)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def unpack_arrays(blob: bytes, sha256: str | None = None) -> dict[str, Array]:
+    """Read what ``pack_arrays`` wrote; with ``sha256`` the bytes are checked first (InputError when they differ)."""
+    if sha256 is not None and sha256_hex(blob) != sha256:
+        raise InputError("stored arrays do not match their SHA-256; the row was changed outside the program")
+    with np.load(io.BytesIO(bytes(blob)), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def sha256_hex(blob: bytes) -> str:
+    """SHA-256 of the bytes, in hexadecimal."""
+    return hashlib.sha256(bytes(blob)).hexdigest()

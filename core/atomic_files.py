@@ -1,0 +1,41 @@
+"""A file that somebody asked for by name: it is there whole or not at all, and never in place of another."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from core.errors import Conflict, InputError
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[TextIO]:
+    """Open a file beside ``path`` that takes its name when all is written, readable by its owner alone; a fault leaves nothing.
+
+    Raises InputError at once where the name is taken or the folder cannot be written, so nothing need be done in vain; Conflict
+    at the end when the name was taken meanwhile.
+    """
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path} exists already; name another file")
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); name a file in a folder that can") from None
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="") as out:  # noqa: PTH123  (a descriptor, not a path)
+            yield out
+        _take_name(Path(name), path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _take_name(made: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(made)
+    except FileExistsError:
+        raise Conflict(f"{path} was made by somebody else meanwhile; name another file") from None
+    except OSError:  # a file system without hard links
+        made.replace(path)

@@ -1,0 +1,54 @@
+"""Errors as ``application/problem+json`` (RFC 9457): what was wrong, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpResponse, JsonResponse
+
+from core.errors import (
+    BudgetExceeded,
+    Conflict,
+    Forbidden,
+    InputError,
+    InsufficientData,
+    NotFound,
+    R3alError,
+    TooLarge,
+    Unauthorized,
+)
+
+STATUS: dict[type[R3alError], int] = {
+    InputError: 422,
+    NotFound: 404,
+    Conflict: 409,
+    BudgetExceeded: 409,
+    InsufficientData: 409,
+    Unauthorized: 401,
+    Forbidden: 403,
+    TooLarge: 413,
+}
+
+
+def problem(
+    status: int, detail: str, *, title: str | None = None, errors: Mapping[str, Any] | None = None, **more: Any
+) -> HttpResponse:
+    """A problem document. ``errors`` names fields; further members are added as they are."""
+    body: dict[str, Any] = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status}
+    body |= {"detail": detail} | ({"errors": dict(errors)} if errors else {}) | more
+    response = JsonResponse(body, status=status, content_type="application/problem+json")
+    if status == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = "Token"
+    return response
+
+
+def problem_of(error: R3alError) -> HttpResponse:
+    """An expected error as a problem document."""
+    return problem(status_of(error), str(error), **getattr(error, "members", {}))
+
+
+def status_of(error: R3alError) -> int:
+    """HTTP status of an expected error; 500 for one that no API should have let out."""
+    return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)

@@ -1,0 +1,81 @@
+"""Reads of the deployments floor."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q, QuerySet
+
+from core.errors import NotFound
+from deployments.models import EvidenceUnit, ServingSlot
+from loops.engine.heads import MAIN_HEAD
+from loops.engine.spec import LoopSpec
+from loops.models import Loop, LoopVersion
+from loops.selectors import loop_versions_current
+from privacy.models import ServedDecision
+from training.models import ModelVersion
+
+
+def slot_of(version: ModelVersion) -> ServingSlot:
+    """The slot that the version would serve."""
+    return slot_for(version.loop_version.loop, version.head)
+
+
+def slot_for(loop: Loop, head: str) -> ServingSlot:
+    """The slot of one head; NotFound when the loop was never added with that head."""
+    slot = ServingSlot.objects.select_related("stable", "loop").filter(loop=loop, head=head).first()
+    if slot is None:
+        raise NotFound(f"loop {loop.name!r} has no slot for head {head!r}; add the loop with `manage.py loop add FILE`")
+    return slot
+
+
+def slots_in_use() -> QuerySet[ServingSlot]:
+    """Slots of the heads that their loops have now: a head that a newer version of its loop dropped serves nobody."""
+    heads = [Q(loop=v.loop_id, head__in=v.spec.head_names) for v in loop_versions_current()]
+    return ServingSlot.objects.filter(reduce(or_, heads, Q(pk__in=[])))
+
+
+def serving_now(loop_version: LoopVersion) -> dict[str, ModelVersion]:
+    """The version that serves each head of a loop version."""
+    slots = ServingSlot.objects.select_related("stable__loop_version__loop").order_by("head")
+    found = slots.filter(loop=loop_version.loop_id, head__in=loop_version.spec.head_names)
+    return {slot.head: slot.stable for slot in found}
+
+
+def incumbents_of(loop_version: LoopVersion) -> dict[str, ModelVersion]:
+    """Learned versions that serve the loop's heads now, where their features and actions are still those of ``loop_version``."""
+    serving = serving_now(loop_version)
+    found = {h.name: incumbent_among(serving.get(h.name), loop_version.spec) for h in loop_version.spec.heads}
+    return {head: version for head, version in found.items() if version is not None}
+
+
+def incumbent_among(stable: ModelVersion | None, spec: LoopSpec) -> ModelVersion | None:
+    """What a candidate must beat beside the reference: the stable version, if it is learned and can serve the loop as it is."""
+    return stable if stable is not None and stable.is_learned and is_made_for(stable, spec) else None
+
+
+def is_made_for(version: ModelVersion, spec: LoopSpec) -> bool:
+    """Whether the loop still has the head with the version's actions and, as a reference reads none, its features."""
+    made = version.loop_version.spec
+    if version.head not in spec.head_names:
+        return False
+    was, now = made.head(version.head), spec.head(version.head)
+    if (was.actions, was.reference) != (now.actions, now.reference):
+        return False
+    return not version.is_learned or made.features == spec.features
+
+
+def explored_share(loop_version: LoopVersion) -> float:
+    """The public share of decisions drawn from the logging distribution: the slot's, or all of them where nothing was ever
+    served and people's records come from files.
+    """
+    if not ServedDecision.objects.filter(decision__loop_version=loop_version).exists():
+        return 1.0
+    return slot_for(loop_version.loop, MAIN_HEAD).exploration_bp / 10_000
+
+
+def evidence_units_of(person_id: int) -> QuerySet[EvidenceUnit]:
+    """Return what is kept of a person as evidence about versions, oldest first."""
+    found = EvidenceUnit.objects.filter(data_key_id=person_id)
+    return found.select_related("slot__loop", "version").order_by("pk")

@@ -1,0 +1,88 @@
+"""Health: look at every slot that serves something learned, store the look, and take back what is proven to harm."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.db import Error, transaction
+from django.utils import timezone
+
+from core.errors import Conflict, R3alError
+from deployments.engine.evidence.cohort_series import SPAN
+from deployments.engine.health import HealthReport, health_of
+from deployments.models import EvidenceUnit, HealthCheck, LatencyMinute, ServingSlot
+from deployments.selectors.health import EPOCH, SPANS_BEFORE, evidence_of
+from deployments.selectors.slots import slots_in_use
+from deployments.services.health.evidence import evidence_fold
+from deployments.services.rollouts.rollback import slot_rollback
+from loops.selectors import loop_version_current
+from training.models import ModelVersion
+
+log = logging.getLogger(__name__)
+CHECKS_KEPT = timedelta(days=90)
+EVIDENCE_KEPT = (SPANS_BEFORE + 1) * SPAN * EPOCH  # nothing that a bet still looks at is older
+
+
+def health_tick() -> int:
+    """Check every slot that serves a learned version; what is old is dropped. Returns how many were taken back.
+
+    A slot that cannot be looked at does not keep the others from being looked at; it is logged and tried at the next tick.
+    """
+    now = timezone.now()
+    HealthCheck.objects.filter(created_at__lt=now - CHECKS_KEPT).delete()
+    LatencyMinute.objects.filter(minute__lt=now - CHECKS_KEPT).delete()
+    EvidenceUnit.objects.filter(closes_at__lt=now - EVIDENCE_KEPT).delete()
+    slots = slots_in_use().select_related("loop", "stable__loop_version", "holdback")
+    slots = slots.filter(stable__in=ModelVersion.objects.learned())
+    return sum(_acted(slot) for slot in slots)
+
+
+def _acted(slot: ServingSlot) -> bool:
+    try:
+        return health_check(slot=slot).acted
+    except (R3alError, Error):
+        log.exception("slot %s was not looked at", slot)
+        return False
+
+
+def health_check(*, slot: ServingSlot) -> HealthCheck:
+    """Fold new evidence, judge, store the look; a version that is critical, or worse by a proven trigger, goes back with it."""
+    spec = loop_version_current(slot.loop.name).spec
+    for version in (slot.stable, slot.holdback):
+        if version is not None:
+            evidence_fold(slot=slot, version=version)
+    health = health_of(evidence_of(slot, spec))
+    try:
+        return _store(slot, health)
+    except Conflict as error:  # somebody changed the slot meanwhile: this look is of something that serves no more
+        log.warning("health of %s was not stored: %s", slot, error)
+        return HealthCheck(slot=slot, version=slot.stable, generation=slot.generation, state=health.state, metrics=[])
+
+
+@transaction.atomic
+def _store(slot: ServingSlot, health: HealthReport) -> HealthCheck:
+    check = HealthCheck.objects.create(
+        slot=slot,
+        version=slot.stable,
+        generation=slot.generation,
+        state=health.state,
+        acted=health.must_roll_back,
+        **health.as_json(),
+    )
+    if health.must_roll_back:
+        slot_rollback(
+            slot=slot, actor="health check", reason=_reason(health), automatic=True, harmful=True, check=check
+        )
+    return check
+
+
+def _reason(health: HealthReport) -> str:
+    fired = [f"{t.name.replace('_', ' ')} by {t.value:.0%}" for t in health.triggers if t.fires and t.value is not None]
+    beyond = [m.name.replace("_", " ") for m in health.metrics if m.verdict == "beyond"]
+    said = (
+        [f"{len(beyond)} metrics are beyond their thresholds: {', '.join(beyond)}"]
+        if health.state == "critical"
+        else []
+    )
+    return "; ".join(said + [f"trigger: {f}" for f in fired]) or "a relative trigger was proven"

@@ -1,0 +1,82 @@
+"""Decisions as they would be served with other versions: worked out like real ones, for nobody, and written nowhere."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from deployments.services.serving.decide import compute_decision
+from deployments.services.serving.policy_cache import ServedLoop, served_loop_with
+from deployments.services.serving.requests import DecisionRequest
+from loops.engine.spec import Availability, Feature, LoopSpec
+from loops.models import LoopVersion
+from privacy.engine.sealing import Cipher, about_memory, new_key, wrap
+from privacy.engine.serving_state import pack_serving_state
+from privacy.models import Purpose
+from privacy.selectors.keys import master, master_version_current
+from privacy.services.records.serving_read import PersonServingState
+from training.models import ModelVersion
+
+_STATES, _NOBODY = 200, 0
+_COMPUTED = ("since_intervention", "recent_load", "clock")  # what an app leaves to the platform
+
+
+def dry_run(*, loop_version: LoopVersion, versions: Mapping[str, ModelVersion], seed: int) -> Callable[[], None]:
+    """A function that works out one decision with ``versions`` (by head) in front of everybody, each time in another state.
+
+    The whole way of a served decision but its two statements in the database, which no version changes: the context is read,
+    the state composed with what is known of a person, the arbiter asks every head, and the answer is encoded. States are
+    drawn within the loop's bounds, and the person may always be spoken to.
+    """
+    serving = served_loop_with(loop_version, versions)
+    serving = replace(serving, spec=replace(serving.spec, availability=Availability()))
+    rng = np.random.default_rng([seed, 4])
+    asked = itertools.cycle([(_request(serving.spec, i, rng), _person(serving, rng)) for i in range(_STATES)])
+
+    def decide() -> None:
+        request, person = next(asked)
+        compute_decision(serving, request, person, datetime.now(UTC))
+
+    return decide
+
+
+def _request(spec: LoopSpec, number: int, rng: np.random.Generator) -> DecisionRequest:
+    given = [f for f in spec.features if f.dynamics not in _COMPUTED]
+    return DecisionRequest(
+        request_id=f"rehearsal-{number}", loop=spec.name, context={f.name: _value(f, rng) for f in given}
+    )
+
+
+def _value(feature: Feature, rng: np.random.Generator) -> float | str:
+    if feature.is_category:
+        return feature.categories[int(rng.integers(len(feature.categories)))]
+    return float(rng.uniform(*(feature.bounds or (0.0, 1.0))))
+
+
+def _person(serving: ServedLoop, rng: np.random.Generator) -> PersonServingState:
+    """Somebody who was spoken to an hour ago, with a key of their own, a state before this one and something heard since."""
+    now, spec = datetime.now(UTC), serving.spec
+    state = [float(rng.integers(len(f.categories))) if f.is_category else float(_value(f, rng)) for f in spec.features]
+    key, version = new_key(), master_version_current()
+    return PersonServingState(
+        person_id=_NOBODY,
+        population=spec.population,
+        person_key="0" * 64,
+        consent_mask=sum(purpose.bit for purpose in Purpose),
+        wrapped=wrap(master(version), key, version=version, person_id=_NOBODY),
+        master_version=version,
+        memory=Cipher(key).seal(
+            pack_serving_state(spec, state, state), about_memory(_NOBODY, serving.loop_version.loop_id)
+        ),
+        observed_at=now,
+        local_day=now.date(),
+        interventions_today=1,
+        last_intervened=True,
+        last_intervention_at=now - timedelta(hours=1),
+        state_version=1,
+        original=None,
+    )

@@ -1,0 +1,133 @@
+"""The job row is the truth about a piece of work; the broker only carries its id."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models import F, Q
+
+from core.model_base import Created
+
+
+class JobState(models.TextChoices):
+    QUEUED = "queued", "queued"
+    RUNNING = "running", "running"
+    DONE = "done", "done"
+    FAILED = "failed", "failed"
+    CANCELLED = "cancelled", "cancelled"
+
+
+OPEN_STATES = (JobState.QUEUED, JobState.RUNNING)
+
+
+class Job(Created):
+    """One piece of work. A worker holds it by ``lease_token`` until ``lease_until`` (database clock) and renews meanwhile."""
+
+    kind = models.CharField(max_length=60)
+    arguments = models.JSONField(default=dict, help_text="Ids and plain parameters; never a payload.")
+    key = models.CharField(max_length=120, null=True, blank=True, unique=True, help_text="Idempotency key.")
+    state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED)
+    progress = models.FloatField(default=0.0, help_text="Of the current start, 0 to 1.")
+    message = models.CharField(max_length=200, blank=True)
+    lease_token = models.CharField(max_length=32, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    dispatched_at = models.DateTimeField(null=True, blank=True, help_text="When the workers were last told of it.")
+    dispatches = models.PositiveIntegerField(
+        default=0, help_text="How often the workers were told since it was last queued."
+    )
+    attempts = models.PositiveSmallIntegerField(default=0)
+    max_attempts = models.PositiveSmallIntegerField(default=5)
+    cancel_requested = models.BooleanField(default=False)
+    error = models.TextField(blank=True, help_text="Why it failed; while it is open, why its last start ended.")
+    result = models.JSONField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True, help_text="First start.")
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "jobs"
+        permissions = [("cancel_job", "Can cancel a job")]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=JobState.values), name="job_state_known"),
+            models.CheckConstraint(condition=~Q(kind=""), name="job_kind_named"),
+            models.CheckConstraint(condition=Q(key__isnull=True) | ~Q(key=""), name="job_key_null_or_named"),
+            models.CheckConstraint(condition=Q(progress__gte=0, progress__lte=1), name="job_progress_in_range"),
+            models.CheckConstraint(
+                condition=Q(max_attempts__gte=1, attempts__lte=F("max_attempts")), name="job_attempts_bounded"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="running", lease_until__isnull=False) & ~Q(lease_token="")
+                | ~Q(state="running") & Q(lease_until__isnull=True, lease_token=""),
+                name="job_lease_while_running",
+            ),
+            models.CheckConstraint(
+                condition=Q(attempts=0, started_at__isnull=True) | Q(attempts__gt=0, started_at__isnull=False),
+                name="job_started_has_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=OPEN_STATES, finished_at__isnull=True)
+                | ~Q(state__in=OPEN_STATES) & Q(finished_at__isnull=False),
+                name="job_finished_has_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="done", result__isnull=False, progress=1, attempts__gt=0)
+                | ~Q(state="done") & Q(result__isnull=True),
+                name="job_result_when_done",
+            ),
+            models.CheckConstraint(condition=~Q(state="failed", error=""), name="job_failed_has_reason"),
+            # A job that shall end is never queued again, and none is cancelled that nobody asked to be.
+            models.CheckConstraint(
+                condition=~Q(state="queued", cancel_requested=True) & ~Q(state="cancelled", cancel_requested=False),
+                name="job_cancelled_when_asked",
+            ),
+        ]
+        # Finished jobs pile up; reconciling and the front page look at the few open ones alone.
+        indexes = [
+            models.Index(fields=["state", "lease_until"], condition=Q(state__in=OPEN_STATES), name="jobs_open"),
+            models.Index(fields=["kind", "-id"], name="jobs_kind_latest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"job {self.pk} ({self.kind})"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is done, failed or cancelled: nothing about it will change."""
+        return self.state not in OPEN_STATES
+
+    @property
+    def percent(self) -> int:
+        """Progress in whole percent; 100 only when it is done."""
+        return 100 if self.state == JobState.DONE else min(int(self.progress * 100), 99)
+
+    @property
+    def seconds(self) -> float | None:
+        """From its first start to its end, earlier starts included; None before it ended, or when it never started."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+class IdempotentAnswer(Created):
+    """The answer to a POST that carried an Idempotency-Key, written with what the POST did. Kept for a day, and without secrets.
+
+    ``about``: the account of the person whom the answer is about, if it is about one; the row goes with it when they are erased.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=100)
+    request_digest = models.CharField(max_length=64, help_text="Keyed.")
+    about = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    token_digest = models.CharField(max_length=128, blank=True, help_text="Of the token that the answer showed.")
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    location = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        db_table = "idempotent_answers"
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="idempotent_key_once")]
+
+    def __str__(self) -> str:
+        return f"answer {self.pk}"

@@ -1,0 +1,143 @@
+"""The [import.csv] section of a loop file: how a file of logged decisions maps onto the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from loops.engine.heads import MAIN_HEAD
+from loops.engine.parse.strict_toml import Table, is_number, meant
+from loops.engine.reward import COMPONENTS, INPUTS
+from loops.engine.rows.transforms import EXPECTED, parse_transform
+from loops.engine.spec import Feature, Head, ImportHead, ImportMap
+
+NEXT_STATES = ("next_row", "next_row_same_day", "next_available", "next_available_same_day")
+_PAIRS = (("sentiment_before", "sentiment_after"), ("engagement_before", "engagement_after"), ("consent", "privacy"))
+_SLIP = 0.85  # names at least this alike are taken for a slip of the pen
+
+
+def parse_imports(table: Table, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> ImportMap:
+    """The import map; what is left out carries its own name."""
+    csv = table.table("csv")
+    user, time = csv.text("user", "a column", "user_id"), csv.text("time", "a column", "decided_at")
+    columns = _named(csv, "features", [f.name for f in features], {f.name: f.name for f in features})
+    reward = _reward(csv)
+    imports = ImportMap(
+        user=user,
+        key=csv.texts("key", "a list of different columns", (user, time)),
+        time=time,
+        features=columns,
+        heads=_heads(csv.table("heads"), heads),
+        reward=reward,
+        missing=_missing(csv, features),
+        next_state=csv.one_of("next_state", NEXT_STATES, "next_row_same_day"),
+        available=csv.text("available", "a column", None),
+        explored=csv.text("explored", "a column", None),
+        label=csv.text("label", "a column", None),
+        left=csv.text("left", "a column", None),
+        transforms=_transforms(csv, features, columns, reward),
+        actions=_value_maps(csv.table("actions"), {h.name: h.actions for h in heads}, "a head"),
+        categories=_value_maps(
+            csv.table("categories"), {f.name: f.categories for f in features if f.is_category}, "a category feature"
+        ),
+    )
+    csv.close()
+    table.close()
+    return imports
+
+
+def _named(csv: Table, name: str, known: Iterable[str], base: dict[str, str]) -> dict[str, str]:
+    found = csv.text_map(name)
+    for key, column in found.items():
+        if key not in known:
+            expected = f"on the left one of {', '.join(known)}{meant(key, known)}"
+            csv.problems.add(f"{csv.key(name)}.{key}", column, expected)
+    return base | found
+
+
+def _heads(table: Table, heads: tuple[Head, ...]) -> dict[str, ImportHead]:
+    """Columns by head. The main head's action is in column ``action`` by default; a sub-head's column is always named."""
+    known = [h.name for h in heads]
+    out = {}
+    for name in table.data:
+        inner = table.table(name)
+        if name not in known:
+            table.problems.add(inner.name, inner.data, f"a head of this loop: {', '.join(known)}{meant(name, known)}")
+        action = inner.text("action", "a column", "action") if name == MAIN_HEAD else inner.text("action", "a column")
+        out[name] = ImportHead(action=action, propensity=inner.text("propensity", "a column", None))
+        inner.close()
+    if MAIN_HEAD in known and MAIN_HEAD not in out:
+        out[MAIN_HEAD] = ImportHead(action="action")
+    return out
+
+
+def _reward(csv: Table) -> dict[str, str]:
+    found = _named(csv, "reward", ["total", *COMPONENTS, *INPUTS], {})
+    for pair in _PAIRS:
+        given = [name for name in pair if name in found]
+        if len(given) == 1:
+            csv.problems.missing(f"{csv.key('reward')}.{(set(pair) - set(given)).pop()}", f"a column beside {given[0]}")
+    return found or {"total": "reward"}
+
+
+def _missing(csv: Table, features: tuple[Feature, ...]) -> Any:
+    """Either "drop", or a value by feature."""
+    value = csv.data["missing"] if csv.has("missing") else "drop"
+    if value == "drop":
+        return value
+    if not isinstance(value, dict):
+        csv.problems.add(csv.key("missing"), value, '"drop", or a table like { mood = 0.0 } with a value by feature')
+        return "drop"
+    by_name = {f.name: f for f in features}
+    for name, filled in value.items():
+        feature = by_name.get(name)
+        key = f"{csv.key('missing')}.{name}"
+        if feature is None:
+            csv.problems.add(key, filled, f"on the left a feature: {', '.join(by_name)}{meant(name, by_name)}")
+        elif feature.is_category and filled not in feature.categories:
+            csv.problems.add(key, filled, "one of " + ", ".join(feature.categories), feature.categories)
+        elif not feature.is_category and not is_number(filled):
+            csv.problems.add(key, filled, "a finite number (in the feature's units, after its transform)")
+    return dict(value)
+
+
+def _transforms(
+    csv: Table, features: tuple[Feature, ...], columns: dict[str, str], reward: dict[str, str]
+) -> dict[str, str]:
+    """A function by feature (or ``reward``); the file may name the column instead, or a column that the loop does not read."""
+    found = csv.text_map("transforms")
+    by_column = {column: feature for feature, column in columns.items()} | {reward.get("total", "reward"): "reward"}
+    categories = {f.name for f in features if f.is_category}
+    out = {}
+    for name, text in found.items():
+        key = f"{csv.key('transforms')}.{name}"
+        target = name if name in columns or name == "reward" else by_column.get(name, name)
+        near = get_close_matches(name, [*columns, *by_column, "reward"], n=1, cutoff=_SLIP)
+        if target not in columns and target != "reward" and near:
+            csv.problems.add(key, text, f"a feature or reward on the left; did you mean {near[0]!r}?")
+        if target in categories:
+            csv.problems.add(key, text, "a feature that is a number on the left: categories are mapped by categories")
+        try:
+            parse_transform(text)
+        except ValueError:
+            csv.problems.add(key, text, EXPECTED)
+        out[target] = text
+    return out
+
+
+def _value_maps(table: Table, known: dict[str, tuple[str, ...]], what: str) -> dict[str, dict[str, str]]:
+    """name -> {value of the file -> allowed value}."""
+    out = {}
+    for name in table.data:
+        inner = table.text_map(name)
+        if name not in known:
+            expected = f"{what} of this loop: {', '.join(known) or 'there is none'}{meant(name, known)}"
+            table.problems.add(table.key(name), inner, expected)
+            continue
+        for value, target in inner.items():
+            if known[name] and target not in known[name]:
+                expected = "one of " + ", ".join(known[name])
+                table.problems.add(f"{table.key(name)}.{value}", target, expected, known[name])
+        out[name] = inner
+    return out

@@ -1,0 +1,71 @@
+"""One feature's cell in a row, as its number in a state array."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from loops.engine.rows.cells import RowError, is_missing, parse_number, quoted_list
+from loops.engine.rows.outcomes import Note, transform_function
+from loops.engine.spec import Feature, LoopSpec
+
+Cells = Mapping[str, str]
+
+
+def feature_reader(spec: LoopSpec, feature: Feature, column: str) -> Callable[[Cells, list[Note]], float]:
+    missing = spec.imports.missing
+    fill = missing.get(feature.name) if isinstance(missing, dict) else None
+    if feature.is_category:
+        return _category_reader(spec, feature, column, fill)
+    return _number_reader(
+        feature, column, None if fill is None else float(fill), spec.imports.transforms.get(feature.name)
+    )
+
+
+def _number_reader(
+    feature: Feature, column: str, fill: float | None, function: str | None
+) -> Callable[[Cells, list[Note]], float]:
+    low, high = feature.bounds or (0.0, 1.0)
+    convert = transform_function(function)
+
+    def read(row: Cells, notes: list[Note]) -> float:
+        value = convert(parse_number(row.get(column, ""), column))
+        if math.isnan(value):
+            if fill is None:
+                raise RowError("missing_value", f"column {column!r} has no value")
+            notes.append(("filled", column))
+            value = fill
+        if low <= value <= high:
+            return value
+        notes.append(("clamped", column))
+        return low if value < low else high
+
+    return read
+
+
+def _category_reader(
+    spec: LoopSpec, feature: Feature, column: str, fill: float | str | None
+) -> Callable[[Cells, list[Note]], float]:
+    own = {c: float(i) for i, c in enumerate(feature.categories)}
+    index = own | {v: own[c] for v, c in spec.imports.categories.get(feature.name, {}).items()}
+    folded = {k.lower(): i for k, i in index.items()}
+    filled = None if fill is None else own[str(fill)]
+
+    def read(row: Cells, notes: list[Note]) -> float:
+        cell = row.get(column, "")
+        found = index.get(cell)
+        if found is None:
+            word = cell.strip().lower()
+            found = folded.get(word, folded.get(word.removesuffix(".0")))
+        if found is not None:
+            return found
+        if not is_missing(cell):
+            raise RowError(
+                "unknown_category", f"column {column!r} is no category of {feature.name!r} ({quoted_list([*index])})"
+            )
+        if filled is None:
+            raise RowError("missing_value", f"column {column!r} is empty")
+        notes.append(("filled", column))
+        return filled
+
+    return read

@@ -1,0 +1,91 @@
+"""What followed a decision, read from a row: the reward's total and components, and the label's meaning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from loops.engine.reward import BOUNDS, COMPONENTS, INPUTS, reward_components, reward_total, timing_of
+from loops.engine.rows.cells import is_missing, parse_number
+from loops.engine.rows.transforms import parse_transform
+from loops.engine.spec import LoopSpec
+
+Floats = npt.NDArray[np.float64]
+Note = tuple[str, str]  # what was done (clamped, filled, ignored), and to which column
+NO_REWARD = np.full(1 + len(COMPONENTS), np.nan)
+NO_REWARD.flags.writeable = False
+
+
+class OutcomeReader:
+    """Reads reward and label of one row; float64[7] is the total, then the six components, NaN where not observed."""
+
+    def __init__(self, spec: LoopSpec) -> None:
+        self._spec = spec
+        columns = spec.imports.reward
+        self._total = columns.get("total")
+        self._convert = transform_function(spec.imports.transforms.get("reward"))
+        self._inputs = {name: c for name, c in columns.items() if name in INPUTS}
+        self._parts = {COMPONENTS.index(name): c for name, c in columns.items() if name in COMPONENTS}
+        self._numbers = [(i, f.name, f.bounds or (0.0, 1.0)) for i, f in enumerate(spec.features) if not f.is_category]
+        self._label = spec.imports.label
+        self._harmful = frozenset(word.strip().lower() for word in spec.reward.harmful_labels)
+
+    def reward(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str], notes: list[Note]) -> Floats:
+        """The reward of a row; ``actions`` are names by head, none where nothing was decided. Raises RowError where a
+        cell is no number.
+
+        A total that the file gives is taken; otherwise it is composed by the loop's weights. A decision that nothing was
+        heard of gets the loop's default, where there is one.
+        """
+        reward = NO_REWARD.copy()
+        if self._inputs:
+            reward[1:] = self._composed(row, state, actions)
+        for i, column in self._parts.items():
+            reward[1 + i] = self._part(row, i, column, reward[1 + i], notes)
+        if self._total is None:
+            reward[0] = reward_total(self._spec, reward[1:])
+        else:
+            reward[0] = self._convert(_number(row, self._total))
+        default = self._spec.reward.default
+        if actions and default is not None and math.isnan(reward[0]):
+            reward[0] = default
+            notes.append(("filled", self._total or "reward"))
+        return reward
+
+    def _part(self, row: Mapping[str, str], component: int, column: str, composed: float, notes: list[Note]) -> float:
+        """A component as the file gives it, within its bounds; where it does not, as it was composed."""
+        value = _number(row, column)
+        if math.isnan(value):
+            return composed
+        low, high = BOUNDS[COMPONENTS[component]]
+        if not low <= value <= high:
+            notes.append(("clamped", column))
+        return min(max(value, low), high)
+
+    def harmful(self, row: Mapping[str, str]) -> bool | None:
+        """Whether the logged label makes an intervention a false one; None without a label."""
+        cell = row.get(self._label, "") if self._label else ""
+        return None if is_missing(cell) else cell.strip().lower() in self._harmful
+
+    def _composed(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str]) -> Floats:
+        inputs = {name: _number(row, column) for name, column in self._inputs.items()}
+        if all(map(math.isnan, inputs.values())):  # nothing was heard; the appropriateness table alone is no outcome
+            return NO_REWARD[1:]
+        affect = {name: (float(state[i]) - low) / (high - low) for i, name, (low, high) in self._numbers}
+        main = actions.get(self._spec.main_head.name, "")
+        components = reward_components(self._spec, inputs, action=main, affect=affect)
+        delay, timing = inputs.get("delay", math.nan), actions.get(self._spec.timing_head.name, main)
+        components[COMPONENTS.index("timing")] = timing_of(self._spec, delay, timing)
+        return components
+
+
+def transform_function(function: str | None) -> Callable[[float], float]:
+    """The declared transform of a column's numbers; NaN where it has no finite value, which counts as missing."""
+    return parse_transform(function) if function else float
+
+
+def _number(row: Mapping[str, str], column: str) -> float:
+    return parse_number(row.get(column, ""), column)

@@ -1,0 +1,207 @@
+"""One row of a file of logged decisions (or of states to decide on) becomes values, as the loop's import section says.
+
+Nothing here knows files or people: a row is a mapping from column name to text. What cannot be used raises RowError,
+whose text names columns and never repeats a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import InputError
+from loops.engine.rows.cells import RowError, is_missing, parse_flag, parse_time, quoted_list
+from loops.engine.rows.choices import ActionReader, LoggedChoice
+from loops.engine.rows.features import Cells, feature_reader
+from loops.engine.rows.outcomes import NO_REWARD, Note, OutcomeReader
+from loops.engine.spec import Feature, LoopSpec
+
+Floats = npt.NDArray[np.float64]
+_COMPUTED = ("since_intervention", "recent_load", "clock")
+_SHOWN = 30
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRow:
+    """One decision point. ``state`` is float64[F], NaN where the caller computes the feature (``RowReader.computed``).
+
+    ``reward`` is float64[7]: total, then the six components; NaN where not observed. ``harmful`` is None without a
+    label. ``notes`` says what was done to values. Read with need="state", only the state means anything and, where
+    features are computed, whose it is, when, and whether there was an intervention.
+    """
+
+    user: str
+    key: tuple[str, ...]
+    time: datetime
+    state: Floats
+    available: bool
+    choices: Mapping[str, LoggedChoice]
+    intervened: bool
+    reward: Floats
+    harmful: bool | None
+    left: bool
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowMoment:
+    """Whose decision point it is, which one, when, and whether there was an intervention."""
+
+    user: str
+    key: tuple[str, ...]
+    time: datetime
+    intervened: bool
+
+
+Place = Callable[[RowMoment], Floats]
+
+
+class RowReader:
+    """Reads the rows of one file. ``computed`` are the features (indices) that the file lacks and the caller computes.
+
+    need="decision" reads whole decisions; need="state" only states, as a policy is asked about them. Raises InputError
+    when the file lacks a column that is needed.
+    """
+
+    def __init__(self, spec: LoopSpec, columns: Sequence[str], *, need: Literal["decision", "state"]) -> None:
+        self._spec, self._imports = spec, spec.imports
+        self._columns = frozenset(columns)
+        self._whole = need == "decision"
+        self.computed = tuple(
+            i for i in spec.features_with(*_COMPUTED) if self._column(spec.features[i]) not in self._columns
+        )
+        self._check(columns)
+        self._moments = self._whole or bool(self.computed)
+        self._features = [
+            (i, feature_reader(spec, f, self._column(f))) for i, f in enumerate(spec.features) if i not in self.computed
+        ]
+        self._policy = spec.main_head
+        self._heads = [self._policy, *(h for h in spec.sub_heads if h.name in self._imports.heads)]
+        self._actions = {h.name: ActionReader(spec, h) for h in self._heads if h.name in self._imports.heads}
+        self._outcome = OutcomeReader(spec)
+        self._width = len(spec.features)
+
+    def read(self, row: Cells, place: Place | None = None) -> LoggedRow:
+        """The values of one row. Raises RowError.
+
+        ``place`` gives the values of ``computed`` features at a moment. It is called for each row whose person, time
+        and action can be read, also when something else in it is wrong: the decision point was there all the same.
+        """
+        if not self._moments:
+            notes: list[Note] = []
+            state = self._state(row, notes)
+            return LoggedRow("", (), _NO_TIME, state, True, {}, False, NO_REWARD, None, False, tuple(notes))
+        (user, key, time), notes = self._who(row), []
+        available = self._flag(row, self._imports.available, True, required=True)
+        choices = self._choices(row, available, notes)
+        policy = choices.get(self._policy.name)
+        intervened = policy is not None and policy.action != self._policy.reference_index
+        known = place(RowMoment(user, key, time, intervened)) if place and self.computed else None
+        state = self._state(row, notes)
+        if known is not None:
+            state[list(self.computed)] = known
+        reward, harmful, left = self._followed(row, state, choices, notes) if self._whole else (NO_REWARD, None, False)
+        done = tuple(notes)
+        return LoggedRow(user, key, time, state, available, choices, intervened, reward, harmful, left, done)
+
+    def order(self, row: Cells) -> tuple[str, datetime]:
+        """Whose row it is and when, to sort by. Raises RowError."""
+        user, _, time = self._who(row)
+        return user, time
+
+    def _followed(
+        self, row: Cells, state: Floats, choices: dict[str, LoggedChoice], notes: list[Note]
+    ) -> tuple[Floats, bool | None, bool]:
+        actions = {h.name: h.actions[choices[h.name].action] for h in self._heads if h.name in choices}
+        left = self._flag(row, self._imports.left, False)
+        return self._outcome.reward(row, state, actions, notes), self._outcome.harmful(row), left
+
+    def _who(self, row: Cells) -> tuple[str, tuple[str, ...], datetime]:
+        user = row.get(self._imports.user, "").strip()
+        if not user:
+            raise RowError("missing_user", f"column {self._imports.user!r} is empty")
+        key = tuple(row.get(column, "").strip() for column in self._imports.key)
+        if self._whole and not any(key):
+            raise RowError("missing_key", f"the key columns {quoted_list(self._imports.key)} are empty")
+        return user, key, parse_time(row.get(self._imports.time, ""), self._imports.time, self._spec.decisions_per_day)
+
+    def _choices(self, row: Cells, available: bool, notes: list[Note]) -> dict[str, LoggedChoice]:
+        """What the heads chose. Where the person was not available nothing was randomised: an action is ignored."""
+        policy = self._actions.get(self._policy.name)
+        if not available:
+            if policy is not None and policy.intervenes(row):
+                notes.append(("ignored_unavailable", policy.column))
+            return {}
+        explored = self._flag(row, self._imports.explored, True)
+        choices: dict[str, LoggedChoice] = {}
+        intervened = True
+        for head in self._heads:
+            actions = self._actions.get(head.name)
+            if actions is None or (head.when == "intervening" and not intervened):
+                continue
+            if head.when == "intervening" and is_missing(row.get(actions.column, "")):
+                notes.append(("missing_action", actions.column))
+                continue
+            choices[head.name] = choice = actions.choice(row, explored, self._whole)
+            if head is self._policy:
+                intervened = choice.action != head.reference_index
+        return choices
+
+    def _state(self, row: Cells, notes: list[Note]) -> Floats:
+        state = np.full(self._width, np.nan)
+        for i, read in self._features:
+            state[i] = read(row, notes)
+        return state
+
+    def _flag(self, row: Cells, column: str | None, default: bool, *, required: bool = False) -> bool:
+        if column is None or column not in self._columns:
+            return default
+        cell = row.get(column, "")
+        if not required and is_missing(cell):
+            return False
+        return parse_flag(cell, column)
+
+    def _column(self, feature: Feature) -> str:
+        return self._imports.features.get(feature.name, feature.name)
+
+    def _check(self, columns: Sequence[str]) -> None:
+        needed = [self._column(f) for i, f in enumerate(self._spec.features) if i not in self.computed]
+        needed += self._decision_columns() if self._whole else self._computing_columns()
+        doubled = [c for c in dict.fromkeys(needed) if list(columns).count(c) > 1]
+        if doubled:
+            raise InputError(
+                f"the file has more than one column named {quoted_list(doubled)}; give each column its own name"
+            )
+        absent = [c for c in dict.fromkeys(needed) if c not in self._columns]
+        if absent:
+            raise InputError(self._absence(absent, columns))
+
+    def _decision_columns(self) -> list[str]:
+        m = self._imports
+        heads = [c for h in m.heads.values() for c in (h.action, h.propensity)]
+        named = (m.user, *m.key, m.time, m.available, m.explored, m.label, m.left, *heads, *m.reward.values())
+        return [c for c in named if c is not None]
+
+    def _computing_columns(self) -> list[str]:
+        """What it takes to compute a feature that a file of states lacks: whose state, when, and what was done."""
+        if not self.computed:
+            return []
+        head = self._imports.heads.get(self._spec.main_head.name)
+        return [self._imports.user, self._imports.time, *([head.action] if head else [])]
+
+    def _absence(self, absent: list[str], columns: Sequence[str]) -> str:
+        shown = quoted_list([c for c in columns if c][:_SHOWN]) + (" and more" if len(columns) > _SHOWN else "")
+        text = f"the file lacks the column{'s' * (len(absent) > 1)} {quoted_list(absent)} that loop {self._spec.name!r} reads"
+        close = {c: get_close_matches(c, columns, 1) for c in absent}
+        meant = [f"{c!r} may be the file's {m[0]!r}" for c, m in close.items() if m]
+        if not self._whole and self.computed:
+            names = quoted_list([self._column(self._spec.features[i]) for i in self.computed])
+            meant.append(f"without {names}, the person, time and action columns are needed to compute them")
+        return f"{text}; it has {shown or 'none'}" + "".join(f"; {m}" for m in meant)

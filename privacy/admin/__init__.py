@@ -1,0 +1,5 @@
+"""Admin pages of the privacy floor; importing the package registers them."""
+
+from privacy.admin import people, records, releases, vault
+
+__all__ = ["people", "records", "releases", "vault"]

@@ -1,0 +1,163 @@
+"""Admin of people and their budgets: looked at by number; a cap is changed with a reason, a person erased after a question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from core.admin_base import (
+    DialogForm,
+    ReadOnlyAdmin,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    action,
+    dialog_response,
+    display,
+)
+from core.errors import R3alError
+from core.html_format import html_meter, number_text
+from privacy.models import Person, PrivacyBudget, Purpose
+from privacy.models.budget import NANO, WINDOWS
+from privacy.models.person import FOLDS
+from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, LONGEST_REASON, SHORTEST_REASON, cap_change
+from privacy.services.people.erasure import person_erase
+
+
+@admin.register(Person)
+class PersonAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "population", "judges", "created_at")
+    list_filter = ("population",)
+    search_fields = ("=pk",)
+    search_help_text = "A person's number"
+    fields = ("population", "judges", "created_at", "erased_at")
+    readonly_fields = fields
+    actions_detail = ["erase"]
+
+    @display(description="place in the cohort")
+    def judges(self, person: Person) -> str:
+        return f"fold {person.fold:,} of {FOLDS:,}"
+
+    def has_erase_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        """Erasing has a permission of its own."""
+        return bool(request.user.has_perm("privacy.erase_person"))
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """No button on somebody who is erased already."""
+        if Person.objects.filter(pk=object_id, erased_at__isnull=False).exists():
+            return []
+        actions: list[Any] = super().get_actions_detail(request, object_id)
+        return actions
+
+    @action(
+        description="Erase this person",
+        icon="delete_forever",
+        permissions=["erase"],
+        url_path="erase",
+        dialog={
+            "title": "Erase this person for good?",
+            "description": "Their data key, signals, decisions, consents and logins are destroyed, and stored exports that held "
+            "rows of theirs. What they spent of their budget stays. This cannot be undone.",
+            "form_submit_text": "Erase the person",
+        },
+    )
+    def erase(self, request: HttpRequest, form: object, object_id: str) -> HttpResponse:
+        page = reverse("admin:privacy_person_change", args=[object_id])
+        try:
+            gone = person_erase(person_id=int(object_id), source=f"admin {request.user.pk}")
+        except R3alError as error:
+            return dialog_response(request, page, said=str(error), failed=True)
+        said = f"Person {object_id} is erased: {gone.signals} signals and {gone.decisions} decisions went."
+        return dialog_response(request, page, said=said)
+
+
+class CapForm(DialogForm):
+    """Which cap, how much, and why."""
+
+    window = forms.ChoiceField(
+        choices=[(w, f"{w} (policy units)") for w in WINDOWS] + [(LIFETIME_RHO, "lifetime rho (formal)")],
+        widget=UnfoldAdminSelectWidget,
+        label="Cap",
+    )
+    cap = forms.FloatField(min_value=0.0, max_value=LARGEST_CAP, widget=UnfoldAdminTextInputWidget, label="New cap")
+    reason = forms.CharField(
+        min_length=SHORTEST_REASON, max_length=LONGEST_REASON, widget=UnfoldAdminTextInputWidget,
+        label=f"Reason, kept in the vault ({SHORTEST_REASON} characters or more)",
+    )  # fmt: skip
+
+
+@admin.register(PrivacyBudget)
+class PrivacyBudgetAdmin(ReadOnlyAdmin):
+    list_display = ("person", "consents", "day_share", "week_share", "month_share", "lifetime_share", "rho_share")
+    list_filter = ("consent_mask", ("formal_void_at", admin.EmptyFieldListFilter))
+    list_select_related = ("person",)
+    search_fields = ("=person__id",)
+    search_help_text = "A person's number"
+    fields = ("person", "consents", "day_share", "week_share", "month_share", "lifetime_share", "rho_share",
+              "formal_void_at")  # fmt: skip
+    readonly_fields = fields
+    actions_detail = ["change_cap"]
+
+    def has_caps_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        """Changing a cap has a permission of its own."""
+        return bool(request.user.has_perm("privacy.change_caps"))
+
+    @action(
+        description="Change a cap",
+        icon="tune",
+        permissions=["caps"],
+        url_path="change-cap",
+        dialog={
+            "title": "Change a cap of this budget",
+            "description": "What was spent stays spent, so a cap cannot go below it. The lifetime rho can only be lowered. The "
+            "change and its reason go into the Trust Vault, where the person sees them.",
+            "form_class": CapForm,
+            "form_submit_text": "Change the cap",
+        },
+    )
+    def change_cap(self, request: HttpRequest, form: CapForm, object_id: str) -> HttpResponse:
+        page = reverse("admin:privacy_privacybudget_change", args=[object_id])
+        given = form.cleaned_data
+        try:
+            cap_change(
+                person_id=int(object_id),
+                window=given["window"],
+                cap=given["cap"],
+                reason=given["reason"],
+                actor=f"admin {request.user.pk}",
+            )
+        except R3alError as error:
+            return dialog_response(request, page, said=str(error), failed=True)
+        return dialog_response(request, page, said=f"The cap of {given['window']} is {given['cap']:g} now.")
+
+    @display(description="consents to")
+    def consents(self, budget: PrivacyBudget) -> str:
+        return ", ".join(p.value for p in Purpose if budget.consent_mask & p.bit) or "nothing"
+
+    @display(description="this day (units)", ordering="spent_day")
+    def day_share(self, budget: PrivacyBudget) -> SafeString:
+        return _share(budget.spent_day, budget.cap_day)
+
+    @display(description="this week (units)", ordering="spent_week")
+    def week_share(self, budget: PrivacyBudget) -> SafeString:
+        return _share(budget.spent_week, budget.cap_week)
+
+    @display(description="this month (units)", ordering="spent_month")
+    def month_share(self, budget: PrivacyBudget) -> SafeString:
+        return _share(budget.spent_month, budget.cap_month)
+
+    @display(description="lifetime (units)", ordering="spent_lifetime")
+    def lifetime_share(self, budget: PrivacyBudget) -> SafeString:
+        return _share(budget.spent_lifetime, budget.cap_lifetime)
+
+    @display(description="lifetime rho (formal)", ordering="rho_spent")
+    def rho_share(self, budget: PrivacyBudget) -> SafeString:
+        return _share(budget.rho_spent, budget.rho_cap)
+
+
+def _share(spent: int, cap: int) -> SafeString:
+    return html_meter(spent / cap if cap else 1.0, f"{number_text(spent / NANO)} of {number_text(cap / NANO)}")

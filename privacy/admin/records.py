@@ -1,0 +1,146 @@
+"""Admin pages of people's records. Nothing raw is shown: no identifier, no state, no reward; people are bare numbers.
+
+Serving states have no page at all, and neither have the digests of tokens.
+"""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+from knox.models import AuthToken
+
+from core.admin_base import ReadOnlyAdmin, display
+from core.html_format import html_facts, number_text
+from privacy.models import (
+    Choice,
+    Consent,
+    Decision,
+    PersonAccount,
+    RewardEvent,
+    RewardSignal,
+    ServedDecision,
+    Signal,
+    SignalImport,
+)
+
+admin.site.unregister(AuthToken)
+
+
+@admin.register(Consent)
+class ConsentAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "person", "purpose", "granted", "text_version", "source", "created_at")
+    list_filter = ("purpose", "granted", "text_version")
+    list_select_related = ("person",)
+    search_fields = ("=person__id",)
+    search_help_text = "A person's number"
+
+
+@admin.register(Decision)
+class DecisionAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "loop_version", "person", "decided_at", "available")
+    list_filter = ("loop_version__loop", "available")
+    list_select_related = ("loop_version__loop", "person")
+    search_fields = ("=person__id",)
+    search_help_text = "A person's number"
+    date_hierarchy = "decided_at"
+    fields = ("loop_version", "person", "decided_at", "available", "left", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(Choice)
+class ChoiceAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "head", "explored", "show_propensity", "show_marginal")
+    list_filter = ("head", "explored")
+    fields = ("head", "explored", "show_propensity", "show_marginal")
+    readonly_fields = fields
+
+    @display(description="propensity", ordering="propensity")
+    def show_propensity(self, choice: Choice) -> str:
+        return number_text(choice.propensity)
+
+    @display(description="marginal propensity", ordering="marginal_propensity")
+    def show_marginal(self, choice: Choice) -> str:
+        return number_text(choice.marginal_propensity)
+
+
+@admin.register(RewardSignal)
+class RewardSignalAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "closed_at", "created_at")
+    date_hierarchy = "closed_at"
+    fields = ("closed_at", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(SignalImport)
+class SignalImportAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "loop_version", "rows", "added", "unchanged", "rejected", "created_at")
+    list_filter = ("loop_version__loop",)
+    list_select_related = ("loop_version__loop",)
+    search_fields = ("file_name",)
+    fields = ("loop_version", "file_name", "rows", "added", "unchanged", "rejected", "show_counts", "file_sha256",
+              "created_at")  # fmt: skip
+    readonly_fields = fields
+
+    @display(description="missing, clamped and rejected")
+    def show_counts(self, signal_import: SignalImport) -> SafeString:
+        return html_facts(signal_import.counts)
+
+
+@admin.register(PersonAccount)
+class PersonAccountAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "person", "user", "created_at")
+    list_select_related = ("person", "user")
+    search_fields = ("=person__id",)
+    search_help_text = "A person's number"
+    fields = ("person", "user", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(ServedDecision)
+class ServedDecisionAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "person", "decided_at", "unavailable", "explores", "activated_at", "closed_at", "sealed")
+    list_filter = (
+        "unavailable",
+        ("closed_at", admin.EmptyFieldListFilter),
+        ("vault_batch", admin.EmptyFieldListFilter),
+    )
+    list_select_related = ("decision", "person")
+    search_fields = ("=person__id",)
+    search_help_text = "A person's number"
+    fields = ("decision", "person", "decided_at", "unavailable", "explores", "clamped", "expires_at", "closes_at",
+              "activated_at", "closed_at", "sealed")  # fmt: skip
+    readonly_fields = fields
+
+    @display(description="decided at", ordering="decision__decided_at")
+    def decided_at(self, served: ServedDecision) -> object:
+        return served.decision.decided_at
+
+    @display(description="decisions explored then", ordering="exploration_bp")
+    def explores(self, served: ServedDecision) -> str:
+        return f"{served.exploration_bp / 100:g}%"
+
+    @display(description="in the vault", ordering="vault_batch")
+    def sealed(self, served: ServedDecision) -> str:
+        return f"event {served.vault_batch_id}" if served.vault_batch_id else "not yet"
+
+
+@admin.register(RewardEvent)
+class RewardEventAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "served", "late", "created_at")
+    list_filter = ("late",)
+    list_select_related = ("served",)
+    date_hierarchy = "created_at"
+    fields = ("served", "late", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(Signal)
+class SignalAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "kind", "loop_version", "person", "observed_at", "created_at")
+    list_filter = ("kind", "loop_version__loop")
+    list_select_related = ("loop_version__loop", "person")
+    search_fields = ("=person__id",)
+    search_help_text = "A person's number"
+    date_hierarchy = "observed_at"
+    fields = ("kind", "loop_version", "person", "observed_at", "created_at")
+    readonly_fields = fields

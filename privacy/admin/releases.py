@@ -1,0 +1,89 @@
+"""Admin pages of releases and of what each charged."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+
+from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, display
+from core.html_format import NOTHING, html_facts, number_text
+from privacy.models import (
+    LedgerEntry,
+    Release,
+    ReleaseRound,
+)
+from privacy.models.budget import NANO
+
+RELEASE_STATE_LABELS = {"reserved": "warning", "committed": "success", "refunded": "info"}
+
+
+class ReleaseRoundInline(ReadOnlyInline):
+    model = ReleaseRound
+    fields = ("index", "output_sha256", "expires_at", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(Release)
+class ReleaseAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "loop_version", "technique", "show_state", "units", "epsilon", "delta", "about_users",
+                    "created_at")  # fmt: skip
+    list_filter = ("state", "purpose", "technique", "loop_version__loop")
+    list_select_related = ("loop_version__loop",)
+    search_fields = ("key", "purpose", "loop_version__loop__name")
+    fields = ("loop_version", "purpose", "show_state", "guarantee", "epsilon", "delta", "rho_units", "units", "technique",
+              "mechanism", "unit", "neighbouring", "about_users", "data_type", "rows_in", "rows_out", "loss",
+              "show_parameters", "library_version", "key",
+              "created_at", "committed_at")  # fmt: skip
+    readonly_fields = fields
+    inlines = (ReleaseRoundInline,)
+
+    @display(description="state", ordering="state", label=RELEASE_STATE_LABELS)
+    def show_state(self, release: Release) -> str:
+        return str(release.state)
+
+    @display(description="epsilon", ordering="formal_epsilon")
+    def epsilon(self, release: Release) -> str:
+        return number_text(release.formal_epsilon)
+
+    @display(description="delta", ordering="formal_delta")
+    def delta(self, release: Release) -> str:
+        return number_text(release.formal_delta)
+
+    @display(description="rho, a person")
+    def rho_units(self, release: Release) -> str:
+        return NOTHING if release.rho is None else number_text(release.rho / NANO)
+
+    @display(description="policy units, a person")
+    def units(self, release: Release) -> str:
+        return number_text(release.policy_cost / NANO)
+
+    @display(description="people (noised)", ordering="noisy_users")
+    def about_users(self, release: Release) -> str:
+        return NOTHING if release.noisy_users is None else f"about {release.noisy_users:,.0f}"
+
+    @display(description="information lost", ordering="information_loss")
+    def loss(self, release: Release) -> str:
+        return NOTHING if release.information_loss is None else f"{release.information_loss:.1%} of the columns' ranges"
+
+    @display(description="parameters")
+    def show_parameters(self, release: Release) -> SafeString:
+        return html_facts(release.parameters)
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnlyAdmin):
+    list_display = ("id", "release", "person", "units", "rho_units")
+    list_filter = ("release__purpose",)
+    list_select_related = ("release", "person")
+    search_fields = ("=person__id",)
+    search_help_text = "A person's number"
+    fields = ("release", "person", "units", "rho_units")
+    readonly_fields = fields
+
+    @display(description="policy units")
+    def units(self, entry: LedgerEntry) -> str:
+        return f"{entry.policy_cost / NANO:.4f}"
+
+    @display(description="rho")
+    def rho_units(self, entry: LedgerEntry) -> str:
+        return f"{entry.rho / NANO:.6f}"

@@ -1,0 +1,128 @@
+"""k-anonymity by Mondrian (LeFevre, DeWitt and Ramakrishnan 2006): records are cut into boxes until no cut leaves k people.
+
+k counts distinct *people*, whatever number of rows each has; optionally each box also holds so many different values of a
+sensitive category (distinct l-diversity). No record is suppressed. A person's rows may lie in several boxes, each of which
+holds k different people; who knows several of somebody's rows may intersect them, which one row a person avoids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import InputError
+from privacy.engine.anonymize.columns import Column
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """``classes`` (n,) numbers each record's box; ``low`` and ``high`` (n, F) are its sides, for a category the span of indices.
+
+    ``loss`` is the normalised certainty penalty, 0 to 1: the mean side over its column's public range. ``smallest``: people in
+    the smallest box; ``diversity``: least number of different sensitive values in one, None where none was asked.
+    """
+
+    classes: Ints
+    low: Floats
+    high: Floats
+    loss: float
+    smallest: int
+    diversity: int | None
+
+
+def mondrian(
+    values: Floats,
+    *,
+    columns: Sequence[Column],
+    users: Ints,
+    k: int,
+    sensitive: Ints | None = None,
+    diversity: int = 1,
+) -> Partition:
+    """Partition records (n, F) of ``users`` (n,). The same input gives the same boxes. Raises InputError for what cannot be."""
+    _check(values, columns, users, k, sensitive, diversity)
+    people = _Rows(users, sensitive, k, diversity)
+    width = np.array([c.high - c.low for c in columns])
+    width[width == 0] = 1.0
+    classes = np.empty(len(values), dtype=np.int64)
+    low, high = np.empty_like(values), np.empty_like(values)
+    waiting, number, smallest, least = [np.arange(len(values))], 0, len(values), None
+    while waiting:
+        rows = waiting.pop()
+        box = values[rows]
+        bottom, top = box.min(axis=0), box.max(axis=0)
+        halves = _cut(box, (top - bottom) / width, rows, people)
+        if halves is not None:
+            waiting += halves
+            continue
+        classes[rows], low[rows], high[rows] = number, bottom, top
+        number, smallest = number + 1, min(smallest, people.count(rows))
+        if sensitive is not None:
+            found = people.kinds(rows)
+            least = found if least is None else min(least, found)
+    return Partition(classes, low, high, float(((high - low) / width).mean()), smallest, least)
+
+
+class _Rows:
+    """How many people and sensitive values rows hold; where everybody has one row, people are rows."""
+
+    def __init__(self, users: Ints, sensitive: Ints | None, k: int, diversity: int) -> None:
+        _, self._users = np.unique(users, return_inverse=True)
+        self.single = int(self._users.max()) + 1 == len(users)
+        self._sensitive, self.k, self._diversity = sensitive, k, diversity
+
+    def count(self, rows: Ints) -> int:
+        return len(rows) if self.single else len(np.unique(self._users[rows]))
+
+    def kinds(self, rows: Ints) -> int:
+        return 0 if self._sensitive is None else len(np.unique(self._sensitive[rows]))
+
+    def suffice(self, rows: Ints) -> bool:
+        """Whether rows may be a box of their own."""
+        enough = len(rows) >= self.k and self.count(rows) >= self.k
+        return enough and (self._diversity == 1 or self.kinds(rows) >= self._diversity)
+
+
+def _cut(box: Floats, spread: Floats, rows: Ints, people: _Rows) -> list[Ints] | None:
+    """Two halves of a box, cut through the widest column that allows it, as near to the middle as it does; None for none."""
+    if len(rows) < 2 * people.k:
+        return None
+    for j in np.argsort(-spread, kind="stable"):
+        if spread[j] <= 0:
+            return None
+        for edge in _edges(box[:, j], people.k):
+            left = box[:, j] < edge
+            halves = [rows[left], rows[~left]]
+            if all(map(people.suffice, halves)):
+                return halves
+    return None
+
+
+def _edges(column: Floats, k: int) -> list[float]:
+    """Up to two values that begin the right half of a cut: those nearest to the median from either side."""
+    ordered = np.sort(column)
+    middle = ordered[len(ordered) // 2]
+    first, last = np.searchsorted(ordered, middle, "left"), np.searchsorted(ordered, middle, "right")
+    cuts = [(abs(len(ordered) - 2 * at), at) for at in (int(first), int(last)) if k <= at <= len(ordered) - k]
+    return [float(ordered[at]) for _, at in sorted(cuts)]
+
+
+def _check(
+    values: Floats, columns: Sequence[Column], users: Ints, k: int, sensitive: Ints | None, diversity: int
+) -> None:
+    if values.ndim != 2 or values.shape[1] != len(columns) or not columns or len(users) != len(values):
+        raise InputError(f"records {values.shape}, {len(columns)} columns and {len(users)} users do not fit together")
+    if not len(values) or not np.isfinite(values).all():
+        raise InputError("there is no record, or one that is not finite; leave such records out first")
+    if k < 2:
+        raise InputError(f"k is {k}; a class of one person hides nobody, so k is 2 or more")
+    if len(np.unique(users)) < k:
+        raise InputError(f"this needs at least {k} people with such records (k); there are fewer")
+    if diversity > 1 and (sensitive is None or len(np.unique(sensitive)) < diversity):
+        raise InputError(f"diversity {diversity} asks for more different sensitive values than there are")

@@ -1,0 +1,146 @@
+"""Rows under local differential privacy, in bulk: exact tables of 63-bit whole numbers over the operating system's randomness.
+
+A number is put on a public grid of its bounds, gets two-sided geometric noise and is clamped to the bounds again; a category
+is replaced by randomised response. Probabilities are whole multiples of 2^-63, so nothing is drawn in floating point; the ratio
+that privacy bounds is computed from these very numbers. At epsilon 1 or less the noise is wider than the range.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import InputError
+from privacy.engine.anonymize.columns import Column
+from privacy.engine.dp.threshold_tables import (
+    LEAST_EPSILON,
+    THRESHOLD_STEPS,
+    THRESHOLD_WHOLE,
+    category_ratio,
+    category_table,
+    float_above,
+    log_above,
+    noise_sd,
+    noise_table,
+    number_ratio,
+)
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class LocalRows:
+    """``values`` (n, F) within bounds. ``epsilon``: what a row spends by the exact tables, never above what was asked. ``sd``
+    (F,): of a number's noise before it is clamped (NaN for categories); ``flip`` (F,): how often a category is replaced (NaN for
+    numbers).
+    """
+
+    values: Floats
+    epsilon: float
+    sd: Floats
+    flip: Floats
+
+
+def local_rows(values: Floats, *, columns: Sequence[Column], epsilon: float) -> LocalRows:
+    """Rows (n, F) within public bounds, each spending ``epsilon``, split evenly over the columns; of a column's share at most 30
+    is used.
+
+    Raises InputError for values that are not known, out of bounds or no index of a category, for bounds that are no range, and
+    for an epsilon that is not finite or less than 1e-7 a column.
+    """
+    _check(values, columns, epsilon)
+    share = math.nextafter(epsilon / len(columns), 0.0)  # so that all shares together are no more than the whole
+    out, spent = np.empty(values.shape), Fraction(0)
+    sd, flip = np.full(len(columns), np.nan), np.full(len(columns), np.nan)
+    for j, column in enumerate(columns):
+        if column.categories:
+            table = category_table(share, len(column.categories))
+            out[:, j] = _replaced(values[:, j], table, len(column.categories))
+            flip[j] = 1 - table[0] / THRESHOLD_WHOLE
+            spent += log_above(category_ratio(table))
+        else:
+            noise = noise_table(share)
+            out[:, j] = _noised(values[:, j], noise, column)
+            sd[j] = (column.high - column.low) / THRESHOLD_STEPS * noise_sd(share)
+            spent += log_above(number_ratio(noise))
+    return LocalRows(out, float_above(spent), sd, flip)
+
+
+def exactly(rows: int, *, values: Floats, people: Ints, everyone: Ints, columns: Sequence[Column]) -> Floats:
+    """(len(everyone) * rows, F): exactly so many rows of each, so that their number says nothing of what anybody sent.
+
+    ``values`` (n, F) of ``people`` (n,), a person's together and in the ascending order of ``everyone``; who has fewer has theirs
+    again in turn, who has none the middle of the public bounds.
+    """
+    first, last = np.searchsorted(people, everyone, "left"), np.searchsorted(people, everyone, "right")
+    middle = np.array([(len(c.categories) - 1) // 2 if c.categories else c.low + (c.high - c.low) / 2 for c in columns])
+    place = first[:, None] + np.arange(rows) % np.maximum(last - first, 1)[:, None]
+    place[last == first] = len(values)
+    return np.asarray(np.vstack([values, middle])[place.reshape(-1)])
+
+
+def draw(table: Sequence[int], count: int) -> npt.NDArray[np.int64]:
+    """(count,) indices, each as probable as the table says, by its inverse."""
+    bounds = np.cumsum(np.array(table, dtype=object)).astype(np.uint64)
+    out = np.empty(count, dtype=np.int64)
+    for first in range(0, count, _CHUNK):
+        some = min(_CHUNK, count - first)
+        out[first : first + some] = np.searchsorted(bounds, _words(some), side="right")
+    return out
+
+
+def _words(count: int) -> Words:
+    """(count,) uniform whole numbers of 63 bits."""
+    return np.frombuffer(secrets.token_bytes(8 * count), dtype="<u8") >> np.uint64(1)
+
+
+def _noised(values: Floats, table: Sequence[int], column: Column) -> Floats:
+    """A number as a whole step of its grid, with noise, within the grid again, in the column's units."""
+    width = column.high - column.low
+    grid = np.rint((values - column.low) / width * THRESHOLD_STEPS).astype(np.int64)
+    noised = np.clip(grid + draw(table, len(values)) - THRESHOLD_STEPS, 0, THRESHOLD_STEPS)
+    return np.asarray(np.clip(column.low + width * (noised / THRESHOLD_STEPS), column.low, column.high))
+
+
+def _replaced(values: Floats, table: tuple[int, int], count: int) -> Floats:
+    stays, other = table
+    if not other:
+        return values.copy()
+    picked = draw((stays, *([other] * (count - 1))), len(values))
+    return np.mod(values + picked, count)  # 0: it stays; else one of the others, each as probable
+
+
+def _check(values: Floats, columns: Sequence[Column], epsilon: float) -> None:
+    if not columns or values.ndim != 2 or values.shape[1] != len(columns):
+        raise InputError(f"rows {values.shape} do not fit {len(columns)} columns")
+    least = LEAST_EPSILON * len(columns)
+    if not math.isfinite(epsilon) or epsilon < least:
+        raise InputError(
+            f"epsilon is {epsilon}; a row of {len(columns)} columns needs a finite one of at least {least:g}"
+        )
+    for column, given in zip(columns, values.T, strict=True):
+        _check_column(column, given)
+
+
+def _check_column(column: Column, values: Floats) -> None:
+    low, high = (0.0, len(column.categories) - 1.0) if column.categories else (column.low, column.high)
+    if not column.categories and not (low < high and math.isfinite(high - low)):
+        raise InputError(
+            f"the bounds of {column.name} are [{low}, {high}]; low must be below high, and their distance finite"
+        )
+    if not ((values >= low) & (values <= high)).all():
+        raise InputError(
+            f"a value of {column.name} lies outside its column's public bounds or is not known; clamp or leave out such rows "
+            "first"
+        )
+    if column.categories and not (values == np.rint(values)).all():
+        raise InputError(f"a value of {column.name} is no index of a category; use whole numbers from 0")

@@ -1,0 +1,75 @@
+"""The baseline: how reward and change follow from the state alone, as a Gaussian posterior given released moments.
+
+For target j: b_j = G theta_j + error. The error has the release's noise, the same in every direction; what noise is left in the
+estimate of G, times theta's expected squares; and sampling, G (1 + rho T) / (U T): little in directions in which people hardly
+differ. Prior: theta ~ N(reversion of .2 half-widths on the own feature, w^2 + that^2), the intercept
+N(0, .5^2). The width w is averaged over a grid by marginal likelihood: most features hardly move most others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from privacy.engine.moments.gram_matrix import Gram
+from privacy.engine.moments.pooled import Moments
+from privacy.engine.moments.release_layout import ReleaseLayout
+from privacy.engine.moments.rows import Floats
+
+REVERSION = 0.2
+PRIOR_SD = 0.5
+BASELINE_WIDTHS = (0.03, 0.1, 0.25, 0.5)  # prior sd of a coefficient, beside its own mean
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Posterior of theta: mean (d, m), and for each target a covariance (m, d, d)."""
+
+    mean: Floats
+    covariance: Floats
+
+
+def prior_mean(layout: ReleaseLayout) -> Floats:
+    """(d, m): each learned feature is pulled to the middle of its bounds by .2 half-widths a step."""
+    mean = np.zeros((layout.phi.width, len(layout.targets)))
+    for j, i in enumerate(layout.learned, start=1):
+        feature = layout.spec.features[i]
+        low, high = feature.bounds or (0.0, 1.0)
+        column = layout.phi.names.index(feature.name)
+        mean[column, j] = -REVERSION * (high - low) / 2 / (feature.scale or 1.0)
+    return mean
+
+
+def baseline_posterior(moments: Moments) -> Baseline:
+    """Posterior of the baseline from one round's moments, or several pooled."""
+    layout = moments.layout
+    d, m = layout.phi.width, len(layout.targets)
+    prior = prior_mean(layout)
+    means, covariances = np.empty((d, m)), np.empty((m, d, d))
+    for j, change in enumerate(layout.changes):
+        gram = moments.change_gram if change else moments.level_gram
+        error = moments.sampling[int(change)] * gram.mean + (moments.sd["targets"] ** 2 + 1e-12) * np.eye(d)
+        means[:, j], covariances[j] = _posterior(gram, error, moments.targets[:, j], prior[:, j])
+    return Baseline(means, covariances)
+
+
+def _posterior(released: Gram, error: Floats, target: Floats, prior: Floats) -> tuple[Floats, Floats]:
+    """Mean and covariance of theta, averaged over prior widths by marginal likelihood (moment-matched mixture)."""
+    gram = released.mean
+    residual = target - gram @ prior
+    scores, means, covariances = [], [], []
+    for width in BASELINE_WIDTHS:
+        variance = width**2 + prior**2
+        variance[0] = PRIOR_SD**2
+        marginal = (gram * variance) @ gram.T + error + np.diag(released.spread(variance + prior**2))
+        gain = np.linalg.solve(marginal, gram * variance).T
+        scores.append(-0.5 * float(residual @ np.linalg.solve(marginal, residual) + np.linalg.slogdet(marginal)[1]))
+        means.append(prior + gain @ residual)
+        covariances.append(np.diag(variance) - gain @ (gram * variance))
+    weights = np.exp(np.array(scores) - max(scores))
+    weights /= weights.sum()
+    mean = np.tensordot(weights, np.stack(means), axes=1)
+    spread = np.stack(means) - mean
+    covariance = np.tensordot(weights, np.stack(covariances), axes=1) + (spread.T * weights) @ spread
+    return np.asarray(mean), np.asarray((covariance + covariance.T) / 2)

@@ -1,0 +1,132 @@
+"""Public rules of the moments release: clips from null users, and the size rule that picks the feature set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from loops.engine.spec import LoopSpec
+from privacy.engine.moments.contributions import (
+    average_weights,
+    baseline_contributions,
+    effect_contributions,
+    gram_from_upper,
+    sub_usable,
+    user_weights,
+)
+from privacy.engine.moments.null_population import LoggingPolicy, null_rows
+from privacy.engine.moments.release_layout import COUNTS_CLIP, Clips, ReleaseLayout, sub_block
+from privacy.engine.moments.rows import Floats, ReleaseRows
+
+HINGE_ERROR = 0.2  # hinges enter when the expected error of an effect, in whitened units, is at most this
+_QUANTILES = {"gram": (0.9, 1.0), "targets": (0.9, 1.0), "effects": (0.8, 1.0), "variances": (0.9, 1.25)}
+_SUB_QUANTILE = (0.8, 1.0)
+
+
+def nominal_decisions(spec: LoopSpec, released: float | None = None) -> int:
+    """Decision points a person, for null users: declared, else the released estimate on a power-of-two grid, else 14 days."""
+    if spec.moments.nominal_decisions is not None:
+        return spec.moments.nominal_decisions
+    guess = released if released is not None else 14.0 * spec.decisions_per_day
+    return int(2 ** np.clip(np.round(np.log2(max(guess, 2.0))), 3, 9))
+
+
+@dataclass(frozen=True)
+class PublicFacts:
+    """What null users say about a layout: clips, mean weight of an average, usable rows, gram."""
+
+    clips: Clips
+    weights: dict[str, float]
+    rows: dict[str, float]
+    gram: Floats
+
+
+def public_facts(layout: ReleaseLayout, decisions: int, explored_share: float = 1.0) -> PublicFacts:
+    """Quantiles of the null users' block norms (.9, .9, .8, .9 times 1, 1, 1, 1.25; .8 for sub-heads), with their facts."""
+    return _cached(_Key(layout, decisions, explored_share))
+
+
+def pick_hinges(
+    spec: LoopSpec, *, users: float, decisions: int, sigma: float | None, explored_share: float = 1.0
+) -> bool:
+    """Whether a release of this size carries hinges (``hinge_error``). Carrying them for later rounds did not pay: they make
+    every block longer, so the linear part noisier, and at 1,000 people that cost .04 of the attainable gain.
+    """
+    if spec.moments.features is not None:
+        return spec.moments.features == "hinges"
+    layout = ReleaseLayout.of(spec, hinges=True)
+    facts = public_facts(layout, decisions, explored_share)
+    effective = users * facts.weights["effects"]
+    noise = (
+        0.0
+        if sigma is None
+        else facts.clips["effects"] * sigma / (np.sqrt(layout.shares["effects"]) * max(effective, 1.0))
+    )
+    return bool(hinge_error(layout, facts, noise, effective) <= HINGE_ERROR)
+
+
+def hinge_error(layout: ReleaseLayout, facts: PublicFacts, noise: float, users: float) -> float:
+    """The expected error of an effect, sqrt(s^2 tr(G0^-1)): s^2 = |row of V^-1|^2 (noise^2 + C^2 / (entries * users)), averaged
+    over actions; G0 is the null users' gram, ``noise`` the standard deviation on an entry of the mean.
+    """
+    entries = len(layout.alternatives) * layout.phi.width * len(layout.targets)
+    return effect_error(layout, facts, noise**2 + facts.clips["effects"] ** 2 / (entries * max(users, 1.0)))
+
+
+def effect_error(layout: ReleaseLayout, facts: PublicFacts, variance: float) -> float:
+    """Expected error of an effect when an entry of the effects block has this variance."""
+    rows = np.linalg.inv(layout.covariance)
+    mean = float(np.mean(np.sum(rows**2, axis=1)))
+    return float(np.sqrt(mean * variance * np.trace(np.linalg.inv(facts.gram))))
+
+
+class _Key:
+    """Cache key by what the null users depend on: the loop's content, the features, the sub-heads, and how it was logged."""
+
+    def __init__(self, layout: ReleaseLayout, decisions: int, explored_share: float) -> None:
+        self.layout, self.decisions, self.explored_share = layout, decisions, explored_share
+        self.identity = (repr(layout.spec), layout.phi.width, layout.subs, decisions, explored_share)
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.identity == other.identity
+
+
+@lru_cache(maxsize=32)
+def _cached(key: _Key) -> PublicFacts:
+    layout = key.layout
+    rows = null_rows(layout.spec, decisions=key.decisions, logged=LoggingPolicy(key.explored_share))
+    gram, targets = baseline_contributions(layout, rows, 0.0)
+    blocks = {"gram": gram, "targets": targets}
+    blocks |= effect_contributions(layout, rows, 0.0, np.zeros((layout.phi.width, len(layout.targets))))
+    clips = {"counts": COUNTS_CLIP} | {name: _clip(name, block) for name, block in blocks.items()}
+    if key.explored_share < 1.0 and not all(clips.values()):
+        full = public_facts(layout, key.decisions).clips
+        clips = {name: clip or full[name] for name, clip in clips.items()}
+    usable = {"effects": rows.explored} | {sub_block(h): sub_usable(rows, h) for h in layout.subs}
+    everybody = float(average_weights(rows, np.ones(len(rows.person), bool)).mean())
+    return PublicFacts(
+        clips=Clips(clips | layout.spec.moments.clips),
+        weights={n: max(float(average_weights(rows, u).mean()) / everybody, 1e-3) for n, u in usable.items()},
+        rows={n: max(float(u.sum()) / rows.users, 1e-3) for n, u in usable.items()},
+        gram=_mean_gram(layout, rows, gram),
+    )
+
+
+def _clip(name: str, block: Floats) -> float:
+    """The quantile of the norms; where, exploring little, fewer than that say anything, the longest; 0 where nobody does, as
+    where nothing is explored, and the clip of full logging must do.
+    """
+    quantile, factor = _QUANTILES.get(name, _SUB_QUANTILE)
+    norms = np.linalg.norm(block, axis=1)
+    return factor * float(np.quantile(norms, quantile) or norms.max())
+
+
+def _mean_gram(layout: ReleaseLayout, rows: ReleaseRows, gram: Floats) -> Floats:
+    mean = gram.mean(axis=0) / max(float(np.minimum(1.0, user_weights(rows)[0] / 8).mean()), 1e-3)
+    half = mean.size // 2
+    return gram_from_upper(mean[:half] + mean[half:] if layout.same_day else mean, layout.phi.width)

@@ -1,0 +1,43 @@
+"""What a change of state is worth later: the slope of the value along the learned features, from a released baseline alone.
+
+Under what was logged, learned features x move by c (theta_x . phi); with the other features at their averages x' = A x + ..., and
+V(x) = r x + gamma V(x') has the slope v = sum_k gamma^k (A')^k r (Sutton and Barto, 4.1, for linear dynamics). Twenty steps, not
+the fixed point: a noisy A may have none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from privacy.engine.moments.release_layout import ReleaseLayout
+from privacy.engine.moments.rows import Floats
+
+CONTINUATION_GAMMA = 0.97
+_STEPS = 20
+_LARGEST = 10.0  # reward scales a whitened change; a wild baseline must not drown the reward itself
+
+
+def continuation_slope(layout: ReleaseLayout, theta: Floats) -> Floats:
+    """(m,) gamma times the value, in reward scales, of one whitened unit of each target's change; 0 for reward and leaving."""
+    spec, slope = layout.spec, np.zeros(len(layout.targets))
+    if not layout.learned:
+        return slope
+    columns = [layout.phi.columns_of(spec.features[i].name)[0] for i in layout.learned]
+    unit = np.array([_unit(layout, i) for i in layout.learned])  # a whitened change in columns of phi
+    moves = np.eye(len(columns)) + (theta[np.ix_(columns, range(1, len(columns) + 1))] * unit).T
+    value, gain = np.zeros(len(columns)), theta[columns, 0]
+    for _ in range(_STEPS):
+        value = np.clip(gain + CONTINUATION_GAMMA * moves.T @ value, -_LARGEST / unit, _LARGEST / unit)
+    slope[1 : len(columns) + 1] = CONTINUATION_GAMMA * value * unit
+    return slope
+
+
+def continuation_spread(slope: Floats) -> float:
+    """Standard deviation of residual + slope . residuals where whitened residuals have spread 1: the unit of the target."""
+    return float(np.sqrt(1.0 + slope @ slope))
+
+
+def _unit(layout: ReleaseLayout, feature: int) -> float:
+    declared = layout.spec.features[feature]
+    low, high = declared.bounds or (0.0, 1.0)
+    return 2.0 * (declared.scale or 1.0) / (high - low)

@@ -1,0 +1,201 @@
+"""What one person contributes to each block of a ``moments`` release, before clipping: averages over their own decision points.
+
+Every function takes rows in order of person and returns one row a person; memory is bounded by working on 512 people at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from loops.engine.spec import Head, LoopSpec
+from privacy.engine.moments.continuation_value import continuation_slope, continuation_spread
+from privacy.engine.moments.release_layout import (
+    LEFT_SCALE,
+    RESIDUAL_CLIP,
+    TARGET_CLIP,
+    ReleaseLayout,
+    alternatives_of,
+    covariance_of,
+    sub_block,
+)
+from privacy.engine.moments.rows import Bools, Floats, ReleaseRows, SubHeadRows, person_sums, row_products
+
+COUNT_CAP = 10_000  # decision points a person; beyond it the logarithm is capped
+CENTRE_RANGE = 10.0  # reward centre a person, in reward scales
+COUNT_WEIGHT = 0.5  # the number of people is asked less precisely than the other two counts: the gram tells it again
+FULL_WEIGHT_ROWS = 8  # a person with fewer decision points counts in proportion
+PROPENSITY_FLOOR = 0.5  # of the smallest logging probability
+_CHUNK_USERS = 512
+
+
+def user_weights(rows: ReleaseRows) -> tuple[Floats, Floats]:
+    """Per-person number of rows, and the weight of each row in its person's average (n,)."""
+    counts = np.bincount(rows.person, minlength=rows.users).astype(np.float64)
+    weight = np.minimum(1.0, counts / FULL_WEIGHT_ROWS) / np.maximum(counts, 1.0)
+    return counts, weight[rows.person]
+
+
+def whitened_targets(layout: ReleaseLayout, rows: ReleaseRows, centre: float, known: Floats | None = None) -> Floats:
+    """(n, m) targets in units of their public scales, clipped at +-8; a change without a next state is 0 and masked.
+
+    ``known`` (K, d, m), coefficients by action that earlier rounds released, is taken off: what remains follows from the state
+    under the reference action.
+    """
+    spec = layout.spec
+    columns = [rows.reward / spec.reward.scale - centre]
+    for i in layout.learned:
+        columns.append((rows.next_state[:, i] - rows.state[:, i]) / (spec.features[i].scale or 1.0))
+    if layout.logs_leaving:
+        columns.append(rows.left / LEFT_SCALE)
+    targets = np.column_stack(columns)
+    if known is not None:
+        targets = targets - np.einsum("nd,ndm->nm", layout.phi.phi(rows.state), known[rows.action])
+    targets = np.clip(targets, -TARGET_CLIP, TARGET_CLIP)
+    targets[np.ix_(~rows.has_next, layout.changes)] = 0.0
+    return np.asarray(targets)
+
+
+def count_contributions(spec: LoopSpec, rows: ReleaseRows) -> Floats:
+    """(U, 3): .5, log(1 + decisions) over its cap, the mean reward in scales over its range; L2 norm at most 1.5."""
+    counts, _ = user_weights(rows)
+    reward = person_sums(rows.person, rows.reward[:, None], rows.users)[:, 0] / np.maximum(counts, 1.0)
+    return np.column_stack(
+        [
+            np.full(rows.users, COUNT_WEIGHT),
+            np.log1p(np.minimum(counts, COUNT_CAP)) / np.log1p(COUNT_CAP),
+            np.clip(reward / spec.reward.scale / CENTRE_RANGE, -1.0, 1.0),
+        ]
+    )
+
+
+def baseline_contributions(
+    layout: ReleaseLayout, rows: ReleaseRows, centre: float, known: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """Per-person gram (U, g) and targets block (U, d*m).
+
+    The gram is the upper triangle with off-diagonals times sqrt 2 (so that its L2 norm is the Frobenius norm). Where the
+    loop's next state ends with the day, rows with and without one are kept apart, because changes are seen only in the former.
+    """
+    grams, targets = [], []
+    for part in _chunks(rows):
+        phi = layout.phi.phi(part.state)
+        weight = user_weights(part)[1][:, None]
+        upper = _upper(phi) * weight
+        if layout.same_day:
+            upper = np.hstack([upper * part.has_next[:, None], upper * ~part.has_next[:, None]])
+        grams.append(person_sums(part.person, upper, part.users))
+        y = whitened_targets(layout, part, centre, known)
+        outer = (phi[:, :, None] * y[:, None, :]).reshape(len(y), -1)
+        targets.append(person_sums(part.person, outer * weight, part.users))
+    return np.vstack(grams), np.vstack(targets)
+
+
+def effect_contributions(layout: ReleaseLayout, rows: ReleaseRows, centre: float, theta: Floats) -> dict[str, Floats]:
+    """Blocks ``effects`` (U, K-1 * d * m), ``variances`` (U, m + stays), and one (U, K_h-1 * d) a sub-head.
+
+    Effects: V z phi residual with z_k = 1[a=k]/p - 1[a=ref]/p_ref, averaged over explored rows. With constant propensities this
+    is the action-centred form (1[a=k] - p_k) phi residual; with others its expectation is the same, so rows mix freely.
+    """
+    found: dict[str, list[Floats]] = {}
+    for part in _chunks(rows):
+        phi = layout.phi.phi(part.state)
+        seen = np.where(layout.changes[None, :], part.has_next[:, None], True)
+        residual = (
+            np.clip(whitened_targets(layout, part, centre) - row_products(phi, theta), -RESIDUAL_CLIP, RESIDUAL_CLIP)
+            * seen
+        )
+        for name, block in _effect_blocks(layout, part, phi, residual, theta).items():
+            found.setdefault(name, []).append(block)
+    return {name: np.vstack(blocks) for name, blocks in found.items()}
+
+
+def _effect_blocks(
+    layout: ReleaseLayout, rows: ReleaseRows, phi: Floats, residual: Floats, theta: Floats
+) -> dict[str, Floats]:
+    chosen = SubHeadRows(rows.action, rows.propensity, rows.explored)
+    centred = centred_actions(layout.main, chosen)
+    outer = np.einsum("nk,nd,nm->nkdm", centred, phi, residual * layout.target_weights).reshape(len(phi), -1)
+    spread = np.hstack([residual**2, _stays(layout, rows)]) * user_weights(rows)[1][:, None]
+    blocks = {
+        "effects": _average_over(rows, outer, rows.explored),
+        "variances": person_sums(rows.person, spread, rows.users),
+    }
+    for head in layout.subs:
+        blocks[sub_block(head)] = _sub_effects(layout, head, rows, phi[:, : layout.linear().phi.width], residual, theta)
+    return blocks
+
+
+def sub_usable(rows: ReleaseRows, head: str) -> Bools:
+    """Rows that a sub-head learns from: it spoke, explored, and so was policy. Whether anything was said is then a coin's
+    doing, so the states of these rows are everybody's.
+    """
+    spoken = rows.subs[head]
+    return np.asarray(spoken.explored & rows.explored & (spoken.action >= 0))
+
+
+def _sub_effects(
+    layout: ReleaseLayout, head: str, rows: ReleaseRows, phi: Floats, residual: Floats, theta: Floats
+) -> Floats:
+    """One target a sub-head: the reward's residual plus what the changes are worth later, in units of their joint spread.
+
+    Linear features alone: a sub-head matters less than policy, and fewer entries carry less noise. A row without a next
+    state speaks of the reward alone.
+    """
+    spoken = rows.subs[head]
+    slope = continuation_slope(layout, theta)
+    target = (residual[:, 0] + row_products(residual, slope)) / continuation_spread(slope)
+    target = np.clip(target, -RESIDUAL_CLIP, RESIDUAL_CLIP)
+    centred = centred_actions(layout.spec.head(head), spoken)
+    outer = np.einsum("nk,nd,n->nkd", centred, phi, target).reshape(len(phi), -1)
+    return _average_over(rows, outer, sub_usable(rows, head))
+
+
+def centred_actions(head: Head, chosen: SubHeadRows) -> Floats:
+    """(n, K-1) V z of what a head chose; rows where it did not speak are of no meaning and must be left out."""
+    p = np.maximum(np.nan_to_num(chosen.propensity, nan=1.0), PROPENSITY_FLOOR * min(head.logging))
+    z = (chosen.action[:, None] == np.array(alternatives_of(head))) / p[:, None]
+    z = z - ((chosen.action == head.reference_index) / p)[:, None]
+    return row_products(z, covariance_of(head))
+
+
+def _average_over(rows: ReleaseRows, values: Floats, usable: Bools) -> Floats:
+    counts = np.bincount(rows.person, weights=usable, minlength=rows.users)
+    weight = np.minimum(1.0, counts / FULL_WEIGHT_ROWS) / np.maximum(counts, 1.0)
+    return person_sums(rows.person, values * (weight[rows.person] * usable)[:, None], rows.users)
+
+
+def average_weights(rows: ReleaseRows, usable: Bools) -> Floats:
+    """(U,) the weight that a person's average over usable rows has: 1 from 8 rows on, less in proportion."""
+    counts = np.bincount(rows.person, weights=usable, minlength=rows.users)
+    return np.asarray(np.minimum(1.0, counts / FULL_WEIGHT_ROWS))
+
+
+def _stays(layout: ReleaseLayout, rows: ReleaseRows) -> Floats:
+    columns = [(rows.next_state[:, i] == rows.state[:, i]) * rows.has_next for i in layout.drift_categories]
+    return np.column_stack(columns).astype(np.float64) if columns else np.empty((len(rows.state), 0))
+
+
+def _upper(phi: Floats) -> Floats:
+    """(n, d(d+1)/2) products phi_i phi_j, i <= j, off-diagonals times sqrt 2."""
+    i, j = np.triu_indices(phi.shape[1])
+    return phi[:, i] * phi[:, j] * np.where(i == j, 1.0, np.sqrt(2.0))
+
+
+def gram_from_upper(upper: npt.NDArray[np.float64], width: int) -> Floats:
+    """The symmetric matrix whose scaled upper triangle this is: inverse of the packing above."""
+    i, j = np.triu_indices(width)
+    gram = np.zeros((width, width))
+    gram[i, j] = upper / np.where(i == j, 1.0, np.sqrt(2.0))
+    return gram + np.triu(gram, 1).T
+
+
+def _chunks(rows: ReleaseRows) -> Iterator[ReleaseRows]:
+    """Parts of at most 512 people, so that memory stays bounded whatever the population."""
+    if rows.users <= _CHUNK_USERS:
+        yield rows
+        return
+    for first in range(0, rows.users, _CHUNK_USERS):
+        yield rows.of_people(first, min(first + _CHUNK_USERS, rows.users))

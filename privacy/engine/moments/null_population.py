@@ -1,0 +1,121 @@
+"""Null users: people simulated from the loop file alone, so that clips follow from public facts and never from data.
+
+A null user's features walk at random inside their bounds with the declared scales, actions are drawn from the logging
+distribution and the whitened reward is standard normal noise: nothing that anybody did enters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from loops.engine.policies.linear import LinearPolicy
+from loops.engine.spec import Feature, Head, LoopSpec
+from loops.engine.state.dynamics import advance_known
+from privacy.engine.moments.rows import Bools, Ints, ReleaseRows, SubHeadRows
+
+Floats = npt.NDArray[np.float64]
+
+NULL_PEOPLE = 400
+NULL_ROWS = 40_000  # with many decision points a person, fewer people do: quantiles of averages need no more
+_SEED = 20_250_101  # public constant: the same loop file gives the same clips everywhere
+_CATEGORY_STAY = 0.8
+
+
+@dataclass(frozen=True)
+class LoggingPolicy:
+    """How decisions came about, as far as it is public: the share that was explored, and what served the others.
+
+    ``served`` None: the others too are drawn from the logging distribution, and carry its propensities.
+    """
+
+    explored_share: float = 1.0
+    served: LinearPolicy | None = None
+
+
+FULL_LOGGING = LoggingPolicy()
+
+
+def null_rows(spec: LoopSpec, *, decisions: int, logged: LoggingPolicy = FULL_LOGGING) -> ReleaseRows:
+    """Rows of up to 400 null users with ``decisions`` decision points each. Propensities are marginal over the exploration flag
+    where something served, for evaluations; a release reads explored rows alone.
+    """
+    rng = np.random.default_rng(_SEED)
+    steps = max(2, decisions)
+    users = int(np.clip(NULL_ROWS // steps, 100, NULL_PEOPLE))
+    policy, width = spec.main_head, len(spec.features)
+    states = np.empty((users, steps + 1, width))
+    states[:, 0] = np.column_stack([_initial(f, users, rng) for f in spec.features])
+    drawn = rng.choice(len(policy.actions), size=(users, steps), p=np.array(policy.logging))
+    explored = rng.random((users, steps)) < logged.explored_share
+    actions, propensity = np.empty((users, steps), dtype=np.int64), np.empty((users, steps))
+    for t in range(steps):
+        actions[:, t], propensity[:, t] = _chosen(policy, states[:, t], drawn[:, t], explored[:, t], logged)
+        states[:, t + 1] = _moved(spec, states[:, t], actions[:, t] != policy.reference_index, rng)
+    return ReleaseRows(
+        person=np.repeat(np.arange(users), steps),
+        state=states[:, :-1].reshape(-1, width),
+        next_state=states[:, 1:].reshape(-1, width),
+        has_next=_has_next(spec, users, steps).reshape(-1),
+        left=np.zeros(users * steps, bool),
+        action=actions.reshape(-1),
+        propensity=propensity.reshape(-1),
+        explored=explored.reshape(-1),
+        reward=rng.normal(size=users * steps) * spec.reward.scale,
+        subs=_subs(spec, actions.reshape(-1), explored.reshape(-1), rng),
+    )
+
+
+def _chosen(policy: Head, states: Floats, drawn: Ints, explored: Bools, logged: LoggingPolicy) -> tuple[Ints, Floats]:
+    logging = np.array(policy.logging)
+    if logged.served is None:
+        return drawn, logging[drawn]
+    greedy = logged.served.actions(states)
+    actions = np.where(explored, drawn, greedy)
+    share = logged.explored_share
+    return actions, share * logging[actions] + (1.0 - share) * (actions == greedy)
+
+
+def _moved(spec: LoopSpec, states: Floats, intervened: Bools, rng: np.random.Generator) -> Floats:
+    moved = advance_known(spec, states, intervened)
+    for i, feature in enumerate(spec.features):
+        if feature.dynamics in ("learned", "drift"):
+            moved[:, i] = _wander(feature, states[:, i], rng)
+    return moved
+
+
+def _has_next(spec: LoopSpec, users: int, steps: int) -> Bools:
+    same_day = spec.imports.next_state.endswith("same_day")
+    last_of_day = (np.arange(steps) % spec.decisions_per_day) == spec.decisions_per_day - 1
+    return np.tile(~last_of_day if same_day else np.ones(steps, bool), (users, 1))
+
+
+def _subs(spec: LoopSpec, actions: Ints, explored: Bools, rng: np.random.Generator) -> dict[str, SubHeadRows]:
+    """The other heads, drawn from their logging distributions wherever they speak."""
+    found = {}
+    for head in spec.sub_heads:
+        speaks = (actions != spec.main_head.reference_index) | (head.when == "always")
+        drawn = rng.choice(len(head.actions), size=len(actions), p=np.array(head.logging))
+        found[head.name] = SubHeadRows(np.where(speaks, drawn, -1), np.array(head.logging)[drawn], explored & speaks)
+    return found
+
+
+def _initial(feature: Feature, users: int, rng: np.random.Generator) -> Floats:
+    if feature.is_category:
+        return rng.integers(len(feature.categories), size=users).astype(np.float64)
+    low, high = feature.bounds or (0.0, 1.0)
+    return rng.uniform(low, high, size=users)
+
+
+def _wander(feature: Feature, values: Floats, rng: np.random.Generator) -> Floats:
+    """One step of a random walk reflected at the bounds; a category stays or is drawn anew."""
+    if feature.is_category:
+        fresh = rng.integers(len(feature.categories), size=values.size).astype(np.float64)
+        return np.where(rng.random(values.size) < _CATEGORY_STAY, values, fresh)
+    low, high = feature.bounds or (0.0, 1.0)
+    moved = values + rng.normal(size=values.size) * (feature.scale or 0.0)
+    moved = np.where(moved > high, 2 * high - moved, moved)
+    moved = np.where(moved < low, 2 * low - moved, moved)
+    return np.clip(moved, low, high)

@@ -1,0 +1,227 @@
+"""What releases say of a population: means a person with the noise on each, of one round or of several pooled.
+
+Rounds are pooled by precision, block by block: weights proportional to 1 / (noise^2 + sampling^2) (inverse-variance weighting).
+Targets of later rounds had the effects known before taken off (``known``), so a round also carries by how much: with q the share
+of each action and theta what the pooled targets give, the reference's coefficients are theta + offset - sum_k q_k tau_k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from privacy.engine.moments.clipping import PublicFacts, nominal_decisions, public_facts
+from privacy.engine.moments.contributions import gram_from_upper
+from privacy.engine.moments.gram_matrix import Gram, estimate_gram
+from privacy.engine.moments.release_layout import Counts, ReleaseLayout
+from privacy.engine.moments.rows import Floats
+
+# How alike a person's whitened targets are from one decision point to the next, beyond what the features tell.
+CLUSTERING_LEVEL, CLUSTERING_CHANGE = 0.1, 0.02
+_MEAN_SQUARE = 0.4  # of a column of phi, roughly: a uniform number has 1/3, the intercept 1
+
+
+@dataclass(frozen=True)
+class SubMoments:
+    """A sub-head's block on linear features: effects (K_h-1, d) in reward scales, noise, rows, its target's residual variance."""
+
+    effects: Floats
+    sd: float
+    rows: float
+    variance: float
+
+
+@dataclass(frozen=True)
+class Moments:
+    """gram, gram_next (d, d): all rows, rows with a next state; targets (d, m); effects (K-1, d, m); variances (m,); stays (s,).
+
+    ``sd``: noise on an entry of gram, targets, effects, variances. ``sampling`` (level, change): variance of a target's mean
+    residual a unit of gram. ``rows``: decision points behind the effects. ``actions`` (K-1,) and ``offset`` (d, m): see above.
+    ``sizes``: each block's (noise^2 + sampling^2), what pooling weighs by.
+    """
+
+    layout: ReleaseLayout
+    counts: Counts
+    users: float
+    gram: Floats
+    gram_next: Floats
+    targets: Floats
+    sd: dict[str, float]
+    sampling: tuple[float, float]
+    actions: Floats
+    offset: Floats
+    sizes: dict[str, float]
+    effects: Floats = field(default_factory=lambda: np.zeros(0))
+    rows: float = 0.0
+    variances: Floats = field(default_factory=lambda: np.zeros(0))
+    stays: Floats = field(default_factory=lambda: np.zeros(0))
+    subs: Mapping[str, SubMoments] = field(default_factory=dict)
+    releases: int = 1
+
+    def with_effects(
+        self, *, effects: Floats, sd_effects: float, rows: float, variances: Floats, stays: Floats, sd_variances: float,
+        subs: Mapping[str, SubMoments],
+    ) -> Moments:  # fmt: skip
+        """The same with what round 2 says."""
+        sampling = _typical(variances) * float(np.diag(self.layout.covariance).mean()) * _MEAN_SQUARE / max(rows, 1.0)
+        return replace(
+            self,
+            effects=effects,
+            rows=rows,
+            variances=variances,
+            stays=stays,
+            subs=subs,
+            sd=self.sd | {"effects": sd_effects, "variances": sd_variances},
+            sizes=self.sizes
+            | {"effects": sd_effects**2 + sampling, "variances": sd_variances**2 + 1.0 / max(self.users, 1.0)},
+        )
+
+    @cached_property
+    def level_gram(self) -> Gram:
+        """The estimate of ``gram``, for targets that every row has."""
+        parts = 2.0 if self.layout.same_day else 1.0  # released as two sums, of rows with a next state and without
+        return estimate_gram(self.layout, self.gram, parts * self.sd["gram"] ** 2, self._null_gram)
+
+    @cached_property
+    def change_gram(self) -> Gram:
+        """The estimate of ``gram_next``, for targets that need a next state."""
+        return estimate_gram(self.layout, self.gram_next, self.sd["gram"] ** 2, self._null_gram)
+
+    @property
+    def residual_variances(self) -> Floats:
+        """(m,) of whitened targets, over the rows that have one: changes were averaged over all rows, 0 without a next state."""
+        seen = np.where(self.layout.changes, max(float(self.gram_next[0, 0]), 1e-3), 1.0)
+        return np.asarray(np.minimum(self.variances / seen, 16.0))
+
+    @property
+    def _null_gram(self) -> Floats:
+        decisions = nominal_decisions(self.layout.spec, self.counts.decisions)
+        return public_facts(self.layout, decisions).gram
+
+    def linear(self) -> Moments:
+        """Without hinges: the leading part of every block."""
+        layout = self.layout.linear()
+        d = layout.phi.width
+        return replace(
+            self,
+            layout=layout,
+            gram=self.gram[:d, :d],
+            gram_next=self.gram_next[:d, :d],
+            targets=self.targets[:d],
+            offset=self.offset[:d],
+            effects=self.effects[:, :d] if self.effects.size else self.effects,
+        )
+
+
+def baseline_moments(
+    layout: ReleaseLayout, counts: Counts, facts: PublicFacts, baseline: Mapping[str, np.ndarray]
+) -> Moments:
+    """What round 1 says alone."""
+    gram, gram_next, users = grams(layout, baseline)
+    d, m = layout.phi.width, len(layout.targets)
+    sd = {name: float(baseline[f"{name}_sd"][0]) / users for name in ("gram", "targets")}
+    sampling = [
+        (1.0 + c * counts.decisions) / (users * counts.decisions) for c in (CLUSTERING_LEVEL, CLUSTERING_CHANGE)
+    ]
+    known = baseline.get("known")
+    offset = (
+        np.zeros((d, m)) if known is None else np.tensordot(layout.logged, known[list(layout.alternatives)], axes=1)
+    )
+    entries = {"gram": d * (d + 1) / 2, "targets": d * m}
+    return Moments(
+        layout=layout,
+        counts=counts,
+        users=users,
+        gram=gram,
+        gram_next=gram_next,
+        targets=baseline["targets"].reshape(d, m) / users,
+        sd=sd,
+        sampling=(sampling[0], sampling[1]),
+        actions=layout.logged,
+        offset=offset,
+        sizes={n: sd[n] ** 2 + facts.clips[n] ** 2 / (entries[n] * max(users, 1.0)) for n in sd},
+    )
+
+
+def grams(layout: ReleaseLayout, baseline: Mapping[str, np.ndarray]) -> tuple[Floats, Floats, float]:
+    """(gram, gram of rows with a next state, effective people): the first two divided by the third."""
+    upper = baseline["gram"]
+    width = layout.phi.width
+    if not layout.same_day:
+        gram = gram_from_upper(upper, width)
+        users = max(float(gram[0, 0]), 1.0)
+        return gram / users, gram / users, users
+    half = upper.size // 2
+    seen, unseen = gram_from_upper(upper[:half], width), gram_from_upper(upper[half:], width)
+    users = max(float(seen[0, 0] + unseen[0, 0]), 1.0)
+    return (seen + unseen) / users, seen / users, users
+
+
+def pool(rounds: Sequence[Moments]) -> Moments:
+    """Several rounds as one. Blocks that a round lacks (effects, before round 2) are pooled over those that have them."""
+    if len(rounds) == 1:
+        return rounds[0]
+    if len({r.layout.phi.width for r in rounds}) > 1:
+        rounds = [r.linear() for r in rounds]
+    gram, targets = _weights(rounds, "gram"), _weights(rounds, "targets")
+    full = [r for r in rounds if r.effects.size]
+    made = replace(
+        rounds[-1],
+        users=float(sum(r.users for r in rounds)),
+        gram=_mean(gram, [r.gram for r in rounds]),
+        gram_next=_mean(gram, [r.gram_next for r in rounds]),
+        targets=_mean(targets, [r.targets for r in rounds]),
+        actions=_mean(targets, [r.actions for r in rounds]),
+        offset=_mean(targets, [r.offset for r in rounds]),
+        sampling=tuple(float((targets**2) @ np.array([r.sampling[i] for r in rounds])) for i in (0, 1)),  # type: ignore[arg-type]
+        sd={"gram": _sd(gram, rounds, "gram"), "targets": _sd(targets, rounds, "targets")},
+        sizes={n: 1.0 / sum(1.0 / r.sizes[n] for r in rounds) for n in ("gram", "targets")},
+        releases=sum(r.releases for r in rounds),
+    )
+    return _with_pooled_effects(made, full) if full else made
+
+
+def _with_pooled_effects(made: Moments, rounds: Sequence[Moments]) -> Moments:
+    weights, spread = _weights(rounds, "effects"), _weights(rounds, "variances")
+    pooled = made.with_effects(
+        effects=_mean(weights, [r.effects for r in rounds]),
+        sd_effects=_sd(weights, rounds, "effects"),
+        rows=1.0 / float((weights**2) @ np.array([1.0 / max(r.rows, 1e-9) for r in rounds])),
+        variances=_mean(spread, [r.variances for r in rounds]),
+        stays=_mean(spread, [r.stays for r in rounds]),
+        sd_variances=_sd(spread, rounds, "variances"),
+        subs={head: _pooled_sub([r.subs[head] for r in rounds if head in r.subs]) for head in made.layout.subs},
+    )
+    sizes = {n: 1.0 / sum(1.0 / r.sizes[n] for r in rounds) for n in ("effects", "variances")}
+    return replace(pooled, sizes=pooled.sizes | sizes)
+
+
+def _pooled_sub(found: Sequence[SubMoments]) -> SubMoments:
+    weights = np.array([1.0 / (s.sd**2 + s.variance / max(s.rows, 1e-9)) for s in found])
+    weights /= weights.sum()
+    return SubMoments(
+        effects=_mean(weights, [s.effects for s in found]),
+        sd=float(np.sqrt((weights**2) @ np.array([s.sd**2 for s in found]))),
+        rows=1.0 / float((weights**2) @ np.array([1.0 / max(s.rows, 1e-9) for s in found])),
+        variance=float(weights @ np.array([s.variance for s in found])),
+    )
+
+
+def _weights(rounds: Sequence[Moments], block: str) -> Floats:
+    weights = np.array([1.0 / r.sizes[block] for r in rounds])
+    return np.asarray(weights / weights.sum())
+
+
+def _mean(weights: Floats, values: Sequence[Floats]) -> Floats:
+    return np.asarray(np.tensordot(weights, np.stack(values), axes=1))
+
+
+def _sd(weights: Floats, rounds: Sequence[Moments], block: str) -> float:
+    return float(np.sqrt((weights**2) @ np.array([r.sd[block] ** 2 for r in rounds])))
+
+
+def _typical(variances: Floats) -> float:
+    return float(np.clip(variances, 0.05, 16.0).mean())

@@ -1,0 +1,104 @@
+"""Reads of budgets: how they stand over all people, as rounded counts, and how one stands."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Case, Count, F, FloatField, Q, Value, When
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Cast
+
+from privacy.engine.dp.accounting import NANO, epsilon_of_account
+from privacy.engine.dp.coarse_counts import two_digits
+from privacy.models import PrivacyBudget, Purpose
+from privacy.models.budget import WINDOWS
+
+LIFETIME_DELTA = 1e-6
+NEAR = 0.8  # of a cap
+_PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "lifetime": "lifetime"}
+
+
+def budgets_overview() -> dict[str, Any]:
+    """Counts to two digits: people, consents, how many are near or at each cap, and whose formal account has ended."""
+    people = PrivacyBudget.objects.filter(person__erased_at=None)
+    counts: dict[str, Any] = {"period": settings.PRIVACY_BUDGET_PERIOD, "people": two_digits(people.count())}
+    counts["consents"] = {p.value: two_digits(_consenting(people, p)) for p in Purpose}
+    today = datetime.now(UTC).date()
+    counts["windows"] = {w: _window(people, w, today) for w in WINDOWS}
+    counts["formal"] = _share(people.annotate(share=Cast(F("rho_spent"), FloatField()) / F("rho_cap")))
+    counts["formal_void"] = two_digits(people.filter(formal_void_at__isnull=False).count())
+    return counts
+
+
+def _consenting(people: Any, purpose: Purpose) -> int:
+    return int(people.alias(has=F("consent_mask").bitand(purpose.bit)).filter(has__gt=0).count())
+
+
+def _window(people: Any, window: str, today: date) -> dict[str, int]:
+    spent: Combinable = F(f"spent_{window}")
+    if window != "lifetime":  # one that is over counts nothing, though no charge has rolled it yet
+        spent = Case(When(**{f"{window}__gte": first_day(window, today)}, then=spent), default=Value(0))
+    return _share(people.annotate(share=Cast(spent, FloatField()) / F(f"cap_{window}")))
+
+
+def _share(people: Any) -> dict[str, int]:
+    found = people.aggregate(
+        untouched=Count("pk", filter=Q(share=0)),
+        some=Count("pk", filter=Q(share__gt=0, share__lt=NEAR)),
+        near=Count("pk", filter=Q(share__gte=NEAR, share__lt=1)),
+        spent=Count("pk", filter=Q(share__gte=1)),
+    )
+    return {name: two_digits(count) for name, count in found.items()}
+
+
+def first_day(window: str, today: date) -> date:
+    """The first day of the window that a day lies in."""
+    if window == "week":
+        return date.fromordinal(today.toordinal() - today.weekday())
+    return today.replace(day=1) if window == "month" else today
+
+
+def budget_summary(budget: PrivacyBudget) -> dict[str, Any]:
+    """One person's budget: policy units by window, and apart from them the formal lifetime account with its epsilon."""
+    today = datetime.now(UTC).date()
+    windows = {
+        w: {"spent": spent_now(budget, w, today) / NANO, "cap": getattr(budget, f"cap_{w}") / NANO} for w in WINDOWS
+    }
+    period = _period(budget)
+    left = min((entry["cap"] - entry["spent"] for entry in windows.values()), default=0.0)
+    void = budget.formal_void_at
+    return {
+        "period": _PERIODS[period],
+        "remaining": left,
+        "period_ends": _PERIOD_SAID[period],
+        "policy_units": windows,
+        "formal": {
+            "rho_spent": budget.rho_spent / NANO,
+            "rho_cap": budget.rho_cap / NANO,
+            "epsilon": None if void else epsilon_of_account(budget.rho_spent, LIFETIME_DELTA),
+            "delta": LIFETIME_DELTA,
+            "void_since": void,
+        },
+    }
+
+
+_PERIOD_SAID = {
+    "day": "at midnight UTC",
+    "week": "on Monday UTC",
+    "month": "on the first of the month UTC",
+    "lifetime": "never",
+}
+
+
+def _period(budget: PrivacyBudget) -> str:
+    """The longest window that binds before the lifetime does: when it renews, so does the budget."""
+    binding = [w for w in ("month", "week", "day") if getattr(budget, f"cap_{w}") < budget.cap_lifetime]
+    return binding[0] if binding else "lifetime"
+
+
+def spent_now(budget: PrivacyBudget, window: str, today: date) -> int:
+    """Nano units that count against a cap today: those of a window that is over no longer do, though no charge has rolled it."""
+    over = window != "lifetime" and getattr(budget, window) < first_day(window, today)
+    return 0 if over else int(getattr(budget, f"spent_{window}"))

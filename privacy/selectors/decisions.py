@@ -1,0 +1,190 @@
+"""Reads of the privacy floor."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from django.db.models import FilteredRelation, Q
+
+from loops.engine.rows.outcomes import NO_REWARD
+from loops.engine.spec import LoopSpec
+from loops.models import LoopVersion
+from privacy.engine.decision_arrays import DecisionArrays, HeadArrays
+from privacy.engine.moments.next_state import next_rows
+from privacy.engine.moments.rows import Ints
+from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_state
+from privacy.models import Decision, Release, RewardSignal
+from privacy.models.person import FOLDS
+from privacy.selectors.keys import ciphers_known
+from privacy.selectors.releases import charged_person_ids
+
+__all__ = [
+    "charged_person_ids",
+    "decision_arrays",
+    "evaluation_folds",
+    "outcomes_waiting",
+    "training_folds",
+]
+
+log = logging.getLogger(__name__)
+_PEOPLE_A_QUERY = 5_000
+_ROWS_A_FETCH = 10_000
+_NO_PAYLOAD = NO_REWARD.tobytes()
+
+
+def evaluation_folds(spec: LoopSpec) -> tuple[int, int]:
+    """Folds [lo, hi) of the people who judge candidates and never train one."""
+    return 0, round(spec.evaluation_share * FOLDS)
+
+
+def training_folds(spec: LoopSpec) -> tuple[int, int]:
+    """Folds [lo, hi) of the people who train."""
+    return evaluation_folds(spec)[1], FOLDS
+
+
+def outcomes_waiting(*, loop_version: LoopVersion) -> bool:
+    """Whether training people have outcomes that no release has read."""
+    low, high = training_folds(loop_version.spec)
+    return RewardSignal.objects.filter(
+        release__isnull=True,
+        decision__loop_version=loop_version,
+        decision__person__fold__gte=low,
+        decision__person__fold__lt=high,
+    ).exists()
+
+
+def decision_arrays(
+    *, loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None, release: Release | None = None
+) -> DecisionArrays:
+    """Decisions under ``loop_version`` of the given people (None: of everybody), with next states.
+
+    ``fresh`` are the outcomes that belong to ``release`` (None: all): each belongs to the first release that could read it.
+
+    Reads in bulk; holds the arrays and one fetch of rows.
+    """
+    spec = loop_version.spec
+    columns = _Columns(spec, None if release is None else release.pk)
+    for rows, keys in _fetches(loop_version, person_ids):
+        columns.add(rows, keys)
+    return columns.arrays()
+
+
+def _fetches(
+    loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None
+) -> Iterator[tuple[list[tuple[Any, ...]], dict[int, Cipher]]]:
+    """Rows, with the ciphers of the people whose they are."""
+    names = loop_version.spec.head_names  # a head's own name may hold "__" or "--", an alias of a query may not
+    choices = {f"choice_{i}": FilteredRelation("choices", condition=Q(choices__head=n)) for i, n in enumerate(names)}
+    found = (
+        Decision.objects.filter(loop_version=loop_version)
+        .alias(**choices)
+        .order_by("person_id", "decided_at", "id")
+        .values_list(*_FACTS, *(f"{name}__{fact}" for name in choices for fact in _CHOICE))
+    )
+    if person_ids is None:
+        person_ids = list(
+            Decision.objects.filter(loop_version=loop_version).values_list("person_id", flat=True).distinct()
+        )
+    ids = sorted({int(i) for i in person_ids})
+    for first in range(0, len(ids), _PEOPLE_A_QUERY):
+        keys = ciphers_known(ids[first : first + _PEOPLE_A_QUERY])
+        rows = found.filter(person_id__in=keys).iterator(chunk_size=_ROWS_A_FETCH)
+        while batch := list(islice(rows, _ROWS_A_FETCH)):
+            yield batch, keys
+
+
+_FACTS = (
+    "person_id", "row_key", "local_day", "available", "left", "state", "outcome__payload", "outcome__harmful",
+    "outcome__release_id",
+)  # fmt: skip
+_CHOICE = ("action", "propensity", "marginal_propensity", "explored", "learnable")
+
+
+class _Columns:
+    """Gathers fetched rows as arrays, a fetch at a time."""
+
+    def __init__(self, spec: LoopSpec, release: int | None) -> None:
+        self._spec, self._release = spec, release
+        self._parts: list[list[np.ndarray]] = []
+
+    def add(self, rows: list[tuple[Any, ...]], keys: dict[int, Cipher]) -> None:
+        facts = list(zip(*rows, strict=True))
+        person, row_key, day, available, left, state, payload, harmful, released = facts[: len(_FACTS)]
+        places = list(zip(person, row_key, strict=True))
+        unknown = np.full(len(self._spec.features), np.nan).tobytes()
+        states = [_opened(keys[p], s, about_state(p, k), unknown) for (p, k), s in zip(places, state, strict=True)]
+        outcomes = [
+            _NO_PAYLOAD if s is None else _opened(keys[p], s, about_outcome(p, k), _NO_PAYLOAD)
+            for (p, k), s in zip(places, payload, strict=True)
+        ]
+        count, width = len(rows), len(_CHOICE)
+        part = [
+            np.array(person, dtype=np.int64),
+            np.array([d.toordinal() for d in day], dtype=np.int64),
+            np.array(available, dtype=np.bool_),
+            np.array(left, dtype=np.bool_),
+            np.frombuffer(b"".join(states), dtype="<f8").reshape(count, len(self._spec.features)),
+            np.frombuffer(b"".join(outcomes), dtype="<f8").reshape(count, -1),
+            np.array([-1 if h is None else int(h) for h in harmful], dtype=np.int64),
+            np.array([self._release in (None, r) for r in released], dtype=np.bool_),
+        ]
+        for h in range(len(self._spec.heads)):
+            first = len(_FACTS) + h * width
+            part += _choice_columns(*facts[first : first + width])
+        self._parts.append(part)
+
+    def arrays(self) -> DecisionArrays:
+        parts = self._parts or [_empty(self._spec)]
+        person, day, available, left, state, reward, harmful, fresh, *choices = (
+            np.concatenate(column) for column in zip(*parts, strict=True)
+        )
+        self._parts.clear()
+        rule = self._spec.imports.next_state
+        follow = next_rows(rule, person=person, day=day, available=available, left=left)
+        known = np.isfinite(state).all(axis=1)  # an unavailable moment may lack values
+        has_next = (follow >= 0) & known[follow]
+        return DecisionArrays(
+            person=person,
+            day=day,
+            state=state,
+            next_state=state[np.where(has_next, follow, np.arange(len(person)))],
+            has_next=has_next,
+            available=available & known,
+            left=left,
+            heads={head.name: HeadArrays(*choices[4 * h : 4 * h + 4]) for h, head in enumerate(self._spec.heads)},
+            reward=reward[:, 0],
+            components=reward[:, 1:],
+            harmful=harmful,
+            fresh=fresh,
+        )
+
+
+def _opened(cipher: Cipher, sealed: bytes, about: bytes, otherwise: bytes) -> bytes:
+    """What was sealed. A row that was damaged is as one of which nothing is known, and said: it must not stop all learning."""
+    try:
+        return cipher.open(sealed, about)
+    except CannotOpen:
+        log.error(
+            "a decision's state or outcome cannot be opened and teaches nothing; `manage.py verify_vault` names it"
+        )
+        return otherwise
+
+
+def _choice_columns(action: Any, propensity: Any, marginal: Any, explored: Any, learnable: Any) -> list[np.ndarray]:
+    taught = [a if teaches and a is not None else -1 for a, teaches in zip(action, learnable, strict=True)]
+    return [
+        np.array(taught, dtype=np.int64),
+        np.array(propensity, dtype=np.float64),
+        np.array(marginal, dtype=np.float64),
+        np.array([bool(e) for e in explored]),
+    ]
+
+
+def _empty(spec: LoopSpec) -> list[np.ndarray]:
+    none, ints, flags = np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+    facts = [ints, ints, flags, flags, np.zeros((0, len(spec.features))), np.zeros((0, len(NO_REWARD))), ints, flags]
+    return facts + [ints, none, none, flags] * len(spec.heads)

@@ -1,0 +1,25 @@
+"""Reads of releases."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+
+from privacy.models import LedgerEntry, Release, ReleaseState
+
+
+def charged_person_ids(*, release: Release) -> npt.NDArray[np.int64]:
+    """Ascending ids (n,) of the people charged for a release, all that it may compute over. Refunded: nobody."""
+    entries = LedgerEntry.objects.filter(release=release).exclude(release__state=ReleaseState.REFUNDED)
+    ids = entries.order_by("person_id").values_list("person_id", flat=True)
+    return np.fromiter(ids.iterator(chunk_size=10_000), dtype=np.int64)
+
+
+def epsilon_of_releases(pks: Collection[int], *, delta: float) -> float:
+    """Epsilon at ``delta`` of several releases of the same people together (Gaussian privacy: mu^2 = 2 rho adds)."""
+    from privacy.engine.dp.accounting import epsilon_of_account
+
+    rho = sum(found or 0 for found in Release.objects.filter(pk__in=pks).values_list("rho", flat=True))
+    return epsilon_of_account(rho, delta)

@@ -1,0 +1,91 @@
+"""People's records as rows over a loop's columns: what signals, and the states at decision points, say of how somebody was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from loops.models import LoopVersion
+from privacy.engine.anonymize.columns import Column
+from privacy.engine.sealing import about_signal, about_state
+from privacy.models import Decision, Person, Signal, SignalKind
+from privacy.selectors.keys import ciphers_known
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+_KINDS = {"feature": tuple(SignalKind.values), "categorical": tuple(SignalKind.values)}  # any other: its own alone
+_WITH_STATES = (
+    "pulse",
+    "interaction",
+    "feature",
+    "categorical",
+)  # a state at a decision point is a pulse that was taken then
+_PEOPLE_A_QUERY = 500
+
+
+@dataclass(frozen=True)
+class FeatureRecords:
+    """``values`` (n, F) of ``people`` (n,) ids on ``days`` (n,) proleptic ordinals; ``left_out``: records that lack a column."""
+
+    values: Floats
+    people: Ints
+    days: Ints
+    left_out: int
+
+
+def people_with_records(*, loop_version: LoopVersion, data_type: str) -> QuerySet[Person]:
+    """Everybody who has any record of a type under this version of the loop."""
+    signals = Signal.objects.filter(_kinds(data_type), person=OuterRef("pk"), loop_version=loop_version)
+    found = Q(Exists(signals))
+    if data_type in _WITH_STATES:
+        found |= Q(Exists(Decision.objects.filter(person=OuterRef("pk"), loop_version=loop_version)))
+    return Person.objects.filter(found)
+
+
+def feature_records(
+    *, loop_version: LoopVersion, data_type: str, person_ids: Sequence[int], columns: Sequence[Column], rows: int
+) -> FeatureRecords:
+    """The newest ``rows`` whole records of each person, newest first, in the order of ``person_ids``."""
+    place = [loop_version.spec.feature_names.index(c.name) for c in columns]
+    kept: list[tuple[Floats, int, int]] = []
+    left_out = 0
+    for first in range(0, len(person_ids), _PEOPLE_A_QUERY):
+        some = [int(pk) for pk in person_ids[first : first + _PEOPLE_A_QUERY]]
+        found: dict[int, list[tuple[datetime, Floats]]] = {pk: [] for pk in some}
+        for pk, at, state in _raw(loop_version, data_type, some):
+            found[pk].append((at, state[place]))
+        for pk, records in found.items():
+            whole = [(at, values) for at, values in records if np.isfinite(values).all()]
+            left_out += len(records) - len(whole)
+            newest = sorted(whole, key=lambda record: record[0], reverse=True)[:rows]
+            kept += [(values, pk, at.date().toordinal()) for at, values in newest]
+    return FeatureRecords(
+        np.array([values for values, _, _ in kept]).reshape(-1, len(place)),
+        np.array([pk for _, pk, _ in kept], dtype=np.int64),
+        np.array([day for _, _, day in kept], dtype=np.int64),
+        left_out,
+    )
+
+
+def _kinds(data_type: str) -> Q:
+    return Q(kind__in=_KINDS.get(data_type, (data_type,)))
+
+
+def _raw(loop_version: LoopVersion, data_type: str, people: list[int]) -> Iterator[tuple[int, datetime, Floats]]:
+    """Person, moment and state (all features, NaN where silent) of each record. A key that is gone took its records along."""
+    keys = ciphers_known(people)
+    signals = Signal.objects.filter(_kinds(data_type), person_id__in=keys, loop_version=loop_version)
+    for signal in signals.iterator(chunk_size=5_000):
+        about = about_signal(signal.person_id, signal.signal_key)
+        plain = keys[signal.person_id].open(bytes(signal.payload), about)
+        yield signal.person_id, signal.observed_at, np.frombuffer(plain, dtype="<f8")
+    if data_type in _WITH_STATES:
+        decisions = Decision.objects.filter(person_id__in=keys, loop_version=loop_version)
+        facts = decisions.values_list("person_id", "decided_at", "row_key", "state")
+        for pk, at, row_key, state in facts.iterator(chunk_size=5_000):
+            yield pk, at, np.frombuffer(keys[pk].open(bytes(state), about_state(pk, row_key)), dtype="<f8")

@@ -1,0 +1,74 @@
+"""What a release would cost, and about how many people it would leave out, before it runs. Nothing is charged or written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+
+from loops.models import LoopVersion
+from privacy.engine.anonymize.request import AnonymizeRequest
+from privacy.engine.dp.accounting import NANO, guarantee
+from privacy.engine.dp.coarse_counts import two_digits
+from privacy.models import Person, Purpose
+from privacy.selectors.decisions import training_folds
+from privacy.services.anonymize.cohort_sampling import public_rate
+from privacy.services.anonymize.feature_records import people_with_records
+from privacy.services.anonymize.request import asked_columns, release_fields
+from privacy.services.budget.charge import cohort_people, consented, payable
+from privacy.services.releases.lifecycle import calibration_asked
+
+
+@dataclass(frozen=True)
+class Preview:
+    """``policy_units`` a person; the formal pair None where a technique has no such guarantee. Counts are rounded to two digits:
+    ``people`` would be charged, of those who could be in it ``without_consent`` and ``without_budget`` would be left out.
+    """
+
+    policy_units: float
+    formal_epsilon: float | None
+    formal_delta: float | None
+    guarantee: str
+    people: int
+    without_consent: int
+    without_budget: int
+
+
+def anonymize_preview(*, loop_version: LoopVersion, wanted: AnonymizeRequest) -> Preview:
+    """A preview of ``anonymize``. Raises InputError for what would be refused."""
+    fields = release_fields(wanted, asked_columns(loop_version, wanted))
+    among = people_with_records(loop_version=loop_version, data_type=wanted.data_type)
+    cohort = cohort_people(loop_version, loop_version.spec.population, training_folds(loop_version.spec), among)
+    rate = public_rate(loop_version=loop_version, wanted=wanted) if wanted.is_central else 1.0
+    return _preview(
+        cohort, Purpose.TRAINING, fields["policy_cost"], fields.get("rho"), fields.get("formal_epsilon"),
+        fields.get("formal_delta"), fields["guarantee"], rate=rate, most=None if wanted.is_central else wanted.samples,
+    )  # fmt: skip
+
+
+def moments_preview(*, loop_version: LoopVersion, epsilon: float, delta: float) -> Preview:
+    """A preview of the release that a training run makes. Raises InputError for parameters out of range."""
+    made = calibration_asked(epsilon=epsilon, delta=delta)
+    cohort = cohort_people(loop_version, loop_version.spec.population, training_folds(loop_version.spec), None)
+    return _preview(
+        cohort, Purpose.TRAINING, made.policy_nano, made.rho_nano, made.epsilon, made.delta, guarantee(made), most=None
+    )
+
+
+def _preview(
+    cohort: QuerySet[Person], purpose: Purpose, policy: int, rho: int | None, epsilon: float | None, delta: float | None,
+    promise: str, *, rate: float = 1.0, most: int | None,
+) -> Preview:  # fmt: skip
+    everybody = cohort.count()
+    willing = consented(purpose).filter(person_id__in=cohort.values("pk")).count()
+    able = payable(policy_nano=policy, rho_nano=rho or 0, purpose=purpose)
+    paying = able.filter(person_id__in=cohort.values("pk")).count()
+    return Preview(
+        policy_units=policy / NANO,
+        formal_epsilon=epsilon,
+        formal_delta=delta,
+        guarantee=promise,
+        people=two_digits(round(paying * rate) if most is None else min(paying, most)),
+        without_consent=two_digits(everybody - willing),
+        without_budget=two_digits(willing - paying),
+    )

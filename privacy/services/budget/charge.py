@@ -1,0 +1,220 @@
+"""Charging people for a release, in one UPDATE with consent and all caps inside it. Integers in nano units throughout.
+
+Reading a balance, checking it and saving it would let two releases spend the same budget; here the row that is checked
+is the row that is locked and written, and the database's own CHECKs hold every cap besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, Greatest, Least
+
+from core.errors import BudgetExceeded, Conflict
+from core.update_sql import update_sql
+from loops.models import LoopVersion
+from privacy.models import (
+    Decision,
+    LedgerEntry,
+    Person,
+    PrivacyBudget,
+    Purpose,
+    Release,
+    ReleaseRound,
+    ReleaseState,
+    RewardSignal,
+    VaultKind,
+)
+from privacy.models.budget import NANO, WINDOWS
+from privacy.services.vault.append import vault_append
+
+# The first day of the window that a day lies in. A window rolls when a charge finds it over; a clock that goes back
+# never reopens one.
+_FIRST_DAY: dict[str, Callable[[date], date]] = {
+    "day": lambda day: day,
+    "week": lambda day: day - timedelta(days=day.weekday()),
+    "month": lambda day: day.replace(day=1),
+}
+
+
+@transaction.atomic
+def cohort_charge(
+    *,
+    release: Release,
+    population: str,
+    folds: tuple[int, int],
+    purpose: Purpose,
+    among: QuerySet[Person] | None = None,
+) -> int:
+    """Charge everybody of the cohort who consented and can pay; returns how many. Their ledger entries say who.
+
+    The cohort: people of ``population`` with fold in [lo, hi) and at least one decision under any version of the release's
+    loop; or of ``among`` instead of those with a decision. Raises BudgetExceeded when nobody could be charged, Conflict when this
+    release was charged before.
+    """
+    _lock_uncharged(release)
+    people = cohort_people(release.loop_version, population, folds, among).values("pk")
+    paying = _payable(_after(release), purpose)
+    # PostgreSQL takes the locks in person order, so charges never deadlock, and re-evaluates the conditions on rows
+    # that changed while it waited. SQLite's transaction is IMMEDIATE: it holds the only write lock from the start.
+    in_order = paying.filter(person_id__in=people).order_by("person_id").select_for_update().values("person_id")
+    charged = _charge(paying.filter(person_id__in=in_order), release)
+    if not charged:
+        raise BudgetExceeded(_nobody(release, people, purpose))
+    return charged
+
+
+def _charge(budgets: QuerySet[PrivacyBudget], release: Release) -> int:
+    """Update budgets and write an entry for each, one statement on PostgreSQL; how many."""
+    statement = update_sql(budgets, _after(release))
+    if statement is None:
+        return 0
+    update, values = statement
+    entry = "INSERT INTO ledger_entries (release_id, person_id, policy_cost, rho)"
+    fixed = [release.policy_cost, release.rho or 0]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL work_mem = '256MB'")  # the people are sorted, a million at times
+            cursor.execute(
+                f"WITH charged AS ({update} RETURNING person_id) {entry} SELECT %s, person_id, %s, %s FROM charged",  # noqa: S608
+                [*values, release.pk, *fixed],
+            )
+            return int(cursor.rowcount)
+        cursor.execute(f"{update} RETURNING person_id", values)
+        people = cursor.fetchall()
+        cursor.executemany(f"{entry} VALUES (%s, %s, %s, %s)", [(release.pk, *person, *fixed) for person in people])
+        return len(people)
+
+
+@transaction.atomic
+def cohort_refund(*, release: Release) -> None:
+    """Give back what a release cost, if nothing of it was ever stored. Its entries stay; its state says they are void.
+
+    A round that a worker may be computing right now can no longer be stored afterwards. Windows that have rolled since
+    are left as they are. Raises Conflict once a round exists or the release is not reserved.
+    """
+    state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
+    if state != ReleaseState.RESERVED:
+        raise Conflict(f"{release} is {state}; only a reserved release can be refunded")
+    if ReleaseRound.objects.filter(release=release).exists():
+        raise Conflict(f"{release} has drawn noise already, so its charge stands; run it again to finish it")
+    people = LedgerEntry.objects.filter(release=release).values("person_id")
+    budgets = PrivacyBudget.objects.filter(person_id__in=people)
+    in_order = budgets.order_by("person_id").select_for_update().values("person_id")
+    PrivacyBudget.objects.filter(person_id__in=in_order).update(**_before(release))
+    RewardSignal.objects.filter(release=release).update(release=None)  # they were not read: the next release may
+    Release.objects.filter(pk=release.pk).update(state=ReleaseState.REFUNDED)
+    release.refresh_from_db(fields=["state"])
+    vault_append(
+        kind=VaultKind.RELEASE, body={"release": release.pk, "state": release.state, "loop": str(release.loop_version)}
+    )
+
+
+def _lock_uncharged(release: Release) -> None:
+    state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
+    if state != ReleaseState.RESERVED or LedgerEntry.objects.filter(release=release).exists():
+        raise Conflict(f"{release} was charged before; a release is charged once")
+
+
+def cohort_people(
+    loop_version: LoopVersion, population: str, folds: tuple[int, int], among: QuerySet[Person] | None
+) -> QuerySet[Person]:
+    """Who could be in a release, whether or not they consent and can pay."""
+    low, high = folds
+    if among is None:
+        decided = Decision.objects.filter(person=OuterRef("pk"), loop_version__loop_id=loop_version.loop_id)
+        among = Person.objects.filter(Exists(decided))
+    return among.filter(population=population, fold__gte=low, fold__lt=high)
+
+
+def consented(purpose: Purpose) -> QuerySet[PrivacyBudget]:
+    """Budgets of the people who consent to a purpose."""
+    return PrivacyBudget.objects.alias(granted=F("consent_mask").bitand(purpose.bit)).filter(granted__gt=0)
+
+
+def payable(*, policy_nano: int, rho_nano: int, purpose: Purpose) -> QuerySet[PrivacyBudget]:
+    """Budgets whose person consents and has room now for such a charge: what a preview counts."""
+    return _payable(_moved(policy_nano, rho_nano, datetime.now(UTC)), purpose)
+
+
+def _payable(after: dict[str, Combinable], purpose: Purpose) -> QuerySet[PrivacyBudget]:
+    """Budgets whose person consented and whose every window and lifetime rho has room for the release.
+
+    One comparison, not five: for each PostgreSQL would guess that a third of the people remain, and choose a plan for a handful.
+    """
+    left = [F(f"cap_{w}") - after[f"spent_{w}"] for w in WINDOWS]
+    return consented(purpose).alias(left=Least(*left, F("rho_cap") - after["rho_spent"])).filter(left__gte=0)
+
+
+def _after(release: Release) -> dict[str, Combinable]:
+    """Every column that a charge moves, as it stands afterwards, the windows rolled to the day of the release (UTC).
+
+    What leaves the vault without a formal guarantee ends the formal account: from then on its epsilon is unbounded.
+    """
+    columns = _moved(release.policy_cost, release.rho or 0, release.created_at)
+    if release.rho is None:
+        columns["formal_void_at"] = Coalesce(F("formal_void_at"), Value(release.created_at))
+    return columns
+
+
+def _moved(policy_nano: int, rho_nano: int, at: datetime) -> dict[str, Combinable]:
+    cost, rho = _nano(policy_nano), _nano(rho_nano)
+    columns: dict[str, Combinable] = {
+        "spent_lifetime": F("spent_lifetime") + cost,
+        "rho_spent": F("rho_spent") + rho,
+    }
+    for window, first in _starts(at).items():
+        rolled = Case(When(**{f"{window}__gte": first}, then=F(f"spent_{window}")), default=_nano(0))
+        columns[f"spent_{window}"] = rolled + cost
+        columns[window] = Greatest(F(window), Value(first))
+    return columns
+
+
+def _before(release: Release) -> dict[str, Combinable]:
+    """The same columns with the charge taken back, where its window is still the current one."""
+    cost, rho = _nano(release.policy_cost), _nano(release.rho or 0)
+    columns: dict[str, Combinable] = {
+        "spent_lifetime": F("spent_lifetime") - cost,
+        "rho_spent": F("rho_spent") - rho,
+    }
+    if release.rho is None:
+        columns["formal_void_at"] = Subquery(_other_exports(release).values("release__created_at")[:1])
+    for window, first in _starts(release.created_at).items():
+        current = Case(When(**{window: first}, then=cost), default=_nano(0))
+        columns[f"spent_{window}"] = F(f"spent_{window}") - current
+    return columns
+
+
+def _other_exports(release: Release) -> QuerySet[LedgerEntry]:
+    """A person's charges for other releases without a formal guarantee that stand, the first one first."""
+    standing = LedgerEntry.objects.filter(person=OuterRef("person_id"), release__rho__isnull=True)
+    return (
+        standing.exclude(release=release).exclude(release__state=ReleaseState.REFUNDED).order_by("release__created_at")
+    )
+
+
+def _starts(at: datetime) -> dict[str, date]:
+    today = at.astimezone(UTC).date()
+    return {window: first(today) for window, first in _FIRST_DAY.items()}
+
+
+def _nano(amount: int) -> Value:
+    return Value(amount, output_field=BigIntegerField())
+
+
+def _nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) -> str:
+    """Why nobody was charged, without saying how many people there are."""
+    loop = release.loop_version.loop.name
+    if not people.exists():
+        return f"nobody who could be in this release has a decision under loop {loop!r}; import signals first"
+    if not consented(purpose).filter(person_id__in=people).exists():
+        return f"nobody of loop {loop!r} who could be in this release has consented to {purpose.label}"
+    return (
+        f"nobody of loop {loop!r} who consented to {purpose.label} has budget left for a release that costs "
+        f"{release.policy_cost / NANO:g} units; wait for the next day, week or month, or use a smaller epsilon"
+    )

@@ -1,0 +1,122 @@
+"""Consent: each act is a row of history; what is in force is a mask on the budget row, under the lock of a charge."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+
+from privacy.engine.dp.coarse_counts import two_digits
+from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
+from privacy.services.vault.append import subject_of, subjects_of, vault_append
+
+
+@transaction.atomic
+def consent_grant(
+    *,
+    person_ids: Collection[int],
+    purposes: Sequence[Purpose],
+    source: str,
+    text_version: str = "1",
+    keep_decided: bool = False,
+) -> int:
+    """Grant purposes to people; returns how many acts were written. What is granted already under the same text is not granted
+    again.
+
+    With ``keep_decided`` who ever granted or withdrew a purpose keeps that answer: a file must not undo a withdrawal.
+    """
+    if keep_decided:
+        changing = _changing(person_ids, purposes, granted=True)
+        changing = {p: _undecided(p, people) for p, people in changing.items()}
+    else:
+        locked = _locked(PrivacyBudget.objects.filter(person_id__in=person_ids))
+        changing = {p: _not_under(p, locked, text_version) for p in Purpose if p in purposes}
+    return _write(changing, True, source, text_version)
+
+
+@transaction.atomic
+def consent_withdraw(
+    *, person_ids: Collection[int], purposes: Sequence[Purpose], source: str, text_version: str = "1"
+) -> int:
+    """Withdraw purposes; returns how many acts were written. From the commit on nothing is charged to these people."""
+    return _write(_changing(person_ids, purposes, granted=False), False, source, text_version)
+
+
+def _changing(person_ids: Collection[int], purposes: Sequence[Purpose], *, granted: bool) -> dict[Purpose, list[int]]:
+    """Whose mask an act changes, by purpose. Their budget rows are locked, all purposes' at once and in person order, as a charge
+    locks them; on PostgreSQL a mask is read again after a wait.
+    """
+    wanted = [p for p in Purpose if p in purposes]
+    bits = sum(p.bit for p in wanted)
+    budgets = PrivacyBudget.objects.filter(person_id__in=person_ids).alias(has=F("consent_mask").bitand(bits))
+    budgets = budgets.exclude(has=bits) if granted else budgets.exclude(has=0)
+    locked = _locked(budgets)
+    return {p: [pk for pk, mask in locked.items() if bool(mask & p.bit) != granted] for p in wanted}
+
+
+def _locked(budgets: QuerySet[PrivacyBudget]) -> dict[int, int]:
+    """Consent masks by person, the rows locked in person order."""
+    return dict(budgets.order_by("person_id").select_for_update().values_list("person_id", "consent_mask"))
+
+
+def _not_under(purpose: Purpose, locked: dict[int, int], text_version: str) -> list[int]:
+    """Who has not granted a purpose under this text: not at all, or under another."""
+    granted = [pk for pk, mask in locked.items() if mask & purpose.bit]
+    acts = Consent.objects.filter(person_id__in=granted, purpose=purpose, granted=True).order_by("id")
+    texts = dict(acts.values_list("person_id", "text_version"))  # of several the newest
+    under = {pk for pk in granted if texts.get(pk, text_version) == text_version}
+    return [pk for pk in locked if pk not in under]
+
+
+def _undecided(purpose: Purpose, people: list[int]) -> list[int]:
+    decided = Consent.objects.filter(person_id__in=people, purpose=purpose).values_list("person_id", flat=True)
+    return sorted(set(people) - set(decided))
+
+
+def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_version: str) -> int:
+    for purpose, people in changing.items():
+        acts = [
+            Consent(person_id=i, purpose=purpose, granted=granted, source=source, text_version=text_version)
+            for i in people
+        ]
+        Consent.objects.bulk_create(acts)
+    for bits, people in _by_bits(changing).items():
+        mask = F("consent_mask").bitor(bits) if granted else F("consent_mask").bitand(~bits & 7)
+        PrivacyBudget.objects.filter(person_id__in=people).update(consent_mask=mask)
+    for purpose, people in changing.items():  # after every other lock
+        _record(people, purpose, granted, source, text_version)
+    return sum(map(len, changing.values()))
+
+
+def _by_bits(changing: dict[Purpose, list[int]]) -> dict[int, list[int]]:
+    """People by all the bits that change for them, so that each row is updated once: PostgreSQL checks the references of a row
+    that one transaction updates twice again when it commits, and would then wait for a release while holding the head.
+    """
+    bits: dict[int, int] = {}
+    for purpose, people in changing.items():
+        for pk in people:
+            bits[pk] = bits.get(pk, 0) | purpose.bit
+    found: dict[int, list[int]] = {}
+    for pk, changed in bits.items():
+        found.setdefault(changed, []).append(pk)
+    return found
+
+
+def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, text_version: str) -> None:
+    """One person's act under their own commitment; those of many, as a file brings them, as one event."""
+    if not changing:
+        return
+    one = Person.objects.get(pk=changing[0]) if len(changing) == 1 else None
+    body = {
+        "purpose": purpose.value,
+        "granted": granted,
+        "text": text_version,
+        "source": source[:80],
+        "people": 1 if one else two_digits(len(changing)),
+    }
+    vault_append(
+        kind=VaultKind.CONSENT,
+        body=body if one else body | {"commitment": subjects_of(changing)},
+        subject=subject_of(one) if one else "",
+    )

@@ -1,0 +1,92 @@
+"""People under keyed digests, each with a budget from the first day."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Collection
+from datetime import UTC, date, datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from privacy.engine.dp.accounting import nano_up
+from privacy.models import Person, PrivacyBudget
+from privacy.models.budget import NANO
+from privacy.models.person import FOLDS
+from privacy.services.people.data_keys import ciphers
+from privacy.services.people.erasure import restore_erased_person
+
+UNITS = {"cap_day": 1, "cap_week": 2, "cap_month": 4, "cap_lifetime": 24}
+_RENEWING = {
+    "daily": ("cap_day",),
+    "weekly": ("cap_day", "cap_week"),
+    "monthly": ("cap_day", "cap_week", "cap_month"),
+}
+# Epsilon 8 at delta 1e-6 over a lifetime, by Gaussian privacy: rho = mu^2 / 2, rounded down (a test computes it).
+RHO_CAP = 1_172_815_223
+
+
+def person_key(*, population: str, identifier: str) -> str:
+    """The pseudonym (64 hexadecimal digits): HMAC-SHA-256 of population and identifier under the salt."""
+    return _keyed("", population, identifier).hex()
+
+
+def person_fold(*, population: str, identifier: str) -> int:
+    """A number in [0, 10000) that decides who judges and who trains; independent of the pseudonym."""
+    return int.from_bytes(_keyed("fold", population, identifier)[:8], "big") % FOLDS
+
+
+@transaction.atomic
+def people_get_or_create(*, population: str, identifiers: Collection[str]) -> dict[str, int]:
+    """Person ids by identifier. Who is new gets a data key, an untouched budget from today (UTC) on, and no consent."""
+    keys = {i: person_key(population=population, identifier=i) for i in identifiers}
+    known = found = _ids(population, keys.values())
+    if len(found) < len(keys):
+        restore_erased_person(population, [key for key in keys.values() if key not in found])
+        found = _ids(population, keys.values())
+    new = sorted((key, i) for i, key in keys.items() if key not in found)
+    if new:
+        # In the order of keys, so that two imports never wait for each other crosswise.
+        Person.objects.bulk_create(
+            [
+                Person(population=population, key=key, fold=person_fold(population=population, identifier=i))
+                for key, i in new
+            ],
+            ignore_conflicts=True,
+        )
+        created = _ids(population, [key for key, _ in new])
+        budget = {**default_caps(), "rho_cap": RHO_CAP, **_windows(datetime.now(UTC).date())}
+        PrivacyBudget.objects.bulk_create(
+            [PrivacyBudget(person_id=pk, **budget) for pk in sorted(created.values())], ignore_conflicts=True
+        )
+        found = found | created
+    ciphers(sorted(set(found.values()) - set(known.values())))  # made now, so that nobody's first decision waits for it
+    return {i: found[key] for i, key in keys.items()}
+
+
+def default_caps() -> dict[str, int]:
+    """Nano policy units of a new person's windows: 1, 2, 4 and 24, or more where one release may cost more than that.
+
+    An operator who raises MAX_PRIVACY_EPSILON means such a release to be possible; the lifetime rho is capped apart from this.
+    Budgets renew at the longest every PRIVACY_BUDGET_PERIOD: windows above it have the lifetime's cap, so they never bind.
+    """
+    largest = nano_up(settings.MAX_PRIVACY_EPSILON)
+    renewing = _RENEWING[settings.PRIVACY_BUDGET_PERIOD]
+    units = {name: value if name in renewing else UNITS["cap_lifetime"] for name, value in UNITS.items()}
+    return {name: max(value * NANO, largest) for name, value in units.items()}
+
+
+def _ids(population: str, keys: Collection[str]) -> dict[str, int]:
+    return dict(Person.objects.filter(population=population, key__in=keys).values_list("key", "pk"))
+
+
+def _windows(today: date) -> dict[str, date]:
+    return {"day": today, "week": today - timedelta(days=today.weekday()), "month": today.replace(day=1)}
+
+
+def _keyed(context: str, population: str, identifier: str) -> bytes:
+    """The key of a context is derived from the salt, so that digests of two contexts say nothing about each other."""
+    salt = settings.ANONYMIZATION_SALT.encode()
+    key = hmac.digest(salt, context.encode(), hashlib.sha256) if context else salt
+    return hmac.digest(key, f"{population}\0{identifier}".encode(), hashlib.sha256)

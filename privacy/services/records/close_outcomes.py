@@ -1,0 +1,85 @@
+"""Closing decisions at their deadline: each exactly once, whoever closes and however often they are killed.
+
+A decision and its outcome are written by one transaction that holds the decision's row; on PostgreSQL several workers take
+different rows (skip locked), on SQLite one after another.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+from django.db import connection, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from privacy.engine.outcomes import aggregate, harmful_of
+from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_reward
+from privacy.models import RewardEvent, RewardSignal, ServedDecision
+from privacy.selectors.keys import ciphers_known
+
+Floats = npt.NDArray[np.float64]
+log = logging.getLogger(__name__)
+CLOSE_CHUNK = 500
+
+
+def outcomes_close(*, limit: int | None = None) -> int:
+    """Close every decision whose deadline has passed (database clock), at most ``limit``; returns how many were."""
+    closed = 0
+    while limit is None or closed < limit:
+        done = _chunk(CLOSE_CHUNK if limit is None else min(CLOSE_CHUNK, limit - closed))
+        closed += done
+        if not done:
+            break
+    return closed
+
+
+@transaction.atomic
+def _chunk(size: int) -> int:
+    skip = connection.features.has_select_for_update_skip_locked
+    due = list(
+        ServedDecision.objects.filter(closed_at__isnull=True, closes_at__lte=Now())
+        .select_for_update(of=("self",), skip_locked=skip)
+        .select_related("decision__loop_version__loop")
+        .order_by("closes_at")[:size]
+    )
+    if not due:
+        return 0
+    events: dict[int, list[RewardEvent]] = {}
+    for event in RewardEvent.objects.filter(served__in=due, late=False).order_by("id"):
+        events.setdefault(event.served_id, []).append(event)
+    now = max(timezone.now(), *(served.closes_at for served in due))
+    # A person who has no key is being erased, and waits for these rows.
+    keys = ciphers_known({served.person_id for served in due})
+    outcomes = [
+        _outcome(served, events.get(served.pk, []), keys[served.person_id], now)
+        for served in due
+        if served.person_id in keys
+    ]
+    RewardSignal.objects.bulk_create([outcome for outcome in outcomes if outcome is not None])
+    ServedDecision.objects.filter(pk__in=[served.pk for served in due]).update(closed_at=now)
+    return len(due)
+
+
+def _outcome(served: ServedDecision, events: list[RewardEvent], cipher: Cipher, now: datetime) -> RewardSignal | None:
+    """The decision's outcome; None where nothing is to be said: unavailable, or nothing came and the loop has no default."""
+    decision, opened = served.decision, [_opened(event, cipher) for event in events]
+    words = [word for word in opened if word is not None]
+    payload = aggregate(decision.loop_version.spec, words, available=not served.unavailable)
+    harmful = harmful_of([event.harmful for event in events])
+    if np.isnan(payload).all() and harmful is None:
+        return None
+    sealed = cipher.seal(payload.astype("<f8").tobytes(), about_outcome(decision.person_id, decision.row_key))
+    return RewardSignal(decision=decision, payload=sealed, harmful=harmful, closed_at=now)
+
+
+def _opened(event: RewardEvent, cipher: Cipher) -> Floats | None:
+    """What a word says. One that was damaged is left out, and said, so that everything else closes all the same."""
+    try:
+        plain = cipher.open(bytes(event.payload), about_reward(event.served_id, event.reward_key))
+    except CannotOpen:
+        log.error("reward event %s cannot be opened, so its decision closes without it", event.pk)
+        return None
+    return np.frombuffer(plain, dtype="<f8")

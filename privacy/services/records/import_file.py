@@ -1,0 +1,196 @@
+"""Reading files of logged decisions into the vault: streamed, idempotent, a short transaction for each stretch of rows.
+
+The row key is a keyed digest of what makes a row the same row, so the same file twice adds nothing and a killed reading
+is completed by reading again. A decision is added with its choices and its outcome, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from core.errors import InputError
+from loops.engine.rows.cells import RowError
+from loops.engine.rows.reader import LoggedRow, Place, RowReader
+from loops.intake.external_sort import external_sort
+from loops.intake.files import FileRecord, Source, open_source, read_records
+from loops.intake.rejects import Reject, RejectsFile
+from loops.models import LoopVersion
+from privacy.models import Purpose, SignalImport
+from privacy.services.records.import_history import ImportHistory
+from privacy.services.records.import_write import WriteCounts, import_rows_prepare, import_rows_write
+
+Progress = Callable[[float, str], None]
+IMPORT_CHUNK = 2_000  # rows a transaction: some tenths of a second under the write lock
+_REASONS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What reading one file did. ``counts`` holds, by what happened, how often and where: rejected rows by reason, and
+    values clamped, filled or ignored by column.
+    """
+
+    file: str
+    rows: int
+    added: int
+    unchanged: int
+    rejected: int
+    consents_granted: int
+    counts: dict[str, dict[str, int]]
+    rejects_file: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
+
+
+def _silent(fraction: float, text: str) -> None:
+    """Progress that nobody asked for."""
+
+
+def signals_import(
+    *,
+    path: Path,
+    loop_version: LoopVersion,
+    consents: Sequence[Purpose],
+    rejects_path: Path | None = None,
+    progress: Progress = _silent,
+) -> ImportReport:
+    """Read a CSV or JSON Lines file of logged decisions under a loop; ``consents`` are recorded for the people in it.
+
+    A person who ever granted or withdrew a purpose keeps that answer. Rejected rows (line, reason, text; no value of
+    the row) go to ``rejects_path``, by default under var/rejects. Raises InputError for a file that cannot be read,
+    that lacks a column, or of which no row can be used; nothing is written to the database then.
+    """
+    source = open_source(path)
+    reader = RowReader(loop_version.spec, source.columns, need="decision")
+    given = rejects_path or Path(settings.VAR_DIR) / "rejects" / f"{path.stem}-{source.sha256[:12]}.csv"
+    tally = _Tally()
+    try:
+        with RejectsFile(given, never=path, keep_empty=rejects_path is not None) as rejects:
+            for written, errors in _stretches(source, reader, loop_version, consents, tally, progress):
+                rejects.add(errors + written.rejects)
+    except OSError as error:
+        raise InputError(f"reading {path} stopped ({error.strerror}); run it again, what was added stays") from None
+    _refuse_useless(path, tally, given)
+    report = ImportReport(
+        file=path.name,
+        rows=tally.rows,
+        added=tally.added,
+        unchanged=tally.unchanged,
+        rejected=tally.rejected,
+        consents_granted=tally.granted,
+        counts={kind: dict(counter.most_common()) for kind, counter in sorted(tally.counts.items())},
+        rejects_file=str(given) if given.exists() else None,
+    )
+    _keep(report, loop_version, source)
+    return report
+
+
+@dataclass
+class _Tally:
+    rows: int = 0
+    added: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    granted: int = 0
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def count(self, kind: str, what: str) -> None:
+        self.counts.setdefault(kind, Counter())[what] += 1
+
+    def add(self, rows: int, written: WriteCounts, errors: list[Reject]) -> None:
+        self.rows += rows
+        self.added += written.added
+        self.unchanged += written.unchanged
+        self.granted += written.granted
+        self.rejected += len(errors) + len(written.rejects)
+        for _, error in errors + written.rejects:
+            self.count("rejected", error.reason)
+
+
+def _stretches(
+    source: Source,
+    reader: RowReader,
+    loop_version: LoopVersion,
+    consents: Sequence[Purpose],
+    tally: _Tally,
+    progress: Progress,
+) -> Iterator[tuple[WriteCounts, list[Reject]]]:
+    """Parse and write one stretch of rows after the other; yields what each did."""
+    place = ImportHistory(loop_version, reader.computed).place if reader.computed else None
+    found = _found(source, reader, progress)
+    while chunk := list(islice(found, IMPORT_CHUNK)):
+        rows, errors = _read(chunk, reader, place, tally)
+        prepared = import_rows_prepare(rows=rows, loop_version=loop_version, computed=reader.computed)
+        written = WriteCounts()
+        if prepared:
+            written = import_rows_write(
+                rows=prepared,
+                loop_version=loop_version,
+                consents=consents,
+                computed=reader.computed,
+                source=f"import of {source.path.name}"[:80],
+            )
+        tally.add(len(chunk), written, errors)
+        yield written, errors
+        done = min(1.0, chunk[-1].read / max(source.size, 1))
+        progress(done, f"{tally.rows:,} rows read, {tally.added:,} added")
+
+
+def _found(source: Source, reader: RowReader, progress: Progress) -> Iterator[FileRecord]:
+    """The records in the order of the file, or of person and time where features are computed along it."""
+    if not reader.computed:
+        return read_records(source)
+    progress(0.0, "sorting by person and time")
+    return external_sort(read_records(source), reader.order)
+
+
+def _read(
+    chunk: Sequence[FileRecord], reader: RowReader, place: Place | None, tally: _Tally
+) -> tuple[list[tuple[int, LoggedRow]], list[Reject]]:
+    rows: list[tuple[int, LoggedRow]] = []
+    errors: list[Reject] = []
+    for record in chunk:
+        try:
+            if record.error is not None:
+                raise record.error
+            row = reader.read(record.cells, place)
+        except RowError as error:
+            errors.append((record.line, error))
+            continue
+        rows.append((record.line, row))
+        for done, column in row.notes:
+            tally.count(done, column)
+    return rows, errors
+
+
+def _refuse_useless(path: Path, tally: _Tally, rejects: Path) -> None:
+    if tally.rows == 0:
+        raise InputError(f"{path} has a header and no rows; nothing was imported")
+    if tally.rejected == tally.rows:
+        reasons = tally.counts["rejected"].most_common(_REASONS_SHOWN)
+        told = ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
+        raise InputError(
+            f"none of the {tally.rows:,} rows of {path} can be used: {told}; {rejects} says why, line by line"
+        )
+
+
+def _keep(report: ImportReport, loop_version: LoopVersion, source: Source) -> None:
+    SignalImport.objects.create(
+        loop_version=loop_version,
+        file_name=report.file[:255],
+        file_sha256=source.sha256,
+        rows=report.rows,
+        added=report.added,
+        unchanged=report.unchanged,
+        rejected=report.rejected,
+        counts=report.counts,
+    )

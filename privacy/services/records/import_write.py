@@ -1,0 +1,225 @@
+"""One stretch of a file into the database in one transaction: who, what was decided, what followed, what was agreed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from core.bulk_insert import bulk_insert
+from loops.engine.rows.cells import RowError
+from loops.engine.rows.reader import Floats, LoggedRow
+from loops.intake.rejects import Reject
+from loops.models import LoopVersion
+from privacy.engine.sealing import Cipher, about_outcome, about_state
+from privacy.models import Choice, Decision, Purpose, RewardSignal
+from privacy.selectors.keys import ciphers_known
+from privacy.services.people.consent import consent_grant
+from privacy.services.people.data_keys import ciphers
+from privacy.services.people.identity import people_get_or_create
+
+_CONFLICT = "the same key came before with other content; the first row is kept"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRow:
+    """A row ready to be stored. ``content`` is all that the file says in it, comparable with what is stored already."""
+
+    line: int
+    key: bytes
+    row: LoggedRow
+    state: bytes
+    payload: bytes | None
+    content: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class WriteCounts:
+    """What one stretch did; ``rejects`` are rows whose key came before with other content."""
+
+    added: int = 0
+    unchanged: int = 0
+    granted: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def import_rows_prepare(
+    *, rows: Sequence[tuple[int, LoggedRow]], loop_version: LoopVersion, computed: Sequence[int]
+) -> list[PreparedRow]:
+    """Rows (line, row) as they will be stored; nothing is read or written."""
+    secret = hashlib.sha256(b"row\0" + settings.ANONYMIZATION_SALT.encode()).digest()
+    prepared = []
+    for line, row in rows:
+        # A keyed digest, so that a key cannot be guessed back; JSON keeps ("a", "b c") and ("a b", "c") apart.
+        identity = json.dumps([loop_version.spec.population, *row.key]).encode()
+        key = hashlib.blake2b(identity, digest_size=16, key=secret).digest()
+        observed = row.harmful is not None or not np.isnan(row.reward).all()
+        payload = row.reward.astype("<f8").tobytes() if observed else None
+        choices = [(h, c.action, c.propensity, c.marginal, c.explored) for h, c in row.choices.items()]
+        facts = (row.time, row.time.date(), row.available, row.left)
+        content = _content(facts, row.state, computed, choices, payload, row.harmful)
+        prepared.append(PreparedRow(line, key, row, row.state.astype("<f8").tobytes(), payload, content))
+    return prepared
+
+
+@transaction.atomic
+def import_rows_write(
+    *,
+    rows: Sequence[PreparedRow],
+    loop_version: LoopVersion,
+    consents: Sequence[Purpose],
+    computed: Sequence[int],
+    source: str,
+) -> WriteCounts:
+    """Add the rows that are not stored yet and record consents; of several rows with one key the first counts."""
+    written, new, present = WriteCounts(), [], set()
+    people = people_get_or_create(population=loop_version.spec.population, identifiers={p.row.user for p in rows})
+    # Readings of one loop take turns, so that what is found here is still so when the new rows are added.
+    LoopVersion.objects.select_for_update(no_key=True).get(pk=loop_version.pk)
+    stored = _stored(loop_version, [p.key for p in rows], computed)
+    for p in rows:
+        content = (people[p.row.user], *p.content)
+        before = stored.setdefault(p.key, content)
+        if before is content:
+            new.append(p)
+        elif before == content:
+            written.unchanged += 1
+        else:
+            written.rejects.append((p.line, RowError("conflicting_key", _CONFLICT)))
+            continue
+        present.add(people[p.row.user])
+    if new:
+        _add(new, loop_version, people)
+    written.added = len(new)
+    written.granted = consent_grant(person_ids=present, purposes=consents, source=source, keep_decided=True)
+    return written
+
+
+def _add(rows: Sequence[PreparedRow], loop_version: LoopVersion, people: dict[str, int]) -> None:
+    """Decisions with their choices and outcomes, sealed with the keys of the people whose they are."""
+    now, owned = timezone.now(), [(people[p.row.user], p) for p in rows]
+    keys = ciphers({person for person, _ in owned})
+    fields = (
+        "created_at",
+        "person",
+        "loop_version",
+        "row_key",
+        "decided_at",
+        "local_day",
+        "available",
+        "left",
+        "state",
+    )
+    bulk_insert(
+        model=Decision,
+        fields=fields,
+        rows=[
+            (
+                now, person, loop_version.pk, p.key, p.row.time, p.row.time.date(), p.row.available, p.row.left,
+                keys[person].seal(p.state, about_state(person, p.key)),
+            )
+            for person, p in owned
+        ],
+    )  # fmt: skip
+    added = Decision.objects.filter(loop_version=loop_version, row_key__in=[p.key for p in rows])
+    ids = {bytes(key): pk for key, pk in added.values_list("row_key", "pk")}
+    _add_choices(rows, ids)
+    _add_outcomes(owned, ids, keys, now, timedelta(seconds=loop_version.spec.reward.deadline_seconds))
+
+
+def _add_choices(rows: Sequence[PreparedRow], ids: Mapping[bytes, int]) -> None:
+    bulk_insert(
+        model=Choice,
+        fields=("decision", "head", "action", "propensity", "marginal_propensity", "explored"),
+        rows=[
+            (ids[p.key], head, c.action, c.propensity, c.marginal, c.explored)
+            for p in rows
+            for head, c in p.row.choices.items()
+        ],
+    )
+
+
+def _add_outcomes(
+    owned: Sequence[tuple[int, PreparedRow]],
+    ids: Mapping[bytes, int],
+    keys: Mapping[int, Cipher],
+    now: datetime,
+    deadline: timedelta,
+) -> None:
+    bulk_insert(
+        model=RewardSignal,
+        fields=("created_at", "decision", "payload", "harmful", "closed_at"),
+        rows=[
+            (
+                now,
+                ids[p.key],
+                keys[person].seal(p.payload, about_outcome(person, p.key)),
+                p.row.harmful,
+                p.row.time + deadline,
+            )
+            for person, p in owned
+            if p.payload is not None
+        ],
+    )
+
+
+def _stored(
+    loop_version: LoopVersion, keys: Collection[bytes], computed: Sequence[int]
+) -> dict[bytes, tuple[Any, ...]]:
+    """Person and content of the stored rows among ``keys``."""
+    found = list(
+        Decision.objects.filter(loop_version=loop_version, row_key__in=set(keys)).values_list(
+            "pk",
+            "row_key",
+            "person_id",
+            "decided_at",
+            "local_day",
+            "available",
+            "left",
+            "state",
+            "outcome__payload",
+            "outcome__harmful",
+        )
+    )
+    choices: dict[int, list[tuple[Any, ...]]] = {}
+    columns = ("decision_id", "head", "action", "propensity", "marginal_propensity", "explored")
+    for decision, *choice in Choice.objects.filter(decision__in=[f[0] for f in found]).values_list(*columns):
+        choices.setdefault(decision, []).append(tuple(choice))
+    owners = ciphers_known({person for _, _, person, *_ in found})
+    return {
+        bytes(key): (
+            person,
+            *_content(
+                tuple(facts),
+                np.frombuffer(owners[person].open(bytes(state), about_state(person, key)), dtype="<f8"),
+                computed,
+                choices.get(pk, []),
+                None if payload is None else owners[person].open(bytes(payload), about_outcome(person, key)),
+                harmful,
+            ),
+        )
+        for pk, key, person, *facts, state, payload, harmful in found
+        if person in owners
+    }
+
+
+def _content(
+    facts: tuple[Any, ...],
+    state: Floats,
+    computed: Sequence[int],
+    choices: Sequence[tuple[Any, ...]],
+    payload: bytes | None,
+    harmful: bool | None,
+) -> tuple[Any, ...]:
+    """Computed features are left out: they follow from other rows, which may have been read since."""
+    if computed:
+        state = np.delete(state, list(computed))
+    return (*facts, state.astype("<f8").tobytes(), tuple(sorted(choices)), payload, harmful)

@@ -1,0 +1,76 @@
+"""The charged evaluation of a candidate on people who never trained one: noisy sums, one round."""
+
+from __future__ import annotations
+
+import numpy as np
+from django.db import transaction
+
+from loops.engine.spec import LoopSpec
+from loops.models import LoopVersion
+from privacy.engine.decision_arrays import judged_rows
+from privacy.engine.evaluation.statistics import (
+    EvaluationCandidate,
+    evaluation_clips,
+    measured_metrics,
+    release_evaluation,
+    sub_metric,
+)
+from privacy.engine.moments.clipping import nominal_decisions
+from privacy.engine.moments.null_population import LoggingPolicy
+from privacy.models import Purpose, Release
+from privacy.selectors.decisions import charged_person_ids, decision_arrays, evaluation_folds
+from privacy.services.releases.lifecycle import LEAST_CHARGED, release_commit, release_reserve, round_load, round_store
+from privacy.services.releases.moments import Report, release_calibration
+
+EVALUATION_KIND = "evaluation"
+
+
+def evaluation_release(
+    *,
+    key: str,
+    loop_version: LoopVersion,
+    candidate: EvaluationCandidate,
+    decisions: float | None,
+    logged: LoggingPolicy,
+    epsilon: float,
+    delta: float,
+    report: Report,
+) -> tuple[Release, dict[str, np.ndarray]]:
+    """Judge ``candidate``; returns the release and its one round of sums. Idempotent by ``key``.
+
+    ``decisions`` is the released (rough) number of decision points a person, and ``logged`` how decisions came about: public, for
+    the null users behind the clips.
+    """
+    spec = loop_version.spec
+    release = release_reserve(
+        key=key,
+        loop_version=loop_version,
+        purpose=Purpose.EVALUATION,
+        folds=evaluation_folds(spec),
+        epsilon=epsilon,
+        delta=delta,
+        mechanism="evaluation: discrete Gaussian on clipped user-level sums",
+        parameters={"kind": EVALUATION_KIND, "metrics": _metrics(spec, candidate)},
+        least=LEAST_CHARGED,
+    )
+    stored = round_load(release=release, index=0)
+    if stored is not None and release.state == "committed":
+        return release, stored
+    report(0.2, "reading the evaluation people's decisions")
+    arrays = decision_arrays(loop_version=loop_version, person_ids=charged_person_ids(release=release))
+    judged = judged_rows(arrays)
+    report(0.5, "clips from null users")
+    clips = evaluation_clips(spec, candidate, nominal_decisions(spec, decisions), logged)
+    report(0.7, "noisy sums")
+    sums = release_evaluation(spec, judged, candidate, clips, release_calibration(release).sigma)
+    with transaction.atomic():
+        stored = round_store(release=release, index=0, arrays=sums)
+        release_commit(release=release, noisy_users=max(0.0, float(stored[_metrics(spec, candidate)[0]][1])))
+    release.refresh_from_db()
+    return release, stored
+
+
+def _metrics(spec: LoopSpec, candidate: EvaluationCandidate) -> list[str]:
+    """What is asked; the first is a paired metric, whose second sum counts people."""
+    main = list(measured_metrics(spec)) if candidate.main else []
+    return main + [sub_metric(head) for head in candidate.subs]

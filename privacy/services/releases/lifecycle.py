@@ -1,0 +1,239 @@
+"""A release's life: reserved and charged, its rounds stored once each, committed. No retry releases a second sample."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from fractions import Fraction
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from core.arrays import Array, pack_arrays, sha256_hex, unpack_arrays
+from core.errors import Conflict, InputError, InsufficientData
+from loops.models import LoopVersion
+from privacy.engine.dp.accounting import NANO, Calibration, calibrate, guarantee
+from privacy.models import (
+    LedgerEntry,
+    Person,
+    PrivacyBudget,
+    Purpose,
+    Release,
+    ReleaseRound,
+    ReleaseState,
+    Technique,
+    VaultKind,
+)
+from privacy.models.person import FOLDS
+from privacy.services.budget.charge import cohort_charge
+from privacy.services.vault.append import vault_append
+
+LEAST_CHARGED = (
+    10  # fewer can say nothing: an interval needs eight degrees of freedom, so nine people at the very least
+)
+
+
+def release_reserve(
+    *,
+    key: str,
+    loop_version: LoopVersion,
+    purpose: Purpose,
+    folds: tuple[int, int],
+    epsilon: float,
+    delta: float,
+    mechanism: str,
+    parameters: dict[str, Any],
+    least: int = 1,
+) -> Release:
+    """Create a release and charge its cohort, in one transaction; idempotent by ``key``.
+
+    People of the loop's population with fold in [lo, hi). Raises InputError for parameters out of range, Conflict when
+    the key belongs to a release of other parameters or to a refunded one, BudgetExceeded when nobody could be charged,
+    InsufficientData when fewer than ``least`` could.
+    """
+    calibration = calibration_asked(epsilon=epsilon, delta=delta)
+    fields = {
+        "technique": Technique.DIFFERENTIAL_PRIVACY.value,
+        "mechanism": mechanism,
+        "parameters": parameters,
+        "policy_cost": calibration.policy_nano,
+        "rho": calibration.rho_nano,
+        "formal_epsilon": float(calibration.epsilon),
+        "formal_delta": float(calibration.delta),
+        "guarantee": guarantee(calibration),
+        "library_version": f"opendp {version('opendp')}",
+    }
+    return release_begin(key=key, loop_version=loop_version, purpose=purpose, folds=folds, fields=fields, least=least)
+
+
+def calibration_asked(*, epsilon: float, delta: float) -> Calibration:
+    """Noise and charge of what somebody asks for. Raises InputError for more than one release may have."""
+    if delta > settings.MAX_PRIVACY_DELTA:
+        raise InputError(
+            f"delta {delta:g} is above the most one release may have, {settings.MAX_PRIVACY_DELTA:g} (MAX_PRIVACY_DELTA)"
+        )
+    return calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
+
+
+def release_begin(
+    *,
+    key: str,
+    loop_version: LoopVersion,
+    purpose: Purpose,
+    folds: tuple[int, int],
+    fields: Mapping[str, Any],
+    settled: Mapping[str, Any] | None = None,
+    among: Callable[[], QuerySet[Person]] | None = None,
+    least: int = 1,
+) -> Release:
+    """Create a release with ``fields`` and charge its cohort, both or neither; the one of the key where there is one.
+
+    ``settled`` are parameters that the caller left open, so a retry need not repeat them. ``among`` says, when it is new, who may
+    be in it instead of everybody with a decision. Raises InsufficientData when fewer than ``least`` people could be charged, and
+    what ``release_reserve`` raises.
+    """
+    if not 0 < len(key) <= 120:
+        raise InputError(f"a release's key has 1 to 120 characters, not {len(key)}")
+    low, high = folds
+    if not 0 <= low < high <= FOLDS:
+        raise InputError(f"folds [{low}, {high}) hold nobody; they must lie within [0, {FOLDS}) and not be empty")
+    wanted = {**fields, "loop_version": loop_version, "purpose": Purpose(purpose).value}
+    wanted["parameters"] = _plain({**fields["parameters"], "folds": [low, high]})
+    new = {**wanted, "parameters": wanted["parameters"] | _plain(settled or {})}
+    with transaction.atomic():
+        release, created = Release.objects.get_or_create(key=key, defaults=new)
+        if created:
+            population, people = loop_version.spec.population, None if among is None else among()
+            charged = cohort_charge(release=release, population=population, folds=folds, purpose=purpose, among=people)
+            if charged < least:
+                raise InsufficientData(
+                    f"this needs at least {least} people who consent and have budget left; there are fewer. Nothing was charged"
+                )
+    if not created:
+        _check_same(release, wanted)
+    return release
+
+
+@transaction.atomic
+def round_store(
+    *, release: Release, index: int, arrays: Mapping[str, np.ndarray], expires_at: datetime | None = None
+) -> dict[str, Array]:
+    """Store one round's output, once, and return what is stored: an earlier output of the round is never replaced.
+
+    Every ``*_rho`` array says what its block spent; all rounds of a release cannot spend more than was charged. What expires
+    holds rows of people. Raises Conflict when the release is not reserved, or for rows of somebody who was erased meanwhile;
+    InputError for arrays that state no rho or too much of it.
+    """
+    state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
+    stored = round_load(release=release, index=index)
+    if stored is not None:
+        return stored
+    if state != ReleaseState.RESERVED:
+        raise Conflict(f"{release} is {state}; a round is stored only while its release is reserved")
+    _check_spent(release, arrays)
+    if expires_at is not None:
+        _check_nobody_erased(release)
+    blob = pack_arrays(arrays)
+    ReleaseRound.objects.create(
+        release=release, index=index, output=blob, output_sha256=sha256_hex(blob), expires_at=expires_at
+    )
+    return unpack_arrays(blob)
+
+
+def round_load(*, release: Release, index: int) -> dict[str, Array] | None:
+    """The stored output of one round, checked against its SHA-256, or None. Raises Conflict for rows that have expired."""
+    stored = ReleaseRound.objects.filter(release=release, index=index).first()
+    if stored is not None and not stored.output and stored.expires_at is not None:
+        raise Conflict(
+            f"the rows of {release} have expired; what it was stays in the log. Make a new one with a new key"
+        )
+    return None if stored is None else unpack_arrays(bytes(stored.output), stored.output_sha256)
+
+
+@transaction.atomic
+def release_commit(*, release: Release, noisy_users: float | None, facts: Mapping[str, Any] | None = None) -> None:
+    """Reserved to committed, with the noised number of people (None: of a technique without noise) and further columns of the
+    log. Committing again changes nothing.
+
+    Raises Conflict when the release was refunded or has no stored round.
+    """
+    if noisy_users is not None and not math.isfinite(noisy_users):
+        raise InputError(f"the noisy number of people of {release} is {noisy_users}; it must be finite")
+    if not ReleaseRound.objects.filter(release=release).exists():
+        raise Conflict(f"{release} has no stored round to commit")
+    committed = Release.objects.filter(pk=release.pk, state=ReleaseState.RESERVED).update(
+        state=ReleaseState.COMMITTED, noisy_users=noisy_users, committed_at=timezone.now(), **(facts or {})
+    )
+    release.refresh_from_db()
+    if committed:
+        release_record(release)
+    if release.state != ReleaseState.COMMITTED:
+        raise Conflict(f"{release} is {release.state}; only a reserved release can be committed")
+
+
+def release_record(release: Release) -> None:
+    """Tell the vault what became of a release; counts are the noised ones."""
+    rounds = ReleaseRound.objects.filter(release=release).order_by("index").values_list("output_sha256", flat=True)
+    vault_append(
+        kind=VaultKind.RELEASE,
+        body={
+            "release": release.pk, "state": release.state, "loop": str(release.loop_version), "purpose": release.purpose,
+            "mechanism": release.mechanism, "policy_nano": release.policy_cost, "rho_nano": release.rho,
+            "guarantee": release.guarantee, "about_people": round(release.noisy_users or 0), "outputs": list(rounds),
+        },
+    )  # fmt: skip
+
+
+def _check_same(release: Release, fields: dict[str, Any]) -> None:
+    """A retry is the same request in everything that the caller chose."""
+    if release.state == ReleaseState.REFUNDED:
+        raise Conflict(f"release {release.key!r} was refunded; use a new key")
+    chosen = ("loop_version", "purpose", "technique", "mechanism", "formal_epsilon", "formal_delta")
+    other = [name for name in chosen if getattr(release, name) != fields.get(name)]
+    asked = fields["parameters"]
+    if {name: release.parameters.get(name) for name in asked} != asked:
+        other.append("parameters")
+    if other:
+        raise Conflict(f"release {release.key!r} exists with another {' and '.join(other)}; use a new key")
+
+
+def _check_nobody_erased(release: Release) -> None:
+    """Under the locks of all who were charged: an erasure either ended before, and is seen, or waits and finds what is stored.
+
+    Who came back since (they have a new row's age) was erased in between all the same.
+    """
+    people = LedgerEntry.objects.filter(release=release).values("person_id")
+    budgets = PrivacyBudget.objects.filter(person_id__in=people).order_by("person_id")
+    for _ in budgets.select_for_update().values_list("pk").iterator(chunk_size=10_000):
+        pass
+    gone = Q(erased_at__isnull=False) | Q(created_at__gt=release.created_at)
+    if Person.objects.filter(gone, pk__in=people).exists():
+        raise Conflict(
+            f"somebody in {release} was erased while its rows were made, so nothing was stored; ask again with a new key"
+        )
+
+
+def _check_spent(release: Release, arrays: Mapping[str, np.ndarray]) -> None:
+    if release.rho is None:
+        return  # a technique without a formal guarantee spends none
+    if not any(name.endswith("_rho") for name in arrays):
+        raise InputError(f"a round of {release} does not state its rho, so it cannot be stored")
+    earlier = [unpack_arrays(bytes(r.output), r.output_sha256) for r in ReleaseRound.objects.filter(release=release)]
+    spent = [float(v) for a in (*earlier, arrays) for name in a if name.endswith("_rho") for v in np.ravel(a[name])]
+    if not all(math.isfinite(rho) and rho > 0 for rho in spent):
+        raise InputError(f"a round of {release} was not noised, so it cannot be stored")
+    if sum(map(Fraction, spent)) > Fraction(release.rho or 0, NANO):
+        raise InputError(f"the rounds of {release} would spend more rho than it was charged for; nothing was stored")
+
+
+def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """As the database gives it back (a tuple becomes a list), so that a retry compares equal."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(parameters), allow_nan=False))
+    return plain

@@ -1,0 +1,86 @@
+"""Served decisions enter the vault in batches: a Merkle tree over keyed digests of what was decided and how."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
+
+from django.db import connection, transaction
+
+from privacy.engine.hash_chain import canonical_json, merkle_root
+from privacy.engine.sealing import CannotOpen, Cipher
+from privacy.models import ServedDecision, VaultBatch, VaultEvent, VaultKind
+from privacy.selectors.keys import ciphers_known, state_of
+from privacy.services.vault.append import subject_of, time_text, vault_append, vault_key
+
+LEAF = 32
+
+
+def decisions_seal(*, limit: int = 5_000) -> VaultEvent | None:
+    """Put up to ``limit`` decisions that no batch holds into one event; None when there are none that nobody else is sealing.
+
+    A decision is in at most one batch, whoever seals at once and is killed meanwhile: its row is locked and marked in the
+    transaction that appends. Leaves are computed before, since what they read never changes.
+    """
+    waiting = ServedDecision.objects.filter(vault_batch__isnull=True).order_by("pk")
+    leaves = decision_leaves(batch_rows(waiting.values_list("pk", flat=True)[:limit]))
+    return _seal(leaves) if leaves else None
+
+
+@transaction.atomic
+def _seal(leaves: dict[int, bytes]) -> VaultEvent | None:
+    skip = connection.features.has_select_for_update_skip_locked
+    # no_key: rewards, which refer to these rows, are taken in meanwhile.
+    free = ServedDecision.objects.filter(pk__in=leaves, vault_batch__isnull=True).order_by("pk")
+    ids = list(free.select_for_update(skip_locked=skip, no_key=True).values_list("pk", flat=True))
+    if not ids:
+        return None
+    sealed = [leaves[pk] for pk in ids]
+    root = merkle_root(sealed).hex()
+    event = vault_append(kind=VaultKind.DECISIONS, body={"decisions": len(sealed), "root": root})
+    VaultBatch.objects.create(event=event, decisions_count=len(sealed), leaves=b"".join(sealed), root=root)
+    ServedDecision.objects.filter(pk__in=ids).update(vault_batch_id=event.pk)
+    return event
+
+
+def batch_rows(ids: Iterable[int]) -> Sequence[ServedDecision]:
+    """Decisions with all that a leaf reads, in order of their ids."""
+    found = ServedDecision.objects.filter(pk__in=list(ids)).select_related("decision__person", "decision__loop_version")
+    return list(found.prefetch_related("decision__choices").order_by("pk"))
+
+
+def decision_leaves(rows: Sequence[ServedDecision]) -> dict[int, bytes]:
+    """The leaf of each decision by its id; of those whose person was erased meanwhile there is none."""
+    keys = ciphers_known({served.person_id for served in rows})
+    return {served.pk: _leaf(served, keys[served.person_id]) for served in rows if served.person_id in keys}
+
+
+def _leaf(served: ServedDecision, cipher: Cipher) -> bytes:
+    """Keyed digest (32 bytes) of the facts that never change once a decision is served; the state enters as a digest, or as
+    nothing where it cannot be opened any more.
+    """
+    decision = served.decision
+    try:
+        state = hashlib.sha256(state_of(decision, cipher).tobytes()).hexdigest()
+    except CannotOpen:
+        state = ""
+    choices = sorted(decision.choices.all(), key=lambda c: c.head)
+    facts = {
+        "id": str(served.public_id),
+        "at": time_text(decision.decided_at),
+        "loop": decision.loop_version_id,
+        "subject": subject_of(decision.person),
+        "state": state,
+        "seed": bytes(served.seed).hex(),
+        "exploration": served.exploration_bp,
+        "unavailable": served.unavailable,
+        "choices": [
+            [
+                c.head, c.action, c.propensity.hex(), c.marginal_propensity.hex(), c.explored, c.learnable, c.version,
+                c.generation, c.eligible, c.fallback,
+            ]
+            for c in choices
+        ],
+    }  # fmt: skip
+    return hmac.digest(vault_key(), canonical_json(facts), "sha256")

@@ -1,0 +1,1 @@
+"""Answers of the API, by subject: each shape, for the API's document, is followed by the function that builds it."""

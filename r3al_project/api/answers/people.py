@@ -1,0 +1,140 @@
+"""Answers to and about one person: consents, budget, vault, models, erasure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rest_framework import serializers
+
+from privacy.models import Person, PrivacyBudget, VaultEvent
+from privacy.selectors.budgets import budget_summary
+from privacy.services.people.accounts import consents_of
+from privacy.services.people.erasure import ErasureCounts
+from r3al_project.api.answers.shape import Answer, Shape, camel_keys, nullable_number
+from training.models import ModelVersion
+
+
+class ConsentsAnswer(Shape):
+    personalization = serializers.BooleanField()
+    training = serializers.BooleanField()
+    evaluation = serializers.BooleanField()
+
+
+def consents_answer(person: Person) -> Answer:
+    """Build the consents that are in force."""
+    return dict(consents_of(person))
+
+
+class PersonAnswer(Shape):
+    new = serializers.BooleanField()
+    token = serializers.CharField(allow_null=True, help_text="A device's token, shown this once.")
+    expiry = serializers.DateTimeField(allow_null=True)
+    consents = ConsentsAnswer()
+
+
+def person_answer(person: Person, *, new: bool) -> Answer:
+    """Build what is kept of a registration for a retry; ``TokenAnswer`` adds the token and its expiry."""
+    return {"new": new, "consents": consents_answer(person)}
+
+
+class TrainedAnswer(Shape):
+    versionId = serializers.CharField()
+    name = serializers.CharField()
+    state = serializers.CharField()
+    trainedAt = serializers.DateTimeField()
+
+
+def trained_answer(version: ModelVersion) -> Answer:
+    """Build a version that a person's data went into."""
+    return {"versionId": version.name, "name": str(version), "state": version.state, "trainedAt": version.created_at}
+
+
+class ConsentsChangedAnswer(ConsentsAnswer):
+    affectedModels = TrainedAnswer(many=True, required=False, help_text="After training was withdrawn.")
+
+
+def consents_changed_answer(person: Person, affected: Sequence[ModelVersion] | None) -> Answer:
+    """Build the consents after a change; ``affected``: trained on the person's data, None if training stays allowed."""
+    models = {} if affected is None else {"affectedModels": [trained_answer(v) for v in affected]}
+    return consents_answer(person) | models
+
+
+class SpentAnswer(Shape):
+    spent = serializers.FloatField()
+    cap = serializers.FloatField()
+
+
+class WindowsAnswer(Shape):
+    day = SpentAnswer()
+    week = SpentAnswer()
+    month = SpentAnswer()
+    lifetime = SpentAnswer()
+
+
+class FormalAnswer(Shape):
+    """The formal account over a lifetime; ``epsilon`` is null once an export without a formal guarantee ended it."""
+
+    rhoSpent = serializers.FloatField()
+    rhoCap = serializers.FloatField()
+    epsilon = nullable_number()
+    delta = serializers.FloatField()
+    voidSince = serializers.DateTimeField(allow_null=True)
+
+
+class BudgetAnswer(Shape):
+    period = serializers.CharField()
+    remaining = serializers.FloatField()
+    periodEnds = serializers.CharField()
+    policyUnits = WindowsAnswer()
+    formal = FormalAnswer()
+
+
+def budget_answer(budget: PrivacyBudget) -> Answer:
+    """Build one person's budget: policy units by window, and apart from them the formal account."""
+    account: Answer = camel_keys(budget_summary(budget))
+    return account
+
+
+class EventAnswer(Shape):
+    sequence = serializers.IntegerField()
+    kind = serializers.CharField()
+    at = serializers.DateTimeField()
+    what = serializers.DictField(
+        help_text="The event's facts, as the hash covers them; what they are depends on its kind."
+    )
+    hash = serializers.CharField()
+
+
+def event_answer(event: VaultEvent) -> Answer:
+    """Build one event of the vault. Its facts keep their stored names, because the hash covers them."""
+    return {"sequence": event.sequence, "kind": event.kind, "at": event.at, "what": event.body, "hash": event.hash}
+
+
+class MyVaultAnswer(Shape):
+    events = EventAnswer(many=True)
+
+
+def my_vault_answer(events: Sequence[VaultEvent]) -> Answer:
+    """Build what the vault holds about somebody."""
+    return {"events": [event_answer(e) for e in events]}
+
+
+class ErasedAnswer(Shape):
+    signals = serializers.IntegerField()
+    decisions = serializers.IntegerField()
+    exports = serializers.IntegerField()
+
+
+class ErasureAnswer(Shape):
+    erased = ErasedAnswer()
+    releases = serializers.ListField(child=serializers.IntegerField())
+    affectedModels = TrainedAnswer(many=True)
+
+
+def erasure_answer(erased: ErasureCounts, affected: Sequence[ModelVersion]) -> Answer:
+    """Build what an erasure took away, and the releases and models that stay."""
+    return {
+        "erased": {"signals": erased.signals, "decisions": erased.decisions, "exports": erased.exports},
+        "releases": list(erased.releases),
+        "affectedModels": [trained_answer(v) for v in affected],
+    }

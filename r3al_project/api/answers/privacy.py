@@ -1,0 +1,192 @@
+"""Answers about releases, anonymisations and everybody's budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rest_framework import serializers
+
+from jobs.models import Job
+from privacy.models import Release, ReleaseState
+from privacy.services.anonymize.export_tables import is_central, statistics
+from privacy.services.anonymize.preview import Preview
+from privacy.services.releases.summary import release_summary
+from r3al_project.api.answers.shape import Answer, PageAnswer, Shape, camel_keys, nullable_number
+
+
+class ReleaseAnswer(Shape):
+    """A row of the permanent log. The policy cost and the formal pair are two things and never added."""
+
+    releaseId = serializers.IntegerField()
+    state = serializers.CharField()
+    loop = serializers.CharField()
+    purpose = serializers.CharField()
+    dataType = serializers.CharField(allow_null=True)
+    technique = serializers.CharField()
+    mechanism = serializers.CharField()
+    unit = serializers.CharField()
+    neighbouring = serializers.CharField()
+    guarantee = serializers.CharField()
+    policyCost = serializers.FloatField()
+    formalEpsilon = nullable_number(help_text="Null: the technique has no formal guarantee.")
+    formalDelta = nullable_number()
+    rho = nullable_number()
+    people = serializers.IntegerField(allow_null=True, help_text="Noised.")
+    rowsIn = serializers.IntegerField(allow_null=True)
+    rowsOut = serializers.IntegerField(allow_null=True)
+    informationLoss = nullable_number()
+    parameters = serializers.DictField(help_text="Public; what they are depends on the technique.")
+    library = serializers.CharField(allow_null=True)
+    createdAt = serializers.DateTimeField()
+    committedAt = serializers.DateTimeField(allow_null=True)
+
+
+def release_answer(release: Release) -> Answer:
+    """Build a row of the log. No name in it is a loop's own: columns are listed, not keys."""
+    row: Answer = camel_keys(release_summary(release))
+    return row
+
+
+class ReleasesAnswer(PageAnswer):
+    results = ReleaseAnswer(many=True)
+
+
+class IntervalAnswer(Shape):
+    value = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class ColumnAnswer(Shape):
+    """A number has ``mean`` and ``quantiles`` (by their level), a category has ``histogram`` (shares by category)."""
+
+    mean = IntervalAnswer(required=False)
+    quantiles = serializers.DictField(child=IntervalAnswer(), required=False)
+    histogram = serializers.DictField(child=serializers.FloatField(), required=False)
+
+
+class StatisticsAnswer(Shape):
+    """Noised statistics; intervals are of the noise alone."""
+
+    users = serializers.FloatField()
+    usersSd = serializers.FloatField(help_text="Of the noise on users.")
+    columns = serializers.DictField(child=ColumnAnswer(), help_text="By name.")
+
+
+def statistics_answer(read: Mapping[str, Any]) -> Answer:
+    """Build the statistics of a release; its columns keep the names that the loop gave them."""
+    return {"users": read["users"], "usersSd": read["users_sd"], "columns": read["columns"]}
+
+
+class ReleaseDetailAnswer(ReleaseAnswer):
+    """The row of the log; of an anonymisation also its ``statistics``, or where its rows are."""
+
+    statistics = StatisticsAnswer(required=False)
+    rowsUrl = serializers.CharField(required=False)
+
+
+def release_detail_answer(release: Release) -> Answer:
+    """Build a row of the log with what the anonymisation gave, once it is committed."""
+    row = release_answer(release)
+    if release.parameters.get("kind") != "anonymization" or release.state != ReleaseState.COMMITTED:
+        return row
+    if is_central(release):
+        return row | {"statistics": statistics_answer(statistics(release))}
+    return row | {"rowsUrl": f"{release_url(release)}/rows"}
+
+
+def release_url(release: Release) -> str:
+    """Return the address of a release's row in the log."""
+    return f"/api/v1/privacy/releases/{release.pk}"
+
+
+class AnonymizeAnswer(ReleaseDetailAnswer):
+    """What was released, with the first rows where it is rows, and the key by which a retry finds it."""
+
+    jobId = serializers.IntegerField()
+    idempotencyKey = serializers.CharField()
+    columns = serializers.ListField(child=serializers.CharField(), required=False)
+    csv = serializers.ListField(child=serializers.CharField(), required=False)
+
+
+def anonymize_answer(release: Release, job: Job, key: str, lines: Sequence[str]) -> Answer:
+    """Build the answer about a finished anonymisation; ``lines``: its CSV with the line of names, empty for statistics."""
+    rows = {"columns": lines[0].split(","), "csv": list(lines[1:])} if lines else {}
+    return release_detail_answer(release) | {"jobId": job.pk, "idempotencyKey": key} | rows
+
+
+class AnonymizeAccepted(Shape):
+    """Charged, and being computed: the job tells when it is done, the release then what became of it."""
+
+    releaseId = serializers.IntegerField()
+    jobId = serializers.IntegerField()
+    idempotencyKey = serializers.CharField()
+    status = serializers.CharField()
+    releaseUrl = serializers.CharField()
+
+
+def anonymize_accepted(release: Release, job: Job, key: str) -> Answer:
+    """Build the answer about an anonymisation that is still being computed."""
+    where = {"releaseId": release.pk, "jobId": job.pk, "idempotencyKey": key}
+    return where | {"status": job.state, "releaseUrl": release_url(release)}
+
+
+class PreviewAnswer(Shape):
+    """Counts of people to two digits."""
+
+    policyCost = serializers.FloatField()
+    formalEpsilon = nullable_number()
+    formalDelta = nullable_number()
+    guarantee = serializers.CharField()
+    people = serializers.IntegerField()
+    withoutConsent = serializers.IntegerField()
+    withoutBudget = serializers.IntegerField()
+
+
+def preview_answer(preview: Preview) -> Answer:
+    """Build what an anonymisation would cost."""
+    return {
+        "policyCost": preview.policy_units, "formalEpsilon": preview.formal_epsilon,
+        "formalDelta": preview.formal_delta, "guarantee": preview.guarantee, "people": preview.people,
+        "withoutConsent": preview.without_consent, "withoutBudget": preview.without_budget,
+    }  # fmt: skip
+
+
+class StandingAnswer(Shape):
+    """How many people have spent nothing of a cap, some of it, four fifths or more, all of it."""
+
+    untouched = serializers.IntegerField()
+    some = serializers.IntegerField()
+    near = serializers.IntegerField()
+    spent = serializers.IntegerField()
+
+
+class StandingsAnswer(Shape):
+    day = StandingAnswer()
+    week = StandingAnswer()
+    month = StandingAnswer()
+    lifetime = StandingAnswer()
+
+
+class ConsentingAnswer(Shape):
+    personalization = serializers.IntegerField()
+    training = serializers.IntegerField()
+    evaluation = serializers.IntegerField()
+
+
+class BudgetsAnswer(Shape):
+    """Counts of people to two digits."""
+
+    period = serializers.CharField()
+    people = serializers.IntegerField()
+    consents = ConsentingAnswer()
+    windows = StandingsAnswer()
+    formal = StandingAnswer()
+    formalVoid = serializers.IntegerField(help_text="Whose formal account was ended by an export without a guarantee.")
+
+
+def budgets_answer(overview: Mapping[str, Any]) -> Answer:
+    """Build how people's budgets stand, from ``budgets_overview``."""
+    counts: Answer = camel_keys(overview)
+    return counts

@@ -1,0 +1,123 @@
+"""``Idempotency-Key``: a POST that is sent again does nothing again and gets the first answer."""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from knox.crypto import hash_token
+from knox.models import get_token_model
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from core.errors import Conflict, InputError
+from jobs.idempotent_answers import ANSWERS_KEPT
+from jobs.models import IdempotentAnswer
+
+LONGEST_KEY = 100
+Method = Callable[..., Response]
+KEY_HEADER = OpenApiParameter(
+    "Idempotency-Key",
+    location=OpenApiParameter.HEADER,
+    description="The same key and body again do nothing again and get the first answer.",
+)
+
+
+class TokenAnswer(Response):
+    """An answer about somebody with an ``account``, which may show a token of theirs (``token``, ``expiry``).
+
+    The token is not kept. A retry says that nobody saw it, so it is revoked and another one is shown.
+    """
+
+    def __init__(self, data: dict[str, Any], *, account: Any, token: str, expiry: Any, status: int) -> None:
+        super().__init__(data | _shown(token, expiry), status=status)
+        self.kept, self.account, self.token_digest = data, account, hash_token(token) if token else ""
+
+
+def _shown(token: str, expiry: Any) -> dict[str, Any]:
+    return {"token": token or None, "expiry": expiry}
+
+
+def idempotent(post: Method) -> Method:
+    """Wrap a view's ``post``. With the header: the same key and body get the stored answer, another body an error (422).
+
+    Act and key are one transaction: a process that dies in between leaves neither, a refusal is not kept, and of two requests at
+    once the second waits for the first and gets its answer. Of the request a keyed digest is kept.
+    """
+
+    @functools.wraps(post)
+    def wrapped(view: Any, request: Request, *args: Any, **names: Any) -> Response:
+        key = request.headers.get("Idempotency-Key", "")
+        if not key:
+            return post(view, request, *args, **names)
+        if len(key) > LONGEST_KEY:
+            raise InputError(f"Idempotency-Key has at most {LONGEST_KEY} characters")
+        asked = _digest(request)
+        IdempotentAnswer.objects.filter(user=request.user, created_at__lt=timezone.now() - ANSWERS_KEPT).delete()
+        try:
+            with transaction.atomic():
+                kept = _begin(request.user, key, asked)
+                answer = post(view, request, *args, **names)
+                _keep(kept, answer)
+        except _Known:
+            return _again(request.user, key, asked)
+        return answer
+
+    documented: Method = extend_schema(parameters=[KEY_HEADER])(wrapped)
+    return documented
+
+
+class _Known(Exception):
+    """The key was used before."""
+
+
+def _digest(request: Request) -> str:
+    key = hmac.digest(settings.ANONYMIZATION_SALT.encode(), b"idempotency", "sha256")
+    body = json.dumps(request.data, sort_keys=True, default=str)
+    return hmac.digest(key, f"{request.method} {request.path}\0{body}".encode(), "sha256").hex()
+
+
+def _begin(user: Any, key: str, asked: str) -> IdempotentAnswer:
+    try:
+        with transaction.atomic():
+            return IdempotentAnswer.objects.create(user=user, key=key, request_digest=asked)
+    except IntegrityError:
+        raise _Known from None
+
+
+def _keep(kept: IdempotentAnswer, answer: Response) -> None:
+    kept.status, kept.answer = answer.status_code, answer.data
+    kept.location = answer.headers.get("Location", "")
+    if isinstance(answer, TokenAnswer):
+        kept.answer, kept.about, kept.token_digest = answer.kept, answer.account, answer.token_digest
+    kept.save()
+
+
+@transaction.atomic
+def _again(user: Any, key: str, asked: str) -> Response:
+    before = IdempotentAnswer.objects.select_for_update().filter(user=user, key=key).first()
+    if before is None:
+        raise Conflict("the first request with this Idempotency-Key has just come to nothing; send it again")
+    if not hmac.compare_digest(before.request_digest, asked):
+        raise InputError("this Idempotency-Key was used with another request; use a new key")
+    if before.about is not None:
+        return _with_another_token(before)
+    headers = {"Location": before.location} if before.location else {}
+    return Response(before.answer, status=before.status, headers=headers)
+
+
+def _with_another_token(before: IdempotentAnswer) -> Response:
+    token, expiry = "", None
+    if before.token_digest:
+        get_token_model().objects.filter(digest=before.token_digest).delete()
+        made, token = get_token_model().objects.create(before.about)
+        expiry, before.token_digest = made.expiry, made.digest
+        before.save()
+    return Response({**(before.answer or {}), **_shown(token, expiry)}, status=before.status)

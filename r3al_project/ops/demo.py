@@ -1,0 +1,81 @@
+"""What a demonstration needs around a turn: an operator, a loop, and people to learn from."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+
+from core.errors import InputError
+from loops.models import LoopVersion
+from training.models import ModelVersion
+from training.selectors.versions import version_policy
+
+DEMO_DAYS = 15
+
+
+@dataclass(frozen=True)
+class DemoPeople:
+    """Who was simulated, so that the true value of any policy can be told afterwards."""
+
+    users: int
+    seed: int
+
+
+def operator_create(name: str, password: str | None) -> None:
+    """A superuser to look around with; an existing one gets the new password when one is given."""
+    user, new = get_user_model().objects.get_or_create(username=name, defaults={"is_staff": True, "is_superuser": True})
+    if new or password:
+        user.set_password(password or secrets.token_urlsafe(16))
+        user.save()
+
+
+def source_prepare(
+    loop_version: LoopVersion, options: dict[str, Any], say: Callable[[str], None]
+) -> tuple[Path, DemoPeople | None]:
+    """The file to learn from: the one given, or a simulated cohort written as a file of logged decisions."""
+    if options["source"] is not None:
+        return Path(options["source"]), None
+    if loop_version.loop.name != "r3al":
+        raise InputError(f"only the r3al loop has a simulator; give --source FILE for {loop_version.loop.name!r}")
+    if options["users"] < 1 or options["seed"] < 0:
+        raise InputError("--users takes a number of people of at least 1, --seed a whole number of at least 0")
+    people = DemoPeople(options["users"], options["seed"])
+    path = Path(settings.VAR_DIR) / f"cohort-{people.users}-{people.seed}.csv"
+    say(f"simulating {people.users:,} people over {DEMO_DAYS} days")
+    cohort_write(loop_version, people, path)
+    return path, people
+
+
+def cohort_write(loop_version: LoopVersion, people: DemoPeople, path: Path) -> None:
+    """Simulate people under the logging distribution and write what an app would have logged."""
+    import numpy as np
+
+    from simulator import make_people, simulate, write_csv
+
+    rng = np.random.default_rng(people.seed)
+    spec = loop_version.spec
+    cohort = simulate(spec, make_people(people.users, rng), DEMO_DAYS, rng)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        write_csv(
+            cohort, spec, file, start=date.today() - timedelta(days=DEMO_DAYS + 1), user_prefix=f"sim-{people.seed}"
+        )
+
+
+def true_values_of(people: DemoPeople, say: Callable[[str], None]) -> Callable[[ModelVersion], dict[str, float]]:
+    """Return a function that computes a version's true value, and its rivals', in the world that ``people`` live in."""
+
+    def compute(version: ModelVersion) -> dict[str, float]:
+        from simulator import compare_policies
+
+        say("comparing with the best policy known in the simulator ...")
+        return compare_policies(version.loop_version.spec, version_policy(version), seed=people.seed)
+
+    return compute

@@ -1,0 +1,31 @@
+"""``manage.py prepare``: all that a start needs: tables, roles, schedules, the r3al loop, static files. A second time it changes
+nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import StringIO
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from jobs.schedules import schedules_sync
+from r3al_project.turns.loops import loop_builtin_add
+
+DEFAULT_LOOP = "r3al"  # the one that the API means where no other is named
+
+
+class Command(BaseCommand):
+    help = "Migrate the database, add missing roles and schedules and the r3al loop, collect static files."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", verbosity=0)
+        call_command("roles", stdout=StringIO())
+        schedules_sync()
+        loop_builtin_add(DEFAULT_LOOP)
+        call_command("collectstatic", interactive=False, verbosity=0)
+        if not get_user_model().objects.filter(is_superuser=True).exists():
+            self.stderr.write(f"There is no operator yet; make one: {sys.executable} manage.py createsuperuser")

@@ -1,0 +1,181 @@
+"""The admin's front page: what runs, what serves, what was judged and why, what is promised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Case, Max, Prefetch, When
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from core.html_format import NOT_ENOUGH_PEOPLE, duration_text, interval_plot, number_text
+from deployments.selectors.slots import slots_in_use
+from jobs.models import Job, JobState
+from loops.engine.heads import MAIN_HEAD
+from privacy.models import Release, ReleaseState
+from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.stages import STAGES, Stage, stage_sentence
+from training.models import VERDICT_WORDS, GateVerdict, ModelMetric, ModelVersion, says_nothing
+
+_VERSIONS = 6
+_TURNS = 3
+_WAITING = 5
+_JUDGED = 2
+# A sign for each state beside its word, so that nothing is told by colour alone.
+SIGNS = {
+    "done": "✓", "deployed": "✓", "pass": "✓", "running": "●", "training": "●", "evaluating": "◐", "queued": "○",
+    "waiting": "○", "kept": "=", "insufficient": "?", "archived": "–", "fail": "✕", "failed": "✕", "cancelled": "–",
+    "not asked": "–",
+}  # fmt: skip
+
+
+def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's dashboard callback: adds what the template shows."""
+    return context | {"title": "Front page"} | page_state()
+
+
+def front_page_fragment(request: HttpRequest) -> HttpResponse:
+    """The live part of the front page, fetched every two seconds."""
+    return render(request, "admin/front_page.html", page_state())
+
+
+def page_state() -> dict[str, Any]:
+    """What the page shows, in a bounded number of queries; nothing about a person, no array is loaded."""
+    turns = turn_rows()
+    return {
+        "turns": turns,
+        "headline": _headline(turns),
+        "slots": _slots(),
+        "versions": _versions(),
+        "judgements": _judged(),
+        "waiting": Job.objects.filter(state=JobState.QUEUED).order_by("id")[:_WAITING],
+    } | promised()
+
+
+def promised() -> dict[str, Any]:
+    """The last release that policies learned from, and what left the vault under no formal guarantee at all."""
+    committed = Release.objects.filter(state=ReleaseState.COMMITTED).select_related("loop_version__loop")
+    unguarded = committed.filter(formal_epsilon__isnull=True)
+    return {
+        "release": committed.filter(formal_epsilon__isnull=False, parameters__kind="moments").order_by("-id").first(),
+        "exports": unguarded.count(),
+        "last_export": unguarded.order_by("-id").first(),
+    }
+
+
+def turn_rows() -> list[dict[str, Any]]:
+    """The latest turn of each loop with all its stages, those that run first."""
+    newest = Turn.objects.values("loop").annotate(last=Max("pk")).values("last")
+    stages = Prefetch("stages", TurnStage.objects.select_related("job").order_by("id"))
+    found = Turn.objects.filter(pk__in=newest).select_related("loop_version__loop").prefetch_related(stages)
+    ordered = sorted(found, key=lambda t: (t.outcome != "running", -t.pk))[:_TURNS]
+    return [
+        {"turn": turn, "chip": _chip(turn.outcome, turn.get_outcome_display()), "stages": _stage_rows(turn)}
+        for turn in ordered
+    ]
+
+
+def _stage_rows(turn: Turn) -> list[dict[str, Any]]:
+    """Every stage of the turn in order, those not begun included."""
+    begun = {stage.name: stage for stage in turn.stages.all()}
+    return [_stage_row(stage, begun.get(name)) for name, stage in STAGES.items()]
+
+
+def _stage_row(declared: Stage, stage: TurnStage | None) -> dict[str, Any]:
+    row = {"name": declared.name, "in_reason": declared.in_reason}
+    if stage is None:
+        return row | {"state": "waiting", "sign": SIGNS["waiting"], "percent": 0, "text": "", "job": None}
+    job = stage.job
+    return row | {
+        "state": job.state,
+        "sign": SIGNS[job.state],
+        "percent": 100 if job.state == JobState.DONE else round(100 * job.progress),
+        "took": duration_text(stage.seconds) if stage.seconds is not None else "",
+        "text": stage_sentence(stage.name, stage.summary) or job.error or job.message,
+        "job": job,
+    }
+
+
+def _headline(turns: list[dict[str, Any]]) -> str:
+    """One sentence, the only part of the page that is announced when it changes."""
+    for row in turns:
+        for stage in row["stages"]:
+            if row["turn"].outcome == "running" and stage["state"] in ("running", "queued"):
+                return f"{row['turn'].loop_version.loop.name}: {stage['name']} is {stage['state']}."
+    return "Nothing is running." if turns else "No turn has run yet."
+
+
+def _slots() -> list[dict[str, Any]]:
+    found = slots_in_use().select_related("loop", "stable", "candidate").defer("stable__weights", "candidate__weights")
+    return [
+        {"slot": slot, "learned": slot.stable.is_learned, "percent": f"{slot.weight_bp / 100:g}%"}
+        for slot in found.order_by("loop__name", "id")
+    ]
+
+
+def _versions() -> list[dict[str, Any]]:
+    verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
+    learned = ModelVersion.objects.learned().select_related("loop_version__loop")
+    rows = []
+    for version in main_first(learned.defer("weights").prefetch_related(verdicts).order_by("-id")[:_VERSIONS]):
+        last = next(reversed(version.verdicts.all()), None)
+        said = last.verdict if last else "not asked"
+        state = _chip(version.state, version.get_state_display())
+        rows.append({"version": version, "state": state, "gate": _chip(said, VERDICT_WORDS[said])})
+    return rows
+
+
+def main_first(versions: Iterable[ModelVersion]) -> list[ModelVersion]:
+    """Policy's before the others', which speak only when it does."""
+    return sorted(versions, key=lambda version: version.head != MAIN_HEAD)
+
+
+def _judged() -> list[dict[str, Any]]:
+    """What the gates last said, policy's first, on which a turn hinges: each verdict with what it rests on."""
+    versions = Prefetch("version", ModelVersion.objects.select_related("loop_version__loop").defer("weights"))
+    metrics = Prefetch("version__metrics", ModelMetric.objects.order_by("id"))
+    heads = GateVerdict.objects.values("version__loop_version__loop", "version__head").annotate(last=Max("pk"))
+    main = Case(When(version__head=MAIN_HEAD, then=0), default=1)
+    found = GateVerdict.objects.filter(pk__in=heads.values("last")).order_by(main, "-pk")[:_JUDGED]
+    return [
+        {
+            "verdict": verdict,
+            "chip": _chip(verdict.verdict, VERDICT_WORDS[verdict.verdict]),
+            "metrics": [_metric_row(metric) for metric in verdict.version.metrics.all()],
+        }
+        for verdict in found.prefetch_related(versions, metrics)
+    ]
+
+
+def _metric_row(metric: ModelMetric) -> dict[str, Any]:
+    return {
+        "name": _METRIC_WORDS.get(metric.name, metric.name.replace("_", " ")),
+        "estimate": estimate(metric.name, metric.value, metric.low, metric.high),
+        "bar": number_text(metric.threshold),
+        "plot": interval_plot(None if metric.too_few else metric.value, metric.low, metric.high, metric.threshold),
+        "chip": _chip(metric.verdict, VERDICT_WORDS[metric.verdict]),
+    }
+
+
+def estimate(name: str, value: float | None, low: float | None, high: float | None) -> str:
+    """A metric's value with its interval, or that there are too few people to say."""
+    if value is None or says_nothing(name, low, high):
+        return NOT_ENOUGH_PEOPLE
+    return (
+        f"{number_text(value)} ({number_text(low)} to {number_text(high)})" if low is not None else number_text(value)
+    )
+
+
+def _chip(state: str, words: str) -> dict[str, str]:
+    return {"state": state.replace(" ", "-"), "sign": SIGNS.get(state, "•"), "words": words}
+
+
+_METRIC_WORDS = {
+    "model_gate_z": "model gate (z against the reference, in drawn worlds)",
+    "model_gate_z_incumbent": "model gate (z against what serves, in drawn worlds)",
+    "improvement": "improvement over the reference",
+    "long_run": "long-run difference to the reference",
+    "false_intervention": "share of false interventions",
+    "latency_ms": "decision time (ms)",
+}

@@ -1,0 +1,64 @@
+"""The privacy page: budgets and consents as counts, what left the vault, what is kept and when it goes, the chain of events."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.decorators import permission_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from deployments.models import EvidenceUnit
+from deployments.services.health.check import EVIDENCE_KEPT
+from privacy.models import Release, ReleaseState
+from privacy.selectors.budgets import budgets_overview
+from privacy.selectors.retention import RetentionRule, retention, retention_of
+from privacy.selectors.vault import vault_status
+from privacy.services.people.data_keys import keys_waiting
+from training.models import TrainingDataPool
+
+VIEW_BUDGETS = "privacy.view_privacybudget"
+_RELEASES = 8
+_WINDOWS = {
+    "day": "Day",
+    "week": "Week",
+    "month": "Month",
+    "lifetime": "Lifetime (policy units)",
+    "formal": "Lifetime (formal rho)",
+}
+
+
+def state() -> dict[str, Any]:
+    """What the page shows; counts of people to two digits, and nothing of anybody."""
+    budgets = budgets_overview()
+    standing = {**budgets["windows"], "formal": budgets["formal"]}
+    return {
+        "budgets": budgets,
+        "standing": [(words, standing[name]) for name, words in _WINDOWS.items()],
+        "releases": Release.objects.select_related("loop_version__loop").order_by("-pk")[:_RELEASES],
+        "reserved": Release.objects.filter(state=ReleaseState.RESERVED).count(),
+        "kept": kept_everywhere(),
+        "vault": vault_status(),
+        "keys_waiting": keys_waiting(),
+    }
+
+
+def kept_everywhere() -> list[RetentionRule]:
+    """Retention of all floors."""
+    pool = TrainingDataPool.objects.all()
+    chunks = retention_of("pool chunks (released and synthetic rows)", pool, "expires_at", timedelta(0))
+    return [
+        *retention(),
+        retention_of("evidence about versions", EvidenceUnit.objects.all(), "closes_at", EVIDENCE_KEPT),
+        chunks,
+    ]
+
+
+@admin.site.admin_view
+@permission_required(VIEW_BUDGETS, raise_exception=True)
+def page(request: HttpRequest) -> HttpResponse:
+    """The page; for whoever may see budgets."""
+    shown = admin.site.each_context(request) | {"title": "Privacy"} | state()
+    return render(request, "admin/privacy_page.html", shown)

@@ -1,0 +1,58 @@
+"""The admin's sidebar: every list under a word that says its purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse_lazy
+
+PRIVACY_PAGE = ("Overview", "policy", "privacy.view_privacybudget")  # a page of its own, beside the lists
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Unfold's navigation: every list under a word that says what it is for."""
+    return [
+        {"title": None, "items": [
+            {"title": "Front page", "icon": "home", "link": reverse_lazy("admin:index")},
+            {"title": "Training dashboard", "icon": "model_training", "link": reverse_lazy("training-dashboard")},
+        ]},
+        _group("The loop", ("Turns", "sync", "turns.turn"), ("Stages", "linear_scale", "turns.turnstage"),
+               ("Jobs", "bolt", "jobs.job"), ("Loops", "all_inclusive", "loops.loop"),
+               ("Loop files", "description", "loops.loopversion")),
+        _group("Serving", ("Slots", "dns", "deployments.servingslot"), ("Deployments", "rocket_launch", "deployments.deployment"),
+               ("Health", "monitor_heart", "deployments.healthcheck"), ("Incidents", "report", "deployments.incident"),
+               ("Experiments", "science", "deployments.abexperiment")),
+        _group("Learning", ("Versions", "deployed_code", "training.modelversion"), ("Verdicts", "gavel", "training.gateverdict"),
+               ("Metrics", "monitoring", "training.modelmetric"), ("Episodes", "replay", "training.trainingepisode"),
+               ("Synthetic jobs", "auto_awesome", "training.syntheticjob"), ("Pool", "dataset", "training.trainingdatapool")),
+        _group("Privacy", PRIVACY_PAGE, ("Releases", "shield", "privacy.release"), ("Budgets", "wallet", "privacy.privacybudget"),
+               ("Ledger", "receipt_long", "privacy.ledgerentry"), ("Consents", "how_to_reg", "privacy.consent")),
+        _group("Raw records", ("People", "group", "privacy.person"), ("Imports", "upload_file", "privacy.signalimport"),
+               ("Decisions", "alt_route", "privacy.decision"), ("Choices", "check_circle", "privacy.choice"),
+               ("Served", "quick_reference_all", "privacy.serveddecision"), ("Rewards", "reviews", "privacy.rewardevent"),
+               ("Outcomes", "flag", "privacy.rewardsignal"), ("Signals", "sensors", "privacy.signal"),
+               ("Accounts", "badge", "privacy.personaccount")),
+        _group("Trust Vault", ("Events", "link", "privacy.vaultevent"), ("Batches", "inventory_2", "privacy.vaultbatch"),
+               ("Checks", "verified", "privacy.vaultcheck")),
+        _group("System", ("Schedules", "schedule", "django_celery_beat.periodictask"),
+               ("Intervals", "timer", "django_celery_beat.intervalschedule"), ("Users", "person", "auth.user"),
+               ("Groups", "groups", "auth.group")),
+    ]  # fmt: skip
+
+
+def _group(title: str, *items: tuple[str, str, str]) -> dict[str, Any]:
+    return {"title": title, "separator": True, "items": [_item(*item) for item in items]}
+
+
+def _item(title: str, icon: str, model: str) -> dict[str, Any]:
+    if model == PRIVACY_PAGE[2]:
+        return {"title": title, "icon": icon, "link": reverse_lazy("privacy-page"), "permission": _may_view(model)}
+    app, name = model.split(".")
+    link = reverse_lazy(f"admin:{app}_{name}_changelist")
+    return {"title": title, "icon": icon, "link": link, "permission": _may_view(f"{app}.view_{name}")}
+
+
+def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
+    return lambda request: request.user.has_perm(permission)

@@ -1,0 +1,353 @@
+"""The training dashboard: health, training, versions, and what the system is and promises; live, and good on a phone.
+
+Every act is confirmed on a page of its own, sent by POST, checked against its own permission, and recorded by its service.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import permission_required
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+
+from core.errors import Conflict, InputError, R3alError
+from core.html_format import NOT_ENOUGH_PEOPLE, interval_plot, number_text
+from deployments.models import HealthCheck, Incident, ServingSlot
+from deployments.selectors.slots import slots_in_use
+from deployments.services.rollouts.full import deploy_check, full_rollout, outdated
+from deployments.services.rollouts.rollback import rollback_check, slot_rollback
+from loops.selectors import loop_version_current, loop_versions_current
+from r3al_project.pages.front_page import SIGNS, estimate, main_first, promised, turn_rows
+from r3al_project.turns.selectors import turn_get
+from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
+from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionState, says_nothing
+from training.selectors.versions import version_get
+
+VIEW_VERSIONS = "training.view_modelversion"
+_VERSIONS, _INCIDENTS = 12, 3
+_METRIC_WORDS = {
+    "empathy": ("Empathy", "over interventions, a person", "at least"),
+    "false_intervention": ("False interventions", "share of a person's", "at most"),
+    "latency": ("Slow decisions", "share over 200 ms", "at most"),
+    "reward_stability": ("Reward drift", "against what served before", "within ±"),
+}
+_STATE_SIGNS = {"healthy": "✓", "degraded": "!", "critical": "✕", "unwatched": "○"}
+View = Callable[..., HttpResponse]
+
+
+def _seen(view: View) -> View:
+    """For operators who are logged in and may see models. What cannot be shown or done is said on the dashboard."""
+
+    @functools.wraps(view)
+    def said(request: HttpRequest, **names: Any) -> HttpResponse:
+        try:
+            return view(request, **names)
+        except R3alError as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(reverse("training-dashboard"))
+
+    return admin.site.admin_view(permission_required(VIEW_VERSIONS, raise_exception=True)(said))
+
+
+def state() -> dict[str, Any]:
+    """What the live part shows, in a bounded number of queries; nothing about a person."""
+    slots = list(slots_in_use().select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
+    rows = turn_rows()
+    running = [row for row in rows if row["turn"].outcome == "running"]
+    watched = [_slot(slot) for slot in slots if slot.stable.is_learned]
+    return {
+        "headline": _headline(watched, running),
+        "turns": running,
+        "last": rows[:1],
+        "slots": watched,
+        "incidents": Incident.objects.select_related("slot__loop", "version__loop_version__loop").order_by("-id")[
+            :_INCIDENTS
+        ],
+        "versions": _versions({slot.stable_id for slot in slots}),
+    } | promised()
+
+
+def _headline(watched: list[dict[str, Any]], running: list[dict[str, Any]]) -> str:
+    """Health and training in a sentence each, the only part of the page that is announced when it changes."""
+    health = "; ".join(f"{row['slot'].loop.name} / {row['slot'].head}: {row['chip']['words']}" for row in watched)
+    turns = ", ".join(f"{row['turn'].loop_version.loop.name} (turn {row['turn'].pk})" for row in running)
+    training = f"Training now: {turns}." if turns else "No turn is running."
+    return f"{health}. {training}" if health else f"Nothing learned serves yet. {training}"
+
+
+def _slot(slot: ServingSlot) -> dict[str, Any]:
+    check = HealthCheck.objects.filter(slot=slot, version=slot.stable).order_by("-id").first()
+    return {
+        "slot": slot,
+        "check": check,
+        "chip": _health_chip(check),
+        "metrics": [_metric(m) for m in check.metrics] if check else [],
+        "recommendations": check.recommendations if check else [],
+        "holdback": f"{slot.holdback_bp / 100:g}%" if slot.holdback_bp else "",
+        "exploration": f"{slot.exploration_bp / 100:g}%",
+    }
+
+
+def _health_chip(check: HealthCheck | None) -> dict[str, str]:
+    words = check.said if check else "not looked at yet"
+    state = words if words in _STATE_SIGNS else "unwatched"
+    return {"state": state, "sign": _STATE_SIGNS[state], "words": words}
+
+
+def _metric(stored: dict[str, Any]) -> dict[str, Any]:
+    name, unit, side = _METRIC_WORDS[stored["name"]]
+    verdict = {"ok": "pass", "beyond": "fail", "too_few": "insufficient"}[stored["verdict"]]
+    words = {"pass": "within", "fail": "beyond", "insufficient": "too few yet"}[verdict]
+    low, high = stored["low"], stored["high"]
+    return {
+        "name": name,
+        "unit": unit,
+        "estimate": estimate(stored["name"], stored["value"], low, high),
+        "bar": f"{side} {number_text(stored['threshold'])}"
+        if side != "within ±"
+        else f"within ±{number_text(stored['threshold'])}",
+        "n": f"{stored['n']:,}",
+        "chip": {"state": verdict, "sign": SIGNS[verdict], "words": words},
+        "plot": interval_plot(
+            None if says_nothing(stored["name"], low, high) else stored["value"], low, high, stored["threshold"]
+        ),
+    }
+
+
+def _versions(serving: set[int]) -> list[dict[str, Any]]:
+    verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
+    found = ModelVersion.objects.learned().select_related("loop_version__loop").defer("weights")
+    rows = []
+    for version in main_first(found.prefetch_related(verdicts, "metrics").order_by("-id")[:_VERSIONS]):
+        verdict = next(reversed(version.verdicts.all()), None)
+        said = verdict.verdict if verdict else "not asked"
+        shown = [m for m in version.metrics.all() if m.source == "outcome_gate"] or list(version.metrics.all())
+        rows.append(
+            {
+                "version": version,
+                "state": {"state": version.state, "sign": SIGNS[version.state], "words": version.get_state_display()},
+                "gate": {"state": said.replace(" ", "-"), "sign": SIGNS[said], "words": f"gate: {VERDICT_WORDS[said]}"},
+                "metrics": [
+                    (m.name.replace("_", " "), NOT_ENOUGH_PEOPLE if m.too_few else number_text(m.value))
+                    for m in shown[:5]
+                ],
+                "can_deploy": version.state == VersionState.EVALUATING and said == "pass",
+                "can_roll_back": version.pk in serving,
+            }
+        )
+    return rows
+
+
+@_seen
+def page(request: HttpRequest) -> HttpResponse:
+    """The whole page."""
+    return _page(request, {})
+
+
+def _page(request: HttpRequest, given: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
+    """With what was ``given`` to its form still in it."""
+    shown = state() | _form(given) | {"title": "Training dashboard", "may": _may(request)}
+    return render(request, "training/dashboard.html", admin.site.each_context(request) | shown, status=status)
+
+
+@_seen
+def fragment(request: HttpRequest) -> HttpResponse:
+    """The live part, fetched every two seconds."""
+    return render(request, "training/dashboard_live.html", state() | {"may": _may(request)})
+
+
+def _may(request: HttpRequest) -> dict[str, bool]:
+    acts = {
+        "deploy": "deployments.deploy_version", "rollback": "deployments.rollback_version", "start": "turns.start_turn",
+        "cancel": "jobs.cancel_job",
+    }  # fmt: skip
+    return {act: request.user.has_perm(permission) for act, permission in acts.items()}
+
+
+def _form(given: Mapping[str, Any]) -> dict[str, Any]:
+    usual = {
+        "loop": "r3al",
+        "modelType": "",
+        "epochs": settings.DEFAULT_EPOCHS,
+        "syntheticSamples": settings.DEFAULT_SYNTHETIC_SAMPLES,
+        "epsilon": f"{min(1.0, settings.MAX_PRIVACY_EPSILON):g}",
+    }
+    form = {name: given.get(name, value) for name, value in usual.items()}
+    heads = {version.loop.name: version.spec.head_names for version in loop_versions_current()}
+    if form["loop"] not in heads:  # a select shows its first choice then, so the heads are that loop's
+        form["loop"] = next(iter(heads), "")
+    return {
+        "heads": heads,
+        "form": form,
+        "largest": f"{settings.MAX_PRIVACY_EPSILON:g}",
+    }
+
+
+@_seen
+def train(request: HttpRequest) -> HttpResponse:
+    """Begin a turn (POST)."""
+    _require(request, "turns.start_turn")
+
+    def act() -> str:
+        given = request.POST
+        requested = {
+            "epochs": _whole(given, "epochs", 1, 10_000),
+            "syntheticSamples": _whole(given, "syntheticSamples", 200, 100_000),
+        }
+        version = loop_version_current(given.get("loop", ""))
+        parameters = turn_parameters(
+            epsilon=_number(given, "epsilon"), head=given.get("modelType") or None, requested=requested
+        )
+        begun = turn_start(loop_version=version, parameters=parameters)
+        return f"You started {begun} at {begun.created_at:%H:%M} UTC. What it does is shown below."
+
+    if request.method != "POST":
+        return HttpResponseRedirect(reverse("training-dashboard"))
+    try:
+        messages.success(request, act())
+    except R3alError as error:
+        messages.error(request, str(error))
+        return _page(request, request.POST, status=422)
+    return HttpResponseRedirect(reverse("training-dashboard"))
+
+
+@_seen
+def deploy(request: HttpRequest, version: int) -> HttpResponse:
+    """Confirm, then put a version in front of people."""
+    _require(request, "deployments.deploy_version")
+
+    def act() -> str:
+        made, override = version_get(version), request.POST.get("override", "")
+        if override:
+            _require(request, "deployments.override_comparison")
+        full_rollout(
+            version=made, actor=request.user.get_username(), reason="deployed from the dashboard", override=override
+        )
+        return f"{made} serves now, but for the holdback, who go on with what served before."
+
+    if request.method == "POST":
+        return _done(request, act)
+    found = version_get(version)
+    other = outdated(found)
+
+    def check() -> None:
+        deploy_check(found)
+        if other and not request.user.has_perm("deployments.override_comparison"):
+            raise Conflict(f"{other}; start another turn")
+
+    return _confirm(
+        request,
+        f"Deploy {found}?",
+        "It serves everybody at once, but for a holdback of 5% of the people, who go on with what serves now, so that there is "
+        "somebody to compare with. If it is proven to do harm it is taken back by itself.",
+        "Deploy it",
+        check=check,
+        other=other,
+    )
+
+
+@_seen
+def rollback(request: HttpRequest, version: int) -> HttpResponse:
+    """Confirm with a reason, then take a serving version back."""
+    _require(request, "deployments.rollback_version")
+
+    def act() -> str:
+        found = version_get(version)
+        slot = rollback_check(found)
+        slot_rollback(
+            slot=slot,
+            actor=request.user.get_username(),
+            reason=request.POST.get("reason", ""),
+            automatic=False,
+            harmful=bool(request.POST.get("harmful")),
+        )
+        slot.refresh_from_db()
+        return f"{found} is taken back; {slot.stable} serves now."
+
+    if request.method == "POST":
+        return _done(request, act)
+    found = version_get(version)
+    return _confirm(
+        request,
+        f"Take {found} back?",
+        "What served before serves everybody again within a second. The reason is kept with the incident and in the Trust Vault.",
+        "Take it back for good",
+        warning=f"This is final: {found.name} is archived and can never be deployed again, whether it did harm or not. Only "
+        "another turn can train something new.",
+        reason=True,
+        check=lambda: rollback_check(found),
+    )
+
+
+@_seen
+def cancel(request: HttpRequest, turn: int) -> HttpResponse:
+    """Confirm, then cancel a running turn, at whichever stage it is by then."""
+    _require(request, "jobs.cancel_job")
+    if request.method == "POST":
+        return _done(request, lambda: str(turn_cancel(turn=turn_get(turn))))
+    found = turn_get(turn)
+    return _confirm(
+        request,
+        f"Cancel {found}?",
+        "The stage at hand ends unwritten. What earlier stages wrote stays, and people charged for a release stay charged.",
+        "Cancel it",
+        check=lambda: cancel_check(found),
+    )
+
+
+def _require(request: HttpRequest, permission: str) -> None:
+    if not request.user.has_perm(permission):
+        raise PermissionDenied
+
+
+def _confirm(
+    request: HttpRequest,
+    title: str,
+    text: str,
+    button: str,
+    *,
+    warning: str = "",
+    reason: bool = False,
+    other: str = "",
+    check: Callable[[], object] = lambda: None,
+) -> HttpResponse:
+    """Ask before an act; where ``check`` says that it cannot be done now, say so and offer nothing.
+
+    ``reason``: ask why something is taken back; ``other``: what serves is another than it was judged against, so ask why.
+    """
+    shown: dict[str, Any] = {"title": title, "text": text, "button": button, "warning": warning, "reason": reason}
+    shown |= {"other": other, "refused": ""}
+    try:
+        check()
+    except R3alError as error:
+        shown["refused"] = str(error)
+    status = 409 if shown["refused"] else 200
+    return render(request, "training/confirm.html", admin.site.each_context(request) | shown, status=status)
+
+
+def _done(request: HttpRequest, act: Callable[[], str]) -> HttpResponse:
+    """Act, say what happened, and go back to the dashboard."""
+    messages.success(request, act())
+    return HttpResponseRedirect(reverse("training-dashboard"))
+
+
+def _whole(given: Any, name: str, low: int, high: int) -> int:
+    text = str(given.get(name, "")).strip()
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise InputError(f"{name} {text!r} must be a whole number from {low} to {high:,}")
+    return int(text)
+
+
+def _number(given: Any, name: str) -> float:
+    try:
+        return float(given.get(name, ""))
+    except ValueError:
+        raise InputError(f"{name} {given.get(name)!r} must be a number") from None

@@ -1,0 +1,70 @@
+"""``python -m r3al_project.processes.serve``: web interface, workers and beat on this machine under one Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+
+from r3al_project.processes import commands
+from r3al_project.processes.supervisor import Supervisor
+
+_READY_SECONDS = 60.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prepare the database and static files, then serve until Ctrl-C. Returns an exit code."""
+    parser = argparse.ArgumentParser(prog="serve", description=__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--concurrency", type=int, default=2, help="long jobs that run at once")
+    options = parser.parse_args(arguments)
+    if code := subprocess.run(commands.manage("prepare"), check=False).returncode:
+        return code
+    supervisor = Supervisor()
+    supervisor.add("web", commands.web(options.port, options.host))
+    supervisor.add("beat", commands.beat())
+    for name, argv in commands.workers(concurrency=options.concurrency).items():
+        supervisor.add(name, argv)
+    supervisor.run(lambda: _announce(supervisor, options.port))
+    return 0
+
+
+def _announce(supervisor: Supervisor, port: int) -> None:
+    """Say where to look, as soon as there is something to see."""
+    url = f"http://127.0.0.1:{port}/"
+    end = time.monotonic() + _READY_SECONDS
+    while not _answers(url + "healthz"):
+        if supervisor.is_stopping:
+            return
+        if time.monotonic() > end:
+            _say(f"The web interface does not answer at {url} yet; see the lines above.")
+            return
+        time.sleep(0.1)
+    _say(f"\nThe web interface, its workers and beat are running: {url}")
+    if password := os.environ.get("R3AL_DEMO_PASSWORD"):
+        _say(f"Log in as {os.environ.get('R3AL_DEMO_USER', 'demo')} with the password {password}")
+    _say("Ctrl-C ends them all.")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 (this machine's own address)
+            return bool(response.status == 200)
+    except urllib.error.HTTPError:
+        return True  # an answer, if not the one hoped for
+    except OSError:
+        return False
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Several processes under one Ctrl-C: started together, restarted when they die, ended in order. Standard library only.
+
+Each child leads a session of its own, so that the terminal's Ctrl-C reaches the supervisor alone and children end in the order
+they were added. A child whose supervisor vanishes (kill -9 included) is asked to end by the kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+_PR_SET_PDEATHSIG = 1
+_POLL_SECONDS = 0.1
+_LONGEST_PAUSE = 30.0
+_STEADY_SECONDS = 60.0  # who lived this long before dying starts again without a pause
+
+
+def ends_with_parent(death_signal: int = signal.SIGTERM) -> Callable[[], None]:
+    """A ``preexec_fn``: the kernel sends ``death_signal`` to the child when the thread that started it is gone (Linux)."""
+    parent = os.getpid()
+    libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+
+    def prepare() -> None:
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return prepare
+
+
+def _to_standard_error(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+@dataclass
+class _Child:
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str] | None
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    start_at: float = 0.0
+    deaths: int = 0
+    pids: list[int] = field(default_factory=list)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.argv,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # standard output stays for the supervisor's own results
+            start_new_session=True,
+            preexec_fn=ends_with_parent(),
+        )
+        self.started = time.monotonic()
+        self.pids.append(self.process.pid)
+
+    def send(self, number: signal.Signals) -> None:
+        """To the main process alone: it knows best how to end its own children."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def kill_rest(self) -> None:
+        """Kill whatever is left of the child's session."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+class Supervisor:
+    """Owns its children from one thread: ``add`` each in the order in which they shall end, ``start``, then ``stop`` or ``run``.
+
+    grace: seconds that all children together have to end before they are killed; a worker's job that is killed is taken up
+    again when its lease ends. say: how a line is told to people.
+    """
+
+    def __init__(self, *, grace: float = 30.0, say: Callable[[str], None] = _to_standard_error) -> None:
+        self._children: list[_Child] = []
+        self._grace, self._say = grace, say
+        self._stopping, self._hurry, self._started = threading.Event(), threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="supervisor", daemon=True)
+        self._broken: OSError | None = None
+
+    def add(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        """Another child, to be started by ``start``. ``env`` replaces the environment."""
+        self._children.append(_Child(name, list(argv), env))
+
+    def start(self) -> None:
+        """Start every child. Raises OSError when one cannot be started (those already running are ended)."""
+        self._thread.start()
+        self._started.wait()
+        if self._broken is not None:
+            self._thread.join()
+            raise self._broken
+
+    def stop(self) -> None:
+        """End every child in order and wait until all are gone."""
+        self._stopping.set()
+        self._thread.join()
+
+    def pid(self, name: str) -> int:
+        """The process id of a child's latest start."""
+        return next(c for c in self._children if c.name == name).pids[-1]
+
+    def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Start, call ``ready``, stay until Ctrl-C or SIGTERM, stop. A second Ctrl-C kills at once."""
+
+        def end(number: int, frame: object) -> None:
+            if self._stopping.is_set():
+                self._hurry.set()
+            self._stopping.set()
+
+        before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            self.start()
+            ready()
+            while not self._stopping.wait(1.0):
+                pass
+            self._thread.join()
+        finally:
+            self.stop()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the end has begun."""
+        return self._stopping.is_set()
+
+    # Everything below runs in the supervisor's thread. It starts every child, and so must outlive them all: the kernel takes a
+    # thread's end for the parent's.
+
+    def _work(self) -> None:
+        try:
+            for child in self._children:
+                child.start()
+        except OSError as error:
+            self._broken = error
+            self._stopping.set()
+        self._started.set()
+        while not self._stopping.wait(_POLL_SECONDS):
+            for child in self._children:
+                self._check(child)
+        self._end()
+
+    def _check(self, child: _Child) -> None:
+        if child.is_running:
+            return
+        if child.process is not None:
+            self._handle_exit(child)
+        if time.monotonic() >= child.start_at:
+            try:
+                child.start()
+            except OSError as error:
+                child.start_at = time.monotonic() + _LONGEST_PAUSE
+                self._say(f"{child.name} cannot be started: {error.strerror}; trying again in {_LONGEST_PAUSE:.0f} s")
+
+    def _handle_exit(self, child: _Child) -> None:
+        assert child.process is not None
+        child.kill_rest()
+        lived = time.monotonic() - child.started
+        child.deaths = 0 if lived > _STEADY_SECONDS else child.deaths + 1
+        pause = min(2.0 ** (child.deaths - 1), _LONGEST_PAUSE) if child.deaths else 0.0
+        child.start_at = time.monotonic() + pause
+        self._say(f"{child.name} {_exit_reason(child.process.returncode)}; starting it again in {pause:.0f} s")
+        child.process = None
+
+    def _end(self) -> None:
+        deadline = time.monotonic() + self._grace
+        for child in self._children:
+            if child.is_running:
+                child.send(signal.SIGTERM)
+        while self._alive() and time.monotonic() < deadline and not self._hurry.is_set():
+            time.sleep(_POLL_SECONDS / 2)
+        for child in self._alive():
+            self._say(f"{child.name} did not end in time and is killed")
+        for child in self._children:
+            child.kill_rest()
+
+    def _alive(self) -> list[_Child]:
+        return [c for c in self._children if c.is_running]
+
+
+def _exit_reason(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"

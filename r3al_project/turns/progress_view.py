@@ -1,0 +1,69 @@
+"""Watching a turn from a terminal: the worker beside us, progress read from the job rows."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from jobs.services import jobs_reconcile
+from r3al_project.processes import commands
+from r3al_project.processes.supervisor import Supervisor
+from r3al_project.turns.models import Turn
+from r3al_project.turns.services import turn_settle
+from r3al_project.turns.stages import STAGES
+
+_POLL_SECONDS = 0.25
+_RECONCILE_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def worker_process() -> Iterator[None]:
+    """One Celery worker as a child process, restarted when it dies, ended with us."""
+    supervisor = Supervisor()
+    supervisor.add("worker", commands.worker(pool="solo"))
+    supervisor.start()
+    try:
+        yield
+    finally:
+        supervisor.stop()
+
+
+class ProgressView:
+    """Prints to standard error, so that standard output stays for the result."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+
+    def say(self, text: str) -> None:
+        """One line for a person."""
+        self.console.print(text, highlight=False)
+
+    def follow(self, turn: Turn) -> None:
+        """Show each stage's progress until the turn ends, re-ringing what got lost meanwhile."""
+        columns = (TextColumn("{task.description:<11}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+                   TextColumn("{task.fields[message]}"))  # fmt: skip
+        with Progress(*columns, console=self.console, transient=False) as progress:
+            bars = {s: progress.add_task(s, total=1.0, start=False, message="") for s in STAGES}
+            checked = time.monotonic()
+            while turn_settle(turn=turn).outcome == Turn.Outcome.RUNNING:
+                self._draw(progress, bars, turn)
+                if time.monotonic() - checked > _RECONCILE_SECONDS:
+                    jobs_reconcile()
+                    checked = time.monotonic()
+                time.sleep(_POLL_SECONDS)
+            self._draw(progress, bars, turn)
+
+    def _draw(self, progress: Progress, bars: dict[str, TaskID], turn: Turn) -> None:
+        for stage in turn.stages.select_related("job"):
+            bar = bars[stage.name]
+            job = stage.job
+            if job.started_at and not progress.tasks[bar].started:
+                progress.start_task(bar)
+            done = job.state == "done"
+            progress.update(bar, completed=1.0 if done else job.progress, message="" if done else job.message)
+            if job.finished_at:
+                progress.stop_task(bar)

@@ -1,0 +1,108 @@
+"""The short way to the few answers that are asked for all day: past Django's middleware and URLs.
+
+Only a request of which nothing needs Django goes here: a POST of an exact path, of known length, to an allowed host, over HTTPS
+where that is required, from no browser (no Origin). Every other one, a preflight or a redirect say, takes the usual way to the
+same answer. Headers are those that Django's middleware would set.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from corsheaders.middleware import CorsMiddleware
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.http.request import split_domain_port, validate_host
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.security import SecurityMiddleware
+
+from core.problems import problem
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+WsgiAnswer = Callable[[str, bytes | None], HttpResponse]
+log = logging.getLogger("django.request")
+
+
+class FastPath:
+    """A WSGI application. ``answers``: by exact path, what answers an Authorization header and a body (None: too large)."""
+
+    def __init__(self, app: WsgiApp, answers: Mapping[str, WsgiAnswer], *, largest: int) -> None:
+        self._app, self._answers, self._largest = app, answers, largest
+        self._headers = {secure: _headers(secure) for secure in (False, True)}
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        answer = self._answers.get(environ["PATH_INFO"])
+        if answer is None or not _is_plain(environ):
+            return self._app(environ, start_response)
+        length = int(environ["CONTENT_LENGTH"])
+        body = environ["wsgi.input"].read(length) if length <= self._largest else None
+        response = _answered(answer, environ, body)
+        content = response.content
+        headers = [*response.items(), ("Content-Length", str(len(content))), *self._headers[_is_secure(environ)]]
+        start_response(f"{response.status_code} {response.reason_phrase}", headers)
+        return [content]
+
+
+def _answered(answer: WsgiAnswer, environ: Environ, body: bytes | None) -> HttpResponse:
+    connection.close_if_unusable_or_obsolete()
+    try:
+        return answer(environ.get("HTTP_AUTHORIZATION", ""), body)
+    except Exception:
+        log.exception("Internal Server Error: %s", environ["PATH_INFO"])
+        return problem(500, "something went wrong here and was noted; send the request again")
+    finally:
+        connection.close_if_unusable_or_obsolete()
+
+
+def _is_plain(environ: Environ) -> bool:
+    return (
+        environ["REQUEST_METHOD"] == "POST"
+        and environ.get("CONTENT_LENGTH", "").isdecimal()
+        and "HTTP_ORIGIN" not in environ
+        and _is_allowed(environ.get("HTTP_HOST", ""))
+        and (not settings.SECURE_SSL_REDIRECT or _is_secure(environ))
+    )
+
+
+def _is_secure(environ: Environ) -> bool:
+    if settings.SECURE_PROXY_SSL_HEADER:
+        name, value = settings.SECURE_PROXY_SSL_HEADER
+        if name in environ:
+            return bool(environ[name].split(",", 1)[0].strip() == value)
+    return bool(environ["wsgi.url_scheme"] == "https")
+
+
+@lru_cache(maxsize=64)
+def _is_allowed(host: str) -> bool:
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+def _headers(secure: bool) -> list[tuple[str, str]]:
+    """What Django's middleware adds to an answer of the API."""
+    environ: Environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/api/", "wsgi.input": io.BytesIO()}
+    environ["wsgi.url_scheme"] = "https" if secure else "http"
+    if secure and settings.SECURE_PROXY_SSL_HEADER:
+        name, value = settings.SECURE_PROXY_SSL_HEADER
+        environ[name] = value
+
+    if settings.SECURE_SSL_REDIRECT and not secure:
+        return []  # answered by the redirect
+    request, response = WSGIRequest(environ), HttpResponse()
+    del response["Content-Type"]
+    SecurityMiddleware(_never).process_response(request, response)
+    XFrameOptionsMiddleware(_never).process_response(request, response)
+    CorsMiddleware(_never).add_response_headers(request, response)
+    return list(response.items())
+
+
+def _never(request: HttpRequest) -> HttpResponse:
+    raise NotImplementedError("middleware that is asked for headers alone")

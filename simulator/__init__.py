@@ -1,0 +1,25 @@
+"""Simulated people for the r3al loop: demo and test cohorts, and the true value of any policy.
+
+This is the world of ``loops/specs/r3al.toml``, and the only code that knows more of a loop's heads than its file says: these
+people react to the five actions of ``policy``, and to ``timing``, ``tone`` and ``empathy`` where the loop has them. A head under
+another name is drawn and logged like these, and has no effect on anybody.
+
+Never part of a production loop: only the demo, the tests and the benchmarks import this package.
+"""
+
+from simulator.cohort import Cohort, simulate
+from simulator.files import write_csv
+from simulator.people import SimulatedPeople, make_people
+from simulator.values import ValueEstimate, best_known_policy, compare_policies, true_value
+
+__all__ = [
+    "Cohort",
+    "SimulatedPeople",
+    "ValueEstimate",
+    "best_known_policy",
+    "compare_policies",
+    "make_people",
+    "simulate",
+    "true_value",
+    "write_csv",
+]

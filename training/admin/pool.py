@@ -1,0 +1,46 @@
+"""Admin pages of the pool: the jobs that fill it, and its chunks of rows."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from core.admin_base import ReadOnlyAdmin, display
+from core.html_format import html_facts
+from training.models import (
+    SyntheticJob,
+    TrainingDataPool,
+)
+
+
+@admin.register(SyntheticJob)
+class SyntheticJobAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "generator", "head", "sample_count", "release", "created_at")
+    list_filter = ("generator", "head")
+    list_select_related = ("release",)
+    fields = ("generator", "head", "sample_count", "release", "job", "seed", "show_summary", "created_at")
+    readonly_fields = fields
+
+    @display(description="what was made")
+    def show_summary(self, job: SyntheticJob) -> SafeString:
+        return html_facts(job.summary)
+
+
+@admin.register(TrainingDataPool)
+class TrainingDataPoolAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "kind", "rows", "loop_version", "release", "expires_at")
+    list_filter = ("kind", "loop_version__loop")
+    list_select_related = ("loop_version__loop", "release")
+    fields = ("loop_version", "kind", "rows", "show_columns", "release", "synthetic_job", "index", "data_sha256",
+              "expires_at", "created_at")  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingDataPool]:
+        found: QuerySet[TrainingDataPool] = super().get_queryset(request).defer("data")
+        return found
+
+    @display(description="columns")
+    def show_columns(self, chunk: TrainingDataPool) -> SafeString:
+        return html_facts(chunk.columns)

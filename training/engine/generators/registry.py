@@ -1,0 +1,25 @@
+"""The generators: one file each, and one line here."""
+
+from __future__ import annotations
+
+from core.registries import registry, variant_named
+from training.engine.generators.protocol import Generator
+from training.engine.generators.world_model import WorldModel
+
+_LONGEST_NAME = 20  # characters of a synthetic job's column
+WORLD_MODEL = "world_model"
+
+
+def generator_table(*generators: Generator) -> dict[str, Generator]:
+    """Generators by name. Raises ValueError for one that lacks a part of the protocol."""
+    return registry("generator", *generators, longest=_LONGEST_NAME, methods=("chunks",))
+
+
+GENERATORS = generator_table(
+    WorldModel(),
+)
+
+
+def generator_named(name: str) -> Generator:
+    """The generator of a name. Raises InputError that lists the names there are."""
+    return variant_named("generator", GENERATORS, name)

@@ -1,0 +1,133 @@
+"""The world model: a simulator of the population that is a function of one release and nothing else.
+
+A step from state s under action a: reward = scale (centre + phi . (theta + tau_a)_0 + noise); each learned feature moves by its
+scale times phi . (theta + tau_a)_j plus noise; drift features follow a stationary AR(1) with the released mean and variance
+and the declared one-step scale; drift categories stay with the released probability; known dynamics are computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from loops.engine.state.dynamics import advance_known
+from privacy.engine.moments.pooled import Moments
+from privacy.engine.moments.release_layout import LEFT_SCALE
+from privacy.engine.moments.rows import Floats, Ints
+
+PolicyFunction = Callable[[Floats], npt.NDArray[np.int64]]  # (n, F) states -> (n,) actions
+BURN_IN = 10
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """One step of n people: reward in reward scales, next states, and the probability of staying on (not leaving)."""
+
+    reward: Floats
+    next_state: Floats
+    stays: Floats
+
+
+@dataclass(frozen=True)
+class World:
+    """M drawn worlds at once. ``coefficients`` (M, K, d, m); ``noise_sd`` (m,)."""
+
+    moments: Moments
+    coefficients: Floats
+    noise_sd: Floats
+
+    def step(self, states: Floats, actions: Ints, worlds: Ints, rng: np.random.Generator) -> StepOutcome:
+        """Advance n people, person i living in world ``worlds[i]``. Randomness is drawn in one order whatever the actions."""
+        layout, spec = self.moments.layout, self.moments.layout.spec
+        phi = layout.phi.phi(states)
+        mean = np.einsum("nd,ndm->nm", phi, self.coefficients[worlds, actions])
+        noise = rng.normal(size=mean.shape) * self.noise_sd
+        moved = advance_known(spec, states, actions != layout.main.reference_index)
+        for j, i in enumerate(layout.learned, start=1):
+            low, high = spec.features[i].bounds or (0.0, 1.0)
+            scale = spec.features[i].scale or 1.0
+            moved[:, i] = np.clip(states[:, i] + scale * (mean[:, j] + noise[:, j]), low, high)
+        self._drift(states, moved, rng)
+        leaves = np.clip(mean[:, -1] * LEFT_SCALE, 0.0, 0.5) if layout.logs_leaving else np.zeros(len(states))
+        return StepOutcome(mean[:, 0] + self.moments.counts.centre, moved, 1.0 - leaves)
+
+    def _drift(self, states: Floats, moved: Floats, rng: np.random.Generator) -> None:
+        layout, spec = self.moments.layout, self.moments.layout.spec
+        for i in spec.features_with("drift"):
+            feature = spec.features[i]
+            shock, pick = rng.normal(size=len(states)), rng.random(len(states))
+            if feature.is_category:
+                stay = _stay_probability(self.moments, layout.drift_categories.index(i))
+                fresh = np.searchsorted(np.cumsum(category_shares(self.moments, i)), rng.random(len(states)))
+                moved[:, i] = np.where(pick < stay, states[:, i], np.minimum(fresh, len(feature.categories) - 1))
+            else:
+                moved[:, i] = _autoregress(self.moments, i, states[:, i], shock)
+
+
+def initial_states(world: World, n: int, rng: np.random.Generator) -> Floats:
+    """(n, F) states from the released first and second moments, then ten steps under the logging distribution."""
+    moments = world.moments
+    spec = moments.layout.spec
+    states = np.zeros((n, len(spec.features)))
+    numbers = [i for i, f in enumerate(spec.features) if not f.is_category]
+    mean, covariance = _number_moments(moments, numbers)
+    values, vectors = np.linalg.eigh(covariance)
+    scaled = mean + rng.normal(size=(n, len(numbers))) @ (vectors * np.sqrt(np.maximum(values, 1e-6))).T
+    for column, i in enumerate(numbers):
+        low, high = spec.features[i].bounds or (0.0, 1.0)
+        states[:, i] = low + (np.clip(scaled[:, column], -1.0, 1.0) + 1.0) / 2.0 * (high - low)
+    for i, feature in enumerate(spec.features):
+        if feature.is_category:
+            states[:, i] = rng.choice(len(feature.categories), size=n, p=category_shares(moments, i))
+    logging = np.array(moments.layout.main.logging)
+    worlds = np.arange(n) % len(world.coefficients)
+    for _ in range(BURN_IN):
+        states = world.step(states, rng.choice(len(logging), size=n, p=logging), worlds, rng).next_state
+    return states
+
+
+def category_shares(moments: Moments, feature: int) -> Floats:
+    """Released share of each category, floored at .1 percent and normalised (the first is what the others leave)."""
+    declared = moments.layout.spec.features[feature]
+    columns = moments.layout.phi.columns_of(declared.name)
+    gram = moments.level_gram.mean
+    rest = gram[0, list(columns)] / gram[0, 0]
+    shares = np.maximum(np.concatenate([[1.0 - rest.sum()], rest]), 1e-3)
+    return np.asarray(shares / shares.sum())
+
+
+def _number_moments(moments: Moments, numbers: list[int]) -> tuple[Floats, Floats]:
+    """Mean and covariance, in scaled units, of the features that are numbers."""
+    phi, spec = moments.layout.phi, moments.layout.spec
+    columns = [phi.names.index(spec.features[i].name) for i in numbers]
+    gram = moments.level_gram.mean / moments.level_gram.mean[0, 0]
+    mean = np.clip(gram[0, columns], -1.0, 1.0)
+    covariance = gram[np.ix_(columns, columns)] - np.outer(mean, mean)
+    return mean, (covariance + covariance.T) / 2
+
+
+def _autoregress(moments: Moments, feature: int, values: Floats, shock: Floats) -> Floats:
+    """Stationary AR(1): the variance of a one-step change is 2 var (1 - rho), so rho follows from the declared scale."""
+    declared = moments.layout.spec.features[feature]
+    low, high = declared.bounds or (0.0, 1.0)
+    half, middle = (high - low) / 2, (high + low) / 2
+    mean, covariance = _number_moments(moments, [feature])
+    change = (declared.scale or 0.0) / half
+    variance = max(float(covariance[0, 0]), change**2 / 2)
+    rho = float(np.clip(1.0 - change**2 / (2 * variance), 0.0, 0.999))
+    scaled = mean[0] + rho * ((values - middle) / half - mean[0]) + np.sqrt(variance * (1 - rho**2)) * shock
+    return np.asarray(middle + half * np.clip(scaled, -1.0, 1.0))
+
+
+def _stay_probability(moments: Moments, index: int) -> float:
+    seen = max(float(moments.gram_next[0, 0]), 1e-3)
+    return float(np.clip(moments.stays[index] / seen, 0.0, 1.0))
+
+
+def noise_scales(moments: Moments) -> Floats:
+    """(m,) standard deviation of the residual of each whitened target."""
+    floor = 2 * moments.sd["variances"]
+    return np.asarray(np.sqrt(np.maximum(moments.residual_variances, max(floor, 0.05) * 0.5)))
