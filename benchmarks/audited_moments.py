@@ -18,13 +18,14 @@ from functools import partial
 
 import numpy as np
 
+from core.arrays import Floats, Ints
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.accounting import LATTICE_STEPS
 from privacy.engine.dp.mechanisms import Totals, add_totals
 from privacy.engine.moments import rounds
 from privacy.engine.moments.release_layout import COUNTS_CLIP
-from privacy.engine.moments.rows import Floats, Ints, ReleaseRows, SubHeadRows
+from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 
 TOML = """
 name = "audit"

@@ -7,12 +7,10 @@ have one of three schoolings, and work forty hours), schooling depends on age, m
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats, Ints
 from privacy.engine.anonymize.columns import Column
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 EDUCATION = (
     "preschool", "1st-4th", "5th-6th", "7th-8th", "9th", "10th", "11th", "12th", "high school", "some college", "vocational",
     "academic", "bachelor", "master", "professional", "doctor",

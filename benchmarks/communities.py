@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-from deployments.engine.evidence.cohort_series import SPAN, CohortSeries, Floats
+from core.arrays import Bools, Floats
+from deployments.engine.evidence.cohort_series import SPAN, CohortSeries
 from deployments.engine.evidence.e_process import (
     EMPATHY_STAKES,
     FALSE_INTERVENTION_STAKES,
@@ -21,9 +21,9 @@ from deployments.engine.evidence.e_process import (
     log_evidence_below,
     log_paired_path,
 )
-from deployments.engine.health import EMPATHY_BAR, FALSE_INTERVENTION_BAR, FALSE_ROLLBACK_ALPHA, HEALTH_METRICS
+from deployments.engine.health import FALSE_ROLLBACK_ALPHA, HEALTH_METRICS
+from loops.engine.thresholds import EMPATHY_BAR, EMPATHY_DROP, FALSE_INTERVENTION_BAR, FALSE_INTERVENTION_RISE
 
-Bools = npt.NDArray[np.bool_]
 BAR = float(np.log(HEALTH_METRICS / FALSE_ROLLBACK_ALPHA))
 INTERVENTIONS = 2  # a person and week
 A_BLOCK = 19  # of the others, for one who is held back: 5%
@@ -65,8 +65,10 @@ class Metric:
         return np.asarray(evidence + log_weight >= -np.log(FALSE_ROLLBACK_ALPHA))
 
 
-EMPATHY = Metric("empathy", EMPATHY_STAKES, EMPATHY_BAR, 0.10, True)
-FALSE_INTERVENTION = Metric("false intervention", FALSE_INTERVENTION_STAKES, FALSE_INTERVENTION_BAR, 0.50, False)
+EMPATHY = Metric("empathy", EMPATHY_STAKES, EMPATHY_BAR, EMPATHY_DROP, True)
+FALSE_INTERVENTION = Metric(
+    "false intervention", FALSE_INTERVENTION_STAKES, FALSE_INTERVENTION_BAR, FALSE_INTERVENTION_RISE, False
+)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from benchmarks.communities import (
     naive_alarms,
 )
 from benchmarks.slow_minutes import bad_hours, quiet_latency
-from deployments.engine.evidence.cohort_series import CohortSeries, Floats
+from core.arrays import Floats
+from deployments.engine.evidence.cohort_series import CohortSeries
 from deployments.engine.evidence.e_process import PairedBlocks
 from deployments.engine.health import (
     FALSE_ROLLBACK_ALPHA,

@@ -19,7 +19,8 @@ import numpy as np
 from benchmarks.census import COLUMNS, census
 from benchmarks.common import Check, arguments, finish
 from benchmarks.peers_anonymity import QUASI, peer
-from privacy.engine.anonymize.k_anonymity import Floats, Ints, Partition, mondrian
+from core.arrays import Floats, Ints
+from privacy.engine.anonymize.k_anonymity import Partition, mondrian
 
 ROWS, QUICK, SEED, K = 30_000, 5_000, 1, 10
 NCP, SPEEDUP = 0.06, 8.0

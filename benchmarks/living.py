@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.cohorts import cohort_judged
+from core.arrays import Floats
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
@@ -15,7 +16,7 @@ from privacy.engine.evaluation.statistics import EvaluationRows
 from privacy.engine.moments.rows import ReleaseRows
 from simulator import Cohort, SimulatedPeople
 from simulator.effects import WAIT
-from simulator.people import POINTS_A_DAY, Floats, InnerState, begin
+from simulator.people import POINTS_A_DAY, InnerState, begin
 from simulator.step import SHOCKS, step
 
 _UNAVAILABLE = np.array([0.08, 0.08, 0.08, 0.22])  # by daypart

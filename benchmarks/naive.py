@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import LoopSpec
-from privacy.engine.moments.rows import Floats, ReleaseRows
+from privacy.engine.moments.rows import ReleaseRows
 
 _SWEEPS, _GAMMA = 60, 0.9
 
@@ -43,6 +44,6 @@ def _noised(spec: LoopSpec, states: Floats, epsilon: float, rng: np.random.Gener
             keep = rng.random(len(out)) < np.exp(epsilon) / (np.exp(epsilon) + count - 1)
             out[:, i] = np.where(keep, out[:, i], rng.integers(count, size=len(out)))
         else:
-            low, high = feature.bounds or (0.0, 1.0)
+            low, high = feature.range
             out[:, i] = out[:, i] + rng.laplace(0, (high - low) / epsilon, len(out))
     return out

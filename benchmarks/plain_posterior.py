@@ -11,11 +11,11 @@ from itertools import product
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.features import FeatureMap
 from privacy.engine.moments.effect_posterior import EFFECT_WIDTHS, HYPER_SD, NoisyMoments, TargetEffects
 from privacy.engine.moments.gram_matrix import Gram
 from privacy.engine.moments.pooled import Moments
-from privacy.engine.moments.rows import Floats
 
 _DRAWN = 200
 

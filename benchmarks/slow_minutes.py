@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.communities import above
-from deployments.engine.evidence.cohort_series import CohortSeries, Floats
+from core.arrays import Bools, Floats, Ints
+from deployments.engine.evidence.cohort_series import CohortSeries
 from deployments.engine.evidence.e_process import FRACTIONS
-from deployments.engine.health import FALSE_ROLLBACK_ALPHA, SLOW_SHARE
+from deployments.engine.health import FALSE_ROLLBACK_ALPHA
+from loops.engine.thresholds import SLOW_SHARE
 
 QUARTER_HOURS, MONTH_HOURS = 13 * 7 * 24, 30 * 24
 REQUESTS = 20  # a minute
@@ -30,11 +31,11 @@ def quiet_latency(runs: int, seed: int) -> dict[str, Any]:
     return {"part": "latency as it may be", "runs": runs, "alarms": count, "at_most": above(count, runs)}
 
 
-def _minutes(rng: np.random.Generator, runs: int) -> npt.NDArray[np.bool_]:
+def _minutes(rng: np.random.Generator, runs: int) -> Bools:
     return rng.random((runs, 60)) < SLOW_SHARE
 
 
-def _bars() -> npt.NDArray[np.int64]:
+def _bars() -> Ints:
     """(hours, minutes) How many wholly slow minutes of 1, 2, ... prove it for the bet begun in an hour."""
     n = np.arange(1, 121)
     stakes = np.array(FRACTIONS) / SLOW_SHARE

@@ -21,10 +21,11 @@ import numpy as np
 
 from benchmarks.common import Check, arguments, finish
 from benchmarks.privacy_utility import learned_from
+from core.arrays import Floats, Ints
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.accounting import gaussian_mu
-from privacy.engine.moments.rows import Floats, Ints, ReleaseRows
+from privacy.engine.moments.rows import ReleaseRows
 
 DELTA, POINTS, HORIZON = 1e-5, 60, 100
 PEOPLE = (700, 1_500, 4_000)
@@ -105,7 +106,7 @@ class TrapWorld:
         states = np.empty((people, points + 1, len(features)))
         actions, rewards = np.empty((people, points), dtype=np.int64), np.empty((people, points))
         for i, f in enumerate(features):
-            low, high = f.bounds or (0.0, 1.0)
+            low, high = f.range
             states[:, 0, i] = (
                 rng.integers(len(f.categories), size=people) if f.is_category else rng.uniform(low, high, people)
             )

@@ -1,20 +1,23 @@
-"""Arrays in database columns: a validated, hashed, non-executable format (never pickle).
+"""The types of arrays, and arrays in database columns: a validated, hashed, non-executable format (never pickle).
 
 A bundle is a dict of named float64, int64 or bool arrays, written as ``numpy.savez`` (no pickle), with SHA-256 over the bytes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
+from core.checksums import sha256_hex
 from core.errors import InputError
 
 Array = npt.NDArray[np.generic]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 _ALLOWED = {np.dtype("float64"), np.dtype("int64"), np.dtype("bool")}
 
 
@@ -39,8 +42,3 @@ def unpack_arrays(blob: bytes, sha256: str | None = None) -> dict[str, Array]:
         raise InputError("stored arrays do not match their SHA-256; the row was changed outside the program")
     with np.load(io.BytesIO(bytes(blob)), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
-
-
-def sha256_hex(blob: bytes) -> str:
-    """SHA-256 of the bytes, in hexadecimal."""
-    return hashlib.sha256(bytes(blob)).hexdigest()

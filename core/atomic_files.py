@@ -1,4 +1,4 @@
-"""A file that somebody asked for by name: it is there whole or not at all, and never in place of another."""
+"""Files that are there whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,26 +10,34 @@ from typing import TextIO
 
 from core.errors import Conflict, InputError
 
+PRIVATE, SHARED = 0o600, 0o644
+
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[TextIO]:
-    """Open a file beside ``path`` that takes its name when all is written, readable by its owner alone; a fault leaves nothing.
+def atomic_file(path: Path, *, replace: bool = False, mode: int = PRIVATE) -> Iterator[TextIO]:
+    """Open a text file beside ``path`` that takes its name when all is written; a fault leaves what was there.
 
+    Without ``replace`` it never takes the place of another file. ``mode``: the permissions of the file.
     Raises InputError at once where the name is taken or the folder cannot be written, so nothing need be done in vain; Conflict
     at the end when the name was taken meanwhile.
     """
-    if path.exists() or path.is_symlink():
+    if not replace and (path.exists() or path.is_symlink()):
         raise InputError(f"{path} exists already; name another file")
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); name a file in a folder that can") from None
+    made = Path(name)
     try:
         with open(descriptor, "w", encoding="utf-8", newline="") as out:  # noqa: PTH123  (a descriptor, not a path)
             yield out
-        _take_name(Path(name), path)
+        made.chmod(mode)
+        if replace:
+            made.replace(path)
+        else:
+            _take_name(made, path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
 
 
 def _take_name(made: Path, path: Path) -> None:

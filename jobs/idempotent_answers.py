@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.utils import timezone
 
+from core.durations import ANSWERS_KEPT
 from jobs.models import IdempotentAnswer
-
-ANSWERS_KEPT = timedelta(days=1)
 
 
 def answers_expire(*, now: datetime | None = None) -> int:

@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Case, DateTimeField, F, Q, Value, When
 from django.db.models.functions import Now
 
+from core.durations import HOUR
 from core.errors import Conflict, InputError, NotFound, R3alError
 from jobs import leases
 from jobs.handlers import JobContext, UnknownJobKind, kind_of
@@ -82,8 +83,8 @@ def dispatch(job: Job) -> bool:
 
 
 def _route(name: str) -> tuple[str, int]:
-    """Return the queue and hard time limit of its message. A kind unknown here may be known to a worker of another version."""
-    queue, limit = "default", 3600
+    """Return the queue and hard time limit of its message. A kind unknown here may be known to a newer worker."""
+    queue, limit = "default", HOUR
     with contextlib.suppress(UnknownJobKind):
         kind = kind_of(name)
         queue, limit = kind.queue, kind.soft_limit_seconds
@@ -160,7 +161,7 @@ def jobs_reconcile() -> int:
 
 
 def _due() -> Q:
-    """Select queued jobs whose dispatch is due: never sent, or sent a grace ago; the grace doubles, so that a backlog stays small."""
+    """Select queued jobs that were never sent, or sent a grace ago. The grace doubles, so that a backlog stays small."""
     due = Q(dispatches=0)
     for doublings in range(_LONGEST_WAIT + 1):
         count = Q(dispatches=doublings + 1) if doublings < _LONGEST_WAIT else Q(dispatches__gt=doublings)

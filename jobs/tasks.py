@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from core.durations import HOUR
 from jobs import services
 from jobs.idempotent_answers import answers_expire
 from jobs.schedules import schedule
@@ -28,4 +29,4 @@ def expire_answers() -> None:
 
 
 schedule("jobs: ring again for what nobody took", task="jobs.reconcile", seconds=15)
-schedule("jobs: delete answers that were kept for retries", task="jobs.expire_answers", seconds=3600)
+schedule("jobs: delete answers that were kept for retries", task="jobs.expire_answers", seconds=HOUR)

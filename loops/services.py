@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from django.db import transaction
 
+from core.checksums import sha256_hex
 from core.errors import Conflict
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
@@ -24,7 +23,7 @@ def loop_add(*, text: str, source: str) -> tuple[LoopVersion, bool]:
 
 @transaction.atomic
 def _keep(spec: LoopSpec, text: str, source: str) -> tuple[LoopVersion, bool]:
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    sha256 = sha256_hex(text.encode())
     Loop.objects.get_or_create(name=spec.name)
     loop = Loop.objects.select_for_update().get(name=spec.name)  # two who add at once take turns
     last = loop.versions.order_by("-version").first()

@@ -8,6 +8,7 @@ from typing import Any
 from celery import shared_task
 from django.conf import settings
 
+from core.durations import DAY
 from jobs.handlers import JobContext, handler
 from jobs.schedules import schedule
 from privacy.models import Release
@@ -55,5 +56,5 @@ def anonymize_job(context: JobContext) -> Callable[[], dict[str, Any]]:
 
 schedule("privacy: close outcomes at their deadline", task="privacy.close_outcomes", seconds=settings.R3AL_TICK_SECONDS)
 schedule("privacy: put decisions into the vault", task="privacy.seal_decisions", seconds=settings.R3AL_TICK_SECONDS)
-schedule("privacy: verify the vault", task="privacy.verify_vault", seconds=86_400)
-schedule("privacy: delete what has expired", task="privacy.expire", seconds=86_400, queue="privacy")
+schedule("privacy: verify the vault", task="privacy.verify_vault", seconds=DAY)
+schedule("privacy: delete what has expired", task="privacy.expire", seconds=DAY, queue="privacy")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,9 @@ from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+
+from core.atomic_files import atomic_file
+from core.errors import Conflict, InputError
 
 Environment = Mapping[str, str]
 EXAMPLES = {"your-secret-salt-here", "change-me", "embedded-only-change-me"}
@@ -117,18 +119,15 @@ def _kept(path: Path) -> str:
     """Written whole under another name and linked, so that processes that start together read the same secret."""
     try:
         if not path.exists():
-            draft = path.with_name(f".{path.name}.{os.getpid()}")
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            with atomic_file(path) as file:
                 file.write(secrets.token_urlsafe(48))
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
+    except (InputError, Conflict) as error:
+        if not path.exists():  # else another process was faster, and this one reads what it wrote
+            raise ImproperlyConfigured(f"the secret in {path} cannot be kept: {error}") from None
+    try:
         return path.read_text()
     except OSError as error:
-        raise ImproperlyConfigured(f"the secret in {path} cannot be kept: {error.strerror}") from None
+        raise ImproperlyConfigured(f"the secret in {path} cannot be read: {error.strerror}") from None
 
 
 def database(env: Environment, var_dir: Path) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import Floats, Ints
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
-from simulator.effects import WAIT, Ints
-from simulator.people import POINTS_A_DAY, Floats, InnerState, SimulatedPeople, begin
+from simulator.effects import WAIT
+from simulator.people import POINTS_A_DAY, InnerState, SimulatedPeople, begin
 from simulator.step import LABELS, SHOCKS, step
 
 PolicyFunction = Callable[[Floats], Floats]  # states (n, F) -> probabilities (n, K)

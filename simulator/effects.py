@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats, Ints
 from loops.engine.heads import MAIN_HEAD
-from simulator.people import Floats, InnerState, SimulatedPeople
+from simulator.people import InnerState, SimulatedPeople
 
-Ints = npt.NDArray[np.int64]
 WAIT, CHECK_IN, BREATHE, REFRAME, CELEBRATE = range(5)
 SUB_STRENGTH = 0.12
 

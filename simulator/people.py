@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from core.arrays import Floats, Ints
+
 Variant = Literal["companion", "never"]
 FEATURES = ("mood", "stress", "engagement", "energy", "arousal", "gap", "load", "daypart")
 POINTS_A_DAY = 4
@@ -32,7 +31,7 @@ class SimulatedPeople:
     def n(self) -> int:
         return len(self.mood)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> SimulatedPeople:
+    def take(self, rows: Ints) -> SimulatedPeople:
         """The people of these rows (repetition allowed)."""
         traits = {k: v[rows] for k, v in self.__dict__.items() if k != "variant"}
         return SimulatedPeople(**traits, variant=self.variant)
@@ -45,7 +44,7 @@ class InnerState:
     state: Floats
     fatigue: Floats
 
-    def take(self, rows: npt.NDArray[np.int64]) -> InnerState:
+    def take(self, rows: Ints) -> InnerState:
         """A copy of these rows."""
         return InnerState(self.state[rows].copy(), self.fatigue[rows].copy())
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import Bools, Floats, Ints
+from core.durations import HOUR
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import reward_total
 from loops.engine.spec import LoopSpec
 from loops.engine.state.dynamics import advance_known
-from simulator.effects import WAIT, Ints, mood_effect, welcome
-from simulator.people import Bools, Floats, InnerState, SimulatedPeople
+from simulator.effects import WAIT, mood_effect, welcome
+from simulator.people import InnerState, SimulatedPeople
 
 LABELS = ("", "opened", "liked", "dismissed", "not_now", "bad")
 SHOCKS = 12  # normals a person and step
@@ -77,7 +79,7 @@ def _empathy(people: SimulatedPeople, inner: InnerState, policy: Ints, welcomed:
 def _timing(actions: Mapping[str, Ints], intervened: Bools, shock: Floats) -> Floats:
     """exp(-|delay - t*| / one hour): phones deliver late; a wait is never ill-timed."""
     late = np.abs(600.0 * shock)
-    return np.where(intervened, np.exp(-late / 3600.0), 1.0)
+    return np.where(intervened, np.exp(-late / HOUR), 1.0)
 
 
 def _labels(welcomed: Floats, intervened: Bools, fatigue: Floats, shocks: Floats) -> Ints:

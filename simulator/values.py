@@ -12,13 +12,13 @@ from functools import lru_cache
 
 import numpy as np
 
+from core.arrays import Floats, Ints
 from loops.engine.features import FeatureMap
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import reference_policy
 from loops.engine.spec import LoopSpec
 from simulator.cohort import PolicyFunction, choose, simulate
-from simulator.effects import Ints
-from simulator.people import POINTS_A_DAY, Floats, InnerState, SimulatedPeople, Variant, begin, make_people
+from simulator.people import POINTS_A_DAY, InnerState, SimulatedPeople, Variant, begin, make_people
 from simulator.step import SHOCKS, step
 
 VALUE_DAYS = 15

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ import pytest
 from django.core.management import call_command
 
 from core.arrays import pack_arrays
-from core.canonical_json import canonical_bytes
+from core.canonical_json import canonical_json, equal_numbers_json
 from core.errors import R3alError
 from deployments.engine.arbiter import HeadChoice, HeadPolicy, arbitrate, uniform
 from deployments.engine.evidence.cohort_series import CohortSeries
@@ -70,11 +70,13 @@ from loops.engine.state.history import StateHistory
 from loops.engine.state.scalar import ScalarDynamics
 from loops.models import Loop, LoopVersion
 from privacy.engine.anonymize.central import central_parameters, central_read, central_totals
-from privacy.engine.anonymize.columns import columns_of
+from privacy.engine.anonymize.columns import Column, columns_of
 from privacy.engine.anonymize.generalization import generalize, parents_of
 from privacy.engine.anonymize.k_anonymity import mondrian
 from privacy.engine.anonymize.local_dp import exactly
-from privacy.engine.anonymize.request import AnonymizeRequest, informal_guarantee, local_guarantee
+from privacy.engine.anonymize.pseudonyms import pseudonym_text
+from privacy.engine.anonymize.registry import check_options, technique_of
+from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.dp.accounting import (
     calibrate,
     charge_pure,
@@ -102,7 +104,7 @@ from privacy.engine.evaluation.statistics import (
     release_evaluation,
     sub_metric,
 )
-from privacy.engine.hash_chain import GENESIS, canonical_json, event_hash, merkle_root
+from privacy.engine.hash_chain import GENESIS, event_hash, merkle_root
 from privacy.engine.moments.baseline import Baseline, baseline_posterior
 from privacy.engine.moments.clipping import pick_hinges, public_facts
 from privacy.engine.moments.continuation_value import continuation_slope
@@ -141,11 +143,11 @@ from privacy.engine.sealing import Cipher, about_memory, about_signal, about_sta
 from privacy.engine.serving_state import KnownValues, merge_known_values, pack_serving_state, unpack_serving_state
 from privacy.models import Person
 from privacy.selectors.keys import master, master_version_current
-from privacy.services.anonymize.pseudonyms import pseudonym_text, pseudonyms
+from privacy.services.anonymize.pseudonyms import pseudonyms
 from privacy.services.people.authentication import forget_callers, token_digest
 from privacy.services.records.serving_read import PersonServingState, serving_state_by_id
 from privacy.services.records.serving_write import DecisionToWrite, decision_write
-from privacy.services.vault.append import commitment, subject_of, subjects_of, time_text
+from privacy.services.vault.append import subject_of, subjects_of, time_text
 from simulator import Cohort, make_people, simulate, true_value, write_csv
 from tests.deployments.serving import TALK_IN_A_GOOD_MOOD, care_loop, learned, person, serve
 from tests.golden_values import check, shown, store
@@ -985,6 +987,8 @@ def batch_scoring() -> Values:
 
 # --- anonymisation, accounting, the vault
 
+LOCAL = AnonymizeRequest("pulse", "differential_privacy", mode="local")
+
 
 def anonymised() -> Values:
     loop, out = spec_of("r3al"), dict[str, Any]()
@@ -1019,28 +1023,46 @@ def local_tables() -> Values:
         "categories": [list(category_table(e, n)) for e in epsilons for n in (1, 2, 5)],
         "ratios": [str(number_ratio(noise_table(e)))[:60] for e in epsilons],
         "sd": [noise_sd(e) for e in epsilons],
-        "guarantees": [local_guarantee(0.5, 1), local_guarantee(2.0, 7)],
+        "guarantees": [guarantee_of(replace(LOCAL, epsilon=e, rows=rows)) for e, rows in ((0.5, 1), (2.0, 7))],
     }
+
+
+def guarantee_of(request: AnonymizeRequest) -> str:
+    return technique_of(request.technique, request.mode).guarantee(request)
+
+
+def logged(request: AnonymizeRequest, columns: tuple[Column, ...]) -> dict[str, Any]:
+    """The log's parameters; those of statistics that follow from the columns alone are golden by themselves."""
+    technique = technique_of(request.technique, request.mode)
+    mode = {} if technique.mode is None else {"mode": technique.mode}
+    own = {} if technique.statistics else technique.logged(request, columns)
+    return request.as_logged(columns) | mode | dict(own)
+
+
+def check_whole(request: AnonymizeRequest, columns: tuple[Column, ...]) -> None:
+    request.check()
+    check_options(request)
+    technique_of(request.technique, request.mode).check(request, columns)
 
 
 def techniques() -> Values:
     columns = columns_of(spec_of("r3al"), ("mood", "daypart"))
     wanted = [
         AnonymizeRequest("pulse", "differential_privacy"),
-        AnonymizeRequest("pulse", "differential_privacy", mode="local", rows=3, samples=40),
-        AnonymizeRequest("pulse", "k_anonymity", k=7, diversity=2, sensitive="daypart"),
-        AnonymizeRequest("interaction", "pseudonymization", epoch="spring"),
+        replace(LOCAL, rows=3, samples=40),
+        AnonymizeRequest("pulse", "k_anonymity", options={"k": 7, "diversity": 2, "sensitive": "daypart"}),
+        AnonymizeRequest("interaction", "pseudonymization", options={"epoch": "spring"}),
         AnonymizeRequest("categorical", "generalization"),
     ]
     bad = [
         AnonymizeRequest("x", "k_anonymity"),
-        AnonymizeRequest("pulse", "k_anonymity", k=1),
-        AnonymizeRequest("pulse", "generalization", diversity=2),
+        AnonymizeRequest("pulse", "k_anonymity", options={"k": 1}),
+        AnonymizeRequest("pulse", "generalization", options={"diversity": 2}),
     ]
     return {
-        "parameters": [w.parameters(columns) for w in wanted],
-        "guarantees": [informal_guarantee(w) for w in wanted[2:]],
-        "refused": [refusal(w.check) for w in bad],
+        "parameters": [logged(w, columns) for w in wanted],
+        "guarantees": [guarantee_of(w) for w in wanted[2:]],
+        "refused": [refusal(partial(check_whole, w, columns)) for w in bad],
     }
 
 
@@ -1066,7 +1088,7 @@ def vault() -> Values:
     leaves = [bytes([i]) * 32 for i in range(7)]
     return {
         "canonical": canonical_json(body).decode(),
-        "bodies": canonical_bytes({"x": 1, "y": [1.0, 2], "z": {"t": True}}).decode(),
+        "bodies": equal_numbers_json({"x": 1, "y": [1.0, 2], "z": {"t": True}}).decode(),
         "chain": [GENESIS, first, second],
         "roots": [merkle_root(leaves[:n]).hex() for n in range(1, 8)],
         "about": [about_signal(3, b"key"), about_state(3, b"key"), about_memory(3, 4)],
@@ -1186,7 +1208,6 @@ def keyed_names() -> Values:
         "pseudonyms": [pseudonym_text("2026-03", h) for h in halves.tolist()],
         "subjects": [subject_of(p) for p in people],
         "of all": subjects_of(ids),
-        "commitment": commitment("text"),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from core.durations import DAY
 from jobs.schedules import schedule
 from training.services.pool import pool_expire
 
@@ -14,4 +15,4 @@ def expire_pool() -> None:
     pool_expire()
 
 
-schedule("training: delete pool rows that have expired", task="training.expire_pool", seconds=86_400, queue="train")
+schedule("training: delete pool rows that have expired", task="training.expire_pool", seconds=DAY, queue="train")

@@ -15,13 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
+from core.arrays import Floats
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
 
-Floats = npt.NDArray[np.float64]
 _TWO_64 = float(2**64)
 
 

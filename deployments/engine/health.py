@@ -28,8 +28,14 @@ from deployments.engine.evidence.e_process import (
     strongest_above,
     strongest_below,
 )
+from loops.engine.thresholds import (
+    EMPATHY_BAR,
+    EMPATHY_DROP,
+    FALSE_INTERVENTION_BAR,
+    FALSE_INTERVENTION_RISE,
+    SLOW_SHARE,
+)
 
-EMPATHY_BAR, FALSE_INTERVENTION_BAR, SLOW_SHARE = 0.75, 0.10, 0.05
 FALSE_ROLLBACK_ALPHA = 0.01  # of a false "beyond", each metric, over all looks at a deployment together
 HEALTH_METRICS = 4
 LEAST_PEOPLE_SEEN = 20
@@ -38,7 +44,6 @@ _LEAST_COMPARED = LEAST_PEOPLE_SEEN // 2
 _BAR = math.log(
     HEALTH_METRICS / FALSE_ROLLBACK_ALPHA
 )  # of a trigger: all of them together err in at most ``ALPHA`` of deployments
-EMPATHY_DROP, FALSE_INTERVENTION_RISE = 0.10, 0.50
 NEAR_NOTHING = 0.02
 SLOWER = 0.005  # of a minute's requests over 250 ms, beyond the holdback's
 MetricVerdict = Literal["ok", "beyond", "too_few"]

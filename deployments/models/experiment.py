@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from core.model_base import Created
+from deployments.engine.shares import BASIS_POINTS
 from deployments.models.slot import Deployment
 from training.models import ModelVersion
 
@@ -33,7 +34,9 @@ class AbExperiment(Created):
         db_table = "ab_experiments"
         constraints = [
             models.CheckConstraint(condition=~Q(control=F("treatment")), name="experiment_arms_differ"),
-            models.CheckConstraint(condition=Q(split_bp__gt=0, split_bp__lt=10_000), name="experiment_split_in_range"),
+            models.CheckConstraint(
+                condition=Q(split_bp__gt=0, split_bp__lt=BASIS_POINTS), name="experiment_split_in_range"
+            ),
             models.CheckConstraint(condition=Q(alpha__gt=0, alpha__lt=1), name="experiment_alpha_in_range"),
         ]
 

@@ -7,6 +7,7 @@ from django.db.models import F, Q
 
 from core.model_base import Created
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, strategy_choices
+from deployments.engine.shares import BASIS_POINTS
 from loops.models import Loop
 from training.models import ModelVersion, version_name
 
@@ -61,8 +62,8 @@ class ServingSlot(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["loop", "head"], name="slot_once_a_head"),
-            models.CheckConstraint(condition=Q(weight_bp__lte=10_000), name="slot_weight_in_range"),
-            models.CheckConstraint(condition=Q(exploration_bp__lte=10_000), name="slot_exploration_in_range"),
+            models.CheckConstraint(condition=Q(weight_bp__lte=BASIS_POINTS), name="slot_weight_in_range"),
+            models.CheckConstraint(condition=Q(exploration_bp__lte=BASIS_POINTS), name="slot_exploration_in_range"),
             models.CheckConstraint(
                 condition=Q(holdback__isnull=True, holdback_bp=0)
                 | Q(holdback__isnull=False, holdback_bp__gt=0, holdback_bp__lte=5_000) & ~Q(holdback=F("stable")),

@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 from django.utils import timezone
 
-from deployments.engine.evidence.cohort_series import SPAN, CohortSeries, Floats
+from core.arrays import Floats
+from deployments.engine.evidence.cohort_series import SPAN, CohortSeries
 from deployments.engine.evidence.e_process import PairedBlocks
 from deployments.engine.health import Arm, Evidence, Holdback, Latency
 from deployments.models import Deployment, EvidenceUnit, LatencyMinute, ServingSlot
 from deployments.selectors.slots import slot_for
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
+from loops.engine.thresholds import stability_margin
 from training.models import ModelVersion
 
 EPOCH = timedelta(days=7)  # within one, a person counts once; a new one lets late faults be seen
@@ -23,7 +25,6 @@ EPOCHS = 1_024  # room for the epochs of one deployment: nineteen years of weeks
 OPEN_EPOCHS = 2  # the newest, into which units are still folded
 SPANS_BEFORE = 3  # bets begun before these four-week spans are left out: what was proven then was acted on then
 _SUMS = ("rated", "empathy_sum", "interventions", "harmful", "rewarded", "reward_sum")  # a count and its sum
-_DEFAULT_STABILITY = 0.5  # reward scales; with the blueprint's scale of .10 this is its +-.05
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _BET_HOURS = 2  # this hour and the one before it: latency is judged as it is now
 _BET_DAYS = 7
@@ -53,7 +54,7 @@ def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
         arm=weeks.of(slot.stable) if weeks else Arm(),
         holdback=_holdback(slot, deployment, weeks),
         latency=_latency(slot),
-        margin=spec.reward.stability_margin or _DEFAULT_STABILITY * spec.reward.scale,
+        margin=stability_margin(spec),
     )
 
 

@@ -8,6 +8,7 @@ from operator import or_
 from django.db.models import Q, QuerySet
 
 from core.errors import NotFound
+from deployments.engine.shares import BASIS_POINTS
 from deployments.models import EvidenceUnit, ServingSlot
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
@@ -72,7 +73,7 @@ def explored_share(loop_version: LoopVersion) -> float:
     """
     if not ServedDecision.objects.filter(decision__loop_version=loop_version).exists():
         return 1.0
-    return slot_for(loop_version.loop, MAIN_HEAD).exploration_bp / 10_000
+    return slot_for(loop_version.loop, MAIN_HEAD).exploration_bp / BASIS_POINTS
 
 
 def evidence_units_of(person_id: int) -> QuerySet[EvidenceUnit]:

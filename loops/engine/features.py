@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats
 from loops.engine.spec import LoopSpec
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class FeatureMap:
     def _numbers(self) -> tuple[list[int], list[int], Floats, Floats]:
         """Of the features that are numbers: index in a state, column in phi, lower bound, width of the bounds."""
         found = [(i, f) for i, f in enumerate(self.spec.features) if not f.is_category]
-        bounds = np.array([f.bounds or (0.0, 1.0) for _, f in found]).reshape(-1, 2)
+        bounds = np.array([f.range for _, f in found]).reshape(-1, 2)
         columns = [self.columns_of(f.name)[0] for _, f in found]
         return [i for i, _ in found], columns, bounds[:, 0], bounds[:, 1] - bounds[:, 0]
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats
 from loops.engine.spec import LoopSpec
-
-Floats = npt.NDArray[np.float64]
 
 COMPONENTS = ("sentiment", "engagement", "compliance", "empathy", "timing", "uptake")
 INPUTS = (

@@ -8,11 +8,12 @@ Later stages read scales, clips and feature sets from this record alone, so that
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from core.canonical_json import list_json
+from core.durations import DAY, HOUR, WEEK
 from core.errors import InputError
 from loops.engine.heads import MAIN_HEAD, timing_head
 
@@ -49,6 +50,11 @@ class Feature:
     def is_category(self) -> bool:
         return bool(self.categories)
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lower and upper bound; (0, 1) where none is declared, as of a category."""
+        return self.bounds or (0.0, 1.0)
+
 
 @dataclass(frozen=True)
 class Head:
@@ -76,8 +82,8 @@ class Reward:
     weights: dict[str, float] = field(default_factory=dict)
     appropriateness: dict[str, str] = field(default_factory=dict)
     best_delay_seconds: dict[str, int] = field(default_factory=dict)
-    delay_tolerance_seconds: int = 3600
-    deadline_seconds: int = 86400
+    delay_tolerance_seconds: int = HOUR
+    deadline_seconds: int = DAY
     default: float | None = None
     aggregate: RewardAggregate = "earliest"
     harmful_labels: tuple[str, ...] = ()
@@ -106,7 +112,7 @@ class Availability:
     cooldown_seconds: int = 0
     quiet_hours: tuple[str, str] | None = None
     distress: dict[str, tuple[float, float]] = field(default_factory=dict)
-    memory_seconds: int = 7 * 86400
+    memory_seconds: int = WEEK
 
 
 @dataclass(frozen=True)
@@ -177,7 +183,7 @@ class LoopSpec:
     def features_signature(self) -> bytes:
         """8 bytes by which values that were stored are known to be of these features, in this order, on these ranges."""
         told = [[f.name, f.dynamics, f.bounds, f.categories] for f in self.features]
-        return hashlib.blake2b(json.dumps(told).encode(), digest_size=8).digest()
+        return hashlib.blake2b(list_json(told), digest_size=8).digest()
 
     @cached_property
     def head_names(self) -> tuple[str, ...]:

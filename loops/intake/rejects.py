@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from types import TracebackType
 
+from core.atomic_files import SHARED, atomic_file
 from core.errors import InputError
 from loops.engine.rows.cells import RowError
 
@@ -22,7 +22,7 @@ class RejectsFile:
 
     def __init__(self, path: Path, *, never: Path, keep_empty: bool) -> None:
         self.path, self.count, self._keep_empty = path, 0, keep_empty
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self._whole = atomic_file(path, replace=True, mode=SHARED)
         if path.exists() and path.samefile(never):
             raise InputError(f"the rejects file {path} would overwrite the file that is read; choose another name")
         if path.is_dir():
@@ -31,10 +31,9 @@ class RejectsFile:
     def __enter__(self) -> RejectsFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._partial.open("w", newline="", encoding="utf-8")
         except OSError as error:
             raise InputError(f"the rejects file {self.path} cannot be written ({error.strerror})") from None
-        self._rows = csv.writer(self._file)
+        self._rows = csv.writer(self._whole.__enter__())
         self._rows.writerow(["line", "reason", "text"])
         return self
 
@@ -46,10 +45,6 @@ class RejectsFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None and (self.count or self._keep_empty):
-            self._partial.replace(self.path)
-            return
-        self._partial.unlink(missing_ok=True)
-        if kind is None:
-            self.path.unlink(missing_ok=True)  # what an earlier reading rejected
+        self._whole.__exit__(kind, error, trace)
+        if kind is None and not (self.count or self._keep_empty):
+            self.path.unlink()  # also what an earlier reading rejected

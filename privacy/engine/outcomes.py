@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, components_bounded, reward_components, reward_total
 from loops.engine.spec import LoopSpec, RewardAggregate
 
-Floats = npt.NDArray[np.float64]
 LARGEST_SCALES = 20.0  # a bare total may be so many reward scales; a release clips at 8 beyond the centre anyway
 
 
@@ -45,7 +44,7 @@ def affect_of(spec: LoopSpec, state: Floats) -> dict[str, float]:
     scaled = {}
     for feature, value in zip(spec.features, state, strict=True):
         if not feature.is_category:
-            low, high = feature.bounds or (0.0, 1.0)
+            low, high = feature.range
             scaled[feature.name] = float(np.clip((value - low) / (high - low), 0.0, 1.0))
     return scaled
 

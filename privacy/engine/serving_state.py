@@ -8,11 +8,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats
 from loops.engine.spec import LoopSpec
-
-Floats = npt.NDArray[np.float64]
 
 
 class KnownValues(NamedTuple):

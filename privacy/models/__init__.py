@@ -6,7 +6,7 @@ from privacy.models.decision import Choice, Decision, RewardSignal
 from privacy.models.imports import SignalImport
 from privacy.models.keys import DataKey
 from privacy.models.person import Person
-from privacy.models.release import Release, ReleaseRound, ReleaseState, Technique
+from privacy.models.release import Release, ReleaseRound, ReleaseState
 from privacy.models.serving import (
     PersonAccount,
     RewardEvent,
@@ -38,7 +38,6 @@ __all__ = [
     "Signal",
     "SignalImport",
     "SignalKind",
-    "Technique",
     "Unavailable",
     "VaultBatch",
     "VaultCheck",

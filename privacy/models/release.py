@@ -7,13 +7,12 @@ from django.db.models import Q
 
 from core.model_base import Created
 from loops.models import LoopVersion
+from privacy.engine.anonymize.registry import technique_labels
 
 
-class Technique(models.TextChoices):
-    DIFFERENTIAL_PRIVACY = "differential_privacy", "differential privacy"
-    K_ANONYMITY = "k_anonymity", "k-anonymity"
-    PSEUDONYMIZATION = "pseudonymization", "pseudonymization"
-    GENERALIZATION = "generalization", "generalization"
+def technique_choices() -> list[tuple[str, str]]:
+    """Return the registered techniques with their labels. A function, so that a new technique needs no migration."""
+    return technique_labels()
 
 
 class ReleaseState(models.TextChoices):
@@ -33,7 +32,7 @@ class Release(Created):
     key = models.CharField(max_length=120, unique=True, help_text="Idempotency key.")
     loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="releases")
     purpose = models.CharField(max_length=20)
-    technique = models.CharField(max_length=30, choices=Technique.choices)
+    technique = models.CharField(max_length=30, choices=technique_choices)
     mechanism = models.CharField(max_length=60)
     unit = models.CharField(max_length=20, default="user")
     neighbouring = models.CharField(max_length=40, default="add or remove one user")

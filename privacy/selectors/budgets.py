@@ -10,6 +10,7 @@ from django.db.models import Case, Count, F, FloatField, Q, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast
 
+from privacy.engine.budget_windows import first_day
 from privacy.engine.dp.accounting import NANO, epsilon_of_account
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.models import PrivacyBudget, Purpose
@@ -51,13 +52,6 @@ def _share(people: Any) -> dict[str, int]:
         spent=Count("pk", filter=Q(share__gte=1)),
     )
     return {name: two_digits(count) for name, count in found.items()}
-
-
-def first_day(window: str, today: date) -> date:
-    """The first day of the window that a day lies in."""
-    if window == "week":
-        return date.fromordinal(today.toordinal() - today.weekday())
-    return today.replace(day=1) if window == "month" else today
 
 
 def budget_summary(budget: PrivacyBudget) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from django.db.models import FilteredRelation, Q
 
+from core.arrays import Ints
 from loops.engine.rows.outcomes import NO_REWARD
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
 from privacy.engine.decision_arrays import DecisionArrays, HeadArrays
 from privacy.engine.moments.next_state import next_rows
-from privacy.engine.moments.rows import Ints
 from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_state
 from privacy.models import Decision, Release, RewardSignal
 from privacy.models.person import FOLDS

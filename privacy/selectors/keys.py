@@ -6,14 +6,12 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from django.conf import settings
 
+from core.arrays import Floats
 from core.errors import Conflict
 from privacy.engine.sealing import CannotOpen, Cipher, about_state, master_cipher, unwrap
 from privacy.models import DataKey, Decision
-
-Floats = npt.NDArray[np.float64]
 
 
 def ciphers_known(person_ids: Collection[int]) -> dict[int, Cipher]:

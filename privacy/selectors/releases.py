@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Ints
 from privacy.models import LedgerEntry, Release, ReleaseState
 
 
-def charged_person_ids(*, release: Release) -> npt.NDArray[np.int64]:
+def charged_person_ids(*, release: Release) -> Ints:
     """Ascending ids (n,) of the people charged for a release, all that it may compute over. Refunded: nobody."""
     entries = LedgerEntry.objects.filter(release=release).exclude(release__state=ReleaseState.REFUNDED)
     ids = entries.order_by("person_id").values_list("person_id", flat=True)

@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count, Min, QuerySet
 
+from core.durations import RECORDS_KEPT
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.models import Decision, ReleaseRound, ServingState, Signal
-
-EXPORTS_KEPT = timedelta(days=90)
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,12 @@ def retention() -> list[RetentionRule]:
     """The privacy floor's part, in four queries."""
     exports = ReleaseRound.objects.filter(expires_at__isnull=False).exclude(output=b"")
     return [
-        retention_of("signals", Signal.objects.all(), "created_at", EXPORTS_KEPT),
+        retention_of("signals", Signal.objects.all(), "created_at", RECORDS_KEPT),
         retention_of(
-            "decisions, with their choices, words and outcomes", Decision.objects.all(), "created_at", EXPORTS_KEPT
+            "decisions, with their choices, words and outcomes", Decision.objects.all(), "created_at", RECORDS_KEPT
         ),
-        retention_of("what serving remembers", ServingState.objects.all(), "observed_at", EXPORTS_KEPT),
-        retention_of("exported rows", exports, "created_at", EXPORTS_KEPT),
+        retention_of("what serving remembers", ServingState.objects.all(), "observed_at", RECORDS_KEPT),
+        retention_of("exported rows", exports, "created_at", RECORDS_KEPT),
     ]
 
 

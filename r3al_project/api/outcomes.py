@@ -11,6 +11,7 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from core.durations import DAY, HOUR
 from core.errors import InputError, R3alError
 from core.problems import problem, problem_of
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, reward_components, reward_total
@@ -20,7 +21,7 @@ from privacy.services.records.rewards import RewardInput, decision_activate, rew
 from privacy.services.records.signals import SignalInput, signals_add
 
 LARGEST_BODY = 256 * 1024
-LONGEST_DELAY = 366 * 86_400.0  # seconds
+LONGEST_DELAY = 366.0 * DAY  # seconds
 T = TypeVar("T")
 
 
@@ -216,7 +217,7 @@ def _in_range(given: dict[str, float | bool | None]) -> None:
 def calculate(caller: Caller, body: CalculateBody) -> HttpResponse:
     """The reward model as a calculator: the total and every component with its weight and bounds. Stores nothing."""
     spec = loop_version_current(body.loop).spec
-    timing = None if body.action_timing is None else body.action_timing * 3600.0
+    timing = None if body.action_timing is None else body.action_timing * HOUR
     observed = _observed(
         RewardInputs(
             body.sentiment_before, body.sentiment_after, body.engagement_before, body.engagement_after, body.rating,

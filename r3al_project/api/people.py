@@ -8,12 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.errors import Forbidden, InputError
+from core.errors import InputError
 from deployments.selectors.slots import evidence_units_of
 from loops.selectors import loop_version_current
-from privacy.models import Person, Purpose
+from privacy.models import Purpose
 from privacy.services.people.accounts import consents_set, person_register
-from privacy.services.people.authentication import SERVE
+from privacy.services.people.authentication import SERVE, own_person
 from privacy.services.people.erasure import person_erase
 from privacy.services.people.export import person_export, vault_events_of
 from r3al_project.api.answers.export import MyExportAnswer, my_export_answer
@@ -79,13 +79,6 @@ class PeopleView(APIView):
         )
 
 
-def _me(request: Request) -> Person:
-    account = getattr(request.user, "person_account", None)
-    if account is None:
-        raise Forbidden("this is about a person's own data; use their device's token")
-    return Person.objects.select_related("budget").get(pk=account.person_id)
-
-
 class ConsentsBody(Consents):
     textVersion = serializers.CharField(default="1", max_length=40)
 
@@ -98,16 +91,19 @@ class MyConsentsView(APIView):
 
     @extend_schema(responses=ConsentsAnswer)
     def get(self, request: Request) -> Response:
-        return Response(consents_answer(_me(request)))
+        return Response(consents_answer(own_person(request.user)))
 
     @extend_schema(request=ConsentsBody, responses=ConsentsChangedAnswer)
     def put(self, request: Request) -> Response:
         given = read_body(ConsentsBody, request)
         text = given.pop("textVersion")
         consents_set(
-            person=_me(request), consents={Purpose(p): g for p, g in given.items()}, text_version=text, source="app"
+            person=own_person(request.user),
+            consents={Purpose(p): g for p, g in given.items()},
+            text_version=text,
+            source="app",
         )
-        me = _me(request)
+        me = own_person(request.user)
         affected = versions_trained_on(person_id=me.pk) if given.get("training") is False else None
         return Response(consents_changed_answer(me, affected))
 
@@ -120,7 +116,7 @@ class MyBudgetView(APIView):
 
     @extend_schema(responses={200: BudgetAnswer})
     def get(self, request: Request) -> Response:
-        return Response(budget_answer(_me(request).budget))
+        return Response(budget_answer(own_person(request.user).budget))
 
 
 class MyVaultView(APIView):
@@ -131,7 +127,7 @@ class MyVaultView(APIView):
 
     @extend_schema(responses={200: MyVaultAnswer})
     def get(self, request: Request) -> Response:
-        return Response(my_vault_answer(list(vault_events_of(_me(request)))))
+        return Response(my_vault_answer(list(vault_events_of(own_person(request.user)))))
 
 
 class MyExportView(APIView):
@@ -142,7 +138,7 @@ class MyExportView(APIView):
 
     @extend_schema(responses={200: MyExportAnswer})
     def get(self, request: Request) -> Response:
-        me = _me(request)
+        me = own_person(request.user)
         evidence, trained = list(evidence_units_of(me.pk)), versions_trained_on(person_id=me.pk)
         return Response(my_export_answer(person_export(me), evidence, trained))
 
@@ -161,6 +157,6 @@ class MyErasureView(APIView):
     def post(self, request: Request) -> Response:
         if not read_body(ErasureBody, request)["confirm"]:
             raise InputError("send confirm: true to be erased; it cannot be undone")
-        me = _me(request)
+        me = own_person(request.user)
         trained = versions_trained_on(person_id=me.pk)
         return Response(erasure_answer(person_erase(person_id=me.pk, source="app"), trained))

@@ -17,10 +17,11 @@ from rest_framework.views import APIView
 from core.errors import Conflict, InputError, NotFound
 from jobs.models import JobState
 from loops.selectors import loop_version_current
-from privacy.engine.anonymize.request import DATA_TYPES, MODES, TECHNIQUES, AnonymizeRequest
+from privacy.engine.anonymize.registry import own_parameters, technique_modes, technique_names
+from privacy.engine.anonymize.request import DATA_TYPES, DEFAULT_MODE, AnonymizeRequest, Parameter
 from privacy.models import Release
 from privacy.selectors.budgets import budgets_overview
-from privacy.services.anonymize.export_tables import export_rows_write, is_central
+from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics
 from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.request import anonymize_enqueue
 from r3al_project.api.answers.privacy import (
@@ -50,37 +51,40 @@ _ROWS_SHOWN, _AWAITED = 1_000, 10.0
 
 
 class AnonymizeBody(StrictBody):
-    """The blueprint's anonymizeData; whatever it leaves out has a default."""
+    """The blueprint's anonymizeData; whatever it leaves out has a default. Each technique adds its own parameters."""
 
     dataType = serializers.ChoiceField(choices=DATA_TYPES)
-    technique = serializers.ChoiceField(choices=TECHNIQUES)
+    technique = serializers.ChoiceField(choices=technique_names())
     privacyEpsilon = NumberField(default=0.5)
     sampleCount = WholeField(
         required=False, allow_null=True, help_text="So many people: of rows at most, of statistics about."
     )
     loop = serializers.CharField(default="r3al")
     delta = NumberField(default=1e-6)
-    mode = serializers.ChoiceField(choices=MODES, default="central")
+    mode = serializers.ChoiceField(choices=technique_modes(), default=DEFAULT_MODE)
     fields_ = serializers.ListField(child=serializers.CharField(), required=False, source="names")
     rowsPerPerson = WholeField(default=1)
-    k = WholeField(default=10)
-    diversity = WholeField(default=1)
-    sensitive = serializers.CharField(required=False)
-    epoch = serializers.CharField(default="", allow_blank=True)
 
     def get_fields(self) -> dict[str, Any]:
         found: dict[str, Any] = super().get_fields()
+        found |= {p.api_name: _field(p) for p in own_parameters()}
         found["fields"] = found.pop("fields_")  # the serializer has an attribute of that name
         return found
 
 
-def _wanted(given: dict[str, Any]) -> AnonymizeRequest:
+def _field(parameter: Parameter[Any]) -> serializers.Field[Any, Any, Any, Any]:
+    optional: dict[str, Any] = {"required": False} if parameter.default is None else {"default": parameter.default}
+    if parameter.kind is str:
+        return serializers.CharField(**optional, **({"allow_blank": True} if parameter.default == "" else {}))
+    return (WholeField if parameter.kind is int else NumberField)(**optional)
+
+
+def _anonymize_request(given: dict[str, Any]) -> AnonymizeRequest:
     names = given.get("names")
     return AnonymizeRequest(
         data_type=given["dataType"], technique=given["technique"], epsilon=given["privacyEpsilon"], delta=given["delta"],
         samples=given.get("sampleCount"), mode=given["mode"], fields=None if names is None else tuple(names),
-        rows=given["rowsPerPerson"], k=given["k"], diversity=given["diversity"], sensitive=given.get("sensitive"),
-        epoch=given["epoch"],
+        rows=given["rowsPerPerson"], options={p.name: given[p.api_name] for p in own_parameters() if p.api_name in given},
     )  # fmt: skip
 
 
@@ -101,7 +105,7 @@ class AnonymizationsView(APIView):
         own = request.headers.get("Idempotency-Key", "") or str(uuid.uuid4())
         version = loop_version_current(given["loop"])
         release, job = anonymize_enqueue(
-            key=f"api-{request.user.pk}-{own}", loop_version=version, wanted=_wanted(given)
+            key=f"api-{request.user.pk}-{own}", loop_version=version, request=_anonymize_request(given)
         )
         job = job_awaited(job, seconds=_AWAITED)
         if not job.is_over:
@@ -122,7 +126,7 @@ def _checked(request: Request) -> dict[str, Any]:
 
 def _first_lines(release: Release) -> list[str]:
     """The line of names and the first rows, where the release is rows."""
-    if is_central(release):
+    if holds_statistics(release):
         return []
     out = io.StringIO()
     export_rows_write(release=release, out=out)
@@ -138,7 +142,7 @@ class PreviewView(APIView):
     @extend_schema(request=AnonymizeBody, responses={200: PreviewAnswer})
     def post(self, request: Request) -> Response:
         given = _checked(request)
-        found = anonymize_preview(loop_version=loop_version_current(given["loop"]), wanted=_wanted(given))
+        found = anonymize_preview(loop_version=loop_version_current(given["loop"]), request=_anonymize_request(given))
         return Response(preview_answer(found))
 
 
@@ -150,14 +154,14 @@ class ReleasesView(APIView):
 
     @extend_schema(
         operation_id="v1_privacy_releases_list",
-        parameters=[OpenApiParameter("technique", enum=TECHNIQUES), OpenApiParameter("loop")],
+        parameters=[OpenApiParameter("technique", enum=technique_names()), OpenApiParameter("loop")],
         responses={200: ReleasesAnswer},
     )
     def get(self, request: Request) -> Response:
         found = Release.objects.select_related("loop_version__loop").order_by("-pk")
         technique = request.query_params.get("technique")
-        if technique and technique not in TECHNIQUES:
-            raise InputError(f"technique {technique!r} is not known; it is one of {', '.join(TECHNIQUES)}")
+        if technique and technique not in technique_names():
+            raise InputError(f"technique {technique!r} is not known; it is one of {', '.join(technique_names())}")
         for name, column in (("technique", "technique"), ("loop", "loop_version__loop__name")):
             if value := request.query_params.get(name):
                 found = found.filter(**{column: value})

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
+from core.atomic_files import atomic_file
 from core.errors import InputError
 from loops.models import LoopVersion
 from training.models import ModelVersion
@@ -63,7 +64,7 @@ def cohort_write(loop_version: LoopVersion, people: DemoPeople, path: Path) -> N
     spec = loop_version.spec
     cohort = simulate(spec, make_people(people.users, rng), DEMO_DAYS, rng)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with atomic_file(path, replace=True) as file:
         write_csv(
             cohort, spec, file, start=date.today() - timedelta(days=DEMO_DAYS + 1), user_prefix=f"sim-{people.seed}"
         )

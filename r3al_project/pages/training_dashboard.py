@@ -24,8 +24,10 @@ from deployments.models import HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import slots_in_use
 from deployments.services.rollouts.full import deploy_check, full_rollout, outdated
 from deployments.services.rollouts.rollback import rollback_check, slot_rollback
+from loops.engine.thresholds import LATENCY_BAR_MS
 from loops.selectors import loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import SIGNS, estimate, main_first, promised, turn_rows
+from r3al_project.turns.limits import FEWEST_SAMPLES, MOST_EPOCHS, MOST_SAMPLES
 from r3al_project.turns.selectors import turn_get
 from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
 from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionState, says_nothing
@@ -36,7 +38,7 @@ _VERSIONS, _INCIDENTS = 12, 3
 _METRIC_WORDS = {
     "empathy": ("Empathy", "over interventions, a person", "at least"),
     "false_intervention": ("False interventions", "share of a person's", "at most"),
-    "latency": ("Slow decisions", "share over 200 ms", "at most"),
+    "latency": ("Slow decisions", f"share over {LATENCY_BAR_MS:g} ms", "at most"),
     "reward_stability": ("Reward drift", "against what served before", "within ±"),
 }
 _STATE_SIGNS = {"healthy": "✓", "degraded": "!", "critical": "✕", "unwatched": "○"}
@@ -199,8 +201,8 @@ def train(request: HttpRequest) -> HttpResponse:
     def act() -> str:
         given = request.POST
         requested = {
-            "epochs": _whole(given, "epochs", 1, 10_000),
-            "syntheticSamples": _whole(given, "syntheticSamples", 200, 100_000),
+            "epochs": _whole(given, "epochs", 1, MOST_EPOCHS),
+            "syntheticSamples": _whole(given, "syntheticSamples", FEWEST_SAMPLES, MOST_SAMPLES),
         }
         version = loop_version_current(given.get("loop", ""))
         parameters = turn_parameters(

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
+from core.durations import HOUR
 from jobs.handlers import JobContext, handler
 from jobs.models import Job
 from jobs.schedules import schedule
@@ -47,6 +48,6 @@ def settle_reservations() -> None:
     reservations_sweep()
 
 
-schedule("releases: give back what nobody will finish", task="turns.settle_reservations", seconds=3600, queue="privacy")
-schedule("turns: begin those that are due", task="turns.start_due", seconds=3600)
+schedule("releases: give back what nobody will finish", task="turns.settle_reservations", seconds=HOUR, queue="privacy")
+schedule("turns: begin those that are due", task="turns.start_due", seconds=HOUR)
 schedule("turns: settle those whose job failed", task="turns.settle", seconds=15)

@@ -16,7 +16,7 @@ from django_celery_beat.models import (
 )
 from knox.models import AuthToken
 
-from core.arrays import sha256_hex
+from core.checksums import sha256_hex
 from deployments.models import (
     AbExperiment,
     Deployment,

@@ -11,8 +11,9 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
+from core.durations import RECORDS_KEPT
 from privacy.models import VaultEvent
-from privacy.selectors.retention import EXPORTS_KEPT, retention
+from privacy.selectors.retention import retention
 from privacy.services.people.data_keys import ciphers
 from privacy.services.vault.verify import vault_check
 from tests.admin.house import furnish, raw_forms
@@ -57,8 +58,8 @@ def test_it_tells_counts_releases_and_the_vault_and_nothing_raw() -> None:
 def test_what_is_kept_says_when_the_oldest_goes() -> None:
     furnish()
     (signals,) = (kept for kept in retention() if kept.what == "signals")
-    assert signals.kept == EXPORTS_KEPT and signals.goes is not None
-    assert timedelta(days=89) < signals.goes - timezone.now() <= EXPORTS_KEPT
+    assert signals.kept == RECORDS_KEPT and signals.goes is not None
+    assert timedelta(days=89) < signals.goes - timezone.now() <= RECORDS_KEPT
     assert f"{signals.goes:%Y-%m-%d}" in text(browser("Privacy officer"))
 
 

@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
+from loops.engine.thresholds import MODEL_BAR_INCUMBENT, MODEL_BAR_REFERENCE
 from privacy.engine.evaluation.statistics import EvaluationCandidate
 from privacy.engine.moments.baseline import Baseline
 from privacy.engine.moments.effects import effects_posterior
 from privacy.engine.moments.pooled import Moments
-from privacy.engine.moments.rows import Floats
-from training.engine.gates.model_gate import BAR_INCUMBENT, BAR_REFERENCE, WORLDS, ModelGate, logging_cost, model_gate
+from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.generators.world_model import mean_world, sample_worlds
 from training.engine.trainers.fitted_q import GAMMAS, best_candidate
 from training.engine.trainers.protocol import Candidate as Trained
@@ -68,7 +69,7 @@ class LearnedPolicy:
     def passed(self) -> bool:
         """Sure enough against the reference, and not worse than what serves."""
         incumbent = self.gate_incumbent
-        return self.gate.z >= BAR_REFERENCE and (incumbent is None or incumbent.z >= BAR_INCUMBENT)
+        return self.gate.z >= MODEL_BAR_REFERENCE and (incumbent is None or incumbent.z >= MODEL_BAR_INCUMBENT)
 
     def arrays(self) -> dict[str, Any]:
         """What a model version stores."""

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from django.db import transaction
 from django.db.models import Max
 
-from core.arrays import pack_arrays, sha256_hex
+from core.arrays import pack_arrays
+from core.checksums import sha256_hex
 from loops.models import LoopVersion
 from training.models import ModelVersion, VersionKind, VersionState
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from core.arrays import pack_arrays, sha256_hex
+from core.arrays import pack_arrays
+from core.checksums import sha256_hex
+from core.durations import RECORDS_KEPT
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release
 from privacy.services.releases.moments import moments_load
@@ -17,8 +18,6 @@ from training.engine.generators.protocol import Posterior
 from training.engine.generators.registry import WORLD_MODEL, generator_named
 from training.engine.world.transitions import COLUMNS, Chunk
 from training.models import CHUNK_ROWS, SyntheticJob, TrainingDataPool
-
-RETENTION = timedelta(days=90)
 
 
 def pool_synthesize(
@@ -56,7 +55,7 @@ def pool_synthesize(
 
 
 def _pool_rows(release: Release, made: SyntheticJob, chunks: list[Chunk]) -> list[TrainingDataPool]:
-    expires = timezone.now() + RETENTION
+    expires = timezone.now() + RECORDS_KEPT
     out = []
     for index, chunk in enumerate(chunks):
         data = pack_arrays(chunk)

@@ -12,9 +12,11 @@ import numpy as np
 from django.db import transaction
 
 from core.arrays import unpack_arrays
+from core.durations import RECORDS_KEPT
 from core.errors import Conflict
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
+from loops.engine.thresholds import MODEL_BAR_INCUMBENT, MODEL_BAR_REFERENCE
 from privacy.models import Release
 from privacy.services.releases.moments import Report, moments_load
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
@@ -24,6 +26,7 @@ from training.services.registry import version_register
 
 MODEL_GATE = "model_gate"
 GATE_REFERENCE, GATE_INCUMBENT = "model_gate_z", "model_gate_z_incumbent"
+Gates = dict[str, tuple[float, float, str]]
 _HELD = "the release does not make us sure enough that this beats {}; keep what serves"
 
 
@@ -48,7 +51,7 @@ class TrainedHead:
     head: str
     arrays: dict[str, Any]
     config: dict[str, Any]
-    gates: dict[str, tuple[float, float, str]]
+    gates: Gates
     episodes: list[tuple[float, float, float]] = field(default_factory=list)
 
     @property
@@ -122,11 +125,12 @@ def _train(
 
 def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> list[TrainedHead]:
     """Policy first, then the other heads, as they will be written."""
-    from training.engine.gates.model_gate import BAR_INCUMBENT, BAR_REFERENCE
 
-    def gates(z: float, incumbent: float | None, bar: float = BAR_REFERENCE) -> dict[str, tuple[float, float, str]]:
+    def gates(z: float, incumbent: float | None, bar: float = MODEL_BAR_REFERENCE) -> Gates:
         found = {GATE_REFERENCE: (z, bar, "the reference")}
-        return found if incumbent is None else found | {GATE_INCUMBENT: (incumbent, BAR_INCUMBENT, "what serves now")}
+        if incumbent is None:
+            return found
+        return found | {GATE_INCUMBENT: (incumbent, MODEL_BAR_INCUMBENT, "what serves now")}
 
     terms: dict[str, Any] = {"seed": seed} | ({} if exploration is None else {"exploration": exploration})
     against = learned.gate_incumbent
@@ -198,6 +202,6 @@ def _pool_rows(synthetic_job: SyntheticJob) -> dict[str, np.ndarray]:
     ]
     if sum(len(c["action"]) for c in chunks) != synthetic_job.sample_count:
         raise Conflict(
-            f"{synthetic_job} is no longer whole in the pool (rows expire after 90 days); run the turn again"
+            f"{synthetic_job} is no longer whole in the pool (rows expire after {RECORDS_KEPT.days} days); run the turn again"
         )
     return {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}

@@ -20,10 +20,8 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from core.arrays import Floats, Ints
 
 SPAN = 4
 FIRST = 0.75  # of the false-alarm rate, for the bet that begins with the deployment: harm is likeliest there

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deployments.engine.evidence.cohort_series import CohortSeries, Floats, UnitSample
+from core.arrays import Floats
+from deployments.engine.evidence.cohort_series import CohortSeries, UnitSample
+from deployments.engine.shares import BASIS_POINTS
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.4, 0.8)  # of the largest stake that cannot lose everything
 EMPATHY_STAKES = (0.2, 0.4, 0.8, 1.6, 3.2)
@@ -100,7 +102,7 @@ class PairedBlocks:
     @classmethod
     def of_holdback(cls, holdback_bp: int) -> PairedBlocks:
         """For one held-back person as many others as there are in traffic, so that a block is of one time."""
-        return cls(max(1, round((10_000 - holdback_bp) / holdback_bp)), 1)
+        return cls(max(1, round((BASIS_POINTS - holdback_bp) / holdback_bp)), 1)
 
     def of(self, ours: UnitSample, theirs: UnitSample) -> tuple[Floats, Floats]:
         """(blocks, candidate) and (blocks, stable) values in order. A block is of one epoch; what is left of it is left out."""

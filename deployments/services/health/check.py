@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 
 from django.db import Error, transaction
 from django.utils import timezone
 
+from core.durations import RECORDS_KEPT
 from core.errors import Conflict, R3alError
 from deployments.engine.evidence.cohort_series import SPAN
 from deployments.engine.health import HealthReport, health_of
@@ -20,7 +20,6 @@ from loops.selectors import loop_version_current
 from training.models import ModelVersion
 
 log = logging.getLogger(__name__)
-CHECKS_KEPT = timedelta(days=90)
 EVIDENCE_KEPT = (SPANS_BEFORE + 1) * SPAN * EPOCH  # nothing that a bet still looks at is older
 
 
@@ -30,8 +29,8 @@ def health_tick() -> int:
     A slot that cannot be looked at does not keep the others from being looked at; it is logged and tried at the next tick.
     """
     now = timezone.now()
-    HealthCheck.objects.filter(created_at__lt=now - CHECKS_KEPT).delete()
-    LatencyMinute.objects.filter(minute__lt=now - CHECKS_KEPT).delete()
+    HealthCheck.objects.filter(created_at__lt=now - RECORDS_KEPT).delete()
+    LatencyMinute.objects.filter(minute__lt=now - RECORDS_KEPT).delete()
     EvidenceUnit.objects.filter(closes_at__lt=now - EVIDENCE_KEPT).delete()
     slots = slots_in_use().select_related("loop", "stable__loop_version", "holdback")
     slots = slots.filter(stable__in=ModelVersion.objects.learned())

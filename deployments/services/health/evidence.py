@@ -12,11 +12,11 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
+from core.arrays import Floats
 from deployments.models import Deployment, EvidenceUnit, ServingSlot
 from deployments.selectors.health import EPOCH, epoch_number, epochs_begun, last_deployment
 from loops.engine.heads import MAIN_HEAD
@@ -30,7 +30,6 @@ from privacy.services.people.data_keys import keys_held
 from training.models import ModelVersion
 
 log = logging.getLogger(__name__)
-Floats = npt.NDArray[np.float64]
 _EMPATHY = 1 + COMPONENTS.index("empathy")
 _PEOPLE = 2_000
 _FACTS = (

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from deployments.engine.shares import BASIS_POINTS
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import serving_now, slot_for
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from training.models import ModelVersion
-
-BASIS_POINTS = 10_000
 
 
 def exploration_with(*, slot: ServingSlot, version: ModelVersion) -> int:

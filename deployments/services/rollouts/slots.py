@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from core.errors import Conflict
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
+from deployments.engine.shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, ServingSlot
-from deployments.services.rollouts.exploration import BASIS_POINTS, exploration_with
+from deployments.services.rollouts.exploration import exploration_with
 from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append

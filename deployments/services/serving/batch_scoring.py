@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats
+from core.atomic_files import SHARED, atomic_file
 from core.errors import InputError
 from deployments.selectors.slots import slot_for
 from loops.engine.rows.cells import RowError
@@ -25,7 +23,6 @@ from loops.models import LoopVersion
 from training.models import ModelVersion
 from training.selectors.versions import version_named, version_policy
 
-Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
 
 
@@ -53,11 +50,14 @@ def states_decide(
     states = _states(spec, source)
     policy, actions = version_policy(version), spec.head(head).actions
     picked, probabilities = policy.actions(states), policy.probabilities(states)
-    with _written_whole(target) as out:
-        writer = csv.writer(out)
-        writer.writerow(["row", "action", *(f"p_{a}" for a in actions)])
-        for number, (action, row) in enumerate(zip(picked, probabilities, strict=True), start=1):
-            writer.writerow([number, actions[action], *(f"{p:g}" for p in row)])
+    try:
+        with atomic_file(target, replace=True, mode=SHARED) as out:
+            writer = csv.writer(out)
+            writer.writerow(["row", "action", *(f"p_{a}" for a in actions)])
+            for number, (action, row) in enumerate(zip(picked, probabilities, strict=True), start=1):
+                writer.writerow([number, actions[action], *(f"{p:g}" for p in row)])
+    except OSError as error:
+        raise InputError(f"{target} cannot be written ({error.strerror}); choose another --output") from None
     counts = np.bincount(picked, minlength=len(actions))
     return Scored(version, len(states), dict(zip(actions, counts.tolist(), strict=True)))
 
@@ -129,21 +129,3 @@ def _version(loop_version: LoopVersion, head: str, version_name: str | None) -> 
             f"not to {loop_version.loop.name}/{head}"
         )
     return version
-
-
-@contextmanager
-def _written_whole(target: Path) -> Iterator[TextIO]:
-    """A file that appears under its name only when everything was written."""
-    try:
-        handle, name = tempfile.mkstemp(dir=target.resolve().parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise InputError(f"{target} cannot be written ({error.strerror}); choose another --output") from None
-    try:
-        with os.fdopen(handle, "w", newline="", encoding="utf-8") as out:
-            yield out
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except OSError as error:
-        raise InputError(f"{target} cannot be written ({error.strerror}); choose another --output") from None
-    finally:
-        Path(name).unlink(missing_ok=True)

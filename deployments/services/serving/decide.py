@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import struct
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
 from typing import NamedTuple
 
 import msgspec
-from django.conf import settings
 
+from core.digests import DECISION_ID, DECISION_REQUEST, DECISION_SEED, keyed
 from core.errors import Conflict, Forbidden, InputError, NotFound
 from deployments.engine.arbiter import HeadChoice, arbitrate
 from deployments.services.serving.policy_cache import ServedLoop, served_loop, servers_for
@@ -27,7 +24,7 @@ from privacy.engine.sealing import Cipher, about_memory, about_state
 from privacy.engine.serving_state import pack_serving_state, unpack_serving_state
 from privacy.models import Purpose, ServedDecision
 from privacy.selectors.keys import cipher_of, states_opened
-from privacy.services.people.authentication import Caller, caller_of, caller_remembered, unknown_person
+from privacy.services.people.authentication import Caller, caller_of, caller_remembered, own_person_id, person_checked
 from privacy.services.people.data_keys import ciphers
 from privacy.services.people.identity import person_key
 from privacy.services.records.serving_read import (
@@ -40,6 +37,7 @@ from privacy.services.records.serving_write import Chosen, DecisionToWrite, Lost
 
 EXPIRES = timedelta(minutes=15)  # an answer older than this speaks of a state that is gone
 _TRIES = 20
+_CONTEXTS = {"request": DECISION_REQUEST, "seed": DECISION_SEED, "id": DECISION_ID}
 
 
 class RenderedAnswer(NamedTuple):
@@ -85,7 +83,7 @@ def _begin(token: str, request: DecisionRequest) -> tuple[ServedLoop, Caller, Pe
     if caller is None:
         key = _keyed("request", request.request_id)
         caller, own = serving_state_by_token(digest=token, loop_id=serving.loop_version.loop_id, request_key=key)
-        known = own and _checked(own, caller, request, serving.spec.population)
+        known = own and person_checked(caller, own, user_id=request.user_id, population=serving.spec.population)
     return serving, caller, known
 
 
@@ -123,27 +121,12 @@ def _known(caller: Caller, request: DecisionRequest, serving: ServedLoop) -> Per
     """The person's row, by the caller's own person or by the identifier that a service gave."""
     key, loop_id = _keyed("request", request.request_id), serving.loop_version.loop_id
     population = serving.spec.population
-    if request.user_id is not None and caller.may_serve:
-        person = person_key(population=population, identifier=request.user_id)
-        known = serving_state_by_key(population=population, key=person, loop_id=loop_id, request_key=key)
-    elif caller.person_id is None:
-        may = "name the person in userId" if caller.may_serve else "use one of a person or of a service account"
-        raise Forbidden(f"this token is no person's; {may}")
+    if (own := own_person_id(caller, request.user_id)) is not None:
+        known = serving_state_by_id(person_id=own, loop_id=loop_id, request_key=key)
     else:
-        known = serving_state_by_id(person_id=caller.person_id, loop_id=loop_id, request_key=key)
-    return _checked(known, caller, request, population)
-
-
-def _checked(
-    known: PersonServingState | None, caller: Caller, request: DecisionRequest, population: str
-) -> PersonServingState:
-    """The row if it is one of the loop's population and, to a device, its own person's. Raises NotFound, Forbidden."""
-    named = None if known is None or caller.may_serve else request.user_id
-    if known and named is not None and person_key(population=population, identifier=named) != known.person_key:
-        raise Forbidden("this token may only be used for its own person; leave userId out")
-    if known is None or known.population != population:
-        raise NotFound(unknown_person(caller))
-    return known
+        person = person_key(population=population, identifier=request.user_id or "")
+        known = serving_state_by_key(population=population, key=person, loop_id=loop_id, request_key=key)
+    return person_checked(caller, known, user_id=request.user_id, population=population)
 
 
 def _moment(known: PersonServingState, local: datetime, day: date, now: datetime) -> Moment:
@@ -243,13 +226,8 @@ def _seed(known: PersonServingState, request: DecisionRequest) -> bytes:
 
 
 def _keyed(purpose: str, text: str) -> bytes:
-    return _digest(purpose, text.encode())
+    return keyed(_CONTEXTS[purpose], text)
 
 
 def _digest(purpose: str, what: bytes) -> bytes:
-    return hashlib.blake2b(what, key=_key(purpose), digest_size=16).digest()
-
-
-@cache
-def _key(purpose: str) -> bytes:
-    return hmac.digest(settings.ANONYMIZATION_SALT.encode(), f"serving {purpose}".encode(), "sha256")
+    return keyed(_CONTEXTS[purpose], what)

@@ -54,7 +54,7 @@ def _request(spec: LoopSpec, number: int, rng: np.random.Generator) -> DecisionR
 def _value(feature: Feature, rng: np.random.Generator) -> float | str:
     if feature.is_category:
         return feature.categories[int(rng.integers(len(feature.categories)))]
-    return float(rng.uniform(*(feature.bounds or (0.0, 1.0))))
+    return float(rng.uniform(*feature.range))
 
 
 def _person(serving: ServedLoop, rng: np.random.Generator) -> PersonServingState:

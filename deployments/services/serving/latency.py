@@ -13,6 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from deployments.models import LatencyMinute
+from loops.engine.thresholds import LATENCY_BAR_MS, SLOWER_MS
 
 log = logging.getLogger(__name__)
 WRITE_SECONDS = 2.0
@@ -41,8 +42,8 @@ def latency_count(*, loop_id: int, version_id: int, seconds: float) -> None:
     with _lock:
         counts = _counts.setdefault(key, _Counts())
         counts.requests += 1
-        counts.over_200 += took > 200_000
-        counts.over_250 += took > 250_000
+        counts.over_200 += took > LATENCY_BAR_MS * 1_000
+        counts.over_250 += took > SLOWER_MS * 1_000
         counts.total += took
         counts.slowest = max(counts.slowest, took)
         due = time.monotonic() - _written > WRITE_SECONDS

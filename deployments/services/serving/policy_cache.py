@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from core.errors import Conflict, NotFound, R3alError
 from deployments.engine.arbiter import HeadPolicy
+from deployments.engine.shares import BASIS_POINTS
 from deployments.models import ServingSlot
 from deployments.selectors.slots import is_made_for
 from loops.engine.policies.linear import LinearPolicy, reference_policy
@@ -26,7 +27,6 @@ from training.selectors.versions import version_get, version_policy
 
 log = logging.getLogger(__name__)
 SLOT_SECONDS = 1.0
-BASIS_POINTS = 10_000
 _TWO_64 = 2.0**64
 
 

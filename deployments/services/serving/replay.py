@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from deployments.engine.arbiter import HeadChoice, arbitrate
+from deployments.engine.shares import BASIS_POINTS
 from deployments.services.serving.stored_decisions import stored_heads, stored_server
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
@@ -14,7 +15,6 @@ from privacy.engine.sealing import CannotOpen, Cipher
 from privacy.models import Choice, ServedDecision
 from privacy.selectors.keys import ciphers_known, state_of
 
-BASIS_POINTS = 10_000
 _CHUNK = 1_000
 
 

@@ -13,14 +13,13 @@ from loops.engine.parse.imports import parse_imports
 from loops.engine.parse.reward import parse_reward
 from loops.engine.parse.strict_toml import Problems, Table, is_number
 from loops.engine.spec import Availability, Feature, Head, LoopSpec, MomentsOptions
+from loops.engine.state.dynamics import DEFAULT_DECAY, DEFAULT_STEPS
 
 DYNAMICS = ("learned", "drift", "since_intervention", "recent_load", "clock", "constant")
 MOVES_OF_A_CATEGORY = ("drift", "clock", "constant")
 CLIP_NAMES = ("counts", "gram", "targets", "effects", "variances")
 RESERVED = ("reward",)  # [import.csv.transforms] speaks of features and of the reward in one table
 _DEFAULT_SCALE = 0.1  # of the range, where a moving number declares no scale
-_DEFAULT_STEPS = 12  # decision points after which since_intervention reaches its end
-_DEFAULT_DECAY = 0.8
 _MOST_BINS = 100
 _MOST_DECISIONS = 1_440  # a day: one a minute
 _MOST_NOMINAL = 1_000_000  # decision points of one person
@@ -61,11 +60,15 @@ def _loop(top: Table, problems: Problems) -> LoopSpec | None:
         "moments": _moments(top.table("release")),
         "availability": _availability(top.table("availability"), features),
         "imports": parse_imports(top.table("import"), features, heads),
-        "evaluation_share": top.number("evaluation_share", "a number from .05 to .95", 0.3, low=0.05, high=0.95),
+        "evaluation_share": top.number(
+            "evaluation_share", "a number from .05 to .95", LoopSpec.evaluation_share, low=0.05, high=0.95
+        ),
         "minimum_effect": top.number("minimum_effect", "a number above 0 (reward units)", None, above=0.0),
-        "exploration": top.number("exploration", "a number from 0 to 1", 0.1, low=0.0, high=1.0),
-        "exploration_before": top.number("exploration_before", "a number from 0 to 1", 1.0, low=0.0, high=1.0),
-        "logging_rounds": top.integer("logging_rounds", 6),
+        "exploration": top.number("exploration", "a number from 0 to 1", LoopSpec.exploration, low=0.0, high=1.0),
+        "exploration_before": top.number(
+            "exploration_before", "a number from 0 to 1", LoopSpec.exploration_before, low=0.0, high=1.0
+        ),
+        "logging_rounds": top.integer("logging_rounds", LoopSpec.logging_rounds),
         "retrain_every_seconds": top.seconds("retrain_every", None),
     }
     top.close()
@@ -140,11 +143,11 @@ def _constants(table: Table, dynamics: str | None, width: float | None) -> dict[
     grows = width is not None and dynamics == "since_intervention"
     forgets = width is not None and dynamics == "recent_load"
     scale = _DEFAULT_SCALE * width if width is not None and moves else None
-    step = width / _DEFAULT_STEPS if width is not None and grows else None
+    step = width / DEFAULT_STEPS if width is not None and grows else None
     return {
         "scale": table.number("scale", "a number above 0", scale, above=0.0),
         "step": table.number("step", "a number above 0", step, above=0.0),
-        "decay": table.number("decay", "a number from 0 to .9999", _DEFAULT_DECAY if forgets else None, low=0.0, high=0.9999),
+        "decay": table.number("decay", "a number from 0 to .9999", DEFAULT_DECAY if forgets else None, low=0.0, high=0.9999),
     }  # fmt: skip
 
 
@@ -225,7 +228,7 @@ def _availability(table: Table, features: tuple[Feature, ...]) -> Availability:
         cooldown_seconds=table.seconds("cooldown", 0),
         quiet_hours=(quiet[0], quiet[1]) if quiet else None,
         distress=_distress(table.table("distress"), features),
-        memory_seconds=table.seconds("memory", 7 * 86400),
+        memory_seconds=table.seconds("memory", Availability.memory_seconds),
     )
     table.close()
     return options

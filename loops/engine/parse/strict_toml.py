@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from core.durations import DAY, HOUR, MINUTE
+
 _DURATION = re.compile(r"([0-9]+)([smhd])")
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_LONGEST = 3_650 * 86_400  # ten years; longer is a slip, and far longer overflows a date
+_UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
+_LONGEST = 3_650 * DAY  # ten years; longer is a slip, and far longer overflows a date
 _LARGEST = 2**31 - 1  # what an integer column of a database holds
 _MISSING = object()
 

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Array, Floats, Ints
 from loops.engine.features import FeatureMap
 from loops.engine.spec import LoopSpec
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class LinearPolicy:
         values[:, self.reference] += self.margin
         return values
 
-    def actions(self, states: Floats) -> npt.NDArray[np.int64]:
+    def actions(self, states: Floats) -> Ints:
         """(n,) index of the chosen action."""
         values = self.values(states)
         best = values.argmax(axis=1)
@@ -54,9 +52,7 @@ def reference_policy(spec: LoopSpec, head: str) -> LinearPolicy:
     return LinearPolicy(phi, np.zeros((len(declared.actions), phi.width)), 1.0, declared.reference_index)
 
 
-def policy_from_arrays(
-    spec: LoopSpec, head: str, arrays: Mapping[str, npt.NDArray[np.generic]], *, hinges: bool
-) -> LinearPolicy:
+def policy_from_arrays(spec: LoopSpec, head: str, arrays: Mapping[str, Array], *, hinges: bool) -> LinearPolicy:
     """The policy whose ``weights`` and ``margin`` a model version stores. Raises ValueError when the shape is not the loop's."""
     declared = spec.head(head)
     phi = FeatureMap.of(spec, hinges)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from core.durations import DAY
+
 MISSING = frozenset({"", "na", "n/a", "null", "none"})
 _TRUE = frozenset({"true", "t", "yes", "y", "1", "1.0"})
 _FALSE = frozenset({"false", "f", "no", "n", "0", "0.0"})
@@ -88,7 +90,7 @@ def parse_time(text: str, column: str, points_per_day: int) -> datetime:
 def _counted(number: float, points_per_day: int) -> datetime | None:
     if number < _POINTS:
         days, point = divmod(int(number), points_per_day)
-        return _FIRST_POINT + timedelta(days=days, seconds=86_400 * point / points_per_day)
+        return _FIRST_POINT + timedelta(days=days, seconds=DAY * point / points_per_day)
     if _SECONDS[0] <= number < _SECONDS[1]:
         return datetime.fromtimestamp(number, UTC)
     if _MILLISECONDS[0] <= number < _MILLISECONDS[1]:

@@ -25,7 +25,7 @@ def feature_reader(spec: LoopSpec, feature: Feature, column: str) -> Callable[[C
 def _number_reader(
     feature: Feature, column: str, fill: float | None, function: str | None
 ) -> Callable[[Cells, list[Note]], float]:
-    low, high = feature.bounds or (0.0, 1.0)
+    low, high = feature.range
     convert = transform_function(function)
 
     def read(row: Cells, notes: list[Note]) -> float:

@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats
 from loops.engine.reward import BOUNDS, COMPONENTS, INPUTS, reward_components, reward_total, timing_of
 from loops.engine.rows.cells import is_missing, parse_number
 from loops.engine.rows.transforms import parse_transform
 from loops.engine.spec import LoopSpec
 
-Floats = npt.NDArray[np.float64]
 Note = tuple[str, str]  # what was done (clamped, filled, ignored), and to which column
 NO_REWARD = np.full(1 + len(COMPONENTS), np.nan)
 NO_REWARD.flags.writeable = False
@@ -29,7 +28,7 @@ class OutcomeReader:
         self._convert = transform_function(spec.imports.transforms.get("reward"))
         self._inputs = {name: c for name, c in columns.items() if name in INPUTS}
         self._parts = {COMPONENTS.index(name): c for name, c in columns.items() if name in COMPONENTS}
-        self._numbers = [(i, f.name, f.bounds or (0.0, 1.0)) for i, f in enumerate(spec.features) if not f.is_category]
+        self._numbers = [(i, f.name, f.range) for i, f in enumerate(spec.features) if not f.is_category]
         self._label = spec.imports.label
         self._harmful = frozenset(word.strip().lower() for word in spec.reward.harmful_labels)
 

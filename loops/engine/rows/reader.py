@@ -13,8 +13,8 @@ from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats
 from core.errors import InputError
 from loops.engine.rows.cells import RowError, is_missing, parse_flag, parse_time, quoted_list
 from loops.engine.rows.choices import ActionReader, LoggedChoice
@@ -22,7 +22,6 @@ from loops.engine.rows.features import Cells, feature_reader
 from loops.engine.rows.outcomes import NO_REWARD, Note, OutcomeReader
 from loops.engine.spec import Feature, LoopSpec
 
-Floats = npt.NDArray[np.float64]
 _COMPUTED = ("since_intervention", "recent_load", "clock")
 _SHOWN = 30
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 import numpy as np
-import numpy.typing as npt
 
-from loops.engine.spec import Feature, LoopSpec
+from core.arrays import Floats
+from loops.engine.spec import LoopSpec
 from loops.engine.state.clock import clock_reader
-from loops.engine.state.dynamics import advance_known
-
-Floats = npt.NDArray[np.float64]
+from loops.engine.state.dynamics import advance_known, begins_daily, start_of
 
 
 class StateHistory:
@@ -26,10 +24,10 @@ class StateHistory:
     def __init__(self, spec: LoopSpec, columns: Sequence[int]) -> None:
         self._spec = spec
         self._columns = list(columns)
-        self._start = np.array([[_start(f) for f in spec.features]])
+        self._start = np.array([[start_of(f) for f in spec.features]])
         readers = {i: clock_reader(spec.features[i]) for i in self._columns}
         self._read = {i: reader for i, reader in readers.items() if reader is not None}
-        self._daily = [i for i in self._columns if _is_daily(spec, spec.features[i])]
+        self._daily = [i for i in self._columns if begins_daily(spec, spec.features[i])]
         self.begin()
 
     def begin(self) -> None:
@@ -55,16 +53,3 @@ class StateHistory:
             state[0, i] = read(at.time())
         self._state, self._intervened, self._day = state, intervened, day
         return state[0, self._columns]
-
-
-def _start(feature: Feature) -> float:
-    low, high = feature.bounds or (0.0, 1.0)
-    if feature.is_category:
-        return 0.0
-    return high if feature.dynamics == "since_intervention" else low
-
-
-def _is_daily(spec: LoopSpec, feature: Feature) -> bool:
-    if feature.dynamics != "clock":
-        return False
-    return not feature.is_category or len(feature.categories) == spec.decisions_per_day

@@ -18,6 +18,6 @@ def feature_value(spec: LoopSpec, index: int, value: float | str) -> tuple[float
         return float(feature.categories.index(str(value))), False
     if isinstance(value, str) or not math.isfinite(value):
         raise InputError(f"{feature.name} is {value!r}; it takes a finite number")
-    low, high = feature.bounds or (0.0, 1.0)
+    low, high = feature.range
     inside = min(max(value, low), high)
     return inside, inside != value

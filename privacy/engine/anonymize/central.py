@@ -9,17 +9,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats, Ints
 from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
-from privacy.engine.dp.mechanisms import Ints, Totals, integer_sum, noise_once
+from privacy.engine.anonymize.protocol import (
+    Arrays,
+    ChargedRequest,
+    Cost,
+    Limits,
+    Output,
+    RecordSource,
+    Statistics,
+    Technique,
+)
+from privacy.engine.anonymize.request import AnonymizeRequest
+from privacy.engine.dp.accounting import calibrate, guarantee
+from privacy.engine.dp.mechanisms import Totals, add_totals, integer_sum, noise_once
 
-Floats = npt.NDArray[np.float64]
+DIFFERENTIAL_PRIVACY, LABEL = "differential_privacy", "differential privacy"
 BINS = 64  # of a number's bounds, for quantiles
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _PARTS = {"means": 0.5, "histograms": 0.2, "quantiles": 0.3}  # of the rho, among the blocks that there are
@@ -183,3 +195,45 @@ def _check(values: Floats, users: Ints, columns: Sequence[Column]) -> None:
         known = values[~np.isnan(values[:, j]), j]
         if not ((known >= column.low) & (known <= column.high)).all():
             raise InputError(f"a value of {column.name} lies outside its public bounds; clamp it first")
+
+
+def _cost(request: AnonymizeRequest, limits: Limits) -> Cost:
+    made = calibrate(epsilon=request.epsilon, delta=request.delta, maximum=limits.epsilon, maximum_delta=limits.delta)
+    return Cost(made.policy_nano, made.rho_nano, made.epsilon, made.delta)
+
+
+def _guarantee(request: AnonymizeRequest) -> str:
+    return guarantee(calibrate(epsilon=request.epsilon, delta=request.delta, maximum=request.epsilon))
+
+
+def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
+    totals = add_totals(central_totals(shard.values, shard.people, charged.columns) for shard in source.shards())
+    epsilon, delta = charged.epsilon or 0.0, charged.delta or 0.0
+    sigma = calibrate(epsilon=epsilon, delta=delta, maximum=epsilon).sigma
+    return Output(central_release(totals, charged.columns, sigma), {})
+
+
+def _table(charged: ChargedRequest, arrays: Arrays) -> Statistics:
+    return asdict(central_read(arrays, charged.columns))
+
+
+technique = Technique(
+    name=DIFFERENTIAL_PRIVACY,
+    mode="central",
+    label=LABEL,
+    mechanism="statistics: discrete Gaussian on user-level sums",
+    neighbouring="add or remove one user",
+    library="opendp",
+    statistics=True,
+    takes=("epsilon", "delta"),
+    parameters=(),
+    exclusive=(),
+    check=lambda request, columns: None,
+    cost=_cost,
+    guarantee=_guarantee,
+    logged=lambda request, columns: central_parameters(columns),
+    settled=lambda request, today: {},
+    least_cohort=lambda request: 1,
+    compute=_compute,
+    table=_table,
+)

@@ -35,7 +35,7 @@ def columns_of(spec: LoopSpec, names: Sequence[str] | None = None) -> tuple[Colu
     return tuple(
         Column(f.name, 0.0, float(len(f.categories) - 1), f.categories, parents=f.parents)
         if f.is_category
-        else Column(f.name, *(f.bounds or (0.0, 1.0)), bins=f.bins)
+        else Column(f.name, *f.range, bins=f.bins)
         for f in spec.features
         if f.name in wanted
     )

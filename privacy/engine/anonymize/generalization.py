@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats
 from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.protocol import ChargedRequest, Cost, Output, RecordSource, Technique
+from privacy.engine.anonymize.tables import boxes, rows_logged, unordered
+from privacy.engine.dp.accounting import NANO
 
-Floats = npt.NDArray[np.float64]
+_POLICY_NANO = NANO // 5
+_GUARANTEE = (
+    "values coarsened by the loop's public hierarchy. It has no differential-privacy meaning: rare combinations may still single "
+    "somebody out"
+)
 
 
 @dataclass(frozen=True)
@@ -56,3 +63,33 @@ def _to_parents(values: Floats, column: Column) -> tuple[Floats, Floats]:
     others = np.array([given.count(name) - 1 for name in given]) / max(1, len(given) - 1)
     index = values.astype(np.int64)
     return parent[index], others[index]
+
+
+def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
+    records = source.records(int(charged.parameters["rows"]))
+    made = generalize(records.values, charged.columns)
+    order = unordered(made.low)
+    log = rows_logged(records, len(made.low), made.loss)
+    return Output({"low": made.low[order], "high": made.high[order]}, log)
+
+
+technique = Technique(
+    name="generalization",
+    mode=None,
+    label="generalization",
+    mechanism="the loop's hierarchy",
+    neighbouring="none",
+    library="",
+    statistics=False,
+    takes=(),
+    parameters=(),
+    exclusive=(),
+    check=lambda request, columns: None,
+    cost=lambda request, limits: Cost(_POLICY_NANO),
+    guarantee=lambda request: _GUARANTEE,
+    logged=lambda request, columns: {},
+    settled=lambda request, today: {},
+    least_cohort=lambda request: 1,
+    compute=_compute,
+    table=lambda charged, arrays: boxes(charged.columns, [parents_of(c) for c in charged.columns], arrays),
+)

@@ -9,15 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats, Ints
 from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.protocol import ChargedRequest, Cost, Output, RecordSource, Technique
+from privacy.engine.anonymize.request import MOST_SAMPLES, AnonymizeRequest, Parameter, check_within
+from privacy.engine.anonymize.tables import boxes, rows_logged, unordered
+from privacy.engine.dp.accounting import NANO
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+_POLICY_NANO = 3 * NANO // 10
+K = Parameter("k", int, 10, "of k-anonymity (default: 10)")
+DIVERSITY = Parameter("diversity", int, 1, "of k-anonymity: different sensitive values a class", "L")
+# Its values shall differ within a class, and it is published as it is.
+SENSITIVE: Parameter[str | None] = Parameter(
+    "sensitive", str, None, "the category that diversity counts; published as it is", "FIELD"
+)
 
 
 @dataclass(frozen=True)
@@ -126,3 +136,69 @@ def _check(
         raise InputError(f"this needs at least {k} people with such records (k); there are fewer")
     if diversity > 1 and (sensitive is None or len(np.unique(sensitive)) < diversity):
         raise InputError(f"diversity {diversity} asks for more different sensitive values than there are")
+
+
+def _check_request(request: AnonymizeRequest, columns: Sequence[Column]) -> None:
+    k, diversity, sensitive = request.value(K), request.value(DIVERSITY), request.value(SENSITIVE)
+    check_within("k", k, 2, MOST_SAMPLES)
+    check_within("diversity", diversity, 1, 1_000)
+    if diversity > 1 and sensitive is None:
+        raise InputError("diversity asks how many values differ in a class; name the category in sensitive")
+    if request.samples is not None and k > request.samples:
+        raise InputError(f"k {k} is larger than the cohort of {request.samples} that sampleCount allows")
+    if sensitive is not None and sensitive not in {c.name for c in columns if c.categories}:
+        raise InputError(f"sensitive is {sensitive!r}; it is one of the categories among the fields")
+    if sensitive is not None and len(columns) == 1:
+        raise InputError("beside the sensitive field there must be others")
+
+
+def _guarantee(request: AnonymizeRequest) -> str:
+    diversity = request.value(DIVERSITY)
+    more = f" and {diversity} different values of {request.value(SENSITIVE)}" if diversity > 1 else ""
+    return (
+        f"k-anonymity: each class of records holds {request.value(K)} different people or more{more}. It has no "
+        "differential-privacy meaning: who knows more of somebody, or sees another release of the same people, may learn "
+        "about them"
+    )
+
+
+def _logged(request: AnonymizeRequest, columns: Sequence[Column]) -> dict[str, Any]:
+    return {"k": request.value(K), "diversity": request.value(DIVERSITY), "sensitive": request.value(SENSITIVE)}
+
+
+def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
+    asked, columns = charged.parameters, charged.columns
+    records = source.records(int(asked["rows"]))
+    place = next((j for j, c in enumerate(columns) if c.name == asked["sensitive"]), None)
+    quasi = [j for j in range(len(columns)) if j != place]
+    sensitive = None if place is None else records.values[:, place].astype(np.int64)
+    made = mondrian(
+        records.values[:, quasi], columns=[columns[j] for j in quasi], users=records.people, k=int(asked["k"]),
+        sensitive=sensitive, diversity=int(asked["diversity"]),
+    )  # fmt: skip
+    low, high = records.values.copy(), records.values.copy()
+    low[:, quasi], high[:, quasi] = made.low, made.high
+    order = unordered(low)
+    return Output({"low": low[order], "high": high[order]}, rows_logged(records, len(low), made.loss))
+
+
+technique = Technique(
+    name="k_anonymity",
+    mode=None,
+    label="k-anonymity",
+    mechanism="Mondrian over distinct users",
+    neighbouring="none",
+    library="",
+    statistics=False,
+    takes=(),
+    parameters=(K, DIVERSITY, SENSITIVE),
+    exclusive=("sensitive", "diversity"),
+    check=_check_request,
+    cost=lambda request, limits: Cost(_POLICY_NANO),
+    guarantee=_guarantee,
+    logged=_logged,
+    settled=lambda request, today: {},
+    least_cohort=lambda request: request.value(K),
+    compute=_compute,
+    table=lambda charged, arrays: boxes(charged.columns, [c.categories for c in charged.columns], arrays),
+)

@@ -16,8 +16,24 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from core.arrays import Floats, Ints
 from core.errors import InputError
+from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY, LABEL
 from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.protocol import (
+    Arrays,
+    ChargedRequest,
+    Cost,
+    Limits,
+    Output,
+    RecordSource,
+    ReleasedRows,
+    Technique,
+)
+from privacy.engine.anonymize.request import AnonymizeRequest
+from privacy.engine.anonymize.tables import as_text, unordered
+from privacy.engine.dp.accounting import charge_pure, rho_of_pure
+from privacy.engine.dp.coarse_counts import two_digits
 from privacy.engine.dp.threshold_tables import (
     LEAST_EPSILON,
     THRESHOLD_STEPS,
@@ -31,8 +47,6 @@ from privacy.engine.dp.threshold_tables import (
     number_ratio,
 )
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 _CHUNK = 1 << 18
 
@@ -88,7 +102,7 @@ def exactly(rows: int, *, values: Floats, people: Ints, everyone: Ints, columns:
     return np.asarray(np.vstack([values, middle])[place.reshape(-1)])
 
 
-def draw(table: Sequence[int], count: int) -> npt.NDArray[np.int64]:
+def draw(table: Sequence[int], count: int) -> Ints:
     """(count,) indices, each as probable as the table says, by its inverse."""
     bounds = np.cumsum(np.array(table, dtype=object)).astype(np.uint64)
     out = np.empty(count, dtype=np.int64)
@@ -144,3 +158,59 @@ def _check_column(column: Column, values: Floats) -> None:
         )
     if column.categories and not (values == np.rint(values)).all():
         raise InputError(f"a value of {column.name} is no index of a category; use whole numbers from 0")
+
+
+def _cost(request: AnonymizeRequest, limits: Limits) -> Cost:
+    pure = charge_pure(epsilon=request.epsilon, maximum=limits.epsilon)
+    return Cost(pure.policy_nano, pure.rho_nano, pure.epsilon, 0.0)
+
+
+def _guarantee(request: AnonymizeRequest) -> str:
+    each = "one row each" if request.rows == 1 else f"exactly {request.rows} rows each, together"
+    return (
+        f"({request.epsilon:g}, 0)-local differential privacy for what each user says ({each}; neighbours differ in all that one "
+        "says, also in how much). That somebody is among the rows is not hidden"
+    )
+
+
+def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
+    rows, columns = int(charged.parameters["rows"]), charged.columns
+    records = source.records(rows)
+    values = exactly(rows, values=records.values, people=records.people, everyone=source.people(), columns=columns)
+    made = local_rows(values, columns=columns, epsilon=(charged.epsilon or 0.0) / rows)
+    width = np.array([c.high - c.low for c in columns])
+    lost = np.where(np.isnan(made.sd), made.flip, np.minimum(1.0, made.sd / width))
+    rho = np.array([rho_of_pure(made.epsilon * rows)])
+    log = {
+        "rows_in": two_digits(len(values)),
+        "rows_out": two_digits(len(values)),
+        "information_loss": float(lost.mean()),
+    }
+    return Output({"values": made.values[unordered(made.values)], "rows_rho": rho}, log)
+
+
+def _table(charged: ChargedRequest, arrays: Arrays) -> ReleasedRows:
+    columns = charged.columns
+    return ReleasedRows([c.name for c in columns], (as_text(row, columns) for row in arrays["values"].tolist()))
+
+
+technique = Technique(
+    name=DIFFERENTIAL_PRIVACY,
+    mode="local",
+    label=LABEL,
+    mechanism="rows: discrete Laplace and randomised response",
+    neighbouring="replace one user's values",
+    library="",
+    statistics=False,
+    takes=("epsilon",),
+    parameters=(),
+    exclusive=(),
+    check=lambda request, columns: None,
+    cost=_cost,
+    guarantee=_guarantee,
+    logged=lambda request, columns: {},
+    settled=lambda request, today: {},
+    least_cohort=lambda request: 1,
+    compute=_compute,
+    table=_table,
+)

@@ -37,11 +37,16 @@ class Calibration:
     policy_nano: int
 
 
-def calibrate(*, epsilon: float, delta: float, maximum: float) -> Calibration:
+def calibrate(*, epsilon: float, delta: float, maximum: float, maximum_delta: float = math.inf) -> Calibration:
     """Noise multiplier and charge of a release that must be (epsilon, delta)-differentially private.
 
-    Raises InputError unless 0 < epsilon <= maximum and 0 < delta < 1, both finite, normal, and large enough to be charged.
+    Raises InputError unless 0 < epsilon <= maximum and 0 < delta < 1, both finite, normal, and large enough to be charged, and
+    for a delta above ``maximum_delta``.
     """
+    if delta > maximum_delta:
+        raise InputError(
+            f"delta {delta:g} is above the most one release may have, {maximum_delta:g} (MAX_PRIVACY_DELTA)"
+        )
     _check_epsilon(epsilon, maximum)
     _check_positive("delta", delta)
     if delta >= 1:

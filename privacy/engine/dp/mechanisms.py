@@ -12,13 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats, Ints
 from core.errors import InputError
 from privacy.engine.dp.accounting import LATTICE_STEPS
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _MOST_STEPS = 1 << 30  # squares of grid values must fit into int64
 _CHUNK_VALUES = 1 << 22

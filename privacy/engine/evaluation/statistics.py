@@ -22,11 +22,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from core.arrays import Floats, Ints
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.mechanisms import noisy_sum
 from privacy.engine.moments.null_population import FULL_LOGGING, LoggingPolicy, null_rows
-from privacy.engine.moments.rows import Floats, Ints, ReleaseRows, person_sums
+from privacy.engine.moments.rows import ReleaseRows, person_sums
 
 EVALUATION_METRICS = {
     "improvement": 0.2,

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import Floats
 from privacy.engine.moments.gram_matrix import Gram
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.release_layout import ReleaseLayout
-from privacy.engine.moments.rows import Floats
 
 REVERSION = 0.2
 PRIOR_SD = 0.5
@@ -35,7 +35,7 @@ def prior_mean(layout: ReleaseLayout) -> Floats:
     mean = np.zeros((layout.phi.width, len(layout.targets)))
     for j, i in enumerate(layout.learned, start=1):
         feature = layout.spec.features[i]
-        low, high = feature.bounds or (0.0, 1.0)
+        low, high = feature.range
         column = layout.phi.names.index(feature.name)
         mean[column, j] = -REVERSION * (high - low) / 2 / (feature.scale or 1.0)
     return mean

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.spec import LoopSpec
 from privacy.engine.moments.contributions import (
     average_weights,
@@ -18,7 +19,7 @@ from privacy.engine.moments.contributions import (
 )
 from privacy.engine.moments.null_population import LoggingPolicy, null_rows
 from privacy.engine.moments.release_layout import COUNTS_CLIP, Clips, ReleaseLayout, sub_block
-from privacy.engine.moments.rows import Floats, ReleaseRows
+from privacy.engine.moments.rows import ReleaseRows
 
 HINGE_ERROR = 0.2  # hinges enter when the expected error of an effect, in whitened units, is at most this
 _QUANTILES = {"gram": (0.9, 1.0), "targets": (0.9, 1.0), "effects": (0.8, 1.0), "variances": (0.9, 1.25)}

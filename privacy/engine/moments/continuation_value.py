@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from core.arrays import Floats
 from privacy.engine.moments.release_layout import ReleaseLayout
-from privacy.engine.moments.rows import Floats
 
 CONTINUATION_GAMMA = 0.97
 _STEPS = 20
@@ -39,5 +39,5 @@ def continuation_spread(slope: Floats) -> float:
 
 def _unit(layout: ReleaseLayout, feature: int) -> float:
     declared = layout.spec.features[feature]
-    low, high = declared.bounds or (0.0, 1.0)
+    low, high = declared.range
     return 2.0 * (declared.scale or 1.0) / (high - low)

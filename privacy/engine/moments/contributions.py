@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Bools, Floats
 from loops.engine.spec import Head, LoopSpec
 from privacy.engine.moments.continuation_value import continuation_slope, continuation_spread
 from privacy.engine.moments.release_layout import (
@@ -21,7 +21,7 @@ from privacy.engine.moments.release_layout import (
     covariance_of,
     sub_block,
 )
-from privacy.engine.moments.rows import Bools, Floats, ReleaseRows, SubHeadRows, person_sums, row_products
+from privacy.engine.moments.rows import ReleaseRows, SubHeadRows, person_sums, row_products
 
 COUNT_CAP = 10_000  # decision points a person; beyond it the logarithm is capped
 CENTRE_RANGE = 10.0  # reward centre a person, in reward scales
@@ -184,7 +184,7 @@ def _upper(phi: Floats) -> Floats:
     return phi[:, i] * phi[:, j] * np.where(i == j, 1.0, np.sqrt(2.0))
 
 
-def gram_from_upper(upper: npt.NDArray[np.float64], width: int) -> Floats:
+def gram_from_upper(upper: Floats, width: int) -> Floats:
     """The symmetric matrix whose scaled upper triangle this is: inverse of the packing above."""
     i, j = np.triu_indices(width)
     gram = np.zeros((width, width))

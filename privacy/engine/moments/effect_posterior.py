@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import Floats, Ints
 from loops.engine.features import FeatureMap
 from privacy.engine.moments.gram_matrix import Gram
-from privacy.engine.moments.rows import Floats, Ints
 
 EFFECT_WIDTHS = (0.02, 0.06, 0.15, 0.35, 0.8)
 HYPER_SD, CONCENTRATION = 0.4, 0.5

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.features import FeatureMap
 from privacy.engine.moments.baseline import Baseline
 from privacy.engine.moments.effect_posterior import NoisyMoments, TargetEffects, released_posterior
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.release_layout import covariance_of
-from privacy.engine.moments.rows import Floats
 
 SUB_WIDTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # what a sub-head chooses matters less than whether anything is said
 

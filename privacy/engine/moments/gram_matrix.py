@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from privacy.engine.moments.rows import Bools, Floats
+from core.arrays import Bools, Floats
 
 if TYPE_CHECKING:
     from privacy.engine.moments.release_layout import ReleaseLayout

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Bools, Ints
 from loops.engine.spec import NextState
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 
 def next_rows(rule: NextState, *, person: Ints, day: Ints, available: Bools, left: Bools) -> Ints:

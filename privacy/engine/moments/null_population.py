@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Bools, Floats, Ints
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import Feature, Head, LoopSpec
 from loops.engine.state.dynamics import advance_known
-from privacy.engine.moments.rows import Bools, Ints, ReleaseRows, SubHeadRows
-
-Floats = npt.NDArray[np.float64]
+from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 
 NULL_PEOPLE = 400
 NULL_ROWS = 40_000  # with many decision points a person, fewer people do: quantiles of averages need no more
@@ -105,7 +103,7 @@ def _subs(spec: LoopSpec, actions: Ints, explored: Bools, rng: np.random.Generat
 def _initial(feature: Feature, users: int, rng: np.random.Generator) -> Floats:
     if feature.is_category:
         return rng.integers(len(feature.categories), size=users).astype(np.float64)
-    low, high = feature.bounds or (0.0, 1.0)
+    low, high = feature.range
     return rng.uniform(low, high, size=users)
 
 
@@ -114,7 +112,7 @@ def _wander(feature: Feature, values: Floats, rng: np.random.Generator) -> Float
     if feature.is_category:
         fresh = rng.integers(len(feature.categories), size=values.size).astype(np.float64)
         return np.where(rng.random(values.size) < _CATEGORY_STAY, values, fresh)
-    low, high = feature.bounds or (0.0, 1.0)
+    low, high = feature.range
     moved = values + rng.normal(size=values.size) * (feature.scale or 0.0)
     moved = np.where(moved > high, 2 * high - moved, moved)
     moved = np.where(moved < low, 2 * low - moved, moved)

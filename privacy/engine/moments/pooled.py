@@ -13,11 +13,11 @@ from functools import cached_property
 
 import numpy as np
 
+from core.arrays import Floats
 from privacy.engine.moments.clipping import PublicFacts, nominal_decisions, public_facts
 from privacy.engine.moments.contributions import gram_from_upper
 from privacy.engine.moments.gram_matrix import Gram, estimate_gram
 from privacy.engine.moments.release_layout import Counts, ReleaseLayout
-from privacy.engine.moments.rows import Floats
 
 # How alike a person's whitened targets are from one decision point to the next, beyond what the features tell.
 CLUSTERING_LEVEL, CLUSTERING_CHANGE = 0.1, 0.02

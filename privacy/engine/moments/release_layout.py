@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from core.arrays import Bools, Floats
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Head, LoopSpec
-from privacy.engine.moments.rows import Bools, Floats
 
 BUDGET_SHARES = {"counts": 0.03, "gram": 0.25, "targets": 0.10, "effects": 0.58, "variances": 0.0395}
 SUB_SHARE = (

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.mechanisms import Totals, integer_sum, noisy_total
 from privacy.engine.moments.baseline import baseline_posterior
@@ -49,7 +50,7 @@ from privacy.engine.moments.release_layout import (
     alternatives_of,
     sub_block,
 )
-from privacy.engine.moments.rows import Floats, ReleaseRows
+from privacy.engine.moments.rows import ReleaseRows
 
 NoisyRound = dict[str, np.ndarray]
 

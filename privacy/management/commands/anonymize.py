@@ -1,4 +1,4 @@
-"""``manage.py anonymize``: anonymise people's records by one of four techniques, charged and logged."""
+"""``manage.py anonymize``: anonymise people's records by one of the registered techniques, charged and logged."""
 
 from __future__ import annotations
 
@@ -16,25 +16,17 @@ from django.db import DatabaseError
 from core.atomic_files import atomic_file
 from core.errors import InputError, R3alError
 from loops.selectors import loop_version_current
-from privacy.engine.anonymize.request import (
-    DATA_TYPES,
-    DIFFERENTIAL_PRIVACY,
-    K_ANONYMITY,
-    MODES,
-    PSEUDONYMIZATION,
-    TECHNIQUES,
-    AnonymizeRequest,
-)
+from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY
+from privacy.engine.anonymize.protocol import Technique
+from privacy.engine.anonymize.registry import heeding, own_parameters, technique_modes, technique_names, technique_of
+from privacy.engine.anonymize.request import DATA_TYPES, DEFAULT_MODE, AnonymizeRequest
 from privacy.models import Release
-from privacy.services.anonymize.export_tables import export_rows_write, is_central, statistics
+from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics, statistics
 from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.request import anonymize
 from privacy.services.releases.summary import release_summary
 
-_OF = {
-    "epsilon": DIFFERENTIAL_PRIVACY, "delta": DIFFERENTIAL_PRIVACY, "mode": DIFFERENTIAL_PRIVACY, "k": K_ANONYMITY,
-    "diversity": K_ANONYMITY, "sensitive": K_ANONYMITY, "epoch": PSEUDONYMIZATION,
-}  # fmt: skip
+_SHARED = ("epsilon", "delta", "mode")  # options of a request that not every technique heeds
 
 
 class Command(BaseCommand):
@@ -46,8 +38,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", default="r3al", help="the loop whose records are meant (default: r3al)")
         parser.add_argument("--data-type", default="pulse", choices=DATA_TYPES)
-        parser.add_argument("--technique", default=DIFFERENTIAL_PRIVACY, choices=TECHNIQUES)
-        parser.add_argument("--mode", choices=MODES, help="of differential privacy: statistics (the default), or rows")
+        parser.add_argument("--technique", default=DIFFERENTIAL_PRIVACY, choices=technique_names())
+        parser.add_argument(
+            "--mode", choices=technique_modes(), help="of differential privacy: statistics (the default), or rows"
+        )
         parser.add_argument("--epsilon", type=float, help="of differential privacy (default: 0.5)")
         parser.add_argument("--delta", type=float, help="of central differential privacy (default: 1e-6)")
         parser.add_argument(
@@ -58,14 +52,8 @@ class Command(BaseCommand):
         )
         parser.add_argument("--rows", type=int, metavar="N", help="of rows: the newest N records of each (default: 1)")
         parser.add_argument("--fields", metavar="A,B", help="these features alone (default: all)")
-        parser.add_argument("--k", type=int, help="of k-anonymity (default: 10)")
-        parser.add_argument(
-            "--diversity", type=int, metavar="L", help="of k-anonymity: different sensitive values a class"
-        )
-        parser.add_argument(
-            "--sensitive", metavar="FIELD", help="the category that diversity counts; published as it is"
-        )
-        parser.add_argument("--epoch", help="of pseudonyms (default: this month); a new one cannot be linked")
+        for own in own_parameters():
+            parser.add_argument(own.flag, type=own.kind, metavar=own.metavar, help=own.help)
         parser.add_argument("--key", help="idempotency key: a retry with it finishes or shows the first run")
         parser.add_argument(
             "--output", type=Path, metavar="FILE", help="a new file for the rows as CSV, or the statistics as JSON"
@@ -84,9 +72,9 @@ class Command(BaseCommand):
             ) from None
 
     def _run(self, options: dict[str, Any]) -> None:
-        wanted, version = _wanted(options), loop_version_current(options["loop"])
+        request, version = _request(options), loop_version_current(options["loop"])
         if options["preview"]:
-            told = anonymize_preview(loop_version=version, wanted=wanted)
+            told = anonymize_preview(loop_version=version, request=request)
             self.stdout.write("\n".join(f"{name}: {value}" for name, value in vars(told).items()))
             return
         key = options["key"] or f"command-{uuid.uuid4()}"
@@ -94,7 +82,7 @@ class Command(BaseCommand):
             # Before anybody is charged, so that a name that cannot be written costs nothing.
             out = opened.enter_context(atomic_file(options["output"])) if options["output"] is not None else None
             sys.stderr.write(f"key: {key} (whatever interrupts this run, --key {key} goes on with it)\n")
-            release = anonymize(key=key, loop_version=version, wanted=wanted)
+            release = anonymize(key=key, loop_version=version, request=request)
             sys.stderr.write(f"{release}: {release.guarantee}\n")
             if out is not None:
                 _result(release, out)
@@ -104,27 +92,37 @@ class Command(BaseCommand):
             _result(release, self.stdout)  # type: ignore[arg-type]
 
 
-def _wanted(options: dict[str, Any]) -> AnonymizeRequest:
+def _request(options: dict[str, Any]) -> AnonymizeRequest:
     """Raises InputError for an option that the technique would not heed."""
-    technique, given = options["technique"], {n: options[n] for n in _OF if options[n] is not None}
-    mode = given.get("mode", "central") if technique == DIFFERENTIAL_PRIVACY else None
-    for name in given:
-        if _OF[name] != technique:
-            raise InputError(f"--{name} belongs to {_OF[name]}, not to {technique}; leave it out")
-    if mode == "local" and "delta" in given:
-        raise InputError("--delta belongs to mode central; rows have none, so leave it out")
-    if mode == "central" and options["rows"] is not None:
+    own = {p.name: options[p.name] for p in own_parameters() if options[p.name] is not None}
+    shared = {name: options[name] for name in _SHARED if options[name] is not None}
+    technique = technique_of(options["technique"], shared.get("mode", DEFAULT_MODE))
+    for name in (*shared, *own):
+        _check_heeded(name, technique)
+    if technique.statistics and options["rows"] is not None:
         raise InputError("--rows belongs to rows; statistics are of all records, so leave it out")
     fields = options["fields"]
     return AnonymizeRequest(
-        data_type=options["data_type"], technique=technique, samples=options["samples"],
-        rows=1 if options["rows"] is None else options["rows"],
-        fields=None if fields is None else tuple(f.strip() for f in fields.split(",") if f.strip()), **given,
+        data_type=options["data_type"], technique=technique.name, samples=options["samples"],
+        rows=1 if options["rows"] is None else options["rows"], options=own,
+        fields=None if fields is None else tuple(f.strip() for f in fields.split(",") if f.strip()), **shared,
     )  # fmt: skip
 
 
+def _check_heeded(name: str, technique: Technique) -> None:
+    if technique.heeds(name):
+        return
+    owners, flag = heeding(name), f"--{name.replace('_', '-')}"
+    modes = [owner.mode for owner in owners if owner.name == technique.name and owner.mode is not None]
+    if modes:
+        what = "statistics" if technique.statistics else "rows"
+        raise InputError(f"{flag} belongs to mode {modes[0]}; {what} have none, so leave it out")
+    names = " and ".join(dict.fromkeys(owner.name for owner in owners))
+    raise InputError(f"{flag} belongs to {names}, not to {technique.name}; leave it out")
+
+
 def _result(release: Release, out: TextIO) -> None:
-    if is_central(release):
+    if holds_statistics(release):
         out.write(json.dumps(statistics(release), default=str, indent=1) + "\n")
     else:
         export_rows_write(release=release, out=out)

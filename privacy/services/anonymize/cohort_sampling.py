@@ -7,15 +7,14 @@ would put one person in another's place. Rows do not hide who is among them, and
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import math
 import secrets
 
-from django.conf import settings
 from django.db.models import F, QuerySet
 
+from core.digests import RELEASE_COINS, keyed
 from loops.models import LoopVersion
+from privacy.engine.anonymize.registry import technique_of
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import Person, Purpose, Release, ReleaseState
 from privacy.selectors.decisions import training_folds
@@ -25,22 +24,22 @@ from privacy.services.budget.charge import consented
 _COINS = 10_007  # the least prime above the number of folds
 
 
-def public_rate(*, loop_version: LoopVersion, wanted: AnonymizeRequest) -> float:
+def public_rate(*, loop_version: LoopVersion, request: AnonymizeRequest) -> float:
     """The share of the willing that enters statistics of about ``samples`` people: by the noised number of people that the loop's
     latest release stated, else by what its file declares. While no number is public, everybody enters.
     """
-    if wanted.samples is None:
+    if request.samples is None:
         return 1.0
     people = _people_stated(loop_version) or loop_version.spec.moments.nominal_users
-    return min(1.0, wanted.samples / people) if people else 1.0
+    return min(1.0, request.samples / people) if people else 1.0
 
 
-def cohort_sample(*, key: str, loop_version: LoopVersion, wanted: AnonymizeRequest, rate: float) -> QuerySet[Person]:
+def cohort_sample(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest, rate: float) -> QuerySet[Person]:
     """Who may be charged for the release of ``key``."""
-    people = people_with_records(loop_version=loop_version, data_type=wanted.data_type)
-    if wanted.is_central:
+    people = people_with_records(loop_version=loop_version, data_type=request.data_type)
+    if technique_of(request.technique, request.mode).statistics:
         return people if rate >= 1 else _by_coin(people, key, rate)
-    return people if wanted.samples is None else _exactly(people, loop_version, wanted.samples)
+    return people if request.samples is None else _exactly(people, loop_version, request.samples)
 
 
 def _people_stated(loop_version: LoopVersion) -> float | None:
@@ -56,7 +55,7 @@ def _by_coin(people: QuerySet[Person], key: str, rate: float) -> QuerySet[Person
     """A coin is a line modulo a prime over the person's own fold, its slope and offset keyed by the release: uniform, and any two
     folds' coins are independent.
     """
-    line = hmac.digest(settings.ANONYMIZATION_SALT.encode(), f"draw\0{key}".encode(), hashlib.sha256)
+    line = keyed(RELEASE_COINS, key)
     slope = 1 + int.from_bytes(line[:8], "big") % (_COINS - 1)
     offset = int.from_bytes(line[8:16], "big") % _COINS
     return people.alias(coin=(F("fold") * slope + offset) % _COINS).filter(coin__lt=math.ceil(rate * _COINS))

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from core.arrays import Floats
 from loops.models import LoopVersion
 from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.protocol import FeatureRecords
 from privacy.engine.sealing import about_signal, about_state
 from privacy.models import Decision, Person, Signal, SignalKind
 from privacy.selectors.keys import ciphers_known
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 _KINDS = {"feature": tuple(SignalKind.values), "categorical": tuple(SignalKind.values)}  # any other: its own alone
 _WITH_STATES = (
     "pulse",
@@ -26,16 +24,6 @@ _WITH_STATES = (
     "categorical",
 )  # a state at a decision point is a pulse that was taken then
 _PEOPLE_A_QUERY = 500
-
-
-@dataclass(frozen=True)
-class FeatureRecords:
-    """``values`` (n, F) of ``people`` (n,) ids on ``days`` (n,) proleptic ordinals; ``left_out``: records that lack a column."""
-
-    values: Floats
-    people: Ints
-    days: Ints
-    left_out: int
 
 
 def people_with_records(*, loop_version: LoopVersion, data_type: str) -> QuerySet[Person]:

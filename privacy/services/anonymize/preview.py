@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 
 from loops.models import LoopVersion
+from privacy.engine.anonymize.registry import technique_of
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.dp.accounting import NANO, guarantee
 from privacy.engine.dp.coarse_counts import two_digits
@@ -34,15 +35,16 @@ class Preview:
     without_budget: int
 
 
-def anonymize_preview(*, loop_version: LoopVersion, wanted: AnonymizeRequest) -> Preview:
+def anonymize_preview(*, loop_version: LoopVersion, request: AnonymizeRequest) -> Preview:
     """A preview of ``anonymize``. Raises InputError for what would be refused."""
-    fields = release_fields(wanted, asked_columns(loop_version, wanted))
-    among = people_with_records(loop_version=loop_version, data_type=wanted.data_type)
+    fields = release_fields(request, asked_columns(loop_version, request))
+    among = people_with_records(loop_version=loop_version, data_type=request.data_type)
     cohort = cohort_people(loop_version, loop_version.spec.population, training_folds(loop_version.spec), among)
-    rate = public_rate(loop_version=loop_version, wanted=wanted) if wanted.is_central else 1.0
+    statistics = technique_of(request.technique, request.mode).statistics
+    rate = public_rate(loop_version=loop_version, request=request) if statistics else 1.0
     return _preview(
-        cohort, Purpose.TRAINING, fields["policy_cost"], fields.get("rho"), fields.get("formal_epsilon"),
-        fields.get("formal_delta"), fields["guarantee"], rate=rate, most=None if wanted.is_central else wanted.samples,
+        cohort, Purpose.TRAINING, fields["policy_cost"], fields["rho"], fields["formal_epsilon"],
+        fields["formal_delta"], fields["guarantee"], rate=rate, most=None if statistics else request.samples,
     )  # fmt: skip
 
 

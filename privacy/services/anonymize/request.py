@@ -1,9 +1,10 @@
-"""Anonymising people's records: charged, computed over exactly the charged people, logged for good. Four techniques."""
+"""Anonymising people's records: charged, computed over exactly the charged people, logged for good."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -12,74 +13,55 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from core.durations import RECORDS_KEPT
 from core.errors import Conflict, InputError
 from jobs.models import Job
 from jobs.services import job_enqueue
 from loops.models import LoopVersion
-from privacy.engine.anonymize.central import central_parameters
 from privacy.engine.anonymize.columns import Column, columns_of
-from privacy.engine.anonymize.request import (
-    GENERALIZATION,
-    K_ANONYMITY,
-    POLICY_NANO,
-    PSEUDONYMIZATION,
-    AnonymizeRequest,
-    informal_guarantee,
-    local_guarantee,
-)
-from privacy.engine.dp.accounting import charge_pure, guarantee
+from privacy.engine.anonymize.protocol import Limits
+from privacy.engine.anonymize.registry import check_options, technique_of
+from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import Purpose, Release, ReleaseState
 from privacy.selectors.decisions import training_folds
-from privacy.selectors.retention import EXPORTS_KEPT
 from privacy.services.anonymize.cohort_sampling import cohort_sample, public_rate
-from privacy.services.anonymize.pseudonyms import current_epoch, epoch_check
-from privacy.services.anonymize.run import anonymize_compute
+from privacy.services.anonymize.run import anonymize_compute, release_technique
 from privacy.services.budget.charge import cohort_refund
-from privacy.services.releases.lifecycle import (
-    calibration_asked,
-    release_begin,
-    release_commit,
-    round_load,
-    round_store,
-)
+from privacy.services.releases.lifecycle import release_begin, release_commit, round_load, round_store
 from privacy.services.releases.reservations import ANONYMIZE_JOB, job_key
 
-MECHANISMS = {
-    K_ANONYMITY: "Mondrian over distinct users",
-    PSEUDONYMIZATION: "HMAC-SHA-256 of the person, keyed by purpose and epoch",
-    GENERALIZATION: "the loop's hierarchy",
-}
 
-
-def anonymize(*, key: str, loop_version: LoopVersion, wanted: AnonymizeRequest) -> Release:
-    """Anonymise by ``wanted``; idempotent by ``key``: a retry finishes or returns the first and never samples again.
+def anonymize(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
+    """Anonymise as ``request`` asks; idempotent by ``key``: a retry finishes or returns the first and never samples again.
 
     Of people who consent to training, have budget, and do not judge candidates. Raises InputError, BudgetExceeded or
     InsufficientData with nothing charged; Conflict for a key that was used for something else.
     """
-    return anonymize_finish(release=anonymize_begin(key=key, loop_version=loop_version, wanted=wanted))
+    return anonymize_finish(release=anonymize_begin(key=key, loop_version=loop_version, request=request))
 
 
-def anonymize_begin(*, key: str, loop_version: LoopVersion, wanted: AnonymizeRequest) -> Release:
+def anonymize_begin(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
     """Charge the people of an anonymisation, or find the one of the key. Nothing is read or computed yet."""
-    columns = asked_columns(loop_version, wanted)
-    rate = public_rate(loop_version=loop_version, wanted=wanted) if wanted.is_central else 1.0
+    columns = asked_columns(loop_version, request)
+    technique = technique_of(request.technique, request.mode)
+    rate = public_rate(loop_version=loop_version, request=request) if technique.statistics else 1.0
+    share = {"rate": rate} if technique.statistics else {}
     return release_begin(
         key=key,
         loop_version=loop_version,
         purpose=Purpose.TRAINING,
         folds=training_folds(loop_version.spec),
-        fields=release_fields(wanted, columns),
-        settled=_settled(wanted, rate),
-        among=lambda: cohort_sample(key=key, loop_version=loop_version, wanted=wanted, rate=rate),
-        least=max(settings.MIN_COHORT, wanted.k if wanted.technique == K_ANONYMITY else 1),
+        fields=release_fields(request, columns),
+        settled=share | dict(technique.settled(request, _today())),
+        among=lambda: cohort_sample(key=key, loop_version=loop_version, request=request, rate=rate),
+        least=max(settings.MIN_COHORT, technique.least_cohort(request)),
     )
 
 
 @transaction.atomic
-def anonymize_enqueue(*, key: str, loop_version: LoopVersion, wanted: AnonymizeRequest) -> tuple[Release, Job]:
+def anonymize_enqueue(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Release, Job]:
     """Charge, and queue the job that computes, both or neither; the ones of the key where there are some."""
-    release = anonymize_begin(key=key, loop_version=loop_version, wanted=wanted)
+    release = anonymize_begin(key=key, loop_version=loop_version, request=request)
     return release, job_enqueue(kind=ANONYMIZE_JOB, arguments={"release": release.pk}, key=job_key(release))
 
 
@@ -103,65 +85,51 @@ def anonymize_finish(*, release: Release) -> Release:
 
 
 def _finish(release: Release) -> None:
-    arrays, facts = anonymize_compute(release)
-    statistics = release.parameters.get("mode") == "central"
+    output = anonymize_compute(release)
+    statistics = release_technique(release).statistics
     with transaction.atomic():
-        expires = None if statistics else timezone.now() + EXPORTS_KEPT  # rows of people; statistics are kept for good
-        stored = round_store(release=release, index=0, arrays=arrays, expires_at=expires)
-        release_commit(release=release, noisy_users=float(stored["users"][0]) if statistics else None, facts=facts)
+        expires = None if statistics else timezone.now() + RECORDS_KEPT  # rows of people; statistics are kept for good
+        stored = round_store(release=release, index=0, arrays=output.arrays, expires_at=expires)
+        people = float(stored["users"][0]) if statistics else None
+        release_commit(release=release, noisy_users=people, facts=output.log)
 
 
-def asked_columns(loop_version: LoopVersion, wanted: AnonymizeRequest) -> tuple[Column, ...]:
-    """The columns of a request. Raises InputError for what cannot be."""
-    wanted.check()
-    columns = columns_of(loop_version.spec, wanted.fields)
-    if wanted.data_type == "categorical":
+def asked_columns(loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Column, ...]:
+    """Return the columns of a request. Raises InputError for what cannot be."""
+    request.check()
+    technique = technique_of(request.technique, request.mode)
+    check_options(request)
+    columns = columns_of(loop_version.spec, request.fields)
+    if request.data_type == "categorical":
         columns = tuple(c for c in columns if c.categories)
         if not columns:
             raise InputError("none of the fields is a category; ask for another dataType")
-    if wanted.sensitive is not None and wanted.sensitive not in {c.name for c in columns if c.categories}:
-        raise InputError(f"sensitive is {wanted.sensitive!r}; it is one of the categories among the fields")
-    if wanted.sensitive is not None and len(columns) == 1:
-        raise InputError("beside the sensitive field there must be others")
-    if wanted.technique == PSEUDONYMIZATION and wanted.epoch:
-        epoch_check(wanted.epoch)
+    technique.check(request, columns)
     return columns
 
 
-def release_fields(wanted: AnonymizeRequest, columns: tuple[Column, ...]) -> dict[str, Any]:
-    """Technique, mechanism, parameters, charge and guarantee, as the log keeps them. Raises InputError."""
-    parameters = wanted.parameters(columns)
-    fields: dict[str, Any] = {"technique": wanted.technique, "data_type": wanted.data_type, "parameters": parameters}
-    if wanted.is_central:
-        central = calibration_asked(epsilon=wanted.epsilon, delta=wanted.delta)
-        parameters |= central_parameters(columns)
-        fields |= {
-            "mechanism": "statistics: discrete Gaussian on user-level sums",
-            "policy_cost": central.policy_nano, "rho": central.rho_nano, "formal_epsilon": central.epsilon,
-            "formal_delta": central.delta, "guarantee": guarantee(central), "library_version": f"opendp {version('opendp')}",
-        }  # fmt: skip
-    elif wanted.is_local:
-        pure = charge_pure(epsilon=wanted.epsilon, maximum=settings.MAX_PRIVACY_EPSILON)
-        fields |= {
-            "mechanism": "rows: discrete Laplace and randomised response",
-            "neighbouring": "replace one user's values", "policy_cost": pure.policy_nano, "rho": pure.rho_nano,
-            "formal_epsilon": pure.epsilon, "formal_delta": 0.0, "guarantee": local_guarantee(pure.epsilon, wanted.rows),
-        }  # fmt: skip
-    else:
-        fields |= {
-            "mechanism": MECHANISMS[wanted.technique],
-            "neighbouring": "none",
-            "policy_cost": POLICY_NANO[wanted.technique],
-            "guarantee": informal_guarantee(wanted),
-        }
-    return fields
+def release_fields(request: AnonymizeRequest, columns: tuple[Column, ...]) -> dict[str, Any]:
+    """Return technique, mechanism, parameters, charge and guarantee, as the log keeps them. Raises InputError."""
+    technique = technique_of(request.technique, request.mode)
+    cost = technique.cost(request, Limits(settings.MAX_PRIVACY_EPSILON, settings.MAX_PRIVACY_DELTA))
+    mode = {} if technique.mode is None else {"mode": technique.mode}
+    return {
+        "technique": technique.name,
+        "data_type": request.data_type,
+        "parameters": request.as_logged(columns) | mode | dict(technique.logged(request, columns)),
+        "mechanism": technique.mechanism,
+        "neighbouring": technique.neighbouring,
+        "policy_cost": cost.policy_nano,
+        "rho": cost.rho_nano,
+        "formal_epsilon": cost.epsilon,
+        "formal_delta": cost.delta,
+        "guarantee": technique.guarantee(request),
+        "library_version": f"{technique.library} {version(technique.library)}" if technique.library else "",
+    }
 
 
-def _settled(wanted: AnonymizeRequest, rate: float) -> Mapping[str, Any]:
-    """What the request left open, as it is on the day of the charge: a retry takes it as it was then."""
-    if wanted.technique == PSEUDONYMIZATION and not wanted.epoch:
-        return {"epoch": current_epoch()}
-    return {"rate": rate} if wanted.is_central else {}
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def anonymized(release: Release) -> Mapping[str, np.ndarray] | None:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from django.db import transaction
 
 from core.errors import InputError, NotFound
+from privacy.engine.budget_windows import first_day
 from privacy.engine.dp.accounting import NANO, nano_down
 from privacy.models import PrivacyBudget, VaultKind
 from privacy.models.budget import WINDOWS
-from privacy.selectors.budgets import first_day, spent_now
+from privacy.selectors.budgets import spent_now
 from privacy.services.vault.append import subject_of, vault_append
 
 SHORTEST_REASON, LONGEST_REASON = 10, 400

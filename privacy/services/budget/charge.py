@@ -6,8 +6,7 @@ is the row that is locked and written, and the database's own CHECKs hold every 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -18,6 +17,7 @@ from django.db.models.functions import Coalesce, Greatest, Least
 from core.errors import BudgetExceeded, Conflict
 from core.update_sql import update_sql
 from loops.models import LoopVersion
+from privacy.engine.budget_windows import first_days
 from privacy.models import (
     Decision,
     LedgerEntry,
@@ -32,14 +32,6 @@ from privacy.models import (
 )
 from privacy.models.budget import NANO, WINDOWS
 from privacy.services.vault.append import vault_append
-
-# The first day of the window that a day lies in. A window rolls when a charge finds it over; a clock that goes back
-# never reopens one.
-_FIRST_DAY: dict[str, Callable[[date], date]] = {
-    "day": lambda day: day,
-    "week": lambda day: day - timedelta(days=day.weekday()),
-    "month": lambda day: day.replace(day=1),
-}
 
 
 @transaction.atomic
@@ -200,7 +192,7 @@ def _other_exports(release: Release) -> QuerySet[LedgerEntry]:
 
 def _starts(at: datetime) -> dict[str, date]:
     today = at.astimezone(UTC).date()
-    return {window: first(today) for window, first in _FIRST_DAY.items()}
+    return first_days(today)
 
 
 def _nano(amount: int) -> Value:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from django.contrib.auth import get_user_model
-from django.db import models
 from django.utils import timezone
 from knox.crypto import hash_token
 
@@ -97,32 +96,70 @@ def forget_callers() -> None:
     _cache.clear()
 
 
+class Someone(Protocol):
+    """A person as far as a caller's right depends on them."""
+
+    @property
+    def person_id(self) -> int: ...
+    @property
+    def population(self) -> str: ...
+    @property
+    def person_key(self) -> str: ...
+
+
+class PersonRow(NamedTuple):
+    """What ``may_act_for`` reads of a person."""
+
+    person_id: int
+    population: str
+    person_key: str
+
+
+S = TypeVar("S", bound=Someone)
+
+
+def may_act_for(caller: Caller, person: Someone, *, user_id: str | None, population: str) -> bool:
+    """Tell whether a request may be about a person. ``user_id``: whom it names, in ``population``; None: it names nobody.
+
+    A person's own device acts for them alone, and need not name them. A service acts for whom it names.
+    """
+    own, served = caller.person_id == person.person_id, caller.may_serve and user_id is not None
+    allowed = served if caller.person_id is None else own
+    return allowed and (user_id is None or person_key(population=population, identifier=user_id) == person.person_key)
+
+
+def own_person_id(caller: Caller, user_id: str | None) -> int | None:
+    """Return the caller's own person, whom the request is about; None where a service names somebody. Raises Forbidden."""
+    if caller.person_id is not None or (caller.may_serve and user_id is not None):
+        return caller.person_id
+    may = "name the person in userId" if caller.may_serve else "use one of a person or of a service account"
+    raise Forbidden(f"this token is no person's; {may}")
+
+
+def person_checked(caller: Caller, person: S | None, *, user_id: str | None, population: str) -> S:
+    """Return the person that was found if the caller may act for them in ``population``. Raises Forbidden, NotFound."""
+    if person is not None and not may_act_for(caller, person, user_id=user_id, population=population):
+        raise Forbidden("this token may only be used for its own person; leave userId out")
+    if person is None or person.population != population:
+        raise NotFound("there is no such person here; register them with POST /api/v1/people first")
+    return person
+
+
 def person_of(caller: Caller, *, user_id_given: str | None, population: str) -> int:
     """The person a request is about. Raises Forbidden for somebody else's data, NotFound for a person nobody registered."""
-    found = person_filter(caller, user_id_given=user_id_given, population=population)
-    pk = Person.objects.filter(found).values_list("pk", flat=True).first()
-    if pk is None:
-        raise NotFound(unknown_person(caller))
-    return pk
+    people, own = Person.objects.values_list("pk", "population", "key"), own_person_id(caller, user_id_given)
+    if own is not None:
+        found = people.filter(pk=own).first()
+    else:
+        key = person_key(population=population, identifier=user_id_given or "")
+        found = people.filter(population=population, key=key).first()
+    row = None if found is None else PersonRow(*found)
+    return person_checked(caller, row, user_id=user_id_given, population=population).person_id
 
 
-def person_filter(caller: Caller, *, user_id_given: str | None, population: str) -> models.Q:
-    """The same as a condition on people, without asking the database."""
-    if user_id_given is None:
-        if caller.person_id is None:
-            raise Forbidden("this token is no person's; name the person in userId")
-        return models.Q(pk=caller.person_id)
-    key = person_key(population=population, identifier=user_id_given)
-    if caller.may_serve:
-        return models.Q(population=population, key=key)
-    if caller.person_id is None:
-        raise Forbidden("this token may not act for people; use one of a service account")
-    own = Person.objects.filter(pk=caller.person_id, population=population, key=key).exists()
-    if not own:
-        raise Forbidden("this token may only be used for its own person; leave userId out")
-    return models.Q(pk=caller.person_id)
-
-
-def unknown_person(caller: Caller) -> str:
-    """What to say of somebody that nobody registered."""
-    return "there is no such person here; register them with POST /api/v1/people first"
+def own_person(user: Any) -> Person:
+    """The person whose device's account ``user`` is, with their budget. Raises Forbidden for an account of nobody's."""
+    account = getattr(user, "person_account", None)
+    if account is None:
+        raise Forbidden("this is about a person's own data; use their device's token")
+    return Person.objects.select_related("budget").get(pk=account.person_id)

@@ -6,17 +6,15 @@ registers anew is known to have spent what they spent.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
+from core.digests import TOMBSTONE, keyed
 from core.errors import Conflict, InputError
 from privacy.models import (
     Consent,
@@ -97,9 +95,8 @@ def _taken(person_id: int) -> Person:
 
 
 def tombstone(*, population: str, key: str) -> str:
-    """What stands in place of a pseudonym (64 hexadecimal digits): HMAC-SHA-256 under a key of its own."""
-    own = hmac.digest(settings.ANONYMIZATION_SALT.encode(), b"tombstone", hashlib.sha256)
-    return hmac.digest(own, f"{population}\0{key}".encode(), hashlib.sha256).hex()
+    """What stands in place of a pseudonym (64 hexadecimal digits): a keyed digest of it."""
+    return keyed(TOMBSTONE, population, key).hex()
 
 
 def tombstones() -> list[str]:

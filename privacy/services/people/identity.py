@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Collection
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import transaction
 
+from core.digests import FOLD, PERSON, keyed
+from privacy.engine.budget_windows import first_days
 from privacy.engine.dp.accounting import nano_up
 from privacy.models import Person, PrivacyBudget
 from privacy.models.budget import NANO
@@ -28,13 +28,13 @@ RHO_CAP = 1_172_815_223
 
 
 def person_key(*, population: str, identifier: str) -> str:
-    """The pseudonym (64 hexadecimal digits): HMAC-SHA-256 of population and identifier under the salt."""
-    return _keyed("", population, identifier).hex()
+    """The pseudonym (64 hexadecimal digits): a keyed digest of population and identifier."""
+    return keyed(PERSON, population, identifier).hex()
 
 
 def person_fold(*, population: str, identifier: str) -> int:
     """A number in [0, 10000) that decides who judges and who trains; independent of the pseudonym."""
-    return int.from_bytes(_keyed("fold", population, identifier)[:8], "big") % FOLDS
+    return int.from_bytes(keyed(FOLD, population, identifier)[:8], "big") % FOLDS
 
 
 @transaction.atomic
@@ -56,7 +56,7 @@ def people_get_or_create(*, population: str, identifiers: Collection[str]) -> di
             ignore_conflicts=True,
         )
         created = _ids(population, [key for key, _ in new])
-        budget = {**default_caps(), "rho_cap": RHO_CAP, **_windows(datetime.now(UTC).date())}
+        budget = {**default_caps(), "rho_cap": RHO_CAP, **first_days(datetime.now(UTC).date())}
         PrivacyBudget.objects.bulk_create(
             [PrivacyBudget(person_id=pk, **budget) for pk in sorted(created.values())], ignore_conflicts=True
         )
@@ -79,14 +79,3 @@ def default_caps() -> dict[str, int]:
 
 def _ids(population: str, keys: Collection[str]) -> dict[str, int]:
     return dict(Person.objects.filter(population=population, key__in=keys).values_list("key", "pk"))
-
-
-def _windows(today: date) -> dict[str, date]:
-    return {"day": today, "week": today - timedelta(days=today.weekday()), "month": today.replace(day=1)}
-
-
-def _keyed(context: str, population: str, identifier: str) -> bytes:
-    """The key of a context is derived from the salt, so that digests of two contexts say nothing about each other."""
-    salt = settings.ANONYMIZATION_SALT.encode()
-    key = hmac.digest(salt, context.encode(), hashlib.sha256) if context else salt
-    return hmac.digest(key, f"{population}\0{identifier}".encode(), hashlib.sha256)

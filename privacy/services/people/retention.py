@@ -1,6 +1,6 @@
-"""Retention: what was kept of people goes after 90 days, in chunks that each commit. Logs, models and the vault stay.
+"""Retention: what was kept of people goes after ``RECORDS_KEPT``, in chunks that each commit. Logs, models and the vault stay.
 
-The 90 days run from when the platform got a record, not from the day that it speaks of, so an import of old data is not lost
+It runs from when the platform got a record, not from the day that it speaks of, so an import of old data is not lost
 at once.
 """
 
@@ -14,8 +14,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from core.durations import RECORDS_KEPT
 from privacy.models import Decision, ReleaseRound, ServingState, Signal
-from privacy.selectors.retention import EXPORTS_KEPT
 
 EXPIRE_CHUNK = 1_000
 
@@ -31,12 +31,12 @@ class ExpiredCounts:
 
 
 def records_expire(*, now: datetime | None = None) -> ExpiredCounts:
-    """Delete signals and decisions (with their choices, words and outcomes) that are 90 days old, and empty exports whose time
+    """Delete signals and decisions (with their choices, words and outcomes) that are so old, and empty exports whose time
     is over; what serving remembers goes when nothing was heard of the person for as long. A decision that is still open stays
     until it is closed. Stopped anywhere, the next run goes on.
     """
     now = now or timezone.now()
-    before = now - EXPORTS_KEPT
+    before = now - RECORDS_KEPT
     signals = _delete(Signal.objects.filter(created_at__lt=before))
     decisions = _delete(
         Decision.objects.filter(created_at__lt=before).exclude(served__isnull=False, served__closed_at=None)

@@ -10,17 +10,16 @@ import logging
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from core.arrays import Floats
 from privacy.engine.outcomes import aggregate, harmful_of
 from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_reward
 from privacy.models import RewardEvent, RewardSignal, ServedDecision
 from privacy.selectors.keys import ciphers_known
 
-Floats = npt.NDArray[np.float64]
 log = logging.getLogger(__name__)
 CLOSE_CHUNK = 500
 

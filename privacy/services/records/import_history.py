@@ -7,7 +7,8 @@ from datetime import datetime
 
 import numpy as np
 
-from loops.engine.rows.reader import Floats, RowMoment
+from core.arrays import Floats
+from loops.engine.rows.reader import RowMoment
 from loops.engine.state.history import StateHistory
 from loops.models import LoopVersion
 from privacy.models import Choice, Decision

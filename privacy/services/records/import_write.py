@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from core.arrays import Floats
 from core.bulk_insert import bulk_insert
+from core.canonical_json import list_json
+from core.digests import IMPORTED_ROW, keyed
 from loops.engine.rows.cells import RowError
-from loops.engine.rows.reader import Floats, LoggedRow
+from loops.engine.rows.reader import LoggedRow
 from loops.intake.rejects import Reject
 from loops.models import LoopVersion
 from privacy.engine.sealing import Cipher, about_outcome, about_state
@@ -55,12 +55,10 @@ def import_rows_prepare(
     *, rows: Sequence[tuple[int, LoggedRow]], loop_version: LoopVersion, computed: Sequence[int]
 ) -> list[PreparedRow]:
     """Rows (line, row) as they will be stored; nothing is read or written."""
-    secret = hashlib.sha256(b"row\0" + settings.ANONYMIZATION_SALT.encode()).digest()
     prepared = []
     for line, row in rows:
         # A keyed digest, so that a key cannot be guessed back; JSON keeps ("a", "b c") and ("a b", "c") apart.
-        identity = json.dumps([loop_version.spec.population, *row.key]).encode()
-        key = hashlib.blake2b(identity, digest_size=16, key=secret).digest()
+        key = keyed(IMPORTED_ROW, list_json([loop_version.spec.population, *row.key]))
         observed = row.harmful is not None or not np.isnan(row.reward).all()
         payload = row.reward.astype("<f8").tobytes() if observed else None
         choices = [(h, c.action, c.propensity, c.marginal, c.explored) for h, c in row.choices.items()]

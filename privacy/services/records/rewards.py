@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import numpy as np
-import numpy.typing as npt
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from core.canonical_json import canonical_bytes
-from core.errors import Forbidden, InputError, NotFound
+from core.arrays import Floats
+from core.canonical_json import equal_numbers_json
+from core.digests import REWARD_CONTENT, REWARD_ID, keyed
+from core.errors import InputError, NotFound
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS, INPUTS
 from loops.engine.spec import LoopSpec
@@ -23,11 +22,8 @@ from privacy.engine.outcomes import harms, largest_total, payload_of_components,
 from privacy.engine.sealing import Cipher, about_reward
 from privacy.models import RewardEvent, ServedDecision
 from privacy.selectors.keys import state_of
-from privacy.services.people.authentication import Caller, person_of
+from privacy.services.people.authentication import Caller, PersonRow, may_act_for, own_person_id
 from privacy.services.people.data_keys import ciphers
-
-Floats = npt.NDArray[np.float64]
-
 
 _NOBODYS = "there is no such decision of this person; use the decisionId of an answer"
 
@@ -76,7 +72,7 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, word: Re
     cipher = ciphers([served.person_id])[served.person_id]
     served = _locked(served)
     payload = _payload(served, word, cipher)
-    key, content = outcome_digest("reward", word.reward_id), outcome_digest("content", canonical_bytes(_facts(word)))
+    key, content = keyed(REWARD_ID, word.reward_id), keyed(REWARD_CONTENT, equal_numbers_json(_facts(word)))
     before = RewardEvent.objects.filter(served=served, reward_key=key).first()
     if before is not None:
         if bytes(before.content_key) != content:
@@ -97,21 +93,14 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, word: Re
 
 def _mine(caller: Caller, public_id: UUID, user_id: str | None) -> ServedDecision:
     """The decision if it is the caller's; whether somebody else's exists is not said, nor by another status."""
-    if caller.person_id is None and not (caller.may_serve and user_id is not None):
-        raise Forbidden(
-            "this token is no person's; use a person's token, or a service account's and name them in userId"
-        )
+    own_person_id(caller, user_id)  # raises Forbidden for who can have no decision
     found = ServedDecision.objects.select_related("decision__loop_version__loop", "person")
     served = found.filter(public_id=public_id).first()
-    nobody = NotFound(_NOBODYS)
     if served is None:
-        raise nobody
-    try:
-        person_id = person_of(caller, user_id_given=user_id, population=served.person.population)
-    except (NotFound, Forbidden):
-        raise nobody from None
-    if person_id != served.person_id:
-        raise nobody
+        raise NotFound(_NOBODYS)
+    person = PersonRow(served.person_id, served.person.population, served.person.key)
+    if not may_act_for(caller, person, user_id=user_id, population=person.population):
+        raise NotFound(_NOBODYS)
     return served
 
 
@@ -167,9 +156,3 @@ def _numbers(what: str, given: dict[str, float], known: tuple[str, ...]) -> dict
 
 def _facts(word: RewardInput) -> dict[str, Any]:
     return {"total": word.total, "components": word.components, "inputs": word.inputs, "label": word.label}
-
-
-def outcome_digest(context: str, text: str | bytes) -> bytes:
-    """Keyed digest (16 bytes) of what names or makes up a record."""
-    key = hmac.digest(settings.ANONYMIZATION_SALT.encode(), f"outcomes {context}".encode(), "sha256")
-    return hmac.digest(key, text.encode() if isinstance(text, str) else text, "sha256")[:16]

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from core.canonical_json import canonical_bytes
+from core.arrays import Floats
+from core.canonical_json import equal_numbers_json
+from core.digests import SIGNAL_CONTENT, SIGNAL_ID, keyed
 from core.errors import Conflict, Forbidden, InputError
 from loops.engine.spec import LoopSpec
 from loops.engine.state.values import feature_value
@@ -22,9 +23,7 @@ from privacy.engine.sealing import Cipher, about_memory, about_signal
 from privacy.engine.serving_state import KnownValues, merge_known_values, pack_serving_state, unpack_serving_state
 from privacy.models import PrivacyBudget, Purpose, ServingState, Signal, SignalKind
 from privacy.services.people.data_keys import ciphers
-from privacy.services.records.rewards import outcome_digest
 
-Floats = npt.NDArray[np.float64]
 LARGEST_BATCH, LONGEST_ID = 500, 100
 _AHEAD = timedelta(minutes=5)  # a phone's clock may be wrong by so much
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -111,7 +110,7 @@ def _contents(person_id: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
 
 
 def _key(one: SignalInput) -> bytes:
-    return outcome_digest("signal id", one.signal_id)
+    return keyed(SIGNAL_ID, one.signal_id)
 
 
 def _payload(spec: LoopSpec, one: SignalInput) -> tuple[Floats, int]:
@@ -144,7 +143,7 @@ def _signal(loop_version: LoopVersion, person_id: int, one: SignalInput) -> Sign
         person_id=person_id,
         loop_version=loop_version,
         signal_key=_key(one),
-        content_key=outcome_digest("signal", canonical_bytes(content)),
+        content_key=keyed(SIGNAL_CONTENT, equal_numbers_json(content)),
         kind=one.kind,
         observed_at=one.at,
     )

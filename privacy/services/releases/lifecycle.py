@@ -16,9 +16,11 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from core.arrays import Array, pack_arrays, sha256_hex, unpack_arrays
+from core.arrays import Array, pack_arrays, unpack_arrays
+from core.checksums import sha256_hex
 from core.errors import Conflict, InputError, InsufficientData
 from loops.models import LoopVersion
+from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY
 from privacy.engine.dp.accounting import NANO, Calibration, calibrate, guarantee
 from privacy.models import (
     LedgerEntry,
@@ -28,7 +30,6 @@ from privacy.models import (
     Release,
     ReleaseRound,
     ReleaseState,
-    Technique,
     VaultKind,
 )
 from privacy.models.person import FOLDS
@@ -60,7 +61,7 @@ def release_reserve(
     """
     calibration = calibration_asked(epsilon=epsilon, delta=delta)
     fields = {
-        "technique": Technique.DIFFERENTIAL_PRIVACY.value,
+        "technique": DIFFERENTIAL_PRIVACY,
         "mechanism": mechanism,
         "parameters": parameters,
         "policy_cost": calibration.policy_nano,
@@ -75,11 +76,8 @@ def release_reserve(
 
 def calibration_asked(*, epsilon: float, delta: float) -> Calibration:
     """Noise and charge of what somebody asks for. Raises InputError for more than one release may have."""
-    if delta > settings.MAX_PRIVACY_DELTA:
-        raise InputError(
-            f"delta {delta:g} is above the most one release may have, {settings.MAX_PRIVACY_DELTA:g} (MAX_PRIVACY_DELTA)"
-        )
-    return calibrate(epsilon=epsilon, delta=delta, maximum=settings.MAX_PRIVACY_EPSILON)
+    most_epsilon, most_delta = settings.MAX_PRIVACY_EPSILON, settings.MAX_PRIVACY_DELTA
+    return calibrate(epsilon=epsilon, delta=delta, maximum=most_epsilon, maximum_delta=most_delta)
 
 
 def release_begin(

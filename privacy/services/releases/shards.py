@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.arrays import Ints
 from privacy.engine.decision_arrays import randomised_rows
-from privacy.engine.moments.rows import Ints, ReleaseRows
+from privacy.engine.moments.rows import ReleaseRows
 from privacy.models import Release
 from privacy.selectors.decisions import charged_person_ids, decision_arrays
 

@@ -6,17 +6,16 @@ the last lock that a transaction takes: whoever writes several events in one tra
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 
+from core.canonical_json import canonical_json
+from core.digests import VAULT_GROUP, VAULT_PERSON, keyed
 from core.errors import InputError
-from privacy.engine.hash_chain import GENESIS, LARGEST_EVENT, canonical_json, event_hash
+from privacy.engine.hash_chain import GENESIS, LARGEST_EVENT, event_hash
 from privacy.models import Person, VaultEvent, VaultHead, VaultKind
 
 
@@ -68,20 +67,10 @@ def time_text(at: datetime) -> str:
 
 def subject_of(person: Person) -> str:
     """A keyed commitment to a person, the same in every event; without the key it says nothing."""
-    return commitment(f"{person.population}\0{person.key}")
+    return keyed(VAULT_PERSON, person.population, person.key).hex()
 
 
 def subjects_of(person_ids: Collection[int]) -> str:
     """One commitment to a set of people: over their own, sorted."""
     people = Person.objects.filter(pk__in=person_ids)
-    return commitment("\n".join(sorted(subject_of(p) for p in people.iterator(chunk_size=5_000))))
-
-
-def commitment(text: str) -> str:
-    """HMAC-SHA-256 under a key of the vault's own, derived from the salt."""
-    return hmac.new(vault_key(), text.encode(), hashlib.sha256).hexdigest()
-
-
-def vault_key() -> bytes:
-    """The vault's key."""
-    return hmac.digest(settings.ANONYMIZATION_SALT.encode(), b"trust vault", "sha256")
+    return keyed(VAULT_GROUP, "\n".join(sorted(subject_of(p) for p in people.iterator(chunk_size=5_000)))).hex()

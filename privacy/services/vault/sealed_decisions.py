@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Iterable, Sequence
 
 from django.db import connection, transaction
 
-from privacy.engine.hash_chain import canonical_json, merkle_root
+from core.canonical_json import canonical_json
+from core.checksums import sha256_hex
+from core.digests import VAULT_LEAF, keyed
+from privacy.engine.hash_chain import merkle_root
 from privacy.engine.sealing import CannotOpen, Cipher
 from privacy.models import ServedDecision, VaultBatch, VaultEvent, VaultKind
 from privacy.selectors.keys import ciphers_known, state_of
-from privacy.services.vault.append import subject_of, time_text, vault_append, vault_key
+from privacy.services.vault.append import subject_of, time_text, vault_append
 
 LEAF = 32
 
@@ -62,7 +63,7 @@ def _leaf(served: ServedDecision, cipher: Cipher) -> bytes:
     """
     decision = served.decision
     try:
-        state = hashlib.sha256(state_of(decision, cipher).tobytes()).hexdigest()
+        state = sha256_hex(state_of(decision, cipher).tobytes())
     except CannotOpen:
         state = ""
     choices = sorted(decision.choices.all(), key=lambda c: c.head)
@@ -83,4 +84,4 @@ def _leaf(served: ServedDecision, cipher: Cipher) -> bytes:
             for c in choices
         ],
     }  # fmt: skip
-    return hmac.digest(vault_key(), canonical_json(facts), "sha256")
+    return keyed(VAULT_LEAF, canonical_json(facts))

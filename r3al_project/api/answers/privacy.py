@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from jobs.models import Job
 from privacy.models import Release, ReleaseState
-from privacy.services.anonymize.export_tables import is_central, statistics
+from privacy.services.anonymize.export_tables import holds_statistics, is_anonymization, statistics
 from privacy.services.anonymize.preview import Preview
 from privacy.services.releases.summary import release_summary
 from r3al_project.api.answers.shape import Answer, PageAnswer, Shape, camel_keys, nullable_number
@@ -89,9 +89,9 @@ class ReleaseDetailAnswer(ReleaseAnswer):
 def release_detail_answer(release: Release) -> Answer:
     """Build a row of the log with what the anonymisation gave, once it is committed."""
     row = release_answer(release)
-    if release.parameters.get("kind") != "anonymization" or release.state != ReleaseState.COMMITTED:
+    if not is_anonymization(release) or release.state != ReleaseState.COMMITTED:
         return row
-    if is_central(release):
+    if holds_statistics(release):
         return row | {"statistics": statistics_answer(statistics(release))}
     return row | {"rowsUrl": f"{release_url(release)}/rows"}
 

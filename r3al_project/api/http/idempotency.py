@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import hmac
-import json
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -17,8 +15,10 @@ from knox.models import get_token_model
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.canonical_json import sorted_json
+from core.digests import IDEMPOTENT_REQUEST, keyed
+from core.durations import ANSWERS_KEPT
 from core.errors import Conflict, InputError
-from jobs.idempotent_answers import ANSWERS_KEPT
 from jobs.models import IdempotentAnswer
 
 LONGEST_KEY = 100
@@ -79,9 +79,7 @@ class _Known(Exception):
 
 
 def _digest(request: Request) -> str:
-    key = hmac.digest(settings.ANONYMIZATION_SALT.encode(), b"idempotency", "sha256")
-    body = json.dumps(request.data, sort_keys=True, default=str)
-    return hmac.digest(key, f"{request.method} {request.path}\0{body}".encode(), "sha256").hex()
+    return keyed(IDEMPOTENT_REQUEST, request.method or "", request.path, sorted_json(request.data)).hex()
 
 
 def _begin(user: Any, key: str, asked: str) -> IdempotentAnswer:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from deployments.engine.evidence.cohort_series import FIRST, CohortSeries, Floats, UnitSample
+from core.arrays import Floats
+from deployments.engine.evidence.cohort_series import FIRST, CohortSeries, UnitSample
 from deployments.engine.evidence.e_process import (
     EMPATHY_STAKES,
     FALSE_INTERVENTION_STAKES,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deployments.engine.evidence.cohort_series import CohortSeries, Floats
+from core.arrays import Floats
+from deployments.engine.evidence.cohort_series import CohortSeries
 from deployments.engine.evidence.e_process import PairedBlocks
 from deployments.engine.health import EMPTY, Arm, Evidence, Holdback, Latency, Metric, health_of
 

@@ -32,9 +32,7 @@ def states_of(spec: LoopSpec, n: int, seed: int = 1) -> np.ndarray:
     """(n, F) states drawn uniformly within the bounds and categories."""
     rng = np.random.default_rng(seed)
     columns = [
-        rng.integers(len(f.categories), size=n).astype(float)
-        if f.is_category
-        else rng.uniform(*(f.bounds or (0.0, 1.0)), size=n)
+        rng.integers(len(f.categories), size=n).astype(float) if f.is_category else rng.uniform(*f.range, size=n)
         for f in spec.features
     ]
     return np.stack(columns, axis=1)

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import Feature, Head, ImportHead, ImportMap, LoopSpec, MomentsOptions, Reward
 from privacy.engine.moments.null_population import LoggingPolicy, null_rows
-from privacy.engine.moments.rows import Floats, ReleaseRows
+from privacy.engine.moments.rows import ReleaseRows
 
 
 def planted_spec(*, subs: bool = True, features: str | None = "linear") -> LoopSpec:

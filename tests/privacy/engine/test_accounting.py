@@ -114,6 +114,12 @@ def test_an_unusable_delta_is_refused_in_words(delta: float) -> None:
         calibrate(epsilon=1.0, delta=delta, maximum=1.0)
 
 
+def test_a_delta_above_the_most_is_refused_before_all_else() -> None:
+    with pytest.raises(InputError, match="delta 2e-05 is above the most one release may have, 1e-05"):
+        calibrate(epsilon=9.0, delta=2e-5, maximum=1.0, maximum_delta=1e-5)
+    assert calibrate(epsilon=1.0, delta=1e-5, maximum=1.0, maximum_delta=1e-5).delta == 1e-5
+
+
 def test_the_guarantee_names_its_unit_its_neighbours_and_its_accounting() -> None:
     assert guarantee(calibrate(epsilon=1.0, delta=1e-5, maximum=1.0)) == (
         "(1, 1e-5)-differential privacy for each user (add or remove one), "

@@ -1,18 +1,15 @@
-"""Canonical JSON, the hash of an event, and Merkle roots."""
+"""The hash of an event, and Merkle roots."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy.engine.hash_chain import canonical_json, event_hash, merkle_root
-from tests.privacy.engine.bodies import bodies
+from privacy.engine.hash_chain import event_hash, merkle_root
 
 EVENT: dict[str, Any] = {
     "sequence": 7,
@@ -22,34 +19,6 @@ EVENT: dict[str, Any] = {
     "body": {"release": 3, "epsilon": 0.5},
     "previous": "cd" * 32,
 }
-
-
-class TestCanonical:
-    @given(bodies())
-    def test_what_is_read_back_has_the_same_bytes_whatever_its_order(self, body: dict[str, Any]) -> None:
-        turned = dict(reversed(json.loads(json.dumps(body)).items()))
-        assert canonical_json(turned) == canonical_json(body)
-
-    def test_keys_are_sorted_and_nothing_is_escaped_or_spaced(self) -> None:
-        assert canonical_json({"b": [1, True, None], "a": "ü"}) == '{"a":"ü","b":[1,true,null]}'.encode()
-
-    @pytest.mark.parametrize(
-        "value",
-        [
-            math.nan, math.inf, -math.inf, 1.0, -0.0, 1e300, b"raw", {1: 2}, {"a\0": 1}, "a\0", "\ud800", {"\udc00": 1},
-            {1, 2}, object(), [[[math.nan]]],
-        ],
-    )  # fmt: skip
-    def test_what_a_database_would_give_back_otherwise_is_refused(self, value: object) -> None:
-        with pytest.raises(ValueError):
-            canonical_json({"value": value})
-
-    def test_what_is_nested_deeper_than_any_event_is_refused(self) -> None:
-        body: dict[str, Any] = {}
-        for _ in range(2_000):
-            body = {"a": body}
-        with pytest.raises(ValueError, match="deep"):
-            canonical_json(body)
 
 
 class TestEventHash:

@@ -23,7 +23,7 @@ def states(features: tuple[Feature, ...], rng: np.random.Generator, n: int = 20_
     """Independent features, none of them as the null users have it; numbers about ``middle`` of their bounds."""
     columns: list[np.ndarray] = []
     for f in features:
-        low, high = f.bounds or (0.0, 1.0)
+        low, high = f.range
         if f.is_category:
             columns.append(rng.choice(len(f.categories), n, p=rng.dirichlet(np.full(len(f.categories), 3.0))))
         else:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from privacy.engine.serving_state import Floats, KnownValues, merge_known_values
+from core.arrays import Floats
+from privacy.engine.serving_state import KnownValues, merge_known_values
 
 NOON = datetime(2025, 6, 3, 12, tzinfo=UTC)
 HOUR, NAN = timedelta(hours=1), float("nan")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.arrays import Floats
 from loops.engine.policies.linear import LinearPolicy
 from privacy.engine.dp.accounting import gaussian_mu
 from privacy.engine.moments.baseline import baseline_posterior
@@ -21,7 +22,7 @@ from privacy.engine.moments.rounds import (
     release_counts,
     release_moments,
 )
-from privacy.engine.moments.rows import Floats, ReleaseRows
+from privacy.engine.moments.rows import ReleaseRows
 from tests.privacy.engine.planted import EFFECT, REFERENCE, TONE, close, conditional, planted_rows, planted_spec
 
 SPEC = planted_spec()

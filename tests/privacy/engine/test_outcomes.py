@@ -92,7 +92,7 @@ class TestEmpathy:
         return float(payload_of_inputs(self.SPEC, inputs, state=state, action=action)[1 + COMPONENTS.index("empathy")])
 
     def test_it_is_scaled_by_the_features_bounds(self) -> None:
-        low, high = R3AL.features[0].bounds or (0.0, 1.0)
+        low, high = R3AL.features[0].range
         assert self.empathy(low, 1) == 1.0 and self.empathy(high, 1) == 0.0
         assert self.empathy(low + (high - low) / 4, 1) == pytest.approx(0.75)
 

@@ -88,7 +88,7 @@ class TestKey:
         first, _ = capsys.readouterr().err.splitlines()
         key = first.removeprefix("key: ").split()[0]
         assert Release.objects.get().key == key
-        anonymize_begin(key="killed", loop_version=world, wanted=LOCAL)  # and then its process was killed
+        anonymize_begin(key="killed", loop_version=world, request=LOCAL)  # and then its process was killed
         before = spent()
         run("--mode", "local", "--epsilon", "1", "--key", "killed")
         assert Release.objects.get(key="killed").state == "committed" and spent() == before

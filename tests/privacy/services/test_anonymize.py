@@ -1,4 +1,4 @@
-"""Four techniques through one service: charged first, over exactly the charged, logged for good; bad input charges nobody."""
+"""Every technique through one service: charged first, over exactly the charged, logged for good; bad input charges nobody."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -25,7 +25,7 @@ from privacy.selectors.decisions import charged_person_ids, training_folds
 from privacy.services.anonymize.export_tables import export_rows_write, statistics
 from privacy.services.anonymize.feature_records import feature_records
 from privacy.services.anonymize.preview import anonymize_preview
-from privacy.services.anonymize.pseudonyms import current_epoch, pseudonyms
+from privacy.services.anonymize.pseudonyms import pseudonyms
 from privacy.services.anonymize.request import anonymize, anonymize_begin
 from privacy.services.people.consent import consent_withdraw
 from privacy.services.records.signals import SignalInput, signals_add
@@ -70,8 +70,8 @@ policy = { action = "did", propensity = "p" }
 PEOPLE, CAPS = 80, {"cap_day": 9 * UNIT, "cap_week": 9 * UNIT, "cap_month": 9 * UNIT}
 CENTRAL = AnonymizeRequest("pulse", "differential_privacy", epsilon=1.0)
 LOCAL = replace(CENTRAL, mode="local")
-GROUPS = AnonymizeRequest("pulse", "k_anonymity", k=5)
-NAMES = AnonymizeRequest("interaction", "pseudonymization", epoch="spring")
+GROUPS = AnonymizeRequest("pulse", "k_anonymity", options={"k": 5})
+NAMES = AnonymizeRequest("interaction", "pseudonymization", options={"epoch": "spring"})
 COARSE = AnonymizeRequest("categorical", "generalization")
 ALL = [CENTRAL, LOCAL, GROUPS, NAMES, COARSE]
 
@@ -108,7 +108,7 @@ def world(db: None) -> LoopVersion:
 
 
 def run(version: LoopVersion, wanted: AnonymizeRequest, key: str = "one") -> Release:
-    return anonymize(key=key, loop_version=version, wanted=wanted)
+    return anonymize(key=key, loop_version=version, request=wanted)
 
 
 def table(release: Release) -> list[dict[str, str]]:
@@ -176,7 +176,7 @@ class TestTechniques:
         assert min(classes.values()) >= 5 and len(classes) > 3
 
     def test_the_sensitive_value_is_published_and_differs_within_a_class(self, world: LoopVersion) -> None:
-        rows = table(run(world, replace(GROUPS, sensitive="place", diversity=2)))
+        rows = table(run(world, replace(GROUPS, options={"k": 5, "sensitive": "place", "diversity": 2})))
         classes: dict[str, set[str]] = {}
         for row in rows:
             classes.setdefault(row["mood"], set()).add(row["place"])
@@ -184,7 +184,7 @@ class TestTechniques:
 
     def test_pseudonyms_tell_nothing_and_differ_from_epoch_to_epoch(self, world: LoopVersion) -> None:
         first, again, other = (
-            {r["pseudonym"] for r in table(run(world, replace(NAMES, epoch=epoch), key))}
+            {r["pseudonym"] for r in table(run(world, replace(NAMES, options={"epoch": epoch}), key))}
             for key, epoch in (("1", "spring"), ("2", "spring"), ("3", "summer"))
         )
         assert len(first) == PEOPLE and first == again and not first & other
@@ -206,7 +206,7 @@ class TestTechniques:
         )
         assert LedgerEntry.objects.filter(release=release).count() == PEOPLE
         assert (release.rho is None) == (release.formal_epsilon is None)
-        if not wanted.is_central:
+        if wanted is not CENTRAL:
             assert release.rows_in == release.rows_out == two_digits(PEOPLE) and release.information_loss is not None
         assert VaultEvent.objects.filter(kind="release", body__release=release.pk).count() == 1
 
@@ -237,12 +237,12 @@ class TestWho:
         some = list(PrivacyBudget.objects.values_list("pk", flat=True)[:10])
         consent_withdraw(person_ids=some[:5], purposes=["training"], source="test")  # type: ignore[list-item]
         PrivacyBudget.objects.filter(pk__in=some[5:]).update(spent_day=9 * UNIT)
-        found = anonymize_preview(loop_version=world, wanted=NAMES)
+        found = anonymize_preview(loop_version=world, request=NAMES)
         assert (found.people, found.without_consent, found.without_budget) == (70, 10, 10)  # 5 and 5, rounded
         assert len(table(run(world, NAMES))) == 70
 
     def test_a_preview_charges_nothing(self, world: LoopVersion) -> None:
-        found = anonymize_preview(loop_version=world, wanted=CENTRAL)
+        found = anonymize_preview(loop_version=world, request=CENTRAL)
         assert found.policy_units == 1.0 and found.formal_epsilon == 1.0 and spent() == (0, 0)
         assert not Release.objects.exists()
 
@@ -280,17 +280,17 @@ BAD: list[tuple[AnonymizeRequest, str]] = [
     (replace(CENTRAL, mode="remote"), "mode is 'remote'"),
     (replace(CENTRAL, samples=0), "sampleCount"),
     (replace(LOCAL, rows=0), "rowsPerPerson"),
-    (replace(GROUPS, k=1), "k is 1"),
-    (replace(GROUPS, k=81), "at least 81 people"),
-    (replace(GROUPS, k=30, samples=20), "larger than the cohort"),
-    (replace(GROUPS, diversity=2), "sensitive"),
-    (replace(GROUPS, sensitive="mood", diversity=2), "categories among the fields"),
-    (replace(GROUPS, sensitive="place", diversity=4), "different|distinct|divers"),
-    (replace(NAMES, epoch="a b"), "epoch"),
+    (replace(GROUPS, options={"k": 1}), "k is 1"),
+    (replace(GROUPS, options={"k": 81}), "at least 81 people"),
+    (replace(GROUPS, options={"k": 30}, samples=20), "larger than the cohort"),
+    (replace(GROUPS, options={"diversity": 2}), "sensitive"),
+    (replace(GROUPS, options={"sensitive": "mood", "diversity": 2}), "categories among the fields"),
+    (replace(GROUPS, options={"k": 5, "sensitive": "place", "diversity": 4}), "different|distinct|divers"),
+    (replace(NAMES, options={"epoch": "a b"}), "epoch"),
     (replace(COARSE, fields=("mood",)), "category"),
     (replace(NAMES, data_type="emotion"), "emotion|import signals|decision"),
     (replace(NAMES, samples=9), "at least 10 people"),
-    (replace(GROUPS, sensitive="place", fields=("place",)), "beside the sensitive field"),
+    (replace(GROUPS, options={"sensitive": "place"}, fields=("place",)), "beside the sensitive field"),
     *((replace(wanted, data_type="emotion", fields=None, samples=100), "import signals|decision") for wanted in ALL),
 ]
 
@@ -323,7 +323,7 @@ class TestRetries:
 
     def test_what_was_charged_and_not_finished_is_finished_over_the_same_people(self, world: LoopVersion) -> None:
         release = anonymize_begin(
-            key="one", loop_version=world, wanted=replace(LOCAL, samples=30)
+            key="one", loop_version=world, request=replace(LOCAL, samples=30)
         )  # and then it is killed
         charged, before = charged_person_ids(release=release).tolist(), spent()
         assert release.state == "reserved" and len(charged) == 30
@@ -333,11 +333,11 @@ class TestRetries:
     def test_a_month_that_ends_between_two_tries_does_not_make_another_request(
         self, world: LoopVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first = run(world, replace(NAMES, epoch=""))
-        monkeypatch.setattr("privacy.services.anonymize.request.current_epoch", lambda: "2999-01")
-        assert run(world, replace(NAMES, epoch="")) == first and first.parameters["epoch"] == current_epoch()
+        first, this_month = run(world, replace(NAMES, options={})), f"{timezone.now():%Y-%m}"
+        monkeypatch.setattr("privacy.services.anonymize.request._today", lambda: date(2999, 1, 1))
+        assert run(world, replace(NAMES, options={"epoch": ""})) == first and first.parameters["epoch"] == this_month
         with pytest.raises(Conflict, match="another parameters"):
-            run(world, replace(NAMES, epoch="2999-01"))
+            run(world, replace(NAMES, options={"epoch": "2999-01"}))
 
 
 @pytest.mark.django_db(transaction=True)

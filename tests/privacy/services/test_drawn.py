@@ -34,7 +34,7 @@ def world(settings: Any) -> LoopVersion:
     PrivacyBudget.objects.update(
         cap_day=100 * UNIT, cap_week=100 * UNIT, cap_month=100 * UNIT, cap_lifetime=100 * UNIT, rho_cap=100 * UNIT
     )
-    anonymize(key="first", loop_version=version, wanted=CENTRAL)
+    anonymize(key="first", loop_version=version, request=CENTRAL)
     Release.objects.update(noisy_users=float(PEOPLE))
     return version
 
@@ -47,9 +47,9 @@ def released(world: LoopVersion, key: str, monkeypatch: pytest.MonkeyPatch) -> t
         seen.append(totals)
         return central_release(totals, *rest)
 
-    monkeypatch.setattr("privacy.services.anonymize.run.central_release", spy)
+    monkeypatch.setattr("privacy.engine.anonymize.central.central_release", spy)
     with transaction.atomic():
-        made = anonymize(key=key, loop_version=world, wanted=WANTED)
+        made = anonymize(key=key, loop_version=world, request=WANTED)
         charged = set(charged_person_ids(release=made).tolist())
         transaction.set_rollback(True)
     return charged, dict(seen[0].blocks)
@@ -89,7 +89,7 @@ def test_one_person_more_moves_the_sums_by_at_most_one_clip_and_charges_nobody_e
 def test_about_so_many_enter_and_only_they_are_charged(world: LoopVersion) -> None:
     entered = []
     for i in range(20):
-        made = anonymize(key=f"try-{i}", loop_version=world, wanted=WANTED)
+        made = anonymize(key=f"try-{i}", loop_version=world, request=WANTED)
         assert made.parameters["rate"] <= 1.0 and LedgerEntry.objects.filter(release=made).count() > 0
         entered.append(LedgerEntry.objects.filter(release=made).count())
         Release.objects.filter(pk=made.pk).update(noisy_users=PEOPLE * made.parameters["rate"])
@@ -97,24 +97,24 @@ def test_about_so_many_enter_and_only_they_are_charged(world: LoopVersion) -> No
 
 
 def test_the_share_follows_from_what_is_public_alone(world: LoopVersion) -> None:
-    assert public_rate(loop_version=world, wanted=WANTED) == 30 / PEOPLE
+    assert public_rate(loop_version=world, request=WANTED) == 30 / PEOPLE
     Release.objects.update(noisy_users=300.0)
-    assert public_rate(loop_version=world, wanted=WANTED) == 0.1
+    assert public_rate(loop_version=world, request=WANTED) == 0.1
     latest = Release.objects.get()
     Release.objects.update(noisy_users=30.0, parameters=latest.parameters | {"rate": 0.1})
-    assert public_rate(loop_version=world, wanted=WANTED) == 0.1, "of a part the whole is stated"
-    assert public_rate(loop_version=world, wanted=CENTRAL) == 1.0
-    assert public_rate(loop_version=world, wanted=replace(WANTED, samples=1_000)) == 1.0
+    assert public_rate(loop_version=world, request=WANTED) == 0.1, "of a part the whole is stated"
+    assert public_rate(loop_version=world, request=CENTRAL) == 1.0
+    assert public_rate(loop_version=world, request=replace(WANTED, samples=1_000)) == 1.0
     Release.objects.update(state="reserved", committed_at=None)
-    assert public_rate(loop_version=world, wanted=WANTED) == 1.0, "while no number is public, everybody enters"
+    assert public_rate(loop_version=world, request=WANTED) == 1.0, "while no number is public, everybody enters"
 
 
 def test_a_preview_says_about_how_many(world: LoopVersion) -> None:
-    assert anonymize_preview(loop_version=world, wanted=WANTED).people == 30
-    assert anonymize_preview(loop_version=world, wanted=replace(LOCAL, samples=20)).people == 20
+    assert anonymize_preview(loop_version=world, request=WANTED).people == 30
+    assert anonymize_preview(loop_version=world, request=replace(LOCAL, samples=20)).people == 20
 
 
 def test_a_retry_keeps_the_share_of_the_first(world: LoopVersion) -> None:
-    first = anonymize(key="one", loop_version=world, wanted=WANTED)
+    first = anonymize(key="one", loop_version=world, request=WANTED)
     Release.objects.update(noisy_users=1_000.0)
-    assert anonymize(key="one", loop_version=world, wanted=WANTED) == first
+    assert anonymize(key="one", loop_version=world, request=WANTED) == first

@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from core.errors import Conflict
 from loops.models import LoopVersion
+from privacy.engine.anonymize import registry
+from privacy.engine.anonymize.protocol import ChargedRequest, Output, RecordSource
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import (
     Decision,
@@ -31,7 +33,18 @@ from privacy.services.people.erasure import person_erase, restore_erased_person
 from privacy.services.records.signals import SignalInput, signals_add
 from privacy.services.releases.lifecycle import round_store
 from privacy.services.releases.reservations import RESERVATION_AGE, reservations_settle
-from tests.privacy.services.test_anonymize import CENTRAL, COARSE, GROUPS, LOCAL, NAMES, PEOPLE, make_world, run, spent
+from tests.privacy.services.test_anonymize import (
+    ALL,
+    CENTRAL,
+    COARSE,
+    GROUPS,
+    LOCAL,
+    NAMES,
+    PEOPLE,
+    make_world,
+    run,
+    spent,
+)
 from tests.privacy.services.test_release import noised, reserve
 
 pytestmark = pytest.mark.django_db
@@ -76,6 +89,20 @@ class TestFailures:
         assert spent() == (0, 0) and events(Release.objects.get()) == ["refunded"]
         assert not PrivacyBudget.objects.filter(formal_void_at__isnull=False).exists()
 
+    @pytest.mark.parametrize("wanted", ALL)
+    def test_a_technique_that_cannot_compute_gives_the_charge_back(
+        self, world: LoopVersion, wanted: AnonymizeRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def breaks(charged: ChargedRequest, source: RecordSource) -> Output:
+            raise KeyError("a table that lacks this technique")
+
+        broken = tuple(replace(technique, compute=breaks) for technique in registry.TECHNIQUES)
+        monkeypatch.setattr(registry, "TECHNIQUES", broken)
+        with pytest.raises(KeyError):
+            run(world, wanted)
+        assert spent() == (0, 0) and events(Release.objects.get()) == ["refunded"]
+        assert LedgerEntry.objects.count() == PEOPLE and not ReleaseRound.objects.exists()
+
     def test_a_lost_master_key_charges_nobody(self, world: LoopVersion, settings: Any) -> None:
         pk = PrivacyBudget.objects.values_list("pk", flat=True)[0]
         signals_add(
@@ -89,7 +116,7 @@ class TestFailures:
         assert Signal.objects.count() == 1 and spent() == (0, 0)
 
     def test_a_refunded_one_cannot_be_finished(self, world: LoopVersion) -> None:
-        release = anonymize_begin(key="one", loop_version=world, wanted=NAMES)
+        release = anonymize_begin(key="one", loop_version=world, request=NAMES)
         assert reservations_settle(now=timezone.now() + LATER).refunded == 1
         release.refresh_from_db()
         with pytest.raises(Conflict, match="new key"):
@@ -142,7 +169,7 @@ class TestErasureMeanwhile:
 
 class TestSweep:
     def test_a_forgotten_charge_is_given_back_after_a_day_and_not_before(self, world: LoopVersion) -> None:
-        release = anonymize_begin(key="one", loop_version=world, wanted=replace(LOCAL, samples=30))
+        release = anonymize_begin(key="one", loop_version=world, request=replace(LOCAL, samples=30))
         before = reservations_settle()
         assert (before.refunded, before.kept) == (0, 0) and spent()[0] > 0
         assert reservations_settle(now=timezone.now() + LATER, busy=["one"]).refunded == 0

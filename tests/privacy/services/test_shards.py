@@ -14,12 +14,12 @@ import pytest
 from django.db import connections
 
 from loops.models import LoopVersion
+from privacy.engine.anonymize import central
 from privacy.engine.anonymize.central import central_totals
 from privacy.engine.dp.mechanisms import Totals, add_totals, noise_once
 from privacy.engine.moments.rounds import baseline_totals, count_totals, effect_totals, residual_baseline
 from privacy.models import LedgerEntry, Purpose, Release
 from privacy.selectors.decisions import charged_person_ids
-from privacy.services.anonymize import run as anonymize_compute
 from privacy.services.anonymize.request import anonymize
 from privacy.services.anonymize.run import release_columns, shard_records
 from privacy.services.records.import_file import signals_import
@@ -116,8 +116,8 @@ def test_seven_shards_in_three_processes_sum_to_the_same_integers_as_one(
 
 
 def test_statistics_do_so_too(world: LoopVersion, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = spied(monkeypatch, anonymize_compute, "central_release")
-    release = anonymize(key="one", loop_version=world, wanted=CENTRAL)
+    whole = spied(monkeypatch, central, "central_release")
+    release = anonymize(key="one", loop_version=world, request=CENTRAL)
     parts = in_processes(partial(statistics, release.pk), seven(release))
     same(whole[0], add_totals(part for part in parts if part is not None))
 

@@ -8,9 +8,10 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 
+from core.canonical_json import canonical_json
 from core.errors import InputError
 from privacy.engine.dp.accounting import NANO
-from privacy.engine.hash_chain import GENESIS, canonical_json
+from privacy.engine.hash_chain import GENESIS
 from privacy.models import Person, Purpose, Release, VaultEvent, VaultHead, VaultKind
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.people.consent import consent_grant, consent_withdraw

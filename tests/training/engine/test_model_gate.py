@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from loops.engine.policies.linear import LinearPolicy, reference_policy
+from loops.engine.thresholds import MODEL_BAR_REFERENCE
 from tests.privacy.engine.planted import EFFECT
 from tests.training.engine.worlds import taught
-from training.engine.gates.model_gate import BAR_REFERENCE, logging_cost, model_gate, people_needed
+from training.engine.gates.model_gate import logging_cost, model_gate, people_needed
 from training.engine.generators.world_model import sample_worlds
 from training.engine.pipeline import train_policy_head
 from training.engine.trainers.contextual_bandits import learn_sub_head, sub_bar
@@ -31,7 +32,7 @@ def test_a_policy_does_not_beat_itself() -> None:
     against_reference, against_itself = model_gate(worlds, GOOD, [REFERENCE, GOOD], rng)
     assert against_itself is not None and against_itself.z == 0.0
     np.testing.assert_array_equal(against_itself.candidate, against_itself.rival)
-    assert against_reference.z > BAR_REFERENCE
+    assert against_reference.z > MODEL_BAR_REFERENCE
 
 
 def test_what_harms_is_not_let_pass() -> None:
@@ -59,7 +60,11 @@ def test_a_sub_head_learns_its_planted_effect_and_is_gated() -> None:
     rng = np.random.default_rng(1)
     learned = learn_sub_head(MADE.moments, "tone", MADE.pool.state, rng)
     assert learned.policy.actions(np.array([[-0.8, 0.5], [0.8, 0.5]])).tolist() == [0, 1]
-    assert learned.z >= learned.bar == pytest.approx(BAR_REFERENCE) and learned.passed and learned.z_incumbent is None
+    assert (
+        learned.z >= learned.bar == pytest.approx(MODEL_BAR_REFERENCE)
+        and learned.passed
+        and learned.z_incumbent is None
+    )
     again = learn_sub_head(MADE.moments, "tone", MADE.pool.state, rng, incumbent=learned.policy)
     assert again.z_incumbent == 0.0 and not again.passed, "what serves is not beaten by itself"
     assert z_of(np.zeros(10)) == 0.0
@@ -67,7 +72,7 @@ def test_a_sub_head_learns_its_planted_effect_and_is_gated() -> None:
 
 def test_the_more_sub_heads_are_asked_the_stricter_is_each() -> None:
     """By a normal table: z 1.3 leaves 9.7% above it; a third of that is above 1.85."""
-    assert sub_bar(1) == pytest.approx(BAR_REFERENCE) and sub_bar(3) == pytest.approx(1.848, abs=1e-3)
+    assert sub_bar(1) == pytest.approx(MODEL_BAR_REFERENCE) and sub_bar(3) == pytest.approx(1.848, abs=1e-3)
     assert all(sub_bar(n) < sub_bar(n + 1) for n in range(1, 20))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.arrays import Floats
 from loops.engine.parse.loop import parse_loop
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.selectors import loop_specs_builtin
@@ -19,7 +20,6 @@ from privacy.engine.evaluation.statistics import (
     sub_metric,
 )
 from privacy.engine.moments.null_population import LoggingPolicy
-from privacy.engine.moments.rows import Floats
 from tests.privacy.engine.planted import EFFECT, TONE, planted_rows, planted_spec
 from tests.training.engine.worlds import taught
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import Floats, Ints
 from loops.engine.policies.linear import LinearPolicy
-from privacy.engine.moments.rows import Floats, Ints
 from training.engine.world.rollout import ActingPolicy, rollout
 from training.engine.world.world_model import World, initial_states
 
 WORLDS = 32
 PEOPLE_A_WORLD = 100
-BAR_REFERENCE = 1.3
-BAR_INCUMBENT = 1.0
 _LEAST_Z = 0.1
 
 

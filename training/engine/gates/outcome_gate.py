@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loops.engine.spec import LoopSpec
+from loops.engine.thresholds import EMPATHY_BAR, FALSE_INTERVENTION_BAR, smallest_effect, stability_margin
 from privacy.engine.evaluation.statistics import measured_metrics, sub_metric
 from training.engine.gates.decision_rule import (
     FALSE_PASS_ALPHA,
@@ -32,11 +33,6 @@ from training.engine.intervals.noisy_ratio import (
     users_needed_for_bar,
     users_needed_from_sums,
 )
-
-EMPATHY_BAR = 0.75
-FALSE_INTERVENTION_BAR = 0.10
-DEFAULT_EFFECT = 0.1  # reward scales: the smallest gain worth finding where the loop declares none
-DEFAULT_STABILITY = 0.5  # reward scales; with the blueprint's scale of .10 this is its +-.05
 
 
 @dataclass(frozen=True)
@@ -81,13 +77,11 @@ class GateTerms:
 
     @property
     def effect(self) -> float:
-        declared = self.spec.minimum_effect
-        return DEFAULT_EFFECT if declared is None else declared / self.spec.reward.scale
+        return smallest_effect(self.spec)
 
     @property
     def stability_margin(self) -> float:
-        declared = self.spec.reward.stability_margin
-        return DEFAULT_STABILITY if declared is None else declared / self.spec.reward.scale
+        return stability_margin(self.spec) / self.spec.reward.scale
 
 
 def read_statistics(stored: Mapping[str, np.ndarray], metric: str) -> MetricSums:

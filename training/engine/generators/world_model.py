@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import Floats
 from privacy.engine.moments.baseline import Baseline
 from privacy.engine.moments.effects import Effects, draw_baseline
 from privacy.engine.moments.pooled import Moments
-from privacy.engine.moments.rows import Floats
 from training.engine.generators.protocol import Posterior
 from training.engine.world.transitions import Chunk, Transitions
 from training.engine.world.world_model import World, initial_states, noise_scales

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from core.arrays import Floats
 
 Tails = Literal["two", "lower", "upper"]
-Floats = NDArray[np.float64]
 
 MIN_ESS = 50.0  # Kish effective sample size under which no verdict is given
 MIN_DOF = 8.0  # degrees of freedom under which the t quantile itself is not to be trusted

@@ -14,13 +14,13 @@ from statistics import NormalDist
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.policies.linear import LinearPolicy, reference_policy
+from loops.engine.thresholds import MODEL_BAR_REFERENCE
 from privacy.engine.moments.effect_posterior import TargetEffects
 from privacy.engine.moments.effects import sub_effects_posterior
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.release_layout import alternatives_of
-from privacy.engine.moments.rows import Floats
-from training.engine.gates.model_gate import BAR_REFERENCE
 from training.engine.trainers.protocol import LearnedSubHead
 
 DRAWS = 400
@@ -29,7 +29,7 @@ DRAWS = 400
 def sub_bar(heads: int) -> float:
     """The bar of each of so many sub-heads, so that one of them passes by chance no more often than policy would: 1.85 for 3."""
     normal = NormalDist()
-    return -normal.inv_cdf(normal.cdf(-BAR_REFERENCE) / max(heads, 1))
+    return -normal.inv_cdf(normal.cdf(-MODEL_BAR_REFERENCE) / max(heads, 1))
 
 
 def learn_sub_head(

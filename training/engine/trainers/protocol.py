@@ -8,12 +8,12 @@ from typing import Protocol
 
 import numpy as np
 
+from core.arrays import Floats
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import LoopSpec
+from loops.engine.thresholds import MODEL_BAR_INCUMBENT
 from privacy.engine.evaluation.statistics import SubCandidate
 from privacy.engine.moments.pooled import Moments
-from privacy.engine.moments.rows import Floats
-from training.engine.gates.model_gate import BAR_INCUMBENT
 from training.engine.world.transitions import Transitions
 from training.engine.world.world_model import World
 
@@ -58,7 +58,7 @@ class LearnedSubHead:
     @property
     def passed(self) -> bool:
         incumbent = self.z_incumbent
-        return self.z >= self.bar and (incumbent is None or incumbent >= BAR_INCUMBENT)
+        return self.z >= self.bar and (incumbent is None or incumbent >= MODEL_BAR_INCUMBENT)
 
     def candidate(self) -> SubCandidate:
         """What the charged evaluation judges."""

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
+from core.arrays import Floats, Ints
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
-from privacy.engine.moments.rows import Floats, Ints
 from training.engine.world.world_model import World
 
 ROLLOUT_STEPS = 100  # at 40 steps, worlds whose interventions pay now and harm later were misjudged

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from core.arrays import Floats, Ints
 from loops.engine.state.dynamics import advance_known
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.release_layout import LEFT_SCALE
-from privacy.engine.moments.rows import Floats, Ints
 
-PolicyFunction = Callable[[Floats], npt.NDArray[np.int64]]  # (n, F) states -> (n,) actions
+PolicyFunction = Callable[[Floats], Ints]  # (n, F) states -> (n,) actions
 BURN_IN = 10
 
 
@@ -47,7 +46,7 @@ class World:
         noise = rng.normal(size=mean.shape) * self.noise_sd
         moved = advance_known(spec, states, actions != layout.main.reference_index)
         for j, i in enumerate(layout.learned, start=1):
-            low, high = spec.features[i].bounds or (0.0, 1.0)
+            low, high = spec.features[i].range
             scale = spec.features[i].scale or 1.0
             moved[:, i] = np.clip(states[:, i] + scale * (mean[:, j] + noise[:, j]), low, high)
         self._drift(states, moved, rng)
@@ -77,7 +76,7 @@ def initial_states(world: World, n: int, rng: np.random.Generator) -> Floats:
     values, vectors = np.linalg.eigh(covariance)
     scaled = mean + rng.normal(size=(n, len(numbers))) @ (vectors * np.sqrt(np.maximum(values, 1e-6))).T
     for column, i in enumerate(numbers):
-        low, high = spec.features[i].bounds or (0.0, 1.0)
+        low, high = spec.features[i].range
         states[:, i] = low + (np.clip(scaled[:, column], -1.0, 1.0) + 1.0) / 2.0 * (high - low)
     for i, feature in enumerate(spec.features):
         if feature.is_category:
@@ -112,7 +111,7 @@ def _number_moments(moments: Moments, numbers: list[int]) -> tuple[Floats, Float
 def _autoregress(moments: Moments, feature: int, values: Floats, shock: Floats) -> Floats:
     """Stationary AR(1): the variance of a one-step change is 2 var (1 - rho), so rho follows from the declared scale."""
     declared = moments.layout.spec.features[feature]
-    low, high = declared.bounds or (0.0, 1.0)
+    low, high = declared.range
     half, middle = (high - low) / 2, (high + low) / 2
     mean, covariance = _number_moments(moments, [feature])
     change = (declared.scale or 0.0) / half

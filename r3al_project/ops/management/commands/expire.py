@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from core.durations import RECORDS_KEPT
 from jobs.idempotent_answers import answers_expire
 from privacy.services.people.retention import records_expire
 from r3al_project.turns.services import reservations_sweep
@@ -14,9 +15,9 @@ from training.services.pool import pool_expire
 
 class Command(BaseCommand):
     help = (
-        "Delete people's records, exports and pool rows that are 90 days old and answers that were kept a day for retries, and "
-        "give back what people were charged for releases that are a day old and that nobody will finish. Stop it and run it "
-        "again as you like."
+        f"Delete people's records, exports and pool rows that are {RECORDS_KEPT.days} days old and answers that were kept a day "
+        "for retries, and give back what people were charged for releases that are a day old and that nobody will finish. "
+        "Stop it and run it again as you like."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

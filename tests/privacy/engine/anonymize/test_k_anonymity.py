@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.arrays import Floats, Ints
 from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
-from privacy.engine.anonymize.k_anonymity import Floats, Ints, Partition, mondrian
+from privacy.engine.anonymize.k_anonymity import Partition, mondrian
 
 COLUMNS = (Column("age", 0.0, 100.0), Column("place", 0.0, 3.0, ("a", "b", "c", "d")))
 

@@ -1,0 +1,101 @@
+"""Pseudonymisation: records as they are, each person under a name that only their purpose and epoch link."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+
+import numpy as np
+
+from core.errors import InputError
+from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.protocol import (
+    Arrays,
+    ChargedRequest,
+    Cost,
+    Output,
+    RecordSource,
+    ReleasedRows,
+    Technique,
+)
+from privacy.engine.anonymize.request import AnonymizeRequest, Parameter
+from privacy.engine.anonymize.tables import as_text, rows_logged
+from privacy.engine.dp.accounting import NANO
+
+_POLICY_NANO = NANO // 10
+_GUARANTEE = (
+    "pseudonyms keyed for this purpose and epoch; the records themselves are unchanged. It has no differential-privacy meaning: "
+    "the records are still personal data, and what they say may identify somebody"
+)
+_EPOCH = Parameter("epoch", str, "", "of pseudonyms (default: this month); a new one cannot be linked")
+_EPOCH_NAME = re.compile(r"[A-Za-z0-9._-]{1,20}")
+
+
+def epoch_of(day: date) -> str:
+    """Return the epoch that an export belongs to unless it names another: the month, like ``2026-11``."""
+    return f"{day:%Y-%m}"
+
+
+def epoch_check(epoch: str) -> None:
+    """Raise InputError for what cannot name an epoch."""
+    if not _EPOCH_NAME.fullmatch(epoch):
+        raise InputError(f"epoch {epoch!r} is not 1 to 20 letters, digits, dots, dashes or underscores, like 2026-11")
+
+
+def pseudonym_text(epoch: str, halves: Sequence[int]) -> str:
+    """Write a pseudonym: the version of its key, which is its epoch, then 32 hexadecimal digits."""
+    return f"{epoch}:{np.array(halves, dtype='<i8').tobytes().hex()}"
+
+
+def _check(request: AnonymizeRequest, columns: Sequence[Column]) -> None:
+    if request.value(_EPOCH):
+        epoch_check(request.value(_EPOCH))
+
+
+def _named(request: AnonymizeRequest) -> dict[str, str]:
+    return {"epoch": request.value(_EPOCH)} if request.value(_EPOCH) else {}
+
+
+def _settled(request: AnonymizeRequest, today: date) -> dict[str, str]:
+    return {} if request.value(_EPOCH) else {"epoch": epoch_of(today)}
+
+
+def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
+    records = source.records(int(charged.parameters["rows"]))
+    names = source.pseudonyms(records.people, charged.parameters["epoch"])
+    order = np.lexsort((names[:, 1], names[:, 0]))
+    arrays = {"pseudonym": names[order], "values": records.values[order], "day": records.days[order]}
+    return Output(arrays, rows_logged(records, len(names), 0.0))
+
+
+def _table(charged: ChargedRequest, arrays: Arrays) -> ReleasedRows:
+    epoch, columns = charged.parameters["epoch"], charged.columns
+    each = zip(arrays["pseudonym"].tolist(), arrays["day"].tolist(), arrays["values"].tolist(), strict=True)
+    rows = (
+        [pseudonym_text(epoch, name), date.fromordinal(day).isoformat(), *as_text(values, columns)]
+        for name, day, values in each
+    )
+    return ReleasedRows(["pseudonym", "day", *(c.name for c in columns)], rows)
+
+
+technique = Technique(
+    name="pseudonymization",
+    mode=None,
+    label="pseudonymization",
+    mechanism="HMAC-SHA-256 of the person, keyed by purpose and epoch",
+    neighbouring="none",
+    library="",
+    statistics=False,
+    takes=(),
+    parameters=(_EPOCH,),
+    exclusive=(),
+    check=_check,
+    cost=lambda request, limits: Cost(_POLICY_NANO),
+    guarantee=lambda request: _GUARANTEE,
+    logged=lambda request, columns: _named(request),
+    settled=_settled,
+    least_cohort=lambda request: 1,
+    compute=_compute,
+    table=_table,
+)

@@ -1,0 +1,6 @@
+"""What may be asked of a turn, on the page and over the API."""
+
+from __future__ import annotations
+
+FEWEST_SAMPLES, MOST_SAMPLES = 200, 100_000  # states to draw transitions from; on fewer no fit holds
+MOST_EPOCHS = 10_000  # sweeps of fitted Q-iteration
