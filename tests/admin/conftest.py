@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from loops.models import LoopVersion
-from tests.admin.house import furnish
+from tests.factories.every_table import furnish
+from tests.factories.users import superuser
 
 
 @pytest.fixture
@@ -17,6 +17,4 @@ def house(db: None) -> LoopVersion:
 @pytest.fixture
 def operator(db: None) -> Client:
     """Somebody who may do everything."""
-    client = Client()
-    client.force_login(User.objects.create_superuser("operator", password="a long password of tests"))
-    return client
+    return superuser()

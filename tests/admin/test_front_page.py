@@ -14,7 +14,7 @@ from deployments.models import ServingSlot
 from jobs.models import Job
 from loops.models import LoopVersion
 from r3al_project.turns.models import Turn
-from tests.admin.house import NOW, furnish
+from tests.factories.every_table import NOW, furnish
 from training.models import GateVerdict, ModelMetric, ModelVersion
 
 PAGES = ("admin:index", "front-page-fragment")

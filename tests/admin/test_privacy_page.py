@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
@@ -16,20 +15,17 @@ from privacy.models import VaultEvent
 from privacy.selectors.retention import retention
 from privacy.services.people.data_keys import ciphers
 from privacy.services.vault.verify import vault_check
-from tests.admin.house import furnish, raw_forms
-from tests.privacy.services.served import tamper
+from tests.factories.every_table import furnish, raw_forms
+from tests.factories.users import browser
+from tests.tampering import tamper
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/privacy-page/"
 
 
-def browser(role: str) -> Client:
+@pytest.fixture(autouse=True)
+def roles(db: None) -> None:
     call_command("roles")
-    user = User.objects.create_user(f"{role}-1", is_staff=True)
-    user.groups.add(Group.objects.get(name=role))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def text(client: Client) -> str:

@@ -21,8 +21,10 @@ from loops.models import LoopVersion
 from privacy.models import Release, VaultEvent
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import turn_parameters, turn_start
-from tests.deployments.serving import ALWAYS_WALK, care_loop, learned, serve
-from training.models import GateVerdict, ModelVersion
+from tests.factories.care import care_loop
+from tests.factories.users import browser
+from tests.factories.versions import ALWAYS_WALK, judged, learned, serve
+from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/r3al/training-dashboard/"
@@ -34,18 +36,8 @@ def loop() -> LoopVersion:
     return care_loop()
 
 
-def browser(role: str) -> Client:
-    user = User.objects.create_user(f"{role}-1", is_staff=True)
-    user.groups.add(Group.objects.get(name=role))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 def passed(loop: LoopVersion) -> ModelVersion:
-    version = learned(loop, "policy", ALWAYS_WALK)
-    GateVerdict.objects.create(version=version, attempt=1, verdict="pass", reason="people said so")
-    return version
+    return judged(learned(loop, "policy", ALWAYS_WALK))
 
 
 def text(response: Any) -> str:
@@ -201,7 +193,7 @@ def test_what_nobody_saw_is_not_called_healthy(loop: LoopVersion) -> None:
 
 def test_an_act_that_would_be_refused_is_not_offered(loop: LoopVersion) -> None:
     version, client = passed(loop), browser("Operator")
-    GateVerdict.objects.create(version=version, attempt=2, verdict="insufficient", reason="It takes more people.")
+    judged(version, "insufficient", attempt=2, reason="It takes more people.")
     for act, why in (("deploy", "It takes more people"), ("rollback", "does not serve")):
         url = reverse(f"training-dashboard-{act}", args=[version.pk])
         asked = client.get(url)

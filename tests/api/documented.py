@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import yaml
+from django.test import Client
 from jsonschema import Draft202012Validator
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
+from tests.system import ROOT
+
+DOCUMENT = ROOT / "docs" / "openapi.yaml"
 
 
 @functools.cache
@@ -53,6 +55,18 @@ def assert_documented(method: str, path: str, response: Any) -> None:
             for e in validator(answer["content"][kind]["schema"]).iter_errors(json.loads(response.content))
         ]
         assert not errors, f"{where}: {errors}"
+
+
+def call(method: str, path: str, token: str | None, body: Any = None, **headers: str) -> Any:
+    """Send a request below ``/api/v1/`` and hold its answer against the document; the response, with ``.told`` its JSON."""
+    sent = {"Authorization": f"Token {token}"} if token else {}
+    data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    response: Any = Client().generic(
+        method, f"/api/v1/{path}", data, content_type="application/json", headers=sent | headers
+    )
+    assert_documented(method, f"/api/v1/{path}", response)
+    response.told = json.loads(response.content) if response.content else None
+    return response
 
 
 def validator(schema: dict[str, Any]) -> Draft202012Validator:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from knox.models import AuthToken
@@ -29,9 +27,13 @@ from privacy.models import Consent, Person, PersonAccount
 from r3al_project.ops.roles import ROLES
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.services import turn_parameters, turn_start
-from tests.api.documented import DOCUMENT, assert_documented
-from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, ask, care_loop, learned, serve
-from training.models import GateVerdict, ModelMetric, ModelVersion
+from tests.api.documented import DOCUMENT, call
+from tests.api_calls import ask
+from tests.factories.care import care_loop
+from tests.factories.users import token_of
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve
+from tests.races import in_threads
+from training.models import ModelMetric, ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TRAIN = {
@@ -44,29 +46,6 @@ TRAIN = {
 def loop() -> LoopVersion:
     call_command("roles")
     return care_loop()
-
-
-def token_of(role: str | None) -> str:
-    user = User.objects.create_user(f"user-{role}", password="a long pass phrase")
-    if role:
-        user.groups.add(Group.objects.get(name=role))
-    return str(AuthToken.objects.create(user)[1])
-
-
-def call(method: str, path: str, token: str | None, body: Any = None, **headers: str) -> Any:
-    sent = {"Authorization": f"Token {token}"} if token else {}
-    data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    response: Any = Client().generic(
-        method, f"/api/v1/{path}", data, content_type="application/json", headers=sent | headers
-    )
-    assert_documented(method, f"/api/v1/{path}", response)
-    response.told = json.loads(response.content) if response.content else None
-    return response
-
-
-def judged(version: ModelVersion, verdict: str = "pass") -> ModelVersion:
-    GateVerdict.objects.create(version=version, attempt=1, verdict=verdict, reason="people said so")
-    return version
 
 
 ENDPOINTS = [
@@ -199,14 +178,7 @@ class TestTraining:
         operator = token_of("Operator")
         care_loop(version=2)  # a newer version of the loop changes nothing about that
 
-        def begin(_: int) -> Any:
-            try:
-                return call("POST", "training/models", operator, TRAIN)
-            finally:
-                connection.close()
-
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(begin, range(24)))
+        answers = in_threads(lambda _: call("POST", "training/models", operator, TRAIN), range(24), threads=8)
         assert [a.status_code for a in answers].count(202) == 1 and {a.status_code for a in answers} == {202, 409}
         refused = [a for a in answers if a.status_code == 409]
         assert all(a["Content-Type"] == "application/problem+json" for a in refused)
@@ -349,13 +321,9 @@ class TestDeploying:
         versions = [judged(learned(loop, "policy", w)) for w in (ALWAYS_WALK, TALK_IN_A_GOOD_MOOD)] * 2
 
         def deploy(version: ModelVersion) -> int:
-            try:
-                return int(call("POST", f"training/models/{version.pk}/deploy", operator, {}).status_code)
-            finally:
-                connection.close()
+            return int(call("POST", f"training/models/{version.pk}/deploy", operator, {}).status_code)
 
-        with ThreadPoolExecutor(4) as pool:
-            codes = list(pool.map(deploy, versions))
+        codes = in_threads(deploy, versions, threads=4)
         assert set(codes) <= {200, 409} and codes.count(200) == Deployment.objects.count() >= 1
         assert ModelVersion.objects.filter(state="deployed", kind="linear_q").count() == 1
 
@@ -379,13 +347,9 @@ class TestIdempotency:
         operator = token_of("Operator")
 
         def post(_: int) -> Any:
-            try:
-                return call("POST", "training/models", operator, TRAIN, **{"Idempotency-Key": "k1"})
-            finally:
-                connection.close()
+            return call("POST", "training/models", operator, TRAIN, **{"Idempotency-Key": "k1"})
 
-        with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(post, range(4)))
+        answers = in_threads(post, range(4), threads=4)
         assert {a.status_code for a in answers} == {202} and all(a.told == answers[0].told for a in answers)
         assert Turn.objects.count() == Job.objects.count() == 1
 
@@ -420,13 +384,9 @@ class TestIdempotency:
         service, body = token_of("Service"), {"userId": "ann", "loop": "care"}
 
         def post(_: int) -> Any:
-            try:
-                return call("POST", "people", service, body, **{"Idempotency-Key": "k1"})
-            finally:
-                connection.close()
+            return call("POST", "people", service, body, **{"Idempotency-Key": "k1"})
 
-        with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(post, range(4)))
+        answers = in_threads(post, range(4), threads=4)
         assert {a.status_code for a in answers} == {201}
         works = [call("GET", "me/consents", a.told["token"]).status_code for a in answers]
         assert sorted(works) == [200, 401, 401, 401] and PersonAccount.objects.count() == 1

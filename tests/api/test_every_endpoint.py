@@ -20,7 +20,8 @@ from privacy.services.people.authentication import forget_callers
 from r3al_project.api import outcomes
 from r3al_project.api.http.request_bodies import DEEPEST_JSON, LARGEST_JSON
 from r3al_project.api.urls import urlpatterns
-from tests.deployments.serving import ALWAYS_WALK, CONTEXT, care_loop, learned, person
+from tests.factories.care import CONTEXT, care_loop, person
+from tests.factories.versions import ALWAYS_WALK, learned
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)

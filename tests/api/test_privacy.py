@@ -21,9 +21,11 @@ from loops.models import LoopVersion
 from privacy.models import Decision, LedgerEntry, Person, PersonAccount, PrivacyBudget, Purpose, Release
 from privacy.services.people.consent import consent_grant
 from privacy.services.people.identity import people_get_or_create
-from tests.api.test_api import call, token_of
-from tests.deployments.serving import ask, care_loop, person
-from tests.privacy.services.sealed import sealed_state
+from tests.api.documented import call
+from tests.api_calls import ask
+from tests.factories.care import care_loop, person
+from tests.factories.decisions import decision
+from tests.factories.users import token_of
 from tests.stack import Stack, Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,13 +41,7 @@ def loop(settings: Any) -> LoopVersion:
     ids = people_get_or_create(population="care", identifiers=[f"p{i}" for i in range(PEOPLE)])
     consent_grant(person_ids=list(ids.values()), purposes=[Purpose.TRAINING], source="test")
     now, width = timezone.now(), len(version.spec.features)
-    Decision.objects.bulk_create(
-        Decision(
-            person_id=pk, loop_version=version, row_key=str(pk).encode(), decided_at=now, local_day=now.date(),
-            available=True, state=sealed_state(pk, str(pk).encode(), np.zeros(width)),
-        )
-        for pk in ids.values()
-    )  # fmt: skip
+    Decision.objects.bulk_create(decision(version, pk, np.zeros(width), now) for pk in ids.values())
     return version
 
 

@@ -1,4 +1,4 @@
-"""The API's document: every address is in it, and what apps send and get fits it (as does every answer to ``test_api.call``)."""
+"""The API document: every address is in it, and what apps send and get fits it (so does every answer to ``documented.call``)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from django.urls import URLPattern, get_resolver
 from loops.models import LoopVersion
 from r3al_project.api.urls import urlpatterns
 from tests.api.documented import assert_documented, document, place_of, validator
-from tests.deployments.serving import ask, care_loop, person, post
+from tests.api_calls import ask, post
+from tests.factories.care import care_loop, person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = "2025-06-03T12:00:00+02:00"

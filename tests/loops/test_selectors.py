@@ -5,7 +5,7 @@ import pytest
 from core.errors import NotFound
 from loops.selectors import loop_specs_builtin, loop_version_current, loop_versions_current
 from loops.services import loop_add
-from tests.loops.engine.small import SMALL, small
+from tests.factories.loop_files import SMALL, small
 
 pytestmark = pytest.mark.django_db
 

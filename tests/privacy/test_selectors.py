@@ -11,8 +11,7 @@ from privacy.models import Choice, Person
 from privacy.selectors.decisions import decision_arrays, evaluation_folds, training_folds
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.records.import_file import signals_import
-from tests.loops.engine.diary import diary, row
-from tests.privacy.services.diary_files import diary_version, points, write_csv
+from tests.factories.diary import diary, diary_version, points, row, write_csv
 
 pytestmark = pytest.mark.django_db
 

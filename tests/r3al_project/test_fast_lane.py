@@ -14,7 +14,8 @@ from django.urls import reverse
 
 from r3al_project.api.decisions import LARGEST_REQUEST, decisions_answer
 from r3al_project.wsgi_fast_path import Environ, FastPath, _is_allowed
-from tests.deployments.serving import CONTEXT, URL, care_loop, person
+from tests.api_calls import URL
+from tests.factories.care import CONTEXT, care_loop, person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BODY = {"requestId": "r1", "loop": "care", "context": CONTEXT}

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from r3al_project.processes.supervisor import Supervisor
+from tests.system import ROOT, is_alive
 
 pytestmark = pytest.mark.embedded  # knows neither database nor broker
 
-ROOT = Path(__file__).resolve().parents[2]
 SLEEPS = "import time; time.sleep(60)"
 
 
@@ -25,14 +25,6 @@ def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
     while not holds():
         assert time.monotonic() < end, "not in time"
         time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    """A zombie counts as gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def python(code: str) -> list[str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.system import ROOT
+
 COMMANDS = (
     ["decide", "--loop", "r3al", "--input", "states.csv", "--output", "choices.csv"],
     ["import_signals", "states.csv", "--loop", "r3al"],

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from r3al_project.processes import commands
 from r3al_project.settings import QUEUES
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.system import ROOT
 
 
 def queues_of(argv: list[str]) -> list[str]:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.system import ROOT
+
 pytestmark = pytest.mark.embedded  # knows neither database nor broker
 
-ROOT = Path(__file__).resolve().parents[2]
 FILES = ("run.py", "bootstrap.py", "requirements.txt", "requirements-dev.txt")
 
 

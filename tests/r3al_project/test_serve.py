@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,19 +15,16 @@ from pathlib import Path
 import pytest
 
 from tests.stack import Stack
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.system import ROOT, free_port, is_alive
 
 
 @pytest.fixture
 def served(stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The running process and its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     env = {**os.environ, "DJANGO_SETTINGS_MODULE": "r3al_project.settings", "R3AL_VAR_DIR": str(tmp_path)}
     if stack.is_production:
-        env["DATABASE_URL"] = request.getfixturevalue("postgresql_url")
+        env["DATABASE_URL"] = request.getfixturevalue("fresh_postgresql")
     process = subprocess.Popen(
         [sys.executable, "-m", "r3al_project.processes.serve", "--port", str(port)],
         cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True,
@@ -51,13 +47,6 @@ def fetch(url: str) -> tuple[int, bytes]:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, b""
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")

@@ -1,18 +1,13 @@
-"""Turns under many real processes on one PostgreSQL: ``python -m tests.turns.race_turns`` prints facts as JSON."""
+"""Turns begun, ended and cancelled by many real processes on one PostgreSQL."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter
 from typing import Any
 
-from tests.privacy.services.race import count, in_processes, wait_until  # sets Django up
-
-from django.conf import settings  # isort: skip
-from django.core.management import call_command  # isort: skip
-from django.db import connection, transaction  # isort: skip
+from django.db import connection, transaction
 
 from core.errors import Conflict
 from jobs import leases
@@ -21,17 +16,21 @@ from loops.models import LoopVersion
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.services import stage_finish, turn_cancel, turn_parameters, turn_settle, turn_start
 from r3al_project.turns.stages import STAGES
-from tests.deployments.serving import care_loop
+from tests.factories.care import care_loop
+from tests.fresh_database import create_tables
+from tests.races import in_processes, overtaken, scenarios
 
 ROUNDS = 10
 
 
-def main() -> None:
-    settings.MIGRATION_MODULES = dict.fromkeys((app.split(".")[-1] for app in settings.INSTALLED_APPS), None)
-    call_command("migrate", run_syncdb=True, verbosity=0)
-    versions = [care_loop(), care_loop(version=2)]
-    scenarios = (beginning_at_once, cancelled_while_its_stage_ends, ending_and_cancelling_at_once)
-    print(json.dumps({"vendor": connection.vendor} | {s.__name__: s(versions) for s in scenarios}))
+def main() -> dict[str, Any]:
+    create_tables()
+    return scenarios(
+        beginning_at_once,
+        cancelled_while_its_stage_ends,
+        ending_and_cancelling_at_once,
+        given=[care_loop(), care_loop(version=2)],
+    )
 
 
 def begin(version: LoopVersion) -> Turn:
@@ -71,19 +70,9 @@ def stage_end(turn: Turn, job: Job) -> None:
 
 def cancelled_while_its_stage_ends(versions: list[LoopVersion]) -> dict[str, Any]:
     """A stage's end is written but not committed when somebody cancels: the next stage has to be cancelled."""
-    turn, said = begin(versions[1]), list[str]()
+    turn = begin(versions[1])
     job = claimed(turn)
-
-    def cancel() -> None:
-        said.append(str(turn_cancel(turn=turn)))
-        connection.close()
-
-    thread = threading.Thread(target=cancel)
-    with transaction.atomic():
-        stage_end(turn, job)
-        thread.start()
-        waited = wait_until(lambda: count("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
-    thread.join(20)
+    waited, said = overtaken(lambda: stage_end(turn, job), lambda: str(turn_cancel(turn=turn)))
     turn.refresh_from_db()
     stages = list(turn.stages.order_by("id").values_list("name", "job__state"))
     return {"waited": waited, "said": said, "stages": stages, "outcome": turn.outcome}
@@ -126,7 +115,3 @@ def _cancel(turn: Turn) -> str:
         return "cancelled" if turn_cancel(turn=turn).over else "asked to end"
     except Conflict:
         return "was over"
-
-
-if __name__ == "__main__":
-    main()

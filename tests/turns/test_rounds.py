@@ -18,7 +18,7 @@ from r3al_project.turns.loops import loop_add_file
 from r3al_project.turns.models import Turn
 from r3al_project.turns.runner import turn_run
 from r3al_project.turns.services import turn_parameters, turn_start, turns_due
-from tests.turns.walks import TOML, walks_csv, walks_loop
+from tests.factories.walks import TOML, walks_csv, walks_loop
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,7 +35,7 @@ def budgets_roll() -> None:
     PrivacyBudget.objects.update(spent_day=0)
 
 
-def test_a_second_round_reads_what_is_new_and_pools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_round_reads_what_is_new_and_pools(tmp_path: Path) -> None:
     """The walks are so clear that the first round deploys (20 of 20 tries); the second finds nothing better than what serves."""
     loop = walks_loop(tmp_path)
     source = walks_csv(tmp_path / "1.csv", people=600, days=5, seed=1)
@@ -48,8 +48,8 @@ def test_a_second_round_reads_what_is_new_and_pools(tmp_path: Path, monkeypatch:
     serving = slot_for(loop.loop, "policy").stable
 
     budgets_roll()
-    monkeypatch.setattr("tests.turns.walks._FIRST", date(2025, 4, 7))
-    second = run(loop, source=walks_csv(tmp_path / "2.csv", people=600, days=5, seed=2), consents=CONSENTS)
+    later = walks_csv(tmp_path / "2.csv", people=600, days=5, seed=2, first=date(2025, 4, 7))
+    second = run(loop, source=later, consents=CONSENTS)
     two = Release.objects.filter(purpose="training").latest("pk")
     assert two.parameters["earlier"] == [one.pk]
     assert RewardSignal.objects.filter(release=one).count() == trained, "an outcome teaches in one round"

@@ -15,7 +15,7 @@ from privacy.models import Decision, Release
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import turn_parameters, turn_start
 from r3al_project.turns.stages import STAGES
-from tests.turns.walks import walks_csv, walks_file, walks_loop
+from tests.factories.walks import walks_csv, walks_file, walks_loop
 
 CONSENTS = ["training", "evaluation"]
 

@@ -17,7 +17,8 @@ from privacy.services.releases.lifecycle import release_reserve
 from r3al_project.turns.models import Turn
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.services import reservations_sweep, turn_parameters, turn_settle, turn_start
-from tests.privacy.services.people import ALL_FOLDS, add_people, loop_version
+from tests.factories.loops import loop_version
+from tests.factories.people import ALL_FOLDS, add_people
 
 pytestmark = pytest.mark.django_db
 

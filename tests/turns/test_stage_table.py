@@ -20,7 +20,7 @@ from r3al_project.turns.runner import turn_run
 from r3al_project.turns.services import turn_parameters, turn_start
 from r3al_project.turns.stages import STAGES, Stage, Write, stage_sentence, stage_table
 from r3al_project.turns.tasks import stage_register
-from tests.turns.walks import walks_csv, walks_loop
+from tests.factories.walks import walks_csv, walks_loop
 from training.models import TrainingDataPool
 
 CONSENTS = [Purpose.TRAINING, Purpose.EVALUATION]

@@ -13,8 +13,9 @@ from loops.models import LoopVersion
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.services import turn_parameters
 from r3al_project.turns.stages import deploy
-from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, care_loop, learned, serve
-from training.models import GateVerdict, ModelVersion
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve
+from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db
 CALM = [[0.0] * 4, [1.0, 0.0, 0.0, 0.0]]
@@ -30,7 +31,7 @@ def judged_turn(loop: LoopVersion, head: str | None, **verdicts: str) -> tuple[T
     turn = Turn.objects.create(loop=loop.loop, loop_version=loop, parameters=turn_parameters(head=head))
     made = {h: learned(loop, h, ALWAYS_WALK if h == "policy" else CALM) for h in ("policy", "tone")}
     for name, version in made.items():
-        GateVerdict.objects.create(version=version, attempt=1, verdict=verdicts[name], reason=f"{name} was asked")
+        judged(version, verdicts[name], reason=f"{name} was asked")
     told = {name: {"verdict": verdict, "reason": f"{name} was asked"} for name, verdict in verdicts.items()}
     _stage(turn, "train", {"versions": {name: version.pk for name, version in made.items()}})
     _stage(turn, "evaluate", told["policy"] | {"heads": {"tone": told["tone"]}})

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.services_under_test import PostgreSQL
+from tests.fresh_database import run_on
 
 
 @pytest.fixture(scope="module")
-def facts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """What the scenarios of ``race_turns.py`` found, on a server of their own."""
-    if request.config.getoption("--without-services"):
-        pytest.skip("NOT TESTED: what needs PostgreSQL or Redis (--without-services)")
-    home: Path = tmp_path_factory.mktemp("turns")
-    server = PostgreSQL().start()
-    try:
-        run = subprocess.run(
-            [sys.executable, "-m", "tests.turns.race_turns"],
-            cwd=ROOT, env={**os.environ, "DATABASE_URL": server.url, "R3AL_VAR_DIR": str(home), "REDIS_URL": ""},
-            capture_output=True, text=True, timeout=180,
-        )  # fmt: skip
-        assert run.returncode == 0, run.stderr
-        yield json.loads(run.stdout.splitlines()[-1])
-    finally:
-        server.stop()
+def facts(fresh_postgresql: str) -> dict[str, Any]:
+    """The facts of ``race_turns.py``, by scenario."""
+    return run_on(fresh_postgresql, "tests.turns.race_turns")
 
 
 def test_it_ran_on_postgresql(facts: dict[str, Any]) -> None:
@@ -48,7 +28,7 @@ def test_of_eight_who_begin_at_once_one_does_and_nothing_is_left_of_the_others(f
 def test_a_stage_that_begins_meanwhile_is_the_one_that_is_cancelled(facts: dict[str, Any]) -> None:
     found = facts["cancelled_while_its_stage_ends"]
     assert found["waited"] and found["stages"] == [["collect", "done"], ["release", "cancelled"]]
-    assert found["outcome"] == "failed" and "nothing of its stage release is written" in found["said"][0]
+    assert found["outcome"] == "failed" and "nothing of its stage release is written" in found["said"]
 
 
 def test_a_turn_that_was_cancelled_never_goes_on(facts: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from loops.engine.parse.loop import parse_loop
 from r3al_project.turns.report import print_report
 from r3al_project.turns.sentences import logging_sentence
 from r3al_project.turns.stages import stage_sentence
-from tests.loops.engine.small import SMALL
+from tests.factories.loop_files import SMALL
 
 SPEC = parse_loop(SMALL, source="small.toml")
 SCALE = SPEC.reward.scale

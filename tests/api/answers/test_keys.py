@@ -37,8 +37,9 @@ from r3al_project.api.answers.shape import camel_keys
 from r3al_project.turns.models import Turn, TurnStage
 from tests.api.documented import assert_documented, document, place_of
 from tests.api.test_every_endpoint import EVERY
-from tests.deployments.serving import TOML, service_token
-from tests.privacy.services.sealed import sealed_state
+from tests.factories.care import TOML
+from tests.factories.sealed import sealed_state
+from tests.factories.users import service_token
 from training.models import GateVerdict, ModelMetric, ModelVersion
 from training.services.registry import version_register
 

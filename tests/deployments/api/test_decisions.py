@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
-from django.db import connection
 from scipy.stats import binom
 
 from deployments.models import LatencyMinute, ServingSlot
@@ -20,21 +18,12 @@ from deployments.services.serving.latency import latency_write
 from deployments.services.serving.policy_cache import assignment, clear_policy_cache
 from loops.services import loop_add
 from privacy.models import Choice, Decision, Person, Purpose, ServedDecision, ServingState
-from tests.deployments.serving import (
-    ALWAYS_WALK,
-    CONTEXT,
-    TALK_IN_A_GOOD_MOOD,
-    TOML,
-    URL,
-    ask,
-    care_loop,
-    learned,
-    person,
-    post,
-    serve,
-    service_token,
-)
-from tests.privacy.services.sealed import state_values
+from tests.api_calls import URL, ask, post
+from tests.factories.care import CONTEXT, TOML, care_loop, person
+from tests.factories.sealed import state_values
+from tests.factories.users import service_token
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned, serve
+from tests.races import in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -89,13 +78,9 @@ def test_two_phones_at_once(same: bool) -> None:
     clear_policy_cache()
 
     def phone(i: int) -> Any:
-        try:
-            return ask(token, "r" if same else f"r{i}")
-        finally:
-            connection.close()
+        return ask(token, "r" if same else f"r{i}")
 
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(phone, range(8)))
+    answers = in_threads(phone, range(8), threads=4)
     assert {a.status_code for a in answers} == {200}
     assert len({a.content for a in answers}) == (1 if same else 8)
     assert Decision.objects.count() == (1 if same else 8)

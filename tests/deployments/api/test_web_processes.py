@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -20,8 +17,12 @@ from deployments.models import ServingSlot
 from privacy.models import Decision, ServedDecision
 from r3al_project.processes import commands
 from r3al_project.processes.supervisor import ends_with_parent
-from tests.deployments.serving import ALWAYS_WALK, CONTEXT, TALK_IN_A_GOOD_MOOD, URL, care_loop, learned, person, serve
+from tests.api_calls import URL
+from tests.factories.care import CONTEXT, care_loop, person
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned, serve
+from tests.races import in_threads
 from tests.stack import Stack
+from tests.system import free_port, kill_group
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE = 60.0
@@ -29,9 +30,7 @@ PATIENCE = 60.0
 
 @pytest.fixture
 def port(stack: Stack, tmp_path: Path) -> Iterator[int]:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = int(probe.getsockname()[1])
+    free = free_port()
     with (tmp_path / "web.log").open("wb") as log:
         web = subprocess.Popen(
             commands.web(free, workers=2), env=stack.environment(), stdout=log, stderr=log,
@@ -44,7 +43,7 @@ def port(stack: Stack, tmp_path: Path) -> Iterator[int]:
             time.sleep(0.1)
         yield free
     finally:
-        os.killpg(web.pid, signal.SIGKILL)
+        kill_group(web.pid)
         web.wait(timeout=20)
 
 
@@ -72,8 +71,7 @@ def asked(port: int, token: str, request_id: str) -> bytes:
 def test_a_request_that_is_sent_many_times_at_once_is_decided_once(port: int) -> None:
     care_loop()
     _, token = person("ann")
-    with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda i: asked(port, token, f"r{i // 12}"), range(48)))
+    answers = in_threads(lambda i: asked(port, token, f"r{i // 12}"), range(48), threads=12)
     assert [len(set(answers[i : i + 12])) for i in range(0, 48, 12)] == [1, 1, 1, 1]
     assert Decision.objects.count() == ServedDecision.objects.count() == 4
 

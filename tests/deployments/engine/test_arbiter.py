@@ -12,7 +12,7 @@ from scipy.stats import binom
 from deployments.engine.arbiter import HeadChoice, HeadPolicy, arbitrate, uniform
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
-from tests.loops.engine.specs import builtin
+from tests.factories.loops import builtin
 
 SPEC = builtin("r3al")
 STATE = [0.2, 0.4, 0.5, 0.5, 0.5, 1.0, 0.0, 2.0]

@@ -1,6 +1,4 @@
-"""People erased while the app decides for them, rewards, is heard and closes, by real processes:
-``python -m tests.deployments.services.race_erasure`` prints facts as JSON, on the database of the environment.
-"""
+"""People erased while the app decides for them, rewards, is heard and closes, by real processes."""
 
 from __future__ import annotations
 
@@ -9,12 +7,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from tests.privacy.services.race import PROCESSES, in_processes  # sets Django up
-
-from django.conf import settings  # isort: skip
-from django.core.management import call_command  # isort: skip
-from django.db import connection  # isort: skip
-from django.utils import timezone  # isort: skip
+from django.utils import timezone
 
 from core.errors import R3alError
 from deployments.services.serving.decide import decide
@@ -25,14 +18,15 @@ from privacy.services.people.erasure import person_erase
 from privacy.services.records.close_outcomes import outcomes_close
 from privacy.services.records.rewards import RewardInput, reward_add
 from privacy.services.records.signals import SignalInput, signals_add
-from tests.deployments.serving import CONTEXT, care_loop, person
+from tests.factories.care import CONTEXT, care_loop, person
+from tests.fresh_database import create_tables
+from tests.races import PROCESSES, in_processes
 
 PEOPLE, WORKERS = 24, PROCESSES - 2
 
 
-def main() -> None:
-    settings.MIGRATION_MODULES = dict.fromkeys((app.split(".")[-1] for app in settings.INSTALLED_APPS), None)
-    call_command("migrate", run_syncdb=True, verbosity=0)
+def main() -> dict[str, Any]:
+    create_tables()
     loop = care_loop(deadline="1s")
     known = [person(f"p{i}") for i in range(PEOPLE)]
 
@@ -52,8 +46,7 @@ def main() -> None:
                 break
         return told
 
-    told = in_processes(work)
-    print(json.dumps({"vendor": connection.vendor, "told": told, **left_over()}))
+    return {"told": in_processes(work), **left_over()}
 
 
 def _live(loop: Any, pk: int, token: str, name: str) -> list[str]:
@@ -100,7 +93,3 @@ def left_over() -> dict[str, int]:
     """Rows of erased people: there must be none."""
     models = (DataKey, Signal, Decision, ServedDecision, ServingState, RewardSignal)
     return {model.__name__: model.objects.count() for model in models}
-
-
-if __name__ == "__main__":
-    main()

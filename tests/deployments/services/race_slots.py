@@ -1,18 +1,13 @@
-"""Slots under many real processes on one PostgreSQL: ``python -m tests.deployments.services.race_slots`` prints facts as JSON."""
+"""Slots under many real processes on one PostgreSQL, some of them killed."""
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections import Counter
 from typing import Any
 
-from tests.privacy.services.race import forked, in_processes, kill, wait_for_quiet, wait_until  # sets Django up
-
-from django.conf import settings  # isort: skip
-from django.core.management import call_command  # isort: skip
-from django.db import connection  # isort: skip
+from django.db import connection
 
 from core.errors import Conflict
 from deployments.models import Deployment, Incident, ServingSlot
@@ -21,19 +16,20 @@ from deployments.services.rollouts.rollback import slot_rollback
 from deployments.services.rollouts.slots import slot_swap
 from loops.models import LoopVersion
 from privacy.models import VaultEvent
-from tests.deployments.serving import ALWAYS_WALK, care_loop, learned
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, learned
+from tests.fresh_database import create_tables
+from tests.races import in_processes, kill_again_and_again, scenarios
 from training.models import ModelVersion
 
 ROUNDS = 12
 
 
-def main() -> None:
-    settings.MIGRATION_MODULES = dict.fromkeys((app.split(".")[-1] for app in settings.INSTALLED_APPS), None)
-    call_command("migrate", run_syncdb=True, verbosity=0)
-    loop = care_loop()
-    scenarios = (one_slot_as_all_saw_it, deploying_and_taking_back, readers_meanwhile, killed_anywhere)
-    facts = {"vendor": connection.vendor} | {s.__name__: s(loop) for s in scenarios}
-    print(json.dumps(facts))
+def main() -> dict[str, Any]:
+    create_tables()
+    return scenarios(
+        one_slot_as_all_saw_it, deploying_and_taking_back, readers_meanwhile, killed_anywhere, given=care_loop()
+    )
 
 
 def slot(loop: LoopVersion) -> ServingSlot:
@@ -116,14 +112,7 @@ def killed_anywhere(loop: LoopVersion) -> dict[str, Any]:
             deploy(slot(loop), learned(loop, "policy", ALWAYS_WALK))
             take_back(slot(loop))
 
-    rng = random.Random(5)
-    for name in range(6):
-        before = Deployment.objects.count()
-        process = forked(work, name)
-        wait_until(lambda before=before: Deployment.objects.count() > before)  # type: ignore[misc]
-        time.sleep(rng.uniform(0.0, 0.2))
-        kill(process)
-    wait_for_quiet()
+    kill_again_and_again(work, times=6, progress=Deployment.objects.count, within=0.2)
     return books(loop)
 
 
@@ -140,7 +129,3 @@ def books(loop: LoopVersion) -> dict[str, Any]:
         "serves_the_last": now.stable_id == last.version_id and last.state == "succeeded",
         "deployed": sorted(set(deployed.values_list("pk", flat=True)) - {now.stable_id}),
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -15,8 +15,9 @@ from deployments.services.rollouts.slots import slots_seed
 from loops.models import LoopVersion
 from loops.services import loop_add
 from privacy.models import VaultEvent
-from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, care_loop, learned, serve
-from training.models import GateVerdict, ModelVersion
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve
+from training.models import ModelVersion
 
 CALM = [[0.0] * 4, [1.0, 0.0, 0.0, 0.0]]
 
@@ -28,14 +29,8 @@ def version() -> ModelVersion:
     return learned(care_loop(), "policy", ALWAYS_WALK)
 
 
-def judge(version: ModelVersion, verdict: str, attempt: int = 1) -> None:
-    GateVerdict.objects.create(version=version, attempt=attempt, verdict=verdict, reason="said so")
-
-
 def passed(loop: LoopVersion, head: str = "policy", parent: ModelVersion | None = None) -> ModelVersion:
-    made = learned(loop, head, ALWAYS_WALK if head == "policy" else CALM, parent)
-    judge(made, "pass")
-    return made
+    return judged(learned(loop, head, ALWAYS_WALK if head == "policy" else CALM, parent))
 
 
 def changed(loop: LoopVersion, *changes: tuple[str, str]) -> LoopVersion:
@@ -63,7 +58,7 @@ def refused(version: ModelVersion, why: str) -> None:
 
 
 def test_what_passed_is_deployed(version: ModelVersion) -> None:
-    judge(version, "pass")
+    judged(version, "pass")
     made = deploy(version)
     assert made.previous is not None and made.previous.kind == "reference"
     assert (made.state, made.actor) == ("succeeded", "ann")
@@ -76,14 +71,14 @@ def test_what_was_not_evaluated_is_not(version: ModelVersion) -> None:
 
 @pytest.mark.parametrize(("verdict", "words"), [("fail", "fail"), ("insufficient", "insufficient evidence")])
 def test_what_did_not_pass_is_not(version: ModelVersion, verdict: str, words: str) -> None:
-    judge(version, "pass")
-    judge(version, verdict, attempt=2)
-    refused(version, f"got '{words}': said so")
+    judged(version, "pass")
+    judged(version, verdict, attempt=2)
+    refused(version, f"got '{words}': people said so")
 
 
 @pytest.mark.parametrize("state", ["training", "deployed", "archived", "failed"])
 def test_what_is_in_another_state_is_not(version: ModelVersion, state: str) -> None:
-    judge(version, "pass")
+    judged(version, "pass")
     ModelVersion.objects.filter(pk=version.pk).update(state=state)
     version.refresh_from_db()
     refused(version, f"is {state}; only a version that is evaluating")
@@ -91,7 +86,7 @@ def test_what_is_in_another_state_is_not(version: ModelVersion, state: str) -> N
 
 @pytest.mark.parametrize("state", ["pending", "in_progress", "paused"])
 def test_one_deployment_at_a_time(version: ModelVersion, state: str) -> None:
-    judge(version, "pass")
+    judged(version, "pass")
     slot = slot_for(version.loop_version.loop, "policy")
     active = Deployment.objects.create(slot=slot, version=slot.stable, strategy="canary", state=state)
     refused(version, f"deployment {active.pk} .* finish or abort it first")
@@ -100,7 +95,7 @@ def test_one_deployment_at_a_time(version: ModelVersion, state: str) -> None:
 
 
 def test_a_head_without_a_slot_is_said_to(version: ModelVersion) -> None:
-    judge(version, "pass")
+    judged(version, "pass")
     slot_for(version.loop_version.loop, "policy").delete()
     with pytest.raises(NotFound, match="add the loop"):
         deploy(version)
@@ -109,19 +104,19 @@ def test_a_head_without_a_slot_is_said_to(version: ModelVersion) -> None:
 class TestWhatItWasJudgedAgainst:
     def test_an_old_version_does_not_replace_a_newer_one(self, version: ModelVersion) -> None:
         loop = version.loop_version
-        judge(version, "pass")
+        judged(version, "pass")
         newer = passed(loop)
         deploy(newer)
         refused(version, f"{version} was judged against the reference, but {newer} serves now; start another turn")
 
     def test_what_was_judged_against_what_serves_does(self, version: ModelVersion) -> None:
-        judge(version, "pass")
+        judged(version, "pass")
         deploy(version)
         assert deploy(passed(version.loop_version, parent=version)).previous == version
 
     def test_nor_does_one_that_only_kept_up_with_what_was_taken_back(self, version: ModelVersion) -> None:
         loop = version.loop_version
-        judge(version, "pass")
+        judged(version, "pass")
         deploy(version)
         after = passed(loop, parent=version)
         slot = slot_for(loop.loop, "policy")
@@ -131,7 +126,7 @@ class TestWhatItWasJudgedAgainst:
 
     def test_an_override_is_kept_in_history_and_vault(self, version: ModelVersion) -> None:
         loop = version.loop_version
-        judge(version, "pass")
+        judged(version, "pass")
         deploy(passed(loop))
         made = deploy(version, override="the newer one is slow")
         assert made.reason.startswith(f"passed; overridden, because the newer one is slow ({version} was judged")
@@ -140,36 +135,36 @@ class TestWhatItWasJudgedAgainst:
         assert slot_for(loop.loop, "policy").stable == version and not outdated(version)
 
     def test_an_override_of_nothing_is_refused(self, version: ModelVersion) -> None:
-        judge(version, "pass")
+        judged(version, "pass")
         with pytest.raises(InputError, match="nothing to override"):
             deploy(version, override="just in case")
         assert not Deployment.objects.exists()
 
     def test_an_override_is_for_the_comparison_alone(self, version: ModelVersion) -> None:
         deploy(passed(version.loop_version))
-        judge(version, "fail")
+        judged(version, "fail")
         with pytest.raises(Conflict, match="got 'fail'"):
             deploy(version, override="I like it")
 
 
 class TestWhetherItCanServe:
     def test_what_was_made_for_other_features_is_not_deployed(self, version: ModelVersion) -> None:
-        judge(version, "pass")
+        judged(version, "pass")
         changed(version.loop_version, ("step = 0.25", "step = 0.5"))
         refused(version, f"{version.name} cannot serve care v2: {version} was made for other features or actions")
 
     def test_what_was_made_for_other_actions_is_not_deployed(self, version: ModelVersion) -> None:
-        judge(version, "pass")
+        judged(version, "pass")
         changed(version.loop_version, ('"walk"]', '"run"]'))
         refused(version, "made for other features or actions")
 
     def test_nor_what_was_changed_outside_the_program(self, version: ModelVersion) -> None:
-        judge(version, "pass")
+        judged(version, "pass")
         ModelVersion.objects.filter(pk=version.pk).update(weights=b"others")
         refused(version, "do not match their SHA-256")
 
     def test_what_the_new_loop_version_does_not_touch_is(self, version: ModelVersion) -> None:
-        judge(version, "pass")
+        judged(version, "pass")
         now = changed(version.loop_version, ("logging = [0.5, 0.25, 0.25]", "logging = [0.6, 0.2, 0.2]"))
         assert deploy(version).state == "succeeded"
         assert incumbents_of(now) == {"policy": version}, "it serves, so it is what a candidate must beat"

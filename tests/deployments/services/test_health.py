@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import numpy as np
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.utils import timezone
-from knox.models import AuthToken
 
 from core.errors import Conflict, InputError
 from deployments.engine.health import Arm
@@ -26,16 +23,11 @@ from loops.models import Loop, LoopVersion
 from privacy.models import Decision, Purpose, ServedDecision, VaultEvent
 from privacy.services.people.data_keys import ciphers
 from privacy.services.records.close_outcomes import outcomes_close
-from tests.deployments.serving import (
-    ALWAYS_WALK,
-    TALK_IN_A_GOOD_MOOD,
-    ask,
-    care_loop,
-    learned,
-    person,
-    post,
-    service_token,
-)
+from tests.api_calls import ask, post
+from tests.factories.care import care_loop, person
+from tests.factories.users import service_token, token_for
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned
+from tests.races import in_threads
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -80,7 +72,7 @@ def live(people: int, *, walk_is: str, days_ago: int = 3, again: bool = False) -
 
 
 def service_token_again() -> str:
-    return str(AuthToken.objects.create(User.objects.get(username="backend"))[1])
+    return token_for(User.objects.get(username="backend"))
 
 
 def test_a_harmful_version_is_taken_back_by_itself(loop: LoopVersion) -> None:
@@ -119,14 +111,7 @@ def test_a_person_counts_once_whoever_folds(loop: LoopVersion) -> None:
     live(30, walk_is="good")
     made = slot(loop)
 
-    def fold(_: int) -> None:
-        try:
-            evidence_fold(slot=made, version=version)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(fold, range(4)))
+    in_threads(lambda _: evidence_fold(slot=made, version=version), range(4), threads=4)
     units = EvidenceUnit.objects.filter(version=version)
     assert len(set(units.values_list("data_key_id", flat=True))) == units.count() > 10
     assert all((u.decisions, u.interventions, u.rated, u.harmful) == (1, 1, 1, 0) for u in units)
@@ -287,11 +272,7 @@ def test_two_operators_at_once(loop: LoopVersion) -> None:
             return "won"
         except Conflict:
             return "lost"
-        finally:
-            connection.close()
 
-    with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(take_back, range(8)))
-    assert sorted(results) == ["lost"] * 7 + ["won"]
+    assert sorted(in_threads(take_back, range(8), threads=8)) == ["lost"] * 7 + ["won"]
     assert Incident.objects.count() == 1 and slot(loop).generation == seen.generation + 1
     assert ModelVersion.objects.filter(head="policy", state="deployed", kind="linear_q").count() == 1

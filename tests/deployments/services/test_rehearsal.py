@@ -11,7 +11,8 @@ from deployments.services.serving import decide as optima
 from deployments.services.serving.dry_run import dry_run
 from loops.models import LoopVersion
 from privacy.models import Decision, ServingState
-from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, care_loop, learned, serve
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned, serve
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db

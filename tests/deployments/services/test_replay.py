@@ -9,7 +9,9 @@ from django.core.management import CommandError, call_command
 
 from deployments.services.serving.policy_cache import clear_policy_cache
 from privacy.models import Choice, Decision
-from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, ask, care_loop, learned, person, serve
+from tests.api_calls import ask
+from tests.factories.care import care_loop, person
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned, serve
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,7 +13,9 @@ from deployments.selectors.slots import slot_for
 from deployments.services.rollouts.full import full_rollout
 from deployments.services.rollouts.slots import slot_swap
 from deployments.services.rollouts.start import STARTERS, rollout_start, starter_table
-from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, care_loop, learned, post
+from tests.api_calls import post
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned
 from training.models import GateVerdict, ModelVersion
 
 REFUSED = [name for name, strategy in STRATEGIES.items() if not strategy.is_available]

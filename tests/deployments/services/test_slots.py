@@ -17,7 +17,8 @@ from deployments.services.rollouts.rollback import slot_rollback
 from deployments.services.rollouts.slots import HOLDBACK_BP, slot_swap, slots_seed
 from loops.models import LoopVersion
 from privacy.models import VaultEvent
-from tests.deployments.serving import ALWAYS_WALK, care_loop, learned
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, learned
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.services_under_test import PostgreSQL
+from tests.fresh_database import run_on
 
 SAME = ("changes", "deployments", "in_the_vault")
 
 
 @pytest.fixture(scope="module")
-def facts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """What the scenarios of ``race_slots.py`` found, on a server of their own."""
-    if request.config.getoption("--without-services"):
-        pytest.skip("NOT TESTED: what needs PostgreSQL or Redis (--without-services)")
-    home: Path = tmp_path_factory.mktemp("slots")
-    server = PostgreSQL().start()
-    try:
-        run = subprocess.run(
-            [sys.executable, "-m", "tests.deployments.services.race_slots"],
-            cwd=ROOT, env={**os.environ, "DATABASE_URL": server.url, "R3AL_VAR_DIR": str(home), "REDIS_URL": ""},
-            capture_output=True, text=True, timeout=180,
-        )  # fmt: skip
-        assert run.returncode == 0, run.stderr
-        yield json.loads(run.stdout.splitlines()[-1])
-    finally:
-        server.stop()
+def facts(fresh_postgresql: str) -> dict[str, Any]:
+    """The facts of ``race_slots.py``, by scenario."""
+    return run_on(fresh_postgresql, "tests.deployments.services.race_slots")
 
 
 def consistent(books: dict[str, Any]) -> bool:

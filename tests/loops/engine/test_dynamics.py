@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from loops.engine.spec import Feature
 from loops.engine.state.dynamics import advance_known
-from tests.loops.engine.specs import bounds, builtin, of_features, states_of
+from tests.factories.loops import bounds, builtin, of_features, states_of
 
 YES, NO = np.array([True]), np.array([False])
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from core.errors import InputError
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import Availability, Feature, ImportHead, MomentsOptions
-from tests.loops.engine.example import EXAMPLE
-from tests.loops.engine.small import parsed
-from tests.loops.engine.specs import FOLDER
+from tests.factories.example_loop import EXAMPLE
+from tests.factories.loop_files import parsed
+from tests.factories.loops import FOLDER
+from tests.system import ROOT
 
 
 class TestDefaults:
@@ -211,5 +212,5 @@ def test_the_files_that_come_with_the_project_are_loops_of_their_names(path: Pat
 
 @pytest.mark.parametrize("key", [k for k in _KEYS if k not in ("features.mood", "heads.policy")])
 def test_every_key_is_explained(key: str) -> None:
-    pages = FOLDER.parents[1] / "docs" / "loops.md"
+    pages = ROOT / "docs" / "loops.md"
     assert key.rpartition(".")[2] in pages.read_text(encoding="utf-8")

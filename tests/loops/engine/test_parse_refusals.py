@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import InputError
 from loops.engine.parse.loop import parse_loop
-from tests.loops.engine.small import parsed, problems
+from tests.factories.loop_files import parsed, problems
 
 HEAD = "\nactions = ['a', 'b']\nreference = 'a'\nlogging = [0.5, 0.5]"
 

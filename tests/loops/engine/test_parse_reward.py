@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.loops.engine.small import parsed, problems
-
-TIMING = """
-[heads.timing]
-actions = ["now", "later"]
-reference = "now"
-logging = [0.5, 0.5]
-when = "intervening"
-"""
+from tests.factories.loop_files import TIMING, parsed, problems
 
 
 def test_what_it_says_is_kept() -> None:

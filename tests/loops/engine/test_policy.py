@@ -7,7 +7,7 @@ import pytest
 
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy, policy_from_arrays, reference_policy
-from tests.loops.engine.specs import builtin, states_of
+from tests.factories.loops import builtin, states_of
 
 SPEC = builtin("r3al")
 STATES = states_of(SPEC, 200)

@@ -10,7 +10,7 @@ import pytest
 
 from loops.engine.rows.reader import LoggedRow, RowReader
 from loops.engine.spec import Reward
-from tests.loops.engine.diary import COLUMNS, diary, row
+from tests.factories.diary import COLUMNS, diary, row
 
 
 def read(cells: dict[str, str], declared: dict[str, Any] | None = None, **imports: Any) -> LoggedRow:

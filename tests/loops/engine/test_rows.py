@@ -13,7 +13,7 @@ from loops.engine.rows.cells import RowError
 from loops.engine.rows.choices import LoggedChoice
 from loops.engine.rows.reader import LoggedRow, RowMoment, RowReader
 from loops.engine.spec import ImportHead
-from tests.loops.engine.diary import COLUMNS, diary, row
+from tests.factories.diary import COLUMNS, diary, row
 
 
 def read(cells: dict[str, str] | None = None, /, **imports: object) -> LoggedRow:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from loops.engine import thresholds
 from loops.engine.parse.loop import parse_loop
 from loops.engine.thresholds import smallest_effect, stability_margin
-from tests.loops.engine.specs import FOLDER, builtin
+from tests.factories.loops import FOLDER, builtin
+from tests.system import ROOT
 from training.engine.gates.outcome_gate import GateTerms
 
-ROOT = Path(__file__).resolve().parents[3]
 FLOORS = ("loops", "privacy", "training", "deployments", "r3al_project")
 ONCE = {
     r"\b(86_?400|3_?600)\b": {"core/durations.py"},

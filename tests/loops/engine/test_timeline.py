@@ -7,7 +7,7 @@ import numpy as np
 
 from loops.engine.spec import Feature
 from loops.engine.state.history import StateHistory
-from tests.loops.engine.diary import diary
+from tests.factories.diary import diary
 
 NOON = datetime(2024, 5, 31, 12, tzinfo=UTC)
 SPEC = replace(

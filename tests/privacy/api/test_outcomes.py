@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from privacy.models import Decision, Purpose, RewardEvent, RewardSignal, ServedDecision, ServingState, Signal
 from privacy.services.records.close_outcomes import outcomes_close
-from tests.deployments.serving import ask, care_loop, person, post, service_token
-from tests.privacy.services.sealed import memory_of, outcome_of
+from tests.api_calls import ask, post
+from tests.factories.care import care_loop, person
+from tests.factories.sealed import memory_of, outcome_of
+from tests.factories.users import service_token
+from tests.races import in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = "2025-06-03T12:00:00+02:00"
@@ -130,15 +131,11 @@ class TestRewards:
         )
 
         def work(i: int) -> int:
-            try:
-                if i % 3:
-                    return outcomes_close(limit=5)
-                return int(reward(ann, decisions[i], {"rewardId": "w", "total": 0.2}).status_code)
-            finally:
-                connection.close()
+            if i % 3:
+                return outcomes_close(limit=5)
+            return int(reward(ann, decisions[i], {"rewardId": "w", "total": 0.2}).status_code)
 
-        with ThreadPoolExecutor(6) as pool:
-            list(pool.map(work, range(24)))
+        in_threads(work, range(24), threads=6)
         outcomes_close()
         assert RewardSignal.objects.count() == ServedDecision.objects.filter(closed_at__isnull=False).count() == 12
         assert (

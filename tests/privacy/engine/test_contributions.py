@@ -23,7 +23,7 @@ from privacy.engine.moments.contributions import (
 from privacy.engine.moments.null_population import null_rows
 from privacy.engine.moments.release_layout import COUNTS_CLIP, ReleaseLayout
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
-from tests.privacy.engine.planted import planted_rows, planted_spec
+from tests.factories.planted import planted_rows, planted_spec
 
 SPEC = planted_spec()
 LAYOUT = ReleaseLayout.of(SPEC, hinges=False)

@@ -23,7 +23,7 @@ from privacy.engine.moments.rounds import (
     release_moments,
 )
 from privacy.engine.moments.rows import ReleaseRows
-from tests.privacy.engine.planted import EFFECT, REFERENCE, TONE, close, conditional, planted_rows, planted_spec
+from tests.factories.planted import EFFECT, REFERENCE, TONE, close, conditional, planted_rows, planted_spec
 
 SPEC = planted_spec()
 SIGMA = 1 / gaussian_mu(1.0, 1e-5)

@@ -9,7 +9,7 @@ from loops.engine.features import FeatureMap
 from loops.engine.spec import Feature
 from privacy.engine.moments.effect_posterior import NoisyMoments, TargetEffects, released_posterior
 from privacy.engine.moments.gram_matrix import Gram
-from tests.loops.engine.specs import of_features
+from tests.factories.loops import of_features
 
 NAMES = tuple("abcdefgh")
 SPEC = of_features(*(Feature(n, "drift", bounds=(0.0, 1.0), scale=0.2) for n in NAMES))

@@ -1,76 +1,71 @@
 """2,000 reservations of 50 people each, begun at once by processes that are killed: 100,000 attempts to charge a person.
 
-``python -m tests.privacy.services.race_charges`` prints facts as JSON, on the database of the environment. Cohorts overlap; caps
-and the lifetime rho allow a part of the attempts only. Counted as attempts are the people of every reservation that was begun;
-a reservation is one statement that charges each of them or leaves them out.
+Cohorts overlap. Caps and the lifetime rho allow a part of the attempts only. Each person of a reservation that was begun is
+one attempt; a reservation is one statement that charges each of them or leaves them out.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from typing import Any
 
-from tests.privacy.services.race import FORK, books, forked, kill, reserve, wait_for_quiet  # sets Django up
-
-from django.conf import settings  # isort: skip
-from django.core.management import call_command  # isort: skip
-from django.db import connection  # isort: skip
-from django.db.models import F, Q  # isort: skip
+from django.db.models import F, Q
 
 from core.errors import BudgetExceeded
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import calibrate
 from privacy.models import LedgerEntry, PrivacyBudget, Release
 from privacy.models.budget import WINDOWS
-from tests.privacy.services.people import add_people, loop_version
+from tests.factories.loops import loop_version
+from tests.factories.people import add_people
+from tests.factories.releases import reserve
+from tests.fresh_database import create_tables
+from tests.privacy.services.race_ledger import books
+from tests.races import FORK, forked, kill, wait_for_quiet
 
 RESERVATIONS, PEOPLE, COHORT, PROCESSES, LIVES = 2_000, 400, 50, 6, 0.4
 EPSILON, PAID = 0.01, 60  # charges that the day's cap allows a person; every second person's rho allows 40
 
 
-def main() -> None:
-    settings.MIGRATION_MODULES = dict.fromkeys((app.split(".")[-1] for app in settings.INSTALLED_APPS), None)
-    call_command("migrate", run_syncdb=True, verbosity=0)
+def main() -> dict[str, Any]:
+    create_tables()
     version = loop_version()
     charge = calibrate(epsilon=EPSILON, delta=1e-5, maximum=1.0)
     cap = PAID * charge.policy_nano
     ids = add_people(version, PEOPLE, cap_day=cap, cap_week=cap, cap_month=cap, cap_lifetime=cap)
     PrivacyBudget.objects.filter(pk__in=ids[::2]).update(rho_cap=40 * charge.rho_nano)
     begun, deaths = rage(version)
-    if connection.vendor == "postgresql":
-        wait_for_quiet()
-    told = {"vendor": connection.vendor, "reservations": begun, "attempts": begun * COHORT, "deaths": deaths}
-    print(json.dumps(told | facts(ids)))
+    wait_for_quiet()
+    return {"reservations": begun, "attempts": begun * COHORT, "deaths": deaths} | facts(ids)
 
 
 def rage(version: LoopVersion) -> tuple[int, int]:
     """Processes charge random cohorts until all reservations were begun; one after the other is killed and replaced."""
-    begun, rng = FORK.Value("q", 0), random.Random(1)
-    running = [forked(work, version, begun, name) for name in range(PROCESSES)]
+    # A count for each place among the running, without a lock: whoever is killed would keep it for good.
+    begun, rng = FORK.Array("q", PROCESSES, lock=False), random.Random(1)
+    running = [forked(work, version, begun, place, place) for place in range(PROCESSES)]
     deaths = 0
-    while begun.value < RESERVATIONS:
+    while sum(begun) < RESERVATIONS:
         time.sleep(LIVES)
-        victim = rng.randrange(PROCESSES)
-        kill(running[victim])
+        place = rng.randrange(PROCESSES)
+        kill(running[place])
         deaths += 1
-        running[victim] = forked(work, version, begun, PROCESSES + deaths)
+        running[place] = forked(work, version, begun, place, PROCESSES + deaths)
     for process in running:
         process.join(60)
         if process.exitcode:
             raise SystemExit(f"a process ended with {process.exitcode}")
-    return int(begun.value), deaths
+    return sum(begun), deaths
 
 
-def work(version: LoopVersion, begun: Any, name: int) -> None:
+def work(version: LoopVersion, begun: Any, place: int, name: int) -> None:
     rng, number = random.Random(name), 0
-    while begun.value < RESERVATIONS:
-        with begun.get_lock():
-            begun.value += 1
+    while sum(begun) < RESERVATIONS:
+        begun[place] += 1
         low, number = rng.randrange(0, PEOPLE - COHORT), number + 1
         try:
-            reserve(version, f"rage-{name}-{number}", (low, low + COHORT), epsilon=EPSILON)
+            reserve(version, key=f"rage-{name}-{number}", folds=(low, low + COHORT), epsilon=EPSILON)
         except BudgetExceeded:
             continue
 
@@ -91,7 +86,3 @@ def facts(ids: list[int]) -> dict[str, Any]:
         "full": spent.filter(Q(spent_day=F("cap_day")) | Q(rho_spent=F("rho_cap"))).count(),
         **books(),
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -1,54 +1,45 @@
-"""Words and closing by many real processes: ``python -m tests.privacy.services.race_outcomes`` prints facts as JSON."""
+"""Words that come at the deadline, and closing, by many real processes."""
 
 from __future__ import annotations
 
-import json
-import random
 import time
-import uuid
 from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from tests.privacy.services.race import forked, in_processes, kill, wait_for_quiet, wait_until  # sets Django up
-from tests.privacy.services.sealed import outcome_of, sealed_state
-
-from django.conf import settings  # isort: skip
-from django.core.management import call_command  # isort: skip
-from django.db import connection, transaction  # isort: skip
-from django.utils import timezone  # isort: skip
-
 import numpy as np
+from django.db import transaction
+from django.utils import timezone
 
 from loops.engine.spec import LoopSpec
-from loops.models import Loop, LoopVersion
-from privacy.models import Decision, Person, RewardEvent, RewardSignal, ServedDecision
+from loops.models import LoopVersion
+from privacy.models import Person, RewardEvent, RewardSignal, ServedDecision
 from privacy.services.people.authentication import Caller
 from privacy.services.records import close_outcomes
 from privacy.services.records import rewards as outcomes
 from privacy.services.records.rewards import RewardInput, reward_add
-from tests.privacy.services.people import SOURCE, add_people
+from tests.factories.decisions import decision, served
+from tests.factories.loops import SOURCE, loop_version
+from tests.factories.people import add_people
+from tests.factories.sealed import outcome_of
+from tests.fresh_database import create_tables
+from tests.races import in_processes, kill_again_and_again, scenarios
 
 RACED, KILLED, CLOSERS, SENDERS, KILLS = 40, 400, 4, 4, 8
 LEADS, SLOWLY = (0.1, 0.25, 0.5), 0.3  # seconds; a busy machine takes some before it looks at the clock
 WORD = 0.001  # so that the sum of all words says how many there were
 
 
-def main() -> None:
-    settings.MIGRATION_MODULES = dict.fromkeys((app.split(".")[-1] for app in settings.INSTALLED_APPS), None)
-    call_command("migrate", run_syncdb=True, verbosity=0)
-    loop = Loop.objects.create(name="sums")
+def main() -> dict[str, Any]:
+    create_tables()
     source = SOURCE.replace('aggregate = "earliest"', 'aggregate = "sum"')
-    version = LoopVersion.objects.create(loop=loop, version=1, source=source, sha256="sums")
-    scenarios = (words_at_the_deadline, closers_killed_anywhere)
-    facts = {"vendor": connection.vendor} | {s.__name__: s(version) for s in scenarios}
-    print(json.dumps(facts))
+    return scenarios(words_at_the_deadline, closers_killed_anywhere, given=loop_version("sums", source=source))
 
 
 def words_at_the_deadline(version: LoopVersion) -> dict[str, Any]:
     """Half of the processes send words whose deadline passes while they are written, the others close without a pause."""
-    served = fresh_decisions(version, RACED)
-    for one in served:
+    made = fresh_decisions(version, RACED)
+    for one in made:
         send(one, "before")
 
     def work(process: int) -> Counter[str]:
@@ -56,14 +47,14 @@ def words_at_the_deadline(version: LoopVersion) -> dict[str, Any]:
             return _close_all()
         outcomes.harms = _slowly  # type: ignore[attr-defined]  # what is asked between finding that a word is in time and writing it
         told = Counter[str]()
-        for turn, one in enumerate(served[process - CLOSERS :: SENDERS]):
+        for turn, one in enumerate(made[process - CLOSERS :: SENDERS]):
             lead = timedelta(seconds=LEADS[turn % len(LEADS)])
             ServedDecision.objects.filter(pk=one.pk).update(closes_at=timezone.now() + lead)
             told["late" if send(one, "race") else "in time"] += 1
         return told
 
     told = in_processes(work)
-    after = [send(one, "after") for one in served]
+    after = [send(one, "after") for one in made]
     return {"outcomes": told, "after_are_late": all(after), **books()}
 
 
@@ -86,23 +77,19 @@ def closers_killed_anywhere(version: LoopVersion) -> dict[str, Any]:
         send(one, "before")
     ServedDecision.objects.update(closes_at=timezone.now() - timedelta(seconds=1))
 
-    def work() -> None:
+    halves = []
+
+    def work(_: int) -> None:
         close_outcomes.CLOSE_CHUNK = 3
         close_outcomes.outcomes_close()
 
-    rng, halves = random.Random(5), 0
-    for _ in range(KILLS):
-        before = RewardSignal.objects.count()
-        process = forked(work)
-        wait_until(lambda before=before: RewardSignal.objects.count() > before)  # type: ignore[misc]
-        time.sleep(rng.uniform(0.0, 0.02))
-        kill(process)
-        if connection.vendor == "postgresql":
-            wait_for_quiet()
-        halves += RewardSignal.objects.count() != ServedDecision.objects.filter(closed_at__isnull=False).count()
+    def look() -> None:
+        halves.append(RewardSignal.objects.count() != ServedDecision.objects.filter(closed_at__isnull=False).count())
+
+    kill_again_and_again(work, times=KILLS, progress=RewardSignal.objects.count, within=0.02, after_each=look)
     waiting = ServedDecision.objects.filter(closed_at__isnull=True).count()
     closed = close_outcomes.outcomes_close()
-    return {"waiting_after_the_kills": waiting, "closed_then": closed, "half_closed": halves, **books()}
+    return {"waiting_after_the_kills": waiting, "closed_then": closed, "half_closed": sum(halves), **books()}
 
 
 def fresh_decisions(version: LoopVersion, count: int) -> list[ServedDecision]:
@@ -111,24 +98,17 @@ def fresh_decisions(version: LoopVersion, count: int) -> list[ServedDecision]:
     state, made = np.zeros(len(version.spec.features)), []
     with transaction.atomic():
         for _ in range(count):
-            row_key = uuid.uuid4().bytes
-            decision = Decision.objects.create(
-                person_id=person, loop_version=version, row_key=row_key, decided_at=now,
-                local_day=now.date(), available=True, state=sealed_state(person, row_key, state),
-            )  # fmt: skip
-            served = ServedDecision.objects.create(
-                decision=decision, person_id=person, request_key=uuid.uuid4().bytes, seed=uuid.uuid4().bytes,
-                expires_at=now, closes_at=now + timedelta(hours=1),
-            )  # fmt: skip
-            made.append(served)
+            one = decision(version, person, state, now)
+            one.save()
+            made.append(served(one, closes_at=now + timedelta(hours=1)))
     return made
 
 
-def send(served: ServedDecision, name: str) -> bool:
+def send(to: ServedDecision, name: str) -> bool:
     """A word of the person's own; whether it was late."""
-    caller = Caller(user_id=0, person_id=served.person_id, may_serve=False)
+    caller = Caller(user_id=0, person_id=to.person_id, may_serve=False)
     return reward_add(
-        caller=caller, public_id=served.public_id, user_id=None, word=RewardInput(name, total=WORD, label="thanks")
+        caller=caller, public_id=to.public_id, user_id=None, word=RewardInput(name, total=WORD, label="thanks")
     ).late
 
 
@@ -143,7 +123,3 @@ def books() -> dict[str, Any]:
         "late": RewardEvent.objects.filter(late=True).count(),
         "learned": round(sum(totals) / WORD, 6),
     }
-
-
-if __name__ == "__main__":
-    main()

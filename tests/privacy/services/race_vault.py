@@ -1,43 +1,39 @@
-"""The vault under many real processes on one PostgreSQL: ``python -m tests.privacy.services.race_vault`` prints facts as JSON."""
+"""The vault under many real processes on one PostgreSQL, some of them killed."""
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from tests.privacy.services.race import forked, in_processes, kill, wait_for_quiet, wait_until  # sets Django up
-
-from django.conf import settings  # isort: skip
-from django.core.management import call_command  # isort: skip
-from django.db import connection, transaction  # isort: skip
+from django.db import transaction
 
 from core.errors import BudgetExceeded
 from loops.models import LoopVersion
 from privacy.models import Person, Purpose, ServedDecision, VaultBatch, VaultEvent, VaultKind
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.people.consent import consent_grant, consent_withdraw
-from privacy.services.releases.lifecycle import release_reserve
 from privacy.services.vault import sealed_decisions
 from privacy.services.vault.append import vault_append
 from privacy.services.vault.verify import vault_verify
-from tests.privacy.services.people import add_people, loop_version
-from tests.privacy.services.served import serve_many
+from tests.factories.decisions import serve_many
+from tests.factories.loops import loop_version
+from tests.factories.people import add_people
+from tests.factories.releases import reserve
+from tests.fresh_database import create_tables
+from tests.races import in_processes, kill_again_and_again, scenarios
 
 ACTS, PEOPLE, DECISIONS = 25, 40, 1_500
 MANY = 10**12
 
 
-def main() -> None:
-    settings.MIGRATION_MODULES = dict.fromkeys((app.split(".")[-1] for app in settings.INSTALLED_APPS), None)
-    call_command("migrate", run_syncdb=True, verbosity=0)
-    version = loop_version()
-    scenarios = (first_events_at_once, acts_of_every_kind, sealed_by_all_at_once, sealers_killed_anywhere)
-    facts = {"vendor": connection.vendor} | {s.__name__: s(version) for s in scenarios}
-    print(json.dumps(facts))
+def main() -> dict[str, Any]:
+    create_tables()
+    return scenarios(
+        first_events_at_once, acts_of_every_kind, sealed_by_all_at_once, sealers_killed_anywhere, given=loop_version()
+    )
 
 
 def vault() -> dict[str, Any]:
@@ -80,10 +76,7 @@ def _act(name: str, version: LoopVersion, people: list[int], key: str, rng: rand
         change(person_ids=people, purposes=rng.sample(list(Purpose), 2), source=key)
     else:
         try:
-            release = release_reserve(
-                key=key, loop_version=version, purpose=Purpose.TRAINING, folds=(0, rng.randrange(1, PEOPLE)), epsilon=0.01,
-                delta=1e-5, mechanism="race", parameters={},
-            )  # fmt: skip
+            release = reserve(version, key=key, folds=(0, rng.randrange(1, PEOPLE)), epsilon=0.01)
         except BudgetExceeded:  # everybody in it has withdrawn
             return
         cohort_refund(release=release)
@@ -126,18 +119,12 @@ def sealers_killed_anywhere(version: LoopVersion) -> dict[str, Any]:
     """Processes that do nothing but seal, a few decisions at a time, are killed one after the other."""
     fresh_decisions(version)
 
-    def work() -> None:
+    def work(_: int) -> None:
         while sealed_decisions.decisions_seal(limit=7) is not None:
             pass
 
-    rng, began = random.Random(5), VaultEvent.objects.count()
-    for _ in range(8):
-        before = VaultEvent.objects.count()
-        process = forked(work)
-        wait_until(lambda before=before: VaultEvent.objects.count() > before)  # type: ignore[misc]
-        time.sleep(rng.uniform(0.0, 0.1))
-        kill(process)
-        wait_for_quiet()
+    began = VaultEvent.objects.count()
+    kill_again_and_again(work, times=8, progress=VaultEvent.objects.count, within=0.1)
     killed_before_the_end = sealed()["waiting"]
     while sealed_decisions.decisions_seal() is not None:
         pass
@@ -147,7 +134,3 @@ def sealers_killed_anywhere(version: LoopVersion) -> dict[str, Any]:
         "sealed": sealed(),
         "broken": vault_verify().broken,
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -5,75 +5,30 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from core.errors import BudgetExceeded, Conflict, InputError, InsufficientData, R3alError
 from loops.models import LoopVersion
-from loops.services import loop_add
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.dp.accounting import NANO, charge_pure
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.models import Decision, LedgerEntry, PrivacyBudget, Release, ReleaseRound, VaultEvent
-from privacy.selectors.decisions import charged_person_ids, training_folds
+from privacy.selectors.decisions import charged_person_ids
 from privacy.services.anonymize.export_tables import export_rows_write, statistics
 from privacy.services.anonymize.feature_records import feature_records
 from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.pseudonyms import pseudonyms
-from privacy.services.anonymize.request import anonymize, anonymize_begin
+from privacy.services.anonymize.request import anonymize_begin
 from privacy.services.people.consent import consent_withdraw
 from privacy.services.records.signals import SignalInput, signals_add
-from tests.privacy.services.people import UNIT, add_people
-from tests.privacy.services.sealed import sealed_state
-
-TOML = """
-name = "rows"
-version = 1
-decisions_per_day = 4
-evaluation_share = 0.3
-
-[features.mood]
-bounds = [-1, 1]
-dynamics = "learned"
-scale = 0.2
-bins = 4
-[features.place]
-categories = ["home", "office", "street"]
-dynamics = "drift"
-parents = { home = "indoors", office = "indoors", street = "outdoors" }
-
-[heads.policy]
-actions = ["wait", "talk"]
-reference = "wait"
-logging = [0.5, 0.5]
-
-[reward]
-scale = 0.5
-deadline = "24h"
-
-[import.csv]
-user = "who"
-key = ["who", "at"]
-time = "at"
-next_state = "next_row_same_day"
-missing = "drop"
-reward = { total = "felt" }
-[import.csv.heads]
-policy = { action = "did", propensity = "p" }
-"""
-PEOPLE, CAPS = 80, {"cap_day": 9 * UNIT, "cap_week": 9 * UNIT, "cap_month": 9 * UNIT}
-CENTRAL = AnonymizeRequest("pulse", "differential_privacy", epsilon=1.0)
-LOCAL = replace(CENTRAL, mode="local")
-GROUPS = AnonymizeRequest("pulse", "k_anonymity", options={"k": 5})
-NAMES = AnonymizeRequest("interaction", "pseudonymization", options={"epoch": "spring"})
-COARSE = AnonymizeRequest("categorical", "generalization")
-ALL = [CENTRAL, LOCAL, GROUPS, NAMES, COARSE]
+from tests.factories.anonymize import ALL, CENTRAL, COARSE, GROUPS, LOCAL, NAMES, PEOPLE, make_world, run, spent
+from tests.factories.people import UNIT
+from tests.races import in_threads
 
 
 @pytest.fixture(autouse=True)
@@ -81,45 +36,15 @@ def small_cohorts(settings: Any) -> None:
     settings.MIN_COHORT = 10
 
 
-def make_world() -> LoopVersion:
-    """Eighty people of the training folds, each with two whole states: mood by person, place in turn."""
-    version, _ = loop_add(text=TOML, source="rows.toml")
-    low, _ = training_folds(version.spec)
-    ids = add_people(version, PEOPLE, first=low, decided=False, **CAPS)
-    from privacy.models import Person
-
-    Person.objects.filter(pk__in=ids).update(population=version.spec.population)
-    now = timezone.now()
-    Decision.objects.bulk_create(
-        Decision(
-            person_id=pk, loop_version=version, row_key=f"{pk}-{n}".encode(), decided_at=now - timedelta(days=n),
-            local_day=now.date(), available=True,
-            state=sealed_state(pk, f"{pk}-{n}".encode(), [i / PEOPLE * 2 - 1, float((i + n) % 3)]),
-        )
-        for i, pk in enumerate(ids)
-        for n in range(2)
-    )  # fmt: skip
-    return version
-
-
 @pytest.fixture
 def world(db: None) -> LoopVersion:
     return make_world()
-
-
-def run(version: LoopVersion, wanted: AnonymizeRequest, key: str = "one") -> Release:
-    return anonymize(key=key, loop_version=version, request=wanted)
 
 
 def table(release: Release) -> list[dict[str, str]]:
     out = io.StringIO()
     export_rows_write(release=release, out=out)
     return list(csv.DictReader(io.StringIO(out.getvalue())))
-
-
-def spent() -> tuple[int, int]:
-    budgets = PrivacyBudget.objects.values_list("spent_lifetime", "rho_spent")
-    return sum(s for s, _ in budgets), sum(r for _, r in budgets)
 
 
 class TestTechniques:
@@ -350,10 +275,7 @@ def test_two_retries_of_one_key_at_once_are_one_release(wanted: AnonymizeRequest
             return run(version, wanted).pk
         except R3alError as error:
             return str(error)
-        finally:
-            connection.close()
 
-    with ThreadPoolExecutor(4) as pool:
-        answers = set(pool.map(work, range(4)))
+    answers = set(in_threads(work, range(4), threads=4))
     assert answers == {Release.objects.get().pk} and ReleaseRound.objects.count() == 1
     assert LedgerEntry.objects.count() == PEOPLE and Release.objects.get().state == "committed"

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
+from tests.system import ROOT
+
 pytestmark = pytest.mark.embedded  # it has a database of its own
-ROOT = Path(__file__).resolve().parents[3]
 OLD = Path(__file__).parent / "before_keyed"
 # Runs in a process of its own, on the old rows.
 NEW = """
@@ -41,7 +42,7 @@ from privacy.services.records.rewards import RewardInput, reward_add
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.records.signals import SignalInput, signals_add
 from privacy.services.vault.verify import vault_verify
-from tests.deployments.serving import ask
+from tests.api_calls import ask
 old = json.loads(Path(sys.argv[1]).read_text())
 file = Path(sys.argv[2]) / "old.csv"
 file.write_text(old["file"])

@@ -13,7 +13,8 @@ from privacy.models import PrivacyBudget, VaultEvent
 from privacy.selectors.budgets import budget_summary
 from privacy.services.budget.caps import cap_change
 from privacy.services.people.identity import default_caps, people_get_or_create
-from tests.privacy.services.people import UNIT, add_people, loop_version
+from tests.factories.loops import loop_version
+from tests.factories.people import UNIT, add_people
 
 pytestmark = pytest.mark.django_db
 WHY = "asked for by the person in writing"

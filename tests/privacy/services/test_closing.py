@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
-from loops.models import Loop, LoopVersion
+from loops.models import LoopVersion
 from privacy.models import RewardEvent, RewardSignal, ServedDecision
 from privacy.selectors.outcomes import OutcomeCounts, outcome_counts
 from privacy.services.people.authentication import Caller
@@ -17,9 +17,10 @@ from privacy.services.records import close_outcomes as closing
 from privacy.services.records.close_outcomes import outcomes_close
 from privacy.services.records.rewards import RewardInput, reward_add
 from privacy.tasks import close_outcomes
-from tests.privacy.services.people import SOURCE, add_people, loop_version
-from tests.privacy.services.sealed import outcome_of
-from tests.privacy.services.served import NOW, serve_many
+from tests.factories.decisions import NOW, serve_many
+from tests.factories.loops import SOURCE, loop_version
+from tests.factories.people import add_people
+from tests.factories.sealed import outcome_of
 
 pytestmark = pytest.mark.django_db
 
@@ -49,7 +50,7 @@ def total(served: ServedDecision) -> float | None:
 
 def loop_with(name: str, default: str) -> LoopVersion:
     source = SOURCE.replace("default = 0.0\n", default)
-    return LoopVersion.objects.create(loop=Loop.objects.create(name=name), version=1, source=source, sha256=name)
+    return loop_version(name, source=source)
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from privacy.models import Choice, Consent, Decision, Person, PrivacyBudget, Pur
 from privacy.services.people.consent import consent_withdraw
 from privacy.services.records import import_file as collect
 from privacy.services.records.import_file import ImportReport, signals_import
-from tests.loops.engine.diary import COLUMNS, row
-from tests.privacy.services.diary_files import diary_version, points, write_csv, write_jsonl
-from tests.privacy.services.sealed import outcome_of, state_values
+from tests.factories.diary import COLUMNS, diary_version, points, row, write_csv, write_jsonl
+from tests.factories.sealed import outcome_of, state_values
 
 pytestmark = pytest.mark.django_db
 TABLES = (Person, PrivacyBudget, Consent, Decision, Choice, RewardSignal)

@@ -13,14 +13,14 @@ from django.utils import timezone
 from loops.models import LoopVersion
 from privacy.engine.anonymize.central import central_release
 from privacy.engine.dp.accounting import LATTICE_STEPS
-from privacy.models import Decision, LedgerEntry, Person, PrivacyBudget, Release
+from privacy.models import LedgerEntry, Person, PrivacyBudget, Release
 from privacy.selectors.decisions import charged_person_ids
 from privacy.services.anonymize.cohort_sampling import public_rate
 from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.request import anonymize
-from tests.privacy.services.people import UNIT
-from tests.privacy.services.sealed import sealed_state
-from tests.privacy.services.test_anonymize import CENTRAL, LOCAL, PEOPLE, make_world
+from tests.factories.anonymize import CENTRAL, LOCAL, PEOPLE, make_world
+from tests.factories.decisions import decision
+from tests.factories.people import UNIT
 
 pytestmark = pytest.mark.django_db
 WANTED = replace(CENTRAL, samples=30)
@@ -60,10 +60,7 @@ def add_person(world: LoopVersion, fold: int, state: tuple[float, float]) -> int
     person = Person.objects.create(population=world.spec.population, key=f"more-{fold}", fold=fold)
     like: dict[str, Any] = dict(PrivacyBudget.objects.values()[0])
     PrivacyBudget.objects.create(**{**like, "person_id": person.pk, "spent_day": 0, "rho_spent": 0})
-    Decision.objects.create(
-        person=person, loop_version=world, row_key=b"more", decided_at=timezone.now(), local_day=timezone.now().date(),
-        available=True, state=sealed_state(person.pk, b"more", state),
-    )  # fmt: skip
+    decision(world, person.pk, state, timezone.now()).save()
     return person.pk
 
 

@@ -41,9 +41,10 @@ from privacy.services.releases.lifecycle import release_reserve
 from privacy.services.vault.append import subject_of
 from privacy.services.vault.sealed_decisions import decisions_seal
 from privacy.services.vault.verify import vault_verify
-from tests.privacy.services.people import ALL_FOLDS, POPULATION, UNIT, loop_version
-from tests.privacy.services.sealed import sealed_state
-from tests.privacy.services.served import serve_many
+from tests.factories.decisions import serve_many
+from tests.factories.loops import POPULATION, loop_version
+from tests.factories.people import ALL_FOLDS, UNIT
+from tests.factories.sealed import sealed_state
 
 pytestmark = pytest.mark.django_db
 NAMES = ["ada", "ben"]

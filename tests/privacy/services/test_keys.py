@@ -17,7 +17,8 @@ from privacy.engine.sealing import OVERHEAD, CannotOpen, Cipher, new_key
 from privacy.models import DataKey, Person
 from privacy.selectors.keys import ciphers_known, key_unwrapped
 from privacy.services.people.data_keys import ciphers, keys_rotate, keys_waiting
-from tests.privacy.services.people import add_people, loop_version
+from tests.factories.loops import loop_version
+from tests.factories.people import add_people
 from tests.stack import Stack
 
 pytestmark = pytest.mark.django_db

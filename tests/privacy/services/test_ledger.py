@@ -17,40 +17,13 @@ from loops.models import LoopVersion
 from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseRound
 from privacy.selectors.releases import charged_person_ids
 from privacy.services.budget.caps import cap_change
-from privacy.services.budget.charge import cohort_charge, cohort_refund
+from privacy.services.budget.charge import cohort_refund
 from privacy.services.people.erasure import person_erase
-from tests.privacy.services.people import ALL_FOLDS, POPULATION, UNIT, add_people, caps, loop_version, windows
+from tests.factories.loops import loop_version
+from tests.factories.people import UNIT, add_people, caps, windows
+from tests.factories.releases import RHO, charge, new_release
 
 pytestmark = pytest.mark.django_db
-RHO = 35_925_701
-
-
-def new_release(
-    version: LoopVersion, *, cost: int = UNIT, rho: int | None = RHO, at: datetime | None = None
-) -> Release:
-    formal = {} if rho is None else {"rho": rho, "formal_epsilon": 1.0, "formal_delta": 1e-5}
-    release = Release.objects.create(
-        key=f"r{Release.objects.count()}",
-        loop_version=version,
-        purpose="training",
-        technique="differential_privacy",
-        mechanism="test",
-        policy_cost=cost,
-        guarantee="test",
-        **formal,
-    )
-    if at is not None:
-        Release.objects.filter(pk=release.pk).update(created_at=at)
-        release.refresh_from_db()
-    return release
-
-
-def charge(release: Release, folds: tuple[int, int] = ALL_FOLDS, purpose: Purpose = Purpose.TRAINING) -> list[int]:
-    """Ids of the people charged."""
-    count = cohort_charge(release=release, population=POPULATION, folds=folds, purpose=purpose)
-    ids = charged_person_ids(release=release)
-    assert len(ids) == count
-    return [int(pk) for pk in ids]
 
 
 def test_a_charge_moves_every_window_and_writes_an_entry_for_each_person() -> None:

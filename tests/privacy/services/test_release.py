@@ -11,34 +11,15 @@ import pytest
 from core.errors import BudgetExceeded, Conflict, InputError
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import calibrate
-from privacy.engine.dp.mechanisms import NoisyBlock, noisy_sum
 from privacy.models import LedgerEntry, PrivacyBudget, Purpose, Release, ReleaseRound
 from privacy.selectors.releases import charged_person_ids
 from privacy.services.budget.charge import cohort_refund
-from privacy.services.releases.lifecycle import release_commit, release_reserve, round_load, round_store
-from tests.privacy.services.people import ALL_FOLDS, UNIT, add_people, loop_version
+from privacy.services.releases.lifecycle import release_commit, round_load, round_store
+from tests.factories.loops import loop_version
+from tests.factories.people import UNIT, add_people
+from tests.factories.releases import noised, reserve
 
 pytestmark = pytest.mark.django_db
-
-
-def reserve(version: LoopVersion, **changes: Any) -> Release:
-    arguments: dict[str, Any] = {
-        "key": "turn-1",
-        "loop_version": version,
-        "purpose": Purpose.TRAINING,
-        "folds": ALL_FOLDS,
-        "epsilon": 1.0,
-        "delta": 1e-5,
-        "mechanism": "discrete Gaussian",
-        "parameters": {"head": "policy", "clips": (1.0, 2.0)},
-    }
-    return release_reserve(**{**arguments, **changes})
-
-
-def noised(release: Release, share: float = 1.0, *, noise: bool = True) -> dict[str, np.ndarray]:
-    sigma = calibrate(epsilon=release.formal_epsilon or 0.0, delta=release.formal_delta or 0.0, maximum=9).sigma
-    block: NoisyBlock = noisy_sum(np.ones((5, 2)), clip=1.0, sigma=sigma if noise else None, share=share)
-    return {"sums": block.values, "sums_sd": np.array([block.sd]), "sums_rho": np.array([block.rho])}
 
 
 @pytest.fixture

@@ -33,19 +33,8 @@ from privacy.services.people.erasure import person_erase, restore_erased_person
 from privacy.services.records.signals import SignalInput, signals_add
 from privacy.services.releases.lifecycle import round_store
 from privacy.services.releases.reservations import RESERVATION_AGE, reservations_settle
-from tests.privacy.services.test_anonymize import (
-    ALL,
-    CENTRAL,
-    COARSE,
-    GROUPS,
-    LOCAL,
-    NAMES,
-    PEOPLE,
-    make_world,
-    run,
-    spent,
-)
-from tests.privacy.services.test_release import noised, reserve
+from tests.factories.anonymize import ALL, CENTRAL, COARSE, GROUPS, LOCAL, NAMES, PEOPLE, make_world, run, spent
+from tests.factories.releases import noised, reserve
 
 pytestmark = pytest.mark.django_db
 LATER = timedelta(hours=1) + RESERVATION_AGE

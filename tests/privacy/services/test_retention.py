@@ -14,9 +14,10 @@ from privacy.services.people import retention
 from privacy.services.people.retention import ExpiredCounts, records_expire
 from privacy.services.records.signals import SignalInput, signals_add
 from privacy.services.releases.lifecycle import round_load
-from tests.privacy.services.people import add_people, loop_version
-from tests.privacy.services.served import serve_many
-from tests.privacy.services.test_ledger import charge, new_release
+from tests.factories.decisions import serve_many
+from tests.factories.loops import loop_version
+from tests.factories.people import add_people
+from tests.factories.releases import charge, new_release
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()

@@ -27,8 +27,8 @@ from privacy.services.releases import moments, shards
 from privacy.services.releases.lifecycle import round_load
 from privacy.services.releases.moments import BASELINE, moments_release, release_plan
 from privacy.services.releases.shards import shard_rows, shards_of
-from tests.privacy.services.test_anonymize import CENTRAL
-from tests.turns.walks import walks_csv, walks_loop
+from tests.factories.anonymize import CENTRAL
+from tests.factories.walks import walks_csv, walks_loop
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SHARDS, PROCESSES = 7, 3

@@ -18,8 +18,9 @@ from privacy.engine.serving_state import pack_serving_state
 from privacy.models import PrivacyBudget, ServingState, Signal
 from privacy.services.people.data_keys import ciphers
 from privacy.services.records.signals import SignalInput, SignalsReceipt, signals_add
-from tests.privacy.services.people import add_people, loop_version
-from tests.privacy.services.sealed import memory_of
+from tests.factories.loops import loop_version
+from tests.factories.people import add_people
+from tests.factories.sealed import memory_of
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()

@@ -18,8 +18,9 @@ from privacy.services.people.consent import consent_grant, consent_withdraw
 from privacy.services.releases.lifecycle import release_commit, release_reserve, round_store
 from privacy.services.vault.append import subject_of, subjects_of, vault_append
 from privacy.services.vault.verify import vault_verify
-from tests.privacy.engine.bodies import bodies
-from tests.privacy.services.people import ALL_FOLDS, add_people, loop_version
+from tests.factories.loops import loop_version
+from tests.factories.people import ALL_FOLDS, add_people
+from tests.factories.vault_bodies import bodies
 
 pytestmark = pytest.mark.django_db
 
@@ -79,7 +80,7 @@ def test_without_a_transaction_nothing_is_appended() -> None:
 )
 def test_the_database_itself_refuses_to_change_what_is_in_the_vault(statement: str) -> None:
     from privacy.services.vault.sealed_decisions import decisions_seal
-    from tests.privacy.services.served import serve_many
+    from tests.factories.decisions import serve_many
 
     version = loop_version()
     serve_many(version, add_people(version, 2))

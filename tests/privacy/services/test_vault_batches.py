@@ -13,8 +13,9 @@ from privacy.engine.hash_chain import merkle_root
 from privacy.models import Choice, Decision, Person, ServedDecision, VaultBatch
 from privacy.services.vault.sealed_decisions import batch_rows, decision_leaves, decisions_seal
 from privacy.services.vault.verify import vault_verify
-from tests.privacy.services.people import add_people, loop_version
-from tests.privacy.services.served import NOW, serve_many
+from tests.factories.decisions import NOW, serve_many
+from tests.factories.loops import loop_version
+from tests.factories.people import add_people
 
 pytestmark = pytest.mark.django_db
 

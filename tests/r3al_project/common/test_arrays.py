@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.system import ROOT
+
 HOME = ROOT / "core/arrays.py"
 TYPE = re.compile(r"NDArray\[np\.(float64|int64|bool_|generic)\]|^(Floats|Ints|Bools)\b.*=", re.MULTILINE)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +11,9 @@ from hypothesis import given
 
 from core.canonical_json import canonical_json, equal_numbers_json, list_json, sorted_json
 from loops.engine.parse.loop import parse_loop
-from tests.privacy.engine.bodies import bodies
-from tests.privacy.services.people import SOURCE
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.factories.loops import SOURCE
+from tests.factories.vault_bodies import bodies
+from tests.system import ROOT
 
 
 class TestTheStrictForm:

@@ -12,8 +12,8 @@ from django.test import override_settings
 
 from core import digests
 from core.digests import CONTEXTS, Context, keyed
+from tests.system import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 FLOORS = ("loops", "privacy", "training", "deployments", "r3al_project")
 HOME = ROOT / "core/digests.py"
 NAMES = {name: value for name, value in vars(digests).items() if isinstance(value, Context)}

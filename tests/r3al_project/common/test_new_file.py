@@ -16,8 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from core.atomic_files import SHARED, atomic_file
 from core.errors import Conflict, InputError
 from r3al_project import environment
+from tests.system import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -7,8 +7,8 @@ import pytest
 
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.thresholds import MODEL_BAR_REFERENCE
-from tests.privacy.engine.planted import EFFECT
-from tests.training.engine.worlds import taught
+from tests.factories.planted import EFFECT
+from tests.factories.worlds import taught
 from training.engine.gates.model_gate import logging_cost, model_gate, people_needed
 from training.engine.generators.world_model import sample_worlds
 from training.engine.pipeline import train_policy_head

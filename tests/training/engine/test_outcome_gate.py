@@ -20,8 +20,8 @@ from privacy.engine.evaluation.statistics import (
     sub_metric,
 )
 from privacy.engine.moments.null_population import LoggingPolicy
-from tests.privacy.engine.planted import EFFECT, TONE, planted_rows, planted_spec
-from tests.training.engine.worlds import taught
+from tests.factories.planted import EFFECT, TONE, planted_rows, planted_spec
+from tests.factories.worlds import taught
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA
 from training.engine.gates.outcome_gate import GateTerms, outcome_gate, sub_gate
 

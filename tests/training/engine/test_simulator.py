@@ -6,7 +6,6 @@ import csv
 import io
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from loops.engine.parse.loop import parse_loop
 from loops.engine.rows.reader import RowReader
 from loops.engine.spec import LoopSpec
 from simulator import make_people, simulate, write_csv
+from tests.system import ROOT
 
 ACTIONS = 5
 STRESS, MOOD, GAP, LOAD, ENGAGEMENT = 1, 0, 5, 6, 2
@@ -23,7 +23,7 @@ STRESS, MOOD, GAP, LOAD, ENGAGEMENT = 1, 0, 5, 6, 2
 
 @pytest.fixture(scope="module")
 def spec() -> LoopSpec:
-    path = Path(__file__).parents[3] / "loops" / "specs" / "r3al.toml"
+    path = ROOT / "loops" / "specs" / "r3al.toml"
     return parse_loop(path.read_text(encoding="utf-8"), source="r3al")
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
-from tests.privacy.engine.planted import EFFECT
-from tests.training.engine.worlds import taught
+from tests.factories.planted import EFFECT
+from tests.factories.worlds import taught
 from training.engine.generators.world_model import sample_worlds
 from training.engine.trainers.conservative_update import STEP_SHARE, best_update, interpolate_policies
 from training.engine.trainers.protocol import Candidate

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from loops.engine.features import FeatureMap
-from tests.privacy.engine.planted import EFFECT, planted_spec
-from tests.training.engine.worlds import taught
+from tests.factories.planted import EFFECT, planted_spec
+from tests.factories.worlds import taught
 from training.engine.trainers.fitted_q import best_candidate, capped_policy, fitted_q, train_candidates
 from training.engine.world.transitions import Transitions
 

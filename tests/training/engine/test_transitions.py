@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.errors import InputError
 from loops.engine.spec import Feature
 from loops.engine.state.dynamics import advance_known
-from tests.loops.engine.specs import of_features, states_of
+from tests.factories.loops import of_features, states_of
 from training.engine.world.transitions import COLUMNS, Chunk, Transitions
 
 SPEC = of_features(

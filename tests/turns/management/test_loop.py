@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from deployments.models import ServingSlot
 from loops.models import Loop, LoopVersion
 from loops.selectors import loop_specs_builtin
-from tests.loops.engine.small import SMALL, small
+from tests.factories.loop_files import SMALL, small
 
 pytestmark = pytest.mark.django_db
 R3AL = loop_specs_builtin()["r3al"]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.core.management import call_command
-from django.test import Client
 from django_celery_beat.models import PeriodicTask
-from knox.models import AuthToken
 
 from deployments.models import ServingSlot
 from loops.models import LoopVersion
 from loops.selectors import loop_specs_builtin
 from loops.services import loop_add
 from r3al_project.turns.models import Turn
+from tests import api_calls
+from tests.factories.users import token_of
 
 pytestmark = pytest.mark.django_db
 TRAIN_MODEL = {
@@ -37,10 +35,7 @@ def prepared(settings: Any, tmp_path: Path) -> None:
 
 
 def post(path: str, body: dict[str, Any]) -> Any:
-    user, _ = User.objects.get_or_create(username="operator")
-    user.groups.add(Group.objects.get(name="Operator"))
-    headers = {"Authorization": f"Token {AuthToken.objects.create(user)[1]}"}
-    return Client().post(f"/api/v1/training/{path}", json.dumps(body), content_type="application/json", headers=headers)
+    return api_calls.post(f"/api/v1/training/{path}", token_of("Operator"), body)
 
 
 def test_train_model_begins_a_turn() -> None:

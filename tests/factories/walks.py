@@ -14,8 +14,10 @@ import numpy as np
 
 from loops.models import LoopVersion
 from r3al_project.turns.loops import loop_add_file
+from tests.factories.loop_files import LOGGED
 
-TOML = """
+TOML = (
+    """
 name = "walks"
 version = 1
 title = "Walks: suggest one, or wait"
@@ -42,20 +44,11 @@ stability_margin = 1.0           # of no interest here; people's reward does not
 
 [release.moments]
 nominal_users = 360
-
-[import.csv]
-user = "who"
-key = ["who", "at"]
-time = "at"
-next_state = "next_row_same_day"
-missing = "drop"
-reward = { total = "felt" }
-
-[import.csv.heads]
-policy = { action = "did", propensity = "p" }
 """
+    + LOGGED
+)
 COLUMNS = ("who", "at", "energy", "daypart", "did", "p", "felt")
-_FIRST = date(2025, 3, 3)
+FIRST = date(2025, 3, 3)
 
 
 def walks_file(folder: Path) -> Path:
@@ -70,7 +63,9 @@ def walks_loop(folder: Path) -> LoopVersion:
     return loop_add_file(walks_file(folder))[0]
 
 
-def walks_csv(path: Path, *, people: int = 600, days: int = 5, seed: int = 1, helps: bool = True) -> Path:
+def walks_csv(
+    path: Path, *, people: int = 600, days: int = 5, seed: int = 1, helps: bool = True, first: date = FIRST
+) -> Path:
     """What an app would have logged: waiting feels like 0, a suggestion like 2 energy - .6 (or -1), with noise of .3."""
     rng = np.random.default_rng(seed)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -81,7 +76,7 @@ def walks_csv(path: Path, *, people: int = 600, days: int = 5, seed: int = 1, he
                 energy, suggested = rng.random(), rng.random() < 0.5
                 felt = (2 * energy - 0.6 if helps else -1.0) * suggested + rng.normal(0, 0.3)
                 day, evening = divmod(point, 2)
-                at = datetime.combine(_FIRST + timedelta(days=day), datetime.min.time()) + timedelta(
+                at = datetime.combine(first + timedelta(days=day), datetime.min.time()) + timedelta(
                     hours=18 if evening else 9
                 )
                 writer.writerow(

@@ -12,7 +12,7 @@ from privacy.engine.moments.baseline import Baseline, baseline_posterior
 from privacy.engine.moments.effects import Effects, effects_posterior
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.rounds import release_moments
-from tests.privacy.engine.planted import planted_rows, planted_spec
+from tests.factories.planted import planted_rows, planted_spec
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.world.transitions import Transitions
 from training.engine.world.world_model import World

@@ -1,19 +1,21 @@
-"""Loops for the tests of the feature map, the dynamics and the reward: the one that comes with the project, and small ones."""
+"""Loops of the tests: those that come with the project, in memory or in the database, and small ones of given features."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
 
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import Feature, LoopSpec
-from tests.loops.engine.diary import diary
+from loops.models import Loop, LoopVersion
+from tests.factories.diary import diary
+from tests.system import ROOT
 
-FOLDER = Path(__file__).resolve().parents[3] / "loops" / "specs"
+FOLDER = ROOT / "loops" / "specs"
+SOURCE = (FOLDER / "r3al.toml").read_text(encoding="utf-8")
 
 
 @cache
@@ -21,6 +23,15 @@ def builtin(name: str) -> LoopSpec:
     """A loop that comes with the project."""
     path = FOLDER / f"{name}.toml"
     return parse_loop(path.read_text(encoding="utf-8"), source=path.name)
+
+
+POPULATION = builtin("r3al").population
+
+
+def loop_version(name: str = "loop", version: int = 1, *, source: str = SOURCE) -> LoopVersion:
+    """A version of a loop in the database, with the text of the r3al loop unless another is given."""
+    loop, _ = Loop.objects.get_or_create(name=name)
+    return LoopVersion.objects.create(loop=loop, version=version, source=source, sha256=f"{name}-{version}")
 
 
 def of_features(*features: Feature, per_day: int = 4) -> LoopSpec:

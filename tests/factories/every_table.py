@@ -1,4 +1,4 @@
-"""One furnished house: rows in every table, with raw content that is recognised wherever it should turn up."""
+"""Rows in every table, with raw content that is recognised wherever it should turn up."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from privacy.services.vault.append import subject_of, vault_append
 from privacy.services.vault.sealed_decisions import decisions_seal
 from privacy.services.vault.verify import vault_check
 from r3al_project.turns.models import Turn, TurnStage
-from tests.loops.engine.small import SMALL
+from tests.factories.loop_files import SMALL
 from training.models import (
     GateVerdict,
     ModelMetric,

@@ -1,27 +1,17 @@
-"""Cohorts for the tests of charging: people with budgets and one decision each, without going through an import."""
+"""People with budgets and one decision each, without going through an import."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from django.conf import settings
-
-from loops.engine.parse.loop import parse_loop
-from loops.models import Loop, LoopVersion
+from loops.models import LoopVersion
 from privacy.models import Decision, Person, PrivacyBudget
+from tests.factories.loops import POPULATION
 
-SOURCE = (settings.BASE_DIR / "loops" / "specs" / "r3al.toml").read_text()
-POPULATION = parse_loop(SOURCE, source="r3al.toml").population
 UNIT = 1_000_000_000
 ALL_CONSENTS = 7
 ALL_FOLDS = (0, 10_000)
-
-
-def loop_version(name: str = "loop", version: int = 1) -> LoopVersion:
-    """A version of a loop, with the text of the one that comes with the program."""
-    loop, _ = Loop.objects.get_or_create(name=name)
-    return LoopVersion.objects.create(loop=loop, version=version, source=SOURCE, sha256=f"{name}-{version}")
 
 
 def add_people(version: LoopVersion, count: int, *, first: int = 0, decided: bool = True, **budget: Any) -> list[int]:

@@ -1,4 +1,4 @@
-"""Kinds of jobs for the tests. Real workers load them too: ``celery worker --include tests.jobs.kinds``.
+"""Kinds of jobs for the tests. Real workers load them too: ``celery worker --include tests.factories.job_kinds``.
 
 What a job achieves is a row that its finishing write makes (a queued ``test.effect``), so effects can be counted.
 """

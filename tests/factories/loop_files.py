@@ -1,4 +1,4 @@
-"""The shortest loop file, to be changed line by line."""
+"""The shortest loop file, to be changed line by line, and sections that several loop files share."""
 
 from __future__ import annotations
 
@@ -23,6 +23,24 @@ reference = "wait"
 logging = [0.7, 0.3]
 [reward]
 scale = 0.5
+"""
+TIMING = """
+[heads.timing]
+actions = ["now", "later"]
+reference = "now"
+logging = [0.5, 0.5]
+when = "intervening"
+"""
+LOGGED = """
+[import.csv]
+user = "who"
+key = ["who", "at"]
+time = "at"
+next_state = "next_row_same_day"
+missing = "drop"
+reward = { total = "felt" }
+[import.csv.heads]
+policy = { action = "did", propensity = "p" }
 """
 
 
