@@ -1,7 +1,8 @@
 """Loops that differ in their heads alone, and what an app would have logged under each.
 
-A suggestion pleases people who have energy, as in ``tests.turns.walks``. Where the loop has a channel, a voice pleases everybody
-and a mail annoys them; the other sub-heads change nothing.
+A suggestion pleases people who have energy, as in ``tests.factories.walks``.
+Where the loop has a channel, a voice pleases everybody
+and a mail annoys them. The other sub-heads change nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy as np
 
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
+from tests.system import ROOT
 
-SPECS = Path(__file__).resolve().parents[1] / "loops" / "specs"
+SPECS = ROOT / "tests" / "factories" / "specs"
 HEADS = {"five_heads": ("channel", "policy", "timing", "wording", "theme"), "policy_alone": ("policy",)}
 _FIRST = datetime(2025, 3, 3, 9)
 _CHANNEL = {"push": 0.0, "mail": -1.0, "voice": 1.0}
