@@ -24,9 +24,9 @@ from loops.selectors import loop_version_current
 from privacy.models import Choice
 from privacy.services.people.authentication import forget_callers
 from r3al_project.turns.models import Turn
-from tests.api_calls import post
 from tests.factories.heads import HEADS, heads_csv, heads_file
 from tests.factories.versions import serve
+from tests.r3al_project.api.api_calls import post
 from training.models import ModelVersion
 from training.services.registry import version_register
 
