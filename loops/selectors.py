@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from django.db.models import Exists, OuterRef
+
 from core.errors import NotFound
 from loops.models import LoopVersion
 
@@ -22,6 +24,12 @@ def loop_version_current(name: str) -> LoopVersion:
             f"there is no loop {name!r} here (known: {known or 'none yet'}); add one with `manage.py loop add FILE`"
         )
     return version
+
+
+def loop_versions_current() -> list[LoopVersion]:
+    """The latest version of every loop, in order of their names."""
+    newer = LoopVersion.objects.filter(loop=OuterRef("loop"), version__gt=OuterRef("version"))
+    return list(LoopVersion.objects.select_related("loop").filter(~Exists(newer)).order_by("loop__name"))
 
 
 def loop_specs_builtin() -> dict[str, Path]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from core.arrays import Floats
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
-from privacy.engine.moments.release_layout import MAIN_HEAD
 
 _TWO_64 = float(2**64)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -163,3 +164,13 @@ def test_a_written_file_reads_back_as_the_cohort(spec):
         assert read == cohort.actions[head.name].reshape(-1).tolist()
     days = {(r.user, r.time.date()) for r in rows}
     assert len(days) == 12 * 3
+
+
+def test_heads_beside_those_of_r3al_are_drawn_and_logged_and_some_of_those_may_be_absent(spec):
+    policy, timing, tone, _ = spec.heads
+    for heads in ((policy,), (replace(timing, name="channel"), policy, tone)):
+        cohort = lived(replace(spec, heads=heads), None, people=50, days=3)
+        assert list(cohort.actions) == list(cohort.propensities) == [h.name for h in heads]
+        for head in heads:
+            spoke = cohort.available if head is policy else cohort.actions["policy"] > 0
+            assert ((cohort.actions[head.name] >= 0) == spoke).all()

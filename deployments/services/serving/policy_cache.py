@@ -22,7 +22,6 @@ from loops.engine.spec import Head, LoopSpec
 from loops.engine.state.scalar import ScalarDynamics
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from training.models import ModelVersion, version_name
 from training.selectors.versions import version_get, version_policy
 
@@ -69,7 +68,7 @@ class SlotArms:
 
 @dataclass(frozen=True)
 class ServedLoop:
-    """A loop's current version, and who answers for its heads, policy first."""
+    """A loop's current version, and who answers for its heads, the main head first."""
 
     loop_version: LoopVersion
     spec: LoopSpec
@@ -139,8 +138,8 @@ def _slots(version: LoopVersion) -> dict[str, SlotFacts]:
 
 
 def _serving(version: LoopVersion, points: ScalarDynamics, slots: Mapping[str, SlotFacts]) -> ServedLoop:
-    order = sorted(version.spec.heads, key=lambda h: h.name != MAIN_HEAD)
-    return ServedLoop(version, version.spec, points, tuple(_arms(version, slots[h.name]) for h in order))
+    arms = tuple(_arms(version, slots[h.name]) for h in version.spec.heads_main_first)
+    return ServedLoop(version, version.spec, points, arms)
 
 
 def servers_for(serving: ServedLoop, person_key: str) -> list[HeadPolicy]:

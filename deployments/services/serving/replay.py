@@ -9,8 +9,8 @@ from itertools import islice
 from deployments.engine.arbiter import HeadChoice, arbitrate
 from deployments.engine.shares import BASIS_POINTS
 from deployments.services.serving.stored_decisions import stored_heads, stored_server
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.engine.sealing import CannotOpen, Cipher
 from privacy.models import Choice, ServedDecision
 from privacy.selectors.keys import ciphers_known, state_of
@@ -50,7 +50,7 @@ def difference_of(served: ServedDecision, cipher: Cipher) -> str:
     if served.unavailable:
         return "it was unavailable but has choices" if choices or served.decision.available else ""
     if MAIN_HEAD not in choices:
-        return "policy has no choice"
+        return f"{MAIN_HEAD} has no choice"
     picks = replayed_picks(served, choices, state)
     speak = heads_that_speak(served.decision.loop_version.spec, picks[0])
     if not speak == {p.head for p in picks} == set(choices):

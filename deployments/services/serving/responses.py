@@ -13,7 +13,6 @@ from msgspec import UNSET, UnsetType
 from deployments.engine.arbiter import HeadChoice
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Unavailable
 
 _encoder = msgspec.json.Encoder()
@@ -78,7 +77,7 @@ def decision_answer(
         head, server = pick.head, pick.server
         actions[head], versions[head], generations[head] = _action(pick), server.version, server.generation
     if answered.unavailable:
-        actions = {MAIN_HEAD: HeadAnswer(spec.head(MAIN_HEAD).reference)}
+        actions = {spec.main_head.name: HeadAnswer(spec.main_head.reference)}
     return _encoder.encode(
         DecisionAnswer(
             decision_id=answered.public_id,

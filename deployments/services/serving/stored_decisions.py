@@ -9,13 +9,12 @@ from deployments.services.serving.policy_cache import policy_of, server_of
 from loops.engine.policies.linear import reference_policy
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Choice, ServedDecision
 
 
 def stored_heads(spec: LoopSpec, choices: Mapping[str, Choice]) -> list[str]:
-    """The heads that chose, policy first and the others as the loop declares them: the order in which they were asked."""
-    return sorted((h.name for h in spec.heads if h.name in choices), key=lambda name: name != MAIN_HEAD)
+    """The heads that chose, in the order in which they were asked."""
+    return [h.name for h in spec.heads_main_first if h.name in choices]
 
 
 def stored_choices(served: ServedDecision, state: list[float]) -> list[HeadChoice]:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from privacy.engine.decision_arrays import judged_rows, randomised_rows
-from privacy.models import Person
+from privacy.models import Choice, Person
 from privacy.selectors.decisions import decision_arrays, evaluation_folds, training_folds
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.records.import_file import signals_import
@@ -62,6 +63,20 @@ def test_what_was_not_chosen_observed_or_labelled_is_marked(stored: dict[str, in
     assert got.left[[spoke, waited]].tolist() == [False, True]
     assert got.available[[away, silent]].tolist() == [False, True]
     assert timing.explored[[spoke, waited, silent]].tolist() == [True, False, False]
+
+
+def test_a_head_may_have_any_name_that_a_loop_file_allows(stored: dict[str, int]) -> None:
+    """Also one that no alias of a query could have."""
+    version = diary_version()
+    plain = decision_arrays(loop_version=version, person_ids=None)
+    for name in ("say--by__mail", "0"):
+        Choice.objects.exclude(head="policy").update(head=name)
+        policy, timing = diary().heads
+        version.spec = replace(diary(), heads=(replace(timing, name=name), policy))
+        got = decision_arrays(loop_version=version, person_ids=None)
+        assert list(got.heads) == [name, "policy"]
+        assert (got.heads[name].action == plain.heads["timing"].action).all()
+        assert (got.heads["policy"].action == plain.heads["policy"].action).all()
 
 
 def test_only_the_people_asked_for(stored: dict[str, int]) -> None:
