@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from django.db.models import Exists, OuterRef
+
 from core.errors import NotFound
 from loops.models import Loop, LoopVersion
 
@@ -36,6 +38,12 @@ def loop_versions_with(pks: Collection[int], *, at_hand: LoopVersion) -> dict[in
     for version in found.values():
         version.loop = at_hand.loop
     return found | {at_hand.pk: at_hand}
+
+
+def loop_versions_current() -> list[LoopVersion]:
+    """The latest version of every loop, in order of their names."""
+    newer = LoopVersion.objects.filter(loop=OuterRef("loop"), version__gt=OuterRef("version"))
+    return list(LoopVersion.objects.select_related("loop").filter(~Exists(newer)).order_by("loop__name"))
 
 
 def loop_specs_builtin() -> dict[str, Path]:

@@ -153,8 +153,10 @@ from privacy.services.records.serving_read import serving_read
 from privacy.services.records.serving_write import DecisionToWrite, decision_sealed, decision_write
 from privacy.services.vault.append import subject_of, subjects_of, time_text
 from simulator import Cohort, make_people, simulate, true_value, write_csv
-from tests.deployments.serving import TALK_IN_A_GOOD_MOOD, care_loop, learned, person, serve
+from tests.factories.care import care_loop, person
+from tests.factories.versions import TALK_IN_A_GOOD_MOOD, learned, serve
 from tests.golden_values import check, shown, store
+from tests.system import ROOT
 from training.engine.gates.decision_rule import attempt_alpha, equivalence, futility_bound, verdict
 from training.engine.gates.model_gate import logging_cost, model_gate, people_needed, values_in_worlds
 from training.engine.gates.outcome_gate import (
@@ -191,7 +193,7 @@ from training.engine.world.transitions import Transitions
 from training.engine.world.world_model import World, category_shares, initial_states
 
 Values = dict[str, Any]
-SPECS = Path(__file__).resolve().parents[1] / "loops" / "specs"
+SPECS = ROOT / "loops" / "specs"
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
 SALT = "salt-of-the-golden-values-alone-0123456789"
 HARMFUL_FROM = 3  # label codes of the simulator from "dismissed" on

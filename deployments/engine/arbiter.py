@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from core.arrays import Floats
 from loops.engine.features import FeatureMap
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
 from privacy.engine.head_choice import HeadChoice
-from privacy.engine.moments.release_layout import MAIN_HEAD
 
 _TWO_64 = float(2**64)
 

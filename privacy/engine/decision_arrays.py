@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.arrays import Bools, Floats, Ints
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS
 from privacy.engine.evaluation.statistics import EvaluationRows
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 
 

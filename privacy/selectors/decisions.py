@@ -77,8 +77,8 @@ def _fetches(
     loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None
 ) -> Iterator[tuple[list[tuple[Any, ...]], dict[int, Cipher]]]:
     """Rows, with the ciphers of the people whose they are."""
-    heads = loop_version.spec.heads
-    choices = {f"choice_{h.name}": FilteredRelation("choices", condition=Q(choices__head=h.name)) for h in heads}
+    names = loop_version.spec.head_names  # a head's own name may hold "__" or "--", an alias of a query may not
+    choices = {f"choice_{i}": FilteredRelation("choices", condition=Q(choices__head=n)) for i, n in enumerate(names)}
     found = (
         Decision.objects.filter(loop_version=loop_version)
         .alias(**choices)

@@ -16,6 +16,7 @@ from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, str
 from deployments.models import HealthCheck
 from deployments.services.rollouts.rollback import version_rollback
 from deployments.services.rollouts.start import rollout_start
+from loops.models import LoopVersion
 from loops.selectors import loop_version_current
 from r3al_project.api.answers.models import (
     DeployAnswer,
@@ -36,14 +37,13 @@ from r3al_project.api.answers.shape import page_answer
 from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
-from r3al_project.api.http.request_bodies import NumberField, StrictBody, WholeField, read_body, read_query
+from r3al_project.api.http.request_bodies import FieldError, NumberField, StrictBody, WholeField, read_body, read_query
 from r3al_project.turns.limits import FEWEST_SAMPLES, MOST_EPOCHS, MOST_SAMPLES
 from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState, version_name
-from training.selectors.versions import last_verdict, version_named
+from training.selectors.versions import heads_known, last_verdict, version_named
 
 OVERRIDE = "deployments.override_comparison"
-NAMES = ("policy", "timing", "tone", "empathy")
 _NO_USE = "Kept with the turn, and of no use to the trainer."
 
 
@@ -60,8 +60,8 @@ class Hyperparams(StrictBody):
 
 
 class TrainBody(StrictBody):
-    modelType = serializers.ChoiceField(
-        choices=NAMES, help_text="All heads are trained from one release; this one may be deployed."
+    modelType = serializers.CharField(
+        help_text="A head of the loop. All heads are trained from one release; this one may be deployed."
     )
     sourceDataType = serializers.ChoiceField(
         choices=("pulse", "emotion", "interaction", "feature", "categorical"), default="interaction",
@@ -81,7 +81,9 @@ class TrainBody(StrictBody):
 
 class ListQuery(StrictBody):
     status = serializers.ChoiceField(choices=VersionState.values, required=False, allow_blank=True)
-    modelType = serializers.ChoiceField(choices=NAMES, required=False, allow_blank=True)
+    modelType = serializers.CharField(
+        required=False, allow_blank=True, help_text="A head of any loop; its versions in every loop that has it."
+    )
     loop = serializers.CharField(required=False, allow_blank=True)
     page = WholeField(required=False, min_value=1)
     pageSize = WholeField(required=False, min_value=1, max_value=Pages.max_page_size)
@@ -98,6 +100,7 @@ class ModelsView(APIView):
     def post(self, request: Request) -> Response:
         given = read_body(TrainBody, request)
         version = loop_version_current(given["loop"])
+        _check_head(version, given["modelType"])
         samples = given.get("syntheticSamples", settings.DEFAULT_SYNTHETIC_SAMPLES)
         requested = {
             "epochs": given.get("epochs", settings.DEFAULT_EPOCHS),
@@ -115,12 +118,28 @@ class ModelsView(APIView):
     def get(self, request: Request) -> Response:
         found = ModelVersion.objects.select_related("loop_version__loop").defer("weights").order_by("-id")
         given = read_query(ListQuery, request)
+        _check_listed(given.get("modelType"))
         for name, column in (("status", "state"), ("modelType", "head"), ("loop", "loop_version__loop__name")):
             if given.get(name):
                 found = found.filter(**{column: given[name]})
         pages = Pages()
         page = pages.paginate_queryset(found.prefetch_related("metrics", "verdicts"), request, view=self) or []
         return Response(page_answer(pages, [version_answer(v) for v in page]))
+
+
+def _check_head(version: LoopVersion, name: str) -> None:
+    """Raises FieldError that lists the loop's heads for a ``modelType`` that is none of them."""
+    try:
+        version.spec.head(name)
+    except InputError as error:
+        raise FieldError("modelType", str(error)) from None
+
+
+def _check_listed(name: str | None) -> None:
+    """Raises FieldError that lists the heads of all loops for a ``modelType`` that no loop has."""
+    known = heads_known() if name else []
+    if name and name not in known:
+        raise FieldError("modelType", f"no loop has a head {name!r}; there are {', '.join(known) or 'none yet'}")
 
 
 def _notes(given: dict[str, Any], samples: int) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.arrays import Floats
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import MODEL_BAR_INCUMBENT, MODEL_BAR_REFERENCE
@@ -22,7 +23,6 @@ from privacy.engine.evaluation.statistics import EvaluationCandidate
 from privacy.engine.moments.baseline import Baseline
 from privacy.engine.moments.effects import effects_posterior
 from privacy.engine.moments.pooled import Moments
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.generators.world_model import mean_world, sample_worlds
 from training.engine.regression import regression

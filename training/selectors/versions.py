@@ -36,6 +36,11 @@ def version_named(name: str) -> ModelVersion:
     return version_get(int(number))
 
 
+def heads_known() -> list[str]:
+    """Names of all heads that any loop has a version for: a loop that is added gets one for each of its heads."""
+    return list(ModelVersion.objects.order_by("head").values_list("head", flat=True).distinct())
+
+
 def version_arrays(version: ModelVersion) -> dict[str, np.ndarray]:
     """Stored arrays of a learned version, checked against their SHA-256."""
     return unpack_arrays(bytes(version.weights), version.weights_sha256)

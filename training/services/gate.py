@@ -11,11 +11,11 @@ import numpy as np
 from django.db import transaction
 
 from core.errors import BudgetExceeded, InsufficientData
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.thresholds import LATENCY_BAR_MS, SLOW_SHARE
 from privacy.engine.evaluation.statistics import EvaluationCandidate, SubCandidate
 from privacy.engine.moments.null_population import LoggingPolicy
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Release
 from privacy.services.releases.evaluation import evaluation_release
 from privacy.services.releases.moments import Report

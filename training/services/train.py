@@ -14,9 +14,9 @@ from django.db import transaction
 from core.arrays import unpack_arrays
 from core.durations import RECORDS_KEPT
 from core.errors import Conflict
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.thresholds import MODEL_BAR_INCUMBENT, MODEL_BAR_REFERENCE
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Release
 from privacy.services.releases.moments import Report, moments_load
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q

@@ -13,9 +13,9 @@ from deployments.models.slot import ACTIVE_STATES
 from deployments.selectors.slots import incumbent_among, no_slot
 from deployments.services.rollouts.slots import slot_swap, slots_lock
 from deployments.services.serving.policy_cache import policy_of_version
+from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from loops.selectors import loop_version_latest, loop_versions_with
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from training.models import VERDICT_WORDS, ModelVersion, VersionState
 from training.selectors.versions import last_verdict, versions_with
 
@@ -126,5 +126,6 @@ def _check_serves(proposal: Proposal) -> None:
         return
     if proposal.incumbent(MAIN_HEAD) is None:
         raise Conflict(
-            f"{version} speaks only when policy intervenes, and policy serves its reference; deploy a policy first"
+            f"{version} speaks only when {MAIN_HEAD} intervenes, and {MAIN_HEAD} serves its reference; "
+            f"deploy a {MAIN_HEAD} first"
         )

@@ -119,9 +119,7 @@ class _Placing:
 
 
 def _version(loop_version: LoopVersion, head: str, version_name: str | None) -> ModelVersion:
-    if head not in [h.name for h in loop_version.spec.heads]:
-        known = ", ".join(h.name for h in loop_version.spec.heads)
-        raise InputError(f"loop {loop_version.loop.name!r} has no head {head!r}; it has {known}")
+    loop_version.spec.head(head)
     if version_name is None:
         return slot_for(loop_version.loop, head).stable
     version = version_named(version_name)

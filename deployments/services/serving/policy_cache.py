@@ -22,7 +22,6 @@ from loops.engine.spec import Head, LoopSpec
 from loops.engine.state.scalar import ScalarDynamics
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Choice
 from training.models import ModelVersion
 from training.selectors.versions import version_get, version_policy
@@ -33,9 +32,9 @@ SLOT_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class ServedLoop:
-    """A loop's current version, and who answers for its heads, policy first.
+    """A loop's current version, and who answers for its heads, the main head first.
 
-    ``main``: the slot of the policy head; its ``exploration``, the share of decisions drawn from the logging distribution, holds
+    ``main``: the slot of the main head; its ``exploration``, the share of decisions drawn from the logging distribution, holds
     for all heads.
     """
 
@@ -99,7 +98,7 @@ def _slots(version: LoopVersion) -> dict[str, SlotFacts]:
 
 
 def _serving(version: LoopVersion, points: ScalarDynamics, slots: Mapping[str, SlotFacts]) -> ServedLoop:
-    arms = tuple(_arms(version, head, slots[head.name]) for head in _heads(version.spec))
+    arms = tuple(_arms(version, head, slots[head.name]) for head in version.spec.heads_main_first)
     main = arms[0].slot
     return ServedLoop(version, version.spec, points, arms, main, main.exploration_bp / BASIS_POINTS)
 
@@ -127,11 +126,7 @@ def servers_stored(version: LoopVersion, choices: Mapping[str, Choice]) -> list[
     """Who answered stored choices (by head), in the order in which they were asked: policy first, the others as the loop declares
     them. The reference where a version can no longer be read.
     """
-    return [_server_stored(version, h, choices[h.name]) for h in _heads(version.spec) if h.name in choices]
-
-
-def _heads(spec: LoopSpec) -> list[Head]:
-    return sorted(spec.heads, key=lambda head: head.name != MAIN_HEAD)
+    return [_server_stored(version, h, choices[h.name]) for h in version.spec.heads_main_first if h.name in choices]
 
 
 def _server_stored(version: LoopVersion, head: Head, choice: Choice) -> HeadPolicy:

@@ -9,9 +9,9 @@ from itertools import islice
 from deployments.engine.arbiter import arbitrate
 from deployments.engine.shares import BASIS_POINTS
 from deployments.services.serving.policy_cache import servers_stored
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from privacy.engine.head_choice import HeadChoice
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.engine.sealing import CannotOpen, Cipher
 from privacy.models import Choice, ServedDecision
 from privacy.selectors.keys import ciphers_known, state_of
@@ -51,7 +51,7 @@ def difference_of(served: ServedDecision, cipher: Cipher) -> str:
     if served.unavailable:
         return "it was unavailable but has choices" if choices or served.decision.available else ""
     if MAIN_HEAD not in choices:
-        return "policy has no choice"
+        return f"{MAIN_HEAD} has no choice"
     again = replayed_choices(served, choices, state)
     speak = heads_that_speak(served.decision.loop_version.spec, again[0])
     if not speak == {choice.head for choice in again} == set(choices):

@@ -66,9 +66,8 @@ def _masks(spec: LoopSpec, eligible: Mapping[str, list[str]]) -> dict[str, int]:
     """A bit an allowed action, for heads of which not all are. Raises InputError when the reference is not among them."""
     masks = {}
     for name, actions in eligible.items():
-        heads = [h.name for h in spec.heads]
-        if name not in heads:
-            raise InputError(f"eligible.{name} is no head of loop {spec.name!r}; it has {', '.join(heads)}")
+        if name not in spec.head_names:
+            raise InputError(f"eligible.{name} is no head of loop {spec.name!r}; it has {', '.join(spec.head_names)}")
         head = spec.head(name)
         unknown = [a for a in actions if a not in head.actions]
         if unknown:

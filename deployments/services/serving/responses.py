@@ -13,7 +13,6 @@ from msgspec import UNSET, UnsetType
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
 from privacy.engine.head_choice import HeadChoice
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Unavailable
 
 _encoder = msgspec.json.Encoder()
@@ -86,7 +85,7 @@ def render_answer(
     """
     spec, actions = version.spec, {choice.head: _action(choice) for choice in choices}
     if decision.unavailable:
-        actions = {MAIN_HEAD: HeadAnswer(spec.head(MAIN_HEAD).reference)}
+        actions = {spec.main_head.name: HeadAnswer(spec.main_head.reference)}
     answer = DecisionAnswer(
         decision_id=decision.public_id,
         request_id=request_id,

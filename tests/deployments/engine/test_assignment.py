@@ -10,7 +10,7 @@ from scipy.stats import binom
 from deployments.engine.arbiter import HeadPolicy
 from deployments.engine.assignment import SlotArms, SlotFacts, assignment, servers_for
 from loops.engine.policies.linear import reference_policy
-from tests.loops.engine.specs import builtin
+from tests.factories.loops import builtin
 
 SPEC = builtin("r3al")
 HEAD = SPEC.head("policy")

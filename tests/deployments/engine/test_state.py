@@ -9,7 +9,7 @@ from typing import Any
 from deployments.engine.state import compose_state, fill_missing
 from loops.engine.parse.loop import parse_loop
 from loops.engine.state.scalar import ScalarDynamics
-from tests.deployments.serving import TOML
+from tests.factories.care import TOML
 
 POINTS = ScalarDynamics(parse_loop(TOML.replace("RULES", "").replace("DEADLINE", "24h"), source="care.toml"))
 NOTHING = [nan, nan, nan]  # mood, place, gap

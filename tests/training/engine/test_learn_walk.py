@@ -9,7 +9,7 @@ import pytest
 
 from loops.engine.policies.linear import LinearPolicy
 from tests.call_walks import Walk, walking
-from tests.training.engine.worlds import taught
+from tests.factories.worlds import taught
 from training.engine.pipeline import train_policy_head
 
 

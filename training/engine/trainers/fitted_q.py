@@ -15,9 +15,9 @@ import numpy as np
 
 from core.arrays import Floats
 from loops.engine.features import FeatureMap
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from training.engine.regression import regression
 from training.engine.trainers.protocol import Candidate
 from training.engine.world.comparison import compare
