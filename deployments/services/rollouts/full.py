@@ -16,7 +16,7 @@ from loops.selectors import loop_version_current
 from training.models import VERDICT_WORDS, ModelVersion, VersionState
 from training.selectors.versions import last_verdict
 
-LONGEST_REASON = 500
+LONGEST_OVERRIDE_REASON = 500
 
 
 @transaction.atomic
@@ -27,7 +27,7 @@ def full_rollout(*, version: ModelVersion, actor: str, reason: str, override: st
     Raises as ``deploy_check``, Conflict when it was judged against something else, InputError for an override of nothing.
     """
     slots_lock(version.loop_version.loop)
-    slot, other, override = deploy_check(version), outdated(version), override.strip()[:LONGEST_REASON]
+    slot, other, override = deploy_check(version), outdated(version), override.strip()[:LONGEST_OVERRIDE_REASON]
     if other and not override:
         raise Conflict(f"{other}; start another turn, or have somebody who may override this say why")
     if override and not other:
