@@ -38,7 +38,7 @@ from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import FieldError, NumberField, StrictBody, WholeField, read_body, read_query
-from r3al_project.turns.limits import FEWEST_SAMPLES, MOST_EPOCHS, MOST_SAMPLES
+from r3al_project.turns.limits import FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState, version_name
 from training.selectors.versions import heads_known, last_verdict, version_named
@@ -71,8 +71,8 @@ class TrainBody(StrictBody):
         required=False, min_value=1, max_value=MOST_EPOCHS, help_text="At most so many sweeps of fitted Q-iteration."
     )
     syntheticSamples = WholeField(
-        required=False, min_value=1, max_value=MOST_SAMPLES,
-        help_text=f"States to draw transitions from; fewer than {FEWEST_SAMPLES} are raised to that, which the answer says.",
+        required=False, min_value=1, max_value=MOST_STATES,
+        help_text=f"States to draw transitions from; fewer than {FEWEST_STATES} are raised to that, which the answer says.",
     )  # fmt: skip
     hyperparams = Hyperparams(required=False)
     loop = serializers.CharField(default="r3al")
@@ -104,7 +104,7 @@ class ModelsView(APIView):
         samples = given.get("syntheticSamples", settings.DEFAULT_SYNTHETIC_SAMPLES)
         requested = {
             "epochs": given.get("epochs", settings.DEFAULT_EPOCHS),
-            "syntheticSamples": max(samples, FEWEST_SAMPLES),
+            "syntheticSamples": max(samples, FEWEST_STATES),
             "hyperparams": dict(given.get("hyperparams", {})),
             "sourceDataType": given["sourceDataType"],
         }
@@ -145,8 +145,8 @@ def _check_listed(name: str | None) -> None:
 def _notes(given: dict[str, Any], samples: int) -> list[str]:
     """What a turn does otherwise than asked, a sentence each."""
     notes = []
-    if samples < FEWEST_SAMPLES:
-        notes.append(f"syntheticSamples was raised from {samples} to {FEWEST_SAMPLES}, the fewest that a fit holds on")
+    if samples < FEWEST_STATES:
+        notes.append(f"syntheticSamples was raised from {samples} to {FEWEST_STATES}, the fewest that a fit holds on")
     unused = [name for name in ("learningRate", "batchSize") if name in given.get("hyperparams", {})]
     if unused:
         notes.append(

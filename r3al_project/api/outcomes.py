@@ -22,7 +22,7 @@ from privacy.services.records.signals import SignalInput, signals_add
 
 LARGEST_BODY = 256 * 1024
 LONGEST_DELAY = 366.0 * DAY  # seconds
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class SignalBody(msgspec.Struct, rename={"kind": "type"}, forbid_unknown_fields=True):
@@ -131,7 +131,7 @@ class CalculateAnswer(msgspec.Struct):
 _SENT = {f.name: f.encode_name for f in msgspec.structs.fields(RewardInputs)} | {"delay": "the delay in seconds"}
 
 
-def _view(body: type[T]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+def _view(body: type[_T]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
     """A POST with a token and a JSON body of one type; whatever does not fit becomes a problem document."""
     decoder = msgspec.json.Decoder(body)
 

@@ -27,7 +27,7 @@ from deployments.services.rollouts.rollback import rollback_check, version_rollb
 from loops.engine.thresholds import LATENCY_BAR_MS
 from loops.selectors import loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import SIGNS, estimate, main_first, promised, turn_rows
-from r3al_project.turns.limits import FEWEST_SAMPLES, MOST_EPOCHS, MOST_SAMPLES
+from r3al_project.turns.limits import FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.selectors import turn_get
 from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
 from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionState, says_nothing
@@ -202,7 +202,7 @@ def train(request: HttpRequest) -> HttpResponse:
         given = request.POST
         requested = {
             "epochs": _whole(given, "epochs", 1, MOST_EPOCHS),
-            "syntheticSamples": _whole(given, "syntheticSamples", FEWEST_SAMPLES, MOST_SAMPLES),
+            "syntheticSamples": _whole(given, "syntheticSamples", FEWEST_STATES, MOST_STATES),
         }
         version = loop_version_current(given.get("loop", ""))
         parameters = turn_parameters(

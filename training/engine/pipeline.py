@@ -7,7 +7,7 @@ other heads, in the states in which that candidate speaks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.arrays import Floats
+from core.progress import ReportProgress, no_progress
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
@@ -34,12 +35,7 @@ from training.engine.world.rollout import ROLLOUT_STEPS, discounted_returns
 from training.engine.world.transitions import Transitions
 from training.engine.world.world_model import World
 
-Report = Callable[[float, str], None]
 TRAINING_GAMMA = 0.99  # defines the long run that is judged; the training discount is selected
-
-
-def no_progress(fraction: float, message: str) -> None:
-    """A report that nobody reads."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +114,7 @@ def train_policy_head(
     gamma: float | None = None,
     trainer: str = FITTED_Q,
     sub_trainer: str = CONTEXTUAL_BANDITS,
-    report: Report = no_progress,
+    report: ReportProgress = no_progress,
 ) -> LearnedPolicy:
     """Train on the pool's rows and ask the model gate. ``incumbents``: learned policies that serve now, by head.
 
@@ -167,7 +163,7 @@ def train_policy_head(
     )
 
 
-def _reported(made: Iterator[Trained], expected: int, report: Report) -> list[Trained]:
+def _reported(made: Iterator[Trained], expected: int, report: ReportProgress) -> list[Trained]:
     candidates: list[Trained] = []
     for candidate in made:
         candidates.append(candidate)

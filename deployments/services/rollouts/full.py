@@ -19,7 +19,7 @@ from loops.selectors import loop_version_latest, loop_versions_with
 from training.models import VERDICT_WORDS, ModelVersion, VersionState
 from training.selectors.versions import last_verdict, versions_with
 
-LONGEST_REASON = 500
+LONGEST_OVERRIDE_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def full_rollout(*, version: ModelVersion, actor: str, reason: str, override: st
     """
     proposal = _proposal(version, slots_lock(version.loop_version.loop))
     deploy_check(proposal)
-    other, override = outdated(proposal), override.strip()[:LONGEST_REASON]
+    other, override = outdated(proposal), override.strip()[:LONGEST_OVERRIDE_REASON]
     if other and not override:
         raise Conflict(f"{other}; start another turn, or have somebody who may override this say why")
     if override and not other:

@@ -23,7 +23,7 @@ from loops.models import LoopVersion
 from training.models import ModelVersion
 from training.selectors.versions import version_named, version_policy
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _reading_order(found: list[FileRecord], reader: RowReader, path: Path) -> li
     return sorted(range(len(found)), key=moments.__getitem__)
 
 
-def _read(record: FileRecord, path: Path, read: Callable[[dict[str, str]], T]) -> T:
+def _read(record: FileRecord, path: Path, read: Callable[[dict[str, str]], _T]) -> _T:
     try:
         if record.error is not None:
             raise record.error

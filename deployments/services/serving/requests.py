@@ -14,7 +14,7 @@ from loops.engine.spec import LoopSpec
 from loops.engine.state.scalar import ScalarDynamics
 from loops.engine.state.values import feature_value
 
-LONGEST_ID = 100
+LONGEST_REQUEST_ID = 100
 
 
 class DecisionRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -38,8 +38,8 @@ class ReadContext(NamedTuple):
 
 def read_context(spec: LoopSpec, points: ScalarDynamics, request: DecisionRequest) -> ReadContext:
     """Check a request against the loop. Raises InputError that names what is unknown; numbers out of bounds are clamped."""
-    if not 0 < len(request.request_id) <= LONGEST_ID:
-        raise InputError(f"requestId has 1 to {LONGEST_ID} characters")
+    if not 0 < len(request.request_id) <= LONGEST_REQUEST_ID:
+        raise InputError(f"requestId has 1 to {LONGEST_REQUEST_ID} characters")
     if request.local_time is not None and request.local_time.tzinfo is None:
         raise InputError("localTime needs an offset from UTC, like 2025-06-01T08:30:00+02:00")
     values, clamped = [nan] * points.count, []

@@ -18,7 +18,7 @@ from loops.engine.state.dynamics import advance_known
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.release_layout import LEFT_SCALE
 
-PolicyFunction = Callable[[Floats], Ints]  # (n, F) states -> (n,) actions
+ActionRule = Callable[[Floats], Ints]  # (n, F) states -> (n,) actions
 BURN_IN = 10
 
 

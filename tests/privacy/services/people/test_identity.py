@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.test import override_settings
 
-from privacy.engine.dp.accounting import rho_cap_nano
+from privacy.engine.dp.accounting import NANO, rho_cap_nano
 from privacy.models import Person, PrivacyBudget
-from privacy.models.budget import NANO
 from privacy.services.people.identity import RHO_CAP, default_caps, people_get_or_create, person_fold, person_key
 
 pytestmark = pytest.mark.django_db
