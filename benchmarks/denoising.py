@@ -30,6 +30,7 @@ from privacy.engine.moments.baseline import baseline_posterior
 from privacy.engine.moments.effects import Effects, effects_posterior
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.rounds import release_moments
+from r3al_project.turns.limits import UNREQUESTED_STATES
 from simulator import make_people, true_value
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.trainers.fitted_q import best_candidate, train_candidates
@@ -50,7 +51,7 @@ def readings(spec: LoopSpec, truth: Truth, people: int, seed: int) -> dict[str, 
 
     def share(moments: Moments, effects: Effects) -> float:
         world = mean_world(moments, baseline_posterior(moments), effects)
-        pool = synthesize(world, np.random.default_rng(seed))
+        pool = synthesize(world, np.random.default_rng(seed), states=UNREQUESTED_STATES)
         policy = best_candidate(list(train_candidates(spec, world, pool, seed))).policy
         return truth.share(true_value(spec, policy, seed=TRUTH_SEED).value)
 

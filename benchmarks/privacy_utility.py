@@ -36,6 +36,7 @@ from privacy.engine.moments.rounds import (
     release_counts,
 )
 from privacy.engine.moments.rows import ReleaseRows
+from r3al_project.turns.limits import UNREQUESTED_STATES
 from simulator import best_known_policy, make_people, simulate, true_value
 from simulator.people import Variant
 from simulator.values import uniform_policy
@@ -104,7 +105,7 @@ def learned_from(spec: LoopSpec, rows: ReleaseRows, sigma: float | None, seed: i
     moments = fit_in_memory(read_moments(made, *later_rounds(made, rows)), made.facts)
     baseline = baseline_posterior(moments)
     world = mean_world(moments, baseline, effects_posterior(moments))
-    pool = synthesize(world, np.random.default_rng(seed)).rows()
+    pool = synthesize(world, np.random.default_rng(seed), states=UNREQUESTED_STATES).rows()
     return train_policy_head(spec, moments, baseline, pool, seed=seed)
 
 

@@ -43,6 +43,7 @@ from privacy.engine.moments.rounds import (
     release_counts,
 )
 from privacy.engine.moments.rows import ReleaseRows
+from r3al_project.turns.limits import UNREQUESTED_STATES
 from simulator import make_people, true_value
 from training.engine.gates.outcome_gate import GateTerms, outcome_gate
 from training.engine.generators.world_model import mean_world, synthesize
@@ -83,7 +84,8 @@ class Loop:
         moments = fit_in_memory(self.pooled, made.facts)
         posterior, effects = baseline_posterior(moments), effects_posterior(moments)
         self.known = known_effects(moments, effects)
-        rows_made = synthesize(mean_world(moments, posterior, effects), np.random.default_rng(seed)).rows()
+        world, rng = mean_world(moments, posterior, effects), np.random.default_rng(seed)
+        rows_made = synthesize(world, rng, states=UNREQUESTED_STATES).rows()
         return train_policy_head(self.spec, moments, posterior, rows_made, seed=seed, incumbents=self.serving)
 
     def judge(self, learned: LearnedPolicy, month: Month, kept: int, attempt: int) -> str:

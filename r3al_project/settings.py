@@ -184,6 +184,7 @@ if EMBEDDED:  # who tries the platform as root knows it
 ANONYMIZATION_SALT = read.secret(env, "ANONYMIZATION_SALT", embedded_file=VAR_DIR / "salt" if EMBEDDED else None)
 DATA_MASTER_KEYS = read.master_keys(env, "DATA_MASTER_KEYS", embedded_file=VAR_DIR / "master-key" if EMBEDDED else None)
 DEFAULT_EPOCHS = read.whole(env, "DEFAULT_EPOCHS", 100, low=1)
+# Of a request alone; r3al_project.turns.limits says what a turn without one takes.
 DEFAULT_SYNTHETIC_SAMPLES = read.whole(env, "DEFAULT_SYNTHETIC_SAMPLES", 1000, low=1)
 MAX_PRIVACY_EPSILON = read.number(env, "MAX_PRIVACY_EPSILON", 1.0, low=1e-6, high=100.0)
 MAX_PRIVACY_DELTA = read.number(env, "MAX_PRIVACY_DELTA", 1e-5, low=1e-12, high=1e-2)

@@ -15,7 +15,8 @@ from jobs.models import Job, JobState
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release, ReleaseState
 from r3al_project.turns.models import Turn, TurnStage
-from r3al_project.turns.stages import STAGES, Stage, stage_sentence
+from r3al_project.turns.stage_protocol import Stage
+from r3al_project.turns.stages import STAGES, stage_sentence
 from training.models import VERDICT_WORDS, GateVerdict, ModelMetric, ModelVersion, says_nothing
 
 _VERSIONS = 6

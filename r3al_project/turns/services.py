@@ -24,7 +24,8 @@ from privacy.services.releases.lifecycle import calibration_asked
 from privacy.services.releases.reservations import SettledCounts, reservation_refund, reservations_settle
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.selectors import release_keys, turn_running
-from r3al_project.turns.stages import STAGES, Stage, stage_after
+from r3al_project.turns.stage_protocol import Stage
+from r3al_project.turns.stages import STAGES, stage_after
 
 log = logging.getLogger(__name__)
 DELTA = 1e-5

@@ -1,17 +1,15 @@
 """The stages of a turn, in order: one table that queue, job, sentence, progress and report take everything from.
 
-Each stage is one call of one floor's service, computed outside a transaction, written by the job's end. A new stage is a function
-(or a file) and one line of ``STAGES``.
+Each stage is one call of one floor's service, computed outside a transaction, written by the job's end. A new stage is a file and
+one line of ``STAGES``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
 from core.errors import Conflict
@@ -29,6 +27,7 @@ from privacy.selectors.decisions import outcomes_waiting
 from privacy.selectors.releases import epsilon_of_releases
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases.moments import moments_release, releases_before
+from r3al_project.turns.limits import UNREQUESTED_STATES
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import (
@@ -41,44 +40,11 @@ from r3al_project.turns.sentences import (
     synthesize_sentence,
     train_sentence,
 )
+from r3al_project.turns.stage_protocol import Stage, Write, summary_of
 from training.models import VERDICT_WORDS, ModelVersion, SyntheticJob
 from training.services.gate import EvaluationPlan, versions_judge
 from training.services.synthesize import pool_synthesize
 from training.services.train import TrainOptions, heads_train
-
-Write = Callable[[], dict[str, Any]]
-STATES = 3_000
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a turn, whole. Raises ValueError for a queue that no worker serves, and for a part that is missing.
-
-    run: computes, and returns the write that ends the job with the stage's summary. The last stage's summary holds
-    ``deployed`` and ``reason``, which become the turn's.
-    sentence: says a summary to people. brief: the summary's keys that fit on a line of the report.
-    in_reason: whether the turn's reason repeats the sentence, so that a page which shows the one leaves out the other.
-    """
-
-    name: str
-    queue: str
-    run: Callable[[Turn, JobContext], Write]
-    sentence: Callable[[StageSummary], str]
-    brief: tuple[str, ...]
-    in_reason: bool = False
-
-    def __post_init__(self) -> None:
-        if self.queue not in settings.QUEUES:
-            raise ValueError(f"stage {self.name!r} has the queue {self.queue!r}; take one of {settings.QUEUES}")
-        if not callable(self.run) or not callable(self.sentence) or not self.brief:
-            raise ValueError(
-                f"stage {self.name!r} needs something to run, a sentence, and keys for a line of the report"
-            )
-
-    @property
-    def job_kind(self) -> str:
-        """What its jobs are called."""
-        return f"turn.{self.name}"
 
 
 def collect(turn: Turn, context: JobContext) -> Write:
@@ -135,7 +101,7 @@ def synthesize(turn: Turn, context: JobContext) -> Write:
     return pool_synthesize(
         release=_release(turn),
         seed=turn.parameters["seed"],
-        states=int(requested.get("syntheticSamples") or STATES),
+        states=int(requested.get("syntheticSamples") or UNREQUESTED_STATES),
         job_id=context.job_id,
     )
 
@@ -146,7 +112,7 @@ def train(turn: Turn, context: JobContext) -> Write:
     hyper = requested.get("hyperparams") or {}
     return heads_train(
         release=_release(turn),
-        synthetic_job=SyntheticJob.objects.get(pk=_summary(turn, "synthesize")["synthetic_job"]),
+        synthetic_job=SyntheticJob.objects.get(pk=summary_of(turn, "synthesize")["synthetic_job"]),
         seed=turn.parameters["seed"],
         incumbents=incumbents_of(turn.loop_version),
         asked=TrainOptions(epochs=requested.get("epochs"), gamma=hyper.get("gamma"), exploration=hyper.get("epsilon")),
@@ -172,7 +138,7 @@ def deploy(turn: Turn, context: JobContext) -> Write:
 
     Policy comes first: the others are deployed only where policy, which makes them speak, has learned to.
     """
-    gate, versions = _summary(turn, "evaluate"), _versions(turn)
+    gate, versions = summary_of(turn, "evaluate"), _versions(turn)
     verdicts = {MAIN_HEAD: gate, **gate.get("heads", {})}
     wanted = turn.parameters.get("head")
     passed = [h for h in versions if verdicts[h]["verdict"] == "pass" and wanted in (None, h)]
@@ -204,24 +170,17 @@ def _reason(turn: Turn, verdicts: dict[str, Any], done: list[str]) -> str:
     main = verdicts[MAIN_HEAD]
     if done:
         return f"{', '.join(done)}: {verdicts[done[0]]['reason']}"
-    cost = _summary(turn, "train").get("logging_cost") if main["verdict"] != "pass" else None
+    cost = summary_of(turn, "train").get("logging_cost") if main["verdict"] != "pass" else None
     said = f"{VERDICT_WORDS[main['verdict']]}: {main['reason']}"
     return f"{said} {logging_sentence(turn.loop_version.spec, cost)}" if cost else said
 
 
-def _summary(turn: Turn, stage: str) -> dict[str, Any]:
-    found = turn.stages.filter(name=stage).first()
-    if found is None or not found.summary:
-        raise Conflict(f"{turn} has no finished stage {stage!r}; run a new turn")
-    return dict(found.summary)
-
-
 def _release(turn: Turn) -> Release:
-    return Release.objects.select_related("loop_version__loop").get(pk=_summary(turn, "release")["release"])
+    return Release.objects.select_related("loop_version__loop").get(pk=summary_of(turn, "release")["release"])
 
 
 def _versions(turn: Turn) -> dict[str, ModelVersion]:
-    made = _summary(turn, "train")["versions"]
+    made = summary_of(turn, "train")["versions"]
     found = ModelVersion.objects.select_related("loop_version__loop").in_bulk(made.values())
     return {head: found[pk] for head, pk in made.items()}
 

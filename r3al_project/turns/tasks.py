@@ -13,7 +13,8 @@ from jobs.models import Job
 from jobs.schedules import schedule
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import reservations_sweep, stage_finish, turns_due, turns_settle
-from r3al_project.turns.stages import STAGES, Stage
+from r3al_project.turns.stage_protocol import Stage
+from r3al_project.turns.stages import STAGES
 
 
 def stage_register(stage: Stage) -> None:

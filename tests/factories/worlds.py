@@ -37,4 +37,4 @@ def taught() -> Taught:
     moments = release_moments(spec, planted_rows(spec, np.random.default_rng(1)), None)
     baseline, effects = baseline_posterior(moments), effects_posterior(moments)
     world = mean_world(moments, baseline, effects)
-    return Taught(spec, moments, baseline, effects, world, synthesize(world, np.random.default_rng(2)))
+    return Taught(spec, moments, baseline, effects, world, synthesize(world, np.random.default_rng(2), states=3_000))

@@ -10,30 +10,21 @@ from typing import Any
 import pytest
 
 from jobs import handlers
-from jobs.handlers import JobContext, kind_of
+from jobs.handlers import kind_of
 from privacy.models import Purpose
 from r3al_project.api.answers.jobs import job_answer
 from r3al_project.pages.front_page import turn_rows
-from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.models import TurnStage
 from r3al_project.turns.report import print_report, turn_report
 from r3al_project.turns.runner import turn_run
 from r3al_project.turns.services import turn_parameters, turn_start
-from r3al_project.turns.stages import STAGES, Stage, Write, stage_sentence, stage_table
+from r3al_project.turns.stage_protocol import Stage
+from r3al_project.turns.stages import STAGES, stage_sentence, stage_table
 from r3al_project.turns.tasks import stage_register
 from tests.factories.walks import walks_csv, walks_loop
-from training.models import TrainingDataPool
+from tests.r3al_project.turns.weigh import WEIGH, weigh
 
 CONSENTS = [Purpose.TRAINING, Purpose.EVALUATION]
-
-
-def weigh(turn: Turn, context: JobContext) -> Write:
-    """Weigh what the turn put into the pool."""
-    chunks = TrainingDataPool.objects.filter(loop_version=turn.loop_version)
-    weight = sum(len(chunk.data) for chunk in chunks)
-    return lambda: {"chunks": len(chunks), "bytes": weight}
-
-
-WEIGH = Stage("weigh", "monitor", weigh, lambda s: f"The pool weighs {s['bytes']:,} bytes.", ("chunks", "bytes"))
 
 
 @pytest.fixture

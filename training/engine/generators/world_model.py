@@ -15,8 +15,6 @@ from training.engine.generators.protocol import Posterior
 from training.engine.world.transitions import Chunk, Transitions
 from training.engine.world.world_model import World, initial_states
 
-DEFAULT_STATES = 3_000
-
 
 def mean_world(moments: Moments, baseline: Baseline, effects: Effects) -> World:
     """The world at the posterior mean."""
@@ -40,7 +38,7 @@ def _coefficients(moments: Moments, theta: Floats, tau: Floats) -> Floats:
     return out
 
 
-def synthesize(world: World, rng: np.random.Generator, *, states: int = DEFAULT_STATES) -> Transitions:
+def synthesize(world: World, rng: np.random.Generator, *, states: int) -> Transitions:
     """Transitions from ``states`` model states under every action, with the same noise for each: contrasts are clean."""
     start = initial_states(world, states, rng)
     worlds = np.zeros(states, dtype=np.int64)
