@@ -72,7 +72,7 @@ def _loop() -> Any:
         actions = len(version.spec.head(slot.head).actions)
         arrays = {"weights": rng.normal(size=(actions, width)), "margin": np.array(0.05)}
         made = version_register(loop_version=version, head=slot.head, arrays=arrays, config=_CONFIG)
-        slot_swap(slot=slot, version=made, actor="benchmark", reason="benchmark")
+        slot_swap(slot=slot, version=made, strategy="full_rollout", actor="benchmark", reason="benchmark")
     ServingSlot.objects.update(exploration_bp=EXPLORED_BP)
     return version
 

@@ -47,7 +47,7 @@ class ServingSlot(models.Model):
     holdback_bp = models.PositiveIntegerField(default=0)
     exploration_bp = models.PositiveIntegerField(default=1_000)
     salt = models.CharField(max_length=32)
-    mode = models.CharField(max_length=20, choices=strategy_choices(), default=FULL_ROLLOUT)
+    mode = models.CharField(max_length=20, choices=strategy_choices, default=FULL_ROLLOUT)
     generation = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -86,7 +86,7 @@ class Deployment(Created):
     slot = models.ForeignKey(ServingSlot, on_delete=models.PROTECT, related_name="deployments")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="deployments")
     previous = models.ForeignKey(ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    strategy = models.CharField(max_length=20, choices=strategy_choices())
+    strategy = models.CharField(max_length=20, choices=strategy_choices)
     state = models.CharField(max_length=12, choices=DeploymentState.choices, default=DeploymentState.PENDING)
     stage = models.PositiveSmallIntegerField(default=0)
     frozen_policy = models.JSONField(default=dict, help_text="Thresholds as they were when this began.")

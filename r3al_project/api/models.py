@@ -12,10 +12,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.errors import Forbidden, InputError, NotFound
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, strategy_named
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES
 from deployments.models import HealthCheck
 from deployments.services.rollouts.rollback import version_rollback
-from deployments.services.rollouts.start import rollout_start
+from deployments.services.rollouts.start import STARTERS, rollout_start
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
 from r3al_project.api.answers.models import (
@@ -200,6 +200,14 @@ class DeployBody(StrictBody):
     trafficPercentage = NumberField(default=100.0, min_value=0.0, max_value=100.0)
 
 
+def _check_strategy(given: dict[str, Any]) -> None:
+    """Raises InputError for a strategy that cannot be started now, and for a part of the traffic, which none takes."""
+    if given["deploymentType"] not in STARTERS or given["trafficPercentage"] != 100.0:
+        count = "one strategy" if len(STARTERS) == 1 else f"{len(STARTERS)} strategies"
+        there = f"there {'is' if len(STARTERS) == 1 else 'are'} {count} now"
+        raise InputError(f"{there}: deploymentType {' or '.join(STARTERS)} with trafficPercentage 100")
+
+
 class DeployView(APIView):
     """Put a version that passed its evaluation in front of everybody but a holdback."""
 
@@ -210,14 +218,12 @@ class DeployView(APIView):
     @idempotent
     def post(self, request: Request, version: str) -> Response:
         given = read_body(DeployBody, request)
-        strategy = strategy_named(given["deploymentType"])
-        if not strategy.is_available or given["trafficPercentage"] != 100.0:
-            raise InputError("there is one strategy now: deploymentType full_rollout with trafficPercentage 100")
+        _check_strategy(given)
         found, override = version_of_address(version, given), given.get("overrideReason", "")
         if override and not request.user.has_perm(OVERRIDE):
             raise Forbidden("your role does not allow overrideReason; an administrator can give you another")
         done = rollout_start(
-            strategy=strategy.name, version=found, actor=request.user.get_username(), reason="deployed by an operator",
+            strategy=given["deploymentType"], version=found, actor=request.user.get_username(), reason="deployed by an operator",
             override=override,
         )  # fmt: skip
         return Response(deploy_answer(done))

@@ -20,10 +20,12 @@ from django.urls import reverse
 
 from core.errors import Conflict, InputError, R3alError
 from core.html_format import NOT_ENOUGH_PEOPLE, interval_plot, number_text
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import slots_in_use
-from deployments.services.rollouts.full import deploy_check, full_rollout, outdated, proposal_of
+from deployments.services.rollouts.full import deploy_check, outdated, proposal_of
 from deployments.services.rollouts.rollback import rollback_check, version_rollback
+from deployments.services.rollouts.start import rollout_start
 from loops.engine.thresholds import LATENCY_BAR_MS
 from loops.selectors import loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import SIGNS, estimate, main_first, promised, turn_rows
@@ -230,8 +232,12 @@ def deploy(request: HttpRequest, version: int) -> HttpResponse:
         made, override = version_get(version), request.POST.get("override", "")
         if override:
             _require(request, "deployments.override_comparison")
-        full_rollout(
-            version=made, actor=request.user.get_username(), reason="deployed from the dashboard", override=override
+        rollout_start(
+            strategy=FULL_ROLLOUT,
+            version=made,
+            actor=request.user.get_username(),
+            reason="deployed from the dashboard",
+            override=override,
         )
         return f"{made} serves now, but for the holdback, who go on with what served before."
 

@@ -14,11 +14,12 @@ from django.db import transaction
 
 from core.errors import Conflict
 from core.registries import registry
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment
 from deployments.selectors.slots import explored_share, incumbents_of
 from deployments.services.rollouts.exploration import exploration_settle
-from deployments.services.rollouts.full import full_rollout
 from deployments.services.rollouts.slots import slots_lock
+from deployments.services.rollouts.start import rollout_start
 from deployments.services.serving.dry_run import dry_run
 from jobs.handlers import JobContext
 from loops.engine.heads import MAIN_HEAD
@@ -150,7 +151,9 @@ def deploy(turn: Turn, context: JobContext) -> Write:
             try:
                 with transaction.atomic():
                     reason = verdicts[head]["reason"]
-                    done[head] = full_rollout(version=versions[head], actor=f"turn {turn.pk}", reason=reason)
+                    done[head] = rollout_start(
+                        strategy=FULL_ROLLOUT, version=versions[head], actor=f"turn {turn.pk}", reason=reason
+                    )
             except Conflict as error:
                 held.append(f"Not deployed: {error}.")
         settled = exploration_settle(loop_version=turn.loop_version, turns=_turns(turn))

@@ -45,6 +45,7 @@ def serve(version: ModelVersion) -> None:
     slot_swap(
         slot=slot_for(version.loop_version.loop, version.head),
         version=version,
+        strategy="full_rollout",
         actor="test",
         reason="test",
         holdback_bp=0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from core.errors import Conflict, InputError
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment, ServingSlot
 from deployments.models.slot import ACTIVE_STATES
 from deployments.selectors.slots import incumbent_among, no_slot
@@ -58,7 +59,9 @@ def full_rollout(*, version: ModelVersion, actor: str, reason: str, override: st
     if override and not other:
         raise InputError(f"{version} was judged against what serves now; there is nothing to override")
     said = f"{reason}; overridden, because {override} ({other})" if other else reason
-    return slot_swap(slot=proposal.slot, version=version, actor=actor, reason=said, override=override)
+    return slot_swap(
+        slot=proposal.slot, version=version, strategy=FULL_ROLLOUT, actor=actor, reason=said, override=override
+    )
 
 
 def proposal_of(version: ModelVersion) -> Proposal:

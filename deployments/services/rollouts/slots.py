@@ -54,14 +54,16 @@ def slot_swap(
     *,
     slot: ServingSlot,
     version: ModelVersion,
+    strategy: str,
     actor: str,
     reason: str,
     holdback_bp: int = HOLDBACK_BP,
     override: str = "",
 ) -> Deployment:
-    """Put ``version`` at once in front of everybody but a holdback (full rollout); what served before is archived.
+    """Put ``version`` at once in front of everybody but a holdback; what served before is archived.
 
-    One transaction. Who is held back is drawn anew. What the loop explores follows (``exploration_with``); ``override`` is a
+    One transaction; the history keeps it as one of ``strategy``. Who is held back is drawn anew.
+    What the loop explores follows (``exploration_with``); ``override`` is a
     reason that the vault keeps by itself. Raises Conflict when the slot changed since it was read, when a deployment is in
     progress, or when the version is not waiting to be deployed.
     """
@@ -76,6 +78,7 @@ def slot_swap(
         holdback=before if holdback_bp else None,
         holdback_bp=holdback_bp,
         exploration_bp=exploration,
+        mode=strategy,
         salt=secrets.token_hex(16),
         generation=F("generation") + 1,
     )
@@ -88,16 +91,18 @@ def slot_swap(
     )
     if not taken:
         raise Conflict(f"{version} is not evaluating, so it cannot be deployed; train a new version")
-    return _recorded(slot, version, actor, reason, override)
+    return _recorded(slot, version, strategy, actor, reason, override)
 
 
-def _recorded(slot: ServingSlot, version: ModelVersion, actor: str, reason: str, override: str) -> Deployment:
+def _recorded(
+    slot: ServingSlot, version: ModelVersion, strategy: str, actor: str, reason: str, override: str
+) -> Deployment:
     """The deployment in the history and in the vault; ``slot`` as it was before."""
     made = Deployment.objects.create(
         slot=slot,
         version=version,
         previous_id=slot.stable_id,
-        strategy=FULL_ROLLOUT,
+        strategy=strategy,
         state=DeploymentState.SUCCEEDED,
         reason=reason,
         actor=actor,
@@ -107,7 +112,7 @@ def _recorded(slot: ServingSlot, version: ModelVersion, actor: str, reason: str,
         kind=VaultKind.DEPLOYMENT,
         body={
             "slot": str(slot), "version": version.pk, "weights": version.weights_sha256, "previous": slot.stable_id,
-            "deployment": made.pk, "strategy": str(made.strategy), "actor": actor, "reason": reason[:500],
+            "deployment": made.pk, "strategy": strategy, "actor": actor, "reason": reason[:500],
             **({"override": override} if override else {}),
         },
     )  # fmt: skip
@@ -121,7 +126,13 @@ def slot_return(
     """Take a slot back to ``version``, which served before; everybody, no holdback. Raises Conflict as ``slot_swap`` does."""
     leaving = slot.stable
     moved = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, stable=leaving).update(
-        stable=version, candidate=None, weight_bp=0, holdback=None, holdback_bp=0, generation=F("generation") + 1
+        stable=version,
+        candidate=None,
+        weight_bp=0,
+        holdback=None,
+        holdback_bp=0,
+        mode=FULL_ROLLOUT,
+        generation=F("generation") + 1,
     )
     if not moved:
         raise Conflict(f"the slot {slot} changed meanwhile; look at what serves now")

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from core.errors import Conflict
 from deployments.models import Deployment
 from deployments.selectors.slots import slot_for
+from deployments.services.rollouts.start import STARTERS
 from jobs.models import Job
 from loops.models import LoopVersion
 from r3al_project.turns.models import Turn, TurnStage
@@ -56,6 +58,7 @@ def test_all_that_passed_serves_policy_first(loop: LoopVersion) -> None:
     turn, made = judged_turn(loop, None, policy="pass", tone="pass")
     told = deployed(turn)
     assert told["deployed"] and told["reason"] == "policy, tone: policy was asked"
+    assert {d.strategy for d in Deployment.objects.all()} == {"full_rollout"}
     assert serving(loop) == made and [d.version for d in Deployment.objects.order_by("pk")] == list(made.values())
 
 
@@ -83,3 +86,15 @@ def test_with_a_policy_that_serves_it_is_deployed_alone(loop: LoopVersion) -> No
     turn, made = judged_turn(loop, "tone", policy="insufficient", tone="pass")
     told = deployed(turn)
     assert told["versions"] == {"tone": made["tone"].pk} and serving(loop)["tone"] == made["tone"]
+
+
+def test_a_turn_starts_its_rollout_by_the_name_of_the_strategy(
+    loop: LoopVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+        raise Conflict(f"{version} waits")
+
+    monkeypatch.setitem(STARTERS, "full_rollout", refuse)
+    turn, made = judged_turn(loop, None, policy="pass", tone="fail")
+    told = deployed(turn)
+    assert not told["deployed"] and f"Not deployed: {made['policy']} waits." in told["reason"]

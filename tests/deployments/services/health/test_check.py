@@ -44,7 +44,7 @@ def slot(loop: LoopVersion) -> ServingSlot:
 
 def swap(version: ModelVersion, holdback_bp: int = 3_000) -> None:
     made = slot_for(version.loop_version.loop, version.head)
-    slot_swap(slot=made, version=version, actor="test", reason="test", holdback_bp=holdback_bp)
+    slot_swap(slot=made, version=version, strategy="full_rollout", actor="test", reason="test", holdback_bp=holdback_bp)
     ServingSlot.objects.update(exploration_bp=0)
     clear_policy_cache()
 

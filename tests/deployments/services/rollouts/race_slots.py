@@ -38,7 +38,7 @@ def slot(loop: LoopVersion) -> ServingSlot:
 
 def deploy(seen: ServingSlot, version: ModelVersion) -> str:
     try:
-        slot_swap(slot=seen, version=version, actor="operator", reason="race")
+        slot_swap(slot=seen, version=version, strategy="full_rollout", actor="operator", reason="race")
         return "won"
     except Conflict:
         return "lost"

@@ -29,7 +29,7 @@ def slot(loop: LoopVersion) -> ServingSlot:
 
 
 def swap(loop: LoopVersion, version: ModelVersion, **more: Any) -> Deployment:
-    return slot_swap(slot=slot(loop), version=version, actor="ann", reason="better", **more)
+    return slot_swap(slot=slot(loop), version=version, strategy="full_rollout", actor="ann", reason="better", **more)
 
 
 def state(version: ModelVersion) -> str:
@@ -71,7 +71,7 @@ def test_a_slot_that_was_read_too_early_is_not_changed() -> None:
     seen, first, second = slot(loop), *(learned(loop, "policy", ALWAYS_WALK) for _ in range(2))
     swap(loop, first)
     with pytest.raises(Conflict, match="changed meanwhile"):
-        slot_swap(slot=seen, version=second, actor="bob", reason="late")
+        slot_swap(slot=seen, version=second, strategy="full_rollout", actor="bob", reason="late")
     with pytest.raises(Conflict, match="nothing to take back"):
         slot_rollback(slot=seen, actor="bob", reason="late", automatic=False, harmful=False)
     assert slot(loop).stable == first and state(second) == "evaluating" and Deployment.objects.count() == 1
