@@ -62,6 +62,7 @@ def _loop() -> Any:
     from loops.engine.features import FeatureMap
     from loops.selectors import loop_specs_builtin
     from loops.services import loop_add
+    from training.models import VersionKind
     from training.services.registry import version_register
 
     text = loop_specs_builtin()["r3al"].read_text(encoding="utf-8")
@@ -71,7 +72,9 @@ def _loop() -> Any:
     for slot in slots_seed(loop_version=version):
         actions = len(version.spec.head(slot.head).actions)
         arrays = {"weights": rng.normal(size=(actions, width)), "margin": np.array(0.05)}
-        made = version_register(loop_version=version, head=slot.head, arrays=arrays, config=_CONFIG)
+        made = version_register(
+            loop_version=version, head=slot.head, kind=VersionKind.LINEAR_Q, arrays=arrays, config=_CONFIG
+        )
         slot_swap(slot=slot, version=made, strategy="full_rollout", actor="benchmark", reason="benchmark")
     ServingSlot.objects.update(exploration_bp=EXPLORED_BP)
     return version

@@ -26,6 +26,13 @@ from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.selectors import release_keys, turn_running
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_after
+from training.engine.generators.registry import WORLD_MODEL, generator_named
+from training.engine.trainers.registry import (
+    CONTEXTUAL_BANDITS,
+    FITTED_Q,
+    head_trainer_named,
+    policy_trainer_named,
+)
 
 log = logging.getLogger(__name__)
 DELTA = 1e-5
@@ -38,6 +45,9 @@ def turn_parameters(
     delta: float = DELTA,
     seed: int = 1,
     head: str | None = None,
+    generator: str = WORLD_MODEL,
+    trainer: str = FITTED_Q,
+    head_trainer: str = CONTEXTUAL_BANDITS,
     requested: Mapping[str, Any] | None = None,
     source: Path | None = None,
     consents: Sequence[str] = (),
@@ -45,13 +55,23 @@ def turn_parameters(
     """What a turn may be asked for, checked before anything is begun.
 
     ``head``: the one head that may be deployed (None: every head whose gate passes; all are trained from one release either way).
+    ``generator``, ``trainer`` (of policy) and ``head_trainer`` (of the other heads): names of their registries.
     ``requested``: what a caller asked of the trainer (epochs, syntheticSamples, hyperparams), kept as given. ``source`` is a file
     to collect first, ``consents`` what its people agreed to. Raises InputError or NotFound.
     """
     calibration_asked(epsilon=epsilon, delta=delta)
     if not 0 <= seed < _SEEDS:
         raise InputError(f"seed {seed} must be a whole number from 0 to 2^63 - 1")
-    parameters = {"head": head, "epsilon": epsilon, "delta": delta, "seed": seed, "requested": dict(requested or {})}
+    parameters = {
+        "head": head,
+        "epsilon": epsilon,
+        "delta": delta,
+        "seed": seed,
+        "generator": generator_named(generator).name,
+        "trainer": policy_trainer_named(trainer).name,
+        "head_trainer": head_trainer_named(head_trainer).name,
+        "requested": dict(requested or {}),
+    }
     if source is None:
         if consents:
             raise InputError("consents belong to a file of logged decisions; give the file too")

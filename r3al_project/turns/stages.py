@@ -42,6 +42,8 @@ from r3al_project.turns.sentences import (
     train_sentence,
 )
 from r3al_project.turns.stage_protocol import Stage, Write, summary_of
+from training.engine.generators.registry import WORLD_MODEL
+from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
 from training.models import VERDICT_WORDS, ModelVersion, SyntheticJob
 from training.services.gate import EvaluationPlan, versions_judge
 from training.services.synthesize import pool_synthesize
@@ -104,6 +106,7 @@ def synthesize(turn: Turn, context: JobContext) -> Write:
         seed=turn.parameters["seed"],
         states=int(requested.get("syntheticSamples") or UNREQUESTED_STATES),
         job_id=context.job_id,
+        generator=turn.parameters.get("generator", WORLD_MODEL),  # a turn that began under an older version names none
     )
 
 
@@ -116,7 +119,13 @@ def train(turn: Turn, context: JobContext) -> Write:
         synthetic_job=SyntheticJob.objects.get(pk=summary_of(turn, "synthesize")["synthetic_job"]),
         seed=turn.parameters["seed"],
         incumbents=incumbents_of(turn.loop_version),
-        asked=TrainOptions(epochs=requested.get("epochs"), gamma=hyper.get("gamma"), exploration=hyper.get("epsilon")),
+        asked=TrainOptions(
+            epochs=requested.get("epochs"),
+            gamma=hyper.get("gamma"),
+            exploration=hyper.get("epsilon"),
+            trainer=turn.parameters.get("trainer", FITTED_Q),
+            head_trainer=turn.parameters.get("head_trainer", CONTEXTUAL_BANDITS),
+        ),
         report=context.progress,
     )
 

@@ -36,7 +36,7 @@ from tests.factories.users import token_of
 from tests.factories.versions import judged
 from tests.races import in_threads
 from tests.stack import Stack
-from training.models import ModelVersion
+from training.models import ModelVersion, VersionKind
 from training.services.registry import version_register
 
 TOML = (
@@ -168,6 +168,7 @@ def deploy_harmful(loop: LoopVersion, operator: Phone) -> ModelVersion:
     harmful = version_register(
         loop_version=loop,
         head="policy",
+        kind=VersionKind.LINEAR_Q,
         arrays={"weights": np.array([[0.0, 0.0], [1.0, 0.0]]), "margin": np.array(0.0)},
         config={"hinges": False},
         parent=slot_for(loop.loop, "policy").stable,

@@ -11,7 +11,7 @@ from deployments.services.rollouts.slots import slot_swap
 from deployments.services.serving.policy_cache import clear_policy_cache
 from loops.engine.features import FeatureMap
 from loops.models import LoopVersion
-from training.models import GateVerdict, ModelVersion
+from training.models import GateVerdict, ModelVersion, VersionKind
 from training.services.registry import version_register
 
 TALK_IN_A_GOOD_MOOD = [[0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0]]
@@ -26,6 +26,7 @@ def learned(
     return version_register(
         loop_version=loop_version,
         head=head,
+        kind=VersionKind.LINEAR_Q,
         arrays={"weights": np.array(weights), "margin": np.array(0.0)},
         config={"hinges": False} | config,
         parent=parent,

@@ -27,10 +27,9 @@ from privacy.engine.moments.pooled import Moments
 from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.generators.world_model import mean_world, sample_worlds
 from training.engine.regression import regression
-from training.engine.trainers.fitted_q import GAMMAS, best_candidate
 from training.engine.trainers.protocol import Candidate as Trained
 from training.engine.trainers.protocol import LearnedSubHead
-from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer, policy_trainer
+from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer_named, policy_trainer_named
 from training.engine.world.rollout import ROLLOUT_STEPS, discounted_returns
 from training.engine.world.transitions import Transitions
 from training.engine.world.world_model import World
@@ -113,27 +112,27 @@ def train_policy_head(
     sweeps: int | None = None,
     gamma: float | None = None,
     trainer: str = FITTED_Q,
-    sub_trainer: str = CONTEXTUAL_BANDITS,
+    head_trainer: str = CONTEXTUAL_BANDITS,
     report: ReportProgress = no_progress,
 ) -> LearnedPolicy:
     """Train on the pool's rows and ask the model gate. ``incumbents``: learned policies that serve now, by head.
 
     ``sweeps`` bounds fitted Q-iteration, ``gamma`` is a training discount to try beside the grid; ``seed`` fixes every draw;
-    progress goes to ``report``. ``trainer`` (of policy) and ``sub_trainer`` (of the other heads) are names of
+    progress goes to ``report``. ``trainer`` (of policy) and ``head_trainer`` (of the other heads) are names of
     ``training.engine.trainers.registry``. Raises InputError for a name that is not there, and for rows out of order.
     """
-    training, sub_training = policy_trainer(trainer), head_trainer(sub_trainer)
+    training, head_training = policy_trainer_named(trainer), head_trainer_named(head_trainer)
     phi, serving = moments.layout.phi, dict(incumbents or {})
     transitions = Transitions.of_rows(pool, spec)
     effects = effects_posterior(moments)
     world = mean_world(moments, baseline, effects)
-    grid = GAMMAS if gamma is None else tuple(sorted({*GAMMAS, gamma}))
+    grid = training.gammas if gamma is None else tuple(sorted({*training.gammas, gamma}))
     made = _reported(training.train(spec, world, transitions, seed, gammas=grid, sweeps=sweeps), len(grid), report)
     reference, incumbent = reference_policy(spec, MAIN_HEAD), serving.get(MAIN_HEAD)
     rng = np.random.default_rng([seed, 1])
     report(0.75, f"model gate: {WORLDS} drawn worlds")
     draw = partial(sample_worlds, moments, baseline, effects, WORLDS, rng)
-    worlds, best, rivals = draw(), best_candidate(made), [reference]
+    worlds, best, rivals = draw(), training.choose(made), [reference]
     if incumbent is not None:  # what is chosen in some worlds is judged in others
         best, rivals = training.update(spec, draw(), made, incumbent, transitions.state, rng), [reference, incumbent]
     gate, against = model_gate(worlds, best.policy, rivals, rng)
@@ -159,7 +158,7 @@ def train_policy_head(
         rival_value=_immediate(phi.phi(transitions.state), reward, rival.actions(transitions.state)),
         hinges=phi.hinges,
         logging_cost=cost,
-        subs={h: sub_training.train(moments, h, speaking, rng, incumbent=serving.get(h)) for h in moments.layout.subs},
+        subs={h: head_training.train(moments, h, speaking, rng, incumbent=serving.get(h)) for h in moments.layout.subs},
     )
 
 

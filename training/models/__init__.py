@@ -9,6 +9,7 @@ from training.models.registry import (
     TrainingEpisode,
     VersionKind,
     VersionState,
+    learned_kinds,
     says_nothing,
     version_name,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "TrainingEpisode",
     "VersionKind",
     "VersionState",
+    "learned_kinds",
     "says_nothing",
     "version_name",
 ]

@@ -4,7 +4,7 @@ then the model gates. The result is a model version a head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,16 @@ from loops.engine.policies.linear import LinearPolicy
 from loops.engine.thresholds import MODEL_BAR_INCUMBENT, MODEL_BAR_REFERENCE
 from privacy.models import Release
 from privacy.services.releases.moments import moments_load
-from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
-from training.models import ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode
+from training.engine.trainers.protocol import HeadTrainer, PolicyTrainer
+from training.engine.trainers.registry import (
+    CONTEXTUAL_BANDITS,
+    FITTED_Q,
+    HEAD_TRAINERS,
+    POLICY_TRAINERS,
+    head_trainer_named,
+    policy_trainer_named,
+)
+from training.models import ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode, VersionKind, learned_kinds
 from training.selectors.versions import version_policy
 from training.services.registry import version_register
 
@@ -34,7 +42,7 @@ _HELD = "the release does not make us sure enough that this beats {}; keep what 
 @dataclass(frozen=True)
 class TrainOptions:
     """What an operator asked of a turn: a bound of fitted Q-iteration's sweeps, a discount to try beside the grid, and the share
-    to explore once what is trained serves (None: what the loop declares). ``trainer`` and ``sub_trainer``: names of
+    to explore once what is trained serves (None: what the loop declares). ``trainer`` and ``head_trainer``: names of
     ``training.engine.trainers.registry``, of policy's and of the other heads' trainer.
     """
 
@@ -42,7 +50,22 @@ class TrainOptions:
     gamma: float | None = None
     exploration: float | None = None
     trainer: str = FITTED_Q
-    sub_trainer: str = CONTEXTUAL_BANDITS
+    head_trainer: str = CONTEXTUAL_BANDITS
+
+    def kind_of(self, head: str) -> VersionKind:
+        """The kind of version that the asked trainer makes of a head. Raises InputError for a trainer that is not there."""
+        if head == MAIN_HEAD:
+            return VersionKind(policy_trainer_named(self.trainer).kind)
+        return VersionKind(head_trainer_named(self.head_trainer).kind)
+
+
+def kinds_check(trainers: Iterable[PolicyTrainer | HeadTrainer]) -> None:
+    """Raises ValueError for a trainer whose kind of version is not declared as learned."""
+    if strange := sorted({t.kind for t in trainers} - set(learned_kinds())):
+        raise ValueError(f"a trainer makes versions of kind {', '.join(strange)}; declare it as learned in VersionKind")
+
+
+kinds_check([*POLICY_TRAINERS.values(), *HEAD_TRAINERS.values()])
 
 
 @dataclass(frozen=True)
@@ -77,7 +100,7 @@ def heads_train(
 
     @transaction.atomic
     def write() -> dict[str, Any]:
-        made = {t.head: _register(release, t, incumbents.get(t.head)) for t in trained}
+        made = {t.head: _register(release, t, asked.kind_of(t.head), incumbents.get(t.head)) for t in trained}
         main = trained[0]
         return {
             "version": made[MAIN_HEAD].pk,
@@ -118,7 +141,7 @@ def _train(
         sweeps=asked.epochs,
         gamma=asked.gamma,
         trainer=asked.trainer,
-        sub_trainer=asked.sub_trainer,
+        head_trainer=asked.head_trainer,
         report=report,
     )
     return trained_heads(learned, seed, asked.exploration)
@@ -154,10 +177,11 @@ def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> 
     return [main, *others]
 
 
-def _register(release: Release, trained: TrainedHead, parent: ModelVersion | None) -> ModelVersion:
+def _register(release: Release, trained: TrainedHead, kind: VersionKind, parent: ModelVersion | None) -> ModelVersion:
     version = version_register(
         loop_version=release.loop_version,
         head=trained.head,
+        kind=kind,
         arrays=trained.arrays,
         config=trained.config,
         parent=parent,

@@ -27,7 +27,7 @@ from r3al_project.turns.models import Turn
 from tests.factories.heads import HEADS, heads_csv, heads_file
 from tests.factories.versions import serve
 from tests.r3al_project.api.api_calls import post
-from training.models import ModelVersion
+from training.models import ModelVersion, VersionKind
 from training.services.registry import version_register
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,7 +71,9 @@ def learned(head: str) -> ModelVersion:
     weights = np.zeros((len(version.spec.head(head).actions), FeatureMap.of(version.spec, False).width))
     weights[1, 0] = 1.0
     arrays = {"weights": weights, "margin": np.array(0.0)}
-    return version_register(loop_version=version, head=head, arrays=arrays, config={"hinges": False}, parent=None)
+    return version_register(
+        loop_version=version, head=head, kind=VersionKind.LINEAR_Q, arrays=arrays, config={"hinges": False}
+    )
 
 
 def versions(token: str, query: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.core.management import CommandError, call_command
 
 from core.arrays import Floats, pack_arrays
 from core.checksums import sha256_hex
@@ -20,22 +21,21 @@ from loops.engine.spec import LoopSpec
 from privacy.engine.moments.pooled import Moments
 from privacy.models import Purpose, Release
 from privacy.services.releases.moments import moments_load
+from r3al_project.turns.models import Turn
 from r3al_project.turns.services import turn_parameters, turn_start
 from tests.factories.walks import walks_csv, walks_loop
 from tests.factories.worlds import taught
-from training.engine.generators import registry as generators
 from training.engine.generators.protocol import Posterior
 from training.engine.generators.registry import GENERATORS, generator_named, generator_table
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.pipeline import train_policy_head
-from training.engine.trainers import registry as trainers
 from training.engine.trainers.protocol import Candidate, HeadTrainer, LearnedSubHead, PolicyTrainer
 from training.engine.trainers.registry import (
     HEAD_TRAINERS,
     POLICY_TRAINERS,
-    head_trainer,
+    head_trainer_named,
     head_trainer_table,
-    policy_trainer,
+    policy_trainer_named,
     policy_trainer_table,
 )
 from training.engine.world.transitions import Chunk, Transitions
@@ -43,7 +43,7 @@ from training.engine.world.world_model import World
 from training.models import ModelVersion, SyntheticJob
 from training.selectors.versions import version_policy
 from training.services.synthesize import pool_synthesize
-from training.services.train import TrainOptions, heads_train
+from training.services.train import TrainOptions, heads_train, kinds_check
 
 SEED = 7
 
@@ -85,14 +85,19 @@ def silent(
     return replace(learned, policy=policy, gain=np.zeros_like(learned.gain))
 
 
+STAY = PolicyTrainer(
+    "stay", kind="linear_q", gammas=(0.0,), train=stay, choose=lambda candidates: candidates[0], update=first
+)
+
+
 @pytest.fixture
 def more(monkeypatch: pytest.MonkeyPatch) -> None:
     """The registries with one line more each."""
-    monkeypatch.setattr(generators, "GENERATORS", generator_table(*GENERATORS.values(), Halves()))
-    policies = policy_trainer_table(*POLICY_TRAINERS.values(), PolicyTrainer("stay", train=stay, update=first))
-    monkeypatch.setattr(trainers, "POLICY_TRAINERS", policies)
-    heads = head_trainer_table(*HEAD_TRAINERS.values(), HeadTrainer("silent", train=silent))
-    monkeypatch.setattr(trainers, "HEAD_TRAINERS", heads)
+    monkeypatch.setitem(GENERATORS, "halves", generator_table(*GENERATORS.values(), Halves())["halves"])
+    policies = policy_trainer_table(*POLICY_TRAINERS.values(), STAY)
+    monkeypatch.setitem(POLICY_TRAINERS, "stay", policies["stay"])
+    heads = head_trainer_table(*HEAD_TRAINERS.values(), HeadTrainer("silent", kind="linear_q", train=silent))
+    monkeypatch.setitem(HEAD_TRAINERS, "silent", heads["silent"])
 
 
 @pytest.fixture
@@ -135,6 +140,36 @@ def test_a_generator_and_a_trainer_of_one_line_are_asked_by_name(release: Releas
     assert (gates[1].value, gates[1].verdict) == (0.0, "insufficient")
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("more")
+def test_a_turn_asks_the_generator_and_the_trainers_that_the_command_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    walks_loop(tmp_path)
+    call_command(
+        "run_loop", "--loop", "walks", "--source", str(walks_csv(tmp_path / "1.csv", people=100, days=2)),
+        "--consent", "training", "evaluation", "--generator", "halves", "--trainer", "stay", "--head-trainer", "silent",
+    )  # fmt: skip
+    asked = Turn.objects.get().parameters
+    assert (asked["generator"], asked["trainer"], asked["head_trainer"]) == ("halves", "stay", "silent")
+    job, version = SyntheticJob.objects.get(), ModelVersion.objects.learned().get()
+    assert (job.generator, version.kind, version.config["training_gamma"]) == ("halves", "linear_q", 0.0)
+    assert job.sample_count == 3_000 * len(version.loop_version.spec.head(MAIN_HEAD).actions), "nobody gave a number"
+    assert not version_policy(version).actions(np.array([[0.9, 0.0], [0.1, 1.0]])).any()
+
+
+def test_a_turn_keeps_the_usual_names_and_refuses_unknown_ones() -> None:
+    usual = turn_parameters()
+    assert (usual["generator"], usual["trainer"], usual["head_trainer"]) == (
+        "world_model", "fitted_q", "contextual_bandits",
+    )  # fmt: skip
+    for asked in ({"generator": "dreams"}, {"trainer": "dreams"}, {"head_trainer": "dreams"}):
+        with pytest.raises(InputError, match="'dreams'; choose one of: "):
+            turn_parameters(**asked)  # type: ignore[arg-type]
+    with pytest.raises(CommandError, match=r"invalid choice: 'dreams' \(choose from .*fitted_q"):
+        call_command("run_loop", "--loop", "walks", "--trainer", "dreams")
+
+
 @pytest.mark.usefixtures("more")
 @pytest.mark.parametrize("name", ["world_model", "halves"])
 def test_a_generator_gives_the_same_rows_for_the_same_seed(name: str) -> None:
@@ -155,7 +190,7 @@ def test_a_generator_gives_the_same_rows_for_the_same_seed(name: str) -> None:
 def test_a_trainer_of_the_other_heads_is_asked_by_name() -> None:
     made = taught()
     learned = [
-        train_policy_head(made.spec, made.moments, made.baseline, made.pool.rows(), seed=SEED, sub_trainer=name).subs
+        train_policy_head(made.spec, made.moments, made.baseline, made.pool.rows(), seed=SEED, head_trainer=name).subs
         for name in ("contextual_bandits", "silent")
     ]
     assert [subs["tone"].passed for subs in learned] == [True, False]
@@ -165,7 +200,7 @@ def test_unknown_names_are_refused_before_anything_is_computed(release: Release)
     with pytest.raises(InputError, match="there is no generator 'dreams'; choose one of: world_model"):
         synthesized(release, generator="dreams")
     job = synthesized(release)
-    for asked, kind in ((TrainOptions(trainer="dreams"), "policy"), (TrainOptions(sub_trainer="dreams"), "heads")):
+    for asked, kind in ((TrainOptions(trainer="dreams"), "policy"), (TrainOptions(head_trainer="dreams"), "heads")):
         with pytest.raises(InputError, match=f"there is no trainer of {kind} 'dreams'"):
             heads_train(release=release, synthetic_job=job, seed=1, incumbents={}, asked=asked, report=lambda *_: None)
     assert not ModelVersion.objects.filter(kind="linear_q").exists()
@@ -192,13 +227,20 @@ def test_an_entry_that_lacks_a_part_does_not_load() -> None:
     with pytest.raises(TypeError, match="update"):
         PolicyTrainer("stay", train=stay)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="has no method update"):
-        policy_trainer_table(PolicyTrainer("stay", train=stay, update=None))  # type: ignore[arg-type]
+        policy_trainer_table(replace(STAY, update=None))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="has no method train"):
-        head_trainer_table(HeadTrainer("silent", train=None))  # type: ignore[arg-type]
+        head_trainer_table(HeadTrainer("silent", kind="linear_q", train=None))  # type: ignore[arg-type]
+
+
+def test_a_trainer_of_an_undeclared_kind_of_version_does_not_load() -> None:
+    kinds_check([*POLICY_TRAINERS.values(), STAY])
+    for kind in ("forest", "reference"):
+        with pytest.raises(ValueError, match=f"versions of kind {kind}; declare it as learned"):
+            kinds_check([STAY, replace(STAY, kind=kind)])
 
 
 def test_no_name_is_given_twice() -> None:
     with pytest.raises(ValueError, match="two entries are registered as generator 'world_model'"):
         generator_table(*GENERATORS.values(), *GENERATORS.values())
-    assert policy_trainer("fitted_q") in POLICY_TRAINERS.values()
-    assert head_trainer("contextual_bandits") in HEAD_TRAINERS.values()
+    assert policy_trainer_named("fitted_q") in POLICY_TRAINERS.values()
+    assert head_trainer_named("contextual_bandits") in HEAD_TRAINERS.values()

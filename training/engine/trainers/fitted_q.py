@@ -54,7 +54,7 @@ def train_candidates(
         yield Candidate(trial.policy, gamma, float(trial.reward.mean() - base))
 
 
-def best_candidate(candidates: list[Candidate]) -> Candidate:
+def best_candidate(candidates: Sequence[Candidate]) -> Candidate:
     """The largest gain in the mean world."""
     return max(candidates, key=lambda c: c.model_gain)
 

@@ -92,6 +92,14 @@ class Train(Protocol):
         ...
 
 
+class Choose(Protocol):
+    """Picks the candidate that is judged while the reference serves."""
+
+    def __call__(self, candidates: Sequence[Candidate], /) -> Candidate:
+        """Choose one of the candidates that ``Train`` yielded; there is at least one."""
+        ...
+
+
 class Update(Protocol):
     """Decides how far to go from a learned policy that serves."""
 
@@ -128,16 +136,23 @@ class TrainHead(Protocol):
 
 @dataclass(frozen=True)
 class PolicyTrainer:
-    """A way to train policy: candidates, and the update of what serves with them."""
+    """A way to train policy: candidates, the choice among them, and the update of what serves with them.
+
+    kind: of the versions it makes, one that ``training.models`` declares. gammas: the training discounts that it tries.
+    """
 
     name: str
+    kind: str
+    gammas: tuple[float, ...]
     train: Train
+    choose: Choose
     update: Update
 
 
 @dataclass(frozen=True)
 class HeadTrainer:
-    """A way to train a head beside policy."""
+    """A way to train a head beside policy. ``kind``: of the versions it makes, one that ``training.models`` declares."""
 
     name: str
+    kind: str
     train: TrainHead

@@ -5,16 +5,17 @@ from __future__ import annotations
 from core.registries import registry, variant_named
 from training.engine.trainers.conservative_update import best_update
 from training.engine.trainers.contextual_bandits import learn_sub_head
-from training.engine.trainers.fitted_q import train_candidates
+from training.engine.trainers.fitted_q import GAMMAS, best_candidate, train_candidates
 from training.engine.trainers.protocol import HeadTrainer, PolicyTrainer
 
 _LONGEST_NAME = 40  # characters
 FITTED_Q, CONTEXTUAL_BANDITS = "fitted_q", "contextual_bandits"
+LINEAR_Q = "linear_q"  # the kind of version that both make: a linear function of the features for each action
 
 
 def policy_trainer_table(*trainers: PolicyTrainer) -> dict[str, PolicyTrainer]:
     """Trainers of policy by name. Raises ValueError for one that lacks a part."""
-    return registry("trainer of policy", *trainers, longest=_LONGEST_NAME, methods=("train", "update"))
+    return registry("trainer of policy", *trainers, longest=_LONGEST_NAME, methods=("train", "choose", "update"))
 
 
 def head_trainer_table(*trainers: HeadTrainer) -> dict[str, HeadTrainer]:
@@ -23,18 +24,20 @@ def head_trainer_table(*trainers: HeadTrainer) -> dict[str, HeadTrainer]:
 
 
 POLICY_TRAINERS = policy_trainer_table(
-    PolicyTrainer(FITTED_Q, train=train_candidates, update=best_update),
+    PolicyTrainer(
+        FITTED_Q, kind=LINEAR_Q, gammas=GAMMAS, train=train_candidates, choose=best_candidate, update=best_update
+    ),
 )
 HEAD_TRAINERS = head_trainer_table(
-    HeadTrainer(CONTEXTUAL_BANDITS, train=learn_sub_head),
+    HeadTrainer(CONTEXTUAL_BANDITS, kind=LINEAR_Q, train=learn_sub_head),
 )
 
 
-def policy_trainer(name: str) -> PolicyTrainer:
+def policy_trainer_named(name: str) -> PolicyTrainer:
     """The trainer of policy of a name. Raises InputError that lists the names there are."""
     return variant_named("trainer of policy", POLICY_TRAINERS, name)
 
 
-def head_trainer(name: str) -> HeadTrainer:
+def head_trainer_named(name: str) -> HeadTrainer:
     """The trainer of the other heads of a name. Raises InputError that lists the names there are."""
     return variant_named("trainer of heads", HEAD_TRAINERS, name)

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import R3alError
+from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from privacy.models import Purpose
 from r3al_project.turns.loops import loop_named
@@ -19,6 +20,8 @@ from r3al_project.turns.progress_view import ProgressView
 from r3al_project.turns.report import turn_print
 from r3al_project.turns.runner import turn_run, turn_run_watched
 from r3al_project.turns.services import DELTA, turn_parameters, turn_resume, turn_start
+from training.engine.generators.registry import GENERATORS, WORLD_MODEL
+from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, HEAD_TRAINERS, POLICY_TRAINERS
 
 
 class Command(BaseCommand):
@@ -30,6 +33,14 @@ class Command(BaseCommand):
         parser.add_argument("--epsilon", type=float, default=1.0, help="of each of the two releases (default: 1)")
         parser.add_argument("--delta", type=float, default=DELTA, help="default: %(default)g")
         parser.add_argument("--seed", type=int, default=1, help="of everything but the noise, which has no seed")
+        parser.add_argument("--generator", choices=GENERATORS, default=WORLD_MODEL, help="default: %(default)s")
+        parser.add_argument(
+            "--trainer", choices=POLICY_TRAINERS, default=FITTED_Q, help=f"of {MAIN_HEAD}; default: %(default)s"
+        )
+        parser.add_argument(
+            "--head-trainer", choices=HEAD_TRAINERS, default=CONTEXTUAL_BANDITS,
+            help="of the other heads; default: %(default)s",
+        )  # fmt: skip
         parser.add_argument("--source", type=Path, metavar="FILE", help="first collect this CSV or JSON Lines file")
         parser.add_argument(
             "--consent", nargs="+", action="extend", default=[], choices=Purpose.values, metavar="PURPOSE",
@@ -70,6 +81,9 @@ def _start(loop_version: LoopVersion, options: dict[str, Any]) -> Turn:
         epsilon=options["epsilon"],
         delta=options["delta"],
         seed=options["seed"],
+        generator=options["generator"],
+        trainer=options["trainer"],
+        head_trainer=options["head_trainer"],
         source=options["source"],
         consents=options["consent"],
     )

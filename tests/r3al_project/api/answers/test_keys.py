@@ -40,7 +40,7 @@ from tests.factories.sealed import sealed_state
 from tests.factories.users import service_token
 from tests.r3al_project.api.documented import assert_documented, document, place_of
 from tests.r3al_project.api.test_every_endpoint import EVERY
-from training.models import GateVerdict, ModelMetric, ModelVersion
+from training.models import GateVerdict, ModelMetric, ModelVersion, VersionKind
 from training.services.registry import version_register
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -225,7 +225,9 @@ def models(caller: Caller, loop: LoopVersion) -> ModelVersion:
     TurnStage.objects.create(turn=Turn.objects.get(), name="train", job=job, summary=trained)
     caller.call("GET", f"jobs/{begun['jobId']}")
     arrays = {"weights": np.array([[0.0] * 4, [0.0] * 4, [1.0, 0.0, 0.0, 0.0]]), "margin": np.array(0.0)}
-    version = version_register(loop_version=loop, head="policy", arrays=arrays, config={"hinges": False})
+    version = version_register(
+        loop_version=loop, head="policy", kind=VersionKind.LINEAR_Q, arrays=arrays, config={"hinges": False}
+    )
     version.releases.add(Release.objects.earliest("pk"))
     GateVerdict.objects.create(version=version, attempt=1, verdict="pass", reason="people said so")
     ModelMetric.objects.create(version=version, source="outcome_gate", name="empathy", value=0.8, verdict="pass")
