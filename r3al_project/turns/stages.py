@@ -20,7 +20,7 @@ from deployments.selectors.slots import explored_share, incumbents_of
 from deployments.services.rollouts.exploration import exploration_settle
 from deployments.services.rollouts.slots import slots_lock
 from deployments.services.rollouts.start import rollout_start
-from deployments.services.serving.dry_run import dry_run
+from deployments.services.serving.dry_run import decision_times, dry_run
 from jobs.handlers import JobContext
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Purpose, Release
@@ -45,7 +45,7 @@ from r3al_project.turns.stage_protocol import Stage, Write, summary_of
 from training.engine.generators.registry import WORLD_MODEL
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
 from training.models import VERDICT_WORDS, ModelVersion, SyntheticJob
-from training.services.gate import EvaluationPlan, versions_judge
+from training.services.gate import EvaluationPlan, decision_latency, people_ask, versions_judge
 from training.services.synthesize import pool_synthesize
 from training.services.train import TrainOptions, heads_train
 
@@ -133,14 +133,19 @@ def train(turn: Turn, context: JobContext) -> Write:
 def evaluate(turn: Turn, context: JobContext) -> Write:
     """Ask the outcome gate, on people who did not train; how long decisions take is measured as they are served."""
     versions = _versions(turn)
-    return versions_judge(
+    # What cannot serve is found here, before anybody is charged; what cannot be asked of people is not timed.
+    decide = dry_run(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"])
+    asked = people_ask(
         judging=EvaluationPlan(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
-        decide=dry_run(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"]),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
         key=release_keys(turn)[1],
         report=context.progress,
     )
+    if not asked.needs_latency:
+        return versions_judge(asked=asked, latency=None)
+    context.progress(0.9, "timing decisions")
+    return versions_judge(asked=asked, latency=decision_latency(decision_times(decide)))
 
 
 def deploy(turn: Turn, context: JobContext) -> Write:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from django.db import transaction
 
+from core.arrays import Floats
 from core.errors import BudgetExceeded, InsufficientData
 from core.progress import ReportProgress
 from loops.engine.heads import MAIN_HEAD
@@ -26,7 +26,6 @@ from training.models import GateVerdict, ModelMetric, ModelVersion
 from training.selectors.versions import attempts_before, model_gate_metrics, version_arrays, version_policy
 
 OUTCOME_GATE = "outcome_gate"
-_LATENCY_CALLS = 400
 _OUTDATED = "What serves is another than when this was trained, so nobody was asked; start another turn, which trains to beat it."
 _Z90 = 1.6449  # the normal distribution's 95% quantile
 
@@ -58,32 +57,42 @@ class EvaluationPlan:
         return self.versions[head].parent != self.incumbents.get(head)
 
 
-def versions_judge(
-    *,
-    judging: EvaluationPlan,
-    decide: Callable[[], object],
-    epsilon: float,
-    delta: float,
-    key: str,
-    report: ReportProgress,
-) -> Callable[[], dict[str, Any]]:
-    """Ask the outcome gate about every head in one charged evaluation; the returned write stores verdicts and metrics.
+@dataclass(frozen=True)
+class AskedPeople:
+    """What the people were asked, and what they said: ``sums`` of one charged ``release``, or ``refusal``, why nobody could be.
+
+    ``heads`` were put to them; none: every one was held back, and nobody is charged.
+    """
+
+    judging: EvaluationPlan
+    heads: list[str]
+    release: Release | None = None
+    sums: Mapping[str, np.ndarray] = field(default_factory=dict)
+    refusal: str = ""
+
+    @property
+    def needs_latency(self) -> bool:
+        """Whether the judgement takes in how long decisions last: policy was put to people, who answered."""
+        return self.release is not None and MAIN_HEAD in self.heads
+
+
+def people_ask(
+    *, judging: EvaluationPlan, epsilon: float, delta: float, key: str, report: ReportProgress
+) -> AskedPeople:
+    """Put every head that may be asked to the evaluation people, in one charged release.
 
     A version that its own model gate holds back, or that was trained to beat something that no longer serves, is not put to the
-    people (insufficient evidence); when none is, nobody is charged. Where nobody has budget left, the evidence is insufficient
-    as well. ``decide`` makes one decision with the versions as serving would. Top-level keys of the result are policy's.
+    people; when none is, nobody is charged. Idempotent by ``key``.
     """
     asked = judging.asked()
     if not asked:
-        return lambda: _store(judging, None, {})
-    candidate = _candidate(judging, asked)
-    spec = judging.main.loop_version.spec
+        return AskedPeople(judging, asked)
     incumbent = judging.incumbents.get(MAIN_HEAD)
     try:
         release, sums = evaluation_release(
             key=key,
             loop_version=judging.main.loop_version,
-            candidate=candidate,
+            candidate=_candidate(judging, asked),
             decisions=float(judging.main.config["decisions"]),
             logged=LoggingPolicy(judging.explored_share, version_policy(incumbent) if incumbent else None),
             epsilon=epsilon,
@@ -91,23 +100,35 @@ def versions_judge(
             report=report,
         )
     except (BudgetExceeded, InsufficientData) as error:
-        unasked = GateResult("insufficient", f"Nobody could be asked now: {error}.", (), None)
-        return lambda: _store(judging, None, dict.fromkeys(asked, unasked))
-    report(0.9, "timing decisions")
-    results = {}
-    for head in asked:
-        terms = GateTerms(
-            spec,
-            float(judging.main.config["rival_value"]),
-            attempts_before(judging.versions[head]) + 1,
-            incumbent=head in judging.incumbents,
-            heads=len(asked),
-        )
-        if head == MAIN_HEAD:
-            results[head] = outcome_gate(terms, sums, decision_latency(decide))
-        else:
-            results[head] = sub_gate(terms, sums, head)
-    return lambda: _store(judging, release, results)
+        return AskedPeople(judging, asked, refusal=f"Nobody could be asked now: {error}.")
+    return AskedPeople(judging, asked, release, sums)
+
+
+def versions_judge(*, asked: AskedPeople, latency: Judgement | None) -> Callable[[], dict[str, Any]]:
+    """Judge every head that was asked; the returned write stores verdicts and metrics.
+
+    What was put to nobody is insufficient evidence, and so is everything where nobody has budget left. ``latency``: how long
+    decisions last. Top-level keys of the result are policy's. Raises ValueError where ``asked.needs_latency`` and there is none.
+    """
+    if asked.needs_latency and latency is None:
+        raise ValueError("policy was put to people, so its verdict needs how long decisions last; give the latency")
+    if asked.release is None:
+        unasked = GateResult("insufficient", asked.refusal, (), None)
+        return lambda: _store(asked.judging, None, dict.fromkeys(asked.heads, unasked))
+    results = {head: _judged(asked, head, latency) for head in asked.heads}
+    return lambda: _store(asked.judging, asked.release, results)
+
+
+def _judged(asked: AskedPeople, head: str, latency: Judgement | None) -> GateResult:
+    judging = asked.judging
+    terms = GateTerms(
+        judging.main.loop_version.spec,
+        float(judging.main.config["rival_value"]),
+        attempts_before(judging.versions[head]) + 1,
+        incumbent=head in judging.incumbents,
+        heads=len(asked.heads),
+    )
+    return outcome_gate(terms, asked.sums, latency) if head == MAIN_HEAD else sub_gate(terms, asked.sums, head)
 
 
 def _passed_model_gate(version: ModelVersion) -> bool:
@@ -146,18 +167,15 @@ def _people(version: ModelVersion) -> float:
     return trained / (1.0 - version.loop_version.spec.evaluation_share)
 
 
-def decision_latency(decide: Callable[[], object]) -> Judgement:
-    """p95 of single decisions, timed here and now; the upper bound is the order statistic that covers p95 with 95% (binomial)."""
+def decision_latency(times: Floats) -> Judgement:
+    """Judge the p95 of single decisions from their ``times`` (n,) in ms; the upper bound is the order statistic that covers p95
+    with 95% (binomial).
+    """
     from scipy.stats import binom
 
-    times = np.empty(_LATENCY_CALLS)
-    for i in range(_LATENCY_CALLS):
-        begun = time.perf_counter()
-        decide()
-        times[i] = (time.perf_counter() - begun) * 1e3
-    times.sort()
-    rank = min(int(binom.ppf(0.95, _LATENCY_CALLS, 1 - SLOW_SHARE)), _LATENCY_CALLS - 1)
-    value, low, high = float(np.quantile(times, 1 - SLOW_SHARE)), float(times[0]), float(times[rank])
+    ordered = np.sort(times)
+    rank = min(int(binom.ppf(0.95, len(ordered), 1 - SLOW_SHARE)), len(ordered) - 1)
+    value, low, high = float(np.quantile(ordered, 1 - SLOW_SHARE)), float(ordered[0]), float(ordered[rank])
     passed = high <= LATENCY_BAR_MS
     reason = f"The 95th percentile of a decision takes at most {high:.3g} ms; the bar is {LATENCY_BAR_MS:g} ms."
     return Judgement("latency_ms", value, low, high, LATENCY_BAR_MS, None, "pass" if passed else "fail", reason, None)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from deployments.services.serving.dry_run import decision_times
 from loops.models import LoopVersion
 from privacy.models import Release
 from tests.factories.care import care_loop
@@ -14,7 +16,7 @@ from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned
 from training.models import GateVerdict, ModelMetric, ModelVersion
 from training.selectors.versions import attempts_before
 from training.services import gate
-from training.services.gate import EvaluationPlan, decision_latency, versions_judge
+from training.services.gate import AskedPeople, EvaluationPlan, decision_latency, people_ask, versions_judge
 
 
 def candidate(loop: LoopVersion, parent: ModelVersion | None = None) -> ModelVersion:
@@ -25,11 +27,12 @@ def candidate(loop: LoopVersion, parent: ModelVersion | None = None) -> ModelVer
 
 
 def judge(version: ModelVersion, incumbents: dict[str, ModelVersion]) -> dict[str, Any]:
-    write = versions_judge(
+    asked = people_ask(
         judging=EvaluationPlan({"policy": version}, incumbents, 0.2),
-        decide=lambda: None, epsilon=1.0, delta=1e-5, key="judge", report=lambda fraction, message: None,
+        epsilon=1.0, delta=1e-5, key="judge", report=lambda fraction, message: None,
     )  # fmt: skip
-    return write()
+    assert not asked.needs_latency, "nobody answered, so no decision is timed"
+    return versions_judge(asked=asked, latency=None)()
 
 
 @pytest.mark.django_db
@@ -62,13 +65,23 @@ def test_attempts_are_counted_for_ever_also_after_a_pass() -> None:
 
 def test_the_decision_that_is_timed_is_the_one_that_is_given() -> None:
     calls: list[None] = []
-    quick = decision_latency(lambda: calls.append(None))
+    quick = decision_latency(decision_times(lambda: calls.append(None)))
     assert quick.verdict == "pass" and quick.high < 200 and len(calls) >= 400
-    slow = decision_latency(lambda: time.sleep(0.002))
+    slow = decision_latency(decision_times(lambda: time.sleep(0.002)))
     assert slow.low >= 2 and slow.value >= 2 and slow.value <= slow.high
+
+
+@pytest.mark.django_db
+def test_no_verdict_on_policy_without_the_time_that_decisions_last() -> None:
+    version = candidate(care_loop())
+    asked = AskedPeople(EvaluationPlan({"policy": version}, {}, 0.2), ["policy"], Release())
+    assert asked.needs_latency and not replace(asked, release=None).needs_latency
+    assert not replace(asked, heads=["tone"]).needs_latency
+    with pytest.raises(ValueError, match="give the latency"):
+        versions_judge(asked=asked, latency=None)
 
 
 def test_one_that_is_too_slow_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "LATENCY_BAR_MS", 1.0)
-    found = decision_latency(lambda: time.sleep(0.002))
+    found = decision_latency(decision_times(lambda: time.sleep(0.002)))
     assert found.verdict == "fail" and "the bar is 1 ms" in found.reason
