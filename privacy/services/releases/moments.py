@@ -8,6 +8,7 @@ earlier ones (post-processing), which they name in their parameters.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -118,55 +119,75 @@ def releases_before(*, loop_version: LoopVersion) -> Sequence[Release]:
     return list(found.order_by("pk"))
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """All rounds up to one release, pooled; with them its own public facts, by which features are chosen."""
+
+    moments: Moments
+    facts: PublicFacts
+
+    def fitted(self) -> Moments:
+        """The moments on the features that the rounds can carry together."""
+        return fit_in_memory(self.moments, self.facts)
+
+
 def moments_load(*, release: Release) -> Moments:
     """A committed release, pooled with the earlier ones it names, on the features that they can carry together."""
-    raw, facts = _pooled(release)
-    return fit_in_memory(raw, facts)
+    return _joined(release, _pooled(_earlier(release))).fitted()
 
 
 def release_plan(release: Release) -> tuple[ReleasePlan, Moments | None]:
     """What the rounds after the first ask, with the earlier releases pooled. Every process finds the same in what is stored."""
-    earlier = _earlier(release)
-    return _plan(release, earlier), earlier
+    before = _pooled(_earlier(release))
+    return _plan(release, before), before.moments if before else None
 
 
-def _pooled(release: Release) -> tuple[Moments, PublicFacts]:
-    """All rounds up to ``release``; with them the public facts of the last, by which features are chosen."""
-    made, earlier = release_plan(release)
-    baseline, effects = _stored(release, BASELINE), _stored(release, EFFECTS)
-    fresh = read_moments(made, baseline, effects, earlier)
-    return (fresh if earlier is None else pool([earlier, fresh])), made.facts
+def _earlier(release: Release) -> list[Release]:
+    """The releases before one, oldest first: each names in its parameters those before it."""
+    found: list[Release] = []
+    while before := release.parameters.get("earlier"):
+        release = Release.objects.select_related("loop_version__loop").get(pk=before[-1])
+        found.insert(0, release)
+    return found
 
 
-def _earlier(release: Release) -> Moments | None:
-    """The rounds before ``release``, pooled; None for a loop's first."""
-    before = list(release.parameters.get("earlier", []))
-    return _pooled(Release.objects.select_related("loop_version__loop").get(pk=before[-1]))[0] if before else None
+def _pooled(releases: Sequence[Release]) -> Pooled | None:
+    """Committed releases, oldest first, each read with those before it; None where there is none."""
+    before = None
+    for release in releases:
+        before = _joined(release, before)
+    return before
 
 
-def _plan(release: Release, earlier: Moments | None) -> ReleasePlan:
+def _joined(release: Release, before: Pooled | None) -> Pooled:
+    """One committed release, read with what was pooled before it."""
+    made, earlier = _plan(release, before), before.moments if before else None
+    fresh = read_moments(made, _stored(release, BASELINE), _stored(release, EFFECTS), earlier)
+    return Pooled(fresh if earlier is None else pool([earlier, fresh]), made.facts)
+
+
+def _plan(release: Release, before: Pooled | None) -> ReleasePlan:
     """What the release asks, from its public parameters, its noised counts, and earlier releases."""
     spec, sigma = release.loop_version.spec, release_calibration(release).sigma
-    counts = read_counts(spec, _stored(release, COUNTS), earlier)
+    earlier = before.moments if before else None
     return plan_release(
         spec,
-        counts,
+        read_counts(spec, _stored(release, COUNTS), earlier),
         sigma,
         explored_share=float(release.parameters["explored_share"]),
         earlier=earlier,
-        known=_known(release, earlier),
+        known=_known(release, before),
     )
 
 
-def _known(release: Release, earlier: Moments | None) -> np.ndarray | None:
+def _known(release: Release, before: Pooled | None) -> np.ndarray | None:
     """The effects that this release takes off its targets: as stored with its baseline round, else from the earlier rounds."""
     stored = round_load(release=release, index=BASELINE)
     if stored is not None:
         return stored.get("known")  # type: ignore[return-value]
-    if earlier is None:
+    if before is None:
         return None
-    last = Release.objects.select_related("loop_version__loop").get(pk=release.parameters["earlier"][-1])
-    moments = moments_load(release=last)
+    moments = before.fitted()
     return known_effects(moments, effects_posterior(moments))
 
 
