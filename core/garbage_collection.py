@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gc
 
-_THRESHOLDS = (10_000, 20, 50)  # a request makes few cycles; CPython's (700, 10, 10) would collect several times per decision
+_THRESHOLDS = (
+    10_000,
+    20,
+    50,
+)  # a request makes few cycles; CPython's (700, 10, 10) would collect several times per decision
 
 
 def freeze_garbage_collector() -> None:

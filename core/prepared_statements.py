@@ -2,7 +2,7 @@
 
 Django binds values in the client, and the server then plans every statement anew. For a statement with many values the planning
 costs more than the execution. This module uses Django's own connection, so transactions work as usual. It does not check
-beforehand whether the connection is alive, which would cost a round trip. A read that finds it closed is retried once on a new one.
+beforehand whether the connection is alive, as that would cost a round trip. A read that finds it closed is retried once.
 """
 
 from __future__ import annotations

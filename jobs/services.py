@@ -43,9 +43,7 @@ def job_enqueue(*, kind: str, arguments: Mapping[str, Argument], key: str | None
     if new:
         transaction.on_commit(lambda: dispatch(job))
     elif (job.kind, job.arguments) != (kind, dict(arguments)):
-        raise Conflict(
-            f"the key {key!r} belongs to {job}, which has another kind or other arguments; use another key"
-        )
+        raise Conflict(f"the key {key!r} belongs to {job}, which has another kind or other arguments; use another key")
     return job
 
 

@@ -1,4 +1,4 @@
-"""Reads of loops."""
+"""Read loops from the database and from the bundled files."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ SPECS = Path(__file__).parent / "specs"
 
 
 def loop_version_current(name: str) -> LoopVersion:
-    """The latest version of a loop; NotFound lists the known names and how to add one."""
+    """Return the latest version of a loop.
+
+    Raises: NotFound, which lists the known names and how to add a loop.
+    """
     named = LoopVersion.objects.select_related("loop").filter(loop__name=name)
     version = (
         None if "\0" in name else named.order_by("-version").first()
-    )  # PostgreSQL refuses a NUL even to look for it
+    )  # PostgreSQL rejects a NUL even in a query value
     if version is None:
         known = ", ".join(LoopVersion.objects.values_list("loop__name", flat=True).distinct().order_by("loop__name"))
         raise NotFound(
-            f"there is no loop {name!r} here (known: {known or 'none yet'}); add one with `manage.py loop add FILE`"
+            f"there is no loop {name!r} (known: {known or 'none yet'}); add one with `manage.py loop add FILE`"
         )
     return version
 
 
 def loop_specs_builtin() -> dict[str, Path]:
-    """The loop files that come with the project, by name."""
+    """Return the paths of the bundled loop files, by loop name."""
     return {path.stem: path for path in sorted(SPECS.glob("*.toml"))}

@@ -1,6 +1,6 @@
-"""Simulated people for the r3al loop: demo and test cohorts, and the true value of any policy.
+"""Simulate people for the r3al loop: demo and test cohorts, and the true value of any policy.
 
-Never part of a production loop: only the demo, the tests and the benchmarks import this package.
+Only the demo, the tests and the benchmarks import this package. Production code never does.
 """
 
 from simulator.cohort import Cohort, simulate

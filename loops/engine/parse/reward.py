@@ -1,4 +1,4 @@
-"""The [reward] section of a loop file."""
+"""Parse the [reward] section of a loop file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from loops.engine.spec import Feature, Head, Reward
 
 
 def parse_reward(table: Table, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> Reward | None:
-    """The reward record; problems are noted on the table."""
+    """Parse the reward record. Problems are collected on the table, and a missing scale gives None."""
     scale = table.number("scale", "a number above 0: the size of an ordinary difference in reward", above=0.0)
     weights = table.table("weights")
     given = {c: weights.number(c, "a number", DEFAULT_WEIGHTS[c]) for c in COMPONENTS}
@@ -30,7 +30,7 @@ def parse_reward(table: Table, features: tuple[Feature, ...], heads: tuple[Head,
 
 
 def _appropriateness(table: Table, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> dict[str, str]:
-    """Action of policy -> feature, with a minus for the opposite affect."""
+    """Parse the map from actions of the policy head to features. A leading minus means the opposite affect."""
     found = table.text_map("appropriateness")
     actions = [a for h in heads if h.name == "policy" for a in h.actions]
     numbers = [f.name for f in features if not f.is_category]
@@ -47,7 +47,7 @@ def _appropriateness(table: Table, features: tuple[Feature, ...], heads: tuple[H
 
 
 def _best_delays(table: Table, heads: tuple[Head, ...]) -> dict[str, int]:
-    """Action of timing (of policy where no head is called timing) -> its best moment t*, in seconds."""
+    """Parse the best delay t* of each action, in seconds. The actions are those of the timing head, or else of policy."""
     inner = table.table("best_delay")
     by_name = {h.name: h for h in heads}
     head = by_name.get("timing") or by_name.get("policy")
