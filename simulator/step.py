@@ -64,7 +64,7 @@ def step(
 
 
 def _engagement(people: SimulatedPeople, inner: InnerState, effect: Floats, shock: Floats) -> Floats:
-    """Return (n,) engagement after slow mean reversion. Negative effects and fatigue lower it more than positive ones raise it."""
+    """Return (n,) engagement: slow mean reversion, and negative effects and fatigue weigh more than positive effects."""
     level = inner.state[:, 2]
     pull = 0.06 * (people.engagement * (1 - 0.35 * inner.fatigue) - level)
     return np.asarray(np.clip(level + pull + np.where(effect > 0, 0.12, 0.3) * effect + 0.04 * shock, 0, 1))

@@ -18,10 +18,10 @@ def feature_value(spec: LoopSpec, index: int, value: float | str) -> tuple[float
     if feature.is_category:
         if value not in feature.categories:
             known = ", ".join(feature.categories)
-            raise InputError(f"{feature.name} is {value!r}; send one of {known}")
+            raise InputError(f"{feature.name} is {value!r}; it takes one of {known}")
         return float(feature.categories.index(str(value))), False
     if isinstance(value, str) or not math.isfinite(value):
-        raise InputError(f"{feature.name} is {value!r}; send a finite number")
+        raise InputError(f"{feature.name} is {value!r}; it takes a finite number")
     low, high = feature.range
     clamped = min(max(value, low), high)
     return clamped, clamped != value
