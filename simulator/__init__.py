@@ -1,5 +1,9 @@
 """Simulate people for the r3al loop: demo and test cohorts, and the true value of any policy.
 
+This package simulates the world of ``loops/specs/r3al.toml``. It is the only code that knows more about a loop's heads than the
+loop file states. Its people react to the five actions of ``policy``, and to ``timing``, ``tone`` and ``empathy`` where the loop
+has them. A head with another name is drawn and logged in the same way, and affects nobody.
+
 Only the demo, the tests and the benchmarks import this package. Production code never does.
 """
 

@@ -40,7 +40,7 @@ def reward_components(
     """Compute the bounded reward components of one decision from its observed outcomes.
 
     Args: inputs: any of ``INPUTS`` (sentiment in [-1, 1], engagement and rating in [0, 1], consent and privacy 0 or 1, delay
-    in seconds). action: the policy head's action. affect: numeric features scaled to [0, 1], for the appropriateness table.
+    in seconds). action: the main head's action. affect: numeric features scaled to [0, 1], for the appropriateness table.
     Returns: (6,), in the order of ``COMPONENTS``.
     """
     given = {k: float(inputs.get(k, np.nan)) for k in INPUTS}

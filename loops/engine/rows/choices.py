@@ -23,12 +23,6 @@ class LoggedChoice:
     explored: bool
 
 
-def intervening_head(spec: LoopSpec) -> Head:
-    """Return the head that decides whether to intervene: ``policy``, or else the first head that always decides."""
-    always = [h for h in spec.heads if h.when == "always"]
-    return next((h for h in spec.heads if h.name == "policy"), always[0] if always else spec.heads[0])
-
-
 class ActionReader:
     """Read one head's action and propensity from rows."""
 

@@ -30,13 +30,18 @@ class ScalarDynamics:
     """Hold the known dynamics of one loop version.
 
     ``count`` is the number of features. ``index`` maps each name to its column. ``ranges`` maps each numeric feature to its
-    column and bounds.
+    column and bounds. ``categories`` maps each category feature to its column and the numbers of its categories by name.
     """
 
     def __init__(self, spec: LoopSpec) -> None:
         self.count = len(spec.features)
         self.index = {f.name: i for i, f in enumerate(spec.features)}
         self.ranges = {f.name: (i, *f.range) for i, f in enumerate(spec.features) if not f.is_category}
+        self.categories = {
+            f.name: (i, {c: float(value) for value, c in enumerate(f.categories)})
+            for i, f in enumerate(spec.features)
+            if f.is_category
+        }
         self._known = [
             KnownFeature(i, start_of(f), begins_daily(spec, f), step, clock_reader(f))
             for i, f in enumerate(spec.features)

@@ -14,7 +14,6 @@ from core.arrays import Bools, Floats
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Head, LoopSpec
 
-MAIN_HEAD = "policy"
 BUDGET_SHARES = {"counts": 0.03, "gram": 0.25, "targets": 0.10, "effects": 0.58, "variances": 0.0395}
 SUB_SHARE = (
     0.10  # of the whole, divided among the other heads: at .2 policy lost .03 of the attainable gain at 1,000 people
@@ -24,11 +23,6 @@ RESIDUAL_CLIP = 4.0  # whitened residuals, a row
 LEFT_SCALE = 0.2
 CHANGE_WEIGHT = 0.6  # of a change beside the reward inside the effects block: the reward's effects act at every step
 COUNTS_CLIP = 1.5  # sqrt(.5^2 + 1 + 1)
-
-
-def sub_heads(spec: LoopSpec) -> tuple[str, ...]:
-    """The heads beside policy."""
-    return tuple(h.name for h in spec.heads if h.name != MAIN_HEAD)
 
 
 def sub_block(head: str) -> str:
@@ -48,7 +42,7 @@ class ReleaseLayout:
     @classmethod
     def of(cls, spec: LoopSpec, *, hinges: bool, subs: tuple[str, ...] | None = None) -> ReleaseLayout:
         """The layout of a loop; ``subs`` None: all its sub-heads."""
-        asked = sub_heads(spec) if subs is None else subs
+        asked = tuple(h.name for h in spec.sub_heads) if subs is None else subs
         return cls(spec, FeatureMap.of(spec, hinges), spec.imports.next_state.endswith("same_day"), asked)
 
     def linear(self) -> ReleaseLayout:
@@ -65,7 +59,7 @@ class ReleaseLayout:
 
     @property
     def main(self) -> Head:
-        return self.spec.head(MAIN_HEAD)
+        return self.spec.main_head
 
     @property
     def learned(self) -> tuple[int, ...]:

@@ -49,7 +49,6 @@ from privacy.engine.moments.release_layout import (
     ReleaseLayout,
     alternatives_of,
     sub_block,
-    sub_heads,
 )
 from privacy.engine.moments.rows import ReleaseRows
 
@@ -77,7 +76,7 @@ def release_counts(
     spec: LoopSpec, totals: Totals, sigma: float | None, subs: tuple[str, ...] | None = None
 ) -> NoisyRound:
     """Round 0."""
-    asked = sub_heads(spec) if subs is None else subs
+    asked = spec.sub_heads if subs is None else subs
     share = BUDGET_SHARES["counts"] * (1.0 - SUB_SHARE if asked else 1.0)
     return _noised("counts", totals, COUNTS_CLIP, share, sigma)
 

@@ -14,7 +14,7 @@ from privacy.models.budget import WINDOWS
 from privacy.selectors.budgets import spent_now
 from privacy.services.vault.append import subject_of, vault_append
 
-SHORTEST_REASON, LONGEST_REASON = 10, 400
+SHORTEST_CAP_REASON, LONGEST_CAP_REASON = 10, 400
 LARGEST_CAP = 1_000_000.0  # units; beyond what anybody means, and well within what a column holds
 LIFETIME_RHO = "rho"
 
@@ -27,8 +27,10 @@ def cap_change(*, person_id: int, window: str, cap: float, reason: str, actor: s
     0 ends all use. Raises InputError, NotFound.
     """
     said = reason.strip()
-    if not SHORTEST_REASON <= len(said) <= LONGEST_REASON:
-        raise InputError(f"say why in {SHORTEST_REASON} to {LONGEST_REASON} characters; the reason is kept for good")
+    if not SHORTEST_CAP_REASON <= len(said) <= LONGEST_CAP_REASON:
+        raise InputError(
+            f"say why in {SHORTEST_CAP_REASON} to {LONGEST_CAP_REASON} characters; the reason is kept for good"
+        )
     if window not in (*WINDOWS, LIFETIME_RHO):
         raise InputError(f"{window!r} is no cap; it is one of {', '.join((*WINDOWS, LIFETIME_RHO))}")
     if not 0 <= cap <= LARGEST_CAP:

@@ -24,7 +24,7 @@ from privacy.engine.serving_state import KnownValues, merge_known_values, pack_s
 from privacy.models import PrivacyBudget, Purpose, ServingState, Signal, SignalKind
 from privacy.services.people.data_keys import ciphers
 
-LARGEST_BATCH, LONGEST_ID = 500, 100
+LARGEST_BATCH, LONGEST_SIGNAL_ID = 500, 100
 _AHEAD = timedelta(minutes=5)  # a phone's clock may be wrong by so much
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _TRIES = 20
@@ -91,7 +91,7 @@ def _sorted_out(
             if before not in (None, content):
                 raise InputError("this id came with another content; use a new one for a new signal")
         except InputError as error:
-            intake.rejected.append({"index": index, "id": one.signal_id[:LONGEST_ID], "reason": str(error)})
+            intake.rejected.append({"index": index, "id": one.signal_id[:LONGEST_SIGNAL_ID], "reason": str(error)})
             continue
         if before is None:
             known[_key(one)] = content
@@ -114,8 +114,8 @@ def _key(one: SignalInput) -> bytes:
 
 
 def _payload(spec: LoopSpec, one: SignalInput) -> tuple[Floats, int]:
-    if not 0 < len(one.signal_id) <= LONGEST_ID:
-        raise InputError(f"id has 1 to {LONGEST_ID} characters")
+    if not 0 < len(one.signal_id) <= LONGEST_SIGNAL_ID:
+        raise InputError(f"id has 1 to {LONGEST_SIGNAL_ID} characters")
     if one.kind not in SignalKind.values:
         raise InputError(f"type {one.kind!r} is not known; it is one of {', '.join(SignalKind.values)}")
     if one.at.tzinfo is None:
