@@ -2,11 +2,11 @@
 
 The adversary knows everything except whether the person is in the database. From the earlier rounds' releases they compute the
 person's contribution to each block, and project all released numbers onto it. The noise is Gaussian, so this projection is the
-most powerful test. It is N(0, 1) without the person and N(mu, 1) with them, where mu is the root of the squared norms of the
-contributions over the squared noise.
+most powerful test. It is N(0, 1) without the person and N(mu, 1) with them. Here mu is the root of the sum, over blocks, of the
+contribution's squared norm over the squared noise.
 
-Each release is made by the product's own functions and draws its 33 numbers with the exact sampler, round after round, because
-each round depends on the noise of the earlier ones. One release takes milliseconds, so a million of each database would take
+The product's own functions make each release. They draw its 33 numbers with the exact sampler, round after round, because each
+round depends on the noise of the earlier ones. One release takes milliseconds, so a million of each database would take
 hours. Releases in bulk would audit another program. The integer sums of the person and of the others are computed separately, as
 for two shards.
 """

@@ -45,19 +45,19 @@ class Metric:
         steps = INTERVENTIONS * (4 if self.higher else 1)
         return np.asarray(rng.binomial(steps, means) / steps)
 
-    def path(self, ours: Floats, theirs: Floats) -> Floats:
+    def path(self, deployed: Floats, control: Floats) -> Floats:
         """Return the (runs, blocks) log evidence after each block that the deployed version is worse than the holdback."""
-        return log_paired_path(ours, theirs, NullHypothesis(higher_is_better=self.higher), self.stakes, self.prior)
+        return log_paired_path(deployed, control, NullHypothesis(higher_is_better=self.higher), self.stakes, self.prior)
 
-    def fires(self, ours: Floats, theirs: Floats, log_weight: float) -> Bools:
+    def fires(self, deployed: Floats, control: Floats, log_weight: float) -> Bools:
         """Return (runs,) flags: the deployed version is proven to be worse, and measured to be worse by ``change``."""
-        now, before = ours.mean(axis=(1, 2)), theirs.mean(axis=(1, 2))
+        now, before = deployed.mean(axis=(1, 2)), control.mean(axis=(1, 2))
         far = now < before * (1 - self.change) if self.higher else now > before * (1 + self.change)
-        return np.asarray(far & (self.path(ours, theirs)[:, -1] + log_weight >= BAR))
+        return np.asarray(far & (self.path(deployed, control)[:, -1] + log_weight >= BAR))
 
-    def beyond(self, ours: Floats, log_weight: float) -> Bools:
+    def beyond(self, deployed: Floats, log_weight: float) -> Bools:
         """Return (runs,) flags: the metric is proven to be beyond its threshold."""
-        values = ours.reshape(len(ours), -1)
+        values = deployed.reshape(len(deployed), -1)
         evidence = (
             log_evidence_below(values, EMPATHY_BAR)
             if self.higher
@@ -92,16 +92,16 @@ class Community:
         """Yield each week's values: (runs, held, 19) under the deployed version and (runs, held, 1) in the holdback."""
         arms = self._people(rng, runs)
         for week in range(1, weeks + 1):
-            ours, theirs = arms if self.lasting else self._people(rng, runs)
+            deployed, control = arms if self.lasting else self._people(rng, runs)
             if self.worse is not None and week >= self.onset:
-                ours = _moved(ours, self.mean, self.worse)
-            yield self.metric.week(rng, ours), self.metric.week(rng, theirs)
+                deployed = _moved(deployed, self.mean, self.worse)
+            yield self.metric.week(rng, deployed), self.metric.week(rng, control)
 
     def _people(self, rng: np.random.Generator, runs: int) -> tuple[Floats, Floats]:
         concentration = self.mean * (1 - self.mean) / self.spread**2 - 1
         a, b = self.mean * concentration, (1 - self.mean) * concentration
-        ours, theirs = (rng.beta(a, b, (runs, self.held, n)) for n in (A_BLOCK, 1))
-        return ours, theirs
+        deployed, control = (rng.beta(a, b, (runs, self.held, n)) for n in (A_BLOCK, 1))
+        return deployed, control
 
 
 def _moved(means: Floats, mean: float, to: float) -> Floats:
@@ -119,17 +119,17 @@ def weights(weeks: int) -> tuple[list[float], list[float]]:
 class Span:
     """Accumulate the weeks of a span. Its means form a separate bet when it ends."""
 
-    ours: Floats | float = 0.0
-    theirs: Floats | float = 0.0
+    deployed: Floats | float = 0.0
+    control: Floats | float = 0.0
     count: int = 0
 
-    def add(self, ours: Floats, theirs: Floats) -> tuple[Floats, Floats] | None:
+    def add(self, deployed: Floats, control: Floats) -> tuple[Floats, Floats] | None:
         """Add a week, and return the means of the span if this week ends it."""
-        self.ours, self.theirs, self.count = self.ours + ours, self.theirs + theirs, self.count + 1
+        self.deployed, self.control, self.count = self.deployed + deployed, self.control + control, self.count + 1
         if self.count < SPAN:
             return None
-        means = np.asarray(self.ours / SPAN), np.asarray(self.theirs / SPAN)
-        self.ours, self.theirs, self.count = 0.0, 0.0, 0
+        means = np.asarray(self.deployed / SPAN), np.asarray(self.control / SPAN)
+        self.deployed, self.control, self.count = 0.0, 0.0, 0
         return means
 
 
@@ -137,9 +137,9 @@ def false_alarms(community: Community, rng: np.random.Generator, runs: int, week
     """Return (runs,) flags: a trigger fires at any block of any week or span, although both arms have the same mean."""
     of_weeks, of_spans = weights(weeks)
     alarmed, span, spans = np.zeros(runs, dtype=bool), Span(), iter(of_spans)
-    for (ours, theirs), weight in zip(community.weeks(rng, runs, weeks), of_weeks, strict=True):
-        alarmed |= community.metric.path(ours, theirs).max(axis=1) + weight >= BAR
-        means = span.add(ours, theirs)
+    for (deployed, control), weight in zip(community.weeks(rng, runs, weeks), of_weeks, strict=True):
+        alarmed |= community.metric.path(deployed, control).max(axis=1) + weight >= BAR
+        means = span.add(deployed, control)
         if means is not None:
             alarmed |= community.metric.path(*means).max(axis=1) + next(spans) >= BAR
     return alarmed
@@ -156,7 +156,7 @@ def naive_alarms(community: Community, rng: np.random.Generator, runs: int, week
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectionWeeks:
     """Hold the (runs,) weeks from onset until a fault is detected, infinite where it is not.
 
     ``trigger`` uses all bets, ``weeks_alone`` only the weekly bets, and ``threshold`` the metric's absolute threshold.
@@ -167,28 +167,28 @@ class Found:
     threshold: Floats
 
 
-def found_after(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> Found:
+def detection_weeks(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> DetectionWeeks:
     """Simulate detection on lasting people, checked at the end of each week. A span is checked a week later, once closed."""
     of_weeks, of_spans = weights(weeks)
-    found = Found(*(np.full(runs, np.inf) for _ in range(3)))
+    detected = DetectionWeeks(*(np.full(runs, np.inf) for _ in range(3)))
     span, spans, ended, metric = Span(), iter(of_spans), None, community.metric
-    for week, (ours, theirs) in enumerate(community.weeks(rng, runs, weeks), start=1):
-        fires, beyond = metric.fires(ours, theirs, of_weeks[week - 1]), metric.beyond(ours, of_weeks[week - 1])
-        _first(found.weeks_alone, fires, week - community.onset + 1)
+    for week, (deployed, control) in enumerate(community.weeks(rng, runs, weeks), start=1):
+        fires, beyond = metric.fires(deployed, control, of_weeks[week - 1]), metric.beyond(deployed, of_weeks[week - 1])
+        _first(detected.weeks_alone, fires, week - community.onset + 1)
         if ended is not None:
             weight = next(spans)
             fires, beyond = fires | metric.fires(*ended, weight), beyond | metric.beyond(ended[0], weight)
-        _first(found.trigger, fires, week - community.onset + 1)
-        _first(found.threshold, beyond, week - community.onset + 1)
-        ended = span.add(ours, theirs)
-    return found
+        _first(detected.trigger, fires, week - community.onset + 1)
+        _first(detected.threshold, beyond, week - community.onset + 1)
+        ended = span.add(deployed, control)
+    return detected
 
 
 def _first(after: Floats, now: Bools, weeks: int) -> None:
     after[np.isinf(after) & now] = weeks
 
 
-def found_after_new(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> Floats:
+def detection_weeks_new_people(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> Floats:
     """Return the (runs,) weeks until detection where people are new every week, by the first bet, which continues."""
     arms = [np.concatenate(values, axis=1) for values in zip(*community.weeks(rng, runs, weeks), strict=True)]
     proven = community.metric.path(*arms) + weights(weeks)[0][0] >= BAR

@@ -25,9 +25,9 @@ from benchmarks.communities import (
     Community,
     above,
     below,
+    detection_weeks,
+    detection_weeks_new_people,
     false_alarms,
-    found_after,
-    found_after_new,
     naive_alarms,
 )
 from benchmarks.slow_minutes import bad_hours, quiet_latency
@@ -94,8 +94,8 @@ def _reports_of(rng: np.random.Generator) -> list[HealthReport]:
     arms = [_weekly_values(rng, n) for n in (380, 20)]
     reports = []
     for week in LOOKS:
-        ours, theirs = (Arm(*(_until(values, week) for values in arm)) for arm in arms)
-        reports.append(health_of(Evidence(ours, Holdback(theirs, PairedBlocks(19, 1)), Latency(), 0.05)))
+        deployed, control = (Arm(*(_until(values, week) for values in arm)) for arm in arms)
+        reports.append(health_of(Evidence(deployed, Holdback(control, PairedBlocks(19, 1)), Latency(), 0.05)))
     return reports
 
 
@@ -137,12 +137,12 @@ def early(runs: int, seed: int) -> list[dict[str, Any]]:
 def _early(rng: np.random.Generator, people: int, share: float, *, worse: bool) -> bool:
     held = rng.binomial(people, share)
     low = 0.05 if worse else 0.9
-    ours, theirs = (
+    deployed, control = (
         Arm(CohortSeries(np.clip(rng.normal(mean, 0.05, n), 0, 1)), CohortSeries(np.full(n, mean < 0.5, dtype=float)))
         for mean, n in ((low, people - held), (0.9, held))
     )
     blocks = PairedBlocks.of_holdback(round(10_000 * share))
-    return any(t.fires for t in health_of(Evidence(ours, Holdback(theirs, blocks), Latency(), 0.05)).triggers)
+    return any(t.fires for t in health_of(Evidence(deployed, Holdback(control, blocks), Latency(), 0.05)).triggers)
 
 
 FAULTS = (
@@ -164,7 +164,7 @@ def faults(runs: int, seed: int) -> list[dict[str, Any]]:
             for metric, mean, worse in FAULTS:
                 rng = np.random.default_rng([seed, 4, onset, held, round(100 * worse)])
                 community = Community(metric, held, mean, 0.1, worse, onset)
-                found = found_after(community, rng, max(runs * 20 // held // 4, 40), onset + QUARTER - 1)
+                found = detection_weeks(community, rng, max(runs * 20 // held // 4, 40), onset + QUARTER - 1)
                 rows.append(
                     {"part": "late fault" if onset > 1 else "fault", "metric": metric.name, "people": 20 * held, "mean": mean,
                      "worse": worse, "runs": len(found.trigger)}
@@ -180,7 +180,7 @@ def new_people(runs: int, seed: int) -> list[dict[str, Any]]:
     rows = []
     for metric, mean, worse in FAULTS:
         rng = np.random.default_rng([seed, 7, round(100 * worse)])
-        after = found_after_new(Community(metric, 5, mean, 0.1, worse, lasting=False), rng, runs, QUARTER)
+        after = detection_weeks_new_people(Community(metric, 5, mean, 0.1, worse, lasting=False), rng, runs, QUARTER)
         rows.append(
             {"part": "fault, a hundred new people a week", "metric": metric.name, "mean": mean, "worse": worse, "runs": runs}
             | {f"found_in_{weeks}": float((after <= weeks).mean()) for weeks in (1, 4, 13)}
@@ -195,12 +195,12 @@ def rewards(runs: int, seed: int) -> list[dict[str, Any]]:
         found = np.zeros(3)
         for run in range(runs):
             rng = np.random.default_rng([seed, 8, round(100 * drop), run])
-            ours, theirs = (
+            deployed, control = (
                 rng.normal(rng.normal(mean, 0.25, n), 0.1, (QUARTER, n)) for mean, n in ((-drop, 380), (0.0, 20))
             )
             for i, week in enumerate((1, 4, QUARTER)):
-                holdback = Holdback(Arm(reward=_until(theirs, week)), PairedBlocks(19, 1))
-                look = health_of(Evidence(Arm(reward=_until(ours, week)), holdback, Latency(), 0.05))
+                holdback = Holdback(Arm(reward=_until(control, week)), PairedBlocks(19, 1))
+                look = health_of(Evidence(Arm(reward=_until(deployed, week)), holdback, Latency(), 0.05))
                 found[i] += look.metrics[3].verdict == "beyond"
         shares = {f"found_in_{weeks}": float(n / runs) for weeks, n in zip((1, 4, QUARTER), found, strict=True)}
         rows.append({"part": "lower reward", "people": 400, "drop": drop, "runs": runs} | shares)
@@ -208,8 +208,8 @@ def rewards(runs: int, seed: int) -> list[dict[str, Any]]:
 
 
 def _call(job: tuple[Any, ...]) -> Any:
-    part, *given = job
-    return part(*given)
+    part, *part_arguments = job
+    return part(*part_arguments)
 
 
 def run(options: Namespace) -> list[dict[str, Any]]:
@@ -234,11 +234,11 @@ def run(options: Namespace) -> list[dict[str, Any]]:
 def checks(rows: Sequence[dict[str, Any]], *, quick: bool) -> list[Check]:
     """Return the checks on 95% bounds of rates. Quick runs are too few for bounds, so they check the rates themselves."""
 
-    def one(part: str, **given: Any) -> dict[str, Any]:
-        return next(r for r in rows if r["part"] == part and all(r.get(k) == v for k, v in given.items()))
+    def one(part: str, **fields: Any) -> dict[str, Any]:
+        return next(r for r in rows if r["part"] == part and all(r.get(k) == v for k, v in fields.items()))
 
-    def most(found: Sequence[dict[str, Any]], count: str) -> float:
-        return max(r[count] / r["runs"] if quick else above(r[count], r["runs"]) for r in found)
+    def most(measured: Sequence[dict[str, Any]], count: str) -> float:
+        return max(r[count] / r["runs"] if quick else above(r[count], r["runs"]) for r in measured)
 
     whole = one("whole looks in a year")
     alarms = [r for r in rows if r["part"].startswith("false alarms") and r["people"] == 400]

@@ -1,8 +1,8 @@
 """Answer the few most frequent requests directly, without Django's middleware and URL resolution.
 
-A request takes this path only if it is a POST to an exact path, of known length, to an allowed host, over HTTPS where that is
-required, and not from a browser (no Origin header). Every other request, such as a preflight or a redirect, passes through
-Django to the same handler. The response headers equal those that Django's middleware sets.
+This path accepts a POST of known length to an exact URL path and an allowed host. Where HTTPS is required, the request must use
+it. The request must not come from a browser (no Origin header). Every other request, such as a preflight or a redirect, passes
+through Django to the same handler. The response headers equal those that Django's middleware sets.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def simulate(
 ) -> Cohort:
     """Simulate a cohort over ``days``.
 
-    Args: policy: action probabilities of the policy head; None draws every head from its logging distribution.
+    Args: policy: action probabilities of the main head; None draws every head from its logging distribution.
     sub_policies: policies of other heads. With a policy, a head without one takes its reference action.
     rng: the same state gives the same people the same shocks under any policy.
     """

@@ -1,7 +1,7 @@
 """Read files of logged decisions (CSV or JSON Lines) record by record, in bounded memory.
 
-An unreadable record (broken JSON, undecodable bytes, a wrong number of cells) carries a RowError instead of cells, so that
-one bad line never stops the reading of a file.
+One bad line never stops the reading of a file. An unreadable record (broken JSON, undecodable bytes, a wrong number of cells)
+carries a RowError instead of cells.
 """
 
 from __future__ import annotations

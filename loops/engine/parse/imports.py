@@ -48,12 +48,12 @@ def parse_imports(table: Table, features: tuple[Feature, ...], heads: tuple[Head
 
 
 def _named(csv: Table, name: str, known: Iterable[str], base: dict[str, str]) -> dict[str, str]:
-    found = csv.text_map(name)
-    for key, column in found.items():
+    columns = csv.text_map(name)
+    for key, column in columns.items():
         if key not in known:
             expected = f"on the left one of {', '.join(known)}{meant(key, known)}"
             csv.problems.add(f"{csv.key(name)}.{key}", column, expected)
-    return base | found
+    return base | columns
 
 
 def _heads(table: Table, heads: tuple[Head, ...]) -> dict[str, ImportHead]:
@@ -107,11 +107,11 @@ def _transforms(
     csv: Table, features: tuple[Feature, ...], columns: dict[str, str], reward: dict[str, str]
 ) -> dict[str, str]:
     """Parse a transform per feature (or ``reward``). The key may also be the column's name, or a column the loop ignores."""
-    found = csv.text_map("transforms")
+    declared = csv.text_map("transforms")
     by_column = {column: feature for feature, column in columns.items()} | {reward.get("total", "reward"): "reward"}
     categories = {f.name for f in features if f.is_category}
     out = {}
-    for name, text in found.items():
+    for name, text in declared.items():
         key = f"{csv.key('transforms')}.{name}"
         target = name if name in columns or name == "reward" else by_column.get(name, name)
         near = get_close_matches(name, [*columns, *by_column, "reward"], n=1, cutoff=_TYPO_SIMILARITY)

@@ -91,7 +91,7 @@ class RowReader:
         """Read the values of one row.
 
         Args: place: computes the values of the ``computed`` features at a moment. It is called for each row with a readable
-        person, time and action, even if the rest of the row is invalid, because the decision point still took place.
+        person, time and action. The rest of the row may be invalid, because the decision point still took place.
         Raises: RowError.
         """
         if not self._moments:
