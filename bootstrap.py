@@ -196,7 +196,7 @@ def _failure_sentence(output: str) -> str:
         return "The disk is full, so the packages could not be installed; free about 1 GB and start again."
     if "DO NOT MATCH THE HASHES" in output:
         return (
-            "A package from the registry differs from the pinned one (its hash differs), so nothing was installed. "
+            "A package from the registry is not the pinned one (its hash differs), so nothing was installed. "
             "Check PIP_INDEX_URL and start again."
         )
     if re.search(
@@ -251,7 +251,9 @@ def _fetch_pip() -> bytes:
     except (OSError, ValueError):
         raise Stop(f"No pip is installed and {page} cannot be read; install pip, or set PIP_INDEX_URL.") from None
     if hashlib.sha256(wheel).hexdigest() != PIP_SHA256:
-        raise Stop(f"{PIP_WHEEL} from {page} differs from the pinned file (its hash differs); set PIP_INDEX_URL.")
+        raise Stop(
+            f"{PIP_WHEEL} from {page} is not the pinned file (its hash differs); set PIP_INDEX_URL to another index."
+        )
     return wheel
 
 

@@ -98,6 +98,7 @@ def largest(rows: list[Row], part: str) -> float:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     rows = [*closed_forms(), *accounts(), *zcdp()]
     published = [PUBLISHED | {"published": then} for then in (True, False)]
     *answers, then, now = oracle([*(r["question"] for r in rows), *published])

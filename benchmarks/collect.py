@@ -158,6 +158,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     people = PEOPLE_A_PART // 10 if options.quick else PEOPLE_A_PART
     rows = []
     with tempfile.TemporaryDirectory(prefix="r3al-bench-") as folder:

@@ -28,9 +28,11 @@ class Check:
 
     @property
     def holds(self) -> bool:
+        """Return whether the value meets the bar."""
         return bool(self.value <= self.bar if self.at_most else self.value >= self.bar)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the check as JSON values for the stored result."""
         return {"name": self.name, "value": self.value, "bar": self.bar, "holds": self.holds}
 
 

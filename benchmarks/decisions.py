@@ -240,6 +240,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     rows = [*cell("postgresql", options.quick), *cell("sqlite", options.quick)]
     print_table(rows)
     checks = [Check("decide_inprocess_p99_us", rows[-1]["p99_us"], P99_US, at_most=True)]

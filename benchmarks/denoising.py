@@ -97,6 +97,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     spec = builtin_spec()
     truth = truth_of(spec, "companion")
     seeds = range(4 if options.quick else options.seeds)

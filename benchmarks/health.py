@@ -259,6 +259,7 @@ def checks(rows: Sequence[dict[str, Any]], *, quick: bool) -> list[Check]:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     rows = run(options)
     for row in rows:
         print(", ".join(f"{k} {v:,.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))

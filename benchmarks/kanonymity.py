@@ -60,6 +60,7 @@ def write_raw(path: Path, values: Floats) -> None:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     values, occupation = census(QUICK if options.quick else ROWS, SEED)
     rows = [ours(values, occupation, k=k)[0] for k in (2, 5, 50)]
     ten, partition = ours(values, occupation, k=K)
@@ -68,7 +69,7 @@ def main(options: Namespace) -> None:
     for row in rows:
         print(
             f"k {row['k']:>2}, {row['rows_a_person']} rows each, l {row['diversity']}: {row['rows_a_second']:>9,.0f} rows/s, "
-            f"NCP {row['ncp']:.4f}, {row['classes']} classes, the smallest {row['smallest']} people"
+            f"NCP {row['ncp']:.4f}, {row['classes']} classes, smallest {row['smallest']} people"
         )
     checks = [
         Check("suppressed", float(max(r["suppressed"] for r in rows)), 0.0, at_most=True),

@@ -260,6 +260,7 @@ def overspends() -> int:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     people = QUICK if options.quick else PEOPLE
     rows = [cell(kind, people) for kind in ("postgresql", "sqlite")]
     for r in rows:

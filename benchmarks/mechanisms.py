@@ -162,6 +162,7 @@ def _joined(halves: Sequence[Audited]) -> dict[str, Any]:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     draws, runs = (QUICK_DRAWS, QUICK_RUNS) if options.quick else (DRAWS, RUNS)
     fast, found, planted = bulk(draws), audits(draws), faults(draws)
     path = audited_moments(runs)

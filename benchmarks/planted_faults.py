@@ -24,6 +24,7 @@ class Fault:
 
     @property
     def caught(self) -> bool:
+        """Return whether the audit detects the fault."""
         return self.proven > self.claimed
 
 

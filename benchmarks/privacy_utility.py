@@ -61,9 +61,11 @@ class Truth:
     best: float
 
     def gain(self, value: float) -> float:
+        """Return the gain of a value over the better of random and reference."""
         return value - self.floor
 
     def share(self, value: float) -> float:
+        """Return the gain of a value as a share of the best known policy's gain."""
         return self.gain(value) / (self.best - self.floor) if self.best - self.floor > 1e-9 else float("nan")
 
 
@@ -182,6 +184,7 @@ def _print_cell(variant: str, people: int, epsilon: float | None, cell: list[dic
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     spec = builtin_spec()
     truths = {v: truth_of(spec, v) for v in VARIANTS}
     people = (2_000, 5_000) if options.quick else PEOPLE

@@ -66,6 +66,7 @@ class Loop:
 
     @property
     def exploration(self) -> float:
+        """Return the share of decisions drawn from the logging distribution, which drops after the first deployment."""
         return self.spec.exploration if self.serving else self.spec.exploration_before
 
     def learn(self, rows: ReleaseRows, seed: int) -> LearnedPolicy:
@@ -217,6 +218,7 @@ def print_table(rows: list[dict[str, Any]], months: int) -> None:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     spec = builtin_spec()
     truth = truth_of(spec, "companion")
     seeds = range(2 if options.quick else options.seeds)

@@ -200,6 +200,7 @@ def checks(rows: list[dict[str, Any]]) -> list[Check]:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     seeds = range(3 if options.quick else options.seeds)
     rows = []
     for name, world in worlds().items():

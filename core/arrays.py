@@ -46,6 +46,8 @@ def unpack_arrays(blob: bytes, sha256: str | None = None) -> dict[str, Array]:
     Raises: InputError when the hash differs.
     """
     if sha256 is not None and sha256_hex(blob) != sha256:
-        raise InputError("stored arrays do not match their SHA-256; the row was changed outside the program")
+        raise InputError(
+            "stored arrays do not match their SHA-256; the row was changed outside the program, so restore it"
+        )
     with np.load(io.BytesIO(bytes(blob)), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

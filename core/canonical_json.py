@@ -45,7 +45,7 @@ def _as_floats(value: Any) -> Any:
 
 def _check(value: Any, depth: int = 0) -> None:
     if depth > _DEEPEST:
-        raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
+        raise ValueError(f"the value is nested more than {_DEEPEST} levels deep")
     if isinstance(value, Mapping):
         for key, inner in value.items():
             _check_key(key)

@@ -46,7 +46,7 @@ def handler(kind: str, *, queue: str = "default", soft_limit_seconds: int = HOUR
 
     def register(run: Handler) -> Handler:
         if kind in _KINDS:
-            raise ValueError(f"two handlers are registered for jobs of kind {kind!r}")
+            raise ValueError(f"two handlers are registered for jobs of kind {kind!r}; rename one of the kinds")
         _KINDS[kind] = JobKind(run, queue, soft_limit_seconds)
         return run
 

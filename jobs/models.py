@@ -11,6 +11,8 @@ from core.model_base import Created
 
 
 class JobState(models.TextChoices):
+    """Enumerate the states of a job. Done, failed and cancelled are final."""
+
     QUEUED = "queued", "queued"
     RUNNING = "running", "running"
     DONE = "done", "done"

@@ -35,6 +35,7 @@ class Cohort:
 
     @property
     def label_names(self) -> tuple[str, ...]:
+        """Return the response labels, indexed by the codes in ``label``."""
         return LABELS
 
 

@@ -29,6 +29,7 @@ class SimulatedPeople:
 
     @property
     def n(self) -> int:
+        """Return the number of people."""
         return len(self.mood)
 
     def take(self, rows: Ints) -> SimulatedPeople:

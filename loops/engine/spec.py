@@ -49,6 +49,7 @@ class Feature:
 
     @property
     def is_category(self) -> bool:
+        """Return whether the feature is a category (otherwise it is a number)."""
         return bool(self.categories)
 
     @property
@@ -72,6 +73,7 @@ class Head:
 
     @property
     def reference_index(self) -> int:
+        """Return the index of the reference action in ``actions``."""
         return self.actions.index(self.reference)
 
 
@@ -181,6 +183,7 @@ class LoopSpec:
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
+        """Return the feature names in the order of a state array."""
         return tuple(f.name for f in self.features)
 
     @cached_property
@@ -191,6 +194,7 @@ class LoopSpec:
 
     @cached_property
     def head_names(self) -> tuple[str, ...]:
+        """Return the head names in the order of the loop file."""
         return tuple(h.name for h in self.heads)
 
     @cached_property
@@ -214,6 +218,7 @@ class LoopSpec:
         return self.head(timing_head(self.head_names))
 
     def feature(self, name: str) -> Feature:
+        """Return the feature with this name, which must exist."""
         return next(f for f in self.features if f.name == name)
 
     def head(self, name: str) -> Head:
