@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )))  # fmt: skip
     test = commands.add_parser("test", help="run the test suite on both stacks", formatter_class=form, description=(
         "Runs static checks, then the suite on SQLite with a file broker, then on a real PostgreSQL and Redis (installed or\n"
-        "from wheels). Unknown arguments are passed to pytest: run.py test tests/privacy -k ledger"
+        "from wheels). Unknown arguments are passed to pytest: run.py test tests/privacy -k charge"
     ))  # fmt: skip
     test.add_argument("--all", action="store_true", help="include the tests marked slow")
     test.add_argument(
