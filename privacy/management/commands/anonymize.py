@@ -18,7 +18,13 @@ from core.errors import InputError, R3alError
 from loops.selectors import loop_version_current
 from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY
 from privacy.engine.anonymize.protocol import Technique
-from privacy.engine.anonymize.registry import heeding, own_parameters, technique_modes, technique_names, technique_of
+from privacy.engine.anonymize.registry import (
+    own_parameters,
+    technique_modes,
+    technique_names,
+    technique_of,
+    techniques_using,
+)
 from privacy.engine.anonymize.request import DATA_TYPES, DEFAULT_MODE, AnonymizeRequest
 from privacy.models import Release
 from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics, statistics
@@ -110,9 +116,9 @@ def _request(options: dict[str, Any]) -> AnonymizeRequest:
 
 
 def _check_heeded(name: str, technique: Technique) -> None:
-    if technique.heeds(name):
+    if technique.uses(name):
         return
-    owners, flag = heeding(name), f"--{name.replace('_', '-')}"
+    owners, flag = techniques_using(name), f"--{name.replace('_', '-')}"
     modes = [owner.mode for owner in owners if owner.name == technique.name and owner.mode is not None]
     if modes:
         what = "statistics" if technique.statistics else "rows"

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
-from privacy.engine.decision_arrays import judged_rows
+from privacy.engine.decision_arrays import evaluation_rows
 from privacy.engine.evaluation.statistics import (
     EvaluationCandidate,
     evaluation_clips,
@@ -58,7 +58,7 @@ def evaluation_release(
         return release, stored
     report(0.2, "reading the evaluation people's decisions")
     arrays = decision_arrays(loop_version=loop_version, person_ids=charged_person_ids(release=release))
-    judged = judged_rows(arrays)
+    judged = evaluation_rows(arrays)
     report(0.5, "clips from null users")
     clips = evaluation_clips(spec, candidate, nominal_decisions(spec, decisions), logged)
     report(0.7, "noisy sums")

@@ -282,7 +282,7 @@ BAD: list[tuple[AnonymizeRequest, str]] = [
     (replace(LOCAL, rows=0), "rowsPerPerson"),
     (replace(GROUPS, options={"k": 1}), "k is 1"),
     (replace(GROUPS, options={"k": 81}), "at least 81 people"),
-    (replace(GROUPS, options={"k": 30}, samples=20), "larger than the cohort"),
+    (replace(GROUPS, options={"k": 30}, samples=20), "k is 30, but sampleCount allows only 20 people"),
     (replace(GROUPS, options={"diversity": 2}), "sensitive"),
     (replace(GROUPS, options={"sensitive": "mood", "diversity": 2}), "categories among the fields"),
     (replace(GROUPS, options={"k": 5, "sensitive": "place", "diversity": 4}), "different|distinct|divers"),
