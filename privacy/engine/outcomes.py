@@ -28,7 +28,10 @@ def payload_of_total(total: float) -> Floats:
 
 
 def payload_of_components(spec: LoopSpec, given: Mapping[str, float]) -> Floats:
-    """Return the payload (7,) of a reward event that gives components: each clipped to its bounds, the total their weighted sum."""
+    """Return the payload (7,) of a reward event that gives components, each clipped to its bounds.
+
+    The total is their weighted sum.
+    """
     components = components_bounded(np.array([float(given.get(c, np.nan)) for c in COMPONENTS]))
     return np.concatenate([[float(reward_total(spec, components))], components])
 

@@ -46,7 +46,7 @@ def calibrate(*, epsilon: float, delta: float, maximum: float, maximum_delta: fl
     """
     if delta > maximum_delta:
         raise InputError(
-            f"delta {delta:g} is above {maximum_delta:g}, the most one release may have (MAX_PRIVACY_DELTA)"
+            f"delta {delta:g} is above the most one release may have, {maximum_delta:g} (MAX_PRIVACY_DELTA)"
         )
     _check_epsilon(epsilon, maximum)
     _check_positive("delta", delta)
@@ -102,7 +102,7 @@ def _check_epsilon(epsilon: float, maximum: float) -> None:
     _check_positive("epsilon", epsilon)
     if epsilon > maximum:
         raise InputError(
-            f"epsilon {epsilon:g} is above {maximum:g}, the most one release may use (MAX_PRIVACY_EPSILON)"
+            f"epsilon {epsilon:g} is above the most one release may use, {maximum:g} (MAX_PRIVACY_EPSILON)"
         )
 
 

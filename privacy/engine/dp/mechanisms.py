@@ -92,7 +92,7 @@ def to_grid(values: Floats, clip: float, steps: int) -> Ints:
     """
     if not (math.isfinite(clip) and clip >= sys.float_info.min and 1 <= steps <= _MOST_STEPS):
         raise InputError(
-            f"clip is {clip} and steps is {steps}; clip must be a finite number above 0 and steps in 1..{_MOST_STEPS}"
+            f"clip {clip} and steps {steps} make no grid; clip must be finite and above 0, steps in 1..{_MOST_STEPS}"
         )
     with np.errstate(over="ignore", invalid="ignore"):
         unit = np.asarray(values, dtype=np.float64) / clip
