@@ -83,8 +83,8 @@ def pick_hinges(
 def hinge_error(layout: ReleaseLayout, facts: PublicFacts, noise: float, users: float) -> float:
     """Return the expected error of an effect, sqrt(s^2 tr(G0^-1)), in whitened units.
 
-    s^2 = |row of V^-1|^2 (noise^2 + C^2 / (entries * users)), averaged over actions. G0 is the null users' gram, C the clip of the
-    effects block, and ``noise`` the standard deviation on an entry of the mean.
+    s^2 = |row of V^-1|^2 (noise^2 + C^2 / (entries * users)), averaged over actions. G0 is the null users' gram, C the clip of
+    the effects block, and ``noise`` the standard deviation on an entry of the mean.
     """
     entries = len(layout.alternatives) * layout.phi.width * len(layout.targets)
     return effect_error(layout, facts, noise**2 + facts.clips["effects"] ** 2 / (entries * max(users, 1.0)))

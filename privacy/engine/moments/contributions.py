@@ -100,8 +100,8 @@ def baseline_contributions(
 def effect_contributions(layout: ReleaseLayout, rows: ReleaseRows, centre: float, theta: Floats) -> dict[str, Floats]:
     """Return the blocks ``effects`` (U, K-1 * d * m), ``variances`` (U, m + stays), and one (U, K_h-1 * d) per sub-head.
 
-    Effects are V z phi residual with z_k = 1[a=k]/p - 1[a=ref]/p_ref, averaged over explored rows. With constant propensities this
-    is the action-centred form (1[a=k] - p_k) phi residual. With varying ones the expectation is equal, so rows mix freely.
+    Effects are V z phi residual with z_k = 1[a=k]/p - 1[a=ref]/p_ref, averaged over explored rows. With constant propensities
+    this is the action-centred form (1[a=k] - p_k) phi residual. With varying ones the expectation is equal, so rows mix freely.
     """
     collected: dict[str, list[Floats]] = {}
     for part in _chunks(rows):

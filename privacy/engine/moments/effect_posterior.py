@@ -72,9 +72,9 @@ def released_posterior(
 ) -> TargetEffects:
     """Compute the posterior of one target's effects by Gibbs sampling over the columns' widths.
 
-    Each stored sweep gives a Gaussian instead of a point, so the effects are integrated out of the result. Where the gram is noisy
-    the sampler is an approximation. A width changes the error through the gram's noise, and the sampler ignores what that implies
-    about the width. A collapsed sampler that included it gave the same intervals.
+    Each stored sweep gives a Gaussian instead of a point, so the effects are integrated out of the result. Where the gram is
+    noisy the sampler is an approximation. A width changes the error through the gram's noise, and the sampler ignores what that
+    implies about the width. A collapsed sampler that included it gave the same intervals.
     """
     rng, grid = np.random.default_rng(_SEED), np.array(widths)
     likelihood, groups = _Likelihood.of(released), _groups(phi)

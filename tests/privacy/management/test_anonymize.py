@@ -104,7 +104,7 @@ class TestKey:
         (("--technique", "generalization", "--mode", "local"), "--mode belongs to differential_privacy"),
         (("--epoch", "spring"), "--epoch belongs to pseudonymization"),
         (("--mode", "local", "--delta", "1e-6"), "--delta belongs to mode central"),
-        (("--rows", "3"), "--rows belongs to rows"),
+        (("--rows", "3"), "--rows applies to techniques that release rows"),
         (("--delta", "0.3"), "MAX_PRIVACY_DELTA"),
         (("--samples", "0"), "sampleCount"),
     ],

@@ -227,11 +227,11 @@ class TestTheCommand:
         head = VaultHead.objects.get()
         assert self.run() == f"ok: 5 events, 6 decisions\nhead: 5 {head.hash}\n"
         ServedDecision.objects.filter(pk=vault[0]).delete()
-        assert self.run("--since", "3").startswith("ok: 3 events, 5 decisions (1 sealed ones are no longer there)")
+        assert self.run("--since", "3").startswith("ok: 3 events, 5 decisions (1 sealed decisions were deleted since)")
 
     def test_a_broken_link_is_named_and_ends_it_with_an_error(self, vault: list[int]) -> None:
         tamper("DELETE FROM vault_events WHERE sequence = 4")
-        with pytest.raises(CommandError, match="the vault is broken: event 4 is missing") as error:
+        with pytest.raises(CommandError, match="the Trust Vault is broken: event 4 is missing") as error:
             self.run()
         assert error.value.returncode == 1
 
