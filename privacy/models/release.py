@@ -25,7 +25,8 @@ class Release(Created):
     """One release: the computation, its guarantee, and its charge to each person in it.
 
     ``policy_cost`` (nano units) is always charged. ``rho`` (nano), ``formal_epsilon`` and ``formal_delta`` are null for
-    techniques without a differential-privacy meaning. ``noisy_users`` is the noised number of people; the exact number is not stored.
+    techniques without a differential-privacy meaning. ``noisy_users`` is the noised number of people; the exact number is not
+    stored.
     ``rows_in`` and ``rows_out`` are rounded to two digits. ``information_loss`` is the lost share of the columns' ranges.
     """
 

@@ -70,7 +70,7 @@ class TestOutput:
     ) -> None:
         path = tmp_path / "rows.csv"
         monkeypatch.setattr(
-            "privacy.management.commands.anonymize._result", lambda release, out: path.write_text("theirs")
+            "privacy.management.commands.anonymize._write_result", lambda release, out: path.write_text("theirs")
         )
         with pytest.raises(CommandError, match="meanwhile"):
             run(*ROWS, "--key", "one", "--output", str(path))

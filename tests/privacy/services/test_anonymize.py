@@ -160,7 +160,7 @@ class TestTechniques:
         heard = [
             SignalInput("a", "pulse", timezone.now(), {"mood": 0.5})
         ]  # no whole record, but enough to be among the people
-        signals_add(loop_version=world, person_id=int(somebody), heard=heard)
+        signals_add(loop_version=world, person_id=int(somebody), signals=heard)
         fewer = run(world, replace(LOCAL, rows=2, epsilon=0.5), "two")
         assert len(table(fewer)) == len(table(release)) == 2 * PEOPLE
         assert (fewer.rows_in, fewer.rows_out) == (release.rows_in, release.rows_out)
@@ -253,7 +253,7 @@ class TestWho:
             SignalInput("a", "emotion", now, {"mood": 0.25, "place": "street"}),
             SignalInput("b", "emotion", now, {"mood": 0.5}),  # lacks the place
         ]
-        signals_add(loop_version=world, person_id=pk, heard=heard)
+        signals_add(loop_version=world, person_id=pk, signals=heard)
         from privacy.engine.anonymize.columns import columns_of
 
         found = feature_records(

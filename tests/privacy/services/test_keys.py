@@ -169,5 +169,5 @@ class TestRotation:
         call_command("rotate_keys", limit=1, stdout=told)
         call_command("rotate_keys", stdout=told)
         assert "2 keys are left; run the command again" in told.getvalue() and "no key is left" in told.getvalue()
-        with pytest.raises(CommandError, match="from 1"):
+        with pytest.raises(CommandError, match="--limit is 0; it must be 1 or more"):
             call_command("rotate_keys", limit=0)
