@@ -220,8 +220,8 @@ def release_evaluation(
 ) -> dict[str, np.ndarray]:
     """Compute the noised round of an evaluation.
 
-    Returns per metric ``NAME`` (5,), the sums of A, B, A^2, AB, B^2; ``NAME_sd`` (5,), their noise; ``NAME_rho`` (1,), the rho
-    spent; and ``NAME_clips`` (2,). With ``sigma`` None no noise is added.
+    Returns for each metric ``NAME`` (5,): the sums of A, B, A^2, AB, B^2. ``NAME_sd`` (5,) is their noise, ``NAME_rho`` (1,) the
+    rho spent, and ``NAME_clips`` (2,) the clips of A and B. With ``sigma`` None no noise is added.
     """
     statistics = person_statistics(spec, evaluation, candidate)
     total_share = sum(map(_metric_share, statistics))

@@ -62,7 +62,7 @@ def cohort_charge(
 
 
 def _charge(budgets: QuerySet[PrivacyBudget], release: Release) -> int:
-    """Update budgets and write an entry for each, in one statement on PostgreSQL. Returns how many."""
+    """Charge budgets and write an entry for each, in one statement on PostgreSQL. Returns how many."""
     statement = update_sql(budgets, _after(release))
     if statement is None:
         return 0
@@ -207,7 +207,10 @@ def _why_nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) 
     if not people.exists():
         return f"nobody who could be in this release has a decision under loop {loop!r}; import signals first"
     if not consented(purpose).filter(person_id__in=people).exists():
-        return f"nobody of loop {loop!r} who could be in this release has consented to {purpose.label}"
+        return (
+            f"nobody of loop {loop!r} who could be in this release has consented to {purpose.label}; record their consent "
+            "first"
+        )
     return (
         f"nobody of loop {loop!r} who consented to {purpose.label} has budget left for a release that costs "
         f"{release.policy_cost / NANO:g} units; wait for the next day, week or month, or use a smaller epsilon"

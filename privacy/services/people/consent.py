@@ -86,7 +86,7 @@ def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_
     for bits, people in _by_bits(changing).items():
         mask = F("consent_mask").bitor(bits) if granted else F("consent_mask").bitand(~bits & 7)
         PrivacyBudget.objects.filter(person_id__in=people).update(consent_mask=mask)
-    for purpose, people in changing.items():  # last, because the vault's head is the last lock
+    for purpose, people in changing.items():  # last, because the Trust Vault's head is the last lock
         _record(people, purpose, granted, source, text_version)
     return sum(map(len, changing.values()))
 

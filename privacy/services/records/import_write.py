@@ -77,7 +77,7 @@ def import_rows_write(
     computed: Sequence[int],
     source: str,
 ) -> WriteCounts:
-    """Add the rows that are not stored yet, and record consents. Of several rows with one key the first is kept."""
+    """Add the rows that are not stored yet, and record consents. The first of several rows with one key is kept."""
     written, new, present = WriteCounts(), [], set()
     people = people_get_or_create(population=loop_version.spec.population, identifiers={p.row.user for p in rows})
     # Imports of one loop take turns, so that rows missing here are still missing when they are added.

@@ -118,7 +118,7 @@ def _payload(spec: LoopSpec, item: SignalInput) -> tuple[Floats, int]:
     if not 0 < len(item.signal_id) <= LONGEST_ID:
         raise InputError(f"id has 1 to {LONGEST_ID} characters")
     if item.kind not in SignalKind.values:
-        raise InputError(f"type {item.kind!r} is not known; it is item of {', '.join(SignalKind.values)}")
+        raise InputError(f"type {item.kind!r} is not known; it is one of {', '.join(SignalKind.values)}")
     if item.at.tzinfo is None:
         raise InputError("at needs an offset from UTC")
     if item.at > timezone.now() + _AHEAD:

@@ -54,8 +54,8 @@ def release_reserve(
     """Create a Gaussian release and charge its cohort, in one transaction. Idempotent by ``key``.
 
     The cohort is the people of the loop's population with fold in [lo, hi) who have a decision. Raises InputError for parameters
-    out of range, Conflict when the key belongs to a release with other parameters or to a refunded one, BudgetExceeded when
-    nobody could be charged, and InsufficientData when fewer than ``least`` people could be charged.
+    out of range, and Conflict when the key belongs to a release with other parameters or to a refunded one. Raises
+    BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people could be.
     """
     calibration = calibration_asked(epsilon=epsilon, delta=delta)
     fields = {
@@ -93,8 +93,9 @@ def release_begin(
 
     ``settled`` are parameters that the request left open, so a retry need not repeat them. ``among`` is called for a new release
     and returns the people who may be in it, instead of everybody with a decision.
-    Raises InputError for an invalid key or folds, Conflict when the key belongs to a release with other parameters or to a
-    refunded one, BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people could be.
+    Raises InputError for an invalid key or folds, and Conflict when the key belongs to a release with other parameters or to a
+    refunded one. Raises BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people
+    could be.
     """
     if not 0 < len(key) <= 120:
         raise InputError(f"a release's key has {len(key)} characters; use 1 to 120")

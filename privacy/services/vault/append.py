@@ -56,7 +56,7 @@ def _check_body(body: Mapping[str, Any]) -> None:
 def _head() -> VaultHead:
     """Return the locked head; create it before the first event.
 
-    If the head were deleted later and created anew, the next append would fail: its sequence number already exists.
+    If the head were deleted later and created again, the next append would fail, because its sequence number already exists.
     """
     head = VaultHead.objects.select_for_update().filter(pk=1).first()
     if head is not None:

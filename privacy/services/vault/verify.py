@@ -170,7 +170,7 @@ def _check_decisions(batch: VaultBatch, leaves: set[bytes]) -> int:
         leaf = current.get(served.pk)
         if leaf is None and ServedDecision.objects.filter(pk=served.pk).exists():
             raise _Break(
-                f"the data key of decision {served.pk} is gone, so it cannot be compared with event {batch.pk}"
+                f"the data key of decision {served.pk} is missing, so it cannot be compared with event {batch.pk}"
             )
         if leaf is not None and leaf not in leaves:
             raise _Break(f"decision {served.pk} is not what event {batch.pk} sealed")
