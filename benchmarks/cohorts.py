@@ -45,9 +45,9 @@ def cohort_judged(
         state=flat(state),
         next_state=flat(following),
         has_next=flat(np.broadcast_to(has_next, (people, points)).copy()),
-        left=np.zeros(int(kept.sum()), bool),
-        action=flat(cohort.actions["policy"][first:last]),
-        propensity=flat(cohort.propensities["policy"][first:last]),
+        dropped_out=np.zeros(int(kept.sum()), bool),
+        action=flat(cohort.actions[spec.main_head.name][first:last]),
+        propensity=flat(cohort.propensities[spec.main_head.name][first:last]),
         explored=flat(explored[first:last]),
         reward=flat(cohort.reward[first:last]),
         subs={
@@ -56,8 +56,7 @@ def cohort_judged(
                 propensity=flat(cohort.propensities[h.name][first:last]),
                 explored=flat(explored[first:last]),
             )
-            for h in spec.heads
-            if h.name != "policy"
+            for h in spec.sub_heads
         },
     )
     harmful = (flat(cohort.label[first:last]) >= _HARMFUL_FROM).astype(np.int64)

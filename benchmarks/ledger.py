@@ -82,7 +82,7 @@ def fill(people: int) -> Any:
 
     from loops.selectors import loop_specs_builtin
     from loops.services import loop_add
-    from privacy.models.budget import NANO
+    from privacy.engine.dp.accounting import NANO
 
     spec = loop_specs_builtin()["r3al"]
     version, _ = loop_add(text=spec.read_text(encoding="utf-8"), source=str(spec))
@@ -112,7 +112,7 @@ def fill(people: int) -> Any:
         ),
         (
             "INSERT INTO decisions (created_at, person_id, loop_version_id, row_key, decided_at, local_day, available, "
-            f'"left", state) SELECT {now}, i, %s, {key}, {now}, {day}, TRUE, FALSE, {key} FROM {numbers}',
+            f"dropped_out, state) SELECT {now}, i, %s, {key}, {now}, {day}, TRUE, FALSE, {key} FROM {numbers}",
             [version.pk, people],
         ),
     ]
@@ -148,8 +148,8 @@ def charge_cohort(version: Any, people: int) -> float:
 
 def alone_release(version: Any, key: str) -> Any:
     """A release whose cost is written to people one by one."""
+    from privacy.engine.dp.accounting import NANO
     from privacy.models import Release
-    from privacy.models.budget import NANO
 
     return Release.objects.create(
         key=key, loop_version=version, purpose="training", technique="k_anonymity", mechanism="benchmark", policy_cost=NANO,
@@ -171,8 +171,9 @@ def charge_by_django(version: Any, people: int) -> float:
     """People a second: the row locked, consent and caps checked in Python, the row saved, its entry created."""
     from django.db import transaction
 
+    from privacy.engine.dp.accounting import NANO
     from privacy.models import LedgerEntry, PrivacyBudget
-    from privacy.models.budget import NANO, WINDOWS
+    from privacy.models.budget import WINDOWS
 
     release, rho = alone_release(version, "alone-django"), NANO // 20
 
@@ -195,7 +196,7 @@ def charge_by_sql(version: Any, people: int) -> float:
     """People a second by the least SQL: one conditional UPDATE and one INSERT in a transaction."""
     from django.db import connection, transaction
 
-    from privacy.models.budget import NANO
+    from privacy.engine.dp.accounting import NANO
 
     release, cost, rho = alone_release(version, "alone-sql"), NANO, NANO // 20
     update = (

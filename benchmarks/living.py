@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.cohorts import cohort_judged
 from core.arrays import Floats
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
 from privacy.engine.evaluation.statistics import EvaluationRows
@@ -67,10 +68,12 @@ class Population:
         available = self._rng.random(n) >= _UNAVAILABLE[inner.state[:, 7].astype(int)]
         explored = self._rng.random(n) < exploration
         out: dict[str, np.ndarray] = {"state": inner.state, "available": available, "explored": explored & available}
-        chosen = {h.name: self._choose(h.name, serving, explored, exploration, inner, out) for h in spec.heads}
-        chosen["policy"] = np.where(available, chosen["policy"], WAIT)
+        chosen = {
+            h.name: self._choose(h.name, serving, explored, exploration, inner, out) for h in spec.heads_main_first
+        }
+        chosen[MAIN_HEAD] = np.where(available, chosen[MAIN_HEAD], WAIT)
         for head in spec.heads:
-            spoke = available if head.when == "always" else available & (chosen["policy"] != WAIT)
+            spoke = available if head.when == "always" else available & (chosen[MAIN_HEAD] != WAIT)
             for part, absent in (("a", -1), ("p", np.nan), ("m", np.nan)):
                 out[f"{part}:{head.name}"] = np.where(spoke, out[f"{part}:{head.name}"], absent)
         lived = step(spec, self._people, inner, chosen, self._rng.normal(size=(n, SHOCKS)))
@@ -86,7 +89,7 @@ class Population:
         greedy = (serving.get(name) or reference_policy(self._spec, name)).actions(inner.state)
         drawn = self._rng.choice(len(logging), size=len(greedy), p=logging)
         action = np.where(explored, drawn, greedy)
-        flag = exploration if name == "policy" else _flag_given_policy(self._spec, exploration, out)
+        flag = exploration if name == MAIN_HEAD else _flag_given_policy(self._spec, exploration, out)
         out[f"a:{name}"] = action
         out[f"p:{name}"] = np.where(explored, logging[action], 1.0)
         out[f"m:{name}"] = flag * logging[action] + (1.0 - flag) * (action == greedy)
@@ -96,6 +99,6 @@ class Population:
 
 def _flag_given_policy(spec: LoopSpec, exploration: float, out: dict[str, np.ndarray]) -> Floats:
     """P(explored | what policy did): Bayes over the one flag."""
-    policy = out["a:policy"]
-    drawn = exploration * np.array(spec.head("policy").logging)[policy]
-    return np.asarray(drawn / (drawn + (1.0 - exploration) * (policy == out["g:policy"])))
+    policy = out[f"a:{MAIN_HEAD}"]
+    drawn = exploration * np.array(spec.main_head.logging)[policy]
+    return np.asarray(drawn / (drawn + (1.0 - exploration) * (policy == out[f"g:{MAIN_HEAD}"])))

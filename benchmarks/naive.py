@@ -19,7 +19,7 @@ _SWEEPS, _GAMMA = 60, 0.9
 
 def naive_policy(spec: LoopSpec, rows: ReleaseRows, epsilon: float, rng: np.random.Generator) -> LinearPolicy:
     """Greedy linear policy trained on locally noised records."""
-    head = spec.head("policy")
+    head = spec.main_head
     share = epsilon / (2 * len(spec.features) + 2)
     state, following = _noised(spec, rows.state, share, rng), _noised(spec, rows.next_state, share, rng)
     reward = rows.reward / spec.reward.scale + rng.laplace(0, 8.0 / share, len(rows.reward))

@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
 Part = str | bytes
-KEY_BYTES = 32
+_DIGEST_KEY_BYTES = 32
 
 
 def _hkdf_key(salt: bytes, label: str) -> bytes:
     info = b"r3al keyed digest " + label.encode()
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(salt)
+    return HKDF(algorithm=SHA256(), length=_DIGEST_KEY_BYTES, salt=None, info=info).derive(salt)
 
 
 def _hmac_key(salt: bytes, label: str) -> bytes:

@@ -55,8 +55,6 @@ def anonymize_job(context: JobContext) -> Callable[[], dict[str, Any]]:
 
 
 schedule("privacy: close outcomes at their deadline", task="privacy.close_outcomes", seconds=settings.R3AL_TICK_SECONDS)
-schedule(
-    "privacy: put decisions into the vault", task="privacy.seal_decisions", seconds=settings.R3AL_TICK_SECONDS
-)
+schedule("privacy: put decisions into the vault", task="privacy.seal_decisions", seconds=settings.R3AL_TICK_SECONDS)
 schedule("privacy: verify the vault", task="privacy.verify_vault", seconds=DAY)
 schedule("privacy: delete what has expired", task="privacy.expire", seconds=DAY, queue="privacy")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.arrays import Floats, Ints
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from simulator.effects import WAIT
 from simulator.people import POINTS_A_DAY, InnerState, SimulatedPeople, begin
@@ -64,7 +65,7 @@ def _point(
     draws, shocks = rng.random((people.n, len(spec.heads) + 1)), rng.normal(size=(people.n, SHOCKS))
     available = draws[:, -1] >= _UNAVAILABLE[inner.state[:, 7].astype(int)]
     actions, propensities = choose(spec, inner.state, draws, policy, sub_policies)
-    actions["policy"] = np.where(available, actions["policy"], WAIT)
+    actions[MAIN_HEAD] = np.where(available, actions[MAIN_HEAD], WAIT)
     lived = step(spec, people, inner, actions, shocks)
     out = {
         "state": inner.state,
@@ -74,7 +75,7 @@ def _point(
         "label": lived.label,
     }
     for head in spec.heads:
-        spoke = available if head.when == "always" else available & (actions["policy"] != WAIT)
+        spoke = available if head.when == "always" else available & (actions[MAIN_HEAD] != WAIT)
         out[f"a:{head.name}"] = np.where(spoke, actions[head.name], -1)
         out[f"p:{head.name}"] = np.where(spoke, propensities[head.name], np.nan)
     return out, lived.after
@@ -90,7 +91,7 @@ def choose(
     """Actions and their probabilities by head, from one uniform a person and head."""
     actions, propensities = {}, {}
     for h, head in enumerate(spec.heads):
-        chooser = policy if head.name == "policy" else sub_policies.get(head.name)
+        chooser = policy if head.name == MAIN_HEAD else sub_policies.get(head.name)
         if policy is None:
             probabilities = np.broadcast_to(np.array(head.logging), (len(state), len(head.actions)))
         elif chooser is None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from core.arrays import Bools, Floats, Ints
 from core.durations import HOUR
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import reward_total
 from loops.engine.spec import LoopSpec
 from loops.engine.state.dynamics import advance_known
@@ -37,7 +38,7 @@ def step(
 ) -> SimulatedStep:
     """Live one decision point. ``shocks`` (n, 12) standard normals: the same ones give the same luck under any policy."""
     effect = mood_effect(people, inner, actions)
-    intervened = actions["policy"] != WAIT
+    intervened = actions[MAIN_HEAD] != WAIT
     welcomed = np.where(intervened, welcome(effect, inner.fatigue), 0.0)
     engagement = _engagement(people, inner, effect, shocks[:, 1])
     components = np.column_stack(
@@ -45,7 +46,7 @@ def step(
             np.clip(effect + 0.10 * (people.mood - inner.state[:, 0]) + 0.14 * shocks[:, 0], -2, 2),
             engagement - inner.state[:, 2],
             np.ones(people.n),
-            _empathy(people, inner, actions["policy"], welcomed, shocks),
+            _empathy(people, inner, actions[MAIN_HEAD], welcomed, shocks),
             _timing(actions, intervened, shocks[:, 4]),
             np.where(intervened, (_uniform(shocks[:, 5]) < 0.2 + 0.6 * welcomed).astype(float), np.nan),
         ]

@@ -14,6 +14,7 @@ import numpy as np
 
 from core.arrays import Floats, Ints
 from loops.engine.features import FeatureMap
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import reference_policy
 from loops.engine.spec import LoopSpec
 from simulator.cohort import PolicyFunction, choose, simulate
@@ -54,7 +55,7 @@ def true_value(
 
 def uniform_policy(spec: LoopSpec) -> PolicyFunction:
     """Every action of policy alike: what "random" means in a share."""
-    count = len(spec.head("policy").actions)
+    count = len(spec.main_head.actions)
     return lambda states: np.full((len(states), count), 1.0 / count)
 
 
@@ -65,7 +66,7 @@ def compare_policies(
     named: dict[str, PolicyFunction] = {
         "value": policy,
         "random": uniform_policy(spec),
-        "reference": reference_policy(spec, "policy"),
+        "reference": reference_policy(spec, MAIN_HEAD),
         "best_known": best_known_policy(spec, variant=variant),
     }
     return {name: true_value(spec, p, seed=seed, variant=variant).value for name, p in named.items()}
@@ -99,7 +100,7 @@ class _Spec:
 def _best_known(key: _Spec, variant: Variant, seed: int) -> PolicyFunction:
     spec = key.spec
     rich = _rich_features(spec)
-    best: PolicyFunction = reference_policy(spec, "policy")
+    best: PolicyFunction = reference_policy(spec, MAIN_HEAD)
     best_value = true_value(spec, best, seed=seed, variant=variant).value
     for i in range(_ROUNDS):
         rng = np.random.default_rng([seed, 99, i])
@@ -157,7 +158,7 @@ def _advantages(
     spec: LoopSpec, people: SimulatedPeople, inner: InnerState, policy: PolicyFunction, rng: np.random.Generator
 ) -> Floats:
     """(n, K) gain over waiting of each action taken once, the policy followed afterwards, with common shocks."""
-    actions = len(spec.head("policy").actions)
+    actions = len(spec.main_head.actions)
     seed = int(rng.integers(2**63))
     totals = np.zeros((people.n, actions))
     for k in range(actions):
@@ -168,9 +169,9 @@ def _advantages(
             totals[:, k] += lived.reward
             current = lived.after
             chosen, _ = choose(spec, current.state, shocks.random((people.n, len(spec.heads))), policy, {})
-    return totals - totals[:, [spec.head("policy").reference_index]]
+    return totals - totals[:, [spec.main_head.reference_index]]
 
 
 def _first(spec: LoopSpec, n: int, action: int) -> dict[str, Ints]:
     """Everybody takes one action of policy, the sub-heads their reference."""
-    return {h.name: np.full(n, action if h.name == "policy" else h.reference_index) for h in spec.heads}
+    return {h.name: np.full(n, action if h.name == MAIN_HEAD else h.reference_index) for h in spec.heads}

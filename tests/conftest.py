@@ -12,8 +12,8 @@ import pytest
 from tests.services_under_test import NotAvailable, PostgreSQL, Redis
 from tests.services_under_test.postgresql import database_create, database_drop
 from tests.stack import Stack, Worker
+from tests.system import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 _SAYS_SO = "NOT TESTED: "
 _not_tested: set[str] = set()
 
@@ -116,12 +116,20 @@ def _postgresql_shared(request: pytest.FixtureRequest) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def postgresql_url(_postgresql_shared: str) -> Iterator[str]:
-    """The URL of a fresh, empty database on a real PostgreSQL, on either stack."""
+@pytest.fixture(scope="module")
+def fresh_postgresql(_postgresql_shared: str) -> Iterator[str]:
+    """The URL of a fresh, empty database on a real PostgreSQL, on either stack; one for all tests of a file."""
     made = database_create(_postgresql_shared)
     yield made
     database_drop(_postgresql_shared, made)
+
+
+@pytest.fixture(scope="module", params=["postgresql", "sqlite"])
+def fresh_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a fresh, empty database: one on a real PostgreSQL, then one on SQLite."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("fresh_postgresql"))
+    return f"sqlite:///{tmp_path_factory.mktemp('fresh')}/fresh.sqlite3"
 
 
 @pytest.fixture
@@ -140,6 +148,22 @@ def own_redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
     server = Redis().start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def house(db: None) -> Any:
+    """A loop with rows in every table."""
+    from tests.factories.every_table import furnish
+
+    return furnish()
+
+
+@pytest.fixture
+def operator(db: None) -> Any:
+    """Somebody who may do everything."""
+    from tests.factories.users import superuser
+
+    return superuser()
 
 
 def _unless_without(request: pytest.FixtureRequest) -> None:

@@ -17,6 +17,7 @@ from django.db import connection
 
 from r3al_project.processes import commands
 from r3al_project.processes.supervisor import ends_with_parent
+from tests.system import kill_group
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,7 @@ class Worker:
 
     def kill(self) -> None:
         """SIGKILL to it and all its children."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        kill_group(self.pid)
         self._wait()
 
     def stop(self, seconds: float = 20.0) -> None:

@@ -8,7 +8,7 @@ from django.db.models import ForeignKey, Model, OneToOneField
 
 from privacy.models import DataKey, LedgerEntry, Person, PersonAccount, PrivacyBudget
 from privacy.services.people.erasure import person_erase
-from tests.admin.house import furnish
+from tests.factories.every_table import furnish
 
 pytestmark = pytest.mark.django_db
 STAYS = {PrivacyBudget, LedgerEntry}

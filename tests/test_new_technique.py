@@ -15,7 +15,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 
 from privacy.models import LedgerEntry, PrivacyBudget, Release
-from tests.privacy.services.test_anonymize import PEOPLE, make_world
+from tests.factories.anonymize import PEOPLE, make_world
 from tests.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent

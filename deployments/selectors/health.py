@@ -15,9 +15,9 @@ from deployments.engine.evidence.e_process import PairedBlocks
 from deployments.engine.health import Arm, Evidence, Holdback, Latency
 from deployments.models import Deployment, EvidenceUnit, LatencyMinute, ServingSlot
 from deployments.selectors.slots import slot_for
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import stability_margin
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from training.models import ModelVersion
 
 EPOCH = timedelta(days=7)  # within one, a person counts once; a new one lets late faults be seen

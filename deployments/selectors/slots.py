@@ -2,40 +2,63 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q, QuerySet
 
 from core.errors import NotFound
 from deployments.engine.shares import BASIS_POINTS
 from deployments.models import EvidenceUnit, ServingSlot
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
-from privacy.engine.moments.release_layout import MAIN_HEAD
+from loops.selectors import loop_versions_current
 from privacy.models import ServedDecision
 from training.models import ModelVersion
 
 
 def slot_of(version: ModelVersion) -> ServingSlot:
-    """The slot that the version would serve."""
-    return slot_for(version.loop_version.loop, version.head)
+    """The slot that the version would serve; the version itself is not read again where it is the stable one."""
+    loop = version.loop_version.loop
+    slot = ServingSlot.objects.filter(loop=loop, head=version.head).first()
+    if slot is None:
+        raise no_slot(loop, version.head)
+    slot.loop = loop
+    if slot.stable_id == version.pk:
+        slot.stable = version
+    return slot
 
 
 def slot_for(loop: Loop, head: str) -> ServingSlot:
     """The slot of one head; NotFound when the loop was never added with that head."""
     slot = ServingSlot.objects.select_related("stable", "loop").filter(loop=loop, head=head).first()
     if slot is None:
-        raise NotFound(f"loop {loop.name!r} has no slot for head {head!r}; add the loop with `manage.py loop add FILE`")
+        raise no_slot(loop, head)
     return slot
 
 
-def serving_now(loop: Loop) -> dict[str, ModelVersion]:
-    """What serves each head of the loop."""
-    slots = ServingSlot.objects.select_related("stable__loop_version__loop").filter(loop=loop).order_by("head")
-    return {slot.head: slot.stable for slot in slots}
+def no_slot(loop: Loop, head: str) -> NotFound:
+    """The error for a head that the loop was never added with."""
+    return NotFound(f"loop {loop.name!r} has no slot for head {head!r}; add the loop with `manage.py loop add FILE`")
+
+
+def slots_in_use() -> QuerySet[ServingSlot]:
+    """Slots of the heads that their loops have now: a head that a newer version of its loop dropped serves nobody."""
+    heads = [Q(loop=v.loop_id, head__in=v.spec.head_names) for v in loop_versions_current()]
+    return ServingSlot.objects.filter(reduce(or_, heads, Q(pk__in=[])))
+
+
+def serving_now(loop_version: LoopVersion) -> dict[str, ModelVersion]:
+    """The version that serves each head of a loop version."""
+    slots = ServingSlot.objects.select_related("stable__loop_version__loop").order_by("head")
+    found = slots.filter(loop=loop_version.loop_id, head__in=loop_version.spec.head_names)
+    return {slot.head: slot.stable for slot in found}
 
 
 def incumbents_of(loop_version: LoopVersion) -> dict[str, ModelVersion]:
     """Learned versions that serve the loop's heads now, where their features and actions are still those of ``loop_version``."""
-    serving = serving_now(loop_version.loop)
+    serving = serving_now(loop_version)
     found = {h.name: incumbent_among(serving.get(h.name), loop_version.spec) for h in loop_version.spec.heads}
     return {head: version for head, version in found.items() if version is not None}
 
@@ -48,8 +71,10 @@ def incumbent_among(stable: ModelVersion | None, spec: LoopSpec) -> ModelVersion
 def is_made_for(version: ModelVersion, spec: LoopSpec) -> bool:
     """Whether the loop still has the head with the version's actions and, as a reference reads none, its features."""
     made = version.loop_version.spec
-    was, now = made.head(version.head), next((h for h in spec.heads if h.name == version.head), None)
-    if now is None or (was.actions, was.reference) != (now.actions, now.reference):
+    if version.head not in spec.head_names:
+        return False
+    was, now = made.head(version.head), spec.head(version.head)
+    if (was.actions, was.reference) != (now.actions, now.reference):
         return False
     return not version.is_learned or made.features == spec.features
 

@@ -36,7 +36,7 @@ def reward_components(
     """(6,) bounded components of one decision from what was observed.
 
     inputs: any of ``INPUTS`` (sentiment in [-1, 1], engagement, rating in [0, 1], consent and privacy 0 or 1, delay in
-    seconds). action: what policy did. affect: numeric features scaled to [0, 1], for the appropriateness table.
+    seconds). action: what the main head did. affect: numeric features scaled to [0, 1], for the appropriateness table.
     """
     given = {k: float(inputs.get(k, np.nan)) for k in INPUTS}
     out = {

@@ -14,6 +14,8 @@ from typing import Literal
 
 from core.canonical_json import list_json
 from core.durations import DAY, HOUR, WEEK
+from core.errors import InputError
+from loops.engine.heads import MAIN_HEAD, timing_head
 
 Dynamics = Literal["learned", "drift", "since_intervention", "recent_load", "clock", "constant"]
 NextState = Literal["next_row", "next_row_same_day", "next_available", "next_available_same_day"]
@@ -183,11 +185,39 @@ class LoopSpec:
         told = [[f.name, f.dynamics, f.bounds, f.categories] for f in self.features]
         return hashlib.blake2b(list_json(told), digest_size=8).digest()
 
+    @cached_property
+    def head_names(self) -> tuple[str, ...]:
+        return tuple(h.name for h in self.heads)
+
+    @cached_property
+    def main_head(self) -> Head:
+        """The head that decides whether to intervene (``loops.engine.heads`` says which)."""
+        return self.head(MAIN_HEAD)
+
+    @cached_property
+    def sub_heads(self) -> tuple[Head, ...]:
+        """The heads beside the main head, in the order of the loop file."""
+        return tuple(h for h in self.heads if h.name != MAIN_HEAD)
+
+    @cached_property
+    def heads_main_first(self) -> tuple[Head, ...]:
+        """All heads in the order in which they choose: the main head, then the sub-heads."""
+        return (self.main_head, *self.sub_heads)
+
+    @property
+    def timing_head(self) -> Head:
+        """The head whose actions ``reward.best_delay_seconds`` names."""
+        return self.head(timing_head(self.head_names))
+
     def feature(self, name: str) -> Feature:
         return next(f for f in self.features if f.name == name)
 
     def head(self, name: str) -> Head:
-        return next(h for h in self.heads if h.name == name)
+        """The head of a name. Raises InputError that lists the loop's heads where there is none."""
+        for head in self.heads:
+            if head.name == name:
+                return head
+        raise InputError(f"loop {self.name!r} has no head {name!r}; it has {', '.join(self.head_names)}")
 
     def features_with(self, *dynamics: str) -> tuple[int, ...]:
         """Indices (columns of a state array) of the features that move in one of the given ways."""

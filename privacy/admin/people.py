@@ -21,10 +21,11 @@ from core.admin_base import (
 )
 from core.errors import R3alError
 from core.html_format import html_meter, number_text
+from privacy.engine.dp.accounting import NANO
 from privacy.models import Person, PrivacyBudget, Purpose
-from privacy.models.budget import NANO, WINDOWS
+from privacy.models.budget import WINDOWS
 from privacy.models.person import FOLDS
-from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, LONGEST_REASON, SHORTEST_REASON, cap_change
+from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, LONGEST_CAP_REASON, SHORTEST_CAP_REASON, cap_change
 from privacy.services.people.erasure import person_erase
 
 
@@ -87,8 +88,8 @@ class CapForm(DialogForm):
     )
     cap = forms.FloatField(min_value=0.0, max_value=LARGEST_CAP, widget=UnfoldAdminTextInputWidget, label="New cap")
     reason = forms.CharField(
-        min_length=SHORTEST_REASON, max_length=LONGEST_REASON, widget=UnfoldAdminTextInputWidget,
-        label=f"Reason, kept in the Trust Vault ({SHORTEST_REASON} characters or more)",
+        min_length=SHORTEST_CAP_REASON, max_length=LONGEST_CAP_REASON, widget=UnfoldAdminTextInputWidget,
+        label=f"Reason, kept in the Trust Vault ({SHORTEST_CAP_REASON} characters or more)",
     )  # fmt: skip
 
 

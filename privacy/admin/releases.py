@@ -7,12 +7,12 @@ from django.utils.safestring import SafeString
 
 from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, display
 from core.html_format import NOTHING, html_facts, number_text
+from privacy.engine.dp.accounting import NANO
 from privacy.models import (
     LedgerEntry,
     Release,
     ReleaseRound,
 )
-from privacy.models.budget import NANO
 
 RELEASE_STATE_LABELS = {"reserved": "warning", "committed": "success", "refunded": "info"}
 

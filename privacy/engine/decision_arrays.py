@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.arrays import Bools, Floats, Ints
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS
 from privacy.engine.evaluation.statistics import EvaluationRows
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 
 
@@ -33,7 +33,7 @@ class DecisionArrays:
 
     person (n,): database ids. day (n,): the person's calendar day as an ordinal.
     state (n, F). next_state (n, F): the row's own state where has_next (n,) is false.
-    available (n,). left (n,): the person left for good afterwards.
+    available (n,). dropped_out (n,): the person left for good afterwards.
     heads: choices by head name, policy included.
     reward (n,) in the loop's units, and components (n, 6): NaN where not observed.
     harmful (n,): 1, 0, or -1 without a label. fresh (n,): no earlier release has read the outcome.
@@ -45,7 +45,7 @@ class DecisionArrays:
     next_state: Floats
     has_next: Bools
     available: Bools
-    left: Bools
+    dropped_out: Bools
     heads: dict[str, HeadArrays]
     reward: Floats
     components: Floats
@@ -83,7 +83,7 @@ def _rows(arrays: DecisionArrays, usable: Bools, *, marginal: bool) -> ReleaseRo
         state=arrays.state[usable],
         next_state=arrays.next_state[usable],
         has_next=arrays.has_next[usable],
-        left=arrays.left[usable],
+        dropped_out=arrays.dropped_out[usable],
         action=main.action,
         propensity=main.propensity,
         explored=main.explored,

@@ -9,7 +9,6 @@ import numpy as np
 from core.arrays import Floats
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, components_bounded, reward_components, reward_total
 from loops.engine.spec import LoopSpec, RewardAggregate
-from privacy.engine.moments.release_layout import MAIN_HEAD
 
 LARGEST_SCALES = 20.0  # reward scales that a bare total may have; a release clips at 8 beyond the centre anyway
 
@@ -41,7 +40,7 @@ def payload_of_inputs(spec: LoopSpec, inputs: Mapping[str, float], *, state: Flo
 
     Without an empathy rating, empathy is computed from how well the action suits the state (F,).
     """
-    name = "" if action is None else spec.head(MAIN_HEAD).actions[action]
+    name = "" if action is None else spec.main_head.actions[action]
     components = reward_components(spec, inputs, action=name, affect=affect_of(spec, state))
     return np.concatenate([[float(reward_total(spec, components))], components])
 

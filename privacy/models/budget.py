@@ -8,7 +8,6 @@ from django.db.models import F, Q
 from privacy.models.person import Person
 from privacy.models.release import Release
 
-NANO = 1_000_000_000
 WINDOWS = ("day", "week", "month", "lifetime")
 
 

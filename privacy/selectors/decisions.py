@@ -76,8 +76,8 @@ def _fetches(
     loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None
 ) -> Iterator[tuple[list[tuple[Any, ...]], dict[int, Cipher]]]:
     """Yield batches of rows, each with the ciphers of the people they belong to."""
-    heads = loop_version.spec.heads
-    choices = {f"choice_{h.name}": FilteredRelation("choices", condition=Q(choices__head=h.name)) for h in heads}
+    names = loop_version.spec.head_names  # a head's own name may hold "__" or "--", an alias of a query may not
+    choices = {f"choice_{i}": FilteredRelation("choices", condition=Q(choices__head=n)) for i, n in enumerate(names)}
     decisions = (
         Decision.objects.filter(loop_version=loop_version)
         .alias(**choices)
@@ -97,7 +97,7 @@ def _fetches(
 
 
 _FACTS = (
-    "person_id", "row_key", "local_day", "available", "left", "state", "outcome__payload", "outcome__harmful",
+    "person_id", "row_key", "local_day", "available", "dropped_out", "state", "outcome__payload", "outcome__harmful",
     "outcome__release_id",
 )  # fmt: skip
 _CHOICE = ("action", "propensity", "marginal_propensity", "explored", "learnable")
@@ -112,7 +112,7 @@ class _Columns:
 
     def add(self, rows: list[tuple[Any, ...]], keys: dict[int, Cipher]) -> None:
         facts = list(zip(*rows, strict=True))
-        person, row_key, day, available, left, state, payload, harmful, released = facts[: len(_FACTS)]
+        person, row_key, day, available, dropped_out, state, payload, harmful, released = facts[: len(_FACTS)]
         places = list(zip(person, row_key, strict=True))
         unknown = np.full(len(self._spec.features), np.nan).tobytes()
         states = [_opened(keys[p], s, about_state(p, k), unknown) for (p, k), s in zip(places, state, strict=True)]
@@ -125,7 +125,7 @@ class _Columns:
             np.array(person, dtype=np.int64),
             np.array([d.toordinal() for d in day], dtype=np.int64),
             np.array(available, dtype=np.bool_),
-            np.array(left, dtype=np.bool_),
+            np.array(dropped_out, dtype=np.bool_),
             np.frombuffer(b"".join(states), dtype="<f8").reshape(count, len(self._spec.features)),
             np.frombuffer(b"".join(outcomes), dtype="<f8").reshape(count, -1),
             np.array([-1 if h is None else int(h) for h in harmful], dtype=np.int64),
@@ -138,12 +138,12 @@ class _Columns:
 
     def arrays(self) -> DecisionArrays:
         parts = self._parts or [_empty(self._spec)]
-        person, day, available, left, state, reward, harmful, fresh, *choices = (
+        person, day, available, dropped_out, state, reward, harmful, fresh, *choices = (
             np.concatenate(column) for column in zip(*parts, strict=True)
         )
         self._parts.clear()
         rule = self._spec.imports.next_state
-        follow = next_rows(rule, person=person, day=day, available=available, left=left)
+        follow = next_rows(rule, person=person, day=day, available=available, dropped_out=dropped_out)
         known = np.isfinite(state).all(axis=1)  # an unavailable moment may lack values
         has_next = (follow >= 0) & known[follow]
         return DecisionArrays(
@@ -153,7 +153,7 @@ class _Columns:
             next_state=state[np.where(has_next, follow, np.arange(len(person)))],
             has_next=has_next,
             available=available & known,
-            left=left,
+            dropped_out=dropped_out,
             heads={head.name: HeadArrays(*choices[4 * h : 4 * h + 4]) for h, head in enumerate(self._spec.heads)},
             reward=reward[:, 0],
             components=reward[:, 1:],

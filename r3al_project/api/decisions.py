@@ -10,10 +10,11 @@ from django.views.decorators.csrf import csrf_exempt
 
 from core.errors import R3alError, TooLarge
 from core.problems import problem, problem_of
-from deployments.services.serving.decide import RenderedAnswer, decide
+from deployments.services.serving.decide import decide
 from deployments.services.serving.latency import latency_count
 from deployments.services.serving.requests import DecisionRequest
-from privacy.services.people.authentication import caller_of, token_digest
+from deployments.services.serving.responses import RenderedAnswer
+from privacy.services.people.authentication import Token, caller_of, token_read
 
 LARGEST_REQUEST = 64 * 1024
 _decoder = msgspec.json.Decoder(DecisionRequest)
@@ -32,24 +33,24 @@ def decisions_answer(authorization: str, body: bytes | None) -> HttpResponse:
     """The answer to a header and a body (None: too large to be read)."""
     began = time.perf_counter()
     try:
-        told = _told(token_digest(authorization), body)
+        answer = _answer(token_read(authorization), body)
     except msgspec.ValidationError as error:
         return problem(422, f"the body does not fit: {error}")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return problem(400, f"the body is not JSON: {error}")
     except R3alError as error:
         return problem_of(error)
-    latency_count(loop_id=told.loop_id, version_id=told.version_id, seconds=time.perf_counter() - began)
-    return HttpResponse(told.body, content_type="application/json")
+    latency_count(loop_id=answer.loop_id, version_id=answer.version_id, seconds=time.perf_counter() - began)
+    return HttpResponse(answer.body, content_type="application/json")
 
 
-def _told(token: str, body: bytes | None) -> RenderedAnswer:
+def _answer(token: Token, body: bytes | None) -> RenderedAnswer:
     if body is None:
         caller_of(token)
         raise TooLarge(f"the body is larger than {LARGEST_REQUEST} bytes; a context is a few hundred")
     try:
-        asked = _decoder.decode(body)
+        request = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         caller_of(token)  # somebody unknown is told that first
         raise
-    return decide(token, asked)
+    return decide(token, request)

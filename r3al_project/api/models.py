@@ -14,8 +14,9 @@ from rest_framework.views import APIView
 from core.errors import Forbidden, InputError, NotFound
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, strategy_named
 from deployments.models import HealthCheck
-from deployments.services.rollouts.rollback import rollback_check, slot_rollback
+from deployments.services.rollouts.rollback import version_rollback
 from deployments.services.rollouts.start import rollout_start
+from loops.models import LoopVersion
 from loops.selectors import loop_version_current
 from r3al_project.api.answers.models import (
     DeployAnswer,
@@ -36,14 +37,13 @@ from r3al_project.api.answers.shape import page_answer
 from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
-from r3al_project.api.http.request_bodies import NumberField, StrictBody, WholeField, read_body, read_query
-from r3al_project.turns.limits import FEWEST_SAMPLES, MOST_EPOCHS, MOST_SAMPLES
+from r3al_project.api.http.request_bodies import FieldError, NumberField, StrictBody, WholeField, read_body, read_query
+from r3al_project.turns.limits import FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState, version_name
-from training.selectors.versions import last_verdict, version_named
+from training.selectors.versions import heads_known, last_verdict, version_named
 
 OVERRIDE = "deployments.override_comparison"
-NAMES = ("policy", "timing", "tone", "empathy")
 _NO_USE = "Kept with the turn, and of no use to the trainer."
 
 
@@ -60,8 +60,8 @@ class Hyperparams(StrictBody):
 
 
 class TrainBody(StrictBody):
-    modelType = serializers.ChoiceField(
-        choices=NAMES, help_text="All heads are trained from one release; this one may be deployed."
+    modelType = serializers.CharField(
+        help_text="A head of the loop. All heads are trained from one release; this one may be deployed."
     )
     sourceDataType = serializers.ChoiceField(
         choices=("pulse", "emotion", "interaction", "feature", "categorical"), default="interaction",
@@ -71,8 +71,8 @@ class TrainBody(StrictBody):
         required=False, min_value=1, max_value=MOST_EPOCHS, help_text="At most so many sweeps of fitted Q-iteration."
     )
     syntheticSamples = WholeField(
-        required=False, min_value=1, max_value=MOST_SAMPLES,
-        help_text=f"States to draw transitions from; fewer than {FEWEST_SAMPLES} are raised to that, which the answer says.",
+        required=False, min_value=1, max_value=MOST_STATES,
+        help_text=f"States to draw transitions from; fewer than {FEWEST_STATES} are raised to that, which the answer says.",
     )  # fmt: skip
     hyperparams = Hyperparams(required=False)
     loop = serializers.CharField(default="r3al")
@@ -81,7 +81,9 @@ class TrainBody(StrictBody):
 
 class ListQuery(StrictBody):
     status = serializers.ChoiceField(choices=VersionState.values, required=False, allow_blank=True)
-    modelType = serializers.ChoiceField(choices=NAMES, required=False, allow_blank=True)
+    modelType = serializers.CharField(
+        required=False, allow_blank=True, help_text="A head of any loop; its versions in every loop that has it."
+    )
     loop = serializers.CharField(required=False, allow_blank=True)
     page = WholeField(required=False, min_value=1)
     pageSize = WholeField(required=False, min_value=1, max_value=Pages.max_page_size)
@@ -98,10 +100,11 @@ class ModelsView(APIView):
     def post(self, request: Request) -> Response:
         given = read_body(TrainBody, request)
         version = loop_version_current(given["loop"])
+        _check_head(version, given["modelType"])
         samples = given.get("syntheticSamples", settings.DEFAULT_SYNTHETIC_SAMPLES)
         requested = {
             "epochs": given.get("epochs", settings.DEFAULT_EPOCHS),
-            "syntheticSamples": max(samples, FEWEST_SAMPLES),
+            "syntheticSamples": max(samples, FEWEST_STATES),
             "hyperparams": dict(given.get("hyperparams", {})),
             "sourceDataType": given["sourceDataType"],
         }
@@ -115,6 +118,7 @@ class ModelsView(APIView):
     def get(self, request: Request) -> Response:
         found = ModelVersion.objects.select_related("loop_version__loop").defer("weights").order_by("-id")
         given = read_query(ListQuery, request)
+        _check_listed(given.get("modelType"))
         for name, column in (("status", "state"), ("modelType", "head"), ("loop", "loop_version__loop__name")):
             if given.get(name):
                 found = found.filter(**{column: given[name]})
@@ -123,11 +127,26 @@ class ModelsView(APIView):
         return Response(page_answer(pages, [version_answer(v) for v in page]))
 
 
+def _check_head(version: LoopVersion, name: str) -> None:
+    """Raises FieldError that lists the loop's heads for a ``modelType`` that is none of them."""
+    try:
+        version.spec.head(name)
+    except InputError as error:
+        raise FieldError("modelType", str(error)) from None
+
+
+def _check_listed(name: str | None) -> None:
+    """Raises FieldError that lists the heads of all loops for a ``modelType`` that no loop has."""
+    known = heads_known() if name else []
+    if name and name not in known:
+        raise FieldError("modelType", f"no loop has a head {name!r}; there are {', '.join(known) or 'none yet'}")
+
+
 def _notes(given: dict[str, Any], samples: int) -> list[str]:
     """What a turn does otherwise than asked, a sentence each."""
     notes = []
-    if samples < FEWEST_SAMPLES:
-        notes.append(f"syntheticSamples was raised from {samples} to {FEWEST_SAMPLES}, the fewest that a fit holds on")
+    if samples < FEWEST_STATES:
+        notes.append(f"syntheticSamples was raised from {samples} to {FEWEST_STATES}, the fewest that a fit holds on")
     unused = [name for name in ("learningRate", "batchSize") if name in given.get("hyperparams", {})]
     if unused:
         notes.append(
@@ -235,14 +254,11 @@ class RollbackView(APIView):
     @idempotent
     def post(self, request: Request, version: str) -> Response:
         given = read_body(RollbackBody, request)
-        found = version_of_address(version, given)
-        slot = rollback_check(found)
-        incident = slot_rollback(
-            slot=slot,
+        incident = version_rollback(
+            version=version_of_address(version, given),
             actor=request.user.get_username(),
             reason=given["reason"],
-            automatic=False,
             harmful=given["harmful"],
         )
-        slot.refresh_from_db()
-        return Response(rollback_answer(incident, version_name(slot.stable_id)))
+        serving = version_name(incident.deployment.rolled_back_by.version_id)
+        return Response(rollback_answer(incident, serving))

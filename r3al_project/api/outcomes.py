@@ -16,13 +16,13 @@ from core.errors import InputError, R3alError
 from core.problems import problem, problem_of
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, reward_components, reward_total
 from loops.selectors import loop_version_current
-from privacy.services.people.authentication import Caller, caller_of, person_of, token_digest
+from privacy.services.people.authentication import Caller, caller_of, person_of, token_read
 from privacy.services.records.rewards import RewardInput, decision_activate, reward_add
 from privacy.services.records.signals import SignalInput, signals_add
 
 LARGEST_BODY = 256 * 1024
 LONGEST_DELAY = 366.0 * DAY  # seconds
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class SignalBody(msgspec.Struct, rename={"kind": "type"}, forbid_unknown_fields=True):
@@ -131,7 +131,7 @@ class CalculateAnswer(msgspec.Struct):
 _SENT = {f.name: f.encode_name for f in msgspec.structs.fields(RewardInputs)} | {"delay": "the delay in seconds"}
 
 
-def _view(body: type[T]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+def _view(body: type[_T]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
     """A POST with a token and a JSON body of one type; whatever does not fit becomes a problem document."""
     decoder = msgspec.json.Decoder(body)
 
@@ -140,7 +140,7 @@ def _view(body: type[T]) -> Callable[[Callable[..., HttpResponse]], Callable[...
             if request.method != "POST":
                 return problem(405, "this is done with POST")
             try:
-                caller = caller_of(token_digest(request.headers.get("Authorization", "")))
+                caller = caller_of(token_read(request.headers.get("Authorization", "")))
                 if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
                     return problem(413, f"the body is larger than {LARGEST_BODY} bytes; send smaller batches")
                 return view(caller, decoder.decode(request.body or b"{}"), **names)

@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from core.html_format import NOT_ENOUGH_PEOPLE, duration_text, interval_plot, number_text
-from deployments.models import ServingSlot
+from deployments.selectors.slots import slots_in_use
 from jobs.models import Job, JobState
-from privacy.engine.moments.release_layout import MAIN_HEAD
+from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release, ReleaseState
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.stages import STAGES, Stage, stage_sentence
@@ -107,9 +107,7 @@ def _headline(turns: list[dict[str, Any]]) -> str:
 
 
 def _slots() -> list[dict[str, Any]]:
-    found = ServingSlot.objects.select_related("loop", "stable", "candidate").defer(
-        "stable__weights", "candidate__weights"
-    )
+    found = slots_in_use().select_related("loop", "stable", "candidate").defer("stable__weights", "candidate__weights")
     return [
         {"slot": slot, "learned": slot.stable.is_learned, "percent": f"{slot.weight_bp / 100:g}%"}
         for slot in found.order_by("loop__name", "id")

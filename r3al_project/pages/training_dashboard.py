@@ -21,13 +21,13 @@ from django.urls import reverse
 from core.errors import Conflict, InputError, R3alError
 from core.html_format import NOT_ENOUGH_PEOPLE, interval_plot, number_text
 from deployments.models import HealthCheck, Incident, ServingSlot
-from deployments.services.rollouts.full import deploy_check, full_rollout, outdated
-from deployments.services.rollouts.rollback import rollback_check, slot_rollback
+from deployments.selectors.slots import slots_in_use
+from deployments.services.rollouts.full import deploy_check, full_rollout, outdated, proposal_of
+from deployments.services.rollouts.rollback import rollback_check, version_rollback
 from loops.engine.thresholds import LATENCY_BAR_MS
-from loops.models import Loop
-from loops.selectors import loop_version_current
+from loops.selectors import loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import SIGNS, estimate, main_first, promised, turn_rows
-from r3al_project.turns.limits import FEWEST_SAMPLES, MOST_EPOCHS, MOST_SAMPLES
+from r3al_project.turns.limits import FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.selectors import turn_get
 from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
 from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionState, says_nothing
@@ -61,7 +61,7 @@ def _seen(view: View) -> View:
 
 def state() -> dict[str, Any]:
     """What the live part shows, in a bounded number of queries; nothing about a person."""
-    slots = list(ServingSlot.objects.select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
+    slots = list(slots_in_use().select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
     rows = turn_rows()
     running = [row for row in rows if row["turn"].outcome == "running"]
     watched = [_slot(slot) for slot in slots if slot.stable.is_learned]
@@ -182,10 +182,13 @@ def _form(given: Mapping[str, Any]) -> dict[str, Any]:
         "syntheticSamples": settings.DEFAULT_SYNTHETIC_SAMPLES,
         "epsilon": f"{min(1.0, settings.MAX_PRIVACY_EPSILON):g}",
     }
+    form = {name: given.get(name, value) for name, value in usual.items()}
+    heads = {version.loop.name: version.spec.head_names for version in loop_versions_current()}
+    if form["loop"] not in heads:  # a select shows its first choice then, so the heads are that loop's
+        form["loop"] = next(iter(heads), "")
     return {
-        "loops": list(Loop.objects.order_by("name").values_list("name", flat=True)),
-        "heads": ("policy", "timing", "tone", "empathy"),
-        "form": {name: given.get(name, value) for name, value in usual.items()},
+        "heads": heads,
+        "form": form,
         "largest": f"{settings.MAX_PRIVACY_EPSILON:g}",
     }
 
@@ -199,7 +202,7 @@ def train(request: HttpRequest) -> HttpResponse:
         given = request.POST
         requested = {
             "epochs": _whole(given, "epochs", 1, MOST_EPOCHS),
-            "syntheticSamples": _whole(given, "syntheticSamples", FEWEST_SAMPLES, MOST_SAMPLES),
+            "syntheticSamples": _whole(given, "syntheticSamples", FEWEST_STATES, MOST_STATES),
         }
         version = loop_version_current(given.get("loop", ""))
         parameters = turn_parameters(
@@ -235,10 +238,11 @@ def deploy(request: HttpRequest, version: int) -> HttpResponse:
     if request.method == "POST":
         return _done(request, act)
     found = version_get(version)
-    other = outdated(found)
+    proposal = proposal_of(found)
+    other = outdated(proposal)
 
     def check() -> None:
-        deploy_check(found)
+        deploy_check(proposal)
         if other and not request.user.has_perm("deployments.override_comparison"):
             raise Conflict(f"{other}; start another turn")
 
@@ -260,16 +264,13 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
 
     def act() -> str:
         found = version_get(version)
-        slot = rollback_check(found)
-        slot_rollback(
-            slot=slot,
+        incident = version_rollback(
+            version=found,
             actor=request.user.get_username(),
             reason=request.POST.get("reason", ""),
-            automatic=False,
             harmful=bool(request.POST.get("harmful")),
         )
-        slot.refresh_from_db()
-        return f"{found} is taken back; {slot.stable} serves now."
+        return f"{found} is taken back; {incident.deployment.rolled_back_by.version} serves now."
 
     if request.method == "POST":
         return _done(request, act)

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-FEWEST_SAMPLES, MOST_SAMPLES = 200, 100_000  # states to draw transitions from; on fewer no fit holds
+FEWEST_STATES, MOST_STATES = 200, 100_000  # states to draw transitions from; on fewer no fit holds
 MOST_EPOCHS = 10_000  # sweeps of fitted Q-iteration

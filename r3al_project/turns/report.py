@@ -45,7 +45,7 @@ def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = 
     stages = {s.name: s for s in turn.stages.order_by("id")}
     summaries = {name: s.summary for name, s in stages.items()}
     version = ModelVersion.objects.filter(pk=summaries.get("train", {}).get("version")).first()
-    serving = serving_now(turn.loop_version.loop)
+    serving = serving_now(turn.loop_version)
     released = summaries.get("release", {})
     report: dict[str, Any] = json_safe(
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from training.models import VERDICT_WORDS, version_name
 
@@ -59,7 +60,7 @@ def train_sentence(s: StageSummary) -> str:
         z += f" against the reference, {s['model_gate_z_incumbent']:.2f} against what serves"
     way = "" if s.get("step", 1.0) == 1.0 else ", a part of the way from what serves,"
     candidate = f"A candidate{way} that intervenes at {s['intervention_rate']:.0%} of decision points"
-    others = [head for head, told in s.get("heads", {}).items() if told["passed"] and head != "policy"]
+    others = [head for head, told in s.get("heads", {}).items() if told["passed"] and head != MAIN_HEAD]
     more = f" Let pass too: {', '.join(others)}." if others else ""
     return f"{candidate}; the model gate {said} ({z}).{more}"
 

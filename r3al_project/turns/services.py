@@ -66,10 +66,11 @@ def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> Turn
     """Begin a turn with its first stage queued.
 
     parameters: what ``turn_parameters`` gives.
+    Raises InputError for a head that the loop lacks.
     Raises Conflict when a turn of this loop is running, also of another version of it: of two who begin at once one does.
     """
-    if parameters["head"] not in [None, *(h.name for h in loop_version.spec.heads)]:
-        raise InputError(f"{loop_version} has no head {parameters['head']!r}")
+    if parameters["head"] is not None:
+        loop_version.spec.head(parameters["head"])
     try:
         with transaction.atomic():
             turn = Turn.objects.create(loop=loop_version.loop, loop_version=loop_version, parameters=parameters)

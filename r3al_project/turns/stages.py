@@ -23,7 +23,7 @@ from deployments.services.rollouts.full import full_rollout
 from deployments.services.rollouts.slots import slots_lock
 from deployments.services.serving.dry_run import dry_run
 from jobs.handlers import JobContext
-from privacy.engine.moments.release_layout import MAIN_HEAD
+from loops.engine.heads import MAIN_HEAD
 from privacy.models import Purpose, Release
 from privacy.selectors.decisions import outcomes_waiting
 from privacy.selectors.releases import epsilon_of_releases
@@ -180,7 +180,7 @@ def deploy(turn: Turn, context: JobContext) -> Write:
     def write() -> dict[str, Any]:
         slots_lock(turn.loop)
         done, held = dict[str, Deployment](), list[str]()
-        for head in sorted(passed, key=lambda h: h != MAIN_HEAD):
+        for head in (h.name for h in turn.loop_version.spec.heads_main_first if h.name in passed):
             try:
                 with transaction.atomic():
                     reason = verdicts[head]["reason"]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
 from jobs.schedules import schedules_sync
+from tests.factories.users import staff
 
 UNFOLD_LISTS = ("actions_list", "actions_row", "actions_detail", "actions_submit_line")
 SCHEDULES = "admin:django_celery_beat_periodictask_changelist"
@@ -43,14 +43,6 @@ def test_each_asks_for_a_permission() -> None:
     assert [name for name, act in found.items() if not getattr(act, "allowed_permissions", None)] == []
 
 
-def staff(*codenames: str) -> Client:
-    user = User.objects.create_user("colleague", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 def act(client: Client, name: str) -> None:
     every = list(PeriodicTask.objects.values_list("pk", flat=True))
     client.post(reverse(SCHEDULES), {"action": name, "_selected_action": every})
@@ -64,7 +56,7 @@ def test_who_may_only_look_at_schedules_changes_none(monkeypatch: pytest.MonkeyP
     PeriodicTask.objects.update(enabled=not wanted)
     run: list[Any] = []
     monkeypatch.setattr("celery.app.task.Task.apply_async", lambda *arguments, **names: run.append(arguments))
-    client = staff("view_periodictask")
+    client = staff("django_celery_beat.view_periodictask")
     assert client.get(reverse(SCHEDULES)).status_code == 200
     act(client, name)
     assert PeriodicTask.objects.count() > 5 and not PeriodicTask.objects.filter(enabled=wanted).exists() and not run
@@ -73,7 +65,7 @@ def test_who_may_only_look_at_schedules_changes_none(monkeypatch: pytest.MonkeyP
 @pytest.mark.django_db
 def test_who_may_change_them_does() -> None:
     schedules_sync()
-    client = staff("view_periodictask", "change_periodictask")
+    client = staff("django_celery_beat.view_periodictask", "django_celery_beat.change_periodictask")
     act(client, "disable_tasks")
     assert not PeriodicTask.objects.filter(enabled=True).exists()
     act(client, "enable_tasks")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 from jobs.models import Job
 from loops.models import LoopVersion
-from tests.admin.house import NOW
+from tests.factories.every_table import NOW
+from tests.factories.users import staff
 
 CONFIRMED = {"_form_submitted": "on"}
 
@@ -25,14 +26,6 @@ def url(job: Job) -> str:
 
 def page(job: Job) -> str:
     return reverse("admin:jobs_job_change", args=[job.pk])
-
-
-def staff(*codenames: str) -> Client:
-    user = User.objects.create_user("colleague", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="jobs", codename__in=codenames))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def test_looking_at_the_question_changes_nothing(operator: Client, running: Job) -> None:
@@ -81,7 +74,7 @@ def test_a_job_that_does_not_exist_is_said_to(operator: Client, running: Job) ->
 
 
 def test_who_may_only_look_can_not_cancel(running: Job) -> None:
-    viewer = staff("view_job")
+    viewer = staff("jobs.view_job")
     assert url(running) not in viewer.get(page(running)).content.decode()
     assert viewer.post(url(running), CONFIRMED).status_code == 403
     running.refresh_from_db()
@@ -89,7 +82,7 @@ def test_who_may_only_look_can_not_cancel(running: Job) -> None:
 
 
 def test_who_has_the_permission_can_cancel(running: Job) -> None:
-    colleague = staff("view_job", "cancel_job")
+    colleague = staff("jobs.view_job", "jobs.cancel_job")
     assert url(running) in colleague.get(page(running)).content.decode()
     colleague.post(url(running), CONFIRMED)
     running.refresh_from_db()

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
@@ -18,7 +17,8 @@ from unfold.admin import ModelAdmin
 from core.admin_base import ReadOnlyAdmin
 from jobs.models import Job
 from loops.models import LoopVersion
-from tests.admin.house import furnish, raw_forms
+from tests.factories.every_table import furnish, raw_forms
+from tests.factories.users import staff
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 READ_ONLY = [model for model in MODELS if isinstance(admin.site._registry[model], ReadOnlyAdmin)]
@@ -88,9 +88,8 @@ def test_anonymous_people_are_sent_to_the_login(operator: Client, client: Client
     assert all("/admin/login/" in client.get(url)["Location"] for url in found[302])
 
 
-def test_staff_without_permissions_sees_no_record(client: Client, house: LoopVersion) -> None:
-    client.force_login(User.objects.create_user("newcomer", is_staff=True))
-    assert statuses(client).keys() == {403}
+def test_staff_without_permissions_sees_no_record(house: LoopVersion) -> None:
+    assert statuses(staff()).keys() == {403}
 
 
 @pytest.mark.parametrize("words", ["small", "1", "'\"<b>%"])
@@ -154,11 +153,8 @@ def _queries(client: Client, url: str) -> int:
     return len(seen)
 
 
-def test_the_sidebar_shows_only_what_one_may_see(client: Client, house: LoopVersion) -> None:
-    viewer = User.objects.create_user("viewer", is_staff=True)
-    viewer.user_permissions.add(Permission.objects.get(codename="view_turn"))
-    client.force_login(viewer)
-    text = client.get(reverse("admin:index")).content.decode()
+def test_the_sidebar_shows_only_what_one_may_see(house: LoopVersion) -> None:
+    text = staff("turns.view_turn").get(reverse("admin:index")).content.decode()
     assert f'href="{list_url(row_of(_model("turns.Turn")).__class__)}"' in text
     assert f'href="{list_url(_model("privacy.Person"))}"' not in text
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import NANO
 from privacy.models import Person, PrivacyBudget, VaultEvent
+from tests.factories.users import staff
 
 WHY = "asked for by the person in writing"
 
@@ -25,14 +25,6 @@ def cap_url(budget: PrivacyBudget) -> str:
 
 def erase_url(budget: PrivacyBudget) -> str:
     return reverse("admin:privacy_person_erase", args=[budget.pk])
-
-
-def staff(*codenames: str) -> Client:
-    user = User.objects.create_user("colleague", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="privacy", codename__in=codenames))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def test_a_cap_is_changed_with_a_reason(operator: Client, budget: PrivacyBudget) -> None:
@@ -78,13 +70,9 @@ def test_a_person_is_erased_once(operator: Client, budget: PrivacyBudget) -> Non
 
 
 def test_without_the_permission_neither_is_done(house: LoopVersion, budget: PrivacyBudget) -> None:
-    viewer = staff("view_person", "view_privacybudget")
+    viewer = staff("privacy.view_person", "privacy.view_privacybudget")
     assert viewer.post(erase_url(budget), {"_form_submitted": "on"}).status_code == 403
     sent = {"_form_submitted": "on", "window": "lifetime", "cap": "30", "reason": WHY}
     assert viewer.post(cap_url(budget), sent).status_code == 403
-    officer = User.objects.create_user("officer", is_staff=True)
-    codenames = ["view_person", "erase_person"]
-    officer.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    client = Client()
-    client.force_login(officer)
-    assert client.post(erase_url(budget), {"_form_submitted": "on"}).status_code == 302
+    officer = staff("privacy.view_person", "privacy.erase_person", name="officer")
+    assert officer.post(erase_url(budget), {"_form_submitted": "on"}).status_code == 302

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import random
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from r3al_project.processes import commands
 from r3al_project.processes.supervisor import ends_with_parent
+from tests.system import free_port, kill_group
 
 PATIENCE = 60.0
 
@@ -58,7 +56,7 @@ class Platform:
     def kill(self, name: str) -> None:
         """SIGKILL to the process and all its children."""
         self.deaths += 1
-        _kill_group(self._running[name].pid)
+        kill_group(self._running[name].pid)
 
     @contextmanager
     def dying(self, names: tuple[str, ...], every: float) -> Iterator[None]:
@@ -85,19 +83,8 @@ class Platform:
         self._stop.set()
         self._keeper.join()
         for process in self._running.values():
-            _kill_group(process.pid)
+            kill_group(process.pid)
             process.wait()
-
-
-def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 class Phone:
@@ -139,12 +126,6 @@ class Phone:
             self._local.connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
         found: http.client.HTTPConnection = self._local.connection
         return found
-
-
-def at_once(work: Callable[[int], Any], count: int, threads: int = 8) -> list[Any]:
-    """Results of ``work(0..count-1)``, several at a time."""
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, range(count)))
 
 
 def until(done: Callable[[], Any], seconds: float, say: Callable[[], str]) -> Any:

@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db.models import Count
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
-from knox.models import AuthToken
 
 from deployments.models import Deployment, HealthCheck, Incident
 from deployments.selectors.slots import slot_for
@@ -32,12 +30,17 @@ from privacy.services.records.close_outcomes import outcomes_close
 from privacy.services.vault.sealed_decisions import decisions_seal
 from privacy.services.vault.verify import vault_verify
 from r3al_project.turns.models import Turn
-from tests.e2e.live import Phone, Platform, at_once, until
+from tests.e2e.live import Phone, Platform, until
+from tests.factories.loop_files import LOGGED
+from tests.factories.users import token_of
+from tests.factories.versions import judged
+from tests.races import in_threads
 from tests.stack import Stack
-from training.models import GateVerdict, ModelVersion
+from training.models import ModelVersion
 from training.services.registry import version_register
 
-TOML = """
+TOML = (
+    """
 name = "stroll"
 version = 1
 decisions_per_day = 24
@@ -60,17 +63,9 @@ deadline = "4s"
 default = 0.0
 stability_margin = 1.0
 harmful_labels = ["dismissed"]
-
-[import.csv]
-user = "who"
-key = ["who", "at"]
-time = "at"
-next_state = "next_row_same_day"
-missing = "drop"
-reward = { total = "felt" }
-[import.csv.heads]
-policy = { action = "did", propensity = "p" }
 """
+    + LOGGED
+)
 PEOPLE, POINTS = 500, 6
 SHORT = {
     "R3AL_JOB_LEASE_SECONDS": "3",
@@ -100,9 +95,7 @@ def platform(loop: LoopVersion, stack: Stack, tmp_path: Path) -> Iterator[Platfo
 
 
 def phone(platform: Platform, role: str) -> Phone:
-    user = User.objects.create_user(f"live-{role}")
-    user.groups.add(Group.objects.get(name=role))
-    return Phone(platform.port, AuthToken.objects.create(user)[1])
+    return Phone(platform.port, token_of(role))
 
 
 class People:
@@ -118,7 +111,7 @@ class People:
         """So many more people join; how many there were before."""
         first, consents = self.count, {"personalization": True, "training": True, "evaluation": True}
         bodies = [{"userId": f"p{first + i}", "loop": "stroll", "consents": consents} for i in range(more)]
-        at_once(lambda i: self._ok(self.phone.post("people", bodies[i])), more)
+        in_threads(lambda i: self._ok(self.phone.post("people", bodies[i])), range(more), threads=8)
         self.count += more
         return first
 
@@ -147,7 +140,7 @@ class People:
             self._ok(self.phone.post(f"optima/decisions/{told['decisionId']}/rewards", word))
             return told
 
-        return at_once(one, people)
+        return in_threads(one, range(people), threads=8)
 
     def _ok(self, answer: tuple[int, Any]) -> Any:
         assert answer[0] < 300, answer
@@ -179,7 +172,7 @@ def deploy_harmful(loop: LoopVersion, operator: Phone) -> ModelVersion:
         config={"hinges": False},
         parent=slot_for(loop.loop, "policy").stable,
     )
-    GateVerdict.objects.create(version=harmful, attempt=1, verdict="pass", reason="planted")
+    judged(harmful, reason="planted")
     status, told = operator.post(f"training/models/model_{harmful.pk}/deploy", {"deploymentType": "full_rollout"})
     assert status == 200, told
     return harmful

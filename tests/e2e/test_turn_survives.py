@@ -24,8 +24,8 @@ from r3al_project.turns.models import Turn
 from r3al_project.turns.services import turn_parameters, turn_settle, turn_start
 from r3al_project.turns.stages import STAGES
 from tests.e2e.dying import plan
+from tests.factories.walks import walks_csv, walks_loop
 from tests.stack import Stack, Worker
-from tests.turns.walks import walks_csv, walks_loop
 from training.models import GateVerdict, ModelVersion, SyntheticJob, TrainingDataPool, TrainingEpisode
 
 PEOPLE, DAYS, POINTS = 600, 5, 2

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from r3al_project.processes import commands
-from tests.jobs import kinds as kinds  # registers them in this process too
+from tests.factories import job_kinds as job_kinds  # registers them in this process too
 from tests.stack import Stack, Worker
 
 SHORT = {"R3AL_JOB_LEASE_SECONDS": "1", "R3AL_JOB_HEARTBEAT_SECONDS": "0.3", "R3AL_JOB_GRACE_SECONDS": "0.5"}
 
 
 def worker_command(pool: str = "solo", queues: tuple[str, ...] = commands.QUEUES) -> list[str]:
-    """A worker that knows ``tests.jobs.kinds``."""
-    return [*commands.worker(pool=pool, concurrency=1, queues=queues), "--include", "tests.jobs.kinds"]
+    """A worker that knows ``tests.factories.job_kinds``."""
+    return [*commands.worker(pool=pool, concurrency=1, queues=queues), "--include", "tests.factories.job_kinds"]
 
 
 class JobsWorker(Worker):

@@ -1,34 +1,23 @@
-"""On a fresh database: ``python -m tests.jobs.fresh JOBS SECONDS`` makes the tables, reconciles every second, queues jobs."""
+"""A database with jobs to do and a beat that reconciles every second."""
 
 from __future__ import annotations
 
-import os
-import sys
+from typing import Any
 
-import django
-from django.conf import settings
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "r3al_project.settings")
-django.setup()
-
-from django.core.management import call_command  # noqa: E402
-from django_celery_beat.models import IntervalSchedule, PeriodicTask  # noqa: E402
-
-from jobs.schedules import schedules_sync  # noqa: E402
-from jobs.services import job_enqueue  # noqa: E402
-from tests.jobs import kinds as kinds  # noqa: E402
+from jobs.schedules import schedules_sync
+from jobs.services import job_enqueue
+from tests.factories import job_kinds as job_kinds  # registers them
+from tests.fresh_database import create_tables
 
 
-def main(jobs: int, seconds: float) -> None:
-    # Without migrations: the same tables, sooner.
-    settings.MIGRATION_MODULES = dict.fromkeys((app.split(".")[-1] for app in settings.INSTALLED_APPS), None)
-    call_command("migrate", run_syncdb=True, verbosity=0)
+def main(jobs: str, seconds: str) -> dict[str, Any]:
+    """So many jobs that each take so many seconds."""
+    create_tables()
     schedules_sync()
     often = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.SECONDS)
     PeriodicTask.objects.filter(task="jobs.reconcile").update(interval=often)
-    for number in range(jobs):
-        job_enqueue(kind="test.steps", arguments={"seconds": seconds}, key=f"job {number}")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))
+    for number in range(int(jobs)):
+        job_enqueue(kind="test.steps", arguments={"seconds": float(seconds)}, key=f"job {number}")
+    return {}

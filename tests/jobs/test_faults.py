@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 import redis
-from django.conf import settings
 
 from r3al_project.processes import commands
 from r3al_project.processes.supervisor import Supervisor
+from tests.fresh_database import run_on
 from tests.jobs.conftest import SHORT, worker_command
 from tests.services_under_test import PostgreSQL, Redis
 
@@ -32,8 +30,7 @@ def platform(own_postgresql: PostgreSQL, own_redis: Redis) -> Iterator[list[str]
         "DATABASE_URL": own_postgresql.url,
         "REDIS_URL": own_redis.url,
     }
-    fresh = [sys.executable, "-m", "tests.jobs.fresh", str(JOBS), str(SECONDS)]
-    subprocess.run(fresh, cwd=settings.BASE_DIR, env=env, check=True, timeout=120)
+    run_on(own_postgresql.url, "tests.jobs.fresh", JOBS, SECONDS, REDIS_URL=own_redis.url)
     said: list[str] = []
     supervisor = Supervisor(grace=2.0, say=said.append)
     supervisor.add("beat", commands.beat(), env)

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from jobs import leases
 from jobs.models import Job
 from jobs.services import job_cancel, job_enqueue, job_run, jobs_reconcile
-from tests.jobs.kinds import effects
+from tests.factories.job_kinds import effects
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_leases")]
 

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from jobs import leases
 from jobs.models import Job
 from jobs.services import job_cancel, job_enqueue, job_run
-from tests.jobs import kinds
+from tests.factories import job_kinds
+from tests.races import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 THREADS, ROUNDS = 6, 5
-
-
-def at_once(*acts: Callable[[], Any]) -> list[Any]:
-    """What each returned, or the exception it raised."""
-    barrier, found = threading.Barrier(len(acts)), [None] * len(acts)
-
-    def work(number: int) -> None:
-        try:
-            connection.ensure_connection()
-            barrier.wait(20)
-            found[number] = acts[number]()
-        except Exception as error:
-            found[number] = error  # type: ignore[call-overload]
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(acts))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return found
 
 
 def test_a_key_makes_one_job_whoever_asks_first() -> None:
@@ -79,5 +55,5 @@ def test_a_cancel_that_races_with_a_start_and_a_fault_is_never_lost() -> None:
         run()
         job.refresh_from_db()
         assert job.state in ("cancelled", "done"), job.state
-        assert (job.state == "done") == (kinds.effects() > 0)
+        assert (job.state == "done") == (job_kinds.effects() > 0)
         Job.objects.all().delete()

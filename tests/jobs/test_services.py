@@ -17,7 +17,7 @@ from jobs import leases
 from jobs.models import Job
 from jobs.selectors import job_get, jobs_counts, jobs_running
 from jobs.services import job_cancel, job_enqueue, job_run, jobs_reconcile
-from tests.jobs.kinds import effects
+from tests.factories.job_kinds import effects
 
 pytestmark = pytest.mark.django_db
 

@@ -15,8 +15,8 @@ from jobs.models import Job
 from jobs.schedules import schedules_sync
 from jobs.services import job_cancel, job_enqueue, jobs_reconcile
 from r3al_project.processes import commands
+from tests.factories.job_kinds import effects
 from tests.jobs.conftest import SHORT, JobsWorker
-from tests.jobs.kinds import effects
 from tests.stack import Stack
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from loops.models import LoopVersion
 from loops.services import loop_add
-from tests.loops.engine.small import SMALL
+from tests.factories.loop_files import SMALL
+from tests.factories.users import staff
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +37,5 @@ def test_nothing_is_deleted_by_hand(admin_client: Client, version: LoopVersion) 
     assert LoopVersion.objects.count() == 1
 
 
-def test_who_has_no_rights_sees_nothing(client: Client, version: LoopVersion) -> None:
-    client.force_login(User.objects.create_user("someone", is_staff=True))
-    assert client.get("/admin/loops/loop/").status_code == 403
+def test_who_has_no_rights_sees_nothing(version: LoopVersion) -> None:
+    assert staff().get("/admin/loops/loop/").status_code == 403

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from core.errors import NotFound
-from loops.selectors import loop_specs_builtin, loop_version_current
+from loops.selectors import loop_specs_builtin, loop_version_current, loop_versions_current
 from loops.services import loop_add
-from tests.loops.engine.small import SMALL, small
+from tests.factories.loop_files import SMALL, small
 
 pytestmark = pytest.mark.django_db
 
@@ -14,6 +14,12 @@ def test_the_latest_version_is_the_current_one() -> None:
     for number in (1, 9, 10):
         loop_add(text=small(('name = "small"', f'name = "small"\nversion = {number}')), source="x")
     assert loop_version_current("small").version == 10
+
+
+def test_of_every_loop_the_latest_version_is_current() -> None:
+    for name, number in (("small", 9), ("small", 10), ("another", 2)):
+        loop_add(text=small(('name = "small"', f'name = "{name}"\nversion = {number}')), source="x")
+    assert [str(version) for version in loop_versions_current()] == ["another v2", "small v10"]
 
 
 def test_an_unknown_name_is_told_the_known_ones_and_what_to_do() -> None:

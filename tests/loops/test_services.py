@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from core.errors import Conflict, InputError
 from loops.models import Loop, LoopVersion
 from loops.services import loop_add
-from tests.loops.engine.small import SMALL, small
+from tests.factories.loop_files import SMALL, small
 
 pytestmark = pytest.mark.django_db
 SECOND = ('name = "small"', 'name = "small"\nversion = 2')

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.system import ROOT
+
 pytestmark = pytest.mark.embedded  # knows neither database nor broker
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {"SECRET_KEY": "a k3y, " * 15, "ANONYMIZATION_SALT": "s4lt" * 15, "DATA_MASTER_KEYS": "1:" + "m4ster" * 10}
 PRODUCTION = {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.system import ROOT
 
 
 def test_what_was_imported_is_set_aside_and_collected_less_often() -> None:

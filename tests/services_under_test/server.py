@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from r3al_project.processes.supervisor import ends_with_parent
+from tests.system import free_port
 
 
 class NotAvailable(Exception):
@@ -29,7 +29,7 @@ class Server(ABC):
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix=f"r3al-{self.name.lower()}-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.user = unprivileged_user()
         self.version = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -123,9 +123,3 @@ def unprivileged_user() -> pwd.struct_passwd | None:
 def reachable(path: Path, user: pwd.struct_passwd | None) -> bool:
     """Whether the user may enter every folder above a path."""
     return user is None or all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

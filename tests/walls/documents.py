@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.walls.source import ROOT, modules, packages, parsed
+from tests.system import ROOT
+from tests.walls.source import modules, packages, parsed
 
 LONGEST_SENTENCE, NINETIETH = 30, 25  # words
 _CODE = re.compile(r"`([^`\n]+)`")

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.walls.source import ROOT, modules, parsed
+from tests.system import ROOT
+from tests.walls.source import modules, parsed
 
 FLOORS = ("core", "jobs", "loops", "privacy", "training", "deployments", "r3al_project")  # from the ground up
 BESIDE = {"simulator": "deployments"}  # stands on its own: may import what this floor may

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = {"tests", "benchmarks"}  # packages beside the product
 
 

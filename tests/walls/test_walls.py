@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.system import ROOT
 from tests.walls import documents, engines, imports, names
-from tests.walls.source import ROOT, linted_packages, packages
+from tests.walls.source import linted_packages, packages
 
 LINT = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
 # Each fault as (file, line that is added to it, what the contracts say of it).

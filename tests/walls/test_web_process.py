@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.system import ROOT
+
 HEAVY = ("opendp", "scipy", "sklearn", "jax", "optax")
 _PROBE = """
 import json, sys

@@ -7,7 +7,7 @@ other heads, in the states in which that candidate speaks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from core.arrays import Floats
+from core.progress import ReportProgress, no_progress
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import MODEL_BAR_INCUMBENT, MODEL_BAR_REFERENCE
@@ -22,22 +24,18 @@ from privacy.engine.evaluation.statistics import EvaluationCandidate
 from privacy.engine.moments.baseline import Baseline
 from privacy.engine.moments.effects import effects_posterior
 from privacy.engine.moments.pooled import Moments
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.generators.world_model import mean_world, sample_worlds
+from training.engine.regression import regression
 from training.engine.trainers.fitted_q import GAMMAS, best_candidate
 from training.engine.trainers.protocol import Candidate as Trained
 from training.engine.trainers.protocol import LearnedSubHead
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer, policy_trainer
-from training.engine.world.rollout import ROLLOUT_STEPS, policy_values, regression
+from training.engine.world.rollout import ROLLOUT_STEPS, discounted_returns
 from training.engine.world.transitions import Transitions
+from training.engine.world.world_model import World
 
-Report = Callable[[float, str], None]
 TRAINING_GAMMA = 0.99  # defines the long run that is judged; the training discount is selected
-
-
-def no_progress(fraction: float, message: str) -> None:
-    """A report that nobody reads."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def train_policy_head(
     gamma: float | None = None,
     trainer: str = FITTED_Q,
     sub_trainer: str = CONTEXTUAL_BANDITS,
-    report: Report = no_progress,
+    report: ReportProgress = no_progress,
 ) -> LearnedPolicy:
     """Train on the pool's rows and ask the model gate. ``incumbents``: learned policies that serve now, by head.
 
@@ -141,7 +139,7 @@ def train_policy_head(
     gate, against = model_gate(worlds, best.policy, rivals, rng)
     cost = logging_cost(worlds, reference, rng)
     rival = incumbent or reference
-    value = policy_values(world, rival, phi, transitions.state, int(rng.integers(2**63)), gamma=TRAINING_GAMMA)
+    value = _values(world, rival, transitions.state, int(rng.integers(2**63)))
     reward = world.coefficients[0, :, :, 0].copy()
     reward[:, 0] += moments.counts.centre
     report(0.9, "the other heads")
@@ -165,13 +163,23 @@ def train_policy_head(
     )
 
 
-def _reported(made: Iterator[Trained], expected: int, report: Report) -> list[Trained]:
+def _reported(made: Iterator[Trained], expected: int, report: ReportProgress) -> list[Trained]:
     candidates: list[Trained] = []
     for candidate in made:
         candidates.append(candidate)
         said = f"gamma {candidate.gamma:g}: {candidate.model_gain:+.3g} reward scales in the model"
         report(0.7 * min(len(candidates) / expected, 1.0), said)
     return candidates
+
+
+def _values(world: World, policy: LinearPolicy, states: Floats, seed: int) -> Floats:
+    """(d,) V(s) = phi(s) . v of following the policy in the world: discounted rewards from each state, regressed on phi.
+
+    Monte Carlo instead of a fixed point: a known feature that ends at its bound (time since an intervention) has no linear
+    fixed point, and a bootstrapped value would go on growing along it.
+    """
+    returns = discounted_returns(world, policy, states, seed, gamma=TRAINING_GAMMA)
+    return np.asarray(regression(world.moments.layout.phi.phi(states)) @ returns)
 
 
 def _immediate(features: Floats, reward: Floats, actions: np.ndarray) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from core.arrays import unpack_arrays
@@ -21,12 +23,22 @@ def version_get(pk: int) -> ModelVersion:
     return version
 
 
+def versions_with(pks: Collection[int], *, at_hand: ModelVersion) -> dict[int, ModelVersion]:
+    """Versions by id, read from the database but for the one at hand."""
+    return ModelVersion.objects.in_bulk(set(pks) - {at_hand.pk}) | {at_hand.pk: at_hand}
+
+
 def version_named(name: str) -> ModelVersion:
     """One version by its name, ``model_12``, or by the number in it. Raises NotFound."""
     number = name.removeprefix("model_")
     if not (number.isascii() and number.isdecimal()) or len(number) > _LONGEST_ID:
         raise NotFound(f"{name!r} is no version; versions are named like model_12")
     return version_get(int(number))
+
+
+def heads_known() -> list[str]:
+    """Names of all heads that any loop has a version for: a loop that is added gets one for each of its heads."""
+    return list(ModelVersion.objects.order_by("head").values_list("head", flat=True).distinct())
 
 
 def version_arrays(version: ModelVersion) -> dict[str, np.ndarray]:

@@ -11,14 +11,14 @@ import numpy as np
 from django.db import transaction
 
 from core.errors import BudgetExceeded, InsufficientData
+from core.progress import ReportProgress
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.thresholds import LATENCY_BAR_MS, SLOW_SHARE
 from privacy.engine.evaluation.statistics import EvaluationCandidate, SubCandidate
 from privacy.engine.moments.null_population import LoggingPolicy
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Release
 from privacy.services.releases.evaluation import evaluation_release
-from privacy.services.releases.moments import Report
 from training.engine.gates.decision_rule import VerdictWord
 from training.engine.gates.model_gate import people_needed
 from training.engine.gates.outcome_gate import GateResult, GateTerms, Judgement, outcome_gate, sub_gate
@@ -59,7 +59,13 @@ class EvaluationPlan:
 
 
 def versions_judge(
-    *, judging: EvaluationPlan, decide: Callable[[], object], epsilon: float, delta: float, key: str, report: Report
+    *,
+    judging: EvaluationPlan,
+    decide: Callable[[], object],
+    epsilon: float,
+    delta: float,
+    key: str,
+    report: ReportProgress,
 ) -> Callable[[], dict[str, Any]]:
     """Ask the outcome gate about every head in one charged evaluation; the returned write stores verdicts and metrics.
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from core.arrays import pack_arrays
 from core.checksums import sha256_hex
 from core.durations import RECORDS_KEPT
-from privacy.engine.moments.release_layout import MAIN_HEAD
+from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release
 from privacy.services.releases.moments import moments_load
 from training.engine.generators.protocol import Posterior

@@ -14,11 +14,12 @@ from django.db import transaction
 from core.arrays import unpack_arrays
 from core.durations import RECORDS_KEPT
 from core.errors import Conflict
+from core.progress import ReportProgress
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.thresholds import MODEL_BAR_INCUMBENT, MODEL_BAR_REFERENCE
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Release
-from privacy.services.releases.moments import Report, moments_load
+from privacy.services.releases.moments import moments_load
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
 from training.models import ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode
 from training.selectors.versions import version_policy
@@ -66,7 +67,7 @@ def heads_train(
     seed: int,
     incumbents: Mapping[str, ModelVersion],
     asked: TrainOptions,
-    report: Report,
+    report: ReportProgress,
 ) -> Callable[[], dict[str, Any]]:
     """Train every head of the loop; the returned write registers a version a head with its model gates.
 
@@ -99,7 +100,7 @@ def _train(
     seed: int,
     incumbents: Mapping[str, ModelVersion],
     asked: TrainOptions,
-    report: Report,
+    report: ReportProgress,
 ) -> list[TrainedHead]:
     from privacy.engine.moments.baseline import baseline_posterior
     from training.engine.pipeline import train_policy_head

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import R3alError
 from deployments.services.serving.batch_scoring import states_decide
+from loops.engine.heads import MAIN_HEAD
 from loops.selectors import loop_version_current
 
 
@@ -20,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--loop", required=True, help="the loop's name")
         parser.add_argument("--input", required=True, type=Path, help="states; columns as in the loop's import section")
         parser.add_argument("--output", required=True, type=Path, help="CSV to write: row, action, p_ACTION ...")
-        parser.add_argument("--head", default="policy")
+        parser.add_argument("--head", default=MAIN_HEAD, help="a head of the loop (default: %(default)s)")
         parser.add_argument(
             "--version", dest="model_version", metavar="NAME", help="a version, like model_12 (default: what serves)"
         )

@@ -13,6 +13,7 @@ from deployments.engine.evidence.cohort_series import SPAN
 from deployments.engine.health import HealthReport, health_of
 from deployments.models import EvidenceUnit, HealthCheck, LatencyMinute, ServingSlot
 from deployments.selectors.health import EPOCH, SPANS_BEFORE, evidence_of
+from deployments.selectors.slots import slots_in_use
 from deployments.services.health.evidence import evidence_fold
 from deployments.services.rollouts.rollback import slot_rollback
 from loops.selectors import loop_version_current
@@ -31,9 +32,8 @@ def health_tick() -> int:
     HealthCheck.objects.filter(created_at__lt=now - RECORDS_KEPT).delete()
     LatencyMinute.objects.filter(minute__lt=now - RECORDS_KEPT).delete()
     EvidenceUnit.objects.filter(closes_at__lt=now - EVIDENCE_KEPT).delete()
-    slots = ServingSlot.objects.select_related("loop", "stable__loop_version", "holdback").filter(
-        stable__in=ModelVersion.objects.learned()
-    )
+    slots = slots_in_use().select_related("loop", "stable__loop_version", "holdback")
+    slots = slots.filter(stable__in=ModelVersion.objects.learned())
     return sum(_acted(slot) for slot in slots)
 
 

@@ -19,10 +19,10 @@ from django.utils import timezone
 from core.arrays import Floats
 from deployments.models import Deployment, EvidenceUnit, ServingSlot
 from deployments.selectors.health import EPOCH, epoch_number, epochs_begun, last_deployment
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS
 from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.engine.sealing import CannotOpen, Cipher, about_outcome
 from privacy.models import Choice
 from privacy.selectors.keys import ciphers_known

@@ -10,8 +10,8 @@ from django.db import transaction
 from deployments.engine.shares import BASIS_POINTS
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import serving_now, slot_for
+from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from training.models import ModelVersion
 
 
@@ -36,7 +36,7 @@ def exploration_settle(*, loop_version: LoopVersion, turns: int) -> float:
     ``turns``: how many the loop has had. Returns the share that is explored from now on. What an operator lowered stays lowered.
     """
     spec, slot = loop_version.spec, slot_for(loop_version.loop, MAIN_HEAD)
-    asked = [asked_share(version) or 0.0 for version in serving_now(loop_version.loop).values()]
+    asked = [asked_share(version) or 0.0 for version in serving_now(loop_version).values()]
     settled = round(max(spec.exploration, *asked) * BASIS_POINTS)
     ever = Deployment.objects.filter(slot=slot).exists()
     if (ever or turns >= spec.logging_rounds) and slot.exploration_bp > settled:

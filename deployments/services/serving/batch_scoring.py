@@ -23,7 +23,7 @@ from loops.models import LoopVersion
 from training.models import ModelVersion
 from training.selectors.versions import version_named, version_policy
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _reading_order(found: list[FileRecord], reader: RowReader, path: Path) -> li
     return sorted(range(len(found)), key=moments.__getitem__)
 
 
-def _read(record: FileRecord, path: Path, read: Callable[[dict[str, str]], T]) -> T:
+def _read(record: FileRecord, path: Path, read: Callable[[dict[str, str]], _T]) -> _T:
     try:
         if record.error is not None:
             raise record.error
@@ -119,9 +119,7 @@ class _Placing:
 
 
 def _version(loop_version: LoopVersion, head: str, version_name: str | None) -> ModelVersion:
-    if head not in [h.name for h in loop_version.spec.heads]:
-        known = ", ".join(h.name for h in loop_version.spec.heads)
-        raise InputError(f"loop {loop_version.loop.name!r} has no head {head!r}; it has {known}")
+    loop_version.spec.head(head)
     if version_name is None:
         return slot_for(loop_version.loop, head).stable
     version = version_named(version_name)

@@ -14,7 +14,7 @@ from loops.engine.spec import LoopSpec
 from loops.engine.state.scalar import ScalarDynamics
 from loops.engine.state.values import feature_value
 
-LONGEST_ID = 100
+LONGEST_REQUEST_ID = 100
 
 
 class DecisionRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -38,8 +38,8 @@ class ReadContext(NamedTuple):
 
 def read_context(spec: LoopSpec, points: ScalarDynamics, request: DecisionRequest) -> ReadContext:
     """Check a request against the loop. Raises InputError that names what is unknown; numbers out of bounds are clamped."""
-    if not 0 < len(request.request_id) <= LONGEST_ID:
-        raise InputError(f"requestId has 1 to {LONGEST_ID} characters")
+    if not 0 < len(request.request_id) <= LONGEST_REQUEST_ID:
+        raise InputError(f"requestId has 1 to {LONGEST_REQUEST_ID} characters")
     if request.local_time is not None and request.local_time.tzinfo is None:
         raise InputError("localTime needs an offset from UTC, like 2025-06-01T08:30:00+02:00")
     values, clamped = [nan] * points.count, []
@@ -47,6 +47,10 @@ def read_context(spec: LoopSpec, points: ScalarDynamics, request: DecisionReques
         number = points.ranges.get(name)
         if number is not None and not isinstance(value, str) and number[1] <= value <= number[2]:
             values[number[0]] = value  # as nearly all are
+            continue
+        category = points.categories.get(name)
+        if category is not None and isinstance(value, str) and value in category[1]:
+            values[category[0]] = category[1][value]
             continue
         i = points.index.get(name)
         if i is None:
@@ -62,9 +66,8 @@ def _masks(spec: LoopSpec, eligible: Mapping[str, list[str]]) -> dict[str, int]:
     """A bit an allowed action, for heads of which not all are. Raises InputError when the reference is not among them."""
     masks = {}
     for name, actions in eligible.items():
-        heads = [h.name for h in spec.heads]
-        if name not in heads:
-            raise InputError(f"eligible.{name} is no head of loop {spec.name!r}; it has {', '.join(heads)}")
+        if name not in spec.head_names:
+            raise InputError(f"eligible.{name} is no head of loop {spec.name!r}; it has {', '.join(spec.head_names)}")
         head = spec.head(name)
         unknown = [a for a in actions if a not in head.actions]
         if unknown:

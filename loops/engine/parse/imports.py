@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.parse.strict_toml import Table, is_number, meant
 from loops.engine.reward import COMPONENTS, INPUTS
 from loops.engine.rows.transforms import EXPECTED, parse_transform
@@ -56,18 +57,18 @@ def _named(csv: Table, name: str, known: Iterable[str], base: dict[str, str]) ->
 
 
 def _heads(table: Table, heads: tuple[Head, ...]) -> dict[str, ImportHead]:
-    """Columns by head. Policy's action is in column ``action`` unless said otherwise; another head's is always said."""
+    """Columns by head. The main head's action is in column ``action`` by default; a sub-head's column is always named."""
     known = [h.name for h in heads]
     out = {}
     for name in table.data:
         inner = table.table(name)
         if name not in known:
             table.problems.add(inner.name, inner.data, f"a head of this loop: {', '.join(known)}{meant(name, known)}")
-        action = inner.text("action", "a column", "action") if name == "policy" else inner.text("action", "a column")
+        action = inner.text("action", "a column", "action") if name == MAIN_HEAD else inner.text("action", "a column")
         out[name] = ImportHead(action=action, propensity=inner.text("propensity", "a column", None))
         inner.close()
-    if "policy" in known and "policy" not in out:
-        out["policy"] = ImportHead(action="action")
+    if MAIN_HEAD in known and MAIN_HEAD not in out:
+        out[MAIN_HEAD] = ImportHead(action="action")
     return out
 
 

@@ -8,6 +8,7 @@ import tomllib
 from typing import Any
 
 from core.errors import InputError
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.parse.imports import parse_imports
 from loops.engine.parse.reward import parse_reward
 from loops.engine.parse.strict_toml import Problems, Table, is_number
@@ -161,8 +162,8 @@ def _is_bounds(value: Any) -> bool:
 
 
 def _heads(table: Table) -> tuple[Head, ...]:
-    if "policy" not in table.data:
-        table.problems.missing("heads.policy", "a table with actions, reference and logging")
+    if MAIN_HEAD not in table.data:
+        table.problems.missing(f"heads.{MAIN_HEAD}", "a table with actions, reference and logging")
     return tuple(_head(name, table.table(name)) for name in table.data)
 
 
@@ -174,8 +175,8 @@ def _head(name: str, table: Table) -> Head:
     reference = table.one_of("reference", known) if known else table.text("reference", "one of the actions")
     logging = table.value("logging", lambda v: _is_distribution(v, actions), _logging_expected(actions))
     when = table.one_of("when", ("always", "intervening"), "always")
-    if name == "policy" and when != "always":
-        table.problems.add(table.key("when"), when, "always: policy is the head that decides whether to intervene")
+    if name == MAIN_HEAD and when != "always":
+        table.problems.add(table.key("when"), when, f"always: {name} is the head that decides whether to intervene")
     table.close()
     total = math.fsum(logging or (1.0,))
     return Head(

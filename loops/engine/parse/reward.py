@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from loops.engine.heads import MAIN_HEAD, timing_head
 from loops.engine.parse.strict_toml import Table, meant
 from loops.engine.reward import COMPONENTS, DEFAULT_WEIGHTS
 from loops.engine.spec import Feature, Head, Reward
@@ -30,15 +31,15 @@ def parse_reward(table: Table, features: tuple[Feature, ...], heads: tuple[Head,
 
 
 def _appropriateness(table: Table, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> dict[str, str]:
-    """Action of policy -> feature, with a minus for the opposite affect."""
+    """Action of the main head -> feature, with a minus for the opposite affect."""
     found = table.text_map("appropriateness")
-    actions = [a for h in heads if h.name == "policy" for a in h.actions]
+    actions = [a for h in heads if h.name == MAIN_HEAD for a in h.actions]
     numbers = [f.name for f in features if not f.is_category]
     for action, affect in found.items():
         key = f"{table.key('appropriateness')}.{action}"
         if actions and action not in actions:
             table.problems.add(
-                key, affect, "on the left an action of policy: " + ", ".join(actions) + meant(action, actions)
+                key, affect, f"on the left an action of {MAIN_HEAD}: {', '.join(actions)}{meant(action, actions)}"
             )
         if affect.removeprefix("-") not in numbers:
             expected = "a feature that is a number, with - before it for its opposite: " + ", ".join(numbers)
@@ -47,10 +48,10 @@ def _appropriateness(table: Table, features: tuple[Feature, ...], heads: tuple[H
 
 
 def _best_delays(table: Table, heads: tuple[Head, ...]) -> dict[str, int]:
-    """Action of timing (of policy where no head is called timing) -> its best moment t*, in seconds."""
+    """Action of the timing head -> its best delay t*, in seconds."""
     inner = table.table("best_delay")
     by_name = {h.name: h for h in heads}
-    head = by_name.get("timing") or by_name.get("policy")
+    head = by_name.get(timing_head(by_name))
     actions = head.actions if head else ()
     for action in inner.data:
         if head and actions and action not in actions:

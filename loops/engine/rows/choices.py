@@ -23,12 +23,6 @@ class LoggedChoice:
     explored: bool
 
 
-def intervening_head(spec: LoopSpec) -> Head:
-    """The head that decides whether there is an intervention at all: ``policy``, else the first that always speaks."""
-    always = [h for h in spec.heads if h.when == "always"]
-    return next((h for h in spec.heads if h.name == "policy"), always[0] if always else spec.heads[0])
-
-
 class ActionReader:
     """Reads one head's action and propensity."""
 

@@ -74,10 +74,10 @@ class OutcomeReader:
         if all(map(math.isnan, inputs.values())):  # nothing was heard; the appropriateness table alone is no outcome
             return NO_REWARD[1:]
         affect = {name: (float(state[i]) - low) / (high - low) for i, name, (low, high) in self._numbers}
-        policy = actions.get("policy", "")
-        components = reward_components(self._spec, inputs, action=policy, affect=affect)
-        delay = inputs.get("delay", math.nan)
-        components[COMPONENTS.index("timing")] = timing_of(self._spec, delay, actions.get("timing", policy))
+        main = actions.get(self._spec.main_head.name, "")
+        components = reward_components(self._spec, inputs, action=main, affect=affect)
+        delay, timing = inputs.get("delay", math.nan), actions.get(self._spec.timing_head.name, main)
+        components[COMPONENTS.index("timing")] = timing_of(self._spec, delay, timing)
         return components
 
 

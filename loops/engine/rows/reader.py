@@ -17,7 +17,7 @@ import numpy as np
 from core.arrays import Floats
 from core.errors import InputError
 from loops.engine.rows.cells import RowError, is_missing, parse_flag, parse_time, quoted_list
-from loops.engine.rows.choices import ActionReader, LoggedChoice, intervening_head
+from loops.engine.rows.choices import ActionReader, LoggedChoice
 from loops.engine.rows.features import Cells, feature_reader
 from loops.engine.rows.outcomes import NO_REWARD, Note, OutcomeReader
 from loops.engine.spec import Feature, LoopSpec
@@ -45,7 +45,7 @@ class LoggedRow:
     intervened: bool
     reward: Floats
     harmful: bool | None
-    left: bool
+    dropped_out: bool
     notes: tuple[Note, ...]
 
 
@@ -81,11 +81,8 @@ class RowReader:
         self._features = [
             (i, feature_reader(spec, f, self._column(f))) for i, f in enumerate(spec.features) if i not in self.computed
         ]
-        self._policy = intervening_head(spec)
-        self._heads = [
-            self._policy,
-            *(h for h in spec.heads if h is not self._policy and h.name in self._imports.heads),
-        ]
+        self._policy = spec.main_head
+        self._heads = [self._policy, *(h for h in spec.sub_heads if h.name in self._imports.heads)]
         self._actions = {h.name: ActionReader(spec, h) for h in self._heads if h.name in self._imports.heads}
         self._outcome = OutcomeReader(spec)
         self._width = len(spec.features)
@@ -109,9 +106,11 @@ class RowReader:
         state = self._state(row, notes)
         if known is not None:
             state[list(self.computed)] = known
-        reward, harmful, left = self._followed(row, state, choices, notes) if self._whole else (NO_REWARD, None, False)
+        reward, harmful, dropped_out = (
+            self._followed(row, state, choices, notes) if self._whole else (NO_REWARD, None, False)
+        )
         done = tuple(notes)
-        return LoggedRow(user, key, time, state, available, choices, intervened, reward, harmful, left, done)
+        return LoggedRow(user, key, time, state, available, choices, intervened, reward, harmful, dropped_out, done)
 
     def order(self, row: Cells) -> tuple[str, datetime]:
         """Whose row it is and when, to sort by. Raises RowError."""
@@ -122,8 +121,8 @@ class RowReader:
         self, row: Cells, state: Floats, choices: dict[str, LoggedChoice], notes: list[Note]
     ) -> tuple[Floats, bool | None, bool]:
         actions = {h.name: h.actions[choices[h.name].action] for h in self._heads if h.name in choices}
-        left = self._flag(row, self._imports.left, False)
-        return self._outcome.reward(row, state, actions, notes), self._outcome.harmful(row), left
+        dropped_out = self._flag(row, self._imports.left, False)
+        return self._outcome.reward(row, state, actions, notes), self._outcome.harmful(row), dropped_out
 
     def _who(self, row: Cells) -> tuple[str, tuple[str, ...], datetime]:
         user = row.get(self._imports.user, "").strip()
@@ -195,7 +194,7 @@ class RowReader:
         """What it takes to compute a feature that a file of states lacks: whose state, when, and what was done."""
         if not self.computed:
             return []
-        head = self._imports.heads.get(intervening_head(self._spec).name)
+        head = self._imports.heads.get(self._spec.main_head.name)
         return [self._imports.user, self._imports.time, *([head.action] if head else [])]
 
     def _absence(self, absent: list[str], columns: Sequence[str]) -> str:

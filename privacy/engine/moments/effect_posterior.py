@@ -24,7 +24,7 @@ from privacy.engine.moments.gram_matrix import Gram
 
 EFFECT_WIDTHS = (0.02, 0.06, 0.15, 0.35, 0.8)
 HYPER_SD, CONCENTRATION = 0.4, 0.5
-BURN_IN, DRAWS, THIN = 100, 50, 4
+_BURN_IN, _DRAWS, _THIN = 100, 50, 4
 _SEED = 0  # the posterior is a function of the release alone
 
 
@@ -80,9 +80,9 @@ def released_posterior(
     likelihood, groups = _Likelihood.of(released), _groups(phi)
     width = np.full(phi.width, len(grid) // 2)
     means, factors = [], []
-    for sweep in range(BURN_IN + DRAWS * THIN):
+    for sweep in range(_BURN_IN + _DRAWS * _THIN):
         mean, factor = likelihood.condition(grid[width] ** 2)
-        if sweep >= BURN_IN and (sweep - BURN_IN) % THIN == 0:
+        if sweep >= _BURN_IN and (sweep - _BURN_IN) % _THIN == 0:
             means.append(likelihood.rotation @ mean)
             factors.append(factor)
         proportions = _draw_proportions(width, groups, grid, rng)

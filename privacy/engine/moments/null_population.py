@@ -14,7 +14,6 @@ from core.arrays import Bools, Floats, Ints
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import Feature, Head, LoopSpec
 from loops.engine.state.dynamics import advance_known
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 
 NULL_PEOPLE = 400
@@ -46,7 +45,7 @@ def null_rows(spec: LoopSpec, *, decisions: int, logged: LoggingPolicy = FULL_LO
     rng = np.random.default_rng(_SEED)
     steps = max(2, decisions)
     users = int(np.clip(NULL_ROWS // steps, 100, NULL_PEOPLE))
-    policy, width = spec.head(MAIN_HEAD), len(spec.features)
+    policy, width = spec.main_head, len(spec.features)
     states = np.empty((users, steps + 1, width))
     states[:, 0] = np.column_stack([_initial(f, users, rng) for f in spec.features])
     drawn = rng.choice(len(policy.actions), size=(users, steps), p=np.array(policy.logging))
@@ -60,7 +59,7 @@ def null_rows(spec: LoopSpec, *, decisions: int, logged: LoggingPolicy = FULL_LO
         state=states[:, :-1].reshape(-1, width),
         next_state=states[:, 1:].reshape(-1, width),
         has_next=_has_next(spec, users, steps).reshape(-1),
-        left=np.zeros(users * steps, bool),
+        dropped_out=np.zeros(users * steps, bool),
         action=actions.reshape(-1),
         propensity=propensity.reshape(-1),
         explored=explored.reshape(-1),
@@ -96,10 +95,8 @@ def _has_next(spec: LoopSpec, users: int, steps: int) -> Bools:
 def _subs(spec: LoopSpec, actions: Ints, explored: Bools, rng: np.random.Generator) -> dict[str, SubHeadRows]:
     """Draw the choices of the sub-heads from their logging distributions, wherever they have a choice."""
     subs = {}
-    for head in spec.heads:
-        if head.name == MAIN_HEAD:
-            continue
-        chooses = (actions != spec.head(MAIN_HEAD).reference_index) | (head.when == "always")
+    for head in spec.sub_heads:
+        chooses = (actions != spec.main_head.reference_index) | (head.when == "always")
         drawn = rng.choice(len(head.actions), size=len(actions), p=np.array(head.logging))
         subs[head.name] = SubHeadRows(np.where(chooses, drawn, -1), np.array(head.logging)[drawn], explored & chooses)
     return subs

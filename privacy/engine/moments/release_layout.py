@@ -15,7 +15,6 @@ from core.arrays import Bools, Floats
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Head, LoopSpec
 
-MAIN_HEAD = "policy"
 BUDGET_SHARES = {"counts": 0.03, "gram": 0.25, "targets": 0.10, "effects": 0.58, "variances": 0.0395}
 # Of the whole budget, divided among the sub-heads. At .2, policy lost .03 of the attainable gain at 1,000 people.
 SUB_SHARE = 0.10
@@ -25,11 +24,6 @@ LEFT_SCALE = 0.2  # public scale of the target ``left``
 # Scale of a change relative to the reward inside the effects block. The reward's effects act at every step.
 CHANGE_WEIGHT = 0.6
 COUNTS_CLIP = 1.5  # sqrt(.5^2 + 1 + 1)
-
-
-def sub_heads(spec: LoopSpec) -> tuple[str, ...]:
-    """Return the names of all heads except policy."""
-    return tuple(h.name for h in spec.heads if h.name != MAIN_HEAD)
 
 
 def sub_block(head: str) -> str:
@@ -52,8 +46,8 @@ class ReleaseLayout:
     @classmethod
     def of(cls, spec: LoopSpec, *, hinges: bool, subs: tuple[str, ...] | None = None) -> ReleaseLayout:
         """Return the layout of a loop, with all its sub-heads if ``subs`` is None."""
-        subs = sub_heads(spec) if subs is None else subs
-        return cls(spec, FeatureMap.of(spec, hinges), spec.imports.next_state.endswith("same_day"), subs)
+        names = tuple(h.name for h in spec.sub_heads) if subs is None else subs
+        return cls(spec, FeatureMap.of(spec, hinges), spec.imports.next_state.endswith("same_day"), names)
 
     def linear(self) -> ReleaseLayout:
         """Return the layout without hinge features. Its moments are the leading part of this layout's."""
@@ -69,7 +63,7 @@ class ReleaseLayout:
 
     @property
     def main(self) -> Head:
-        return self.spec.head(MAIN_HEAD)
+        return self.spec.main_head
 
     @property
     def learned(self) -> tuple[int, ...]:

@@ -51,7 +51,6 @@ from privacy.engine.moments.release_layout import (
     ReleaseLayout,
     alternatives_of,
     sub_block,
-    sub_heads,
 )
 from privacy.engine.moments.rows import ReleaseRows
 
@@ -82,8 +81,8 @@ def release_counts(
     spec: LoopSpec, totals: Totals, sigma: float | None, subs: tuple[str, ...] | None = None
 ) -> NoisyRound:
     """Add noise to the totals of round 0. ``subs``: the sub-heads of the release, all of the loop's if None."""
-    subs = sub_heads(spec) if subs is None else subs
-    share = BUDGET_SHARES["counts"] * (1.0 - SUB_SHARE if subs else 1.0)
+    heads = spec.sub_heads if subs is None else subs
+    share = BUDGET_SHARES["counts"] * (1.0 - SUB_SHARE if heads else 1.0)
     return _noised("counts", totals, COUNTS_CLIP, share, sigma)
 
 

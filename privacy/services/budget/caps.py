@@ -14,7 +14,7 @@ from privacy.models.budget import WINDOWS
 from privacy.selectors.budgets import spent_now
 from privacy.services.vault.append import subject_of, vault_append
 
-SHORTEST_REASON, LONGEST_REASON = 10, 400
+SHORTEST_CAP_REASON, LONGEST_CAP_REASON = 10, 400
 LARGEST_CAP = 1_000_000.0  # units: far above any sensible cap, and well within the range of the column
 LIFETIME_RHO = "rho"
 
@@ -27,8 +27,10 @@ def cap_change(*, person_id: int, window: str, cap: float, reason: str, actor: s
     was promised, and for invalid arguments. Raises NotFound for an unknown person.
     """
     stated_reason = reason.strip()
-    if not SHORTEST_REASON <= len(stated_reason) <= LONGEST_REASON:
-        raise InputError(f"give a reason of {SHORTEST_REASON} to {LONGEST_REASON} characters; it is stored permanently")
+    if not SHORTEST_CAP_REASON <= len(stated_reason) <= LONGEST_CAP_REASON:
+        raise InputError(
+            f"give a reason of {SHORTEST_CAP_REASON} to {LONGEST_CAP_REASON} characters; it is stored permanently"
+        )
     if window not in (*WINDOWS, LIFETIME_RHO):
         raise InputError(f"there is no cap {window!r}; it is one of {', '.join((*WINDOWS, LIFETIME_RHO))}")
     if not 0 <= cap <= LARGEST_CAP:

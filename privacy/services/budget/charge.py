@@ -18,6 +18,7 @@ from core.errors import BudgetExceeded, Conflict
 from core.update_sql import update_sql
 from loops.models import LoopVersion
 from privacy.engine.budget_windows import first_days
+from privacy.engine.dp.accounting import NANO
 from privacy.models import (
     Decision,
     LedgerEntry,
@@ -30,7 +31,7 @@ from privacy.models import (
     RewardSignal,
     VaultKind,
 )
-from privacy.models.budget import NANO, WINDOWS
+from privacy.models.budget import WINDOWS
 from privacy.services.vault.append import vault_append
 
 

@@ -10,9 +10,8 @@ from django.db import transaction
 
 from core.digests import FOLD, PERSON, keyed
 from privacy.engine.budget_windows import first_days
-from privacy.engine.dp.accounting import nano_up
+from privacy.engine.dp.accounting import NANO, nano_up
 from privacy.models import Person, PrivacyBudget
-from privacy.models.budget import NANO
 from privacy.models.person import FOLDS
 from privacy.services.people.data_keys import ciphers
 from privacy.services.people.erasure import restore_erased_person

@@ -7,7 +7,7 @@ completes it. A decision is added with its choices and its outcome, or not at al
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from django.conf import settings
 
 from core.errors import InputError
+from core.progress import ReportProgress, no_progress
 from loops.engine.rows.cells import RowError
 from loops.engine.rows.reader import LoggedRow, Place, RowReader
 from loops.intake.external_sort import external_sort
@@ -26,7 +27,6 @@ from privacy.models import Purpose, SignalImport
 from privacy.services.records.import_history import ImportHistory
 from privacy.services.records.import_write import WriteCounts, import_rows_prepare, import_rows_write
 
-Progress = Callable[[float, str], None]
 IMPORT_CHUNK = 2_000  # rows per transaction: some tenths of a second under the write lock
 _REASONS_SHOWN = 3
 
@@ -53,17 +53,13 @@ class ImportReport:
         return asdict(self)
 
 
-def _silent(fraction: float, text: str) -> None:
-    """Ignore progress."""
-
-
 def signals_import(
     *,
     path: Path,
     loop_version: LoopVersion,
     consents: Sequence[Purpose],
     rejects_path: Path | None = None,
-    progress: Progress = _silent,
+    progress: ReportProgress = no_progress,
 ) -> ImportReport:
     """Import a CSV or JSON Lines file of logged decisions under a loop, and record ``consents`` for the people in it.
 
@@ -126,7 +122,7 @@ def _import_chunks(
     loop_version: LoopVersion,
     consents: Sequence[Purpose],
     tally: _Tally,
-    progress: Progress,
+    progress: ReportProgress,
 ) -> Iterator[tuple[WriteCounts, list[Reject]]]:
     """Parse and write one chunk of rows after another. Yields each chunk's counts and parse errors."""
     place = ImportHistory(loop_version, reader.computed).place if reader.computed else None
@@ -149,7 +145,7 @@ def _import_chunks(
         progress(share, f"{tally.rows:,} rows read, {tally.added:,} added")
 
 
-def _records(source: Source, reader: RowReader, progress: Progress) -> Iterator[FileRecord]:
+def _records(source: Source, reader: RowReader, progress: ReportProgress) -> Iterator[FileRecord]:
     """Return records in the order of the file, or of person and time where features are computed along that order."""
     if not reader.computed:
         return read_records(source)

@@ -8,7 +8,6 @@ from datetime import datetime
 import numpy as np
 
 from core.arrays import Floats
-from loops.engine.rows.choices import intervening_head
 from loops.engine.rows.reader import RowMoment
 from loops.engine.state.history import StateHistory
 from loops.models import LoopVersion
@@ -24,7 +23,7 @@ class ImportHistory:
     """
 
     def __init__(self, loop_version: LoopVersion, columns: Sequence[int]) -> None:
-        self._loop_version, self._head = loop_version, intervening_head(loop_version.spec)
+        self._loop_version, self._head = loop_version, loop_version.spec.main_head
         self._timeline = StateHistory(loop_version.spec, columns)
         self._user = ""
         self._key: tuple[str, ...] = ()

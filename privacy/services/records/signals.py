@@ -24,7 +24,7 @@ from privacy.engine.serving_state import KnownValues, merge_known_values, pack_s
 from privacy.models import PrivacyBudget, Purpose, ServingState, Signal, SignalKind
 from privacy.services.people.data_keys import ciphers
 
-LARGEST_BATCH, LONGEST_ID = 500, 100
+LARGEST_BATCH, LONGEST_SIGNAL_ID = 500, 100
 _AHEAD = timedelta(minutes=5)  # a phone's clock may be this much fast
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _TRIES = 20  # attempts at updating a serving state that others update too
@@ -92,7 +92,7 @@ def _new_signals(
             if before not in (None, content):
                 raise InputError("this id was used with other content; use a new id for a new signal")
         except InputError as error:
-            receipt.rejected.append({"index": index, "id": item.signal_id[:LONGEST_ID], "reason": str(error)})
+            receipt.rejected.append({"index": index, "id": item.signal_id[:LONGEST_SIGNAL_ID], "reason": str(error)})
             continue
         if before is None:
             known[_key(item)] = content
@@ -115,8 +115,8 @@ def _key(item: SignalInput) -> bytes:
 
 
 def _payload(spec: LoopSpec, item: SignalInput) -> tuple[Floats, int]:
-    if not 0 < len(item.signal_id) <= LONGEST_ID:
-        raise InputError(f"id has 1 to {LONGEST_ID} characters")
+    if not 0 < len(item.signal_id) <= LONGEST_SIGNAL_ID:
+        raise InputError(f"id has 1 to {LONGEST_SIGNAL_ID} characters")
     if item.kind not in SignalKind.values:
         raise InputError(f"type {item.kind!r} is not known; it is one of {', '.join(SignalKind.values)}")
     if item.at.tzinfo is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from django.db import transaction
 
+from core.progress import ReportProgress
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
 from privacy.engine.decision_arrays import evaluation_rows
@@ -20,7 +21,7 @@ from privacy.engine.moments.null_population import LoggingPolicy
 from privacy.models import Purpose, Release
 from privacy.selectors.decisions import charged_person_ids, decision_arrays, evaluation_folds
 from privacy.services.releases.lifecycle import LEAST_CHARGED, release_commit, release_reserve, round_load, round_store
-from privacy.services.releases.moments import Report, release_calibration
+from privacy.services.releases.moments import release_calibration
 
 EVALUATION_KIND = "evaluation"
 
@@ -34,7 +35,7 @@ def evaluation_release(
     logged: LoggingPolicy,
     epsilon: float,
     delta: float,
-    report: Report,
+    report: ReportProgress,
 ) -> tuple[Release, dict[str, np.ndarray]]:
     """Evaluate ``candidate``. Returns the release and its one round of sums. Idempotent by ``key``.
 

@@ -7,13 +7,14 @@ which they name in their parameters (post-processing).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from django.db import transaction
 
 from core.errors import Conflict
+from core.progress import ReportProgress
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import Calibration, calibrate
 from privacy.engine.dp.mechanisms import add_totals
@@ -41,7 +42,6 @@ from privacy.services.releases.shards import ChargedRows
 
 COUNTS, BASELINE, EFFECTS = 0, 1, 2
 MOMENTS_KIND = "moments"
-Report = Callable[[float, str], None]
 
 
 def moments_release(
@@ -51,7 +51,7 @@ def moments_release(
     epsilon: float,
     delta: float,
     explored_share: float,
-    report: Report,
+    report: ReportProgress,
 ) -> Release:
     """Release the joint moments of all heads over new outcomes. Idempotent by ``key``.
 

@@ -13,7 +13,7 @@ from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 
-from core.errors import TooLarge
+from core.errors import InputError, TooLarge
 
 LARGEST_JSON = 64 * 1024
 DEEPEST_JSON = 20
@@ -67,6 +67,14 @@ def _is_deep(value: Any) -> bool:
         if not level:
             return False
     return True
+
+
+class FieldError(InputError):
+    """A field whose value does not fit the record that it is about. The problem document names the field."""
+
+    def __init__(self, field: str, said: str) -> None:
+        super().__init__(said)
+        self.members = {"errors": {field: [said]}}
 
 
 class StrictBody(serializers.Serializer[Any]):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.deployments.serving import ALWAYS_WALK, care_loop, learned, serve
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, learned, serve
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -11,7 +11,7 @@ import pytest
 
 from loops.engine.availability import Moment, in_distress, unavailable
 from loops.engine.spec import Availability, Feature, LoopSpec
-from tests.loops.engine.specs import of_features
+from tests.factories.loops import of_features
 
 NOON = datetime.fromisoformat("2025-06-01T12:00:00+02:00")
 MOOD = Feature("mood", "learned", bounds=(-1.0, 1.0), scale=0.2)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from loops.engine import thresholds
 from loops.engine.parse.loop import parse_loop
 from loops.engine.thresholds import smallest_effect, stability_margin
-from tests.loops.engine.specs import FOLDER, builtin
+from tests.factories.loops import FOLDER, builtin
+from tests.system import ROOT
+from tests.walls.source import modules
 from training.engine.gates.outcome_gate import GateTerms
 
-ROOT = Path(__file__).resolve().parents[3]
-FLOORS = ("loops", "privacy", "training", "deployments", "r3al_project")
 ONCE = {
     r"\b(86_?400|3_?600)\b": {"core/durations.py"},
     r"timedelta\(days=90\)\s*(#.*)?$": {"core/durations.py"},
@@ -30,8 +29,7 @@ ONCE = {
 @pytest.mark.parametrize(("said", "homes"), ONCE.items(), ids=lambda x: x if isinstance(x, str) else "")
 def test_a_number_has_one_home(said: str, homes: set[str]) -> None:
     pattern = re.compile(said, re.MULTILINE)
-    files = [p for floor in FLOORS for p in (ROOT / floor).rglob("*.py") if "migrations" not in p.parts]
-    assert {str(p.relative_to(ROOT)) for p in files if pattern.search(p.read_text())} == homes
+    assert {str(p.relative_to(ROOT)) for _, p in modules(ROOT) if pattern.search(p.read_text())} == homes
 
 
 def test_the_blueprints_bars() -> None:

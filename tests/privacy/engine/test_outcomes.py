@@ -22,7 +22,7 @@ from privacy.engine.outcomes import (
     payload_of_inputs,
     payload_of_total,
 )
-from tests.privacy.services.people import SOURCE
+from tests.factories.loops import SOURCE
 
 NAN = float("nan")
 R3AL = parse_loop(SOURCE, source="r3al.toml")

@@ -12,9 +12,10 @@ from loops.selectors import loop_specs_builtin
 from loops.services import loop_add
 from privacy.models import Decision, Person, PrivacyBudget
 from privacy.selectors.decisions import decision_arrays
+from tests.system import ROOT
 
 pytestmark = pytest.mark.django_db
-HEARTSTEPS = Path(__file__).resolve().parents[4] / "shared" / "data" / "heartsteps_v1_suggestions.csv"
+HEARTSTEPS = ROOT.parent / "shared" / "data" / "heartsteps_v1_suggestions.csv"
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 from deployments.selectors.slots import incumbents_of, slot_for
 from deployments.services.health.check import health_tick
 from r3al_project.pages.front_page import page_state
-from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, care_loop, learned, serve
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned, serve
 from training.models import ModelVersion, registry
 from training.models.registry import KindChoices
 

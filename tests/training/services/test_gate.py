@@ -9,7 +9,8 @@ import pytest
 
 from loops.models import LoopVersion
 from privacy.models import Release
-from tests.deployments.serving import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, care_loop, learned
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned
 from training.models import GateVerdict, ModelMetric, ModelVersion
 from training.selectors.versions import attempts_before
 from training.services import gate

@@ -14,15 +14,15 @@ from core.arrays import Floats, pack_arrays
 from core.checksums import sha256_hex
 from core.errors import InputError
 from jobs.services import job_run
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import LoopSpec
 from privacy.engine.moments.pooled import Moments
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from privacy.models import Purpose, Release
 from privacy.services.releases.moments import moments_load
 from r3al_project.turns.services import turn_parameters, turn_start
-from tests.training.engine.worlds import taught
-from tests.turns.walks import walks_csv, walks_loop
+from tests.factories.walks import walks_csv, walks_loop
+from tests.factories.worlds import taught
 from training.engine.generators import registry as generators
 from training.engine.generators.protocol import Posterior
 from training.engine.generators.registry import GENERATORS, generator_named, generator_table

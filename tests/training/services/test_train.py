@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from privacy.models import Release
-from tests.deployments.serving import ALWAYS_WALK, care_loop, learned
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, learned
 from training.services.train import TrainedHead, learned_from
 
 

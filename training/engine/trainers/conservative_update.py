@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 
 from core.arrays import Floats
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import LoopSpec
-from privacy.engine.moments.release_layout import MAIN_HEAD
 from training.engine.gates.model_gate import values_in_worlds
 from training.engine.trainers.fitted_q import capped_policy
 from training.engine.trainers.protocol import Candidate

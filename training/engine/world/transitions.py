@@ -13,9 +13,9 @@ import numpy as np
 
 from core.arrays import Floats
 from core.errors import InputError
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from loops.engine.state.dynamics import advance_known
-from privacy.engine.moments.release_layout import MAIN_HEAD
 
 Chunk = dict[str, np.ndarray]
 COLUMNS = ("state", "action", "reward", "stays", "next_state")  # of a pool row

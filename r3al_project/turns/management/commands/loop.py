@@ -53,7 +53,7 @@ class Command(BaseCommand):
         if not versions:
             self.stdout.write("no loop yet; add one with `manage.py loop add FILE`")
         for version in versions:
-            serving = ", ".join(f"{h}: {_serves(v)}" for h, v in serving_now(version.loop).items())
+            serving = ", ".join(f"{h}: {_serves(v)}" for h, v in serving_now(version).items())
             self.stdout.write(f"{version}: {version.spec.title} ({serving})")
 
     def _describe(self, spec: LoopSpec) -> None:

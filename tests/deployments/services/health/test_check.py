@@ -1,0 +1,278 @@
+"""Health on the real tables: a planted harmful version goes back by itself, a good one stays, nothing is counted twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from core.errors import Conflict, InputError
+from deployments.engine.health import Arm
+from deployments.models import Deployment, EvidenceUnit, HealthCheck, Incident, LatencyMinute, ServingSlot
+from deployments.selectors.health import epoch_number, evidence_of
+from deployments.selectors.slots import slot_for
+from deployments.services.health.check import health_check, health_tick
+from deployments.services.health.evidence import evidence_fold
+from deployments.services.rollouts.rollback import slot_rollback
+from deployments.services.rollouts.slots import slot_swap, slots_seed
+from deployments.services.serving.policy_cache import clear_policy_cache
+from loops.models import Loop, LoopVersion
+from privacy.models import Decision, Purpose, ServedDecision, VaultEvent
+from privacy.services.people.data_keys import ciphers
+from privacy.services.records.close_outcomes import outcomes_close
+from tests.factories.care import care_loop, person
+from tests.factories.users import service_token, token_for
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned
+from tests.r3al_project.api.api_calls import ask, post
+from tests.races import in_threads
+from training.models import ModelVersion
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def loop() -> LoopVersion:
+    return care_loop()
+
+
+def slot(loop: LoopVersion) -> ServingSlot:
+    return slot_for(loop.loop, "policy")
+
+
+def swap(version: ModelVersion, holdback_bp: int = 3_000) -> None:
+    made = slot_for(version.loop_version.loop, version.head)
+    slot_swap(slot=made, version=version, actor="test", reason="test", holdback_bp=holdback_bp)
+    ServingSlot.objects.update(exploration_bp=0)
+    clear_policy_cache()
+
+
+def live(people: int, *, walk_is: str, days_ago: int = 3, again: bool = False) -> None:
+    """Everybody is decided for once and says how a walk was, so many days after what was deployed last; then windows pass."""
+    token = service_token_again() if again else service_token()
+    rng = np.random.default_rng(1)
+    for i in range(people):
+        if not again:
+            person(f"p{i}", consents=(Purpose.PERSONALIZATION,))
+        told = ask(token, f"r{i}-{days_ago}", userId=f"p{i}").told
+        bad = told["actions"]["policy"]["action"] == "walk" and walk_is == "bad"
+        empathy, total = (0.2, -0.6) if bad else (0.9, 0.4)
+        word = {
+            "rewardId": "w", "userId": f"p{i}", "label": "dismissed" if bad else "liked",
+            "components": {"empathy": empathy + 0.05 * rng.normal(), "sentiment": total},
+        }  # fmt: skip
+        post(f"/api/v1/optima/decisions/{told['decisionId']}/rewards", token, word)
+    today, past = timezone.now() - timedelta(hours=1), timezone.now() - timedelta(days=days_ago)
+    ServedDecision.objects.filter(decision__decided_at__gt=today).update(closes_at=past + timedelta(days=1))
+    Decision.objects.filter(decided_at__gt=today).update(decided_at=past)
+    Deployment.objects.filter(created_at__gt=today).update(created_at=past - timedelta(hours=1))
+    outcomes_close()
+
+
+def service_token_again() -> str:
+    return token_for(User.objects.get(username="backend"))
+
+
+def test_a_harmful_version_is_taken_back_by_itself(loop: LoopVersion) -> None:
+    good, harmful = learned(loop, "policy", TALK_IN_A_GOOD_MOOD), learned(loop, "policy", ALWAYS_WALK)
+    swap(good)
+    swap(harmful)
+    live(120, walk_is="bad")
+    assert health_tick() == 1
+    now = slot(loop)
+    assert now.stable == good and now.holdback is None
+    check, incident = HealthCheck.objects.get(), Incident.objects.get()
+    assert check.state == "critical" and check.acted and incident.check_made == check
+    assert incident.automatic and incident.harmful and "beyond their thresholds" in incident.reason
+    states = {v.pk: ModelVersion.objects.get(pk=v.pk).state for v in (good, harmful)}
+    assert states == {good.pk: "deployed", harmful.pk: "archived"}
+    assert Deployment.objects.get(version=harmful).state == "rolled_back"
+    assert VaultEvent.objects.filter(kind="rollback", body__version=harmful.pk).exists()
+    clear_policy_cache()
+    assert ask(service_token_again(), "after", userId="p1").told["versions"]["policy"] == good.pk
+
+
+def test_a_good_version_stays_and_its_numbers_are_stored(loop: LoopVersion) -> None:
+    swap(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))
+    swap(learned(loop, "policy", ALWAYS_WALK))
+    live(80, walk_is="good")
+    assert health_tick() == 0
+    check = HealthCheck.objects.get()
+    empathy = next(m for m in check.metrics if m["name"] == "empathy")
+    assert check.state == "healthy" and not check.acted and not Incident.objects.exists()
+    assert 40 < empathy["n"] < 80 and empathy["verdict"] == "ok" and empathy["low"] < empathy["value"] < empathy["high"]
+
+
+def test_a_person_counts_once_whoever_folds(loop: LoopVersion) -> None:
+    version = learned(loop, "policy", ALWAYS_WALK)
+    swap(version)
+    live(30, walk_is="good")
+    made = slot(loop)
+
+    in_threads(lambda _: evidence_fold(slot=made, version=version), range(4), threads=4)
+    units = EvidenceUnit.objects.filter(version=version)
+    assert len(set(units.values_list("data_key_id", flat=True))) == units.count() > 10
+    assert all((u.decisions, u.interventions, u.rated, u.harmful) == (1, 1, 1, 0) for u in units)
+
+
+def arm_of_holdback(loop: LoopVersion) -> Arm:
+    holdback = evidence_of(slot(loop), loop.spec).holdback
+    assert holdback is not None
+    return holdback.arm
+
+
+def test_what_was_lived_before_the_deployment_is_no_evidence(loop: LoopVersion) -> None:
+    """What is held back served everybody when walks were bad; only what its few people live at the same time counts."""
+    first, second = (learned(loop, "policy", ALWAYS_WALK) for _ in range(2))
+    swap(first, holdback_bp=0)
+    live(40, walk_is="bad", days_ago=9)
+    assert evidence_fold(slot=slot(loop), version=first) == 40
+    swap(second)
+    assert not arm_of_holdback(loop).reward.size
+    live(40, walk_is="good", again=True)
+    counted = evidence_fold(slot=slot(loop), version=first)
+    assert 2 < counted < 30 and arm_of_holdback(loop).empathy.values.mean() > 0.8
+    assert evidence_fold(slot=slot(loop), version=second) == 40 - counted
+
+
+def test_weeks_of_one_person_are_one_person(loop: LoopVersion) -> None:
+    """Eighteen weeks of two people, of which the last two may still get more: the newest fourteen begin bets, each with two."""
+    version = learned(loop, "policy", ALWAYS_WALK)
+    swap(version)
+    Deployment.objects.update(created_at=timezone.now() - timedelta(weeks=17, days=1))
+    deployment = Deployment.objects.get()
+    people = [person(f"w{i}")[0] for i in range(2)]
+    ciphers(people)  # they have keys
+    EvidenceUnit.objects.bulk_create(
+        EvidenceUnit(
+            slot=slot(loop), version=version, data_key_id=who, epoch=epoch_number(deployment, week), decisions=4, interventions=2,
+            rated=2, empathy_sum=1.5, harmful=i, rewarded=4, reward_sum=week, first_exposed_at=deployment.created_at,
+            closes_at=deployment.created_at,
+        )
+        for week in range(18)
+        for i, who in enumerate(people)
+    )  # fmt: skip
+    arm = evidence_of(slot(loop), loop.spec).arm
+    weeks, spans = arm.false_intervention.families
+    assert (arm.empathy.size, arm.empathy.mean, arm.empathy.first) == (2, 0.75, 5)
+    assert len(weeks) == 14 and all(s.values.tolist() == [0.0, 0.5] for s in weeks)
+    assert [s.values.tolist() for s in arm.reward.families[1]] == [[5.5 / 4] * 2, [9.5 / 4] * 2, [13.5 / 4] * 2]
+    assert len(spans) == 3 and arm.empathy.closed == 12
+    check = health_check(slot=slot(loop))
+    assert [(m["n"], m["verdict"]) for m in check.metrics[:2]] == [(2, "too_few")] * 2
+
+
+def minutes(version: ModelVersion, shares: list[float], *, loop: LoopVersion) -> None:
+    """Twenty requests in each of the last minutes, of which such shares took more than 250 ms."""
+    first = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=len(shares) + 2)
+    LatencyMinute.objects.bulk_create(
+        LatencyMinute(
+            loop=loop.loop, version=version, minute=first + timedelta(minutes=i), requests=20,
+            over_200_ms=round(20 * share), over_250_ms=round(20 * share),
+        )
+        for i, share in enumerate(shares)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "taken_back"), [(0.0, 1), (0.7, 0)])
+def test_a_slow_version_is_taken_back_and_a_slow_database_takes_nothing_back(
+    loop: LoopVersion, before: float, taken_back: int
+) -> None:
+    old, new = (learned(loop, "policy", ALWAYS_WALK) for _ in range(2))
+    swap(old)
+    swap(new)
+    Deployment.objects.update(created_at=timezone.now() - timedelta(days=2))
+    minutes(new, [0.7] * 40, loop=loop)
+    minutes(old, [before] * 40, loop=loop)
+    assert health_tick() == taken_back
+    check = HealthCheck.objects.get()
+    assert check.state == "degraded" and check.acted is bool(taken_back)
+    assert [t["name"] for t in check.triggers if t["fires"]] == ["latency_over_250_ms"] * taken_back
+    assert slot(loop).stable == (old if taken_back else new)
+
+
+def test_latency_is_judged_by_this_hour_and_the_one_before(loop: LoopVersion) -> None:
+    """Three hours of minutes, the first of which was slow; the minute that is not over yet is not looked at."""
+    version = learned(loop, "policy", ALWAYS_WALK)
+    swap(version)
+    now = timezone.now()
+    Deployment.objects.update(created_at=now - timedelta(hours=50, minutes=20))
+    minutes(version, [1.0] * 60 + [0.0] * 120, loop=loop)
+    latency = evidence_of(slot(loop), loop.spec).latency
+    assert latency.minutes.first == 50 and not latency.over_200_ms
+    assert 76 <= len(latency.minutes.values) <= 80 and latency.requests == 20 * len(latency.minutes.values)
+    assert [len(sample.values) for sample in latency.minutes.samples] == [
+        len(latency.minutes.values), len(latency.minutes.values) - latency.minutes.starts[1],
+    ]  # fmt: skip
+    (metric,) = (m for m in health_check(slot=slot(loop)).metrics if m["name"] == "latency")
+    assert metric["verdict"] == "ok" and metric["value"] == 0.0 and metric["high"] < 0.3
+
+
+def test_one_slot_that_cannot_be_looked_at_hides_no_other(loop: LoopVersion) -> None:
+    """The first loop has no version any more, as after a restored backup; the second is looked at all the same."""
+    swap(learned(loop, "policy", ALWAYS_WALK))
+    stranded = Loop.objects.create(name="stranded")
+    ServingSlot.objects.filter(pk=slot(loop).pk).update(loop=stranded)
+    swap(learned(loop, "tone", [[0.0] * 4, [1.0, 0.0, 0.0, 0.0]]))
+    slots_seed(loop_version=loop)
+    assert health_tick() == 0
+    assert set(HealthCheck.objects.values_list("slot__head", flat=True)) == {"tone"}
+
+
+def test_old_looks_and_latencies_are_dropped(loop: LoopVersion) -> None:
+    version = learned(loop, "policy", ALWAYS_WALK)
+    swap(version)
+    health_tick()
+    minutes(version, [0.0], loop=loop)
+    long_ago = timezone.now() - timedelta(days=91)
+    HealthCheck.objects.update(created_at=long_ago)
+    LatencyMinute.objects.update(minute=long_ago)
+    EvidenceUnit.objects.update(closes_at=timezone.now() - timedelta(weeks=16, days=1))
+    health_tick()
+    assert HealthCheck.objects.count() == 1 and not LatencyMinute.objects.exists()
+
+
+def test_open_windows_say_nothing(loop: LoopVersion) -> None:
+    version = learned(loop, "policy", ALWAYS_WALK)
+    swap(version)
+    ask(person("ann")[1], "r1")
+    assert evidence_fold(slot=slot(loop), version=version) == 0
+    assert health_check(slot=slot(loop)).state == "healthy"
+
+
+def test_never_back_to_what_did_harm(loop: LoopVersion) -> None:
+    """Three versions; the second is taken back for harm, then the third: back to the first, and at last to the reference."""
+    versions = [learned(loop, "policy", ALWAYS_WALK) for _ in range(3)]
+    for i, version in enumerate(versions):
+        swap(version)
+        if i == 1:
+            slot_rollback(slot=slot(loop), actor="test", reason="harm", automatic=False, harmful=True)
+            assert slot(loop).stable == versions[0]
+    slot_rollback(slot=slot(loop), actor="test", reason="harm", automatic=False, harmful=True)
+    assert slot(loop).stable == versions[0]
+    slot_rollback(slot=slot(loop), actor="test", reason="worse", automatic=False, harmful=False)
+    assert slot(loop).stable.kind == "reference"
+    with pytest.raises(Conflict, match="nothing to take back"):
+        slot_rollback(slot=slot(loop), actor="test", reason="again", automatic=False, harmful=False)
+    with pytest.raises(InputError, match="needs a reason"):
+        slot_rollback(slot=slot(loop), actor="test", reason=" ", automatic=False, harmful=False)
+
+
+def test_two_operators_at_once(loop: LoopVersion) -> None:
+    """Eight threads, one slot as all of them read it: one wins, nobody sees nothing serving."""
+    for _ in range(2):
+        swap(learned(loop, "policy", ALWAYS_WALK))
+    seen = slot(loop)
+
+    def take_back(i: int) -> str:
+        try:
+            slot_rollback(slot=seen, actor=f"operator {i}", reason="at once", automatic=False, harmful=False)
+            return "won"
+        except Conflict:
+            return "lost"
+
+    assert sorted(in_threads(take_back, range(8), threads=8)) == ["lost"] * 7 + ["won"]
+    assert Incident.objects.count() == 1 and slot(loop).generation == seen.generation + 1
+    assert ModelVersion.objects.filter(head="policy", state="deployed", kind="linear_q").count() == 1

@@ -1,0 +1,88 @@
+"""Rollout strategies: what is declared is started or refused with its reason, and a strategy that is half there does not load."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from knox.models import AuthToken
+
+from core.errors import InputError
+from deployments.engine.rollouts.strategies import STRATEGIES, RolloutStrategy, strategy_table
+from deployments.models import Deployment, ServingSlot
+from deployments.selectors.slots import slot_for
+from deployments.services.rollouts.full import full_rollout
+from deployments.services.rollouts.slots import slot_swap
+from deployments.services.rollouts.start import STARTERS, rollout_start, starter_table
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned
+from tests.r3al_project.api.api_calls import post
+from training.models import GateVerdict, ModelVersion
+
+REFUSED = [name for name, strategy in STRATEGIES.items() if not strategy.is_available]
+EVERYBODY = RolloutStrategy("everybody", "everybody at once")
+
+
+def to_everybody(*, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+    """Put a version in front of all people, with nobody held back."""
+    slot = slot_for(version.loop_version.loop, version.head)
+    return slot_swap(slot=slot, version=version, actor=actor, reason=reason, override=override, holdback_bp=0)
+
+
+@pytest.mark.django_db
+def test_a_strategy_in_one_place_is_started_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STRATEGIES, "everybody", EVERYBODY)
+    monkeypatch.setitem(STARTERS, "everybody", to_everybody)
+    version = learned(care_loop(), "policy", TALK_IN_A_GOOD_MOOD)
+    made = rollout_start(strategy="everybody", version=version, actor="ann", reason="small loop")
+    slot = ServingSlot.objects.get(pk=made.slot_id)
+    assert (slot.stable, slot.holdback_bp, made.actor) == (version, 0, "ann")
+
+
+@pytest.mark.django_db
+def test_full_rollout_is_started_by_its_name() -> None:
+    version = learned(care_loop(), "policy", ALWAYS_WALK)
+    GateVerdict.objects.create(version=version, attempt=1, verdict="pass", reason="better")
+    made = rollout_start(strategy="full_rollout", version=version, actor="ann", reason="passed")
+    assert (made.strategy, made.state, made.version) == ("full_rollout", "succeeded", version)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_started_says_why_and_the_api_says_what_it_always_said(name: str) -> None:
+    version = learned(care_loop(), "policy", ALWAYS_WALK)
+    with pytest.raises(InputError, match=f"{STRATEGIES[name].refused}; take full_rollout"):
+        rollout_start(strategy=name, version=version, actor="ann", reason="passed")
+    user = User.objects.create_user("ann")
+    user.user_permissions.add(Permission.objects.get(codename="deploy_version"))
+    url, token = f"/api/v1/training/models/{version.name}/deploy", AuthToken.objects.create(user)[1]
+    answer = post(url, token, {"deploymentType": name})
+    assert answer.status_code == 422
+    assert answer.told["detail"] == (
+        "there is one strategy now: deploymentType full_rollout with trafficPercentage 100"
+    )
+    assert not Deployment.objects.exists()
+
+
+def test_the_four_of_the_blueprint_are_declared_and_others_are_unknown() -> None:
+    assert list(STRATEGIES) == ["full_rollout", "canary", "shadow_test", "ab_test"] and len(REFUSED) == 3
+    with pytest.raises(
+        InputError, match="there is no rollout strategy 'big_bang'; choose one of: full_rollout, canary"
+    ):
+        rollout_start(strategy="big_bang", version=ModelVersion(), actor="ann", reason="passed")
+
+
+def test_an_available_strategy_without_a_service_does_not_load() -> None:
+    declared = strategy_table(*STRATEGIES.values(), EVERYBODY)
+    with pytest.raises(ValueError, match="everybody: an available rollout strategy has a service"):
+        starter_table(declared, dict(STARTERS))
+    with pytest.raises(ValueError, match="canary"):
+        starter_table(STRATEGIES, STARTERS | {"canary": full_rollout})
+
+
+def test_a_strategy_without_a_name_or_a_label_does_not_load() -> None:
+    with pytest.raises(TypeError, match="label"):
+        RolloutStrategy("everybody")  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="needs a label"):
+        strategy_table(RolloutStrategy("everybody", ""))
+    with pytest.raises(ValueError, match="at most 20"):
+        strategy_table(RolloutStrategy("everybody_in_the_world", "everybody"))

@@ -1,0 +1,52 @@
+"""Learned versions for the care loop whose choices are known beforehand, and putting one in front of everybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from deployments.selectors.slots import slot_for
+from deployments.services.rollouts.slots import slot_swap
+from deployments.services.serving.policy_cache import clear_policy_cache
+from loops.engine.features import FeatureMap
+from loops.models import LoopVersion
+from training.models import GateVerdict, ModelVersion
+from training.services.registry import version_register
+
+TALK_IN_A_GOOD_MOOD = [[0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0]]
+ALWAYS_WALK = [[0.0] * 4, [0.0] * 4, [1.0, 0.0, 0.0, 0.0]]
+
+
+def learned(
+    loop_version: LoopVersion, head: str, weights: list[list[float]], parent: ModelVersion | None = None, **config: Any
+) -> ModelVersion:
+    """A learned version with given weights on (1, mood, place=work, gap), that was to beat ``parent``."""
+    assert FeatureMap.of(loop_version.spec, False).names == ("1", "mood", "place=work", "gap")
+    return version_register(
+        loop_version=loop_version,
+        head=head,
+        arrays={"weights": np.array(weights), "margin": np.array(0.0)},
+        config={"hinges": False} | config,
+        parent=parent,
+    )
+
+
+def judged(
+    version: ModelVersion, verdict: str = "pass", *, attempt: int = 1, reason: str = "people said so"
+) -> ModelVersion:
+    """The version after its outcome gate."""
+    GateVerdict.objects.create(version=version, attempt=attempt, verdict=verdict, reason=reason)
+    return version
+
+
+def serve(version: ModelVersion) -> None:
+    """Put a version in front of everybody, at once seen by this process."""
+    slot_swap(
+        slot=slot_for(version.loop_version.loop, version.head),
+        version=version,
+        actor="test",
+        reason="test",
+        holdback_bp=0,
+    )
+    clear_policy_cache()

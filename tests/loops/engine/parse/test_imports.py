@@ -1,0 +1,97 @@
+"""The [import.csv] section."""
+
+from __future__ import annotations
+
+import pytest
+
+from loops.engine.spec import ImportHead
+from tests.factories.loop_files import TIMING, parsed, problems
+
+
+def csv(lines: str, *, heads: str = "") -> str:
+    return f"{heads}\n[import.csv]\n{lines}"
+
+
+class TestWhatIsLeftOut:
+    def test_the_key_follows_the_named_columns(self) -> None:
+        imports = parsed(more=csv('user = "who"\ntime = "when"')).imports
+        assert imports.key == ("who", "when")
+
+    def test_features_not_named_carry_their_own_name(self) -> None:
+        assert parsed(more=csv('features = { mood = "m" }')).imports.features == {"mood": "m", "place": "place"}
+
+    def test_a_head_not_named_is_not_read_except_policy(self) -> None:
+        assert parsed(more=csv("", heads=TIMING)).imports.heads == {"policy": ImportHead("action")}
+
+    def test_a_propensity_is_read_only_where_it_is_declared(self) -> None:
+        heads = 'heads = { policy = { propensity = "p" }, timing = { action = "t" } }'
+        assert parsed(more=csv(heads, heads=TIMING)).imports.heads == {
+            "policy": ImportHead("action", "p"),
+            "timing": ImportHead("t"),
+        }
+
+    def test_named_components_stand_in_place_of_a_total(self) -> None:
+        assert parsed(more=csv('reward = { sentiment = "s" }')).imports.reward == {"sentiment": "s"}
+
+
+class TestTransforms:
+    def test_by_feature_by_column_or_reward(self) -> None:
+        lines = (
+            'features = { mood = "m" }\nreward = { total = "steps" }\ntransforms = { m = "x / 2", steps = "log1p(x)" }'
+        )
+        assert parsed(more=csv(lines)).imports.transforms == {"mood": "x / 2", "reward": "log1p(x)"}
+        assert parsed(more=csv('transforms = { mood = "x", reward = "-x" }')).imports.transforms == {
+            "mood": "x",
+            "reward": "-x",
+        }
+
+    def test_a_column_that_the_loop_does_not_read_may_be_there(self) -> None:
+        assert parsed(more=csv('transforms = { weather = "x / 10" }')).imports.transforms == {"weather": "x / 10"}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("lines", "said"),
+        [
+            ("user = 3", "user = 3: expected a column"),
+            ('user = ""', "user = '': expected a column"),
+            ('key = "id"', "key = 'id': expected a list of different columns"),
+            ('key = ["id", "id"]', "key = ['id', 'id']: expected a list of different columns"),
+            ('missing = "mean"', """missing = 'mean': expected "drop", or a table like"""),
+            ("missing = 0.0", """missing = 0.0: expected "drop", or a table like"""),
+            ("missing = { moood = 0 }", "missing.moood = 0: expected on the left a feature: mood, place; did"),
+            ('missing = { mood = "low" }', "missing.mood = 'low': expected a finite number"),
+            ("missing = { mood = nan }", "missing.mood = nan: expected a finite number"),
+            ('missing = { place = "hom" }', "missing.place = 'hom': expected one of home, work; did you mean 'home'?"),
+            ("missing = { place = 0 }", "missing.place = 0: expected one of home, work"),
+            ('next_state = "next_row_sameday"', "next_state = 'next_row_sameday': expected one of next_row, "),
+            ('features = { moood = "m" }', "features.moood = 'm': expected on the left one of mood, place; did"),
+            ("features = { mood = 3 }", "features.mood = 3: expected a text"),
+            ('heads = { polcy = { action = "a" } }', "heads.polcy = {'action': 'a'}: expected a head of this loop: policy;"),
+            ('heads = { policy = { acton = "a" } }', "heads.policy.acton is not a key of a loop file; did you mean 'action'?"),
+            ('heads = { policy = "a" }', "heads.policy = 'a': expected a table"),
+            ('reward = { totl = "r" }', "reward.totl = 'r': expected on the left one of total, "),
+            ('reward = { sentiment_before = "b" }', "reward.sentiment_after is missing: expected a column beside sentiment"),
+            ('reward = { privacy = "p" }', "reward.consent is missing: expected a column beside privacy"),
+            ('transforms = { mood = "x ** 2" }', "transforms.mood = 'x ** 2': expected an expression of x, numbers"),
+            ('transforms = { moood = "x" }', "transforms.moood = 'x': expected a feature or reward on the left; did"),
+            ('transforms = { place = "x" }', "transforms.place = 'x': expected a feature that is a number"),
+            ("transforms = { mood = 2 }", "transforms.mood = 2: expected a text"),
+            ('actions = { policy = { 1 = "speek" } }', "actions.policy.1 = 'speek': expected one of wait, speak; did you"),
+            ('actions = { polcy = { 1 = "speak" } }', "actions.polcy = {'1': 'speak'}: expected a head of this loop: policy;"),
+            ('categories = { place = { office = "wrk" } }', "categories.place.office = 'wrk': expected one of home, work;"),
+            ('categories = { mood = { low = "home" } }', "categories.mood = {'low': 'home'}: expected a category feature of"),
+            ('lable = "l"', "lable is not a key of a loop file; did you mean 'label'?"),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be(self, lines: str, said: str) -> None:
+        found = problems(more=csv(lines))
+        assert len(found) == 1 and found[0].startswith(f"import.csv.{said}"), found
+
+    def test_the_action_of_another_head_must_be_named(self) -> None:
+        found = problems(more=csv('heads = { timing = { propensity = "p" } }', heads=TIMING))
+        assert found == ["import.csv.heads.timing.action is missing: expected a column"]
+
+    def test_another_format_than_csv(self) -> None:
+        (found,) = problems(more='[import.parquet]\nuser = "u"')
+        assert found.startswith("import.parquet is not a key of a loop file")

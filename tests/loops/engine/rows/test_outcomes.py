@@ -1,0 +1,85 @@
+"""What followed a decision, beyond what the tests of whole rows show: defaults, bounds, appropriateness."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loops.engine.rows.reader import LoggedRow, RowReader
+from loops.engine.spec import Reward
+from tests.factories.diary import COLUMNS, diary, row
+
+
+def read(cells: dict[str, str], declared: dict[str, Any] | None = None, **imports: Any) -> LoggedRow:
+    spec = diary(**imports)
+    spec = replace(spec, reward=replace(spec.reward, **(declared or {})))
+    return RowReader(spec, COLUMNS, need="decision").read(row(**cells))
+
+
+class TestTheDefault:
+    def test_is_given_to_a_decision_that_nothing_was_heard_of_and_counted(self) -> None:
+        got = read({"felt": ""}, {"default": -0.5})
+        assert got.reward[0] == -0.5 and got.notes == (("filled", "felt"),)
+        assert np.isnan(got.reward[1:]).all()
+
+    def test_is_in_reward_units_and_not_transformed(self) -> None:
+        assert read({"felt": ""}, {"default": -0.5}, transforms={"reward": "x * 100"}).reward[0] == -0.5
+
+    def test_is_given_where_the_transform_has_no_value(self) -> None:
+        assert read({"felt": "-2"}, {"default": 0.0}, transforms={"reward": "log(x)"}).reward[0] == 0.0
+
+    def test_is_not_given_to_what_was_heard(self) -> None:
+        got = read({"felt": "1.5"}, {"default": -0.5})
+        assert got.reward[0] == 1.5 and got.notes == ()
+
+    def test_is_not_given_where_nobody_could_be_spoken_to(self) -> None:
+        got = read({"felt": "", "free": "0", "did": "", "p": "", "when": "", "when_p": ""}, {"default": -0.5})
+        assert np.isnan(got.reward).all()
+
+    def test_there_is_none_unless_declared(self) -> None:
+        assert Reward(scale=1.0).default is None
+        assert np.isnan(read({"felt": ""}).reward[0])
+
+    def test_is_given_to_components_none_of_which_was_observed(self) -> None:
+        got = read({"felt": ""}, {"default": 0.25}, reward={"sentiment": "felt"})
+        assert got.reward[0] == 0.25 and np.isnan(got.reward[1:]).all()
+
+
+class TestBounds:
+    @pytest.mark.parametrize(
+        ("component", "felt", "kept"), [("sentiment", "-7", -2), ("engagement", "3", 1), ("empathy", "5", 1)]
+    )
+    def test_a_component_outside_its_bounds_is_clamped_and_counted(
+        self, component: str, felt: str, kept: float
+    ) -> None:
+        got = read({"felt": felt}, reward={component: "felt"})
+        assert kept in got.reward[1:].tolist() and ("clamped", "felt") in got.notes
+
+    def test_a_total_has_no_bounds(self) -> None:
+        assert read({"felt": "120"}).reward[0] == 120.0
+
+
+class TestComposition:
+    both = {"sentiment_before": "mood", "sentiment_after": "felt"}
+    apt = {"appropriateness": {"speak": "-mood"}}
+
+    def test_empathy_is_how_apt_the_action_was(self) -> None:
+        got = read({"mood": "0.5", "felt": "0.5"}, self.apt, reward=self.both)
+        assert got.reward[4] == 0.25  # 1 - mood scaled to [0, 1]
+        assert got.reward[0] == pytest.approx(0.1 * 0.25)
+
+    def test_the_table_alone_is_no_outcome(self) -> None:
+        got = read({"felt": ""}, self.apt, reward={"rating": "felt"})
+        assert np.isnan(got.reward).all()
+
+    def test_a_component_of_the_file_goes_before_the_composed_one(self) -> None:
+        got = read({"felt": "0.9"}, self.apt, reward={**self.both, "empathy": "felt"})
+        assert got.reward[4] == 0.9
+
+    def test_timing_is_measured_from_the_best_moment_of_the_timing_head(self) -> None:
+        best = {"best_delay_seconds": {"later": 1_800}, "delay_tolerance_seconds": 600}
+        got = [read({"when": w, "felt": "1200"}, best, reward={"delay": "felt"}).reward[5] for w in ("later", "now")]
+        assert got == pytest.approx([np.exp(-1.0), np.exp(-2.0)])

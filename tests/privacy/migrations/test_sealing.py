@@ -1,0 +1,22 @@
+"""A database from before states were sealed: every state, outcome and memory is sealed by the migration, and reads as before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fresh_database import run_on
+
+pytestmark = pytest.mark.embedded  # it has a database of its own
+
+
+def test_what_was_kept_before_is_sealed_and_reads_as_before(tmp_path: Path) -> None:
+    told = run_on(
+        f"sqlite:///{tmp_path}/old.sqlite3",
+        "tests.privacy.migrations.old_schema",
+        DJANGO_SETTINGS_MODULE="r3al_project.settings",
+    )
+    state = [i / 10 for i in range(told["width"])]
+    assert told["left open"] == 0 and told["states"] == [state] and told["outcomes"] == [[i / 4 for i in range(7)]]
+    assert told["remembered"] == [[state, state], [state, None], [None, None]]

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import InputError
+from loops.intake.rejects import RejectsFile
+from privacy.models import Choice, Consent, Decision, Person, PrivacyBudget, Purpose, RewardSignal, SignalImport
+from privacy.services.people.consent import consent_withdraw
+from privacy.services.records import import_file as collect
+from privacy.services.records.import_file import ImportReport, signals_import
+from tests.factories.diary import COLUMNS, diary_version, points, row, write_csv, write_jsonl
+from tests.factories.sealed import outcome_of, state_values
+
+pytestmark = pytest.mark.django_db
+TABLES = (Person, PrivacyBudget, Consent, Decision, Choice, RewardSignal)
+NO_GAP = [c for c in COLUMNS if c != "gap"]
+
+
+def imported(path: Path, **options: Any) -> ImportReport:
+    given: dict[str, Any] = {
+        "loop_version": diary_version(),
+        "consents": [],
+        "rejects_path": path.with_suffix(".rejects"),
+    }
+    return signals_import(path=path, **given | options)
+
+
+def rejects(path: Path) -> list[tuple[int, str]]:
+    with path.with_suffix(".rejects").open(encoding="utf-8") as file:
+        return [(int(r["line"]), r["reason"]) for r in csv.DictReader(file)]
+
+
+def everything() -> list[Any]:
+    """All rows of all tables, as they lie in the database."""
+    return [sorted(map(repr, model.objects.values_list())) for model in TABLES]
+
+
+def states() -> list[list[float]]:
+    return [state_values(d) for d in Decision.objects.order_by("person_id", "decided_at")]
+
+
+class TestAFile:
+    def test_becomes_decisions_choices_and_outcomes(self, tmp_path: Path) -> None:
+        rows = [
+            row(),
+            row(at="2024-06-01T09:00", did="wait", p="0.6", free="1", felt="", answer=""),
+            row(who="ben", free="0"),
+        ]
+        report = imported(write_csv(tmp_path / "log.csv", rows))
+        assert (report.rows, report.added, report.unchanged, report.rejected) == (3, 3, 0, 0)
+        first = Decision.objects.get(decided_at="2024-05-31T16:30Z", available=True)
+        assert str(first.local_day) == "2024-05-31" and state_values(first) == [0.5, 0.0, 0.25]
+        chosen = Choice.objects.filter(decision=first).order_by("head").values_list("head", "action", "propensity")
+        assert list(chosen) == [("policy", 1, 0.4), ("timing", 0, 0.5)]
+        outcome = RewardSignal.objects.get(decision=first)
+        assert outcome_of(outcome)[0] == 1.5 and outcome.harmful is False
+        assert (outcome.closed_at - first.decided_at).total_seconds() == diary_version().spec.reward.deadline_seconds
+        assert Choice.objects.count() == 3  # the unavailable decision has none
+        assert RewardSignal.objects.count() == 2  # nothing was observed after the second
+
+    def test_json_lines_say_the_same_as_csv(self, tmp_path: Path) -> None:
+        rows = points("ann", 6)
+        imported(write_csv(tmp_path / "log.csv", rows))
+        numbers = {"mood", "gap", "p", "felt"}
+        typed = [{c: float(v) if c in numbers else v for c, v in r.items()} for r in rows]
+        again = imported(write_jsonl(tmp_path / "log.jsonl", typed))
+        assert (again.added, again.unchanged) == (0, 6)
+
+    def test_is_kept_with_its_counts(self, tmp_path: Path) -> None:
+        report = imported(write_csv(tmp_path / "log.csv", [row(), row(who="ben", mood="7"), row(who="cat", mood="?")]))
+        kept = SignalImport.objects.get()
+        assert (kept.file_name, kept.rows, kept.added, kept.rejected) == ("log.csv", 3, 2, 1)
+        assert kept.counts == report.counts == {"clamped": {"mood": 1}, "rejected": {"not_a_number": 1}}
+        assert len(kept.file_sha256) == 64
+
+    def test_tells_how_far_it_is(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(collect, "IMPORT_CHUNK", 10)
+        seen: list[float] = []
+        path = write_csv(tmp_path / "log.csv", points("ann", 35))
+        imported(path, progress=lambda fraction, text: seen.append(fraction))
+        assert len(seen) == 4 and seen == sorted(seen) and seen[-1] == 1.0
+
+
+class TestTheSameAgain:
+    def test_changes_nothing(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path / "log.csv", [*points("ann", 9), *points("ben", 4), row(who="cat", mood="?")])
+        first = imported(path, consents=[Purpose.TRAINING])
+        before = everything()
+        again = imported(path, consents=[Purpose.TRAINING])
+        assert (first.added, first.unchanged) == (13, 0)
+        assert (again.added, again.unchanged, again.rejected, again.consents_granted) == (0, 13, 1, 0)
+        assert everything() == before
+
+    def test_completes_what_was_killed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(collect, "IMPORT_CHUNK", 10)
+        path = write_csv(tmp_path / "log.csv", points("ann", 35))
+
+        def killed(fraction: float, text: str) -> None:
+            if Decision.objects.count() >= 20:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            imported(path, progress=killed)
+        assert Decision.objects.count() == 20 and not SignalImport.objects.exists()
+        assert not list(tmp_path.glob("*.partial")) and not path.with_suffix(".rejects").exists()
+        rest = imported(path)
+        assert (rest.added, rest.unchanged) == (15, 20)
+
+    def test_adds_what_is_new(self, tmp_path: Path) -> None:
+        imported(write_csv(tmp_path / "log.csv", points("ann", 5)))
+        longer = imported(write_csv(tmp_path / "longer.csv", points("ann", 8)))
+        assert (longer.added, longer.unchanged) == (3, 5)
+
+    @pytest.mark.parametrize("chunk", [2, 100])
+    def test_of_a_key_inside_a_file_counts_the_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+    ) -> None:
+        monkeypatch.setattr(collect, "IMPORT_CHUNK", chunk)
+        rows = [row(), row(who="ben"), row(), row(mood="0.1"), row(who="ben", felt="9"), row(who="ben")]
+        path = write_csv(tmp_path / "log.csv", rows)
+        report = imported(path)
+        assert (report.added, report.unchanged, report.rejected) == (2, 2, 2)
+        assert rejects(path) == [(5, "conflicting_key"), (6, "conflicting_key")]
+        assert states()[0][0] == 0.5
+
+    @pytest.mark.parametrize(
+        "cells",
+        [
+            {"mood": "0.4"},
+            {"did": "wait", "p": "0.6"},
+            {"p": "0.3"},
+            {"felt": ""},
+            {"answer": "bad"},
+            {"gone": "1"},
+            {"free": "0"},
+        ],
+    )
+    def test_with_other_content_is_a_conflict_whatever_differs(self, tmp_path: Path, cells: dict[str, str]) -> None:
+        imported(write_csv(tmp_path / "log.csv", [row()]))
+        path = write_csv(tmp_path / "other.csv", [row(**cells), row(who="ben")])
+        report = imported(path)
+        assert (report.added, report.rejected) == (1, 1) and rejects(path) == [(2, "conflicting_key")]
+
+
+class TestConsent:
+    def test_is_recorded_for_the_people_of_usable_rows(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path / "log.csv", [row(), row(who="ben"), row(who="cat", mood="?")])
+        report = imported(path, consents=[Purpose.TRAINING, Purpose.EVALUATION])
+        assert report.consents_granted == 4
+        assert list(PrivacyBudget.objects.values_list("consent_mask", flat=True)) == [6, 6]
+        assert set(Consent.objects.values_list("source", flat=True)) == {"import of log.csv"}
+
+    def test_is_not_assumed(self, tmp_path: Path) -> None:
+        imported(write_csv(tmp_path / "log.csv", [row()]))
+        assert PrivacyBudget.objects.get().consent_mask == 0 and not Consent.objects.exists()
+
+    def test_can_be_given_later_with_the_same_file(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path / "log.csv", [row()])
+        imported(path)
+        assert imported(path, consents=[Purpose.TRAINING]).consents_granted == 1
+
+    def test_that_was_withdrawn_stays_withdrawn(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path / "log.csv", [row()])
+        imported(path, consents=[Purpose.TRAINING])
+        consent_withdraw(person_ids=[Person.objects.get().pk], purposes=[Purpose.TRAINING], source="the app")
+        assert imported(path, consents=[Purpose.TRAINING]).consents_granted == 0
+        assert PrivacyBudget.objects.get().consent_mask == 0
+
+
+class TestRejects:
+    def test_are_listed_by_line_without_any_value(self, tmp_path: Path) -> None:
+        bad = {"mood": "secret-1", "place": "secret-2", "did": "secret-3", "p": "secret-4", "at": "secret-5"}
+        path = write_csv(tmp_path / "log.csv", [row(), *(row(who="secret-0", **{c: v}) for c, v in bad.items())])
+        imported(path)
+        assert rejects(path) == [
+            (3, "not_a_number"), (4, "unknown_category"), (5, "unknown_action"), (6, "not_a_number"), (7, "bad_time")
+        ]  # fmt: skip
+        assert "secret" not in path.with_suffix(".rejects").read_text()
+
+    def test_lie_under_var_unless_said_otherwise(self, tmp_path: Path, settings: Any) -> None:
+        settings.VAR_DIR = tmp_path / "var"
+        path = write_csv(tmp_path / "log.csv", [row(), row(who="ben", mood="?")])
+        report = imported(path, rejects_path=None)
+        (written,) = (tmp_path / "var" / "rejects").iterdir()
+        assert report.rejects_file == str(written) and written.name.startswith("log-")
+
+    def test_without_any_there_is_no_file_unless_one_was_named(self, tmp_path: Path, settings: Any) -> None:
+        settings.VAR_DIR = tmp_path / "var"
+        path = write_csv(tmp_path / "log.csv", [row()])
+        assert imported(path, rejects_path=None).rejects_file is None
+        assert not list((tmp_path / "var" / "rejects").iterdir())
+        imported(path)
+        assert rejects(path) == []
+
+    def test_never_overwrite_the_file_that_is_read(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path / "log.csv", [row()])
+        before = path.read_bytes()
+        with pytest.raises(InputError, match="would overwrite"):
+            imported(path, rejects_path=path)
+        assert path.read_bytes() == before and not Decision.objects.exists()
+
+    def test_cannot_go_where_nothing_can_be_written(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path / "log.csv", [row()])
+        with pytest.raises(InputError, match="cannot be written"):
+            imported(path, rejects_path=path / "below" / "a file")
+        with pytest.raises(InputError, match="is a directory"):
+            imported(path, rejects_path=tmp_path)
+        assert not Decision.objects.exists()
+
+    def test_that_never_were_written_leave_nothing(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt), RejectsFile(tmp_path / "r.csv", never=tmp_path, keep_empty=True):
+            raise KeyboardInterrupt
+        assert not list(tmp_path.iterdir())
+
+
+class TestAUselessFile:
+    @pytest.mark.parametrize(
+        ("rows", "says"),
+        [
+            ([], "has a header and no rows"),
+            ([row(mood="?"), row(mood="")], r"none of the 2 rows .* missing_value \(1\)"),
+        ],
+    )
+    def test_is_refused_in_one_sentence_and_leaves_nothing(
+        self, tmp_path: Path, rows: list[dict[str, str]], says: str
+    ) -> None:
+        with pytest.raises(InputError, match=says):
+            imported(write_csv(tmp_path / "log.csv", rows), consents=[Purpose.TRAINING])
+        assert not any(model.objects.exists() for model in (*TABLES, SignalImport))
+
+
+class TestComputedFeatures:
+    def rows(self) -> list[dict[str, str]]:
+        return [*points("ann", 7), *points("ben", 5)]
+
+    def test_follow_each_persons_decisions(self, tmp_path: Path) -> None:
+        imported(write_csv(tmp_path / "log.csv", points("ann", 7), NO_GAP))
+        assert [s[2] for s in states()] == [1.0, 0.0, 0.25, 0.5, 0.0, 0.25, 0.5]
+
+    def test_do_not_depend_on_the_order_of_lines(self, tmp_path: Path) -> None:
+        rows = self.rows()
+        imported(write_csv(tmp_path / "log.csv", rows, NO_GAP))
+        before = states()
+        Decision.objects.all().delete()
+        random.Random(3).shuffle(rows)
+        imported(write_csv(tmp_path / "shuffled.csv", rows, NO_GAP))
+        assert states() == before
+
+    def test_count_rejected_rows_as_decision_points(self, tmp_path: Path) -> None:
+        rows = points("ann", 4)
+        rows[1] = rows[1] | {"mood": "?"}
+        imported(write_csv(tmp_path / "log.csv", rows, NO_GAP))
+        assert [s[2] for s in states()] == [1.0, 0.25, 0.5]
+
+    def test_do_not_count_a_repeated_line_as_another_point(self, tmp_path: Path) -> None:
+        rows = points("ann", 3)
+        report = imported(write_csv(tmp_path / "log.csv", [rows[0], rows[0], *rows[1:]], NO_GAP))
+        assert report.unchanged == 1 and [s[2] for s in states()] == [1.0, 0.0, 0.25]
+
+    @pytest.mark.parametrize("first", [1, 2, 4, 6])
+    def test_go_on_from_what_is_stored(self, tmp_path: Path, first: int) -> None:
+        rows = points("ann", 7)
+        imported(write_csv(tmp_path / "one.csv", rows[:first], NO_GAP))
+        imported(write_csv(tmp_path / "two.csv", rows[first:], NO_GAP))
+        assert [s[2] for s in states()] == [1.0, 0.0, 0.25, 0.5, 0.0, 0.25, 0.5]
+
+    def test_the_same_file_again_changes_nothing(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path / "log.csv", self.rows(), NO_GAP)
+        imported(path)
+        before = everything()
+        assert imported(path).unchanged == 12 and everything() == before

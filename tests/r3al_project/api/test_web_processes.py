@@ -1,0 +1,94 @@
+"""Two web processes as they are served: a retry to either is the same answer, and both follow a swap."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from deployments.models import ServingSlot
+from privacy.models import Decision, ServedDecision
+from r3al_project.processes import commands
+from r3al_project.processes.supervisor import ends_with_parent
+from tests.factories.care import CONTEXT, care_loop, person
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned, serve
+from tests.r3al_project.api.api_calls import URL
+from tests.races import in_threads
+from tests.stack import Stack
+from tests.system import free_port, kill_group
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def port(stack: Stack, tmp_path: Path) -> Iterator[int]:
+    free = free_port()
+    with (tmp_path / "web.log").open("wb") as log:
+        web = subprocess.Popen(
+            commands.web(free, workers=2), env=stack.environment(), stdout=log, stderr=log,
+            start_new_session=True, preexec_fn=ends_with_parent(signal.SIGKILL),
+        )  # fmt: skip
+    try:
+        end = time.monotonic() + PATIENCE
+        while not _answers(free):
+            assert web.poll() is None and time.monotonic() < end, (tmp_path / "web.log").read_text()
+            time.sleep(0.1)
+        yield free
+    finally:
+        kill_group(web.pid)
+        web.wait(timeout=20)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
+def asked(port: int, token: str, request_id: str) -> bytes:
+    """The answer's bytes, over a connection of its own."""
+    body = json.dumps({"requestId": request_id, "loop": "care", "context": CONTEXT})
+    headers = {"Authorization": f"Token {token}", "Content-Type": "application/json"}
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("POST", URL, body, headers)
+        answer = connection.getresponse()
+        told = answer.read()
+    assert answer.status == 200, told
+    return told
+
+
+def test_a_request_that_is_sent_many_times_at_once_is_decided_once(port: int) -> None:
+    care_loop()
+    _, token = person("ann")
+    answers = in_threads(lambda i: asked(port, token, f"r{i // 12}"), range(48), threads=12)
+    assert [len(set(answers[i : i + 12])) for i in range(0, 48, 12)] == [1, 1, 1, 1]
+    assert Decision.objects.count() == ServedDecision.objects.count() == 4
+
+
+def test_both_processes_follow_a_swap(port: int) -> None:
+    """Each re-reads its slots once a second; waited for, not timed, since a busy machine proves nothing."""
+    loop = care_loop()
+    _, token = person("ann")
+    one, two = learned(loop, "policy", TALK_IN_A_GOOD_MOOD), learned(loop, "policy", ALWAYS_WALK)
+    serve(one)
+
+    def serving(name: str) -> set[int]:
+        return {json.loads(asked(port, token, f"{name}-{i}"))["versions"]["policy"] for i in range(12)}
+
+    assert serving("before") == {one.pk}
+    ServingSlot.objects.filter(head="policy").update(stable=two, generation=99)
+    end, turn = time.monotonic() + PATIENCE, 0
+    while serving(f"after-{turn}") != {two.pk}:
+        assert time.monotonic() < end
+        turn += 1

@@ -1,0 +1,28 @@
+"""The command lines of the platform's processes: every queue has one worker, and what watches has one of its own."""
+
+from __future__ import annotations
+
+from r3al_project.processes import commands
+from r3al_project.settings import QUEUES
+from tests.system import ROOT
+
+
+def queues_of(argv: list[str]) -> list[str]:
+    return argv[argv.index("--queues") + 1].split(",")
+
+
+def test_the_workers_share_all_queues_and_no_two_have_the_same() -> None:
+    found = {name: queues_of(argv) for name, argv in commands.workers(concurrency=3).items()}
+    assert sorted(q for queues in found.values() for q in queues) == sorted(commands.QUEUES) == sorted(QUEUES)
+    assert found["monitor"] == ["monitor"]
+
+
+def test_only_the_long_jobs_worker_runs_more_than_one_at_once() -> None:
+    at_once = {name: argv[argv.index("--concurrency") + 1] for name, argv in commands.workers(concurrency=3).items()}
+    assert at_once == {"worker": "3", "monitor": "1"}
+
+
+def test_production_keeps_the_watching_apart_too() -> None:
+    procfile = (ROOT / "Procfile").read_text()
+    assert "worker -Q monitor --concurrency 1" in procfile and "-Q privacy,default" in procfile
+    assert '"-Q", "monitor"' in (ROOT / "compose.yaml").read_text()

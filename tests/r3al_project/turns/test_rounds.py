@@ -1,0 +1,119 @@
+"""Turns one after another: nothing is read twice, rounds are pooled, what serves must be beaten, schedules begin turns."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from django.db import models
+from django.utils import timezone
+
+from deployments.selectors.slots import slot_for
+from loops.models import LoopVersion
+from privacy.models import LedgerEntry, PrivacyBudget, Purpose, Release, RewardSignal, VaultEvent
+from privacy.selectors.decisions import outcomes_waiting
+from privacy.services.releases.moments import moments_load
+from r3al_project.turns.loops import loop_add_file
+from r3al_project.turns.models import Turn
+from r3al_project.turns.runner import turn_run
+from r3al_project.turns.services import turn_parameters, turn_start, turns_due
+from tests.factories.walks import TOML, walks_csv, walks_loop
+from training.models import ModelVersion
+
+pytestmark = pytest.mark.django_db(transaction=True)
+CONSENTS = [Purpose.TRAINING, Purpose.EVALUATION]
+
+
+def run(loop: LoopVersion, **parameters: object) -> Turn:
+    turn = turn_start(loop_version=loop, parameters=turn_parameters(**parameters))  # type: ignore[arg-type]
+    return turn_run(turn, say=lambda text: None)
+
+
+def budgets_roll() -> None:
+    """As if a day had gone by."""
+    PrivacyBudget.objects.update(spent_day=0)
+
+
+def test_a_second_round_reads_what_is_new_and_pools(tmp_path: Path) -> None:
+    """The walks are so clear that the first round deploys (20 of 20 tries); the second finds nothing better than what serves."""
+    loop = walks_loop(tmp_path)
+    source = walks_csv(tmp_path / "1.csv", people=600, days=5, seed=1)
+    first = run(loop, source=source, consents=CONSENTS, requested={"hyperparams": {"epsilon": 0.25}})
+    assert first.outcome == "deployed", first.reason
+    assert slot_for(loop.loop, "policy").exploration_bp == 2_500, "as the turn asked"
+    one = Release.objects.get(purpose="training")
+    trained = RewardSignal.objects.filter(release=one).count()
+    assert trained and not outcomes_waiting(loop_version=loop)
+    serving = slot_for(loop.loop, "policy").stable
+
+    budgets_roll()
+    later = walks_csv(tmp_path / "2.csv", people=600, days=5, seed=2, first=date(2025, 4, 7))
+    second = run(loop, source=later, consents=CONSENTS)
+    two = Release.objects.filter(purpose="training").latest("pk")
+    assert two.parameters["earlier"] == [one.pk]
+    assert RewardSignal.objects.filter(release=one).count() == trained, "an outcome teaches in one round"
+    told = second.stages.get(name="release").summary
+    assert told["rounds"] == 2 and 1.4 < told["composed_epsilon"] < 2.0
+    pooled, alone = moments_load(release=two), moments_load(release=one)
+    assert pooled.releases == 2 and pooled.sd["targets"] < alone.sd["targets"]
+    candidate = ModelVersion.objects.latest("pk")
+    assert candidate.parent == serving
+    assert {m.name for m in candidate.metrics.filter(source="model_gate")} == {"model_gate_z", "model_gate_z_incumbent"}
+    assert set(candidate.releases.values_list("pk", flat=True)) == {one.pk, two.pk}
+
+
+def test_where_nothing_is_new_nobody_is_charged(tmp_path: Path) -> None:
+    loop = walks_loop(tmp_path)
+    run(loop, source=walks_csv(tmp_path / "1.csv", people=300, days=3), consents=CONSENTS)
+    charged = LedgerEntry.objects.filter(release__purpose="training").count()
+    again = run(loop)
+    assert again.outcome in ("kept", "deployed"), again.reason
+    assert "nobody was charged" in again.stages.get(name="release").summary["note"]
+    assert LedgerEntry.objects.filter(release__purpose="training").count() == charged
+
+
+def test_where_nobody_has_budget_to_judge_what_serves_is_kept(tmp_path: Path) -> None:
+    """The clear walks' candidate passes its model gate (20 of 20 tries), and only then are people asked."""
+    loop = walks_loop(tmp_path)
+    source = walks_csv(tmp_path / "1.csv", people=600, days=5)
+    turn = turn_start(loop_version=loop, parameters=turn_parameters(source=source, consents=CONSENTS))
+
+    def spend(text: str) -> None:
+        if "evaluate" in text:
+            PrivacyBudget.objects.update(spent_day=models.F("cap_day"))
+
+    ended = turn_run(turn, say=spend)
+    assert ended.outcome == "kept" and "Nobody could be asked now: nobody of loop" in ended.reason, ended.reason
+    assert not Release.objects.filter(purpose="evaluation").exclude(state="refunded").exists()
+
+
+def test_while_evidence_is_insufficient_it_says_what_exploring_costs(tmp_path: Path) -> None:
+    loop = walks_loop(tmp_path)
+    turn = run(loop, source=walks_csv(tmp_path / "1.csv", people=300, days=5, helps=False), consents=CONSENTS)
+    assert turn.outcome == "kept" and "drawing every action from the logging distribution costs" in turn.reason
+    assert slot_for(loop.loop, "policy").exploration_bp == 10_000
+    assert set(VaultEvent.objects.values_list("kind", flat=True)) >= {"release", "consent"}
+
+
+def test_after_the_declared_rounds_it_stops_exploring_everything(tmp_path: Path) -> None:
+    file = tmp_path / "walks.toml"
+    file.write_text(TOML.replace("version = 1", "version = 1\nlogging_rounds = 1", 1), encoding="utf-8")
+    loop, _ = loop_add_file(file)
+    run(loop, source=walks_csv(tmp_path / "1.csv", people=300, days=3, helps=False), consents=CONSENTS)
+    assert slot_for(loop.loop, "policy").exploration_bp == 1_000
+
+
+def test_a_schedule_begins_a_turn_when_there_is_something_new(tmp_path: Path) -> None:
+    file = tmp_path / "walks.toml"
+    file.write_text(TOML.replace("version = 1", 'version = 1\nretrain_every = "30d"', 1), encoding="utf-8")
+    loop, _ = loop_add_file(file)
+    long_ago = timezone.now() - timedelta(days=31)
+    LoopVersion.objects.update(created_at=long_ago)
+    assert turns_due() == [], "there is nothing to learn from"
+    first = run(loop, source=walks_csv(tmp_path / "1.csv", people=100, days=2), consents=CONSENTS)
+    RewardSignal.objects.update(release=None)
+    assert turns_due() == [], "the last turn was a moment ago"
+    Turn.objects.filter(pk=first.pk).update(created_at=long_ago)
+    begun = turns_due()
+    assert [t.loop_version for t in begun] == [loop] and turns_due() == [], "one at a time"

@@ -1,0 +1,85 @@
+"""The stage that deploys: what passed is put in front of people only over what it was judged against, policy first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deployments.models import Deployment
+from deployments.selectors.slots import slot_for
+from jobs.models import Job
+from loops.models import LoopVersion
+from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.services import turn_parameters
+from r3al_project.turns.stages import deploy
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve
+from training.models import ModelVersion
+
+pytestmark = pytest.mark.django_db
+CALM = [[0.0] * 4, [1.0, 0.0, 0.0, 0.0]]
+
+
+@pytest.fixture
+def loop() -> LoopVersion:
+    return care_loop()
+
+
+def judged_turn(loop: LoopVersion, head: str | None, **verdicts: str) -> tuple[Turn, dict[str, ModelVersion]]:
+    """A turn that trained a version a head against what serves, and whose gates said what is given."""
+    turn = Turn.objects.create(loop=loop.loop, loop_version=loop, parameters=turn_parameters(head=head))
+    made = {h: learned(loop, h, ALWAYS_WALK if h == "policy" else CALM) for h in ("policy", "tone")}
+    for name, version in made.items():
+        judged(version, verdicts[name], reason=f"{name} was asked")
+    told = {name: {"verdict": verdict, "reason": f"{name} was asked"} for name, verdict in verdicts.items()}
+    _stage(turn, "train", {"versions": {name: version.pk for name, version in made.items()}})
+    _stage(turn, "evaluate", told["policy"] | {"heads": {"tone": told["tone"]}})
+    return turn, made
+
+
+def _stage(turn: Turn, name: str, summary: dict[str, Any]) -> None:
+    job = Job.objects.create(kind=f"turn.{name}")
+    TurnStage.objects.create(turn=turn, name=name, job=job, summary=summary)
+
+
+def deployed(turn: Turn) -> dict[str, Any]:
+    turn = Turn.objects.get(pk=turn.pk)
+    return deploy(turn, None)()  # type: ignore[arg-type]
+
+
+def serving(loop: LoopVersion) -> dict[str, ModelVersion]:
+    return {head: slot_for(loop.loop, head).stable for head in ("policy", "tone")}
+
+
+def test_all_that_passed_serves_policy_first(loop: LoopVersion) -> None:
+    turn, made = judged_turn(loop, None, policy="pass", tone="pass")
+    told = deployed(turn)
+    assert told["deployed"] and told["reason"] == "policy, tone: policy was asked"
+    assert serving(loop) == made and [d.version for d in Deployment.objects.order_by("pk")] == list(made.values())
+
+
+def test_what_an_operator_deployed_meanwhile_goes_on_serving(loop: LoopVersion) -> None:
+    turn, made = judged_turn(loop, None, policy="pass", tone="fail")
+    newer = learned(loop, "policy", TALK_IN_A_GOOD_MOOD)
+    serve(newer)
+    told = deployed(turn)
+    assert not told["deployed"] and serving(loop)["policy"] == newer
+    assert f"Not deployed: {made['policy']} was judged against the reference, but {newer} serves" in told["reason"]
+    made["policy"].refresh_from_db()
+    assert made["policy"].state == "evaluating" and Deployment.objects.count() == 1
+
+
+def test_a_head_that_policy_makes_speak_waits_for_policy(loop: LoopVersion) -> None:
+    """Policy passed, but only tone was asked for: it would never be heard while policy serves its reference."""
+    turn, _ = judged_turn(loop, "tone", policy="pass", tone="pass")
+    told = deployed(turn)
+    assert not told["deployed"] and "policy serves its reference; deploy a policy first" in told["reason"]
+    assert not Deployment.objects.exists()
+
+
+def test_with_a_policy_that_serves_it_is_deployed_alone(loop: LoopVersion) -> None:
+    serve(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))
+    turn, made = judged_turn(loop, "tone", policy="insufficient", tone="pass")
+    told = deployed(turn)
+    assert told["versions"] == {"tone": made["tone"].pk} and serving(loop)["tone"] == made["tone"]

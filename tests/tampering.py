@@ -1,0 +1,41 @@
+"""What somebody does who owns the database: raw SQL past triggers and constraints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection
+
+
+@contextmanager
+def owning_the_database() -> Iterator[None]:
+    """Raw SQL past triggers and constraints, as its owner could write it."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            yield
+            cursor.execute("SET LOCAL session_replication_role = origin")
+            return
+        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'vault%'")
+        triggers = cursor.fetchall()
+        for name, _ in triggers:
+            cursor.execute(f"DROP TRIGGER {name}")
+        yield
+        for _, made in triggers:
+            cursor.execute(made)
+
+
+def tamper(statement: str, *values: Any) -> None:
+    """One raw statement that must change something."""
+    with owning_the_database(), connection.cursor() as cursor:
+        cursor.execute(statement, list(values))
+        assert cursor.rowcount != 0, statement
+
+
+def as_json(value: object) -> str:
+    """A value for a JSON column in raw SQL."""
+    return json.dumps(value)
