@@ -24,7 +24,7 @@ class CannotOpen(ValueError):
 
 
 class CannotUnwrap(CannotOpen):
-    """A data key cannot be opened: its master key is another one."""
+    """Raised for a data key that cannot be opened, because another master key wrapped it."""
 
 
 class Cipher:
@@ -111,7 +111,7 @@ def open_state(cipher: Cipher, sealed: bytes, *, person_id: int, row_key: Bytes)
 def open_serving_state(
     master: Cipher, wrapped: bytes, memory: bytes, *, version: int, person_id: int, loop_id: int
 ) -> tuple[Cipher, bytes]:
-    """Unwrap a person's data key and open with it what serving keeps of them (empty: nothing yet). Raises CannotOpen."""
+    """Unwrap a person's data key and open their serving state with it. Empty ``memory`` stays empty. Raises CannotOpen."""
     cipher = unwrap_cipher(master, wrapped, version=version, person_id=person_id)
     return cipher, cipher.open(memory, about_memory(person_id, loop_id)) if memory else b""
 
@@ -119,5 +119,5 @@ def open_serving_state(
 def seal_decision(
     cipher: Cipher, state: bytes, memory: bytes, *, person_id: int, loop_id: int, row_key: bytes
 ) -> tuple[bytes, bytes]:
-    """Seal the state at a decision and what serving keeps of the person after it."""
+    """Seal the state at a decision, and the person's serving state after it."""
     return cipher.seal(state, about_state(person_id, row_key)), cipher.seal(memory, about_memory(person_id, loop_id))

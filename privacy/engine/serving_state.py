@@ -22,10 +22,10 @@ class KnownValues(NamedTuple):
 
 
 class PersonServingState(NamedTuple):
-    """What one SELECT reads of a person in one loop. ``state_version`` 0: nothing was served or heard in this loop yet.
+    """A person's stored serving state in one loop, as one SELECT reads it.
 
-    ``memory`` and the person's data key are sealed, as stored; ``wrapped`` empty: they have no key yet. ``original``: the
-    decision that answered this request before.
+    ``state_version`` is 0 before the first signal or decision in this loop. ``memory`` and the data key are sealed, as stored;
+    ``wrapped`` is empty while the person has no key. ``original`` is the decision that already answered this request, if any.
     """
 
     person_id: int
@@ -45,8 +45,10 @@ class PersonServingState(NamedTuple):
 
 
 class OpenedState(NamedTuple):
-    """The person's cipher, with what it opened: F numbers that were heard lately (NaN: never), and the F numbers of the state
-    at the last decision. None for what there is not.
+    """A person's cipher and their opened serving state.
+
+    ``heard`` are the newest feature values (F; NaN: unknown), ``before`` the state at the last decision (F). Each is None if
+    there is none.
     """
 
     cipher: Cipher

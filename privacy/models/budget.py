@@ -15,7 +15,7 @@ class PrivacyBudget(models.Model):
     """One person's budget: policy units by window, and separately the formal lifetime rho. The two are never added.
 
     Amounts are in nano (1e-9). The charging UPDATE rolls windows (UTC) when needed. ``consent_mask`` is stored here so that
-    consent and budget are read under one lock. ``formal_void_at`` is the first charge without a formal guarantee.
+    consent and budget are read under one lock. ``formal_void_at`` is the time of the first charge without a formal guarantee.
     """
 
     person = models.OneToOneField(Person, on_delete=models.CASCADE, primary_key=True, related_name="budget")

@@ -51,8 +51,10 @@ def state_of(decision: Decision, cipher: Cipher) -> Floats:
 
 
 def serving_state_opened(person: PersonServingState, *, spec: LoopSpec, loop_id: int, now: datetime) -> OpenedState:
-    """What serving keeps of a person who has a key. What was heard is left out once the newest of it is older than the loop's
-    ``memory``. Raises Conflict as ``key_unwrapped`` does.
+    """Open the serving state of a person who has a data key.
+
+    The newest values are dropped once all of them are older than the loop's ``memory``. Raises Conflict when the master key is
+    missing or different.
     """
     pk, version, at = person.person_id, person.master_version, person.observed_at
     try:

@@ -14,15 +14,15 @@ from privacy.models import Decision, ReleaseRound, ServingState, Signal
 
 @dataclass(frozen=True)
 class RetentionRule:
-    """One kind of record. ``kept`` is how long it is stored, and ``rows`` the number of rows to two digits.
+    """How long one kind of record is stored.
 
-    ``goes`` is when the oldest row expires; None without rows.
+    ``rows`` is the number of rows to two digits. ``oldest_expires`` is when the oldest row expires; None without rows.
     """
 
-    what: str
-    kept: timedelta
+    records: str
+    stored_for: timedelta
     rows: int
-    goes: datetime | None
+    oldest_expires: datetime | None
 
 
 def retention() -> list[RetentionRule]:
@@ -41,7 +41,9 @@ def retention() -> list[RetentionRule]:
     ]
 
 
-def retention_of(what: str, rows: QuerySet, since: str, kept: timedelta) -> RetentionRule:  # type: ignore[type-arg]
+def retention_of(records: str, rows: QuerySet, since: str, stored_for: timedelta) -> RetentionRule:  # type: ignore[type-arg]
     """Return the retention rule of some rows; ``since`` names the column from which their time runs."""
     counts = rows.aggregate(rows=Count("pk"), oldest=Min(since))
-    return RetentionRule(what, kept, two_digits(counts["rows"]), counts["oldest"] + kept if counts["oldest"] else None)
+    return RetentionRule(
+        records, stored_for, two_digits(counts["rows"]), counts["oldest"] + stored_for if counts["oldest"] else None
+    )

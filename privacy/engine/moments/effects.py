@@ -34,9 +34,9 @@ class Effects:
 
 
 def effects_posterior(
-    moments: Moments, of: Callable[[FeatureMap, NoisyMoments], TargetEffects] = released_posterior
+    moments: Moments, target_posterior: Callable[[FeatureMap, NoisyMoments], TargetEffects] = released_posterior
 ) -> Effects:
-    """Compute the posterior of every target's effects; ``of`` computes it from one target's block."""
+    """Compute the posterior of every target's effects. ``target_posterior`` computes it from one target's block."""
     layout = moments.layout
     targets = []
     for j, change in enumerate(layout.changes):
@@ -48,7 +48,7 @@ def effects_posterior(
             rows=moments.rows,
             noise=moments.sd["effects"] / float(layout.target_weights[j]),
         )
-        targets.append(of(layout.phi, released))
+        targets.append(target_posterior(layout.phi, released))
     return Effects(tuple(targets))
 
 

@@ -1,4 +1,4 @@
-"""``manage.py import_signals``: import a file of logged decisions, and count every row that was added, changed or rejected."""
+"""``manage.py import_signals``: import a file of logged decisions, and count added, unchanged and rejected rows."""
 
 from __future__ import annotations
 
