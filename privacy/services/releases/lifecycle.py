@@ -112,8 +112,8 @@ def release_begin(
             charged = cohort_charge(release=release, population=population, folds=folds, purpose=purpose, among=people)
             if charged < least:
                 raise InsufficientData(
-                    f"fewer than {least} people consent and have budget left, so nothing was charged; wait "
-                    "for more people or for budgets to renew"
+                    f"at least {least} people must consent and have budget left, but fewer do, so nothing was charged; "
+                    "wait for more people or for budgets to renew"
                 )
     if not created:
         _check_same(release, requested)

@@ -215,7 +215,7 @@ BAD: list[tuple[AnonymizeRequest, str]] = [
     (replace(COARSE, fields=("mood",)), "category"),
     (replace(NAMES, data_type="emotion"), "emotion|import signals|decision"),
     (replace(NAMES, samples=9), "at least 10 people"),
-    (replace(GROUPS, options={"sensitive": "place"}, fields=("place",)), "beside the sensitive field"),
+    (replace(GROUPS, options={"sensitive": "place"}, fields=("place",)), "name at least one other field"),
     *((replace(wanted, data_type="emotion", fields=None, samples=100), "import signals|decision") for wanted in ALL),
 ]
 

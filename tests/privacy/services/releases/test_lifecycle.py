@@ -131,7 +131,7 @@ def test_rounds_together_cannot_spend_more_than_was_charged(version: LoopVersion
 
 def test_what_was_not_noised_cannot_be_stored(version: LoopVersion) -> None:
     release = reserve(version)
-    with pytest.raises(InputError, match="not noised"):
+    with pytest.raises(InputError, match="so it has no noise"):
         round_store(release=release, index=0, arrays=noised(release, noise=False))
     with pytest.raises(InputError, match="does not state its rho"):
         round_store(release=release, index=0, arrays={"sums": np.ones(2)})
