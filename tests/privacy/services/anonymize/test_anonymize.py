@@ -199,7 +199,7 @@ BAD: list[tuple[AnonymizeRequest, str]] = [
     (replace(CENTRAL, delta=2e-5), "MAX_PRIVACY_DELTA"),
     (replace(CENTRAL, epsilon=0.01, delta=0.3), "MAX_PRIVACY_DELTA"),
     (replace(CENTRAL, fields=("weight",)), "no feature"),
-    (replace(CENTRAL, fields=()), "no field"),
+    (replace(CENTRAL, fields=()), "fields is empty"),
     (replace(CENTRAL, technique="magic"), "technique is 'magic'"),
     (replace(CENTRAL, data_type="dreams"), "dataType is 'dreams'"),
     (replace(CENTRAL, mode="remote"), "mode is 'remote'"),

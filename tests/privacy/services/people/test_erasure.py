@@ -196,7 +196,7 @@ class TestCommand:
         self.erase("ada", "--loop", "loop", "--yes")
         file = tmp_path / "tombstones"
         file.write_text(self.erase("--tombstones"))
-        assert "0 people" in self.erase("--replay", str(file))
+        assert "0 restored people" in self.erase("--replay", str(file))
 
     @pytest.mark.parametrize(
         "args", [(), ("ada", "--tombstones"), ("nobody", "--loop", "loop"), ("--replay", "/no/file")]
