@@ -115,7 +115,7 @@ def _split(columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
 
 
 def _clip(name: str, columns: Sequence[Column]) -> float:
-    """Return the largest possible norm of a person's vector. Flags and scaled numbers are at most 1; shares sum to 1 a column."""
+    """Return the largest norm of a person's vector. Flags and scaled numbers are at most 1; shares sum to 1 per column."""
     numbers, categories = _split(columns)
     return math.sqrt({"means": 1 + 2 * len(numbers), "histograms": len(categories), "quantiles": len(numbers)}[name])
 

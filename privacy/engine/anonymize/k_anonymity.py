@@ -4,7 +4,7 @@ Source: LeFevre, DeWitt and Ramakrishnan 2006. k counts distinct *people*, howev
 holds a minimum number of different values of a sensitive category (distinct l-diversity). No record is suppressed.
 
 A person's rows may lie in several boxes, each with k different people. An attacker who knows several rows of one person may
-intersect their boxes. One row a person avoids this.
+intersect their boxes. One row per person avoids this.
 """
 
 from __future__ import annotations

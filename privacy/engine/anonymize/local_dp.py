@@ -68,10 +68,10 @@ class LocalRows:
 
 
 def local_rows(values: Floats, *, columns: Sequence[Column], epsilon: float) -> LocalRows:
-    """Noise rows (n, F) within public bounds. Each row spends ``epsilon``, split evenly over the columns, at most 30 a column.
+    """Noise rows (n, F) within public bounds. Each row spends ``epsilon``, split evenly over the columns, at most 30 per column.
 
     Raises InputError for unknown or out-of-bounds values, for values that are no index of a category, for bounds whose low is
-    not below their high, and for an epsilon that is not finite or is less than 1e-7 a column.
+    not below their high, and for an epsilon that is not finite or is less than 1e-7 per column.
     """
     _check(values, columns, epsilon)
     share = math.nextafter(epsilon / len(columns), 0.0)  # so that all shares together are no more than the whole

@@ -37,7 +37,7 @@ class NoisyBlock:
 def noisy_sum(
     contributions: Floats, *, clip: float, sigma: float | None, share: float, steps: int = LATTICE_STEPS
 ) -> NoisyBlock:
-    """Sum one row a person, (n, k) -> (k,), each clipped to L2 norm ``clip``, and add noise of sd clip * sigma / sqrt(share).
+    """Sum one row per person, (n, k) -> (k,), each clipped to L2 norm ``clip``, and add noise of sd clip * sigma / sqrt(share).
 
     ``share`` is the part of the release's rho that this block spends. With ``sigma`` None no noise is added: nobody is protected.
     """

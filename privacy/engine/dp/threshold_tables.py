@@ -30,7 +30,7 @@ def noise_table(epsilon: float) -> tuple[int, ...]:
     """Return weights (2 STEPS + 1,) of two-sided geometric noise from -STEPS to STEPS. All noise beyond is put on the ends.
 
     The output is clamped to the grid, so noise beyond STEPS has the same effect as STEPS: nothing is cut off. The total
-    variation distance from the geometric distribution (of the epsilon finally used) is at most 2^-55 < 3e-17 a draw. Above
+    variation distance from the geometric distribution (of the epsilon finally used) is at most 2^-55 < 3e-17 per draw. Above
     epsilon 30 the noise is that of 30. Raises ValueError where no table keeps the epsilon, which is far below 1e-7.
     """
     target, shave = Fraction(min(epsilon, MOST_EPSILON)), _FIRST_SHAVE

@@ -42,7 +42,7 @@ class PublicFacts:
     """Constants of a layout computed from null users.
 
     ``clips``: L2 clip of each block. ``weights``: by effects block, the mean weight of a person's average, relative to all rows.
-    ``rows``: by effects block, usable rows a person. ``gram`` (d, d): mean gram.
+    ``rows``: by effects block, usable rows per person. ``gram`` (d, d): mean gram.
     """
 
     clips: Clips

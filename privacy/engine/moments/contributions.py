@@ -1,6 +1,6 @@
 """Compute each person's contribution to the blocks of a ``moments`` release: averages over their own decision points.
 
-Functions take rows in order of person and return one unclipped row a person. They work on 512 people at a time, which bounds
+Functions take rows in order of person and return one unclipped row per person. They work on 512 people at a time, which bounds
 memory.
 """
 
@@ -24,7 +24,7 @@ from privacy.engine.moments.release_layout import (
 )
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows, person_sums, row_products
 
-COUNT_CAP = 10_000  # decision points a person; beyond it the logarithm is capped
+COUNT_CAP = 10_000  # decision points per person; beyond it the logarithm is capped
 CENTRE_RANGE = 10.0  # bound of a person's mean reward, in reward scales
 COUNT_WEIGHT = 0.5  # the number of people is measured less precisely than the other two: the gram measures it again
 FULL_WEIGHT_ROWS = 8  # a person with fewer decision points has proportionally less weight

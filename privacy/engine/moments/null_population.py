@@ -17,7 +17,7 @@ from loops.engine.state.dynamics import advance_known
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 
 NULL_PEOPLE = 400
-NULL_ROWS = 40_000  # with many decision points a person, fewer people are enough for quantiles of averages
+NULL_ROWS = 40_000  # with many decision points per person, fewer people are enough for quantiles of averages
 _SEED = 20_250_101  # public constant: the same loop file gives the same clips everywhere
 _CATEGORY_STAY = 0.8
 

@@ -1,4 +1,4 @@
-"""Released moments of a population: means a person with the noise on each, from one release or from several pooled.
+"""Released moments of a population: means per person with the noise on each, from one release or from several pooled.
 
 Releases are pooled by precision, block by block, with weights proportional to 1 / (noise^2 + sampling^2) (inverse-variance
 weighting). Later releases subtract the effects known before (``known``) from their targets, so each release also carries how

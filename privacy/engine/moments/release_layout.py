@@ -132,7 +132,7 @@ class Clips:
 
 @dataclass(frozen=True)
 class Counts:
-    """The result of round 0: noised number of people, rough decision points a person, and reward centre in reward scales."""
+    """The result of round 0: noised number of people, rough decision points per person, and reward centre in reward scales."""
 
     users: float
     decisions: float

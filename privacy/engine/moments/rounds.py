@@ -7,7 +7,7 @@ before it:
 
 0. ``counts``: 1 for each person; the logarithm of their number of decision points; their mean reward;
 1. ``baseline``: gram of phi, and phi times the whitened targets, minus the action effects known from earlier releases;
-2. ``effects``: phi times the action-centred residual for each action except the reference, one block a head; residual
+2. ``effects``: phi times the action-centred residual for each action except the reference, one block per head; residual
    variances; P(stay) of drifting categories.
 
 A round is a dict of arrays: noisy sums over people, and the standard deviation of the noise on each. The service stores each
@@ -178,7 +178,7 @@ def read_moments(
     effects: Mapping[str, np.ndarray],
     earlier: Moments | None = None,
 ) -> Moments:
-    """Turn noisy sums into means a person. The number of people comes from the noised gram itself."""
+    """Turn noisy sums into means per person. The number of people comes from the noised gram itself."""
     layout, facts = plan.layout, plan.facts
     first = baseline_moments(layout, plan.counts, facts, baseline)
     d, m = layout.phi.width, len(layout.targets)

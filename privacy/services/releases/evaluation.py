@@ -39,8 +39,8 @@ def evaluation_release(
 ) -> tuple[Release, dict[str, np.ndarray]]:
     """Evaluate ``candidate``. Returns the release and its one round of sums. Idempotent by ``key``.
 
-    ``decisions`` is the released, rough number of decision points a person. ``logged`` is the public logging policy. Both define
-    the null users behind the clips.
+    ``decisions`` is the released, rough number of decision points per person. ``logged`` is the public logging policy. Both
+    define the null users behind the clips.
     """
     spec = loop_version.spec
     release = release_reserve(
