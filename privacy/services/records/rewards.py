@@ -130,7 +130,7 @@ def _payload(served: ServedDecision, reward: RewardInput, cipher: Cipher) -> Flo
         raise InputError("label has 1 to 40 characters")
     given = [name for name in ("total", "components", "inputs") if getattr(reward, name) is not None]
     if len(given) > 1 or (not given and reward.label is None):
-        raise InputError("give at most one of total, components and inputs; without any of them give a label")
+        raise InputError("give one of total, components and inputs, or a label alone")
     if reward.total is not None:
         return payload_of_total(_total(spec, reward.total))
     if reward.components is not None:
