@@ -71,11 +71,11 @@ class PersonAdmin(ReadOnlyAdmin):
         try:
             erased = person_erase(person_id=int(object_id), source=f"admin {request.user.pk}")
         except R3alError as error:
-            return dialog_response(request, page, said=str(error), failed=True)
+            return dialog_response(request, page, message=str(error), failed=True)
         message = (
             f"Person {object_id} is erased: {erased.signals} signals and {erased.decisions} decisions were deleted."
         )
-        return dialog_response(request, page, said=message)
+        return dialog_response(request, page, message=message)
 
 
 class CapForm(DialogForm):
@@ -134,8 +134,8 @@ class PrivacyBudgetAdmin(ReadOnlyAdmin):
                 actor=f"admin {request.user.pk}",
             )
         except R3alError as error:
-            return dialog_response(request, page, said=str(error), failed=True)
-        return dialog_response(request, page, said=f"The {given['window']} cap is now {given['cap']:g}.")
+            return dialog_response(request, page, message=str(error), failed=True)
+        return dialog_response(request, page, message=f"The {given['window']} cap is now {given['cap']:g}.")
 
     @display(description="consents to")
     def consents(self, budget: PrivacyBudget) -> str:
