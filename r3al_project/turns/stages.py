@@ -45,7 +45,7 @@ from r3al_project.turns.stage_protocol import Stage, Write, summary_of
 from training.engine.generators.registry import WORLD_MODEL
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
 from training.models import VERDICT_WORDS, ModelVersion, SyntheticJob
-from training.services.gate import EvaluationPlan, decision_latency, people_ask, versions_judge
+from training.services.gate import EvaluationPlan, decision_latency, evaluation_ask, versions_judge
 from training.services.synthesize import pool_synthesize
 from training.services.train import TrainOptions, heads_train
 
@@ -135,17 +135,17 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
     versions = _versions(turn)
     # What cannot serve is found here, before anybody is charged; what cannot be asked of people is not timed.
     decide = dry_run(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"])
-    asked = people_ask(
+    evaluation = evaluation_ask(
         judging=EvaluationPlan(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
         key=release_keys(turn)[1],
         report=context.progress,
     )
-    if not asked.needs_latency:
-        return versions_judge(asked=asked, latency=None)
+    if not evaluation.needs_latency:
+        return versions_judge(evaluation=evaluation, latency=None)
     context.progress(0.9, "timing decisions")
-    return versions_judge(asked=asked, latency=decision_latency(decision_times(decide)))
+    return versions_judge(evaluation=evaluation, latency=decision_latency(decision_times(decide)))
 
 
 def deploy(turn: Turn, context: JobContext) -> Write:

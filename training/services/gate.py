@@ -58,10 +58,10 @@ class EvaluationPlan:
 
 
 @dataclass(frozen=True)
-class AskedPeople:
-    """What the people were asked, and what they said: ``sums`` of one charged ``release``, or ``refusal``, why nobody could be.
+class Evaluation:
+    """One charged evaluation: the heads that were put to the people, and the noised sums that its release gave.
 
-    ``heads`` were put to them; none: every one was held back, and nobody is charged.
+    heads: empty where every one was held back; then nobody is charged. refusal: why nobody could be charged; there is no release.
     """
 
     judging: EvaluationPlan
@@ -72,13 +72,13 @@ class AskedPeople:
 
     @property
     def needs_latency(self) -> bool:
-        """Whether the judgement takes in how long decisions last: policy was put to people, who answered."""
+        """Whether the verdict takes in how long decisions last: the people answered about policy."""
         return self.release is not None and MAIN_HEAD in self.heads
 
 
-def people_ask(
+def evaluation_ask(
     *, judging: EvaluationPlan, epsilon: float, delta: float, key: str, report: ReportProgress
-) -> AskedPeople:
+) -> Evaluation:
     """Put every head that may be asked to the evaluation people, in one charged release.
 
     A version that its own model gate holds back, or that was trained to beat something that no longer serves, is not put to the
@@ -86,7 +86,7 @@ def people_ask(
     """
     asked = judging.asked()
     if not asked:
-        return AskedPeople(judging, asked)
+        return Evaluation(judging, asked)
     incumbent = judging.incumbents.get(MAIN_HEAD)
     try:
         release, sums = evaluation_release(
@@ -100,35 +100,38 @@ def people_ask(
             report=report,
         )
     except (BudgetExceeded, InsufficientData) as error:
-        return AskedPeople(judging, asked, refusal=f"Nobody could be asked now: {error}.")
-    return AskedPeople(judging, asked, release, sums)
+        return Evaluation(judging, asked, refusal=f"Nobody could be asked now: {error}.")
+    return Evaluation(judging, asked, release, sums)
 
 
-def versions_judge(*, asked: AskedPeople, latency: Judgement | None) -> Callable[[], dict[str, Any]]:
+def versions_judge(*, evaluation: Evaluation, latency: Judgement | None) -> Callable[[], dict[str, Any]]:
     """Judge every head that was asked; the returned write stores verdicts and metrics.
 
     What was put to nobody is insufficient evidence, and so is everything where nobody has budget left. ``latency``: how long
-    decisions last. Top-level keys of the result are policy's. Raises ValueError where ``asked.needs_latency`` and there is none.
+    decisions last. Top-level keys of the result are policy's.
+    Raises ValueError where ``evaluation.needs_latency`` and there is none.
     """
-    if asked.needs_latency and latency is None:
+    if evaluation.needs_latency and latency is None:
         raise ValueError("policy was put to people, so its verdict needs how long decisions last; give the latency")
-    if asked.release is None:
-        unasked = GateResult("insufficient", asked.refusal, (), None)
-        return lambda: _store(asked.judging, None, dict.fromkeys(asked.heads, unasked))
-    results = {head: _judged(asked, head, latency) for head in asked.heads}
-    return lambda: _store(asked.judging, asked.release, results)
+    if evaluation.release is None:
+        unasked = GateResult("insufficient", evaluation.refusal, (), None)
+        return lambda: _store(evaluation.judging, None, dict.fromkeys(evaluation.heads, unasked))
+    results = {head: _judged(evaluation, head, latency) for head in evaluation.heads}
+    return lambda: _store(evaluation.judging, evaluation.release, results)
 
 
-def _judged(asked: AskedPeople, head: str, latency: Judgement | None) -> GateResult:
-    judging = asked.judging
+def _judged(evaluation: Evaluation, head: str, latency: Judgement | None) -> GateResult:
+    judging = evaluation.judging
     terms = GateTerms(
         judging.main.loop_version.spec,
         float(judging.main.config["rival_value"]),
         attempts_before(judging.versions[head]) + 1,
         incumbent=head in judging.incumbents,
-        heads=len(asked.heads),
+        heads=len(evaluation.heads),
     )
-    return outcome_gate(terms, asked.sums, latency) if head == MAIN_HEAD else sub_gate(terms, asked.sums, head)
+    if head == MAIN_HEAD:
+        return outcome_gate(terms, evaluation.sums, latency)
+    return sub_gate(terms, evaluation.sums, head)
 
 
 def _passed_model_gate(version: ModelVersion) -> bool:

@@ -36,7 +36,7 @@ def version_register(
     *,
     loop_version: LoopVersion,
     head: str,
-    kind: VersionKind,
+    kind: str,
     arrays: Mapping[str, npt.ArrayLike],
     config: dict[str, Any],
     parent: ModelVersion | None = None,

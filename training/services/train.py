@@ -29,7 +29,7 @@ from training.engine.trainers.registry import (
     head_trainer_named,
     policy_trainer_named,
 )
-from training.models import ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode, VersionKind, learned_kinds
+from training.models import ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode, learned_kinds
 from training.selectors.versions import version_policy
 from training.services.registry import version_register
 
@@ -52,15 +52,15 @@ class TrainOptions:
     trainer: str = FITTED_Q
     head_trainer: str = CONTEXTUAL_BANDITS
 
-    def kind_of(self, head: str) -> VersionKind:
-        """The kind of version that the asked trainer makes of a head. Raises InputError for a trainer that is not there."""
+    def kind_of(self, head: str) -> str:
+        """Return the kind of version that the head's trainer makes. Raises InputError for a trainer that is not there."""
         if head == MAIN_HEAD:
-            return VersionKind(policy_trainer_named(self.trainer).kind)
-        return VersionKind(head_trainer_named(self.head_trainer).kind)
+            return policy_trainer_named(self.trainer).kind
+        return head_trainer_named(self.head_trainer).kind
 
 
 def kinds_check(trainers: Iterable[PolicyTrainer | HeadTrainer]) -> None:
-    """Raises ValueError for a trainer whose kind of version is not declared as learned."""
+    """Check the kinds of version that trainers make. Raises ValueError for one that is not declared as learned."""
     if strange := sorted({t.kind for t in trainers} - set(learned_kinds())):
         raise ValueError(f"a trainer makes versions of kind {', '.join(strange)}; declare it as learned in VersionKind")
 
@@ -177,7 +177,7 @@ def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> 
     return [main, *others]
 
 
-def _register(release: Release, trained: TrainedHead, kind: VersionKind, parent: ModelVersion | None) -> ModelVersion:
+def _register(release: Release, trained: TrainedHead, kind: str, parent: ModelVersion | None) -> ModelVersion:
     version = version_register(
         loop_version=release.loop_version,
         head=trained.head,

@@ -62,9 +62,9 @@ def slot_swap(
 ) -> Deployment:
     """Put ``version`` at once in front of everybody but a holdback; what served before is archived.
 
-    One transaction; the history keeps it as one of ``strategy``. Who is held back is drawn anew.
-    What the loop explores follows (``exploration_with``); ``override`` is a
-    reason that the vault keeps by itself. Raises Conflict when the slot changed since it was read, when a deployment is in
+    One transaction. Who is held back is drawn anew. What the loop explores follows (``exploration_with``).
+    strategy: by which the history and the vault keep it. override: a reason that the vault keeps by itself.
+    Raises Conflict when the slot changed since it was read, when a deployment is in
     progress, or when the version is not waiting to be deployed.
     """
     before = slot.stable

@@ -50,7 +50,7 @@ def dry_run(*, loop_version: LoopVersion, versions: Mapping[str, ModelVersion], 
 
 
 def decision_times(decide: Callable[[], object]) -> Floats:
-    """How long single decisions last, here and now: (TIMED_CALLS,) in ms, in the order in which they were made."""
+    """Time single decisions, here and now. Returns (TIMED_CALLS,) in ms, in the order in which they were made."""
     times = np.empty(TIMED_CALLS)
     for i in range(TIMED_CALLS):
         begun = time.perf_counter()

@@ -16,7 +16,7 @@ from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned
 from training.models import GateVerdict, ModelMetric, ModelVersion
 from training.selectors.versions import attempts_before
 from training.services import gate
-from training.services.gate import AskedPeople, EvaluationPlan, decision_latency, people_ask, versions_judge
+from training.services.gate import Evaluation, EvaluationPlan, decision_latency, evaluation_ask, versions_judge
 
 
 def candidate(loop: LoopVersion, parent: ModelVersion | None = None) -> ModelVersion:
@@ -27,12 +27,12 @@ def candidate(loop: LoopVersion, parent: ModelVersion | None = None) -> ModelVer
 
 
 def judge(version: ModelVersion, incumbents: dict[str, ModelVersion]) -> dict[str, Any]:
-    asked = people_ask(
+    asked = evaluation_ask(
         judging=EvaluationPlan({"policy": version}, incumbents, 0.2),
         epsilon=1.0, delta=1e-5, key="judge", report=lambda fraction, message: None,
     )  # fmt: skip
     assert not asked.needs_latency, "nobody answered, so no decision is timed"
-    return versions_judge(asked=asked, latency=None)()
+    return versions_judge(evaluation=asked, latency=None)()
 
 
 @pytest.mark.django_db
@@ -74,11 +74,11 @@ def test_the_decision_that_is_timed_is_the_one_that_is_given() -> None:
 @pytest.mark.django_db
 def test_no_verdict_on_policy_without_the_time_that_decisions_last() -> None:
     version = candidate(care_loop())
-    asked = AskedPeople(EvaluationPlan({"policy": version}, {}, 0.2), ["policy"], Release())
+    asked = Evaluation(EvaluationPlan({"policy": version}, {}, 0.2), ["policy"], Release())
     assert asked.needs_latency and not replace(asked, release=None).needs_latency
     assert not replace(asked, heads=["tone"]).needs_latency
     with pytest.raises(ValueError, match="give the latency"):
-        versions_judge(asked=asked, latency=None)
+        versions_judge(evaluation=asked, latency=None)
 
 
 def test_one_that_is_too_slow_fails(monkeypatch: pytest.MonkeyPatch) -> None:
