@@ -10,13 +10,15 @@ from django.db import models
 from django.utils import timezone
 
 from deployments.selectors.slots import slot_for
+from jobs.services import job_run
 from loops.models import LoopVersion
 from privacy.models import LedgerEntry, PrivacyBudget, Purpose, Release, RewardSignal, VaultEvent
 from privacy.selectors.decisions import outcomes_waiting
-from privacy.services.releases.moments import moments_load
+from privacy.services.releases.moments import moments_load, release_plan
 from r3al_project.turns.loops import loop_add_file
 from r3al_project.turns.models import Turn
 from r3al_project.turns.runner import turn_run
+from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.services import turn_parameters, turn_start, turns_due
 from tests.factories.walks import TOML, walks_csv, walks_loop
 from training.models import ModelVersion
@@ -61,6 +63,31 @@ def test_a_second_round_reads_what_is_new_and_pools(tmp_path: Path) -> None:
     assert candidate.parent == serving
     assert {m.name for m in candidate.metrics.filter(source="model_gate")} == {"model_gate_z", "model_gate_z_incumbent"}
     assert set(candidate.releases.values_list("pk", flat=True)) == {one.pk, two.pk}
+
+
+def released(loop: LoopVersion, source: Path) -> Release:
+    """The moments of a file's people, released as a turn does it; the turn goes no further, and budgets begin anew."""
+    turn = turn_start(loop_version=loop, parameters=turn_parameters(source=source, consents=CONSENTS))
+    for stage in ("collect", "release"):
+        job_run(turn.stages.get(name=stage).job_id)
+    Turn.objects.filter(pk=turn.pk).update(outcome="kept", finished_at=timezone.now())
+    PrivacyBudget.objects.update(spent_day=0, spent_week=0, spent_month=0)
+    return Release.objects.get(key=release_keys(turn)[0], state="committed")
+
+
+def test_of_three_rounds_each_is_pooled_with_those_before_it(tmp_path: Path) -> None:
+    loop = walks_loop(tmp_path)
+    days = [date(2025, 4, 1), date(2025, 4, 7), date(2025, 4, 14)]
+    files = [
+        walks_csv(tmp_path / f"{i}.csv", people=300, days=3, seed=i, first=day) for i, day in enumerate(days, start=1)
+    ]
+    made = [released(loop, file) for file in files]
+    pooled = [moments_load(release=release) for release in made]
+    assert [moments.releases for moments in pooled] == [1, 2, 3]
+    targets = [moments.sd["targets"] for moments in pooled]
+    assert targets == sorted(targets, reverse=True) and len(set(targets)) == 3
+    _, earlier = release_plan(made[2])
+    assert earlier is not None and earlier.releases == 2
 
 
 def test_where_nothing_is_new_nobody_is_charged(tmp_path: Path) -> None:
