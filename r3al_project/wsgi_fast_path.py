@@ -1,8 +1,8 @@
-"""The short way to the few answers that are asked for all day: past Django's middleware and URLs.
+"""Answer the most frequent requests without Django's middleware and URL resolver.
 
-Only a request of which nothing needs Django goes here: a POST of an exact path, of known length, to an allowed host, over HTTPS
-where that is required, from no browser (no Origin). Every other one, a preflight or a redirect say, takes the usual way to the
-same answer. Headers are those that Django's middleware would set.
+A request takes the fast path only if nothing in it needs Django. It is a POST to an exact path, of known length, to an allowed
+host, from no browser (no Origin), and over HTTPS where that is required. Every other request, such as a preflight or one to
+redirect, goes through Django to the same answer. The fast path sets the headers that Django's middleware would set.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ log = logging.getLogger("django.request")
 
 
 class FastPath:
-    """A WSGI application. ``answers``: by exact path, what answers an Authorization header and a body (None: too large)."""
+    """A WSGI application in front of Django.
+
+    answers: by exact path, the function that answers an Authorization header and a body (None: too large to read).
+    largest: size limit of a body, in bytes.
+    """
 
     def __init__(self, app: WsgiApp, answers: Mapping[str, WsgiAnswer], *, largest: int) -> None:
         self._app, self._answers, self._largest = app, answers, largest
@@ -57,7 +61,7 @@ def _answered(answer: WsgiAnswer, environ: Environ, body: bytes | None) -> HttpR
         return answer(environ.get("HTTP_AUTHORIZATION", ""), body)
     except Exception:
         log.exception("Internal Server Error: %s", environ["PATH_INFO"])
-        return problem(500, "something went wrong here and was noted; send the request again")
+        return problem(500, "the server failed and logged the error; send the request again")
     finally:
         connection.close_if_unusable_or_obsolete()
 
@@ -87,7 +91,7 @@ def _is_allowed(host: str) -> bool:
 
 
 def _headers(secure: bool) -> list[tuple[str, str]]:
-    """What Django's middleware adds to an answer of the API."""
+    """Return the headers that Django's middleware adds to an answer of the API."""
     environ: Environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/api/", "wsgi.input": io.BytesIO()}
     environ["wsgi.url_scheme"] = "https" if secure else "http"
     if secure and settings.SECURE_PROXY_SSL_HEADER:
@@ -95,7 +99,7 @@ def _headers(secure: bool) -> list[tuple[str, str]]:
         environ[name] = value
 
     if settings.SECURE_SSL_REDIRECT and not secure:
-        return []  # answered by the redirect
+        return []  # Django redirects such a request, so the fast path never answers it
     request, response = WSGIRequest(environ), HttpResponse()
     del response["Content-Type"]
     SecurityMiddleware(_never).process_response(request, response)
@@ -105,4 +109,4 @@ def _headers(secure: bool) -> list[tuple[str, str]]:
 
 
 def _never(request: HttpRequest) -> HttpResponse:
-    raise NotImplementedError("middleware that is asked for headers alone")
+    raise NotImplementedError("this middleware is used for its headers only")
