@@ -19,7 +19,5 @@ def decisions(token: str, request: DecisionRequest) -> HttpResponse:
     """Decide for one person and count the latency. A retry with the same ``requestId`` and body gets the same bytes."""
     began = time.perf_counter()
     rendered = decide(token, request)
-    latency_count(
-        loop_id=rendered.loop_id, version_id=rendered.version_id, seconds=time.perf_counter() - began
-    )
+    latency_count(loop_id=rendered.loop_id, version_id=rendered.version_id, seconds=time.perf_counter() - began)
     return HttpResponse(rendered.body, content_type="application/json")

@@ -51,7 +51,12 @@ class Hyperparams(StrictBody):
     """Hyperparameters. Fitted Q-iteration solves each sweep exactly, so it uses neither the learning rate nor the batch size."""
 
     learningRate = NumberField(required=False, min_value=1e-6, max_value=1.0, help_text=_NO_USE)
-    gamma = NumberField(required=False, min_value=0.0, max_value=0.999, help_text="A discount factor to try in addition to the default grid.")
+    gamma = NumberField(
+        required=False,
+        min_value=0.0,
+        max_value=0.999,
+        help_text="A discount factor to try in addition to the default grid.",
+    )
     epsilon = NumberField(
         required=False, min_value=0.0, max_value=1.0,
         help_text="Share of decisions that explore once this turn's version is deployed. Default: the loop's share.",
@@ -72,7 +77,7 @@ class TrainBody(StrictBody):
     )
     syntheticSamples = WholeField(
         required=False, min_value=1, max_value=MOST_STATES,
-        help_text=f"Number of states to draw transitions from. Fewer than {FEWEST_STATES} are raised to {FEWEST_STATES}, with a note in the answer.",
+        help_text=f"Number of states to draw transitions from. The minimum is {FEWEST_STATES}; a smaller number is raised to it.",
     )  # fmt: skip
     hyperparams = Hyperparams(required=False)
     loop = serializers.CharField(default="r3al")
@@ -82,7 +87,9 @@ class TrainBody(StrictBody):
 class ListQuery(StrictBody):
     status = serializers.ChoiceField(choices=VersionState.values, required=False, allow_blank=True)
     modelType = serializers.CharField(
-        required=False, allow_blank=True, help_text="A head of any loop. The list holds its versions in every loop that has it."
+        required=False,
+        allow_blank=True,
+        help_text="A head of any loop. The list holds its versions in every loop that has it.",
     )
     loop = serializers.CharField(required=False, allow_blank=True)
     page = WholeField(required=False, min_value=1)
@@ -146,7 +153,9 @@ def _notes(given: dict[str, Any], samples: int) -> list[str]:
     """Return one sentence for each requested value that the turn changes or does not use."""
     notes = []
     if samples < FEWEST_STATES:
-        notes.append(f"syntheticSamples was raised from {samples} to {FEWEST_STATES}, the smallest number that a fit needs")
+        notes.append(
+            f"syntheticSamples was raised from {samples} to {FEWEST_STATES}, the smallest number that a fit needs"
+        )
     unused = [name for name in ("learningRate", "batchSize") if name in given.get("hyperparams", {})]
     if unused:
         notes.append(
@@ -160,7 +169,9 @@ def _version_in_path(name: str, given: dict[str, Any]) -> ModelVersion:
     found = version_named(name)
     named = given.get("versionId")
     if named is not None and named not in (str(found.pk), found.name):
-        raise InputError(f"versionId is {named!r}, but the address names {found.name}; send the same name, or leave it out")
+        raise InputError(
+            f"versionId is {named!r}, but the address names {found.name}; send the same name, or leave it out"
+        )
     return found
 
 
@@ -191,10 +202,12 @@ class EvaluationView(APIView):
 
 
 class DeployBody(StrictBody):
-    versionId = serializers.CharField(required=False, help_text="If given, it must name the same version as the address.")
+    versionId = serializers.CharField(
+        required=False, help_text="If given, it must name the same version as the address."
+    )
     overrideReason = serializers.CharField(
         required=False, max_length=500,
-        help_text="Reason to deploy a version whose gate compared it with another than the version deployed now. Stored permanently.",
+        help_text="Reason to deploy a version that was not judged against the deployed one. Stored permanently.",
     )  # fmt: skip
     deploymentType = serializers.ChoiceField(choices=tuple(STRATEGIES), default=FULL_ROLLOUT)
     trafficPercentage = NumberField(default=100.0, min_value=0.0, max_value=100.0)
@@ -239,9 +252,13 @@ class HealthView(APIView):
 
 
 class RollbackBody(StrictBody):
-    versionId = serializers.CharField(required=False, help_text="If given, it must name the same version as the address.")
+    versionId = serializers.CharField(
+        required=False, help_text="If given, it must name the same version as the address."
+    )
     reason = serializers.CharField(max_length=500)
-    harmful = serializers.BooleanField(default=False, help_text="True: the version caused harm. No later rollback returns to it.")
+    harmful = serializers.BooleanField(
+        default=False, help_text="True: the version caused harm. No later rollback returns to it."
+    )
 
 
 class RollbackView(APIView):

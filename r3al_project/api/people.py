@@ -48,11 +48,16 @@ class PersonBody(StrictBody):
     loop = serializers.CharField(default="r3al", help_text="Any loop of the population that the person belongs to.")
     consents = Consents(required=False)
     textVersion = serializers.CharField(default="1", max_length=40)
-    device = serializers.BooleanField(default=False, help_text="Give another device token to a person who is already registered.")
+    device = serializers.BooleanField(
+        default=False, help_text="Give another device token to a person who is already registered."
+    )
 
 
 class PeopleView(APIView):
-    """Register a person and their device. A retry (``Idempotency-Key``) revokes the token of the lost answer and shows a new one."""
+    """Register a person and their device.
+
+    A retry (``Idempotency-Key``) revokes the token of the lost answer and shows a new one.
+    """
 
     permission_classes = (HasPermission,)
     may = {"POST": SERVE}

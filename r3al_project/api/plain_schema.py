@@ -47,7 +47,7 @@ ENDPOINTS = (
     ),
     Endpoint(
         f"{_DECISIONS}/{{decision}}/rewards", "reward",
-        "Report the reward of a decision: one of total, components and inputs, with or without a label, or a label alone.",
+        "Report the reward of a decision: a total, components, inputs or a label. A label may go with any one of the others.",
         outcomes.RewardBody,
         {
             201: ("The reward is new and was recorded.", outcomes.RewardAnswer),

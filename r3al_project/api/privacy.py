@@ -57,7 +57,9 @@ class AnonymizeBody(StrictBody):
     technique = serializers.ChoiceField(choices=technique_names())
     privacyEpsilon = NumberField(default=0.5)
     sampleCount = WholeField(
-        required=False, allow_null=True, help_text="How many people to include: an upper limit for rows, an approximate count for statistics."
+        required=False,
+        allow_null=True,
+        help_text="How many people to include: an upper limit for rows, an approximate count for statistics.",
     )
     loop = serializers.CharField(default="r3al")
     delta = NumberField(default=1e-6)
@@ -91,8 +93,8 @@ def _anonymize_request(given: dict[str, Any]) -> AnonymizeRequest:
 class AnonymizationsView(APIView):
     """Anonymise records. People are charged at once and a worker computes the result.
 
-    A result within ten seconds is answered with the row of the permanent log and the statistics or the first rows (201). Otherwise
-    the answer names the job and the release to look at later (202).
+    If the result is ready within ten seconds, the answer is the row of the permanent log with the statistics or the first rows
+    (201). Otherwise it names the job and the release to look at later (202).
     """
 
     permission_classes = (HasPermission,)
@@ -103,7 +105,7 @@ class AnonymizationsView(APIView):
     )
     def post(self, request: Request) -> Response:
         given = _checked(request)
-        # The header is part of the release's key, so a retry finds the release that was charged once, even if the answer was lost.
+        # The header is part of the release's key, so a retry finds the release and charges nobody again.
         key = request.headers.get("Idempotency-Key", "") or str(uuid.uuid4())
         version = loop_version_current(given["loop"])
         release, job = anonymize_enqueue(

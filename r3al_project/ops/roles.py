@@ -16,12 +16,32 @@ _ACTIONS = {
     "caps": "privacy.change_caps",
     "erase": "privacy.erase_person",
 }
-_VISIBLE_APPS = ("loops", "training", "deployments", "turns", "jobs")  # apps whose records describe no individual person
-_VISIBLE_PRIVACY_MODELS = ("release", "privacybudget", "consent", "ledgerentry", "vaultevent", "vaultbatch", "signalimport")
+_VISIBLE_APPS = (
+    "loops",
+    "training",
+    "deployments",
+    "turns",
+    "jobs",
+)  # apps whose records describe no individual person
+_VISIBLE_PRIVACY_MODELS = (
+    "release",
+    "privacybudget",
+    "consent",
+    "ledgerentry",
+    "vaultevent",
+    "vaultbatch",
+    "signalimport",
+)
 
 ROLES: dict[str, tuple[str, ...]] = {
     "Operator": (_ACTIONS["start"], _ACTIONS["cancel"], _ACTIONS["deploy"], _ACTIONS["override"], _ACTIONS["rollback"]),
-    "Privacy officer": (_ACTIONS["rollback"], _ACTIONS["cancel"], _ACTIONS["anonymize"], _ACTIONS["caps"], _ACTIONS["erase"]),
+    "Privacy officer": (
+        _ACTIONS["rollback"],
+        _ACTIONS["cancel"],
+        _ACTIONS["anonymize"],
+        _ACTIONS["caps"],
+        _ACTIONS["erase"],
+    ),
     "Analyst": (),
     "Viewer": (),
     "Service": (_ACTIONS["serve"],),  # a service may also erase the people that it names, as they may erase themselves

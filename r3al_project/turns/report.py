@@ -19,7 +19,9 @@ from r3al_project.turns.stages import stage_brief
 from training.models import VERDICT_WORDS, ModelVersion, says_nothing, version_name
 from training.selectors.versions import version_arrays
 
-TrueValues = Callable[[ModelVersion], Mapping[str, float]]  # value, reference, random and best_known, for simulated people
+TrueValues = Callable[
+    [ModelVersion], Mapping[str, float]
+]  # value, reference, random and best_known, for simulated people
 
 
 def turn_report_write(

@@ -72,9 +72,7 @@ class Stage:
         if self.queue not in settings.QUEUES:
             raise ValueError(f"stage {self.name!r} has the unknown queue {self.queue!r}; use one of {settings.QUEUES}")
         if not callable(self.run) or not callable(self.sentence) or not self.brief:
-            raise ValueError(
-                f"stage {self.name!r} lacks a part; give it run, sentence and brief"
-            )
+            raise ValueError(f"stage {self.name!r} lacks a part; give it run, sentence and brief")
 
     @property
     def job_kind(self) -> str:
@@ -105,7 +103,9 @@ def release(turn: Turn, context: JobContext) -> Write:
     earlier = releases_before(loop_version=turn.loop_version)
     begun = Release.objects.filter(key=key).exists()
     if earlier and not begun and not outcomes_waiting(loop_version=turn.loop_version):
-        return lambda: _release_summary(earlier[-1]) | {"note": "no new outcomes since this release: nobody was charged"}
+        return lambda: (
+            _release_summary(earlier[-1]) | {"note": "no new outcomes since this release: nobody was charged"}
+        )
     made = moments_release(
         key=key,
         loop_version=turn.loop_version,
@@ -233,7 +233,10 @@ def _turn_number(turn: Turn) -> int:
 
 
 def stage_table(*stages: Stage) -> dict[str, Stage]:
-    """Return the stages by name, in the order in which a turn runs them. Raises ValueError for a name that occurs twice or is too long."""
+    """Return the stages by name, in the order in which a turn runs them.
+
+    Raises ValueError for a name that is malformed, too long or given twice.
+    """
     return registry("stage", *stages, longest=TurnStage._meta.get_field("name").max_length or 0)
 
 

@@ -165,7 +165,9 @@ class ExportedDecision(Shape):
     decisionId = serializers.UUIDField(allow_null=True, help_text="Null for a decision that was imported from a file.")
     state = _features()
     actions = serializers.DictField(child=ExportedChoice(), help_text="The chosen action of each head.")
-    unavailable = serializers.CharField(allow_null=True, help_text="Reason why no intervention was allowed at the time.")
+    unavailable = serializers.CharField(
+        allow_null=True, help_text="Reason why no intervention was allowed at the time."
+    )
     shown = serializers.DateTimeField(allow_null=True)
     rewards = ExportedReward(many=True)
     outcome = ExportedOutcome(allow_null=True)

@@ -31,7 +31,9 @@ class JobAnswer(Shape):
     jobId = serializers.IntegerField()
     kind = serializers.CharField(help_text="turn, or the kind of a job that belongs to no turn.")
     status = serializers.CharField()
-    cancelRequested = serializers.BooleanField(help_text="True once somebody has asked to cancel it. It may still be running.")
+    cancelRequested = serializers.BooleanField(
+        help_text="True once somebody has asked to cancel it. It may still be running."
+    )
     progress = serializers.FloatField(min_value=0, max_value=1)
     message = serializers.CharField()
     createdAt = serializers.DateTimeField()
@@ -42,7 +44,9 @@ class JobAnswer(Shape):
     reason = serializers.CharField(required=False, allow_null=True)
     stage = serializers.CharField(required=False, allow_null=True)
     stages = StageAnswer(many=True, required=False)
-    versions = serializers.DictField(child=serializers.IntegerField(), required=False, help_text="Ids of the trained versions, by head.")
+    versions = serializers.DictField(
+        child=serializers.IntegerField(), required=False, help_text="Ids of the trained versions, by head."
+    )
 
 
 def job_answer(job: Job) -> Answer:

@@ -19,7 +19,10 @@ class TrainAnswer(Shape):
     jobId = serializers.IntegerField()
     turnId = serializers.IntegerField()
     status = serializers.CharField()
-    notes = serializers.ListField(child=serializers.CharField(), help_text="Requested values that the turn changes or does not use, one sentence each.")
+    notes = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Requested values that the turn changes or does not use, one sentence each.",
+    )
 
 
 def train_answer(turn: Turn, job: Job, notes: Sequence[str]) -> Answer:
@@ -33,7 +36,9 @@ def train_answer(turn: Turn, job: Job, notes: Sequence[str]) -> Answer:
 class MetricAnswer(Shape):
     """An estimate with its interval and the threshold that it is compared with. Shares lie between 0 and 1."""
 
-    source = serializers.CharField(help_text="model_gate (sampled worlds) or outcome_gate (people whose data trained no version).")
+    source = serializers.CharField(
+        help_text="model_gate (sampled worlds) or outcome_gate (people whose data trained no version)."
+    )
     name = serializers.CharField()
     value = nullable_number()
     low = nullable_number()

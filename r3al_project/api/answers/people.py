@@ -50,7 +50,11 @@ def trained_answer(version: ModelVersion) -> Answer:
 
 
 class ConsentsChangedAnswer(ConsentsAnswer):
-    affectedModels = TrainedAnswer(many=True, required=False, help_text="Versions trained on the person's data. Present after consent to training is withdrawn.")
+    affectedModels = TrainedAnswer(
+        many=True,
+        required=False,
+        help_text="Versions trained on the person's data. Present after consent to training is withdrawn.",
+    )
 
 
 def consents_changed_answer(person: Person, affected: Sequence[ModelVersion] | None) -> Answer:
@@ -102,9 +106,7 @@ class EventAnswer(Shape):
     sequence = serializers.IntegerField()
     kind = serializers.CharField()
     at = serializers.DateTimeField()
-    what = serializers.DictField(
-        help_text="The facts that the hash covers. Their names depend on the kind of event."
-    )
+    what = serializers.DictField(help_text="The facts that the hash covers. Their names depend on the kind of event.")
     hash = serializers.CharField()
 
 

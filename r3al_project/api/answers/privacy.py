@@ -189,7 +189,9 @@ class BudgetsAnswer(Shape):
     consents = ConsentingAnswer()
     windows = StandingsAnswer()
     formal = StandingAnswer()
-    formalVoid = serializers.IntegerField(help_text="People whose formal account was ended by an export without a formal guarantee.")
+    formalVoid = serializers.IntegerField(
+        help_text="People whose formal account was ended by an export without a formal guarantee."
+    )
 
 
 def budgets_answer(overview: Mapping[str, Any]) -> Answer:

@@ -32,7 +32,9 @@ class StrictJsonParser(JSONParser):
         if len(raw) > LARGEST_JSON:
             raise TooLarge(f"the body is larger than {LARGEST_JSON} bytes; a request takes a few hundred")
         try:
-            value = json.loads(raw.decode(), parse_constant=_reject_constant, parse_float=_finite_number, parse_int=_whole_number)
+            value = json.loads(
+                raw.decode(), parse_constant=_reject_constant, parse_float=_finite_number, parse_int=_whole_number
+            )
         except RecursionError:
             raise ParseError(f"the body is nested deeper than {DEEPEST_JSON} levels") from None
         except ValueError as error:
@@ -88,7 +90,9 @@ class StrictBody(serializers.Serializer[Any]):
         if isinstance(data, Mapping):
             unknown = [name for name in data if name not in self.fields]
             if unknown:
-                raise ValidationError({n[:_LONGEST_NAME]: [_suggestion(n, list(self.fields))] for n in unknown[:_MOST_NAMED]})
+                raise ValidationError(
+                    {n[:_LONGEST_NAME]: [_suggestion(n, list(self.fields))] for n in unknown[:_MOST_NAMED]}
+                )
         return super().to_internal_value(data)
 
 
@@ -120,7 +124,9 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
     by_letters = {k.lower(): k for k in known}
     near = get_close_matches(name[:_LONGEST_NAME].lower(), by_letters, n=1)
     return (
-        f"is not known; did you mean {by_letters[near[0]]}?" if near else f"is not known; the fields are {', '.join(known)}"
+        f"is not known; did you mean {by_letters[near[0]]}?"
+        if near
+        else f"is not known; the fields are {', '.join(known)}"
     )
 
 

@@ -25,7 +25,9 @@ class RequestGuard:
         if "%00" in query or "\0" in query:
             return problem(400, "the address holds a NUL character; remove it")
         if not all(_is_plain(request.META.get(name, "")) for name in _HEADERS):
-            return problem(400, "the headers Authorization and Idempotency-Key may hold only printable ASCII characters")
+            return problem(
+                400, "the headers Authorization and Idempotency-Key may hold only printable ASCII characters"
+            )
         return self._get_response(request)
 
 

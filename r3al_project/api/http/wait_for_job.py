@@ -9,7 +9,9 @@ from jobs.models import Job
 from jobs.selectors import job_get
 
 _PAUSE_SECONDS = 0.05
-_waits = threading.BoundedSemaphore(1)  # a waiting request holds one of the few threads of the process; the others must stay free
+_waits = threading.BoundedSemaphore(
+    1
+)  # a waiting request holds one of the few threads of the process; the others must stay free
 
 
 def job_awaited(job: Job, *, seconds: float) -> Job:

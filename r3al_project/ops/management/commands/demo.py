@@ -24,7 +24,11 @@ class Command(BaseCommand):
     help = "Run one turn of a loop on simulated people, or on logged data with --source, and report its result."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--once", action="store_true", help="accepted because run.py passes it on; run.py itself decides whether to serve")
+        parser.add_argument(
+            "--once",
+            action="store_true",
+            help="accepted because run.py passes it on; run.py itself decides whether to serve",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         parser.add_argument("--keep", action="store_true", help="reuse the existing database")
         parser.add_argument("--loop", default="r3al", help="name of a loop, or a TOML file")

@@ -15,7 +15,8 @@ from training.services.pool import pool_expire
 
 class Command(BaseCommand):
     help = (
-        f"Delete people's records, exports and pool rows after {RECORDS_KEPT.days} days, and answers stored for retries after a day. "
+        f"Delete people's records, exports and pool rows after {RECORDS_KEPT.days} days. "
+        "Delete answers stored for retries after a day. "
         "Refund people for releases that were abandoned more than a day ago. "
         "It is safe to stop this command and to run it again."
     )

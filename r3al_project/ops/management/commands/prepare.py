@@ -29,4 +29,6 @@ class Command(BaseCommand):
         loop_builtin_add(DEFAULT_LOOP)
         call_command("collectstatic", interactive=False, verbosity=0)
         if not get_user_model().objects.filter(is_superuser=True).exists():
-            self.stderr.write(f"There is no operator account yet. Create one with: {sys.executable} manage.py createsuperuser")
+            self.stderr.write(
+                f"There is no operator account yet. Create one with: {sys.executable} manage.py createsuperuser"
+            )

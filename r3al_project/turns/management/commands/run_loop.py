@@ -27,10 +27,21 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", required=True, metavar="NAME", help="name of a loop, or a TOML file")
         parser.add_argument("--head", help="deploy only this head (default: every head whose gate passes)")
-        parser.add_argument("--epsilon", type=float, default=1.0, help="privacy parameter of each of the two releases (default: 1)")
-        parser.add_argument("--delta", type=float, default=DELTA, help="privacy parameter of each of the two releases (default: %(default)g)")
-        parser.add_argument("--seed", type=int, default=1, help="seed of every random draw but the privacy noise, which has none")
-        parser.add_argument("--source", type=Path, metavar="FILE", help="first import this CSV or JSON Lines file of logged decisions")
+        parser.add_argument(
+            "--epsilon", type=float, default=1.0, help="privacy parameter of each of the two releases (default: 1)"
+        )
+        parser.add_argument(
+            "--delta",
+            type=float,
+            default=DELTA,
+            help="privacy parameter of each of the two releases (default: %(default)g)",
+        )
+        parser.add_argument(
+            "--seed", type=int, default=1, help="seed of every random draw but the privacy noise, which has none"
+        )
+        parser.add_argument(
+            "--source", type=Path, metavar="FILE", help="first import this CSV or JSON Lines file of logged decisions"
+        )
         parser.add_argument(
             "--consent", nargs="+", action="extend", default=[], choices=Purpose.values, metavar="PURPOSE",
             help=f"with --source: purposes that the people in the file consented to ({', '.join(Purpose.values)})",
