@@ -58,7 +58,7 @@ ENDPOINTS = (
     ),
     Endpoint(
         "/api/v1/signals", "signals", "Send signals about one person. Each signal is kept once by its id.",
-        outcomes.SignalsBody, {200: ("Counts of added, unchanged and clamped values, and each rejected signal.", outcomes.SignalsAnswer)}, (404, 409),
+        outcomes.SignalsBody, {200: ("The counts of the batch, and each rejected signal.", outcomes.SignalsAnswer)}, (404, 409),
     ),
     Endpoint(
         "/api/v1/training/rewards/calculate", "calculateReward", "Compute a reward. Nothing is stored.",

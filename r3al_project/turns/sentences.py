@@ -24,9 +24,7 @@ def logging_sentence(spec: LoopSpec, cost: Sequence[float]) -> str:
     elif high < 0:
         effect = f"gains people {_amount(-mean)} reward per decision (90% interval {_amount(-high)} to {_amount(-low)}"
     else:
-        effect = (
-            f"costs people up to {_amount(high)} or gains them up to {_amount(-low)} reward per decision (90% interval"
-        )
+        effect = f"may cost people up to {_amount(high)} or gain them up to {_amount(-low)} reward per decision (90% interval"
     return f"Meanwhile, drawing every action from the logging distribution {effect}, in sampled worlds)."
 
 

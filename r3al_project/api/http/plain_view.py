@@ -13,7 +13,7 @@ from core.problems import problem, problem_of
 from privacy.services.people.authentication import caller_of, token_digest
 
 Body = TypeVar("Body")
-Handler = Callable[..., HttpResponse]
+_Handler = Callable[..., HttpResponse]
 
 
 class PlainView(Generic[Body]):
@@ -29,7 +29,7 @@ class PlainView(Generic[Body]):
 
     csrf_exempt = True  # callers send a token, never a session cookie
 
-    def __init__(self, handler: Handler, body: type[Body], *, largest: int, advice: str, may_be_empty: bool) -> None:
+    def __init__(self, handler: _Handler, body: type[Body], *, largest: int, advice: str, may_be_empty: bool) -> None:
         self._handler, self._decoder = handler, msgspec.json.Decoder(body)
         self._largest, self._advice, self._may_be_empty = largest, advice, may_be_empty
 
@@ -64,6 +64,6 @@ class PlainView(Generic[Body]):
 
 def plain_view(
     body: type[Body], *, largest: int, advice: str, may_be_empty: bool = False
-) -> Callable[[Handler], PlainView[Body]]:
+) -> Callable[[_Handler], PlainView[Body]]:
     """Decorate a handler so that it becomes a ``PlainView`` of that body."""
     return lambda handler: PlainView(handler, body, largest=largest, advice=advice, may_be_empty=may_be_empty)
