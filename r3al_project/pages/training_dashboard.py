@@ -105,7 +105,7 @@ def _health_chip(check: HealthCheck | None) -> dict[str, str]:
 
 
 def _metric(stored: dict[str, Any]) -> dict[str, Any]:
-    name, unit, _ = _METRIC_WORDS[stored["name"]]
+    name, unit, limit = _METRIC_WORDS[stored["name"]]
     verdict = {"ok": "pass", "beyond": "fail", "too_few": "insufficient"}[stored["verdict"]]
     words = {"pass": "within limit", "fail": "beyond limit", "insufficient": "not enough data"}[verdict]
     low, high = stored["low"], stored["high"]
@@ -113,6 +113,7 @@ def _metric(stored: dict[str, Any]) -> dict[str, Any]:
         "name": name,
         "unit": unit,
         "text": _metric_text(stored),
+        "requirement": f"Must be {limit.format(number_text(stored['threshold']))}.",
         "chip": {"state": verdict, "sign": SIGNS[verdict], "words": words},
         "plot": interval_plot(
             None if says_nothing(stored["name"], low, high) else stored["value"], low, high, stored["threshold"]
@@ -121,15 +122,14 @@ def _metric(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def _metric_text(stored: dict[str, Any]) -> str:
-    """Return a metric's estimate, its number of observations and its threshold, in words."""
+    """Return a metric's estimate and its number of observations, in words."""
     n, needed = stored["n"], stored["minimum_n"]
-    noun, limit = "decisions" if stored["name"] == "latency" else "people", _METRIC_WORDS[stored["name"]][2]
-    requirement = f"Must be {limit.format(number_text(stored['threshold']))}."
+    noun = "decisions" if stored["name"] == "latency" else "people"
     found = estimate(stored["name"], stored["value"], stored["low"], stored["high"])
-    count = f"{n:,} of {needed:,} {noun}" if n < needed else f"{n:,} {noun}"
+    is_enough = n >= needed
     if found == NOT_ENOUGH_PEOPLE:
-        return f"Not enough data yet ({count}). {requirement}"
-    return f"{found} from {count}. {requirement}"
+        return f"Not enough data yet ({n:,}{'' if is_enough else f' of {needed:,}'} {noun})."
+    return f"{found} from {n:,}{'' if is_enough else f' of the needed {needed:,}'} {noun}."
 
 
 def _versions(deployed: set[int]) -> list[dict[str, Any]]:

@@ -88,7 +88,7 @@ def test_detach_only_queues(files: tuple[str, str], capsys: pytest.CaptureFixtur
     assert "is queued" in out.getvalue()
     assert list(Job.objects.values_list("kind", "state")) == [("turn.collect", "queued")]
     assert Decision.objects.count() == 0
-    with pytest.raises(CommandError, match="still running; wait for it, go on with it"):
+    with pytest.raises(CommandError, match="still running; wait for it, resume it"):
         call_command("run_loop", "--loop", files[0])
 
 
