@@ -101,8 +101,8 @@ def release(turn: Turn, context: JobContext) -> Write:
     """
     key, _ = release_keys(turn)
     earlier = releases_before(loop_version=turn.loop_version)
-    begun = Release.objects.filter(key=key).exists()
-    if earlier and not begun and not outcomes_waiting(loop_version=turn.loop_version):
+    is_begun = Release.objects.filter(key=key).exists()
+    if earlier and not is_begun and not outcomes_waiting(loop_version=turn.loop_version):
         return lambda: (
             _release_summary(earlier[-1]) | {"note": "no new outcomes since this release: nobody was charged"}
         )
