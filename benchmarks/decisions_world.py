@@ -120,27 +120,35 @@ def measure_inprocess(calls: int) -> dict[str, Any]:
     from knox.models import AuthToken
 
     from core.garbage_collection import freeze_garbage_collector
-    from deployments.services.serving.decide import compute_decision, decide
+    from deployments.services.serving.compute_decision import compute_decision
+    from deployments.services.serving.decide import decide
     from deployments.services.serving.policy_cache import served_loop
+    from deployments.services.serving.request_keys import request_key
     from deployments.services.serving.requests import DecisionRequest
     from privacy.models import Person
-    from privacy.services.people.authentication import token_digest
-    from privacy.services.records.serving_read import serving_state_by_id
+    from privacy.selectors.keys import serving_state_opened
+    from privacy.services.people.authentication import caller_of, token_read
+    from privacy.services.records.serving_read import serving_read
+    from privacy.services.records.serving_write import decision_sealed
 
     person = Person.objects.order_by("pk")[0]
     serving = served_loop("r3al")
-    token = AuthToken.objects.create(person.account.user)[1]
-    decide(
-        token_digest(f"Token {token}"), msgspec.json.decode(body_of(-1), type=DecisionRequest)
-    )  # so that there is something to go on from
-    known = serving_state_by_id(person_id=person.pk, loop_id=serving.loop_version.loop_id, request_key=b"")
-    assert known is not None
+    spec, loop_id = serving.spec, serving.loop_version.loop_id
+    token = token_read(f"Token {AuthToken.objects.create(person.account.user)[1]}")
+    decide(token, msgspec.json.decode(body_of(-1), type=DecisionRequest))  # so that there is something to go on from
+    state = serving_read(
+        token._replace(caller=caller_of(token)),
+        user_id=None, population=spec.population, loop_id=loop_id, request_key=b"",
+    )  # fmt: skip
     decoder, bodies = msgspec.json.Decoder(DecisionRequest), [body_of(i).encode() for i in range(calls)]
     freeze_garbage_collector()  # as the web process does when it starts
     wall, cpu = np.empty(calls), np.empty(calls)
     for i, body in enumerate(bodies[:200] + bodies, start=-200):
         began, began_cpu = time.perf_counter_ns(), time.thread_time_ns()
-        compute_decision(serving, decoder.decode(body), known, datetime.now(UTC))
+        request, now = decoder.decode(body), datetime.now(UTC)
+        opened = serving_state_opened(state, spec=spec, loop_id=loop_id, now=now)
+        decided, _ = compute_decision(serving, request, state, opened, request_key(request), now)
+        decision_sealed(decided)
         cpu[i], wall[i] = time.thread_time_ns() - began_cpu, time.perf_counter_ns() - began
     return {"part": "in process", "requests": calls, "gc": gc.isenabled()} | {
         f"p{p}_{name}us": float(np.median(np.percentile(took.reshape(ROUNDS, -1), p, axis=1))) / 1e3

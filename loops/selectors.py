@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from django.db.models import Exists, OuterRef
 
 from core.errors import NotFound
-from loops.models import LoopVersion
+from loops.models import Loop, LoopVersion
 
 SPECS = Path(__file__).parent / "specs"
 
@@ -24,6 +25,19 @@ def loop_version_current(name: str) -> LoopVersion:
             f"there is no loop {name!r} here (known: {known or 'none yet'}); add one with `manage.py loop add FILE`"
         )
     return version
+
+
+def loop_version_latest(loop: Loop) -> int:
+    """The id of a loop's latest version."""
+    return loop.versions.order_by("-version").values_list("pk", flat=True)[0]
+
+
+def loop_versions_with(pks: Collection[int], *, at_hand: LoopVersion) -> dict[int, LoopVersion]:
+    """Versions of one loop by id, read from the database but for the one at hand; its loop is theirs."""
+    found = LoopVersion.objects.in_bulk(set(pks) - {at_hand.pk})
+    for version in found.values():
+        version.loop = at_hand.loop
+    return found | {at_hand.pk: at_hand}
 
 
 def loop_versions_current() -> list[LoopVersion]:

@@ -31,7 +31,8 @@ from django.core.management import call_command
 from core.arrays import pack_arrays
 from core.canonical_json import canonical_json, equal_numbers_json
 from core.errors import R3alError
-from deployments.engine.arbiter import HeadChoice, HeadPolicy, arbitrate, uniform
+from deployments.engine.arbiter import HeadPolicy, arbitrate, uniform
+from deployments.engine.assignment import SlotArms, SlotFacts, assignment
 from deployments.engine.evidence.cohort_series import CohortSeries
 from deployments.engine.evidence.e_process import (
     EMPATHY_STAKES,
@@ -48,17 +49,13 @@ from deployments.engine.evidence.e_process import (
 from deployments.engine.health import Arm, Evidence, Holdback, Latency, health_of
 from deployments.models import ServingSlot
 from deployments.services.serving.batch_scoring import states_decide
-from deployments.services.serving.decide import compute_decision, decide
-from deployments.services.serving.policy_cache import (
-    ServedLoop,
-    SlotArms,
-    SlotFacts,
-    assignment,
-    clear_policy_cache,
-    served_loop,
-)
+from deployments.services.serving.compute_decision import compute_decision
+from deployments.services.serving.decide import decide
+from deployments.services.serving.policy_cache import ServedLoop, clear_policy_cache, served_loop
 from deployments.services.serving.replay import decisions_replay
+from deployments.services.serving.request_keys import request_key
 from deployments.services.serving.requests import DecisionRequest, read_context
+from deployments.services.serving.responses import RenderedAnswer
 from loops.engine.features import FeatureMap
 from loops.engine.parse.loop import parse_loop
 from loops.engine.policies.linear import LinearPolicy, reference_policy
@@ -105,6 +102,7 @@ from privacy.engine.evaluation.statistics import (
     sub_metric,
 )
 from privacy.engine.hash_chain import GENESIS, event_hash, merkle_root
+from privacy.engine.head_choice import HeadChoice
 from privacy.engine.moments.baseline import Baseline, baseline_posterior
 from privacy.engine.moments.clipping import pick_hinges, public_facts
 from privacy.engine.moments.continuation_value import continuation_slope
@@ -140,13 +138,19 @@ from privacy.engine.moments.rounds import (
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 from privacy.engine.outcomes import aggregate, payload_of_components, payload_of_inputs
 from privacy.engine.sealing import Cipher, about_memory, about_signal, about_state, master_cipher, wrap
-from privacy.engine.serving_state import KnownValues, merge_known_values, pack_serving_state, unpack_serving_state
+from privacy.engine.serving_state import (
+    KnownValues,
+    PersonServingState,
+    merge_known_values,
+    pack_serving_state,
+    unpack_serving_state,
+)
 from privacy.models import Person
-from privacy.selectors.keys import master, master_version_current
+from privacy.selectors.keys import master, master_version_current, serving_state_opened
 from privacy.services.anonymize.pseudonyms import pseudonyms
-from privacy.services.people.authentication import forget_callers, token_digest
-from privacy.services.records.serving_read import PersonServingState, serving_state_by_id
-from privacy.services.records.serving_write import DecisionToWrite, decision_write
+from privacy.services.people.authentication import caller_of, forget_callers, token_read
+from privacy.services.records.serving_read import serving_read
+from privacy.services.records.serving_write import DecisionToWrite, decision_sealed, decision_write
 from privacy.services.vault.append import subject_of, subjects_of, time_text
 from simulator import Cohort, make_people, simulate, true_value, write_csv
 from tests.factories.care import care_loop, person
@@ -180,12 +184,13 @@ from training.engine.intervals.noisy_ratio import (
     users_needed_from_sums,
 )
 from training.engine.pipeline import LearnedPolicy, train_policy_head
+from training.engine.regression import regression
 from training.engine.trainers.conservative_update import best_update, interpolate_policies
 from training.engine.trainers.contextual_bandits import learn_sub_head, sub_bar
 from training.engine.trainers.fitted_q import best_candidate, fitted_q, train_candidates
-from training.engine.world.rollout import policy_values, rollout
+from training.engine.world.rollout import discounted_returns, rollout
 from training.engine.world.transitions import Transitions
-from training.engine.world.world_model import World, category_shares, initial_states, noise_scales
+from training.engine.world.world_model import World, category_shares, initial_states
 
 Values = dict[str, Any]
 SPECS = ROOT / "loops" / "specs"
@@ -236,7 +241,7 @@ def judged_of(seed: int = 1) -> EvaluationRows:
         state=flat(lived.state),
         next_state=flat(following),
         has_next=flat(has_next),
-        left=np.zeros(int(kept.sum()), bool),
+        dropped_out=np.zeros(int(kept.sum()), bool),
         action=flat(lived.actions["policy"]),
         propensity=flat(lived.propensities["policy"]),
         explored=flat(explored),
@@ -259,7 +264,7 @@ def rows_of(loop: str, seed: int = 1) -> ReleaseRows:
     noise = rng(seed, 3).normal(size=len(made.state))
     reward = 0.8 * made.action * (0.3 + made.state[:, 1] / 40) + 0.5 * made.state[:, 0] + noise
     return ReleaseRows(
-        made.person, made.state, made.next_state, made.has_next, made.left, made.action, made.propensity, made.explored,
+        made.person, made.state, made.next_state, made.has_next, made.dropped_out, made.action, made.propensity, made.explored,
         reward, made.subs,
     )  # fmt: skip
 
@@ -371,7 +376,7 @@ def files_in() -> Values:
     return {
         "states": np.array([r.state for r in found]),
         "rewards": np.array([r.reward for r in found]),
-        "who": [[r.user, list(r.key), r.time.isoformat(), r.available, r.harmful, r.left] for r in found[:3]],
+        "who": [[r.user, list(r.key), r.time.isoformat(), r.available, r.harmful, r.dropped_out] for r in found[:3]],
         "choices": [[h, c.action, c.propensity, c.explored] for r in found[:8] for h, c in sorted(r.choices.items())],
         "computed": [list(reader.computed), np.array(placed)],
     }
@@ -420,7 +425,7 @@ def null_people() -> Values:
     available, left = generator.random(300) < 0.8, generator.random(300) < 0.02
     rules = ("next_row", "next_row_same_day", "next_available", "next_available_same_day")
     return made | {
-        rule: next_rows(rule, person=person, day=day, available=available, left=left)  # type: ignore[arg-type]
+        rule: next_rows(rule, person=person, day=day, available=available, dropped_out=left)  # type: ignore[arg-type]
         for rule in rules
     }
 
@@ -571,13 +576,13 @@ def world_model(loop: str) -> Values:
     made = transitions(loop)
     return {
         "coefficients": world.coefficients,
-        "noise": noise_scales(moments),
+        "noise": world.noise_sd,
         "states": start,
         "categories": [category_shares(moments, i) for i, f in enumerate(spec_of(loop).features) if f.is_category],
         "step": stepped,
         "drawn": drawn.coefficients,
-        "rolled": rollout(drawn, policy, start, worlds, 19),
-        "values": policy_values(world, policy, moments.layout.phi, start, 20, gamma=0.9),
+        "rolled": next(rollout(drawn, [policy], start, worlds, 19))[1:],
+        "values": regression(moments.layout.phi.phi(start)) @ discounted_returns(world, policy, start, 20, gamma=0.9),
         "synthetic": made,
         "pool": made.rows(),
     }
@@ -735,7 +740,10 @@ def servers(fallback: str = "") -> tuple[HeadPolicy, ...]:
 
 
 def picked(picks: Sequence[HeadChoice]) -> list[Any]:
-    return [[p.head, p.action, p.explored, p.propensity, p.marginal, p.learnable, p.eligible, *p.values] for p in picks]
+    return [
+        [p.head, p.action, p.explored, p.propensity, p.marginal_propensity, p.learnable, p.eligible, *p.values]
+        for p in picks
+    ]
 
 
 def exact_states(count: int) -> list[list[float]]:
@@ -795,7 +803,8 @@ def serving(exploration_bp: int) -> ServedLoop:
             for s, v in ((5, 31), (6, 32))
         ]
         arms.append(SlotArms(slot, server, *(others if i == 0 else (None, None))))
-    return ServedLoop(version, version.spec, ScalarDynamics(version.spec), tuple(arms))
+    main = arms[0].slot
+    return ServedLoop(version, version.spec, ScalarDynamics(version.spec), tuple(arms), main, exploration_bp / 10_000)
 
 
 CONTEXT: dict[str, float | str] = {
@@ -860,26 +869,35 @@ def situations() -> dict[str, tuple[DecisionRequest, PersonServingState]]:
 
 def written(decided: DecisionToWrite) -> list[Any]:
     """What would be written, opened; nothing of it that depends on a keyed digest."""
-    cipher = Cipher(KEY)
-    memory = cipher.open(decided.memory, about_memory(decided.known.person_id, decided.loop_id))
-    state = cipher.open(decided.state, about_state(decided.known.person_id, decided.seed))
+    cipher, person_id, loop_id = Cipher(KEY), decided.person.person_id, decided.loop_version.loop_id
+    sealed_state, sealed_memory = decision_sealed(decided)
+    memory = cipher.open(sealed_memory, about_memory(person_id, loop_id))
+    state = cipher.open(sealed_state, about_state(person_id, decided.seed))
     choices = [
         [c.head, c.action, c.propensity, c.marginal_propensity, c.explored, c.learnable, c.version, c.generation,
          c.eligible, c.fallback] for c in decided.choices
     ]  # fmt: skip
     return [
-        decided.loop_id, decided.loop_version_id, decided.now.isoformat(), decided.local_day.isoformat(),
+        loop_id, decided.loop_version.pk, decided.now.isoformat(), decided.local_day.isoformat(),
         decided.exploration_bp, decided.unavailable, decided.clamped, decided.expires_at.isoformat(),
         decided.closes_at.isoformat(), None if decided.observed_at is None else decided.observed_at.isoformat(),
         decided.intervened, np.frombuffer(state).tolist(), unpack_serving_state(spec_of("r3al"), memory), choices,
     ]  # fmt: skip
 
 
+def computed(
+    served: ServedLoop, request: DecisionRequest, who: PersonServingState, now: datetime
+) -> tuple[DecisionToWrite, RenderedAnswer]:
+    """A decision from what was read of somebody, still sealed."""
+    opened = serving_state_opened(who, spec=served.spec, loop_id=served.loop_version.loop_id, now=now)
+    return compute_decision(served, request, who, opened, request_key(request), now)
+
+
 def decisions() -> Values:
     """Answers without exploring, so that no draw depends on the keyed seed; the id of each is left out."""
     out: Values = {}
     for name, (request, who) in situations().items():
-        decided, told = compute_decision(serving(0), request, who, NOW)
+        decided, told = computed(serving(0), request, who, NOW)
         body = json.loads(told.body)
         del body["decisionId"]
         body["actions"] = short(body["actions"])
@@ -936,16 +954,16 @@ def replays() -> Values:
     serve(learned(loop, "tone", [[0.0] * 4, [0.125, 1.0, 0.0, 0.0]]))
     ServingSlot.objects.update(exploration_bp=0)
     clear_policy_cache()
-    pk, token = person("ann")
+    read = token_read(f"Token {person('ann')[1]}")
     served, out = served_loop("care"), dict[str, Any]()
     for i, (mood, place, hour) in enumerate(product((-0.5, 0.75), ("home", "work"), (12, 23))):
         local = NOW.replace(hour=hour)
         request = DecisionRequest(f"r-{i}", "care", None, {"mood": mood, "place": place}, local)
-        who = serving_state_by_id(person_id=pk, loop_id=loop.loop_id, request_key=bytes(16))
-        assert who is not None
-        decided, told = compute_decision(served, request, who, NOW + timedelta(minutes=i))
+        device = read._replace(caller=caller_of(read))
+        who = serving_read(device, user_id=None, population="care", loop_id=loop.loop_id, request_key=bytes(16))
+        decided, told = computed(served, request, who, NOW + timedelta(minutes=i))
         decision_write(decided)
-        again = decide(token_digest(f"Token {token}"), request)
+        again = decide(read, request)
         body = json.loads(again.body)
         versions = sorted({arm.stable.version for arm in served.arms})
         body["versions"] = {head: versions.index(v) for head, v in body["versions"].items()}
@@ -953,7 +971,7 @@ def replays() -> Values:
         body["actions"] = short(body["actions"])
         out[f"{mood} {place} {hour}"] = {"again": again.body == told.body, "answer": body}
     other = DecisionRequest("r-0", "care", None, {"mood": 0.1}, NOW)
-    out["another body"] = refusal(lambda: decide(token_digest(f"Token {token}"), other))
+    out["another body"] = refusal(lambda: decide(read, other))
     return out | {"replayed": [r.difference for r in decisions_replay(loop="care")]}
 
 
@@ -1193,7 +1211,7 @@ def keyed_decisions() -> Values:
     bodies = []
     for i in range(60):
         request = DecisionRequest(request_id=f"r-{i}", context=CONTEXT)
-        bodies.append(compute_decision(serving(5_000), request, known(i % 7), NOW)[1].body)
+        bodies.append(computed(serving(5_000), request, known(i % 7), NOW)[1].body)
     return {
         "first": [[k, short(v) if k == "actions" else v] for k, v in json.loads(bodies[0]).items()],
         "ids": [json.loads(b)["decisionId"] for b in bodies[:3]],

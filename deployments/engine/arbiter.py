@@ -13,11 +13,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from core.arrays import Floats
+from loops.engine.features import FeatureMap
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
+from privacy.engine.head_choice import HeadChoice
 
 _TWO_64 = float(2**64)
 
@@ -34,20 +35,6 @@ class HeadPolicy:
     version: int
     generation: int
     fallback: str = ""
-
-
-class HeadChoice(NamedTuple):
-    """What one head chose: action, propensity given the flag, and marginal over it; the action values, margin included (K,)."""
-
-    head: str
-    action: int
-    explored: bool
-    propensity: float
-    marginal: float
-    learnable: bool
-    values: tuple[float, ...]
-    eligible: int | None
-    server: HeadPolicy
 
 
 def uniform(seed: bytes, purpose: str) -> float:
@@ -67,32 +54,44 @@ def arbitrate(
     head (absent: all), in which each head's reference must be. Choices under a mask, or by a fallback, teach nothing.
     """
     explored = uniform(seed, "explore") < exploration
-    features, picks = dict[bool, Floats](), list[HeadChoice]()
+    features, choices = dict[bool, Floats](), list[HeadChoice]()
     flag, masks, quiet = exploration, eligible or {}, False
     for server in servers:
         if quiet and not server.always:
             continue
-        phi = server.policy.phi
-        columns = features.get(phi.hinges)
-        if columns is None:
-            columns = features[phi.hinges] = phi.phi_of(state)
-        pick = _pick(server, columns, seed, explored, flag, masks.get(server.head))
+        columns = _columns(features, server.policy.phi, state)
+        choice = _choice(server, columns, seed, explored, flag, masks.get(server.head))
         if server.head == MAIN_HEAD:
-            quiet = pick.action == server.policy.reference
-            flag = exploration * _logged(server, pick.eligible, pick.action) / pick.marginal
-        picks.append(pick)
-    return picks
+            quiet = choice.action == choice.reference
+            flag = exploration * _logged(server, choice.eligible, choice.action) / choice.marginal_propensity
+        choices.append(choice)
+    return choices
 
 
-def _pick(server: HeadPolicy, phi: Floats, seed: bytes, explored: bool, flag: float, mask: int | None) -> HeadChoice:
-    values = values_of(server.policy, phi)
+def action_values(policies: Sequence[LinearPolicy], state: Sequence[float]) -> list[tuple[float, ...]]:
+    """(K,) action values, margin included, of each policy in one state (F numbers)."""
+    features = dict[bool, Floats]()
+    return [_values(policy, _columns(features, policy.phi, state)) for policy in policies]
+
+
+def _columns(features: dict[bool, Floats], phi: FeatureMap, state: Sequence[float]) -> Floats:
+    """The state's columns (d,), computed once with hinges and once without."""
+    columns = features.get(phi.hinges)
+    if columns is None:
+        columns = features[phi.hinges] = phi.phi_of(state)
+    return columns
+
+
+def _choice(server: HeadPolicy, phi: Floats, seed: bytes, explored: bool, flag: float, mask: int | None) -> HeadChoice:
+    values = _values(server.policy, phi)
     greedy = _greedy(server, values, mask)
     action = _drawn(server, mask, uniform(seed, server.head)) if explored else greedy
     logged = _logged(server, mask, action)
     marginal = flag * logged + (1.0 - flag) * (action == greedy)
     return HeadChoice(
-        server.head, action, explored, logged if explored else 1.0, 1.0 if marginal > 1.0 else marginal,
-        mask is None and not server.fallback, values, mask, server,
+        server.head, action, logged if explored else 1.0, 1.0 if marginal > 1.0 else marginal, explored,
+        mask is None and not server.fallback, server.version, server.generation, mask, server.fallback,
+        values, server.actions, server.policy.reference,
     )  # fmt: skip
 
 
@@ -107,7 +106,7 @@ def _allowed(server: HeadPolicy, mask: int | None) -> Sequence[int]:
     return every if mask is None else [k for k in every if mask >> k & 1]
 
 
-def values_of(policy: LinearPolicy, phi: Floats) -> tuple[float, ...]:
+def _values(policy: LinearPolicy, phi: Floats) -> tuple[float, ...]:
     """(K,) action values, margin included, for one state's columns phi (d,)."""
     values: list[float] = (policy.weights @ phi).tolist()
     values[policy.reference] += policy.margin

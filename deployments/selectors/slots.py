@@ -19,16 +19,28 @@ from training.models import ModelVersion
 
 
 def slot_of(version: ModelVersion) -> ServingSlot:
-    """The slot that the version would serve."""
-    return slot_for(version.loop_version.loop, version.head)
+    """The slot that the version would serve; the version itself is not read again where it is the stable one."""
+    loop = version.loop_version.loop
+    slot = ServingSlot.objects.filter(loop=loop, head=version.head).first()
+    if slot is None:
+        raise no_slot(loop, version.head)
+    slot.loop = loop
+    if slot.stable_id == version.pk:
+        slot.stable = version
+    return slot
 
 
 def slot_for(loop: Loop, head: str) -> ServingSlot:
     """The slot of one head; NotFound when the loop was never added with that head."""
     slot = ServingSlot.objects.select_related("stable", "loop").filter(loop=loop, head=head).first()
     if slot is None:
-        raise NotFound(f"loop {loop.name!r} has no slot for head {head!r}; add the loop with `manage.py loop add FILE`")
+        raise no_slot(loop, head)
     return slot
+
+
+def no_slot(loop: Loop, head: str) -> NotFound:
+    """The error for a head that the loop was never added with."""
+    return NotFound(f"loop {loop.name!r} has no slot for head {head!r}; add the loop with `manage.py loop add FILE`")
 
 
 def slots_in_use() -> QuerySet[ServingSlot]:

@@ -199,7 +199,7 @@ class LoopSpec:
         """The heads beside the main head, in the order of the loop file."""
         return tuple(h for h in self.heads if h.name != MAIN_HEAD)
 
-    @property
+    @cached_property
     def heads_main_first(self) -> tuple[Head, ...]:
         """All heads in the order in which they choose: the main head, then the sub-heads."""
         return (self.main_head, *self.sub_heads)

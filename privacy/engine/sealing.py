@@ -22,6 +22,10 @@ class CannotOpen(ValueError):
     """The bytes were sealed by another key, for another place, or have changed."""
 
 
+class CannotUnwrap(CannotOpen):
+    """A data key cannot be opened: its master key is another one."""
+
+
 class Cipher:
     """A key at work. It never leaves the process, and nothing prints it."""
 
@@ -61,8 +65,16 @@ def wrap(master: Cipher, key: bytes, *, version: int, person_id: int) -> bytes:
 
 
 def unwrap(master: Cipher, wrapped: bytes, *, version: int, person_id: int) -> bytes:
-    """The data key again. Raises CannotOpen."""
-    return master.open(wrapped, b"data key %d %d" % (version, person_id))
+    """Unwrap a data key. Raises CannotUnwrap."""
+    try:
+        return master.open(wrapped, b"data key %d %d" % (version, person_id))
+    except CannotOpen as error:
+        raise CannotUnwrap(str(error)) from None
+
+
+def unwrap_cipher(master: Cipher, wrapped: bytes, *, version: int, person_id: int) -> Cipher:
+    """Unwrap a data key, ready for use. Raises CannotUnwrap."""
+    return Cipher(unwrap(master, wrapped, version=version, person_id=person_id))
 
 
 def about_signal(person_id: int, signal_key: Bytes) -> bytes:
@@ -88,3 +100,23 @@ def about_outcome(person_id: int, row_key: Bytes) -> bytes:
 def about_memory(person_id: int, loop_id: int) -> bytes:
     """What serving's memory of a person is bound to."""
     return b"memory %d %d" % (person_id, loop_id)
+
+
+def open_state(cipher: Cipher, sealed: bytes, *, person_id: int, row_key: Bytes) -> bytes:
+    """Open the state at a decision. Raises CannotOpen."""
+    return cipher.open(sealed, about_state(person_id, row_key))
+
+
+def open_serving_state(
+    master: Cipher, wrapped: bytes, memory: bytes, *, version: int, person_id: int, loop_id: int
+) -> tuple[Cipher, bytes]:
+    """Unwrap a person's data key and open with it what serving keeps of them (empty: nothing yet). Raises CannotOpen."""
+    cipher = unwrap_cipher(master, wrapped, version=version, person_id=person_id)
+    return cipher, cipher.open(memory, about_memory(person_id, loop_id)) if memory else b""
+
+
+def seal_decision(
+    cipher: Cipher, state: bytes, memory: bytes, *, person_id: int, loop_id: int, row_key: bytes
+) -> tuple[bytes, bytes]:
+    """Seal the state at a decision and what serving keeps of the person after it."""
+    return cipher.seal(state, about_state(person_id, row_key)), cipher.seal(memory, about_memory(person_id, loop_id))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 import numpy as np
 
 from core.arrays import Floats
 from loops.engine.spec import LoopSpec
+from privacy.engine.sealing import Cipher
 
 
 class KnownValues(NamedTuple):
@@ -18,6 +19,39 @@ class KnownValues(NamedTuple):
 
     values: Floats
     at: datetime | None = None
+
+
+class PersonServingState(NamedTuple):
+    """What one SELECT reads of a person in one loop. ``state_version`` 0: nothing was served or heard in this loop yet.
+
+    ``memory`` and the person's data key are sealed, as stored; ``wrapped`` empty: they have no key yet. ``original``: the
+    decision that answered this request before.
+    """
+
+    person_id: int
+    population: str
+    person_key: str
+    consent_mask: int
+    wrapped: bytes
+    master_version: int
+    memory: bytes
+    observed_at: datetime | None
+    local_day: date | None
+    interventions_today: int
+    last_intervened: bool
+    last_intervention_at: datetime | None
+    state_version: int
+    original: int | None
+
+
+class OpenedState(NamedTuple):
+    """The person's cipher, with what it opened: F numbers that were heard lately (NaN: never), and the F numbers of the state
+    at the last decision. None for what there is not.
+    """
+
+    cipher: Cipher
+    heard: Sequence[float] | None
+    before: Sequence[float] | None
 
 
 def merge_known_values(memory: KnownValues, values: Floats, at: datetime, *, keeps: float) -> KnownValues:

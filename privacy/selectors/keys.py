@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +11,17 @@ from django.conf import settings
 
 from core.arrays import Floats
 from core.errors import Conflict
-from privacy.engine.sealing import CannotOpen, Cipher, about_state, master_cipher, unwrap
+from loops.engine.spec import LoopSpec
+from privacy.engine.sealing import (
+    CannotUnwrap,
+    Cipher,
+    master_cipher,
+    open_serving_state,
+    open_state,
+    unwrap,
+    unwrap_cipher,
+)
+from privacy.engine.serving_state import OpenedState, PersonServingState, unpack_serving_state
 from privacy.models import DataKey, Decision
 
 
@@ -31,24 +42,48 @@ def states_opened(decisions: Sequence[Decision]) -> dict[int, Floats]:
 
 def state_of(decision: Decision, cipher: Cipher) -> Floats:
     """State (F,) at a decision. Raises CannotOpen."""
-    plain = cipher.open(bytes(decision.state), about_state(decision.person_id, decision.row_key))
+    plain = open_state(cipher, bytes(decision.state), person_id=decision.person_id, row_key=decision.row_key)
     return np.frombuffer(plain, dtype="<f8")
+
+
+def serving_state_opened(person: PersonServingState, *, spec: LoopSpec, loop_id: int, now: datetime) -> OpenedState:
+    """What serving keeps of a person who has a key. What was heard is left out once the newest of it is older than the loop's
+    ``memory``. Raises Conflict as ``key_unwrapped`` does.
+    """
+    pk, version, at = person.person_id, person.master_version, person.observed_at
+    try:
+        cipher, plain = open_serving_state(
+            master(version), person.wrapped, person.memory, version=version, person_id=pk, loop_id=loop_id
+        )
+    except CannotUnwrap:
+        raise _other_secret(pk, version) from None
+    heard, before = unpack_serving_state(spec, plain) if plain else (None, None)
+    if at is not None and (now - at).total_seconds() > spec.availability.memory_seconds:
+        heard = None
+    return OpenedState(cipher, heard, before)
 
 
 def cipher_of(person_id: int, wrapped: bytes, master_version: int) -> Cipher:
     """The cipher of one wrapped key. Raises Conflict as ``key_unwrapped`` does."""
-    return Cipher(key_unwrapped(person_id, wrapped, master_version))
+    try:
+        return unwrap_cipher(master(master_version), wrapped, version=master_version, person_id=person_id)
+    except CannotUnwrap:
+        raise _other_secret(person_id, master_version) from None
 
 
 def key_unwrapped(person_id: int, wrapped: bytes, master_version: int) -> bytes:
     """A data key. Raises Conflict when the master key is missing or another."""
     try:
         return unwrap(master(master_version), wrapped, version=master_version, person_id=person_id)
-    except CannotOpen:
-        raise Conflict(
-            f"the data key of person {person_id} cannot be opened with version {master_version} of DATA_MASTER_KEYS; it holds "
-            "another secret"
-        ) from None
+    except CannotUnwrap:
+        raise _other_secret(person_id, master_version) from None
+
+
+def _other_secret(person_id: int, master_version: int) -> Conflict:
+    return Conflict(
+        f"the data key of person {person_id} cannot be opened with version {master_version} of DATA_MASTER_KEYS; it holds "
+        "another secret"
+    )
 
 
 def master_version_current() -> int:

@@ -9,13 +9,14 @@ from django.http import HttpResponse
 from deployments.services.serving.decide import decide
 from deployments.services.serving.latency import latency_count
 from deployments.services.serving.requests import DecisionRequest
+from privacy.services.people.authentication import Token
 from r3al_project.api.http.plain_view import plain_view
 
 LARGEST_REQUEST = 64 * 1024  # bytes
 
 
 @plain_view(DecisionRequest, largest=LARGEST_REQUEST, advice="a context takes a few hundred")
-def decisions(token: str, request: DecisionRequest) -> HttpResponse:
+def decisions(token: Token, request: DecisionRequest) -> HttpResponse:
     """Decide for one person and count the latency. A retry with the same ``requestId`` and body gets the same bytes."""
     began = time.perf_counter()
     rendered = decide(token, request)

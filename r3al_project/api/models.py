@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from core.errors import Forbidden, InputError, NotFound
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, strategy_named
 from deployments.models import HealthCheck
-from deployments.services.rollouts.rollback import rollback_check, slot_rollback
+from deployments.services.rollouts.rollback import version_rollback
 from deployments.services.rollouts.start import rollout_start
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
@@ -271,14 +271,11 @@ class RollbackView(APIView):
     @idempotent
     def post(self, request: Request, version: str) -> Response:
         given = read_body(RollbackBody, request)
-        found = _version_in_path(version, given)
-        slot = rollback_check(found)
-        incident = slot_rollback(
-            slot=slot,
+        incident = version_rollback(
+            version=_version_in_path(version, given),
             actor=request.user.get_username(),
             reason=given["reason"],
-            automatic=False,
             harmful=given["harmful"],
         )
-        slot.refresh_from_db()
-        return Response(rollback_answer(incident, version_name(slot.stable_id)))
+        serving = version_name(incident.deployment.rolled_back_by.version_id)
+        return Response(rollback_answer(incident, serving))

@@ -13,7 +13,7 @@ from core.durations import DAY, HOUR
 from core.errors import InputError
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, reward_components, reward_total
 from loops.selectors import loop_version_current
-from privacy.services.people.authentication import caller_of, person_of
+from privacy.services.people.authentication import Token, caller_of, person_of
 from privacy.services.records.rewards import RewardInput, decision_activate, reward_add
 from privacy.services.records.signals import SignalInput, signals_add
 from r3al_project.api.http.plain_view import plain_view
@@ -134,7 +134,7 @@ def _json(answer: msgspec.Struct, *, status: int = 200) -> HttpResponse:
 
 
 @_view(SignalsBody)
-def signals(token: str, body: SignalsBody) -> HttpResponse:
+def signals(token: Token, body: SignalsBody) -> HttpResponse:
     """Store a batch of signals about one person. Each is kept once by its id."""
     caller = caller_of(token)
     version = loop_version_current(body.loop)
@@ -146,7 +146,7 @@ def signals(token: str, body: SignalsBody) -> HttpResponse:
 
 
 @_view(ActivateBody)
-def activate(token: str, body: ActivateBody, decision: UUID) -> HttpResponse:
+def activate(token: Token, body: ActivateBody, decision: UUID) -> HttpResponse:
     """Record that the device showed a decision. The first time counts."""
     caller = caller_of(token)
     if body.at is not None and body.at.tzinfo is None:
@@ -157,7 +157,7 @@ def activate(token: str, body: ActivateBody, decision: UUID) -> HttpResponse:
 
 
 @_view(RewardBody)
-def rewards(token: str, body: RewardBody, decision: UUID) -> HttpResponse:
+def rewards(token: Token, body: RewardBody, decision: UUID) -> HttpResponse:
     """Record the reward of a decision.
 
     Returns 201 for a new reward, 200 for a known one, and 202 for one after the deadline, from which no policy learns.
@@ -194,7 +194,7 @@ def _check_range(given: dict[str, float | bool | None]) -> None:
 
 
 @_view(CalculateBody)
-def calculate(token: str, body: CalculateBody) -> HttpResponse:
+def calculate(token: Token, body: CalculateBody) -> HttpResponse:
     """Compute a reward: the total, and each component with its weight and bounds. Store nothing."""
     caller_of(token)
     spec = loop_version_current(body.loop).spec

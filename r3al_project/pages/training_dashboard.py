@@ -22,8 +22,8 @@ from core.errors import Conflict, InputError, R3alError
 from core.html_format import NOT_ENOUGH_PEOPLE, interval_plot, number_text
 from deployments.models import HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import slots_in_use
-from deployments.services.rollouts.full import deploy_check, full_rollout, outdated
-from deployments.services.rollouts.rollback import rollback_check, slot_rollback
+from deployments.services.rollouts.full import deploy_check, full_rollout, outdated, proposal_of
+from deployments.services.rollouts.rollback import rollback_check, version_rollback
 from loops.engine.thresholds import LATENCY_BAR_MS
 from loops.selectors import loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import SIGNS, estimate, main_first, release_context, turn_rows
@@ -250,10 +250,11 @@ def deploy(request: HttpRequest, version: int) -> HttpResponse:
     if request.method == "POST":
         return _done(request, act)
     found = version_get(version)
-    other = outdated(found)
+    proposal = proposal_of(found)
+    other = outdated(proposal)
 
     def check() -> None:
-        deploy_check(found)
+        deploy_check(proposal)
         if other and not request.user.has_perm("deployments.override_comparison"):
             raise Conflict(f"{other}; start a new turn")
 
@@ -275,16 +276,13 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
 
     def act() -> str:
         found = version_get(version)
-        slot = rollback_check(found)
-        slot_rollback(
-            slot=slot,
+        incident = version_rollback(
+            version=found,
             actor=request.user.get_username(),
             reason=request.POST.get("reason", ""),
-            automatic=False,
             harmful=bool(request.POST.get("harmful")),
         )
-        slot.refresh_from_db()
-        return f"{found} is rolled back. {slot.stable} is deployed now."
+        return f"{found} is rolled back. {incident.deployment.rolled_back_by.version} is deployed now."
 
     if request.method == "POST":
         return _done(request, act)

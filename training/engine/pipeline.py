@@ -26,12 +26,14 @@ from privacy.engine.moments.effects import effects_posterior
 from privacy.engine.moments.pooled import Moments
 from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.generators.world_model import mean_world, sample_worlds
+from training.engine.regression import regression
 from training.engine.trainers.fitted_q import GAMMAS, best_candidate
 from training.engine.trainers.protocol import Candidate as Trained
 from training.engine.trainers.protocol import LearnedSubHead
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer, policy_trainer
-from training.engine.world.rollout import ROLLOUT_STEPS, policy_values, regression
+from training.engine.world.rollout import ROLLOUT_STEPS, discounted_returns
 from training.engine.world.transitions import Transitions
+from training.engine.world.world_model import World
 
 TRAINING_GAMMA = 0.99  # defines the long run that is judged; the training discount is selected
 
@@ -137,7 +139,7 @@ def train_policy_head(
     gate, against = model_gate(worlds, best.policy, rivals, rng)
     cost = logging_cost(worlds, reference, rng)
     rival = incumbent or reference
-    value = policy_values(world, rival, phi, transitions.state, int(rng.integers(2**63)), gamma=TRAINING_GAMMA)
+    value = _values(world, rival, transitions.state, int(rng.integers(2**63)))
     reward = world.coefficients[0, :, :, 0].copy()
     reward[:, 0] += moments.counts.centre
     report(0.9, "the other heads")
@@ -168,6 +170,16 @@ def _reported(made: Iterator[Trained], expected: int, report: ReportProgress) ->
         said = f"gamma {candidate.gamma:g}: {candidate.model_gain:+.3g} reward scales in the model"
         report(0.7 * min(len(candidates) / expected, 1.0), said)
     return candidates
+
+
+def _values(world: World, policy: LinearPolicy, states: Floats, seed: int) -> Floats:
+    """(d,) V(s) = phi(s) . v of following the policy in the world: discounted rewards from each state, regressed on phi.
+
+    Monte Carlo instead of a fixed point: a known feature that ends at its bound (time since an intervention) has no linear
+    fixed point, and a bootstrapped value would go on growing along it.
+    """
+    returns = discounted_returns(world, policy, states, seed, gamma=TRAINING_GAMMA)
+    return np.asarray(regression(world.moments.layout.phi.phi(states)) @ returns)
 
 
 def _immediate(features: Floats, reward: Floats, actions: np.ndarray) -> float:

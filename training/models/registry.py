@@ -99,6 +99,12 @@ class ModelVersion(Created):
         """What every page, command and answer calls it."""
         return version_name(self.pk)
 
+    def with_loop_version(self, at_hand: LoopVersion) -> ModelVersion:
+        """This version; a loop version at hand is not read again, nor parsed, if it is the one that this was made for."""
+        if self.loop_version_id == at_hand.pk:
+            self.loop_version = at_hand
+        return self
+
 
 # What gates answer, and that none was asked, as every page and command says it.
 VERDICT_WORDS = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from core.arrays import unpack_arrays
@@ -19,6 +21,11 @@ def version_get(pk: int) -> ModelVersion:
     if version is None:
         raise NotFound(f"there is no version {version_name(pk)}; the admin lists the versions")
     return version
+
+
+def versions_with(pks: Collection[int], *, at_hand: ModelVersion) -> dict[int, ModelVersion]:
+    """Versions by id, read from the database but for the one at hand."""
+    return ModelVersion.objects.in_bulk(set(pks) - {at_hand.pk}) | {at_hand.pk: at_hand}
 
 
 def version_named(name: str) -> ModelVersion:

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from django.db import transaction
 
 from core.errors import Conflict, InputError
 from deployments.models import Deployment, ServingSlot
 from deployments.models.slot import ACTIVE_STATES
-from deployments.selectors.slots import incumbent_among, slot_for, slot_of
+from deployments.selectors.slots import incumbent_among, no_slot
 from deployments.services.rollouts.slots import slot_swap, slots_lock
-from deployments.services.serving.policy_cache import policy_read
+from deployments.services.serving.policy_cache import policy_of_version
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
-from loops.selectors import loop_version_current
+from loops.selectors import loop_version_latest, loop_versions_with
 from training.models import VERDICT_WORDS, ModelVersion, VersionState
-from training.selectors.versions import last_verdict
+from training.selectors.versions import last_verdict, versions_with
 
 LONGEST_OVERRIDE_REASON = 500
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A version that might be deployed, beside its loop as it is now (``current``) and what serves each head (``slots``)."""
+
+    version: ModelVersion
+    current: LoopVersion
+    slots: dict[str, ServingSlot]
+
+    @property
+    def slot(self) -> ServingSlot:
+        """The slot that the version would serve. Raises NotFound."""
+        if self.version.head not in self.slots:
+            raise no_slot(self.current.loop, self.version.head)
+        return self.slots[self.version.head]
+
+    def incumbent(self, head: str) -> ModelVersion | None:
+        """What a candidate for a head must beat beside the reference; None where the reference serves."""
+        slot = self.slots.get(head)
+        return incumbent_among(slot.stable if slot else None, self.current.spec)
 
 
 @transaction.atomic
@@ -26,36 +50,57 @@ def full_rollout(*, version: ModelVersion, actor: str, reason: str, override: st
     ``override``: why it is deployed although it was judged against something else; kept in the history and in the vault.
     Raises as ``deploy_check``, Conflict when it was judged against something else, InputError for an override of nothing.
     """
-    slots_lock(version.loop_version.loop)
-    slot, other, override = deploy_check(version), outdated(version), override.strip()[:LONGEST_OVERRIDE_REASON]
+    proposal = _proposal(version, slots_lock(version.loop_version.loop))
+    deploy_check(proposal)
+    other, override = outdated(proposal), override.strip()[:LONGEST_OVERRIDE_REASON]
     if other and not override:
         raise Conflict(f"{other}; start another turn, or have somebody who may override this say why")
     if override and not other:
         raise InputError(f"{version} was judged against what serves now; there is nothing to override")
     said = f"{reason}; overridden, because {override} ({other})" if other else reason
-    return slot_swap(slot=slot, version=version, actor=actor, reason=said, override=override)
+    return slot_swap(slot=proposal.slot, version=version, actor=actor, reason=said, override=override)
 
 
-def outdated(version: ModelVersion) -> str:
+def proposal_of(version: ModelVersion) -> Proposal:
+    """What deploying a version now would be about; nothing is locked."""
+    return _proposal(version, ServingSlot.objects.filter(loop=version.loop_version.loop).order_by("pk"))
+
+
+def _proposal(version: ModelVersion, found: Iterable[ServingSlot]) -> Proposal:
+    """Every row is loaded once: the version, its loop version and the loop are at hand already."""
+    slots, loop = list(found), version.loop_version.loop
+    stable = versions_with([slot.stable_id for slot in slots], at_hand=version)
+    latest = loop_version_latest(loop)
+    made_for = {v.loop_version_id for v in stable.values()}
+    loop_versions = loop_versions_with({latest, *made_for}, at_hand=version.loop_version)
+    for v in stable.values():
+        v.loop_version = loop_versions[v.loop_version_id]
+    for slot in slots:
+        slot.loop, slot.stable = loop, stable[slot.stable_id]
+    return Proposal(version, loop_versions[latest], {slot.head: slot for slot in slots})
+
+
+def outdated(proposal: Proposal) -> str:
     """How what serves now differs from what the version was judged against, in one phrase; empty when it does not.
 
     That is its ``parent``, which it was trained and judged to beat (None: the reference alone).
     """
-    slot = slot_of(version)
-    serves = incumbent_among(slot.stable, loop_version_current(slot.loop.name).spec)
-    if serves in (version.parent, version):
+    version, slot = proposal.version, proposal.slot
+    serves = proposal.incumbent(slot.head)
+    serving = serves.pk if serves else None
+    if serving in (version.parent_id, version.pk):
         return ""
-    return (
-        f"{version} was judged against {version.parent or 'the reference'}, but {serves or 'the reference'} serves now"
-    )
+    against = version.parent.with_loop_version(version.loop_version) if version.parent else "the reference"
+    return f"{version} was judged against {against}, but {serves or 'the reference'} serves now"
 
 
-def deploy_check(version: ModelVersion) -> ServingSlot:
-    """The slot that the version could be deployed into now, whatever it was judged against.
+def deploy_check(proposal: Proposal) -> None:
+    """Whether the version could be deployed now, whatever it was judged against.
 
     Raises Conflict when the version is in the wrong state, did not pass, cannot serve or would not be heard, or when another
     deployment is in progress.
     """
+    version = proposal.version
     if version.state != VersionState.EVALUATING:
         raise Conflict(f"{version} is {version.state}; only a version that is evaluating can be deployed")
     verdict = last_verdict(version)
@@ -66,20 +111,20 @@ def deploy_check(version: ModelVersion) -> ServingSlot:
             else f"got {VERDICT_WORDS[verdict.verdict]!r}: {verdict.reason.rstrip('.')}"
         )
         raise Conflict(f"{version} {said}; it stays where it is and the slot keeps serving what serves now")
-    slot = slot_of(version)
-    _check_serves(version, loop_version_current(slot.loop.name))
+    slot = proposal.slot
+    _check_serves(proposal)
     active = slot.deployments.filter(state__in=ACTIVE_STATES).first()
     if active is not None:
         raise Conflict(f"deployment {active.pk} of the slot {slot} is {active.state}; finish or abort it first")
-    return slot
 
 
-def _check_serves(version: ModelVersion, current: LoopVersion) -> None:
+def _check_serves(proposal: Proposal) -> None:
     """It can be read under the loop as it is now, and its head speaks: by itself, or with a policy that learned to."""
-    policy_read(version.pk, current)
+    version, current = proposal.version, proposal.current
+    policy_of_version(version, current)
     if version.head == MAIN_HEAD or current.spec.head(version.head).when == "always":
         return
-    if incumbent_among(slot_for(current.loop, MAIN_HEAD).stable, current.spec) is None:
+    if proposal.incumbent(MAIN_HEAD) is None:
         raise Conflict(
             f"{version} speaks only when {MAIN_HEAD} intervenes, and {MAIN_HEAD} serves its reference; "
             f"deploy a {MAIN_HEAD} first"

@@ -24,7 +24,8 @@ def slot_rollback(
     harmful: bool,
     check: HealthCheck | None = None,
 ) -> Incident:
-    """Back to what served before: the newest earlier version that never harmed, else the declared reference.
+    """Back to what served before: the newest earlier version that never harmed, else the declared reference. That serves is the
+    version of ``incident.deployment.rolled_back_by``.
 
     ``harmful``: a rollback never comes back to the version that is left. Raises InputError without a reason, Conflict when the
     slot changed since it was read or serves its reference, which has nothing to go back to.
@@ -54,12 +55,20 @@ def slot_rollback(
     return incident
 
 
-def rollback_check(version: ModelVersion) -> ServingSlot:
-    """The slot that a version serves and can be taken back from now. Raises Conflict."""
+def version_rollback(*, version: ModelVersion, actor: str, reason: str, harmful: bool) -> Incident:
+    """Take a serving version back by hand. Raises as ``slot_rollback``, and Conflict when the version does not serve."""
+    return slot_rollback(slot=_slot_served_by(version), actor=actor, reason=reason, automatic=False, harmful=harmful)
+
+
+def rollback_check(version: ModelVersion) -> None:
+    """Whether a version serves and can be taken back now. Raises Conflict."""
+    _served_by(_slot_served_by(version))
+
+
+def _slot_served_by(version: ModelVersion) -> ServingSlot:
     slot = slot_of(version)
     if slot.stable_id != version.pk:
         raise Conflict(f"{version} does not serve; {slot.stable} does")
-    _served_by(slot)
     return slot
 
 
@@ -81,6 +90,5 @@ def _target(slot: ServingSlot, leaving: ModelVersion) -> ModelVersion:
         .order_by("-pk")
         .first()
     )
-    if before is not None:
-        return before.version
-    return reference_version(loop_version=leaving.loop_version, head=slot.head)
+    target = before.version if before else reference_version(loop_version=leaving.loop_version, head=slot.head)
+    return target.with_loop_version(leaving.loop_version)

@@ -40,11 +40,13 @@ def slots_seed(*, loop_version: LoopVersion) -> list[ServingSlot]:
     return slots
 
 
-def slots_lock(loop: Loop) -> None:
+def slots_lock(loop: Loop) -> list[ServingSlot]:
     """Lock all slots of a loop, in order, until the transaction ends: a swap ends with the vault's head, and a slot locked after
-    that could wait crosswise.
+    that could wait crosswise. Returns them as they are from then on.
+
+    Nothing is joined: PostgreSQL leaves out a row whose join no longer holds once the lock was waited for.
     """
-    list(ServingSlot.objects.select_for_update(no_key=True).filter(loop=loop).order_by("pk"))
+    return list(ServingSlot.objects.select_for_update(no_key=True).filter(loop=loop).order_by("pk"))
 
 
 @transaction.atomic

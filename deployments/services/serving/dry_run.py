@@ -9,16 +9,16 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from deployments.services.serving.decide import compute_decision
+from deployments.services.serving.compute_decision import compute_decision
 from deployments.services.serving.policy_cache import ServedLoop, served_loop_with
 from deployments.services.serving.requests import DecisionRequest
 from loops.engine.spec import Availability, Feature, LoopSpec
 from loops.models import LoopVersion
 from privacy.engine.sealing import Cipher, about_memory, new_key, wrap
-from privacy.engine.serving_state import pack_serving_state
+from privacy.engine.serving_state import PersonServingState, pack_serving_state
 from privacy.models import Purpose
-from privacy.selectors.keys import master, master_version_current
-from privacy.services.records.serving_read import PersonServingState
+from privacy.selectors.keys import master, master_version_current, serving_state_opened
+from privacy.services.records.serving_write import decision_sealed
 from training.models import ModelVersion
 
 _STATES, _NOBODY = 200, 0
@@ -29,7 +29,7 @@ def dry_run(*, loop_version: LoopVersion, versions: Mapping[str, ModelVersion], 
     """A function that works out one decision with ``versions`` (by head) in front of everybody, each time in another state.
 
     The whole way of a served decision but its two statements in the database, which no version changes: the context is read,
-    the state composed with what is known of a person, the arbiter asks every head, and the answer is encoded. States are
+    the state opened and composed, the arbiter asks every head, the answer is encoded and the new state sealed. States are
     drawn within the loop's bounds, and the person may always be spoken to.
     """
     serving = served_loop_with(loop_version, versions)
@@ -38,8 +38,10 @@ def dry_run(*, loop_version: LoopVersion, versions: Mapping[str, ModelVersion], 
     asked = itertools.cycle([(_request(serving.spec, i, rng), _person(serving, rng)) for i in range(_STATES)])
 
     def decide() -> None:
-        request, person = next(asked)
-        compute_decision(serving, request, person, datetime.now(UTC))
+        (request, person), now = next(asked), datetime.now(UTC)
+        opened = serving_state_opened(person, spec=serving.spec, loop_id=serving.loop_version.loop_id, now=now)
+        decided, _ = compute_decision(serving, request, person, opened, b"", now)
+        decision_sealed(decided)
 
     return decide
 

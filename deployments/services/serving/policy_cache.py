@@ -6,7 +6,6 @@ or taken back is followed by every process within ``SLOT_SECONDS``.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from core.errors import Conflict, NotFound, R3alError
 from deployments.engine.arbiter import HeadPolicy
+from deployments.engine.assignment import SlotArms, SlotFacts
 from deployments.engine.shares import BASIS_POINTS
 from deployments.models import ServingSlot
 from deployments.selectors.slots import is_made_for
@@ -22,68 +22,28 @@ from loops.engine.spec import Head, LoopSpec
 from loops.engine.state.scalar import ScalarDynamics
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
-from training.models import ModelVersion, version_name
+from privacy.models import Choice
+from training.models import ModelVersion
 from training.selectors.versions import version_get, version_policy
 
 log = logging.getLogger(__name__)
 SLOT_SECONDS = 1.0
-_TWO_64 = 2.0**64
-
-
-@dataclass(frozen=True)
-class SlotFacts:
-    """A serving slot as it was read."""
-
-    head: str
-    stable: int
-    candidate: int | None
-    weight_bp: int
-    holdback: int | None
-    holdback_bp: int
-    exploration_bp: int
-    salt: str
-    generation: int
-
-
-@dataclass(frozen=True)
-class SlotArms:
-    """Who answers for a head: the stable version, and for some people a candidate or what served before."""
-
-    slot: SlotFacts
-    stable: HeadPolicy
-    candidate: HeadPolicy | None
-    holdback: HeadPolicy | None
-
-    def of(self, person_key: str) -> HeadPolicy:
-        """The person's arm."""
-        if self.candidate is None and self.holdback is None:
-            return self.stable
-        u = assignment(self.slot.salt, person_key)
-        if self.candidate is not None and u < self.slot.weight_bp / BASIS_POINTS:
-            return self.candidate
-        if self.holdback is not None and u >= 1.0 - self.slot.holdback_bp / BASIS_POINTS:
-            return self.holdback
-        return self.stable
 
 
 @dataclass(frozen=True)
 class ServedLoop:
-    """A loop's current version, and who answers for its heads, the main head first."""
+    """A loop's current version, and who answers for its heads, the main head first.
+
+    ``main``: the slot of the main head; its ``exploration``, the share of decisions drawn from the logging distribution, holds
+    for all heads.
+    """
 
     loop_version: LoopVersion
     spec: LoopSpec
     points: ScalarDynamics
     arms: tuple[SlotArms, ...]
-
-    @property
-    def main(self) -> SlotFacts:
-        """The slot of the policy head, whose share of exploration holds for all heads."""
-        return self.arms[0].slot
-
-    @property
-    def exploration(self) -> float:
-        """Share of decisions drawn from the logging distribution."""
-        return self.main.exploration_bp / BASIS_POINTS
+    main: SlotFacts
+    exploration: float
 
 
 _loops: dict[str, tuple[float, ServedLoop]] = {}
@@ -138,46 +98,48 @@ def _slots(version: LoopVersion) -> dict[str, SlotFacts]:
 
 
 def _serving(version: LoopVersion, points: ScalarDynamics, slots: Mapping[str, SlotFacts]) -> ServedLoop:
-    arms = tuple(_arms(version, slots[h.name]) for h in version.spec.heads_main_first)
-    return ServedLoop(version, version.spec, points, arms)
+    arms = tuple(_arms(version, head, slots[head.name]) for head in version.spec.heads_main_first)
+    main = arms[0].slot
+    return ServedLoop(version, version.spec, points, arms, main, main.exploration_bp / BASIS_POINTS)
 
 
-def servers_for(serving: ServedLoop, person_key: str) -> list[HeadPolicy]:
-    """Who answers for each head for this person: their arm of the slot, or the next rung that works."""
-    return [arms.of(person_key) for arms in serving.arms]
-
-
-def _arms(version: LoopVersion, slot: SlotFacts) -> SlotArms:
-    stable = _server(version, slot, slot.stable)
+def _arms(version: LoopVersion, head: Head, slot: SlotFacts) -> SlotArms:
+    stable = _server(version, head, slot, slot.stable)
     if stable is None:
         policy = reference_policy(version.spec, slot.head)
-        stable = server_of(version.spec.head(slot.head), policy, slot.stable, slot.generation, "reference")
+        stable = _server_of(head, policy, slot.stable, slot.generation, "reference")
     fallback = stable if stable.fallback else replace(stable, fallback="stable")
     candidate = holdback = None
     if slot.candidate is not None:
-        candidate = _server(version, slot, slot.candidate) or fallback
+        candidate = _server(version, head, slot, slot.candidate) or fallback
     if slot.holdback is not None:
-        holdback = _server(version, slot, slot.holdback) or fallback
+        holdback = _server(version, head, slot, slot.holdback) or fallback
     return SlotArms(slot, stable, candidate, holdback)
 
 
-def _server(version: LoopVersion, slot: SlotFacts, model: int) -> HeadPolicy | None:
+def _server(version: LoopVersion, head: Head, slot: SlotFacts, model: int) -> HeadPolicy | None:
     policy = policy_of(model, version)
-    if policy is None:
-        return None
-    return server_of(version.spec.head(slot.head), policy, model, slot.generation, "")
+    return None if policy is None else _server_of(head, policy, model, slot.generation, "")
 
 
-def server_of(head: Head, policy: LinearPolicy, version: int, generation: int, fallback: str) -> HeadPolicy:
-    """What answers for a head by a policy."""
+def servers_stored(version: LoopVersion, choices: Mapping[str, Choice]) -> list[HeadPolicy]:
+    """Who answered stored choices (by head), in the order in which they were asked: policy first, the others as the loop declares
+    them. The reference where a version can no longer be read.
+    """
+    return [_server_stored(version, h, choices[h.name]) for h in version.spec.heads_main_first if h.name in choices]
+
+
+def _server_stored(version: LoopVersion, head: Head, choice: Choice) -> HeadPolicy:
+    model = choice.version or 0
+    policy = None if choice.fallback == "reference" else policy_of(model, version)
+    policy = policy or reference_policy(version.spec, choice.head)
+    return _server_of(head, policy, model, choice.generation or 0, choice.fallback)
+
+
+def _server_of(head: Head, policy: LinearPolicy, version: int, generation: int, fallback: str) -> HeadPolicy:
     return HeadPolicy(
         head.name, head.actions, head.logging, head.when == "always", policy, version, generation, fallback
     )
-
-
-def assignment(salt: str, person_key: str) -> float:
-    """A person's fixed place in [0, 1) under a slot's salt: a ramp of the candidate's traffic only adds people."""
-    return int.from_bytes(hashlib.blake2b((salt + person_key).encode(), digest_size=8).digest(), "big") / _TWO_64
 
 
 def policy_of(version_id: int, loop_version: LoopVersion) -> LinearPolicy | None:
@@ -185,21 +147,20 @@ def policy_of(version_id: int, loop_version: LoopVersion) -> LinearPolicy | None
     key = (version_id, loop_version.pk)
     if key not in _policies:
         try:
-            _policies[key] = policy_read(version_id, loop_version)
-        except Conflict as error:
+            _policies[key] = policy_of_version(version_get(version_id), loop_version)
+        except (Conflict, NotFound) as error:
             log.warning("it is passed over: %s", error)
             _policies[key] = None
     return _policies[key]
 
 
-def policy_read(version_id: int, loop_version: LoopVersion) -> LinearPolicy:
-    """The same, read anew. Raises Conflict that says why the version cannot serve."""
+def policy_of_version(version: ModelVersion, loop_version: LoopVersion) -> LinearPolicy:
+    """The policy of a version under a loop version, read anew. Raises Conflict that says why the version cannot serve."""
     try:
-        version = version_get(version_id)
-        if not is_made_for(version, loop_version.spec):
+        if not is_made_for(version.with_loop_version(loop_version), loop_version.spec):
             raise NotFound(f"{version} was made for other features or actions than {loop_version} has")
         if not version.is_learned:
             return reference_policy(loop_version.spec, version.head)
         return version_policy(version)
     except (R3alError, ValueError, KeyError) as error:
-        raise Conflict(f"{version_name(version_id)} cannot serve {loop_version}: {error}") from None
+        raise Conflict(f"{version.name} cannot serve {loop_version}: {error}") from None

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from deployments.engine.arbiter import HeadChoice, arbitrate
+from deployments.engine.arbiter import arbitrate
 from deployments.engine.shares import BASIS_POINTS
-from deployments.services.serving.stored_decisions import stored_heads, stored_server
+from deployments.services.serving.policy_cache import servers_stored
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
+from privacy.engine.head_choice import HeadChoice
 from privacy.engine.sealing import CannotOpen, Cipher
 from privacy.models import Choice, ServedDecision
 from privacy.selectors.keys import ciphers_known, state_of
@@ -51,24 +52,22 @@ def difference_of(served: ServedDecision, cipher: Cipher) -> str:
         return "it was unavailable but has choices" if choices or served.decision.available else ""
     if MAIN_HEAD not in choices:
         return f"{MAIN_HEAD} has no choice"
-    picks = replayed_picks(served, choices, state)
-    speak = heads_that_speak(served.decision.loop_version.spec, picks[0])
-    if not speak == {p.head for p in picks} == set(choices):
+    again = replayed_choices(served, choices, state)
+    speak = heads_that_speak(served.decision.loop_version.spec, again[0])
+    if not speak == {choice.head for choice in again} == set(choices):
         return f"heads {sorted(speak)} speak, stored are {sorted(choices)}"
-    return next((said for p in picks if (said := _differs(p, choices[p.head]))), "")
+    return next((said for choice in again if (said := _differs(choice, choices[choice.head]))), "")
 
 
 def heads_that_speak(spec: LoopSpec, main: HeadChoice) -> set[str]:
     """Those that must have a choice, given what policy did: some speak only when it intervenes."""
-    intervened = main.action != main.server.policy.reference
-    return {h.name for h in spec.heads if h.name == MAIN_HEAD or h.when == "always" or intervened}
+    return {h.name for h in spec.heads if h.name == MAIN_HEAD or h.when == "always" or main.intervenes}
 
 
-def replayed_picks(served: ServedDecision, choices: dict[str, Choice], state: Sequence[float]) -> list[HeadChoice]:
-    """The arbiter's picks from the state and the stored seed, versions and masks."""
-    version = served.decision.loop_version
+def replayed_choices(served: ServedDecision, choices: dict[str, Choice], state: Sequence[float]) -> list[HeadChoice]:
+    """The arbiter's choices from the state and the stored seed, versions and masks."""
     return arbitrate(
-        [stored_server(version, choices[name]) for name in stored_heads(version.spec, choices)],
+        servers_stored(served.decision.loop_version, choices),
         state,
         seed=bytes(served.seed),
         exploration=served.exploration_bp / BASIS_POINTS,
@@ -76,12 +75,9 @@ def replayed_picks(served: ServedDecision, choices: dict[str, Choice], state: Se
     )
 
 
-def _differs(pick: HeadChoice, choice: Choice) -> str:
-    pairs = {
-        "action": (pick.action, choice.action),
-        "explored": (pick.explored, choice.explored),
-        "propensity": (pick.propensity, choice.propensity),
-        "marginal propensity": (pick.marginal, choice.marginal_propensity),
-        "learnable": (pick.learnable, choice.learnable),
-    }
-    return next((f"{pick.head}: {n} is {a!r}, stored {b!r}" for n, (a, b) in pairs.items() if a != b), "")
+def _differs(again: HeadChoice, choice: Choice) -> str:
+    for name in ("action", "explored", "propensity", "marginal_propensity", "learnable"):
+        computed, stored = getattr(again, name), getattr(choice, name)
+        if computed != stored:
+            return f"{again.head}: {name.replace('_', ' ')} is {computed!r}, stored {stored!r}"
+    return ""

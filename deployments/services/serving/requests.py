@@ -48,6 +48,10 @@ def read_context(spec: LoopSpec, points: ScalarDynamics, request: DecisionReques
         if number is not None and not isinstance(value, str) and number[1] <= value <= number[2]:
             values[number[0]] = value  # as nearly all are
             continue
+        category = points.categories.get(name)
+        if category is not None and isinstance(value, str) and value in category[1]:
+            values[category[0]] = category[1][value]
+            continue
         i = points.index.get(name)
         if i is None:
             known = ", ".join(points.index)

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from deployments.engine.arbiter import HeadChoice
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
+from privacy.engine.head_choice import HeadChoice
 from privacy.models import Unavailable
 
 _encoder = msgspec.json.Encoder()
 
 
-class AnswerFacts(NamedTuple):
-    """The stored facts of an answer beside its choices. ``unavailable`` empty: the person may be spoken to."""
+class RenderedAnswer(NamedTuple):
+    """An answer in JSON, with the loop and the version of the policy head that it is counted under."""
 
-    public_id: UUID
-    unavailable: str
-    expires_at: datetime
-    closes_at: datetime
+    body: bytes
+    loop_id: int
+    version_id: int
+
+
+class Answerable(Protocol):
+    """What an answer says of a decision, stored or about to be. ``unavailable`` empty: the person may be spoken to."""
+
+    @property
+    def public_id(self) -> UUID: ...
+    @property
+    def unavailable(self) -> str: ...
+    @property
+    def expires_at(self) -> datetime: ...
+    @property
+    def closes_at(self) -> datetime: ...
 
 
 class Ranked(msgspec.Struct, gc=False):
@@ -64,50 +76,44 @@ class DecisionAnswer(msgspec.Struct, rename="camel", gc=False):
     closes_at: datetime
 
 
-def decision_answer(
-    version: LoopVersion, request_id: str, answered: AnswerFacts, state: Sequence[float], clamped: Sequence[str],
-    picks: Sequence[HeadChoice],
-) -> bytes:  # fmt: skip
-    """The JSON answer about somebody in ``state`` (F numbers, NaN where nothing is known). Somebody who is unavailable gets
-    policy's reference action, without a propensity: nothing was drawn.
+def render_answer(
+    version: LoopVersion, request_id: str, decision: Answerable, state: Sequence[float], clamped: Sequence[str],
+    choices: Sequence[HeadChoice], *, stable: int,
+) -> RenderedAnswer:  # fmt: skip
+    """Render the answer about somebody in ``state`` (F numbers, NaN where nothing is known). Somebody who is unavailable gets
+    policy's reference action, without a propensity: nothing was drawn. Their answer counts under policy's ``stable`` version.
     """
-    spec, actions = version.spec, dict[str, HeadAnswer]()
-    versions, generations = dict[str, int](), dict[str, int]()
-    for pick in picks:
-        head, server = pick.head, pick.server
-        actions[head], versions[head], generations[head] = _action(pick), server.version, server.generation
-    if answered.unavailable:
+    spec, actions = version.spec, {choice.head: _action(choice) for choice in choices}
+    if decision.unavailable:
         actions = {spec.main_head.name: HeadAnswer(spec.main_head.reference)}
-    return _encoder.encode(
-        DecisionAnswer(
-            decision_id=answered.public_id,
-            request_id=request_id,
-            loop=spec.name,
-            loop_version=version.version,
-            available=not answered.unavailable,
-            reason=answered.unavailable or None,
-            missing=_unknown(spec, state) if answered.unavailable == Unavailable.NO_DATA else (),
-            actions=actions,
-            versions=versions,
-            generations=generations,
-            clamped=clamped,
-            expires_at=answered.expires_at,
-            closes_at=answered.closes_at,
-        )
+    answer = DecisionAnswer(
+        decision_id=decision.public_id,
+        request_id=request_id,
+        loop=spec.name,
+        loop_version=version.version,
+        available=not decision.unavailable,
+        reason=decision.unavailable or None,
+        missing=_unknown(spec, state) if decision.unavailable == Unavailable.NO_DATA else (),
+        actions=actions,
+        versions={choice.head: choice.version for choice in choices},
+        generations={choice.head: choice.generation for choice in choices},
+        clamped=clamped,
+        expires_at=decision.expires_at,
+        closes_at=decision.closes_at,
     )
+    return RenderedAnswer(_encoder.encode(answer), version.loop_id, choices[0].version if choices else stable)
 
 
 def _unknown(spec: LoopSpec, state: Sequence[float]) -> list[str]:
     return [name for name, value in zip(spec.feature_names, state, strict=True) if value != value]
 
 
-def _action(pick: HeadChoice) -> HeadAnswer:
-    server, values, mask = pick.server, pick.values, pick.eligible
-    names = server.actions
+def _action(choice: HeadChoice) -> HeadAnswer:
+    names, values, mask = choice.actions, choice.values, choice.eligible
     order: Sequence[int] = sorted(range(len(names)), key=values.__getitem__, reverse=True)
     if mask is not None:
         order = [k for k in order if mask >> k & 1]
-    ranking = [Ranked(names[k], values[k]) for k in order]
     return HeadAnswer(
-        names[pick.action], pick.propensity, pick.marginal, pick.explored, server.fallback or None, ranking
-    )
+        names[choice.action], choice.propensity, choice.marginal_propensity, choice.explored, choice.fallback or None,
+        [Ranked(names[k], values[k]) for k in order],
+    )  # fmt: skip

@@ -1,51 +1,59 @@
-"""A served decision read back from its rows: what chose, and what it answered."""
+"""A retry gets the answer of the first request again, from the rows of its decision."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from deployments.engine.arbiter import HeadChoice, HeadPolicy, values_of
-from deployments.services.serving.policy_cache import policy_of, server_of
-from loops.engine.policies.linear import reference_policy
-from loops.engine.spec import LoopSpec
-from loops.models import LoopVersion
+from core.errors import InputError
+from deployments.engine.arbiter import HeadPolicy, action_values
+from deployments.services.serving.policy_cache import ServedLoop, servers_stored
+from deployments.services.serving.request_keys import decision_keys
+from deployments.services.serving.requests import DecisionRequest, read_context
+from deployments.services.serving.responses import RenderedAnswer, render_answer
+from loops.engine.state.scalar import ScalarDynamics
+from privacy.engine.head_choice import HeadChoice
+from privacy.engine.serving_state import PersonServingState
 from privacy.models import Choice, ServedDecision
+from privacy.selectors.keys import cipher_of, state_of
 
 
-def stored_heads(spec: LoopSpec, choices: Mapping[str, Choice]) -> list[str]:
-    """The heads that chose, in the order in which they were asked."""
-    return [h.name for h in spec.heads_main_first if h.name in choices]
+def replayed_answer(serving: ServedLoop, person: PersonServingState, request: DecisionRequest) -> RenderedAnswer | None:
+    """The answer to a request that was answered before, from its rows; None when they were erased meanwhile.
+
+    Raises InputError when the body is another.
+    """
+    if not person.wrapped:
+        return None
+    served = ServedDecision.objects.select_related("decision").filter(pk=person.original).first()
+    if served is None:
+        return None
+    if bytes(served.seed) != decision_keys(person.person_key, request).seed:
+        raise InputError("this requestId was used with another body; use a new requestId for a new question")
+    decision, version, points = served.decision, serving.loop_version, serving.points
+    if decision.loop_version_id != version.pk:
+        version = decision.loop_version
+        points = ScalarDynamics(version.spec)
+    state = state_of(decision, cipher_of(person.person_id, person.wrapped, person.master_version)).tolist()
+    clamped = read_context(version.spec, points, request).clamped
+    choices = {choice.head: choice for choice in decision.choices.all()}
+    servers = servers_stored(version, choices)
+    values = action_values([server.policy for server in servers], state)
+    answered = [_head_choice(choices[s.head], s, v) for s, v in zip(servers, values, strict=True)]
+    return render_answer(version, request.request_id, served, state, clamped, answered, stable=serving.main.stable)
 
 
-def stored_choices(served: ServedDecision, state: list[float]) -> list[HeadChoice]:
-    """A decision's choices as they were answered; action values are computed again from its state (F numbers)."""
-    version = served.decision.loop_version
-    found = {c.head: c for c in served.decision.choices.all()}
-    return [_stored_pick(version, found[name], state) for name in stored_heads(version.spec, found)]
-
-
-def _stored_pick(version: LoopVersion, choice: Choice, state: list[float]) -> HeadChoice:
-    server = stored_server(version, choice)
+def _head_choice(choice: Choice, server: HeadPolicy, values: tuple[float, ...]) -> HeadChoice:
+    """A stored choice as it was answered; action values are computed again."""
     return HeadChoice(
         head=choice.head,
         action=choice.action,
-        explored=choice.explored,
         propensity=choice.propensity,
-        marginal=choice.marginal_propensity,
+        marginal_propensity=choice.marginal_propensity,
+        explored=choice.explored,
         learnable=choice.learnable,
-        values=values_of(server.policy, server.policy.phi.phi_of(state)),
+        version=server.version,
+        generation=server.generation,
         eligible=choice.eligible,
-        server=server,
-    )
-
-
-def stored_server(version: LoopVersion, choice: Choice) -> HeadPolicy:
-    """Who answered a stored choice; the reference where the version can no longer be read."""
-    policy = None if choice.fallback == "reference" else policy_of(choice.version or 0, version)
-    return server_of(
-        version.spec.head(choice.head),
-        policy or reference_policy(version.spec, choice.head),
-        choice.version or 0,
-        choice.generation or 0,
-        choice.fallback,
+        fallback=choice.fallback,
+        values=values,
+        actions=server.actions,
+        reference=server.policy.reference,
     )

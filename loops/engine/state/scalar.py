@@ -26,13 +26,18 @@ class KnownFeature:
 
 class ScalarDynamics:
     """Made once a loop version. ``count`` features; ``index``: the column of each by name; ``ranges``: column and bounds of
-    each number.
+    each number; ``categories``: column of each category, and its values by name.
     """
 
     def __init__(self, spec: LoopSpec) -> None:
         self.count = len(spec.features)
         self.index = {f.name: i for i, f in enumerate(spec.features)}
         self.ranges = {f.name: (i, *f.range) for i, f in enumerate(spec.features) if not f.is_category}
+        self.categories = {
+            f.name: (i, {c: float(value) for value, c in enumerate(f.categories)})
+            for i, f in enumerate(spec.features)
+            if f.is_category
+        }
         self._known = [
             KnownFeature(i, start_of(f), begins_daily(spec, f), step, clock_reader(f))
             for i, f in enumerate(spec.features)

@@ -31,6 +31,13 @@ class Caller:
     may_serve: bool
 
 
+class Token(NamedTuple):
+    """A token as it is presented: its digest, and who it spoke for when it was looked up lately (None: it was not)."""
+
+    digest: str
+    caller: Caller | None
+
+
 class StoredLogin(NamedTuple):
     """A token's row."""
 
@@ -48,30 +55,29 @@ _LOOK_UP = f"SELECT {LOGIN_COLUMNS} FROM {LOGIN_TABLES} WHERE t.digest = %(diges
 _cache: dict[str, tuple[float, datetime | None, Caller]] = {}
 
 
-def token_digest(header: str) -> str:
-    """The digest of the token in an Authorization header. Raises Unauthorized."""
+def token_read(header: str) -> Token:
+    """Read the token in an Authorization header, without asking the database. Raises Unauthorized."""
     kind, _, token = header.partition(" ")
     token = token.strip()
     if kind.lower() not in _WORDS or not token:
         raise Unauthorized("send your token in the header Authorization: Token ...")
-    return str(hash_token(token))
+    digest = str(hash_token(token))
+    return Token(digest, _remembered(digest))
 
 
-def caller_remembered(digest: str) -> Caller | None:
-    """Who a token spoke for when it was looked up lately."""
+def _remembered(digest: str) -> Caller | None:
     found = _cache.get(digest)
     if found is None or found[0] <= time.monotonic():
         return None
     return found[2] if found[1] is None or found[1] > timezone.now() else None
 
 
-def caller_of(digest: str) -> Caller:
+def caller_of(token: Token) -> Caller:
     """Who a token speaks for. Raises Unauthorized."""
-    found = caller_remembered(digest)
-    if found is None:
-        row = read_row(_LOOK_UP, {"digest": digest})
-        found = caller_logged_in(digest, None if row is None else StoredLogin(*row))
-    return found
+    if token.caller is not None:
+        return token.caller
+    row = read_row(_LOOK_UP, {"digest": token.digest})
+    return caller_logged_in(token.digest, None if row is None else StoredLogin(*row))
 
 
 def caller_logged_in(digest: str, login: StoredLogin | None) -> Caller:
@@ -143,6 +149,15 @@ def person_checked(caller: Caller, person: S | None, *, user_id: str | None, pop
     if person is None or person.population != population:
         raise NotFound("there is no such person here; register them with POST /api/v1/people first")
     return person
+
+
+def person_for(token: Token, login: StoredLogin | None, person: S | None, *, user_id: str | None, population: str) -> S:
+    """Return the person that was found if whoever presents the token may act for them in ``population``. ``login``: the token's
+    row, where it had to be looked up. Raises Unauthorized, Forbidden, NotFound.
+    """
+    caller = token.caller or caller_logged_in(token.digest, login)
+    own_person_id(caller, user_id)
+    return person_checked(caller, person, user_id=user_id, population=population)
 
 
 def person_of(caller: Caller, *, user_id_given: str | None, population: str) -> int:

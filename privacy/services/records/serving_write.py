@@ -7,8 +7,10 @@ key is held while it is written, and an erasure takes the key first.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,30 +18,21 @@ import msgspec
 from django.db import IntegrityError, connection, transaction
 
 from core.prepared_statements import write_row
-from privacy.services.records.serving_read import PersonServingState
-
-
-class Chosen(msgspec.Struct, frozen=True, gc=False):
-    """One choice as it is written."""
-
-    head: str
-    action: int
-    propensity: float
-    marginal_propensity: float
-    explored: bool
-    learnable: bool
-    version: int
-    generation: int
-    eligible: int | None
-    fallback: str
+from loops.models import LoopVersion
+from privacy.engine.head_choice import HeadChoice
+from privacy.engine.sealing import Cipher, seal_decision
+from privacy.engine.serving_state import PersonServingState, pack_serving_state
 
 
 class DecisionToWrite(NamedTuple):
-    """A decision as it is written, with the serving state that it leaves behind."""
+    """A decision before it is sealed and written, with the serving state that it leaves behind.
 
-    known: PersonServingState
-    loop_id: int
-    loop_version_id: int
+    ``state``: the F numbers that it was decided in; ``memory``: the F numbers that are kept as heard (NaN: never).
+    """
+
+    person: PersonServingState
+    cipher: Cipher
+    loop_version: LoopVersion
     now: datetime
     local_day: date
     request_key: bytes
@@ -50,11 +43,11 @@ class DecisionToWrite(NamedTuple):
     clamped: int
     expires_at: datetime
     closes_at: datetime
-    state: bytes
-    memory: bytes
+    state: Sequence[float]
+    memory: Sequence[float]
     observed_at: datetime | None
     intervened: bool
-    choices: Sequence[Chosen]
+    choices: Sequence[HeadChoice]
 
 
 class LostRace(Exception):
@@ -63,12 +56,26 @@ class LostRace(Exception):
 
 def decision_write(decided: DecisionToWrite) -> int:
     """Write a decision with its choices and the serving state; returns its id, committed. LostRace: nothing was written."""
+    state, memory = decision_sealed(decided)
     try:
+        values = _values(decided, state, memory)
         if connection.vendor == "postgresql":
-            return _write_postgresql(decided)
-        return _write_sqlite(decided)
+            return _write_postgresql(decided, values)
+        return _write_sqlite(decided, values)
     except IntegrityError as error:
         raise LostRace from error
+
+
+def decision_sealed(d: DecisionToWrite) -> tuple[bytes, bytes]:
+    """The state at a decision, and what is kept of the person after it, sealed."""
+    return seal_decision(
+        d.cipher,
+        struct.pack(f"<{len(d.state)}d", *d.state),
+        pack_serving_state(d.loop_version.spec, d.memory, d.state),
+        person_id=d.person.person_id,
+        loop_id=d.loop_version.loop_id,
+        row_key=d.seed,
+    )
 
 
 # Column -> value, of each table that a decision writes.
@@ -78,7 +85,7 @@ _STATE = {
 }  # fmt: skip
 _DECISION = {
     "created_at": "now", "person_id": "person", "loop_version_id": "loop_version", "row_key": "seed", "decided_at": "now",
-    "local_day": "local_day", "available": "available", '"left"': "left", "state": "state",
+    "local_day": "local_day", "available": "available", "dropped_out": "dropped_out", "state": "state",
 }  # fmt: skip
 _SERVED = {
     "person_id": "person", "public_id": "public_id", "request_key": "request_key", "seed": "seed",
@@ -89,32 +96,37 @@ _CHOICE = {
     "head": "text", "action": "smallint", "propensity": "float8", "marginal_propensity": "float8", "explored": "boolean",
     "learnable": "boolean", "version": "bigint", "generation": "int", "eligible": "bigint", "fallback": "text",
 }  # fmt: skip
+_choice_columns = attrgetter(*_CHOICE)
 _TYPES = {
     "person": "bigint", "loop": "bigint", "version": "bigint", "memory": "bytea", "state": "bytea", "observed_at": "timestamptz",
     "local_day": "date", "today": "int", "spoke": "boolean", "last": "timestamptz", "now": "timestamptz",
-    "loop_version": "bigint", "available": "boolean", "left": "boolean", "public_id": "uuid", "request_key": "bytea",
+    "loop_version": "bigint", "available": "boolean", "dropped_out": "boolean", "public_id": "uuid", "request_key": "bytea",
     "seed": "bytea", "exploration_bp": "int", "unavailable": "text", "clamped": "int", "expires_at": "timestamptz",
     "closes_at": "timestamptz", "choices": "json",
 }  # fmt: skip
 
 
-def _values(d: DecisionToWrite) -> dict[str, Any]:
-    spoke, same_day = d.intervened, d.known.local_day == d.local_day
+def _choice_values(choice: HeadChoice) -> dict[str, Any]:
+    return dict(zip(_CHOICE, _choice_columns(choice), strict=True))
+
+
+def _values(d: DecisionToWrite, state: bytes, memory: bytes) -> dict[str, Any]:
+    spoke, same_day = d.intervened, d.person.local_day == d.local_day
     return {
-        "person": d.known.person_id,
-        "loop": d.loop_id,
-        "version": d.known.state_version,
-        "memory": d.memory,
-        "state": d.state,
+        "person": d.person.person_id,
+        "loop": d.loop_version.loop_id,
+        "version": d.person.state_version,
+        "memory": memory,
+        "state": state,
         "observed_at": d.observed_at,
         "local_day": d.local_day,
-        "today": (d.known.interventions_today if same_day else 0) + spoke,
+        "today": (d.person.interventions_today if same_day else 0) + spoke,
         "spoke": spoke,
-        "last": d.now if spoke else d.known.last_intervention_at,
+        "last": d.now if spoke else d.person.last_intervention_at,
         "now": d.now,
-        "loop_version": d.loop_version_id,
+        "loop_version": d.loop_version.pk,
         "available": d.unavailable == "",
-        "left": False,
+        "dropped_out": False,
         "public_id": d.public_id.hex,
         "request_key": d.request_key,
         "seed": d.seed,
@@ -148,9 +160,10 @@ chosen AS (
 SELECT id FROM d"""  # noqa: S608  names are constants of this module
 
 
-def _write_postgresql(d: DecisionToWrite) -> int:
+def _write_postgresql(d: DecisionToWrite, values: Mapping[str, Any]) -> int:
     """One statement, so one round trip and one commit."""
-    row = write_row(_PG_WRITE, _values(d) | {"choices": msgspec.json.encode(d.choices).decode()})
+    choices = msgspec.json.encode([_choice_values(choice) for choice in d.choices]).decode()
+    row = write_row(_PG_WRITE, {**values, "choices": choices})
     if row is None:
         raise LostRace
     return int(row[0])
@@ -173,21 +186,21 @@ _CHOICE_NEW = _inserted("decision_choices", {c: c for c in _CHOICE}, "decision_i
 
 
 @transaction.atomic
-def _write_sqlite(d: DecisionToWrite) -> int:
-    values = {name: _plain(value) for name, value in _values(d).items()} | {"one": 1}
+def _write_sqlite(d: DecisionToWrite, given: Mapping[str, Any]) -> int:
+    values = {name: _plain(value) for name, value in given.items()} | {"one": 1}
     with connection.cursor() as cursor:
         if cursor.execute(_KEY_THERE, values).fetchone() is None:
             raise LostRace
         cursor.execute(_STATE_MOVE, values)
         if cursor.rowcount == 0:
-            if d.known.state_version:
+            if d.person.state_version:
                 raise LostRace
             cursor.execute(_STATE_NEW, values)
         cursor.execute(_DECISION_NEW, values)
         pk = int(cursor.lastrowid or 0)
         cursor.execute(_SERVED_NEW, values | {"decision_id": pk})
         for choice in d.choices:
-            cursor.execute(_CHOICE_NEW, msgspec.structs.asdict(choice) | {"decision_id": pk})
+            cursor.execute(_CHOICE_NEW, _choice_values(choice) | {"decision_id": pk})
     return pk
 
 

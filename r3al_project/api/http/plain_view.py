@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from core.errors import R3alError, TooLarge
 from core.problems import problem, problem_of
-from privacy.services.people.authentication import caller_of, token_digest
+from privacy.services.people.authentication import Token, caller_of, token_read
 
 Body = TypeVar("Body")
 _Handler = Callable[..., HttpResponse]
@@ -20,7 +20,7 @@ class PlainView(Generic[Body]):
     """Answer POST requests that carry a token and a JSON body of one type.
 
     Args:
-        handler: takes the token's digest, the decoded body and the parameters of the path. It authenticates the caller itself.
+        handler: takes the token, the decoded body and the parameters of the path. It authenticates the caller itself.
         body: msgspec type of the JSON body.
         largest: size limit of the body, in bytes.
         advice: tells the caller what to send instead of a body that is too large.
@@ -43,7 +43,7 @@ class PlainView(Generic[Body]):
     def answer(self, authorization: str, raw: bytes | None, **path: Any) -> HttpResponse:
         """Answer an Authorization header and a body (None: too large to read). Expected errors become problem documents."""
         try:
-            token = token_digest(authorization)
+            token = token_read(authorization)
             return self._handler(token, self._decoded(token, raw), **path)
         except msgspec.ValidationError as error:
             return problem(422, f"the body does not fit: {error}")
@@ -52,7 +52,7 @@ class PlainView(Generic[Body]):
         except R3alError as error:
             return problem_of(error)
 
-    def _decoded(self, token: str, raw: bytes | None) -> Body:
+    def _decoded(self, token: Token, raw: bytes | None) -> Body:
         try:
             if raw is None:
                 raise TooLarge(f"the body is larger than {self._largest} bytes; {self._advice}")

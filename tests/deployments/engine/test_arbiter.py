@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from deployments.engine.arbiter import HeadChoice, HeadPolicy, arbitrate, uniform
+from deployments.engine.arbiter import HeadPolicy, arbitrate, uniform
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
+from privacy.engine.head_choice import HeadChoice
 from tests.factories.loops import builtin
 
 SPEC = builtin("r3al")
@@ -43,7 +44,13 @@ def within(hits: int, count: int, share: float) -> bool:
 
 def test_without_exploring_the_best_is_taken_and_ties_go_to_the_reference() -> None:
     pick, *_ = arbitrate([server("policy", 2)], STATE, seed=b"s", exploration=0.0)
-    assert (pick.action, pick.explored, pick.propensity, pick.marginal, pick.learnable) == (2, False, 1.0, 1.0, True)
+    assert (pick.action, pick.explored, pick.propensity, pick.marginal_propensity, pick.learnable) == (
+        2,
+        False,
+        1.0,
+        1.0,
+        True,
+    )
     tied = server("policy", 2)
     tied.policy.weights[:] = 0.0
     assert arbitrate([tied], STATE, seed=b"s", exploration=0.0)[0].action == tied.policy.reference
@@ -76,12 +83,12 @@ def test_marginal_propensities_are_the_frequencies() -> None:
     """20,000 decisions at exploration .3 under a greedy "reframe"; tone where policy checked in, which only exploring does."""
     count, rows = 20_000, decided([server("policy", 3), server("tone", 1)], 20_000, 0.3)
     seen = Counter(picks[0].action for picks in rows)
-    claimed = {p[0].action: p[0].marginal for p in rows}
+    claimed = {p[0].action: p[0].marginal_propensity for p in rows}
     assert claimed == pytest.approx({k: 0.3 * p + 0.7 * (k == 3) for k, p in enumerate(SPEC.head("policy").logging)})
     assert all(within(seen[k], count, share) for k, share in claimed.items())
     for did in (1, 3):
         tones = [picks[1] for picks in rows if picks[0].action == did]
-        shares = {p.action: p.marginal for p in tones}
+        shares = {p.action: p.marginal_propensity for p in tones}
         assert sum(shares.values()) == pytest.approx(1.0)
         told = Counter(p.action for p in tones)
         assert all(within(told[k], len(tones), share) for k, share in shares.items())
@@ -94,7 +101,7 @@ def test_a_mask_is_kept_to_and_teaches_nothing() -> None:
         assert mask >> pick.action & 1 and pick.eligible == mask and not pick.learnable
         logged = {0: 6 / 7, 1: 1 / 7}[pick.action]
         assert pick.propensity == pytest.approx(logged if pick.explored else 1.0)
-        assert pick.marginal == pytest.approx(0.5 * logged + 0.5 * (pick.action == 0))
+        assert pick.marginal_propensity == pytest.approx(0.5 * logged + 0.5 * (pick.action == 0))
 
 
 def test_a_fallback_teaches_nothing() -> None:

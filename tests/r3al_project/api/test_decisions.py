@@ -15,7 +15,7 @@ from deployments.models import LatencyMinute, ServingSlot
 from deployments.services.rollouts.slots import slots_seed
 from deployments.services.serving import policy_cache as served_policies
 from deployments.services.serving.latency import latency_write
-from deployments.services.serving.policy_cache import assignment, clear_policy_cache
+from deployments.services.serving.policy_cache import clear_policy_cache
 from loops.services import loop_add
 from privacy.models import Choice, Decision, Person, Purpose, ServedDecision, ServingState
 from tests.factories.care import CONTEXT, TOML, care_loop, person
@@ -302,15 +302,6 @@ def test_a_swap_is_seen_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(time, "monotonic", lambda: clock)
     told = ask(token, "r3").told
     assert (told["versions"]["policy"], told["generations"]["policy"]) == (two.pk, 99)
-
-
-def test_assignment_is_sticky_and_a_ramp_only_adds_people() -> None:
-    keys = [f"key-{i}" for i in range(2_000)]
-    places = np.array([assignment("salt", k) for k in keys])
-    assert (places == [assignment("salt", k) for k in keys]).all() and places.min() >= 0 and places.max() < 1
-    assert binom.ppf(1e-6, 2_000, 0.1) <= (places < 0.1).sum() <= binom.ppf(1 - 1e-6, 2_000, 0.1)
-    assert (places < 0.1).tolist() <= (places < 0.5).tolist()
-    assert abs(np.corrcoef(places, [assignment("other", k) for k in keys])[0, 1]) < 0.12  # 5 sd of chance
 
 
 def test_the_holdback_goes_on_with_what_served_before() -> None:

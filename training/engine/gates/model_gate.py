@@ -13,8 +13,9 @@ import numpy as np
 
 from core.arrays import Floats, Ints
 from loops.engine.policies.linear import LinearPolicy
-from training.engine.world.rollout import ActingPolicy, rollout
-from training.engine.world.world_model import World, initial_states
+from training.engine.world.comparison import compare
+from training.engine.world.rollout import ActingPolicy
+from training.engine.world.world_model import World
 
 WORLDS = 32
 PEOPLE_A_WORLD = 100
@@ -55,10 +56,7 @@ def values_in_worlds(
     """Mean reward a step (reward scales) and intervention rate of each policy in each drawn world, (w,) and (w,); the people and
     shocks are the same for all.
     """
-    start, worlds = _people(world, rng)
-    seed = int(rng.integers(2**63))
-    rolled = (rollout(world, policy, start, worlds, seed) for policy in policies)
-    return [(_by_world(worlds, values), _by_world(worlds, rates)) for values, rates in rolled]
+    return [trial.by_world() for trial in compare(world, policies, rng, people_a_world=PEOPLE_A_WORLD)]
 
 
 def logging_cost(world: World, reference: LinearPolicy, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -82,16 +80,6 @@ class RandomPolicy:
     def actions(self, states: Floats) -> Ints:
         """(n,) drawn actions."""
         return self.rng.choice(len(self.logging), size=len(states), p=self.logging)
-
-
-def _people(world: World, rng: np.random.Generator) -> tuple[Floats, Ints]:
-    drawn = len(world.coefficients)
-    worlds = np.arange(drawn * PEOPLE_A_WORLD) % drawn
-    return initial_states(world, len(worlds), rng), worlds
-
-
-def _by_world(worlds: Ints, values: Floats) -> Floats:
-    return np.asarray(np.bincount(worlds, weights=values) / np.bincount(worlds))
 
 
 def people_needed(z: float, bar: float, people: float) -> float | None:

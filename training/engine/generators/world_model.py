@@ -13,14 +13,14 @@ from privacy.engine.moments.effects import Effects, draw_baseline
 from privacy.engine.moments.pooled import Moments
 from training.engine.generators.protocol import Posterior
 from training.engine.world.transitions import Chunk, Transitions
-from training.engine.world.world_model import World, initial_states, noise_scales
+from training.engine.world.world_model import World, initial_states
 
 DEFAULT_STATES = 3_000
 
 
 def mean_world(moments: Moments, baseline: Baseline, effects: Effects) -> World:
     """The world at the posterior mean."""
-    return World(moments, _coefficients(moments, baseline.mean, effects.mean)[None], noise_scales(moments))
+    return World(moments, _coefficients(moments, baseline.mean, effects.mean)[None])
 
 
 def sample_worlds(
@@ -28,7 +28,7 @@ def sample_worlds(
 ) -> World:
     """``draws`` worlds from the full posterior: baseline, effects and the effects' prior widths."""
     drawn = [_coefficients(moments, draw_baseline(baseline, rng), effects.draw(rng)) for _ in range(draws)]
-    return World(moments, np.stack(drawn), noise_scales(moments))
+    return World(moments, np.stack(drawn))
 
 
 def _coefficients(moments: Moments, theta: Floats, tau: Floats) -> Floats:

@@ -18,10 +18,11 @@ from loops.engine.features import FeatureMap
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
+from training.engine.regression import regression
 from training.engine.trainers.protocol import Candidate
-from training.engine.world.rollout import regression, rollout
+from training.engine.world.comparison import compare
 from training.engine.world.transitions import Transitions
-from training.engine.world.world_model import World, initial_states
+from training.engine.world.world_model import World
 
 GAMMAS = (0.0, 0.8, 0.9, 0.95, 0.99)
 SWEEPS = 200
@@ -39,19 +40,18 @@ def train_candidates(
     sweeps: int | None = None,
 ) -> Iterator[Candidate]:
     """Yield every candidate as it is made; the caller keeps the best (``best_candidate``)."""
-    phi, rng = world.moments.layout.phi, np.random.default_rng([seed, 2])
-    start = initial_states(world, _JUDGES, rng)
-    shocks = int(rng.integers(2**63))
-    worlds = np.zeros(len(start), dtype=np.int64)
-    reference = reference_policy(spec, MAIN_HEAD)
-    base = rollout(world, reference, start, worlds, shocks)[0].mean()
+    phi = world.moments.layout.phi
 
-    for gamma in gammas:
-        policy = capped_policy(
-            spec, MAIN_HEAD, phi, fitted_q(phi, pool, gamma=gamma, sweeps=sweeps or SWEEPS), pool.state
-        )
-        gain = rollout(world, policy, start, worlds, shocks)[0].mean() - base
-        yield Candidate(policy, gamma, float(gain))
+    def fits() -> Iterator[LinearPolicy]:
+        yield reference_policy(spec, MAIN_HEAD)
+        for gamma in gammas:
+            weights = fitted_q(phi, pool, gamma=gamma, sweeps=sweeps or SWEEPS)
+            yield capped_policy(spec, MAIN_HEAD, phi, weights, pool.state)
+
+    trials = compare(world, fits(), np.random.default_rng([seed, 2]), people_a_world=_JUDGES)
+    base = next(trials).reward.mean()
+    for gamma, trial in zip(gammas, trials, strict=True):
+        yield Candidate(trial.policy, gamma, float(trial.reward.mean() - base))
 
 
 def best_candidate(candidates: list[Candidate]) -> Candidate:

@@ -6,17 +6,15 @@ between policies are far more precise than their values.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from core.arrays import Floats, Ints
-from loops.engine.features import FeatureMap
-from loops.engine.policies.linear import LinearPolicy
-from training.engine.world.world_model import World
+from training.engine.world.world_model import StepOutcome, World
 
 ROLLOUT_STEPS = 100  # at 40 steps, worlds whose interventions pay now and harm later were misjudged
-_RIDGE = 1e-3
 
 
 class ActingPolicy(Protocol):
@@ -28,44 +26,42 @@ class ActingPolicy(Protocol):
     def actions(self, states: Floats) -> Ints: ...
 
 
-def rollout(world: World, policy: ActingPolicy, start: Floats, worlds: Ints, seed: int) -> tuple[Floats, Floats]:
-    """Mean reward and intervention rate a step, for each person (n,), over 100 steps; who left earns nothing further."""
-    rng = np.random.default_rng(seed)
-    states, alive = start, np.ones(len(start))
-    total, interventions = np.zeros(len(start)), np.zeros(len(start))
+P = TypeVar("P", bound=ActingPolicy)
+
+
+def rollout(
+    world: World, policies: Iterable[P], start: Floats, worlds: Ints, seed: int
+) -> Iterator[tuple[P, Floats, Floats]]:
+    """Yield each policy with its mean reward and intervention rate a step, of each person (n,), over 100 steps.
+
+    Somebody who left earns nothing further. Person i begins in ``start[i]`` (n, F) and lives in world ``worlds[i]``. One ``seed``
+    gives all policies the same shocks.
+    """
+    for policy in policies:
+        total, interventions, alive = np.zeros(len(start)), np.zeros(len(start)), np.ones(len(start))
+        for actions, outcome in _steps(world, policy, start, worlds, seed):
+            total += alive * outcome.reward
+            interventions += alive * (actions != policy.reference)
+            alive = alive * outcome.stays
+        yield policy, total / ROLLOUT_STEPS, interventions / ROLLOUT_STEPS
+
+
+def discounted_returns(world: World, policy: ActingPolicy, start: Floats, seed: int, *, gamma: float) -> Floats:
+    """(n,) discounted reward of 100 steps from each state (n, F) in the one world that there is, leaving included."""
+    weight, total = np.ones(len(start)), np.zeros(len(start))
+    for _, outcome in _steps(world, policy, start, np.zeros(len(start), dtype=np.int64), seed):
+        total += weight * outcome.reward
+        weight = weight * gamma * outcome.stays
+    return total
+
+
+def _steps(
+    world: World, policy: ActingPolicy, start: Floats, worlds: Ints, seed: int
+) -> Iterator[tuple[Ints, StepOutcome]]:
+    """The actions and what followed, step by step."""
+    rng, states = np.random.default_rng(seed), start
     for _ in range(ROLLOUT_STEPS):
         actions = policy.actions(states)
         outcome = world.step(states, actions, worlds, rng)
-        total += alive * outcome.reward
-        interventions += alive * (actions != policy.reference)
-        alive = alive * outcome.stays
+        yield actions, outcome
         states = outcome.next_state
-    return total / ROLLOUT_STEPS, interventions / ROLLOUT_STEPS
-
-
-def policy_values(
-    world: World, policy: LinearPolicy, phi: FeatureMap, states: Floats, seed: int, *, gamma: float
-) -> Floats:
-    """(d,) V(s) = phi(s) . v of following the policy: discounted rewards of 100 steps from each state, regressed on phi.
-
-    Monte Carlo instead of a fixed point: a known feature that ends at its bound (time since an intervention) has no linear
-    fixed point, and a bootstrapped value would go on growing along it.
-    """
-    rng = np.random.default_rng(seed)
-    worlds = np.zeros(len(states), dtype=np.int64)
-    current, weight, total = states, np.ones(len(states)), np.zeros(len(states))
-    for _ in range(ROLLOUT_STEPS):
-        outcome = world.step(current, policy.actions(current), worlds, rng)
-        total += weight * outcome.reward
-        weight = weight * gamma * outcome.stays
-        current = outcome.next_state
-    return np.asarray(regression(phi.phi(states)) @ total)
-
-
-def regression(features: Floats) -> Floats:
-    """(d, n) matrix that turns n targets into ridge coefficients. The intercept is free: values are large beside advantages, and
-    a penalty on their mean would be paid by every other coefficient.
-    """
-    penalty = np.full(features.shape[1], _RIDGE * len(features))
-    penalty[0] = 0.0
-    return np.asarray(np.linalg.solve(features.T @ features + np.diag(penalty), features.T))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -32,11 +33,16 @@ class StepOutcome:
 
 @dataclass(frozen=True)
 class World:
-    """M drawn worlds at once. ``coefficients`` (M, K, d, m); ``noise_sd`` (m,)."""
+    """M drawn worlds at once. ``coefficients`` (M, K, d, m)."""
 
     moments: Moments
     coefficients: Floats
-    noise_sd: Floats
+
+    @cached_property
+    def noise_sd(self) -> Floats:
+        """(m,) standard deviation of the residual of each whitened target."""
+        floor = 2 * self.moments.sd["variances"]
+        return np.asarray(np.sqrt(np.maximum(self.moments.residual_variances, max(floor, 0.05) * 0.5)))
 
     def step(self, states: Floats, actions: Ints, worlds: Ints, rng: np.random.Generator) -> StepOutcome:
         """Advance n people, person i living in world ``worlds[i]``. Randomness is drawn in one order whatever the actions."""
@@ -124,9 +130,3 @@ def _autoregress(moments: Moments, feature: int, values: Floats, shock: Floats) 
 def _stay_probability(moments: Moments, index: int) -> float:
     seen = max(float(moments.gram_next[0, 0]), 1e-3)
     return float(np.clip(moments.stays[index] / seen, 0.0, 1.0))
-
-
-def noise_scales(moments: Moments) -> Floats:
-    """(m,) standard deviation of the residual of each whitened target."""
-    floor = 2 * moments.sd["variances"]
-    return np.asarray(np.sqrt(np.maximum(moments.residual_variances, max(floor, 0.05) * 0.5)))

@@ -9,7 +9,7 @@ from core.errors import Conflict, InputError, NotFound
 from deployments.models import Deployment
 from deployments.selectors.slots import incumbents_of, slot_for
 from deployments.services.rollouts.exploration import exploration_settle
-from deployments.services.rollouts.full import full_rollout, outdated
+from deployments.services.rollouts.full import full_rollout, outdated, proposal_of
 from deployments.services.rollouts.rollback import slot_rollback
 from deployments.services.rollouts.slots import slots_seed
 from loops.models import LoopVersion
@@ -132,7 +132,7 @@ class TestWhatItWasJudgedAgainst:
         assert made.reason.startswith(f"passed; overridden, because the newer one is slow ({version} was judged")
         told = VaultEvent.objects.filter(kind="deployment", body__version=version.pk).get().body
         assert told["override"] == "the newer one is slow" and told["actor"] == "ann"
-        assert slot_for(loop.loop, "policy").stable == version and not outdated(version)
+        assert slot_for(loop.loop, "policy").stable == version and not outdated(proposal_of(version))
 
     def test_an_override_of_nothing_is_refused(self, version: ModelVersion) -> None:
         judged(version, "pass")
@@ -161,6 +161,7 @@ class TestWhetherItCanServe:
     def test_nor_what_was_changed_outside_the_program(self, version: ModelVersion) -> None:
         judged(version, "pass")
         ModelVersion.objects.filter(pk=version.pk).update(weights=b"others")
+        version.refresh_from_db()
         refused(version, "do not match their SHA-256")
 
     def test_what_the_new_loop_version_does_not_touch_is(self, version: ModelVersion) -> None:

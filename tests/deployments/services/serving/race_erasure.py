@@ -13,7 +13,7 @@ from core.errors import R3alError
 from deployments.services.serving.decide import decide
 from deployments.services.serving.requests import DecisionRequest
 from privacy.models import DataKey, Decision, Person, RewardSignal, ServedDecision, ServingState, Signal
-from privacy.services.people.authentication import Caller, token_digest
+from privacy.services.people.authentication import Caller, token_read
 from privacy.services.people.erasure import person_erase
 from privacy.services.records.close_outcomes import outcomes_close
 from privacy.services.records.rewards import RewardInput, reward_add
@@ -64,7 +64,7 @@ def _live(loop: Any, pk: int, token: str, name: str) -> list[str]:
     heard = [SignalInput(name, "pulse", timezone.now(), {"mood": 0.1})]
     attempt("heard", lambda: signals_add(loop_version=loop, person_id=pk, heard=heard))
     request = DecisionRequest(request_id=name, loop="care", context={**CONTEXT})  # type: ignore[dict-item]
-    answer = attempt("decided", lambda: decide(token_digest(f"Token {token}"), request))
+    answer = attempt("decided", lambda: decide(token_read(f"Token {token}"), request))
     if answer is not None:
         public_id = json.loads(answer.body)["decisionId"]
         word = RewardInput("w", total=0.1)

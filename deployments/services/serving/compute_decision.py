@@ -1,0 +1,67 @@
+"""A decision from what was read: state, availability, arbiter, answer. Nothing is read, written or drawn but from the seed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from deployments.engine.arbiter import arbitrate
+from deployments.engine.assignment import servers_for
+from deployments.engine.state import compose_state
+from deployments.services.serving.policy_cache import ServedLoop
+from deployments.services.serving.request_keys import decision_keys
+from deployments.services.serving.requests import DecisionRequest, read_context
+from deployments.services.serving.responses import RenderedAnswer, render_answer
+from loops.engine.availability import Moment, unavailable
+from loops.engine.state.clock import plausible_day
+from privacy.engine.serving_state import OpenedState, PersonServingState
+from privacy.services.records.serving_write import DecisionToWrite
+
+EXPIRES = timedelta(minutes=15)  # an answer older than this speaks of a state that is gone
+
+
+def compute_decision(
+    serving: ServedLoop,
+    request: DecisionRequest,
+    person: PersonServingState,
+    opened: OpenedState,
+    request_key: bytes,
+    now: datetime,
+) -> tuple[DecisionToWrite, RenderedAnswer]:
+    """Decide for a person, and render the answer. Raises InputError for a request that does not fit the loop."""
+    spec, version, main = serving.spec, serving.loop_version, serving.main
+    local, last = request.local_time or now, person.last_intervention_at
+    context, keys = read_context(spec, serving.points, request), decision_keys(person.person_key, request)
+    day = plausible_day(local.date(), now.date(), person.local_day)
+    same_day = person.local_day == day
+    state, memory = compose_state(
+        serving.points, context.values, opened.heard, opened.before,
+        at=local.time(), intervened=person.last_intervened, same_day=same_day,
+    )  # fmt: skip
+    since = None if last is None else max(now - last, timedelta())
+    reason = unavailable(spec, Moment(local, person.interventions_today if same_day else 0, since), state)
+    choices = [] if reason is not None else arbitrate(
+        servers_for(serving.arms, person.person_key), state,
+        seed=keys.seed, exploration=serving.exploration, eligible=context.eligible,
+    )  # fmt: skip
+    decided = DecisionToWrite(
+        person=person,
+        cipher=opened.cipher,
+        loop_version=version,
+        now=now,
+        local_day=day,
+        request_key=request_key,
+        public_id=keys.public_id,
+        seed=keys.seed,
+        exploration_bp=main.exploration_bp,
+        unavailable=reason or "",
+        clamped=len(context.clamped),
+        expires_at=now + EXPIRES,
+        closes_at=now + timedelta(seconds=spec.reward.deadline_seconds),
+        state=state,
+        memory=memory,
+        observed_at=now if request.context else person.observed_at,
+        intervened=bool(choices) and choices[0].intervenes,
+        choices=choices,
+    )
+    answer = render_answer(version, request.request_id, decided, state, context.clamped, choices, stable=main.stable)
+    return decided, answer

@@ -1,0 +1,43 @@
+"""Policies compared in the same worlds, by the same people under the same shocks: all that is asked of rollouts when training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic
+
+import numpy as np
+
+from core.arrays import Floats, Ints
+from training.engine.world.rollout import P, rollout
+from training.engine.world.world_model import World, initial_states
+
+
+@dataclass(frozen=True)
+class Trial(Generic[P]):
+    """What one policy came to: mean reward (reward scales) and intervention rate a step of each person (n,), and their worlds."""
+
+    policy: P
+    reward: Floats
+    rate: Floats
+    worlds: Ints
+
+    def by_world(self) -> tuple[Floats, Floats]:
+        """Mean reward and intervention rate a step in each world, (w,) and (w,)."""
+        people = np.bincount(self.worlds)
+        return _total(self.worlds, self.reward) / people, _total(self.worlds, self.rate) / people
+
+
+def compare(
+    world: World, policies: Iterable[P], rng: np.random.Generator, *, people_a_world: int
+) -> Iterator[Trial[P]]:
+    """Yield a trial a policy, in their order; a policy is asked for when its turn has come."""
+    drawn = len(world.coefficients)
+    worlds = np.arange(drawn * people_a_world) % drawn
+    start = initial_states(world, len(worlds), rng)
+    for policy, reward, rate in rollout(world, policies, start, worlds, int(rng.integers(2**63))):
+        yield Trial(policy, reward, rate, worlds)
+
+
+def _total(worlds: Ints, values: Floats) -> Floats:
+    return np.asarray(np.bincount(worlds, weights=values))
