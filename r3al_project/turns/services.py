@@ -72,7 +72,7 @@ def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> Turn
 
     parameters: the result of ``turn_parameters``.
     Raises InputError for a head that the loop lacks.
-    Raises Conflict when a turn of any version of this loop is running. Of two simultaneous calls, one succeeds.
+    Raises Conflict when a turn of any version of this loop is running. When two calls race, one succeeds.
     """
     if parameters["head"] is not None:
         loop_version.spec.head(parameters["head"])

@@ -47,7 +47,7 @@ from training.services.synthesize import pool_synthesize
 from training.services.train import TrainOptions, heads_train
 
 Write = Callable[[], dict[str, Any]]
-STATES = 3_000
+STATES = 3_000  # drawn from, unless the caller requests another number
 
 
 @dataclass(frozen=True)
