@@ -1,4 +1,4 @@
-"""What a stage of a turn is: its parts, the write that ends it, and how it reads what an earlier stage did.
+"""Define a stage of a turn: its parts, the write that ends it, and how it reads the summary of an earlier stage.
 
 A stage in a file of its own imports this module, and the table in ``r3al_project.turns.stages`` imports that file.
 """
@@ -21,12 +21,13 @@ Write = Callable[[], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a turn, whole. Raises ValueError for a queue that no worker serves, and for a part that is missing.
+    """One stage of a turn. Raises ValueError for a queue that no worker serves, and for a missing part.
 
     run: computes, and returns the write that ends the job with the stage's summary. The last stage's summary holds
-    ``deployed`` and ``reason``, which become the turn's.
-    sentence: says a summary to people. brief: the summary's keys that fit on a line of the report.
-    in_reason: whether the turn's reason repeats the sentence, so that a page which shows the one leaves out the other.
+        ``deployed`` and ``reason``, which become the turn's outcome and reason.
+    sentence: puts a summary into words for people.
+    brief: the summary's keys that the report shows on one line.
+    in_reason: whether the turn's reason repeats the sentence, so that a page shows only one of them.
     """
 
     name: str
@@ -38,20 +39,18 @@ class Stage:
 
     def __post_init__(self) -> None:
         if self.queue not in settings.QUEUES:
-            raise ValueError(f"stage {self.name!r} has the queue {self.queue!r}; take one of {settings.QUEUES}")
+            raise ValueError(f"stage {self.name!r} has the unknown queue {self.queue!r}; use one of {settings.QUEUES}")
         if not callable(self.run) or not callable(self.sentence) or not self.brief:
-            raise ValueError(
-                f"stage {self.name!r} needs something to run, a sentence, and keys for a line of the report"
-            )
+            raise ValueError(f"stage {self.name!r} lacks a part; give it run, sentence and brief")
 
     @property
     def job_kind(self) -> str:
-        """What its jobs are called."""
+        """Return the kind of the stage's jobs."""
         return f"turn.{self.name}"
 
 
 def summary_of(turn: Turn, stage: str) -> dict[str, Any]:
-    """Read what an earlier stage of this turn did. Raises Conflict for a stage that has not finished."""
+    """Return the summary of an earlier stage of this turn. Raises Conflict for a stage that has not finished."""
     found = turn.stages.filter(name=stage).first()
     if found is None or not found.summary:
         raise Conflict(f"{turn} has no finished stage {stage!r}; run a new turn")

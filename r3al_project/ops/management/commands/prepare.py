@@ -1,5 +1,6 @@
-"""``manage.py prepare``: all that a start needs: tables, roles, schedules, the r3al loop, static files. A second time it changes
-nothing.
+"""``manage.py prepare``: create everything that a start needs: tables, roles, schedules, the r3al loop and static files.
+
+A second run changes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from django.core.management.base import BaseCommand
 from jobs.schedules import schedules_sync
 from r3al_project.turns.loops import loop_builtin_add
 
-DEFAULT_LOOP = "r3al"  # the one that the API means where no other is named
+DEFAULT_LOOP = "r3al"  # the API's default when a request names no loop
 
 
 class Command(BaseCommand):
@@ -28,4 +29,6 @@ class Command(BaseCommand):
         loop_builtin_add(DEFAULT_LOOP)
         call_command("collectstatic", interactive=False, verbosity=0)
         if not get_user_model().objects.filter(is_superuser=True).exists():
-            self.stderr.write(f"There is no operator yet; make one: {sys.executable} manage.py createsuperuser")
+            self.stderr.write(
+                f"There is no operator account yet. Create one with: {sys.executable} manage.py createsuperuser"
+            )

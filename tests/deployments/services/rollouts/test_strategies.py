@@ -85,9 +85,7 @@ def test_the_api_starts_a_strategy_of_one_line(monkeypatch: pytest.MonkeyPatch) 
     url, token = f"/api/v1/training/models/{version.name}/deploy", AuthToken.objects.create(user)[1]
     part = post(url, token, {"deploymentType": "canary", "trafficPercentage": 50})
     assert part.status_code == 422
-    assert part.told["detail"] == (
-        "there are 2 strategies now: deploymentType full_rollout or canary with trafficPercentage 100"
-    )
+    assert part.told["detail"] == ("only deploymentType full_rollout or canary with trafficPercentage 100 is available")
     assert post(url, token, {"deploymentType": "canary"}).status_code == 200
     assert Deployment.objects.get().version == version
 
