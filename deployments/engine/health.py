@@ -200,8 +200,8 @@ def _metric(
 def _stability(evidence: Evidence) -> Metric:
     """Compare a person's mean reward with the holdback's or, if that is too small, with the version's own first epoch.
 
-    The metric is beyond only if the reward is lower by more than the margin, because a version is deployed for being better than
-    the one before. The two bounds hold jointly whichever people the arms contain. Later epochs share people with the first one.
+    A version is deployed for being better than the one before. The metric is therefore beyond only if the reward is lower by more
+    than the margin. The two bounds hold jointly whichever people the arms contain. Later epochs share people with the first one.
     """
     ours, margin = evidence.arm.reward, evidence.margin
     theirs = evidence.holdback.arm.reward if evidence.holdback is not None else EMPTY

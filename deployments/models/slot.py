@@ -53,12 +53,12 @@ class ServingSlot(models.Model):
     class Meta:
         db_table = "serving_slots"
         permissions = [
-            ("deploy_version", "Can put a version that passed its evaluation in front of people"),
+            ("deploy_version", "Can deploy a version that passed its evaluation"),
             (
                 "override_comparison",
-                "Can deploy, with a reason, what was judged against something else than what serves",
+                "Can deploy, with a reason, a version that was judged against another policy than the deployed one",
             ),
-            ("rollback_version", "Can take a serving version back"),
+            ("rollback_version", "Can roll back a deployed version"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["loop", "head"], name="slot_once_a_head"),

@@ -55,15 +55,15 @@ def slots_in_use() -> QuerySet[ServingSlot]:
 def serving_now(loop_version: LoopVersion) -> dict[str, ModelVersion]:
     """Return the deployed version of each head of a loop version."""
     slots = ServingSlot.objects.select_related("stable__loop_version__loop").order_by("head")
-    found = slots.filter(loop=loop_version.loop_id, head__in=loop_version.spec.head_names)
-    return {slot.head: slot.stable for slot in found}
+    serving = slots.filter(loop=loop_version.loop_id, head__in=loop_version.spec.head_names)
+    return {slot.head: slot.stable for slot in serving}
 
 
 def incumbents_of(loop_version: LoopVersion) -> dict[str, ModelVersion]:
     """Return the incumbent of each head: its deployed learned version, if it still fits the loop's features and actions."""
     serving = serving_now(loop_version)
-    found = {h.name: incumbent_among(serving.get(h.name), loop_version.spec) for h in loop_version.spec.heads}
-    return {head: version for head, version in found.items() if version is not None}
+    incumbents = {h.name: incumbent_among(serving.get(h.name), loop_version.spec) for h in loop_version.spec.heads}
+    return {head: version for head, version in incumbents.items() if version is not None}
 
 
 def incumbent_among(stable: ModelVersion | None, spec: LoopSpec) -> ModelVersion | None:
@@ -94,5 +94,5 @@ def explored_share(loop_version: LoopVersion) -> float:
 
 def evidence_units_of(person_id: int) -> QuerySet[EvidenceUnit]:
     """Return a person's evidence units, oldest first."""
-    found = EvidenceUnit.objects.filter(data_key_id=person_id)
-    return found.select_related("slot__loop", "version").order_by("pk")
+    units = EvidenceUnit.objects.filter(data_key_id=person_id)
+    return units.select_related("slot__loop", "version").order_by("pk")

@@ -193,7 +193,7 @@ def _values(world: World, policy: LinearPolicy, states: Floats, seed: int) -> Fl
     """Fit v (d,) of the policy's value V(s) = phi(s) . v: discounted returns from each state (n, F), regressed on phi.
 
     Monte Carlo is used instead of a fixed point. A known feature that stops at its bound (time since an intervention) has no
-    linear fixed point, and a bootstrapped value would keep growing along it.
+    linear fixed point. A bootstrapped value would keep growing along it.
     """
     returns = discounted_returns(world, policy, states, seed, gamma=TRAINING_GAMMA)
     return np.asarray(regression(world.moments.layout.phi.phi(states)) @ returns)

@@ -128,7 +128,7 @@ class ModelMetric(Created):
     low = models.FloatField(null=True)
     high = models.FloatField(null=True)
     threshold = models.FloatField(null=True)
-    users = models.FloatField(null=True, help_text="Noised number of people behind the metric.")
+    users = models.FloatField(null=True, help_text="Noised number of people behind it.")
     needed_users = models.FloatField(null=True)
     verdict = models.CharField(max_length=12)
     reason = models.TextField(blank=True)

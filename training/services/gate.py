@@ -85,10 +85,10 @@ def versions_judge(
         decide: makes one decision with the candidates exactly as serving would. It is timed.
     Returns: a function that stores verdicts and metrics, and returns a summary. Its top-level keys are the policy head's.
     """
-    asked = plan.heads_to_evaluate()
-    if not asked:
+    heads = plan.heads_to_evaluate()
+    if not heads:
         return lambda: _store(plan, None, {})
-    candidate = _candidate(plan, asked)
+    candidate = _candidate(plan, heads)
     spec = plan.main.loop_version.spec
     incumbent = plan.incumbents.get(MAIN_HEAD)
     try:
@@ -103,17 +103,17 @@ def versions_judge(
             report=report,
         )
     except (BudgetExceeded, InsufficientData) as error:
-        unasked = GateResult("insufficient", f"The version could not be evaluated now: {error}.", (), None)
-        return lambda: _store(plan, None, dict.fromkeys(asked, unasked))
+        not_evaluated = GateResult("insufficient", f"The version could not be evaluated now: {error}.", (), None)
+        return lambda: _store(plan, None, dict.fromkeys(heads, not_evaluated))
     report(0.9, "timing decisions")
     results = {}
-    for head in asked:
+    for head in heads:
         terms = GateTerms(
             spec,
             float(plan.main.config["rival_value"]),
             attempts_before(plan.versions[head]) + 1,
             incumbent=head in plan.incumbents,
-            heads=len(asked),
+            heads=len(heads),
         )
         if head == MAIN_HEAD:
             results[head] = outcome_gate(terms, sums, decision_latency(decide))
@@ -181,7 +181,7 @@ def decision_latency(decide: Callable[[], object]) -> Judgement:
     return Judgement("latency_ms", value, low, high, LATENCY_BAR_MS, None, "pass" if passed else "fail", reason, None)
 
 
-def _candidate(plan: EvaluationPlan, asked: list[str]) -> EvaluationCandidate:
+def _candidate(plan: EvaluationPlan, heads: list[str]) -> EvaluationCandidate:
     arrays = version_arrays(plan.main)
     return EvaluationCandidate(
         policy=version_policy(plan.main),
@@ -190,8 +190,8 @@ def _candidate(plan: EvaluationPlan, asked: list[str]) -> EvaluationCandidate:
         continuation=arrays["continuation"],
         value=arrays["value"],
         gamma=float(plan.main.config["gamma"]),
-        subs={h: _sub_candidate(plan, h) for h in asked if h != MAIN_HEAD},
-        main=MAIN_HEAD in asked,
+        subs={h: _sub_candidate(plan, h) for h in heads if h != MAIN_HEAD},
+        main=MAIN_HEAD in heads,
     )
 
 
@@ -207,25 +207,25 @@ def _rival(plan: EvaluationPlan, head: str) -> LinearPolicy:
 
 @transaction.atomic
 def _store(plan: EvaluationPlan, release: Release | None, results: Mapping[str, GateResult]) -> dict[str, Any]:
-    heads = {h: _store_head(v, release, results.get(h), plan.outdated(h)) for h, v in plan.versions.items()}
-    return heads[MAIN_HEAD] | {"heads": {h: result for h, result in heads.items() if h != MAIN_HEAD}}
+    summaries = {h: _store_head(v, release, results.get(h), plan.outdated(h)) for h, v in plan.versions.items()}
+    return summaries[MAIN_HEAD] | {"heads": {h: summary for h, summary in summaries.items() if h != MAIN_HEAD}}
 
 
 def _store_head(
-    version: ModelVersion, release: Release | None, asked: GateResult | None, outdated: bool
+    version: ModelVersion, release: Release | None, gate: GateResult | None, outdated: bool
 ) -> dict[str, Any]:
     """Store one head's verdict. If only the model gate ran, its metrics are already stored with the version."""
-    attempt = version.verdicts.count() + 1 if asked is None else attempts_before(version) + 1
-    result = asked or (GateResult("insufficient", _OUTDATED, (), None) if outdated else _held_back(version))
+    attempt = version.verdicts.count() + 1 if gate is None else attempts_before(version) + 1
+    result = gate or (GateResult("insufficient", _OUTDATED, (), None) if outdated else _held_back(version))
     GateVerdict.objects.create(
         version=version,
         attempt=attempt,
-        release=release if asked else None,
+        release=release if gate else None,
         verdict=result.verdict,
         reason=result.reason,
         needed_users=result.needed_users,
     )
-    if asked is not None:
+    if gate is not None:
         for judgement in result.judgements:
             _store_metric(version, judgement)
     return {

@@ -11,7 +11,7 @@ fault after a long good time is seen:
   faults, but later.
 
 The tests share people, so their sum is not a martingale. The union bound holds under any dependence: a test of weight w proves
-harm at evidence 1 / (alpha w), and the weights of all tests that will ever start sum to 1.
+harm at evidence 1 / (alpha w). The weights of all tests that will ever start sum to 1.
 """
 
 from __future__ import annotations

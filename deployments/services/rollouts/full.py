@@ -104,8 +104,8 @@ def outdated(proposal: Proposal) -> str:
 def deploy_check(proposal: Proposal) -> None:
     """Check that the version could be deployed now, whichever policy it was judged against.
 
-    Raises: Conflict when the version is in the wrong state, did not pass, cannot serve, or has a head that would never act, and
-        when another deployment is active.
+    Raises: Conflict when the version is in the wrong state, did not pass, cannot serve, or has a head that would never act.
+        Conflict also when another deployment is active.
     """
     version = proposal.version
     if version.state != VersionState.EVALUATING:

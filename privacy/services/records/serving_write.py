@@ -1,8 +1,9 @@
 """Write a decision and the person's new serving state in one step, if the person still has a data key.
 
-It is one statement on PostgreSQL and one transaction on SQLite. It updates the serving state only from the version that was read,
-so two phones that ask at once take turns and no daily cap is exceeded. A person being erased gets no further decision: the write
-locks their data key, and an erasure deletes the key first.
+It is one statement on PostgreSQL and one transaction on SQLite. It updates the serving state only from the version that was read.
+Two phones that ask at once therefore take turns, and no daily cap is exceeded.
+
+A person being erased gets no further decision: the write locks their data key, and an erasure deletes the key first.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ def sample_worlds(
     moments: Moments, baseline: Baseline, effects: Effects, draws: int, rng: np.random.Generator
 ) -> World:
     """Sample ``draws`` worlds from the full posterior: baseline, effects and the effects' prior widths."""
-    drawn = [_coefficients(moments, draw_baseline(baseline, rng), effects.draw(rng)) for _ in range(draws)]
-    return World(moments, np.stack(drawn))
+    samples = [_coefficients(moments, draw_baseline(baseline, rng), effects.draw(rng)) for _ in range(draws)]
+    return World(moments, np.stack(samples))
 
 
 def _coefficients(moments: Moments, theta: Floats, tau: Floats) -> Floats:

@@ -75,5 +75,5 @@ def _drawn_gains(
     for policy in policies:
         chosen = np.eye(count)[policy.actions(states)]
         means.append(chosen.T @ phi / max(len(states), 1))
-    drawn = np.stack([_by_action(moments, head, posterior.draw(rng)) for _ in range(DRAWS)])
-    return [np.asarray(np.einsum("rkd,kd->r", drawn, mean)) for mean in means]
+    sampled = np.stack([_by_action(moments, head, posterior.draw(rng)) for _ in range(DRAWS)])
+    return [np.asarray(np.einsum("rkd,kd->r", sampled, mean)) for mean in means]
