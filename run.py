@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )))  # fmt: skip
     test = commands.add_parser("test", help="the whole suite on both stacks", formatter_class=form, description=(
         "Static checks, then the suite on SQLite with folders as the broker, then on a real PostgreSQL and Redis (found, or\n"
-        "taken from wheels). What it does not know it hands to pytest: run.py test tests/privacy -k ledger"
+        "taken from wheels). What it does not know it hands to pytest: run.py test tests/privacy -k charge"
     ))  # fmt: skip
     test.add_argument("--all", action="store_true", help="also the tests marked slow")
     test.add_argument(

@@ -110,7 +110,7 @@ def _rows(person: Ints, state: Floats, next_state: Floats, action: Ints, tone: I
     n, explored = len(person), np.ones(len(person), bool)
     tones = SubHeadRows(np.where(action == 1, tone, -1), np.full(n, 0.5), explored & (action == 1))
     return ReleaseRows(
-        person=person, state=state, next_state=next_state, has_next=explored, left=np.zeros(n, bool), action=action,
+        person=person, state=state, next_state=next_state, has_next=explored, dropped_out=np.zeros(n, bool), action=action,
         propensity=np.full(n, 0.5), explored=explored, reward=reward, subs={"tone": tones},
     )  # fmt: skip
 

@@ -45,7 +45,7 @@ def cohort_judged(
         state=flat(state),
         next_state=flat(following),
         has_next=flat(np.broadcast_to(has_next, (people, points)).copy()),
-        left=np.zeros(int(kept.sum()), bool),
+        dropped_out=np.zeros(int(kept.sum()), bool),
         action=flat(cohort.actions[spec.main_head.name][first:last]),
         propensity=flat(cohort.propensities[spec.main_head.name][first:last]),
         explored=flat(explored[first:last]),

@@ -112,7 +112,7 @@ def fill(people: int) -> Any:
         ),
         (
             "INSERT INTO decisions (created_at, person_id, loop_version_id, row_key, decided_at, local_day, available, "
-            f'"left", state) SELECT {now}, i, %s, {key}, {now}, {day}, TRUE, FALSE, {key} FROM {numbers}',
+            f"dropped_out, state) SELECT {now}, i, %s, {key}, {now}, {day}, TRUE, FALSE, {key} FROM {numbers}",
             [version.pk, people],
         ),
     ]

@@ -136,7 +136,7 @@ class TrapWorld:
             state=states[:, :-1].reshape(n, width),
             next_state=states[:, 1:].reshape(n, width),
             has_next=np.ones(n, bool),
-            left=np.zeros(n, bool),
+            dropped_out=np.zeros(n, bool),
             action=actions.reshape(n),
             propensity=np.array(self.spec.head("policy").logging)[actions.reshape(n)],
             explored=np.ones(n, bool),

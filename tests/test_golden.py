@@ -241,7 +241,7 @@ def judged_of(seed: int = 1) -> EvaluationRows:
         state=flat(lived.state),
         next_state=flat(following),
         has_next=flat(has_next),
-        left=np.zeros(int(kept.sum()), bool),
+        dropped_out=np.zeros(int(kept.sum()), bool),
         action=flat(lived.actions["policy"]),
         propensity=flat(lived.propensities["policy"]),
         explored=flat(explored),
@@ -264,7 +264,7 @@ def rows_of(loop: str, seed: int = 1) -> ReleaseRows:
     noise = rng(seed, 3).normal(size=len(made.state))
     reward = 0.8 * made.action * (0.3 + made.state[:, 1] / 40) + 0.5 * made.state[:, 0] + noise
     return ReleaseRows(
-        made.person, made.state, made.next_state, made.has_next, made.left, made.action, made.propensity, made.explored,
+        made.person, made.state, made.next_state, made.has_next, made.dropped_out, made.action, made.propensity, made.explored,
         reward, made.subs,
     )  # fmt: skip
 
@@ -376,7 +376,7 @@ def files_in() -> Values:
     return {
         "states": np.array([r.state for r in found]),
         "rewards": np.array([r.reward for r in found]),
-        "who": [[r.user, list(r.key), r.time.isoformat(), r.available, r.harmful, r.left] for r in found[:3]],
+        "who": [[r.user, list(r.key), r.time.isoformat(), r.available, r.harmful, r.dropped_out] for r in found[:3]],
         "choices": [[h, c.action, c.propensity, c.explored] for r in found[:8] for h, c in sorted(r.choices.items())],
         "computed": [list(reader.computed), np.array(placed)],
     }
@@ -425,7 +425,7 @@ def null_people() -> Values:
     available, left = generator.random(300) < 0.8, generator.random(300) < 0.02
     rules = ("next_row", "next_row_same_day", "next_available", "next_available_same_day")
     return made | {
-        rule: next_rows(rule, person=person, day=day, available=available, left=left)  # type: ignore[arg-type]
+        rule: next_rows(rule, person=person, day=day, available=available, dropped_out=left)  # type: ignore[arg-type]
         for rule in rules
     }
 

@@ -43,7 +43,7 @@ class DecisionAdmin(ReadOnlyAdmin):
     search_fields = ("=person__id",)
     search_help_text = "A person's number"
     date_hierarchy = "decided_at"
-    fields = ("loop_version", "person", "decided_at", "available", "left", "created_at")
+    fields = ("loop_version", "person", "decided_at", "available", "dropped_out", "created_at")
     readonly_fields = fields
 
 

@@ -30,7 +30,8 @@ class DecisionArrays:
     """n decisions in order of person and time. F features.
 
     person (n,) database ids; day (n,) the person's calendar day as an ordinal; state (n, F); next_state (n, F), the
-    row's own state where has_next (n,) is false; available, left (n,); heads: what each chose, policy among them; reward (n,) in
+    row's own state where has_next (n,) is false; available,
+    dropped_out (n,); heads: what each chose, policy among them; reward (n,) in
     the loop's units and components (n, 6), NaN where not observed; harmful (n,): 1, 0, or -1 without a label; fresh (n,):
     the outcome is new, not of an earlier release.
     """
@@ -41,7 +42,7 @@ class DecisionArrays:
     next_state: Floats
     has_next: Bools
     available: Bools
-    left: Bools
+    dropped_out: Bools
     heads: dict[str, HeadArrays]
     reward: Floats
     components: Floats
@@ -73,7 +74,7 @@ def _rows(arrays: DecisionArrays, usable: Bools, *, marginal: bool) -> ReleaseRo
         state=arrays.state[usable],
         next_state=arrays.next_state[usable],
         has_next=arrays.has_next[usable],
-        left=arrays.left[usable],
+        dropped_out=arrays.dropped_out[usable],
         action=main.action,
         propensity=main.propensity,
         explored=main.explored,

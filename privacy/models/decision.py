@@ -17,7 +17,7 @@ class Decision(Created):
     """One logged choice of a person's day. ``state`` is float64[number of features], in the order of the loop's features.
 
     ``row_key`` is a keyed digest of what makes a row the same row: importing it twice changes nothing.
-    ``left`` marks the last decision of somebody who left for good.
+    ``dropped_out`` marks the last decision of a person who left the app for good.
     """
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="decisions")
@@ -26,7 +26,7 @@ class Decision(Created):
     decided_at = models.DateTimeField()
     local_day = models.DateField(help_text="The person's calendar day, for rules about the same day.")
     available = models.BooleanField()
-    left = models.BooleanField(default=False)
+    dropped_out = models.BooleanField(default=False)
     state = models.BinaryField(help_text="float64, little-endian; sealed.")
 
     class Meta:

@@ -98,7 +98,7 @@ def _fetches(
 
 
 _FACTS = (
-    "person_id", "row_key", "local_day", "available", "left", "state", "outcome__payload", "outcome__harmful",
+    "person_id", "row_key", "local_day", "available", "dropped_out", "state", "outcome__payload", "outcome__harmful",
     "outcome__release_id",
 )  # fmt: skip
 _CHOICE = ("action", "propensity", "marginal_propensity", "explored", "learnable")
@@ -113,7 +113,7 @@ class _Columns:
 
     def add(self, rows: list[tuple[Any, ...]], keys: dict[int, Cipher]) -> None:
         facts = list(zip(*rows, strict=True))
-        person, row_key, day, available, left, state, payload, harmful, released = facts[: len(_FACTS)]
+        person, row_key, day, available, dropped_out, state, payload, harmful, released = facts[: len(_FACTS)]
         places = list(zip(person, row_key, strict=True))
         unknown = np.full(len(self._spec.features), np.nan).tobytes()
         states = [_opened(keys[p], s, about_state(p, k), unknown) for (p, k), s in zip(places, state, strict=True)]
@@ -126,7 +126,7 @@ class _Columns:
             np.array(person, dtype=np.int64),
             np.array([d.toordinal() for d in day], dtype=np.int64),
             np.array(available, dtype=np.bool_),
-            np.array(left, dtype=np.bool_),
+            np.array(dropped_out, dtype=np.bool_),
             np.frombuffer(b"".join(states), dtype="<f8").reshape(count, len(self._spec.features)),
             np.frombuffer(b"".join(outcomes), dtype="<f8").reshape(count, -1),
             np.array([-1 if h is None else int(h) for h in harmful], dtype=np.int64),
@@ -139,12 +139,12 @@ class _Columns:
 
     def arrays(self) -> DecisionArrays:
         parts = self._parts or [_empty(self._spec)]
-        person, day, available, left, state, reward, harmful, fresh, *choices = (
+        person, day, available, dropped_out, state, reward, harmful, fresh, *choices = (
             np.concatenate(column) for column in zip(*parts, strict=True)
         )
         self._parts.clear()
         rule = self._spec.imports.next_state
-        follow = next_rows(rule, person=person, day=day, available=available, left=left)
+        follow = next_rows(rule, person=person, day=day, available=available, dropped_out=dropped_out)
         known = np.isfinite(state).all(axis=1)  # an unavailable moment may lack values
         has_next = (follow >= 0) & known[follow]
         return DecisionArrays(
@@ -154,7 +154,7 @@ class _Columns:
             next_state=state[np.where(has_next, follow, np.arange(len(person)))],
             has_next=has_next,
             available=available & known,
-            left=left,
+            dropped_out=dropped_out,
             heads={head.name: HeadArrays(*choices[4 * h : 4 * h + 4]) for h, head in enumerate(self._spec.heads)},
             reward=reward[:, 0],
             components=reward[:, 1:],

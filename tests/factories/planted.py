@@ -71,7 +71,7 @@ def _together(parts: list[ReleaseRows]) -> ReleaseRows:
         person=joined([p.person + o for p, o in zip(parts, offsets, strict=True)]),
         **{
             name: joined([getattr(p, name) for p in parts])
-            for name in ("state", "next_state", "has_next", "left", "action", "propensity", "explored", "reward")
+            for name in ("state", "next_state", "has_next", "dropped_out", "action", "propensity", "explored", "reward")
         },
         subs={
             h: type(s)(

@@ -45,7 +45,7 @@ class LoggedRow:
     intervened: bool
     reward: Floats
     harmful: bool | None
-    left: bool
+    dropped_out: bool
     notes: tuple[Note, ...]
 
 
@@ -106,9 +106,11 @@ class RowReader:
         state = self._state(row, notes)
         if known is not None:
             state[list(self.computed)] = known
-        reward, harmful, left = self._followed(row, state, choices, notes) if self._whole else (NO_REWARD, None, False)
+        reward, harmful, dropped_out = (
+            self._followed(row, state, choices, notes) if self._whole else (NO_REWARD, None, False)
+        )
         done = tuple(notes)
-        return LoggedRow(user, key, time, state, available, choices, intervened, reward, harmful, left, done)
+        return LoggedRow(user, key, time, state, available, choices, intervened, reward, harmful, dropped_out, done)
 
     def order(self, row: Cells) -> tuple[str, datetime]:
         """Whose row it is and when, to sort by. Raises RowError."""
@@ -119,8 +121,8 @@ class RowReader:
         self, row: Cells, state: Floats, choices: dict[str, LoggedChoice], notes: list[Note]
     ) -> tuple[Floats, bool | None, bool]:
         actions = {h.name: h.actions[choices[h.name].action] for h in self._heads if h.name in choices}
-        left = self._flag(row, self._imports.left, False)
-        return self._outcome.reward(row, state, actions, notes), self._outcome.harmful(row), left
+        dropped_out = self._flag(row, self._imports.left, False)
+        return self._outcome.reward(row, state, actions, notes), self._outcome.harmful(row), dropped_out
 
     def _who(self, row: Cells) -> tuple[str, tuple[str, ...], datetime]:
         user = row.get(self._imports.user, "").strip()

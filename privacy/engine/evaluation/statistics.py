@@ -110,8 +110,10 @@ def person_statistics(
     reward = rows.reward / spec.reward.scale
     immediate = _doubly_robust(modelled, index, target, rival, paired, rows.action, reward)
     follow = modelled + phi @ candidate.continuation.T
-    onward = reward + candidate.gamma * ~rows.left * (candidate.policy.phi.phi(rows.next_state) @ candidate.value)
-    seen = rows.has_next | rows.left
+    onward = reward + candidate.gamma * ~rows.dropped_out * (
+        candidate.policy.phi.phi(rows.next_state) @ candidate.value
+    )
+    seen = rows.has_next | rows.dropped_out
     later = _doubly_robust(follow, index, target, rival, paired * seen, rows.action, np.where(seen, onward, 0.0))
     alone = modelled[index, target] + weight * (reward - modelled[index, rows.action])
     intervenes = weight * (target != candidate.policy.reference)

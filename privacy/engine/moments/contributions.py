@@ -49,7 +49,7 @@ def whitened_targets(layout: ReleaseLayout, rows: ReleaseRows, centre: float, kn
     for i in layout.learned:
         columns.append((rows.next_state[:, i] - rows.state[:, i]) / (spec.features[i].scale or 1.0))
     if layout.logs_leaving:
-        columns.append(rows.left / LEFT_SCALE)
+        columns.append(rows.dropped_out / LEFT_SCALE)
     targets = np.column_stack(columns)
     if known is not None:
         targets = targets - np.einsum("nd,ndm->nm", layout.phi.phi(rows.state), known[rows.action])

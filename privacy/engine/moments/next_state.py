@@ -8,7 +8,7 @@ from core.arrays import Bools, Ints
 from loops.engine.spec import NextState
 
 
-def next_rows(rule: NextState, *, person: Ints, day: Ints, available: Bools, left: Bools) -> Ints:
+def next_rows(rule: NextState, *, person: Ints, day: Ints, available: Bools, dropped_out: Bools) -> Ints:
     """Index (n,) of each row's next state, -1 where there is none; rows are in order of person and time.
 
     ``next_row`` is the same person's next row; ``next_available`` the next one at which the person was available, over
@@ -26,7 +26,7 @@ def next_rows(rule: NextState, *, person: Ints, day: Ints, available: Bools, lef
         candidates = np.append(first, n)[candidates]
     inside = candidates < n
     target = np.where(inside, candidates, 0)
-    follows = inside & (person[target] == person) & ~left
+    follows = inside & (person[target] == person) & ~dropped_out
     if rule.endswith("same_day"):
         follows &= day[target] == day
     return np.where(follows, target, -1).astype(np.int64)

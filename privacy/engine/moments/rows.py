@@ -24,7 +24,7 @@ class ReleaseRows:
     """n rows, sorted by person. F features. Only rows where policy was randomised (available, with a propensity).
 
     person (n,) 0..U-1 without gaps; state, next_state (n, F); has_next (n,): next_state is known under the loop's rule;
-    left (n,): the person left for good afterwards; action (n,); propensity (n,) of that action; explored (n,): drawn from
+    dropped_out (n,): the person left for good afterwards; action (n,); propensity (n,) of that action; explored (n,): drawn from
     the logging distribution; reward (n,) in the loop's units; ``subs``: the other heads by name.
     """
 
@@ -32,7 +32,7 @@ class ReleaseRows:
     state: Floats
     next_state: Floats
     has_next: Bools
-    left: Bools
+    dropped_out: Bools
     action: Ints
     propensity: Floats
     explored: Bools
@@ -52,7 +52,7 @@ class ReleaseRows:
             state=self.state[part],
             next_state=self.next_state[part],
             has_next=self.has_next[part],
-            left=self.left[part],
+            dropped_out=self.dropped_out[part],
             action=self.action[part],
             propensity=self.propensity[part],
             explored=self.explored[part],

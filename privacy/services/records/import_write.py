@@ -62,7 +62,7 @@ def import_rows_prepare(
         observed = row.harmful is not None or not np.isnan(row.reward).all()
         payload = row.reward.astype("<f8").tobytes() if observed else None
         choices = [(h, c.action, c.propensity, c.marginal, c.explored) for h, c in row.choices.items()]
-        facts = (row.time, row.time.date(), row.available, row.left)
+        facts = (row.time, row.time.date(), row.available, row.dropped_out)
         content = _content(facts, row.state, computed, choices, payload, row.harmful)
         prepared.append(PreparedRow(line, key, row, row.state.astype("<f8").tobytes(), payload, content))
     return prepared
@@ -113,7 +113,7 @@ def _add(rows: Sequence[PreparedRow], loop_version: LoopVersion, people: dict[st
         "decided_at",
         "local_day",
         "available",
-        "left",
+        "dropped_out",
         "state",
     )
     bulk_insert(
@@ -121,7 +121,7 @@ def _add(rows: Sequence[PreparedRow], loop_version: LoopVersion, people: dict[st
         fields=fields,
         rows=[
             (
-                now, person, loop_version.pk, p.key, p.row.time, p.row.time.date(), p.row.available, p.row.left,
+                now, person, loop_version.pk, p.key, p.row.time, p.row.time.date(), p.row.available, p.row.dropped_out,
                 keys[person].seal(p.state, about_state(person, p.key)),
             )
             for person, p in owned
@@ -181,7 +181,7 @@ def _stored(
             "decided_at",
             "local_day",
             "available",
-            "left",
+            "dropped_out",
             "state",
             "outcome__payload",
             "outcome__harmful",

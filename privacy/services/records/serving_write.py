@@ -90,7 +90,7 @@ _STATE = {
 }  # fmt: skip
 _DECISION = {
     "created_at": "now", "person_id": "person", "loop_version_id": "loop_version", "row_key": "seed", "decided_at": "now",
-    "local_day": "local_day", "available": "available", '"left"': "left", "state": "state",
+    "local_day": "local_day", "available": "available", "dropped_out": "dropped_out", "state": "state",
 }  # fmt: skip
 _SERVED = {
     "person_id": "person", "public_id": "public_id", "request_key": "request_key", "seed": "seed",
@@ -105,7 +105,7 @@ _choice_columns = attrgetter(*_CHOICE)
 _TYPES = {
     "person": "bigint", "loop": "bigint", "version": "bigint", "memory": "bytea", "state": "bytea", "observed_at": "timestamptz",
     "local_day": "date", "today": "int", "intervened": "boolean", "last": "timestamptz", "now": "timestamptz",
-    "loop_version": "bigint", "available": "boolean", "left": "boolean", "public_id": "uuid", "request_key": "bytea",
+    "loop_version": "bigint", "available": "boolean", "dropped_out": "boolean", "public_id": "uuid", "request_key": "bytea",
     "seed": "bytea", "exploration_bp": "int", "unavailable": "text", "clamped": "int", "expires_at": "timestamptz",
     "closes_at": "timestamptz", "choices": "json",
 }  # fmt: skip
@@ -131,7 +131,7 @@ def _values(d: DecisionToWrite, state: bytes, memory: bytes) -> dict[str, Any]:
         "now": d.now,
         "loop_version": d.loop_version.pk,
         "available": d.unavailable == "",
-        "left": False,
+        "dropped_out": False,
         "public_id": d.public_id.hex,
         "request_key": d.request_key,
         "seed": d.seed,

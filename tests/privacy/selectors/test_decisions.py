@@ -60,7 +60,7 @@ def test_what_was_not_chosen_observed_or_labelled_is_marked(stored: dict[str, in
     assert np.isnan(timing.propensity[[waited, away]]).all() and np.isnan(timing.marginal[[waited, away]]).all()
     assert got.harmful[[spoke, waited]].tolist() == [1, -1]
     assert np.isnan(got.reward[silent]) and np.isnan(got.components).all()
-    assert got.left[[spoke, waited]].tolist() == [False, True]
+    assert got.dropped_out[[spoke, waited]].tolist() == [False, True]
     assert got.available[[away, silent]].tolist() == [False, True]
     assert timing.explored[[spoke, waited, silent]].tolist() == [True, False, False]
 

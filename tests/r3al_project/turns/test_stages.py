@@ -74,7 +74,10 @@ def test_a_head_that_policy_makes_speak_waits_for_policy(loop: LoopVersion) -> N
     """Policy passed, but only tone was asked for: it would never be heard while policy serves its reference."""
     turn, _ = judged_turn(loop, "tone", policy="pass", tone="pass")
     told = deployed(turn)
-    assert not told["deployed"] and "policy serves its reference; deploy a policy first" in told["reason"]
+    assert (
+        not told["deployed"]
+        and "policy serves its reference; deploy a learned version of policy first" in told["reason"]
+    )
     assert not Deployment.objects.exists()
 
 

@@ -73,7 +73,7 @@ def test_what_was_not_evaluated_is_not(version: ModelVersion) -> None:
 def test_what_did_not_pass_is_not(version: ModelVersion, verdict: str, words: str) -> None:
     judged(version, "pass")
     judged(version, verdict, attempt=2)
-    refused(version, f"got '{words}': people said so")
+    refused(version, f"got the verdict '{words}': people said so")
 
 
 @pytest.mark.parametrize("state", ["training", "deployed", "archived", "failed"])
@@ -121,7 +121,7 @@ class TestWhatItWasJudgedAgainst:
         after = passed(loop, parent=version)
         slot = slot_for(loop.loop, "policy")
         slot_rollback(slot=slot, actor="ann", reason="it harms", automatic=False, harmful=True)
-        refused(after, f"was judged against {version}, but the reference serves now")
+        refused(after, f"was judged against {version}, but the reference is deployed now")
         assert deploy(passed(loop)).state == "succeeded"
 
     def test_an_override_is_kept_in_history_and_vault(self, version: ModelVersion) -> None:

@@ -31,7 +31,7 @@ def test_a_good_row_becomes_values() -> None:
     assert (got.user, got.key) == ("ann", ("ann", "2024-05-31T16:30"))
     assert got.time == datetime(2024, 5, 31, 16, 30, tzinfo=UTC)
     assert got.state.tolist() == [0.5, 0.0, 0.25]
-    assert got.available and got.intervened and not got.left
+    assert got.available and got.intervened and not got.dropped_out
     assert got.choices == {"policy": LoggedChoice(1, 0.4, 0.4, True), "timing": LoggedChoice(0, 0.5, 0.5, True)}
     assert got.reward[0] == 1.5 and np.isnan(got.reward[1:]).all()
     assert got.harmful is False
@@ -180,7 +180,7 @@ class TestOutcomes:
         assert reward[1] == pytest.approx(0.25) and reward[0] == pytest.approx(0.4 * 0.25)
 
     def test_somebody_left(self) -> None:
-        assert read({"gone": "yes"}).left
+        assert read({"gone": "yes"}).dropped_out
 
 
 class TestKeysAndTimes:

@@ -43,7 +43,7 @@ def worst_person(draw: st.DrawFn) -> ReleaseRows:
         state=np.column_stack([draw(wild), draw(wild)]),
         next_state=np.column_stack([draw(wild), draw(wild)]),
         has_next=draw(flags),
-        left=np.zeros(n, bool),
+        dropped_out=np.zeros(n, bool),
         action=action,
         propensity=np.array(draw(st.lists(st.floats(1e-9, 1.0), min_size=n, max_size=n))),
         explored=draw(flags),

@@ -28,13 +28,13 @@ LEFT = np.array([0, 0, 0, 0, 0, 0, 1, 0], dtype=bool)
     ],
 )
 def test_the_four_rules(rule: NextState, expected: list[int]) -> None:
-    assert next_rows(rule, person=PERSON, day=DAY, available=AVAILABLE, left=LEFT).tolist() == expected
+    assert next_rows(rule, person=PERSON, day=DAY, available=AVAILABLE, dropped_out=LEFT).tolist() == expected
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_no_rows_have_no_next(rule: NextState) -> None:
     none = np.zeros(0, dtype=np.int64)
-    assert next_rows(rule, person=none, day=none, available=none.astype(bool), left=none.astype(bool)).size == 0
+    assert next_rows(rule, person=none, day=none, available=none.astype(bool), dropped_out=none.astype(bool)).size == 0
 
 
 @given(
@@ -48,7 +48,7 @@ def test_it_is_the_first_later_row_that_the_rule_allows(
     expected = [_slowly(rule, rows, i) for i in range(len(rows))]
     person, day = (np.array([r[k] for r in rows], dtype=np.int64) for k in (0, 1))
     available, left = (np.array([r[k] for r in rows], dtype=np.bool_) for k in (2, 3))
-    assert next_rows(rule, person=person, day=day, available=available, left=left).tolist() == expected
+    assert next_rows(rule, person=person, day=day, available=available, dropped_out=left).tolist() == expected
 
 
 def _slowly(rule: NextState, rows: list[tuple[int, int, bool, bool]], i: int) -> int:
