@@ -65,7 +65,10 @@ def test_what_an_operator_deployed_meanwhile_goes_on_serving(loop: LoopVersion) 
     serve(newer)
     told = deployed(turn)
     assert not told["deployed"] and serving(loop)["policy"] == newer
-    assert f"Not deployed: {made['policy']} was judged against the reference, but {newer} serves" in told["reason"]
+    assert (
+        f"Not deployed: {made['policy']} was judged against the reference, but {newer} is deployed now"
+        in told["reason"]
+    )
     made["policy"].refresh_from_db()
     assert made["policy"].state == "evaluating" and Deployment.objects.count() == 1
 
