@@ -18,7 +18,7 @@ LONGEST_REQUEST_ID = 100
 
 
 class DecisionRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """Hold an app's request. ``context``: the state as far as the app knows it. ``eligible``: the allowed actions by head."""
+    """An app's decision request. ``context``: the state as far as the app knows it. ``eligible``: the allowed actions by head."""
 
     request_id: str
     loop: str = "r3al"

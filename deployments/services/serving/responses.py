@@ -40,14 +40,14 @@ class Answerable(Protocol):
 
 
 class Ranked(msgspec.Struct, gc=False):
-    """Hold an action with its value."""
+    """An action with its value."""
 
     action: str
     value: float
 
 
 class HeadAnswer(msgspec.Struct, rename="camel", gc=False):
-    """Hold one head's choice. ``ranking``: eligible actions by value, best first, with the reference's margin included.
+    """One head's choice. ``ranking``: eligible actions by value, best first, with the reference's margin included.
 
     For an unavailable person only ``action`` is set, to the reference, because nothing was drawn.
     """
@@ -61,7 +61,7 @@ class HeadAnswer(msgspec.Struct, rename="camel", gc=False):
 
 
 class DecisionAnswer(msgspec.Struct, rename="camel", gc=False):
-    """Hold the whole answer. Times are UTC. ``missing``: the missing features, if they are the reason."""
+    """The whole answer. Times are UTC. ``missing``: the missing features, if they are the reason."""
 
     decision_id: UUID
     request_id: str
