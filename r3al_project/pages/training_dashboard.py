@@ -99,7 +99,7 @@ def _slot(slot: ServingSlot) -> dict[str, Any]:
 
 
 def _health_chip(check: HealthCheck | None) -> dict[str, str]:
-    words = check.said if check else "not checked yet"
+    words = check.status_text if check else "not checked yet"
     state = words if words in _STATE_SIGNS else "unwatched"
     return {"state": state, "sign": _STATE_SIGNS[state], "words": words}
 

@@ -151,7 +151,9 @@ def train(turn: Turn, context: JobContext) -> Write:
         synthetic_job=SyntheticJob.objects.get(pk=_summary(turn, "synthesize")["synthetic_job"]),
         seed=turn.parameters["seed"],
         incumbents=incumbents_of(turn.loop_version),
-        asked=TrainOptions(epochs=requested.get("epochs"), gamma=hyper.get("gamma"), exploration=hyper.get("epsilon")),
+        options=TrainOptions(
+            epochs=requested.get("epochs"), gamma=hyper.get("gamma"), exploration=hyper.get("epsilon")
+        ),
         report=context.progress,
     )
 
@@ -160,7 +162,7 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
     """Judge the candidates by the outcome gate on people who did not train. A dry run measures the decision time."""
     versions = _versions(turn)
     return versions_judge(
-        judging=EvaluationPlan(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
+        plan=EvaluationPlan(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
         decide=dry_run(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"]),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
