@@ -30,7 +30,7 @@ _WINDOWS = {
 }
 
 
-def state() -> dict[str, Any]:
+def _state() -> dict[str, Any]:
     """What the page shows; counts of people to two digits, and nothing of anybody."""
     budgets = budgets_overview()
     standing = {**budgets["windows"], "formal": budgets["formal"]}
@@ -58,7 +58,7 @@ def kept_everywhere() -> list[RetentionRule]:
 
 @admin.site.admin_view
 @permission_required(VIEW_BUDGETS, raise_exception=True)
-def page(request: HttpRequest) -> HttpResponse:
+def privacy_page(request: HttpRequest) -> HttpResponse:
     """The page; for whoever may see budgets."""
-    shown = admin.site.each_context(request) | {"title": "Privacy"} | state()
+    shown = admin.site.each_context(request) | {"title": "Privacy"} | _state()
     return render(request, "admin/privacy_page.html", shown)

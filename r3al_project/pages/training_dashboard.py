@@ -59,7 +59,7 @@ def _seen(view: View) -> View:
     return admin.site.admin_view(permission_required(VIEW_VERSIONS, raise_exception=True)(said))
 
 
-def state() -> dict[str, Any]:
+def _state() -> dict[str, Any]:
     """What the live part shows, in a bounded number of queries; nothing about a person."""
     slots = list(slots_in_use().select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
     rows = turn_rows()
@@ -149,21 +149,21 @@ def _versions(serving: set[int]) -> list[dict[str, Any]]:
 
 
 @_seen
-def page(request: HttpRequest) -> HttpResponse:
+def dashboard_page(request: HttpRequest) -> HttpResponse:
     """The whole page."""
     return _page(request, {})
 
 
 def _page(request: HttpRequest, given: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
     """With what was ``given`` to its form still in it."""
-    shown = state() | _form(given) | {"title": "Training dashboard", "may": _may(request)}
+    shown = _state() | _form(given) | {"title": "Training dashboard", "may": _may(request)}
     return render(request, "training/dashboard.html", admin.site.each_context(request) | shown, status=status)
 
 
 @_seen
 def fragment(request: HttpRequest) -> HttpResponse:
     """The live part, fetched every two seconds."""
-    return render(request, "training/dashboard_live.html", state() | {"may": _may(request)})
+    return render(request, "training/dashboard_live.html", _state() | {"may": _may(request)})
 
 
 def _may(request: HttpRequest) -> dict[str, bool]:
@@ -194,7 +194,7 @@ def _form(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @_seen
-def train(request: HttpRequest) -> HttpResponse:
+def start_training(request: HttpRequest) -> HttpResponse:
     """Begin a turn (POST)."""
     _require(request, "turns.start_turn")
 
@@ -222,7 +222,7 @@ def train(request: HttpRequest) -> HttpResponse:
 
 
 @_seen
-def deploy(request: HttpRequest, version: int) -> HttpResponse:
+def deploy_version(request: HttpRequest, version: int) -> HttpResponse:
     """Confirm, then put a version in front of people."""
     _require(request, "deployments.deploy_version")
 
