@@ -26,7 +26,7 @@ from tests.factories.worlds import taught
 from training.engine.generators import registry as generators
 from training.engine.generators.protocol import Posterior
 from training.engine.generators.registry import GENERATORS, generator_named, generator_table
-from training.engine.generators.world_model import mean_world, synthesize_transitions
+from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.pipeline import train_policy_head
 from training.engine.trainers import registry as trainers
 from training.engine.trainers.protocol import Candidate, HeadTrainer, LearnedSubHead, PolicyTrainer
@@ -57,7 +57,7 @@ class Halves:
     def chunks(self, posterior: Posterior, *, states: int, seed: int, longest: int) -> Iterator[Chunk]:
         world = mean_world(posterior.moments, posterior.baseline, posterior.effects)
         for part in np.random.SeedSequence(seed).spawn(2):
-            yield from synthesize_transitions(world, np.random.default_rng(part), states=states // 2).chunks(longest)
+            yield from synthesize(world, np.random.default_rng(part), states=states // 2).chunks(longest)
 
 
 def stay(

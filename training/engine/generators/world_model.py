@@ -40,7 +40,7 @@ def _coefficients(moments: Moments, theta: Floats, tau: Floats) -> Floats:
     return out
 
 
-def synthesize_transitions(world: World, rng: np.random.Generator, *, states: int = DEFAULT_STATES) -> Transitions:
+def synthesize(world: World, rng: np.random.Generator, *, states: int = DEFAULT_STATES) -> Transitions:
     """Transitions from ``states`` model states under every action, with the same noise for each: contrasts are clean."""
     start = initial_states(world, states, rng)
     worlds = np.zeros(states, dtype=np.int64)
@@ -66,4 +66,4 @@ class WorldModel:
     def chunks(self, posterior: Posterior, *, states: int, seed: int, longest: int) -> Iterator[Chunk]:
         """Yield ``states`` x K rows, actions running fastest, at most ``longest`` a chunk."""
         world = mean_world(posterior.moments, posterior.baseline, posterior.effects)
-        yield from synthesize_transitions(world, np.random.default_rng(seed), states=states).chunks(longest)
+        yield from synthesize(world, np.random.default_rng(seed), states=states).chunks(longest)
