@@ -1,4 +1,4 @@
-"""Reads of jobs."""
+"""Read jobs from the database."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from jobs.models import Job, JobState
 
 
 def job_get(*, job_id: int) -> Job:
-    """One job. Raises NotFound."""
+    """Return one job.
+
+    Raises: NotFound.
+    """
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
-        raise NotFound(f"there is no job {job_id}")
+        raise NotFound(f"there is no job {job_id}; check the id")
     return job
 
 
 def jobs_running() -> QuerySet[Job]:
-    """Jobs that a worker holds, the longest running first."""
+    """Return the jobs that workers hold, the longest running first."""
     return Job.objects.filter(state=JobState.RUNNING).order_by("started_at", "id")
 
 
 def jobs_counts() -> dict[str, int]:
-    """How many jobs there are in each state, those with none included."""
+    """Return the number of jobs in each state, including states without jobs."""
     counted = dict(Job.objects.values_list("state").annotate(Count("id")))
     return {state: counted.get(state, 0) for state in JobState.values}

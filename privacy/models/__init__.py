@@ -1,4 +1,4 @@
-"""Records of the privacy floor."""
+"""Django models of the privacy floor."""
 
 from privacy.models.budget import LedgerEntry, PrivacyBudget
 from privacy.models.consent import Consent, Purpose

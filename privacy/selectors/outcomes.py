@@ -1,4 +1,4 @@
-"""Reads of outcomes: how many decisions wait for theirs, how many are settled, what came too late."""
+"""Count the outcomes of served decisions: open, overdue, closed, and late reward events."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ _LOOP = "decision__loop_version__loop__name"
 
 @dataclass(frozen=True)
 class OutcomeCounts:
-    """Served decisions of one loop. ``open`` wait for their deadline, ``overdue`` are past it and not closed yet, ``closed`` are
-    settled, ``heard`` of these have an outcome (told or by default). ``late``: words that came too late to be learned.
+    """Counts of one loop's served decisions.
+
+    ``open`` decisions wait for their deadline. ``overdue`` ones are past it and not closed yet. ``closed`` ones are settled.
+    ``heard`` counts those with an outcome, reported or by default. ``late`` counts reward events that came after the deadline.
     """
 
     open: int
@@ -29,7 +31,7 @@ class OutcomeCounts:
 
 
 def outcome_counts(*, since: datetime) -> dict[str, OutcomeCounts]:
-    """Loop name -> counts of what was decided from ``since`` on, in two queries; loops that served nothing are left out."""
+    """Count outcomes of decisions made since ``since``, by loop name, in two queries. Loops without decisions are left out."""
     served = ServedDecision.objects.filter(decision__decided_at__gte=since).values(loop=F(_LOOP))
     not_closed, due = Q(closed_at__isnull=True), Q(closes_at__lte=Now())
     counted = served.annotate(
@@ -38,8 +40,8 @@ def outcome_counts(*, since: datetime) -> dict[str, OutcomeCounts]:
         closed=Count("closed_at"),
         heard=Count("decision__outcome"),
     )
-    words = RewardEvent.objects.filter(late=True, served__decision__decided_at__gte=since)
-    late = dict(words.values_list(f"served__{_LOOP}").annotate(Count("pk")))
+    events = RewardEvent.objects.filter(late=True, served__decision__decided_at__gte=since)
+    late = dict(events.values_list(f"served__{_LOOP}").annotate(Count("pk")))
     return {row["loop"]: _counts(row, late) for row in counted}
 
 

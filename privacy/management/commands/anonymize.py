@@ -1,4 +1,4 @@
-"""``manage.py anonymize``: anonymise people's records by one of the registered techniques, charged and logged."""
+"""``manage.py anonymize``: anonymise people's records by a registered technique, charge the people, and log the release."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from core.errors import InputError, R3alError
 from loops.selectors import loop_version_current
 from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY
 from privacy.engine.anonymize.protocol import Technique
-from privacy.engine.anonymize.registry import heeding, own_parameters, technique_modes, technique_names, technique_of
+from privacy.engine.anonymize.registry import (
+    own_parameters,
+    technique_modes,
+    technique_names,
+    technique_of,
+    techniques_using,
+)
 from privacy.engine.anonymize.request import DATA_TYPES, DEFAULT_MODE, AnonymizeRequest
 from privacy.models import Release
 from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics, statistics
@@ -26,39 +32,45 @@ from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.request import anonymize
 from privacy.services.releases.summary import release_summary
 
-_SHARED = ("epsilon", "delta", "mode")  # options of a request that not every technique heeds
+_SHARED = ("epsilon", "delta", "mode")  # options of every request that some techniques do not use
 
 
 class Command(BaseCommand):
     help = (
-        "Anonymise the records of people who consent to training. Every run is charged to each person's budget and stays in the "
-        "log. --preview says what it would cost and charges nothing."
+        "Anonymise the records of people who consent to training. Every run charges each person's budget and stays in the log. "
+        "--preview shows the cost and charges nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--loop", default="r3al", help="the loop whose records are meant (default: r3al)")
+        parser.add_argument("--loop", default="r3al", help="the loop whose records are anonymised (default: r3al)")
         parser.add_argument("--data-type", default="pulse", choices=DATA_TYPES)
         parser.add_argument("--technique", default=DIFFERENTIAL_PRIVACY, choices=technique_names())
         parser.add_argument(
-            "--mode", choices=technique_modes(), help="of differential privacy: statistics (the default), or rows"
+            "--mode",
+            choices=technique_modes(),
+            help="differential privacy: central releases statistics (the default), local releases rows",
         )
-        parser.add_argument("--epsilon", type=float, help="of differential privacy (default: 0.5)")
-        parser.add_argument("--delta", type=float, help="of central differential privacy (default: 1e-6)")
+        parser.add_argument("--epsilon", type=float, help="differential privacy: the epsilon (default: 0.5)")
+        parser.add_argument("--delta", type=float, help="central differential privacy: the delta (default: 1e-6)")
         parser.add_argument(
             "--samples",
             type=int,
             metavar="N",
-            help="so many people: of rows at most, of statistics about (default: all)",
+            help="number of people: at most N for rows, about N for statistics (default: all)",
         )
-        parser.add_argument("--rows", type=int, metavar="N", help="of rows: the newest N records of each (default: 1)")
-        parser.add_argument("--fields", metavar="A,B", help="these features alone (default: all)")
+        parser.add_argument(
+            "--rows", type=int, metavar="N", help="rows only: take each person's newest N records (default: 1)"
+        )
+        parser.add_argument("--fields", metavar="A,B", help="use only these features (default: all)")
         for own in own_parameters():
             parser.add_argument(own.flag, type=own.kind, metavar=own.metavar, help=own.help)
-        parser.add_argument("--key", help="idempotency key: a retry with it finishes or shows the first run")
+        parser.add_argument("--key", help="idempotency key: a retry with the same key finishes or shows the first run")
         parser.add_argument(
-            "--output", type=Path, metavar="FILE", help="a new file for the rows as CSV, or the statistics as JSON"
+            "--output", type=Path, metavar="FILE", help="write rows as CSV, or statistics as JSON, to this new file"
         )
-        parser.add_argument("--preview", action="store_true", help="say what it would cost and whom it would leave out")
+        parser.add_argument(
+            "--preview", action="store_true", help="show the cost and how many people would be left out; charge nothing"
+        )
         parser.add_argument("--json", action="store_true", help="print the log row as JSON instead of the result")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -68,39 +80,40 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except DatabaseError as error:
             raise CommandError(
-                f"the database stopped it ({error}); run `manage.py prepare` if it is new, else run it again with its --key"
+                f"the database stopped the run ({error}); if the database is new, run `manage.py prepare`, otherwise run the "
+                "command again with its --key"
             ) from None
 
     def _run(self, options: dict[str, Any]) -> None:
         request, version = _request(options), loop_version_current(options["loop"])
         if options["preview"]:
-            told = anonymize_preview(loop_version=version, request=request)
-            self.stdout.write("\n".join(f"{name}: {value}" for name, value in vars(told).items()))
+            preview = anonymize_preview(loop_version=version, request=request)
+            self.stdout.write("\n".join(f"{name}: {value}" for name, value in vars(preview).items()))
             return
         key = options["key"] or f"command-{uuid.uuid4()}"
         with ExitStack() as opened:
-            # Before anybody is charged, so that a name that cannot be written costs nothing.
+            # Opened before anybody is charged, so that a path that cannot be written costs nothing.
             out = opened.enter_context(atomic_file(options["output"])) if options["output"] is not None else None
-            sys.stderr.write(f"key: {key} (whatever interrupts this run, --key {key} goes on with it)\n")
+            sys.stderr.write(f"key: {key} (if this run is interrupted, continue it with --key {key})\n")
             release = anonymize(key=key, loop_version=version, request=request)
             sys.stderr.write(f"{release}: {release.guarantee}\n")
             if out is not None:
-                _result(release, out)
+                _write_result(release, out)
         if options["json"]:
             self.stdout.write(json.dumps(release_summary(release), default=str))
         elif out is None:
-            _result(release, self.stdout)  # type: ignore[arg-type]
+            _write_result(release, self.stdout)  # type: ignore[arg-type]
 
 
 def _request(options: dict[str, Any]) -> AnonymizeRequest:
-    """Raises InputError for an option that the technique would not heed."""
+    """Build the request. Raises InputError for an option that has no effect on the technique."""
     own = {p.name: options[p.name] for p in own_parameters() if options[p.name] is not None}
     shared = {name: options[name] for name in _SHARED if options[name] is not None}
     technique = technique_of(options["technique"], shared.get("mode", DEFAULT_MODE))
     for name in (*shared, *own):
-        _check_heeded(name, technique)
+        _check_used(name, technique)
     if technique.statistics and options["rows"] is not None:
-        raise InputError("--rows belongs to rows; statistics are of all records, so leave it out")
+        raise InputError("--rows applies to techniques that release rows; statistics use all records, so leave it out")
     fields = options["fields"]
     return AnonymizeRequest(
         data_type=options["data_type"], technique=technique.name, samples=options["samples"],
@@ -109,19 +122,18 @@ def _request(options: dict[str, Any]) -> AnonymizeRequest:
     )  # fmt: skip
 
 
-def _check_heeded(name: str, technique: Technique) -> None:
-    if technique.heeds(name):
+def _check_used(name: str, technique: Technique) -> None:
+    if technique.uses(name):
         return
-    owners, flag = heeding(name), f"--{name.replace('_', '-')}"
+    owners, flag = techniques_using(name), f"--{name.replace('_', '-')}"
     modes = [owner.mode for owner in owners if owner.name == technique.name and owner.mode is not None]
     if modes:
-        what = "statistics" if technique.statistics else "rows"
-        raise InputError(f"{flag} belongs to mode {modes[0]}; {what} have none, so leave it out")
+        raise InputError(f"{flag} belongs to mode {modes[0]}, not to mode {technique.mode}; leave it out")
     names = " and ".join(dict.fromkeys(owner.name for owner in owners))
     raise InputError(f"{flag} belongs to {names}, not to {technique.name}; leave it out")
 
 
-def _result(release: Release, out: TextIO) -> None:
+def _write_result(release: Release, out: TextIO) -> None:
     if holds_statistics(release):
         out.write(json.dumps(statistics(release), default=str, indent=1) + "\n")
     else:
