@@ -85,6 +85,7 @@ ENGINE_FAULTS = {  # a line of an engine, and what the wall says of it
     "getattr(np, 'lo' + 'ad')": "getattr",
     **{f"import {name}": f"imports {name}" for name in (
         "pickle", "shelve", "dbm", "asyncio", "multiprocessing", "ctypes", "time", "random", "gzip", "pandas", "collections",
+        "loops.intake.files",
     )},
     "datetime.now()": "reads the clock by now",
     "datetime.utcnow()": "reads the clock by utcnow",
