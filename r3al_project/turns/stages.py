@@ -131,7 +131,7 @@ def _release_summary(made: Release) -> dict[str, Any]:
     }
 
 
-def synthesize(turn: Turn, context: JobContext) -> Write:
+def synthesize_rows(turn: Turn, context: JobContext) -> Write:
     """Draw synthetic transitions from the released world model into the pool."""
     requested = turn.parameters.get("requested", {})
     return pool_synthesize(
@@ -245,7 +245,7 @@ def stage_table(*stages: Stage) -> dict[str, Stage]:
 STAGES = stage_table(
     Stage("collect", "privacy", collect, collect_sentence, ("rows", "added", "unchanged", "rejected", "note")),
     Stage("release", "privacy", release, release_sentence, ("users", "epsilon", "delta")),
-    Stage("synthesize", "train", synthesize, synthesize_sentence, ("rows", "features", "phi_width")),
+    Stage("synthesize", "train", synthesize_rows, synthesize_sentence, ("rows", "features", "phi_width")),
     Stage(
         "train", "train", train, train_sentence,
         ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),

@@ -62,7 +62,7 @@ class MetricColumns:
 
 
 @display(description="people needed", ordering="needed_users")
-def people_needed(record: ModelMetric | GateVerdict) -> str:
+def show_people_needed(record: ModelMetric | GateVerdict) -> str:
     """Return about how many people a decision needs, as text."""
     return NOTHING if record.needed_users is None else f"about {record.needed_users:,.0f}"
 
@@ -86,7 +86,7 @@ class VerdictInline(ReasonColumn, ReadOnlyInline):
 
     @display(description="people needed")
     def needed(self, verdict: GateVerdict) -> str:
-        return str(people_needed(verdict))
+        return str(show_people_needed(verdict))
 
 
 @admin.register(ModelVersion)
@@ -124,16 +124,16 @@ class ModelMetricAdmin(MetricColumns, ReadOnlyAdmin):
     list_filter = ("source", "name", "verdict", "version__head")
     list_select_related = ("version__loop_version__loop",)
     fields = ("version", "source", "show_name", "show_value", "interval", "plot", "show_bar", "show_verdict", "reason",
-              "about_users", people_needed)  # fmt: skip
+              "about_users", show_people_needed)  # fmt: skip
     readonly_fields = fields
 
 
 @admin.register(GateVerdict)
 class GateVerdictAdmin(ReasonColumn, ReadOnlyAdmin):
-    list_display = ("version", "attempt", "show_verdict", "show_reason", people_needed, "created_at")
+    list_display = ("version", "attempt", "show_verdict", "show_reason", show_people_needed, "created_at")
     list_filter = ("verdict", "version__head", "version__loop_version__loop")
     list_select_related = ("version__loop_version__loop",)
-    fields = ("version", "attempt", "show_verdict", "reason", people_needed, "release", "created_at")
+    fields = ("version", "attempt", "show_verdict", "reason", show_people_needed, "release", "created_at")
     readonly_fields = fields
 
     @display(description="verdict", ordering="verdict", label=VERDICT_LABELS)
