@@ -30,7 +30,7 @@ _WINDOWS = {
 }
 
 
-def state() -> dict[str, Any]:
+def _state() -> dict[str, Any]:
     """Return the template context. Counts of people are rounded to two digits, and no entry describes one person."""
     budgets = budgets_overview()
     standing = {**budgets["windows"], "formal": budgets["formal"]}
@@ -58,7 +58,7 @@ def retention_rules() -> list[RetentionRule]:
 
 @admin.site.admin_view
 @permission_required(VIEW_BUDGETS, raise_exception=True)
-def page(request: HttpRequest) -> HttpResponse:
+def privacy_page(request: HttpRequest) -> HttpResponse:
     """Show the page to accounts that may see budgets."""
-    shown = admin.site.each_context(request) | {"title": "Privacy"} | state()
+    shown = admin.site.each_context(request) | {"title": "Privacy"} | _state()
     return render(request, "admin/privacy_page.html", shown)

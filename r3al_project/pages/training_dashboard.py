@@ -61,7 +61,7 @@ def _dashboard_view(view: View) -> View:
     return admin.site.admin_view(permission_required(VIEW_VERSIONS, raise_exception=True)(guarded))
 
 
-def state() -> dict[str, Any]:
+def _state() -> dict[str, Any]:
     """Return the template context of the live part, in a bounded number of queries. It holds no data about a person."""
     slots = list(slots_in_use().select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
     rows = turn_rows()
@@ -101,7 +101,7 @@ def _slot(slot: ServingSlot) -> dict[str, Any]:
 
 
 def _health_chip(check: HealthCheck | None) -> dict[str, str]:
-    words = check.said if check else "not checked yet"
+    words = check.status_text if check else "not checked yet"
     state = words if words in _STATE_SIGNS else "unwatched"
     return {"state": state, "sign": _STATE_SIGNS[state], "words": words}
 
@@ -163,21 +163,21 @@ def _versions(deployed: set[int]) -> list[dict[str, Any]]:
 
 
 @_dashboard_view
-def page(request: HttpRequest) -> HttpResponse:
+def dashboard_page(request: HttpRequest) -> HttpResponse:
     """Show the whole page."""
     return _page(request, {})
 
 
 def _page(request: HttpRequest, given: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
     """Render the page, with the values that were sent still in the form."""
-    shown = state() | _form(given) | {"title": "Training dashboard", "may": _may(request)}
+    shown = _state() | _form(given) | {"title": "Training dashboard", "may": _may(request)}
     return render(request, "training/dashboard.html", admin.site.each_context(request) | shown, status=status)
 
 
 @_dashboard_view
 def fragment(request: HttpRequest) -> HttpResponse:
     """Render the live part, which the page fetches every two seconds."""
-    return render(request, "training/dashboard_live.html", state() | {"may": _may(request)})
+    return render(request, "training/dashboard_live.html", _state() | {"may": _may(request)})
 
 
 def _may(request: HttpRequest) -> dict[str, bool]:
@@ -208,7 +208,7 @@ def _form(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @_dashboard_view
-def train(request: HttpRequest) -> HttpResponse:
+def start_training(request: HttpRequest) -> HttpResponse:
     """Start a turn (POST)."""
     _require(request, "turns.start_turn")
 
@@ -236,7 +236,7 @@ def train(request: HttpRequest) -> HttpResponse:
 
 
 @_dashboard_view
-def deploy(request: HttpRequest, version: int) -> HttpResponse:
+def deploy_version(request: HttpRequest, version: int) -> HttpResponse:
     """Ask for confirmation, then deploy a version."""
     _require(request, "deployments.deploy_version")
 

@@ -101,7 +101,7 @@ def _release_summary(made: Release) -> dict[str, Any]:
     }
 
 
-def synthesize(turn: Turn, context: JobContext) -> Write:
+def synthesize_rows(turn: Turn, context: JobContext) -> Write:
     """Draw synthetic transitions from the released world model into the pool."""
     requested = turn.parameters.get("requested", {})
     return pool_synthesize(
@@ -122,7 +122,7 @@ def train(turn: Turn, context: JobContext) -> Write:
         synthetic_job=SyntheticJob.objects.get(pk=summary_of(turn, "synthesize")["synthetic_job"]),
         seed=turn.parameters["seed"],
         incumbents=incumbents_of(turn.loop_version),
-        asked=TrainOptions(
+        options=TrainOptions(
             epochs=requested.get("epochs"),
             gamma=hyper.get("gamma"),
             exploration=hyper.get("epsilon"),
@@ -139,7 +139,7 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
     # A version that cannot serve raises here, before anybody is charged. Without an answer from people nothing is timed.
     decide = dry_run(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"])
     evaluation = evaluation_ask(
-        judging=EvaluationPlan(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
+        plan=EvaluationPlan(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
         key=release_keys(turn)[1],
@@ -220,7 +220,7 @@ def stage_table(*stages: Stage) -> dict[str, Stage]:
 STAGES = stage_table(
     Stage("collect", "privacy", collect, collect_sentence, ("rows", "added", "unchanged", "rejected", "note")),
     Stage("release", "privacy", release, release_sentence, ("users", "epsilon", "delta")),
-    Stage("synthesize", "train", synthesize, synthesize_sentence, ("rows", "features", "phi_width")),
+    Stage("synthesize", "train", synthesize_rows, synthesize_sentence, ("rows", "features", "phi_width")),
     Stage(
         "train", "train", train, train_sentence,
         ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),

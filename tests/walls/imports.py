@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.system import ROOT
-from tests.walls.source import modules, parsed
+from tests.walls.source import modules, packages, parsed
 
 FLOORS = ("core", "jobs", "loops", "privacy", "training", "deployments", "r3al_project")  # from the ground up
 BESIDE = {"simulator": "deployments"}  # stands on its own: may import what this floor may
@@ -30,15 +30,26 @@ def _targets(tree: ast.Module, known: dict[str, Path]) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name in known)
 
 
+def unplaced_packages(root: Path) -> list[str]:
+    """Return each package of the product that stands on no floor."""
+    return [package for package in packages(root) if package not in FLOORS and package not in BESIDE]
+
+
 def upward_arrows(root: Path) -> list[str]:
-    """Return ``importer -> imported`` for each import of a floor above one's own."""
+    """Return ``importer -> imported`` for each import of a floor above one's own. Unplaced packages are left out."""
+    unplaced = unplaced_packages(root)
     return [
         f"{module} -> {target}"
         for module, targets in sorted(import_graph(root).items())
         for target in sorted(targets)
-        if _height(target) > _height(module)
-        or (_height(target) == _height(module) and _floor(target) != _floor(module))
+        if not {_floor(module), _floor(target)} & {*unplaced} and points_up(module, target)
     ]
+
+
+def points_up(module: str, target: str) -> bool:
+    """Tell whether the target stands above the module, or beside it in another package. Both stand on a floor."""
+    rise = _height(target) - _height(module)
+    return rise > 0 or (rise == 0 and _floor(target) != _floor(module))
 
 
 def _floor(module: str) -> str:
@@ -46,8 +57,11 @@ def _floor(module: str) -> str:
 
 
 def _height(module: str) -> int:
-    floor = _floor(module)
-    return FLOORS.index(BESIDE.get(floor, floor))
+    """Return the number of the floor. Raises LookupError for a package on none."""
+    floor = BESIDE.get(_floor(module), _floor(module))
+    if floor not in FLOORS:
+        raise LookupError(f"{module} stands on no floor; name {floor} in FLOORS or BESIDE of tests/walls/imports.py")
+    return FLOORS.index(floor)
 
 
 def circles(root: Path) -> list[list[str]]:

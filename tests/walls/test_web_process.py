@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.system import ROOT
+from tests.walls.outside import HEAVY
+from tests.walls.source import modules, told
 
-HEAVY = ("opendp", "scipy", "sklearn", "jax", "optax")
 _PROBE = """
 import json, sys
 {imports}
@@ -28,14 +30,22 @@ assert len(admin.site._registry) > 10
 DEMANDING = """
 import scipy.special
 """
+# Also what the settings name by a string, and what a view imports inside a function.
+EVERYTHING = "\n".join(["import django; django.setup()", *(f"import {name}" for name, _ in modules(ROOT))])
+MEND = "import the library inside the function of an engine or a service that only workers call"
 
 
-def loaded(imports: str, tmp_path: Path) -> list[str]:
-    """Which heavy libraries a fresh interpreter has loaded after some imports."""
+def loaded(imports: str, tmp_path: Path, tree: Path = ROOT) -> list[str]:
+    """Return the heavy libraries that a fresh interpreter loads with some imports. The project has what the tree lacks."""
     run = subprocess.run(
         [sys.executable, "-c", _PROBE.format(imports=imports, heavy=HEAVY)],
-        cwd=ROOT,
-        env={**os.environ, "R3AL_VAR_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        cwd=tree,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "R3AL_VAR_DIR": str(tmp_path / "var"),
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -47,11 +57,24 @@ def loaded(imports: str, tmp_path: Path) -> list[str]:
 
 
 def test_the_web_process_with_all_its_urls_loads_nothing_heavy(tmp_path: Path) -> None:
-    assert loaded(WEB, tmp_path) == []
+    found = loaded(WEB, tmp_path)
+    assert found == [], told(found, MEND)
+
+
+def test_no_module_of_the_product_loads_anything_heavy_when_it_is_imported(tmp_path: Path) -> None:
+    found = loaded(EVERYTHING, tmp_path)
+    assert found == [], told(found, MEND)
 
 
 def test_the_probe_sees_what_is_loaded(tmp_path: Path) -> None:
     assert "scipy" in loaded(DEMANDING, tmp_path)
+
+
+def test_the_probe_sees_what_a_module_loads_that_only_the_settings_name(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "r3al_project", tmp_path / "r3al_project", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "r3al_project/pages/sidebar.py").open("a") as file:
+        file.write("\nimport scipy.stats\n")
+    assert "scipy" in loaded(EVERYTHING, tmp_path, tree=tmp_path)
 
 
 @pytest.mark.parametrize("module", ["r3al_project.celery", "r3al_project.turns.tasks", "jobs.tasks"])
@@ -61,4 +84,5 @@ def test_a_worker_before_its_fork_loads_nothing_heavy(module: str, tmp_path: Pat
         f"import {module}",
         "from r3al_project.celery import app; app.loader.import_default_modules()",
     ]
-    assert loaded("\n".join(imports), tmp_path) == []
+    found = loaded("\n".join(imports), tmp_path)
+    assert found == [], told(found, MEND)

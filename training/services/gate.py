@@ -1,4 +1,4 @@
-"""The outcome gate as a service: charge the evaluation people, judge the sums, write the verdict beside the version."""
+"""Evaluate candidates on held-out people: charge the evaluation release, run the outcome gate, store the verdicts."""
 
 from __future__ import annotations
 
@@ -26,13 +26,20 @@ from training.models import GateVerdict, ModelMetric, ModelVersion
 from training.selectors.versions import attempts_before, model_gate_metrics, version_arrays, version_policy
 
 OUTCOME_GATE = "outcome_gate"
-_OUTDATED = "What serves is another than when this was trained, so nobody was asked; start another turn, which trains to beat it."
+_OUTDATED = (
+    "The deployed policy has changed since this version was trained, so the version was not evaluated. "
+    "To train against the deployed policy, start another turn."
+)
 _Z90 = 1.6449  # the normal distribution's 95% quantile
 
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """Who is judged: a version a head, what serves each (learned versions alone), and the share that was explored meanwhile."""
+    """Plan one charged evaluation.
+
+    ``versions``: the candidate for each head. ``incumbents``: the deployed learned version of each head that has one.
+    ``explored_share``: the share of logged decisions that were drawn from the logging distribution.
+    """
 
     versions: Mapping[str, ModelVersion]
     incumbents: Mapping[str, ModelVersion]
@@ -42,9 +49,11 @@ class EvaluationPlan:
     def main(self) -> ModelVersion:
         return self.versions[MAIN_HEAD]
 
-    def asked(self) -> list[str]:
-        """Heads to put to the people: those that their own model gates let pass, against what serves now; the others only where
-        policy acts or will. Nobody where policy is outdated: what deviating is worth was learned for what served before.
+    def heads_to_evaluate(self) -> list[str]:
+        """Return the heads whose candidates passed their model gates against the present incumbent.
+
+        Other heads count only if the policy head intervenes already or has a candidate here. If the policy candidate is
+        outdated, no head is evaluated: the values of deviating were learned for the policy that was deployed before.
         """
         if self.outdated(MAIN_HEAD):
             return []
@@ -53,18 +62,18 @@ class EvaluationPlan:
         return [h for h in passed if h == MAIN_HEAD or acts]
 
     def outdated(self, head: str) -> bool:
-        """Whether something else serves now than what the version was trained to beat (``parent``; None: the reference alone)."""
+        """Tell whether the incumbent differs from the ``parent`` that the version was trained to beat (None: the reference)."""
         return self.versions[head].parent != self.incumbents.get(head)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One charged evaluation: the heads that were put to the people, and the noised sums that its release gave.
+    """The heads of one charged evaluation, and the noised sums of its release.
 
-    heads: empty where every one was held back; then nobody is charged. refusal: why nobody could be charged; there is no release.
+    heads: empty if every version was left out. refusal: why nobody could be charged; then there is no release.
     """
 
-    judging: EvaluationPlan
+    plan: EvaluationPlan
     heads: list[str]
     release: Release | None = None
     sums: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -72,61 +81,61 @@ class Evaluation:
 
     @property
     def needs_latency(self) -> bool:
-        """Whether the verdict takes in how long decisions last: the people answered about policy."""
+        """Whether the verdict depends on the latency of decisions: the policy head was evaluated."""
         return self.release is not None and MAIN_HEAD in self.heads
 
 
 def evaluation_ask(
-    *, judging: EvaluationPlan, epsilon: float, delta: float, key: str, report: ReportProgress
+    *, plan: EvaluationPlan, epsilon: float, delta: float, key: str, report: ReportProgress
 ) -> Evaluation:
-    """Put every head that may be asked to the evaluation people, in one charged release.
+    """Evaluate every head on the people who did not train, in one charged release. Idempotent by ``key``.
 
-    A version that its own model gate holds back, or that was trained to beat something that no longer serves, is not put to the
-    people; when none is, nobody is charged. Idempotent by ``key``.
+    A version is left out if its model gate holds it back or its incumbent has changed. If no version is left, nobody is charged.
     """
-    asked = judging.asked()
-    if not asked:
-        return Evaluation(judging, asked)
-    incumbent = judging.incumbents.get(MAIN_HEAD)
+    heads = plan.heads_to_evaluate()
+    if not heads:
+        return Evaluation(plan, heads)
+    incumbent = plan.incumbents.get(MAIN_HEAD)
     try:
         release, sums = evaluation_release(
             key=key,
-            loop_version=judging.main.loop_version,
-            candidate=_candidate(judging, asked),
-            decisions=float(judging.main.config["decisions"]),
-            logged=LoggingPolicy(judging.explored_share, version_policy(incumbent) if incumbent else None),
+            loop_version=plan.main.loop_version,
+            candidate=_candidate(plan, heads),
+            decisions=float(plan.main.config["decisions"]),
+            logged=LoggingPolicy(plan.explored_share, version_policy(incumbent) if incumbent else None),
             epsilon=epsilon,
             delta=delta,
             report=report,
         )
     except (BudgetExceeded, InsufficientData) as error:
-        return Evaluation(judging, asked, refusal=f"Nobody could be asked now: {error}.")
-    return Evaluation(judging, asked, release, sums)
+        return Evaluation(plan, heads, refusal=f"The version could not be evaluated now: {error}.")
+    return Evaluation(plan, heads, release, sums)
 
 
 def versions_judge(*, evaluation: Evaluation, latency: Judgement | None) -> Callable[[], dict[str, Any]]:
-    """Judge every head that was asked; the returned write stores verdicts and metrics.
+    """Run the outcome gate for every head. A version that was left out, or that nobody had budget for, lacks evidence.
 
-    What was put to nobody is insufficient evidence, and so is everything where nobody has budget left. ``latency``: how long
-    decisions last. Top-level keys of the result are policy's.
-    Raises ValueError where ``evaluation.needs_latency`` and there is none.
+    Args:
+        latency: the judgement of decision times; needed if ``evaluation.needs_latency``.
+    Returns: a function that stores verdicts and metrics, and returns a summary. Its top-level keys are the policy head's.
+    Raises: ValueError for a latency that is needed and missing.
     """
     if evaluation.needs_latency and latency is None:
-        raise ValueError("policy was put to people, so its verdict needs how long decisions last; give the latency")
+        raise ValueError("the policy head was evaluated, so its verdict needs the decision times; give the latency")
     if evaluation.release is None:
-        unasked = GateResult("insufficient", evaluation.refusal, (), None)
-        return lambda: _store(evaluation.judging, None, dict.fromkeys(evaluation.heads, unasked))
+        not_evaluated = GateResult("insufficient", evaluation.refusal, (), None)
+        return lambda: _store(evaluation.plan, None, dict.fromkeys(evaluation.heads, not_evaluated))
     results = {head: _judged(evaluation, head, latency) for head in evaluation.heads}
-    return lambda: _store(evaluation.judging, evaluation.release, results)
+    return lambda: _store(evaluation.plan, evaluation.release, results)
 
 
 def _judged(evaluation: Evaluation, head: str, latency: Judgement | None) -> GateResult:
-    judging = evaluation.judging
+    plan = evaluation.plan
     terms = GateTerms(
-        judging.main.loop_version.spec,
-        float(judging.main.config["rival_value"]),
-        attempts_before(judging.versions[head]) + 1,
-        incumbent=head in judging.incumbents,
+        plan.main.loop_version.spec,
+        float(plan.main.config["rival_value"]),
+        attempts_before(plan.versions[head]) + 1,
+        incumbent=head in plan.incumbents,
         heads=len(evaluation.heads),
     )
     if head == MAIN_HEAD:
@@ -135,44 +144,48 @@ def _judged(evaluation: Evaluation, head: str, latency: Judgement | None) -> Gat
 
 
 def _passed_model_gate(version: ModelVersion) -> bool:
-    said = [m.verdict for m in model_gate_metrics(version)]
-    return bool(said) and all(v == "pass" for v in said)
+    verdicts = [m.verdict for m in model_gate_metrics(version)]
+    return bool(verdicts) and all(v == "pass" for v in verdicts)
 
 
 def _held_back(version: ModelVersion) -> GateResult:
-    """The model gate's own numbers as metrics: z with its 90% interval (a gain is z posterior deviations above 0)."""
-    judged = tuple(_model_judgement(version, m) for m in model_gate_metrics(version))
-    if not judged:
-        return GateResult("insufficient", "The model gate was not asked; train a new version.", (), None)
-    held = [j for j in judged if j.verdict != "pass"]
+    """Report the model gate's z as metrics with a 90% interval: the gain is z posterior standard deviations above 0."""
+    judgements = tuple(_model_judgement(version, m) for m in model_gate_metrics(version))
+    if not judgements:
+        return GateResult("insufficient", "The model gate has not tested this version; train a new version.", (), None)
+    held = [j for j in judgements if j.verdict != "pass"]
     if not held:
-        reason = "Its model gate lets it pass, but it speaks only where policy intervenes, and policy does not yet."
-        return GateResult("insufficient", reason, judged, None)
+        reason = "The model gate passed, but this head acts only when the policy head intervenes, and it does not intervene yet."
+        return GateResult("insufficient", reason, judgements, None)
     needed = [j.needed_users for j in held if j.needed_users is not None]
-    return GateResult("insufficient", " ".join(j.reason for j in held), judged, max(needed, default=None))
+    return GateResult("insufficient", " ".join(j.reason for j in held), judgements, max(needed, default=None))
 
 
 def _model_judgement(version: ModelVersion, held: ModelMetric) -> Judgement:
     value, bar = held.value or 0.0, held.threshold or 0.0
     needed = None if held.verdict == "pass" else people_needed(value, bar, _people(version))
-    takes = f"; it would take about {needed:,.0f} people to tell" if needed is not None else ""
+    people = f" A decision needs about {needed:,.0f} people." if needed is not None else ""
     reason = "" if held.verdict == "pass" else (
-        f"The model gate holds the candidate back (z {value:.2f}, the bar is {bar:g}): {held.reason}{takes}."
+        f"The model gate holds the candidate back (z is {value:.2f}, the bar is {bar:g}): {held.reason}.{people}"
     )  # fmt: skip
     answer: VerdictWord = "pass" if held.verdict == "pass" else "insufficient"
     return Judgement(held.name, value, value - _Z90, value + _Z90, bar, None, answer, reason, needed)
 
 
 def _people(version: ModelVersion) -> float:
-    """People (training and evaluation together) behind the version's releases, noised; rounds are of the same people."""
+    """Return the noised number of people behind the version, training and evaluation together.
+
+    Rounds share their people, so the largest release counts and not the sum.
+    """
     releases = version.releases.filter(loop_version=version.loop_version)
-    trained = max((r.noisy_users or 0.0 for r in releases), default=0.0)
-    return trained / (1.0 - version.loop_version.spec.evaluation_share)
+    training_people = max((r.noisy_users or 0.0 for r in releases), default=0.0)
+    return training_people / (1.0 - version.loop_version.spec.evaluation_share)
 
 
 def decision_latency(times: Floats) -> Judgement:
-    """Judge the p95 of single decisions from their ``times`` (n,) in ms; the upper bound is the order statistic that covers p95
-    with 95% (binomial).
+    """Compare the 95th percentile of single decision ``times`` (n,), in ms, with the latency bar.
+
+    The upper bound is the order statistic that covers the percentile with 95% confidence (binomial).
     """
     from scipy.stats import binom
 
@@ -180,55 +193,55 @@ def decision_latency(times: Floats) -> Judgement:
     rank = min(int(binom.ppf(0.95, len(ordered), 1 - SLOW_SHARE)), len(ordered) - 1)
     value, low, high = float(np.quantile(ordered, 1 - SLOW_SHARE)), float(ordered[0]), float(ordered[rank])
     passed = high <= LATENCY_BAR_MS
-    reason = f"The 95th percentile of a decision takes at most {high:.3g} ms; the bar is {LATENCY_BAR_MS:g} ms."
+    reason = f"The 95th percentile of decision times is at most {high:.3g} ms. The bar is {LATENCY_BAR_MS:g} ms."
     return Judgement("latency_ms", value, low, high, LATENCY_BAR_MS, None, "pass" if passed else "fail", reason, None)
 
 
-def _candidate(judging: EvaluationPlan, asked: list[str]) -> EvaluationCandidate:
-    arrays = version_arrays(judging.main)
+def _candidate(plan: EvaluationPlan, heads: list[str]) -> EvaluationCandidate:
+    arrays = version_arrays(plan.main)
     return EvaluationCandidate(
-        policy=version_policy(judging.main),
-        rival=_rival(judging, MAIN_HEAD),
+        policy=version_policy(plan.main),
+        rival=_rival(plan, MAIN_HEAD),
         reward=arrays["reward"],
         continuation=arrays["continuation"],
         value=arrays["value"],
-        gamma=float(judging.main.config["gamma"]),
-        subs={h: _sub_candidate(judging, h) for h in asked if h != MAIN_HEAD},
-        main=MAIN_HEAD in asked,
+        gamma=float(plan.main.config["gamma"]),
+        subs={h: _sub_candidate(plan, h) for h in heads if h != MAIN_HEAD},
+        main=MAIN_HEAD in heads,
     )
 
 
-def _sub_candidate(judging: EvaluationPlan, head: str) -> SubCandidate:
-    version = judging.versions[head]
-    return SubCandidate(version_policy(version), _rival(judging, head), version_arrays(version)["weights"])
+def _sub_candidate(plan: EvaluationPlan, head: str) -> SubCandidate:
+    version = plan.versions[head]
+    return SubCandidate(version_policy(version), _rival(plan, head), version_arrays(version)["weights"])
 
 
-def _rival(judging: EvaluationPlan, head: str) -> LinearPolicy:
-    incumbent = judging.incumbents.get(head)
-    return version_policy(incumbent) if incumbent else reference_policy(judging.main.loop_version.spec, head)
+def _rival(plan: EvaluationPlan, head: str) -> LinearPolicy:
+    incumbent = plan.incumbents.get(head)
+    return version_policy(incumbent) if incumbent else reference_policy(plan.main.loop_version.spec, head)
 
 
 @transaction.atomic
-def _store(judging: EvaluationPlan, release: Release | None, results: Mapping[str, GateResult]) -> dict[str, Any]:
-    heads = {h: _store_head(v, release, results.get(h), judging.outdated(h)) for h, v in judging.versions.items()}
-    return heads[MAIN_HEAD] | {"heads": {h: told for h, told in heads.items() if h != MAIN_HEAD}}
+def _store(plan: EvaluationPlan, release: Release | None, results: Mapping[str, GateResult]) -> dict[str, Any]:
+    summaries = {h: _store_head(v, release, results.get(h), plan.outdated(h)) for h, v in plan.versions.items()}
+    return summaries[MAIN_HEAD] | {"heads": {h: summary for h, summary in summaries.items() if h != MAIN_HEAD}}
 
 
 def _store_head(
-    version: ModelVersion, release: Release | None, asked: GateResult | None, outdated: bool
+    version: ModelVersion, release: Release | None, gate: GateResult | None, outdated: bool
 ) -> dict[str, Any]:
-    """One head's verdict. Where only the model gate spoke, its word is stored beside the version already."""
-    attempt = version.verdicts.count() + 1 if asked is None else attempts_before(version) + 1
-    result = asked or (GateResult("insufficient", _OUTDATED, (), None) if outdated else _held_back(version))
+    """Store one head's verdict. If only the model gate ran, its metrics are already stored with the version."""
+    attempt = version.verdicts.count() + 1 if gate is None else attempts_before(version) + 1
+    result = gate or (GateResult("insufficient", _OUTDATED, (), None) if outdated else _held_back(version))
     GateVerdict.objects.create(
         version=version,
         attempt=attempt,
-        release=release if asked else None,
+        release=release if gate else None,
         verdict=result.verdict,
         reason=result.reason,
         needed_users=result.needed_users,
     )
-    if asked is not None:
+    if gate is not None:
         for judgement in result.judgements:
             _store_metric(version, judgement)
     return {

@@ -75,7 +75,7 @@ def test_deploying_and_taking_back_are_confirmed_and_recorded(loop: LoopVersion)
     assert "is rolled back" in text(client.post(back, {"reason": "people frown", "harmful": "1"}, follow=True))
     assert Incident.objects.get().harmful and "people frown" in text(client.get(PAGE))
     assert set(VaultEvent.objects.values_list("kind", flat=True)) >= {"deployment", "rollback"}
-    assert "does not serve" in text(client.post(back, {"reason": "again"}, follow=True))
+    assert "is not deployed" in text(client.post(back, {"reason": "again"}, follow=True))
 
 
 def test_deploying_what_was_judged_against_something_else_takes_a_reason(loop: LoopVersion) -> None:
@@ -192,7 +192,7 @@ def test_what_nobody_saw_is_not_called_healthy(loop: LoopVersion) -> None:
     client = browser("Viewer")
     for url in (PAGE, reverse("training-dashboard-live"), reverse("admin:deployments_healthcheck_changelist")):
         shown = text(client.get(url))
-        assert "not enough seen yet" in shown and "fp-healthy" not in shown, url
+        assert "not enough data yet" in shown and "fp-healthy" not in shown, url
     assert "Not enough data yet (0 of 20 people)." in text(client.get(PAGE)), "instead of an interval from 0 to 1"
     check.metrics[0]["verdict"] = "ok"
     check.save()
@@ -202,7 +202,7 @@ def test_what_nobody_saw_is_not_called_healthy(loop: LoopVersion) -> None:
 def test_an_act_that_would_be_refused_is_not_offered(loop: LoopVersion) -> None:
     version, client = passed(loop), browser("Operator")
     judged(version, "insufficient", attempt=2, reason="It takes more people.")
-    for act, why in (("deploy", "It takes more people"), ("rollback", "does not serve")):
+    for act, why in (("deploy", "It takes more people"), ("rollback", "is not deployed")):
         url = reverse(f"training-dashboard-{act}", args=[version.pk])
         asked = client.get(url)
         assert asked.status_code == 409 and "This is not possible now" in text(asked) and why in text(asked)

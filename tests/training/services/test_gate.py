@@ -28,7 +28,7 @@ def candidate(loop: LoopVersion, parent: ModelVersion | None = None) -> ModelVer
 
 def judge(version: ModelVersion, incumbents: dict[str, ModelVersion]) -> dict[str, Any]:
     asked = evaluation_ask(
-        judging=EvaluationPlan({"policy": version}, incumbents, 0.2),
+        plan=EvaluationPlan({"policy": version}, incumbents, 0.2),
         epsilon=1.0, delta=1e-5, key="judge", report=lambda fraction, message: None,
     )  # fmt: skip
     assert not asked.needs_latency, "nobody answered, so no decision is timed"
@@ -84,4 +84,4 @@ def test_no_verdict_on_policy_without_the_time_that_decisions_last() -> None:
 def test_one_that_is_too_slow_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "LATENCY_BAR_MS", 1.0)
     found = decision_latency(decision_times(lambda: time.sleep(0.002)))
-    assert found.verdict == "fail" and "the bar is 1 ms" in found.reason
+    assert found.verdict == "fail" and "The bar is 1 ms" in found.reason
