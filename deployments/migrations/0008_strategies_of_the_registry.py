@@ -6,7 +6,7 @@ from deployments.engine.rollouts.strategies import FULL_ROLLOUT, strategy_choice
 
 
 class Migration(migrations.Migration):
-    dependencies = [("deployments", "0006_overriding_a_comparison")]
+    dependencies = [("deployments", "0007_plain_texts")]
     operations = [
         migrations.AlterField(
             "servingslot", "mode", models.CharField(choices=strategy_choices, default=FULL_ROLLOUT, max_length=20)
