@@ -32,7 +32,7 @@ from types import FrameType, ModuleType
 
 from bootstrap import ROOT, Stop, ensure_environment, say, sentence
 
-DEMO_USER = "demo"
+DEMO_USER, SIMULATED_LOOP = "demo", "r3al"
 ROOM = 300 * 2**20
 
 
@@ -89,14 +89,20 @@ def _demo_arguments(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--json", action="store_true", help="print one JSON object as the last line of standard output")
     demo.add_argument("--keep", action="store_true", help="go on with the last demo's database instead of a fresh one")
     demo.add_argument(
-        "--loop", default="r3al", metavar="NAME|FILE.toml", help="a known loop or a loop file (default: r3al)"
+        "--loop",
+        default=SIMULATED_LOOP,
+        metavar="NAME|FILE.toml",
+        help="a known loop or a loop file (default: %(default)s)",
     )
     demo.add_argument(
         "--source", metavar="FILE", help="CSV or JSON Lines of logged decisions, instead of simulated people"
     )
     demo.add_argument("--users", type=int, default=2_000, metavar="N", help="simulated people (default: 2000)")
     demo.add_argument(
-        "--epsilon", type=float, default=1.0, metavar="E", help="privacy budget of the release (default: 1)"
+        "--epsilon",
+        type=float,
+        metavar="E",
+        help="privacy budget of each of the two releases (default: manage.py demo's, 1)",
     )
     demo.add_argument("--seed", type=int, default=1, metavar="S", help="of simulated people and training (default: 1)")
     _port(demo)
@@ -151,15 +157,17 @@ def _check_demo(options: argparse.Namespace) -> None:
     """Everything that can be known before the work begins."""
     if options.users < 1:
         raise Stop(f"--users {options.users} is not a number of people; give 1 or more.")
-    if not (math.isfinite(options.epsilon) and options.epsilon > 0):
+    if options.epsilon is not None and not (math.isfinite(options.epsilon) and options.epsilon > 0):
         raise Stop(f"--epsilon {options.epsilon:g} is not a privacy budget; give a number above 0.")
     if options.seed < 0:
         raise Stop(f"--seed {options.seed} is negative; give 0 or more.")
     options.loop = _check_loop(options.loop, options.keep)
     if options.source is not None:
         options.source = str(_check_file(options.source, "--source"))
-    elif options.loop != "r3al":
-        raise Stop(f"Only the r3al loop has simulated people; give --source FILE for --loop {options.loop}.")
+    elif options.loop != SIMULATED_LOOP:
+        raise Stop(
+            f"Only the {SIMULATED_LOOP} loop has simulated people; give --source FILE for --loop {options.loop}."
+        )
     if not options.once:
         _check_port(options.port)
 
@@ -234,7 +242,7 @@ def _demo_environment(folder: Path) -> dict[str, str]:
 
 
 def _demo_run(python: Path, options: argparse.Namespace, env: dict[str, str]) -> int:
-    switches = [f"--{name}" for name in ("once", "json", "keep") if getattr(options, name)]
+    switches = [f"--{name}" for name in ("json", "keep") if getattr(options, name)]
     values = {
         "loop": options.loop,
         "source": options.source,

@@ -14,6 +14,7 @@ from django.db import transaction
 from core.durations import HOUR
 from jobs import leases
 from jobs.heartbeat import Heartbeat
+from jobs.queues import DEFAULT
 
 Finish = Callable[[], dict[str, Any]]
 Handler = Callable[["JobContext"], Finish]
@@ -36,7 +37,7 @@ class JobKind:
 _KINDS: dict[str, JobKind] = {}
 
 
-def handler(kind: str, *, queue: str = "default", soft_limit_seconds: int = HOUR) -> Callable[[Handler], Handler]:
+def handler(kind: str, *, queue: str = DEFAULT, soft_limit_seconds: int = HOUR) -> Callable[[Handler], Handler]:
     """Register a handler: it computes outside any transaction and returns the write that finishes the job.
 
     That write runs in one transaction with the end of the job, at most once with effect; what it returns (JSON) is the job's

@@ -15,9 +15,11 @@ from core.errors import Forbidden, InputError, NotFound
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, strategy_named
 from deployments.models import HealthCheck
 from deployments.services.rollouts.rollback import version_rollback
+from deployments.services.rollouts.slots import LONGEST_REASON
 from deployments.services.rollouts.start import rollout_start
 from loops.models import LoopVersion
-from loops.selectors import loop_version_current
+from loops.selectors import DEFAULT_LOOP, loop_version_current
+from privacy.engine.data_types import DATA_TYPES
 from r3al_project.api.answers.models import (
     DeployAnswer,
     EvaluationAnswer,
@@ -38,7 +40,7 @@ from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import FieldError, NumberField, StrictBody, WholeField, read_body, read_query
-from r3al_project.turns.limits import FEWEST_STATES, MOST_EPOCHS, MOST_STATES
+from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState, version_name
 from training.selectors.versions import heads_known, last_verdict, version_named
@@ -64,7 +66,7 @@ class TrainBody(StrictBody):
         help_text="A head of the loop. All heads are trained from one release; this one may be deployed."
     )
     sourceDataType = serializers.ChoiceField(
-        choices=("pulse", "emotion", "interaction", "feature", "categorical"), default="interaction",
+        choices=DATA_TYPES, default="interaction",
         help_text="Kept with the turn: a release reads decisions and what followed them, of whatever type.",
     )  # fmt: skip
     epochs = WholeField(
@@ -75,8 +77,8 @@ class TrainBody(StrictBody):
         help_text=f"States to draw transitions from; fewer than {FEWEST_STATES} are raised to that, which the answer says.",
     )  # fmt: skip
     hyperparams = Hyperparams(required=False)
-    loop = serializers.CharField(default="r3al")
-    privacyEpsilon = NumberField(default=1.0)
+    loop = serializers.CharField(default=DEFAULT_LOOP)
+    privacyEpsilon = NumberField(default=DEFAULT_EPSILON)
 
 
 class ListQuery(StrictBody):
@@ -193,7 +195,7 @@ class EvaluationView(APIView):
 class DeployBody(StrictBody):
     versionId = serializers.CharField(required=False, help_text="If given, the one of the address.")
     overrideReason = serializers.CharField(
-        required=False, max_length=500,
+        required=False, max_length=LONGEST_REASON,
         help_text="Why to deploy what was judged against something else than what serves now. Kept for good.",
     )  # fmt: skip
     deploymentType = serializers.ChoiceField(choices=tuple(STRATEGIES), default=FULL_ROLLOUT)
@@ -240,7 +242,7 @@ class HealthView(APIView):
 
 class RollbackBody(StrictBody):
     versionId = serializers.CharField(required=False, help_text="If given, the one of the address.")
-    reason = serializers.CharField(max_length=500)
+    reason = serializers.CharField(max_length=LONGEST_REASON)
     harmful = serializers.BooleanField(default=False, help_text="No rollback shall ever come back to this version.")
 
 

@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from core.errors import InputError
 from deployments.selectors.slots import evidence_units_of
-from loops.selectors import loop_version_current
+from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.models import Purpose
 from privacy.services.people.accounts import consents_set, person_register
 from privacy.services.people.authentication import SERVE, own_person
@@ -45,7 +45,7 @@ class Consents(StrictBody):
 
 class PersonBody(StrictBody):
     userId = serializers.CharField(max_length=200)
-    loop = serializers.CharField(default="r3al", help_text="A loop of the population that the person belongs to.")
+    loop = serializers.CharField(default=DEFAULT_LOOP, help_text="A loop of the population that the person belongs to.")
     consents = Consents(required=False)
     textVersion = serializers.CharField(default="1", max_length=40)
     device = serializers.BooleanField(default=False, help_text="Give a further device token to somebody known.")

@@ -16,9 +16,10 @@ from rest_framework.views import APIView
 
 from core.errors import Conflict, InputError, NotFound
 from jobs.models import JobState
-from loops.selectors import loop_version_current
+from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.engine.anonymize.registry import own_parameters, technique_modes, technique_names
-from privacy.engine.anonymize.request import DATA_TYPES, DEFAULT_MODE, AnonymizeRequest, Parameter
+from privacy.engine.anonymize.request import DEFAULT_MODE, AnonymizeRequest, Parameter
+from privacy.engine.data_types import DATA_TYPES
 from privacy.models import Release
 from privacy.selectors.budgets import budgets_overview
 from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics
@@ -59,7 +60,7 @@ class AnonymizeBody(StrictBody):
     sampleCount = WholeField(
         required=False, allow_null=True, help_text="So many people: of rows at most, of statistics about."
     )
-    loop = serializers.CharField(default="r3al")
+    loop = serializers.CharField(default=DEFAULT_LOOP)
     delta = NumberField(default=1e-6)
     mode = serializers.ChoiceField(choices=technique_modes(), default=DEFAULT_MODE)
     fields_ = serializers.ListField(child=serializers.CharField(), required=False, source="names")

@@ -43,8 +43,12 @@ def source_prepare(
     """The file to learn from: the one given, or a simulated cohort written as a file of logged decisions."""
     if options["source"] is not None:
         return Path(options["source"]), None
-    if loop_version.loop.name != "r3al":
-        raise InputError(f"only the r3al loop has a simulator; give --source FILE for {loop_version.loop.name!r}")
+    from simulator import SIMULATED_LOOP
+
+    if loop_version.loop.name != SIMULATED_LOOP:
+        raise InputError(
+            f"only the {SIMULATED_LOOP} loop has a simulator; give --source FILE for {loop_version.loop.name!r}"
+        )
     if options["users"] < 1 or options["seed"] < 0:
         raise InputError("--users takes a number of people of at least 1, --seed a whole number of at least 0")
     people = DemoPeople(options["users"], options["seed"])

@@ -24,13 +24,14 @@ from deployments.models import HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import slots_in_use
 from deployments.services.rollouts.full import deploy_check, full_rollout, outdated, proposal_of
 from deployments.services.rollouts.rollback import rollback_check, version_rollback
+from deployments.services.rollouts.slots import HOLDBACK_BP
 from loops.engine.thresholds import LATENCY_BAR_MS
-from loops.selectors import loop_version_current, loop_versions_current
+from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import SIGNS, estimate, main_first, promised, turn_rows
-from r3al_project.turns.limits import FEWEST_STATES, MOST_EPOCHS, MOST_STATES
+from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.selectors import turn_get
 from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
-from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionState, says_nothing
+from training.models import OUTCOME_GATE, VERDICT_WORDS, GateVerdict, ModelVersion, VersionState, says_nothing
 from training.selectors.versions import version_get
 
 VIEW_VERSIONS = "training.view_modelversion"
@@ -131,7 +132,7 @@ def _versions(serving: set[int]) -> list[dict[str, Any]]:
     for version in main_first(found.prefetch_related(verdicts, "metrics").order_by("-id")[:_VERSIONS]):
         verdict = next(reversed(version.verdicts.all()), None)
         said = verdict.verdict if verdict else "not asked"
-        shown = [m for m in version.metrics.all() if m.source == "outcome_gate"] or list(version.metrics.all())
+        shown = [m for m in version.metrics.all() if m.source == OUTCOME_GATE] or list(version.metrics.all())
         rows.append(
             {
                 "version": version,
@@ -176,11 +177,11 @@ def _may(request: HttpRequest) -> dict[str, bool]:
 
 def _form(given: Mapping[str, Any]) -> dict[str, Any]:
     usual = {
-        "loop": "r3al",
+        "loop": DEFAULT_LOOP,
         "modelType": "",
         "epochs": settings.DEFAULT_EPOCHS,
         "syntheticSamples": settings.DEFAULT_SYNTHETIC_SAMPLES,
-        "epsilon": f"{min(1.0, settings.MAX_PRIVACY_EPSILON):g}",
+        "epsilon": f"{min(DEFAULT_EPSILON, settings.MAX_PRIVACY_EPSILON):g}",
     }
     form = {name: given.get(name, value) for name, value in usual.items()}
     heads = {version.loop.name: version.spec.head_names for version in loop_versions_current()}
@@ -249,8 +250,8 @@ def deploy(request: HttpRequest, version: int) -> HttpResponse:
     return _confirm(
         request,
         f"Deploy {found}?",
-        "It serves everybody at once, but for a holdback of 5% of the people, who go on with what serves now, so that there is "
-        "somebody to compare with. If it is proven to do harm it is taken back by itself.",
+        f"It serves everybody at once, but for a holdback of {HOLDBACK_BP / 100:g}% of the people, who go on with what serves "
+        "now, so that there is somebody to compare with. If it is proven to do harm it is taken back by itself.",
         "Deploy it",
         check=check,
         other=other,

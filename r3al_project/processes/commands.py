@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-QUEUES = ("default", "privacy", "train", "monitor")
-MONITOR = "monitor"  # what is due every minute, and rollbacks with it: never behind a job that takes long
+from jobs.queues import MONITOR, QUEUES
+
 _CELERY = (sys.executable, "-m", "celery", "--quiet", "--app", "r3al_project")
 
 

@@ -12,8 +12,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import R3alError
+from loops.selectors import DEFAULT_LOOP
 from privacy.models import Purpose
 from r3al_project.ops import demo
+from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.loops import loop_named
 from r3al_project.turns.progress_view import ProgressView, worker_process
 from r3al_project.turns.report import turn_print
@@ -24,14 +26,18 @@ class Command(BaseCommand):
     help = "Run one turn of a loop (simulated people, or logged data with --source) and say what it did."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--once", action="store_true", help="accepted for run.py; serving is run.py's part")
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         parser.add_argument("--keep", action="store_true", help="go on with the database that is there")
-        parser.add_argument("--loop", default="r3al", help="a known loop's name, or a TOML file")
+        parser.add_argument("--loop", default=DEFAULT_LOOP, help="a known loop's name, or a TOML file")
         parser.add_argument("--source", help="CSV or JSON Lines file of logged decisions")
         parser.add_argument("--users", type=int, default=2_000, help="simulated people (without --source)")
-        parser.add_argument("--epsilon", type=float, default=1.0)
-        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument(
+            "--epsilon",
+            type=float,
+            default=DEFAULT_EPSILON,
+            help="privacy budget of each release (default: %(default)g)",
+        )
+        parser.add_argument("--seed", type=int, default=1, help="seed of people and training (default: %(default)d)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -13,9 +13,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from jobs.schedules import schedules_sync
+from loops.selectors import DEFAULT_LOOP
 from r3al_project.turns.loops import loop_builtin_add
-
-DEFAULT_LOOP = "r3al"  # the one that the API means where no other is named
 
 
 class Command(BaseCommand):

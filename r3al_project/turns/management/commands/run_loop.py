@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from core.errors import R3alError
 from loops.models import LoopVersion
 from privacy.models import Purpose
+from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.loops import loop_named
 from r3al_project.turns.models import Turn
 from r3al_project.turns.progress_view import ProgressView
@@ -27,9 +28,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", required=True, metavar="NAME", help="a known loop's name, or a TOML file")
         parser.add_argument("--head", help="deploy this head alone (default: every head whose gate passes)")
-        parser.add_argument("--epsilon", type=float, default=1.0, help="of each of the two releases (default: 1)")
-        parser.add_argument("--delta", type=float, default=DELTA, help="default: %(default)g")
-        parser.add_argument("--seed", type=int, default=1, help="of everything but the noise, which has no seed")
+        parser.add_argument(
+            "--epsilon",
+            type=float,
+            default=DEFAULT_EPSILON,
+            help="privacy budget of each release (default: %(default)g)",
+        )
+        parser.add_argument("--delta", type=float, default=DELTA, help="delta of each release (default: %(default)g)")
+        parser.add_argument(
+            "--seed", type=int, default=1, help="seed of everything but the noise (default: %(default)d)"
+        )
         parser.add_argument("--source", type=Path, metavar="FILE", help="first collect this CSV or JSON Lines file")
         parser.add_argument(
             "--consent", nargs="+", action="extend", default=[], choices=Purpose.values, metavar="PURPOSE",
