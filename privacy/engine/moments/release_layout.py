@@ -13,11 +13,8 @@ import numpy as np
 from core.arrays import Bools, Floats
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Head, LoopSpec
+from privacy.engine.moments.budget_shares import BUDGET_SHARES, SUB_SHARE
 
-BUDGET_SHARES = {"counts": 0.03, "gram": 0.25, "targets": 0.10, "effects": 0.58, "variances": 0.0395}
-SUB_SHARE = (
-    0.10  # of the whole, divided among the other heads: at .2 policy lost .03 of the attainable gain at 1,000 people
-)
 TARGET_CLIP = 8.0  # whitened targets, a row
 RESIDUAL_CLIP = 4.0  # whitened residuals, a row
 LEFT_SCALE = 0.2
