@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from celery import current_app
-from django.db import transaction
 
 from core.durations import HOUR
 from jobs import leases
@@ -82,13 +80,3 @@ class JobContext:
             return
         self._written = now
         leases.extend(self.job_id, self._token, progress=min(max(fraction, 0.0), 1.0), message=message[:200])
-
-    @contextlib.contextmanager
-    def fence(self) -> Iterator[None]:
-        """A transaction for intermediate writes that first makes sure the job is still ours.
-
-        A later start of the job finds what was written. Raises LeaseLost or JobCancelled, with nothing written.
-        """
-        with transaction.atomic(durable=True):
-            leases.extend(self.job_id, self._token)
-            yield

@@ -43,27 +43,27 @@ def uniform(seed: bytes, purpose: str) -> float:
 
 
 def arbitrate(
-    servers: Sequence[HeadPolicy],
+    head_policies: Sequence[HeadPolicy],
     state: Sequence[float],
     *,
     seed: bytes,
     exploration: float,
     eligible: Mapping[str, int] | None = None,
 ) -> list[HeadChoice]:
-    """Choose for every head that speaks. ``servers``: policy first; ``state``: F numbers; ``eligible``: masks of actions by
+    """Choose for every head that speaks. ``head_policies``: policy first; ``state``: F numbers; ``eligible``: masks of actions by
     head (absent: all), in which each head's reference must be. Choices under a mask, or by a fallback, teach nothing.
     """
     explored = uniform(seed, "explore") < exploration
     features, choices = dict[bool, Floats](), list[HeadChoice]()
     flag, masks, quiet = exploration, eligible or {}, False
-    for server in servers:
-        if quiet and not server.always:
+    for head_policy in head_policies:
+        if quiet and not head_policy.always:
             continue
-        columns = _columns(features, server.policy.phi, state)
-        choice = _choice(server, columns, seed, explored, flag, masks.get(server.head))
-        if server.head == MAIN_HEAD:
+        columns = _columns(features, head_policy.policy.phi, state)
+        choice = _choice(head_policy, columns, seed, explored, flag, masks.get(head_policy.head))
+        if head_policy.head == MAIN_HEAD:
             quiet = choice.action == choice.reference
-            flag = exploration * _logged(server, choice.eligible, choice.action) / choice.marginal_propensity
+            flag = exploration * _logged(head_policy, choice.eligible, choice.action) / choice.marginal_propensity
         choices.append(choice)
     return choices
 
@@ -82,27 +82,29 @@ def _columns(features: dict[bool, Floats], phi: FeatureMap, state: Sequence[floa
     return columns
 
 
-def _choice(server: HeadPolicy, phi: Floats, seed: bytes, explored: bool, flag: float, mask: int | None) -> HeadChoice:
-    values = _values(server.policy, phi)
-    greedy = _greedy(server, values, mask)
-    action = _drawn(server, mask, uniform(seed, server.head)) if explored else greedy
-    logged = _logged(server, mask, action)
+def _choice(
+    head_policy: HeadPolicy, phi: Floats, seed: bytes, explored: bool, flag: float, mask: int | None
+) -> HeadChoice:
+    values = _values(head_policy.policy, phi)
+    greedy = _greedy(head_policy, values, mask)
+    action = _drawn(head_policy, mask, uniform(seed, head_policy.head)) if explored else greedy
+    logged = _logged(head_policy, mask, action)
     marginal = flag * logged + (1.0 - flag) * (action == greedy)
     return HeadChoice(
-        server.head, action, logged if explored else 1.0, 1.0 if marginal > 1.0 else marginal, explored,
-        mask is None and not server.fallback, server.version, server.generation, mask, server.fallback,
-        values, server.actions, server.policy.reference,
+        head_policy.head, action, logged if explored else 1.0, 1.0 if marginal > 1.0 else marginal, explored,
+        mask is None and not head_policy.fallback, head_policy.version, head_policy.generation, mask, head_policy.fallback,
+        values, head_policy.actions, head_policy.policy.reference,
     )  # fmt: skip
 
 
-def _greedy(server: HeadPolicy, values: Sequence[float], mask: int | None) -> int:
+def _greedy(head_policy: HeadPolicy, values: Sequence[float], mask: int | None) -> int:
     """The eligible action of the highest value; the reference unless another's is higher."""
-    best = values.index(max(values)) if mask is None else max(_allowed(server, mask), key=values.__getitem__)
-    return best if values[best] > values[server.policy.reference] else server.policy.reference
+    best = values.index(max(values)) if mask is None else max(_allowed(head_policy, mask), key=values.__getitem__)
+    return best if values[best] > values[head_policy.policy.reference] else head_policy.policy.reference
 
 
-def _allowed(server: HeadPolicy, mask: int | None) -> Sequence[int]:
-    every = range(len(server.logging))
+def _allowed(head_policy: HeadPolicy, mask: int | None) -> Sequence[int]:
+    every = range(len(head_policy.logging))
     return every if mask is None else [k for k in every if mask >> k & 1]
 
 
@@ -113,19 +115,19 @@ def _values(policy: LinearPolicy, phi: Floats) -> tuple[float, ...]:
     return tuple(values)
 
 
-def _drawn(server: HeadPolicy, mask: int | None, u: float) -> int:
+def _drawn(head_policy: HeadPolicy, mask: int | None, u: float) -> int:
     """The action in whose share of the (renormalised) logging distribution ``u`` falls."""
-    allowed = _allowed(server, mask)
-    left = u * sum(server.logging[k] for k in allowed)
+    allowed = _allowed(head_policy, mask)
+    left = u * sum(head_policy.logging[k] for k in allowed)
     for k in allowed:
-        left -= server.logging[k]
+        left -= head_policy.logging[k]
         if left < 0:
             return k
     return allowed[-1]
 
 
-def _logged(server: HeadPolicy, mask: int | None, action: int) -> float:
+def _logged(head_policy: HeadPolicy, mask: int | None, action: int) -> float:
     """Probability of ``action`` in the logging distribution over the eligible actions."""
     if mask is None:
-        return server.logging[action]
-    return server.logging[action] / sum(p for k, p in enumerate(server.logging) if mask >> k & 1)
+        return head_policy.logging[action]
+    return head_policy.logging[action] / sum(p for k, p in enumerate(head_policy.logging) if mask >> k & 1)

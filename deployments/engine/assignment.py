@@ -48,7 +48,7 @@ class SlotArms:
         return self.stable
 
 
-def servers_for(arms: Sequence[SlotArms], person_key: str) -> list[HeadPolicy]:
+def head_policies_for(arms: Sequence[SlotArms], person_key: str) -> list[HeadPolicy]:
     """Who answers for each head for this person: their arm of each slot, in the order of the slots."""
     return [head.of(person_key) for head in arms]
 

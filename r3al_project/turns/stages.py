@@ -103,7 +103,7 @@ def release(turn: Turn, context: JobContext) -> Write:
     before = releases_before(loop_version=turn.loop_version)
     begun = Release.objects.filter(key=key).exists()
     if before and not begun and not outcomes_waiting(loop_version=turn.loop_version):
-        return lambda: _told(before[-1]) | {"note": "nothing new since this release: nobody was charged"}
+        return lambda: _release_summary(before[-1]) | {"note": "nothing new since this release: nobody was charged"}
     made = moments_release(
         key=key,
         loop_version=turn.loop_version,
@@ -112,10 +112,10 @@ def release(turn: Turn, context: JobContext) -> Write:
         explored_share=explored_share(turn.loop_version),
         report=context.progress,
     )
-    return lambda: _told(made)
+    return lambda: _release_summary(made)
 
 
-def _told(made: Release) -> dict[str, Any]:
+def _release_summary(made: Release) -> dict[str, Any]:
     composed = epsilon_of_releases([made.pk, *made.parameters.get("earlier", [])], delta=made.formal_delta or 0.0)
     return {
         "release": made.pk,
@@ -149,7 +149,9 @@ def train(turn: Turn, context: JobContext) -> Write:
         synthetic_job=SyntheticJob.objects.get(pk=_summary(turn, "synthesize")["synthetic_job"]),
         seed=turn.parameters["seed"],
         incumbents=incumbents_of(turn.loop_version),
-        asked=TrainOptions(epochs=requested.get("epochs"), gamma=hyper.get("gamma"), exploration=hyper.get("epsilon")),
+        options=TrainOptions(
+            epochs=requested.get("epochs"), gamma=hyper.get("gamma"), exploration=hyper.get("epsilon")
+        ),
         report=context.progress,
     )
 
@@ -158,7 +160,7 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
     """Ask the outcome gate, on people who did not train; how long decisions take is measured as they are served."""
     versions = _versions(turn)
     return versions_judge(
-        judging=EvaluationPlan(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
+        plan=EvaluationPlan(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
         decide=dry_run(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"]),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],

@@ -28,8 +28,7 @@ from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, mo
 from training.engine.generators.world_model import mean_world, sample_worlds
 from training.engine.regression import regression
 from training.engine.trainers.fitted_q import GAMMAS, best_candidate
-from training.engine.trainers.protocol import Candidate as Trained
-from training.engine.trainers.protocol import LearnedSubHead
+from training.engine.trainers.protocol import Candidate, LearnedSubHead
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer, policy_trainer
 from training.engine.world.rollout import ROLLOUT_STEPS, discounted_returns
 from training.engine.world.transitions import Transitions
@@ -163,8 +162,8 @@ def train_policy_head(
     )
 
 
-def _reported(made: Iterator[Trained], expected: int, report: ReportProgress) -> list[Trained]:
-    candidates: list[Trained] = []
+def _reported(made: Iterator[Candidate], expected: int, report: ReportProgress) -> list[Candidate]:
+    candidates: list[Candidate] = []
     for candidate in made:
         candidates.append(candidate)
         said = f"gamma {candidate.gamma:g}: {candidate.model_gain:+.3g} reward scales in the model"

@@ -59,7 +59,7 @@ class EvaluationPlan:
 
 def versions_judge(
     *,
-    judging: EvaluationPlan,
+    plan: EvaluationPlan,
     decide: Callable[[], object],
     epsilon: float,
     delta: float,
@@ -72,41 +72,41 @@ def versions_judge(
     people (insufficient evidence); when none is, nobody is charged. Where nobody has budget left, the evidence is insufficient
     as well. ``decide`` makes one decision with the versions as serving would. Top-level keys of the result are policy's.
     """
-    asked = judging.asked()
+    asked = plan.asked()
     if not asked:
-        return lambda: _store(judging, None, {})
-    candidate = _candidate(judging, asked)
-    spec = judging.main.loop_version.spec
-    incumbent = judging.incumbents.get(MAIN_HEAD)
+        return lambda: _store(plan, None, {})
+    candidate = _candidate(plan, asked)
+    spec = plan.main.loop_version.spec
+    incumbent = plan.incumbents.get(MAIN_HEAD)
     try:
         release, sums = evaluation_release(
             key=key,
-            loop_version=judging.main.loop_version,
+            loop_version=plan.main.loop_version,
             candidate=candidate,
-            decisions=float(judging.main.config["decisions"]),
-            logged=LoggingPolicy(judging.explored_share, version_policy(incumbent) if incumbent else None),
+            decisions=float(plan.main.config["decisions"]),
+            logged=LoggingPolicy(plan.explored_share, version_policy(incumbent) if incumbent else None),
             epsilon=epsilon,
             delta=delta,
             report=report,
         )
     except (BudgetExceeded, InsufficientData) as error:
         unasked = GateResult("insufficient", f"Nobody could be asked now: {error}.", (), None)
-        return lambda: _store(judging, None, dict.fromkeys(asked, unasked))
+        return lambda: _store(plan, None, dict.fromkeys(asked, unasked))
     report(0.9, "timing decisions")
     results = {}
     for head in asked:
         terms = GateTerms(
             spec,
-            float(judging.main.config["rival_value"]),
-            attempts_before(judging.versions[head]) + 1,
-            incumbent=head in judging.incumbents,
+            float(plan.main.config["rival_value"]),
+            attempts_before(plan.versions[head]) + 1,
+            incumbent=head in plan.incumbents,
             heads=len(asked),
         )
         if head == MAIN_HEAD:
             results[head] = outcome_gate(terms, sums, decision_latency(decide))
         else:
             results[head] = sub_gate(terms, sums, head)
-    return lambda: _store(judging, release, results)
+    return lambda: _store(plan, release, results)
 
 
 def _passed_model_gate(version: ModelVersion) -> bool:
@@ -162,34 +162,34 @@ def decision_latency(decide: Callable[[], object]) -> Judgement:
     return Judgement("latency_ms", value, low, high, LATENCY_BAR_MS, None, "pass" if passed else "fail", reason, None)
 
 
-def _candidate(judging: EvaluationPlan, asked: list[str]) -> EvaluationCandidate:
-    arrays = version_arrays(judging.main)
+def _candidate(plan: EvaluationPlan, asked: list[str]) -> EvaluationCandidate:
+    arrays = version_arrays(plan.main)
     return EvaluationCandidate(
-        policy=version_policy(judging.main),
-        rival=_rival(judging, MAIN_HEAD),
+        policy=version_policy(plan.main),
+        rival=_rival(plan, MAIN_HEAD),
         reward=arrays["reward"],
         continuation=arrays["continuation"],
         value=arrays["value"],
-        gamma=float(judging.main.config["gamma"]),
-        subs={h: _sub_candidate(judging, h) for h in asked if h != MAIN_HEAD},
+        gamma=float(plan.main.config["gamma"]),
+        subs={h: _sub_candidate(plan, h) for h in asked if h != MAIN_HEAD},
         main=MAIN_HEAD in asked,
     )
 
 
-def _sub_candidate(judging: EvaluationPlan, head: str) -> SubCandidate:
-    version = judging.versions[head]
-    return SubCandidate(version_policy(version), _rival(judging, head), version_arrays(version)["weights"])
+def _sub_candidate(plan: EvaluationPlan, head: str) -> SubCandidate:
+    version = plan.versions[head]
+    return SubCandidate(version_policy(version), _rival(plan, head), version_arrays(version)["weights"])
 
 
-def _rival(judging: EvaluationPlan, head: str) -> LinearPolicy:
-    incumbent = judging.incumbents.get(head)
-    return version_policy(incumbent) if incumbent else reference_policy(judging.main.loop_version.spec, head)
+def _rival(plan: EvaluationPlan, head: str) -> LinearPolicy:
+    incumbent = plan.incumbents.get(head)
+    return version_policy(incumbent) if incumbent else reference_policy(plan.main.loop_version.spec, head)
 
 
 @transaction.atomic
-def _store(judging: EvaluationPlan, release: Release | None, results: Mapping[str, GateResult]) -> dict[str, Any]:
-    heads = {h: _store_head(v, release, results.get(h), judging.outdated(h)) for h, v in judging.versions.items()}
-    return heads[MAIN_HEAD] | {"heads": {h: told for h, told in heads.items() if h != MAIN_HEAD}}
+def _store(plan: EvaluationPlan, release: Release | None, results: Mapping[str, GateResult]) -> dict[str, Any]:
+    heads = {h: _store_head(v, release, results.get(h), plan.outdated(h)) for h, v in plan.versions.items()}
+    return heads[MAIN_HEAD] | {"heads": {h: summary for h, summary in heads.items() if h != MAIN_HEAD}}
 
 
 def _store_head(

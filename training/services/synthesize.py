@@ -27,11 +27,11 @@ def pool_synthesize(
 
     generator: a name of ``training.engine.generators.registry``. Raises InputError for one that is not there.
     """
-    asked = generator_named(generator)
+    chosen = generator_named(generator)
     moments = moments_load(release=release)
-    chunks = list(asked.chunks(Posterior.of(moments), states=states, seed=seed, longest=CHUNK_ROWS))
+    chunks = list(chosen.chunks(Posterior.of(moments), states=states, seed=seed, longest=CHUNK_ROWS))
     summary = {
-        "generator": asked.name,
+        "generator": chosen.name,
         "rows": sum(len(chunk["action"]) for chunk in chunks),
         "features": "hinges" if moments.layout.phi.hinges else "linear",
         "phi_width": moments.layout.phi.width,
@@ -43,7 +43,7 @@ def pool_synthesize(
         made, new = SyntheticJob.objects.get_or_create(
             release=release,
             head=MAIN_HEAD,
-            generator=asked.name,
+            generator=chosen.name,
             seed=seed,
             defaults={"job_id": job_id, "sample_count": summary["rows"], "summary": summary},
         )

@@ -65,14 +65,14 @@ def heads_train(
     synthetic_job: SyntheticJob,
     seed: int,
     incumbents: Mapping[str, ModelVersion],
-    asked: TrainOptions,
+    options: TrainOptions,
     report: ReportProgress,
 ) -> Callable[[], dict[str, Any]]:
     """Train every head of the loop; the returned write registers a version a head with its model gates.
 
     ``incumbents``: learned versions that serve now, by head, in the loop's present features and actions.
     """
-    trained = _train(release, _pool_rows(synthetic_job), seed, incumbents, asked, report)
+    trained = _train(release, _pool_rows(synthetic_job), seed, incumbents, options, report)
 
     @transaction.atomic
     def write() -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _train(
     pool: Mapping[str, np.ndarray],
     seed: int,
     incumbents: Mapping[str, ModelVersion],
-    asked: TrainOptions,
+    options: TrainOptions,
     report: ReportProgress,
 ) -> list[TrainedHead]:
     from privacy.engine.moments.baseline import baseline_posterior
@@ -114,13 +114,13 @@ def _train(
         pool,
         seed=seed,
         incumbents=serving,
-        sweeps=asked.epochs,
-        gamma=asked.gamma,
-        trainer=asked.trainer,
-        sub_trainer=asked.sub_trainer,
+        sweeps=options.epochs,
+        gamma=options.gamma,
+        trainer=options.trainer,
+        sub_trainer=options.sub_trainer,
         report=report,
     )
-    return trained_heads(learned, seed, asked.exploration)
+    return trained_heads(learned, seed, options.exploration)
 
 
 def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> list[TrainedHead]:

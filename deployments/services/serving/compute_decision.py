@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from deployments.engine.arbiter import arbitrate
-from deployments.engine.assignment import servers_for
+from deployments.engine.assignment import head_policies_for
 from deployments.engine.state import compose_state
 from deployments.services.serving.policy_cache import ServedLoop
 from deployments.services.serving.request_keys import decision_keys
@@ -40,7 +40,7 @@ def compute_decision(
     since = None if last is None else max(now - last, timedelta())
     reason = unavailable(spec, Moment(local, person.interventions_today if same_day else 0, since), state)
     choices = [] if reason is not None else arbitrate(
-        servers_for(serving.arms, person.person_key), state,
+        head_policies_for(serving.arms, person.person_key), state,
         seed=keys.seed, exploration=serving.exploration, eligible=context.eligible,
     )  # fmt: skip
     decided = DecisionToWrite(

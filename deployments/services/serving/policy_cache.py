@@ -104,39 +104,41 @@ def _serving(version: LoopVersion, points: ScalarDynamics, slots: Mapping[str, S
 
 
 def _arms(version: LoopVersion, head: Head, slot: SlotFacts) -> SlotArms:
-    stable = _server(version, head, slot, slot.stable)
+    stable = _head_policy(version, head, slot, slot.stable)
     if stable is None:
         policy = reference_policy(version.spec, slot.head)
-        stable = _server_of(head, policy, slot.stable, slot.generation, "reference")
+        stable = _head_policy_of(head, policy, slot.stable, slot.generation, "reference")
     fallback = stable if stable.fallback else replace(stable, fallback="stable")
     candidate = holdback = None
     if slot.candidate is not None:
-        candidate = _server(version, head, slot, slot.candidate) or fallback
+        candidate = _head_policy(version, head, slot, slot.candidate) or fallback
     if slot.holdback is not None:
-        holdback = _server(version, head, slot, slot.holdback) or fallback
+        holdback = _head_policy(version, head, slot, slot.holdback) or fallback
     return SlotArms(slot, stable, candidate, holdback)
 
 
-def _server(version: LoopVersion, head: Head, slot: SlotFacts, model: int) -> HeadPolicy | None:
+def _head_policy(version: LoopVersion, head: Head, slot: SlotFacts, model: int) -> HeadPolicy | None:
     policy = policy_of(model, version)
-    return None if policy is None else _server_of(head, policy, model, slot.generation, "")
+    return None if policy is None else _head_policy_of(head, policy, model, slot.generation, "")
 
 
-def servers_stored(version: LoopVersion, choices: Mapping[str, Choice]) -> list[HeadPolicy]:
+def head_policies_stored(version: LoopVersion, choices: Mapping[str, Choice]) -> list[HeadPolicy]:
     """Who answered stored choices (by head), in the order in which they were asked: policy first, the others as the loop declares
     them. The reference where a version can no longer be read.
     """
-    return [_server_stored(version, h, choices[h.name]) for h in version.spec.heads_main_first if h.name in choices]
+    return [
+        _stored_head_policy(version, h, choices[h.name]) for h in version.spec.heads_main_first if h.name in choices
+    ]
 
 
-def _server_stored(version: LoopVersion, head: Head, choice: Choice) -> HeadPolicy:
+def _stored_head_policy(version: LoopVersion, head: Head, choice: Choice) -> HeadPolicy:
     model = choice.version or 0
     policy = None if choice.fallback == "reference" else policy_of(model, version)
     policy = policy or reference_policy(version.spec, choice.head)
-    return _server_of(head, policy, model, choice.generation or 0, choice.fallback)
+    return _head_policy_of(head, policy, model, choice.generation or 0, choice.fallback)
 
 
-def _server_of(head: Head, policy: LinearPolicy, version: int, generation: int, fallback: str) -> HeadPolicy:
+def _head_policy_of(head: Head, policy: LinearPolicy, version: int, generation: int, fallback: str) -> HeadPolicy:
     return HeadPolicy(
         head.name, head.actions, head.logging, head.when == "always", policy, version, generation, fallback
     )

@@ -8,7 +8,7 @@ from itertools import islice
 
 from deployments.engine.arbiter import arbitrate
 from deployments.engine.shares import BASIS_POINTS
-from deployments.services.serving.policy_cache import servers_stored
+from deployments.services.serving.policy_cache import head_policies_stored
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from privacy.engine.head_choice import HeadChoice
@@ -67,7 +67,7 @@ def heads_that_speak(spec: LoopSpec, main: HeadChoice) -> set[str]:
 def replayed_choices(served: ServedDecision, choices: dict[str, Choice], state: Sequence[float]) -> list[HeadChoice]:
     """The arbiter's choices from the state and the stored seed, versions and masks."""
     return arbitrate(
-        servers_stored(served.decision.loop_version, choices),
+        head_policies_stored(served.decision.loop_version, choices),
         state,
         seed=bytes(served.seed),
         exploration=served.exploration_bp / BASIS_POINTS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.errors import InputError
 from deployments.engine.arbiter import HeadPolicy, action_values
-from deployments.services.serving.policy_cache import ServedLoop, servers_stored
+from deployments.services.serving.policy_cache import ServedLoop, head_policies_stored
 from deployments.services.serving.request_keys import decision_keys
 from deployments.services.serving.requests import DecisionRequest, read_context
 from deployments.services.serving.responses import RenderedAnswer, render_answer
@@ -34,13 +34,13 @@ def replayed_answer(serving: ServedLoop, person: PersonServingState, request: De
     state = state_of(decision, cipher_of(person.person_id, person.wrapped, person.master_version)).tolist()
     clamped = read_context(version.spec, points, request).clamped
     choices = {choice.head: choice for choice in decision.choices.all()}
-    servers = servers_stored(version, choices)
-    values = action_values([server.policy for server in servers], state)
-    answered = [_head_choice(choices[s.head], s, v) for s, v in zip(servers, values, strict=True)]
+    head_policies = head_policies_stored(version, choices)
+    values = action_values([head_policy.policy for head_policy in head_policies], state)
+    answered = [_head_choice(choices[s.head], s, v) for s, v in zip(head_policies, values, strict=True)]
     return render_answer(version, request.request_id, served, state, clamped, answered, stable=serving.main.stable)
 
 
-def _head_choice(choice: Choice, server: HeadPolicy, values: tuple[float, ...]) -> HeadChoice:
+def _head_choice(choice: Choice, head_policy: HeadPolicy, values: tuple[float, ...]) -> HeadChoice:
     """A stored choice as it was answered; action values are computed again."""
     return HeadChoice(
         head=choice.head,
@@ -49,11 +49,11 @@ def _head_choice(choice: Choice, server: HeadPolicy, values: tuple[float, ...]) 
         marginal_propensity=choice.marginal_propensity,
         explored=choice.explored,
         learnable=choice.learnable,
-        version=server.version,
-        generation=server.generation,
+        version=head_policy.version,
+        generation=head_policy.generation,
         eligible=choice.eligible,
         fallback=choice.fallback,
         values=values,
-        actions=server.actions,
-        reference=server.policy.reference,
+        actions=head_policy.actions,
+        reference=head_policy.policy.reference,
     )

@@ -26,9 +26,9 @@ def clock_reader(feature: Feature) -> Reader | None:
     return read
 
 
-def plausible_day(told: date, ours: date, last: date | None) -> date:
+def plausible_day(reported: date, ours: date, last: date | None) -> date:
     """The person's calendar day by their own clock, as far as it can be true: within a day of ours (UTC), whatever the zone, and
     not before their last one. A wrong or moved clock gives nobody a day's interventions again and again.
     """
-    day = min(max(told, ours - timedelta(days=1)), ours + timedelta(days=1))
+    day = min(max(reported, ours - timedelta(days=1)), ours + timedelta(days=1))
     return day if last is None or last > ours + timedelta(days=1) else max(day, last)

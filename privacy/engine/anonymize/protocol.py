@@ -99,7 +99,7 @@ class Technique:
 
     ``name`` is public; techniques of one name differ by ``mode`` (None: the only one of its name) and share ``label``.
     ``statistics``: whether statistics are released, which are kept for good, or rows of people, which expire.
-    ``takes``: those of ``epsilon`` and ``delta`` that it heeds. ``parameters`` are its own; a request for another technique may
+    ``takes``: those of ``epsilon`` and ``delta`` that it accepts. ``parameters`` are its own; a request for another technique may
     not set those in ``exclusive``. ``library`` is the distribution that draws its noise ("": none).
     """
 
@@ -130,7 +130,7 @@ class Technique:
     table: Callable[[ChargedRequest, Arrays], ReleasedRows | Statistics]
     """Stored arrays as people read them: rows, or statistics (``users``, its noise ``users_sd``, and ``columns`` by name)."""
 
-    def heeds(self, option: str) -> bool:
+    def accepts(self, option: str) -> bool:
         """Return whether an option of a request changes anything."""
         own = {p.name for p in self.parameters}
         return option in self.takes or option in own or (option == "mode" and self.mode is not None)

@@ -125,9 +125,9 @@ def own_parameters() -> tuple[Parameter[Any], ...]:
     return tuple(dict.fromkeys(p for t in TECHNIQUES for p in t.parameters))
 
 
-def heeding(option: str) -> list[Technique]:
+def techniques_accepting(option: str) -> list[Technique]:
     """Return the techniques that heed an option of a request."""
-    return [t for t in TECHNIQUES if t.heeds(option)]
+    return [t for t in TECHNIQUES if t.accepts(option)]
 
 
 def check_options(request: AnonymizeRequest) -> None:

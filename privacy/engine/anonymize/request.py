@@ -46,7 +46,7 @@ class AnonymizeRequest:
     many, each by a coin of their own. ``rows``: the newest so many records of each.
 
     ``epsilon`` and ``delta`` belong to techniques with a formal guarantee. ``mode`` chooses among techniques of one name.
-    ``options`` holds the values of techniques' own parameters by name. Those of other techniques are not heeded.
+    ``options`` holds the values of techniques' own parameters by name. Those of other techniques are ignored.
     """
 
     data_type: str

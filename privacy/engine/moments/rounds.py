@@ -23,6 +23,7 @@ from core.arrays import Floats
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.mechanisms import Totals, integer_sum, noisy_total
 from privacy.engine.moments.baseline import baseline_posterior
+from privacy.engine.moments.budget_shares import BUDGET_SHARES, SUB_SHARE
 from privacy.engine.moments.clipping import (
     HINGE_ERROR,
     PublicFacts,
@@ -42,9 +43,7 @@ from privacy.engine.moments.contributions import (
 )
 from privacy.engine.moments.pooled import Moments, SubMoments, baseline_moments, pool
 from privacy.engine.moments.release_layout import (
-    BUDGET_SHARES,
     COUNTS_CLIP,
-    SUB_SHARE,
     Counts,
     ReleaseLayout,
     alternatives_of,
@@ -204,23 +203,6 @@ def _sub_moments(
         rows=users * made.facts.rows[block],
         variance=float(variances[0] + (slope**2) @ variances),
     )
-
-
-def release_moments(
-    spec: LoopSpec, rows: ReleaseRows, sigma: float | None, *, subs: tuple[str, ...] | None = None
-) -> Moments:
-    """A first release, all three rounds in memory (benchmarks and tests; the service stores each round before the next)."""
-    counts = read_counts(spec, release_counts(spec, count_totals(spec, rows), sigma, subs))
-    made = plan_release(spec, counts, sigma, subs=subs)
-    baseline, effects = later_rounds(made, rows)
-    return read_moments(made, baseline, effects)
-
-
-def later_rounds(made: ReleasePlan, rows: ReleaseRows, earlier: Moments | None = None) -> tuple[NoisyRound, NoisyRound]:
-    """Rounds 1 and 2 over one shard that is everybody."""
-    baseline = release_baseline(made, baseline_totals(made, rows))
-    theta = residual_baseline(made, baseline, earlier)
-    return baseline, release_effects(made, effect_totals(made, theta, rows))
 
 
 def fit_in_memory(moments: Moments, facts: PublicFacts) -> Moments:

@@ -18,7 +18,13 @@ from core.errors import InputError, R3alError
 from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY
 from privacy.engine.anonymize.protocol import Technique
-from privacy.engine.anonymize.registry import heeding, own_parameters, technique_modes, technique_names, technique_of
+from privacy.engine.anonymize.registry import (
+    own_parameters,
+    technique_modes,
+    technique_names,
+    technique_of,
+    techniques_accepting,
+)
 from privacy.engine.anonymize.request import DEFAULT_MODE, AnonymizeRequest
 from privacy.engine.data_types import DATA_TYPES
 from privacy.models import Release
@@ -27,7 +33,7 @@ from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.request import anonymize
 from privacy.services.releases.summary import release_summary
 
-_SHARED = ("epsilon", "delta", "mode")  # options of a request that not every technique heeds
+_SHARED = ("epsilon", "delta", "mode")  # options of a request that not every technique accepts
 
 
 class Command(BaseCommand):
@@ -94,12 +100,12 @@ class Command(BaseCommand):
 
 
 def _request(options: dict[str, Any]) -> AnonymizeRequest:
-    """Raises InputError for an option that the technique would not heed."""
+    """Raises InputError for an option that the technique does not accept."""
     own = {p.name: options[p.name] for p in own_parameters() if options[p.name] is not None}
     shared = {name: options[name] for name in _SHARED if options[name] is not None}
     technique = technique_of(options["technique"], shared.get("mode", DEFAULT_MODE))
     for name in (*shared, *own):
-        _check_heeded(name, technique)
+        _check_accepted(name, technique)
     if technique.statistics and options["rows"] is not None:
         raise InputError("--rows belongs to rows; statistics are of all records, so leave it out")
     fields = options["fields"]
@@ -110,10 +116,10 @@ def _request(options: dict[str, Any]) -> AnonymizeRequest:
     )  # fmt: skip
 
 
-def _check_heeded(name: str, technique: Technique) -> None:
-    if technique.heeds(name):
+def _check_accepted(name: str, technique: Technique) -> None:
+    if technique.accepts(name):
         return
-    owners, flag = heeding(name), f"--{name.replace('_', '-')}"
+    owners, flag = techniques_accepting(name), f"--{name.replace('_', '-')}"
     modes = [owner.mode for owner in owners if owner.name == technique.name and owner.mode is not None]
     if modes:
         what = "statistics" if technique.statistics else "rows"

@@ -30,9 +30,9 @@ class Command(BaseCommand):
         if found.broken:
             raise CommandError(f"the vault is broken: {found.broken}")
         if not options["json"]:
-            self.stdout.write(_told(found))
+            self.stdout.write(_summary(found))
 
 
-def _told(found: VaultReport) -> str:
+def _summary(found: VaultReport) -> str:
     erased = f" ({found.erased} sealed ones are no longer there)" if found.erased else ""
     return f"ok: {found.events} events, {found.decisions} decisions{erased}\nhead: {found.sequence} {found.head}"

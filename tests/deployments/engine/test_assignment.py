@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import binom
 
 from deployments.engine.arbiter import HeadPolicy
-from deployments.engine.assignment import SlotArms, SlotFacts, assignment, servers_for
+from deployments.engine.assignment import SlotArms, SlotFacts, assignment, head_policies_for
 from loops.engine.policies.linear import reference_policy
 from tests.factories.loops import builtin
 
@@ -34,8 +34,8 @@ def test_a_candidate_gets_its_share_a_holdback_its_own_and_the_stable_version_th
     for key in (f"key-{i}" for i in range(500)):
         place = assignment("salt", key)
         expected = 2 if place < 0.2 else 3 if place >= 0.9 else 1
-        assert [server.version for server in servers_for([arms], key)] == [expected]
+        assert [head_policy.version for head_policy in head_policies_for([arms], key)] == [expected]
 
 
 def test_without_other_arms_the_stable_version_answers_for_everybody() -> None:
-    assert servers_for([SlotArms(SLOT, STABLE, None, None)], "key") == [STABLE]
+    assert head_policies_for([SlotArms(SLOT, STABLE, None, None)], "key") == [STABLE]

@@ -26,7 +26,7 @@ def candidate(loop: LoopVersion, parent: ModelVersion | None = None) -> ModelVer
 
 def judge(version: ModelVersion, incumbents: dict[str, ModelVersion]) -> dict[str, Any]:
     write = versions_judge(
-        judging=EvaluationPlan({"policy": version}, incumbents, 0.2),
+        plan=EvaluationPlan({"policy": version}, incumbents, 0.2),
         decide=lambda: None, epsilon=1.0, delta=1e-5, key="judge", report=lambda fraction, message: None,
     )  # fmt: skip
     return write()

@@ -123,7 +123,7 @@ def test_a_generator_and_a_trainer_of_one_line_are_asked_by_name(release: Releas
     versions = [
         ModelVersion.objects.get(
             pk=heads_train(
-                release=release, synthetic_job=halves, seed=SEED, incumbents={}, asked=asked, report=lambda *_: None
+                release=release, synthetic_job=halves, seed=SEED, incumbents={}, options=asked, report=lambda *_: None
             )()["version"]
         )
         for asked in (TrainOptions(), TrainOptions(trainer="stay"))
@@ -167,7 +167,9 @@ def test_unknown_names_are_refused_before_anything_is_computed(release: Release)
     job = synthesized(release)
     for asked, kind in ((TrainOptions(trainer="dreams"), "policy"), (TrainOptions(sub_trainer="dreams"), "heads")):
         with pytest.raises(InputError, match=f"there is no trainer of {kind} 'dreams'"):
-            heads_train(release=release, synthetic_job=job, seed=1, incumbents={}, asked=asked, report=lambda *_: None)
+            heads_train(
+                release=release, synthetic_job=job, seed=1, incumbents={}, options=asked, report=lambda *_: None
+            )
     assert not ModelVersion.objects.filter(kind="linear_q").exists()
 
 

@@ -14,12 +14,12 @@ from privacy.engine.anonymize.registry import (
     TECHNIQUES,
     check_options,
     check_techniques,
-    heeding,
     own_parameters,
     technique_labels,
     technique_modes,
     technique_names,
     technique_of,
+    techniques_accepting,
 )
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter
 
@@ -98,9 +98,11 @@ class TestNames:
             technique_of(name, mode)
 
     def test_each_option_is_of_those_that_heed_it(self) -> None:
-        assert heeding("epsilon") == heeding("mode") == [central.technique, local_dp.technique]
-        assert heeding("delta") == [central.technique] and heeding("epoch") == [EPOCHS]
-        assert heeding("diversity") == [MONDRIAN]
+        assert (
+            techniques_accepting("epsilon") == techniques_accepting("mode") == [central.technique, local_dp.technique]
+        )
+        assert techniques_accepting("delta") == [central.technique] and techniques_accepting("epoch") == [EPOCHS]
+        assert techniques_accepting("diversity") == [MONDRIAN]
 
 
 class TestOptions:
