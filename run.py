@@ -104,12 +104,16 @@ def _demo_arguments(demo: argparse.ArgumentParser) -> None:
         metavar="E",
         help="privacy budget of each of the two releases (default: manage.py demo's, 1)",
     )
-    demo.add_argument("--seed", type=int, default=1, metavar="S", help="of simulated people and training (default: 1)")
+    demo.add_argument(
+        "--seed", type=int, default=1, metavar="S", help="seed of people and training (default: %(default)d)"
+    )
     _port(demo)
 
 
 def _port(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=8000, metavar="P", help="of the web interface (default: 8000)")
+    parser.add_argument(
+        "--port", type=int, default=8000, metavar="P", help="port of the web interface (default: %(default)d)"
+    )
 
 
 def command_setup(options: argparse.Namespace, rest: list[str]) -> int:

@@ -102,8 +102,8 @@ def main(options: Namespace) -> None:
     *answers, then, now = oracle([*(r["question"] for r in rows), *published])
     for row, theirs in zip(rows, answers, strict=True):
         row["oracle"] = theirs
-        told = ", ".join(f"{k} {v}" for k, v in row["question"].items())
-        print(f"{row['part']:>15}: {told}: ours {row['ours']:.7g}, oracle {theirs:.7g}")
+        summary = ", ".join(f"{k} {v}" for k, v in row["question"].items())
+        print(f"{row['part']:>15}: {summary}: ours {row['ours']:.7g}, oracle {theirs:.7g}")
     print(f"published moments accountant: {then:.4f}; by today's conversion {now:.4f}")
     checks = [
         Check("largest_difference", largest(rows, "closed"), SAME, at_most=True),

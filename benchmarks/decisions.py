@@ -60,11 +60,13 @@ def cell(kind: str, quick: bool) -> list[dict[str, Any]]:
                 )
                 for caller in ("device", "service")
             }
-        told = _step(env, "--facts")
+        summary = _step(env, "--facts")
         acknowledged = sum(row["requests"] for row in loads.values())
-        if told["decisions"] < acknowledged:
-            raise SystemExit(f"{acknowledged} decisions were acknowledged and {told['decisions']} are in the database")
-        rows = [{"part": f"{kind}, {caller}", "workers": WORKERS, **row, **told} for caller, row in loads.items()]
+        if summary["decisions"] < acknowledged:
+            raise SystemExit(
+                f"{acknowledged} decisions were acknowledged and {summary['decisions']} are in the database"
+            )
+        rows = [{"part": f"{kind}, {caller}", "workers": WORKERS, **row, **summary} for caller, row in loads.items()]
         if kind == "sqlite":
             rows.append(_step(env, "--inprocess", str(CALLS // 4 if quick else CALLS)))
         return rows
@@ -104,19 +106,19 @@ def under_load(
     before = {name: cpu_of(pid) for name, pid in watched.items()}
     time.sleep(seconds)
     used = {name: cpu_of(pid) - before[name] for name, pid in watched.items()}
-    told = [json.loads(_output(client).splitlines()[-1]) for client in clients]
-    wrong = {status: n for t in told for status, n in t["statuses"].items() if status != "200"}
+    summary = [json.loads(_output(client).splitlines()[-1]) for client in clients]
+    wrong = {status: n for t in summary for status, n in t["statuses"].items() if status != "200"}
     if wrong:
         raise SystemExit(f"answers with other statuses than 200: {wrong}")
-    latencies = sorted(ms for t in told for ms in t["latencies"])
+    latencies = sorted(ms for t in summary for ms in t["latencies"])
     count = len(latencies)
     return {
         "requests": count,
-        "rps": count / max(t["seconds"] for t in told),
+        "rps": count / max(t["seconds"] for t in summary),
         "p50_ms": latencies[count // 2],
         "p99_ms": latencies[count * 99 // 100],
         **{f"{name}_cpu_us": 1e6 * cpu / count for name, cpu in used.items()},
-        "client_cpu_us": 1e6 * sum(t["cpu"] for t in told) / count,
+        "client_cpu_us": 1e6 * sum(t["cpu"] for t in summary) / count,
     }
 
 
@@ -168,16 +170,16 @@ def facts() -> dict[str, Any]:
 
     from privacy.models import ServedDecision
 
-    told: dict[str, Any] = {"decisions": ServedDecision.objects.count()}
+    summary: dict[str, Any] = {"decisions": ServedDecision.objects.count()}
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             for name in ("server_version", "fsync", "synchronous_commit"):
                 cursor.execute(f"SHOW {name}")
-                told[name] = cursor.fetchone()[0]
+                summary[name] = cursor.fetchone()[0]
         else:
             cursor.execute("PRAGMA synchronous")
-            told["synchronous"] = cursor.fetchone()[0]  # 2: FULL
-    return told
+            summary["synchronous"] = cursor.fetchone()[0]  # 2: FULL
+    return summary
 
 
 def _environment(url: str, home: Path) -> dict[str, str]:
@@ -195,8 +197,8 @@ def _step(env: dict[str, str], *options: str) -> dict[str, Any]:
     run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     if run.returncode:
         raise SystemExit(run.stderr)
-    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return told
+    summary: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return summary
 
 
 def _output(client: subprocess.Popen[str]) -> str:

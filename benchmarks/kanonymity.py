@@ -34,12 +34,12 @@ def ours(
     began = time.perf_counter()
     made = mondrian(values, columns=COLUMNS, users=users, k=k, sensitive=occupation, diversity=diversity)
     seconds = time.perf_counter() - began
-    told = {
+    summary = {
         "k": k, "rows": len(values), "rows_a_person": rows_each, "diversity": diversity,
         "rows_a_second": len(values) / seconds, "ncp": made.loss, "classes": int(made.classes.max()) + 1,
         "smallest": made.smallest, "least_diverse": made.diversity, "suppressed": len(values) - len(made.low),
     }  # fmt: skip
-    return told, made
+    return summary, made
 
 
 def publish(path: Path, made: Partition, occupation: Ints) -> None:

@@ -29,8 +29,8 @@ def peer(what: str, folder: Path) -> dict[str, Any]:
     )
     if run.returncode:
         raise SystemExit(run.stderr)
-    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return told
+    summary: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return summary
 
 
 def anjana(folder: Path) -> dict[str, Any]:
@@ -65,14 +65,14 @@ def pycanon(folder: Path) -> dict[str, Any]:
     import pandas as pd
     from pycanon import anonymity  # type: ignore[import-not-found, unused-ignore]
 
-    told = {}
+    summary = {}
     for path in sorted(folder.glob("published-*.csv")):
         table = pd.read_csv(path, dtype=str)
-        told[path.stem] = {
+        summary[path.stem] = {
             "k": int(anonymity.k_anonymity(table, QUASI)),
             "l": int(anonymity.l_diversity(table, QUASI, ["occupation"])),
         }
-    return told
+    return summary
 
 
 if __name__ == "__main__":

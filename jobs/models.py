@@ -9,6 +9,8 @@ from django.db.models import F, Q
 
 from core.model_base import Created
 
+CANCEL_JOB = "jobs.cancel_job"
+
 
 class JobState(models.TextChoices):
     QUEUED = "queued", "queued"

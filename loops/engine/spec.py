@@ -182,8 +182,8 @@ class LoopSpec:
     @cached_property
     def features_signature(self) -> bytes:
         """8 bytes by which values that were stored are known to be of these features, in this order, on these ranges."""
-        told = [[f.name, f.dynamics, f.bounds, f.categories] for f in self.features]
-        return hashlib.blake2b(list_json(told), digest_size=8).digest()
+        described = [[f.name, f.dynamics, f.bounds, f.categories] for f in self.features]
+        return hashlib.blake2b(list_json(described), digest_size=8).digest()
 
     @cached_property
     def head_names(self) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ from core.errors import R3alError
 from core.html_format import html_meter, number_text
 from privacy.engine.dp.accounting import NANO
 from privacy.models import Person, PrivacyBudget, Purpose
-from privacy.models.budget import WINDOWS
+from privacy.models.budget import CHANGE_CAPS, WINDOWS
+from privacy.models.keys import ERASE_PERSON
 from privacy.models.person import FOLDS
 from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, LONGEST_CAP_REASON, SHORTEST_CAP_REASON, cap_change
 from privacy.services.people.erasure import person_erase
@@ -45,7 +46,7 @@ class PersonAdmin(ReadOnlyAdmin):
 
     def has_erase_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Erasing has a permission of its own."""
-        return bool(request.user.has_perm("privacy.erase_person"))
+        return bool(request.user.has_perm(ERASE_PERSON))
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """No button on somebody who is erased already."""
@@ -105,7 +106,7 @@ class PrivacyBudgetAdmin(ReadOnlyAdmin):
 
     def has_caps_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Changing a cap has a permission of its own."""
-        return bool(request.user.has_perm("privacy.change_caps"))
+        return bool(request.user.has_perm(CHANGE_CAPS))
 
     @action(
         description="Change a cap",

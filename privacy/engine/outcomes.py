@@ -61,8 +61,8 @@ def aggregate(spec: LoopSpec, payloads: Sequence[Floats], *, available: bool = T
     else:
         events = np.stack(payloads)
         out = np.array([_column(events[:, j], rule) for j in range(events.shape[1])])
-        told = events[np.isfinite(events[:, 0])]
-        if len(told) and np.isfinite(told[:, 1:]).any(axis=1).all():
+        with_total = events[np.isfinite(events[:, 0])]
+        if len(with_total) and np.isfinite(with_total[:, 1:]).any(axis=1).all():
             out[0] = float(reward_total(spec, components_bounded(out[1:])))
         out = _bounded(spec, out)
     if available and np.isnan(out[0]) and spec.reward.default is not None:

@@ -40,12 +40,19 @@ from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import FieldError, NumberField, StrictBody, WholeField, read_body, read_query
+from r3al_project.permissions import (
+    DEPLOY_VERSION,
+    OVERRIDE_COMPARISON,
+    ROLLBACK_VERSION,
+    START_TURN,
+    VIEW_HEALTH,
+    VIEW_VERSIONS,
+)
 from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState, version_name
 from training.selectors.versions import heads_known, last_verdict, version_named
 
-OVERRIDE = "deployments.override_comparison"
 _NO_USE = "Kept with the turn, and of no use to the trainer."
 
 
@@ -95,7 +102,7 @@ class ModelsView(APIView):
     """``POST`` begins a turn (collect, release, synthesize, train, evaluate, deploy); ``GET`` lists versions, newest first."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": "training.view_modelversion", "POST": "turns.start_turn"}
+    may = {"GET": VIEW_VERSIONS, "POST": START_TURN}
 
     @extend_schema(request=TrainBody, responses={202: TrainAnswer})
     @idempotent
@@ -170,7 +177,7 @@ class ModelView(APIView):
     """One version."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": "training.view_modelversion"}
+    may = {"GET": VIEW_VERSIONS}
 
     @extend_schema(responses={200: VersionAnswer})
     def get(self, request: Request, version: str) -> Response:
@@ -181,7 +188,7 @@ class EvaluationView(APIView):
     """What the outcome gate said of a version, on people who did not train it."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": "training.view_modelversion"}
+    may = {"GET": VIEW_VERSIONS}
 
     @extend_schema(responses={200: EvaluationAnswer})
     def get(self, request: Request, version: str) -> Response:
@@ -206,7 +213,7 @@ class DeployView(APIView):
     """Put a version that passed its evaluation in front of everybody but a holdback."""
 
     permission_classes = (HasPermission,)
-    may = {"POST": "deployments.deploy_version"}
+    may = {"POST": DEPLOY_VERSION}
 
     @extend_schema(request=DeployBody, responses={200: DeployAnswer})
     @idempotent
@@ -216,7 +223,7 @@ class DeployView(APIView):
         if not strategy.is_available or given["trafficPercentage"] != 100.0:
             raise InputError("there is one strategy now: deploymentType full_rollout with trafficPercentage 100")
         found, override = version_of_address(version, given), given.get("overrideReason", "")
-        if override and not request.user.has_perm(OVERRIDE):
+        if override and not request.user.has_perm(OVERRIDE_COMPARISON):
             raise Forbidden("your role does not allow overrideReason; an administrator can give you another")
         done = rollout_start(
             strategy=strategy.name, version=found, actor=request.user.get_username(), reason="deployed by an operator",
@@ -229,7 +236,7 @@ class HealthView(APIView):
     """What the latest looks at a serving version found."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": "deployments.view_healthcheck"}
+    may = {"GET": VIEW_HEALTH}
 
     @extend_schema(responses={200: HealthAnswer})
     def get(self, request: Request, version: str) -> Response:
@@ -250,7 +257,7 @@ class RollbackView(APIView):
     """Take a serving version back."""
 
     permission_classes = (HasPermission,)
-    may = {"POST": "deployments.rollback_version"}
+    may = {"POST": ROLLBACK_VERSION}
 
     @extend_schema(request=RollbackBody, responses={200: RollbackAnswer})
     @idempotent

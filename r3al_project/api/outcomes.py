@@ -156,8 +156,8 @@ def _view(body: type[_T]) -> Callable[[Callable[..., HttpResponse]], Callable[..
     return wrap
 
 
-def _json(told: msgspec.Struct, *, status: int = 200) -> HttpResponse:
-    return HttpResponse(msgspec.json.encode(told), status=status, content_type="application/json")
+def _json(answer: msgspec.Struct, *, status: int = 200) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(answer), status=status, content_type="application/json")
 
 
 @_view(SignalsBody)
@@ -226,9 +226,9 @@ def calculate(caller: Caller, body: CalculateBody) -> HttpResponse:
     )  # fmt: skip
     components = reward_components(spec, observed, action=body.action_type, affect=body.affect)
     weights = {c: spec.reward.weights.get(c, DEFAULT_WEIGHTS[c]) for c in COMPONENTS}
-    told = {
+    weighed = {
         c: Weighed(None if value != value else value, weights[c], BOUNDS[c])
         for c, value in zip(COMPONENTS, components.tolist(), strict=True)
     }
     total = float(reward_total(spec, components))
-    return _json(CalculateAnswer(None if total != total else total, told, spec.name))
+    return _json(CalculateAnswer(None if total != total else total, weighed, spec.name))

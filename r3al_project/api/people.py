@@ -13,7 +13,7 @@ from deployments.selectors.slots import evidence_units_of
 from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.models import Purpose
 from privacy.services.people.accounts import consents_set, person_register
-from privacy.services.people.authentication import SERVE, own_person
+from privacy.services.people.authentication import own_person
 from privacy.services.people.erasure import person_erase
 from privacy.services.people.export import person_export, vault_events_of
 from r3al_project.api.answers.export import MyExportAnswer, my_export_answer
@@ -34,6 +34,7 @@ from r3al_project.api.answers.people import (
 from r3al_project.api.http.idempotency import TokenAnswer, idempotent
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import StrictBody, read_body
+from r3al_project.permissions import SERVE_PEOPLE
 from training.selectors.versions import versions_trained_on
 
 
@@ -55,7 +56,7 @@ class PeopleView(APIView):
     """Register a person and their device. A retry (``Idempotency-Key``) revokes the lost answer's token and shows another."""
 
     permission_classes = (HasPermission,)
-    may = {"POST": SERVE}
+    may = {"POST": SERVE_PEOPLE}
 
     @extend_schema(request=PersonBody, responses={201: PersonAnswer, 200: PersonAnswer})
     @idempotent

@@ -46,8 +46,8 @@ from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import NumberField, StrictBody, WholeField
 from r3al_project.api.http.wait_for_job import job_awaited
+from r3al_project.permissions import ANONYMIZE_DATA, VIEW_BUDGETS, VIEW_RELEASES
 
-ANONYMIZE, SEE = "privacy.anonymize_data", "privacy.view_release"
 _ROWS_SHOWN, _AWAITED = 1_000, 10.0
 
 
@@ -95,7 +95,7 @@ class AnonymizationsView(APIView):
     """
 
     permission_classes = (HasPermission,)
-    may = {"POST": ANONYMIZE}
+    may = {"POST": ANONYMIZE_DATA}
 
     @extend_schema(
         request=AnonymizeBody, responses={201: AnonymizeAnswer, 202: AnonymizeAccepted}, parameters=[KEY_HEADER]
@@ -138,7 +138,7 @@ class PreviewView(APIView):
     """What an anonymisation would cost, and about how many people it would leave out. Nothing is charged."""
 
     permission_classes = (HasPermission,)
-    may = {"POST": ANONYMIZE}
+    may = {"POST": ANONYMIZE_DATA}
 
     @extend_schema(request=AnonymizeBody, responses={200: PreviewAnswer})
     def post(self, request: Request) -> Response:
@@ -151,7 +151,7 @@ class ReleasesView(APIView):
     """The permanent log, newest first."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": SEE}
+    may = {"GET": VIEW_RELEASES}
 
     @extend_schema(
         operation_id="v1_privacy_releases_list",
@@ -183,7 +183,7 @@ class ReleaseView(APIView):
     """One row of the log; of an anonymisation also its statistics, or where its rows are."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": SEE}
+    may = {"GET": VIEW_RELEASES}
 
     @extend_schema(responses={200: ReleaseDetailAnswer})
     def get(self, request: Request, release: int) -> Response:
@@ -194,7 +194,7 @@ class ReleaseRowsView(APIView):
     """The rows of an anonymisation as CSV, until they expire."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": ANONYMIZE}
+    may = {"GET": ANONYMIZE_DATA}
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request, release: int) -> HttpResponse:
@@ -208,7 +208,7 @@ class BudgetsView(APIView):
     """How people's budgets stand, as rounded counts."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": "privacy.view_privacybudget"}
+    may = {"GET": VIEW_BUDGETS}
 
     @extend_schema(responses={200: BudgetsAnswer})
     def get(self, request: Request) -> Response:

@@ -5,26 +5,27 @@ from __future__ import annotations
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
-_ACTS = {
-    "start": "turns.start_turn",
-    "cancel": "jobs.cancel_job",
-    "deploy": "deployments.deploy_version",
-    "override": "deployments.override_comparison",
-    "rollback": "deployments.rollback_version",
-    "serve": "privacy.serve_people",
-    "anonymize": "privacy.anonymize_data",
-    "caps": "privacy.change_caps",
-    "erase": "privacy.erase_person",
-}
+from r3al_project.permissions import (
+    ANONYMIZE_DATA,
+    CANCEL_JOB,
+    CHANGE_CAPS,
+    DEPLOY_VERSION,
+    ERASE_PERSON,
+    OVERRIDE_COMPARISON,
+    ROLLBACK_VERSION,
+    SERVE_PEOPLE,
+    START_TURN,
+)
+
 _SHOWN = ("loops", "training", "deployments", "turns", "jobs")  # apps whose records say nothing of one person
 _PRIVACY_SHOWN = ("release", "privacybudget", "consent", "ledgerentry", "vaultevent", "vaultbatch", "signalimport")
 
 ROLES: dict[str, tuple[str, ...]] = {
-    "Operator": (_ACTS["start"], _ACTS["cancel"], _ACTS["deploy"], _ACTS["override"], _ACTS["rollback"]),
-    "Privacy officer": (_ACTS["rollback"], _ACTS["cancel"], _ACTS["anonymize"], _ACTS["caps"], _ACTS["erase"]),
+    "Operator": (START_TURN, CANCEL_JOB, DEPLOY_VERSION, OVERRIDE_COMPARISON, ROLLBACK_VERSION),
+    "Privacy officer": (ROLLBACK_VERSION, CANCEL_JOB, ANONYMIZE_DATA, CHANGE_CAPS, ERASE_PERSON),
     "Analyst": (),
     "Viewer": (),
-    "Service": (_ACTS["serve"],),  # it may also erase the people that it names, as they may themselves
+    "Service": (SERVE_PEOPLE,),  # it may also erase the people that it names, as they may themselves
 }
 
 

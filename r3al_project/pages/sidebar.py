@@ -8,7 +8,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 
-PRIVACY_PAGE = ("Overview", "policy", "privacy.view_privacybudget")  # a page of its own, beside the lists
+from r3al_project.permissions import VIEW_BUDGETS
+
+PRIVACY_PAGE = ("Overview", "policy", VIEW_BUDGETS)  # a page of its own, beside the lists
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:

@@ -28,13 +28,20 @@ from deployments.services.rollouts.slots import HOLDBACK_BP
 from loops.engine.thresholds import LATENCY_BAR_MS
 from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import SIGNS, estimate, main_first, promised, turn_rows
+from r3al_project.permissions import (
+    CANCEL_JOB,
+    DEPLOY_VERSION,
+    OVERRIDE_COMPARISON,
+    ROLLBACK_VERSION,
+    START_TURN,
+    VIEW_VERSIONS,
+)
 from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.selectors import turn_get
 from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
 from training.models import OUTCOME_GATE, VERDICT_WORDS, GateVerdict, ModelVersion, VersionState, says_nothing
 from training.selectors.versions import version_get
 
-VIEW_VERSIONS = "training.view_modelversion"
 _VERSIONS, _INCIDENTS = 12, 3
 _METRIC_WORDS = {
     "empathy": ("Empathy", "over interventions, a person", "at least"),
@@ -168,10 +175,7 @@ def fragment(request: HttpRequest) -> HttpResponse:
 
 
 def _may(request: HttpRequest) -> dict[str, bool]:
-    acts = {
-        "deploy": "deployments.deploy_version", "rollback": "deployments.rollback_version", "start": "turns.start_turn",
-        "cancel": "jobs.cancel_job",
-    }  # fmt: skip
+    acts = {"deploy": DEPLOY_VERSION, "rollback": ROLLBACK_VERSION, "start": START_TURN, "cancel": CANCEL_JOB}
     return {act: request.user.has_perm(permission) for act, permission in acts.items()}
 
 
@@ -197,7 +201,7 @@ def _form(given: Mapping[str, Any]) -> dict[str, Any]:
 @_seen
 def train(request: HttpRequest) -> HttpResponse:
     """Begin a turn (POST)."""
-    _require(request, "turns.start_turn")
+    _require(request, START_TURN)
 
     def act() -> str:
         given = request.POST
@@ -225,12 +229,12 @@ def train(request: HttpRequest) -> HttpResponse:
 @_seen
 def deploy(request: HttpRequest, version: int) -> HttpResponse:
     """Confirm, then put a version in front of people."""
-    _require(request, "deployments.deploy_version")
+    _require(request, DEPLOY_VERSION)
 
     def act() -> str:
         made, override = version_get(version), request.POST.get("override", "")
         if override:
-            _require(request, "deployments.override_comparison")
+            _require(request, OVERRIDE_COMPARISON)
         full_rollout(
             version=made, actor=request.user.get_username(), reason="deployed from the dashboard", override=override
         )
@@ -244,7 +248,7 @@ def deploy(request: HttpRequest, version: int) -> HttpResponse:
 
     def check() -> None:
         deploy_check(proposal)
-        if other and not request.user.has_perm("deployments.override_comparison"):
+        if other and not request.user.has_perm(OVERRIDE_COMPARISON):
             raise Conflict(f"{other}; start another turn")
 
     return _confirm(
@@ -261,7 +265,7 @@ def deploy(request: HttpRequest, version: int) -> HttpResponse:
 @_seen
 def rollback(request: HttpRequest, version: int) -> HttpResponse:
     """Confirm with a reason, then take a serving version back."""
-    _require(request, "deployments.rollback_version")
+    _require(request, ROLLBACK_VERSION)
 
     def act() -> str:
         found = version_get(version)
@@ -291,7 +295,7 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
 @_seen
 def cancel(request: HttpRequest, turn: int) -> HttpResponse:
     """Confirm, then cancel a running turn, at whichever stage it is by then."""
-    _require(request, "jobs.cancel_job")
+    _require(request, CANCEL_JOB)
     if request.method == "POST":
         return _done(request, lambda: str(turn_cancel(turn=turn_get(turn))))
     found = turn_get(turn)

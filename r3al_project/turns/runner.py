@@ -25,12 +25,12 @@ def turn_run(turn: Turn, *, say: Callable[[str], None]) -> Turn:
 
     Ctrl-C cancels the stage at hand and with it the turn; nothing of that stage is written.
     """
-    told = ""
+    shown = ""
     while (turn := turn_settle(turn=turn)).outcome == Turn.Outcome.RUNNING:
         stage = turn.stages.order_by("-id")[0]
-        if stage.name != told:
-            told = stage.name
-            say(f"{told} ...")
+        if stage.name != shown:
+            shown = stage.name
+            say(f"{shown} ...")
         try:
             job_run(stage.job_id)
             if Job.objects.filter(pk=stage.job_id, state=JobState.RUNNING).exists():

@@ -60,7 +60,7 @@ def train_sentence(s: StageSummary) -> str:
         z += f" against the reference, {s['model_gate_z_incumbent']:.2f} against what serves"
     way = "" if s.get("step", 1.0) == 1.0 else ", a part of the way from what serves,"
     candidate = f"A candidate{way} that intervenes at {s['intervention_rate']:.0%} of decision points"
-    others = [head for head, told in s.get("heads", {}).items() if told["passed"] and head != MAIN_HEAD]
+    others = [head for head, summary in s.get("heads", {}).items() if summary["passed"] and head != MAIN_HEAD]
     more = f" Let pass too: {', '.join(others)}." if others else ""
     return f"{candidate}; the model gate {said} ({z}).{more}"
 

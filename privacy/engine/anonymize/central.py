@@ -73,19 +73,22 @@ def central_read(noised: Mapping[str, np.ndarray], columns: Sequence[Column]) ->
     """What the noised sums say."""
     means, sd = noised["means"], float(noised["means_sd"][0])
     numbers, categories = _split(columns)
-    told: dict[str, dict[str, Any]] = {}
+    summaries: dict[str, dict[str, Any]] = {}
     first = 0
     for column in categories:
         size = len(column.categories)
         shown = _shares(noised["histograms"][first : first + size])
-        told[column.name] = {"histogram": dict(zip(column.categories, shown.tolist(), strict=True))}
+        summaries[column.name] = {"histogram": dict(zip(column.categories, shown.tolist(), strict=True))}
         first += size
     for i, column in enumerate(numbers):
         known, total = means[1 + i], means[1 + len(numbers) + i]
         bins = noised["quantiles"][i * BINS : (i + 1) * BINS]
         spread = float(noised["quantiles_sd"][0])
-        told[column.name] = {"mean": _mean(column, total, known, sd), "quantiles": _quantiles(column, bins, spread)}
-    return NoisySummary(float(means[0]), sd, {c.name: told[c.name] for c in columns})
+        summaries[column.name] = {
+            "mean": _mean(column, total, known, sd),
+            "quantiles": _quantiles(column, bins, spread),
+        }
+    return NoisySummary(float(means[0]), sd, {c.name: summaries[c.name] for c in columns})
 
 
 def shares(columns: Sequence[Column]) -> dict[str, float]:
@@ -160,15 +163,15 @@ def _quantiles(column: Column, noised: Floats, sd: float) -> dict[str, dict[str,
     """Where the cumulative shares of the bins pass each quantile, in between by a straight line."""
     reached = np.concatenate([[0.0], np.cumsum(_shares(noised))])
     edges = np.linspace(column.low, column.high, BINS + 1)
-    told = {}
+    found = {}
     for q in QUANTILES:
         low, high = _plausible(noised, q, sd)
-        told[f"{q:g}"] = {
+        found[f"{q:g}"] = {
             "value": float(np.interp(q, reached, edges)),
             "low": float(edges[low]),
             "high": float(edges[high]),
         }
-    return told
+    return found
 
 
 def _plausible(noised: Floats, q: float, sd: float) -> tuple[int, int]:

@@ -22,11 +22,11 @@ from privacy.engine.anonymize.tables import boxes, rows_logged, unordered
 from privacy.engine.dp.accounting import NANO
 
 _POLICY_NANO = 3 * NANO // 10
-K = Parameter("k", int, 10, "of k-anonymity (default: 10)")
-DIVERSITY = Parameter("diversity", int, 1, "of k-anonymity: different sensitive values a class", "L")
+K = Parameter("k", int, 10, "put at least this many people in a class (default: 10)")
+DIVERSITY = Parameter("diversity", int, 1, "put at least this many different sensitive values in a class", "L")
 # Its values shall differ within a class, and it is published as it is.
 SENSITIVE: Parameter[str | None] = Parameter(
-    "sensitive", str, None, "the category that diversity counts; published as it is", "FIELD"
+    "sensitive", str, None, "count the values of this category for --diversity; it is published as it is", "FIELD"
 )
 
 

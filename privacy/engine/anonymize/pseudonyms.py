@@ -28,7 +28,9 @@ _GUARANTEE = (
     "pseudonyms keyed for this purpose and epoch; the records themselves are unchanged. It has no differential-privacy meaning: "
     "the records are still personal data, and what they say may identify somebody"
 )
-_EPOCH = Parameter("epoch", str, "", "of pseudonyms (default: this month); a new one cannot be linked")
+_EPOCH = Parameter(
+    "epoch", str, "", "name the epoch of the pseudonyms; those of another epoch cannot be linked (default: this month)"
+)
 _EPOCH_NAME = re.compile(r"[A-Za-z0-9._-]{1,20}")
 
 

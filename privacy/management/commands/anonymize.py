@@ -34,6 +34,7 @@ from privacy.services.anonymize.request import anonymize
 from privacy.services.releases.summary import release_summary
 
 _SHARED = ("epsilon", "delta", "mode")  # options of a request that not every technique accepts
+_DEFAULTS = AnonymizeRequest(DATA_TYPES[0], DIFFERENTIAL_PRIVACY)
 
 
 class Command(BaseCommand):
@@ -43,29 +44,17 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--loop", default=DEFAULT_LOOP, help="the loop whose records are meant (default: r3al)")
-        parser.add_argument("--data-type", default="pulse", choices=DATA_TYPES)
-        parser.add_argument("--technique", default=DIFFERENTIAL_PRIVACY, choices=technique_names())
+        _request_arguments(parser)
+        parser.add_argument("--key", help="name the run: a retry with the same key finishes or shows the first run")
         parser.add_argument(
-            "--mode", choices=technique_modes(), help="of differential privacy: statistics (the default), or rows"
+            "--output",
+            type=Path,
+            metavar="FILE",
+            help="write the rows as CSV, or the statistics as JSON, to this new file",
         )
-        parser.add_argument("--epsilon", type=float, help="of differential privacy (default: 0.5)")
-        parser.add_argument("--delta", type=float, help="of central differential privacy (default: 1e-6)")
         parser.add_argument(
-            "--samples",
-            type=int,
-            metavar="N",
-            help="so many people: of rows at most, of statistics about (default: all)",
+            "--preview", action="store_true", help="say what the run would cost and how many people it would leave out"
         )
-        parser.add_argument("--rows", type=int, metavar="N", help="of rows: the newest N records of each (default: 1)")
-        parser.add_argument("--fields", metavar="A,B", help="these features alone (default: all)")
-        for own in own_parameters():
-            parser.add_argument(own.flag, type=own.kind, metavar=own.metavar, help=own.help)
-        parser.add_argument("--key", help="idempotency key: a retry with it finishes or shows the first run")
-        parser.add_argument(
-            "--output", type=Path, metavar="FILE", help="a new file for the rows as CSV, or the statistics as JSON"
-        )
-        parser.add_argument("--preview", action="store_true", help="say what it would cost and whom it would leave out")
         parser.add_argument("--json", action="store_true", help="print the log row as JSON instead of the result")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -81,8 +70,8 @@ class Command(BaseCommand):
     def _run(self, options: dict[str, Any]) -> None:
         request, version = _request(options), loop_version_current(options["loop"])
         if options["preview"]:
-            told = anonymize_preview(loop_version=version, request=request)
-            self.stdout.write("\n".join(f"{name}: {value}" for name, value in vars(told).items()))
+            preview = anonymize_preview(loop_version=version, request=request)
+            self.stdout.write("\n".join(f"{name}: {value}" for name, value in vars(preview).items()))
             return
         key = options["key"] or f"command-{uuid.uuid4()}"
         with ExitStack() as opened:
@@ -99,6 +88,51 @@ class Command(BaseCommand):
             _result(release, self.stdout)  # type: ignore[arg-type]
 
 
+def _request_arguments(parser: ArgumentParser) -> None:
+    """Add the options that make up a request; each technique adds its own."""
+    parser.add_argument(
+        "--loop", default=DEFAULT_LOOP, help="anonymise the records of this loop (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--data-type",
+        default="pulse",
+        choices=DATA_TYPES,
+        help="anonymise records of this type (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--technique",
+        default=DIFFERENTIAL_PRIVACY,
+        choices=technique_names(),
+        help="use this technique (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=technique_modes(),
+        help=f"publish statistics (central) or rows (local) under differential privacy (default: {DEFAULT_MODE})",
+    )
+    parser.add_argument(
+        "--epsilon", type=float, help=f"set epsilon of differential privacy (default: {_DEFAULTS.epsilon:g})"
+    )
+    parser.add_argument(
+        "--delta", type=float, help=f"set delta of central differential privacy (default: {_DEFAULTS.delta:g})"
+    )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        metavar="N",
+        help="publish rows of at most N people, or compute statistics on about N (default: all)",
+    )
+    parser.add_argument(
+        "--rows",
+        type=int,
+        metavar="N",
+        help=f"publish each person's newest N records as rows (default: {_DEFAULTS.rows})",
+    )
+    parser.add_argument("--fields", metavar="A,B", help="publish these features alone (default: all)")
+    for own in own_parameters():
+        parser.add_argument(own.flag, type=own.kind, metavar=own.metavar, help=own.help)
+
+
 def _request(options: dict[str, Any]) -> AnonymizeRequest:
     """Raises InputError for an option that the technique does not accept."""
     own = {p.name: options[p.name] for p in own_parameters() if options[p.name] is not None}
@@ -111,7 +145,7 @@ def _request(options: dict[str, Any]) -> AnonymizeRequest:
     fields = options["fields"]
     return AnonymizeRequest(
         data_type=options["data_type"], technique=technique.name, samples=options["samples"],
-        rows=1 if options["rows"] is None else options["rows"], options=own,
+        rows=_DEFAULTS.rows if options["rows"] is None else options["rows"], options=own,
         fields=None if fields is None else tuple(f.strip() for f in fields.split(",") if f.strip()), **shared,
     )  # fmt: skip
 

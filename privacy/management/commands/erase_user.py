@@ -23,7 +23,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("user", nargs="?", metavar="USER", help="the identifier that the app gave the person")
-        parser.add_argument("--loop", default=DEFAULT_LOOP, help="a loop of the person's population (default: r3al)")
+        parser.add_argument(
+            "--loop", default=DEFAULT_LOOP, help="a loop of the person's population (default: %(default)s)"
+        )
         parser.add_argument("--yes", action="store_true", help="do it; without this it is only said what would go")
         parser.add_argument("--tombstones", action="store_true", help="print who was erased, a keyed digest a line")
         parser.add_argument("--replay", type=Path, metavar="FILE", help="erase again whom such a list names")

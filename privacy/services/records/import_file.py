@@ -173,9 +173,9 @@ def _refuse_useless(path: Path, tally: _Tally, rejects: Path) -> None:
         raise InputError(f"{path} has a header and no rows; nothing was imported")
     if tally.rejected == tally.rows:
         reasons = tally.counts["rejected"].most_common(_REASONS_SHOWN)
-        told = ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
+        why = ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
         raise InputError(
-            f"none of the {tally.rows:,} rows of {path} can be used: {told}; {rejects} says why, line by line"
+            f"none of the {tally.rows:,} rows of {path} can be used: {why}; {rejects} says why, line by line"
         )
 
 

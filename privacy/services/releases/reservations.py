@@ -64,8 +64,8 @@ def _let_go(release: Release) -> bool:
     so the outcomes that it took may teach in the next one.
     """
     state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
-    told = VaultEvent.objects.filter(kind=VaultKind.RELEASE, body__release=release.pk)
-    if state != ReleaseState.RESERVED or told.exists():
+    recorded = VaultEvent.objects.filter(kind=VaultKind.RELEASE, body__release=release.pk)
+    if state != ReleaseState.RESERVED or recorded.exists():
         return False
     RewardSignal.objects.filter(release=release).update(release=None)
     release_record(release)

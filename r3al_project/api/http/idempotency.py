@@ -59,22 +59,22 @@ def idempotent(post: Method) -> Method:
             return post(view, request, *args, **names)
         if len(key) > LONGEST_KEY:
             raise InputError(f"Idempotency-Key has at most {LONGEST_KEY} characters")
-        asked = _digest(request)
+        digest = _digest(request)
         IdempotentAnswer.objects.filter(user=request.user, created_at__lt=timezone.now() - ANSWERS_KEPT).delete()
         try:
             with transaction.atomic():
-                kept = _begin(request.user, key, asked)
+                kept = _begin(request.user, key, digest)
                 answer = post(view, request, *args, **names)
                 _keep(kept, answer)
-        except _Known:
-            return _again(request.user, key, asked)
+        except _KeyUsed:
+            return _replayed_answer(request.user, key, digest)
         return answer
 
     documented: Method = extend_schema(parameters=[KEY_HEADER])(wrapped)
     return documented
 
 
-class _Known(Exception):
+class _KeyUsed(Exception):
     """The key was used before."""
 
 
@@ -82,12 +82,12 @@ def _digest(request: Request) -> str:
     return keyed(IDEMPOTENT_REQUEST, request.method or "", request.path, sorted_json(request.data)).hex()
 
 
-def _begin(user: Any, key: str, asked: str) -> IdempotentAnswer:
+def _begin(user: Any, key: str, digest: str) -> IdempotentAnswer:
     try:
         with transaction.atomic():
-            return IdempotentAnswer.objects.create(user=user, key=key, request_digest=asked)
+            return IdempotentAnswer.objects.create(user=user, key=key, request_digest=digest)
     except IntegrityError:
-        raise _Known from None
+        raise _KeyUsed from None
 
 
 def _keep(kept: IdempotentAnswer, answer: Response) -> None:
@@ -99,11 +99,11 @@ def _keep(kept: IdempotentAnswer, answer: Response) -> None:
 
 
 @transaction.atomic
-def _again(user: Any, key: str, asked: str) -> Response:
+def _replayed_answer(user: Any, key: str, digest: str) -> Response:
     before = IdempotentAnswer.objects.select_for_update().filter(user=user, key=key).first()
     if before is None:
         raise Conflict("the first request with this Idempotency-Key has just come to nothing; send it again")
-    if not hmac.compare_digest(before.request_digest, asked):
+    if not hmac.compare_digest(before.request_digest, digest):
         raise InputError("this Idempotency-Key was used with another request; use a new key")
     if before.about is not None:
         return _with_another_token(before)

@@ -17,7 +17,7 @@ from training.engine.world.world_model import StepOutcome, World
 ROLLOUT_STEPS = 100  # at 40 steps, worlds whose interventions pay now and harm later were misjudged
 
 
-class ActingPolicy(Protocol):
+class Policy(Protocol):
     """What can be rolled: it chooses an action for each state, and has a reference action."""
 
     @property
@@ -26,7 +26,7 @@ class ActingPolicy(Protocol):
     def actions(self, states: Floats) -> Ints: ...
 
 
-P = TypeVar("P", bound=ActingPolicy)
+P = TypeVar("P", bound=Policy)
 
 
 def rollout(
@@ -46,7 +46,7 @@ def rollout(
         yield policy, total / ROLLOUT_STEPS, interventions / ROLLOUT_STEPS
 
 
-def discounted_returns(world: World, policy: ActingPolicy, start: Floats, seed: int, *, gamma: float) -> Floats:
+def discounted_returns(world: World, policy: Policy, start: Floats, seed: int, *, gamma: float) -> Floats:
     """(n,) discounted reward of 100 steps from each state (n, F) in the one world that there is, leaving included."""
     weight, total = np.ones(len(start)), np.zeros(len(start))
     for _, outcome in _steps(world, policy, start, np.zeros(len(start), dtype=np.int64), seed):
@@ -55,9 +55,7 @@ def discounted_returns(world: World, policy: ActingPolicy, start: Floats, seed: 
     return total
 
 
-def _steps(
-    world: World, policy: ActingPolicy, start: Floats, worlds: Ints, seed: int
-) -> Iterator[tuple[Ints, StepOutcome]]:
+def _steps(world: World, policy: Policy, start: Floats, worlds: Ints, seed: int) -> Iterator[tuple[Ints, StepOutcome]]:
     """The actions and what followed, step by step."""
     rng, states = np.random.default_rng(seed), start
     for _ in range(ROLLOUT_STEPS):
