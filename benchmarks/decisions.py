@@ -106,19 +106,19 @@ def under_load(
     before = {name: cpu_of(pid) for name, pid in watched.items()}
     time.sleep(seconds)
     used = {name: cpu_of(pid) - before[name] for name, pid in watched.items()}
-    summary = [json.loads(_output(client).splitlines()[-1]) for client in clients]
-    wrong = {status: n for t in summary for status, n in t["statuses"].items() if status != "200"}
+    summaries = [json.loads(_output(client).splitlines()[-1]) for client in clients]
+    wrong = {status: n for t in summaries for status, n in t["statuses"].items() if status != "200"}
     if wrong:
         raise SystemExit(f"answers with other statuses than 200: {wrong}")
-    latencies = sorted(ms for t in summary for ms in t["latencies"])
+    latencies = sorted(ms for t in summaries for ms in t["latencies"])
     count = len(latencies)
     return {
         "requests": count,
-        "rps": count / max(t["seconds"] for t in summary),
+        "rps": count / max(t["seconds"] for t in summaries),
         "p50_ms": latencies[count // 2],
         "p99_ms": latencies[count * 99 // 100],
         **{f"{name}_cpu_us": 1e6 * cpu / count for name, cpu in used.items()},
-        "client_cpu_us": 1e6 * sum(t["cpu"] for t in summary) / count,
+        "client_cpu_us": 1e6 * sum(t["cpu"] for t in summaries) / count,
     }
 
 
