@@ -1,7 +1,7 @@
-"""Makes .venv and installs the pinned requirements into it. Standard library only; works before anything is installed.
+"""Create .venv and install the pinned requirements into it. This module uses the standard library only.
 
-A stamp inside .venv holds the hashes of what was installed, so that a second start installs nothing. An environment made
-here is marked unfinished until its first install has succeeded: whatever ends that early, the next start begins again.
+A stamp file inside .venv holds the hashes of the installed requirements files, so that a second start installs nothing. A new
+environment is marked unfinished until its first installation succeeds. After any earlier end, the next start begins again.
 """
 
 from __future__ import annotations
@@ -34,36 +34,39 @@ PIP_SHA256 = "9655943313a94722b7774661c21049070f6bbb0a1516bf02f7c8d5d9201514cd"
 
 
 class Stop(Exception):
-    """Ends the program with one sentence."""
+    """End the program with one sentence."""
 
 
 def say(text: str) -> None:
-    """A line for people; standard output stays for results."""
+    """Print a line to standard error. Standard output is reserved for results."""
     print(text, file=sys.stderr, flush=True)
 
 
 def ensure_environment(*, development: bool) -> Path:
-    """The path of a Python that has the requirements. Raises Stop; then nothing half done is left."""
-    wanted = DEVELOPMENT if development else RUNTIME
-    if not (ROOT / wanted).is_file():
-        raise Stop(f"{ROOT / wanted} is missing; this is not a whole copy of the repository.")
-    if _is_installed(wanted):
+    """Return the path of a Python with the requirements, and install them if needed.
+
+    Raises: Stop, after removing an unfinished environment.
+    """
+    requirements = DEVELOPMENT if development else RUNTIME
+    if not (ROOT / requirements).is_file():
+        raise Stop(f"{ROOT / requirements} is missing, so this copy of the repository is incomplete; clone it again.")
+    if _is_installed(requirements):
         return PYTHON
-    with _alone(), _no_half_work():
-        if not _is_installed(wanted):
-            _make()
-            _install(wanted)
+    with _install_lock(), _remove_if_unfinished():
+        if not _is_installed(requirements):
+            _create_environment()
+            _install(requirements)
     return PYTHON
 
 
-def _is_installed(wanted: str) -> bool:
+def _is_installed(requirements: str) -> bool:
     if UNFINISHED.exists() or not PYTHON.exists():
         return False
     try:
         stamp = json.loads(STAMP.read_text())
     except (OSError, ValueError):
         return False
-    return bool(stamp.get(wanted) == _digest(wanted))
+    return bool(stamp.get(requirements) == _digest(requirements))
 
 
 def _digest(name: str) -> str:
@@ -71,8 +74,8 @@ def _digest(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One installation at a time, by a lock that ends with the process."""
+def _install_lock() -> Iterator[None]:
+    """Allow one installation at a time, with a lock that the operating system releases when the process ends."""
     try:
         import fcntl
     except ImportError:  # not on Windows
@@ -82,14 +85,14 @@ def _alone() -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            say("Another run.py is installing; waiting for it.")
+            say("Another run.py is installing packages; waiting for it.")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 @contextlib.contextmanager
-def _no_half_work() -> Iterator[None]:
-    """Whatever ends the work early, an environment that never was whole is removed; one that worked is left alone."""
+def _remove_if_unfinished() -> Iterator[None]:
+    """Remove an environment that was never complete when the installation fails. An environment that worked is kept."""
     try:
         yield
     except OSError as error:
@@ -100,27 +103,27 @@ def _no_half_work() -> Iterator[None]:
 
 
 def sentence(error: OSError) -> str:
-    """An operating system's error for people."""
+    """Describe an operating system error in one sentence."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk is full{where}; make room and start again."
+        return f"The disk is full{where}; free some space and start again."
     return f"{error.strerror or error}{where}."
 
 
-def _make() -> None:
+def _create_environment() -> None:
     if UNFINISHED.exists() or (STAMP.exists() and not _works(PYTHON)):
-        shutil.rmtree(VENV)  # made here, and never or no longer of use
+        shutil.rmtree(VENV)  # created by this module, and unfinished or broken
     if VENV.exists():
         if not _works(PYTHON):
             raise Stop(f"{VENV} has no working Python; remove that folder and start again.")
         return
-    say(f"Making {VENV}")
+    say(f"Creating {VENV}")
     VENV.mkdir()
     UNFINISHED.touch()
-    if _run([sys.executable, "-m", "venv", str(VENV)]).returncode:  # where ensurepip is missing this fails
-        made = _run([sys.executable, "-m", "venv", "--without-pip", str(VENV)])
-        if made.returncode:
-            raise Stop(f"{VENV} could not be made: {_last_line(made.stdout)}")
+    if _run([sys.executable, "-m", "venv", str(VENV)]).returncode:  # fails without ensurepip
+        completed = _run([sys.executable, "-m", "venv", "--without-pip", str(VENV)])
+        if completed.returncode:
+            raise Stop(f"{VENV} could not be created: {_last_line(completed.stdout)}")
 
 
 def _works(python: Path) -> bool:
@@ -134,10 +137,10 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Without what would send packages elsewhere or change what Python finds."""
-    unwanted = ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")
-    kept = {k: v for k, v in os.environ.items() if k not in unwanted}
-    return kept | {
+    """Return the environment without the variables that change where pip installs or what Python imports."""
+    excluded = ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")
+    inherited = {k: v for k, v in os.environ.items() if k not in excluded}
+    return inherited | {
         "PIP_USER": "0",
         "PIP_ROOT_USER_ACTION": "ignore",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -145,13 +148,13 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _install(wanted: str) -> None:
-    count = len(_pins(wanted))
-    say(f"Installing the {count} packages of {wanted}; the first time takes a minute or two.")
+def _install(requirements: str) -> None:
+    count = len(_pins(requirements))
+    say(f"Installing the {count} packages of {requirements}; the first time takes a minute or two.")
     with _pip() as pip:
-        _pip_run([*pip, "install", "--require-hashes", "-r", str(ROOT / wanted)])
-    names = [wanted]
-    if wanted == DEVELOPMENT and _pins(RUNTIME) <= _pins(DEVELOPMENT):
+        _pip_run([*pip, "install", "--require-hashes", "-r", str(ROOT / requirements)])
+    names = [requirements]
+    if requirements == DEVELOPMENT and _pins(RUNTIME) <= _pins(DEVELOPMENT):
         names.append(RUNTIME)
     draft = STAMP.with_suffix(".tmp")
     draft.write_text(json.dumps({name: _digest(name) for name in names}))
@@ -164,7 +167,10 @@ def _pins(name: str) -> set[str]:
 
 
 def _pip_run(command: list[str]) -> None:
-    """Run pip, showing its latest line on a terminal; a failure becomes one sentence."""
+    """Run pip and show its latest line on a terminal.
+
+    Raises: Stop with one sentence when pip fails.
+    """
     lines: list[str] = []
     terminal = sys.stderr.isatty()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment())
@@ -182,15 +188,16 @@ def _pip_run(command: list[str]) -> None:
         if terminal:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
     if process.returncode:
-        raise Stop(_reason("\n".join(lines)))
+        raise Stop(_failure_sentence("\n".join(lines)))
 
 
-def _reason(output: str) -> str:
+def _failure_sentence(output: str) -> str:
     if "No space left on device" in output or "Disk quota exceeded" in output:
-        return "The disk is full: the packages could not be installed; make room (about 1 GB) and start again."
+        return "The disk is full, so the packages could not be installed; free about 1 GB and start again."
     if "DO NOT MATCH THE HASHES" in output:
         return (
-            "A package from the registry is not the one that was pinned (its hash differs), so nothing was installed."
+            "A package from the registry is not the pinned one (its hash differs), so nothing was installed. "
+            "Check PIP_INDEX_URL and start again."
         )
     if re.search(
         r"Failed to establish|Temporary failure in name|Could not fetch URL|timed out|Network is unreachable", output
@@ -201,17 +208,20 @@ def _reason(output: str) -> str:
 
 
 def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it said nothing"])[-1]
+    return (text.strip().splitlines() or ["it printed no output"])[-1]
 
 
 @contextlib.contextmanager
 def _pip() -> Iterator[list[str]]:
-    """A pip that installs into .venv: its own, else this Python's or the machine's, else one fetched from the registry."""
+    """Yield a pip command that installs into .venv.
+
+    The choices, in order: the pip of .venv, of this Python, of the machine, or a pip wheel fetched from the registry.
+    """
     if _run([str(PYTHON), "-m", "pip", "--version"]).returncode == 0:
         yield [str(PYTHON), "-m", "pip"]
         return
     for candidate in ([sys.executable, "-m", "pip"], ["pip3"], ["pip"]):
-        if shutil.which(candidate[0]) and _takes_python(candidate):
+        if shutil.which(candidate[0]) and _has_python_option(candidate):
             yield [*candidate, "--python", str(PYTHON)]
             return
     with tempfile.TemporaryDirectory() as folder:
@@ -220,10 +230,10 @@ def _pip() -> Iterator[list[str]]:
         yield [str(PYTHON), str(wheel / "pip")]
 
 
-def _takes_python(pip: list[str]) -> bool:
-    """Whether it knows ``--python`` (22.3 and later)."""
-    found = re.match(r"pip (\d+)\.(\d+)", _run([*pip, "--version"]).stdout)
-    return found is not None and (int(found[1]), int(found[2])) >= (22, 3)
+def _has_python_option(pip: list[str]) -> bool:
+    """Return whether this pip supports ``--python`` (22.3 and later)."""
+    version = re.match(r"pip (\d+)\.(\d+)", _run([*pip, "--version"]).stdout)
+    return version is not None and (int(version[1]), int(version[2])) >= (22, 3)
 
 
 def _fetch_pip() -> bytes:
@@ -234,19 +244,21 @@ def _fetch_pip() -> bytes:
             base, listing = response.geturl(), response.read().decode()
         link = re.search(rf'href="([^"]*{re.escape(PIP_WHEEL)}[^"]*)"', listing)
         if link is None:
-            raise Stop(f"There is no pip here and {page} does not offer {PIP_WHEEL}; install pip and start again.")
+            raise Stop(f"No pip is installed and {page} does not offer {PIP_WHEEL}; install pip and start again.")
         file = urllib.parse.urljoin(base, link[1])
         with urllib.request.urlopen(file, timeout=60, context=context) as response:  # noqa: S310
             wheel = bytes(response.read())
     except (OSError, ValueError):
-        raise Stop(f"There is no pip here and {page} cannot be read; install pip, or set PIP_INDEX_URL.") from None
+        raise Stop(f"No pip is installed and {page} cannot be read; install pip, or set PIP_INDEX_URL.") from None
     if hashlib.sha256(wheel).hexdigest() != PIP_SHA256:
-        raise Stop(f"{PIP_WHEEL} from {page} is not the file that was pinned (its hash differs).")
+        raise Stop(
+            f"{PIP_WHEEL} from {page} is not the pinned file (its hash differs); set PIP_INDEX_URL to another index."
+        )
     return wheel
 
 
 def _index() -> str:
-    """Where pip itself would look."""
+    """Return the URL of the package index that pip itself would use."""
     settings = configparser.ConfigParser(interpolation=None)
     files = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE", ""))
     with contextlib.suppress(configparser.Error):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Django's command line for this project."""
+"""Run Django's command line for this project."""
 
 import os
 import sys
@@ -22,7 +22,8 @@ def main() -> None:
         if "--traceback" in sys.argv:
             raise
         sys.exit(
-            f"manage.py: the database stopped it ({error}); run `manage.py prepare` if it is new, and see that it answers"
+            f"manage.py: the database reported an error ({error}); "
+            "check that it is running, and run `manage.py prepare` if it is new"
         )
 
 

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""R3AL Training Loop: one command to try it, test it and serve it.
+"""R3AL Training Loop: try it, test it and serve it with one command.
 
-    python3 run.py demo     one whole loop on simulated people, then the web interface with workers and beat
-    python3 run.py test     the whole suite, on SQLite and on a real PostgreSQL and Redis
-    python3 run.py serve    web interface, workers and beat on the database of the environment (default: var/)
-    python3 run.py setup    only make .venv and install the pinned packages
+    python3 run.py demo     run one whole loop on simulated people, then start the web interface, workers and beat
+    python3 run.py test     run the whole test suite, on SQLite and on a real PostgreSQL and Redis
+    python3 run.py serve    start the web interface, workers and beat on the configured database (default: var/)
+    python3 run.py setup    only create .venv and install the pinned packages
 
-Needs Python 3.11 or later and a package registry, nothing else.
+It needs Python 3.11 or later and access to a package registry.
 """
 
 from __future__ import annotations
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036 (older ones must be told)
+if sys.version_info < (3, 11):  # noqa: UP036 (older versions need a readable message)
     sys.exit("run.py: this is Python %d.%d; Python 3.11 or later is needed." % sys.version_info[:2])  # noqa: UP031
 
 import argparse
@@ -33,11 +33,14 @@ from types import FrameType, ModuleType
 from bootstrap import ROOT, Stop, ensure_environment, say, sentence
 
 DEMO_USER, SIMULATED_LOOP = "demo", "r3al"
-ROOM = 300 * 2**20
+DEMO_DISK_BYTES = 300 * 2**20
 
 
 def main() -> int:
-    """Returns an exit code: 0, 1 after one sentence on standard error, 2 for wrong arguments, 130 after Ctrl-C."""
+    """Run the command line and return an exit code.
+
+    Returns: 0 on success, 1 after an error (one sentence on standard error), 2 for wrong arguments, 130 after Ctrl-C.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     options, rest = _parser().parse_known_args()
     if rest and options.command != "test":
@@ -49,7 +52,7 @@ def main() -> int:
     except OSError as error:
         say(f"run.py: {sentence(error)}")
     except KeyboardInterrupt:
-        say("\nrun.py: interrupted; nothing half done was left.")
+        say("\nrun.py: interrupted; unfinished work was removed.")
         return 130
     return 1
 
@@ -62,42 +65,49 @@ def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=form)
     commands = parser.add_subparsers(dest="command", required=True, metavar="{demo,test,serve,setup}")
-    _demo_arguments(commands.add_parser("demo", help="one whole loop, then the web interface", formatter_class=form, description=(
-        "Sets up, migrates a fresh database under var/demo/, runs one whole loop there with a real worker, says what it did,\n"
-        "then serves the web interface. Without --source the people are simulated."
+    _demo_arguments(commands.add_parser("demo", help="run one whole loop, then serve", formatter_class=form, description=(
+        "Sets up the environment, creates a fresh database under var/demo/, runs one whole loop with a real worker, prints the\n"
+        "results, and then serves the web interface. Without --source the people are simulated."
     )))  # fmt: skip
-    test = commands.add_parser("test", help="the whole suite on both stacks", formatter_class=form, description=(
-        "Static checks, then the suite on SQLite with folders as the broker, then on a real PostgreSQL and Redis (found, or\n"
-        "taken from wheels). What it does not know it hands to pytest: run.py test tests/privacy -k ledger"
+    test = commands.add_parser("test", help="run the test suite on both stacks", formatter_class=form, description=(
+        "Runs static checks, then the suite on SQLite with a file broker, then on a real PostgreSQL and Redis (installed or\n"
+        "from wheels). Unknown arguments are passed to pytest: run.py test tests/privacy -k charge"
     ))  # fmt: skip
-    test.add_argument("--all", action="store_true", help="also the tests marked slow")
+    test.add_argument("--all", action="store_true", help="include the tests marked slow")
     test.add_argument(
-        "--without-services", action="store_true", help="leave PostgreSQL and Redis out (and say NOT TESTED)"
+        "--without-services", action="store_true", help="skip PostgreSQL and Redis (reported as NOT TESTED)"
     )
-    test.add_argument("--stack", choices=["embedded", "production", "both"], default="both", help="default: both")
-    serve = commands.add_parser("serve", help="web interface, workers and beat", description=(
-        "Serves until Ctrl-C. The database and broker are those of DATABASE_URL and REDIS_URL; without them, SQLite and folders."
+    test.add_argument(
+        "--stack",
+        choices=["embedded", "production", "both"],
+        default="both",
+        help="which stack to test (default: both)",
+    )
+    serve = commands.add_parser("serve", help="start the web interface, workers and beat", description=(
+        "Serves until Ctrl-C. DATABASE_URL and REDIS_URL select database and broker (default: SQLite and folders)."
     ))  # fmt: skip
     _port(serve)
-    setup = commands.add_parser("setup", help="make .venv and install the pinned packages")
-    setup.add_argument("--dev", action="store_true", help="also what tests need")
+    setup = commands.add_parser("setup", help="create .venv and install the pinned packages")
+    setup.add_argument("--dev", action="store_true", help="also install the packages for tests")
     return parser
 
 
 def _demo_arguments(demo: argparse.ArgumentParser) -> None:
-    demo.add_argument("--once", action="store_true", help="end after the loop; serve nothing")
+    demo.add_argument("--once", action="store_true", help="exit after the loop instead of serving")
     demo.add_argument("--json", action="store_true", help="print one JSON object as the last line of standard output")
-    demo.add_argument("--keep", action="store_true", help="go on with the last demo's database instead of a fresh one")
+    demo.add_argument("--keep", action="store_true", help="continue with the last demo's database")
     demo.add_argument(
         "--loop",
         default=SIMULATED_LOOP,
         metavar="NAME|FILE.toml",
-        help="a known loop or a loop file (default: %(default)s)",
+        help="a bundled loop or a loop file (default: %(default)s)",
     )
     demo.add_argument(
-        "--source", metavar="FILE", help="CSV or JSON Lines of logged decisions, instead of simulated people"
+        "--source", metavar="FILE", help="CSV or JSON Lines file of logged decisions, instead of simulated people"
     )
-    demo.add_argument("--users", type=int, default=2_000, metavar="N", help="simulated people (default: 2000)")
+    demo.add_argument(
+        "--users", type=int, default=2_000, metavar="N", help="number of simulated people (default: 2000)"
+    )
     demo.add_argument(
         "--epsilon",
         type=float,
@@ -105,39 +115,39 @@ def _demo_arguments(demo: argparse.ArgumentParser) -> None:
         help="privacy budget of each of the two releases (default: manage.py demo's, 1)",
     )
     demo.add_argument(
-        "--seed", type=int, default=1, metavar="S", help="seed of people and training (default: %(default)d)"
+        "--seed", type=int, default=1, metavar="S", help="random seed of simulation and training (default: %(default)d)"
     )
     _port(demo)
 
 
 def _port(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--port", type=int, default=8000, metavar="P", help="port of the web interface (default: %(default)d)"
-    )
+    parser.add_argument("--port", type=int, default=8000, metavar="P", help="port of the web interface (default: 8000)")
 
 
 def command_setup(options: argparse.Namespace, rest: list[str]) -> int:
-    """``run.py setup``"""
+    """Run ``run.py setup``."""
     say(f"Ready: {ensure_environment(development=options.dev)}")
     return 0
 
 
 def command_test(options: argparse.Namespace, rest: list[str]) -> int:
-    """``run.py test``"""
+    """Run ``run.py test``."""
     python = ensure_environment(development=True)
     flags = ["--all"] * options.all + ["--without-services"] * options.without_services
-    return _become([str(python), "-m", "tests.suite", "--stack", options.stack, *flags, *rest], dict(os.environ))
+    return _replace_process(
+        [str(python), "-m", "tests.suite", "--stack", options.stack, *flags, *rest], dict(os.environ)
+    )
 
 
 def command_serve(options: argparse.Namespace, rest: list[str]) -> int:
-    """``run.py serve``"""
+    """Run ``run.py serve``."""
     _check_port(options.port)
     python = ensure_environment(development=False)
-    return _become(_serve(python, options.port), dict(os.environ))
+    return _replace_process(_serve(python, options.port), dict(os.environ))
 
 
 def command_demo(options: argparse.Namespace, rest: list[str]) -> int:
-    """``run.py demo``"""
+    """Run ``run.py demo``."""
     _check_demo(options)
     python = ensure_environment(development=False)
     folder, fresh = _demo_folder(options)
@@ -154,11 +164,11 @@ def command_demo(options: argparse.Namespace, rest: list[str]) -> int:
     say(f"This demo's database and files: {folder}")
     if options.once:
         return 0
-    return _become(_serve(python, options.port), env)
+    return _replace_process(_serve(python, options.port), env)
 
 
 def _check_demo(options: argparse.Namespace) -> None:
-    """Everything that can be known before the work begins."""
+    """Check all demo options before any work begins."""
     if options.users < 1:
         raise Stop(f"--users {options.users} is not a number of people; give 1 or more.")
     if options.epsilon is not None and not (math.isfinite(options.epsilon) and options.epsilon > 0):
@@ -177,12 +187,15 @@ def _check_demo(options: argparse.Namespace) -> None:
 
 
 def _check_loop(loop: str, keep: bool) -> str:
-    """A known name or a file's full path; a kept database may know names that this program does not."""
+    """Return the name of a bundled loop or the full path of a loop file.
+
+    With ``keep`` any name is accepted, because the kept database may contain loops that are not bundled.
+    """
     if loop.endswith(".toml"):
         return str(_check_file(loop, "--loop"))
     known = sorted(path.stem for path in (ROOT / "loops" / "specs").glob("*.toml"))
     if loop not in known and not keep:
-        raise Stop(f"--loop {loop} is no known loop; known are {', '.join(known)}, or give a .toml file.")
+        raise Stop(f"--loop {loop} is not a known loop; choose one of {', '.join(known)}, or give a .toml file.")
     return loop
 
 
@@ -193,7 +206,7 @@ def _check_file(given: str, option: str) -> Path:
     if not path.is_file():
         raise Stop(f"{option}: {path} is not a file.")
     if not os.access(path, os.R_OK):
-        raise Stop(f"{option}: {path} may not be read.")
+        raise Stop(f"{option}: {path} is not readable; check its permissions.")
     if not path.stat().st_size:
         raise Stop(f"{option}: {path} is empty.")
     return path
@@ -207,30 +220,29 @@ def _check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except PermissionError:
-            raise Stop(f"Port {port} is for the administrator alone; choose another with --port.") from None
+            raise Stop(f"Port {port} needs administrator rights; choose another with --port.") from None
         except OSError:
             raise Stop(f"Port {port} is taken by another program; choose another with --port.") from None
 
 
 def _demo_folder(options: argparse.Namespace) -> tuple[Path, bool]:
-    """The demo's own folder, and whether it is new."""
+    """Return the demo's own folder, and whether it is new."""
     home = Path(os.environ.get("R3AL_VAR_DIR") or ROOT / "var").resolve() / "demo"
     disk = next(folder for folder in (home, *home.parents) if folder.exists())
-    if shutil.disk_usage(disk).free < ROOM:
-        raise Stop(f"The disk that holds {disk} is full; a demo needs about {ROOM // 2**20} MB.")
+    if shutil.disk_usage(disk).free < DEMO_DISK_BYTES:
+        raise Stop(f"The disk that holds {disk} is full; a demo needs about {DEMO_DISK_BYTES // 2**20} MB.")
     home.mkdir(parents=True, exist_ok=True)
     if options.keep:
         finished = sorted(path.parent for path in home.glob("*/finished"))
         if finished:
             return finished[-1], False
-        say("There is no earlier demo to go on with; this one starts fresh.")
+        say("There is no earlier demo to continue; starting a fresh one.")
     folder = home / time.strftime("%Y%m%d-%H%M%S")
     while folder.exists():
         folder = folder.with_name(folder.name + "x")
     folder.mkdir()
-    if (
-        options.source is None
-    ):  # simulated people have nothing to hide: the same seed gives the same pseudonyms and folds
+    # Simulated people need no secret salt, and a constant one gives the same pseudonyms and folds for the same seed.
+    if options.source is None:
         (folder / "salt").write_text("the salt of simulated people, the same in every demo")
     return folder, True
 
@@ -238,11 +250,11 @@ def _demo_folder(options: argparse.Namespace) -> tuple[Path, bool]:
 def _demo_environment(folder: Path) -> dict[str, str]:
     production = [name for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)]
     if production:
-        say(f"A demo has a database of its own; {' and '.join(production)} of the environment are not used.")
+        say(f"A demo uses its own database; {' and '.join(production)} from the environment will be ignored.")
     unused = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "ANONYMIZATION_SALT", "DATA_MASTER_KEYS", "HTTPS")
-    kept = {name: value for name, value in os.environ.items() if name not in unused}
+    inherited = {name: value for name, value in os.environ.items() if name not in unused}
     login = {"R3AL_DEMO_USER": DEMO_USER, "R3AL_DEMO_PASSWORD": secrets.token_urlsafe(9)}
-    return kept | {"R3AL_VAR_DIR": str(folder), "PYTHONUNBUFFERED": "1"} | login
+    return inherited | {"R3AL_VAR_DIR": str(folder), "PYTHONUNBUFFERED": "1"} | login
 
 
 def _demo_run(python: Path, options: argparse.Namespace, env: dict[str, str]) -> int:
@@ -255,11 +267,11 @@ def _demo_run(python: Path, options: argparse.Namespace, env: dict[str, str]) ->
         "seed": options.seed,
     }
     pairs = [f"--{name}={value}" for name, value in values.items() if value is not None]
-    return _watch([str(python), str(ROOT / "manage.py"), "demo", *switches, *pairs], env)
+    return _run_and_forward_interrupt([str(python), str(ROOT / "manage.py"), "demo", *switches, *pairs], env)
 
 
-def _watch(command: list[str], env: dict[str, str]) -> int:
-    """Run a command that shares our output, hand Ctrl-C on to it, and wait until it has ended its own children."""
+def _run_and_forward_interrupt(command: list[str], env: dict[str, str]) -> int:
+    """Run a command that shares our output, forward Ctrl-C to it, and wait until it has ended its own children."""
     process = subprocess.Popen(
         command, env=env, cwd=ROOT, start_new_session=True, preexec_fn=_supervisor().ends_with_parent()
     )
@@ -277,7 +289,7 @@ def _watch(command: list[str], env: dict[str, str]) -> int:
 
 
 def _supervisor() -> ModuleType:
-    """r3al_project/processes/supervisor.py by its path: the package around it needs what may not be installed here."""
+    """Load r3al_project/processes/supervisor.py by its path, because its package imports packages that may be missing here."""
     spec = spec_from_file_location("r3al_supervisor", ROOT / "r3al_project" / "processes" / "supervisor.py")
     assert spec is not None and spec.loader is not None
     module = sys.modules["r3al_supervisor"] = module_from_spec(spec)
@@ -286,7 +298,7 @@ def _supervisor() -> ModuleType:
 
 
 def _tidy(folder: Path, fresh: bool) -> None:
-    """Remove a demo that did not come to its end, all but the rejected rows that its message may speak of."""
+    """Remove an unfinished demo, except the files of rejected rows, which its error message may mention."""
     if not fresh:
         return
     for path in folder.iterdir():
@@ -304,8 +316,8 @@ def _serve(python: Path, port: int) -> list[str]:
     return [str(python), "-m", "r3al_project.processes.serve", "--port", str(port)]
 
 
-def _become(command: list[str], env: dict[str, str]) -> int:
-    """Go on as another program; Ctrl-C is its own from here."""
+def _replace_process(command: list[str], env: dict[str, str]) -> int:
+    """Replace this process by another program, which then handles Ctrl-C itself."""
     os.chdir(ROOT)
     sys.stdout.flush()
     os.execve(command[0], command, env)  # noqa: S606

@@ -1,9 +1,10 @@
-"""Our accounting against an independent oracle, Google's ``dp-accounting``.
+"""Check the platform's privacy accounting against an independent oracle, Google's ``dp-accounting``.
 
-Closed forms of one Gaussian must agree to a millionth, and so must accounts of many releases, which the oracle composes as
-privacy loss distributions and we as one number. Where ours is a bound (pure releases in an account kept in Gaussian privacy;
-zCDP), it must never be the smaller one; zCDP also agrees with the same conversion over the oracle's orders. The oracle itself is
-asked for a published figure: the moments accountant's epsilon 1.26 (Abadi et al. 2016: sigma 4, q .01, 10,000 steps, delta 1e-5).
+Closed forms of one Gaussian must agree to a millionth. So must accounts of many releases, which the oracle composes as privacy
+loss distributions and the platform as one number. Where the platform computes a bound (pure releases in a Gaussian account, and
+zCDP), the bound must never be below the oracle's value. The zCDP conversion must also agree with the oracle's own conversion.
+The oracle must reproduce a published figure: epsilon 1.26 of the moments accountant
+(Abadi et al. 2016: sigma 4, q .01, 10,000 steps, delta 1e-5).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ Row = dict[str, Any]
 
 
 def closed_forms() -> list[Row]:
-    """One Gaussian, each way round."""
+    """Compute epsilon, sigma and delta of a single Gaussian release in closed form."""
     rows = [
         _row("closed", epsilon_of_gdp(1 / s, d), kind="epsilon", sigma=s, delta=d) for s, d in product(SIGMAS, DELTAS)
     ]
@@ -60,23 +61,23 @@ def closed_forms() -> list[Row]:
 
 
 def accounts() -> list[Row]:
-    """Accounts of many releases with the noise that each really has; those with pure releases are bounds."""
+    """Compute accounts of many releases with their actual noise. Accounts with pure releases are bounds."""
     rows = [_account("composed", {}, gaussian) for gaussian in GAUSSIAN]
     return rows + [_account("bound", pure, gaussian) for pure, gaussian in PURE]
 
 
 def _account(part: str, pure: dict[float, int], gaussian: dict[float, int]) -> Row:
-    made = {e: calibrate(epsilon=e, delta=ACCOUNT_DELTA, maximum=1.0) for e in gaussian}
-    rho = sum(made[e].rho_nano * n for e, n in gaussian.items())
+    calibrated = {e: calibrate(epsilon=e, delta=ACCOUNT_DELTA, maximum=1.0) for e in gaussian}
+    rho = sum(calibrated[e].rho_nano * n for e, n in gaussian.items())
     rho += sum(charge_pure(epsilon=e, maximum=1.0).rho_nano * n for e, n in pure.items())
     return _row(
         part, epsilon_of_account(rho, ACCOUNT_DELTA), kind="composed", delta=ACCOUNT_DELTA,
-        gaussians=[[made[e].sigma, n] for e, n in gaussian.items()], pure=[[e, n] for e, n in pure.items()],
+        gaussians=[[calibrated[e].sigma, n] for e, n in gaussian.items()], pure=[[e, n] for e, n in pure.items()],
     )  # fmt: skip
 
 
 def zcdp() -> list[Row]:
-    """Against a Gaussian of this rho, which a bound on all of zCDP must cover, and against the same conversion."""
+    """Compare zCDP bounds with a Gaussian of the same rho, which they must cover, and with the oracle's conversion."""
     rows = []
     for rho, delta in product(RHOS, DELTAS):
         ours = epsilon_of_zcdp(rho, delta)
@@ -90,21 +91,22 @@ def _row(part: str, ours: float, **question: Any) -> Row:
 
 
 def largest(rows: list[Row], part: str) -> float:
-    """The largest difference, relative where the oracle's number is above 1 or a delta."""
-    found = [r for r in rows if r["part"] == part]
-    scales = [r["oracle"] if r["question"]["kind"] == "delta" else max(1.0, r["oracle"]) for r in found]
-    return float(max(abs(r["ours"] - r["oracle"]) / (scale or 1.0) for r, scale in zip(found, scales, strict=True)))
+    """Return the largest difference from the oracle. It is relative for deltas and for values above 1."""
+    compared = [r for r in rows if r["part"] == part]
+    scales = [r["oracle"] if r["question"]["kind"] == "delta" else max(1.0, r["oracle"]) for r in compared]
+    return float(max(abs(r["ours"] - r["oracle"]) / (scale or 1.0) for r, scale in zip(compared, scales, strict=True)))
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     rows = [*closed_forms(), *accounts(), *zcdp()]
     published = [PUBLISHED | {"published": then} for then in (True, False)]
     *answers, then, now = oracle([*(r["question"] for r in rows), *published])
     for row, theirs in zip(rows, answers, strict=True):
         row["oracle"] = theirs
-        summary = ", ".join(f"{k} {v}" for k, v in row["question"].items())
-        print(f"{row['part']:>15}: {summary}: ours {row['ours']:.7g}, oracle {theirs:.7g}")
-    print(f"published moments accountant: {then:.4f}; by today's conversion {now:.4f}")
+        question = ", ".join(f"{k} {v}" for k, v in row["question"].items())
+        print(f"{row['part']:>15}: {question}: ours {row['ours']:.7g}, oracle {theirs:.7g}")
+    print(f"published moments accountant: {then:.4f}; with today's conversion: {now:.4f}")
     checks = [
         Check("largest_difference", largest(rows, "closed"), SAME, at_most=True),
         Check("composition_difference", largest(rows, "composed"), SAME, at_most=True),

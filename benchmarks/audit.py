@@ -1,7 +1,8 @@
-"""What draws prove about a mechanism: lower bounds on epsilon and mu by Clopper-Pearson, each wrong once in a thousand audits.
+"""Compute lower bounds on the epsilon and mu of a mechanism from draws. Each bound is wrong once in a thousand audits.
 
-Two neighbouring inputs, many draws of each, and one public event. Jagielski, Ullman and Oprea 2020 for epsilon; for Gaussian
-privacy a test's two error rates bound mu from below (Dong, Roth and Su 2022, definition 3; Nasr et al. 2023).
+An audit draws many outputs on two neighbouring inputs and counts one public event. The bounds use Clopper-Pearson intervals.
+Source: Jagielski, Ullman and Oprea 2020 for epsilon. For Gaussian privacy, the two error rates of a test bound mu from below
+(Dong, Roth and Su 2022, definition 3; Nasr et al. 2023).
 """
 
 from __future__ import annotations
@@ -11,27 +12,27 @@ from statistics import NormalDist
 
 from scipy import stats
 
-FALSE_ALARM = 1e-3  # that a bound lies above the truth
+FALSE_ALARM = 1e-3  # probability that a bound lies above the true value
 
 
 def at_least(hits: int, trials: int) -> float:
-    """Lower end of a Clopper-Pearson interval, at half the false-alarm rate."""
+    """Return the lower end of a Clopper-Pearson interval, at half the false-alarm rate."""
     return float(stats.beta.ppf(FALSE_ALARM / 2, hits, trials - hits + 1)) if hits else 0.0
 
 
 def at_most(hits: int, trials: int) -> float:
-    """Upper end."""
+    """Return the upper end of a Clopper-Pearson interval, at half the false-alarm rate."""
     return float(stats.beta.ppf(1 - FALSE_ALARM / 2, hits + 1, trials - hits)) if hits < trials else 1.0
 
 
 def epsilon_at_least(hits: int, hits_neighbour: int, trials: int) -> float:
-    """Epsilon of a pure mechanism, from how often an event came up under either input."""
+    """Bound the epsilon of a pure mechanism from below, from the counts of an event under both inputs."""
     low, high = at_least(hits, trials), at_most(hits_neighbour, trials)
     return math.log(low / high) if low > 0 else 0.0
 
 
 def mu_at_least(false_positives: int, false_negatives: int, trials: int) -> float:
-    """Mu of a Gaussian-private mechanism, from a test's errors under either input."""
+    """Bound the mu of a Gaussian-private mechanism from below, from a test's error counts under both inputs."""
     normal = NormalDist()
     fpr, fnr = at_most(false_positives, trials), at_most(false_negatives, trials)
     return 0.0 if fpr >= 1 or fnr >= 1 else -normal.inv_cdf(fpr) - normal.inv_cdf(fnr)

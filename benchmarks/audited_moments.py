@@ -1,13 +1,14 @@
-"""The whole ``moments`` path as an adversary sees it: two databases that differ by one crafted person, and one statistic.
+"""Audit the whole ``moments`` release: an adversary distinguishes two databases that differ by one crafted person.
 
-The adversary knows everything but whether the person is in: given what earlier rounds released, they compute what the person
-would add to each block, and project all released numbers on it. Noise is Gaussian, so that projection is the best test there is:
-it is N(0, 1) without the person and N(mu, 1) with them, mu the root of the squared norms over the squared noise.
+The adversary knows everything except whether the person is in the database. From the earlier rounds' releases they compute the
+person's contribution to each block, and project all released numbers onto it. The noise is Gaussian, so this projection is the
+most powerful test. It is N(0, 1) without the person and N(mu, 1) with them. Here mu is the root of the sum, over blocks, of the
+contribution's squared norm over the squared noise.
 
-Every release is made by the product's own functions and draws its 33 numbers by the exact sampler, round after round, because
-each round asks what the noise of those before it implies. So it is made one by one, which takes milliseconds: a million of
-either database would take hours, and making them in bulk would audit another program. Of the person and of the others integer
-sums are made apart, as of two shards.
+The product's own functions make each release. They draw its 33 numbers with the exact sampler, round after round, because each
+round depends on the noise of the earlier ones. One release takes milliseconds, so a million of each database would take
+hours. Releases in bulk would audit another program. The integer sums of the person and of the others are computed separately, as
+for two shards.
 """
 
 from __future__ import annotations
@@ -64,15 +65,17 @@ reward = { total = "felt" }
 policy = { action = "did", propensity = "p" }
 tone = { action = "tone", propensity = "q" }
 """
-MU = 3.0  # where as many runs prove most of it; the noise of a small epsilon is the same but for its scale
+MU = 3.0  # at this mu the number of runs proves most of it; a smaller epsilon only scales the noise
 PEOPLE, ROWS, MOST_ROWS = 20, 32, 10_000
 
 
 @dataclass(frozen=True)
 class Audited:
-    """``claimed`` mu of the release; ``reached``: the mean mu that the crafted person has; the errors of the test at half of
-    what is claimed; ``mean``: the statistic's mean with the person less its mean without, with standard error sqrt(2 / runs);
-    ``deviation``: its standard deviation, which is 1 if the noise is what is said.
+    """Hold the counts of an audit.
+
+    ``claimed`` is the claimed mu of the release, and ``reached`` the mean mu of the crafted person. The error counts belong to
+    the test at half of ``claimed``. ``mean`` is the statistic's mean with the person minus its mean without, with standard
+    error sqrt(2 / runs). ``deviation`` is its standard deviation, which is 1 if the noise is as declared.
     """
 
     runs: int
@@ -85,8 +88,9 @@ class Audited:
 
 
 def world(seed: int) -> tuple[LoopSpec, ReleaseRows, ReleaseRows]:
-    """A small loop with every kind of block, the database without the person, and the person alone: as many rows as are ever
-    counted, all of them at the ends of what can be.
+    """Build a small loop with every kind of block, the database without the person, and the rows of the crafted person.
+
+    The person has as many rows as a release ever counts, all with extreme values.
     """
     spec, rng, n = parse_loop(TOML, source="audit.toml"), np.random.default_rng(seed), PEOPLE * ROWS
     others = _rows(
@@ -116,7 +120,7 @@ def _rows(person: Ints, state: Floats, next_state: Floats, action: Ints, tone: I
 
 
 def audit(runs: int, seed: int = 1) -> Audited:
-    """So many releases of either database, told apart by the statistic at half the person's mu."""
+    """Make ``runs`` releases of each database, and classify them by the statistic at half the person's mu."""
     spec, others, crafted = world(seed)
     sigma = 1 / MU
     without = np.array([statistic(spec, others, crafted, sigma, within=False) for _ in range(runs)])
@@ -136,24 +140,24 @@ def audit(runs: int, seed: int = 1) -> Audited:
 def statistic(
     spec: LoopSpec, others: ReleaseRows, crafted: ReleaseRows, sigma: float, *, within: bool
 ) -> tuple[float, float]:
-    """One release without the person or with them, and what it says of whether they are in: the statistic, and their mu in it."""
+    """Make one release, with the person if ``within``, and return the adversary's statistic and the person's mu."""
 
     def summed(totals: Callable[[ReleaseRows], Totals]) -> tuple[Totals, Totals, Totals]:
         rest, person = totals(others), totals(crafted)
         return add_totals([rest, person]) if within else rest, rest, person
 
-    asked = [summed(partial(rounds.count_totals, spec))]
-    counts = rounds.release_counts(spec, asked[0][0], sigma)
-    made = rounds.plan_release(spec, rounds.read_counts(spec, counts), sigma)
-    asked.append(summed(partial(rounds.baseline_totals, made)))
-    baseline = rounds.release_baseline(made, asked[1][0])
-    theta = rounds.residual_baseline(made, baseline, None)
-    asked.append(summed(partial(rounds.effect_totals, made, theta)))
-    released = (counts, baseline, rounds.release_effects(made, asked[2][0]))
+    sums = [summed(partial(rounds.count_totals, spec))]
+    counts = rounds.release_counts(spec, sums[0][0], sigma)
+    plan = rounds.plan_release(spec, rounds.read_counts(spec, counts), sigma)
+    sums.append(summed(partial(rounds.baseline_totals, plan)))
+    baseline = rounds.release_baseline(plan, sums[1][0])
+    theta = rounds.residual_baseline(plan, baseline, None)
+    sums.append(summed(partial(rounds.effect_totals, plan, theta)))
+    released = (counts, baseline, rounds.release_effects(plan, sums[2][0]))
     dot = power = 0.0
-    for noised, (_, rest, person) in zip(released, asked, strict=True):
+    for noised, (_, rest, person) in zip(released, sums, strict=True):
         for name, total in person.blocks.items():
-            clip = COUNTS_CLIP if name == "counts" else made.facts.clips[name]
+            clip = COUNTS_CLIP if name == "counts" else plan.facts.clips[name]
             step, sd = clip / LATTICE_STEPS, float(noised[f"{name}_sd"][0])
             own = total * step
             dot += float((noised[name] - rest.blocks[name] * step) @ own) / sd**2

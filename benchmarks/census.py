@@ -1,7 +1,7 @@
-"""A generated census-like table: six quasi-identifiers and an occupation, with the shapes and dependences that such tables have.
+"""Generate a census-like table: six quasi-identifiers and an occupation, with realistic distributions and dependences.
 
-No real person is in it. Shares of the categories are like those of the well-known Adult table (most people are of one race and
-have one of three schoolings, and work forty hours), schooling depends on age, marriage on age, hours on sex and age.
+No real person is in it. The shares of the categories resemble those of the well-known Adult table: most people are of one race,
+have one of three levels of education, and work forty hours. Education and marriage depend on age, and hours on sex and age.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _SCHOOLING = (
 
 
 def census(rows: int, seed: int) -> tuple[Floats, Ints]:
-    """Quasi-identifiers (rows, 6), categories as indices, and occupations (rows,)."""
+    """Generate quasi-identifiers (rows, 6), with categories as indices, and occupations (rows,)."""
     rng = np.random.default_rng(seed)
     age = np.clip(np.rint(17 + rng.gamma(2.6, 8.4, rows)), 17, 90)
     education = rng.choice(len(EDUCATION), rows, p=np.array(_SCHOOLING) / sum(_SCHOOLING)).astype(float)

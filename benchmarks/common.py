@@ -1,4 +1,4 @@
-"""What every benchmark shares: arguments, checks, the last line of JSON, and the stored result with date and machine."""
+"""Provide the common parts of all benchmarks: arguments, checks, the JSON line, and the stored result with date and machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Check:
-    """One claim: a value against its bar."""
+    """Compare a measured value with its bar."""
 
     name: str
     value: float
@@ -28,23 +28,25 @@ class Check:
 
     @property
     def holds(self) -> bool:
+        """Return whether the value meets the bar."""
         return bool(self.value <= self.bar if self.at_most else self.value >= self.bar)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the check as JSON values for the stored result."""
         return {"name": self.name, "value": self.value, "bar": self.bar, "holds": self.holds}
 
 
 def arguments(description: str | None, *, seeds: int) -> ArgumentParser:
-    """The parser that all benchmarks begin with."""
+    """Return the argument parser with the options of all benchmarks. ``seeds`` is the default number of seeds."""
     parser = ArgumentParser(description=description)
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    parser.add_argument("--quick", action="store_true", help="smaller sizes, about a minute on two cores")
-    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of standard output")
+    parser.add_argument("--quick", action="store_true", help="use smaller sizes, about a minute on two cores")
+    parser.add_argument("--seeds", type=int, default=seeds, help=f"number of random seeds (default: {seeds})")
     return parser
 
 
 def finish(name: str, options: Namespace, rows: Sequence[dict[str, Any]], checks: Sequence[Check]) -> None:
-    """Print the checks (those that fail too), store the result, and end with the JSON line."""
+    """Print all checks, store the result (unless --quick), and print the JSON line if requested."""
     for check in checks:
         sign = "<=" if check.at_most else ">="
         print(f"{'holds' if check.holds else 'FAILS':>6}  {check.name} = {check.value:.4f} ({sign} {check.bar})")
@@ -62,7 +64,7 @@ def finish(name: str, options: Namespace, rows: Sequence[dict[str, Any]], checks
 
 
 def _plain(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity: they become null."""
+    """Replace NaN and infinities by None, because JSON cannot represent them."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,7 @@
-"""Communities that health looks at: people in two arms who stay, or are new every week, and what they give each week.
+"""Simulate the communities that health checks observe: people in two arms, lasting or new every week, with weekly values.
 
-A person has a mean of their own for good; runs are many communities at once. Arrays are (runs, blocks, people of a block).
+Each person has a constant mean. One run is one community, and all runs are computed at once. Arrays have the shape
+(runs, blocks, people per block).
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from deployments.engine.health import FALSE_ROLLBACK_ALPHA, HEALTH_METRICS
 from loops.engine.thresholds import EMPATHY_BAR, EMPATHY_DROP, FALSE_INTERVENTION_BAR, FALSE_INTERVENTION_RISE
 
 BAR = float(np.log(HEALTH_METRICS / FALSE_ROLLBACK_ALPHA))
-INTERVENTIONS = 2  # a person and week
-A_BLOCK = 19  # of the others, for one who is held back: 5%
+INTERVENTIONS = 2  # per person and week
+A_BLOCK = 19  # people under the deployed version per person in the holdback, which is therefore 5%
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a trigger compares. ``change``: by how much of the holdback's mean it must be worse, as measured."""
+    """Describe a metric that a trigger compares. ``change`` is the measured deterioration, as a share of the holdback's mean."""
 
     name: str
     stakes: tuple[float, ...]
@@ -40,23 +41,23 @@ class Metric:
     higher: bool
 
     def week(self, rng: np.random.Generator, means: Floats) -> Floats:
-        """One value a person: a share of their interventions, or the mean of ratings in five steps; neither is biased."""
+        """Draw one unbiased value per person: a share of their interventions, or the mean of ratings in five steps."""
         steps = INTERVENTIONS * (4 if self.higher else 1)
         return np.asarray(rng.binomial(steps, means) / steps)
 
-    def path(self, ours: Floats, theirs: Floats) -> Floats:
-        """(runs, blocks) log evidence that ours is worse, after each block."""
-        return log_paired_path(ours, theirs, NullHypothesis(higher_is_better=self.higher), self.stakes, self.prior)
+    def path(self, deployed: Floats, control: Floats) -> Floats:
+        """Return the (runs, blocks) log evidence after each block that the deployed version is worse than the holdback."""
+        return log_paired_path(deployed, control, NullHypothesis(higher_is_better=self.higher), self.stakes, self.prior)
 
-    def fires(self, ours: Floats, theirs: Floats, log_weight: float) -> Bools:
-        """(runs,) Proven to be worse, and worse by the amount."""
-        now, before = ours.mean(axis=(1, 2)), theirs.mean(axis=(1, 2))
+    def fires(self, deployed: Floats, control: Floats, log_weight: float) -> Bools:
+        """Return (runs,) flags: the deployed version is proven to be worse, and measured to be worse by ``change``."""
+        now, before = deployed.mean(axis=(1, 2)), control.mean(axis=(1, 2))
         far = now < before * (1 - self.change) if self.higher else now > before * (1 + self.change)
-        return np.asarray(far & (self.path(ours, theirs)[:, -1] + log_weight >= BAR))
+        return np.asarray(far & (self.path(deployed, control)[:, -1] + log_weight >= BAR))
 
-    def beyond(self, ours: Floats, log_weight: float) -> Bools:
-        """(runs,) Proven to be beyond the threshold."""
-        values = ours.reshape(len(ours), -1)
+    def beyond(self, deployed: Floats, log_weight: float) -> Bools:
+        """Return (runs,) flags: the metric is proven to be beyond its threshold."""
+        values = deployed.reshape(len(deployed), -1)
         evidence = (
             log_evidence_below(values, EMPATHY_BAR)
             if self.higher
@@ -73,7 +74,11 @@ FALSE_INTERVENTION = Metric(
 
 @dataclass(frozen=True)
 class Community:
-    """``held`` people a run against nineteen times as many. From week ``onset`` on ours have the mean ``worse``."""
+    """Describe ``held`` people in the holdback against nineteen times as many under the deployed version.
+
+    From week ``onset`` on, the people under the deployed version have the mean ``worse``. Without ``lasting``, people are new
+    every week.
+    """
 
     metric: Metric
     held: int
@@ -84,64 +89,64 @@ class Community:
     lasting: bool = True
 
     def weeks(self, rng: np.random.Generator, runs: int, weeks: int) -> Iterator[tuple[Floats, Floats]]:
-        """(runs, held, 19) and (runs, held, 1) values of each week."""
+        """Yield each week's values: (runs, held, 19) under the deployed version and (runs, held, 1) in the holdback."""
         arms = self._people(rng, runs)
         for week in range(1, weeks + 1):
-            ours, theirs = arms if self.lasting else self._people(rng, runs)
+            deployed, control = arms if self.lasting else self._people(rng, runs)
             if self.worse is not None and week >= self.onset:
-                ours = _moved(ours, self.mean, self.worse)
-            yield self.metric.week(rng, ours), self.metric.week(rng, theirs)
+                deployed = _moved(deployed, self.mean, self.worse)
+            yield self.metric.week(rng, deployed), self.metric.week(rng, control)
 
     def _people(self, rng: np.random.Generator, runs: int) -> tuple[Floats, Floats]:
         concentration = self.mean * (1 - self.mean) / self.spread**2 - 1
         a, b = self.mean * concentration, (1 - self.mean) * concentration
-        ours, theirs = (rng.beta(a, b, (runs, self.held, n)) for n in (A_BLOCK, 1))
-        return ours, theirs
+        deployed, control = (rng.beta(a, b, (runs, self.held, n)) for n in (A_BLOCK, 1))
+        return deployed, control
 
 
 def _moved(means: Floats, mean: float, to: float) -> Floats:
-    """People of another mean, each of whom is as far on the way to it."""
+    """Shift people's means so that their average becomes ``to``, by the same proportion for each person."""
     return means * (to / mean) if to < mean else 1 - (1 - means) * ((1 - to) / (1 - mean))
 
 
 def weights(weeks: int) -> tuple[list[float], list[float]]:
-    """Log weights of the bets begun in each week and in each span of weeks, as health has them."""
+    """Return the log weights of the bets begun in each week and in each span of weeks, as in the health checks."""
     begun = CohortSeries(np.zeros(weeks), starts=tuple(range(weeks)), closed=weeks).families
     return [s.log_weight for s in begun[0]], [s.log_weight for s in begun[1]]
 
 
 @dataclass
 class Span:
-    """Sums of the weeks of a span, whose means are a bet of their own when it is over."""
+    """Accumulate the weeks of a span. Its means form a separate bet when it ends."""
 
-    ours: Floats | float = 0.0
-    theirs: Floats | float = 0.0
+    deployed: Floats | float = 0.0
+    control: Floats | float = 0.0
     count: int = 0
 
-    def add(self, ours: Floats, theirs: Floats) -> tuple[Floats, Floats] | None:
-        """Means of a span that this week has ended."""
-        self.ours, self.theirs, self.count = self.ours + ours, self.theirs + theirs, self.count + 1
+    def add(self, deployed: Floats, control: Floats) -> tuple[Floats, Floats] | None:
+        """Add a week, and return the means of the span if this week ends it."""
+        self.deployed, self.control, self.count = self.deployed + deployed, self.control + control, self.count + 1
         if self.count < SPAN:
             return None
-        means = np.asarray(self.ours / SPAN), np.asarray(self.theirs / SPAN)
-        self.ours, self.theirs, self.count = 0.0, 0.0, 0
+        means = np.asarray(self.deployed / SPAN), np.asarray(self.control / SPAN)
+        self.deployed, self.control, self.count = 0.0, 0.0, 0
         return means
 
 
 def false_alarms(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> Bools:
-    """(runs,) Whether the trigger of arms of one mean is ever proven, at any block of any week or span."""
+    """Return (runs,) flags: a trigger fires at any block of any week or span, although both arms have the same mean."""
     of_weeks, of_spans = weights(weeks)
     alarmed, span, spans = np.zeros(runs, dtype=bool), Span(), iter(of_spans)
-    for (ours, theirs), weight in zip(community.weeks(rng, runs, weeks), of_weeks, strict=True):
-        alarmed |= community.metric.path(ours, theirs).max(axis=1) + weight >= BAR
-        means = span.add(ours, theirs)
+    for (deployed, control), weight in zip(community.weeks(rng, runs, weeks), of_weeks, strict=True):
+        alarmed |= community.metric.path(deployed, control).max(axis=1) + weight >= BAR
+        means = span.add(deployed, control)
         if means is not None:
             alarmed |= community.metric.path(*means).max(axis=1) + next(spans) >= BAR
     return alarmed
 
 
 def naive_alarms(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> Bools:
-    """(runs,) The same with bets that run on and take each week's values for those of new people."""
+    """Return (runs,) false-alarm flags of naive bets, which continue over weeks and treat each week's values as new people's."""
     arms = [np.concatenate(values, axis=1) for values in zip(*community.weeks(rng, runs, weeks), strict=True)]
     alarmed = np.zeros(runs, dtype=bool)
     for week, weight in enumerate(weights(weeks)[0]):
@@ -151,9 +156,10 @@ def naive_alarms(community: Community, rng: np.random.Generator, runs: int, week
 
 
 @dataclass(frozen=True)
-class Found:
-    """(runs,) Weeks of a fault until it is found, infinite where it is not: by the trigger, by its bets of weeks alone, and as a
-    metric beyond its threshold.
+class DetectionWeeks:
+    """Hold the (runs,) weeks from onset until a fault is detected, infinite where it is not.
+
+    ``trigger`` uses all bets, ``weeks_alone`` only the weekly bets, and ``threshold`` the metric's absolute threshold.
     """
 
     trigger: Floats
@@ -161,39 +167,39 @@ class Found:
     threshold: Floats
 
 
-def found_after(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> Found:
-    """On people who last, looked at at weeks' ends. A span is looked at a week after its end, when all of it is closed."""
+def detection_weeks(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> DetectionWeeks:
+    """Simulate detection on lasting people, checked at the end of each week. A span is checked a week later, once closed."""
     of_weeks, of_spans = weights(weeks)
-    found = Found(*(np.full(runs, np.inf) for _ in range(3)))
+    detected = DetectionWeeks(*(np.full(runs, np.inf) for _ in range(3)))
     span, spans, ended, metric = Span(), iter(of_spans), None, community.metric
-    for week, (ours, theirs) in enumerate(community.weeks(rng, runs, weeks), start=1):
-        fires, beyond = metric.fires(ours, theirs, of_weeks[week - 1]), metric.beyond(ours, of_weeks[week - 1])
-        _first(found.weeks_alone, fires, week - community.onset + 1)
+    for week, (deployed, control) in enumerate(community.weeks(rng, runs, weeks), start=1):
+        fires, beyond = metric.fires(deployed, control, of_weeks[week - 1]), metric.beyond(deployed, of_weeks[week - 1])
+        _first(detected.weeks_alone, fires, week - community.onset + 1)
         if ended is not None:
             weight = next(spans)
             fires, beyond = fires | metric.fires(*ended, weight), beyond | metric.beyond(ended[0], weight)
-        _first(found.trigger, fires, week - community.onset + 1)
-        _first(found.threshold, beyond, week - community.onset + 1)
-        ended = span.add(ours, theirs)
-    return found
+        _first(detected.trigger, fires, week - community.onset + 1)
+        _first(detected.threshold, beyond, week - community.onset + 1)
+        ended = span.add(deployed, control)
+    return detected
 
 
 def _first(after: Floats, now: Bools, weeks: int) -> None:
     after[np.isinf(after) & now] = weeks
 
 
-def found_after_new(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> Floats:
-    """(runs,) The same where people are new every week: weeks until the first bet, which goes on, proves it."""
+def detection_weeks_new_people(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> Floats:
+    """Return the (runs,) weeks until detection where people are new every week, by the first bet, which continues."""
     arms = [np.concatenate(values, axis=1) for values in zip(*community.weeks(rng, runs, weeks), strict=True)]
     proven = community.metric.path(*arms) + weights(weeks)[0][0] >= BAR
     return np.where(proven.any(axis=1), proven.argmax(axis=1) // community.held + 1, np.inf)
 
 
 def above(count: int, runs: int) -> float:
-    """Upper 95% bound of a rate."""
+    """Return the upper 95% confidence bound of a rate."""
     return 1.0 if count == runs else float(stats.beta.ppf(0.95, count + 1, runs - count))
 
 
 def below(count: int, runs: int) -> float:
-    """Lower 95% bound of a rate."""
+    """Return the lower 95% confidence bound of a rate."""
     return 0.0 if not count else float(stats.beta.ppf(0.05, count, runs - count + 1))

@@ -1,11 +1,11 @@
-"""What a served decision costs: HTTP load on loopback against two web processes, on PostgreSQL and SQLite, each answer committed.
+"""Measure the cost of a served decision: HTTP load on loopback against two web processes, with every answer committed.
 
-A cell is a fresh database (PostgreSQL with fsync and synchronous commit, as it says itself; SQLite with synchronous=FULL), the
-r3al loop with a learned version of all four heads, and the platform's own web command with two processes. Callers are people's
-devices with a token each, then one service that acts for them. Clients are processes of their own. Every acknowledged decision
-is counted in the database afterwards. CPU is of the web processes, the database's own beside it; both share the machine with
-the clients. ``--peers``: ``mlflow models serve`` with two processes and an equally small numpy model under the same clients; it
-logs nothing.
+A cell is a fresh database, the r3al loop with a learned version of all four heads, and the platform's own web command with two
+processes. PostgreSQL runs with fsync and synchronous commit (as it reports itself), SQLite with synchronous=FULL. The callers are
+people's devices with one token each, then one service that acts for them. Clients run in separate processes. Every acknowledged
+decision is counted in the database afterwards. CPU time is reported for the web processes and separately for the database. Both
+share the machine with the clients. With ``--peers``, ``mlflow models serve`` runs under the same clients, with two processes and
+an equally small numpy model. It logs nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 def cell(kind: str, quick: bool) -> list[dict[str, Any]]:
-    """Rows of one database: under load, and (SQLite) in process."""
+    """Measure one kind of database: under load, and for SQLite also in process. Return the result rows."""
     seconds, people = (5.0, 200) if quick else (SECONDS, PEOPLE)
     with tempfile.TemporaryDirectory(prefix="r3al-bench-") as folder, database(kind, Path(folder)) as url:
         home = Path(folder)
@@ -60,20 +60,22 @@ def cell(kind: str, quick: bool) -> list[dict[str, Any]]:
                 )
                 for caller in ("device", "service")
             }
-        summary = _step(env, "--facts")
+        facts_found = _step(env, "--facts")
         acknowledged = sum(row["requests"] for row in loads.values())
-        if summary["decisions"] < acknowledged:
+        if facts_found["decisions"] < acknowledged:
             raise SystemExit(
-                f"{acknowledged} decisions were acknowledged and {summary['decisions']} are in the database"
+                f"{acknowledged} decisions were acknowledged, but only {facts_found['decisions']} are in the database"
             )
-        rows = [{"part": f"{kind}, {caller}", "workers": WORKERS, **row, **summary} for caller, row in loads.items()]
+        rows = [
+            {"part": f"{kind}, {caller}", "workers": WORKERS, **row, **facts_found} for caller, row in loads.items()
+        ]
         if kind == "sqlite":
             rows.append(_step(env, "--inprocess", str(CALLS // 4 if quick else CALLS)))
         return rows
 
 
 def mlflow(quick: bool) -> list[dict[str, Any]]:
-    """The peer under the same clients, given features by name and as a tensor."""
+    """Measure mlflow under the same clients, with features by name and as a tensor."""
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="r3al-bench-") as folder:
         home = Path(folder)
@@ -91,7 +93,7 @@ def mlflow(quick: bool) -> list[dict[str, Any]]:
 def under_load(
     home: Path, port: int, path: str, requests: list[Any], seconds: float, watched: dict[str, int]
 ) -> dict[str, Any]:
-    """Latencies in ms, answers a second, and the CPU of each watched process tree in us an answer."""
+    """Measure latencies in ms, answers per second, and the CPU of each watched process tree in us per answer."""
     clients = []
     for i in range(CLIENTS):
         plan = {
@@ -106,50 +108,50 @@ def under_load(
     before = {name: cpu_of(pid) for name, pid in watched.items()}
     time.sleep(seconds)
     used = {name: cpu_of(pid) - before[name] for name, pid in watched.items()}
-    summaries = [json.loads(_output(client).splitlines()[-1]) for client in clients]
-    wrong = {status: n for t in summaries for status, n in t["statuses"].items() if status != "200"}
+    reports = [json.loads(_output(client).splitlines()[-1]) for client in clients]
+    wrong = {status: n for report in reports for status, n in report["statuses"].items() if status != "200"}
     if wrong:
-        raise SystemExit(f"answers with other statuses than 200: {wrong}")
-    latencies = sorted(ms for t in summaries for ms in t["latencies"])
+        raise SystemExit(f"some answers had a status other than 200: {wrong}")
+    latencies = sorted(ms for report in reports for ms in report["latencies"])
     count = len(latencies)
     return {
         "requests": count,
-        "rps": count / max(t["seconds"] for t in summaries),
+        "rps": count / max(report["seconds"] for report in reports),
         "p50_ms": latencies[count // 2],
         "p99_ms": latencies[count * 99 // 100],
         **{f"{name}_cpu_us": 1e6 * cpu / count for name, cpu in used.items()},
-        "client_cpu_us": 1e6 * sum(t["cpu"] for t in summaries) / count,
+        "client_cpu_us": 1e6 * sum(report["cpu"] for report in reports) / count,
     }
 
 
 def cpu_of(root: int) -> float:
-    """CPU seconds of a process, of those below it, and of those below it that have ended (Linux)."""
+    """Return the CPU seconds of a process and its descendants, including those that have ended (Linux)."""
     parents: dict[int, list[int]] = {}
     times = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # it ended meanwhile
+            continue  # the process ended meanwhile
         pid = int(stat.parent.name)
         parents.setdefault(int(fields[1]), []).append(pid)
         times[pid] = sum(map(int, fields[11:13])), sum(map(int, fields[13:15]))
-    found = [root]
-    for pid in found:
-        found += parents.get(pid, [])
-    return (sum(times[pid][0] for pid in found if pid in times) + times[root][1]) / _TICK
+    tree = [root]
+    for pid in tree:
+        tree += parents.get(pid, [])
+    return (sum(times[pid][0] for pid in tree if pid in times) + times[root][1]) / _TICK
 
 
 @contextmanager
 def running(command: list[str], env: dict[str, str], log: Path, port: int, path: str = "/healthz") -> Iterator[int]:
-    """The pid of a server that answers, in a session of its own, ended with all below it."""
+    """Start a server in its own session, yield its pid once it responds, and end it with all its descendants."""
     with log.open("wb") as out:
         server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out, start_new_session=True)
     try:
         end = time.monotonic() + READY_SECONDS
-        while not _answers(port, path):
+        while not _responds(port, path):
             if server.poll() is not None or time.monotonic() > end:
-                raise SystemExit(f"{command[2]} does not answer:\n{log.read_text()[-2000:]}")
+                raise SystemExit(f"{command[2]} does not respond; the end of its log:\n{log.read_text()[-2000:]}")
             time.sleep(0.2)
         yield server.pid
     finally:
@@ -162,7 +164,7 @@ def running(command: list[str], env: dict[str, str], log: Path, port: int, path:
 
 
 def facts() -> dict[str, Any]:
-    """What the environment's database holds and promises."""
+    """Return the number of decisions in the configured database, and its durability settings."""
     from benchmarks.decisions_world import start_django
 
     start_django()
@@ -170,41 +172,41 @@ def facts() -> dict[str, Any]:
 
     from privacy.models import ServedDecision
 
-    summary: dict[str, Any] = {"decisions": ServedDecision.objects.count()}
+    found: dict[str, Any] = {"decisions": ServedDecision.objects.count()}
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             for name in ("server_version", "fsync", "synchronous_commit"):
                 cursor.execute(f"SHOW {name}")
-                summary[name] = cursor.fetchone()[0]
+                found[name] = cursor.fetchone()[0]
         else:
             cursor.execute("PRAGMA synchronous")
-            summary["synchronous"] = cursor.fetchone()[0]  # 2: FULL
-    return summary
+            found["synchronous"] = cursor.fetchone()[0]  # 2: FULL
+    return found
 
 
 def _environment(url: str, home: Path) -> dict[str, str]:
-    made_up = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "ANONYMIZATION_SALT")}
-    made_up["DATA_MASTER_KEYS"] = "1:" + secrets.token_urlsafe(48)
+    generated = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "ANONYMIZATION_SALT")}
+    generated["DATA_MASTER_KEYS"] = "1:" + secrets.token_urlsafe(48)
     return {
-        **os.environ, **made_up, "DATABASE_URL": url, "R3AL_VAR_DIR": str(home / "var"), "OMP_NUM_THREADS": "1",
+        **os.environ, **generated, "DATABASE_URL": url, "R3AL_VAR_DIR": str(home / "var"), "OMP_NUM_THREADS": "1",
         "HTTPS": "false", "LOG_LEVEL": "WARNING",
     }  # fmt: skip
 
 
 def _step(env: dict[str, str], *options: str) -> dict[str, Any]:
-    """One step in a process of its own on the cell's database; the JSON that it prints."""
+    """Run one step in a separate process on the cell's database, and return the JSON that it prints."""
     command = [sys.executable, "-m", "benchmarks.decisions", *options]
     run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     if run.returncode:
         raise SystemExit(run.stderr)
-    summary: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return summary
+    printed: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return printed
 
 
 def _output(client: subprocess.Popen[str]) -> str:
     out, _ = client.communicate(timeout=60)
     if client.returncode:
-        raise SystemExit("a client failed; what it said is above")
+        raise SystemExit("a client process failed; see its output above")
     return out
 
 
@@ -212,7 +214,7 @@ def _postmaster(home: Path) -> int:
     return int((home / "pg" / "postmaster.pid").read_text().split()[0])
 
 
-def _answers(port: int, path: str) -> bool:
+def _responds(port: int, path: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
             return bool(response.status == 200)
@@ -227,7 +229,7 @@ def _free_port() -> int:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """One line a part under load."""
+    """Print one line for each part under load."""
     print(f"{'':>22} {'rps':>6} {'p50 ms':>7} {'p99 ms':>7} {'web us':>7} {'db us':>6} {'client us':>9}")
     for r in rows:
         if "rps" in r:
@@ -238,6 +240,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     rows = [*cell("postgresql", options.quick), *cell("sqlite", options.quick)]
     print_table(rows)
     checks = [Check("decide_inprocess_p99_us", rows[-1]["p99_us"], P99_US, at_most=True)]
@@ -257,7 +260,7 @@ def main(options: Namespace) -> None:
 
 
 def inner(options: Namespace) -> dict[str, Any]:
-    """A step of a cell."""
+    """Run one internal step of a cell, in a separate process."""
     from benchmarks.decisions_world import measure_inprocess, prepare
 
     if options.prepare:
@@ -269,10 +272,10 @@ def inner(options: Namespace) -> dict[str, Any]:
 
 if __name__ == "__main__":
     parser = arguments(__doc__, seeds=1)
-    parser.add_argument("--peers", action="store_true", help="also mlflow models serve, installed into .peers/")
-    parser.add_argument("--prepare", nargs=3, help="fill the environment's database (internal)")
-    parser.add_argument("--inprocess", type=int, help="measure so many calls on it (internal)")
-    parser.add_argument("--facts", action="store_true", help="tell what it holds (internal)")
+    parser.add_argument("--peers", action="store_true", help="also measure mlflow models serve, installed into .peers/")
+    parser.add_argument("--prepare", nargs=3, help="fill the configured database (internal)")
+    parser.add_argument("--inprocess", type=int, help="measure this number of calls in process (internal)")
+    parser.add_argument("--facts", action="store_true", help="print the database's contents and settings (internal)")
     chosen = parser.parse_args()
     if chosen.prepare or chosen.inprocess or chosen.facts:
         print(json.dumps(inner(chosen)))

@@ -1,6 +1,6 @@
-"""What the benchmark of decisions serves: the r3al loop with a learned version a head, and people with device tokens.
+"""Prepare the world of the decision benchmark: the r3al loop with a learned version per head, and people with device tokens.
 
-Nobody is ever unavailable here (no quiet hours, cool-down or daily cap): every request is decided and logged as a whole.
+Everybody is always available here (no quiet hours, cool-down or daily cap), so every request is decided and logged completely.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CONFIG = {"hinges": True}
 
 
 def start_django() -> None:
-    """Django on the database of the environment."""
+    """Start Django on the configured database."""
     import django
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "r3al_project.settings")
@@ -27,8 +27,9 @@ def start_django() -> None:
 
 
 def prepare(folder: Path, people: int, requests: int) -> None:
-    """Fill the environment's fresh database, and write a file of requests (a token and a body each) for each kind of caller:
-    people's devices with a token each (``device.json``), and one service that names them (``service.json``).
+    """Fill the fresh configured database, and write one file of requests (token and body) per kind of caller.
+
+    ``device.json`` is for people's devices with one token each, ``service.json`` for one service that names the people.
     """
     start_django()
     from django.core.management import call_command
@@ -43,7 +44,7 @@ def prepare(folder: Path, people: int, requests: int) -> None:
 
 
 def body_of(i: int, user_id: str | None = None) -> str:
-    """The i-th request: a whole context, so that its state is its own."""
+    """Return the i-th request body, with a complete context, so that its state does not depend on earlier requests."""
     share = (i * 0.618034) % 1.0
     context = {
         "mood": round(2 * share - 1, 4), "stress": round(1 - share, 4), "engagement": 0.4, "energy": round(share, 4),
@@ -54,7 +55,7 @@ def body_of(i: int, user_id: str | None = None) -> str:
 
 
 def _loop() -> Any:
-    """The loop, a learned version of each head in front of everybody, a tenth explored."""
+    """Add the loop and deploy a learned version of each head to everybody, with a tenth of the decisions explored."""
     import numpy as np
 
     from deployments.models import ServingSlot
@@ -65,20 +66,20 @@ def _loop() -> Any:
     from training.services.registry import version_register
 
     text = loop_specs_builtin()["r3al"].read_text(encoding="utf-8")
-    kept = [line for line in text.splitlines() if not line.startswith(_RULES)]
-    version, _ = loop_add(text="\n".join(kept), source="benchmark")
+    without_rules = [line for line in text.splitlines() if not line.startswith(_RULES)]
+    version, _ = loop_add(text="\n".join(without_rules), source="benchmark")
     rng, width = np.random.default_rng(1), FeatureMap.of(version.spec, True).width
     for slot in slots_seed(loop_version=version):
         actions = len(version.spec.head(slot.head).actions)
         arrays = {"weights": rng.normal(size=(actions, width)), "margin": np.array(0.05)}
-        made = version_register(loop_version=version, head=slot.head, arrays=arrays, config=_CONFIG)
-        slot_swap(slot=slot, version=made, actor="benchmark", reason="benchmark")
+        learned = version_register(loop_version=version, head=slot.head, arrays=arrays, config=_CONFIG)
+        slot_swap(slot=slot, version=learned, actor="benchmark", reason="benchmark")
     ServingSlot.objects.update(exploration_bp=EXPLORED_BP)
     return version
 
 
 def _people(count: int, loop_version: Any) -> list[str]:
-    """Registered people who consent, with a device token each."""
+    """Register people who consent, and return one device token each."""
     from django.contrib.auth.models import User
     from django.db import transaction
     from knox.models import AuthToken
@@ -99,7 +100,7 @@ def _people(count: int, loop_version: Any) -> list[str]:
 
 
 def _service() -> str:
-    """A token that may act for people."""
+    """Return the token of a service that may act for people."""
     from django.contrib.auth.models import Permission, User
     from knox.models import AuthToken
 
@@ -109,10 +110,10 @@ def _service() -> str:
 
 
 def measure_inprocess(calls: int) -> dict[str, Any]:
-    """Microseconds of everything between a body and its answer that is no I/O: parsing, state, arbiter, exploration, encoding.
+    """Measure the microseconds between a request body and its answer without I/O: parsing, state, arbiter, exploration, encoding.
 
-    CPU time of the thread, garbage collection included as in the web process, the wall clock's beside it; of ten rounds the
-    median one's percentiles, so that what else runs on the machine counts less. On the environment's prepared database.
+    The result holds the thread's CPU time and the wall time, with garbage collection as in the web process. Percentiles are
+    medians over ten rounds, which reduces the influence of other programs on the machine. It uses the prepared database.
     """
     start_django()
     import msgspec
@@ -135,7 +136,7 @@ def measure_inprocess(calls: int) -> dict[str, Any]:
     serving = served_loop("r3al")
     spec, loop_id = serving.spec, serving.loop_version.loop_id
     token = token_read(f"Token {AuthToken.objects.create(person.account.user)[1]}")
-    decide(token, msgspec.json.decode(body_of(-1), type=DecisionRequest))  # so that there is something to go on from
+    decide(token, msgspec.json.decode(body_of(-1), type=DecisionRequest))  # creates the serving state
     state = serving_read(
         token._replace(caller=caller_of(token)),
         user_id=None, population=spec.population, loop_id=loop_id, request_key=b"",

@@ -1,14 +1,15 @@
-"""What estimating a release costs nobody and gains: the same noised release, read in several ways.
+"""Measure the gain of denoising: the same noised release, estimated in several ways. Estimation costs no privacy.
 
-``python -m benchmarks.denoising --json``: 1,000 and 5,000 simulated people, 30 days of full logging, epsilon 1 (delta 1e-5); the
-share of the attainable gain of the policy that training proposes, before any gate, when the release is read
+``python -m benchmarks.denoising --json``: 1,000 and 5,000 simulated people, 30 days of full logging, epsilon 1 (delta 1e-5).
+The measure is the share of the attainable gain of the policy that training proposes, before any gate, when the release is
+estimated with
 
-* ``plain``: the gram as released, one prior width a group of columns (benchmarks/plain_posterior.py);
-* ``gram``: the gram with what is public put back (privacy/engine/moments/gram_matrix.py), one prior width a group;
-* ``both``: and a prior width a column (privacy/engine/moments/effect_posterior.py), as the platform does it;
+* ``plain``: the Gram matrix as released, one prior width per group of columns (benchmarks/plain_posterior.py)
+* ``gram``: the Gram matrix with its public structure restored (privacy/engine/moments/gram_matrix.py), one width per group
+* ``both``: also one prior width per column (privacy/engine/moments/effect_posterior.py), as on the platform
 
-and, read as the platform does it, with the noise taken off the gram (``clean gram``), off the effects (``clean effects``), off
-both.
+Three more estimates follow the platform, but use a Gram matrix without noise (``clean gram``), effects without noise
+(``clean effects``), or both.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ PEOPLE = (1_000, 5_000)
 
 
 def readings(spec: LoopSpec, truth: Truth, people: int, seed: int) -> dict[str, Any]:
-    """One cohort's release, read in each way: shares."""
+    """Estimate one cohort's release in each way, and return the shares of the attainable gain."""
     rng = np.random.default_rng([seed, people, 13])
     population = Population(spec, make_people(people, rng), rng)
     rows = population.live(DAYS, {}, 1.0).training(spec, round(people * spec.evaluation_share), people)
@@ -67,17 +68,17 @@ def readings(spec: LoopSpec, truth: Truth, people: int, seed: int) -> dict[str, 
 
 
 def _cleaned(noisy: Moments, clean: Moments, blocks: tuple[str, ...]) -> Moments:
-    """The noised moments with some blocks from the release without noise."""
-    taken: dict[str, Any] = {"sd": noisy.sd | dict.fromkeys(blocks, 0.0)}
+    """Replace some blocks of the noised moments by those of the release without noise."""
+    replaced: dict[str, Any] = {"sd": noisy.sd | dict.fromkeys(blocks, 0.0)}
     if "gram" in blocks:
-        taken |= {"gram": clean.gram, "gram_next": clean.gram_next}
+        replaced |= {"gram": clean.gram, "gram_next": clean.gram_next}
     if "effects" in blocks:
-        taken |= {"effects": clean.effects}
-    return replace(noisy, **taken)
+        replaced |= {"effects": clean.effects}
+    return replace(noisy, **replaced)
 
 
 def checks(rows: list[dict[str, Any]]) -> list[Check]:
-    """Reading costs nothing, so at no size may it lose anything; at 1,000 people it must gain."""
+    """Return the checks. Estimation costs no privacy, so it may lose nothing at any size, and it must gain at 1,000 people."""
     gain = {n: np.mean([r["both"] - r["plain"] for r in rows if r["people"] == n]) for n in {r["people"] for r in rows}}
     share = np.mean([r["both"] for r in rows if r["people"] == 1_000])
     out = [Check("share_1000", float(share), 0.80), Check("gain_1000", float(gain[1_000]), 0.05)]
@@ -85,7 +86,7 @@ def checks(rows: list[dict[str, Any]]) -> list[Check]:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Mean shares a size, with twice their standard errors."""
+    """Print the mean shares per size, with twice their standard errors."""
     names = [n for n in rows[0] if n not in ("people", "seed", "hinges")]
     for people in sorted({r["people"] for r in rows}):
         mine = [r for r in rows if r["people"] == people]
@@ -96,6 +97,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     spec = builtin_spec()
     truth = truth_of(spec, "companion")
     seeds = range(4 if options.quick else options.seeds)

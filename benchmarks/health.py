@@ -1,10 +1,12 @@
-"""Health: how often a good version is called harmful, and how soon a bad one is found.
+"""Measure health checks: how often a good version is judged harmful, and how soon a bad one is detected.
 
-False alarms: triggers on arms of one mean and people who stay for a year and differ for good, looked at at every block of every
-week and every closed span; beside it the same bets if each week's values were taken for new people's. Then whole looks, as they
-are stored. Power: faults from the first day on people who are spoken to once; faults of people who last, from the first week and
-after 13 good ones; people who are new every week. Latency: minutes, of which exactly as many are slow as may be and all requests
-of a minute together, over 13 weeks; and bad hours after a month. Bounds of rates are exact (Clopper and Pearson), each at 95%.
+False alarms: both arms have the same mean, and people stay for a year with persistent differences. Triggers are checked at every
+block of every week and every closed span. For comparison, naive bets treat each week's values as those of new people. Then
+complete health reports are evaluated, as they are stored.
+Power: faults from the first day on people with a single intervention, faults on lasting people from the first week and after 13
+good weeks, and faults on people who are new every week.
+Latency: 13 weeks in which whole minutes are slow, exactly as often as allowed, and bad hours after a month.
+Confidence bounds of rates are exact (Clopper and Pearson), each at 95%.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from benchmarks.communities import (
     Community,
     above,
     below,
+    detection_weeks,
+    detection_weeks_new_people,
     false_alarms,
-    found_after,
-    found_after_new,
     naive_alarms,
 )
 from benchmarks.slow_minutes import bad_hours, quiet_latency
@@ -51,7 +53,7 @@ LATE_WEEKS = 13
 
 
 def triggers(runs: int, seed: int) -> list[dict[str, Any]]:
-    """Rows of false alarms: 20 people held back against 380, and 100 against 1,900."""
+    """Measure false alarms with 20 people in the holdback against 380, and 100 against 1,900."""
     rows = []
     for metric, mean in ((FALSE_INTERVENTION, 0.08), (EMPATHY, 0.8)):
         for held, spread in (*((20, spread) for spread in SPREADS), (100, 0.12)):
@@ -68,33 +70,37 @@ def triggers(runs: int, seed: int) -> list[dict[str, Any]]:
 
 
 def looks(runs: int, seed: int) -> dict[str, Any]:
-    """Whole looks at versions as good as what is held back, all near enough to their thresholds to be told from nothing, at the
-    ends of some weeks of a year; 380 people against 20 who last.
+    """Evaluate complete health reports of versions as good as the holdback, at the ends of some weeks of a year.
+
+    All metrics lie near their thresholds, where false alarms are most likely. There are 380 lasting people against 20.
     """
-    taken = 0
+    rolled_back = 0
     beyond: dict[str, int] = {}
     for run in range(runs):
-        found = _looks_of(np.random.default_rng([seed, 2, run]))
-        taken += any(look.must_roll_back for look in found)
-        for name in {m.name for look in found for m in look.metrics if m.verdict == "beyond"}:
+        reports = _reports_of(np.random.default_rng([seed, 2, run]))
+        rolled_back += any(report.must_roll_back for report in reports)
+        for name in {m.name for report in reports for m in report.metrics if m.verdict == "beyond"}:
             beyond[name] = beyond.get(name, 0) + 1
-    return {"part": "whole looks in a year", "runs": runs, "taken_back": taken, "at_most": above(taken, runs)} | {
-        f"{name}_beyond": beyond.get(name, 0) for name in OF_PEOPLE
-    }
+    return {
+        "part": "whole looks in a year",
+        "runs": runs,
+        "taken_back": rolled_back,
+        "at_most": above(rolled_back, runs),
+    } | {f"{name}_beyond": beyond.get(name, 0) for name in OF_PEOPLE}
 
 
-def _looks_of(rng: np.random.Generator) -> list[HealthReport]:
-    """Empathy exactly at .75 and false interventions at .10, where a bound is most easily wrong; rewards differ by .25."""
-    arms = [_lived(rng, n) for n in (380, 20)]
-    found = []
+def _reports_of(rng: np.random.Generator) -> list[HealthReport]:
+    """Simulate empathy at exactly .75 and false interventions at .10, the hardest case for a bound. Rewards differ by .25."""
+    arms = [_weekly_values(rng, n) for n in (380, 20)]
+    reports = []
     for week in LOOKS:
-        ours, theirs = (Arm(*(_until(values, week) for values in arm)) for arm in arms)
-        found.append(health_of(Evidence(ours, Holdback(theirs, PairedBlocks(19, 1)), Latency(), 0.05)))
-    return found
+        deployed, control = (Arm(*(_until(values, week) for values in arm)) for arm in arms)
+        reports.append(health_of(Evidence(deployed, Holdback(control, PairedBlocks(19, 1)), Latency(), 0.05)))
+    return reports
 
 
-def _lived(rng: np.random.Generator, n: int) -> list[Floats]:
-    """(weeks, people) of the three metrics."""
+def _weekly_values(rng: np.random.Generator, n: int) -> list[Floats]:
+    """Draw (weeks, people) values of the three metrics: empathy, false interventions, reward."""
     empathy, harm, reward = rng.beta(6, 2, n), rng.beta(0.9, 8.1, n), rng.normal(0.5, 0.25, n)
     return [
         np.array([EMPATHY.week(rng, empathy) for _ in range(YEAR)]),
@@ -104,7 +110,7 @@ def _lived(rng: np.random.Generator, n: int) -> list[Floats]:
 
 
 def _until(values: Floats, week: int) -> CohortSeries:
-    """What is looked at of people who gave a value in each week: this span and the three before it."""
+    """Return the series that a check in this week uses: the values of this span and of the three spans before it."""
     first = max(0, (week - 1) // 4 - 3) * 4
     part, n = values[first:week], values.shape[1]
     starts = tuple(range(0, part.size, n))
@@ -112,7 +118,10 @@ def _until(values: Floats, week: int) -> CohortSeries:
 
 
 def early(runs: int, seed: int) -> list[dict[str, Any]]:
-    """A version that everybody dismisses (empathy .05 against .9), each person spoken to once, and held back by chance."""
+    """Measure detection of a version that everybody dismisses (empathy .05 against .9).
+
+    Each person has one intervention, and is in the holdback at random.
+    """
     rows = []
     for people, share in ((240, 0.05), (300, 0.05), (500, 0.05), (240, 0.10)):
         rng = np.random.default_rng([seed, 3, people, round(100 * share)])
@@ -128,12 +137,12 @@ def early(runs: int, seed: int) -> list[dict[str, Any]]:
 def _early(rng: np.random.Generator, people: int, share: float, *, worse: bool) -> bool:
     held = rng.binomial(people, share)
     low = 0.05 if worse else 0.9
-    ours, theirs = (
+    deployed, control = (
         Arm(CohortSeries(np.clip(rng.normal(mean, 0.05, n), 0, 1)), CohortSeries(np.full(n, mean < 0.5, dtype=float)))
         for mean, n in ((low, people - held), (0.9, held))
     )
     blocks = PairedBlocks.of_holdback(round(10_000 * share))
-    return any(t.fires for t in health_of(Evidence(ours, Holdback(theirs, blocks), Latency(), 0.05)).triggers)
+    return any(t.fires for t in health_of(Evidence(deployed, Holdback(control, blocks), Latency(), 0.05)).triggers)
 
 
 FAULTS = (
@@ -148,14 +157,14 @@ FAULTS = (
 
 
 def faults(runs: int, seed: int) -> list[dict[str, Any]]:
-    """Faults from the first week, and after 13 good ones, on people who last: shares found within 1, 4 and 13 weeks."""
+    """Measure faults on lasting people, from the first week and after 13 good weeks: shares detected in 1, 4 and 13 weeks."""
     rows = []
     for onset in (1, LATE_WEEKS + 1):
         for held in (20, 50, 200):
             for metric, mean, worse in FAULTS:
                 rng = np.random.default_rng([seed, 4, onset, held, round(100 * worse)])
                 community = Community(metric, held, mean, 0.1, worse, onset)
-                found = found_after(community, rng, max(runs * 20 // held // 4, 40), onset + QUARTER - 1)
+                found = detection_weeks(community, rng, max(runs * 20 // held // 4, 40), onset + QUARTER - 1)
                 rows.append(
                     {"part": "late fault" if onset > 1 else "fault", "metric": metric.name, "people": 20 * held, "mean": mean,
                      "worse": worse, "runs": len(found.trigger)}
@@ -167,11 +176,11 @@ def faults(runs: int, seed: int) -> list[dict[str, Any]]:
 
 
 def new_people(runs: int, seed: int) -> list[dict[str, Any]]:
-    """A hundred new people a week, of whom five are held back, and a fault from the first week on."""
+    """Measure faults from the first week with a hundred new people per week, five of them in the holdback."""
     rows = []
     for metric, mean, worse in FAULTS:
         rng = np.random.default_rng([seed, 7, round(100 * worse)])
-        after = found_after_new(Community(metric, 5, mean, 0.1, worse, lasting=False), rng, runs, QUARTER)
+        after = detection_weeks_new_people(Community(metric, 5, mean, 0.1, worse, lasting=False), rng, runs, QUARTER)
         rows.append(
             {"part": "fault, a hundred new people a week", "metric": metric.name, "mean": mean, "worse": worse, "runs": runs}
             | {f"found_in_{weeks}": float((after <= weeks).mean()) for weeks in (1, 4, 13)}
@@ -180,18 +189,18 @@ def new_people(runs: int, seed: int) -> list[dict[str, Any]]:
 
 
 def rewards(runs: int, seed: int) -> list[dict[str, Any]]:
-    """Reward that is lower from the first week on, of 380 people against 20 who last and differ by .25; the margin is .05."""
+    """Measure a reward that is lower from the first week on. 380 lasting people against 20 differ by .25. The margin is .05."""
     rows = []
     for drop in (0.2, 0.3, 0.4):
         found = np.zeros(3)
         for run in range(runs):
             rng = np.random.default_rng([seed, 8, round(100 * drop), run])
-            ours, theirs = (
+            deployed, control = (
                 rng.normal(rng.normal(mean, 0.25, n), 0.1, (QUARTER, n)) for mean, n in ((-drop, 380), (0.0, 20))
             )
             for i, week in enumerate((1, 4, QUARTER)):
-                holdback = Holdback(Arm(reward=_until(theirs, week)), PairedBlocks(19, 1))
-                look = health_of(Evidence(Arm(reward=_until(ours, week)), holdback, Latency(), 0.05))
+                holdback = Holdback(Arm(reward=_until(control, week)), PairedBlocks(19, 1))
+                look = health_of(Evidence(Arm(reward=_until(deployed, week)), holdback, Latency(), 0.05))
                 found[i] += look.metrics[3].verdict == "beyond"
         shares = {f"found_in_{weeks}": float(n / runs) for weeks, n in zip((1, 4, QUARTER), found, strict=True)}
         rows.append({"part": "lower reward", "people": 400, "drop": drop, "runs": runs} | shares)
@@ -199,12 +208,12 @@ def rewards(runs: int, seed: int) -> list[dict[str, Any]]:
 
 
 def _call(job: tuple[Any, ...]) -> Any:
-    made, *given = job
-    return made(*given)
+    part, *part_arguments = job
+    return part(*part_arguments)
 
 
 def run(options: Namespace) -> list[dict[str, Any]]:
-    """All parts, two at a time; the longest first."""
+    """Run all parts in two processes, the longest first."""
     unit = options.seeds * (1 if options.quick else 5)
     runs = {
         looks: 50,
@@ -223,13 +232,13 @@ def run(options: Namespace) -> list[dict[str, Any]]:
 
 
 def checks(rows: Sequence[dict[str, Any]], *, quick: bool) -> list[Check]:
-    """Rates that must hold, as bounds of 95% (quick runs are few, so they are asked for the rate alone)."""
+    """Return the checks on 95% bounds of rates. Quick runs are too few for bounds, so they check the rates themselves."""
 
-    def one(part: str, **given: Any) -> dict[str, Any]:
-        return next(r for r in rows if r["part"] == part and all(r.get(k) == v for k, v in given.items()))
+    def one(part: str, **fields: Any) -> dict[str, Any]:
+        return next(r for r in rows if r["part"] == part and all(r.get(k) == v for k, v in fields.items()))
 
-    def most(found: Sequence[dict[str, Any]], count: str) -> float:
-        return max(r[count] / r["runs"] if quick else above(r[count], r["runs"]) for r in found)
+    def most(measured: Sequence[dict[str, Any]], count: str) -> float:
+        return max(r[count] / r["runs"] if quick else above(r[count], r["runs"]) for r in measured)
 
     whole = one("whole looks in a year")
     alarms = [r for r in rows if r["part"].startswith("false alarms") and r["people"] == 400]
@@ -250,6 +259,7 @@ def checks(rows: Sequence[dict[str, Any]], *, quick: bool) -> list[Check]:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     rows = run(options)
     for row in rows:
         print(", ".join(f"{k} {v:,.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))

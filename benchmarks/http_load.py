@@ -1,8 +1,8 @@
-"""An HTTP client that keeps several connections busy from one process, so that it is not what is measured.
+"""Generate HTTP load over several connections from one process, so cheaply that the client is not the bottleneck.
 
-``python -m benchmarks.http_load FILE``: the file names host, port, path, connections, seconds to warm up and to measure, and
-requests ([token or null, JSON body]). Each connection sends its next request as soon as the last is answered (a closed loop).
-The last line is JSON: answers by status, their latencies in ms, seconds, this process's CPU seconds.
+``python -m benchmarks.http_load FILE``: the file contains host, port, path, connections, seconds of warm-up and measurement, and
+requests ([token or null, JSON body]). Each connection sends its next request when the last one is answered (a closed loop).
+The last line is JSON: number of answers by status, their latencies in ms, seconds, and this process's CPU seconds.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_SELECT_SECONDS = 30.0  # a server that is silent for so long has failed
+_SELECT_SECONDS = 30.0  # a server that is silent for this long has failed
 
 
 class Connection:
-    """One keep-alive connection with at most one request under way."""
+    """Manage one keep-alive connection with at most one outstanding request."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.socket = socket.create_connection(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._got = b""
+        self._received = b""
         self.sent_at = 0.0
 
     def send(self, request: bytes) -> None:
-        """Begin a request."""
-        self._got, self.sent_at = b"", time.perf_counter()
+        """Send a request and record the time."""
+        self._received, self.sent_at = b"", time.perf_counter()
         self.socket.sendall(request)
 
     def status(self) -> int | None:
-        """The status once the answer is there as a whole, else None."""
-        got = self.socket.recv(65536)
-        if not got:
-            raise SystemExit("the server closed a connection")
-        self._got += got
-        head, found, body = self._got.partition(b"\r\n\r\n")
-        if not found:
+        """Receive data, and return the HTTP status once the answer is complete, else None."""
+        chunk = self.socket.recv(65536)
+        if not chunk:
+            raise SystemExit("the server closed a connection; see its log")
+        self._received += chunk
+        head, separator, body = self._received.partition(b"\r\n\r\n")
+        if not separator:
             return None
         lower = head.lower()
         if b"transfer-encoding: chunked" in lower:
-            whole = body.endswith(b"0\r\n\r\n")
+            is_complete = body.endswith(b"0\r\n\r\n")
         else:
             length = lower.split(b"content-length:")[1].split(b"\r\n")[0]
-            whole = len(body) >= int(length)
-        return int(head[9:12]) if whole else None
+            is_complete = len(body) >= int(length)
+        return int(head[9:12]) if is_complete else None
 
 
 def http_requests(plan: dict[str, Any]) -> Iterator[bytes]:
-    """The requests as they go over the wire, over and over."""
+    """Yield the encoded requests in an endless cycle."""
     start = f"POST {plan['path']} HTTP/1.1\r\nHost: {plan['host']}:{plan['port']}\r\nContent-Type: application/json\r\n"
     ready = [
         (start + (f"Authorization: Token {token}\r\n" if token else "") + f"Content-Length: {len(body)}\r\n\r\n" + body).encode()
@@ -64,17 +64,17 @@ def http_requests(plan: dict[str, Any]) -> Iterator[bytes]:
 
 
 def load(plan: dict[str, Any]) -> dict[str, Any]:
-    """Send until the time is over; what was answered while warming up is not counted."""
+    """Send requests until the time is over. Answers during the warm-up are not counted."""
     requests, chooser = http_requests(plan), selectors.DefaultSelector()
     for _ in range(plan["connections"]):
         connection = Connection((plan["host"], plan["port"]))
         chooser.register(connection.socket, selectors.EVENT_READ, connection)
         connection.send(next(requests))
-    statuses, latencies, under_way = Counter[int](), list[float](), plan["connections"]
+    statuses, latencies, outstanding = Counter[int](), list[float](), plan["connections"]
     began = time.perf_counter() + plan["warm_up"]
     end, cpu = began + plan["seconds"], 0.0
-    while under_way:
-        for key, _ in chooser.select(_SELECT_SECONDS) or _silent():
+    while outstanding:
+        for key, _ in chooser.select(_SELECT_SECONDS) or _fail_silent():
             connection = key.data
             status = connection.status()
             if status is None:
@@ -88,7 +88,7 @@ def load(plan: dict[str, Any]) -> dict[str, Any]:
                 connection.send(next(requests))
             else:
                 chooser.unregister(connection.socket)
-                under_way -= 1
+                outstanding -= 1
     return {
         "statuses": statuses,
         "latencies": latencies,
@@ -97,8 +97,8 @@ def load(plan: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _silent() -> list[Any]:
-    raise SystemExit(f"the server was silent for {_SELECT_SECONDS:g} s")
+def _fail_silent() -> list[Any]:
+    raise SystemExit(f"the server was silent for {_SELECT_SECONDS:g} s; see its log")
 
 
 if __name__ == "__main__":

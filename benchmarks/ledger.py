@@ -1,10 +1,10 @@
-"""What a charge costs: a whole cohort in one statement against one transaction a person, on the same database in the same run.
+"""Measure the cost of charging budgets: a whole cohort in one statement against one transaction per person.
 
-Both are durable (PostgreSQL with fsync and synchronous commit, SQLite with synchronous=FULL), check consent and every cap, and
-write a ledger entry a person. One a person is done twice: as one writes it in Django (the row locked, checked, saved, its entry
-created), against which the check stands, and by the least SQL that there is (a conditional UPDATE and an INSERT). Afterwards
-processes charge overlapping cohorts at once against small caps, and everything is counted: budgets over a cap, and budgets
-that are not the sum of their entries.
+Both run on the same database in the same run. Both are durable (PostgreSQL with fsync and synchronous commit, SQLite with
+synchronous=FULL), check consent and every cap, and write one ledger entry per person. The transaction per person has two
+variants: idiomatic Django (lock the row, check, save, create the entry), which the check compares with, and minimal SQL (a
+conditional UPDATE and an INSERT). Afterwards several processes charge overlapping cohorts concurrently against small caps. The
+benchmark then counts the budgets over a cap, and the budgets that differ from the sum of their entries.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from benchmarks.common import Check, arguments, finish
 
 PEOPLE, QUICK = 1_000_000, 50_000
 RATIO, QUICK_RATIO = 300.0, 100.0
-ALONE_SECONDS, PROCESSES, BURST = 10.0, 4, 25
+ONE_BY_ONE_SECONDS, PROCESSES, BURST = 10.0, 4, 25
 NAMES = ("SECRET_KEY", "ANONYMIZATION_SALT")
 
 
 def cell(kind: str, people: int) -> dict[str, Any]:
-    """One database, in a process of its own."""
-    made_up = {name: secrets.token_urlsafe(48) for name in NAMES}
-    made_up["DATA_MASTER_KEYS"] = "1:" + secrets.token_urlsafe(48)
+    """Measure one kind of database, in a separate process."""
+    generated = {name: secrets.token_urlsafe(48) for name in NAMES}
+    generated["DATA_MASTER_KEYS"] = "1:" + secrets.token_urlsafe(48)
     with tempfile.TemporaryDirectory(prefix="r3al-bench-") as home, database(kind, Path(home)) as url:
         run = subprocess.run(
             [sys.executable, "-m", "benchmarks.ledger", "--measure", str(people)],
             cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": url, "R3AL_VAR_DIR": home, "HTTPS": "false", **made_up},
+            env={**os.environ, "DATABASE_URL": url, "R3AL_VAR_DIR": home, "HTTPS": "false", **generated},
             capture_output=True,
             text=True,
             check=False,
         )
     if run.returncode:
         raise SystemExit(run.stderr)
-    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return measured
 
 
 def measure(people: int) -> dict[str, Any]:
-    """People a second by either way, and what the counting afterwards found."""
+    """Measure people per second for each method, and count the overspent budgets afterwards."""
     from benchmarks.decisions_world import start_django
 
     start_django()
@@ -77,7 +77,7 @@ def measure(people: int) -> dict[str, Any]:
 
 
 def fill(people: int) -> Any:
-    """A loop and so many people of its training folds, each with a budget, all consents, and a decision."""
+    """Create a loop and this number of people, each with a budget, all consents, and a decision."""
     from django.db import connection
 
     from loops.selectors import loop_specs_builtin
@@ -124,7 +124,7 @@ def fill(people: int) -> Any:
 
 
 def reserve(version: Any, key: str, folds: tuple[int, int], epsilon: float) -> Any:
-    """A release of the real service."""
+    """Reserve a release through the platform's own service."""
     from privacy.models import Purpose
     from privacy.services.releases.lifecycle import release_reserve
 
@@ -135,19 +135,19 @@ def reserve(version: Any, key: str, folds: tuple[int, int], epsilon: float) -> A
 
 
 def charge_cohort(version: Any, people: int) -> float:
-    """Seconds of one release that charges everybody, committed."""
+    """Return the seconds that one committed release takes to charge everybody."""
     from privacy.models import LedgerEntry
 
     began = time.perf_counter()
     release = reserve(version, "cohort", (0, 10_000), 1.0)
     took = time.perf_counter() - began
     if LedgerEntry.objects.filter(release=release).count() != people:
-        raise SystemExit("not everybody was charged")
+        raise SystemExit("the release did not charge everybody; its result is not a measurement")
     return took
 
 
-def alone_release(version: Any, key: str) -> Any:
-    """A release whose cost is written to people one by one."""
+def uncharged_release(version: Any, key: str) -> Any:
+    """Create a release whose cost is charged to people one by one."""
     from privacy.engine.dp.accounting import NANO
     from privacy.models import Release
 
@@ -158,31 +158,31 @@ def alone_release(version: Any, key: str) -> Any:
 
 
 def people_a_second(charge: Callable[[int], None], people: int) -> float:
-    """How many are charged in some seconds, one after the other."""
+    """Charge people one after the other for some seconds, and return the people per second."""
     began = time.perf_counter()
     for done in range(1, people + 1):
         charge(done)
-        if time.perf_counter() - began > ALONE_SECONDS:
+        if time.perf_counter() - began > ONE_BY_ONE_SECONDS:
             break
     return done / (time.perf_counter() - began)
 
 
 def charge_by_django(version: Any, people: int) -> float:
-    """People a second: the row locked, consent and caps checked in Python, the row saved, its entry created."""
+    """Return people per second in Django: lock the row, check consent and caps in Python, save the row, create its entry."""
     from django.db import transaction
 
     from privacy.engine.dp.accounting import NANO
     from privacy.models import LedgerEntry, PrivacyBudget
     from privacy.models.budget import WINDOWS
 
-    release, rho = alone_release(version, "alone-django"), NANO // 20
+    release, rho = uncharged_release(version, "alone-django"), NANO // 20
 
     @transaction.atomic
     def charge(person: int) -> None:
         budget = PrivacyBudget.objects.select_for_update().get(pk=person)
         after = {f"spent_{w}": getattr(budget, f"spent_{w}") + NANO for w in WINDOWS}
-        room = all(after[f"spent_{w}"] <= getattr(budget, f"cap_{w}") for w in WINDOWS)
-        if budget.consent_mask & 2 and room and budget.rho_spent + rho <= budget.rho_cap:
+        within_caps = all(after[f"spent_{w}"] <= getattr(budget, f"cap_{w}") for w in WINDOWS)
+        if budget.consent_mask & 2 and within_caps and budget.rho_spent + rho <= budget.rho_cap:
             for name, value in after.items():
                 setattr(budget, name, value)
             budget.rho_spent += rho
@@ -193,12 +193,12 @@ def charge_by_django(version: Any, people: int) -> float:
 
 
 def charge_by_sql(version: Any, people: int) -> float:
-    """People a second by the least SQL: one conditional UPDATE and one INSERT in a transaction."""
+    """Return people per second with minimal SQL: one conditional UPDATE and one INSERT in a transaction."""
     from django.db import connection, transaction
 
     from privacy.engine.dp.accounting import NANO
 
-    release, cost, rho = alone_release(version, "alone-sql"), NANO, NANO // 20
+    release, cost, rho = uncharged_release(version, "alone-sql"), NANO, NANO // 20
     update = (
         "UPDATE privacy_budget SET spent_day = spent_day + %s, spent_week = spent_week + %s, spent_month = spent_month + %s, "
         "spent_lifetime = spent_lifetime + %s, rho_spent = rho_spent + %s WHERE person_id = %s AND (consent_mask & 2) > 0 AND "
@@ -217,7 +217,7 @@ def charge_by_sql(version: Any, people: int) -> float:
 
 
 def burst(version: Any) -> None:
-    """Processes charge overlapping cohorts of some thousand people at once, far beyond what their caps allow."""
+    """Charge overlapping cohorts of some thousand people from several processes at once, far beyond their caps."""
     from django.db import connections
 
     connections.close_all()
@@ -228,7 +228,7 @@ def burst(version: Any) -> None:
     for process in running:
         process.join()
         if process.exitcode:
-            raise SystemExit("a process of the burst failed; what it said is above")
+            raise SystemExit("a process of the burst failed; see its output above")
 
 
 def _charge_some(version: Any, number: int) -> None:
@@ -246,7 +246,7 @@ def _charge_some(version: Any, number: int) -> None:
 
 
 def overspends() -> int:
-    """Budgets over a cap, and those whose columns are not the sum of their entries."""
+    """Count the budgets over a cap, and the budgets whose columns differ from the sum of their entries."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -260,13 +260,14 @@ def overspends() -> int:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     people = QUICK if options.quick else PEOPLE
     rows = [cell(kind, people) for kind in ("postgresql", "sqlite")]
     for r in rows:
         print(
             f"{r['database']:>10}: {r['people']:,} people in one charge {r['cohort_seconds']:.1f} s "
-            f"({r['cohort_people_a_second']:,.0f} a second); one by one {r['django_people_a_second']:,.0f} a second by Django "
-            f"({r['cohort_vs_per_user']:.0f} times), {r['sql_people_a_second']:,.0f} by the least SQL "
+            f"({r['cohort_people_a_second']:,.0f}/s); one by one {r['django_people_a_second']:,.0f}/s in Django "
+            f"({r['cohort_vs_per_user']:.0f} times), {r['sql_people_a_second']:,.0f}/s with minimal SQL "
             f"({r['cohort_vs_least_sql']:.0f} times)"
         )
     bar = QUICK_RATIO if options.quick else RATIO
@@ -280,7 +281,7 @@ def main(options: Namespace) -> None:
 if __name__ == "__main__":
     parser = arguments(__doc__, seeds=1)
     parser.add_argument(
-        "--measure", type=int, help="measure with so many people on the environment's database (internal)"
+        "--measure", type=int, help="measure with this number of people on the configured database (internal)"
     )
     chosen = parser.parse_args()
     if chosen.measure:

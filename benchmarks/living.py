@@ -1,4 +1,4 @@
-"""A simulated population that lives on while a loop serves it: exploration flagged, propensities as serving stores them."""
+"""Simulate a population over several months under a loop's deployed policies, with exploration flags and propensities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.cohorts import cohort_judged
+from benchmarks.cohorts import evaluation_rows
 from core.arrays import Floats
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
@@ -24,31 +24,37 @@ _UNAVAILABLE = np.array([0.08, 0.08, 0.08, 0.22])  # by daypart
 
 @dataclass(frozen=True)
 class Month:
-    """What an app would have logged of a month. ``conditional`` propensities are given the flag, ``marginal`` over it."""
+    """Hold an app's log of a month, with flags ``explored`` (people, points).
+
+    The cohort's propensities are conditional on the exploration flag. ``marginal`` holds the propensities averaged over it.
+    """
 
     cohort: Cohort
     explored: np.ndarray
     marginal: dict[str, Floats]
 
     def training(self, spec: LoopSpec, first: int, last: int) -> ReleaseRows:
-        """What a release reads of people first..last-1."""
-        return cohort_judged(spec, self.cohort, first, last, self.explored).rows
+        """Return the rows of people first..last-1 that a release reads, with conditional propensities."""
+        return evaluation_rows(spec, self.cohort, first, last, self.explored).rows
 
-    def judged(self, spec: LoopSpec, first: int, last: int) -> EvaluationRows:
-        """What an evaluation reads of them."""
+    def evaluation(self, spec: LoopSpec, first: int, last: int) -> EvaluationRows:
+        """Return the rows of people first..last-1 that an evaluation reads, with marginal propensities."""
         marginal = Cohort(**{**self.cohort.__dict__, "propensities": self.marginal})
-        return cohort_judged(spec, marginal, first, last, self.explored)
+        return evaluation_rows(spec, marginal, first, last, self.explored)
 
 
 class Population:
-    """People who carry their state from month to month."""
+    """Simulate people who keep their state from month to month."""
 
     def __init__(self, spec: LoopSpec, people: SimulatedPeople, rng: np.random.Generator) -> None:
         self._spec, self._people, self._rng = spec, people, rng
         self._inner = begin(people, rng)
 
     def live(self, days: int, serving: Mapping[str, LinearPolicy], exploration: float) -> Month:
-        """Days under what serves; heads without a policy serve their reference. One flag a decision point explores all heads."""
+        """Simulate days under the deployed policies. A head without one takes its reference action.
+
+        One exploration flag per decision point applies to all heads.
+        """
         steps = [self._point(serving, exploration) for _ in range(days * POINTS_A_DAY)]
         merged = {k: np.stack([s[k] for s in steps], axis=1) for k in steps[0]}
         heads = [h.name for h in self._spec.heads]
@@ -73,18 +79,21 @@ class Population:
         }
         chosen[MAIN_HEAD] = np.where(available, chosen[MAIN_HEAD], WAIT)
         for head in spec.heads:
-            spoke = available if head.when == "always" else available & (chosen[MAIN_HEAD] != WAIT)
+            decided = available if head.when == "always" else available & (chosen[MAIN_HEAD] != WAIT)
             for part, absent in (("a", -1), ("p", np.nan), ("m", np.nan)):
-                out[f"{part}:{head.name}"] = np.where(spoke, out[f"{part}:{head.name}"], absent)
-        lived = step(spec, self._people, inner, chosen, self._rng.normal(size=(n, SHOCKS)))
-        self._inner = lived.after
-        return out | {"components": lived.components, "reward": lived.reward, "label": lived.label}
+                out[f"{part}:{head.name}"] = np.where(decided, out[f"{part}:{head.name}"], absent)
+        result = step(spec, self._people, inner, chosen, self._rng.normal(size=(n, SHOCKS)))
+        self._inner = result.after
+        return out | {"components": result.components, "reward": result.reward, "label": result.label}
 
     def _choose(
         self, name: str, serving: Mapping[str, LinearPolicy], explored: np.ndarray, exploration: float, inner: InnerState,
         out: dict[str, np.ndarray],
     ) -> np.ndarray:  # fmt: skip
-        """Actions of one head, with both propensities written into ``out``. A sub-head's are given what policy did."""
+        """Choose the actions of one head, and write both propensities into ``out``.
+
+        The propensities of a sub-head are conditional on the main head's action.
+        """
         logging = np.array(self._spec.head(name).logging)
         greedy = (serving.get(name) or reference_policy(self._spec, name)).actions(inner.state)
         drawn = self._rng.choice(len(logging), size=len(greedy), p=logging)
@@ -98,7 +107,7 @@ class Population:
 
 
 def _flag_given_policy(spec: LoopSpec, exploration: float, out: dict[str, np.ndarray]) -> Floats:
-    """P(explored | what policy did): Bayes over the one flag."""
+    """Return P(explored | action of the main head), by Bayes' rule over the shared exploration flag."""
     policy = out[f"a:{MAIN_HEAD}"]
     drawn = exploration * np.array(spec.main_head.logging)[policy]
     return np.asarray(drawn / (drawn + (1.0 - exploration) * (policy == out[f"g:{MAIN_HEAD}"])))

@@ -1,10 +1,10 @@
-"""The samplers: how fast in bulk, whether they draw from the exact distribution, and how much privacy they are seen to spend.
+"""Check the samplers: their speed in bulk, the exactness of their distribution, and the privacy loss that audits can prove.
 
-Bulk rows (a table of 63-bit whole numbers over the operating system's randomness) against OpenDP's discrete Laplace of the same
-scale, both tested by chi-square against exact probabilities. Then an audit of each sampler, and of the whole moments path, by
-draws on neighbouring inputs (a million of each sampler, 20,000 whole releases of each): a lower bound that is wrong once in a
-thousand audits must come near to what is claimed and never exceed it (of five audits one is above by chance in less than 1 of
-200 runs). Last, planted faults: each must be caught.
+Bulk rows (a table of 63-bit integers over the operating system's randomness) are compared with OpenDP's discrete Laplace of the
+same scale. Chi-square tests compare both with exact probabilities. Then each sampler and the whole moments release are audited
+by draws on neighbouring inputs (a million per sampler, 20,000 whole releases per input). The resulting lower bound is wrong
+once in a thousand audits. It must come near the claimed value and never exceed it (one of five audits exceeds it by chance in
+less than 1 of 200 runs). Finally, each planted fault must be detected.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ from privacy.engine.dp.threshold_tables import THRESHOLD_STEPS, THRESHOLD_WHOLE,
 
 EPSILON = 1.0
 DRAWS, QUICK_DRAWS = 1_000_000, 200_000
-RUNS, QUICK_RUNS = 20_000, 1_500  # of the whole path, with either database (audited_moments says why not a million)
+RUNS, QUICK_RUNS = 20_000, 1_500  # whole releases per database (audited_moments explains why not a million)
 NUMBER, CATEGORY = Column("n", 0.0, 1.0), Column("c", 0.0, 2.0, ("a", "b", "c"))
 LEAST_EXPECTED = 20.0
 GRID = 1 << 20
 
 
 def bulk(draws: int) -> dict[str, Any]:
-    """Rows a second of either, the faster of three times, and chi-square p of both. Ours are whole rows: checked, put on a
-    grid, noised, clamped, and back in units; OpenDP's are the noise on whole numbers.
+    """Measure rows per second of both samplers (the fastest of three runs), and their chi-square p values.
+
+    The platform's rows include validation, rounding to a grid, noise, clamping and conversion back to units. OpenDP's rows are
+    only the noise on integers.
     """
     middle = np.full((4 * draws, 1), 0.5)
     local_rows(middle[:1], columns=[NUMBER], epsilon=EPSILON)  # makes the table
@@ -60,14 +62,14 @@ def bulk(draws: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rate(made: Callable[[], np.ndarray]) -> float:
+def _rate(sample: Callable[[], np.ndarray]) -> float:
     began = time.perf_counter()
-    values = made()
+    values = sample()
     return len(values) / (time.perf_counter() - began)
 
 
 def opendp_laplace(draws: int) -> tuple[np.ndarray, float]:
-    """OpenDP's discrete Laplace of the same scale in one vector, and its draws a second."""
+    """Draw OpenDP's discrete Laplace of the same scale in one vector, and return the draws with their rate per second."""
     from opendp.domains import atom_domain, vector_domain
     from opendp.measurements import make_laplace
     from opendp.metrics import l1_distance
@@ -84,7 +86,7 @@ def opendp_laplace(draws: int) -> tuple[np.ndarray, float]:
 
 
 def chi_square(counts: np.ndarray, probabilities: np.ndarray) -> float:
-    """P value of counts under exact probabilities; neighbouring outcomes are put together until 20 are expected of each."""
+    """Return the p value of counts under exact probabilities. Neighbouring outcomes are merged until each expects 20 counts."""
     expected = probabilities * counts.sum()
     groups, filled, at = np.zeros(len(expected), int), 0.0, 0
     for i, value in enumerate(expected):
@@ -93,12 +95,12 @@ def chi_square(counts: np.ndarray, probabilities: np.ndarray) -> float:
         if filled >= LEAST_EXPECTED:
             at, filled = at + 1, 0.0
     groups[groups == at] = max(at - 1, 0) if filled < LEAST_EXPECTED else at
-    seen, due = np.bincount(groups, weights=counts), np.bincount(groups, weights=expected)
-    return float(stats.chisquare(seen, due * seen.sum() / due.sum()).pvalue)
+    observed, merged = np.bincount(groups, weights=counts), np.bincount(groups, weights=expected)
+    return float(stats.chisquare(observed, merged * observed.sum() / merged.sum()).pvalue)
 
 
 def number_p(step: int, draws: int) -> float:
-    """P value of clamped rows whose true value is a step of the grid, against their exact probabilities."""
+    """Return the p value of clamped rows whose true value is this grid step, under their exact probabilities."""
     out = local_rows(np.full((draws, 1), step / THRESHOLD_STEPS), columns=[NUMBER], epsilon=EPSILON).values[:, 0]
     noise = np.array(noise_table(EPSILON), dtype=float) / THRESHOLD_WHOLE
     at = np.clip(np.arange(-THRESHOLD_STEPS, THRESHOLD_STEPS + 1) + step, 0, THRESHOLD_STEPS)
@@ -107,14 +109,14 @@ def number_p(step: int, draws: int) -> float:
 
 
 def category_p(draws: int) -> float:
-    """P value of randomised response against its exact probabilities."""
+    """Return the p value of randomised response under its exact probabilities."""
     out = local_rows(np.zeros((draws, 1)), columns=[CATEGORY], epsilon=EPSILON).values[:, 0].astype(int)
     stays = math.exp(EPSILON) / (math.exp(EPSILON) + 2)
     return chi_square(np.bincount(out, minlength=3), np.array([stays, (1 - stays) / 2, (1 - stays) / 2]))
 
 
 def audits(draws: int) -> list[dict[str, Any]]:
-    """Each sampler on its worst pair of inputs, and the event that tells them apart best, chosen beforehand."""
+    """Audit each sampler on its worst pair of inputs, with the most distinguishing event, chosen beforehand."""
     number, low, high = [NUMBER], np.array([0.0]), np.array([1.0])
     row, here, there = [NUMBER, CATEGORY], np.array([0.0, 0.0]), np.array([1.0, 1.0])
     without, within = (_gaussian(total, draws) for total in (0, GRID))
@@ -128,7 +130,7 @@ def audits(draws: int) -> list[dict[str, Any]]:
 
 
 def _local(columns: Sequence[Column], epsilon: float, value: np.ndarray, other: np.ndarray, draws: int) -> float:
-    """Proven over claimed epsilon of rows ``value`` and ``other`` (F,); the event: what comes out is ``value``."""
+    """Return the proven over the claimed epsilon of rows ``value`` and ``other`` (F,). The event is the output ``value``."""
     hits = [
         int((local_rows(np.tile(true, (draws, 1)), columns=columns, epsilon=epsilon).values == value).all(axis=1).sum())
         for true in (value, other)
@@ -137,12 +139,12 @@ def _local(columns: Sequence[Column], epsilon: float, value: np.ndarray, other: 
 
 
 def _gaussian(total: int, draws: int) -> np.ndarray:
-    """Released sums of one number at mu = 1; a person adds the whole clip or nothing."""
+    """Release sums of one number at mu = 1. A person contributes the whole clip or nothing."""
     return noise_once(np.full(draws, total), clip=1.0, sigma=1.0, share=1.0, steps=GRID).values
 
 
 def audited_moments(runs: int) -> dict[str, Any]:
-    """The whole path, half of the runs in each of two processes."""
+    """Audit the whole moments release, with half of the runs in each of two processes."""
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         halves: Sequence[Audited] = pool.map(audit, [runs // 2] * 2)
     return _joined(halves)
@@ -160,6 +162,7 @@ def _joined(halves: Sequence[Audited]) -> dict[str, Any]:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     draws, runs = (QUICK_DRAWS, QUICK_RUNS) if options.quick else (DRAWS, RUNS)
     fast, found, planted = bulk(draws), audits(draws), faults(draws)
     path = audited_moments(runs)

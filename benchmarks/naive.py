@@ -1,7 +1,7 @@
-"""The blueprint's loop read literally: noise on every field of every record, then fitted Q-iteration on the noisy records.
+"""Implement the blueprint's loop literally: noise on every field of every record, then fitted Q-iteration on the noisy records.
 
-Each record's epsilon is split over its fields (Laplace for numbers, randomised response for the action). A person with 60 records
-has spent 60 times that: its user-level epsilon is about 60 where ours is 1.
+Each record's epsilon is split over its fields (Laplace noise for numbers, randomised response for the action). A person with 60
+records spends 60 times that epsilon, so the user-level epsilon is about 60 where the platform's is 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SWEEPS, _GAMMA = 60, 0.9
 
 
 def naive_policy(spec: LoopSpec, rows: ReleaseRows, epsilon: float, rng: np.random.Generator) -> LinearPolicy:
-    """Greedy linear policy trained on locally noised records."""
+    """Train a greedy linear policy on locally noised records."""
     head = spec.main_head
     share = epsilon / (2 * len(spec.features) + 2)
     state, following = _noised(spec, rows.state, share, rng), _noised(spec, rows.next_state, share, rng)

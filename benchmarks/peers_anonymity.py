@@ -1,6 +1,6 @@
-"""Peers of the k-anonymity benchmark in an environment of their own: ``anjana`` anonymises, ``pycanon`` judges.
+"""Run the peers of the k-anonymity benchmark in a separate environment: ``anjana`` anonymises, ``pycanon`` verifies.
 
-Run with that environment's interpreter on a folder of files it is a script: ``python peers_anonymity.py anjana|pycanon FOLDER``.
+That environment's interpreter runs this file as a script on a folder: ``python peers_anonymity.py anjana|pycanon FOLDER``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 HOME = Path(__file__).parent.parent / ".peers" / "anonymity"
 PACKAGES = ("anjana==1.2.3", "pycanon==1.3.5")
 QUASI = ["age", "education", "marital", "race", "sex", "hours"]
-SUPPRESSED_AT_MOST = 50  # per cent
+SUPPRESSED_AT_MOST = 50  # percent
 
 
 def peer(what: str, folder: Path) -> dict[str, Any]:
-    """What a peer says; both are installed at first use (about a minute)."""
+    """Run one peer and return its result. The first use installs both packages (about a minute)."""
     python = HOME / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True)
@@ -29,21 +29,21 @@ def peer(what: str, folder: Path) -> dict[str, Any]:
     )
     if run.returncode:
         raise SystemExit(run.stderr)
-    summary: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return summary
+    result: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return result
 
 
 def anjana(folder: Path) -> dict[str, Any]:
-    """Rows a second of anjana's k-anonymity at k = 10, what it suppressed, and the penalty of what it kept."""
+    """Measure anjana's k-anonymity at k = 10: rows per second, seconds, and suppressed rows."""
     import pandas as pd  # type: ignore[import-untyped, unused-ignore]
     from anjana.anonymity import k_anonymity  # type: ignore[import-not-found, unused-ignore]
 
     table = pd.read_csv(folder / "raw.csv")
     hierarchies = {name: _levels(table[name], steps) for name, steps in _STEPS.items()}
     began = time.perf_counter()
-    kept = k_anonymity(table[QUASI].copy(), [], QUASI, 10, SUPPRESSED_AT_MOST, hierarchies)
+    published = k_anonymity(table[QUASI].copy(), [], QUASI, 10, SUPPRESSED_AT_MOST, hierarchies)
     seconds = time.perf_counter() - began
-    return {"rows_a_second": len(table) / seconds, "seconds": seconds, "suppressed": len(table) - len(kept)}
+    return {"rows_a_second": len(table) / seconds, "seconds": seconds, "suppressed": len(table) - len(published)}
 
 
 _STEPS = {
@@ -52,7 +52,7 @@ _STEPS = {
 
 
 def _levels(column: Any, steps: tuple[int, ...]) -> dict[int, Any]:
-    """Level 0 as it is, then intervals of so many values each."""
+    """Return the generalisation hierarchy: level 0 unchanged, then intervals with these widths."""
     levels = {0: column.to_numpy()}
     for number, step in enumerate(steps, start=1):
         low = (column // step) * step
@@ -61,18 +61,18 @@ def _levels(column: Any, steps: tuple[int, ...]) -> dict[int, Any]:
 
 
 def pycanon(folder: Path) -> dict[str, Any]:
-    """k and l of each published table, as the judge counts them."""
+    """Return the k and l of each published table, as computed by pycanon."""
     import pandas as pd
     from pycanon import anonymity  # type: ignore[import-not-found, unused-ignore]
 
-    summary = {}
+    levels = {}
     for path in sorted(folder.glob("published-*.csv")):
         table = pd.read_csv(path, dtype=str)
-        summary[path.stem] = {
+        levels[path.stem] = {
             "k": int(anonymity.k_anonymity(table, QUASI)),
             "l": int(anonymity.l_diversity(table, QUASI, ["occupation"])),
         }
-    return summary
+    return levels
 
 
 if __name__ == "__main__":

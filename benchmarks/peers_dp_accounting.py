@@ -1,6 +1,6 @@
-"""``dp-accounting`` (Google) as an independent oracle, in an environment of its own, for it pins attrs < 24.
+"""Run Google's ``dp-accounting`` as an independent oracle, in a separate environment because it pins attrs < 24.
 
-Run with that environment's interpreter it is a script: questions as JSON on standard input, answers on standard output.
+That environment's interpreter runs this file as a script: questions as JSON on standard input, answers on standard output.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from typing import Any
 
 HOME = Path(__file__).parent.parent / ".peers" / "dp_accounting"
 PACKAGES = ("dp-accounting==0.6.0", "attrs<24")
-INTERVAL = (
-    2e-5  # of losses that are taken as one; at its default of 1e-4 a hundred releases are rounded up by a millionth
-)
+INTERVAL = 2e-5  # discretisation of privacy losses; the default of 1e-4 rounds a hundred releases up by a millionth
 
 
 def oracle(questions: list[dict[str, Any]]) -> list[float]:
-    """The answer to each question; installed at first use (about a minute)."""
+    """Return the oracle's answer to each question. The first use installs the package (about a minute)."""
     python = HOME / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True)
@@ -37,7 +35,7 @@ def oracle(questions: list[dict[str, Any]]) -> list[float]:
 
 
 def answer(question: dict[str, Any]) -> float:
-    """By ``kind``; each of the functions below says what it takes."""
+    """Answer one question by its ``kind``. Its other keys are the arguments of the corresponding function below."""
     kinds: dict[str, Callable[..., float]] = {
         "epsilon": gaussian_epsilon, "sigma": gaussian_sigma, "delta": gaussian_delta, "composed": composed_epsilon,
         "zcdp": zcdp_epsilon, "sampled": sampled_epsilon,
@@ -46,21 +44,21 @@ def answer(question: dict[str, Any]) -> float:
 
 
 def gaussian_epsilon(sigma: float, delta: float) -> float:
-    """Epsilon of one Gaussian of sensitivity 1, in closed form."""
+    """Return the epsilon of one Gaussian of sensitivity 1, in closed form."""
     import dp_accounting as dpa  # type: ignore[import-not-found, unused-ignore]
 
     return float(dpa.get_epsilon_gaussian(sigma, delta))
 
 
 def gaussian_sigma(epsilon: float, delta: float) -> float:
-    """The least noise of a Gaussian of sensitivity 1, in closed form."""
+    """Return the least noise sigma of a Gaussian of sensitivity 1, in closed form."""
     import dp_accounting as dpa
 
     return float(dpa.get_sigma_gaussian(epsilon, delta))
 
 
 def gaussian_delta(sigma: float, epsilon: float) -> float:
-    """Delta of one Gaussian, from its privacy loss."""
+    """Return the delta of one Gaussian of sensitivity 1, from its privacy loss."""
     from dp_accounting.pld.privacy_loss_mechanism import (  # type: ignore[import-not-found, unused-ignore]
         GaussianPrivacyLoss,
     )
@@ -69,8 +67,10 @@ def gaussian_delta(sigma: float, epsilon: float) -> float:
 
 
 def composed_epsilon(delta: float, gaussians: list[list[float]], pure: list[list[float]]) -> float:
-    """Epsilon of releases one after the other, ``[sigma, count]`` and ``[epsilon, count]``, by privacy loss distributions that
-    are rounded up. A pure release is randomised response between two answers: no pure mechanism tells its inputs apart better.
+    """Return the epsilon of a sequence of releases, by privacy loss distributions that are rounded up.
+
+    A pure release is represented by binary randomised response, the most distinguishing pure mechanism.
+    Args: gaussians: pairs [sigma, count]. pure: pairs [epsilon, count].
     """
     from dp_accounting.pld import (  # type: ignore[import-not-found, unused-ignore]
         privacy_loss_distribution as pld,
@@ -86,7 +86,7 @@ def composed_epsilon(delta: float, gaussians: list[list[float]], pure: list[list
 
 
 def zcdp_epsilon(rho: float, delta: float) -> float:
-    """Epsilon that rho-zCDP implies, least over 1,400 Rényi orders."""
+    """Return the epsilon implied by rho-zCDP, the least over 1,400 Rényi orders."""
     import dp_accounting as dpa
 
     accountant = dpa.rdp.RdpAccountant([1 + 10 ** (step / 200) for step in range(-600, 800)])
@@ -95,7 +95,10 @@ def zcdp_epsilon(rho: float, delta: float) -> float:
 
 
 def sampled_epsilon(sigma: float, q: float, steps: int, delta: float, published: bool) -> float:
-    """Gaussians with Poisson sampling by Rényi orders; ``published``: converted as the moments accountant of 2016 did."""
+    """Return the epsilon of Gaussians with Poisson sampling, by Rényi orders.
+
+    Args: published: whether to use the conversion of the moments accountant of 2016 (Abadi et al.).
+    """
     import dp_accounting as dpa
 
     orders = [float(order) for order in range(2, 65)]

@@ -1,4 +1,4 @@
-"""``mlflow models serve`` as a peer: installed into a folder of its own, with a model that does what one head does."""
+"""Run ``mlflow models serve`` as a peer, in a separate environment, with a model equivalent to one head."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 VERSION = "3.4.0"
-# Of that time: with newer ones it does not start.
+# mlflow of this version does not start with newer versions of these packages.
 WITH = ("fastapi==0.117.1", "starlette==0.48.0", "uvicorn==0.36.0", "sse-starlette==3.0.2")
 HOME = Path(__file__).parent.parent / ".peers" / "mlflow"
 _PYTHON = HOME / "bin" / "python"
@@ -38,19 +38,19 @@ mlflow.pyfunc.save_model(sys.argv[1], python_model=Linear(), pip_requirements=["
 
 
 def mlflow_command(home: Path, port: int, workers: int) -> tuple[list[str], str]:
-    """The command that serves the model, and mlflow's version. Installs it at first use (a few minutes, 1 GB)."""
+    """Return the command that serves the model, and mlflow's version. The first use installs it (a few minutes, 1 GB)."""
     if not _PYTHON.exists():
         subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True)
-    asked = [str(_PYTHON), "-c", "import mlflow; print(mlflow.__version__)"]
-    if subprocess.run(asked, capture_output=True, check=False).returncode:
+    print_version = [str(_PYTHON), "-c", "import mlflow; print(mlflow.__version__)"]
+    if subprocess.run(print_version, capture_output=True, check=False).returncode:
         subprocess.run([str(_PYTHON), "-m", "pip", "install", "--quiet", f"mlflow=={VERSION}", *WITH], check=True)
-    found = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    version = subprocess.run(print_version, capture_output=True, text=True, check=True).stdout.strip()
     subprocess.run([str(_PYTHON), "-c", _MODEL, str(home / "model")], check=True, cwd=home)
     command = [
         str(HOME / "bin" / "mlflow"), "models", "serve", "--model-uri", str(home / "model"), "--env-manager", "local",
         "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers),
     ]  # fmt: skip
-    return command, found
+    return command, version
 
 
 _VALUES = [0.1, 0.4, 0.4, 0.6, 0.3, 1.0, 0.0, 2.0]
@@ -58,6 +58,6 @@ _NAMES = ["mood", "stress", "engagement", "energy", "arousal", "morning", "eveni
 
 
 def mlflow_requests() -> dict[str, list[list[Any]]]:
-    """The same body again and again, nothing is remembered: features by name, as decisions have them, and a bare tensor."""
+    """Return constant request bodies, as mlflow keeps no state: features by name (as in a decision), and a bare tensor."""
     named = {"dataframe_records": [dict(zip(_NAMES, _VALUES, strict=True))]}
     return {"names": [[None, json.dumps(named)]], "tensor": [[None, json.dumps({"inputs": [_VALUES]})]]}

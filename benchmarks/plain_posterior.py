@@ -1,7 +1,8 @@
-"""What the estimates of a release are compared with: the gram as it was released, and one prior width a group of columns.
+"""Compute the baseline estimate of a release: the Gram matrix as released, and one prior width per group of columns.
 
-Every combination of a width for intercept, linear columns and hinges is weighed by its marginal likelihood (empirical Bayes); the
-gram has a floor of two noise sds under its eigenvalues, also where the world is simulated, and the same doubt in every entry.
+Every combination of widths for intercept, linear columns and hinges is weighted by its marginal likelihood (empirical Bayes). The
+eigenvalues of the Gram matrix have a floor of two noise standard deviations, also in the simulated world. Every entry has the
+same uncertainty.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _DRAWN = 200
 
 
 def with_released_grams(moments: Moments) -> Moments:
-    """The same moments, whose grams are the released ones."""
+    """Return the moments with the Gram matrices as released, instead of the estimated ones."""
     plain, sd = replace(moments), moments.sd["gram"]
     grams = {"level_gram": moments.gram, "change_gram": moments.gram_next}
     plain.__dict__.update(
         {name: _floored(gram, sd) for name, gram in grams.items()}
-    )  # where cached_property keeps them
+    )  # where cached_property stores them
     return plain
 
 
@@ -37,7 +38,10 @@ def _floored(gram: Floats, sd: float) -> Gram:
 
 
 def group_posterior(phi: FeatureMap, released: NoisyMoments) -> TargetEffects:
-    """Posterior means of one target's effects under a width a group, as a mixture of drawn widths; it has no spread."""
+    """Compute posterior means of one target's effects with one prior width per group, as a mixture over sampled widths.
+
+    The posterior has no spread within each width.
+    """
     inverse = np.asarray(np.linalg.inv(released.covariance), dtype=np.float64)
     y, k = (inverse @ released.moment).reshape(-1), len(inverse)
     gram = released.gram.mean

@@ -1,4 +1,4 @@
-"""Mechanisms with a fault each, which the audit must find: what they claim, and what draws prove."""
+"""Define mechanisms with one planted fault each, which the audit must detect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLIP = 1.0
 
 @dataclass(frozen=True)
 class Fault:
-    """``proven`` above ``claimed``: the fault is caught."""
+    """Hold the claimed privacy parameter and the lower bound that draws prove. The fault is caught if ``proven`` is larger."""
 
     name: str
     claimed: float
@@ -24,35 +24,38 @@ class Fault:
 
     @property
     def caught(self) -> bool:
+        """Return whether the audit detects the fault."""
         return self.proven > self.claimed
 
 
 def faults(draws: int) -> list[Fault]:
-    """All of them."""
+    """Audit all faulty mechanisms with this number of draws each."""
     return [record_level(draws), drawn_twice(draws), displaced(draws), float_laplace(draws), cut_off(draws)]
 
 
 def _noised(records: int, draws: int) -> np.ndarray:
-    """That many released counts at mu = 1, each of so many records that are clipped one by one and with its own noise."""
+    """Release ``draws`` noised counts at mu = 1, each over this number of records, which are clipped one by one."""
     total = integer_sum(np.ones((records, 1)), clip=CLIP)[0]
     return noise_once(np.full(draws, total), clip=CLIP, sigma=1.0, share=1.0).values
 
 
 def record_level(draws: int) -> Fault:
-    """Every record clipped for itself though the person has three: they add three clips, the noise is for one."""
+    """Clip every record separately although the person has three. They add three clips, but the noise covers one."""
     without, within = _noised(0, draws), _noised(3, draws)
     return Fault("record-level sensitivity of 3 rows", 1.0, mu_at_least(*_errors(without, within, 1.5), draws))
 
 
 def drawn_twice(draws: int) -> Fault:
-    """Noise drawn twice for one question and both released: their average has half the variance."""
+    """Draw noise twice for one query and release both results. Their average has half the variance."""
     without, within = ((_noised(n, draws) + _noised(n, draws)) / 2 for n in (0, 1))
     return Fault("noise drawn twice", 1.0, mu_at_least(*_errors(without, within, 0.5), draws))
 
 
 def displaced(draws: int) -> Fault:
-    """A draw of 100 people, noised for one more or less: the 101st puts somebody in another's place, and the sums move from the
-    one's category to the other's. The statistic: the difference of the two counts over root 2.
+    """Sample exactly 100 people, with noise for adding or removing one person.
+
+    A 101st person replaces another one in the sample, which moves a count from one category to another. The statistic is the
+    difference of the two counts over root 2.
     """
     size, rng = 100, np.random.default_rng()
     others, person = np.array([1.0, 0.0]), np.array([0.0, 1.0])
@@ -71,10 +74,10 @@ def _errors(without: np.ndarray, within: np.ndarray, threshold: float) -> tuple[
 
 
 def float_laplace(draws: int) -> Fault:
-    """Laplace noise in double precision: which numbers can come out depends on the secret (Mironov 2012).
+    """Add Laplace noise in double precision. The set of possible outputs then depends on the secret (Mironov 2012).
 
-    Adding 1 to a number below it rounds its last bits away, so most of what comes out near 0 from 0 is no output from 1. The
-    event: the output is below 1/2 in size and has bits below 2^-53.
+    Adding 1 to a smaller number rounds its last bits away, so most outputs near 0 for the secret 0 are impossible for the
+    secret 1. The event is an output below 1/2 in size with bits below 2^-53.
     """
     rng, epsilon = np.random.default_rng(), 1.0
     without = rng.laplace(0.0, 1.0 / epsilon, draws)
@@ -83,20 +86,20 @@ def float_laplace(draws: int) -> Fault:
 
 
 def _fine(outputs: np.ndarray) -> np.ndarray:
-    """Whether an output has bits that no sum with 1 can have."""
+    """Return whether outputs have bits that no sum with 1 can have."""
     scaled = outputs * 2.0**53
     return np.asarray((np.abs(outputs) < 0.5) & (scaled != np.rint(scaled)))
 
 
 def cut_off(draws: int) -> Fault:
-    """Noise on a grid whose tails are cut off at half the range: from the lower end the upper one cannot come out."""
-    kept = list(noise_table(1.0))
+    """Cut the tails of grid noise off at half the range. The lower end of the range then never produces the upper end."""
+    table = list(noise_table(1.0))
     lost, reach = 0, THRESHOLD_STEPS // 2
     for i in (*range(THRESHOLD_STEPS - reach), *range(THRESHOLD_STEPS + reach + 1, 2 * THRESHOLD_STEPS + 1)):
-        lost, kept[i] = lost + kept[i], 0
-    kept[THRESHOLD_STEPS] += lost
+        lost, table[i] = lost + table[i], 0
+    table[THRESHOLD_STEPS] += lost
     from_high, from_low = (
-        np.clip(true + draw(kept, draws) - THRESHOLD_STEPS, 0, THRESHOLD_STEPS) for true in (THRESHOLD_STEPS, 0)
+        np.clip(true + draw(table, draws) - THRESHOLD_STEPS, 0, THRESHOLD_STEPS) for true in (THRESHOLD_STEPS, 0)
     )
     hits, others = int((from_high == THRESHOLD_STEPS).sum()), int((from_low == THRESHOLD_STEPS).sum())
     return Fault("noise cut off", 1.0, epsilon_at_least(hits, others, draws))

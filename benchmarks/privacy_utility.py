@@ -1,10 +1,11 @@
-"""How much of the attainable gain is learned under user-level differential privacy, and how often something worse is deployed.
+"""Measure how much of the attainable gain is learned under user-level differential privacy, and how often it deploys harm.
 
-For each number of people, epsilon, variant of the simulator and seed: the whole engine path of a turn (release in three noised
-rounds, synthesis, training, model gate, charged evaluation, outcome gate) on arrays, without a database; then the true value of
-what came out. Shares follow the glossary: gain = value minus the better of random and reference; share = gain over the best
-known policy's gain. "Before the gate": what training proposes. "After": what would serve (the reference unless deployed).
-The naive design beside it: Laplace noise on every field of every record at epsilon a record, then fitted Q-iteration.
+For each number of people, epsilon, variant of the simulator and seed, the benchmark runs the whole engine path of a turn: release
+in three noised rounds, synthesis, training, model gate, charged evaluation and outcome gate. It works on arrays, without a
+database. It then computes the true value of the resulting policy. Gain is the value minus the better of random and reference.
+Share is the gain over the best known policy's gain. "Before the gate" is the policy that training proposes. "After" is the policy
+that would be deployed (the reference unless both gates pass). For comparison, the naive design adds Laplace noise to every field
+of every record, with epsilon per record, followed by fitted Q-iteration.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cohorts import builtin_spec, cohort_judged
+from benchmarks.cohorts import builtin_spec, evaluation_rows
 from benchmarks.common import Check, arguments, finish
 from benchmarks.naive import naive_policy
 from loops.engine.policies.linear import reference_policy
@@ -53,21 +54,23 @@ TRUTH_SEED = 2_024
 
 @dataclass(frozen=True)
 class Truth:
-    """Values that gains are measured against, on the same people and shocks as every candidate's value."""
+    """Hold the values that gains are measured against, on the same people and shocks as every candidate's value."""
 
     floor: float
     reference: float
     best: float
 
     def gain(self, value: float) -> float:
+        """Return the gain of a value over the better of random and reference."""
         return value - self.floor
 
     def share(self, value: float) -> float:
+        """Return the gain of a value as a share of the best known policy's gain."""
         return self.gain(value) / (self.best - self.floor) if self.best - self.floor > 1e-9 else float("nan")
 
 
 def truth_of(spec: LoopSpec, variant: Variant) -> Truth:
-    """Random, reference and best known policy."""
+    """Compute the true values of the random, reference and best known policies."""
     reference = _value(spec, reference_policy(spec, "policy"), variant)
     floor = max(reference, _value(spec, uniform_policy(spec), variant))
     return Truth(floor, reference, _value(spec, best_known_policy(spec, variant=variant), variant))
@@ -80,28 +83,28 @@ def _value(spec: LoopSpec, policy: Any, variant: Variant) -> float:
 def turn(
     spec: LoopSpec, people: int, epsilon: float | None, variant: Variant, seed: int
 ) -> tuple[LearnedPolicy, str, str, float]:
-    """One turn on a fresh cohort: what was learned, the gate's verdict and reason, seconds."""
+    """Run one turn on a fresh cohort. Return the learned policy, the gate's verdict and reason, and the seconds."""
     rng = np.random.default_rng([seed, people, VARIANTS.index(variant)])
     cohort = simulate(spec, make_people(people, rng, variant=variant), DAYS, rng)
-    kept = round(people * spec.evaluation_share)
+    held_out = round(people * spec.evaluation_share)
     began = time.perf_counter()
     sigma = None if epsilon is None else 1 / gaussian_mu(epsilon, DELTA)
-    learned = learned_from(spec, cohort_judged(spec, cohort, kept, people).rows, sigma, seed)
+    learned = learned_from(spec, evaluation_rows(spec, cohort, held_out, people).rows, sigma, seed)
     if not learned.passed:
         return learned, "insufficient", "model gate", time.perf_counter() - began
     candidate = learned.candidate()
     clips = evaluation_clips(spec, candidate, nominal_decisions(spec, learned.decisions))
-    sums = release_evaluation(spec, cohort_judged(spec, cohort, 0, kept), candidate, clips, sigma)
+    sums = release_evaluation(spec, evaluation_rows(spec, cohort, 0, held_out), candidate, clips, sigma)
     result = outcome_gate(GateTerms(spec, learned.rival_value), sums)
     undecided = ", ".join(j.name for j in result.judgements if j.verdict == result.verdict)
     return learned, result.verdict, undecided, time.perf_counter() - began
 
 
 def learned_from(spec: LoopSpec, rows: ReleaseRows, sigma: float | None, seed: int) -> LearnedPolicy:
-    """One first turn up to the model gate: release, synthesis, training."""
+    """Run a first turn up to the model gate: release, synthesis, training."""
     counts = read_counts(spec, release_counts(spec, count_totals(spec, rows), sigma))
-    made = plan_release(spec, counts, sigma)
-    moments = fit_in_memory(read_moments(made, *later_rounds(made, rows)), made.facts)
+    plan = plan_release(spec, counts, sigma)
+    moments = fit_in_memory(read_moments(plan, *later_rounds(plan, rows)), plan.facts)
     baseline = baseline_posterior(moments)
     world = mean_world(moments, baseline, effects_posterior(moments))
     pool = synthesize(world, np.random.default_rng(seed)).rows()
@@ -111,7 +114,7 @@ def learned_from(spec: LoopSpec, rows: ReleaseRows, sigma: float | None, seed: i
 def run(
     spec: LoopSpec, truth: Truth, people: int, epsilon: float | None, variant: Variant, seed: int
 ) -> dict[str, Any]:
-    """One run as a row."""
+    """Run one turn and return its result row."""
     learned, verdict, reason, seconds = turn(spec, people, epsilon, variant, seed)
     value = _value(spec, learned.policy, variant)
     deployed = verdict == "pass"
@@ -125,10 +128,10 @@ def run(
 
 
 def naive_row(spec: LoopSpec, truth: Truth, people: int, epsilon: float, seed: int) -> dict[str, Any]:
-    """The blueprint's loop read literally, for comparison."""
+    """Run the naive design (the blueprint's loop taken literally) for comparison, and return its result row."""
     rng = np.random.default_rng([seed, people, 7])
     cohort = simulate(spec, make_people(people, rng), DAYS, rng)
-    policy = naive_policy(spec, cohort_judged(spec, cohort, 0, people).rows, epsilon, rng)
+    policy = naive_policy(spec, evaluation_rows(spec, cohort, 0, people).rows, epsilon, rng)
     return {
         "people": people,
         "epsilon_a_record": epsilon,
@@ -138,7 +141,7 @@ def naive_row(spec: LoopSpec, truth: Truth, people: int, epsilon: float, seed: i
 
 
 def checks(rows: list[dict[str, Any]]) -> list[Check]:
-    """The claims, from all rows."""
+    """Return the checks over all rows."""
 
     def gain(people: int, epsilon: float | None, field: str = "gain") -> float:
         cell = [r[field] for r in rows if (r["variant"], r["people"], r["epsilon"]) == ("companion", people, epsilon)]
@@ -155,7 +158,7 @@ def checks(rows: list[dict[str, Any]]) -> list[Check]:
 
 
 def print_table(rows: list[dict[str, Any]], naive: list[dict[str, Any]]) -> None:
-    """Means by cell."""
+    """Print the means of each cell."""
     print(
         f"{'variant':>10} {'people':>7} {'epsilon':>8} {'share':>7} {'gated':>7} {'deployed':>9} {'worse':>6} {'s':>5}  undecided"
     )
@@ -181,6 +184,7 @@ def _print_cell(variant: str, people: int, epsilon: float | None, cell: list[dic
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     spec = builtin_spec()
     truths = {v: truth_of(spec, v) for v in VARIANTS}
     people = (2_000, 5_000) if options.quick else PEOPLE

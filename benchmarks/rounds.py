@@ -1,14 +1,14 @@
-"""A loop that goes round: monthly rounds of one population, served meanwhile by what the rounds before deployed.
+"""Measure a loop over several monthly rounds of one population, which the policies of earlier rounds serve meanwhile.
 
-``python -m benchmarks.rounds --json``: 1,000 and 5,000 simulated people, 6 months of 30 days, epsilon 1 a round (delta 1e-5), the
-composed guarantee printed. Until something is deployed every decision is drawn from the logging distribution; afterwards one in
-ten. Rounds are pooled by precision. Values are true ones in the simulator.
+``python -m benchmarks.rounds --json``: 1,000 and 5,000 simulated people, 6 months of 30 days, epsilon 1 per round (delta 1e-5).
+The composed guarantee is printed. Until the first deployment every decision is drawn from the logging distribution, afterwards
+one in ten. Rounds are pooled by precision. Values are true values in the simulator.
 
-In the part "rounds", on which the checks stand, the model gate alone deploys (against the reference, and against what serves);
-what the outcome gate says of the candidate on people who never trained stands beside it. In the part "both gates" nothing is
-deployed that the outcome gate did not pass, as the platform does it, each further attempt on the same people at a stricter level.
-The part "joint" compares, at 5,000 people, a release for four heads with one for policy alone; like shares, ``subheads_gain`` is
-before the gates; what the gates let through stands in the rows and in the last two checks.
+In the part "rounds", which the checks use, the model gate alone decides on deployment (against the reference and the incumbent).
+The outcome gate's verdict on people held out of training is reported beside it. In the part "both gates" the outcome gate must
+pass as well, as on the platform. Each further attempt on the same people uses a stricter level. The part "joint" compares, at
+5,000 people, a release for four heads with a release for policy alone. ``subheads_gain``, like the shares there, is measured
+before the gates. The rows and the last two checks show what the gates let through.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ PEOPLE = (1_000, 5_000)
 
 @dataclass
 class Loop:
-    """What a loop has learned and serves. ``pooled`` are its rounds as one; ``serving`` by head, absent: the reference."""
+    """Hold the state of a loop: its pooled rounds, and the deployed policy of each head (absent for the reference)."""
 
     spec: LoopSpec
     sigma: float
@@ -66,33 +66,34 @@ class Loop:
 
     @property
     def exploration(self) -> float:
+        """Return the share of decisions drawn from the logging distribution, which drops after the first deployment."""
         return self.spec.exploration if self.serving else self.spec.exploration_before
 
     def learn(self, rows: ReleaseRows, seed: int) -> LearnedPolicy:
-        """One round: release, pool, train, ask the model gate."""
+        """Run one round: release, pool, train, and apply the model gate."""
         earlier = self.pooled
         counts = read_counts(
             self.spec, release_counts(self.spec, count_totals(self.spec, rows), self.sigma, self.subs), earlier
         )
-        made = plan_release(
+        plan = plan_release(
             self.spec, counts, self.sigma,
             explored_share=self.exploration, subs=self.subs, earlier=earlier, known=self.known,
         )  # fmt: skip
-        fresh = read_moments(made, *later_rounds(made, rows, earlier), earlier)
+        fresh = read_moments(plan, *later_rounds(plan, rows, earlier), earlier)
         self.pooled = fresh if earlier is None else pool([earlier, fresh])
-        moments = fit_in_memory(self.pooled, made.facts)
+        moments = fit_in_memory(self.pooled, plan.facts)
         posterior, effects = baseline_posterior(moments), effects_posterior(moments)
         self.known = known_effects(moments, effects)
-        rows_made = synthesize(mean_world(moments, posterior, effects), np.random.default_rng(seed)).rows()
-        return train_policy_head(self.spec, moments, posterior, rows_made, seed=seed, incumbents=self.serving)
+        synthetic = synthesize(mean_world(moments, posterior, effects), np.random.default_rng(seed)).rows()
+        return train_policy_head(self.spec, moments, posterior, synthetic, seed=seed, incumbents=self.serving)
 
-    def judge(self, learned: LearnedPolicy, month: Month, kept: int, attempt: int) -> str:
-        """The outcome gate's verdict on people 0..kept-1, asked for the ``attempt``-th time."""
+    def evaluate(self, learned: LearnedPolicy, month: Month, held_out: int, attempt: int) -> str:
+        """Return the outcome gate's verdict on people 0..held_out-1, at the level of the ``attempt``-th attempt."""
         candidate = learned.candidate()
         logged = LoggingPolicy(self.exploration, self.serving.get("policy"))
         decisions = nominal_decisions(self.spec, learned.decisions)
         clips = evaluation_clips(self.spec, candidate, decisions, logged)
-        sums = release_evaluation(self.spec, month.judged(self.spec, 0, kept), candidate, clips, self.sigma)
+        sums = release_evaluation(self.spec, month.evaluation(self.spec, 0, held_out), candidate, clips, self.sigma)
         return outcome_gate(
             GateTerms(self.spec, learned.rival_value, attempt, bool(self.serving.get("policy"))), sums
         ).verdict
@@ -101,21 +102,24 @@ class Loop:
 def rounds(
     spec: LoopSpec, truth: Truth, people: int, seed: int, months: int, *, both: bool = False
 ) -> list[dict[str, Any]]:
-    """One loop's life, a row a month; ``both``: the outcome gate must pass as well before anything is deployed."""
+    """Simulate one loop over several months, with one result row per month.
+
+    Args: both: whether the outcome gate must also pass before a deployment.
+    """
     rng = np.random.default_rng([seed, people])
     population = Population(spec, make_people(people, rng), rng)
-    loop, kept = Loop(spec, 1 / gaussian_mu(1.0, DELTA)), round(people * spec.evaluation_share)
+    loop, held_out = Loop(spec, 1 / gaussian_mu(1.0, DELTA)), round(people * spec.evaluation_share)
     out, attempts = [], 0
     for month in range(1, months + 1):
-        lived = population.live(DAYS, loop.serving, loop.exploration)
-        exploration, lived_reward = loop.exploration, float(lived.cohort.reward.mean())
-        learned = loop.learn(lived.training(spec, kept, people), seed * 100 + month)
+        log = population.live(DAYS, loop.serving, loop.exploration)
+        exploration, lived_reward = loop.exploration, float(log.cohort.reward.mean())
+        learned = loop.learn(log.training(spec, held_out, people), seed * 100 + month)
         attempts += learned.passed
-        verdict = loop.judge(learned, lived, kept, attempts if both else 1) if learned.passed else "insufficient"
+        verdict = loop.evaluate(learned, log, held_out, attempts if both else 1) if learned.passed else "insufficient"
         deployed = learned.passed and (verdict == "pass" or not both)
         if deployed:
             loop.serving["policy"] = learned.policy
-        if not both:  # the sub-heads' outcome gates are not asked here
+        if not both:  # the sub-heads' outcome gates are not applied here
             loop.serving |= {h: s.policy for h, s in learned.subs.items() if s.passed and "policy" in loop.serving}
         out.append(
             {
@@ -134,7 +138,7 @@ def rounds(
 
 
 def value_of(spec: LoopSpec, serving: Mapping[str, LinearPolicy], *, heads: bool = False) -> float:
-    """True value of what serves; ``heads``: with the sub-heads that serve, else with their references."""
+    """Return the true value of the deployed policies. Without ``heads``, the sub-heads take their reference actions."""
     from loops.engine.policies.linear import reference_policy
 
     subs = {h: p for h, p in serving.items() if h != "policy"} if heads else {}
@@ -143,10 +147,10 @@ def value_of(spec: LoopSpec, serving: Mapping[str, LinearPolicy], *, heads: bool
 
 
 def joint(spec: LoopSpec, truth: Truth, people: int, seed: int) -> dict[str, Any]:
-    """The same rows released for four heads at once and for policy alone; both before any gate."""
+    """Release the same rows for four heads and for policy alone, and compare the results before any gate."""
     rng = np.random.default_rng([seed, people, 3])
-    lived = Population(spec, make_people(people, rng), rng).live(DAYS, {}, 1.0)
-    rows = lived.training(spec, round(people * spec.evaluation_share), people)
+    log = Population(spec, make_people(people, rng), rng).live(DAYS, {}, 1.0)
+    rows = log.training(spec, round(people * spec.evaluation_share), people)
     sigma = 1 / gaussian_mu(1.0, DELTA)
     four, single = Loop(spec, sigma).learn(rows, seed), Loop(spec, sigma, ()).learn(rows, seed)
     candidates = {h: s.policy for h, s in four.subs.items()}
@@ -163,7 +167,7 @@ def joint(spec: LoopSpec, truth: Truth, people: int, seed: int) -> dict[str, Any
 
 
 def checks(rows: list[dict[str, Any]]) -> list[Check]:
-    """The claims, from all rows."""
+    """Return the checks over all rows."""
     lives = [r for r in rows if r["part"] == "rounds"]
     one = {(r["people"], r["seed"], r["month"]): r["share"] for r in lives}
     drops = [one[p, s, m] - one[p, s, m - 1] for p, s, m in one if (p, s, m - 1) in one]
@@ -189,7 +193,7 @@ def _ratio(above: list[float], below: list[float]) -> float:
 
 
 def print_table(rows: list[dict[str, Any]], months: int) -> None:
-    """Shares by month, and the joint release."""
+    """Print the shares by month, and the joint release."""
     mu = gaussian_mu(1.0, DELTA) * np.sqrt(months)
     print(
         f"{months} rounds at epsilon 1, delta {DELTA:g} compose to epsilon {epsilon_of_gdp(mu, DELTA):.2f} (Gaussian DP)"
@@ -200,12 +204,12 @@ def print_table(rows: list[dict[str, Any]], months: int) -> None:
     for r in (r for r in rows if r["part"] != "joint"):
         against = "" if r["z_incumbent"] is None else f"{r['z_incumbent']:.2f}"
         numbers = f"{r['exploration']:8.1f} {r['candidate_share']:8.2f} {r['share']:8.2f} {r['z']:8.2f} {against:>8}"
-        said = f"{r['part']}: {r['outcome_gate']}, {' '.join(r['serving'])}"
-        print(f"{r['people']:>8} {r['seed']:>8} {r['month']:>8} {numbers}  {said}")
+        verdict = f"{r['part']}: {r['outcome_gate']}, {' '.join(r['serving'])}"
+        print(f"{r['people']:>8} {r['seed']:>8} {r['month']:>8} {numbers}  {verdict}")
     both = [r for r in rows if r["part"] == "both gates"]
     for n, month in sorted({(r["people"], r["month"]) for r in both}):
         served = [r["share"] for r in both if (r["people"], r["month"]) == (n, month)]
-        some = f"{sum(s > 0 for s in served)} of {len(served)} serve something learned"
+        some = f"{sum(s > 0 for s in served)} of {len(served)} deploy a learned policy"
         print(f"both gates, {n} people, month {month}: share {np.mean(served):.2f}; {some}")
     for r in (r for r in rows if r["part"] == "joint"):
         print(
@@ -214,6 +218,7 @@ def print_table(rows: list[dict[str, Any]], months: int) -> None:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     spec = builtin_spec()
     truth = truth_of(spec, "companion")
     seeds = range(2 if options.quick else options.seeds)

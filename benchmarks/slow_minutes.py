@@ -1,4 +1,4 @@
-"""Latency that health looks at: minutes as slow as they may be for a quarter, and bad hours after a good month."""
+"""Simulate the latency that health checks observe: a quarter with the allowed slow minutes, and bad hours after a good month."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from deployments.engine.health import FALSE_ROLLBACK_ALPHA
 from loops.engine.thresholds import SLOW_SHARE
 
 QUARTER_HOURS, MONTH_HOURS = 13 * 7 * 24, 30 * 24
-REQUESTS = 20  # a minute
+REQUESTS = 20  # per minute
 
 
 def quiet_latency(runs: int, seed: int) -> dict[str, Any]:
-    """Runs of 13 weeks in which every minute is slow as a whole with probability .05, and in which more is ever proven."""
+    """Count false alarms in 13 weeks in which each whole minute is slow with probability .05, the allowed share."""
     rng = np.random.default_rng([seed, 5])
     alarmed = np.zeros(runs, dtype=bool)
     bars, before = _bars(), _minutes(rng, runs)
@@ -36,7 +36,7 @@ def _minutes(rng: np.random.Generator, runs: int) -> Bools:
 
 
 def _bars() -> Ints:
-    """(hours, minutes) How many wholly slow minutes of 1, 2, ... prove it for the bet begun in an hour."""
+    """Return the (hours, minutes) number of slow minutes among the first 1, 2, ... that an hour's bet needs as proof."""
     n = np.arange(1, 121)
     stakes = np.array(FRACTIONS) / SLOW_SHARE
     slow = np.arange(121)[:, None, None]
@@ -46,13 +46,13 @@ def _bars() -> Ints:
 
 
 def _weights() -> list[float]:
-    """Log of each hour's share of the false-alarm rate."""
+    """Return the log of each hour's share of the false-alarm rate."""
     hours = CohortSeries(np.zeros(0), starts=(0,) * QUARTER_HOURS)
     return [sample.log_weight + float(np.log(FALSE_ROLLBACK_ALPHA)) for sample in hours.families[0]]
 
 
 def _slow_evidence(minutes: Floats, number: int) -> Floats:
-    """(runs, minutes) How far above its bar the bet begun in an hour is after each minute."""
+    """Return the (runs, minutes) log evidence above the bar, after each minute, of the bet begun in this hour."""
     weight = CohortSeries(minutes[0, :0], starts=(0,), first=number).samples[0].log_weight
     stakes = np.array(FRACTIONS) / SLOW_SHARE
     logs = [np.log1p(stake * (minutes - SLOW_SHARE)).cumsum(axis=1) for stake in stakes]
@@ -60,7 +60,10 @@ def _slow_evidence(minutes: Floats, number: int) -> Floats:
 
 
 def bad_hours(runs: int, seed: int) -> list[dict[str, Any]]:
-    """After a month, from any minute of an hour on, more of 20 requests a minute are slow: minutes until it is proven."""
+    """Measure the minutes until detection when, after a month, more of the 20 requests per minute become slow.
+
+    The slow period begins at a random minute of an hour.
+    """
     rows = []
     for share in (0.10, 0.20, 0.40):
         rng = np.random.default_rng([seed, 6, round(100 * share)])
@@ -73,13 +76,13 @@ def bad_hours(runs: int, seed: int) -> list[dict[str, Any]]:
 
 
 def _until_proven(rng: np.random.Generator, share: float) -> float:
-    """Minutes after it begins, by the bet of that hour or of the next two, each of which is looked at for two hours."""
-    begins = int(rng.integers(60))
-    slow = rng.binomial(REQUESTS, np.r_[np.full(begins, 0.002), np.full(240 - begins, share)])
+    """Return the minutes from onset to proof, by the bet of that hour or the next two. Each bet is followed for two hours."""
+    onset = int(rng.integers(60))
+    slow = rng.binomial(REQUESTS, np.r_[np.full(onset, 0.002), np.full(240 - onset, share)])
     minutes = np.asarray(slow / REQUESTS)
-    found = []
+    delays = []
     for hour in range(3):
         evidence = _slow_evidence(minutes[None, 60 * hour : 60 * hour + 120], MONTH_HOURS + hour)[0]
         proven = np.flatnonzero(evidence >= 0)
-        found += [60 * hour + int(proven[0]) + 1 - begins] if len(proven) else []
-    return float(min(found, default=np.inf))
+        delays += [60 * hour + int(proven[0]) + 1 - onset] if len(proven) else []
+    return float(min(delays, default=np.inf))

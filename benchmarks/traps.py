@@ -1,13 +1,13 @@
-"""Two worlds that the recipe was not made on, driven by a loop file alone.
+"""Test the method on two worlds that it was not developed on, each defined by a loop file alone.
 
-``python -m benchmarks.traps --json``, epsilon 1 (delta 1e-5), 60 decision points a person; nothing but the model gate is asked.
+``python -m benchmarks.traps --json``: epsilon 1 (delta 1e-5), 60 decision points per person, and only the model gate.
 
-* ``trust``: a push pleases now and wears trust down, on which everything later rests. Never pushing is best, and what looks at
-  the present alone finds pushing good. Nothing may be deployed.
-* ``flip``: one action helps who needs it and hurts who does not, the other helps a good mood and hurts a bad one; five numbers
-  and most of a category of six are there to distract, and rewards have heavy tails (Student's t, 4 degrees of freedom).
+* ``trust``: a push gives an immediate reward but lowers trust, on which all later rewards depend. Never pushing is optimal, and
+  a myopic method finds pushing good. Nothing may be deployed.
+* ``flip``: one action helps people in need and harms the others. The other action helps a good mood and harms a bad one. Five
+  numbers and most of a category of six are distractors. Rewards have heavy tails (Student's t, 4 degrees of freedom).
 
-``gain``: mean reward a decision point over 100 of them, less that of never intervening, on people of the world itself.
+``gain`` is the mean reward per decision point over 100 points, minus that of never intervening, on people of the same world.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from privacy.engine.moments.rows import ReleaseRows
 
 DELTA, POINTS, HORIZON = 1e-5, 60, 100
 PEOPLE = (700, 1_500, 4_000)
-_JUDGES = 3_000
+_EVALUATION_PEOPLE = 3_000
 Choice = Callable[[Floats], Ints]
 Answer = tuple[Floats, Floats]  # reward (n,), and the learned feature afterwards (n,)
 
@@ -93,7 +93,7 @@ policy = {{ action = "did", propensity = "p" }}
 
 @dataclass(frozen=True)
 class TrapWorld:
-    """A loop file, and how its people answer to actions (n,) in states (n, F)."""
+    """Combine a loop with the response of its people to actions (n,) in states (n, F)."""
 
     spec: LoopSpec
     answer: Callable[[Floats, Ints, np.random.Generator], Answer]
@@ -101,7 +101,11 @@ class TrapWorld:
     def live(
         self, people: int, points: int, rng: np.random.Generator, choose: Choice | None
     ) -> tuple[Floats, Ints, Floats]:
-        """States (people, points + 1, F), actions and rewards (people, points); ``choose`` None: as logged."""
+        """Simulate people over decision points.
+
+        Args: choose: the policy; None draws from the logging distribution.
+        Returns: states (people, points + 1, F), actions and rewards (people, points).
+        """
         features, head = self.spec.features, self.spec.head("policy")
         states = np.empty((people, points + 1, len(features)))
         actions, rewards = np.empty((people, points), dtype=np.int64), np.empty((people, points))
@@ -128,7 +132,7 @@ class TrapWorld:
         return after
 
     def rows(self, people: int, rng: np.random.Generator) -> ReleaseRows:
-        """What the log of so many people says."""
+        """Simulate the log of this number of people, as rows that a release reads."""
         states, actions, rewards = self.live(people, POINTS, rng, None)
         n, width = people * POINTS, states.shape[2]
         return ReleaseRows(
@@ -144,8 +148,8 @@ class TrapWorld:
         )
 
     def value(self, choose: Choice) -> float:
-        """Mean reward a decision point."""
-        return float(self.live(_JUDGES, HORIZON, np.random.default_rng(5), choose)[2].mean())
+        """Return the mean reward per decision point of a policy."""
+        return float(self.live(_EVALUATION_PEOPLE, HORIZON, np.random.default_rng(5), choose)[2].mean())
 
 
 def _trust(now: Floats, action: Ints, rng: np.random.Generator) -> Answer:
@@ -164,28 +168,30 @@ def _flip(now: Floats, action: Ints, rng: np.random.Generator) -> Answer:
 
 
 def worlds() -> dict[str, TrapWorld]:
-    """Both, by name."""
+    """Build both worlds, by name."""
     flip = _FLIP.format(distractors="".join(_DISTRACTOR.format(i) for i in range(5)))
     imports = _IMPORT.format()
-    made = {"trust": (_TRUST + imports, _trust), "flip": (flip + imports, _flip)}
-    return {name: TrapWorld(parse_loop(text, source=f"{name}.toml"), answer) for name, (text, answer) in made.items()}
+    sources = {"trust": (_TRUST + imports, _trust), "flip": (flip + imports, _flip)}
+    return {
+        name: TrapWorld(parse_loop(text, source=f"{name}.toml"), answer) for name, (text, answer) in sources.items()
+    }
 
 
 def run(name: str, world: TrapWorld, waiting: float, people: int, seed: int) -> dict[str, Any]:
-    """One turn as a row."""
+    """Run one turn and return its result row."""
     rows = world.rows(people, np.random.default_rng([seed, people]))
-    found = learned_from(world.spec, rows, 1 / gaussian_mu(1.0, DELTA), seed)
-    gain = world.value(found.policy.actions) - waiting
+    learned = learned_from(world.spec, rows, 1 / gaussian_mu(1.0, DELTA), seed)
+    gain = world.value(learned.policy.actions) - waiting
     return {
-        "world": name, "people": people, "seed": seed, "gain": gain, "z": found.gate.z, "passed": found.passed,
-        "training_gamma": found.training_gamma,
+        "world": name, "people": people, "seed": seed, "gain": gain, "z": learned.gate.z, "passed": learned.passed,
+        "training_gamma": learned.training_gamma,
     }  # fmt: skip
 
 
 def checks(rows: list[dict[str, Any]]) -> list[Check]:
-    """The claims, from all rows."""
+    """Return the checks over all rows."""
     trust, flip = ([r for r in rows if r["world"] == name] for name in ("trust", "flip"))
-    best = max(r["gain"] for r in flip)  # of all sizes and seeds
+    best = max(r["gain"] for r in flip)  # over all sizes and seeds
     return [
         Check("trust_passed", float(np.mean([r["passed"] for r in trust])), 0.10, at_most=True),
         Check("flip_passed", float(np.mean([r["passed"] for r in flip])), 0.95),
@@ -194,6 +200,7 @@ def checks(rows: list[dict[str, Any]]) -> list[Check]:
 
 
 def main(options: Namespace) -> None:
+    """Run the benchmark, print its results and checks, and store them."""
     seeds = range(3 if options.quick else options.seeds)
     rows = []
     for name, world in worlds().items():

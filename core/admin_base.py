@@ -1,4 +1,4 @@
-"""The one place that knows unfold: base classes of every admin page."""
+"""Provide the base classes of every admin page. No other module imports the unfold theme directly."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class RecordAdmin(ModelAdmin):
-    """A list that people work in: compact, with filters that stay visible."""
+    """Lay out an admin list for daily work: compact rows, and filters that stay visible."""
 
     compressed_fields = True
     warn_unsaved_form = True
@@ -44,7 +44,7 @@ class RecordAdmin(ModelAdmin):
 
 
 class ReadOnlyAdmin(RecordAdmin):
-    """Records that only services write: looked at, never added, changed or deleted by hand."""
+    """Show records that only services write. Nobody adds, changes or deletes them by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -57,7 +57,7 @@ class ReadOnlyAdmin(RecordAdmin):
 
 
 class ReadOnlyInline(TabularInline):
-    """Rows that belong to a record, shown inside it."""
+    """Show the rows that belong to a record inside that record's page."""
 
     extra = 0
     can_delete = False
@@ -72,16 +72,16 @@ class ReadOnlyInline(TabularInline):
 
 
 class ReasonColumn:
-    """A record's ``reason`` as a column, clamped to the width of a table's cell."""
+    """Add a column with a record's ``reason``, shortened to the width of a table cell."""
 
     @display(description="reason", ordering="reason")
     def show_reason(self, record: Any) -> SafeString:
         return html_clamped(record.reason)
 
 
-def dialog_response(request: HttpRequest, url: str, *, said: str, failed: bool = False) -> HttpResponse:
-    """Leave a confirmed dialog: say what happened and go to ``url``, also when the dialog was posted by htmx."""
-    (messages.error if failed else messages.success)(request, said)
+def dialog_response(request: HttpRequest, url: str, *, message: str, failed: bool = False) -> HttpResponse:
+    """Close a confirmed dialog: show ``message`` and redirect to ``url``, also when htmx posted the dialog."""
+    (messages.error if failed else messages.success)(request, message)
     if request.headers.get("HX-Request"):
         return HttpResponse(headers={"HX-Redirect": url})
     return HttpResponseRedirect(url)

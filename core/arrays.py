@@ -1,4 +1,4 @@
-"""The types of arrays, and arrays in database columns: a validated, hashed, non-executable format (never pickle).
+"""Define array types, and store arrays in database columns in a validated, hashed, non-executable format (never pickle).
 
 A bundle is a dict of named float64, int64 or bool arrays, written as ``numpy.savez`` (no pickle), with SHA-256 over the bytes.
 """
@@ -22,7 +22,10 @@ _ALLOWED = {np.dtype("float64"), np.dtype("int64"), np.dtype("bool")}
 
 
 def pack_arrays(arrays: Mapping[str, npt.ArrayLike]) -> bytes:
-    """Serialise named arrays. Raises InputError for a dtype outside {float64, int64, bool} or a value that is not finite."""
+    """Serialise named arrays.
+
+    Raises: InputError for a dtype other than float64, int64 or bool, or for a value that is not finite.
+    """
     out: dict[str, Array] = {}
     for name, value in arrays.items():
         array = np.asarray(value)
@@ -37,8 +40,14 @@ def pack_arrays(arrays: Mapping[str, npt.ArrayLike]) -> bytes:
 
 
 def unpack_arrays(blob: bytes, sha256: str | None = None) -> dict[str, Array]:
-    """Read what ``pack_arrays`` wrote; with ``sha256`` the bytes are checked first (InputError when they differ)."""
+    """Deserialise the bytes that ``pack_arrays`` wrote.
+
+    Args: sha256: the expected hash of the bytes, checked before they are read; None skips the check.
+    Raises: InputError when the hash differs.
+    """
     if sha256 is not None and sha256_hex(blob) != sha256:
-        raise InputError("stored arrays do not match their SHA-256; the row was changed outside the program")
+        raise InputError(
+            "stored arrays do not match their SHA-256; the row was changed outside the program, so restore it"
+        )
     with np.load(io.BytesIO(bytes(blob)), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files atomically: a reader sees the whole file or none of it."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ PRIVATE, SHARED = 0o600, 0o644
 
 @contextmanager
 def atomic_file(path: Path, *, replace: bool = False, mode: int = PRIVATE) -> Iterator[TextIO]:
-    """Open a text file beside ``path`` that takes its name when all is written; a fault leaves what was there.
+    """Open a temporary text file in the folder of ``path`` and rename it to ``path`` once it is complete.
 
-    Without ``replace`` it never takes the place of another file. ``mode``: the permissions of the file.
-    Raises InputError at once where the name is taken or the folder cannot be written, so nothing need be done in vain; Conflict
-    at the end when the name was taken meanwhile.
+    After an error the temporary file is deleted and ``path`` is unchanged.
+    Args: replace: whether an existing file may be overwritten. mode: the permissions of the file.
+    Raises: InputError on entry when the name is taken or the folder is not writable, before the caller does any work.
+    Conflict on exit when another process took the name meanwhile.
     """
     if not replace and (path.exists() or path.is_symlink()):
         raise InputError(f"{path} exists already; name another file")
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); name a file in a folder that can") from None
-    made = Path(name)
+        raise InputError(f"{path} cannot be written ({error.strerror}); name a file in a writable folder") from None
+    temporary = Path(name)
     try:
         with open(descriptor, "w", encoding="utf-8", newline="") as out:  # noqa: PTH123  (a descriptor, not a path)
             yield out
-        made.chmod(mode)
+        temporary.chmod(mode)
         if replace:
-            made.replace(path)
+            temporary.replace(path)
         else:
-            _take_name(made, path)
+            _rename_without_overwriting(temporary, path)
     finally:
-        made.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _take_name(made: Path, path: Path) -> None:
+def _rename_without_overwriting(temporary: Path, path: Path) -> None:
     try:
-        path.hardlink_to(made)
+        path.hardlink_to(temporary)
     except FileExistsError:
-        raise Conflict(f"{path} was made by somebody else meanwhile; name another file") from None
+        raise Conflict(f"another process created {path} meanwhile; name another file") from None
     except OSError:  # a file system without hard links
-        made.replace(path)
+        temporary.replace(path)

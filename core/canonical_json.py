@@ -1,6 +1,6 @@
-"""Canonical JSON: one sequence of bytes for a value, before it is hashed.
+"""Serialise a value to one reproducible sequence of bytes, ready for hashing.
 
-Four forms, because what was hashed under each is stored. A new use takes ``canonical_json``.
+There are four forms because hashes made under each of them are stored. New code uses ``canonical_json``.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ _DEEPEST = 16
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return JSON with sorted keys, no spaces, UTF-8: the same bytes before and after a JSON column of either database.
+    """Return JSON in UTF-8 with sorted keys and no spaces. The bytes survive a round trip through a JSON column.
 
-    Raises ValueError for what has no such form: numbers that are not finite, whole floats, bytes, keys that are no texts.
+    Raises: ValueError for values without such a form: non-finite numbers, whole floats, bytes, or keys that are not strings.
     """
     _check(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def sorted_json(value: Any) -> bytes:
-    """Return JSON with sorted keys, no spaces, ASCII, of any value that JSON can hold: by this a request is compared."""
+    """Return ASCII JSON with sorted keys and no spaces, for any JSON value. Repeated requests are compared by it."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def equal_numbers_json(facts: Mapping[str, Any]) -> bytes:
-    """Return sorted JSON in which 1 and 1.0 are written alike: by this a signal or reward that is sent again is recognised."""
+    """Return sorted JSON that writes 1 and 1.0 alike. A repeated signal or reward is recognised by it."""
     return sorted_json(_as_floats(facts))
 
 
 def list_json(values: Sequence[Any]) -> bytes:
-    """Return JSON of a list as Python writes it, with spaces: row keys of imports and signatures of features are made of it."""
+    """Return the JSON of a list in Python's default format, with spaces. Import row keys and feature signatures use it."""
     return json.dumps(list(values)).encode()
 
 
@@ -45,7 +45,7 @@ def _as_floats(value: Any) -> Any:
 
 def _check(value: Any, depth: int = 0) -> None:
     if depth > _DEEPEST:
-        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+        raise ValueError(f"the value is nested more than {_DEEPEST} levels deep")
     if isinstance(value, Mapping):
         for key, inner in value.items():
             _check_key(key)
@@ -59,17 +59,17 @@ def _check(value: Any, depth: int = 0) -> None:
 
 def _check_key(key: object) -> None:
     if not isinstance(key, str):
-        raise ValueError(f"the key {key!r} is no text")
+        raise ValueError(f"the key {key!r} is not a string")
     _check_plain(key)
 
 
 def _check_plain(value: object) -> None:
     if isinstance(value, float):
-        # A database may give 1.0 back as 1, and then the hash would be another: such numbers are kept as integers.
+        # A database may return 1.0 as 1, and the hash would then differ. Whole numbers must therefore be integers.
         if not math.isfinite(value) or value.is_integer():
             raise ValueError(f"{value!r} has no canonical form; give a whole number as an integer")
     elif isinstance(value, str):
         if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-            raise ValueError("a text holds a character that databases do not keep")
+            raise ValueError("a string holds a character that databases cannot store (NUL or a lone surrogate)")
     elif value is not None and not isinstance(value, (int, bool)):
         raise ValueError(f"a {type(value).__name__} has no canonical form")

@@ -1,4 +1,4 @@
-"""Checksums without a key: they tell whether bytes changed, and hide nothing."""
+"""Compute checksums without a key. They detect changed bytes and hide nothing."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import hashlib
 
 
 def sha256_hex(blob: bytes | memoryview) -> str:
-    """Return the SHA-256 of the bytes as 64 hexadecimal digits."""
+    """Return the SHA-256 digest of the bytes as 64 hexadecimal digits."""
     return hashlib.sha256(blob).hexdigest()

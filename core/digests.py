@@ -1,8 +1,8 @@
-"""Keyed digests: every use of ``ANONYMIZATION_SALT``, each in a context of its own.
+"""Compute keyed digests. Every use of ``ANONYMIZATION_SALT`` is listed here, each in a context of its own.
 
-A new context takes the first scheme: its key is HKDF-SHA-256 (RFC 5869) of the salt, its parts are length-prefixed, so that no
-two contexts and no two lists of parts meet. The permanent contexts are older. Their digests are stored, sealed or known outside
-the database, so each keeps the key and the framing under which its first digest was made (decision 15 says why, one by one).
+A new context uses the default scheme. Its key is HKDF-SHA-256 (RFC 5869) of the salt, and its parts are length-prefixed, so no
+two contexts and no two lists of parts share a message. The permanent contexts are older. Their digests are stored, sealed or
+known outside the database, so each keeps its first key and framing (docs/decisions, number 15, gives the reason for each).
 """
 
 from __future__ import annotations
@@ -51,13 +51,16 @@ def _hmac_16(key: bytes, message: bytes) -> bytes:
 
 
 def _blake_16(key: bytes, message: bytes) -> bytes:
-    """BLAKE2b with a key (RFC 7693): a third of the time of an HMAC, for what is computed in every decision."""
+    """Return a keyed BLAKE2b digest (RFC 7693), for digests that every decision computes: a third of the time of an HMAC."""
     return hashlib.blake2b(message, key=key, digest_size=16).digest()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Context:
-    """One purpose of digests. ``derive``: its key from salt and label; ``frame``: parts to one message; ``mac``: the digest."""
+    """Define one purpose of digests.
+
+    ``derive`` makes the key from salt and label. ``frame`` joins the parts to one message. ``mac`` computes the digest.
+    """
 
     label: str
     derive: Callable[[bytes, str], bytes] = _hkdf_key
@@ -65,13 +68,13 @@ class Context:
     mac: Callable[[bytes, bytes], bytes] = _hmac_32
 
 
-# Whatever is computed anew each time, or kept for a short while.
+# Digests that are recomputed each time, or stored for a short time only.
 PSEUDONYM = Context("pseudonym", mac=_hmac_16)
 RELEASE_COINS = Context("release coins")
 IDEMPOTENT_REQUEST = Context("idempotent request")
 DECISION_ID = Context("decision id", mac=_blake_16)
 
-# Permanent: kept under their first derivation. Parts are joined by NUL, which none but the last may hold.
+# Permanent: these keep their first derivation. Parts are joined by NUL, which only the last part may contain.
 PERSON = Context("", _salt_itself, b"\0".join)
 FOLD = Context("fold", _hmac_key, b"\0".join)
 TOMBSTONE = Context("tombstone", _hmac_key, b"\0".join)
@@ -94,7 +97,10 @@ CONTEXTS = (
 
 
 def keyed(context: Context, *parts: Part) -> bytes:
-    """Return the keyed digest of the parts (texts as UTF-8) in one context: 32 bytes, or 16 where the context says so."""
+    """Return the keyed digest of the parts in one context: 32 bytes, or 16 where the context declares it.
+
+    Args: parts: bytes, or strings that are encoded as UTF-8.
+    """
     message = context.frame(tuple(part.encode() if isinstance(part, str) else part for part in parts))
     return context.mac(_key(settings.ANONYMIZATION_SALT, context), message)
 

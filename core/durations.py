@@ -1,4 +1,4 @@
-"""Durations, in seconds, and how long what is kept of people is kept."""
+"""Define durations in seconds, and the retention periods of data about people."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import timedelta
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 WEEK = 7 * DAY
-RECORDS_KEPT = timedelta(days=90)  # records of people, what was exported or made of them, and looks at health
-ANSWERS_KEPT = timedelta(days=1)  # of requests with an Idempotency-Key: no retry comes later
+RECORDS_KEPT = timedelta(days=90)  # records of people, exports and tables made from them, and health checks
+ANSWERS_KEPT = timedelta(days=1)  # answers to requests with an Idempotency-Key; no client retries later than this

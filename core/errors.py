@@ -1,39 +1,39 @@
-"""Errors a person can act on. Commands print them as one sentence; the API turns them into problem+json."""
+"""Define the errors that a user can act on. Commands print them as one sentence. The API returns them as problem+json."""
 
 from __future__ import annotations
 
 
 class R3alError(Exception):
-    """Base of every expected error. ``str()`` is one sentence that says what was wrong, where, and what to do."""
+    """Base class of every expected error. ``str()`` is one sentence that states what was wrong, where, and what to do."""
 
 
 class InputError(R3alError):
-    """The caller gave something that cannot be used; nothing was written."""
+    """Report invalid input from the caller. Nothing was written."""
 
 
 class NotFound(R3alError):
-    """What was named does not exist."""
+    """Report that a named object does not exist."""
 
 
 class Conflict(R3alError):
-    """The state of the world does not allow this now; nothing was written."""
+    """Report that the current state does not allow the operation. Nothing was written."""
 
 
 class BudgetExceeded(R3alError):
-    """Nobody, or too few people, could be charged for what was asked."""
+    """Report that too few people have enough privacy budget left to be charged for the request."""
 
 
 class InsufficientData(R3alError):
-    """There is too little to work with; the message says how much would do."""
+    """Report too little data. The message states how much would be enough."""
 
 
 class Unauthorized(R3alError):
-    """The request does not say who asks, or not credibly."""
+    """Report a request without valid credentials."""
 
 
 class Forbidden(R3alError):
-    """Who asks is known, and may not do this."""
+    """Report that the authenticated caller lacks the permission for this operation."""
 
 
 class TooLarge(R3alError):
-    """The request is larger than anything that is sensible here."""
+    """Report a request above the size limit."""

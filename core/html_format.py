@@ -1,4 +1,4 @@
-"""Summaries, numbers and intervals as people read them, in HTML that escapes whatever it is given."""
+"""Format summaries, numbers and intervals for pages. All HTML is escaped."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 NOTHING = "-"
-NOT_ENOUGH_PEOPLE = "too few people to say"  # instead of an estimate whose interval covers everything
+NOT_ENOUGH_PEOPLE = "too few people to say"  # shown in place of an estimate whose interval covers everything
 _NONE = SafeString(NOTHING)
 _EMPTY = SafeString("")
 
 
 def number_text(value: float | int | None) -> str:
-    """A number with as many digits as mean something: 15,000; 0.1317; 1e-05."""
+    """Format a number with its meaningful digits only: 15,000 or 0.1317 or 1e-05."""
     if value is None:
         return NOTHING
     if isinstance(value, bool):
@@ -26,7 +26,7 @@ def number_text(value: float | int | None) -> str:
 
 
 def duration_text(value: float | None) -> str:
-    """A duration: 0.04 s, 7.9 s, 2 min 11 s."""
+    """Format a duration given in seconds: 0.04 s, 7.9 s or 2 min 11 s."""
     if value is None:
         return NOTHING
     if value < 60:
@@ -36,7 +36,7 @@ def duration_text(value: float | None) -> str:
 
 
 def html_clamped(text: str, longest: int = 110) -> SafeString:
-    """A text for a table's cell: when it is long its beginning, and the whole when asked for."""
+    """Format a text for a table cell. A text above ``longest`` characters shows its beginning and expands on click."""
     if len(text) <= longest:
         return format_html("{}", text or NOTHING)
     start = text[:longest].rsplit(" ", 1)[0]
@@ -44,7 +44,7 @@ def html_clamped(text: str, longest: int = 110) -> SafeString:
 
 
 def html_facts(value: Any) -> SafeString:
-    """JSON as a list of facts: mappings become terms with their values, lists of mappings tables; nothing is left as code."""
+    """Format a JSON value without JSON syntax: a mapping becomes a definition list, a list of mappings becomes a table."""
     if value is None or (not value and isinstance(value, (str, Mapping, list, tuple))):
         return _NONE
     if isinstance(value, Mapping):
@@ -79,7 +79,7 @@ def _words(key: object) -> str:
 
 
 def html_meter(fraction: float, label: str) -> SafeString:
-    """How much of something is used or done, as a bar with its text."""
+    """Draw a progress bar with its label. ``fraction`` is clamped to [0, 1]."""
     percent = round(100 * min(max(fraction, 0.0), 1.0))
     return format_html(
         '<span class="r3-meter"><progress max="100" value="{}" aria-label="{}"></progress><span>{}</span></span>',
@@ -90,9 +90,10 @@ def html_meter(fraction: float, label: str) -> SafeString:
 
 
 def interval_plot(value: float | None, low: float | None, high: float | None, bar: float | None) -> SafeString:
-    """A line from ``low`` to ``high`` with a dot at ``value`` and an upright at ``bar``; empty when there is nothing to draw.
+    """Draw a line from ``low`` to ``high`` with a dot at ``value`` and a vertical mark at ``bar``.
 
-    The scale is the row's own. The numbers stand beside it, so the picture is hidden from screen readers.
+    Each row has its own scale. The picture is hidden from screen readers because the numbers stand beside it.
+    Returns: an SVG, or an empty string when there is nothing to draw.
     """
     points = [x for x in (value, low, high, bar) if x is not None]
     if value is None or len(points) < 2 or max(points) == min(points):

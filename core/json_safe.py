@@ -1,4 +1,4 @@
-"""What a JSON column and a JSON line can hold."""
+"""Convert values for JSON columns and JSON lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def json_safe(value: Any) -> Any:
-    """The same with text keys, lists for tuples, and null for what JSON has no number for (NaN, an open end of an interval)."""
+    """Return the value with string keys, lists for tuples, and None for NaN and infinities, which JSON cannot represent."""
     if isinstance(value, Mapping):
         return {str(k): json_safe(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

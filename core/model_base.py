@@ -1,4 +1,4 @@
-"""Base classes of the database records."""
+"""Provide the abstract base classes of the database models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Created(models.Model):
-    """A record that knows when it was made."""
+    """Add the creation time to a model."""
 
     created_at = models.DateTimeField(auto_now_add=True, editable=False)
 

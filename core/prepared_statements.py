@@ -1,8 +1,8 @@
-"""Statements that are asked thousands of times a second: prepared once a connection on PostgreSQL, their values bound there.
+"""Run frequent SQL statements as server-side prepared statements, prepared once per PostgreSQL connection.
 
-Django binds values in the client and lets the server plan every text anew; for a statement with many values that costs more than
-the statement. Django's own connection is used, so transactions hold as everywhere. It is not asked beforehand whether it still
-lives (a round trip): a reading statement that finds it dead is asked once more on a new one.
+Django binds values in the client, and the server then plans every statement anew. For a statement with many values the planning
+costs more than the execution. This module uses Django's own connection, so transactions work as usual. It does not check
+beforehand whether the connection is alive, as that would cost a round trip. A read that finds it closed is retried once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _cursors: WeakKeyDictionary[psycopg.Connection[Any], psycopg.Cursor[DatabaseRow]
 
 
 def read_row(statement: str, values: Mapping[str, Any]) -> DatabaseRow | None:
-    """First row of a statement that only reads, with ``%(name)s`` values; None for none. Raises Django's database errors."""
+    """Return the first row of a read-only statement with ``%(name)s`` placeholders, or None without rows.
+
+    Raises: Django's database errors.
+    """
     try:
         return write_row(statement, values)
     except OperationalError:
@@ -31,7 +34,10 @@ def read_row(statement: str, values: Mapping[str, Any]) -> DatabaseRow | None:
 
 
 def write_row(statement: str, values: Mapping[str, Any]) -> DatabaseRow | None:
-    """First row that a statement returns, asked exactly once. On PostgreSQL give a type to what the place does not type."""
+    """Execute a statement exactly once and return its first row.
+
+    PostgreSQL needs an explicit cast for each placeholder whose type it cannot infer from the context.
+    """
     if connection.vendor != "postgresql":
         with connection.cursor() as plain:
             plain.execute(statement, values)
@@ -44,7 +50,7 @@ def write_row(statement: str, values: Mapping[str, Any]) -> DatabaseRow | None:
 
 
 def _cursor(raw: psycopg.Connection[Any]) -> psycopg.Cursor[DatabaseRow]:
-    """One cursor a connection. Every whole number is sent as bigint: otherwise its size would make another statement of it."""
+    """Return the cursor of a connection. Every integer is sent as bigint, as each integer size would need its own plan."""
     cursor = _cursors.get(raw)
     if cursor is None:
         cursor = _cursors[raw] = psycopg.Cursor(raw)

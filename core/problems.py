@@ -1,4 +1,4 @@
-"""Errors as ``application/problem+json`` (RFC 9457): what was wrong, and what to do."""
+"""Build error responses as ``application/problem+json`` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STATUS: dict[type[R3alError], int] = {
 def problem(
     status: int, detail: str, *, title: str | None = None, errors: Mapping[str, Any] | None = None, **more: Any
 ) -> HttpResponse:
-    """A problem document. ``errors`` names fields; further members are added as they are."""
+    """Build a problem document. ``errors`` maps field names to their errors. ``more`` adds further members unchanged."""
     body: dict[str, Any] = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status}
     body |= {"detail": detail} | ({"errors": dict(errors)} if errors else {}) | more
     response = JsonResponse(body, status=status, content_type="application/problem+json")
@@ -45,10 +45,10 @@ def problem(
 
 
 def problem_of(error: R3alError) -> HttpResponse:
-    """An expected error as a problem document."""
+    """Convert an expected error to a problem document."""
     return problem(status_of(error), str(error), **getattr(error, "members", {}))
 
 
 def status_of(error: R3alError) -> int:
-    """HTTP status of an expected error; 500 for one that no API should have let out."""
+    """Return the HTTP status of an expected error, or 500 for an error class without one."""
     return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)

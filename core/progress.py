@@ -1,11 +1,11 @@
-"""How long computations report where they are."""
+"""Define the callback with which long computations report progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-ReportProgress = Callable[[float, str], None]  # a share done (0 to 1) and a line for people
+ReportProgress = Callable[[float, str], None]  # the completed share (0 to 1) and a message for the user
 
 
 def no_progress(share: float, message: str) -> None:
-    """Report to nobody."""
+    """Discard the progress report."""

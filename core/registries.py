@@ -1,4 +1,4 @@
-"""Registries: the variants of one kind by name, checked whole when the module that lists them is imported."""
+"""Build registries of named variants, validated completely when the module that lists them is imported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Named(Protocol):
-    """A variant of some kind: whatever else it does, it has a name."""
+    """Require the ``name`` that every registered variant has."""
 
     @property
     def name(self) -> str: ...
@@ -22,11 +22,11 @@ V = TypeVar("V", bound=Named)
 
 
 def registry(kind: str, *variants: V, longest: int, methods: tuple[str, ...] = ()) -> dict[str, V]:
-    """Key the variants of one kind by name, in the order given.
+    """Map the variants of one kind by name, in the order given.
 
-    kind: names the registry in errors. longest: characters that the column of the name holds.
-    methods: names that every variant must be able to call.
-    Raises ValueError for a name that is malformed, too long or given twice, and for a variant that lacks a method.
+    Args: kind: what error messages call a variant. longest: the length of the database column that stores the name.
+    methods: names of the methods that every variant must have.
+    Raises: ValueError for a malformed, overlong or duplicate name, and for a variant that lacks a method.
     """
     table: dict[str, V] = {}
     for variant in variants:
@@ -37,13 +37,16 @@ def registry(kind: str, *variants: V, longest: int, methods: tuple[str, ...] = (
             raise ValueError(f"two entries are registered as {kind} {name!r}; give one of them another name")
         missing = [method for method in methods if not callable(getattr(variant, method, None))]
         if missing:
-            raise ValueError(f"{kind} {name!r} has no method {', '.join(missing)}; its protocol asks for it")
+            raise ValueError(f"{kind} {name!r} has no method {', '.join(missing)}; its protocol requires it")
         table[name] = variant
     return table
 
 
 def variant_named(kind: str, table: Mapping[str, V], name: str) -> V:
-    """Find one variant by name. Raises InputError that lists the names there are."""
+    """Find one variant by name.
+
+    Raises: InputError that lists the registered names.
+    """
     if name not in table:
         raise InputError(f"there is no {kind} {name!r}; choose one of: {', '.join(table)}")
     return table[name]

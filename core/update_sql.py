@@ -1,4 +1,4 @@
-"""The text of an UPDATE as Django would send it, for statements that go on where an UPDATE ends."""
+"""Compile the SQL of a Django UPDATE, for statements that embed it or extend it (for example with RETURNING)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from django.db.models.sql import UpdateQuery
 
 
 def update_sql(rows: QuerySet[Any], values: dict[str, Combinable]) -> tuple[str, list[Any]] | None:
-    """SQL and parameters of ``rows.update(**values)``; the rows' own order does not matter. None: no row can be meant."""
+    """Return the SQL and parameters of ``rows.update(**values)``, ignoring the ordering of ``rows``.
+
+    Returns: None when the query provably matches no row.
+    """
     query: UpdateQuery = rows.query.chain(UpdateQuery)  # type: ignore[assignment]
     query.add_update_values(values)
     query.clear_ordering(force=True)

@@ -1,4 +1,4 @@
-"""Admin of jobs, and of the schedules that beat works by. A job's lease token is never shown."""
+"""Register the admin pages of jobs and of Celery beat's schedules. No page shows a job's lease token."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class JobAdmin(ReadOnlyAdmin):
     def show_progress(self, job: Job) -> SafeString:
         return html_meter(job.progress, f"{job.progress:.0%}")
 
-    @display(description="now, or why it ended")
+    @display(description="status message or error")
     def show_message(self, job: Job) -> SafeString:
         return html_clamped(job.error or job.message)
 
@@ -65,7 +65,7 @@ class JobAdmin(ReadOnlyAdmin):
     def show_error(self, job: Job) -> str:
         return job.error or NOTHING
 
-    @display(description="asked for")
+    @display(description="arguments")
     def show_arguments(self, job: Job) -> SafeString:
         return html_facts(job.arguments)
 
@@ -73,18 +73,18 @@ class JobAdmin(ReadOnlyAdmin):
     def show_result(self, job: Job) -> SafeString:
         return html_facts(job.result)
 
-    @display(description="took")
+    @display(description="duration")
     def took(self, job: Job) -> str:
         if job.started_at is None:
             return NOTHING
         return duration_text(((job.finished_at or timezone.now()) - job.started_at).total_seconds())
 
     def has_cancel_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Cancelling has a permission of its own; nothing else of a job is ever changed by hand."""
+        """Require the ``cancel_job`` permission. Nothing else about a job can be changed by hand."""
         return bool(request.user.has_perm(CANCEL_JOB))
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
-        """No button on a job that is over or asked to end already."""
+        """Hide the button on a job that has ended or whose cancellation was requested."""
         job = Job.objects.filter(pk=object_id).first()
         if job is None or job.is_over or job.cancel_requested:
             return []
@@ -98,8 +98,8 @@ class JobAdmin(ReadOnlyAdmin):
         url_path="cancel",
         dialog={
             "title": "Cancel this job?",
-            "description": "A queued job ends at once, a running one at its next report of progress. Its turn ends with it; "
-            "what earlier stages wrote stays, and people charged for a release stay charged.",
+            "description": "A queued job ends at once. A running job ends at its next report of progress. The turn of the job "
+            "ends with it. Results of earlier stages stay, and people charged for a release stay charged.",
             "form_submit_text": "Cancel the job",
         },
     )
@@ -108,17 +108,17 @@ class JobAdmin(ReadOnlyAdmin):
         try:
             job_cancel(job_id=int(object_id))
         except R3alError as error:
-            return dialog_response(request, reverse("admin:jobs_job_changelist"), said=str(error), failed=True)
+            return dialog_response(request, reverse("admin:jobs_job_changelist"), message=str(error), failed=True)
         job = Job.objects.get(pk=object_id)
         if job.state == "cancelled":
-            return dialog_response(request, page, said=f"Job {job.pk} is cancelled.")
+            return dialog_response(request, page, message=f"Job {job.pk} is cancelled.")
         if job.is_over:
-            return dialog_response(request, page, said=f"Job {job.pk} was over before: {job.state}.", failed=True)
-        return dialog_response(request, page, said=f"Job {job.pk} ends at its next report of progress.")
+            return dialog_response(request, page, message=f"Job {job.pk} had already ended: {job.state}.", failed=True)
+        return dialog_response(request, page, message=f"Job {job.pk} will end at its next report of progress.")
 
 
 class ScheduleForm(beat.PeriodicTaskForm):
-    """Beat's form with unfold's inputs."""
+    """Render Celery beat's schedule form with unfold's widgets."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -128,31 +128,31 @@ class ScheduleForm(beat.PeriodicTaskForm):
 
 
 class TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
-    """The registered tasks as an unfold select."""
+    """List the registered tasks in an unfold select widget."""
 
 
 for _model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
     admin.site.unregister(_model)
 
 
-def _changing(act: Callable[..., Any]) -> Callable[..., Any]:
-    """One of beat's actions, which ask for no permission, for those alone who may change a schedule."""
+def _require_change(act: Callable[..., Any]) -> Callable[..., Any]:
+    """Restrict an admin action to users who may change schedules. Celery beat's own actions check no permission."""
 
     @functools.wraps(act)
-    def asked(*arguments: Any) -> Any:
+    def restricted(*arguments: Any) -> Any:
         return act(*arguments)
 
-    asked.allowed_permissions = ["change"]  # type: ignore[attr-defined]
-    return asked
+    restricted.allowed_permissions = ["change"]  # type: ignore[attr-defined]
+    return restricted
 
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, RecordAdmin):
     form = ScheduleForm
-    enable_tasks = _changing(beat.PeriodicTaskAdmin.enable_tasks)
-    disable_tasks = _changing(beat.PeriodicTaskAdmin.disable_tasks)
-    toggle_tasks = _changing(beat.PeriodicTaskAdmin.toggle_tasks)
-    run_tasks = _changing(beat.PeriodicTaskAdmin.run_tasks)
+    enable_tasks = _require_change(beat.PeriodicTaskAdmin.enable_tasks)
+    disable_tasks = _require_change(beat.PeriodicTaskAdmin.disable_tasks)
+    toggle_tasks = _require_change(beat.PeriodicTaskAdmin.toggle_tasks)
+    run_tasks = _require_change(beat.PeriodicTaskAdmin.run_tasks)
     list_display = ("name", "enabled", "scheduler", "last_run_at")
     list_filter = ("enabled",)
     list_select_related = ("interval", "crontab", "solar", "clocked")

@@ -1,4 +1,4 @@
-"""What a kind of job does: a registry of handlers, and the context that each is given."""
+"""Register the handler of each job kind, and define the context that a handler receives."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PROGRESS_SECONDS = 1.0
 
 
 class UnknownJobKind(Exception):
-    """No task module of this installation registers the kind."""
+    """Report a job kind that no task module of this installation registers."""
 
 
 @dataclass(frozen=True)
 class JobKind:
-    """A registered handler with its queue and soft time limit."""
+    """Pair a registered handler with its queue and soft time limit."""
 
     run: Handler
     queue: str
@@ -36,16 +36,16 @@ _KINDS: dict[str, JobKind] = {}
 
 
 def handler(kind: str, *, queue: str = DEFAULT, soft_limit_seconds: int = HOUR) -> Callable[[Handler], Handler]:
-    """Register a handler: it computes outside any transaction and returns the write that finishes the job.
+    """Register a handler: it computes outside any transaction and returns the write function that completes the job.
 
-    That write runs in one transaction with the end of the job, at most once with effect; what it returns (JSON) is the job's
-    result, and it may queue the next job. A handler that raises R3alError fails the job with that text; after any other
-    exception the job is tried again, up to its bound of starts. A job fails when it takes longer than the limit.
+    The write function runs in the transaction that ends the job, and takes effect at most once. It returns the job's result
+    (JSON), and it may queue the next job. When a handler raises R3alError, the job fails with that text. After any other
+    exception the job is retried, up to its maximum number of attempts. A job that exceeds the time limit fails.
     """
 
     def register(run: Handler) -> Handler:
         if kind in _KINDS:
-            raise ValueError(f"two handlers are registered for jobs of kind {kind!r}")
+            raise ValueError(f"two handlers are registered for jobs of kind {kind!r}; rename one of the kinds")
         _KINDS[kind] = JobKind(run, queue, soft_limit_seconds)
         return run
 
@@ -53,7 +53,10 @@ def handler(kind: str, *, queue: str = DEFAULT, soft_limit_seconds: int = HOUR) 
 
 
 def kind_of(name: str) -> JobKind:
-    """The registered kind, the task modules of all apps loaded first. Raises UnknownKind."""
+    """Find a registered job kind. An unknown name first loads the task modules of all apps.
+
+    Raises: UnknownJobKind.
+    """
     if name not in _KINDS:
         current_app.loader.import_default_modules()
     if name not in _KINDS:
@@ -62,7 +65,7 @@ def kind_of(name: str) -> JobKind:
 
 
 class JobContext:
-    """A claimed job as its handler sees it. ``arguments`` are ids and plain parameters only."""
+    """Give a handler access to its claimed job. ``arguments`` holds ids and plain parameters only."""
 
     def __init__(self, job_id: int, token: str, arguments: dict[str, Any], heartbeat: Heartbeat) -> None:
         self.job_id, self.arguments = job_id, arguments
@@ -70,9 +73,9 @@ class JobContext:
         self._written = -PROGRESS_SECONDS
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Report progress (0 to 1; written at most once a second, so call it often).
+        """Report progress from 0 to 1. Call this often: it is written at most once a second.
 
-        Raises JobCancelled, LeaseLost or TimeLimit: let them pass, nothing of the job shall be written any more.
+        Raises: JobCancelled, LeaseLost or TimeLimit. Do not catch them, because the job may write nothing afterwards.
         """
         self._heartbeat.check()
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Answers that are kept for retries go after a day."""
+"""Delete the stored answers to idempotent requests after a day."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from jobs.models import IdempotentAnswer
 
 
 def answers_expire(*, now: datetime | None = None) -> int:
-    """Delete the answers that no retry is given any more; returns how many."""
-    gone, _ = IdempotentAnswer.objects.filter(created_at__lt=(now or timezone.now()) - ANSWERS_KEPT).delete()
-    return gone
+    """Delete the answers that are too old to be repeated to a retry.
+
+    Returns: the number of deleted answers.
+    """
+    deleted, _ = IdempotentAnswer.objects.filter(created_at__lt=(now or timezone.now()) - ANSWERS_KEPT).delete()
+    return deleted

@@ -1,6 +1,6 @@
-"""Leases: every change of a running job is one conditional UPDATE on its token, and the row count is the answer.
+"""Manage leases. Every change of a running job is one conditional UPDATE on its token, and the row count shows success.
 
-Times are the database's, so that workers' clocks need not agree.
+All times come from the database clock, so workers' clocks need not agree.
 """
 
 from __future__ import annotations
@@ -18,34 +18,37 @@ from jobs.models import Job, JobState
 
 
 class LeaseLost(Exception):
-    """Another worker took the job over, or it ended: whatever this one still wants to write is refused."""
+    """Report that another worker took the job over, or that the job ended. Further writes by this worker are refused."""
 
 
 class JobCancelled(Exception):
-    """Somebody asked for the job to end."""
+    """Report that a user cancelled the job."""
 
 
 class TimeLimit(R3alError):
-    """The job passed its soft time limit."""
+    """Report that the job exceeded its soft time limit."""
 
 
 def from_now(seconds: float) -> ExpressionWrapper:
-    """The database's now plus (or minus) some seconds."""
+    """Return the database's current time plus ``seconds`` (which may be negative)."""
     return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())
 
 
 def lease_end() -> ExpressionWrapper:
-    """When a lease that is taken or renewed now will expire."""
+    """Return the expiry time of a lease that is claimed or renewed now."""
     return from_now(settings.R3AL_JOB_LEASE_SECONDS)
 
 
 def expired() -> QuerySet[Job]:
-    """Running jobs whose worker has not renewed the lease in time."""
+    """Return the running jobs whose worker has not renewed the lease in time."""
     return Job.objects.filter(state=JobState.RUNNING, lease_until__lt=Now())
 
 
 def claim(job_id: int) -> Job | None:
-    """Take a job that is queued, or running with an expired lease; None when somebody else has it or it is over."""
+    """Claim a job that is queued, or running with an expired lease.
+
+    Returns: None when another worker holds the job or the job has ended.
+    """
     token = secrets.token_hex(16)
     free = Q(state=JobState.QUEUED) | Q(state=JobState.RUNNING, lease_until__lt=Now())
     taken = Job.objects.filter(free, pk=job_id, attempts__lt=F("max_attempts"), cancel_requested=False).update(
@@ -57,14 +60,15 @@ def claim(job_id: int) -> Job | None:
         progress=0.0,
         message="",
     )
-    # By token: a pause here may outlast the lease, and then the row is another's.
+    # Filter by token: this worker may pause here past its lease, and another worker then holds the row.
     return Job.objects.filter(pk=job_id, lease_token=token).first() if taken else None
 
 
 def extend(job_id: int, token: str, **values: Any) -> None:
-    """Renew the lease, and write ``values`` with it. Raises LeaseLost, or JobCancelled when the job shall end.
+    """Renew the lease and write ``values`` in the same UPDATE.
 
-    In a transaction it also locks the row: nobody takes the job over or cancels it before that transaction ends.
+    Inside a transaction this also locks the row. No other worker claims or cancels the job before that transaction ends.
+    Raises: LeaseLost, or JobCancelled when cancellation was requested.
     """
     mine = _mine(job_id, token)
     if not mine.filter(cancel_requested=False).update(lease_until=lease_end(), **values):
@@ -72,7 +76,10 @@ def extend(job_id: int, token: str, **values: Any) -> None:
 
 
 def finish(job_id: int, token: str, state: JobState, *, error: str = "", result: dict[str, Any] | None = None) -> bool:
-    """End a job that is still ours; False when it is not (then nothing was written)."""
+    """End a job whose lease this worker still holds.
+
+    Returns: False when the lease was lost, with nothing written.
+    """
     values: dict[str, Any] = {"state": state, "lease_token": "", "lease_until": None, "error": error}
     if state == JobState.DONE:
         values |= {"progress": 1.0, "message": "", "result": result}
@@ -80,27 +87,31 @@ def finish(job_id: int, token: str, state: JobState, *, error: str = "", result:
 
 
 def requeue_mine(job_id: int, token: str, reason: str) -> bool:
-    """End a start that broke (see ``requeue``); False when the job is not ours any more."""
+    """Requeue, fail or cancel this worker's job after an attempt that failed unexpectedly.
+
+    Returns: False when this worker no longer holds the lease.
+    """
     return bool(requeue(_mine(job_id, token), reason))
 
 
 def requeue(running: QuerySet[Job], reason: str) -> int:
-    """Running jobs go back into the queue; those that shall end are cancelled, those that started too often fail.
+    """Put running jobs back into the queue. Jobs with a cancellation request are cancelled, jobs without attempts left fail.
 
-    One statement, so that a wish to cancel is never lost between two. Returns how many there were.
+    A single UPDATE does this, so a concurrent cancellation request is never lost.
+    Returns: the number of jobs.
     """
-    numbered = Concat(
+    numbered_reason = Concat(
         Value(f"{reason} (start "), Cast("attempts", CharField()), Value(" of "), Cast("max_attempts", CharField()), Value(")")
     )  # fmt: skip
-    asked, spent = Q(cancel_requested=True), Q(attempts__gte=F("max_attempts"))
+    cancelled, exhausted = Q(cancel_requested=True), Q(attempts__gte=F("max_attempts"))
     return running.update(
         state=Case(
-            When(asked, then=Value(JobState.CANCELLED)),
-            When(spent, then=Value(JobState.FAILED)),
+            When(cancelled, then=Value(JobState.CANCELLED)),
+            When(exhausted, then=Value(JobState.FAILED)),
             default=Value(JobState.QUEUED),
         ),
-        finished_at=Case(When(asked | spent, then=Now()), default=None, output_field=DateTimeField()),
-        error=Case(When(asked, then=Value("")), default=numbered),
+        finished_at=Case(When(cancelled | exhausted, then=Now()), default=None, output_field=DateTimeField()),
+        error=Case(When(cancelled, then=Value("")), default=numbered_reason),
         lease_token="",
         lease_until=None,
         dispatched_at=None,

@@ -1,4 +1,4 @@
-"""The job row is the truth about a piece of work; the broker only carries its id."""
+"""Define the job table, which is authoritative for every piece of background work. The broker only carries job ids."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ CANCEL_JOB = "jobs.cancel_job"
 
 
 class JobState(models.TextChoices):
+    """Enumerate the states of a job. Done, failed and cancelled are final."""
+
     QUEUED = "queued", "queued"
     RUNNING = "running", "running"
     DONE = "done", "done"
@@ -24,7 +26,7 @@ OPEN_STATES = (JobState.QUEUED, JobState.RUNNING)
 
 
 class Job(Created):
-    """One piece of work. A worker holds it by ``lease_token`` until ``lease_until`` (database clock) and renews meanwhile."""
+    """Store one piece of work. A worker holds it by ``lease_token`` until ``lease_until`` (database clock), and renews it."""
 
     kind = models.CharField(max_length=60)
     arguments = models.JSONField(default=dict, help_text="Ids and plain parameters; never a payload.")
@@ -77,13 +79,13 @@ class Job(Created):
                 name="job_result_when_done",
             ),
             models.CheckConstraint(condition=~Q(state="failed", error=""), name="job_failed_has_reason"),
-            # A job that shall end is never queued again, and none is cancelled that nobody asked to be.
+            # A job with a cancellation request is never queued again, and no job is cancelled without a request.
             models.CheckConstraint(
                 condition=~Q(state="queued", cancel_requested=True) & ~Q(state="cancelled", cancel_requested=False),
                 name="job_cancelled_when_asked",
             ),
         ]
-        # Finished jobs pile up; reconciling and the front page look at the few open ones alone.
+        # Finished jobs accumulate, but reconciliation and the front page read only the few open ones.
         indexes = [
             models.Index(fields=["state", "lease_until"], condition=Q(state__in=OPEN_STATES), name="jobs_open"),
             models.Index(fields=["kind", "-id"], name="jobs_kind_latest"),
@@ -94,26 +96,26 @@ class Job(Created):
 
     @property
     def is_over(self) -> bool:
-        """Whether it is done, failed or cancelled: nothing about it will change."""
+        """Return whether the job is done, failed or cancelled. These states are final."""
         return self.state not in OPEN_STATES
 
     @property
     def percent(self) -> int:
-        """Progress in whole percent; 100 only when it is done."""
+        """Return the progress in whole percent. Only a finished job shows 100."""
         return 100 if self.state == JobState.DONE else min(int(self.progress * 100), 99)
 
     @property
     def seconds(self) -> float | None:
-        """From its first start to its end, earlier starts included; None before it ended, or when it never started."""
+        """Return the seconds from the first start to the end, or None for a job that has not started or not ended."""
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
 
 
 class IdempotentAnswer(Created):
-    """The answer to a POST that carried an Idempotency-Key, written with what the POST did. Kept for a day, and without secrets.
+    """Store the answer to a POST with an Idempotency-Key, in the transaction of its effects. Rows last a day, without secrets.
 
-    ``about``: the account of the person whom the answer is about, if it is about one; the row goes with it when they are erased.
+    ``about`` is the account of the person that the answer concerns, if any. Erasing that person deletes the row.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")

@@ -5,5 +5,5 @@ from __future__ import annotations
 DEFAULT = "default"
 PRIVACY = "privacy"
 TRAIN = "train"
-MONITOR = "monitor"  # what is due every minute, and rollbacks with it: never behind a job that takes long
+MONITOR = "monitor"  # tasks that are due every minute, such as rollbacks, so that they never wait behind long jobs
 QUEUES = (DEFAULT, PRIVACY, TRAIN, MONITOR)

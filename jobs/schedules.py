@@ -1,4 +1,4 @@
-"""The schedules beat works by: rows that operators may edit in the admin, so they are added once and never overwritten."""
+"""Register Celery beat's schedules. Operators may edit the rows in the admin, so each is added once and never overwritten."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobs.queues import MONITOR
 
 @dataclass(frozen=True)
 class Schedule:
-    """A task that beat sends every so many seconds."""
+    """Define a task that Celery beat sends every ``seconds`` seconds."""
 
     task: str
     seconds: int
@@ -23,24 +23,27 @@ _SCHEDULES: dict[str, Schedule] = {}
 
 
 def schedule(name: str, *, task: str, seconds: int, queue: str = MONITOR) -> None:
-    """Register a schedule; called by an app's tasks.py. ``name`` is what operators see, and must stay."""
+    """Register a schedule from an app's tasks.py. ``name`` identifies its row in the database and must not change."""
     _SCHEDULES[name] = Schedule(task, seconds, queue)
 
 
 @transaction.atomic
 def schedules_sync() -> int:
-    """Add the schedules that are missing; whatever an operator changed or disabled stays. Returns how many were added."""
+    """Add the missing schedules. Schedules that an operator changed or disabled stay as they are.
+
+    Returns: the number of added schedules.
+    """
     from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
     current_app.loader.import_default_modules()
     added = 0
-    for name, wanted in _SCHEDULES.items():
-        # An expired run is dropped: after a pause of the workers one run is enough.
-        defaults = {"task": wanted.task, "queue": wanted.queue, "expire_seconds": wanted.seconds * 4}
+    for name, declared in _SCHEDULES.items():
+        # Expired runs are dropped, because one run is enough after a pause of the workers.
+        defaults = {"task": declared.task, "queue": declared.queue, "expire_seconds": declared.seconds * 4}
         if PeriodicTask.objects.filter(name=name).exists():
             continue
-        every = IntervalSchedule.objects.filter(every=wanted.seconds, period=IntervalSchedule.SECONDS).first()
-        every = every or IntervalSchedule.objects.create(every=wanted.seconds, period=IntervalSchedule.SECONDS)
-        _, new = PeriodicTask.objects.get_or_create(name=name, defaults=defaults | {"interval": every})
-        added += new
+        interval = IntervalSchedule.objects.filter(every=declared.seconds, period=IntervalSchedule.SECONDS).first()
+        interval = interval or IntervalSchedule.objects.create(every=declared.seconds, period=IntervalSchedule.SECONDS)
+        _, is_new = PeriodicTask.objects.get_or_create(name=name, defaults=defaults | {"interval": interval})
+        added += is_new
     return added

@@ -1,4 +1,4 @@
-"""Reads of jobs."""
+"""Read jobs from the database."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from jobs.models import Job
 
 
 def job_get(*, job_id: int) -> Job:
-    """One job. Raises NotFound."""
+    """Return one job.
+
+    Raises: NotFound.
+    """
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
-        raise NotFound(f"there is no job {job_id}")
+        raise NotFound(f"there is no job {job_id}; check the id")
     return job

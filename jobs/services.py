@@ -1,4 +1,4 @@
-"""The life of a job: enqueue, run, cancel, reconcile."""
+"""Enqueue, run, cancel and reconcile jobs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from jobs.models import OPEN_STATES, Job, JobState
 log = logging.getLogger(__name__)
 Argument = int | str | float | bool | None
 RUN_TASK = "jobs.run"
-_KILL_AFTER_SECONDS = 60  # past the soft limit, a prefork worker ends the process of a handler that does not end itself
-_LONGEST_WAIT = 3  # doublings of the grace between two messages
+_KILL_AFTER_SECONDS = 60  # after the soft limit, a prefork worker kills the process of a handler that is still running
+_MOST_DOUBLINGS = 3  # of the grace period between two messages
 
 
 @transaction.atomic
 def job_enqueue(*, kind: str, arguments: Mapping[str, Argument], key: str | None = None) -> Job:
-    """Queue a job, or return the one that has this key already. The workers are told when the caller's transaction commits.
+    """Queue a job, or return the existing job with the same key. Its message is sent when the caller's transaction commits.
 
-    Raises InputError for an unknown kind, an empty key or an argument that is no plain value, and Conflict when the key
+    Raises: InputError for an unknown kind, an empty key or an argument that is not a plain value. Conflict when the key
     belongs to a job of another kind or with other arguments.
     """
     _check(kind, arguments, key)
@@ -43,9 +43,7 @@ def job_enqueue(*, kind: str, arguments: Mapping[str, Argument], key: str | None
     if new:
         transaction.on_commit(lambda: dispatch(job))
     elif (job.kind, job.arguments) != (kind, dict(arguments)):
-        raise Conflict(
-            f"the key {key!r} belongs to {job}, which is of another kind or has other arguments; use another key"
-        )
+        raise Conflict(f"the key {key!r} belongs to {job}, which has another kind or other arguments; use another key")
     return job
 
 
@@ -71,19 +69,22 @@ def _check(kind: str, arguments: Mapping[str, Argument], key: str | None) -> Non
 
 
 def dispatch(job: Job) -> bool:
-    """Send the job's id to the workers; False when the broker does not take it. Reconciling replaces a lost message."""
+    """Send the job's id to the workers. Reconciliation sends a lost message again.
+
+    Returns: False when the broker refuses the message.
+    """
     Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(dispatched_at=Now(), dispatches=F("dispatches") + 1)
     try:
         queue, time_limit = _route(job.kind)
         current_app.send_task(RUN_TASK, args=(job.pk,), retry=False, queue=queue, time_limit=time_limit)
     except Exception as error:  # whatever the broker's client raises
-        log.warning("the broker did not take %s: %s", job, type(error).__name__)
+        log.warning("the broker refused the message for %s: %s", job, type(error).__name__)
         return False
     return True
 
 
 def _route(name: str) -> tuple[str, int]:
-    """Return the queue and hard time limit of its message. A kind unknown here may be known to a newer worker."""
+    """Return the queue and hard time limit (seconds) of a job kind. A newer worker may know a kind that is unknown here."""
     queue, limit = "default", HOUR
     with contextlib.suppress(UnknownJobKind):
         kind = kind_of(name)
@@ -92,40 +93,43 @@ def _route(name: str) -> tuple[str, int]:
 
 
 def job_cancel(*, job_id: int) -> bool:
-    """A queued job ends at once; a running one is asked to, and ends at its next report of progress, or unwritten at its end.
+    """Cancel a job. A queued job ends at once. A running job ends at its next progress report, or at its end without a result.
 
-    False for a job that is over, which stays as it is. Raises NotFound.
+    Returns: False for a job that had already ended, which is left unchanged.
+    Raises: NotFound.
     """
     queued = Q(state=JobState.QUEUED)
-    asked = Job.objects.filter(pk=job_id, state__in=OPEN_STATES).update(
+    updated = Job.objects.filter(pk=job_id, state__in=OPEN_STATES).update(
         cancel_requested=True,
         state=Case(When(queued, then=Value(JobState.CANCELLED)), default=F("state")),
         finished_at=Case(When(queued, then=Now()), default=None, output_field=DateTimeField()),
     )
-    if not asked and not Job.objects.filter(pk=job_id).exists():
-        raise NotFound(f"there is no job {job_id}")
-    return bool(asked)
+    if not updated and not Job.objects.filter(pk=job_id).exists():
+        raise NotFound(f"there is no job {job_id}; check the id")
+    return bool(updated)
 
 
 def job_run(job_id: int) -> None:
-    """Claim, compute, finish. Returns quietly when the job is somebody else's or over."""
+    """Claim, compute and finish a job. Do nothing when another worker holds it or when it has ended."""
     job = leases.claim(job_id)
     if job is None:
         return
     try:
         _run(job)
     except leases.LeaseLost:
-        log.warning("%s was taken over; nothing of this start was written", job)
+        log.warning("%s was taken over by another worker; this attempt wrote no result", job)
     except leases.JobCancelled:
         leases.finish(job.pk, job.lease_token, JobState.CANCELLED)
     except R3alError as error:
         leases.finish(job.pk, job.lease_token, JobState.FAILED, error=str(error) or type(error).__name__)
     except UnknownJobKind:
-        _broke(job, f"this worker has no handler for jobs of kind {job.kind!r}; update the workers to this version")
-    except Exception as error:  # anything else is a fault of ours: keep its name, try again up to the bound
-        log.exception("%s broke", job)
-        # The class only: messages of unexpected errors may hold values of a person.
-        _broke(job, f"an unexpected {type(error).__name__}; the worker's log has the details")
+        _requeue_after_failure(
+            job, f"this worker has no handler for jobs of kind {job.kind!r}; update the workers to this version"
+        )
+    except Exception as error:  # any other exception is a bug here: keep its class name, retry up to the maximum
+        log.exception("%s failed unexpectedly", job)
+        # Store the class only: messages of unexpected errors may contain values of a person.
+        _requeue_after_failure(job, f"an unexpected {type(error).__name__}; the worker's log has the details")
 
 
 def _run(job: Job) -> None:
@@ -139,31 +143,37 @@ def _run(job: Job) -> None:
                 raise leases.LeaseLost(f"job {job.pk}")
 
 
-def _broke(job: Job, reason: str) -> None:
-    """Queue again or fail. When even that cannot be written the job stays leased, and is taken up when the lease ends."""
+def _requeue_after_failure(job: Job, reason: str) -> None:
+    """Requeue or fail the job. When the database cannot be written, the job stays leased and is retried after its lease."""
     try:
         if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()  # the fault may have been the connection's end
+            connection.close_if_unusable_or_obsolete()  # a lost connection may have caused the failure
         leases.requeue_mine(job.pk, job.lease_token, reason)
     except (OperationalError, InterfaceError) as error:
         log.warning("%s stays leased: %s", job, type(error).__name__)
 
 
 def jobs_reconcile() -> int:
-    """Requeue what a vanished worker held, then dispatch queued jobs that nobody took. Returns how many were dispatched."""
+    """Requeue the jobs of vanished workers, then send messages again for queued jobs that no worker claimed.
+
+    Returns: the number of sent messages.
+    """
     leases.requeue(leases.expired(), "its worker vanished")
     sent = 0
     for job in Job.objects.filter(_due(), state=JobState.QUEUED).order_by("id"):
         if not dispatch(job):
-            break  # the broker is away: no need to wait for it once a job
+            break  # the broker is down; waiting for it again for each job would gain nothing
         sent += 1
     return sent
 
 
 def _due() -> Q:
-    """Select queued jobs that were never sent, or sent a grace ago. The grace doubles, so that a backlog stays small."""
+    """Select queued jobs whose message was never sent, or was sent longer than the grace period ago.
+
+    The grace period doubles with each message, so that a backlog does not multiply its messages.
+    """
     due = Q(dispatches=0)
-    for doublings in range(_LONGEST_WAIT + 1):
-        count = Q(dispatches=doublings + 1) if doublings < _LONGEST_WAIT else Q(dispatches__gt=doublings)
+    for doublings in range(_MOST_DOUBLINGS + 1):
+        count = Q(dispatches=doublings + 1) if doublings < _MOST_DOUBLINGS else Q(dispatches__gt=doublings)
         due |= count & Q(dispatched_at__lt=leases.from_now(-settings.R3AL_JOB_GRACE_SECONDS * 2**doublings))
     return due

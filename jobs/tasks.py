@@ -1,4 +1,4 @@
-"""Thin Celery tasks: run one job, reconcile them all, expire kept answers."""
+"""Define the Celery tasks that run a job, reconcile all jobs, and delete expired answers."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from jobs.schedules import schedule
 
 @shared_task(name=services.RUN_TASK, ignore_result=True, acks_late=True)
 def run_job(job_id: int) -> None:
-    """Run one job, if it is still to be run."""
+    """Run one job unless another worker holds it or it has ended."""
     services.job_run(job_id)
 
 
 @shared_task(name="jobs.reconcile", ignore_result=True)
 def reconcile_jobs() -> None:
-    """Dispatch again what nobody took."""
+    """Send messages again for jobs that no worker claimed."""
     services.jobs_reconcile()
 
 
 @shared_task(name="jobs.expire_answers", ignore_result=True)
 def expire_answers() -> None:
-    """Delete the answers that no retry is given any more."""
+    """Delete the answers that are too old to be repeated to a retry."""
     answers_expire()
 
 

@@ -1,4 +1,4 @@
-"""Admin of loops: what is learned, in which version. A change is a new version, made from a file."""
+"""Register the admin pages of loops and loop versions. They are read-only: a change is a new version, added from a file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LoopAdmin(ReadOnlyAdmin):
         counted = super().get_queryset(request).annotate(latest=Max("versions__version"), count=Count("versions"))
         return counted.prefetch_related("versions")  # type: ignore[no-any-return]
 
-    @display(description="what it is")
+    @display(description="title")
     def show_title(self, loop: Loop) -> str:
         versions = sorted(loop.versions.all(), key=lambda v: v.version)
         return versions[-1].spec.title if versions else "-"
@@ -54,7 +54,7 @@ class LoopVersionAdmin(ReadOnlyAdmin):
     fields = ("loop", "version", "show_title", "show_heads", "show_features", "show_source", "sha256", "created_at")
     readonly_fields = fields
 
-    @display(description="what it is")
+    @display(description="title")
     def show_title(self, version: LoopVersion) -> str:
         return version.spec.title
 
@@ -70,7 +70,7 @@ class LoopVersionAdmin(ReadOnlyAdmin):
     def show_features(self, version: LoopVersion) -> SafeString:
         return html_facts([f.name for f in version.spec.features])
 
-    @display(description="the file")
+    @display(description="source file")
     def show_source(self, version: LoopVersion) -> SafeString:
         return format_html(
             '<pre class="r3-source" tabindex="0" aria-label="the loop\'s TOML file">{}</pre>', version.source

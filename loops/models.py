@@ -1,4 +1,4 @@
-"""Loops and their versions: the TOML source as given, parsed on demand."""
+"""Define the tables of loops and their versions. A version stores its TOML source unchanged and parses it on demand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loops.engine.spec import LoopSpec
 
 
 class Loop(Created):
-    """One learning problem under its name."""
+    """Store one learning problem by name."""
 
     name = models.CharField(max_length=80, unique=True)
 
@@ -23,7 +23,7 @@ class Loop(Created):
 
 
 class LoopVersion(Created):
-    """One accepted text of a loop. Never edited: a change is a new version."""
+    """Store one accepted TOML source of a loop. Versions are immutable: a change is a new version."""
 
     loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="versions")
     version = models.PositiveIntegerField()
@@ -42,7 +42,7 @@ class LoopVersion(Created):
 
     @cached_property
     def spec(self) -> LoopSpec:
-        """The validated record (parsed once an instance)."""
+        """Return the validated specification, parsed once per instance."""
         from loops.engine.parse.loop import parse_loop
 
         return parse_loop(self.source, source=str(self))

@@ -1,4 +1,4 @@
-"""Reads of loops."""
+"""Read loops from the database and from the bundled files."""
 
 from __future__ import annotations
 
@@ -15,38 +15,41 @@ SPECS = Path(__file__).parent / "specs"
 
 
 def loop_version_current(name: str) -> LoopVersion:
-    """The latest version of a loop; NotFound lists the known names and how to add one."""
+    """Return the latest version of a loop.
+
+    Raises: NotFound, which lists the known names and how to add a loop.
+    """
     named = LoopVersion.objects.select_related("loop").filter(loop__name=name)
     version = (
         None if "\0" in name else named.order_by("-version").first()
-    )  # PostgreSQL refuses a NUL even to look for it
+    )  # PostgreSQL rejects a NUL even in a query value
     if version is None:
         known = ", ".join(LoopVersion.objects.values_list("loop__name", flat=True).distinct().order_by("loop__name"))
         raise NotFound(
-            f"there is no loop {name!r} here (known: {known or 'none yet'}); add one with `manage.py loop add FILE`"
+            f"there is no loop {name!r} (known: {known or 'none yet'}); add one with `manage.py loop add FILE`"
         )
     return version
 
 
 def loop_version_latest(loop: Loop) -> int:
-    """The id of a loop's latest version."""
+    """Return the id of a loop's latest version."""
     return loop.versions.order_by("-version").values_list("pk", flat=True)[0]
 
 
 def loop_versions_with(pks: Collection[int], *, at_hand: LoopVersion) -> dict[int, LoopVersion]:
-    """Versions of one loop by id, read from the database but for the one at hand; its loop is theirs."""
-    found = LoopVersion.objects.in_bulk(set(pks) - {at_hand.pk})
-    for version in found.values():
+    """Return versions of one loop by id, without reading ``at_hand`` or its loop from the database again."""
+    versions = LoopVersion.objects.in_bulk(set(pks) - {at_hand.pk})
+    for version in versions.values():
         version.loop = at_hand.loop
-    return found | {at_hand.pk: at_hand}
+    return versions | {at_hand.pk: at_hand}
 
 
 def loop_versions_current() -> list[LoopVersion]:
-    """The latest version of every loop, in order of their names."""
+    """Return the latest version of every loop, ordered by name."""
     newer = LoopVersion.objects.filter(loop=OuterRef("loop"), version__gt=OuterRef("version"))
     return list(LoopVersion.objects.select_related("loop").filter(~Exists(newer)).order_by("loop__name"))
 
 
 def loop_specs_builtin() -> dict[str, Path]:
-    """The loop files that come with the project, by name."""
+    """Return the paths of the bundled loop files, by loop name."""
     return {path.stem: path for path in sorted(SPECS.glob("*.toml"))}

@@ -1,4 +1,4 @@
-"""Adding loops: a text is parsed, compared with what is known, and kept as a version."""
+"""Add loops: parse the TOML source, compare it with the latest version, and store it as a new version."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from loops.models import Loop, LoopVersion
 
 
 def loop_add(*, text: str, source: str) -> tuple[LoopVersion, bool]:
-    """Keep a loop's text as a version; returns it and whether it is new. The same text again changes nothing.
+    """Store a loop's TOML source as a version. Adding an unchanged source again changes nothing.
 
-    Raises InputError for an unusable file, Conflict for a changed text under a version number that is taken or outdated,
-    or for a version that moves the loop to other people.
+    Args: text: the TOML source. source: the name of the file, for error messages.
+    Returns: the version, and whether it is new.
+    Raises: InputError for an unusable file. Conflict for a changed text under a version number that is taken or outdated,
+    or for a version that changes the loop's population.
     """
     spec = parse_loop(text, source=source)
-    return _keep(spec, text, source)
+    return _store(spec, text, source)
 
 
 @transaction.atomic
-def _keep(spec: LoopSpec, text: str, source: str) -> tuple[LoopVersion, bool]:
+def _store(spec: LoopSpec, text: str, source: str) -> tuple[LoopVersion, bool]:
     sha256 = sha256_hex(text.encode())
     Loop.objects.get_or_create(name=spec.name)
-    loop = Loop.objects.select_for_update().get(name=spec.name)  # two who add at once take turns
+    loop = Loop.objects.select_for_update().get(name=spec.name)  # serialises concurrent additions
     last = loop.versions.order_by("-version").first()
     if last is not None and last.sha256 == sha256:
         return last, False
@@ -37,10 +39,11 @@ def _keep(spec: LoopSpec, text: str, source: str) -> tuple[LoopVersion, bool]:
 def _check_succeeds(spec: LoopSpec, last: LoopVersion, source: str) -> None:
     if spec.version <= last.version:
         raise Conflict(
-            f"loop {spec.name!r} has version {last.version} with another text; set version = {last.version + 1} in {source}"
+            f"loop {spec.name!r} already has version {last.version} with another text; "
+            f"set version = {last.version + 1} in {source}"
         )
     if last.spec.population != spec.population:
         raise Conflict(
-            f"loop {spec.name!r} works with population {last.spec.population!r}; "
-            f"{source} names {spec.population!r}: keep it, or give the loop a new name"
+            f"loop {spec.name!r} has population {last.spec.population!r}, but {source} declares {spec.population!r}; "
+            "keep the population, or give the loop a new name"
         )

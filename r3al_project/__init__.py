@@ -1,4 +1,4 @@
-"""The project package; importing it makes the Celery application known to shared tasks."""
+"""Import the Celery application, so that shared tasks are registered with it."""
 
 from r3al_project.celery import app as celery_app
 

@@ -1,4 +1,4 @@
-"""The Celery application."""
+"""Define the Celery application."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One settings file for the embedded default (SQLite, filesystem broker) and production (PostgreSQL, Redis).
+"""Configure Django for both the embedded default (SQLite, filesystem broker) and production (PostgreSQL, Redis).
 
-Everything is read from the environment; ``.env.example`` lists every variable. Without ``DATABASE_URL`` and ``REDIS_URL``
-everything lives in one folder (``R3AL_VAR_DIR``) and secrets are made up at the first start.
+All settings come from the environment, and ``.env.example`` lists every variable. Without ``DATABASE_URL`` and ``REDIS_URL``
+all data is stored in one folder (``R3AL_VAR_DIR``), and secrets are generated at the first start.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ TEMPLATES = [
         },
     }
 ]
-DATABASES = {"default": {"CONN_MAX_AGE": 60} | read.database(env, VAR_DIR)}  # opening SQLite costs as much as deciding
+DATABASES = {
+    "default": {"CONN_MAX_AGE": 60} | read.database(env, VAR_DIR)
+}  # opening a SQLite connection costs as much as a decision
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -98,7 +100,7 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = DEBUG
 
-# Behind TLS (HTTPS=true) cookies and redirects are for HTTPS alone; the embedded default serves plain HTTP on this machine.
+# Behind TLS (HTTPS=true) cookies and redirects use HTTPS only. The embedded default serves plain HTTP on this machine.
 HTTPS = read.switch(env, "HTTPS", default=not EMBEDDED)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
@@ -140,7 +142,7 @@ CORS_ALLOWED_ORIGINS = read.words(env, "CORS_ALLOWED_ORIGINS")
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key"]
 CORS_URLS_REGEX = r"^/api/.*$"
 
-# The broker carries ids; the job row is the truth, so no result is kept anywhere else.
+# The broker carries only ids. The job row is authoritative, so Celery stores no results.
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = read.broker(env, VAR_DIR)
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -148,7 +150,7 @@ CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_LOST_WAIT = 1.0  # a killed process has no result to wait for: the row tells all
+CELERY_WORKER_LOST_WAIT = 1.0  # there is no Celery result to wait for after a killed process
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = queues.DEFAULT
@@ -160,7 +162,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 
-# Celery logs a task's arguments at INFO; they are ids, yet nothing of a task's content belongs in a log.
+# Celery logs a task's arguments at INFO. They are only ids, but no task content belongs in a log.
 LOG_LEVEL = read.one_of(env, "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOGGING = {
     "version": 1,
@@ -175,12 +177,12 @@ LOGGING = {
     | {name: {"level": "WARNING"} for name in ("celery", "kombu", "django_celery_beat")}
     | (
         {"kombu.connection": {"level": "ERROR"}} if CELERY_BROKER_URL == "filesystem://" else {}
-    ),  # folders have no host
+    ),  # the file broker has no host, which kombu reports as a warning
 }
-if EMBEDDED:  # who tries the platform as root knows it
+if EMBEDDED:  # a user who tries the platform as root knows that
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 
-# The blueprint's variables keep their names.
+# These variables keep the names of the blueprint.
 ANONYMIZATION_SALT = read.secret(env, "ANONYMIZATION_SALT", embedded_file=VAR_DIR / "salt" if EMBEDDED else None)
 DATA_MASTER_KEYS = read.master_keys(env, "DATA_MASTER_KEYS", embedded_file=VAR_DIR / "master-key" if EMBEDDED else None)
 DEFAULT_EPOCHS = read.whole(env, "DEFAULT_EPOCHS", 100, low=1)
@@ -190,12 +192,12 @@ MAX_PRIVACY_DELTA = read.number(env, "MAX_PRIVACY_DELTA", 1e-5, low=1e-12, high=
 MIN_COHORT = read.whole(env, "MIN_COHORT", 50, low=1)
 PRIVACY_BUDGET_PERIOD = read.one_of(env, "PRIVACY_BUDGET_PERIOD", "monthly", ("daily", "weekly", "monthly"))
 
-# Jobs: how long a worker's lease lasts, how often it is renewed, and when a queued job is dispatched again.
+# Jobs: the duration of a worker's lease, the interval of its renewal, and the wait before a queued job is dispatched again.
 R3AL_JOB_LEASE_SECONDS = read.number(env, "R3AL_JOB_LEASE_SECONDS", 30.0, low=0.5)
 R3AL_JOB_HEARTBEAT_SECONDS = read.number(
     env, "R3AL_JOB_HEARTBEAT_SECONDS", min(5.0, R3AL_JOB_LEASE_SECONDS / 3), low=0.1, high=R3AL_JOB_LEASE_SECONDS / 2
 )
-# How often outcomes are closed, decisions sealed and health is looked at. Written into new schedules; operators edit them.
+# Interval of closing outcomes, sealing decisions and checking health. It applies to new schedules, which operators may edit.
 R3AL_TICK_SECONDS = read.whole(env, "R3AL_TICK_SECONDS", 60, low=1)
 R3AL_JOB_GRACE_SECONDS = read.number(env, "R3AL_JOB_GRACE_SECONDS", 30.0, low=0.5)
 

@@ -1,4 +1,4 @@
-"""URLs of the web process."""
+"""Map the URLs of the web process to views."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WSGI entry point."""
+"""Define the WSGI application of the web process."""
 
 import os
 

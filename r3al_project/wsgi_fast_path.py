@@ -1,8 +1,8 @@
-"""The short way to the few answers that are asked for all day: past Django's middleware and URLs.
+"""Answer the few most frequent requests directly, without Django's middleware and URL resolution.
 
-Only a request of which nothing needs Django goes here: a POST of an exact path, of known length, to an allowed host, over HTTPS
-where that is required, from no browser (no Origin). Every other one, a preflight or a redirect say, takes the usual way to the
-same answer. Headers are those that Django's middleware would set.
+This path accepts a POST of known length to an exact URL path and an allowed host. Where HTTPS is required, the request must use
+it. The request must not come from a browser (no Origin header). Every other request, such as a preflight or a redirect, passes
+through Django to the same handler. The response headers equal those that Django's middleware sets.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ log = logging.getLogger("django.request")
 
 
 class FastPath:
-    """A WSGI application. ``answers``: by exact path, what answers an Authorization header and a body (None: too large)."""
+    """Route exact paths to handlers, and all other requests to the WSGI application ``app``.
+
+    A handler receives the Authorization header and the body, which is None when it exceeds ``largest`` bytes.
+    """
 
     def __init__(self, app: WsgiApp, answers: Mapping[str, WsgiAnswer], *, largest: int) -> None:
         self._app, self._answers, self._largest = app, answers, largest
@@ -40,18 +43,18 @@ class FastPath:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         answer = self._answers.get(environ["PATH_INFO"])
-        if answer is None or not _is_plain(environ):
+        if answer is None or not _needs_no_middleware(environ):
             return self._app(environ, start_response)
         length = int(environ["CONTENT_LENGTH"])
         body = environ["wsgi.input"].read(length) if length <= self._largest else None
-        response = _answered(answer, environ, body)
+        response = _respond(answer, environ, body)
         content = response.content
         headers = [*response.items(), ("Content-Length", str(len(content))), *self._headers[_is_secure(environ)]]
         start_response(f"{response.status_code} {response.reason_phrase}", headers)
         return [content]
 
 
-def _answered(answer: WsgiAnswer, environ: Environ, body: bytes | None) -> HttpResponse:
+def _respond(answer: WsgiAnswer, environ: Environ, body: bytes | None) -> HttpResponse:
     connection.close_if_unusable_or_obsolete()
     try:
         return answer(environ.get("HTTP_AUTHORIZATION", ""), body)
@@ -62,7 +65,7 @@ def _answered(answer: WsgiAnswer, environ: Environ, body: bytes | None) -> HttpR
         connection.close_if_unusable_or_obsolete()
 
 
-def _is_plain(environ: Environ) -> bool:
+def _needs_no_middleware(environ: Environ) -> bool:
     return (
         environ["REQUEST_METHOD"] == "POST"
         and environ.get("CONTENT_LENGTH", "").isdecimal()
@@ -87,7 +90,7 @@ def _is_allowed(host: str) -> bool:
 
 
 def _headers(secure: bool) -> list[tuple[str, str]]:
-    """What Django's middleware adds to an answer of the API."""
+    """Return the headers that Django's middleware adds to an API response."""
     environ: Environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/api/", "wsgi.input": io.BytesIO()}
     environ["wsgi.url_scheme"] = "https" if secure else "http"
     if secure and settings.SECURE_PROXY_SSL_HEADER:
@@ -95,7 +98,7 @@ def _headers(secure: bool) -> list[tuple[str, str]]:
         environ[name] = value
 
     if settings.SECURE_SSL_REDIRECT and not secure:
-        return []  # answered by the redirect
+        return []  # Django redirects this request to HTTPS
     request, response = WSGIRequest(environ), HttpResponse()
     del response["Content-Type"]
     SecurityMiddleware(_never).process_response(request, response)
@@ -105,4 +108,4 @@ def _headers(secure: bool) -> list[tuple[str, str]]:
 
 
 def _never(request: HttpRequest) -> HttpResponse:
-    raise NotImplementedError("middleware that is asked for headers alone")
+    raise NotImplementedError("this middleware is used for its response headers only")

@@ -1,10 +1,10 @@
-"""Simulated people for the r3al loop: demo and test cohorts, and the true value of any policy.
+"""Simulate people for the r3al loop: demo and test cohorts, and the true value of any policy.
 
-This is the world of ``loops/specs/r3al.toml``, and the only code that knows more of a loop's heads than its file says: these
-people react to the five actions of ``policy``, and to ``timing``, ``tone`` and ``empathy`` where the loop has them. A head under
-another name is drawn and logged like these, and has no effect on anybody.
+This package simulates the world of ``loops/specs/r3al.toml``. It is the only code that knows more about a loop's heads than the
+loop file states. Its people react to the five actions of ``policy``, and to ``timing``, ``tone`` and ``empathy`` where the loop
+has them. A head with another name is drawn and logged in the same way, and affects nobody.
 
-Never part of a production loop: only the demo, the tests and the benchmarks import this package.
+Only the demo, the tests and the benchmarks import this package. Production code never does.
 """
 
 from simulator.cohort import Cohort, simulate

@@ -1,4 +1,4 @@
-"""A cohort: what an app would have logged about simulated people over some days."""
+"""Simulate a cohort: the decisions and outcomes that an app would have logged about people over some days."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _UNAVAILABLE = np.array([0.08, 0.08, 0.08, 0.22])  # by daypart
 
 @dataclass(frozen=True)
 class Cohort:
-    """n people over T decision points. Sub-heads' actions are -1 where policy waits, all heads' where unavailable."""
+    """Hold the log of n people over T decision points; every array starts with the axes (n, T).
+
+    Actions of all heads are -1 where a person was unavailable. Actions of sub-heads are also -1 where policy waits.
+    """
 
     state: Floats
     available: np.ndarray
@@ -32,6 +35,7 @@ class Cohort:
 
     @property
     def label_names(self) -> tuple[str, ...]:
+        """Return the response labels, indexed by the codes in ``label``."""
         return LABELS
 
 
@@ -43,13 +47,16 @@ def simulate(
     policy: PolicyFunction | None = None,
     sub_policies: Mapping[str, PolicyFunction] | None = None,
 ) -> Cohort:
-    """Live ``days``. ``policy`` None draws every head from its logging distribution; with a policy, sub-heads without one
-    take their reference. One ``rng`` state gives the same people the same shocks whatever the policy.
+    """Simulate a cohort over ``days``.
+
+    Args: policy: action probabilities of the main head; None draws every head from its logging distribution.
+    sub_policies: policies of other heads. With a policy, a head without one takes its reference action.
+    rng: the same state gives the same people the same shocks under any policy.
     """
     inner, steps = begin(people, rng), []
     for _ in range(days * POINTS_A_DAY):
-        seen, inner = _point(spec, people, inner, rng, policy, sub_policies or {})
-        steps.append(seen)
+        observed, inner = _point(spec, people, inner, rng, policy, sub_policies or {})
+        steps.append(observed)
     return _stacked(steps)
 
 
@@ -61,24 +68,24 @@ def _point(
     policy: PolicyFunction | None,
     sub_policies: Mapping[str, PolicyFunction],
 ) -> tuple[dict[str, np.ndarray], InnerState]:
-    """What one decision point shows, and everybody's state afterwards."""
+    """Simulate one decision point. Return its observations, each with leading axis n, and everybody's next state."""
     draws, shocks = rng.random((people.n, len(spec.heads) + 1)), rng.normal(size=(people.n, SHOCKS))
     available = draws[:, -1] >= _UNAVAILABLE[inner.state[:, 7].astype(int)]
     actions, propensities = choose(spec, inner.state, draws, policy, sub_policies)
     actions[MAIN_HEAD] = np.where(available, actions[MAIN_HEAD], WAIT)
-    lived = step(spec, people, inner, actions, shocks)
+    result = step(spec, people, inner, actions, shocks)
     out = {
         "state": inner.state,
         "available": available,
-        "components": lived.components,
-        "reward": lived.reward,
-        "label": lived.label,
+        "components": result.components,
+        "reward": result.reward,
+        "label": result.label,
     }
     for head in spec.heads:
-        spoke = available if head.when == "always" else available & (actions[MAIN_HEAD] != WAIT)
-        out[f"a:{head.name}"] = np.where(spoke, actions[head.name], -1)
-        out[f"p:{head.name}"] = np.where(spoke, propensities[head.name], np.nan)
-    return out, lived.after
+        decided = available if head.when == "always" else available & (actions[MAIN_HEAD] != WAIT)
+        out[f"a:{head.name}"] = np.where(decided, actions[head.name], -1)
+        out[f"p:{head.name}"] = np.where(decided, propensities[head.name], np.nan)
+    return out, result.after
 
 
 def choose(
@@ -88,7 +95,11 @@ def choose(
     policy: PolicyFunction | None,
     sub_policies: Mapping[str, PolicyFunction],
 ) -> tuple[dict[str, Ints], dict[str, Floats]]:
-    """Actions and their probabilities by head, from one uniform a person and head."""
+    """Draw actions by inverting the cumulative probabilities, with one uniform per person and head.
+
+    Args: state: (n, F). draws: (n, heads or more) uniforms.
+    Returns: actions (n,) and their probabilities (n,), by head.
+    """
     actions, propensities = {}, {}
     for h, head in enumerate(spec.heads):
         chooser = policy if head.name == MAIN_HEAD else sub_policies.get(head.name)
@@ -100,9 +111,9 @@ def choose(
             )
         else:
             probabilities = chooser(state)
-        picked = (draws[:, [h]] > np.cumsum(probabilities, axis=1)).sum(axis=1).clip(0, len(head.actions) - 1)
-        actions[head.name] = picked
-        propensities[head.name] = probabilities[np.arange(len(state)), picked]
+        chosen = (draws[:, [h]] > np.cumsum(probabilities, axis=1)).sum(axis=1).clip(0, len(head.actions) - 1)
+        actions[head.name] = chosen
+        propensities[head.name] = probabilities[np.arange(len(state)), chosen]
     return actions, propensities
 
 

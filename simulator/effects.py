@@ -1,8 +1,8 @@
-"""What an intervention does to somebody, as a change of mood: the truth that a learner is to find.
+"""Define the true effect of an intervention on a person's mood, which a learner has to discover.
 
-breathe helps above a stress threshold; reframe helps low moods; celebrate lifts a good mood and hurts a low one; check_in is
-welcome after a gap and a burden when much was sent. Fatigue and the person's receptivity scale what helps, never what harms.
-The sub-heads matter a little: the right tone, depth and moment for the state.
+"breathe" helps above a stress threshold. "reframe" helps low moods. "celebrate" lifts a good mood and lowers a low one.
+"check_in" helps after a gap and burdens a person with a high recent load. Fatigue and the person's receptivity scale positive
+effects only. The sub-heads have a small effect, when tone, depth and timing fit the state.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SUB_STRENGTH = 0.12
 
 
 def mood_effect(people: SimulatedPeople, inner: InnerState, actions: Mapping[str, Ints]) -> Floats:
-    """(n,) change of mood that the chosen intervention causes; 0 for wait."""
+    """Return the (n,) change of mood caused by the chosen interventions, 0 for wait."""
     mood, stress, _, energy, arousal, gap, load, _ = inner.state.T
     raw = np.choose(
         actions[MAIN_HEAD],
@@ -35,14 +35,14 @@ def mood_effect(people: SimulatedPeople, inner: InnerState, actions: Mapping[str
     if people.variant == "never":
         return np.where(actions[MAIN_HEAD] == WAIT, 0.0, -0.02 - 0.5 * np.abs(raw))
     matched = 1 + SUB_STRENGTH * sub_match(inner.state, actions)
-    helped = raw * matched * people.receptivity * (1 - 0.6 * inner.fatigue)
-    return np.asarray(np.where(raw > 0, helped, raw * people.sensitivity))
+    benefit = raw * matched * people.receptivity * (1 - 0.6 * inner.fatigue)
+    return np.asarray(np.where(raw > 0, benefit, raw * people.sensitivity))
 
 
 def sub_match(state: Floats, actions: Mapping[str, Ints]) -> Floats:
-    """(n,) how well tone, depth and timing fit, each +1 (right) or -.5, summed over those that the loop has a head for.
+    """Return the (n,) sum of +1 (fits the state) or -.5 over those of tone, depth and timing that the loop has a head for.
 
-    0 where no intervention was made.
+    The sum is 0 without an intervention.
     """
     mood, stress, daypart = state[:, 0], state[:, 1], state[:, 7]
     tone = np.where(stress > 0.6, 1, np.where(mood > 0.3, 2, np.where(mood < -0.3, 0, 3)))
@@ -56,5 +56,5 @@ def sub_match(state: Floats, actions: Mapping[str, Ints]) -> Floats:
 
 
 def welcome(effect: Floats, fatigue: Floats) -> Floats:
-    """(n,) in (0, 1): how welcome an intervention was, what ratings and dismissals follow."""
+    """Return (n,) values in (0, 1) of how welcome an intervention was. Ratings and dismissals depend on them."""
     return np.asarray(1.0 / (1.0 + np.exp(-(effect - 0.12 * fatigue) / 0.03)))

@@ -1,4 +1,4 @@
-"""Writing a cohort as the file of logged decisions that an app would have written."""
+"""Write a simulated cohort as an app's file of logged decisions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from loops.engine.spec import LoopSpec
 from simulator.cohort import Cohort
 from simulator.people import POINTS_A_DAY
 
-_HOURS = (8, 12, 17, 21)  # of the dayparts
+_HOURS = (8, 12, 17, 21)  # local hour of each daypart
 _COMPONENTS = ("sentiment_gain", "engagement_delta", "compliance", "empathy", "timing", "uptake")
 
 
 def write_csv(cohort: Cohort, spec: LoopSpec, file: TextIO, *, start: date, user_prefix: str) -> int:
-    """Write one row a decision point, sorted by person and time; returns the number of rows. Missing values are empty."""
+    """Write one row per decision point, sorted by person and time. Missing values are empty cells.
+
+    Returns: the number of rows.
+    """
     heads = [h.name for h in spec.heads]
     writer = csv.writer(file)
     writer.writerow(

@@ -1,4 +1,4 @@
-"""Who the simulated people are: fixed traits, and the state they carry from one decision point to the next."""
+"""Define simulated people: their fixed traits, and their state from one decision point to the next."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POINTS_A_DAY = 4
 
 @dataclass(frozen=True)
 class SimulatedPeople:
-    """Traits of n people, each (n,). ``variant`` "never": no intervention ever helps any of them."""
+    """Hold the traits of n people, each (n,). With ``variant`` "never", no intervention ever helps anybody."""
 
     mood: Floats
     stress: Floats
@@ -29,28 +29,29 @@ class SimulatedPeople:
 
     @property
     def n(self) -> int:
+        """Return the number of people."""
         return len(self.mood)
 
     def take(self, rows: Ints) -> SimulatedPeople:
-        """The people of these rows (repetition allowed)."""
+        """Select people by row index. Repetition is allowed."""
         traits = {k: v[rows] for k, v in self.__dict__.items() if k != "variant"}
         return SimulatedPeople(**traits, variant=self.variant)
 
 
 @dataclass
 class InnerState:
-    """What a person carries: the eight observed features (n, 8), and fatigue in [0, 1] that nobody observes."""
+    """Hold each person's current state: the eight observed features (n, 8), and the unobserved fatigue (n,) in [0, 1]."""
 
     state: Floats
     fatigue: Floats
 
     def take(self, rows: Ints) -> InnerState:
-        """A copy of these rows."""
+        """Copy the rows with these indices."""
         return InnerState(self.state[rows].copy(), self.fatigue[rows].copy())
 
 
 def make_people(n: int, rng: np.random.Generator, *, variant: Variant = "companion") -> SimulatedPeople:
-    """Draw n people. Traits differ enough that no single baseline fits everybody."""
+    """Draw n people at random. Their traits differ so much that no single baseline fits everybody."""
     return SimulatedPeople(
         mood=np.clip(rng.normal(0.05, 0.22, n), -0.6, 0.6),
         stress=np.clip(rng.normal(0.45, 0.13, n), 0.1, 0.85),
@@ -64,7 +65,7 @@ def make_people(n: int, rng: np.random.Generator, *, variant: Variant = "compani
 
 
 def begin(people: SimulatedPeople, rng: np.random.Generator) -> InnerState:
-    """Everybody's first decision point: a morning, near their own baselines, nothing sent for a while."""
+    """Draw the state of everybody's first decision point: a morning, near their baselines, without recent interventions."""
     n = people.n
     state = np.column_stack(
         [

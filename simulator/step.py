@@ -1,4 +1,4 @@
-"""One decision point of everybody's life: effects, reward components, labels, and the state at the next one."""
+"""Simulate one decision point of all people: effects, reward components, labels, and the next state."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from simulator.effects import WAIT, mood_effect, welcome
 from simulator.people import InnerState, SimulatedPeople
 
 LABELS = ("", "opened", "liked", "dismissed", "not_now", "bad")
-SHOCKS = 12  # normals a person and step
-_DELAYS = np.array([0.0, 1800.0, 7200.0, 21600.0])  # of timing's actions, seconds
+SHOCKS = 12  # standard normals per person and step
+_DELAYS = np.array([0.0, 1800.0, 7200.0, 21600.0])  # of the timing head's actions, in seconds
 _ENERGY_BY_DAYPART = np.array([0.04, 0.06, -0.02, -0.10])
 _STRESS_BY_DAYPART = np.array([0.0, 0.06, 0.0, -0.06])
 
 
 @dataclass(frozen=True)
 class SimulatedStep:
-    """What one step showed: components (n, 6), reward (n,), label codes (n,), and everybody's state afterwards."""
+    """Hold the result of one step: components (n, 6), reward (n,), label codes (n,), and the next state."""
 
     components: Floats
     reward: Floats
@@ -36,7 +36,11 @@ class SimulatedStep:
 def step(
     spec: LoopSpec, people: SimulatedPeople, inner: InnerState, actions: Mapping[str, Ints], shocks: Floats
 ) -> SimulatedStep:
-    """Live one decision point. ``shocks`` (n, 12) standard normals: the same ones give the same luck under any policy."""
+    """Simulate one decision point.
+
+    Args: actions: (n,) action indices by head. shocks: (n, 12) standard normals; reuse them to compare policies with common
+    random numbers.
+    """
     effect = mood_effect(people, inner, actions)
     intervened = actions[MAIN_HEAD] != WAIT
     welcomed = np.where(intervened, welcome(effect, inner.fatigue), 0.0)
@@ -61,25 +65,25 @@ def step(
 
 
 def _engagement(people: SimulatedPeople, inner: InnerState, effect: Floats, shock: Floats) -> Floats:
-    """Slow reversion; good moments raise it a little, bad ones and fatigue lower it more."""
+    """Return (n,) engagement: slow mean reversion, and negative effects and fatigue weigh more than positive effects."""
     level = inner.state[:, 2]
     pull = 0.06 * (people.engagement * (1 - 0.35 * inner.fatigue) - level)
     return np.asarray(np.clip(level + pull + np.where(effect > 0, 0.12, 0.3) * effect + 0.04 * shock, 0, 1))
 
 
 def _empathy(people: SimulatedPeople, inner: InnerState, policy: Ints, welcomed: Floats, shocks: Floats) -> Floats:
-    """A rating in [0, 1] from those who rate; from the others how appropriate the action was to their affect."""
+    """Return (n,) ratings in [0, 1] of the people who rate, and for the others the appropriateness of the action."""
     mood, stress, gap = (inner.state[:, 0] + 1) / 2, inner.state[:, 1], inner.state[:, 5]
-    waiting = 0.70 + 0.10 * (0.5 - stress)
-    rating = np.where(policy == WAIT, waiting, 0.46 + 0.46 * welcomed) + 0.08 * shocks[:, 2]
+    wait_rating = 0.70 + 0.10 * (0.5 - stress)
+    rating = np.where(policy == WAIT, wait_rating, 0.46 + 0.46 * welcomed) + 0.08 * shocks[:, 2]
     table = np.choose(policy, [1 - stress, gap, stress, 1 - mood, mood])
     return np.where(_uniform(shocks[:, 3]) < people.rates, np.clip(rating, 0, 1), table)
 
 
 def _timing(actions: Mapping[str, Ints], intervened: Bools, shock: Floats) -> Floats:
-    """exp(-|delay - t*| / one hour): phones deliver late; a wait is never ill-timed."""
-    late = np.abs(600.0 * shock)
-    return np.where(intervened, np.exp(-late / HOUR), 1.0)
+    """Return (n,) exp(-|delay - t*| / one hour), where the delay is a random lateness of the phone. A wait scores 1."""
+    lateness = np.abs(600.0 * shock)
+    return np.where(intervened, np.exp(-lateness / HOUR), 1.0)
 
 
 def _labels(welcomed: Floats, intervened: Bools, fatigue: Floats, shocks: Floats) -> Ints:
@@ -102,13 +106,13 @@ def _next(
     mood, stress, _, energy, arousal, _, load, daypart = inner.state.T
     part = daypart.astype(int)
     after = advance_known(spec, inner.state, intervened)
-    calmer = 0.35 * np.maximum(effect, 0.0) * (stress > 0.45)
+    stress_relief = 0.35 * np.maximum(effect, 0.0) * (stress > 0.45)
     base_mood = people.mood - 0.10 * inner.fatigue
     after[:, 0] = np.clip(
         mood + 0.18 * (base_mood - mood) - 0.10 * (stress - people.stress) + 0.35 * effect + 0.14 * shocks[:, 8], -1, 1
     )
     base_stress = people.stress + _STRESS_BY_DAYPART[part]
-    after[:, 1] = np.clip(stress + 0.22 * (base_stress - stress) - calmer + 0.085 * shocks[:, 9], 0, 1)
+    after[:, 1] = np.clip(stress + 0.22 * (base_stress - stress) - stress_relief + 0.085 * shocks[:, 9], 0, 1)
     after[:, 2] = engagement
     base_energy = people.energy + _ENERGY_BY_DAYPART[part]
     after[:, 3] = np.clip(energy + 0.2 * (base_energy - energy) + 0.05 * shocks[:, 10], 0, 1)
@@ -119,7 +123,7 @@ def _next(
 
 
 def _uniform(normal: Floats) -> Floats:
-    """Uniforms from standard normals, so that one kind of shock drives everything."""
+    """Convert standard normals to uniforms, so that one kind of shock drives everything."""
     from scipy.special import ndtr
 
     return np.asarray(ndtr(normal))

@@ -1,6 +1,6 @@
-"""Whether a person may be spoken to at all, decided before anything is drawn: the loop's rules over the person's moment.
+"""Apply a loop's availability rules, which decide before any randomisation whether a person may receive an intervention.
 
-An unavailable moment was not randomised: it carries no propensity and teaches nothing.
+An unavailable decision point is not randomised. It has no propensity and is not used for training.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from loops.engine.spec import LoopSpec
 
 
 class Moment(NamedTuple):
-    """When it is on the person's own clock, and what was done to them before: today by that clock, and how long ago by ours."""
+    """Describe a decision point: the person's local time, their interventions on that local day, and the time since the last.
+
+    ``since_intervention`` is measured by the server's clock, and is None without an earlier intervention.
+    """
 
     local: datetime
     interventions_today: int
@@ -22,7 +25,11 @@ class Moment(NamedTuple):
 
 
 def unavailable(spec: LoopSpec, moment: Moment, state: Sequence[float]) -> str | None:
-    """The first reason that applies, else None: quiet_hours, cooldown, daily_cap, distress, no_data (a NaN in ``state``)."""
+    """Return the first reason for unavailability that applies, or None.
+
+    The reasons, in order: quiet_hours, cooldown, daily_cap, distress, no_data (a NaN in ``state``).
+    Args: state: (F,) feature values.
+    """
     rules = spec.availability
     if rules.quiet_hours is not None and _inside(moment.local.time(), *map(time.fromisoformat, rules.quiet_hours)):
         return "quiet_hours"
@@ -37,7 +44,10 @@ def unavailable(spec: LoopSpec, moment: Moment, state: Sequence[float]) -> str |
 
 
 def in_distress(spec: LoopSpec, state: Sequence[float]) -> bool:
-    """Whether a known value lies at or beyond an end that the loop declares. What is unknown says nothing."""
+    """Return whether a known value reaches a distress limit of the loop. Unknown values (NaN) never do.
+
+    Args: state: (F,) feature values.
+    """
     names = spec.feature_names
     for name, (low, high) in spec.availability.distress.items():
         value = state[names.index(name)]
@@ -47,7 +57,7 @@ def in_distress(spec: LoopSpec, state: Sequence[float]) -> bool:
 
 
 def _inside(now: time, begin: time, end: time) -> bool:
-    """Whether ``now`` lies in [begin, end), which may go over midnight."""
+    """Return whether ``now`` lies in [begin, end), an interval that may span midnight."""
     if begin <= end:
         return begin <= now < end
     return now >= begin or now < end

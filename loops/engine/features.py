@@ -1,4 +1,4 @@
-"""The feature map phi: from a state array to the columns that every linear model of the house works on."""
+"""Compute the feature map phi, from a state array to the design-matrix columns that every linear model uses."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from loops.engine.spec import LoopSpec
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """1; numbers scaled to [-1, 1]; one-hot categories without the first (so that the gram has full rank); and, with hinges,
-    ``2|z| - 1`` for each learned or drift number. ``hinge_columns`` are the indices of the latter.
+    """Map states to an intercept, numbers scaled to [-1, 1], and one-hot categories.
+
+    The first category has no column, so that the Gram matrix has full rank. With ``hinges`` there is one more column,
+    ``2|z| - 1``, for each scaled number z with learned or drift dynamics. ``hinge_columns`` are the indices of these.
     """
 
     spec: LoopSpec
@@ -23,12 +25,12 @@ class FeatureMap:
 
     @classmethod
     def of(cls, spec: LoopSpec, hinges: bool) -> FeatureMap:
-        """The feature map of a loop, with or without hinges."""
+        """Build the feature map of a loop, with or without hinges."""
         return cls(spec, hinges)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """A name a column, in order: 1, feature or feature=category, |feature|."""
+        """Return one name per column, in order: 1, then feature or feature=category, then |feature|."""
         names = ["1"]
         for f in self.spec.features:
             names += [f"{f.name}={c}" for c in f.categories[1:]] if f.is_category else [f.name]
@@ -36,17 +38,17 @@ class FeatureMap:
 
     @cached_property
     def width(self) -> int:
-        """d, the number of columns."""
+        """Return d, the number of columns."""
         return len(self.names)
 
     @property
     def hinge_columns(self) -> tuple[int, ...]:
-        """The columns that are hinges: the last ones, none without hinges."""
+        """Return the indices of the hinge columns, which come last. Empty without hinges."""
         return tuple(range(self.width - len(self._hinged), self.width))
 
     @cached_property
     def owners(self) -> tuple[int, ...]:
-        """Index in a state of the feature that each column is made of; -1 for the intercept."""
+        """Return, for each column, the index of its feature in a state, and -1 for the intercept."""
         owners = [-1] * self.width
         for i, f in enumerate(self.spec.features):
             for column in self.columns_of(f.name):
@@ -55,7 +57,7 @@ class FeatureMap:
         return tuple(owners)
 
     def columns_of(self, feature: str) -> tuple[int, ...]:
-        """Columns of phi that a feature fills (hinges apart): one for a number, one a category but the first."""
+        """Return the columns of a feature, without hinges: one for a number, and one per category except the first."""
         return self._columns[feature]
 
     @cached_property
@@ -68,7 +70,11 @@ class FeatureMap:
         return columns
 
     def phi(self, states: Floats) -> Floats:
-        """(n, d) columns for states (n, F); numbers are clamped to their bounds first."""
+        """Compute phi for many states. Numbers are first clamped to their bounds.
+
+        Args: states: (n, F).
+        Returns: (n, d).
+        """
         numbers, columns, low, width = self._numbers
         out = np.empty((len(states), self.width))
         out[:, 0] = 1.0
@@ -77,12 +83,16 @@ class FeatureMap:
         for i, category, column in self._indicators:
             out[:, column] = states[:, i] == category
         if self._hinged:
-            place = [numbers.index(i) for i in self._hinged]
-            out[:, -len(place) :] = 2.0 * np.abs(scaled[:, place]) - 1.0
+            positions = [numbers.index(i) for i in self._hinged]
+            out[:, -len(positions) :] = 2.0 * np.abs(scaled[:, positions]) - 1.0
         return out
 
     def phi_of(self, state: Sequence[float]) -> Floats:
-        """(d,) columns for one state (F,): the same numbers as ``phi``, several times as fast for serving."""
+        """Compute phi for one state without arrays, several times as fast as ``phi``, for serving.
+
+        Args: state: (F,).
+        Returns: (d,), numerically equal to a row of ``phi``.
+        """
         out = [0.0] * self.width
         out[0] = 1.0
         hinge = self.width - len(self._hinged)
@@ -100,7 +110,7 @@ class FeatureMap:
 
     @cached_property
     def _steps(self) -> list[tuple[int, int, float, float, bool]]:
-        """Of each number: index in a state, column, lower bound, width of the bounds, whether it has a hinge."""
+        """Return, per number: index in a state, column, lower bound, width of the bounds, and whether it has a hinge."""
         numbers, columns, low, width = self._numbers
         hinged = set(self._hinged)
         return [
@@ -109,15 +119,15 @@ class FeatureMap:
 
     @cached_property
     def _numbers(self) -> tuple[list[int], list[int], Floats, Floats]:
-        """Of the features that are numbers: index in a state, column in phi, lower bound, width of the bounds."""
-        found = [(i, f) for i, f in enumerate(self.spec.features) if not f.is_category]
-        bounds = np.array([f.range for _, f in found]).reshape(-1, 2)
-        columns = [self.columns_of(f.name)[0] for _, f in found]
-        return [i for i, _ in found], columns, bounds[:, 0], bounds[:, 1] - bounds[:, 0]
+        """Return, for the numeric features: indices in a state, columns of phi, lower bounds, widths of the bounds."""
+        numeric = [(i, f) for i, f in enumerate(self.spec.features) if not f.is_category]
+        bounds = np.array([f.range for _, f in numeric]).reshape(-1, 2)
+        columns = [self.columns_of(f.name)[0] for _, f in numeric]
+        return [i for i, _ in numeric], columns, bounds[:, 0], bounds[:, 1] - bounds[:, 0]
 
     @cached_property
     def _indicators(self) -> list[tuple[int, int, int]]:
-        """Feature index, category index, column of each one-hot column."""
+        """Return feature index, category index and column of each one-hot column."""
         return [
             (i, category, column)
             for i, f in enumerate(self.spec.features)

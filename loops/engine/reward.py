@@ -1,7 +1,7 @@
-"""The reward of the blueprint: bounded components and their weighted total.
+"""Compute the blueprint's reward: bounded components and their weighted total.
 
 total = .4 sentiment gain + .4 engagement delta + .2 compliance + w_e empathy + w_t timing (+ uptake, weight 0 by default).
-A component that was not observed is NaN and counts 0.
+An unobserved component is NaN and counts as 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ BOUNDS = dict.fromkeys(COMPONENTS, (0.0, 1.0)) | {"sentiment": (-2.0, 2.0), "eng
 
 
 def reward_total(spec: LoopSpec, components: Floats) -> Floats:
-    """Weighted total of components (..., 6) in the order of ``COMPONENTS``; NaN counts 0, all NaN gives NaN."""
+    """Compute the weighted total of the reward components. NaN counts as 0, and all NaN gives NaN.
+
+    Args: components: (..., 6), in the order of ``COMPONENTS``.
+    Returns: (...).
+    """
     weights = np.array([spec.reward.weights.get(c, DEFAULT_WEIGHTS[c]) for c in COMPONENTS])
     total = np.nan_to_num(components) @ weights
     return np.asarray(np.where(np.isnan(components).all(axis=-1), np.nan, total))
@@ -33,10 +37,11 @@ def reward_total(spec: LoopSpec, components: Floats) -> Floats:
 def reward_components(
     spec: LoopSpec, inputs: Mapping[str, float], *, action: str, affect: Mapping[str, float]
 ) -> Floats:
-    """(6,) bounded components of one decision from what was observed.
+    """Compute the bounded reward components of one decision from its observed outcomes.
 
-    inputs: any of ``INPUTS`` (sentiment in [-1, 1], engagement, rating in [0, 1], consent and privacy 0 or 1, delay in
-    seconds). action: what the main head did. affect: numeric features scaled to [0, 1], for the appropriateness table.
+    Args: inputs: any of ``INPUTS`` (sentiment in [-1, 1], engagement and rating in [0, 1], consent and privacy 0 or 1, delay
+    in seconds). action: the main head's action. affect: numeric features scaled to [0, 1], for the appropriateness table.
+    Returns: (6,), in the order of ``COMPONENTS``.
     """
     given = {k: float(inputs.get(k, np.nan)) for k in INPUTS}
     out = {
@@ -51,13 +56,13 @@ def reward_components(
 
 
 def components_bounded(components: Floats) -> Floats:
-    """Components (..., 6) within their bounds: sentiment gain [-2, 2], engagement delta [-1, 1], the others [0, 1]."""
+    """Clip components (..., 6) to their bounds: sentiment gain [-2, 2], engagement delta [-1, 1], the others [0, 1]."""
     low, high = np.array([BOUNDS[c] for c in COMPONENTS]).T
     return np.asarray(np.clip(components, low, high))
 
 
 def empathy_of(spec: LoopSpec, rating: float, action: str, affect: Mapping[str, float]) -> float:
-    """The person's rating where there is one, else how appropriate the action is to the affect; NaN where neither is known."""
+    """Return the person's rating, or else how appropriate the action was to their affect. NaN when neither is known."""
     if np.isfinite(rating):
         return rating
     named = spec.reward.appropriateness.get(action)
@@ -68,6 +73,9 @@ def empathy_of(spec: LoopSpec, rating: float, action: str, affect: Mapping[str, 
 
 
 def timing_of(spec: LoopSpec, delay: float, action: str) -> float:
-    """exp(-|t - t*| / tau), t* of the action (0 where the loop declares none) and tau from the loop."""
+    """Compute exp(-|t - t*| / tau) from the delay t in seconds.
+
+    The loop declares tau, and t* for each action (0 where it declares none).
+    """
     best = spec.reward.best_delay_seconds.get(action, 0)
     return float(np.exp(-abs(delay - best) / max(spec.reward.delay_tolerance_seconds, 1)))

@@ -1,8 +1,8 @@
-"""What a loop is: the frozen, validated record that a TOML file becomes.
+"""Define the loop specification: the frozen, validated record that a loop's TOML file is parsed into.
 
-Everything public about a learning problem lives here, and nothing about a person does: which features are observed and
-inside which bounds, which actions each head may take, how reward is composed, how a file of logged decisions maps onto it.
-Later stages read scales, clips and feature sets from this record alone, so that no computation depends on one world.
+It holds everything public about a learning problem and nothing about a person: the observed features and their bounds, the
+actions of each head, the composition of the reward, and how a file of logged decisions maps onto the loop.
+Later stages read scales, clips and feature sets from this record only, so that no computation depends on one application.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ KNOWN_DYNAMICS: frozenset[str] = frozenset({"since_intervention", "recent_load",
 
 @dataclass(frozen=True)
 class Feature:
-    """One observed quantity. A number has ``bounds``, a category has ``categories``; never both.
+    """Describe one observed quantity: a number with ``bounds`` or a category with ``categories``, never both.
 
     ``scale`` is the public whitening constant of the one-step change (numbers with learned or drift dynamics).
-    ``step`` belongs to ``since_intervention`` (growth a decision point), ``decay`` to ``recent_load``.
-    In a state array a category is its index in ``categories``. ``bins`` (of a number) and ``parents`` (of each category) are the
-    hierarchy by which records are generalised; ``starts`` are the times of day (HH:MM, local) at which each category of a clock
-    begins, from which it is read where nobody tells it. A model that was made with others of these fits all the same.
+    ``step`` belongs to ``since_intervention`` (growth per decision point), ``decay`` to ``recent_load``.
+    In a state array a category is its index in ``categories``.
+    ``bins`` (of a number) and ``parents`` (of each category) form the generalisation hierarchy of anonymised records.
+    ``starts`` are the local times of day (HH:MM) at which each category of a clock begins. A clock that no app reports is
+    computed from them. Equality ignores these three, because a trained model stays valid when they change.
     """
 
     name: str
@@ -48,17 +49,21 @@ class Feature:
 
     @property
     def is_category(self) -> bool:
+        """Return whether the feature is a category (otherwise it is a number)."""
         return bool(self.categories)
 
     @property
     def range(self) -> tuple[float, float]:
-        """Lower and upper bound; (0, 1) where none is declared, as of a category."""
+        """Return the lower and upper bound, or (0, 1) where none is declared, as for a category."""
         return self.bounds or (0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Head:
-    """One model type of the loop. ``logging`` is the constant exploration distribution, in the order of ``actions``."""
+    """Describe one decision of the loop, for which a model is trained.
+
+    ``logging`` is the constant exploration distribution, in the order of ``actions``.
+    """
 
     name: str
     actions: tuple[str, ...]
@@ -68,14 +73,15 @@ class Head:
 
     @property
     def reference_index(self) -> int:
+        """Return the index of the reference action in ``actions``."""
         return self.actions.index(self.reference)
 
 
 @dataclass(frozen=True)
 class Reward:
-    """How outcome becomes reward. ``scale`` is the public whitening constant of the total.
+    """Describe how outcomes become reward. ``scale`` is the public whitening constant of the total.
 
-    ``default`` is the total of an available decision that nothing was heard of; None: such a decision teaches nothing.
+    ``default`` is the total of an available decision without any outcome. With None, such a decision is not used for training.
     """
 
     scale: float
@@ -92,7 +98,7 @@ class Reward:
 
 @dataclass(frozen=True)
 class MomentsOptions:
-    """Public constants of the moments release. None means: derived by the public rule of docs/decisions."""
+    """Hold the public constants of the moments release. None means that the public rule in docs/decisions derives the value."""
 
     nominal_users: int | None = None
     nominal_decisions: int | None = None
@@ -102,10 +108,10 @@ class MomentsOptions:
 
 @dataclass(frozen=True)
 class Availability:
-    """When nobody may be spoken to, whatever a policy says. ``quiet_hours`` are the person's local times.
+    """Describe when no person may receive an intervention, whatever the policy. ``quiet_hours`` are the person's local times.
 
-    ``distress`` maps a number to (low, high): at or below low, or at or above high, nothing is tried on the person. What was
-    last heard longer ago than ``memory_seconds`` is no longer known.
+    ``distress`` maps a numeric feature to (low, high). A value at or below low, or at or above high, makes the person
+    unavailable. A signal older than ``memory_seconds`` counts as unknown.
     """
 
     daily_cap: int | None = None
@@ -117,7 +123,7 @@ class Availability:
 
 @dataclass(frozen=True)
 class ImportHead:
-    """Columns of one head in a file; ``propensity`` None: the head's logging distribution applies."""
+    """Name one head's columns in a file. With ``propensity`` None the head's logging distribution applies."""
 
     action: str
     propensity: str | None = None
@@ -125,10 +131,10 @@ class ImportHead:
 
 @dataclass(frozen=True)
 class ImportMap:
-    """How a file of logged decisions maps onto the loop. Values are column names of the file unless said otherwise.
+    """Map a file of logged decisions onto the loop. Values are column names of the file unless stated otherwise.
 
-    ``key`` names the columns that make a row the same row. ``missing`` is "drop" or, by feature, the value to put in.
-    ``actions[head]`` maps values of the file to actions of the head. ``transforms`` maps a feature or ``reward`` to a
+    ``key`` names the columns that identify a row. ``missing`` is "drop" or, per feature, the value that fills an empty cell.
+    ``actions[head]`` maps values in the file to actions of the head. ``transforms`` maps a feature or ``reward`` to a
     function of the closed set in ``loops.engine.rows.transforms``. ``reward`` maps ``total`` or component names to columns.
     """
 
@@ -143,15 +149,15 @@ class ImportMap:
     available: str | None = None
     explored: str | None = None
     label: str | None = None
-    left: str | None = None  # a truthy value: the person left for good after this row
+    left: str | None = None  # a true value means that the person dropped out after this row
     transforms: dict[str, str] = field(default_factory=dict)
     actions: dict[str, dict[str, str]] = field(default_factory=dict)
-    categories: dict[str, dict[str, str]] = field(default_factory=dict)  # feature -> value of the file -> category
+    categories: dict[str, dict[str, str]] = field(default_factory=dict)  # feature -> value in the file -> category
 
 
 @dataclass(frozen=True)
 class LoopSpec:
-    """One learning problem. ``population`` names the people: loops with one population share persons and budgets."""
+    """Specify one learning problem. Loops with the same ``population`` share people and privacy budgets."""
 
     name: str
     version: int
@@ -164,61 +170,67 @@ class LoopSpec:
     imports: ImportMap
     moments: MomentsOptions = MomentsOptions()
     availability: Availability = Availability()
-    evaluation_share: float = 0.3  # share of people kept out of training, on whom candidates are judged
+    evaluation_share: float = 0.3  # share of people held out of training to evaluate candidates
     minimum_effect: float | None = (
         None  # declared smallest gain worth finding, in reward units; None: .1 of reward scale
     )
     exploration: float = 0.1  # share of served decisions drawn from ``logging``
-    exploration_before: float = 1.0  # the same until the loop has deployed something that it learned
+    exploration_before: float = 1.0  # the exploration share until the loop has deployed a learned policy
     retrain_every_seconds: int | None = (
-        None  # a turn begins by itself so long after the last; None: only when asked for
+        None  # a turn starts automatically this long after the last one; None: turns are started by hand only
     )
-    logging_rounds: int = 6  # turns without a deployment after which ``exploration`` holds all the same
+    logging_rounds: int = 6  # turns without a deployment after which ``exploration`` applies anyway
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
+        """Return the feature names in the order of a state array."""
         return tuple(f.name for f in self.features)
 
     @cached_property
     def features_signature(self) -> bytes:
-        """8 bytes by which values that were stored are known to be of these features, in this order, on these ranges."""
-        described = [[f.name, f.dynamics, f.bounds, f.categories] for f in self.features]
-        return hashlib.blake2b(list_json(described), digest_size=8).digest()
+        """Return an 8-byte hash of the features' names, order, dynamics and ranges, to check that stored values still fit."""
+        identity = [[f.name, f.dynamics, f.bounds, f.categories] for f in self.features]
+        return hashlib.blake2b(list_json(identity), digest_size=8).digest()
 
     @cached_property
     def head_names(self) -> tuple[str, ...]:
+        """Return the head names in the order of the loop file."""
         return tuple(h.name for h in self.heads)
 
     @cached_property
     def main_head(self) -> Head:
-        """The head that decides whether to intervene (``loops.engine.heads`` says which)."""
+        """Return the head that decides whether to intervene (see ``loops.engine.heads``)."""
         return self.head(MAIN_HEAD)
 
     @cached_property
     def sub_heads(self) -> tuple[Head, ...]:
-        """The heads beside the main head, in the order of the loop file."""
+        """Return all heads except the main head, in the order of the loop file."""
         return tuple(h for h in self.heads if h.name != MAIN_HEAD)
 
     @cached_property
     def heads_main_first(self) -> tuple[Head, ...]:
-        """All heads in the order in which they choose: the main head, then the sub-heads."""
+        """Return all heads in the order in which they choose: the main head, then the sub-heads."""
         return (self.main_head, *self.sub_heads)
 
     @property
     def timing_head(self) -> Head:
-        """The head whose actions ``reward.best_delay_seconds`` names."""
+        """Return the head whose actions ``reward.best_delay_seconds`` refers to."""
         return self.head(timing_head(self.head_names))
 
     def feature(self, name: str) -> Feature:
+        """Return the feature with this name, which must exist."""
         return next(f for f in self.features if f.name == name)
 
     def head(self, name: str) -> Head:
-        """The head of a name. Raises InputError that lists the loop's heads where there is none."""
+        """Return the head with this name.
+
+        Raises: InputError that lists the loop's heads.
+        """
         for head in self.heads:
             if head.name == name:
                 return head
         raise InputError(f"loop {self.name!r} has no head {name!r}; it has {', '.join(self.head_names)}")
 
     def features_with(self, *dynamics: str) -> tuple[int, ...]:
-        """Indices (columns of a state array) of the features that move in one of the given ways."""
+        """Return the indices (columns of a state array) of the features with one of the given dynamics."""
         return tuple(i for i, f in enumerate(self.features) if f.dynamics in dynamics)

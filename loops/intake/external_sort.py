@@ -1,4 +1,4 @@
-"""Records in order of person and time, whatever their order in the file, in bounded memory."""
+"""Sort the records of a file by person and time in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from loops.intake.files import FileRecord
 def external_sort(
     records: Iterable[FileRecord], moment: Callable[[dict[str, str]], tuple[str, datetime]]
 ) -> Iterator[FileRecord]:
-    """``records`` sorted by ``moment`` (person, time) and line; those without one come first, in the order of lines.
+    """Sort records by person, time and line. Records without a readable person or time come first, by line.
 
-    ``read`` of each becomes the share of the bytes that its place in the new order stands for. The rows lie in an
-    unnamed temporary database, which the operating system removes even if the process is killed.
+    The rows are stored in an unnamed temporary database, which the operating system removes even if the process is killed.
+    Args: moment: reads person and time from a record's cells, or raises RowError.
+    Returns: the sorted records, with ``read`` rescaled to the record's position in the new order, in bytes.
     """
     spool = sqlite3.connect("")
     try:
         spool.execute("CREATE TABLE rows (person TEXT, at REAL, line INTEGER, read INTEGER, cells TEXT, error TEXT)")
         spool.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", (_packed(r, moment) for r in records))
         count, size = spool.execute("SELECT count(*), max(read) FROM rows").fetchone()
-        found = spool.execute("SELECT line, cells, error FROM rows ORDER BY person, at, line")
-        for done, (line, cells, error) in enumerate(found, start=1):
+        ordered = spool.execute("SELECT line, cells, error FROM rows ORDER BY person, at, line")
+        for done, (line, cells, error) in enumerate(ordered, start=1):
             read = size * done // count
             yield FileRecord(line, json.loads(cells), RowError(*json.loads(error)) if error else None, read)
     finally:
@@ -40,7 +41,7 @@ def _packed(
         try:
             person, time = moment(record.cells)
             at = time.timestamp()
-        except RowError as found:
-            error = found
+        except RowError as unreadable:
+            error = unreadable
     reason = json.dumps([error.reason, error.text]) if error else None
     return person, at, record.line, record.read, json.dumps(record.cells), reason

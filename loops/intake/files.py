@@ -1,7 +1,7 @@
-"""Files of logged decisions, a record at a time: CSV or JSON Lines, read in bounded memory.
+"""Read files of logged decisions (CSV or JSON Lines) record by record, in bounded memory.
 
-A record that cannot be read at all (broken JSON, undecodable bytes, a wrong number of cells) carries a RowError instead
-of cells, so that one bad line never ends a file.
+One bad line never stops the reading of a file. An unreadable record (broken JSON, undecodable bytes, a wrong number of cells)
+carries a RowError instead of cells.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 @dataclass(frozen=True)
 class Source:
-    """A file that can be read: its format, its digest, its columns (in JSON Lines, of the first thousand lines)."""
+    """Describe a readable file: format, size in bytes, SHA-256, and columns (for JSON Lines, of the first thousand lines)."""
 
     path: Path
     kind: Literal["csv", "jsonl"]
@@ -38,7 +38,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """One row of a file, the line it begins on, and about how many bytes were read by then."""
+    """Hold one row of a file. ``line`` is its first line, ``read`` the approximate number of bytes read up to it."""
 
     line: int
     cells: dict[str, str]
@@ -47,7 +47,11 @@ class FileRecord:
 
 
 def open_source(path: Path, *, of: str = "logged decisions") -> Source:
-    """Look at a file ``of`` what is wanted. Raises InputError when it is missing, not a file, unreadable, empty or not text."""
+    """Inspect a file before reading it.
+
+    Args: of: the expected content, for error messages.
+    Raises: InputError when the file is missing, a directory, unreadable, empty or not text.
+    """
     try:
         if path.is_dir():
             raise InputError(f"{path} is a directory; give the CSV or JSON Lines file itself")
@@ -63,7 +67,7 @@ def open_source(path: Path, *, of: str = "logged decisions") -> Source:
 
 
 def read_records(source: Source) -> Iterator[FileRecord]:
-    """Every record in the order of the file; blank lines are passed over."""
+    """Yield every record in file order. Blank lines are skipped."""
     with source.path.open("rb") as raw, _text(raw) as text:
         yield from (_csv_records if source.kind == "csv" else _json_records)(source, text, raw)
 
@@ -73,9 +77,9 @@ def _described(path: Path, head: bytes, sha256: str, of: str) -> Source:
         raise InputError(f"{path} is empty; give a CSV or JSON Lines file of {of}")
     if b"\0" in head:
         raise InputError(f"{path} is not a text file; give CSV or JSON Lines in UTF-8")
-    named = path.suffix.lower()
+    suffix = path.suffix.lower()
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    json_lines = named in _JSON_SUFFIXES or (named not in (".csv", ".tsv") and start.startswith(b"{"))
+    json_lines = suffix in _JSON_SUFFIXES or (suffix not in (".csv", ".tsv") and start.startswith(b"{"))
     if json_lines:
         return Source(path, "jsonl", "", _json_columns(path), sha256, path.stat().st_size)
     with path.open("rb") as raw, _text(raw) as text:
@@ -91,12 +95,12 @@ def _described(path: Path, head: bytes, sha256: str, of: str) -> Source:
 
 
 def _text(raw: BinaryIO) -> TextIOWrapper:
-    """Undecodable bytes become lone surrogates, to be found row by row."""
+    """Decode as UTF-8. Undecodable bytes become lone surrogates, which are detected row by row."""
     return TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _lines(text: TextIOWrapper) -> Iterator[str]:
-    """Lines, none longer than a mebibyte: what follows counts as a line of its own and will be rejected."""
+    """Yield lines of at most 1 MiB. The remainder of a longer line counts as a line of its own and will be rejected."""
     while line := text.readline(_LONGEST_LINE):
         yield line
 
@@ -111,7 +115,7 @@ def _csv_records(source: Source, text: TextIOWrapper, raw: BinaryIO) -> Iterator
         except StopIteration:
             return
         except csv.Error:
-            row, error = [""], RowError("unreadable", "the line is no CSV (perhaps a quote that never ends)")
+            row, error = [""], RowError("unreadable", "the line is not valid CSV (perhaps an unclosed quote)")
         start, line = line, rows.line_num + 1
         if not row:
             continue
@@ -119,38 +123,38 @@ def _csv_records(source: Source, text: TextIOWrapper, raw: BinaryIO) -> Iterator
             header = False
             continue
         if error is None and len(row) != width:
-            error = RowError("cells", f"the row has {len(row)} cells and the header {width}")
-        if error is None and not _decoded("".join(row)):
+            error = RowError("cells", f"the row has {len(row)} cells, but the header has {width}")
+        if error is None and not _is_utf8("".join(row)):
             error = RowError("undecodable", "the row is not in UTF-8")
         yield FileRecord(start, {} if error else dict(zip(source.columns, row, strict=True)), error, raw.tell())
 
 
 def _json_records(source: Source, text: TextIOWrapper, raw: BinaryIO) -> Iterator[FileRecord]:
-    for line, written in enumerate(_lines(text), start=1):
-        if written.isspace():
+    for number, line in enumerate(_lines(text), start=1):
+        if line.isspace():
             continue
         try:
-            yield FileRecord(line, _json_cells(written), None, raw.tell())
+            yield FileRecord(number, _json_cells(line), None, raw.tell())
         except RowError as error:
-            yield FileRecord(line, {}, error, raw.tell())
+            yield FileRecord(number, {}, error, raw.tell())
 
 
-def _json_cells(written: str) -> dict[str, str]:
-    if not _decoded(written):
+def _json_cells(line: str) -> dict[str, str]:
+    if not _is_utf8(line):
         raise RowError("undecodable", "the line is not in UTF-8")
     try:
-        value = json.loads(written)
+        value = json.loads(line)
     except (ValueError, RecursionError):
-        raise RowError("unreadable", "the line is no JSON") from None
+        raise RowError("unreadable", "the line is not valid JSON") from None
     if not isinstance(value, dict):
-        raise RowError("unreadable", "the line is no JSON object")
+        raise RowError("unreadable", "the line is not a JSON object")
     return {name: _json_text(name, v) for name, v in value.items()}
 
 
 def _json_text(name: str, value: object) -> str:
     if isinstance(value, str):
-        if not _decoded(value):
-            raise RowError("undecodable", "the line holds half a character")
+        if not _is_utf8(value):
+            raise RowError("undecodable", "the line holds half a character (a lone surrogate)")
         return value
     if value is None:
         return ""
@@ -160,18 +164,18 @@ def _json_text(name: str, value: object) -> str:
 def _json_columns(path: Path) -> tuple[str, ...]:
     columns: dict[str, None] = {}
     with path.open("rb") as raw, _text(raw) as text:
-        for _, written in zip(range(_PEEKED), _lines(text), strict=False):
+        for _, line in zip(range(_PEEKED), _lines(text), strict=False):
             try:
-                columns |= dict.fromkeys(_json_cells(written))
+                columns |= dict.fromkeys(_json_cells(line))
             except RowError:
                 continue
     if not columns:
-        raise InputError(f"{path} holds no JSON objects; give one object a line, or a CSV file with a header")
+        raise InputError(f"{path} holds no JSON objects; give one object per line, or a CSV file with a header")
     return tuple(columns)
 
 
-def _decoded(text: str) -> bool:
-    """Whether every byte was UTF-8: undecodable ones were read as lone surrogates."""
+def _is_utf8(text: str) -> bool:
+    """Return whether every byte was valid UTF-8. Undecodable bytes were read as lone surrogates."""
     if text.isascii():
         return True
     try:

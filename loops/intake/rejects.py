@@ -1,4 +1,4 @@
-"""The file that says which rows were rejected and why; it never repeats a value of a row."""
+"""Write the file that lists rejected rows and the reasons. It never repeats a value of a row."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Reject = tuple[int, RowError]
 
 
 class RejectsFile:
-    """Written beside its name and put in place when done, so that there is never half of one.
+    """Write a rejects file atomically: it appears under its name only when complete.
 
-    ``never`` is a path it must not overwrite. Without ``keep_empty`` a file without rejects is not left behind. Raises
-    InputError when the place cannot be written.
+    Args: never: a path that must not be overwritten. keep_empty: whether to keep a file without rejects.
+    Raises: InputError when the path cannot be written.
     """
 
     def __init__(self, path: Path, *, never: Path, keep_empty: bool) -> None:
         self.path, self.count, self._keep_empty = path, 0, keep_empty
         self._whole = atomic_file(path, replace=True, mode=SHARED)
         if path.exists() and path.samefile(never):
-            raise InputError(f"the rejects file {path} would overwrite the file that is read; choose another name")
+            raise InputError(f"the rejects file {path} would overwrite the input file; choose another name")
         if path.is_dir():
             raise InputError(f"the rejects file {path} is a directory; give a file name")
 
@@ -32,13 +32,15 @@ class RejectsFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"the rejects file {self.path} cannot be written ({error.strerror})") from None
+            raise InputError(
+                f"the rejects file {self.path} cannot be written ({error.strerror}); choose another folder"
+            ) from None
         self._rows = csv.writer(self._whole.__enter__())
         self._rows.writerow(["line", "reason", "text"])
         return self
 
     def add(self, rejects: list[Reject]) -> None:
-        """Rejected rows of one stretch of the file, put in the order of lines."""
+        """Write the rejected rows of one section of the file, ordered by line."""
         self.count += len(rejects)
         self._rows.writerows((line, e.reason, e.text) for line, e in sorted(rejects, key=lambda r: r[0]))
 
@@ -47,4 +49,4 @@ class RejectsFile:
     ) -> None:
         self._whole.__exit__(kind, error, trace)
         if kind is None and not (self.count or self._keep_empty):
-            self.path.unlink()  # also what an earlier reading rejected
+            self.path.unlink()  # this also removes the rejects file of an earlier run

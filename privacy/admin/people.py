@@ -72,9 +72,9 @@ class PersonAdmin(ReadOnlyAdmin):
         try:
             gone = person_erase(person_id=int(object_id), source=f"admin {request.user.pk}")
         except R3alError as error:
-            return dialog_response(request, page, said=str(error), failed=True)
+            return dialog_response(request, page, message=str(error), failed=True)
         said = f"Person {object_id} is erased: {gone.signals} signals and {gone.decisions} decisions went."
-        return dialog_response(request, page, said=said)
+        return dialog_response(request, page, message=said)
 
 
 class CapForm(DialogForm):
@@ -133,8 +133,8 @@ class PrivacyBudgetAdmin(ReadOnlyAdmin):
                 actor=f"admin {request.user.pk}",
             )
         except R3alError as error:
-            return dialog_response(request, page, said=str(error), failed=True)
-        return dialog_response(request, page, said=f"The cap of {given['window']} is {given['cap']:g} now.")
+            return dialog_response(request, page, message=str(error), failed=True)
+        return dialog_response(request, page, message=f"The cap of {given['window']} is {given['cap']:g} now.")
 
     @display(description="consents to")
     def consents(self, budget: PrivacyBudget) -> str:

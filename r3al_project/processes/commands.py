@@ -1,4 +1,4 @@
-"""The command lines of the platform's processes. Standard library only; Procfile and compose.yaml say the same."""
+"""Build the command lines of the platform's processes, as in Procfile and compose.yaml. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CELERY = (sys.executable, "-m", "celery", "--quiet", "--app", "r3al_project")
 
 
 def web(port: int, host: str = "127.0.0.1", *, workers: int = 1) -> list[str]:
-    """The web interface: granian, one process with a few threads; several (``workers``) are started again when one dies."""
+    """Return the command of the web server, granian. With several ``workers``, granian restarts one that dies."""
     return [
         sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port),
         "--workers", str(workers), "--blocking-threads", "4", "--blocking-threads-idle-timeout", "600",
@@ -21,7 +21,7 @@ def web(port: int, host: str = "127.0.0.1", *, workers: int = 1) -> list[str]:
 
 
 def worker(*, concurrency: int = 2, pool: str = "prefork", queues: tuple[str, ...] = QUEUES) -> list[str]:
-    """A Celery worker. Without gossip, mingling and heartbeats: the job rows hold what they would tell."""
+    """Return the command of a Celery worker. Gossip, mingling and heartbeats are off, because job rows hold that state."""
     return [
         *_CELERY, "worker", "--pool", pool, "--concurrency", str(concurrency), "--queues", ",".join(queues),
         "--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat",
@@ -29,7 +29,7 @@ def worker(*, concurrency: int = 2, pool: str = "prefork", queues: tuple[str, ..
 
 
 def workers(*, concurrency: int = 2) -> dict[str, list[str]]:
-    """The workers of one machine, by name: one for jobs that may take long, one for what watches over what serves."""
+    """Return the commands of one machine's workers, by name: one for long jobs, one for monitoring the deployed policies."""
     return {
         "worker": worker(concurrency=concurrency, queues=tuple(q for q in QUEUES if q != MONITOR)),
         MONITOR: worker(concurrency=1, queues=(MONITOR,)),
@@ -37,10 +37,10 @@ def workers(*, concurrency: int = 2) -> dict[str, list[str]]:
 
 
 def beat() -> list[str]:
-    """The scheduler, of which there must be exactly one. Its schedules are rows of the database."""
+    """Return the command of the scheduler, which must run exactly once. Its schedules are rows in the database."""
     return [*_CELERY, "beat", "--loglevel", "WARNING", "--pidfile="]
 
 
 def manage(*arguments: str) -> list[str]:
-    """``manage.py`` with the same interpreter."""
+    """Return a ``manage.py`` command for the same interpreter."""
     return [sys.executable, str(Path(__file__).resolve().parents[2] / "manage.py"), *arguments]

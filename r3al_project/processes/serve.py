@@ -1,4 +1,4 @@
-"""``python -m r3al_project.processes.serve``: web interface, workers and beat on this machine under one Ctrl-C."""
+"""Run the web interface, workers and beat on this machine until Ctrl-C: ``python -m r3al_project.processes.serve``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _READY_SECONDS = 60.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepare the database and static files, then serve until Ctrl-C. Returns an exit code."""
     parser = argparse.ArgumentParser(prog="serve", description=__doc__)
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--concurrency", type=int, default=2, help="long jobs that run at once")
+    parser.add_argument("--port", type=int, default=8000, help="port of the web interface (default: 8000)")
+    parser.add_argument("--host", default="127.0.0.1", help="address of the web interface (default: 127.0.0.1)")
+    parser.add_argument("--concurrency", type=int, default=2, help="number of long jobs that run at once (default: 2)")
     options = parser.parse_args(arguments)
     if code := subprocess.run(commands.manage("prepare"), check=False).returncode:
         return code
@@ -36,28 +36,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _announce(supervisor: Supervisor, port: int) -> None:
-    """Say where to look, as soon as there is something to see."""
+    """Print the address of the web interface as soon as it responds."""
     url = f"http://127.0.0.1:{port}/"
     end = time.monotonic() + _READY_SECONDS
-    while not _answers(url + "healthz"):
+    while not _responds(url + "healthz"):
         if supervisor.is_stopping:
             return
         if time.monotonic() > end:
-            _say(f"The web interface does not answer at {url} yet; see the lines above.")
+            _say(f"The web interface does not respond at {url} yet; see the lines above.")
             return
         time.sleep(0.1)
     _say(f"\nThe web interface, its workers and beat are running: {url}")
     if password := os.environ.get("R3AL_DEMO_PASSWORD"):
         _say(f"Log in as {os.environ.get('R3AL_DEMO_USER', 'demo')} with the password {password}")
-    _say("Ctrl-C ends them all.")
+    _say("Ctrl-C stops them all.")
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 (this machine's own address)
             return bool(response.status == 200)
     except urllib.error.HTTPError:
-        return True  # an answer, if not the one hoped for
+        return True  # an error status is still a response
     except OSError:
         return False
 

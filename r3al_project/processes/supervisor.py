@@ -1,7 +1,7 @@
-"""Several processes under one Ctrl-C: started together, restarted when they die, ended in order. Standard library only.
+"""Supervise several processes: start them together, restart them when they die, stop them on Ctrl-C. Standard library only.
 
-Each child leads a session of its own, so that the terminal's Ctrl-C reaches the supervisor alone and children end in the order
-they were added. A child whose supervisor vanishes (kill -9 included) is asked to end by the kernel.
+Each child leads its own session, so that the terminal's Ctrl-C reaches only the supervisor and children stop in the order in
+which they were added. When the supervisor vanishes (kill -9 included), the kernel sends each child a termination signal.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
 _LONGEST_PAUSE = 30.0
-_STEADY_SECONDS = 60.0  # who lived this long before dying starts again without a pause
+_STEADY_SECONDS = 60.0  # a child that ran this long before it died is restarted without a pause
 
 
 def ends_with_parent(death_signal: int = signal.SIGTERM) -> Callable[[], None]:
-    """A ``preexec_fn``: the kernel sends ``death_signal`` to the child when the thread that started it is gone (Linux)."""
+    """Return a ``preexec_fn`` that makes the kernel send ``death_signal`` to the child when its starting thread ends (Linux)."""
     parent = os.getpid()
     libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
@@ -61,7 +61,7 @@ class _Child:
             self.argv,
             env=self.env,
             stdin=subprocess.DEVNULL,
-            stdout=2,  # standard output stays for the supervisor's own results
+            stdout=2,  # standard output is reserved for the supervisor's own results
             start_new_session=True,
             preexec_fn=ends_with_parent(),
         )
@@ -69,12 +69,12 @@ class _Child:
         self.pids.append(self.process.pid)
 
     def send(self, number: signal.Signals) -> None:
-        """To the main process alone: it knows best how to end its own children."""
+        """Send a signal to the child's main process only, which ends its own children."""
         if self.process is not None:
             self.process.send_signal(number)
 
     def kill_rest(self) -> None:
-        """Kill whatever is left of the child's session."""
+        """Kill the remaining processes of the child's session."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -82,46 +82,49 @@ class _Child:
 
 
 class Supervisor:
-    """Owns its children from one thread: ``add`` each in the order in which they shall end, ``start``, then ``stop`` or ``run``.
+    """Supervise children from one thread. ``add`` them in the order of stopping, then ``start`` and ``stop``, or ``run``.
 
-    grace: seconds that all children together have to end before they are killed; a worker's job that is killed is taken up
-    again when its lease ends. say: how a line is told to people.
+    Args: grace: seconds that all children together have to stop before they are killed. The job of a killed worker is
+    retried when its lease expires. say: prints a line for the user.
     """
 
     def __init__(self, *, grace: float = 30.0, say: Callable[[str], None] = _to_standard_error) -> None:
         self._children: list[_Child] = []
         self._grace, self._say = grace, say
-        self._stopping, self._hurry, self._started = threading.Event(), threading.Event(), threading.Event()
+        self._stopping, self._kill_now, self._started = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="supervisor", daemon=True)
-        self._broken: OSError | None = None
+        self._start_error: OSError | None = None
 
     def add(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-        """Another child, to be started by ``start``. ``env`` replaces the environment."""
+        """Add a child, to be started by ``start``. ``env`` replaces its environment."""
         self._children.append(_Child(name, list(argv), env))
 
     def start(self) -> None:
-        """Start every child. Raises OSError when one cannot be started (those already running are ended)."""
+        """Start every child.
+
+        Raises: OSError when one cannot be started, after stopping those that run.
+        """
         self._thread.start()
         self._started.wait()
-        if self._broken is not None:
+        if self._start_error is not None:
             self._thread.join()
-            raise self._broken
+            raise self._start_error
 
     def stop(self) -> None:
-        """End every child in order and wait until all are gone."""
+        """Stop every child in order and wait until all have ended."""
         self._stopping.set()
         self._thread.join()
 
     def pid(self, name: str) -> int:
-        """The process id of a child's latest start."""
+        """Return the process id of a child's latest start."""
         return next(c for c in self._children if c.name == name).pids[-1]
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Start, call ``ready``, stay until Ctrl-C or SIGTERM, stop. A second Ctrl-C kills at once."""
+        """Start all children, call ``ready``, and stop on Ctrl-C, SIGTERM or SIGHUP. A second signal kills them at once."""
 
         def end(number: int, frame: object) -> None:
             if self._stopping.is_set():
-                self._hurry.set()
+                self._kill_now.set()
             self._stopping.set()
 
         before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -138,18 +141,18 @@ class Supervisor:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the end has begun."""
+        """Return whether the supervisor has begun to stop its children."""
         return self._stopping.is_set()
 
-    # Everything below runs in the supervisor's thread. It starts every child, and so must outlive them all: the kernel takes a
-    # thread's end for the parent's.
+    # Everything below runs in the supervisor's thread. It starts every child and must outlive them all, because the kernel sends
+    # the death signal when the starting thread ends.
 
     def _work(self) -> None:
         try:
             for child in self._children:
                 child.start()
         except OSError as error:
-            self._broken = error
+            self._start_error = error
             self._stopping.set()
         self._started.set()
         while not self._stopping.wait(_POLL_SECONDS):
@@ -167,16 +170,16 @@ class Supervisor:
                 child.start()
             except OSError as error:
                 child.start_at = time.monotonic() + _LONGEST_PAUSE
-                self._say(f"{child.name} cannot be started: {error.strerror}; trying again in {_LONGEST_PAUSE:.0f} s")
+                self._say(f"{child.name} cannot be started: {error.strerror}; retrying in {_LONGEST_PAUSE:.0f} s")
 
     def _handle_exit(self, child: _Child) -> None:
         assert child.process is not None
         child.kill_rest()
-        lived = time.monotonic() - child.started
-        child.deaths = 0 if lived > _STEADY_SECONDS else child.deaths + 1
+        runtime = time.monotonic() - child.started
+        child.deaths = 0 if runtime > _STEADY_SECONDS else child.deaths + 1
         pause = min(2.0 ** (child.deaths - 1), _LONGEST_PAUSE) if child.deaths else 0.0
         child.start_at = time.monotonic() + pause
-        self._say(f"{child.name} {_exit_reason(child.process.returncode)}; starting it again in {pause:.0f} s")
+        self._say(f"{child.name} {_exit_reason(child.process.returncode)}; restarting it in {pause:.0f} s")
         child.process = None
 
     def _end(self) -> None:
@@ -184,10 +187,10 @@ class Supervisor:
         for child in self._children:
             if child.is_running:
                 child.send(signal.SIGTERM)
-        while self._alive() and time.monotonic() < deadline and not self._hurry.is_set():
+        while self._alive() and time.monotonic() < deadline and not self._kill_now.is_set():
             time.sleep(_POLL_SECONDS / 2)
         for child in self._alive():
-            self._say(f"{child.name} did not end in time and is killed")
+            self._say(f"{child.name} did not stop in time and is killed")
         for child in self._children:
             child.kill_rest()
 

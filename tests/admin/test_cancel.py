@@ -43,7 +43,7 @@ def test_a_post_without_the_confirmation_changes_nothing(operator: Client, runni
 
 def test_a_running_job_is_asked_to_end(operator: Client, running: Job) -> None:
     answer = operator.post(url(running), CONFIRMED, follow=True)
-    assert f"Job {running.pk} ends at its next report of progress." in answer.content.decode()
+    assert f"Job {running.pk} will end at its next report of progress." in answer.content.decode()
     running.refresh_from_db()
     assert running.cancel_requested and running.state == "running"
 
@@ -63,7 +63,7 @@ def test_the_dialog_of_the_page_is_answered_with_where_to_go(operator: Client, r
 def test_a_job_that_was_over_stays_what_it_was(operator: Client, running: Job) -> None:
     done = Job.objects.get(state="done")
     answer = operator.post(url(done), CONFIRMED, follow=True)
-    assert "was over before" in answer.content.decode()
+    assert "had already ended" in answer.content.decode()
     done.refresh_from_db()
     assert done.state == "done" and not done.cancel_requested
 

@@ -98,7 +98,7 @@ def test_processes_that_start_together_read_one_secret(tmp_path: Path) -> None:
 
 
 def test_a_secret_that_cannot_be_kept_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"cannot be kept: .*no folder"):
+    with pytest.raises(ImproperlyConfigured, match=r"cannot be stored: .*no folder"):
         environment.secret({}, "X", embedded_file=tmp_path / "no folder" / "x")
 
 

@@ -57,7 +57,7 @@ def test_a_handler_that_never_reports_fails_at_its_time_limit_and_its_write_is_r
         time.sleep(1.6)
         assert Job.objects.get(pk=job.pk).state == "failed"  # while it still computes
 
-    assert beside(job, see_it_fail).error == "the job passed its time limit of 1 s; nothing of it was written"
+    assert beside(job, see_it_fail).error == "the job exceeded its time limit of 1 s; its result was not written"
     assert (job.state, job.attempts, effects()) == ("failed", 1, 0)
 
 

@@ -34,7 +34,9 @@ def test_the_same_text_again_changes_nothing() -> None:
 
 def test_a_changed_text_needs_a_greater_version() -> None:
     add()
-    with pytest.raises(Conflict, match=r"'small' has version 1 with another text; set version = 2 in small\.toml"):
+    with pytest.raises(
+        Conflict, match=r"'small' already has version 1 with another text; set version = 2 in small\.toml"
+    ):
         add(small(("scale = 0.5", "scale = 0.6")))
     assert LoopVersion.objects.count() == 1
 
@@ -59,7 +61,7 @@ def test_an_earlier_text_does_not_come_back() -> None:
 
 def test_a_new_version_keeps_the_people() -> None:
     add()
-    with pytest.raises(Conflict, match=r"works with population 'small'; small\.toml names 'others'"):
+    with pytest.raises(Conflict, match=r"has population 'small', but small\.toml declares 'others'"):
         add(small(('name = "small"', 'name = "small"\nversion = 2\npopulation = "others"')))
     assert LoopVersion.objects.count() == 1
 

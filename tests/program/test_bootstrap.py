@@ -71,11 +71,11 @@ def test_a_registry_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) 
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "its hash differs"),
         ("WARNING: Retrying: Temporary failure in name resolution\nERROR: No matching", "registry cannot be reached"),
         ("ERROR: one\nERROR: No matching distribution found for x", "No matching distribution found for x"),
-        ("", "it said nothing"),
+        ("", "it printed no output"),
     ],
 )
 def test_what_pip_said_becomes_one_sentence(output: str, sentence: str) -> None:
-    reason = bootstrap._reason(output)
+    reason = bootstrap._failure_sentence(output)
     assert sentence in reason and "\n" not in reason
 
 

@@ -79,7 +79,7 @@ def taken_port() -> Iterator[int]:
         (["--epsilon", "nan"], "--epsilon nan is not a privacy budget; give a number above 0."),
         (["--seed", "-1"], "--seed -1 is negative; give 0 or more."),
         (["--port", "0"], "--port 0 is not a port; give a number between 1 and 65535."),
-        (["--loop", "nope"], "--loop nope is no known loop; known are r3al, or give a .toml file."),
+        (["--loop", "nope"], "--loop nope is not a known loop; choose one of r3al, or give a .toml file."),
         (["--loop", "/nope.toml"], "--loop: there is no file /nope.toml."),
         (["--source", "/nope.csv"], "--source: there is no file /nope.csv."),
         (["--source", "/"], "--source: / is not a file."),
@@ -136,7 +136,7 @@ def test_an_interrupted_install_leaves_no_environment(clone: Path) -> None:
         _, said = process.communicate(timeout=20)
         connection.close()
     assert process.returncode == 130
-    assert said.endswith("run.py: interrupted; nothing half done was left.\n")
+    assert said.endswith("run.py: interrupted; unfinished work was removed.\n")
     assert not (clone / ".venv").exists()
 
 

@@ -111,5 +111,5 @@ def test_a_redis_url_that_cannot_be_used_is_refused(url: str, tmp_path: Path) ->
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ImproperlyConfigured, match="cannot be made"):
+    with pytest.raises(ImproperlyConfigured, match="cannot be created"):
         read.folder(tmp_path / "file" / "var")

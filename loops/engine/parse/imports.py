@@ -1,4 +1,4 @@
-"""The [import.csv] section of a loop file: how a file of logged decisions maps onto the loop."""
+"""Parse the [import.csv] section of a loop file, which maps a file of logged decisions onto the loop."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from loops.engine.spec import Feature, Head, ImportHead, ImportMap
 
 NEXT_STATES = ("next_row", "next_row_same_day", "next_available", "next_available_same_day")
 _PAIRS = (("sentiment_before", "sentiment_after"), ("engagement_before", "engagement_after"), ("consent", "privacy"))
-_SLIP = 0.85  # names at least this alike are taken for a slip of the pen
+_TYPO_SIMILARITY = 0.85  # difflib ratio from which a name counts as a misspelling of a known one
 
 
 def parse_imports(table: Table, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> ImportMap:
-    """The import map; what is left out carries its own name."""
+    """Parse the import map. A feature without an entry is read from the column with its own name."""
     csv = table.table("csv")
     user, time = csv.text("user", "a column", "user_id"), csv.text("time", "a column", "decided_at")
     columns = _named(csv, "features", [f.name for f in features], {f.name: f.name for f in features})
@@ -48,16 +48,16 @@ def parse_imports(table: Table, features: tuple[Feature, ...], heads: tuple[Head
 
 
 def _named(csv: Table, name: str, known: Iterable[str], base: dict[str, str]) -> dict[str, str]:
-    found = csv.text_map(name)
-    for key, column in found.items():
+    columns = csv.text_map(name)
+    for key, column in columns.items():
         if key not in known:
             expected = f"on the left one of {', '.join(known)}{meant(key, known)}"
             csv.problems.add(f"{csv.key(name)}.{key}", column, expected)
-    return base | found
+    return base | columns
 
 
 def _heads(table: Table, heads: tuple[Head, ...]) -> dict[str, ImportHead]:
-    """Columns by head. The main head's action is in column ``action`` by default; a sub-head's column is always named."""
+    """Parse the columns of each head. The main head's action column defaults to ``action``. A sub-head must name its own."""
     known = [h.name for h in heads]
     out = {}
     for name in table.data:
@@ -73,16 +73,17 @@ def _heads(table: Table, heads: tuple[Head, ...]) -> dict[str, ImportHead]:
 
 
 def _reward(csv: Table) -> dict[str, str]:
-    found = _named(csv, "reward", ["total", *COMPONENTS, *INPUTS], {})
+    columns = _named(csv, "reward", ["total", *COMPONENTS, *INPUTS], {})
     for pair in _PAIRS:
-        given = [name for name in pair if name in found]
+        given = [name for name in pair if name in columns]
         if len(given) == 1:
-            csv.problems.missing(f"{csv.key('reward')}.{(set(pair) - set(given)).pop()}", f"a column beside {given[0]}")
-    return found or {"total": "reward"}
+            absent = (set(pair) - set(given)).pop()
+            csv.problems.missing(f"{csv.key('reward')}.{absent}", f"a column, because {given[0]} is given")
+    return columns or {"total": "reward"}
 
 
 def _missing(csv: Table, features: tuple[Feature, ...]) -> Any:
-    """Either "drop", or a value by feature."""
+    """Parse the treatment of missing values: "drop", or a fill value per feature."""
     value = csv.data["missing"] if csv.has("missing") else "drop"
     if value == "drop":
         return value
@@ -105,15 +106,15 @@ def _missing(csv: Table, features: tuple[Feature, ...]) -> Any:
 def _transforms(
     csv: Table, features: tuple[Feature, ...], columns: dict[str, str], reward: dict[str, str]
 ) -> dict[str, str]:
-    """A function by feature (or ``reward``); the file may name the column instead, or a column that the loop does not read."""
-    found = csv.text_map("transforms")
+    """Parse a transform per feature (or ``reward``). The key may also be the column's name, or a column the loop ignores."""
+    declared = csv.text_map("transforms")
     by_column = {column: feature for feature, column in columns.items()} | {reward.get("total", "reward"): "reward"}
     categories = {f.name for f in features if f.is_category}
     out = {}
-    for name, text in found.items():
+    for name, text in declared.items():
         key = f"{csv.key('transforms')}.{name}"
         target = name if name in columns or name == "reward" else by_column.get(name, name)
-        near = get_close_matches(name, [*columns, *by_column, "reward"], n=1, cutoff=_SLIP)
+        near = get_close_matches(name, [*columns, *by_column, "reward"], n=1, cutoff=_TYPO_SIMILARITY)
         if target not in columns and target != "reward" and near:
             csv.problems.add(key, text, f"a feature or reward on the left; did you mean {near[0]!r}?")
         if target in categories:
@@ -127,7 +128,7 @@ def _transforms(
 
 
 def _value_maps(table: Table, known: dict[str, tuple[str, ...]], what: str) -> dict[str, dict[str, str]]:
-    """name -> {value of the file -> allowed value}."""
+    """Parse the value mappings: name -> {value in the file -> allowed value}."""
     out = {}
     for name in table.data:
         inner = table.text_map(name)

@@ -1,4 +1,4 @@
-"""From the text of a loop file to a validated LoopSpec, or one error that lists every problem of the file."""
+"""Parse the text of a loop file to a validated LoopSpec. One error lists every problem of the file."""
 
 from __future__ import annotations
 
@@ -18,32 +18,39 @@ from loops.engine.state.dynamics import DEFAULT_DECAY, DEFAULT_STEPS
 DYNAMICS = ("learned", "drift", "since_intervention", "recent_load", "clock", "constant")
 MOVES_OF_A_CATEGORY = ("drift", "clock", "constant")
 CLIP_NAMES = ("counts", "gram", "targets", "effects", "variances")
-RESERVED = ("reward",)  # [import.csv.transforms] speaks of features and of the reward in one table
-_DEFAULT_SCALE = 0.1  # of the range, where a moving number declares no scale
+RESERVED = ("reward",)  # [import.csv.transforms] holds features and the reward in one table
+_DEFAULT_SCALE = 0.1  # share of the range, for a learned or drift number that declares no scale
 _MOST_BINS = 100
 _MOST_DECISIONS = 1_440  # a day: one a minute
 _MOST_NOMINAL = 1_000_000  # decision points of one person
 _LONGEST_NAME, _LONGEST_HEAD = 60, 20
-LEAST_PROBABILITY = 1e-6  # of a logged action: of one that is never taken nothing is ever learned
-_SUM_ERROR, _EXACT = 1.001e-6, 1e-12  # distance of logging from 1: as written (three times .333333 passes), as kept
+LEAST_PROBABILITY = 1e-6  # of each action under logging; nothing can be learned about an action that is never taken
+_SUM_ERROR, _EXACT = (
+    1.001e-6,
+    1e-12,
+)  # |sum of logging - 1|: accepted in a file (three times .333333 passes), and stored as is
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _NAME = re.compile(r"[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*")
 _NAME_EXPECTED = "a name of letters, digits, _ and -, at most {}"
 
 
 def parse_loop(text: str, *, source: str) -> LoopSpec:
-    """The validated record. Raises InputError with one line a problem: key, value, what was expected."""
+    """Parse and validate a loop file.
+
+    Args: text: the TOML source. source: the name of the file, for error messages.
+    Raises: InputError with one line per problem: key, value, and the expected value.
+    """
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source} is not valid TOML: {error}; mend the file and add it again") from None
+        raise InputError(f"{source} is not valid TOML: {error}; fix the file and add it again") from None
     except RecursionError:
-        raise InputError(f"{source} nests lists or tables too deeply for a loop file") from None
+        raise InputError(f"{source} nests lists or tables too deeply for a loop file; flatten them") from None
     problems = Problems()
     spec = _loop(Table(data, "", problems), problems)
     if spec is None:
         lines = "\n  ".join(problems.found)
-        raise InputError(f"{source} is not a usable loop file; nothing was written. Mend these:\n  {lines}")
+        raise InputError(f"{source} is not a usable loop file; nothing was written. Fix these problems:\n  {lines}")
     return spec
 
 
@@ -93,9 +100,9 @@ def _feature(name: str, table: Table) -> Feature:
     categories = table.texts("categories", "a list of two or more different texts", (), least=2)
     bounds = table.value("bounds", _is_bounds, "two finite numbers [low, high] with low < high", None)
     if table.has("bounds") == table.has("categories"):
-        said = "both are given" if table.has("bounds") else "neither is given"
+        given = "both are given" if table.has("bounds") else "neither is given"
         expected = "either bounds = [low, high] or categories = [...]"
-        table.problems.found.append(f"{table.name}: {said}; expected {expected}")
+        table.problems.found.append(f"{table.name}: {given}; expected {expected}")
     if table.has("categories") and dynamics is not None and dynamics not in MOVES_OF_A_CATEGORY:
         table.problems.add(table.key("dynamics"), dynamics, ", ".join(MOVES_OF_A_CATEGORY) + " for a category")
     feature = Feature(
@@ -113,7 +120,7 @@ def _feature(name: str, table: Table) -> Feature:
 
 
 def _parents(table: Table, categories: tuple[str, ...]) -> tuple[str, ...]:
-    """The parent of each category, in their order; none where the loop names none."""
+    """Parse the parent of each category, in the order of the categories. Empty where the loop declares none."""
     given = table.value("parents", _is_parents, "a table like { home = 'indoors', street = 'outdoors' }", {})
     if not given:
         return ()
@@ -124,7 +131,7 @@ def _parents(table: Table, categories: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _starts(table: Table, categories: tuple[str, ...], dynamics: str | None) -> tuple[str, ...]:
-    """When each category of a clock begins; none where the loop names none."""
+    """Parse the start time of each category of a clock. Empty where the loop declares none."""
     expected = f'as many different times as categories ({len(categories)}), like ["06:00", "11:00"], for a clock'
     given = table.value("starts", lambda v: isinstance(v, list) and all(map(_is_clock, v)), expected, [])
     if given and (dynamics != "clock" or len(given) != len(categories) or len(set(given)) != len(given)):
@@ -138,7 +145,7 @@ def _is_parents(value: Any) -> bool:
 
 
 def _constants(table: Table, dynamics: str | None, width: float | None) -> dict[str, float | None]:
-    """scale, step and decay, with their public defaults where the dynamics need them. A category (width None) has none."""
+    """Parse scale, step and decay, with public defaults where the dynamics need them. A category (width None) has none."""
     moves = width is not None and dynamics in ("learned", "drift")
     grows = width is not None and dynamics == "since_intervention"
     forgets = width is not None and dynamics == "recent_load"
@@ -235,22 +242,25 @@ def _availability(table: Table, features: tuple[Feature, ...]) -> Availability:
 
 
 def _distress(table: Table, features: tuple[Feature, ...]) -> dict[str, tuple[float, float]]:
-    """(at_most, at_least) by feature; an end that is not declared is infinite, and no value reaches it."""
+    """Parse the distress limits (at_most, at_least) of each numeric feature.
+
+    An undeclared limit is infinite, so that no value reaches it.
+    """
     numbers = tuple(f.name for f in features if not f.is_category)
-    found = {}
+    limits = {}
     for name in numbers:
         if not table.has(name):
             continue
         ends = table.table(name)
-        declared = ends.has("at_most") or ends.has("at_least")  # a bad end is a problem of its own, told once
+        declared = ends.has("at_most") or ends.has("at_least")  # an invalid limit is already reported by number()
         low = ends.number("at_most", "a finite number", None)
         high = ends.number("at_least", "a finite number", None)
         if not declared:
             table.problems.missing(ends.key("at_least"), "a finite number (or at_most)")
         ends.close()
-        found[name] = (-math.inf if low is None else low, math.inf if high is None else high)
+        limits[name] = (-math.inf if low is None else low, math.inf if high is None else high)
     table.close()
-    return found
+    return limits
 
 
 def _is_clock(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The [reward] section of a loop file."""
+"""Parse the [reward] section of a loop file."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from loops.engine.spec import Feature, Head, Reward
 
 
 def parse_reward(table: Table, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> Reward | None:
-    """The reward record; problems are noted on the table."""
+    """Parse the reward record. Problems are collected on the table, and a missing scale gives None."""
     scale = table.number("scale", "a number above 0: the size of an ordinary difference in reward", above=0.0)
     weights = table.table("weights")
-    given = {c: weights.number(c, "a number", DEFAULT_WEIGHTS[c]) for c in COMPONENTS}
+    weight_of = {c: weights.number(c, "a number", DEFAULT_WEIGHTS[c]) for c in COMPONENTS}
     weights.close()
     reward = Reward(
         scale=scale or 1.0,
-        weights=given,
+        weights=weight_of,
         appropriateness=_appropriateness(table, features, heads),
         best_delay_seconds=_best_delays(table, heads),
         delay_tolerance_seconds=table.seconds("delay_tolerance", Reward.delay_tolerance_seconds),
@@ -31,11 +31,11 @@ def parse_reward(table: Table, features: tuple[Feature, ...], heads: tuple[Head,
 
 
 def _appropriateness(table: Table, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> dict[str, str]:
-    """Action of the main head -> feature, with a minus for the opposite affect."""
-    found = table.text_map("appropriateness")
+    """Parse the map from actions of the main head to features. A leading minus means the opposite affect."""
+    declared = table.text_map("appropriateness")
     actions = [a for h in heads if h.name == MAIN_HEAD for a in h.actions]
     numbers = [f.name for f in features if not f.is_category]
-    for action, affect in found.items():
+    for action, affect in declared.items():
         key = f"{table.key('appropriateness')}.{action}"
         if actions and action not in actions:
             table.problems.add(
@@ -44,11 +44,11 @@ def _appropriateness(table: Table, features: tuple[Feature, ...], heads: tuple[H
         if affect.removeprefix("-") not in numbers:
             expected = "a feature that is a number, with - before it for its opposite: " + ", ".join(numbers)
             table.problems.add(key, affect, expected, numbers)
-    return found
+    return declared
 
 
 def _best_delays(table: Table, heads: tuple[Head, ...]) -> dict[str, int]:
-    """Action of the timing head -> its best delay t*, in seconds."""
+    """Parse the best delay t* of each action of the timing head, in seconds."""
     inner = table.table("best_delay")
     by_name = {h.name: h for h in heads}
     head = by_name.get(timing_head(by_name))

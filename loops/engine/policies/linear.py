@@ -1,4 +1,4 @@
-"""A learned policy as arithmetic over the loop's features: the same few lines train, judge and serve it."""
+"""Evaluate linear policies over a loop's features. Training, evaluation and serving share this code."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from loops.engine.spec import LoopSpec
 
 @dataclass(frozen=True)
 class LinearPolicy:
-    """Greedy in Q(s, a) = phi(s) . weights[a], with ``margin`` added to the reference action's Q (the support cap).
+    """Choose the greedy action in Q(s, a) = phi(s) . weights[a], with ``margin`` added to the reference action's Q.
 
-    ``weights`` is (K, d); ties go to the reference. A reference policy has zero weights and any positive margin.
+    The margin caps departures from the logged support. ``weights`` is (K, d). Ties go to the reference action.
+    The reference policy itself has zero weights and any positive margin.
     """
 
     phi: FeatureMap
@@ -25,20 +26,24 @@ class LinearPolicy:
     reference: int
 
     def values(self, states: Floats) -> Floats:
-        """(n, K) action values, margin included, for states (n, F)."""
+        """Compute action values, margin included.
+
+        Args: states: (n, F).
+        Returns: (n, K).
+        """
         values = self.phi.phi(states) @ self.weights.T
         values[:, self.reference] += self.margin
         return values
 
     def actions(self, states: Floats) -> Ints:
-        """(n,) index of the chosen action."""
+        """Return the (n,) indices of the chosen actions for (n, F) states."""
         values = self.values(states)
         best = values.argmax(axis=1)
         rows = np.arange(len(best))
         return np.where(values[rows, best] > values[:, self.reference], best, self.reference)
 
     def probabilities(self, states: Floats) -> Floats:
-        """(n, K) probability of each action: 1 for the chosen one."""
+        """Return (n, K) action probabilities for (n, F) states: 1 for the chosen action, 0 otherwise."""
         return np.eye(len(self.weights))[self.actions(states)]
 
     def __call__(self, states: Floats) -> Floats:
@@ -46,14 +51,17 @@ class LinearPolicy:
 
 
 def reference_policy(spec: LoopSpec, head: str) -> LinearPolicy:
-    """The loop's declared reference action, always."""
+    """Build the policy that always chooses the head's declared reference action."""
     declared = spec.head(head)
     phi = FeatureMap.of(spec, False)
     return LinearPolicy(phi, np.zeros((len(declared.actions), phi.width)), 1.0, declared.reference_index)
 
 
 def policy_from_arrays(spec: LoopSpec, head: str, arrays: Mapping[str, Array], *, hinges: bool) -> LinearPolicy:
-    """The policy whose ``weights`` and ``margin`` a model version stores. Raises ValueError when the shape is not the loop's."""
+    """Build the policy from the ``weights`` and ``margin`` that a model version stores.
+
+    Raises: ValueError when the shape of the weights does not fit the loop.
+    """
     declared = spec.head(head)
     phi = FeatureMap.of(spec, hinges)
     weights = np.asarray(arrays["weights"], dtype=np.float64)

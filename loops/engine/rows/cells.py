@@ -1,4 +1,4 @@
-"""The text of one cell of a file as a number, a flag or a time. Errors never repeat the text: it is a person's."""
+"""Parse the text of one cell as a number, a flag or a time. Errors never repeat the text, because it is personal data."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _WRITTEN = re.compile(
 )
 _COUNTED = re.compile(r"\d+(?:\.0+)?\Z")
 _FIRST_POINT = datetime(2000, 1, 1, tzinfo=UTC)
-_POINTS = 10_000_000  # whole numbers below are decision points; a date without dashes has eight digits
+_POINTS = 10_000_000  # smaller integers are decision-point numbers; a date without dashes has eight digits
 _SECONDS, _MILLISECONDS = (10**9, 10**10), (10**12, 10**13)
 _YEARS = range(1900, 2201)
 
 
 class RowError(Exception):
-    """Why a row was rejected: a reason code for counting and a text that names the column, never the value."""
+    """Report a rejected row: a reason code for counting, and a text that names the column but never the value."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -32,17 +32,20 @@ class RowError(Exception):
 
 
 def quoted_list(names: Iterable[str]) -> str:
-    """Names in quotes, with commas."""
+    """Join names in quotes, separated by commas."""
     return ", ".join(repr(n) for n in names)
 
 
 def is_missing(text: str) -> bool:
-    """Whether a cell says that there is no value."""
+    """Return whether a cell is empty or states that there is no value."""
     return not text or text.strip().lower() in MISSING
 
 
 def parse_number(text: str, column: str) -> float:
-    """A finite number, or NaN where the cell is empty. Raises RowError."""
+    """Parse a finite number. An empty cell gives NaN.
+
+    Raises: RowError.
+    """
     try:
         value = float(text)
     except ValueError:
@@ -57,7 +60,10 @@ def parse_number(text: str, column: str) -> float:
 
 
 def parse_flag(text: str, column: str) -> bool:
-    """True or false, in the usual spellings. Raises RowError."""
+    """Parse true or false in the usual spellings.
+
+    Raises: RowError.
+    """
     word = text.strip().lower()
     if word in _TRUE:
         return True
@@ -69,22 +75,23 @@ def parse_flag(text: str, column: str) -> bool:
 
 
 def parse_time(text: str, column: str, points_per_day: int) -> datetime:
-    """A time that knows its zone; one written without a zone is the person's local time, kept as given under UTC.
+    """Parse a time and return it with a time zone. A time without a zone is the person's local time, labelled as UTC.
 
-    Understood are ISO 8601, "2015/7/22 16:30", seconds or milliseconds since 1970, and the running number of a decision
-    point (``points_per_day`` of them make a day). Raises RowError.
+    Accepted: ISO 8601, "2015/7/22 16:30", seconds or milliseconds since 1970, and the sequence number of a decision point
+    (``points_per_day`` of them make a day).
+    Raises: RowError.
     """
     text = text.strip()
     if text.lower() in MISSING:
         raise RowError("missing_time", f"column {column!r} is empty")
     try:
-        found = _counted(float(text), points_per_day) if _COUNTED.match(text) else None
-        found = found or _written(text) or datetime.fromisoformat(text)
+        parsed = _counted(float(text), points_per_day) if _COUNTED.match(text) else None
+        parsed = parsed or _written(text) or datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise RowError("bad_time", f"column {column!r} is not a time such as 2024-05-31T16:30") from None
-    if found.year not in _YEARS:
+    if parsed.year not in _YEARS:
         raise RowError("bad_time", f"column {column!r} is a time outside the years 1900 to 2200")
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _counted(number: float, points_per_day: int) -> datetime | None:

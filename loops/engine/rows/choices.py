@@ -1,4 +1,4 @@
-"""What each head chose in a row: action, propensities, exploration."""
+"""Read each head's choice in a row: action, propensities, exploration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROUNDING = 1e-9  # a probability of 1 may be written as 1.0000000001
 
 @dataclass(frozen=True, slots=True)
 class LoggedChoice:
-    """What one head chose: action index, conditional and marginal propensity, whether it was drawn for exploration."""
+    """Hold one head's choice: action index, conditional and marginal propensity, and whether it was an exploration draw."""
 
     action: int
     propensity: float
@@ -24,7 +24,7 @@ class LoggedChoice:
 
 
 class ActionReader:
-    """Reads one head's action and propensity."""
+    """Read one head's action and propensity from rows."""
 
     def __init__(self, spec: LoopSpec, head: Head) -> None:
         columns = spec.imports.heads[head.name]
@@ -36,10 +36,16 @@ class ActionReader:
         self._folded = {k.lower(): i for k, i in self._index.items()}
 
     def intervenes(self, row: Cells) -> bool:
-        """Whether the cell names another action than the reference."""
+        """Return whether the cell names an action other than the reference."""
         return self._find(row.get(self.column, "")) not in (None, self._head.reference_index)
 
     def choice(self, row: Cells, explored: bool, with_propensity: bool) -> LoggedChoice:
+        """Read the choice of this head from a row.
+
+        Args: explored: whether the row is marked as an exploration draw. with_propensity: whether to read the propensity
+        column; otherwise the logging distribution applies.
+        Raises: RowError for a missing or unknown action, or an unusable propensity.
+        """
         cell = row.get(self.column, "")
         action = self._find(cell)
         if action is None:
@@ -47,13 +53,13 @@ class ActionReader:
                 raise RowError("missing_action", f"column {self.column!r} is empty")
             known = quoted_list(list(self._index)[:_SHOWN])
             raise RowError(
-                "unknown_action", f"column {self.column!r} is no action of head {self._head.name!r} ({known})"
+                "unknown_action", f"column {self.column!r} is not an action of head {self._head.name!r} ({known})"
             )
         constant = self._head.logging[action]
         marginal = self._logged(row) if with_propensity and self._propensity else constant
         if marginal <= 0:
             raise RowError("zero_propensity", f"head {self._head.name!r} never takes this action when it explores")
-        # A file has one propensity, the marginal one; given that a choice was explored, the logging distribution holds.
+        # A file has only the marginal propensity. Conditional on exploration, the logging distribution applies.
         conditional = constant if explored and self._flagged and constant > 0 else marginal
         return LoggedChoice(action, conditional, marginal, explored)
 
@@ -69,11 +75,11 @@ class ActionReader:
         return min(value, 1.0)
 
     def _find(self, cell: str) -> int | None:
-        """Exact, then without regard to case and to a trailing .0 (numbers in a column that had gaps)."""
-        found = self._index.get(cell)
-        if found is None:
+        """Find the action index, first exactly, then ignoring case and a trailing .0 (from integer columns with gaps)."""
+        action = self._index.get(cell)
+        if action is None:
             word = cell.strip().lower()
-            found = self._folded.get(word)
-            if found is None and word.endswith(".0"):
-                found = self._folded.get(word[:-2])
-        return found
+            action = self._folded.get(word)
+            if action is None and word.endswith(".0"):
+                action = self._folded.get(word[:-2])
+        return action

@@ -1,4 +1,4 @@
-"""One feature's cell in a row, as its number in a state array."""
+"""Convert a feature's cell in a row to its number in a state array."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ Cells = Mapping[str, str]
 
 
 def feature_reader(spec: LoopSpec, feature: Feature, column: str) -> Callable[[Cells, list[Note]], float]:
+    """Build the function that reads one feature from a row's cells and appends notes on what it changed.
+
+    The function raises RowError for a missing value without a fill value, an unknown category or an invalid number.
+    """
     missing = spec.imports.missing
     fill = missing.get(feature.name) if isinstance(missing, dict) else None
     if feature.is_category:
@@ -53,15 +57,15 @@ def _category_reader(
 
     def read(row: Cells, notes: list[Note]) -> float:
         cell = row.get(column, "")
-        found = index.get(cell)
-        if found is None:
+        category = index.get(cell)
+        if category is None:
             word = cell.strip().lower()
-            found = folded.get(word, folded.get(word.removesuffix(".0")))
-        if found is not None:
-            return found
+            category = folded.get(word, folded.get(word.removesuffix(".0")))
+        if category is not None:
+            return category
         if not is_missing(cell):
             raise RowError(
-                "unknown_category", f"column {column!r} is no category of {feature.name!r} ({quoted_list([*index])})"
+                "unknown_category", f"column {column!r} is not a category of {feature.name!r} ({quoted_list([*index])})"
             )
         if filled is None:
             raise RowError("missing_value", f"column {column!r} is empty")

@@ -1,4 +1,4 @@
-"""What followed a decision, read from a row: the reward's total and components, and the label's meaning."""
+"""Read the outcome of a decision from a row: the reward's total and components, and the harm label."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from loops.engine.rows.cells import is_missing, parse_number
 from loops.engine.rows.transforms import parse_transform
 from loops.engine.spec import LoopSpec
 
-Note = tuple[str, str]  # what was done (clamped, filled, ignored), and to which column
+Note = tuple[str, str]  # what the reader did (clamped, filled, ignored), and the column
 NO_REWARD = np.full(1 + len(COMPONENTS), np.nan)
 NO_REWARD.flags.writeable = False
 
 
 class OutcomeReader:
-    """Reads reward and label of one row; float64[7] is the total, then the six components, NaN where not observed."""
+    """Read reward and label of rows. A reward is float64[7]: the total, then the six components, NaN where not observed."""
 
     def __init__(self, spec: LoopSpec) -> None:
         self._spec = spec
@@ -33,11 +33,12 @@ class OutcomeReader:
         self._harmful = frozenset(word.strip().lower() for word in spec.reward.harmful_labels)
 
     def reward(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str], notes: list[Note]) -> Floats:
-        """The reward of a row; ``actions`` are names by head, none where nothing was decided. Raises RowError where a
-        cell is no number.
+        """Read the reward of a row, float64[7].
 
-        A total that the file gives is taken; otherwise it is composed by the loop's weights. A decision that nothing was
-        heard of gets the loop's default, where there is one.
+        The total comes from the file's total column, or else from the components and the loop's weights. A decision
+        without any outcome gets the loop's default reward, if there is one.
+        Args: state: (F,). actions: action names by head, empty where no decision was made. notes: receives the changes.
+        Raises: RowError for a cell that is not a number.
         """
         reward = NO_REWARD.copy()
         if self._inputs:
@@ -55,7 +56,7 @@ class OutcomeReader:
         return reward
 
     def _part(self, row: Mapping[str, str], component: int, column: str, composed: float, notes: list[Note]) -> float:
-        """A component as the file gives it, within its bounds; where it does not, as it was composed."""
+        """Return the file's value of a component, clamped to its bounds, or the composed value where the cell is empty."""
         value = _number(row, column)
         if math.isnan(value):
             return composed
@@ -65,13 +66,15 @@ class OutcomeReader:
         return min(max(value, low), high)
 
     def harmful(self, row: Mapping[str, str]) -> bool | None:
-        """Whether the logged label makes an intervention a false one; None without a label."""
+        """Return whether the logged label marks an intervention as false. None without a label."""
         cell = row.get(self._label, "") if self._label else ""
         return None if is_missing(cell) else cell.strip().lower() in self._harmful
 
     def _composed(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str]) -> Floats:
         inputs = {name: _number(row, column) for name, column in self._inputs.items()}
-        if all(map(math.isnan, inputs.values())):  # nothing was heard; the appropriateness table alone is no outcome
+        if all(
+            map(math.isnan, inputs.values())
+        ):  # no outcome was observed; the appropriateness table alone is not an outcome
             return NO_REWARD[1:]
         affect = {name: (float(state[i]) - low) / (high - low) for i, name, (low, high) in self._numbers}
         main = actions.get(self._spec.main_head.name, "")
@@ -82,7 +85,7 @@ class OutcomeReader:
 
 
 def transform_function(function: str | None) -> Callable[[float], float]:
-    """The declared transform of a column's numbers; NaN where it has no finite value, which counts as missing."""
+    """Return the transform declared for a column. Its result is NaN (missing) where it has no finite value."""
     return parse_transform(function) if function else float
 
 

@@ -1,7 +1,7 @@
-"""One row of a file of logged decisions (or of states to decide on) becomes values, as the loop's import section says.
+"""Convert a row of logged decisions (or of states to decide on) to values, as declared in the loop's import section.
 
-Nothing here knows files or people: a row is a mapping from column name to text. What cannot be used raises RowError,
-whose text names columns and never repeats a value.
+This module knows nothing about files or people. A row is a mapping from column name to text. An unusable row raises
+RowError, whose text names columns and never repeats a value.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class LoggedRow:
-    """One decision point. ``state`` is float64[F], NaN where the caller computes the feature (``RowReader.computed``).
+    """Hold one decision point. ``state`` is float64[F], NaN for features that the caller computes (``RowReader.computed``).
 
-    ``reward`` is float64[7]: total, then the six components; NaN where not observed. ``harmful`` is None without a
-    label. ``notes`` says what was done to values. Read with need="state", only the state means anything and, where
-    features are computed, whose it is, when, and whether there was an intervention.
+    ``reward`` is float64[7]: total, then the six components, NaN where not observed. ``harmful`` is None without a label.
+    ``notes`` lists the values that were clamped, filled or ignored. With need="state" only ``state`` is meaningful. Where
+    features are computed, so are ``user``, ``time`` and ``intervened``.
     """
 
     user: str
@@ -51,7 +51,7 @@ class LoggedRow:
 
 @dataclass(frozen=True, slots=True)
 class RowMoment:
-    """Whose decision point it is, which one, when, and whether there was an intervention."""
+    """Identify a decision point: person, row key, time, and whether there was an intervention."""
 
     user: str
     key: tuple[str, ...]
@@ -63,10 +63,10 @@ Place = Callable[[RowMoment], Floats]
 
 
 class RowReader:
-    """Reads the rows of one file. ``computed`` are the features (indices) that the file lacks and the caller computes.
+    """Read the rows of one file. ``computed`` holds the indices of features that the file lacks and the caller computes.
 
-    need="decision" reads whole decisions; need="state" only states, as a policy is asked about them. Raises InputError
-    when the file lacks a column that is needed.
+    Args: columns: the columns of the file. need: "decision" reads whole decisions, "state" reads only states to decide on.
+    Raises: InputError when the file lacks a required column.
     """
 
     def __init__(self, spec: LoopSpec, columns: Sequence[str], *, need: Literal["decision", "state"]) -> None:
@@ -88,16 +88,17 @@ class RowReader:
         self._width = len(spec.features)
 
     def read(self, row: Cells, place: Place | None = None) -> LoggedRow:
-        """The values of one row. Raises RowError.
+        """Read the values of one row.
 
-        ``place`` gives the values of ``computed`` features at a moment. It is called for each row whose person, time
-        and action can be read, also when something else in it is wrong: the decision point was there all the same.
+        Args: place: computes the values of the ``computed`` features at a moment. It is called for each row with a readable
+        person, time and action. The rest of the row may be invalid, because the decision point still took place.
+        Raises: RowError.
         """
         if not self._moments:
             notes: list[Note] = []
             state = self._state(row, notes)
             return LoggedRow("", (), _NO_TIME, state, True, {}, False, NO_REWARD, None, False, tuple(notes))
-        (user, key, time), notes = self._who(row), []
+        (user, key, time), notes = self._identity(row), []
         available = self._flag(row, self._imports.available, True, required=True)
         choices = self._choices(row, available, notes)
         policy = choices.get(self._policy.name)
@@ -107,24 +108,27 @@ class RowReader:
         if known is not None:
             state[list(self.computed)] = known
         reward, harmful, dropped_out = (
-            self._followed(row, state, choices, notes) if self._whole else (NO_REWARD, None, False)
+            self._outcomes(row, state, choices, notes) if self._whole else (NO_REWARD, None, False)
         )
         done = tuple(notes)
         return LoggedRow(user, key, time, state, available, choices, intervened, reward, harmful, dropped_out, done)
 
     def order(self, row: Cells) -> tuple[str, datetime]:
-        """Whose row it is and when, to sort by. Raises RowError."""
-        user, _, time = self._who(row)
+        """Return the person and time of a row, as a sort key.
+
+        Raises: RowError.
+        """
+        user, _, time = self._identity(row)
         return user, time
 
-    def _followed(
+    def _outcomes(
         self, row: Cells, state: Floats, choices: dict[str, LoggedChoice], notes: list[Note]
     ) -> tuple[Floats, bool | None, bool]:
         actions = {h.name: h.actions[choices[h.name].action] for h in self._heads if h.name in choices}
         dropped_out = self._flag(row, self._imports.left, False)
         return self._outcome.reward(row, state, actions, notes), self._outcome.harmful(row), dropped_out
 
-    def _who(self, row: Cells) -> tuple[str, tuple[str, ...], datetime]:
+    def _identity(self, row: Cells) -> tuple[str, tuple[str, ...], datetime]:
         user = row.get(self._imports.user, "").strip()
         if not user:
             raise RowError("missing_user", f"column {self._imports.user!r} is empty")
@@ -134,7 +138,7 @@ class RowReader:
         return user, key, parse_time(row.get(self._imports.time, ""), self._imports.time, self._spec.decisions_per_day)
 
     def _choices(self, row: Cells, available: bool, notes: list[Note]) -> dict[str, LoggedChoice]:
-        """What the heads chose. Where the person was not available nothing was randomised: an action is ignored."""
+        """Read the choices of the heads. An action while the person was unavailable was not randomised, and is ignored."""
         policy = self._actions.get(self._policy.name)
         if not available:
             if policy is not None and policy.intervenes(row):
@@ -191,7 +195,7 @@ class RowReader:
         return [c for c in named if c is not None]
 
     def _computing_columns(self) -> list[str]:
-        """What it takes to compute a feature that a file of states lacks: whose state, when, and what was done."""
+        """Return the columns needed to compute features that a file of states lacks: person, time and action."""
         if not self.computed:
             return []
         head = self._imports.heads.get(self._spec.main_head.name)

@@ -1,4 +1,4 @@
-"""The closed set of functions that a loop file may apply to a column: arithmetic on x, numbers and a few functions."""
+"""Parse the transforms that a loop file may apply to a column: arithmetic on x, numbers and a closed set of functions."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ EXPECTED = "an expression of x, numbers, + - * / and " + ", ".join(FUNCTIONS)
 
 
 def parse_transform(text: str) -> Callable[[Any], Any]:
-    """A function of one number or array. Raises ValueError (with what is allowed) for anything outside the closed set.
+    """Compile an expression to a function of one number or array.
 
-    Where the result is not finite (the logarithm of a negative number) the function returns NaN, which counts as missing.
+    Where the result is not finite (such as the logarithm of a negative number) the function returns NaN, which counts as missing.
+    Raises: ValueError, listing the allowed elements, for anything outside the closed set.
     """
     if len(text) > _LONGEST:
-        raise ValueError(f"expected at most {_LONGEST} letters: {EXPECTED}")
+        raise ValueError(f"expected at most {_LONGEST} characters: {EXPECTED}")
     try:
         body = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -77,7 +78,10 @@ def _compile(node: ast.expr) -> Callable[[Any], Any]:
 
 
 def _number(value: int | float) -> np.float64:
-    """The constant as a float; ValueError where it is too large for one."""
+    """Convert a constant to a float.
+
+    Raises: ValueError when it is too large for a float.
+    """
     try:
         number = float(value)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""A clock that declares when its categories begin is read off the person's own time of day."""
+"""Read clock features from the person's local time, and check the plausibility of the person's calendar day."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ Reader = Callable[[time], float]
 
 
 def clock_reader(feature: Feature) -> Reader | None:
-    """From a local time to the category (its index) that began last; None for a feature that declares no ``starts``.
+    """Build the function from a local time to the index of the category that began last.
 
-    Before the day's first start it is still what began last the day before.
+    Before the day's first start this is the last category of the previous day.
+    Returns: None for a feature that declares no ``starts``.
     """
     if not feature.starts:
         return None
@@ -26,9 +27,12 @@ def clock_reader(feature: Feature) -> Reader | None:
     return read
 
 
-def plausible_day(reported: date, ours: date, last: date | None) -> date:
-    """The person's calendar day by their own clock, as far as it can be true: within a day of ours (UTC), whatever the zone, and
-    not before their last one. A wrong or moved clock gives nobody a day's interventions again and again.
+def plausible_day(reported: date, server: date, last: date | None) -> date:
+    """Clamp the person's reported calendar day to a plausible one.
+
+    Every time zone is within one day of the server's day (UTC), and days never go backwards. A wrong or changed clock can
+    therefore not use up a day's cap of interventions more than once.
+    Args: reported: the day by the person's clock. server: the server's day (UTC). last: the person's last day, if any.
     """
-    day = min(max(reported, ours - timedelta(days=1)), ours + timedelta(days=1))
-    return day if last is None or last > ours + timedelta(days=1) else max(day, last)
+    day = min(max(reported, server - timedelta(days=1)), server + timedelta(days=1))
+    return day if last is None or last > server + timedelta(days=1) else max(day, last)

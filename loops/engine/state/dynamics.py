@@ -1,4 +1,4 @@
-"""Known dynamics: features whose next value is computed, so that they cost no privacy. Every rule about them is stated here."""
+"""Compute known dynamics: features whose next value follows from public rules, so that learning them costs no privacy."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from core.arrays import Bools, Floats
 from loops.engine.spec import Feature, LoopSpec
 
-DEFAULT_STEPS = 12  # decision points after which since_intervention reaches its end, where a loop declares no step
+DEFAULT_STEPS = 12  # decision points until since_intervention reaches its upper bound, where a loop declares no step
 DEFAULT_DECAY = 0.8  # of recent_load, where a loop declares none
-_ROUNDING = 1e-6  # of a turn; the shortest step, of a clock with 1,440 points a day, is 7e-4
-KnownStep = Callable[[Any, Any], Any]  # values at a point, whether it intervened -> values at the next
+_ROUNDING = 1e-6  # of a cycle; the shortest step, of a clock with 1,440 points a day, is 7e-4
+KnownStep = Callable[[Any, Any], Any]  # (values at a point, whether it intervened) -> values at the next point
 
 
 class Arithmetic(NamedTuple):
-    """How a rule chooses between values: for arrays, or for one number, which is many times as fast."""
+    """Provide the operations of the rules, for arrays or for single numbers (which are many times as fast)."""
 
     where: Callable[..., Any]
     minimum: Callable[..., Any]
@@ -28,11 +28,11 @@ SCALARS = Arithmetic(lambda chosen, value, other: value if chosen else other, mi
 
 
 def step_of(spec: LoopSpec, feature: Feature, arithmetic: Arithmetic) -> KnownStep | None:
-    """Return how a known feature moves from one decision point to the next; None for one that does not move by itself.
+    """Return the update rule of a known feature from one decision point to the next, or None without such a rule.
 
-    since_intervention: its lower bound after an intervention, else min(upper bound, v + step). recent_load:
-    lo + decay (v - lo) + (1 - decay)(hi - lo) 1[intervened]. clock: the next category, in a circle; a number turns by
-    (hi - lo) / decisions_per_day and begins again at its lower bound.
+    since_intervention: the lower bound after an intervention, else min(upper bound, v + step).
+    recent_load: lo + decay (v - lo) + (1 - decay)(hi - lo) 1[intervened].
+    clock: the next category, cyclically. A numeric clock advances by (hi - lo) / decisions_per_day and wraps to its lower bound.
     """
     low, high = feature.range
     if feature.dynamics == "since_intervention":
@@ -44,12 +44,12 @@ def step_of(spec: LoopSpec, feature: Feature, arithmetic: Arithmetic) -> KnownSt
     if feature.dynamics == "clock" and feature.is_category:
         return lambda v, intervened: (v + 1) % len(feature.categories)
     if feature.dynamics == "clock":
-        return _turn(low, high, spec.decisions_per_day, arithmetic)
+        return _numeric_clock(low, high, spec.decisions_per_day, arithmetic)
     return None
 
 
-def _turn(low: float, high: float, per_day: int, arithmetic: Arithmetic) -> KnownStep:
-    """A clock that is a number: its phase in [0, 1) turns; one that rounding left just short of 1 has come round."""
+def _numeric_clock(low: float, high: float, per_day: int, arithmetic: Arithmetic) -> KnownStep:
+    """Return the update rule of a numeric clock. A phase that rounding left just below 1 counts as a complete cycle."""
 
     def step(v: Any, intervened: Any) -> Any:
         phase = ((v - low) / (high - low) + 1 / per_day) % 1.0
@@ -59,7 +59,7 @@ def _turn(low: float, high: float, per_day: int, arithmetic: Arithmetic) -> Know
 
 
 def start_of(feature: Feature) -> float:
-    """Return a feature's value at somebody's first decision point: nobody ever spoke to them; a clock is at its beginning."""
+    """Return a feature's value at a person's first decision point: no intervention so far, and a clock at its beginning."""
     low, high = feature.range
     if feature.is_category:
         return 0.0
@@ -67,14 +67,18 @@ def start_of(feature: Feature) -> float:
 
 
 def begins_daily(spec: LoopSpec, feature: Feature) -> bool:
-    """Tell whether a feature begins again with each of the person's days: a clock whose period is a day."""
+    """Return whether a feature restarts with each of the person's days: a clock with a period of one day."""
     if feature.dynamics != "clock":
         return False
     return not feature.is_category or len(feature.categories) == spec.decisions_per_day
 
 
 def advance_known(spec: LoopSpec, states: Floats, intervened: Bools) -> Floats:
-    """Return states (n, F) one decision point later as far as it is known; all other columns are left as they are."""
+    """Advance the known features by one decision point. All other columns are unchanged.
+
+    Args: states: (n, F). intervened: (n,).
+    Returns: (n, F).
+    """
     out = states.copy()
     for i, feature in enumerate(spec.features):
         step = step_of(spec, feature, ARRAYS)

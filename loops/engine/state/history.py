@@ -1,4 +1,4 @@
-"""Features with known dynamics, computed along a person's decision points where a file does not carry them."""
+"""Compute features with known dynamics along a person's decision points, where a file lacks them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from loops.engine.state.dynamics import advance_known, begins_daily, start_of
 
 
 class StateHistory:
-    """Walks one person's decision points in order of time; ``columns`` are the features (indices) that it computes.
+    """Follow one person's decision points in order of time. ``columns`` are the indices of the features to compute.
 
-    Somebody new was never spoken to: time since an intervention is at its upper bound, load at its lower one, a clock
-    at its beginning. A clock whose period is a day begins again with each of the person's days; one that declares when its
-    categories begin is read off the time.
+    A new person has had no intervention: the time since one is at its upper bound, load at its lower bound, a clock at its
+    beginning. A clock with a period of one day restarts each day. A clock that declares ``starts`` is read from the time.
     """
 
     def __init__(self, spec: LoopSpec, columns: Sequence[int]) -> None:
@@ -31,17 +30,23 @@ class StateHistory:
         self.begin()
 
     def begin(self) -> None:
-        """The next point is a new person's first."""
+        """Start with a new person: the next point is their first."""
         self._state: Floats | None = None
         self._intervened = False
         self._day = date.min
 
     def resume(self, state: Floats, intervened: bool, day: date) -> None:
-        """The next point follows this one: its whole state (F,), whether it intervened, its calendar day."""
+        """Continue after a stored decision point.
+
+        Args: state: its whole state (F,). intervened: whether it intervened. day: its local calendar day.
+        """
         self._state, self._intervened, self._day = (state[None, :].copy(), intervened, day)
 
     def step(self, at: datetime, intervened: bool) -> Floats:
-        """Values of ``columns`` at the next point, at local time ``at``; ``intervened`` is what then happened at it."""
+        """Return the values of ``columns`` at the next point, then advance past it.
+
+        Args: at: the local time of the point. intervened: whether the point itself intervened.
+        """
         day = at.date()
         if self._state is None:
             state = self._start.copy()

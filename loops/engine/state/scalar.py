@@ -1,4 +1,4 @@
-"""Known dynamics for one person at a time, as serving needs them: the numbers of ``StateHistory`` without arrays."""
+"""Compute known dynamics for one person at a time without arrays, for serving. The values equal those of ``StateHistory``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from loops.engine.state.dynamics import SCALARS, KnownStep, begins_daily, start_
 
 @dataclass(frozen=True)
 class KnownFeature:
-    """A feature with known dynamics: its column, its value at somebody's first point (``daily``: of each day), its next value; or
-    how it is read off the time of day.
+    """Describe a feature with known dynamics.
+
+    ``column`` is its index, ``start`` its value at a person's first point, and ``step`` its update rule. ``daily`` marks a
+    feature that returns to ``start`` each day. ``read`` computes it from the time of day instead, where the loop declares that.
     """
 
     column: int
@@ -25,8 +27,10 @@ class KnownFeature:
 
 
 class ScalarDynamics:
-    """Made once a loop version. ``count`` features; ``index``: the column of each by name; ``ranges``: column and bounds of
-    each number; ``categories``: column of each category, and its values by name.
+    """Hold the known dynamics of one loop version.
+
+    ``count`` is the number of features. ``index`` maps each name to its column. ``ranges`` maps each numeric feature to its
+    column and bounds. ``categories`` maps each category feature to its column and the numbers of its categories by name.
     """
 
     def __init__(self, spec: LoopSpec) -> None:
@@ -47,9 +51,10 @@ class ScalarDynamics:
     def fill(
         self, state: list[float], before: Sequence[float] | None, *, intervened: bool, same_day: bool, at: time
     ) -> None:
-        """Put in the known features that ``state`` (F numbers) leaves open (NaN): what the local time ``at`` says, or what
-        follows from the last point, ``before`` (F numbers; None: there was none), at which somebody intervened or not, on this
-        or on an earlier calendar day.
+        """Fill the known features that are NaN in ``state``, in place.
+
+        Args: state: F numbers. before: the F numbers of the previous point, or None without one. intervened: whether the
+        previous point intervened. same_day: whether it was on the same local calendar day. at: the local time now.
         """
         for known in self._known:
             i = known.column

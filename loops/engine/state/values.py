@@ -1,4 +1,4 @@
-"""A feature's value as an app sends it, as states hold it."""
+"""Convert a feature's value from an app's format to the number that a state holds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from loops.engine.spec import LoopSpec
 
 
 def feature_value(spec: LoopSpec, index: int, value: float | str) -> tuple[float, bool]:
-    """The value, and whether it had to be clamped to its bounds. Raises InputError for another kind of value."""
+    """Convert a value, and clamp a number to its bounds. A category becomes its index.
+
+    Returns: the number, and whether it was clamped.
+    Raises: InputError for an unknown category or a value that is not a finite number.
+    """
     feature = spec.features[index]
     if feature.is_category:
         if value not in feature.categories:
@@ -19,5 +23,5 @@ def feature_value(spec: LoopSpec, index: int, value: float | str) -> tuple[float
     if isinstance(value, str) or not math.isfinite(value):
         raise InputError(f"{feature.name} is {value!r}; it takes a finite number")
     low, high = feature.range
-    inside = min(max(value, low), high)
-    return inside, inside != value
+    clamped = min(max(value, low), high)
+    return clamped, clamped != value

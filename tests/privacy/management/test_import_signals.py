@@ -77,7 +77,7 @@ def test_json_is_one_object_with_the_counts(loop: LoopVersion, file: Path, tmp_p
 
 
 def test_wrong_use_is_one_sentence(loop: LoopVersion, file: Path) -> None:
-    with pytest.raises(CommandError, match=r"no loop 'nothing' here.*heartsteps"):
+    with pytest.raises(CommandError, match=r"no loop 'nothing' \(known: .*heartsteps"):
         run(file, "--loop", "nothing")
     with pytest.raises(CommandError, match="there is no file"):
         run(file.with_name("none.csv"), "--loop", "heartsteps")

@@ -60,7 +60,7 @@ def test_a_child_that_dies_is_said_to_have_died_and_started_again() -> None:
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: supervisor.pid("worker") != first)
     supervisor.stop()
-    assert said == ["worker was killed by SIGKILL; starting it again in 1 s"]
+    assert said == ["worker was killed by SIGKILL; restarting it in 1 s"]
 
 
 def test_a_child_that_dies_again_and_again_is_given_longer_pauses() -> None:
@@ -71,8 +71,8 @@ def test_a_child_that_dies_again_and_again_is_given_longer_pauses() -> None:
     wait_until(lambda: len(said) >= 2)
     supervisor.stop()
     assert said[:2] == [
-        "web ended with exit code 3; starting it again in 1 s",
-        "web ended with exit code 3; starting it again in 2 s",
+        "web ended with exit code 3; restarting it in 1 s",
+        "web ended with exit code 3; restarting it in 2 s",
     ]
 
 
@@ -92,7 +92,7 @@ def test_a_child_that_will_not_end_is_killed_with_its_own_children(tmp_path: Pat
     supervisor.start()
     wait_until(lambda: grandchild.exists() and grandchild.read_text() != "")
     supervisor.stop()
-    assert said == ["worker did not end in time and is killed"]
+    assert said == ["worker did not stop in time and is killed"]
     wait_until(lambda: not is_alive(int(grandchild.read_text())))
 
 

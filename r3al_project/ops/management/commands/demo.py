@@ -37,7 +37,9 @@ class Command(BaseCommand):
             default=DEFAULT_EPSILON,
             help="privacy budget of each release (default: %(default)g)",
         )
-        parser.add_argument("--seed", type=int, default=1, help="seed of people and training (default: %(default)d)")
+        parser.add_argument(
+            "--seed", type=int, default=1, help="random seed of simulation and training (default: %(default)d)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -47,7 +47,7 @@ def test_nothing_to_replay_is_said_as_such_and_a_loop_that_is_not_there_is_an_er
     for arguments in ((), ("--loop", "care")):
         said = replay(*arguments)
         assert "Nothing was replayed" in said and "bit for bit" not in said
-    with pytest.raises(CommandError, match=r"no loop 'nope' here \(known: care\)"):
+    with pytest.raises(CommandError, match=r"no loop 'nope' \(known: care\)"):
         replay("--loop", "nope")
 
 
