@@ -1,4 +1,4 @@
-"""The privacy floor's work by the clock."""
+"""Scheduled Celery tasks of the privacy floor, and its job handler."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ def close_outcomes() -> None:
 
 @shared_task(name="privacy.seal_decisions", ignore_result=True)
 def seal_decisions() -> None:
-    """Put served decisions into the vault until none is left."""
+    """Seal served decisions in the Trust Vault until none is left."""
     while decisions_seal() is not None:
         pass
 
 
 @shared_task(name="privacy.verify_vault", ignore_result=True)
 def verify_vault() -> None:
-    """Walk the vault's chain and keep what was found; a broken one is an error in the log."""
+    """Verify the Trust Vault's whole chain and store the result. A broken chain is logged as an error."""
     vault_check()
 
 
 @shared_task(name="privacy.expire", ignore_result=True)
 def expire() -> None:
-    """Delete what is older than it may be kept."""
+    """Delete records that are older than their retention."""
     records_expire()
 
 
 @handler(ANONYMIZE_JOB, queue=PRIVACY)
 def anonymize_job(context: JobContext) -> Callable[[], dict[str, Any]]:
-    """Compute an anonymisation whose people are charged."""
-    from privacy.services.anonymize.request import anonymize_finish  # what draws noise is for workers alone
+    """Compute an anonymisation whose people are already charged."""
+    from privacy.services.anonymize.request import anonymize_finish  # only workers import the libraries that draw noise
 
     release = Release.objects.select_related("loop_version__loop").get(pk=context.arguments["release"])
-    made = anonymize_finish(release=release)
-    return lambda: {"release": made.pk}
+    finished = anonymize_finish(release=release)
+    return lambda: {"release": finished.pk}
 
 
 schedule("privacy: close outcomes at their deadline", task="privacy.close_outcomes", seconds=settings.R3AL_TICK_SECONDS)

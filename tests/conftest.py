@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.services_under_test import NotAvailable, PostgreSQL, Redis
 from tests.services_under_test.postgresql import database_create, database_drop
 from tests.stack import Stack, Worker
 from tests.system import ROOT
 
+# How fast this machine is just now says nothing about the program: a loaded one draws its inputs slowly.
+settings.register_profile("r3al", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("r3al")
 _SAYS_SO = "NOT TESTED: "
 _not_tested: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""Admin pages of the privacy floor; importing the package registers them."""
+"""Admin pages of the privacy floor. Importing the package registers them."""
 
 from privacy.admin import people, records, releases, vault
 

@@ -1,4 +1,4 @@
-"""Admin of people and their budgets: looked at by number; a cap is changed with a reason, a person erased after a question."""
+"""Admin pages of people and their budgets. People appear as numbers. Operators can change a cap and erase a person."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class PersonAdmin(ReadOnlyAdmin):
         return f"fold {person.fold:,} of {FOLDS:,}"
 
     def has_erase_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Erasing has a permission of its own."""
+        """Return whether the user may erase people, which needs its own permission."""
         return bool(request.user.has_perm(ERASE_PERSON))
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
-        """No button on somebody who is erased already."""
+        """Return the page's actions; none for a person who is already erased."""
         if Person.objects.filter(pk=object_id, erased_at__isnull=False).exists():
             return []
         actions: list[Any] = super().get_actions_detail(request, object_id)
@@ -62,23 +62,25 @@ class PersonAdmin(ReadOnlyAdmin):
         url_path="erase",
         dialog={
             "title": "Erase this person for good?",
-            "description": "Their data key, signals, decisions, consents and logins are destroyed, and stored exports that held "
-            "rows of theirs. What they spent of their budget stays. This cannot be undone.",
+            "description": "Their data key, signals, decisions, consents and logins are destroyed, and every stored export that "
+            "holds their rows is emptied. The record of their spent budget stays. This cannot be undone.",
             "form_submit_text": "Erase the person",
         },
     )
     def erase(self, request: HttpRequest, form: object, object_id: str) -> HttpResponse:
         page = reverse("admin:privacy_person_change", args=[object_id])
         try:
-            gone = person_erase(person_id=int(object_id), source=f"admin {request.user.pk}")
+            erased = person_erase(person_id=int(object_id), source=f"admin {request.user.pk}")
         except R3alError as error:
             return dialog_response(request, page, message=str(error), failed=True)
-        said = f"Person {object_id} is erased: {gone.signals} signals and {gone.decisions} decisions went."
-        return dialog_response(request, page, message=said)
+        message = (
+            f"Person {object_id} is erased: {erased.signals} signals and {erased.decisions} decisions were deleted."
+        )
+        return dialog_response(request, page, message=message)
 
 
 class CapForm(DialogForm):
-    """Which cap, how much, and why."""
+    """Form for a new cap: the cap's window, its value, and the reason for the change."""
 
     window = forms.ChoiceField(
         choices=[(w, f"{w} (policy units)") for w in WINDOWS] + [(LIFETIME_RHO, "lifetime rho (formal)")],
@@ -88,7 +90,7 @@ class CapForm(DialogForm):
     cap = forms.FloatField(min_value=0.0, max_value=LARGEST_CAP, widget=UnfoldAdminTextInputWidget, label="New cap")
     reason = forms.CharField(
         min_length=SHORTEST_CAP_REASON, max_length=LONGEST_CAP_REASON, widget=UnfoldAdminTextInputWidget,
-        label=f"Reason, kept in the vault ({SHORTEST_CAP_REASON} characters or more)",
+        label=f"Reason, kept in the Trust Vault ({SHORTEST_CAP_REASON} characters or more)",
     )  # fmt: skip
 
 
@@ -105,7 +107,7 @@ class PrivacyBudgetAdmin(ReadOnlyAdmin):
     actions_detail = ["change_cap"]
 
     def has_caps_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Changing a cap has a permission of its own."""
+        """Return whether the user may change caps, which needs its own permission."""
         return bool(request.user.has_perm(CHANGE_CAPS))
 
     @action(
@@ -115,8 +117,8 @@ class PrivacyBudgetAdmin(ReadOnlyAdmin):
         url_path="change-cap",
         dialog={
             "title": "Change a cap of this budget",
-            "description": "What was spent stays spent, so a cap cannot go below it. The lifetime rho can only be lowered. The "
-            "change and its reason go into the Trust Vault, where the person sees them.",
+            "description": "A cap cannot be lower than what is already spent. The lifetime rho can only be lowered. The Trust "
+            "Vault records the change and its reason, and the person can see both.",
             "form_class": CapForm,
             "form_submit_text": "Change the cap",
         },
@@ -134,7 +136,7 @@ class PrivacyBudgetAdmin(ReadOnlyAdmin):
             )
         except R3alError as error:
             return dialog_response(request, page, message=str(error), failed=True)
-        return dialog_response(request, page, message=f"The cap of {given['window']} is {given['cap']:g} now.")
+        return dialog_response(request, page, message=f"The {given['window']} cap is now {given['cap']:g}.")
 
     @display(description="consents to")
     def consents(self, budget: PrivacyBudget) -> str:

@@ -1,6 +1,6 @@
-"""Admin pages of people's records. Nothing raw is shown: no identifier, no state, no reward; people are bare numbers.
+"""Admin pages of people's records. They show no raw data: no identifier, state or reward. People appear as numbers.
 
-Serving states have no page at all, and neither have the digests of tokens.
+Serving states and token digests have no admin page.
 """
 
 from __future__ import annotations
@@ -115,11 +115,11 @@ class ServedDecisionAdmin(ReadOnlyAdmin):
     def decided_at(self, served: ServedDecision) -> object:
         return served.decision.decided_at
 
-    @display(description="decisions explored then", ordering="exploration_bp")
+    @display(description="share of decisions explored", ordering="exploration_bp")
     def explores(self, served: ServedDecision) -> str:
         return f"{served.exploration_bp / 100:g}%"
 
-    @display(description="in the vault", ordering="vault_batch")
+    @display(description="in the Trust Vault", ordering="vault_batch")
     def sealed(self, served: ServedDecision) -> str:
         return f"event {served.vault_batch_id}" if served.vault_batch_id else "not yet"
 

@@ -1,4 +1,4 @@
-"""Admin pages of releases and of what each charged."""
+"""Admin pages of releases and of their charges to people."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class ReleaseAdmin(ReadOnlyAdmin):
     def delta(self, release: Release) -> str:
         return number_text(release.formal_delta)
 
-    @display(description="rho, a person")
+    @display(description="rho per person")
     def rho_units(self, release: Release) -> str:
         return NOTHING if release.rho is None else number_text(release.rho / NANO)
 
-    @display(description="policy units, a person")
+    @display(description="policy units per person")
     def units(self, release: Release) -> str:
         return number_text(release.policy_cost / NANO)
 

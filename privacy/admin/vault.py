@@ -19,7 +19,7 @@ class VaultEventAdmin(ReadOnlyAdmin):
     list_display = ("sequence", "show_kind", "at", "show_facts", "about")
     list_filter = ("kind",)
     search_fields = ("=sequence", "=subject", "=hash")
-    search_help_text = "A number, a hash, or the commitment to a person"
+    search_help_text = "An event's number, its hash, or the commitment to a person"
     date_hierarchy = "at"
     ordering = ("-sequence",)
     fields = ("sequence", "show_kind", "at", "show_facts", "subject", "previous_hash", "hash")

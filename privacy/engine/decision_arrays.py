@@ -1,4 +1,4 @@
-"""Decisions of people as arrays, and the parts of them that a release or an evaluation computes over."""
+"""Logged decisions as arrays, and the rows of them that a training release or an evaluation reads."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 
 @dataclass(frozen=True)
 class HeadArrays:
-    """What one head chose (n,): action, -1 where it did not choose or the choice teaches nothing; propensity, given whether
-    it was explored, and marginal over that, NaN without a choice; explored.
+    """One head's choices in n decisions.
+
+    action (n,): index, -1 where the head made no choice or the choice is not learnable. propensity (n,): of that action, given
+    whether it was explored, NaN without a choice. marginal (n,): the propensity over both cases. explored (n,).
     """
 
     action: Ints
@@ -27,13 +29,14 @@ class HeadArrays:
 
 @dataclass(frozen=True)
 class DecisionArrays:
-    """n decisions in order of person and time. F features.
+    """n decisions in order of person and time, with F features.
 
-    person (n,) database ids; day (n,) the person's calendar day as an ordinal; state (n, F); next_state (n, F), the
-    row's own state where has_next (n,) is false; available,
-    dropped_out (n,); heads: what each chose, policy among them; reward (n,) in
-    the loop's units and components (n, 6), NaN where not observed; harmful (n,): 1, 0, or -1 without a label; fresh (n,):
-    the outcome is new, not of an earlier release.
+    person (n,): database ids. day (n,): the person's calendar day as an ordinal.
+    state (n, F). next_state (n, F): the row's own state where has_next (n,) is false.
+    available (n,). dropped_out (n,): the person left for good afterwards.
+    heads: choices by head name, policy included.
+    reward (n,) in the loop's units, and components (n, 6): NaN where not observed.
+    harmful (n,): 1, 0, or -1 without a label. fresh (n,): no earlier release has read the outcome.
     """
 
     person: Ints
@@ -51,12 +54,18 @@ class DecisionArrays:
 
 
 def randomised_rows(arrays: DecisionArrays) -> ReleaseRows:
-    """What a release reads: available decisions that policy chose, with an observed, fresh reward; people numbered from 0."""
+    """Return the rows that a training release reads: available decisions that policy made, with a fresh observed reward.
+
+    People are numbered from 0.
+    """
     return _rows(arrays, _usable(arrays) & arrays.fresh, marginal=False)
 
 
-def judged_rows(arrays: DecisionArrays) -> EvaluationRows:
-    """What an evaluation reads: the same decisions with marginal propensities, empathy and labels, whenever they closed."""
+def evaluation_rows(arrays: DecisionArrays) -> EvaluationRows:
+    """Return the rows that an evaluation reads: available decisions that policy made, with an observed reward, fresh or not.
+
+    They carry marginal propensities, empathy and harm labels. People are numbered from 0.
+    """
     usable = _usable(arrays)
     empathy = arrays.components[usable, COMPONENTS.index("empathy")]
     return EvaluationRows(_rows(arrays, usable, marginal=True), empathy, arrays.harmful[usable])
@@ -68,7 +77,7 @@ def _usable(arrays: DecisionArrays) -> Bools:
 
 def _rows(arrays: DecisionArrays, usable: Bools, *, marginal: bool) -> ReleaseRows:
     _, person = np.unique(arrays.person[usable], return_inverse=True)
-    main = _spoken(arrays.heads[MAIN_HEAD], usable, marginal)
+    main = _head_rows(arrays.heads[MAIN_HEAD], usable, marginal)
     return ReleaseRows(
         person=person.astype(np.int64).reshape(-1),
         state=arrays.state[usable],
@@ -79,10 +88,10 @@ def _rows(arrays: DecisionArrays, usable: Bools, *, marginal: bool) -> ReleaseRo
         propensity=main.propensity,
         explored=main.explored,
         reward=arrays.reward[usable],
-        subs={name: _spoken(c, usable, marginal) for name, c in arrays.heads.items() if name != MAIN_HEAD},
+        subs={name: _head_rows(c, usable, marginal) for name, c in arrays.heads.items() if name != MAIN_HEAD},
     )
 
 
-def _spoken(chosen: HeadArrays, usable: Bools, marginal: bool) -> SubHeadRows:
-    propensity = chosen.marginal if marginal else chosen.propensity
-    return SubHeadRows(chosen.action[usable], propensity[usable], chosen.explored[usable])
+def _head_rows(head: HeadArrays, usable: Bools, marginal: bool) -> SubHeadRows:
+    propensity = head.marginal if marginal else head.propensity
+    return SubHeadRows(head.action[usable], propensity[usable], head.explored[usable])

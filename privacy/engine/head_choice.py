@@ -1,4 +1,4 @@
-"""What one head chose in a served decision: one record, stored as a row of ``decision_choices`` and shown in the answer."""
+"""One head's choice in a served decision, stored as a row of ``decision_choices`` and included in the answer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 
 class HeadChoice(NamedTuple):
-    """The choice of one head. The answer also shows what the row does not hold: the last three.
+    """The choice of one head. The last three fields appear in the answer and are not stored.
 
-    ``propensity``: of the action given the flag ``explored``; ``marginal_propensity``: over the flag. ``eligible``: mask of the
-    allowed actions (None: all). ``values`` (K,): action values, the reference's margin included, in the order of ``actions``.
+    ``propensity`` is that of the action given the flag ``explored``; ``marginal_propensity`` averages over the flag.
+    ``eligible`` is a bit mask of the allowed actions (None: all). ``values`` (K,) are action values, including the reference's
+    margin, in the order of ``actions``.
     """
 
     head: str
@@ -28,5 +29,5 @@ class HeadChoice(NamedTuple):
 
     @property
     def intervenes(self) -> bool:
-        """Whether it does something else than the reference action."""
+        """Return whether the action differs from the reference."""
         return self.action != self.reference

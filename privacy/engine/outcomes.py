@@ -1,4 +1,4 @@
-"""From the words that came back about a decision to its one outcome: total first, then the six components, NaN where silent."""
+"""Compute a decision's outcome from its reward events. Both are payloads (7,): total, then six components; NaN: not given."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from core.arrays import Floats
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, components_bounded, reward_components, reward_total
 from loops.engine.spec import LoopSpec, RewardAggregate
 
-LARGEST_SCALES = 20.0  # a bare total may be so many reward scales; a release clips at 8 beyond the centre anyway
+LARGEST_SCALES = 20.0  # reward scales that a bare total may have; a release clips at 8 beyond the centre anyway
 
 
 def largest_total(spec: LoopSpec) -> float:
-    """The public bound of a total: what the weights and the components' bounds allow, or 20 reward scales if that is more."""
+    """Return the public bound of a total's size: what weights and component bounds allow, or 20 reward scales if that is more."""
     allowed = sum(
         abs(spec.reward.weights.get(c, DEFAULT_WEIGHTS[c])) * max(abs(end) for end in BOUNDS[c]) for c in COMPONENTS
     )
@@ -22,25 +22,31 @@ def largest_total(spec: LoopSpec) -> float:
 
 
 def payload_of_total(total: float) -> Floats:
-    """(7,) an event that gives the total alone."""
+    """Return the payload (7,) of a reward event that gives the total alone."""
     return np.concatenate([[total], np.full(len(COMPONENTS), np.nan)])
 
 
 def payload_of_components(spec: LoopSpec, given: Mapping[str, float]) -> Floats:
-    """(7,) an event that gives components: each within its bounds, the total their weighted sum."""
+    """Return the payload (7,) of a reward event that gives components, each clipped to its bounds.
+
+    The total is their weighted sum.
+    """
     components = components_bounded(np.array([float(given.get(c, np.nan)) for c in COMPONENTS]))
     return np.concatenate([[float(reward_total(spec, components))], components])
 
 
 def payload_of_inputs(spec: LoopSpec, inputs: Mapping[str, float], *, state: Floats, action: int | None) -> Floats:
-    """(7,) an event that gives what was observed; without a rating, empathy is how the action suited the state (F,)."""
+    """Return the payload (7,) of a reward event that gives observed inputs.
+
+    Without an empathy rating, empathy is computed from how well the action suits the state (F,).
+    """
     name = "" if action is None else spec.main_head.actions[action]
     components = reward_components(spec, inputs, action=name, affect=affect_of(spec, state))
     return np.concatenate([[float(reward_total(spec, components))], components])
 
 
 def affect_of(spec: LoopSpec, state: Floats) -> dict[str, float]:
-    """Numeric features scaled to [0, 1]."""
+    """Return numeric features by name, scaled from their bounds to [0, 1]."""
     scaled = {}
     for feature, value in zip(spec.features, state, strict=True):
         if not feature.is_category:
@@ -50,10 +56,10 @@ def affect_of(spec: LoopSpec, state: Floats) -> dict[str, float]:
 
 
 def aggregate(spec: LoopSpec, payloads: Sequence[Floats], *, available: bool = True) -> Floats:
-    """(7,) one outcome from the events that were in time, in the order of their arrival, by the loop's rule, column by column.
+    """Aggregate timely reward events, in order of arrival, into one outcome (7,), column by column, by the loop's rule.
 
-    Where every event gave components, the total is their weighted sum; where nothing gave a total it is the loop's default, but
-    only of an ``available`` decision. However many events came, the outcome stays within the bounds of a single one.
+    Where every event that has a total also has components, the total is the components' weighted sum. Where no event has a
+    total, an ``available`` decision gets the loop's default. The outcome stays within the bounds of a single event.
     """
     rule = spec.reward.aggregate
     if not payloads:
@@ -76,18 +82,18 @@ def _bounded(spec: LoopSpec, payload: Floats) -> Floats:
 
 
 def _column(values: Floats, rule: RewardAggregate) -> float:
-    heard = values[np.isfinite(values)]
-    if not heard.size:
+    given = values[np.isfinite(values)]
+    if not given.size:
         return float("nan")
-    return float({"earliest": heard[0], "latest": heard[-1], "sum": heard.sum(), "mean": heard.mean()}[rule])
+    return float({"earliest": given[0], "latest": given[-1], "sum": given.sum(), "mean": given.mean()}[rule])
 
 
 def harms(spec: LoopSpec, label: str) -> bool:
-    """Whether a label is one of the loop's harmful ones; case and blanks around it do not matter, as in an import."""
+    """Return whether a label is one of the loop's harmful ones, ignoring case and surrounding blanks, as an import does."""
     return label.strip().lower() in {word.strip().lower() for word in spec.reward.harmful_labels}
 
 
 def harmful_of(labels: Sequence[bool | None]) -> bool | None:
-    """Whether an outcome is harmful: any harmful label; False where there were only others; None without one."""
-    heard = [label for label in labels if label is not None]
-    return any(heard) if heard else None
+    """Return whether an outcome is harmful: True with any harmful label, False with other labels only, None without labels."""
+    given = [label for label in labels if label is not None]
+    return any(given) if given else None

@@ -1,7 +1,8 @@
-"""Sealing: AES-256-GCM under a person's data key, which is itself sealed by a master key.
+"""Seal records with AES-256-GCM under a person's data key, which a master key wraps.
 
-Every seal has a random nonce of 96 bits and is bound to what it is (``about``): moved to another row or column it cannot be
-opened. A key seals far fewer than 2^32 records, the bound for random nonces (NIST SP 800-38D, section 8.3).
+Every seal has a random nonce of 96 bits and is bound to its place by the associated data ``about``. A seal that is moved to
+another row or column cannot be opened. A key seals far fewer than 2^32 records, the bound for random nonces (NIST SP 800-38D,
+section 8.3).
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ Bytes = bytes | memoryview
 
 
 class CannotOpen(ValueError):
-    """The bytes were sealed by another key, for another place, or have changed."""
+    """Raised for bytes that were sealed by another key or for another place, or that have changed."""
 
 
 class CannotUnwrap(CannotOpen):
-    """A data key cannot be opened: its master key is another one."""
+    """Raised for a data key that cannot be opened, because another master key wrapped it."""
 
 
 class Cipher:
-    """A key at work. It never leaves the process, and nothing prints it."""
+    """Seals and opens bytes with one key. The key never leaves the process, and nothing prints it."""
 
     __slots__ = ("_aead",)
 
@@ -35,12 +36,12 @@ class Cipher:
         self._aead = AESGCM(key)
 
     def seal(self, plain: bytes, about: bytes) -> bytes:
-        """Nonce, ciphertext and tag: ``OVERHEAD`` bytes more than ``plain``."""
+        """Return nonce, ciphertext and tag: ``OVERHEAD`` bytes more than ``plain``."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, plain, about)
 
     def open(self, sealed: bytes, about: bytes) -> bytes:
-        """What was sealed. Raises CannotOpen, which says what it was and nothing of what it held."""
+        """Return the plain bytes. Raises CannotOpen, whose text names the place (``about``) and reveals no content."""
         try:
             return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], about)
         except (InvalidTag, ValueError):
@@ -48,19 +49,19 @@ class Cipher:
 
 
 def new_key() -> bytes:
-    """A fresh data key."""
+    """Return a fresh random data key."""
     return secrets.token_bytes(KEY_BYTES)
 
 
 def master_cipher(secret: str) -> Cipher:
-    """The master key of a secret: HKDF-SHA-256 (RFC 5869)."""
+    """Derive the master key from a secret by HKDF-SHA-256 (RFC 5869)."""
     return Cipher(
         HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"r3al master key").derive(secret.encode())
     )
 
 
 def wrap(master: Cipher, key: bytes, *, version: int, person_id: int) -> bytes:
-    """A data key sealed by the master key of a version, for one person."""
+    """Seal one person's data key with the master key of a version."""
     return master.seal(key, b"data key %d %d" % (version, person_id))
 
 
@@ -73,32 +74,32 @@ def unwrap(master: Cipher, wrapped: bytes, *, version: int, person_id: int) -> b
 
 
 def unwrap_cipher(master: Cipher, wrapped: bytes, *, version: int, person_id: int) -> Cipher:
-    """Unwrap a data key, ready for use. Raises CannotUnwrap."""
+    """Unwrap a data key as a cipher, ready for use. Raises CannotUnwrap."""
     return Cipher(unwrap(master, wrapped, version=version, person_id=person_id))
 
 
 def about_signal(person_id: int, signal_key: Bytes) -> bytes:
-    """What a signal's payload is bound to."""
+    """Return the associated data of a signal's payload."""
     return f"signal {person_id} {signal_key.hex()}".encode()
 
 
 def about_reward(served_id: int, reward_key: Bytes) -> bytes:
-    """What the payload of a word about a decision is bound to."""
+    """Return the associated data of a reward event's payload."""
     return f"reward {served_id} {reward_key.hex()}".encode()
 
 
 def about_state(person_id: int, row_key: Bytes) -> bytes:
-    """What the state at a decision is bound to."""
+    """Return the associated data of the state at a decision."""
     return b"state %d " % person_id + row_key
 
 
 def about_outcome(person_id: int, row_key: Bytes) -> bytes:
-    """What a decision's outcome is bound to."""
+    """Return the associated data of a decision's outcome."""
     return b"outcome %d " % person_id + row_key
 
 
 def about_memory(person_id: int, loop_id: int) -> bytes:
-    """What serving's memory of a person is bound to."""
+    """Return the associated data of a person's serving state in one loop."""
     return b"memory %d %d" % (person_id, loop_id)
 
 
@@ -110,7 +111,7 @@ def open_state(cipher: Cipher, sealed: bytes, *, person_id: int, row_key: Bytes)
 def open_serving_state(
     master: Cipher, wrapped: bytes, memory: bytes, *, version: int, person_id: int, loop_id: int
 ) -> tuple[Cipher, bytes]:
-    """Unwrap a person's data key and open with it what serving keeps of them (empty: nothing yet). Raises CannotOpen."""
+    """Unwrap a person's data key and open their serving state with it. Empty ``memory`` stays empty. Raises CannotOpen."""
     cipher = unwrap_cipher(master, wrapped, version=version, person_id=person_id)
     return cipher, cipher.open(memory, about_memory(person_id, loop_id)) if memory else b""
 
@@ -118,5 +119,5 @@ def open_serving_state(
 def seal_decision(
     cipher: Cipher, state: bytes, memory: bytes, *, person_id: int, loop_id: int, row_key: bytes
 ) -> tuple[bytes, bytes]:
-    """Seal the state at a decision and what serving keeps of the person after it."""
+    """Seal the state at a decision, and the person's serving state after it."""
     return cipher.seal(state, about_state(person_id, row_key)), cipher.seal(memory, about_memory(person_id, loop_id))

@@ -1,4 +1,4 @@
-"""What is remembered of a person: the newest known value of each feature, and how they were at their last decision."""
+"""A person's serving state: the newest known value of each feature, and the state at their last decision."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from privacy.engine.sealing import Cipher
 
 
 class KnownValues(NamedTuple):
-    """F values, NaN where nothing is known, and the moment of the newest; None: nothing was heard yet."""
+    """Known feature values (F,), NaN where unknown. ``at`` is the time of the newest one; None before any signal."""
 
     values: Floats
     at: datetime | None = None
 
 
 class PersonServingState(NamedTuple):
-    """What one SELECT reads of a person in one loop. ``state_version`` 0: nothing was served or heard in this loop yet.
+    """A person's stored serving state in one loop, as one SELECT reads it.
 
-    ``memory`` and the person's data key are sealed, as stored; ``wrapped`` empty: they have no key yet. ``original``: the
-    decision that answered this request before.
+    ``state_version`` is 0 before the first signal or decision in this loop. ``memory`` and the data key are sealed, as stored;
+    ``wrapped`` is empty while the person has no key. ``original`` is the decision that already answered this request, if any.
     """
 
     person_id: int
@@ -45,8 +45,10 @@ class PersonServingState(NamedTuple):
 
 
 class OpenedState(NamedTuple):
-    """The person's cipher, with what it opened: F numbers that were heard lately (NaN: never), and the F numbers of the state
-    at the last decision. None for what there is not.
+    """A person's cipher and their opened serving state.
+
+    ``heard`` are the newest feature values (F; NaN: unknown), ``before`` the state at the last decision (F). Each is None if
+    there is none.
     """
 
     cipher: Cipher
@@ -54,30 +56,34 @@ class OpenedState(NamedTuple):
     before: Sequence[float] | None
 
 
-def merge_known_values(memory: KnownValues, values: Floats, at: datetime, *, keeps: float) -> KnownValues:
-    """The memory after ``values`` (F, NaN where silent) were heard at ``at``; anything ``keeps`` seconds older is forgotten.
+def merge_known_values(known: KnownValues, values: Floats, at: datetime, *, keeps: float) -> KnownValues:
+    """Merge ``values`` (F, NaN where absent), observed at ``at``, into the known ones.
 
-    A newer word goes over an older one. An older word only fills what is not known.
+    Newer values replace older ones. Older values only fill gaps. Values more than ``keeps`` seconds older than the newest are
+    dropped.
     """
-    if memory.at is None or (at - memory.at).total_seconds() > keeps:
+    if known.at is None or (at - known.at).total_seconds() > keeps:
         return KnownValues(values, at)
-    if at >= memory.at:
-        return KnownValues(np.where(np.isnan(values), memory.values, values), at)
-    if (memory.at - at).total_seconds() > keeps:
-        return memory
-    return KnownValues(np.where(np.isnan(memory.values), values, memory.values), memory.at)
+    if at >= known.at:
+        return KnownValues(np.where(np.isnan(values), known.values, values), at)
+    if (known.at - at).total_seconds() > keeps:
+        return known
+    return KnownValues(np.where(np.isnan(known.values), values, known.values), known.at)
 
 
-def pack_serving_state(spec: LoopSpec, heard: Sequence[float], known: Sequence[float] | None) -> bytes:
-    """As it is stored: of which features it speaks, F numbers that were heard (NaN: never), then the F of the state at the last
-    decision where there was one.
+def pack_serving_state(spec: LoopSpec, newest: Sequence[float], at_decision: Sequence[float] | None) -> bytes:
+    """Pack a serving state for storage: the features' signature, the newest values (F; NaN: never observed), then the state at
+    the last decision (F) if there was one. Numbers are little-endian float64.
     """
-    values = [*heard, *(known or ())]
+    values = [*newest, *(at_decision or ())]
     return spec.features_signature + struct.pack(f"<{len(values)}d", *values)
 
 
 def unpack_serving_state(spec: LoopSpec, stored: bytes) -> tuple[Sequence[float] | None, Sequence[float] | None]:
-    """The two parts of what was stored; None for what there is not, and for both where it speaks of other features."""
+    """Unpack a stored serving state: newest values, and the state at the last decision.
+
+    A part that was not stored is None. Both are None when the state was stored for other features.
+    """
     signature, count = spec.features_signature, len(spec.features)
     if not stored.startswith(signature):
         return None, None

@@ -1,4 +1,4 @@
-"""Records of the privacy floor."""
+"""Django models of the privacy floor."""
 
 from privacy.models.account import PersonAccount
 from privacy.models.budget import LedgerEntry, PrivacyBudget

@@ -10,7 +10,7 @@ from privacy.models.person import Person
 
 
 class PersonAccount(Created):
-    """The login behind a person's device tokens. One a person; it can be revoked without touching what was learned."""
+    """The login behind a person's device tokens, one per person. Revoking it does not affect trained models."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="person_account")
     person = models.OneToOneField(Person, on_delete=models.CASCADE, related_name="account")

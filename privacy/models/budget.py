@@ -1,4 +1,4 @@
-"""The ledger of what each person's data has been used for. Integers only; a database CHECK holds every cap."""
+"""Privacy budgets and the ledger of charges. Amounts are integers, and database CHECK constraints enforce every cap."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ CHANGE_CAPS = "privacy.change_caps"
 
 
 class PrivacyBudget(models.Model):
-    """One wide row a person: policy units by window, and apart from them the formal lifetime rho. The two are never added.
+    """One person's budget: policy units by window, and separately the formal lifetime rho. The two are never added.
 
-    Units are nano (1e-9). Windows roll lazily (UTC) inside the charging UPDATE. ``consent_mask`` lies here so that
-    consent and budget are read under one lock.
+    Amounts are in nano (1e-9). The charging UPDATE rolls windows (UTC) when needed. ``consent_mask`` is stored here so that
+    consent and budget are read under one lock. ``formal_void_at`` is the time of the first charge without a formal guarantee.
     """
 
     person = models.OneToOneField(Person, on_delete=models.CASCADE, primary_key=True, related_name="budget")
@@ -58,11 +58,11 @@ class PrivacyBudget(models.Model):
 
 
 class LedgerEntry(models.Model):
-    """One person charged for one release. Append-only.
+    """The charge of one release to one person. Append-only.
 
-    The database does not look both references up for every entry, which would cost as much as the charge: a charge writes ids of
-    budgets that it has just updated, and a release that it has locked; neither can be deleted while it stands (the budget's own
-    reference, and a trigger on the log).
+    The two references have no database constraint, because checking them would cost as much as the charge. They are safe without
+    one. A charge writes ids of budgets that it has just updated, and of a release that it has locked. Neither can be deleted
+    while the entry exists: the budget's own reference and a trigger on the log prevent it.
     """
 
     release = models.ForeignKey(

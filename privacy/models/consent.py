@@ -1,4 +1,4 @@
-"""Consent: an append-only history; what is in force is a bit mask on the budget row, under the same lock as a charge."""
+"""Consent, as an append-only history. A bit mask on the budget row holds current consent, under the lock that charges take."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Purpose(models.TextChoices):
 
 
 class Consent(Created):
-    """One act: a person granted or withdrew one purpose, under one version of the consent text."""
+    """One act of consent: a person granted or withdrew one purpose, under one version of the consent text."""
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="consents")
     purpose = models.CharField(max_length=20, choices=Purpose.choices)
     granted = models.BooleanField()
     text_version = models.CharField(max_length=40, default="1")
-    source = models.CharField(max_length=80, help_text="Where the act came from: the app, an import.")
+    source = models.CharField(max_length=80, help_text="Origin of the act, such as the app or an import.")
 
     class Meta:
         db_table = "consents"

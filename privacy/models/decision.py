@@ -1,5 +1,6 @@
-"""The only record of each decision and its outcome. Payloads are fixed-width arrays, sealed with the person's data key; all
-else is a typed column.
+"""Decisions and their outcomes. Payloads are fixed-width arrays, sealed with the person's data key.
+
+Everything else is a typed column.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from privacy.models.release import Release
 
 
 class Decision(Created):
-    """One logged choice of a person's day. ``state`` is float64[number of features], in the order of the loop's features.
+    """One decision point of a person. ``state`` is float64[number of features], in the order of the loop's features.
 
-    ``row_key`` is a keyed digest of what makes a row the same row: importing it twice changes nothing.
+    ``row_key`` is a keyed digest of the row's identity, so that importing a row twice changes nothing.
     ``dropped_out`` marks the last decision of a person who left the app for good.
     """
 
@@ -39,10 +40,10 @@ class Decision(Created):
 
 
 class Choice(models.Model):
-    """What one head chose in a decision: action index, the propensities, and whether it was drawn for exploration.
+    """One head's choice in a decision: action index, propensities, and whether it was drawn for exploration.
 
-    ``propensity`` is conditional on the exploration flag (used by moments); ``marginal_propensity`` is not (used off-policy).
-    Unavailable decisions were not randomised: they have no choice rows.
+    ``propensity`` is conditional on the exploration flag, for training. ``marginal_propensity`` is not, for off-policy
+    evaluation. Unavailable decisions were not randomised and have no choice rows.
     """
 
     decision = models.ForeignKey(Decision, on_delete=models.CASCADE, related_name="choices")
@@ -54,17 +55,17 @@ class Choice(models.Model):
     learnable = models.BooleanField(
         default=True,
         db_default=True,
-        help_text="False: a fallback or a restricted choice; it tells the next state and teaches nothing.",
+        help_text="False for a fallback or a restricted choice: training uses its state but not its action.",
     )
     version = models.BigIntegerField(null=True, blank=True, help_text="Id of the model version that served.")
-    generation = models.PositiveIntegerField(null=True, blank=True, help_text="Of the slot that served.")
+    generation = models.PositiveIntegerField(null=True, blank=True, help_text="Generation of the slot that served.")
     eligible = models.BigIntegerField(null=True, blank=True, help_text="Bit mask of the allowed actions; null: all.")
     fallback = models.CharField(
         max_length=10,
         blank=True,
         default="",
         db_default="",
-        help_text="Rung that answered instead: stable or reference.",
+        help_text="Policy that answered in place of the deployed one: stable or reference.",
     )
 
     class Meta:
@@ -84,9 +85,9 @@ class Choice(models.Model):
 
 
 class RewardSignal(Created):
-    """What followed a decision. ``payload`` is float64[7]: total, then the six components; NaN where not observed.
+    """The outcome of a decision. ``payload`` is float64[7]: total, then the six components; NaN where not observed.
 
-    ``harmful`` is the logged label's meaning under the loop (null: no label was logged).
+    ``harmful`` says whether the logged label is harmful under the loop (null: no label was logged).
     """
 
     decision = models.OneToOneField(Decision, on_delete=models.CASCADE, related_name="outcome")
@@ -95,7 +96,7 @@ class RewardSignal(Created):
     closed_at = models.DateTimeField()
     release = models.ForeignKey(
         Release, null=True, blank=True, on_delete=models.PROTECT, related_name="outcomes",
-        help_text="The training release that read it; each outcome teaches in one round.",
+        help_text="Training release that read the outcome. Each outcome is used in one release.",
     )  # fmt: skip
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Files of logged decisions that were read, with counts; the rejected rows are in a file beside the source."""
+"""Imports of files of logged decisions, with counts. Rejected rows are listed in a separate file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from loops.models import LoopVersion
 
 
 class SignalImport(Created):
-    """One reading of one file."""
+    """One import of one file."""
 
     loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="imports")
     file_name = models.CharField(max_length=255)

@@ -1,4 +1,4 @@
-"""Data keys: what a person's payloads are sealed with. Destroying the key erases them, also in backups that lack this table."""
+"""Data keys, which seal people's payloads. Destroying a key erases the payloads, also in backups that lack this table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ERASE_PERSON = "privacy.erase_person"
 
 
 class DataKey(Created):
-    """One person's key (AES-256), itself sealed by the master key of ``master_version``. Keep this table out of long backups."""
+    """One person's key (AES-256), wrapped by the master key of ``master_version``. Keep this table out of long-term backups."""
 
     person = models.OneToOneField(Person, on_delete=models.CASCADE, primary_key=True, related_name="data_key")
     wrapped = models.BinaryField(max_length=60)

@@ -1,4 +1,4 @@
-"""People, known only by a keyed digest of the identifier that the app or a file gave them."""
+"""People, identified only by a keyed digest of the identifier that the app or an imported file uses."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Person(Created):
     """One privacy unit. Loops of one population share their people, and so their budgets.
 
     ``key`` is HMAC-SHA-256(salt, population, identifier); the identifier itself is not stored.
-    ``fold`` is a keyed hash in [0, 10000): people below ``evaluation_share * 10000`` judge candidates and never train one.
-    Of somebody erased only this row, their budget and their ledger entries stay, under a tombstone as ``key``: a digest by which
-    they are known again when they register anew, so that no cap begins afresh.
+    ``fold`` is a keyed hash in [0, 10000). People below ``evaluation_share * 10000`` evaluate candidates and never train one.
+    After erasure only this row, the budget and the ledger entries stay, and ``key`` becomes a tombstone. The tombstone is a
+    digest that recognises a person who registers again, so that their caps do not start afresh.
     """
 
     population = models.CharField(max_length=80)

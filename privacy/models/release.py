@@ -1,4 +1,4 @@
-"""Releases: every charged computation whose output may leave the vault. Permanent (table ``anonymization_logs``)."""
+"""Releases: charged computations whose output may leave the trust boundary. Permanent (table ``anonymization_logs``)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from privacy.engine.anonymize.registry import technique_labels
 
 
 def technique_choices() -> list[tuple[str, str]]:
-    """Return the registered techniques with their labels. A function, so that a new technique needs no migration."""
+    """Return the registered techniques with their labels. It is a function so that a new technique needs no migration."""
     return technique_labels()
 
 
@@ -22,11 +22,12 @@ class ReleaseState(models.TextChoices):
 
 
 class Release(Created):
-    """What was computed, under which guarantee, at which cost to each person in it.
+    """One release: the computation, its guarantee, and its charge to each person in it.
 
-    ``policy_cost`` (nano units) is always charged; ``rho`` (nano) and the formal pair are null for techniques without a
-    differential-privacy meaning. ``noisy_users`` is the released (noised) number of people; the exact one is not stored.
-    ``rows_in`` and ``rows_out`` are rounded to two digits; ``information_loss``: the share of the columns' ranges that is lost.
+    ``policy_cost`` (nano units) is always charged. ``rho`` (nano), ``formal_epsilon`` and ``formal_delta`` are null for
+    techniques without a differential-privacy meaning. ``noisy_users`` is the noised number of people; the exact number is not
+    stored.
+    ``rows_in`` and ``rows_out`` are rounded to two digits. ``information_loss`` is the lost share of the columns' ranges.
     """
 
     key = models.CharField(max_length=120, unique=True, help_text="Idempotency key.")
@@ -59,7 +60,7 @@ class Release(Created):
             models.CheckConstraint(condition=Q(policy_cost__gt=0), name="release_costs_something"),
             models.CheckConstraint(
                 condition=Q(rho__isnull=True, formal_epsilon__isnull=True, formal_delta__isnull=True)
-                # Said outright: a comparison with null is unknown, and a CHECK takes what is unknown.
+                # Explicit, because a comparison with null is unknown, and a CHECK accepts what is unknown.
                 | Q(
                     rho__isnull=False,
                     rho__gt=0,
@@ -85,8 +86,9 @@ class Release(Created):
 
 
 class ReleaseRound(Created):
-    """The stored output of one round. Written once; a retry reads it and never samples again. Rows of people expire: then the
-    output is emptied and its SHA-256 stays.
+    """The stored output of one round of a release. It is written once; a retry reads it and never samples again.
+
+    Rows of people expire: the output is then emptied, and its SHA-256 stays.
     """
 
     release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="rounds")

@@ -1,6 +1,6 @@
-"""Decisions as they are served: what was asked, what answers the person's app, and what came back before it closed.
+"""Served decisions, why a person was unavailable, and reward events.
 
-A served decision is an ordinary ``Decision`` with its ``LoggedChoice`` rows; what only serving needs hangs on it here.
+A served decision is a ``Decision`` with its ``Choice`` rows, plus one row here with what only serving needs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from privacy.models.vault import VaultBatch
 
 
 class Unavailable(models.TextChoices):
-    """Why somebody could not be spoken to. Decided before anything is drawn, so such a decision carries no propensity."""
+    """Reasons why a person is unavailable. They are decided before any draw, so such a decision has no propensity."""
 
     QUIET_HOURS = "quiet_hours", "quiet hours"
     COOLDOWN = "cooldown", "too soon after the last intervention"
@@ -27,10 +27,10 @@ class Unavailable(models.TextChoices):
 
 
 class ServedDecision(models.Model):
-    """The serving side of one decision. ``public_id`` is what the app knows it by.
+    """The serving side of one decision. The app refers to it by ``public_id``.
 
-    ``request_key`` is a keyed digest of the app's request id: a retry finds the original. ``seed`` fixes every draw, so that
-    the decision can be replayed bit for bit. ``closed_at`` is set once, when the outcome is settled at the deadline.
+    ``request_key`` is a keyed digest of the app's request id, by which a retry finds the original. ``seed`` determines every
+    draw, so that the decision can be replayed bit for bit. ``closed_at`` is set once, when the outcome is settled.
     """
 
     decision = models.OneToOneField(Decision, on_delete=models.CASCADE, primary_key=True, related_name="served")
@@ -38,12 +38,16 @@ class ServedDecision(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     request_key = models.BinaryField(max_length=16)
     seed = models.BinaryField(max_length=16)
-    exploration_bp = models.PositiveIntegerField(default=0, help_text="Share of decisions explored then, basis points.")
+    exploration_bp = models.PositiveIntegerField(
+        default=0, help_text="Share of decisions explored at that time, in basis points."
+    )
     unavailable = models.CharField(max_length=12, blank=True, choices=Unavailable.choices)
-    clamped = models.PositiveSmallIntegerField(default=0, help_text="Context values that lay outside their bounds.")
-    expires_at = models.DateTimeField(help_text="After this the app must ask anew instead of acting on the answer.")
-    closes_at = models.DateTimeField(help_text="The reward deadline: what comes later is kept apart and not learned.")
-    activated_at = models.DateTimeField(null=True, blank=True, help_text="When the device showed it.")
+    clamped = models.PositiveSmallIntegerField(default=0, help_text="Number of context values outside their bounds.")
+    expires_at = models.DateTimeField(help_text="After this time the app must request a new decision.")
+    closes_at = models.DateTimeField(
+        help_text="The reward deadline. Later rewards are stored but never used for training."
+    )
+    activated_at = models.DateTimeField(null=True, blank=True, help_text="When the device showed the decision.")
     closed_at = models.DateTimeField(null=True, blank=True)
     vault_batch = models.ForeignKey(
         VaultBatch, null=True, blank=True, on_delete=models.PROTECT, related_name="decisions"
@@ -68,13 +72,16 @@ class ServedDecision(models.Model):
 
 
 class RewardEvent(Created):
-    """One word that came back about a decision. ``payload`` is float64[7] as in ``RewardSignal``, sealed with the person's data
-    key; late ones are never learned.
+    """One reward event: the app's report about a decision. Late events are never used for training.
+
+    ``payload`` is float64[7], total then six components, NaN where not given, sealed with the person's data key.
     """
 
     served = models.ForeignKey(ServedDecision, on_delete=models.CASCADE, related_name="rewards")
     reward_key = models.BinaryField(max_length=16)
-    content_key = models.BinaryField(max_length=16, help_text="Keyed digest of the body: a retry says the same.")
+    content_key = models.BinaryField(
+        max_length=16, help_text="Keyed digest of the body, by which a retry is recognised."
+    )
     payload = models.BinaryField(help_text="float64, little-endian; sealed.")
     harmful = models.BooleanField(null=True)
     late = models.BooleanField(default=False)

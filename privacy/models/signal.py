@@ -12,15 +12,18 @@ from privacy.models.person import Person
 
 
 class Signal(Created):
-    """One raw record about a person: a node of the memory graph. ``payload``: float64[number of features], NaN where silent,
-    sealed with the person's data key.
+    """One raw record about a person: a node of the memory graph.
+
+    ``payload`` is float64[number of features], NaN where not given, sealed with the person's data key.
     """
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="signals")
     loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="signals")
     kind = models.CharField(max_length=12, choices=[(name, name) for name in DATA_TYPES])
     signal_key = models.BinaryField(max_length=16)
-    content_key = models.BinaryField(max_length=16, help_text="Keyed digest of the body: a retry says the same.")
+    content_key = models.BinaryField(
+        max_length=16, help_text="Keyed digest of the body, by which a retry is recognised."
+    )
     observed_at = models.DateTimeField()
     payload = models.BinaryField(help_text="float64, little-endian; sealed.")
 

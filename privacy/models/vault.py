@@ -1,4 +1,4 @@
-"""The Trust Vault: an append-only, hash-chained record of what the platform did. Commitments, never payloads."""
+"""The Trust Vault: an append-only, hash-chained record of the platform's actions. It holds commitments, never payloads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class VaultKind(models.TextChoices):
 
 
 class VaultHead(models.Model):
-    """The end of the chain: one row, whose lock orders those who append."""
+    """The end of the chain. Its single row is the lock that orders appends."""
 
     sequence = models.PositiveBigIntegerField(default=0)
     hash = models.CharField(max_length=64)
@@ -35,8 +35,8 @@ class VaultHead(models.Model):
 class VaultEvent(models.Model):
     """One event. ``hash`` is SHA-256 over the canonical JSON of the event and ``previous_hash``.
 
-    ``subject`` is a keyed commitment to whom it concerns (empty: nobody in particular), so that erasing a person leaves the
-    chain valid and says nothing.
+    ``subject`` is a keyed commitment to the person concerned (empty: no single person). Erasing a person leaves the chain valid
+    and reveals nothing.
     """
 
     sequence = models.PositiveBigIntegerField(primary_key=True)
@@ -60,7 +60,7 @@ class VaultEvent(models.Model):
 
 
 class VaultBatch(models.Model):
-    """Served decisions that entered the vault together: a Merkle tree's leaves (32 bytes each) and its root."""
+    """Served decisions that were sealed together: the leaves (32 bytes each) and the root of their Merkle tree."""
 
     event = models.OneToOneField(VaultEvent, on_delete=models.PROTECT, primary_key=True, related_name="batch")
     decisions_count = models.PositiveIntegerField()
@@ -76,12 +76,12 @@ class VaultBatch(models.Model):
 
 
 class VaultCheck(Created):
-    """One walk along the whole chain: how far it held, and the head's hash then. ``broken`` names the first link that did not."""
+    """One verification of the whole chain: how far it held, and the hash there. ``broken`` names the first broken link."""
 
-    sequence = models.PositiveBigIntegerField(help_text="Events that hold.")
-    head = models.CharField(max_length=64, blank=True, help_text="Hash of the last event that holds.")
-    decisions_count = models.PositiveBigIntegerField(help_text="Sealed decisions that are what was sealed.")
-    erased_count = models.PositiveBigIntegerField(help_text="Sealed decisions that are no longer there.")
+    sequence = models.PositiveBigIntegerField(help_text="Number of valid events.")
+    head = models.CharField(max_length=64, blank=True, help_text="Hash of the last valid event.")
+    decisions_count = models.PositiveBigIntegerField(help_text="Sealed decisions that match their leaf.")
+    erased_count = models.PositiveBigIntegerField(help_text="Sealed decisions that were deleted since.")
     broken = models.TextField(blank=True)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Reads of budgets: how they stand over all people, as rounded counts, and how one stands."""
+"""Read budgets: rounded counts over all people, and the budget of one person."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from privacy.models import PrivacyBudget, Purpose
 from privacy.models.budget import WINDOWS
 
 LIFETIME_DELTA = 1e-6
-NEAR = 0.8  # of a cap
+NEAR = 0.8  # share of a cap from which a budget counts as near it
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "lifetime": "lifetime"}
 
 
 def budgets_overview() -> dict[str, Any]:
-    """Counts to two digits: people, consents, how many are near or at each cap, and whose formal account has ended."""
+    """Count budgets to two digits: people, consents, people near or at each cap, and people whose formal account is void."""
     people = PrivacyBudget.objects.filter(person__erased_at=None)
     counts: dict[str, Any] = {"period": settings.PRIVACY_BUDGET_PERIOD, "people": two_digits(people.count())}
     counts["consents"] = {p.value: two_digits(_consenting(people, p)) for p in Purpose}
@@ -39,7 +39,7 @@ def _consenting(people: Any, purpose: Purpose) -> int:
 
 def _window(people: Any, window: str, today: date) -> dict[str, int]:
     spent: Combinable = F(f"spent_{window}")
-    if window != "lifetime":  # one that is over counts nothing, though no charge has rolled it yet
+    if window != "lifetime":  # spending of a past window no longer counts, although no charge has rolled it yet
         spent = Case(When(**{f"{window}__gte": first_day(window, today)}, then=spent), default=Value(0))
     return _share(people.annotate(share=Cast(spent, FloatField()) / F(f"cap_{window}")))
 
@@ -55,18 +55,18 @@ def _share(people: Any) -> dict[str, int]:
 
 
 def budget_summary(budget: PrivacyBudget) -> dict[str, Any]:
-    """One person's budget: policy units by window, and apart from them the formal lifetime account with its epsilon."""
+    """Summarise one person's budget: policy units by window, and separately the formal lifetime account with its epsilon."""
     today = datetime.now(UTC).date()
     windows = {
         w: {"spent": spent_now(budget, w, today) / NANO, "cap": getattr(budget, f"cap_{w}") / NANO} for w in WINDOWS
     }
     period = _period(budget)
-    left = min((entry["cap"] - entry["spent"] for entry in windows.values()), default=0.0)
+    remaining = min((entry["cap"] - entry["spent"] for entry in windows.values()), default=0.0)
     void = budget.formal_void_at
     return {
         "period": _PERIODS[period],
-        "remaining": left,
-        "period_ends": _PERIOD_SAID[period],
+        "remaining": remaining,
+        "period_ends": _PERIOD_ENDS[period],
         "policy_units": windows,
         "formal": {
             "rho_spent": budget.rho_spent / NANO,
@@ -78,7 +78,7 @@ def budget_summary(budget: PrivacyBudget) -> dict[str, Any]:
     }
 
 
-_PERIOD_SAID = {
+_PERIOD_ENDS = {
     "day": "at midnight UTC",
     "week": "on Monday UTC",
     "month": "on the first of the month UTC",
@@ -87,12 +87,15 @@ _PERIOD_SAID = {
 
 
 def _period(budget: PrivacyBudget) -> str:
-    """The longest window that binds before the lifetime does: when it renews, so does the budget."""
+    """Return the longest window whose cap is below the lifetime's. The budget renews when that window does."""
     binding = [w for w in ("month", "week", "day") if getattr(budget, f"cap_{w}") < budget.cap_lifetime]
     return binding[0] if binding else "lifetime"
 
 
 def spent_now(budget: PrivacyBudget, window: str, today: date) -> int:
-    """Nano units that count against a cap today: those of a window that is over no longer do, though no charge has rolled it."""
+    """Return the nano units that count against a cap today.
+
+    Spending of a past window no longer counts, although no charge has rolled the window yet.
+    """
     over = window != "lifetime" and getattr(budget, window) < first_day(window, today)
     return 0 if over else int(getattr(budget, f"spent_{window}"))

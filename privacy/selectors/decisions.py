@@ -1,4 +1,4 @@
-"""Reads of the privacy floor."""
+"""Read logged decisions as arrays, with their payloads opened."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ _NO_PAYLOAD = NO_REWARD.tobytes()
 
 
 def evaluation_folds(spec: LoopSpec) -> tuple[int, int]:
-    """Folds [lo, hi) of the people who judge candidates and never train one."""
+    """Return the folds [lo, hi) of the people who evaluate candidates and never train one."""
     return 0, round(spec.evaluation_share * FOLDS)
 
 
 def training_folds(spec: LoopSpec) -> tuple[int, int]:
-    """Folds [lo, hi) of the people who train."""
+    """Return the folds [lo, hi) of the people whose data train candidates."""
     return evaluation_folds(spec)[1], FOLDS
 
 
 def outcomes_waiting(*, loop_version: LoopVersion) -> bool:
-    """Whether training people have outcomes that no release has read."""
+    """Return whether training people have outcomes that no release has read."""
     low, high = training_folds(loop_version.spec)
     return RewardSignal.objects.filter(
         release__isnull=True,
@@ -60,11 +60,10 @@ def outcomes_waiting(*, loop_version: LoopVersion) -> bool:
 def decision_arrays(
     *, loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None, release: Release | None = None
 ) -> DecisionArrays:
-    """Decisions under ``loop_version`` of the given people (None: of everybody), with next states.
+    """Read the decisions under ``loop_version`` of the given people (None: everybody), with next states.
 
-    ``fresh`` are the outcomes that belong to ``release`` (None: all): each belongs to the first release that could read it.
-
-    Reads in bulk; holds the arrays and one fetch of rows.
+    ``fresh`` marks the outcomes that belong to ``release`` (None: all outcomes). An outcome belongs to the first release that
+    could read it. Rows are read in bulk; memory holds the arrays and one fetch of rows.
     """
     spec = loop_version.spec
     columns = _Columns(spec, None if release is None else release.pk)
@@ -76,10 +75,10 @@ def decision_arrays(
 def _fetches(
     loop_version: LoopVersion, person_ids: Sequence[int] | Ints | None
 ) -> Iterator[tuple[list[tuple[Any, ...]], dict[int, Cipher]]]:
-    """Rows, with the ciphers of the people whose they are."""
+    """Yield batches of rows, each with the ciphers of the people they belong to."""
     names = loop_version.spec.head_names  # a head's own name may hold "__" or "--", an alias of a query may not
     choices = {f"choice_{i}": FilteredRelation("choices", condition=Q(choices__head=n)) for i, n in enumerate(names)}
-    found = (
+    decisions = (
         Decision.objects.filter(loop_version=loop_version)
         .alias(**choices)
         .order_by("person_id", "decided_at", "id")
@@ -92,7 +91,7 @@ def _fetches(
     ids = sorted({int(i) for i in person_ids})
     for first in range(0, len(ids), _PEOPLE_A_QUERY):
         keys = ciphers_known(ids[first : first + _PEOPLE_A_QUERY])
-        rows = found.filter(person_id__in=keys).iterator(chunk_size=_ROWS_A_FETCH)
+        rows = decisions.filter(person_id__in=keys).iterator(chunk_size=_ROWS_A_FETCH)
         while batch := list(islice(rows, _ROWS_A_FETCH)):
             yield batch, keys
 
@@ -105,7 +104,7 @@ _CHOICE = ("action", "propensity", "marginal_propensity", "explored", "learnable
 
 
 class _Columns:
-    """Gathers fetched rows as arrays, a fetch at a time."""
+    """Collect fetched rows as arrays, one fetch at a time."""
 
     def __init__(self, spec: LoopSpec, release: int | None) -> None:
         self._spec, self._release = spec, release
@@ -164,20 +163,20 @@ class _Columns:
 
 
 def _opened(cipher: Cipher, sealed: bytes, about: bytes, otherwise: bytes) -> bytes:
-    """What was sealed. A row that was damaged is as one of which nothing is known, and said: it must not stop all learning."""
+    """Open a payload. A damaged one is logged and replaced by ``otherwise``, so that it does not stop all training."""
     try:
         return cipher.open(sealed, about)
     except CannotOpen:
         log.error(
-            "a decision's state or outcome cannot be opened and teaches nothing; `manage.py verify_vault` names it"
+            "a decision's state or outcome cannot be opened, so training ignores it; `manage.py verify_vault` names it"
         )
         return otherwise
 
 
 def _choice_columns(action: Any, propensity: Any, marginal: Any, explored: Any, learnable: Any) -> list[np.ndarray]:
-    taught = [a if teaches and a is not None else -1 for a, teaches in zip(action, learnable, strict=True)]
+    usable = [a if can_learn and a is not None else -1 for a, can_learn in zip(action, learnable, strict=True)]
     return [
-        np.array(taught, dtype=np.int64),
+        np.array(usable, dtype=np.int64),
         np.array(propensity, dtype=np.float64),
         np.array(marginal, dtype=np.float64),
         np.array([bool(e) for e in explored]),

@@ -1,4 +1,4 @@
-"""Opening what is sealed: people's data keys, unwrapped with the master keys, as ciphers ready for use."""
+"""Unwrap people's data keys with the master keys, and open the states they seal."""
 
 from __future__ import annotations
 
@@ -26,29 +26,35 @@ from privacy.models import DataKey, Decision
 
 
 def ciphers_known(person_ids: Collection[int]) -> dict[int, Cipher]:
-    """A cipher for each person who has a key; who has none was erased or never had anything sealed. Raises Conflict.
+    """Return a cipher by id for each person who has a data key. A person without one was erased, or has no sealed data.
 
-    Ask before the rows are read: a key that is gone by then took its rows along.
+    Call it before reading the rows: if the key is gone by then, its rows are gone too.
+    Raises Conflict when a master key is missing or different.
     """
-    found = DataKey.objects.filter(person_id__in=person_ids).values_list("person_id", "wrapped", "master_version")
-    return {pk: cipher_of(pk, bytes(wrapped), version) for pk, wrapped, version in found}
+    rows = DataKey.objects.filter(person_id__in=person_ids).values_list("person_id", "wrapped", "master_version")
+    return {pk: cipher_of(pk, bytes(wrapped), version) for pk, wrapped, version in rows}
 
 
 def states_opened(decisions: Sequence[Decision]) -> dict[int, Floats]:
-    """State (F,) by id of each decision; those of a person who was erased meanwhile are left out. Raises CannotOpen, Conflict."""
+    """Return the state (F,) of each decision by its id, without the decisions of people erased meanwhile.
+
+    Raises CannotOpen for a damaged state, Conflict when a master key is missing or different.
+    """
     keys = ciphers_known({d.person_id for d in decisions})
     return {d.pk: state_of(d, keys[d.person_id]) for d in decisions if d.person_id in keys}
 
 
 def state_of(decision: Decision, cipher: Cipher) -> Floats:
-    """State (F,) at a decision. Raises CannotOpen."""
+    """Return the state (F,) at a decision. Raises CannotOpen for a damaged one."""
     plain = open_state(cipher, bytes(decision.state), person_id=decision.person_id, row_key=decision.row_key)
     return np.frombuffer(plain, dtype="<f8")
 
 
 def serving_state_opened(person: PersonServingState, *, spec: LoopSpec, loop_id: int, now: datetime) -> OpenedState:
-    """What serving keeps of a person who has a key. What was heard is left out once the newest of it is older than the loop's
-    ``memory``. Raises Conflict as ``key_unwrapped`` does.
+    """Open the serving state of a person who has a data key.
+
+    The newest values are dropped once all of them are older than the loop's ``memory``. Raises Conflict when the master key is
+    missing or different.
     """
     pk, version, at = person.person_id, person.master_version, person.observed_at
     try:
@@ -64,7 +70,7 @@ def serving_state_opened(person: PersonServingState, *, spec: LoopSpec, loop_id:
 
 
 def cipher_of(person_id: int, wrapped: bytes, master_version: int) -> Cipher:
-    """The cipher of one wrapped key. Raises Conflict as ``key_unwrapped`` does."""
+    """Return the cipher of one wrapped data key. Raises Conflict when the master key is missing or different."""
     try:
         return unwrap_cipher(master(master_version), wrapped, version=master_version, person_id=person_id)
     except CannotUnwrap:
@@ -72,7 +78,7 @@ def cipher_of(person_id: int, wrapped: bytes, master_version: int) -> Cipher:
 
 
 def key_unwrapped(person_id: int, wrapped: bytes, master_version: int) -> bytes:
-    """A data key. Raises Conflict when the master key is missing or another."""
+    """Unwrap a data key. Raises Conflict when the master key is missing or different."""
     try:
         return unwrap(master(master_version), wrapped, version=master_version, person_id=person_id)
     except CannotUnwrap:
@@ -81,21 +87,21 @@ def key_unwrapped(person_id: int, wrapped: bytes, master_version: int) -> bytes:
 
 def _other_secret(person_id: int, master_version: int) -> Conflict:
     return Conflict(
-        f"the data key of person {person_id} cannot be opened with version {master_version} of DATA_MASTER_KEYS; it holds "
-        "another secret"
+        f"the data key of person {person_id} cannot be opened with version {master_version} of DATA_MASTER_KEYS; that "
+        "version now holds another secret, so restore the original one"
     )
 
 
 def master_version_current() -> int:
-    """The master version that seals: the highest there is."""
+    """Return the master key version that wraps new data keys: the highest one."""
     return max(settings.DATA_MASTER_KEYS)
 
 
 def master(version: int) -> Cipher:
-    """The master key of a version. Raises Conflict for one that is missing."""
+    """Return the master key of a version as a cipher. Raises Conflict for a missing version."""
     secret = settings.DATA_MASTER_KEYS.get(version)
     if secret is None:
-        raise Conflict(f"DATA_MASTER_KEYS lacks version {version}, which data keys are wrapped with; put it back")
+        raise Conflict(f"DATA_MASTER_KEYS lacks version {version}, which wraps some data keys; put it back")
     return _derived(secret)
 
 

@@ -1,4 +1,4 @@
-"""Reads of releases."""
+"""Read releases: the people charged for one, and the epsilon of several together."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from privacy.models import LedgerEntry, Release, ReleaseState
 
 
 def charged_person_ids(*, release: Release) -> Ints:
-    """Ascending ids (n,) of the people charged for a release, all that it may compute over. Refunded: nobody."""
+    """Return the ids (n,), ascending, of the people charged for a release; nobody if it was refunded.
+
+    A release may use the data of these people alone.
+    """
     entries = LedgerEntry.objects.filter(release=release).exclude(release__state=ReleaseState.REFUNDED)
     ids = entries.order_by("person_id").values_list("person_id", flat=True)
     return np.fromiter(ids.iterator(chunk_size=10_000), dtype=np.int64)
 
 
 def epsilon_of_releases(pks: Collection[int], *, delta: float) -> float:
-    """Epsilon at ``delta`` of several releases of the same people together (Gaussian privacy: mu^2 = 2 rho adds)."""
+    """Return the epsilon at ``delta`` of several releases of the same people together (Gaussian privacy: mu^2 = 2 rho adds)."""
     from privacy.engine.dp.accounting import epsilon_of_account
 
-    rho = sum(found or 0 for found in Release.objects.filter(pk__in=pks).values_list("rho", flat=True))
+    rho = sum(nano or 0 for nano in Release.objects.filter(pk__in=pks).values_list("rho", flat=True))
     return epsilon_of_account(rho, delta)

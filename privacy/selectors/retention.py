@@ -1,4 +1,4 @@
-"""Reads of retention: what is kept of people, for how long, about how much of it there is, and when the oldest goes."""
+"""Read the state of retention: which records of people are stored, for how long, roughly how many, and when the oldest expire."""
 
 from __future__ import annotations
 
@@ -14,28 +14,36 @@ from privacy.models import Decision, ReleaseRound, ServingState, Signal
 
 @dataclass(frozen=True)
 class RetentionRule:
-    """``rows``: to two digits. ``goes``: when the oldest of them goes; None: there is none."""
+    """How long one kind of record is stored.
 
-    what: str
-    kept: timedelta
+    ``rows`` is the number of rows to two digits. ``oldest_expires`` is when the oldest row expires; None without rows.
+    """
+
+    records: str
+    stored_for: timedelta
     rows: int
-    goes: datetime | None
+    oldest_expires: datetime | None
 
 
 def retention() -> list[RetentionRule]:
-    """The privacy floor's part, in four queries."""
+    """Return the retention rules of the privacy floor, in four queries."""
     exports = ReleaseRound.objects.filter(expires_at__isnull=False).exclude(output=b"")
     return [
         retention_of("signals", Signal.objects.all(), "created_at", RECORDS_KEPT),
         retention_of(
-            "decisions, with their choices, words and outcomes", Decision.objects.all(), "created_at", RECORDS_KEPT
+            "decisions, with their choices, reward events and outcomes",
+            Decision.objects.all(),
+            "created_at",
+            RECORDS_KEPT,
         ),
-        retention_of("what serving remembers", ServingState.objects.all(), "observed_at", RECORDS_KEPT),
+        retention_of("serving states", ServingState.objects.all(), "observed_at", RECORDS_KEPT),
         retention_of("exported rows", exports, "created_at", RECORDS_KEPT),
     ]
 
 
-def retention_of(what: str, rows: QuerySet, since: str, kept: timedelta) -> RetentionRule:  # type: ignore[type-arg]
-    """What a table keeps, by the column from which its time runs."""
-    found = rows.aggregate(rows=Count("pk"), oldest=Min(since))
-    return RetentionRule(what, kept, two_digits(found["rows"]), found["oldest"] + kept if found["oldest"] else None)
+def retention_of(records: str, rows: QuerySet, since: str, stored_for: timedelta) -> RetentionRule:  # type: ignore[type-arg]
+    """Return the retention rule of some rows; ``since`` names the column from which their time runs."""
+    counts = rows.aggregate(rows=Count("pk"), oldest=Min(since))
+    return RetentionRule(
+        records, stored_for, two_digits(counts["rows"]), counts["oldest"] + stored_for if counts["oldest"] else None
+    )

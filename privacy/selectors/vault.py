@@ -1,4 +1,4 @@
-"""Reads of the Trust Vault: what the dashboard says of it."""
+"""Read the status of the Trust Vault, for the dashboard."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from privacy.models import ServedDecision, VaultCheck, VaultHead
 
 @dataclass(frozen=True)
 class VaultStatus:
-    """``events`` and ``head``: the end of the chain now. ``verified_at``: when the whole chain was last found to hold, up to
-    event ``verified_to``. ``broken`` says what the latest walk found, ``broken_at`` when. ``waiting``: served decisions in no
-    batch yet.
+    """The status of the Trust Vault.
+
+    ``events`` and ``head`` describe the end of the chain now. ``verified_at`` is when the whole chain was last valid, up to event
+    ``verified_to``. ``broken`` is the first broken link of the latest verification ("": none), found at ``broken_at``.
+    ``waiting`` counts served decisions that are in no batch yet.
     """
 
     events: int
@@ -26,16 +28,16 @@ class VaultStatus:
 
 
 def vault_status() -> VaultStatus:
-    """The vault as it stands, in four small queries; verifying it is the daily task's work."""
+    """Return the current status in four small queries. A daily task verifies the chain."""
     head = VaultHead.objects.filter(pk=1).first()
     latest = VaultCheck.objects.order_by("-pk").first()
-    held = VaultCheck.objects.filter(broken="").order_by("-pk").first()
+    valid = VaultCheck.objects.filter(broken="").order_by("-pk").first()
     broken = latest is not None and latest.broken != ""
     return VaultStatus(
         events=head.sequence if head else 0,
         head=head.hash if head else GENESIS,
-        verified_at=held.created_at if held else None,
-        verified_to=held.sequence if held else 0,
+        verified_at=valid.created_at if valid else None,
+        verified_to=valid.sequence if valid else 0,
         broken=latest.broken if latest else "",
         broken_at=latest.created_at if latest and broken else None,
         waiting=ServedDecision.objects.filter(vault_batch__isnull=True).count(),

@@ -166,7 +166,7 @@ def signals(caller: Caller, body: SignalsBody) -> HttpResponse:
     version = loop_version_current(body.loop)
     person_id = person_of(caller, user_id_given=body.user_id, population=version.spec.population)
     heard = [SignalInput(s.id, s.kind, s.at, s.values) for s in body.signals]
-    intake = signals_add(loop_version=version, person_id=person_id, heard=heard)
+    intake = signals_add(loop_version=version, person_id=person_id, signals=heard)
     rejected = [Rejected(**one) for one in intake.rejected]
     return _json(SignalsAnswer(intake.added, intake.unchanged, intake.clamped, rejected))
 
@@ -186,7 +186,7 @@ def rewards(caller: Caller, body: RewardBody, decision: UUID) -> HttpResponse:
     """What followed. 201 when new, 200 when known, 202 when it came after the deadline and will not be learned."""
     inputs = None if body.inputs is None else _observed(body.inputs)
     word = RewardInput(body.reward_id, body.total, body.components, inputs, body.label)
-    kept = reward_add(caller=caller, public_id=decision, user_id=body.user_id, word=word)
+    kept = reward_add(caller=caller, public_id=decision, user_id=body.user_id, reward=word)
     status = 202 if kept.late else 201 if kept.new else 200
     return _json(RewardAnswer(body.reward_id, kept.late), status=status)
 

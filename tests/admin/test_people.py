@@ -30,7 +30,7 @@ def erase_url(budget: PrivacyBudget) -> str:
 def test_a_cap_is_changed_with_a_reason(operator: Client, budget: PrivacyBudget) -> None:
     sent = {"_form_submitted": "on", "window": "lifetime", "cap": "30", "reason": WHY}
     answer = operator.post(cap_url(budget), sent, follow=True)
-    assert "The cap of lifetime is 30 now." in answer.content.decode()
+    assert "The lifetime cap is now 30." in answer.content.decode()
     budget.refresh_from_db()
     assert budget.cap_lifetime == 30 * NANO and VaultEvent.objects.filter(kind="budget", body__reason=WHY).exists()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
-from django.core.management import get_commands, load_command_class
+from django.core.management import BaseCommand, get_commands, load_command_class
 
 from tests.system import ROOT
 from tests.walls.documents import documents
@@ -41,7 +41,9 @@ def options_of_manage(command: str) -> frozenset[str]:
     """The options that a management command takes."""
     found = get_commands()
     assert command in found, f"there is no command {command!r}"
-    made = load_command_class(found[command], command) if isinstance(found[command], str) else found[command]
+    application = found[command]
+    made = load_command_class(application, command) if isinstance(application, str) else application
+    assert isinstance(made, BaseCommand)
     actions = made.create_parser("manage.py", command)._actions
     return frozenset(option for action in actions for option in action.option_strings)
 

@@ -24,15 +24,15 @@ from privacy.engine.moments.rows import ReleaseRows
 def release_moments(
     spec: LoopSpec, rows: ReleaseRows, sigma: float | None, *, subs: tuple[str, ...] | None = None
 ) -> Moments:
-    """A first release, all three rounds in memory."""
+    """Compute a first release with all three rounds in memory."""
     counts = read_counts(spec, release_counts(spec, count_totals(spec, rows), sigma, subs))
-    made = plan_release(spec, counts, sigma, subs=subs)
-    baseline, effects = later_rounds(made, rows)
-    return read_moments(made, baseline, effects)
+    plan = plan_release(spec, counts, sigma, subs=subs)
+    baseline, effects = later_rounds(plan, rows)
+    return read_moments(plan, baseline, effects)
 
 
-def later_rounds(made: ReleasePlan, rows: ReleaseRows, earlier: Moments | None = None) -> tuple[NoisyRound, NoisyRound]:
-    """Rounds 1 and 2 over one shard that is everybody."""
-    baseline = release_baseline(made, baseline_totals(made, rows))
-    theta = residual_baseline(made, baseline, earlier)
-    return baseline, release_effects(made, effect_totals(made, theta, rows))
+def later_rounds(plan: ReleasePlan, rows: ReleaseRows, earlier: Moments | None = None) -> tuple[NoisyRound, NoisyRound]:
+    """Compute rounds 1 and 2 over a single shard that holds everybody."""
+    baseline = release_baseline(plan, baseline_totals(plan, rows))
+    theta = residual_baseline(plan, baseline, earlier)
+    return baseline, release_effects(plan, effect_totals(plan, theta, rows))

@@ -6,9 +6,10 @@ import math
 
 
 def epsilon_of_zcdp(rho: float, delta: float) -> float:
-    """Epsilon that rho-zCDP implies at delta: Canonne, Kamath and Steinke 2020, proposition 12, least over alpha > 1.
+    """Return the epsilon that rho-zCDP implies at delta, minimised over alpha > 1.
 
-    Every alpha gives a valid bound, so the search's own error can only make the answer larger.
+    Every alpha gives a valid bound, so the search's own error can only make the result larger.
+    Source: Canonne, Kamath and Steinke 2020, proposition 12.
     """
     if rho == 0:
         return 0.0

@@ -1,8 +1,12 @@
-"""Statistics of people under central differential privacy: how many, means, histograms over public categories, quantiles.
+"""Central differential privacy: statistics of people (counts, means, histograms over public categories, quantiles).
 
-Every person gives three vectors of bounded norm, each an average over their own records: numbers scaled to [-1, 1] of their
-public bounds with flags for what is known; shares of categories; shares of a number's public bins. They are summed as integers,
-over any shards, and noised once; everything read from the noised sums is post-processing.
+Each person contributes three vectors of bounded norm, each an average over their own records:
+
+- ``means``: numbers scaled from their public bounds to [-1, 1], with a flag for every number that is known;
+- ``histograms``: shares of the categories;
+- ``quantiles``: shares of each number's public bins.
+
+The vectors are summed as integers over any shards, and noised once. Everything read from the noised sums is post-processing.
 """
 
 from __future__ import annotations
@@ -34,14 +38,17 @@ from privacy.engine.dp.mechanisms import Totals, add_totals, integer_sum, noise_
 DIFFERENTIAL_PRIVACY, LABEL = "differential_privacy", "differential privacy"
 BINS = 64  # of a number's bounds, for quantiles
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-_PARTS = {"means": 0.5, "histograms": 0.2, "quantiles": 0.3}  # of the rho, among the blocks that there are
+_PARTS = {"means": 0.5, "histograms": 0.2, "quantiles": 0.3}  # relative shares of the rho, over the blocks that exist
 _Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
 class NoisySummary:
-    """``users``: the noised number of people, ``users_sd`` its noise. ``columns`` by name: of a number ``mean`` (value, low,
-    high: the 95% interval of the noise alone) and ``quantiles`` in the same form; of a category its ``histogram`` of shares.
+    """Statistics read from the noised sums.
+
+    ``users`` is the noised number of people, and ``users_sd`` the standard deviation of its noise.
+    ``columns`` maps a column's name to its statistics. A number has ``mean`` and ``quantiles``, each as value, low and high:
+    the interval covers 95% of the noise, and no sampling error. A category has ``histogram``, its shares.
     """
 
     users: float
@@ -50,9 +57,9 @@ class NoisySummary:
 
 
 def central_totals(values: Floats, users: Ints, columns: Sequence[Column]) -> Totals:
-    """Sums over one shard: records (n, F), NaN where not known, of ``users`` (n,), all of a user's in one shard.
+    """Sum one shard of records (n, F), NaN where unknown. ``users`` (n,) owns each row; a user's rows share one shard.
 
-    Raises InputError for records outside the public bounds, and for none.
+    Raises InputError for records outside the public bounds, and for an empty shard.
     """
     _check(values, users, columns)
     _, owner = np.unique(users, return_inverse=True)
@@ -61,7 +68,7 @@ def central_totals(values: Floats, users: Ints, columns: Sequence[Column]) -> To
 
 
 def central_release(totals: Totals, columns: Sequence[Column], sigma: float) -> dict[str, np.ndarray]:
-    """The noised blocks with ``*_sd`` and ``*_rho``; noise of multiplier ``sigma`` is drawn once for the whole release."""
+    """Return the noised blocks with ``*_sd`` and ``*_rho``. Draws noise of multiplier ``sigma`` once for the whole release."""
     out: dict[str, np.ndarray] = {}
     for name, share in shares(columns).items():
         block = noise_once(totals.blocks[name], clip=_clip(name, columns), sigma=sigma, share=share)
@@ -70,15 +77,15 @@ def central_release(totals: Totals, columns: Sequence[Column], sigma: float) -> 
 
 
 def central_read(noised: Mapping[str, np.ndarray], columns: Sequence[Column]) -> NoisySummary:
-    """What the noised sums say."""
+    """Compute every column's statistics from the noised sums."""
     means, sd = noised["means"], float(noised["means_sd"][0])
     numbers, categories = _split(columns)
     summaries: dict[str, dict[str, Any]] = {}
     first = 0
     for column in categories:
         size = len(column.categories)
-        shown = _shares(noised["histograms"][first : first + size])
-        summaries[column.name] = {"histogram": dict(zip(column.categories, shown.tolist(), strict=True))}
+        category_shares = _shares(noised["histograms"][first : first + size])
+        summaries[column.name] = {"histogram": dict(zip(column.categories, category_shares.tolist(), strict=True))}
         first += size
     for i, column in enumerate(numbers):
         known, total = means[1 + i], means[1 + len(numbers) + i]
@@ -92,14 +99,14 @@ def central_read(noised: Mapping[str, np.ndarray], columns: Sequence[Column]) ->
 
 
 def shares(columns: Sequence[Column]) -> dict[str, float]:
-    """The part of the release's rho that each block spends: a public rule of which kinds of columns there are."""
+    """Return the share of the release's rho that each block spends. The rule is public: it depends on the column kinds alone."""
     numbers, categories = _split(columns)
-    there = {n: p for n, p in _PARTS.items() if n == "means" or (categories if n == "histograms" else numbers)}
-    return {name: part / sum(there.values()) for name, part in there.items()}
+    present = {n: p for n, p in _PARTS.items() if n == "means" or (categories if n == "histograms" else numbers)}
+    return {name: part / sum(present.values()) for name, part in present.items()}
 
 
 def central_parameters(columns: Sequence[Column]) -> dict[str, Any]:
-    """The public parameters, for the log."""
+    """Return the public parameters, for the log."""
     return {"bins": BINS, "shares": shares(columns), "clips": {n: _clip(n, columns) for n in shares(columns)}}
 
 
@@ -108,40 +115,40 @@ def _split(columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
 
 
 def _clip(name: str, columns: Sequence[Column]) -> float:
-    """The largest norm of a person's vector: flags and scaled numbers are at most 1 each, shares sum to 1 a column."""
+    """Return the largest norm of a person's vector. Flags and scaled numbers are at most 1; shares sum to 1 per column."""
     numbers, categories = _split(columns)
     return math.sqrt({"means": 1 + 2 * len(numbers), "histograms": len(categories), "quantiles": len(numbers)}[name])
 
 
 def _contributions(values: Floats, owner: Ints, columns: Sequence[Column]) -> dict[str, Floats]:
-    """A row a person, (people, k) by block."""
+    """Return each person's contribution: block name -> (people, k)."""
     people = int(owner.max()) + 1
     flags, scaled = [], []
     histograms, bins = [], []
     for j, column in enumerate(columns):
         known = np.isfinite(values[:, j])
-        who, value = owner[known], values[known, j]
-        count = np.bincount(who, minlength=people)
+        owners, value = owner[known], values[known, j]
+        count = np.bincount(owners, minlength=people)
         share = 1 / np.maximum(count, 1)
         if column.categories:
-            histograms.append(_histogram(who, value.astype(np.int64), people, len(column.categories), share))
+            histograms.append(_histogram(owners, value.astype(np.int64), people, len(column.categories), share))
             continue
         place = (value - column.low) / (column.high - column.low)
-        scaled.append(np.bincount(who, weights=place * 2 - 1, minlength=people) * share)
+        scaled.append(np.bincount(owners, weights=place * 2 - 1, minlength=people) * share)
         flags.append((count > 0).astype(np.float64))
-        bins.append(_histogram(who, np.minimum((place * BINS).astype(np.int64), BINS - 1), people, BINS, share))
+        bins.append(_histogram(owners, np.minimum((place * BINS).astype(np.int64), BINS - 1), people, BINS, share))
     out = {"means": np.column_stack([np.ones(people), *flags, *scaled])}
     out |= {"histograms": np.hstack(histograms)} if histograms else {}
     return out | ({"quantiles": np.hstack(bins)} if bins else {})
 
 
-def _histogram(who: Ints, index: Ints, people: int, size: int, share: Floats) -> Floats:
-    counts: Floats = np.bincount(who * size + index, minlength=people * size).reshape(people, size) * share[:, None]
+def _histogram(owners: Ints, index: Ints, people: int, size: int, share: Floats) -> Floats:
+    counts: Floats = np.bincount(owners * size + index, minlength=people * size).reshape(people, size) * share[:, None]
     return counts
 
 
 def _mean(column: Column, total: float, known: float, sd: float) -> dict[str, float]:
-    """The ratio of two noised sums, with the first-order interval of its noise, clamped to the public bounds."""
+    """Return the ratio of two noised sums with the first-order interval of its noise, clamped to the public bounds."""
     count = max(known, 1.0)
     ratio = min(1.0, max(-1.0, total / count))
     error = _Z95 * sd * math.sqrt(1 + ratio * ratio) / count
@@ -151,7 +158,7 @@ def _mean(column: Column, total: float, known: float, sd: float) -> dict[str, fl
 
 
 def _shares(noised: Floats) -> Floats:
-    """The nearest shares to noised counts: none negative, together 1 (projection onto the simplex: Duchi et al. 2008)."""
+    """Project noised counts onto the nearest shares: none negative, sum 1. Source: simplex projection, Duchi et al. 2008."""
     scaled = noised / max(float(noised.sum()), 1.0)
     ordered = np.sort(scaled)[::-1]
     excess = (np.cumsum(ordered) - 1) / np.arange(1, len(ordered) + 1)
@@ -160,25 +167,25 @@ def _shares(noised: Floats) -> Floats:
 
 
 def _quantiles(column: Column, noised: Floats, sd: float) -> dict[str, dict[str, float]]:
-    """Where the cumulative shares of the bins pass each quantile, in between by a straight line."""
+    """Return the points where the bins' cumulative shares pass each quantile, by linear interpolation."""
     reached = np.concatenate([[0.0], np.cumsum(_shares(noised))])
     edges = np.linspace(column.low, column.high, BINS + 1)
-    found = {}
+    intervals = {}
     for q in QUANTILES:
         low, high = _plausible(noised, q, sd)
-        found[f"{q:g}"] = {
+        intervals[f"{q:g}"] = {
             "value": float(np.interp(q, reached, edges)),
             "low": float(edges[low]),
             "high": float(edges[high]),
         }
-    return found
+    return intervals
 
 
 def _plausible(noised: Floats, q: float, sd: float) -> tuple[int, int]:
-    """Edges (of BINS + 1) between which quantile ``q`` lies with probability 95% or more over the noise alone.
+    """Return the two edges (of BINS + 1) between which quantile ``q`` lies with probability 95% or more over the noise alone.
 
-    At edge k, sum_{i<=k} c_i - q sum_i c_i has noise of sd root(k (1-q)^2 + (BINS-k) q^2): every edge whose sum is within 1.96 of
-    these of 0 may be where the quantile is passed, and so may the bin beside the outermost of them.
+    At edge k, sum_{i<=k} c_i - q sum_i c_i has noise of sd root(k (1-q)^2 + (BINS-k) q^2). The quantile may be passed at every
+    edge whose sum is within 1.96 such deviations of 0, and in the bin beside the outermost of them.
     """
     k = np.arange(BINS + 1)
     above = np.concatenate([[0.0], np.cumsum(noised)]) - q * noised.sum()
@@ -189,9 +196,12 @@ def _plausible(noised: Floats, q: float, sd: float) -> tuple[int, int]:
 
 def _check(values: Floats, users: Ints, columns: Sequence[Column]) -> None:
     if not columns or values.ndim != 2 or values.shape[1] != len(columns) or len(users) != len(values):
-        raise InputError(f"records {values.shape}, {len(columns)} columns and {len(users)} users do not fit together")
+        raise InputError(
+            f"the records have shape {values.shape}, but there are {len(columns)} columns and {len(users)} users; "
+            "pass one column per field and one user per record"
+        )
     if not len(values):
-        raise InputError("there is no record to sum")
+        raise InputError("there are no records to sum; pass at least one")
     for j, column in enumerate(columns):
         if not column.low < column.high:
             raise InputError(f"the bounds of {column.name} are [{column.low}, {column.high}]; low must be below high")
@@ -201,8 +211,10 @@ def _check(values: Floats, users: Ints, columns: Sequence[Column]) -> None:
 
 
 def _cost(request: AnonymizeRequest, limits: Limits) -> Cost:
-    made = calibrate(epsilon=request.epsilon, delta=request.delta, maximum=limits.epsilon, maximum_delta=limits.delta)
-    return Cost(made.policy_nano, made.rho_nano, made.epsilon, made.delta)
+    calibration = calibrate(
+        epsilon=request.epsilon, delta=request.delta, maximum=limits.epsilon, maximum_delta=limits.delta
+    )
+    return Cost(calibration.policy_nano, calibration.rho_nano, calibration.epsilon, calibration.delta)
 
 
 def _guarantee(request: AnonymizeRequest) -> str:

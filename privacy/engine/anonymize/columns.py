@@ -1,4 +1,4 @@
-"""A column of records as every technique sees it: numbers within public bounds, or an index among public categories."""
+"""The columns of records that every technique reads: numbers within public bounds, or an index among public categories."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from loops.engine.spec import LoopSpec
 
 @dataclass(frozen=True)
 class Column:
-    """``low`` and ``high`` are public constants of the loop, never of the data. A category's value is its index as a float.
+    """One column. ``low`` and ``high`` are public constants of the loop, never of the data.
 
-    ``bins`` and ``parents`` (one a category) are the loop's hierarchy.
+    A category's value is its index as a float. ``bins`` and ``parents`` (one per category) are the loop's hierarchy.
     """
 
     name: str
@@ -25,17 +25,20 @@ class Column:
 
 
 def columns_of(spec: LoopSpec, names: Sequence[str] | None = None) -> tuple[Column, ...]:
-    """The loop's features as columns, all or the named ones in the loop's order. Raises InputError for an unknown name."""
+    """Return the loop's features as columns, in the loop's order: all of them, or those in ``names``.
+
+    Raises InputError for an unknown name and for an empty list.
+    """
     unknown = sorted(set(names or ()) - set(spec.feature_names))
     if unknown:
-        raise InputError(f"{unknown[0]!r} is no feature of loop {spec.name!r}; it has {', '.join(spec.feature_names)}")
+        raise InputError(f"loop {spec.name!r} has no feature {unknown[0]!r}; it has {', '.join(spec.feature_names)}")
     if names is not None and not names:
-        raise InputError("no field was named; name some, or leave fields out for all of them")
-    wanted = spec.feature_names if names is None else names
+        raise InputError("fields is empty; name at least one field, or leave fields out to use all of them")
+    selected = spec.feature_names if names is None else names
     return tuple(
         Column(f.name, 0.0, float(len(f.categories) - 1), f.categories, parents=f.parents)
         if f.is_category
         else Column(f.name, *f.range, bins=f.bins)
         for f in spec.features
-        if f.name in wanted
+        if f.name in selected
     )

@@ -1,4 +1,4 @@
-"""Generalisation by the loop's public hierarchy: numbers to equal bins of their bounds, categories to their parents."""
+"""Generalise records by the loop's public hierarchy: numbers to equal bins of their bounds, categories to their parents."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _GUARANTEE = (
 
 @dataclass(frozen=True)
 class Generalized:
-    """``low`` and ``high`` (n, F): a number's bin; of a category twice the index of its parent among ``parents_of``.
+    """Generalised records. ``low`` and ``high`` (n, F) are the edges of a number's bin.
 
-    ``loss``: the mean share of a column's range (or of the other categories) that a record can no longer be told from.
+    For a category both hold the index of its parent among ``parents_of``. ``loss`` is the mean share of a column's range, or of
+    its other categories, that a record can no longer be distinguished from.
     """
 
     low: Floats
@@ -33,12 +34,12 @@ class Generalized:
 
 
 def parents_of(column: Column) -> tuple[str, ...]:
-    """A category column's parents in order of first mention; the categories themselves where the loop names none."""
+    """Return a category column's parents in order of first mention, or the categories where the loop names no parents."""
     return tuple(dict.fromkeys(column.parents or column.categories))
 
 
 def generalize(values: Floats, columns: Sequence[Column]) -> Generalized:
-    """Records (n, F) within public bounds, each by its column's hierarchy."""
+    """Generalise records (n, F) within their public bounds, each column by its own hierarchy."""
     low, high, losses = np.empty_like(values), np.empty_like(values), np.empty_like(values)
     for j, column in enumerate(columns):
         if column.categories:
@@ -57,7 +58,7 @@ def _to_bins(values: Floats, column: Column) -> tuple[Floats, Floats]:
 
 
 def _to_parents(values: Floats, column: Column) -> tuple[Floats, Floats]:
-    """(n,) index of the parent, and (n,) the share of the other categories under it."""
+    """Return each value's parent index (n,), and the share (n,) of the other categories that have the same parent."""
     names, given = parents_of(column), column.parents or column.categories
     parent = np.array([names.index(name) for name in given], dtype=np.float64)
     others = np.array([given.count(name) - 1 for name in given]) / max(1, len(given) - 1)
@@ -67,10 +68,10 @@ def _to_parents(values: Floats, column: Column) -> tuple[Floats, Floats]:
 
 def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
     records = source.records(int(charged.parameters["rows"]))
-    made = generalize(records.values, charged.columns)
-    order = unordered(made.low)
-    log = rows_logged(records, len(made.low), made.loss)
-    return Output({"low": made.low[order], "high": made.high[order]}, log)
+    generalized = generalize(records.values, charged.columns)
+    order = unordered(generalized.low)
+    log = rows_logged(records, len(generalized.low), generalized.loss)
+    return Output({"low": generalized.low[order], "high": generalized.high[order]}, log)
 
 
 technique = Technique(

@@ -1,8 +1,9 @@
-"""Rows under local differential privacy, in bulk: exact tables of 63-bit whole numbers over the operating system's randomness.
+"""Local differential privacy: noised rows, drawn from exact tables of 63-bit integers with the operating system's randomness.
 
-A number is put on a public grid of its bounds, gets two-sided geometric noise and is clamped to the bounds again; a category
-is replaced by randomised response. Probabilities are whole multiples of 2^-63, so nothing is drawn in floating point; the ratio
-that privacy bounds is computed from these very numbers. At epsilon 1 or less the noise is wider than the range.
+A number is put on a public grid over its bounds, gets two-sided geometric noise, and is clamped to the bounds again. A category
+is replaced by randomised response. Probabilities are whole multiples of 2^-63, so nothing is drawn in floating point. The
+probability ratio that privacy bounds is computed from these same integers. At epsilon 1 or less the noise is wider than the
+range.
 """
 
 from __future__ import annotations
@@ -53,9 +54,11 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class LocalRows:
-    """``values`` (n, F) within bounds. ``epsilon``: what a row spends by the exact tables, never above what was asked. ``sd``
-    (F,): of a number's noise before it is clamped (NaN for categories); ``flip`` (F,): how often a category is replaced (NaN for
-    numbers).
+    """Noised rows. ``values`` (n, F) lie within the public bounds.
+
+    ``epsilon`` is a row's privacy loss by the exact tables, never above the requested one.
+    ``sd`` (F,) is the standard deviation of a number's noise before clamping (NaN for categories).
+    ``flip`` (F,) is the probability that a category is replaced (NaN for numbers).
     """
 
     values: Floats
@@ -65,11 +68,10 @@ class LocalRows:
 
 
 def local_rows(values: Floats, *, columns: Sequence[Column], epsilon: float) -> LocalRows:
-    """Rows (n, F) within public bounds, each spending ``epsilon``, split evenly over the columns; of a column's share at most 30
-    is used.
+    """Noise rows (n, F) within public bounds. Each row spends ``epsilon``, split evenly over the columns, at most 30 per column.
 
-    Raises InputError for values that are not known, out of bounds or no index of a category, for bounds that are no range, and
-    for an epsilon that is not finite or less than 1e-7 a column.
+    Raises InputError for unknown or out-of-bounds values, for values that are no index of a category, for bounds whose low is
+    not below their high, and for an epsilon that is not finite or is less than 1e-7 per column.
     """
     _check(values, columns, epsilon)
     share = math.nextafter(epsilon / len(columns), 0.0)  # so that all shares together are no more than the whole
@@ -90,10 +92,10 @@ def local_rows(values: Floats, *, columns: Sequence[Column], epsilon: float) -> 
 
 
 def exactly(rows: int, *, values: Floats, people: Ints, everyone: Ints, columns: Sequence[Column]) -> Floats:
-    """(len(everyone) * rows, F): exactly so many rows of each, so that their number says nothing of what anybody sent.
+    """Return exactly ``rows`` rows of each person, (len(everyone) * rows, F), so that row counts reveal nothing.
 
-    ``values`` (n, F) of ``people`` (n,), a person's together and in the ascending order of ``everyone``; who has fewer has theirs
-    again in turn, who has none the middle of the public bounds.
+    ``values`` (n, F) belong to ``people`` (n,); a person's rows are contiguous, in the ascending order of ``everyone``.
+    A person with fewer rows has them repeated in turn. A person without any gets the middle of the public bounds.
     """
     first, last = np.searchsorted(people, everyone, "left"), np.searchsorted(people, everyone, "right")
     middle = np.array([(len(c.categories) - 1) // 2 if c.categories else c.low + (c.high - c.low) / 2 for c in columns])
@@ -103,7 +105,7 @@ def exactly(rows: int, *, values: Floats, people: Ints, everyone: Ints, columns:
 
 
 def draw(table: Sequence[int], count: int) -> Ints:
-    """(count,) indices, each as probable as the table says, by its inverse."""
+    """Draw indices (count,) with the probabilities of the table, by inverse transform sampling."""
     bounds = np.cumsum(np.array(table, dtype=object)).astype(np.uint64)
     out = np.empty(count, dtype=np.int64)
     for first in range(0, count, _CHUNK):
@@ -113,12 +115,12 @@ def draw(table: Sequence[int], count: int) -> Ints:
 
 
 def _words(count: int) -> Words:
-    """(count,) uniform whole numbers of 63 bits."""
+    """Draw uniform 63-bit integers (count,)."""
     return np.frombuffer(secrets.token_bytes(8 * count), dtype="<u8") >> np.uint64(1)
 
 
 def _noised(values: Floats, table: Sequence[int], column: Column) -> Floats:
-    """A number as a whole step of its grid, with noise, within the grid again, in the column's units."""
+    """Round numbers to their grid, add noise, clamp them to the grid, and return them in the column's units."""
     width = column.high - column.low
     grid = np.rint((values - column.low) / width * THRESHOLD_STEPS).astype(np.int64)
     noised = np.clip(grid + draw(table, len(values)) - THRESHOLD_STEPS, 0, THRESHOLD_STEPS)
@@ -130,16 +132,18 @@ def _replaced(values: Floats, table: tuple[int, int], count: int) -> Floats:
     if not other:
         return values.copy()
     picked = draw((stays, *([other] * (count - 1))), len(values))
-    return np.mod(values + picked, count)  # 0: it stays; else one of the others, each as probable
+    return np.mod(values + picked, count)  # 0 keeps the category; each other one is equally probable
 
 
 def _check(values: Floats, columns: Sequence[Column], epsilon: float) -> None:
     if not columns or values.ndim != 2 or values.shape[1] != len(columns):
-        raise InputError(f"rows {values.shape} do not fit {len(columns)} columns")
+        raise InputError(
+            f"rows have shape {values.shape}, but there are {len(columns)} columns; pass one value per column"
+        )
     least = LEAST_EPSILON * len(columns)
     if not math.isfinite(epsilon) or epsilon < least:
         raise InputError(
-            f"epsilon is {epsilon}; a row of {len(columns)} columns needs a finite one of at least {least:g}"
+            f"epsilon is {epsilon}; a row of {len(columns)} columns needs a finite epsilon of at least {least:g}"
         )
     for column, given in zip(columns, values.T, strict=True):
         _check_column(column, given)
@@ -153,8 +157,7 @@ def _check_column(column: Column, values: Floats) -> None:
         )
     if not ((values >= low) & (values <= high)).all():
         raise InputError(
-            f"a value of {column.name} lies outside its column's public bounds or is not known; clamp or leave out such rows "
-            "first"
+            f"a value of {column.name} is unknown or lies outside the column's public bounds; clamp such rows or leave them out"
         )
     if column.categories and not (values == np.rint(values)).all():
         raise InputError(f"a value of {column.name} is no index of a category; use whole numbers from 0")
@@ -177,16 +180,16 @@ def _compute(charged: ChargedRequest, source: RecordSource) -> Output:
     rows, columns = int(charged.parameters["rows"]), charged.columns
     records = source.records(rows)
     values = exactly(rows, values=records.values, people=records.people, everyone=source.people(), columns=columns)
-    made = local_rows(values, columns=columns, epsilon=(charged.epsilon or 0.0) / rows)
+    noised = local_rows(values, columns=columns, epsilon=(charged.epsilon or 0.0) / rows)
     width = np.array([c.high - c.low for c in columns])
-    lost = np.where(np.isnan(made.sd), made.flip, np.minimum(1.0, made.sd / width))
-    rho = np.array([rho_of_pure(made.epsilon * rows)])
+    lost = np.where(np.isnan(noised.sd), noised.flip, np.minimum(1.0, noised.sd / width))
+    rho = np.array([rho_of_pure(noised.epsilon * rows)])
     log = {
         "rows_in": two_digits(len(values)),
         "rows_out": two_digits(len(values)),
         "information_loss": float(lost.mean()),
     }
-    return Output({"values": made.values[unordered(made.values)], "rows_rho": rho}, log)
+    return Output({"values": noised.values[unordered(noised.values)], "rows_rho": rho}, log)
 
 
 def _table(charged: ChargedRequest, arrays: Arrays) -> ReleasedRows:

@@ -1,7 +1,7 @@
-"""Everything that a technique of anonymisation declares, and everything that it is given.
+"""The interface of an anonymisation technique: what it must declare, and the inputs that it receives.
 
-A technique is pure: it reads no database, no file and no setting. The service hands it the records of the people who were
-charged, and the platform's limits.
+A technique is pure: it reads no database, no file and no setting. The service passes it the records of the charged people and
+the platform's limits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Statistics: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that one release may have of epsilon and of delta."""
+    """The largest epsilon and delta that one release may use."""
 
     epsilon: float
     delta: float
@@ -31,7 +31,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Cost:
-    """The charge to each person: ``policy_nano`` always. The formal part is None for a technique without a formal guarantee."""
+    """The charge to each person. ``policy_nano`` is always charged; the rest is None without a formal guarantee."""
 
     policy_nano: int
     rho_nano: int | None = None
@@ -41,7 +41,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class FeatureRecords:
-    """``values`` (n, F) of ``people`` (n,) ids on ``days`` (n,) proleptic ordinals; ``left_out``: records that lack a column."""
+    """Records of people: ``values`` (n, F), ids of ``people`` (n,), and ``days`` (n,) as proleptic Gregorian ordinals.
+
+    ``left_out`` counts the records that lack a column and are not among them.
+    """
 
     values: Floats
     people: Ints
@@ -67,7 +70,10 @@ class RecordSource(Protocol):
 
 @dataclass(frozen=True)
 class ChargedRequest:
-    """A request as the log row of its charged release states it; ``parameters`` include what was settled that day."""
+    """A request as the log row of its charged release states it.
+
+    ``parameters`` include those that the request left open and the technique settled on the day of the charge.
+    """
 
     columns: tuple[Column, ...]
     parameters: Mapping[str, Any]
@@ -77,8 +83,9 @@ class ChargedRequest:
 
 @dataclass(frozen=True)
 class Output:
-    """``arrays`` are stored once: arrays ``*_rho`` state what noise spent, ``users`` (1,) of statistics the noised number of
-    people. ``log`` holds further columns of the log row.
+    """The output of a technique. ``arrays`` are stored once, and ``log`` holds further columns of the log row.
+
+    Arrays named ``*_rho`` state the rho that noise spent. For statistics, ``users`` (1,) is the noised number of people.
     """
 
     arrays: dict[str, np.ndarray]
@@ -87,7 +94,7 @@ class Output:
 
 @dataclass(frozen=True)
 class ReleasedRows:
-    """Rows as people read them, under the names of their columns."""
+    """Released rows as text, under the names of their columns."""
 
     names: list[str]
     rows: Iterator[list[str]]
@@ -95,12 +102,13 @@ class ReleasedRows:
 
 @dataclass(frozen=True)
 class Technique:
-    """One technique, whole. Nothing has a default, so a technique that lacks a part fails when its file is imported.
+    """One technique. No field has a default, so a technique that lacks a part fails when its file is imported.
 
-    ``name`` is public; techniques of one name differ by ``mode`` (None: the only one of its name) and share ``label``.
-    ``statistics``: whether statistics are released, which are kept for good, or rows of people, which expire.
-    ``takes``: those of ``epsilon`` and ``delta`` that it accepts. ``parameters`` are its own; a request for another technique may
-    not set those in ``exclusive``. ``library`` is the distribution that draws its noise ("": none).
+    ``name`` is public. Techniques of one name differ by ``mode`` (None: the only one of its name) and share ``label``.
+    ``statistics`` is true where statistics are released, which are permanent, and false for rows of people, which expire.
+    ``takes`` names which of ``epsilon`` and ``delta`` the technique uses.
+    ``parameters`` are the technique's own options. A request for another technique may not set those in ``exclusive``.
+    ``library`` is the Python distribution that draws the noise ("": none).
     """
 
     name: str
@@ -116,21 +124,21 @@ class Technique:
     check: Callable[[AnonymizeRequest, Sequence[Column]], None]
     """Raises InputError for a request that the technique cannot serve."""
     cost: Callable[[AnonymizeRequest, Limits], Cost]
-    """The charge. Raises InputError for a request above the limits."""
+    """Returns the charge. Raises InputError for a request above the limits."""
     guarantee: Callable[[AnonymizeRequest], str]
-    """The guarantee in one sentence."""
+    """Returns the guarantee in one sentence."""
     logged: Callable[[AnonymizeRequest, Sequence[Column]], Mapping[str, Any]]
-    """Its own public parameters, as the log keeps them."""
+    """Returns the technique's own public parameters, for the log."""
     settled: Callable[[AnonymizeRequest, date], Mapping[str, Any]]
-    """Parameters that the request left open, as they are on the day (UTC) of the charge: a retry takes them as they were."""
+    """Returns values, on the day (UTC) of the charge, for parameters that the request left open. Retries reuse them."""
     least_cohort: Callable[[AnonymizeRequest], int]
-    """How many people must be charged for the technique to hold."""
+    """Returns the smallest number of charged people for which the technique's guarantee is meaningful."""
     compute: Callable[[ChargedRequest, RecordSource], Output]
-    """The output over the charged people. Raises InputError or InsufficientData for what the records do not allow."""
+    """Computes the output over the charged people. Raises InputError or InsufficientData where the records do not allow it."""
     table: Callable[[ChargedRequest, Arrays], ReleasedRows | Statistics]
-    """Stored arrays as people read them: rows, or statistics (``users``, its noise ``users_sd``, and ``columns`` by name)."""
+    """Turns stored arrays into rows, or into statistics (``users``, its noise ``users_sd``, and ``columns`` by name)."""
 
-    def accepts(self, option: str) -> bool:
-        """Return whether an option of a request changes anything."""
+    def uses(self, option: str) -> bool:
+        """Return whether an option of a request has an effect on this technique."""
         own = {p.name for p in self.parameters}
         return option in self.takes or option in own or (option == "mode" and self.mode is not None)

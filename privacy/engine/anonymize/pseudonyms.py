@@ -1,4 +1,4 @@
-"""Pseudonymisation: records as they are, each person under a name that only their purpose and epoch link."""
+"""Pseudonymisation: unchanged records under pseudonyms. A person's pseudonyms match only within one purpose and epoch."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ _GUARANTEE = (
     "the records are still personal data, and what they say may identify somebody"
 )
 _EPOCH = Parameter(
-    "epoch", str, "", "name the epoch of the pseudonyms; those of another epoch cannot be linked (default: this month)"
+    "epoch", str, "", "pseudonymization: pseudonyms of different epochs cannot be linked (default: this month)"
 )
 _EPOCH_NAME = re.compile(r"[A-Za-z0-9._-]{1,20}")
 
 
 def epoch_of(day: date) -> str:
-    """Return the epoch that an export belongs to unless it names another: the month, like ``2026-11``."""
+    """Return the default epoch of an export: the month, like ``2026-11``."""
     return f"{day:%Y-%m}"
 
 
 def epoch_check(epoch: str) -> None:
-    """Raise InputError for what cannot name an epoch."""
+    """Raise InputError unless a text can name an epoch."""
     if not _EPOCH_NAME.fullmatch(epoch):
-        raise InputError(f"epoch {epoch!r} is not 1 to 20 letters, digits, dots, dashes or underscores, like 2026-11")
+        raise InputError(f"epoch is {epoch!r}; use 1 to 20 letters, digits, dots, dashes or underscores, like 2026-11")
 
 
 def pseudonym_text(epoch: str, halves: Sequence[int]) -> str:
-    """Write a pseudonym: the version of its key, which is its epoch, then 32 hexadecimal digits."""
+    """Return a pseudonym as text: its epoch, which is the version of its key, a colon, and 32 hexadecimal digits."""
     return f"{epoch}:{np.array(halves, dtype='<i8').tobytes().hex()}"
 
 

@@ -1,6 +1,6 @@
-"""All techniques of anonymisation, checked whole when this module is imported: before anybody can be charged.
+"""The registry of anonymisation techniques. It is checked when this module is imported, so before anybody can be charged.
 
-A new technique is one file in this package that defines ``technique``, and one line in ``_FILES``.
+To add a technique, add one file to this package that defines ``technique``, and its name to ``_FILES``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _FILES = (
     "pseudonyms",
     "generalization",
 )
-_LONGEST = {"name": 30, "mechanism": 60, "neighbouring": 40}  # characters, of the log's columns
+_LONGEST = {"name": 30, "mechanism": 60, "neighbouring": 40}  # characters: the width of the log's columns
 _FUNCTIONS = ("check", "cost", "guarantee", "logged", "settled", "least_cohort", "compute", "table")
-# Names that a request, the log's parameters or the command have taken already.
+# Names already used by a request, by the log's parameters or by the command's options.
 _TAKEN = {f.name for f in fields(AnonymizeRequest)} | {
     "kind",
     "columns",
@@ -37,7 +37,7 @@ _TAKEN = {f.name for f in fields(AnonymizeRequest)} | {
 
 
 def check_techniques(techniques: Sequence[Any]) -> tuple[Technique, ...]:
-    """Return the techniques. Raises TypeError or ValueError for one that is not whole, or that does not fit the others."""
+    """Return the techniques. Raises TypeError or ValueError for an incomplete one, and for one that conflicts with another."""
     for technique in techniques:
         _check_whole(technique)
     _check_names(techniques)
@@ -47,19 +47,19 @@ def check_techniques(techniques: Sequence[Any]) -> tuple[Technique, ...]:
 
 def _check_whole(technique: Any) -> None:
     if not isinstance(technique, Technique):
-        raise TypeError(f"{technique!r} is no Technique; define technique = Technique(...) in the technique's file")
+        raise TypeError(f"{technique!r} is not a Technique; define technique = Technique(...) in the technique's file")
     for name in _FUNCTIONS:
         if not callable(getattr(technique, name)):
-            raise TypeError(f"technique {technique.name!r} declares no {name}; it must be a function")
+            raise TypeError(f"technique {technique.name!r} declares no {name}; set it to a function")
     for name, longest in _LONGEST.items():
         if not 0 < len(getattr(technique, name)) <= longest:
             raise ValueError(
-                f"{name} of technique {technique.name!r} must have 1 to {longest} characters, as in the log"
+                f"{name} of technique {technique.name!r} must have 1 to {longest} characters to fit the log"
             )
     if not set(technique.takes) <= {"epsilon", "delta"}:
-        raise ValueError(f"technique {technique.name!r} takes {technique.takes}; a request has epsilon and delta")
+        raise ValueError(f"technique {technique.name!r} takes {technique.takes}; only epsilon and delta are possible")
     if not set(technique.exclusive) <= {p.name for p in technique.parameters}:
-        raise ValueError(f"technique {technique.name!r} has exclusive options that are not among its parameters")
+        raise ValueError(f"technique {technique.name!r} lists exclusive options that are not among its parameters")
 
 
 def _check_names(techniques: Sequence[Technique]) -> None:
@@ -67,11 +67,9 @@ def _check_names(techniques: Sequence[Technique]) -> None:
     for t in techniques:
         others = [mode for name, mode in taken if name == t.name]
         if t.mode in others or (others and None in (t.mode, *others)):
-            raise ValueError(
-                f"technique {t.name!r} is registered twice; give it another name, or each a mode of its own"
-            )
+            raise ValueError(f"technique {t.name!r} is registered twice; rename one, or give each its own mode")
         if {label for (name, _), label in taken.items() if name == t.name} - {t.label}:
-            raise ValueError(f"techniques of the name {t.name!r} have different labels; they share one")
+            raise ValueError(f"techniques named {t.name!r} have different labels; give them the same one")
         taken[t.name, t.mode] = t.label
 
 
@@ -81,7 +79,7 @@ def _check_parameters(techniques: Sequence[Technique]) -> None:
         for parameter in technique.parameters:
             if parameter.name in _TAKEN:
                 raise ValueError(
-                    f"parameter {parameter.name!r} of {technique.name!r} has a name that is taken; rename it"
+                    f"parameter {parameter.name!r} of technique {technique.name!r} uses a reserved name; rename it"
                 )
             if known.setdefault(parameter.name, parameter) != parameter:
                 raise ValueError(f"two techniques declare parameter {parameter.name!r} differently; rename one")
@@ -91,14 +89,14 @@ TECHNIQUES = check_techniques([import_module(f"{__package__}.{file}").technique 
 
 
 def technique_of(name: str, mode: str | None) -> Technique:
-    """Return the technique of a public name, and of a mode where its name has several. Raises InputError for an unknown one."""
+    """Return the technique of a public name and, where several share the name, of a mode. Raises InputError if there is none."""
     check_one_of("technique", name, technique_names())
     if mode is not None:
         check_one_of("mode", mode, technique_modes())
-    found = [t for t in TECHNIQUES if t.name == name and t.mode in (mode, None)]
-    if not found:
-        raise InputError(f"technique {name} has no mode {mode!r}; it has {', '.join(_modes_of(name))}")
-    return found[0]
+    matches = [t for t in TECHNIQUES if t.name == name and t.mode in (mode, None)]
+    if not matches:
+        raise InputError(f"technique {name} has no mode {mode!r}; its modes are {', '.join(_modes_of(name))}")
+    return matches[0]
 
 
 def _modes_of(name: str) -> list[str]:
@@ -111,7 +109,7 @@ def technique_names() -> tuple[str, ...]:
 
 
 def technique_labels() -> list[tuple[str, str]]:
-    """Return public names with the labels that people read."""
+    """Return each public name with its display label."""
     return list(dict.fromkeys((t.name, t.label) for t in TECHNIQUES))
 
 
@@ -121,17 +119,17 @@ def technique_modes() -> tuple[str, ...]:
 
 
 def own_parameters() -> tuple[Parameter[Any], ...]:
-    """Return the parameters that belong to single techniques."""
+    """Return the options of single techniques, which not every request may set."""
     return tuple(dict.fromkeys(p for t in TECHNIQUES for p in t.parameters))
 
 
-def techniques_accepting(option: str) -> list[Technique]:
-    """Return the techniques that heed an option of a request."""
-    return [t for t in TECHNIQUES if t.accepts(option)]
+def techniques_using(option: str) -> list[Technique]:
+    """Return the techniques that an option of a request has an effect on."""
+    return [t for t in TECHNIQUES if t.uses(option)]
 
 
 def check_options(request: AnonymizeRequest) -> None:
-    """Raise InputError for an option that nobody knows, or that a request for another technique may not set."""
+    """Raise InputError for an unknown option, and for one that only another technique allows."""
     known = {p.name: p for p in own_parameters()}
     for name in request.options:
         check_one_of("an option", name, tuple(known))

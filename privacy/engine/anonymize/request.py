@@ -1,4 +1,4 @@
-"""A request for an anonymisation: what every technique understands, and the options that belong to one technique."""
+"""A request for an anonymisation: fields that every technique shares, and options of single techniques."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ParameterValue = TypeVar("ParameterValue")
 
 @dataclass(frozen=True)
 class Parameter(Generic[ParameterValue]):
-    """An option that belongs to one technique, in snake_case. API and command offer it under ``api_name`` and ``flag``.
+    """An option of one technique, named in snake_case. The API offers it as ``api_name`` and the command as ``flag``.
 
-    ``default`` holds where a request leaves it out. ``help`` and ``metavar`` are what the command shows.
+    ``default`` applies where a request leaves the option out. ``help`` and ``metavar`` appear in the command's help.
     """
 
     name: str
@@ -30,23 +30,24 @@ class Parameter(Generic[ParameterValue]):
 
     @property
     def api_name(self) -> str:
-        """The name in a body of the API, in camelCase."""
+        """Return the name in API request bodies, in camelCase."""
         first, *others = self.name.split("_")
         return first + "".join(word.capitalize() for word in others)
 
     @property
     def flag(self) -> str:
-        """The option of the command."""
+        """Return the command-line option."""
         return f"--{self.name.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
 class AnonymizeRequest:
-    """One request. ``samples`` (None: all) is how many people: of rows at most so many, drawn at random; of statistics about so
-    many, each by a coin of their own. ``rows``: the newest so many records of each.
+    """One request for an anonymisation.
 
+    ``samples`` is the number of people (None: all). For rows at most that many are drawn at random. For statistics each person
+    enters by an independent coin, so about that many enter. ``rows`` is the number of newest records taken from each person.
     ``epsilon`` and ``delta`` belong to techniques with a formal guarantee. ``mode`` chooses among techniques of one name.
-    ``options`` holds the values of techniques' own parameters by name. Those of other techniques are ignored.
+    ``options`` holds the values of techniques' own parameters by name. Those of other techniques have no effect.
     """
 
     data_type: str
@@ -60,7 +61,7 @@ class AnonymizeRequest:
     options: Mapping[str, int | float | str | None] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Check what all techniques share. Raises InputError that names what cannot be."""
+        """Check the fields that all techniques share. Raises InputError that names the invalid field."""
         check_one_of("dataType", self.data_type, DATA_TYPES)
         if self.samples is not None:
             check_within("sampleCount", self.samples, 1, MOST_SAMPLES)
@@ -71,7 +72,7 @@ class AnonymizeRequest:
         return cast(ParameterValue, self.options.get(parameter.name, parameter.default))
 
     def as_logged(self, columns: Sequence[Column]) -> dict[str, Any]:
-        """Return the public parameters that the log keeps of every request."""
+        """Return the public parameters that the log keeps for every request."""
         return {
             "kind": "anonymization",
             "data_type": self.data_type,
@@ -87,12 +88,12 @@ class AnonymizeRequest:
 
 
 def check_one_of(name: str, given: str, known: Sequence[str]) -> None:
-    """Raise InputError for a word that is not known."""
+    """Raise InputError unless ``given`` is one of the ``known`` values."""
     if given not in known:
         raise InputError(f"{name} is {given!r}; it is one of {', '.join(known)}")
 
 
 def check_within(name: str, given: int, low: int, high: int) -> None:
-    """Raise InputError for a whole number outside [low, high]."""
+    """Raise InputError unless a whole number lies within [low, high]."""
     if not low <= given <= high:
         raise InputError(f"{name} is {given}; it is a whole number from {low} to {high:,}")

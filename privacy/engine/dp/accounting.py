@@ -1,6 +1,6 @@
-"""From (epsilon, delta) to noise and to the charge, in one place: what is charged and what is sampled cannot drift apart.
+"""Convert (epsilon, delta) to a noise multiplier and a charge. Both come from one place, so they cannot drift apart.
 
-Every release is Gaussian, so an account is one additive number, rho = mu^2 / 2, held in whole nano (1e-9): mu-GDP composes as
+Every release is Gaussian, so an account is one additive number, rho = mu^2 / 2, held in whole nano (1e-9). mu-GDP composes as
 the root of summed squares, also under full adaptivity (Dong, Roth and Su 2022, section 3; Smith and Thakurta 2022).
 """
 
@@ -16,17 +16,18 @@ from statistics import NormalDist
 from core.errors import InputError
 
 NANO = 1_000_000_000
-LATTICE_STEPS = 1 << 20  # grid steps to one clip
-LATTICE_NUMBERS = 100_000  # released numbers a release may have for ``lattice_delta`` to cover it
-_LARGEST_EPSILON = 700.0  # exp() of more overflows a double
+LATTICE_STEPS = 1 << 20  # grid steps in one clip
+LATTICE_NUMBERS = 100_000  # numbers in one release that ``lattice_delta`` covers
+_LARGEST_EPSILON = 700.0  # exp() of a larger number overflows a double
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """One release's noise and its charge. ``sigma`` is the noise multiplier: standard deviation over L2 sensitivity.
+    """The noise and the charge of one release.
 
-    ``mu`` is the largest that (epsilon, delta) allows; ``rho_nano`` is mu^2 / 2 in whole nano and ``sigma`` spends no more
-    than that: 1 / (2 sigma^2) <= rho_nano * 1e-9 <= mu^2 / 2. ``policy_nano`` is epsilon as a policy cost, rounded up.
+    ``sigma`` is the noise multiplier: standard deviation over L2 sensitivity. ``mu`` is the largest that (epsilon, delta) allows.
+    ``rho_nano`` is mu^2 / 2 in whole nano, and ``sigma`` spends no more: 1 / (2 sigma^2) <= rho_nano * 1e-9 <= mu^2 / 2.
+    ``policy_nano`` is epsilon as a policy cost, rounded up.
     """
 
     epsilon: float
@@ -38,10 +39,10 @@ class Calibration:
 
 
 def calibrate(*, epsilon: float, delta: float, maximum: float, maximum_delta: float = math.inf) -> Calibration:
-    """Noise multiplier and charge of a release that must be (epsilon, delta)-differentially private.
+    """Compute the noise multiplier and the charge of a release that must be (epsilon, delta)-differentially private.
 
-    Raises InputError unless 0 < epsilon <= maximum and 0 < delta < 1, both finite, normal, and large enough to be charged, and
-    for a delta above ``maximum_delta``.
+    Raises InputError unless 0 < epsilon <= ``maximum``, 0 < delta < 1 and delta <= ``maximum_delta``, and for values that are
+    not finite, subnormal, or too small to be charged.
     """
     if delta > maximum_delta:
         raise InputError(
@@ -54,13 +55,13 @@ def calibrate(*, epsilon: float, delta: float, maximum: float, maximum_delta: fl
     continuous = delta - lattice_delta(epsilon=epsilon, sigma=1 / gaussian_mu(epsilon, delta))
     if continuous <= 0:
         raise InputError(
-            f"delta {delta:g} is too small for epsilon {epsilon:g} on a grid of {LATTICE_STEPS} steps; use a larger one"
+            f"delta {delta:g} is too small for epsilon {epsilon:g} on a grid of {LATTICE_STEPS} steps; use a larger delta"
         )
     mu = gaussian_mu(epsilon, continuous)
     rho_nano = math.floor(Fraction(mu) ** 2 * NANO / 2)
     if rho_nano < 1:
         raise InputError(f"epsilon {epsilon:g} is too small to be charged: it is less than one nano of rho; use more")
-    # A few units in the last place more than the real root, so that rounding never spends above the charge.
+    # A few units in the last place above the exact root, so that rounding never spends more than the charge.
     sigma = math.sqrt(NANO / (2 * rho_nano)) * (1 + 4 * sys.float_info.epsilon)
     return Calibration(epsilon, delta, mu, sigma, rho_nano, nano_up(epsilon))
 
@@ -76,15 +77,16 @@ class PureCharge:
 
 
 def charge_pure(*, epsilon: float, maximum: float) -> PureCharge:
-    """What a pure release charges an account that is kept in Gaussian privacy. Raises InputError as ``calibrate`` does.
+    """Compute what a pure release charges to an account that is kept in Gaussian privacy.
 
-    Pure epsilon implies mu-GDP for mu = 2 Phi^-1(e^epsilon / (1 + e^epsilon)): the trade-off function of epsilon is the chords of
-    (0, 1), (a, a), (1, 0) with a = 1 / (1 + e^epsilon), the one of mu-GDP passes through the same three points, and a convex
-    function lies below its chords. So accounts with pure releases in them convert as all others do.
+    Pure epsilon implies mu-GDP for mu = 2 Phi^-1(e^epsilon / (1 + e^epsilon)). The trade-off function of epsilon is the chords
+    through (0, 1), (a, a) and (1, 0) with a = 1 / (1 + e^epsilon). The trade-off function of mu-GDP passes through the same
+    three points, and a convex function lies below its chords. So an account that includes pure releases converts like any other.
+    Raises InputError unless 0 < epsilon <= ``maximum``, and for an epsilon too small to be charged.
     """
     _check_epsilon(epsilon, maximum)
     mu = math.sqrt(2 * rho_of_pure(epsilon))
-    # The inverse normal is accurate to about 1e-15; a billionth more covers it.
+    # The inverse normal distribution function is accurate to about 1e-15; adding a billionth covers its error.
     rho_nano = math.ceil(Fraction(mu * (1 + 1e-9)) ** 2 * NANO / 2)
     if rho_nano < 1:
         raise InputError(f"epsilon {epsilon:g} is too small to be charged: it is less than one nano of rho; use more")
@@ -92,7 +94,7 @@ def charge_pure(*, epsilon: float, maximum: float) -> PureCharge:
 
 
 def rho_of_pure(epsilon: float) -> float:
-    """mu^2 / 2 of a pure epsilon-private release (see ``charge_pure``)."""
+    """Return mu^2 / 2 of a pure epsilon-private release, for mu = 2 Phi^-1(e^epsilon / (1 + e^epsilon))."""
     return 2 * NormalDist().inv_cdf(1 / (1 + math.exp(-epsilon))) ** 2
 
 
@@ -105,50 +107,53 @@ def _check_epsilon(epsilon: float, maximum: float) -> None:
 
 
 def gaussian_delta(epsilon: float, mu: float) -> float:
-    """Smallest delta at which the mu-GDP Gaussian mechanism is (epsilon, delta)-private (Balle and Wang 2018, theorem 8)."""
+    """Return the smallest delta at which mu-GDP is (epsilon, delta)-private. Source: Balle and Wang 2018, theorem 8."""
     a, b = epsilon / mu, mu / 2
     return max(0.0, _normal_below(b - a) - math.exp(epsilon) * _normal_below(-a - b))
 
 
 def gaussian_mu(epsilon: float, delta: float) -> float:
-    """Largest mu for which mu-GDP implies (epsilon, delta)-privacy; 1 / mu is the analytic Gaussian's noise multiplier."""
+    """Return the largest mu for which mu-GDP implies (epsilon, delta)-privacy.
+
+    1 / mu is the noise multiplier of the analytic Gaussian mechanism.
+    """
     _check_positive("epsilon", epsilon)
     if not 0 < delta < 1 or epsilon > _LARGEST_EPSILON:
         raise InputError(
-            f"no Gaussian noise for epsilon {epsilon:g} and delta {delta:g}; use epsilon <= 700, 0 < delta < 1"
+            f"epsilon {epsilon:g} and delta {delta:g} have no Gaussian noise scale; use epsilon <= 700 and 0 < delta < 1"
         )
     return _boundary(lambda mu: gaussian_delta(epsilon, mu) <= delta)[0]
 
 
 def epsilon_of_gdp(mu: float, delta: float) -> float:
-    """Smallest epsilon for which mu-GDP implies (epsilon, delta)-privacy (Dong, Roth and Su 2022, corollary 1)."""
+    """Return the smallest epsilon at which mu-GDP is (epsilon, delta)-private. Source: Dong, Roth and Su 2022, corollary 1."""
     if mu == 0 or gaussian_delta(0.0, mu) <= delta:
         return 0.0
     return _boundary(lambda epsilon: epsilon < _LARGEST_EPSILON and gaussian_delta(epsilon, mu) > delta)[1]
 
 
 def rho_cap_nano(epsilon: float, delta: float) -> int:
-    """The lifetime rho, in nano and rounded down, of an account that may reach (epsilon, delta) over all its releases."""
+    """Return the lifetime rho, in nano and rounded down, of an account that may reach (epsilon, delta) over all its releases."""
     return math.floor(Fraction(gaussian_mu(epsilon, delta)) ** 2 * NANO / 2)
 
 
 def epsilon_of_account(rho_nano: int, delta: float) -> float:
-    """Epsilon at delta of everything charged to one account, all of it Gaussian: mu = sqrt(2 rho)."""
+    """Return the epsilon at delta of all charges to one account, by Gaussian privacy: mu = sqrt(2 rho)."""
     return epsilon_of_gdp(math.sqrt(2 * rho_nano / NANO), delta)
 
 
 def lattice_delta(*, epsilon: float, sigma: float, numbers: int = LATTICE_NUMBERS, steps: int = LATTICE_STEPS) -> float:
-    """What the discrete Gaussian adds to the continuous one's delta, for that many released numbers.
+    """Return what the discrete Gaussian adds to the continuous Gaussian's delta, over ``numbers`` released numbers.
 
-    Rounding a continuous Gaussian of scale s to whole numbers is post-processing; its chi-square distance from the discrete
-    Gaussian is 1 / (288 s^4) a number, so the total variation t over all is at most .03 sqrt(numbers) / s^2 (s = steps * sigma or
-    more), and delta grows by (1 + e^epsilon) t.
+    Rounding a continuous Gaussian of scale s to whole numbers is post-processing. Its chi-square distance from the discrete
+    Gaussian is 1 / (288 s^4) a number. So the total variation t over all numbers is at most .03 sqrt(numbers) / s^2, where s is
+    steps * sigma or more, and delta grows by (1 + e^epsilon) t.
     """
     return (1 + math.exp(epsilon)) * 0.03 * math.sqrt(numbers) / (steps * sigma) ** 2
 
 
 def guarantee(calibration: Calibration) -> str:
-    """The guarantee in one sentence, for people; the shown mu is rounded up."""
+    """Return the guarantee in one sentence, for people. The stated mu is rounded up."""
     mu = math.ceil(calibration.mu * 1e4) / 1e4
     delta = f"{calibration.delta:g}".replace("e-0", "e-")
     return (
@@ -158,13 +163,16 @@ def guarantee(calibration: Calibration) -> str:
 
 
 def nano_up(units: float) -> int:
-    """Units as whole nano, rounded up (charges). The number counts as written in decimals: .1 is 100,000,000, not one more."""
+    """Convert units to whole nano, rounded up, for charges.
+
+    The number counts as its decimal text: .1 is 100,000,000, although the float is slightly larger.
+    """
     _check_positive("a charge", units)
     return math.ceil(Fraction(repr(float(units))) * NANO)
 
 
 def nano_down(units: float) -> int:
-    """Units as whole nano, rounded down (caps)."""
+    """Convert units to whole nano, rounded down, for caps."""
     _check_positive("a cap", units)
     return math.floor(Fraction(repr(float(units))) * NANO)
 
@@ -175,12 +183,12 @@ def _check_positive(name: str, value: float) -> None:
 
 
 def _normal_below(x: float) -> float:
-    """Standard normal distribution function; exact in both tails."""
+    """Return the standard normal distribution function, accurate in both tails."""
     return 0.5 * math.erfc(-x / math.sqrt(2))
 
 
 def _boundary(holds: Callable[[float], bool]) -> tuple[float, float]:
-    """The neighbouring (last true, first false) arguments above 0 of a condition that turns false once."""
+    """Return the last true and first false float above 0 of a condition that turns false once."""
     low, high = 0.0, 1.0
     while holds(high):
         low, high = high, 2 * high

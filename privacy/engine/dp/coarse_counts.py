@@ -1,10 +1,10 @@
-"""Counts as they are shown outside the vault: an exact one would tell whether one person is in it."""
+"""Rounded counts, for showing outside the trust boundary: an exact count would reveal whether one person is included."""
 
 from __future__ import annotations
 
 
 def two_digits(count: int) -> int:
-    """The count to two digits: 1,234 is 1,200; below 10 it is 0 or 10."""
+    """Return the count rounded to two significant digits: 1,234 becomes 1,200. A count below 10 becomes 0 or 10."""
     step = 10
     while count >= 10 * step * 10:
         step *= 10

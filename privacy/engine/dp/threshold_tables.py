@@ -1,7 +1,8 @@
-"""Tables of whole numbers that sum to 2^63: noise on a grid and randomised response, which never spend above their epsilon.
+"""Probability tables of integers that sum to 2^63, for grid noise and randomised response. None spends more than its epsilon.
 
-A table is rounded from 60 decimals, and the ratio that privacy bounds is then computed from its whole numbers, not from the
-formula. Where rounding lifts it above e^epsilon the table is built for a little less. No floating point decides anything.
+A table is rounded from 60 decimals. The probability ratio that privacy bounds is then computed from the table's integers, not
+from the formula. Where rounding lifts the ratio above e^epsilon, the table is rebuilt for a slightly smaller epsilon. No
+decision is taken in floating point.
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ from itertools import pairwise
 
 import numpy as np
 
-THRESHOLD_STEPS = 256  # of a number's range
+THRESHOLD_STEPS = 256  # grid steps in a number's range
 THRESHOLD_WHOLE = 1 << 63
-LEAST_EPSILON = 1e-7  # of a column: for less, weights of 2^-63 are too coarse to differ by so little from step to step
-MOST_EPSILON = 30.0  # of a column that is used: beyond it the rarest outcomes would come near to 2^-63 themselves
+LEAST_EPSILON = 1e-7  # a column: below it, weights of 2^-63 are too coarse to differ by so little from step to step
+MOST_EPSILON = 30.0  # used of a column's epsilon: beyond it the rarest outcomes would come near to 2^-63 themselves
 _EXACT = Context(prec=60)
-_SAFE = Decimal("1e-50")  # far above what 60 digits round, far below anything that matters
+_SAFE = Decimal("1e-50")  # far above the rounding error of 60 digits, far below anything that matters
 _FIRST_SHAVE = 2.0**-40
 
 
 @lru_cache(maxsize=64)
 def noise_table(epsilon: float) -> tuple[int, ...]:
-    """(2 STEPS + 1,) weights of two-sided geometric noise from -STEPS to STEPS, all beyond put to the ends.
+    """Return weights (2 STEPS + 1,) of two-sided geometric noise from -STEPS to STEPS. All noise beyond is put on the ends.
 
-    The output is clamped to the grid, so noise beyond STEPS says no more than STEPS does: nothing is cut off. The total
-    variation distance from the geometric distribution (of the epsilon that was kept) is at most 2^-55 < 3e-17 a draw. Above
-    epsilon 30 the noise is that of 30. Raises ValueError where no table holds, which is far below 1e-7.
+    The output is clamped to the grid, so noise beyond STEPS has the same effect as STEPS: nothing is cut off. The total
+    variation distance from the geometric distribution (of the epsilon finally used) is at most 2^-55 < 3e-17 per draw. Above
+    epsilon 30 the noise is that of 30. Raises ValueError where no table keeps the epsilon, which is far below 1e-7.
     """
-    asked, shave = Fraction(min(epsilon, MOST_EPSILON)), _FIRST_SHAVE
-    bound = _exp_below(asked)
+    target, shave = Fraction(min(epsilon, MOST_EPSILON)), _FIRST_SHAVE
+    bound = _exp_below(target)
     while shave < 1:
-        table = geometric_table(asked * Fraction(1 - shave))
+        table = geometric_table(target * Fraction(1 - shave))
         if number_ratio(table) <= bound:
             return table
         shave *= 2
@@ -43,9 +44,9 @@ def noise_table(epsilon: float) -> tuple[int, ...]:
 
 
 def geometric_table(epsilon: Fraction) -> tuple[int, ...]:
-    """The weights of this very epsilon, whatever their rounding makes of the ratio.
+    """Return the weights for exactly this epsilon; rounding may lift their ratio above e^epsilon.
 
-    Differences of rounded tails, so that no rounding error adds up: P(noise >= k) = decay^k / (1 + decay) for k > 0.
+    Weights are differences of rounded tails, so rounding errors do not add up: P(noise >= k) = decay^k / (1 + decay) for k > 0.
     """
     with localcontext(_EXACT):
         decay = (-Decimal(epsilon.numerator) / (Decimal(epsilon.denominator) * THRESHOLD_STEPS)).exp()
@@ -59,7 +60,10 @@ def geometric_table(epsilon: Fraction) -> tuple[int, ...]:
 
 @lru_cache(maxsize=64)
 def category_table(epsilon: float, count: int) -> tuple[int, int]:
-    """Weights that a category stays, and that it becomes one given other of ``count``. With one category it always stays."""
+    """Return the weight that a category stays, and the weight of each single other category, among ``count`` categories.
+
+    With one category it always stays.
+    """
     if count < 2:
         return THRESHOLD_WHOLE, 0
     other = math.ceil(THRESHOLD_WHOLE / (_exp_below(Fraction(min(epsilon, MOST_EPSILON))) + count - 1))
@@ -68,37 +72,38 @@ def category_table(epsilon: float, count: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def number_ratio(table: tuple[int, ...]) -> Fraction:
-    """The largest ratio of one output's probability under two inputs, over all pairs of inputs and all outputs.
+    """Return the largest ratio of one output's probability under two inputs, over all pairs of inputs and all outputs.
 
     Output o comes from input i by noise o - i; at the ends of the grid all noise beyond counts too. Raises ValueError if an
     output is possible from one input and not from another.
     """
-    tails = np.cumsum(np.array(table[::-1], dtype=object))  # tails[m]: noise of STEPS - m or more
+    tails = np.cumsum(np.array(table[::-1], dtype=object))  # tails[m]: weight of noise of STEPS - m or more
     if min(table) < 1:
-        raise ValueError("an output is impossible from some input")
-    ends = Fraction(int(tails[THRESHOLD_STEPS]), int(tails[0]))  # the upper end from the upper end and from the lower
+        raise ValueError("the table has a weight below 1, so an output is impossible from some input")
+    # The upper end of the grid as an output: its probability from the upper end over that from the lower end.
+    ends = Fraction(int(tails[THRESHOLD_STEPS]), int(tails[0]))
     inner = (table[output : output + THRESHOLD_STEPS + 1] for output in range(1, THRESHOLD_STEPS))
     return max(ends, *(Fraction(max(seen), min(seen)) for seen in inner))
 
 
 def category_ratio(table: tuple[int, int]) -> Fraction:
-    """The same of randomised response."""
+    """Return the largest ratio of one output's probability under two inputs of randomised response."""
     stays, other = table
     return Fraction(stays, other or stays)
 
 
 def table_epsilon_of_number(table: Sequence[int]) -> float:
-    """What a noise table spends: the logarithm of its largest ratio, rounded up."""
+    """Return the epsilon that a noise table spends: the logarithm of its largest ratio, rounded up."""
     return float_above(log_above(number_ratio(tuple(table))))
 
 
 def table_epsilon_of_category(table: tuple[int, int]) -> float:
-    """What randomised response spends, rounded up."""
+    """Return the epsilon that a randomised response table spends, rounded up."""
     return float_above(log_above(category_ratio(table)))
 
 
 def log_above(ratio: Fraction) -> Fraction:
-    """The natural logarithm of a ratio: never below the true one, at most 2e-50 above it, and 0 of 1."""
+    """Return the natural logarithm of a ratio, never below the true value and at most 2e-50 above it; exactly 0 for 1."""
     if ratio == 1:
         return Fraction(0)
     with localcontext(_EXACT):
@@ -106,18 +111,18 @@ def log_above(ratio: Fraction) -> Fraction:
 
 
 def float_above(value: Fraction) -> float:
-    """The smallest float that is not below a fraction."""
+    """Return the smallest float that is not below a fraction."""
     nearest = float(value)
     return nearest if Fraction(nearest) >= value else math.nextafter(nearest, math.inf)
 
 
 def noise_sd(epsilon: float) -> float:
-    """Standard deviation of the two-sided geometric noise before anything is clamped, in grid steps."""
+    """Return the standard deviation of the two-sided geometric noise before clamping, in grid steps."""
     rate = min(epsilon, MOST_EPSILON) / THRESHOLD_STEPS
     return math.sqrt(2 * math.exp(-rate)) / -math.expm1(-rate)
 
 
 def _exp_below(epsilon: Fraction) -> Fraction:
-    """e^epsilon less 1e-48 of it, so that ``log_above`` of any ratio up to it is at most epsilon."""
+    """Return e^epsilon reduced by 1e-48 of itself, so that ``log_above`` of any ratio up to it is at most epsilon."""
     with localcontext(_EXACT):
         return Fraction((Decimal(epsilon.numerator) / Decimal(epsilon.denominator)).exp() * (1 - 100 * _SAFE))

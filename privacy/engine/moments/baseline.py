@@ -1,9 +1,9 @@
-"""The baseline: how reward and change follow from the state alone, as a Gaussian posterior given released moments.
+"""Infer the baseline from released moments: how reward and state changes depend on the state, as a Gaussian posterior.
 
-For target j: b_j = G theta_j + error. The error has the release's noise, the same in every direction; what noise is left in the
-estimate of G, times theta's expected squares; and sampling, G (1 + rho T) / (U T): little in directions in which people hardly
-differ. Prior: theta ~ N(reversion of .2 half-widths on the own feature, w^2 + that^2), the intercept
-N(0, .5^2). The width w is averaged over a grid by marginal likelihood: most features hardly move most others.
+For target j: b_j = G theta_j + error. The error has three parts: the release's noise, equal in every direction; the noise left
+in the estimate of G, times theta's expected squares; and sampling, G (1 + rho T) / (U T), which is small in directions in which
+people hardly differ. Prior: theta ~ N(reversion of .2 half-widths on the own feature, w^2 + that^2), the intercept N(0, .5^2).
+The width w is averaged over a grid by marginal likelihood, because most features hardly move most others.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from privacy.engine.moments.release_layout import ReleaseLayout
 
 REVERSION = 0.2
 PRIOR_SD = 0.5
-BASELINE_WIDTHS = (0.03, 0.1, 0.25, 0.5)  # prior sd of a coefficient, beside its own mean
+BASELINE_WIDTHS = (0.03, 0.1, 0.25, 0.5)  # grid of w: prior sd of a coefficient, added to its prior mean in square
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Posterior of theta: mean (d, m), and for each target a covariance (m, d, d)."""
+    """The posterior of theta: mean (d, m), and covariance (m, d, d) for each target."""
 
     mean: Floats
     covariance: Floats
 
 
 def prior_mean(layout: ReleaseLayout) -> Floats:
-    """(d, m): each learned feature is pulled to the middle of its bounds by .2 half-widths a step."""
+    """Return the prior mean (d, m): each learned feature is pulled to the middle of its bounds by .2 half-widths a step."""
     mean = np.zeros((layout.phi.width, len(layout.targets)))
     for j, i in enumerate(layout.learned, start=1):
         feature = layout.spec.features[i]
@@ -42,7 +42,7 @@ def prior_mean(layout: ReleaseLayout) -> Floats:
 
 
 def baseline_posterior(moments: Moments) -> Baseline:
-    """Posterior of the baseline from one round's moments, or several pooled."""
+    """Compute the posterior of the baseline from the moments of one release, or of several pooled."""
     layout = moments.layout
     d, m = layout.phi.width, len(layout.targets)
     prior = prior_mean(layout)
@@ -55,7 +55,10 @@ def baseline_posterior(moments: Moments) -> Baseline:
 
 
 def _posterior(released: Gram, error: Floats, target: Floats, prior: Floats) -> tuple[Floats, Floats]:
-    """Mean and covariance of theta, averaged over prior widths by marginal likelihood (moment-matched mixture)."""
+    """Return mean (d,) and covariance (d, d) of theta, averaged over prior widths by marginal likelihood.
+
+    The mixture over widths is moment-matched.
+    """
     gram = released.mean
     residual = target - gram @ prior
     scores, means, covariances = [], [], []

@@ -7,5 +7,5 @@ effects for each head beside policy.
 from __future__ import annotations
 
 BUDGET_SHARES = {"counts": 0.03, "gram": 0.25, "targets": 0.10, "effects": 0.58, "variances": 0.0395}
-# Of the whole, divided among the heads beside policy: at .2 policy lost .03 of the attainable gain at 1,000 people.
+# Of the whole budget, divided among the sub-heads. At .2, policy lost .03 of the attainable gain at 1,000 people.
 SUB_SHARE = 0.10

@@ -1,4 +1,4 @@
-"""Public rules of the moments release: clips from null users, and the size rule that picks the feature set."""
+"""Public rules of the moments release: clips from null users, and the rule that picks the feature set by release size."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from privacy.engine.moments.null_population import LoggingPolicy, null_rows
 from privacy.engine.moments.release_layout import COUNTS_CLIP, Clips, ReleaseLayout, sub_block
 from privacy.engine.moments.rows import ReleaseRows
 
-HINGE_ERROR = 0.2  # hinges enter when the expected error of an effect, in whitened units, is at most this
+HINGE_ERROR = 0.2  # hinge features enter when the expected error of an effect, in whitened units, is at most this
 _QUANTILES = {"gram": (0.9, 1.0), "targets": (0.9, 1.0), "effects": (0.8, 1.0), "variances": (0.9, 1.25)}
 _SUB_QUANTILE = (0.8, 1.0)
 
 
 def nominal_decisions(spec: LoopSpec, released: float | None = None) -> int:
-    """Decision points a person, for null users: declared, else the released estimate on a power-of-two grid, else 14 days."""
+    """Return the decision points of a null user: as declared, else the released estimate, else 14 days of them.
+
+    The last two are rounded to a power of two from 8 to 512.
+    """
     if spec.moments.nominal_decisions is not None:
         return spec.moments.nominal_decisions
     guess = released if released is not None else 14.0 * spec.decisions_per_day
@@ -36,7 +39,11 @@ def nominal_decisions(spec: LoopSpec, released: float | None = None) -> int:
 
 @dataclass(frozen=True)
 class PublicFacts:
-    """What null users say about a layout: clips, mean weight of an average, usable rows, gram."""
+    """Constants of a layout computed from null users.
+
+    ``clips``: L2 clip of each block. ``weights``: by effects block, the mean weight of a person's average, relative to all rows.
+    ``rows``: by effects block, usable rows per person. ``gram`` (d, d): mean gram.
+    """
 
     clips: Clips
     weights: dict[str, float]
@@ -45,15 +52,20 @@ class PublicFacts:
 
 
 def public_facts(layout: ReleaseLayout, decisions: int, explored_share: float = 1.0) -> PublicFacts:
-    """Quantiles of the null users' block norms (.9, .9, .8, .9 times 1, 1, 1, 1.25; .8 for sub-heads), with their facts."""
+    """Compute a layout's public constants from null users; results are cached.
+
+    Clips are quantiles of block norms: gram .9, targets .9, effects .8, variances .9 times 1.25, sub-heads .8.
+    """
     return _cached(_Key(layout, decisions, explored_share))
 
 
 def pick_hinges(
     spec: LoopSpec, *, users: float, decisions: int, sigma: float | None, explored_share: float = 1.0
 ) -> bool:
-    """Whether a release of this size carries hinges (``hinge_error``). Carrying them for later rounds did not pay: they make
-    every block longer, so the linear part noisier, and at 1,000 people that cost .04 of the attainable gain.
+    """Return whether a release of this size carries hinge features: as declared, else where an effect's error is small enough.
+
+    Carrying hinges early, for later releases, did not pay. They make every block longer and so the linear part noisier: at
+    1,000 people that cost .04 of the attainable gain.
     """
     if spec.moments.features is not None:
         return spec.moments.features == "hinges"
@@ -69,22 +81,24 @@ def pick_hinges(
 
 
 def hinge_error(layout: ReleaseLayout, facts: PublicFacts, noise: float, users: float) -> float:
-    """The expected error of an effect, sqrt(s^2 tr(G0^-1)): s^2 = |row of V^-1|^2 (noise^2 + C^2 / (entries * users)), averaged
-    over actions; G0 is the null users' gram, ``noise`` the standard deviation on an entry of the mean.
+    """Return the expected error of an effect, sqrt(s^2 tr(G0^-1)), in whitened units.
+
+    s^2 = |row of V^-1|^2 (noise^2 + C^2 / (entries * users)), averaged over actions. G0 is the null users' gram, C the clip of
+    the effects block, and ``noise`` the standard deviation on an entry of the mean.
     """
     entries = len(layout.alternatives) * layout.phi.width * len(layout.targets)
     return effect_error(layout, facts, noise**2 + facts.clips["effects"] ** 2 / (entries * max(users, 1.0)))
 
 
 def effect_error(layout: ReleaseLayout, facts: PublicFacts, variance: float) -> float:
-    """Expected error of an effect when an entry of the effects block has this variance."""
+    """Return the expected error of an effect, in whitened units, when an entry of the effects block has this variance."""
     rows = np.linalg.inv(layout.covariance)
     mean = float(np.mean(np.sum(rows**2, axis=1)))
     return float(np.sqrt(mean * variance * np.trace(np.linalg.inv(facts.gram))))
 
 
 class _Key:
-    """Cache key by what the null users depend on: the loop's content, the features, the sub-heads, and how it was logged."""
+    """Cache key of what null users depend on: the loop's content, features, sub-heads, decisions and explored share."""
 
     def __init__(self, layout: ReleaseLayout, decisions: int, explored_share: float) -> None:
         self.layout, self.decisions, self.explored_share = layout, decisions, explored_share
@@ -119,8 +133,10 @@ def _cached(key: _Key) -> PublicFacts:
 
 
 def _clip(name: str, block: Floats) -> float:
-    """The quantile of the norms; where, exploring little, fewer than that say anything, the longest; 0 where nobody does, as
-    where nothing is explored, and the clip of full logging must do.
+    """Return the clip of a block (U, k): the quantile of its norms, or the largest norm where that quantile is 0.
+
+    The quantile is 0 where exploration is so rare that most people contribute nothing. If nobody contributes, the clip is 0, and
+    the caller uses the clip of full logging.
     """
     quantile, factor = _QUANTILES.get(name, _SUB_QUANTILE)
     norms = np.linalg.norm(block, axis=1)

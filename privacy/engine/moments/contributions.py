@@ -1,6 +1,7 @@
-"""What one person contributes to each block of a ``moments`` release, before clipping: averages over their own decision points.
+"""Compute each person's contribution to the blocks of a ``moments`` release: averages over their own decision points.
 
-Every function takes rows in order of person and returns one row a person; memory is bounded by working on 512 people at a time.
+Functions take rows in order of person and return one unclipped row per person. They work on 512 people at a time, which bounds
+memory.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ from privacy.engine.moments.release_layout import (
 )
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows, person_sums, row_products
 
-COUNT_CAP = 10_000  # decision points a person; beyond it the logarithm is capped
-CENTRE_RANGE = 10.0  # reward centre a person, in reward scales
-COUNT_WEIGHT = 0.5  # the number of people is asked less precisely than the other two counts: the gram tells it again
-FULL_WEIGHT_ROWS = 8  # a person with fewer decision points counts in proportion
-PROPENSITY_FLOOR = 0.5  # of the smallest logging probability
+COUNT_CAP = 10_000  # decision points per person; beyond it the logarithm is capped
+CENTRE_RANGE = 10.0  # bound of a person's mean reward, in reward scales
+COUNT_WEIGHT = 0.5  # the number of people is measured less precisely than the other two: the gram measures it again
+FULL_WEIGHT_ROWS = 8  # a person with fewer decision points has proportionally less weight
+PROPENSITY_FLOOR = 0.5  # as a share of the smallest logging probability
 _CHUNK_USERS = 512
 
 
 def user_weights(rows: ReleaseRows) -> tuple[Floats, Floats]:
-    """Per-person number of rows, and the weight of each row in its person's average (n,)."""
+    """Return the number of rows of each person (U,), and the weight of each row in its person's average (n,)."""
     counts = np.bincount(rows.person, minlength=rows.users).astype(np.float64)
     weight = np.minimum(1.0, counts / FULL_WEIGHT_ROWS) / np.maximum(counts, 1.0)
     return counts, weight[rows.person]
 
 
 def whitened_targets(layout: ReleaseLayout, rows: ReleaseRows, centre: float, known: Floats | None = None) -> Floats:
-    """(n, m) targets in units of their public scales, clipped at +-8; a change without a next state is 0 and masked.
+    """Return targets (n, m) in units of their public scales, clipped at +-8. A change without a next state is 0.
 
-    ``known`` (K, d, m), coefficients by action that earlier rounds released, is taken off: what remains follows from the state
-    under the reference action.
+    ``known`` (K, d, m) are effect coefficients by action from earlier releases. They are subtracted, so that what remains depends
+    on the state under the reference action.
     """
     spec = layout.spec
     columns = [rows.reward / spec.reward.scale - centre]
@@ -59,7 +60,10 @@ def whitened_targets(layout: ReleaseLayout, rows: ReleaseRows, centre: float, kn
 
 
 def count_contributions(spec: LoopSpec, rows: ReleaseRows) -> Floats:
-    """(U, 3): .5, log(1 + decisions) over its cap, the mean reward in scales over its range; L2 norm at most 1.5."""
+    """Return contributions to round 0 (U, 3), of L2 norm at most 1.5.
+
+    Columns: .5; log(1 + decisions) over its cap; the mean reward, in reward scales, over its range.
+    """
     counts, _ = user_weights(rows)
     reward = person_sums(rows.person, rows.reward[:, None], rows.users)[:, 0] / np.maximum(counts, 1.0)
     return np.column_stack(
@@ -74,10 +78,10 @@ def count_contributions(spec: LoopSpec, rows: ReleaseRows) -> Floats:
 def baseline_contributions(
     layout: ReleaseLayout, rows: ReleaseRows, centre: float, known: Floats | None = None
 ) -> tuple[Floats, Floats]:
-    """Per-person gram (U, g) and targets block (U, d*m).
+    """Return each person's gram (U, g) and targets block (U, d*m).
 
-    The gram is the upper triangle with off-diagonals times sqrt 2 (so that its L2 norm is the Frobenius norm). Where the
-    loop's next state ends with the day, rows with and without one are kept apart, because changes are seen only in the former.
+    The gram is the upper triangle with off-diagonals times sqrt 2, so that its L2 norm is the Frobenius norm. Where next states
+    do not cross the end of a day, rows with and without a next state have separate grams, because only the former show changes.
     """
     grams, targets = [], []
     for part in _chunks(rows):
@@ -94,12 +98,12 @@ def baseline_contributions(
 
 
 def effect_contributions(layout: ReleaseLayout, rows: ReleaseRows, centre: float, theta: Floats) -> dict[str, Floats]:
-    """Blocks ``effects`` (U, K-1 * d * m), ``variances`` (U, m + stays), and one (U, K_h-1 * d) a sub-head.
+    """Return the blocks ``effects`` (U, K-1 * d * m), ``variances`` (U, m + stays), and one (U, K_h-1 * d) per sub-head.
 
-    Effects: V z phi residual with z_k = 1[a=k]/p - 1[a=ref]/p_ref, averaged over explored rows. With constant propensities this
-    is the action-centred form (1[a=k] - p_k) phi residual; with others its expectation is the same, so rows mix freely.
+    Effects are V z phi residual with z_k = 1[a=k]/p - 1[a=ref]/p_ref, averaged over explored rows. With constant propensities
+    this is the action-centred form (1[a=k] - p_k) phi residual. With varying ones the expectation is equal, so rows mix freely.
     """
-    found: dict[str, list[Floats]] = {}
+    collected: dict[str, list[Floats]] = {}
     for part in _chunks(rows):
         phi = layout.phi.phi(part.state)
         seen = np.where(layout.changes[None, :], part.has_next[:, None], True)
@@ -108,8 +112,8 @@ def effect_contributions(layout: ReleaseLayout, rows: ReleaseRows, centre: float
             * seen
         )
         for name, block in _effect_blocks(layout, part, phi, residual, theta).items():
-            found.setdefault(name, []).append(block)
-    return {name: np.vstack(blocks) for name, blocks in found.items()}
+            collected.setdefault(name, []).append(block)
+    return {name: np.vstack(blocks) for name, blocks in collected.items()}
 
 
 def _effect_blocks(
@@ -129,32 +133,33 @@ def _effect_blocks(
 
 
 def sub_usable(rows: ReleaseRows, head: str) -> Bools:
-    """Rows that a sub-head learns from: it spoke, explored, and so was policy. Whether anything was said is then a coin's
-    doing, so the states of these rows are everybody's.
+    """Return which rows (n,) a sub-head learns from: it made a choice, and both it and policy were explored.
+
+    Exploration decides at random whether the sub-head has a choice at all, so the states of these rows are representative.
     """
-    spoken = rows.subs[head]
-    return np.asarray(spoken.explored & rows.explored & (spoken.action >= 0))
+    choice = rows.subs[head]
+    return np.asarray(choice.explored & rows.explored & (choice.action >= 0))
 
 
 def _sub_effects(
     layout: ReleaseLayout, head: str, rows: ReleaseRows, phi: Floats, residual: Floats, theta: Floats
 ) -> Floats:
-    """One target a sub-head: the reward's residual plus what the changes are worth later, in units of their joint spread.
+    """Return a sub-head's block (U, K_h-1 * d), for one target: the reward's residual plus the later worth of the changes.
 
-    Linear features alone: a sub-head matters less than policy, and fewer entries carry less noise. A row without a next
-    state speaks of the reward alone.
+    The target is in units of its own standard deviation. Features are linear only: a sub-head matters less than policy, and
+    fewer entries carry less noise. A row without a next state contributes the reward alone.
     """
-    spoken = rows.subs[head]
+    choice = rows.subs[head]
     slope = continuation_slope(layout, theta)
     target = (residual[:, 0] + row_products(residual, slope)) / continuation_spread(slope)
     target = np.clip(target, -RESIDUAL_CLIP, RESIDUAL_CLIP)
-    centred = centred_actions(layout.spec.head(head), spoken)
+    centred = centred_actions(layout.spec.head(head), choice)
     outer = np.einsum("nk,nd,n->nkd", centred, phi, target).reshape(len(phi), -1)
     return _average_over(rows, outer, sub_usable(rows, head))
 
 
 def centred_actions(head: Head, chosen: SubHeadRows) -> Floats:
-    """(n, K-1) V z of what a head chose; rows where it did not speak are of no meaning and must be left out."""
+    """Return V z (n, K-1) of a head's choices. Rows without a choice are meaningless, and callers must leave them out."""
     p = np.maximum(np.nan_to_num(chosen.propensity, nan=1.0), PROPENSITY_FLOOR * min(head.logging))
     z = (chosen.action[:, None] == np.array(alternatives_of(head))) / p[:, None]
     z = z - ((chosen.action == head.reference_index) / p)[:, None]
@@ -168,7 +173,7 @@ def _average_over(rows: ReleaseRows, values: Floats, usable: Bools) -> Floats:
 
 
 def average_weights(rows: ReleaseRows, usable: Bools) -> Floats:
-    """(U,) the weight that a person's average over usable rows has: 1 from 8 rows on, less in proportion."""
+    """Return the weight (U,) of each person's average over usable rows: 1 from 8 rows on, proportionally less below."""
     counts = np.bincount(rows.person, weights=usable, minlength=rows.users)
     return np.asarray(np.minimum(1.0, counts / FULL_WEIGHT_ROWS))
 
@@ -179,13 +184,13 @@ def _stays(layout: ReleaseLayout, rows: ReleaseRows) -> Floats:
 
 
 def _upper(phi: Floats) -> Floats:
-    """(n, d(d+1)/2) products phi_i phi_j, i <= j, off-diagonals times sqrt 2."""
+    """Return the products phi_i phi_j, i <= j (n, d(d+1)/2), off-diagonals times sqrt 2."""
     i, j = np.triu_indices(phi.shape[1])
     return phi[:, i] * phi[:, j] * np.where(i == j, 1.0, np.sqrt(2.0))
 
 
 def gram_from_upper(upper: Floats, width: int) -> Floats:
-    """The symmetric matrix whose scaled upper triangle this is: inverse of the packing above."""
+    """Return the symmetric matrix (d, d) of an upper triangle whose off-diagonals were multiplied by sqrt 2."""
     i, j = np.triu_indices(width)
     gram = np.zeros((width, width))
     gram[i, j] = upper / np.where(i == j, 1.0, np.sqrt(2.0))
@@ -193,7 +198,7 @@ def gram_from_upper(upper: Floats, width: int) -> Floats:
 
 
 def _chunks(rows: ReleaseRows) -> Iterator[ReleaseRows]:
-    """Parts of at most 512 people, so that memory stays bounded whatever the population."""
+    """Yield rows in parts of at most 512 people, so that memory stays bounded for any population."""
     if rows.users <= _CHUNK_USERS:
         yield rows
         return

@@ -1,12 +1,15 @@
-"""One target's effects from its released moment: a posterior under which most columns of phi change nothing about an action.
+"""Infer one target's action effects from its released moment, under a prior where most columns of phi have no effect.
 
 Release: B = V G tau + error, so V^-1 B estimates G tau with error covariance
 V^-1 (x) G sigma^2 / n (sampling) + V^-1 V^-T (x) I sd_B^2 (noise) + the noise left in the estimate of G, times tau^2.
-Prior: the effects tau[a, c] of all actions a share the width w_c of their column c. It comes from a grid with proportions that
-each group of columns (intercept; linear and categories; hinges) learns from the release, under a Dirichlet(.5 times a
-half-normal(.4) of w). Where few columns matter the others are held near 0; where all do, none is. One width for a whole group
-did neither. Scale mixtures with learned proportions: Stephens 2017; widths by column: automatic relevance determination,
-MacKay 1994; the sampler: George and McCulloch 1993.
+
+Prior: the effects tau[a, c] of all actions a share the width w_c of their column c. Widths come from a grid. Each group of
+columns (intercept; linear and categories; hinges) learns the grid's proportions from the release, under a Dirichlet(.5 times a
+half-normal(.4) of w). Where few columns matter, the others are held near 0. Where all columns matter, none is held. A single
+width for a whole group achieved neither.
+
+Sources: scale mixtures with learned proportions, Stephens 2017; widths by column (automatic relevance determination), MacKay
+1994; the sampler, George and McCulloch 1993.
 """
 
 from __future__ import annotations
@@ -21,14 +24,16 @@ from privacy.engine.moments.gram_matrix import Gram
 
 EFFECT_WIDTHS = (0.02, 0.06, 0.15, 0.35, 0.8)
 HYPER_SD, CONCENTRATION = 0.4, 0.5
-_BURN_IN, _KEPT, _THIN = 100, 50, 4
+_BURN_IN, _DRAWS, _THIN = 100, 50, 4
 _SEED = 0  # the posterior is a function of the release alone
 
 
 @dataclass(frozen=True)
 class TargetEffects:
-    """Mixture over w sampled prior widths, all weighing alike: means (w, K-1, d); covariances as square roots (w, K-1, d, d) of
-    independent blocks, which ``rotation`` (K-1, K-1) turns into actions.
+    """The posterior of one target's effects, a mixture over w equally weighted draws of the prior widths.
+
+    means (w, K-1, d). factors (w, K-1, d, d): square roots of the covariances of independent blocks. ``rotation`` (K-1, K-1) maps
+    the blocks to actions.
     """
 
     means: Floats
@@ -37,18 +42,22 @@ class TargetEffects:
 
     @property
     def mean(self) -> Floats:
-        """(K-1, d) posterior mean."""
+        """Return the posterior mean (K-1, d)."""
         return np.asarray(self.means.mean(axis=0))
 
     def draw(self, rng: np.random.Generator) -> Floats:
-        """(K-1, d) one draw: widths, then the coefficients."""
+        """Draw effects (K-1, d) once: first the widths, then the coefficients."""
         w = rng.integers(len(self.means))
         return np.asarray(self.means[w] + self.rotation @ _noise(self.factors[w], rng))
 
 
 @dataclass(frozen=True)
 class NoisyMoments:
-    """One target's block: moment (K-1, d) = covariance x gram x effects + error, residual variance, rows behind it, noise."""
+    """One target's released block: moment (K-1, d) = covariance x gram x effects + error.
+
+    ``variance`` is the target's residual variance, ``rows`` the number of rows behind the moment, and ``noise`` the standard
+    deviation of the noise on an entry of it.
+    """
 
     gram: Gram
     covariance: Floats
@@ -61,15 +70,17 @@ class NoisyMoments:
 def released_posterior(
     phi: FeatureMap, released: NoisyMoments, widths: tuple[float, ...] = EFFECT_WIDTHS
 ) -> TargetEffects:
-    """Posterior of one target's effects by Gibbs sampling over the columns' widths; the effects themselves are integrated out
-    of what is kept (each kept sweep gives a Gaussian, not a point). Where the gram is noisy the sampler is an approximation: what
-    the doubt that a width adds says of that width is left out (a collapsed sampler with it gave the same intervals).
+    """Compute the posterior of one target's effects by Gibbs sampling over the columns' widths.
+
+    Each stored sweep gives a Gaussian instead of a point, so the effects are integrated out of the result. Where the gram is
+    noisy the sampler is an approximation. A width changes the error through the gram's noise, and the sampler ignores what that
+    implies about the width. A collapsed sampler that included it gave the same intervals.
     """
     rng, grid = np.random.default_rng(_SEED), np.array(widths)
     likelihood, groups = _Likelihood.of(released), _groups(phi)
     width = np.full(phi.width, len(grid) // 2)
     means, factors = [], []
-    for sweep in range(_BURN_IN + _KEPT * _THIN):
+    for sweep in range(_BURN_IN + _DRAWS * _THIN):
         mean, factor = likelihood.condition(grid[width] ** 2)
         if sweep >= _BURN_IN and (sweep - _BURN_IN) % _THIN == 0:
             means.append(likelihood.rotation @ mean)
@@ -81,9 +92,10 @@ def released_posterior(
 
 @dataclass(frozen=True)
 class _Likelihood:
-    """y = G tau + error for each eigenvector of V, in whose basis the actions' errors are independent (y (K-1, d), error
-    (K-1, d, d) without what the gram's own noise adds). Priors are the same in any basis, as actions share a column's width;
-    so K-1 problems of size d are solved instead of one of size (K-1) d.
+    """The likelihood y = G tau + error for each eigenvector of V, in whose basis the actions' errors are independent.
+
+    y (K-1, d). error (K-1, d, d): error covariance without the part that the gram's own noise adds. Actions share a column's
+    width, so the prior is equal in any basis. So K-1 problems of size d are solved instead of one of size (K-1) d.
     """
 
     y: Floats
@@ -101,24 +113,24 @@ class _Likelihood:
         return cls(y=np.asarray(y), error=np.stack(error), gram=released.gram, rotation=np.asarray(rotation))
 
     def condition(self, prior: Floats) -> tuple[Floats, Floats]:
-        """Posterior means (K-1, d) and square roots (K-1, d, d) of covariances, given the columns' prior variances (d,)."""
+        """Return posterior means (K-1, d) and square roots of covariances (K-1, d, d), given the prior variances (d,)."""
         gram = self.gram.mean
         spread = np.diag(self.gram.spread(prior))  # of (estimate - G) tau, tau at its prior expectation
         weighed = np.linalg.solve(self.error + spread, np.broadcast_to(gram, self.error.shape))
         precision = gram.T @ weighed + np.diag(1.0 / prior)
         lower = np.linalg.cholesky((precision + precision.swapaxes(1, 2)) / 2)
         factor = np.linalg.inv(lower).swapaxes(1, 2)
-        told = np.einsum("kji,kj->ki", weighed, self.y)
-        return np.einsum("kij,klj,kl->ki", factor, factor, told, optimize=True), np.asarray(factor)
+        projected = np.einsum("kji,kj->ki", weighed, self.y)
+        return np.einsum("kij,klj,kl->ki", factor, factor, projected, optimize=True), np.asarray(factor)
 
 
 def _noise(factor: Floats, rng: np.random.Generator) -> Floats:
-    """(K-1, d) a draw with these square roots (K-1, d, d) of covariances."""
+    """Draw zero-mean noise (K-1, d) from square roots of covariances (K-1, d, d)."""
     return np.asarray(np.einsum("kij,kj->ki", factor, rng.normal(size=factor.shape[:2])))
 
 
 def _draw_proportions(width: Ints, groups: Ints, grid: Floats, rng: np.random.Generator) -> Floats:
-    """(groups, w) proportions of the grid's widths in each group of columns, given the columns' widths."""
+    """Draw the proportions of the grid's widths in each group of columns (groups, w), given the columns' widths."""
     favour = np.exp(-(grid**2) / (2 * HYPER_SD**2))
     favour *= CONCENTRATION / favour.mean()
     counts = [np.bincount(width[groups == g], minlength=len(grid)) for g in range(int(groups.max()) + 1)]
@@ -126,7 +138,7 @@ def _draw_proportions(width: Ints, groups: Ints, grid: Floats, rng: np.random.Ge
 
 
 def _draw_widths(effects: Floats, grid: Floats, proportions: Floats, rng: np.random.Generator) -> Ints:
-    """(d,) index of each column's width, given its effects (K-1, d), in any basis, and the proportions (d, w) of its group."""
+    """Draw the index of each column's width (d,), given effects (K-1, d) in any basis and its group's proportions (d, w)."""
     squares = (effects**2).sum(axis=0)[:, None]
     scores = -0.5 * squares / grid**2 - len(effects) * np.log(grid) + np.log(proportions + 1e-300)
     chances = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -135,7 +147,7 @@ def _draw_widths(effects: Floats, grid: Floats, proportions: Floats, rng: np.ran
 
 
 def _groups(phi: FeatureMap) -> Ints:
-    """(d,) group of each column: 0 the intercept, 1 linear and categories, 2 hinges."""
+    """Return the group of each column (d,): 0 the intercept, 1 linear and categories, 2 hinges."""
     groups = np.ones(phi.width, dtype=np.int64)
     groups[0] = 0
     groups[list(phi.hinge_columns)] = 2

@@ -1,4 +1,4 @@
-"""What a release says about the effects of actions: a posterior for every target, and for each sub-head."""
+"""Infer the effects of actions from released moments: a posterior for every target, and one for each sub-head."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from privacy.engine.moments.effect_posterior import NoisyMoments, TargetEffects,
 from privacy.engine.moments.pooled import Moments
 from privacy.engine.moments.release_layout import covariance_of
 
-SUB_WIDTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # what a sub-head chooses matters less than whether anything is said
+SUB_WIDTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # narrower: a sub-head's choice matters less than whether to intervene
 
 
 @dataclass(frozen=True)
 class Effects:
-    """Posterior of the effects, one mixture a target, in the order of ``layout.targets``."""
+    """The posterior of the effects: one mixture per target, in the order of ``layout.targets``."""
 
     targets: tuple[TargetEffects, ...]
 
     @property
     def mean(self) -> Floats:
-        """(K-1, d, m)."""
+        """Return the posterior mean (K-1, d, m)."""
         return np.stack([t.mean for t in self.targets], axis=2)
 
     def draw(self, rng: np.random.Generator) -> Floats:
-        """(K-1, d, m)."""
+        """Draw the effects (K-1, d, m) once."""
         return np.stack([t.draw(rng) for t in self.targets], axis=2)
 
 
 def effects_posterior(
-    moments: Moments, of: Callable[[FeatureMap, NoisyMoments], TargetEffects] = released_posterior
+    moments: Moments, target_posterior: Callable[[FeatureMap, NoisyMoments], TargetEffects] = released_posterior
 ) -> Effects:
-    """The posterior of every target's effects; ``of`` says what one target's block tells."""
+    """Compute the posterior of every target's effects. ``target_posterior`` computes it from one target's block."""
     layout = moments.layout
     targets = []
     for j, change in enumerate(layout.changes):
@@ -48,33 +48,36 @@ def effects_posterior(
             rows=moments.rows,
             noise=moments.sd["effects"] / float(layout.target_weights[j]),
         )
-        targets.append(of(layout.phi, released))
+        targets.append(target_posterior(layout.phi, released))
     return Effects(tuple(targets))
 
 
 def sub_effects_posterior(moments: Moments, head: str) -> TargetEffects:
-    """The posterior of a sub-head's effects (K_h-1, d) on linear features: reward scales, now and later together."""
-    found, phi = moments.subs[head], moments.layout.linear().phi
+    """Compute the posterior of a sub-head's effects (K_h-1, d) on linear features.
+
+    Effects are in reward scales and include the immediate reward and the later worth of the changes.
+    """
+    block, phi = moments.subs[head], moments.layout.linear().phi
     released = NoisyMoments(
         gram=moments.level_gram.leading(phi.width),
         covariance=covariance_of(moments.layout.spec.head(head)),
-        moment=found.effects,
-        variance=found.variance,
-        rows=found.rows,
-        noise=found.sd,
+        moment=block.effects,
+        variance=block.variance,
+        rows=block.rows,
+        noise=block.sd,
     )
     return released_posterior(phi, released, SUB_WIDTHS)
 
 
 def known_effects(moments: Moments, effects: Effects) -> Floats:
-    """(K, d, m) posterior means by action, 0 for the reference: what a later release takes off its targets."""
+    """Return posterior means by action (K, d, m), 0 for the reference. A later release subtracts them from its targets."""
     known = np.zeros((len(moments.layout.main.actions), *effects.mean.shape[1:]))
     known[list(moments.layout.alternatives)] = effects.mean
     return known
 
 
 def draw_baseline(baseline: Baseline, rng: np.random.Generator) -> Floats:
-    """(d, m) one draw of the baseline coefficients."""
+    """Draw the baseline coefficients (d, m) once."""
     out = np.empty_like(baseline.mean)
     for j in range(out.shape[1]):
         values, vectors = np.linalg.eigh(baseline.covariance[j])

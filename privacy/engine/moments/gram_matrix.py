@@ -1,11 +1,12 @@
-"""The gram of the features from its noised release, with what is public about it put back in. Post-processing: no charge.
+"""Estimate the gram of the features from its noised release, using public facts about it. Post-processing: no charge.
 
-Three things are known before anybody is asked. Identities: a one-hot column is its own square, two of one category exclude each
-other, and a hinge h = 2|z| - 1 has h^2 = 4 z^2 - 2h - 1; entries are moved onto them by generalised least squares. Null users
-(the loop file alone) say how far features with known dynamics go together. And most others hardly do: covariances between
-different features are shrunk toward the null users' correlations, as far as noise and the release's own spread about them say
-(empirical Bayes, as James and Stein 1961; for covariances Ledoit and Wolf 2004). Means, variances and a number beside its own
-hinge stay.
+Identities hold exactly. A one-hot column is its own square, two columns of one category exclude each other, and a hinge
+h = 2|z| - 1 has h^2 = 4 z^2 - 2h - 1. Entries are projected onto the identities by generalised least squares.
+
+Null users, simulated from the loop file alone, show how features with known dynamics correlate. Most other features hardly
+correlate. So covariances between different features are shrunk toward the null users' correlations. The noise, and the
+release's own spread about them, decide how far (empirical Bayes: James and Stein 1961; for covariances Ledoit and Wolf 2004).
+Means, variances, and the covariance of a number with its own hinge are not shrunk.
 """
 
 from __future__ import annotations
@@ -21,29 +22,29 @@ if TYPE_CHECKING:
     from privacy.engine.moments.release_layout import ReleaseLayout
 
 FLOOR_SDS, FLOOR = 2.0, 1e-3
-_LEAST_VARIANCE, _LEAST_ROWS = 1e-3, 1e-3  # where nobody has a next state, its gram is noise about 0
+_LEAST_VARIANCE, _LEAST_ROWS = 1e-3, 1e-3  # where nobody has a next state, the gram of such rows is noise about 0
 
 
 @dataclass(frozen=True)
 class Gram:
-    """(d, d) estimate of E[phi phi'], and the variance of the noise that is left in each entry."""
+    """An estimate of E[phi phi'] (d, d), and the variance of the noise left in each entry (d, d)."""
 
     mean: Floats
     variance: Floats
 
     def leading(self, width: int) -> Gram:
-        """Of the first columns alone."""
+        """Return the gram of the first ``width`` columns alone."""
         return Gram(self.mean[:width, :width], self.variance[:width, :width])
 
     def spread(self, squares: Floats) -> Floats:
-        """(d,) variance of (estimate - truth) x, for coefficients whose expected squares (d,) are given."""
+        """Return the variance (d,) of (estimate - truth) x, for coefficients x with expected squares ``squares`` (d,)."""
         return np.asarray(self.variance @ squares)
 
 
 def estimate_gram(layout: ReleaseLayout, released: Floats, variance: float, null: Floats) -> Gram:
-    """The estimate from a released gram (d, d), whose diagonal has noise of this variance and the rest of half of it.
+    """Estimate the gram from a released gram (d, d).
 
-    ``null`` (d, d) is the null users' gram.
+    The diagonal has noise of ``variance``, the other entries half of it. ``null`` (d, d) is the null users' gram.
     """
     noise = variance * (0.5 + 0.5 * np.eye(len(released)))
     gram = _onto_identities(layout, released, noise)
@@ -54,7 +55,7 @@ def estimate_gram(layout: ReleaseLayout, released: Floats, variance: float, null
 
 
 def _onto_identities(layout: ReleaseLayout, released: Floats, noise: Floats) -> Gram:
-    """Entries and variances after the identities (least squares under linear constraints)."""
+    """Project entries onto the identities, and update their variances (least squares under linear constraints)."""
     mean, variance = released.copy(), noise.copy()
     for columns in _categories(layout):
         exclude = np.ix_(columns, columns)
@@ -71,7 +72,10 @@ def _onto_identities(layout: ReleaseLayout, released: Floats, noise: Floats) -> 
 
 
 def _identities(layout: ReleaseLayout, rows: float) -> list[tuple[list[tuple[int, int]], Floats, float]]:
-    """Each: entries of the upper triangle, constants, and what the constants times the entries are. No entry is in two."""
+    """Return the identities, each as entries of the upper triangle, constants, and the sum of constants times entries.
+
+    No entry is in two identities.
+    """
     phi, out = layout.phi, []
     for columns in _categories(layout):
         out += [([(0, c), (c, c)], np.array([-1.0, 1.0]), 0.0) for c in columns]
@@ -86,7 +90,7 @@ def _categories(layout: ReleaseLayout) -> list[tuple[int, ...]]:
 
 
 def _of_different_features(layout: ReleaseLayout) -> Bools:
-    """(d, d) which entries belong to two different features, the intercept apart."""
+    """Return which entries (d, d) belong to two different features, excluding the intercept."""
     owners = np.array(layout.phi.owners)
     different = owners[:, None] != owners[None, :]
     different[0] = different[:, 0] = False
@@ -94,7 +98,7 @@ def _of_different_features(layout: ReleaseLayout) -> Bools:
 
 
 def _shrunk(gram: Gram, null: Floats, pairs: Bools) -> Gram:
-    """Covariances of ``pairs`` toward the null users' correlations."""
+    """Shrink the covariances of ``pairs`` toward the null users' correlations."""
     rows = max(float(gram.mean[0, 0]), float(np.sqrt(gram.variance.max())), _LEAST_ROWS)
     mean, spread = gram.mean[0] / rows, gram.variance / rows**2
     covariance = gram.mean / rows - np.outer(mean, mean)
@@ -102,10 +106,11 @@ def _shrunk(gram: Gram, null: Floats, pairs: Bools) -> Gram:
     target = _correlations(null) * np.sqrt(np.outer(_variances(covariance), _variances(covariance)))
     away, noise = covariance - target, spread + of_means
     own = max(float((away**2 - noise)[pairs].mean()), 0.0) if pairs.any() else 0.0
-    # The released entry errs by ``spread``, the guess (target and means) by own and by the means' noise, independently.
-    kept = (own + of_means) / np.maximum(own + noise, 1e-12)
-    estimate = np.where(pairs, target + kept * away, covariance)
-    variance = np.where(pairs, kept * spread, spread)
+    # The released entry has error variance ``spread``. The guess (target and means) has ``own`` plus the means' noise.
+    # Both errors are independent, which gives this weight of the released entry.
+    weight = (own + of_means) / np.maximum(own + noise, 1e-12)
+    estimate = np.where(pairs, target + weight * away, covariance)
+    variance = np.where(pairs, weight * spread, spread)
     return Gram(np.asarray(rows * (estimate + np.outer(mean, mean))), np.asarray(rows**2 * variance))
 
 

@@ -1,4 +1,4 @@
-"""Which row holds the state that follows a row, under the loop's declared rule. States are not stored twice."""
+"""Find the row that holds the next state of each row, under the loop's declared rule. Next states are not stored again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from loops.engine.spec import NextState
 
 
 def next_rows(rule: NextState, *, person: Ints, day: Ints, available: Bools, dropped_out: Bools) -> Ints:
-    """Index (n,) of each row's next state, -1 where there is none; rows are in order of person and time.
+    """Return the index (n,) of each row's next state, -1 where there is none. Rows are in order of person and time.
 
-    ``next_row`` is the same person's next row; ``next_available`` the next one at which the person was available, over
-    any number of others; with ``_same_day`` neither crosses the end of the person's day. Nothing follows a row after
-    which the person left.
+    ``next_row`` is the same person's next row. ``next_available`` is the next row at which the person was available, skipping
+    any number of others. With ``_same_day`` neither crosses the end of the person's day. A row after which the person left has
+    no next state.
     """
     n = len(person)
     if n == 0:

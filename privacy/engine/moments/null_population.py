@@ -1,7 +1,7 @@
-"""Null users: people simulated from the loop file alone, so that clips follow from public facts and never from data.
+"""Simulate null users: people made from the loop file alone, so that clips depend on public facts and never on data.
 
-A null user's features walk at random inside their bounds with the declared scales, actions are drawn from the logging
-distribution and the whitened reward is standard normal noise: nothing that anybody did enters.
+A null user's features take a random walk inside their bounds with the declared scales. Actions are drawn from the logging
+distribution, and the whitened reward is standard normal noise. No person's data enter.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from loops.engine.state.dynamics import advance_known
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 
 NULL_PEOPLE = 400
-NULL_ROWS = 40_000  # with many decision points a person, fewer people do: quantiles of averages need no more
+NULL_ROWS = 40_000  # with many decision points per person, fewer people are enough for quantiles of averages
 _SEED = 20_250_101  # public constant: the same loop file gives the same clips everywhere
 _CATEGORY_STAY = 0.8
 
 
 @dataclass(frozen=True)
 class LoggingPolicy:
-    """How decisions came about, as far as it is public: the share that was explored, and what served the others.
+    """The public part of how logged decisions were made: the share that was explored, and the deployed policy of the others.
 
-    ``served`` None: the others too are drawn from the logging distribution, and carry its propensities.
+    With ``served`` None the others are also drawn from the logging distribution, with its propensities.
     """
 
     explored_share: float = 1.0
@@ -37,8 +37,10 @@ FULL_LOGGING = LoggingPolicy()
 
 
 def null_rows(spec: LoopSpec, *, decisions: int, logged: LoggingPolicy = FULL_LOGGING) -> ReleaseRows:
-    """Rows of up to 400 null users with ``decisions`` decision points each. Propensities are marginal over the exploration flag
-    where something served, for evaluations; a release reads explored rows alone.
+    """Simulate rows of up to 400 null users with ``decisions`` decision points each.
+
+    Where a policy was deployed, propensities are marginal over the exploration flag, as evaluations need them. Releases read
+    explored rows alone.
     """
     rng = np.random.default_rng(_SEED)
     steps = max(2, decisions)
@@ -91,13 +93,13 @@ def _has_next(spec: LoopSpec, users: int, steps: int) -> Bools:
 
 
 def _subs(spec: LoopSpec, actions: Ints, explored: Bools, rng: np.random.Generator) -> dict[str, SubHeadRows]:
-    """The other heads, drawn from their logging distributions wherever they speak."""
-    found = {}
+    """Draw the choices of the sub-heads from their logging distributions, wherever they have a choice."""
+    subs = {}
     for head in spec.sub_heads:
-        speaks = (actions != spec.main_head.reference_index) | (head.when == "always")
+        chooses = (actions != spec.main_head.reference_index) | (head.when == "always")
         drawn = rng.choice(len(head.actions), size=len(actions), p=np.array(head.logging))
-        found[head.name] = SubHeadRows(np.where(speaks, drawn, -1), np.array(head.logging)[drawn], explored & speaks)
-    return found
+        subs[head.name] = SubHeadRows(np.where(chooses, drawn, -1), np.array(head.logging)[drawn], explored & chooses)
+    return subs
 
 
 def _initial(feature: Feature, users: int, rng: np.random.Generator) -> Floats:
@@ -108,7 +110,7 @@ def _initial(feature: Feature, users: int, rng: np.random.Generator) -> Floats:
 
 
 def _wander(feature: Feature, values: Floats, rng: np.random.Generator) -> Floats:
-    """One step of a random walk reflected at the bounds; a category stays or is drawn anew."""
+    """Take one step of a random walk reflected at the bounds. A category stays or is drawn again uniformly."""
     if feature.is_category:
         fresh = rng.integers(len(feature.categories), size=values.size).astype(np.float64)
         return np.where(rng.random(values.size) < _CATEGORY_STAY, values, fresh)

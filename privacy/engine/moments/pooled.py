@@ -1,8 +1,9 @@
-"""What releases say of a population: means a person with the noise on each, of one round or of several pooled.
+"""Released moments of a population: means per person with the noise on each, from one release or from several pooled.
 
-Rounds are pooled by precision, block by block: weights proportional to 1 / (noise^2 + sampling^2) (inverse-variance weighting).
-Targets of later rounds had the effects known before taken off (``known``), so a round also carries by how much: with q the share
-of each action and theta what the pooled targets give, the reference's coefficients are theta + offset - sum_k q_k tau_k.
+Releases are pooled by precision, block by block, with weights proportional to 1 / (noise^2 + sampling^2) (inverse-variance
+weighting). Later releases subtract the effects known before (``known``) from their targets, so each release also carries how
+much was subtracted. With q the share of each action and theta fitted to the pooled targets, the reference's coefficients are
+theta + offset - sum_k q_k tau_k.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ from privacy.engine.moments.contributions import gram_from_upper
 from privacy.engine.moments.gram_matrix import Gram, estimate_gram
 from privacy.engine.moments.release_layout import Counts, ReleaseLayout
 
-# How alike a person's whitened targets are from one decision point to the next, beyond what the features tell.
+# Correlation of a person's whitened targets between decision points, beyond what the features explain.
 CLUSTERING_LEVEL, CLUSTERING_CHANGE = 0.1, 0.02
-_MEAN_SQUARE = 0.4  # of a column of phi, roughly: a uniform number has 1/3, the intercept 1
+_MEAN_SQUARE = 0.4  # rough mean square of a column of phi: a uniform number has 1/3, the intercept 1
 
 
 @dataclass(frozen=True)
 class SubMoments:
-    """A sub-head's block on linear features: effects (K_h-1, d) in reward scales, noise, rows, its target's residual variance."""
+    """A sub-head's block on linear features.
+
+    effects (K_h-1, d) in reward scales. ``sd``: noise on an entry. ``rows``: rows behind the block. ``variance``: residual
+    variance of the sub-head's target.
+    """
 
     effects: Floats
     sd: float
@@ -36,11 +41,15 @@ class SubMoments:
 
 @dataclass(frozen=True)
 class Moments:
-    """gram, gram_next (d, d): all rows, rows with a next state; targets (d, m); effects (K-1, d, m); variances (m,); stays (s,).
+    """Moments of one release, or of several pooled.
 
-    ``sd``: noise on an entry of gram, targets, effects, variances. ``sampling`` (level, change): variance of a target's mean
-    residual a unit of gram. ``rows``: decision points behind the effects. ``actions`` (K-1,) and ``offset`` (d, m): see above.
-    ``sizes``: each block's (noise^2 + sampling^2), what pooling weighs by.
+    gram (d, d) of all rows, and gram_next (d, d) of rows with a next state. targets (d, m). effects (K-1, d, m).
+    variances (m,): residual variances. stays (s,): probabilities that a drifting category stays.
+    ``sd``: noise on an entry of gram, targets, effects and variances.
+    ``sampling`` (level, change): variance of a target's mean residual per unit of gram.
+    ``rows``: decision points behind the effects.
+    actions (K-1,): share q of each action. offset (d, m): what was subtracted from the targets, averaged over the actions.
+    ``sizes``: (noise^2 + sampling^2) of each block, whose inverse is its weight in pooling.
     """
 
     layout: ReleaseLayout
@@ -65,7 +74,7 @@ class Moments:
         self, *, effects: Floats, sd_effects: float, rows: float, variances: Floats, stays: Floats, sd_variances: float,
         subs: Mapping[str, SubMoments],
     ) -> Moments:  # fmt: skip
-        """The same with what round 2 says."""
+        """Return these moments with the effects, variances and sub-heads that round 2 released."""
         sampling = _typical(variances) * float(np.diag(self.layout.covariance).mean()) * _MEAN_SQUARE / max(rows, 1.0)
         return replace(
             self,
@@ -81,18 +90,21 @@ class Moments:
 
     @cached_property
     def level_gram(self) -> Gram:
-        """The estimate of ``gram``, for targets that every row has."""
-        parts = 2.0 if self.layout.same_day else 1.0  # released as two sums, of rows with a next state and without
+        """Return the estimate of ``gram``, for targets that every row has."""
+        parts = 2.0 if self.layout.same_day else 1.0  # released as two sums: rows with a next state, and rows without
         return estimate_gram(self.layout, self.gram, parts * self.sd["gram"] ** 2, self._null_gram)
 
     @cached_property
     def change_gram(self) -> Gram:
-        """The estimate of ``gram_next``, for targets that need a next state."""
+        """Return the estimate of ``gram_next``, for targets that need a next state."""
         return estimate_gram(self.layout, self.gram_next, self.sd["gram"] ** 2, self._null_gram)
 
     @property
     def residual_variances(self) -> Floats:
-        """(m,) of whitened targets, over the rows that have one: changes were averaged over all rows, 0 without a next state."""
+        """Return the residual variances (m,) of whitened targets over the rows that have the target.
+
+        The released variances average over all rows, and a change without a next state counts as 0.
+        """
         seen = np.where(self.layout.changes, max(float(self.gram_next[0, 0]), 1e-3), 1.0)
         return np.asarray(np.minimum(self.variances / seen, 16.0))
 
@@ -102,7 +114,7 @@ class Moments:
         return public_facts(self.layout, decisions).gram
 
     def linear(self) -> Moments:
-        """Without hinges: the leading part of every block."""
+        """Return the moments without hinge features: the leading part of every block."""
         layout = self.layout.linear()
         d = layout.phi.width
         return replace(
@@ -119,7 +131,7 @@ class Moments:
 def baseline_moments(
     layout: ReleaseLayout, counts: Counts, facts: PublicFacts, baseline: Mapping[str, np.ndarray]
 ) -> Moments:
-    """What round 1 says alone."""
+    """Return the moments that round 1 alone gives."""
     gram, gram_next, users = grams(layout, baseline)
     d, m = layout.phi.width, len(layout.targets)
     sd = {name: float(baseline[f"{name}_sd"][0]) / users for name in ("gram", "targets")}
@@ -147,7 +159,10 @@ def baseline_moments(
 
 
 def grams(layout: ReleaseLayout, baseline: Mapping[str, np.ndarray]) -> tuple[Floats, Floats, float]:
-    """(gram, gram of rows with a next state, effective people): the first two divided by the third."""
+    """Return the gram of all rows, the gram of rows with a next state (both d, d), and the effective number of people.
+
+    Both grams are divided by the number of people.
+    """
     upper = baseline["gram"]
     width = layout.phi.width
     if not layout.same_day:
@@ -161,14 +176,14 @@ def grams(layout: ReleaseLayout, baseline: Mapping[str, np.ndarray]) -> tuple[Fl
 
 
 def pool(rounds: Sequence[Moments]) -> Moments:
-    """Several rounds as one. Blocks that a round lacks (effects, before round 2) are pooled over those that have them."""
+    """Pool the moments of several releases. Blocks that one lacks (effects, before round 2) are pooled over the others."""
     if len(rounds) == 1:
         return rounds[0]
     if len({r.layout.phi.width for r in rounds}) > 1:
         rounds = [r.linear() for r in rounds]
     gram, targets = _weights(rounds, "gram"), _weights(rounds, "targets")
     full = [r for r in rounds if r.effects.size]
-    made = replace(
+    pooled_baseline = replace(
         rounds[-1],
         users=float(sum(r.users for r in rounds)),
         gram=_mean(gram, [r.gram for r in rounds]),
@@ -181,32 +196,34 @@ def pool(rounds: Sequence[Moments]) -> Moments:
         sizes={n: 1.0 / sum(1.0 / r.sizes[n] for r in rounds) for n in ("gram", "targets")},
         releases=sum(r.releases for r in rounds),
     )
-    return _with_pooled_effects(made, full) if full else made
+    return _with_pooled_effects(pooled_baseline, full) if full else pooled_baseline
 
 
-def _with_pooled_effects(made: Moments, rounds: Sequence[Moments]) -> Moments:
+def _with_pooled_effects(pooled_baseline: Moments, rounds: Sequence[Moments]) -> Moments:
     weights, spread = _weights(rounds, "effects"), _weights(rounds, "variances")
-    pooled = made.with_effects(
+    pooled = pooled_baseline.with_effects(
         effects=_mean(weights, [r.effects for r in rounds]),
         sd_effects=_sd(weights, rounds, "effects"),
         rows=1.0 / float((weights**2) @ np.array([1.0 / max(r.rows, 1e-9) for r in rounds])),
         variances=_mean(spread, [r.variances for r in rounds]),
         stays=_mean(spread, [r.stays for r in rounds]),
         sd_variances=_sd(spread, rounds, "variances"),
-        subs={head: _pooled_sub([r.subs[head] for r in rounds if head in r.subs]) for head in made.layout.subs},
+        subs={
+            head: _pooled_sub([r.subs[head] for r in rounds if head in r.subs]) for head in pooled_baseline.layout.subs
+        },
     )
     sizes = {n: 1.0 / sum(1.0 / r.sizes[n] for r in rounds) for n in ("effects", "variances")}
     return replace(pooled, sizes=pooled.sizes | sizes)
 
 
-def _pooled_sub(found: Sequence[SubMoments]) -> SubMoments:
-    weights = np.array([1.0 / (s.sd**2 + s.variance / max(s.rows, 1e-9)) for s in found])
+def _pooled_sub(parts: Sequence[SubMoments]) -> SubMoments:
+    weights = np.array([1.0 / (s.sd**2 + s.variance / max(s.rows, 1e-9)) for s in parts])
     weights /= weights.sum()
     return SubMoments(
-        effects=_mean(weights, [s.effects for s in found]),
-        sd=float(np.sqrt((weights**2) @ np.array([s.sd**2 for s in found]))),
-        rows=1.0 / float((weights**2) @ np.array([1.0 / max(s.rows, 1e-9) for s in found])),
-        variance=float(weights @ np.array([s.variance for s in found])),
+        effects=_mean(weights, [s.effects for s in parts]),
+        sd=float(np.sqrt((weights**2) @ np.array([s.sd**2 for s in parts]))),
+        rows=1.0 / float((weights**2) @ np.array([1.0 / max(s.rows, 1e-9) for s in parts])),
+        variance=float(weights @ np.array([s.variance for s in parts])),
     )
 
 

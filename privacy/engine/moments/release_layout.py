@@ -1,7 +1,8 @@
-"""The public shape of a ``moments`` release: heads, feature map, targets, and which share of the budget each block has.
+"""The public layout of a ``moments`` release: heads, feature map, targets, and each block's share of the privacy budget.
 
-One joint release serves every head of a loop. ``policy`` decides whether anything is said, so its effects are asked at every
-decision point and for every target; the other heads are asked only where they spoke, for one target each, in blocks of their own.
+One joint release covers every head of a loop. The main head, ``policy``, decides whether to intervene, so its effects are
+measured at every decision point and for every target. The other heads (sub-heads) are measured only where they made a choice,
+for one target each, in blocks of their own.
 """
 
 from __future__ import annotations
@@ -15,21 +16,25 @@ from loops.engine.features import FeatureMap
 from loops.engine.spec import Head, LoopSpec
 from privacy.engine.moments.budget_shares import BUDGET_SHARES, SUB_SHARE
 
-TARGET_CLIP = 8.0  # whitened targets, a row
-RESIDUAL_CLIP = 4.0  # whitened residuals, a row
-LEFT_SCALE = 0.2
-CHANGE_WEIGHT = 0.6  # of a change beside the reward inside the effects block: the reward's effects act at every step
+TARGET_CLIP = 8.0  # of a row's whitened targets
+RESIDUAL_CLIP = 4.0  # of a row's whitened residuals
+LEFT_SCALE = 0.2  # public scale of the target ``left``
+# Scale of a change relative to the reward inside the effects block. The reward's effects act at every step.
+CHANGE_WEIGHT = 0.6
 COUNTS_CLIP = 1.5  # sqrt(.5^2 + 1 + 1)
 
 
 def sub_block(head: str) -> str:
-    """Name of a sub-head's block in a release."""
+    """Return the name of a sub-head's block in a release."""
     return f"effects_{head}"
 
 
 @dataclass(frozen=True)
 class ReleaseLayout:
-    """Feature map, targets and actions; which rows have a next state; the sub-heads (``subs``) that are asked beside policy."""
+    """The layout of one release: its loop, feature map and sub-heads (``subs``).
+
+    ``same_day``: next states do not cross the end of a person's day.
+    """
 
     spec: LoopSpec
     phi: FeatureMap
@@ -38,17 +43,17 @@ class ReleaseLayout:
 
     @classmethod
     def of(cls, spec: LoopSpec, *, hinges: bool, subs: tuple[str, ...] | None = None) -> ReleaseLayout:
-        """The layout of a loop; ``subs`` None: all its sub-heads."""
-        asked = tuple(h.name for h in spec.sub_heads) if subs is None else subs
-        return cls(spec, FeatureMap.of(spec, hinges), spec.imports.next_state.endswith("same_day"), asked)
+        """Return the layout of a loop, with all its sub-heads if ``subs`` is None."""
+        names = tuple(h.name for h in spec.sub_heads) if subs is None else subs
+        return cls(spec, FeatureMap.of(spec, hinges), spec.imports.next_state.endswith("same_day"), names)
 
     def linear(self) -> ReleaseLayout:
-        """The same without hinges: its moments are the leading part of these."""
+        """Return the layout without hinge features. Its moments are the leading part of this layout's."""
         return replace(self, phi=FeatureMap.of(self.spec, False))
 
     @property
     def shares(self) -> dict[str, float]:
-        """Block -> share of the release's budget."""
+        """Return each block's share of the release's budget."""
         if not self.subs:
             return dict(BUDGET_SHARES)
         main = {name: share * (1.0 - SUB_SHARE) for name, share in BUDGET_SHARES.items()}
@@ -72,50 +77,50 @@ class ReleaseLayout:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of the targets: reward, then the learned features, then ``left`` where logged."""
+        """Return the names of the targets: reward, then the learned features, then ``left`` where the loop logs it."""
         names = ("reward", *(self.spec.features[i].name for i in self.learned))
         return (*names, "left") if self.logs_leaving else names
 
     @property
     def changes(self) -> Bools:
-        """Which targets are one-step changes (they need a next state)."""
+        """Return which targets (m,) are one-step changes, which need a next state."""
         return np.array([t not in ("reward", "left") for t in self.targets])
 
     @property
     def target_weights(self) -> Floats:
-        """(m,) scale of each target inside the effects block: what is asked more precisely counts more of the norm."""
+        """Return the scale (m,) of each target inside the effects block. A larger scale means relatively less noise."""
         return np.where(self.changes, CHANGE_WEIGHT, 1.0)
 
     @property
     def alternatives(self) -> tuple[int, ...]:
-        """Action indices of policy other than the reference."""
+        """Return policy's action indices except the reference."""
         return alternatives_of(self.main)
 
     @property
     def logged(self) -> Floats:
-        """(K-1,) logging probabilities of policy's alternatives."""
+        """Return the logging probabilities (K-1,) of policy's alternatives."""
         return np.array(self.main.logging)[list(self.alternatives)]
 
     @property
     def covariance(self) -> Floats:
-        """V = diag(p) - p p' of policy's logging distribution over the alternatives."""
+        """Return V = diag(p) - p p' (K-1, K-1) of policy's logging distribution p over the alternatives."""
         return covariance_of(self.main)
 
 
 def alternatives_of(head: Head) -> tuple[int, ...]:
-    """Action indices other than the reference."""
+    """Return a head's action indices except the reference."""
     return tuple(k for k in range(len(head.actions)) if k != head.reference_index)
 
 
 def covariance_of(head: Head) -> Floats:
-    """V = diag(p) - p p' of the logging distribution over the alternatives (K-1, K-1)."""
+    """Return V = diag(p) - p p' (K-1, K-1) of a head's logging distribution p over the alternatives."""
     p = np.array(head.logging)[list(alternatives_of(head))]
     return np.asarray(np.diag(p) - np.outer(p, p))
 
 
 @dataclass(frozen=True)
 class Clips:
-    """Public L2 clips of the blocks, a person: block name -> clip."""
+    """Public L2 clips of a person's contribution, by block name."""
 
     of: dict[str, float]
 
@@ -125,7 +130,7 @@ class Clips:
 
 @dataclass(frozen=True)
 class Counts:
-    """What round 0 tells: noised people, decision points a person (rough), reward centre in reward scales."""
+    """The result of round 0: noised number of people, rough decision points per person, and reward centre in reward scales."""
 
     users: float
     decisions: float

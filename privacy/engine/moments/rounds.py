@@ -1,15 +1,17 @@
-"""The three noised rounds of the ``moments`` release, each a pure function of summed rows and of earlier rounds' noised output.
+"""Compute the three noised rounds of a ``moments`` release from summed rows and from the noised output of earlier rounds.
 
 Unit: user; neighbouring relation: add or remove one. Every person contributes averages over their own decision points,
-L2-clipped per block to public constants, summed as integers over shards of whole people that any process may sum, and noised
-once (privacy.engine.dp.mechanisms). Three rounds under one reservation, each reading only the noised output of those before it:
+L2-clipped per block to public constants. Contributions are summed as integers over shards of whole people, in any process, and
+noised once (privacy.engine.dp.mechanisms). One reservation covers three rounds. Each reads only the noised output of those
+before it:
 
-0. ``counts``: a person counts 1; logarithm of their number of decision points; a centre of their reward;
-1. ``baseline``: gram of phi, and phi times the whitened targets (less what earlier releases know of the actions' effects);
-2. ``effects``: for each action but the reference, phi times the action-centred residual, a block a head; variances; P(stay).
+0. ``counts``: 1 for each person; the logarithm of their number of decision points; their mean reward;
+1. ``baseline``: gram of phi, and phi times the whitened targets, minus the action effects known from earlier releases;
+2. ``effects``: phi times the action-centred residual for each action except the reference, one block per head; residual
+   variances; P(stay) of drifting categories.
 
-A round is a dict of arrays: noisy sums over people and the standard deviation of the noise on each. Rounds are stored by
-the service as they are made; ``read_moments`` reads them back. Nothing here knows a database.
+A round is a dict of arrays: noisy sums over people, and the standard deviation of the noise on each. The service stores each
+round before the next one. ``read_moments`` reads them back. These functions are pure.
 """
 
 from __future__ import annotations
@@ -56,35 +58,38 @@ NoisyRound = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class ReleasePlan:
-    """What a release will ask, fixed by public facts and round 0."""
+    """The plan of rounds 1 and 2, fixed by public facts and round 0.
+
+    ``explored_share``: public share of decisions that were explored. ``sigma``: noise multiplier, None for no noise.
+    """
 
     layout: ReleaseLayout
     facts: PublicFacts
     counts: Counts
     explored_share: float
     sigma: float | None
-    known: Floats | None  # (K, d, m) effects that earlier releases know, in this layout
+    known: Floats | None  # (K, d, m) effects from earlier releases, in this layout
 
 
 def count_totals(spec: LoopSpec, rows: ReleaseRows) -> Totals:
-    """What round 0 sums over a shard."""
+    """Sum one shard for round 0."""
     return Totals({"counts": integer_sum(count_contributions(spec, rows), clip=COUNTS_CLIP)})
 
 
 def release_counts(
     spec: LoopSpec, totals: Totals, sigma: float | None, subs: tuple[str, ...] | None = None
 ) -> NoisyRound:
-    """Round 0."""
-    asked = spec.sub_heads if subs is None else subs
-    share = BUDGET_SHARES["counts"] * (1.0 - SUB_SHARE if asked else 1.0)
+    """Add noise to the totals of round 0. ``subs``: the sub-heads of the release, all of the loop's if None."""
+    heads = spec.sub_heads if subs is None else subs
+    share = BUDGET_SHARES["counts"] * (1.0 - SUB_SHARE if heads else 1.0)
     return _noised("counts", totals, COUNTS_CLIP, share, sigma)
 
 
 def read_counts(spec: LoopSpec, counts: Mapping[str, np.ndarray], earlier: Moments | None = None) -> Counts:
-    """Public constants where the loop declares them, else what round 0 released, shrunk by its noise.
+    """Return the counts: public constants where the loop declares them, else round 0's values, shrunk by their noise.
 
-    Priors: log decisions ~ N(log of 14 days, 1), centre ~ N(0, 3^2) reward scales; so a small cohort is not thrown about.
-    The centre of an earlier release is kept, so that rounds can be pooled.
+    Priors: log decisions ~ N(log of 14 days, 1), centre ~ N(0, 3^2) reward scales. They stabilise small cohorts. The centre of
+    an earlier release is reused, so that releases can be pooled.
     """
     total, logs, centre = (float(x) for x in counts["counts"])
     users = max(total / COUNT_WEIGHT, 1.0)
@@ -101,7 +106,7 @@ def read_counts(spec: LoopSpec, counts: Mapping[str, np.ndarray], earlier: Momen
 
 
 def _shrunk(value: float, noise: float, prior: float, prior_sd: float) -> float:
-    """Posterior mean of a normal with known noise under a normal prior."""
+    """Return the posterior mean of a normal value with known noise under a normal prior."""
     weight = prior_sd**2 / (prior_sd**2 + noise**2)
     return prior + weight * (value - prior)
 
@@ -116,9 +121,9 @@ def plan_release(
     earlier: Moments | None = None,
     known: Floats | None = None,
 ) -> ReleasePlan:
-    """Feature set and clips by the public rules; post-processing of round 0 and of earlier releases.
+    """Choose feature set and clips by the public rules. Post-processing of round 0 and of earlier releases.
 
-    ``known`` are the effects (K, d, m) in the layout of ``earlier``. Hinges that earlier rounds carry are carried on.
+    ``known`` are effects (K, d, m) in the layout of ``earlier``. Hinge features of earlier releases are included again.
     """
     decisions = nominal_decisions(spec, counts.decisions)
     hinges = pick_hinges(spec, users=counts.users, decisions=decisions, sigma=sigma, explored_share=explored_share)
@@ -128,7 +133,7 @@ def plan_release(
 
 
 def _widened(known: Floats | None, layout: ReleaseLayout) -> Floats | None:
-    """Known effects in a layout that may have hinges beyond theirs: of those nothing is known yet."""
+    """Return known effects (K, d, m) in a layout that may have additional hinge features, whose effects are 0."""
     if known is None:
         return None
     wide = np.zeros((known.shape[0], layout.phi.width, known.shape[2]))
@@ -136,91 +141,91 @@ def _widened(known: Floats | None, layout: ReleaseLayout) -> Floats | None:
     return wide
 
 
-def baseline_totals(made: ReleasePlan, rows: ReleaseRows) -> Totals:
-    """What round 1 sums over a shard."""
-    gram, targets = baseline_contributions(made.layout, rows, made.counts.centre, made.known)
-    return _totals(made, {"gram": gram, "targets": targets})
+def baseline_totals(plan: ReleasePlan, rows: ReleaseRows) -> Totals:
+    """Sum one shard for round 1."""
+    gram, targets = baseline_contributions(plan.layout, rows, plan.counts.centre, plan.known)
+    return _totals(plan, {"gram": gram, "targets": targets})
 
 
-def release_baseline(made: ReleasePlan, totals: Totals) -> NoisyRound:
-    """Round 1. ``known`` is kept beside what was asked, so that the round can be read without the earlier ones."""
-    out = _release(made, totals)
-    return out if made.known is None else out | {"known": made.known}
+def release_baseline(plan: ReleasePlan, totals: Totals) -> NoisyRound:
+    """Add noise to the totals of round 1. ``known`` is stored with them, so that reading needs no earlier release."""
+    out = _release(plan, totals)
+    return out if plan.known is None else out | {"known": plan.known}
 
 
-def effect_totals(made: ReleasePlan, theta: Floats, rows: ReleaseRows) -> Totals:
-    """What round 2 sums over a shard: residuals against ``theta``, the baseline that rounds up to 1 imply (residual_baseline)."""
-    return _totals(made, effect_contributions(made.layout, rows, made.counts.centre, theta))
+def effect_totals(plan: ReleasePlan, theta: Floats, rows: ReleaseRows) -> Totals:
+    """Sum one shard for round 2, with residuals against the baseline ``theta`` (d, m) from ``residual_baseline``."""
+    return _totals(plan, effect_contributions(plan.layout, rows, plan.counts.centre, theta))
 
 
-def release_effects(made: ReleasePlan, totals: Totals) -> NoisyRound:
-    """Round 2."""
-    return _release(made, totals)
+def release_effects(plan: ReleasePlan, totals: Totals) -> NoisyRound:
+    """Add noise to the totals of round 2."""
+    return _release(plan, totals)
 
 
-def residual_baseline(made: ReleasePlan, baseline: Mapping[str, np.ndarray], earlier: Moments | None) -> Floats:
-    """(d, m) coefficients that round 2 takes its residuals against: what rounds up to this one say of the baseline."""
-    fresh = baseline_moments(made.layout, made.counts, made.facts, baseline)
-    if earlier is None or earlier.layout.phi.width != made.layout.phi.width:
+def residual_baseline(plan: ReleasePlan, baseline: Mapping[str, np.ndarray], earlier: Moments | None) -> Floats:
+    """Return the baseline coefficients (d, m) for round 2's residuals, from round 1 and the earlier releases pooled."""
+    fresh = baseline_moments(plan.layout, plan.counts, plan.facts, baseline)
+    if earlier is None or earlier.layout.phi.width != plan.layout.phi.width:
         return baseline_posterior(fresh).mean
     return baseline_posterior(pool([earlier, fresh])).mean
 
 
 def read_moments(
-    made: ReleasePlan,
+    plan: ReleasePlan,
     baseline: Mapping[str, np.ndarray],
     effects: Mapping[str, np.ndarray],
     earlier: Moments | None = None,
 ) -> Moments:
-    """Means a person from the noisy sums, with the number of people that the noised gram itself implies."""
-    layout, facts = made.layout, made.facts
-    first = baseline_moments(layout, made.counts, facts, baseline)
+    """Turn noisy sums into means per person. The number of people comes from the noised gram itself."""
+    layout, facts = plan.layout, plan.facts
+    first = baseline_moments(layout, plan.counts, facts, baseline)
     d, m = layout.phi.width, len(layout.targets)
     spread = np.maximum(effects["variances"] / first.users, 0.0)
-    asked = first.users * facts.weights["effects"]
-    slope = continuation_slope(layout, residual_baseline(made, baseline, earlier))
+    weight = first.users * facts.weights["effects"]
+    slope = continuation_slope(layout, residual_baseline(plan, baseline, earlier))
     return first.with_effects(
-        effects=effects["effects"].reshape(len(layout.alternatives), d, m) / asked / layout.target_weights,
-        sd_effects=float(effects["effects_sd"][0]) / asked,
+        effects=effects["effects"].reshape(len(layout.alternatives), d, m) / weight / layout.target_weights,
+        sd_effects=float(effects["effects_sd"][0]) / weight,
         rows=first.users * facts.rows["effects"],
         variances=spread[:m],
         stays=spread[m:],
         sd_variances=float(effects["variances_sd"][0]) / first.users,
-        subs={h: _sub_moments(made, effects, h, first.users, slope, spread[:m]) for h in layout.subs},
+        subs={h: _sub_moments(plan, effects, h, first.users, slope, spread[:m]) for h in layout.subs},
     )
 
 
 def _sub_moments(
-    made: ReleasePlan, effects: Mapping[str, np.ndarray], head: str, users: float, slope: Floats, variances: Floats
+    plan: ReleasePlan, effects: Mapping[str, np.ndarray], head: str, users: float, slope: Floats, variances: Floats
 ) -> SubMoments:
-    """A sub-head's block in reward scales (its target was asked in units of its own spread)."""
+    """Return a sub-head's block in reward scales. It was measured in units of the target's own standard deviation."""
     block, spread = sub_block(head), continuation_spread(slope)
-    asked = users * made.facts.weights[block]
-    shape = (len(alternatives_of(made.layout.spec.head(head))), made.layout.linear().phi.width)
+    weight = users * plan.facts.weights[block]
+    shape = (len(alternatives_of(plan.layout.spec.head(head))), plan.layout.linear().phi.width)
     return SubMoments(
-        effects=effects[block].reshape(shape) / asked * spread,
-        sd=float(effects[f"{block}_sd"][0]) / asked * spread,
-        rows=users * made.facts.rows[block],
+        effects=effects[block].reshape(shape) / weight * spread,
+        sd=float(effects[f"{block}_sd"][0]) / weight * spread,
+        rows=users * plan.facts.rows[block],
         variance=float(variances[0] + (slope**2) @ variances),
     )
 
 
 def fit_in_memory(moments: Moments, facts: PublicFacts) -> Moments:
-    """The moments with the features that they can carry: without hinges where the expected error of an effect is above .2."""
+    """Drop the hinge features where the expected error of an effect is above .2, unless the loop declares its features."""
     layout = moments.layout
     if not layout.phi.hinges or layout.spec.moments.features is not None:
         return moments
     return moments if effect_error(layout, facts, moments.sizes["effects"]) <= HINGE_ERROR else moments.linear()
 
 
-def _totals(made: ReleasePlan, blocks: Mapping[str, Floats]) -> Totals:
-    return Totals({name: integer_sum(block, clip=made.facts.clips[name]) for name, block in blocks.items()})
+def _totals(plan: ReleasePlan, blocks: Mapping[str, Floats]) -> Totals:
+    return Totals({name: integer_sum(block, clip=plan.facts.clips[name]) for name, block in blocks.items()})
 
 
-def _release(made: ReleasePlan, totals: Totals) -> NoisyRound:
+def _release(plan: ReleasePlan, totals: Totals) -> NoisyRound:
     out: NoisyRound = {}
     for name in totals.blocks:
-        out |= _noised(name, totals, made.facts.clips[name], made.layout.shares[name], made.sigma)
+        out |= _noised(name, totals, plan.facts.clips[name], plan.layout.shares[name], plan.sigma)
     return out
 
 

@@ -1,4 +1,4 @@
-"""The rows that a release reads: policy's decisions with what the other heads chose, in order of person and time."""
+"""The rows that a release reads: decisions of the main head with the sub-heads' choices, in order of person and time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.arrays import Bools, Floats, Ints
 
 @dataclass(frozen=True)
 class SubHeadRows:
-    """What a sub-head chose (n,): action (-1 where it did not speak), propensity of it, and whether it was explored."""
+    """A sub-head's choices: action (n,), -1 where it made none; propensity (n,) of the action; explored (n,)."""
 
     action: Ints
     propensity: Floats
@@ -21,11 +21,12 @@ class SubHeadRows:
 
 @dataclass(frozen=True)
 class ReleaseRows:
-    """n rows, sorted by person. F features. Only rows where policy was randomised (available, with a propensity).
+    """n rows with F features, sorted by person. Only rows where policy was randomised (available, with a propensity).
 
-    person (n,) 0..U-1 without gaps; state, next_state (n, F); has_next (n,): next_state is known under the loop's rule;
-    dropped_out (n,): the person left for good afterwards; action (n,); propensity (n,) of that action; explored (n,): drawn from
-    the logging distribution; reward (n,) in the loop's units; ``subs``: the other heads by name.
+    person (n,): 0..U-1 without gaps. state, next_state (n, F). has_next (n,): next_state is known under the loop's rule.
+    dropped_out (n,): the person left for good afterwards. action (n,). propensity (n,): of that action.
+    explored (n,): the action was drawn from the logging distribution. reward (n,): in the loop's units.
+    ``subs``: the sub-heads by name.
     """
 
     person: Ints
@@ -44,7 +45,7 @@ class ReleaseRows:
         return int(self.person[-1]) + 1 if self.person.size else 0
 
     def of_people(self, first: int, last: int) -> ReleaseRows:
-        """The rows of people first..last-1, renumbered from 0."""
+        """Return the rows of people first..last-1, renumbered from 0."""
         lo, hi = np.searchsorted(self.person, [first, last])
         part = slice(int(lo), int(hi))
         return ReleaseRows(
@@ -62,8 +63,10 @@ class ReleaseRows:
 
 
 def row_products(values: Floats, matrix: Floats) -> Floats:
-    """``values @ matrix`` row by row: (n, d) with (d,) or (d, m). A matrix product may round a row otherwise among other rows,
-    and then a person's contribution would depend on the shard that they are summed in.
+    """Compute ``values @ matrix`` row by row: (n, d) with (d,) gives (n,), with (d, m) gives (n, m).
+
+    A matrix product may round a row differently depending on its neighbours. A person's contribution would then depend on the
+    shard that they are summed in.
     """
     return np.asarray(np.einsum("nd,d->n" if matrix.ndim == 1 else "nd,dm->nm", values, matrix))
 

@@ -1,4 +1,4 @@
-"""``manage.py anonymize``: anonymise people's records by one of the registered techniques, charged and logged."""
+"""``manage.py anonymize``: anonymise people's records by a registered technique, charge the people, and log the release."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from privacy.engine.anonymize.registry import (
     technique_modes,
     technique_names,
     technique_of,
-    techniques_accepting,
+    techniques_using,
 )
 from privacy.engine.anonymize.request import DEFAULT_MODE, AnonymizeRequest
 from privacy.engine.data_types import DATA_TYPES
@@ -33,27 +33,46 @@ from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.request import anonymize
 from privacy.services.releases.summary import release_summary
 
-_SHARED = ("epsilon", "delta", "mode")  # options of a request that not every technique accepts
-_DEFAULTS = AnonymizeRequest(DATA_TYPES[0], DIFFERENTIAL_PRIVACY)
+_SHARED = ("epsilon", "delta", "mode")  # options of every request that some techniques do not use
 
 
 class Command(BaseCommand):
     help = (
-        "Anonymise the records of people who consent to training. Every run is charged to each person's budget and stays in the "
-        "log. --preview says what it would cost and charges nothing."
+        "Anonymise the records of people who consent to training. Every run charges each person's budget and stays in the log. "
+        "--preview shows the cost and charges nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        _request_arguments(parser)
-        parser.add_argument("--key", help="name the run: a retry with the same key finishes or shows the first run")
         parser.add_argument(
-            "--output",
-            type=Path,
-            metavar="FILE",
-            help="write the rows as CSV, or the statistics as JSON, to this new file",
+            "--loop", default=DEFAULT_LOOP, help="the loop whose records are anonymised (default: %(default)s)"
+        )
+        parser.add_argument("--data-type", default="pulse", choices=DATA_TYPES)
+        parser.add_argument("--technique", default=DIFFERENTIAL_PRIVACY, choices=technique_names())
+        parser.add_argument(
+            "--mode",
+            choices=technique_modes(),
+            help="differential privacy: central releases statistics (the default), local releases rows",
+        )
+        parser.add_argument("--epsilon", type=float, help="differential privacy: the epsilon (default: 0.5)")
+        parser.add_argument("--delta", type=float, help="central differential privacy: the delta (default: 1e-6)")
+        parser.add_argument(
+            "--samples",
+            type=int,
+            metavar="N",
+            help="number of people: at most N for rows, about N for statistics (default: all)",
         )
         parser.add_argument(
-            "--preview", action="store_true", help="say what the run would cost and how many people it would leave out"
+            "--rows", type=int, metavar="N", help="rows only: take each person's newest N records (default: 1)"
+        )
+        parser.add_argument("--fields", metavar="A,B", help="use only these features (default: all)")
+        for own in own_parameters():
+            parser.add_argument(own.flag, type=own.kind, metavar=own.metavar, help=own.help)
+        parser.add_argument("--key", help="idempotency key: a retry with the same key finishes or shows the first run")
+        parser.add_argument(
+            "--output", type=Path, metavar="FILE", help="write rows as CSV, or statistics as JSON, to this new file"
+        )
+        parser.add_argument(
+            "--preview", action="store_true", help="show the cost and how many people would be left out; charge nothing"
         )
         parser.add_argument("--json", action="store_true", help="print the log row as JSON instead of the result")
 
@@ -64,7 +83,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except DatabaseError as error:
             raise CommandError(
-                f"the database stopped it ({error}); run `manage.py prepare` if it is new, else run it again with its --key"
+                f"the database stopped the run ({error}); if the database is new, run `manage.py prepare`, otherwise run the "
+                "command again with its --key"
             ) from None
 
     def _run(self, options: dict[str, Any]) -> None:
@@ -75,94 +95,48 @@ class Command(BaseCommand):
             return
         key = options["key"] or f"command-{uuid.uuid4()}"
         with ExitStack() as opened:
-            # Before anybody is charged, so that a name that cannot be written costs nothing.
+            # Opened before anybody is charged, so that a path that cannot be written costs nothing.
             out = opened.enter_context(atomic_file(options["output"])) if options["output"] is not None else None
-            sys.stderr.write(f"key: {key} (whatever interrupts this run, --key {key} goes on with it)\n")
+            sys.stderr.write(f"key: {key} (if this run is interrupted, continue it with --key {key})\n")
             release = anonymize(key=key, loop_version=version, request=request)
             sys.stderr.write(f"{release}: {release.guarantee}\n")
             if out is not None:
-                _result(release, out)
+                _write_result(release, out)
         if options["json"]:
             self.stdout.write(json.dumps(release_summary(release), default=str))
         elif out is None:
-            _result(release, self.stdout)  # type: ignore[arg-type]
-
-
-def _request_arguments(parser: ArgumentParser) -> None:
-    """Add the options that make up a request; each technique adds its own."""
-    parser.add_argument(
-        "--loop", default=DEFAULT_LOOP, help="anonymise the records of this loop (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--data-type",
-        default="pulse",
-        choices=DATA_TYPES,
-        help="anonymise records of this type (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--technique",
-        default=DIFFERENTIAL_PRIVACY,
-        choices=technique_names(),
-        help="use this technique (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--mode",
-        choices=technique_modes(),
-        help=f"publish statistics (central) or rows (local) under differential privacy (default: {DEFAULT_MODE})",
-    )
-    parser.add_argument(
-        "--epsilon", type=float, help=f"set epsilon of differential privacy (default: {_DEFAULTS.epsilon:g})"
-    )
-    parser.add_argument(
-        "--delta", type=float, help=f"set delta of central differential privacy (default: {_DEFAULTS.delta:g})"
-    )
-    parser.add_argument(
-        "--samples",
-        type=int,
-        metavar="N",
-        help="publish rows of at most N people, or compute statistics on about N (default: all)",
-    )
-    parser.add_argument(
-        "--rows",
-        type=int,
-        metavar="N",
-        help=f"publish each person's newest N records as rows (default: {_DEFAULTS.rows})",
-    )
-    parser.add_argument("--fields", metavar="A,B", help="publish these features alone (default: all)")
-    for own in own_parameters():
-        parser.add_argument(own.flag, type=own.kind, metavar=own.metavar, help=own.help)
+            _write_result(release, self.stdout)  # type: ignore[arg-type]
 
 
 def _request(options: dict[str, Any]) -> AnonymizeRequest:
-    """Raises InputError for an option that the technique does not accept."""
+    """Build the request. Raises InputError for an option that has no effect on the technique."""
     own = {p.name: options[p.name] for p in own_parameters() if options[p.name] is not None}
     shared = {name: options[name] for name in _SHARED if options[name] is not None}
     technique = technique_of(options["technique"], shared.get("mode", DEFAULT_MODE))
     for name in (*shared, *own):
-        _check_accepted(name, technique)
+        _check_used(name, technique)
     if technique.statistics and options["rows"] is not None:
-        raise InputError("--rows belongs to rows; statistics are of all records, so leave it out")
+        raise InputError("--rows applies to techniques that release rows; statistics use all records, so leave it out")
     fields = options["fields"]
     return AnonymizeRequest(
         data_type=options["data_type"], technique=technique.name, samples=options["samples"],
-        rows=_DEFAULTS.rows if options["rows"] is None else options["rows"], options=own,
+        rows=1 if options["rows"] is None else options["rows"], options=own,
         fields=None if fields is None else tuple(f.strip() for f in fields.split(",") if f.strip()), **shared,
     )  # fmt: skip
 
 
-def _check_accepted(name: str, technique: Technique) -> None:
-    if technique.accepts(name):
+def _check_used(name: str, technique: Technique) -> None:
+    if technique.uses(name):
         return
-    owners, flag = techniques_accepting(name), f"--{name.replace('_', '-')}"
+    owners, flag = techniques_using(name), f"--{name.replace('_', '-')}"
     modes = [owner.mode for owner in owners if owner.name == technique.name and owner.mode is not None]
     if modes:
-        what = "statistics" if technique.statistics else "rows"
-        raise InputError(f"{flag} belongs to mode {modes[0]}; {what} have none, so leave it out")
+        raise InputError(f"{flag} belongs to mode {modes[0]}, not to mode {technique.mode}; leave it out")
     names = " and ".join(dict.fromkeys(owner.name for owner in owners))
     raise InputError(f"{flag} belongs to {names}, not to {technique.name}; leave it out")
 
 
-def _result(release: Release, out: TextIO) -> None:
+def _write_result(release: Release, out: TextIO) -> None:
     if holds_statistics(release):
         out.write(json.dumps(statistics(release), default=str, indent=1) + "\n")
     else:

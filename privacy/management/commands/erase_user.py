@@ -1,4 +1,4 @@
-"""``manage.py erase_user``: erase a person; or list the tombstones, and replay them on a backup that was restored."""
+"""``manage.py erase_user``: erase a person, list the tombstones of erased people, or replay them on a restored backup."""
 
 from __future__ import annotations
 
@@ -17,28 +17,34 @@ from privacy.services.people.identity import person_key
 
 class Command(BaseCommand):
     help = (
-        "Erase a person: their data key, their rows and their login. What they spent of their budget stays, so that registering "
-        "anew gives nothing back. Keep --tombstones beside your backups and --replay them on every restore."
+        "Erase a person: their data key, their rows and their login. The record of their spent budget stays, so registering "
+        "again restores no budget. Store the --tombstones list with your backups, and --replay it after every restore."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("user", nargs="?", metavar="USER", help="the identifier that the app gave the person")
+        parser.add_argument("user", nargs="?", metavar="USER", help="the person's identifier in the app")
         parser.add_argument(
             "--loop", default=DEFAULT_LOOP, help="a loop of the person's population (default: %(default)s)"
         )
-        parser.add_argument("--yes", action="store_true", help="do it; without this it is only said what would go")
-        parser.add_argument("--tombstones", action="store_true", help="print who was erased, a keyed digest a line")
-        parser.add_argument("--replay", type=Path, metavar="FILE", help="erase again whom such a list names")
+        parser.add_argument(
+            "--yes", action="store_true", help="erase; without it the command only shows whom it would erase"
+        )
+        parser.add_argument(
+            "--tombstones", action="store_true", help="print the erased people, one keyed digest per line"
+        )
+        parser.add_argument(
+            "--replay", type=Path, metavar="FILE", help="erase again the people in a list that --tombstones printed"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if sum((options["user"] is not None, options["tombstones"], options["replay"] is not None)) != 1:
-            raise CommandError("name one person, or give --tombstones, or --replay FILE")
+            raise CommandError("give exactly one of: a person's identifier, --tombstones, or --replay FILE")
         try:
             if options["tombstones"]:
                 self.stdout.write("\n".join(tombstones()))
             elif options["replay"] is not None:
-                done = tombstones_replay(_lines(options["replay"]), source="replay")
-                self.stdout.write(f"{done} people were here again and are erased")
+                erased = tombstones_replay(_lines(options["replay"]), source="replay")
+                self.stdout.write(f"{erased} restored people are erased again")
             else:
                 self._erase(options)
         except R3alError as error:
@@ -49,14 +55,16 @@ class Command(BaseCommand):
         key = person_key(population=population, identifier=options["user"])
         person = Person.objects.filter(population=population, key=key).first()
         if person is None:
-            raise CommandError(f"there is nobody of that name in population {population!r}, or they are erased already")
+            raise CommandError(
+                f"population {population!r} has no such person, or they are already erased; check USER and --loop"
+            )
         if not options["yes"]:
             self.stdout.write(f"{person} would be erased for good; add --yes to do it")
             return
-        gone = person_erase(person_id=person.pk, source="command")
+        erased = person_erase(person_id=person.pk, source="command")
         self.stdout.write(
-            f"{person} is erased: {gone.signals} signals, {gone.decisions} decisions and {gone.exports} stored exports went; "
-            f"{len(gone.releases)} releases that they were in stay in the log"
+            f"{person} is erased: {erased.signals} signals and {erased.decisions} decisions deleted, {erased.exports} stored "
+            f"exports emptied; {len(erased.releases)} releases that included them stay in the log"
         )
 
 
@@ -64,4 +72,5 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path} cannot be read: {getattr(error, 'strerror', 'it is no text')}") from None
+        reason = getattr(error, "strerror", "it is not UTF-8 text")
+        raise CommandError(f"{path} cannot be read ({reason}); give a file that --tombstones printed") from None

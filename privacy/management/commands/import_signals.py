@@ -1,4 +1,4 @@
-"""``manage.py import_signals``: a file of logged decisions into the vault, with a count of everything that happened."""
+"""``manage.py import_signals``: import a file of logged decisions, and count added, unchanged and rejected rows."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from privacy.services.records.import_file import ImportReport, signals_import
 _LABELS = {
     "rejected": "rejected",
     "clamped": "clamped to the feature's bounds",
-    "filled": "missing, filled as the loop says",
-    "missing_action": "no action of this head though the policy intervened",
-    "ignored_unavailable": "action ignored, the person was not available",
+    "filled": "missing, filled by the loop's rule",
+    "missing_action": "no action of this head although policy intervened",
+    "ignored_unavailable": "action ignored because the person was unavailable",
 }
 
 
 class Command(BaseCommand):
-    help = "Read a CSV or JSON Lines file of logged decisions under a loop. The same file again changes nothing."
+    help = "Import a CSV or JSON Lines file of logged decisions under a loop. Importing the same file again changes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", metavar="FILE", type=Path, help="CSV or JSON Lines file of logged decisions")
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             metavar="PURPOSE",
             help=f"record that the people in the file consented to: {', '.join(Purpose.values)}",
         )
-        parser.add_argument("--rejects", type=Path, metavar="FILE", help="where rejected rows are listed")
+        parser.add_argument("--rejects", type=Path, metavar="FILE", help="write the list of rejected rows to this file")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -57,8 +57,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except OperationalError as error:
             raise CommandError(
-                f"the database stopped the import ({error}); run `manage.py prepare` if it is new, else run it again: "
-                "what was added stays"
+                f"the database stopped the import ({error}); if the database is new, run `manage.py prepare`, otherwise run the "
+                "import again: rows that were added stay"
             ) from None
         if options["json"]:
             self.stdout.write(json.dumps(report.as_dict()))
@@ -66,12 +66,12 @@ class Command(BaseCommand):
         self._summary(report)
         if not options["consent"]:
             self.stdout.write(
-                "No consent was recorded, so nobody new can be in a release or an evaluation. "
-                "Where people did consent, run this again with --consent training evaluation."
+                "No consent was recorded, so new people cannot be included in a release or an evaluation. "
+                "If people did consent, run this again with --consent training evaluation."
             )
 
     def _progress(self, quiet: bool) -> Any:
-        """A line that is written over, on a terminal only."""
+        """Return a progress callback that overwrites one line on a terminal, and does nothing elsewhere."""
         if quiet or not self.stderr.isatty():
             return lambda fraction, text: None
 
@@ -93,7 +93,7 @@ class Command(BaseCommand):
             self.stdout.write(f"  {name:<20}{count:>12,}")
         for kind, counts in report.counts.items():
             self.stdout.write(f"{_LABELS.get(kind, kind)}:")
-            for what, count in counts.items():
-                self.stdout.write(f"  {what:<20}{count:>12,}")
+            for name, count in counts.items():
+                self.stdout.write(f"  {name:<20}{count:>12,}")
         if report.rejects_file:
-            self.stdout.write(f"why each row was rejected: {report.rejects_file}")
+            self.stdout.write(f"reasons for each rejected row: {report.rejects_file}")

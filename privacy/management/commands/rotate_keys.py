@@ -1,4 +1,4 @@
-"""``manage.py rotate_keys``: wrap every person's data key with the newest master key. Stop it and run it again as you like."""
+"""``manage.py rotate_keys``: wrap every person's data key with the newest master key. It can be stopped and run again."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from privacy.services.people.data_keys import keys_rotate, keys_waiting
 
 class Command(BaseCommand):
     help = (
-        "Wrap people's data keys with the highest version of DATA_MASTER_KEYS. Put the new version behind the old one, run this, "
-        "and take the old one away when it says that no key waits."
+        "Wrap people's data keys with the highest version of DATA_MASTER_KEYS. Add the new version after the old one, run this "
+        "command, and remove the old version once no key is left to wrap."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--limit", type=int, metavar="N", help="at most so many keys (default: all)")
+        parser.add_argument("--limit", type=int, metavar="N", help="wrap at most N keys (default: all)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         limit = options["limit"]
         if limit is not None and limit < 1:
-            raise CommandError(f"--limit is {limit}; it is a number from 1")
+            raise CommandError(f"--limit is {limit}; it must be 1 or more")
         try:
-            done = keys_rotate(limit=limit)
+            wrapped = keys_rotate(limit=limit)
         except R3alError as error:
             raise CommandError(str(error)) from None
-        waiting = keys_waiting()
-        rest = f"{waiting} wait; run it again" if waiting else "no key waits"
-        self.stdout.write(f"{done} data keys are now wrapped with version {master_version_current()}; {rest}")
+        left = keys_waiting()
+        rest = f"{left} keys are left; run the command again" if left else "no key is left"
+        self.stdout.write(f"{wrapped} data keys are now wrapped with version {master_version_current()}; {rest}")

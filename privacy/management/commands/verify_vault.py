@@ -1,4 +1,4 @@
-"""``manage.py verify_vault``: does the vault's chain hold, and is every sealed decision what it was?"""
+"""``manage.py verify_vault``: verify the Trust Vault's hash chain, and compare every sealed decision with its leaf."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from privacy.services.vault.verify import VaultReport, vault_verify
 
 
 class Command(BaseCommand):
-    help = "Walk the Trust Vault's chain and name the first broken link. Keep the printed head outside to notice a cut tail."
+    help = (
+        "Verify the Trust Vault's chain and name its first broken link. Store the printed head elsewhere: comparing it later "
+        "reveals removed events."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--since", type=int, default=1, metavar="SEQ", help="begin at this event (default: 1)")
@@ -22,17 +25,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            found = vault_verify(since=options["since"])
+            report = vault_verify(since=options["since"])
         except InputError as error:
             raise CommandError(str(error)) from None
         if options["json"]:
-            self.stdout.write(json.dumps({"ok": not found.broken} | asdict(found)))
-        if found.broken:
-            raise CommandError(f"the vault is broken: {found.broken}")
+            self.stdout.write(json.dumps({"ok": not report.broken} | asdict(report)))
+        if report.broken:
+            raise CommandError(f"the Trust Vault is broken: {report.broken}")
         if not options["json"]:
-            self.stdout.write(_summary(found))
+            self.stdout.write(_summary(report))
 
 
-def _summary(found: VaultReport) -> str:
-    erased = f" ({found.erased} sealed ones are no longer there)" if found.erased else ""
-    return f"ok: {found.events} events, {found.decisions} decisions{erased}\nhead: {found.sequence} {found.head}"
+def _summary(report: VaultReport) -> str:
+    erased = f" ({report.erased} sealed decisions were deleted since)" if report.erased else ""
+    return f"ok: {report.events} events, {report.decisions} decisions{erased}\nhead: {report.sequence} {report.head}"

@@ -1,8 +1,8 @@
-"""Who of the willing is drawn when an anonymisation asks for so many people.
+"""Sample the people of an anonymisation that asks for a limited number of them.
 
-For statistics everybody enters by a coin of their own, at a public rate: whether somebody is in never depends on who else there
-is, so adding a person adds at most that person, and nobody's budget is spent or spared because of another. A draw of fixed size
-would put one person in another's place. Rows do not hide who is among them, and there are exactly so many.
+For statistics, each person enters by an independent coin at a public rate. So whether a person enters never depends on others:
+adding a person adds at most that person, and no budget is spent or spared because of somebody else. A sample of fixed size would
+replace one person by another. Rows do not hide who is among them, so for rows the sample has exactly the requested size.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from privacy.selectors.decisions import training_folds
 from privacy.services.anonymize.feature_records import people_with_records
 from privacy.services.budget.charge import consented
 
-_COINS = 10_007  # the least prime above the number of folds
+_COINS = 10_007  # the smallest prime above the number of folds
 
 
 def public_rate(*, loop_version: LoopVersion, request: AnonymizeRequest) -> float:
-    """The share of the willing that enters statistics of about ``samples`` people: by the noised number of people that the loop's
-    latest release stated, else by what its file declares. While no number is public, everybody enters.
+    """Return the share of consenting people that enters statistics of about ``samples`` people.
+
+    The total comes from the noised number of people in the loop's latest training release, else from the loop file. While no
+    number is public, the rate is 1.
     """
     if request.samples is None:
         return 1.0
@@ -35,7 +37,7 @@ def public_rate(*, loop_version: LoopVersion, request: AnonymizeRequest) -> floa
 
 
 def cohort_sample(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest, rate: float) -> QuerySet[Person]:
-    """Who may be charged for the release of ``key``."""
+    """Return the people who may be charged for the release with this key."""
     people = people_with_records(loop_version=loop_version, data_type=request.data_type)
     if technique_of(request.technique, request.mode).statistics:
         return people if rate >= 1 else _by_coin(people, key, rate)
@@ -43,17 +45,19 @@ def cohort_sample(*, key: str, loop_version: LoopVersion, request: AnonymizeRequ
 
 
 def _people_stated(loop_version: LoopVersion) -> float | None:
-    """What the noise of the latest committed release leaves of the number of training people; never an exact count."""
-    stated = Release.objects.filter(
+    """Return the noised number of training people from the latest committed release. An exact count is never used."""
+    latest = Release.objects.filter(
         loop_version__loop_id=loop_version.loop_id, purpose=Purpose.TRAINING, state=ReleaseState.COMMITTED,
         noisy_users__gte=1,
     ).order_by("-pk").first()  # fmt: skip
-    return None if stated is None else (stated.noisy_users or 0.0) / float(stated.parameters.get("rate", 1.0))
+    return None if latest is None else (latest.noisy_users or 0.0) / float(latest.parameters.get("rate", 1.0))
 
 
 def _by_coin(people: QuerySet[Person], key: str, rate: float) -> QuerySet[Person]:
-    """A coin is a line modulo a prime over the person's own fold, its slope and offset keyed by the release: uniform, and any two
-    folds' coins are independent.
+    """Keep people by a coin at this rate.
+
+    A coin is a line, modulo a prime, over the person's own fold. The release's key determines slope and offset. Coins are
+    uniform, and any two folds' coins are independent.
     """
     line = keyed(RELEASE_COINS, key)
     slope = 1 + int.from_bytes(line[:8], "big") % (_COINS - 1)
@@ -62,13 +66,13 @@ def _by_coin(people: QuerySet[Person], key: str, rate: float) -> QuerySet[Person
 
 
 def _exactly(people: QuerySet[Person], loop_version: LoopVersion, samples: int) -> QuerySet[Person]:
-    """So many of those who consent, drawn by the operating system's randomness; all, where there are no more."""
+    """Draw ``samples`` consenting people with the operating system's randomness; all of them if there are no more."""
     low, high = training_folds(loop_version.spec)
-    willing = people.filter(
+    consenting = people.filter(
         population=loop_version.spec.population, fold__gte=low, fold__lt=high,
         pk__in=consented(Purpose.TRAINING).values("person_id"),
     )  # fmt: skip
-    ids = list(willing.values_list("pk", flat=True))
+    ids = list(consenting.values_list("pk", flat=True))
     if len(ids) > samples:
         ids = secrets.SystemRandom().sample(ids, samples)
     return people.filter(pk__in=ids)

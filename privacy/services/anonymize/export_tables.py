@@ -1,4 +1,4 @@
-"""What an anonymisation released, as people read it: rows with names instead of arrays, or statistics with their intervals."""
+"""Turn the output of an anonymisation into rows of text under column names, or into statistics with intervals."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from privacy.services.anonymize.run import charged_request, release_technique
 
 
 def export_rows_write(*, release: Release, out: TextIO) -> None:
-    """Write a release's rows as CSV with a line of names. Raises Conflict for one that has none."""
+    """Write a release's rows as CSV with a header line. Raises Conflict for a release of statistics."""
     table = _table(release)
     if not isinstance(table, ReleasedRows):
-        raise Conflict(f"{release} holds statistics, not rows")
+        raise Conflict(f"{release} holds statistics, not rows; read its statistics instead")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table.names)
     writer.writerows(table.rows)
 
 
 def statistics(release: Release) -> Statistics:
-    """Return the statistics of a release, by name, as its technique states them. Raises Conflict for one that holds rows."""
+    """Return the statistics of a release by name. Raises Conflict for a release of rows."""
     table = _table(release)
     if isinstance(table, ReleasedRows):
-        raise Conflict(f"{release} holds rows, not statistics")
+        raise Conflict(f"{release} holds rows, not statistics; export its rows instead")
     return table
 
 
@@ -39,7 +39,7 @@ def holds_statistics(release: Release) -> bool:
 
 
 def is_anonymization(release: Release) -> bool:
-    """Return whether a release is an anonymisation that people read, not one that training reads."""
+    """Return whether a release is an anonymisation for people to read, as opposed to a release for training."""
     return bool(release.parameters.get("kind") == "anonymization")
 
 
@@ -50,8 +50,8 @@ def _table(release: Release) -> ReleasedRows | Statistics:
 
 def _arrays(release: Release) -> Mapping[str, np.ndarray]:
     if not is_anonymization(release):
-        raise Conflict(f"{release} is no anonymisation; its output is read by training")
-    found = anonymized(release)
-    if found is None:
-        raise Conflict(f"{release} is {release.state}; it has no output to read")
-    return found
+        raise Conflict(f"{release} is not an anonymisation; its output is for training alone")
+    arrays = anonymized(release)
+    if arrays is None:
+        raise Conflict(f"{release} is {release.state}; only a committed release has output to read")
+    return arrays

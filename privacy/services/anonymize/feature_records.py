@@ -1,4 +1,4 @@
-"""People's records as rows over a loop's columns: what signals, and the states at decision points, say of how somebody was."""
+"""Read people's records as rows over a loop's columns, from their signals and from the states at their decision points."""
 
 from __future__ import annotations
 
@@ -17,46 +17,47 @@ from privacy.engine.sealing import about_signal, about_state
 from privacy.models import Decision, Person, Signal
 from privacy.selectors.keys import ciphers_known
 
-_KINDS = {"feature": DATA_TYPES, "categorical": DATA_TYPES}  # any other: its own alone
+_KINDS = {"feature": DATA_TYPES, "categorical": DATA_TYPES}  # other types read their own kind
+# The state at a decision point counts as a pulse taken at that moment.
 _WITH_STATES = (
     "pulse",
     "interaction",
     "feature",
     "categorical",
-)  # a state at a decision point is a pulse that was taken then
+)
 _PEOPLE_A_QUERY = 500
 
 
 def people_with_records(*, loop_version: LoopVersion, data_type: str) -> QuerySet[Person]:
-    """Everybody who has any record of a type under this version of the loop."""
+    """Return the people who have a record of this data type under this version of the loop."""
     signals = Signal.objects.filter(_kinds(data_type), person=OuterRef("pk"), loop_version=loop_version)
-    found = Q(Exists(signals))
+    has_record = Q(Exists(signals))
     if data_type in _WITH_STATES:
-        found |= Q(Exists(Decision.objects.filter(person=OuterRef("pk"), loop_version=loop_version)))
-    return Person.objects.filter(found)
+        has_record |= Q(Exists(Decision.objects.filter(person=OuterRef("pk"), loop_version=loop_version)))
+    return Person.objects.filter(has_record)
 
 
 def feature_records(
     *, loop_version: LoopVersion, data_type: str, person_ids: Sequence[int], columns: Sequence[Column], rows: int
 ) -> FeatureRecords:
-    """The newest ``rows`` whole records of each person, newest first, in the order of ``person_ids``."""
+    """Read the newest ``rows`` complete records of each person, newest first, in the order of ``person_ids``."""
     place = [loop_version.spec.feature_names.index(c.name) for c in columns]
-    kept: list[tuple[Floats, int, int]] = []
+    newest_records: list[tuple[Floats, int, int]] = []
     left_out = 0
     for first in range(0, len(person_ids), _PEOPLE_A_QUERY):
         some = [int(pk) for pk in person_ids[first : first + _PEOPLE_A_QUERY]]
-        found: dict[int, list[tuple[datetime, Floats]]] = {pk: [] for pk in some}
+        by_person: dict[int, list[tuple[datetime, Floats]]] = {pk: [] for pk in some}
         for pk, at, state in _raw(loop_version, data_type, some):
-            found[pk].append((at, state[place]))
-        for pk, records in found.items():
-            whole = [(at, values) for at, values in records if np.isfinite(values).all()]
-            left_out += len(records) - len(whole)
-            newest = sorted(whole, key=lambda record: record[0], reverse=True)[:rows]
-            kept += [(values, pk, at.date().toordinal()) for at, values in newest]
+            by_person[pk].append((at, state[place]))
+        for pk, records in by_person.items():
+            complete = [(at, values) for at, values in records if np.isfinite(values).all()]
+            left_out += len(records) - len(complete)
+            newest = sorted(complete, key=lambda record: record[0], reverse=True)[:rows]
+            newest_records += [(values, pk, at.date().toordinal()) for at, values in newest]
     return FeatureRecords(
-        np.array([values for values, _, _ in kept]).reshape(-1, len(place)),
-        np.array([pk for _, pk, _ in kept], dtype=np.int64),
-        np.array([day for _, _, day in kept], dtype=np.int64),
+        np.array([values for values, _, _ in newest_records]).reshape(-1, len(place)),
+        np.array([pk for _, pk, _ in newest_records], dtype=np.int64),
+        np.array([day for _, _, day in newest_records], dtype=np.int64),
         left_out,
     )
 
@@ -66,7 +67,10 @@ def _kinds(data_type: str) -> Q:
 
 
 def _raw(loop_version: LoopVersion, data_type: str, people: list[int]) -> Iterator[tuple[int, datetime, Floats]]:
-    """Person, moment and state (all features, NaN where silent) of each record. A key that is gone took its records along."""
+    """Yield person id, time and state (all features, NaN where not given) of each record.
+
+    People whose data key is gone were erased and have no records.
+    """
     keys = ciphers_known(people)
     signals = Signal.objects.filter(_kinds(data_type), person_id__in=keys, loop_version=loop_version)
     for signal in signals.iterator(chunk_size=5_000):

@@ -1,4 +1,4 @@
-"""What a release would cost, and about how many people it would leave out, before it runs. Nothing is charged or written."""
+"""Preview a release: its cost, and roughly how many people it would include and leave out. Nothing is charged or written."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from privacy.services.budget.charge import cohort_people, consented, payable
 
 @dataclass(frozen=True)
 class Preview:
-    """``policy_units`` a person; the formal pair None where a technique has no such guarantee. Counts are rounded to two digits:
-    ``people`` would be charged, of those who could be in it ``without_consent`` and ``without_budget`` would be left out.
+    """The cost and the reach of a release. Counts are rounded to two digits.
+
+    ``policy_units`` is the charge per person. Epsilon and delta are None for a technique without a formal guarantee.
+    ``people`` would be charged. ``without_consent`` and ``without_budget`` would be left out.
     """
 
     policy_units: float
@@ -35,7 +37,7 @@ class Preview:
 
 
 def anonymize_preview(*, loop_version: LoopVersion, request: AnonymizeRequest) -> Preview:
-    """A preview of ``anonymize``. Raises InputError for what would be refused."""
+    """Preview an anonymisation. Raises InputError for a request that would be refused."""
     fields = release_fields(request, asked_columns(loop_version, request))
     among = people_with_records(loop_version=loop_version, data_type=request.data_type)
     cohort = cohort_people(loop_version, loop_version.spec.population, training_folds(loop_version.spec), among)
@@ -52,15 +54,15 @@ def _preview(
     promise: str, *, rate: float = 1.0, most: int | None,
 ) -> Preview:  # fmt: skip
     everybody = cohort.count()
-    willing = consented(purpose).filter(person_id__in=cohort.values("pk")).count()
-    able = payable(policy_nano=policy, rho_nano=rho or 0, purpose=purpose)
-    paying = able.filter(person_id__in=cohort.values("pk")).count()
+    consenting = consented(purpose).filter(person_id__in=cohort.values("pk")).count()
+    affordable = payable(policy_nano=policy, rho_nano=rho or 0, purpose=purpose)
+    paying = affordable.filter(person_id__in=cohort.values("pk")).count()
     return Preview(
         policy_units=policy / NANO,
         formal_epsilon=epsilon,
         formal_delta=delta,
         guarantee=promise,
         people=two_digits(round(paying * rate) if most is None else min(paying, most)),
-        without_consent=two_digits(everybody - willing),
-        without_budget=two_digits(willing - paying),
+        without_consent=two_digits(everybody - consenting),
+        without_budget=two_digits(consenting - paying),
     )

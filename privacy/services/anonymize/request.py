@@ -1,4 +1,4 @@
-"""Anonymising people's records: charged, computed over exactly the charged people, logged for good."""
+"""Anonymise people's records: charge the people, compute over exactly those people, and log the release permanently."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from privacy.services.releases.reservations import ANONYMIZE_JOB, job_key
 
 
 def anonymize(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
-    """Anonymise as ``request`` asks; idempotent by ``key``: a retry finishes or returns the first and never samples again.
+    """Anonymise records of people who consent to training, have budget, and are not in the evaluation folds.
 
-    Of people who consent to training, have budget, and do not judge candidates. Raises InputError, BudgetExceeded or
-    InsufficientData with nothing charged; Conflict for a key that was used for something else.
+    Idempotent by ``key``: a retry finishes or returns the first release and never samples again. Raises InputError,
+    BudgetExceeded or InsufficientData with nothing charged, and Conflict for a key that was used with another request.
     """
     return anonymize_finish(release=anonymize_begin(key=key, loop_version=loop_version, request=request))
 
 
 def anonymize_begin(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
-    """Charge the people of an anonymisation, or find the one of the key. Nothing is read or computed yet."""
+    """Charge the people of an anonymisation, or return the existing release with this key. Nothing is computed yet."""
     columns = asked_columns(loop_version, request)
     technique = technique_of(request.technique, request.mode)
     rate = public_rate(loop_version=loop_version, request=request) if technique.statistics else 1.0
@@ -60,23 +60,25 @@ def anonymize_begin(*, key: str, loop_version: LoopVersion, request: AnonymizeRe
 
 @transaction.atomic
 def anonymize_enqueue(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Release, Job]:
-    """Charge, and queue the job that computes, both or neither; the ones of the key where there are some."""
+    """Charge the people and enqueue the job that computes, in one transaction. Idempotent by ``key``."""
     release = anonymize_begin(key=key, loop_version=loop_version, request=request)
     return release, job_enqueue(kind=ANONYMIZE_JOB, arguments={"release": release.pk}, key=job_key(release))
 
 
 def anonymize_finish(*, release: Release) -> Release:
-    """Compute over the charged people, store once, commit. Whatever goes wrong before something is stored, they get their charge
-    back. A release that is committed stays as it is; Conflict for one that was refunded.
+    """Compute over the charged people, store the output once, and commit.
+
+    If an error occurs before the output is stored, the charge is refunded. A committed release is returned unchanged. Raises
+    Conflict for a refunded release.
     """
     if release.state == ReleaseState.COMMITTED:
         return release
     if release.state == ReleaseState.REFUNDED:
-        raise Conflict(f"{release} was refunded, so nobody is charged for it; ask again with a new key")
+        raise Conflict(f"{release} was refunded, so nobody is charged for it; make the request again with a new key")
     try:
         _finish(release)
     except BaseException:
-        # A round that another worker stored meanwhile keeps its charge; what cannot be given back now, a sweep gives back.
+        # If another worker has stored the round meanwhile, its charge stays. If the refund fails now, a later sweep refunds it.
         with contextlib.suppress(Conflict, DatabaseError):
             cohort_refund(release=release)
         raise
@@ -88,14 +90,16 @@ def _finish(release: Release) -> None:
     output = anonymize_compute(release)
     statistics = release_technique(release).statistics
     with transaction.atomic():
-        expires = None if statistics else timezone.now() + RECORDS_KEPT  # rows of people; statistics are kept for good
+        expires = (
+            None if statistics else timezone.now() + RECORDS_KEPT
+        )  # rows of people expire; statistics are permanent
         stored = round_store(release=release, index=0, arrays=output.arrays, expires_at=expires)
         people = float(stored["users"][0]) if statistics else None
         release_commit(release=release, noisy_users=people, facts=output.log)
 
 
 def asked_columns(loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Column, ...]:
-    """Return the columns of a request. Raises InputError for what cannot be."""
+    """Check a request and return its columns. Raises InputError for an invalid request."""
     request.check()
     technique = technique_of(request.technique, request.mode)
     check_options(request)
@@ -103,13 +107,16 @@ def asked_columns(loop_version: LoopVersion, request: AnonymizeRequest) -> tuple
     if request.data_type == "categorical":
         columns = tuple(c for c in columns if c.categories)
         if not columns:
-            raise InputError("none of the fields is a category; ask for another dataType")
+            raise InputError("dataType is categorical, but no field is a category; name a category or change dataType")
     technique.check(request, columns)
     return columns
 
 
 def release_fields(request: AnonymizeRequest, columns: tuple[Column, ...]) -> dict[str, Any]:
-    """Return technique, mechanism, parameters, charge and guarantee, as the log keeps them. Raises InputError."""
+    """Return technique, mechanism, parameters, charge and guarantee, for the log.
+
+    Raises InputError for a request above the platform's limits.
+    """
     technique = technique_of(request.technique, request.mode)
     cost = technique.cost(request, Limits(settings.MAX_PRIVACY_EPSILON, settings.MAX_PRIVACY_DELTA))
     mode = {} if technique.mode is None else {"mode": technique.mode}
@@ -133,5 +140,5 @@ def _today() -> date:
 
 
 def anonymized(release: Release) -> Mapping[str, np.ndarray] | None:
-    """The stored output of a release, or None while it is not committed. Raises Conflict for rows that have expired."""
+    """Return the stored output of a release, or None if it is not committed. Raises Conflict for rows that have expired."""
     return round_load(release=release, index=0) if release.state == ReleaseState.COMMITTED else None

@@ -1,4 +1,4 @@
-"""Computing a charged anonymisation: the records of exactly the charged people go to the technique that the log row names."""
+"""Compute a charged anonymisation: pass the records of exactly the charged people to the technique in the log row."""
 
 from __future__ import annotations
 
@@ -17,43 +17,41 @@ from privacy.services.anonymize.pseudonyms import pseudonyms
 from privacy.services.releases.shards import shards_of
 
 _ALL_ROWS = 1_000_000
-_NO_RECORD = (
-    "no record has all these fields, so nothing was released or charged; name fewer fields, or ask for another dataType"
-)
+_NO_RECORD = "no record has all these fields, so nothing was released or charged; name fewer fields or another dataType"
 
 
 def anonymize_compute(release: Release) -> Output:
-    """Compute the output. Raises InputError or InsufficientData for what the records do not allow."""
+    """Compute the output of a charged release. Raises InputError or InsufficientData where the records do not allow it."""
     charged = charged_request(release)
     return release_technique(release).compute(charged, ChargedRecords(release, charged.columns))
 
 
 def release_technique(release: Release) -> Technique:
-    """Return the technique of an anonymisation. Raises InputError for one that is registered no longer."""
+    """Return the technique of an anonymisation. Raises InputError if it is no longer registered."""
     return technique_of(release.technique, release.parameters.get("mode"))
 
 
 def charged_request(release: Release) -> ChargedRequest:
-    """Return what the log row of an anonymisation states."""
+    """Return the request that the log row of an anonymisation states."""
     columns = release_columns(release)
     return ChargedRequest(columns, release.parameters, release.formal_epsilon, release.formal_delta)
 
 
 def release_columns(release: Release) -> tuple[Column, ...]:
-    """The columns that a release was asked for."""
+    """Return the columns of a release."""
     spec: LoopSpec = release.loop_version.spec
     return columns_of(spec, [c["name"] for c in release.parameters["columns"]])
 
 
 def shard_records(release: Release, people: Ints, columns: Sequence[Column], rows: int) -> FeatureRecords:
-    """The newest whole records of some of the people who were charged."""
+    """Read the newest complete records of some of the charged people."""
     return feature_records(
         loop_version=release.loop_version, data_type=release.data_type, person_ids=people.tolist(), columns=columns, rows=rows
     )  # fmt: skip
 
 
 class ChargedRecords:
-    """The ``RecordSource`` of a charged release: records of the people in its ledger entries, read from the database."""
+    """Read the records of the people in a release's ledger entries. Implements ``RecordSource``."""
 
     def __init__(self, release: Release, columns: Sequence[Column]) -> None:
         self._release, self._columns = release, columns
@@ -68,13 +66,13 @@ class ChargedRecords:
         return found
 
     def shards(self) -> Iterator[FeatureRecords]:
-        there = False
+        any_records = False
         for people in shards_of(self.people()):
             records = shard_records(self._release, people, self._columns, _ALL_ROWS)
             if len(records.values):
-                there = True
+                any_records = True
                 yield records
-        if not there:
+        if not any_records:
             raise InsufficientData(_NO_RECORD)
 
     def pseudonyms(self, people: Ints, epoch: str) -> Ints:

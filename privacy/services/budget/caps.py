@@ -1,4 +1,4 @@
-"""Changing the caps of a person's budget: with a reason, by somebody who may, and told to the vault."""
+"""Change the caps of a person's budget, with a reason, and record the change in the Trust Vault."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from privacy.selectors.budgets import spent_now
 from privacy.services.vault.append import subject_of, vault_append
 
 SHORTEST_CAP_REASON, LONGEST_CAP_REASON = 10, 400
-LARGEST_CAP = 1_000_000.0  # units; beyond what anybody means, and well within what a column holds
+LARGEST_CAP = 1_000_000.0  # units: far above any sensible cap, and well within the range of the column
 LIFETIME_RHO = "rho"
 
 
 @transaction.atomic
 def cap_change(*, person_id: int, window: str, cap: float, reason: str, actor: str) -> PrivacyBudget:
-    """Set one cap: policy units of day, week, month or lifetime, or the formal lifetime ``rho``, rounded down to whole nano.
+    """Set one cap, rounded down to whole nano: policy units of day, week, month or lifetime, or the formal lifetime ``rho``.
 
-    What was spent stays spent: a cap below what counts today is refused, and so is a larger ``rho``, which was promised. A cap of
-    0 ends all use. Raises InputError, NotFound.
+    A cap of 0 ends all use. Raises InputError for a cap below what is spent today, for a larger ``rho``, because the smaller one
+    was promised, and for invalid arguments. Raises NotFound for an unknown person.
     """
-    said = reason.strip()
-    if not SHORTEST_CAP_REASON <= len(said) <= LONGEST_CAP_REASON:
+    stated_reason = reason.strip()
+    if not SHORTEST_CAP_REASON <= len(stated_reason) <= LONGEST_CAP_REASON:
         raise InputError(
-            f"say why in {SHORTEST_CAP_REASON} to {LONGEST_CAP_REASON} characters; the reason is kept for good"
+            f"give a reason of {SHORTEST_CAP_REASON} to {LONGEST_CAP_REASON} characters; it is stored permanently"
         )
     if window not in (*WINDOWS, LIFETIME_RHO):
-        raise InputError(f"{window!r} is no cap; it is one of {', '.join((*WINDOWS, LIFETIME_RHO))}")
+        raise InputError(f"there is no cap {window!r}; it is one of {', '.join((*WINDOWS, LIFETIME_RHO))}")
     if not 0 <= cap <= LARGEST_CAP:
-        raise InputError(f"a cap of {cap:g} is none: it lies between 0 and {LARGEST_CAP:g}")
+        raise InputError(f"the cap is {cap:g}; it must lie between 0 and {LARGEST_CAP:g}")
     nano = nano_down(cap) if cap else 0
     budget = PrivacyBudget.objects.select_for_update(of=("self",)).select_related("person").filter(pk=person_id).first()
     if budget is None:
@@ -43,21 +43,21 @@ def cap_change(*, person_id: int, window: str, cap: float, reason: str, actor: s
     spent = budget.rho_spent if window == LIFETIME_RHO else _rolled(budget, window)
     before = getattr(budget, column)
     if nano < spent:
-        raise InputError(f"{cap:g} is below the {spent / NANO:g} that were spent already; what was spent stays spent")
+        raise InputError(f"the cap {cap:g} is below the {spent / NANO:g} already spent; set it to at least that")
     if window == LIFETIME_RHO and nano > before:
         raise InputError(f"the lifetime rho was promised to be at most {before / NANO:g}; it can only be lowered")
     setattr(budget, column, nano)
     budget.save()
     vault_append(
         kind=VaultKind.BUDGET,
-        body={"cap": window, "from_nano": before, "to_nano": nano, "reason": said, "actor": actor[:80]},
+        body={"cap": window, "from_nano": before, "to_nano": nano, "reason": stated_reason, "actor": actor[:80]},
         subject=subject_of(budget.person),
     )
     return budget
 
 
 def _rolled(budget: PrivacyBudget, window: str) -> int:
-    """What counts against a window today; one that is over begins anew in the row, as a charge would begin it."""
+    """Return what counts against a window today. A past window is rolled in the row, as a charge would roll it."""
     today = datetime.now(UTC).date()
     spent = spent_now(budget, window, today)
     setattr(budget, f"spent_{window}", spent)

@@ -1,7 +1,7 @@
-"""Charging people for a release, in one UPDATE with consent and all caps inside it. Integers in nano units throughout.
+"""Charge people for a release, in one UPDATE that checks consent and all caps. Amounts are integers in nano units.
 
-Reading a balance, checking it and saving it would let two releases spend the same budget; here the row that is checked
-is the row that is locked and written, and the database's own CHECKs hold every cap besides.
+Reading a balance, checking it and saving it would let two releases spend the same budget. Here the row that is checked is the
+row that is locked and written. The database's own CHECK constraints enforce every cap in addition.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def cohort_charge(
     purpose: Purpose,
     among: QuerySet[Person] | None = None,
 ) -> int:
-    """Charge everybody of the cohort who consented and can pay; returns how many. Their ledger entries say who.
+    """Charge everybody in the cohort who consented and has enough budget. Returns their number; ledger entries name them.
 
-    The cohort: people of ``population`` with fold in [lo, hi) and at least one decision under any version of the release's
-    loop; or of ``among`` instead of those with a decision. Raises BudgetExceeded when nobody could be charged, Conflict when this
-    release was charged before.
+    The cohort is the people of ``population`` with fold in [lo, hi) who have a decision under any version of the release's loop.
+    With ``among`` it is taken from those people instead. Raises BudgetExceeded when nobody could be charged, and Conflict when
+    this release was charged before.
     """
     _lock_uncharged(release)
     people = cohort_people(release.loop_version, population, folds, among).values("pk")
@@ -58,12 +58,12 @@ def cohort_charge(
     in_order = paying.filter(person_id__in=people).order_by("person_id").select_for_update().values("person_id")
     charged = _charge(paying.filter(person_id__in=in_order), release)
     if not charged:
-        raise BudgetExceeded(_nobody(release, people, purpose))
+        raise BudgetExceeded(_why_nobody(release, people, purpose))
     return charged
 
 
 def _charge(budgets: QuerySet[PrivacyBudget], release: Release) -> int:
-    """Update budgets and write an entry for each, one statement on PostgreSQL; how many."""
+    """Charge budgets and write an entry for each, in one statement on PostgreSQL. Returns how many."""
     statement = update_sql(budgets, _after(release))
     if statement is None:
         return 0
@@ -72,7 +72,7 @@ def _charge(budgets: QuerySet[PrivacyBudget], release: Release) -> int:
     fixed = [release.policy_cost, release.rho or 0]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SET LOCAL work_mem = '256MB'")  # the people are sorted, a million at times
+            cursor.execute("SET LOCAL work_mem = '256MB'")  # for sorting the people, up to a million
             cursor.execute(
                 f"WITH charged AS ({update} RETURNING person_id) {entry} SELECT %s, person_id, %s, %s FROM charged",  # noqa: S608
                 [*values, release.pk, *fixed],
@@ -86,21 +86,22 @@ def _charge(budgets: QuerySet[PrivacyBudget], release: Release) -> int:
 
 @transaction.atomic
 def cohort_refund(*, release: Release) -> None:
-    """Give back what a release cost, if nothing of it was ever stored. Its entries stay; its state says they are void.
+    """Refund the charge of a release of which no round was stored. Its entries stay; its state marks them as void.
 
-    A round that a worker may be computing right now can no longer be stored afterwards. Windows that have rolled since
-    are left as they are. Raises Conflict once a round exists or the release is not reserved.
+    A round that a worker is computing right now can no longer be stored afterwards. Windows that have rolled since are not
+    changed. Raises Conflict once a round exists, and for a release that is not reserved.
     """
     state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
     if state != ReleaseState.RESERVED:
         raise Conflict(f"{release} is {state}; only a reserved release can be refunded")
     if ReleaseRound.objects.filter(release=release).exists():
-        raise Conflict(f"{release} has drawn noise already, so its charge stands; run it again to finish it")
+        raise Conflict(f"{release} has already drawn noise, so its charge stays; run it again to finish it")
     people = LedgerEntry.objects.filter(release=release).values("person_id")
     budgets = PrivacyBudget.objects.filter(person_id__in=people)
     in_order = budgets.order_by("person_id").select_for_update().values("person_id")
     PrivacyBudget.objects.filter(person_id__in=in_order).update(**_before(release))
-    RewardSignal.objects.filter(release=release).update(release=None)  # they were not read: the next release may
+    # No round read these outcomes, so the next release may use them.
+    RewardSignal.objects.filter(release=release).update(release=None)
     Release.objects.filter(pk=release.pk).update(state=ReleaseState.REFUNDED)
     release.refresh_from_db(fields=["state"])
     vault_append(
@@ -111,13 +112,13 @@ def cohort_refund(*, release: Release) -> None:
 def _lock_uncharged(release: Release) -> None:
     state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
     if state != ReleaseState.RESERVED or LedgerEntry.objects.filter(release=release).exists():
-        raise Conflict(f"{release} was charged before; a release is charged once")
+        raise Conflict(f"{release} was already charged; a release is charged once, so use a new key")
 
 
 def cohort_people(
     loop_version: LoopVersion, population: str, folds: tuple[int, int], among: QuerySet[Person] | None
 ) -> QuerySet[Person]:
-    """Who could be in a release, whether or not they consent and can pay."""
+    """Return the people who could be in a release, whether or not they consent and have budget."""
     low, high = folds
     if among is None:
         decided = Decision.objects.filter(person=OuterRef("pk"), loop_version__loop_id=loop_version.loop_id)
@@ -126,28 +127,29 @@ def cohort_people(
 
 
 def consented(purpose: Purpose) -> QuerySet[PrivacyBudget]:
-    """Budgets of the people who consent to a purpose."""
+    """Return the budgets of people who consent to a purpose."""
     return PrivacyBudget.objects.alias(granted=F("consent_mask").bitand(purpose.bit)).filter(granted__gt=0)
 
 
 def payable(*, policy_nano: int, rho_nano: int, purpose: Purpose) -> QuerySet[PrivacyBudget]:
-    """Budgets whose person consents and has room now for such a charge: what a preview counts."""
+    """Return the budgets of people who consent and could pay this charge now, for a preview."""
     return _payable(_moved(policy_nano, rho_nano, datetime.now(UTC)), purpose)
 
 
 def _payable(after: dict[str, Combinable], purpose: Purpose) -> QuerySet[PrivacyBudget]:
-    """Budgets whose person consented and whose every window and lifetime rho has room for the release.
+    """Return the budgets of people who consented and whose every cap has room for the charge.
 
-    One comparison, not five: for each PostgreSQL would guess that a third of the people remain, and choose a plan for a handful.
+    It is one comparison instead of five: PostgreSQL would estimate that each one keeps a third of the people, and choose a plan
+    for a handful of rows.
     """
     left = [F(f"cap_{w}") - after[f"spent_{w}"] for w in WINDOWS]
     return consented(purpose).alias(left=Least(*left, F("rho_cap") - after["rho_spent"])).filter(left__gte=0)
 
 
 def _after(release: Release) -> dict[str, Combinable]:
-    """Every column that a charge moves, as it stands afterwards, the windows rolled to the day of the release (UTC).
+    """Return every column that a charge changes, with its new value and windows rolled to the release's day (UTC).
 
-    What leaves the vault without a formal guarantee ends the formal account: from then on its epsilon is unbounded.
+    A release without a formal guarantee voids the formal account: from then on its epsilon is unbounded.
     """
     columns = _moved(release.policy_cost, release.rho or 0, release.created_at)
     if release.rho is None:
@@ -169,7 +171,7 @@ def _moved(policy_nano: int, rho_nano: int, at: datetime) -> dict[str, Combinabl
 
 
 def _before(release: Release) -> dict[str, Combinable]:
-    """The same columns with the charge taken back, where its window is still the current one."""
+    """Return every column that a charge changed, with the charge subtracted where its window is still the current one."""
     cost, rho = _nano(release.policy_cost), _nano(release.rho or 0)
     columns: dict[str, Combinable] = {
         "spent_lifetime": F("spent_lifetime") - cost,
@@ -184,7 +186,7 @@ def _before(release: Release) -> dict[str, Combinable]:
 
 
 def _other_exports(release: Release) -> QuerySet[LedgerEntry]:
-    """A person's charges for other releases without a formal guarantee that stand, the first one first."""
+    """Return a person's valid charges for other releases without a formal guarantee, earliest first."""
     standing = LedgerEntry.objects.filter(person=OuterRef("person_id"), release__rho__isnull=True)
     return (
         standing.exclude(release=release).exclude(release__state=ReleaseState.REFUNDED).order_by("release__created_at")
@@ -200,13 +202,16 @@ def _nano(amount: int) -> Value:
     return Value(amount, output_field=BigIntegerField())
 
 
-def _nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) -> str:
-    """Why nobody was charged, without saying how many people there are."""
+def _why_nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) -> str:
+    """Return why nobody was charged, without revealing how many people there are."""
     loop = release.loop_version.loop.name
     if not people.exists():
         return f"nobody who could be in this release has a decision under loop {loop!r}; import signals first"
     if not consented(purpose).filter(person_id__in=people).exists():
-        return f"nobody of loop {loop!r} who could be in this release has consented to {purpose.label}"
+        return (
+            f"nobody of loop {loop!r} who could be in this release has consented to {purpose.label}; record their consent "
+            "first"
+        )
     return (
         f"nobody of loop {loop!r} who consented to {purpose.label} has budget left for a release that costs "
         f"{release.policy_cost / NANO:g} units; wait for the next day, week or month, or use a smaller epsilon"

@@ -1,4 +1,4 @@
-"""Consent: each act is a row of history; what is in force is a mask on the budget row, under the lock of a charge."""
+"""Grant and withdraw consent. Each act is a row of history; a mask on the budget row holds current consent, under its lock."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def consent_grant(
     text_version: str = "1",
     keep_decided: bool = False,
 ) -> int:
-    """Grant purposes to people; returns how many acts were written. What is granted already under the same text is not granted
-    again.
+    """Grant purposes for people. Returns the number of acts written.
 
-    With ``keep_decided`` who ever granted or withdrew a purpose keeps that answer: a file must not undo a withdrawal.
+    A purpose already granted under the same text is not granted again. With ``keep_decided`` nothing changes for people who ever
+    granted or withdrew the purpose: an imported file must not undo a withdrawal.
     """
     if keep_decided:
         changing = _changing(person_ids, purposes, granted=True)
@@ -39,32 +39,34 @@ def consent_grant(
 def consent_withdraw(
     *, person_ids: Collection[int], purposes: Sequence[Purpose], source: str, text_version: str = "1"
 ) -> int:
-    """Withdraw purposes; returns how many acts were written. From the commit on nothing is charged to these people."""
+    """Withdraw purposes for people. Returns the number of acts written. After the commit nothing is charged for the purposes."""
     return _write(_changing(person_ids, purposes, granted=False), False, source, text_version)
 
 
 def _changing(person_ids: Collection[int], purposes: Sequence[Purpose], *, granted: bool) -> dict[Purpose, list[int]]:
-    """Whose mask an act changes, by purpose. Their budget rows are locked, all purposes' at once and in person order, as a charge
-    locks them; on PostgreSQL a mask is read again after a wait.
+    """Return the people whose mask an act changes, by purpose, and lock their budget rows.
+
+    The rows of all purposes are locked at once in person order, as a charge locks them, which avoids deadlocks. PostgreSQL reads
+    a mask again after waiting for its lock.
     """
-    wanted = [p for p in Purpose if p in purposes]
-    bits = sum(p.bit for p in wanted)
+    ordered = [p for p in Purpose if p in purposes]
+    bits = sum(p.bit for p in ordered)
     budgets = PrivacyBudget.objects.filter(person_id__in=person_ids).alias(has=F("consent_mask").bitand(bits))
     budgets = budgets.exclude(has=bits) if granted else budgets.exclude(has=0)
     locked = _locked(budgets)
-    return {p: [pk for pk, mask in locked.items() if bool(mask & p.bit) != granted] for p in wanted}
+    return {p: [pk for pk, mask in locked.items() if bool(mask & p.bit) != granted] for p in ordered}
 
 
 def _locked(budgets: QuerySet[PrivacyBudget]) -> dict[int, int]:
-    """Consent masks by person, the rows locked in person order."""
+    """Lock budget rows in person order, and return their consent masks by person."""
     return dict(budgets.order_by("person_id").select_for_update().values_list("person_id", "consent_mask"))
 
 
 def _not_under(purpose: Purpose, locked: dict[int, int], text_version: str) -> list[int]:
-    """Who has not granted a purpose under this text: not at all, or under another."""
+    """Return the people who have not granted a purpose, or granted it under another text."""
     granted = [pk for pk, mask in locked.items() if mask & purpose.bit]
     acts = Consent.objects.filter(person_id__in=granted, purpose=purpose, granted=True).order_by("id")
-    texts = dict(acts.values_list("person_id", "text_version"))  # of several the newest
+    texts = dict(acts.values_list("person_id", "text_version"))  # the newest act of each person wins
     under = {pk for pk in granted if texts.get(pk, text_version) == text_version}
     return [pk for pk in locked if pk not in under]
 
@@ -84,27 +86,29 @@ def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_
     for bits, people in _by_bits(changing).items():
         mask = F("consent_mask").bitor(bits) if granted else F("consent_mask").bitand(~bits & 7)
         PrivacyBudget.objects.filter(person_id__in=people).update(consent_mask=mask)
-    for purpose, people in changing.items():  # after every other lock
+    for purpose, people in changing.items():  # last, because the Trust Vault's head is the last lock
         _record(people, purpose, granted, source, text_version)
     return sum(map(len, changing.values()))
 
 
 def _by_bits(changing: dict[Purpose, list[int]]) -> dict[int, list[int]]:
-    """People by all the bits that change for them, so that each row is updated once: PostgreSQL checks the references of a row
-    that one transaction updates twice again when it commits, and would then wait for a release while holding the head.
+    """Group people by all the bits that change for them, so that each row is updated once.
+
+    PostgreSQL checks the references of a row updated twice in one transaction again at commit. It would then wait for a release
+    while holding the Trust Vault's head.
     """
     bits: dict[int, int] = {}
     for purpose, people in changing.items():
         for pk in people:
             bits[pk] = bits.get(pk, 0) | purpose.bit
-    found: dict[int, list[int]] = {}
+    people_by_bits: dict[int, list[int]] = {}
     for pk, changed in bits.items():
-        found.setdefault(changed, []).append(pk)
-    return found
+        people_by_bits.setdefault(changed, []).append(pk)
+    return people_by_bits
 
 
 def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, text_version: str) -> None:
-    """One person's act under their own commitment; those of many, as a file brings them, as one event."""
+    """Record acts in the Trust Vault: one person's act under their own commitment, the acts of several people as one event."""
     if not changing:
         return
     one = Person.objects.get(pk=changing[0]) if len(changing) == 1 else None

@@ -1,4 +1,4 @@
-"""People's data keys: made when first needed, wrapped anew when master keys rotate."""
+"""Create people's data keys when first needed, and wrap them again when master keys rotate."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ ROTATE_CHUNK = 500
 
 @transaction.atomic
 def ciphers(person_ids: Collection[int]) -> dict[int, Cipher]:
-    """The cipher of each person, their key made where there is none. Raises Conflict for somebody erased or a missing master key.
+    """Return the cipher of each person, creating missing data keys.
 
-    Holds the keys, with others, until the caller's transaction ends: an erasure, which begins with the key, waits for what is
-    being added. Take them before budgets and decisions, as everything does.
+    The keys are share-locked until the caller's transaction ends. An erasure locks the key first, so it waits for the records
+    being added. Call this before locking budgets and decisions; every transaction uses that order. Raises Conflict for an erased
+    person and for a missing master key.
     """
     if not person_ids:
         return {}
@@ -30,8 +31,10 @@ def ciphers(person_ids: Collection[int]) -> dict[int, Cipher]:
 
 
 def keys_held(person_ids: Collection[int]) -> set[int]:
-    """Who has a key. Until the caller's transaction ends it cannot be deleted; others may hold and rewrap it. SQLite has one
-    writer anyway.
+    """Return which people have a data key, and share-lock the keys until the caller's transaction ends.
+
+    A locked key cannot be deleted, but other transactions may lock and rewrap it. SQLite needs no lock, because it has a single
+    writer.
     """
     if connection.vendor != "postgresql":
         return set(DataKey.objects.filter(person_id__in=person_ids).values_list("person_id", flat=True))
@@ -45,24 +48,25 @@ def _make(missing: Sequence[int]) -> None:
     version = master_version_current()
     fresh = {pk: wrap(master(version), new_key(), version=version, person_id=pk) for pk in missing}
     rows = [DataKey(person_id=pk, wrapped=wrapped, master_version=version) for pk, wrapped in fresh.items()]
-    DataKey.objects.bulk_create(rows, ignore_conflicts=True)  # of two who make one at once, the first one's stays
-    # Asked afterwards: whoever erases a person holds their key until it is gone for good, and making one waits for that.
+    DataKey.objects.bulk_create(rows, ignore_conflicts=True)  # of two concurrent inserts the first one stays
+    # Checked after the insert: an erasure holds the person's key until it commits, and the insert waits for that.
     if Person.objects.filter(pk__in=missing, erased_at__isnull=False).exists():
-        raise Conflict("the person was erased, so nothing can be kept of them")
+        raise Conflict("the person was erased, so no record of them can be stored")
 
 
 def keys_rotate(*, limit: int | None = None) -> int:
-    """Wrap keys of older master versions with the current one, in chunks that each commit: it can be stopped and run again.
+    """Wrap keys of older master versions with the current one, in chunks that each commit. It can be stopped and run again.
 
-    Returns how many were wrapped anew; what they seal is not touched. Raises Conflict when an older master key is missing.
+    Returns the number of keys wrapped. The records that they seal do not change. Raises Conflict when an older master key is
+    missing.
     """
-    done = 0
-    while limit is None or done < limit:
-        moved = _rotate_chunk(ROTATE_CHUNK if limit is None else min(ROTATE_CHUNK, limit - done))
-        if not moved:
+    wrapped = 0
+    while limit is None or wrapped < limit:
+        chunk = _rotate_chunk(ROTATE_CHUNK if limit is None else min(ROTATE_CHUNK, limit - wrapped))
+        if not chunk:
             break
-        done += moved
-    return done
+        wrapped += chunk
+    return wrapped
 
 
 @transaction.atomic
@@ -79,5 +83,5 @@ def _rotate_chunk(size: int) -> int:
 
 
 def keys_waiting() -> int:
-    """How many keys are still wrapped by an older master version."""
+    """Return the number of keys that an older master version still wraps."""
     return DataKey.objects.exclude(master_version=master_version_current()).count()

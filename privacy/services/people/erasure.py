@@ -1,7 +1,7 @@
-"""Erasing a person: their data key, their rows and their login go; totals of the ledger and a tombstone stay.
+"""Erase a person: delete their data key, their rows and their login. Ledger entries and a tombstone stay.
 
-The tombstone is a keyed digest in place of the pseudonym. By it a backup that is restored can be erased again, and somebody who
-registers anew is known to have spent what they spent.
+The tombstone is a keyed digest in place of the pseudonym. With it a restored backup can be erased again, and a person who
+registers again keeps the record of their spent budget.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ _CHUNK = 1_000
 
 @dataclass(frozen=True)
 class ErasureCounts:
-    """What went: rows by kind, and stored exports that held rows of the person. ``releases``: the permanent ones they are in."""
+    """The result of an erasure: numbers of deleted signals and decisions, and of emptied exports that held the person's rows.
+
+    ``releases`` are the ids of the permanent releases that included the person.
+    """
 
     signals: int
     decisions: int
@@ -48,17 +51,15 @@ class ErasureCounts:
 
 @transaction.atomic
 def person_erase(*, person_id: int, source: str) -> ErasureCounts:
-    """Erase a person, all or nothing. Raises Conflict for somebody who is erased already.
+    """Erase a person in one transaction. Raises Conflict for a person who is already erased.
 
-    Their data key is taken first, as by everything that adds to their records: who comes after finds neither key nor consent.
-    Then their decisions, as closing takes them.
+    The data key is locked first, in the order of every transaction that adds records: a later one finds neither key nor consent.
+    Decisions are locked next, in the order of closing.
     """
-    person = _taken(person_id)
-    subject, releases = (
-        subject_of(person),
-        LedgerEntry.objects.filter(person=person).values_list("release_id", flat=True),
-    )
-    kept = tuple(sorted(set(releases)))
+    person = _locked(person_id)
+    subject = subject_of(person)
+    charges = LedgerEntry.objects.filter(person=person)
+    releases = tuple(sorted(set(charges.values_list("release_id", flat=True))))
     DataKey.objects.filter(person=person).delete()
     signals, _ = Signal.objects.filter(person=person).delete()
     decided = Decision.objects.filter(person=person)
@@ -67,7 +68,7 @@ def person_erase(*, person_id: int, source: str) -> ErasureCounts:
     ServingState.objects.filter(person=person).delete()
     Consent.objects.filter(person=person).delete()
     exports = (
-        ReleaseRound.objects.filter(release_id__in=kept, expires_at__isnull=False)
+        ReleaseRound.objects.filter(release_id__in=releases, expires_at__isnull=False)
         .exclude(output=b"")
         .update(output=b"")
     )
@@ -76,67 +77,67 @@ def person_erase(*, person_id: int, source: str) -> ErasureCounts:
     Person.objects.filter(pk=person.pk).update(
         key=tombstone(population=person.population, key=person.key), erased_at=timezone.now()
     )
-    body = {"source": source[:80], "releases": len(kept), "exports": exports}
+    body = {"source": source[:80], "releases": len(releases), "exports": exports}
     vault_append(kind=VaultKind.ERASURE, body=body, subject=subject)
-    return ErasureCounts(signals=signals, decisions=decisions, exports=exports, releases=kept)
+    return ErasureCounts(signals=signals, decisions=decisions, exports=exports, releases=releases)
 
 
-def _taken(person_id: int) -> Person:
-    """The person with all that is theirs locked, in the order in which everything locks it. Raises Conflict."""
+def _locked(person_id: int) -> Person:
+    """Lock a person and their rows, in the order that every transaction uses. Raises Conflict for an erased person."""
     if Person.objects.get(pk=person_id).erased_at is None:
-        ciphers([person_id])  # somebody without a key is given one, so that there is something to wait for
+        ciphers([person_id])  # creates a missing key, so that there is a row to lock
     list(DataKey.objects.select_for_update().filter(person_id=person_id))
     PrivacyBudget.objects.select_for_update().get(person_id=person_id)
     person = Person.objects.select_for_update(no_key=True).get(pk=person_id)
     if person.erased_at is not None:
-        raise Conflict("this person is erased already")
+        raise Conflict("this person is already erased; nothing was changed")
     list(ServedDecision.objects.select_for_update().filter(person=person).order_by("pk").values_list("pk", flat=True))
     return person
 
 
 def tombstone(*, population: str, key: str) -> str:
-    """What stands in place of a pseudonym (64 hexadecimal digits): a keyed digest of it."""
+    """Return the tombstone (64 hexadecimal digits) that replaces a pseudonym: a keyed digest of it."""
     return keyed(TOMBSTONE, population, key).hex()
 
 
 def tombstones() -> list[str]:
-    """All of them, a line each (population, tombstone, moment), to be kept beside the backups."""
+    """Return one line per erased person (population, tombstone, time of erasure), to store with the backups."""
     erased = Person.objects.filter(erased_at__isnull=False).order_by("pk")
     return [f"{p.population} {p.key} {p.erased_at:%Y-%m-%dT%H:%M:%S.%f%z}" for p in erased.iterator(chunk_size=_CHUNK)]
 
 
 def tombstones_replay(lines: Iterable[str], *, source: str) -> int:
-    """Erase everybody whom a list names and a restored backup brought back; returns how many. It can be run again.
+    """Erase the listed people whom a restored backup brought back. Returns their number. It can be run again.
 
-    Who registered anew after the moment on their line stays. Raises InputError for a line that is none.
+    A person who registered again after the time on their line stays. Raises InputError for an invalid line.
     """
-    wanted = dict(_grave(number, line) for number, line in enumerate(map(str.strip, lines), 1) if line)
-    people = Person.objects.filter(erased_at__isnull=True, population__in={w[0] for w in wanted}).order_by("pk")
+    listed = dict(_parse_line(number, line) for number, line in enumerate(map(str.strip, lines), 1) if line)
+    people = Person.objects.filter(erased_at__isnull=True, population__in={key[0] for key in listed}).order_by("pk")
     never = datetime.min.replace(tzinfo=UTC)
-    back = [p.pk for p in people.iterator(chunk_size=_CHUNK) if p.created_at < wanted.get(_names(p), never)]
-    for pk in back:
+    restored = [p.pk for p in people.iterator(chunk_size=_CHUNK) if p.created_at < listed.get(_line_key(p), never)]
+    for pk in restored:
         person_erase(person_id=pk, source=source)
-    return len(back)
+    return len(restored)
 
 
-def _grave(number: int, line: str) -> tuple[tuple[str, str], datetime]:
-    """Population and tombstone of a line, and when they were erased."""
+def _parse_line(number: int, line: str) -> tuple[tuple[str, str], datetime]:
+    """Parse a line into (population, tombstone) and the time of erasure. Raises InputError for an invalid line."""
     try:
-        names, key, moment = line.rsplit(" ", 2)
-        return (names, key), datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%f%z")
+        population, digest, at = line.rsplit(" ", 2)
+        return (population, digest), datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%f%z")
     except ValueError:
         raise InputError(
-            f"line {number} is no tombstone; lines are as `manage.py erase_user --tombstones` prints them"
+            f"line {number} is not a tombstone; use the lines that `manage.py erase_user --tombstones` prints"
         ) from None
 
 
-def _names(person: Person) -> tuple[str, str]:
+def _line_key(person: Person) -> tuple[str, str]:
     return person.population, tombstone(population=person.population, key=person.key)
 
 
 def restore_erased_person(population: str, keys: Collection[str]) -> None:
-    """Give those among ``keys`` who were erased their pseudonym back: who registers anew has the budget that they had left."""
-    graves = {tombstone(population=population, key=key): key for key in keys}
-    for row in Person.objects.filter(population=population, key__in=graves).order_by("pk"):
-        revived = Person.objects.filter(pk=row.pk, erased_at__isnull=False)
-        revived.update(key=graves[row.key], erased_at=None, created_at=timezone.now())
+    """Give erased people among ``keys`` their pseudonym back. A person who registers again has the budget they had left."""
+    by_tombstone = {tombstone(population=population, key=key): key for key in keys}
+    for row in Person.objects.filter(population=population, key__in=by_tombstone).order_by("pk"):
+        erased = Person.objects.filter(pk=row.pk, erased_at__isnull=False)
+        erased.update(key=by_tombstone[row.key], erased_at=None, created_at=timezone.now())

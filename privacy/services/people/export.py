@@ -1,4 +1,4 @@
-"""Everything that is kept of a person, for that person: rows, with what is sealed opened and features by name."""
+"""Export everything stored about a person, for that person: rows with opened payloads and features by name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Features = dict[str, float | str]
 
 @dataclass(frozen=True)
 class OpenedSignal:
-    """A signal and the features that it speaks of."""
+    """A signal with the features that it gives."""
 
     signal: Signal
     values: Features
@@ -40,7 +40,7 @@ class OpenedSignal:
 
 @dataclass(frozen=True)
 class OpenedReward:
-    """A report of reward; ``numbers``: the total and the components that it named, by name."""
+    """A reward event with its ``numbers``: the total and the given components, by name."""
 
     event: RewardEvent
     numbers: dict[str, float]
@@ -48,7 +48,7 @@ class OpenedReward:
 
 @dataclass(frozen=True)
 class OpenedDecision:
-    """A decision with the state at it; ``outcome``: total and components once it is closed, else None."""
+    """A decision with its state and its reward events. ``outcome`` holds total and components once it is closed, else None."""
 
     decision: Decision
     state: Features
@@ -58,7 +58,7 @@ class OpenedDecision:
 
 @dataclass(frozen=True)
 class OpenedServingState:
-    """What serving keeps in one loop: the newest values, and the state at the last decision."""
+    """A serving state in one loop: the newest value of each feature, and the state at the last decision."""
 
     row: ServingState
     values: Features
@@ -67,7 +67,7 @@ class OpenedServingState:
 
 @dataclass(frozen=True)
 class PersonExport:
-    """All that is kept of a person. Whoever has no data key has nothing that is sealed."""
+    """Everything stored about a person. A person without a data key has no sealed records."""
 
     person: Person
     consents: Sequence[Consent]
@@ -80,7 +80,7 @@ class PersonExport:
 
 
 def person_export(person: Person) -> PersonExport:
-    """Read and open all that is kept of a person; every time is UTC."""
+    """Read and open everything stored about a person. All times are UTC."""
     cipher = ciphers_known([person.pk]).get(person.pk)
     charges = LedgerEntry.objects.filter(person=person).select_related("release").order_by("pk")
     states = ServingState.objects.filter(person=person).select_related("loop")
@@ -97,7 +97,7 @@ def person_export(person: Person) -> PersonExport:
 
 
 def vault_events_of(person: Person) -> QuerySet[VaultEvent]:
-    """Return the vault's events about a person alone: consents, budget changes, erasure."""
+    """Return the Trust Vault's events about this person alone: consents, budget changes, erasure."""
     return VaultEvent.objects.filter(subject=subject_of(person)).order_by("sequence")
 
 
@@ -106,8 +106,8 @@ def _signals(person: Person) -> QuerySet[Signal]:
 
 
 def _decisions(person: Person) -> QuerySet[Decision]:
-    found = Decision.objects.filter(person=person).select_related("loop_version__loop", "served", "outcome")
-    return found.prefetch_related("choices", "served__rewards").order_by("pk")
+    decisions = Decision.objects.filter(person=person).select_related("loop_version__loop", "served", "outcome")
+    return decisions.prefetch_related("choices", "served__rewards").order_by("pk")
 
 
 def _signal(signal: Signal, cipher: Cipher) -> OpenedSignal:
@@ -142,12 +142,12 @@ def _serving_state(row: ServingState, cipher: Cipher) -> OpenedServingState:
         return OpenedServingState(row, {}, {})
     stored = cipher.open(bytes(row.memory), about_memory(row.person_id, row.loop_id))
     parts = unpack_serving_state(version.spec, stored)
-    heard, known = ({} if part is None else state_named(version.spec, part) for part in parts)
-    return OpenedServingState(row, heard, known)
+    newest, at_decision = ({} if part is None else state_named(version.spec, part) for part in parts)
+    return OpenedServingState(row, newest, at_decision)
 
 
 def state_named(spec: LoopSpec, state: Sequence[float]) -> Features:
-    """Known features by name, a category by its own."""
+    """Return the known features of a state (F,) by name, with categories as their names."""
     return {
         f.name: f.categories[int(v)] if f.is_category else float(v)
         for f, v in zip(spec.features, state, strict=True)

@@ -1,4 +1,4 @@
-"""People under keyed digests, each with a budget from the first day."""
+"""Identify people by keyed digests, and create them with a data key and a budget."""
 
 from __future__ import annotations
 
@@ -27,18 +27,21 @@ RHO_CAP = 1_172_815_223
 
 
 def person_key(*, population: str, identifier: str) -> str:
-    """The pseudonym (64 hexadecimal digits): a keyed digest of population and identifier."""
+    """Return a person's pseudonym (64 hexadecimal digits): a keyed digest of population and identifier."""
     return keyed(PERSON, population, identifier).hex()
 
 
 def person_fold(*, population: str, identifier: str) -> int:
-    """A number in [0, 10000) that decides who judges and who trains; independent of the pseudonym."""
+    """Return a person's fold in [0, 10000), which decides between evaluation and training. Independent of the pseudonym."""
     return int.from_bytes(keyed(FOLD, population, identifier)[:8], "big") % FOLDS
 
 
 @transaction.atomic
 def people_get_or_create(*, population: str, identifiers: Collection[str]) -> dict[str, int]:
-    """Person ids by identifier. Who is new gets a data key, an untouched budget from today (UTC) on, and no consent."""
+    """Return person ids by identifier, creating people who are new.
+
+    A new person gets a data key, an unspent budget from today (UTC), and no consent.
+    """
     keys = {i: person_key(population=population, identifier=i) for i in identifiers}
     known = found = _ids(population, keys.values())
     if len(found) < len(keys):
@@ -46,7 +49,7 @@ def people_get_or_create(*, population: str, identifiers: Collection[str]) -> di
         found = _ids(population, keys.values())
     new = sorted((key, i) for i, key in keys.items() if key not in found)
     if new:
-        # In the order of keys, so that two imports never wait for each other crosswise.
+        # In the order of keys, so that two imports never deadlock.
         Person.objects.bulk_create(
             [
                 Person(population=population, key=key, fold=person_fold(population=population, identifier=i))
@@ -60,15 +63,16 @@ def people_get_or_create(*, population: str, identifiers: Collection[str]) -> di
             [PrivacyBudget(person_id=pk, **budget) for pk in sorted(created.values())], ignore_conflicts=True
         )
         found = found | created
-    ciphers(sorted(set(found.values()) - set(known.values())))  # made now, so that nobody's first decision waits for it
+    # Keys are created now, so that a person's first decision need not wait for it.
+    ciphers(sorted(set(found.values()) - set(known.values())))
     return {i: found[key] for i, key in keys.items()}
 
 
 def default_caps() -> dict[str, int]:
-    """Nano policy units of a new person's windows: 1, 2, 4 and 24, or more where one release may cost more than that.
+    """Return a new person's caps in nano policy units: 1, 2, 4 and 24 units, or more where one release may cost more.
 
-    An operator who raises MAX_PRIVACY_EPSILON means such a release to be possible; the lifetime rho is capped apart from this.
-    Budgets renew at the longest every PRIVACY_BUDGET_PERIOD: windows above it have the lifetime's cap, so they never bind.
+    An operator who raises MAX_PRIVACY_EPSILON intends such a release to be possible. The lifetime rho has its own cap. Budgets
+    renew at the latest every PRIVACY_BUDGET_PERIOD: longer windows have the lifetime's cap, so they never bind.
     """
     largest = nano_up(settings.MAX_PRIVACY_EPSILON)
     renewing = _RENEWING[settings.PRIVACY_BUDGET_PERIOD]

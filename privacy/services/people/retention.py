@@ -1,6 +1,6 @@
-"""Retention: what was kept of people goes after ``RECORDS_KEPT``, in chunks that each commit. Logs, models and the vault stay.
+"""Delete people's records after ``RECORDS_KEPT``, in chunks that each commit. Logs, models and the Trust Vault stay.
 
-It runs from when the platform got a record, not from the day that it speaks of, so an import of old data is not lost
+The time runs from when the platform received a record, not from the day that it describes. So imported old data are not deleted
 at once.
 """
 
@@ -22,7 +22,7 @@ EXPIRE_CHUNK = 1_000
 
 @dataclass(frozen=True)
 class ExpiredCounts:
-    """How many rows went."""
+    """The numbers of deleted signals, decisions and serving states (``memories``), and of emptied exports."""
 
     signals: int
     decisions: int
@@ -31,9 +31,10 @@ class ExpiredCounts:
 
 
 def records_expire(*, now: datetime | None = None) -> ExpiredCounts:
-    """Delete signals and decisions (with their choices, words and outcomes) that are so old, and empty exports whose time
-    is over; what serving remembers goes when nothing was heard of the person for as long. A decision that is still open stays
-    until it is closed. Stopped anywhere, the next run goes on.
+    """Delete old signals and decisions, with their choices, reward events and outcomes, and empty expired exports.
+
+    A serving state is deleted after the same time without a signal or a decision. An open decision stays until it is closed. If
+    a run is stopped, the next one continues.
     """
     now = now or timezone.now()
     before = now - RECORDS_KEPT
@@ -48,9 +49,9 @@ def records_expire(*, now: datetime | None = None) -> ExpiredCounts:
 
 
 def _delete(rows: QuerySet[Any]) -> int:
-    gone = 0
+    deleted = 0
     while pks := list(rows.order_by("pk").values_list("pk", flat=True)[:EXPIRE_CHUNK]):
         with transaction.atomic():
             rows.model.objects.filter(pk__in=pks).delete()
-        gone += len(pks)
-    return gone
+        deleted += len(pks)
+    return deleted

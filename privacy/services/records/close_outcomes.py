@@ -1,7 +1,7 @@
-"""Closing decisions at their deadline: each exactly once, whoever closes and however often they are killed.
+"""Close decisions at their deadline, each exactly once, also with concurrent or killed workers.
 
-A decision and its outcome are written by one transaction that holds the decision's row; on PostgreSQL several workers take
-different rows (skip locked), on SQLite one after another.
+One transaction locks the decision's row, closes the decision and writes its outcome. On PostgreSQL several workers take different
+rows (skip locked). On SQLite they run one after another.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ CLOSE_CHUNK = 500
 
 
 def outcomes_close(*, limit: int | None = None) -> int:
-    """Close every decision whose deadline has passed (database clock), at most ``limit``; returns how many were."""
+    """Close decisions whose deadline has passed by the database clock, at most ``limit``. Returns how many were closed."""
     closed = 0
     while limit is None or closed < limit:
-        done = _chunk(CLOSE_CHUNK if limit is None else min(CLOSE_CHUNK, limit - closed))
-        closed += done
-        if not done:
+        chunk = _close_chunk(CLOSE_CHUNK if limit is None else min(CLOSE_CHUNK, limit - closed))
+        closed += chunk
+        if not chunk:
             break
     return closed
 
 
 @transaction.atomic
-def _chunk(size: int) -> int:
+def _close_chunk(size: int) -> int:
     skip = connection.features.has_select_for_update_skip_locked
     due = list(
         ServedDecision.objects.filter(closed_at__isnull=True, closes_at__lte=Now())
@@ -50,7 +50,7 @@ def _chunk(size: int) -> int:
     for event in RewardEvent.objects.filter(served__in=due, late=False).order_by("id"):
         events.setdefault(event.served_id, []).append(event)
     now = max(timezone.now(), *(served.closes_at for served in due))
-    # A person who has no key is being erased, and waits for these rows.
+    # A person without a key is being erased, and that erasure waits for these rows.
     keys = ciphers_known({served.person_id for served in due})
     outcomes = [
         _outcome(served, events.get(served.pk, []), keys[served.person_id], now)
@@ -63,10 +63,10 @@ def _chunk(size: int) -> int:
 
 
 def _outcome(served: ServedDecision, events: list[RewardEvent], cipher: Cipher, now: datetime) -> RewardSignal | None:
-    """The decision's outcome; None where nothing is to be said: unavailable, or nothing came and the loop has no default."""
+    """Return the decision's outcome, or None where no event gives one and the loop's default does not apply."""
     decision, opened = served.decision, [_opened(event, cipher) for event in events]
-    words = [word for word in opened if word is not None]
-    payload = aggregate(decision.loop_version.spec, words, available=not served.unavailable)
+    payloads = [payload for payload in opened if payload is not None]
+    payload = aggregate(decision.loop_version.spec, payloads, available=not served.unavailable)
     harmful = harmful_of([event.harmful for event in events])
     if np.isnan(payload).all() and harmful is None:
         return None
@@ -75,7 +75,7 @@ def _outcome(served: ServedDecision, events: list[RewardEvent], cipher: Cipher, 
 
 
 def _opened(event: RewardEvent, cipher: Cipher) -> Floats | None:
-    """What a word says. One that was damaged is left out, and said, so that everything else closes all the same."""
+    """Open an event's payload (7,). A damaged one is logged and gives None, so that it does not stop closing."""
     try:
         plain = cipher.open(bytes(event.payload), about_reward(event.served_id, event.reward_key))
     except CannotOpen:

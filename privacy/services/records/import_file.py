@@ -1,7 +1,7 @@
-"""Reading files of logged decisions into the vault: streamed, idempotent, a short transaction for each stretch of rows.
+"""Import files of logged decisions: streamed, idempotent, with a short transaction for each chunk of rows.
 
-The row key is a keyed digest of what makes a row the same row, so the same file twice adds nothing and a killed reading
-is completed by reading again. A decision is added with its choices and its outcome, or not at all.
+The row key is a keyed digest of a row's identity. So importing a file twice adds nothing, and running a killed import again
+completes it. A decision is added with its choices and its outcome, or not at all.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ from privacy.models import Purpose, SignalImport
 from privacy.services.records.import_history import ImportHistory
 from privacy.services.records.import_write import WriteCounts, import_rows_prepare, import_rows_write
 
-IMPORT_CHUNK = 2_000  # rows a transaction: some tenths of a second under the write lock
+IMPORT_CHUNK = 2_000  # rows per transaction: some tenths of a second under the write lock
 _REASONS_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What reading one file did. ``counts`` holds, by what happened, how often and where: rejected rows by reason, and
-    values clamped, filled or ignored by column.
+    """The result of importing one file.
+
+    ``counts`` maps an event to its counts: rejected rows by reason; clamped, filled and ignored values by column.
+    ``rejects_file`` is None when no row was rejected.
     """
 
     file: str
@@ -47,7 +49,7 @@ class ImportReport:
     rejects_file: str | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """Return the report as plain values, for JSON."""
         return asdict(self)
 
 
@@ -59,11 +61,11 @@ def signals_import(
     rejects_path: Path | None = None,
     progress: ReportProgress = no_progress,
 ) -> ImportReport:
-    """Read a CSV or JSON Lines file of logged decisions under a loop; ``consents`` are recorded for the people in it.
+    """Import a CSV or JSON Lines file of logged decisions under a loop, and record ``consents`` for the people in it.
 
-    A person who ever granted or withdrew a purpose keeps that answer. Rejected rows (line, reason, text; no value of
-    the row) go to ``rejects_path``, by default under var/rejects. Raises InputError for a file that cannot be read,
-    that lacks a column, or of which no row can be used; nothing is written to the database then.
+    A purpose that a person ever granted or withdrew is not changed. Rejected rows (line, reason and text, but no value of the
+    row) are listed in ``rejects_path``, by default under var/rejects. Raises InputError for a file that cannot be read, that
+    lacks a column, or that has no usable row. In these cases nothing is written to the database.
     """
     source = open_source(path)
     reader = RowReader(loop_version.spec, source.columns, need="decision")
@@ -71,11 +73,13 @@ def signals_import(
     tally = _Tally()
     try:
         with RejectsFile(given, never=path, keep_empty=rejects_path is not None) as rejects:
-            for written, errors in _stretches(source, reader, loop_version, consents, tally, progress):
+            for written, errors in _import_chunks(source, reader, loop_version, consents, tally, progress):
                 rejects.add(errors + written.rejects)
     except OSError as error:
-        raise InputError(f"reading {path} stopped ({error.strerror}); run it again, what was added stays") from None
-    _refuse_useless(path, tally, given)
+        raise InputError(
+            f"reading {path} stopped ({error.strerror}); run it again: rows that were added stay"
+        ) from None
+    _check_useful(path, tally, given)
     report = ImportReport(
         file=path.name,
         rows=tally.rows,
@@ -86,7 +90,7 @@ def signals_import(
         counts={kind: dict(counter.most_common()) for kind, counter in sorted(tally.counts.items())},
         rejects_file=str(given) if given.exists() else None,
     )
-    _keep(report, loop_version, source)
+    _store_report(report, loop_version, source)
     return report
 
 
@@ -112,7 +116,7 @@ class _Tally:
             self.count("rejected", error.reason)
 
 
-def _stretches(
+def _import_chunks(
     source: Source,
     reader: RowReader,
     loop_version: LoopVersion,
@@ -120,10 +124,10 @@ def _stretches(
     tally: _Tally,
     progress: ReportProgress,
 ) -> Iterator[tuple[WriteCounts, list[Reject]]]:
-    """Parse and write one stretch of rows after the other; yields what each did."""
+    """Parse and write one chunk of rows after another. Yields each chunk's counts and parse errors."""
     place = ImportHistory(loop_version, reader.computed).place if reader.computed else None
-    found = _found(source, reader, progress)
-    while chunk := list(islice(found, IMPORT_CHUNK)):
+    records = _records(source, reader, progress)
+    while chunk := list(islice(records, IMPORT_CHUNK)):
         rows, errors = _read(chunk, reader, place, tally)
         prepared = import_rows_prepare(rows=rows, loop_version=loop_version, computed=reader.computed)
         written = WriteCounts()
@@ -137,12 +141,12 @@ def _stretches(
             )
         tally.add(len(chunk), written, errors)
         yield written, errors
-        done = min(1.0, chunk[-1].read / max(source.size, 1))
-        progress(done, f"{tally.rows:,} rows read, {tally.added:,} added")
+        share = min(1.0, chunk[-1].read / max(source.size, 1))
+        progress(share, f"{tally.rows:,} rows read, {tally.added:,} added")
 
 
-def _found(source: Source, reader: RowReader, progress: ReportProgress) -> Iterator[FileRecord]:
-    """The records in the order of the file, or of person and time where features are computed along it."""
+def _records(source: Source, reader: RowReader, progress: ReportProgress) -> Iterator[FileRecord]:
+    """Return records in the order of the file, or of person and time where features are computed along that order."""
     if not reader.computed:
         return read_records(source)
     progress(0.0, "sorting by person and time")
@@ -163,23 +167,23 @@ def _read(
             errors.append((record.line, error))
             continue
         rows.append((record.line, row))
-        for done, column in row.notes:
-            tally.count(done, column)
+        for event, column in row.notes:
+            tally.count(event, column)
     return rows, errors
 
 
-def _refuse_useless(path: Path, tally: _Tally, rejects: Path) -> None:
+def _check_useful(path: Path, tally: _Tally, rejects: Path) -> None:
     if tally.rows == 0:
         raise InputError(f"{path} has a header and no rows; nothing was imported")
     if tally.rejected == tally.rows:
         reasons = tally.counts["rejected"].most_common(_REASONS_SHOWN)
-        why = ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
+        listed = ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
         raise InputError(
-            f"none of the {tally.rows:,} rows of {path} can be used: {why}; {rejects} says why, line by line"
+            f"none of the {tally.rows:,} rows of {path} can be used: {listed}; see {rejects} for the reason of each line"
         )
 
 
-def _keep(report: ImportReport, loop_version: LoopVersion, source: Source) -> None:
+def _store_report(report: ImportReport, loop_version: LoopVersion, source: Source) -> None:
     SignalImport.objects.create(
         loop_version=loop_version,
         file_name=report.file[:255],

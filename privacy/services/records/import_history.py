@@ -1,4 +1,4 @@
-"""Features that a file lacks, computed along each person's decisions, from where the stored ones end."""
+"""Compute features that an imported file lacks along each person's decisions, continuing from the stored ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from privacy.services.people.identity import person_key
 
 
 class ImportHistory:
-    """Places the moments of a file, in order of person and time. Somebody's first follows the last stored before it."""
+    """Compute feature values for the moments of a file, in order of person and time.
+
+    A person's first moment continues from their last stored decision before it.
+    """
 
     def __init__(self, loop_version: LoopVersion, columns: Sequence[int]) -> None:
         self._loop_version, self._head = loop_version, loop_version.spec.main_head
@@ -27,7 +30,7 @@ class ImportHistory:
         self._values = np.zeros(0)
 
     def place(self, moment: RowMoment) -> Floats:
-        """Values of the computed features at ``moment``; the same row again is not a further step."""
+        """Return the values of the computed features at ``moment``. Repeating a row does not advance them."""
         if (moment.user, moment.key) == (self._user, self._key):
             return self._values
         if moment.user != self._user:
@@ -50,9 +53,9 @@ class ImportHistory:
             .first()
         )
         if last is not None:
-            chosen = (
+            intervened = (
                 Choice.objects.filter(decision=last, head=self._head.name)
                 .exclude(action=self._head.reference_index)
                 .exists()
             )
-            self._timeline.resume(states_opened([last])[last.pk], chosen, last.local_day)
+            self._timeline.resume(states_opened([last])[last.pk], intervened, last.local_day)

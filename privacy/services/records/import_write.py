@@ -1,4 +1,4 @@
-"""One stretch of a file into the database in one transaction: who, what was decided, what followed, what was agreed."""
+"""Write one chunk of an imported file in one transaction: people, decisions with choices and outcomes, and consents."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from privacy.services.people.consent import consent_grant
 from privacy.services.people.data_keys import ciphers
 from privacy.services.people.identity import people_get_or_create
 
-_CONFLICT = "the same key came before with other content; the first row is kept"
+_CONFLICT = "an earlier row has the same key and different content; the earlier row is kept"
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedRow:
-    """A row ready to be stored. ``content`` is all that the file says in it, comparable with what is stored already."""
+    """A row ready to be stored. ``content`` is everything that the file gives in it, comparable with a stored row."""
 
     line: int
     key: bytes
@@ -43,7 +43,7 @@ class PreparedRow:
 
 @dataclass(slots=True)
 class WriteCounts:
-    """What one stretch did; ``rejects`` are rows whose key came before with other content."""
+    """The result of writing one chunk. ``rejects`` are rows whose key an earlier row has with different content."""
 
     added: int = 0
     unchanged: int = 0
@@ -54,10 +54,10 @@ class WriteCounts:
 def import_rows_prepare(
     *, rows: Sequence[tuple[int, LoggedRow]], loop_version: LoopVersion, computed: Sequence[int]
 ) -> list[PreparedRow]:
-    """Rows (line, row) as they will be stored; nothing is read or written."""
+    """Prepare rows, given as (line, row), for storing. Reads and writes nothing."""
     prepared = []
     for line, row in rows:
-        # A keyed digest, so that a key cannot be guessed back; JSON keeps ("a", "b c") and ("a b", "c") apart.
+        # Keyed, so that nobody can guess a key's content. JSON distinguishes ("a", "b c") from ("a b", "c").
         key = keyed(IMPORTED_ROW, list_json([loop_version.spec.population, *row.key]))
         observed = row.harmful is not None or not np.isnan(row.reward).all()
         payload = row.reward.astype("<f8").tobytes() if observed else None
@@ -77,10 +77,10 @@ def import_rows_write(
     computed: Sequence[int],
     source: str,
 ) -> WriteCounts:
-    """Add the rows that are not stored yet and record consents; of several rows with one key the first counts."""
+    """Add the rows that are not stored yet, and record consents. The first of several rows with one key is kept."""
     written, new, present = WriteCounts(), [], set()
     people = people_get_or_create(population=loop_version.spec.population, identifiers={p.row.user for p in rows})
-    # Readings of one loop take turns, so that what is found here is still so when the new rows are added.
+    # Imports of one loop take turns, so that rows missing here are still missing when they are added.
     LoopVersion.objects.select_for_update(no_key=True).get(pk=loop_version.pk)
     stored = _stored(loop_version, [p.key for p in rows], computed)
     for p in rows:
@@ -102,7 +102,7 @@ def import_rows_write(
 
 
 def _add(rows: Sequence[PreparedRow], loop_version: LoopVersion, people: dict[str, int]) -> None:
-    """Decisions with their choices and outcomes, sealed with the keys of the people whose they are."""
+    """Insert decisions with their choices and outcomes, sealed with their people's data keys."""
     now, owned = timezone.now(), [(people[p.row.user], p) for p in rows]
     keys = ciphers({person for person, _ in owned})
     fields = (
@@ -172,8 +172,8 @@ def _add_outcomes(
 def _stored(
     loop_version: LoopVersion, keys: Collection[bytes], computed: Sequence[int]
 ) -> dict[bytes, tuple[Any, ...]]:
-    """Person and content of the stored rows among ``keys``."""
-    found = list(
+    """Return person id and content, by row key, of the stored rows among ``keys``."""
+    rows = list(
         Decision.objects.filter(loop_version=loop_version, row_key__in=set(keys)).values_list(
             "pk",
             "row_key",
@@ -189,9 +189,9 @@ def _stored(
     )
     choices: dict[int, list[tuple[Any, ...]]] = {}
     columns = ("decision_id", "head", "action", "propensity", "marginal_propensity", "explored")
-    for decision, *choice in Choice.objects.filter(decision__in=[f[0] for f in found]).values_list(*columns):
+    for decision, *choice in Choice.objects.filter(decision__in=[row[0] for row in rows]).values_list(*columns):
         choices.setdefault(decision, []).append(tuple(choice))
-    owners = ciphers_known({person for _, _, person, *_ in found})
+    owners = ciphers_known({person for _, _, person, *_ in rows})
     return {
         bytes(key): (
             person,
@@ -204,7 +204,7 @@ def _stored(
                 harmful,
             ),
         )
-        for pk, key, person, *facts, state, payload, harmful in found
+        for pk, key, person, *facts, state, payload, harmful in rows
         if person in owners
     }
 
@@ -217,7 +217,10 @@ def _content(
     payload: bytes | None,
     harmful: bool | None,
 ) -> tuple[Any, ...]:
-    """Computed features are left out: they follow from other rows, which may have been read since."""
+    """Return a row's comparable content, without computed features.
+
+    Computed features depend on other rows, which may have been imported since.
+    """
     if computed:
         state = np.delete(state, list(computed))
     return (*facts, state.astype("<f8").tobytes(), tuple(sorted(choices)), payload, harmful)

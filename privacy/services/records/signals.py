@@ -1,4 +1,4 @@
-"""Signals: what the app heard from a person. Each is kept once, a node of their memory graph; serving remembers the newest."""
+"""Add signals from the app about a person. Each is stored once; the person's serving state keeps the newest values."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from privacy.models import PrivacyBudget, Purpose, ServingState, Signal
 from privacy.services.people.data_keys import ciphers
 
 LARGEST_BATCH, LONGEST_SIGNAL_ID = 500, 100
-_AHEAD = timedelta(minutes=5)  # a phone's clock may be wrong by so much
+_AHEAD = timedelta(minutes=5)  # a phone's clock may be this much fast
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-_TRIES = 20
+_TRIES = 20  # attempts at updating a serving state that others update too
 
 
 @dataclass(frozen=True)
 class SignalInput:
-    """One signal as it was sent."""
+    """One signal as sent by the app. ``values`` maps feature names to numbers or category names."""
 
     signal_id: str
     kind: str
@@ -43,7 +43,7 @@ class SignalInput:
 
 @dataclass
 class SignalsReceipt:
-    """What became of a batch; ``rejected``: index and reason."""
+    """The result of adding a batch. ``rejected`` lists index, id and reason of each rejected signal."""
 
     added: int = 0
     unchanged: int = 0
@@ -52,23 +52,23 @@ class SignalsReceipt:
 
 
 @transaction.atomic
-def signals_add(*, loop_version: LoopVersion, person_id: int, heard: Sequence[SignalInput]) -> SignalsReceipt:
-    """Keep a batch of one person's signals, all good ones or, when the transaction fails, none; bad items are named and left out.
+def signals_add(*, loop_version: LoopVersion, person_id: int, signals: Sequence[SignalInput]) -> SignalsReceipt:
+    """Store a batch of one person's signals. Valid signals are stored together; invalid ones are rejected with a reason.
 
-    Raises Forbidden without consent to personalization, InputError for a batch that is empty or too large.
+    Raises Forbidden without consent to personalization, and InputError for a batch that is empty or too large.
     """
-    if not 0 < len(heard) <= LARGEST_BATCH:
-        raise InputError(f"a batch has 1 to {LARGEST_BATCH} signals, not {len(heard)}")
+    if not 0 < len(signals) <= LARGEST_BATCH:
+        raise InputError(f"a batch has 1 to {LARGEST_BATCH} signals, not {len(signals)}")
     cipher = ciphers([person_id])[person_id]
     budget = PrivacyBudget.objects.select_for_update().get(person_id=person_id)
     if not budget.consent_mask & Purpose.PERSONALIZATION.bit:
-        raise Forbidden("the person has not consented to personalization, so nothing may be kept of what they say")
-    intake = SignalsReceipt()
-    fresh = _sorted_out(loop_version, person_id, heard, intake)
+        raise Forbidden("the person has not consented to personalization, so their signals cannot be stored")
+    receipt = SignalsReceipt()
+    fresh = _new_signals(loop_version, person_id, signals, receipt)
     if fresh:
         Signal.objects.bulk_create(_sealed(signal, values, cipher) for signal, values in fresh)
-        _remember(loop_version, person_id, fresh, cipher)
-    return intake
+        _update_serving_state(loop_version, person_id, fresh, cipher)
+    return receipt
 
 
 def _sealed(signal: Signal, values: Floats, cipher: Cipher) -> Signal:
@@ -76,59 +76,60 @@ def _sealed(signal: Signal, values: Floats, cipher: Cipher) -> Signal:
     return signal
 
 
-def _sorted_out(
-    loop_version: LoopVersion, person_id: int, heard: Sequence[SignalInput], intake: SignalsReceipt
+def _new_signals(
+    loop_version: LoopVersion, person_id: int, signals: Sequence[SignalInput], receipt: SignalsReceipt
 ) -> list[tuple[Signal, Floats]]:
-    """The signals to keep with their values, not sealed yet; all others are counted or named. The person's row is locked, so no
-    id can come in meanwhile.
+    """Return the new valid signals with their values, not sealed yet. All others are counted or rejected in the receipt.
+
+    The caller has locked the person's budget row, so no other batch of this person can be stored meanwhile.
     """
-    known = _contents(person_id, [_key(one) for one in heard])
+    known = _contents(person_id, [_key(item) for item in signals])
     fresh: list[tuple[Signal, Floats]] = []
-    for index, one in enumerate(heard):
+    for index, item in enumerate(signals):
         try:
-            payload, clamped = _payload(loop_version.spec, one)
-            signal = _signal(loop_version, person_id, one)
-            before, content = known.get(_key(one)), bytes(signal.content_key)
+            payload, clamped = _payload(loop_version.spec, item)
+            signal = _signal(loop_version, person_id, item)
+            before, content = known.get(_key(item)), bytes(signal.content_key)
             if before not in (None, content):
-                raise InputError("this id came with another content; use a new one for a new signal")
+                raise InputError("this id was used with other content; use a new id for a new signal")
         except InputError as error:
-            intake.rejected.append({"index": index, "id": one.signal_id[:LONGEST_SIGNAL_ID], "reason": str(error)})
+            receipt.rejected.append({"index": index, "id": item.signal_id[:LONGEST_SIGNAL_ID], "reason": str(error)})
             continue
         if before is None:
-            known[_key(one)] = content
+            known[_key(item)] = content
             fresh.append((signal, payload))
-            intake.added += 1
-            intake.clamped += clamped
+            receipt.added += 1
+            receipt.clamped += clamped
         else:
-            intake.unchanged += 1
+            receipt.unchanged += 1
     return fresh
 
 
 def _contents(person_id: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Signal key -> content key of those that are there already."""
-    found = Signal.objects.filter(person_id=person_id, signal_key__in=keys).values_list("signal_key", "content_key")
-    return {bytes(key): bytes(content) for key, content in found}
+    """Return the content key, by signal key, of signals that are already stored."""
+    rows = Signal.objects.filter(person_id=person_id, signal_key__in=keys).values_list("signal_key", "content_key")
+    return {bytes(key): bytes(content) for key, content in rows}
 
 
-def _key(one: SignalInput) -> bytes:
-    return keyed(SIGNAL_ID, one.signal_id)
+def _key(item: SignalInput) -> bytes:
+    return keyed(SIGNAL_ID, item.signal_id)
 
 
-def _payload(spec: LoopSpec, one: SignalInput) -> tuple[Floats, int]:
-    if not 0 < len(one.signal_id) <= LONGEST_SIGNAL_ID:
+def _payload(spec: LoopSpec, item: SignalInput) -> tuple[Floats, int]:
+    if not 0 < len(item.signal_id) <= LONGEST_SIGNAL_ID:
         raise InputError(f"id has 1 to {LONGEST_SIGNAL_ID} characters")
-    if one.kind not in DATA_TYPES:
-        raise InputError(f"type {one.kind!r} is not known; it is one of {', '.join(DATA_TYPES)}")
-    if one.at.tzinfo is None:
+    if item.kind not in DATA_TYPES:
+        raise InputError(f"type {item.kind!r} is not known; it is one of {', '.join(DATA_TYPES)}")
+    if item.at.tzinfo is None:
         raise InputError("at needs an offset from UTC")
-    if one.at > timezone.now() + _AHEAD:
-        raise InputError("at lies in the future")
-    if one.at < _EARLIEST:
+    if item.at > timezone.now() + _AHEAD:
+        raise InputError("at lies in the future; check the device's clock")
+    if item.at < _EARLIEST:
         raise InputError(f"at lies before {_EARLIEST:%Y}")
-    if not one.values:
-        raise InputError("values is empty")
+    if not item.values:
+        raise InputError("values is empty; give at least one feature")
     payload, clamped = np.full(len(spec.features), np.nan), 0
-    for name, value in one.values.items():
+    for name, value in item.values.items():
         if name not in spec.feature_names:
             raise InputError(f"values.{name} is no feature of loop {spec.name!r}")
         i = spec.feature_names.index(name)
@@ -137,38 +138,41 @@ def _payload(spec: LoopSpec, one: SignalInput) -> tuple[Floats, int]:
     return payload, clamped
 
 
-def _signal(loop_version: LoopVersion, person_id: int, one: SignalInput) -> Signal:
-    """The row of one signal without its payload; the same moment in another time zone is the same content."""
-    content = {"kind": one.kind, "at": one.at.astimezone(UTC).isoformat(), "values": one.values}
+def _signal(loop_version: LoopVersion, person_id: int, item: SignalInput) -> Signal:
+    """Return a signal's row without its payload. Equal instants in different time zones count as the same content."""
+    content = {"kind": item.kind, "at": item.at.astimezone(UTC).isoformat(), "values": item.values}
     return Signal(
         person_id=person_id,
         loop_version=loop_version,
-        signal_key=_key(one),
+        signal_key=_key(item),
         content_key=keyed(SIGNAL_CONTENT, equal_numbers_json(content)),
-        kind=one.kind,
-        observed_at=one.at,
+        kind=item.kind,
+        observed_at=item.at,
     )
 
 
-def _remember(
+def _update_serving_state(
     loop_version: LoopVersion, person_id: int, fresh: Sequence[tuple[Signal, Floats]], cipher: Cipher
 ) -> None:
-    """Newer values over older ones, unless serving has heard something newer; moved only from the version that was read."""
+    """Merge new values into the person's serving state. An update succeeds only on the version that was read.
+
+    Raises Conflict when other updates keep winning.
+    """
     spec, about = loop_version.spec, about_memory(person_id, loop_version.loop_id)
-    nothing = np.full(len(spec.features), np.nan)
+    unknown = np.full(len(spec.features), np.nan)
     for _ in range(_TRIES):
         state, _new = ServingState.objects.get_or_create(person_id=person_id, loop_id=loop_version.loop_id)
-        heard, known = (
+        newest, at_decision = (
             unpack_serving_state(spec, cipher.open(bytes(state.memory), about)) if state.memory else (None, None)
         )
-        memory = KnownValues(nothing) if heard is None else KnownValues(np.array(heard), state.observed_at)
-        for signal, values in sorted(fresh, key=lambda one: one[0].observed_at):
-            memory = merge_known_values(memory, values, signal.observed_at, keeps=spec.availability.memory_seconds)
-        moved = ServingState.objects.filter(pk=state.pk, version=state.version).update(
-            memory=cipher.seal(pack_serving_state(spec, memory.values.tolist(), known), about),
-            observed_at=memory.at,
+        known = KnownValues(unknown) if newest is None else KnownValues(np.array(newest), state.observed_at)
+        for signal, values in sorted(fresh, key=lambda item: item[0].observed_at):
+            known = merge_known_values(known, values, signal.observed_at, keeps=spec.availability.memory_seconds)
+        updated = ServingState.objects.filter(pk=state.pk, version=state.version).update(
+            memory=cipher.seal(pack_serving_state(spec, known.values.tolist(), at_decision), about),
+            observed_at=known.at,
             version=F("version") + 1,
         )
-        if moved:
+        if updated:
             return
     raise Conflict("the person's state kept changing meanwhile; send the batch again")

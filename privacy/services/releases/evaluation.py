@@ -1,4 +1,4 @@
-"""The charged evaluation of a candidate on people who never trained one: noisy sums, one round."""
+"""Evaluate a candidate, charged, on people who never train one: a release of noisy sums in one round."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import transaction
 from core.progress import ReportProgress
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
-from privacy.engine.decision_arrays import judged_rows
+from privacy.engine.decision_arrays import evaluation_rows
 from privacy.engine.evaluation.statistics import (
     EvaluationCandidate,
     evaluation_clips,
@@ -37,10 +37,10 @@ def evaluation_release(
     delta: float,
     report: ReportProgress,
 ) -> tuple[Release, dict[str, np.ndarray]]:
-    """Judge ``candidate``; returns the release and its one round of sums. Idempotent by ``key``.
+    """Evaluate ``candidate``. Returns the release and its one round of sums. Idempotent by ``key``.
 
-    ``decisions`` is the released (rough) number of decision points a person, and ``logged`` how decisions came about: public, for
-    the null users behind the clips.
+    ``decisions`` is the released, rough number of decision points per person. ``logged`` is the public logging policy. Both
+    define the null users behind the clips.
     """
     spec = loop_version.spec
     release = release_reserve(
@@ -59,11 +59,11 @@ def evaluation_release(
         return release, stored
     report(0.2, "reading the evaluation people's decisions")
     arrays = decision_arrays(loop_version=loop_version, person_ids=charged_person_ids(release=release))
-    judged = judged_rows(arrays)
+    rows = evaluation_rows(arrays)
     report(0.5, "clips from null users")
     clips = evaluation_clips(spec, candidate, nominal_decisions(spec, decisions), logged)
     report(0.7, "noisy sums")
-    sums = release_evaluation(spec, judged, candidate, clips, release_calibration(release).sigma)
+    sums = release_evaluation(spec, rows, candidate, clips, release_calibration(release).sigma)
     with transaction.atomic():
         stored = round_store(release=release, index=0, arrays=sums)
         release_commit(release=release, noisy_users=max(0.0, float(stored[_metrics(spec, candidate)[0]][1])))
@@ -72,6 +72,6 @@ def evaluation_release(
 
 
 def _metrics(spec: LoopSpec, candidate: EvaluationCandidate) -> list[str]:
-    """What is asked; the first is a paired metric, whose second sum counts people."""
+    """Return the metrics to release. The first is a paired metric, whose second sum counts people."""
     main = list(measured_metrics(spec)) if candidate.main else []
     return main + [sub_metric(head) for head in candidate.subs]

@@ -1,4 +1,4 @@
-"""A release's life: reserved and charged, its rounds stored once each, committed. No retry releases a second sample."""
+"""The lifecycle of a release: reserve and charge, store each round once, commit. No retry releases a second sample."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ from privacy.models.person import FOLDS
 from privacy.services.budget.charge import cohort_charge
 from privacy.services.vault.append import vault_append
 
-LEAST_CHARGED = (
-    10  # fewer can say nothing: an interval needs eight degrees of freedom, so nine people at the very least
-)
+LEAST_CHARGED = 10  # people; an interval needs eight degrees of freedom, so at least nine people
 
 
 def release_reserve(
@@ -53,11 +51,11 @@ def release_reserve(
     parameters: dict[str, Any],
     least: int = 1,
 ) -> Release:
-    """Create a release and charge its cohort, in one transaction; idempotent by ``key``.
+    """Create a Gaussian release and charge its cohort, in one transaction. Idempotent by ``key``.
 
-    People of the loop's population with fold in [lo, hi). Raises InputError for parameters out of range, Conflict when
-    the key belongs to a release of other parameters or to a refunded one, BudgetExceeded when nobody could be charged,
-    InsufficientData when fewer than ``least`` could.
+    The cohort is the people of the loop's population with fold in [lo, hi) who have a decision. Raises InputError for parameters
+    out of range, and Conflict when the key belongs to a release with other parameters or to a refunded one. Raises
+    BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people could be.
     """
     calibration = calibration_asked(epsilon=epsilon, delta=delta)
     fields = {
@@ -75,7 +73,7 @@ def release_reserve(
 
 
 def calibration_asked(*, epsilon: float, delta: float) -> Calibration:
-    """Noise and charge of what somebody asks for. Raises InputError for more than one release may have."""
+    """Return noise and charge for a requested epsilon and delta. Raises InputError for values above the platform's limits."""
     most_epsilon, most_delta = settings.MAX_PRIVACY_EPSILON, settings.MAX_PRIVACY_DELTA
     return calibrate(epsilon=epsilon, delta=delta, maximum=most_epsilon, maximum_delta=most_delta)
 
@@ -91,20 +89,22 @@ def release_begin(
     among: Callable[[], QuerySet[Person]] | None = None,
     least: int = 1,
 ) -> Release:
-    """Create a release with ``fields`` and charge its cohort, both or neither; the one of the key where there is one.
+    """Create a release with ``fields`` and charge its cohort, in one transaction; or return the existing one with this key.
 
-    ``settled`` are parameters that the caller left open, so a retry need not repeat them. ``among`` says, when it is new, who may
-    be in it instead of everybody with a decision. Raises InsufficientData when fewer than ``least`` people could be charged, and
-    what ``release_reserve`` raises.
+    ``settled`` are parameters that the request left open, so a retry need not repeat them. ``among`` is called for a new release
+    and returns the people who may be in it, instead of everybody with a decision.
+    Raises InputError for an invalid key or folds, and Conflict when the key belongs to a release with other parameters or to a
+    refunded one. Raises BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people
+    could be.
     """
     if not 0 < len(key) <= 120:
-        raise InputError(f"a release's key has 1 to 120 characters, not {len(key)}")
+        raise InputError(f"a release's key has {len(key)} characters; use 1 to 120")
     low, high = folds
     if not 0 <= low < high <= FOLDS:
-        raise InputError(f"folds [{low}, {high}) hold nobody; they must lie within [0, {FOLDS}) and not be empty")
-    wanted = {**fields, "loop_version": loop_version, "purpose": Purpose(purpose).value}
-    wanted["parameters"] = _plain({**fields["parameters"], "folds": [low, high]})
-    new = {**wanted, "parameters": wanted["parameters"] | _plain(settled or {})}
+        raise InputError(f"folds [{low}, {high}) are invalid; they must lie within [0, {FOLDS}) and not be empty")
+    requested = {**fields, "loop_version": loop_version, "purpose": Purpose(purpose).value}
+    requested["parameters"] = _plain({**fields["parameters"], "folds": [low, high]})
+    new = {**requested, "parameters": requested["parameters"] | _plain(settled or {})}
     with transaction.atomic():
         release, created = Release.objects.get_or_create(key=key, defaults=new)
         if created:
@@ -112,10 +112,11 @@ def release_begin(
             charged = cohort_charge(release=release, population=population, folds=folds, purpose=purpose, among=people)
             if charged < least:
                 raise InsufficientData(
-                    f"this needs at least {least} people who consent and have budget left; there are fewer. Nothing was charged"
+                    f"at least {least} people must consent and have budget left, but fewer do, so nothing was charged; "
+                    "wait for more people or for budgets to renew"
                 )
     if not created:
-        _check_same(release, wanted)
+        _check_same(release, requested)
     return release
 
 
@@ -123,11 +124,11 @@ def release_begin(
 def round_store(
     *, release: Release, index: int, arrays: Mapping[str, np.ndarray], expires_at: datetime | None = None
 ) -> dict[str, Array]:
-    """Store one round's output, once, and return what is stored: an earlier output of the round is never replaced.
+    """Store one round's output once, and return the stored output. An earlier output of the round is never replaced.
 
-    Every ``*_rho`` array says what its block spent; all rounds of a release cannot spend more than was charged. What expires
-    holds rows of people. Raises Conflict when the release is not reserved, or for rows of somebody who was erased meanwhile;
-    InputError for arrays that state no rho or too much of it.
+    Every ``*_rho`` array states what its block spent. The rounds of a release together cannot spend more than was charged.
+    Output with ``expires_at`` holds rows of people. Raises Conflict when the release is not reserved, and for rows of a person
+    who was erased meanwhile. Raises InputError for arrays that state no rho, or more than was charged.
     """
     state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
     stored = round_load(release=release, index=index)
@@ -146,26 +147,26 @@ def round_store(
 
 
 def round_load(*, release: Release, index: int) -> dict[str, Array] | None:
-    """The stored output of one round, checked against its SHA-256, or None. Raises Conflict for rows that have expired."""
+    """Return the stored output of one round, checked against its SHA-256, or None. Raises Conflict for rows that have expired."""
     stored = ReleaseRound.objects.filter(release=release, index=index).first()
     if stored is not None and not stored.output and stored.expires_at is not None:
         raise Conflict(
-            f"the rows of {release} have expired; what it was stays in the log. Make a new one with a new key"
+            f"the rows of {release} have expired and only its log entry is left; make a new release with a new key"
         )
     return None if stored is None else unpack_arrays(bytes(stored.output), stored.output_sha256)
 
 
 @transaction.atomic
 def release_commit(*, release: Release, noisy_users: float | None, facts: Mapping[str, Any] | None = None) -> None:
-    """Reserved to committed, with the noised number of people (None: of a technique without noise) and further columns of the
-    log. Committing again changes nothing.
+    """Commit a reserved release. Committing again changes nothing.
 
+    ``noisy_users`` is the noised number of people, None for a technique without noise. ``facts`` are further columns of the log.
     Raises Conflict when the release was refunded or has no stored round.
     """
     if noisy_users is not None and not math.isfinite(noisy_users):
-        raise InputError(f"the noisy number of people of {release} is {noisy_users}; it must be finite")
+        raise InputError(f"the noised number of people of {release} is {noisy_users}; it must be finite")
     if not ReleaseRound.objects.filter(release=release).exists():
-        raise Conflict(f"{release} has no stored round to commit")
+        raise Conflict(f"{release} has no stored round, so it cannot be committed; run it again to finish it")
     committed = Release.objects.filter(pk=release.pk, state=ReleaseState.RESERVED).update(
         state=ReleaseState.COMMITTED, noisy_users=noisy_users, committed_at=timezone.now(), **(facts or {})
     )
@@ -177,7 +178,7 @@ def release_commit(*, release: Release, noisy_users: float | None, facts: Mappin
 
 
 def release_record(release: Release) -> None:
-    """Tell the vault what became of a release; counts are the noised ones."""
+    """Record a release's state in the Trust Vault. The number of people is the noised one."""
     rounds = ReleaseRound.objects.filter(release=release).order_by("index").values_list("output_sha256", flat=True)
     vault_append(
         kind=VaultKind.RELEASE,
@@ -190,31 +191,32 @@ def release_record(release: Release) -> None:
 
 
 def _check_same(release: Release, fields: dict[str, Any]) -> None:
-    """A retry is the same request in everything that the caller chose."""
+    """Raise Conflict unless a retry has the same parameters as the stored release in everything that the caller chose."""
     if release.state == ReleaseState.REFUNDED:
         raise Conflict(f"release {release.key!r} was refunded; use a new key")
     chosen = ("loop_version", "purpose", "technique", "mechanism", "formal_epsilon", "formal_delta")
-    other = [name for name in chosen if getattr(release, name) != fields.get(name)]
-    asked = fields["parameters"]
-    if {name: release.parameters.get(name) for name in asked} != asked:
-        other.append("parameters")
-    if other:
-        raise Conflict(f"release {release.key!r} exists with another {' and '.join(other)}; use a new key")
+    different = [name for name in chosen if getattr(release, name) != fields.get(name)]
+    parameters = fields["parameters"]
+    if {name: release.parameters.get(name) for name in parameters} != parameters:
+        different.append("parameters")
+    if different:
+        raise Conflict(f"release {release.key!r} exists with another {' and '.join(different)}; use a new key")
 
 
 def _check_nobody_erased(release: Release) -> None:
-    """Under the locks of all who were charged: an erasure either ended before, and is seen, or waits and finds what is stored.
+    """Raise Conflict if a charged person was erased since the charge. Locks the budgets of all charged people.
 
-    Who came back since (they have a new row's age) was erased in between all the same.
+    Under these locks an erasure has either ended before and is visible here, or waits and then empties the stored rows. A person
+    who registered again after an erasure has a newer ``created_at``, so that erasure is detected too.
     """
     people = LedgerEntry.objects.filter(release=release).values("person_id")
     budgets = PrivacyBudget.objects.filter(person_id__in=people).order_by("person_id")
     for _ in budgets.select_for_update().values_list("pk").iterator(chunk_size=10_000):
         pass
-    gone = Q(erased_at__isnull=False) | Q(created_at__gt=release.created_at)
-    if Person.objects.filter(gone, pk__in=people).exists():
+    erased = Q(erased_at__isnull=False) | Q(created_at__gt=release.created_at)
+    if Person.objects.filter(erased, pk__in=people).exists():
         raise Conflict(
-            f"somebody in {release} was erased while its rows were made, so nothing was stored; ask again with a new key"
+            f"a person in {release} was erased while its rows were computed, so nothing was stored; try again with a new key"
         )
 
 
@@ -226,12 +228,14 @@ def _check_spent(release: Release, arrays: Mapping[str, np.ndarray]) -> None:
     earlier = [unpack_arrays(bytes(r.output), r.output_sha256) for r in ReleaseRound.objects.filter(release=release)]
     spent = [float(v) for a in (*earlier, arrays) for name in a if name.endswith("_rho") for v in np.ravel(a[name])]
     if not all(math.isfinite(rho) and rho > 0 for rho in spent):
-        raise InputError(f"a round of {release} was not noised, so it cannot be stored")
+        raise InputError(
+            f"a round of {release} states a rho that is not finite and above 0, so it has no noise; not stored"
+        )
     if sum(map(Fraction, spent)) > Fraction(release.rho or 0, NANO):
-        raise InputError(f"the rounds of {release} would spend more rho than it was charged for; nothing was stored")
+        raise InputError(f"the rounds of {release} would spend more rho than was charged; nothing was stored")
 
 
 def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """As the database gives it back (a tuple becomes a list), so that a retry compares equal."""
+    """Return parameters as the database returns them (a tuple becomes a list), so that a retry compares equal."""
     plain: dict[str, Any] = json.loads(json.dumps(dict(parameters), allow_nan=False))
     return plain

@@ -1,8 +1,8 @@
-"""The ``moments`` release: charged once, three noised rounds, each stored before the next is begun.
+"""Run the ``moments`` release: one charge and three noised rounds, each stored before the next starts.
 
-A crash at any point is taken up where the stored rounds end: what was stored is never sampled again, and the charge is
-never given back once a round was sampled. Each outcome teaches in one release alone; later releases of a loop are pooled with the
-earlier ones (post-processing), which they name in their parameters.
+After a crash, a retry continues from the last stored round. A stored round is never sampled again, and the charge is never
+refunded once a round was sampled. Each outcome is used in one release. A loop's later releases are pooled with the earlier ones,
+which they name in their parameters (post-processing).
 """
 
 from __future__ import annotations
@@ -53,12 +53,11 @@ def moments_release(
     explored_share: float,
     report: ReportProgress,
 ) -> Release:
-    """Release the joint moments of all heads over new outcomes of everybody who consented to training, has budget and is not kept
-    for evaluation.
+    """Release the joint moments of all heads over new outcomes. Idempotent by ``key``.
 
-    ``explored_share``: the public share of decisions drawn from the logging distribution since the last release. Idempotent by
-    ``key``. Raises BudgetExceeded or InsufficientData when nobody, or too few, could be charged, InputError for parameters out of
-    range.
+    The cohort is everybody who consented to training, has budget and is not in the evaluation folds. ``explored_share`` is the
+    public share of decisions drawn from the logging distribution since the last release. Raises BudgetExceeded when nobody could
+    be charged, InsufficientData when too few could be, and InputError for parameters out of range.
     """
     existing = Release.objects.filter(key=key).first()
     release = existing or _reserve(key, loop_version, epsilon, delta, explored_share)
@@ -71,24 +70,24 @@ def moments_release(
         report(0.4, "counting under noise")
         sigma = release_calibration(release).sigma
         round_store(release=release, index=COUNTS, arrays=release_counts(spec, counts, sigma))
-    made, earlier = release_plan(release)
+    plan, earlier = release_plan(release)
     report(0.6, "baseline moments")
     if round_load(release=release, index=BASELINE) is None:
-        sums = add_totals(baseline_totals(made, rows) for rows in charged)
-        round_store(release=release, index=BASELINE, arrays=release_baseline(made, sums))
+        sums = add_totals(baseline_totals(plan, rows) for rows in charged)
+        round_store(release=release, index=BASELINE, arrays=release_baseline(plan, sums))
     report(0.8, "action effects")
-    theta = residual_baseline(made, _stored(release, BASELINE), earlier)
-    effects = release_effects(made, add_totals(effect_totals(made, theta, rows) for rows in charged))
+    theta = residual_baseline(plan, _stored(release, BASELINE), earlier)
+    effects = release_effects(plan, add_totals(effect_totals(plan, theta, rows) for rows in charged))
     with transaction.atomic():
         round_store(release=release, index=EFFECTS, arrays=effects)
-        release_commit(release=release, noisy_users=made.counts.users)
+        release_commit(release=release, noisy_users=plan.counts.users)
     release.refresh_from_db()
     return release
 
 
 @transaction.atomic
 def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, explored_share: float) -> Release:
-    """Charge, and take the charged people's outcomes that no release has read, both or neither."""
+    """Charge the cohort and assign its outcomes that no release has read to this release, in one transaction."""
     before = releases_before(loop_version=loop_version)
     release = release_reserve(
         key=key,
@@ -111,41 +110,41 @@ def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, 
 
 
 def releases_before(*, loop_version: LoopVersion) -> Sequence[Release]:
-    """The committed moments releases under this version of a loop, in order."""
-    found = Release.objects.filter(
+    """Return the committed moments releases under this version of a loop, in order."""
+    releases = Release.objects.filter(
         loop_version=loop_version, parameters__kind=MOMENTS_KIND, state=ReleaseState.COMMITTED
     )
-    return list(found.order_by("pk"))
+    return list(releases.order_by("pk"))
 
 
 def moments_load(*, release: Release) -> Moments:
-    """A committed release, pooled with the earlier ones it names, on the features that they can carry together."""
+    """Load a committed release, pooled with the earlier ones that it names, on the features that their size supports."""
     raw, facts = _pooled(release)
     return fit_in_memory(raw, facts)
 
 
 def release_plan(release: Release) -> tuple[ReleasePlan, Moments | None]:
-    """What the rounds after the first ask, with the earlier releases pooled. Every process finds the same in what is stored."""
+    """Return the plan of rounds 1 and 2, and the earlier releases pooled. Every process derives them from stored rounds."""
     earlier = _earlier(release)
     return _plan(release, earlier), earlier
 
 
 def _pooled(release: Release) -> tuple[Moments, PublicFacts]:
-    """All rounds up to ``release``; with them the public facts of the last, by which features are chosen."""
-    made, earlier = release_plan(release)
+    """Return all releases up to ``release``, pooled, and the last one's public facts, by which features are chosen."""
+    plan, earlier = release_plan(release)
     baseline, effects = _stored(release, BASELINE), _stored(release, EFFECTS)
-    fresh = read_moments(made, baseline, effects, earlier)
-    return (fresh if earlier is None else pool([earlier, fresh])), made.facts
+    fresh = read_moments(plan, baseline, effects, earlier)
+    return (fresh if earlier is None else pool([earlier, fresh])), plan.facts
 
 
 def _earlier(release: Release) -> Moments | None:
-    """The rounds before ``release``, pooled; None for a loop's first."""
+    """Return the releases before ``release``, pooled; None for a loop's first."""
     before = list(release.parameters.get("earlier", []))
     return _pooled(Release.objects.select_related("loop_version__loop").get(pk=before[-1]))[0] if before else None
 
 
 def _plan(release: Release, earlier: Moments | None) -> ReleasePlan:
-    """What the release asks, from its public parameters, its noised counts, and earlier releases."""
+    """Plan a release from its public parameters, its noised counts, and the earlier releases."""
     spec, sigma = release.loop_version.spec, release_calibration(release).sigma
     counts = read_counts(spec, _stored(release, COUNTS), earlier)
     return plan_release(
@@ -159,7 +158,7 @@ def _plan(release: Release, earlier: Moments | None) -> ReleasePlan:
 
 
 def _known(release: Release, earlier: Moments | None) -> np.ndarray | None:
-    """The effects that this release takes off its targets: as stored with its baseline round, else from the earlier rounds."""
+    """Return the effects that this release subtracts from its targets: as stored with round 1, else from earlier releases."""
     stored = round_load(release=release, index=BASELINE)
     if stored is not None:
         return stored.get("known")  # type: ignore[return-value]
@@ -171,15 +170,17 @@ def _known(release: Release, earlier: Moments | None) -> np.ndarray | None:
 
 
 def _stored(release: Release, index: int) -> Mapping[str, Any]:
-    found = round_load(release=release, index=index)
-    if found is None:
-        raise Conflict(f"{release} is {release.state}, without its round {index}; run its turn again to finish it")
-    return found
+    stored = round_load(release=release, index=index)
+    if stored is None:
+        raise Conflict(
+            f"{release} is {release.state} and its round {index} is missing; run its turn again to finish it"
+        )
+    return stored
 
 
 def release_calibration(release: Release) -> Calibration:
-    """The noise that a release was charged for."""
+    """Return the noise that a release was charged for. Raises Conflict for a release without a formal guarantee."""
     epsilon, delta = release.formal_epsilon, release.formal_delta
     if epsilon is None or delta is None:
-        raise Conflict(f"{release} carries no formal guarantee, so it has no noise scale")
+        raise Conflict(f"{release} has no formal guarantee, so it has no noise scale")
     return calibrate(epsilon=epsilon, delta=delta, maximum=epsilon)

@@ -1,4 +1,4 @@
-"""Reservations that nobody will finish: what drew no noise is given back; what did stays charged, its outcomes free again."""
+"""Settle abandoned reservations: refund those that drew no noise, and free the outcomes of those that did."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from privacy.models import Release, ReleaseState, RewardSignal, VaultEvent, Vaul
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.releases.lifecycle import release_record
 
-RESERVATION_AGE = timedelta(days=1)  # longer than any job with all its starts
+RESERVATION_AGE = timedelta(days=1)  # longer than any job with all its attempts
 ANONYMIZE_JOB = "privacy.anonymize"
 
 
 @dataclass(frozen=True)
 class SettledCounts:
-    """How many reservations were given back, and how many stay charged because noise was drawn."""
+    """The number of reservations that were refunded, and of those that stay charged because noise was drawn."""
 
     refunded: int
     kept: int
 
 
 def reservations_settle(*, busy: Collection[str] = (), now: datetime | None = None) -> SettledCounts:
-    """Settle every reservation whose job is over, and without a job every one that is a day old; but not those of the keys in
-    ``busy``, which somebody may still finish.
+    """Settle every reservation whose job is over, and every one without a job that is a day old.
+
+    Reservations with keys in ``busy`` are skipped, because a worker may still finish them.
     """
     before = (now or timezone.now()) - RESERVATION_AGE
     refunded = kept = 0
@@ -40,12 +41,15 @@ def reservations_settle(*, busy: Collection[str] = (), now: datetime | None = No
         if reservation_refund(release=release):
             refunded += 1
         else:
-            kept += _let_go(release)
+            kept += _release_outcomes(release)
     return SettledCounts(refunded, kept)
 
 
 def reservation_refund(*, release: Release) -> bool:
-    """Give a reservation back if nothing of it was stored; whether it was. Who still computes it can store nothing any more."""
+    """Refund a reservation of which nothing was stored. Returns whether it was refunded.
+
+    A worker that is still computing it can no longer store anything.
+    """
     try:
         cohort_refund(release=release)
     except Conflict:
@@ -54,14 +58,15 @@ def reservation_refund(*, release: Release) -> bool:
 
 
 def job_key(release: Release) -> str:
-    """The key of the job that computes an anonymisation."""
+    """Return the key of the job that computes an anonymisation."""
     return f"anonymize-{release.pk}"
 
 
 @transaction.atomic
-def _let_go(release: Release) -> bool:
-    """Tell the vault, once, that a release ends half way. Its charge stands, as noise was drawn. Nothing is ever pooled from it,
-    so the outcomes that it took may teach in the next one.
+def _release_outcomes(release: Release) -> bool:
+    """Record in the Trust Vault, once, that a release stays unfinished, and free its outcomes. Returns whether it was recorded.
+
+    Its charge stays, because noise was drawn. It is never pooled, so the next release may use its outcomes.
     """
     state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
     recorded = VaultEvent.objects.filter(kind=VaultKind.RELEASE, body__release=release.pk)

@@ -1,7 +1,7 @@
-"""The people of a release in shards of bounded size: each is read and summed for itself, so memory has a bound.
+"""Split the people of a release into shards of bounded size. Each shard is read and summed alone, which bounds memory.
 
 Shards hold whole people, because a person's records are averaged and clipped together. Any process may sum any shard: integer
-sums add up to the same in every order, and noise is drawn once, by who adds them.
+sums are equal in every order. The process that adds the sums draws the noise, once.
 """
 
 from __future__ import annotations
@@ -15,38 +15,39 @@ from privacy.models import Release
 from privacy.selectors.decisions import charged_person_ids, decision_arrays
 
 PEOPLE_A_SHARD = 5_000
-ROWS_KEPT = 1_000_000  # of shards that were read, for the rounds that follow
+ROWS_KEPT = 1_000_000  # rows of shards that stay in memory for the following rounds
 
 
 def shards_of(people: Ints, *, size: int | None = None) -> list[Ints]:
-    """Ids (n,) cut into shards; nobody at all is one empty shard."""
+    """Cut ids (n,) into shards of at most ``size``. No ids give one empty shard."""
     size = size or PEOPLE_A_SHARD
     return [people[first : first + size] for first in range(0, max(len(people), 1), size)]
 
 
 def shard_rows(release: Release, people: Ints) -> ReleaseRows:
-    """What a moments release reads of one shard."""
+    """Read the rows of one shard for a moments release."""
     arrays = decision_arrays(loop_version=release.loop_version, person_ids=people, release=release)
     return randomised_rows(arrays)
 
 
 class ChargedRows:
-    """The rows of everybody charged for a moments release, a shard at a time, as often as its rounds ask for them. As many as fit
-    are kept, so that they are read once.
+    """Iterate over the rows of everybody charged for a moments release, one shard at a time, for each of its rounds.
+
+    Up to ``ROWS_KEPT`` rows stay in memory, so that their shards are read only once.
     """
 
     def __init__(self, release: Release) -> None:
         self._release, self._shards = release, shards_of(charged_person_ids(release=release))
-        self._kept: dict[int, ReleaseRows] = {}
-        self._held = 0
+        self._cached: dict[int, ReleaseRows] = {}
+        self._cached_rows = 0
 
     def __iter__(self) -> Iterator[ReleaseRows]:
         for number, people in enumerate(self._shards):
-            yield self._kept[number] if number in self._kept else self._read(number, people)
+            yield self._cached[number] if number in self._cached else self._read(number, people)
 
     def _read(self, number: int, people: Ints) -> ReleaseRows:
         rows = shard_rows(self._release, people)
-        if self._held + len(rows.person) <= ROWS_KEPT:
-            self._kept[number] = rows
-            self._held += len(rows.person)
+        if self._cached_rows + len(rows.person) <= ROWS_KEPT:
+            self._cached[number] = rows
+            self._cached_rows += len(rows.person)
         return rows

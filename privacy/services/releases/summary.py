@@ -1,4 +1,4 @@
-"""A release as commands and the API show it: the permanent log row as plain facts."""
+"""Summarise a release, from its permanent log row, for commands and the API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from privacy.models import Release
 
 
 def release_summary(release: Release) -> dict[str, Any]:
-    """Return parameters, guarantee, cost and rounded counts. The policy cost and the formal pair are two things, never added."""
+    """Return parameters, guarantee, cost and rounded counts. The policy cost and the formal guarantee are never added."""
     return {
         "release_id": release.pk,
         "state": release.state,

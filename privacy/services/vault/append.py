@@ -1,7 +1,7 @@
-"""Appending to the Trust Vault: one event after another, each holding the hash of the one before.
+"""Append events to the Trust Vault. Each event holds the hash of the one before.
 
-Every append locks the one head row until its transaction ends. So that acts never wait for each other crosswise, the head is
-the last lock that a transaction takes: whoever writes several events in one transaction takes all its other locks first.
+Every append locks the single head row until its transaction ends. To avoid deadlocks, the head is the last lock that a
+transaction takes. A transaction that appends several events takes all its other locks first.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from privacy.models import Person, VaultEvent, VaultHead, VaultKind
 
 
 def vault_append(*, kind: VaultKind, body: Mapping[str, Any], subject: str = "") -> VaultEvent:
-    """Append an event, inside the transaction of the act that it records: neither is without the other.
+    """Append an event in the transaction of the act that it records, so that both are committed or neither is.
 
-    ``body`` holds ids, numbers, short texts and commitments, never a payload; ``subject`` is what ``subject_of`` gives. Call it
-    last: nothing that somebody else may hold can be waited for afterwards. Raises RuntimeError outside a transaction, InputError
-    for a body that is no plain JSON of at most 8 KB.
+    ``body`` holds ids, numbers, short texts and commitments, never a payload. ``subject`` is a commitment from ``subject_of``.
+    Call it last: the transaction must not wait for another lock afterwards. Raises RuntimeError outside a transaction, and
+    InputError for a body that is not plain JSON of at most 8 KB.
     """
     if not connection.in_atomic_block:
-        raise RuntimeError("an event belongs into the transaction of the act that it records")
+        raise RuntimeError(
+            "vault_append was called outside a transaction; call it in the transaction of the recorded act"
+        )
     _check_body(body)
     head, at = _head(), datetime.now(UTC)
     link: dict[str, Any] = {
@@ -46,13 +48,16 @@ def _check_body(body: Mapping[str, Any]) -> None:
     try:
         size = len(canonical_json(body))
     except ValueError as error:
-        raise InputError(f"the vault cannot keep this event: {error}") from None
+        raise InputError(f"the Trust Vault cannot store this event: {error}") from None
     if size > LARGEST_EVENT:
-        raise InputError(f"an event of the vault has at most {LARGEST_EVENT:,} bytes, not {size:,}; shorten its texts")
+        raise InputError(f"a Trust Vault event has at most {LARGEST_EVENT:,} bytes, not {size:,}; shorten its texts")
 
 
 def _head() -> VaultHead:
-    """The head, locked. Before the first event it is made; were it deleted later, the next sequence would exist already."""
+    """Return the locked head; create it before the first event.
+
+    If the head were deleted later and created again, the next append would fail, because its sequence number already exists.
+    """
     head = VaultHead.objects.select_for_update().filter(pk=1).first()
     if head is not None:
         return head
@@ -61,16 +66,16 @@ def _head() -> VaultHead:
 
 
 def time_text(at: datetime) -> str:
-    """A time as it enters the hash: UTC, microseconds."""
+    """Return a time as text for hashing: UTC, with microseconds."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def subject_of(person: Person) -> str:
-    """A keyed commitment to a person, the same in every event; without the key it says nothing."""
+    """Return a keyed commitment to a person, equal in every event. Without the key it reveals nothing."""
     return keyed(VAULT_PERSON, person.population, person.key).hex()
 
 
 def subjects_of(person_ids: Collection[int]) -> str:
-    """One commitment to a set of people: over their own, sorted."""
+    """Return one keyed commitment to a set of people, over their sorted individual commitments."""
     people = Person.objects.filter(pk__in=person_ids)
     return keyed(VAULT_GROUP, "\n".join(sorted(subject_of(p) for p in people.iterator(chunk_size=5_000)))).hex()

@@ -1,4 +1,4 @@
-"""Served decisions enter the vault in batches: a Merkle tree over keyed digests of what was decided and how."""
+"""Seal served decisions in the Trust Vault in batches: a Merkle tree over keyed digests of each decision's facts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from privacy.models import ServedDecision, VaultBatch, VaultEvent, VaultKind
 from privacy.selectors.keys import ciphers_known, state_of
 from privacy.services.vault.append import subject_of, time_text, vault_append
 
-LEAF = 32
+LEAF = 32  # bytes
 
 
 def decisions_seal(*, limit: int = 5_000) -> VaultEvent | None:
-    """Put up to ``limit`` decisions that no batch holds into one event; None when there are none that nobody else is sealing.
+    """Seal up to ``limit`` decisions that are in no batch, in one event. Returns None when there are none left to seal.
 
-    A decision is in at most one batch, whoever seals at once and is killed meanwhile: its row is locked and marked in the
-    transaction that appends. Leaves are computed before, since what they read never changes.
+    Decisions that another worker is sealing are skipped. A decision is in at most one batch, also with concurrent or killed
+    workers: its row is locked and marked in the transaction that appends. Leaves are computed before it, because the facts that
+    they cover never change.
     """
     waiting = ServedDecision.objects.filter(vault_batch__isnull=True).order_by("pk")
     leaves = decision_leaves(batch_rows(waiting.values_list("pk", flat=True)[:limit]))
@@ -32,9 +33,9 @@ def decisions_seal(*, limit: int = 5_000) -> VaultEvent | None:
 @transaction.atomic
 def _seal(leaves: dict[int, bytes]) -> VaultEvent | None:
     skip = connection.features.has_select_for_update_skip_locked
-    # no_key: rewards, which refer to these rows, are taken in meanwhile.
-    free = ServedDecision.objects.filter(pk__in=leaves, vault_batch__isnull=True).order_by("pk")
-    ids = list(free.select_for_update(skip_locked=skip, no_key=True).values_list("pk", flat=True))
+    # no_key: reward events, which reference these rows, can still be inserted.
+    unsealed = ServedDecision.objects.filter(pk__in=leaves, vault_batch__isnull=True).order_by("pk")
+    ids = list(unsealed.select_for_update(skip_locked=skip, no_key=True).values_list("pk", flat=True))
     if not ids:
         return None
     sealed = [leaves[pk] for pk in ids]
@@ -46,20 +47,21 @@ def _seal(leaves: dict[int, bytes]) -> VaultEvent | None:
 
 
 def batch_rows(ids: Iterable[int]) -> Sequence[ServedDecision]:
-    """Decisions with all that a leaf reads, in order of their ids."""
-    found = ServedDecision.objects.filter(pk__in=list(ids)).select_related("decision__person", "decision__loop_version")
-    return list(found.prefetch_related("decision__choices").order_by("pk"))
+    """Read decisions with everything that their leaves cover, in order of id."""
+    rows = ServedDecision.objects.filter(pk__in=list(ids)).select_related("decision__person", "decision__loop_version")
+    return list(rows.prefetch_related("decision__choices").order_by("pk"))
 
 
 def decision_leaves(rows: Sequence[ServedDecision]) -> dict[int, bytes]:
-    """The leaf of each decision by its id; of those whose person was erased meanwhile there is none."""
+    """Return the leaf of each decision by its id, without the decisions of people erased meanwhile."""
     keys = ciphers_known({served.person_id for served in rows})
     return {served.pk: _leaf(served, keys[served.person_id]) for served in rows if served.person_id in keys}
 
 
 def _leaf(served: ServedDecision, cipher: Cipher) -> bytes:
-    """Keyed digest (32 bytes) of the facts that never change once a decision is served; the state enters as a digest, or as
-    nothing where it cannot be opened any more.
+    """Return a keyed digest (32 bytes) of the facts that never change once a decision is served.
+
+    The state enters as a digest, or as an empty text if it can no longer be opened.
     """
     decision = served.decision
     try:

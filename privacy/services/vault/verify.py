@@ -1,4 +1,4 @@
-"""Verifying the vault: the chain link by link, and every sealed decision that is still there against its leaf."""
+"""Verify the Trust Vault: check the chain link by link, and every stored sealed decision against its leaf."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from privacy.services.vault.append import time_text
 from privacy.services.vault.sealed_decisions import LEAF, batch_rows, decision_leaves
 
 log = logging.getLogger(__name__)
-VERIFY_CHUNK = 1_000  # events in memory at once
+VERIFY_CHUNK = 1_000  # events read at once
 
 
 @dataclass(frozen=True)
 class VaultReport:
-    """What a walk found. ``head`` is the hash of the last event that holds, ``sequence`` its number. ``erased`` counts leaves
-    whose decision is gone. ``broken`` names the first link that does not hold; empty: all hold.
+    """The result of a verification.
+
+    ``events`` and ``decisions`` count what was verified. ``erased`` counts leaves whose decision was deleted since.
+    ``head`` is the hash of the last valid event, and ``sequence`` its number. ``broken`` describes the first broken link
+    ("": none).
     """
 
     events: int
@@ -33,17 +36,17 @@ class VaultReport:
 
 
 class _Break(Exception):
-    """The first link that does not hold."""
+    """Raised at the first broken link, with its description."""
 
 
 def vault_verify(*, since: int = 1) -> VaultReport:
-    """Walk the chain from event ``since`` on, in bounded memory, up to the head as it is at the beginning.
+    """Verify the chain from event ``since`` to the head at the start of the call, in bounded memory.
 
-    Events before ``since`` are taken as they are. Raises InputError when the chain does not reach so far.
+    Events before ``since`` are trusted. Raises InputError when the chain has no event ``since``.
     """
     last, digest, newest = _end()
     if not 1 <= since <= last + 1:
-        raise InputError(f"there is no event {since} to begin with; the vault's head is at {last}")
+        raise InputError(f"there is no event {since} to begin with; the Trust Vault's last event is {last}")
     walk = _Walk(since)
     try:
         walk.to(last)
@@ -54,21 +57,21 @@ def vault_verify(*, since: int = 1) -> VaultReport:
 
 
 def vault_check() -> VaultCheck:
-    """Verify the whole chain and keep what was found; a broken one is an error in the log."""
-    found = vault_verify()
-    if found.broken:
-        log.error("the Trust Vault is broken: %s", found.broken)
+    """Verify the whole chain and store the result. A broken chain is logged as an error."""
+    report = vault_verify()
+    if report.broken:
+        log.error("the Trust Vault is broken: %s", report.broken)
     return VaultCheck.objects.create(
-        sequence=found.sequence,
-        head=found.head,
-        decisions_count=found.decisions,
-        erased_count=found.erased,
-        broken=found.broken,
+        sequence=report.sequence,
+        head=report.head,
+        decisions_count=report.decisions,
+        erased_count=report.erased,
+        broken=report.broken,
     )
 
 
 class _Walk:
-    """One event after another: each has to follow the one before."""
+    """Walk along the chain, checking that each event follows the one before."""
 
     def __init__(self, since: int) -> None:
         self.previous = GENESIS if since == 1 else _hash_of(since - 1)
@@ -82,15 +85,15 @@ class _Walk:
             for event in _events(self.since, last):
                 self._step(event)
         except ValueError:
-            raise _Break(f"event {self.expected}, or one soon after it, holds what cannot be read") from None
+            raise _Break(f"event {self.expected}, or one soon after it, cannot be read") from None
         if self.expected != last + 1:
             raise _Break(f"event {self.expected} is missing; the head says there are {last}")
 
     def _step(self, event: VaultEvent) -> None:
         _check_link(event, self.expected, self.previous)
         if event.kind == VaultKind.DECISIONS:
-            there, sealed = _check_batch(event)
-            self.decisions, self.erased = self.decisions + there, self.erased + sealed - there
+            present, sealed = _check_batch(event)
+            self.decisions, self.erased = self.decisions + present, self.erased + sealed - present
         self.expected, self.previous = event.sequence + 1, event.hash
 
     def verified(self, broken: str) -> VaultReport:
@@ -99,14 +102,14 @@ class _Walk:
 
 
 def _end() -> tuple[int, str, int]:
-    """What the head says (number and hash of the last event), and the number of the last event there is, at one moment."""
-    any_event = VaultEvent.objects.exists()  # asked first: the head is made with the first event
+    """Return the number and hash of the last event by the head, and the number of the last stored event, at one moment."""
+    any_event = VaultEvent.objects.exists()  # queried first, because the head is created with the first event
     newest = VaultEvent.objects.order_by("-sequence").values("sequence")[:1]
     head = VaultHead.objects.filter(pk=1).annotate(newest=Subquery(newest))  # one statement, so one moment
-    found = head.values_list("sequence", "hash", "newest").first()
-    if found is None:
+    end = head.values_list("sequence", "hash", "newest").first()
+    if end is None:
         return 0, GENESIS, 1 if any_event else 0
-    return found[0], found[1], found[2] or 0
+    return end[0], end[1], end[2] or 0
 
 
 def _check_end(last: int, digest: str, newest: int, previous: str) -> None:
@@ -115,7 +118,7 @@ def _check_end(last: int, digest: str, newest: int, previous: str) -> None:
     if digest != previous:
         raise _Break(f"the head's hash is not that of event {last}")
     if VaultBatch.objects.exclude(event__kind=VaultKind.DECISIONS).exists():
-        raise _Break("a batch of decisions hangs on an event that sealed none")
+        raise _Break("a batch of decisions belongs to an event that sealed none")
 
 
 def _hash_of(sequence: int) -> str:
@@ -124,8 +127,8 @@ def _hash_of(sequence: int) -> str:
 
 def _events(since: int, last: int) -> Iterator[VaultEvent]:
     for start in range(since, last + 1, VERIFY_CHUNK):
-        found = VaultEvent.objects.filter(sequence__gte=start, sequence__lt=min(start + VERIFY_CHUNK, last + 1))
-        yield from found.order_by("sequence")
+        chunk = VaultEvent.objects.filter(sequence__gte=start, sequence__lt=min(start + VERIFY_CHUNK, last + 1))
+        yield from chunk.order_by("sequence")
 
 
 def _check_link(event: VaultEvent, expected: int, previous: str) -> None:
@@ -134,25 +137,25 @@ def _check_link(event: VaultEvent, expected: int, previous: str) -> None:
     if event.previous_hash != previous:
         raise _Break(f"event {expected} does not follow the one before it: its previous hash is another")
     try:
-        found = event_hash(
+        digest = event_hash(
             sequence=event.sequence, kind=event.kind, at=time_text(event.at), subject=event.subject, body=event.body,
             previous=event.previous_hash,
         )  # fmt: skip
     except (TypeError, ValueError) as error:
         raise _Break(f"event {expected} was changed: {error}") from None
-    if found != event.hash:
+    if digest != event.hash:
         raise _Break(f"event {expected} was changed: its hash is another")
 
 
 def _check_batch(event: VaultEvent) -> tuple[int, int]:
-    """How many decisions of a batch are still there, and how many were sealed."""
+    """Check a batch. Returns the number of its decisions that are still stored, and the number that were sealed."""
     batch = VaultBatch.objects.filter(pk=event.pk).first()
     if batch is None:
         raise _Break(f"event {event.sequence} lost the leaves of its decisions")
     blob = bytes(batch.leaves)
     leaves = {blob[i : i + LEAF] for i in range(0, len(blob), LEAF)}
-    said = {"decisions": batch.decisions_count, "root": batch.root}
-    if said != event.body or len(blob) != LEAF * batch.decisions_count or len(leaves) != batch.decisions_count:
+    body = {"decisions": batch.decisions_count, "root": batch.root}
+    if body != event.body or len(blob) != LEAF * batch.decisions_count or len(leaves) != batch.decisions_count:
         raise _Break(f"the batch of event {event.sequence} is not the one that was sealed")
     if merkle_root([blob[i : i + LEAF] for i in range(0, len(blob), LEAF)]).hex() != batch.root:
         raise _Break(f"the leaves of event {event.sequence} do not give its root")
@@ -160,15 +163,15 @@ def _check_batch(event: VaultEvent) -> tuple[int, int]:
 
 
 def _check_decisions(batch: VaultBatch, leaves: set[bytes]) -> int:
-    """Erased decisions are gone; their leaves stay and say nothing."""
-    there = batch_rows(batch.decisions.values_list("pk", flat=True))
-    found = decision_leaves(there)
-    for served in there:
-        leaf = found.get(served.pk)
+    """Compare stored decisions with their leaves, and return their number. Leaves of erased decisions stay and reveal nothing."""
+    rows = batch_rows(batch.decisions.values_list("pk", flat=True))
+    current = decision_leaves(rows)
+    for served in rows:
+        leaf = current.get(served.pk)
         if leaf is None and ServedDecision.objects.filter(pk=served.pk).exists():
             raise _Break(
-                f"the data key of decision {served.pk} is gone, so it cannot be compared with event {batch.pk}"
+                f"the data key of decision {served.pk} is missing, so it cannot be compared with event {batch.pk}"
             )
         if leaf is not None and leaf not in leaves:
             raise _Break(f"decision {served.pk} is not what event {batch.pk} sealed")
-    return len(found)
+    return len(current)

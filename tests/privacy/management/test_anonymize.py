@@ -70,7 +70,7 @@ class TestOutput:
     ) -> None:
         path = tmp_path / "rows.csv"
         monkeypatch.setattr(
-            "privacy.management.commands.anonymize._result", lambda release, out: path.write_text("theirs")
+            "privacy.management.commands.anonymize._write_result", lambda release, out: path.write_text("theirs")
         )
         with pytest.raises(CommandError, match="meanwhile"):
             run(*ROWS, "--key", "one", "--output", str(path))
@@ -104,7 +104,7 @@ class TestKey:
         (("--technique", "generalization", "--mode", "local"), "--mode belongs to differential_privacy"),
         (("--epoch", "spring"), "--epoch belongs to pseudonymization"),
         (("--mode", "local", "--delta", "1e-6"), "--delta belongs to mode central"),
-        (("--rows", "3"), "--rows belongs to rows"),
+        (("--rows", "3"), "--rows applies to techniques that release rows"),
         (("--delta", "0.3"), "MAX_PRIVACY_DELTA"),
         (("--samples", "0"), "sampleCount"),
     ],

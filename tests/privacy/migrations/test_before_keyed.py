@@ -55,10 +55,10 @@ told["tombstones"] = tombstones()
 AuthToken.objects.update(expiry=None)
 told["answer"] = ask(old["token"], "r1").content.decode()
 told["heard"] = signals_add(loop_version=loop, person_id=people["ann"],
-    heard=[SignalInput("s1", "pulse", datetime(2025, 1, 2, tzinfo=UTC), {"mood": 0.5})]).unchanged
+    signals=[SignalInput("s1", "pulse", datetime(2025, 1, 2, tzinfo=UTC), {"mood": 0.5})]).unchanged
 served = ServedDecision.objects.get(person_id=people["ann"])
 told["new word"] = reward_add(caller=Caller(1, people["ann"], False), public_id=served.public_id, user_id=None,
-    word=RewardInput("w1", total=0.25)).new
+    reward=RewardInput("w1", total=0.25)).new
 before = Decision.objects.count()
 import_it = lambda: signals_import(path=file, loop_version=loop, consents=[], rejects_path=file.with_suffix(".rejects"))
 again = import_it()

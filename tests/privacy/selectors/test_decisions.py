@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from privacy.engine.decision_arrays import judged_rows, randomised_rows
+from privacy.engine.decision_arrays import evaluation_rows, randomised_rows
 from privacy.models import Choice, Person
 from privacy.selectors.decisions import decision_arrays, evaluation_folds, training_folds
 from privacy.services.people.identity import people_get_or_create
@@ -120,7 +120,7 @@ def test_a_release_reads_randomised_rows_with_a_reward(stored: dict[str, int]) -
 
 
 def test_an_evaluation_reads_marginal_propensities_and_labels(stored: dict[str, int]) -> None:
-    got = judged_rows(decision_arrays(loop_version=diary_version(), person_ids=None))
+    got = evaluation_rows(decision_arrays(loop_version=diary_version(), person_ids=None))
     ben = got.rows.state[:, 0] == -0.5
     assert got.rows.propensity[ben].tolist() == [0.25] and got.harmful[ben].tolist() == [1]
     assert np.isnan(got.empathy).all()

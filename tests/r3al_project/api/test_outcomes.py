@@ -191,7 +191,7 @@ class TestSignals:
         ]  # fmt: skip
         told = self.send(ann, self.pulse("s1"), *bad, self.pulse("s1", mood=-1)).told
         assert told["added"] == 1 and [r["index"] for r in told["rejected"]] == [1, 2, 3, 4, 5, 6]
-        assert "another content" in told["rejected"][-1]["reason"] and Signal.objects.count() == 1
+        assert "with other content" in told["rejected"][-1]["reason"] and Signal.objects.count() == 1
 
     def test_without_consent_nothing_is_kept(self, ann: str) -> None:
         _, token = person("ben", consents=(Purpose.TRAINING,))

@@ -95,7 +95,7 @@ class TestInAWorker:
             sensitive="place",
             fields=["mood", "place"],
         )
-        assert answer.status_code == 409 and "diversity 2" in answer.told["detail"]
+        assert answer.status_code == 409 and "diversity is 2" in answer.told["detail"]
         assert Release.objects.get().state == "refunded"
         assert not PrivacyBudget.objects.filter(spent_lifetime__gt=0).exists()
 

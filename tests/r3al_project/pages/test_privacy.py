@@ -53,10 +53,10 @@ def test_it_tells_counts_releases_and_the_vault_and_nothing_raw() -> None:
 
 def test_what_is_kept_says_when_the_oldest_goes() -> None:
     furnish()
-    (signals,) = (kept for kept in retention() if kept.what == "signals")
-    assert signals.kept == RECORDS_KEPT and signals.goes is not None
-    assert timedelta(days=89) < signals.goes - timezone.now() <= RECORDS_KEPT
-    assert f"{signals.goes:%Y-%m-%d}" in text(browser("Privacy officer"))
+    (signals,) = (rule for rule in retention() if rule.records == "signals")
+    assert signals.stored_for == RECORDS_KEPT and signals.oldest_expires is not None
+    assert timedelta(days=89) < signals.oldest_expires - timezone.now() <= RECORDS_KEPT
+    assert f"{signals.oldest_expires:%Y-%m-%d}" in text(browser("Privacy officer"))
 
 
 def test_a_broken_vault_and_keys_that_wait_stand_out(settings: Any) -> None:

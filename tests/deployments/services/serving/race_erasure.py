@@ -62,13 +62,13 @@ def _live(loop: Any, pk: int, token: str, name: str) -> list[str]:
             told.append(f"{what} refused")
 
     heard = [SignalInput(name, "pulse", timezone.now(), {"mood": 0.1})]
-    attempt("heard", lambda: signals_add(loop_version=loop, person_id=pk, heard=heard))
+    attempt("heard", lambda: signals_add(loop_version=loop, person_id=pk, signals=heard))
     request = DecisionRequest(request_id=name, loop="care", context={**CONTEXT})  # type: ignore[dict-item]
     answer = attempt("decided", lambda: decide(token_read(f"Token {token}"), request))
     if answer is not None:
         public_id = json.loads(answer.body)["decisionId"]
         word = RewardInput("w", total=0.1)
-        attempt("rewarded", lambda: reward_add(caller=caller, public_id=public_id, user_id=None, word=word))
+        attempt("rewarded", lambda: reward_add(caller=caller, public_id=public_id, user_id=None, reward=word))
     return told
 
 

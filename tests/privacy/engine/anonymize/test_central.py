@@ -151,8 +151,8 @@ def test_intervals_of_quantiles_cover_at_least_as_often_as_they_say() -> None:
     ("values", "users", "columns", "said"),
     [
         (np.zeros((0, 1)), [], [MOOD], "no record"),
-        (np.zeros((1, 1)), [0], [], "do not fit"),
-        (np.zeros((1, 2)), [0], [MOOD], "do not fit"),
+        (np.zeros((1, 1)), [0], [], "pass one"),
+        (np.zeros((1, 2)), [0], [MOOD], "pass one"),
         (np.full((1, 1), 1.5), [0], [MOOD], "outside its public bounds"),
         (np.full((1, 1), np.inf), [0], [MOOD], "outside its public bounds"),
         (np.zeros((1, 1)), [0], [Column("mood", 1.0, -1.0)], "low must be below high"),

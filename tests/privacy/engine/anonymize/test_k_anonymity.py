@@ -77,7 +77,7 @@ def test_two_crowds_are_told_apart() -> None:
         ([[1, 0], [2, 0]], [0, 1], 3, "there are fewer"),
         ([[1, 0], [2, 0]], [0, 0], 2, "there are fewer"),
         ([[1, 0], [np.nan, 0]], [0, 1], 2, "not finite"),
-        ([[1, 0], [2, 0]], [0], 2, "do not fit"),
+        ([[1, 0], [2, 0]], [0], 2, "pass one"),
     ],
 )
 def test_what_cannot_be_is_refused(values: list[list[float]], users: list[int], k: int, said: str) -> None:

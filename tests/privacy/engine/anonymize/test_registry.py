@@ -19,7 +19,7 @@ from privacy.engine.anonymize.registry import (
     technique_modes,
     technique_names,
     technique_of,
-    techniques_accepting,
+    techniques_using,
 )
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter
 
@@ -45,7 +45,7 @@ class TestWhole:
             ({"name": ""}, "name of technique '' must have 1 to 30"),
             ({"name": "other", "mechanism": "m" * 61}, "mechanism of technique 'other' must have 1 to 60"),
             ({"name": "other", "neighbouring": "n" * 41}, "neighbouring of technique 'other' must have 1 to 40"),
-            ({"name": "other", "takes": ("k",)}, "a request has epsilon and delta"),
+            ({"name": "other", "takes": ("k",)}, "only epsilon and delta are possible"),
             ({"name": "other", "exclusive": ("l",)}, "not among its parameters"),
             ({}, "'k_anonymity' is registered twice"),
             ({"mode": "central"}, "'k_anonymity' is registered twice"),
@@ -53,7 +53,10 @@ class TestWhole:
             ({"name": "differential_privacy", "mode": "local"}, "'differential_privacy' is registered twice"),
             ({"name": "differential_privacy", "mode": "shuffled"}, "have different labels"),
             ({"name": "other", "parameters": (Parameter("k", int, 3, "k"),), "exclusive": ()}, "'k' differently"),
-            ({"name": "other", "parameters": (Parameter("rows", int, 3, "r"),), "exclusive": ()}, "is taken"),
+            (
+                {"name": "other", "parameters": (Parameter("rows", int, 3, "r"),), "exclusive": ()},
+                "uses a reserved name",
+            ),
         ],
     )
     def test_one_that_does_not_fit_is_refused(self, change: dict[str, Any], said: str) -> None:
@@ -61,7 +64,7 @@ class TestWhole:
             check_techniques([*TECHNIQUES, replace(MONDRIAN, **change)])
 
     def test_what_is_no_technique_is_refused(self) -> None:
-        with pytest.raises(TypeError, match="is no Technique"):
+        with pytest.raises(TypeError, match="is not a Technique"):
             check_techniques([k_anonymity])
 
     def test_two_may_share_a_parameter_and_a_name_with_modes(self) -> None:
@@ -90,7 +93,7 @@ class TestNames:
         [
             ("magic", None, "technique is 'magic'; it is one of differential_privacy, "),
             ("k_anonymity", "remote", "mode is 'remote'; it is one of central, local"),
-            ("differential_privacy", None, "has no mode None; it has central, local"),
+            ("differential_privacy", None, "has no mode None; its modes are central, local"),
         ],
     )
     def test_an_unknown_one_is_refused(self, name: str, mode: str | None, said: str) -> None:
@@ -98,11 +101,9 @@ class TestNames:
             technique_of(name, mode)
 
     def test_each_option_is_of_those_that_heed_it(self) -> None:
-        assert (
-            techniques_accepting("epsilon") == techniques_accepting("mode") == [central.technique, local_dp.technique]
-        )
-        assert techniques_accepting("delta") == [central.technique] and techniques_accepting("epoch") == [EPOCHS]
-        assert techniques_accepting("diversity") == [MONDRIAN]
+        assert techniques_using("epsilon") == techniques_using("mode") == [central.technique, local_dp.technique]
+        assert techniques_using("delta") == [central.technique] and techniques_using("epoch") == [EPOCHS]
+        assert techniques_using("diversity") == [MONDRIAN]
 
 
 class TestOptions:

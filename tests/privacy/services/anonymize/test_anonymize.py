@@ -85,7 +85,7 @@ class TestTechniques:
         heard = [
             SignalInput("a", "pulse", timezone.now(), {"mood": 0.5})
         ]  # no whole record, but enough to be among the people
-        signals_add(loop_version=world, person_id=int(somebody), heard=heard)
+        signals_add(loop_version=world, person_id=int(somebody), signals=heard)
         fewer = run(world, replace(LOCAL, rows=2, epsilon=0.5), "two")
         assert len(table(fewer)) == len(table(release)) == 2 * PEOPLE
         assert (fewer.rows_in, fewer.rows_out) == (release.rows_in, release.rows_out)
@@ -178,7 +178,7 @@ class TestWho:
             SignalInput("a", "emotion", now, {"mood": 0.25, "place": "street"}),
             SignalInput("b", "emotion", now, {"mood": 0.5}),  # lacks the place
         ]
-        signals_add(loop_version=world, person_id=pk, heard=heard)
+        signals_add(loop_version=world, person_id=pk, signals=heard)
         from privacy.engine.anonymize.columns import columns_of
 
         found = feature_records(
@@ -199,7 +199,7 @@ BAD: list[tuple[AnonymizeRequest, str]] = [
     (replace(CENTRAL, delta=2e-5), "MAX_PRIVACY_DELTA"),
     (replace(CENTRAL, epsilon=0.01, delta=0.3), "MAX_PRIVACY_DELTA"),
     (replace(CENTRAL, fields=("weight",)), "no feature"),
-    (replace(CENTRAL, fields=()), "no field"),
+    (replace(CENTRAL, fields=()), "fields is empty"),
     (replace(CENTRAL, technique="magic"), "technique is 'magic'"),
     (replace(CENTRAL, data_type="dreams"), "dataType is 'dreams'"),
     (replace(CENTRAL, mode="remote"), "mode is 'remote'"),
@@ -207,7 +207,7 @@ BAD: list[tuple[AnonymizeRequest, str]] = [
     (replace(LOCAL, rows=0), "rowsPerPerson"),
     (replace(GROUPS, options={"k": 1}), "k is 1"),
     (replace(GROUPS, options={"k": 81}), "at least 81 people"),
-    (replace(GROUPS, options={"k": 30}, samples=20), "larger than the cohort"),
+    (replace(GROUPS, options={"k": 30}, samples=20), "k is 30, but sampleCount allows only 20 people"),
     (replace(GROUPS, options={"diversity": 2}), "sensitive"),
     (replace(GROUPS, options={"sensitive": "mood", "diversity": 2}), "categories among the fields"),
     (replace(GROUPS, options={"k": 5, "sensitive": "place", "diversity": 4}), "different|distinct|divers"),
@@ -215,7 +215,7 @@ BAD: list[tuple[AnonymizeRequest, str]] = [
     (replace(COARSE, fields=("mood",)), "category"),
     (replace(NAMES, data_type="emotion"), "emotion|import signals|decision"),
     (replace(NAMES, samples=9), "at least 10 people"),
-    (replace(GROUPS, options={"sensitive": "place"}, fields=("place",)), "beside the sensitive field"),
+    (replace(GROUPS, options={"sensitive": "place"}, fields=("place",)), "name at least one other field"),
     *((replace(wanted, data_type="emotion", fields=None, samples=100), "import signals|decision") for wanted in ALL),
 ]
 

@@ -43,7 +43,7 @@ def test_a_cap_moves_and_the_vault_says_why(person: int) -> None:
         ("week", float("nan"), WHY, "between 0"),
         ("week", -1.0, WHY, "between 0"),
         ("week", 1e300, WHY, "between 0"),
-        ("week", 3.0, "because", "say why"),
+        ("week", 3.0, "because", "give a reason of"),
         ("rho", 1.1, WHY, "only be lowered"),
         ("rho", 0.4, WHY, "below"),
     ],

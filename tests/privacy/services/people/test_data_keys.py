@@ -140,7 +140,7 @@ def test_a_rotation_that_is_killed_goes_on_where_it_was(
     assert keys_waiting() == left, "whole chunks or nothing"
     told = StringIO()
     call_command("rotate_keys", stdout=told)
-    assert f"{left} data keys are now wrapped" in told.getvalue() and "no key waits" in told.getvalue()
+    assert f"{left} data keys are now wrapped" in told.getvalue() and "no key is left" in told.getvalue()
     settings.DATA_MASTER_KEYS = masters(NEW)
     assert data_keys(people) == before and len(before) == 100
 
@@ -169,6 +169,6 @@ class TestRotation:
         told = StringIO()
         call_command("rotate_keys", limit=1, stdout=told)
         call_command("rotate_keys", stdout=told)
-        assert "2 wait; run it again" in told.getvalue() and "no key waits" in told.getvalue()
-        with pytest.raises(CommandError, match="from 1"):
+        assert "2 keys are left; run the command again" in told.getvalue() and "no key is left" in told.getvalue()
+        with pytest.raises(CommandError, match="--limit is 0; it must be 1 or more"):
             call_command("rotate_keys", limit=0)

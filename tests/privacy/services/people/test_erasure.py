@@ -63,7 +63,7 @@ def ada(version: LoopVersion) -> int:
     for name, pk in ids.items():
         consent_grant(person_ids=[pk], purposes=list(Purpose), source="test")
         heard = [SignalInput("s1", "pulse", timezone.now() - timedelta(hours=1), {"mood": 0.123456789})]
-        signals_add(loop_version=version, person_id=pk, heard=heard)
+        signals_add(loop_version=version, person_id=pk, signals=heard)
         PersonAccount.objects.create(user=User.objects.create_user(f"user-{name}"), person_id=pk)
     charge(version, "first", 0.75)
     return ids["ada"]
@@ -128,9 +128,9 @@ def test_nothing_can_be_added_to_somebody_erased(version: LoopVersion, ada: int)
     person_erase(person_id=ada, source="test")
     with pytest.raises(Conflict, match="was erased"):
         signals_add(
-            loop_version=version, person_id=ada, heard=[SignalInput("s2", "pulse", timezone.now(), {"mood": 0.1})]
+            loop_version=version, person_id=ada, signals=[SignalInput("s2", "pulse", timezone.now(), {"mood": 0.1})]
         )
-    with pytest.raises(Conflict, match="erased already"):
+    with pytest.raises(Conflict, match="already erased"):
         person_erase(person_id=ada, source="test")
 
 
@@ -160,7 +160,7 @@ def test_an_old_list_leaves_who_registered_anew(version: LoopVersion, ada: int) 
 
 @pytest.mark.parametrize("line", ["r3al", f"r3al {'0' * 64}", f"r3al {'0' * 64} yesterday"])
 def test_a_line_that_is_no_tombstone_is_named(db: None, line: str) -> None:
-    with pytest.raises(InputError, match="line 2 is no tombstone"):
+    with pytest.raises(InputError, match="line 2 is not a tombstone"):
         tombstones_replay(["", line], source="test")
 
 
@@ -196,7 +196,7 @@ class TestCommand:
         self.erase("ada", "--loop", "loop", "--yes")
         file = tmp_path / "tombstones"
         file.write_text(self.erase("--tombstones"))
-        assert "0 people" in self.erase("--replay", str(file))
+        assert "0 restored people" in self.erase("--replay", str(file))
 
     @pytest.mark.parametrize(
         "args", [(), ("ada", "--tombstones"), ("nobody", "--loop", "loop"), ("--replay", "/no/file")]

@@ -35,7 +35,7 @@ def age(model: type[Signal] | type[Decision], days: int) -> None:
 def test_what_is_ninety_days_old_goes_with_all_that_hangs_on_it(version: LoopVersion) -> None:
     people = add_people(version, 3, decided=False)
     serve_many(version, people)
-    signals_add(loop_version=version, person_id=people[0], heard=[SignalInput("s", "pulse", NOW, {"mood": 0.1})])
+    signals_add(loop_version=version, person_id=people[0], signals=[SignalInput("s", "pulse", NOW, {"mood": 0.1})])
     ServedDecision.objects.update(closed_at=NOW)
     for days, left in ((89, 3), (91, 0)):
         age(Decision, days)

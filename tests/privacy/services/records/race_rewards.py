@@ -108,7 +108,7 @@ def send(to: ServedDecision, name: str) -> bool:
     """A word of the person's own; whether it was late."""
     caller = Caller(user_id=0, person_id=to.person_id, may_serve=False)
     return reward_add(
-        caller=caller, public_id=to.public_id, user_id=None, word=RewardInput(name, total=WORD, label="thanks")
+        caller=caller, public_id=to.public_id, user_id=None, reward=RewardInput(name, total=WORD, label="thanks")
     ).late
 
 

@@ -33,7 +33,7 @@ def serve(version: LoopVersion, count: int, *, first: int = 0) -> list[ServedDec
 
 def tell(served: ServedDecision, **word: object) -> None:
     caller = Caller(user_id=1, person_id=served.person_id, may_serve=False)
-    reward_add(caller=caller, public_id=served.public_id, user_id=None, word=RewardInput("w1", **word))  # type: ignore[arg-type]
+    reward_add(caller=caller, public_id=served.public_id, user_id=None, reward=RewardInput("w1", **word))  # type: ignore[arg-type]
 
 
 def deadline_passes(*served: ServedDecision) -> None:

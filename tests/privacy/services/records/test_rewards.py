@@ -53,7 +53,7 @@ class TestWhose:
             (caller(None), "somebody else", Forbidden),
         ):
             with pytest.raises(error):
-                reward_add(caller=who, public_id=public_id, user_id=user_id, word=WORD)
+                reward_add(caller=who, public_id=public_id, user_id=user_id, reward=WORD)
             with pytest.raises(error):
                 decision_activate(caller=who, public_id=public_id, user_id=user_id, at=None)
         assert not RewardEvent.objects.exists()
@@ -64,13 +64,13 @@ class TestWhose:
 )
 def test_a_label_harms_whatever_its_case(served: ServedDecision, label: str | None, harmful: bool | None) -> None:
     word = RewardInput("w1", total=0.1, label=label)
-    reward_add(caller=caller(served.person_id), public_id=served.public_id, user_id=None, word=word)
+    reward_add(caller=caller(served.person_id), public_id=served.public_id, user_id=None, reward=word)
     assert RewardEvent.objects.get().harmful is harmful
 
 
 def test_a_retry_is_told_what_was_told_before(served: ServedDecision) -> None:
     def send() -> tuple[bool, bool]:
-        kept = reward_add(caller=caller(served.person_id), public_id=served.public_id, user_id=None, word=WORD)
+        kept = reward_add(caller=caller(served.person_id), public_id=served.public_id, user_id=None, reward=WORD)
         return kept.new, kept.late
 
     assert send() == (True, False)

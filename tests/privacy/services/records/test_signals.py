@@ -41,7 +41,7 @@ def pulse(key: str, *, hours_ago: float = 1.0, **values: float | str) -> SignalI
 
 
 def hear(version: LoopVersion, person: int, *heard: SignalInput) -> SignalsReceipt:
-    return signals_add(loop_version=version, person_id=person, heard=heard)
+    return signals_add(loop_version=version, person_id=person, signals=heard)
 
 
 def memory(version: LoopVersion) -> dict[str, float]:

@@ -123,7 +123,7 @@ def test_a_round_is_written_once_and_a_retry_gets_what_was_stored(version: LoopV
 def test_rounds_together_cannot_spend_more_than_was_charged(version: LoopVersion) -> None:
     release = reserve(version)
     round_store(release=release, index=0, arrays=noised(release, 0.4))
-    with pytest.raises(InputError, match="more rho than it was charged"):
+    with pytest.raises(InputError, match="more rho than was charged"):
         round_store(release=release, index=1, arrays=noised(release, 0.61))
     round_store(release=release, index=1, arrays=noised(release, 0.6))
     assert ReleaseRound.objects.count() == 2
@@ -131,7 +131,7 @@ def test_rounds_together_cannot_spend_more_than_was_charged(version: LoopVersion
 
 def test_what_was_not_noised_cannot_be_stored(version: LoopVersion) -> None:
     release = reserve(version)
-    with pytest.raises(InputError, match="not noised"):
+    with pytest.raises(InputError, match="so it has no noise"):
         round_store(release=release, index=0, arrays=noised(release, noise=False))
     with pytest.raises(InputError, match="does not state its rho"):
         round_store(release=release, index=0, arrays={"sums": np.ones(2)})

@@ -97,7 +97,7 @@ class TestFailures:
         signals_add(
             loop_version=world,
             person_id=pk,
-            heard=[SignalInput("a", "pulse", timezone.now(), {"mood": 0.5, "place": "home"})],
+            signals=[SignalInput("a", "pulse", timezone.now(), {"mood": 0.5, "place": "home"})],
         )
         settings.DATA_MASTER_KEYS = {2: "another" * 8}
         with pytest.raises(Conflict, match="DATA_MASTER_KEYS lacks version 1"):

@@ -45,7 +45,7 @@ class TestAppending:
 
     @pytest.mark.parametrize("body", [{"x": float("nan")}, {"x": 2.0}, {"x": b"state"}, {"x": "y" * 8_200}, {1: 2}])
     def test_a_body_that_is_no_small_plain_json_is_refused_and_leaves_nothing(self, body: dict[str, Any]) -> None:
-        with pytest.raises(InputError, match="vault"):
+        with pytest.raises(InputError, match="Trust Vault"):
             vault_append(kind=VaultKind.BUDGET, body=body)
         assert events() == [] and not VaultHead.objects.exists()
 

@@ -171,7 +171,7 @@ class TestTheBatches:
     def test_a_batch_that_no_event_sealed(self, vault: list[int]) -> None:
         batch = VaultBatch.objects.get()
         VaultBatch.objects.create(event_id=5, decisions_count=6, leaves=bytes(batch.leaves), root=batch.root)
-        assert vault_verify().broken == "a batch of decisions hangs on an event that sealed none"
+        assert vault_verify().broken == "a batch of decisions belongs to an event that sealed none"
 
     def test_a_decision_taken_out_and_sealed_again_is_counted_as_gone(self, vault: list[int]) -> None:
         """It cannot be told from an erasure and a late sealing; the count and the second event stay."""
@@ -196,7 +196,7 @@ class TestWalking:
 
     @pytest.mark.parametrize("since", [-1, 0, 7])
     def test_from_where_the_chain_does_not_reach_is_refused(self, vault: list[int], since: int) -> None:
-        with pytest.raises(InputError, match=f"no event {since} to begin with; the vault's head is at 5"):
+        with pytest.raises(InputError, match=f"no event {since} to begin with; the Trust Vault's last event is 5"):
             vault_verify(since=since)
 
     def test_over_many_chunks_it_finds_the_same(self, vault: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,11 +229,11 @@ class TestTheCommand:
         head = VaultHead.objects.get()
         assert self.run() == f"ok: 5 events, 6 decisions\nhead: 5 {head.hash}\n"
         ServedDecision.objects.filter(pk=vault[0]).delete()
-        assert self.run("--since", "3").startswith("ok: 3 events, 5 decisions (1 sealed ones are no longer there)")
+        assert self.run("--since", "3").startswith("ok: 3 events, 5 decisions (1 sealed decisions were deleted since)")
 
     def test_a_broken_link_is_named_and_ends_it_with_an_error(self, vault: list[int]) -> None:
         tamper("DELETE FROM vault_events WHERE sequence = 4")
-        with pytest.raises(CommandError, match="the vault is broken: event 4 is missing") as error:
+        with pytest.raises(CommandError, match="the Trust Vault is broken: event 4 is missing") as error:
             self.run()
         assert error.value.returncode == 1
 
