@@ -1,6 +1,6 @@
-"""Admin of the deployments floor: slots, the history of deployments, health, incidents. A slot's salt is never shown.
+"""Admin pages of slots, deployments, health checks and incidents. A slot's salt is never shown.
 
-Deploying and taking back are done on the training dashboard, where each is confirmed.
+Deployments and rollbacks are made on the training dashboard, where each is confirmed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class DeploymentInline(ReasonColumn, ReadOnlyInline):
     ordering = ("-id",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
-        found: QuerySet[Deployment] = super().get_queryset(request)
-        return found.select_related("slot__loop", "version__loop_version__loop", "previous__loop_version__loop")
+        deployments: QuerySet[Deployment] = super().get_queryset(request)
+        return deployments.select_related("slot__loop", "version__loop_version__loop", "previous__loop_version__loop")
 
 
 @admin.register(ServingSlot)
@@ -51,7 +51,7 @@ class ServingSlotAdmin(ReadOnlyAdmin):
     readonly_fields = fields
     inlines = (DeploymentInline,)
 
-    @display(description="what serves")
+    @display(description="deployed policy")
     def serves(self, slot: ServingSlot) -> str:
         if not slot.stable.is_learned:
             return f"the reference: always {slot.stable.config.get('action', '?')}"
@@ -61,7 +61,7 @@ class ServingSlotAdmin(ReadOnlyAdmin):
     def held_back(self, slot: ServingSlot) -> str:
         return f"{slot.holdback_bp / 100:g}% of the people" if slot.holdback_bp else NOTHING
 
-    @display(description="explores", ordering="exploration_bp")
+    @display(description="explored", ordering="exploration_bp")
     def explores(self, slot: ServingSlot) -> str:
         return f"{slot.exploration_bp / 100:g}% of decisions"
 
@@ -84,12 +84,12 @@ class DeploymentAdmin(ReadOnlyAdmin):
     def show_state(self, deployment: Deployment) -> str:
         return str(deployment.get_state_display())
 
-    @display(description="thresholds when it began")
+    @display(description="thresholds at the start")
     def thresholds(self, deployment: Deployment) -> SafeString:
         return html_facts(deployment.frozen_policy)
 
 
-HEALTH_LABELS = {"not enough seen yet": "info", "healthy": "success", "degraded": "warning", "critical": "danger"}
+HEALTH_LABELS = {"not enough data yet": "info", "healthy": "success", "degraded": "warning", "critical": "danger"}
 
 
 @admin.register(HealthCheck)
@@ -112,7 +112,7 @@ class HealthCheckAdmin(ReadOnlyAdmin):
 
     @display(description="state", ordering="state", label=HEALTH_LABELS)
     def show_state(self, check: HealthCheck) -> str:
-        return check.said
+        return check.status_text
 
     @display(description="metrics")
     def show_metrics(self, check: HealthCheck) -> SafeString:
@@ -138,7 +138,7 @@ class IncidentAdmin(ReasonColumn, ReadOnlyAdmin):
 
 @admin.register(EvidenceUnit)
 class EvidenceUnitAdmin(ReadOnlyAdmin):
-    """That a person's window was counted, and never what they lived."""
+    """Show that a person's window was counted, but never their outcomes."""
 
     list_display = ("slot", "version", "week", "decisions", "interventions", "closes_at")
     list_filter = ("slot__loop", "slot__head")

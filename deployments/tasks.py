@@ -1,4 +1,4 @@
-"""The deployments floor's work by the clock."""
+"""Scheduled tasks of the deployments floor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.schedules import schedule
 
 @shared_task(name="deployments.health", ignore_result=True)
 def health() -> None:
-    """Look at everything that serves."""
+    """Check the health of every deployed version."""
     health_tick()
 
 

@@ -60,7 +60,7 @@ def _respond(answer: WsgiAnswer, environ: Environ, body: bytes | None) -> HttpRe
         return answer(environ.get("HTTP_AUTHORIZATION", ""), body)
     except Exception:
         log.exception("Internal Server Error: %s", environ["PATH_INFO"])
-        return problem(500, "something went wrong here and was noted; send the request again")
+        return problem(500, "the server failed and logged the error; send the request again")
     finally:
         connection.close_if_unusable_or_obsolete()
 

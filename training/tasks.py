@@ -1,4 +1,4 @@
-"""The training floor's work by the clock."""
+"""Scheduled tasks of the training floor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.services.pool import pool_expire
 
 @shared_task(name="training.expire_pool", ignore_result=True)
 def expire_pool() -> None:
-    """Delete pool rows that have expired."""
+    """Delete expired rows of the training pool."""
     pool_expire()
 
 

@@ -1,11 +1,14 @@
-"""One arbiter over the heads: policy says whether anything is said, then the others say when, in which tone and how deep.
+"""Choose the actions of all heads for one decision.
 
-One flag a decision: if it is raised, every head draws from its logging distribution, else every head is greedy. So the states of
-explored rows are everybody's, whatever serves. Every draw is a function of the decision's seed, so that it can be replayed.
+The policy head decides whether to intervene. If it does, the other heads decide when, in which tone and how deeply.
 
-With f the share that is explored, p a head's logging distribution over its eligible actions and g its greedy action:
-policy's marginal propensity is f p(a) + (1 - f) 1[a = g]; another head's, given what policy did, is the same with f replaced by
-the probability that the flag was raised given policy's action (Bayes).
+Each decision has one exploration flag. If it is raised, every head draws from its logging distribution. Otherwise every head
+is greedy. The states of explored rows are therefore those of everybody, whichever policy is deployed. Every draw is a function
+of the decision's seed, so that it can be replayed.
+
+Let f be the explored share, p a head's logging distribution over its eligible actions, and g its greedy action. The policy
+head's marginal propensity is f p(a) + (1 - f) 1[a = g]. For another head, f is replaced by the probability that the flag was
+raised given the policy head's action (Bayes).
 """
 
 from __future__ import annotations
@@ -25,7 +28,11 @@ _TWO_64 = float(2**64)
 
 @dataclass(frozen=True)
 class HeadPolicy:
-    """What answers for one head: a policy, its version, slot generation, and the rung (``fallback``) if it is not what should."""
+    """Hold the policy that serves one head, with its version and slot generation.
+
+    ``always``: whether the head acts even if the policy head does not intervene.
+    ``fallback``: the replacement in use ("stable" or "reference") if the assigned version cannot serve, otherwise empty.
+    """
 
     head: str
     actions: tuple[str, ...]
@@ -38,44 +45,56 @@ class HeadPolicy:
 
 
 def uniform(seed: bytes, purpose: str) -> float:
-    """A number in [0, 1) that depends on seed and purpose alone."""
+    """Return a number in [0, 1) that depends only on seed and purpose."""
     return int.from_bytes(hashlib.blake2b(seed + purpose.encode(), digest_size=8).digest(), "big") / _TWO_64
 
 
 def arbitrate(
-    head_policies: Sequence[HeadPolicy],
+    policies: Sequence[HeadPolicy],
     state: Sequence[float],
     *,
     seed: bytes,
     exploration: float,
     eligible: Mapping[str, int] | None = None,
 ) -> list[HeadChoice]:
-    """Choose for every head that speaks. ``head_policies``: policy first; ``state``: F numbers; ``eligible``: masks of actions by
-    head (absent: all), in which each head's reference must be. Choices under a mask, or by a fallback, teach nothing.
+    """Choose an action for every head that acts in this decision.
+
+    Choices under a mask or by a fallback are not learnable.
+
+    Args:
+        policies: the serving policies, the policy head first.
+        state: F numbers.
+        seed: fixes every draw.
+        exploration: the explored share f in [0, 1].
+        eligible: bit mask of eligible actions by head. A mask must contain the head's reference. An absent head has none.
     """
     explored = uniform(seed, "explore") < exploration
     features, choices = dict[bool, Floats](), list[HeadChoice]()
-    flag, masks, quiet = exploration, eligible or {}, False
-    for head_policy in head_policies:
-        if quiet and not head_policy.always:
+    flag_share, masks, silent = exploration, eligible or {}, False
+    for head_policy in policies:
+        if silent and not head_policy.always:
             continue
         columns = _columns(features, head_policy.policy.phi, state)
-        choice = _choice(head_policy, columns, seed, explored, flag, masks.get(head_policy.head))
+        choice = _choice(head_policy, columns, seed, explored, flag_share, masks.get(head_policy.head))
         if head_policy.head == MAIN_HEAD:
-            quiet = choice.action == choice.reference
-            flag = exploration * _logged(head_policy, choice.eligible, choice.action) / choice.marginal_propensity
+            silent = choice.action == choice.reference
+            flag_share = (
+                exploration
+                * _logging_probability(head_policy, choice.eligible, choice.action)
+                / choice.marginal_propensity
+            )
         choices.append(choice)
     return choices
 
 
 def action_values(policies: Sequence[LinearPolicy], state: Sequence[float]) -> list[tuple[float, ...]]:
-    """(K,) action values, margin included, of each policy in one state (F numbers)."""
+    """Return the (K,) action values, margin included, of each policy in one state (F numbers)."""
     features = dict[bool, Floats]()
     return [_values(policy, _columns(features, policy.phi, state)) for policy in policies]
 
 
 def _columns(features: dict[bool, Floats], phi: FeatureMap, state: Sequence[float]) -> Floats:
-    """The state's columns (d,), computed once with hinges and once without."""
+    """Return the state's feature columns (d,), computed once with hinges and once without."""
     columns = features.get(phi.hinges)
     if columns is None:
         columns = features[phi.hinges] = phi.phi_of(state)
@@ -83,13 +102,13 @@ def _columns(features: dict[bool, Floats], phi: FeatureMap, state: Sequence[floa
 
 
 def _choice(
-    head_policy: HeadPolicy, phi: Floats, seed: bytes, explored: bool, flag: float, mask: int | None
+    head_policy: HeadPolicy, phi: Floats, seed: bytes, explored: bool, flag_share: float, mask: int | None
 ) -> HeadChoice:
     values = _values(head_policy.policy, phi)
     greedy = _greedy(head_policy, values, mask)
-    action = _drawn(head_policy, mask, uniform(seed, head_policy.head)) if explored else greedy
-    logged = _logged(head_policy, mask, action)
-    marginal = flag * logged + (1.0 - flag) * (action == greedy)
+    action = _draw(head_policy, mask, uniform(seed, head_policy.head)) if explored else greedy
+    logged = _logging_probability(head_policy, mask, action)
+    marginal = flag_share * logged + (1.0 - flag_share) * (action == greedy)
     return HeadChoice(
         head_policy.head, action, logged if explored else 1.0, 1.0 if marginal > 1.0 else marginal, explored,
         mask is None and not head_policy.fallback, head_policy.version, head_policy.generation, mask, head_policy.fallback,
@@ -98,7 +117,7 @@ def _choice(
 
 
 def _greedy(head_policy: HeadPolicy, values: Sequence[float], mask: int | None) -> int:
-    """The eligible action of the highest value; the reference unless another's is higher."""
+    """Return the eligible action with the highest value. The reference wins ties."""
     best = values.index(max(values)) if mask is None else max(_allowed(head_policy, mask), key=values.__getitem__)
     return best if values[best] > values[head_policy.policy.reference] else head_policy.policy.reference
 
@@ -109,25 +128,25 @@ def _allowed(head_policy: HeadPolicy, mask: int | None) -> Sequence[int]:
 
 
 def _values(policy: LinearPolicy, phi: Floats) -> tuple[float, ...]:
-    """(K,) action values, margin included, for one state's columns phi (d,)."""
+    """Return (K,) action values, margin included, for one state's columns phi (d,)."""
     values: list[float] = (policy.weights @ phi).tolist()
     values[policy.reference] += policy.margin
     return tuple(values)
 
 
-def _drawn(head_policy: HeadPolicy, mask: int | None, u: float) -> int:
-    """The action in whose share of the (renormalised) logging distribution ``u`` falls."""
+def _draw(head_policy: HeadPolicy, mask: int | None, u: float) -> int:
+    """Return the action in whose interval of the renormalised logging distribution ``u`` in [0, 1) falls."""
     allowed = _allowed(head_policy, mask)
-    left = u * sum(head_policy.logging[k] for k in allowed)
+    remaining = u * sum(head_policy.logging[k] for k in allowed)
     for k in allowed:
-        left -= head_policy.logging[k]
-        if left < 0:
+        remaining -= head_policy.logging[k]
+        if remaining < 0:
             return k
     return allowed[-1]
 
 
-def _logged(head_policy: HeadPolicy, mask: int | None, action: int) -> float:
-    """Probability of ``action`` in the logging distribution over the eligible actions."""
+def _logging_probability(head_policy: HeadPolicy, mask: int | None, action: int) -> float:
+    """Return the probability of ``action`` in the logging distribution over the eligible actions."""
     if mask is None:
         return head_policy.logging[action]
     return head_policy.logging[action] / sum(p for k, p in enumerate(head_policy.logging) if mask >> k & 1)

@@ -1,4 +1,4 @@
-"""Who answers for a head: its slot's stable version, and for some people a candidate or what served before."""
+"""Assign people to the arms of a serving slot: its stable version, its candidate or its holdback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TWO_64 = 2.0**64
 
 @dataclass(frozen=True)
 class SlotFacts:
-    """A serving slot as it was read."""
+    """Hold a serving slot as it was read from the database."""
 
     head: str
     stable: int
@@ -29,7 +29,7 @@ class SlotFacts:
 
 @dataclass(frozen=True)
 class SlotArms:
-    """What a slot's versions came to: ``stable`` answers for everybody who is in no other arm."""
+    """Hold a slot with the loaded policies of its arms. ``stable`` serves everybody who is in no other arm."""
 
     slot: SlotFacts
     stable: HeadPolicy
@@ -37,7 +37,7 @@ class SlotArms:
     holdback: HeadPolicy | None
 
     def of(self, person_key: str) -> HeadPolicy:
-        """The person's arm."""
+        """Return the policy of the person's arm."""
         if self.candidate is None and self.holdback is None:
             return self.stable
         u = assignment(self.slot.salt, person_key)
@@ -49,10 +49,13 @@ class SlotArms:
 
 
 def head_policies_for(arms: Sequence[SlotArms], person_key: str) -> list[HeadPolicy]:
-    """Who answers for each head for this person: their arm of each slot, in the order of the slots."""
+    """Return the policy that serves this person for each head, in the order of the slots."""
     return [head.of(person_key) for head in arms]
 
 
 def assignment(salt: str, person_key: str) -> float:
-    """A person's fixed place in [0, 1) under a slot's salt: a ramp of the candidate's traffic only adds people."""
+    """Return a person's fixed position in [0, 1) under a slot's salt.
+
+    It is fixed so that a ramp of the candidate's traffic only adds people.
+    """
     return int.from_bytes(hashlib.blake2b((salt + person_key).encode(), digest_size=8).digest(), "big") / _TWO_64

@@ -1,9 +1,11 @@
-"""From stored evidence to a state of health: a pure function, so that every verdict can be computed again.
+"""Derive the health of a deployed version from stored evidence, as a pure function that can recompute every verdict.
 
-The blueprint's four metrics against their thresholds. *Beyond* means proven: the anytime-valid bound lies beyond the threshold; a
-point estimate looked at every minute would fire on noise. States count metrics: none healthy, one or two degraded, three or
-more critical. Relative triggers compare with the people who go on with what served before, at the same time; latency too, minute
-by minute, so that a slow database takes nothing back.
+Four metrics are compared with their thresholds. *Beyond* means statistically proven: the anytime-valid bound lies beyond the
+threshold. A point estimate that is checked every minute would fire on noise. With no metric beyond, a version is healthy. With
+one or two it is degraded, and with three or more it is critical.
+
+Relative triggers compare the version with its holdback at the same time. Latency is compared minute by minute, so that a slow
+database rolls nothing back.
 """
 
 from __future__ import annotations
@@ -36,16 +38,15 @@ from loops.engine.thresholds import (
     SLOW_SHARE,
 )
 
-FALSE_ROLLBACK_ALPHA = 0.01  # of a false "beyond", each metric, over all looks at a deployment together
+FALSE_ROLLBACK_ALPHA = 0.01  # probability of a false "beyond" for each metric, over all checks of a deployment together
 HEALTH_METRICS = 4
 LEAST_PEOPLE_SEEN = 20
 LEAST_REQUESTS = 200
 _LEAST_COMPARED = LEAST_PEOPLE_SEEN // 2
-_BAR = math.log(
-    HEALTH_METRICS / FALSE_ROLLBACK_ALPHA
-)  # of a trigger: all of them together err in at most ``ALPHA`` of deployments
-NEAR_NOTHING = 0.02
-SLOWER = 0.005  # of a minute's requests over 250 ms, beyond the holdback's
+# A trigger's bar of log evidence: all triggers together err in at most ``FALSE_ROLLBACK_ALPHA`` of deployments.
+_TRIGGER_BAR = math.log(HEALTH_METRICS / FALSE_ROLLBACK_ALPHA)
+NEAR_NOTHING = 0.02  # a holdback's share below this has no meaningful ratio
+SLOWER = 0.005  # tolerated excess over the holdback, as a share of a minute's requests over 250 ms
 MetricVerdict = Literal["ok", "beyond", "too_few"]
 HealthStatus = Literal["healthy", "degraded", "critical"]
 EMPTY = CohortSeries(np.zeros(0))
@@ -53,7 +54,10 @@ EMPTY = CohortSeries(np.zeros(0))
 
 @dataclass(frozen=True)
 class Arm:
-    """One value a person, epoch and metric: empathy over interventions, share harmful in [0, 1], reward in the loop's units."""
+    """Hold one arm's values for each person and epoch.
+
+    Empathy is a mean over interventions and false intervention a share of them, both in [0, 1]. Reward is in the loop's units.
+    """
 
     empathy: CohortSeries = EMPTY
     false_intervention: CohortSeries = EMPTY
@@ -62,9 +66,9 @@ class Arm:
 
 @dataclass(frozen=True)
 class Latency:
-    """Answered requests of this hour and the one before, how many took longer than 200 ms, and that as shares of each minute's.
+    """Count the answered requests of this hour and the hour before, and how many of them took longer than 200 ms.
 
-    ``minutes``: an epoch is an hour of the deployment.
+    ``minutes``: the share of slow requests in each minute. An epoch is an hour of the deployment.
     """
 
     requests: int = 0
@@ -74,8 +78,10 @@ class Latency:
 
 @dataclass(frozen=True)
 class Holdback:
-    """Those who go on with what served before: their arm, the units of a block, and shares of requests over 250 ms in the
-    minutes in which both arms were answered (``None``: latency is not this head's).
+    """Hold the evidence of the people who stay on the version before.
+
+    ``blocks``: number of people of each arm in a block of the paired test. ``slow_minutes``: shares of requests over 250 ms of
+    stable version and holdback, in minutes in which both were answered. None if latency is not measured for this head.
     """
 
     arm: Arm
@@ -85,7 +91,10 @@ class Holdback:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a verdict uses. ``margin``: what reward may fall, in the loop's units; ``holdback`` None: nobody is held back."""
+    """Hold everything that a verdict uses.
+
+    ``margin``: tolerated fall of the reward, in the loop's units. ``holdback``: None if nobody is held back.
+    """
 
     arm: Arm
     holdback: Holdback | None
@@ -95,8 +104,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric as it is stored and shown: the mean over people of each one's mean, what is proven of it (``bounds``), and n
-    people, or requests of the latency.
+    """Hold one metric as it is stored and shown.
+
+    ``value``: mean over people of each person's mean. ``low``, ``high``: anytime-valid bounds. ``n``: number of people, or of
+    requests for latency.
     """
 
     name: str
@@ -111,8 +122,10 @@ class Metric:
 
 @dataclass(frozen=True)
 class Trigger:
-    """A relative trigger: of the bet that says most, how far the version is from the holdback, weighted log evidence that it is
-    worse, and whether it fires.
+    """Hold the result of a relative trigger, from its betting test with the strongest evidence.
+
+    ``value``: relative difference from the holdback (latency: difference of shares). ``log_evidence``: weighted log evidence that
+    the version is worse. ``bar``: log evidence needed to fire.
     """
 
     name: str
@@ -124,7 +137,7 @@ class Trigger:
 
 @dataclass(frozen=True)
 class HealthReport:
-    """State, with everything that it rests on, and sentences that an operator can act on."""
+    """Hold the health state, everything that it is derived from, and recommendations for the operator."""
 
     state: HealthStatus
     metrics: tuple[Metric, ...]
@@ -133,9 +146,11 @@ class HealthReport:
 
     @property
     def must_roll_back(self) -> bool:
+        """Tell whether the version is critical or a trigger has fired."""
         return self.state == "critical" or any(t.fires for t in self.triggers)
 
     def as_json(self) -> dict[str, list[Any]]:
+        """Return metrics, triggers and recommendations as JSON values."""
         return {
             "metrics": [asdict(m) for m in self.metrics],
             "triggers": [asdict(t) for t in self.triggers],
@@ -144,11 +159,11 @@ class HealthReport:
 
 
 def health_of(evidence: Evidence) -> HealthReport:
-    """Judge a version by what its people lived."""
+    """Derive the health of a version from the outcomes of its people."""
     arm = evidence.arm
     metrics = (
-        _of_people("empathy", arm.empathy, EMPATHY_BAR, low_is_bad=True),
-        _of_people("false_intervention", arm.false_intervention, FALSE_INTERVENTION_BAR, low_is_bad=False),
+        _person_metric("empathy", arm.empathy, EMPATHY_BAR, low_is_bad=True),
+        _person_metric("false_intervention", arm.false_intervention, FALSE_INTERVENTION_BAR, low_is_bad=False),
         _latency(evidence.latency),
         _stability(evidence),
     )
@@ -158,21 +173,22 @@ def health_of(evidence: Evidence) -> HealthReport:
     return HealthReport(state, metrics, triggers, _recommendations(state, metrics, triggers, evidence))
 
 
-def _of_people(name: str, series: CohortSeries, bar: float, *, low_is_bad: bool) -> Metric:
-    return _bounded(name, series, bar, series.mean, series.size, LEAST_PEOPLE_SEEN, low_is_bad=low_is_bad)
+def _person_metric(name: str, series: CohortSeries, bar: float, *, low_is_bad: bool) -> Metric:
+    return _metric(name, series, bar, series.mean, series.size, LEAST_PEOPLE_SEEN, low_is_bad=low_is_bad)
 
 
 def _latency(latency: Latency) -> Metric:
-    """Share of requests over 200 ms against 5%: the 95th percentile is at most 200 ms exactly when the share is at most that.
+    """Compare the share of requests over 200 ms with 5%.
 
-    A minute is one value, for requests of one minute are slow together.
+    The 95th percentile is at most 200 ms exactly if that share is at most 5%. Each minute is one value, because requests of one
+    minute are slow together.
     """
     n, slow = latency.requests, latency.over_200_ms
     share = slow / n if n else None
-    return _bounded("latency", latency.minutes, SLOW_SHARE, share, n, LEAST_REQUESTS, low_is_bad=False)
+    return _metric("latency", latency.minutes, SLOW_SHARE, share, n, LEAST_REQUESTS, low_is_bad=False)
 
 
-def _bounded(
+def _metric(
     name: str, series: CohortSeries, bar: float, value: float | None, n: int, least: int, *, low_is_bad: bool
 ) -> Metric:
     low, high = bounds(series, FALSE_ROLLBACK_ALPHA)
@@ -182,36 +198,36 @@ def _bounded(
 
 
 def _stability(evidence: Evidence) -> Metric:
-    """Mean reward of a person minus that of the holdback's people; without them, of later epochs minus the first.
+    """Compare a person's mean reward with the holdback's or, if that is too small, with the version's own first epoch.
 
-    Beyond only when it is lower by more than the margin: a version is deployed because it is better than what served before.
-    The two arms' bounds hold together whoever is in them: with its own beginning it is compared on the same people.
+    A version is deployed for being better than the one before. The metric is therefore beyond only if the reward is lower by more
+    than the margin. The two bounds hold jointly whichever people the arms contain. Later epochs share people with the first one.
     """
     ours, margin = evidence.arm.reward, evidence.margin
     theirs = evidence.holdback.arm.reward if evidence.holdback is not None else EMPTY
     if theirs.size >= _LEAST_COMPARED:
         pairs: Iterable[tuple[UnitSample, UnitSample]] = zip(ours.samples, theirs.samples, strict=True)
     else:
-        pairs = _with_the_beginning(ours)
+        pairs = _pairs_with_first(ours)
         ours, theirs = ours.epochs(1), ours.epochs(0, 1)
     n = min(ours.size, theirs.size)
     value = ours.mean - theirs.mean if ours.mean is not None and theirs.mean is not None else None
-    between = [_difference(a, b) for a, b in pairs]
-    low, high = max((d[0] for d in between), default=-math.inf), min((d[1] for d in between), default=math.inf)
+    differences = [_difference(a, b) for a, b in pairs]
+    low, high = max((d[0] for d in differences), default=-math.inf), min((d[1] for d in differences), default=math.inf)
     verdict: MetricVerdict = "too_few" if n < _LEAST_COMPARED else "beyond" if high < -margin else "ok"
     return Metric("reward_stability", value, _finite(low), _finite(high), margin, n, _LEAST_COMPARED, verdict)
 
 
-def _with_the_beginning(series: CohortSeries) -> list[tuple[UnitSample, UnitSample]]:
-    """Each later epoch with the first, each later span with the first span."""
+def _pairs_with_first(series: CohortSeries) -> list[tuple[UnitSample, UnitSample]]:
+    """Pair each later epoch with the first epoch, and each later span with the first span."""
     weeks, spans = series.families
     return [(s, f[0].begin(n)) for f, n in ((weeks, 1), (spans, SPAN)) for s in f[1:]]
 
 
 def _difference(ours: UnitSample, theirs: UnitSample) -> tuple[float, float]:
-    """Bounds of the difference of two means; each arm has half of its bet's share of the false-alarm rate.
+    """Return bounds of the difference of two means. Each arm uses half of its test's share of the false-alarm rate.
 
-    Both are given the larger of the two deviations: twenty people may by chance be all alike.
+    Both arms use the larger of the two standard deviations, because twenty people may be alike by chance.
     """
     both = [s.values for s in (ours, theirs)]
     if min(map(len, both)) < 2:
@@ -230,80 +246,95 @@ def _triggers(evidence: Evidence) -> tuple[Trigger, ...]:
     if evidence.holdback is None:
         return ()
     ours, theirs, blocks = evidence.arm, evidence.holdback.arm, evidence.holdback.blocks
-    found = (
-        _paired("empathy_drop", ours.empathy, theirs.empathy, blocks, higher=True),
-        _paired("false_intervention_rise", ours.false_intervention, theirs.false_intervention, blocks, higher=False),
+    triggers = (
+        _paired_trigger("empathy_drop", ours.empathy, theirs.empathy, blocks, higher=True),
+        _paired_trigger(
+            "false_intervention_rise", ours.false_intervention, theirs.false_intervention, blocks, higher=False
+        ),
     )
     slow = evidence.holdback.slow_minutes
-    return found if slow is None else (*found, _slower(*slow))
+    return triggers if slow is None else (*triggers, _latency_trigger(*slow))
 
 
-def _paired(name: str, ours: CohortSeries, theirs: CohortSeries, blocks: PairedBlocks, *, higher: bool) -> Trigger:
-    bets = [_bet(name, y, z, blocks, higher=higher) for y, z in zip(ours.samples, theirs.samples, strict=True)]
-    return _strongest(bets)
+def _paired_trigger(
+    name: str, ours: CohortSeries, theirs: CohortSeries, blocks: PairedBlocks, *, higher: bool
+) -> Trigger:
+    tests = [_paired_test(name, y, z, blocks, higher=higher) for y, z in zip(ours.samples, theirs.samples, strict=True)]
+    return _strongest(tests)
 
 
-def _slower(ours: CohortSeries, theirs: CohortSeries) -> Trigger:
-    """More requests over 250 ms than the holdback has in the same minutes, by more than .005; on evidence alone."""
+def _latency_trigger(ours: CohortSeries, theirs: CohortSeries) -> Trigger:
+    """Test for a share of requests over 250 ms that exceeds the holdback's in the same minutes by more than .005."""
     null = NullHypothesis(1.0, SLOWER, higher_is_better=False)
-    bets = []
+    tests = []
     for y, z in zip(ours.samples, theirs.samples, strict=True):
         worse = log_paired(y, z, null, PairedBlocks(1, 1), LATENCY_STAKES, 0.0)
         value = float(y.values.mean() - z.values.mean()) if len(y.values) else None
-        bets.append(Trigger("latency_over_250_ms", value, worse, _BAR, worse >= _BAR))
-    return _strongest(bets)
+        tests.append(Trigger("latency_over_250_ms", value, worse, _TRIGGER_BAR, worse >= _TRIGGER_BAR))
+    return _strongest(tests)
 
 
-def _strongest(bets: list[Trigger]) -> Trigger:
-    return max(bets, key=lambda bet: (bet.fires, bet.log_evidence))
+def _strongest(tests: list[Trigger]) -> Trigger:
+    return max(tests, key=lambda test: (test.fires, test.log_evidence))
 
 
-def _bet(name: str, ours: UnitSample, theirs: UnitSample, blocks: PairedBlocks, *, higher: bool) -> Trigger:
-    """Fires when it is proven to be worse at all, and is worse by the blueprint's amount, as it looks or as is proven too.
+def _paired_test(name: str, ours: UnitSample, theirs: UnitSample, blocks: PairedBlocks, *, higher: bool) -> Trigger:
+    """Run one paired betting test. It fires if the version is proven worse and the difference is large enough.
 
-    A share that is next to nothing in the holdback has no ratio: then it must be proven to be worse by .02 of the people.
+    The relative difference must exceed the declared change as measured, or be proven to. A holdback's share near 0 has no
+    meaningful ratio, so the version must then be proven worse by .02 of the people.
     """
 
-    def against(null: NullHypothesis) -> float:
+    def evidence_against(null: NullHypothesis) -> float:
         stakes, prior = (EMPATHY_STAKES, EMPATHY_BAR) if higher else (FALSE_INTERVENTION_STAKES, FALSE_INTERVENTION_BAR)
         return log_paired(ours, theirs, null, blocks, stakes, prior)
 
-    worse = against(NullHypothesis(higher_is_better=higher))
+    worse = evidence_against(NullHypothesis(higher_is_better=higher))
     if not len(ours.values) or not len(theirs.values):
-        return Trigger(name, None, worse, _BAR, False)
+        return Trigger(name, None, worse, _TRIGGER_BAR, False)
     now, before = float(ours.values.mean()), float(theirs.values.mean())
     if not higher and before < NEAR_NOTHING:
-        proven = worse >= _BAR and against(NullHypothesis(1.0, NEAR_NOTHING, higher)) >= _BAR
-        return Trigger(name, None, worse, _BAR, proven)
+        proven = worse >= _TRIGGER_BAR and evidence_against(NullHypothesis(1.0, NEAR_NOTHING, higher)) >= _TRIGGER_BAR
+        return Trigger(name, None, worse, _TRIGGER_BAR, proven)
     change = EMPATHY_DROP if higher else FALSE_INTERVENTION_RISE
     relative = (before - now) / max(before, 1e-9) * (1 if higher else -1)
     null = NullHypothesis(1 - change if higher else 1 + change, 0.0, higher)
-    return Trigger(name, relative, worse, _BAR, worse >= _BAR and (relative > change or against(null) >= _BAR))
+    return Trigger(
+        name,
+        relative,
+        worse,
+        _TRIGGER_BAR,
+        worse >= _TRIGGER_BAR and (relative > change or evidence_against(null) >= _TRIGGER_BAR),
+    )
 
 
 _ADVICE = {
-    "empathy": "People rate what it does lower than they should: look at the states in which it intervenes, or take it back.",
-    "false_intervention": "It intervenes where people dismiss it: lower the intervention rate, or take it back.",
-    "latency": "Decisions are slow: look at the database and at the number of web workers.",
-    "reward_stability": "Reward is lower than that of what served before: train on the newest outcomes, or take it back.",
+    "empathy": "Empathy is below its threshold. Check the states in which the version intervenes, or roll it back.",
+    "false_intervention": "People dismiss too many interventions. Lower the intervention rate, or roll the version back.",
+    "latency": "Decisions are slow. Check the database and the number of web workers.",
+    "reward_stability": "Reward is lower than in the comparison. Train on the newest outcomes, or roll the version back.",
 }
 
 
 def _recommendations(
     state: HealthStatus, metrics: tuple[Metric, ...], triggers: tuple[Trigger, ...], evidence: Evidence
 ) -> tuple[str, ...]:
-    said = [_ADVICE[m.name] for m in metrics if m.verdict == "beyond"]
-    said += [f"The trigger {t.name.replace('_', ' ')} fired: the version goes back." for t in triggers if t.fires]
-    few = [m for m in metrics if m.verdict == "too_few"]
-    if few:
-        named = ", ".join(f"{m.name.replace('_', ' ')} ({m.n} of {m.minimum_n})" for m in few)
-        said.append(f"Too few yet to judge {named}: that nothing is proven against it is no praise.")
+    advice = [_ADVICE[m.name] for m in metrics if m.verdict == "beyond"]
+    advice += [
+        f"The trigger {t.name.replace('_', ' ')} fired, so the version is rolled back." for t in triggers if t.fires
+    ]
+    undecided = [m for m in metrics if m.verdict == "too_few"]
+    if undecided:
+        counts = ", ".join(f"{m.name.replace('_', ' ')} ({m.n} of {m.minimum_n})" for m in undecided)
+        advice.append(f"There is not enough data yet for {counts}. The version is not known to be good.")
     if evidence.holdback is None:
-        said.append("Nobody is held back, so relative drops cannot be seen: deploy with a holdback.")
-    elif not evidence.holdback.arm.empathy.size and evidence.arm.empathy.size >= LEAST_PEOPLE_SEEN:
-        said.append(
-            "What is held back has not spoken to anybody, so only the thresholds judge empathy and false interventions."
+        advice.append(
+            "Nobody is held back, so relative changes cannot be measured. Deploy the next version with a holdback."
         )
-    if state == "healthy" and not few:
-        said.append("Everything within its thresholds; go on watching.")
-    return tuple(said)
+    elif not evidence.holdback.arm.empathy.size and evidence.arm.empathy.size >= LEAST_PEOPLE_SEEN:
+        advice.append(
+            "The holdback has had no interventions, so empathy and false interventions have only their thresholds to meet."
+        )
+    if state == "healthy" and not undecided:
+        advice.append("Every metric is within its threshold. No action is needed.")
+    return tuple(advice)

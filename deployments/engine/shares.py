@@ -1,5 +1,5 @@
-"""Shares of traffic, as slots keep them."""
+"""Define the unit of traffic shares in serving slots."""
 
 from __future__ import annotations
 
-BASIS_POINTS = 10_000  # of a whole
+BASIS_POINTS = 10_000  # in a whole

@@ -2,6 +2,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("deployments", "0006_overriding_a_comparison")]
+    dependencies = [("deployments", "0007_plain_texts")]
 
     operations = [migrations.RemoveField(model_name="servingslot", name="mode")]

@@ -1,4 +1,4 @@
-"""Records of the deployments floor."""
+"""Database records of the deployments floor."""
 
 from deployments.models.experiment import AbExperiment
 from deployments.models.health import EvidenceUnit, HealthCheck, HealthState, Incident, LatencyMinute

@@ -1,4 +1,4 @@
-"""A/B experiments (table ``ab_experiments``)."""
+"""Define A/B experiments (table ``ab_experiments``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.models import ModelVersion
 
 
 class AbExperiment(Created):
-    """Two versions side by side under one deployment, with what was declared before it began."""
+    """Store a comparison of two versions under one deployment, with the settings declared before it started."""
 
     class State(models.TextChoices):
         RUNNING = "running", "running"

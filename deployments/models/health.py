@@ -1,4 +1,4 @@
-"""What is watched about a serving version: one evidence row a person, latency by the minute, every check, every incident."""
+"""Define health records of deployed versions: evidence of people, latency by the minute, health checks and incidents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.models import ModelVersion, version_name
 
 
 class HealthState(models.TextChoices):
-    """By how many metrics are *proven* to be beyond their thresholds: none, one or two, three or more."""
+    """The health states, by the number of metrics *proven* beyond their thresholds: none, one or two, three or more."""
 
     HEALTHY = "healthy", "healthy"
     DEGRADED = "degraded", "degraded"
@@ -21,16 +21,18 @@ class HealthState(models.TextChoices):
 
 
 class EvidenceUnit(models.Model):
-    """What one person's closed outcomes say about one version, within a fixed window from their first exposure in an epoch.
+    """Store one person's closed outcomes under one version, in a fixed window from their first exposure in an epoch.
 
-    Users are the unit: a person gives one value a metric and epoch. Sums, so that a value is a mean (a share) of the person.
-    It hangs on the person's data key: whoever is erased loses both.
+    The person is the unit of evidence and gives one value for each metric and epoch. The row stores sums, from which that value
+    is computed as the person's mean or share. It belongs to the person's data key, so erasing the person deletes both.
     """
 
     slot = models.ForeignKey(ServingSlot, on_delete=models.CASCADE, related_name="evidence")
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evidence")
     data_key = models.ForeignKey(DataKey, on_delete=models.CASCADE, related_name="evidence")
-    epoch = models.PositiveIntegerField(help_text="Counts windows of the deployment; within one a person counts once.")
+    epoch = models.PositiveIntegerField(
+        help_text="Number of the deployment's window. A person counts once in a window."
+    )
     first_exposed_at = models.DateTimeField()
     closes_at = models.DateTimeField(help_text="When every outcome of the window is closed.")
     decisions = models.PositiveIntegerField(default=0)
@@ -58,7 +60,7 @@ class EvidenceUnit(models.Model):
 
 
 class LatencyMinute(models.Model):
-    """Decisions answered in one minute under one version of the policy head, counted by the web processes; commit included."""
+    """Count the decisions answered in one minute under one version of the policy head. Latencies include the commit."""
 
     loop = models.ForeignKey(Loop, on_delete=models.CASCADE, related_name="latencies")
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="latencies")
@@ -83,20 +85,20 @@ class LatencyMinute(models.Model):
         return f"{self.requests} decisions at {self.minute:%H:%M}"
 
 
-TOO_FEW_VERDICT = "too_few"  # a metric's verdict
+TOO_FEW_VERDICT = "too_few"  # verdict of a metric without enough data
 
 
 class HealthCheck(Created):
-    """One look at one slot, with all that its verdict used, so that it can be computed again."""
+    """Store one check of one slot with everything that its verdict used, so that it can be recomputed."""
 
     slot = models.ForeignKey(ServingSlot, on_delete=models.CASCADE, related_name="health_checks")
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="health_checks")
     generation = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=HealthState.choices)
-    metrics = models.JSONField(help_text="A row a metric: name, value, low, high, threshold, n, minimum n, verdict.")
+    metrics = models.JSONField(help_text="For each metric: name, value, low, high, threshold, n, minimum n, verdict.")
     triggers = models.JSONField(default=list, help_text="Relative triggers against the holdback, with log evidence.")
     recommendations = models.JSONField(default=list)
-    acted = models.BooleanField(default=False, help_text="This look took the version back.")
+    acted = models.BooleanField(default=False, help_text="Whether this check rolled the version back.")
 
     class Meta:
         db_table = "health_checks"
@@ -108,18 +110,18 @@ class HealthCheck(Created):
 
     @property
     def enough_seen(self) -> bool:
-        """Whether any metric could be judged; without one, "healthy" is no praise."""
+        """Tell whether any metric has enough data. Without one, "healthy" does not mean that the version is good."""
         return any(m["verdict"] != TOO_FEW_VERDICT for m in self.metrics)
 
     @property
-    def said(self) -> str:
-        """The state in words for people: nothing is called healthy of which nothing could be judged."""
-        praised = self.state == HealthState.HEALTHY and not self.enough_seen
-        return "not enough seen yet" if praised else str(HealthState(self.state).label)
+    def status_text(self) -> str:
+        """Return the state to display. A version without enough data is not called healthy."""
+        undecided = self.state == HealthState.HEALTHY and not self.enough_seen
+        return "not enough data yet" if undecided else str(HealthState(self.state).label)
 
 
 class Incident(Created):
-    """A version that was taken back, by the platform or by hand, and why."""
+    """Store the rollback of a version, automatic or by hand, with its reason."""
 
     slot = models.ForeignKey(ServingSlot, on_delete=models.PROTECT, related_name="incidents")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="incidents")
@@ -136,4 +138,4 @@ class Incident(Created):
         indexes = [models.Index(fields=["slot", "-id"])]
 
     def __str__(self) -> str:
-        return f"incident {self.pk}: {version_name(self.version_id)} was taken back"
+        return f"incident {self.pk}: {version_name(self.version_id)} was rolled back"

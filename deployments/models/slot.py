@@ -1,4 +1,4 @@
-"""What serves each head of each loop, and every change of it."""
+"""Define serving slots, which hold the deployed version of each head, and the history of deployments."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ ACTIVE_STATES = ("pending", "in_progress", "paused")
 
 
 class ServingSlot(models.Model):
-    """One head of one loop. ``stable`` is never null: "never nothing deployed" is structural.
+    """Store the deployed versions of one head of one loop.
 
-    ``generation`` counts changes; every change is a conditional UPDATE on it. ``weight_bp`` is the candidate's traffic in
-    basis points, ``salt`` fixes the sticky assignment of people. ``holdback`` is what served before and goes on serving
-    ``holdback_bp`` of the people, so that the stable version has somebody to be compared with. ``exploration_bp`` is the share
-    of decisions drawn from the loop's logging distribution.
+    ``stable`` is never null, so a head always has a deployed version. ``generation`` counts changes, and every change is a
+    conditional UPDATE on it. ``weight_bp`` is the candidate's traffic in basis points. ``salt`` fixes the assignment of people to
+    arms. ``holdback`` is the version before, which still serves ``holdback_bp`` of the people as a comparison group.
+    ``exploration_bp`` is the share of decisions drawn from the loop's logging distribution.
     """
 
     loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="slots")
@@ -52,12 +52,12 @@ class ServingSlot(models.Model):
     class Meta:
         db_table = "serving_slots"
         permissions = [
-            ("deploy_version", "Can put a version that passed its evaluation in front of people"),
+            ("deploy_version", "Can deploy a version that passed its evaluation"),
             (
                 "override_comparison",
-                "Can deploy, with a reason, what was judged against something else than what serves",
+                "Can deploy, with a reason, a version that was judged against another policy than the deployed one",
             ),
-            ("rollback_version", "Can take a serving version back"),
+            ("rollback_version", "Can roll back a deployed version"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["loop", "head"], name="slot_once_a_head"),
@@ -80,7 +80,7 @@ class ServingSlot(models.Model):
 
 
 class Deployment(Created):
-    """One act of putting a version in front of people, or taking it back (table ``deployment_history``)."""
+    """Store one deployment of a version, by a rollout or by a rollback (table ``deployment_history``)."""
 
     slot = models.ForeignKey(ServingSlot, on_delete=models.PROTECT, related_name="deployments")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="deployments")
@@ -88,10 +88,8 @@ class Deployment(Created):
     strategy = models.CharField(max_length=20, choices=strategy_choices())
     state = models.CharField(max_length=12, choices=DeploymentState.choices, default=DeploymentState.PENDING)
     stage = models.PositiveSmallIntegerField(default=0)
-    frozen_policy = models.JSONField(default=dict, help_text="Thresholds as they were when this began.")
-    harmful = models.BooleanField(
-        default=False, help_text="Rolled back for harm: a rollback never comes back to this version."
-    )
+    frozen_policy = models.JSONField(default=dict, help_text="Thresholds when the deployment started.")
+    harmful = models.BooleanField(default=False, help_text="Rolled back for harm. No rollback returns to this version.")
     rollback_of = models.OneToOneField(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="rolled_back_by"
     )

@@ -1,4 +1,4 @@
-"""Reads of what health judges: people's values by epoch, latencies by the minute, of both arms since the last deployment."""
+"""Read the evidence of health checks: people's values by epoch and latencies by the minute, since the last deployment."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import stability_margin
 from training.models import ModelVersion
 
-EPOCH = timedelta(days=7)  # within one, a person counts once; a new one lets late faults be seen
-EPOCHS = 1_024  # room for the epochs of one deployment: nineteen years of weeks
-OPEN_EPOCHS = 2  # the newest, into which units are still folded
-SPANS_BEFORE = 3  # bets begun before these four-week spans are left out: what was proven then was acted on then
-_SUMS = ("rated", "empathy_sum", "interventions", "harmful", "rewarded", "reward_sum")  # a count and its sum
+EPOCH = timedelta(days=7)  # a person counts once in an epoch; tests of new epochs find late faults
+EPOCHS = 1_024  # most epochs of one deployment, which is nineteen years of weeks
+OPEN_EPOCHS = 2  # the newest epochs, which still receive evidence units
+SPANS_BEFORE = 3  # tests from before these four-week spans are left out, because their proofs were acted on then
+_SUMS = ("rated", "empathy_sum", "interventions", "harmful", "rewarded", "reward_sum")  # pairs of a count and its sum
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-_BET_HOURS = 2  # this hour and the one before it: latency is judged as it is now
-_BET_DAYS = 7
-_SETTLED = timedelta(seconds=90)  # a minute is over, and every web process has written what it counted
+_METRIC_HOURS = 2  # this hour and the one before it, because the metric is about present latency
+_TRIGGER_DAYS = 7
+_SETTLED = timedelta(seconds=90)  # after this, every web process has written its counts of a past minute
 
 
 def last_deployment(slot: ServingSlot) -> Deployment | None:
-    """The act since which things are as they are; both arms' epochs count from it."""
+    """Return the slot's last deployment, from which the epochs of both arms are counted."""
     return Deployment.objects.filter(slot=slot).order_by("-pk").first()
 
 
 def epochs_begun(deployment: Deployment) -> int:
-    """How many epochs of a deployment have begun; the first begins with it."""
+    """Return how many epochs of a deployment have started. The first starts with the deployment."""
     return 1 + max(0, (timezone.now() - deployment.created_at) // EPOCH)
 
 
 def epoch_number(deployment: Deployment, epoch: int) -> int:
-    """The number under which epoch 0, 1, ... of one deployment is stored; no other deployment uses it."""
+    """Return the number that is stored for epoch 0, 1, ... of one deployment. No other deployment uses it."""
     return deployment.pk * EPOCHS + epoch
 
 
 def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
-    """What is stored about the slot's stable version and its holdback since the last deployment."""
+    """Return the evidence about the slot's stable version and its holdback since the last deployment."""
     deployment = last_deployment(slot)
-    weeks = _Weeks(deployment) if deployment is not None else None
+    weeks = _Epochs(deployment) if deployment is not None else None
     return Evidence(
         arm=weeks.of(slot.stable) if weeks else Arm(),
         holdback=_holdback(slot, deployment, weeks),
@@ -58,7 +58,7 @@ def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
     )
 
 
-def _holdback(slot: ServingSlot, deployment: Deployment | None, weeks: _Weeks | None) -> Holdback | None:
+def _holdback(slot: ServingSlot, deployment: Deployment | None, weeks: _Epochs | None) -> Holdback | None:
     if slot.holdback is None:
         return None
     return Holdback(
@@ -68,8 +68,8 @@ def _holdback(slot: ServingSlot, deployment: Deployment | None, weeks: _Weeks | 
     )
 
 
-class _Weeks:
-    """The epochs of a deployment in which the bets that are still looked at begin, the same for both arms."""
+class _Epochs:
+    """Select the epochs of a deployment in which the tests that are still in use started. Both arms use the same."""
 
     def __init__(self, deployment: Deployment) -> None:
         begun = epochs_begun(deployment)
@@ -79,7 +79,7 @@ class _Weeks:
         self.numbers = range(epoch_number(deployment, self.first), epoch_number(deployment, begun))
 
     def of(self, version: ModelVersion) -> Arm:
-        """In the order in which an epoch's units were written, so that a later one never moves an earlier one."""
+        """Return the version's values, in the order in which units were written, so that a new unit never reorders older ones."""
         units = EvidenceUnit.objects.filter(
             slot=self.slot, version=version, epoch__gte=self.numbers.start, epoch__lt=self.numbers.stop
         ).order_by("epoch", "pk")
@@ -89,7 +89,7 @@ class _Weeks:
         return Arm(*(self._series(table[:, [0, 1, i, i + 1]]) for i in (2, 4, 6)))
 
     def _series(self, rows: Floats) -> CohortSeries:
-        """Rows of epoch, person, count, sum: a value is a sum over its count, where anything was counted."""
+        """Build a series from rows (epoch, person, count, sum). A value is sum / count, and rows with count 0 are left out."""
         epochs, people, counts, sums = rows[rows[:, 2] > 0].T
         return CohortSeries(
             sums / counts, people.astype(np.int64), _starts(epochs, self.numbers), self.first + 1, self.closed
@@ -97,17 +97,20 @@ class _Weeks:
 
 
 def _starts(ascending: npt.ArrayLike, epochs: Sequence[int]) -> tuple[int, ...]:
-    """The indices at which each of the epochs begins."""
+    """Return the index at which each epoch begins."""
     return tuple(int(i) for i in np.searchsorted(np.asarray(ascending), np.asarray(epochs)))
 
 
 def _latency(slot: ServingSlot) -> Latency:
-    """What the policy head's version answered in this hour of its deployment and the one before; other heads go with it."""
+    """Count requests of the policy head's version in this hour of its deployment and the hour before.
+
+    The latency of the other heads is part of it.
+    """
     main = slot if slot.head == MAIN_HEAD else slot_for(slot.loop, MAIN_HEAD)
     deployment = last_deployment(main)
     if deployment is None:
         return Latency()
-    minutes = _Minutes(deployment, _HOUR, _BET_HOURS)
+    minutes = _Minutes(deployment, _HOUR, _METRIC_HOURS)
     rows = minutes.of(main.stable, "over_200_ms")
     requests, slow = (sum(row[i] for row in rows.values()) for i in (0, 1))
     return Latency(requests, slow, minutes.series(rows, sorted(rows)))
@@ -116,15 +119,15 @@ def _latency(slot: ServingSlot) -> Latency:
 def _slow_minutes(
     slot: ServingSlot, holdback: ModelVersion, deployment: Deployment
 ) -> tuple[CohortSeries, CohortSeries]:
-    """Shares of requests over 250 ms of both arms, in the minutes in which both were answered; an epoch is a day."""
-    minutes = _Minutes(deployment, _DAY, _BET_DAYS)
+    """Return both arms' shares of requests over 250 ms, in minutes in which both were answered. An epoch is a day."""
+    minutes = _Minutes(deployment, _DAY, _TRIGGER_DAYS)
     ours, theirs = (minutes.of(version, "over_250_ms") for version in (slot.stable, holdback))
     both = sorted(ours.keys() & theirs.keys())
     return minutes.series(ours, both), minutes.series(theirs, both)
 
 
 class _Minutes:
-    """The minutes of the last so many epochs of a deployment, each ``length`` long."""
+    """Read the minutes of the ``last`` epochs of a deployment. Each epoch has this ``length``."""
 
     def __init__(self, deployment: Deployment, length: timedelta, last: int) -> None:
         self.loop, self.began, self.length = deployment.slot.loop_id, deployment.created_at, length
@@ -132,7 +135,7 @@ class _Minutes:
         self.epochs = range(1 + max(0, (timezone.now() - self.began) // length))[-last:]
 
     def of(self, version: ModelVersion, slow: str) -> dict[datetime, tuple[int, int]]:
-        """Requests and how many of them were slow, of each minute that is over."""
+        """Return the number of requests and of slow requests in each completed minute. ``slow`` names the column to read."""
         since = self.began + self.epochs[0] * self.length
         rows = LatencyMinute.objects.filter(
             loop=self.loop, version=version, minute__gte=since, minute__lt=self.until, requests__gt=0
@@ -140,7 +143,7 @@ class _Minutes:
         return {minute: (n, over) for minute, n, over in rows.values_list("minute", "requests", slow)}
 
     def series(self, rows: dict[datetime, tuple[int, int]], minutes: Sequence[datetime]) -> CohortSeries:
-        """Shares of slow requests; no two minutes are of one unit."""
+        """Return the share of slow requests in each minute. Each minute is a unit of its own."""
         shares = np.array([rows[minute][1] / rows[minute][0] for minute in minutes])
         epochs = [(minute - self.began) // self.length for minute in minutes]
         return CohortSeries(shares, None, _starts(epochs, self.epochs), self.epochs[0] + 1)

@@ -1,4 +1,4 @@
-"""Reads of the deployments floor."""
+"""Read serving slots, deployed versions and incumbents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from training.models import ModelVersion
 
 
 def slot_of(version: ModelVersion) -> ServingSlot:
-    """The slot that the version would serve; the version itself is not read again where it is the stable one."""
+    """Return the slot that the version would serve. Raises NotFound.
+
+    If the version is the stable one, it is attached and not read again.
+    """
     loop = version.loop_version.loop
     slot = ServingSlot.objects.filter(loop=loop, head=version.head).first()
     if slot is None:
@@ -31,7 +34,7 @@ def slot_of(version: ModelVersion) -> ServingSlot:
 
 
 def slot_for(loop: Loop, head: str) -> ServingSlot:
-    """The slot of one head; NotFound when the loop was never added with that head."""
+    """Return the slot of one head. Raises NotFound when the loop was never added with that head."""
     slot = ServingSlot.objects.select_related("stable", "loop").filter(loop=loop, head=head).first()
     if slot is None:
         raise no_slot(loop, head)
@@ -39,49 +42,50 @@ def slot_for(loop: Loop, head: str) -> ServingSlot:
 
 
 def no_slot(loop: Loop, head: str) -> NotFound:
-    """The error for a head that the loop was never added with."""
+    """Build the error for a head without a slot."""
     return NotFound(f"loop {loop.name!r} has no slot for head {head!r}; add the loop with `manage.py loop add FILE`")
 
 
 def slots_in_use() -> QuerySet[ServingSlot]:
-    """Slots of the heads that their loops have now: a head that a newer version of its loop dropped serves nobody."""
+    """Return the slots of heads in current loop versions. A head that a newer loop version dropped serves nobody."""
     heads = [Q(loop=v.loop_id, head__in=v.spec.head_names) for v in loop_versions_current()]
     return ServingSlot.objects.filter(reduce(or_, heads, Q(pk__in=[])))
 
 
 def serving_now(loop_version: LoopVersion) -> dict[str, ModelVersion]:
-    """The version that serves each head of a loop version."""
+    """Return the deployed version of each head of a loop version."""
     slots = ServingSlot.objects.select_related("stable__loop_version__loop").order_by("head")
-    found = slots.filter(loop=loop_version.loop_id, head__in=loop_version.spec.head_names)
-    return {slot.head: slot.stable for slot in found}
+    serving = slots.filter(loop=loop_version.loop_id, head__in=loop_version.spec.head_names)
+    return {slot.head: slot.stable for slot in serving}
 
 
 def incumbents_of(loop_version: LoopVersion) -> dict[str, ModelVersion]:
-    """Learned versions that serve the loop's heads now, where their features and actions are still those of ``loop_version``."""
+    """Return the incumbent of each head: its deployed learned version, if it still fits the loop's features and actions."""
     serving = serving_now(loop_version)
-    found = {h.name: incumbent_among(serving.get(h.name), loop_version.spec) for h in loop_version.spec.heads}
-    return {head: version for head, version in found.items() if version is not None}
+    incumbents = {h.name: incumbent_among(serving.get(h.name), loop_version.spec) for h in loop_version.spec.heads}
+    return {head: version for head, version in incumbents.items() if version is not None}
 
 
 def incumbent_among(stable: ModelVersion | None, spec: LoopSpec) -> ModelVersion | None:
-    """What a candidate must beat beside the reference: the stable version, if it is learned and can serve the loop as it is."""
+    """Return the stable version if it is learned and can serve the loop. A candidate must then beat it too."""
     return stable if stable is not None and stable.is_learned and is_made_for(stable, spec) else None
 
 
 def is_made_for(version: ModelVersion, spec: LoopSpec) -> bool:
-    """Whether the loop still has the head with the version's actions and, as a reference reads none, its features."""
-    made = version.loop_version.spec
+    """Tell whether the loop still has the version's head with the same actions and, for a learned version, the same features."""
+    declared = version.loop_version.spec
     if version.head not in spec.head_names:
         return False
-    was, now = made.head(version.head), spec.head(version.head)
-    if (was.actions, was.reference) != (now.actions, now.reference):
+    before, now = declared.head(version.head), spec.head(version.head)
+    if (before.actions, before.reference) != (now.actions, now.reference):
         return False
-    return not version.is_learned or made.features == spec.features
+    return not version.is_learned or declared.features == spec.features
 
 
 def explored_share(loop_version: LoopVersion) -> float:
-    """The public share of decisions drawn from the logging distribution: the slot's, or all of them where nothing was ever
-    served and people's records come from files.
+    """Return the public share of decisions drawn from the logging distribution.
+
+    It is the slot's share. If no decision was ever served, all records come from files, and the share is 1.
     """
     if not ServedDecision.objects.filter(decision__loop_version=loop_version).exists():
         return 1.0
@@ -89,6 +93,6 @@ def explored_share(loop_version: LoopVersion) -> float:
 
 
 def evidence_units_of(person_id: int) -> QuerySet[EvidenceUnit]:
-    """Return what is kept of a person as evidence about versions, oldest first."""
-    found = EvidenceUnit.objects.filter(data_key_id=person_id)
-    return found.select_related("slot__loop", "version").order_by("pk")
+    """Return a person's evidence units, oldest first."""
+    units = EvidenceUnit.objects.filter(data_key_id=person_id)
+    return units.select_related("slot__loop", "version").order_by("pk")

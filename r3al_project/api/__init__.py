@@ -1,1 +1,1 @@
-"""The API of people, operators and services (decisions and what comes back from them are plain views of their floors)."""
+"""The HTTP API for people, operators and services. Decisions, signals, activations and rewards are plain Django views."""

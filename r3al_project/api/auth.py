@@ -1,4 +1,4 @@
-"""Logging in and out: knox tokens, of which only digests are kept."""
+"""Log accounts in and out with knox tokens. Only digests of the tokens are stored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LoginBody(StrictBody):
 
 
 class LoginView(APIView):
-    """A token for an operator's or a service's account."""
+    """Give a new token to the account of an operator or a service."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -35,13 +35,13 @@ class LoginView(APIView):
     def post(self, request: Request) -> Response:
         user = authenticate(request._request, **read_body(LoginBody, request))
         if user is None:
-            raise Unauthorized("user name and password do not belong together, or the account is not active")
+            raise Unauthorized("the user name or the password is wrong, or the account is not active")
         made, token = get_token_model().objects.create(user)
         return Response(login_answer(token, made.expiry))
 
 
 class LogoutView(APIView):
-    """This token is no longer valid."""
+    """Revoke the token that the request is sent with."""
 
     permission_classes = (HasPermission,)
     may = {"POST": ""}
@@ -54,7 +54,7 @@ class LogoutView(APIView):
 
 
 class LogoutAllView(APIView):
-    """No token of this account is valid any more."""
+    """Revoke all tokens of the account."""
 
     permission_classes = (HasPermission,)
     may = {"POST": ""}

@@ -1,4 +1,4 @@
-"""Jobs: how far a piece of work is, and cancelling it. A job that belongs to a turn tells of the whole turn."""
+"""Show and cancel jobs. A job that belongs to a turn is shown and cancelled together with the whole turn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from r3al_project.turns.services import turn_cancel
 
 
 class JobView(APIView):
-    """State and progress."""
+    """Show the state and progress of a job, or of the turn that it belongs to."""
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_JOBS}
@@ -30,7 +30,7 @@ class JobView(APIView):
 
 
 class JobCancelView(APIView):
-    """Ask the work to end: nothing of the stage at hand is written, and the turn ends with it. 409 when it is over."""
+    """Cancel a job, or the turn that it belongs to. Its current stage writes nothing. Answers 409 when it is over."""
 
     permission_classes = (HasPermission,)
     may = {"POST": CANCEL_JOB}

@@ -1,4 +1,4 @@
-"""Models: train, list, evaluate, deploy, watch, take back, in the blueprint's words."""
+"""Train, list, evaluate, deploy, monitor and roll back versions of models."""
 
 from __future__ import annotations
 
@@ -53,35 +53,40 @@ from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState, version_name
 from training.selectors.versions import heads_known, last_verdict, version_named
 
-_NO_USE = "Kept with the turn, and of no use to the trainer."
+_NO_USE = "Stored with the turn. The trainer does not use it."
 
 
 class Hyperparams(StrictBody):
-    """Fitted Q-iteration solves each sweep exactly: a learning rate or batches are checked and kept, and of no use to it."""
+    """Hyperparameters. Fitted Q-iteration solves each sweep exactly, so it uses neither the learning rate nor the batch size."""
 
     learningRate = NumberField(required=False, min_value=1e-6, max_value=1.0, help_text=_NO_USE)
-    gamma = NumberField(required=False, min_value=0.0, max_value=0.999, help_text="A discount to try beside the grid.")
+    gamma = NumberField(
+        required=False,
+        min_value=0.0,
+        max_value=0.999,
+        help_text="A discount factor to try in addition to the default grid.",
+    )
     epsilon = NumberField(
         required=False, min_value=0.0, max_value=1.0,
-        help_text="Share of decisions that explore once what this turn trains serves; otherwise the loop's.",
+        help_text="Share of decisions that explore once this turn's version is deployed. Default: the loop's share.",
     )  # fmt: skip
     batchSize = WholeField(required=False, min_value=1, max_value=100_000, help_text=_NO_USE)
 
 
 class TrainBody(StrictBody):
     modelType = serializers.CharField(
-        help_text="A head of the loop. All heads are trained from one release; this one may be deployed."
+        help_text="A head of the loop. One release trains all heads, and only this one may be deployed."
     )
     sourceDataType = serializers.ChoiceField(
         choices=DATA_TYPES, default="interaction",
-        help_text="Kept with the turn: a release reads decisions and what followed them, of whatever type.",
+        help_text="Stored with the turn. A release reads decisions and their outcomes of every type.",
     )  # fmt: skip
     epochs = WholeField(
-        required=False, min_value=1, max_value=MOST_EPOCHS, help_text="At most so many sweeps of fitted Q-iteration."
+        required=False, min_value=1, max_value=MOST_EPOCHS, help_text="Maximum number of sweeps of fitted Q-iteration."
     )
     syntheticSamples = WholeField(
         required=False, min_value=1, max_value=MOST_STATES,
-        help_text=f"States to draw transitions from; fewer than {FEWEST_STATES} are raised to that, which the answer says.",
+        help_text=f"Number of states to draw transitions from. The minimum is {FEWEST_STATES}; a smaller number is raised to it.",
     )  # fmt: skip
     hyperparams = Hyperparams(required=False)
     loop = serializers.CharField(default=DEFAULT_LOOP)
@@ -91,7 +96,9 @@ class TrainBody(StrictBody):
 class ListQuery(StrictBody):
     status = serializers.ChoiceField(choices=VersionState.values, required=False, allow_blank=True)
     modelType = serializers.CharField(
-        required=False, allow_blank=True, help_text="A head of any loop; its versions in every loop that has it."
+        required=False,
+        allow_blank=True,
+        help_text="A head of any loop. The list holds its versions in every loop that has it.",
     )
     loop = serializers.CharField(required=False, allow_blank=True)
     page = WholeField(required=False, min_value=1)
@@ -99,7 +106,7 @@ class ListQuery(StrictBody):
 
 
 class ModelsView(APIView):
-    """``POST`` begins a turn (collect, release, synthesize, train, evaluate, deploy); ``GET`` lists versions, newest first."""
+    """``POST`` starts a turn (collect, release, synthesize, train, evaluate, deploy). ``GET`` lists versions, newest first."""
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_VERSIONS, "POST": START_TURN}
@@ -120,14 +127,14 @@ class ModelsView(APIView):
         parameters = turn_parameters(epsilon=given["privacyEpsilon"], head=given["modelType"], requested=requested)
         turn = turn_start(loop_version=version, parameters=parameters)
         job = turn.stages.select_related("job").get().job
-        begun = train_answer(turn, job, _notes(given, samples))
-        return Response(begun, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
+        answer = train_answer(turn, job, _notes(given, samples))
+        return Response(answer, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
 
     @extend_schema(operation_id="v1_training_models_list", parameters=[ListQuery], responses={200: VersionsAnswer})
     def get(self, request: Request) -> Response:
         found = ModelVersion.objects.select_related("loop_version__loop").defer("weights").order_by("-id")
         given = read_query(ListQuery, request)
-        _check_listed(given.get("modelType"))
+        _check_known_head(given.get("modelType"))
         for name, column in (("status", "state"), ("modelType", "head"), ("loop", "loop_version__loop__name")):
             if given.get(name):
                 found = found.filter(**{column: given[name]})
@@ -137,44 +144,48 @@ class ModelsView(APIView):
 
 
 def _check_head(version: LoopVersion, name: str) -> None:
-    """Raises FieldError that lists the loop's heads for a ``modelType`` that is none of them."""
+    """Raise FieldError that lists the loop's heads for a ``modelType`` that is none of them."""
     try:
         version.spec.head(name)
     except InputError as error:
         raise FieldError("modelType", str(error)) from None
 
 
-def _check_listed(name: str | None) -> None:
-    """Raises FieldError that lists the heads of all loops for a ``modelType`` that no loop has."""
+def _check_known_head(name: str | None) -> None:
+    """Raise FieldError that lists the heads of all loops for a ``modelType`` that no loop has."""
     known = heads_known() if name else []
     if name and name not in known:
-        raise FieldError("modelType", f"no loop has a head {name!r}; there are {', '.join(known) or 'none yet'}")
+        raise FieldError("modelType", f"no loop has a head {name!r}; the heads are {', '.join(known) or 'none yet'}")
 
 
 def _notes(given: dict[str, Any], samples: int) -> list[str]:
-    """What a turn does otherwise than asked, a sentence each."""
+    """Return one sentence for each requested value that the turn changes or does not use."""
     notes = []
     if samples < FEWEST_STATES:
-        notes.append(f"syntheticSamples was raised from {samples} to {FEWEST_STATES}, the fewest that a fit holds on")
+        notes.append(
+            f"syntheticSamples was raised from {samples} to {FEWEST_STATES}, the smallest number that a fit needs"
+        )
     unused = [name for name in ("learningRate", "batchSize") if name in given.get("hyperparams", {})]
     if unused:
         notes.append(
-            f"{' and '.join(unused)}: kept with the turn, and of no use to a trainer that solves each sweep exactly"
+            f"{' and '.join(unused)}: stored with the turn but not used, because the trainer solves each sweep exactly"
         )
     return notes
 
 
-def version_of_address(name: str, given: dict[str, Any]) -> ModelVersion:
-    """The version of the address, if the body names no other."""
+def _version_in_path(name: str, given: dict[str, Any]) -> ModelVersion:
+    """Return the version that the path names. Raises InputError when the body names another."""
     found = version_named(name)
     named = given.get("versionId")
     if named is not None and named not in (str(found.pk), found.name):
-        raise InputError(f"versionId is {named!r}, but the address names {found.name}; send the same, or leave it out")
+        raise InputError(
+            f"versionId is {named!r}, but the address names {found.name}; send the same name, or leave it out"
+        )
     return found
 
 
 class ModelView(APIView):
-    """One version."""
+    """Show one version."""
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_VERSIONS}
@@ -185,7 +196,7 @@ class ModelView(APIView):
 
 
 class EvaluationView(APIView):
-    """What the outcome gate said of a version, on people who did not train it."""
+    """Show the outcome gate's verdict on a version. The gate reads only people who did not train it."""
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_VERSIONS}
@@ -195,22 +206,24 @@ class EvaluationView(APIView):
         found = version_named(version)
         verdict = last_verdict(found)
         if verdict is None:
-            raise NotFound(f"{found} was not evaluated yet; a turn does so after training")
+            raise NotFound(f"{found} has not been evaluated yet; its turn evaluates it after training")
         return Response(evaluation_answer(verdict))
 
 
 class DeployBody(StrictBody):
-    versionId = serializers.CharField(required=False, help_text="If given, the one of the address.")
+    versionId = serializers.CharField(
+        required=False, help_text="If given, it must name the same version as the address."
+    )
     overrideReason = serializers.CharField(
         required=False, max_length=LONGEST_REASON,
-        help_text="Why to deploy what was judged against something else than what serves now. Kept for good.",
+        help_text="Reason to deploy a version that was not judged against the deployed one. Stored permanently.",
     )  # fmt: skip
     deploymentType = serializers.ChoiceField(choices=tuple(STRATEGIES), default=FULL_ROLLOUT)
     trafficPercentage = NumberField(default=100.0, min_value=0.0, max_value=100.0)
 
 
 class DeployView(APIView):
-    """Put a version that passed its evaluation in front of everybody but a holdback."""
+    """Deploy a version that passed its gate to everybody except the holdback."""
 
     permission_classes = (HasPermission,)
     may = {"POST": DEPLOY_VERSION}
@@ -221,10 +234,10 @@ class DeployView(APIView):
         given = read_body(DeployBody, request)
         strategy = strategy_named(given["deploymentType"])
         if not strategy.is_available or given["trafficPercentage"] != 100.0:
-            raise InputError("there is one strategy now: deploymentType full_rollout with trafficPercentage 100")
-        found, override = version_of_address(version, given), given.get("overrideReason", "")
+            raise InputError("only deploymentType full_rollout with trafficPercentage 100 is available")
+        found, override = _version_in_path(version, given), given.get("overrideReason", "")
         if override and not request.user.has_perm(OVERRIDE_COMPARISON):
-            raise Forbidden("your role does not allow overrideReason; an administrator can give you another")
+            raise Forbidden("your role does not allow overrideReason; ask an administrator for another role")
         done = rollout_start(
             strategy=strategy.name, version=found, actor=request.user.get_username(), reason="deployed by an operator",
             override=override,
@@ -233,7 +246,7 @@ class DeployView(APIView):
 
 
 class HealthView(APIView):
-    """What the latest looks at a serving version found."""
+    """Show the latest health check of a deployed version."""
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_HEALTH}
@@ -243,18 +256,22 @@ class HealthView(APIView):
         found = version_named(version)
         check = HealthCheck.objects.filter(version=found).order_by("-id").first()
         if check is None:
-            raise NotFound(f"{found} was not looked at yet; what serves is looked at every minute")
+            raise NotFound(f"{found} has no health check yet; deployed versions are checked every minute")
         return Response(health_answer(check))
 
 
 class RollbackBody(StrictBody):
-    versionId = serializers.CharField(required=False, help_text="If given, the one of the address.")
+    versionId = serializers.CharField(
+        required=False, help_text="If given, it must name the same version as the address."
+    )
     reason = serializers.CharField(max_length=LONGEST_REASON)
-    harmful = serializers.BooleanField(default=False, help_text="No rollback shall ever come back to this version.")
+    harmful = serializers.BooleanField(
+        default=False, help_text="True: the version caused harm. No later rollback returns to it."
+    )
 
 
 class RollbackView(APIView):
-    """Take a serving version back."""
+    """Roll back a deployed version."""
 
     permission_classes = (HasPermission,)
     may = {"POST": ROLLBACK_VERSION}
@@ -264,7 +281,7 @@ class RollbackView(APIView):
     def post(self, request: Request, version: str) -> Response:
         given = read_body(RollbackBody, request)
         incident = version_rollback(
-            version=version_of_address(version, given),
+            version=_version_in_path(version, given),
             actor=request.user.get_username(),
             reason=given["reason"],
             harmful=given["harmful"],

@@ -1,28 +1,26 @@
-"""What comes back from the app: signals, activations, rewards. Plain views, as frequent as decisions are."""
+"""Record signals, activations and rewards that an app reports. Plain views, because they are as frequent as decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import partial
 from uuid import UUID
 
 import msgspec
-from django.http import HttpRequest, HttpResponse
-from django.views.decorators.csrf import csrf_exempt
+from django.http import HttpResponse
 
 from core.durations import DAY, HOUR
-from core.errors import InputError, R3alError
-from core.problems import problem, problem_of
+from core.errors import InputError
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, reward_components, reward_total
 from loops.selectors import DEFAULT_LOOP, loop_version_current
-from privacy.services.people.authentication import Caller, caller_of, person_of, token_read
+from privacy.services.people.authentication import Token, caller_of, person_of
 from privacy.services.records.rewards import RewardInput, decision_activate, reward_add
 from privacy.services.records.signals import SignalInput, signals_add
+from r3al_project.api.http.plain_view import plain_view
 
 LARGEST_BODY = 256 * 1024
 LONGEST_DELAY = 366.0 * DAY  # seconds
-_T = TypeVar("_T")
+_view = partial(plain_view, largest=LARGEST_BODY, advice="send smaller batches", may_be_empty=True)
 
 
 class SignalBody(msgspec.Struct, rename={"kind": "type"}, forbid_unknown_fields=True):
@@ -44,7 +42,7 @@ class ActivateBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class RewardInputs(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """What was observed, in the blueprint's words. Sentiment in [-1, 1]; engagement and rating in [0, 1]."""
+    """Observations that a reward is computed from. Sentiment lies in [-1, 1], engagement and rating in [0, 1]."""
 
     sentiment_before: float | None = None
     sentiment_after: float | None = None
@@ -66,7 +64,7 @@ class RewardBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class CalculateBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The blueprint's calculateReward. ``actionTiming``: hours between the decision and the moment it reached the person."""
+    """Inputs of one reward calculation. ``actionTiming`` counts the hours from the decision until the person saw it."""
 
     sentiment_before: float | None = None
     sentiment_after: float | None = None
@@ -82,7 +80,7 @@ class CalculateBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class Rejected(msgspec.Struct):
-    """A signal that was left out: its place in the batch, its id, and why."""
+    """A signal that was rejected, with its index in the batch, its id and the reason."""
 
     index: int
     id: str
@@ -90,7 +88,7 @@ class Rejected(msgspec.Struct):
 
 
 class SignalsAnswer(msgspec.Struct):
-    """What became of a batch; ``clamped``: values that were moved to the bounds of their features."""
+    """Counts of a batch. ``clamped`` counts the values that were moved to the bounds of their features."""
 
     added: int
     unchanged: int
@@ -99,21 +97,21 @@ class SignalsAnswer(msgspec.Struct):
 
 
 class ActivateAnswer(msgspec.Struct, rename="camel"):
-    """When the decision was first shown."""
+    """The time at which the decision was first shown."""
 
     decision_id: UUID
     activated_at: datetime
 
 
 class RewardAnswer(msgspec.Struct, rename="camel"):
-    """``late``: it came after the deadline, is kept apart and never learned from."""
+    """A recorded reward. A ``late`` one arrived after the deadline: it is kept apart and no policy learns from it."""
 
     reward_id: str
     late: bool
 
 
 class Weighed(msgspec.Struct):
-    """A component of a reward; ``value`` null: nothing was said that it follows from."""
+    """One component of a reward. Its ``value`` is null when no given input determines it."""
 
     value: float | None
     weight: float
@@ -121,39 +119,14 @@ class Weighed(msgspec.Struct):
 
 
 class CalculateAnswer(msgspec.Struct):
-    """A reward that was computed and not stored; ``total`` null: no component is known."""
+    """A reward that was computed and not stored. Its ``total`` is null when no component is known."""
 
     total: float | None
     components: dict[str, Weighed]
     loop: str
 
 
-_SENT = {f.name: f.encode_name for f in msgspec.structs.fields(RewardInputs)} | {"delay": "the delay in seconds"}
-
-
-def _view(body: type[_T]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
-    """A POST with a token and a JSON body of one type; whatever does not fit becomes a problem document."""
-    decoder = msgspec.json.Decoder(body)
-
-    def wrap(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-        def answer(request: HttpRequest, **names: Any) -> HttpResponse:
-            if request.method != "POST":
-                return problem(405, "this is done with POST")
-            try:
-                caller = caller_of(token_read(request.headers.get("Authorization", "")))
-                if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
-                    return problem(413, f"the body is larger than {LARGEST_BODY} bytes; send smaller batches")
-                return view(caller, decoder.decode(request.body or b"{}"), **names)
-            except msgspec.ValidationError as error:
-                return problem(422, f"the body does not fit: {error}")
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                return problem(400, f"the body is not JSON: {error}")
-            except R3alError as error:
-                return problem_of(error)
-
-        return csrf_exempt(answer)
-
-    return wrap
+_FIELD_NAMES = {f.name: f.encode_name for f in msgspec.structs.fields(RewardInputs)} | {"delay": "the delay in seconds"}
 
 
 def _json(answer: msgspec.Struct, *, status: int = 200) -> HttpResponse:
@@ -161,34 +134,40 @@ def _json(answer: msgspec.Struct, *, status: int = 200) -> HttpResponse:
 
 
 @_view(SignalsBody)
-def signals(caller: Caller, body: SignalsBody) -> HttpResponse:
-    """Keep what the app heard."""
+def signals(token: Token, body: SignalsBody) -> HttpResponse:
+    """Store a batch of signals about one person. Each is kept once by its id."""
+    caller = caller_of(token)
     version = loop_version_current(body.loop)
     person_id = person_of(caller, user_id_given=body.user_id, population=version.spec.population)
-    heard = [SignalInput(s.id, s.kind, s.at, s.values) for s in body.signals]
-    intake = signals_add(loop_version=version, person_id=person_id, signals=heard)
+    given = [SignalInput(s.id, s.kind, s.at, s.values) for s in body.signals]
+    intake = signals_add(loop_version=version, person_id=person_id, signals=given)
     rejected = [Rejected(**one) for one in intake.rejected]
     return _json(SignalsAnswer(intake.added, intake.unchanged, intake.clamped, rejected))
 
 
 @_view(ActivateBody)
-def activate(caller: Caller, body: ActivateBody, decision: UUID) -> HttpResponse:
-    """The device showed it."""
+def activate(token: Token, body: ActivateBody, decision: UUID) -> HttpResponse:
+    """Record that the device showed a decision. The first time counts."""
+    caller = caller_of(token)
     if body.at is not None and body.at.tzinfo is None:
-        raise InputError("at needs an offset from UTC")
+        raise InputError("at has no offset from UTC; send it like 2026-01-31T08:00:00+01:00")
     served = decision_activate(caller=caller, public_id=decision, user_id=body.user_id, at=body.at)
     assert served.activated_at is not None
     return _json(ActivateAnswer(served.public_id, served.activated_at))
 
 
 @_view(RewardBody)
-def rewards(caller: Caller, body: RewardBody, decision: UUID) -> HttpResponse:
-    """What followed. 201 when new, 200 when known, 202 when it came after the deadline and will not be learned."""
+def rewards(token: Token, body: RewardBody, decision: UUID) -> HttpResponse:
+    """Record the reward of a decision.
+
+    Returns 201 for a new reward, 200 for a known one, and 202 for one after the deadline, from which no policy learns.
+    """
+    caller = caller_of(token)
     inputs = None if body.inputs is None else _observed(body.inputs)
-    word = RewardInput(body.reward_id, body.total, body.components, inputs, body.label)
-    kept = reward_add(caller=caller, public_id=decision, user_id=body.user_id, reward=word)
-    status = 202 if kept.late else 201 if kept.new else 200
-    return _json(RewardAnswer(body.reward_id, kept.late), status=status)
+    reward = RewardInput(body.reward_id, body.total, body.components, inputs, body.label)
+    receipt = reward_add(caller=caller, public_id=decision, user_id=body.user_id, reward=reward)
+    status = 202 if receipt.late else 201 if receipt.new else 200
+    return _json(RewardAnswer(body.reward_id, receipt.late), status=status)
 
 
 def _observed(inputs: RewardInputs) -> dict[str, float]:
@@ -202,20 +181,22 @@ def _observed(inputs: RewardInputs) -> dict[str, float]:
         "consent": inputs.consent_given,
         "privacy": inputs.privacy_respected,
     }
-    _in_range(given)
+    _check_range(given)
     return {name: float(value) for name, value in given.items() if value is not None}
 
 
-def _in_range(given: dict[str, float | bool | None]) -> None:
+def _check_range(given: dict[str, float | bool | None]) -> None:
+    """Raise InputError for a value outside its bounds."""
     for name, value in given.items():
         low, high = (-1.0, 1.0) if name.startswith("sentiment") else (0.0, LONGEST_DELAY if name == "delay" else 1.0)
         if value is not None and not low <= value <= high:
-            raise InputError(f"{_SENT.get(name, name)} is {value:g}; it lies within {low:g} and {high:g}")
+            raise InputError(f"{_FIELD_NAMES.get(name, name)} is {value:g}; it must lie between {low:g} and {high:g}")
 
 
 @_view(CalculateBody)
-def calculate(caller: Caller, body: CalculateBody) -> HttpResponse:
-    """The reward model as a calculator: the total and every component with its weight and bounds. Stores nothing."""
+def calculate(token: Token, body: CalculateBody) -> HttpResponse:
+    """Compute a reward: the total, and each component with its weight and bounds. Store nothing."""
+    caller_of(token)
     spec = loop_version_current(body.loop).spec
     timing = None if body.action_timing is None else body.action_timing * HOUR
     observed = _observed(

@@ -1,4 +1,4 @@
-"""People: registered by services; each sees and changes their own consents and sees their own budget."""
+"""Register people for services, and let people see and change what the platform stores about them."""
 
 from __future__ import annotations
 
@@ -46,14 +46,21 @@ class Consents(StrictBody):
 
 class PersonBody(StrictBody):
     userId = serializers.CharField(max_length=200)
-    loop = serializers.CharField(default=DEFAULT_LOOP, help_text="A loop of the population that the person belongs to.")
+    loop = serializers.CharField(
+        default=DEFAULT_LOOP, help_text="Any loop of the population that the person belongs to."
+    )
     consents = Consents(required=False)
     textVersion = serializers.CharField(default="1", max_length=40)
-    device = serializers.BooleanField(default=False, help_text="Give a further device token to somebody known.")
+    device = serializers.BooleanField(
+        default=False, help_text="Give another device token to a person who is already registered."
+    )
 
 
 class PeopleView(APIView):
-    """Register a person and their device. A retry (``Idempotency-Key``) revokes the lost answer's token and shows another."""
+    """Register a person and their device.
+
+    A retry (``Idempotency-Key``) revokes the token of the lost answer and shows a new one.
+    """
 
     permission_classes = (HasPermission,)
     may = {"POST": SERVE_PEOPLE}
@@ -85,7 +92,7 @@ class ConsentsBody(Consents):
 
 
 class MyConsentsView(APIView):
-    """What I have consented to. A withdrawal holds from the answer on."""
+    """Show or change the caller's consents. A withdrawal takes effect before the answer is sent."""
 
     permission_classes = (HasPermission,)
     may = {"GET": "", "PUT": ""}
@@ -110,7 +117,7 @@ class MyConsentsView(APIView):
 
 
 class MyBudgetView(APIView):
-    """What my data has been used for, in policy units by window, and apart from them the formal lifetime account."""
+    """Show the caller's privacy budget: policy units by window, and separately the formal lifetime account."""
 
     permission_classes = (HasPermission,)
     may = {"GET": ""}
@@ -121,7 +128,7 @@ class MyBudgetView(APIView):
 
 
 class MyVaultView(APIView):
-    """What the vault holds about me: my consents, changes of my budget; decisions lie there as sealed batches."""
+    """Show the Trust Vault's events about the caller: consents and budget changes. Decisions lie there in sealed batches."""
 
     permission_classes = (HasPermission,)
     may = {"GET": ""}
@@ -132,7 +139,7 @@ class MyVaultView(APIView):
 
 
 class MyExportView(APIView):
-    """Everything that is kept of me."""
+    """Export everything that the platform stores about the caller."""
 
     permission_classes = (HasPermission,)
     may = {"GET": ""}
@@ -145,11 +152,14 @@ class MyExportView(APIView):
 
 
 class ErasureBody(StrictBody):
-    confirm = serializers.BooleanField(help_text="True: erase me for good.")
+    confirm = serializers.BooleanField(help_text="Must be true: the erasure is permanent.")
 
 
 class MyErasureView(APIView):
-    """Erase me: my key, my rows, my logins. What I spent of my budget stays, so that registering anew gives nothing back."""
+    """Erase the caller: their data key, their rows and their logins.
+
+    Their spent budget stays, so that a new registration does not restore it.
+    """
 
     permission_classes = (HasPermission,)
     may = {"POST": ""}
@@ -157,7 +167,7 @@ class MyErasureView(APIView):
     @extend_schema(request=ErasureBody, responses={200: ErasureAnswer})
     def post(self, request: Request) -> Response:
         if not read_body(ErasureBody, request)["confirm"]:
-            raise InputError("send confirm: true to be erased; it cannot be undone")
+            raise InputError("confirm must be true; an erasure cannot be undone")
         me = own_person(request.user)
         trained = versions_trained_on(person_id=me.pk)
         return Response(erasure_answer(person_erase(person_id=me.pk, source="app"), trained))

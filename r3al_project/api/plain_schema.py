@@ -1,4 +1,4 @@
-"""The API's document where serializers do not reach: serving's plain views, made from their structs, and problem documents."""
+"""Describe in the OpenAPI document what DRF's serializers do not cover: the plain views and the problem documents."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from r3al_project.api import outcomes
 
 Document = dict[str, Any]
 _REFS = "#/components/schemas/Serving{name}"
-# Clients were generated from these names, so a struct that is called otherwise now keeps its own in the document.
+# Clients were generated from these names, so the document keeps them although the structs are named otherwise.
 _PUBLISHED = {"DecisionRequest": "Request", "DecisionAnswer": "Answer", "HeadAnswer": "Action"}
 _TOKEN: list[Document] = [{"knoxApiToken": []}]
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A POST of an app. ``answers``: meaning and struct by status; ``refusals``: beside those that every one has."""
+    """One POST endpoint of a plain view.
+
+    answers: meaning and struct, by status.
+    refusals: error statuses beyond those that every endpoint has.
+    """
 
     path: str
     operation: str
@@ -34,41 +38,41 @@ class Endpoint:
 _DECISIONS = "/api/v1/optima/decisions"
 ENDPOINTS = (
     Endpoint(
-        _DECISIONS, "decide", "Decide for one person; a retry with the same requestId and body gets the same bytes.",
-        requests.DecisionRequest, {200: ("What to do now.", responses.DecisionAnswer)}, (404, 409),
+        _DECISIONS, "decide", "Decide for one person. A retry with the same requestId and body gets the same bytes.",
+        requests.DecisionRequest, {200: ("The decision: an action for each head.", responses.DecisionAnswer)}, (404, 409),
     ),
     Endpoint(
-        f"{_DECISIONS}/{{decision}}/activate", "activate", "The device showed the decision; the first time counts.",
-        outcomes.ActivateBody, {200: ("When it was first shown.", outcomes.ActivateAnswer)}, (404,),
+        f"{_DECISIONS}/{{decision}}/activate", "activate", "Report that the device showed the decision. The first time counts.",
+        outcomes.ActivateBody, {200: ("The time at which it was first shown.", outcomes.ActivateAnswer)}, (404,),
     ),
     Endpoint(
         f"{_DECISIONS}/{{decision}}/rewards", "reward",
-        "What followed a decision: one of total, components and inputs, perhaps with a label, or a label alone.",
+        "Report the reward of a decision: a total, components, inputs or a label. A label may go with any one of the others.",
         outcomes.RewardBody,
         {
-            201: ("Kept.", outcomes.RewardAnswer),
-            200: ("Known already.", outcomes.RewardAnswer),
-            202: ("Too late: kept apart and never learned from.", outcomes.RewardAnswer),
+            201: ("The reward is new and was recorded.", outcomes.RewardAnswer),
+            200: ("The reward was recorded before.", outcomes.RewardAnswer),
+            202: ("The reward came after the deadline. It is kept apart and no policy learns from it.", outcomes.RewardAnswer),
         },
         (404,),
     ),
     Endpoint(
-        "/api/v1/signals", "signals", "What the app heard of one person; each signal is kept once by its id.",
-        outcomes.SignalsBody, {200: ("What became of each.", outcomes.SignalsAnswer)}, (404, 409),
+        "/api/v1/signals", "signals", "Send signals about one person. Each signal is kept once by its id.",
+        outcomes.SignalsBody, {200: ("The counts of the batch, and each rejected signal.", outcomes.SignalsAnswer)}, (404, 409),
     ),
     Endpoint(
-        "/api/v1/training/rewards/calculate", "calculateReward", "Compute a reward; nothing is stored.",
+        "/api/v1/training/rewards/calculate", "calculateReward", "Compute a reward. Nothing is stored.",
         outcomes.CalculateBody, {200: ("The total and its components.", outcomes.CalculateAnswer)}, (404,),
     ),
 )  # fmt: skip
 _MEANINGS = {
     400: "The body is not JSON.",
-    401: "There is no valid token.",
-    403: "Not this role, or not consented.",
-    404: "Not there, or not yours.",
-    409: "Not now; the detail says why.",
+    401: "The token is missing or not valid.",
+    403: "The role does not allow this, or the person has not consented.",
+    404: "It does not exist, or it is not yours.",
+    409: "The current state does not allow this. The detail says why.",
     413: "The body is too large.",
-    422: "Something does not fit; the detail says what, errors names fields.",
+    422: "A value does not fit. The detail says which, and errors names the fields.",
 }
 PROBLEM: Document = {
     "type": "object",
@@ -77,10 +81,10 @@ PROBLEM: Document = {
         "type": {"type": "string", "const": "about:blank"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What was wrong, and what to do."},
+        "detail": {"type": "string", "description": "The problem, and the action to take."},
         "errors": {
             "type": "object",
-            "description": "Sentences by the field that they are about.",
+            "description": "Error sentences, by field.",
             "additionalProperties": {},
         },
     },
@@ -89,10 +93,10 @@ PROBLEM: Document = {
 
 
 def complete(result: Document, generator: Any, request: Any, public: bool) -> Document:
-    """Postprocessing hook of drf-spectacular: adds serving's endpoints, and to every operation what it refuses with."""
+    """Add the plain views' endpoints, and each operation's error answers. Postprocessing hook of drf-spectacular."""
     for operations in result["paths"].values():
         for operation in operations.values():
-            _refuses(operation, _refusals(operation))
+            _add_refusals(operation, _refusals(operation))
     schemas, components = _structs()
     result["components"]["schemas"] |= schemas | {"Problem": PROBLEM}
     result["paths"] |= {e.path: {"post": _operation(e, components)} for e in ENDPOINTS}
@@ -102,7 +106,7 @@ def complete(result: Document, generator: Any, request: Any, public: bool) -> Do
 
 
 def _structs() -> tuple[Document, dict[type, Document]]:
-    """Components of all structs, under names of their own, and where each is found."""
+    """Return the schemas of all structs by their published names, and a reference to each struct's schema."""
     kinds = [e.body for e in ENDPOINTS] + [kind for e in ENDPOINTS for _, kind in e.answers.values()]
     found, components = msgspec.json.schema_components(kinds, ref_template=_REFS)
     found, components = _published((found, components))
@@ -116,7 +120,7 @@ def _structs() -> tuple[Document, dict[type, Document]]:
 
 
 def _published(part: Any) -> Any:
-    """Return a part of the document in which references and titles say the published names."""
+    """Return a part of the document with each struct's name replaced by its published name."""
     if isinstance(part, dict):
         return {key: _published(value) for key, value in part.items()}
     if isinstance(part, (list, tuple)):
@@ -135,19 +139,19 @@ def _operation(endpoint: Endpoint, components: dict[type, Document]) -> Document
         "security": _TOKEN,
         "requestBody": {"required": True, "content": {"application/json": {"schema": components[endpoint.body]}}},
         "responses": {
-            str(status): {"description": said, "content": {"application/json": {"schema": components[kind]}}}
-            for status, (said, kind) in endpoint.answers.items()
+            str(status): {"description": meaning, "content": {"application/json": {"schema": components[kind]}}}
+            for status, (meaning, kind) in endpoint.answers.items()
         },
     }
     if "{decision}" in endpoint.path:
         place = {"type": "string", "format": "uuid"}
         operation["parameters"] = [{"in": "path", "name": "decision", "required": True, "schema": place}]
-    _refuses(operation, (400, 401, 403, 413, 422, *endpoint.refusals))
+    _add_refusals(operation, (400, 401, 403, 413, 422, *endpoint.refusals))
     return operation
 
 
 def _refusals(operation: Document) -> tuple[int, ...]:
-    """Statuses that follow from what an operation takes: a token, a body, a place, a query."""
+    """Return the error statuses that follow from an operation's inputs: token, body, path and query."""
     takes = {p["in"] for p in operation.get("parameters", ())}
     found = [401] if {} in operation["security"] else [401, 403]
     found += [400, 422] if "requestBody" in operation else [422] if "query" in takes else []
@@ -155,7 +159,7 @@ def _refusals(operation: Document) -> tuple[int, ...]:
     return (*found, 409) if "requestBody" in operation or "header" in takes else tuple(found)
 
 
-def _refuses(operation: Document, statuses: tuple[int, ...]) -> None:
+def _add_refusals(operation: Document, statuses: tuple[int, ...]) -> None:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     operation["responses"] |= {str(s): {"description": _MEANINGS[s], "content": content} for s in sorted(statuses)}
     operation["responses"]["default"] = {"description": "Another error.", "content": content}

@@ -1,4 +1,4 @@
-"""Anonymisations and releases: for those who may anonymise; budgets as counts for those who may see them."""
+"""Anonymise records, show the log of releases, and show budgets as counts of people."""
 
 from __future__ import annotations
 
@@ -48,17 +48,19 @@ from r3al_project.api.http.request_bodies import NumberField, StrictBody, WholeF
 from r3al_project.api.http.wait_for_job import job_awaited
 from r3al_project.permissions import ANONYMIZE_DATA, VIEW_BUDGETS, VIEW_RELEASES
 
-_ROWS_SHOWN, _AWAITED = 1_000, 10.0
+_ROWS_SHOWN, _WAIT_SECONDS = 1_000, 10.0
 
 
 class AnonymizeBody(StrictBody):
-    """The blueprint's anonymizeData; whatever it leaves out has a default. Each technique adds its own parameters."""
+    """An anonymisation to run. Each technique adds its own parameters, and optional fields have defaults."""
 
     dataType = serializers.ChoiceField(choices=DATA_TYPES)
     technique = serializers.ChoiceField(choices=technique_names())
     privacyEpsilon = NumberField(default=0.5)
     sampleCount = WholeField(
-        required=False, allow_null=True, help_text="So many people: of rows at most, of statistics about."
+        required=False,
+        allow_null=True,
+        help_text="How many people to include: an upper limit for rows, an approximate count for statistics.",
     )
     loop = serializers.CharField(default=DEFAULT_LOOP)
     delta = NumberField(default=1e-6)
@@ -90,8 +92,10 @@ def _anonymize_request(given: dict[str, Any]) -> AnonymizeRequest:
 
 
 class AnonymizationsView(APIView):
-    """Anonymise records: people are charged at once, a worker computes. What is done within ten seconds is answered with the
-    permanent log row and the statistics or the first rows (201); else with where to look (202).
+    """Anonymise records. People are charged at once and a worker computes the result.
+
+    If the result is ready within ten seconds, the answer is the row of the permanent log with the statistics or the first rows
+    (201). Otherwise it names the job and the release to look at later (202).
     """
 
     permission_classes = (HasPermission,)
@@ -102,20 +106,20 @@ class AnonymizationsView(APIView):
     )
     def post(self, request: Request) -> Response:
         given = _checked(request)
-        # The header is the release's own key: a retry finds the release, charged once, whatever became of the first answer.
-        own = request.headers.get("Idempotency-Key", "") or str(uuid.uuid4())
+        # The header is part of the release's key, so a retry finds the release and charges nobody again.
+        key = request.headers.get("Idempotency-Key", "") or str(uuid.uuid4())
         version = loop_version_current(given["loop"])
         release, job = anonymize_enqueue(
-            key=f"api-{request.user.pk}-{own}", loop_version=version, request=_anonymize_request(given)
+            key=f"api-{request.user.pk}-{key}", loop_version=version, request=_anonymize_request(given)
         )
-        job = job_awaited(job, seconds=_AWAITED)
+        job = job_awaited(job, seconds=_WAIT_SECONDS)
         if not job.is_over:
-            accepted = anonymize_accepted(release, job, own)
+            accepted = anonymize_accepted(release, job, key)
             return Response(accepted, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
         if job.state != JobState.DONE:
-            raise Conflict(job.error or f"{job} was cancelled; ask again with a new key")
+            raise Conflict(job.error or f"{job} was cancelled; send the request again with a new Idempotency-Key")
         release.refresh_from_db()
-        done = anonymize_answer(release, job, own, _first_lines(release))
+        done = anonymize_answer(release, job, key, _first_lines(release))
         return Response(done, status=201, headers={"Location": release_url(release)})
 
 
@@ -126,7 +130,7 @@ def _checked(request: Request) -> dict[str, Any]:
 
 
 def _first_lines(release: Release) -> list[str]:
-    """The line of names and the first rows, where the release is rows."""
+    """Return the CSV header and the first rows of a release of rows. Empty for statistics."""
     if holds_statistics(release):
         return []
     out = io.StringIO()
@@ -135,7 +139,7 @@ def _first_lines(release: Release) -> list[str]:
 
 
 class PreviewView(APIView):
-    """What an anonymisation would cost, and about how many people it would leave out. Nothing is charged."""
+    """Compute the cost of an anonymisation and about how many people it would leave out. Nobody is charged."""
 
     permission_classes = (HasPermission,)
     may = {"POST": ANONYMIZE_DATA}
@@ -148,7 +152,7 @@ class PreviewView(APIView):
 
 
 class ReleasesView(APIView):
-    """The permanent log, newest first."""
+    """List the permanent log of releases, newest first."""
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_RELEASES}
@@ -162,7 +166,7 @@ class ReleasesView(APIView):
         found = Release.objects.select_related("loop_version__loop").order_by("-pk")
         technique = request.query_params.get("technique")
         if technique and technique not in technique_names():
-            raise InputError(f"technique {technique!r} is not known; it is one of {', '.join(technique_names())}")
+            raise InputError(f"technique {technique!r} is not known; use one of {', '.join(technique_names())}")
         for name, column in (("technique", "technique"), ("loop", "loop_version__loop__name")):
             if value := request.query_params.get(name):
                 found = found.filter(**{column: value})
@@ -171,27 +175,27 @@ class ReleasesView(APIView):
         return Response(page_answer(pages, [release_answer(r) for r in page]))
 
 
-def release_of(pk: int) -> Release:
-    """One release, or NotFound."""
+def _release_get(pk: int) -> Release:
+    """Return one release. Raises NotFound."""
     found = Release.objects.select_related("loop_version__loop").filter(pk=pk).first()
     if found is None:
-        raise NotFound(f"there is no release {pk}")
+        raise NotFound(f"there is no release {pk}; /api/v1/privacy/releases lists them")
     return found
 
 
 class ReleaseView(APIView):
-    """One row of the log; of an anonymisation also its statistics, or where its rows are."""
+    """Show one row of the log. An anonymisation also has its statistics, or the address of its rows."""
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_RELEASES}
 
     @extend_schema(responses={200: ReleaseDetailAnswer})
     def get(self, request: Request, release: int) -> Response:
-        return Response(release_detail_answer(release_of(release)))
+        return Response(release_detail_answer(_release_get(release)))
 
 
 class ReleaseRowsView(APIView):
-    """The rows of an anonymisation as CSV, until they expire."""
+    """Download the rows of an anonymisation as CSV, until they expire."""
 
     permission_classes = (HasPermission,)
     may = {"GET": ANONYMIZE_DATA}
@@ -199,13 +203,13 @@ class ReleaseRowsView(APIView):
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request, release: int) -> HttpResponse:
         out = io.StringIO()
-        export_rows_write(release=release_of(release), out=out)
+        export_rows_write(release=_release_get(release), out=out)
         name = f'attachment; filename="release-{release}.csv"'
         return HttpResponse(out.getvalue(), content_type="text/csv", headers={"Content-Disposition": name})
 
 
 class BudgetsView(APIView):
-    """How people's budgets stand, as rounded counts."""
+    """Show how many people have spent how much of their budgets, as rounded counts."""
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_BUDGETS}

@@ -1,15 +1,14 @@
-"""Addresses of the API."""
+"""Map the API's addresses to its views."""
 
 from __future__ import annotations
 
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from r3al_project.api import auth, jobs, models, outcomes, people, privacy
-from r3al_project.api import decisions as api_optima
+from r3al_project.api import auth, decisions, jobs, models, outcomes, people, privacy
 
-urlpatterns = [  # looked through from the top, so what is asked most comes first
-    path("v1/optima/decisions", api_optima.decisions, name="decisions"),
+urlpatterns = [  # Django searches from the top, so the most frequent addresses come first
+    path("v1/optima/decisions", decisions.decisions, name="decisions"),
     path("v1/optima/decisions/<uuid:decision>/activate", outcomes.activate, name="activate"),
     path("v1/optima/decisions/<uuid:decision>/rewards", outcomes.rewards, name="rewards"),
     path("v1/signals", outcomes.signals, name="signals"),

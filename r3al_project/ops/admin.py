@@ -1,4 +1,4 @@
-"""Admin pages of the accounts that operate the platform."""
+"""Admin pages of users and groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a demonstration needs around a turn: an operator, a loop, and people to learn from."""
+"""Prepare a demonstration: an operator account, and simulated people to learn from."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from loops.models import LoopVersion
 from training.models import ModelVersion
 from training.selectors.versions import version_policy
 
-DEMO_DAYS = 15
+DEMO_DAYS = 15  # of simulated life
 
 
 @dataclass(frozen=True)
 class DemoPeople:
-    """Who was simulated, so that the true value of any policy can be told afterwards."""
+    """The number and seed of the simulated people, from which the true value of any policy can be computed."""
 
     users: int
     seed: int
 
 
 def operator_create(name: str, password: str | None) -> None:
-    """A superuser to look around with; an existing one gets the new password when one is given."""
+    """Create a superuser. An existing one gets the new password, if one is given."""
     user, new = get_user_model().objects.get_or_create(username=name, defaults={"is_staff": True, "is_superuser": True})
     if new or password:
         user.set_password(password or secrets.token_urlsafe(16))
@@ -40,17 +40,20 @@ def operator_create(name: str, password: str | None) -> None:
 def source_prepare(
     loop_version: LoopVersion, options: dict[str, Any], say: Callable[[str], None]
 ) -> tuple[Path, DemoPeople | None]:
-    """The file to learn from: the one given, or a simulated cohort written as a file of logged decisions."""
+    """Return the file of logged decisions to learn from, and the simulated people behind it (None for a given file).
+
+    Raises InputError.
+    """
     if options["source"] is not None:
         return Path(options["source"]), None
     from simulator import SIMULATED_LOOP
 
     if loop_version.loop.name != SIMULATED_LOOP:
         raise InputError(
-            f"only the {SIMULATED_LOOP} loop has a simulator; give --source FILE for {loop_version.loop.name!r}"
+            f"only the {SIMULATED_LOOP} loop has a simulator; add --source FILE for {loop_version.loop.name!r}"
         )
     if options["users"] < 1 or options["seed"] < 0:
-        raise InputError("--users takes a number of people of at least 1, --seed a whole number of at least 0")
+        raise InputError("--users must be at least 1, and --seed at least 0")
     people = DemoPeople(options["users"], options["seed"])
     path = Path(settings.VAR_DIR) / f"cohort-{people.users}-{people.seed}.csv"
     say(f"simulating {people.users:,} people over {DEMO_DAYS} days")
@@ -59,7 +62,7 @@ def source_prepare(
 
 
 def cohort_write(loop_version: LoopVersion, people: DemoPeople, path: Path) -> None:
-    """Simulate people under the logging distribution and write what an app would have logged."""
+    """Simulate people under the logging distribution and write the decisions that an app would have logged."""
     import numpy as np
 
     from simulator import make_people, simulate, write_csv
@@ -75,12 +78,12 @@ def cohort_write(loop_version: LoopVersion, people: DemoPeople, path: Path) -> N
 
 
 def true_values_of(people: DemoPeople, say: Callable[[str], None]) -> Callable[[ModelVersion], dict[str, float]]:
-    """Return a function that computes a version's true value, and its rivals', in the world that ``people`` live in."""
+    """Return a function that computes the true values of a version and its baselines for the simulated people."""
 
     def compute(version: ModelVersion) -> dict[str, float]:
         from simulator import compare_policies
 
-        say("comparing with the best policy known in the simulator ...")
+        say("comparing with the best known policy in the simulator ...")
         return compare_policies(version.loop_version.spec, version_policy(version), seed=people.seed)
 
     return compute

@@ -1,4 +1,4 @@
-"""Roles as groups of permissions: one an action, given here and checked everywhere by its own name."""
+"""Define the roles as groups of permissions. Views and pages check permissions, never roles."""
 
 from __future__ import annotations
 
@@ -17,26 +17,49 @@ from r3al_project.permissions import (
     START_TURN,
 )
 
-_SHOWN = ("loops", "training", "deployments", "turns", "jobs")  # apps whose records say nothing of one person
-_PRIVACY_SHOWN = ("release", "privacybudget", "consent", "ledgerentry", "vaultevent", "vaultbatch", "signalimport")
+_VISIBLE_APPS = (
+    "loops",
+    "training",
+    "deployments",
+    "turns",
+    "jobs",
+)  # apps whose records describe no individual person
+_VISIBLE_PRIVACY_MODELS = (
+    "release",
+    "privacybudget",
+    "consent",
+    "ledgerentry",
+    "vaultevent",
+    "vaultbatch",
+    "signalimport",
+)
 
 ROLES: dict[str, tuple[str, ...]] = {
     "Operator": (START_TURN, CANCEL_JOB, DEPLOY_VERSION, OVERRIDE_COMPARISON, ROLLBACK_VERSION),
-    "Privacy officer": (ROLLBACK_VERSION, CANCEL_JOB, ANONYMIZE_DATA, CHANGE_CAPS, ERASE_PERSON),
+    "Privacy officer": (
+        ROLLBACK_VERSION,
+        CANCEL_JOB,
+        ANONYMIZE_DATA,
+        CHANGE_CAPS,
+        ERASE_PERSON,
+    ),
     "Analyst": (),
     "Viewer": (),
-    "Service": (SERVE_PEOPLE,),  # it may also erase the people that it names, as they may themselves
+    "Service": (SERVE_PEOPLE,),  # a service may also erase the people that it names, as they may erase themselves
 }
 
 
 @transaction.atomic
 def roles_sync() -> int:
-    """Make the groups and give each its permissions; what an administrator added stays. Returns how many were added."""
+    """Create the groups and add missing permissions. Returns how many were added.
+
+    A permission that an administrator added stays.
+    """
     added = 0
-    for name, acts in ROLES.items():
+    for name, actions in ROLES.items():
         group, _ = Group.objects.get_or_create(name=name)
-        wanted = {_permission(act) for act in acts} | set(_views(name))
-        missing = wanted - set(group.permissions.all())
+        expected = {_permission(action) for action in actions} | set(_view_permissions(name))
+        missing = expected - set(group.permissions.all())
         group.permissions.add(*missing)
         added += len(missing)
     return added
@@ -47,11 +70,11 @@ def _permission(name: str) -> Permission:
     return Permission.objects.get(content_type__app_label=app, codename=codename)
 
 
-def _views(role: str) -> list[Permission]:
+def _view_permissions(role: str) -> list[Permission]:
     if role == "Service":
         return []
-    views = Permission.objects.filter(codename__startswith="view_")
-    shown = list(views.filter(content_type__app_label__in=_SHOWN))
+    permissions = Permission.objects.filter(codename__startswith="view_")
+    shown = list(permissions.filter(content_type__app_label__in=_VISIBLE_APPS))
     if role in ("Privacy officer", "Analyst"):
-        shown += views.filter(content_type__app_label="privacy", content_type__model__in=_PRIVACY_SHOWN)
+        shown += permissions.filter(content_type__app_label="privacy", content_type__model__in=_VISIBLE_PRIVACY_MODELS)
     return shown

@@ -1,4 +1,4 @@
-"""The admin's front page: what runs, what serves, what was judged and why, what is promised."""
+"""The admin's front page: turns, deployed versions, gate verdicts with their reasons, and guarantees."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from training.models import VERDICT_WORDS, GateVerdict, ModelMetric, ModelVersio
 _VERSIONS = 6
 _TURNS = 3
 _WAITING = 5
-_JUDGED = 2
-# A sign for each state beside its word, so that nothing is told by colour alone.
+_VERDICTS = 2
+# A sign stands beside each state's word, so that no state is shown by colour alone.
 SIGNS = {
     "done": "✓", "deployed": "✓", "pass": "✓", "running": "●", "training": "●", "evaluating": "◐", "queued": "○",
     "waiting": "○", "kept": "=", "insufficient": "?", "archived": "–", "fail": "✕", "failed": "✕", "cancelled": "–",
@@ -32,55 +32,54 @@ SIGNS = {
 
 
 def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Unfold's dashboard callback: adds what the template shows."""
+    """Add the template's context. Unfold calls this for the admin's index page."""
     return context | {"title": "Front page"} | page_state()
 
 
 def front_page_fragment(request: HttpRequest) -> HttpResponse:
-    """The live part of the front page, fetched every two seconds."""
+    """Render the live part of the front page, which the page fetches every two seconds."""
     return render(request, "admin/front_page.html", page_state())
 
 
 def page_state() -> dict[str, Any]:
-    """What the page shows, in a bounded number of queries; nothing about a person, no array is loaded."""
+    """Return the template context, in a bounded number of queries. It holds no data about a person and loads no array."""
     turns = turn_rows()
     return {
         "turns": turns,
         "headline": _headline(turns),
         "slots": _slots(),
         "versions": _versions(),
-        "judgements": _judged(),
+        "verdicts": _verdicts(),
         "waiting": Job.objects.filter(state=JobState.QUEUED).order_by("id")[:_WAITING],
-    } | promised()
+    } | release_context()
 
 
-def promised() -> dict[str, Any]:
-    """The last release that policies learned from, and what left the vault under no formal guarantee at all."""
+def release_context() -> dict[str, Any]:
+    """Return the latest release that policies learn from, and the count and latest of exports without a formal guarantee."""
     committed = Release.objects.filter(state=ReleaseState.COMMITTED).select_related("loop_version__loop")
-    unguarded = committed.filter(formal_epsilon__isnull=True)
+    exports = committed.filter(formal_epsilon__isnull=True)
     return {
         "release": committed.filter(formal_epsilon__isnull=False, parameters__kind=MOMENTS_KIND)
         .order_by("-id")
         .first(),
-        "exports": unguarded.count(),
-        "last_export": unguarded.order_by("-id").first(),
+        "exports": exports.count(),
+        "last_export": exports.order_by("-id").first(),
     }
 
 
 def turn_rows() -> list[dict[str, Any]]:
-    """The latest turn of each loop with all its stages, those that run first."""
+    """Return the latest turn of each loop with all its stages, running turns first."""
     newest = Turn.objects.values("loop").annotate(last=Max("pk")).values("last")
     stages = Prefetch("stages", TurnStage.objects.select_related("job").order_by("id"))
     found = Turn.objects.filter(pk__in=newest).select_related("loop_version__loop").prefetch_related(stages)
     ordered = sorted(found, key=lambda t: (t.outcome != "running", -t.pk))[:_TURNS]
     return [
-        {"turn": turn, "chip": _chip(turn.outcome, turn.get_outcome_display()), "stages": _stage_rows(turn)}
-        for turn in ordered
+        {"turn": turn, "chip": _chip(turn.outcome, turn.outcome_text), "stages": _stage_rows(turn)} for turn in ordered
     ]
 
 
 def _stage_rows(turn: Turn) -> list[dict[str, Any]]:
-    """Every stage of the turn in order, those not begun included."""
+    """Return every stage of the turn in order, including stages that have not begun."""
     begun = {stage.name: stage for stage in turn.stages.all()}
     return [_stage_row(stage, begun.get(name)) for name, stage in STAGES.items()]
 
@@ -101,7 +100,7 @@ def _stage_row(declared: Stage, stage: TurnStage | None) -> dict[str, Any]:
 
 
 def _headline(turns: list[dict[str, Any]]) -> str:
-    """One sentence, the only part of the page that is announced when it changes."""
+    """Return one sentence about current activity. Screen readers announce only this part when it changes."""
     for row in turns:
         for stage in row["stages"]:
             if row["turn"].outcome == "running" and stage["state"] in ("running", "queued"):
@@ -123,31 +122,31 @@ def _versions() -> list[dict[str, Any]]:
     rows = []
     for version in main_first(learned.defer("weights").prefetch_related(verdicts).order_by("-id")[:_VERSIONS]):
         last = next(reversed(version.verdicts.all()), None)
-        said = last.verdict if last else "not asked"
+        answer = last.verdict if last else "not asked"
         state = _chip(version.state, version.get_state_display())
-        rows.append({"version": version, "state": state, "gate": _chip(said, VERDICT_WORDS[said])})
+        rows.append({"version": version, "state": state, "gate": _chip(answer, VERDICT_WORDS[answer])})
     return rows
 
 
 def main_first(versions: Iterable[ModelVersion]) -> list[ModelVersion]:
-    """Policy's before the others', which speak only when it does."""
+    """Sort the policy head's versions first, because the other heads act only when the policy intervenes."""
     return sorted(versions, key=lambda version: version.head != MAIN_HEAD)
 
 
-def _judged() -> list[dict[str, Any]]:
-    """What the gates last said, policy's first, on which a turn hinges: each verdict with what it rests on."""
-    versions = Prefetch("version", ModelVersion.objects.select_related("loop_version__loop").defer("weights"))
+def _verdicts() -> list[dict[str, Any]]:
+    """Return the latest verdicts with their metrics. The policy head comes first, because a turn's outcome depends on it."""
+    judged_versions = Prefetch("version", ModelVersion.objects.select_related("loop_version__loop").defer("weights"))
     metrics = Prefetch("version__metrics", ModelMetric.objects.order_by("id"))
     heads = GateVerdict.objects.values("version__loop_version__loop", "version__head").annotate(last=Max("pk"))
     main = Case(When(version__head=MAIN_HEAD, then=0), default=1)
-    found = GateVerdict.objects.filter(pk__in=heads.values("last")).order_by(main, "-pk")[:_JUDGED]
+    found = GateVerdict.objects.filter(pk__in=heads.values("last")).order_by(main, "-pk")[:_VERDICTS]
     return [
         {
             "verdict": verdict,
             "chip": _chip(verdict.verdict, VERDICT_WORDS[verdict.verdict]),
             "metrics": [_metric_row(metric) for metric in verdict.version.metrics.all()],
         }
-        for verdict in found.prefetch_related(versions, metrics)
+        for verdict in found.prefetch_related(judged_versions, metrics)
     ]
 
 
@@ -155,14 +154,14 @@ def _metric_row(metric: ModelMetric) -> dict[str, Any]:
     return {
         "name": _METRIC_WORDS.get(metric.name, metric.name.replace("_", " ")),
         "estimate": estimate(metric.name, metric.value, metric.low, metric.high),
-        "bar": number_text(metric.threshold),
+        "threshold": number_text(metric.threshold),
         "plot": interval_plot(None if metric.too_few else metric.value, metric.low, metric.high, metric.threshold),
         "chip": _chip(metric.verdict, VERDICT_WORDS[metric.verdict]),
     }
 
 
 def estimate(name: str, value: float | None, low: float | None, high: float | None) -> str:
-    """A metric's value with its interval, or that there are too few people to say."""
+    """Return a metric's value with its interval, or a note that too few people contributed."""
     if value is None or says_nothing(name, low, high):
         return NOT_ENOUGH_PEOPLE
     return (
@@ -175,10 +174,10 @@ def _chip(state: str, words: str) -> dict[str, str]:
 
 
 _METRIC_WORDS = {
-    "model_gate_z": "model gate (z against the reference, in drawn worlds)",
-    "model_gate_z_incumbent": "model gate (z against what serves, in drawn worlds)",
+    "model_gate_z": "model gate (z against the reference, in sampled worlds)",
+    "model_gate_z_incumbent": "model gate (z against the incumbent, in sampled worlds)",
     "improvement": "improvement over the reference",
-    "long_run": "long-run difference to the reference",
+    "long_run": "long-run difference from the reference",
     "false_intervention": "share of false interventions",
     "latency_ms": "decision time (ms)",
 }

@@ -1,4 +1,4 @@
-"""The privacy page: budgets and consents as counts, what left the vault, what is kept and when it goes, the chain of events."""
+"""The privacy page: budgets and consents as counts, latest releases, retention, and the state of the Trust Vault and keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WINDOWS = {
 
 
 def state() -> dict[str, Any]:
-    """What the page shows; counts of people to two digits, and nothing of anybody."""
+    """Return the template context. Counts of people are rounded to two digits, and no entry describes one person."""
     budgets = budgets_overview()
     standing = {**budgets["windows"], "formal": budgets["formal"]}
     return {
@@ -39,14 +39,14 @@ def state() -> dict[str, Any]:
         "standing": [(words, standing[name]) for name, words in _WINDOWS.items()],
         "releases": Release.objects.select_related("loop_version__loop").order_by("-pk")[:_RELEASES],
         "reserved": Release.objects.filter(state=ReleaseState.RESERVED).count(),
-        "kept": kept_everywhere(),
+        "retention": retention_rules(),
         "vault": vault_status(),
         "keys_waiting": keys_waiting(),
     }
 
 
-def kept_everywhere() -> list[RetentionRule]:
-    """Retention of all floors."""
+def retention_rules() -> list[RetentionRule]:
+    """Return the retention rules of privacy, deployments and training."""
     pool = TrainingDataPool.objects.all()
     chunks = retention_of("pool chunks (released and synthetic rows)", pool, "expires_at", timedelta(0))
     return [
@@ -59,6 +59,6 @@ def kept_everywhere() -> list[RetentionRule]:
 @admin.site.admin_view
 @permission_required(VIEW_BUDGETS, raise_exception=True)
 def page(request: HttpRequest) -> HttpResponse:
-    """The page; for whoever may see budgets."""
+    """Show the page to accounts that may see budgets."""
     shown = admin.site.each_context(request) | {"title": "Privacy"} | state()
     return render(request, "admin/privacy_page.html", shown)

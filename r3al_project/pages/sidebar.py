@@ -1,4 +1,4 @@
-"""The admin's sidebar: every list under a word that says its purpose."""
+"""The admin's sidebar: pages and lists, grouped by purpose."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from django.urls import reverse_lazy
 
 from r3al_project.permissions import VIEW_BUDGETS
 
-PRIVACY_PAGE = ("Overview", "policy", VIEW_BUDGETS)  # a page of its own, beside the lists
+PRIVACY_PAGE = (
+    "Overview",
+    "policy",
+    VIEW_BUDGETS,
+)  # a page, whereas every other entry is a list of records
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """Unfold's navigation: every list under a word that says what it is for."""
+    """Return the groups of the sidebar. Unfold calls this for every admin page."""
     return [
         {"title": None, "items": [
             {"title": "Front page", "icon": "home", "link": reverse_lazy("admin:index")},

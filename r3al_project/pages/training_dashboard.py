@@ -1,6 +1,6 @@
-"""The training dashboard: health, training, versions, and what the system is and promises; live, and good on a phone.
+"""Training dashboard: live health, training and versions, with the platform's guarantees. It also fits a phone.
 
-Every act is confirmed on a page of its own, sent by POST, checked against its own permission, and recorded by its service.
+An operator confirms each action on a separate page. The action is a POST with its own permission, and its service records it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from deployments.services.rollouts.rollback import rollback_check, version_rollb
 from deployments.services.rollouts.slots import HOLDBACK_BP
 from loops.engine.thresholds import LATENCY_BAR_MS
 from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_current
-from r3al_project.pages.front_page import SIGNS, estimate, main_first, promised, turn_rows
+from r3al_project.pages.front_page import SIGNS, estimate, main_first, release_context, turn_rows
 from r3al_project.permissions import (
     CANCEL_JOB,
     DEPLOY_VERSION,
@@ -44,53 +44,53 @@ from training.selectors.versions import version_get
 
 _VERSIONS, _INCIDENTS = 12, 3
 _METRIC_WORDS = {
-    "empathy": ("Empathy", "over interventions, a person", "at least"),
-    "false_intervention": ("False interventions", "share of a person's", "at most"),
-    "latency": ("Slow decisions", f"share over {LATENCY_BAR_MS:g} ms", "at most"),
-    "reward_stability": ("Reward drift", "against what served before", "within ±"),
+    "empathy": ("Empathy", "each person's mean over interventions", "at least {}"),
+    "false_intervention": ("False interventions", "share of each person's interventions", "at most {}"),
+    "latency": ("Slow decisions", f"share over {LATENCY_BAR_MS:g} ms", "at most {}"),
+    "reward_stability": ("Reward drift", "compared with the previous version", "within ±{}"),
 }
 _STATE_SIGNS = {"healthy": "✓", "degraded": "!", "critical": "✕", "unwatched": "○"}
 View = Callable[..., HttpResponse]
 
 
-def _seen(view: View) -> View:
-    """For operators who are logged in and may see models. What cannot be shown or done is said on the dashboard."""
+def _dashboard_view(view: View) -> View:
+    """Restrict a view to logged-in operators who may see models. Show expected errors on the dashboard."""
 
     @functools.wraps(view)
-    def said(request: HttpRequest, **names: Any) -> HttpResponse:
+    def guarded(request: HttpRequest, **names: Any) -> HttpResponse:
         try:
             return view(request, **names)
         except R3alError as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(reverse("training-dashboard"))
 
-    return admin.site.admin_view(permission_required(VIEW_VERSIONS, raise_exception=True)(said))
+    return admin.site.admin_view(permission_required(VIEW_VERSIONS, raise_exception=True)(guarded))
 
 
 def state() -> dict[str, Any]:
-    """What the live part shows, in a bounded number of queries; nothing about a person."""
+    """Return the template context of the live part, in a bounded number of queries. It holds no data about a person."""
     slots = list(slots_in_use().select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
     rows = turn_rows()
     running = [row for row in rows if row["turn"].outcome == "running"]
-    watched = [_slot(slot) for slot in slots if slot.stable.is_learned]
+    health = [_slot(slot) for slot in slots if slot.stable.is_learned]
     return {
-        "headline": _headline(watched, running),
+        "headline": _headline(health, running),
         "turns": running,
         "last": rows[:1],
-        "slots": watched,
+        "slots": health,
         "incidents": Incident.objects.select_related("slot__loop", "version__loop_version__loop").order_by("-id")[
             :_INCIDENTS
         ],
         "versions": _versions({slot.stable_id for slot in slots}),
-    } | promised()
+    } | release_context()
 
 
-def _headline(watched: list[dict[str, Any]], running: list[dict[str, Any]]) -> str:
-    """Health and training in a sentence each, the only part of the page that is announced when it changes."""
-    health = "; ".join(f"{row['slot'].loop.name} / {row['slot'].head}: {row['chip']['words']}" for row in watched)
+def _headline(slots: list[dict[str, Any]], running: list[dict[str, Any]]) -> str:
+    """Return one sentence about health and one about training. Screen readers announce only this part when it changes."""
+    health = "; ".join(f"{row['slot'].loop.name} / {row['slot'].head}: {row['chip']['words']}" for row in slots)
     turns = ", ".join(f"{row['turn'].loop_version.loop.name} (turn {row['turn'].pk})" for row in running)
     training = f"Training now: {turns}." if turns else "No turn is running."
-    return f"{health}. {training}" if health else f"Nothing learned serves yet. {training}"
+    return f"{health}. {training}" if health else f"No learned version is deployed yet. {training}"
 
 
 def _slot(slot: ServingSlot) -> dict[str, Any]:
@@ -107,24 +107,21 @@ def _slot(slot: ServingSlot) -> dict[str, Any]:
 
 
 def _health_chip(check: HealthCheck | None) -> dict[str, str]:
-    words = check.said if check else "not looked at yet"
+    words = check.status_text if check else "not checked yet"
     state = words if words in _STATE_SIGNS else "unwatched"
     return {"state": state, "sign": _STATE_SIGNS[state], "words": words}
 
 
 def _metric(stored: dict[str, Any]) -> dict[str, Any]:
-    name, unit, side = _METRIC_WORDS[stored["name"]]
+    name, unit, limit = _METRIC_WORDS[stored["name"]]
     verdict = {"ok": "pass", "beyond": "fail", "too_few": "insufficient"}[stored["verdict"]]
-    words = {"pass": "within", "fail": "beyond", "insufficient": "too few yet"}[verdict]
+    words = {"pass": "within limit", "fail": "beyond limit", "insufficient": "not enough data"}[verdict]
     low, high = stored["low"], stored["high"]
     return {
         "name": name,
         "unit": unit,
-        "estimate": estimate(stored["name"], stored["value"], low, high),
-        "bar": f"{side} {number_text(stored['threshold'])}"
-        if side != "within ±"
-        else f"within ±{number_text(stored['threshold'])}",
-        "n": f"{stored['n']:,}",
+        "text": _metric_text(stored),
+        "requirement": f"Must be {limit.format(number_text(stored['threshold']))}.",
         "chip": {"state": verdict, "sign": SIGNS[verdict], "words": words},
         "plot": interval_plot(
             None if says_nothing(stored["name"], low, high) else stored["value"], low, high, stored["threshold"]
@@ -132,64 +129,79 @@ def _metric(stored: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _versions(serving: set[int]) -> list[dict[str, Any]]:
+def _metric_text(stored: dict[str, Any]) -> str:
+    """Return a metric's estimate and its number of observations, in words."""
+    n, needed = stored["n"], stored["minimum_n"]
+    noun = "decisions" if stored["name"] == "latency" else "people"
+    found = estimate(stored["name"], stored["value"], stored["low"], stored["high"])
+    is_enough = n >= needed
+    if found == NOT_ENOUGH_PEOPLE:
+        return f"Not enough data yet ({n:,}{'' if is_enough else f' of {needed:,}'} {noun})."
+    return f"{found} from {n:,}{'' if is_enough else f' of the needed {needed:,}'} {noun}."
+
+
+def _versions(deployed: set[int]) -> list[dict[str, Any]]:
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
     found = ModelVersion.objects.learned().select_related("loop_version__loop").defer("weights")
     rows = []
     for version in main_first(found.prefetch_related(verdicts, "metrics").order_by("-id")[:_VERSIONS]):
         verdict = next(reversed(version.verdicts.all()), None)
-        said = verdict.verdict if verdict else "not asked"
+        answer = verdict.verdict if verdict else "not asked"
         shown = [m for m in version.metrics.all() if m.source == OUTCOME_GATE] or list(version.metrics.all())
         rows.append(
             {
                 "version": version,
                 "state": {"state": version.state, "sign": SIGNS[version.state], "words": version.get_state_display()},
-                "gate": {"state": said.replace(" ", "-"), "sign": SIGNS[said], "words": f"gate: {VERDICT_WORDS[said]}"},
+                "gate": {
+                    "state": answer.replace(" ", "-"),
+                    "sign": SIGNS[answer],
+                    "words": f"gate: {VERDICT_WORDS[answer]}",
+                },
                 "metrics": [
                     (m.name.replace("_", " "), NOT_ENOUGH_PEOPLE if m.too_few else number_text(m.value))
                     for m in shown[:5]
                 ],
-                "can_deploy": version.state == VersionState.EVALUATING and said == "pass",
-                "can_roll_back": version.pk in serving,
+                "can_deploy": version.state == VersionState.EVALUATING and answer == "pass",
+                "can_roll_back": version.pk in deployed,
             }
         )
     return rows
 
 
-@_seen
+@_dashboard_view
 def page(request: HttpRequest) -> HttpResponse:
-    """The whole page."""
+    """Show the whole page."""
     return _page(request, {})
 
 
 def _page(request: HttpRequest, given: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
-    """With what was ``given`` to its form still in it."""
+    """Render the page, with the values that were sent still in the form."""
     shown = state() | _form(given) | {"title": "Training dashboard", "may": _may(request)}
     return render(request, "training/dashboard.html", admin.site.each_context(request) | shown, status=status)
 
 
-@_seen
+@_dashboard_view
 def fragment(request: HttpRequest) -> HttpResponse:
-    """The live part, fetched every two seconds."""
+    """Render the live part, which the page fetches every two seconds."""
     return render(request, "training/dashboard_live.html", state() | {"may": _may(request)})
 
 
 def _may(request: HttpRequest) -> dict[str, bool]:
-    acts = {"deploy": DEPLOY_VERSION, "rollback": ROLLBACK_VERSION, "start": START_TURN, "cancel": CANCEL_JOB}
-    return {act: request.user.has_perm(permission) for act, permission in acts.items()}
+    actions = {"deploy": DEPLOY_VERSION, "rollback": ROLLBACK_VERSION, "start": START_TURN, "cancel": CANCEL_JOB}
+    return {action: request.user.has_perm(permission) for action, permission in actions.items()}
 
 
 def _form(given: Mapping[str, Any]) -> dict[str, Any]:
-    usual = {
+    defaults = {
         "loop": DEFAULT_LOOP,
         "modelType": "",
         "epochs": settings.DEFAULT_EPOCHS,
         "syntheticSamples": settings.DEFAULT_SYNTHETIC_SAMPLES,
         "epsilon": f"{min(DEFAULT_EPSILON, settings.MAX_PRIVACY_EPSILON):g}",
     }
-    form = {name: given.get(name, value) for name, value in usual.items()}
+    form = {name: given.get(name, value) for name, value in defaults.items()}
     heads = {version.loop.name: version.spec.head_names for version in loop_versions_current()}
-    if form["loop"] not in heads:  # a select shows its first choice then, so the heads are that loop's
+    if form["loop"] not in heads:  # the browser selects the first loop then, so the form uses the heads of that loop
         form["loop"] = next(iter(heads), "")
     return {
         "heads": heads,
@@ -198,9 +210,9 @@ def _form(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@_seen
+@_dashboard_view
 def train(request: HttpRequest) -> HttpResponse:
-    """Begin a turn (POST)."""
+    """Start a turn (POST)."""
     _require(request, START_TURN)
 
     def act() -> str:
@@ -213,8 +225,8 @@ def train(request: HttpRequest) -> HttpResponse:
         parameters = turn_parameters(
             epsilon=_number(given, "epsilon"), head=given.get("modelType") or None, requested=requested
         )
-        begun = turn_start(loop_version=version, parameters=parameters)
-        return f"You started {begun} at {begun.created_at:%H:%M} UTC. What it does is shown below."
+        turn = turn_start(loop_version=version, parameters=parameters)
+        return f"You started {turn} at {turn.created_at:%H:%M} UTC. Its progress is shown below."
 
     if request.method != "POST":
         return HttpResponseRedirect(reverse("training-dashboard"))
@@ -226,19 +238,19 @@ def train(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(reverse("training-dashboard"))
 
 
-@_seen
+@_dashboard_view
 def deploy(request: HttpRequest, version: int) -> HttpResponse:
-    """Confirm, then put a version in front of people."""
+    """Ask for confirmation, then deploy a version."""
     _require(request, DEPLOY_VERSION)
 
     def act() -> str:
-        made, override = version_get(version), request.POST.get("override", "")
+        found, override = version_get(version), request.POST.get("override", "")
         if override:
             _require(request, OVERRIDE_COMPARISON)
         full_rollout(
-            version=made, actor=request.user.get_username(), reason="deployed from the dashboard", override=override
+            version=found, actor=request.user.get_username(), reason="deployed from the dashboard", override=override
         )
-        return f"{made} serves now, but for the holdback, who go on with what served before."
+        return f"{found} is deployed to everybody except the holdback, who keep the previous version."
 
     if request.method == "POST":
         return _done(request, act)
@@ -249,22 +261,23 @@ def deploy(request: HttpRequest, version: int) -> HttpResponse:
     def check() -> None:
         deploy_check(proposal)
         if other and not request.user.has_perm(OVERRIDE_COMPARISON):
-            raise Conflict(f"{other}; start another turn")
+            raise Conflict(f"{other}; start a new turn")
 
     return _confirm(
         request,
         f"Deploy {found}?",
-        f"It serves everybody at once, but for a holdback of {HOLDBACK_BP / 100:g}% of the people, who go on with what serves "
-        "now, so that there is somebody to compare with. If it is proven to do harm it is taken back by itself.",
-        "Deploy it",
+        f"Everybody gets this version at once, except a holdback of {HOLDBACK_BP / 100:g}% of people. The holdback keeps the "
+        "version that is deployed now, so that the two can be compared. "
+        "If this version is proven harmful, it is rolled back automatically.",
+        "Deploy",
         check=check,
         other=other,
     )
 
 
-@_seen
+@_dashboard_view
 def rollback(request: HttpRequest, version: int) -> HttpResponse:
-    """Confirm with a reason, then take a serving version back."""
+    """Ask for confirmation and a reason, then roll back a deployed version."""
     _require(request, ROLLBACK_VERSION)
 
     def act() -> str:
@@ -275,26 +288,27 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
             reason=request.POST.get("reason", ""),
             harmful=bool(request.POST.get("harmful")),
         )
-        return f"{found} is taken back; {incident.deployment.rolled_back_by.version} serves now."
+        return f"{found} is rolled back. {incident.deployment.rolled_back_by.version} is deployed now."
 
     if request.method == "POST":
         return _done(request, act)
     found = version_get(version)
     return _confirm(
         request,
-        f"Take {found} back?",
-        "What served before serves everybody again within a second. The reason is kept with the incident and in the Trust Vault.",
-        "Take it back for good",
-        warning=f"This is final: {found.name} is archived and can never be deployed again, whether it did harm or not. Only "
-        "another turn can train something new.",
+        f"Roll back {found}?",
+        "Everybody gets the previous version again within a second. "
+        "Your reason is stored with the incident and in the Trust Vault.",
+        "Roll back permanently",
+        warning=f"This is final: {found.name} is archived and can never be deployed again, even if it did no harm. Only "
+        "a new turn can train another version.",
         reason=True,
         check=lambda: rollback_check(found),
     )
 
 
-@_seen
+@_dashboard_view
 def cancel(request: HttpRequest, turn: int) -> HttpResponse:
-    """Confirm, then cancel a running turn, at whichever stage it is by then."""
+    """Ask for confirmation, then cancel a running turn at its current stage."""
     _require(request, CANCEL_JOB)
     if request.method == "POST":
         return _done(request, lambda: str(turn_cancel(turn=turn_get(turn))))
@@ -302,8 +316,9 @@ def cancel(request: HttpRequest, turn: int) -> HttpResponse:
     return _confirm(
         request,
         f"Cancel {found}?",
-        "The stage at hand ends unwritten. What earlier stages wrote stays, and people charged for a release stay charged.",
-        "Cancel it",
+        "The current stage stops and writes nothing. Results of earlier stages stay. "
+        "People who were charged for a release stay charged.",
+        "Cancel the turn",
         check=lambda: cancel_check(found),
     )
 
@@ -324,9 +339,13 @@ def _confirm(
     other: str = "",
     check: Callable[[], object] = lambda: None,
 ) -> HttpResponse:
-    """Ask before an act; where ``check`` says that it cannot be done now, say so and offer nothing.
+    """Render the confirmation page of an action.
 
-    ``reason``: ask why something is taken back; ``other``: what serves is another than it was judged against, so ask why.
+    Args:
+        reason: whether to ask for the reason of a rollback.
+        other: how the deployed version differs from the one that the gate compared with (empty: it does not). The page then asks
+            for the reason of the override.
+        check: raises R3alError when the action is not possible now. The page then shows the error and no button.
     """
     shown: dict[str, Any] = {"title": title, "text": text, "button": button, "warning": warning, "reason": reason}
     shown |= {"other": other, "refused": ""}
@@ -339,7 +358,7 @@ def _confirm(
 
 
 def _done(request: HttpRequest, act: Callable[[], str]) -> HttpResponse:
-    """Act, say what happened, and go back to the dashboard."""
+    """Perform an action, show its result as a message, and return to the dashboard."""
     messages.success(request, act())
     return HttpResponseRedirect(reverse("training-dashboard"))
 

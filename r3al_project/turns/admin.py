@@ -14,7 +14,7 @@ from core.html_format import duration_text, html_clamped, html_facts
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.stages import stage_sentence
 
-OUTCOME_LABELS = {"running": "info", "deployed": "success", "kept what serves": "warning", "failed": "danger"}
+OUTCOME_LABELS = {"running": "info", "deployed": "success", "kept the incumbent": "warning", "failed": "danger"}
 
 
 class StageInline(ReadOnlyInline):
@@ -35,7 +35,7 @@ class StageInline(ReadOnlyInline):
     def took(self, stage: TurnStage) -> str:
         return duration_text(stage.seconds)
 
-    @display(description="what it did")
+    @display(description="result")
     def did(self, stage: TurnStage) -> SafeString:
         return html_clamped(stage_sentence(stage.name, stage.summary) or stage.job.error or stage.job.message)
 
@@ -46,13 +46,13 @@ class TurnAdmin(ReadOnlyAdmin):
     list_filter = ("outcome", "loop")
     list_select_related = ("loop_version__loop",)
     search_fields = ("loop__name", "reason")
-    fields = ("loop_version", "show_outcome", "reason", "asked", "created_at", "finished_at", "took")
+    fields = ("loop_version", "show_outcome", "reason", "show_parameters", "created_at", "finished_at", "took")
     readonly_fields = fields
     inlines = (StageInline,)
 
     @display(description="outcome", ordering="outcome", label=OUTCOME_LABELS)
     def show_outcome(self, turn: Turn) -> str:
-        return str(turn.get_outcome_display())
+        return turn.outcome_text
 
     @display(description="reason", ordering="reason")
     def show_reason(self, turn: Turn) -> SafeString:
@@ -62,8 +62,8 @@ class TurnAdmin(ReadOnlyAdmin):
     def took(self, turn: Turn) -> str:
         return duration_text((turn.finished_at - turn.created_at).total_seconds() if turn.finished_at else None)
 
-    @display(description="asked for")
-    def asked(self, turn: Turn) -> SafeString:
+    @display(description="parameters")
+    def show_parameters(self, turn: Turn) -> SafeString:
         source = turn.parameters.get("source")
         return html_facts(turn.parameters | ({"source": PurePath(source).name} if source else {}))
 
@@ -84,10 +84,10 @@ class TurnStageAdmin(ReadOnlyAdmin):
     def took(self, stage: TurnStage) -> str:
         return duration_text(stage.seconds)
 
-    @display(description="what it did")
+    @display(description="result")
     def did(self, stage: TurnStage) -> str:
         return stage_sentence(stage.name, stage.summary) or "-"
 
-    @display(description="in numbers")
+    @display(description="summary")
     def show_summary(self, stage: TurnStage) -> SafeString:
         return html_facts(stage.summary)

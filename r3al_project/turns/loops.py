@@ -1,4 +1,4 @@
-"""Adding a loop as a whole: its record, and a slot for each head that serves the declared reference."""
+"""Add a loop: its record, and one slot per head that serves the declared reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from loops.services import loop_add
 
 @transaction.atomic
 def loop_add_file(path: Path) -> tuple[LoopVersion, bool]:
-    """Keep the file as a loop version (or find that it is here already) and seed its slots."""
+    """Store the file as a loop version and seed its slots.
+
+    Returns the version, and whether it is new.
+    """
     version, new = loop_add(text=loop_text(path), source=str(path))
     slots_seed(loop_version=version)
     return version, new
@@ -23,13 +26,13 @@ def loop_add_file(path: Path) -> tuple[LoopVersion, bool]:
 
 @transaction.atomic
 def loop_builtin_add(name: str) -> None:
-    """Add a loop that comes with the project, unless there is one of its name: an operator's own version of it stays."""
+    """Add a loop that comes with the project, unless a loop of that name exists, so that an operator's own version stays."""
     if not Loop.objects.filter(name=name).exists():
         loop_add_file(loop_specs_builtin()[name])
 
 
 def loop_text(path: Path) -> str:
-    """The text of a loop file; NotFound in one sentence when it cannot be read."""
+    """Return the text of a loop file. Raises NotFound when the file cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -41,7 +44,7 @@ def loop_text(path: Path) -> str:
 
 
 def loop_named(name_or_file: str) -> LoopVersion:
-    """The loop of a TOML file, of a spec that comes with the project, or known by name; its slots are seeded."""
+    """Return the current version of a loop, given its name or a TOML file, and seed its slots if it is new."""
     if name_or_file.endswith(".toml"):
         return loop_add_file(Path(name_or_file))[0]
     builtin = loop_specs_builtin()

@@ -1,4 +1,4 @@
-"""A turn: one passage of a loop through all its stages, each stage a job."""
+"""Turns and their stages. A turn runs a loop through all stages once, each stage as a job."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from loops.models import Loop, LoopVersion
 
 
 class Turn(Created):
-    """One turn of one loop. ``parameters`` holds what was asked for (epsilon, delta, seed, source); never a payload.
+    """One turn of one loop.
 
-    ``loop`` is the loop version's own, so that the database can hold a loop to one running turn, whichever version it is of.
+    parameters: the requested values (epsilon, delta, seed, source), never records of people.
+    loop: repeats the loop of the loop version, so that the database can allow only one running turn per loop.
     """
 
     class Outcome(models.TextChoices):
@@ -41,12 +42,21 @@ class Turn(Created):
             ),
         ]
 
+    @property
+    def outcome_text(self) -> str:
+        """Return the outcome in words for pages and messages."""
+        return "kept the incumbent" if self.outcome == self.Outcome.KEPT else str(self.get_outcome_display())
+
     def __str__(self) -> str:
         return f"turn {self.pk} of {self.loop_version}"
 
 
 class TurnStage(models.Model):
-    """One stage of a turn: its job says how it ran, ``summary`` what it did."""
+    """One stage of a turn.
+
+    job: the state, progress and error of the run.
+    summary: the result, as the stage's write returned it.
+    """
 
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="stages")
     name = models.CharField(max_length=12)

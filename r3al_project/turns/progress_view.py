@@ -1,4 +1,4 @@
-"""Watching a turn from a terminal: the worker beside us, progress read from the job rows."""
+"""Follow a turn in a terminal, with progress read from the job rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RECONCILE_SECONDS = 5.0
 
 @contextlib.contextmanager
 def worker_process() -> Iterator[None]:
-    """One Celery worker as a child process, restarted when it dies, ended with us."""
+    """Run one Celery worker as a child process while the context is open. A dead worker is restarted."""
     supervisor = Supervisor()
     supervisor.add("worker", commands.worker(pool="solo"))
     supervisor.start()
@@ -33,17 +33,17 @@ def worker_process() -> Iterator[None]:
 
 
 class ProgressView:
-    """Prints to standard error, so that standard output stays for the result."""
+    """Print progress to standard error, so that standard output holds only the result."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
 
     def say(self, text: str) -> None:
-        """One line for a person."""
+        """Print one line."""
         self.console.print(text, highlight=False)
 
     def follow(self, turn: Turn) -> None:
-        """Show each stage's progress until the turn ends, re-ringing what got lost meanwhile."""
+        """Show each stage's progress until the turn ends, and dispatch jobs again whose message was lost."""
         columns = (TextColumn("{task.description:<11}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
                    TextColumn("{task.fields[message]}"))  # fmt: skip
         with Progress(*columns, console=self.console, transient=False) as progress:

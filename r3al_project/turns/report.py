@@ -1,4 +1,4 @@
-"""What a turn did, as one JSON object and as a page for people."""
+"""Report an ended turn, as one JSON object or as tables for people."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from r3al_project.turns.stages import stage_brief
 from training.models import VERDICT_WORDS, ModelVersion, says_nothing, version_name
 from training.selectors.versions import version_arrays
 
-TrueValues = Callable[[ModelVersion], Mapping[str, float]]  # value, reference, random, best_known of simulated people
+TrueValues = Callable[
+    [ModelVersion], Mapping[str, float]
+]  # value, reference, random and best_known, for simulated people
 
 
-def turn_print(
+def turn_report_write(
     turn: Turn,
     *,
     seconds: float,
@@ -30,14 +32,14 @@ def turn_print(
     out: IO[str],
     true_values: TrueValues | None = None,
 ) -> None:
-    """Write an ended turn's report to ``out``. Raises Conflict, after the report, when the turn ended early."""
+    """Write an ended turn's report to ``out``. Raises Conflict, after the report, when the turn failed."""
     report = turn_report(turn, seconds=seconds, true_values=true_values)
     if as_json:
         out.write(json.dumps(report) + "\n")
     else:
         print_report(report, out)
     if turn.outcome == Turn.Outcome.FAILED:
-        raise Conflict(f"the turn ended early: {turn.reason}")
+        raise Conflict(f"the turn failed: {turn.reason}")
 
 
 def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = None) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = 
 def policy_value(
     turn: Turn, version: ModelVersion | None, summaries: dict[str, Any], true_values: TrueValues | None
 ) -> dict[str, Any]:
-    """Return the mean reward a decision point: the true values where they are known, else labelled off-policy estimates."""
+    """Return mean rewards per decision point: true values where they are known, otherwise labelled off-policy estimates."""
     if version is None:
         return {"kind": "none", "value": None, "random": None, "reference": None, "best_known": None, "share": None}
     if true_values is not None:
@@ -77,13 +79,13 @@ def policy_value(
 
 
 def _estimates(turn: Turn, version: ModelVersion, summaries: dict[str, Any]) -> dict[str, Any]:
-    """Real people: what the release says of an immediate reward, and the gate's off-policy word on the candidate."""
+    """Estimate values for real people: immediate rewards from the release, the candidate's from the off-policy gate."""
     spec = turn.loop_version.spec
     reference = float(version.config["rival_value"]) * spec.reward.scale
     gains = {m["name"]: m["value"] for m in summaries.get("evaluate", {}).get("metrics", [])}
     gain = gains.get("improvement")
     return {
-        "kind": "immediate reward as released; the candidate off-policy, on the people who judge",
+        "kind": "immediate reward from the release; the candidate's by off-policy evaluation",
         "value": None if gain is None else reference + gain,
         "random": _released_random(version),
         "reference": reference,
@@ -93,7 +95,7 @@ def _estimates(turn: Turn, version: ModelVersion, summaries: dict[str, Any]) -> 
 
 
 def _released_random(version: ModelVersion) -> float | None:
-    """The immediate reward of every action taken alike, averaged over the released mean features."""
+    """Return the immediate reward of a uniformly random action, at the released mean features."""
     release = version.releases.order_by("id").last()
     if release is None:
         return None
@@ -112,21 +114,21 @@ def _with_share(values: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _brief(name: str, summary: dict[str, Any]) -> dict[str, Any]:
-    """A stage's own words, without the gate's metrics (they have their own place)."""
+    """Return a stage's summary without the gate's metrics, which the report lists elsewhere."""
     return {k: v for k, v in summary.items() if k not in ("metrics", "heads")}
 
 
 def print_report(report: dict[str, Any], out: IO[str]) -> None:
-    """The same for people."""
+    """Print a report for people."""
     console = Console(file=out)
     release, policy, gate = report["release"], report["policy"], report["gate"]
     console.print(f"\n[bold]{report['loop']}[/bold] in {report['seconds']:.1f} s")
     stages = Table(box=None, show_header=False, padding=(0, 1))
     for stage in report["stages"]:
-        stages.add_row(stage["name"], f"{_number(stage['seconds'], 2)} s", _words(stage["name"], stage["did"]))
+        stages.add_row(stage["name"], f"{_number(stage['seconds'], 2)} s", _brief_text(stage["name"], stage["did"]))
     console.print(stages)
     if release.get("guarantee"):
-        console.print(f"Released about {release['users']:,} people's moments: {release['guarantee']}.")
+        console.print(f"Released the moments of about {release['users']:,} people: {release['guarantee']}.")
     if policy.get("reference") is not None:
         console.print(
             "Policy value ("
@@ -137,7 +139,7 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
             )
             + (f"; share of the attainable gain {policy['share']:.2f}" if policy["share"] is not None else "")
         )
-    table = Table("metric", "value", "interval", "bar", "verdict", box=None)
+    table = Table("metric", "value", "interval", "threshold", "verdict", box=None)
     for metric in gate["metrics"]:
         value, interval = _estimate(metric)
         table.add_row(metric["name"], value, interval, _number(metric["bar"]), metric["verdict"])
@@ -145,11 +147,11 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
         console.print(table)
     console.print(f"Gate: [bold]{VERDICT_WORDS[gate['verdict']]}[/bold]. {gate['reason']}")
     serving = ", ".join(f"{h}: {version_name(v) if v else 'the reference'}" for h, v in report["deployed"].items())
-    console.print(f"Serving now: {serving}.")
+    console.print(f"Deployed now: {serving}.")
 
 
 def _estimate(metric: dict[str, Any]) -> tuple[str, str]:
-    """Value and interval in words; a share whose interval covers everything has no estimate worth showing."""
+    """Return value and interval as text. A share whose interval covers every possible value has no useful estimate."""
     if says_nothing(metric["name"], metric["low"], metric["high"]):
         return "-", NOT_ENOUGH_PEOPLE
     return _number(metric["value"]), f"{_number(metric['low'])} .. {_number(metric['high'])}"
@@ -159,8 +161,8 @@ def _number(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _words(name: str, did: dict[str, Any]) -> str:
-    """The few facts of a stage that fit on a line."""
+def _brief_text(name: str, did: dict[str, Any]) -> str:
+    """Return the few facts of a stage that fit on one line."""
     return ", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in stage_brief(name, did).items())
 
 

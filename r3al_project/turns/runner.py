@@ -1,4 +1,4 @@
-"""Running a turn in this very process, stage after stage: no worker is needed, and one that is there does no harm."""
+"""Run a turn in this process, stage by stage. It needs no worker, and workers that are running do no harm."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ _POLL_SECONDS = 0.25
 
 
 def turn_run(turn: Turn, *, say: Callable[[str], None]) -> Turn:
-    """Run the stages that remain until the turn ends; a stage that a worker holds is waited for.
+    """Run the remaining stages until the turn ends, and wait for a stage that a worker runs.
 
-    Ctrl-C cancels the stage at hand and with it the turn; nothing of that stage is written.
+    Ctrl-C cancels the current stage and the turn. That stage writes nothing.
     """
-    shown = ""
+    announced = ""
     while (turn := turn_settle(turn=turn)).outcome == Turn.Outcome.RUNNING:
         stage = turn.stages.order_by("-id")[0]
-        if stage.name != shown:
-            shown = stage.name
-            say(f"{shown} ...")
+        if stage.name != announced:
+            announced = stage.name
+            say(f"{announced} ...")
         try:
             job_run(stage.job_id)
             if Job.objects.filter(pk=stage.job_id, state=JobState.RUNNING).exists():
-                jobs_reconcile()  # whoever holds it may have vanished, and there may be no beat to see it
+                jobs_reconcile()  # the worker that runs it may be dead, and no beat may be running to notice
                 time.sleep(_POLL_SECONDS)
         except KeyboardInterrupt:
-            _give_up(turn, stage.job_id)
+            _abandon(turn, stage.job_id)
     return turn
 
 
-def turn_run_watched(turn: Turn, watcher: ProgressView) -> Turn:
-    """The same with progress bars: a thread works, this one draws. Ctrl-C is seen at the next report of progress."""
+def turn_run_watched(turn: Turn, view: ProgressView) -> Turn:
+    """Run the remaining stages in a thread while this thread draws progress bars.
+
+    Ctrl-C cancels the turn at its next report of progress.
+    """
 
     def work() -> None:
         try:
@@ -53,15 +56,15 @@ def turn_run_watched(turn: Turn, watcher: ProgressView) -> Turn:
     thread = threading.Thread(target=work, name=f"turn-{turn.pk}")
     thread.start()
     try:
-        watcher.follow(Turn.objects.get(pk=turn.pk))
+        view.follow(Turn.objects.get(pk=turn.pk))
     except KeyboardInterrupt:
         _cancel(turn)
     thread.join()
     return turn_settle(turn=turn)
 
 
-def _give_up(turn: Turn, job_id: int) -> None:
-    """Cancel a turn whose job this process just stopped computing; one that a worker holds ends at its next progress."""
+def _abandon(turn: Turn, job_id: int) -> None:
+    """Cancel a turn whose job this process has just stopped computing. A worker's job ends at its next report of progress."""
     _cancel(turn)
     job = Job.objects.get(pk=job_id)
     if job.state == JobState.RUNNING:
@@ -69,5 +72,5 @@ def _give_up(turn: Turn, job_id: int) -> None:
 
 
 def _cancel(turn: Turn) -> None:
-    with contextlib.suppress(Conflict):  # it ended just now
+    with contextlib.suppress(Conflict):  # the turn ended meanwhile
         turn_cancel(turn=turn)

@@ -1,4 +1,4 @@
-"""What a finished stage did, in one sentence for people."""
+"""Put the result of a finished stage into words for people."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ StageSummary = Mapping[str, Any]
 
 
 def logging_sentence(spec: LoopSpec, cost: Sequence[float]) -> str:
-    """What exploring costs people while nothing is deployed, from ``logging_cost`` (mean, low, high; reward scales)."""
+    """State the cost of exploring while no learned policy is deployed.
+
+    Args:
+        cost: mean and 90% interval (mean, low, high), in units of the loop's reward scale. Negative numbers are a gain.
+    """
     mean, low, high = (value * spec.reward.scale for value in cost)
     if low > 0:
-        said = f"costs {_amount(mean)} (90% interval {_amount(low)} to {_amount(high)}"
+        effect = f"costs people {_amount(mean)} reward per decision (90% interval {_amount(low)} to {_amount(high)}"
     elif high < 0:
-        said = f"does people good, by {_amount(-mean)} (90% interval {_amount(-high)} to {_amount(-low)}"
+        effect = f"gains people {_amount(-mean)} reward per decision (90% interval {_amount(-high)} to {_amount(-low)}"
     else:
-        said = f"may cost up to {_amount(high)} or do people good by up to {_amount(-low)} (90% interval"
-    return (
-        f"Meanwhile, drawing every action from the logging distribution {said}, in reward a decision, in drawn worlds)."
-    )
+        effect = f"may cost people up to {_amount(high)} or gain them up to {_amount(-low)} reward per decision (90% interval"
+    return f"Meanwhile, drawing every action from the logging distribution {effect}, in sampled worlds)."
 
 
 def _amount(value: float) -> str:
@@ -31,48 +33,48 @@ def _amount(value: float) -> str:
 
 
 def collect_sentence(s: StageSummary) -> str:
-    """Say how many rows of the file were added, known and rejected."""
+    """State how many rows of the file were added, already stored and rejected."""
     if "rows" not in s:
-        return "No file: it uses what the vault holds."
-    changed = f"{s['added']:,} of {s['rows']:,} rows added"
-    return f"{changed}, {s['unchanged']:,} known already, {s['rejected']:,} rejected."
+        return "No file was given, so the turn uses the records already stored."
+    added = f"{s['added']:,} of {s['rows']:,} rows added"
+    return f"{added}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
 
 
 def release_sentence(s: StageSummary) -> str:
-    """Say how many people were released from, under which guarantee."""
+    """State how many people the release covers, and its guarantee."""
     if "note" in s:
-        return "Nothing new since the last release: nobody was charged."
+        return "No new outcomes since the last release. Nobody was charged."
     rounds = s.get("rounds", 1)
-    composed = f" With the {rounds - 1} before it: epsilon {s['composed_epsilon']:.3g}." if rounds > 1 else ""
-    return f"About {s['users']:,} people: {s['guarantee']}.{composed}"
+    composed = f" Composed with {rounds - 1} earlier: epsilon {s['composed_epsilon']:.3g}." if rounds > 1 else ""
+    return f"Covers about {s['users']:,} people: {s['guarantee']}.{composed}"
 
 
 def synthesize_sentence(s: StageSummary) -> str:
-    """Say how many transitions were drawn."""
+    """State how many transitions were drawn."""
     return f"{s['rows']:,} synthetic transitions drawn from the released world model."
 
 
 def train_sentence(s: StageSummary) -> str:
-    """Say how often the candidate intervenes and what its model gates answered."""
-    said = "lets it pass" if s["model_gate"] else "holds it back"
+    """State how often the candidate intervenes, and the model gates' verdicts."""
+    verdict = "passed" if s["model_gate"] else "failed"
     z = f"z {s['model_gate_z']:.2f}"
     if "model_gate_z_incumbent" in s:
-        z += f" against the reference, {s['model_gate_z_incumbent']:.2f} against what serves"
-    way = "" if s.get("step", 1.0) == 1.0 else ", a part of the way from what serves,"
-    candidate = f"A candidate{way} that intervenes at {s['intervention_rate']:.0%} of decision points"
-    others = [head for head, summary in s.get("heads", {}).items() if summary["passed"] and head != MAIN_HEAD]
-    more = f" Let pass too: {', '.join(others)}." if others else ""
-    return f"{candidate}; the model gate {said} ({z}).{more}"
+        z += f" against the reference, {s['model_gate_z_incumbent']:.2f} against the incumbent"
+    move = "" if s.get("step", 1.0) == 1.0 else " It moves only part of the way from the incumbent to the new fit."
+    candidate = f"The candidate intervenes at {s['intervention_rate']:.0%} of decision points.{move}"
+    others = [head for head, gate in s.get("heads", {}).items() if gate["passed"] and head != MAIN_HEAD]
+    more = f" Other heads that passed: {', '.join(others)}." if others else ""
+    return f"{candidate} It {verdict} the model gate ({z}).{more}"
 
 
 def evaluate_sentence(s: StageSummary) -> str:
-    """Say the outcome gate's verdict with its reason."""
+    """State the outcome gate's verdict with its reason."""
     return f"{VERDICT_WORDS[s['verdict']].capitalize()}: {s['reason']}"
 
 
 def deploy_sentence(s: StageSummary) -> str:
-    """Name the versions that serve from now on."""
+    """Name the versions that were deployed."""
     if not s["deployed"]:
-        return "What served before goes on serving."
+        return "No candidate was deployed. Every incumbent stays."
     named = ", ".join(f"{head} {version_name(version)}" for head, version in s["versions"].items())
-    return f"Serving now, but for the holdback: {named}."
+    return f"Deployed to everybody except the holdback: {named}."

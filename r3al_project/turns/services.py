@@ -1,4 +1,4 @@
-"""The loop as a whole: a turn passes through its stages, each a job that queues the next in the transaction that ends it."""
+"""Start, cancel and settle turns. Each stage is a job, and the transaction that ends it queues the next stage."""
 
 from __future__ import annotations
 
@@ -42,11 +42,16 @@ def turn_parameters(
     source: Path | None = None,
     consents: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What a turn may be asked for, checked before anything is begun.
+    """Check and return the parameters of a turn, before anything is written.
 
-    ``head``: the one head that may be deployed (None: every head whose gate passes; all are trained from one release either way).
-    ``requested``: what a caller asked of the trainer (epochs, syntheticSamples, hyperparams), kept as given. ``source`` is a file
-    to collect first, ``consents`` what its people agreed to. Raises InputError or NotFound.
+    Args:
+        epsilon, delta: privacy parameters of each of the turn's two releases.
+        seed: of every random draw but the privacy noise, which has no seed.
+        head: the only head that may be deployed (None: every head whose gate passes). One release trains all heads either way.
+        requested: the caller's options for the trainer (epochs, syntheticSamples, hyperparams), stored as given.
+        source: a file of logged decisions to import first.
+        consents: purposes that the people in the file consented to.
+    Raises InputError or NotFound.
     """
     calibration_asked(epsilon=epsilon, delta=delta)
     if not 0 <= seed < _SEEDS:
@@ -54,7 +59,7 @@ def turn_parameters(
     parameters = {"head": head, "epsilon": epsilon, "delta": delta, "seed": seed, "requested": dict(requested or {})}
     if source is None:
         if consents:
-            raise InputError("consents belong to a file of logged decisions; give the file too")
+            raise InputError("consents were given without a file of logged decisions; give the file too")
         return parameters
     path = source.resolve()
     if not path.is_file():
@@ -64,11 +69,11 @@ def turn_parameters(
 
 @transaction.atomic
 def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> Turn:
-    """Begin a turn with its first stage queued.
+    """Start a turn and queue its first stage.
 
-    parameters: what ``turn_parameters`` gives.
+    parameters: the result of ``turn_parameters``.
     Raises InputError for a head that the loop lacks.
-    Raises Conflict when a turn of this loop is running, also of another version of it: of two who begin at once one does.
+    Raises Conflict when a turn of any version of this loop is running. When two calls race, one succeeds.
     """
     if parameters["head"] is not None:
         loop_version.spec.head(parameters["head"])
@@ -78,14 +83,14 @@ def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> Turn
     except IntegrityError:
         running = turn_running(loop=loop_version.loop) or f"a turn of {loop_version.loop}"
         raise Conflict(
-            f"{running} is still running; wait for it, go on with it (run_loop --resume), or cancel it (training dashboard)"
+            f"{running} is still running; wait for it, resume it (run_loop --resume), or cancel it (training dashboard)"
         ) from None
     _stage_enqueue(turn, next(iter(STAGES.values())))
     return turn
 
 
 def turn_resume(*, loop_version: LoopVersion) -> Turn:
-    """The turn of this loop that is still running; NotFound when there is none."""
+    """Return the loop's running turn. Raises NotFound when no turn is running."""
     running = turn_running(loop=loop_version.loop)
     if running is None:
         raise NotFound(f"no turn of loop {loop_version.loop.name!r} is running; start one without --resume")
@@ -93,7 +98,10 @@ def turn_resume(*, loop_version: LoopVersion) -> Turn:
 
 
 def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Run a stage's write, keep what it did, and queue the next stage. Called inside the job's finishing transaction."""
+    """Run a stage's write, store its summary, and queue the next stage or end the turn.
+
+    The caller holds the transaction that finishes the job.
+    """
     summary: dict[str, Any] = json_safe(write())
     seconds = (timezone.now() - job.started_at).total_seconds() if job.started_at else None
     TurnStage.objects.filter(turn=turn, name=name).update(summary=summary, seconds=seconds)
@@ -107,7 +115,10 @@ def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[st
 
 @dataclass(frozen=True)
 class Cancelled:
-    """What became of a wish to cancel a turn: ``over``, or its stage at hand is asked to end. ``str()`` is one sentence."""
+    """The result of cancelling a turn. ``str()`` is one sentence.
+
+    over: whether the turn has ended. If not, its stage ends at its next report of progress.
+    """
 
     turn: Turn
     stage: str
@@ -115,33 +126,32 @@ class Cancelled:
 
     def __str__(self) -> str:
         if self.over:
-            return f"{self.turn} is cancelled; nothing of its stage {self.stage} is written."
-        when = "ends at its next report of progress, and nothing of it is written"
-        return f"{self.turn} was asked to end: its stage {self.stage} {when}."
+            return f"{self.turn} is cancelled. Its stage {self.stage} wrote nothing."
+        return f"{self.turn} is being cancelled. Its stage {self.stage} stops at its next report of progress and writes nothing."
 
 
 def turn_cancel(*, turn: Turn) -> Cancelled:
-    """Cancel a turn at the stage that is at hand. Raises Conflict when the turn is over."""
+    """Cancel a turn at its current stage. Raises Conflict when the turn is over."""
     with transaction.atomic():
         stage = _stage_locked(turn)
-        asked = job_cancel(job_id=stage.job_id)
+        is_cancelled = job_cancel(job_id=stage.job_id)
         turn = turn_settle(turn=turn)
-    if not asked:
+    if not is_cancelled:
         cancel_check(turn)
     return Cancelled(turn, stage.name, over=turn.outcome != Turn.Outcome.RUNNING)
 
 
 def cancel_check(turn: Turn) -> None:
-    """Raises Conflict for a turn that is over."""
+    """Raise Conflict for a turn that is over."""
     if turn.outcome != Turn.Outcome.RUNNING:
-        raise Conflict(f"{turn} is over ({turn.get_outcome_display()}); there is nothing to cancel")
+        raise Conflict(f"{turn} is over ({turn.outcome_text}); there is nothing to cancel")
 
 
 def _stage_locked(turn: Turn) -> TurnStage:
-    """The newest stage, its job's row locked: it neither ends nor begins the next before this transaction is over.
+    """Return the newest stage with its job's row locked, so that the stage cannot end before this transaction does.
 
-    Whoever ends a stage holds that row and makes the next one in the same transaction, so where the lock had to be waited for
-    there may be a newer stage.
+    The transaction that ends a stage holds the same lock and creates the next stage. After waiting for the lock, a newer stage
+    may exist, so the loop looks again.
     """
     while True:
         stage = turn.stages.order_by("-id")[0]
@@ -151,9 +161,9 @@ def _stage_locked(turn: Turn) -> TurnStage:
 
 
 def turn_settle(*, turn: Turn) -> Turn:
-    """End a turn whose current job failed or was cancelled; a turn that goes on is left alone.
+    """End a turn whose current job failed or was cancelled. Any other turn is left as it is.
 
-    What it reserved and drew no noise for is given back: nobody will finish it.
+    People are refunded for its reserved releases for which no noise was drawn, because nobody will finish them.
     """
     stage = turn.stages.select_related("job").order_by("-id").first()
     if turn.outcome == Turn.Outcome.RUNNING and stage is not None and stage.job.state in ("failed", "cancelled"):
@@ -166,30 +176,30 @@ def turn_settle(*, turn: Turn) -> Turn:
 
 
 def turns_settle() -> int:
-    """Settle every running turn (beat); returns how many ended."""
+    """Settle every running turn. Returns how many ended. Beat runs this."""
     running = Turn.objects.filter(outcome=Turn.Outcome.RUNNING)
     return sum(turn_settle(turn=turn).outcome != Turn.Outcome.RUNNING for turn in running)
 
 
 def reservations_sweep() -> SettledCounts:
-    """Settle what turns and anonymisations reserved and forgot (beat); what a running turn reserved is left alone."""
+    """Settle abandoned releases of turns and anonymisations, but none of a running turn. Beat runs this."""
     running = Turn.objects.filter(outcome=Turn.Outcome.RUNNING)
     return reservations_settle(busy=[key for turn in running for key in release_keys(turn)])
 
 
 def turns_due() -> list[Turn]:
-    """Begin a turn of every loop whose schedule says so and that has something new to learn; returns what began (beat)."""
-    begun = []
+    """Start a turn of every loop that is due by its schedule and has new outcomes. Returns the turns. Beat runs this."""
+    started = []
     for loop in Loop.objects.all():
         version = loop.versions.order_by("-version").first()
         if version is not None and _is_due(version):
             try:
-                begun.append(
+                started.append(
                     turn_start(loop_version=version, parameters=turn_parameters(seed=secrets.randbelow(_SEEDS)))
                 )
             except R3alError as error:
-                log.warning("the scheduled turn of %s did not begin: %s", version, error)
-    return begun
+                log.warning("the scheduled turn of %s did not start: %s", version, error)
+    return started
 
 
 def _is_due(version: LoopVersion) -> bool:

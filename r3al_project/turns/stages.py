@@ -1,7 +1,7 @@
-"""The stages of a turn, in order: one table that queue, job, sentence, progress and report take everything from.
+"""Declare the stages of a turn, in order. Queues, jobs, sentences, progress and reports all read this one table.
 
-Each stage is one call of one floor's service, computed outside a transaction, written by the job's end. A new stage is a function
-(or a file) and one line of ``STAGES``.
+A stage computes outside a transaction and returns a write, which the end of its job commits. A new stage takes one function and
+one line of ``STAGES``.
 """
 
 from __future__ import annotations
@@ -47,17 +47,18 @@ from training.services.synthesize import pool_synthesize
 from training.services.train import TrainOptions, heads_train
 
 Write = Callable[[], dict[str, Any]]
-STATES = 3_000
+STATES = 3_000  # drawn from, unless the caller requests another number
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a turn, whole. Raises ValueError for a queue that no worker serves, and for a part that is missing.
+    """One stage of a turn. Raises ValueError for a queue that no worker serves, and for a missing part.
 
     run: computes, and returns the write that ends the job with the stage's summary. The last stage's summary holds
-    ``deployed`` and ``reason``, which become the turn's.
-    sentence: says a summary to people. brief: the summary's keys that fit on a line of the report.
-    in_reason: whether the turn's reason repeats the sentence, so that a page which shows the one leaves out the other.
+        ``deployed`` and ``reason``, which become the turn's outcome and reason.
+    sentence: puts a summary into words for people.
+    brief: the summary's keys that the report shows on one line.
+    in_reason: whether the turn's reason repeats the sentence, so that a page shows only one of them.
     """
 
     name: str
@@ -69,23 +70,21 @@ class Stage:
 
     def __post_init__(self) -> None:
         if self.queue not in QUEUES:
-            raise ValueError(f"stage {self.name!r} has the queue {self.queue!r}; take one of {QUEUES}")
+            raise ValueError(f"stage {self.name!r} has the unknown queue {self.queue!r}; use one of {QUEUES}")
         if not callable(self.run) or not callable(self.sentence) or not self.brief:
-            raise ValueError(
-                f"stage {self.name!r} needs something to run, a sentence, and keys for a line of the report"
-            )
+            raise ValueError(f"stage {self.name!r} lacks a part; give it run, sentence and brief")
 
     @property
     def job_kind(self) -> str:
-        """What its jobs are called."""
+        """Return the kind of the stage's jobs."""
         return f"turn.{self.name}"
 
 
 def collect(turn: Turn, context: JobContext) -> Write:
-    """Read the source file, when there is one; what a killed reading left is completed, not doubled."""
+    """Import the source file, if there is one. A retry completes an interrupted import and adds no row twice."""
     source = turn.parameters.get("source")
     if source is None:
-        return lambda: {"note": "no file given: the turn uses what the vault holds"}
+        return lambda: {"note": "no file was given: the turn uses the records already stored"}
     report = signals_import(
         path=Path(source),
         loop_version=turn.loop_version,
@@ -96,14 +95,17 @@ def collect(turn: Turn, context: JobContext) -> Write:
 
 
 def release(turn: Turn, context: JobContext) -> Write:
-    """Release the joint moments of the people who train, over what no release has read. Where nothing is new, nobody is
-    charged and the turn works with what was released before.
+    """Release the joint moments of the training people's outcomes that no release has read.
+
+    If there are no new outcomes, nobody is charged and the turn uses the last release.
     """
     key, _ = release_keys(turn)
-    before = releases_before(loop_version=turn.loop_version)
-    begun = Release.objects.filter(key=key).exists()
-    if before and not begun and not outcomes_waiting(loop_version=turn.loop_version):
-        return lambda: _release_summary(before[-1]) | {"note": "nothing new since this release: nobody was charged"}
+    earlier = releases_before(loop_version=turn.loop_version)
+    is_begun = Release.objects.filter(key=key).exists()
+    if earlier and not is_begun and not outcomes_waiting(loop_version=turn.loop_version):
+        return lambda: (
+            _release_summary(earlier[-1]) | {"note": "no new outcomes since this release: nobody was charged"}
+        )
     made = moments_release(
         key=key,
         loop_version=turn.loop_version,
@@ -130,7 +132,7 @@ def _release_summary(made: Release) -> dict[str, Any]:
 
 
 def synthesize(turn: Turn, context: JobContext) -> Write:
-    """Draw synthetic transitions into the pool."""
+    """Draw synthetic transitions from the released world model into the pool."""
     requested = turn.parameters.get("requested", {})
     return pool_synthesize(
         release=_release(turn),
@@ -141,7 +143,7 @@ def synthesize(turn: Turn, context: JobContext) -> Write:
 
 
 def train(turn: Turn, context: JobContext) -> Write:
-    """Train a candidate a head and ask the model gates, against the reference and against what serves now."""
+    """Train one candidate per head. The model gates compare each with the reference and the incumbent."""
     requested = turn.parameters.get("requested", {})
     hyper = requested.get("hyperparams") or {}
     return heads_train(
@@ -157,7 +159,7 @@ def train(turn: Turn, context: JobContext) -> Write:
 
 
 def evaluate(turn: Turn, context: JobContext) -> Write:
-    """Ask the outcome gate, on people who did not train; how long decisions take is measured as they are served."""
+    """Judge the candidates by the outcome gate on people who did not train. A dry run measures the decision time."""
     versions = _versions(turn)
     return versions_judge(
         plan=EvaluationPlan(versions, incumbents_of(turn.loop_version), explored_share(turn.loop_version)),
@@ -170,9 +172,9 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
 
 
 def deploy(turn: Turn, context: JobContext) -> Write:
-    """Put every head whose gate passed in front of everybody; otherwise what serves goes on serving.
+    """Deploy every head whose gate passed. For any other head the incumbent stays deployed.
 
-    Policy comes first: the others are deployed only where policy, which makes them speak, has learned to.
+    The policy head is deployed first, because the others act only when a learned policy intervenes.
     """
     gate, versions = _summary(turn, "evaluate"), _versions(turn)
     verdicts = {MAIN_HEAD: gate, **gate.get("heads", {})}
@@ -181,34 +183,34 @@ def deploy(turn: Turn, context: JobContext) -> Write:
 
     def write() -> dict[str, Any]:
         slots_lock(turn.loop)
-        done, held = dict[str, Deployment](), list[str]()
+        deployed, refusals = dict[str, Deployment](), list[str]()
         for head in (h.name for h in turn.loop_version.spec.heads_main_first if h.name in passed):
             try:
                 with transaction.atomic():
                     reason = verdicts[head]["reason"]
-                    done[head] = full_rollout(version=versions[head], actor=f"turn {turn.pk}", reason=reason)
+                    deployed[head] = full_rollout(version=versions[head], actor=f"turn {turn.pk}", reason=reason)
             except Conflict as error:
-                held.append(f"Not deployed: {error}.")
-        settled = exploration_settle(loop_version=turn.loop_version, turns=_turns(turn))
+                refusals.append(f"Not deployed: {error}.")
+        exploration = exploration_settle(loop_version=turn.loop_version, turns=_turn_number(turn))
         return {
-            "deployed": bool(done),
-            "deployments": {h: d.pk for h, d in done.items()},
-            "versions": {h: d.version_id for h, d in done.items()},
-            "reason": " ".join([_reason(turn, verdicts, list(done)), *held]),
-            "exploration": settled,
+            "deployed": bool(deployed),
+            "deployments": {h: d.pk for h, d in deployed.items()},
+            "versions": {h: d.version_id for h, d in deployed.items()},
+            "reason": " ".join([_reason(turn, verdicts, list(deployed)), *refusals]),
+            "exploration": exploration,
         }
 
     return write
 
 
-def _reason(turn: Turn, verdicts: dict[str, Any], done: list[str]) -> str:
-    """Why this ended as it did; where policy did not pass also what exploring costs people meanwhile."""
+def _reason(turn: Turn, verdicts: dict[str, Any], deployed: list[str]) -> str:
+    """Return the reason of the turn's outcome. If the policy head did not pass, add the cost of exploring."""
     main = verdicts[MAIN_HEAD]
-    if done:
-        return f"{', '.join(done)}: {verdicts[done[0]]['reason']}"
+    if deployed:
+        return f"{', '.join(deployed)}: {verdicts[deployed[0]]['reason']}"
     cost = _summary(turn, "train").get("logging_cost") if main["verdict"] != "pass" else None
-    said = f"{VERDICT_WORDS[main['verdict']]}: {main['reason']}"
-    return f"{said} {logging_sentence(turn.loop_version.spec, cost)}" if cost else said
+    reason = f"{VERDICT_WORDS[main['verdict']]}: {main['reason']}"
+    return f"{reason} {logging_sentence(turn.loop_version.spec, cost)}" if cost else reason
 
 
 def _summary(turn: Turn, stage: str) -> dict[str, Any]:
@@ -223,17 +225,20 @@ def _release(turn: Turn) -> Release:
 
 
 def _versions(turn: Turn) -> dict[str, ModelVersion]:
-    made = _summary(turn, "train")["versions"]
-    found = ModelVersion.objects.select_related("loop_version__loop").in_bulk(made.values())
-    return {head: found[pk] for head, pk in made.items()}
+    ids = _summary(turn, "train")["versions"]
+    found = ModelVersion.objects.select_related("loop_version__loop").in_bulk(ids.values())
+    return {head: found[pk] for head, pk in ids.items()}
 
 
-def _turns(turn: Turn) -> int:
+def _turn_number(turn: Turn) -> int:
     return Turn.objects.filter(loop=turn.loop_id, pk__lte=turn.pk).count()
 
 
 def stage_table(*stages: Stage) -> dict[str, Stage]:
-    """Stages by name, in the order in which a turn passes through them. Raises ValueError as ``registry`` does."""
+    """Return the stages by name, in the order in which a turn runs them.
+
+    Raises ValueError for a name that is malformed, too long or given twice.
+    """
     return registry("stage", *stages, longest=TurnStage._meta.get_field("name").max_length or 0)
 
 
@@ -251,23 +256,26 @@ STAGES = stage_table(
 
 
 def stage_after(name: str) -> Stage | None:
-    """The stage that follows one; None after the last."""
+    """Return the stage after the named one. None after the last."""
     order = list(STAGES.values())
     following = order.index(STAGES[name]) + 1
     return order[following] if following < len(order) else None
 
 
 def stage_sentence(name: str, summary: StageSummary) -> str:
-    """One sentence from a stage's summary; empty when the stage has not ended, or is of another version of this software."""
+    """Return a stage's summary as one sentence.
+
+    Empty if the stage has not ended, or if another version of this software declared it.
+    """
     return STAGES[name].sentence(summary) if summary and name in STAGES else ""
 
 
 def stage_brief(name: str, summary: StageSummary) -> dict[str, Any]:
-    """The few facts of a stage's summary that fit on a line, in the order declared."""
+    """Return the facts of a stage's summary that the report shows on one line, in declared order."""
     keys = STAGES[name].brief if name in STAGES else ()
     return {key: summary[key] for key in keys if summary.get(key) is not None}
 
 
 def versions_trained(stages: Iterable[TurnStage]) -> dict[str, int]:
-    """Ids of the versions that a turn trained, by head; empty before it has."""
+    """Return the ids of the versions that a turn trained, by head. Empty before its train stage has ended."""
     return next((dict(s.summary.get("versions", {})) for s in stages if s.name == "train"), {})

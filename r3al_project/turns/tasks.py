@@ -1,4 +1,4 @@
-"""Job handlers of a turn's stages, and the beat task that settles turns whose job failed."""
+"""Job handlers of a turn's stages, and beat tasks that start and settle turns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from r3al_project.turns.stages import STAGES, Stage
 
 
 def stage_register(stage: Stage) -> None:
-    """Make the stage's function the handler of its jobs."""
+    """Register the stage's function as the handler of its jobs."""
 
     @handler(stage.job_kind, queue=stage.queue)
     def run(context: JobContext) -> Callable[[], dict[str, Any]]:
@@ -39,13 +39,13 @@ def settle() -> None:
 
 @shared_task(name="turns.start_due", ignore_result=True)
 def start_due() -> None:
-    """Begin the turns that loops' schedules ask for."""
+    """Start the turns that are due by their loops' schedules."""
     turns_due()
 
 
 @shared_task(name="turns.settle_reservations", ignore_result=True)
 def settle_reservations() -> None:
-    """Give back what was charged for releases that nobody will finish."""
+    """Refund people who were charged for abandoned releases."""
     reservations_sweep()
 
 

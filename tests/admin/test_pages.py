@@ -168,7 +168,7 @@ def test_an_empty_list_offers_only_what_can_be_done(operator: Client) -> None:
         return " ".join(operator.get(url).content.decode().split())
 
     record, made = list_url(_model("turns.Turn")), list_url(_model("auth.Group"))
-    assert "The platform itself adds what belongs here" in said(record) and "Create a new item" not in said(record)
+    assert "The platform adds these records itself" in said(record) and "Create a new item" not in said(record)
     assert "Nothing matches" in said(f"{record}?q=zzz") and "Show all" in said(f"{record}?q=zzz")
     assert "Add group" in said(made)
 

@@ -12,7 +12,7 @@ from django.db import connection
 from django.http import HttpResponse
 from django.urls import reverse
 
-from r3al_project.api.decisions import LARGEST_REQUEST, decisions_answer
+from r3al_project.api.decisions import LARGEST_REQUEST, decisions
 from r3al_project.wsgi_fast_path import Environ, FastPath, _is_allowed
 from tests.factories.care import CONTEXT, care_loop, person
 from tests.r3al_project.api.api_calls import URL
@@ -50,7 +50,7 @@ def refused(environ: Environ, start_response: Any) -> list[bytes]:
     raise AssertionError("this request takes the short way")
 
 
-def lane(app: Any = refused, answer: Any = decisions_answer) -> FastPath:
+def lane(app: Any = refused, answer: Any = decisions.answer) -> FastPath:
     _is_allowed.cache_clear()
     return FastPath(app, {URL: answer}, largest=LARGEST_REQUEST)
 

@@ -1,4 +1,4 @@
-"""Admin pages of the training floor; importing the package registers them."""
+"""Register the admin pages of the training floor when this package is imported."""
 
 from training.admin import pool, versions
 

@@ -1,4 +1,4 @@
-"""Admin pages of the pool: the jobs that fill it, and its chunks of rows."""
+"""Admin pages of the training pool: synthetic jobs and the row chunks that they write."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SyntheticJobAdmin(ReadOnlyAdmin):
     fields = ("generator", "head", "sample_count", "release", "job", "seed", "show_summary", "created_at")
     readonly_fields = fields
 
-    @display(description="what was made")
+    @display(description="result")
     def show_summary(self, job: SyntheticJob) -> SafeString:
         return html_facts(job.summary)
 
@@ -38,8 +38,8 @@ class TrainingDataPoolAdmin(ReadOnlyAdmin):
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingDataPool]:
-        found: QuerySet[TrainingDataPool] = super().get_queryset(request).defer("data")
-        return found
+        chunks: QuerySet[TrainingDataPool] = super().get_queryset(request).defer("data")
+        return chunks
 
     @display(description="columns")
     def show_columns(self, chunk: TrainingDataPool) -> SafeString:

@@ -1,4 +1,4 @@
-"""Admin pages of model versions, their metrics and verdicts."""
+"""Admin pages of model versions, their metrics, gate verdicts and rollout episodes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ VERSION_STATE_LABELS = {
 VERDICT_LABELS = {"pass": "success", "fail": "danger", "insufficient evidence": "warning", "reported": "info"}
 
 
-class Measured:
-    """How a metric is shown: its number, its interval against its bar."""
+class MetricColumns:
+    """Display columns of a metric: its value, and its interval beside its bar."""
 
-    @display(description="what", ordering="name")
+    @display(description="metric", ordering="name")
     def show_name(self, metric: ModelMetric) -> str:
         return str(metric.name).replace("_", " ")
 
@@ -61,13 +61,13 @@ class Measured:
         return NOTHING if metric.users is None else f"about {metric.users:,.0f}"
 
 
-@display(description="people it would take", ordering="needed_users")
+@display(description="people needed", ordering="needed_users")
 def people_needed(record: ModelMetric | GateVerdict) -> str:
-    """About how many people would decide it."""
+    """Return about how many people a decision needs, as text."""
     return NOTHING if record.needed_users is None else f"about {record.needed_users:,.0f}"
 
 
-class MetricInline(Measured, ReasonColumn, ReadOnlyInline):
+class MetricInline(MetricColumns, ReasonColumn, ReadOnlyInline):
     model = ModelMetric
     fields = ("source", "show_name", "show_value", "interval", "plot", "show_bar", "show_verdict", "show_reason")
     readonly_fields = fields
@@ -84,7 +84,7 @@ class VerdictInline(ReasonColumn, ReadOnlyInline):
     def show_verdict(self, verdict: GateVerdict) -> str:
         return VERDICT_WORDS[verdict.verdict]
 
-    @display(description="people it would take")
+    @display(description="people needed")
     def needed(self, verdict: GateVerdict) -> str:
         return str(people_needed(verdict))
 
@@ -102,8 +102,8 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
         last = GateVerdict.objects.filter(version=OuterRef("pk")).order_by("-attempt").values("verdict")[:1]
-        found: QuerySet[ModelVersion] = super().get_queryset(request).defer("weights")
-        return found.annotate(last_verdict=Subquery(last))
+        versions: QuerySet[ModelVersion] = super().get_queryset(request).defer("weights")
+        return versions.annotate(last_verdict=Subquery(last))
 
     @display(description="state", ordering="state", label=VERSION_STATE_LABELS)
     def show_state(self, version: ModelVersion) -> str:
@@ -113,13 +113,13 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def gate(self, version: ModelVersion) -> str:
         return VERDICT_WORDS[getattr(version, "last_verdict", None) or "not asked"]
 
-    @display(description="how it was made")
+    @display(description="training configuration")
     def show_config(self, version: ModelVersion) -> SafeString:
         return html_facts(version.config)
 
 
 @admin.register(ModelMetric)
-class ModelMetricAdmin(Measured, ReadOnlyAdmin):
+class ModelMetricAdmin(MetricColumns, ReadOnlyAdmin):
     list_display = ("show_name", "version", "source", "show_value", "interval", "plot", "show_bar", "show_verdict")
     list_filter = ("source", "name", "verdict", "version__head")
     list_select_related = ("version__loop_version__loop",)

@@ -1,8 +1,11 @@
-"""From released moments and synthetic rows to candidates that have been asked how sure we are of them.
+"""Train all heads of a loop from released moments and synthetic rows, and run their model gates.
 
-The recipe in one place: candidates for policy trained in the mean world, the best of them (where something learned serves: the
-best step toward one of them), then the model gate over drawn worlds against the reference and against what serves; then the
-other heads, in the states in which that candidate speaks.
+Steps:
+
+1. Train candidates for the policy head in the mean world.
+2. Choose one. Without an incumbent it is the candidate with the largest gain. With one it is the best step towards a candidate.
+3. Run the model gate in sampled worlds, against the reference and against the incumbent.
+4. Train the other heads on the states in which the chosen candidate intervenes.
 """
 
 from __future__ import annotations
@@ -34,16 +37,17 @@ from training.engine.world.rollout import ROLLOUT_STEPS, discounted_returns
 from training.engine.world.transitions import Transitions
 from training.engine.world.world_model import World
 
-TRAINING_GAMMA = 0.99  # defines the long run that is judged; the training discount is selected
+TRAINING_GAMMA = 0.99  # discount of the long-run value that is evaluated; training selects its own discount
 
 
 @dataclass(frozen=True)
 class LearnedPolicy:
-    """A candidate with all that judging and serving it needs. Rewards in reward scales; arrays as in ``EvaluationCandidate``.
+    """Hold a trained policy with everything that evaluating and serving it needs.
 
-    ``step``: how much of the way from what serves to the fit at ``training_gamma`` the policy goes. ``rival`` is what serves, or
-    the reference; ``gate`` is against the reference, ``gate_incumbent`` against what serves.
-    ``logging_cost``: what drawing from the logging distribution costs a decision point, over drawn worlds (mean, low, high).
+    Rewards are in reward scales. Arrays have the shapes of ``EvaluationCandidate``.
+    ``step``: the fraction of the way from the incumbent to the fit at ``training_gamma``.
+    ``rival``: the incumbent, or the reference if there is none. ``gate`` compares with the reference, ``gate_incumbent`` with
+    the incumbent. ``logging_cost``: what drawing from the logging distribution costs a decision (mean, low, high over worlds).
     """
 
     policy: LinearPolicy
@@ -64,12 +68,12 @@ class LearnedPolicy:
 
     @property
     def passed(self) -> bool:
-        """Sure enough against the reference, and not worse than what serves."""
+        """Tell whether the policy clears the bar over the reference and, if there is an incumbent, the bar over it."""
         incumbent = self.gate_incumbent
         return self.gate.z >= MODEL_BAR_REFERENCE and (incumbent is None or incumbent.z >= MODEL_BAR_INCUMBENT)
 
     def arrays(self) -> dict[str, Any]:
-        """What a model version stores."""
+        """Return the arrays that a model version stores, by name."""
         return {
             "weights": self.policy.weights,
             "margin": np.array(self.policy.margin),
@@ -79,7 +83,7 @@ class LearnedPolicy:
         }
 
     def config(self) -> dict[str, Any]:
-        """What a model version says about itself."""
+        """Return the training configuration that a model version stores."""
         return {
             "training_gamma": self.training_gamma,
             "step": self.step,
@@ -94,7 +98,7 @@ class LearnedPolicy:
         }
 
     def candidate(self) -> EvaluationCandidate:
-        """What the charged evaluation judges: policy, with the sub-heads that their own gates let pass."""
+        """Return the input of the charged evaluation: the policy, and every sub-head that passed its own gate."""
         subs = {h: s.candidate() for h, s in self.subs.items() if s.passed}
         return EvaluationCandidate(
             self.policy, self.rival, self.reward, self.continuation, self.value, self.gamma, subs
@@ -115,34 +119,45 @@ def train_policy_head(
     sub_trainer: str = CONTEXTUAL_BANDITS,
     report: ReportProgress = no_progress,
 ) -> LearnedPolicy:
-    """Train on the pool's rows and ask the model gate. ``incumbents``: learned policies that serve now, by head.
+    """Train every head on the pool's rows and run the model gates.
 
-    ``sweeps`` bounds fitted Q-iteration, ``gamma`` is a training discount to try beside the grid; ``seed`` fixes every draw;
-    progress goes to ``report``. ``trainer`` (of policy) and ``sub_trainer`` (of the other heads) are names of
-    ``training.engine.trainers.registry``. Raises InputError for a name that is not there, and for rows out of order.
+    Args:
+        pool: synthetic rows by column name (``Transitions.rows``).
+        seed: fixes every random draw.
+        incumbents: deployed learned policies, by head.
+        sweeps: most sweeps of fitted Q-iteration.
+        gamma: a training discount to try besides the grid.
+        trainer, sub_trainer: names in ``training.engine.trainers.registry``, for the policy head and for the other heads.
+        report: receives the progress.
+    Raises: InputError for an unknown trainer, and for rows out of order.
     """
     training, sub_training = policy_trainer(trainer), head_trainer(sub_trainer)
-    phi, serving = moments.layout.phi, dict(incumbents or {})
+    phi, policies = moments.layout.phi, dict(incumbents or {})
     transitions = Transitions.of_rows(pool, spec)
     effects = effects_posterior(moments)
     world = mean_world(moments, baseline, effects)
     grid = GAMMAS if gamma is None else tuple(sorted({*GAMMAS, gamma}))
-    made = _reported(training.train(spec, world, transitions, seed, gammas=grid, sweeps=sweeps), len(grid), report)
-    reference, incumbent = reference_policy(spec, MAIN_HEAD), serving.get(MAIN_HEAD)
+    candidates = _reported(
+        training.train(spec, world, transitions, seed, gammas=grid, sweeps=sweeps), len(grid), report
+    )
+    reference, incumbent = reference_policy(spec, MAIN_HEAD), policies.get(MAIN_HEAD)
     rng = np.random.default_rng([seed, 1])
-    report(0.75, f"model gate: {WORLDS} drawn worlds")
+    report(0.75, f"model gate in {WORLDS} sampled worlds")
     draw = partial(sample_worlds, moments, baseline, effects, WORLDS, rng)
-    worlds, best, rivals = draw(), best_candidate(made), [reference]
-    if incumbent is not None:  # what is chosen in some worlds is judged in others
-        best, rivals = training.update(spec, draw(), made, incumbent, transitions.state, rng), [reference, incumbent]
-    gate, against = model_gate(worlds, best.policy, rivals, rng)
+    worlds, best, rivals = draw(), best_candidate(candidates), [reference]
+    if incumbent is not None:  # choose and test in different worlds, so that the test is not biased by the choice
+        best, rivals = (
+            training.update(spec, draw(), candidates, incumbent, transitions.state, rng),
+            [reference, incumbent],
+        )
+    gate, gate_incumbent = model_gate(worlds, best.policy, rivals, rng)
     cost = logging_cost(worlds, reference, rng)
     rival = incumbent or reference
     value = _values(world, rival, transitions.state, int(rng.integers(2**63)))
     reward = world.coefficients[0, :, :, 0].copy()
     reward[:, 0] += moments.counts.centre
-    report(0.9, "the other heads")
-    speaking = transitions.state[best.policy.actions(transitions.state) != best.policy.reference]
+    report(0.9, "training the other heads")
+    intervening = transitions.state[best.policy.actions(transitions.state) != best.policy.reference]
     return LearnedPolicy(
         policy=best.policy,
         rival=rival,
@@ -153,29 +168,31 @@ def train_policy_head(
         value=value,
         gamma=TRAINING_GAMMA,
         gate=gate,
-        gate_incumbent=against,
+        gate_incumbent=gate_incumbent,
         decisions=moments.counts.decisions,
         rival_value=_immediate(phi.phi(transitions.state), reward, rival.actions(transitions.state)),
         hinges=phi.hinges,
         logging_cost=cost,
-        subs={h: sub_training.train(moments, h, speaking, rng, incumbent=serving.get(h)) for h in moments.layout.subs},
+        subs={
+            h: sub_training.train(moments, h, intervening, rng, incumbent=policies.get(h)) for h in moments.layout.subs
+        },
     )
 
 
-def _reported(made: Iterator[Candidate], expected: int, report: ReportProgress) -> list[Candidate]:
+def _reported(trained: Iterator[Candidate], expected: int, report: ReportProgress) -> list[Candidate]:
     candidates: list[Candidate] = []
-    for candidate in made:
+    for candidate in trained:
         candidates.append(candidate)
-        said = f"gamma {candidate.gamma:g}: {candidate.model_gain:+.3g} reward scales in the model"
-        report(0.7 * min(len(candidates) / expected, 1.0), said)
+        gain = f"gamma {candidate.gamma:g}: {candidate.model_gain:+.3g} reward scales in the world model"
+        report(0.7 * min(len(candidates) / expected, 1.0), gain)
     return candidates
 
 
 def _values(world: World, policy: LinearPolicy, states: Floats, seed: int) -> Floats:
-    """(d,) V(s) = phi(s) . v of following the policy in the world: discounted rewards from each state, regressed on phi.
+    """Fit v (d,) of the policy's value V(s) = phi(s) . v: discounted returns from each state (n, F), regressed on phi.
 
-    Monte Carlo instead of a fixed point: a known feature that ends at its bound (time since an intervention) has no linear
-    fixed point, and a bootstrapped value would go on growing along it.
+    Monte Carlo is used instead of a fixed point. A known feature that stops at its bound (time since an intervention) has no
+    linear fixed point. A bootstrapped value would keep growing along it.
     """
     returns = discounted_returns(world, policy, states, seed, gamma=TRAINING_GAMMA)
     return np.asarray(regression(world.moments.layout.phi.phi(states)) @ returns)
@@ -186,7 +203,7 @@ def _immediate(features: Floats, reward: Floats, actions: np.ndarray) -> float:
 
 
 def _continuation(moments: Moments, transitions: Transitions, value: Floats, gamma: float) -> Floats:
-    """(K, d): gamma E[stays V(s')] after each action, regressed on phi over the synthetic transitions."""
+    """Fit weights (K, d) of gamma E[stays V(s')] after each action, by regression on phi over the synthetic transitions."""
     phi = moments.layout.phi
     n, k = transitions.reward.shape
     onward = phi.phi(transitions.next_state.reshape(n * k, -1)).reshape(n, k, -1) @ value

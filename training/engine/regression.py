@@ -10,8 +10,10 @@ _RIDGE = 1e-3
 
 
 def regression(features: Floats) -> Floats:
-    """(d, n) matrix that turns n targets into ridge coefficients. The intercept is free: values are large beside advantages, and
-    a penalty on their mean would be paid by every other coefficient.
+    """Return the (d, n) matrix that maps n targets to ridge coefficients on features (n, d).
+
+    The intercept is not penalised. Values are large beside advantages, so a penalty on their mean would distort every other
+    coefficient.
     """
     penalty = np.full(features.shape[1], _RIDGE * len(features))
     penalty[0] = 0.0

@@ -1,4 +1,4 @@
-"""Records of the training floor."""
+"""Database records of the training floor."""
 
 from training.models.pool import CHUNK_ROWS, SyntheticJob, TrainingDataPool
 from training.models.registry import (

@@ -1,4 +1,4 @@
-"""The training pool: released and synthetic rows, a chunk a row of the table, each with its lineage."""
+"""Define the training pool. Each row of its table is one chunk of released or synthetic rows, with its lineage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHUNK_ROWS = 5_000
 
 
 class SyntheticJob(Created):
-    """One making of synthetic rows. How it ran is in its job; what it was made from is in its release."""
+    """Record one generation of synthetic rows: its generator, seed and release. ``job`` says how the run went."""
 
     job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.SET_NULL, related_name="synthetic_jobs")
     release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="synthetic_jobs")
@@ -33,7 +33,7 @@ class SyntheticJob(Created):
 
 
 class TrainingDataPool(Created):
-    """Up to 5,000 rows as one array bundle. Never a raw record: only released or synthetic rows."""
+    """Hold up to 5,000 released or synthetic rows as one array bundle. The pool never holds a raw record."""
 
     class Kind(models.TextChoices):
         RELEASED = "released", "released"

@@ -1,4 +1,4 @@
-"""The model registry: versions, their metrics, their episodes."""
+"""Define the model registry: versions, their metrics, their gate verdicts and their rollout episodes."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ class VersionState(models.TextChoices):
 
 
 class KindChoices(models.TextChoices):
-    """Choices that declare value, whether the policy was learned from data, and label; without one of them they do not load."""
+    """Choices declared as (value, whether the policy is learned from data, label). A missing part is an error at import."""
 
     is_learned: bool
 
     def __new__(cls, value: str, is_learned: bool) -> Self:
-        """Keep the flag beside the value, which alone is stored."""
+        """Attach ``is_learned`` to the member. The database stores the value only."""
         kind = str.__new__(cls, value)
         kind._value_, kind.is_learned = value, is_learned
         return kind
 
 
 class VersionKind(KindChoices):
-    """Kinds of version."""
+    """The kinds of version."""
 
     REFERENCE = "reference", False, "reference action"
     LINEAR_Q = "linear_q", True, "linear Q"
 
 
 def learned_kinds() -> list[str]:
-    """The kinds whose policy is learned from data."""
+    """Return the kinds whose policy is learned from data."""
     return [kind for kind in VersionKind if kind.is_learned]
 
 
 def version_name(pk: int) -> str:
-    """The name of the version with an id."""
+    """Return the name of the version with this id, for example ``model_12``."""
     return f"model_{pk}"
 
 
 class VersionQuerySet(models.QuerySet["ModelVersion"]):
-    """Versions, and those among them that were learned."""
+    """Queries on versions."""
 
     def learned(self) -> VersionQuerySet:
-        """Versions whose policy was learned from data; the declared references are left out."""
+        """Keep the versions whose policy was learned from data, and leave out the declared references."""
         return self.filter(kind__in=learned_kinds())
 
 
 class ModelVersion(Created):
-    """One policy for one head of one loop. Weights are validated arrays with a SHA-256, never pickle."""
+    """Store one policy for one head of one loop. Weights are validated arrays with a SHA-256, never pickle."""
 
     loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="model_versions")
     head = models.CharField(max_length=20)
@@ -86,35 +86,35 @@ class ModelVersion(Created):
         indexes = [models.Index(fields=["loop_version", "head", "state"])]
 
     def __str__(self) -> str:
-        said = f"{self.loop_version.loop.name}/{self.head} {self.name}"
-        return said if self.is_learned else f"{said} (the reference)"
+        name = f"{self.loop_version.loop.name}/{self.head} {self.name}"
+        return name if self.is_learned else f"{name} (the reference)"
 
     @property
     def is_learned(self) -> bool:
-        """Whether its policy was learned from data; a declared reference was not."""
+        """Tell whether the policy was learned from data. A declared reference was not."""
         return self.kind in learned_kinds()
 
     @property
     def name(self) -> str:
-        """What every page, command and answer calls it."""
+        """Return the name that every page, command and API answer uses."""
         return version_name(self.pk)
 
     def with_loop_version(self, at_hand: LoopVersion) -> ModelVersion:
-        """This version; a loop version at hand is not read again, nor parsed, if it is the one that this was made for."""
+        """Attach an already loaded loop version if it is this version's own, to save reading and parsing it again."""
         if self.loop_version_id == at_hand.pk:
             self.loop_version = at_hand
         return self
 
 
-# What gates answer, and that none was asked, as every page and command says it.
+# Labels of verdicts on every page and command. "not asked" stands for a missing verdict.
 VERDICT_WORDS = {
     "pass": "pass", "fail": "fail", "insufficient": "insufficient evidence", "reported": "reported", "not asked": "not asked",
 }  # fmt: skip
-SHARE_METRICS = ("empathy", "false_intervention")  # metrics that lie within 0 and 1
+SHARE_METRICS = ("empathy", "false_intervention")  # metrics with values in [0, 1]
 
 
 def says_nothing(name: str, low: float | None, high: float | None) -> bool:
-    """Whether a share's interval covers all that a share can be: too few people to say, whatever the estimate."""
+    """Tell whether a share's interval covers all of [0, 1]. It then carries no information, whatever the estimate."""
     return name in SHARE_METRICS and low is not None and high is not None and low <= 0.0 and high >= 1.0
 
 
@@ -122,7 +122,7 @@ MODEL_GATE, OUTCOME_GATE = "model_gate", "outcome_gate"  # sources of metrics
 
 
 class ModelMetric(Created):
-    """One number about a version, with its interval, its bar and what follows from it."""
+    """Store one measured number of a version, with its interval, its bar and its verdict."""
 
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="metrics")
     source = models.CharField(max_length=20, help_text="model_gate (simulated worlds) or outcome_gate (real people).")
@@ -150,12 +150,12 @@ class ModelMetric(Created):
 
     @property
     def too_few(self) -> bool:
-        """Whether its interval says nothing yet."""
+        """Tell whether too few people contributed for the interval to carry information."""
         return says_nothing(self.name, self.low, self.high)
 
 
 class TrainingEpisode(models.Model):
-    """One rollout of candidate and reference through one world drawn from the posterior, with common random numbers."""
+    """Store one rollout of candidate and reference through one world sampled from the posterior, with common random numbers."""
 
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="episodes")
     index = models.PositiveIntegerField()
@@ -173,7 +173,10 @@ class TrainingEpisode(models.Model):
 
 
 class GateVerdict(Created):
-    """What the outcome gate said about a version, on people nobody trained on. Attempts on the same people are counted."""
+    """Store the outcome gate's verdict on a version, from people who trained no model.
+
+    ``attempt`` counts evaluations on the same people.
+    """
 
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="verdicts")
     attempt = models.PositiveIntegerField()

@@ -1,4 +1,4 @@
-"""Reads of the training floor."""
+"""Read model versions, their policies, verdicts and metrics."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ _LONGEST_ID = 15  # digits
 
 
 def version_get(pk: int) -> ModelVersion:
-    """One version by id; NotFound with what to do."""
+    """Return one version by id. Raises NotFound."""
     version = ModelVersion.objects.select_related("loop_version__loop").filter(pk=pk).first()
     if version is None:
-        raise NotFound(f"there is no version {version_name(pk)}; the admin lists the versions")
+        raise NotFound(f"there is no version {version_name(pk)}; the admin lists all versions")
     return version
 
 
 def versions_with(pks: Collection[int], *, at_hand: ModelVersion) -> dict[int, ModelVersion]:
-    """Versions by id, read from the database but for the one at hand."""
+    """Return versions by id. The already loaded ``at_hand`` is not read again."""
     return ModelVersion.objects.in_bulk(set(pks) - {at_hand.pk}) | {at_hand.pk: at_hand}
 
 
 def version_named(name: str) -> ModelVersion:
-    """One version by its name, ``model_12``, or by the number in it. Raises NotFound."""
+    """Return one version by its name, such as ``model_12``, or by the number in it. Raises NotFound."""
     number = name.removeprefix("model_")
     if not (number.isascii() and number.isdecimal()) or len(number) > _LONGEST_ID:
-        raise NotFound(f"{name!r} is no version; versions are named like model_12")
+        raise NotFound(f"{name!r} is not the name of a version; versions have names like model_12")
     return version_get(int(number))
 
 
 def heads_known() -> list[str]:
-    """Names of all heads that any loop has a version for: a loop that is added gets one for each of its heads."""
+    """Return the names of all heads that have a version. Each added loop gets one for every head."""
     return list(ModelVersion.objects.order_by("head").values_list("head", flat=True).distinct())
 
 
 def version_arrays(version: ModelVersion) -> dict[str, np.ndarray]:
-    """Stored arrays of a learned version, checked against their SHA-256."""
+    """Load the stored arrays of a learned version and check their SHA-256."""
     return unpack_arrays(bytes(version.weights), version.weights_sha256)
 
 
 def version_policy(version: ModelVersion) -> LinearPolicy:
-    """The policy a version stands for."""
+    """Return the policy of a version, learned or reference."""
     spec = version.loop_version.spec
     if not version.is_learned:
         return reference_policy(spec, version.head)
@@ -55,28 +55,28 @@ def version_policy(version: ModelVersion) -> LinearPolicy:
 
 
 def last_verdict(version: ModelVersion) -> GateVerdict | None:
-    """The latest word of the outcome gate about a version, if there is one."""
+    """Return the outcome gate's latest verdict on a version, or None."""
     return version.verdicts.order_by("-attempt").first()
 
 
 def model_gate_metrics(version: ModelVersion) -> list[ModelMetric]:
-    """What the model gate said about a version when it was trained: against the reference, and against what served."""
+    """Return a version's model gate metrics: against the reference and, if there was one, against the incumbent."""
     return list(version.metrics.filter(source=MODEL_GATE).order_by("id"))
 
 
 def attempts_before(version: ModelVersion) -> int:
-    """How often this loop and head ever asked its evaluation people, whichever version asked.
+    """Count the charged evaluations of this loop and head so far, of all versions.
 
-    A pass does not begin the count anew: the same people go on judging, so all attempts on them share one level.
+    A pass does not reset the count: the same people judge the next version, so all attempts share one level.
     """
-    asked = GateVerdict.objects.filter(
+    evaluations = GateVerdict.objects.filter(
         version__loop_version__loop=version.loop_version.loop, version__head=version.head, release__isnull=False
     )
-    return asked.count()
+    return evaluations.count()
 
 
 def versions_trained_on(*, person_id: int) -> list[ModelVersion]:
-    """The versions that a person's data went into, by the releases that charged them; oldest first."""
+    """Return the versions trained on a person's data, versions through the releases that charged them, oldest first."""
     charged = LedgerEntry.objects.filter(person_id=person_id).exclude(release__state=ReleaseState.REFUNDED)
-    found = ModelVersion.objects.filter(releases__in=charged.values("release_id")).distinct()
-    return list(found.select_related("loop_version__loop").order_by("pk"))
+    versions = ModelVersion.objects.filter(releases__in=charged.values("release_id")).distinct()
+    return list(versions.select_related("loop_version__loop").order_by("pk"))

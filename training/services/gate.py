@@ -1,4 +1,4 @@
-"""The outcome gate as a service: charge the evaluation people, judge the sums, write the verdict beside the version."""
+"""Evaluate candidates on held-out people: charge the evaluation release, run the outcome gate, store the verdicts."""
 
 from __future__ import annotations
 
@@ -26,13 +26,20 @@ from training.models import OUTCOME_GATE, GateVerdict, ModelMetric, ModelVersion
 from training.selectors.versions import attempts_before, model_gate_metrics, version_arrays, version_policy
 
 _LATENCY_CALLS = 400
-_OUTDATED = "What serves is another than when this was trained, so nobody was asked; start another turn, which trains to beat it."
+_OUTDATED = (
+    "The deployed policy has changed since this version was trained, so the version was not evaluated. "
+    "To train against the deployed policy, start another turn."
+)
 _Z90 = 1.6449  # the normal distribution's 95% quantile
 
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """Who is judged: a version a head, what serves each (learned versions alone), and the share that was explored meanwhile."""
+    """Plan one charged evaluation.
+
+    ``versions``: the candidate for each head. ``incumbents``: the deployed learned version of each head that has one.
+    ``explored_share``: the share of logged decisions that were drawn from the logging distribution.
+    """
 
     versions: Mapping[str, ModelVersion]
     incumbents: Mapping[str, ModelVersion]
@@ -42,9 +49,11 @@ class EvaluationPlan:
     def main(self) -> ModelVersion:
         return self.versions[MAIN_HEAD]
 
-    def asked(self) -> list[str]:
-        """Heads to put to the people: those that their own model gates let pass, against what serves now; the others only where
-        policy acts or will. Nobody where policy is outdated: what deviating is worth was learned for what served before.
+    def heads_to_evaluate(self) -> list[str]:
+        """Return the heads whose candidates passed their model gates against the present incumbent.
+
+        Other heads count only if the policy head intervenes already or has a candidate here. If the policy candidate is
+        outdated, no head is evaluated: the values of deviating were learned for the policy that was deployed before.
         """
         if self.outdated(MAIN_HEAD):
             return []
@@ -53,7 +62,7 @@ class EvaluationPlan:
         return [h for h in passed if h == MAIN_HEAD or acts]
 
     def outdated(self, head: str) -> bool:
-        """Whether something else serves now than what the version was trained to beat (``parent``; None: the reference alone)."""
+        """Tell whether the incumbent differs from the ``parent`` that the version was trained to beat (None: the reference)."""
         return self.versions[head].parent != self.incumbents.get(head)
 
 
@@ -66,16 +75,19 @@ def versions_judge(
     key: str,
     report: ReportProgress,
 ) -> Callable[[], dict[str, Any]]:
-    """Ask the outcome gate about every head in one charged evaluation; the returned write stores verdicts and metrics.
+    """Run the outcome gate for every head in one charged evaluation.
 
-    A version that its own model gate holds back, or that was trained to beat something that no longer serves, is not put to the
-    people (insufficient evidence); when none is, nobody is charged. Where nobody has budget left, the evidence is insufficient
-    as well. ``decide`` makes one decision with the versions as serving would. Top-level keys of the result are policy's.
+    A version is left out, with insufficient evidence, if its model gate holds it back or its incumbent has changed. If no
+    version is left, nobody is charged. If nobody has budget left, the evidence is insufficient too.
+
+    Args:
+        decide: makes one decision with the candidates exactly as serving would. It is timed.
+    Returns: a function that stores verdicts and metrics, and returns a summary. Its top-level keys are the policy head's.
     """
-    asked = plan.asked()
-    if not asked:
+    heads = plan.heads_to_evaluate()
+    if not heads:
         return lambda: _store(plan, None, {})
-    candidate = _candidate(plan, asked)
+    candidate = _candidate(plan, heads)
     spec = plan.main.loop_version.spec
     incumbent = plan.incumbents.get(MAIN_HEAD)
     try:
@@ -90,17 +102,17 @@ def versions_judge(
             report=report,
         )
     except (BudgetExceeded, InsufficientData) as error:
-        unasked = GateResult("insufficient", f"Nobody could be asked now: {error}.", (), None)
-        return lambda: _store(plan, None, dict.fromkeys(asked, unasked))
+        not_evaluated = GateResult("insufficient", f"The version could not be evaluated now: {error}.", (), None)
+        return lambda: _store(plan, None, dict.fromkeys(heads, not_evaluated))
     report(0.9, "timing decisions")
     results = {}
-    for head in asked:
+    for head in heads:
         terms = GateTerms(
             spec,
             float(plan.main.config["rival_value"]),
             attempts_before(plan.versions[head]) + 1,
             incumbent=head in plan.incumbents,
-            heads=len(asked),
+            heads=len(heads),
         )
         if head == MAIN_HEAD:
             results[head] = outcome_gate(terms, sums, decision_latency(decide))
@@ -110,59 +122,65 @@ def versions_judge(
 
 
 def _passed_model_gate(version: ModelVersion) -> bool:
-    said = [m.verdict for m in model_gate_metrics(version)]
-    return bool(said) and all(v == "pass" for v in said)
+    verdicts = [m.verdict for m in model_gate_metrics(version)]
+    return bool(verdicts) and all(v == "pass" for v in verdicts)
 
 
 def _held_back(version: ModelVersion) -> GateResult:
-    """The model gate's own numbers as metrics: z with its 90% interval (a gain is z posterior deviations above 0)."""
-    judged = tuple(_model_judgement(version, m) for m in model_gate_metrics(version))
-    if not judged:
-        return GateResult("insufficient", "The model gate was not asked; train a new version.", (), None)
-    held = [j for j in judged if j.verdict != "pass"]
+    """Report the model gate's z as metrics with a 90% interval: the gain is z posterior standard deviations above 0."""
+    judgements = tuple(_model_judgement(version, m) for m in model_gate_metrics(version))
+    if not judgements:
+        return GateResult("insufficient", "The model gate has not tested this version; train a new version.", (), None)
+    held = [j for j in judgements if j.verdict != "pass"]
     if not held:
-        reason = "Its model gate lets it pass, but it speaks only where policy intervenes, and policy does not yet."
-        return GateResult("insufficient", reason, judged, None)
+        reason = "The model gate passed, but this head acts only when the policy head intervenes, and it does not intervene yet."
+        return GateResult("insufficient", reason, judgements, None)
     needed = [j.needed_users for j in held if j.needed_users is not None]
-    return GateResult("insufficient", " ".join(j.reason for j in held), judged, max(needed, default=None))
+    return GateResult("insufficient", " ".join(j.reason for j in held), judgements, max(needed, default=None))
 
 
 def _model_judgement(version: ModelVersion, held: ModelMetric) -> Judgement:
     value, bar = held.value or 0.0, held.threshold or 0.0
     needed = None if held.verdict == "pass" else people_needed(value, bar, _people(version))
-    takes = f"; it would take about {needed:,.0f} people to tell" if needed is not None else ""
+    people = f" A decision needs about {needed:,.0f} people." if needed is not None else ""
     reason = "" if held.verdict == "pass" else (
-        f"The model gate holds the candidate back (z {value:.2f}, the bar is {bar:g}): {held.reason}{takes}."
+        f"The model gate holds the candidate back (z is {value:.2f}, the bar is {bar:g}): {held.reason}.{people}"
     )  # fmt: skip
     answer: VerdictWord = "pass" if held.verdict == "pass" else "insufficient"
     return Judgement(held.name, value, value - _Z90, value + _Z90, bar, None, answer, reason, needed)
 
 
 def _people(version: ModelVersion) -> float:
-    """People (training and evaluation together) behind the version's releases, noised; rounds are of the same people."""
+    """Return the noised number of people behind the version, training and evaluation together.
+
+    Rounds share their people, so the largest release counts and not the sum.
+    """
     releases = version.releases.filter(loop_version=version.loop_version)
-    trained = max((r.noisy_users or 0.0 for r in releases), default=0.0)
-    return trained / (1.0 - version.loop_version.spec.evaluation_share)
+    training_people = max((r.noisy_users or 0.0 for r in releases), default=0.0)
+    return training_people / (1.0 - version.loop_version.spec.evaluation_share)
 
 
 def decision_latency(decide: Callable[[], object]) -> Judgement:
-    """p95 of single decisions, timed here and now; the upper bound is the order statistic that covers p95 with 95% (binomial)."""
+    """Time single decisions and compare their 95th percentile with the latency bar.
+
+    The upper bound is the order statistic that covers the percentile with 95% confidence (binomial).
+    """
     from scipy.stats import binom
 
     times = np.empty(_LATENCY_CALLS)
     for i in range(_LATENCY_CALLS):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         decide()
-        times[i] = (time.perf_counter() - begun) * 1e3
+        times[i] = (time.perf_counter() - started) * 1e3
     times.sort()
     rank = min(int(binom.ppf(0.95, _LATENCY_CALLS, 1 - SLOW_SHARE)), _LATENCY_CALLS - 1)
     value, low, high = float(np.quantile(times, 1 - SLOW_SHARE)), float(times[0]), float(times[rank])
     passed = high <= LATENCY_BAR_MS
-    reason = f"The 95th percentile of a decision takes at most {high:.3g} ms; the bar is {LATENCY_BAR_MS:g} ms."
+    reason = f"The 95th percentile of decision times is at most {high:.3g} ms. The bar is {LATENCY_BAR_MS:g} ms."
     return Judgement("latency_ms", value, low, high, LATENCY_BAR_MS, None, "pass" if passed else "fail", reason, None)
 
 
-def _candidate(plan: EvaluationPlan, asked: list[str]) -> EvaluationCandidate:
+def _candidate(plan: EvaluationPlan, heads: list[str]) -> EvaluationCandidate:
     arrays = version_arrays(plan.main)
     return EvaluationCandidate(
         policy=version_policy(plan.main),
@@ -171,8 +189,8 @@ def _candidate(plan: EvaluationPlan, asked: list[str]) -> EvaluationCandidate:
         continuation=arrays["continuation"],
         value=arrays["value"],
         gamma=float(plan.main.config["gamma"]),
-        subs={h: _sub_candidate(plan, h) for h in asked if h != MAIN_HEAD},
-        main=MAIN_HEAD in asked,
+        subs={h: _sub_candidate(plan, h) for h in heads if h != MAIN_HEAD},
+        main=MAIN_HEAD in heads,
     )
 
 
@@ -188,25 +206,25 @@ def _rival(plan: EvaluationPlan, head: str) -> LinearPolicy:
 
 @transaction.atomic
 def _store(plan: EvaluationPlan, release: Release | None, results: Mapping[str, GateResult]) -> dict[str, Any]:
-    heads = {h: _store_head(v, release, results.get(h), plan.outdated(h)) for h, v in plan.versions.items()}
-    return heads[MAIN_HEAD] | {"heads": {h: summary for h, summary in heads.items() if h != MAIN_HEAD}}
+    summaries = {h: _store_head(v, release, results.get(h), plan.outdated(h)) for h, v in plan.versions.items()}
+    return summaries[MAIN_HEAD] | {"heads": {h: summary for h, summary in summaries.items() if h != MAIN_HEAD}}
 
 
 def _store_head(
-    version: ModelVersion, release: Release | None, asked: GateResult | None, outdated: bool
+    version: ModelVersion, release: Release | None, gate: GateResult | None, outdated: bool
 ) -> dict[str, Any]:
-    """One head's verdict. Where only the model gate spoke, its word is stored beside the version already."""
-    attempt = version.verdicts.count() + 1 if asked is None else attempts_before(version) + 1
-    result = asked or (GateResult("insufficient", _OUTDATED, (), None) if outdated else _held_back(version))
+    """Store one head's verdict. If only the model gate ran, its metrics are already stored with the version."""
+    attempt = version.verdicts.count() + 1 if gate is None else attempts_before(version) + 1
+    result = gate or (GateResult("insufficient", _OUTDATED, (), None) if outdated else _held_back(version))
     GateVerdict.objects.create(
         version=version,
         attempt=attempt,
-        release=release if asked else None,
+        release=release if gate else None,
         verdict=result.verdict,
         reason=result.reason,
         needed_users=result.needed_users,
     )
-    if asked is not None:
+    if gate is not None:
         for judgement in result.judgements:
             _store_metric(version, judgement)
     return {

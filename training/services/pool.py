@@ -1,4 +1,4 @@
-"""The training pool's retention: rows go when they expire, in chunks that each commit. What was trained on them stays."""
+"""Delete expired rows of the training pool. Model versions that were trained on them stay."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ POOL_CHUNK = 50  # of up to 5,000 rows each
 
 
 def pool_expire(*, now: datetime | None = None) -> int:
-    """Delete expired chunks; returns how many. Stopped anywhere, the next run goes on."""
-    gone = 0
+    """Delete expired chunks in batches that each commit, so an interrupted run is continued by the next.
+
+    Returns: the number of chunks deleted.
+    """
+    deleted = 0
     expired = TrainingDataPool.objects.filter(expires_at__lt=now or timezone.now()).order_by("pk")
     while pks := list(expired.values_list("pk", flat=True)[:POOL_CHUNK]):
         with transaction.atomic():
             TrainingDataPool.objects.filter(pk__in=pks).delete()
-        gone += len(pks)
-    return gone
+        deleted += len(pks)
+    return deleted

@@ -1,4 +1,4 @@
-"""The model registry: numbering versions, storing weights, reading policies back."""
+"""Write the model registry: number new versions and store their weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from training.models import ModelVersion, VersionKind, VersionState
 
 @transaction.atomic
 def reference_version(*, loop_version: LoopVersion, head: str) -> ModelVersion:
-    """The version that always takes the declared reference action (made once a loop version and head, then reused)."""
+    """Return the version that always takes the declared reference action.
+
+    It is created once for each loop version and head, then reused.
+    """
     version, _ = ModelVersion.objects.get_or_create(
         loop_version=loop_version,
         head=head,
@@ -40,7 +43,12 @@ def version_register(
     config: dict[str, Any],
     parent: ModelVersion | None = None,
 ) -> ModelVersion:
-    """Store a trained policy as the next version of its head, waiting for evaluation; ``parent`` is what it was to beat."""
+    """Store a trained policy as the next version of its head, in state ``evaluating``.
+
+    Args:
+        arrays: policy arrays by name. They are stored as one blob with its SHA-256.
+        parent: the incumbent that the policy was trained to beat. None means the reference.
+    """
     blob = pack_arrays(arrays)
     return ModelVersion.objects.create(
         loop_version=loop_version,
@@ -56,6 +64,6 @@ def version_register(
 
 
 def _next_number(loop_version: LoopVersion, head: str) -> int:
-    """Counts within the loop and head, over all its loop versions. The unique constraint settles a race."""
+    """Return the next number within the loop and head, over all loop versions. The unique constraint settles a race."""
     of_loop = ModelVersion.objects.filter(loop_version__loop=loop_version.loop, head=head)
     return (of_loop.aggregate(last=Max("number"))["last"] or 0) + 1

@@ -1,4 +1,7 @@
-"""Synthetic transitions into the training pool: drawn from one release, so they cost nobody anything further."""
+"""Write synthetic transitions into the training pool.
+
+They are sampled from one release, so they use no further privacy budget.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,18 @@ from training.models import CHUNK_ROWS, SyntheticJob, TrainingDataPool
 def pool_synthesize(
     *, release: Release, seed: int, states: int, job_id: int | None, generator: str = WORLD_MODEL
 ) -> Callable[[], dict[str, Any]]:
-    """Compute ``states`` x K transitions; the returned write puts them into the pool (nothing when they are there already).
+    """Compute ``states`` x K synthetic transitions, K being the number of actions.
 
-    generator: a name of ``training.engine.generators.registry``. Raises InputError for one that is not there.
+    Args:
+        generator: a name in ``training.engine.generators.registry``.
+    Returns: a function that writes the rows to the pool once and returns a summary. Repeated writes add nothing.
+    Raises: InputError for an unknown generator.
     """
-    chosen = generator_named(generator)
+    source = generator_named(generator)
     moments = moments_load(release=release)
-    chunks = list(chosen.chunks(Posterior.of(moments), states=states, seed=seed, longest=CHUNK_ROWS))
+    chunks = list(source.chunks(Posterior.of(moments), states=states, seed=seed, longest=CHUNK_ROWS))
     summary = {
-        "generator": chosen.name,
+        "generator": source.name,
         "rows": sum(len(chunk["action"]) for chunk in chunks),
         "features": "hinges" if moments.layout.phi.hinges else "linear",
         "phi_width": moments.layout.phi.width,
@@ -40,21 +46,21 @@ def pool_synthesize(
 
     @transaction.atomic
     def write() -> dict[str, Any]:
-        made, new = SyntheticJob.objects.get_or_create(
+        synthetic_job, created = SyntheticJob.objects.get_or_create(
             release=release,
             head=MAIN_HEAD,
-            generator=chosen.name,
+            generator=source.name,
             seed=seed,
             defaults={"job_id": job_id, "sample_count": summary["rows"], "summary": summary},
         )
-        if new:
-            TrainingDataPool.objects.bulk_create(_pool_rows(release, made, chunks))
-        return summary | {"synthetic_job": made.pk}
+        if created:
+            TrainingDataPool.objects.bulk_create(_pool_rows(release, synthetic_job, chunks))
+        return summary | {"synthetic_job": synthetic_job.pk}
 
     return write
 
 
-def _pool_rows(release: Release, made: SyntheticJob, chunks: list[Chunk]) -> list[TrainingDataPool]:
+def _pool_rows(release: Release, synthetic_job: SyntheticJob, chunks: list[Chunk]) -> list[TrainingDataPool]:
     expires = timezone.now() + RECORDS_KEPT
     out = []
     for index, chunk in enumerate(chunks):
@@ -64,7 +70,7 @@ def _pool_rows(release: Release, made: SyntheticJob, chunks: list[Chunk]) -> lis
                 loop_version_id=release.loop_version_id,
                 kind=TrainingDataPool.Kind.SYNTHETIC,
                 release=release,
-                synthetic_job=made,
+                synthetic_job=synthetic_job,
                 index=index,
                 rows=len(chunk["action"]),
                 columns=list(COLUMNS),

@@ -1,5 +1,7 @@
-"""Training: fitted Q-iteration for policy and bandits for the other heads, from released moments and the pool's synthetic rows;
-then the model gates. The result is a model version a head.
+"""Train every head of a loop and register one model version for each.
+
+Training reads released moments and the pool's synthetic rows. By default the policy head uses fitted Q-iteration and every
+other head uses a contextual bandit. Each candidate then passes through its model gate.
 """
 
 from __future__ import annotations
@@ -27,14 +29,16 @@ from training.services.registry import version_register
 
 GATE_REFERENCE, GATE_INCUMBENT = "model_gate_z", "model_gate_z_incumbent"
 Gates = dict[str, tuple[float, float, str]]
-_HELD = "the release does not make us sure enough that this beats {}; keep what serves"
+_HELD = "the release does not show with enough certainty that the candidate beats {}; keep the deployed policy"
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What an operator asked of a turn: a bound of fitted Q-iteration's sweeps, a discount to try beside the grid, and the share
-    to explore once what is trained serves (None: what the loop declares). ``trainer`` and ``sub_trainer``: names of
-    ``training.engine.trainers.registry``, of policy's and of the other heads' trainer.
+    """Training options that an operator may set for a turn.
+
+    ``epochs``: most sweeps of fitted Q-iteration. ``gamma``: a discount to try besides the grid. ``exploration``: the share of
+    decisions to explore once the new version is deployed. None takes the default, for exploration the loop's declared share.
+    ``trainer`` (policy head) and ``sub_trainer`` (other heads) are names in ``training.engine.trainers.registry``.
     """
 
     epochs: int | None = None
@@ -46,7 +50,11 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """What training found for one head, before it is written. ``gates``: metric name -> (z, bar, what it must beat)."""
+    """Hold the training result of one head before it is written.
+
+    ``gates`` maps a metric name to (z, bar, rival). ``episodes`` has a row for each sampled world: the candidate's and the
+    reference's mean reward a step (reward scales), and the candidate's intervention rate.
+    """
 
     head: str
     arrays: dict[str, Any]
@@ -68,19 +76,22 @@ def heads_train(
     options: TrainOptions,
     report: ReportProgress,
 ) -> Callable[[], dict[str, Any]]:
-    """Train every head of the loop; the returned write registers a version a head with its model gates.
+    """Train every head of the loop.
 
-    ``incumbents``: learned versions that serve now, by head, in the loop's present features and actions.
+    Args:
+        incumbents: deployed learned versions by head, if they still fit the loop's features and actions.
+    Returns: a function that registers one version a head with its model gate metrics, and returns a summary.
+    Raises: Conflict when pool rows of the synthetic job have expired.
     """
     trained = _train(release, _pool_rows(synthetic_job), seed, incumbents, options, report)
 
     @transaction.atomic
     def write() -> dict[str, Any]:
-        made = {t.head: _register(release, t, incumbents.get(t.head)) for t in trained}
+        versions = {t.head: _register(release, t, incumbents.get(t.head)) for t in trained}
         main = trained[0]
         return {
-            "version": made[MAIN_HEAD].pk,
-            "versions": {head: version.pk for head, version in made.items()},
+            "version": versions[MAIN_HEAD].pk,
+            "versions": {head: version.pk for head, version in versions.items()},
             **{name: round(z, 3) for name, (z, _, _) in main.gates.items()},
             "model_gate": main.passed,
             "heads": {
@@ -106,14 +117,14 @@ def _train(
 
     spec = release.loop_version.spec
     moments = moments_load(release=release)
-    serving: dict[str, LinearPolicy] = {head: version_policy(version) for head, version in incumbents.items()}
+    policies: dict[str, LinearPolicy] = {head: version_policy(version) for head, version in incumbents.items()}
     learned = train_policy_head(
         spec,
         moments,
         baseline_posterior(moments),
         pool,
         seed=seed,
-        incumbents=serving,
+        incumbents=policies,
         sweeps=options.epochs,
         gamma=options.gamma,
         trainer=options.trainer,
@@ -124,21 +135,21 @@ def _train(
 
 
 def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> list[TrainedHead]:
-    """Policy first, then the other heads, as they will be written."""
+    """Return the training results in the order in which they are written: the policy head, then the others."""
 
     def gates(z: float, incumbent: float | None, bar: float = MODEL_BAR_REFERENCE) -> Gates:
-        found = {GATE_REFERENCE: (z, bar, "the reference")}
+        against_reference = {GATE_REFERENCE: (z, bar, "the reference")}
         if incumbent is None:
-            return found
-        return found | {GATE_INCUMBENT: (incumbent, MODEL_BAR_INCUMBENT, "what serves now")}
+            return against_reference
+        return against_reference | {GATE_INCUMBENT: (incumbent, MODEL_BAR_INCUMBENT, "the incumbent")}
 
     terms: dict[str, Any] = {"seed": seed} | ({} if exploration is None else {"exploration": exploration})
-    against = learned.gate_incumbent
+    against_incumbent = learned.gate_incumbent
     main = TrainedHead(
         head=MAIN_HEAD,
         arrays=learned.arrays(),
         config=learned.config() | terms,
-        gates=gates(learned.gate.z, None if against is None else against.z),
+        gates=gates(learned.gate.z, None if against_incumbent is None else against_incumbent.z),
         episodes=learned.gate.episodes(),
     )
     others = [
@@ -161,7 +172,7 @@ def _register(release: Release, trained: TrainedHead, parent: ModelVersion | Non
         config=trained.config,
         parent=parent,
     )
-    version.releases.set(learned_from(release, trained, parent))
+    version.releases.set(source_releases(release, trained, parent))
     for name, (z, bar, rival) in trained.gates.items():
         ModelMetric.objects.create(
             version=version,
@@ -177,31 +188,35 @@ def _register(release: Release, trained: TrainedHead, parent: ModelVersion | Non
             version=version,
             index=i,
             steps=trained.config["gate_steps"],
-            candidate_return=ours,
-            reference_return=theirs,
+            candidate_return=candidate,
+            reference_return=reference,
             intervention_rate=rate,
         )
-        for i, (ours, theirs, rate) in enumerate(trained.episodes)
+        for i, (candidate, reference, rate) in enumerate(trained.episodes)
     )
     return version
 
 
-def learned_from(release: Release, trained: TrainedHead, parent: ModelVersion | None) -> set[int]:
-    """Releases of which the version is a function. Policy's is also one of what served: its step and its stored values are."""
-    learned = {release.pk, *release.parameters.get("earlier", [])}
+def source_releases(release: Release, trained: TrainedHead, parent: ModelVersion | None) -> set[int]:
+    """Return ids of the releases that a version was computed from.
+
+    A policy version also depends on its incumbent's releases, through its step and its stored values.
+    """
+    releases = {release.pk, *release.parameters.get("earlier", [])}
     if parent is not None and trained.head == MAIN_HEAD:
-        learned |= set(parent.releases.values_list("pk", flat=True))
-    return learned
+        releases |= set(parent.releases.values_list("pk", flat=True))
+    return releases
 
 
 def _pool_rows(synthetic_job: SyntheticJob) -> dict[str, np.ndarray]:
-    """All rows of one synthetic job, chunks checked against their hashes and put together in order."""
+    """Load all rows of one synthetic job, in order, and check each chunk against its SHA-256."""
     chunks = [
         unpack_arrays(bytes(c.data), c.data_sha256)
         for c in synthetic_job.chunks.order_by("index").iterator(chunk_size=8)
     ]
     if sum(len(c["action"]) for c in chunks) != synthetic_job.sample_count:
         raise Conflict(
-            f"{synthetic_job} is no longer whole in the pool (rows expire after {RECORDS_KEPT.days} days); run the turn again"
+            f"some rows of {synthetic_job} have left the training pool (rows expire after {RECORDS_KEPT.days} days); "
+            "run the turn again"
         )
     return {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}

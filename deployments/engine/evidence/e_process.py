@@ -1,9 +1,14 @@
-"""Anytime-valid evidence from values in [0, 1], one a person: it may be looked at every minute without a correction.
+"""Compute anytime-valid evidence from values in [0, 1], one for each person.
 
-A bet against "the mean is at least m" multiplies 1 + a (m - y) over people; under that hypothesis the product is a
-supermartingale whatever the distribution, so it passes 1/alpha with probability at most alpha, ever (Ville; Waudby-Smith and
-Ramdas 2024). Products are averaged over stakes a. The paired-product bet compares two arms that live at the same time. Who counts
-in which bet, and what each bet weighs: ``series.py``; evidence there is log E + log w, of which one bet at 1/alpha is enough.
+The evidence stays valid under a check every minute, without a correction. A betting test of "the mean is at least m" multiplies
+1 + a (m - y) over people. Under that hypothesis the product is a supermartingale for every distribution, so it ever exceeds
+1/alpha with probability at most alpha (Ville's inequality). Products are averaged over stakes a. A paired test compares two arms
+at the same time.
+
+``cohort_series.py`` selects the values and the weight w of each test. Weighted log evidence is log E + log w. One test that
+reaches log 1/alpha is a proof.
+
+Source: Waudby-Smith and Ramdas (2024), "Estimating means of bounded random variables by betting".
 """
 
 from __future__ import annotations
@@ -18,22 +23,22 @@ from core.arrays import Floats
 from deployments.engine.evidence.cohort_series import CohortSeries, UnitSample
 from deployments.engine.shares import BASIS_POINTS
 
-FRACTIONS = (0.05, 0.1, 0.2, 0.4, 0.8)  # of the largest stake that cannot lose everything
+FRACTIONS = (0.05, 0.1, 0.2, 0.4, 0.8)  # stakes, as fractions of the largest stake that cannot lose everything
 EMPATHY_STAKES = (0.2, 0.4, 0.8, 1.6, 3.2)
 FALSE_INTERVENTION_STAKES = (0.25, 0.5, 1.0)
 LATENCY_STAKES = (2.0, 4.0, 6.0)
-PSEUDO_UNITS = 20
+PSEUDO_UNITS = 20  # weight of the prior in a running mean, in people
 _GRID = 201
 _LARGEST_LOSS = 0.95
 
 
 def log_evidence_below(values: Floats, mean: float) -> Floats:
-    """Log e-values against "the mean is at least ``mean``" (large: it is lower) of values (..., people)."""
+    """Return log e-values of values (..., people) against "the mean is at least ``mean``". Large ones show a lower mean."""
     return _log_average([_log_product(values, mean, -f / max(1.0 - mean, 1e-9)) for f in FRACTIONS])
 
 
 def log_evidence_above(values: Floats, mean: float) -> Floats:
-    """Log e-values against "the mean is at most ``mean``"."""
+    """Return log e-values of values (..., people) against "the mean is at most ``mean``". Large ones show a higher mean."""
     return _log_average([_log_product(values, mean, f / max(mean, 1e-9)) for f in FRACTIONS])
 
 
@@ -46,20 +51,21 @@ def _log_average(logs: Sequence[Floats]) -> Floats:
 
 
 def strongest_below(series: CohortSeries, mean: float) -> float:
-    """Weighted log evidence of the bet that says most against "the mean has been at least ``mean``"."""
+    """Return the largest weighted log evidence of all tests against "the mean has been at least ``mean``"."""
     return max(float(log_evidence_below(s.values, mean)) + s.log_weight for s in series.samples)
 
 
 def strongest_above(series: CohortSeries, mean: float) -> float:
-    """Weighted log evidence of the bet that says most against "the mean has been at most ``mean``"."""
+    """Return the largest weighted log evidence of all tests against "the mean has been at most ``mean``"."""
     return max(float(log_evidence_above(s.values, mean)) + s.log_weight for s in series.samples)
 
 
 def bounds(series: CohortSeries, alpha: float) -> tuple[float, float]:
-    """Confidence bounds (low, high) of the mean, each missing it with probability at most ``alpha`` over all looks together.
+    """Return confidence bounds (low, high) of the mean, each wrong with probability at most ``alpha`` over all checks together.
 
-    The means that no bet refutes, to .005. Evidence is monotone in the mean, so halving finds where it passes 1/alpha. Of a mean
-    that has moved either bound is of the time that says most, so that low may come to lie above high.
+    They enclose the means that no test refutes, to a precision of .005. Evidence is monotone in the mean, so bisection finds
+    where it passes 1/alpha. If the mean has changed over time, each bound comes from the time with the strongest evidence.
+    The low bound may then exceed the high bound.
     """
     bar, inner = float(np.log(1.0 / alpha)), np.linspace(0.0, 1.0, _GRID)[1:-1]
     refuted_below = bisect_left(inner, True, key=lambda mean: strongest_above(series, mean) < bar)
@@ -69,23 +75,30 @@ def bounds(series: CohortSeries, alpha: float) -> tuple[float, float]:
 
 
 def mean_radius(n: int, sd: float, alpha: float, planned: int = 50) -> float:
-    """Half-width of a confidence sequence for the mean of n normal values whose standard deviation is not known.
+    """Return the half-width of a confidence sequence for the mean of n normal values with unknown standard deviation.
 
-    Exact at every n, and missed with probability at most ``alpha`` over all n together: the t-test of a normal mixture over
-    effect sizes, whose e-value does not depend on the scale (Lai 1976; Wang and Ramdas 2025), tightest near ``planned`` people.
-    Infinite where so few people can prove nothing.
+    The sequence misses the mean with probability at most ``alpha`` over all n together. It inverts the t-test of a normal mixture
+    over effect sizes, whose e-value does not depend on the scale. It is infinite if n people are too few to prove anything.
+
+    Args:
+        sd: sample standard deviation of the n values.
+        planned: number of people at which the sequence is tightest.
+    Sources: Lai (1976); Wang and Ramdas (2025).
     """
     if n < 2:
         return float("inf")
     prior = planned / (-2 * np.log(alpha) + np.log(-2 * np.log(alpha) + 1))
-    share = 1 - (alpha * alpha * prior / (n + prior)) ** (1 / n)  # of the sum of squares, which the mean may explain
-    left = n - share * (n + prior)
-    return float(sd * np.sqrt((n - 1) / n * share * (n + prior) / left)) if left > 0 else float("inf")
+    share = 1 - (alpha * alpha * prior / (n + prior)) ** (1 / n)  # of the sum of squares that the mean may explain
+    remainder = n - share * (n + prior)
+    return float(sd * np.sqrt((n - 1) / n * share * (n + prior) / remainder)) if remainder > 0 else float("inf")
 
 
 @dataclass(frozen=True)
 class NullHypothesis:
-    """What a paired bet is against: candidate >= c stable - d (``higher_is_better``), else candidate <= c stable + d."""
+    """Hold the hypothesis that a paired test may refute.
+
+    It is candidate >= c stable - d if ``higher_is_better``, and candidate <= c stable + d otherwise.
+    """
 
     c: float = 1.0
     d: float = 0.0
@@ -94,18 +107,24 @@ class NullHypothesis:
 
 @dataclass(frozen=True)
 class PairedBlocks:
-    """Units of a block: candidate and stable, as traffic is split (1:9 at 10%, 1:1, 19:1 with a 5% holdback)."""
+    """Hold the number of candidate and stable values in a block, in proportion to traffic.
+
+    For example 1:9 at 10%, 1:1 at 50%, or 19:1 with a 5% holdback.
+    """
 
     candidate: int
     stable: int
 
     @classmethod
     def of_holdback(cls, holdback_bp: int) -> PairedBlocks:
-        """For one held-back person as many others as there are in traffic, so that a block is of one time."""
+        """Match one held-back person with as many others as in traffic, so that a block covers one time."""
         return cls(max(1, round((BASIS_POINTS - holdback_bp) / holdback_bp)), 1)
 
     def of(self, ours: UnitSample, theirs: UnitSample) -> tuple[Floats, Floats]:
-        """(blocks, candidate) and (blocks, stable) values in order. A block is of one epoch; what is left of it is left out."""
+        """Return (blocks, candidate) and (blocks, stable) values in order.
+
+        A block lies within one epoch. Values that do not fill a block are left out.
+        """
         both = list(zip(ours.epochs, theirs.epochs, strict=True))
         counts = [min(len(y) // self.candidate, len(z) // self.stable) for y, z in both]
         rows = [
@@ -123,7 +142,7 @@ def log_paired(
     stakes: tuple[float, ...],
     prior: float,
 ) -> float:
-    """Weighted log evidence of the paired bet on two samples of the same epochs."""
+    """Return the weighted log evidence of the paired test on two samples of the same epochs."""
     path = log_paired_path(*blocks.of(ours, theirs), null, stakes, prior)
     return (float(path[-1]) if len(path) else 0.0) + ours.log_weight
 
@@ -131,12 +150,15 @@ def log_paired(
 def log_paired_path(
     ours: Floats, theirs: Floats, null: NullHypothesis, stakes: tuple[float, ...], prior: float
 ) -> Floats:
-    """Log e-values (..., blocks) of the paired-product bet after each block, averaged over stakes.
+    """Return log e-values (..., blocks) of the paired-product test after each block, averaged over stakes.
 
-    ours: (..., blocks, n_c) candidate units, theirs: (..., blocks, n_s) stable ones, in exposure order. Factor of a block:
-    prod_i (1 + a (c m - d - y_i)) prod_j (1 + (a n_c / n_s) c (y_j - m)), signs turned for a metric of which less is better. m,
-    fixed before the block, is the midpoint of the arms' running means, each shrunk by 20 units at ``prior``; the stable mean
-    alone where c or d make the arms differ.
+    The factor of a block is prod_i (1 + a (c m - d - y_i)) prod_j (1 + (a n_c / n_s) c (y_j - m)). Signs are reversed for a
+    metric of which less is better. m is fixed before the block: the midpoint of the arms' running means, each shrunk towards
+    ``prior`` with the weight of 20 people. If c or d make the arms differ, m is the stable arm's running mean.
+
+    Args:
+        ours: (..., blocks, n_c) values of the candidate, in exposure order.
+        theirs: (..., blocks, n_s) values of the stable arm, in exposure order.
     """
     n_c, n_s = ours.shape[-1], theirs.shape[-1]
     sign = 1.0 if null.higher_is_better else -1.0
@@ -156,7 +178,7 @@ def log_paired_path(
 
 
 def _midpoints(ours: Floats, theirs: Floats, prior: float, *, alone: bool) -> Floats:
-    """(..., blocks) m of each block, from the blocks before it."""
+    """Return m of each block (..., blocks), computed from the blocks before it."""
     means = []
     for arm in (ours, theirs):
         sums = arm.sum(axis=-1)

@@ -1,7 +1,6 @@
-"""The strategies by which a version may be put in front of people: their names, and why one cannot be started now.
+"""Register rollout strategies by name, with the reason why one is not available.
 
-The services that start them are in ``deployments.services.rollouts.start``, which does not load unless every available strategy
-has one.
+``deployments.services.rollouts.start`` holds the services that start them. It fails at import if an available strategy has none.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from dataclasses import dataclass
 
 from core.registries import registry, variant_named
 
-_LONGEST_NAME = 20  # characters of the columns that keep it
+_LONGEST_NAME = 20  # characters, as in the database columns
 FULL_ROLLOUT = "full_rollout"
 
 
 @dataclass(frozen=True)
 class RolloutStrategy:
-    """One strategy. ``refused``: why it cannot be started now; empty where it can."""
+    """Describe one strategy. ``refused``: the reason why it is not available, or empty."""
 
     name: str
     label: str
@@ -24,32 +23,36 @@ class RolloutStrategy:
 
     @property
     def is_available(self) -> bool:
-        """Whether it can be started now."""
+        """Tell whether the strategy can be started."""
         return not self.refused
 
 
 def strategy_table(*strategies: RolloutStrategy) -> dict[str, RolloutStrategy]:
-    """Strategies by name. Raises ValueError for one without a label, or with a name that cannot be kept."""
+    """Return strategies by name. Raises ValueError for a missing label, and for a name that does not fit its column."""
     table = registry("rollout strategy", *strategies, longest=_LONGEST_NAME)
-    nameless = [name for name, strategy in table.items() if not strategy.label]
-    if nameless:
-        raise ValueError(f"rollout strategy {', '.join(nameless)} needs a label")
+    unlabelled = [name for name, strategy in table.items() if not strategy.label]
+    if unlabelled:
+        raise ValueError(f"rollout strategy {', '.join(unlabelled)} needs a label")
     return table
 
 
 STRATEGIES = strategy_table(
     RolloutStrategy(FULL_ROLLOUT, "full rollout"),
-    RolloutStrategy("canary", "canary", refused="nothing raises a candidate's share of the traffic step by step yet"),
-    RolloutStrategy("shadow_test", "shadow test", refused="nothing records what a candidate would have chosen yet"),
-    RolloutStrategy("ab_test", "A/B test", refused="nothing compares two arms and decides between them yet"),
+    RolloutStrategy(
+        "canary", "canary", refused="the server cannot raise a candidate's share of traffic step by step yet"
+    ),
+    RolloutStrategy(
+        "shadow_test", "shadow test", refused="the server cannot record the choices of a shadow candidate yet"
+    ),
+    RolloutStrategy("ab_test", "A/B test", refused="the server cannot compare two arms and decide between them yet"),
 )
 
 
 def strategy_named(name: str) -> RolloutStrategy:
-    """The strategy of a name. Raises InputError that lists the names there are."""
+    """Return the strategy with this name. Raises InputError that lists the known names."""
     return variant_named("rollout strategy", STRATEGIES, name)
 
 
 def strategy_choices() -> list[tuple[str, str]]:
-    """Name and label of each, for the columns that keep one."""
+    """Return (name, label) of each strategy, as choices of database columns."""
     return [(strategy.name, strategy.label) for strategy in STRATEGIES.values()]

@@ -1,4 +1,4 @@
-"""``manage.py decide``: score a file of states with the version that serves, or with a given one."""
+"""``manage.py decide``: score a file of states with the deployed version, or with a given one."""
 
 from __future__ import annotations
 
@@ -15,19 +15,26 @@ from loops.selectors import loop_version_current
 
 
 class Command(BaseCommand):
-    help = "Score a CSV or JSON Lines file of states: chosen action and each action's probability. Logs nothing."
+    help = (
+        "Score a CSV or JSON Lines file of states: write the chosen action and each action's probability. Logs nothing."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", required=True, help="the loop's name")
-        parser.add_argument("--input", required=True, type=Path, help="states; columns as in the loop's import section")
-        parser.add_argument("--output", required=True, type=Path, help="CSV to write: row, action, p_ACTION ...")
+        parser.add_argument(
+            "--input", required=True, type=Path, help="file of states, with columns as in the loop's import section"
+        )
+        parser.add_argument("--output", required=True, type=Path, help="CSV file to write: row, action, p_ACTION ...")
         parser.add_argument("--head", default=MAIN_HEAD, help="a head of the loop (default: %(default)s)")
         parser.add_argument(
-            "--version", dest="model_version", metavar="NAME", help="a version, like model_12 (default: what serves)"
+            "--version",
+            dest="model_version",
+            metavar="NAME",
+            help="a version, like model_12 (default: the deployed one)",
         )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        """Django's own ``--version`` (which prints Django's) gives way to the model version's."""
+        """Let the model version's ``--version`` replace Django's option, which prints the version of Django."""
         return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""``manage.py replay``: compute served decisions again from their rows, and say whether any comes out otherwise."""
+"""``manage.py replay``: recompute served decisions from their rows and report any difference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.errors import R3alError
 from deployments.services.serving.replay import decisions_replay
 from loops.selectors import loop_version_current
 
-_NONE = "Nothing was replayed: no decision was served yet, or everybody who got one is erased"
+_NONE = "Nothing was replayed: no decision was served yet, or every person who got one is erased"
 
 
 class Command(BaseCommand):
@@ -19,15 +19,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", metavar="NAME", help="only this loop's decisions")
-        some = parser.add_mutually_exclusive_group()
-        some.add_argument("--last", type=int, metavar="N", help="only the newest N")
-        some.add_argument("--all", action="store_true", help="every one (the default)")
+        number = parser.add_mutually_exclusive_group()
+        number.add_argument("--last", type=int, metavar="N", help="only the newest N decisions")
+        number.add_argument("--all", action="store_true", help="all decisions (the default)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["last"] is not None and options["last"] < 1:
-            raise CommandError("--last takes a number of decisions of at least 1")
+            raise CommandError("--last must be a number of decisions, at least 1")
         if options["loop"] is not None:
-            _known(options["loop"])
+            _check_loop(options["loop"])
         count = differ = 0
         first = ""
         for replayed in decisions_replay(loop=options["loop"], last=options["last"]):
@@ -35,11 +35,11 @@ class Command(BaseCommand):
             differ += bool(replayed.difference)
             first = first or (replayed.difference and f"decision {replayed.decision_id}: {replayed.difference}")
         if differ:
-            raise CommandError(f"{differ} of {count} decisions come out otherwise; the newest is {first}")
+            raise CommandError(f"{differ} of {count} decisions differ from what is stored; the newest is {first}")
         self.stdout.write(f"{count} decisions replayed, all bit for bit as stored" if count else _NONE)
 
 
-def _known(loop: str) -> None:
+def _check_loop(loop: str) -> None:
     try:
         loop_version_current(loop)
     except R3alError as error:

@@ -1,4 +1,4 @@
-"""Health: look at every slot that serves something learned, store the look, and take back what is proven to harm."""
+"""Check the health of every slot that serves a learned version, and roll back a version that is proven harmful."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from loops.selectors import loop_version_current
 from training.models import ModelVersion
 
 log = logging.getLogger(__name__)
-EVIDENCE_KEPT = (SPANS_BEFORE + 1) * SPAN * EPOCH  # nothing that a bet still looks at is older
+EVIDENCE_KEPT = (SPANS_BEFORE + 1) * SPAN * EPOCH  # no test uses older evidence
 
 
 def health_tick() -> int:
-    """Check every slot that serves a learned version; what is old is dropped. Returns how many were taken back.
+    """Check every slot that serves a learned version, and delete checks, latencies and evidence past their retention.
 
-    A slot that cannot be looked at does not keep the others from being looked at; it is logged and tried at the next tick.
+    If one slot cannot be checked, the error is logged, the other slots are still checked, and the next tick tries again.
+
+    Returns: the number of versions rolled back.
     """
     now = timezone.now()
     HealthCheck.objects.filter(created_at__lt=now - RECORDS_KEPT).delete()
@@ -34,19 +36,22 @@ def health_tick() -> int:
     EvidenceUnit.objects.filter(closes_at__lt=now - EVIDENCE_KEPT).delete()
     slots = slots_in_use().select_related("loop", "stable__loop_version", "holdback")
     slots = slots.filter(stable__in=ModelVersion.objects.learned())
-    return sum(_acted(slot) for slot in slots)
+    return sum(_rolls_back(slot) for slot in slots)
 
 
-def _acted(slot: ServingSlot) -> bool:
+def _rolls_back(slot: ServingSlot) -> bool:
     try:
         return health_check(slot=slot).acted
     except (R3alError, Error):
-        log.exception("slot %s was not looked at", slot)
+        log.exception("the health of slot %s could not be checked", slot)
         return False
 
 
 def health_check(*, slot: ServingSlot) -> HealthCheck:
-    """Fold new evidence, judge, store the look; a version that is critical, or worse by a proven trigger, goes back with it."""
+    """Record new evidence, compute the health of a slot and store it.
+
+    A version is rolled back in the same transaction if it is critical or a trigger fires.
+    """
     spec = loop_version_current(slot.loop.name).spec
     for version in (slot.stable, slot.holdback):
         if version is not None:
@@ -54,8 +59,10 @@ def health_check(*, slot: ServingSlot) -> HealthCheck:
     health = health_of(evidence_of(slot, spec))
     try:
         return _store(slot, health)
-    except Conflict as error:  # somebody changed the slot meanwhile: this look is of something that serves no more
-        log.warning("health of %s was not stored: %s", slot, error)
+    except (
+        Conflict
+    ) as error:  # the slot changed during the check, so the result is about a version that is no longer deployed
+        log.warning("the health of slot %s was not stored: %s", slot, error)
         return HealthCheck(slot=slot, version=slot.stable, generation=slot.generation, state=health.state, metrics=[])
 
 
@@ -79,9 +86,9 @@ def _store(slot: ServingSlot, health: HealthReport) -> HealthCheck:
 def _reason(health: HealthReport) -> str:
     fired = [f"{t.name.replace('_', ' ')} by {t.value:.0%}" for t in health.triggers if t.fires and t.value is not None]
     beyond = [m.name.replace("_", " ") for m in health.metrics if m.verdict == "beyond"]
-    said = (
+    critical = (
         [f"{len(beyond)} metrics are beyond their thresholds: {', '.join(beyond)}"]
         if health.state == "critical"
         else []
     )
-    return "; ".join(said + [f"trigger: {f}" for f in fired]) or "a relative trigger was proven"
+    return "; ".join(critical + [f"trigger: {f}" for f in fired]) or "a relative trigger fired"

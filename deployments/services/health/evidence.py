@@ -1,6 +1,6 @@
-"""Evidence about a version: one row a person and epoch, written once when everything of that person's window is closed.
+"""Record evidence about deployed versions: one row for each person and epoch, written once their window is closed.
 
-Epochs belong to the slot's last deployment: what a version did before it, at another time, is no evidence.
+Epochs belong to the slot's last deployment. Outcomes from before it are not evidence, because they are from another time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from training.models import ModelVersion
 
 log = logging.getLogger(__name__)
 _EMPATHY = 1 + COMPONENTS.index("empathy")
-_PEOPLE = 2_000
+_PEOPLE = 2_000  # most people recorded for one epoch at once
 _FACTS = (
     "decision__person_id", "decision__decided_at", "action", "decision__row_key", "decision__outcome__payload",
     "decision__outcome__harmful",
@@ -39,18 +39,20 @@ _FACTS = (
 
 
 def evidence_fold(*, slot: ServingSlot, version: ModelVersion) -> int:
-    """Write the units of people whose window under ``version`` has closed; returns how many are new.
+    """Write the evidence units of people whose window under ``version`` has closed.
 
-    A window begins with the person's first exposure in the epoch and lasts the loop's reward deadline; its last outcome closes
-    a deadline later. Fallbacks and explored choices are not the version's doing, nor would they end with it: they are left
-    out. Several workers may fold at once and be killed anywhere: a unit is computed from closed outcomes alone and is unique.
+    A window starts with the person's first exposure in the epoch and lasts the loop's reward deadline. Its last outcome closes
+    one deadline later. Fallbacks and explored choices are left out: the version did not cause them, and they would not end with
+    it. Several workers may record at once or be killed at any point, because a unit is unique and uses closed outcomes only.
+
+    Returns: the number of new units.
     """
     spec = loop_version_current(slot.loop.name).spec
     deployment = last_deployment(slot)
     if deployment is None:
         return 0
-    now = epochs_begun(deployment)
-    return sum(_fold_epoch(slot, version, spec, deployment, epoch) for epoch in range(max(0, now - 2), now))
+    begun = epochs_begun(deployment)
+    return sum(_fold_epoch(slot, version, spec, deployment, epoch) for epoch in range(max(0, begun - 2), begun))
 
 
 def _fold_epoch(slot: ServingSlot, version: ModelVersion, spec: LoopSpec, deployment: Deployment, epoch: int) -> int:
@@ -77,9 +79,9 @@ def _fold_epoch(slot: ServingSlot, version: ModelVersion, spec: LoopSpec, deploy
     units = list(_units(slot, version, spec, number, firsts, window, chosen))
     in_order = sorted(units, key=lambda unit: (unit.first_exposed_at, unit.data_key_id))
     with transaction.atomic():
-        held = keys_held([unit.data_key_id for unit in in_order])  # of whoever is being erased nothing is kept
-        kept = [unit for unit in in_order if unit.data_key_id in held]
-        return len(EvidenceUnit.objects.bulk_create(kept, ignore_conflicts=True))
+        held = keys_held([unit.data_key_id for unit in in_order])  # nothing is stored about a person being erased
+        stored = [unit for unit in in_order if unit.data_key_id in held]
+        return len(EvidenceUnit.objects.bulk_create(stored, ignore_conflicts=True))
 
 
 def _units(
@@ -95,29 +97,36 @@ def _units(
     )
     for person, group in groupby(rows.iterator(chunk_size=5_000), key=lambda row: row[0]):
         first = firsts[person]
-        inside = [_opened(keys[person], person, *row[2:]) for row in group if row[1] <= first + window]
+        in_window = [_opened(keys[person], person, *row[2:]) for row in group if row[1] <= first + window]
         yield EvidenceUnit(
             slot=slot, version=version, data_key_id=person, epoch=epoch, first_exposed_at=first, closes_at=first + 2 * window,
-            **_sums(inside, reference),
+            **_sums(in_window, reference),
         )  # fmt: skip
 
 
 def _opened(
     cipher: Cipher, person: int, action: int, row_key: bytes, sealed: bytes | None, harmful: bool | None
 ) -> tuple[int, Floats | None, bool | None]:
-    """A choice with its outcome's numbers; None where there are none, or damaged ones, which must not stop all looking."""
+    """Return a choice with its outcome's numbers, or None if there are none.
+
+    A damaged outcome gives None too, because it must not stop the health check.
+    """
     if sealed is None:
         return action, None, harmful
     try:
         payload = cipher.open(bytes(sealed), about_outcome(person, row_key))
     except CannotOpen:
-        log.error("an outcome of person %s cannot be opened and is no evidence", person)
+        log.error("an outcome of person %s cannot be opened and is left out of the evidence", person)
         return action, None, harmful
     return action, np.frombuffer(payload, dtype="<f8"), harmful
 
 
 def _sums(rows: Sequence[tuple[int, Floats | None, bool | None]], reference: int | None) -> dict[str, Any]:
-    """A person's sums; of a head beside policy every choice is part of an intervention."""
+    """Add up a person's choices and outcomes.
+
+    ``reference`` is the action that does not intervene. None means that every choice counts as an intervention, as it does for
+    heads other than policy.
+    """
     out = {
         "decisions": len(rows),
         "interventions": 0,
@@ -128,10 +137,10 @@ def _sums(rows: Sequence[tuple[int, Floats | None, bool | None]], reference: int
         "reward_sum": 0.0,
     }
     for action, payload, harmful in rows:
-        spoke = action != reference
-        out["interventions"] += spoke
-        out["harmful"] += bool(spoke and harmful)
-        if payload is not None and spoke and np.isfinite(payload[_EMPATHY]):
+        intervened = action != reference
+        out["interventions"] += intervened
+        out["harmful"] += bool(intervened and harmful)
+        if payload is not None and intervened and np.isfinite(payload[_EMPATHY]):
             out["rated"] += 1
             out["empathy_sum"] += float(np.clip(payload[_EMPATHY], 0.0, 1.0))
         if payload is not None and np.isfinite(payload[0]):

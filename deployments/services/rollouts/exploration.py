@@ -1,6 +1,7 @@
-"""How much of what is served is explored: much until something learned serves, little afterwards, and not for ever.
+"""Set the share of decisions that a loop explores: large until a learned version is deployed, and small afterwards.
 
-One share a loop, policy's; the other slots carry the same number.
+Even without a deployment, it becomes small after the declared logging rounds. A loop has one share, stored in the slot of its
+policy head. Its other slots store the same number.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from training.models import ModelVersion
 
 
 def exploration_with(*, slot: ServingSlot, version: ModelVersion) -> int:
-    """Basis points to explore once ``version`` serves the slot in place of ``slot.stable``: what its turn asked for; else, with a
-    new policy, what its loop declares. What an operator lowered below what served before stays lowered, unless a turn asks.
+    """Return the basis points to explore once ``version`` replaces ``slot.stable``.
+
+    A share that the version's turn requested comes first. Otherwise a new policy takes its loop's declared share. If an operator
+    has lowered the present share, it is never raised unless a turn requests it.
     """
-    asked, now = asked_share(version), slot.exploration_bp
-    if asked is not None:
-        return round(asked * BASIS_POINTS)
+    requested, now = requested_share(version), slot.exploration_bp
+    if requested is not None:
+        return round(requested * BASIS_POINTS)
     if slot.head != MAIN_HEAD:
         return now
     declared = round(version.loop_version.spec.exploration * BASIS_POINTS)
@@ -30,30 +33,34 @@ def exploration_with(*, slot: ServingSlot, version: ModelVersion) -> int:
 
 @transaction.atomic
 def exploration_settle(*, loop_version: LoopVersion, turns: int) -> float:
-    """After a turn: once something was deployed, or the declared logging rounds have passed without, no more is explored than the
-    loop declares or what serves asked for.
+    """Lower the explored share after a turn, once a version was deployed or the declared logging rounds are over.
 
-    ``turns``: how many the loop has had. Returns the share that is explored from now on. What an operator lowered stays lowered.
+    The new share is the larger of the loop's declared share and the shares that deployed versions requested. A lower share, as
+    set by an operator, stays.
+
+    Args:
+        turns: the number of turns that the loop has had.
+    Returns: the share explored from now on, in [0, 1].
     """
     spec, slot = loop_version.spec, slot_for(loop_version.loop, MAIN_HEAD)
-    asked = [asked_share(version) or 0.0 for version in serving_now(loop_version).values()]
-    settled = round(max(spec.exploration, *asked) * BASIS_POINTS)
-    ever = Deployment.objects.filter(slot=slot).exists()
-    if (ever or turns >= spec.logging_rounds) and slot.exploration_bp > settled:
+    requested = [requested_share(version) or 0.0 for version in serving_now(loop_version).values()]
+    settled = round(max(spec.exploration, *requested) * BASIS_POINTS)
+    has_deployed = Deployment.objects.filter(slot=slot).exists()
+    if (has_deployed or turns >= spec.logging_rounds) and slot.exploration_bp > settled:
         ServingSlot.objects.filter(loop=loop_version.loop).update(exploration_bp=settled)
         return settled / BASIS_POINTS
     return slot.exploration_bp / BASIS_POINTS
 
 
-def asked_share(version: ModelVersion) -> float | None:
-    """What was asked to be explored once the version serves; None: what its loop declares."""
-    asked = version.config.get("exploration")
-    return None if asked is None else float(asked)
+def requested_share(version: ModelVersion) -> float | None:
+    """Return the explored share that the version's turn requested, or None to take its loop's declared share."""
+    share = version.config.get("exploration")
+    return None if share is None else float(share)
 
 
 def _declared(version: ModelVersion) -> float:
-    """The share that serving this version began with, unless somebody lowered it."""
-    spec, asked = version.loop_version.spec, asked_share(version)
+    """Return the share with which this version was deployed, before any change by an operator."""
+    spec, requested = version.loop_version.spec, requested_share(version)
     if not version.is_learned:
         return spec.exploration_before
-    return spec.exploration if asked is None else asked
+    return spec.exploration if requested is None else requested

@@ -1,4 +1,4 @@
-"""Deploying a version: preconditions, each its own error, then the rollout."""
+"""Deploy a version to all traffic of its head after checking its preconditions. Each failed precondition has its own error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.selectors.versions import last_verdict, versions_with
 
 @dataclass(frozen=True)
 class Proposal:
-    """A version that might be deployed, beside its loop as it is now (``current``) and what serves each head (``slots``)."""
+    """Hold a version to deploy, its loop's current version (``current``), and the loop's slots by head (``slots``)."""
 
     version: ModelVersion
     current: LoopVersion
@@ -30,43 +30,50 @@ class Proposal:
 
     @property
     def slot(self) -> ServingSlot:
-        """The slot that the version would serve. Raises NotFound."""
+        """Return the slot that the version would serve. Raises NotFound."""
         if self.version.head not in self.slots:
             raise no_slot(self.current.loop, self.version.head)
         return self.slots[self.version.head]
 
     def incumbent(self, head: str) -> ModelVersion | None:
-        """What a candidate for a head must beat beside the reference; None where the reference serves."""
+        """Return the incumbent of a head, or None if its reference is deployed."""
         slot = self.slots.get(head)
         return incumbent_among(slot.stable if slot else None, self.current.spec)
 
 
 @transaction.atomic
 def full_rollout(*, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
-    """Immediate 100% of the head's traffic, for a version whose latest outcome gate said pass against what serves now.
+    """Deploy a version to all of its head's traffic at once, if its latest verdict is pass against the present incumbent.
 
-    ``override``: why it is deployed although it was judged against something else; kept in the history and in the vault.
-    Raises as ``deploy_check``, Conflict when it was judged against something else, InputError for an override of nothing.
+    Args:
+        override: why it is deployed although it was evaluated against another policy. It is stored in the deployment history and
+            in the Trust Vault.
+    Raises: Conflict when a precondition fails (``deploy_check``), or when the version was evaluated against another policy and
+        there is no override. InputError when there is nothing to override.
     """
     proposal = _proposal(version, slots_lock(version.loop_version.loop))
     deploy_check(proposal)
-    other, override = outdated(proposal), override.strip()[:LONGEST_REASON]
-    if other and not override:
-        raise Conflict(f"{other}; start another turn, or have somebody who may override this say why")
-    if override and not other:
-        raise InputError(f"{version} was judged against what serves now; there is nothing to override")
-    said = f"{reason}; overridden, because {override} ({other})" if other else reason
-    return slot_swap(slot=proposal.slot, version=version, actor=actor, reason=said, override=override)
+    difference, override = outdated(proposal), override.strip()[:LONGEST_REASON]
+    if difference and not override:
+        raise Conflict(
+            f"{difference}; start another turn, or deploy with an override reason (needs the permission to override)"
+        )
+    if override and not difference:
+        raise InputError(
+            f"{version} was judged against the deployed policy; there is nothing to override, so leave the reason out"
+        )
+    reason = f"{reason}; overridden, because {override} ({difference})" if difference else reason
+    return slot_swap(slot=proposal.slot, version=version, actor=actor, reason=reason, override=override)
 
 
 def proposal_of(version: ModelVersion) -> Proposal:
-    """What deploying a version now would be about; nothing is locked."""
+    """Load everything that deploying a version concerns, without locks."""
     return _proposal(version, ServingSlot.objects.filter(loop=version.loop_version.loop).order_by("pk"))
 
 
-def _proposal(version: ModelVersion, found: Iterable[ServingSlot]) -> Proposal:
-    """Every row is loaded once: the version, its loop version and the loop are at hand already."""
-    slots, loop = list(found), version.loop_version.loop
+def _proposal(version: ModelVersion, loop_slots: Iterable[ServingSlot]) -> Proposal:
+    """Load each row once, and reuse the version, its loop version and the loop that are loaded already."""
+    slots, loop = list(loop_slots), version.loop_version.loop
     stable = versions_with([slot.stable_id for slot in slots], at_hand=version)
     latest = loop_version_latest(loop)
     made_for = {v.loop_version_id for v in stable.values()}
@@ -79,36 +86,36 @@ def _proposal(version: ModelVersion, found: Iterable[ServingSlot]) -> Proposal:
 
 
 def outdated(proposal: Proposal) -> str:
-    """How what serves now differs from what the version was judged against, in one phrase; empty when it does not.
+    """Describe how the deployed policy differs from the one that the version was judged against, or return an empty text.
 
-    That is its ``parent``, which it was trained and judged to beat (None: the reference alone).
+    A version is trained and judged against its ``parent`` (None: the reference).
     """
     version, slot = proposal.version, proposal.slot
-    serves = proposal.incumbent(slot.head)
-    serving = serves.pk if serves else None
-    if serving in (version.parent_id, version.pk):
+    incumbent = proposal.incumbent(slot.head)
+    incumbent_id = incumbent.pk if incumbent else None
+    if incumbent_id in (version.parent_id, version.pk):
         return ""
     against = version.parent.with_loop_version(version.loop_version) if version.parent else "the reference"
-    return f"{version} was judged against {against}, but {serves or 'the reference'} serves now"
+    return f"{version} was judged against {against}, but {incumbent or 'the reference'} is deployed now"
 
 
 def deploy_check(proposal: Proposal) -> None:
-    """Whether the version could be deployed now, whatever it was judged against.
+    """Check that the version could be deployed now, whichever policy it was judged against.
 
-    Raises Conflict when the version is in the wrong state, did not pass, cannot serve or would not be heard, or when another
-    deployment is in progress.
+    Raises: Conflict when the version is in the wrong state, did not pass, cannot serve, or has a head that would never act.
+        Conflict also when another deployment is active.
     """
     version = proposal.version
     if version.state != VersionState.EVALUATING:
-        raise Conflict(f"{version} is {version.state}; only a version that is evaluating can be deployed")
+        raise Conflict(f"{version} is in state {version.state}; only a version in state evaluating can be deployed")
     verdict = last_verdict(version)
     if verdict is None or verdict.verdict != "pass":
-        said = (
+        problem = (
             "was not evaluated"
             if verdict is None
-            else f"got {VERDICT_WORDS[verdict.verdict]!r}: {verdict.reason.rstrip('.')}"
+            else f"got the verdict {VERDICT_WORDS[verdict.verdict]!r}: {verdict.reason.rstrip('.')}"
         )
-        raise Conflict(f"{version} {said}; it stays where it is and the slot keeps serving what serves now")
+        raise Conflict(f"{version} {problem}; it is not deployed, and the incumbent keeps serving")
     slot = proposal.slot
     _check_serves(proposal)
     active = slot.deployments.filter(state__in=ACTIVE_STATES).first()
@@ -117,13 +124,13 @@ def deploy_check(proposal: Proposal) -> None:
 
 
 def _check_serves(proposal: Proposal) -> None:
-    """It can be read under the loop as it is now, and its head speaks: by itself, or with a policy that learned to."""
+    """Check that the version can be loaded under the current loop, and that its head would act. Raises Conflict."""
     version, current = proposal.version, proposal.current
     policy_of_version(version, current)
     if version.head == MAIN_HEAD or current.spec.head(version.head).when == "always":
         return
     if proposal.incumbent(MAIN_HEAD) is None:
         raise Conflict(
-            f"{version} speaks only when {MAIN_HEAD} intervenes, and {MAIN_HEAD} serves its reference; "
-            f"deploy a {MAIN_HEAD} first"
+            f"{version} acts only when head {MAIN_HEAD} intervenes, and {MAIN_HEAD} serves its reference; "
+            f"deploy a learned version of {MAIN_HEAD} first"
         )

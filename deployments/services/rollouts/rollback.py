@@ -1,4 +1,4 @@
-"""Taking a version back, by the platform or by hand: one transaction, no queue, never to a version that did harm."""
+"""Roll back a deployed version, automatically or by hand, in one transaction and never to a harmful version."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ def slot_rollback(
     harmful: bool,
     check: HealthCheck | None = None,
 ) -> Incident:
-    """Back to what served before: the newest earlier version that never harmed, else the declared reference. That serves is the
-    version of ``incident.deployment.rolled_back_by``.
+    """Roll a slot back to the newest earlier version that was never harmful, or else to the declared reference.
 
-    ``harmful``: a rollback never comes back to the version that is left. Raises InputError without a reason, Conflict when the
-    slot changed since it was read or serves its reference, which has nothing to go back to.
+    ``incident.deployment.rolled_back_by`` of the returned incident holds the version that serves afterwards.
+
+    Args:
+        harmful: whether the version did harm. No later rollback returns to it then.
+        check: the health check that caused an automatic rollback.
+    Raises: InputError without a reason. Conflict when the slot changed since it was read, or serves its reference.
     """
     if not reason.strip():
-        raise InputError("a rollback needs a reason; it is kept with the incident")
+        raise InputError("a rollback needs a reason; give one, and it is stored with the incident")
     leaving, deployment = slot.stable, _served_by(slot)
     target = _target(slot, leaving)
     returned = slot_return(slot=slot, version=target, taken_back=deployment, actor=actor, reason=reason)
@@ -56,28 +59,28 @@ def slot_rollback(
 
 
 def version_rollback(*, version: ModelVersion, actor: str, reason: str, harmful: bool) -> Incident:
-    """Take a serving version back by hand. Raises as ``slot_rollback``, and Conflict when the version does not serve."""
+    """Roll back a deployed version by hand. Raises InputError without a reason, and Conflict when it is not deployed."""
     return slot_rollback(slot=_slot_served_by(version), actor=actor, reason=reason, automatic=False, harmful=harmful)
 
 
 def rollback_check(version: ModelVersion) -> None:
-    """Whether a version serves and can be taken back now. Raises Conflict."""
+    """Check that a version is deployed and can be rolled back. Raises Conflict."""
     _served_by(_slot_served_by(version))
 
 
 def _slot_served_by(version: ModelVersion) -> ServingSlot:
     slot = slot_of(version)
     if slot.stable_id != version.pk:
-        raise Conflict(f"{version} does not serve; {slot.stable} does")
+        raise Conflict(f"{version} is not deployed; {slot.stable} serves the slot {slot}")
     return slot
 
 
 def _served_by(slot: ServingSlot) -> Deployment:
-    """The deployment that put the slot's version there. Raises Conflict when it serves its reference."""
-    found = Deployment.objects.filter(slot=slot, version=slot.stable, state=DeploymentState.SUCCEEDED).last()
-    if not slot.stable.is_learned or found is None:
-        raise Conflict(f"the slot {slot} serves its reference; there is nothing to take back")
-    return found
+    """Return the deployment of the slot's present version. Raises Conflict when the slot serves its reference."""
+    deployment = Deployment.objects.filter(slot=slot, version=slot.stable, state=DeploymentState.SUCCEEDED).last()
+    if not slot.stable.is_learned or deployment is None:
+        raise Conflict(f"the slot {slot} serves its reference; there is nothing to roll back")
+    return deployment
 
 
 def _target(slot: ServingSlot, leaving: ModelVersion) -> ModelVersion:

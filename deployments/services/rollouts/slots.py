@@ -1,4 +1,4 @@
-"""Serving slots: seeded with the declared reference, changed only by a conditional UPDATE on their generation."""
+"""Create serving slots with the declared reference, and change them only by a conditional UPDATE on their generation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.models import ModelVersion, VersionState
 from training.services.registry import reference_version
 
 LONGEST_REASON = 500  # characters that the API takes and the vault keeps
-HOLDBACK_BP = 500  # of the people, who go on with what served before, so that there is somebody to compare with
+HOLDBACK_BP = 500  # of the people, who stay on the version before, so that there is a group to compare with
 
 
 @transaction.atomic
@@ -42,10 +42,10 @@ def slots_seed(*, loop_version: LoopVersion) -> list[ServingSlot]:
 
 
 def slots_lock(loop: Loop) -> list[ServingSlot]:
-    """Lock all slots of a loop, in order, until the transaction ends: a swap ends with the vault's head, and a slot locked after
-    that could wait crosswise. Returns them as they are from then on.
+    """Lock all slots of a loop until the transaction ends, and return them as they are under the lock.
 
-    Nothing is joined: PostgreSQL leaves out a row whose join no longer holds once the lock was waited for.
+    They are locked in order and before the Trust Vault's head, which a swap locks last. Another order could deadlock. No table is
+    joined, because PostgreSQL drops a row whose join no longer holds after waiting for the lock.
     """
     return list(ServingSlot.objects.select_for_update(no_key=True).filter(loop=loop).order_by("pk"))
 
@@ -60,17 +60,22 @@ def slot_swap(
     holdback_bp: int = HOLDBACK_BP,
     override: str = "",
 ) -> Deployment:
-    """Put ``version`` at once in front of everybody but a holdback (full rollout); what served before is archived.
+    """Deploy ``version`` at once to everybody except a holdback (full rollout), and archive the version before.
 
-    One transaction. Who is held back is drawn anew. What the loop explores follows (``exploration_with``); ``override`` is a
-    reason that the vault keeps by itself. Raises Conflict when the slot changed since it was read, when a deployment is in
-    progress, or when the version is not waiting to be deployed.
+    It is one transaction. The people in the holdback are drawn anew, and the loop's explored share is updated
+    (``exploration_with``).
+
+    Args:
+        holdback_bp: basis points of the people who stay on the version before.
+        override: a reason that the Trust Vault stores in a field of its own.
+    Raises: Conflict when the slot changed since it was read, when a deployment is in progress, or when the version is not in
+        state evaluating.
     """
     before = slot.stable
     if version == before:
-        raise Conflict(f"{version} serves already; there is nothing to deploy")
+        raise Conflict(f"{version} is deployed already; there is nothing to do")
     exploration = exploration_with(slot=slot, version=version)
-    moved = ServingSlot.objects.filter(
+    updated = ServingSlot.objects.filter(
         pk=slot.pk, generation=slot.generation, candidate__isnull=True, stable=slot.stable_id
     ).update(
         stable=version,
@@ -80,21 +85,21 @@ def slot_swap(
         salt=secrets.token_hex(16),
         generation=F("generation") + 1,
     )
-    if not moved:
-        raise Conflict(f"the slot {slot} changed meanwhile; look at what serves now and deploy again")
+    if not updated:
+        raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now and deploy again")
     ServingSlot.objects.filter(loop=slot.loop).exclude(exploration_bp=exploration).update(exploration_bp=exploration)
     _archive(before)
-    taken = ModelVersion.objects.filter(pk=version.pk, state=VersionState.EVALUATING).update(
+    deployed = ModelVersion.objects.filter(pk=version.pk, state=VersionState.EVALUATING).update(
         state=VersionState.DEPLOYED
     )
-    if not taken:
-        raise Conflict(f"{version} is not evaluating, so it cannot be deployed; train a new version")
+    if not deployed:
+        raise Conflict(f"{version} is not in state evaluating, so it cannot be deployed; train a new version")
     return _recorded(slot, version, actor, reason, override)
 
 
 def _recorded(slot: ServingSlot, version: ModelVersion, actor: str, reason: str, override: str) -> Deployment:
-    """The deployment in the history and in the vault; ``slot`` as it was before."""
-    made = Deployment.objects.create(
+    """Record the deployment in the history and in the Trust Vault. ``slot`` is as it was before the swap."""
+    deployment = Deployment.objects.create(
         slot=slot,
         version=version,
         previous_id=slot.stable_id,
@@ -108,24 +113,24 @@ def _recorded(slot: ServingSlot, version: ModelVersion, actor: str, reason: str,
         kind=VaultKind.DEPLOYMENT,
         body={
             "slot": str(slot), "version": version.pk, "weights": version.weights_sha256, "previous": slot.stable_id,
-            "deployment": made.pk, "strategy": str(made.strategy), "actor": actor, "reason": reason[:LONGEST_REASON],
+            "deployment": deployment.pk, "strategy": str(deployment.strategy), "actor": actor, "reason": reason[:LONGEST_REASON],
             **({"override": override} if override else {}),
         },
     )  # fmt: skip
-    return made
+    return deployment
 
 
 @transaction.atomic
 def slot_return(
     *, slot: ServingSlot, version: ModelVersion, taken_back: Deployment, actor: str, reason: str
 ) -> Deployment:
-    """Take a slot back to ``version``, which served before; everybody, no holdback. Raises Conflict as ``slot_swap`` does."""
+    """Return a slot to ``version`` for everybody, without a holdback. Raises Conflict when the slot changed since it was read."""
     leaving = slot.stable
-    moved = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, stable=leaving).update(
+    updated = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, stable=leaving).update(
         stable=version, candidate=None, weight_bp=0, holdback=None, holdback_bp=0, generation=F("generation") + 1
     )
-    if not moved:
-        raise Conflict(f"the slot {slot} changed meanwhile; look at what serves now")
+    if not updated:
+        raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
     _archive(leaving)
     ModelVersion.objects.learned().filter(pk=version.pk).update(state=VersionState.DEPLOYED)
     return Deployment.objects.create(
@@ -142,5 +147,5 @@ def slot_return(
 
 
 def _archive(version: ModelVersion) -> None:
-    """A learned version that no longer serves; the reference is never archived."""
+    """Archive a learned version that is no longer deployed. A reference is never archived."""
     ModelVersion.objects.learned().filter(pk=version.pk).update(state=VersionState.ARCHIVED)

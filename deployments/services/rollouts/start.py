@@ -1,4 +1,4 @@
-"""Starting a rollout by its strategy: one line for the service behind each strategy that is available."""
+"""Start a rollout by its strategy. Each available strategy has one line here with its service."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from training.models import ModelVersion
 
 
 class StartRollout(Protocol):
-    """Starts putting a version in front of people."""
+    """Start the rollout of a version."""
 
     def __call__(self, *, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
-        """Begin the deployment. ``override``: why, although the version was judged against something else. Raises Conflict."""
+        """Start the deployment.
+
+        ``override``: why it is deployed although it was judged against another policy. Raises Conflict.
+        """
         ...
 
 
 def starter_table(
     strategies: Mapping[str, RolloutStrategy], starters: dict[str, StartRollout]
 ) -> dict[str, StartRollout]:
-    """The service that starts each available strategy. Raises ValueError where one lacks it, or where a refused one has it."""
+    """Check that exactly the available strategies have a service that starts them, and return these. Raises ValueError."""
     available = {name for name, strategy in strategies.items() if strategy.is_available}
-    if strange := sorted(available ^ starters.keys()):
+    if mismatched := sorted(available ^ starters.keys()):
         raise ValueError(
-            f"{', '.join(strange)}: an available rollout strategy has a service that starts it, no other has"
+            f"{', '.join(mismatched)}: an available rollout strategy has a service that starts it, and no other strategy has one"
         )
     return starters
 
@@ -41,11 +44,13 @@ STARTERS = starter_table(
 
 
 def rollout_start(*, strategy: str, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
-    """Start putting a version in front of people by a strategy.
+    """Start the rollout of a version by a strategy.
 
-    Raises InputError for a strategy that is unknown or refused now, otherwise as the strategy's service does.
+    Raises: InputError for a strategy that is unknown or not available. Conflict when the version cannot be deployed now.
     """
-    asked = strategy_named(strategy)
-    if not asked.is_available:
-        raise InputError(f"a rollout by {asked.label} cannot be started: {asked.refused}; take {' or '.join(STARTERS)}")
-    return STARTERS[asked.name](version=version, actor=actor, reason=reason, override=override)
+    chosen = strategy_named(strategy)
+    if not chosen.is_available:
+        raise InputError(
+            f"a rollout by {chosen.label} cannot be started: {chosen.refused}; use {' or '.join(STARTERS)}"
+        )
+    return STARTERS[chosen.name](version=version, actor=actor, reason=reason, override=override)

@@ -1,4 +1,7 @@
-"""A decision from what was read: state, availability, arbiter, answer. Nothing is read, written or drawn but from the seed."""
+"""Compute a decision from what was read: state, availability, choices and answer.
+
+Nothing is read from or written to the database, and every draw comes from the seed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from datetime import datetime, timedelta
 
 from deployments.engine.arbiter import arbitrate
 from deployments.engine.assignment import head_policies_for
-from deployments.engine.state import compose_state
+from deployments.engine.decision_state import compose_state
 from deployments.services.serving.policy_cache import ServedLoop
 from deployments.services.serving.request_keys import decision_keys
 from deployments.services.serving.requests import DecisionRequest, read_context
@@ -16,7 +19,7 @@ from loops.engine.state.clock import plausible_day
 from privacy.engine.serving_state import OpenedState, PersonServingState
 from privacy.services.records.serving_write import DecisionToWrite
 
-EXPIRES = timedelta(minutes=15)  # an answer older than this speaks of a state that is gone
+EXPIRES = timedelta(minutes=15)  # after this, the state that the answer was computed for is out of date
 
 
 def compute_decision(
@@ -27,14 +30,21 @@ def compute_decision(
     request_key: bytes,
     now: datetime,
 ) -> tuple[DecisionToWrite, RenderedAnswer]:
-    """Decide for a person, and render the answer. Raises InputError for a request that does not fit the loop."""
+    """Compute a decision for a person and render its answer.
+
+    Args:
+        opened: the person's decrypted serving state.
+        request_key: 16 bytes that identify the request.
+        now: the server's time, in UTC.
+    Raises: InputError for a request that does not fit the loop.
+    """
     spec, version, main = serving.spec, serving.loop_version, serving.main
     local, last = request.local_time or now, person.last_intervention_at
-    context, keys = read_context(spec, serving.points, request), decision_keys(person.person_key, request)
+    context, keys = read_context(spec, serving.dynamics, request), decision_keys(person.person_key, request)
     day = plausible_day(local.date(), now.date(), person.local_day)
     same_day = person.local_day == day
     state, memory = compose_state(
-        serving.points, context.values, opened.heard, opened.before,
+        serving.dynamics, context.values, opened.heard, opened.before,
         at=local.time(), intervened=person.last_intervened, same_day=same_day,
     )  # fmt: skip
     since = None if last is None else max(now - last, timedelta())

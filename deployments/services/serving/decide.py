@@ -1,4 +1,4 @@
-"""Serving a decision (Optima): what serves and who asks, what is known of the person, the decision, one committed write."""
+"""Serve a decision (Optima): read the person's serving state, compute the decision and commit it in one write."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _TRIES = 20
 
 
 def decide(token: Token, request: DecisionRequest) -> RenderedAnswer:
-    """Answer a request, idempotent by its id. Raises R3alError; nothing is written then."""
+    """Answer a request, idempotent by its id. Raises R3alError, and then writes nothing."""
     try:
         serving = served_loop(request.loop)
     except NotFound:
-        caller_of(token)  # somebody unknown learns no loop's name
+        caller_of(token)  # raises first for an unknown caller, who must not learn which loops exist
         raise
     population, loop_id = serving.spec.population, serving.loop_version.loop_id
     user_id, key, now = request.user_id, request_key(request), datetime.now(UTC)
@@ -35,7 +35,7 @@ def decide(token: Token, request: DecisionRequest) -> RenderedAnswer:
         if person.original is not None and (answer := replayed_answer(serving, person, request)) is not None:
             return answer
         if not person.consent_mask & Purpose.PERSONALIZATION.bit:
-            raise Forbidden("the person has not consented to personalization, so nothing may be decided for them")
+            raise Forbidden("the person has not consented to personalization, so no decision may be made for them")
         if not person.wrapped:
             ciphers([person.person_id])
             continue
@@ -46,4 +46,4 @@ def decide(token: Token, request: DecisionRequest) -> RenderedAnswer:
         except LostRace:
             continue
         return answer
-    raise Conflict("the person's state kept changing meanwhile; send the request again")
+    raise Conflict("other requests kept changing the person's state; send the request again")

@@ -1,4 +1,4 @@
-"""Decisions as they would be served with other versions: worked out like real ones, for nobody, and written nowhere."""
+"""Compute decisions as they would be served with other versions, for a simulated person and without writing anything."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from privacy.services.records.serving_write import decision_sealed
 from training.models import ModelVersion
 
 _STATES, _NOBODY = 200, 0
-_COMPUTED = ("since_intervention", "recent_load", "clock")  # what an app leaves to the platform
+_COMPUTED = ("since_intervention", "recent_load", "clock")  # dynamics that the platform fills in for the app
 
 
 def dry_run(*, loop_version: LoopVersion, versions: Mapping[str, ModelVersion], seed: int) -> Callable[[], None]:
-    """A function that works out one decision with ``versions`` (by head) in front of everybody, each time in another state.
+    """Return a function that computes one decision with ``versions`` (by head) deployed to everybody.
 
-    The whole way of a served decision but its two statements in the database, which no version changes: the context is read,
-    the state opened and composed, the arbiter asks every head, the answer is encoded and the new state sealed. States are
-    drawn within the loop's bounds, and the person may always be spoken to.
+    Each call uses another state. It does all the work of a served decision: it parses the context, opens and composes the state,
+    runs the arbiter, encodes the answer and seals the new state. Only the two database statements are left out. They do not
+    depend on the version. States are drawn within the loop's bounds, and the person is always available.
     """
     serving = served_loop_with(loop_version, versions)
     serving = replace(serving, spec=replace(serving.spec, availability=Availability()))
     rng = np.random.default_rng([seed, 4])
-    asked = itertools.cycle([(_request(serving.spec, i, rng), _person(serving, rng)) for i in range(_STATES)])
+    inputs = itertools.cycle([(_request(serving.spec, i, rng), _person(serving, rng)) for i in range(_STATES)])
 
     def decide() -> None:
-        (request, person), now = next(asked), datetime.now(UTC)
+        (request, person), now = next(inputs), datetime.now(UTC)
         opened = serving_state_opened(person, spec=serving.spec, loop_id=serving.loop_version.loop_id, now=now)
         decided, _ = compute_decision(serving, request, person, opened, b"", now)
         decision_sealed(decided)
@@ -47,9 +47,9 @@ def dry_run(*, loop_version: LoopVersion, versions: Mapping[str, ModelVersion], 
 
 
 def _request(spec: LoopSpec, number: int, rng: np.random.Generator) -> DecisionRequest:
-    given = [f for f in spec.features if f.dynamics not in _COMPUTED]
+    app_features = [f for f in spec.features if f.dynamics not in _COMPUTED]
     return DecisionRequest(
-        request_id=f"dry-run-{number}", loop=spec.name, context={f.name: _value(f, rng) for f in given}
+        request_id=f"dry-run-{number}", loop=spec.name, context={f.name: _value(f, rng) for f in app_features}
     )
 
 
@@ -60,7 +60,7 @@ def _value(feature: Feature, rng: np.random.Generator) -> float | str:
 
 
 def _person(serving: ServedLoop, rng: np.random.Generator) -> PersonServingState:
-    """Somebody who was spoken to an hour ago, with a key of their own, a state before this one and something heard since."""
+    """Make a person with a data key, a previous state, reported values, and an intervention an hour ago."""
     now, spec = datetime.now(UTC), serving.spec
     state = [float(rng.integers(len(f.categories))) if f.is_category else float(_value(f, rng)) for f in spec.features]
     key, version = new_key(), master_version_current()

@@ -1,4 +1,7 @@
-"""How long decisions take, counted by each web process and written to the minute's row now and then; the commit is included."""
+"""Count decision latencies in each web process, and write them to the row of their minute every two seconds.
+
+A latency includes the commit.
+"""
 
 from __future__ import annotations
 
@@ -35,17 +38,20 @@ _written = time.monotonic()
 
 
 def latency_count(*, loop_id: int, version_id: int, seconds: float) -> None:
-    """Count one answered request; every two seconds a request also writes what was counted."""
+    """Count one answered request, and write all counts if the last write was more than two seconds ago.
+
+    ``seconds`` is the latency. ``version_id`` is the policy head's version.
+    """
     global _written
     key = (loop_id, version_id, datetime.now(UTC).replace(second=0, microsecond=0))
-    took = int(seconds * 1e6)
+    microseconds = int(seconds * 1e6)
     with _lock:
         counts = _counts.setdefault(key, _Counts())
         counts.requests += 1
-        counts.over_200 += took > LATENCY_BAR_MS * 1_000
-        counts.over_250 += took > SLOWER_MS * 1_000
-        counts.total += took
-        counts.slowest = max(counts.slowest, took)
+        counts.over_200 += microseconds > LATENCY_BAR_MS * 1_000
+        counts.over_250 += microseconds > SLOWER_MS * 1_000
+        counts.total += microseconds
+        counts.slowest = max(counts.slowest, microseconds)
         due = time.monotonic() - _written > WRITE_SECONDS
         if due:
             _written = time.monotonic()
@@ -54,15 +60,18 @@ def latency_count(*, loop_id: int, version_id: int, seconds: float) -> None:
 
 
 def latency_write() -> None:
-    """Add what this process counted to the minutes' rows. What cannot be written is dropped: a count is not worth a request."""
+    """Add this process's counts to the rows of their minutes.
+
+    Counts that cannot be written are dropped, because they are not worth a failed request.
+    """
     with _lock:
-        taken = dict(_counts)
+        unwritten = dict(_counts)
         _counts.clear()
     try:
-        for key, counts in taken.items():
+        for key, counts in unwritten.items():
             _add(key, counts)
     except Error as error:
-        log.warning("latencies were not written: %s", type(error).__name__)
+        log.warning("latencies could not be written: %s", type(error).__name__)
 
 
 @transaction.atomic

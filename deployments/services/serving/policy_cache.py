@@ -1,7 +1,7 @@
-"""What serves a loop, as each process has it in memory: slots re-read at most once a second, policies by version for ever.
+"""Cache in each process the slots and policies that serve a loop.
 
-Weights never change under a version's id, so a policy is loaded once, its SHA-256 checked, and kept. A slot that was swapped
-or taken back is followed by every process within ``SLOT_SECONDS``.
+Slots are re-read at most once in ``SLOT_SECONDS``, so every process follows a deployment or a rollback within that time. The
+weights of a version never change, so each policy is loaded once, checked against its SHA-256 and kept.
 """
 
 from __future__ import annotations
@@ -32,15 +32,14 @@ SLOT_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class ServedLoop:
-    """A loop's current version, and who answers for its heads, the main head first.
+    """Hold a loop's current version with the policies that serve its heads, the main head first.
 
-    ``main``: the slot of the main head; its ``exploration``, the share of decisions drawn from the logging distribution, holds
-    for all heads.
+    ``main``: the slot of the main head. ``exploration``: share of decisions drawn from the logging distribution, for all heads.
     """
 
     loop_version: LoopVersion
     spec: LoopSpec
-    points: ScalarDynamics
+    dynamics: ScalarDynamics
     arms: tuple[SlotArms, ...]
     main: SlotFacts
     exploration: float
@@ -51,31 +50,31 @@ _policies: dict[tuple[int, int], LinearPolicy | None] = {}
 
 
 def served_loop(loop: str) -> ServedLoop:
-    """What serves the loop, at most a second old. Raises NotFound."""
-    found, now = _loops.get(loop), time.monotonic()
-    if found is not None and found[0] > now:
-        return found[1]
-    serving = _read(loop, found[1] if found else None)
+    """Return the policies that serve the loop, at most a second old. Raises NotFound."""
+    cached, now = _loops.get(loop), time.monotonic()
+    if cached is not None and cached[0] > now:
+        return cached[1]
+    serving = _read(loop, cached[1] if cached else None)
     _loops[loop] = (now + SLOT_SECONDS, serving)
     return serving
 
 
 def clear_policy_cache() -> None:
-    """Drop what this process has in memory (tests, replay)."""
+    """Empty this process's cache (tests, replay)."""
     _loops.clear()
     _policies.clear()
 
 
 def _read(loop: str, before: ServedLoop | None) -> ServedLoop:
     version = loop_version_current(loop)
-    points = None
+    dynamics = None
     if before is not None and before.loop_version.pk == version.pk:
-        version, points = before.loop_version, before.points  # its parsed spec with it
-    return _serving(version, points or ScalarDynamics(version.spec), _slots(version))
+        version, dynamics = before.loop_version, before.dynamics  # keeps its parsed spec
+    return _serving(version, dynamics or ScalarDynamics(version.spec), _slots(version))
 
 
 def served_loop_with(loop_version: LoopVersion, versions: Mapping[str, ModelVersion]) -> ServedLoop:
-    """What would serve the loop if ``versions`` (by head) served everybody, and the other heads as they do now."""
+    """Return the policies of the loop as if ``versions`` (by head) were deployed to everybody. Other heads stay as they are."""
     slots = _slots(loop_version)
     for head, version in versions.items():
         slots[head] = replace(slots[head], stable=version.pk, candidate=None, weight_bp=0, holdback=None, holdback_bp=0)
@@ -92,39 +91,40 @@ def _slots(version: LoopVersion) -> dict[str, SlotFacts]:
     missing = [h.name for h in version.spec.heads if h.name not in slots]
     if missing:
         raise NotFound(
-            f"loop {version.loop.name!r} has no slot for {', '.join(missing)}; add the loop with `manage.py loop add FILE`"
+            f"loop {version.loop.name!r} has no slot for {', '.join(missing)}; add the loop again with `manage.py loop add FILE`"
         )
     return slots
 
 
-def _serving(version: LoopVersion, points: ScalarDynamics, slots: Mapping[str, SlotFacts]) -> ServedLoop:
+def _serving(version: LoopVersion, dynamics: ScalarDynamics, slots: Mapping[str, SlotFacts]) -> ServedLoop:
     arms = tuple(_arms(version, head, slots[head.name]) for head in version.spec.heads_main_first)
     main = arms[0].slot
-    return ServedLoop(version, version.spec, points, arms, main, main.exploration_bp / BASIS_POINTS)
+    return ServedLoop(version, version.spec, dynamics, arms, main, main.exploration_bp / BASIS_POINTS)
 
 
 def _arms(version: LoopVersion, head: Head, slot: SlotFacts) -> SlotArms:
-    stable = _head_policy(version, head, slot, slot.stable)
+    stable = _loaded_head_policy(version, head, slot, slot.stable)
     if stable is None:
         policy = reference_policy(version.spec, slot.head)
-        stable = _head_policy_of(head, policy, slot.stable, slot.generation, "reference")
+        stable = _head_policy(head, policy, slot.stable, slot.generation, "reference")
     fallback = stable if stable.fallback else replace(stable, fallback="stable")
     candidate = holdback = None
     if slot.candidate is not None:
-        candidate = _head_policy(version, head, slot, slot.candidate) or fallback
+        candidate = _loaded_head_policy(version, head, slot, slot.candidate) or fallback
     if slot.holdback is not None:
-        holdback = _head_policy(version, head, slot, slot.holdback) or fallback
+        holdback = _loaded_head_policy(version, head, slot, slot.holdback) or fallback
     return SlotArms(slot, stable, candidate, holdback)
 
 
-def _head_policy(version: LoopVersion, head: Head, slot: SlotFacts, model: int) -> HeadPolicy | None:
+def _loaded_head_policy(version: LoopVersion, head: Head, slot: SlotFacts, model: int) -> HeadPolicy | None:
     policy = policy_of(model, version)
-    return None if policy is None else _head_policy_of(head, policy, model, slot.generation, "")
+    return None if policy is None else _head_policy(head, policy, model, slot.generation, "")
 
 
-def head_policies_stored(version: LoopVersion, choices: Mapping[str, Choice]) -> list[HeadPolicy]:
-    """Who answered stored choices (by head), in the order in which they were asked: policy first, the others as the loop declares
-    them. The reference where a version can no longer be read.
+def stored_head_policies(version: LoopVersion, choices: Mapping[str, Choice]) -> list[HeadPolicy]:
+    """Return the policies that made stored choices (by head), the policy head first, then in the order of the loop file.
+
+    The reference stands in for a version that can no longer be read.
     """
     return [
         _stored_head_policy(version, h, choices[h.name]) for h in version.spec.heads_main_first if h.name in choices
@@ -135,32 +135,35 @@ def _stored_head_policy(version: LoopVersion, head: Head, choice: Choice) -> Hea
     model = choice.version or 0
     policy = None if choice.fallback == "reference" else policy_of(model, version)
     policy = policy or reference_policy(version.spec, choice.head)
-    return _head_policy_of(head, policy, model, choice.generation or 0, choice.fallback)
+    return _head_policy(head, policy, model, choice.generation or 0, choice.fallback)
 
 
-def _head_policy_of(head: Head, policy: LinearPolicy, version: int, generation: int, fallback: str) -> HeadPolicy:
+def _head_policy(head: Head, policy: LinearPolicy, version: int, generation: int, fallback: str) -> HeadPolicy:
     return HeadPolicy(
         head.name, head.actions, head.logging, head.when == "always", policy, version, generation, fallback
     )
 
 
 def policy_of(version_id: int, loop_version: LoopVersion) -> LinearPolicy | None:
-    """The policy of a version under a loop version; None where it cannot serve (broken, or of other features or actions)."""
+    """Return the policy of a version under a loop version.
+
+    Returns: None if it cannot serve, because it is broken or has other features or actions than the loop.
+    """
     key = (version_id, loop_version.pk)
     if key not in _policies:
         try:
             _policies[key] = policy_of_version(version_get(version_id), loop_version)
         except (Conflict, NotFound) as error:
-            log.warning("it is passed over: %s", error)
+            log.warning("a version is skipped: %s", error)
             _policies[key] = None
     return _policies[key]
 
 
 def policy_of_version(version: ModelVersion, loop_version: LoopVersion) -> LinearPolicy:
-    """The policy of a version under a loop version, read anew. Raises Conflict that says why the version cannot serve."""
+    """Load the policy of a version under a loop version. Raises Conflict with the reason why it cannot serve."""
     try:
         if not is_made_for(version.with_loop_version(loop_version), loop_version.spec):
-            raise NotFound(f"{version} was made for other features or actions than {loop_version} has")
+            raise NotFound(f"{version} was trained for other features or actions than {loop_version} has")
         if not version.is_learned:
             return reference_policy(loop_version.spec, version.head)
         return version_policy(version)

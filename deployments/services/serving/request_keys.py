@@ -1,4 +1,4 @@
-"""Keyed digests of a request: what a retry is found by, and what every draw of a decision follows from."""
+"""Compute keyed digests of a request: the key that finds a retry, and the seed of every draw."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from deployments.services.serving.requests import DecisionRequest
 
 
 class DecisionKeys(NamedTuple):
-    """``seed``: 16 bytes that every draw follows from; ``public_id``: what the app knows the decision by."""
+    """Hold a decision's keys. ``seed``: 16 bytes that determine every draw. ``public_id``: the decision's id for the app."""
 
     seed: bytes
     public_id: UUID
 
 
 def request_key(request: DecisionRequest) -> bytes:
-    """16 bytes that depend on the app's request id, and on a secret."""
+    """Return 16 bytes that depend on the app's request id and on a secret."""
     return keyed(DECISION_REQUEST, request.request_id)
 
 
 def decision_keys(person_key: str, request: DecisionRequest) -> DecisionKeys:
-    """The seed depends on the person, the request and its whole body, and on a secret. The id is a keyed digest of the seed:
-    nobody can guess it, and no system call is needed.
+    """Derive a decision's seed and public id.
+
+    The seed depends on the person, the whole request body and a secret. The id is a keyed digest of the seed, so nobody can guess
+    it and it needs no system call for randomness.
     """
     body = msgspec.json.encode(request, order="sorted").decode()
     seed = keyed(DECISION_SEED, f"{person_key}\0{body}")

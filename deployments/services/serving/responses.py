@@ -1,4 +1,4 @@
-"""What a decision looks like to the app, in JSON: built from what is stored or about to be, so a retry gets the same bytes."""
+"""Render the JSON answer of a decision from its stored values only, so that a retry gets the same bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class RenderedAnswer(NamedTuple):
-    """An answer in JSON, with the loop and the version of the policy head that it is counted under."""
+    """Hold an answer in JSON, with the loop and the policy version under which its latency is counted."""
 
     body: bytes
     loop_id: int
@@ -27,7 +27,7 @@ class RenderedAnswer(NamedTuple):
 
 
 class Answerable(Protocol):
-    """What an answer says of a decision, stored or about to be. ``unavailable`` empty: the person may be spoken to."""
+    """Define the decision fields that an answer shows. ``unavailable``: the reason, or empty if the person is available."""
 
     @property
     def public_id(self) -> UUID: ...
@@ -40,14 +40,16 @@ class Answerable(Protocol):
 
 
 class Ranked(msgspec.Struct, gc=False):
+    """An action with its value."""
+
     action: str
     value: float
 
 
 class HeadAnswer(msgspec.Struct, rename="camel", gc=False):
-    """What one head chose; ``ranking``: the eligible actions by value, best first, the margin of the reference included.
+    """One head's choice. ``ranking``: eligible actions by value, best first, with the reference's margin included.
 
-    Somebody who may not be spoken to gets the safe action and nothing else of this: nothing was drawn.
+    For an unavailable person only ``action`` is set, to the reference, because nothing was drawn.
     """
 
     action: str
@@ -59,7 +61,7 @@ class HeadAnswer(msgspec.Struct, rename="camel", gc=False):
 
 
 class DecisionAnswer(msgspec.Struct, rename="camel", gc=False):
-    """The whole answer. Times are UTC. ``missing``: what would have to be known, where the reason is that it is not."""
+    """The whole answer. Times are UTC. ``missing``: the missing features, if they are the reason."""
 
     decision_id: UUID
     request_id: str
@@ -80,8 +82,15 @@ def render_answer(
     version: LoopVersion, request_id: str, decision: Answerable, state: Sequence[float], clamped: Sequence[str],
     choices: Sequence[HeadChoice], *, stable: int,
 ) -> RenderedAnswer:  # fmt: skip
-    """Render the answer about somebody in ``state`` (F numbers, NaN where nothing is known). Somebody who is unavailable gets
-    policy's reference action, without a propensity: nothing was drawn. Their answer counts under policy's ``stable`` version.
+    """Render the answer about a person.
+
+    An unavailable person gets the policy head's reference action without a propensity, because nothing was drawn.
+
+    Args:
+        state: F numbers, NaN where nothing is known.
+        clamped: names of the clamped features.
+        choices: the heads' choices, the policy head first.
+        stable: the policy head's stable version. An answer without choices is counted under it.
     """
     spec, actions = version.spec, {choice.head: _action(choice) for choice in choices}
     if decision.unavailable:

@@ -1,10 +1,10 @@
-"""A retry gets the answer of the first request again, from the rows of its decision."""
+"""Rebuild the answer of an earlier request from its stored decision, for a retry."""
 
 from __future__ import annotations
 
 from core.errors import InputError
 from deployments.engine.arbiter import HeadPolicy, action_values
-from deployments.services.serving.policy_cache import ServedLoop, head_policies_stored
+from deployments.services.serving.policy_cache import ServedLoop, stored_head_policies
 from deployments.services.serving.request_keys import decision_keys
 from deployments.services.serving.requests import DecisionRequest, read_context
 from deployments.services.serving.responses import RenderedAnswer, render_answer
@@ -16,9 +16,9 @@ from privacy.selectors.keys import cipher_of, state_of
 
 
 def replayed_answer(serving: ServedLoop, person: PersonServingState, request: DecisionRequest) -> RenderedAnswer | None:
-    """The answer to a request that was answered before, from its rows; None when they were erased meanwhile.
+    """Render the answer of a request that was answered before, or return None if its rows were erased since.
 
-    Raises InputError when the body is another.
+    Raises: InputError when the request body differs from the first one.
     """
     if not person.wrapped:
         return None
@@ -26,22 +26,22 @@ def replayed_answer(serving: ServedLoop, person: PersonServingState, request: De
     if served is None:
         return None
     if bytes(served.seed) != decision_keys(person.person_key, request).seed:
-        raise InputError("this requestId was used with another body; use a new requestId for a new question")
-    decision, version, points = served.decision, serving.loop_version, serving.points
+        raise InputError("this requestId was used before with another body; send a new request with a new requestId")
+    decision, version, dynamics = served.decision, serving.loop_version, serving.dynamics
     if decision.loop_version_id != version.pk:
         version = decision.loop_version
-        points = ScalarDynamics(version.spec)
+        dynamics = ScalarDynamics(version.spec)
     state = state_of(decision, cipher_of(person.person_id, person.wrapped, person.master_version)).tolist()
-    clamped = read_context(version.spec, points, request).clamped
+    clamped = read_context(version.spec, dynamics, request).clamped
     choices = {choice.head: choice for choice in decision.choices.all()}
-    head_policies = head_policies_stored(version, choices)
-    values = action_values([head_policy.policy for head_policy in head_policies], state)
-    answered = [_head_choice(choices[s.head], s, v) for s, v in zip(head_policies, values, strict=True)]
+    policies = stored_head_policies(version, choices)
+    values = action_values([head_policy.policy for head_policy in policies], state)
+    answered = [_head_choice(choices[p.head], p, v) for p, v in zip(policies, values, strict=True)]
     return render_answer(version, request.request_id, served, state, clamped, answered, stable=serving.main.stable)
 
 
 def _head_choice(choice: Choice, head_policy: HeadPolicy, values: tuple[float, ...]) -> HeadChoice:
-    """A stored choice as it was answered; action values are computed again."""
+    """Rebuild a stored choice as it was answered, with recomputed action values."""
     return HeadChoice(
         head=choice.head,
         action=choice.action,

@@ -1,4 +1,7 @@
-"""Who calls the API: a person's device, a service that acts for people, or an operator, by knox tokens (kept as digests)."""
+"""Authenticate API callers by their knox tokens, and check whose data a caller may access.
+
+A caller is a person's device, a service that acts for people, or an operator. Tokens are stored as digests.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,17 @@ from privacy.models import Person
 from privacy.models.person import SERVE_PEOPLE
 from privacy.services.people.identity import person_key
 
-CACHE_SECONDS = 2.0  # a revoked token is refused by every process within this time
+CACHE_SECONDS = 2.0  # every process refuses a revoked token within this time
 _MOST_CACHED = 10_000
-_WORDS = ("token", "bearer")
+_SCHEMES = ("token", "bearer")
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A request's user: whose data it may touch (``person_id``), and whether it may act for people it names (``may_serve``)."""
+    """Hold the user of a request.
+
+    ``person_id``: the person whose data it may access, if it is a device. ``may_serve``: whether it may act for people it names.
+    """
 
     user_id: int
     person_id: int | None
@@ -32,14 +38,14 @@ class Caller:
 
 
 class Token(NamedTuple):
-    """A token as it is presented: its digest, and who it spoke for when it was looked up lately (None: it was not)."""
+    """Hold a presented token: its digest, and its caller if that is cached."""
 
     digest: str
     caller: Caller | None
 
 
 class StoredLogin(NamedTuple):
-    """A token's row."""
+    """Hold a token's row with its account."""
 
     expiry: datetime | None
     user_id: int
@@ -56,24 +62,24 @@ _cache: dict[str, tuple[float, datetime | None, Caller]] = {}
 
 
 def token_read(header: str) -> Token:
-    """Read the token in an Authorization header, without asking the database. Raises Unauthorized."""
-    kind, _, token = header.partition(" ")
+    """Read the token in an Authorization header, without a database query. Raises Unauthorized."""
+    scheme, _, token = header.partition(" ")
     token = token.strip()
-    if kind.lower() not in _WORDS or not token:
-        raise Unauthorized("send your token in the header Authorization: Token ...")
+    if scheme.lower() not in _SCHEMES or not token:
+        raise Unauthorized("the request has no token; send it in the header Authorization: Token ...")
     digest = str(hash_token(token))
-    return Token(digest, _remembered(digest))
+    return Token(digest, _cached_caller(digest))
 
 
-def _remembered(digest: str) -> Caller | None:
-    found = _cache.get(digest)
-    if found is None or found[0] <= time.monotonic():
+def _cached_caller(digest: str) -> Caller | None:
+    entry = _cache.get(digest)
+    if entry is None or entry[0] <= time.monotonic():
         return None
-    return found[2] if found[1] is None or found[1] > timezone.now() else None
+    return entry[2] if entry[1] is None or entry[1] > timezone.now() else None
 
 
 def caller_of(token: Token) -> Caller:
-    """Who a token speaks for. Raises Unauthorized."""
+    """Return the caller of a token. Raises Unauthorized."""
     if token.caller is not None:
         return token.caller
     row = read_row(_LOOK_UP, {"digest": token.digest})
@@ -81,11 +87,12 @@ def caller_of(token: Token) -> Caller:
 
 
 def caller_logged_in(digest: str, login: StoredLogin | None) -> Caller:
-    """The caller of a token's row, from now on remembered. A person's own account acts for that person alone, whatever else it
-    may do. Raises Unauthorized.
+    """Check a token's row, and cache and return its caller. Raises Unauthorized.
+
+    A person's own account may act only for that person, whatever its permissions are.
     """
     expiry, user_id, active, person_id = login or StoredLogin(None, 0, False, None)
-    if expiry is not None and expiry.tzinfo is None:  # SQLite gives times without their zone, which is UTC
+    if expiry is not None and expiry.tzinfo is None:  # SQLite gives times without a zone, which are UTC
         expiry = expiry.replace(tzinfo=UTC)
     if not active or (expiry is not None and expiry <= timezone.now()):
         raise Unauthorized("this token is unknown, revoked or expired; log in again")
@@ -98,12 +105,12 @@ def caller_logged_in(digest: str, login: StoredLogin | None) -> Caller:
 
 
 def forget_callers() -> None:
-    """Drop what is cached in this process (tests)."""
+    """Empty this process's cache of callers (tests)."""
     _cache.clear()
 
 
-class Someone(Protocol):
-    """A person as far as a caller's right depends on them."""
+class PersonIdentity(Protocol):
+    """Define the fields of a person that a caller's rights depend on."""
 
     @property
     def person_id(self) -> int: ...
@@ -114,46 +121,52 @@ class Someone(Protocol):
 
 
 class PersonRow(NamedTuple):
-    """What ``may_act_for`` reads of a person."""
+    """Hold the fields of a person that a caller's rights depend on."""
 
     person_id: int
     population: str
     person_key: str
 
 
-S = TypeVar("S", bound=Someone)
+S = TypeVar("S", bound=PersonIdentity)
 
 
-def may_act_for(caller: Caller, person: Someone, *, user_id: str | None, population: str) -> bool:
-    """Tell whether a request may be about a person. ``user_id``: whom it names, in ``population``; None: it names nobody.
+def may_act_for(caller: Caller, person: PersonIdentity, *, user_id: str | None, population: str) -> bool:
+    """Tell whether a caller may act for a person.
 
-    A person's own device acts for them alone, and need not name them. A service acts for whom it names.
+    A person's own device may act only for them and need not name them. A service may act for the person that it names.
+
+    Args:
+        user_id: the person that the request names, in ``population``. None if it names nobody.
     """
-    own, served = caller.person_id == person.person_id, caller.may_serve and user_id is not None
-    allowed = served if caller.person_id is None else own
+    is_own, is_served = caller.person_id == person.person_id, caller.may_serve and user_id is not None
+    allowed = is_served if caller.person_id is None else is_own
     return allowed and (user_id is None or person_key(population=population, identifier=user_id) == person.person_key)
 
 
 def own_person_id(caller: Caller, user_id: str | None) -> int | None:
-    """Return the caller's own person, whom the request is about; None where a service names somebody. Raises Forbidden."""
+    """Return the id of the caller's own person, or None if a service names a person. Raises Forbidden."""
     if caller.person_id is not None or (caller.may_serve and user_id is not None):
         return caller.person_id
-    may = "name the person in userId" if caller.may_serve else "use one of a person or of a service account"
-    raise Forbidden(f"this token is no person's; {may}")
+    remedy = "name the person in userId" if caller.may_serve else "use the token of a person or of a service account"
+    raise Forbidden(f"this token does not belong to a person; {remedy}")
 
 
 def person_checked(caller: Caller, person: S | None, *, user_id: str | None, population: str) -> S:
-    """Return the person that was found if the caller may act for them in ``population``. Raises Forbidden, NotFound."""
+    """Return ``person`` if the caller may act for them in ``population``. Raises Forbidden, NotFound."""
     if person is not None and not may_act_for(caller, person, user_id=user_id, population=population):
         raise Forbidden("this token may only be used for its own person; leave userId out")
     if person is None or person.population != population:
-        raise NotFound("there is no such person here; register them with POST /api/v1/people first")
+        raise NotFound("this person is not registered; register them with POST /api/v1/people first")
     return person
 
 
 def person_for(token: Token, login: StoredLogin | None, person: S | None, *, user_id: str | None, population: str) -> S:
-    """Return the person that was found if whoever presents the token may act for them in ``population``. ``login``: the token's
-    row, where it had to be looked up. Raises Unauthorized, Forbidden, NotFound.
+    """Return ``person`` if the token's caller may act for them in ``population``.
+
+    Args:
+        login: the token's row, if the caller is not cached.
+    Raises: Unauthorized, Forbidden, NotFound.
     """
     caller = token.caller or caller_logged_in(token.digest, login)
     own_person_id(caller, user_id)
@@ -161,7 +174,10 @@ def person_for(token: Token, login: StoredLogin | None, person: S | None, *, use
 
 
 def person_of(caller: Caller, *, user_id_given: str | None, population: str) -> int:
-    """The person a request is about. Raises Forbidden for somebody else's data, NotFound for a person nobody registered."""
+    """Return the id of the person that a request is about.
+
+    Raises: Forbidden for another person's data. NotFound for a person who is not registered.
+    """
     people, own = Person.objects.values_list("pk", "population", "key"), own_person_id(caller, user_id_given)
     if own is not None:
         found = people.filter(pk=own).first()
@@ -173,8 +189,8 @@ def person_of(caller: Caller, *, user_id_given: str | None, population: str) -> 
 
 
 def own_person(user: Any) -> Person:
-    """The person whose device's account ``user`` is, with their budget. Raises Forbidden for an account of nobody's."""
+    """Return the person who owns a device's account, with their budget. Raises Forbidden for any other account."""
     account = getattr(user, "person_account", None)
     if account is None:
-        raise Forbidden("this is about a person's own data; use their device's token")
+        raise Forbidden("this request is about a person's own data; use the token of their device")
     return Person.objects.select_related("budget").get(pk=account.person_id)

@@ -1,4 +1,4 @@
-"""What serving needs to know of a person, read in one statement: by id, by pseudonym, or with the token that was presented."""
+"""Read a person's serving state in one statement, by id, by pseudonym or by the presented token."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ _LOGIN = len(StoredLogin._fields)
 def serving_read(
     token: Token, *, user_id: str | None, population: str, loop_id: int, request_key: bytes
 ) -> PersonServingState:
-    """Read what serving needs of the person that a request is about, in one statement, the token looked up with it where it must
-    be.
+    """Read the serving state of a request's person in one statement, which also looks up a token that is not cached.
 
-    ``user_id``: the person that the request names; a device may leave it out. Raises Unauthorized; Forbidden for somebody else's
-    person; NotFound for a person nobody registered in the population.
+    Args:
+        user_id: the person that the request names. A device may leave it out.
+        population: the loop's population.
+        request_key: 16 bytes that identify the request. They find an earlier decision on the same request.
+    Raises: Unauthorized for an unknown token. Forbidden for another person. NotFound for an unregistered person.
     """
     caller, login, row = token.caller, None, None
     values = {"loop": loop_id, "request": request_key}
@@ -45,16 +47,16 @@ def serving_read(
     key = "" if user_id is None else person_key(population=population, identifier=user_id)
     values |= {"population": population, "key": key}
     if caller is None:
-        found = read_row(_BY_TOKEN, values | {"digest": token.digest})
-        if found is not None:
-            login, row = StoredLogin(*found[:_LOGIN]), found[_LOGIN:]
+        joined = read_row(_BY_TOKEN, values | {"digest": token.digest})
+        if joined is not None:
+            login, row = StoredLogin(*joined[:_LOGIN]), joined[_LOGIN:]
     elif caller.may_serve and user_id is not None:
         row = read_row(_BY_KEY, values)
     return person_for(token, login, _person(row), user_id=user_id, population=population)
 
 
 def _person(row: DatabaseRow | None) -> PersonServingState | None:
-    if row is None or row[3] is None:  # nobody, or somebody without a budget, for whom nothing may be done
+    if row is None or row[3] is None:  # not registered, or without a privacy budget, so that no decision is allowed
         return None
     pk, population, key, mask, wrapped, master, memory, observed, day, today, intervened, last, version, original = row
     return PersonServingState(
@@ -76,7 +78,7 @@ def _person(row: DatabaseRow | None) -> PersonServingState | None:
 
 
 def _moment(value: Any) -> datetime | None:
-    """SQLite gives times as text or without their zone, which is UTC."""
+    """Return a time with its zone. SQLite gives text, or times without a zone, which are UTC."""
     if isinstance(value, str):
         value = parse_datetime(value)
     if value is not None and value.tzinfo is None:

@@ -1,8 +1,9 @@
-"""A decision's one write, with the serving state that it leaves behind, for somebody whose data key is there.
+"""Write a decision and the person's new serving state in one step, if the person still has a data key.
 
-One statement on PostgreSQL and one transaction on SQLite; it moves the person's serving state only from the version that was
-read, so two phones that ask at once take turns and no daily cap is passed. Whoever is being erased gets no further decision: the
-key is held while it is written, and an erasure takes the key first.
+It is one statement on PostgreSQL and one transaction on SQLite. It updates the serving state only from the version that was read.
+Two phones that ask at once therefore take turns, and no daily cap is exceeded.
+
+A person being erased gets no further decision: the write locks their data key, and an erasure deletes the key first.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from privacy.engine.serving_state import PersonServingState, pack_serving_state
 
 
 class DecisionToWrite(NamedTuple):
-    """A decision before it is sealed and written, with the serving state that it leaves behind.
+    """Hold a decision before it is sealed and written, with the person's new serving state.
 
-    ``state``: the F numbers that it was decided in; ``memory``: the F numbers that are kept as heard (NaN: never).
+    ``state``: F numbers in which the decision was made. ``memory``: F reported numbers to store (NaN: never reported).
     """
 
     person: PersonServingState
@@ -51,11 +52,15 @@ class DecisionToWrite(NamedTuple):
 
 
 class LostRace(Exception):
-    """Somebody moved the person's serving state, or answered this request, since it was read: read again."""
+    """Raised when another request changed the person's serving state, or answered this request, since the read."""
 
 
 def decision_write(decided: DecisionToWrite) -> int:
-    """Write a decision with its choices and the serving state; returns its id, committed. LostRace: nothing was written."""
+    """Write and commit a decision with its choices and the person's new serving state.
+
+    Returns: the decision's id.
+    Raises: LostRace, and then nothing is written.
+    """
     state, memory = decision_sealed(decided)
     try:
         values = _values(decided, state, memory)
@@ -67,7 +72,7 @@ def decision_write(decided: DecisionToWrite) -> int:
 
 
 def decision_sealed(d: DecisionToWrite) -> tuple[bytes, bytes]:
-    """The state at a decision, and what is kept of the person after it, sealed."""
+    """Seal the state at a decision and the person's new serving state with the person's data key."""
     return seal_decision(
         d.cipher,
         struct.pack(f"<{len(d.state)}d", *d.state),
@@ -78,10 +83,10 @@ def decision_sealed(d: DecisionToWrite) -> tuple[bytes, bytes]:
     )
 
 
-# Column -> value, of each table that a decision writes.
+# Column -> name of its value, for each table that a decision writes.
 _STATE = {
     "memory": "memory", "observed_at": "observed_at", "local_day": "local_day", "interventions_today": "today",
-    "last_intervened": "spoke", "last_intervention_at": "last", "last_decision_at": "now",
+    "last_intervened": "intervened", "last_intervention_at": "last", "last_decision_at": "now",
 }  # fmt: skip
 _DECISION = {
     "created_at": "now", "person_id": "person", "loop_version_id": "loop_version", "row_key": "seed", "decided_at": "now",
@@ -99,7 +104,7 @@ _CHOICE = {
 _choice_columns = attrgetter(*_CHOICE)
 _TYPES = {
     "person": "bigint", "loop": "bigint", "version": "bigint", "memory": "bytea", "state": "bytea", "observed_at": "timestamptz",
-    "local_day": "date", "today": "int", "spoke": "boolean", "last": "timestamptz", "now": "timestamptz",
+    "local_day": "date", "today": "int", "intervened": "boolean", "last": "timestamptz", "now": "timestamptz",
     "loop_version": "bigint", "available": "boolean", "dropped_out": "boolean", "public_id": "uuid", "request_key": "bytea",
     "seed": "bytea", "exploration_bp": "int", "unavailable": "text", "clamped": "int", "expires_at": "timestamptz",
     "closes_at": "timestamptz", "choices": "json",
@@ -111,7 +116,7 @@ def _choice_values(choice: HeadChoice) -> dict[str, Any]:
 
 
 def _values(d: DecisionToWrite, state: bytes, memory: bytes) -> dict[str, Any]:
-    spoke, same_day = d.intervened, d.person.local_day == d.local_day
+    intervened, same_day = d.intervened, d.person.local_day == d.local_day
     return {
         "person": d.person.person_id,
         "loop": d.loop_version.loop_id,
@@ -120,9 +125,9 @@ def _values(d: DecisionToWrite, state: bytes, memory: bytes) -> dict[str, Any]:
         "state": state,
         "observed_at": d.observed_at,
         "local_day": d.local_day,
-        "today": (d.person.interventions_today if same_day else 0) + spoke,
-        "spoke": spoke,
-        "last": d.now if spoke else d.person.last_intervention_at,
+        "today": (d.person.interventions_today if same_day else 0) + intervened,
+        "intervened": intervened,
+        "last": d.now if intervened else d.person.last_intervention_at,
         "now": d.now,
         "loop_version": d.loop_version.pk,
         "available": d.unavailable == "",
@@ -161,7 +166,7 @@ SELECT id FROM d"""  # noqa: S608  names are constants of this module
 
 
 def _write_postgresql(d: DecisionToWrite, values: Mapping[str, Any]) -> int:
-    """One statement, so one round trip and one commit."""
+    """Write everything in one statement, which takes one round trip and one commit."""
     choices = msgspec.json.encode([_choice_values(choice) for choice in d.choices]).decode()
     row = write_row(_PG_WRITE, {**values, "choices": choices})
     if row is None:
@@ -169,27 +174,27 @@ def _write_postgresql(d: DecisionToWrite, values: Mapping[str, Any]) -> int:
     return int(row[0])
 
 
-def _inserted(table: str, columns: Mapping[str, str], *first: str) -> str:
-    """An INSERT of named values, ``first`` of them in columns of their own."""
+def _insert(table: str, columns: Mapping[str, str], *first: str) -> str:
+    """Build an INSERT of named values. The columns ``first`` have the names of their values."""
     names = [*(f"%({f})s" for f in first), *(f"%({v})s" for v in columns.values())]
     return f"INSERT INTO {table} ({', '.join([*first, *columns])}) VALUES ({', '.join(names)})"  # noqa: S608
 
 
-_KEY_THERE = "SELECT 1 FROM data_keys WHERE person_id = %(person)s"
+_KEY_EXISTS = "SELECT 1 FROM data_keys WHERE person_id = %(person)s"
 _STATE_MOVE = f"""
 UPDATE serving_states SET version = version + 1, {", ".join(f"{c} = %({v})s" for c, v in _STATE.items())}
 WHERE person_id = %(person)s AND loop_id = %(loop)s AND version = %(version)s"""  # noqa: S608
-_STATE_NEW = _inserted("serving_states", {"person_id": "person", "loop_id": "loop", "version": "one"} | _STATE)
-_DECISION_NEW = _inserted("decisions", _DECISION)
-_SERVED_NEW = _inserted("served_decisions", _SERVED, "decision_id")
-_CHOICE_NEW = _inserted("decision_choices", {c: c for c in _CHOICE}, "decision_id")
+_STATE_NEW = _insert("serving_states", {"person_id": "person", "loop_id": "loop", "version": "one"} | _STATE)
+_DECISION_NEW = _insert("decisions", _DECISION)
+_SERVED_NEW = _insert("served_decisions", _SERVED, "decision_id")
+_CHOICE_NEW = _insert("decision_choices", {c: c for c in _CHOICE}, "decision_id")
 
 
 @transaction.atomic
-def _write_sqlite(d: DecisionToWrite, given: Mapping[str, Any]) -> int:
-    values = {name: _plain(value) for name, value in given.items()} | {"one": 1}
+def _write_sqlite(d: DecisionToWrite, named: Mapping[str, Any]) -> int:
+    values = {name: _sqlite_value(value) for name, value in named.items()} | {"one": 1}
     with connection.cursor() as cursor:
-        if cursor.execute(_KEY_THERE, values).fetchone() is None:
+        if cursor.execute(_KEY_EXISTS, values).fetchone() is None:
             raise LostRace
         cursor.execute(_STATE_MOVE, values)
         if cursor.rowcount == 0:
@@ -204,8 +209,8 @@ def _write_sqlite(d: DecisionToWrite, given: Mapping[str, Any]) -> int:
     return pk
 
 
-def _plain(value: Any) -> Any:
-    """A time as SQLite keeps it."""
+def _sqlite_value(value: Any) -> Any:
+    """Return a value in the form that SQLite stores."""
     if isinstance(value, datetime):
         return connection.ops.adapt_datetimefield_value(value)
     return value.isoformat() if isinstance(value, date) else value

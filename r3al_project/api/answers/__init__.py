@@ -1,1 +1,1 @@
-"""Answers of the API, by subject: each shape, for the API's document, is followed by the function that builds it."""
+"""Answers of the API, by subject. The function that builds an answer follows the shape that the OpenAPI document shows."""

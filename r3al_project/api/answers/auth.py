@@ -1,4 +1,4 @@
-"""The answer to a login."""
+"""Build the answer to a login."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from r3al_project.api.answers.shape import Answer, Shape
 
 
 class LoginAnswer(Shape):
-    token = serializers.CharField(help_text="Shown once; send it as Authorization: Token ...")
+    token = serializers.CharField(help_text="Shown only once. Send it in the header Authorization: Token ...")
     expiry = serializers.DateTimeField()
 
 

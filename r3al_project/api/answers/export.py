@@ -1,4 +1,4 @@
-"""The answer with everything that is kept of a person. Features, heads and actions keep the names of the loop's file."""
+"""Build the export of everything stored about one person. Features, heads and actions keep their names from the loop file."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from training.models import ModelVersion
 
 
 def _features() -> serializers.DictField:
-    return serializers.DictField(help_text="Known features by name.")
+    return serializers.DictField(help_text="Values of the known features, by name.")
 
 
 class ExportedConsent(Shape):
     purpose = serializers.CharField()
     granted = serializers.BooleanField()
-    text = serializers.CharField(help_text="Version of the text that was agreed to.")
+    text = serializers.CharField(help_text="Version of the consent text.")
     from_ = serializers.CharField()
     at = serializers.DateTimeField()
 
 
 def exported_consent(act: Consent) -> Answer:
-    """Build one act of consent or withdrawal."""
+    """Build one consent or withdrawal."""
     return {
         "purpose": act.purpose, "granted": act.granted, "text": act.text_version, "from": act.source,
         "at": act.created_at,
@@ -54,7 +54,7 @@ def exported_login(account: PersonAccount) -> Answer:
 
 
 class ExportedCohort(Shape):
-    """Where a keyed hash of the identifier put the person: into some loops' evaluation, into others' training."""
+    """The fold that a keyed hash of the identifier assigns. It decides which loops train on the person and which evaluate."""
 
     fold = serializers.IntegerField()
     of = serializers.IntegerField()
@@ -63,7 +63,7 @@ class ExportedCohort(Shape):
 
 
 def exported_cohort(person: Person) -> Answer:
-    """Build the fold of a person among all folds."""
+    """Build a person's fold and the number of folds."""
     return {"fold": person.fold, "of": FOLDS, "population": person.population, "since": person.created_at}
 
 
@@ -102,14 +102,14 @@ def exported_signal(opened: OpenedSignal) -> Answer:
 
 class ExportedChoice(Shape):
     action = serializers.CharField()
-    drawn = serializers.BooleanField(help_text="To explore.")
+    drawn = serializers.BooleanField(help_text="True: the action was drawn at random to explore.")
     propensity = serializers.FloatField()
     marginalPropensity = serializers.FloatField()
     version = serializers.IntegerField(allow_null=True)
 
 
 def exported_choice(choice: Choice, spec: LoopSpec) -> Answer:
-    """Build what one head chose."""
+    """Build one head's choice."""
     return {
         "action": spec.head(choice.head).actions[choice.action], "drawn": choice.explored, "propensity": choice.propensity,
         "marginalPropensity": choice.marginal_propensity, "version": choice.version,
@@ -117,7 +117,7 @@ def exported_choice(choice: Choice, spec: LoopSpec) -> Answer:
 
 
 class ExportedNumbers(Shape):
-    """The total and the components of a reward that are known."""
+    """The known parts of a reward: its total and its components."""
 
     total = serializers.FloatField(required=False)
     sentiment = serializers.FloatField(required=False)
@@ -129,7 +129,7 @@ class ExportedNumbers(Shape):
 
 
 class ExportedReward(ExportedNumbers):
-    """A report of reward; ``late`` ones came after the deadline."""
+    """A reported reward. A ``late`` one arrived after the deadline."""
 
     at = serializers.DateTimeField()
     late = serializers.BooleanField()
@@ -137,21 +137,21 @@ class ExportedReward(ExportedNumbers):
 
 
 def exported_reward(opened: OpenedReward) -> Answer:
-    """Build one report of reward."""
+    """Build one reported reward."""
     event = opened.event
     return {"at": event.created_at, "late": event.late, "harmful": event.harmful, **opened.numbers}
 
 
 class ExportedOutcome(ExportedNumbers):
-    """What a decision came to at its deadline."""
+    """The outcome of a decision, closed at its deadline."""
 
     closedAt = serializers.DateTimeField()
     harmful = serializers.BooleanField(allow_null=True)
-    usedBy = serializers.IntegerField(allow_null=True, help_text="The release that has read it.")
+    usedBy = serializers.IntegerField(allow_null=True, help_text="Id of the release that read it.")
 
 
 def exported_outcome(opened: OpenedDecision) -> Answer | None:
-    """Build the outcome of a decision; None while it is open."""
+    """Build the outcome of a decision. None while it is open."""
     if opened.outcome is None:
         return None
     outcome = opened.decision.outcome
@@ -162,17 +162,19 @@ def exported_outcome(opened: OpenedDecision) -> Answer | None:
 class ExportedDecision(Shape):
     loop = serializers.CharField()
     at = serializers.DateTimeField()
-    decisionId = serializers.UUIDField(allow_null=True, help_text="Null: it came from a file.")
+    decisionId = serializers.UUIDField(allow_null=True, help_text="Null for a decision that was imported from a file.")
     state = _features()
-    actions = serializers.DictField(child=ExportedChoice(), help_text="By head.")
-    unavailable = serializers.CharField(allow_null=True, help_text="Why the person could not be spoken to.")
+    actions = serializers.DictField(child=ExportedChoice(), help_text="The chosen action of each head.")
+    unavailable = serializers.CharField(
+        allow_null=True, help_text="Reason why no intervention was allowed at the time."
+    )
     shown = serializers.DateTimeField(allow_null=True)
     rewards = ExportedReward(many=True)
     outcome = ExportedOutcome(allow_null=True)
 
 
 def exported_decision(opened: OpenedDecision) -> Answer:
-    """Build one decision with what followed it."""
+    """Build one decision with its rewards and its outcome."""
     decision, spec = opened.decision, opened.decision.loop_version.spec
     served = getattr(decision, "served", None)
     return {
@@ -189,7 +191,7 @@ def exported_decision(opened: OpenedDecision) -> Answer:
 
 
 class ExportedServingState(Shape):
-    """What serving keeps of a person in one loop."""
+    """The serving state of a person in one loop."""
 
     loop = serializers.CharField()
     at = serializers.DateTimeField(allow_null=True)
@@ -202,7 +204,7 @@ class ExportedServingState(Shape):
 
 
 def exported_serving_state(opened: OpenedServingState) -> Answer:
-    """Build what serving keeps of a person in one loop."""
+    """Build the serving state of a person in one loop."""
     row = opened.row
     return {
         "loop": row.loop.name, "at": row.observed_at, "values": opened.values, "atLastDecision": opened.at_last_decision,
@@ -212,7 +214,7 @@ def exported_serving_state(opened: OpenedServingState) -> Answer:
 
 
 class ExportedEvidence(Shape):
-    """What one version's health was judged by, of this person and window: counts, and sums over them."""
+    """This person's contribution to the health checks of one version in one window: counts, and sums over them."""
 
     loop = serializers.CharField()
     head = serializers.CharField()
@@ -239,7 +241,7 @@ def exported_evidence(unit: EvidenceUnit) -> Answer:
 
 
 class MyExportAnswer(Shape):
-    """Everything that is kept of me, in the names of the loop's file."""
+    """Everything stored about the person, with the names of the loop file."""
 
     consents = ExportedConsent(many=True)
     privacyBudget = BudgetAnswer()
@@ -255,7 +257,7 @@ class MyExportAnswer(Shape):
 
 
 def my_export_answer(kept: PersonExport, evidence: Sequence[EvidenceUnit], trained: Sequence[ModelVersion]) -> Answer:
-    """Build everything that is kept of a person, on all floors."""
+    """Build the export from the records of privacy, deployments and training."""
     return {
         "consents": [exported_consent(c) for c in kept.consents],
         "privacyBudget": budget_answer(kept.person.budget),

@@ -1,4 +1,4 @@
-"""Answers about jobs and turns."""
+"""Build answers about jobs and turns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StageAnswer(Shape):
     name = serializers.CharField()
     status = serializers.ChoiceField(choices=JobState.choices)
     seconds = nullable_number()
-    did = serializers.CharField(help_text="What it did, in a sentence; empty before it ended.")
+    did = serializers.CharField(help_text="The result of the stage, in one sentence. Empty until it has ended.")
 
 
 def stage_answer(stage: TurnStage) -> Answer:
@@ -26,12 +26,14 @@ def stage_answer(stage: TurnStage) -> Answer:
 
 
 class JobAnswer(Shape):
-    """A job. One that belongs to a turn tells of the whole turn: it has ``turnId`` and what follows, others have ``error``."""
+    """A job. One that belongs to a turn describes the whole turn, from ``turnId`` on. Any other job has ``error``."""
 
     jobId = serializers.IntegerField()
-    kind = serializers.CharField(help_text="turn, or the kind of a job that stands alone.")
+    kind = serializers.CharField(help_text="turn, or the kind of a job that belongs to no turn.")
     status = serializers.CharField()
-    cancelRequested = serializers.BooleanField(help_text="It was asked to end, if it has not ended yet.")
+    cancelRequested = serializers.BooleanField(
+        help_text="True once somebody has asked to cancel it. It may still be running."
+    )
     progress = serializers.FloatField(min_value=0, max_value=1)
     message = serializers.CharField()
     createdAt = serializers.DateTimeField()
@@ -42,7 +44,9 @@ class JobAnswer(Shape):
     reason = serializers.CharField(required=False, allow_null=True)
     stage = serializers.CharField(required=False, allow_null=True)
     stages = StageAnswer(many=True, required=False)
-    versions = serializers.DictField(child=serializers.IntegerField(), required=False, help_text="By head.")
+    versions = serializers.DictField(
+        child=serializers.IntegerField(), required=False, help_text="Ids of the trained versions, by head."
+    )
 
 
 def job_answer(job: Job) -> Answer:
@@ -58,7 +62,7 @@ def job_answer(job: Job) -> Answer:
 
 
 def _turn(turn: Turn) -> Answer:
-    """Build what is said of a turn beside the job that was asked about."""
+    """Build the part of the answer that describes the turn."""
     stages = list(turn.stages.select_related("job").order_by("id"))
     return _progress(turn, stages) | {
         "turnId": turn.pk,
@@ -74,7 +78,7 @@ def _turn(turn: Turn) -> Answer:
 
 
 def _progress(turn: Turn, stages: Sequence[TurnStage]) -> Answer:
-    """Build how far a turn is, over all its stages."""
+    """Build a turn's status, its progress over all stages (0 to 1) and the current message."""
     done = sum(s.job.state == "done" for s in stages)
     current = next((s.job for s in stages if s.job.state in OPEN_STATES), None)
     status = {"running": current.state if current else "running", "failed": "failed"}.get(turn.outcome, "done")

@@ -1,4 +1,4 @@
-"""Answers about versions of models: begun, listed, evaluated, deployed, watched and taken back."""
+"""Build answers about versions of models: training, evaluation, deployment, health and rollback."""
 
 from __future__ import annotations
 
@@ -19,32 +19,40 @@ class TrainAnswer(Shape):
     jobId = serializers.IntegerField()
     turnId = serializers.IntegerField()
     status = serializers.CharField()
-    notes = serializers.ListField(child=serializers.CharField(), help_text="What is done otherwise than asked.")
+    notes = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Requested values that the turn changes or does not use, one sentence each.",
+    )
 
 
 def train_answer(turn: Turn, job: Job, notes: Sequence[str]) -> Answer:
-    """Build the answer about a turn that has just begun with ``job``; ``notes``: sentences."""
+    """Build the answer about a turn whose first stage is queued as ``job``.
+
+    notes: one sentence for each requested value that the turn changes or does not use.
+    """
     return {"jobId": job.pk, "turnId": turn.pk, "status": "queued", "notes": list(notes)}
 
 
 class MetricAnswer(Shape):
-    """A number with its interval and the bar it is held against. Shares lie within 0 and 1."""
+    """An estimate with its interval and the threshold that it is compared with. Shares lie between 0 and 1."""
 
-    source = serializers.CharField(help_text="model_gate (drawn worlds) or outcome_gate (people who trained none).")
+    source = serializers.CharField(
+        help_text="model_gate (sampled worlds) or outcome_gate (people whose data trained no version)."
+    )
     name = serializers.CharField()
     value = nullable_number()
     low = nullable_number()
     high = nullable_number()
     threshold = nullable_number()
     tooFew = serializers.BooleanField(
-        help_text="The interval covers all that is possible: too few people to say, so value is null."
+        help_text="True: the interval covers every possible value because too few people contributed. The value is null."
     )
     verdict = serializers.CharField()
     reason = serializers.CharField()
 
 
 def metric_answer(metric: ModelMetric) -> Answer:
-    """Build one metric of a gate; a value that too few people carry is null."""
+    """Build one metric of a gate. Its value is null when too few people contributed."""
     return {
         "source": metric.source, "name": metric.name, "value": None if metric.too_few else metric.value,
         "low": metric.low, "high": metric.high, "threshold": metric.threshold, "tooFew": metric.too_few,
@@ -53,7 +61,7 @@ def metric_answer(metric: ModelMetric) -> Answer:
 
 
 class VersionAnswer(Shape):
-    versionId = serializers.CharField(help_text="Like model_12; every page and command names the version so.")
+    versionId = serializers.CharField(help_text="For example model_12. Every page and command uses this name.")
     modelType = serializers.CharField()
     status = serializers.ChoiceField(choices=VersionState.choices)
     loop = serializers.CharField()
@@ -92,14 +100,14 @@ class EvaluationAnswer(Shape):
     versionId = serializers.CharField()
     verdict = serializers.ChoiceField(choices=VERDICTS)
     reason = serializers.CharField()
-    neededUsers = nullable_number(help_text="About how many people would decide it.")
+    neededUsers = nullable_number(help_text="Approximate number of people that a decision needs.")
     attempt = serializers.IntegerField()
     passed = serializers.BooleanField()
     metrics = MetricAnswer(many=True)
 
 
 def evaluation_answer(verdict: GateVerdict) -> Answer:
-    """Build what the outcome gate said of a version."""
+    """Build the outcome gate's verdict on a version."""
     return {
         "versionId": version_name(verdict.version_id), "verdict": verdict.verdict, "reason": verdict.reason,
         "neededUsers": verdict.needed_users, "attempt": verdict.attempt, "passed": verdict.verdict == "pass",
@@ -114,19 +122,22 @@ class DeployAnswer(Shape):
 
 
 def deploy_answer(deployment: Deployment) -> Answer:
-    """Build the answer about a version that was put into its slot."""
+    """Build the answer about a version that was deployed into its slot."""
     name = version_name(deployment.version_id)
     return {"deploymentId": deployment.pk, "versionId": name, "status": deployment.state}
 
 
 class RollbackAnswer(Shape):
     incidentId = serializers.IntegerField()
-    serving = serializers.CharField(help_text="The version that serves now.")
+    serving = serializers.CharField(help_text="The version that is deployed now.")
     status = serializers.CharField()
 
 
 def rollback_answer(incident: Incident, serving: str) -> Answer:
-    """Build the answer about a version that was taken back; ``serving``: the name of the one that serves now."""
+    """Build the answer about a rollback.
+
+    serving: name of the version that is deployed now.
+    """
     return {"incidentId": incident.pk, "serving": serving, "status": "rolled_back"}
 
 
@@ -153,7 +164,7 @@ class HealthAnswer(Shape):
     versionId = serializers.CharField()
     status = serializers.ChoiceField(choices=HealthState.choices)
     enoughSeen = serializers.BooleanField(
-        help_text="False: every metric has too few values, so the status is no praise."
+        help_text="False: every metric has too few observations, so a healthy status means nothing yet."
     )
     checkedAt = serializers.DateTimeField()
     metrics = LookMetricAnswer(many=True)
@@ -163,7 +174,7 @@ class HealthAnswer(Shape):
 
 
 def health_answer(check: HealthCheck) -> Answer:
-    """Build one health check; its metrics and triggers are those that it stored."""
+    """Build one health check with the metrics and triggers that it stored."""
     return {
         "versionId": version_name(check.version_id), "status": check.state, "enoughSeen": check.enough_seen,
         "checkedAt": check.created_at, "metrics": camel_keys(check.metrics), "triggers": camel_keys(check.triggers),

@@ -1,4 +1,4 @@
-"""Answers to and about one person: consents, budget, vault, models, erasure."""
+"""Build answers about one person: consents, budget, Trust Vault events, models and erasure."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def consents_answer(person: Person) -> Answer:
 
 class PersonAnswer(Shape):
     new = serializers.BooleanField()
-    token = serializers.CharField(allow_null=True, help_text="A device's token, shown this once.")
+    token = serializers.CharField(allow_null=True, help_text="The device's token, shown only once.")
     expiry = serializers.DateTimeField(allow_null=True)
     consents = ConsentsAnswer()
 
 
 def person_answer(person: Person, *, new: bool) -> Answer:
-    """Build what is kept of a registration for a retry; ``TokenAnswer`` adds the token and its expiry."""
+    """Build the part of a registration's answer that is stored for a retry. ``TokenAnswer`` adds the token and its expiry."""
     return {"new": new, "consents": consents_answer(person)}
 
 
@@ -45,16 +45,23 @@ class TrainedAnswer(Shape):
 
 
 def trained_answer(version: ModelVersion) -> Answer:
-    """Build a version that a person's data went into."""
+    """Build the entry of a version that was trained on a person's data."""
     return {"versionId": version.name, "name": str(version), "state": version.state, "trainedAt": version.created_at}
 
 
 class ConsentsChangedAnswer(ConsentsAnswer):
-    affectedModels = TrainedAnswer(many=True, required=False, help_text="After training was withdrawn.")
+    affectedModels = TrainedAnswer(
+        many=True,
+        required=False,
+        help_text="Versions trained on the person's data. Present after consent to training is withdrawn.",
+    )
 
 
 def consents_changed_answer(person: Person, affected: Sequence[ModelVersion] | None) -> Answer:
-    """Build the consents after a change; ``affected``: trained on the person's data, None if training stays allowed."""
+    """Build the consents after a change.
+
+    affected: versions trained on the person's data, or None unless consent to training was withdrawn.
+    """
     models = {} if affected is None else {"affectedModels": [trained_answer(v) for v in affected]}
     return consents_answer(person) | models
 
@@ -72,7 +79,7 @@ class WindowsAnswer(Shape):
 
 
 class FormalAnswer(Shape):
-    """The formal account over a lifetime; ``epsilon`` is null once an export without a formal guarantee ended it."""
+    """The formal lifetime account. ``epsilon`` is null once an export without a formal guarantee has ended it."""
 
     rhoSpent = serializers.FloatField()
     rhoCap = serializers.FloatField()
@@ -90,7 +97,7 @@ class BudgetAnswer(Shape):
 
 
 def budget_answer(budget: PrivacyBudget) -> Answer:
-    """Build one person's budget: policy units by window, and apart from them the formal account."""
+    """Build one person's budget: policy units by window, and separately the formal account."""
     account: Answer = camel_keys(budget_summary(budget))
     return account
 
@@ -99,14 +106,12 @@ class EventAnswer(Shape):
     sequence = serializers.IntegerField()
     kind = serializers.CharField()
     at = serializers.DateTimeField()
-    what = serializers.DictField(
-        help_text="The event's facts, as the hash covers them; what they are depends on its kind."
-    )
+    what = serializers.DictField(help_text="The facts that the hash covers. Their names depend on the kind of event.")
     hash = serializers.CharField()
 
 
 def event_answer(event: VaultEvent) -> Answer:
-    """Build one event of the vault. Its facts keep their stored names, because the hash covers them."""
+    """Build one Trust Vault event. Its facts keep their stored names, because the hash covers them."""
     return {"sequence": event.sequence, "kind": event.kind, "at": event.at, "what": event.body, "hash": event.hash}
 
 
@@ -115,7 +120,7 @@ class MyVaultAnswer(Shape):
 
 
 def my_vault_answer(events: Sequence[VaultEvent]) -> Answer:
-    """Build what the vault holds about somebody."""
+    """Build the list of Trust Vault events about one person."""
     return {"events": [event_answer(e) for e in events]}
 
 
@@ -132,7 +137,7 @@ class ErasureAnswer(Shape):
 
 
 def erasure_answer(erased: ErasureCounts, affected: Sequence[ModelVersion]) -> Answer:
-    """Build what an erasure took away, and the releases and models that stay."""
+    """Build the counts of erased rows, and the releases and models that stay."""
     return {
         "erased": {"signals": erased.signals, "decisions": erased.decisions, "exports": erased.exports},
         "releases": list(erased.releases),

@@ -1,4 +1,4 @@
-"""Answers about releases, anonymisations and everybody's budgets."""
+"""Build answers about releases, anonymisations and budgets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from r3al_project.api.answers.shape import Answer, PageAnswer, Shape, camel_keys
 
 
 class ReleaseAnswer(Shape):
-    """A row of the permanent log. The policy cost and the formal pair are two things and never added."""
+    """A row of the permanent log of releases. The policy cost and the formal epsilon are separate accounts, never added."""
 
     releaseId = serializers.IntegerField()
     state = serializers.CharField()
@@ -32,18 +32,21 @@ class ReleaseAnswer(Shape):
     formalEpsilon = nullable_number(help_text="Null: the technique has no formal guarantee.")
     formalDelta = nullable_number()
     rho = nullable_number()
-    people = serializers.IntegerField(allow_null=True, help_text="Noised.")
+    people = serializers.IntegerField(allow_null=True, help_text="A noised count.")
     rowsIn = serializers.IntegerField(allow_null=True)
     rowsOut = serializers.IntegerField(allow_null=True)
     informationLoss = nullable_number()
-    parameters = serializers.DictField(help_text="Public; what they are depends on the technique.")
+    parameters = serializers.DictField(help_text="Public parameters. Their names depend on the technique.")
     library = serializers.CharField(allow_null=True)
     createdAt = serializers.DateTimeField()
     committedAt = serializers.DateTimeField(allow_null=True)
 
 
 def release_answer(release: Release) -> Answer:
-    """Build a row of the log. No name in it is a loop's own: columns are listed, not keys."""
+    """Build a row of the log.
+
+    Its keys can become camelCase because none is a name from a loop file: columns are listed as values.
+    """
     row: Answer = camel_keys(release_summary(release))
     return row
 
@@ -59,7 +62,7 @@ class IntervalAnswer(Shape):
 
 
 class ColumnAnswer(Shape):
-    """A number has ``mean`` and ``quantiles`` (by their level), a category has ``histogram`` (shares by category)."""
+    """A numeric column has ``mean`` and ``quantiles`` by level. A categorical one has a ``histogram`` of shares by category."""
 
     mean = IntervalAnswer(required=False)
     quantiles = serializers.DictField(child=IntervalAnswer(), required=False)
@@ -67,27 +70,27 @@ class ColumnAnswer(Shape):
 
 
 class StatisticsAnswer(Shape):
-    """Noised statistics; intervals are of the noise alone."""
+    """Noised statistics. The intervals cover only the noise, not sampling error."""
 
     users = serializers.FloatField()
-    usersSd = serializers.FloatField(help_text="Of the noise on users.")
-    columns = serializers.DictField(child=ColumnAnswer(), help_text="By name.")
+    usersSd = serializers.FloatField(help_text="Standard deviation of the noise on users.")
+    columns = serializers.DictField(child=ColumnAnswer(), help_text="Statistics of each column, by name.")
 
 
 def statistics_answer(read: Mapping[str, Any]) -> Answer:
-    """Build the statistics of a release; its columns keep the names that the loop gave them."""
+    """Build the statistics of a release. Its columns keep their names from the loop file."""
     return {"users": read["users"], "usersSd": read["users_sd"], "columns": read["columns"]}
 
 
 class ReleaseDetailAnswer(ReleaseAnswer):
-    """The row of the log; of an anonymisation also its ``statistics``, or where its rows are."""
+    """The row of the log. A committed anonymisation also has its ``statistics``, or the address of its rows."""
 
     statistics = StatisticsAnswer(required=False)
     rowsUrl = serializers.CharField(required=False)
 
 
 def release_detail_answer(release: Release) -> Answer:
-    """Build a row of the log with what the anonymisation gave, once it is committed."""
+    """Build a row of the log, with the result of a committed anonymisation."""
     row = release_answer(release)
     if not is_anonymization(release) or release.state != ReleaseState.COMMITTED:
         return row
@@ -102,7 +105,7 @@ def release_url(release: Release) -> str:
 
 
 class AnonymizeAnswer(ReleaseDetailAnswer):
-    """What was released, with the first rows where it is rows, and the key by which a retry finds it."""
+    """The release, its first rows if it holds rows, and the key by which a retry finds it."""
 
     jobId = serializers.IntegerField()
     idempotencyKey = serializers.CharField()
@@ -111,13 +114,16 @@ class AnonymizeAnswer(ReleaseDetailAnswer):
 
 
 def anonymize_answer(release: Release, job: Job, key: str, lines: Sequence[str]) -> Answer:
-    """Build the answer about a finished anonymisation; ``lines``: its CSV with the line of names, empty for statistics."""
+    """Build the answer about a finished anonymisation.
+
+    lines: its CSV, header first; empty for statistics.
+    """
     rows = {"columns": lines[0].split(","), "csv": list(lines[1:])} if lines else {}
     return release_detail_answer(release) | {"jobId": job.pk, "idempotencyKey": key} | rows
 
 
 class AnonymizeAccepted(Shape):
-    """Charged, and being computed: the job tells when it is done, the release then what became of it."""
+    """A release that is charged and still being computed. Follow its job, then read the release."""
 
     releaseId = serializers.IntegerField()
     jobId = serializers.IntegerField()
@@ -128,12 +134,12 @@ class AnonymizeAccepted(Shape):
 
 def anonymize_accepted(release: Release, job: Job, key: str) -> Answer:
     """Build the answer about an anonymisation that is still being computed."""
-    where = {"releaseId": release.pk, "jobId": job.pk, "idempotencyKey": key}
-    return where | {"status": job.state, "releaseUrl": release_url(release)}
+    release_and_job = {"releaseId": release.pk, "jobId": job.pk, "idempotencyKey": key}
+    return release_and_job | {"status": job.state, "releaseUrl": release_url(release)}
 
 
 class PreviewAnswer(Shape):
-    """Counts of people to two digits."""
+    """Counts of people, rounded to two digits."""
 
     policyCost = serializers.FloatField()
     formalEpsilon = nullable_number()
@@ -145,7 +151,7 @@ class PreviewAnswer(Shape):
 
 
 def preview_answer(preview: Preview) -> Answer:
-    """Build what an anonymisation would cost."""
+    """Build the cost of an anonymisation and the counts of people."""
     return {
         "policyCost": preview.policy_units, "formalEpsilon": preview.formal_epsilon,
         "formalDelta": preview.formal_delta, "guarantee": preview.guarantee, "people": preview.people,
@@ -154,7 +160,7 @@ def preview_answer(preview: Preview) -> Answer:
 
 
 class StandingAnswer(Shape):
-    """How many people have spent nothing of a cap, some of it, four fifths or more, all of it."""
+    """Counts of people by the share of a cap that they have spent: nothing, some, 80% or more, all of it."""
 
     untouched = serializers.IntegerField()
     some = serializers.IntegerField()
@@ -176,17 +182,19 @@ class ConsentingAnswer(Shape):
 
 
 class BudgetsAnswer(Shape):
-    """Counts of people to two digits."""
+    """Counts of people, rounded to two digits."""
 
     period = serializers.CharField()
     people = serializers.IntegerField()
     consents = ConsentingAnswer()
     windows = StandingsAnswer()
     formal = StandingAnswer()
-    formalVoid = serializers.IntegerField(help_text="Whose formal account was ended by an export without a guarantee.")
+    formalVoid = serializers.IntegerField(
+        help_text="People whose formal account was ended by an export without a formal guarantee."
+    )
 
 
 def budgets_answer(overview: Mapping[str, Any]) -> Answer:
-    """Build how people's budgets stand, from ``budgets_overview``."""
+    """Build the counts of people by spent budget from ``budgets_overview``."""
     counts: Answer = camel_keys(overview)
     return counts

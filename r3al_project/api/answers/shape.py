@@ -1,4 +1,4 @@
-"""The base of every shape of an answer, pages of a list, and the way from snake_case to the API's camelCase."""
+"""Declare the base of every answer's shape, build pages of a list, and convert snake_case to the API's camelCase."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Answer = dict[str, Any]
 
 
 class Shape(serializers.Serializer[Any]):
-    """Everything that an answer has is there every time, if perhaps null, unless said otherwise."""
+    """The shape of an answer. A field is always present, though it may be null, unless it is declared as not required."""
 
     def get_fields(self) -> dict[str, Any]:
-        """Return the fields by their names in the answer: ``from_`` stands for ``from``, which Python keeps for itself."""
+        """Return the fields by their names in the answer. ``from_`` stands for ``from``, a reserved word of Python."""
         return {name.rstrip("_"): field for name, field in super().get_fields().items()}
 
 
@@ -25,7 +25,7 @@ def nullable_number(**more: Any) -> serializers.FloatField:
 
 
 class PageAnswer(Shape):
-    """One page of a list, newest first; ``next`` and ``previous`` are addresses."""
+    """One page of a list, newest first. ``next`` and ``previous`` are the addresses of the neighbouring pages."""
 
     count = serializers.IntegerField()
     next = serializers.CharField(allow_null=True)
@@ -33,16 +33,22 @@ class PageAnswer(Shape):
 
 
 def page_answer(pages: PageNumberPagination, results: list[Answer]) -> Answer:
-    """Build one page of a list from its entries; ``pages`` has cut it out."""
+    """Build one page of a list from its entries.
+
+    pages: the paginator that selected the entries.
+    """
     page: Answer = pages.get_paginated_response(results).data
     return page
 
 
 def camel_keys(facts: Any) -> Any:
-    """Rename all keys of nested facts to camelCase. Only for facts of which the product names every key."""
+    """Rename all keys of nested facts to camelCase.
+
+    Only for facts whose keys the product chooses: a name from a loop file must stay as it is.
+    """
     if isinstance(facts, Mapping):
         return {_camel(name): camel_keys(value) for name, value in facts.items()}
-    return [camel_keys(one) for one in facts] if isinstance(facts, (list, tuple)) else facts
+    return [camel_keys(fact) for fact in facts] if isinstance(facts, (list, tuple)) else facts
 
 
 def _camel(name: str) -> str:

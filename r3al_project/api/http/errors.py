@@ -1,4 +1,4 @@
-"""Every error of the API as a problem document."""
+"""Answer every error of the API with a problem document (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from rest_framework import exceptions
 from core.errors import R3alError
 from core.problems import problem, problem_of
 
-_NOWHERE = "there is nothing at this address that you may see"
+_NOT_FOUND = "there is nothing at this address, or you may not see it"
 
 
 def handle(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
-    """DRF's exception handler. None: not ours, so Django logs it and answers 500 without a word of it."""
+    """Turn an exception into a problem document. DRF calls this for every exception of a view.
+
+    Returns None for an unexpected exception: Django then logs it and answers 500 without details.
+    """
     if isinstance(error, R3alError):
         return problem_of(error)
     if isinstance(error, RequestDataTooBig):
-        return problem(413, "the body is larger than anything that is read here")
+        return problem(413, "the body is larger than this server reads; send a smaller one")
     if isinstance(error, exceptions.ValidationError):
-        return problem(422, "some fields do not fit; see errors", errors=_fields(error.detail))
+        return problem(422, "some fields are not valid; errors says which and why", errors=_fields(error.detail))
     if isinstance(error, (Http404, exceptions.NotFound)):
-        return problem(404, _NOWHERE)
+        return problem(404, _NOT_FOUND)
     if isinstance(error, (PermissionDenied, exceptions.PermissionDenied)):
-        return problem(403, "your role does not allow this; an administrator can give you another")
+        return problem(403, "your role does not allow this; ask an administrator for another role")
     if isinstance(error, exceptions.NotAuthenticated):
-        return problem(401, "send your token in the header Authorization: Token ...")
+        return problem(401, "the request has no token; send it in the header Authorization: Token ...")
     if isinstance(error, exceptions.APIException):
         return problem(error.status_code, str(error.detail))
     return None
@@ -41,30 +44,30 @@ def _fields(detail: Any) -> dict[str, Any]:
 
 
 def is_api(request: HttpRequest) -> bool:
-    """Whether somebody asks who reads problem documents, and no pages."""
+    """Return whether a request is for the API, whose clients read problem documents instead of pages."""
     return f"{request.path_info}/".startswith("/api/")
 
 
-# Django's own error pages, for what never reaches a view of the API or breaks in one.
+# Django calls these for requests that never reach a view of the API, and for exceptions that no view handles.
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400."""
+    """Answer 400 as a problem document, or as Django's page outside the API."""
     return problem(400, "the request cannot be read") if is_api(request) else defaults.bad_request(request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """403."""
-    said = "this request is not allowed"
-    return problem(403, said) if is_api(request) else defaults.permission_denied(request, exception)
+    """Answer 403 as a problem document, or as Django's page outside the API."""
+    detail = "this request is not allowed"
+    return problem(403, detail) if is_api(request) else defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """404."""
-    return problem(404, _NOWHERE) if is_api(request) else defaults.page_not_found(request, exception)
+    """Answer 404 as a problem document, or as Django's page outside the API."""
+    return problem(404, _NOT_FOUND) if is_api(request) else defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500. What broke is in the log."""
-    said = "something went wrong here and was noted; send the request again"
-    return problem(500, said) if is_api(request) else defaults.server_error(request)
+    """Answer 500 as a problem document, or as Django's page outside the API. The log holds the exception."""
+    detail = "the server failed and logged the error; send the request again"
+    return problem(500, detail) if is_api(request) else defaults.server_error(request)

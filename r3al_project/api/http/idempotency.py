@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: a POST that is sent again does nothing again and gets the first answer."""
+"""Honour ``Idempotency-Key``: a repeated POST changes nothing and gets the first answer."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Method = Callable[..., Response]
 KEY_HEADER = OpenApiParameter(
     "Idempotency-Key",
     location=OpenApiParameter.HEADER,
-    description="The same key and body again do nothing again and get the first answer.",
+    description="A repeated request with the same key and body changes nothing and gets the first answer.",
 )
 
 
 class TokenAnswer(Response):
-    """An answer about somebody with an ``account``, which may show a token of theirs (``token``, ``expiry``).
+    """An answer about the holder of an ``account`` that may show a new token of theirs (``token``, ``expiry``).
 
-    The token is not kept. A retry says that nobody saw it, so it is revoked and another one is shown.
+    The token itself is not stored. A retry means that the first answer was lost, so it revokes that token and shows a new one.
     """
 
     def __init__(self, data: dict[str, Any], *, account: Any, token: str, expiry: Any, status: int) -> None:
@@ -46,10 +46,11 @@ def _shown(token: str, expiry: Any) -> dict[str, Any]:
 
 
 def idempotent(post: Method) -> Method:
-    """Wrap a view's ``post``. With the header: the same key and body get the stored answer, another body an error (422).
+    """Wrap a view's ``post`` so that a repeated key and body get the stored answer. Another body gets an error (422).
 
-    Act and key are one transaction: a process that dies in between leaves neither, a refusal is not kept, and of two requests at
-    once the second waits for the first and gets its answer. Of the request a keyed digest is kept.
+    The change and the key are written in one transaction: a process that dies in between leaves neither, and a refusal is not
+    stored. A second request that arrives meanwhile waits for the first and gets its answer. Only a keyed digest of the request
+    is stored.
     """
 
     @functools.wraps(post)
@@ -58,7 +59,7 @@ def idempotent(post: Method) -> Method:
         if not key:
             return post(view, request, *args, **names)
         if len(key) > LONGEST_KEY:
-            raise InputError(f"Idempotency-Key has at most {LONGEST_KEY} characters")
+            raise InputError(f"Idempotency-Key is longer than {LONGEST_KEY} characters; send a shorter one")
         digest = _digest(request)
         IdempotentAnswer.objects.filter(user=request.user, created_at__lt=timezone.now() - ANSWERS_KEPT).delete()
         try:
@@ -67,7 +68,7 @@ def idempotent(post: Method) -> Method:
                 answer = post(view, request, *args, **names)
                 _keep(kept, answer)
         except _KeyUsed:
-            return _replayed_answer(request.user, key, digest)
+            return _stored_answer(request.user, key, digest)
         return answer
 
     documented: Method = extend_schema(parameters=[KEY_HEADER])(wrapped)
@@ -75,7 +76,7 @@ def idempotent(post: Method) -> Method:
 
 
 class _KeyUsed(Exception):
-    """The key was used before."""
+    """The account has used the key before."""
 
 
 def _digest(request: Request) -> str:
@@ -99,19 +100,19 @@ def _keep(kept: IdempotentAnswer, answer: Response) -> None:
 
 
 @transaction.atomic
-def _replayed_answer(user: Any, key: str, digest: str) -> Response:
+def _stored_answer(user: Any, key: str, digest: str) -> Response:
     before = IdempotentAnswer.objects.select_for_update().filter(user=user, key=key).first()
     if before is None:
-        raise Conflict("the first request with this Idempotency-Key has just come to nothing; send it again")
+        raise Conflict("the first request with this Idempotency-Key failed just now; send it again")
     if not hmac.compare_digest(before.request_digest, digest):
-        raise InputError("this Idempotency-Key was used with another request; use a new key")
+        raise InputError("this Idempotency-Key was used for a different request; use a new key")
     if before.about is not None:
-        return _with_another_token(before)
+        return _with_new_token(before)
     headers = {"Location": before.location} if before.location else {}
     return Response(before.answer, status=before.status, headers=headers)
 
 
-def _with_another_token(before: IdempotentAnswer) -> Response:
+def _with_new_token(before: IdempotentAnswer) -> Response:
     token, expiry = "", None
     if before.token_digest:
         get_token_model().objects.filter(digest=before.token_digest).delete()

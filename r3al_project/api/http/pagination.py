@@ -1,4 +1,4 @@
-"""Pages of a list, newest first."""
+"""Cut a list into pages."""
 
 from __future__ import annotations
 

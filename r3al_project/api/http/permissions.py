@@ -1,4 +1,4 @@
-"""Who may call what: a permission an action, never a role by name."""
+"""Check the permission that each view names for each method. No view names a role."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rest_framework.request import Request
 
 
 class HasPermission(IsAuthenticated):
-    """The caller has the permission that the view names for the method in ``may`` (an empty text: any token will do)."""
+    """Let a caller through who has the permission that the view's ``may`` names for the method (empty: any token)."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not super().has_permission(request, view):
             return False
         needed = view.may.get(request.method)
-        if needed is None:  # asking about the view is free, and what it does not do it says itself
+        if needed is None:  # OPTIONS needs no permission, and the view itself answers 405 for a method that it lacks
             return bool(request.method == "OPTIONS" or not hasattr(view, str(request.method).lower()))
         return needed == "" or bool(request.user.has_perm(needed))

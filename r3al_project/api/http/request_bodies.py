@@ -1,4 +1,4 @@
-"""What a request may hold: JSON of a sensible size and depth, fields that are known, numbers that are numbers."""
+"""Check request bodies and queries: size and depth of the JSON, unknown fields, and numbers."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ LARGEST_JSON = 64 * 1024
 DEEPEST_JSON = 20
 _LONGEST_NUMBER, _LONGEST_WHOLE = 40, 18  # characters; every column of whole numbers holds 18 digits
 _LONGEST_NAME = 60
-_NAMED = 5  # unknown fields that an error names
+_MOST_NAMED = 5  # unknown fields that an error names
 B = TypeVar("B", bound="StrictBody")
 
 
 class StrictJsonParser(JSONParser):
-    """JSON in UTF-8 up to ``LARGEST`` bytes and ``DEEPEST_JSON`` levels, its numbers finite and of a sensible length."""
+    """Parse JSON in UTF-8 of up to ``LARGEST_JSON`` bytes and ``DEEPEST_JSON`` levels, with finite numbers of limited length."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        """Raises TooLarge or ParseError."""
+        """Return the parsed JSON. Raises TooLarge or ParseError."""
         raw = stream.read(LARGEST_JSON + 1)
         if len(raw) > LARGEST_JSON:
-            raise TooLarge(f"the body is larger than {LARGEST_JSON} bytes; a request here takes a few hundred")
+            raise TooLarge(f"the body is larger than {LARGEST_JSON} bytes; a request takes a few hundred")
         try:
-            value = json.loads(raw.decode(), parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
+            value = json.loads(
+                raw.decode(), parse_constant=_reject_constant, parse_float=_finite_number, parse_int=_whole_number
+            )
         except RecursionError:
             raise ParseError(f"the body is nested deeper than {DEEPEST_JSON} levels") from None
         except ValueError as error:
@@ -42,20 +44,20 @@ class StrictJsonParser(JSONParser):
         return value
 
 
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no JSON number")
+def _reject_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")
 
 
-def _finite(text: str) -> float:
+def _finite_number(text: str) -> float:
     value = float(text)
     if len(text) > _LONGEST_NUMBER or not math.isfinite(value):
-        raise ValueError("a number in it is too long or too large")
+        raise ValueError("it holds a number that is too long or too large")
     return value
 
 
-def _whole(text: str) -> int:
+def _whole_number(text: str) -> int:
     if len(text) > _LONGEST_WHOLE:
-        raise ValueError("a number in it is too long or too large")
+        raise ValueError("it holds a number that is too long or too large")
     return int(text)
 
 
@@ -70,33 +72,36 @@ def _is_deep(value: Any) -> bool:
 
 
 class FieldError(InputError):
-    """A field whose value does not fit the record that it is about. The problem document names the field."""
+    """A value that does not fit the record that the request is about. The problem document names the field."""
 
-    def __init__(self, field: str, said: str) -> None:
-        super().__init__(said)
-        self.members = {"errors": {field: [said]}}
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.members = {"errors": {field: [reason]}}
 
 
 class StrictBody(serializers.Serializer[Any]):
-    """Fields of a body or of a query. A misspelt one is an error that names what may have been meant: left out in silence, its
-    default would be taken for what was asked.
+    """Fields of a body or of a query. An unknown field is an error that suggests the closest known one.
+
+    If a misspelt field were ignored, its default would silently replace the value that the caller sent.
     """
 
     def to_internal_value(self, data: Any) -> Any:
-        """Raises ValidationError that names every unknown field (the first few of many)."""
+        """Return the checked fields. Raises ValidationError that names the first few unknown fields."""
         if isinstance(data, Mapping):
             unknown = [name for name in data if name not in self.fields]
             if unknown:
-                raise ValidationError({n[:_LONGEST_NAME]: [_meant(n, list(self.fields))] for n in unknown[:_NAMED]})
+                raise ValidationError(
+                    {n[:_LONGEST_NAME]: [_suggestion(n, list(self.fields))] for n in unknown[:_MOST_NAMED]}
+                )
         return super().to_internal_value(data)
 
 
 class EmptyBody(StrictBody):
-    """The body of a request that needs none."""
+    """A body without fields."""
 
 
 class NumberField(serializers.FloatField):
-    """A number; true and false are none."""
+    """A number. True and false are rejected."""
 
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, bool):
@@ -105,7 +110,7 @@ class NumberField(serializers.FloatField):
 
 
 class WholeField(serializers.IntegerField):
-    """A whole number; true and false are none."""
+    """A whole number. True and false are rejected."""
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool):
@@ -113,23 +118,25 @@ class WholeField(serializers.IntegerField):
         return int(super().to_internal_value(data))
 
 
-def _meant(name: str, known: Sequence[str]) -> str:
+def _suggestion(name: str, known: Sequence[str]) -> str:
     if not known:
-        return "is not known; this takes no fields"
+        return "is not known; this request takes no fields"
     by_letters = {k.lower(): k for k in known}
     near = get_close_matches(name[:_LONGEST_NAME].lower(), by_letters, n=1)
     return (
-        f"is not known; did you mean {by_letters[near[0]]}?" if near else f"is not known; known are {', '.join(known)}"
+        f"is not known; did you mean {by_letters[near[0]]}?"
+        if near
+        else f"is not known; the fields are {', '.join(known)}"
     )
 
 
 def read_body(kind: type[B], request: Request) -> dict[str, Any]:
-    """The checked fields of the body. Raises ValidationError."""
+    """Return the checked fields of the body. Raises ValidationError."""
     return _checked(kind, request.data)
 
 
 def read_query(kind: type[B], request: Request) -> dict[str, Any]:
-    """The checked parameters of the address; the last of several of one name. Raises ValidationError."""
+    """Return the checked query parameters. The last one counts when a name occurs twice. Raises ValidationError."""
     return _checked(kind, request.query_params.dict())
 
 

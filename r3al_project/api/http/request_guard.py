@@ -1,4 +1,4 @@
-"""What no endpoint can use is refused before any is asked: characters that no name, token or key here has."""
+"""Refuse requests with characters that no name, token or key of the API has, before any endpoint sees them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HEADERS = ("HTTP_AUTHORIZATION", "HTTP_IDEMPOTENCY_KEY")
 
 
 class RequestGuard:
-    """Middleware. A NUL in a query would be an error of the database, another character than ASCII one of the token's reader."""
+    """Middleware that answers 400 where a NUL would fail in the database, or a non-ASCII header in the token parser."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -23,9 +23,11 @@ class RequestGuard:
             return self._get_response(request)
         query = request.META.get("QUERY_STRING", "")
         if "%00" in query or "\0" in query:
-            return problem(400, "the address holds a NUL character; no name here has one")
+            return problem(400, "the address holds a NUL character; remove it")
         if not all(_is_plain(request.META.get(name, "")) for name in _HEADERS):
-            return problem(400, "the headers Authorization and Idempotency-Key hold printable ASCII characters alone")
+            return problem(
+                400, "the headers Authorization and Idempotency-Key may hold only printable ASCII characters"
+            )
         return self._get_response(request)
 
 

@@ -1,4 +1,4 @@
-// What stock pages lack for people without a mouse or a screen: landmarks, and toggles that are reached and pressed by keyboard.
+// Adds landmarks for screen readers, and makes toggles reachable and usable by keyboard, which the stock pages lack.
 (function () {
   function mend(root) {
     const main = document.getElementById("main");

@@ -1,5 +1,5 @@
-// Fetches the live part of the front page every two seconds while it is visible, keeps the focus where it was, and says so
-// when what is shown is no longer live.
+// Fetches the live part of the page every two seconds while it is visible and keeps the focus. Shows a warning when the
+// page is no longer up to date.
 (function () {
   const page = document.getElementById("front-page");
   const headline = document.getElementById("fp-headline");
@@ -28,11 +28,11 @@
     if (document.hidden) return;
     try {
       const answer = await fetch(page.dataset.fragment, { headers: { Accept: "text/html" } });
-      if (answer.redirected) say("You are logged out: reload this page to log in again.");
-      else if (!answer.ok) say("The server answers with an error; this page tries again.");
+      if (answer.redirected) say("You are logged out. Reload this page to log in again.");
+      else if (!answer.ok) say("The server answered with an error. This page tries again.");
       else { show(await answer.text()); say(""); }
     } catch (error) {
-      say("The server does not answer; this page tries again.");
+      say("The server does not answer. This page tries again.");
     }
   }
   setInterval(refresh, 2000);

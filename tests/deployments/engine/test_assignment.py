@@ -34,7 +34,7 @@ def test_a_candidate_gets_its_share_a_holdback_its_own_and_the_stable_version_th
     for key in (f"key-{i}" for i in range(500)):
         place = assignment("salt", key)
         expected = 2 if place < 0.2 else 3 if place >= 0.9 else 1
-        assert [head_policy.version for head_policy in head_policies_for([arms], key)] == [expected]
+        assert [server.version for server in head_policies_for([arms], key)] == [expected]
 
 
 def test_without_other_arms_the_stable_version_answers_for_everybody() -> None:

@@ -54,7 +54,7 @@ def test_states_count_what_is_proven(ours: Arm, latency: Latency, state: str, ac
 def test_no_data_is_no_success() -> None:
     health = health_of(Evidence(Arm(), None, Latency(), 0.05))
     assert health.state == "healthy" and {m.verdict for m in health.metrics} == {"too_few"}
-    assert any("Too few yet" in said for said in health.recommendations)
+    assert any("not enough data yet" in said for said in health.recommendations)
     assert any("held back" in said for said in health.recommendations)
 
 
@@ -113,7 +113,7 @@ def test_a_holdback_that_only_waits_is_no_comparison() -> None:
     silent = Arm(EMPTY, EMPTY, BEFORE.arm.reward)
     health = health_of(Evidence(arm(400, 0.30, 0.60, 0.5, 3), held(silent), FAST, 0.05))
     assert health.state == "degraded" and not health.must_roll_back
-    assert any("has not spoken" in said for said in health.recommendations)
+    assert any("has had no interventions" in said for said in health.recommendations)
 
 
 def test_what_is_stored_is_plain() -> None:

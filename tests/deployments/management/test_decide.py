@@ -68,6 +68,6 @@ def test_a_version_is_asked_for_by_its_name(states: Path) -> None:
     for name in (reference.name, str(reference.pk)):
         assert f"scored by care/policy {reference.name} (the reference)" in decide(states, target, "--version", name)
     assert f"scored by care/policy {served.name}" in decide(states, target)
-    for name, why in (("mine", "versions are named like model_12"), ("model_999", "no version model_999")):
+    for name, why in (("mine", "versions have names like model_12"), ("model_999", "no version model_999")):
         with pytest.raises(CommandError, match=why):
             decide(states, target, "--version", name)

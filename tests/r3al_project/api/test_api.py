@@ -96,7 +96,7 @@ class TestTokens:
     def test_log_in_and_out(self) -> None:
         token_of("Viewer")
         wrong = call("POST", "auth/login", None, {"username": "user-Viewer", "password": "no"})
-        assert wrong.status_code == 401 and "do not belong together" in wrong.told["detail"]
+        assert wrong.status_code == 401 and "the user name or the password is wrong" in wrong.told["detail"]
         told = call("POST", "auth/login", None, {"username": "user-Viewer", "password": "a long pass phrase"}).told
         assert call("GET", "training/models", told["token"]).status_code == 200
         assert call("POST", "auth/logout", told["token"]).status_code == 204
@@ -202,7 +202,7 @@ class TestTraining:
         operator, few = token_of("Operator"), TRAIN | {"syntheticSamples": 50, "hyperparams": {"batchSize": 64}}
         told = call("POST", "training/models", operator, few).told
         assert told["notes"][0].startswith("syntheticSamples was raised from 50 to 200")
-        assert told["notes"][1].startswith("batchSize: kept with the turn, and of no use")
+        assert told["notes"][1].startswith("batchSize: stored with the turn but not used")
         asked = Turn.objects.get().parameters["requested"]
         assert asked["syntheticSamples"] == 200 and asked["hyperparams"] == {"batchSize": 64}, "nothing is made up"
 
@@ -336,7 +336,7 @@ class TestIdempotency:
         assert first.status_code == again.status_code == 202 and first.told == again.told
         assert again["Location"] == first["Location"] and Turn.objects.count() == 1
         other = call("POST", "training/models", operator, TRAIN | {"epochs": 5}, **{"Idempotency-Key": "k1"})
-        assert other.status_code == 422 and "another request" in other.told["detail"]
+        assert other.status_code == 422 and "a different request" in other.told["detail"]
 
     def test_a_refusal_is_not_kept(self) -> None:
         operator = token_of("Operator")
@@ -402,10 +402,10 @@ class TestIdempotency:
         call("POST", "training/models", operator, TRAIN, **{"Idempotency-Key": "k1"})
         out = StringIO()
         call_command("expire", stdout=out)
-        assert "0 answers kept" in out.getvalue() and IdempotentAnswer.objects.count() == 1
+        assert "0 answers stored" in out.getvalue() and IdempotentAnswer.objects.count() == 1
         IdempotentAnswer.objects.update(created_at=timezone.now() - timedelta(hours=25))
         call_command("expire", stdout=out)
-        assert "1 answers kept" in out.getvalue() and not IdempotentAnswer.objects.exists()
+        assert "1 answers stored" in out.getvalue() and not IdempotentAnswer.objects.exists()
 
 
 def test_the_schema_and_its_page_are_there() -> None:

@@ -249,7 +249,7 @@ def test_an_error_of_ours_is_a_problem_document_too_and_says_nothing(
         method, path, b"{}", content_type="application/json", headers={"Authorization": f"Token {caller.tokens[0]}"}
     )
     assert answer.status_code == 500 and answer["Content-Type"] == "application/problem+json"
-    assert "secret" not in answer.content.decode() and "was noted" in answer.content.decode()
+    assert "secret" not in answer.content.decode() and "logged the error" in answer.content.decode()
 
 
 def test_what_is_unknown_is_named_with_what_may_have_been_meant() -> None:
@@ -259,7 +259,7 @@ def test_what_is_unknown_is_named_with_what_may_have_been_meant() -> None:
     assert told["errors"]["hyperparams"]["gama"] == ["is not known; did you mean gamma?"]
     told = json.loads(caller.send(json.dumps({"modeltype": "policy", "zzz": 1}).encode())[0].content)
     assert told["errors"]["modeltype"] == ["is not known; did you mean modelType?"]
-    assert "known are modelType" in told["errors"]["zzz"][0]
+    assert "the fields are modelType" in told["errors"]["zzz"][0]
     listed = sent("GET", "/api/v1/training/models?modeltype=tone", Authorization=f"Token {caller.tokens[0]}")
     assert listed.status_code == 422 and "did you mean modelType?" in listed.content.decode()
     assert LARGEST_JSON == 65_536

@@ -110,7 +110,7 @@ class TestRewards:
             ({}, "give one of"),
             ({"components": {}}, "empty"),
             ({"components": {"joy": 1.0}}, "components.joy is not known"),
-            ({"inputs": {"sentimentBefore": 3.0}}, "within -1 and 1"),
+            ({"inputs": {"sentimentBefore": 3.0}}, "between -1 and 1"),
             ({"inputs": {"joy": 3.0}}, "joy"),
             ({"label": "x" * 41}, "1 to 40"),
             ({"total": "much"}, "does not fit"),
@@ -217,5 +217,5 @@ def test_the_blueprints_reward_is_calculated(ann: str) -> None:
     assert told["components"]["sentiment"] == {"value": pytest.approx(0.5), "weight": 0.4, "bounds": [-2.0, 2.0]}
     assert told["components"]["empathy"]["value"] is None
     refused = post("/api/v1/training/rewards/calculate", ann, body | {"sentimentBefore": -3})
-    assert refused.status_code == 422 and "within -1 and 1" in refused.told["detail"]
+    assert refused.status_code == 422 and "between -1 and 1" in refused.told["detail"]
     assert not Decision.objects.exists()

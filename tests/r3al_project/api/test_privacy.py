@@ -72,7 +72,7 @@ class TestInAWorker:
         assert told["state"] == "committed" and set(told["statistics"]["columns"]) == {"mood", "place", "gap"}
 
     def test_what_takes_longer_is_told_where_to_look(self, loop: LoopVersion, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("r3al_project.api.privacy._AWAITED", 0.1)
+        monkeypatch.setattr("r3al_project.api.privacy._WAIT_SECONDS", 0.1)
         token = token_of("Privacy officer")
         answer = anonymize(token, key="mine")
         told = answer.told
@@ -102,7 +102,7 @@ class TestInAWorker:
     def test_a_cancelled_job_gives_the_charge_back_at_the_next_sweep(
         self, loop: LoopVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("r3al_project.api.privacy._AWAITED", 0.1)
+        monkeypatch.setattr("r3al_project.api.privacy._WAIT_SECONDS", 0.1)
         token = token_of("Privacy officer")
         told = anonymize(token).told
         assert call("POST", f"jobs/{told['jobId']}/cancel", token).status_code == 202
@@ -114,7 +114,7 @@ class TestInAWorker:
         script = (
             "import sys, django; django.setup(); from django.conf import settings; settings.ALLOWED_HOSTS = ['*']\n"
             "settings.MIN_COHORT = 10; settings.HTTPS = settings.SECURE_SSL_REDIRECT = False\n"
-            "import r3al_project.wsgi, r3al_project.api.privacy as api; api._AWAITED = 0.1\n"
+            "import r3al_project.wsgi, r3al_project.api.privacy as api; api._WAIT_SECONDS = 0.1\n"
             "from django.test import Client\n"
             f"sent = Client().post('/api/v1/training/anonymizations', {BLUEPRINT | {'loop': 'care'}!r},\n"
             f"  content_type='application/json', headers={{'Authorization': 'Token {token_of('Privacy officer')}'}})\n"

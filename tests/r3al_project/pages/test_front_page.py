@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from core.html_format import NOT_ENOUGH_PEOPLE
 from deployments.models import ServingSlot
 from jobs.models import Job
 from loops.models import LoopVersion
@@ -46,7 +47,7 @@ def test_it_shows_slots_versions_and_the_running_stage(operator: Client, house: 
     assert "running, 43%" in text
     assert 'value="43" aria-label="release"' in text
     assert "round 2 of 3" in text
-    assert "7 of 9 rows added, 1 known already, 1 rejected." in text
+    assert "7 of 9 rows added, 1 already stored, 1 rejected." in text
 
 
 def test_policy_is_judged_first_whatever_came_last(operator: Client, house: LoopVersion) -> None:
@@ -55,7 +56,7 @@ def test_policy_is_judged_first_whatever_came_last(operator: Client, house: Loop
             loop_version=house, head=head, number=1, kind="linear_q", state="evaluating", weights_sha256="0" * 64
         )
         GateVerdict.objects.create(version=version, attempt=1, verdict="fail", reason=f"{head} said so")
-    judged = re.findall(r'Judged: <a href="[^"]+">small/(\w+)', shown(operator, "front-page-fragment"))
+    judged = re.findall(r'Gate verdict: <a href="[^"]+">small/(\w+)', shown(operator, "front-page-fragment"))
     assert judged == ["policy", "tone"]
 
 
@@ -66,7 +67,7 @@ def test_a_share_that_may_be_anything_has_no_estimate(operator: Client, house: L
         version=version, source="outcome_gate", name="empathy", verdict="insufficient", **measured
     )
     text = shown(operator, "front-page-fragment")
-    assert "too few people to say, bar 0.75" in text and "1 (0 to 1)" not in text
+    assert f"{NOT_ENOUGH_PEOPLE}; threshold 0.75" in text and "1 (0 to 1)" not in text
 
 
 def test_progress_moves_with_the_job(operator: Client, house: LoopVersion) -> None:

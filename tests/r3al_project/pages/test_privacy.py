@@ -40,7 +40,7 @@ def test_only_who_may_see_budgets_sees_it() -> None:
 
 def test_an_empty_house_says_so() -> None:
     said = text(browser("Privacy officer"))
-    assert "Nothing has left the vault yet" in said and "Not verified yet" in said
+    assert "Nothing has been released yet" in said and "Not verified yet" in said
 
 
 def test_it_tells_counts_releases_and_the_vault_and_nothing_raw() -> None:

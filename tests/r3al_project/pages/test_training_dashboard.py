@@ -52,7 +52,7 @@ def test_strangers_log_in_and_roles_without_models_see_nothing(loop: LoopVersion
 def test_a_viewer_sees_everything_and_can_do_nothing(loop: LoopVersion) -> None:
     version, client = passed(loop), browser("Viewer")
     shown = text(client.get(PAGE))
-    assert "care/policy" in shown and "What this is, and what it promises" in shown
+    assert "care/policy" in shown and "About this platform" in shown
     assert "Start training" not in shown and reverse("training-dashboard-deploy", args=[version.pk]) not in shown
     for name, pk in (("deploy", version.pk), ("rollback", version.pk), ("cancel", 1)):
         assert client.post(reverse(f"training-dashboard-{name}", args=[pk]), {"reason": "x"}).status_code == 403
@@ -65,33 +65,35 @@ def test_deploying_and_taking_back_are_confirmed_and_recorded(loop: LoopVersion)
     url = reverse("training-dashboard-deploy", args=[version.pk])
     assert url in text(client.get(PAGE))
     assert "Deploy care/policy" in text(client.get(url)) and not Deployment.objects.exists(), "looking does nothing"
-    assert "serves now" in text(client.post(url, follow=True))
+    assert "is deployed to everybody except the holdback" in text(client.post(url, follow=True))
     assert slot_for(loop.loop, "policy").stable == version
     assert Deployment.objects.get().actor == "Operator-1"
     back = reverse("training-dashboard-rollback", args=[version.pk])
     asked = text(client.get(back))
     assert "This is final" in asked and f"{version.name} is archived and can never be deployed again" in asked
     assert "needs a reason" in text(client.post(back, {"reason": ""}, follow=True))
-    assert "is taken back" in text(client.post(back, {"reason": "people frown", "harmful": "1"}, follow=True))
+    assert "is rolled back" in text(client.post(back, {"reason": "people frown", "harmful": "1"}, follow=True))
     assert Incident.objects.get().harmful and "people frown" in text(client.get(PAGE))
     assert set(VaultEvent.objects.values_list("kind", flat=True)) >= {"deployment", "rollback"}
-    assert "does not serve" in text(client.post(back, {"reason": "again"}, follow=True))
+    assert "is not deployed" in text(client.post(back, {"reason": "again"}, follow=True))
 
 
 def test_deploying_what_was_judged_against_something_else_takes_a_reason(loop: LoopVersion) -> None:
     old, client = passed(loop), browser("Operator")
     serve(learned(loop, "policy", ALWAYS_WALK))
     url = reverse("training-dashboard-deploy", args=[old.pk])
-    assert "Why deploy it all the same?" in text(client.get(url))
+    assert "Reason to deploy it anyway" in text(client.get(url))
     assert "was judged against the reference, but" in text(client.post(url, follow=True))
     assert slot_for(loop.loop, "policy").stable != old
-    assert "serves now" in text(client.post(url, {"override": "the newer one is slow"}, follow=True))
+    assert "is deployed to everybody except the holdback" in text(
+        client.post(url, {"override": "the newer one is slow"}, follow=True)
+    )
     assert slot_for(loop.loop, "policy").stable == old
 
     other = passed(loop)
     Group.objects.get(name="Operator").permissions.remove(Permission.objects.get(codename="override_comparison"))
     url = reverse("training-dashboard-deploy", args=[other.pk])
-    assert "start another turn" in text(client.get(url, follow=True))
+    assert "start a new turn" in text(client.get(url, follow=True))
     assert client.post(url, {"override": "I may not"}).status_code == 403
     assert slot_for(loop.loop, "policy").stable == old
 
@@ -115,7 +117,7 @@ def test_training_begins_is_shown_and_can_be_cancelled(loop: LoopVersion) -> Non
     cancel = reverse("training-dashboard-cancel", args=[turn.pk])
     assert cancel in text(client.get(reverse("training-dashboard-live")))
     assert f"Cancel turn {turn.pk}" in text(client.get(cancel))
-    assert "is cancelled; nothing of its stage collect is written" in text(client.post(cancel, follow=True))
+    assert "is cancelled. Its stage collect wrote nothing" in text(client.post(cancel, follow=True))
     turn.refresh_from_db()
     assert turn.outcome == "failed"
     assert "is over (failed); there is nothing to cancel" in text(client.get(cancel, follow=True))
@@ -130,7 +132,7 @@ def test_a_turn_that_went_on_after_the_question_is_cancelled_where_it_is(loop: L
     job_run(turn.stages.get(name="collect").job_id)
     held = claim(turn.stages.get(name="release").job_id)
     assert held is not None
-    assert "asked to end: its stage release ends at its next report" in text(client.post(cancel, follow=True))
+    assert "is being cancelled. Its stage release stops at its next report" in text(client.post(cancel, follow=True))
     held.refresh_from_db()
     assert held.cancel_requested and held.state == "running"
 
@@ -171,7 +173,13 @@ def test_health_is_shown_with_its_numbers(loop: LoopVersion) -> None:
         recommendations=["Look at the states in which it intervenes."],
     )  # fmt: skip
     shown = text(browser("Viewer").get(PAGE))
-    for words in ("degraded", "0.6 (0.5 to 0.7), at least 0.75; n 120", "Look at the states", "beyond"):
+    for words in (
+        "degraded",
+        "0.6 (0.5 to 0.7) from 120 people.",
+        "Must be at least 0.75.",
+        "Look at the states",
+        "beyond limit",
+    ):
         assert words in shown, words
 
 
@@ -184,8 +192,8 @@ def test_what_nobody_saw_is_not_called_healthy(loop: LoopVersion) -> None:
     client = browser("Viewer")
     for url in (PAGE, reverse("training-dashboard-live"), reverse("admin:deployments_healthcheck_changelist")):
         shown = text(client.get(url))
-        assert "not enough seen yet" in shown and "fp-healthy" not in shown, url
-    assert "too few people to say" in text(client.get(PAGE)), "instead of an interval from 0 to 1"
+        assert "not enough data yet" in shown and "fp-healthy" not in shown, url
+    assert "Not enough data yet (0 of 20 people)." in text(client.get(PAGE)), "instead of an interval from 0 to 1"
     check.metrics[0]["verdict"] = "ok"
     check.save()
     assert "fp-healthy" in text(client.get(PAGE)), "where something could be judged it is said"
@@ -194,10 +202,10 @@ def test_what_nobody_saw_is_not_called_healthy(loop: LoopVersion) -> None:
 def test_an_act_that_would_be_refused_is_not_offered(loop: LoopVersion) -> None:
     version, client = passed(loop), browser("Operator")
     judged(version, "insufficient", attempt=2, reason="It takes more people.")
-    for act, why in (("deploy", "It takes more people"), ("rollback", "does not serve")):
+    for act, why in (("deploy", "It takes more people"), ("rollback", "is not deployed")):
         url = reverse(f"training-dashboard-{act}", args=[version.pk])
         asked = client.get(url)
-        assert asked.status_code == 409 and "It cannot be done now" in text(asked) and why in text(asked)
+        assert asked.status_code == 409 and "This is not possible now" in text(asked) and why in text(asked)
         assert '<form method="post" class="td-form">' not in text(asked)
         assert why in text(client.post(url, {"reason": "x"}, follow=True)), "the same that the act itself says"
     assert not Deployment.objects.exists()
@@ -220,6 +228,6 @@ def test_an_export_without_a_guarantee_is_told_beside_it_and_not_as_it(loop: Loo
     assert "without a formal guarantee" not in text(client.get(url))
     release(loop, "anonymization", "ten people or more alike")
     shown = text(client.get(url))
-    promised, beside = shown.split("Apart from that, 1 export without a formal guarantee left the vault")
+    promised, beside = shown.split("In addition, 1 export without a formal guarantee left the trust boundary")
     assert "(1, 1e-5)-differential privacy" in promised and "statistics under" not in promised
     assert "ten people or more alike" in beside and "ten people or more alike" not in promised

@@ -190,7 +190,7 @@ def test_a_list_is_filtered_by_heads_that_loops_have(token: str) -> None:
     assert versions(token, "modelType=channel&loop=policy_alone") == [], "another loop has it"
     refused = Client().get(f"{MODELS}?modelType=tone", headers={"Authorization": f"Token {token}"})
     assert refused.status_code == 422
-    said = "no loop has a head 'tone'; there are channel, policy, theme, timing, wording"
+    said = "no loop has a head 'tone'; the heads are channel, policy, theme, timing, wording"
     assert refused.json()["errors"] == {"modelType": [said]}
 
 

@@ -84,7 +84,9 @@ def test_where_nobody_has_budget_to_judge_what_serves_is_kept(tmp_path: Path) ->
             PrivacyBudget.objects.update(spent_day=models.F("cap_day"))
 
     ended = turn_run(turn, say=spend)
-    assert ended.outcome == "kept" and "Nobody could be asked now: nobody of loop" in ended.reason, ended.reason
+    assert ended.outcome == "kept" and "The version could not be evaluated now: nobody of loop" in ended.reason, (
+        ended.reason
+    )
     assert not Release.objects.filter(purpose="evaluation").exclude(state="refunded").exists()
 
 

@@ -64,7 +64,7 @@ def test_suggestions_that_harm_leave_the_reference(tmp_path: Path, capsys: pytes
     source = str(walks_csv(tmp_path / "harm.csv", helps=False))
     lines = run(capsys, "--loop", str(walks_file(tmp_path)), "--source", source, "--consent", *CONSENTS)
     page = " ".join(" ".join(lines).split())
-    assert "Serving now: policy: the reference." in page
+    assert "Deployed now: policy: the reference." in page
     assert "differential privacy" in page and "Gate:" in page
     assert all(f" {name} " in page for name in STAGES)
     assert Turn.objects.get().outcome == "kept"
@@ -73,11 +73,11 @@ def test_suggestions_that_harm_leave_the_reference(tmp_path: Path, capsys: pytes
 @pytest.mark.django_db(transaction=True)
 def test_what_the_vault_holds_and_an_empty_vault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     walks_loop(tmp_path)
-    with pytest.raises(CommandError, match=r"the turn ended early: release: .*import signals first"):
+    with pytest.raises(CommandError, match=r"the turn failed: release: .*import signals first"):
         run(capsys, "--loop", "walks", "--json")
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["outcome"] == "failed" and told["version"] is None and told["deployed"] == {"policy": None}
-    assert told["stages"][0]["did"] == {"note": "no file given: the turn uses what the vault holds"}
+    assert told["stages"][0]["did"] == {"note": "no file was given: the turn uses the records already stored"}
     assert Release.objects.count() == 0
 
 
@@ -88,7 +88,7 @@ def test_detach_only_queues(files: tuple[str, str], capsys: pytest.CaptureFixtur
     assert "is queued" in out.getvalue()
     assert list(Job.objects.values_list("kind", "state")) == [("turn.collect", "queued")]
     assert Decision.objects.count() == 0
-    with pytest.raises(CommandError, match="still running; wait for it, go on with it"):
+    with pytest.raises(CommandError, match="still running; wait for it, resume it"):
         call_command("run_loop", "--loop", files[0])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import StringIO
 
+from core.html_format import NOT_ENOUGH_PEOPLE
 from loops.engine.parse.loop import parse_loop
 from r3al_project.turns.report import print_report
 from r3al_project.turns.sentences import logging_sentence
@@ -19,25 +20,25 @@ def exploring(mean: float, low: float, high: float) -> str:
 
 
 def test_a_cost_that_is_a_gain_is_told_as_one_with_its_interval() -> None:
-    assert "does people good, by 0.085 (90% interval 0.067 to 0.1, in reward" in exploring(-0.085, -0.1, -0.067)
+    assert "gains people 0.085 reward per decision (90% interval 0.067 to 0.1," in exploring(-0.085, -0.1, -0.067)
 
 
 def test_a_cost_is_a_cost() -> None:
-    assert "costs 0.085 (90% interval 0.067 to 0.1, in reward" in exploring(0.085, 0.067, 0.1)
+    assert "costs people 0.085 reward per decision (90% interval 0.067 to 0.1," in exploring(0.085, 0.067, 0.1)
 
 
 def test_what_may_be_either_says_how_much_of_each() -> None:
     for mean in (0.01, -0.01):
         said = exploring(mean, -0.05, 0.07)
-        assert "may cost up to 0.07 or do people good by up to 0.05 (90% interval" in said
+        assert "may cost people up to 0.07 or gain them up to 0.05 reward per decision (90% interval," in said
 
 
 def test_a_gate_that_holds_back_shows_every_number_that_it_asked() -> None:
     held = {"model_gate": False, "model_gate_z": 9.37, "model_gate_z_incumbent": -1.54, "intervention_rate": 0.4}
     said = stage_sentence("train", held)
-    assert "holds it back (z 9.37 against the reference, -1.54 against what serves)" in said
-    assert "A candidate that intervenes" in said
-    assert "A candidate, a part of the way from what serves, that" in stage_sentence("train", held | {"step": 0.5})
+    assert "It failed the model gate (z 9.37 against the reference, -1.54 against the incumbent)" in said
+    assert "The candidate intervenes at 40% of decision points. It failed" in said
+    assert "moves only part of the way from the incumbent" in stage_sentence("train", held | {"step": 0.5})
     assert "(z 9.37)" in stage_sentence("train", {k: v for k, v in held.items() if k != "model_gate_z_incumbent"})
 
 
@@ -58,5 +59,5 @@ def test_the_report_has_no_estimate_of_what_may_be_anything() -> None:
         },
         out,
     )  # fmt: skip
-    assert "too few people to say" in out.getvalue() and "1.0000" not in out.getvalue()
+    assert NOT_ENOUGH_PEOPLE in out.getvalue() and "1.0000" not in out.getvalue()
     assert "policy: model_18, tone: the reference" in " ".join(out.getvalue().split())

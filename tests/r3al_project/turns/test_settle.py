@@ -57,7 +57,7 @@ def test_a_running_turn_keeps_what_it_reserved_however_old(version: LoopVersion)
     Turn.objects.update(outcome="failed", finished_at=timezone.now())
     told = StringIO()
     call_command("expire", stdout=told)
-    assert "1 given back" in told.getvalue() and not PrivacyBudget.objects.filter(rho_spent__gt=0).exists()
+    assert "1 refunded" in told.getvalue() and not PrivacyBudget.objects.filter(rho_spent__gt=0).exists()
 
 
 def test_delta_has_a_ceiling_before_anything_is_begun(version: LoopVersion) -> None:

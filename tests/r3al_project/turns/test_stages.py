@@ -65,7 +65,10 @@ def test_what_an_operator_deployed_meanwhile_goes_on_serving(loop: LoopVersion) 
     serve(newer)
     told = deployed(turn)
     assert not told["deployed"] and serving(loop)["policy"] == newer
-    assert f"Not deployed: {made['policy']} was judged against the reference, but {newer} serves" in told["reason"]
+    assert (
+        f"Not deployed: {made['policy']} was judged against the reference, but {newer} is deployed now"
+        in told["reason"]
+    )
     made["policy"].refresh_from_db()
     assert made["policy"].state == "evaluating" and Deployment.objects.count() == 1
 
@@ -74,7 +77,10 @@ def test_a_head_that_policy_makes_speak_waits_for_policy(loop: LoopVersion) -> N
     """Policy passed, but only tone was asked for: it would never be heard while policy serves its reference."""
     turn, _ = judged_turn(loop, "tone", policy="pass", tone="pass")
     told = deployed(turn)
-    assert not told["deployed"] and "policy serves its reference; deploy a policy first" in told["reason"]
+    assert (
+        not told["deployed"]
+        and "policy serves its reference; deploy a learned version of policy first" in told["reason"]
+    )
     assert not Deployment.objects.exists()
 
 

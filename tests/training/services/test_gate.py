@@ -71,4 +71,4 @@ def test_the_decision_that_is_timed_is_the_one_that_is_given() -> None:
 def test_one_that_is_too_slow_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "LATENCY_BAR_MS", 1.0)
     found = decision_latency(lambda: time.sleep(0.002))
-    assert found.verdict == "fail" and "the bar is 1 ms" in found.reason
+    assert found.verdict == "fail" and "The bar is 1 ms" in found.reason

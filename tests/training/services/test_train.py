@@ -7,7 +7,7 @@ import pytest
 from privacy.models import Release
 from tests.factories.care import care_loop
 from tests.factories.versions import ALWAYS_WALK, learned
-from training.services.train import TrainedHead, learned_from
+from training.services.train import TrainedHead, source_releases
 
 
 @pytest.mark.django_db
@@ -26,5 +26,5 @@ def test_policy_is_a_function_of_what_served_and_the_other_heads_are_not(head: s
     parent.releases.set([before])
     trained = TrainedHead(head=head, arrays={}, config={}, gates={})
     expected = {made.pk, pooled.pk} | ({before.pk} if parent_counts else set())
-    assert learned_from(made, trained, parent) == expected
-    assert learned_from(made, trained, None) == {made.pk, pooled.pk}
+    assert source_releases(made, trained, parent) == expected
+    assert source_releases(made, trained, None) == {made.pk, pooled.pk}

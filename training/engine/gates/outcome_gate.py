@@ -1,9 +1,9 @@
-"""The outcome gate: what real people's outcomes, as noisy sums, say about a candidate.
+"""Run the outcome gate: test a candidate on noisy sums of real people's outcomes.
 
-An intersection-union test: every measured metric must pass, each at its own level (no correction between metrics). The
-correction belongs to re-use of the same people (``attempt_alpha``). Three answers: pass, fail, insufficient evidence with
-about how many people it would take. Synthetic rows never enter. Rewards are judged in reward scales, shown in the
-loop's units.
+Every measured metric must pass, each at its own level. This is an intersection-union test, so nothing is corrected between
+metrics. Re-use of the same people is corrected (``attempt_alpha``). The verdict is pass, fail, or insufficient evidence with
+about how many people a decision needs. Synthetic rows never enter. Rewards are tested in reward scales and shown in the loop's
+units.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from training.engine.intervals.noisy_ratio import (
 
 @dataclass(frozen=True)
 class Judgement:
-    """One metric with its interval, bar and verdict, in the units that people read."""
+    """Hold one metric with its interval, bar and verdict, in display units."""
 
     name: str
     value: float
@@ -52,7 +52,10 @@ class Judgement:
 
 @dataclass(frozen=True)
 class GateResult:
-    """The verdict over all metrics, its reason, and about how many people it would take where evidence is insufficient."""
+    """Hold the verdict over all metrics and its reason.
+
+    ``needed_users``: about how many people a decision needs, if the evidence is insufficient.
+    """
 
     verdict: VerdictWord
     reason: str
@@ -62,30 +65,32 @@ class GateResult:
 
 @dataclass(frozen=True)
 class GateTerms:
-    """What a judgement depends on beside the sums. Rewards in reward scales; ``attempt`` counts from 1."""
+    """Hold the terms of a test besides its sums. Rewards are in reward scales. ``attempt`` counts from 1."""
 
     spec: LoopSpec
     rival_value: float
     attempt: int = 1
-    incumbent: bool = False  # the rival is what serves, not the reference
-    heads: int = 1  # candidates put to the same people at once
+    incumbent: bool = False  # whether the rival is the incumbent and not the reference
+    heads: int = 1  # candidates tested on the same people at once
 
     @property
     def level(self) -> float:
-        """Two-sided level whose tails are each the attempt's alpha, divided by the heads that are asked with it."""
+        """Return the two-sided level. Each tail is the attempt's alpha divided by the number of heads tested."""
         return 1 - 2 * attempt_alpha(self.attempt, self.heads)
 
     @property
     def effect(self) -> float:
+        """Return the smallest effect worth finding, in reward scales."""
         return smallest_effect(self.spec)
 
     @property
     def stability_margin(self) -> float:
+        """Return the tolerated drift of the reward, in reward scales."""
         return stability_margin(self.spec) / self.spec.reward.scale
 
 
 def read_statistics(stored: Mapping[str, np.ndarray], metric: str) -> MetricSums:
-    """The released sums of one metric. People are counted by a paired metric, whose B is 1 a person."""
+    """Read the released sums of one metric. A paired metric counts the people, because its B is 1 for each person."""
     clip_a, clip_b = (float(x) for x in stored[f"{metric}_clips"])
     paired = "improvement" if "improvement" in stored else metric
     users, sd_users = float(stored[paired][1]), float(stored[f"{paired}_sd"][1])
@@ -96,20 +101,20 @@ def read_statistics(stored: Mapping[str, np.ndarray], metric: str) -> MetricSums
 
 
 def outcome_gate(terms: GateTerms, stored: Mapping[str, np.ndarray], latency: Judgement | None = None) -> GateResult:
-    """Judge every metric that the loop's data can answer, and the measured latency where one is given."""
-    judges = {
+    """Test every metric that the loop's data can measure, and include the measured latency if it is given."""
+    tests = {
         "improvement": _improvement,
         "long_run": _long_run,
         "empathy_deficit": _empathy,
         "false_intervention": _false_intervention,
         "stability": _stability,
     }
-    found = [judges[metric](terms, read_statistics(stored, metric)) for metric in measured_metrics(terms.spec)]
-    return combine_verdicts([*found, latency] if latency is not None else found)
+    judgements = [tests[metric](terms, read_statistics(stored, metric)) for metric in measured_metrics(terms.spec)]
+    return combine_verdicts([*judgements, latency] if latency is not None else judgements)
 
 
 def combine_verdicts(judgements: list[Judgement]) -> GateResult:
-    """The worst verdict wins; the number of people is the largest finite one among what is undecided."""
+    """Combine verdicts: the worst one wins. The number of people is the largest known one of the undecided metrics."""
     for answer in ("fail", "insufficient"):
         worst = [j for j in judgements if j.verdict == answer]
         if worst:
@@ -118,26 +123,27 @@ def combine_verdicts(judgements: list[Judgement]) -> GateResult:
             return GateResult(
                 worst[0].verdict, reason, tuple(judgements), max(needed, default=None) if answer != "fail" else None
             )
-    return GateResult("pass", "Every metric passed on people nobody trained on.", tuple(judgements), None)
+    return GateResult("pass", "Every metric passed on people who trained no model.", tuple(judgements), None)
 
 
 def sub_gate(terms: GateTerms, stored: Mapping[str, np.ndarray], head: str) -> GateResult:
-    """Judge one sub-head by its paired difference where it spoke. Its effects are small, so not being worse is enough: that it
-    is better, its model gate has to know.
+    """Test one sub-head by its paired difference over the decisions in which it acted.
+
+    Its effects are small, so it must only be not worse. Its model gate must show that it is better.
     """
     name = sub_metric(head)
     sums = read_statistics(stored, name)
     return combine_verdicts(
-        [_not_worse(terms, name, sums, f"what {head} changes of the immediate reward (in reward scales)")]
+        [_not_worse(terms, name, sums, f"the effect of {head} on the immediate reward (in reward scales)")]
     )
 
 
 def _improvement(terms: GateTerms, sums: MetricSums) -> Judgement:
-    """Over the reference: better. Over what serves, which was better before: not worse."""
+    """Require a candidate to be better than the reference, but only not worse than an incumbent, which was better before."""
     if terms.incumbent:
-        return _not_worse(terms, "improvement", sums, "the immediate difference to what serves (in reward scales)")
+        return _not_worse(terms, "improvement", sums, "the immediate difference from the incumbent (in reward scales)")
     interval = sums_interval(sums, level=terms.level)
-    said = verdict(
+    result = verdict(
         interval,
         0.0,
         "above",
@@ -146,42 +152,44 @@ def _improvement(terms: GateTerms, sums: MetricSums) -> Judgement:
         needed=users_needed_from_sums(sums, terms.effect, level=(1 + terms.level) / 2),
         name="the immediate improvement over the reference (in reward scales)",
     )
-    return _rewards(terms, "improvement", interval, 0.0, said)
+    return _rewards(terms, "improvement", interval, 0.0, result)
 
 
-def _not_worse(terms: GateTerms, name: str, sums: MetricSums, words: str) -> Judgement:
+def _not_worse(terms: GateTerms, name: str, sums: MetricSums, description: str) -> Judgement:
     interval = sums_interval(sums, level=terms.level)
-    said = verdict(
+    result = verdict(
         interval,
         -terms.effect,
         "at_least",
         fail_interval=sums_interval(sums, level=1 - 2 * FALSE_PASS_ALPHA),
         needed=users_needed_from_sums(sums, terms.effect, level=(1 + terms.level) / 2),
-        name=words,
+        name=description,
     )
-    return _rewards(terms, name, interval, -terms.effect, said)
+    return _rewards(terms, name, interval, -terms.effect, result)
 
 
 def _long_run(terms: GateTerms, sums: MetricSums) -> Judgement:
-    return _not_worse(terms, "long_run", sums, "the long-run difference to the rival (in reward scales)")
+    return _not_worse(terms, "long_run", sums, "the long-run difference from the rival (in reward scales)")
 
 
 def _stability(terms: GateTerms, sums: MetricSums) -> Judgement:
     interval = sums_interval(sums, level=1 - 2 * FALSE_PASS_ALPHA)
     needed = users_needed_from_sums(sums, terms.stability_margin, level=1 - FALSE_PASS_ALPHA)
-    said = equivalence(interval, terms.stability_margin, needed=needed, name="the drift of reward (in reward scales)")
-    return _rewards(terms, "stability", interval, terms.stability_margin, said)
+    result = equivalence(
+        interval, terms.stability_margin, needed=needed, name="the drift of the reward (in reward scales)"
+    )
+    return _rewards(terms, "stability", interval, terms.stability_margin, result)
 
 
 def _empathy(terms: GateTerms, sums: MetricSums) -> Judgement:
-    """Released as its complement, which is the smaller number and so the better measured one; judged and said as empathy."""
+    """Test empathy. It is released as its complement, which is smaller and so measured better, and is reported as empathy."""
     needed = users_needed_for_bar(sums, 1 - EMPATHY_BAR, level=(1 + terms.level) / 2, share=True, at_most=True)
     interval, against = (
         _complement(sums_ratio_interval(sums, level=x)) for x in (terms.level, 1 - 2 * FALSE_PASS_ALPHA)
     )
-    words = "empathy over interventions"
-    said = verdict(interval, EMPATHY_BAR, "at_least", fail_interval=against, needed=needed, name=words)
-    return _judgement("empathy", interval, EMPATHY_BAR, said, 1.0)
+    description = "empathy over interventions"
+    result = verdict(interval, EMPATHY_BAR, "at_least", fail_interval=against, needed=needed, name=description)
+    return _judgement("empathy", interval, EMPATHY_BAR, result, 1.0)
 
 
 def _complement(interval: Interval) -> Interval:
@@ -191,7 +199,7 @@ def _complement(interval: Interval) -> Interval:
 def _false_intervention(terms: GateTerms, sums: MetricSums) -> Judgement:
     bar = FALSE_INTERVENTION_BAR
     interval = sums_ratio_interval(sums, level=terms.level)
-    said = verdict(
+    result = verdict(
         interval,
         bar,
         "at_most",
@@ -199,14 +207,14 @@ def _false_intervention(terms: GateTerms, sums: MetricSums) -> Judgement:
         needed=users_needed_for_bar(sums, bar, level=(1 + terms.level) / 2, share=True, at_most=True),
         name="the share of false interventions",
     )
-    return _judgement("false_intervention", interval, bar, said, 1.0)
+    return _judgement("false_intervention", interval, bar, result, 1.0)
 
 
-def _rewards(terms: GateTerms, name: str, interval: Interval, bar: float, said: Verdict) -> Judgement:
-    return _judgement(name, interval, bar, said, terms.spec.reward.scale)
+def _rewards(terms: GateTerms, name: str, interval: Interval, bar: float, result: Verdict) -> Judgement:
+    return _judgement(name, interval, bar, result, terms.spec.reward.scale)
 
 
-def _judgement(name: str, interval: Interval, bar: float, said: Verdict, scale: float) -> Judgement:
+def _judgement(name: str, interval: Interval, bar: float, result: Verdict, scale: float) -> Judgement:
     return Judgement(
         name,
         interval.estimate * scale,
@@ -214,7 +222,7 @@ def _judgement(name: str, interval: Interval, bar: float, said: Verdict, scale: 
         interval.high * scale,
         bar * scale,
         interval.users,
-        said.answer,
-        said.reason[:1].upper() + said.reason[1:],
-        said.users_needed,
+        result.answer,
+        result.reason[:1].upper() + result.reason[1:],
+        result.users_needed,
     )

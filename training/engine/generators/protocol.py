@@ -1,4 +1,4 @@
-"""How a generator is asked: synthetic transitions from a released posterior, and from nothing else."""
+"""Define the interface of generators, which produce synthetic transitions from a released posterior and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.engine.world.transitions import Chunk
 
 @dataclass(frozen=True)
 class Posterior:
-    """What a release says of the population: its moments, and the posterior of baseline and effects that follows from them."""
+    """Hold the posterior of a release: its moments, and the baseline and effects derived from them."""
 
     moments: Moments
     baseline: Baseline
@@ -27,16 +27,21 @@ class Posterior:
 
 
 class Generator(Protocol):
-    """Makes the pool's rows. What is slow to load is imported inside ``chunks``: the registry is loaded before workers fork."""
+    """Generate rows of the training pool.
+
+    Slow imports belong inside ``chunks``, because the registry is loaded before workers fork.
+    """
 
     @property
     def name(self) -> str:
-        """By which a synthetic job names it."""
+        """Return the name that synthetic jobs store."""
         ...
 
     def chunks(self, posterior: Posterior, *, states: int, seed: int, longest: int) -> Iterator[Chunk]:
-        """Yield every action from each of ``states`` model states as rows of the pool (``Transitions.rows``).
+        """Yield pool rows (``Transitions.rows``): every action from each of ``states`` model states.
 
-        The same seed gives the same rows. longest: rows a chunk at most.
+        Args:
+            seed: the same seed gives the same rows.
+            longest: most rows a chunk.
         """
         ...

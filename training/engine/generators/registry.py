@@ -1,4 +1,4 @@
-"""The generators: one file each, and one line here."""
+"""Register generators. A new one takes a file of its own and one line here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from core.registries import registry, variant_named
 from training.engine.generators.protocol import Generator
 from training.engine.generators.world_model import WorldModel
 
-_LONGEST_NAME = 20  # characters of a synthetic job's column
+_LONGEST_NAME = 20  # characters, as in the column of synthetic jobs
 WORLD_MODEL = "world_model"
 
 
 def generator_table(*generators: Generator) -> dict[str, Generator]:
-    """Generators by name. Raises ValueError for one that lacks a part of the protocol."""
+    """Return generators by name. Raises ValueError for one that lacks a part of the protocol."""
     return registry("generator", *generators, longest=_LONGEST_NAME, methods=("chunks",))
 
 
@@ -21,5 +21,5 @@ GENERATORS = generator_table(
 
 
 def generator_named(name: str) -> Generator:
-    """The generator of a name. Raises InputError that lists the names there are."""
+    """Return the generator with this name. Raises InputError that lists the known names."""
     return variant_named("generator", GENERATORS, name)

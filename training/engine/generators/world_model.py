@@ -1,4 +1,4 @@
-"""Synthetic transitions from the world model: what the trainer learns from instead of anybody's rows."""
+"""Generate synthetic transitions from the world model. Trainers learn from them and never read a person's rows."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ DEFAULT_STATES = 3_000
 
 
 def mean_world(moments: Moments, baseline: Baseline, effects: Effects) -> World:
-    """The world at the posterior mean."""
+    """Return the world at the posterior mean."""
     return World(moments, _coefficients(moments, baseline.mean, effects.mean)[None])
 
 
 def sample_worlds(
     moments: Moments, baseline: Baseline, effects: Effects, draws: int, rng: np.random.Generator
 ) -> World:
-    """``draws`` worlds from the full posterior: baseline, effects and the effects' prior widths."""
-    drawn = [_coefficients(moments, draw_baseline(baseline, rng), effects.draw(rng)) for _ in range(draws)]
-    return World(moments, np.stack(drawn))
+    """Sample ``draws`` worlds from the full posterior: baseline, effects and the effects' prior widths."""
+    samples = [_coefficients(moments, draw_baseline(baseline, rng), effects.draw(rng)) for _ in range(draws)]
+    return World(moments, np.stack(samples))
 
 
 def _coefficients(moments: Moments, theta: Floats, tau: Floats) -> Floats:
-    """(K, d, m). The baseline is an average over logged actions: reference = theta + what was taken off - sum q_k tau_k."""
+    """Return coefficients (K, d, m) of each action.
+
+    The baseline is an average over logged actions, so reference = theta + offset - sum q_k tau_k.
+    """
     layout = moments.layout
     reference = theta + moments.offset - np.tensordot(moments.actions, tau, axes=1)
     out = np.repeat(reference[None], len(layout.main.actions), axis=0)
@@ -41,7 +44,10 @@ def _coefficients(moments: Moments, theta: Floats, tau: Floats) -> Floats:
 
 
 def synthesize(world: World, rng: np.random.Generator, *, states: int = DEFAULT_STATES) -> Transitions:
-    """Transitions from ``states`` model states under every action, with the same noise for each: contrasts are clean."""
+    """Simulate every action from ``states`` model states.
+
+    All actions share the same noise, so contrasts between actions carry none.
+    """
     start = initial_states(world, states, rng)
     worlds = np.zeros(states, dtype=np.int64)
     seed = int(rng.integers(2**63))
@@ -59,11 +65,11 @@ def synthesize(world: World, rng: np.random.Generator, *, states: int = DEFAULT_
 
 @dataclass(frozen=True)
 class WorldModel:
-    """Transitions of the world at the posterior mean."""
+    """Generate transitions from the world at the posterior mean."""
 
     name: str = "world_model"
 
     def chunks(self, posterior: Posterior, *, states: int, seed: int, longest: int) -> Iterator[Chunk]:
-        """Yield ``states`` x K rows, actions running fastest, at most ``longest`` a chunk."""
+        """Yield ``states`` x K rows in chunks of at most ``longest``. Actions vary fastest."""
         world = mean_world(posterior.moments, posterior.baseline, posterior.effects)
         yield from synthesize(world, np.random.default_rng(seed), states=states).chunks(longest)

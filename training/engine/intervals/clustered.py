@@ -1,10 +1,10 @@
-"""Intervals for a ratio of sums over people, the unit of evidence being the person.
+"""Compute confidence intervals of a ratio of sums over users, with the user as the unit of evidence.
 
-Every off-policy estimate that the gate reads has the same form: for each user g a numerator ``A_g`` (a weighted sum of
-outcomes) and a denominator ``B_g`` (decisions, or weights), and ``theta = sum A / sum B``. One user's decisions depend
-on each other, users do not; so the standard error is clustered by user, with the two small-sample corrections that keep
-coverage at 40 people: CR2 residuals and Bell-McCaffrey degrees of freedom. An interval always speaks about the estimand
-its ``A`` was built for ("immediate": the one-step value on logged states, or "long run"), which the caller must name.
+Every off-policy estimate that the gate reads has one form. Each user g has a numerator ``A_g`` (a weighted sum of outcomes)
+and a denominator ``B_g`` (decisions, or weights), and ``theta = sum A / sum B``. One user's decisions depend on each other,
+but users are independent. The standard error is therefore clustered by user. Two small-sample corrections keep coverage at
+40 people: CR2 residuals and Bell-McCaffrey degrees of freedom. An interval is about the estimand that its ``A`` was built
+for ("immediate": the one-step value on logged states, or "long run"). The caller must name it.
 
 Sources: Bell and McCaffrey (2002), "Bias reduction in standard errors for linear regression with multi-stage samples";
 Brown, Cai and DasGupta (2001), "Interval estimation for a binomial proportion"; Kish (1965) for the effective size.
@@ -23,17 +23,17 @@ from core.arrays import Floats
 
 Tails = Literal["two", "lower", "upper"]
 
-MIN_ESS = 50.0  # Kish effective sample size under which no verdict is given
-MIN_DOF = 8.0  # degrees of freedom under which the t quantile itself is not to be trusted
-POWER = 0.8  # the chance to find the declared minimum effect that "people needed" plans for
+MIN_ESS = 50.0  # Kish effective sample size that a verdict needs
+MIN_DOF = 8.0  # degrees of freedom below which the t quantile itself is unreliable
+POWER = 0.8  # probability of finding the declared minimum effect that "people needed" plans for
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and what is known about its error. Bounds are infinite on an open side, or where nothing is known.
+    """Hold an estimate with its confidence interval. A bound is infinite on an open side, or if nothing is known.
 
-    ``ess`` is the Kish effective sample size, ``users`` the people behind the number (noisy where only noisy sums left
-    the vault). ``estimate`` is NaN when the denominators sum to nothing.
+    ``ess``: Kish effective sample size. ``users``: number of people, with noise if only noisy sums left the trust boundary.
+    ``estimate`` is NaN when the denominators sum to 0.
     """
 
     estimate: float
@@ -49,7 +49,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Sufficiency:
-    """Whether there is enough evidence to decide at all; if not, why, and about how many people it would take."""
+    """Tell whether there is enough evidence for a verdict. If not, give the reason and about how many people it needs."""
 
     ok: bool
     reason: str
@@ -58,7 +58,7 @@ class Sufficiency:
 
 @dataclass(frozen=True)
 class ClusterStatistics:
-    """Estimate, CR2 standard error, Bell-McCaffrey dof and Kish size; arrays over the leading axes of the input."""
+    """Hold estimate, CR2 standard error, Bell-McCaffrey dof and Kish size. Arrays have the input's leading axes."""
 
     estimate: Floats
     se: Floats
@@ -69,41 +69,50 @@ class ClusterStatistics:
 def clustered_interval(
     a: ArrayLike, b: ArrayLike, s: ArrayLike, *, level: float = 0.95, tails: Tails = "two"
 ) -> Interval:
-    """Student interval of ``sum(a) / sum(b)`` clustered by user.
+    """Compute the Student interval of ``sum(a) / sum(b)``, clustered by user.
 
-    a, b, s: shape (users,). ``b >= 0``. ``s`` is the per-user sum of squared weights: ``w^2`` for IPS, SNIPS and false
-    intervention, ``1 + w^2`` for doubly robust, ``(w - w_ref)^2`` for a paired difference.
-    ``level`` is the coverage; ``tails="lower"`` puts the whole of ``1 - level`` under ``low`` and leaves ``high`` open.
-    Raises ValueError when the arrays do not fit together.
+    Args:
+        a, b: (users,) numerators and denominators, ``b >= 0``.
+        s: (users,) sum of squared weights of each user: ``w^2`` for IPS, SNIPS and false intervention, ``1 + w^2`` for
+            doubly robust, ``(w - w_ref)^2`` for a paired difference.
+        level: the coverage.
+        tails: ``"lower"`` puts all of ``1 - level`` below ``low`` and leaves ``high`` open. ``"upper"`` is the mirror image.
+    Raises: ValueError when the arrays do not fit together.
     """
-    tops, bottoms, squares = _checked(a, b, s)
-    stats = cluster_statistics(tops, bottoms, squares)
-    return _student(stats, users=float(tops.size), level=level, tails=tails)
+    numerators, denominators, squares = _checked(a, b, s)
+    stats = cluster_statistics(numerators, denominators, squares)
+    return _student(stats, users=float(numerators.size), level=level, tails=tails)
 
 
 def ratio_interval(a: ArrayLike, b: ArrayLike, s: ArrayLike, *, level: float = 0.95, tails: Tails = "two") -> Interval:
-    """Modified Jeffreys interval of a share ``p = sum(a) / sum(b)`` in [0, 1], clustered by user.
+    """Compute the modified Jeffreys interval of a share ``p = sum(a) / sum(b)`` in [0, 1], clustered by user.
 
     n_e = min(p (1 - p) / se^2 (z / t_dof)^2, (sum b)^2 / sum s), x = p n_e, quantiles of Beta(x + .5, n_e - x + .5).
-    An open side is the end of [0, 1]; at an observed 0 or 1 the bound on that side is the end itself.
-    Arguments as in ``clustered_interval``.
+    The bound on an open side is the end of [0, 1]. At an observed 0 or 1, the bound on that side is the end itself.
+
+    Args:
+        a, b: (users,) numerators and denominators, ``b >= 0``.
+        s: (users,) sum of squared weights of each user.
+        level: the coverage.
+        tails: the sides that the interval bounds.
+    Raises: ValueError when the arrays do not fit together.
     """
-    tops, bottoms, squares = _checked(a, b, s)
-    stats = cluster_statistics(tops, bottoms, squares)
+    numerators, denominators, squares = _checked(a, b, s)
+    stats = cluster_statistics(numerators, denominators, squares)
     p, se, dof, ess = float(stats.estimate), float(stats.se), float(stats.dof), float(stats.ess)
     if math.isnan(p) or dof <= 0:
         low, high = 0.0, 1.0
     else:
         n = min(effective_n(p, se, dof, level=level, tails=tails), ess)
         low, high = jeffreys_bounds(p, n, level=level, tails=tails)
-    return Interval(p, low, high, se, dof, ess, float(tops.size), level, tails)
+    return Interval(p, low, high, se, dof, ess, float(numerators.size), level, tails)
 
 
 def cluster_statistics(a: Floats, b: Floats, s: Floats) -> ClusterStatistics:
-    """The four numbers behind both intervals, over the last axis (users), vectorised over the axes before it.
+    """Compute the statistics of both intervals over the last axis (users), vectorised over the axes before it.
 
     theta = sum A / sum B, e = A - theta B, h = B / sum B, se^2 = sum e^2 / (1 - h) / (sum B)^2 (CR2).
-    Undefined cases are returned as no knowledge: no denominator gives NaN and dof 0, a lone user se = inf and dof 0.
+    If the denominators sum to 0, theta is NaN and dof is 0. With a single user, se is infinite and dof is 0.
     """
     total = b.sum(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -123,10 +132,10 @@ def cluster_statistics(a: Floats, b: Floats, s: Floats) -> ClusterStatistics:
 
 
 def bell_mccaffrey_dof(h: Floats, s: Floats) -> Floats:
-    """Satterthwaite degrees of freedom of the CR2 variance under working variances ``s`` (last axis: users).
+    """Compute Satterthwaite degrees of freedom of the CR2 variance under working variances ``s`` (last axis: users).
 
-    With c = 1/(1-h), u = c h, kappa = sum c h^2, q = kappa - 2u, S = sum s this is tr(Q)^2 / tr(Q^2) in closed form, Q
-    the quadratic form of the variance estimate scaled by ``s``:
+    Let c = 1/(1-h), u = c h, kappa = sum c h^2, q = kappa - 2u and S = sum s. Then tr(Q)^2 / tr(Q^2) has a closed form, where Q
+    is the quadratic form of the variance estimate scaled by ``s``:
     [sum s (c+q)]^2 / [sum s^2 (c^2 + 2cq) + kappa^2 S^2 + 2 S sum s u^2 + 2 (sum s u)^2 - 4 kappa S sum s u].
     """
     c = 1 / (1 - h)
@@ -146,9 +155,9 @@ def bell_mccaffrey_dof(h: Floats, s: Floats) -> Floats:
 
 
 def effective_n(p: float, se: float, dof: float, *, level: float = 0.95, tails: Tails = "two") -> float:
-    """Binomial sample size that is as uncertain about a share ``p`` as ``se`` with ``dof``: p(1-p)/se^2 (z/t)^2.
+    """Return the binomial sample size whose uncertainty about a share ``p`` equals ``se`` with ``dof``: p(1-p)/se^2 (z/t)^2.
 
-    Infinite where the data show no variance; the caller caps it by the Kish size.
+    It is infinite if the data show no variance. The caller caps it by the Kish size.
     """
     if se == 0 or not 0 < p < 1:
         return math.inf
@@ -157,7 +166,10 @@ def effective_n(p: float, se: float, dof: float, *, level: float = 0.95, tails: 
 
 
 def jeffreys_bounds(p: float, n: float, *, level: float = 0.95, tails: Tails = "two") -> tuple[float, float]:
-    """Bounds of a share ``p`` seen on an effective ``n``: quantiles of Beta(pn + .5, (1-p)n + .5), shut at 0 and 1."""
+    """Return Jeffreys bounds of a share ``p`` observed on an effective ``n``.
+
+    They are quantiles of Beta(pn + .5, (1-p)n + .5), and exactly 0 or 1 at an observed 0 or 1.
+    """
     from scipy.special import betaincinv
 
     p = min(max(p, 0.0), 1.0)
@@ -170,9 +182,9 @@ def jeffreys_bounds(p: float, n: float, *, level: float = 0.95, tails: Tails = "
 
 
 def effective_n_for_bar(p: float, bar: float, *, level: float = 0.95) -> float:
-    """Smallest whole effective n at which a share observed at ``p`` has its one-sided Jeffreys bound inside ``bar``.
+    """Return the smallest whole effective n at which a share observed at ``p`` has its one-sided Jeffreys bound inside ``bar``.
 
-    The bound is the upper one for p < bar (at most ``bar``), the lower one for p > bar; infinite at p == bar.
+    For p < bar this is the upper bound, for p > bar the lower one. At p == bar the result is infinite.
     """
     if p == bar or not 0 < bar < 1:
         return math.inf
@@ -195,14 +207,18 @@ def effective_n_for_bar(p: float, bar: float, *, level: float = 0.95) -> float:
 
 
 def users_needed(interval: Interval, min_effect: float, *, level: float = 0.95, power: float = POWER) -> float:
-    """About how many people it would take: G max(1, 50/ESS, 8/dof, ((z_level + z_power) se / min_effect)^2).
+    """Return about how many people a verdict needs: G max(1, 50/ESS, 8/dof, ((z_level + z_power) se / min_effect)^2).
 
-    ``min_effect`` is the *declared* smallest effect worth finding, in the units of the estimate, never the estimate
-    itself. ``level`` is the one-sided level of the test (.95 gives the familiar 1.645 + .842). Infinite when the data
-    say nothing about their own spread. Rounded up.
+    G is the present number of people. The result is rounded up, and infinite if the data do not show their own spread.
+
+    Args:
+        min_effect: the *declared* smallest effect worth finding, in units of the estimate. Never the estimate itself.
+        level: one-sided level of the test (.95 gives the familiar 1.645 + .842).
+        power: probability of finding ``min_effect``.
+    Raises: ValueError when ``min_effect`` is not above 0.
     """
     if not min_effect > 0:
-        raise ValueError("The minimum effect must be above 0.")
+        raise ValueError(f"The minimum effect is {min_effect}; it must be above 0.")
     z = quantile(level, "lower") + quantile(power, "lower")
     growth = max(
         1.0,
@@ -215,28 +231,29 @@ def users_needed(interval: Interval, min_effect: float, *, level: float = 0.95, 
 
 
 def sufficient(interval: Interval, *, needed: float | None = None) -> Sufficiency:
-    """Is there enough to decide at all: Kish effective size at least 50 and at least 8 degrees of freedom.
+    """Check for enough evidence for a verdict: a Kish effective size of at least 50 and at least 8 degrees of freedom.
 
-    ``needed`` replaces the people needed where the caller knows better (noisy sums); else G max(1, 50/ESS, 8/dof).
+    Args:
+        needed: number of people to report, if the caller has a better one (noisy sums). Default: G max(1, 50/ESS, 8/dof).
     """
     growth = max(1.0, ratio_or_infinite(MIN_ESS, interval.ess), ratio_or_infinite(MIN_DOF, interval.dof))
     if growth == 1.0 and math.isfinite(interval.se):
-        return Sufficiency(True, "the effective sample size and the degrees of freedom suffice", interval.users)
+        return Sufficiency(True, "the effective sample size and the degrees of freedom are sufficient", interval.users)
     users = interval.users * growth if needed is None else needed
     users = float(math.ceil(users)) if math.isfinite(users) else math.inf
-    short = [
-        f"{name} {value:.3g} (at least {limit:g} needed)"
-        for name, value, limit in (
-            ("effective sample size", interval.ess, MIN_ESS),
-            ("degrees of freedom", interval.dof, MIN_DOF),
+    shortfalls = [
+        f"the {name} {verb} {value:.3g} (at least {limit:g} needed)"
+        for name, verb, value, limit in (
+            ("effective sample size", "is", interval.ess, MIN_ESS),
+            ("degrees of freedom", "are", interval.dof, MIN_DOF),
         )
         if not value >= limit
     ]
-    return Sufficiency(False, " and ".join(short) or "the error could not be estimated", users)
+    return Sufficiency(False, " and ".join(shortfalls) or "the standard error cannot be estimated", users)
 
 
 def quantile(level: float, tails: Tails, dof: float = math.inf) -> float:
-    """Student quantile of the bound (normal for infinite ``dof``)."""
+    """Return the Student quantile of a bound (normal for infinite ``dof``)."""
     from scipy.special import ndtri, stdtrit
 
     p = one_sided(level, tails)
@@ -244,9 +261,9 @@ def quantile(level: float, tails: Tails, dof: float = math.inf) -> float:
 
 
 def one_sided(level: float, tails: Tails) -> float:
-    """The probability on the inner side of each bound: (1 + level) / 2 for two tails, ``level`` for one."""
+    """Return the probability on the inner side of each bound: (1 + level) / 2 for two tails, ``level`` for one."""
     if not 0.5 <= level < 1:
-        raise ValueError(f"The level must be in [.5, 1), it is {level}.")
+        raise ValueError(f"The level is {level}; it must be in [.5, 1).")
     return (1 + level) / 2 if tails == "two" else level
 
 
@@ -261,10 +278,10 @@ def _student(stats: ClusterStatistics, *, users: float, level: float, tails: Tai
 
 
 def _checked(*arrays: ArrayLike) -> tuple[Floats, ...]:
-    """One-dimensional finite float arrays of one length, the second and third of them nowhere negative."""
+    """Check for one-dimensional finite arrays of one length, without negative numbers in the second and third."""
     out = tuple(np.asarray(array, dtype=np.float64) for array in arrays)
     if any(array.ndim != 1 or array.shape != out[0].shape for array in out):
-        raise ValueError("a, b and s must be one-dimensional and of one length, one entry a user.")
+        raise ValueError("a, b and s must be one-dimensional and of one length, with one entry a user.")
     if not all(np.isfinite(array).all() for array in out):
         raise ValueError("a, b and s must be finite.")
     if any((array < 0).any() for array in out[1:]):

@@ -1,23 +1,26 @@
-"""Intervals from noisy sums over people, when nothing finer may leave the vault.
+"""Compute confidence intervals from noisy sums over users, because nothing finer may leave the trust boundary.
 
-The charged evaluation clips each user's pair (A_g, B_g) to public bounds, adds up over users and releases six sums with
-Gaussian noise of known size: the number of users, sum A, sum B, sum A^2, sum AB, sum B^2. The estimate is
-theta = SA / SB, of the *clipped* quantities, and its error has two independent parts:
+The charged evaluation clips each user's pair (A_g, B_g) to public bounds. It adds up over users and releases six sums with
+Gaussian noise of known size: the number of users, sum A, sum B, sum A^2, sum AB and sum B^2. The estimate is theta = SA / SB
+of the *clipped* quantities. Its error has two independent parts:
 
     sampling   V = SAA - 2 theta SAB + theta^2 SBB = sum (A - theta B)^2, times n/(n-1)
     privacy    N = sd_A^2 + theta^2 sd_B^2, known exactly
 
-with n = SB^2 / SBB effective users. The interval is {theta: (SA - theta SB)^2 <= t^2 (V + N(theta))}: Fieller's (1954)
-set for the privacy part, because the noise of the denominator need not be small, and the usual expansion for the
-sampling part. Without noise it is the clustered interval of ``intervals`` for users of equal weight.
+with n = SB^2 / SBB effective users. The interval is {theta: (SA - theta SB)^2 <= t^2 (V + N(theta))}. The privacy part uses
+Fieller's set, because the noise of the denominator need not be small. The sampling part uses the usual expansion. Without
+noise, the result is the interval of ``training.engine.intervals.clustered`` for users of equal weight.
 
 Noise in V lowers the degrees of freedom (Satterthwaite: dof = 2 W^2 / Var W, W = V + N, Var W = 2 V^2 / (n-1) plus the
-variance of V's noise). That alone covered .946 to .986 in simulation; V is also raised by half a standard deviation of
-its noise, which keeps every noisy cell at .95 or above and costs 1 to 4% of width from 600 people on. Where the noise in V
-leaves fewer than 8 degrees of freedom (V small beside it, N smaller still), V is bounded instead: raised by two standard
-deviations of its noise and taken as known, with the people's own degrees of freedom.
+variance of V's noise). This alone covered .946 to .986 in simulation. V is therefore also raised by half a standard deviation
+of its noise. Every noisy cell then covers .95 or more, at a cost of 1 to 4% of width from 600 people on.
 
-A denominator within 3 noise sd of zero is no denominator: the interval is then unbounded and evidence insufficient.
+The noise in V may leave fewer than 8 degrees of freedom, if V is small beside it and N smaller still. V is then raised by two
+standard deviations of its noise and treated as known, with the users' own degrees of freedom.
+
+If the sum of denominators is within 3 noise sd of zero, the interval is unbounded and the evidence is insufficient.
+
+Sources: Fieller (1954), "Some problems in interval estimation"; Zou and Donner (2008), MOVER.
 """
 
 from __future__ import annotations
@@ -38,17 +41,17 @@ from training.engine.intervals.clustered import (
     ratio_or_infinite,
 )
 
-MARGIN = 0.5  # sd of the noise in V by which V is raised
-BOUND = 2.0  # noise sd that bound V where Satterthwaite leaves it too few degrees of freedom
-CLEAR_OF_NOISE = 3.0  # noise sd that the sum of denominators must stand above zero
+MARGIN = 0.5  # V is raised by this many sd of its noise
+BOUND = 2.0  # V is raised by this many sd of its noise if Satterthwaite leaves too few degrees of freedom
+CLEAR_OF_NOISE = 3.0  # the sum of denominators must be this many noise sd above zero
 
 
 @dataclass(frozen=True)
 class MetricSums:
-    """Six released sums of one metric, the sd of the noise on each, and the public clips of what was added up.
+    """Hold six released sums of one metric, the noise sd of each, and the public clips of the summands.
 
-    For every user |A_g| <= clip_a and 0 <= B_g <= clip_b; a sd of 0 means that the number is exact. ``clip_a``
-    names the unit of A for readers; the formulas need ``clip_b`` alone.
+    For every user |A_g| <= clip_a and 0 <= B_g <= clip_b. A sd of 0 means that the number is exact. ``clip_a`` documents the
+    unit of A. The formulas use ``clip_b`` only.
     """
 
     users: float
@@ -68,18 +71,18 @@ class MetricSums:
 
     def __post_init__(self) -> None:
         if not (self.clip_a > 0 and self.clip_b > 0):
-            raise ValueError("The clips must be above 0.")
+            raise ValueError("clip_a and clip_b must be above 0.")
         if not all(sd >= 0 for sd in (self.sd_users, self.sd_a, self.sd_b, self.sd_aa, self.sd_ab, self.sd_bb)):
-            raise ValueError("The noise sds must be 0 or more.")
+            raise ValueError("Each noise sd must be 0 or more.")
         if not all(map(math.isfinite, (self.users, self.a, self.b, self.aa, self.ab, self.bb))):
-            raise ValueError("The sums must be finite.")
+            raise ValueError("The six sums must be finite.")
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """theta with the variances of SA - theta SB: sampling, privacy, and the margin for noise in the sampling part.
+    """Hold theta with the variances of SA - theta SB: sampling, privacy, and the margin for noise in the sampling part.
 
-    ``n`` is the effective number of users, ``n_low`` a cautious one, ``dof`` that of the whole variance.
+    ``n``: effective number of users. ``n_low``: a cautious estimate of it. ``dof``: degrees of freedom of the whole variance.
     """
 
     theta: float
@@ -92,10 +95,10 @@ class _Parts:
 
 
 def sums_interval(sums: MetricSums, *, level: float = 0.95, tails: Tails = "two") -> Interval:
-    """Interval of theta = SA / SB from noisy sums (see the module for the formula).
+    """Compute the interval of theta = SA / SB from noisy sums, by the module's formula.
 
-    ``ess`` is the effective number of users SB^2 / SBB, at most the number of users. Unbounded, with 0 dof, when SB is
-    under 3 noise sd; unbounded too when the quantile asked for reaches the point where SB could be 0 (Fieller).
+    ``ess`` of the result is the effective number of users SB^2 / SBB, at most the number of users. The interval is unbounded
+    with 0 dof if SB is under 3 noise sd. It is also unbounded if SB could be 0 at the requested level (Fieller).
     """
     parts = _parts(sums)
     if parts is None:
@@ -106,12 +109,12 @@ def sums_interval(sums: MetricSums, *, level: float = 0.95, tails: Tails = "two"
 
 
 def sums_ratio_interval(sums: MetricSums, *, level: float = 0.95, tails: Tails = "two") -> Interval:
-    """Jeffreys-like interval of a share in [0, 1] (0 <= A_g <= B_g, clip_a <= clip_b) from noisy sums.
+    """Compute a Jeffreys-like interval of a share in [0, 1] (0 <= A_g <= B_g, clip_a <= clip_b) from noisy sums.
 
-    The sampling part is the Jeffreys interval of ``intervals`` on n_e = p(1-p) SB^2 / V (z/t)^2, the privacy part
-    Fieller's; distances from the estimate add in squares (Zou and Donner 2008, MOVER), which is the effective n reduced
-    by the noise. n_e never falls under SB / clip_b (z/t)^2, because 0 <= A <= B <= clip_b implies
-    sum (A - pB)^2 <= p(1-p) clip_b sum B: so an observed 0 with a noisy V still says something.
+    The sampling part is the Jeffreys interval on n_e = p(1-p) SB^2 / V (z/t)^2, and the privacy part is Fieller's. Their
+    distances from the estimate add in squares (Zou and Donner 2008, MOVER), so noise reduces the effective n. n_e is at least
+    SB / clip_b (z/t)^2, because 0 <= A <= B <= clip_b implies sum (A - pB)^2 <= p(1-p) clip_b sum B. An observed 0 with a
+    noisy V is therefore still informative.
     """
     parts = _parts(sums)
     if parts is None:
@@ -131,16 +134,22 @@ def _within(share: float) -> float:
 
 
 def users_needed_from_sums(sums: MetricSums, min_effect: float, *, level: float = 0.95, power: float = POWER) -> float:
-    """About how many people would show ``min_effect`` (declared, in units of theta): one-sided ``level``, ``power``.
+    """Return about how many people would show ``min_effect``, or infinity if that cannot be estimated.
 
-    With m times the people the sampling variance falls by m and the privacy variance by m^2, so m is the root of
-    m^2 d^2 - q^2 v m - q^2 w = 0 (q = z_level + z_power, v = V/SB^2, w = (N + margin)/SB^2); at least 1,
-    50/ESS, 8/dof, and what lifts SB to 3 noise sd. Where noise has swallowed the sums, one noise sd stands in for
-    them: an order of magnitude.
+    With m times the people, the sampling variance falls by m and the privacy variance by m^2. So m is the root of
+    m^2 d^2 - q^2 v m - q^2 w = 0 (d = min_effect, q = z_level + z_power, v = V/SB^2, w = (N + margin)/SB^2). It is at least 1,
+    50/ESS, 8/dof, and the factor that lifts SB to 3 noise sd. Sums smaller than their noise are replaced by one noise sd, which
+    gives only an order of magnitude.
+
+    Args:
+        min_effect: the declared smallest effect, in units of theta.
+        level: one-sided level of the test.
+        power: probability of finding ``min_effect``.
+    Raises: ValueError when ``min_effect`` is not above 0.
     """
     if not min_effect > 0:
-        raise ValueError("The minimum effect must be above 0.")
-    known = _readable(sums)
+        raise ValueError(f"The minimum effect is {min_effect}; it must be above 0.")
+    known = _positive_counts(sums)
     parts = _parts(known, floor=0.0)
     if parts is None:
         return math.inf
@@ -155,17 +164,21 @@ def users_needed_from_sums(sums: MetricSums, min_effect: float, *, level: float 
 def users_needed_for_bar(
     sums: MetricSums, bar: float, *, level: float = 0.95, share: bool = False, at_most: bool = False
 ) -> float:
-    """About how many people would bring the one-sided bound to ``bar``, if the estimate stayed what it is.
+    """Return about how many people would bring the one-sided bound to ``bar`` if the estimate did not change.
 
-    ``at_most``: the upper bound must be at or under the bar, else the lower at or above it. ``share``: a ratio in
-    [0, 1]. Infinite when the estimate itself is on the wrong side, or when the noise leaves no estimate.
+    The result is infinite if the estimate is on the wrong side of the bar, or if the noise leaves no estimate.
+
+    Args:
+        level: one-sided level of the bound.
+        share: whether theta is a share in [0, 1].
+        at_most: whether the upper bound must be at or below the bar. Otherwise the lower bound must be at or above it.
     """
-    make: Callable[..., Interval] = sums_ratio_interval if share else sums_interval
+    interval_of: Callable[..., Interval] = sums_ratio_interval if share else sums_interval
     tails: Tails = "upper" if at_most else "lower"
-    known = _readable(sums)
+    known = _positive_counts(sums)
 
     def clears(times: float) -> bool:
-        interval = make(_scaled(known, times), level=level, tails=tails)
+        interval = interval_of(_scaled(known, times), level=level, tails=tails)
         return interval.high <= bar if at_most else interval.low >= bar
 
     top = 1.0
@@ -181,7 +194,7 @@ def users_needed_for_bar(
 
 
 def _parts(sums: MetricSums, floor: float = CLEAR_OF_NOISE) -> _Parts | None:
-    """The estimate and its two variances, or None where the denominator is not clear of its noise by ``floor`` sd."""
+    """Compute the estimate and its variances, or None if SB is not at least ``floor`` sd of its noise above zero."""
     if not (sums.b > 0 and sums.b >= floor * sums.sd_b and sums.users > 0):
         return None
     theta = sums.a / sums.b
@@ -201,25 +214,25 @@ def _parts(sums: MetricSums, floor: float = CLEAR_OF_NOISE) -> _Parts | None:
 
 
 def _effective_users(sums: MetricSums, margin: float) -> float:
-    """SB^2 / (SBB + margin), kept where it can be: at most the users (Cauchy-Schwarz), at least SB / clip_b."""
+    """Return SB^2 / (SBB + margin) within its possible range: at most the users (Cauchy-Schwarz), at least SB / clip_b."""
     square = min(max(sums.bb + margin, sums.b**2 / sums.users), sums.clip_b * sums.b)
     return min(sums.b**2 / square, sums.users)
 
 
 def _fieller(sums: MetricSums, theta: float, sampling: float, t: float) -> tuple[float, float]:
-    """Roots x of (a - x b)^2 = t^2 (sampling + sd_a^2 + x^2 sd_b^2), a = theta b; infinite if unbounded."""
+    """Solve (a - x b)^2 = t^2 (sampling + sd_a^2 + x^2 sd_b^2) for x, with a = theta b. Roots are infinite if unbounded."""
     square = sums.b**2 - t**2 * sums.sd_b**2
     if not math.isfinite(t) or square <= 0:
         return -math.inf, math.inf
     a = theta * sums.b
     variance = sampling + sums.sd_a**2
-    # (a b)^2 - square (a^2 - t^2 variance), written without the cancellation
+    # (a b)^2 - square (a^2 - t^2 variance), rearranged to avoid cancellation
     root = t * math.sqrt(sums.b**2 * variance + a**2 * sums.sd_b**2 - t**2 * sums.sd_b**2 * variance)
     return (a * sums.b - root) / square, (a * sums.b + root) / square
 
 
 def _effective_n(sums: MetricSums, parts: _Parts, p: float, level: float, tails: Tails) -> float:
-    """Effective n of the sampling part of a share: from V where V says more than the clip, else from the clip."""
+    """Return the effective n of a share's sampling part: the larger of the values that V and the clip imply."""
     dof = parts.n_low - 1
     if dof <= 0:
         return 0.0
@@ -230,7 +243,7 @@ def _effective_n(sums: MetricSums, parts: _Parts, p: float, level: float, tails:
 
 
 def _scaled(sums: MetricSums, times: float) -> MetricSums:
-    """What ``times`` as many like people would have given under the same noise."""
+    """Return the sums that ``times`` as many similar people would give, with the same noise."""
     return replace(
         sums,
         users=sums.users * times,
@@ -242,15 +255,15 @@ def _scaled(sums: MetricSums, times: float) -> MetricSums:
     )
 
 
-def _readable(sums: MetricSums) -> MetricSums:
-    """The sums with the counts that must be positive lifted to one sd of their noise."""
+def _positive_counts(sums: MetricSums) -> MetricSums:
+    """Return the sums with users and SB raised to at least one sd of their noise, because both must be positive."""
     return replace(sums, users=max(sums.users, sums.sd_users), b=max(sums.b, sums.sd_b))
 
 
 def _interval(
     sums: MetricSums, parts: _Parts, low: float, high: float, level: float, tails: Tails, ends: tuple[float, float]
 ) -> Interval:
-    """The interval with its open side at the end of the range."""
+    """Assemble the interval. A bound on an open side is the end of the range."""
     se = math.sqrt(parts.sampling + parts.margin + parts.privacy) / sums.b
     low, high = (ends[0] if tails == "upper" else low), (ends[1] if tails == "lower" else high)
     return Interval(parts.theta, low, high, se, parts.dof, parts.n, sums.users, level, tails)

@@ -1,10 +1,11 @@
-"""From what serves toward what was fitted: a third of the way, or all of it.
+"""Move the incumbent towards a new fit: a third of the way, or all of it.
 
-A fit errs with its release's noise, and the largest of several estimated gains errs upward (the winner's curse), so a policy that
-is replaced whole each round wanders. Averaging the two value functions takes out what they do not share of that error (averaged
-Q-learning: Anschel, Baram and Shimkin 2017), and a partial step loses less where the fit is wrong (conservative policy iteration:
-Kakade and Langford 2002). Which discount and which step is taken follows from the posterior: the highest lower bound of the gain
-over what serves.
+A fit carries its release's noise. The largest of several estimated gains is also biased upward (the winner's curse). A policy
+that is fully replaced each round therefore drifts at random. Averaging the two value functions removes the errors that they do
+not share, and a partial step loses less where the fit is wrong. The posterior selects both the discount and the step: the
+choice has the highest lower bound of its gain over the incumbent.
+
+Sources: Anschel, Baram and Shimkin (2017), averaged Q-learning; Kakade and Langford (2002), conservative policy iteration.
 """
 
 from __future__ import annotations
@@ -23,50 +24,58 @@ from training.engine.trainers.fitted_q import capped_policy
 from training.engine.trainers.protocol import Candidate
 from training.engine.world.world_model import World
 
-STEP_SHARE = 1.0 / 3.0  # of the way: a later round explores one decision in ten and adds about as little
-FULL_STEP_SDS = 2.0  # posterior sds under the mean gain at which steps are compared: about its .025 quantile
+STEP_SHARE = 1.0 / 3.0  # of the way: later rounds explore one decision in ten, so each adds little information
+FULL_STEP_SDS = 2.0  # steps are compared at this many posterior sds below their mean gain, about the .025 quantile
 
 
 def best_update(
     spec: LoopSpec,
     worlds: World,
     candidates: Sequence[Candidate],
-    serving: LinearPolicy,
+    incumbent: LinearPolicy,
     states: Floats,
     rng: np.random.Generator,
 ) -> Candidate:
-    """The candidate, or the part of the way to one, whose gain over ``serving`` has the highest mean minus two sd over drawn
-    worlds.
+    """Choose the candidate, or the partial step towards one, with the highest lower bound of its gain over ``incumbent``.
 
+    The lower bound is the mean minus two standard deviations of the gain over sampled worlds.
 
-    ``states`` (n, F) are model states: they scale the two value functions and hold the support cap.
+    Args:
+        states: (n, F) model states, which scale the two value functions and set the support cap.
     """
     offered = [*candidates]
-    if worlds.moments.layout.phi.hinges >= serving.phi.hinges:  # what serves can be said in the fit's features
+    if (
+        worlds.moments.layout.phi.hinges >= incumbent.phi.hinges
+    ):  # the incumbent can be expressed in the features of the fit
         offered += [
-            replace(c, policy=interpolate_policies(spec, serving, c.policy, states), step=STEP_SHARE)
+            replace(c, policy=interpolate_policies(spec, incumbent, c.policy, states), step=STEP_SHARE)
             for c in candidates
         ]
-    theirs, *ours = (v for v, _ in values_in_worlds(worlds, [serving, *(c.policy for c in offered)], rng))
-    bounds = [float((v - theirs).mean() - FULL_STEP_SDS * (v - theirs).std(ddof=1)) for v in ours]
+    incumbent_values, *offered_values = (
+        v for v, _ in values_in_worlds(worlds, [incumbent, *(c.policy for c in offered)], rng)
+    )
+    gains = [values - incumbent_values for values in offered_values]
+    bounds = [float(gain.mean() - FULL_STEP_SDS * gain.std(ddof=1)) for gain in gains]
     return offered[int(np.argmax(bounds))]
 
 
-def interpolate_policies(spec: LoopSpec, serving: LinearPolicy, fitted: LinearPolicy, states: Floats) -> LinearPolicy:
-    """Two thirds of one policy's advantages over the reference and a third of the other's, each in units of its sd over states,
-    under the support cap.
+def interpolate_policies(spec: LoopSpec, incumbent: LinearPolicy, fitted: LinearPolicy, states: Floats) -> LinearPolicy:
+    """Combine two thirds of the incumbent's advantages over the reference with one third of the fit's, under the support cap.
 
-    Discounts differ between rounds and with them the size of values, so neither counts for more because its numbers are larger.
+    Each is in units of its standard deviation over states (n, F). Discounts differ between rounds and scale the values, so
+    without these units the policy with the larger numbers would dominate.
     """
     phi = fitted.phi
-    ours, theirs = (_advantages(p, phi.width, phi.phi(states)) for p in (serving, fitted))
-    weights = (1.0 - STEP_SHARE) * ours + STEP_SHARE * theirs
+    old, new = (_advantages(p, phi.width, phi.phi(states)) for p in (incumbent, fitted))
+    weights = (1.0 - STEP_SHARE) * old + STEP_SHARE * new
     return capped_policy(spec, MAIN_HEAD, phi, weights, states)
 
 
 def _advantages(policy: LinearPolicy, width: int, features: Floats) -> Floats:
-    """(K, width) weights of the advantages over the reference, margin included, in units of their sd over states (root mean
-    square of the alternatives'); columns that the policy lacks are 0.
+    """Return weights (K, width) of the advantages over the reference, margin included.
+
+    The unit is their standard deviation over states (root mean square over the alternatives).
+    Columns that the policy lacks are 0.
     """
     weights = np.pad(policy.weights, ((0, 0), (0, width - policy.weights.shape[1])))
     weights[policy.reference, 0] += policy.margin

@@ -1,10 +1,12 @@
-"""The heads beside policy: contextual bandits on what the joint release says of them, each with its own gate.
+"""Train the heads other than policy as contextual bandits on the joint release, each with its own model gate.
 
-A sub-head's effect is a gain over its reference action in reward scales, now and later together
-(privacy.engine.moments.continuation_value), so no rollout is needed: the greedy policy of the posterior mean, and the gate's z
-from draws of the same posterior over the states in which the candidate for policy would speak (Thompson's posterior, used to
-judge and not to explore). Several heads are asked of one release, and most of them matter little, so policy's bar over the
-reference is made stricter by their number (Bonferroni).
+A sub-head's effect is its gain over its reference action in reward scales. It covers immediate and later reward
+(``privacy.engine.moments.continuation_value``), so no rollout is needed. The trained policy is greedy for the posterior mean.
+The gate's z comes from posterior samples, over the states in which the policy candidate would intervene. They are sampled as
+in Thompson sampling, but to test a policy and not to explore.
+
+One release tests several heads, and most of them have little effect. Their bar over the reference is therefore stricter than
+the policy head's, by a Bonferroni correction for their number.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ DRAWS = 400
 
 
 def sub_bar(heads: int) -> float:
-    """The bar of each of so many sub-heads, so that one of them passes by chance no more often than policy would: 1.85 for 3."""
+    """Return the z bar of each of ``heads`` sub-heads, for example 1.85 for 3.
+
+    All of them together pass by chance no more often than the policy head alone.
+    """
     normal = NormalDist()
     return -normal.inv_cdf(normal.cdf(-MODEL_BAR_REFERENCE) / max(heads, 1))
 
@@ -35,7 +40,7 @@ def sub_bar(heads: int) -> float:
 def learn_sub_head(
     moments: Moments, head: str, states: Floats, rng: np.random.Generator, *, incumbent: LinearPolicy | None = None
 ) -> LearnedSubHead:
-    """Train and gate one sub-head on model states (n, F) in which policy speaks."""
+    """Train one sub-head and run its model gate, on model states (n, F) in which the policy head intervenes."""
     layout = moments.layout
     posterior = sub_effects_posterior(moments, head)
     effects = _by_action(moments, head, posterior.mean)
@@ -64,11 +69,11 @@ def _drawn_gains(
     moments: Moments, head: str, posterior: TargetEffects, policies: Sequence[LinearPolicy], states: Floats,
     rng: np.random.Generator,
 ) -> list[Floats]:  # fmt: skip
-    """Mean gain over the reference, by draw (DRAWS,), of each policy: linear in the effects, so mean features are enough."""
+    """Sample each policy's mean gain over the reference (DRAWS,). It is linear in the effects, so mean features suffice."""
     phi, count = moments.layout.linear().phi.phi(states), len(moments.layout.spec.head(head).actions)
     means = []
     for policy in policies:
         chosen = np.eye(count)[policy.actions(states)]
         means.append(chosen.T @ phi / max(len(states), 1))
-    drawn = np.stack([_by_action(moments, head, posterior.draw(rng)) for _ in range(DRAWS)])
-    return [np.asarray(np.einsum("rkd,kd->r", drawn, mean)) for mean in means]
+    sampled = np.stack([_by_action(moments, head, posterior.draw(rng)) for _ in range(DRAWS)])
+    return [np.asarray(np.einsum("rkd,kd->r", sampled, mean)) for mean in means]

@@ -1,10 +1,11 @@
-"""Linear policies from synthetic transitions: fitted Q-iteration over a grid of discounts, the best of which is kept.
+"""Train linear policies from synthetic transitions by fitted Q-iteration, one for each discount of a grid.
 
-Fitted Q-iteration (Ernst, Geurts and Wehenkel 2005): Q(s, a) = phi(s) . w_a, each sweep regressing
-r + gamma stays max_b Q(s', b) on phi. No discount is right for every loop: where interventions pay now and harm later a high
-one is needed, elsewhere a low one is less noisy. So each discount gives a candidate. While the reference serves, the one with the
-largest gain over it in 100 steps of the mean world is taken; afterwards ``training.engine.trainers.conservative_update`` chooses.
-Every candidate is under the support cap.
+Q(s, a) = phi(s) . w_a. Each sweep regresses r + gamma stays max_b Q(s', b) on phi. No discount suits every loop: where
+interventions help now and harm later, a high one is needed, and elsewhere a low one is less noisy. Each discount therefore
+gives a candidate, under the support cap. Without an incumbent, the candidate with the largest gain over the reference in 100
+steps of the mean world is chosen. With one, ``training.engine.trainers.conservative_update`` chooses.
+
+Source: Ernst, Geurts and Wehenkel (2005), fitted Q-iteration.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from training.engine.world.world_model import World
 GAMMAS = (0.0, 0.8, 0.9, 0.95, 0.99)
 SWEEPS = 200
 TOLERANCE = 1e-3
-_JUDGES = 1_000  # simulated people who compare the candidates
+_SIMULATED_PEOPLE = 1_000  # in the comparison of candidates
 
 
 def train_candidates(
@@ -39,7 +40,13 @@ def train_candidates(
     gammas: Sequence[float] = GAMMAS,
     sweeps: int | None = None,
 ) -> Iterator[Candidate]:
-    """Yield every candidate as it is made; the caller keeps the best (``best_candidate``)."""
+    """Train one candidate for each discount, and yield each as soon as it is trained.
+
+    Args:
+        seed: fixes the simulated people who compare the candidates.
+        gammas: the discounts.
+        sweeps: most sweeps for each discount, 200 by default.
+    """
     phi = world.moments.layout.phi
 
     def fits() -> Iterator[LinearPolicy]:
@@ -48,19 +55,22 @@ def train_candidates(
             weights = fitted_q(phi, pool, gamma=gamma, sweeps=sweeps or SWEEPS)
             yield capped_policy(spec, MAIN_HEAD, phi, weights, pool.state)
 
-    trials = compare(world, fits(), np.random.default_rng([seed, 2]), people_a_world=_JUDGES)
+    trials = compare(world, fits(), np.random.default_rng([seed, 2]), people_a_world=_SIMULATED_PEOPLE)
     base = next(trials).reward.mean()
     for gamma, trial in zip(gammas, trials, strict=True):
         yield Candidate(trial.policy, gamma, float(trial.reward.mean() - base))
 
 
 def best_candidate(candidates: list[Candidate]) -> Candidate:
-    """The largest gain in the mean world."""
+    """Return the candidate with the largest gain in the mean world."""
     return max(candidates, key=lambda c: c.model_gain)
 
 
 def fitted_q(phi: FeatureMap, pool: Transitions, *, gamma: float, sweeps: int = SWEEPS) -> Floats:
-    """Weights (K, d) after sweeps until no fitted value moves by 1e-3 reward scales, or their bound."""
+    """Fit weights (K, d) by fitted Q-iteration.
+
+    Sweeps end when no fitted value moves by 1e-3 reward scales, or after ``sweeps``.
+    """
     n, k = pool.reward.shape
     features = phi.phi(pool.state)
     following = phi.phi(pool.next_state.reshape(n * k, -1))
@@ -78,10 +88,13 @@ def fitted_q(phi: FeatureMap, pool: Transitions, *, gamma: float, sweeps: int = 
 
 
 def capped_policy(spec: LoopSpec, head: str, phi: FeatureMap, weights: Floats, states: Floats) -> LinearPolicy:
-    """The greedy policy with the least margin on the reference under which it intervenes no more often than the log did."""
+    """Return the greedy policy under the support cap.
+
+    Its margin on the reference is the smallest with which it intervenes no more often than the logging distribution.
+    """
     declared = spec.head(head)
     values = phi.phi(states) @ weights.T
-    others = np.delete(values, declared.reference_index, axis=1).max(axis=1)
-    advantage = others - values[:, declared.reference_index]
+    alternatives = np.delete(values, declared.reference_index, axis=1).max(axis=1)
+    advantage = alternatives - values[:, declared.reference_index]
     margin = max(0.0, float(np.quantile(advantage, declared.logging[declared.reference_index])))
     return LinearPolicy(phi, weights, margin, declared.reference_index)

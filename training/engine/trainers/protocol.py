@@ -1,4 +1,7 @@
-"""How trainers are asked, and what they find: of policy, by candidates and a step toward one; of the other heads, at once."""
+"""Define the interfaces and results of trainers.
+
+A trainer of the policy head gives candidates and a step towards one of them. A trainer of another head gives its result at once.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,10 @@ from training.engine.world.world_model import World
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trained policy, its training discount, and its gain over the reference in the mean world (reward scales a step).
+    """Hold a trained policy with its training discount.
 
-    ``step``: how much of the way it goes from what serves to the fit; the gain is the fit's.
+    ``model_gain``: gain of the full fit over the reference in the mean world, in reward scales a step.
+    ``step``: the fraction of the way from the incumbent to the fit.
     """
 
     policy: LinearPolicy
@@ -33,8 +37,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class LearnedSubHead:
-    """A sub-head's candidate. ``effects`` (K, d) of the posterior mean, 0 for the reference; gains (draws,) over both rivals;
-    ``bar`` of z over the reference.
+    """Hold a sub-head's candidate.
+
+    ``effects`` (K, d): posterior mean, 0 for the reference. ``gain``, ``gain_incumbent`` (draws,): posterior samples of the gain
+    over the reference and over the incumbent. ``bar``: required z over the reference.
     """
 
     head: str
@@ -47,32 +53,33 @@ class LearnedSubHead:
 
     @property
     def z(self) -> float:
-        """Of the gain over the reference."""
+        """Return z of the gain over the reference."""
         return z_of(self.gain)
 
     @property
     def z_incumbent(self) -> float | None:
-        """Of the gain over what serves; None where the reference serves."""
+        """Return z of the gain over the incumbent, or None if there is no incumbent."""
         return None if self.gain_incumbent is None else z_of(self.gain_incumbent)
 
     @property
     def passed(self) -> bool:
+        """Tell whether the candidate clears its bar over the reference and, if there is an incumbent, the bar over it."""
         incumbent = self.z_incumbent
         return self.z >= self.bar and (incumbent is None or incumbent >= MODEL_BAR_INCUMBENT)
 
     def candidate(self) -> SubCandidate:
-        """What the charged evaluation judges."""
+        """Return the input of the charged evaluation."""
         return SubCandidate(self.policy, self.rival, self.effects)
 
 
 def z_of(gain: Floats) -> float:
-    """Mean over standard deviation of drawn gains; 0 where nothing differs."""
+    """Return the mean of gains (draws,) over their standard deviation, or 0 if they are all equal."""
     spread = float(gain.std(ddof=1))
     return float(gain.mean()) / spread if spread > 0 else 0.0
 
 
 class Train(Protocol):
-    """Trains candidates for policy."""
+    """Train candidates for the policy head."""
 
     def __call__(
         self,
@@ -85,32 +92,36 @@ class Train(Protocol):
         gammas: Sequence[float],
         sweeps: int | None,
     ) -> Iterator[Candidate]:
-        """Yield each candidate as it is made, so that progress can be told; about one a discount of ``gammas``.
+        """Yield each candidate as soon as it is trained, so that progress can be reported.
 
-        The same seed gives the same candidates. Their policies are in the features of ``world``. sweeps: at most so many.
+        Args:
+            seed: the same seed gives the same candidates.
+            gammas: discounts. There is about one candidate for each.
+            sweeps: most sweeps a candidate.
+        Returns: candidates whose policies use the features of ``world``.
         """
         ...
 
 
 class Update(Protocol):
-    """Decides how far to go from a learned policy that serves."""
+    """Decide how far to move the incumbent towards the candidates."""
 
     def __call__(
         self,
         spec: LoopSpec,
         worlds: World,
         candidates: Sequence[Candidate],
-        serving: LinearPolicy,
+        incumbent: LinearPolicy,
         states: Floats,
         rng: np.random.Generator,
         /,
     ) -> Candidate:
-        """Choose a candidate, or a part of the way to one from ``serving``. states (n, F): model states."""
+        """Choose a candidate, or a partial step from ``incumbent`` towards one. states (n, F): model states."""
         ...
 
 
 class TrainHead(Protocol):
-    """Trains and gates one head beside policy."""
+    """Train one head other than policy and run its model gate."""
 
     def __call__(
         self,
@@ -122,13 +133,13 @@ class TrainHead(Protocol):
         *,
         incumbent: LinearPolicy | None,
     ) -> LearnedSubHead:
-        """Learn ``head`` on model states (n, F) in which policy speaks, to beat its reference and ``incumbent``."""
+        """Train ``head`` to beat its reference and ``incumbent``, on model states (n, F) in which the policy head intervenes."""
         ...
 
 
 @dataclass(frozen=True)
 class PolicyTrainer:
-    """A way to train policy: candidates, and the update of what serves with them."""
+    """Pair a training function of the policy head with the update of its incumbent."""
 
     name: str
     train: Train
@@ -137,7 +148,7 @@ class PolicyTrainer:
 
 @dataclass(frozen=True)
 class HeadTrainer:
-    """A way to train a head beside policy."""
+    """Name a training function of the heads other than policy."""
 
     name: str
     train: TrainHead

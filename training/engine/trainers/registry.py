@@ -1,4 +1,4 @@
-"""The trainers: one file each, and one line here."""
+"""Register trainers. A new one takes a file of its own and one line here."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FITTED_Q, CONTEXTUAL_BANDITS = "fitted_q", "contextual_bandits"
 
 
 def policy_trainer_table(*trainers: PolicyTrainer) -> dict[str, PolicyTrainer]:
-    """Trainers of policy by name. Raises ValueError for one that lacks a part."""
+    """Return trainers of the policy head by name. Raises ValueError for one that lacks a part."""
     return registry("trainer of policy", *trainers, longest=_LONGEST_NAME, methods=("train", "update"))
 
 
 def head_trainer_table(*trainers: HeadTrainer) -> dict[str, HeadTrainer]:
-    """Trainers of the other heads by name. Raises ValueError for one that lacks a part."""
+    """Return trainers of the other heads by name. Raises ValueError for one that lacks a part."""
     return registry("trainer of heads", *trainers, longest=_LONGEST_NAME, methods=("train",))
 
 
@@ -31,10 +31,10 @@ HEAD_TRAINERS = head_trainer_table(
 
 
 def policy_trainer(name: str) -> PolicyTrainer:
-    """The trainer of policy of a name. Raises InputError that lists the names there are."""
+    """Return the policy head's trainer with this name. Raises InputError that lists the known names."""
     return variant_named("trainer of policy", POLICY_TRAINERS, name)
 
 
 def head_trainer(name: str) -> HeadTrainer:
-    """The trainer of the other heads of a name. Raises InputError that lists the names there are."""
+    """Return the trainer of the other heads with this name. Raises InputError that lists the known names."""
     return variant_named("trainer of heads", HEAD_TRAINERS, name)

@@ -1,4 +1,4 @@
-"""Policies compared in the same worlds, by the same people under the same shocks: all that is asked of rollouts when training."""
+"""Compare policies in the same worlds, with the same simulated people and the same random shocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.engine.world.world_model import World, initial_states
 
 @dataclass(frozen=True)
 class Trial(Generic[P]):
-    """What one policy came to: mean reward (reward scales) and intervention rate a step of each person (n,), and their worlds."""
+    """Hold one policy's results: each person's mean reward (reward scales) and intervention rate a step (n,), and their world."""
 
     policy: P
     reward: Floats
@@ -23,7 +23,7 @@ class Trial(Generic[P]):
     worlds: Ints
 
     def by_world(self) -> tuple[Floats, Floats]:
-        """Mean reward and intervention rate a step in each world, (w,) and (w,)."""
+        """Return mean reward and intervention rate a step in each world, (w,) and (w,)."""
         people = np.bincount(self.worlds)
         return _total(self.worlds, self.reward) / people, _total(self.worlds, self.rate) / people
 
@@ -31,9 +31,9 @@ class Trial(Generic[P]):
 def compare(
     world: World, policies: Iterable[P], rng: np.random.Generator, *, people_a_world: int
 ) -> Iterator[Trial[P]]:
-    """Yield a trial a policy, in their order; a policy is asked for when its turn has come."""
-    drawn = len(world.coefficients)
-    worlds = np.arange(drawn * people_a_world) % drawn
+    """Roll out each policy and yield its trial, in the order given. The iterable is consumed lazily."""
+    world_count = len(world.coefficients)
+    worlds = np.arange(world_count * people_a_world) % world_count
     start = initial_states(world, len(worlds), rng)
     for policy, reward, rate in rollout(world, policies, start, worlds, int(rng.integers(2**63))):
         yield Trial(policy, reward, rate, worlds)

@@ -1,7 +1,7 @@
-"""Rolling policies through drawn worlds: what they are worth there.
+"""Roll out policies in sampled worlds to estimate their value there.
 
-Common random numbers throughout: one seed gives every policy the same people and the same shocks, so that differences
-between policies are far more precise than their values.
+All rollouts use common random numbers: one seed gives every policy the same people and the same shocks. Differences between
+policies are therefore far more precise than their values.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from core.arrays import Floats, Ints
 from training.engine.world.world_model import StepOutcome, World
 
-ROLLOUT_STEPS = 100  # at 40 steps, worlds whose interventions pay now and harm later were misjudged
+ROLLOUT_STEPS = 100  # 40 steps misjudged worlds in which interventions help now and harm later
 
 
 class Policy(Protocol):
-    """What can be rolled: it chooses an action for each state, and has a reference action."""
+    """Define a policy that can be rolled out: it chooses an action for each state, and has a reference action."""
 
     @property
     def reference(self) -> int: ...
@@ -32,10 +32,14 @@ P = TypeVar("P", bound=Policy)
 def rollout(
     world: World, policies: Iterable[P], start: Floats, worlds: Ints, seed: int
 ) -> Iterator[tuple[P, Floats, Floats]]:
-    """Yield each policy with its mean reward and intervention rate a step, of each person (n,), over 100 steps.
+    """Roll out each policy for 100 steps and yield it with each person's mean reward and intervention rate a step, (n,) each.
 
-    Somebody who left earns nothing further. Person i begins in ``start[i]`` (n, F) and lives in world ``worlds[i]``. One ``seed``
-    gives all policies the same shocks.
+    A person who left earns nothing further.
+
+    Args:
+        start: (n, F) initial states.
+        worlds: (n,) the world that each person lives in.
+        seed: gives all policies the same shocks.
     """
     for policy in policies:
         total, interventions, alive = np.zeros(len(start)), np.zeros(len(start)), np.ones(len(start))
@@ -47,7 +51,10 @@ def rollout(
 
 
 def discounted_returns(world: World, policy: Policy, start: Floats, seed: int, *, gamma: float) -> Floats:
-    """(n,) discounted reward of 100 steps from each state (n, F) in the one world that there is, leaving included."""
+    """Return discounted rewards (n,) of 100 steps from each state (n, F), in a ``world`` of one draw.
+
+    Rewards are weighted by the probability that the person has not left.
+    """
     weight, total = np.ones(len(start)), np.zeros(len(start))
     for _, outcome in _steps(world, policy, start, np.zeros(len(start), dtype=np.int64), seed):
         total += weight * outcome.reward
@@ -56,7 +63,7 @@ def discounted_returns(world: World, policy: Policy, start: Floats, seed: int, *
 
 
 def _steps(world: World, policy: Policy, start: Floats, worlds: Ints, seed: int) -> Iterator[tuple[Ints, StepOutcome]]:
-    """The actions and what followed, step by step."""
+    """Yield the actions and outcomes of each step."""
     rng, states = np.random.default_rng(seed), start
     for _ in range(ROLLOUT_STEPS):
         actions = policy.actions(states)

@@ -1,7 +1,7 @@
-"""Synthetic transitions: every action from each of n model states, and the pool's rows that they become.
+"""Convert between synthetic transitions and rows of the training pool.
 
-The pool keeps a row a (state, action) pair, the actions of a state one after another. A trainer takes the rows apart again by
-their order alone, so rows in another order would be learned from without any error. ``of_rows`` therefore checks the order.
+The pool has one row for each (state, action) pair, with the actions of a state one after another. A trainer regroups the rows
+by their order alone, so a wrong order would silently corrupt training. ``of_rows`` therefore checks the order.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ COLUMNS = ("state", "action", "reward", "stays", "next_state")  # of a pool row
 
 @dataclass(frozen=True)
 class Transitions:
-    """Every action from each of n model states.
+    """Hold the outcomes of every action from each of n model states.
 
-    state (n, F); reward (n, K) in reward scales; next_state (n, K, F); stays (n, K) probability of going on.
+    state (n, F). reward (n, K), in reward scales. next_state (n, K, F). stays (n, K): probability that the person does not leave.
     """
 
     state: Floats
@@ -34,7 +34,7 @@ class Transitions:
     stays: Floats
 
     def rows(self) -> Chunk:
-        """One row a (state, action) pair, actions running fastest: the columns of the pool."""
+        """Return the pool's columns, with one row for each (state, action) pair. Actions vary fastest."""
         n, k = self.reward.shape
         return {
             "state": np.repeat(self.state, k, axis=0),
@@ -45,14 +45,17 @@ class Transitions:
         }
 
     def chunks(self, longest: int) -> Iterator[Chunk]:
-        """Yield the rows in order, at most ``longest`` a chunk."""
+        """Yield the rows in order, in chunks of at most ``longest``."""
         rows = self.rows()
         for first in range(0, len(rows["action"]), longest):
             yield {name: values[first : first + longest] for name, values in rows.items()}
 
     @classmethod
     def of_rows(cls, rows: Mapping[str, np.ndarray], spec: LoopSpec) -> Transitions:
-        """Inverse of ``rows``. Raises InputError for rows of another order, or whose next state does not follow."""
+        """Rebuild transitions from the pool's columns.
+
+        Raises: InputError for rows out of order, and for next states that contradict the known dynamics.
+        """
         head = spec.head(MAIN_HEAD)
         k = len(head.actions)
         _check_order(rows, k)
@@ -66,7 +69,7 @@ class Transitions:
 
 
 def _check_order(rows: Mapping[str, np.ndarray], actions: int) -> None:
-    """Each state's rows stand together, its actions 0 to K - 1 in order."""
+    """Check that each state's rows are adjacent, with actions 0 to K - 1 in order."""
     action, state = rows["action"], rows["state"]
     lengths = {name: len(rows[name]) for name in COLUMNS}
     if not len(action) or len(action) % actions or len(set(lengths.values())) > 1:
@@ -74,18 +77,18 @@ def _check_order(rows: Mapping[str, np.ndarray], actions: int) -> None:
             f"the pool's rows {lengths} are not whole states of {actions} actions each; synthesize them again"
         )
     blocks = state.reshape(-1, actions, state.shape[1])
-    strange = (action.reshape(-1, actions) != np.arange(actions)) | (blocks != blocks[:, :1]).any(axis=2)
-    _refuse(strange.reshape(-1), "is not where its state and action belong: the rows are out of order")
+    wrong = (action.reshape(-1, actions) != np.arange(actions)) | (blocks != blocks[:, :1]).any(axis=2)
+    _refuse(wrong.reshape(-1), "is not at the position of its state and action, so the rows are out of order")
 
 
 def _check_next_states(rows: Mapping[str, np.ndarray], spec: LoopSpec, reference: int) -> None:
-    """What is known of the next state (loops.engine.state.dynamics) follows from the row's own state and action."""
+    """Check that features with known dynamics (``loops.engine.state.dynamics``) follow from the row's state and action."""
     known = [i for i, f in enumerate(spec.features) if f.dynamics not in ("learned", "drift")]
-    follows = advance_known(spec, rows["state"], rows["action"] != reference)
-    strange = ~np.isclose(rows["next_state"][:, known], follows[:, known]).all(axis=1)
-    _refuse(strange, "has a next state that does not follow from its state and action")
+    expected = advance_known(spec, rows["state"], rows["action"] != reference)
+    wrong = ~np.isclose(rows["next_state"][:, known], expected[:, known]).all(axis=1)
+    _refuse(wrong, "has a next state that does not follow from its state and action")
 
 
-def _refuse(strange: np.ndarray, said: str) -> None:
-    if strange.any():
-        raise InputError(f"row {int(strange.argmax())} of the pool {said}; synthesize the rows again")
+def _refuse(wrong: np.ndarray, problem: str) -> None:
+    if wrong.any():
+        raise InputError(f"row {int(wrong.argmax())} of the pool {problem}; synthesize the rows again")

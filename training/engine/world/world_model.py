@@ -1,8 +1,12 @@
-"""The world model: a simulator of the population that is a function of one release and nothing else.
+"""Simulate the population with a world model that is computed from one release and nothing else.
 
-A step from state s under action a: reward = scale (centre + phi . (theta + tau_a)_0 + noise); each learned feature moves by its
-scale times phi . (theta + tau_a)_j plus noise; drift features follow a stationary AR(1) with the released mean and variance
-and the declared one-step scale; drift categories stay with the released probability; known dynamics are computed.
+A step from state s under action a:
+
+- reward = scale (centre + phi . (theta + tau_a)_0 + noise)
+- A learned feature moves by its scale times phi . (theta + tau_a)_j, plus noise.
+- A drift feature follows a stationary AR(1) with the released mean and variance, and the declared one-step scale.
+- A drift category stays with the released probability.
+- A feature with known dynamics is computed.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ BURN_IN = 10
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """One step of n people: reward in reward scales, next states, and the probability of staying on (not leaving)."""
+    """Hold one step of n people: reward (n,) in reward scales, next states (n, F), and the probability (n,) of not leaving."""
 
     reward: Floats
     next_state: Floats
@@ -33,19 +37,25 @@ class StepOutcome:
 
 @dataclass(frozen=True)
 class World:
-    """M drawn worlds at once. ``coefficients`` (M, K, d, m)."""
+    """Hold M sampled worlds. ``coefficients`` (M, K, d, m)."""
 
     moments: Moments
     coefficients: Floats
 
     @cached_property
     def noise_sd(self) -> Floats:
-        """(m,) standard deviation of the residual of each whitened target."""
+        """Return the residual standard deviation (m,) of each whitened target."""
         floor = 2 * self.moments.sd["variances"]
         return np.asarray(np.sqrt(np.maximum(self.moments.residual_variances, max(floor, 0.05) * 0.5)))
 
     def step(self, states: Floats, actions: Ints, worlds: Ints, rng: np.random.Generator) -> StepOutcome:
-        """Advance n people, person i living in world ``worlds[i]``. Randomness is drawn in one order whatever the actions."""
+        """Advance n people by one step. Random numbers are drawn in the same order whatever the actions are.
+
+        Args:
+            states: (n, F).
+            actions: (n,).
+            worlds: (n,) the world that each person lives in.
+        """
         layout, spec = self.moments.layout, self.moments.layout.spec
         phi = layout.phi.phi(states)
         mean = np.einsum("nd,ndm->nm", phi, self.coefficients[worlds, actions])
@@ -73,7 +83,10 @@ class World:
 
 
 def initial_states(world: World, n: int, rng: np.random.Generator) -> Floats:
-    """(n, F) states from the released first and second moments, then ten steps under the logging distribution."""
+    """Sample states (n, F) from the released first and second moments.
+
+    They are then advanced by ten steps under the logging distribution.
+    """
     moments = world.moments
     spec = moments.layout.spec
     states = np.zeros((n, len(spec.features)))
@@ -95,7 +108,10 @@ def initial_states(world: World, n: int, rng: np.random.Generator) -> Floats:
 
 
 def category_shares(moments: Moments, feature: int) -> Floats:
-    """Released share of each category, floored at .1 percent and normalised (the first is what the others leave)."""
+    """Return the released share of each category, at least 0.1% each and normalised to 1.
+
+    The first category's share is what the others leave.
+    """
     declared = moments.layout.spec.features[feature]
     columns = moments.layout.phi.columns_of(declared.name)
     gram = moments.level_gram.mean
@@ -105,7 +121,7 @@ def category_shares(moments: Moments, feature: int) -> Floats:
 
 
 def _number_moments(moments: Moments, numbers: list[int]) -> tuple[Floats, Floats]:
-    """Mean and covariance, in scaled units, of the features that are numbers."""
+    """Return mean and covariance of the numeric features, in scaled units."""
     phi, spec = moments.layout.phi, moments.layout.spec
     columns = [phi.names.index(spec.features[i].name) for i in numbers]
     gram = moments.level_gram.mean / moments.level_gram.mean[0, 0]
@@ -115,7 +131,10 @@ def _number_moments(moments: Moments, numbers: list[int]) -> tuple[Floats, Float
 
 
 def _autoregress(moments: Moments, feature: int, values: Floats, shock: Floats) -> Floats:
-    """Stationary AR(1): the variance of a one-step change is 2 var (1 - rho), so rho follows from the declared scale."""
+    """Advance a stationary AR(1) by one step.
+
+    The variance of a one-step change is 2 var (1 - rho), so rho follows from the declared scale.
+    """
     declared = moments.layout.spec.features[feature]
     low, high = declared.range
     half, middle = (high - low) / 2, (high + low) / 2

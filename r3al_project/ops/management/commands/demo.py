@@ -1,4 +1,4 @@
-"""``manage.py demo``: one turn of a loop on a database of its own, run by a real worker, watched live."""
+"""``manage.py demo``: run one turn of a loop on a separate database with a real worker, and show its progress."""
 
 from __future__ import annotations
 
@@ -18,28 +18,21 @@ from r3al_project.ops import demo
 from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.loops import loop_named
 from r3al_project.turns.progress_view import ProgressView, worker_process
-from r3al_project.turns.report import turn_print
+from r3al_project.turns.report import turn_report_write
 from r3al_project.turns.services import turn_parameters, turn_settle, turn_start
 
 
 class Command(BaseCommand):
-    help = "Run one turn of a loop (simulated people, or logged data with --source) and say what it did."
+    help = "Run one turn of a loop on simulated people, or on logged data with --source, and report its result."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-        parser.add_argument("--keep", action="store_true", help="go on with the database that is there")
-        parser.add_argument("--loop", default=DEFAULT_LOOP, help="a known loop's name, or a TOML file")
+        parser.add_argument("--keep", action="store_true", help="reuse the existing database")
+        parser.add_argument("--loop", default=DEFAULT_LOOP, help="name of a loop, or a TOML file")
         parser.add_argument("--source", help="CSV or JSON Lines file of logged decisions")
-        parser.add_argument("--users", type=int, default=2_000, help="simulated people (without --source)")
-        parser.add_argument(
-            "--epsilon",
-            type=float,
-            default=DEFAULT_EPSILON,
-            help="privacy budget of each release (default: %(default)g)",
-        )
-        parser.add_argument(
-            "--seed", type=int, default=1, help="random seed of simulation and training (default: %(default)d)"
-        )
+        parser.add_argument("--users", type=int, default=2_000, help="number of simulated people (without --source)")
+        parser.add_argument("--epsilon", type=float, default=DEFAULT_EPSILON, help="privacy budget of each release")
+        parser.add_argument("--seed", type=int, default=1, help="random seed of simulation and training")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -52,9 +45,9 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         demo.operator_create(os.environ.get("R3AL_DEMO_USER", "demo"), os.environ.get("R3AL_DEMO_PASSWORD"))
         loop_version = loop_named(options["loop"])
-        watcher = ProgressView()
-        watcher.say(f"loop {loop_version}: {loop_version.spec.title}")
-        source, people = demo.source_prepare(loop_version, options, watcher.say)
+        view = ProgressView()
+        view.say(f"loop {loop_version}: {loop_version.spec.title}")
+        source, people = demo.source_prepare(loop_version, options, view.say)
         turn = turn_start(
             loop_version=loop_version,
             parameters=turn_parameters(
@@ -62,12 +55,12 @@ class Command(BaseCommand):
             ),
         )
         with worker_process():
-            watcher.follow(turn)
+            view.follow(turn)
         turn = turn_settle(turn=turn)
-        turn_print(
+        turn_report_write(
             turn,
             seconds=time.monotonic() - began,
             as_json=options["json"],
             out=sys.stdout,
-            true_values=None if people is None else demo.true_values_of(people, watcher.say),
+            true_values=None if people is None else demo.true_values_of(people, view.say),
         )

@@ -1,4 +1,4 @@
-"""``manage.py expire``: delete what is older than it may be kept, give back what nobody will finish. Beat does the same."""
+"""``manage.py expire``: delete expired records and refund abandoned releases. Beat runs the same daily."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from training.services.pool import pool_expire
 
 class Command(BaseCommand):
     help = (
-        f"Delete people's records, exports and pool rows that are {RECORDS_KEPT.days} days old and answers that were kept a day "
-        "for retries, and give back what people were charged for releases that are a day old and that nobody will finish. "
-        "Stop it and run it again as you like."
+        f"Delete people's records, exports and pool rows after {RECORDS_KEPT.days} days. "
+        "Delete answers stored for retries after a day. "
+        "Refund people for releases that were abandoned more than a day ago. "
+        "It is safe to stop this command and to run it again."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        gone, pool, answers, settled = records_expire(), pool_expire(), answers_expire(), reservations_sweep()
+        records, pool, answers, settled = records_expire(), pool_expire(), answers_expire(), reservations_sweep()
         self.stdout.write(
-            f"expired: {gone.signals} signals, {gone.decisions} decisions, {gone.exports} exports, {pool} pool chunks, "
-            f"{answers} answers kept for retries; "
-            f"releases that nobody will finish: {settled.refunded} given back, {settled.kept} stay charged (noise was drawn)"
+            f"expired: {records.signals} signals, {records.decisions} decisions, {records.exports} exports, {pool} pool chunks, "
+            f"{answers} answers stored for retries; "
+            f"abandoned releases: {settled.refunded} refunded, {settled.kept} stay charged (noise was drawn)"
         )

@@ -1,5 +1,6 @@
-"""``manage.py prepare``: all that a start needs: tables, roles, schedules, the r3al loop, static files. A second time it changes
-nothing.
+"""``manage.py prepare``: create everything that a start needs: tables, roles, schedules, the r3al loop and static files.
+
+A second run changes nothing.
 """
 
 from __future__ import annotations
@@ -27,4 +28,6 @@ class Command(BaseCommand):
         loop_builtin_add(DEFAULT_LOOP)
         call_command("collectstatic", interactive=False, verbosity=0)
         if not get_user_model().objects.filter(is_superuser=True).exists():
-            self.stderr.write(f"There is no operator yet; make one: {sys.executable} manage.py createsuperuser")
+            self.stderr.write(
+                f"There is no operator account yet. Create one with: {sys.executable} manage.py createsuperuser"
+            )

@@ -1,4 +1,4 @@
-"""``manage.py roles``: the groups of the platform with their permissions. Safe to run at every start."""
+"""``manage.py roles``: create the platform's groups with their permissions. Safe to run at every start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from r3al_project.ops.roles import ROLES, roles_sync
 
 
 class Command(BaseCommand):
-    help = "Make the groups Operator, Privacy officer, Analyst, Viewer and Service, each with its permissions."
+    help = "Create the groups Operator, Privacy officer, Analyst, Viewer and Service, each with its permissions."
 
     def handle(self, *args: Any, **options: Any) -> None:
         added = roles_sync()

@@ -1,4 +1,4 @@
-"""``manage.py loop add|list|check``: what loops there are, and making a file one."""
+"""``manage.py loop add|list|check``: add a loop from a file, list the loops, or check a file."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
         add = verbs.add_parser(
-            "add", help="validate FILE, keep it as a loop version, seed its slots with the reference"
+            "add", help="validate FILE, store it as a loop version, and deploy the reference in its slots"
         )
         add.add_argument("file", type=Path)
-        check = verbs.add_parser("check", help="validate FILE and say what the loop is; writes nothing")
+        check = verbs.add_parser("check", help="validate FILE and describe its loop, without writing anything")
         check.add_argument("file", type=Path)
-        verbs.add_parser("list", help="the loops, their versions, and what serves each head")
+        verbs.add_parser("list", help="list the loops, their versions, and the deployed version of each head")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -40,20 +40,20 @@ class Command(BaseCommand):
 
     def _add(self, options: dict[str, Any]) -> None:
         version, new = loop_add_file(options["file"])
-        self.stdout.write(f"{version} {'added' if new else 'is here already, unchanged'}")
+        self.stdout.write(f"{version} {'added' if new else 'is already stored, unchanged'}")
         self._describe(version.spec)
 
     def _check(self, options: dict[str, Any]) -> None:
         spec = parse_loop(loop_text(options["file"]), source=str(options["file"]))
-        self.stdout.write(f"{options['file']} is a usable loop file: {spec.name} version {spec.version}")
+        self.stdout.write(f"{options['file']} is a valid loop file: {spec.name} version {spec.version}")
         self._describe(spec)
 
     def _list(self, options: dict[str, Any]) -> None:
         versions = LoopVersion.objects.select_related("loop").order_by("loop__name", "version")
         if not versions:
-            self.stdout.write("no loop yet; add one with `manage.py loop add FILE`")
+            self.stdout.write("there is no loop yet; add one with `manage.py loop add FILE`")
         for version in versions:
-            serving = ", ".join(f"{h}: {_serves(v)}" for h, v in serving_now(version).items())
+            serving = ", ".join(f"{h}: {_version_text(v)}" for h, v in serving_now(version).items())
             self.stdout.write(f"{version}: {version.spec.title} ({serving})")
 
     def _describe(self, spec: LoopSpec) -> None:
@@ -66,5 +66,5 @@ class Command(BaseCommand):
             self.stdout.write(f"  head {head.name}: {logged}; reference {head.reference}")
 
 
-def _serves(version: ModelVersion) -> str:
+def _version_text(version: ModelVersion) -> str:
     return version.name if version.is_learned else "the reference"

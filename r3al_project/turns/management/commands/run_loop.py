@@ -1,4 +1,4 @@
-"""``manage.py run_loop``: one turn of a loop on what the vault holds (or on a file, collected first), and what it did."""
+"""``manage.py run_loop``: run one turn of a loop and report its result. A file of logged decisions may be imported first."""
 
 from __future__ import annotations
 
@@ -17,37 +17,44 @@ from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.loops import loop_named
 from r3al_project.turns.models import Turn
 from r3al_project.turns.progress_view import ProgressView
-from r3al_project.turns.report import turn_print
+from r3al_project.turns.report import turn_report_write
 from r3al_project.turns.runner import turn_run, turn_run_watched
 from r3al_project.turns.services import DELTA, turn_parameters, turn_resume, turn_start
 
 
 class Command(BaseCommand):
-    help = "Run one turn of a loop in this process, stage after stage, and say what it did. Needs no worker."
+    help = "Run one turn of a loop in this process, stage by stage, and report its result. Needs no worker."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--loop", required=True, metavar="NAME", help="a known loop's name, or a TOML file")
-        parser.add_argument("--head", help="deploy this head alone (default: every head whose gate passes)")
+        parser.add_argument("--loop", required=True, metavar="NAME", help="name of a loop, or a TOML file")
+        parser.add_argument("--head", help="deploy only this head (default: every head whose gate passes)")
         parser.add_argument(
             "--epsilon",
             type=float,
             default=DEFAULT_EPSILON,
-            help="privacy budget of each release (default: %(default)g)",
+            help="privacy parameter of each release (default: %(default)g)",
         )
-        parser.add_argument("--delta", type=float, default=DELTA, help="delta of each release (default: %(default)g)")
         parser.add_argument(
-            "--seed", type=int, default=1, help="seed of everything but the noise (default: %(default)d)"
+            "--delta",
+            type=float,
+            default=DELTA,
+            help="privacy parameter of each of the two releases (default: %(default)g)",
         )
-        parser.add_argument("--source", type=Path, metavar="FILE", help="first collect this CSV or JSON Lines file")
+        parser.add_argument(
+            "--seed", type=int, default=1, help="seed of every random draw but the privacy noise, which has none"
+        )
+        parser.add_argument(
+            "--source", type=Path, metavar="FILE", help="first import this CSV or JSON Lines file of logged decisions"
+        )
         parser.add_argument(
             "--consent", nargs="+", action="extend", default=[], choices=Purpose.values, metavar="PURPOSE",
-            help=f"with --source: the people in the file consented to: {', '.join(Purpose.values)}",
+            help=f"with --source: purposes that the people in the file consented to ({', '.join(Purpose.values)})",
         )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         how = parser.add_mutually_exclusive_group()
-        how.add_argument("--watch", action="store_true", help="show each stage's progress")
-        how.add_argument("--detach", action="store_true", help="only queue the turn; the workers run it")
-        parser.add_argument("--resume", action="store_true", help="go on with the loop's turn that was interrupted")
+        how.add_argument("--watch", action="store_true", help="show a progress bar for each stage")
+        how.add_argument("--detach", action="store_true", help="only queue the turn and let the workers run it")
+        parser.add_argument("--resume", action="store_true", help="continue the loop's interrupted turn")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -60,11 +67,11 @@ class Command(BaseCommand):
         loop_version = loop_named(options["loop"])
         turn = turn_resume(loop_version=loop_version) if options["resume"] else _start(loop_version, options)
         if options["detach"]:
-            self.stdout.write(f"{turn} is queued; the workers run it, the admin shows it")
+            self.stdout.write(f"{turn} is queued; the workers run it and the admin shows its progress")
             return
-        watcher = ProgressView()
-        turn = turn_run_watched(turn, watcher) if options["watch"] else turn_run(turn, say=watcher.say)
-        turn_print(
+        view = ProgressView()
+        turn = turn_run_watched(turn, view) if options["watch"] else turn_run(turn, say=view.say)
+        turn_report_write(
             turn,
             seconds=time.monotonic() - began,
             as_json=options["json"],

@@ -254,7 +254,7 @@ def test_never_back_to_what_did_harm(loop: LoopVersion) -> None:
     assert slot(loop).stable == versions[0]
     slot_rollback(slot=slot(loop), actor="test", reason="worse", automatic=False, harmful=False)
     assert slot(loop).stable.kind == "reference"
-    with pytest.raises(Conflict, match="nothing to take back"):
+    with pytest.raises(Conflict, match="nothing to roll back"):
         slot_rollback(slot=slot(loop), actor="test", reason="again", automatic=False, harmful=False)
     with pytest.raises(InputError, match="needs a reason"):
         slot_rollback(slot=slot(loop), actor="test", reason=" ", automatic=False, harmful=False)

@@ -73,7 +73,7 @@ def test_what_was_not_evaluated_is_not(version: ModelVersion) -> None:
 def test_what_did_not_pass_is_not(version: ModelVersion, verdict: str, words: str) -> None:
     judged(version, "pass")
     judged(version, verdict, attempt=2)
-    refused(version, f"got '{words}': people said so")
+    refused(version, f"got the verdict '{words}': people said so")
 
 
 @pytest.mark.parametrize("state", ["training", "deployed", "archived", "failed"])
@@ -81,7 +81,7 @@ def test_what_is_in_another_state_is_not(version: ModelVersion, state: str) -> N
     judged(version, "pass")
     ModelVersion.objects.filter(pk=version.pk).update(state=state)
     version.refresh_from_db()
-    refused(version, f"is {state}; only a version that is evaluating")
+    refused(version, f"is in state {state}; only a version in state evaluating")
 
 
 @pytest.mark.parametrize("state", ["pending", "in_progress", "paused"])
@@ -107,7 +107,7 @@ class TestWhatItWasJudgedAgainst:
         judged(version, "pass")
         newer = passed(loop)
         deploy(newer)
-        refused(version, f"{version} was judged against the reference, but {newer} serves now; start another turn")
+        refused(version, f"{version} was judged against the reference, but {newer} is deployed now; start another turn")
 
     def test_what_was_judged_against_what_serves_does(self, version: ModelVersion) -> None:
         judged(version, "pass")
@@ -121,7 +121,7 @@ class TestWhatItWasJudgedAgainst:
         after = passed(loop, parent=version)
         slot = slot_for(loop.loop, "policy")
         slot_rollback(slot=slot, actor="ann", reason="it harms", automatic=False, harmful=True)
-        refused(after, f"was judged against {version}, but the reference serves now")
+        refused(after, f"was judged against {version}, but the reference is deployed now")
         assert deploy(passed(loop)).state == "succeeded"
 
     def test_an_override_is_kept_in_history_and_vault(self, version: ModelVersion) -> None:
@@ -143,7 +143,7 @@ class TestWhatItWasJudgedAgainst:
     def test_an_override_is_for_the_comparison_alone(self, version: ModelVersion) -> None:
         deploy(passed(version.loop_version))
         judged(version, "fail")
-        with pytest.raises(Conflict, match="got 'fail'"):
+        with pytest.raises(Conflict, match="got the verdict 'fail'"):
             deploy(version, override="I like it")
 
 
@@ -151,12 +151,12 @@ class TestWhetherItCanServe:
     def test_what_was_made_for_other_features_is_not_deployed(self, version: ModelVersion) -> None:
         judged(version, "pass")
         changed(version.loop_version, ("step = 0.25", "step = 0.5"))
-        refused(version, f"{version.name} cannot serve care v2: {version} was made for other features or actions")
+        refused(version, f"{version.name} cannot serve care v2: {version} was trained for other features or actions")
 
     def test_what_was_made_for_other_actions_is_not_deployed(self, version: ModelVersion) -> None:
         judged(version, "pass")
         changed(version.loop_version, ('"walk"]', '"run"]'))
-        refused(version, "made for other features or actions")
+        refused(version, "trained for other features or actions")
 
     def test_nor_what_was_changed_outside_the_program(self, version: ModelVersion) -> None:
         judged(version, "pass")
@@ -182,7 +182,8 @@ class TestWhetherItCanServe:
 class TestAHeadThatSpeaksOnlyWhenPolicyIntervenes:
     def test_it_is_not_deployed_where_policy_serves_its_reference(self, version: ModelVersion) -> None:
         refused(
-            passed(version.loop_version, "tone"), "speaks only when policy intervenes, and policy serves its reference"
+            passed(version.loop_version, "tone"),
+            "acts only when head policy intervenes, and policy serves its reference",
         )
 
     def test_it_is_with_a_policy_that_learned_to(self, version: ModelVersion) -> None:

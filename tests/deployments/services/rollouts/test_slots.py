@@ -72,7 +72,7 @@ def test_a_slot_that_was_read_too_early_is_not_changed() -> None:
     swap(loop, first)
     with pytest.raises(Conflict, match="changed meanwhile"):
         slot_swap(slot=seen, version=second, actor="bob", reason="late")
-    with pytest.raises(Conflict, match="nothing to take back"):
+    with pytest.raises(Conflict, match="nothing to roll back"):
         slot_rollback(slot=seen, actor="bob", reason="late", automatic=False, harmful=False)
     assert slot(loop).stable == first and state(second) == "evaluating" and Deployment.objects.count() == 1
 
@@ -83,7 +83,7 @@ def test_only_what_waits_for_it_is_deployed(wrong: str) -> None:
     version = learned(loop, "policy", ALWAYS_WALK)
     ModelVersion.objects.filter(pk=version.pk).update(state=wrong)
     before = slot(loop)
-    with pytest.raises(Conflict, match="not evaluating"):
+    with pytest.raises(Conflict, match="not in state evaluating"):
         swap(loop, version)
     assert slot(loop).stable == before.stable and slot(loop).generation == before.generation and state(version) == wrong
     assert not Deployment.objects.exists() and not VaultEvent.objects.filter(kind="deployment").exists()
@@ -128,7 +128,7 @@ class SlotMachine(RuleBasedStateMachine):
     @rule()
     def deploy_again_what_served(self) -> None:
         if self.now != self.reference:
-            with pytest.raises(Conflict, match="serves already"):
+            with pytest.raises(Conflict, match="is deployed already"):
                 swap(self.loop, ModelVersion.objects.get(pk=self.now))
 
     @invariant()

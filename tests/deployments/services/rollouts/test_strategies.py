@@ -50,7 +50,7 @@ def test_full_rollout_is_started_by_its_name() -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_started_says_why_and_the_api_says_what_it_always_said(name: str) -> None:
     version = learned(care_loop(), "policy", ALWAYS_WALK)
-    with pytest.raises(InputError, match=f"{STRATEGIES[name].refused}; take full_rollout"):
+    with pytest.raises(InputError, match=f"{STRATEGIES[name].refused}; use full_rollout"):
         rollout_start(strategy=name, version=version, actor="ann", reason="passed")
     user = User.objects.create_user("ann")
     user.user_permissions.add(Permission.objects.get(codename="deploy_version"))

@@ -12,7 +12,7 @@ import pytest
 
 from deployments.services.serving import policy_cache
 from privacy.services.people.authentication import forget_callers
-from r3al_project.api.decisions import LARGEST_REQUEST, decisions_answer
+from r3al_project.api.decisions import LARGEST_REQUEST, decisions
 from r3al_project.wsgi_fast_path import FastPath
 from tests.call_walks import Walk, walking
 from tests.factories.care import CONTEXT, care_loop, person
@@ -34,7 +34,7 @@ class Served:
         serve(learned(loop, "policy", ALWAYS_WALK))
         serve(learned(loop, "tone", [[0.0] * 4, [1.0, 0.0, 0.0, 0.0]]))
         self.device, self.service, self.count = person("ada")[1], service_token(), 0
-        self.lane = FastPath(_refused, {URL: decisions_answer}, largest=LARGEST_REQUEST)
+        self.lane = FastPath(_refused, {URL: decisions.answer}, largest=LARGEST_REQUEST)
         for token, more in ((self.device, {}), (self.service, {"userId": "ada"})):
             self.ask(token, **more)  # what a process keeps is loaded by its first request
 

@@ -73,7 +73,10 @@ def test_a_changed_row_is_named(field: str) -> None:
 def test_a_head_that_should_have_spoken_is_missed() -> None:
     choice = Choice.objects.filter(head="tone").order_by("-decision_id")[0]
     choice.delete()
-    with pytest.raises(CommandError, match=r"1 of 45 .*heads \['policy', 'tone'\] speak, stored are \['policy'\]"):
+    with pytest.raises(
+        CommandError,
+        match=r"1 of 45 .*heads \['policy', 'tone'\] must have choices, but those of \['policy'\] are stored",
+    ):
         replay("--all")
 
 

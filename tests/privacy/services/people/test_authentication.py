@@ -82,5 +82,5 @@ def test_who_can_be_meant_is_known_before_anybody_is_looked_up(people: dict[str,
     )
     with pytest.raises(Forbidden, match="name the person in userId"):
         own_person_id(who["a service"], None)
-    with pytest.raises(Forbidden, match="use one of a person or of a service account"):
+    with pytest.raises(Forbidden, match="use the token of a person or of a service account"):
         own_person_id(who["an operator"], "ann")

@@ -141,7 +141,7 @@ class Caller:
 @pytest.fixture
 def loop(settings: Any, monkeypatch: pytest.MonkeyPatch) -> LoopVersion:
     settings.MIN_COHORT = 10
-    monkeypatch.setattr("r3al_project.api.privacy._AWAITED", 0.1)
+    monkeypatch.setattr("r3al_project.api.privacy._WAIT_SECONDS", 0.1)
     call_command("roles")
     clear_policy_cache()
     forget_callers()

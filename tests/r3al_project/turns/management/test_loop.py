@@ -45,7 +45,7 @@ class TestAdd:
     def test_the_same_file_again_changes_nothing(self, file: Path) -> None:
         run("add", file)
         before = list(ServingSlot.objects.values())
-        assert "small v1 is here already, unchanged" in run("add", file)
+        assert "small v1 is already stored, unchanged" in run("add", file)
         assert list(ServingSlot.objects.values()) == before and LoopVersion.objects.count() == 1
 
     def test_a_changed_file_must_raise_its_version(self, file: Path) -> None:
@@ -68,7 +68,7 @@ class TestAdd:
 class TestCheck:
     def test_says_what_the_loop_is_and_writes_nothing(self) -> None:
         said = run("check", R3AL)
-        assert "r3al.toml is a usable loop file: r3al version 1" in said
+        assert "r3al.toml is a valid loop file: r3al version 1" in said
         assert "8 features, phi has 11 columns (16 with hinges)" in said
         assert not Loop.objects.exists()
 
@@ -96,7 +96,7 @@ class TestFilesThatCannotBeRead:
 
 class TestList:
     def test_nothing_yet(self) -> None:
-        assert run("list") == "no loop yet; add one with `manage.py loop add FILE`\n"
+        assert run("list") == "there is no loop yet; add one with `manage.py loop add FILE`\n"
 
     def test_versions_and_what_serves(self, file: Path) -> None:
         run("add", file)

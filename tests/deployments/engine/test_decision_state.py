@@ -6,7 +6,7 @@ from datetime import time
 from math import isnan, nan
 from typing import Any
 
-from deployments.engine.state import compose_state, fill_missing
+from deployments.engine.decision_state import compose_state, fill_missing
 from loops.engine.parse.loop import parse_loop
 from loops.engine.state.scalar import ScalarDynamics
 from tests.factories.care import TOML

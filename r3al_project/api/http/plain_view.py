@@ -1,0 +1,69 @@
+"""Serve frequent JSON endpoints as plain Django views, because DRF's serializers would cost more than the work itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+
+from core.errors import R3alError, TooLarge
+from core.problems import problem, problem_of
+from privacy.services.people.authentication import Token, caller_of, token_read
+
+Body = TypeVar("Body")
+_Handler = Callable[..., HttpResponse]
+
+
+class PlainView(Generic[Body]):
+    """Answer POST requests that carry a token and a JSON body of one type.
+
+    Args:
+        handler: takes the token, the decoded body and the parameters of the path. It authenticates the caller itself.
+        body: msgspec type of the JSON body.
+        largest: size limit of the body, in bytes.
+        advice: tells the caller what to send instead of a body that is too large.
+        may_be_empty: whether an empty body stands for an empty JSON object.
+    """
+
+    csrf_exempt = True  # callers send a token, never a session cookie
+
+    def __init__(self, handler: _Handler, body: type[Body], *, largest: int, advice: str, may_be_empty: bool) -> None:
+        self._handler, self._decoder = handler, msgspec.json.Decoder(body)
+        self._largest, self._advice, self._may_be_empty = largest, advice, may_be_empty
+
+    def __call__(self, request: HttpRequest, **path: Any) -> HttpResponse:
+        """Answer a Django request. Any method but POST gets 405."""
+        if request.method != "POST":
+            return problem(405, "this address takes only POST requests")
+        is_too_large = int(request.META.get("CONTENT_LENGTH") or 0) > self._largest
+        return self.answer(request.META.get("HTTP_AUTHORIZATION", ""), None if is_too_large else request.body, **path)
+
+    def answer(self, authorization: str, raw: bytes | None, **path: Any) -> HttpResponse:
+        """Answer an Authorization header and a body (None: too large to read). Expected errors become problem documents."""
+        try:
+            token = token_read(authorization)
+            return self._handler(token, self._decoded(token, raw), **path)
+        except msgspec.ValidationError as error:
+            return problem(422, f"the body does not fit: {error}")
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return problem(400, f"the body is not JSON: {error}")
+        except R3alError as error:
+            return problem_of(error)
+
+    def _decoded(self, token: Token, raw: bytes | None) -> Body:
+        try:
+            if raw is None:
+                raise TooLarge(f"the body is larger than {self._largest} bytes; {self._advice}")
+            return self._decoder.decode(raw or (b"{}" if self._may_be_empty else b""))
+        except (TooLarge, msgspec.DecodeError, UnicodeDecodeError):
+            caller_of(token)  # an unknown caller gets 401 and learns nothing about the body
+            raise
+
+
+def plain_view(
+    body: type[Body], *, largest: int, advice: str, may_be_empty: bool = False
+) -> Callable[[_Handler], PlainView[Body]]:
+    """Decorate a handler so that it becomes a ``PlainView`` of that body."""
+    return lambda handler: PlainView(handler, body, largest=largest, advice=advice, may_be_empty=may_be_empty)
