@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
 from core.errors import Conflict
@@ -23,6 +22,7 @@ from deployments.services.rollouts.full import full_rollout
 from deployments.services.rollouts.slots import slots_lock
 from deployments.services.serving.dry_run import dry_run
 from jobs.handlers import JobContext
+from jobs.queues import MONITOR, PRIVACY, QUEUES, TRAIN
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Purpose, Release
 from privacy.selectors.decisions import outcomes_waiting
@@ -69,8 +69,8 @@ class Stage:
     in_reason: bool = False
 
     def __post_init__(self) -> None:
-        if self.queue not in settings.QUEUES:
-            raise ValueError(f"stage {self.name!r} has the unknown queue {self.queue!r}; use one of {settings.QUEUES}")
+        if self.queue not in QUEUES:
+            raise ValueError(f"stage {self.name!r} has the unknown queue {self.queue!r}; use one of {QUEUES}")
         if not callable(self.run) or not callable(self.sentence) or not self.brief:
             raise ValueError(f"stage {self.name!r} lacks a part; give it run, sentence and brief")
 
@@ -243,15 +243,15 @@ def stage_table(*stages: Stage) -> dict[str, Stage]:
 
 
 STAGES = stage_table(
-    Stage("collect", "privacy", collect, collect_sentence, ("rows", "added", "unchanged", "rejected", "note")),
-    Stage("release", "privacy", release, release_sentence, ("users", "epsilon", "delta")),
-    Stage("synthesize", "train", synthesize_rows, synthesize_sentence, ("rows", "features", "phi_width")),
+    Stage("collect", PRIVACY, collect, collect_sentence, ("rows", "added", "unchanged", "rejected", "note")),
+    Stage("release", PRIVACY, release, release_sentence, ("users", "epsilon", "delta")),
+    Stage("synthesize", TRAIN, synthesize_rows, synthesize_sentence, ("rows", "features", "phi_width")),
     Stage(
-        "train", "train", train, train_sentence,
+        "train", TRAIN, train, train_sentence,
         ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),
     ),
-    Stage("evaluate", "privacy", evaluate, evaluate_sentence, ("verdict", "attempt"), in_reason=True),
-    Stage("deploy", "monitor", deploy, deploy_sentence, ("deployed",)),
+    Stage("evaluate", PRIVACY, evaluate, evaluate_sentence, ("verdict", "attempt"), in_reason=True),
+    Stage("deploy", MONITOR, deploy, deploy_sentence, ("deployed",)),
 )  # fmt: skip
 
 

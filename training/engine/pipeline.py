@@ -31,8 +31,7 @@ from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, mo
 from training.engine.generators.world_model import mean_world, sample_worlds
 from training.engine.regression import regression
 from training.engine.trainers.fitted_q import GAMMAS, best_candidate
-from training.engine.trainers.protocol import Candidate as Trained
-from training.engine.trainers.protocol import LearnedSubHead
+from training.engine.trainers.protocol import Candidate, LearnedSubHead
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer, policy_trainer
 from training.engine.world.rollout import ROLLOUT_STEPS, discounted_returns
 from training.engine.world.transitions import Transitions
@@ -180,8 +179,8 @@ def train_policy_head(
     )
 
 
-def _reported(trained: Iterator[Trained], expected: int, report: ReportProgress) -> list[Trained]:
-    candidates: list[Trained] = []
+def _reported(trained: Iterator[Candidate], expected: int, report: ReportProgress) -> list[Candidate]:
+    candidates: list[Candidate] = []
     for candidate in trained:
         candidates.append(candidate)
         gain = f"gamma {candidate.gamma:g}: {candidate.model_gain:+.3g} reward scales in the world model"

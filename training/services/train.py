@@ -23,11 +23,10 @@ from loops.engine.thresholds import MODEL_BAR_INCUMBENT, MODEL_BAR_REFERENCE
 from privacy.models import Release
 from privacy.services.releases.moments import moments_load
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
-from training.models import ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode
+from training.models import MODEL_GATE, ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode
 from training.selectors.versions import version_policy
 from training.services.registry import version_register
 
-MODEL_GATE = "model_gate"
 GATE_REFERENCE, GATE_INCUMBENT = "model_gate_z", "model_gate_z_incumbent"
 Gates = dict[str, tuple[float, float, str]]
 _HELD = "the release does not show with enough certainty that the candidate beats {}; keep the deployed policy"

@@ -19,6 +19,7 @@ from privacy.services.vault.append import vault_append
 from training.models import ModelVersion, VersionState
 from training.services.registry import reference_version
 
+LONGEST_REASON = 500  # characters that the API takes and the vault keeps
 HOLDBACK_BP = 500  # of the people, who stay on the version before, so that there is a group to compare with
 
 
@@ -112,7 +113,7 @@ def _recorded(slot: ServingSlot, version: ModelVersion, actor: str, reason: str,
         kind=VaultKind.DEPLOYMENT,
         body={
             "slot": str(slot), "version": version.pk, "weights": version.weights_sha256, "previous": slot.stable_id,
-            "deployment": deployment.pk, "strategy": str(deployment.strategy), "actor": actor, "reason": reason[:500],
+            "deployment": deployment.pk, "strategy": str(deployment.strategy), "actor": actor, "reason": reason[:LONGEST_REASON],
             **({"override": override} if override else {}),
         },
     )  # fmt: skip

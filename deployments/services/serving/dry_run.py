@@ -49,7 +49,7 @@ def dry_run(*, loop_version: LoopVersion, versions: Mapping[str, ModelVersion], 
 def _request(spec: LoopSpec, number: int, rng: np.random.Generator) -> DecisionRequest:
     app_features = [f for f in spec.features if f.dynamics not in _COMPUTED]
     return DecisionRequest(
-        request_id=f"rehearsal-{number}", loop=spec.name, context={f.name: _value(f, rng) for f in app_features}
+        request_id=f"dry-run-{number}", loop=spec.name, context={f.name: _value(f, rng) for f in app_features}
     )
 
 
