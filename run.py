@@ -32,7 +32,7 @@ from types import FrameType, ModuleType
 
 from bootstrap import ROOT, Stop, ensure_environment, say, sentence
 
-DEMO_USER = "demo"
+DEMO_USER, SIMULATED_LOOP = "demo", "r3al"
 DEMO_DISK_BYTES = 300 * 2**20
 
 
@@ -97,7 +97,10 @@ def _demo_arguments(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--json", action="store_true", help="print one JSON object as the last line of standard output")
     demo.add_argument("--keep", action="store_true", help="continue with the last demo's database")
     demo.add_argument(
-        "--loop", default="r3al", metavar="NAME|FILE.toml", help="a bundled loop or a loop file (default: r3al)"
+        "--loop",
+        default=SIMULATED_LOOP,
+        metavar="NAME|FILE.toml",
+        help="a bundled loop or a loop file (default: %(default)s)",
     )
     demo.add_argument(
         "--source", metavar="FILE", help="CSV or JSON Lines file of logged decisions, instead of simulated people"
@@ -106,10 +109,13 @@ def _demo_arguments(demo: argparse.ArgumentParser) -> None:
         "--users", type=int, default=2_000, metavar="N", help="number of simulated people (default: 2000)"
     )
     demo.add_argument(
-        "--epsilon", type=float, default=1.0, metavar="E", help="privacy budget of the release (default: 1)"
+        "--epsilon",
+        type=float,
+        metavar="E",
+        help="privacy budget of each of the two releases (default: manage.py demo's, 1)",
     )
     demo.add_argument(
-        "--seed", type=int, default=1, metavar="S", help="random seed of simulation and training (default: 1)"
+        "--seed", type=int, default=1, metavar="S", help="random seed of simulation and training (default: %(default)d)"
     )
     _port(demo)
 
@@ -165,15 +171,17 @@ def _check_demo(options: argparse.Namespace) -> None:
     """Check all demo options before any work begins."""
     if options.users < 1:
         raise Stop(f"--users {options.users} is not a number of people; give 1 or more.")
-    if not (math.isfinite(options.epsilon) and options.epsilon > 0):
+    if options.epsilon is not None and not (math.isfinite(options.epsilon) and options.epsilon > 0):
         raise Stop(f"--epsilon {options.epsilon:g} is not a privacy budget; give a number above 0.")
     if options.seed < 0:
         raise Stop(f"--seed {options.seed} is negative; give 0 or more.")
     options.loop = _check_loop(options.loop, options.keep)
     if options.source is not None:
         options.source = str(_check_file(options.source, "--source"))
-    elif options.loop != "r3al":
-        raise Stop(f"Only the r3al loop has simulated people; give --source FILE for --loop {options.loop}.")
+    elif options.loop != SIMULATED_LOOP:
+        raise Stop(
+            f"Only the {SIMULATED_LOOP} loop has simulated people; give --source FILE for --loop {options.loop}."
+        )
     if not options.once:
         _check_port(options.port)
 
@@ -250,7 +258,7 @@ def _demo_environment(folder: Path) -> dict[str, str]:
 
 
 def _demo_run(python: Path, options: argparse.Namespace, env: dict[str, str]) -> int:
-    switches = [f"--{name}" for name in ("once", "json", "keep") if getattr(options, name)]
+    switches = [f"--{name}" for name in ("json", "keep") if getattr(options, name)]
     values = {
         "loop": options.loop,
         "source": options.source,

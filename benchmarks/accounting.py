@@ -20,10 +20,10 @@ from privacy.engine.dp.accounting import (
     charge_pure,
     epsilon_of_account,
     epsilon_of_gdp,
-    epsilon_of_zcdp,
     gaussian_delta,
     gaussian_mu,
 )
+from tests.factories.zcdp import epsilon_of_zcdp
 
 SIGMAS, DELTAS = (0.5, 1.0, 2.0, 3.73, 10.0, 40.0), (1e-4, 1e-5, 1e-6, 1e-9)
 EPSILONS, RHOS = (0.05, 0.3, 1.0, 3.0, 8.0), (0.001, 0.01, 0.0359, 0.1, 0.5, 1.0, 4.0)

@@ -30,9 +30,9 @@ from privacy.engine.dp.accounting import gaussian_mu
 from privacy.engine.moments.baseline import baseline_posterior
 from privacy.engine.moments.effects import Effects, effects_posterior
 from privacy.engine.moments.pooled import Moments
-from privacy.engine.moments.rounds import release_moments
 from r3al_project.turns.limits import UNREQUESTED_STATES
 from simulator import make_people, true_value
+from tests.factories.in_memory_release import release_moments
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.trainers.fitted_q import best_candidate, train_candidates
 

@@ -30,7 +30,6 @@ from privacy.engine.moments.effects import effects_posterior
 from privacy.engine.moments.rounds import (
     count_totals,
     fit_in_memory,
-    later_rounds,
     plan_release,
     read_counts,
     read_moments,
@@ -41,6 +40,7 @@ from r3al_project.turns.limits import UNREQUESTED_STATES
 from simulator import best_known_policy, make_people, simulate, true_value
 from simulator.people import Variant
 from simulator.values import uniform_policy
+from tests.factories.in_memory_release import later_rounds
 from training.engine.gates.outcome_gate import GateTerms, outcome_gate
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.pipeline import LearnedPolicy, train_policy_head

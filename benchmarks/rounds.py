@@ -36,7 +36,6 @@ from privacy.engine.moments.pooled import Moments, pool
 from privacy.engine.moments.rounds import (
     count_totals,
     fit_in_memory,
-    later_rounds,
     plan_release,
     read_counts,
     read_moments,
@@ -45,6 +44,7 @@ from privacy.engine.moments.rounds import (
 from privacy.engine.moments.rows import ReleaseRows
 from r3al_project.turns.limits import UNREQUESTED_STATES
 from simulator import make_people, true_value
+from tests.factories.in_memory_release import later_rounds
 from training.engine.gates.outcome_gate import GateTerms, outcome_gate
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.pipeline import LearnedPolicy, train_policy_head

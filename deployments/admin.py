@@ -46,7 +46,6 @@ class ServingSlotAdmin(ReadOnlyAdmin):
         "explores",
         "candidate",
         "weight_percent",
-        "mode",
         "generation",
     )
     readonly_fields = fields

@@ -31,7 +31,7 @@ from core.admin_base import (
 )
 from core.errors import R3alError
 from core.html_format import NOTHING, duration_text, html_clamped, html_facts, html_meter
-from jobs.models import Job
+from jobs.models import CANCEL_JOB, Job
 from jobs.services import job_cancel
 
 JOB_STATE_LABELS = {"queued": "info", "running": "warning", "done": "success", "failed": "danger", "cancelled": "info"}
@@ -81,7 +81,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     def has_cancel_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Require the ``cancel_job`` permission. Nothing else about a job can be changed by hand."""
-        return bool(request.user.has_perm("jobs.cancel_job"))
+        return bool(request.user.has_perm(CANCEL_JOB))
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Hide the button on a job that has ended or whose cancellation was requested."""

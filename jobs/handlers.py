@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from celery import current_app
-from django.db import transaction
 
 from core.durations import HOUR
 from jobs import leases
 from jobs.heartbeat import Heartbeat
+from jobs.queues import DEFAULT
 
 Finish = Callable[[], dict[str, Any]]
 Handler = Callable[["JobContext"], Finish]
@@ -36,7 +35,7 @@ class JobKind:
 _KINDS: dict[str, JobKind] = {}
 
 
-def handler(kind: str, *, queue: str = "default", soft_limit_seconds: int = HOUR) -> Callable[[Handler], Handler]:
+def handler(kind: str, *, queue: str = DEFAULT, soft_limit_seconds: int = HOUR) -> Callable[[Handler], Handler]:
     """Register a handler: it computes outside any transaction and returns the write function that completes the job.
 
     The write function runs in the transaction that ends the job, and takes effect at most once. It returns the job's result
@@ -84,14 +83,3 @@ class JobContext:
             return
         self._written = now
         leases.extend(self.job_id, self._token, progress=min(max(fraction, 0.0), 1.0), message=message[:200])
-
-    @contextlib.contextmanager
-    def fence(self) -> Iterator[None]:
-        """Open a transaction for intermediate writes, after checking that this worker still holds the lease.
-
-        A later attempt at the job finds these writes.
-        Raises: LeaseLost or JobCancelled, with nothing written.
-        """
-        with transaction.atomic(durable=True):
-            leases.extend(self.job_id, self._token)
-            yield

@@ -9,6 +9,8 @@ from django.db.models import F, Q
 
 from core.model_base import Created
 
+CANCEL_JOB = "jobs.cancel_job"
+
 
 class JobState(models.TextChoices):
     """Enumerate the states of a job. Done, failed and cancelled are final."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from celery import current_app
 from django.db import transaction
 
+from jobs.queues import MONITOR
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -20,7 +22,7 @@ class Schedule:
 _SCHEDULES: dict[str, Schedule] = {}
 
 
-def schedule(name: str, *, task: str, seconds: int, queue: str = "monitor") -> None:
+def schedule(name: str, *, task: str, seconds: int, queue: str = MONITOR) -> None:
     """Register a schedule from an app's tasks.py. ``name`` identifies its row in the database and must not change."""
     _SCHEDULES[name] = Schedule(task, seconds, queue)
 

@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef
 from core.errors import NotFound
 from loops.models import Loop, LoopVersion
 
+DEFAULT_LOOP = "r3al"  # the one that is meant where no other is named
 SPECS = Path(__file__).parent / "specs"
 
 

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from core.durations import DAY
 from jobs.handlers import JobContext, handler
+from jobs.queues import PRIVACY
 from jobs.schedules import schedule
 from privacy.models import Release
 from privacy.services.people.retention import records_expire
@@ -44,7 +45,7 @@ def expire() -> None:
     records_expire()
 
 
-@handler(ANONYMIZE_JOB, queue="privacy")
+@handler(ANONYMIZE_JOB, queue=PRIVACY)
 def anonymize_job(context: JobContext) -> Callable[[], dict[str, Any]]:
     """Compute an anonymisation whose people are already charged."""
     from privacy.services.anonymize.request import anonymize_finish  # only workers import the libraries that draw noise
@@ -57,4 +58,4 @@ def anonymize_job(context: JobContext) -> Callable[[], dict[str, Any]]:
 schedule("privacy: close outcomes at their deadline", task="privacy.close_outcomes", seconds=settings.R3AL_TICK_SECONDS)
 schedule("privacy: put decisions into the vault", task="privacy.seal_decisions", seconds=settings.R3AL_TICK_SECONDS)
 schedule("privacy: verify the vault", task="privacy.verify_vault", seconds=DAY)
-schedule("privacy: delete what has expired", task="privacy.expire", seconds=DAY, queue="privacy")
+schedule("privacy: delete what has expired", task="privacy.expire", seconds=DAY, queue=PRIVACY)

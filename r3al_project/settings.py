@@ -11,6 +11,7 @@ import warnings
 from datetime import timedelta
 from pathlib import Path
 
+from jobs import queues
 from r3al_project import environment as read
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -121,8 +122,8 @@ REST_FRAMEWORK = {
 REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMIT_PER_USER": None}
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
-        "DataTypeEnum": ("pulse", "emotion", "interaction", "feature", "categorical"),
-        "VerdictEnum": ("pass", "fail", "insufficient"),
+        "DataTypeEnum": "privacy.engine.data_types.DATA_TYPES",
+        "VerdictEnum": "r3al_project.api.answers.models.VERDICTS",
     },
     "TITLE": "R3AL Training Loop",
     "DESCRIPTION": "Decides when, how and in which tone to speak, learned under user-level differential privacy.",
@@ -152,7 +153,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_LOST_WAIT = 1.0  # there is no Celery result to wait for after a killed process
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_DEFAULT_QUEUE = queues.DEFAULT
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True
@@ -160,7 +161,6 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
-QUEUES = ("default", "privacy", "train", "monitor")
 
 # Celery logs a task's arguments at INFO. They are only ids, but no task content belongs in a log.
 LOG_LEVEL = read.one_of(env, "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))

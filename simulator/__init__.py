@@ -12,7 +12,10 @@ from simulator.files import write_csv
 from simulator.people import SimulatedPeople, make_people
 from simulator.values import ValueEstimate, best_known_policy, compare_policies, true_value
 
+SIMULATED_LOOP = "r3al"  # the loop whose people these are
+
 __all__ = [
+    "SIMULATED_LOOP",
     "Cohort",
     "SimulatedPeople",
     "ValueEstimate",

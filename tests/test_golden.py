@@ -79,7 +79,6 @@ from privacy.engine.dp.accounting import (
     charge_pure,
     epsilon_of_account,
     epsilon_of_gdp,
-    epsilon_of_zcdp,
     gaussian_delta,
     gaussian_mu,
     guarantee,
@@ -132,7 +131,6 @@ from privacy.engine.moments.rounds import (
     release_baseline,
     release_counts,
     release_effects,
-    release_moments,
     residual_baseline,
 )
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
@@ -154,7 +152,9 @@ from privacy.services.records.serving_write import DecisionToWrite, decision_sea
 from privacy.services.vault.append import subject_of, subjects_of, time_text
 from simulator import Cohort, make_people, simulate, true_value, write_csv
 from tests.factories.care import care_loop, person
+from tests.factories.in_memory_release import release_moments
 from tests.factories.versions import TALK_IN_A_GOOD_MOOD, learned, serve
+from tests.factories.zcdp import epsilon_of_zcdp
 from tests.golden_values import check, shown, store
 from tests.system import ROOT
 from training.engine.gates.decision_rule import attempt_alpha, equivalence, futility_bound, verdict

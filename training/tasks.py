@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from core.durations import DAY
+from jobs.queues import TRAIN
 from jobs.schedules import schedule
 from training.services.pool import pool_expire
 
@@ -15,4 +16,4 @@ def expire_pool() -> None:
     pool_expire()
 
 
-schedule("training: delete pool rows that have expired", task="training.expire_pool", seconds=DAY, queue="train")
+schedule("training: delete pool rows that have expired", task="training.expire_pool", seconds=DAY, queue=TRAIN)

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from core.model_base import Created
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, strategy_choices
+from deployments.engine.rollouts.strategies import strategy_choices
 from deployments.engine.shares import BASIS_POINTS
 from loops.models import Loop
 from training.models import ModelVersion, version_name
@@ -47,7 +47,6 @@ class ServingSlot(models.Model):
     holdback_bp = models.PositiveIntegerField(default=0)
     exploration_bp = models.PositiveIntegerField(default=1_000)
     salt = models.CharField(max_length=32)
-    mode = models.CharField(max_length=20, choices=strategy_choices, default=FULL_ROLLOUT)
     generation = models.PositiveIntegerField(default=1)
 
     class Meta:

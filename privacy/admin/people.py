@@ -23,7 +23,8 @@ from core.errors import R3alError
 from core.html_format import html_meter, number_text
 from privacy.engine.dp.accounting import NANO
 from privacy.models import Person, PrivacyBudget, Purpose
-from privacy.models.budget import WINDOWS
+from privacy.models.budget import CHANGE_CAPS, WINDOWS
+from privacy.models.keys import ERASE_PERSON
 from privacy.models.person import FOLDS
 from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, LONGEST_CAP_REASON, SHORTEST_CAP_REASON, cap_change
 from privacy.services.people.erasure import person_erase
@@ -45,7 +46,7 @@ class PersonAdmin(ReadOnlyAdmin):
 
     def has_erase_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Return whether the user may erase people, which needs its own permission."""
-        return bool(request.user.has_perm("privacy.erase_person"))
+        return bool(request.user.has_perm(ERASE_PERSON))
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Return the page's actions; none for a person who is already erased."""
@@ -107,7 +108,7 @@ class PrivacyBudgetAdmin(ReadOnlyAdmin):
 
     def has_caps_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Return whether the user may change caps, which needs its own permission."""
-        return bool(request.user.has_perm("privacy.change_caps"))
+        return bool(request.user.has_perm(CHANGE_CAPS))
 
     @action(
         description="Change a cap",

@@ -1,5 +1,6 @@
 """Django models of the privacy floor."""
 
+from privacy.models.account import PersonAccount
 from privacy.models.budget import LedgerEntry, PrivacyBudget
 from privacy.models.consent import Consent, Purpose
 from privacy.models.decision import Choice, Decision, RewardSignal
@@ -7,15 +8,9 @@ from privacy.models.imports import SignalImport
 from privacy.models.keys import DataKey
 from privacy.models.person import Person
 from privacy.models.release import Release, ReleaseRound, ReleaseState
-from privacy.models.serving import (
-    PersonAccount,
-    RewardEvent,
-    ServedDecision,
-    ServingState,
-    Signal,
-    SignalKind,
-    Unavailable,
-)
+from privacy.models.served_decision import RewardEvent, ServedDecision, Unavailable
+from privacy.models.serving_state import ServingState
+from privacy.models.signal import Signal
 from privacy.models.vault import VaultBatch, VaultCheck, VaultEvent, VaultHead, VaultKind
 
 __all__ = [
@@ -37,7 +32,6 @@ __all__ = [
     "ServingState",
     "Signal",
     "SignalImport",
-    "SignalKind",
     "Unavailable",
     "VaultBatch",
     "VaultCheck",

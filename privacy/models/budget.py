@@ -9,6 +9,7 @@ from privacy.models.person import Person
 from privacy.models.release import Release
 
 WINDOWS = ("day", "week", "month", "lifetime")
+CHANGE_CAPS = "privacy.change_caps"
 
 
 class PrivacyBudget(models.Model):

@@ -8,6 +8,8 @@ from django.db.models import Q
 from core.model_base import Created
 from privacy.models.person import Person
 
+ERASE_PERSON = "privacy.erase_person"
+
 
 class DataKey(Created):
     """One person's key (AES-256), wrapped by the master key of ``master_version``. Keep this table out of long-term backups."""

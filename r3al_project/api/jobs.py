@@ -14,6 +14,7 @@ from r3al_project.api.answers.jobs import JobAnswer, job_answer
 from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import EmptyBody, read_body
+from r3al_project.permissions import CANCEL_JOB, VIEW_JOBS
 from r3al_project.turns.services import turn_cancel
 
 
@@ -21,7 +22,7 @@ class JobView(APIView):
     """Show the state and progress of a job, or of the turn that it belongs to."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": "jobs.view_job"}
+    may = {"GET": VIEW_JOBS}
 
     @extend_schema(responses={200: JobAnswer})
     def get(self, request: Request, job: int) -> Response:
@@ -32,7 +33,7 @@ class JobCancelView(APIView):
     """Cancel a job, or the turn that it belongs to. Its current stage writes nothing. Answers 409 when it is over."""
 
     permission_classes = (HasPermission,)
-    may = {"POST": "jobs.cancel_job"}
+    may = {"POST": CANCEL_JOB}
 
     @extend_schema(request=None, responses={202: JobAnswer})
     @idempotent

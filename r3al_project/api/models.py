@@ -15,9 +15,11 @@ from core.errors import Forbidden, InputError, NotFound
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES
 from deployments.models import HealthCheck
 from deployments.services.rollouts.rollback import version_rollback
+from deployments.services.rollouts.slots import LONGEST_REASON
 from deployments.services.rollouts.start import STARTERS, rollout_start
 from loops.models import LoopVersion
-from loops.selectors import loop_version_current
+from loops.selectors import DEFAULT_LOOP, loop_version_current
+from privacy.engine.data_types import DATA_TYPES
 from r3al_project.api.answers.models import (
     DeployAnswer,
     EvaluationAnswer,
@@ -38,12 +40,19 @@ from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import FieldError, NumberField, StrictBody, WholeField, read_body, read_query
-from r3al_project.turns.limits import FEWEST_STATES, MOST_EPOCHS, MOST_STATES
+from r3al_project.permissions import (
+    DEPLOY_VERSION,
+    OVERRIDE_COMPARISON,
+    ROLLBACK_VERSION,
+    START_TURN,
+    VIEW_HEALTH,
+    VIEW_VERSIONS,
+)
+from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState, version_name
 from training.selectors.versions import heads_known, last_verdict, version_named
 
-OVERRIDE = "deployments.override_comparison"
 _NO_USE = "Stored with the turn. The trainer does not use it."
 
 
@@ -69,7 +78,7 @@ class TrainBody(StrictBody):
         help_text="A head of the loop. One release trains all heads, and only this one may be deployed."
     )
     sourceDataType = serializers.ChoiceField(
-        choices=("pulse", "emotion", "interaction", "feature", "categorical"), default="interaction",
+        choices=DATA_TYPES, default="interaction",
         help_text="Stored with the turn. A release reads decisions and their outcomes of every type.",
     )  # fmt: skip
     epochs = WholeField(
@@ -80,8 +89,8 @@ class TrainBody(StrictBody):
         help_text=f"Number of states to draw transitions from. The minimum is {FEWEST_STATES}; a smaller number is raised to it.",
     )  # fmt: skip
     hyperparams = Hyperparams(required=False)
-    loop = serializers.CharField(default="r3al")
-    privacyEpsilon = NumberField(default=1.0)
+    loop = serializers.CharField(default=DEFAULT_LOOP)
+    privacyEpsilon = NumberField(default=DEFAULT_EPSILON)
 
 
 class ListQuery(StrictBody):
@@ -100,7 +109,7 @@ class ModelsView(APIView):
     """``POST`` starts a turn (collect, release, synthesize, train, evaluate, deploy). ``GET`` lists versions, newest first."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": "training.view_modelversion", "POST": "turns.start_turn"}
+    may = {"GET": VIEW_VERSIONS, "POST": START_TURN}
 
     @extend_schema(request=TrainBody, responses={202: TrainAnswer})
     @idempotent
@@ -179,7 +188,7 @@ class ModelView(APIView):
     """Show one version."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": "training.view_modelversion"}
+    may = {"GET": VIEW_VERSIONS}
 
     @extend_schema(responses={200: VersionAnswer})
     def get(self, request: Request, version: str) -> Response:
@@ -190,7 +199,7 @@ class EvaluationView(APIView):
     """Show the outcome gate's verdict on a version. The gate reads only people who did not train it."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": "training.view_modelversion"}
+    may = {"GET": VIEW_VERSIONS}
 
     @extend_schema(responses={200: EvaluationAnswer})
     def get(self, request: Request, version: str) -> Response:
@@ -206,7 +215,7 @@ class DeployBody(StrictBody):
         required=False, help_text="If given, it must name the same version as the address."
     )
     overrideReason = serializers.CharField(
-        required=False, max_length=500,
+        required=False, max_length=LONGEST_REASON,
         help_text="Reason to deploy a version that was not judged against the deployed one. Stored permanently.",
     )  # fmt: skip
     deploymentType = serializers.ChoiceField(choices=tuple(STRATEGIES), default=FULL_ROLLOUT)
@@ -223,7 +232,7 @@ class DeployView(APIView):
     """Deploy a version that passed its gate to everybody except the holdback."""
 
     permission_classes = (HasPermission,)
-    may = {"POST": "deployments.deploy_version"}
+    may = {"POST": DEPLOY_VERSION}
 
     @extend_schema(request=DeployBody, responses={200: DeployAnswer})
     @idempotent
@@ -231,7 +240,7 @@ class DeployView(APIView):
         given = read_body(DeployBody, request)
         _check_strategy(given)
         found, override = _version_in_path(version, given), given.get("overrideReason", "")
-        if override and not request.user.has_perm(OVERRIDE):
+        if override and not request.user.has_perm(OVERRIDE_COMPARISON):
             raise Forbidden("your role does not allow overrideReason; ask an administrator for another role")
         done = rollout_start(
             strategy=given["deploymentType"], version=found, actor=request.user.get_username(), reason="deployed by an operator",
@@ -244,7 +253,7 @@ class HealthView(APIView):
     """Show the latest health check of a deployed version."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": "deployments.view_healthcheck"}
+    may = {"GET": VIEW_HEALTH}
 
     @extend_schema(responses={200: HealthAnswer})
     def get(self, request: Request, version: str) -> Response:
@@ -259,7 +268,7 @@ class RollbackBody(StrictBody):
     versionId = serializers.CharField(
         required=False, help_text="If given, it must name the same version as the address."
     )
-    reason = serializers.CharField(max_length=500)
+    reason = serializers.CharField(max_length=LONGEST_REASON)
     harmful = serializers.BooleanField(
         default=False, help_text="True: the version caused harm. No later rollback returns to it."
     )
@@ -269,7 +278,7 @@ class RollbackView(APIView):
     """Roll back a deployed version."""
 
     permission_classes = (HasPermission,)
-    may = {"POST": "deployments.rollback_version"}
+    may = {"POST": ROLLBACK_VERSION}
 
     @extend_schema(request=RollbackBody, responses={200: RollbackAnswer})
     @idempotent

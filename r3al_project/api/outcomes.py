@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from core.durations import DAY, HOUR
 from core.errors import InputError
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, reward_components, reward_total
-from loops.selectors import loop_version_current
+from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.services.people.authentication import Token, caller_of, person_of
 from privacy.services.records.rewards import RewardInput, decision_activate, reward_add
 from privacy.services.records.signals import SignalInput, signals_add
@@ -32,7 +32,7 @@ class SignalBody(msgspec.Struct, rename={"kind": "type"}, forbid_unknown_fields=
 
 class SignalsBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     signals: list[SignalBody]
-    loop: str = "r3al"
+    loop: str = DEFAULT_LOOP
     user_id: str | None = None
 
 
@@ -76,7 +76,7 @@ class CalculateBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     privacy_respected: bool | None = None
     rating: float | None = None
     affect: dict[str, float] = {}
-    loop: str = "r3al"
+    loop: str = DEFAULT_LOOP
 
 
 class Rejected(msgspec.Struct):

@@ -10,10 +10,10 @@ from rest_framework.views import APIView
 
 from core.errors import InputError
 from deployments.selectors.slots import evidence_units_of
-from loops.selectors import loop_version_current
+from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.models import Purpose
 from privacy.services.people.accounts import consents_set, person_register
-from privacy.services.people.authentication import SERVE, own_person
+from privacy.services.people.authentication import own_person
 from privacy.services.people.erasure import person_erase
 from privacy.services.people.export import person_export, vault_events_of
 from r3al_project.api.answers.export import MyExportAnswer, my_export_answer
@@ -34,6 +34,7 @@ from r3al_project.api.answers.people import (
 from r3al_project.api.http.idempotency import TokenAnswer, idempotent
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import StrictBody, read_body
+from r3al_project.permissions import SERVE_PEOPLE
 from training.selectors.versions import versions_trained_on
 
 
@@ -45,7 +46,9 @@ class Consents(StrictBody):
 
 class PersonBody(StrictBody):
     userId = serializers.CharField(max_length=200)
-    loop = serializers.CharField(default="r3al", help_text="Any loop of the population that the person belongs to.")
+    loop = serializers.CharField(
+        default=DEFAULT_LOOP, help_text="Any loop of the population that the person belongs to."
+    )
     consents = Consents(required=False)
     textVersion = serializers.CharField(default="1", max_length=40)
     device = serializers.BooleanField(
@@ -60,7 +63,7 @@ class PeopleView(APIView):
     """
 
     permission_classes = (HasPermission,)
-    may = {"POST": SERVE}
+    may = {"POST": SERVE_PEOPLE}
 
     @extend_schema(request=PersonBody, responses={201: PersonAnswer, 200: PersonAnswer})
     @idempotent

@@ -9,7 +9,7 @@ import msgspec
 
 from deployments.services.serving import requests, responses
 from loops.engine.reward import COMPONENTS
-from privacy.models import SignalKind
+from privacy.engine.data_types import DATA_TYPES
 from r3al_project.api import outcomes
 
 Document = dict[str, Any]
@@ -115,7 +115,7 @@ def _structs() -> tuple[Document, dict[type, Document]]:
     names = {"propertyNames": {"enum": list(COMPONENTS)}}
     schemas["ServingRewardBody"]["properties"]["components"]["anyOf"][0] |= names
     schemas["ServingCalculateAnswer"]["properties"]["components"] |= names
-    schemas["ServingSignalBody"]["properties"]["type"] |= {"enum": SignalKind.values}
+    schemas["ServingSignalBody"]["properties"]["type"] |= {"enum": list(DATA_TYPES)}
     return schemas, dict(zip(kinds, found, strict=True))
 
 

@@ -16,9 +16,10 @@ from rest_framework.views import APIView
 
 from core.errors import Conflict, InputError, NotFound
 from jobs.models import JobState
-from loops.selectors import loop_version_current
+from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.engine.anonymize.registry import own_parameters, technique_modes, technique_names
-from privacy.engine.anonymize.request import DATA_TYPES, DEFAULT_MODE, AnonymizeRequest, Parameter
+from privacy.engine.anonymize.request import DEFAULT_MODE, AnonymizeRequest, Parameter
+from privacy.engine.data_types import DATA_TYPES
 from privacy.models import Release
 from privacy.selectors.budgets import budgets_overview
 from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics
@@ -45,8 +46,8 @@ from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import NumberField, StrictBody, WholeField
 from r3al_project.api.http.wait_for_job import job_awaited
+from r3al_project.permissions import ANONYMIZE_DATA, VIEW_BUDGETS, VIEW_RELEASES
 
-ANONYMIZE, VIEW_RELEASES = "privacy.anonymize_data", "privacy.view_release"
 _ROWS_SHOWN, _WAIT_SECONDS = 1_000, 10.0
 
 
@@ -61,7 +62,7 @@ class AnonymizeBody(StrictBody):
         allow_null=True,
         help_text="How many people to include: an upper limit for rows, an approximate count for statistics.",
     )
-    loop = serializers.CharField(default="r3al")
+    loop = serializers.CharField(default=DEFAULT_LOOP)
     delta = NumberField(default=1e-6)
     mode = serializers.ChoiceField(choices=technique_modes(), default=DEFAULT_MODE)
     fields_ = serializers.ListField(child=serializers.CharField(), required=False, source="names")
@@ -98,7 +99,7 @@ class AnonymizationsView(APIView):
     """
 
     permission_classes = (HasPermission,)
-    may = {"POST": ANONYMIZE}
+    may = {"POST": ANONYMIZE_DATA}
 
     @extend_schema(
         request=AnonymizeBody, responses={201: AnonymizeAnswer, 202: AnonymizeAccepted}, parameters=[KEY_HEADER]
@@ -141,7 +142,7 @@ class PreviewView(APIView):
     """Compute the cost of an anonymisation and about how many people it would leave out. Nobody is charged."""
 
     permission_classes = (HasPermission,)
-    may = {"POST": ANONYMIZE}
+    may = {"POST": ANONYMIZE_DATA}
 
     @extend_schema(request=AnonymizeBody, responses={200: PreviewAnswer})
     def post(self, request: Request) -> Response:
@@ -197,7 +198,7 @@ class ReleaseRowsView(APIView):
     """Download the rows of an anonymisation as CSV, until they expire."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": ANONYMIZE}
+    may = {"GET": ANONYMIZE_DATA}
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request, release: int) -> HttpResponse:
@@ -211,7 +212,7 @@ class BudgetsView(APIView):
     """Show how many people have spent how much of their budgets, as rounded counts."""
 
     permission_classes = (HasPermission,)
-    may = {"GET": "privacy.view_privacybudget"}
+    may = {"GET": VIEW_BUDGETS}
 
     @extend_schema(responses={200: BudgetsAnswer})
     def get(self, request: Request) -> Response:

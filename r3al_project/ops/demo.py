@@ -46,8 +46,12 @@ def source_prepare(
     """
     if options["source"] is not None:
         return Path(options["source"]), None
-    if loop_version.loop.name != "r3al":
-        raise InputError(f"only the r3al loop has a simulator; add --source FILE for {loop_version.loop.name!r}")
+    from simulator import SIMULATED_LOOP
+
+    if loop_version.loop.name != SIMULATED_LOOP:
+        raise InputError(
+            f"only the {SIMULATED_LOOP} loop has a simulator; add --source FILE for {loop_version.loop.name!r}"
+        )
     if options["users"] < 1 or options["seed"] < 0:
         raise InputError("--users must be at least 1, and --seed at least 0")
     people = DemoPeople(options["users"], options["seed"])

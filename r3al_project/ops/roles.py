@@ -5,17 +5,18 @@ from __future__ import annotations
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
-_ACTIONS = {
-    "start": "turns.start_turn",
-    "cancel": "jobs.cancel_job",
-    "deploy": "deployments.deploy_version",
-    "override": "deployments.override_comparison",
-    "rollback": "deployments.rollback_version",
-    "serve": "privacy.serve_people",
-    "anonymize": "privacy.anonymize_data",
-    "caps": "privacy.change_caps",
-    "erase": "privacy.erase_person",
-}
+from r3al_project.permissions import (
+    ANONYMIZE_DATA,
+    CANCEL_JOB,
+    CHANGE_CAPS,
+    DEPLOY_VERSION,
+    ERASE_PERSON,
+    OVERRIDE_COMPARISON,
+    ROLLBACK_VERSION,
+    SERVE_PEOPLE,
+    START_TURN,
+)
+
 _VISIBLE_APPS = (
     "loops",
     "training",
@@ -34,17 +35,17 @@ _VISIBLE_PRIVACY_MODELS = (
 )
 
 ROLES: dict[str, tuple[str, ...]] = {
-    "Operator": (_ACTIONS["start"], _ACTIONS["cancel"], _ACTIONS["deploy"], _ACTIONS["override"], _ACTIONS["rollback"]),
+    "Operator": (START_TURN, CANCEL_JOB, DEPLOY_VERSION, OVERRIDE_COMPARISON, ROLLBACK_VERSION),
     "Privacy officer": (
-        _ACTIONS["rollback"],
-        _ACTIONS["cancel"],
-        _ACTIONS["anonymize"],
-        _ACTIONS["caps"],
-        _ACTIONS["erase"],
+        ROLLBACK_VERSION,
+        CANCEL_JOB,
+        ANONYMIZE_DATA,
+        CHANGE_CAPS,
+        ERASE_PERSON,
     ),
     "Analyst": (),
     "Viewer": (),
-    "Service": (_ACTIONS["serve"],),  # a service may also erase the people that it names, as they may erase themselves
+    "Service": (SERVE_PEOPLE,),  # a service may also erase the people that it names, as they may erase themselves
 }
 
 

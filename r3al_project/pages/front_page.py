@@ -14,6 +14,7 @@ from deployments.selectors.slots import slots_in_use
 from jobs.models import Job, JobState
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release, ReleaseState
+from privacy.services.releases.moments import MOMENTS_KIND
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_sentence
@@ -59,7 +60,9 @@ def release_context() -> dict[str, Any]:
     committed = Release.objects.filter(state=ReleaseState.COMMITTED).select_related("loop_version__loop")
     exports = committed.filter(formal_epsilon__isnull=True)
     return {
-        "release": committed.filter(formal_epsilon__isnull=False, parameters__kind="moments").order_by("-id").first(),
+        "release": committed.filter(formal_epsilon__isnull=False, parameters__kind=MOMENTS_KIND)
+        .order_by("-id")
+        .first(),
         "exports": exports.count(),
         "last_export": exports.order_by("-id").first(),
     }

@@ -17,9 +17,9 @@ from privacy.selectors.budgets import budgets_overview
 from privacy.selectors.retention import RetentionRule, retention, retention_of
 from privacy.selectors.vault import vault_status
 from privacy.services.people.data_keys import keys_waiting
+from r3al_project.permissions import VIEW_BUDGETS
 from training.models import TrainingDataPool
 
-VIEW_BUDGETS = "privacy.view_privacybudget"
 _RELEASES = 8
 _WINDOWS = {
     "day": "Day",

@@ -8,10 +8,12 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 
+from r3al_project.permissions import VIEW_BUDGETS
+
 PRIVACY_PAGE = (
     "Overview",
     "policy",
-    "privacy.view_privacybudget",
+    VIEW_BUDGETS,
 )  # a page, whereas every other entry is a list of records
 
 

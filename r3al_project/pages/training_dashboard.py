@@ -25,17 +25,25 @@ from deployments.models import HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import slots_in_use
 from deployments.services.rollouts.full import deploy_check, outdated, proposal_of
 from deployments.services.rollouts.rollback import rollback_check, version_rollback
+from deployments.services.rollouts.slots import HOLDBACK_BP
 from deployments.services.rollouts.start import rollout_start
 from loops.engine.thresholds import LATENCY_BAR_MS
-from loops.selectors import loop_version_current, loop_versions_current
+from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import SIGNS, estimate, main_first, release_context, turn_rows
-from r3al_project.turns.limits import FEWEST_STATES, MOST_EPOCHS, MOST_STATES
+from r3al_project.permissions import (
+    CANCEL_JOB,
+    DEPLOY_VERSION,
+    OVERRIDE_COMPARISON,
+    ROLLBACK_VERSION,
+    START_TURN,
+    VIEW_VERSIONS,
+)
+from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.selectors import turn_get
 from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
-from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionState, says_nothing
+from training.models import OUTCOME_GATE, VERDICT_WORDS, GateVerdict, ModelVersion, VersionState, says_nothing
 from training.selectors.versions import version_get
 
-VIEW_VERSIONS = "training.view_modelversion"
 _VERSIONS, _INCIDENTS = 12, 3
 _METRIC_WORDS = {
     "empathy": ("Empathy", "each person's mean over interventions", "at least {}"),
@@ -141,7 +149,7 @@ def _versions(deployed: set[int]) -> list[dict[str, Any]]:
     for version in main_first(found.prefetch_related(verdicts, "metrics").order_by("-id")[:_VERSIONS]):
         verdict = next(reversed(version.verdicts.all()), None)
         answer = verdict.verdict if verdict else "not asked"
-        shown = [m for m in version.metrics.all() if m.source == "outcome_gate"] or list(version.metrics.all())
+        shown = [m for m in version.metrics.all() if m.source == OUTCOME_GATE] or list(version.metrics.all())
         rows.append(
             {
                 "version": version,
@@ -181,20 +189,17 @@ def fragment(request: HttpRequest) -> HttpResponse:
 
 
 def _may(request: HttpRequest) -> dict[str, bool]:
-    actions = {
-        "deploy": "deployments.deploy_version", "rollback": "deployments.rollback_version", "start": "turns.start_turn",
-        "cancel": "jobs.cancel_job",
-    }  # fmt: skip
+    actions = {"deploy": DEPLOY_VERSION, "rollback": ROLLBACK_VERSION, "start": START_TURN, "cancel": CANCEL_JOB}
     return {action: request.user.has_perm(permission) for action, permission in actions.items()}
 
 
 def _form(given: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {
-        "loop": "r3al",
+        "loop": DEFAULT_LOOP,
         "modelType": "",
         "epochs": settings.DEFAULT_EPOCHS,
         "syntheticSamples": settings.DEFAULT_SYNTHETIC_SAMPLES,
-        "epsilon": f"{min(1.0, settings.MAX_PRIVACY_EPSILON):g}",
+        "epsilon": f"{min(DEFAULT_EPSILON, settings.MAX_PRIVACY_EPSILON):g}",
     }
     form = {name: given.get(name, value) for name, value in defaults.items()}
     heads = {version.loop.name: version.spec.head_names for version in loop_versions_current()}
@@ -210,7 +215,7 @@ def _form(given: Mapping[str, Any]) -> dict[str, Any]:
 @_dashboard_view
 def start_training(request: HttpRequest) -> HttpResponse:
     """Start a turn (POST)."""
-    _require(request, "turns.start_turn")
+    _require(request, START_TURN)
 
     def act() -> str:
         given = request.POST
@@ -238,12 +243,12 @@ def start_training(request: HttpRequest) -> HttpResponse:
 @_dashboard_view
 def deploy_version(request: HttpRequest, version: int) -> HttpResponse:
     """Ask for confirmation, then deploy a version."""
-    _require(request, "deployments.deploy_version")
+    _require(request, DEPLOY_VERSION)
 
     def act() -> str:
         found, override = version_get(version), request.POST.get("override", "")
         if override:
-            _require(request, "deployments.override_comparison")
+            _require(request, OVERRIDE_COMPARISON)
         rollout_start(
             strategy=FULL_ROLLOUT,
             version=found,
@@ -261,14 +266,15 @@ def deploy_version(request: HttpRequest, version: int) -> HttpResponse:
 
     def check() -> None:
         deploy_check(proposal)
-        if other and not request.user.has_perm("deployments.override_comparison"):
+        if other and not request.user.has_perm(OVERRIDE_COMPARISON):
             raise Conflict(f"{other}; start a new turn")
 
     return _confirm(
         request,
         f"Deploy {found}?",
-        "Everybody gets this version at once, except a holdback of 5% of people. The holdback keeps the version that is deployed "
-        "now, so that the two can be compared. If this version is proven harmful, it is rolled back automatically.",
+        f"Everybody gets this version at once, except a holdback of {HOLDBACK_BP / 100:g}% of people. The holdback keeps the "
+        "version that is deployed now, so that the two can be compared. "
+        "If this version is proven harmful, it is rolled back automatically.",
         "Deploy",
         check=check,
         other=other,
@@ -278,7 +284,7 @@ def deploy_version(request: HttpRequest, version: int) -> HttpResponse:
 @_dashboard_view
 def rollback(request: HttpRequest, version: int) -> HttpResponse:
     """Ask for confirmation and a reason, then roll back a deployed version."""
-    _require(request, "deployments.rollback_version")
+    _require(request, ROLLBACK_VERSION)
 
     def act() -> str:
         found = version_get(version)
@@ -309,7 +315,7 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
 @_dashboard_view
 def cancel(request: HttpRequest, turn: int) -> HttpResponse:
     """Ask for confirmation, then cancel a running turn at its current stage."""
-    _require(request, "jobs.cancel_job")
+    _require(request, CANCEL_JOB)
     if request.method == "POST":
         return _done(request, lambda: str(turn_cancel(turn=turn_get(turn))))
     found = turn_get(turn)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-QUEUES = ("default", "privacy", "train", "monitor")
-MONITOR = "monitor"  # tasks that are due every minute, such as rollbacks, so that they never wait behind long jobs
+from jobs.queues import MONITOR, QUEUES
+
 _CELERY = (sys.executable, "-m", "celery", "--quiet", "--app", "r3al_project")
 
 

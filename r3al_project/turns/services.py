@@ -22,6 +22,7 @@ from privacy.models import Purpose, Release, ReleaseState
 from privacy.selectors.decisions import outcomes_waiting
 from privacy.services.releases.lifecycle import calibration_asked
 from privacy.services.releases.reservations import SettledCounts, reservation_refund, reservations_settle
+from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.selectors import release_keys, turn_running
 from r3al_project.turns.stage_protocol import Stage
@@ -41,7 +42,7 @@ _SEEDS = 2**63
 
 def turn_parameters(
     *,
-    epsilon: float = 1.0,
+    epsilon: float = DEFAULT_EPSILON,
     delta: float = DELTA,
     seed: int = 1,
     head: str | None = None,

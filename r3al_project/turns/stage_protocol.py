@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
-
 from core.errors import Conflict
 from jobs.handlers import JobContext
+from jobs.queues import QUEUES
 from r3al_project.turns.models import Turn
 from r3al_project.turns.sentences import StageSummary
 
@@ -38,8 +37,8 @@ class Stage:
     in_reason: bool = False
 
     def __post_init__(self) -> None:
-        if self.queue not in settings.QUEUES:
-            raise ValueError(f"stage {self.name!r} has the unknown queue {self.queue!r}; use one of {settings.QUEUES}")
+        if self.queue not in QUEUES:
+            raise ValueError(f"stage {self.name!r} has the unknown queue {self.queue!r}; use one of {QUEUES}")
         if not callable(self.run) or not callable(self.sentence) or not self.brief:
             raise ValueError(f"stage {self.name!r} lacks a part; give it run, sentence and brief")
 

@@ -22,6 +22,7 @@ from deployments.services.rollouts.slots import slots_lock
 from deployments.services.rollouts.start import rollout_start
 from deployments.services.serving.dry_run import decision_times, dry_run
 from jobs.handlers import JobContext
+from jobs.queues import MONITOR, PRIVACY, TRAIN
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Purpose, Release
 from privacy.selectors.decisions import outcomes_waiting
@@ -218,15 +219,15 @@ def stage_table(*stages: Stage) -> dict[str, Stage]:
 
 
 STAGES = stage_table(
-    Stage("collect", "privacy", collect, collect_sentence, ("rows", "added", "unchanged", "rejected", "note")),
-    Stage("release", "privacy", release, release_sentence, ("users", "epsilon", "delta")),
-    Stage("synthesize", "train", synthesize_rows, synthesize_sentence, ("rows", "features", "phi_width")),
+    Stage("collect", PRIVACY, collect, collect_sentence, ("rows", "added", "unchanged", "rejected", "note")),
+    Stage("release", PRIVACY, release, release_sentence, ("users", "epsilon", "delta")),
+    Stage("synthesize", TRAIN, synthesize_rows, synthesize_sentence, ("rows", "features", "phi_width")),
     Stage(
-        "train", "train", train, train_sentence,
+        "train", TRAIN, train, train_sentence,
         ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),
     ),
-    Stage("evaluate", "privacy", evaluate, evaluate_sentence, ("verdict", "attempt"), in_reason=True),
-    Stage("deploy", "monitor", deploy, deploy_sentence, ("deployed",)),
+    Stage("evaluate", PRIVACY, evaluate, evaluate_sentence, ("verdict", "attempt"), in_reason=True),
+    Stage("deploy", MONITOR, deploy, deploy_sentence, ("deployed",)),
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from celery import shared_task
 from core.durations import HOUR
 from jobs.handlers import JobContext, handler
 from jobs.models import Job
+from jobs.queues import PRIVACY
 from jobs.schedules import schedule
 from r3al_project.turns.models import Turn
 from r3al_project.turns.services import reservations_sweep, stage_finish, turns_due, turns_settle
@@ -49,6 +50,6 @@ def settle_reservations() -> None:
     reservations_sweep()
 
 
-schedule("releases: give back what nobody will finish", task="turns.settle_reservations", seconds=HOUR, queue="privacy")
+schedule("releases: give back what nobody will finish", task="turns.settle_reservations", seconds=HOUR, queue=PRIVACY)
 schedule("turns: begin those that are due", task="turns.start_due", seconds=HOUR)
 schedule("turns: settle those whose job failed", task="turns.settle", seconds=15)

@@ -94,16 +94,6 @@ def breaks_writing(context: JobContext) -> Write:
     return write
 
 
-@handler("test.fenced")
-def fenced(context: JobContext) -> Write:
-    """Writes in between, behind the fence, after another worker took the job when ``robbed``."""
-    if context.arguments["robbed"]:
-        Job.objects.filter(pk=context.job_id).update(lease_token="another's")
-    with context.fence():
-        _write()
-    return dict
-
-
 @handler("test.overtaken")
 def overtaken(context: JobContext) -> Write:
     """Its first start computes for so long that another worker takes it over, and ends it."""

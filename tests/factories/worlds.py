@@ -11,7 +11,7 @@ from loops.engine.spec import LoopSpec
 from privacy.engine.moments.baseline import Baseline, baseline_posterior
 from privacy.engine.moments.effects import Effects, effects_posterior
 from privacy.engine.moments.pooled import Moments
-from privacy.engine.moments.rounds import release_moments
+from tests.factories.in_memory_release import release_moments
 from tests.factories.planted import planted_rows, planted_spec
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.world.transitions import Transitions

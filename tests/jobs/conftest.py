@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from jobs.queues import QUEUES
 from r3al_project.processes import commands
 from tests.factories import job_kinds as job_kinds  # registers them in this process too
 from tests.stack import Stack, Worker
@@ -15,7 +16,7 @@ from tests.stack import Stack, Worker
 SHORT = {"R3AL_JOB_LEASE_SECONDS": "1", "R3AL_JOB_HEARTBEAT_SECONDS": "0.3", "R3AL_JOB_GRACE_SECONDS": "0.5"}
 
 
-def worker_command(pool: str = "solo", queues: tuple[str, ...] = commands.QUEUES) -> list[str]:
+def worker_command(pool: str = "solo", queues: tuple[str, ...] = QUEUES) -> list[str]:
     """A worker that knows ``tests.factories.job_kinds``."""
     return [*commands.worker(pool=pool, concurrency=1, queues=queues), "--include", "tests.factories.job_kinds"]
 
@@ -47,7 +48,7 @@ def workers(
     started: list[JobsWorker] = []
     stack.clear_broker()
 
-    def start(*, pool: str = "solo", queues: tuple[str, ...] = commands.QUEUES, **env: str) -> JobsWorker:
+    def start(*, pool: str = "solo", queues: tuple[str, ...] = QUEUES, **env: str) -> JobsWorker:
         log = tmp_path / f"worker-{len(started)}.log"
         started.append(JobsWorker({**stack.environment(), **SHORT, **env}, log, pool, queues))
         return started[-1]

@@ -12,6 +12,7 @@ import pytest
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from jobs.models import Job
+from jobs.queues import MONITOR, QUEUES
 from jobs.schedules import schedules_sync
 from jobs.services import job_cancel, job_enqueue, jobs_reconcile
 from r3al_project.processes import commands
@@ -137,7 +138,7 @@ def test_beat_rings_for_what_was_never_rung(workers: Workers, stack: Stack) -> N
 def test_what_cannot_wait_does_not_wait_for_long_jobs(workers: Workers) -> None:
     """The queues of the workers that ``serve`` starts, each of which here does one thing at a time."""
     long_jobs = [job_enqueue(kind="test.steps", arguments={"seconds": 60}) for _ in range(2)]
-    watch, others = (commands.MONITOR,), tuple(q for q in commands.QUEUES if q != commands.MONITOR)
+    watch, others = (MONITOR,), tuple(q for q in QUEUES if q != MONITOR)
     worker = workers(queues=others)
     worker.wait_until(lambda: "running" in [state(job) for job in long_jobs])
     due = job_enqueue(kind="test.watches", arguments={})

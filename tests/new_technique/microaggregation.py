@@ -24,7 +24,7 @@ from privacy.engine.anonymize.request import AnonymizeRequest, Parameter, check_
 from privacy.engine.anonymize.tables import rows_logged
 from privacy.engine.dp.accounting import NANO
 
-GROUP_SIZE = Parameter("group_size", int, 5, "of microaggregation (default: 5)", "N")
+GROUP_SIZE = Parameter("group_size", int, 5, "put at least this many people in a group (default: 5)", "N")
 
 
 def _check(request: AnonymizeRequest, columns: Sequence[Column]) -> None:

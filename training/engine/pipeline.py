@@ -30,8 +30,7 @@ from privacy.engine.moments.pooled import Moments
 from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.generators.world_model import mean_world, sample_worlds
 from training.engine.regression import regression
-from training.engine.trainers.protocol import Candidate as Trained
-from training.engine.trainers.protocol import LearnedSubHead
+from training.engine.trainers.protocol import Candidate, LearnedSubHead
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer_named, policy_trainer_named
 from training.engine.world.rollout import ROLLOUT_STEPS, discounted_returns
 from training.engine.world.transitions import Transitions
@@ -179,8 +178,8 @@ def train_policy_head(
     )
 
 
-def _reported(trained: Iterator[Trained], expected: int, report: ReportProgress) -> list[Trained]:
-    candidates: list[Trained] = []
+def _reported(trained: Iterator[Candidate], expected: int, report: ReportProgress) -> list[Candidate]:
+    candidates: list[Candidate] = []
     for candidate in trained:
         candidates.append(candidate)
         gain = f"gamma {candidate.gamma:g}: {candidate.model_gain:+.3g} reward scales in the world model"

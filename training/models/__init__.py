@@ -2,6 +2,8 @@
 
 from training.models.pool import CHUNK_ROWS, SyntheticJob, TrainingDataPool
 from training.models.registry import (
+    MODEL_GATE,
+    OUTCOME_GATE,
     VERDICT_WORDS,
     GateVerdict,
     ModelMetric,
@@ -16,6 +18,8 @@ from training.models.registry import (
 
 __all__ = [
     "CHUNK_ROWS",
+    "MODEL_GATE",
+    "OUTCOME_GATE",
     "VERDICT_WORDS",
     "GateVerdict",
     "ModelMetric",

@@ -10,7 +10,7 @@ from core.arrays import unpack_arrays
 from core.errors import NotFound
 from loops.engine.policies.linear import LinearPolicy, policy_from_arrays, reference_policy
 from privacy.models import LedgerEntry, ReleaseState
-from training.models import GateVerdict, ModelMetric, ModelVersion, version_name
+from training.models import MODEL_GATE, GateVerdict, ModelMetric, ModelVersion, version_name
 
 _LONGEST_ID = 15  # digits
 
@@ -61,7 +61,7 @@ def last_verdict(version: ModelVersion) -> GateVerdict | None:
 
 def model_gate_metrics(version: ModelVersion) -> list[ModelMetric]:
     """Return a version's model gate metrics: against the reference and, if there was one, against the incumbent."""
-    return list(version.metrics.filter(source="model_gate").order_by("id"))
+    return list(version.metrics.filter(source=MODEL_GATE).order_by("id"))
 
 
 def attempts_before(version: ModelVersion) -> int:

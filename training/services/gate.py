@@ -22,10 +22,9 @@ from privacy.services.releases.evaluation import evaluation_release
 from training.engine.gates.decision_rule import VerdictWord
 from training.engine.gates.model_gate import people_needed
 from training.engine.gates.outcome_gate import GateResult, GateTerms, Judgement, outcome_gate, sub_gate
-from training.models import GateVerdict, ModelMetric, ModelVersion
+from training.models import OUTCOME_GATE, GateVerdict, ModelMetric, ModelVersion
 from training.selectors.versions import attempts_before, model_gate_metrics, version_arrays, version_policy
 
-OUTCOME_GATE = "outcome_gate"
 _OUTDATED = (
     "The deployed policy has changed since this version was trained, so the version was not evaluated. "
     "To train against the deployed policy, start another turn."

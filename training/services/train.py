@@ -31,11 +31,10 @@ from training.engine.trainers.registry import (
     head_trainer_named,
     policy_trainer_named,
 )
-from training.models import ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode, learned_kinds
+from training.models import MODEL_GATE, ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode, learned_kinds
 from training.selectors.versions import version_policy
 from training.services.registry import version_register
 
-MODEL_GATE = "model_gate"
 GATE_REFERENCE, GATE_INCUMBENT = "model_gate_z", "model_gate_z_incumbent"
 Gates = dict[str, tuple[float, float, str]]
 _HELD = "the release does not show with enough certainty that the candidate beats {}; keep the deployed policy"

@@ -12,15 +12,13 @@ from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment, ServingSlot
 from deployments.models.slot import ACTIVE_STATES
 from deployments.selectors.slots import incumbent_among, no_slot
-from deployments.services.rollouts.slots import slot_swap, slots_lock
+from deployments.services.rollouts.slots import LONGEST_REASON, slot_swap, slots_lock
 from deployments.services.serving.policy_cache import policy_of_version
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from loops.selectors import loop_version_latest, loop_versions_with
 from training.models import VERDICT_WORDS, ModelVersion, VersionState
 from training.selectors.versions import last_verdict, versions_with
-
-LONGEST_OVERRIDE_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def full_rollout(*, version: ModelVersion, actor: str, reason: str, override: st
     """
     proposal = _proposal(version, slots_lock(version.loop_version.loop))
     deploy_check(proposal)
-    difference, override = outdated(proposal), override.strip()[:LONGEST_OVERRIDE_REASON]
+    difference, override = outdated(proposal), override.strip()[:LONGEST_REASON]
     if difference and not override:
         raise Conflict(
             f"{difference}; start another turn, or deploy with an override reason (needs the permission to override)"

@@ -7,7 +7,7 @@ from django.db import transaction
 from core.errors import Conflict, InputError
 from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import slot_of
-from deployments.services.rollouts.slots import slot_return
+from deployments.services.rollouts.slots import LONGEST_REASON, slot_return
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
 from training.models import ModelVersion
@@ -52,7 +52,7 @@ def slot_rollback(
         kind=VaultKind.ROLLBACK,
         body={
             "slot": str(slot), "version": leaving.pk, "to": target.pk, "deployment": returned.pk, "incident": incident.pk,
-            "automatic": automatic, "harmful": harmful, "actor": actor, "reason": reason[:500],
+            "automatic": automatic, "harmful": harmful, "actor": actor, "reason": reason[:LONGEST_REASON],
         },
     )  # fmt: skip
     return incident

@@ -19,6 +19,7 @@ from privacy.services.vault.append import vault_append
 from training.models import ModelVersion, VersionState
 from training.services.registry import reference_version
 
+LONGEST_REASON = 500  # characters that the API takes and the vault keeps
 HOLDBACK_BP = 500  # of the people, who stay on the version before, so that there is a group to compare with
 
 
@@ -83,7 +84,6 @@ def slot_swap(
         holdback=before if holdback_bp else None,
         holdback_bp=holdback_bp,
         exploration_bp=exploration,
-        mode=strategy,
         salt=secrets.token_hex(16),
         generation=F("generation") + 1,
     )
@@ -117,7 +117,7 @@ def _recorded(
         kind=VaultKind.DEPLOYMENT,
         body={
             "slot": str(slot), "version": version.pk, "weights": version.weights_sha256, "previous": slot.stable_id,
-            "deployment": deployment.pk, "strategy": strategy, "actor": actor, "reason": reason[:500],
+            "deployment": deployment.pk, "strategy": strategy, "actor": actor, "reason": reason[:LONGEST_REASON],
             **({"override": override} if override else {}),
         },
     )  # fmt: skip
@@ -136,7 +136,6 @@ def slot_return(
         weight_bp=0,
         holdback=None,
         holdback_bp=0,
-        mode=FULL_ROLLOUT,
         generation=F("generation") + 1,
     )
     if not updated:

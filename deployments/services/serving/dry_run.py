@@ -62,7 +62,7 @@ def decision_times(decide: Callable[[], object]) -> Floats:
 def _request(spec: LoopSpec, number: int, rng: np.random.Generator) -> DecisionRequest:
     app_features = [f for f in spec.features if f.dynamics not in _COMPUTED]
     return DecisionRequest(
-        request_id=f"rehearsal-{number}", loop=spec.name, context={f.name: _value(f, rng) for f in app_features}
+        request_id=f"dry-run-{number}", loop=spec.name, context={f.name: _value(f, rng) for f in app_features}
     )
 
 

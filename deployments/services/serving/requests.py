@@ -13,6 +13,7 @@ from core.errors import InputError
 from loops.engine.spec import LoopSpec
 from loops.engine.state.scalar import ScalarDynamics
 from loops.engine.state.values import feature_value
+from loops.selectors import DEFAULT_LOOP
 
 LONGEST_REQUEST_ID = 100
 
@@ -21,7 +22,7 @@ class DecisionRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True
     """An app's decision request. ``context``: the state as far as the app knows it. ``eligible``: the allowed actions by head."""
 
     request_id: str
-    loop: str = "r3al"
+    loop: str = DEFAULT_LOOP
     user_id: str | None = None
     context: dict[str, float | str] = {}
     local_time: datetime | None = None

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar, cast
 
 from core.errors import InputError
 from privacy.engine.anonymize.columns import Column
+from privacy.engine.data_types import DATA_TYPES
 
-DATA_TYPES = ("pulse", "emotion", "interaction", "feature", "categorical")
 DEFAULT_MODE = "central"
 MOST_SAMPLES, MOST_ROWS = 1_000_000, 1_000
 ParameterValue = TypeVar("ParameterValue")

@@ -132,27 +132,6 @@ def epsilon_of_gdp(mu: float, delta: float) -> float:
     return _boundary(lambda epsilon: epsilon < _LARGEST_EPSILON and gaussian_delta(epsilon, mu) > delta)[1]
 
 
-def epsilon_of_zcdp(rho: float, delta: float) -> float:
-    """Return the epsilon that rho-zCDP implies at delta, minimised over alpha > 1.
-
-    Every alpha gives a valid bound, so the search's own error can only make the result larger.
-    Source: Canonne, Kamath and Steinke 2020, proposition 12.
-    """
-    if rho == 0:
-        return 0.0
-
-    def bound(log_excess: float) -> float:
-        excess = math.exp(log_excess)
-        alpha = 1 + excess
-        return alpha * rho - (math.log(alpha) + math.log(delta)) / excess - math.log1p(1 / excess)
-
-    low, high = -25.0, 60.0
-    for _ in range(200):
-        left, right = low + (high - low) / 3, high - (high - low) / 3
-        low, high = (low, right) if bound(left) <= bound(right) else (left, high)
-    return max(0.0, bound((low + high) / 2))
-
-
 def rho_cap_nano(epsilon: float, delta: float) -> int:
     """Return the lifetime rho, in nano and rounded down, of an account that may reach (epsilon, delta) over all its releases."""
     return math.floor(Fraction(gaussian_mu(epsilon, delta)) ** 2 * NANO / 2)

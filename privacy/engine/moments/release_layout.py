@@ -14,10 +14,8 @@ import numpy as np
 from core.arrays import Bools, Floats
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Head, LoopSpec
+from privacy.engine.moments.budget_shares import BUDGET_SHARES, SUB_SHARE
 
-BUDGET_SHARES = {"counts": 0.03, "gram": 0.25, "targets": 0.10, "effects": 0.58, "variances": 0.0395}
-# Of the whole budget, divided among the sub-heads. At .2, policy lost .03 of the attainable gain at 1,000 people.
-SUB_SHARE = 0.10
 TARGET_CLIP = 8.0  # of a row's whitened targets
 RESIDUAL_CLIP = 4.0  # of a row's whitened residuals
 LEFT_SCALE = 0.2  # public scale of the target ``left``

@@ -25,6 +25,7 @@ from core.arrays import Floats
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.mechanisms import Totals, integer_sum, noisy_total
 from privacy.engine.moments.baseline import baseline_posterior
+from privacy.engine.moments.budget_shares import BUDGET_SHARES, SUB_SHARE
 from privacy.engine.moments.clipping import (
     HINGE_ERROR,
     PublicFacts,
@@ -44,9 +45,7 @@ from privacy.engine.moments.contributions import (
 )
 from privacy.engine.moments.pooled import Moments, SubMoments, baseline_moments, pool
 from privacy.engine.moments.release_layout import (
-    BUDGET_SHARES,
     COUNTS_CLIP,
-    SUB_SHARE,
     Counts,
     ReleaseLayout,
     alternatives_of,
@@ -209,26 +208,6 @@ def _sub_moments(
         rows=users * plan.facts.rows[block],
         variance=float(variances[0] + (slope**2) @ variances),
     )
-
-
-def release_moments(
-    spec: LoopSpec, rows: ReleaseRows, sigma: float | None, *, subs: tuple[str, ...] | None = None
-) -> Moments:
-    """Compute a first release with all three rounds in memory, for benchmarks and tests.
-
-    The service instead stores each round before the next.
-    """
-    counts = read_counts(spec, release_counts(spec, count_totals(spec, rows), sigma, subs))
-    plan = plan_release(spec, counts, sigma, subs=subs)
-    baseline, effects = later_rounds(plan, rows)
-    return read_moments(plan, baseline, effects)
-
-
-def later_rounds(plan: ReleasePlan, rows: ReleaseRows, earlier: Moments | None = None) -> tuple[NoisyRound, NoisyRound]:
-    """Compute rounds 1 and 2 over a single shard that holds everybody."""
-    baseline = release_baseline(plan, baseline_totals(plan, rows))
-    theta = residual_baseline(plan, baseline, earlier)
-    return baseline, release_effects(plan, effect_totals(plan, theta, rows))
 
 
 def fit_in_memory(moments: Moments, facts: PublicFacts) -> Moments:

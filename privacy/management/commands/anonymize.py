@@ -15,7 +15,7 @@ from django.db import DatabaseError
 
 from core.atomic_files import atomic_file
 from core.errors import InputError, R3alError
-from loops.selectors import loop_version_current
+from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY
 from privacy.engine.anonymize.protocol import Technique
 from privacy.engine.anonymize.registry import (
@@ -25,7 +25,8 @@ from privacy.engine.anonymize.registry import (
     technique_of,
     techniques_using,
 )
-from privacy.engine.anonymize.request import DATA_TYPES, DEFAULT_MODE, AnonymizeRequest
+from privacy.engine.anonymize.request import DEFAULT_MODE, AnonymizeRequest
+from privacy.engine.data_types import DATA_TYPES
 from privacy.models import Release
 from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics, statistics
 from privacy.services.anonymize.preview import anonymize_preview
@@ -42,7 +43,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--loop", default="r3al", help="the loop whose records are anonymised (default: r3al)")
+        parser.add_argument(
+            "--loop", default=DEFAULT_LOOP, help="the loop whose records are anonymised (default: %(default)s)"
+        )
         parser.add_argument("--data-type", default="pulse", choices=DATA_TYPES)
         parser.add_argument("--technique", default=DIFFERENTIAL_PRIVACY, choices=technique_names())
         parser.add_argument(

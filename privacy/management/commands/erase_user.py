@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import R3alError
-from loops.selectors import loop_version_current
+from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.models import Person
 from privacy.services.people.erasure import person_erase, tombstones, tombstones_replay
 from privacy.services.people.identity import person_key
@@ -23,7 +23,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("user", nargs="?", metavar="USER", help="the person's identifier in the app")
-        parser.add_argument("--loop", default="r3al", help="a loop of the person's population (default: r3al)")
+        parser.add_argument(
+            "--loop", default=DEFAULT_LOOP, help="a loop of the person's population (default: %(default)s)"
+        )
         parser.add_argument(
             "--yes", action="store_true", help="erase; without it the command only shows whom it would erase"
         )

@@ -28,7 +28,7 @@ class Command(BaseCommand):
     help = "Import a CSV or JSON Lines file of logged decisions under a loop. Importing the same file again changes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", metavar="FILE", type=Path)
+        parser.add_argument("file", metavar="FILE", type=Path, help="CSV or JSON Lines file of logged decisions")
         parser.add_argument(
             "--loop", required=True, metavar="NAME", help="the loop whose import section reads the file"
         )

@@ -12,14 +12,12 @@ from core.arrays import Floats
 from loops.models import LoopVersion
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.anonymize.protocol import FeatureRecords
+from privacy.engine.data_types import DATA_TYPES
 from privacy.engine.sealing import about_signal, about_state
-from privacy.models import Decision, Person, Signal, SignalKind
+from privacy.models import Decision, Person, Signal
 from privacy.selectors.keys import ciphers_known
 
-_KINDS = {
-    "feature": tuple(SignalKind.values),
-    "categorical": tuple(SignalKind.values),
-}  # other types read their own kind
+_KINDS = {"feature": DATA_TYPES, "categorical": DATA_TYPES}  # other types read their own kind
 # The state at a decision point counts as a pulse taken at that moment.
 _WITH_STATES = (
     "pulse",

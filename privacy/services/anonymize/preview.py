@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from loops.models import LoopVersion
 from privacy.engine.anonymize.registry import technique_of
 from privacy.engine.anonymize.request import AnonymizeRequest
-from privacy.engine.dp.accounting import NANO, guarantee
+from privacy.engine.dp.accounting import NANO
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.models import Person, Purpose
 from privacy.selectors.decisions import training_folds
@@ -17,7 +17,6 @@ from privacy.services.anonymize.cohort_sampling import public_rate
 from privacy.services.anonymize.feature_records import people_with_records
 from privacy.services.anonymize.request import asked_columns, release_fields
 from privacy.services.budget.charge import cohort_people, consented, payable
-from privacy.services.releases.lifecycle import calibration_asked
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,6 @@ def anonymize_preview(*, loop_version: LoopVersion, request: AnonymizeRequest) -
     return _preview(
         cohort, Purpose.TRAINING, fields["policy_cost"], fields["rho"], fields["formal_epsilon"],
         fields["formal_delta"], fields["guarantee"], rate=rate, most=None if statistics else request.samples,
-    )  # fmt: skip
-
-
-def moments_preview(*, loop_version: LoopVersion, epsilon: float, delta: float) -> Preview:
-    """Preview the release of a training run. Raises InputError for parameters out of range."""
-    calibration = calibration_asked(epsilon=epsilon, delta=delta)
-    cohort = cohort_people(loop_version, loop_version.spec.population, training_folds(loop_version.spec), None)
-    return _preview(
-        cohort, Purpose.TRAINING, calibration.policy_nano, calibration.rho_nano, calibration.epsilon, calibration.delta,
-        guarantee(calibration), most=None,
     )  # fmt: skip
 
 

@@ -17,10 +17,10 @@ from knox.crypto import hash_token
 from core.errors import Forbidden, NotFound, Unauthorized
 from core.prepared_statements import read_row
 from privacy.models import Person
+from privacy.models.person import SERVE_PEOPLE
 from privacy.services.people.identity import person_key
 
 CACHE_SECONDS = 2.0  # every process refuses a revoked token within this time
-SERVE = "privacy.serve_people"
 _MOST_CACHED = 10_000
 _SCHEMES = ("token", "bearer")
 
@@ -96,7 +96,7 @@ def caller_logged_in(digest: str, login: StoredLogin | None) -> Caller:
         expiry = expiry.replace(tzinfo=UTC)
     if not active or (expiry is not None and expiry <= timezone.now()):
         raise Unauthorized("this token is unknown, revoked or expired; log in again")
-    may_serve = person_id is None and get_user_model().objects.get(pk=user_id).has_perm(SERVE)
+    may_serve = person_id is None and get_user_model().objects.get(pk=user_id).has_perm(SERVE_PEOPLE)
     caller = Caller(user_id, person_id, may_serve)
     if len(_cache) >= _MOST_CACHED:
         _cache.clear()

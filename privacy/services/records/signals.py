@@ -19,9 +19,10 @@ from core.errors import Conflict, Forbidden, InputError
 from loops.engine.spec import LoopSpec
 from loops.engine.state.values import feature_value
 from loops.models import LoopVersion
+from privacy.engine.data_types import DATA_TYPES
 from privacy.engine.sealing import Cipher, about_memory, about_signal
 from privacy.engine.serving_state import KnownValues, merge_known_values, pack_serving_state, unpack_serving_state
-from privacy.models import PrivacyBudget, Purpose, ServingState, Signal, SignalKind
+from privacy.models import PrivacyBudget, Purpose, ServingState, Signal
 from privacy.services.people.data_keys import ciphers
 
 LARGEST_BATCH, LONGEST_SIGNAL_ID = 500, 100
@@ -117,8 +118,8 @@ def _key(item: SignalInput) -> bytes:
 def _payload(spec: LoopSpec, item: SignalInput) -> tuple[Floats, int]:
     if not 0 < len(item.signal_id) <= LONGEST_SIGNAL_ID:
         raise InputError(f"id has 1 to {LONGEST_SIGNAL_ID} characters")
-    if item.kind not in SignalKind.values:
-        raise InputError(f"type {item.kind!r} is not known; it is one of {', '.join(SignalKind.values)}")
+    if item.kind not in DATA_TYPES:
+        raise InputError(f"type {item.kind!r} is not known; it is one of {', '.join(DATA_TYPES)}")
     if item.at.tzinfo is None:
         raise InputError("at needs an offset from UTC")
     if item.at > timezone.now() + _AHEAD:

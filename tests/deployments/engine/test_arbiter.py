@@ -20,7 +20,7 @@ STATE = [0.2, 0.4, 0.5, 0.5, 0.5, 1.0, 0.0, 2.0]
 ALARM = 1e-6  # of each bound below, when everything is right
 
 
-def server(head: str, best: int, *, always: bool | None = None, fallback: str = "") -> HeadPolicy:
+def head_policy(head: str, best: int, *, always: bool | None = None, fallback: str = "") -> HeadPolicy:
     """A head whose policy takes action ``best`` in every state."""
     declared, phi = SPEC.head(head), FeatureMap.of(SPEC, False)
     weights = np.zeros((len(declared.actions), phi.width))
@@ -34,8 +34,8 @@ def seeds(count: int) -> list[bytes]:
     return [i.to_bytes(16, "big") for i in range(count)]
 
 
-def decided(servers: Sequence[HeadPolicy], count: int, exploration: float) -> list[list[HeadChoice]]:
-    return [arbitrate(servers, STATE, seed=s, exploration=exploration) for s in seeds(count)]
+def decided(head_policies: Sequence[HeadPolicy], count: int, exploration: float) -> list[list[HeadChoice]]:
+    return [arbitrate(head_policies, STATE, seed=s, exploration=exploration) for s in seeds(count)]
 
 
 def within(hits: int, count: int, share: float) -> bool:
@@ -43,7 +43,7 @@ def within(hits: int, count: int, share: float) -> bool:
 
 
 def test_without_exploring_the_best_is_taken_and_ties_go_to_the_reference() -> None:
-    pick, *_ = arbitrate([server("policy", 2)], STATE, seed=b"s", exploration=0.0)
+    pick, *_ = arbitrate([head_policy("policy", 2)], STATE, seed=b"s", exploration=0.0)
     assert (pick.action, pick.explored, pick.propensity, pick.marginal_propensity, pick.learnable) == (
         2,
         False,
@@ -51,21 +51,21 @@ def test_without_exploring_the_best_is_taken_and_ties_go_to_the_reference() -> N
         1.0,
         True,
     )
-    tied = server("policy", 2)
+    tied = head_policy("policy", 2)
     tied.policy.weights[:] = 0.0
     assert arbitrate([tied], STATE, seed=b"s", exploration=0.0)[0].action == tied.policy.reference
 
 
 def test_every_draw_follows_from_the_seed() -> None:
-    servers = [server("policy", 2), server("tone", 1)]
-    one, two = (arbitrate(servers, STATE, seed=b"same", exploration=0.5) for _ in range(2))
+    head_policies = [head_policy("policy", 2), head_policy("tone", 1)]
+    one, two = (arbitrate(head_policies, STATE, seed=b"same", exploration=0.5) for _ in range(2))
     assert one == two
     assert uniform(b"a", "explore") != uniform(b"b", "explore") != uniform(b"b", "policy")
 
 
 def test_the_others_speak_when_policy_intervenes_and_those_that_always_do_always() -> None:
-    waits, speaks = server("policy", 0), server("policy", 3)
-    quiet, steady = server("tone", 1), server("empathy", 0, always=True)
+    waits, speaks = head_policy("policy", 0), head_policy("policy", 3)
+    quiet, steady = head_policy("tone", 1), head_policy("empathy", 0, always=True)
     assert [p.head for p in arbitrate([waits, quiet, steady], STATE, seed=b"s", exploration=0.0)] == [
         "policy",
         "empathy",
@@ -74,14 +74,14 @@ def test_the_others_speak_when_policy_intervenes_and_those_that_always_do_always
 
 
 def test_one_flag_explores_all_heads_or_none() -> None:
-    rows = decided([server("policy", 3), server("tone", 1), server("empathy", 0)], 300, 0.5)
+    rows = decided([head_policy("policy", 3), head_policy("tone", 1), head_policy("empathy", 0)], 300, 0.5)
     assert all(len({p.explored for p in picks}) == 1 for picks in rows)
     assert within(sum(picks[0].explored for picks in rows), 300, 0.5)
 
 
 def test_marginal_propensities_are_the_frequencies() -> None:
     """20,000 decisions at exploration .3 under a greedy "reframe"; tone where policy checked in, which only exploring does."""
-    count, rows = 20_000, decided([server("policy", 3), server("tone", 1)], 20_000, 0.3)
+    count, rows = 20_000, decided([head_policy("policy", 3), head_policy("tone", 1)], 20_000, 0.3)
     seen = Counter(picks[0].action for picks in rows)
     claimed = {p[0].action: p[0].marginal_propensity for p in rows}
     assert claimed == pytest.approx({k: 0.3 * p + 0.7 * (k == 3) for k, p in enumerate(SPEC.head("policy").logging)})
@@ -95,7 +95,7 @@ def test_marginal_propensities_are_the_frequencies() -> None:
 
 
 def test_a_mask_is_kept_to_and_teaches_nothing() -> None:
-    policy, mask = server("policy", 3), 0b00011
+    policy, mask = head_policy("policy", 3), 0b00011
     for seed in seeds(200):
         (pick,) = arbitrate([policy], STATE, seed=seed, exploration=0.5, eligible={"policy": mask})
         assert mask >> pick.action & 1 and pick.eligible == mask and not pick.learnable
@@ -105,5 +105,5 @@ def test_a_mask_is_kept_to_and_teaches_nothing() -> None:
 
 
 def test_a_fallback_teaches_nothing() -> None:
-    (pick,) = arbitrate([server("policy", 3, fallback="stable")], STATE, seed=b"s", exploration=0.0)
+    (pick,) = arbitrate([head_policy("policy", 3, fallback="stable")], STATE, seed=b"s", exploration=0.0)
     assert not pick.learnable

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from jobs.queues import QUEUES
 from r3al_project.processes import commands
-from r3al_project.settings import QUEUES
 from tests.system import ROOT
 
 
@@ -13,7 +13,7 @@ def queues_of(argv: list[str]) -> list[str]:
 
 def test_the_workers_share_all_queues_and_no_two_have_the_same() -> None:
     found = {name: queues_of(argv) for name, argv in commands.workers(concurrency=3).items()}
-    assert sorted(q for queues in found.values() for q in queues) == sorted(commands.QUEUES) == sorted(QUEUES)
+    assert sorted(q for queues in found.values() for q in queues) == sorted(QUEUES)
     assert found["monitor"] == ["monitor"]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from core.arrays import Floats, Ints
 from loops.engine.policies.linear import LinearPolicy
 from training.engine.world.comparison import compare
-from training.engine.world.rollout import ActingPolicy
+from training.engine.world.rollout import Policy
 from training.engine.world.world_model import World
 
 WORLDS = 32
@@ -57,9 +57,7 @@ def model_gate(
     return gates[0], gates[1] if len(gates) > 1 else None
 
 
-def values_in_worlds(
-    world: World, policies: Sequence[ActingPolicy], rng: np.random.Generator
-) -> list[tuple[Floats, Floats]]:
+def values_in_worlds(world: World, policies: Sequence[Policy], rng: np.random.Generator) -> list[tuple[Floats, Floats]]:
     """Return each policy's mean reward a step (reward scales) and intervention rate in each sampled world, (w,) and (w,).
 
     All policies meet the same people and shocks.

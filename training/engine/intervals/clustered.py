@@ -220,7 +220,12 @@ def users_needed(interval: Interval, min_effect: float, *, level: float = 0.95, 
     if not min_effect > 0:
         raise ValueError(f"The minimum effect is {min_effect}; it must be above 0.")
     z = quantile(level, "lower") + quantile(power, "lower")
-    growth = max(1.0, _over(MIN_ESS, interval.ess), _over(MIN_DOF, interval.dof), (z * interval.se / min_effect) ** 2)
+    growth = max(
+        1.0,
+        ratio_or_infinite(MIN_ESS, interval.ess),
+        ratio_or_infinite(MIN_DOF, interval.dof),
+        (z * interval.se / min_effect) ** 2,
+    )
     needed = interval.users * growth
     return float(math.ceil(needed)) if math.isfinite(needed) else math.inf
 
@@ -231,7 +236,7 @@ def sufficient(interval: Interval, *, needed: float | None = None) -> Sufficienc
     Args:
         needed: number of people to report, if the caller has a better one (noisy sums). Default: G max(1, 50/ESS, 8/dof).
     """
-    growth = max(1.0, _over(MIN_ESS, interval.ess), _over(MIN_DOF, interval.dof))
+    growth = max(1.0, ratio_or_infinite(MIN_ESS, interval.ess), ratio_or_infinite(MIN_DOF, interval.dof))
     if growth == 1.0 and math.isfinite(interval.se):
         return Sufficiency(True, "the effective sample size and the degrees of freedom are sufficient", interval.users)
     users = interval.users * growth if needed is None else needed
@@ -284,5 +289,6 @@ def _checked(*arrays: ArrayLike) -> tuple[Floats, ...]:
     return out
 
 
-def _over(limit: float, value: float) -> float:
+def ratio_or_infinite(limit: float, value: float) -> float:
+    """Divide a limit by a value above 0; infinite where the value is not."""
     return limit / value if value > 0 else math.inf

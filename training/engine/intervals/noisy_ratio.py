@@ -38,6 +38,7 @@ from training.engine.intervals.clustered import (
     effective_n,
     jeffreys_bounds,
     quantile,
+    ratio_or_infinite,
 )
 
 MARGIN = 0.5  # V is raised by this many sd of its noise
@@ -156,7 +157,7 @@ def users_needed_from_sums(sums: MetricSums, min_effect: float, *, level: float 
     v, w = parts.sampling / known.b**2, (parts.privacy + parts.margin) / known.b**2
     effect = (q2 * v + math.sqrt(q2**2 * v**2 + 4 * min_effect**2 * q2 * w)) / (2 * min_effect**2)
     clear = CLEAR_OF_NOISE * known.sd_b / known.b
-    enough = max(1.0, effect, clear, _over(MIN_ESS, parts.n), _over(MIN_DOF, parts.n_low - 1))
+    enough = max(1.0, effect, clear, ratio_or_infinite(MIN_ESS, parts.n), ratio_or_infinite(MIN_DOF, parts.n_low - 1))
     return float(math.ceil(known.users * enough)) if math.isfinite(enough) else math.inf
 
 
@@ -271,7 +272,3 @@ def _interval(
 def _unknown(sums: MetricSums, level: float, tails: Tails, low: float, high: float) -> Interval:
     estimate = sums.a / sums.b if sums.b > 0 else math.nan
     return Interval(estimate, low, high, math.inf, 0.0, 0.0, max(sums.users, 0.0), level, tails)
-
-
-def _over(limit: float, value: float) -> float:
-    return limit / value if value > 0 else math.inf

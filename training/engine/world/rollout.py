@@ -17,7 +17,7 @@ from training.engine.world.world_model import StepOutcome, World
 ROLLOUT_STEPS = 100  # 40 steps misjudged worlds in which interventions help now and harm later
 
 
-class ActingPolicy(Protocol):
+class Policy(Protocol):
     """Define a policy that can be rolled out: it chooses an action for each state, and has a reference action."""
 
     @property
@@ -26,7 +26,7 @@ class ActingPolicy(Protocol):
     def actions(self, states: Floats) -> Ints: ...
 
 
-P = TypeVar("P", bound=ActingPolicy)
+P = TypeVar("P", bound=Policy)
 
 
 def rollout(
@@ -50,7 +50,7 @@ def rollout(
         yield policy, total / ROLLOUT_STEPS, interventions / ROLLOUT_STEPS
 
 
-def discounted_returns(world: World, policy: ActingPolicy, start: Floats, seed: int, *, gamma: float) -> Floats:
+def discounted_returns(world: World, policy: Policy, start: Floats, seed: int, *, gamma: float) -> Floats:
     """Return discounted rewards (n,) of 100 steps from each state (n, F), in a ``world`` of one draw.
 
     Rewards are weighted by the probability that the person has not left.
@@ -62,9 +62,7 @@ def discounted_returns(world: World, policy: ActingPolicy, start: Floats, seed: 
     return total
 
 
-def _steps(
-    world: World, policy: ActingPolicy, start: Floats, worlds: Ints, seed: int
-) -> Iterator[tuple[Ints, StepOutcome]]:
+def _steps(world: World, policy: Policy, start: Floats, worlds: Ints, seed: int) -> Iterator[tuple[Ints, StepOutcome]]:
     """Yield the actions and outcomes of each step."""
     rng, states = np.random.default_rng(seed), start
     for _ in range(ROLLOUT_STEPS):

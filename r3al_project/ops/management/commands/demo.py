@@ -12,8 +12,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import R3alError
+from loops.selectors import DEFAULT_LOOP
 from privacy.models import Purpose
 from r3al_project.ops import demo
+from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.loops import loop_named
 from r3al_project.turns.progress_view import ProgressView, worker_process
 from r3al_project.turns.report import turn_report_write
@@ -24,18 +26,13 @@ class Command(BaseCommand):
     help = "Run one turn of a loop on simulated people, or on logged data with --source, and report its result."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--once",
-            action="store_true",
-            help="accepted because run.py passes it on; run.py itself decides whether to serve",
-        )
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         parser.add_argument("--keep", action="store_true", help="reuse the existing database")
-        parser.add_argument("--loop", default="r3al", help="name of a loop, or a TOML file")
+        parser.add_argument("--loop", default=DEFAULT_LOOP, help="name of a loop, or a TOML file")
         parser.add_argument("--source", help="CSV or JSON Lines file of logged decisions")
         parser.add_argument("--users", type=int, default=2_000, help="number of simulated people (without --source)")
-        parser.add_argument("--epsilon", type=float, default=1.0)
-        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--epsilon", type=float, default=DEFAULT_EPSILON, help="privacy budget of each release")
+        parser.add_argument("--seed", type=int, default=1, help="random seed of simulation and training")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -14,9 +14,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from jobs.schedules import schedules_sync
+from loops.selectors import DEFAULT_LOOP
 from r3al_project.turns.loops import loop_builtin_add
-
-DEFAULT_LOOP = "r3al"  # the API's default when a request names no loop
 
 
 class Command(BaseCommand):

@@ -14,6 +14,7 @@ from core.errors import R3alError
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from privacy.models import Purpose
+from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.loops import loop_named
 from r3al_project.turns.models import Turn
 from r3al_project.turns.progress_view import ProgressView
@@ -31,7 +32,10 @@ class Command(BaseCommand):
         parser.add_argument("--loop", required=True, metavar="NAME", help="name of a loop, or a TOML file")
         parser.add_argument("--head", help="deploy only this head (default: every head whose gate passes)")
         parser.add_argument(
-            "--epsilon", type=float, default=1.0, help="privacy parameter of each of the two releases (default: 1)"
+            "--epsilon",
+            type=float,
+            default=DEFAULT_EPSILON,
+            help="privacy parameter of each release (default: %(default)g)",
         )
         parser.add_argument(
             "--delta",

@@ -21,7 +21,7 @@ RULES = 'quiet_hours = ["00:00", "23:59"]\ndaily_cap = 1\ncooldown = "30d"'
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What each rehearsed decision came to, as it would have been written."""
+    """What each decision of a dry run came to, as it would have been written."""
     found: list[Any] = []
 
     def watched(*arguments: Any) -> Any:
@@ -33,7 +33,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
-def rehearse(loop: LoopVersion, times: int, **versions: ModelVersion) -> None:
+def run_dry(loop: LoopVersion, times: int, **versions: ModelVersion) -> None:
     decide = dry_run(loop_version=loop, versions=versions, seed=1)
     for _ in range(times):
         decide()
@@ -43,16 +43,16 @@ def test_the_candidate_answers_and_what_serves_beside_it(seen: list[Any]) -> Non
     loop = care_loop()
     serve(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))
     candidate = learned(loop, "policy", ALWAYS_WALK)
-    rehearse(loop, 50, policy=candidate)
+    run_dry(loop, 50, policy=candidate)
     choices = [choice for decided in seen for choice in decided.choices]
     assert {c.version for c in choices if c.head == "policy"} == {candidate.pk}
     assert {c.head for c in choices} == {"policy", "tone"} and {c.fallback for c in choices} == {""}
     assert len({tuple(decided.state) for decided in seen}) == 50, "each time in another state"
 
 
-def test_the_loops_rules_never_cut_a_rehearsal_short(seen: list[Any]) -> None:
+def test_the_loops_rules_never_cut_a_dry_run_short(seen: list[Any]) -> None:
     loop = care_loop(rules=RULES)
-    rehearse(loop, 250, policy=learned(loop, "policy", ALWAYS_WALK))
+    run_dry(loop, 250, policy=learned(loop, "policy", ALWAYS_WALK))
     assert {decided.unavailable for decided in seen} == {""} and all(decided.choices for decided in seen)
 
 

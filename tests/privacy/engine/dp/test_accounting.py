@@ -17,7 +17,6 @@ from privacy.engine.dp.accounting import (
     calibrate,
     epsilon_of_account,
     epsilon_of_gdp,
-    epsilon_of_zcdp,
     gaussian_delta,
     gaussian_mu,
     guarantee,
@@ -26,6 +25,7 @@ from privacy.engine.dp.accounting import (
     nano_up,
     rho_cap_nano,
 )
+from tests.factories.zcdp import epsilon_of_zcdp
 
 EPSILONS = st.floats(1e-3, 8.0)
 DELTAS = st.sampled_from([1e-6, 1e-5, 1e-3])

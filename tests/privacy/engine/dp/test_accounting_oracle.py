@@ -12,10 +12,10 @@ from privacy.engine.dp.accounting import (
     charge_pure,
     epsilon_of_account,
     epsilon_of_gdp,
-    epsilon_of_zcdp,
     gaussian_delta,
     gaussian_mu,
 )
+from tests.factories.zcdp import epsilon_of_zcdp
 
 # get_epsilon_gaussian: sigma, delta, epsilon
 EPSILONS = [

@@ -15,14 +15,13 @@ from privacy.engine.moments.pooled import Moments, pool
 from privacy.engine.moments.release_layout import ReleaseLayout
 from privacy.engine.moments.rounds import (
     count_totals,
-    later_rounds,
     plan_release,
     read_counts,
     read_moments,
     release_counts,
-    release_moments,
 )
 from privacy.engine.moments.rows import ReleaseRows
+from tests.factories.in_memory_release import later_rounds, release_moments
 from tests.factories.planted import EFFECT, REFERENCE, TONE, close, conditional, planted_rows, planted_spec
 
 SPEC = planted_spec()

@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from loops.models import LoopVersion
 from privacy.models import RewardEvent, RewardSignal, ServedDecision
-from privacy.selectors.outcomes import OutcomeCounts, outcome_counts
 from privacy.services.people.authentication import Caller
 from privacy.services.records import close_outcomes as closing
 from privacy.services.records.close_outcomes import outcomes_close
@@ -118,19 +117,6 @@ def test_no_more_than_asked_the_longest_waiting_first(with_default: LoopVersion)
     served[4].refresh_from_db()
     assert served[4].closed_at is not None
     assert outcomes_close(limit=3) == 3 and outcomes_close(limit=3) == 1
-
-
-def test_how_many_are_open_closed_and_late_by_loop(with_default: LoopVersion) -> None:
-    told, late, _ = serve(with_default, 3)
-    (other,) = serve(loop_version(), 1, first=10)
-    tell(told, total=0.1)
-    deadline_passes(told, late, other)
-    tell(late, total=0.1)
-    outcomes_close(limit=2)
-    counts = outcome_counts(since=NOW)
-    assert counts["told"] == OutcomeCounts(open=1, overdue=0, closed=2, heard=2, late=1)
-    assert counts["loop"] == OutcomeCounts(open=0, overdue=1, closed=0, heard=0, late=0)
-    assert outcome_counts(since=timezone.now()) == {}
 
 
 def test_a_damaged_word_is_left_out_and_everything_closes(with_default: LoopVersion) -> None:

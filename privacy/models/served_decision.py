@@ -1,4 +1,4 @@
-"""Records of serving: served decisions, reward events, signals, serving states and people's logins.
+"""Served decisions, why a person was unavailable, and reward events.
 
 A served decision is a ``Decision`` with its ``Choice`` rows, plus one row here with what only serving needs.
 """
@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import uuid
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
 from core.model_base import Created
-from loops.models import Loop, LoopVersion
 from privacy.models.decision import Decision
 from privacy.models.person import Person
 from privacy.models.vault import VaultBatch
@@ -94,81 +92,3 @@ class RewardEvent(Created):
 
     def __str__(self) -> str:
         return f"reward event {self.pk}"
-
-
-class ServingState(models.Model):
-    """The serving state of one person in one loop. Only a conditional UPDATE on ``version`` changes it.
-
-    ``memory`` (privacy.engine.serving_state) is sealed with the person's data key. It holds the newest known value of each
-    feature, and the state at the last decision, from which known dynamics advance. It is empty before the first signal or
-    decision.
-    """
-
-    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="serving_states")
-    loop = models.ForeignKey(Loop, on_delete=models.CASCADE, related_name="serving_states")
-    memory = models.BinaryField(default=b"", help_text="float64, little-endian; sealed.")
-    observed_at = models.DateTimeField(
-        null=True, blank=True, help_text="Time of the newest signal or context in ``memory``."
-    )
-    local_day = models.DateField(null=True, blank=True, help_text="The person's calendar day of the last decision.")
-    interventions_today = models.PositiveSmallIntegerField(default=0)
-    last_intervened = models.BooleanField(default=False, help_text="Whether the last decision was an intervention.")
-    last_intervention_at = models.DateTimeField(null=True, blank=True)
-    last_decision_at = models.DateTimeField(null=True, blank=True)
-    version = models.PositiveBigIntegerField(default=0)
-
-    class Meta:
-        db_table = "serving_states"
-        constraints = [models.UniqueConstraint(fields=["person", "loop"], name="serving_state_once")]
-
-    def __str__(self) -> str:
-        return f"serving state of person {self.person_id}"
-
-
-class SignalKind(models.TextChoices):
-    PULSE = "pulse", "pulse"
-    EMOTION = "emotion", "emotion"
-    INTERACTION = "interaction", "interaction"
-    FEATURE = "feature", "feature"
-    CATEGORICAL = "categorical", "categorical"
-
-
-class Signal(Created):
-    """One raw record about a person: a node of the memory graph.
-
-    ``payload`` is float64[number of features], NaN where not given, sealed with the person's data key.
-    """
-
-    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="signals")
-    loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="signals")
-    kind = models.CharField(max_length=12, choices=SignalKind.choices)
-    signal_key = models.BinaryField(max_length=16)
-    content_key = models.BinaryField(
-        max_length=16, help_text="Keyed digest of the body, by which a retry is recognised."
-    )
-    observed_at = models.DateTimeField()
-    payload = models.BinaryField(help_text="float64, little-endian; sealed.")
-
-    class Meta:
-        db_table = "signals"
-        constraints = [
-            models.UniqueConstraint(fields=["person", "signal_key"], name="signal_once"),
-            models.CheckConstraint(condition=Q(kind__in=SignalKind.values), name="signal_kind_known"),
-        ]
-        indexes = [models.Index(fields=["person", "-observed_at"])]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.pk}"
-
-
-class PersonAccount(Created):
-    """The login behind a person's device tokens, one per person. Revoking it does not affect trained models."""
-
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="person_account")
-    person = models.OneToOneField(Person, on_delete=models.CASCADE, related_name="account")
-
-    class Meta:
-        db_table = "person_accounts"
-
-    def __str__(self) -> str:
-        return f"account of person {self.person_id}"

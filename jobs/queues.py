@@ -1,0 +1,9 @@
+"""Names the queues that workers take messages from. Standard library only: settings and process commands import it."""
+
+from __future__ import annotations
+
+DEFAULT = "default"
+PRIVACY = "privacy"
+TRAIN = "train"
+MONITOR = "monitor"  # tasks that are due every minute, such as rollbacks, so that they never wait behind long jobs
+QUEUES = (DEFAULT, PRIVACY, TRAIN, MONITOR)

@@ -1,0 +1,36 @@
+"""Names the permissions that endpoints, pages and roles check: one an action, and one for each kind of record that is shown."""
+
+from __future__ import annotations
+
+from jobs.models import CANCEL_JOB
+from privacy.models.budget import CHANGE_CAPS
+from privacy.models.keys import ERASE_PERSON
+from privacy.models.person import SERVE_PEOPLE
+
+START_TURN = "turns.start_turn"
+DEPLOY_VERSION = "deployments.deploy_version"
+OVERRIDE_COMPARISON = "deployments.override_comparison"
+ROLLBACK_VERSION = "deployments.rollback_version"
+ANONYMIZE_DATA = "privacy.anonymize_data"
+VIEW_BUDGETS = "privacy.view_privacybudget"
+VIEW_HEALTH = "deployments.view_healthcheck"
+VIEW_JOBS = "jobs.view_job"
+VIEW_RELEASES = "privacy.view_release"
+VIEW_VERSIONS = "training.view_modelversion"
+
+__all__ = [
+    "ANONYMIZE_DATA",
+    "CANCEL_JOB",
+    "CHANGE_CAPS",
+    "DEPLOY_VERSION",
+    "ERASE_PERSON",
+    "OVERRIDE_COMPARISON",
+    "ROLLBACK_VERSION",
+    "SERVE_PEOPLE",
+    "START_TURN",
+    "VIEW_BUDGETS",
+    "VIEW_HEALTH",
+    "VIEW_JOBS",
+    "VIEW_RELEASES",
+    "VIEW_VERSIONS",
+]
