@@ -64,7 +64,7 @@ def _loop() -> Any:
     from loops.selectors import loop_specs_builtin
     from loops.services import loop_add
     from training.models import VersionKind
-    from training.services.registry import version_register
+    from training.services.versions import version_register
 
     text = loop_specs_builtin()["r3al"].read_text(encoding="utf-8")
     without_rules = [line for line in text.splitlines() if not line.startswith(_RULES)]

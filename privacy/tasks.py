@@ -48,7 +48,7 @@ def expire() -> None:
 @handler(ANONYMIZE_JOB, queue=PRIVACY)
 def anonymize_job(context: JobContext) -> Callable[[], dict[str, Any]]:
     """Compute an anonymisation whose people are already charged."""
-    from privacy.services.anonymize.request import anonymize_finish  # only workers import the libraries that draw noise
+    from privacy.services.anonymize.run import anonymize_finish  # only workers import the libraries that draw noise
 
     release = Release.objects.select_related("loop_version__loop").get(pk=context.arguments["release"])
     finished = anonymize_finish(release=release)

@@ -22,7 +22,7 @@ from django.http.request import split_domain_port, validate_host
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 
-from core.problems import problem
+from core.problem_json import problem
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]

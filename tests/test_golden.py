@@ -31,8 +31,8 @@ from django.core.management import call_command
 from core.arrays import pack_arrays
 from core.canonical_json import canonical_json, equal_numbers_json
 from core.errors import R3alError
-from deployments.engine.arbiter import HeadPolicy, arbitrate, uniform
-from deployments.engine.assignment import SlotArms, SlotFacts, assignment
+from deployments.engine.action_selection import HeadPolicy, select_actions, uniform
+from deployments.engine.arm_assignment import SlotArms, SlotFacts, assignment
 from deployments.engine.evidence.cohort_series import CohortSeries
 from deployments.engine.evidence.e_process import (
     EMPATHY_STAKES,
@@ -66,7 +66,7 @@ from loops.engine.state.dynamics import advance_known
 from loops.engine.state.history import StateHistory
 from loops.engine.state.scalar import ScalarDynamics
 from loops.models import Loop, LoopVersion
-from privacy.engine.anonymize.central import central_parameters, central_read, central_totals
+from privacy.engine.anonymize.central_dp import central_parameters, central_read, central_totals
 from privacy.engine.anonymize.columns import Column, columns_of
 from privacy.engine.anonymize.generalization import generalize, parents_of
 from privacy.engine.anonymize.k_anonymity import mondrian
@@ -184,13 +184,13 @@ from training.engine.intervals.noisy_ratio import (
     users_needed_from_sums,
 )
 from training.engine.pipeline import LearnedPolicy, train_policy_head
-from training.engine.regression import regression
+from training.engine.ridge_regression import regression
 from training.engine.trainers.conservative_update import best_update, interpolate_policies
 from training.engine.trainers.contextual_bandits import learn_sub_head, sub_bar
 from training.engine.trainers.fitted_q import best_candidate, fitted_q, train_candidates
-from training.engine.world.rollout import discounted_returns, rollout
+from training.engine.world.simulated_returns import discounted_returns, rollout
 from training.engine.world.transitions import Transitions
-from training.engine.world.world_model import World, category_shares, initial_states
+from training.engine.world.world import World, category_shares, initial_states
 
 Values = dict[str, Any]
 SPECS = ROOT / "loops" / "specs"
@@ -766,13 +766,13 @@ def arbiter() -> Values:
     out: Values = {"uniform": [uniform(seed, purpose) for seed in seeds for purpose in ("explore", "policy", "tone")]}
     for share, (m, mask) in product(exploration, enumerate(masks)):
         found = [
-            arbitrate(servers(), state, seed=seed, exploration=share, eligible=mask)
+            select_actions(servers(), state, seed=seed, exploration=share, eligible=mask)
             for state in exact_states(12)
             for seed in seeds
         ]
         written = json.dumps([picked(p) for p in found])
         out[f"exploring {share} mask {m}"] = [picked(found[0]), written.encode()]
-    low = arbitrate(servers("stable"), exact_states(1)[0], seed=seeds[0], exploration=0.5)
+    low = select_actions(servers("stable"), exact_states(1)[0], seed=seeds[0], exploration=0.5)
     return out | {"fallback": picked(low), "places": [assignment("salt", f"{i:064x}") for i in range(20)]}
 
 

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from core.model_base import Created
-from deployments.engine.shares import BASIS_POINTS
+from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models.slot import Deployment
 from training.models import ModelVersion
 

@@ -7,7 +7,7 @@ from django.db.models import F, Q
 
 from core.model_base import Created
 from deployments.engine.rollouts.strategies import strategy_choices
-from deployments.engine.shares import BASIS_POINTS
+from deployments.engine.traffic_shares import BASIS_POINTS
 from loops.models import Loop
 from training.models import ModelVersion, version_name
 

@@ -8,7 +8,7 @@ from operator import or_
 from django.db.models import Q, QuerySet
 
 from core.errors import NotFound
-from deployments.engine.shares import BASIS_POINTS
+from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import EvidenceUnit, ServingSlot
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec

@@ -24,7 +24,7 @@ from privacy.models import Release
 from privacy.selectors.budgets import budgets_overview
 from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics
 from privacy.services.anonymize.preview import anonymize_preview
-from privacy.services.anonymize.request import anonymize_enqueue
+from privacy.services.anonymize.run import anonymize_enqueue
 from r3al_project.api.answers.privacy import (
     AnonymizeAccepted,
     AnonymizeAnswer,

@@ -23,7 +23,7 @@ from core.html_format import NOT_ENOUGH_PEOPLE, interval_plot, number_text
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import slots_in_use
-from deployments.services.rollouts.full import deploy_check, outdated, proposal_of
+from deployments.services.rollouts.full_rollout import deploy_check, outdated, proposal_of
 from deployments.services.rollouts.rollback import rollback_check, version_rollback
 from deployments.services.rollouts.slots import HOLDBACK_BP
 from deployments.services.rollouts.start import rollout_start

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from core.errors import Conflict
-from core.registries import registry
+from core.variant_registry import registry
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment
 from deployments.selectors.slots import explored_share, incumbents_of

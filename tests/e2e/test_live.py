@@ -37,7 +37,7 @@ from tests.factories.versions import judged
 from tests.races import in_threads
 from tests.stack import Stack
 from training.models import ModelVersion, VersionKind
-from training.services.registry import version_register
+from training.services.versions import version_register
 
 TOML = (
     """

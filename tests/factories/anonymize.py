@@ -12,7 +12,7 @@ from loops.services import loop_add
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import Decision, Person, PrivacyBudget, Release
 from privacy.selectors.decisions import training_folds
-from privacy.services.anonymize.request import anonymize
+from privacy.services.anonymize.run import anonymize
 from tests.factories.decisions import decision
 from tests.factories.loop_files import LOGGED
 from tests.factories.people import UNIT, add_people

@@ -12,7 +12,7 @@ from deployments.services.serving.policy_cache import clear_policy_cache
 from loops.engine.features import FeatureMap
 from loops.models import LoopVersion
 from training.models import GateVerdict, ModelVersion, VersionKind
-from training.services.registry import version_register
+from training.services.versions import version_register
 
 TALK_IN_A_GOOD_MOOD = [[0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0]]
 ALWAYS_WALK = [[0.0] * 4, [0.0] * 4, [1.0, 0.0, 0.0, 0.0]]

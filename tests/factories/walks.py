@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from loops.models import LoopVersion
-from r3al_project.turns.loops import loop_add_file
+from r3al_project.turns.add_loop import loop_add_file
 from tests.factories.loop_files import LOGGED
 
 TOML = (

@@ -15,7 +15,7 @@ from tests.factories.in_memory_release import release_moments
 from tests.factories.planted import planted_rows, planted_spec
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.world.transitions import Transitions
-from training.engine.world.world_model import World
+from training.engine.world.world import World
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from jobs.services import job_run  # noqa: E402
 from loops.selectors import loop_version_current  # noqa: E402
 from privacy.engine.anonymize.request import AnonymizeRequest  # noqa: E402
 from privacy.models import Release  # noqa: E402
-from privacy.services.anonymize.request import anonymize  # noqa: E402
+from privacy.services.anonymize.run import anonymize  # noqa: E402
 from r3al_project.api import privacy as api  # noqa: E402
 
 NAME = "microaggregation"

@@ -29,12 +29,12 @@ from privacy.engine.moments.effects import effects_posterior
 from privacy.engine.moments.pooled import Moments
 from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.generators.world_model import mean_world, sample_worlds
-from training.engine.regression import regression
+from training.engine.ridge_regression import regression
 from training.engine.trainers.protocol import Candidate, LearnedSubHead
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer_named, policy_trainer_named
-from training.engine.world.rollout import ROLLOUT_STEPS, discounted_returns
+from training.engine.world.simulated_returns import ROLLOUT_STEPS, discounted_returns
 from training.engine.world.transitions import Transitions
-from training.engine.world.world_model import World
+from training.engine.world.world import World
 
 TRAINING_GAMMA = 0.99  # discount of the long-run value that is evaluated; training selects its own discount
 

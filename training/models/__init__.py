@@ -1,7 +1,7 @@
 """Database records of the training floor."""
 
 from training.models.pool import CHUNK_ROWS, SyntheticJob, TrainingDataPool
-from training.models.registry import (
+from training.models.versions import (
     MODEL_GATE,
     OUTCOME_GATE,
     VERDICT_WORDS,

@@ -33,7 +33,7 @@ from training.engine.trainers.registry import (
 )
 from training.models import MODEL_GATE, ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode, learned_kinds
 from training.selectors.versions import version_policy
-from training.services.registry import version_register
+from training.services.versions import version_register
 
 GATE_REFERENCE, GATE_INCUMBENT = "model_gate_z", "model_gate_z_incumbent"
 Gates = dict[str, tuple[float, float, str]]

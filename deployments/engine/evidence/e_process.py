@@ -21,7 +21,7 @@ import numpy as np
 
 from core.arrays import Floats
 from deployments.engine.evidence.cohort_series import CohortSeries, UnitSample
-from deployments.engine.shares import BASIS_POINTS
+from deployments.engine.traffic_shares import BASIS_POINTS
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.4, 0.8)  # stakes, as fractions of the largest stake that cannot lose everything
 EMPATHY_STAKES = (0.2, 0.4, 0.8, 1.6, 3.2)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.registries import registry, variant_named
+from core.variant_registry import registry, variant_named
 
 _LONGEST_NAME = 20  # characters, as in the database columns
 FULL_ROLLOUT = "full_rollout"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from deployments.engine.shares import BASIS_POINTS
+from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import serving_now, slot_for
 from loops.engine.heads import MAIN_HEAD

@@ -11,7 +11,7 @@ from deployments.services.rollouts.slots import LONGEST_REASON, slot_return
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
 from training.models import ModelVersion
-from training.services.registry import reference_version
+from training.services.versions import reference_version
 
 
 @transaction.atomic

@@ -10,14 +10,14 @@ from django.utils import timezone
 
 from core.errors import Conflict
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
-from deployments.engine.shares import BASIS_POINTS
+from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, ServingSlot
 from deployments.services.rollouts.exploration import exploration_with
 from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
 from training.models import ModelVersion, VersionState
-from training.services.registry import reference_version
+from training.services.versions import reference_version
 
 LONGEST_REASON = 500  # characters that the API takes and the vault keeps
 HOLDBACK_BP = 500  # of the people, who stay on the version before, so that there is a group to compare with

@@ -8,7 +8,7 @@ from typing import Protocol
 from core.errors import InputError
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, RolloutStrategy, strategy_named
 from deployments.models import Deployment
-from deployments.services.rollouts.full import full_rollout
+from deployments.services.rollouts.full_rollout import full_rollout
 from training.models import ModelVersion
 
 

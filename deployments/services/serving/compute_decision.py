@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from deployments.engine.arbiter import arbitrate
-from deployments.engine.assignment import head_policies_for
+from deployments.engine.action_selection import select_actions
+from deployments.engine.arm_assignment import head_policies_for
 from deployments.engine.decision_state import compose_state
 from deployments.services.serving.policy_cache import ServedLoop
 from deployments.services.serving.request_keys import decision_keys
@@ -49,7 +49,7 @@ def compute_decision(
     )  # fmt: skip
     since = None if last is None else max(now - last, timedelta())
     reason = unavailable(spec, Moment(local, person.interventions_today if same_day else 0, since), state)
-    choices = [] if reason is not None else arbitrate(
+    choices = [] if reason is not None else select_actions(
         head_policies_for(serving.arms, person.person_key), state,
         seed=keys.seed, exploration=serving.exploration, eligible=context.eligible,
     )  # fmt: skip

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from core.errors import Conflict, NotFound, R3alError
-from deployments.engine.arbiter import HeadPolicy
-from deployments.engine.assignment import SlotArms, SlotFacts
-from deployments.engine.shares import BASIS_POINTS
+from deployments.engine.action_selection import HeadPolicy
+from deployments.engine.arm_assignment import SlotArms, SlotFacts
+from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import ServingSlot
 from deployments.selectors.slots import is_made_for
 from loops.engine.policies.linear import LinearPolicy, reference_policy

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from deployments.engine.arbiter import arbitrate
-from deployments.engine.shares import BASIS_POINTS
+from deployments.engine.action_selection import select_actions
+from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.services.serving.policy_cache import stored_head_policies
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
@@ -69,7 +69,7 @@ def acting_heads(spec: LoopSpec, main: HeadChoice) -> set[str]:
 
 def replayed_choices(served: ServedDecision, choices: dict[str, Choice], state: Sequence[float]) -> list[HeadChoice]:
     """Recompute the arbiter's choices from the state and the stored seed, versions and masks."""
-    return arbitrate(
+    return select_actions(
         stored_head_policies(served.decision.loop_version, choices),
         state,
         seed=bytes(served.seed),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.errors import InputError
-from deployments.engine.arbiter import HeadPolicy, action_values
+from deployments.engine.action_selection import HeadPolicy, action_values
 from deployments.services.serving.policy_cache import ServedLoop, stored_head_policies
 from deployments.services.serving.request_keys import decision_keys
 from deployments.services.serving.requests import DecisionRequest, read_context

@@ -9,8 +9,8 @@ from typing import Any
 
 from core.errors import InputError
 from loops.engine.heads import MAIN_HEAD
-from loops.engine.parse.imports import parse_imports
-from loops.engine.parse.reward import parse_reward
+from loops.engine.parse.import_section import parse_imports
+from loops.engine.parse.reward_section import parse_reward
 from loops.engine.parse.strict_toml import Problems, Table, is_number
 from loops.engine.spec import Availability, Feature, Head, LoopSpec, MomentsOptions
 from loops.engine.state.dynamics import DEFAULT_DECAY, DEFAULT_STEPS

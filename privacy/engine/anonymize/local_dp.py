@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from core.arrays import Floats, Ints
 from core.errors import InputError
-from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY, LABEL
+from privacy.engine.anonymize.central_dp import DIFFERENTIAL_PRIVACY, LABEL
 from privacy.engine.anonymize.columns import Column
 from privacy.engine.anonymize.protocol import (
     Arrays,

@@ -15,7 +15,7 @@ from privacy.engine.anonymize.protocol import Technique
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter, check_one_of
 
 _FILES = (
-    "central",
+    "central_dp",
     "local_dp",
     "k_anonymity",
     "pseudonyms",

@@ -16,7 +16,7 @@ from django.db import DatabaseError
 from core.atomic_files import atomic_file
 from core.errors import InputError, R3alError
 from loops.selectors import DEFAULT_LOOP, loop_version_current
-from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY
+from privacy.engine.anonymize.central_dp import DIFFERENTIAL_PRIVACY
 from privacy.engine.anonymize.protocol import Technique
 from privacy.engine.anonymize.registry import (
     own_parameters,
@@ -30,7 +30,7 @@ from privacy.engine.data_types import DATA_TYPES
 from privacy.models import Release
 from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics, statistics
 from privacy.services.anonymize.preview import anonymize_preview
-from privacy.services.anonymize.request import anonymize
+from privacy.services.anonymize.run import anonymize
 from privacy.services.releases.summary import release_summary
 
 _SHARED = ("epsilon", "delta", "mode")  # options of every request that some techniques do not use

@@ -11,8 +11,8 @@ import numpy as np
 from core.errors import Conflict
 from privacy.engine.anonymize.protocol import ReleasedRows, Statistics
 from privacy.models import Release
-from privacy.services.anonymize.request import anonymized
-from privacy.services.anonymize.run import charged_request, release_technique
+from privacy.services.anonymize.compute import charged_request, release_technique
+from privacy.services.anonymize.run import anonymized
 
 
 def export_rows_write(*, release: Release, out: TextIO) -> None:

@@ -15,7 +15,7 @@ from privacy.models import Person, Purpose
 from privacy.selectors.decisions import training_folds
 from privacy.services.anonymize.cohort_sampling import public_rate
 from privacy.services.anonymize.feature_records import people_with_records
-from privacy.services.anonymize.request import asked_columns, release_fields
+from privacy.services.anonymize.run import asked_columns, release_fields
 from privacy.services.budget.charge import cohort_people, consented, payable
 
 

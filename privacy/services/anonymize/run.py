@@ -1,79 +1,144 @@
-"""Compute a charged anonymisation: pass the records of exactly the charged people to the technique in the log row."""
+"""Anonymise people's records: charge the people, compute over exactly those people, and log the release permanently."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from typing import Any
 
-from core.arrays import Ints
-from core.errors import InsufficientData
-from loops.engine.spec import LoopSpec
+import numpy as np
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from core.durations import RECORDS_KEPT
+from core.errors import Conflict, InputError
+from jobs.models import Job
+from jobs.services import job_enqueue
+from loops.models import LoopVersion
 from privacy.engine.anonymize.columns import Column, columns_of
-from privacy.engine.anonymize.protocol import ChargedRequest, FeatureRecords, Output, Technique
-from privacy.engine.anonymize.registry import technique_of
-from privacy.models import Release
-from privacy.selectors.decisions import charged_person_ids
-from privacy.services.anonymize.feature_records import feature_records
-from privacy.services.anonymize.pseudonyms import pseudonyms
-from privacy.services.releases.shards import shards_of
-
-_ALL_ROWS = 1_000_000
-_NO_RECORD = "no record has all these fields, so nothing was released or charged; name fewer fields or another dataType"
-
-
-def anonymize_compute(release: Release) -> Output:
-    """Compute the output of a charged release. Raises InputError or InsufficientData where the records do not allow it."""
-    charged = charged_request(release)
-    return release_technique(release).compute(charged, ChargedRecords(release, charged.columns))
+from privacy.engine.anonymize.protocol import Limits
+from privacy.engine.anonymize.registry import check_options, technique_of
+from privacy.engine.anonymize.request import AnonymizeRequest
+from privacy.models import Purpose, Release, ReleaseState
+from privacy.selectors.decisions import training_folds
+from privacy.services.anonymize.cohort_sampling import cohort_sample, public_rate
+from privacy.services.anonymize.compute import anonymize_compute, release_technique
+from privacy.services.budget.charge import cohort_refund
+from privacy.services.releases.lifecycle import release_begin, release_commit, round_load, round_store
+from privacy.services.releases.reservations import ANONYMIZE_JOB, job_key
 
 
-def release_technique(release: Release) -> Technique:
-    """Return the technique of an anonymisation. Raises InputError if it is no longer registered."""
-    return technique_of(release.technique, release.parameters.get("mode"))
+def anonymize(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
+    """Anonymise records of people who consent to training, have budget, and are not in the evaluation folds.
+
+    Idempotent by ``key``: a retry finishes or returns the first release and never samples again. Raises InputError,
+    BudgetExceeded or InsufficientData with nothing charged, and Conflict for a key that was used with another request.
+    """
+    return anonymize_finish(release=anonymize_begin(key=key, loop_version=loop_version, request=request))
 
 
-def charged_request(release: Release) -> ChargedRequest:
-    """Return the request that the log row of an anonymisation states."""
-    columns = release_columns(release)
-    return ChargedRequest(columns, release.parameters, release.formal_epsilon, release.formal_delta)
+def anonymize_begin(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
+    """Charge the people of an anonymisation, or return the existing release with this key. Nothing is computed yet."""
+    columns = asked_columns(loop_version, request)
+    technique = technique_of(request.technique, request.mode)
+    rate = public_rate(loop_version=loop_version, request=request) if technique.statistics else 1.0
+    share = {"rate": rate} if technique.statistics else {}
+    return release_begin(
+        key=key,
+        loop_version=loop_version,
+        purpose=Purpose.TRAINING,
+        folds=training_folds(loop_version.spec),
+        fields=release_fields(request, columns),
+        settled=share | dict(technique.settled(request, _today())),
+        among=lambda: cohort_sample(key=key, loop_version=loop_version, request=request, rate=rate),
+        least=max(settings.MIN_COHORT, technique.least_cohort(request)),
+    )
 
 
-def release_columns(release: Release) -> tuple[Column, ...]:
-    """Return the columns of a release."""
-    spec: LoopSpec = release.loop_version.spec
-    return columns_of(spec, [c["name"] for c in release.parameters["columns"]])
+@transaction.atomic
+def anonymize_enqueue(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Release, Job]:
+    """Charge the people and enqueue the job that computes, in one transaction. Idempotent by ``key``."""
+    release = anonymize_begin(key=key, loop_version=loop_version, request=request)
+    return release, job_enqueue(kind=ANONYMIZE_JOB, arguments={"release": release.pk}, key=job_key(release))
 
 
-def shard_records(release: Release, people: Ints, columns: Sequence[Column], rows: int) -> FeatureRecords:
-    """Read the newest complete records of some of the charged people."""
-    return feature_records(
-        loop_version=release.loop_version, data_type=release.data_type, person_ids=people.tolist(), columns=columns, rows=rows
-    )  # fmt: skip
+def anonymize_finish(*, release: Release) -> Release:
+    """Compute over the charged people, store the output once, and commit.
+
+    If an error occurs before the output is stored, the charge is refunded. A committed release is returned unchanged. Raises
+    Conflict for a refunded release.
+    """
+    if release.state == ReleaseState.COMMITTED:
+        return release
+    if release.state == ReleaseState.REFUNDED:
+        raise Conflict(f"{release} was refunded, so nobody is charged for it; make the request again with a new key")
+    try:
+        _finish(release)
+    except BaseException:
+        # If another worker has stored the round meanwhile, its charge stays. If the refund fails now, a later sweep refunds it.
+        with contextlib.suppress(Conflict, DatabaseError):
+            cohort_refund(release=release)
+        raise
+    release.refresh_from_db()
+    return release
 
 
-class ChargedRecords:
-    """Read the records of the people in a release's ledger entries. Implements ``RecordSource``."""
+def _finish(release: Release) -> None:
+    output = anonymize_compute(release)
+    statistics = release_technique(release).statistics
+    with transaction.atomic():
+        expires = (
+            None if statistics else timezone.now() + RECORDS_KEPT
+        )  # rows of people expire; statistics are permanent
+        stored = round_store(release=release, index=0, arrays=output.arrays, expires_at=expires)
+        people = float(stored["users"][0]) if statistics else None
+        release_commit(release=release, noisy_users=people, facts=output.log)
 
-    def __init__(self, release: Release, columns: Sequence[Column]) -> None:
-        self._release, self._columns = release, columns
 
-    def people(self) -> Ints:
-        return charged_person_ids(release=self._release)
+def asked_columns(loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Column, ...]:
+    """Check a request and return its columns. Raises InputError for an invalid request."""
+    request.check()
+    technique = technique_of(request.technique, request.mode)
+    check_options(request)
+    columns = columns_of(loop_version.spec, request.fields)
+    if request.data_type == "categorical":
+        columns = tuple(c for c in columns if c.categories)
+        if not columns:
+            raise InputError("dataType is categorical, but no field is a category; name a category or change dataType")
+    technique.check(request, columns)
+    return columns
 
-    def records(self, rows: int) -> FeatureRecords:
-        found = shard_records(self._release, self.people(), self._columns, rows)
-        if not len(found.values):
-            raise InsufficientData(_NO_RECORD)
-        return found
 
-    def shards(self) -> Iterator[FeatureRecords]:
-        any_records = False
-        for people in shards_of(self.people()):
-            records = shard_records(self._release, people, self._columns, _ALL_ROWS)
-            if len(records.values):
-                any_records = True
-                yield records
-        if not any_records:
-            raise InsufficientData(_NO_RECORD)
+def release_fields(request: AnonymizeRequest, columns: tuple[Column, ...]) -> dict[str, Any]:
+    """Return technique, mechanism, parameters, charge and guarantee, for the log.
 
-    def pseudonyms(self, people: Ints, epoch: str) -> Ints:
-        return pseudonyms(people.tolist(), purpose=self._release.purpose, epoch=epoch)
+    Raises InputError for a request above the platform's limits.
+    """
+    technique = technique_of(request.technique, request.mode)
+    cost = technique.cost(request, Limits(settings.MAX_PRIVACY_EPSILON, settings.MAX_PRIVACY_DELTA))
+    mode = {} if technique.mode is None else {"mode": technique.mode}
+    return {
+        "technique": technique.name,
+        "data_type": request.data_type,
+        "parameters": request.as_logged(columns) | mode | dict(technique.logged(request, columns)),
+        "mechanism": technique.mechanism,
+        "neighbouring": technique.neighbouring,
+        "policy_cost": cost.policy_nano,
+        "rho": cost.rho_nano,
+        "formal_epsilon": cost.epsilon,
+        "formal_delta": cost.delta,
+        "guarantee": technique.guarantee(request),
+        "library_version": f"{technique.library} {version(technique.library)}" if technique.library else "",
+    }
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def anonymized(release: Release) -> Mapping[str, np.ndarray] | None:
+    """Return the stored output of a release, or None if it is not committed. Raises Conflict for rows that have expired."""
+    return round_load(release=release, index=0) if release.state == ReleaseState.COMMITTED else None

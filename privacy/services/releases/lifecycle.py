@@ -20,7 +20,7 @@ from core.arrays import Array, pack_arrays, unpack_arrays
 from core.checksums import sha256_hex
 from core.errors import Conflict, InputError, InsufficientData
 from loops.models import LoopVersion
-from privacy.engine.anonymize.central import DIFFERENTIAL_PRIVACY
+from privacy.engine.anonymize.central_dp import DIFFERENTIAL_PRIVACY
 from privacy.engine.dp.accounting import NANO, Calibration, calibrate, guarantee
 from privacy.models import (
     LedgerEntry,

@@ -10,7 +10,7 @@ from django.views import defaults
 from rest_framework import exceptions
 
 from core.errors import R3alError
-from core.problems import problem, problem_of
+from core.problem_json import problem, problem_of
 
 _NOT_FOUND = "there is nothing at this address, or you may not see it"
 

@@ -9,7 +9,7 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 
 from core.errors import R3alError, TooLarge
-from core.problems import problem, problem_of
+from core.problem_json import problem, problem_of
 from privacy.services.people.authentication import Token, caller_of, token_read
 
 Body = TypeVar("Body")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from core.problems import problem
+from core.problem_json import problem
 from r3al_project.api.http.errors import is_api
 
 _HEADERS = ("HTTP_AUTHORIZATION", "HTTP_IDEMPOTENCY_KEY")

@@ -18,7 +18,7 @@ from training.engine.gates.outcome_gate import GateTerms
 ONCE = {
     r"\b(86_?400|3_?600)\b": {"core/durations.py"},
     r"timedelta\(days=90\)\s*(#.*)?$": {"core/durations.py"},
-    r"_bp\w* ?[-/<=]+ ?10_000|BASIS_POINTS = ": {"deployments/engine/shares.py"},
+    r"_bp\w* ?[-/<=]+ ?10_000|BASIS_POINTS = ": {"deployments/engine/traffic_shares.py"},
     r"^\w*(EMPATHY_BAR|INTERVENTION_BAR|BAR_MS|SLOW_SHARE|BAR_REFERENCE|BAR_INCUMBENT)\b.* = ": {
         "loops/engine/thresholds.py"
     },

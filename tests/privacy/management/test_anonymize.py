@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 
 from loops.models import LoopVersion
 from privacy.models import Release
-from privacy.services.anonymize.request import anonymize_begin
+from privacy.services.anonymize.run import anonymize_begin
 from tests.factories.anonymize import CENTRAL, LOCAL, PEOPLE, make_world, spent
 
 pytestmark = pytest.mark.django_db

@@ -28,7 +28,7 @@ from tests.factories.heads import HEADS, heads_csv, heads_file
 from tests.factories.versions import serve
 from tests.r3al_project.api.api_calls import post
 from training.models import ModelVersion, VersionKind
-from training.services.registry import version_register
+from training.services.versions import version_register
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DASHBOARD = "/r3al/training-dashboard/"

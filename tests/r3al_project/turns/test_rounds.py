@@ -15,9 +15,9 @@ from loops.models import LoopVersion
 from privacy.models import LedgerEntry, PrivacyBudget, Purpose, Release, RewardSignal, VaultEvent
 from privacy.selectors.decisions import outcomes_waiting
 from privacy.services.releases.moments import moments_load, release_plan
-from r3al_project.turns.loops import loop_add_file
+from r3al_project.turns.add_loop import loop_add_file
 from r3al_project.turns.models import Turn
-from r3al_project.turns.runner import turn_run
+from r3al_project.turns.run_in_process import turn_run
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.services import turn_parameters, turn_start, turns_due
 from tests.factories.walks import TOML, walks_csv, walks_loop

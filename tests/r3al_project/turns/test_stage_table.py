@@ -16,7 +16,7 @@ from r3al_project.api.answers.jobs import job_answer
 from r3al_project.pages.front_page import turn_rows
 from r3al_project.turns.models import TurnStage
 from r3al_project.turns.report import print_report, turn_report
-from r3al_project.turns.runner import turn_run
+from r3al_project.turns.run_in_process import turn_run
 from r3al_project.turns.services import turn_parameters, turn_start
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_sentence, stage_table

@@ -25,7 +25,7 @@ def walk(request: pytest.FixtureRequest) -> Iterator[Walk]:
     yield walk
 
 
-@pytest.mark.parametrize("file", ["training/engine/world/rollout.py", "training/engine/world/world_model.py"])
+@pytest.mark.parametrize("file", ["training/engine/world/simulated_returns.py", "training/engine/world/world.py"])
 def test_control_enters_from_two_places_at_most(walk: Walk, file: str) -> None:
     """Counted are distinct call sites in other files during one run. A loop is one place: a rollout steps a hundred times through
     the world, and every policy of a comparison is rolled by one call.
@@ -35,4 +35,4 @@ def test_control_enters_from_two_places_at_most(walk: Walk, file: str) -> None:
 
 def test_rollouts_are_asked_for_a_comparison_at_a_time(walk: Walk) -> None:
     """Candidates, steps towards one of them, the gate, the cost of logging; and the values of what is to be beaten."""
-    assert walk.entries["training/engine/world/rollout.py"] <= 5
+    assert walk.entries["training/engine/world/simulated_returns.py"] <= 5

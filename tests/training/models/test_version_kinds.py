@@ -9,8 +9,9 @@ from deployments.services.health.check import health_tick
 from r3al_project.pages.front_page import page_state
 from tests.factories.care import care_loop
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned, serve
-from training.models import ModelVersion, registry
-from training.models.registry import KindChoices
+from training.models import ModelVersion
+from training.models import versions as registry
+from training.models.versions import KindChoices
 
 
 class Kinds(KindChoices):

@@ -39,7 +39,7 @@ from training.engine.trainers.registry import (
     policy_trainer_table,
 )
 from training.engine.world.transitions import Chunk, Transitions
-from training.engine.world.world_model import World
+from training.engine.world.world import World
 from training.models import ModelVersion, SyntheticJob
 from training.selectors.versions import version_policy
 from training.services.synthesize import pool_synthesize

@@ -13,9 +13,9 @@ import numpy as np
 
 from core.arrays import Floats, Ints
 from loops.engine.policies.linear import LinearPolicy
-from training.engine.world.comparison import compare
-from training.engine.world.rollout import Policy
-from training.engine.world.world_model import World
+from training.engine.world.policy_comparison import compare
+from training.engine.world.simulated_returns import Policy
+from training.engine.world.world import World
 
 WORLDS = 32
 PEOPLE_A_WORLD = 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.registries import registry, variant_named
+from core.variant_registry import registry, variant_named
 from training.engine.generators.protocol import Generator
 from training.engine.generators.world_model import WorldModel
 

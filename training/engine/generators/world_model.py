@@ -13,7 +13,7 @@ from privacy.engine.moments.effects import Effects, draw_baseline
 from privacy.engine.moments.pooled import Moments
 from training.engine.generators.protocol import Posterior
 from training.engine.world.transitions import Chunk, Transitions
-from training.engine.world.world_model import World, initial_states
+from training.engine.world.world import World, initial_states
 
 
 def mean_world(moments: Moments, baseline: Baseline, effects: Effects) -> World:

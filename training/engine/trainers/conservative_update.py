@@ -22,7 +22,7 @@ from loops.engine.spec import LoopSpec
 from training.engine.gates.model_gate import values_in_worlds
 from training.engine.trainers.fitted_q import capped_policy
 from training.engine.trainers.protocol import Candidate
-from training.engine.world.world_model import World
+from training.engine.world.world import World
 
 STEP_SHARE = 1.0 / 3.0  # of the way: later rounds explore one decision in ten, so each adds little information
 FULL_STEP_SDS = 2.0  # steps are compared at this many posterior sds below their mean gain, about the .025 quantile

@@ -19,11 +19,11 @@ from loops.engine.features import FeatureMap
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import LoopSpec
-from training.engine.regression import regression
+from training.engine.ridge_regression import regression
 from training.engine.trainers.protocol import Candidate
-from training.engine.world.comparison import compare
+from training.engine.world.policy_comparison import compare
 from training.engine.world.transitions import Transitions
-from training.engine.world.world_model import World
+from training.engine.world.world import World
 
 GAMMAS = (0.0, 0.8, 0.9, 0.95, 0.99)
 SWEEPS = 200

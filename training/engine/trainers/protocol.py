@@ -18,7 +18,7 @@ from loops.engine.thresholds import MODEL_BAR_INCUMBENT
 from privacy.engine.evaluation.statistics import SubCandidate
 from privacy.engine.moments.pooled import Moments
 from training.engine.world.transitions import Transitions
-from training.engine.world.world_model import World
+from training.engine.world.world import World
 
 
 @dataclass(frozen=True)

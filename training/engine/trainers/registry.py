@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.registries import registry, variant_named
+from core.variant_registry import registry, variant_named
 from training.engine.trainers.conservative_update import best_update
 from training.engine.trainers.contextual_bandits import learn_sub_head
 from training.engine.trainers.fitted_q import GAMMAS, best_candidate, train_candidates

@@ -15,8 +15,8 @@ from core.errors import R3alError
 from loops.selectors import DEFAULT_LOOP
 from privacy.models import Purpose
 from r3al_project.ops import demo
+from r3al_project.turns.add_loop import loop_named
 from r3al_project.turns.limits import DEFAULT_EPSILON
-from r3al_project.turns.loops import loop_named
 from r3al_project.turns.progress_view import ProgressView, worker_process
 from r3al_project.turns.report import turn_report_write
 from r3al_project.turns.services import turn_parameters, turn_settle, turn_start

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand
 
 from jobs.schedules import schedules_sync
 from loops.selectors import DEFAULT_LOOP
-from r3al_project.turns.loops import loop_builtin_add
+from r3al_project.turns.add_loop import loop_builtin_add
 
 
 class Command(BaseCommand):

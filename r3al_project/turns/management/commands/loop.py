@@ -15,7 +15,7 @@ from loops.engine.features import FeatureMap
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
-from r3al_project.turns.loops import loop_add_file, loop_text
+from r3al_project.turns.add_loop import loop_add_file, loop_text
 from training.models import ModelVersion
 
 

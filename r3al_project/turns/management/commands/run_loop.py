@@ -14,12 +14,12 @@ from core.errors import R3alError
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from privacy.models import Purpose
+from r3al_project.turns.add_loop import loop_named
 from r3al_project.turns.limits import DEFAULT_EPSILON
-from r3al_project.turns.loops import loop_named
 from r3al_project.turns.models import Turn
 from r3al_project.turns.progress_view import ProgressView
 from r3al_project.turns.report import turn_report_write
-from r3al_project.turns.runner import turn_run, turn_run_watched
+from r3al_project.turns.run_in_process import turn_run, turn_run_watched
 from r3al_project.turns.services import DELTA, turn_parameters, turn_resume, turn_start
 from training.engine.generators.registry import GENERATORS, WORLD_MODEL
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, HEAD_TRAINERS, POLICY_TRAINERS

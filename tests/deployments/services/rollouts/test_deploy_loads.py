@@ -12,10 +12,10 @@ from django.test import Client
 from django.urls import reverse
 from knox.models import AuthToken
 
-from deployments.services.rollouts.full import full_rollout
+from deployments.services.rollouts.full_rollout import full_rollout
 from deployments.services.rollouts.rollback import version_rollback
 from tests.call_walks import Loads, loading
-from tests.deployments.services.rollouts.test_full import CALM, changed, passed
+from tests.deployments.services.rollouts.test_full_rollout import CALM, changed, passed
 from tests.factories.care import care_loop
 from tests.factories.versions import judged, learned
 from training.models import ModelVersion

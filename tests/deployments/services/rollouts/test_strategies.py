@@ -15,7 +15,7 @@ from core.errors import InputError
 from deployments.engine.rollouts.strategies import STRATEGIES, RolloutStrategy, strategy_table
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import slot_for
-from deployments.services.rollouts.full import full_rollout
+from deployments.services.rollouts.full_rollout import full_rollout
 from deployments.services.rollouts.slots import slot_swap
 from deployments.services.rollouts.start import STARTERS, rollout_start, starter_table
 from privacy.models import VaultEvent

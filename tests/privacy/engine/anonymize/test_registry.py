@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.errors import InputError
-from privacy.engine.anonymize import central, generalization, k_anonymity, local_dp, pseudonyms
+from privacy.engine.anonymize import central_dp, generalization, k_anonymity, local_dp, pseudonyms
 from privacy.engine.anonymize.protocol import Technique
 from privacy.engine.anonymize.registry import (
     TECHNIQUES,
@@ -83,7 +83,7 @@ class TestNames:
         assert [p.name for p in own_parameters()] == ["k", "diversity", "sensitive", "epoch"]
 
     def test_a_mode_chooses_among_those_of_one_name_alone(self) -> None:
-        assert technique_of("differential_privacy", "central") is central.technique
+        assert technique_of("differential_privacy", "central") is central_dp.technique
         assert technique_of("differential_privacy", "local") is local_dp.technique
         assert technique_of("k_anonymity", "local") is technique_of("k_anonymity", None) is MONDRIAN
         assert technique_of("generalization", "central") is generalization.technique
@@ -101,8 +101,8 @@ class TestNames:
             technique_of(name, mode)
 
     def test_each_option_is_of_those_that_heed_it(self) -> None:
-        assert techniques_using("epsilon") == techniques_using("mode") == [central.technique, local_dp.technique]
-        assert techniques_using("delta") == [central.technique] and techniques_using("epoch") == [EPOCHS]
+        assert techniques_using("epsilon") == techniques_using("mode") == [central_dp.technique, local_dp.technique]
+        assert techniques_using("delta") == [central_dp.technique] and techniques_using("epoch") == [EPOCHS]
         assert techniques_using("diversity") == [MONDRIAN]
 
 

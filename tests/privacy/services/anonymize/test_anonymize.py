@@ -23,7 +23,7 @@ from privacy.services.anonymize.export_tables import export_rows_write, statisti
 from privacy.services.anonymize.feature_records import feature_records
 from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.pseudonyms import pseudonyms
-from privacy.services.anonymize.request import anonymize_begin
+from privacy.services.anonymize.run import anonymize_begin
 from privacy.services.people.consent import consent_withdraw
 from privacy.services.records.signals import SignalInput, signals_add
 from tests.factories.anonymize import ALL, CENTRAL, COARSE, GROUPS, LOCAL, NAMES, PEOPLE, make_world, run, spent
@@ -259,7 +259,7 @@ class TestRetries:
         self, world: LoopVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first, this_month = run(world, replace(NAMES, options={})), f"{timezone.now():%Y-%m}"
-        monkeypatch.setattr("privacy.services.anonymize.request._today", lambda: date(2999, 1, 1))
+        monkeypatch.setattr("privacy.services.anonymize.run._today", lambda: date(2999, 1, 1))
         assert run(world, replace(NAMES, options={"epoch": ""})) == first and first.parameters["epoch"] == this_month
         with pytest.raises(Conflict, match="another parameters"):
             run(world, replace(NAMES, options={"epoch": "2999-01"}))

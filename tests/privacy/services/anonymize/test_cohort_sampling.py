@@ -11,13 +11,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from loops.models import LoopVersion
-from privacy.engine.anonymize.central import central_release
+from privacy.engine.anonymize.central_dp import central_release
 from privacy.engine.dp.accounting import LATTICE_STEPS
 from privacy.models import LedgerEntry, Person, PrivacyBudget, Release
 from privacy.selectors.decisions import charged_person_ids
 from privacy.services.anonymize.cohort_sampling import public_rate
 from privacy.services.anonymize.preview import anonymize_preview
-from privacy.services.anonymize.request import anonymize
+from privacy.services.anonymize.run import anonymize
 from tests.factories.anonymize import CENTRAL, LOCAL, PEOPLE, make_world
 from tests.factories.decisions import decision
 from tests.factories.people import UNIT
@@ -47,7 +47,7 @@ def released(world: LoopVersion, key: str, monkeypatch: pytest.MonkeyPatch) -> t
         seen.append(totals)
         return central_release(totals, *rest)
 
-    monkeypatch.setattr("privacy.engine.anonymize.central.central_release", spy)
+    monkeypatch.setattr("privacy.engine.anonymize.central_dp.central_release", spy)
     with transaction.atomic():
         made = anonymize(key=key, loop_version=world, request=WANTED)
         charged = set(charged_person_ids(release=made).tolist())

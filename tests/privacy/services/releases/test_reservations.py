@@ -27,8 +27,8 @@ from privacy.models import (
     Signal,
     VaultEvent,
 )
-from privacy.services.anonymize.request import anonymize_begin, anonymize_finish
-from privacy.services.anonymize.run import anonymize_compute
+from privacy.services.anonymize.compute import anonymize_compute
+from privacy.services.anonymize.run import anonymize_begin, anonymize_finish
 from privacy.services.people.erasure import person_erase, restore_erased_person
 from privacy.services.records.signals import SignalInput, signals_add
 from privacy.services.releases.lifecycle import round_store
@@ -60,7 +60,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[Release], None]) -
         act(release)
         return made
 
-    monkeypatch.setattr("privacy.services.anonymize.request.anonymize_compute", slow)
+    monkeypatch.setattr("privacy.services.anonymize.run.anonymize_compute", slow)
 
 
 class TestFailures:
@@ -117,7 +117,7 @@ class TestFailures:
         compute = anonymize_compute
 
         def overtaken(release: Release) -> None:
-            monkeypatch.setattr("privacy.services.anonymize.request.anonymize_compute", compute)
+            monkeypatch.setattr("privacy.services.anonymize.run.anonymize_compute", compute)
             anonymize_finish(release=Release.objects.get(pk=release.pk))
             raise MemoryError
 

@@ -14,14 +14,14 @@ import pytest
 from django.db import connections
 
 from loops.models import LoopVersion
-from privacy.engine.anonymize import central
-from privacy.engine.anonymize.central import central_totals
+from privacy.engine.anonymize import central_dp as central
+from privacy.engine.anonymize.central_dp import central_totals
 from privacy.engine.dp.mechanisms import Totals, add_totals, noise_once
 from privacy.engine.moments.rounds import baseline_totals, count_totals, effect_totals, residual_baseline
 from privacy.models import LedgerEntry, Purpose, Release
 from privacy.selectors.decisions import charged_person_ids
-from privacy.services.anonymize.request import anonymize
-from privacy.services.anonymize.run import release_columns, shard_records
+from privacy.services.anonymize.compute import release_columns, shard_records
+from privacy.services.anonymize.run import anonymize
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases import moments, shards
 from privacy.services.releases.lifecycle import round_load

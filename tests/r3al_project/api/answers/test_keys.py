@@ -41,7 +41,7 @@ from tests.factories.users import service_token
 from tests.r3al_project.api.documented import assert_documented, document, place_of
 from tests.r3al_project.api.test_every_endpoint import EVERY
 from training.models import GateVerdict, ModelMetric, ModelVersion, VersionKind
-from training.services.registry import version_register
+from training.services.versions import version_register
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CAMEL = re.compile(r"[a-z]+[0-9]*([A-Z][a-z0-9]*)*")

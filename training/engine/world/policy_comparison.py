@@ -9,8 +9,8 @@ from typing import Generic
 import numpy as np
 
 from core.arrays import Floats, Ints
-from training.engine.world.rollout import P, rollout
-from training.engine.world.world_model import World, initial_states
+from training.engine.world.simulated_returns import P, rollout
+from training.engine.world.world import World, initial_states
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import binom
 
-from deployments.engine.arbiter import HeadPolicy
-from deployments.engine.assignment import SlotArms, SlotFacts, assignment, head_policies_for
+from deployments.engine.action_selection import HeadPolicy
+from deployments.engine.arm_assignment import SlotArms, SlotFacts, assignment, head_policies_for
 from loops.engine.policies.linear import reference_policy
 from tests.factories.loops import builtin
 

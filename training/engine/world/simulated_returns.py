@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from core.arrays import Floats, Ints
-from training.engine.world.world_model import StepOutcome, World
+from training.engine.world.world import StepOutcome, World
 
 ROLLOUT_STEPS = 100  # 40 steps misjudged worlds in which interventions help now and harm later
 

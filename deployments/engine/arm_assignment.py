@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deployments.engine.arbiter import HeadPolicy
-from deployments.engine.shares import BASIS_POINTS
+from deployments.engine.action_selection import HeadPolicy
+from deployments.engine.traffic_shares import BASIS_POINTS
 
 _TWO_64 = 2.0**64
 

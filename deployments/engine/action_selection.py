@@ -49,7 +49,7 @@ def uniform(seed: bytes, purpose: str) -> float:
     return int.from_bytes(hashlib.blake2b(seed + purpose.encode(), digest_size=8).digest(), "big") / _TWO_64
 
 
-def arbitrate(
+def select_actions(
     policies: Sequence[HeadPolicy],
     state: Sequence[float],
     *,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from core.errors import InputError
-from privacy.engine.anonymize.central import (
+from privacy.engine.anonymize.central_dp import (
     _clip,
     _contributions,
     central_read,

@@ -9,7 +9,7 @@ from core.errors import Conflict, InputError, NotFound
 from deployments.models import Deployment
 from deployments.selectors.slots import incumbents_of, slot_for
 from deployments.services.rollouts.exploration import exploration_settle
-from deployments.services.rollouts.full import full_rollout, outdated, proposal_of
+from deployments.services.rollouts.full_rollout import full_rollout, outdated, proposal_of
 from deployments.services.rollouts.rollback import slot_rollback
 from deployments.services.rollouts.slots import slots_seed
 from loops.models import LoopVersion

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from deployments.engine.arbiter import HeadPolicy, arbitrate, uniform
+from deployments.engine.action_selection import HeadPolicy, select_actions, uniform
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
 from privacy.engine.head_choice import HeadChoice
@@ -35,7 +35,7 @@ def seeds(count: int) -> list[bytes]:
 
 
 def decided(head_policies: Sequence[HeadPolicy], count: int, exploration: float) -> list[list[HeadChoice]]:
-    return [arbitrate(head_policies, STATE, seed=s, exploration=exploration) for s in seeds(count)]
+    return [select_actions(head_policies, STATE, seed=s, exploration=exploration) for s in seeds(count)]
 
 
 def within(hits: int, count: int, share: float) -> bool:
@@ -43,7 +43,7 @@ def within(hits: int, count: int, share: float) -> bool:
 
 
 def test_without_exploring_the_best_is_taken_and_ties_go_to_the_reference() -> None:
-    pick, *_ = arbitrate([head_policy("policy", 2)], STATE, seed=b"s", exploration=0.0)
+    pick, *_ = select_actions([head_policy("policy", 2)], STATE, seed=b"s", exploration=0.0)
     assert (pick.action, pick.explored, pick.propensity, pick.marginal_propensity, pick.learnable) == (
         2,
         False,
@@ -53,12 +53,12 @@ def test_without_exploring_the_best_is_taken_and_ties_go_to_the_reference() -> N
     )
     tied = head_policy("policy", 2)
     tied.policy.weights[:] = 0.0
-    assert arbitrate([tied], STATE, seed=b"s", exploration=0.0)[0].action == tied.policy.reference
+    assert select_actions([tied], STATE, seed=b"s", exploration=0.0)[0].action == tied.policy.reference
 
 
 def test_every_draw_follows_from_the_seed() -> None:
     head_policies = [head_policy("policy", 2), head_policy("tone", 1)]
-    one, two = (arbitrate(head_policies, STATE, seed=b"same", exploration=0.5) for _ in range(2))
+    one, two = (select_actions(head_policies, STATE, seed=b"same", exploration=0.5) for _ in range(2))
     assert one == two
     assert uniform(b"a", "explore") != uniform(b"b", "explore") != uniform(b"b", "policy")
 
@@ -66,11 +66,11 @@ def test_every_draw_follows_from_the_seed() -> None:
 def test_the_others_speak_when_policy_intervenes_and_those_that_always_do_always() -> None:
     waits, speaks = head_policy("policy", 0), head_policy("policy", 3)
     quiet, steady = head_policy("tone", 1), head_policy("empathy", 0, always=True)
-    assert [p.head for p in arbitrate([waits, quiet, steady], STATE, seed=b"s", exploration=0.0)] == [
+    assert [p.head for p in select_actions([waits, quiet, steady], STATE, seed=b"s", exploration=0.0)] == [
         "policy",
         "empathy",
     ]
-    assert len(arbitrate([speaks, quiet, steady], STATE, seed=b"s", exploration=0.0)) == 3
+    assert len(select_actions([speaks, quiet, steady], STATE, seed=b"s", exploration=0.0)) == 3
 
 
 def test_one_flag_explores_all_heads_or_none() -> None:
@@ -97,7 +97,7 @@ def test_marginal_propensities_are_the_frequencies() -> None:
 def test_a_mask_is_kept_to_and_teaches_nothing() -> None:
     policy, mask = head_policy("policy", 3), 0b00011
     for seed in seeds(200):
-        (pick,) = arbitrate([policy], STATE, seed=seed, exploration=0.5, eligible={"policy": mask})
+        (pick,) = select_actions([policy], STATE, seed=seed, exploration=0.5, eligible={"policy": mask})
         assert mask >> pick.action & 1 and pick.eligible == mask and not pick.learnable
         logged = {0: 6 / 7, 1: 1 / 7}[pick.action]
         assert pick.propensity == pytest.approx(logged if pick.explored else 1.0)
@@ -105,5 +105,5 @@ def test_a_mask_is_kept_to_and_teaches_nothing() -> None:
 
 
 def test_a_fallback_teaches_nothing() -> None:
-    (pick,) = arbitrate([head_policy("policy", 3, fallback="stable")], STATE, seed=b"s", exploration=0.0)
+    (pick,) = select_actions([head_policy("policy", 3, fallback="stable")], STATE, seed=b"s", exploration=0.0)
     assert not pick.learnable
