@@ -105,6 +105,8 @@ class MyConsentsView(APIView):
     def put(self, request: Request) -> Response:
         given = read_body(ConsentsBody, request)
         text = given.pop("textVersion")
+        if not given:
+            raise InputError(f"name at least one consent to change: {', '.join(Purpose.values)}")
         consents_set(
             person=own_person(request.user),
             consents={Purpose(p): g for p, g in given.items()},

@@ -202,6 +202,7 @@ def _form(given: Mapping[str, Any]) -> dict[str, Any]:
         "epsilon": f"{min(DEFAULT_EPSILON, settings.MAX_PRIVACY_EPSILON):g}",
     }
     form = {name: given.get(name, value) for name, value in defaults.items()}
+    form["modelType"] = form["modelType"].rpartition("/")[2]
     heads = {version.loop.name: version.spec.head_names for version in loop_versions_current()}
     if form["loop"] not in heads:  # the browser selects the first loop then, so the form uses the heads of that loop
         form["loop"] = next(iter(heads), "")
@@ -210,6 +211,16 @@ def _form(given: Mapping[str, Any]) -> dict[str, Any]:
         "form": form,
         "largest": f"{settings.MAX_PRIVACY_EPSILON:g}",
     }
+
+
+def _head_of(choice: str, loop: str) -> str | None:
+    """Return the chosen head, None for all. The form sends LOOP/HEAD. Raises InputError for a head of another loop."""
+    chosen_loop, _, head = choice.rpartition("/")
+    if chosen_loop and chosen_loop != loop:
+        raise InputError(
+            f"you chose the head {head!r} of loop {chosen_loop!r} and the loop {loop!r}; choose one loop for both"
+        )
+    return head or None
 
 
 @_dashboard_view
@@ -224,9 +235,8 @@ def start_training(request: HttpRequest) -> HttpResponse:
             "syntheticSamples": _whole(given, "syntheticSamples", FEWEST_STATES, MOST_STATES),
         }
         version = loop_version_current(given.get("loop", ""))
-        parameters = turn_parameters(
-            epsilon=_number(given, "epsilon"), head=given.get("modelType") or None, requested=requested
-        )
+        head = _head_of(given.get("modelType", ""), version.loop.name)
+        parameters = turn_parameters(epsilon=_number(given, "epsilon"), head=head, requested=requested)
         turn = turn_start(loop_version=version, parameters=parameters)
         return f"You started {turn} at {turn.created_at:%H:%M} UTC. Its progress is shown below."
 

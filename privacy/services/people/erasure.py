@@ -84,9 +84,11 @@ def person_erase(*, person_id: int, source: str) -> ErasureCounts:
 
 def _locked(person_id: int) -> Person:
     """Lock a person and their rows, in the order that every transaction uses. Raises Conflict for an erased person."""
-    if Person.objects.get(pk=person_id).erased_at is None:
+    key = DataKey.objects.select_for_update().filter(person_id=person_id)
+    # The full lock comes first: two erasures that both held the share lock of ``ciphers`` would wait for each other.
+    if not list(key) and Person.objects.get(pk=person_id).erased_at is None:
         ciphers([person_id])  # creates a missing key, so that there is a row to lock
-    list(DataKey.objects.select_for_update().filter(person_id=person_id))
+    list(key)
     PrivacyBudget.objects.select_for_update().get(person_id=person_id)
     person = Person.objects.select_for_update(no_key=True).get(pk=person_id)
     if person.erased_at is not None:

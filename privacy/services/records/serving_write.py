@@ -107,7 +107,7 @@ _TYPES = {
     "local_day": "date", "today": "int", "intervened": "boolean", "last": "timestamptz", "now": "timestamptz",
     "loop_version": "bigint", "available": "boolean", "dropped_out": "boolean", "public_id": "uuid", "request_key": "bytea",
     "seed": "bytea", "exploration_bp": "int", "unavailable": "text", "clamped": "int", "expires_at": "timestamptz",
-    "closes_at": "timestamptz", "choices": "json",
+    "closes_at": "timestamptz", "choices": "json", "wrapped": "bytea",
 }  # fmt: skip
 
 
@@ -121,6 +121,7 @@ def _values(d: DecisionToWrite, state: bytes, memory: bytes) -> dict[str, Any]:
         "person": d.person.person_id,
         "loop": d.loop_version.loop_id,
         "version": d.person.state_version,
+        "wrapped": d.person.wrapped,
         "memory": memory,
         "state": state,
         "observed_at": d.observed_at,
@@ -151,7 +152,7 @@ _PG_WRITE = f"""
 WITH moved AS (
   INSERT INTO serving_states AS s (person_id, loop_id, version, {", ".join(_STATE)})
   SELECT k.person_id, {_typed(["loop"])}, 1, {_typed(_STATE.values())}
-  FROM data_keys k WHERE k.person_id = {_typed(["person"])} FOR KEY SHARE
+  FROM data_keys k WHERE k.person_id = {_typed(["person"])} AND k.wrapped = {_typed(["wrapped"])} FOR KEY SHARE
   ON CONFLICT (person_id, loop_id) DO UPDATE SET version = s.version + 1, {", ".join(f"{c} = EXCLUDED.{c}" for c in _STATE)}
   WHERE s.version = {_typed(["version"])}
   RETURNING 1),
@@ -180,7 +181,7 @@ def _insert(table: str, columns: Mapping[str, str], *first: str) -> str:
     return f"INSERT INTO {table} ({', '.join([*first, *columns])}) VALUES ({', '.join(names)})"  # noqa: S608
 
 
-_KEY_EXISTS = "SELECT 1 FROM data_keys WHERE person_id = %(person)s"
+_KEY_EXISTS = "SELECT 1 FROM data_keys WHERE person_id = %(person)s AND wrapped = %(wrapped)s"
 _STATE_MOVE = f"""
 UPDATE serving_states SET version = version + 1, {", ".join(f"{c} = %({v})s" for c, v in _STATE.items())}
 WHERE person_id = %(person)s AND loop_id = %(loop)s AND version = %(version)s"""  # noqa: S608

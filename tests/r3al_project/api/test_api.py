@@ -121,6 +121,10 @@ class TestPeople:
         assert again.status_code == 200 and again.told["token"] is None and Person.objects.count() == 1
         device = first.told["token"]
         assert ask(device, "r1").status_code == 200
+        nothing = call("PUT", "me/consents", device, {})
+        assert nothing.status_code == 422 and "personalization" in nothing.told["detail"], (
+            "nothing to change is no withdrawal"
+        )
         withdrawn = call("PUT", "me/consents", device, {"personalization": False}).told
         assert withdrawn["personalization"] is False and withdrawn["training"] is True
         assert ask(device, "r2").status_code == 403, "at once"

@@ -13,11 +13,15 @@ from scipy.stats import binom
 
 from deployments.models import LatencyMinute, ServingSlot
 from deployments.services.rollouts.slots import slots_seed
+from deployments.services.serving import decide
 from deployments.services.serving import policy_cache as served_policies
 from deployments.services.serving.latency import latency_write
 from deployments.services.serving.policy_cache import clear_policy_cache
 from loops.services import loop_add
 from privacy.models import Choice, Decision, Person, Purpose, ServedDecision, ServingState
+from privacy.services.people.accounts import person_register
+from privacy.services.people.erasure import person_erase
+from privacy.services.records.serving_write import DecisionToWrite, decision_write
 from tests.factories.care import CONTEXT, TOML, care_loop, person
 from tests.factories.sealed import state_values
 from tests.factories.users import service_token
@@ -56,6 +60,35 @@ def test_a_retry_gets_the_same_bytes_and_writes_nothing() -> None:
     other = ask(token, "r1", context={"mood": -0.5, "place": "home"})
     assert other.status_code == 422 and "another body" in other.told["detail"] and Decision.objects.count() == 1
     assert ask(token, "r2").told["decisionId"] != first.told["decisionId"]
+
+
+def test_somebody_erased_and_registered_again_meanwhile_is_asked_for_their_consent_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was decided for the person of before is sealed with a key that is gone: it may not be written for the new one."""
+    care_loop()
+    pk, _ = person("ann")
+    service = service_token()
+    real = decision_write
+
+    def meanwhile(decided: DecisionToWrite) -> int:
+        monkeypatch.setattr(decide, "decision_write", real)
+        person_erase(person_id=pk, source="test")
+        register()
+        return real(decided)
+
+    def register(**consents: bool) -> None:
+        given = {Purpose(name): granted for name, granted in consents.items()}
+        person_register(
+            population="care", identifier="ann", consents=given, text_version="1", source="test", device=False
+        )
+
+    monkeypatch.setattr(decide, "decision_write", meanwhile)
+    refused = ask(service, "r1", userId="ann")
+    assert refused.status_code == 403 and "consented" in refused.told["detail"]
+    assert not Decision.objects.exists() and not ServingState.objects.exists()
+    register(personalization=True)
+    assert ask(service, "r2", userId="ann").status_code == 200
 
 
 def test_a_retry_gets_the_same_bytes_after_the_model_was_replaced() -> None:

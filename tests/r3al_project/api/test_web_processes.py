@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deployments.models import ServingSlot
-from privacy.models import Decision, ServedDecision
+from privacy.models import Decision, PrivacyBudget, Purpose, ServedDecision
 from r3al_project.processes import commands
 from r3al_project.processes.supervisor import ends_with_parent
 from tests.factories.care import CONTEXT, care_loop, person
@@ -26,6 +26,7 @@ from tests.system import free_port, kill_group
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE = 60.0
+CONSENTS = "/api/v1/me/consents"
 
 
 @pytest.fixture
@@ -92,3 +93,19 @@ def test_both_processes_follow_a_swap(port: int) -> None:
     while serving(f"after-{turn}") != {two.pk}:
         assert time.monotonic() < end
         turn += 1
+
+
+def test_a_body_whose_length_is_not_said_is_refused_and_not_taken_for_an_empty_one(port: int) -> None:
+    care_loop()
+    pk, token = person("ann")
+    headers = {"Authorization": f"Token {token}", "Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+    for method, path, body in (
+        ("PUT", CONSENTS, {"training": False}),
+        ("POST", URL, {"requestId": "r1", "loop": "care"}),
+    ):
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            connection.request(method, path, iter([json.dumps(body).encode()]), headers, encode_chunked=True)
+            answer = connection.getresponse()
+            told = json.loads(answer.read())
+        assert answer.status == 411 and "Content-Length" in told["detail"]
+    assert PrivacyBudget.objects.get(person_id=pk).consent_mask & Purpose.TRAINING.bit

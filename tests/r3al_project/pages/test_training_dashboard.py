@@ -151,7 +151,8 @@ def test_what_is_not_there_is_said_on_the_dashboard(loop: LoopVersion, act: str)
 @pytest.mark.parametrize(
     ("change", "said"),
     [({"epochs": "many"}, "whole number from 1"), ({"epsilon": "9"}, "above the most"), ({"loop": "lost"}, "no loop"),
-     ({"syntheticSamples": "5"}, "whole number from 200"), ({"epsilon": ""}, "must be a number")],
+     ({"syntheticSamples": "5"}, "whole number from 200"), ({"epsilon": ""}, "must be a number"),
+     ({"modelType": "r3al/policy"}, "head 'policy' of loop 'r3al' and the loop 'care'")],
 )  # fmt: skip
 def test_bad_values_are_one_sentence(loop: LoopVersion, change: dict[str, str], said: str) -> None:
     form = {"loop": "care", "modelType": "policy", "epochs": "50", "syntheticSamples": "500", "epsilon": "0.5"} | change
@@ -160,7 +161,7 @@ def test_bad_values_are_one_sentence(loop: LoopVersion, change: dict[str, str], 
     assert response.status_code == 422 and said.replace("'", "&#x27;") in answer and not Turn.objects.exists()
     for name in ("epochs", "syntheticSamples", "epsilon"):
         assert re.search(rf'name="{name}"[^>]* value="{form[name]}"', answer), "what was typed is still there"
-    assert '<option value="policy" selected>' in answer
+    assert '<option value="care/policy" selected>' in answer
 
 
 def test_health_is_shown_with_its_numbers(loop: LoopVersion) -> None:

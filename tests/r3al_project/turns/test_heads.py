@@ -134,7 +134,7 @@ def test_every_head_that_speaks_is_answered_and_replayed(name: str, token: str) 
     refused = post(
         "/api/v1/optima/decisions", person.told["token"], {"requestId": "r", "loop": name, "eligible": {"tone": []}}
     )
-    assert refused.status_code == 422 and f"it has {', '.join(HEADS[name])}" in refused.told["detail"]
+    assert refused.status_code == 422 and f"its heads are {', '.join(HEADS[name])}" in refused.told["detail"]
 
 
 @WORLDS
@@ -180,7 +180,8 @@ def test_the_form_offers_each_loop_s_heads_under_its_name(browser: Client) -> No
     form = {"loop": "policy_alone", "modelType": "policy", "epochs": "none"}
     shown = browser.post(f"{DASHBOARD}train/", form).content.decode()
     groups = re.findall(r'<optgroup label="(\w+)">(.*?)</optgroup>', shown)
-    assert {loop: tuple(re.findall(r'value="(\w+)"', options)) for loop, options in groups} == HEADS
+    offered = {loop: re.findall(r'value="(\w+)/(\w+)"', options) for loop, options in groups}
+    assert offered == {loop: [(loop, head) for head in heads] for loop, heads in HEADS.items()}
     assert [loop for loop, options in groups if " selected" in options] == ["policy_alone"]
     assert "<option selected>policy_alone</option>" in shown
 

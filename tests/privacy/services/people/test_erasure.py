@@ -45,6 +45,7 @@ from tests.factories.decisions import serve_many
 from tests.factories.loops import POPULATION, loop_version
 from tests.factories.people import ALL_FOLDS, UNIT
 from tests.factories.sealed import sealed_state
+from tests.races import in_threads
 
 pytestmark = pytest.mark.django_db
 NAMES = ["ada", "ben"]
@@ -204,3 +205,21 @@ class TestCommand:
     def test_bad_use_says_what_to_do(self, ada: int, args: tuple[str, ...]) -> None:
         with pytest.raises(CommandError):
             self.erase(*args)
+
+
+@pytest.mark.production
+@pytest.mark.django_db(transaction=True)
+def test_two_erasures_of_one_person_at_once_do_not_wait_for_each_other() -> None:
+    """PostgreSQL would end one of them as a deadlock; now one erases and the other says that it was done."""
+    people = sorted(people_get_or_create(population=POPULATION, identifiers=[f"p{i}" for i in range(12)]).values())
+    consent_grant(person_ids=people, purposes=tuple(Purpose), source="test")
+
+    def erase(pk: int) -> str:
+        try:
+            person_erase(person_id=pk, source="test")
+        except Conflict:
+            return "already"
+        return "erased"
+
+    said = in_threads(erase, [pk for pk in people for _ in range(2)], threads=8)
+    assert sorted(said) == ["already"] * 12 + ["erased"] * 12
