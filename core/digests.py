@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -38,7 +38,7 @@ def _hash_key(salt: bytes, label: str) -> bytes:
     return hashlib.sha256(label.encode() + b"\0" + salt).digest()
 
 
-def _prefixed(parts: tuple[bytes, ...]) -> bytes:
+def _prefixed(parts: Sequence[bytes]) -> bytes:
     return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
 
 
@@ -64,7 +64,7 @@ class Context:
 
     label: str
     derive: Callable[[bytes, str], bytes] = _hkdf_key
-    frame: Callable[[tuple[bytes, ...]], bytes] = _prefixed
+    frame: Callable[[Sequence[bytes]], bytes] = _prefixed
     mac: Callable[[bytes, bytes], bytes] = _hmac_32
 
 
@@ -101,7 +101,7 @@ def keyed(context: Context, *parts: Part) -> bytes:
 
     Args: parts: bytes, or strings that are encoded as UTF-8.
     """
-    message = context.frame(tuple(part.encode() if isinstance(part, str) else part for part in parts))
+    message = context.frame([part.encode() if isinstance(part, str) else part for part in parts])
     return context.mac(_key(settings.ANONYMIZATION_SALT, context), message)
 
 
