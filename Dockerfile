@@ -10,7 +10,7 @@ RUN useradd --system --create-home --uid 10001 r3al && mkdir /app/var && chown r
 COPY --chown=root:root . .
 USER r3al
 # Static files belong to the image; the secrets that an embedded start makes up do not.
-RUN python manage.py collectstatic --noinput --verbosity 0 && rm -f var/secret-key var/salt
+RUN python manage.py collectstatic --noinput --verbosity 0 && rm -f var/secret-key var/salt var/master-key
 
 EXPOSE 8000
 HEALTHCHECK --start-period=20s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]

@@ -26,10 +26,12 @@ def registry(kind: str, *variants: V, longest: int, methods: tuple[str, ...] = (
 
     Args: kind: what error messages call a variant. longest: the length of the database column that stores the name.
     methods: names of the methods that every variant must have.
-    Raises: ValueError for a malformed, overlong or duplicate name, and for a variant that lacks a method.
+    Raises: ValueError for a malformed, overlong or duplicate name, for a class, and for a variant that lacks a method.
     """
     table: dict[str, V] = {}
     for variant in variants:
+        if isinstance(variant, type):
+            raise ValueError(f"{kind} {variant.__name__} is a class; register an instance of it")
         name = getattr(variant, "name", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > longest:
             raise ValueError(f"{kind} {variant!r} needs a name of at most {longest} lower-case letters, digits and _")

@@ -129,7 +129,9 @@ def job_run(job_id: int) -> None:
     except Exception as error:  # any other exception is a bug here: keep its class name, retry up to the maximum
         log.exception("%s failed unexpectedly", job)
         # Store the class only: messages of unexpected errors may contain values of a person.
-        _requeue_after_failure(job, f"an unexpected {type(error).__name__}; the worker's log has the details")
+        _requeue_after_failure(
+            job, f"an unexpected {type(error).__name__}; the log of the process that ran it has the details"
+        )
 
 
 def _run(job: Job) -> None:

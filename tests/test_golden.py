@@ -135,7 +135,7 @@ from privacy.engine.moments.rounds import (
 )
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 from privacy.engine.outcomes import aggregate, payload_of_components, payload_of_inputs
-from privacy.engine.sealing import Cipher, about_memory, about_signal, about_state, master_cipher, wrap
+from privacy.engine.sealing import Cipher, about_serving_state, about_signal, about_state, master_cipher, wrap
 from privacy.engine.serving_state import (
     KnownValues,
     PersonServingState,
@@ -831,7 +831,7 @@ def before(**more: Any) -> PersonServingState:
     spec, heard = spec_of("r3al"), [float("nan")] * len(spec_of("r3al").features)
     heard[0], heard[3] = -0.5, 0.625
     plain = pack_serving_state(spec, heard, [0.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 1.0])
-    sealed = Cipher(KEY).seal(plain, about_memory(5, loop_version().loop_id))
+    sealed = Cipher(KEY).seal(plain, about_serving_state(5, loop_version().loop_id))
     told: dict[str, Any] = {
         "memory": sealed,
         "observed_at": NOW - timedelta(hours=1),
@@ -871,7 +871,7 @@ def written(decided: DecisionToWrite) -> list[Any]:
     """What would be written, opened; nothing of it that depends on a keyed digest."""
     cipher, person_id, loop_id = Cipher(KEY), decided.person.person_id, decided.loop_version.loop_id
     sealed_state, sealed_memory = decision_sealed(decided)
-    memory = cipher.open(sealed_memory, about_memory(person_id, loop_id))
+    memory = cipher.open(sealed_memory, about_serving_state(person_id, loop_id))
     state = cipher.open(sealed_state, about_state(person_id, decided.seed))
     choices = [
         [c.head, c.action, c.propensity, c.marginal_propensity, c.explored, c.learnable, c.version, c.generation,
@@ -1111,7 +1111,7 @@ def vault() -> Values:
         "bodies": equal_numbers_json({"x": 1, "y": [1.0, 2], "z": {"t": True}}).decode(),
         "chain": [GENESIS, first, second],
         "roots": [merkle_root(leaves[:n]).hex() for n in range(1, 8)],
-        "about": [about_signal(3, b"key"), about_state(3, b"key"), about_memory(3, 4)],
+        "about": [about_signal(3, b"key"), about_state(3, b"key"), about_serving_state(3, 4)],
         "opened": master_cipher("a master key").open(bytes.fromhex(SEALED), b"data key 1 5").hex(),
     }
 

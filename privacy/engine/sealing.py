@@ -98,7 +98,7 @@ def about_outcome(person_id: int, row_key: Bytes) -> bytes:
     return b"outcome %d " % person_id + row_key
 
 
-def about_memory(person_id: int, loop_id: int) -> bytes:
+def about_serving_state(person_id: int, loop_id: int) -> bytes:
     """Return the associated data of a person's serving state in one loop."""
     return b"memory %d %d" % (person_id, loop_id)
 
@@ -113,11 +113,13 @@ def open_serving_state(
 ) -> tuple[Cipher, bytes]:
     """Unwrap a person's data key and open their serving state with it. Empty ``memory`` stays empty. Raises CannotOpen."""
     cipher = unwrap_cipher(master, wrapped, version=version, person_id=person_id)
-    return cipher, cipher.open(memory, about_memory(person_id, loop_id)) if memory else b""
+    return cipher, cipher.open(memory, about_serving_state(person_id, loop_id)) if memory else b""
 
 
 def seal_decision(
     cipher: Cipher, state: bytes, memory: bytes, *, person_id: int, loop_id: int, row_key: bytes
 ) -> tuple[bytes, bytes]:
     """Seal the state at a decision, and the person's serving state after it."""
-    return cipher.seal(state, about_state(person_id, row_key)), cipher.seal(memory, about_memory(person_id, loop_id))
+    return cipher.seal(state, about_state(person_id, row_key)), cipher.seal(
+        memory, about_serving_state(person_id, loop_id)
+    )

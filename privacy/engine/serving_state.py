@@ -47,13 +47,13 @@ class PersonServingState(NamedTuple):
 class OpenedState(NamedTuple):
     """A person's cipher and their opened serving state.
 
-    ``heard`` are the newest feature values (F; NaN: unknown), ``before`` the state at the last decision (F). Each is None if
-    there is none.
+    ``newest`` are the newest feature values (F; NaN: unknown), ``at_decision`` the state at the last decision (F). Each is None
+    if there is none.
     """
 
     cipher: Cipher
-    heard: Sequence[float] | None
-    before: Sequence[float] | None
+    newest: Sequence[float] | None
+    at_decision: Sequence[float] | None
 
 
 def merge_known_values(known: KnownValues, values: Floats, at: datetime, *, keeps: float) -> KnownValues:

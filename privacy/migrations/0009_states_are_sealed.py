@@ -9,7 +9,7 @@ CHUNK = 1_000
 
 
 def seal_all(apps: Any, editor: Any) -> None:
-    from privacy.engine.sealing import about_memory, about_outcome, about_state
+    from privacy.engine.sealing import about_serving_state, about_outcome, about_state
 
     keys = _Keys(apps.get_model("privacy", "DataKey"))
     decisions, outcomes = apps.get_model("privacy", "Decision"), apps.get_model("privacy", "RewardSignal")
@@ -23,7 +23,7 @@ def seal_all(apps: Any, editor: Any) -> None:
         row.memory = _remembered(specs.get(row.loop_id), bytes(row.memory), bytes(row.known))
         row.save(update_fields=["memory"])
     remembering = states.objects.exclude(memory=b"")
-    _seal(keys, remembering, "memory", lambda row: (row.person_id, about_memory(row.person_id, row.loop_id)))
+    _seal(keys, remembering, "memory", lambda row: (row.person_id, about_serving_state(row.person_id, row.loop_id)))
 
 
 def _specs(apps: Any) -> dict[int, Any]:

@@ -63,10 +63,10 @@ def serving_state_opened(person: PersonServingState, *, spec: LoopSpec, loop_id:
         )
     except CannotUnwrap:
         raise _other_secret(pk, version) from None
-    heard, before = unpack_serving_state(spec, plain) if plain else (None, None)
+    newest, at_decision = unpack_serving_state(spec, plain) if plain else (None, None)
     if at is not None and (now - at).total_seconds() > spec.availability.memory_seconds:
-        heard = None
-    return OpenedState(cipher, heard, before)
+        newest = None
+    return OpenedState(cipher, newest, at_decision)
 
 
 def cipher_of(person_id: int, wrapped: bytes, master_version: int) -> Cipher:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from privacy.engine.sealing import about_memory, about_outcome, about_state
+from privacy.engine.sealing import about_outcome, about_serving_state, about_state
 from privacy.engine.serving_state import unpack_serving_state
 from privacy.models import Decision, RewardSignal, ServingState
 from privacy.selectors.keys import ciphers_known, states_opened
@@ -41,7 +41,7 @@ def memory_of(state: ServingState) -> list[float]:
     """What serving heard of a person."""
     cipher, version = ciphers_known([state.person_id])[state.person_id], state.loop.versions.latest("version")
     heard, _ = unpack_serving_state(
-        version.spec, cipher.open(bytes(state.memory), about_memory(state.person_id, state.loop_id))
+        version.spec, cipher.open(bytes(state.memory), about_serving_state(state.person_id, state.loop_id))
     )
     assert heard is not None
     return list(heard)

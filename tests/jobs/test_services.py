@@ -112,7 +112,7 @@ class TestRun:
         with caplog.at_level(logging.ERROR):
             for _ in range(7):
                 ran(job)
-        expected = "an unexpected ZeroDivisionError; the worker's log has the details (start 5 of 5)"
+        expected = "an unexpected ZeroDivisionError; the log of the process that ran it has the details (start 5 of 5)"
         assert (job.state, job.attempts, job.error, effects()) == ("failed", 5, expected, 0)
         assert any(record.exc_info for record in caplog.records)
 

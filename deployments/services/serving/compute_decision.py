@@ -44,7 +44,7 @@ def compute_decision(
     day = plausible_day(local.date(), now.date(), person.local_day)
     same_day = person.local_day == day
     state, memory = compose_state(
-        serving.dynamics, context.values, opened.heard, opened.before,
+        serving.dynamics, context.values, opened.newest, opened.at_decision,
         at=local.time(), intervened=person.last_intervened, same_day=same_day,
     )  # fmt: skip
     since = None if last is None else max(now - last, timedelta())

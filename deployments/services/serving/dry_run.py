@@ -16,7 +16,7 @@ from deployments.services.serving.policy_cache import ServedLoop, served_loop_wi
 from deployments.services.serving.requests import DecisionRequest
 from loops.engine.spec import Availability, Feature, LoopSpec
 from loops.models import LoopVersion
-from privacy.engine.sealing import Cipher, about_memory, new_key, wrap
+from privacy.engine.sealing import Cipher, about_serving_state, new_key, wrap
 from privacy.engine.serving_state import PersonServingState, pack_serving_state
 from privacy.models import Purpose
 from privacy.selectors.keys import master, master_version_current, serving_state_opened
@@ -85,7 +85,7 @@ def _person(serving: ServedLoop, rng: np.random.Generator) -> PersonServingState
         wrapped=wrap(master(version), key, version=version, person_id=_NOBODY),
         master_version=version,
         memory=Cipher(key).seal(
-            pack_serving_state(spec, state, state), about_memory(_NOBODY, serving.loop_version.loop_id)
+            pack_serving_state(spec, state, state), about_serving_state(_NOBODY, serving.loop_version.loop_id)
         ),
         observed_at=now,
         local_day=now.date(),

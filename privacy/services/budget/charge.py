@@ -214,5 +214,6 @@ def _why_nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) 
         )
     return (
         f"nobody of loop {loop!r} who consented to {purpose.label} has budget left for a release that costs "
-        f"{release.policy_cost / NANO:g} units; wait for the next day, week or month, or use a smaller epsilon"
+        f"{release.policy_cost / NANO:g} units; wait for the next day, week or month, "
+        "or ask for less where the technique takes an epsilon"
     )

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from loops.engine.reward import COMPONENTS
 from loops.engine.spec import LoopSpec
-from privacy.engine.sealing import Cipher, about_memory, about_outcome, about_reward, about_signal
+from privacy.engine.sealing import Cipher, about_outcome, about_reward, about_serving_state, about_signal
 from privacy.engine.serving_state import unpack_serving_state
 from privacy.models import (
     Consent,
@@ -140,7 +140,7 @@ def _serving_state(row: ServingState, cipher: Cipher) -> OpenedServingState:
     version = row.loop.versions.order_by("-version").first()
     if version is None or not row.memory:
         return OpenedServingState(row, {}, {})
-    stored = cipher.open(bytes(row.memory), about_memory(row.person_id, row.loop_id))
+    stored = cipher.open(bytes(row.memory), about_serving_state(row.person_id, row.loop_id))
     parts = unpack_serving_state(version.spec, stored)
     newest, at_decision = ({} if part is None else state_named(version.spec, part) for part in parts)
     return OpenedServingState(row, newest, at_decision)

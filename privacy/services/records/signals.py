@@ -20,7 +20,7 @@ from loops.engine.spec import LoopSpec
 from loops.engine.state.values import feature_value
 from loops.models import LoopVersion
 from privacy.engine.data_types import DATA_TYPES
-from privacy.engine.sealing import Cipher, about_memory, about_signal
+from privacy.engine.sealing import Cipher, about_serving_state, about_signal
 from privacy.engine.serving_state import KnownValues, merge_known_values, pack_serving_state, unpack_serving_state
 from privacy.models import PrivacyBudget, Purpose, ServingState, Signal
 from privacy.services.people.data_keys import ciphers
@@ -158,7 +158,7 @@ def _update_serving_state(
 
     Raises Conflict when other updates keep winning.
     """
-    spec, about = loop_version.spec, about_memory(person_id, loop_version.loop_id)
+    spec, about = loop_version.spec, about_serving_state(person_id, loop_version.loop_id)
     unknown = np.full(len(spec.features), np.nan)
     for _ in range(_TRIES):
         state, _new = ServingState.objects.get_or_create(person_id=person_id, loop_id=loop_version.loop_id)

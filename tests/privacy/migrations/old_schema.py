@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from loops.engine.parse.loop import parse_loop
-from privacy.engine.sealing import about_memory
+from privacy.engine.sealing import about_serving_state
 from privacy.engine.serving_state import unpack_serving_state
 from privacy.models import Decision, RewardSignal, ServingState
 from privacy.selectors.keys import ciphers_known
@@ -66,7 +66,7 @@ def run(statement: str, *values: Any) -> None:
 
 def remembered(row: ServingState) -> Any:
     """What today's code reads of somebody's sealed memory."""
-    cipher, about = ciphers_known([row.person_id])[row.person_id], about_memory(row.person_id, row.loop_id)
+    cipher, about = ciphers_known([row.person_id])[row.person_id], about_serving_state(row.person_id, row.loop_id)
     return unpack_serving_state(
         row.loop.versions.get().spec, cipher.open(bytes(row.memory), about) if row.memory else b""
     )

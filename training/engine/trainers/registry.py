@@ -15,7 +15,10 @@ LINEAR_Q = "linear_q"  # the kind of version that both make: a linear function o
 
 def policy_trainer_table(*trainers: PolicyTrainer) -> dict[str, PolicyTrainer]:
     """Return trainers of the policy head by name. Raises ValueError for one that lacks a part."""
-    return registry("trainer of policy", *trainers, longest=_LONGEST_NAME, methods=("train", "choose", "update"))
+    table = registry("trainer of policy", *trainers, longest=_LONGEST_NAME, methods=("train", "choose", "update"))
+    if idle := [name for name, trainer in table.items() if not trainer.gammas]:
+        raise ValueError(f"trainer of policy {', '.join(idle)} tries no discount; give gammas at least one")
+    return table
 
 
 def head_trainer_table(*trainers: HeadTrainer) -> dict[str, HeadTrainer]:

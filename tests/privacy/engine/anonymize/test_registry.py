@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, fields, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from core.errors import InputError
 from privacy.engine.anonymize import central_dp, generalization, k_anonymity, local_dp, pseudonyms
+from privacy.engine.anonymize import registry as registry_module
 from privacy.engine.anonymize.protocol import Technique
 from privacy.engine.anonymize.registry import (
     TECHNIQUES,
@@ -22,6 +24,7 @@ from privacy.engine.anonymize.registry import (
     techniques_using,
 )
 from privacy.engine.anonymize.request import AnonymizeRequest, Parameter
+from tests.system import ROOT
 
 MONDRIAN, EPOCHS = k_anonymity.technique, pseudonyms.technique
 MEMBERS = [field.name for field in fields(Technique)]
@@ -130,3 +133,9 @@ class TestOptions:
     def test_api_and_command_write_a_name_in_their_own_way(self) -> None:
         parameter = Parameter("group_size", int, 5, "of groups")
         assert (parameter.api_name, parameter.flag) == ("groupSize", "--group-size")
+
+
+def test_every_file_that_defines_a_technique_is_registered() -> None:
+    files = (ROOT / "privacy/engine/anonymize").glob("*.py")
+    defining = {p.stem for p in files if re.search(r"^technique\b", p.read_text(), re.MULTILINE)}
+    assert defining == set(registry_module._FILES), "add the file's name to _FILES, or delete the file"

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from core.errors import Forbidden, InputError
 from loops.models import LoopVersion
-from privacy.engine.sealing import about_memory
+from privacy.engine.sealing import about_serving_state
 from privacy.engine.serving_state import pack_serving_state
 from privacy.models import PrivacyBudget, ServingState, Signal
 from privacy.services.people.data_keys import ciphers
@@ -79,7 +79,7 @@ def test_what_a_loop_of_other_features_remembered_is_forgotten(version: LoopVers
     features = version.spec.features
     for other in (features[:2], (features[1], features[0], *features[2:])):
         stale = pack_serving_state(replace(version.spec, features=other), [0.25] * len(other), None)
-        sealed = ciphers([person])[person].seal(stale, about_memory(person, version.loop_id))
+        sealed = ciphers([person])[person].seal(stale, about_serving_state(person, version.loop_id))
         ServingState.objects.all().delete()
         ServingState.objects.create(person_id=person, loop=version.loop, memory=sealed, observed_at=NOW, version=4)
         Signal.objects.all().delete()
