@@ -1,4 +1,4 @@
-"""What serving knows of a person in a loop between two decisions."""
+"""Serving states: the sealed values that serving keeps of a person in a loop between decisions."""
 
 from __future__ import annotations
 

@@ -143,18 +143,15 @@ def train_policy_head(
     rng = np.random.default_rng([seed, 1])
     report(0.75, f"model gate in {WORLDS} sampled worlds")
     draw = partial(sample_worlds, moments, baseline, effects, WORLDS, rng)
-    worlds, best, rivals = draw(), training.choose(candidates), [reference]
+    worlds, best = draw(), training.choose(candidates)
     if incumbent is not None:  # choose and test in different worlds, so that the test is not biased by the choice
-        best, rivals = (
-            training.update(spec, draw(), candidates, incumbent, transitions.state, rng),
-            [reference, incumbent],
-        )
+        best = training.update(spec, draw(), candidates, incumbent, transitions.state, rng)
+    rivals = [reference] if incumbent is None else [reference, incumbent]
     gate, gate_incumbent = model_gate(worlds, best.policy, rivals, rng)
     cost = logging_cost(worlds, reference, rng)
-    rival = incumbent or reference
+    rival = rivals[-1]
     value = _values(world, rival, transitions.state, int(rng.integers(2**63)))
-    reward = world.coefficients[0, :, :, 0].copy()
-    reward[:, 0] += moments.counts.centre
+    reward = _rewards(world, moments)
     report(0.9, "training the other heads")
     intervening = transitions.state[best.policy.actions(transitions.state) != best.policy.reference]
     return LearnedPolicy(
@@ -176,6 +173,13 @@ def train_policy_head(
             h: head_training.train(moments, h, intervening, rng, incumbent=policies.get(h)) for h in moments.layout.subs
         },
     )
+
+
+def _rewards(world: World, moments: Moments) -> Floats:
+    """Return the coefficients (K, d) of the immediate reward in a world, around the release's centre."""
+    reward = world.coefficients[0, :, :, 0].copy()
+    reward[:, 0] += moments.counts.centre
+    return reward
 
 
 def _reported(trained: Iterator[Candidate], expected: int, report: ReportProgress) -> list[Candidate]:
