@@ -90,7 +90,8 @@ class LearnedPolicy:
     def candidate(self) -> EvaluationCandidate:
         """Return the input of the charged evaluation: the policy, and every sub-head that passed its own gate."""
         subs = {h: s.candidate() for h, s in self.subs.items() if s.passed}
-        return EvaluationCandidate(self.policy, self.rival, self.reward, subs)
+        rate = float(self.gate.intervention_rate.mean())
+        return EvaluationCandidate(self.policy, self.rival, self.reward, subs, intervention_rate=rate)
 
 
 def train_policy_head(
