@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,14 @@ class LinearPolicy:
 
     def __call__(self, states: Floats) -> Floats:
         return self.probabilities(states)
+
+
+def never_choosing(weights: Floats, actions: Sequence[int], reference: int) -> Floats:
+    """Return weights (K, d) under which these actions are always worth one unit less than the reference, so never chosen."""
+    out = weights.copy()
+    out[list(actions)] = weights[reference]
+    out[list(actions), 0] -= 1.0
+    return out
 
 
 def reference_policy(spec: LoopSpec, head: str) -> LinearPolicy:
