@@ -78,6 +78,7 @@ class LearnedPolicy:
         return {
             "weights": self.policy.weights,
             "margin": np.array(self.policy.margin),
+            "support": np.array(self.policy.phi.support),
             "reward": self.reward,
             "continuation": self.continuation,
             "value": self.value,

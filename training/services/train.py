@@ -180,7 +180,11 @@ def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> 
     others = [
         TrainedHead(
             head=sub.head,
-            arrays={"weights": sub.policy.weights, "margin": np.array(0.0)},
+            arrays={
+                "weights": sub.policy.weights,
+                "margin": np.array(0.0),
+                "support": np.array(sub.policy.phi.support),
+            },
             config={"hinges": False, "gain": float(sub.gain.mean())} | evidence_note(sub.without_evidence) | terms,
             gates=gates(sub.z, sub.z_incumbent, sub.bar),
         )

@@ -110,7 +110,14 @@ class _Key:
 
     def __init__(self, layout: ReleaseLayout, decisions: int, explored_share: float) -> None:
         self.layout, self.decisions, self.explored_share = layout, decisions, explored_share
-        self.identity = (repr(layout.spec), layout.phi.width, layout.subs, decisions, explored_share)
+        self.identity = (
+            repr(layout.spec),
+            layout.phi.width,
+            layout.phi.support,
+            layout.subs,
+            decisions,
+            explored_share,
+        )
 
     def __hash__(self) -> int:
         return hash(self.identity)

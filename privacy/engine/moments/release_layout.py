@@ -14,6 +14,7 @@ import numpy as np
 from core.arrays import Bools, Floats
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Head, LoopSpec
+from loops.engine.state.support import known_support
 from privacy.engine.moments.budget_shares import BUDGET_SHARES, SUB_ACTIONS_SHARE, SUB_SHARE
 
 TARGET_CLIP = 8.0  # of a row's whitened targets
@@ -46,11 +47,12 @@ class ReleaseLayout:
     def of(cls, spec: LoopSpec, *, hinges: bool, subs: tuple[str, ...] | None = None) -> ReleaseLayout:
         """Return the layout of a loop, with all its sub-heads if ``subs`` is None."""
         names = tuple(h.name for h in spec.sub_heads) if subs is None else subs
-        return cls(spec, FeatureMap.of(spec, hinges), spec.imports.next_state.endswith("same_day"), names)
+        phi = FeatureMap.of(spec, hinges, known_support(spec))
+        return cls(spec, phi, spec.imports.next_state.endswith("same_day"), names)
 
     def linear(self) -> ReleaseLayout:
         """Return the layout without hinge features. Its moments are the leading part of this layout's."""
-        return replace(self, phi=FeatureMap.of(self.spec, False))
+        return replace(self, phi=FeatureMap.of(self.spec, False, self.phi.support))
 
     @property
     def shares(self) -> dict[str, float]:

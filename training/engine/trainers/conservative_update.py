@@ -44,9 +44,9 @@ def best_update(
         states: (n, F) model states, which scale the two value functions and set the support cap.
     """
     offered, without = [*candidates], worlds.moments.without_evidence
-    if (
-        worlds.moments.layout.phi.hinges >= incumbent.phi.hinges
-    ):  # the incumbent can be expressed in the features of the fit
+    phi = worlds.moments.layout.phi
+    # The incumbent can be expressed in the features of the fit.
+    if phi.hinges >= incumbent.phi.hinges and phi.support == incumbent.phi.support:
         offered += [
             replace(c, policy=interpolate_policies(spec, incumbent, c.policy, states, without), step=STEP_SHARE)
             for c in candidates
