@@ -8,8 +8,9 @@ from operator import or_
 from django.db.models import Q, QuerySet
 
 from core.errors import NotFound
+from deployments.engine.rollouts.strategies import TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
-from deployments.models import EvidenceUnit, ServingSlot
+from deployments.models import Deployment, DeploymentState, EvidenceUnit, ServingSlot
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
@@ -39,6 +40,11 @@ def slot_for(loop: Loop, head: str) -> ServingSlot:
     if slot is None:
         raise no_slot(loop, head)
     return slot
+
+
+def trial_of(slot: ServingSlot) -> Deployment | None:
+    """Return the slot's trial that is in progress, or None."""
+    return Deployment.objects.filter(slot=slot, strategy=TRIAL, state=DeploymentState.IN_PROGRESS).first()
 
 
 def no_slot(loop: Loop, head: str) -> NotFound:

@@ -122,7 +122,7 @@ class TestWhatItWasJudgedAgainst:
         slot = slot_for(loop.loop, "policy")
         slot_rollback(slot=slot, actor="ann", reason="it harms", automatic=False, harmful=True)
         refused(after, f"was judged against {version}, but the reference is deployed now")
-        assert deploy(passed(loop)).state == "succeeded"
+        assert deploy(judged(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))).state == "succeeded"
 
     def test_an_override_is_kept_in_history_and_vault(self, version: ModelVersion) -> None:
         loop = version.loop_version
