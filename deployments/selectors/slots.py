@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from operator import or_
 
 from django.db.models import Q, QuerySet
 
 from core.errors import NotFound
+from deployments.engine.arm_assignment import assignment
 from deployments.engine.rollouts.strategies import TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, EvidenceUnit, ServingSlot
@@ -40,6 +42,19 @@ def slot_for(loop: Loop, head: str) -> ServingSlot:
     if slot is None:
         raise no_slot(loop, head)
     return slot
+
+
+def slot_on_trial(loop: Loop) -> ServingSlot | None:
+    """Return the slot of the policy head while a version is on trial in it, or None."""
+    slots = ServingSlot.objects.select_related("loop", "stable", "candidate__loop_version__loop")
+    slot = slots.filter(loop=loop, head=MAIN_HEAD, candidate__isnull=False).first()
+    return slot if slot is not None and trial_of(slot) is not None else None
+
+
+def candidate_arm(slot: ServingSlot) -> Callable[[str], bool]:
+    """Return a function that tells from a person's key whether their arm is the candidate's."""
+    salt, share = slot.salt, slot.weight_bp / BASIS_POINTS
+    return lambda person_key: assignment(salt, person_key) < share
 
 
 def trial_of(slot: ServingSlot) -> Deployment | None:

@@ -110,6 +110,13 @@ def trial_verdict(spec: LoopSpec, stored: Mapping[str, np.ndarray], look: int) -
     return result
 
 
+def trial_harms(result: GateResult) -> bool:
+    """Tell whether a trial has proven harm: a guardrail beyond its bar, or rewards below the reference's."""
+    failed = {j.name: j for j in result.judgements if j.verdict == "fail"}
+    worse = "improvement" in failed and failed["improvement"].high < 0
+    return worse or bool(failed.keys() & {"empathy", "false_intervention"})
+
+
 def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
     """Judge the mean difference of the arms (reward scales, shown in the loop's units)."""
     users, unit = max(sums.value["users"], 1.0), 2 * TRIAL_CLIP
