@@ -2,14 +2,15 @@
 
 Arms are drawn by person, 50:50, so no decision needs an importance weight. With s = +1 in the candidate's arm, -1 in the
 reference's, y the person's mean reward and m a public centre, v = 2 s (y - m) has the mean difference of the arms as its mean
-(Horvitz and Thompson 1952). y - m is clipped at .75 reward scales, so that |v| <= 1.5. The guardrails are read in the
-candidate's arm only, as sums that are at most 0 exactly if the bar is met:
+(Horvitz and Thompson 1952). y - m is clipped at .75 reward scales, so that |v| <= 1.5. What the clip hides is released on each
+side, because gains of many must not cancel the losses of a few. The guardrails are read in the candidate's arm only, centred at
+their bars (``privacy.engine.evaluation.centred_sums``):
 
-- ``false_intervention``: harmful labels - .10 x labelled interventions, a decision;
-- ``empathy_deficit``: (1 - empathy) - .25 over rated interventions, a decision.
+- ``false_intervention``: harmful among answered interventions;
+- ``silence``: interventions without an answer, where the loop does not say what silence means;
+- ``empathy_deficit``: 1 - empathy over rated interventions.
 
-The clips of both bind jointly and follow the candidate's released intervention rate. What a clip hides is released as well, so
-that it widens a verdict or leaves it open. Unit: user; neighbouring relation: add or remove one.
+Their clips follow the candidate's released intervention rate. Unit: user; neighbouring relation: add or remove one.
 """
 
 from __future__ import annotations
@@ -21,18 +22,20 @@ import numpy as np
 
 from core.arrays import Bools, Floats, Ints
 from loops.engine.spec import LoopSpec
-from loops.engine.thresholds import EMPATHY_BAR, FALSE_INTERVENTION_BAR
+from loops.engine.thresholds import FALSE_INTERVENTION_BAR
 from privacy.engine.dp.mechanisms import noisy_sum
-from privacy.engine.evaluation.statistics import measures_empathy
+from privacy.engine.evaluation.centred_sums import PersonValues, ValueClips, release_centred
+from privacy.engine.evaluation.statistics import DEFICIT_BAR, harm_and_answers, measured_metrics
 from privacy.engine.moments.rows import person_sums
 
-TRIAL_METRICS = {"improvement": 0.5, "false_intervention": 0.35, "empathy_deficit": 0.15}
-GUARDRAILS = {"false_intervention": FALSE_INTERVENTION_BAR, "empathy_deficit": 1 - EMPATHY_BAR}
+TRIAL_SHARES = {"improvement": 0.46, "false_intervention": 0.38, "empathy_deficit": 0.10, "silence": 0.06}
+_BARS = {"false_intervention": FALSE_INTERVENTION_BAR, "empathy_deficit": DEFICIT_BAR, "silence": 0.0}
 TRIAL_CLIP = 0.75  # reward scales around the centre
+_UNIT = 2 * TRIAL_CLIP  # the largest |v|
 _LEAST_RATE = 0.1  # of interventions a decision, so that a clip never vanishes
-# Columns of a person's vector and their scales. What decides a verdict is measured most precisely.
+# Columns of a person's improvement and their scales. What decides a verdict is measured most precisely.
 IMPROVEMENT_COLUMNS = {"value": 1.0, "square": 0.3, "users": 0.3, "arms": 0.4, "hidden_loss": 2.0, "hidden_gain": 0.3}
-GUARDRAIL_COLUMNS = {"value": 1.0, "square": 0.3, "base": 0.25, "clipped": 0.3}
+IMPROVEMENT_CLIP = float(np.linalg.norm(list(IMPROVEMENT_COLUMNS.values())))
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,13 @@ class TrialRows:
         return len(self.candidate)
 
 
-def trial_metrics(spec: LoopSpec) -> tuple[str, ...]:
-    """Return the metrics that a loop's trial measures: empathy needs that component, false interventions need a label."""
-    out = ["improvement"]
-    if spec.imports.label is not None:
-        out.append("false_intervention")
-    return (*out, "empathy_deficit") if measures_empathy(spec) else tuple(out)
+def guardrails(spec: LoopSpec) -> tuple[str, ...]:
+    """Return the guardrails that a loop's trial measures: those of its evaluation that need neither log nor reference."""
+    return tuple(metric for metric in measured_metrics(spec) if metric in _BARS)
 
 
-def guardrail_clips(spec: LoopSpec, *, intervention_rate: float, exploration: float) -> dict[str, float]:
-    """Return the public clip of each guardrail: its largest value in a person who intervenes at the candidate's rate.
+def guardrail_clips(spec: LoopSpec, *, intervention_rate: float, exploration: float) -> dict[str, ValueClips]:
+    """Return the public clips of each guardrail: its largest value in a person who intervenes at the candidate's rate.
 
     Args:
         intervention_rate: the candidate's released share of decisions with an intervention.
@@ -73,47 +73,36 @@ def guardrail_clips(spec: LoopSpec, *, intervention_rate: float, exploration: fl
     head = spec.main_head
     explored = 1.0 - head.logging[head.reference_index]
     rate = max((1.0 - exploration) * intervention_rate + exploration * explored, _LEAST_RATE)
-    return {metric: (1.0 - GUARDRAILS[metric]) * rate for metric in trial_metrics(spec) if metric in GUARDRAILS}
+    return {metric: ValueClips((1.0 - _BARS[metric]) * rate, rate) for metric in guardrails(spec)}
 
 
 def release_trial(
-    spec: LoopSpec, rows: TrialRows, *, centre: float, clips: Mapping[str, float], sigma: float | None
+    spec: LoopSpec, rows: TrialRows, *, centre: float, clips: Mapping[str, ValueClips], sigma: float | None
 ) -> dict[str, np.ndarray]:
     """Compute the noised round of a trial's release.
 
     Args:
         centre: public mean reward (reward scales) that people's means are compared with.
         clips: of the guardrails (``guardrail_clips``).
-    Returns: for each metric ``NAME`` its noised sums in the units of its columns, ``NAME_sd`` the noise on each, ``NAME_rho``
-        (1,) the rho spent, ``NAME_clip`` (1,) the clip of its value. With ``sigma`` None no noise is added.
+    Returns: ``improvement`` (6,), its sums in the units of ``IMPROVEMENT_COLUMNS``, with ``improvement_sd`` (6,) and
+        ``improvement_rho`` (1,); for each guardrail the arrays of ``release_centred``. With ``sigma`` None no noise is added.
     """
-    vectors = trial_contributions(spec, rows, centre=centre, clips=clips)
-    whole = sum(TRIAL_METRICS[metric] for metric in vectors)
-    out: dict[str, np.ndarray] = {}
-    for metric, vector in vectors.items():
-        columns, clip = _columns(metric), clips.get(metric, 2 * TRIAL_CLIP)
-        scales, share = np.array(list(columns.values())), TRIAL_METRICS[metric] / whole
-        block = noisy_sum(vector, clip=float(np.linalg.norm(scales)), sigma=sigma, share=share)
-        units = np.array([{"value": clip, "square": clip**2}.get(name, 1.0) for name in columns]) / scales
-        out[metric], out[f"{metric}_sd"] = block.values * units, block.sd * units
-        out[f"{metric}_rho"], out[f"{metric}_clip"] = np.array([block.rho]), np.array([clip])
+    whole = sum(TRIAL_SHARES[metric] for metric in ("improvement", *clips))
+    scales = np.array(list(IMPROVEMENT_COLUMNS.values()))
+    share = TRIAL_SHARES["improvement"] / whole
+    block = noisy_sum(improvement_rows(spec, rows, centre) * scales, clip=IMPROVEMENT_CLIP, sigma=sigma, share=share)
+    units = np.array([{"value": _UNIT, "square": _UNIT**2}.get(name, 1.0) for name in IMPROVEMENT_COLUMNS]) / scales
+    out = {
+        "improvement": block.values * units,
+        "improvement_sd": block.sd * units,
+        "improvement_rho": np.array([block.rho]),
+    }
+    for metric, values in guardrail_values(spec, rows).items():
+        out |= release_centred(metric, values, clips[metric], sigma=sigma, share=TRIAL_SHARES[metric] / whole)
     return out
 
 
-def trial_contributions(
-    spec: LoopSpec, rows: TrialRows, *, centre: float, clips: Mapping[str, float]
-) -> dict[str, Floats]:
-    """Return each person's scaled vector (U, k) by metric. Its norm is at most that of the metric's scales."""
-    out = {"improvement": _improvement(spec, rows, centre)}
-    out |= {metric: _guardrail(rows, metric, clip) for metric, clip in clips.items()}
-    return {metric: vector * np.array(list(_columns(metric).values())) for metric, vector in out.items()}
-
-
-def _columns(metric: str) -> Mapping[str, float]:
-    return GUARDRAIL_COLUMNS if metric in GUARDRAILS else IMPROVEMENT_COLUMNS
-
-
-def _improvement(spec: LoopSpec, rows: TrialRows, centre: float) -> Floats:
+def improvement_rows(spec: LoopSpec, rows: TrialRows, centre: float) -> Floats:
     """Return each person's vector (U, 6) with entries in [-1, 1], in the order of ``IMPROVEMENT_COLUMNS``.
 
     ``hidden_loss``, ``hidden_gain``: how far beyond the clip a person speaks against the candidate or for it, in clips, at
@@ -126,20 +115,24 @@ def _improvement(spec: LoopSpec, rows: TrialRows, centre: float) -> Floats:
     return np.column_stack([value, value**2, np.ones(rows.users), sign, loss, gain])
 
 
-def _guardrail(rows: TrialRows, metric: str, clip: float) -> Floats:
-    """Return each person's vector (U, 4) with entries in [-1, 1], 0 in the reference's arm.
+def guardrail_values(spec: LoopSpec, rows: TrialRows) -> dict[str, PersonValues]:
+    """Return each guardrail's centred number and weight of every person (U,): means over decisions, 0 in the reference's arm."""
+    rated = np.isfinite(rows.empathy)
+    deficit = np.where(rated, 1.0 - np.clip(np.nan_to_num(rows.empathy), 0.0, 1.0), 0.0)
+    harmful, answered = harm_and_answers(spec, rows.harmful)
+    silent = rows.harmful < 0
+    counted = {
+        "false_intervention": (harmful, answered),
+        "silence": (silent, np.ones(len(silent), bool)),
+        "empathy_deficit": (deficit, rated),
+    }
+    return {metric: _share(rows, *counted[metric], _BARS[metric]) for metric in guardrails(spec)}
 
-    In the order of ``GUARDRAIL_COLUMNS``; ``base``: labelled or rated interventions a decision, at most 1.
-    """
-    if metric == "false_intervention":
-        seen, bad = rows.intervened & (rows.harmful >= 0), (rows.harmful == 1).astype(float)
-    else:
-        seen = rows.intervened & np.isfinite(rows.empathy)
-        bad = np.clip(1.0 - np.nan_to_num(rows.empathy), 0.0, 1.0)
-    centred, base = _person_means(rows, seen * (bad - GUARDRAILS[metric]), seen.astype(float))
-    value = np.clip(centred / clip, -1.0, 1.0)
-    # Rounding must not count a person who is exactly at the clip.
-    return np.column_stack([value, value**2, base, centred > clip * (1 + 1e-9)]) * rows.candidate[:, None]
+
+def _share(rows: TrialRows, bad: Floats | Bools, counts: Bools, bar: float) -> PersonValues:
+    seen = rows.intervened & counts & rows.candidate[rows.person]
+    bad_mean, seen_mean = _person_means(rows, np.where(seen, bad, 0.0), seen.astype(float))
+    return PersonValues(bad_mean - bar * seen_mean, seen_mean)
 
 
 def _person_means(rows: TrialRows, *columns: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import numpy as np
@@ -11,13 +11,20 @@ from django.db import transaction
 
 from core.progress import ReportProgress
 from loops.models import LoopVersion
+from privacy.engine.evaluation.centred_sums import ValueClips
 from privacy.engine.evaluation.on_policy import release_trial
 from privacy.models import Purpose, Release
-from privacy.models.person import FOLDS
+from privacy.selectors.decisions import evaluation_folds, turn_share
 from privacy.selectors.releases import charged_person_ids
 from privacy.selectors.trial_decisions import trial_rows
-from privacy.services.releases.lifecycle import LEAST_CHARGED, release_commit, release_reserve, round_load, round_store
-from privacy.services.releases.moments import release_calibration
+from privacy.services.releases.lifecycle import (
+    LEAST_CHARGED,
+    release_commit,
+    release_reserve,
+    release_sigma,
+    round_load,
+    round_store,
+)
 
 TRIAL_KIND = "trial"
 _USERS = 2  # index of the count of people among the improvement's columns
@@ -36,7 +43,7 @@ class TrialTerms:
     since: datetime
     generation: int
     centre: float
-    clips: Mapping[str, float]
+    clips: Mapping[str, ValueClips]
 
 
 def trial_release(
@@ -51,7 +58,8 @@ def trial_release(
 ) -> tuple[Release, dict[str, np.ndarray]]:
     """Release one look at a trial. Returns the release and its one round of sums. Idempotent by ``key``.
 
-    Everybody is in it who consented to evaluation and has budget.
+    The people are those of an evaluation: who consented to it and has budget. ``epsilon`` and ``delta`` are those of a turn, as
+    in ``moments_release``.
 
     Args:
         in_candidate: tells from a person's key whether their arm is the candidate's.
@@ -61,7 +69,7 @@ def trial_release(
         key=key,
         loop_version=loop_version,
         purpose=Purpose.EVALUATION,
-        folds=(0, FOLDS),
+        folds=evaluation_folds(loop_version.spec),
         epsilon=epsilon,
         delta=delta,
         mechanism="trial: discrete Gaussian on clipped user-level means",
@@ -70,9 +78,10 @@ def trial_release(
             "version": terms.version,
             "look": terms.look,
             "centre": terms.centre,
-            "clips": dict(terms.clips),
+            "clips": {metric: asdict(clip) for metric, clip in terms.clips.items()},
         },
         least=LEAST_CHARGED,
+        share=turn_share(loop_version.spec),
     )
     stored = round_load(release=release, index=0)
     if stored is not None and release.state == "committed":
@@ -86,8 +95,7 @@ def trial_release(
         in_candidate=in_candidate,
     )
     report(0.7, "noisy sums")
-    sigma = release_calibration(release).sigma
-    sums = release_trial(loop_version.spec, rows, centre=terms.centre, clips=terms.clips, sigma=sigma)
+    sums = release_trial(loop_version.spec, rows, centre=terms.centre, clips=terms.clips, sigma=release_sigma(release))
     with transaction.atomic():
         stored = round_store(release=release, index=0, arrays=sums)
         release_commit(release=release, noisy_users=max(0.0, float(stored["improvement"][_USERS])))

@@ -16,26 +16,25 @@ import numpy as np
 
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import smallest_effect
-from privacy.engine.evaluation.on_policy import (
-    GUARDRAIL_COLUMNS,
-    GUARDRAILS,
-    IMPROVEMENT_COLUMNS,
-    TRIAL_CLIP,
-    trial_metrics,
-)
+from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS, TRIAL_CLIP, guardrails
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, attempt_alpha
-from training.engine.gates.outcome_gate import GateResult, Judgement, combine_verdicts
+from training.engine.gates.outcome_gate import (
+    GateResult,
+    GateTerms,
+    Judgement,
+    combine_verdicts,
+    empathy_judgement,
+    false_intervention_judgement,
+)
 from training.engine.intervals.clustered import MIN_ESS, POWER
 
 TRIAL_LOOKS = 3  # releases of one trial; a trial without a verdict then ends without a promotion
 TRIAL_BP = 5_000  # of the people have the candidate
 LEAST_Z = 0.1  # z of the model gate below which a candidate is not worth people's time
 MOST_HIDDEN = 0.02  # of the people: more whose loss the clip may hide leave a trial undecided
-MOST_CLIPPED = 0.10  # of the candidate's people: more who are proven beyond a guardrail's clip leave it undecided
 _SQUARE_MARGIN = 0.5  # a variance is raised by this many sd of its noise
 _MISMATCH_PRIOR = 100.0  # pseudo-people of the sample ratio's prior (evidence of a ratio other than 50:50)
 _MISMATCH_BAR = math.log(1_000.0)
-SUPPORT = "support"  # names of judgements on whether the log tried what the candidate would do begin with it
 
 
 def trial_wanted(model_gates: Sequence[tuple[float, float]], gate: GateResult | None) -> bool:
@@ -54,14 +53,14 @@ def trial_wanted(model_gates: Sequence[tuple[float, float]], gate: GateResult | 
         return any(z < bar for z, bar in model_gates)
     if gate.verdict != "insufficient" or any(j.verdict == "fail" for j in gate.judgements):
         return False
-    if any(j.name.startswith(SUPPORT) and j.verdict != "pass" for j in gate.judgements):
+    if any(j.name == "support" and j.verdict != "pass" for j in gate.judgements):
         return False
     return all(j.high > 0 for j in gate.judgements if j.name == "improvement")
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """Hold one metric's noised sums and the noise on each, by column."""
+    """Hold the improvement's noised sums and the noise on each, by column."""
 
     value: Mapping[str, float]
     sd: Mapping[str, float]
@@ -75,8 +74,9 @@ class _Sums:
         return z * math.sqrt(square + self.sd["value"] ** 2)
 
 
-def _read(stored: Mapping[str, np.ndarray], metric: str, columns: Mapping[str, float]) -> _Sums:
-    values, sds = (dict(zip(columns, map(float, stored[name]), strict=True)) for name in (metric, f"{metric}_sd"))
+def _read(stored: Mapping[str, np.ndarray]) -> _Sums:
+    names = ("improvement", "improvement_sd")
+    values, sds = (dict(zip(IMPROVEMENT_COLUMNS, map(float, stored[n]), strict=True)) for n in names)
     return _Sums(values, sds)
 
 
@@ -96,13 +96,10 @@ def trial_verdict(spec: LoopSpec, stored: Mapping[str, np.ndarray], look: int) -
     if not 1 <= look <= TRIAL_LOOKS:
         raise ValueError(f"look {look} of a trial is not possible; a trial has looks 1 to {TRIAL_LOOKS}")
     z = _z(1 - attempt_alpha(look + 1))
-    improvement = _read(stored, "improvement", IMPROVEMENT_COLUMNS)
-    candidates = max((improvement.value["users"] + improvement.value["arms"]) / 2, 1.0)
-    judgements = [_improvement(spec, improvement, z)]
-    for metric in trial_metrics(spec):
-        if metric in GUARDRAILS:
-            judgements.append(_guardrail(metric, _read(stored, metric, GUARDRAIL_COLUMNS), candidates, z))
-    result = combine_verdicts(judgements)
+    terms = GateTerms(spec, 0.0, attempt=look + 1, score=False)
+    judges = {"empathy_deficit": empathy_judgement, "false_intervention": false_intervention_judgement}
+    guards = [judges[metric](terms, stored) for metric in guardrails(spec) if metric in judges]
+    result = combine_verdicts([_improvement(spec, _read(stored), z), *guards])
     if result.verdict == "pass":
         return GateResult(
             "pass", "Every metric passed in the trial, on people who had the candidate.", result.judgements, None
@@ -174,36 +171,6 @@ def sample_ratio_evidence(difference: float, sd: float, users: float) -> float:
     variance = users + sd**2
     prior = users**2 / (_MISMATCH_PRIOR + 1)
     return difference**2 / 2 * (1 / variance - 1 / (variance + prior)) - math.log1p(prior / variance) / 2
-
-
-def _guardrail(metric: str, sums: _Sums, candidates: float, z: float) -> Judgement:
-    """Judge one guardrail in the candidate's arm. The sum is at most 0 exactly if the share meets its bar."""
-    bar, base = GUARDRAILS[metric], sums.value["base"]
-    total, clipped = sums.value["value"], sums.value["clipped"] - _z(1 - FALSE_PASS_ALPHA) * sums.sd["clipped"]
-    upper, lower = total + sums.bound(z), total - sums.bound(_z(1 - FALSE_PASS_ALPHA))
-    # Shares are shown only where interventions with an answer are clear of the noise.
-    known = base > 3 * sums.sd["base"]
-    share, low, high = (min(max(bar + x / base, 0.0), 1.0) for x in (total, total - sums.bound(z), upper)) if known else (
-        bar, 0.0, 1.0
-    )  # fmt: skip
-    name, words = (
-        ("empathy", "empathy over interventions")
-        if metric == "empathy_deficit"
-        else (metric, "the share of false interventions")
-    )
-    if metric == "empathy_deficit":
-        share, low, high, bar = 1 - share, 1 - high, 1 - low, 1 - bar
-    text = f"In the trial, {words} is {share:.3g} ({low:.3g} to {high:.3g})"
-    answer: VerdictWord
-    if lower > 0:
-        answer, reason = "fail", f"{text}, which is proven beyond the bar of {bar:g}."
-    elif clipped > MOST_CLIPPED * candidates:
-        answer, reason = "insufficient", f"{text}, but many people were harmed more often than the trial can measure."
-    elif upper <= 0 and known:
-        answer, reason = "pass", f"{text}, which meets the bar of {bar:g}."
-    else:
-        answer, reason = "insufficient", f"{text}, which does not yet meet the bar of {bar:g}."
-    return Judgement(name, share, low, high, bar, candidates, answer, reason, None)
 
 
 def _people_needed(users: float, se: float, effect: float, z: float) -> float:
