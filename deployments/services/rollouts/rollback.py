@@ -10,8 +10,9 @@ from django.db import transaction
 from core.errors import Conflict, InputError
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
-from deployments.selectors.slots import slot_of
+from deployments.selectors.slots import is_on_trial, slot_of
 from deployments.services.rollouts.slots import LONGEST_REASON, slot_return, slot_swap, slots_lock
+from deployments.services.rollouts.trial import trial_stop
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
 from training.models import ModelVersion, VersionState
@@ -63,7 +64,14 @@ def slot_rollback(
 
 
 def version_rollback(*, version: ModelVersion, actor: str, reason: str, harmful: bool) -> Incident:
-    """Roll back a deployed version by hand. Raises InputError without a reason, and Conflict when it is not deployed."""
+    """Roll back a deployed version by hand, or stop its trial.
+
+    Raises InputError without a reason, and Conflict when it is neither deployed nor on trial.
+    """
+    if is_on_trial(version):
+        slot = slot_of(version)
+        slot.candidate = version
+        return trial_stop(slot=slot, actor=actor, reason=reason, automatic=False, harmful=harmful)
     return slot_rollback(slot=_slot_served_by(version), actor=actor, reason=reason, automatic=False, harmful=harmful)
 
 
@@ -109,7 +117,9 @@ def _check_nothing_since(incident: Incident) -> None:
 
 
 def rollback_check(version: ModelVersion) -> None:
-    """Check that a version is deployed and can be rolled back. Raises Conflict."""
+    """Check that a version is deployed and can be rolled back, or that it is on trial. Raises Conflict."""
+    if is_on_trial(version):
+        return
     _served_by(_slot_served_by(version))
 
 

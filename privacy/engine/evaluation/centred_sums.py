@@ -31,15 +31,15 @@ import numpy as np
 from core.arrays import Floats
 from privacy.engine.dp.mechanisms import noisy_sum
 
-Kind = Literal["mean", "share"]
+SumKind = Literal["mean", "share"]
 ENTRIES = ("value", "square", "beyond", "people", "weight")
 # How precisely each sum is measured relative to ``value``.
-_SCALES: dict[Kind, Floats] = {
+_SCALES: dict[SumKind, Floats] = {
     "mean": np.array([1.0, 0.3, 1.0, 0.2, 0.0]),
     "share": np.array([1.0, 0.3, 0.3, 0.2, 0.25]),
 }
 # The longest row: inside the clip (value, square, people), or beyond it (beyond, people); a share may have all five.
-BLOCK_CLIPS: dict[Kind, float] = {
+BLOCK_CLIPS: dict[SumKind, float] = {
     "mean": float(max(np.linalg.norm([1.0, 0.3, 0.2]), np.linalg.norm([1.0, 0.2]))),
     "share": float(np.linalg.norm(_SCALES["share"])),
 }
@@ -54,7 +54,7 @@ class PersonValues:
     weight: Floats | None = None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> SumKind:
         return "mean" if self.weight is None else "share"
 
 
@@ -70,7 +70,7 @@ class ValueClips:
 class CentredSums:
     """Hold the five released sums of one metric, the noise sd of each, and the clips. With a sd of 0 a sum is exact."""
 
-    kind: Kind
+    kind: SumKind
     value: float
     square: float
     beyond: float
@@ -138,7 +138,7 @@ def release_centred(
 
 def read_centred(stored: Mapping[str, np.ndarray], name: str) -> CentredSums:
     """Read one metric's released block."""
-    kind: Kind = "share" if stored[f"{name}_share"][0] else "mean"
+    kind: SumKind = "share" if stored[f"{name}_share"][0] else "mean"
     value, square, beyond, people, weight = stored[name].tolist()
     sd_value, sd_square, sd_beyond, sd_people, sd_weight = stored[f"{name}_sd"].tolist()
     clips = ValueClips(*stored[f"{name}_clips"].tolist())

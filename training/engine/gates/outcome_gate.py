@@ -242,7 +242,8 @@ def empathy_judgement(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Jud
     """Test empathy. It is released as its complement, which is smaller and so measured better, and is reported as empathy."""
     sums = read_centred(stored, "empathy_deficit")
     interval, against = (
-        _complement(share_interval(sums, DEFICIT_BAR, level=x, score=terms.score)) for x in (terms.level, 1 - 2 * FALSE_PASS_ALPHA)
+        _complement(share_interval(sums, DEFICIT_BAR, level=x, score=terms.score))
+        for x in (terms.level, 1 - 2 * FALSE_PASS_ALPHA)
     )
     needed = _needed_below(terms, sums, DEFICIT_BAR, DEFICIT_BAR)
     result = verdict(
