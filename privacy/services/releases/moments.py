@@ -123,17 +123,13 @@ def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, 
         epsilon=epsilon,
         delta=delta,
         mechanism="moments: discrete Gaussian on clipped user-level averages",
-<<<<<<< HEAD
         parameters={
             "kind": MOMENTS_KIND,
             "layout": LAYOUT,
             "explored_share": explored_share,
             "earlier": [r.pk for r in before],
         },
-=======
-        parameters={"kind": MOMENTS_KIND, "explored_share": explored_share, "earlier": [r.pk for r in before]},
         among=lambda: people_with_usable_decisions(loop_version=loop_version, fresh=True),
->>>>>>> 22c77b18283d09935ea5d9e042e9ef0509379049
         least=LEAST_CHARGED,
         share=turn_share(loop_version.spec),
     )
