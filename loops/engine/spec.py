@@ -196,7 +196,7 @@ class LoopSpec:
     retrain_every_seconds: int | None = (
         None  # a turn starts automatically this long after the last one; None: turns are started by hand only
     )
-    logging_rounds: int = 6  # turns without a deployment after which ``exploration`` applies anyway
+    logging_rounds: int = 2  # undecided turns after which ``exploration`` applies although nothing was deployed
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:

@@ -51,6 +51,7 @@ from privacy.services.releases.shards import ChargedRows
 
 COUNTS, BASELINE, EFFECTS = 0, 1, 2
 MOMENTS_KIND = "moments"
+LAYOUT = 2  # of the blocks; releases of another layout hold other numbers and are not pooled
 
 
 def moments_release(
@@ -122,7 +123,12 @@ def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, 
         epsilon=epsilon,
         delta=delta,
         mechanism="moments: discrete Gaussian on clipped user-level averages",
-        parameters={"kind": MOMENTS_KIND, "explored_share": explored_share, "earlier": [r.pk for r in before]},
+        parameters={
+            "kind": MOMENTS_KIND,
+            "layout": LAYOUT,
+            "explored_share": explored_share,
+            "earlier": [r.pk for r in before],
+        },
         among=lambda: people_with_usable_decisions(loop_version=loop_version, fresh=True),
         least=LEAST_CHARGED,
         share=turn_share(loop_version.spec),
@@ -137,9 +143,12 @@ def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, 
 
 
 def releases_before(*, loop_version: LoopVersion) -> Sequence[Release]:
-    """Return the committed moments releases under this version of a loop, in order."""
+    """Return the committed moments releases of this layout under this version of a loop, in order."""
     releases = Release.objects.filter(
-        loop_version=loop_version, parameters__kind=MOMENTS_KIND, state=ReleaseState.COMMITTED
+        loop_version=loop_version,
+        parameters__kind=MOMENTS_KIND,
+        parameters__layout=LAYOUT,
+        state=ReleaseState.COMMITTED,
     )
     return list(releases.order_by("pk"))
 
