@@ -126,10 +126,23 @@ class Availability:
 
 @dataclass(frozen=True)
 class ImportHead:
-    """Name one head's columns in a file. With ``propensity`` None the head's logging distribution applies."""
+    """Name one head's columns in a file. With neither propensity column the head's logging distribution applies.
+
+    ``propensity`` is the column of the probability of the action taken, or of the action ``propensity_of``.
+    ``propensities`` names one column an action instead. ``transforms`` maps a propensity column to a function of the closed
+    set in ``loops.engine.rows.transforms``, which gives a probability.
+    """
 
     action: str
     propensity: str | None = None
+    propensity_of: str | None = None
+    propensities: dict[str, str] = field(default_factory=dict)
+    transforms: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def propensity_columns(self) -> tuple[str, ...]:
+        """Return the columns of propensities, in no particular order. Empty where the logging distribution applies."""
+        return (self.propensity,) if self.propensity else tuple(self.propensities.values())
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,13 @@ def collect_sentence(s: StageSummary) -> str:
     if "rows" not in s:
         return "No file was given, so the turn uses the records already stored."
     added = f"{s['added']:,} of {s['rows']:,} rows added"
-    return f"{added}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
+    counted = f"{added}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
+    override = (
+        [f"Its propensities do not fit its actions. It was imported because: {s['override']}."]
+        if s.get("override")
+        else []
+    )
+    return " ".join([counted, *override, *s.get("warnings", [])])
 
 
 def release_sentence(s: StageSummary) -> str:

@@ -62,6 +62,7 @@ def collect(turn: Turn, context: JobContext) -> Write:
         path=Path(source),
         loop_version=turn.loop_version,
         consents=[Purpose(p) for p in turn.parameters["consents"]],
+        override_propensities=turn.parameters.get("override_propensities", ""),
         progress=context.progress,
     )
     return report.as_dict

@@ -226,6 +226,7 @@ def _candidate(plan: EvaluationPlan, heads: list[str]) -> EvaluationCandidate:
         reward=arrays["reward"],
         subs={h: _sub_candidate(plan, h) for h in heads if h != MAIN_HEAD},
         main=MAIN_HEAD in heads,
+        intervention_rate=float(plan.main.config["intervention_rate"]),
     )
 
 
