@@ -73,7 +73,8 @@ def guardrail_clips(spec: LoopSpec, *, intervention_rate: float, exploration: fl
     head = spec.main_head
     explored = 1.0 - head.logging[head.reference_index]
     rate = max((1.0 - exploration) * intervention_rate + exploration * explored, _LEAST_RATE)
-    return {metric: ValueClips((1.0 - _BARS[metric]) * rate, rate) for metric in guardrails(spec)}
+    # Slightly more, so that rounding puts nobody at the clip beyond it.
+    return {metric: ValueClips((1.0 - _BARS[metric]) * rate * (1 + 1e-9), rate) for metric in guardrails(spec)}
 
 
 def release_trial(
