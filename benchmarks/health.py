@@ -180,7 +180,7 @@ def same_as_the_product(runs: int, seed: int) -> dict[str, Any]:
             found = Evidence(weeks, kind, Latency(), 0.05)
             differ += any(t.proven for t in triggers_of(found) if t.name == name) != proven[run, -1]
             compared += 1
-    return {"part": "same as the product", "runs": compared, "differ": differ}
+    return {"part": "same as the product", "runs": compared, "differ": int(differ)}
 
 
 def run(options: Namespace) -> list[dict[str, Any]]:

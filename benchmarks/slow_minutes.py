@@ -46,7 +46,7 @@ def slow_for_both(runs: int, seed: int) -> dict[str, Any]:
         counts = ours, rng.binomial(ours, slow), REQUESTS - ours, rng.binomial(REQUESTS - ours, slow)
         minutes = SlowMinutes.of(counts, (0, 1_440))
         alarms += any(log_slower_path(part).max() + share >= TRIGGER_BAR for part, share in minutes.tests)
-    return {"part": "slow for both arms", "runs": runs, "alarms": alarms, "at_most": above(alarms, runs)}
+    return {"part": "slow for both arms", "runs": runs, "alarms": int(alarms), "at_most": above(int(alarms), runs)}
 
 
 def _minutes(rng: np.random.Generator, runs: int) -> Bools:
