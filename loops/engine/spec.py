@@ -20,6 +20,7 @@ from loops.engine.heads import MAIN_HEAD, timing_head
 Dynamics = Literal["learned", "drift", "since_intervention", "recent_load", "clock", "constant"]
 NextState = Literal["next_row", "next_row_same_day", "next_available", "next_available_same_day"]
 RewardAggregate = Literal["earliest", "latest", "sum", "mean"]
+Silence = Literal["unknown", "harmless", "harmful"]
 
 KNOWN_DYNAMICS: frozenset[str] = frozenset({"since_intervention", "recent_load", "clock", "constant"})
 
@@ -82,6 +83,7 @@ class Reward:
     """Describe how outcomes become reward. ``scale`` is the public whitening constant of the total.
 
     ``default`` is the total of an available decision without any outcome. With None, such a decision is not used for training.
+    ``silence`` says what an intervention without a label means. Unknown silence is no evidence of good.
     """
 
     scale: float
@@ -93,6 +95,7 @@ class Reward:
     default: float | None = None
     aggregate: RewardAggregate = "earliest"
     harmful_labels: tuple[str, ...] = ()
+    silence: Silence = "unknown"
     stability_margin: float | None = None  # half-width of the reward-stability test; None: half of ``scale``
 
 
@@ -123,10 +126,23 @@ class Availability:
 
 @dataclass(frozen=True)
 class ImportHead:
-    """Name one head's columns in a file. With ``propensity`` None the head's logging distribution applies."""
+    """Name one head's columns in a file. With neither propensity column the head's logging distribution applies.
+
+    ``propensity`` is the column of the probability of the action taken, or of the action ``propensity_of``.
+    ``propensities`` names one column an action instead. ``transforms`` maps a propensity column to a function of the closed
+    set in ``loops.engine.rows.transforms``, which gives a probability.
+    """
 
     action: str
     propensity: str | None = None
+    propensity_of: str | None = None
+    propensities: dict[str, str] = field(default_factory=dict)
+    transforms: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def propensity_columns(self) -> tuple[str, ...]:
+        """Return the columns of propensities, in no particular order. Empty where the logging distribution applies."""
+        return (self.propensity,) if self.propensity else tuple(self.propensities.values())
 
 
 @dataclass(frozen=True)
@@ -170,7 +186,8 @@ class LoopSpec:
     imports: ImportMap
     moments: MomentsOptions = MomentsOptions()
     availability: Availability = Availability()
-    evaluation_share: float = 0.3  # share of people held out of training to evaluate candidates
+    # Share of people held out of training to evaluate candidates. With 0 everybody trains and judges, at half the budget each.
+    evaluation_share: float = 0.0
     minimum_effect: float | None = (
         None  # declared smallest gain worth finding, in reward units; None: .1 of reward scale
     )
@@ -179,7 +196,7 @@ class LoopSpec:
     retrain_every_seconds: int | None = (
         None  # a turn starts automatically this long after the last one; None: turns are started by hand only
     )
-    logging_rounds: int = 6  # turns without a deployment after which ``exploration`` applies anyway
+    logging_rounds: int = 2  # undecided turns after which ``exploration`` applies although nothing was deployed
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:

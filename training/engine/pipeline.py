@@ -10,7 +10,7 @@ Steps:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,14 +29,11 @@ from privacy.engine.moments.effects import effects_posterior
 from privacy.engine.moments.pooled import Moments
 from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.generators.world_model import mean_world, sample_worlds
-from training.engine.ridge_regression import regression
 from training.engine.trainers.protocol import Candidate, LearnedSubHead
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer_named, policy_trainer_named
-from training.engine.world.simulated_returns import ROLLOUT_STEPS, discounted_returns
+from training.engine.world.simulated_returns import ROLLOUT_STEPS
 from training.engine.world.transitions import Transitions
 from training.engine.world.world import World
-
-TRAINING_GAMMA = 0.99  # discount of the long-run value that is evaluated; training selects its own discount
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,7 @@ class LearnedPolicy:
     ``step``: the fraction of the way from the incumbent to the fit at ``training_gamma``.
     ``rival``: the incumbent, or the reference if there is none. ``gate`` compares with the reference, ``gate_incumbent`` with
     the incumbent. ``logging_cost``: what drawing from the logging distribution costs a decision (mean, low, high over worlds).
+    ``without_evidence``: actions that were hardly ever logged, so that the policy never chooses them.
     """
 
     policy: LinearPolicy
@@ -54,15 +52,13 @@ class LearnedPolicy:
     training_gamma: float
     step: float
     reward: Floats
-    continuation: Floats
-    value: Floats
-    gamma: float
     gate: ModelGate
     gate_incumbent: ModelGate | None
     decisions: float
     rival_value: float
     hinges: bool
     logging_cost: tuple[float, float, float]
+    without_evidence: tuple[str, ...] = ()
     subs: Mapping[str, LearnedSubHead] = field(default_factory=dict)
 
     @property
@@ -76,9 +72,8 @@ class LearnedPolicy:
         return {
             "weights": self.policy.weights,
             "margin": np.array(self.policy.margin),
+            "support": np.array(self.policy.phi.support),
             "reward": self.reward,
-            "continuation": self.continuation,
-            "value": self.value,
         }
 
     def config(self) -> dict[str, Any]:
@@ -87,21 +82,41 @@ class LearnedPolicy:
             "training_gamma": self.training_gamma,
             "step": self.step,
             "hinges": self.hinges,
-            "gamma": self.gamma,
             "margin": self.policy.margin,
             "decisions": self.decisions,
             "rival_value": self.rival_value,
             "gate_steps": ROLLOUT_STEPS,
             "intervention_rate": float(self.gate.intervention_rate.mean()),
             "logging_cost": list(self.logging_cost),
+            "long_run_in_model": self._long_run(),
+            **evidence_note(self.without_evidence),
         }
+
+    def _long_run(self) -> dict[str, float]:
+        """Return the model's mean gain a step over the rival in 100 steps, in reward scales, with its uncertainty.
+
+        ``low`` and ``high`` are the .05 and .95 quantiles over sampled worlds. ``decline`` is the share of worlds in which
+        the policy does worse than the rival.
+        """
+        gate = self.gate_incumbent or self.gate
+        gain = gate.candidate - gate.rival
+        low, high = (float(q) for q in np.quantile(gain, (0.05, 0.95)))
+        return {"mean": float(gain.mean()), "low": low, "high": high, "decline": float((gain < 0.0).mean())}
 
     def candidate(self) -> EvaluationCandidate:
         """Return the input of the charged evaluation: the policy, and every sub-head that passed its own gate."""
         subs = {h: s.candidate() for h, s in self.subs.items() if s.passed}
-        return EvaluationCandidate(
-            self.policy, self.rival, self.reward, self.continuation, self.value, self.gamma, subs
-        )
+        rate = float(self.gate.intervention_rate.mean())
+        return EvaluationCandidate(self.policy, self.rival, self.reward, subs, intervention_rate=rate)
+
+
+def evidence_note(actions: Sequence[str]) -> dict[str, Any]:
+    """Return the part of a version's configuration that names the actions without evidence, in words."""
+    if not actions:
+        return {"without_evidence": []}
+    verb, them = ("was", "it") if len(actions) == 1 else ("were", "them")
+    note = f"{', '.join(actions)} {verb} hardly ever logged, so no policy chooses {them}"
+    return {"without_evidence": list(actions), "evidence_note": note}
 
 
 def train_policy_head(
@@ -150,7 +165,6 @@ def train_policy_head(
     gate, gate_incumbent = model_gate(worlds, best.policy, rivals, rng)
     cost = logging_cost(worlds, reference, rng)
     rival = rivals[-1]
-    value = _values(world, rival, transitions.state, int(rng.integers(2**63)))
     reward = _rewards(world, moments)
     report(0.9, "training the other heads")
     intervening = transitions.state[best.policy.actions(transitions.state) != best.policy.reference]
@@ -160,15 +174,13 @@ def train_policy_head(
         training_gamma=best.gamma,
         step=best.step,
         reward=reward,
-        continuation=_continuation(moments, transitions, value, TRAINING_GAMMA),
-        value=value,
-        gamma=TRAINING_GAMMA,
         gate=gate,
         gate_incumbent=gate_incumbent,
         decisions=moments.counts.decisions,
         rival_value=_immediate(phi.phi(transitions.state), reward, rival.actions(transitions.state)),
         hinges=phi.hinges,
         logging_cost=cost,
+        without_evidence=tuple(spec.main_head.actions[k] for k in moments.without_evidence),
         subs={
             h: head_training.train(moments, h, intervening, rng, incumbent=policies.get(h)) for h in moments.layout.subs
         },
@@ -191,23 +203,5 @@ def _reported(trained: Iterator[Candidate], expected: int, report: ReportProgres
     return candidates
 
 
-def _values(world: World, policy: LinearPolicy, states: Floats, seed: int) -> Floats:
-    """Fit v (d,) of the policy's value V(s) = phi(s) . v: discounted returns from each state (n, F), regressed on phi.
-
-    Monte Carlo is used instead of a fixed point. A known feature that stops at its bound (time since an intervention) has no
-    linear fixed point. A bootstrapped value would keep growing along it.
-    """
-    returns = discounted_returns(world, policy, states, seed, gamma=TRAINING_GAMMA)
-    return np.asarray(regression(world.moments.layout.phi.phi(states)) @ returns)
-
-
 def _immediate(features: Floats, reward: Floats, actions: np.ndarray) -> float:
     return float(np.einsum("nd,nd->n", features, reward[actions]).mean())
-
-
-def _continuation(moments: Moments, transitions: Transitions, value: Floats, gamma: float) -> Floats:
-    """Fit weights (K, d) of gamma E[stays V(s')] after each action, by regression on phi over the synthetic transitions."""
-    phi = moments.layout.phi
-    n, k = transitions.reward.shape
-    onward = phi.phi(transitions.next_state.reshape(n * k, -1)).reshape(n, k, -1) @ value
-    return np.asarray((regression(phi.phi(transitions.state)) @ (gamma * transitions.stays * onward)).T)

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from core.arrays import Floats
+from loops.engine.features import FeatureMap
 from loops.engine.spec import LoopSpec
 from privacy.engine.moments.contributions import (
     average_weights,
@@ -18,11 +19,19 @@ from privacy.engine.moments.contributions import (
     user_weights,
 )
 from privacy.engine.moments.null_population import LoggingPolicy, null_rows
-from privacy.engine.moments.release_layout import COUNTS_CLIP, Clips, ReleaseLayout, sub_block
+from privacy.engine.moments.release_layout import (
+    COUNTS_CLIP,
+    SHARES_BLOCK,
+    SUB_SHARES_BLOCK,
+    Clips,
+    ReleaseLayout,
+    sub_block,
+)
 from privacy.engine.moments.rows import ReleaseRows
 
 HINGE_ERROR = 0.2  # hinge features enter when the expected error of an effect, in whitened units, is at most this
 _QUANTILES = {"gram": (0.9, 1.0), "targets": (0.9, 1.0), "effects": (0.8, 1.0), "variances": (0.9, 1.25)}
+_QUANTILES |= dict.fromkeys((SHARES_BLOCK, SUB_SHARES_BLOCK), (0.9, 1.0))
 _SUB_QUANTILE = (0.8, 1.0)
 
 
@@ -42,19 +51,21 @@ class PublicFacts:
     """Constants of a layout computed from null users.
 
     ``clips``: L2 clip of each block. ``weights``: by effects block, the mean weight of a person's average, relative to all rows.
-    ``rows``: by effects block, usable rows per person. ``gram`` (d, d): mean gram.
+    ``rows``: by effects block, usable rows per person. ``gram`` (d, d): mean gram. ``plain_gram`` (d, d): mean gram of
+    features without support, for the size rule: holding a feature makes its coefficient less precise, but no prediction.
     """
 
     clips: Clips
     weights: dict[str, float]
     rows: dict[str, float]
     gram: Floats
+    plain_gram: Floats
 
 
 def public_facts(layout: ReleaseLayout, decisions: int, explored_share: float = 1.0) -> PublicFacts:
     """Compute a layout's public constants from null users; results are cached.
 
-    Clips are quantiles of block norms: gram .9, targets .9, effects .8, variances .9 times 1.25, sub-heads .8.
+    Clips are quantiles of block norms: gram .9, targets .9, effects .8, variances .9 times 1.25, shares .9, sub-heads .8.
     """
     return _cached(_Key(layout, decisions, explored_share))
 
@@ -94,7 +105,7 @@ def effect_error(layout: ReleaseLayout, facts: PublicFacts, variance: float) -> 
     """Return the expected error of an effect, in whitened units, when an entry of the effects block has this variance."""
     rows = np.linalg.inv(layout.covariance)
     mean = float(np.mean(np.sum(rows**2, axis=1)))
-    return float(np.sqrt(mean * variance * np.trace(np.linalg.inv(facts.gram))))
+    return float(np.sqrt(mean * variance * np.trace(np.linalg.inv(facts.plain_gram))))
 
 
 class _Key:
@@ -102,7 +113,14 @@ class _Key:
 
     def __init__(self, layout: ReleaseLayout, decisions: int, explored_share: float) -> None:
         self.layout, self.decisions, self.explored_share = layout, decisions, explored_share
-        self.identity = (repr(layout.spec), layout.phi.width, layout.subs, decisions, explored_share)
+        self.identity = (
+            repr(layout.spec),
+            layout.phi.width,
+            layout.phi.support,
+            layout.subs,
+            decisions,
+            explored_share,
+        )
 
     def __hash__(self) -> int:
         return hash(self.identity)
@@ -123,12 +141,14 @@ def _cached(key: _Key) -> PublicFacts:
         full = public_facts(layout, key.decisions).clips
         clips = {name: clip or full[name] for name, clip in clips.items()}
     usable = {"effects": rows.explored} | {sub_block(h): sub_usable(rows, h) for h in layout.subs}
+    plain = FeatureMap.of(layout.spec, layout.phi.hinges).phi(rows.state)
     everybody = float(average_weights(rows, np.ones(len(rows.person), bool)).mean())
     return PublicFacts(
         clips=Clips(clips | layout.spec.moments.clips),
         weights={n: max(float(average_weights(rows, u).mean()) / everybody, 1e-3) for n, u in usable.items()},
         rows={n: max(float(u.sum()) / rows.users, 1e-3) for n, u in usable.items()},
         gram=_mean_gram(layout, rows, gram),
+        plain_gram=plain.T @ plain / len(plain),
     )
 
 

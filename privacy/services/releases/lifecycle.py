@@ -21,7 +21,7 @@ from core.checksums import sha256_hex
 from core.errors import Conflict, InputError, InsufficientData
 from loops.models import LoopVersion
 from privacy.engine.anonymize.central_dp import DIFFERENTIAL_PRIVACY
-from privacy.engine.dp.accounting import NANO, Calibration, calibrate, guarantee
+from privacy.engine.dp.accounting import NANO, Calibration, calibrate, calibration_part, guarantee, sigma_of_rho
 from privacy.models import (
     LedgerEntry,
     Person,
@@ -33,7 +33,7 @@ from privacy.models import (
     VaultKind,
 )
 from privacy.models.person import FOLDS
-from privacy.services.budget.charge import cohort_charge
+from privacy.services.budget.charge import cohort_charge, cohort_refund
 from privacy.services.vault.append import vault_append
 
 LEAST_CHARGED = 10  # people; an interval needs eight degrees of freedom, so at least nine people
@@ -49,15 +49,18 @@ def release_reserve(
     delta: float,
     mechanism: str,
     parameters: dict[str, Any],
+    among: Callable[[], QuerySet[Person]] | None = None,
     least: int = 1,
+    share: Fraction = Fraction(1),
 ) -> Release:
     """Create a Gaussian release and charge its cohort, in one transaction. Idempotent by ``key``.
 
-    The cohort is the people of the loop's population with fold in [lo, hi) who have a decision. Raises InputError for parameters
-    out of range, and Conflict when the key belongs to a release with other parameters or to a refunded one. Raises
-    BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people could be.
+    ``share``: the part of (epsilon, delta) that this release spends, if others on the same people spend the rest.
+    The cohort is the people of the loop's population with fold in [lo, hi) who have a decision, or those of ``among``. Raises
+    InputError for parameters out of range, and Conflict when the key belongs to a release with other parameters or to a refunded
+    one. Raises BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people could be.
     """
-    calibration = calibration_asked(epsilon=epsilon, delta=delta)
+    calibration = calibration_part(calibration_asked(epsilon=epsilon, delta=delta), share)
     fields = {
         "technique": DIFFERENTIAL_PRIVACY,
         "mechanism": mechanism,
@@ -69,13 +72,22 @@ def release_reserve(
         "guarantee": guarantee(calibration),
         "library_version": f"opendp {version('opendp')}",
     }
-    return release_begin(key=key, loop_version=loop_version, purpose=purpose, folds=folds, fields=fields, least=least)
+    return release_begin(
+        key=key, loop_version=loop_version, purpose=purpose, folds=folds, fields=fields, among=among, least=least
+    )
 
 
 def calibration_asked(*, epsilon: float, delta: float) -> Calibration:
     """Return noise and charge for a requested epsilon and delta. Raises InputError for values above the platform's limits."""
     most_epsilon, most_delta = settings.MAX_PRIVACY_EPSILON, settings.MAX_PRIVACY_DELTA
     return calibrate(epsilon=epsilon, delta=delta, maximum=most_epsilon, maximum_delta=most_delta)
+
+
+def release_sigma(release: Release) -> float:
+    """Return the noise multiplier that a release was charged for. Raises Conflict for a release without a formal guarantee."""
+    if release.rho is None:
+        raise Conflict(f"{release} has no formal guarantee, so it has no noise scale")
+    return sigma_of_rho(release.rho)
 
 
 def release_begin(
@@ -112,12 +124,26 @@ def release_begin(
             charged = cohort_charge(release=release, population=population, folds=folds, purpose=purpose, among=people)
             if charged < least:
                 raise InsufficientData(
-                    f"at least {least} people must consent and have budget left, but fewer do, so nothing was charged; "
-                    "wait for more people or for budgets to renew"
+                    f"at least {least} people with usable records must consent and have budget left, but fewer do, so nothing "
+                    "was charged; wait for more people or for budgets to renew"
                 )
     if not created:
         _check_same(release, requested)
     return release
+
+
+def usable_check(release: Release, users: int) -> None:
+    """Refund a release without a stored round, and raise InsufficientData, if fewer than ``LEAST_CHARGED`` people have a row.
+
+    ``users`` is the number of charged people with a row after their outcomes were opened: an outcome may hold no reward.
+    """
+    if users >= LEAST_CHARGED or ReleaseRound.objects.filter(release=release).exists():
+        return
+    cohort_refund(release=release)
+    raise InsufficientData(
+        f"fewer than {LEAST_CHARGED} of the people in this release have a decision with an observed reward, so everybody was "
+        "refunded; import or wait for rewards, and start again"
+    )
 
 
 @transaction.atomic
