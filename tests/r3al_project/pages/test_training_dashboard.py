@@ -227,6 +227,9 @@ def test_what_nobody_saw_is_not_called_healthy(loop: LoopVersion) -> None:
     assert "Not enough data yet (0 of 20 people)." in text(client.get(PAGE)), "instead of an interval from 0 to 1"
     check.metrics[0]["verdict"] = "ok"
     check.save()
+    assert "fp-healthy" not in text(client.get(PAGE)), "nobody is known to be unharmed"
+    check.metrics[1]["verdict"] = "ok"
+    check.save()
     assert "fp-healthy" in text(client.get(PAGE)), "where something could be judged it is said"
 
 
