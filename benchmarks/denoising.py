@@ -45,7 +45,7 @@ def readings(spec: LoopSpec, truth: Truth, people: int, seed: int) -> dict[str, 
     rng = np.random.default_rng([seed, people, 13])
     population = Population(spec, make_people(people, rng), rng)
     rows = population.live(DAYS, {}, 1.0).training(spec, round(people * spec.evaluation_share), people)
-    noisy, clean = (release_moments(spec, rows, sigma) for sigma in (1 / gaussian_mu(1.0, DELTA), None))
+    noisy, clean = (release_moments(spec, rows, sigma) for sigma in (2**0.5 / gaussian_mu(1.0, DELTA), None))
     if clean.layout.phi.width != noisy.layout.phi.width:
         noisy, clean = noisy.linear(), clean.linear()
     plain = with_released_grams(noisy)

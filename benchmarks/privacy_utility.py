@@ -23,7 +23,8 @@ from benchmarks.naive import naive_policy
 from loops.engine.policies.linear import reference_policy
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.accounting import gaussian_mu
-from privacy.engine.evaluation.statistics import evaluation_clips, release_evaluation
+from privacy.engine.evaluation.clips import evaluation_clips
+from privacy.engine.evaluation.release import release_evaluation
 from privacy.engine.moments.baseline import baseline_posterior
 from privacy.engine.moments.clipping import nominal_decisions
 from privacy.engine.moments.effects import effects_posterior
@@ -41,6 +42,7 @@ from simulator import best_known_policy, make_people, simulate, true_value
 from simulator.people import Variant
 from simulator.values import uniform_policy
 from tests.factories.in_memory_release import later_rounds
+from training.engine.gates.optimism import optimism_allowance
 from training.engine.gates.outcome_gate import GateTerms, outcome_gate
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.pipeline import LearnedPolicy, train_policy_head
@@ -87,16 +89,17 @@ def turn(
     """Run one turn on a fresh cohort. Return the learned policy, the gate's verdict and reason, and the seconds."""
     rng = np.random.default_rng([seed, people, VARIANTS.index(variant)])
     cohort = simulate(spec, make_people(people, rng, variant=variant), DAYS, rng)
-    held_out = round(people * spec.evaluation_share)
     began = time.perf_counter()
-    sigma = None if epsilon is None else 1 / gaussian_mu(epsilon, DELTA)
-    learned = learned_from(spec, evaluation_rows(spec, cohort, held_out, people).rows, sigma, seed)
+    sigma = None if epsilon is None else 2**0.5 / gaussian_mu(epsilon, DELTA)  # each of two releases spends half
+    judged = evaluation_rows(spec, cohort, 0, people)
+    learned = learned_from(spec, judged.rows, sigma, seed)
     if not learned.passed:
         return learned, "insufficient", "model gate", time.perf_counter() - began
     candidate = learned.candidate()
     clips = evaluation_clips(spec, candidate, nominal_decisions(spec, learned.decisions))
-    sums = release_evaluation(spec, evaluation_rows(spec, cohort, 0, held_out), candidate, clips, sigma)
-    result = outcome_gate(GateTerms(spec, learned.rival_value), sums)
+    sums = release_evaluation(spec, judged, candidate, clips, sigma)
+    allowance = optimism_allowance(spec, people=people, decisions=learned.decisions, sigma=sigma)
+    result = outcome_gate(GateTerms(spec, learned.rival_value, allowance=allowance), sums)
     undecided = ", ".join(j.name for j in result.judgements if j.verdict == result.verdict)
     return learned, result.verdict, undecided, time.perf_counter() - began
 

@@ -27,7 +27,8 @@ from benchmarks.privacy_utility import TRUTH_SEED, Truth, truth_of
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.accounting import epsilon_of_gdp, gaussian_mu
-from privacy.engine.evaluation.statistics import evaluation_clips, release_evaluation
+from privacy.engine.evaluation.clips import evaluation_clips
+from privacy.engine.evaluation.release import release_evaluation
 from privacy.engine.moments.baseline import baseline_posterior
 from privacy.engine.moments.clipping import nominal_decisions
 from privacy.engine.moments.effects import effects_posterior, known_effects

@@ -22,7 +22,7 @@ from fractions import Fraction
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -90,14 +90,15 @@ from privacy.engine.dp.accounting import (
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.engine.dp.mechanisms import integer_sum, to_grid
 from privacy.engine.dp.threshold_tables import category_table, geometric_table, noise_sd, noise_table, number_ratio
+from privacy.engine.evaluation.centred_sums import CentredSums, ValueClips, read_centred
+from privacy.engine.evaluation.clips import evaluation_clips
+from privacy.engine.evaluation.release import release_evaluation
 from privacy.engine.evaluation.statistics import (
     EvaluationCandidate,
     EvaluationRows,
     SubCandidate,
-    evaluation_clips,
     measured_metrics,
-    person_statistics,
-    release_evaluation,
+    person_values,
     sub_metric,
 )
 from privacy.engine.hash_chain import GENESIS, event_hash, merkle_root
@@ -164,10 +165,10 @@ from training.engine.gates.outcome_gate import (
     Judgement,
     combine_verdicts,
     outcome_gate,
-    read_statistics,
     sub_gate,
 )
 from training.engine.generators.world_model import mean_world, sample_worlds, synthesize
+from training.engine.intervals.centred import mean_interval, people_needed_for, relative_interval, share_interval
 from training.engine.intervals.clustered import (
     clustered_interval,
     effective_n_for_bar,
@@ -176,19 +177,11 @@ from training.engine.intervals.clustered import (
     sufficient,
     users_needed,
 )
-from training.engine.intervals.noisy_ratio import (
-    MetricSums,
-    sums_interval,
-    sums_ratio_interval,
-    users_needed_for_bar,
-    users_needed_from_sums,
-)
 from training.engine.pipeline import LearnedPolicy, train_policy_head
-from training.engine.ridge_regression import regression
 from training.engine.trainers.conservative_update import best_update, interpolate_policies
 from training.engine.trainers.contextual_bandits import learn_sub_head, sub_bar
 from training.engine.trainers.fitted_q import best_candidate, fitted_q, train_candidates
-from training.engine.world.simulated_returns import discounted_returns, rollout
+from training.engine.world.simulated_returns import rollout
 from training.engine.world.transitions import Transitions
 from training.engine.world.world import World, category_shares, initial_states
 
@@ -510,7 +503,7 @@ def some_policy(loop: str, seed: int, head: str = "policy") -> LinearPolicy:
 def some_candidate() -> EvaluationCandidate:
     """A policy and its sub-heads, with a model of the reward."""
     policy, generator = some_policy("r3al", 1), rng(14)
-    reward, continuation = (generator.normal(size=policy.weights.shape) * 0.2 for _ in range(2))
+    reward = generator.normal(size=policy.weights.shape) * 0.2
     subs = {
         head: SubCandidate(
             some_policy("r3al", i, head),
@@ -520,17 +513,17 @@ def some_candidate() -> EvaluationCandidate:
         for i, head in enumerate(("timing", "tone", "empathy"))
     }
     rival = some_policy("r3al", 2)
-    return EvaluationCandidate(policy, rival, reward, continuation, generator.normal(size=policy.phi.width), 0.9, subs)
+    return EvaluationCandidate(policy, rival, reward, subs)
 
 
 def evaluation() -> Values:
     spec, judged, candidate = spec_of("r3al"), judged_of(), some_candidate()
     clips = evaluation_clips(spec, candidate, 16)
-    fixed = {name: (round(a, 6), round(b, 6)) for name, (a, b) in clips.items()}
+    fixed = {name: ValueClips(round(c.value, 6), round(c.weight, 6)) for name, c in clips.items()}
     return {
         "metrics": {loop: list(measured_metrics(spec_of(loop))) for loop in ("r3al", "heartsteps")},
         "actions": [candidate.policy.actions(judged.rows.state), candidate.rival.actions(judged.rows.state)],
-        "statistics": person_statistics(spec, judged, candidate),
+        "values": person_values(spec, judged, candidate),
         "clips": clips,
         "clips as served": evaluation_clips(spec, candidate, 16, LoggingPolicy(0.2, candidate.rival)),
         "sums": without_rho(release_evaluation(spec, judged, candidate, fixed, None)),
@@ -582,7 +575,6 @@ def world_model(loop: str) -> Values:
         "step": stepped,
         "drawn": drawn.coefficients,
         "rolled": next(rollout(drawn, [policy], start, worlds, 19))[1:],
-        "values": regression(moments.layout.phi.phi(start)) @ discounted_returns(world, policy, start, 20, gamma=0.9),
         "synthetic": made,
         "pool": made.rows(),
     }
@@ -651,12 +643,14 @@ def whole_learning(loop: str) -> Values:
     }
 
 
-def some_sums(seed: int, users: float, noise: float) -> MetricSums:
+def some_sums(seed: int, users: float, noise: float, kind: Literal["mean", "share"] = "mean") -> CentredSums:
     generator = rng(seed, 31)
     a, b = generator.random(int(users)) * 0.3, 0.4 + 0.6 * generator.random(int(users))
-    exact = np.array([x.sum() for x in (a, b, a * a, a * b, b * b)])
+    v = a - 0.1 * b if kind == "share" else a
+    exact = np.array([v.sum(), v @ v, 1.0, users, b.sum() if kind == "share" else 0.0])
     sums = [float(x) for x in exact + noise * generator.normal(size=5)]
-    return MetricSums(users, sums[0], sums[1], sums[2], sums[3], sums[4], 1.0, 1.0, *[noise] * 6)
+    exactly = ValueClips(1.0, 1.0)
+    return CentredSums(kind, *sums, noise, noise, noise, noise, noise, exactly)  # type: ignore[call-arg,arg-type]
 
 
 def table(records: Sequence[Any]) -> list[Any]:
@@ -671,26 +665,27 @@ def intervals() -> Values:
     a, s = b * np.clip(generator.normal(0.3, 0.2, 80), 0, 1), b**2 / 3
     levels = list(product((0.9, 0.95), ("two", "lower", "upper")))
     made = [clustered_interval(a, b, s, level=level, tails=tails) for level, tails in levels]  # type: ignore[arg-type]
-    sums = [some_sums(i, users, noise) for i, (users, noise) in enumerate(product((20.0, 300.0), (0.0, 2.0, 40.0)))]
+    sizes = list(product((20.0, 300.0), (0.0, 2.0, 40.0)))
+    sums = [some_sums(i, users, noise) for i, (users, noise) in enumerate(sizes)]
+    of_shares = [some_sums(i, users, noise, "share") for i, (users, noise) in enumerate(sizes)]
     return {
         "clustered": table(made),
         "ratio": table([ratio_interval(a, b, s, level=level, tails=tails) for level, tails in levels]),  # type: ignore[arg-type]
         "jeffreys": [jeffreys_bounds(p, n) for p in (0.0, 0.07, 0.5, 1.0) for n in (12.0, 300.0)],
         "needed": [users_needed(i, effect) for i in made for effect in (0.01, 0.1)],
-        "sufficient": [sufficient(i) for i in (*made[:2], *map(sums_interval, sums))],
+        "sufficient": [sufficient(i) for i in (*made[:2], *map(mean_interval, sums))],
         "for a bar": [effective_n_for_bar(p, bar) for p in (0.02, 0.2, 0.9) for bar in (0.1, 0.5)],
-        "sums": table([sums_interval(x, level=level, tails=tails) for x in sums for level, tails in levels]),  # type: ignore[arg-type]
-        "shares": table([sums_ratio_interval(x, level=level, tails=tails) for x in sums for level, tails in levels]),  # type: ignore[arg-type]
-        "needed from sums": [users_needed_from_sums(x, 0.05) for x in sums],
-        "needed for a bar": [
-            users_needed_for_bar(x, bar, share=True, at_most=True) for x in sums for bar in (0.2, 0.5)
-        ],
+        "means": table([mean_interval(x, level=level, tails=tails) for x in sums for level, tails in levels]),  # type: ignore[arg-type]
+        "far": table([mean_interval(x, reach=20.0, shift=0.01, shift_sd=0.02) for x in sums]),
+        "shares": table([share_interval(x, 0.1, level=v, tails=t) for x in of_shares for v, t in levels]),  # type: ignore[arg-type]
+        "relative": table([relative_interval(x) for x in of_shares]),
+        "needed from sums": [people_needed_for(x, 0.05, level=0.95) for x in (*sums, *of_shares)],
     }
 
 
 def verdicts() -> Values:
     shown_intervals = [
-        sums_interval(some_sums(i, u, n), level=0.9) for i, (u, n) in enumerate(product((20, 300), (0, 4)))
+        mean_interval(some_sums(i, u, n), level=0.9) for i, (u, n) in enumerate(product((20, 300), (0, 4)))
     ]
     directions = ("above", "at_least", "at_most")
     asked_for = list(product(shown_intervals[1:], (0.0, 0.4), directions))
@@ -720,7 +715,7 @@ def gates_of_outcomes() -> Values:
                 np.array([[j.value, j.low, j.high, j.bar, j.users or 0.0] for j in found.judgements]),
                 [sub_gate(terms, stored, head).verdict for head in candidate.subs],
             ]  # fmt: skip
-        out[f"{name} sums"] = table([read_statistics(stored, m) for m in measured_metrics(spec)])
+        out[f"{name} sums"] = table([read_centred(stored, m) for m in measured_metrics(spec)])
     out["together"] = combine_verdicts([latency])
     return out
 

@@ -20,6 +20,7 @@ from loops.engine.heads import MAIN_HEAD, timing_head
 Dynamics = Literal["learned", "drift", "since_intervention", "recent_load", "clock", "constant"]
 NextState = Literal["next_row", "next_row_same_day", "next_available", "next_available_same_day"]
 RewardAggregate = Literal["earliest", "latest", "sum", "mean"]
+Silence = Literal["unknown", "harmless", "harmful"]
 
 KNOWN_DYNAMICS: frozenset[str] = frozenset({"since_intervention", "recent_load", "clock", "constant"})
 
@@ -82,6 +83,7 @@ class Reward:
     """Describe how outcomes become reward. ``scale`` is the public whitening constant of the total.
 
     ``default`` is the total of an available decision without any outcome. With None, such a decision is not used for training.
+    ``silence`` says what an intervention without a label means. Unknown silence is no evidence of good.
     """
 
     scale: float
@@ -93,6 +95,7 @@ class Reward:
     default: float | None = None
     aggregate: RewardAggregate = "earliest"
     harmful_labels: tuple[str, ...] = ()
+    silence: Silence = "unknown"
     stability_margin: float | None = None  # half-width of the reward-stability test; None: half of ``scale``
 
 
@@ -170,7 +173,8 @@ class LoopSpec:
     imports: ImportMap
     moments: MomentsOptions = MomentsOptions()
     availability: Availability = Availability()
-    evaluation_share: float = 0.3  # share of people held out of training to evaluate candidates
+    # Share of people held out of training to evaluate candidates. With 0 everybody trains and judges, at half the budget each.
+    evaluation_share: float = 0.0
     minimum_effect: float | None = (
         None  # declared smallest gain worth finding, in reward units; None: .1 of reward scale
     )

@@ -14,7 +14,8 @@ class Person(Created):
     """One privacy unit. Loops of one population share their people, and so their budgets.
 
     ``key`` is HMAC-SHA-256(salt, population, identifier); the identifier itself is not stored.
-    ``fold`` is a keyed hash in [0, 10000). People below ``evaluation_share * 10000`` evaluate candidates and never train one.
+    ``fold`` is a keyed hash in [0, 10000). People below ``evaluation_share * 10000``, if a loop
+    declares one, evaluate candidates and never train one.
     After erasure only this row, the budget and the ledger entries stay, and ``key`` becomes a tombstone. The tombstone is a
     digest that recognises a person who registers again, so that their caps do not start afresh.
     """

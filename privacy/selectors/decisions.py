@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from itertools import islice
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "evaluation_folds",
     "outcomes_waiting",
     "training_folds",
+    "turn_share",
 ]
 
 log = logging.getLogger(__name__)
@@ -37,13 +39,22 @@ _NO_PAYLOAD = NO_REWARD.tobytes()
 
 
 def evaluation_folds(spec: LoopSpec) -> tuple[int, int]:
-    """Return the folds [lo, hi) of the people who evaluate candidates and never train one."""
-    return 0, round(spec.evaluation_share * FOLDS)
+    """Return the folds [lo, hi) of the people who evaluate candidates: the held-out share, or everybody if nobody is held out."""
+    return 0, round(spec.evaluation_share * FOLDS) or FOLDS
 
 
 def training_folds(spec: LoopSpec) -> tuple[int, int]:
-    """Return the folds [lo, hi) of the people whose data train candidates."""
-    return evaluation_folds(spec)[1], FOLDS
+    """Return the folds [lo, hi) of the people whose data train candidates: everybody who is not held out."""
+    return round(spec.evaluation_share * FOLDS), FOLDS
+
+
+def turn_share(spec: LoopSpec) -> Fraction:
+    """Return the part of a turn's budget that each of its two releases spends.
+
+    Where everybody trains and judges, both releases read the same people, and each spends half. Held-out people are in one
+    release alone, which spends all.
+    """
+    return Fraction(1) if spec.evaluation_share else Fraction(1, 2)
 
 
 def outcomes_waiting(*, loop_version: LoopVersion) -> bool:

@@ -29,14 +29,11 @@ from privacy.engine.moments.effects import effects_posterior
 from privacy.engine.moments.pooled import Moments
 from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.generators.world_model import mean_world, sample_worlds
-from training.engine.ridge_regression import regression
 from training.engine.trainers.protocol import Candidate, LearnedSubHead
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer_named, policy_trainer_named
-from training.engine.world.simulated_returns import ROLLOUT_STEPS, discounted_returns
+from training.engine.world.simulated_returns import ROLLOUT_STEPS
 from training.engine.world.transitions import Transitions
 from training.engine.world.world import World
-
-TRAINING_GAMMA = 0.99  # discount of the long-run value that is evaluated; training selects its own discount
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,6 @@ class LearnedPolicy:
     training_gamma: float
     step: float
     reward: Floats
-    continuation: Floats
-    value: Floats
-    gamma: float
     gate: ModelGate
     gate_incumbent: ModelGate | None
     decisions: float
@@ -77,8 +71,6 @@ class LearnedPolicy:
             "weights": self.policy.weights,
             "margin": np.array(self.policy.margin),
             "reward": self.reward,
-            "continuation": self.continuation,
-            "value": self.value,
         }
 
     def config(self) -> dict[str, Any]:
@@ -87,7 +79,6 @@ class LearnedPolicy:
             "training_gamma": self.training_gamma,
             "step": self.step,
             "hinges": self.hinges,
-            "gamma": self.gamma,
             "margin": self.policy.margin,
             "decisions": self.decisions,
             "rival_value": self.rival_value,
@@ -99,9 +90,7 @@ class LearnedPolicy:
     def candidate(self) -> EvaluationCandidate:
         """Return the input of the charged evaluation: the policy, and every sub-head that passed its own gate."""
         subs = {h: s.candidate() for h, s in self.subs.items() if s.passed}
-        return EvaluationCandidate(
-            self.policy, self.rival, self.reward, self.continuation, self.value, self.gamma, subs
-        )
+        return EvaluationCandidate(self.policy, self.rival, self.reward, subs)
 
 
 def train_policy_head(
@@ -150,7 +139,6 @@ def train_policy_head(
     gate, gate_incumbent = model_gate(worlds, best.policy, rivals, rng)
     cost = logging_cost(worlds, reference, rng)
     rival = rivals[-1]
-    value = _values(world, rival, transitions.state, int(rng.integers(2**63)))
     reward = _rewards(world, moments)
     report(0.9, "training the other heads")
     intervening = transitions.state[best.policy.actions(transitions.state) != best.policy.reference]
@@ -160,9 +148,6 @@ def train_policy_head(
         training_gamma=best.gamma,
         step=best.step,
         reward=reward,
-        continuation=_continuation(moments, transitions, value, TRAINING_GAMMA),
-        value=value,
-        gamma=TRAINING_GAMMA,
         gate=gate,
         gate_incumbent=gate_incumbent,
         decisions=moments.counts.decisions,
@@ -191,23 +176,5 @@ def _reported(trained: Iterator[Candidate], expected: int, report: ReportProgres
     return candidates
 
 
-def _values(world: World, policy: LinearPolicy, states: Floats, seed: int) -> Floats:
-    """Fit v (d,) of the policy's value V(s) = phi(s) . v: discounted returns from each state (n, F), regressed on phi.
-
-    Monte Carlo is used instead of a fixed point. A known feature that stops at its bound (time since an intervention) has no
-    linear fixed point. A bootstrapped value would keep growing along it.
-    """
-    returns = discounted_returns(world, policy, states, seed, gamma=TRAINING_GAMMA)
-    return np.asarray(regression(world.moments.layout.phi.phi(states)) @ returns)
-
-
 def _immediate(features: Floats, reward: Floats, actions: np.ndarray) -> float:
     return float(np.einsum("nd,nd->n", features, reward[actions]).mean())
-
-
-def _continuation(moments: Moments, transitions: Transitions, value: Floats, gamma: float) -> Floats:
-    """Fit weights (K, d) of gamma E[stays V(s')] after each action, by regression on phi over the synthetic transitions."""
-    phi = moments.layout.phi
-    n, k = transitions.reward.shape
-    onward = phi.phi(transitions.next_state.reshape(n * k, -1)).reshape(n, k, -1) @ value
-    return np.asarray((regression(phi.phi(transitions.state)) @ (gamma * transitions.stays * onward)).T)

@@ -8,9 +8,10 @@ import numpy as np
 
 from core.arrays import unpack_arrays
 from core.errors import NotFound
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, policy_from_arrays, reference_policy
 from privacy.models import LedgerEntry, ReleaseState
-from training.models import MODEL_GATE, GateVerdict, ModelMetric, ModelVersion, version_name
+from training.models import MODEL_GATE, OUTCOME_GATE, GateVerdict, ModelMetric, ModelVersion, version_name
 
 _LONGEST_ID = 15  # digits
 
@@ -73,6 +74,23 @@ def attempts_before(version: ModelVersion) -> int:
         version__loop_version__loop=version.loop_version.loop, version__head=version.head, release__isnull=False
     )
     return evaluations.count()
+
+
+def conceded_before(incumbent: ModelVersion | None, head: str) -> float:
+    """Return how far the incumbent may lie below the last version that was proven better, in reward scales.
+
+    A deployment over an incumbent needs to be not worse by a margin. Each such step may lose what its lower bound allows, and the
+    steps since the last proven improvement add up. The first deployment was proven better than the reference.
+    """
+    name, conceded = "improvement" if head == MAIN_HEAD else f"improvement_{head}", 0.0
+    while incumbent is not None and incumbent.parent is not None:
+        metric = incumbent.metrics.filter(source=OUTCOME_GATE, name=name).first()
+        low = metric.low / incumbent.loop_version.spec.reward.scale if metric and metric.low is not None else 0.0
+        if low > 0:
+            break
+        conceded += -low
+        incumbent = incumbent.parent
+    return conceded
 
 
 def versions_trained_on(*, person_id: int) -> list[ModelVersion]:

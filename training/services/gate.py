@@ -1,4 +1,4 @@
-"""Evaluate candidates on held-out people: charge the evaluation release, run the outcome gate, store the verdicts."""
+"""Evaluate candidates on people's outcomes: charge the evaluation release, run the outcome gate, store the verdicts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,21 @@ from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.thresholds import LATENCY_BAR_MS, SLOW_SHARE
 from privacy.engine.evaluation.statistics import EvaluationCandidate, SubCandidate
 from privacy.engine.moments.null_population import LoggingPolicy
-from privacy.models import Release
+from privacy.models import Purpose, Release
 from privacy.services.releases.evaluation import evaluation_release
+from privacy.services.releases.lifecycle import release_sigma
 from training.engine.gates.decision_rule import VerdictWord
 from training.engine.gates.model_gate import people_needed
+from training.engine.gates.optimism import optimism_allowance
 from training.engine.gates.outcome_gate import GateResult, GateTerms, Judgement, outcome_gate, sub_gate
 from training.models import OUTCOME_GATE, GateVerdict, ModelMetric, ModelVersion
-from training.selectors.versions import attempts_before, model_gate_metrics, version_arrays, version_policy
+from training.selectors.versions import (
+    attempts_before,
+    conceded_before,
+    model_gate_metrics,
+    version_arrays,
+    version_policy,
+)
 
 _OUTDATED = (
     "The deployed policy has changed since this version was trained, so the version was not evaluated. "
@@ -87,7 +95,7 @@ class Evaluation:
 def evaluation_ask(
     *, plan: EvaluationPlan, epsilon: float, delta: float, key: str, report: ReportProgress
 ) -> Evaluation:
-    """Evaluate every head on the people who did not train, in one charged release. Idempotent by ``key``.
+    """Evaluate every head in one charged release, on everybody or on the people held out. Idempotent by ``key``.
 
     A version is left out if its model gate holds it back or its incumbent has changed. If no version is left, nobody is charged.
     """
@@ -136,10 +144,24 @@ def _judged(evaluation: Evaluation, head: str, latency: Judgement | None) -> Gat
         attempts_before(plan.versions[head]) + 1,
         incumbent=head in plan.incumbents,
         heads=len(evaluation.heads),
+        conceded=conceded_before(plan.incumbents.get(head), head),
+        allowance=_allowance(plan),
     )
     if head == MAIN_HEAD:
         return outcome_gate(terms, evaluation.sums, latency)
     return sub_gate(terms, evaluation.sums, head)
+
+
+def _allowance(plan: EvaluationPlan) -> tuple[float, float]:
+    """Return mean and sd of the improvement's optimism, in reward scales. Held-out people owe none."""
+    spec = plan.main.loop_version.spec
+    release = plan.main.releases.filter(purpose=Purpose.TRAINING).order_by("-pk").first()
+    if spec.evaluation_share or release is None:
+        return 0.0, 0.0
+    decisions = float(plan.main.config["decisions"])
+    return optimism_allowance(
+        spec, people=release.noisy_users or 0.0, decisions=decisions, sigma=release_sigma(release)
+    )
 
 
 def _passed_model_gate(version: ModelVersion) -> bool:
@@ -202,9 +224,6 @@ def _candidate(plan: EvaluationPlan, heads: list[str]) -> EvaluationCandidate:
         policy=version_policy(plan.main),
         rival=_rival(plan, MAIN_HEAD),
         reward=arrays["reward"],
-        continuation=arrays["continuation"],
-        value=arrays["value"],
-        gamma=float(plan.main.config["gamma"]),
         subs={h: _sub_candidate(plan, h) for h in heads if h != MAIN_HEAD},
         main=MAIN_HEAD in heads,
     )

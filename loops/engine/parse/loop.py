@@ -68,7 +68,11 @@ def _loop(top: Table, problems: Problems) -> LoopSpec | None:
         "availability": _availability(top.table("availability"), features),
         "imports": parse_imports(top.table("import"), features, heads),
         "evaluation_share": top.number(
-            "evaluation_share", "a number from .05 to .95", LoopSpec.evaluation_share, low=0.05, high=0.95
+            "evaluation_share",
+            "a number from 0 (everybody judges) to .95",
+            LoopSpec.evaluation_share,
+            low=0.0,
+            high=0.95,
         ),
         "minimum_effect": top.number("minimum_effect", "a number above 0 (reward units)", None, above=0.0),
         "exploration": top.number("exploration", "a number from 0 to 1", LoopSpec.exploration, low=0.0, high=1.0),

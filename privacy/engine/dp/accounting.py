@@ -61,9 +61,34 @@ def calibrate(*, epsilon: float, delta: float, maximum: float, maximum_delta: fl
     rho_nano = math.floor(Fraction(mu) ** 2 * NANO / 2)
     if rho_nano < 1:
         raise InputError(f"epsilon {epsilon:g} is too small to be charged: it is less than one nano of rho; use more")
-    # A few units in the last place above the exact root, so that rounding never spends more than the charge.
-    sigma = math.sqrt(NANO / (2 * rho_nano)) * (1 + 4 * sys.float_info.epsilon)
-    return Calibration(epsilon, delta, mu, sigma, rho_nano, nano_up(epsilon))
+    return Calibration(epsilon, delta, mu, sigma_of_rho(rho_nano), rho_nano, nano_up(epsilon))
+
+
+def calibration_part(whole: Calibration, share: Fraction) -> Calibration:
+    """Return the noise and the charge of one of several releases on the same people, which together satisfy ``whole``.
+
+    Rho adds, so a part gets ``share`` of it. Its own epsilon at the same delta is larger than that share of epsilon, because
+    Gaussian privacy composes by the root of summed squares. The policy cost is shared like rho.
+    Raises InputError unless 0 < share <= 1, and for a part too small to be charged.
+    """
+    if not 0 < share <= 1:
+        raise InputError(f"a share of {share} of a release's budget is not possible; use one above 0 and at most 1")
+    if share == 1:
+        return whole
+    rho_nano = math.floor(whole.rho_nano * share)
+    if rho_nano < 1:
+        raise InputError(f"a share of {share} of epsilon {whole.epsilon:g} is too small to be charged; use more")
+    mu = math.sqrt(2 * rho_nano / NANO)
+    epsilon = epsilon_of_gdp(mu, whole.delta)
+    return Calibration(epsilon, whole.delta, mu, sigma_of_rho(rho_nano), rho_nano, math.ceil(whole.policy_nano * share))
+
+
+def sigma_of_rho(rho_nano: int) -> float:
+    """Return the noise multiplier that spends ``rho_nano``.
+
+    It is a few units in the last place above the exact root, so that rounding never spends more than the charge.
+    """
+    return math.sqrt(NANO / (2 * rho_nano)) * (1 + 4 * sys.float_info.epsilon)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,19 @@ from privacy.engine.moments.gram_matrix import Gram
 
 EFFECT_WIDTHS = (0.02, 0.06, 0.15, 0.35, 0.8)
 HYPER_SD, CONCENTRATION = 0.4, 0.5
-_BURN_IN, _DRAWS, _THIN = 100, 50, 4
 _SEED = 0  # the posterior is a function of the release alone
+
+
+@dataclass(frozen=True)
+class GibbsSchedule:
+    """The sweeps of a Gibbs sampler: ``burn_in`` are discarded, then ``draws`` are stored, one in ``thin``."""
+
+    burn_in: int = 100
+    draws: int = 50
+    thin: int = 4
+
+
+FULL_SCHEDULE = GibbsSchedule()
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,10 @@ class NoisyMoments:
 
 
 def released_posterior(
-    phi: FeatureMap, released: NoisyMoments, widths: tuple[float, ...] = EFFECT_WIDTHS
+    phi: FeatureMap,
+    released: NoisyMoments,
+    widths: tuple[float, ...] = EFFECT_WIDTHS,
+    schedule: GibbsSchedule = FULL_SCHEDULE,
 ) -> TargetEffects:
     """Compute the posterior of one target's effects by Gibbs sampling over the columns' widths.
 
@@ -80,9 +94,9 @@ def released_posterior(
     likelihood, groups = _Likelihood.of(released), _groups(phi)
     width = np.full(phi.width, len(grid) // 2)
     means, factors = [], []
-    for sweep in range(_BURN_IN + _DRAWS * _THIN):
+    for sweep in range(schedule.burn_in + schedule.draws * schedule.thin):
         mean, factor = likelihood.condition(grid[width] ** 2)
-        if sweep >= _BURN_IN and (sweep - _BURN_IN) % _THIN == 0:
+        if sweep >= schedule.burn_in and (sweep - schedule.burn_in) % schedule.thin == 0:
             means.append(likelihood.rotation @ mean)
             factors.append(factor)
         proportions = _draw_proportions(width, groups, grid, rng)

@@ -1,4 +1,4 @@
-"""Evaluate a candidate, charged, on people who never train one: a release of noisy sums in one round."""
+"""Release noisy sums that evaluate a candidate, over everybody or over the people held out of training."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from core.progress import ReportProgress
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
 from privacy.engine.decision_arrays import evaluation_rows
-from privacy.engine.evaluation.statistics import (
-    EvaluationCandidate,
-    evaluation_clips,
-    measured_metrics,
-    release_evaluation,
-    sub_metric,
-)
+from privacy.engine.evaluation.centred_sums import ENTRIES
+from privacy.engine.evaluation.clips import evaluation_clips
+from privacy.engine.evaluation.release import release_evaluation
+from privacy.engine.evaluation.statistics import EvaluationCandidate, measured_metrics, sub_metric
 from privacy.engine.moments.clipping import nominal_decisions
 from privacy.engine.moments.null_population import LoggingPolicy
 from privacy.models import Purpose, Release
-from privacy.selectors.decisions import charged_person_ids, decision_arrays, evaluation_folds
-from privacy.services.releases.lifecycle import LEAST_CHARGED, release_commit, release_reserve, round_load, round_store
-from privacy.services.releases.moments import release_calibration
+from privacy.selectors.decisions import charged_person_ids, decision_arrays, evaluation_folds, turn_share
+from privacy.services.releases.lifecycle import (
+    LEAST_CHARGED,
+    release_commit,
+    release_reserve,
+    release_sigma,
+    round_load,
+    round_store,
+)
 
 EVALUATION_KIND = "evaluation"
+PEOPLE = ENTRIES.index("people")
 
 
 def evaluation_release(
@@ -40,7 +44,7 @@ def evaluation_release(
     """Evaluate ``candidate``. Returns the release and its one round of sums. Idempotent by ``key``.
 
     ``decisions`` is the released, rough number of decision points per person. ``logged`` is the public logging policy. Both
-    define the null users behind the clips.
+    define the null users behind the clips. ``epsilon`` and ``delta`` are those of a turn, as in ``moments_release``.
     """
     spec = loop_version.spec
     release = release_reserve(
@@ -53,6 +57,7 @@ def evaluation_release(
         mechanism="evaluation: discrete Gaussian on clipped user-level sums",
         parameters={"kind": EVALUATION_KIND, "metrics": _metrics(spec, candidate)},
         least=LEAST_CHARGED,
+        share=turn_share(spec),
     )
     stored = round_load(release=release, index=0)
     if stored is not None and release.state == "committed":
@@ -63,15 +68,15 @@ def evaluation_release(
     report(0.5, "clips from null users")
     clips = evaluation_clips(spec, candidate, nominal_decisions(spec, decisions), logged)
     report(0.7, "noisy sums")
-    sums = release_evaluation(spec, rows, candidate, clips, release_calibration(release).sigma)
+    sums = release_evaluation(spec, rows, candidate, clips, release_sigma(release))
     with transaction.atomic():
         stored = round_store(release=release, index=0, arrays=sums)
-        release_commit(release=release, noisy_users=max(0.0, float(stored[_metrics(spec, candidate)[0]][1])))
+        release_commit(release=release, noisy_users=max(0.0, float(stored[_metrics(spec, candidate)[0]][PEOPLE])))
     release.refresh_from_db()
     return release, stored
 
 
 def _metrics(spec: LoopSpec, candidate: EvaluationCandidate) -> list[str]:
-    """Return the metrics to release. The first is a paired metric, whose second sum counts people."""
+    """Return the metrics to release. Each of them counts people."""
     main = list(measured_metrics(spec)) if candidate.main else []
     return main + [sub_metric(head) for head in candidate.subs]

@@ -21,7 +21,7 @@ from core.checksums import sha256_hex
 from core.errors import Conflict, InputError, InsufficientData
 from loops.models import LoopVersion
 from privacy.engine.anonymize.central_dp import DIFFERENTIAL_PRIVACY
-from privacy.engine.dp.accounting import NANO, Calibration, calibrate, guarantee
+from privacy.engine.dp.accounting import NANO, Calibration, calibrate, calibration_part, guarantee, sigma_of_rho
 from privacy.models import (
     LedgerEntry,
     Person,
@@ -50,14 +50,16 @@ def release_reserve(
     mechanism: str,
     parameters: dict[str, Any],
     least: int = 1,
+    share: Fraction = Fraction(1),
 ) -> Release:
     """Create a Gaussian release and charge its cohort, in one transaction. Idempotent by ``key``.
 
+    ``share``: the part of (epsilon, delta) that this release spends, if others on the same people spend the rest.
     The cohort is the people of the loop's population with fold in [lo, hi) who have a decision. Raises InputError for parameters
     out of range, and Conflict when the key belongs to a release with other parameters or to a refunded one. Raises
     BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people could be.
     """
-    calibration = calibration_asked(epsilon=epsilon, delta=delta)
+    calibration = calibration_part(calibration_asked(epsilon=epsilon, delta=delta), share)
     fields = {
         "technique": DIFFERENTIAL_PRIVACY,
         "mechanism": mechanism,
@@ -76,6 +78,13 @@ def calibration_asked(*, epsilon: float, delta: float) -> Calibration:
     """Return noise and charge for a requested epsilon and delta. Raises InputError for values above the platform's limits."""
     most_epsilon, most_delta = settings.MAX_PRIVACY_EPSILON, settings.MAX_PRIVACY_DELTA
     return calibrate(epsilon=epsilon, delta=delta, maximum=most_epsilon, maximum_delta=most_delta)
+
+
+def release_sigma(release: Release) -> float:
+    """Return the noise multiplier that a release was charged for. Raises Conflict for a release without a formal guarantee."""
+    if release.rho is None:
+        raise Conflict(f"{release} has no formal guarantee, so it has no noise scale")
+    return sigma_of_rho(release.rho)
 
 
 def release_begin(

@@ -17,7 +17,6 @@ from django.db import transaction
 from core.errors import Conflict
 from core.progress import ReportProgress
 from loops.models import LoopVersion
-from privacy.engine.dp.accounting import Calibration, calibrate
 from privacy.engine.dp.mechanisms import add_totals
 from privacy.engine.moments.clipping import PublicFacts
 from privacy.engine.moments.effects import effects_posterior, known_effects
@@ -37,8 +36,15 @@ from privacy.engine.moments.rounds import (
     residual_baseline,
 )
 from privacy.models import Purpose, Release, ReleaseState, RewardSignal
-from privacy.selectors.decisions import training_folds
-from privacy.services.releases.lifecycle import LEAST_CHARGED, release_commit, release_reserve, round_load, round_store
+from privacy.selectors.decisions import training_folds, turn_share
+from privacy.services.releases.lifecycle import (
+    LEAST_CHARGED,
+    release_commit,
+    release_reserve,
+    release_sigma,
+    round_load,
+    round_store,
+)
 from privacy.services.releases.shards import ChargedRows
 
 COUNTS, BASELINE, EFFECTS = 0, 1, 2
@@ -56,8 +62,9 @@ def moments_release(
 ) -> Release:
     """Release the joint moments of all heads over new outcomes. Idempotent by ``key``.
 
-    The cohort is everybody who consented to training, has budget and is not in the evaluation folds. ``explored_share`` is the
-    public share of decisions drawn from the logging distribution since the last release. Raises BudgetExceeded when nobody could
+    The cohort is everybody who consented to training, has budget and is not held out for evaluation. ``epsilon`` and ``delta``
+    are those of a turn: where everybody trains and judges, this release spends half of them. ``explored_share`` is the public
+    share of decisions drawn from the logging distribution since the last release. Raises BudgetExceeded when nobody could
     be charged, InsufficientData when too few could be, and InputError for parameters out of range.
     """
     existing = Release.objects.filter(key=key).first()
@@ -69,7 +76,7 @@ def moments_release(
     if round_load(release=release, index=COUNTS) is None:
         counts = add_totals(count_totals(spec, rows) for rows in charged)
         report(0.4, "counting under noise")
-        sigma = release_calibration(release).sigma
+        sigma = release_sigma(release)
         round_store(release=release, index=COUNTS, arrays=release_counts(spec, counts, sigma))
     plan, earlier = release_plan(release)
     report(0.6, "baseline moments")
@@ -100,6 +107,7 @@ def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, 
         mechanism="moments: discrete Gaussian on clipped user-level averages",
         parameters={"kind": MOMENTS_KIND, "explored_share": explored_share, "earlier": [r.pk for r in before]},
         least=LEAST_CHARGED,
+        share=turn_share(loop_version.spec),
     )
     new = RewardSignal.objects.filter(
         release__isnull=True,
@@ -167,7 +175,7 @@ def _joined(release: Release, before: Pooled | None) -> Pooled:
 
 def _plan(release: Release, before: Pooled | None) -> ReleasePlan:
     """Plan a release from its public parameters, its noised counts, and the earlier releases."""
-    spec, sigma = release.loop_version.spec, release_calibration(release).sigma
+    spec, sigma = release.loop_version.spec, release_sigma(release)
     earlier = before.moments if before else None
     return plan_release(
         spec,
@@ -197,11 +205,3 @@ def _stored(release: Release, index: int) -> Mapping[str, Any]:
             f"{release} is {release.state} and its round {index} is missing; run its turn again to finish it"
         )
     return stored
-
-
-def release_calibration(release: Release) -> Calibration:
-    """Return the noise that a release was charged for. Raises Conflict for a release without a formal guarantee."""
-    epsilon, delta = release.formal_epsilon, release.formal_delta
-    if epsilon is None or delta is None:
-        raise Conflict(f"{release} has no formal guarantee, so it has no noise scale")
-    return calibrate(epsilon=epsilon, delta=delta, maximum=epsilon)

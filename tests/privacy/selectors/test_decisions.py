@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from privacy.engine.decision_arrays import evaluation_rows, randomised_rows
 from privacy.models import Choice, Person
-from privacy.selectors.decisions import decision_arrays, evaluation_folds, training_folds
+from privacy.selectors.decisions import decision_arrays, evaluation_folds, training_folds, turn_share
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.records.import_file import signals_import
 from tests.factories.diary import diary, diary_version, points, row, write_csv
@@ -126,6 +127,12 @@ def test_an_evaluation_reads_marginal_propensities_and_labels(stored: dict[str, 
     assert np.isnan(got.empathy).all()
 
 
-def test_folds_split_everybody_once() -> None:
-    low, high = evaluation_folds(diary()), training_folds(diary())
-    assert low == (0, 3_000) and high == (3_000, 10_000)
+def test_everybody_trains_and_judges_for_half_the_budget_each() -> None:
+    assert evaluation_folds(diary()) == training_folds(diary()) == (0, 10_000)
+    assert turn_share(diary()) == Fraction(1, 2)
+
+
+def test_a_declared_share_is_held_out_and_each_half_spends_all() -> None:
+    held_out = replace(diary(), evaluation_share=0.3)
+    assert (evaluation_folds(held_out), training_folds(held_out)) == ((0, 3_000), (3_000, 10_000))
+    assert turn_share(held_out) == 1

@@ -50,18 +50,6 @@ def rollout(
         yield policy, total / ROLLOUT_STEPS, interventions / ROLLOUT_STEPS
 
 
-def discounted_returns(world: World, policy: Policy, start: Floats, seed: int, *, gamma: float) -> Floats:
-    """Return discounted rewards (n,) of 100 steps from each state (n, F), in a ``world`` of one draw.
-
-    Rewards are weighted by the probability that the person has not left.
-    """
-    weight, total = np.ones(len(start)), np.zeros(len(start))
-    for _, outcome in _steps(world, policy, start, np.zeros(len(start), dtype=np.int64), seed):
-        total += weight * outcome.reward
-        weight = weight * gamma * outcome.stays
-    return total
-
-
 def _steps(world: World, policy: Policy, start: Floats, worlds: Ints, seed: int) -> Iterator[tuple[Ints, StepOutcome]]:
     """Yield the actions and outcomes of each step."""
     rng, states = np.random.default_rng(seed), start
