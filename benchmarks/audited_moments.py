@@ -5,7 +5,7 @@ person's contribution to each block, and project all released numbers onto it. T
 most powerful test. It is N(0, 1) without the person and N(mu, 1) with them. Here mu is the root of the sum, over blocks, of the
 contribution's squared norm over the squared noise.
 
-The product's own functions make each release. They draw its 33 numbers with the exact sampler, round after round, because each
+The product's own functions make each release. They draw its 35 numbers with the exact sampler, round after round, because each
 round depends on the noise of the earlier ones. One release takes milliseconds, so a million of each database would take
 hours. Releases in bulk would audit another program. The integer sums of the person and of the others are computed separately, as
 for two shards.

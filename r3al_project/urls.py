@@ -42,5 +42,6 @@ urlpatterns = [
         training_dashboard.rollback,
         name="training-dashboard-rollback",
     ),
+    path("r3al/training-dashboard/undo/<int:version>/", training_dashboard.undo, name="training-dashboard-undo"),
     path("r3al/training-dashboard/cancel/<int:turn>/", training_dashboard.cancel, name="training-dashboard-cancel"),
 ]

@@ -23,6 +23,7 @@ from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
 from privacy.engine.head_choice import HeadChoice
 
+Columns = dict[tuple[bool, tuple[tuple[float, float], ...]], Floats]  # by hinges and support of a feature map
 _TWO_64 = float(2**64)
 
 
@@ -69,7 +70,7 @@ def select_actions(
         eligible: bit mask of eligible actions by head. A mask must contain the head's reference. An absent head has none.
     """
     explored = uniform(seed, "explore") < exploration
-    features, choices = dict[bool, Floats](), list[HeadChoice]()
+    features, choices = Columns(), list[HeadChoice]()
     flag_share, masks, silent = exploration, eligible or {}, False
     for head_policy in policies:
         if silent and not head_policy.always:
@@ -89,15 +90,16 @@ def select_actions(
 
 def action_values(policies: Sequence[LinearPolicy], state: Sequence[float]) -> list[tuple[float, ...]]:
     """Return the (K,) action values, margin included, of each policy in one state (F numbers)."""
-    features = dict[bool, Floats]()
+    features = Columns()
     return [_values(policy, _columns(features, policy.phi, state)) for policy in policies]
 
 
-def _columns(features: dict[bool, Floats], phi: FeatureMap, state: Sequence[float]) -> Floats:
-    """Return the state's feature columns (d,), computed once with hinges and once without."""
-    columns = features.get(phi.hinges)
+def _columns(features: Columns, phi: FeatureMap, state: Sequence[float]) -> Floats:
+    """Return the state's feature columns (d,), computed once for each kind of feature map."""
+    kind = phi.hinges, phi.support
+    columns = features.get(kind)
     if columns is None:
-        columns = features[phi.hinges] = phi.phi_of(state)
+        columns = features[kind] = phi.phi_of(state)
     return columns
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from operator import or_
 
 from django.db.models import Q, QuerySet
 
 from core.errors import NotFound
+from deployments.engine.arm_assignment import assignment
+from deployments.engine.rollouts.strategies import TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
-from deployments.models import EvidenceUnit, ServingSlot
+from deployments.models import Deployment, DeploymentState, EvidenceUnit, Incident, ServingSlot
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
@@ -39,6 +42,55 @@ def slot_for(loop: Loop, head: str) -> ServingSlot:
     if slot is None:
         raise no_slot(loop, head)
     return slot
+
+
+def slot_on_trial(loop: Loop) -> ServingSlot | None:
+    """Return the slot of the policy head while a version is on trial in it, or None."""
+    slots = ServingSlot.objects.select_related("loop", "stable", "candidate__loop_version__loop")
+    slot = slots.filter(loop=loop, head=MAIN_HEAD, candidate__isnull=False).first()
+    return slot if slot is not None and trial_of(slot) is not None else None
+
+
+def trials_now() -> QuerySet[Deployment]:
+    """Return the trials in progress, oldest first."""
+    trials = Deployment.objects.filter(strategy=TRIAL, state=DeploymentState.IN_PROGRESS)
+    return trials.select_related("slot__loop", "version__loop_version__loop", "previous__loop_version__loop").order_by(
+        "pk"
+    )
+
+
+def incident_of(version: ModelVersion) -> Incident:
+    """Return the newest incident of a version. Raises NotFound when it was never rolled back."""
+    incidents = Incident.objects.select_related("slot__loop", "version__loop_version__loop", "deployment")
+    incident = incidents.filter(version=version).order_by("-pk").first()
+    if incident is None:
+        raise NotFound(f"{version} was never rolled back, so there is nothing to undo")
+    return incident
+
+
+def serving_after(incident: Incident) -> ModelVersion:
+    """Return the version that served after a rollback. After a trial it is the reference arm's, which went on serving."""
+    is_trial = incident.deployment.strategy == TRIAL
+    served = incident.deployment.previous if is_trial else incident.deployment.rolled_back_by.version
+    if served is None:
+        raise NotFound(f"nothing is recorded of what served before {incident}")
+    return served
+
+
+def is_on_trial(version: ModelVersion) -> bool:
+    """Tell whether half of the people have this version, in a trial that is in progress."""
+    return Deployment.objects.filter(version=version, strategy=TRIAL, state=DeploymentState.IN_PROGRESS).exists()
+
+
+def candidate_arm(slot: ServingSlot) -> Callable[[str], bool]:
+    """Return a function that tells from a person's key whether their arm is the candidate's."""
+    salt, share = slot.salt, slot.weight_bp / BASIS_POINTS
+    return lambda person_key: assignment(salt, person_key) < share
+
+
+def trial_of(slot: ServingSlot) -> Deployment | None:
+    """Return the slot's trial that is in progress, or None."""
+    return Deployment.objects.filter(slot=slot, strategy=TRIAL, state=DeploymentState.IN_PROGRESS).first()
 
 
 def no_slot(loop: Loop, head: str) -> NotFound:

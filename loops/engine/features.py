@@ -18,15 +18,17 @@ class FeatureMap:
 
     The first category has no column, so that the Gram matrix has full rank. With ``hinges`` there is one more column,
     ``2|z| - 1``, for each scaled number z with learned or drift dynamics. ``hinge_columns`` are the indices of these.
+    ``support`` holds the range in which each feature's number is held before it is scaled (``known_support``). Empty for bounds.
     """
 
     spec: LoopSpec
     hinges: bool
+    support: tuple[tuple[float, float], ...] = ()
 
     @classmethod
-    def of(cls, spec: LoopSpec, hinges: bool) -> FeatureMap:
+    def of(cls, spec: LoopSpec, hinges: bool, support: tuple[tuple[float, float], ...] = ()) -> FeatureMap:
         """Build the feature map of a loop, with or without hinges."""
-        return cls(spec, hinges)
+        return cls(spec, hinges, support)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -70,15 +72,15 @@ class FeatureMap:
         return columns
 
     def phi(self, states: Floats) -> Floats:
-        """Compute phi for many states. Numbers are first clamped to their bounds.
+        """Compute phi for many states. Numbers are first clamped to their bounds, and to the support.
 
         Args: states: (n, F).
         Returns: (n, d).
         """
-        numbers, columns, low, width = self._numbers
+        numbers, columns, low, width, least, most = self._numbers
         out = np.empty((len(states), self.width))
         out[:, 0] = 1.0
-        scaled = np.minimum(np.maximum((states[:, numbers] - low) / width, 0.0), 1.0) * 2.0 - 1.0
+        scaled = np.minimum(np.maximum((states[:, numbers] - low) / width, least), most) * 2.0 - 1.0
         out[:, columns] = scaled
         for i, category, column in self._indicators:
             out[:, column] = states[:, i] == category
@@ -96,9 +98,9 @@ class FeatureMap:
         out = [0.0] * self.width
         out[0] = 1.0
         hinge = self.width - len(self._hinged)
-        for i, column, low, width, hinged in self._steps:
+        for i, column, low, width, least, most, hinged in self._steps:
             share = (state[i] - low) / width
-            scaled = -1.0 if share < 0.0 else 1.0 if share > 1.0 else share * 2.0 - 1.0
+            scaled = (least if share < least else most if share > most else share) * 2.0 - 1.0
             out[column] = scaled
             if hinged:
                 out[hinge] = 2.0 * abs(scaled) - 1.0
@@ -109,21 +111,24 @@ class FeatureMap:
         return np.array(out)
 
     @cached_property
-    def _steps(self) -> list[tuple[int, int, float, float, bool]]:
-        """Return, per number: index in a state, column, lower bound, width of the bounds, and whether it has a hinge."""
-        numbers, columns, low, width = self._numbers
+    def _steps(self) -> list[tuple[int, int, float, float, float, float, bool]]:
+        """Return, per number: index in a state, column, lower bound, width, held shares of the width, whether it has a hinge."""
         hinged = set(self._hinged)
         return [
-            (i, c, float(a), float(w), i in hinged) for i, c, a, w in zip(numbers, columns, low, width, strict=True)
+            (i, c, float(a), float(w), float(least), float(most), i in hinged)
+            for i, c, a, w, least, most in zip(*self._numbers, strict=True)
         ]
 
     @cached_property
-    def _numbers(self) -> tuple[list[int], list[int], Floats, Floats]:
-        """Return, for the numeric features: indices in a state, columns of phi, lower bounds, widths of the bounds."""
+    def _numbers(self) -> tuple[list[int], list[int], Floats, Floats, Floats, Floats]:
+        """Return, for numeric features: index in a state, column of phi, lower bound, width, and the held shares of the width."""
         numeric = [(i, f) for i, f in enumerate(self.spec.features) if not f.is_category]
         bounds = np.array([f.range for _, f in numeric]).reshape(-1, 2)
         columns = [self.columns_of(f.name)[0] for _, f in numeric]
-        return [i for i, _ in numeric], columns, bounds[:, 0], bounds[:, 1] - bounds[:, 0]
+        low, width = bounds[:, 0], bounds[:, 1] - bounds[:, 0]
+        held = np.array([self.support[i] for i, _ in numeric]).reshape(-1, 2) if self.support else bounds
+        least, most = np.clip((held - low[:, None]) / width[:, None], 0.0, 1.0).T
+        return [i for i, _ in numeric], columns, low, width, least, most
 
     @cached_property
     def _indicators(self) -> list[tuple[int, int, int]]:

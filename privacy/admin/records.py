@@ -77,9 +77,13 @@ class SignalImportAdmin(ReadOnlyAdmin):
     list_filter = ("loop_version__loop",)
     list_select_related = ("loop_version__loop",)
     search_fields = ("file_name",)
-    fields = ("loop_version", "file_name", "rows", "added", "unchanged", "rejected", "show_counts", "file_sha256",
-              "created_at")  # fmt: skip
+    fields = ("loop_version", "file_name", "rows", "added", "unchanged", "rejected", "show_counts", "show_propensities",
+              "override", "file_sha256", "created_at")  # fmt: skip
     readonly_fields = fields
+
+    @display(description="propensities")
+    def show_propensities(self, signal_import: SignalImport) -> SafeString:
+        return html_facts(signal_import.propensities)
 
     @display(description="missing, clamped and rejected")
     def show_counts(self, signal_import: SignalImport) -> SafeString:

@@ -7,6 +7,8 @@ from django.db import models
 from core.model_base import Created
 from loops.models import LoopVersion
 
+LONGEST_OVERRIDE = 300
+
 
 class SignalImport(Created):
     """One import of one file."""
@@ -19,6 +21,13 @@ class SignalImport(Created):
     unchanged = models.PositiveIntegerField()
     rejected = models.PositiveIntegerField()
     counts = models.JSONField(default=dict, help_text="Missing, clamped and rejected values by column and reason.")
+    propensities = models.JSONField(
+        default=list, help_text="Mean of 1{a}/p of each head and action, with its interval."
+    )
+    override = models.CharField(
+        max_length=LONGEST_OVERRIDE, blank=True, default="", db_default="",
+        help_text="Reason for importing a file whose propensities its actions refute.",
+    )  # fmt: skip
 
     class Meta:
         db_table = "signal_imports"

@@ -16,6 +16,7 @@ class VaultKind(models.TextChoices):
     ROLLBACK = "rollback", "rollback"
     BUDGET = "budget", "budget change"
     ERASURE = "erasure", "erasure"
+    IMPORT = "import", "import"
 
 
 class VaultHead(models.Model):

@@ -9,16 +9,17 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from django.db.models import FilteredRelation, Q
+from django.db.models import Exists, FilteredRelation, OuterRef, Q, QuerySet
 
 from core.arrays import Ints
+from loops.engine.heads import MAIN_HEAD
 from loops.engine.rows.outcomes import NO_REWARD
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
 from privacy.engine.decision_arrays import DecisionArrays, HeadArrays
 from privacy.engine.moments.next_state import next_rows
 from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_state
-from privacy.models import Decision, Release, RewardSignal
+from privacy.models import Choice, Decision, Person, Release
 from privacy.models.person import FOLDS
 from privacy.selectors.keys import ciphers_known
 from privacy.selectors.releases import charged_person_ids
@@ -28,8 +29,10 @@ __all__ = [
     "decision_arrays",
     "evaluation_folds",
     "outcomes_waiting",
+    "people_with_usable_decisions",
     "training_folds",
     "turn_share",
+    "usable_decisions",
 ]
 
 log = logging.getLogger(__name__)
@@ -57,15 +60,27 @@ def turn_share(spec: LoopSpec) -> Fraction:
     return Fraction(1) if spec.evaluation_share else Fraction(1, 2)
 
 
+def usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Decision]:
+    """Return the decisions that a release can use: available, chosen by the main head, and with an outcome.
+
+    ``fresh``: only those whose outcome no training release has read. An outcome without a total is sealed, so it counts here.
+    """
+    chosen = Choice.objects.filter(decision=OuterRef("pk"), head=MAIN_HEAD, learnable=True)
+    usable = Decision.objects.filter(Exists(chosen), loop_version=loop_version, available=True, outcome__isnull=False)
+    return usable.filter(outcome__release__isnull=True) if fresh else usable
+
+
+def people_with_usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Person]:
+    """Return the people of whom a release can use a decision. Nobody else is charged for it."""
+    usable = usable_decisions(loop_version=loop_version, fresh=fresh)
+    return Person.objects.filter(Exists(usable.filter(person=OuterRef("pk"))))
+
+
 def outcomes_waiting(*, loop_version: LoopVersion) -> bool:
-    """Return whether training people have outcomes that no release has read."""
+    """Return whether training people have usable outcomes that no release has read."""
     low, high = training_folds(loop_version.spec)
-    return RewardSignal.objects.filter(
-        release__isnull=True,
-        decision__loop_version=loop_version,
-        decision__person__fold__gte=low,
-        decision__person__fold__lt=high,
-    ).exists()
+    waiting = usable_decisions(loop_version=loop_version, fresh=True)
+    return waiting.filter(person__fold__gte=low, person__fold__lt=high).exists()
 
 
 def decision_arrays(

@@ -14,7 +14,8 @@ from rest_framework.views import APIView
 from core.errors import Forbidden, InputError, NotFound
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES
 from deployments.models import HealthCheck
-from deployments.services.rollouts.rollback import version_rollback
+from deployments.selectors.slots import incident_of, serving_after
+from deployments.services.rollouts.rollback import rollback_undo, version_rollback
 from deployments.services.rollouts.slots import LONGEST_REASON
 from deployments.services.rollouts.start import STARTERS, rollout_start
 from loops.models import LoopVersion
@@ -50,7 +51,7 @@ from r3al_project.permissions import (
 )
 from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.services import turn_parameters, turn_start
-from training.models import ModelVersion, VersionState, version_name
+from training.models import ModelVersion, VersionState
 from training.selectors.versions import heads_known, last_verdict, version_named
 
 _NO_USE = "Stored with the turn. The trainer does not use it."
@@ -275,7 +276,7 @@ class RollbackBody(StrictBody):
 
 
 class RollbackView(APIView):
-    """Roll back a deployed version."""
+    """Roll back a deployed version, or stop its trial."""
 
     permission_classes = (HasPermission,)
     may = {"POST": ROLLBACK_VERSION}
@@ -290,5 +291,24 @@ class RollbackView(APIView):
             reason=given["reason"],
             harmful=given["harmful"],
         )
-        serving = version_name(incident.deployment.rolled_back_by.version_id)
-        return Response(rollback_answer(incident, serving))
+        return Response(rollback_answer(incident, serving_after(incident).name))
+
+
+class UndoBody(StrictBody):
+    reason = serializers.CharField(max_length=LONGEST_REASON)
+
+
+class RollbackUndoView(APIView):
+    """Deploy a version again whose rollback was no harm, as long as nothing else was deployed since."""
+
+    permission_classes = (HasPermission,)
+    may = {"POST": ROLLBACK_VERSION}
+
+    @extend_schema(request=UndoBody, responses={200: DeployAnswer})
+    @idempotent
+    def post(self, request: Request, version: str) -> Response:
+        given = read_body(UndoBody, request)
+        done = rollback_undo(
+            incident=incident_of(version_named(version)), actor=request.user.get_username(), reason=given["reason"]
+        )
+        return Response(deploy_answer(done))

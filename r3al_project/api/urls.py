@@ -33,6 +33,7 @@ urlpatterns = [  # Django searches from the top, so the most frequent addresses 
     path("v1/training/models/<str:version>/deploy", models.DeployView.as_view()),
     path("v1/training/models/<str:version>/health", models.HealthView.as_view()),
     path("v1/training/models/<str:version>/rollback", models.RollbackView.as_view()),
+    path("v1/training/models/<str:version>/rollback/undo", models.RollbackUndoView.as_view()),
     path("v1/training/rewards/calculate", outcomes.calculate, name="calculate-reward"),
     path("v1/jobs/<int:job>", jobs.JobView.as_view()),
     path("v1/jobs/<int:job>/cancel", jobs.JobCancelView.as_view()),

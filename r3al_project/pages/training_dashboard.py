@@ -22,9 +22,9 @@ from core.errors import Conflict, InputError, R3alError
 from core.html_format import NOT_ENOUGH_PEOPLE, interval_plot, number_text
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import HealthCheck, Incident, ServingSlot
-from deployments.selectors.slots import slots_in_use
-from deployments.services.rollouts.full_rollout import deploy_check, outdated, proposal_of
-from deployments.services.rollouts.rollback import rollback_check, version_rollback
+from deployments.selectors.slots import incident_of, serving_after, slots_in_use, trials_now
+from deployments.services.rollouts.full_rollout import deploy_check, objections, proposal_of
+from deployments.services.rollouts.rollback import rollback_check, rollback_undo, undo_check, version_rollback
 from deployments.services.rollouts.slots import HOLDBACK_BP
 from deployments.services.rollouts.start import rollout_start
 from loops.engine.thresholds import LATENCY_BAR_MS
@@ -80,10 +80,11 @@ def _state() -> dict[str, Any]:
         "turns": running,
         "last": rows[:1],
         "slots": health,
-        "incidents": Incident.objects.select_related("slot__loop", "version__loop_version__loop").order_by("-id")[
-            :_INCIDENTS
-        ],
+        "incidents": Incident.objects.select_related(
+            "slot__loop", "version__loop_version__loop", "deployment"
+        ).order_by("-id")[:_INCIDENTS],
         "versions": _versions({slot.stable_id for slot in slots}),
+        "trials": trials_now(),
     } | release_context()
 
 
@@ -272,7 +273,7 @@ def deploy_version(request: HttpRequest, version: int) -> HttpResponse:
         return _done(request, act)
     found = version_get(version)
     proposal = proposal_of(found)
-    other = outdated(proposal)
+    other = objections(proposal)
 
     def check() -> None:
         deploy_check(proposal)
@@ -304,7 +305,7 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
             reason=request.POST.get("reason", ""),
             harmful=bool(request.POST.get("harmful")),
         )
-        return f"{found} is rolled back. {incident.deployment.rolled_back_by.version} is deployed now."
+        return f"{found} is rolled back. {serving_after(incident)} is deployed now."
 
     if request.method == "POST":
         return _done(request, act)
@@ -314,11 +315,36 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
         f"Roll back {found}?",
         "Everybody gets the previous version again within a second. "
         "Your reason is stored with the incident and in the Trust Vault.",
-        "Roll back permanently",
-        warning=f"This is final: {found.name} is archived and can never be deployed again, even if it did no harm. Only "
-        "a new turn can train another version.",
-        reason=True,
+        "Roll back",
+        warning=f"{found.name} is archived. If it did no harm, you can undo this until something else is deployed. If it "
+        "caused harm, it is never deployed again, and versions that act like it are not deployed by themselves.",
+        reason="harm",
         check=lambda: rollback_check(found),
+    )
+
+
+@_dashboard_view
+def undo(request: HttpRequest, version: int) -> HttpResponse:
+    """Ask for confirmation and a reason, then deploy a version again whose rollback was no harm."""
+    _require(request, ROLLBACK_VERSION)
+    incident = incident_of(version_get(version))
+    if request.method == "POST":
+
+        def act() -> str:
+            made = rollback_undo(
+                incident=incident, actor=request.user.get_username(), reason=request.POST.get("reason", "")
+            )
+            return f"{made.version} is deployed again to everybody except the holdback."
+
+        return _done(request, act)
+    return _confirm(
+        request,
+        f"Undo the rollback of {incident.version}?",
+        "Everybody except the holdback gets this version again. "
+        "Your reason is stored with the deployment and in the Trust Vault.",
+        "Deploy again",
+        reason="plain",
+        check=lambda: undo_check(incident),
     )
 
 
@@ -351,14 +377,14 @@ def _confirm(
     button: str,
     *,
     warning: str = "",
-    reason: bool = False,
+    reason: str = "",
     other: str = "",
     check: Callable[[], object] = lambda: None,
 ) -> HttpResponse:
     """Render the confirmation page of an action.
 
     Args:
-        reason: whether to ask for the reason of a rollback.
+        reason: "plain" to ask for a reason, "harm" to ask also whether the version did harm, or empty.
         other: how the deployed version differs from the one that the gate compared with (empty: it does not). The page then asks
             for the reason of the override.
         check: raises R3alError when the action is not possible now. The page then shows the error and no button.

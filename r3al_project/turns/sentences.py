@@ -32,12 +32,49 @@ def _amount(value: float) -> str:
     return f"{value:.2g}"
 
 
+_TRIAL_TEXTS = {
+    "started": "A trial began: half of the people have {}, and the other half keep the present policy. Both explore alike.",
+    "continues": "The trial of {} continues, because its people do not decide it yet. Looks left: {}.",
+    "passed": "The trial of {} passed, so it is deployed to everybody except the holdback.",
+    "stopped": "The trial of {} failed, so everybody has the present policy again.",
+    "unproven": "The trial of {} ended without evidence that it is better, so everybody has the present policy again.",
+    "gone": "The trial of {} had ended before its verdict.",
+}
+
+
+def trial_sentence(event: str, version: int, *, left: int = 0) -> str:
+    """State what a turn did about a trial. ``left``: how many looks it has left if it continues."""
+    return _TRIAL_TEXTS[event].format(version_name(version), left)
+
+
+def exploration_sentence(
+    spec: LoopSpec, before: float, share: float, cause: str, cost: Sequence[float] | None = None
+) -> str:
+    """State that the explored share fell, and why.
+
+    Args:
+        cause: deployed, costs or undecided (``SettledExploration``).
+        cost: of exploring, mean and 90% interval (mean, low, high), in units of the loop's reward scale.
+    """
+    why = {"deployed": "a version was deployed", "undecided": "the declared number of turns decided nothing"}.get(cause)
+    if why is None and cost is not None:
+        mean, low, high = (_amount(value * spec.reward.scale) for value in cost)
+        why = f"exploring costs people {mean} reward a decision [{low}, {high}]"
+    return f"Exploration falls from {before:.0%} to {share:.0%} of decisions, because {why}."
+
+
 def collect_sentence(s: StageSummary) -> str:
     """State how many rows of the file were added, already stored and rejected."""
     if "rows" not in s:
         return "No file was given, so the turn uses the records already stored."
     added = f"{s['added']:,} of {s['rows']:,} rows added"
-    return f"{added}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
+    counted = f"{added}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
+    override = (
+        [f"Its propensities do not fit its actions. It was imported because: {s['override']}."]
+        if s.get("override")
+        else []
+    )
+    return " ".join([counted, *override, *s.get("warnings", [])])
 
 
 def release_sentence(s: StageSummary) -> str:
@@ -73,8 +110,20 @@ def evaluate_sentence(s: StageSummary) -> str:
 
 
 def deploy_sentence(s: StageSummary) -> str:
-    """Name the versions that were deployed."""
+    """Name the versions that were deployed, and state what happened to a trial."""
+    trial = s.get("trial")
+    if trial and trial["event"] != "passed":
+        return _trial_event(trial)
     if not s["deployed"]:
         return "No candidate was deployed. Every incumbent stays."
     named = ", ".join(f"{head} {version_name(version)}" for head, version in s["versions"].items())
     return f"Deployed to everybody except the holdback: {named}."
+
+
+def _trial_event(trial: Mapping[str, Any]) -> str:
+    name = version_name(trial["version"])
+    return {
+        "started": f"A trial of {name} began on half of the people.",
+        "continues": f"The trial of {name} continues.",
+        "stopped": f"The trial of {name} was stopped. The incumbent stays.",
+    }.get(trial["event"], f"The trial of {name} had ended before. The incumbent stays.")

@@ -52,6 +52,7 @@ def turn_parameters(
     requested: Mapping[str, Any] | None = None,
     source: Path | None = None,
     consents: Sequence[str] = (),
+    override_propensities: str = "",
 ) -> dict[str, Any]:
     """Check and return the parameters of a turn, before anything is written.
 
@@ -63,6 +64,7 @@ def turn_parameters(
         requested: the caller's options for the trainer (epochs, syntheticSamples, hyperparams), stored as given.
         source: a file of logged decisions to import first.
         consents: purposes that the people in the file consented to.
+        override_propensities: the reason for importing the file although its actions refute its propensities.
     Raises InputError or NotFound.
     """
     calibration_asked(epsilon=epsilon, delta=delta)
@@ -81,11 +83,17 @@ def turn_parameters(
     if source is None:
         if consents:
             raise InputError("consents were given without a file of logged decisions; give the file too")
+        if override_propensities:
+            raise InputError("a reason to override propensities was given without a file; give the file too")
         return parameters
     path = source.resolve()
     if not path.is_file():
         raise NotFound(f"there is no file {path}; give a CSV or JSON Lines file of logged decisions")
-    return parameters | {"source": str(path), "consents": [Purpose(c).value for c in consents]}
+    return parameters | {
+        "source": str(path),
+        "consents": [Purpose(c).value for c in consents],
+        "override_propensities": override_propensities,
+    }
 
 
 @transaction.atomic

@@ -16,7 +16,7 @@ from core.errors import Conflict
 from core.variant_registry import registry
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment
-from deployments.selectors.slots import explored_share, incumbents_of
+from deployments.selectors.slots import explored_share, incumbents_of, slot_on_trial
 from deployments.services.rollouts.exploration import exploration_settle
 from deployments.services.rollouts.slots import slots_lock
 from deployments.services.rollouts.start import rollout_start
@@ -37,12 +37,14 @@ from r3al_project.turns.sentences import (
     collect_sentence,
     deploy_sentence,
     evaluate_sentence,
+    exploration_sentence,
     logging_sentence,
     release_sentence,
     synthesize_sentence,
     train_sentence,
 )
 from r3al_project.turns.stage_protocol import Stage, Write, summary_of
+from r3al_project.turns.trials import TrialEnd, begin_trial, conclude_trial, judge_trial
 from training.engine.generators.registry import WORLD_MODEL
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
 from training.models import VERDICT_WORDS, ModelVersion, SyntheticJob
@@ -60,6 +62,7 @@ def collect(turn: Turn, context: JobContext) -> Write:
         path=Path(source),
         loop_version=turn.loop_version,
         consents=[Purpose(p) for p in turn.parameters["consents"]],
+        override_propensities=turn.parameters.get("override_propensities", ""),
         progress=context.progress,
     )
     return report.as_dict
@@ -135,7 +138,13 @@ def train(turn: Turn, context: JobContext) -> Write:
 
 
 def evaluate(turn: Turn, context: JobContext) -> Write:
-    """Judge the candidates by the outcome gate on people who did not train. A dry run measures the decision time."""
+    """Judge the candidates by the outcome gate. While a version is on trial, judge the trial instead.
+
+    A dry run measures the decision time.
+    """
+    slot = slot_on_trial(turn.loop)
+    if slot is not None:
+        return judge_trial(turn, context, slot)
     versions = _versions(turn)
     # A version that cannot serve raises here, before anybody is charged. Without an answer from people nothing is timed.
     decide = dry_run(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"])
@@ -153,37 +162,48 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
 
 
 def deploy(turn: Turn, context: JobContext) -> Write:
-    """Deploy every head whose gate passed. For any other head the incumbent stays deployed.
+    """Deploy every head whose gate passed, or begin a trial of an undecided policy. Otherwise the incumbents stay deployed.
 
-    The policy head is deployed first, because the others act only when a learned policy intervenes.
+    The policy head is deployed first, because the others act only when a learned policy intervenes. While a version is on trial,
+    its verdict ends the trial or lets it go on.
     """
     gate, versions = summary_of(turn, "evaluate"), _versions(turn)
-    verdicts = {MAIN_HEAD: gate, **gate.get("heads", {})}
-    wanted = turn.parameters.get("head")
-    passed = [h for h in versions if verdicts[h]["verdict"] == "pass" and wanted in (None, h)]
 
     def write() -> dict[str, Any]:
         slots_lock(turn.loop)
-        deployed, refusals = dict[str, Deployment](), list[str]()
-        for head in (h.name for h in turn.loop_version.spec.heads_main_first if h.name in passed):
-            try:
-                with transaction.atomic():
-                    reason = verdicts[head]["reason"]
-                    deployed[head] = rollout_start(
-                        strategy=FULL_ROLLOUT, version=versions[head], actor=f"turn {turn.pk}", reason=reason
-                    )
-            except Conflict as error:
-                refusals.append(f"Not deployed: {error}.")
-        exploration = exploration_settle(loop_version=turn.loop_version, turns=_turn_number(turn))
-        return {
-            "deployed": bool(deployed),
-            "deployments": {h: d.pk for h, d in deployed.items()},
-            "versions": {h: d.version_id for h, d in deployed.items()},
-            "reason": " ".join([_reason(turn, verdicts, list(deployed)), *refusals]),
-            "exploration": exploration,
-        }
+        ended = conclude_trial(turn, gate) if "trial" in gate else _deploy_passed(turn, gate, versions)
+        cost = summary_of(turn, "train").get("logging_cost")
+        settled = exploration_settle(loop_version=turn.loop_version, undecided=_undecided_turns(turn), cost=cost)
+        if settled.cause is not None:
+            text = exploration_sentence(turn.loop_version.spec, settled.before, settled.share, settled.cause, cost)
+            ended["reason"] += f" {text}"
+            ended["exploration_fell"] = settled.cause
+        return ended | {"exploration": settled.share}
 
     return write
+
+
+def _deploy_passed(turn: Turn, gate: dict[str, Any], versions: dict[str, ModelVersion]) -> dict[str, Any]:
+    verdicts = {MAIN_HEAD: gate, **gate.get("heads", {})}
+    wanted = turn.parameters.get("head")
+    passed = [h for h in versions if verdicts[h]["verdict"] == "pass" and wanted in (None, h)]
+    deployed, refusals = dict[str, Deployment](), list[str]()
+    for head in (h.name for h in turn.loop_version.spec.heads_main_first if h.name in passed):
+        try:
+            with transaction.atomic():
+                reason = verdicts[head]["reason"]
+                deployed[head] = rollout_start(
+                    strategy=FULL_ROLLOUT, version=versions[head], actor=f"turn {turn.pk}", reason=reason
+                )
+        except Conflict as error:
+            refusals.append(f"Not deployed: {error}.")
+    trial = begin_trial(turn, versions[MAIN_HEAD]) if wanted in (None, MAIN_HEAD) else TrialEnd()
+    return {
+        "deployed": bool(deployed),
+        "deployments": {h: d.pk for h, d in deployed.items()},
+        "versions": {h: d.version_id for h, d in deployed.items()},
+        "reason": " ".join(filter(None, [_reason(turn, verdicts, list(deployed)), *refusals, trial.text])),
+    } | trial.summary()
 
 
 def _reason(turn: Turn, verdicts: dict[str, Any], deployed: list[str]) -> str:
@@ -206,8 +226,9 @@ def _versions(turn: Turn) -> dict[str, ModelVersion]:
     return {head: found[pk] for head, pk in ids.items()}
 
 
-def _turn_number(turn: Turn) -> int:
-    return Turn.objects.filter(loop=turn.loop_id, pk__lte=turn.pk).count()
+def _undecided_turns(turn: Turn) -> int:
+    """Count the turns that read new outcomes so far, this one included: each made a moments release of its own."""
+    return len(releases_before(loop_version=turn.loop_version))
 
 
 def stage_table(*stages: Stage) -> dict[str, Stage]:
@@ -227,7 +248,7 @@ STAGES = stage_table(
         ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),
     ),
     Stage("evaluate", PRIVACY, evaluate, evaluate_sentence, ("verdict", "attempt"), in_reason=True),
-    Stage("deploy", MONITOR, deploy, deploy_sentence, ("deployed",)),
+    Stage("deploy", MONITOR, deploy, deploy_sentence, ("deployed", "exploration_fell")),
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from deployments.services.rollouts.slots import slot_swap
 from deployments.services.serving.policy_cache import clear_policy_cache
 from loops.engine.features import FeatureMap
 from loops.models import LoopVersion
-from training.models import GateVerdict, ModelVersion, VersionKind
+from training.models import MODEL_GATE, GateVerdict, ModelMetric, ModelVersion, VersionKind
 from training.services.versions import version_register
 
 TALK_IN_A_GOOD_MOOD = [[0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0]]
@@ -39,6 +39,14 @@ def judged(
     """The version after its outcome gate."""
     GateVerdict.objects.create(version=version, attempt=attempt, verdict=verdict, reason=reason)
     return version
+
+
+def undecided(version: ModelVersion, *, z: float = 0.5, attempt: int = 1) -> ModelVersion:
+    """The version after a model gate that held it back, so that only a trial can tell."""
+    ModelMetric.objects.create(
+        version=version, source=MODEL_GATE, name="model_gate_z", value=z, threshold=1.3, verdict="insufficient"
+    )
+    return judged(version, "insufficient", attempt=attempt, reason="the model gate holds it back")
 
 
 def serve(version: ModelVersion) -> None:

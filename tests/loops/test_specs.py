@@ -33,7 +33,7 @@ class TestR3al:
 
     def test_everything_is_explored_until_something_learned_serves_but_not_for_ever(self) -> None:
         spec = builtin("r3al")
-        assert (spec.exploration_before, spec.exploration, spec.logging_rounds) == (1.0, 0.1, 6)
+        assert (spec.exploration_before, spec.exploration, spec.logging_rounds) == (1.0, 0.1, 2)
 
     def test_the_nominal_number_of_people_follows_from_the_cohort(self) -> None:
         assert builtin("r3al").moments.nominal_users is None

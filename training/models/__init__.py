@@ -4,6 +4,7 @@ from training.models.pool import CHUNK_ROWS, SyntheticJob, TrainingDataPool
 from training.models.versions import (
     MODEL_GATE,
     OUTCOME_GATE,
+    TRIAL_GATE,
     VERDICT_WORDS,
     GateVerdict,
     ModelMetric,
@@ -20,6 +21,7 @@ __all__ = [
     "CHUNK_ROWS",
     "MODEL_GATE",
     "OUTCOME_GATE",
+    "TRIAL_GATE",
     "VERDICT_WORDS",
     "GateVerdict",
     "ModelMetric",

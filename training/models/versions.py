@@ -118,7 +118,7 @@ def says_nothing(name: str, low: float | None, high: float | None) -> bool:
     return name in SHARE_METRICS and low is not None and high is not None and low <= 0.0 and high >= 1.0
 
 
-MODEL_GATE, OUTCOME_GATE = "model_gate", "outcome_gate"  # sources of metrics
+MODEL_GATE, OUTCOME_GATE, TRIAL_GATE = "model_gate", "outcome_gate", "trial"  # sources of metrics
 
 
 class ModelMetric(Created):

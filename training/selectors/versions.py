@@ -11,7 +11,7 @@ from core.errors import NotFound
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, policy_from_arrays, reference_policy
 from privacy.models import LedgerEntry, ReleaseState
-from training.models import MODEL_GATE, OUTCOME_GATE, GateVerdict, ModelMetric, ModelVersion, version_name
+from training.models import MODEL_GATE, OUTCOME_GATE, TRIAL_GATE, GateVerdict, ModelMetric, ModelVersion, version_name
 
 _LONGEST_ID = 15  # digits
 
@@ -84,7 +84,8 @@ def conceded_before(incumbent: ModelVersion | None, head: str) -> float:
     """
     name, conceded = "improvement" if head == MAIN_HEAD else f"improvement_{head}", 0.0
     while incumbent is not None and incumbent.parent is not None:
-        metric = incumbent.metrics.filter(source=OUTCOME_GATE, name=name).first()
+        metrics = {m.source: m for m in incumbent.metrics.filter(source__in=(TRIAL_GATE, OUTCOME_GATE), name=name)}
+        metric = metrics.get(TRIAL_GATE) or metrics.get(OUTCOME_GATE)
         low = metric.low / incumbent.loop_version.spec.reward.scale if metric and metric.low is not None else 0.0
         if low > 0:
             break

@@ -226,6 +226,7 @@ def _candidate(plan: EvaluationPlan, heads: list[str]) -> EvaluationCandidate:
         reward=arrays["reward"],
         subs={h: _sub_candidate(plan, h) for h in heads if h != MAIN_HEAD},
         main=MAIN_HEAD in heads,
+        intervention_rate=float(plan.main.config["intervention_rate"]),
     )
 
 
@@ -261,7 +262,7 @@ def _store_head(
     )
     if gate is not None:
         for judgement in result.judgements:
-            _store_metric(version, judgement)
+            metric_store(version, judgement, source=OUTCOME_GATE)
     return {
         "verdict": result.verdict,
         "reason": result.reason,
@@ -271,11 +272,12 @@ def _store_head(
     }
 
 
-def _store_metric(version: ModelVersion, judgement: Judgement) -> None:
+def metric_store(version: ModelVersion, judgement: Judgement, *, source: str) -> None:
+    """Store one judged metric of a version; a later judgement from the same source replaces it."""
     finite = {n: v if v is not None and np.isfinite(v) else None for n, v in asdict(judgement).items() if n in _NUMBERS}
     ModelMetric.objects.update_or_create(
         version=version,
-        source=OUTCOME_GATE,
+        source=source,
         name=judgement.name,
         defaults={
             "value": finite["value"],

@@ -160,6 +160,8 @@ def _train(
 def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> list[TrainedHead]:
     """Return the training results in the order in which they are written: the policy head, then the others."""
 
+    from training.engine.pipeline import evidence_note
+
     def gates(z: float, incumbent: float | None, bar: float = MODEL_BAR_REFERENCE) -> Gates:
         against_reference = {GATE_REFERENCE: (z, bar, "the reference")}
         if incumbent is None:
@@ -178,8 +180,12 @@ def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> 
     others = [
         TrainedHead(
             head=sub.head,
-            arrays={"weights": sub.policy.weights, "margin": np.array(0.0)},
-            config={"hinges": False, "gain": float(sub.gain.mean())} | terms,
+            arrays={
+                "weights": sub.policy.weights,
+                "margin": np.array(0.0),
+                "support": np.array(sub.policy.phi.support),
+            },
+            config={"hinges": False, "gain": float(sub.gain.mean())} | evidence_note(sub.without_evidence) | terms,
             gates=gates(sub.z, sub.z_incumbent, sub.bar),
         )
         for sub in learned.subs.values()

@@ -11,6 +11,7 @@ from core.variant_registry import registry, variant_named
 
 _LONGEST_NAME = 20  # characters, as in the database columns
 FULL_ROLLOUT = "full_rollout"
+TRIAL = "trial"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def strategy_table(*strategies: RolloutStrategy) -> dict[str, RolloutStrategy]:
 
 STRATEGIES = strategy_table(
     RolloutStrategy(FULL_ROLLOUT, "full rollout"),
+    RolloutStrategy(TRIAL, "trial on half of the people"),
     RolloutStrategy(
         "canary", "canary", refused="the server cannot raise a candidate's share of traffic step by step yet"
     ),

@@ -1,10 +1,15 @@
 """Set the share of decisions that a loop explores: large until a learned version is deployed, and small afterwards.
 
-Even without a deployment, it becomes small after the declared logging rounds. A loop has one share, stored in the slot of its
+Even without a deployment, it becomes small once exploring is known to cost people reward, or after the declared number of turns
+that decided nothing. A loop has one share, stored in the slot of its
 policy head. Its other slots store the same number.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from django.db import transaction
 
@@ -14,6 +19,8 @@ from deployments.selectors.slots import serving_now, slot_for
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from training.models import ModelVersion
+
+ExplorationCause = Literal["deployed", "costs", "undecided"]
 
 
 def exploration_with(*, slot: ServingSlot, version: ModelVersion) -> int:
@@ -31,25 +38,46 @@ def exploration_with(*, slot: ServingSlot, version: ModelVersion) -> int:
     return min(declared, now) if now < round(_declared(slot.stable) * BASIS_POINTS) else declared
 
 
-@transaction.atomic
-def exploration_settle(*, loop_version: LoopVersion, turns: int) -> float:
-    """Lower the explored share after a turn, once a version was deployed or the declared logging rounds are over.
+@dataclass(frozen=True)
+class SettledExploration:
+    """Hold the explored share before and after a turn, in [0, 1], and why it fell (None: it did not)."""
 
-    The new share is the larger of the loop's declared share and the shares that deployed versions requested. A lower share, as
-    set by an operator, stays.
+    before: float
+    share: float
+    cause: ExplorationCause | None = None
+
+
+@transaction.atomic
+def exploration_settle(
+    *, loop_version: LoopVersion, undecided: int, cost: Sequence[float] | None = None
+) -> SettledExploration:
+    """Lower the explored share after a turn, if there is a cause. It never rises here.
+
+    The causes: a version was deployed or tried; exploring costs people reward, by the posterior; the declared number of turns
+    decided nothing. The new share is the larger of the loop's declared share and the shares that deployed versions requested. A
+    lower share, as set by an operator, stays.
 
     Args:
-        turns: the number of turns that the loop has had.
-    Returns: the share explored from now on, in [0, 1].
+        undecided: the number of turns so far that read outcomes and deployed nothing.
+        cost: of exploring, a decision (mean, low, high), from the model gate. Its ``low`` is the .05 quantile.
     """
     spec, slot = loop_version.spec, slot_for(loop_version.loop, MAIN_HEAD)
     requested = [requested_share(version) or 0.0 for version in serving_now(loop_version).values()]
     settled = round(max(spec.exploration, *requested) * BASIS_POINTS)
-    has_deployed = Deployment.objects.filter(slot=slot).exists()
-    if (has_deployed or turns >= spec.logging_rounds) and slot.exploration_bp > settled:
-        ServingSlot.objects.filter(loop=loop_version.loop).update(exploration_bp=settled)
-        return settled / BASIS_POINTS
-    return slot.exploration_bp / BASIS_POINTS
+    before = slot.exploration_bp / BASIS_POINTS
+    cause = _cause(slot, undecided >= spec.logging_rounds, cost)
+    if cause is None or slot.exploration_bp <= settled:
+        return SettledExploration(before, before)
+    ServingSlot.objects.filter(loop=loop_version.loop).update(exploration_bp=settled)
+    return SettledExploration(before, settled / BASIS_POINTS, cause)
+
+
+def _cause(slot: ServingSlot, is_over: bool, cost: Sequence[float] | None) -> ExplorationCause | None:
+    if Deployment.objects.filter(slot=slot).exists():
+        return "deployed"
+    if cost is not None and cost[1] > 0:
+        return "costs"
+    return "undecided" if is_over else None
 
 
 def requested_share(version: ModelVersion) -> float | None:

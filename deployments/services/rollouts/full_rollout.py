@@ -11,6 +11,7 @@ from core.errors import Conflict, InputError
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment, ServingSlot
 from deployments.models.slot import ACTIVE_STATES
+from deployments.selectors.harm import remembered_harm
 from deployments.selectors.slots import incumbent_among, no_slot
 from deployments.services.rollouts.slots import LONGEST_REASON, slot_swap, slots_lock
 from deployments.services.serving.policy_cache import policy_of_version
@@ -47,26 +48,39 @@ def full_rollout(*, version: ModelVersion, actor: str, reason: str, override: st
     """Deploy a version to all of its head's traffic at once, if its latest verdict is pass against the present incumbent.
 
     Args:
-        override: why it is deployed although it was evaluated against another policy. It is stored in the deployment history and
-            in the Trust Vault.
-    Raises: Conflict when a precondition fails (``deploy_check``), or when the version was evaluated against another policy and
-        there is no override. InputError when there is nothing to override.
+        override: why it is deployed although it was evaluated against another policy, or acts like one that did harm. It is
+            stored in the deployment history and in the Trust Vault.
+    Raises: Conflict when a precondition fails (``deploy_check``), or when there is an objection (``objections``) and no override.
+        InputError when there is nothing to override.
     """
-    proposal = _proposal(version, slots_lock(version.loop_version.loop))
+    proposal = proposal_under_lock(version)
     deploy_check(proposal)
-    difference, override = outdated(proposal), override.strip()[:LONGEST_REASON]
-    if difference and not override:
-        raise Conflict(
-            f"{difference}; start another turn, or deploy with an override reason (needs the permission to override)"
-        )
-    if override and not difference:
-        raise InputError(
-            f"{version} was judged against the deployed policy; there is nothing to override, so leave the reason out"
-        )
-    reason = f"{reason}; overridden, because {override} ({difference})" if difference else reason
+    reason, override = overridden(version, objections(proposal), reason, override)
     return slot_swap(
         slot=proposal.slot, version=version, strategy=FULL_ROLLOUT, actor=actor, reason=reason, override=override
     )
+
+
+def overridden(version: ModelVersion, objection: str, reason: str, override: str) -> tuple[str, str]:
+    """Return the reason to store, with the override in it, and the override alone.
+
+    Raises: Conflict when there is an objection and no override. InputError when there is nothing to override.
+    """
+    override = override.strip()[:LONGEST_REASON]
+    if objection and not override:
+        raise Conflict(
+            f"{objection}; start another turn, or deploy with an override reason (needs the permission to override)"
+        )
+    if override and not objection:
+        raise InputError(
+            f"{version} was judged against the deployed policy; there is nothing to override, so leave the reason out"
+        )
+    return f"{reason}; overridden, because {override} ({objection})" if objection else reason, override
+
+
+def proposal_under_lock(version: ModelVersion) -> Proposal:
+    """Load everything that deploying a version concerns, and lock the loop's slots until the transaction ends."""
+    return _proposal(version, slots_lock(version.loop_version.loop))
 
 
 def proposal_of(version: ModelVersion) -> Proposal:
@@ -86,6 +100,15 @@ def _proposal(version: ModelVersion, loop_slots: Iterable[ServingSlot]) -> Propo
     for slot in slots:
         slot.loop, slot.stable = loop, stable[slot.stable_id]
     return Proposal(version, loop_versions[latest], {slot.head: slot for slot in slots})
+
+
+def objections(proposal: Proposal) -> str:
+    """Describe what speaks against deploying a version although it passed, or return an empty text. An operator may override it.
+
+    It was judged against another policy than the deployed one (``outdated``), or it acts like a version that did harm
+    (``remembered_harm``).
+    """
+    return "; ".join(filter(None, (outdated(proposal), remembered_harm(proposal.version))))
 
 
 def outdated(proposal: Proposal) -> str:
@@ -119,6 +142,11 @@ def deploy_check(proposal: Proposal) -> None:
             else f"got the verdict {VERDICT_WORDS[verdict.verdict]!r}: {verdict.reason.rstrip('.')}"
         )
         raise Conflict(f"{version} {problem}; it is not deployed, and the incumbent keeps serving")
+    serving_check(proposal)
+
+
+def serving_check(proposal: Proposal) -> None:
+    """Check that a version can serve its slot now. Raises Conflict, also when another deployment of the slot is active."""
     slot = proposal.slot
     _check_serves(proposal)
     active = slot.deployments.filter(state__in=ACTIVE_STATES).first()

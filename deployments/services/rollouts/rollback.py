@@ -1,16 +1,21 @@
-"""Roll back a deployed version, automatically or by hand, in one transaction and never to a harmful version."""
+"""Roll back a deployed version, automatically or by hand, in one transaction and never to a harmful version.
+
+A rollback that was no harm can be undone, as long as nothing else was deployed since.
+"""
 
 from __future__ import annotations
 
 from django.db import transaction
 
 from core.errors import Conflict, InputError
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
-from deployments.selectors.slots import slot_of
-from deployments.services.rollouts.slots import LONGEST_REASON, slot_return
+from deployments.selectors.slots import is_on_trial, slot_of
+from deployments.services.rollouts.slots import LONGEST_REASON, slot_return, slot_swap, slots_lock
+from deployments.services.rollouts.trial import trial_stop
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
-from training.models import ModelVersion
+from training.models import ModelVersion, VersionState
 from training.services.versions import reference_version
 
 
@@ -59,12 +64,62 @@ def slot_rollback(
 
 
 def version_rollback(*, version: ModelVersion, actor: str, reason: str, harmful: bool) -> Incident:
-    """Roll back a deployed version by hand. Raises InputError without a reason, and Conflict when it is not deployed."""
+    """Roll back a deployed version by hand, or stop its trial.
+
+    Raises InputError without a reason, and Conflict when it is neither deployed nor on trial.
+    """
+    if is_on_trial(version):
+        slot = slot_of(version)
+        slot.candidate = version
+        return trial_stop(slot=slot, actor=actor, reason=reason, automatic=False, harmful=harmful)
     return slot_rollback(slot=_slot_served_by(version), actor=actor, reason=reason, automatic=False, harmful=harmful)
 
 
+@transaction.atomic
+def rollback_undo(*, incident: Incident, actor: str, reason: str) -> Deployment:
+    """Deploy again what was rolled back without harm, to everybody except the holdback.
+
+    Raises: InputError without a reason. Conflict when the version was harmful, when it was only on trial, or when something else
+        was deployed since.
+    """
+    if not reason.strip():
+        raise InputError("undoing a rollback needs a reason; give one, and it is stored with the deployment")
+    undo_check(incident)
+    slot = next(s for s in slots_lock(incident.slot.loop) if s.pk == incident.slot_id)
+    slot.loop = incident.slot.loop
+    _check_nothing_since(incident)
+    version = incident.version
+    restored = ModelVersion.objects.filter(pk=version.pk, state=VersionState.ARCHIVED)
+    if not restored.update(state=VersionState.EVALUATING):
+        raise Conflict(f"{version} is not archived; check which version is deployed now")
+    return slot_swap(
+        slot=slot, version=version, strategy=FULL_ROLLOUT, actor=actor, reason=f"undoes {incident}: {reason.strip()}"
+    )
+
+
+def undo_check(incident: Incident) -> None:
+    """Check that a rollback can be undone. Raises Conflict."""
+    version = incident.version
+    if Incident.objects.filter(version=version, harmful=True).exists():
+        raise Conflict(f"{version} was rolled back for harm; it is never deployed again")
+    if incident.deployment.strategy == TRIAL:
+        raise Conflict(f"{version} was only on trial and did not pass; start another turn")
+    _check_nothing_since(incident)
+
+
+def _check_nothing_since(incident: Incident) -> None:
+    """Check that the rollback is the last change of its slot. Raises Conflict."""
+    last = Deployment.objects.filter(slot=incident.slot_id).order_by("-pk").first()
+    if last is None or last.rollback_of_id != incident.deployment_id:
+        raise Conflict(
+            f"something else was deployed since {incident}; deploy a version that was judged against the deployed one"
+        )
+
+
 def rollback_check(version: ModelVersion) -> None:
-    """Check that a version is deployed and can be rolled back. Raises Conflict."""
+    """Check that a version is deployed and can be rolled back, or that it is on trial. Raises Conflict."""
+    if is_on_trial(version):
+        return
     _served_by(_slot_served_by(version))
 
 
@@ -86,10 +141,9 @@ def _served_by(slot: ServingSlot) -> Deployment:
 def _target(slot: ServingSlot, leaving: ModelVersion) -> ModelVersion:
     harmed = Deployment.objects.filter(slot=slot, harmful=True).values("version_id")
     before = (
-        Deployment.objects.filter(slot=slot)
+        Deployment.objects.filter(slot=slot, state=DeploymentState.SUCCEEDED)
         .exclude(version=leaving)
         .exclude(version_id__in=harmed)
-        .exclude(state=DeploymentState.ROLLED_BACK)
         .order_by("-pk")
         .first()
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -12,6 +14,7 @@ from core.errors import Conflict
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, ServingSlot
+from deployments.models.slot import ACTIVE_STATES
 from deployments.services.rollouts.exploration import exploration_with
 from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
@@ -90,28 +93,42 @@ def slot_swap(
     if not updated:
         raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now and deploy again")
     ServingSlot.objects.filter(loop=slot.loop).exclude(exploration_bp=exploration).update(exploration_bp=exploration)
-    _archive(before)
+    archive(before)
     deployed = ModelVersion.objects.filter(pk=version.pk, state=VersionState.EVALUATING).update(
         state=VersionState.DEPLOYED
     )
     if not deployed:
         raise Conflict(f"{version} is not in state evaluating, so it cannot be deployed; train a new version")
-    return _recorded(slot, version, strategy, actor, reason, override)
+    return deployment_record(slot, version, strategy, actor, reason, override)
 
 
-def _recorded(
-    slot: ServingSlot, version: ModelVersion, strategy: str, actor: str, reason: str, override: str
+def deployment_record(
+    slot: ServingSlot,
+    version: ModelVersion,
+    strategy: str,
+    actor: str,
+    reason: str,
+    override: str = "",
+    *,
+    frozen_policy: Mapping[str, Any] | None = None,
+    active: bool = False,
 ) -> Deployment:
-    """Record the deployment in the history and in the Trust Vault. ``slot`` is as it was before the swap."""
+    """Record a deployment in the history and in the Trust Vault. ``slot`` is as it was before the change.
+
+    Args:
+        frozen_policy: the terms under which the deployment began.
+        active: whether the deployment is in progress and not complete.
+    """
     deployment = Deployment.objects.create(
         slot=slot,
         version=version,
         previous_id=slot.stable_id,
         strategy=strategy,
-        state=DeploymentState.SUCCEEDED,
+        state=DeploymentState.IN_PROGRESS if active else DeploymentState.SUCCEEDED,
+        frozen_policy=dict(frozen_policy or {}),
         reason=reason,
         actor=actor,
-        finished_at=timezone.now(),
+        finished_at=None if active else timezone.now(),
     )
     vault_append(
         kind=VaultKind.DEPLOYMENT,
@@ -140,7 +157,8 @@ def slot_return(
     )
     if not updated:
         raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
-    _archive(leaving)
+    archive(leaving)
+    _abort(slot, reason)
     ModelVersion.objects.learned().filter(pk=version.pk).update(state=VersionState.DEPLOYED)
     return Deployment.objects.create(
         slot=slot,
@@ -155,6 +173,15 @@ def slot_return(
     )
 
 
-def _archive(version: ModelVersion) -> None:
+def _abort(slot: ServingSlot, reason: str) -> None:
+    """Abort a trial whose reference arm is no longer deployed. ``slot`` is as it was before."""
+    active = Deployment.objects.filter(slot=slot, state__in=ACTIVE_STATES)
+    if slot.candidate is not None and active.update(
+        state=DeploymentState.ABORTED, finished_at=timezone.now(), reason=reason
+    ):
+        archive(slot.candidate)
+
+
+def archive(version: ModelVersion) -> None:
     """Archive a learned version that is no longer deployed. A reference is never archived."""
     ModelVersion.objects.learned().filter(pk=version.pk).update(state=VersionState.ARCHIVED)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from core.errors import InputError
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, RolloutStrategy, strategy_named
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, TRIAL, RolloutStrategy, strategy_named
 from deployments.models import Deployment
 from deployments.services.rollouts.full_rollout import full_rollout
+from deployments.services.rollouts.trial import trial_start
 from training.models import ModelVersion
 
 
@@ -39,6 +40,7 @@ STARTERS = starter_table(
     STRATEGIES,
     {
         FULL_ROLLOUT: full_rollout,
+        TRIAL: trial_start,
     },
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from loops.engine.heads import MAIN_HEAD
+from loops.engine.parse.import_heads import parse_import_heads
 from loops.engine.parse.strict_toml import Table, is_number, meant
 from loops.engine.reward import COMPONENTS, INPUTS
 from loops.engine.rows.transforms import EXPECTED, parse_transform
@@ -22,13 +22,14 @@ def parse_imports(table: Table, features: tuple[Feature, ...], heads: tuple[Head
     csv = table.table("csv")
     user, time = csv.text("user", "a column", "user_id"), csv.text("time", "a column", "decided_at")
     columns = _named(csv, "features", [f.name for f in features], {f.name: f.name for f in features})
-    reward = _reward(csv)
+    reward, transforms = _reward(csv), csv.text_map("transforms")
+    read = parse_import_heads(csv.table("heads"), heads, transforms, columns)
     imports = ImportMap(
         user=user,
         key=csv.texts("key", "a list of different columns", (user, time)),
         time=time,
         features=columns,
-        heads=_heads(csv.table("heads"), heads),
+        heads=read,
         reward=reward,
         missing=_missing(csv, features),
         next_state=csv.one_of("next_state", NEXT_STATES, "next_row_same_day"),
@@ -36,7 +37,7 @@ def parse_imports(table: Table, features: tuple[Feature, ...], heads: tuple[Head
         explored=csv.text("explored", "a column", None),
         label=csv.text("label", "a column", None),
         left=csv.text("left", "a column", None),
-        transforms=_transforms(csv, features, columns, reward),
+        transforms=_transforms(csv, transforms, features, columns | _propensities(read), reward),
         actions=_value_maps(csv.table("actions"), {h.name: h.actions for h in heads}, "a head"),
         categories=_value_maps(
             csv.table("categories"), {f.name: f.categories for f in features if f.is_category}, "a category feature"
@@ -54,22 +55,6 @@ def _named(csv: Table, name: str, known: Iterable[str], base: dict[str, str]) ->
             expected = f"on the left one of {', '.join(known)}{meant(key, known)}"
             csv.problems.add(f"{csv.key(name)}.{key}", column, expected)
     return base | columns
-
-
-def _heads(table: Table, heads: tuple[Head, ...]) -> dict[str, ImportHead]:
-    """Parse the columns of each head. The main head's action column defaults to ``action``. A sub-head must name its own."""
-    known = [h.name for h in heads]
-    out = {}
-    for name in table.data:
-        inner = table.table(name)
-        if name not in known:
-            table.problems.add(inner.name, inner.data, f"a head of this loop: {', '.join(known)}{meant(name, known)}")
-        action = inner.text("action", "a column", "action") if name == MAIN_HEAD else inner.text("action", "a column")
-        out[name] = ImportHead(action=action, propensity=inner.text("propensity", "a column", None))
-        inner.close()
-    if MAIN_HEAD in known and MAIN_HEAD not in out:
-        out[MAIN_HEAD] = ImportHead(action="action")
-    return out
 
 
 def _reward(csv: Table) -> dict[str, str]:
@@ -103,11 +88,21 @@ def _missing(csv: Table, features: tuple[Feature, ...]) -> Any:
     return dict(value)
 
 
+def _propensities(heads: dict[str, ImportHead]) -> dict[str, str]:
+    return {column: column for head in heads.values() for column in head.propensity_columns}
+
+
 def _transforms(
-    csv: Table, features: tuple[Feature, ...], columns: dict[str, str], reward: dict[str, str]
+    csv: Table,
+    declared: dict[str, str],
+    features: tuple[Feature, ...],
+    columns: dict[str, str],
+    reward: dict[str, str],
 ) -> dict[str, str]:
-    """Parse a transform per feature (or ``reward``). The key may also be the column's name, or a column the loop ignores."""
-    declared = csv.text_map("transforms")
+    """Check a transform per feature (or ``reward``). The key may also be the column's name, or a column the loop ignores.
+
+    ``columns`` maps features, and the columns of propensities to themselves.
+    """
     by_column = {column: feature for feature, column in columns.items()} | {reward.get("total", "reward"): "reward"}
     categories = {f.name for f in features if f.is_category}
     out = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,14 @@ class LinearPolicy:
         return self.probabilities(states)
 
 
+def never_choosing(weights: Floats, actions: Sequence[int], reference: int) -> Floats:
+    """Return weights (K, d) under which these actions are always worth one unit less than the reference, so never chosen."""
+    out = weights.copy()
+    out[list(actions)] = weights[reference]
+    out[list(actions), 0] -= 1.0
+    return out
+
+
 def reference_policy(spec: LoopSpec, head: str) -> LinearPolicy:
     """Build the policy that always chooses the head's declared reference action."""
     declared = spec.head(head)
@@ -58,12 +66,14 @@ def reference_policy(spec: LoopSpec, head: str) -> LinearPolicy:
 
 
 def policy_from_arrays(spec: LoopSpec, head: str, arrays: Mapping[str, Array], *, hinges: bool) -> LinearPolicy:
-    """Build the policy from the ``weights`` and ``margin`` that a model version stores.
+    """Build the policy from the ``weights``, ``margin`` and ``support`` that a model version stores.
 
+    A version without ``support`` was trained on features that were held by their bounds alone.
     Raises: ValueError when the shape of the weights does not fit the loop.
     """
     declared = spec.head(head)
-    phi = FeatureMap.of(spec, hinges)
+    support = tuple((float(low), float(high)) for low, high in np.asarray(arrays.get("support", ())))
+    phi = FeatureMap.of(spec, hinges, support)
     weights = np.asarray(arrays["weights"], dtype=np.float64)
     if weights.shape != (len(declared.actions), phi.width):
         raise ValueError(f"weights have shape {weights.shape}; the loop needs {(len(declared.actions), phi.width)}")

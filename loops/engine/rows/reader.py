@@ -84,6 +84,7 @@ class RowReader:
         self._policy = spec.main_head
         self._heads = [self._policy, *(h for h in spec.sub_heads if h.name in self._imports.heads)]
         self._actions = {h.name: ActionReader(spec, h) for h in self._heads if h.name in self._imports.heads}
+        self.flags_explored = self._imports.explored is not None and self._imports.explored in self._columns
         self._outcome = OutcomeReader(spec)
         self._width = len(spec.features)
 
@@ -121,6 +122,28 @@ class RowReader:
         user, _, time = self._identity(row)
         return user, time
 
+    def assignment(self, row: Cells) -> tuple[str, dict[str, LoggedChoice]] | None:
+        """Return a row's person and the choices of its heads, whatever else the row holds. None for an unavailable row.
+
+        Raises: RowError for a person, an action or a propensity that cannot be read.
+        """
+        user = self._user(row)
+        if not self._flag(row, self._imports.available, True, required=True):
+            return None
+        return user, self._choices(row, True, [])
+
+    def logged_number(self, row: Cells, head: str) -> tuple[int, float] | None:
+        """Return a head's action index and the number in its propensity column, before any transform.
+
+        None where the head made no choice. Raises: RowError where either cannot be read.
+        """
+        if not self._flag(row, self._imports.available, True, required=True):
+            return None
+        policy = self._actions.get(self._policy.name)
+        if self._spec.head(head).when == "intervening" and policy is not None and not policy.intervenes(row):
+            return None
+        return self._actions[head].number(row)
+
     def _outcomes(
         self, row: Cells, state: Floats, choices: dict[str, LoggedChoice], notes: list[Note]
     ) -> tuple[Floats, bool | None, bool]:
@@ -129,13 +152,17 @@ class RowReader:
         return self._outcome.reward(row, state, actions, notes), self._outcome.harmful(row), dropped_out
 
     def _identity(self, row: Cells) -> tuple[str, tuple[str, ...], datetime]:
-        user = row.get(self._imports.user, "").strip()
-        if not user:
-            raise RowError("missing_user", f"column {self._imports.user!r} is empty")
+        user = self._user(row)
         key = tuple(row.get(column, "").strip() for column in self._imports.key)
         if self._whole and not any(key):
             raise RowError("missing_key", f"the key columns {quoted_list(self._imports.key)} are empty")
         return user, key, parse_time(row.get(self._imports.time, ""), self._imports.time, self._spec.decisions_per_day)
+
+    def _user(self, row: Cells) -> str:
+        user = row.get(self._imports.user, "").strip()
+        if not user:
+            raise RowError("missing_user", f"column {self._imports.user!r} is empty")
+        return user
 
     def _choices(self, row: Cells, available: bool, notes: list[Note]) -> dict[str, LoggedChoice]:
         """Read the choices of the heads. An action while the person was unavailable was not randomised, and is ignored."""
@@ -190,7 +217,7 @@ class RowReader:
 
     def _decision_columns(self) -> list[str]:
         m = self._imports
-        heads = [c for h in m.heads.values() for c in (h.action, h.propensity)]
+        heads = [c for h in m.heads.values() for c in (h.action, *h.propensity_columns)]
         named = (m.user, *m.key, m.time, m.available, m.explored, m.label, m.left, *heads, *m.reward.values())
         return [c for c in named if c is not None]
 

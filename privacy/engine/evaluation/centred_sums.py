@@ -9,12 +9,11 @@ than the noise of a ratio of two released sums. A block of one metric holds five
 - ``people``: 1 for each person;
 - ``weight``: what the number is relative to (B), for shares alone.
 
-Means: a person with |v| above the clip adds nothing to ``value``. They add +1 to ``beyond`` if v is below the clip and -1 if
-it is above. A row is then either inside or beyond, so both sums share one sensitivity. Many people beyond the clip on the low
-side mean harm that the clipped mean does not show, and an interval must reach that far.
+A person with |v| above the clip adds nothing to ``value``. They add +1 to ``beyond`` if v is below the clip and -1 if it is
+above. A row is then either inside or beyond, so both sums share one sensitivity. Many people beyond the clip on one side mean
+harm that the clipped sum does not show, and an interval must reach that far.
 
-Shares: A and B are scaled down together where B is above its clip, so that a person's own share is never cut. ``beyond`` counts
-the people whose weight was cut.
+Shares: A and B are scaled down together where B is above its clip, so that a person's own share is not cut by their weight.
 
 Unit: user; neighbouring relation: add or remove one. Each block's L2 sensitivity is ``BLOCK_CLIPS[kind]``, over all possible
 people.
@@ -36,13 +35,10 @@ ENTRIES = ("value", "square", "beyond", "people", "weight")
 # How precisely each sum is measured relative to ``value``.
 _SCALES: dict[SumKind, Floats] = {
     "mean": np.array([1.0, 0.3, 1.0, 0.2, 0.0]),
-    "share": np.array([1.0, 0.3, 0.3, 0.2, 0.25]),
+    "share": np.array([1.0, 0.25, 1.0, 0.15, 0.25]),
 }
-# The longest row: inside the clip (value, square, people), or beyond it (beyond, people); a share may have all five.
-BLOCK_CLIPS: dict[SumKind, float] = {
-    "mean": float(max(np.linalg.norm([1.0, 0.3, 0.2]), np.linalg.norm([1.0, 0.2]))),
-    "share": float(np.linalg.norm(_SCALES["share"])),
-}
+# The longest row is one inside the clip, with all entries but ``beyond``. One beyond it has neither value nor square.
+BLOCK_CLIPS: dict[SumKind, float] = {kind: float(np.linalg.norm(np.delete(s, 2))) for kind, s in _SCALES.items()}
 HEAD_COUNT_Z = 1.645  # a noised sum of people or weights is used with its interval of 90%
 
 
@@ -96,7 +92,7 @@ class CentredSums:
 
     @property
     def net_beyond(self) -> float:
-        """Return the people beyond the clip of a mean, low side minus high side, shrunk toward 0 by half their noise sd."""
+        """Return the people beyond the clip, low side minus high side, shrunk toward 0 by half their noise sd."""
         excess = max(abs(self.beyond) - 0.5 * self.sd_beyond, 0.0)
         return excess if self.beyond > 0 else -excess
 
@@ -104,14 +100,14 @@ class CentredSums:
 def person_rows(values: PersonValues, clips: ValueClips) -> Floats:
     """Return one row (U, 5) per person, unscaled and in units of the clips, in the order of ``ENTRIES``."""
     value, people = np.asarray(values.value, dtype=np.float64) / clips.value, np.ones(len(values.value))
-    if values.weight is None:
-        below, above = value < -1.0, value > 1.0
-        inside = np.where(below | above, 0.0, value)
-        return np.column_stack([inside, inside**2, below.astype(float) - above, people, np.zeros(len(value))])
-    weight = np.asarray(values.weight, dtype=np.float64) / clips.weight
-    together = 1.0 / np.maximum(weight, 1.0)
-    inside = np.clip(value * together, -1.0, 1.0)
-    return np.column_stack([inside, inside**2, weight > 1.0, people, weight * together])
+    weight = np.zeros(len(value))
+    if values.weight is not None:
+        weight = np.asarray(values.weight, dtype=np.float64) / clips.weight
+        value = value / np.maximum(weight, 1.0)
+        weight = np.minimum(weight, 1.0)
+    below, above = value < -1.0, value > 1.0
+    inside = np.where(below | above, 0.0, value)
+    return np.column_stack([inside, inside**2, below.astype(float) - above, people, weight])
 
 
 def release_centred(

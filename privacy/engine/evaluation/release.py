@@ -15,13 +15,13 @@ from privacy.engine.evaluation.centred_sums import PersonValues, ValueClips, rel
 from privacy.engine.evaluation.statistics import EvaluationCandidate, EvaluationRows, person_values
 
 EVALUATION_SHARES = {
-    "improvement": 0.30,
-    "false_intervention": 0.30,
-    "empathy_deficit": 0.14,
-    "support": 0.08,
+    "improvement": 0.24,
+    "false_intervention": 0.42,
+    "empathy_deficit": 0.13,
+    "support": 0.05,
     "silence": 0.06,
     "silence_logged": 0.06,
-    "stability": 0.06,
+    "stability": 0.04,
 }
 SUB_METRIC_SHARE = 0.05  # of the evaluation's budget, for each sub-head that is evaluated with it
 

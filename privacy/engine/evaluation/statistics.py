@@ -49,8 +49,8 @@ class EvaluationRows:
 class EvaluationCandidate:
     """A candidate policy, its rival, and the released model as control variate.
 
-    reward (K, d): phi . reward[a] is the modelled reward. ``subs``: the sub-heads to evaluate, each with its own rival and
-    modelled target.
+    reward (K, d): phi . reward[a] is the modelled reward. ``intervention_rate``: of the policy in the released model, None if not
+    known. ``subs``: the sub-heads to evaluate, each with its own rival and modelled target.
     ``main`` False: evaluate the sub-heads alone.
     """
 
@@ -59,6 +59,7 @@ class EvaluationCandidate:
     reward: Floats
     subs: Mapping[str, SubCandidate] = field(default_factory=dict)
     main: bool = True
+    intervention_rate: float | None = None
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,19 @@ from privacy.engine.moments.contributions import (
     user_weights,
 )
 from privacy.engine.moments.null_population import LoggingPolicy, null_rows
-from privacy.engine.moments.release_layout import COUNTS_CLIP, Clips, ReleaseLayout, sub_block
+from privacy.engine.moments.release_layout import (
+    COUNTS_CLIP,
+    SHARES_BLOCK,
+    SUB_SHARES_BLOCK,
+    Clips,
+    ReleaseLayout,
+    sub_block,
+)
 from privacy.engine.moments.rows import ReleaseRows
 
 HINGE_ERROR = 0.2  # hinge features enter when the expected error of an effect, in whitened units, is at most this
 _QUANTILES = {"gram": (0.9, 1.0), "targets": (0.9, 1.0), "effects": (0.8, 1.0), "variances": (0.9, 1.25)}
+_QUANTILES |= dict.fromkeys((SHARES_BLOCK, SUB_SHARES_BLOCK), (0.9, 1.0))
 _SUB_QUANTILE = (0.8, 1.0)
 
 
@@ -54,7 +62,7 @@ class PublicFacts:
 def public_facts(layout: ReleaseLayout, decisions: int, explored_share: float = 1.0) -> PublicFacts:
     """Compute a layout's public constants from null users; results are cached.
 
-    Clips are quantiles of block norms: gram .9, targets .9, effects .8, variances .9 times 1.25, sub-heads .8.
+    Clips are quantiles of block norms: gram .9, targets .9, effects .8, variances .9 times 1.25, shares .9, sub-heads .8.
     """
     return _cached(_Key(layout, decisions, explored_share))
 
@@ -102,7 +110,14 @@ class _Key:
 
     def __init__(self, layout: ReleaseLayout, decisions: int, explored_share: float) -> None:
         self.layout, self.decisions, self.explored_share = layout, decisions, explored_share
-        self.identity = (repr(layout.spec), layout.phi.width, layout.subs, decisions, explored_share)
+        self.identity = (
+            repr(layout.spec),
+            layout.phi.width,
+            layout.phi.support,
+            layout.subs,
+            decisions,
+            explored_share,
+        )
 
     def __hash__(self) -> int:
         return hash(self.identity)

@@ -16,10 +16,13 @@ from privacy.engine.moments.continuation_value import continuation_slope, contin
 from privacy.engine.moments.release_layout import (
     LEFT_SCALE,
     RESIDUAL_CLIP,
+    SHARES_BLOCK,
+    SUB_SHARES_BLOCK,
     TARGET_CLIP,
     ReleaseLayout,
     alternatives_of,
     covariance_of,
+    logged_of,
     sub_block,
 )
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows, person_sums, row_products
@@ -28,7 +31,8 @@ COUNT_CAP = 10_000  # decision points per person; beyond it the logarithm is cap
 CENTRE_RANGE = 10.0  # bound of a person's mean reward, in reward scales
 COUNT_WEIGHT = 0.5  # the number of people is measured less precisely than the other two: the gram measures it again
 FULL_WEIGHT_ROWS = 8  # a person with fewer decision points has proportionally less weight
-PROPENSITY_FLOOR = 0.5  # as a share of the smallest logging probability
+# As a share of the smallest logging probability. A higher floor biases actions that were logged less often than declared.
+PROPENSITY_FLOOR = 0.2
 _CHUNK_USERS = 512
 
 
@@ -100,6 +104,8 @@ def baseline_contributions(
 def effect_contributions(layout: ReleaseLayout, rows: ReleaseRows, centre: float, theta: Floats) -> dict[str, Floats]:
     """Return the blocks ``effects`` (U, K-1 * d * m), ``variances`` (U, m + stays), and one (U, K_h-1 * d) per sub-head.
 
+    The block ``shares`` (U, K-1) holds how often each alternative was taken, and ``shares_of_heads`` the same of the sub-heads.
+
     Effects are V z phi residual with z_k = 1[a=k]/p - 1[a=ref]/p_ref, averaged over explored rows. With constant propensities
     this is the action-centred form (1[a=k] - p_k) phi residual. With varying ones the expectation is equal, so rows mix freely.
     """
@@ -126,10 +132,23 @@ def _effect_blocks(
     blocks = {
         "effects": _average_over(rows, outer, rows.explored),
         "variances": person_sums(rows.person, spread, rows.users),
+        SHARES_BLOCK: _taken(layout.main, rows, chosen, rows.explored),
     }
     for head in layout.subs:
         blocks[sub_block(head)] = _sub_effects(layout, head, rows, phi[:, : layout.linear().phi.width], residual, theta)
+    if layout.subs:
+        taken = [_taken(layout.spec.head(h), rows, rows.subs[h], sub_usable(rows, h)) for h in layout.subs]
+        blocks[SUB_SHARES_BLOCK] = np.hstack(taken)
     return blocks
+
+
+def _taken(head: Head, rows: ReleaseRows, chosen: SubHeadRows, usable: Bools) -> Floats:
+    """Return how often each person took each alternative (U, K-1), over the root of its logging probability.
+
+    In this unit the same noise hides the same part of a rare action's share as of a frequent one's.
+    """
+    taken = (chosen.action[:, None] == np.array(alternatives_of(head))) / np.sqrt(logged_of(head))
+    return _average_over(rows, taken, usable)
 
 
 def sub_usable(rows: ReleaseRows, head: str) -> Bools:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.arrays import Floats, Ints
+from core.arrays import Bools, Floats, Ints
 from loops.engine.features import FeatureMap
+from privacy.engine.moments.action_shares import ActionShares
 from privacy.engine.moments.gram_matrix import Gram
 
 EFFECT_WIDTHS = (0.02, 0.06, 0.15, 0.35, 0.8)
@@ -67,7 +68,7 @@ class NoisyMoments:
     """One target's released block: moment (K-1, d) = covariance x gram x effects + error.
 
     ``variance`` is the target's residual variance, ``rows`` the number of rows behind the moment, and ``noise`` the standard
-    deviation of the noise on an entry of it.
+    deviation of the noise on an entry of it. ``shares``: how often each action was taken, None for as declared.
     """
 
     gram: Gram
@@ -76,6 +77,7 @@ class NoisyMoments:
     variance: float
     rows: float
     noise: float
+    shares: ActionShares | None = None
 
 
 def released_posterior(
@@ -92,13 +94,14 @@ def released_posterior(
     """
     rng, grid = np.random.default_rng(_SEED), np.array(widths)
     likelihood, groups = _Likelihood.of(released), _groups(phi)
+    unseen = (len(released.moment) - len(likelihood.y), phi.width)
     width = np.full(phi.width, len(grid) // 2)
     means, factors = [], []
     for sweep in range(schedule.burn_in + schedule.draws * schedule.thin):
         mean, factor = likelihood.condition(grid[width] ** 2)
         if sweep >= schedule.burn_in and (sweep - schedule.burn_in) % schedule.thin == 0:
-            means.append(likelihood.rotation @ mean)
-            factors.append(factor)
+            means.append(likelihood.rotation @ np.concatenate([mean, np.zeros(unseen)]))
+            factors.append(np.concatenate([factor, np.broadcast_to(np.diag(grid[width]), (*unseen, phi.width))]))
         proportions = _draw_proportions(width, groups, grid, rng)
         width = _draw_widths(mean + _noise(factor, rng), grid, proportions[groups], rng)
     return TargetEffects(np.stack(means), np.stack(factors), likelihood.rotation)
@@ -106,10 +109,12 @@ def released_posterior(
 
 @dataclass(frozen=True)
 class _Likelihood:
-    """The likelihood y = G tau + error for each eigenvector of V, in whose basis the actions' errors are independent.
+    """The likelihood y = G tau + error in a basis of the S actions with evidence in which their errors are independent.
 
-    y (K-1, d). error (K-1, d, d): error covariance without the part that the gram's own noise adds. Actions share a column's
-    width, so the prior is equal in any basis. So K-1 problems of size d are solved instead of one of size (K-1) d.
+    y (S, d). error (S, d, d): error covariance without the part that the gram's own noise adds. Actions share a column's width,
+    so the prior is equal in any basis. So S problems of size d are solved instead of one of size S d. With constant propensities
+    as declared the basis is that of V. Otherwise sampling and noise have no common basis, and small covariances are left out.
+    ``rotation`` (K-1, K-1) maps the basis, followed by the actions without evidence, to actions.
     """
 
     y: Floats
@@ -119,12 +124,22 @@ class _Likelihood:
 
     @classmethod
     def of(cls, released: NoisyMoments) -> _Likelihood:
-        values, rotation = np.linalg.eigh(np.asarray(released.covariance, dtype=np.float64))
-        gram, identity = released.gram.mean, np.eye(len(released.gram.mean))
-        sampling = gram * max(released.variance, 0.05) / max(released.rows, 1.0)
-        error = [sampling / v + identity * (released.noise**2 / v**2 + 1e-12) for v in values]
-        y = rotation.T @ released.moment / values[:, None]
-        return cls(y=np.asarray(y), error=np.stack(error), gram=released.gram, rotation=np.asarray(rotation))
+        inverse, gram = np.asarray(np.linalg.inv(released.covariance), dtype=np.float64), released.gram.mean
+        seen, sampled, noised = _action_errors(inverse, released.shares)
+        a_row = max(released.variance, 0.05) / max(released.rows, 1.0)
+        whole = sampled * (a_row * np.trace(gram) / len(gram)) + noised * released.noise**2
+        basis = np.linalg.eigh(whole)[1]
+        error = [
+            gram * (a_row * float(b @ sampled @ b))
+            + np.eye(len(gram)) * (released.noise**2 * float(b @ noised @ b) + 1e-12)
+            for b in basis.T
+        ]
+        return cls(
+            y=basis.T @ (inverse @ released.moment)[seen],
+            error=np.array(error).reshape(-1, *gram.shape),
+            gram=released.gram,
+            rotation=_to_actions(basis, seen),
+        )
 
     def condition(self, prior: Floats) -> tuple[Floats, Floats]:
         """Return posterior means (K-1, d) and square roots of covariances (K-1, d, d), given the prior variances (d,)."""
@@ -136,6 +151,27 @@ class _Likelihood:
         factor = np.linalg.inv(lower).swapaxes(1, 2)
         projected = np.einsum("kji,kj->ki", weighed, self.y)
         return np.einsum("kij,klj,kl->ki", factor, factor, projected, optimize=True), np.asarray(factor)
+
+
+def _action_errors(inverse: Floats, shares: ActionShares | None) -> tuple[Bools, Floats, Floats]:
+    """Return which actions (K-1,) have evidence, and the covariances (S, S) of their sampling error and of the noise.
+
+    ``inverse`` is V^-1. Both are a unit: of the residual variance a row, and of the noise's variance on an entry.
+    """
+    if shares is None:
+        return np.ones(len(inverse), bool), inverse, inverse @ inverse
+    seen, spread = shares.supported, 1.0 / np.sqrt(shares.evidence)
+    of_seen, unit = np.ix_(seen, seen), np.outer(spread, spread)
+    return seen, (shares.contrasts * unit)[of_seen], (inverse @ inverse * unit)[of_seen]
+
+
+def _to_actions(basis: Floats, seen: Bools) -> Floats:
+    """Return the map (K-1, K-1) to actions from the basis (S, S) of those with evidence, followed by the others."""
+    order, rotation = np.concatenate([np.flatnonzero(seen), np.flatnonzero(~seen)]), np.eye(len(seen))
+    rotation[: len(basis), : len(basis)] = basis
+    out = np.empty_like(rotation)
+    out[order] = rotation
+    return out
 
 
 def _noise(factor: Floats, rng: np.random.Generator) -> Floats:

@@ -47,6 +47,7 @@ def effects_posterior(
             variance=float(moments.residual_variances[j]),
             rows=moments.rows,
             noise=moments.sd["effects"] / float(layout.target_weights[j]),
+            shares=moments.shares,
         )
         targets.append(target_posterior(layout.phi, released))
     return Effects(tuple(targets))
@@ -65,6 +66,7 @@ def sub_effects_posterior(moments: Moments, head: str) -> TargetEffects:
         variance=block.variance,
         rows=block.rows,
         noise=block.sd,
+        shares=block.shares,
     )
     return released_posterior(phi, released, SUB_WIDTHS)
 

@@ -4,6 +4,8 @@ Releases are pooled by precision, block by block, with weights proportional to 1
 weighting). Later releases subtract the effects known before (``known``) from their targets, so each release also carries how
 much was subtracted. With q the share of each action and theta fitted to the pooled targets, the reference's coefficients are
 theta + offset - sum_k q_k tau_k.
+
+A baseline that was logged while a policy served counts a tenth.
 """
 
 from __future__ import annotations
@@ -15,13 +17,19 @@ from functools import cached_property
 import numpy as np
 
 from core.arrays import Floats
+from loops.engine.spec import Head
+from privacy.engine.moments.action_shares import ActionShares, pool_effects, pool_shares
 from privacy.engine.moments.clipping import PublicFacts, nominal_decisions, public_facts
 from privacy.engine.moments.contributions import gram_from_upper
 from privacy.engine.moments.gram_matrix import Gram, estimate_gram
-from privacy.engine.moments.release_layout import Counts, ReleaseLayout
+from privacy.engine.moments.release_layout import Counts, ReleaseLayout, alternatives_of, covariance_of
 
 # Correlation of a person's whitened targets between decision points, beyond what the features explain.
 CLUSTERING_LEVEL, CLUSTERING_CHANGE = 0.1, 0.02
+FULLY_EXPLORED = 0.999
+# Weight of a baseline that was logged while a policy served, relative to a fully explored one. Errors of the known effects are
+# read as baseline exactly where that policy acts: with full weight, later candidates looked better than they were.
+SERVED_WEIGHT = 0.1
 _MEAN_SQUARE = 0.4  # rough mean square of a column of phi: a uniform number has 1/3, the intercept 1
 
 
@@ -30,13 +38,14 @@ class SubMoments:
     """A sub-head's block on linear features.
 
     effects (K_h-1, d) in reward scales. ``sd``: noise on an entry. ``rows``: rows behind the block. ``variance``: residual
-    variance of the sub-head's target.
+    variance of the sub-head's target. ``shares``: how often each alternative was taken.
     """
 
     effects: Floats
     sd: float
     rows: float
     variance: float
+    shares: ActionShares
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,8 @@ class Moments:
     ``sd``: noise on an entry of gram, targets, effects and variances.
     ``sampling`` (level, change): variance of a target's mean residual per unit of gram.
     ``rows``: decision points behind the effects.
-    actions (K-1,): share q of each action. offset (d, m): what was subtracted from the targets, averaged over the actions.
+    actions (K-1,): share q of each action among all rows. ``shares``: among explored rows, None before round 2.
+    offset (d, m): what was subtracted from the targets, averaged over the actions.
     ``sizes``: (noise^2 + sampling^2) of each block, whose inverse is its weight in pooling.
     """
 
@@ -64,11 +74,31 @@ class Moments:
     offset: Floats
     sizes: dict[str, float]
     effects: Floats = field(default_factory=lambda: np.zeros(0))
+    shares: ActionShares | None = None
     rows: float = 0.0
     variances: Floats = field(default_factory=lambda: np.zeros(0))
     stays: Floats = field(default_factory=lambda: np.zeros(0))
     subs: Mapping[str, SubMoments] = field(default_factory=dict)
     releases: int = 1
+
+    def with_actions(self, shares: ActionShares, explored_share: float, known: Floats | None) -> Moments:
+        """Return these moments with the action shares that round 2 released.
+
+        Before a policy was ever learned, decisions that were not explored took the reference.
+        """
+        taken = shares.share * (explored_share if known is None else 1.0)
+        alternatives = list(self.layout.alternatives)
+        offset = self.offset if known is None else np.tensordot(taken, known[alternatives], axes=1)
+        return replace(self, shares=shares, actions=taken, offset=np.asarray(offset))
+
+    @property
+    def without_evidence(self) -> tuple[int, ...]:
+        """Return policy's action indices that were hardly ever logged, so that no policy may choose them."""
+        return _without_evidence(self.layout.main, self.shares)
+
+    def sub_without_evidence(self, head: str) -> tuple[int, ...]:
+        """Return a sub-head's action indices that were hardly ever logged."""
+        return _without_evidence(self.layout.spec.head(head), self.subs[head].shares)
 
     def with_effects(
         self, *, effects: Floats, sd_effects: float, rows: float, variances: Floats, stays: Floats, sd_variances: float,
@@ -129,7 +159,7 @@ class Moments:
 
 
 def baseline_moments(
-    layout: ReleaseLayout, counts: Counts, facts: PublicFacts, baseline: Mapping[str, np.ndarray]
+    layout: ReleaseLayout, counts: Counts, facts: PublicFacts, baseline: Mapping[str, np.ndarray], explored_share: float
 ) -> Moments:
     """Return the moments that round 1 alone gives."""
     gram, gram_next, users = grams(layout, baseline)
@@ -143,6 +173,7 @@ def baseline_moments(
         np.zeros((d, m)) if known is None else np.tensordot(layout.logged, known[list(layout.alternatives)], axes=1)
     )
     entries = {"gram": d * (d + 1) / 2, "targets": d * m}
+    counted = 1.0 if explored_share >= FULLY_EXPLORED else SERVED_WEIGHT
     return Moments(
         layout=layout,
         counts=counts,
@@ -154,7 +185,7 @@ def baseline_moments(
         sampling=(sampling[0], sampling[1]),
         actions=layout.logged,
         offset=offset,
-        sizes={n: sd[n] ** 2 + facts.clips[n] ** 2 / (entries[n] * max(users, 1.0)) for n in sd},
+        sizes={n: (sd[n] ** 2 + facts.clips[n] ** 2 / (entries[n] * max(users, 1.0))) / counted for n in sd},
     )
 
 
@@ -201,29 +232,40 @@ def pool(rounds: Sequence[Moments]) -> Moments:
 
 def _with_pooled_effects(pooled_baseline: Moments, rounds: Sequence[Moments]) -> Moments:
     weights, spread = _weights(rounds, "effects"), _weights(rounds, "variances")
-    pooled = pooled_baseline.with_effects(
-        effects=_mean(weights, [r.effects for r in rounds]),
+    shares, by_action = pool_shares([r.shares for r in rounds if r.shares is not None], weights)
+    layout = pooled_baseline.layout
+    pooled = replace(pooled_baseline, shares=shares).with_effects(
+        effects=pool_effects([r.effects for r in rounds], layout.covariance, by_action),
         sd_effects=_sd(weights, rounds, "effects"),
         rows=1.0 / float((weights**2) @ np.array([1.0 / max(r.rows, 1e-9) for r in rounds])),
         variances=_mean(spread, [r.variances for r in rounds]),
         stays=_mean(spread, [r.stays for r in rounds]),
         sd_variances=_sd(spread, rounds, "variances"),
         subs={
-            head: _pooled_sub([r.subs[head] for r in rounds if head in r.subs]) for head in pooled_baseline.layout.subs
+            head: _pooled_sub(layout.spec.head(head), [r.subs[head] for r in rounds if head in r.subs])
+            for head in layout.subs
         },
     )
     sizes = {n: 1.0 / sum(1.0 / r.sizes[n] for r in rounds) for n in ("effects", "variances")}
     return replace(pooled, sizes=pooled.sizes | sizes)
 
 
-def _pooled_sub(parts: Sequence[SubMoments]) -> SubMoments:
+def _without_evidence(head: Head, shares: ActionShares | None) -> tuple[int, ...]:
+    if shares is None:
+        return ()
+    return tuple(k for k, supported in zip(alternatives_of(head), shares.supported, strict=True) if not supported)
+
+
+def _pooled_sub(head: Head, parts: Sequence[SubMoments]) -> SubMoments:
     weights = np.array([1.0 / (s.sd**2 + s.variance / max(s.rows, 1e-9)) for s in parts])
     weights /= weights.sum()
+    shares, by_action = pool_shares([s.shares for s in parts], weights)
     return SubMoments(
-        effects=_mean(weights, [s.effects for s in parts]),
+        effects=pool_effects([s.effects for s in parts], covariance_of(head), by_action),
         sd=float(np.sqrt((weights**2) @ np.array([s.sd**2 for s in parts]))),
         rows=1.0 / float((weights**2) @ np.array([1.0 / max(s.rows, 1e-9) for s in parts])),
         variance=float(weights @ np.array([s.variance for s in parts])),
+        shares=shares,
     )
 
 

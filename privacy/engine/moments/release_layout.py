@@ -14,13 +14,15 @@ import numpy as np
 from core.arrays import Bools, Floats
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Head, LoopSpec
-from privacy.engine.moments.budget_shares import BUDGET_SHARES, SUB_SHARE
+from loops.engine.state.support import known_support
+from privacy.engine.moments.budget_shares import BUDGET_SHARES, SUB_ACTIONS_SHARE, SUB_SHARE
 
 TARGET_CLIP = 8.0  # of a row's whitened targets
 RESIDUAL_CLIP = 4.0  # of a row's whitened residuals
 LEFT_SCALE = 0.2  # public scale of the target ``left``
 # Scale of a change relative to the reward inside the effects block. The reward's effects act at every step.
 CHANGE_WEIGHT = 0.6
+SHARES_BLOCK, SUB_SHARES_BLOCK = "shares", "shares_of_heads"
 COUNTS_CLIP = 1.5  # sqrt(.5^2 + 1 + 1)
 
 
@@ -45,11 +47,12 @@ class ReleaseLayout:
     def of(cls, spec: LoopSpec, *, hinges: bool, subs: tuple[str, ...] | None = None) -> ReleaseLayout:
         """Return the layout of a loop, with all its sub-heads if ``subs`` is None."""
         names = tuple(h.name for h in spec.sub_heads) if subs is None else subs
-        return cls(spec, FeatureMap.of(spec, hinges), spec.imports.next_state.endswith("same_day"), names)
+        phi = FeatureMap.of(spec, hinges, known_support(spec))
+        return cls(spec, phi, spec.imports.next_state.endswith("same_day"), names)
 
     def linear(self) -> ReleaseLayout:
         """Return the layout without hinge features. Its moments are the leading part of this layout's."""
-        return replace(self, phi=FeatureMap.of(self.spec, False))
+        return replace(self, phi=FeatureMap.of(self.spec, False, self.phi.support))
 
     @property
     def shares(self) -> dict[str, float]:
@@ -57,7 +60,8 @@ class ReleaseLayout:
         if not self.subs:
             return dict(BUDGET_SHARES)
         main = {name: share * (1.0 - SUB_SHARE) for name, share in BUDGET_SHARES.items()}
-        return main | {sub_block(head): SUB_SHARE / len(self.subs) for head in self.subs}
+        each = (SUB_SHARE - SUB_ACTIONS_SHARE) / len(self.subs)
+        return main | {sub_block(head): each for head in self.subs} | {SUB_SHARES_BLOCK: SUB_ACTIONS_SHARE}
 
     @property
     def main(self) -> Head:
@@ -99,7 +103,7 @@ class ReleaseLayout:
     @property
     def logged(self) -> Floats:
         """Return the logging probabilities (K-1,) of policy's alternatives."""
-        return np.array(self.main.logging)[list(self.alternatives)]
+        return logged_of(self.main)
 
     @property
     def covariance(self) -> Floats:
@@ -112,9 +116,14 @@ def alternatives_of(head: Head) -> tuple[int, ...]:
     return tuple(k for k in range(len(head.actions)) if k != head.reference_index)
 
 
+def logged_of(head: Head) -> Floats:
+    """Return the logging probabilities (K-1,) of a head's alternatives."""
+    return np.array(head.logging)[list(alternatives_of(head))]
+
+
 def covariance_of(head: Head) -> Floats:
     """Return V = diag(p) - p p' (K-1, K-1) of a head's logging distribution p over the alternatives."""
-    p = np.array(head.logging)[list(alternatives_of(head))]
+    p = logged_of(head)
     return np.asarray(np.diag(p) - np.outer(p, p))
 
 

@@ -8,7 +8,7 @@ before it:
 0. ``counts``: 1 for each person; the logarithm of their number of decision points; their mean reward;
 1. ``baseline``: gram of phi, and phi times the whitened targets, minus the action effects known from earlier releases;
 2. ``effects``: phi times the action-centred residual for each action except the reference, one block per head; residual
-   variances; P(stay) of drifting categories.
+   variances; P(stay) of drifting categories; how often each action was taken.
 
 A round is a dict of arrays: noisy sums over people, and the standard deviation of the noise on each. The service stores each
 round before the next one. ``read_moments`` reads them back. These functions are pure.
@@ -24,6 +24,7 @@ import numpy as np
 from core.arrays import Floats
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.mechanisms import Totals, integer_sum, noisy_total
+from privacy.engine.moments.action_shares import ActionShares
 from privacy.engine.moments.baseline import baseline_posterior
 from privacy.engine.moments.budget_shares import BUDGET_SHARES, SUB_SHARE
 from privacy.engine.moments.clipping import (
@@ -46,9 +47,12 @@ from privacy.engine.moments.contributions import (
 from privacy.engine.moments.pooled import Moments, SubMoments, baseline_moments, pool
 from privacy.engine.moments.release_layout import (
     COUNTS_CLIP,
+    SHARES_BLOCK,
+    SUB_SHARES_BLOCK,
     Counts,
     ReleaseLayout,
     alternatives_of,
+    logged_of,
     sub_block,
 )
 from privacy.engine.moments.rows import ReleaseRows
@@ -165,7 +169,7 @@ def release_effects(plan: ReleasePlan, totals: Totals) -> NoisyRound:
 
 def residual_baseline(plan: ReleasePlan, baseline: Mapping[str, np.ndarray], earlier: Moments | None) -> Floats:
     """Return the baseline coefficients (d, m) for round 2's residuals, from round 1 and the earlier releases pooled."""
-    fresh = baseline_moments(plan.layout, plan.counts, plan.facts, baseline)
+    fresh = baseline_moments(plan.layout, plan.counts, plan.facts, baseline, plan.explored_share)
     if earlier is None or earlier.layout.phi.width != plan.layout.phi.width:
         return baseline_posterior(fresh).mean
     return baseline_posterior(pool([earlier, fresh])).mean
@@ -179,25 +183,43 @@ def read_moments(
 ) -> Moments:
     """Turn noisy sums into means per person. The number of people comes from the noised gram itself."""
     layout, facts = plan.layout, plan.facts
-    first = baseline_moments(layout, plan.counts, facts, baseline)
+    first = baseline_moments(layout, plan.counts, facts, baseline, plan.explored_share)
     d, m = layout.phi.width, len(layout.targets)
     spread = np.maximum(effects["variances"] / first.users, 0.0)
     weight = first.users * facts.weights["effects"]
+    shares = _action_shares(plan, effects, first.users)
     slope = continuation_slope(layout, residual_baseline(plan, baseline, earlier))
-    return first.with_effects(
+    return first.with_actions(shares[layout.main.name], plan.explored_share, plan.known).with_effects(
         effects=effects["effects"].reshape(len(layout.alternatives), d, m) / weight / layout.target_weights,
         sd_effects=float(effects["effects_sd"][0]) / weight,
         rows=first.users * facts.rows["effects"],
         variances=spread[:m],
         stays=spread[m:],
         sd_variances=float(effects["variances_sd"][0]) / first.users,
-        subs={h: _sub_moments(plan, effects, h, first.users, slope, spread[:m]) for h in layout.subs},
+        subs={h: _sub_moments(plan, effects, h, shares[h], first.users, slope, spread[:m]) for h in layout.subs},
     )
 
 
+def _action_shares(plan: ReleasePlan, effects: Mapping[str, np.ndarray], users: float) -> dict[str, ActionShares]:
+    """Return the released action shares of every head. They were measured in units of the root of the declared ones."""
+    heads, weights, spec = plan.layout.subs, plan.facts.weights, plan.layout.spec
+    blocks = [(plan.layout.main, effects[SHARES_BLOCK], effects[f"{SHARES_BLOCK}_sd"], weights["effects"])]
+    if heads:
+        ends = np.cumsum([len(alternatives_of(spec.head(h))) for h in heads])[:-1]
+        parts, sd = np.split(effects[SUB_SHARES_BLOCK], ends), effects[f"{SUB_SHARES_BLOCK}_sd"]
+        blocks += [(spec.head(h), part, sd, weights[sub_block(h)]) for h, part in zip(heads, parts, strict=True)]
+    out = {}
+    for head, taken, sd, weight in blocks:
+        declared = logged_of(head)
+        unit = np.sqrt(declared) / (users * weight)
+        out[head.name] = ActionShares.of(declared, taken * unit, float(sd[0]) * unit)
+    return out
+
+
 def _sub_moments(
-    plan: ReleasePlan, effects: Mapping[str, np.ndarray], head: str, users: float, slope: Floats, variances: Floats
-) -> SubMoments:
+    plan: ReleasePlan, effects: Mapping[str, np.ndarray], head: str, shares: ActionShares, users: float, slope: Floats,
+    variances: Floats,
+) -> SubMoments:  # fmt: skip
     """Return a sub-head's block in reward scales. It was measured in units of the target's own standard deviation."""
     block, spread = sub_block(head), continuation_spread(slope)
     weight = users * plan.facts.weights[block]
@@ -207,6 +229,7 @@ def _sub_moments(
         sd=float(effects[f"{block}_sd"][0]) / weight * spread,
         rows=users * plan.facts.rows[block],
         variance=float(variances[0] + (slope**2) @ variances),
+        shares=shares,
     )
 
 

@@ -42,6 +42,10 @@ class Command(BaseCommand):
             help=f"record that the people in the file consented to: {', '.join(Purpose.values)}",
         )
         parser.add_argument("--rejects", type=Path, metavar="FILE", help="write the list of rejected rows to this file")
+        parser.add_argument(
+            "--override-propensities", default="", metavar="REASON",
+            help="import a file whose propensities do not fit its actions, for this reason, which the Trust Vault records",
+        )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -51,6 +55,7 @@ class Command(BaseCommand):
                 loop_version=loop_version_current(options["loop"]),
                 consents=[Purpose(p) for p in options["consent"]],
                 rejects_path=options["rejects"],
+                override_propensities=options["override_propensities"],
                 progress=self._progress(options["json"]),
             )
         except R3alError as error:
@@ -95,5 +100,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{_LABELS.get(kind, kind)}:")
             for name, count in counts.items():
                 self.stdout.write(f"  {name:<20}{count:>12,}")
+        self.stdout.write("propensities (right ones give 1 for every action):")
+        for sentence in report.findings:
+            self.stdout.write(f"  {sentence}")
+        if report.override:
+            self.stdout.write(f"imported all the same, recorded in the Trust Vault: {report.override}")
         if report.rejects_file:
             self.stdout.write(f"reasons for each rejected row: {report.rejects_file}")

@@ -206,6 +206,12 @@ def _why_nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) 
     """Return why nobody was charged, without revealing how many people there are."""
     loop = release.loop_version.loop.name
     if not people.exists():
+        if Decision.objects.filter(loop_version__loop_id=release.loop_version.loop_id).exists():
+            return (
+                f"nobody of loop {loop!r} who could be in this release has a record that it can use, so nobody was charged; "
+                "training and evaluation use decisions at which the person was available, with an observed reward, and training "
+                "uses each of them once"
+            )
         return f"nobody who could be in this release has a decision under loop {loop!r}; import signals first"
     if not consented(purpose).filter(person_id__in=people).exists():
         return (

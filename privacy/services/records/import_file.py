@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
 from core.errors import InputError
 from core.progress import ReportProgress, no_progress
@@ -23,12 +24,16 @@ from loops.intake.external_sort import external_sort
 from loops.intake.files import FileRecord, Source, open_source, read_records
 from loops.intake.rejects import Reject, RejectsFile
 from loops.models import LoopVersion
-from privacy.models import Purpose, SignalImport
+from privacy.models import Purpose, SignalImport, VaultKind
+from privacy.models.imports import LONGEST_OVERRIDE
+from privacy.services.records.import_check import PropensityCheck, propensities_check, refusal_error
 from privacy.services.records.import_history import ImportHistory
 from privacy.services.records.import_write import WriteCounts, import_rows_prepare, import_rows_write
+from privacy.services.vault.append import vault_append
 
 IMPORT_CHUNK = 2_000  # rows per transaction: some tenths of a second under the write lock
 _REASONS_SHOWN = 3
+_REFUTED_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,9 @@ class ImportReport:
     """The result of importing one file.
 
     ``counts`` maps an event to its counts: rejected rows by reason; clamped, filled and ignored values by column.
-    ``rejects_file`` is None when no row was rejected.
+    ``rejects_file`` is None when no row was rejected. ``propensities`` holds the mean of 1{a}/p of each head and action, and
+    ``findings`` says it in words. ``warnings`` are those that say what the file cannot show. ``override`` is the reason for
+    importing a file whose propensities are refuted (empty: not needed).
     """
 
     file: str
@@ -47,6 +54,10 @@ class ImportReport:
     consents_granted: int
     counts: dict[str, dict[str, int]]
     rejects_file: str | None
+    propensities: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    override: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values, for JSON."""
@@ -59,16 +70,22 @@ def signals_import(
     loop_version: LoopVersion,
     consents: Sequence[Purpose],
     rejects_path: Path | None = None,
+    override_propensities: str = "",
     progress: ReportProgress = no_progress,
 ) -> ImportReport:
     """Import a CSV or JSON Lines file of logged decisions under a loop, and record ``consents`` for the people in it.
 
     A purpose that a person ever granted or withdrew is not changed. Rejected rows (line, reason and text, but no value of the
     row) are listed in ``rejects_path``, by default under var/rejects. Raises InputError for a file that cannot be read, that
-    lacks a column, or that has no usable row. In these cases nothing is written to the database.
+    lacks a column, that has no usable row, or whose propensities its actions refute. In these cases nothing is written to the
+    database. ``override_propensities`` is the reason for importing a refuted file all the same; the Trust Vault records it.
     """
     source = open_source(path)
     reader = RowReader(loop_version.spec, source.columns, need="decision")
+    check = propensities_check(source, reader, loop_version.spec)
+    override = override_propensities.strip() if check.refusal else ""
+    if check.refusal:
+        _override_record(check, source, loop_version, override)
     given = rejects_path or Path(settings.VAR_DIR) / "rejects" / f"{path.stem}-{source.sha256[:12]}.csv"
     tally = _Tally()
     try:
@@ -89,6 +106,10 @@ def signals_import(
         consents_granted=tally.granted,
         counts={kind: dict(counter.most_common()) for kind, counter in sorted(tally.counts.items())},
         rejects_file=str(given) if given.exists() else None,
+        propensities=[asdict(mean) for mean in check.means],
+        findings=check.sentences,
+        warnings=list(check.warnings),
+        override=override,
     )
     _store_report(report, loop_version, source)
     return report
@@ -183,6 +204,23 @@ def _check_useful(path: Path, tally: _Tally, rejects: Path) -> None:
         )
 
 
+@transaction.atomic
+def _override_record(check: PropensityCheck, source: Source, loop_version: LoopVersion, reason: str) -> None:
+    """Record in the Trust Vault why a refuted file is imported. Raises InputError for no reason, or too long a one."""
+    if not reason:
+        raise refusal_error(check, source)
+    if len(reason) > LONGEST_OVERRIDE:
+        raise InputError(f"the reason has {len(reason):,} characters; use at most {LONGEST_OVERRIDE}")
+    refuted = [f"{m.head}.{m.action}: {m.mean:.4g}" for m in check.means if m.finding == "refuted"]
+    body = {
+        "loop": str(loop_version),
+        "file_sha256": source.sha256,
+        "override": reason,
+        "refuted": refuted[:_REFUTED_SHOWN],
+    }
+    vault_append(kind=VaultKind.IMPORT, body=body)
+
+
 def _store_report(report: ImportReport, loop_version: LoopVersion, source: Source) -> None:
     SignalImport.objects.create(
         loop_version=loop_version,
@@ -193,4 +231,6 @@ def _store_report(report: ImportReport, loop_version: LoopVersion, source: Sourc
         unchanged=report.unchanged,
         rejected=report.rejected,
         counts=report.counts,
+        propensities=report.propensities,
+        override=report.override,
     )

@@ -16,7 +16,13 @@ from privacy.engine.evaluation.statistics import EvaluationCandidate, measured_m
 from privacy.engine.moments.clipping import nominal_decisions
 from privacy.engine.moments.null_population import LoggingPolicy
 from privacy.models import Purpose, Release
-from privacy.selectors.decisions import charged_person_ids, decision_arrays, evaluation_folds, turn_share
+from privacy.selectors.decisions import (
+    charged_person_ids,
+    decision_arrays,
+    evaluation_folds,
+    people_with_usable_decisions,
+    turn_share,
+)
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
     release_commit,
@@ -24,6 +30,7 @@ from privacy.services.releases.lifecycle import (
     release_sigma,
     round_load,
     round_store,
+    usable_check,
 )
 
 EVALUATION_KIND = "evaluation"
@@ -56,6 +63,7 @@ def evaluation_release(
         delta=delta,
         mechanism="evaluation: discrete Gaussian on clipped user-level sums",
         parameters={"kind": EVALUATION_KIND, "metrics": _metrics(spec, candidate)},
+        among=lambda: people_with_usable_decisions(loop_version=loop_version, fresh=False),
         least=LEAST_CHARGED,
         share=turn_share(spec),
     )
@@ -65,6 +73,7 @@ def evaluation_release(
     report(0.2, "reading the evaluation people's decisions")
     arrays = decision_arrays(loop_version=loop_version, person_ids=charged_person_ids(release=release))
     rows = evaluation_rows(arrays)
+    usable_check(release, rows.rows.users)
     report(0.5, "clips from null users")
     clips = evaluation_clips(spec, candidate, nominal_decisions(spec, decisions), logged)
     report(0.7, "noisy sums")

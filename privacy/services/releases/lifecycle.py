@@ -33,7 +33,7 @@ from privacy.models import (
     VaultKind,
 )
 from privacy.models.person import FOLDS
-from privacy.services.budget.charge import cohort_charge
+from privacy.services.budget.charge import cohort_charge, cohort_refund
 from privacy.services.vault.append import vault_append
 
 LEAST_CHARGED = 10  # people; an interval needs eight degrees of freedom, so at least nine people
@@ -49,15 +49,16 @@ def release_reserve(
     delta: float,
     mechanism: str,
     parameters: dict[str, Any],
+    among: Callable[[], QuerySet[Person]] | None = None,
     least: int = 1,
     share: Fraction = Fraction(1),
 ) -> Release:
     """Create a Gaussian release and charge its cohort, in one transaction. Idempotent by ``key``.
 
     ``share``: the part of (epsilon, delta) that this release spends, if others on the same people spend the rest.
-    The cohort is the people of the loop's population with fold in [lo, hi) who have a decision. Raises InputError for parameters
-    out of range, and Conflict when the key belongs to a release with other parameters or to a refunded one. Raises
-    BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people could be.
+    The cohort is the people of the loop's population with fold in [lo, hi) who have a decision, or those of ``among``. Raises
+    InputError for parameters out of range, and Conflict when the key belongs to a release with other parameters or to a refunded
+    one. Raises BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people could be.
     """
     calibration = calibration_part(calibration_asked(epsilon=epsilon, delta=delta), share)
     fields = {
@@ -71,7 +72,9 @@ def release_reserve(
         "guarantee": guarantee(calibration),
         "library_version": f"opendp {version('opendp')}",
     }
-    return release_begin(key=key, loop_version=loop_version, purpose=purpose, folds=folds, fields=fields, least=least)
+    return release_begin(
+        key=key, loop_version=loop_version, purpose=purpose, folds=folds, fields=fields, among=among, least=least
+    )
 
 
 def calibration_asked(*, epsilon: float, delta: float) -> Calibration:
@@ -121,12 +124,26 @@ def release_begin(
             charged = cohort_charge(release=release, population=population, folds=folds, purpose=purpose, among=people)
             if charged < least:
                 raise InsufficientData(
-                    f"at least {least} people must consent and have budget left, but fewer do, so nothing was charged; "
-                    "wait for more people or for budgets to renew"
+                    f"at least {least} people with usable records must consent and have budget left, but fewer do, so nothing "
+                    "was charged; wait for more people or for budgets to renew"
                 )
     if not created:
         _check_same(release, requested)
     return release
+
+
+def usable_check(release: Release, users: int) -> None:
+    """Refund a release without a stored round, and raise InsufficientData, if fewer than ``LEAST_CHARGED`` people have a row.
+
+    ``users`` is the number of charged people with a row after their outcomes were opened: an outcome may hold no reward.
+    """
+    if users >= LEAST_CHARGED or ReleaseRound.objects.filter(release=release).exists():
+        return
+    cohort_refund(release=release)
+    raise InsufficientData(
+        f"fewer than {LEAST_CHARGED} of the people in this release have a decision with an observed reward, so everybody was "
+        "refunded; import or wait for rewards, and start again"
+    )
 
 
 @transaction.atomic

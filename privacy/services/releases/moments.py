@@ -7,7 +7,7 @@ which they name in their parameters (post-processing).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ from django.db import transaction
 
 from core.errors import Conflict
 from core.progress import ReportProgress
+from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
-from privacy.engine.dp.mechanisms import add_totals
+from privacy.engine.dp.mechanisms import Totals, add_totals
 from privacy.engine.moments.clipping import PublicFacts
 from privacy.engine.moments.effects import effects_posterior, known_effects
 from privacy.engine.moments.pooled import Moments, pool
@@ -36,7 +37,7 @@ from privacy.engine.moments.rounds import (
     residual_baseline,
 )
 from privacy.models import Purpose, Release, ReleaseState, RewardSignal
-from privacy.selectors.decisions import training_folds, turn_share
+from privacy.selectors.decisions import people_with_usable_decisions, training_folds, turn_share
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
     release_commit,
@@ -44,11 +45,13 @@ from privacy.services.releases.lifecycle import (
     release_sigma,
     round_load,
     round_store,
+    usable_check,
 )
 from privacy.services.releases.shards import ChargedRows
 
 COUNTS, BASELINE, EFFECTS = 0, 1, 2
 MOMENTS_KIND = "moments"
+LAYOUT = 2  # of the blocks; releases of another layout hold other numbers and are not pooled
 
 
 def moments_release(
@@ -62,10 +65,11 @@ def moments_release(
 ) -> Release:
     """Release the joint moments of all heads over new outcomes. Idempotent by ``key``.
 
-    The cohort is everybody who consented to training, has budget and is not held out for evaluation. ``epsilon`` and ``delta``
-    are those of a turn: where everybody trains and judges, this release spends half of them. ``explored_share`` is the public
-    share of decisions drawn from the logging distribution since the last release. Raises BudgetExceeded when nobody could
-    be charged, InsufficientData when too few could be, and InputError for parameters out of range.
+    The cohort is everybody with a usable new outcome who consented to training, has budget and is not held out for evaluation.
+    ``epsilon`` and ``delta`` are those of a turn: where everybody trains and judges, this release spends half of them.
+    ``explored_share`` is the public share of decisions drawn from the logging distribution since the last release. Raises
+    BudgetExceeded when nobody could be charged, InsufficientData when too few could be, and InputError for parameters out of
+    range.
     """
     existing = Release.objects.filter(key=key).first()
     release = existing or _reserve(key, loop_version, epsilon, delta, explored_share)
@@ -74,7 +78,8 @@ def moments_release(
     report(0.1, "reading the charged people's decisions")
     spec, charged = loop_version.spec, ChargedRows(release)
     if round_load(release=release, index=COUNTS) is None:
-        counts = add_totals(count_totals(spec, rows) for rows in charged)
+        users, counts = _counted(spec, charged)
+        usable_check(release, users)
         report(0.4, "counting under noise")
         sigma = release_sigma(release)
         round_store(release=release, index=COUNTS, arrays=release_counts(spec, counts, sigma))
@@ -93,6 +98,19 @@ def moments_release(
     return release
 
 
+def _counted(spec: LoopSpec, charged: ChargedRows) -> tuple[int, Totals]:
+    """Return the number of people with a row, and the totals of the counts. Reads each shard once."""
+    users = list[int]()
+
+    def totals() -> Iterator[Totals]:
+        for rows in charged:
+            users.append(rows.users)
+            yield count_totals(spec, rows)
+
+    summed = add_totals(totals())
+    return sum(users), summed
+
+
 @transaction.atomic
 def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, explored_share: float) -> Release:
     """Charge the cohort and assign its outcomes that no release has read to this release, in one transaction."""
@@ -105,7 +123,13 @@ def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, 
         epsilon=epsilon,
         delta=delta,
         mechanism="moments: discrete Gaussian on clipped user-level averages",
-        parameters={"kind": MOMENTS_KIND, "explored_share": explored_share, "earlier": [r.pk for r in before]},
+        parameters={
+            "kind": MOMENTS_KIND,
+            "layout": LAYOUT,
+            "explored_share": explored_share,
+            "earlier": [r.pk for r in before],
+        },
+        among=lambda: people_with_usable_decisions(loop_version=loop_version, fresh=True),
         least=LEAST_CHARGED,
         share=turn_share(loop_version.spec),
     )
@@ -119,9 +143,12 @@ def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, 
 
 
 def releases_before(*, loop_version: LoopVersion) -> Sequence[Release]:
-    """Return the committed moments releases under this version of a loop, in order."""
+    """Return the committed moments releases of this layout under this version of a loop, in order."""
     releases = Release.objects.filter(
-        loop_version=loop_version, parameters__kind=MOMENTS_KIND, state=ReleaseState.COMMITTED
+        loop_version=loop_version,
+        parameters__kind=MOMENTS_KIND,
+        parameters__layout=LAYOUT,
+        state=ReleaseState.COMMITTED,
     )
     return list(releases.order_by("pk"))
 

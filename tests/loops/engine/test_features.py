@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Feature
+from loops.engine.state.support import _support, known_support
 from tests.factories.loops import bounds, builtin, of_features, states_of
 
 SMALL = of_features(
@@ -91,3 +94,39 @@ class TestPhi:
         got = FeatureMap.of(spec, hinges).phi(np.array([[value], *([v] for v in limits)]))
         assert (np.abs(got) <= 1).all()
         assert got[1:, 1].tolist() == [-1.0, 1.0]
+
+
+class TestSupport:
+    """Features with known dynamics stay inside what random logging visits, in every form of the map."""
+
+    LOOP = builtin("r3al")
+
+    def test_a_long_wait_looks_like_the_longest_that_the_log_visits(self) -> None:
+        phi = FeatureMap.of(self.LOOP, True, known_support(self.LOOP))
+        gap, load = (self.LOOP.features[i] for i in (5, 6))
+        assert (gap.name, load.name) == ("gap", "load")
+        low, high = phi.support[5]
+        assert 0.0 == low < high < 0.75 and 0.0 < phi.support[6][0] < phi.support[6][1] < 1.0
+        states = np.zeros((3, 8))
+        states[:, 5], states[:, 6] = (high, 0.9 * high + 0.1, 1.0), (0.0, 0.05, phi.support[6][0])
+        columns = [phi.columns_of(name)[0] for name in ("gap", "load")]
+        held = phi.phi(states)[:, columns]
+        assert (held == held[0]).all() and held[0, 0] == pytest.approx(2 * high - 1)
+
+    def test_one_state_and_many_agree_and_other_features_keep_their_bounds(self) -> None:
+        phi, plain = (FeatureMap.of(self.LOOP, True, s) for s in (known_support(self.LOOP), ()))
+        states = np.random.default_rng(0).uniform(-0.2, 1.2, (200, 8))
+        states[:, 7] = np.arange(200) % 4
+        np.testing.assert_array_equal(phi.phi(states), np.stack([phi.phi_of(s.tolist()) for s in states]))
+        others = [i for i in range(phi.width) if phi.owners[i] not in (5, 6)]
+        np.testing.assert_array_equal(phi.phi(states)[:, others], plain.phi(states)[:, others])
+
+    def test_it_follows_from_the_loop_file_alone(self) -> None:
+        first = known_support(self.LOOP)
+        _support.cache_clear()
+        assert known_support(builtin("r3al")) == first
+
+    def test_a_loop_that_hardly_ever_waits_keeps_a_column_that_varies(self) -> None:
+        policy = replace(self.LOOP.main_head, logging=(0.004, 0.249, 0.249, 0.249, 0.249))
+        eager = replace(self.LOOP, heads=(policy, *self.LOOP.heads[1:]))
+        assert known_support(eager)[5] == (0.0, 1.0)

@@ -56,6 +56,6 @@ def test_what_a_file_leaves_out_is_what_the_record_leaves_out() -> None:
     record = replace(loop, reward=type(loop.reward)(scale=1.0), availability=type(loop.availability)())
     fresh = type(loop)
     assert (loop.exploration, loop.exploration_before) == (fresh.exploration, fresh.exploration_before) == (0.1, 1.0)
-    assert (loop.evaluation_share, loop.logging_rounds) == (fresh.evaluation_share, fresh.logging_rounds) == (0.0, 6)
+    assert (loop.evaluation_share, loop.logging_rounds) == (fresh.evaluation_share, fresh.logging_rounds) == (0.0, 2)
     assert loop.availability.memory_seconds == record.availability.memory_seconds == 604_800
     assert loop.reward.deadline_seconds == record.reward.deadline_seconds == 86_400

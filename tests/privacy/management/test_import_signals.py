@@ -4,13 +4,14 @@ import json
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
 from loops.models import LoopVersion
 from loops.selectors import loop_specs_builtin
 from loops.services import loop_add
-from privacy.models import Decision, Person, PrivacyBudget
+from privacy.models import Choice, Decision, Person, PrivacyBudget, SignalImport, VaultEvent
 from privacy.selectors.decisions import decision_arrays
 from tests.system import ROOT
 
@@ -73,7 +74,15 @@ def test_json_is_one_object_with_the_counts(loop: LoopVersion, file: Path, tmp_p
         "consents_granted": 0,
         "counts": {"filled": {"dec.temperature": 1}, "rejected": {"missing_time": 1}},
         "rejects_file": str(tmp_path / "r.csv"),
-    }
+        "propensities": said["propensities"],
+        "findings": said["findings"],
+        "warnings": ["policy: wait was never logged, so this file holds no evidence about it.",
+                     "policy: too few people to check the propensities."],
+        "override": "",
+    }  # fmt: skip
+    assert [(m["head"], m["action"], m["finding"]) for m in said["propensities"]] == [
+        ("policy", "wait", "never logged"), ("policy", "suggest", "too few people"),
+    ]  # fmt: skip
 
 
 def test_wrong_use_is_one_sentence(loop: LoopVersion, file: Path) -> None:
@@ -101,3 +110,62 @@ def test_the_heartsteps_trial_is_read_whole(loop: LoopVersion) -> None:
     assert ((policy.action >= 0) == arrays.available).all()
     assert set(policy.propensity[policy.action == 1]) == {0.6} and set(policy.propensity[policy.action == 0]) == {0.4}
     assert (arrays.harmful == 1).sum() == pytest.approx(602, abs=2)
+
+
+WAIT_OR_SEND = """
+name = "trial"
+decisions_per_day = 1
+[features.mood]
+bounds = [-1, 1]
+dynamics = "learned"
+[heads.policy]
+actions = ["wait", "send"]
+reference = "wait"
+logging = [0.7, 0.3]
+[reward]
+scale = 1
+[import.csv]
+user = "user"
+time = "time"
+reward = { total = "reward" }
+heads = { policy = { action = "action", propensity = "p" } }
+"""
+
+
+def trial(path: Path, rng: np.random.Generator) -> Path:
+    """A trial that logs P(send) on every row, as public trials do."""
+    lines = ["user,time,mood,action,p,reward"]
+    for user in range(40):
+        for day in range(1, 11):
+            action = "send" if rng.random() < 0.3 else "wait"
+            lines.append(f"u{user},2024-05-{day:02d}T09:00,0.1,{action},0.3,1")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_refuted_propensities_are_refused_with_their_convention(tmp_path: Path) -> None:
+    loop_add(text=WAIT_OR_SEND, source="trial.toml")
+    path = trial(tmp_path / "log.csv", np.random.default_rng(1))
+    with pytest.raises(CommandError, match=r'looks like P\(send\) on every row.*say propensity_of = "send"'):
+        run(path, "--loop", "trial")
+    assert not Person.objects.exists() and not Decision.objects.exists()
+
+
+def test_an_override_lets_them_through_and_stays_on_record(tmp_path: Path) -> None:
+    loop_add(text=WAIT_OR_SEND, source="trial.toml")
+    path = trial(tmp_path / "log.csv", np.random.default_rng(1))
+    said = run(path, "--loop", "trial", "--override-propensities", "the team checked them")
+    assert "recorded in the Trust Vault: the team checked them" in said and Decision.objects.count() == 400
+    assert SignalImport.objects.get().override == "the team checked them"
+    event = VaultEvent.objects.get(kind="import")
+    assert event.body["override"] == "the team checked them" and event.body["refuted"][0].startswith("policy.wait: ")
+
+
+def test_an_override_that_nothing_asks_for_is_not_recorded(tmp_path: Path) -> None:
+    text = WAIT_OR_SEND.replace('propensity = "p"', 'propensity = "p", propensity_of = "send"')
+    loop_add(text=text, source="trial.toml")
+    said = run(trial(tmp_path / "log.csv", np.random.default_rng(1)), "--loop", "trial", "--override-propensities", "x")
+    assert "policy: the mean of 1/propensity where send was taken is" in said and "Trust Vault" not in said
+    assert SignalImport.objects.get().override == "" and not VaultEvent.objects.filter(kind="import").exists()
+    kept = Choice.objects.values_list("action", "propensity", "marginal_propensity").distinct().order_by("action")
+    assert list(kept) == [(0, 0.7, 0.7), (1, 0.3, 0.3)]

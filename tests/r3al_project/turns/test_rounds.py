@@ -117,11 +117,13 @@ def test_where_nobody_has_budget_to_judge_what_serves_is_kept(tmp_path: Path) ->
     assert not Release.objects.filter(purpose="evaluation").exclude(state="refunded").exists()
 
 
-def test_while_evidence_is_insufficient_it_says_what_exploring_costs(tmp_path: Path) -> None:
+def test_exploring_that_costs_people_is_ended_and_the_turn_says_so(tmp_path: Path) -> None:
     loop = walks_loop(tmp_path)
     turn = run(loop, source=walks_csv(tmp_path / "1.csv", people=300, days=5, helps=False), consents=CONSENTS)
     assert turn.outcome == "kept" and "drawing every action from the logging distribution costs" in turn.reason
-    assert slot_for(loop.loop, "policy").exploration_bp == 10_000
+    assert "Exploration falls from 100% to 10% of decisions, because exploring costs people 0." in turn.reason
+    assert slot_for(loop.loop, "policy").exploration_bp == 1_000
+    assert turn.stages.get(name="deploy").summary["exploration_fell"] == "costs"
     assert set(VaultEvent.objects.values_list("kind", flat=True)) >= {"release", "consent"}
 
 

@@ -10,8 +10,8 @@ leaves fewer than 8 degrees of freedom, V is raised by two standard deviations a
 
 Two further widenings:
 
-- *beyond the clip* (means): people cut off on one side may lie as far as the largest possible outcome (``reach``). The bound on
-  that side moves by reach times their noised net number, shrunk by half its noise.
+- *beyond the clip*: people cut off on one side may lie as far as the largest possible value (``reach``). The bound on that side
+  moves by reach times their noised net number, shrunk by half its noise. A share's reach is (1 - bar) times the weight's clip.
 - *score variance* (shares): below its bar a share has a smaller variance than at the bar, and a test must hold at the bar. V is
   multiplied by bar (1 - bar) / (p (1 - p)), at most 4 (Wilson 1927, with the design effect of the data).
 
@@ -82,15 +82,17 @@ def share_interval(
         score: whether V is that of a share at the bar (for a test), or the data's own (for a report).
     """
     weight, sd_weight = sums.divisor
+    value = sums.value - sums.clips.value * sums.net_beyond
     if weight < 3 * sd_weight or weight <= 0:
-        estimate = min(max(bar + sums.value / weight, 0.0), 1.0) if weight > 0 else math.nan
+        estimate = min(max(bar + value / weight, 0.0), 1.0) if weight > 0 else math.nan
         return Interval(estimate, 0.0, 1.0, math.inf, 0.0, 0.0, max(sums.people, 0.0), level, tails)
-    share = min(max(bar + sums.value / weight, 0.0), 1.0)
+    share = min(max(bar + value / weight, 0.0), 1.0)
     spread = _spread(sums, _score(share, bar) if score else 1.0)
     t = _student(level, tails, spread.dof)
     fewest, most = sums.divisor_range
-    low = bar + _divided(sums.value - t * spread.sd, fewest, most)
-    high = bar + _divided(sums.value + t * spread.sd, most, fewest)
+    below, above = (reach * sums.clips.weight for reach in (bar, 1 - bar))
+    low = bar + _divided(sums.value - t * spread.sd - below * max(sums.net_beyond, 0.0), fewest, most)
+    high = bar + _divided(sums.value + t * spread.sd + above * max(-sums.net_beyond, 0.0), most, fewest)
     return _interval(
         sums, share, min(max(low, 0.0), share), max(min(high, 1.0), share), spread.sd / weight, spread.dof, level, tails
     )
@@ -99,17 +101,18 @@ def share_interval(
 def relative_interval(sums: CentredSums, *, level: float = 0.95, tails: Tails = "two") -> Interval:
     """Compute the interval of sum value / sum weight, which may have any sign. Unbounded where the weight is within its noise."""
     weight, sd_weight = sums.divisor
+    value = sums.value - sums.clips.value * sums.net_beyond
     if weight < 3 * sd_weight or weight <= 0:
-        estimate = sums.value / weight if weight > 0 else math.nan
+        estimate = value / weight if weight > 0 else math.nan
         return Interval(estimate, -math.inf, math.inf, math.inf, 0.0, 0.0, max(sums.people, 0.0), level, tails)
     spread = _spread(sums, 1.0)
     t = _student(level, tails, spread.dof)
     fewest, most = sums.divisor_range
     low, high = (
-        _divided(sums.value - t * spread.sd, fewest, most),
-        _divided(sums.value + t * spread.sd, most, fewest),
+        _divided(value - t * spread.sd, fewest, most),
+        _divided(value + t * spread.sd, most, fewest),
     )
-    return _interval(sums, sums.value / weight, low, high, spread.sd / weight, spread.dof, level, tails)
+    return _interval(sums, value / weight, low, high, spread.sd / weight, spread.dof, level, tails)
 
 
 def people_needed_for(

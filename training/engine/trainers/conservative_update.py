@@ -43,12 +43,12 @@ def best_update(
     Args:
         states: (n, F) model states, which scale the two value functions and set the support cap.
     """
-    offered = [*candidates]
-    if (
-        worlds.moments.layout.phi.hinges >= incumbent.phi.hinges
-    ):  # the incumbent can be expressed in the features of the fit
+    offered, without = [*candidates], worlds.moments.without_evidence
+    phi = worlds.moments.layout.phi
+    # The incumbent can be expressed in the features of the fit.
+    if phi.hinges >= incumbent.phi.hinges and phi.support == incumbent.phi.support:
         offered += [
-            replace(c, policy=interpolate_policies(spec, incumbent, c.policy, states), step=STEP_SHARE)
+            replace(c, policy=interpolate_policies(spec, incumbent, c.policy, states, without), step=STEP_SHARE)
             for c in candidates
         ]
     incumbent_values, *offered_values = (
@@ -59,16 +59,18 @@ def best_update(
     return offered[int(np.argmax(bounds))]
 
 
-def interpolate_policies(spec: LoopSpec, incumbent: LinearPolicy, fitted: LinearPolicy, states: Floats) -> LinearPolicy:
+def interpolate_policies(
+    spec: LoopSpec, incumbent: LinearPolicy, fitted: LinearPolicy, states: Floats, without: Sequence[int] = ()
+) -> LinearPolicy:
     """Combine two thirds of the incumbent's advantages over the reference with one third of the fit's, under the support cap.
 
     Each is in units of its standard deviation over states (n, F). Discounts differ between rounds and scale the values, so
-    without these units the policy with the larger numbers would dominate.
+    without these units the policy with the larger numbers would dominate. The result never chooses the actions ``without``.
     """
     phi = fitted.phi
     old, new = (_advantages(p, phi.width, phi.phi(states)) for p in (incumbent, fitted))
     weights = (1.0 - STEP_SHARE) * old + STEP_SHARE * new
-    return capped_policy(spec, MAIN_HEAD, phi, weights, states)
+    return capped_policy(spec, MAIN_HEAD, phi, weights, states, without)
 
 
 def _advantages(policy: LinearPolicy, width: int, features: Floats) -> Floats:

@@ -17,7 +17,7 @@ from statistics import NormalDist
 import numpy as np
 
 from core.arrays import Floats
-from loops.engine.policies.linear import LinearPolicy, reference_policy
+from loops.engine.policies.linear import LinearPolicy, never_choosing, reference_policy
 from loops.engine.thresholds import MODEL_BAR_REFERENCE
 from privacy.engine.moments.effect_posterior import TargetEffects
 from privacy.engine.moments.effects import sub_effects_posterior
@@ -45,7 +45,9 @@ def learn_sub_head(
     posterior = sub_effects_posterior(moments, head)
     effects = _by_action(moments, head, posterior.mean)
     reference = reference_policy(layout.spec, head)
-    policy = LinearPolicy(layout.linear().phi, effects, 0.0, layout.spec.head(head).reference_index)
+    declared, without = layout.spec.head(head), moments.sub_without_evidence(head)
+    weights = never_choosing(effects, without, declared.reference_index)
+    policy = LinearPolicy(layout.linear().phi, weights, 0.0, declared.reference_index)
     gains = _drawn_gains(moments, head, posterior, [policy] if incumbent is None else [policy, incumbent], states, rng)
     return LearnedSubHead(
         head=head,
@@ -55,6 +57,7 @@ def learn_sub_head(
         gain=gains[0],
         gain_incumbent=None if incumbent is None else gains[0] - gains[1],
         bar=sub_bar(len(layout.subs)),
+        without_evidence=tuple(declared.actions[k] for k in without),
     )
 
 

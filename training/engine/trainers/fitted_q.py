@@ -17,7 +17,7 @@ import numpy as np
 from core.arrays import Floats
 from loops.engine.features import FeatureMap
 from loops.engine.heads import MAIN_HEAD
-from loops.engine.policies.linear import LinearPolicy, reference_policy
+from loops.engine.policies.linear import LinearPolicy, never_choosing, reference_policy
 from loops.engine.spec import LoopSpec
 from training.engine.ridge_regression import regression
 from training.engine.trainers.protocol import Candidate
@@ -47,13 +47,13 @@ def train_candidates(
         gammas: the discounts.
         sweeps: most sweeps for each discount, 200 by default.
     """
-    phi = world.moments.layout.phi
+    phi, without = world.moments.layout.phi, world.moments.without_evidence
 
     def fits() -> Iterator[LinearPolicy]:
         yield reference_policy(spec, MAIN_HEAD)
         for gamma in gammas:
-            weights = fitted_q(phi, pool, gamma=gamma, sweeps=sweeps or SWEEPS)
-            yield capped_policy(spec, MAIN_HEAD, phi, weights, pool.state)
+            weights = fitted_q(phi, pool, gamma=gamma, sweeps=sweeps or SWEEPS, without=without)
+            yield capped_policy(spec, MAIN_HEAD, phi, weights, pool.state, without)
 
     trials = compare(world, fits(), np.random.default_rng([seed, 2]), people_a_world=_SIMULATED_PEOPLE)
     base = next(trials).reward.mean()
@@ -66,8 +66,10 @@ def best_candidate(candidates: Sequence[Candidate]) -> Candidate:
     return max(candidates, key=lambda c: c.model_gain)
 
 
-def fitted_q(phi: FeatureMap, pool: Transitions, *, gamma: float, sweeps: int = SWEEPS) -> Floats:
-    """Fit weights (K, d) by fitted Q-iteration.
+def fitted_q(
+    phi: FeatureMap, pool: Transitions, *, gamma: float, sweeps: int = SWEEPS, without: Sequence[int] = ()
+) -> Floats:
+    """Fit weights (K, d) by fitted Q-iteration over policies that never choose the actions ``without``.
 
     Sweeps end when no fitted value moves by 1e-3 reward scales, or after ``sweeps``.
     """
@@ -76,9 +78,9 @@ def fitted_q(phi: FeatureMap, pool: Transitions, *, gamma: float, sweeps: int = 
     following = phi.phi(pool.next_state.reshape(n * k, -1))
     solve = regression(features)
     bound = np.abs(pool.reward).max() / (1.0 - gamma)
-    weights = np.zeros((k, features.shape[1]))
+    weights, offered = np.zeros((k, features.shape[1])), [a for a in range(k) if a not in without]
     for _ in range(sweeps):
-        best = np.clip((following @ weights.T).max(axis=1).reshape(n, k), -bound, bound)
+        best = np.clip((following @ weights[offered].T).max(axis=1).reshape(n, k), -bound, bound)
         updated = (solve @ (pool.reward + gamma * pool.stays * best)).T
         change = float(np.abs(features @ (updated - weights).T).max())
         weights = updated
@@ -87,12 +89,15 @@ def fitted_q(phi: FeatureMap, pool: Transitions, *, gamma: float, sweeps: int = 
     return weights
 
 
-def capped_policy(spec: LoopSpec, head: str, phi: FeatureMap, weights: Floats, states: Floats) -> LinearPolicy:
-    """Return the greedy policy under the support cap.
+def capped_policy(
+    spec: LoopSpec, head: str, phi: FeatureMap, weights: Floats, states: Floats, without: Sequence[int] = ()
+) -> LinearPolicy:
+    """Return the greedy policy under the support cap. It never chooses the actions ``without``.
 
     Its margin on the reference is the smallest with which it intervenes no more often than the logging distribution.
     """
     declared = spec.head(head)
+    weights = never_choosing(weights, without, declared.reference_index)
     values = phi.phi(states) @ weights.T
     alternatives = np.delete(values, declared.reference_index, axis=1).max(axis=1)
     advantage = alternatives - values[:, declared.reference_index]

@@ -40,7 +40,8 @@ class LearnedSubHead:
     """Hold a sub-head's candidate.
 
     ``effects`` (K, d): posterior mean, 0 for the reference. ``gain``, ``gain_incumbent`` (draws,): posterior samples of the gain
-    over the reference and over the incumbent. ``bar``: required z over the reference.
+    over the reference and over the incumbent. ``bar``: required z over the reference. ``without_evidence``: actions that were
+    hardly ever logged, so that the policy never chooses them.
     """
 
     head: str
@@ -50,6 +51,7 @@ class LearnedSubHead:
     gain: Floats
     gain_incumbent: Floats | None
     bar: float
+    without_evidence: tuple[str, ...] = ()
 
     @property
     def z(self) -> float:

@@ -63,6 +63,10 @@ class Command(BaseCommand):
             "--consent", nargs="+", action="extend", default=[], choices=Purpose.values, metavar="PURPOSE",
             help=f"with --source: purposes that the people in the file consented to ({', '.join(Purpose.values)})",
         )  # fmt: skip
+        parser.add_argument(
+            "--override-propensities", default="", metavar="REASON",
+            help="with --source: import a file whose propensities do not fit its actions, for this reason",
+        )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--watch", action="store_true", help="show a progress bar for each stage")
@@ -103,5 +107,6 @@ def _start(loop_version: LoopVersion, options: dict[str, Any]) -> Turn:
         head_trainer=options["head_trainer"],
         source=options["source"],
         consents=options["consent"],
+        override_propensities=options["override_propensities"],
     )
     return turn_start(loop_version=loop_version, parameters=parameters)

@@ -122,7 +122,7 @@ class TestWhatItWasJudgedAgainst:
         slot = slot_for(loop.loop, "policy")
         slot_rollback(slot=slot, actor="ann", reason="it harms", automatic=False, harmful=True)
         refused(after, f"was judged against {version}, but the reference is deployed now")
-        assert deploy(passed(loop)).state == "succeeded"
+        assert deploy(judged(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))).state == "succeeded"
 
     def test_an_override_is_kept_in_history_and_vault(self, version: ModelVersion) -> None:
         loop = version.loop_version
@@ -228,15 +228,15 @@ class TestExploration:
     def test_what_a_turn_asked_holds_while_its_version_serves(self, version: ModelVersion, asked: float) -> None:
         loop = version.loop_version
         serve(learned(loop, "policy", ALWAYS_WALK, exploration=asked))
-        assert exploration_settle(loop_version=loop, turns=9) == self.share(loop) == asked
+        assert exploration_settle(loop_version=loop, undecided=9).share == self.share(loop) == asked
         serve(learned(loop, "policy", ALWAYS_WALK))
-        assert exploration_settle(loop_version=loop, turns=9) == self.share(loop) == 0.2
+        assert exploration_settle(loop_version=loop, undecided=9).share == self.share(loop) == 0.2
 
     def test_with_another_head_it_holds_for_all(self, version: ModelVersion) -> None:
         loop = version.loop_version
         serve(version)
         serve(learned(loop, "tone", CALM, exploration=0.4))
-        assert exploration_settle(loop_version=loop, turns=9) == self.share(loop) == 0.4
+        assert exploration_settle(loop_version=loop, undecided=9).share == self.share(loop) == 0.4
         assert {s.exploration_bp for s in loop.loop.slots.all()} == {4_000}
 
     def test_another_head_that_asks_for_nothing_changes_nothing(self, version: ModelVersion) -> None:
@@ -245,8 +245,3 @@ class TestExploration:
         self.lower(loop, 0.05)
         serve(learned(loop, "tone", CALM))
         assert self.share(loop) == 0.05
-
-    def test_without_a_deployment_it_falls_after_the_declared_rounds(self, version: ModelVersion) -> None:
-        loop = version.loop_version
-        assert exploration_settle(loop_version=loop, turns=5) == 1.0
-        assert exploration_settle(loop_version=loop, turns=6) == self.share(loop) == 0.2

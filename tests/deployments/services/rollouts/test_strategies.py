@@ -61,14 +61,16 @@ def test_full_rollout_is_started_by_its_name() -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_started_says_why_and_the_api_says_what_it_always_said(name: str) -> None:
     version = learned(care_loop(), "policy", ALWAYS_WALK)
-    with pytest.raises(InputError, match=f"{STRATEGIES[name].refused}; use full_rollout"):
+    with pytest.raises(InputError, match=f"{STRATEGIES[name].refused}; use full_rollout or trial"):
         rollout_start(strategy=name, version=version, actor="ann", reason="passed")
     user = User.objects.create_user("ann")
     user.user_permissions.add(Permission.objects.get(codename="deploy_version"))
     url, token = f"/api/v1/training/models/{version.name}/deploy", AuthToken.objects.create(user)[1]
     answer = post(url, token, {"deploymentType": name})
     assert answer.status_code == 422
-    assert answer.told["detail"] == ("only deploymentType full_rollout with trafficPercentage 100 is available")
+    assert answer.told["detail"] == (
+        "only deploymentType full_rollout or trial with trafficPercentage 100 is available"
+    )
     assert not Deployment.objects.exists()
 
 
@@ -83,7 +85,9 @@ def test_the_api_starts_a_strategy_of_one_line(monkeypatch: pytest.MonkeyPatch) 
     url, token = f"/api/v1/training/models/{version.name}/deploy", AuthToken.objects.create(user)[1]
     part = post(url, token, {"deploymentType": "canary", "trafficPercentage": 50})
     assert part.status_code == 422
-    assert part.told["detail"] == ("only deploymentType full_rollout or canary with trafficPercentage 100 is available")
+    assert part.told["detail"] == (
+        "only deploymentType full_rollout or trial or canary with trafficPercentage 100 is available"
+    )
     assert post(url, token, {"deploymentType": "canary"}).status_code == 200
     assert Deployment.objects.get().version == version
 
@@ -101,7 +105,7 @@ def test_the_four_of_the_blueprint_are_declared_and_others_are_unknown() -> None
     assert {"full_rollout", "canary", "shadow_test", "ab_test"} <= STRATEGIES.keys()
     assert "full_rollout" not in REFUSED
     with pytest.raises(
-        InputError, match="there is no rollout strategy 'big_bang'; choose one of: full_rollout, canary"
+        InputError, match="there is no rollout strategy 'big_bang'; choose one of: full_rollout, trial, canary"
     ):
         rollout_start(strategy="big_bang", version=ModelVersion(), actor="ann", reason="passed")
 

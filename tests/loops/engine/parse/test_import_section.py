@@ -34,6 +34,49 @@ class TestWhatIsLeftOut:
         assert parsed(more=csv('reward = { sentiment = "s" }')).imports.reward == {"sentiment": "s"}
 
 
+THREE = (('actions = ["wait", "speak"]', 'actions = ["wait", "speak", "hug"]'), ("[0.7, 0.3]", "[0.4, 0.3, 0.3]"))
+
+
+class TestPropensities:
+    def test_may_be_those_of_one_action(self) -> None:
+        heads = 'heads = { policy = { propensity = "p", propensity_of = "speak" } }'
+        assert parsed(more=csv(heads)).imports.heads["policy"].propensity_of == "speak"
+        said = 'heads = { policy = { propensity = "p", propensity_of = "taken" } }'
+        assert parsed(more=csv(said)).imports.heads["policy"] == ImportHead("action", "p")
+
+    def test_may_have_one_column_an_action(self) -> None:
+        heads = 'heads = { policy = { propensities = { wait = "pw", speak = "ps", hug = "ph" } } }'
+        head = parsed(*THREE, more=csv(heads)).imports.heads["policy"]
+        assert head.propensities == {"wait": "pw", "speak": "ps", "hug": "ph"}
+        assert head.propensity_columns == ("pw", "ps", "ph")
+
+    def test_may_be_transformed(self) -> None:
+        lines = 'heads = { policy = { propensity = "p" } }\ntransforms = { p = "x / 100", mood = "x / 10" }'
+        imports = parsed(more=csv(lines)).imports
+        assert imports.heads["policy"].transforms == {"p": "x / 100"} and imports.transforms["mood"] == "x / 10"
+
+    @pytest.mark.parametrize(
+        ("head", "said"),
+        [
+            ('propensity = "p", propensity_of = "speek"', "propensity_of = 'speek': expected one of taken, wait, speak, hug"),
+            ('propensity_of = "speak"', "propensity_of = 'speak': expected propensity = \"column\" beside it"),
+            ('propensity = "p", propensity_of = "speak"', "propensity_of = 'speak': expected taken, because this head has 3"),
+            ('propensities = { wait = "a", speak = "b" }', "one column for each action: wait, speak, hug"),
+            ('propensities = { wait = "a", speak = "b", hug = "b" }', "a different column for each action"),
+            ('propensity = "p", propensities = { wait = "a", speak = "b", hug = "c" }', "not both"),
+        ],
+    )  # fmt: skip
+    def test_that_contradict_are_refused(self, head: str, said: str) -> None:
+        found = problems(*THREE, more=csv(f"heads = {{ policy = {{ {head} }} }}"))
+        assert any(said in line for line in found), found
+
+    def test_of_a_column_that_a_feature_is_named_after_take_no_transform(self) -> None:
+        lines = (
+            'features = { mood = "m" }\nheads = { policy = { propensity = "mood" } }\ntransforms = { mood = "x / 2" }'
+        )
+        assert "a column whose name is not a feature's" in problems(more=csv(lines))[0]
+
+
 class TestTransforms:
     def test_by_feature_by_column_or_reward(self) -> None:
         lines = (

@@ -22,7 +22,7 @@ class TestDefaults:
         spec = parsed()
         assert (spec.version, spec.title, spec.population) == (1, "small", "small")
         assert (spec.evaluation_share, spec.minimum_effect, spec.exploration) == (0.0, None, 0.1)
-        assert (spec.exploration_before, spec.logging_rounds) == (1.0, 6)
+        assert (spec.exploration_before, spec.logging_rounds) == (1.0, 2)
         assert (spec.moments, spec.availability) == (MomentsOptions(), Availability())
         assert (spec.availability.distress, spec.availability.memory_seconds) == ({}, 7 * 86_400)
 

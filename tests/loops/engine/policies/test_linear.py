@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from loops.engine.features import FeatureMap
-from loops.engine.policies.linear import LinearPolicy, policy_from_arrays, reference_policy
+from loops.engine.policies.linear import LinearPolicy, never_choosing, policy_from_arrays, reference_policy
+from loops.engine.state.support import known_support
 from tests.factories.loops import builtin, states_of
 
 SPEC = builtin("r3al")
@@ -50,6 +51,26 @@ def test_a_stored_policy_decides_as_it_did() -> None:
     arrays = {"weights": policy.weights, "margin": np.array(0.4)}
     again = policy_from_arrays(SPEC, "policy", arrays, hinges=True)
     assert (again.actions(STATES) == policy.actions(STATES)).all()
+
+
+def test_a_stored_policy_keeps_the_support_that_it_was_trained_on() -> None:
+    """A version without one was trained on features held by their bounds alone, and decides as it always did."""
+    support = known_support(SPEC)
+    held = replace(learned(0.4), phi=FeatureMap.of(SPEC, True, support))
+    arrays = {"weights": held.weights, "margin": np.array(0.4), "support": np.array(support)}
+    assert policy_from_arrays(SPEC, "policy", arrays, hinges=True).phi.support == support
+    old = policy_from_arrays(SPEC, "policy", {n: arrays[n] for n in ("weights", "margin")}, hinges=True)
+    assert old.phi.support == () and (old.actions(STATES) == learned(0.4).actions(STATES)).all()
+    np.testing.assert_array_equal(
+        policy_from_arrays(SPEC, "policy", arrays, hinges=True).values(STATES), held.values(STATES)
+    )
+
+
+def test_actions_that_may_not_be_chosen_are_never_chosen() -> None:
+    policy = learned(0.0)
+    barred = replace(policy, weights=never_choosing(policy.weights, (1, 3), policy.reference))
+    assert {1, 3} & set(policy.actions(STATES).tolist())
+    assert not {1, 3} & set(barred.actions(STATES).tolist())
 
 
 def test_weights_of_another_shape_are_refused() -> None:

@@ -39,7 +39,7 @@ class TestSensitivity:
 
     def test_the_clip_is_reached(self) -> None:
         """A bound that nobody can reach would waste budget: some person comes within a hundredth."""
-        longest = {"mean": PersonValues(np.array([0.5])), "share": PersonValues(np.array([2.0]), np.array([1.0]))}
+        longest = {"mean": PersonValues(np.array([0.499])), "share": PersonValues(np.array([0.499]), np.array([0.799]))}
         for kind, values in longest.items():
             noise = released(values, sigma=2.0)["m_sd"] / (2.0 / 0.25**0.5 * BLOCK_CLIPS[values.kind])
             moved = np.linalg.norm(released(values)["m"][noise > 0] / noise[noise > 0])
@@ -69,12 +69,16 @@ class TestMeans:
 
 class TestShares:
     def test_numerator_and_weight_are_cut_together(self) -> None:
-        """A person with three times the largest weight who was always harmed: A - .1 B is .9 of the clipped weight."""
-        rows = person_rows(PersonValues(np.array([0.9 * 2.4]), np.array([2.4])), ValueClips(0.9 * 0.8, 0.8))
-        assert rows[0].tolist() == pytest.approx([1.0, 1.0, 1.0, 1.0, 1.0])
+        """A person with three times the largest weight, harmed in .2 of it: A - .1 B is .1 of the clipped weight."""
+        rows = person_rows(PersonValues(np.array([0.1 * 2.4]), np.array([2.4])), ValueClips(0.8, 0.8))
+        assert rows[0].tolist() == pytest.approx([0.1, 0.01, 0.0, 1.0, 1.0])
+
+    def test_somebody_who_is_always_harmed_is_beyond_and_counted(self) -> None:
+        rows = person_rows(PersonValues(np.array([0.9 * 2.4]), np.array([2.4])), ValueClips(0.2, 0.8))
+        assert rows[0].tolist() == [0.0, 0.0, -1.0, 1.0, 1.0]
 
     def test_the_share_of_those_within_the_clip_is_exact(self) -> None:
         weight, harmed = np.array([0.2, 0.4, 0.8]), np.array([0.0, 0.1, 0.8])
-        sums = read_centred(released(PersonValues(harmed - 0.1 * weight, weight), ValueClips(0.72, 0.8)), "m")
-        assert 0.1 + sums.value / sums.weight == pytest.approx(0.9 / 1.4, abs=1e-4)
+        sums = read_centred(released(PersonValues(harmed - 0.1 * weight, weight), ValueClips(0.73, 0.8)), "m")
+        assert 0.1 + sums.value / sums.weight == pytest.approx(0.9 / 1.4, abs=1e-3)
         assert sums.beyond == 0 and sums.divisor == (sums.weight, sums.sd_weight)

@@ -122,3 +122,25 @@ def test_a_round_in_which_nothing_was_explored_teaches_nothing_of_effects(first:
 def test_shares_of_a_joint_release_are_one_budget() -> None:
     for subs in ((), ("tone",)):
         assert 0.99 < sum(ReleaseLayout.of(SPEC, hinges=False, subs=subs).shares.values()) <= 1.0
+
+
+def test_a_baseline_logged_while_a_policy_served_counts_a_tenth(first: Moments) -> None:
+    """Two months of the same size: the effects are pooled by their precision, the baseline mostly from the explored month."""
+    speaks = LinearPolicy(first.layout.phi, np.vstack([np.zeros(3), EFFECT]), 0.0, 0)
+    rows = conditional(planted_rows(SPEC, np.random.default_rng(7), served=speaks, share=0.1), SPEC)
+    later = _round(rows, share=0.1, earlier=first, known=known_effects(first, effects_posterior(first)))
+    pooled = pool([first, later])
+    weight = (pooled.targets[0, 0] - first.targets[0, 0]) / (later.targets[0, 0] - first.targets[0, 0])
+    assert 0.05 < weight < 0.15, weight
+
+
+def test_errors_of_known_effects_hardly_reach_the_baseline_where_a_policy_acts(first: Moments) -> None:
+    """Speaking is believed to help by .5 too little. Three months that speak to everybody must not credit the people with it."""
+    speaks = LinearPolicy(first.layout.phi, np.vstack([np.zeros(3), np.array([1.0, 0.0, 0.0])]), 0.0, 0)
+    known = known_effects(first, effects_posterior(first))
+    known[1, 0, 0] -= 0.5
+    pooled = first
+    for seed in (8, 9, 10):
+        rows = conditional(planted_rows(SPEC, np.random.default_rng(seed), served=speaks, share=0.1), SPEC)
+        pooled = pool([pooled, _round(rows, share=0.1, earlier=pooled, known=known)])
+    assert abs(_reference(pooled)[0] - REFERENCE[0]) < 0.2, _reference(pooled)

@@ -100,7 +100,9 @@ def _said(spec: LoopSpec, stored: dict[str, Floats], **terms: object) -> dict[st
 
 @pytest.mark.parametrize(("deficit", "verdict"), [(0.05, "pass"), (0.2, "insufficient"), (0.6, "fail")])
 def test_empathy_is_judged_from_its_complement_and_spoken_of_as_empathy(deficit: float, verdict: str) -> None:
-    judged = _said(_r3al(), _people(_r3al(), 60 if verdict == "insufficient" else 1_000, deficit=deficit))["empathy"]
+    few = verdict == "insufficient"
+    people = _people(_r3al(), 40 if few else 1_000, deficit=deficit, sigma=None if few else 5.3)
+    judged = _said(_r3al(), people)["empathy"]
     assert (judged.verdict, judged.bar) == (verdict, 0.75)
     assert 0 <= judged.low <= judged.value <= judged.high <= 1
     assert judged.reason.startswith("Empathy over interventions is ") and "ne minus" not in judged.reason

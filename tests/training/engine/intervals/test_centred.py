@@ -62,6 +62,14 @@ def test_a_share_at_its_bar_passes_rarely(people: int, concentration: float) -> 
     assert passed / REPETITIONS <= 0.08
 
 
+def test_few_who_are_always_harmed_are_seen_beyond_the_clip() -> None:
+    """12% of 2,000 dismiss everything and nobody else does anything: .12, above the bar, at a clip that none of them fits in."""
+    dismisses = np.random.default_rng(8).random(2_000) < 0.12
+    values = PersonValues(np.asarray(0.5 * (dismisses - BAR), dtype=np.float64), np.full(2_000, 0.5))
+    stored = release_centred("m", values, ValueClips(0.15, 0.5), sigma=SIGMA, share=0.4)
+    assert share_interval(read_centred(stored, "m"), BAR, level=0.9).high > 0.11
+
+
 def test_a_share_without_any_harm_is_not_proven_by_a_handful() -> None:
     harmless = of_share(np.zeros(40), np.ones(40))
     assert share_interval(harmless, BAR, level=0.9).high > BAR

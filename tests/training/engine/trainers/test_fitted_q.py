@@ -74,3 +74,13 @@ def test_the_pool_gives_its_rows_back() -> None:
     again = Transitions.of_rows(made.rows(), taught().spec)
     for name in ("state", "reward", "next_state", "stays"):
         np.testing.assert_array_equal(getattr(again, name), getattr(made, name))
+
+
+def test_an_action_without_evidence_is_never_chosen_and_counts_for_nothing_later() -> None:
+    """Speaking pays at the next step, but was never logged: waiting for ever earns energy now and nothing after."""
+    weights = fitted_q(PHI, _chain(), gamma=0.5, without=(1,))
+    states = _chain().state
+    assert (PHI.phi(np.array([[0.0, 1.0]])) @ weights[0]).item() == pytest.approx(1.0, abs=0.02)
+    eager = np.vstack([np.zeros(3), np.array([5.0, 0.1, 0.2])])
+    policy = capped_policy(SPEC, "policy", PHI, eager, states, (1,))
+    assert not policy.actions(states).any() and policy.margin >= 0.0

@@ -1,0 +1,183 @@
+"""Try an undecided version on half of the people, then promote it, or stop the trial.
+
+A trial is the exit from insufficient evidence. Its arms are drawn by person, and both explore alike. The slot's stable version is
+the reference arm, its candidate the other one. Only the policy head is tried.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from core.errors import Conflict, InputError
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
+from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
+from deployments.selectors.slots import trial_of
+from deployments.services.rollouts.exploration import exploration_with
+from deployments.services.rollouts.full_rollout import (
+    Proposal,
+    objections,
+    overridden,
+    proposal_under_lock,
+    serving_check,
+)
+from deployments.services.rollouts.slots import HOLDBACK_BP, LONGEST_REASON, archive, deployment_record
+from loops.engine.heads import MAIN_HEAD
+from privacy.models import VaultKind
+from privacy.services.vault.append import vault_append
+from training.engine.gates.trial import TRIAL_BP, TRIAL_LOOKS
+from training.models import ModelVersion, VersionState
+from training.selectors.evidence import trial_is_wanted
+
+
+@transaction.atomic
+def trial_start(*, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+    """Give half of the people an undecided version, and let the other half keep the present one.
+
+    Args:
+        override: why it is tried although it was judged against another policy, or acts like one that did harm. It is stored in
+            the deployment history and in the Trust Vault.
+    Raises: Conflict when a precondition fails (``trial_check``), when there is an objection and no override, or when the slot
+        changed meanwhile. InputError when there is nothing to override.
+    """
+    proposal = proposal_under_lock(version)
+    trial_check(proposal)
+    reason, override = overridden(version, objections(proposal), reason, override)
+    slot = proposal.slot
+    exploration = exploration_with(slot=slot, version=version)
+    started = ServingSlot.objects.filter(
+        pk=slot.pk, generation=slot.generation, candidate__isnull=True, stable=slot.stable_id
+    ).update(
+        candidate=version,
+        weight_bp=TRIAL_BP,
+        holdback=None,
+        holdback_bp=0,
+        exploration_bp=exploration,
+        salt=secrets.token_hex(16),
+        generation=F("generation") + 1,
+    )
+    if not started:
+        raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
+    ServingSlot.objects.filter(loop=slot.loop).exclude(exploration_bp=exploration).update(exploration_bp=exploration)
+    terms = {"share_bp": TRIAL_BP, "looks": TRIAL_LOOKS, "holdback": slot.holdback_id, "holdback_bp": slot.holdback_bp}
+    return deployment_record(slot, version, TRIAL, actor, reason, override, frozen_policy=terms, active=True)
+
+
+def trial_check(proposal: Proposal) -> None:
+    """Check that a version could be tried now, whichever policy it was judged against.
+
+    Raises: Conflict when it is not the policy head's, not in state evaluating, or not undecided. Conflict also when it cannot
+        serve, or when another deployment is active.
+    """
+    version = proposal.version
+    if version.head != MAIN_HEAD:
+        raise Conflict(f"{version} is of head {version.head}; only versions of head {MAIN_HEAD} can be tried")
+    if version.state != VersionState.EVALUATING:
+        raise Conflict(f"{version} is in state {version.state}; only a version in state evaluating can be tried")
+    if not trial_is_wanted(version):
+        raise Conflict(
+            f"{version} is not to be tried: a trial is for a version that its gates leave undecided, whose improvement may be "
+            "above 0, and whose actions the log has tried"
+        )
+    serving_check(proposal)
+
+
+@transaction.atomic
+def trial_pass(*, slot: ServingSlot, actor: str, reason: str) -> Deployment:
+    """Promote the version that is on trial. A reference arm stays as the holdback, so that harm of later months is seen.
+
+    Raises: Conflict when the slot changed since it was read, or no trial is in progress.
+    """
+    trial, version, reference = _trial(slot), _candidate(slot), slot.stable
+    promoted = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, candidate=version).update(
+        stable=version,
+        candidate=None,
+        weight_bp=0,
+        holdback=reference,
+        holdback_bp=HOLDBACK_BP,
+        salt=secrets.token_hex(16),
+        generation=F("generation") + 1,
+    )
+    ended = _end(trial, DeploymentState.SUCCEEDED)
+    if not promoted or not ended:
+        raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
+    archive(reference)
+    ModelVersion.objects.filter(pk=version.pk).update(state=VersionState.DEPLOYED)
+    return deployment_record(slot, version, FULL_ROLLOUT, actor, reason)
+
+
+@transaction.atomic
+def trial_stop(
+    *,
+    slot: ServingSlot,
+    actor: str,
+    reason: str,
+    automatic: bool,
+    harmful: bool,
+    check: HealthCheck | None = None,
+) -> Incident:
+    """Stop the trial of a slot: everybody gets the stable version, and the version on trial is archived.
+
+    Args:
+        harmful: whether the version did harm. Versions that act like it are then not deployed by themselves.
+        check: the health check that stopped it.
+    Raises: InputError without a reason. Conflict when the slot changed since it was read, or no trial is in progress.
+    """
+    if not reason.strip():
+        raise InputError("stopping a trial needs a reason; give one, and it is stored with the incident")
+    trial, version = _trial(slot), _candidate(slot)
+    stopped = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, candidate=version).update(
+        candidate=None, weight_bp=0, generation=F("generation") + 1, **_holdback_before(trial)
+    )
+    ended = _end(trial, DeploymentState.ROLLED_BACK if harmful else DeploymentState.ABORTED, harmful=harmful)
+    if not stopped or not ended:
+        raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
+    archive(version)
+    incident = Incident.objects.create(
+        slot=slot,
+        version=version,
+        deployment=trial,
+        check_made=check,
+        reason=reason,
+        automatic=automatic,
+        harmful=harmful,
+    )
+    vault_append(
+        kind=VaultKind.ROLLBACK,
+        body={
+            "slot": str(slot), "version": version.pk, "to": slot.stable_id, "deployment": trial.pk, "incident": incident.pk,
+            "automatic": automatic, "harmful": harmful, "actor": actor, "reason": reason[:LONGEST_REASON],
+        },
+    )  # fmt: skip
+    return incident
+
+
+def _trial(slot: ServingSlot) -> Deployment:
+    trial = trial_of(slot)
+    if trial is None:
+        raise Conflict(f"no trial is in progress in the slot {slot}")
+    return trial
+
+
+def _candidate(slot: ServingSlot) -> ModelVersion:
+    if slot.candidate is None:
+        raise Conflict(f"the slot {slot} has no candidate; check which version is deployed now")
+    return slot.candidate
+
+
+def _end(trial: Deployment, state: DeploymentState, *, harmful: bool = False) -> int:
+    return Deployment.objects.filter(pk=trial.pk, state=DeploymentState.IN_PROGRESS).update(
+        state=state, harmful=harmful, finished_at=timezone.now()
+    )
+
+
+def _holdback_before(trial: Deployment) -> dict[str, int | None]:
+    """Return the holdback that the trial replaced, as columns of its slot. A harmful version serves nobody again."""
+    holdback = trial.frozen_policy.get("holdback")
+    harmed = Deployment.objects.filter(slot=trial.slot_id, version=holdback, harmful=True).exists()
+    if holdback is None or harmed:
+        return {"holdback_id": None, "holdback_bp": 0}
+    return {"holdback_id": holdback, "holdback_bp": int(trial.frozen_policy["holdback_bp"])}

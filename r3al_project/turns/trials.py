@@ -1,0 +1,112 @@
+"""Run the part of a turn that concerns a trial: begin one for an undecided policy, judge it, end it or let it go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+
+from core.errors import Conflict
+from deployments.engine.rollouts.strategies import TRIAL
+from deployments.engine.traffic_shares import BASIS_POINTS
+from deployments.models import Deployment, ServingSlot
+from deployments.selectors.slots import candidate_arm, slot_on_trial, trial_of
+from deployments.services.rollouts.start import rollout_start
+from deployments.services.rollouts.trial import trial_pass, trial_stop
+from deployments.services.serving.dry_run import decision_times, dry_run
+from jobs.handlers import JobContext
+from loops.engine.heads import MAIN_HEAD
+from r3al_project.turns.models import Turn
+from r3al_project.turns.selectors import release_keys
+from r3al_project.turns.sentences import trial_sentence
+from r3al_project.turns.stage_protocol import Write, summary_of
+from training.models import ModelVersion
+from training.selectors.evidence import trial_is_wanted
+from training.services.gate import decision_latency
+from training.services.trial import TrialArms, trial_judge
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """Hold what a turn did about a trial: nothing, or an event with its text and its version.
+
+    event: started, continues, passed, stopped, or gone (it had ended before the turn came to it).
+    """
+
+    event: str = ""
+    version: int = 0
+    look: int = 0
+    text: str = ""
+    deployed: dict[str, Deployment] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the part of the stage's summary about the trial, empty without one."""
+        return {"trial": {"event": self.event, "version": self.version, "look": self.look}} if self.event else {}
+
+
+def judge_trial(turn: Turn, context: JobContext, slot: ServingSlot) -> Write:
+    """Judge the version on trial with the turn's evaluation budget. The turn's own candidate is stored and not evaluated."""
+    trial, version = trial_of(slot), slot.candidate
+    if trial is None or version is None:
+        raise Conflict(f"the trial in the slot {slot} ended while the turn ran; run a new turn")
+    newer = ModelVersion.objects.select_related("loop_version__loop").get(pk=summary_of(turn, "train")["version"])
+    decide = dry_run(loop_version=turn.loop_version, versions={MAIN_HEAD: version}, seed=turn.parameters["seed"])
+    return trial_judge(
+        arms=TrialArms(
+            version=version,
+            since=trial.created_at,
+            generation=slot.generation,
+            exploration=slot.exploration_bp / BASIS_POINTS,
+            in_candidate=candidate_arm(slot),
+        ),
+        newer=newer,
+        latency=decision_latency(decision_times(decide)),
+        epsilon=turn.parameters["epsilon"],
+        delta=turn.parameters["delta"],
+        key=release_keys(turn)[1],
+        report=context.progress,
+    )
+
+
+def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
+    """Begin a trial of the turn's policy candidate if its evidence leaves it open."""
+    if not trial_is_wanted(version):
+        return TrialEnd()
+    try:
+        with transaction.atomic():
+            rollout_start(
+                strategy=TRIAL, version=version, actor=f"turn {turn.pk}", reason="its evaluation left it undecided"
+            )
+    except Conflict as error:
+        return TrialEnd(text=f"No trial: {error}.")
+    return TrialEnd("started", version.pk, text=trial_sentence("started", version.pk))
+
+
+def conclude_trial(turn: Turn, gate: dict[str, Any]) -> dict[str, Any]:
+    """End the trial by the verdict that the turn's evaluation gave, or let it go on. Returns the deploy stage's summary."""
+    end = _conclude(turn, gate)
+    return {
+        "deployed": bool(end.deployed),
+        "deployments": {head: deployment.pk for head, deployment in end.deployed.items()},
+        "versions": {head: deployment.version_id for head, deployment in end.deployed.items()},
+        "reason": f"{end.text} {gate['reason']}",
+    } | end.summary()
+
+
+def _conclude(turn: Turn, gate: dict[str, Any]) -> TrialEnd:
+    trial, verdict, actor = gate["trial"], gate["verdict"], f"turn {turn.pk}"
+    pk, look = trial["version"], trial["look"]
+    slot = slot_on_trial(turn.loop)
+    if slot is None or slot.candidate_id != pk:
+        return TrialEnd("gone", pk, look, trial_sentence("gone", pk))
+    if verdict == "pass" and turn.parameters.get("head") in (None, MAIN_HEAD):
+        made = trial_pass(slot=slot, actor=actor, reason=gate["reason"])
+        return TrialEnd("passed", pk, look, trial_sentence("passed", pk), {MAIN_HEAD: made})
+    if verdict == "fail" or (verdict == "insufficient" and look >= trial["looks"]):
+        text = trial_sentence("stopped" if verdict == "fail" else "unproven", pk)
+        trial_stop(
+            slot=slot, actor=actor, reason=f"{text} {gate['reason']}", automatic=True, harmful=bool(trial["harmful"])
+        )
+        return TrialEnd("stopped", pk, look, text)
+    return TrialEnd("continues", pk, look, trial_sentence("continues", pk, left=trial["looks"] - look))

@@ -1,0 +1,70 @@
+"""People of a trial in memory: two arms that differ in reward, harmful labels, empathy, and a few who are hurt badly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.arrays import Floats
+from privacy.engine.dp.accounting import calibrate
+from privacy.engine.evaluation.on_policy import TrialRows, guardrail_clips, release_trial
+from tests.factories.loops import builtin
+from training.engine.gates.outcome_gate import GateResult
+from training.engine.gates.trial import trial_verdict
+
+SPEC = builtin("r3al")
+RATE = 0.5  # of decisions at which the candidate intervenes
+CLIPS = guardrail_clips(SPEC, intervention_rate=RATE, exploration=0.1)
+SIGMA = calibrate(epsilon=1.0, delta=1e-5, maximum=10).sigma * math.sqrt(2)  # half of a turn's rho
+
+
+@dataclass(frozen=True)
+class TrialPeople:
+    """How people live. Rewards are in reward scales; ``heavy``: degrees of freedom of Student's t instead of the normal.
+
+    ``hurt``: the share of the candidate's people who lose ``hurt_by``. ``share``: of the people who have the candidate.
+    """
+
+    gain: float = 0.0
+    sd: float = 0.25
+    harmful: float = 0.03
+    deficit: float = 0.10
+    hurt: float = 0.0
+    hurt_by: float = 10.0
+    heavy: float | None = None
+    share: float = 0.5
+    decisions: int = 40
+
+    def rows(self, rng: np.random.Generator, users: int) -> TrialRows:
+        candidate = rng.random(users) < self.share
+        person = np.repeat(np.arange(users), np.maximum(1, rng.poisson(self.decisions, users)))
+        mean = (
+            self._tail(rng, users) + self.gain * candidate - self.hurt_by * (rng.random(users) < self.hurt) * candidate
+        )
+        speaks = rng.random(len(person)) < np.where(candidate, 0.9 * RATE + 0.1 * 0.4, 0.1 * 0.4)[person]
+        blames = rng.beta(8 * self.harmful, 8 * (1 - self.harmful), users)[person]
+        empathy = 1 - rng.beta(5 * self.deficit, 5 * (1 - self.deficit), len(person))
+        reward = (mean[person] + rng.normal(size=len(person))) * SPEC.reward.scale
+        return TrialRows(
+            person, candidate, reward, speaks, empathy, (rng.random(len(person)) < blames).astype(np.int64)
+        )
+
+    def _tail(self, rng: np.random.Generator, users: int) -> Floats:
+        return self.sd * (rng.normal(size=users) if self.heavy is None else rng.standard_t(self.heavy, users))
+
+
+def verdict_of(rows: TrialRows, *, look: int = 1, sigma: float | None = SIGMA) -> GateResult:
+    """The verdict of one look at these people, around the centre 0."""
+    return trial_verdict(SPEC, release_trial(SPEC, rows, centre=0.0, clips=CLIPS, sigma=sigma), look)
+
+
+def verdicts(people: TrialPeople, *, users: int, lives: int, look: int = 1, seed: int = 1) -> list[GateResult]:
+    """The first verdicts of this many lives."""
+    return [verdict_of(people.rows(np.random.default_rng([seed, i]), users), look=look) for i in range(lives)]
+
+
+def passes(people: TrialPeople, **size: int) -> int:
+    """In how many lives the candidate passes."""
+    return sum(v.verdict == "pass" for v in verdicts(people, **size))

@@ -1,0 +1,182 @@
+"""Decide whether an undecided candidate gets a trial, and read a trial's noised sums: pass, fail or insufficient evidence.
+
+A trial is randomised by person, so it needs no model and no importance weight. It is the exit from "insufficient evidence" for a
+candidate that the logged decisions cannot tell from a worse one. The first look is tested as the second attempt on a candidate
+(``attempt_alpha``), the next look as the third, and so on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from loops.engine.spec import LoopSpec
+from loops.engine.thresholds import smallest_effect
+from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS, TRIAL_CLIP, guardrails
+from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, attempt_alpha
+from training.engine.gates.outcome_gate import (
+    GateResult,
+    GateTerms,
+    Judgement,
+    combine_verdicts,
+    empathy_judgement,
+    false_intervention_judgement,
+)
+from training.engine.intervals.clustered import MIN_ESS, POWER
+
+TRIAL_LOOKS = 3  # releases of one trial; a trial without a verdict then ends without a promotion
+TRIAL_BP = 5_000  # of the people have the candidate
+LEAST_Z = 0.1  # z of the model gate below which a candidate is not worth people's time
+MOST_HIDDEN = 0.02  # of the people: more whose loss the clip may hide leave a trial undecided
+_SQUARE_MARGIN = 0.5  # a variance is raised by this many sd of its noise
+_MISMATCH_PRIOR = 100.0  # pseudo-people of the sample ratio's prior (evidence of a ratio other than 50:50)
+_MISMATCH_BAR = math.log(1_000.0)
+
+
+def trial_wanted(model_gates: Sequence[tuple[float, float]], gate: GateResult | None) -> bool:
+    """Tell whether a candidate for the policy head should be tried on half of the people.
+
+    It should if the evidence leaves it open: the model gates are neither hopeless nor all of the obstacle, no metric failed, the
+    improvement may be above 0, and the log tried what the candidate would do. What the log never tried gets no trial.
+
+    Args:
+        model_gates: (z, bar) of every model gate.
+        gate: the outcome gate's result, None if it was not run because a model gate held the candidate back.
+    """
+    if not model_gates or min(z for z, _ in model_gates) < LEAST_Z:
+        return False
+    if gate is None:
+        return any(z < bar for z, bar in model_gates)
+    if gate.verdict != "insufficient" or any(j.verdict == "fail" for j in gate.judgements):
+        return False
+    if any(j.name == "support" and j.verdict != "pass" for j in gate.judgements):
+        return False
+    return all(j.high > 0 for j in gate.judgements if j.name == "improvement")
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Hold the improvement's noised sums and the noise on each, by column."""
+
+    value: Mapping[str, float]
+    sd: Mapping[str, float]
+
+    def bound(self, z: float) -> float:
+        """Return z times the standard error of the sum of values, sampling and noise together.
+
+        sampling: sum v^2 - (sum v)^2 / n, raised by the noise of its square.
+        """
+        square = max(self.value["square"], 0.0) + _SQUARE_MARGIN * self.sd["square"]
+        return z * math.sqrt(square + self.sd["value"] ** 2)
+
+
+def _read(stored: Mapping[str, np.ndarray]) -> _Sums:
+    names = ("improvement", "improvement_sd")
+    values, sds = (dict(zip(IMPROVEMENT_COLUMNS, map(float, stored[n]), strict=True)) for n in names)
+    return _Sums(values, sds)
+
+
+def trial_verdict(spec: LoopSpec, stored: Mapping[str, np.ndarray], look: int) -> GateResult:
+    """Read a trial's release.
+
+    pass: the lower bound of the improvement is above 0 and each guardrail's upper bound meets its bar.
+    fail: the improvement's upper bound is at most 0, or a guardrail is proven beyond its bar.
+    insufficient: everything else, and whenever too few people took part, the arms do not hold equal numbers of people, or the
+    clips may hide a loss.
+
+    Args:
+        stored: the output of ``privacy.engine.evaluation.on_policy.release_trial``.
+        look: 1, 2, ...: the number of this release within the trial.
+    Raises: ValueError for a look outside 1..``TRIAL_LOOKS``.
+    """
+    if not 1 <= look <= TRIAL_LOOKS:
+        raise ValueError(f"look {look} of a trial is not possible; a trial has looks 1 to {TRIAL_LOOKS}")
+    z = _z(1 - attempt_alpha(look + 1))
+    terms = GateTerms(spec, 0.0, attempt=look + 1, score=False)
+    judges = {"empathy_deficit": empathy_judgement, "false_intervention": false_intervention_judgement}
+    guards = [judges[metric](terms, stored) for metric in guardrails(spec) if metric in judges]
+    result = combine_verdicts([_improvement(spec, _read(stored), z), *guards])
+    if result.verdict == "pass":
+        return GateResult(
+            "pass", "Every metric passed in the trial, on people who had the candidate.", result.judgements, None
+        )
+    return result
+
+
+def trial_harms(result: GateResult) -> bool:
+    """Tell whether a trial has proven harm: a guardrail beyond its bar, or rewards below the reference's."""
+    failed = {j.name: j for j in result.judgements if j.verdict == "fail"}
+    worse = "improvement" in failed and failed["improvement"].high < 0
+    return worse or bool(failed.keys() & {"empathy", "false_intervention"})
+
+
+def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
+    """Judge the mean difference of the arms (reward scales, shown in the loop's units)."""
+    users, unit = max(sums.value["users"], 1.0), 2 * TRIAL_CLIP
+    estimate, radius, against = (
+        x / users for x in (sums.value["value"], sums.bound(z), sums.bound(_z(1 - FALSE_PASS_ALPHA)))
+    )
+    loss, gain = (unit * max(sums.value[name], 0.0) / users for name in ("hidden_loss", "hidden_gain"))
+    low, high = estimate - loss - radius, estimate + gain + radius
+    needed = _people_needed(users, radius / z, smallest_effect(spec), z)
+    text = f"The difference between the arms of the trial is {estimate:.4g} reward scales ({low:.4g} to {high:.4g})"
+    problem = _problem(sums, users)
+    answer: VerdictWord
+    if problem:
+        answer, reason = "insufficient", problem
+    elif low > 0:
+        answer, reason = "pass", f"{text}, which is above 0."
+    elif estimate + gain + against <= 0:
+        answer, reason = "fail", f"{text}: the candidate is not better than the reference."
+    else:
+        answer, reason = (
+            "insufficient",
+            f"{text}, which does not exclude 0. A decision needs about {needed:,.0f} people.",
+        )
+    scale = spec.reward.scale
+    known = needed if answer == "insufficient" and not problem else None
+    return Judgement("improvement", estimate * scale, low * scale, high * scale, 0.0, users, answer, reason, known)
+
+
+def _problem(sums: _Sums, users: float) -> str:
+    """Return why the trial cannot be read yet, or an empty text."""
+    if users - 2 * sums.sd["users"] < MIN_ESS:
+        return f"Too few people took part in the trial to read it: about {users:,.0f}. It needs {MIN_ESS:g} beyond the noise."
+    if sample_ratio_evidence(sums.value["arms"], sums.sd["arms"], users) >= _MISMATCH_BAR:
+        return (
+            "The arms of the trial do not hold equal numbers of people "
+            f"(a difference of about {abs(sums.value['arms']):,.0f} of {users:,.0f}), so they cannot be compared. "
+            "Find out why people of one arm are missing."
+        )
+    z = _z(1 - FALSE_PASS_ALPHA)
+    hidden = (sums.value["hidden_loss"] + z * sums.sd["hidden_loss"]) / users
+    if hidden > MOST_HIDDEN:
+        return (
+            f"Up to {hidden:.1%} of the people may have lost more than the trial can measure, and at most {MOST_HIDDEN:.0%} "
+            "may. More people make this number more precise."
+        )
+    return ""
+
+
+def sample_ratio_evidence(difference: float, sd: float, users: float) -> float:
+    """Return the log Bayes factor that people are not assigned 50:50.
+
+    It compares a share of 1/2 with a share whose prior is Beta(50, 50), both in their normal approximation, so that the noise on
+    ``difference`` = candidate's people - reference's people can enter.
+    """
+    variance = users + sd**2
+    prior = users**2 / (_MISMATCH_PRIOR + 1)
+    return difference**2 / 2 * (1 / variance - 1 / (variance + prior)) - math.log1p(prior / variance) / 2
+
+
+def _people_needed(users: float, se: float, effect: float, z: float) -> float:
+    """Return about how many people would find ``effect`` with probability .8. The noise's share is counted as sampling."""
+    return float(math.ceil(users * max(1.0, (z + _z(POWER)) * se / effect) ** 2))
+
+
+def _z(level: float) -> float:
+    return NormalDist().inv_cdf(level)

@@ -1,0 +1,86 @@
+"""Read what a version was trained and judged on: its pool's states, its releases, and whether its evidence leaves it open."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+
+from core.arrays import Floats, unpack_arrays
+from loops.models import LoopVersion
+from privacy.models import Release
+from training.engine.gates.decision_rule import VerdictWord
+from training.engine.gates.outcome_gate import GateResult, Judgement
+from training.engine.gates.trial import trial_wanted
+from training.models import OUTCOME_GATE, ModelMetric, ModelVersion, SyntheticJob
+from training.selectors.versions import last_verdict, model_gate_metrics
+
+_NULL_DECISIONS = 20  # of each person of the null population, whose states stand in for a pool that has expired
+
+
+def training_states(version: ModelVersion) -> Floats:
+    """Return the states (n, F) of the version's training pool; if its rows have expired, those of the loop's null population."""
+    jobs = SyntheticJob.objects.filter(release__in=version.releases.all()).order_by("-pk")
+    for job in jobs:
+        chunks = [unpack_arrays(bytes(c.data), c.data_sha256) for c in job.chunks.order_by("index")]
+        if chunks:
+            return np.concatenate([np.asarray(c["state"], dtype=np.float64) for c in chunks])
+    return _null_states(version.loop_version)
+
+
+def _null_states(loop_version: LoopVersion) -> Floats:
+    from privacy.engine.moments.null_population import null_rows
+
+    return null_rows(loop_version.spec, decisions=_NULL_DECISIONS).state
+
+
+def evidence_around(version: ModelVersion, moment: datetime) -> tuple[float, float]:
+    """Return the usable evidence of a version's releases before and after ``moment``, in noised people times explored share.
+
+    A release reads the outcomes since the release before it. One that spans the moment counts in proportion to its time on either
+    side. The first release of a loop counts with the time at which it was made.
+    """
+    before = after = 0.0
+    since: datetime | None = None
+    releases = Release.objects.filter(
+        loop_version__loop=version.loop_version.loop, pk__in=version.releases.values("pk"), noisy_users__isnull=False
+    )
+    for release in releases.order_by("pk"):
+        usable = (release.noisy_users or 0.0) * float(release.parameters.get("explored_share", 1.0))
+        share = _share_after(since, release.created_at, moment)
+        before, after, since = before + usable * (1 - share), after + usable * share, release.created_at
+    return before, after
+
+
+def _share_after(since: datetime | None, until: datetime, moment: datetime) -> float:
+    if since is None or until <= moment:
+        return float(until > moment)
+    return min(1.0, (until - moment) / (until - since)) if until > since else 1.0
+
+
+def trial_is_wanted(version: ModelVersion) -> bool:
+    """Tell whether the stored evidence on a version leaves it open, so that a trial may decide (``trial_wanted``)."""
+    verdict = last_verdict(version)
+    if verdict is None:
+        return False
+    gates = [(m.value or 0.0, m.threshold or 0.0) for m in model_gate_metrics(version)]
+    if verdict.release_id is None:
+        return verdict.verdict == "insufficient" and trial_wanted(gates, None)
+    metrics = tuple(_judgement(m) for m in version.metrics.filter(source=OUTCOME_GATE))
+    result = GateResult(_word(verdict.verdict), verdict.reason, metrics, verdict.needed_users)
+    return trial_wanted(gates, result)
+
+
+def _judgement(metric: ModelMetric) -> Judgement:
+    """Read a stored metric. A bound that is not stored was infinite."""
+    low = -np.inf if metric.low is None else metric.low
+    high = np.inf if metric.high is None else metric.high
+    return Judgement(
+        metric.name, metric.value or 0.0, float(low), float(high), metric.threshold or 0.0, metric.users,
+        _word(metric.verdict), metric.reason, metric.needed_users,
+    )  # fmt: skip
+
+
+def _word(stored: str) -> VerdictWord:
+    """Return a stored verdict. A metric that is only reported decides nothing, as an undecided one."""
+    return "pass" if stored == "pass" else "fail" if stored == "fail" else "insufficient"

@@ -1,0 +1,111 @@
+"""Judge a trial: charge its release, read the verdict of this look, store it with the version on trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from core.errors import BudgetExceeded, InsufficientData
+from core.progress import ReportProgress
+from privacy.engine.evaluation.on_policy import guardrail_clips
+from privacy.models import Release
+from privacy.services.releases.trial import TRIAL_KIND, TrialTerms, trial_release
+from training.engine.gates.outcome_gate import GateResult, Judgement, combine_verdicts
+from training.engine.gates.trial import TRIAL_LOOKS, trial_harms, trial_verdict
+from training.models import TRIAL_GATE, GateVerdict, ModelVersion
+from training.services.gate import metric_store
+
+
+@dataclass(frozen=True)
+class TrialArms:
+    """Describe a trial in progress. in_candidate: tells from a person's key whether their arm is the candidate's.
+
+    generation: of the serving slot during the trial. exploration: the share of decisions that both arms explore.
+    """
+
+    version: ModelVersion
+    since: datetime
+    generation: int
+    exploration: float
+    in_candidate: Callable[[str], bool]
+
+
+def trial_judge(
+    *,
+    arms: TrialArms,
+    newer: ModelVersion,
+    latency: Judgement,
+    epsilon: float,
+    delta: float,
+    key: str,
+    report: ReportProgress,
+) -> Callable[[], dict[str, Any]]:
+    """Judge the version on trial by what its people lived. Idempotent by ``key``.
+
+    Args:
+        newer: the candidate of this turn, of the loop version that serves. It is stored and not evaluated while the trial runs.
+        latency: the judgement of the decision times of the version on trial.
+    Returns: a function that stores the verdict, and returns a summary. ``trial`` in it holds the version's id, the look (0 if
+        nobody could be charged), the looks of a whole trial, and whether the version did harm.
+    """
+    version, loop_version = arms.version, newer.loop_version
+    look = _looks(version, key) + 1
+    rate = float(version.config.get("intervention_rate", 1.0))
+    terms = TrialTerms(
+        version.pk, look, arms.since, arms.generation, float(version.config.get("rival_value", 0.0)),
+        guardrail_clips(loop_version.spec, intervention_rate=rate, exploration=arms.exploration),
+    )  # fmt: skip
+    try:
+        release, sums = trial_release(
+            key=key, loop_version=loop_version, terms=terms, in_candidate=arms.in_candidate,
+            epsilon=epsilon, delta=delta, report=report,
+        )  # fmt: skip
+    except (BudgetExceeded, InsufficientData) as error:
+        refusal = GateResult("insufficient", f"The trial could not be read now: {error}.", (), None)
+        return lambda: _store(version, newer, None, refusal, 0)
+    result = trial_verdict(loop_version.spec, sums, look)
+    result = result if latency.verdict == "pass" else combine_verdicts([*result.judgements, latency])
+    return lambda: _store(version, newer, release, result, look)
+
+
+def _looks(version: ModelVersion, key: str) -> int:
+    """Return how many looks the trial has had before this one."""
+    return version.verdicts.filter(release__parameters__kind=TRIAL_KIND).exclude(release__key=key).count()
+
+
+@transaction.atomic
+def _store(
+    version: ModelVersion, newer: ModelVersion, release: Release | None, result: GateResult, look: int
+) -> dict[str, Any]:
+    waits = f"{version.name} is on trial, so this newer version was not evaluated. Start another turn after the trial."
+    _verdict_store(newer, None, GateResult("insufficient", waits, (), None))
+    attempt = None if release is None else _verdict_store(version, release, result)
+    for judgement in result.judgements:
+        metric_store(version, judgement, source=TRIAL_GATE)
+    return {
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "needed_users": result.needed_users,
+        "attempt": attempt,
+        "metrics": [asdict(j) for j in result.judgements],
+        "heads": {},
+        "trial": {"version": version.pk, "look": look, "looks": TRIAL_LOOKS, "harmful": trial_harms(result)},
+    }
+
+
+def _verdict_store(version: ModelVersion, release: Release | None, result: GateResult) -> int:
+    attempt = 1 + (version.verdicts.aggregate(last=Max("attempt"))["last"] or 0)
+    GateVerdict.objects.create(
+        version=version,
+        attempt=attempt,
+        release=release,
+        verdict=result.verdict,
+        reason=result.reason,
+        needed_users=result.needed_users,
+    )
+    return attempt
