@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from core.arrays import Floats
+from loops.engine.features import FeatureMap
 from loops.engine.spec import LoopSpec
 from privacy.engine.moments.contributions import (
     average_weights,
@@ -50,13 +51,15 @@ class PublicFacts:
     """Constants of a layout computed from null users.
 
     ``clips``: L2 clip of each block. ``weights``: by effects block, the mean weight of a person's average, relative to all rows.
-    ``rows``: by effects block, usable rows per person. ``gram`` (d, d): mean gram.
+    ``rows``: by effects block, usable rows per person. ``gram`` (d, d): mean gram. ``plain_gram`` (d, d): mean gram of
+    features without support, for the size rule: holding a feature makes its coefficient less precise, but no prediction.
     """
 
     clips: Clips
     weights: dict[str, float]
     rows: dict[str, float]
     gram: Floats
+    plain_gram: Floats
 
 
 def public_facts(layout: ReleaseLayout, decisions: int, explored_share: float = 1.0) -> PublicFacts:
@@ -102,7 +105,7 @@ def effect_error(layout: ReleaseLayout, facts: PublicFacts, variance: float) -> 
     """Return the expected error of an effect, in whitened units, when an entry of the effects block has this variance."""
     rows = np.linalg.inv(layout.covariance)
     mean = float(np.mean(np.sum(rows**2, axis=1)))
-    return float(np.sqrt(mean * variance * np.trace(np.linalg.inv(facts.gram))))
+    return float(np.sqrt(mean * variance * np.trace(np.linalg.inv(facts.plain_gram))))
 
 
 class _Key:
@@ -138,12 +141,14 @@ def _cached(key: _Key) -> PublicFacts:
         full = public_facts(layout, key.decisions).clips
         clips = {name: clip or full[name] for name, clip in clips.items()}
     usable = {"effects": rows.explored} | {sub_block(h): sub_usable(rows, h) for h in layout.subs}
+    plain = FeatureMap.of(layout.spec, layout.phi.hinges).phi(rows.state)
     everybody = float(average_weights(rows, np.ones(len(rows.person), bool)).mean())
     return PublicFacts(
         clips=Clips(clips | layout.spec.moments.clips),
         weights={n: max(float(average_weights(rows, u).mean()) / everybody, 1e-3) for n, u in usable.items()},
         rows={n: max(float(u.sum()) / rows.users, 1e-3) for n, u in usable.items()},
         gram=_mean_gram(layout, rows, gram),
+        plain_gram=plain.T @ plain / len(plain),
     )
 
 
