@@ -19,7 +19,8 @@ from deployments.services.rollouts.rollback import version_rollback
 from deployments.services.rollouts.trial import trial_start
 from jobs.models import Job
 from loops.models import LoopVersion
-from privacy.models import PrivacyBudget, Purpose, Release
+from privacy.models import Person, PrivacyBudget, Purpose, Release
+from privacy.selectors.trial_decisions import trial_rows
 from privacy.services.people.identity import person_key
 from r3al_project.turns.add_loop import loop_add_file
 from r3al_project.turns.models import Turn, TurnStage
@@ -55,7 +56,7 @@ def walker(loop: LoopVersion, weights: list[list[float]]) -> ModelVersion:
     return undecided(version)
 
 
-def lived(loop: LoopVersion, path: Path, *, people: int = 1_400, days: int = 2) -> Path:
+def lived(loop: LoopVersion, path: Path, *, people: int = 1_400, days: int = 2, first: date = date(2025, 5, 5)) -> Path:
     """What people of a trial lived after it began: each arm with its policy, and a tenth of all decisions explored."""
     slot = slot_for(loop.loop, "policy")
     arm, rng = candidate_arm(slot), np.random.default_rng(5)
@@ -70,7 +71,7 @@ def lived(loop: LoopVersion, path: Path, *, people: int = 1_400, days: int = 2) 
                 energy, (day, evening) = rng.random(), divmod(point, 2)
                 greedy = bool(in_candidate and effect[0] + effect[1] * energy > 0)
                 suggested = bool(rng.random() < 0.5) if rng.random() < 0.1 else greedy
-                at = datetime.combine(date(2025, 5, 5) + timedelta(days=day), datetime.min.time())
+                at = datetime.combine(first + timedelta(days=day), datetime.min.time())
                 writer.writerow(
                     [f"w{person}", (at + timedelta(hours=18 if evening else 9)).isoformat(), f"{energy:.4f}",
                      ("morning", "evening")[evening], ("wait", "suggest")[suggested],
@@ -141,6 +142,25 @@ class TestByTheWholePath:
         turn = run(loop)
         assert trial_of(policy_slot(loop)) == began, turn.reason
         assert "Too few people took part in the trial to read it" in turn.reason
+
+    def test_what_closed_before_the_trial_is_each_persons_past(self, tmp_path: Path) -> None:
+        loop = everybody_judges(tmp_path)
+        first = walker(loop, WITHOUT)
+        trial_start(version=first, actor="turn 1", reason="undecided")
+        run(loop, source=lived(loop, tmp_path / "1.csv", people=60), consents=CONSENTS)
+        if trial_of(policy_slot(loop)) is not None:
+            version_rollback(version=first, actor="ann", reason="enough", harmful=False)
+        began = trial_start(version=walker(loop, WITH_ENERGY), actor="turn 2", reason="undecided")
+        later = lived(loop, tmp_path / "2.csv", people=80, days=1, first=date(2025, 5, 12))
+        run(loop, source=later, consents=CONSENTS)
+        ids = list(Person.objects.values_list("pk", flat=True))
+        rows = trial_rows(
+            loop_version=loop, person_ids=ids, since=began.created_at, generation=0, in_candidate=lambda key: True
+        )
+        assert np.bincount(rows.person).tolist() == [2] * 80
+        assert sorted(rows.before_count.tolist()) == [0] * 20 + [4] * 60
+        assert not rows.before[rows.before_count == 0].any()
+        assert rows.before[rows.before_count > 0].std() > 0
 
 
 def judged_turn(loop: LoopVersion, gate: dict[str, Any], **train: Any) -> tuple[Turn, ModelVersion]:
