@@ -10,8 +10,8 @@ than the noise of a ratio of two released sums. A block of one metric holds six 
 - ``weight``: what the number is relative to (B), for shares alone.
 
 A person with |v| above the clip adds nothing to ``value``, and 1 to ``below`` or ``above``. A row is then either inside or
-beyond, so all these sums share one sensitivity. People beyond the clip on the bad side mean harm that the clipped sum does not show, and
-an interval must reach that far. Each side counts alone: gains of many must not cancel the losses of a few.
+beyond, so all these sums share one sensitivity. People beyond the clip on the bad side mean harm that the clipped sum does not
+show, and an interval must reach that far. Each side counts alone: gains of many must not cancel the losses of a few.
 
 Shares: A and B are scaled down together where B is above its clip, so that a person's own share is not cut by their weight.
 
