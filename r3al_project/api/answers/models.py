@@ -37,7 +37,7 @@ class MetricAnswer(Shape):
     """An estimate with its interval and the threshold that it is compared with. Shares lie between 0 and 1."""
 
     source = serializers.CharField(
-        help_text="model_gate (sampled worlds) or outcome_gate (people whose data trained no version)."
+        help_text="model_gate (sampled worlds) or outcome_gate (people's own outcomes)."
     )
     name = serializers.CharField()
     value = nullable_number()
