@@ -36,9 +36,7 @@ def train_answer(turn: Turn, job: Job, notes: Sequence[str]) -> Answer:
 class MetricAnswer(Shape):
     """An estimate with its interval and the threshold that it is compared with. Shares lie between 0 and 1."""
 
-    source = serializers.CharField(
-        help_text="model_gate (sampled worlds) or outcome_gate (people's own outcomes)."
-    )
+    source = serializers.CharField(help_text="model_gate (sampled worlds) or outcome_gate (people's own outcomes).")
     name = serializers.CharField()
     value = nullable_number()
     low = nullable_number()
