@@ -15,6 +15,7 @@ from deployments.models import EvidenceUnit, HealthCheck, LatencyMinute, Serving
 from deployments.selectors.health import EPOCH, SPANS_BEFORE, evidence_of
 from deployments.selectors.slots import slots_in_use
 from deployments.services.health.evidence import evidence_fold
+from deployments.services.health.lived import lived_write
 from deployments.services.rollouts.rollback import slot_rollback
 from loops.selectors import loop_version_current
 from training.models import ModelVersion
@@ -56,7 +57,9 @@ def health_check(*, slot: ServingSlot) -> HealthCheck:
     for version in (slot.stable, slot.holdback):
         if version is not None:
             evidence_fold(slot=slot, version=version)
-    health = health_of(evidence_of(slot, spec))
+    evidence = evidence_of(slot, spec)
+    health = health_of(evidence)
+    lived_write(slot, evidence, health)
     try:
         return _store(slot, health)
     except (
