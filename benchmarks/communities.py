@@ -1,198 +1,162 @@
-"""Simulate the communities that health checks observe: people in two arms, lasting or new every week, with weekly values.
+"""Simulate communities that health checks observe: people in two arms, who stay or are new every week, and what they say.
 
-Each person has a constant mean. One run is one community, and all runs are computed at once. Arrays have the shape
-(runs, blocks, people per block).
+One run is one community, and all runs are computed at once. A person has lasting traits and is spoken to at a rate of their own.
+What moves both arms together (an incident, weekends, a drift) is part of the world and no fault of a version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from core.arrays import Bools, Floats
-from deployments.engine.evidence.cohort_series import SPAN, CohortSeries
-from deployments.engine.evidence.e_process import (
-    EMPATHY_STAKES,
-    FALSE_INTERVENTION_STAKES,
-    NullHypothesis,
-    log_evidence_above,
-    log_evidence_below,
-    log_paired_path,
-)
-from deployments.engine.health import FALSE_ROLLBACK_ALPHA, HEALTH_METRICS
-from loops.engine.thresholds import EMPATHY_BAR, EMPATHY_DROP, FALSE_INTERVENTION_BAR, FALSE_INTERVENTION_RISE
 
-BAR = float(np.log(HEALTH_METRICS / FALSE_ROLLBACK_ALPHA))
-INTERVENTIONS = 2  # per person and week
-A_BLOCK = 19  # people under the deployed version per person in the holdback, which is therefore 5%
+MetricName = Literal["empathy", "false_intervention", "silence"]
+Times = Literal["calm", "incident", "weekend", "drift", "recovery"]
+_WEEKEND = 2 / 7  # share of a week's interventions
+_SHOCK, _WEEKEND_LOSS, _DRIFT = 0.5, 0.3, 0.4  # how far both arms move, on the metric's scale from 0 to 1
+_NOISE = 0.15  # standard deviation of one rating
+_FEW = 0.05  # share of people whom everything hurts, in worlds with a few of them
 
 
 @dataclass(frozen=True)
-class Metric:
-    """Describe a metric that a trigger compares. ``change`` is the measured deterioration, as a share of the holdback's mean."""
+class World:
+    """Describe a community and, perhaps, a fault of the watched version.
 
-    name: str
-    stakes: tuple[float, ...]
-    prior: float
-    change: float
-    higher: bool
-
-    def week(self, rng: np.random.Generator, means: Floats) -> Floats:
-        """Draw one unbiased value per person: a share of their interventions, or the mean of ratings in five steps."""
-        steps = INTERVENTIONS * (4 if self.higher else 1)
-        return np.asarray(rng.binomial(steps, means) / steps)
-
-    def path(self, deployed: Floats, control: Floats) -> Floats:
-        """Return the (runs, blocks) log evidence after each block that the deployed version is worse than the holdback."""
-        return log_paired_path(deployed, control, NullHypothesis(higher_is_better=self.higher), self.stakes, self.prior)
-
-    def fires(self, deployed: Floats, control: Floats, log_weight: float) -> Bools:
-        """Return (runs,) flags: the deployed version is proven to be worse, and measured to be worse by ``change``."""
-        now, before = deployed.mean(axis=(1, 2)), control.mean(axis=(1, 2))
-        far = now < before * (1 - self.change) if self.higher else now > before * (1 + self.change)
-        return np.asarray(far & (self.path(deployed, control)[:, -1] + log_weight >= BAR))
-
-    def beyond(self, deployed: Floats, log_weight: float) -> Bools:
-        """Return (runs,) flags: the metric is proven to be beyond its threshold."""
-        values = deployed.reshape(len(deployed), -1)
-        evidence = (
-            log_evidence_below(values, EMPATHY_BAR)
-            if self.higher
-            else log_evidence_above(values, FALSE_INTERVENTION_BAR)
-        )
-        return np.asarray(evidence + log_weight >= -np.log(FALSE_ROLLBACK_ALPHA))
-
-
-EMPATHY = Metric("empathy", EMPATHY_STAKES, EMPATHY_BAR, EMPATHY_DROP, True)
-FALSE_INTERVENTION = Metric(
-    "false intervention", FALSE_INTERVENTION_STAKES, FALSE_INTERVENTION_BAR, FALSE_INTERVENTION_RISE, False
-)
-
-
-@dataclass(frozen=True)
-class Community:
-    """Describe ``held`` people in the holdback against nineteen times as many under the deployed version.
-
-    From week ``onset`` on, the people under the deployed version have the mean ``worse``. Without ``lasting``, people are new
-    every week.
+    ``watched``: share of people under the watched version. ``rate``: mean of interventions a person and week.
+    ``speaks``: how often the watched version speaks to its people, relative to the other. ``traits``: how people differ: usual,
+    heavy tails, or a few whom everything hurts. ``base``: mean of the metric without a fault; of silence, the share of harm.
+    ``fault``: relative change under the watched version from week ``onset`` on. ``hurt``: share of people whom it reaches.
+    ``answers``: share of interventions that are answered. ``reports``: share of harm that is reported under the watched version.
+    ``new``: people are new every week. ``rotates``: the arm is drawn anew each week.
     """
 
-    metric: Metric
-    held: int
-    mean: float
-    spread: float
-    worse: float | None = None
+    metric: MetricName
+    people: int
+    watched: float
+    base: float
+    weeks: int = 26
+    times: Times = "calm"
+    rate: float = 7.0
+    speaks: float = 1.0
+    traits: Literal["usual", "heavy", "few"] = "usual"
+    fault: float = 0.0
     onset: int = 1
-    lasting: bool = True
-
-    def weeks(self, rng: np.random.Generator, runs: int, weeks: int) -> Iterator[tuple[Floats, Floats]]:
-        """Yield each week's values: (runs, held, 19) under the deployed version and (runs, held, 1) in the holdback."""
-        arms = self._people(rng, runs)
-        for week in range(1, weeks + 1):
-            deployed, control = arms if self.lasting else self._people(rng, runs)
-            if self.worse is not None and week >= self.onset:
-                deployed = _moved(deployed, self.mean, self.worse)
-            yield self.metric.week(rng, deployed), self.metric.week(rng, control)
-
-    def _people(self, rng: np.random.Generator, runs: int) -> tuple[Floats, Floats]:
-        concentration = self.mean * (1 - self.mean) / self.spread**2 - 1
-        a, b = self.mean * concentration, (1 - self.mean) * concentration
-        deployed, control = (rng.beta(a, b, (runs, self.held, n)) for n in (A_BLOCK, 1))
-        return deployed, control
-
-
-def _moved(means: Floats, mean: float, to: float) -> Floats:
-    """Shift people's means so that their average becomes ``to``, by the same proportion for each person."""
-    return means * (to / mean) if to < mean else 1 - (1 - means) * ((1 - to) / (1 - mean))
-
-
-def weights(weeks: int) -> tuple[list[float], list[float]]:
-    """Return the log weights of the bets begun in each week and in each span of weeks, as in the health checks."""
-    begun = CohortSeries(np.zeros(weeks), starts=tuple(range(weeks)), closed=weeks).families
-    return [s.log_weight for s in begun[0]], [s.log_weight for s in begun[1]]
-
-
-@dataclass
-class Span:
-    """Accumulate the weeks of a span. Its means form a separate bet when it ends."""
-
-    deployed: Floats | float = 0.0
-    control: Floats | float = 0.0
-    count: int = 0
-
-    def add(self, deployed: Floats, control: Floats) -> tuple[Floats, Floats] | None:
-        """Add a week, and return the means of the span if this week ends it."""
-        self.deployed, self.control, self.count = self.deployed + deployed, self.control + control, self.count + 1
-        if self.count < SPAN:
-            return None
-        means = np.asarray(self.deployed / SPAN), np.asarray(self.control / SPAN)
-        self.deployed, self.control, self.count = 0.0, 0.0, 0
-        return means
-
-
-def false_alarms(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> Bools:
-    """Return (runs,) flags: a trigger fires at any block of any week or span, although both arms have the same mean."""
-    of_weeks, of_spans = weights(weeks)
-    alarmed, span, spans = np.zeros(runs, dtype=bool), Span(), iter(of_spans)
-    for (deployed, control), weight in zip(community.weeks(rng, runs, weeks), of_weeks, strict=True):
-        alarmed |= community.metric.path(deployed, control).max(axis=1) + weight >= BAR
-        means = span.add(deployed, control)
-        if means is not None:
-            alarmed |= community.metric.path(*means).max(axis=1) + next(spans) >= BAR
-    return alarmed
-
-
-def naive_alarms(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> Bools:
-    """Return (runs,) false-alarm flags of naive bets, which continue over weeks and treat each week's values as new people's."""
-    arms = [np.concatenate(values, axis=1) for values in zip(*community.weeks(rng, runs, weeks), strict=True)]
-    alarmed = np.zeros(runs, dtype=bool)
-    for week, weight in enumerate(weights(weeks)[0]):
-        since = [arm[:, week * community.held :] for arm in arms]
-        alarmed |= community.metric.path(*since).max(axis=1) + weight >= BAR
-    return alarmed
+    hurt: float = 1.0
+    answers: float = 0.9
+    reports: float | None = None
+    new: bool = False
+    rotates: bool = False
 
 
 @dataclass(frozen=True)
-class DetectionWeeks:
-    """Hold the (runs,) weeks from onset until a fault is detected, infinite where it is not.
+class Lived:
+    """Hold what all runs' people lived: ``count`` (runs, weeks, people), and ``totals`` (runs, weeks, people, V) of it.
 
-    ``trigger`` uses all bets, ``weeks_alone`` only the weekly bets, and ``threshold`` the metric's absolute threshold.
+    ``ours`` (runs, weeks, people): under the watched version. ``day_count`` (runs, people), ``day_totals`` (runs, people, V) and
+    ``day_ours``: those of each person's first day.
     """
 
-    trigger: Floats
-    weeks_alone: Floats
-    threshold: Floats
+    count: Floats
+    totals: Floats
+    ours: Bools
+    day_count: Floats
+    day_totals: Floats
+    day_ours: Bools
 
 
-def detection_weeks(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> DetectionWeeks:
-    """Simulate detection on lasting people, checked at the end of each week. A span is checked a week later, once closed."""
-    of_weeks, of_spans = weights(weeks)
-    detected = DetectionWeeks(*(np.full(runs, np.inf) for _ in range(3)))
-    span, spans, ended, metric = Span(), iter(of_spans), None, community.metric
-    for week, (deployed, control) in enumerate(community.weeks(rng, runs, weeks), start=1):
-        fires, beyond = metric.fires(deployed, control, of_weeks[week - 1]), metric.beyond(deployed, of_weeks[week - 1])
-        _first(detected.weeks_alone, fires, week - community.onset + 1)
-        if ended is not None:
-            weight = next(spans)
-            fires, beyond = fires | metric.fires(*ended, weight), beyond | metric.beyond(ended[0], weight)
-        _first(detected.trigger, fires, week - community.onset + 1)
-        _first(detected.threshold, beyond, week - community.onset + 1)
-        ended = span.add(deployed, control)
-    return detected
+def live(world: World, rng: np.random.Generator, runs: int) -> Lived:
+    """Draw the lives of ``runs`` communities."""
+    people = world.people * world.weeks if world.new else world.people
+    shape = (runs, world.weeks, people)
+    ours = np.broadcast_to(rng.random(shape if world.rotates else (runs, 1, people)) < world.watched, shape)
+    rate = rng.gamma(4.0, world.rate / 4.0, (runs, 1, people)) * np.where(ours, world.speaks, 1.0)
+    here = (
+        np.arange(world.weeks)[:, None] == np.arange(people) // world.people if world.new else np.ones(shape[1:], bool)
+    )
+    trait = _traits(world, rng, (runs, 1, people))
+    faulty = (
+        ours & (rng.random((runs, 1, people)) < world.hurt) & (np.arange(1, world.weeks + 1)[:, None] >= world.onset)
+    )
+    moved = np.broadcast_to(_moves(world, rng, runs), shape)
+    count = (rng.poisson(rate) * here).astype(float)
+    totals = _DRAWS[world.metric](world, rng, count, trait, moved, faulty)
+    came = np.arange(people) // world.people if world.new else np.zeros(people, dtype=int)
+    first = (np.arange(runs)[:, None], came[None, :], np.arange(people)[None, :])
+    day_count = rng.poisson(rate / 7)[first].astype(float)
+    day = _DRAWS[world.metric](world, rng, day_count[:, None], trait, moved[first][:, None], faulty[first][:, None])
+    return Lived(count, totals, ours, day_count, day[:, 0], ours[first])
 
 
-def _first(after: Floats, now: Bools, weeks: int) -> None:
-    after[np.isinf(after) & now] = weeks
+def _traits(world: World, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Draw each person's own mean of the metric; of silence, of harm."""
+    if world.metric == "empathy":
+        spread = 0.07 * rng.standard_t(2, shape) if world.traits == "heavy" else rng.normal(0, 0.1, shape)
+        trait = np.clip(world.base + spread, 0, 1)
+        return np.where(rng.random(shape) < _FEW, 0.1, trait) if world.traits == "few" else trait
+    concentration = 1.0 if world.traits == "heavy" else 15.0
+    trait = rng.beta(world.base * concentration, (1 - world.base) * concentration, shape)
+    return np.where(rng.random(shape) < _FEW, 0.9, trait) if world.traits == "few" else trait
 
 
-def detection_weeks_new_people(community: Community, rng: np.random.Generator, runs: int, weeks: int) -> Floats:
-    """Return the (runs,) weeks until detection where people are new every week, by the first bet, which continues."""
-    arms = [np.concatenate(values, axis=1) for values in zip(*community.weeks(rng, runs, weeks), strict=True)]
-    proven = community.metric.path(*arms) + weights(weeks)[0][0] >= BAR
-    return np.where(proven.any(axis=1), proven.argmax(axis=1) // community.held + 1, np.inf)
+def _moves(world: World, rng: np.random.Generator, runs: int) -> Floats:
+    """Return how much worse both arms are in each week (runs, weeks, 1)."""
+    week, begin = np.arange(world.weeks)[None, :, None], rng.integers(1, max(2, world.weeks - 2), (runs, 1, 1))
+    if world.times == "incident":
+        return np.asarray(_SHOCK * ((week >= begin) & (week < begin + 2)))
+    if world.times == "recovery":
+        return np.asarray(_SHOCK * (week < begin))
+    return np.broadcast_to(
+        _DRIFT * week / world.weeks if world.times == "drift" else 0.0 * week, (runs, world.weeks, 1)
+    )
+
+
+def _worse(world: World, rng: np.random.Generator, count: Floats, moved: Floats) -> Floats:
+    """Add to the moves of both arms what a weekend takes, by how many of a person's interventions fall on it."""
+    if world.times != "weekend":
+        return moved
+    return np.asarray(moved + _WEEKEND_LOSS * rng.binomial(count.astype(int), _WEEKEND) / np.maximum(count, 1))
+
+
+def _empathy(
+    world: World, rng: np.random.Generator, count: Floats, trait: Floats, moved: Floats, faulty: Bools
+) -> Floats:
+    mean = np.clip(trait - _worse(world, rng, count, moved), 0, 1) * np.where(faulty, 1 + world.fault, 1.0)
+    return np.asarray(count * np.clip(rng.normal(mean, _NOISE / np.sqrt(np.maximum(count, 1))), 0, 1))[..., None]
+
+
+def _harm_shares(
+    world: World, rng: np.random.Generator, count: Floats, trait: Floats, moved: Floats, faulty: Bools
+) -> Floats:
+    return np.clip(trait * np.where(faulty, 1 + world.fault, 1.0) + _worse(world, rng, count, moved), 0, 1)
+
+
+def _harm(world: World, rng: np.random.Generator, count: Floats, trait: Floats, moved: Floats, faulty: Bools) -> Floats:
+    share = _harm_shares(world, rng, count, trait, moved, faulty)
+    return rng.binomial(count.astype(int), share).astype(float)[..., None]
+
+
+def _silence(
+    world: World, rng: np.random.Generator, count: Floats, trait: Floats, moved: Floats, faulty: Bools
+) -> Floats:
+    """Draw the answered interventions and the harmful or silent ones. Here the times move how many people answer."""
+    answers = np.clip(world.answers - _worse(world, rng, count, moved), 0.05, 1)
+    reports = answers if world.reports is None else np.where(faulty, world.reports, answers)
+    harmed = rng.binomial(count.astype(int), np.clip(trait * np.where(faulty, 1 + world.fault, 1.0), 0, 1))
+    reported = rng.binomial(harmed, reports)
+    answered = reported + rng.binomial(count.astype(int) - harmed, answers)
+    return np.stack([answered, count - answered + reported], axis=-1).astype(float)
+
+
+_DRAWS: dict[str, Callable[[World, np.random.Generator, Floats, Floats, Floats, Bools], Floats]] = {
+    "empathy": _empathy,
+    "false_intervention": _harm,
+    "silence": _silence,
+}
 
 
 def above(count: int, runs: int) -> float:

@@ -1,234 +1,197 @@
-"""Measure health checks: how often a good version is judged harmful, and how soon a bad one is detected.
+"""Measure health checks: how often a good version is taken back, and how soon a bad one is.
 
-False alarms: both arms have the same mean, and people stay for a year with persistent differences. Triggers are checked at every
-block of every week and every closed span. For comparison, naive bets treat each week's values as those of new people. Then
-complete health reports are evaluated, as they are stored.
-Power: faults from the first day on people with a single intervention, faults on lasting people from the first week and after 13
-good weeks, and faults on people who are new every week.
+Identical arms: half a year of people who stay or are new every week, at shares of the smaller arm from .03 to .5. The worlds are
+calm, or have an incident, weekends, a drift or a recovery, heavy tails or a few people whom everything hurts. In half of them the
+watched version speaks to only 60% as often. In some the holdback is drawn anew each week.
+Faults: harm from the first week and after 13 good weeks, harm to few people, harm that few report, and harm on some weekdays.
 Latency: 13 weeks in which whole minutes are slow, exactly as often as allowed, and bad hours after a month.
 Confidence bounds of rates are exact (Clopper and Pearson), each at 95%.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import itertools
 from argparse import Namespace
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
 from benchmarks.common import Check, arguments, finish
-from benchmarks.communities import (
-    EMPATHY,
-    FALSE_INTERVENTION,
-    Community,
-    above,
-    below,
-    detection_weeks,
-    detection_weeks_new_people,
-    false_alarms,
-    naive_alarms,
-)
-from benchmarks.slow_minutes import bad_hours, quiet_latency
-from core.arrays import Floats
-from deployments.engine.evidence.cohort_series import CohortSeries
-from deployments.engine.evidence.e_process import PairedBlocks
-from deployments.engine.health import (
-    FALSE_ROLLBACK_ALPHA,
-    HEALTH_METRICS,
-    Arm,
-    Evidence,
-    HealthReport,
-    Holdback,
-    Latency,
-    health_of,
-)
+from benchmarks.communities import MetricName, Times, World, above, live
+from benchmarks.many_rollouts import lived_weeks, rollouts
+from benchmarks.slow_minutes import bad_hours, quiet_latency, slow_for_both
+from deployments.engine.health.evidence import LIVED_COLUMNS, ArmKind, Evidence, Latency, LivedWeeks
+from deployments.engine.health.metrics import metrics_of
+from deployments.engine.health.report import health_of
+from deployments.engine.health.triggers import triggers_of
 
-YEAR, QUARTER, NAIVE_WEEKS = 52, 13, 26
-OF_PEOPLE = ("empathy", "false_intervention", "reward_stability")
-SPREADS = (0.08, 0.12, 0.2)
-LOOKS = (1, 4, 13, 26, 52)
-LATE_WEEKS = 13
+HALF_A_YEAR, LATE = 26, 14
+_AT_ONCE = 40  # runs in memory
+_TIMES: tuple[Times, ...] = ("calm", "incident", "weekend", "drift", "recovery")
+_BASES: dict[MetricName, float] = {"empathy": 0.8, "false_intervention": 0.08, "silence": 0.08}
+_HELD = (0.03, 0.05, 0.10, 0.20, 0.50)
+_TRAITS: Iterator[Literal["usual", "heavy", "few"]] = itertools.cycle(("usual", "heavy", "few"))
 
 
-def triggers(runs: int, seed: int) -> list[dict[str, Any]]:
-    """Measure false alarms with 20 people in the holdback against 380, and 100 against 1,900."""
-    rows = []
-    for metric, mean in ((FALSE_INTERVENTION, 0.08), (EMPATHY, 0.8)):
-        for held, spread in (*((20, spread) for spread in SPREADS), (100, 0.12)):
-            rng = np.random.default_rng([seed, 1, held, round(100 * spread)])
-            community = Community(metric, held, mean, spread)
-            few = runs if held == 20 else runs // 5
-            alarms = int(false_alarms(community, rng, few, YEAR).sum())
-            naive = naive_alarms(community, rng, max(few // 5, 50), NAIVE_WEEKS)
+def identical_arms(runs: int, seed: int) -> list[dict[str, Any]]:
+    """Count identical versions that are taken back, or merely called worse, in half a year."""
+    rows: list[dict[str, Any]] = []
+    for metric, held, times in itertools.product(_BASES, _HELD, _TIMES):
+        for speaks, new, rotates in ((1.0, False, False), (0.6, False, False), (0.6, True, False), (1.0, False, True)):
+            world = World(
+                metric, 100 if new else 400, 1 - held, _BASES[metric], HALF_A_YEAR, times, speaks=speaks, new=new,
+                rotates=rotates, traits=next(_TRAITS), rate=7.0 if speaks == 1.0 else 2.0,
+            )  # fmt: skip
+            few = max(runs // (4 if new or rotates else 1), 1)
+            proven, back = _until(world, few, [seed, 1, len(rows)], HALF_A_YEAR)
             rows.append(
-                {"part": f"false alarms, {metric.name}", "people": 20 * held, "spread": spread, "runs": few, "alarms": alarms,
-                 "at_most": above(alarms, few), "naive_rate": float(naive.mean()), "naive_weeks": NAIVE_WEEKS}
+                {"part": "identical arms", "metric": metric, "held": held, "times": times, "speaks": speaks, "new": new,
+                 "rotates": rotates, "traits": world.traits, "runs": few, "proven": int(proven.sum()),
+                 "taken_back": int(back.sum())}
             )  # fmt: skip
     return rows
 
 
-def looks(runs: int, seed: int) -> dict[str, Any]:
-    """Evaluate complete health reports of versions as good as the holdback, at the ends of some weeks of a year.
-
-    All metrics lie near their thresholds, where false alarms are most likely. There are 380 lasting people against 20.
-    """
-    rolled_back = 0
-    beyond: dict[str, int] = {}
-    for run in range(runs):
-        reports = _reports_of(np.random.default_rng([seed, 2, run]))
-        rolled_back += any(report.must_roll_back for report in reports)
-        for name in {m.name for report in reports for m in report.metrics if m.verdict == "beyond"}:
-            beyond[name] = beyond.get(name, 0) + 1
-    return {
-        "part": "whole looks in a year",
-        "runs": runs,
-        "taken_back": rolled_back,
-        "at_most": above(rolled_back, runs),
-    } | {f"{name}_beyond": beyond.get(name, 0) for name in OF_PEOPLE}
+def _until(world: World, runs: int, seed: list[int], week: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (runs,) flags of what is proven, and of what is taken back, until the end of a week."""
+    rng, found = np.random.default_rng(seed), []
+    for begin in range(0, runs, _AT_ONCE):
+        found.append([flags[:, week - 1] for flags in rollouts(world, live(world, rng, min(_AT_ONCE, runs - begin)))])
+    return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
 
 
-def _reports_of(rng: np.random.Generator) -> list[HealthReport]:
-    """Simulate empathy at exactly .75 and false interventions at .10, the hardest case for a bound. Rewards differ by .25."""
-    arms = [_weekly_values(rng, n) for n in (380, 20)]
-    reports = []
-    for week in LOOKS:
-        deployed, control = (Arm(*(_until(values, week) for values in arm)) for arm in arms)
-        reports.append(health_of(Evidence(deployed, Holdback(control, PairedBlocks(19, 1)), Latency(), 0.05)))
-    return reports
-
-
-def _weekly_values(rng: np.random.Generator, n: int) -> list[Floats]:
-    """Draw (weeks, people) values of the three metrics: empathy, false interventions, reward."""
-    empathy, harm, reward = rng.beta(6, 2, n), rng.beta(0.9, 8.1, n), rng.normal(0.5, 0.25, n)
-    return [
-        np.array([EMPATHY.week(rng, empathy) for _ in range(YEAR)]),
-        np.array([FALSE_INTERVENTION.week(rng, harm) for _ in range(YEAR)]),
-        rng.normal(reward, 0.1, (YEAR, n)),
-    ]
-
-
-def _until(values: Floats, week: int) -> CohortSeries:
-    """Return the series that a check in this week uses: the values of this span and of the three spans before it."""
-    first = max(0, (week - 1) // 4 - 3) * 4
-    part, n = values[first:week], values.shape[1]
-    starts = tuple(range(0, part.size, n))
-    return CohortSeries(part.ravel(), np.tile(np.arange(n), len(part)), starts, first + 1, max(0, week - 2 - first))
-
-
-def early(runs: int, seed: int) -> list[dict[str, Any]]:
-    """Measure detection of a version that everybody dismisses (empathy .05 against .9).
-
-    Each person has one intervention, and is in the holdback at random.
-    """
-    rows = []
-    for people, share in ((240, 0.05), (300, 0.05), (500, 0.05), (240, 0.10)):
-        rng = np.random.default_rng([seed, 3, people, round(100 * share)])
-        found = sum(_early(rng, people, share, worse=True) for _ in range(runs))
-        wrong = sum(_early(rng, people, share, worse=False) for _ in range(runs))
-        rows.append(
-            {"part": "fault from the first day", "people": people, "held_back": share, "runs": runs, "found": found / runs,
-             "at_least": below(found, runs), "good_ones_taken_back": wrong}
-        )  # fmt: skip
-    return rows
-
-
-def _early(rng: np.random.Generator, people: int, share: float, *, worse: bool) -> bool:
-    held = rng.binomial(people, share)
-    low = 0.05 if worse else 0.9
-    deployed, control = (
-        Arm(CohortSeries(np.clip(rng.normal(mean, 0.05, n), 0, 1)), CohortSeries(np.full(n, mean < 0.5, dtype=float)))
-        for mean, n in ((low, people - held), (0.9, held))
-    )
-    blocks = PairedBlocks.of_holdback(round(10_000 * share))
-    return any(t.fires for t in health_of(Evidence(deployed, Holdback(control, blocks), Latency(), 0.05)).triggers)
-
-
-FAULTS = (
-    (FALSE_INTERVENTION, 0.08, 0.16),
-    (FALSE_INTERVENTION, 0.08, 0.24),
-    (FALSE_INTERVENTION, 0.08, 0.40),
-    (FALSE_INTERVENTION, 0.08, 0.90),
-    (EMPATHY, 0.80, 0.70),
-    (EMPATHY, 0.80, 0.60),
-    (EMPATHY, 0.80, 0.30),
-)
+_STAYS = World("empathy", 1_000, 0.95, 0.8, 8)
+_SPEAKS = replace(_STAYS, metric="false_intervention", base=0.08)
+_FAULTS: tuple[tuple[str, World], ...] = (
+    ("empathy -10%", replace(_STAYS, fault=-0.10)),
+    ("empathy -15%", replace(_STAYS, fault=-0.15)),
+    ("empathy -15%, 2 a week", replace(_STAYS, fault=-0.15, rate=2.0)),
+    ("empathy -15%, heavy tails", replace(_STAYS, fault=-0.15, traits="heavy")),
+    ("false interventions x2", replace(_SPEAKS, fault=1.0)),
+    ("false interventions x2, 2 a week", replace(_SPEAKS, fault=1.0, rate=2.0)),
+    ("false interventions x3", replace(_SPEAKS, fault=2.0)),
+    ("a tenth of people hurt ten times as often", replace(_SPEAKS, fault=9.0, hurt=0.1)),
+    ("a twentieth of people lose all empathy", replace(_STAYS, fault=-0.95, hurt=0.05)),
+    ("harm .30, of which 30% is reported", replace(_SPEAKS, metric="silence", fault=2.75, reports=0.3)),
+    ("harm .30, of which 30% is reported, 60% answer", replace(_SPEAKS, metric="silence", fault=2.75, reports=0.3, answers=0.6)),
+)  # fmt: skip
+_ROTATING_ONLY = (("false interventions x1.5", replace(_SPEAKS, fault=0.5)),)
 
 
 def faults(runs: int, seed: int) -> list[dict[str, Any]]:
-    """Measure faults on lasting people, from the first week and after 13 good weeks: shares detected in 1, 4 and 13 weeks."""
-    rows = []
-    for onset in (1, LATE_WEEKS + 1):
-        for held in (20, 50, 200):
-            for metric, mean, worse in FAULTS:
-                rng = np.random.default_rng([seed, 4, onset, held, round(100 * worse)])
-                community = Community(metric, held, mean, 0.1, worse, onset)
-                found = detection_weeks(community, rng, max(runs * 20 // held // 4, 40), onset + QUARTER - 1)
-                rows.append(
-                    {"part": "late fault" if onset > 1 else "fault", "metric": metric.name, "people": 20 * held, "mean": mean,
-                     "worse": worse, "runs": len(found.trigger)}
-                    | {f"found_in_{weeks}": float((found.trigger <= weeks).mean()) for weeks in (1, 4, 13)}
-                    | {"in_13_by_weeks_alone": float((found.weeks_alone <= 13).mean())}
-                    | {"beyond_its_threshold_in_1": float((found.threshold <= 1).mean())}
-                )  # fmt: skip
+    """Measure faults on people who stay, 5% of whom are held back: from the first week, and after 13 good weeks."""
+    rows: list[dict[str, Any]] = []
+    for late, rotates in itertools.product((False, True), (False, True)):
+        for name, world in (*_FAULTS, *(_ROTATING_ONLY if rotates else ())):
+            onset = LATE if late else 1
+            lives = replace(world, rotates=rotates, onset=onset, weeks=onset + 7)
+            for people in (400, 1_000) if not late else (1_000,):
+                rows.append({"part": "late fault" if late else "fault", "fault": name, "rotates": rotates, "people": people}
+                            | _found(replace(lives, people=people), runs, [seed, 2, len(rows)]))  # fmt: skip
     return rows
 
 
-def new_people(runs: int, seed: int) -> list[dict[str, Any]]:
-    """Measure faults from the first week with a hundred new people per week, five of them in the holdback."""
+def _found(world: World, runs: int, seed: list[int]) -> dict[str, Any]:
+    rng, weeks = np.random.default_rng(seed), np.zeros(0)
+    for begin in range(0, runs, _AT_ONCE):
+        _, back = rollouts(world, live(world, rng, min(_AT_ONCE, runs - begin)))
+        since = back[:, world.onset - 1 :]
+        weeks = np.r_[weeks, np.where(since.any(axis=1), since.argmax(axis=1) + 1.0, np.inf)]
+    return {"runs": runs} | {f"in_{n}_weeks": float((weeks <= n).mean()) for n in (1, 2, 4, 8)}
+
+
+def weekdays(runs: int, seed: int) -> list[dict[str, Any]]:
+    """Measure harm on some weekdays only, by whole reports: 380 people against 20, one intervention a day for two weeks."""
     rows = []
-    for metric, mean, worse in FAULTS:
-        rng = np.random.default_rng([seed, 7, round(100 * worse)])
-        after = detection_weeks_new_people(Community(metric, 5, mean, 0.1, worse, lasting=False), rng, runs, QUARTER)
+    for bad_days in (0, 1, 6):
+        rng, shown, back = np.random.default_rng([seed, 3, bad_days]), [], 0
+        for _ in range(runs):
+            found = Evidence(_days(rng, bad_days), "holdback", Latency(), 0.05)
+            metric = metrics_of(found)[1]
+            shown.append(metric.value)
+            back += any(t.fires for t in triggers_of(found))
         rows.append(
-            {"part": "fault, a hundred new people a week", "metric": metric.name, "mean": mean, "worse": worse, "runs": runs}
-            | {f"found_in_{weeks}": float((after <= weeks).mean()) for weeks in (1, 4, 13)}
+            {"part": "harm on some weekdays", "weekdays": bad_days, "runs": runs, "true_share": bad_days / 7 * 0.98 + 0.02,
+             "shown": float(np.mean(np.array(shown, dtype=float))), "taken_back": back / runs}
         )  # fmt: skip
     return rows
 
 
-def rewards(runs: int, seed: int) -> list[dict[str, Any]]:
-    """Measure a reward that is lower from the first week on. 380 lasting people against 20 differ by .25. The margin is .05."""
-    rows = []
-    for drop in (0.2, 0.3, 0.4):
-        found = np.zeros(3)
+def _days(rng: np.random.Generator, bad_days: int) -> LivedWeeks:
+    person, week = np.tile(np.arange(400), 2), np.repeat([1, 2], 400)
+    ours = person < 380
+    harm = np.where(ours, bad_days, 0) + rng.binomial(np.where(ours, 7 - bad_days, 7), 0.02)
+    seven = np.full(len(person), 7.0)
+    by_name = {
+        "interventions": seven,
+        "answered": seven,
+        "harmful": harm,
+        "rated": seven,
+        "empathy_sum": seven - 0.8 * harm,
+    }
+    sums = np.stack([by_name.get(name, 0.0 * seven) for name in LIVED_COLUMNS], axis=1).astype(float)
+    return LivedWeeks(week, person, ours, sums, 1, 2)
+
+
+def whole_reports(runs: int, seed: int) -> dict[str, Any]:
+    """Evaluate complete health reports of a version as good as its holdback, with every metric exactly at its bar."""
+    taken_back, beyond = 0, dict.fromkeys(("empathy", "false_intervention", "reward_stability"), 0)
+    for run in range(runs):
+        rng = np.random.default_rng([seed, 4, run])
+        table = _at_the_bars(rng, 13)
+        reports = [health_of(Evidence(_first_weeks(table, week), "holdback", Latency(), 0.05)) for week in (1, 4, 13)]
+        taken_back += any(report.must_roll_back for report in reports)
+        for name in beyond:
+            beyond[name] += any(m.name == name and m.verdict == "beyond" for r in reports for m in r.metrics)
+    return {"part": "whole reports", "runs": runs, "taken_back": taken_back, "at_most": above(taken_back, runs)} | {
+        f"{name}_beyond": count for name, count in beyond.items()
+    }
+
+
+def _at_the_bars(rng: np.random.Generator, weeks: int) -> LivedWeeks:
+    """Draw 285 people against 15: empathy at .75 and false interventions at .10 on average, and rewards that differ by .25."""
+    people = 300
+    own = rng.beta(6, 2, people), rng.beta(0.9, 8.1, people), rng.normal(0.5, 0.25, people)
+    person, week = np.tile(np.arange(people), weeks), np.repeat(np.arange(1, weeks + 1), people)
+    count = np.full(len(person), 4.0)
+    empathy, harm = rng.binomial(16, own[0][person]) / 4, rng.binomial(4, own[1][person])
+    sums = np.stack([count, count, harm, count, empathy, count, count * rng.normal(own[2][person], 0.1)], axis=1)
+    return LivedWeeks(week, person, person < 285, sums.astype(float), 1, weeks)
+
+
+def _first_weeks(table: LivedWeeks, week: int) -> LivedWeeks:
+    rows = table.week <= week
+    return LivedWeeks(table.week[rows], table.person[rows], table.ours[rows], table.sums[rows], 1, week)
+
+
+def same_as_the_product(runs: int, seed: int) -> dict[str, Any]:
+    """Compare the simulation of many rollouts with health reports on the same lives: what is taken back by the last week."""
+    differ = compared = 0
+    for metric, rotates in itertools.product(_BASES, (False, True)):
+        fault = -0.12 if metric == "empathy" else 1.0
+        world = World(metric, 300, 0.9, _BASES[metric], 4, fault=fault, rotates=rotates)
+        lived = live(world, np.random.default_rng([seed, 5, compared]), runs)
+        proven, _ = rollouts(world, lived)
+        kind: ArmKind = "rotating" if rotates else "holdback"
         for run in range(runs):
-            rng = np.random.default_rng([seed, 8, round(100 * drop), run])
-            deployed, control = (
-                rng.normal(rng.normal(mean, 0.25, n), 0.1, (QUARTER, n)) for mean, n in ((-drop, 380), (0.0, 20))
-            )
-            for i, week in enumerate((1, 4, QUARTER)):
-                holdback = Holdback(Arm(reward=_until(control, week)), PairedBlocks(19, 1))
-                look = health_of(Evidence(Arm(reward=_until(deployed, week)), holdback, Latency(), 0.05))
-                found[i] += look.metrics[3].verdict == "beyond"
-        shares = {f"found_in_{weeks}": float(n / runs) for weeks, n in zip((1, 4, QUARTER), found, strict=True)}
-        rows.append({"part": "lower reward", "people": 400, "drop": drop, "runs": runs} | shares)
-    return rows
-
-
-def _call(job: tuple[Any, ...]) -> Any:
-    part, *part_arguments = job
-    return part(*part_arguments)
+            weeks, name = lived_weeks(world, lived, run)
+            found = Evidence(weeks, kind, Latency(), 0.05)
+            differ += any(t.proven for t in triggers_of(found) if t.name == name) != proven[run, -1]
+            compared += 1
+    return {"part": "same as the product", "runs": compared, "differ": int(differ)}
 
 
 def run(options: Namespace) -> list[dict[str, Any]]:
-    """Run all parts in two processes, the longest first."""
-    unit = options.seeds * (1 if options.quick else 5)
-    runs = {
-        looks: 50,
-        quiet_latency: 100,
-        triggers: 100,
-        faults: 100,
-        early: 50,
-        rewards: 10,
-        new_people: 50,
-        bad_hours: 50,
-    }
-    jobs = [(part, count * unit, 0) for part, count in runs.items()]
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        parts = pool.map(_call, jobs, chunksize=1)
-    return [row for part in parts for row in (part if isinstance(part, list) else [part])]
+    """Run all parts, one after the other."""
+    unit = options.seeds * (1 if options.quick else 4)
+    parts = (
+        (identical_arms, 4), (faults, 12), (weekdays, 3), (whole_reports, 16), (same_as_the_product, 2), (slow_for_both, 60),
+        (quiet_latency, 120), (bad_hours, 30),
+    )  # fmt: skip
+    found = [part(count * unit, 0) for part, count in parts]
+    return [row for part in found for row in (part if isinstance(part, list) else [part])]
 
 
 def checks(rows: Sequence[dict[str, Any]], *, quick: bool) -> list[Check]:
@@ -238,24 +201,39 @@ def checks(rows: Sequence[dict[str, Any]], *, quick: bool) -> list[Check]:
         return next(r for r in rows if r["part"] == part and all(r.get(k) == v for k, v in fields.items()))
 
     def most(measured: Sequence[dict[str, Any]], count: str) -> float:
-        return max(r[count] / r["runs"] if quick else above(r[count], r["runs"]) for r in measured)
+        counted, runs = sum(r[count] for r in measured), sum(r["runs"] for r in measured)
+        return counted / runs if quick else above(counted, runs)
 
-    whole = one("whole looks in a year")
-    alarms = [r for r in rows if r["part"].startswith("false alarms") and r["people"] == 400]
-    first = one("fault from the first day", people=240, held_back=0.05)
-    late = one("late fault", metric="false intervention", people=1_000, worse=0.4)
-    slow = one("late fault", metric="false intervention", people=4_000, worse=0.16)
+    def fault(name: str, weeks: int, **fields: Any) -> float:
+        return float(one("fault", fault=name, people=1_000, **fields)[f"in_{weeks}_weeks"])
+
+    arms = [r for r in rows if r["part"] == "identical arms"]
+    small = [r for r in arms if 0.03 <= r["held"] <= 0.20 and r["metric"] != "silence"]
+    whole, days = one("whole reports"), [one("harm on some weekdays", weekdays=n) for n in (1, 6)]
     return [
-        Check("false_rollbacks_lasting", most([whole], "taken_back"), 0.01, at_most=True),
-        Check("false_triggers_lasting", most(alarms, "alarms"), FALSE_ROLLBACK_ALPHA / HEALTH_METRICS, at_most=True),
-        *(Check(f"false_{name}", most([whole], f"{name}_beyond"), 0.01, at_most=True) for name in OF_PEOPLE),
+        Check("identical_arms_taken_back", most(small, "taken_back"), 0.01, at_most=True),
+        *(Check(f"identical_{name}", most([r for r in arms if r["metric"] == name], "taken_back"), 0.0025, at_most=True)
+          for name in _BASES),
+        *(Check(f"identical_{times}", most([r for r in arms if r["times"] == times], "taken_back"), 0.01, at_most=True)
+          for times in _TIMES),
+        Check("identical_rotating", most([r for r in arms if r["rotates"]], "taken_back"), 0.01, at_most=True),
+        Check("metric_rollouts", float(sum(r["runs"] for r in small)), 0 if quick else 5_000),
+        Check("whole_reports_taken_back", most([whole], "taken_back"), 0.01, at_most=True),
+        *(Check(f"false_{name}", most([whole], f"{name}_beyond"), 0.01, at_most=True)
+          for name in ("empathy", "false_intervention", "reward_stability")),
+        Check("empathy_15_in_2_weeks", fault("empathy -15%", 2, rotates=False), 0.85),
+        Check("doubled_harm_in_4_weeks", fault("false interventions x2", 4, rotates=False), 0.45),
+        Check("doubled_harm_rotating_in_4_weeks", fault("false interventions x2", 4, rotates=True), 0.90),
+        Check("unreported_harm_in_8_weeks", fault("harm .30, of which 30% is reported", 8, rotates=False), 0.90),
+        Check("late_fault_rotating_in_8_weeks",
+              float(one("late fault", fault="false interventions x2", rotates=True)["in_8_weeks"]), 0.90),
+        Check("six_weekdays_found", days[1]["taken_back"], 0.99),
+        *(Check(f"weekdays_{d['weekdays']}_shown_off_by", abs(d["shown"] - d["true_share"]), 0.01, at_most=True) for d in days),
+        Check("differs_from_the_product", float(one("same as the product")["differ"]), 0.0, at_most=True),
+        Check("slow_for_both", most([one("slow for both arms")], "alarms"), 0.01, at_most=True),
         Check("false_latency", most([one("latency as it may be")], "alarms"), 0.01, at_most=True),
-        Check("weeks_taken_for_people", max(r["naive_rate"] for r in alarms), 0.1),
-        Check("early_fault_found", first["found"], 0.95),
-        Check("late_fault_found", late["found_in_4"], 0.9),
-        Check("slow_late_fault_found", slow["found_in_13"], 0.75),
         Check("bad_hour_found", one("bad hour after a month", slow_share=0.2)["found_in_60_minutes"], 0.95),
-    ]
+    ]  # fmt: skip
 
 
 def main(options: Namespace) -> None:
@@ -267,4 +245,4 @@ def main(options: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main(arguments(__doc__, seeds=4).parse_args())
+    main(arguments(__doc__, seeds=5).parse_args())

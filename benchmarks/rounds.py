@@ -1,237 +1,124 @@
-"""Measure a loop over several monthly rounds of one population, which the policies of earlier rounds serve meanwhile.
+"""Measure rounds on one population, which the policies of earlier rounds serve meanwhile: whether a better policy ever serves.
 
-``python -m benchmarks.rounds --json``: 1,000 and 5,000 simulated people, 6 months of 30 days, epsilon 1 per round (delta 1e-5).
-The composed guarantee is printed. Until the first deployment every decision is drawn from the logging distribution, afterwards
-one in ten. Rounds are pooled by precision. Values are true values in the simulator.
+``python -m benchmarks.rounds --json``: lives in the three families of ``benchmarks/worlds``, at 1,000, 2,000 and 5,000 people,
+epsilon 1 a month (delta 1e-5), by the product's engine functions: releases, training, both gates, and trials. Exploration falls
+as the product lets it fall. ``share`` is the true gain of what serves, as a share of the best known policy's gain.
 
-In the part "rounds", which the checks use, the model gate alone decides on deployment (against the reference and the incumbent).
-The outcome gate's verdict on people held out of training is reported beside it. In the part "both gates" the outcome gate must
-pass as well, as on the platform. Each further attempt on the same people uses a stricter level. The part "joint" compares, at
-5,000 people, a release for four heads with a release for policy alone. ``subheads_gain``, like the shares there, is measured
-before the gates. The rows and the last two checks show what the gates let through.
+A further part lives in worlds without a better policy. ``false_deploy`` is the share of those lives in which a policy serves that
+is truly worse than the reference, with its exact upper bound.
 """
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from benchmarks.cohorts import builtin_spec
 from benchmarks.common import Check, arguments, finish
-from benchmarks.living import Month, Population
-from benchmarks.privacy_utility import TRUTH_SEED, Truth, truth_of
-from loops.engine.policies.linear import LinearPolicy
-from loops.engine.spec import LoopSpec
+from benchmarks.lives import DELTA, EPSILON, Life, attainable_gain
+from benchmarks.parallel import lower_bound, spread, upper_bound
+from benchmarks.worlds.registry import FAMILIES, world_named
 from privacy.engine.dp.accounting import epsilon_of_gdp, gaussian_mu
-from privacy.engine.evaluation.clips import evaluation_clips
-from privacy.engine.evaluation.release import release_evaluation
-from privacy.engine.moments.baseline import baseline_posterior
-from privacy.engine.moments.clipping import nominal_decisions
-from privacy.engine.moments.effects import effects_posterior, known_effects
-from privacy.engine.moments.null_population import LoggingPolicy
-from privacy.engine.moments.pooled import Moments, pool
-from privacy.engine.moments.rounds import (
-    count_totals,
-    fit_in_memory,
-    plan_release,
-    read_counts,
-    read_moments,
-    release_counts,
-)
-from privacy.engine.moments.rows import ReleaseRows
-from r3al_project.turns.limits import UNREQUESTED_STATES
-from simulator import make_people, true_value
-from tests.factories.in_memory_release import later_rounds
-from training.engine.gates.outcome_gate import GateTerms, outcome_gate
-from training.engine.generators.world_model import mean_world, synthesize
-from training.engine.pipeline import LearnedPolicy, train_policy_head
 
-DELTA = 1e-5
-MONTHS, DAYS = 6, 30
-PEOPLE = (1_000, 5_000)
+PEOPLE, MONTHS, NULL_MONTHS = (1_000, 2_000, 5_000), 4, 2
+WITHOUT = ("null", "trap")
+SERVED_BARS = {
+    ("near_linear", 1_000): 0.85, ("sign_flips", 1_000): 0.85, ("hidden_states", 1_000): 0.6,
+    ("near_linear", 2_000): 0.95, ("sign_flips", 2_000): 0.95, ("hidden_states", 2_000): 0.95,
+}  # fmt: skip
+LARGEST_FALL, FALSE_DEPLOY = 0.02, 0.02
 
 
-@dataclass
-class Loop:
-    """Hold the state of a loop: its pooled rounds, and the deployed policy of each head (absent for the reference)."""
-
-    spec: LoopSpec
-    sigma: float
-    subs: tuple[str, ...] | None = None
-    pooled: Moments | None = None
-    known: Any = None
-    serving: dict[str, LinearPolicy] = field(default_factory=dict)
-
-    @property
-    def exploration(self) -> float:
-        """Return the share of decisions drawn from the logging distribution, which drops after the first deployment."""
-        return self.spec.exploration if self.serving else self.spec.exploration_before
-
-    def learn(self, rows: ReleaseRows, seed: int) -> LearnedPolicy:
-        """Run one round: release, pool, train, and apply the model gate."""
-        earlier = self.pooled
-        counts = read_counts(
-            self.spec, release_counts(self.spec, count_totals(self.spec, rows), self.sigma, self.subs), earlier
-        )
-        plan = plan_release(
-            self.spec, counts, self.sigma,
-            explored_share=self.exploration, subs=self.subs, earlier=earlier, known=self.known,
-        )  # fmt: skip
-        fresh = read_moments(plan, *later_rounds(plan, rows, earlier), earlier)
-        self.pooled = fresh if earlier is None else pool([earlier, fresh])
-        moments = fit_in_memory(self.pooled, plan.facts)
-        posterior, effects = baseline_posterior(moments), effects_posterior(moments)
-        self.known = known_effects(moments, effects)
-        world, rng = mean_world(moments, posterior, effects), np.random.default_rng(seed)
-        synthetic = synthesize(world, rng, states=UNREQUESTED_STATES).rows()
-        return train_policy_head(self.spec, moments, posterior, synthetic, seed=seed, incumbents=self.serving)
-
-    def evaluate(self, learned: LearnedPolicy, month: Month, held_out: int, attempt: int) -> str:
-        """Return the outcome gate's verdict on people 0..held_out-1, at the level of the ``attempt``-th attempt."""
-        candidate = learned.candidate()
-        logged = LoggingPolicy(self.exploration, self.serving.get("policy"))
-        decisions = nominal_decisions(self.spec, learned.decisions)
-        clips = evaluation_clips(self.spec, candidate, decisions, logged)
-        sums = release_evaluation(self.spec, month.evaluation(self.spec, 0, held_out), candidate, clips, self.sigma)
-        return outcome_gate(
-            GateTerms(self.spec, learned.rival_value, attempt, bool(self.serving.get("policy"))), sums
-        ).verdict
+def live(task: tuple[str, int, int, int]) -> list[dict[str, Any]]:
+    """Live some months, with one result row a month."""
+    name, people, seed, months = task
+    life, best = Life(world_named(name), people, seed), attainable_gain(name)
+    rows = [life.month() for _ in range(months)]
+    for row in rows:
+        row["share"] = row["gain"] / best if best else float("nan")
+        row["candidate_share"] = row["candidate_gain"] / best if best else float("nan")
+    rows[-1]["seconds"] = life.seconds
+    return rows
 
 
-def rounds(
-    spec: LoopSpec, truth: Truth, people: int, seed: int, months: int, *, both: bool = False
-) -> list[dict[str, Any]]:
-    """Simulate one loop over several months, with one result row per month.
-
-    Args: both: whether the outcome gate must also pass before a deployment.
-    """
-    rng = np.random.default_rng([seed, people])
-    population = Population(spec, make_people(people, rng), rng)
-    loop, held_out = Loop(spec, 1 / gaussian_mu(1.0, DELTA)), round(people * spec.evaluation_share)
-    out, attempts = [], 0
-    for month in range(1, months + 1):
-        log = population.live(DAYS, loop.serving, loop.exploration)
-        exploration, lived_reward = loop.exploration, float(log.cohort.reward.mean())
-        learned = loop.learn(log.training(spec, held_out, people), seed * 100 + month)
-        attempts += learned.passed
-        verdict = loop.evaluate(learned, log, held_out, attempts if both else 1) if learned.passed else "insufficient"
-        deployed = learned.passed and (verdict == "pass" or not both)
-        if deployed:
-            loop.serving["policy"] = learned.policy
-        if not both:  # the sub-heads' outcome gates are not applied here
-            loop.serving |= {h: s.policy for h, s in learned.subs.items() if s.passed and "policy" in loop.serving}
-        out.append(
-            {
-                "part": "both gates" if both else "rounds",
-                "people": people, "seed": seed, "month": month, "exploration": exploration,
-                "candidate_share": truth.share(value_of(spec, {"policy": learned.policy})),
-                "share": truth.share(value_of(spec, loop.serving)),
-                "with_heads": value_of(spec, loop.serving, heads=True),
-                "reference_heads": value_of(spec, loop.serving), "serving": sorted(loop.serving),
-                "z": learned.gate.z, "z_incumbent": learned.gate_incumbent and learned.gate_incumbent.z,
-                "z_heads": {h: s.z for h, s in learned.subs.items()}, "deployed": deployed,
-                "outcome_gate": verdict, "hinges": learned.hinges, "lived_reward": lived_reward,
-            }
-        )  # fmt: skip
-    return out
+def served_by(rows: list[dict[str, Any]], name: str, people: int, month: int) -> list[bool]:
+    """Return for each life whether a truly better policy served by the end of a month."""
+    mine = [r for r in rows if (r["world"], r["people"]) == (name, people)]
+    seeds = sorted({r["seed"] for r in mine})
+    return [any(r["gain"] > 0 for r in mine if r["seed"] == s and r["month"] <= month) for s in seeds]
 
 
-def value_of(spec: LoopSpec, serving: Mapping[str, LinearPolicy], *, heads: bool = False) -> float:
-    """Return the true value of the deployed policies. Without ``heads``, the sub-heads take their reference actions."""
-    from loops.engine.policies.linear import reference_policy
-
-    subs = {h: p for h, p in serving.items() if h != "policy"} if heads else {}
-    policy = serving.get("policy") or reference_policy(spec, "policy")
-    return true_value(spec, policy, seed=TRUTH_SEED, sub_policies=subs).value
+def shares_by_month(rows: list[dict[str, Any]], name: str, people: int) -> list[float]:
+    """Return the mean share by month."""
+    mine = [r for r in rows if (r["world"], r["people"]) == (name, people)]
+    months = sorted({r["month"] for r in mine})
+    return [float(np.mean([r["share"] for r in mine if r["month"] == m])) for m in months]
 
 
-def joint(spec: LoopSpec, truth: Truth, people: int, seed: int) -> dict[str, Any]:
-    """Release the same rows for four heads and for policy alone, and compare the results before any gate."""
-    rng = np.random.default_rng([seed, people, 3])
-    log = Population(spec, make_people(people, rng), rng).live(DAYS, {}, 1.0)
-    rows = log.training(spec, round(people * spec.evaluation_share), people)
-    sigma = 1 / gaussian_mu(1.0, DELTA)
-    four, single = Loop(spec, sigma).learn(rows, seed), Loop(spec, sigma, ()).learn(rows, seed)
-    candidates = {h: s.policy for h, s in four.subs.items()}
-    alone = value_of(spec, {"policy": four.policy})
-    return {
-        "part": "joint", "people": people, "seed": seed,
-        "joint_share": truth.share(alone), "single_share": truth.share(value_of(spec, {"policy": single.policy})),
-        "subheads_gain": value_of(spec, {"policy": four.policy, **candidates}, heads=True) - alone,
-        "heads": {
-            h: {"z": s.z, "passed": s.passed, "gain": value_of(spec, {"policy": four.policy, h: s.policy}, heads=True) - alone}
-            for h, s in four.subs.items()
-        },
-    }  # fmt: skip
+def largest_fall(rows: list[dict[str, Any]]) -> float:
+    """Return the largest fall from one month to the next of what serves, as a share of the best known gain."""
+    shares = {(r["world"], r["people"], r["seed"], r["month"]): r["share"] for r in rows if r["world"] in FAMILIES}
+    falls = [shares[w, p, s, m - 1] - share for (w, p, s, m), share in shares.items() if (w, p, s, m - 1) in shares]
+    return max(falls, default=0.0)
+
+
+def false_deploys(rows: list[dict[str, Any]]) -> tuple[int, int]:
+    """Return how many lives without a better policy had a worse one at some month's end, and how many lives there are."""
+    lives = {(r["world"], r["people"], r["seed"]) for r in rows if r["world"] in WITHOUT}
+    bad = {(r["world"], r["people"], r["seed"]) for r in rows if r["world"] in WITHOUT and r["serves"]}
+    return len(bad), len(lives)
 
 
 def checks(rows: list[dict[str, Any]]) -> list[Check]:
     """Return the checks over all rows."""
-    lives = [r for r in rows if r["part"] == "rounds"]
-    one = {(r["people"], r["seed"], r["month"]): r["share"] for r in lives}
-    drops = [one[p, s, m] - one[p, s, m - 1] for p, s, m in one if (p, s, m - 1) in one]
-    second = [one[p, s, 2] - one[p, s, 1] for p, s, m in one if m == 2]
-    third = [share for (p, _, m), share in one.items() if p == 1_000 and m == 3]
-    pairs = [r for r in rows if r["part"] == "joint"]
-    worst = [h["gain"] for r in pairs for h in r["heads"].values() if h["passed"]]
-    worst += [r["with_heads"] - r["reference_heads"] for r in lives]
-    below = min([r["share"] for r in lives], default=float("nan"))
-    return [
-        Check("worst_drop", min(drops, default=float("nan")), -0.05),
-        Check("round2_minus_round1", float(np.mean(second)), -0.02),
-        Check("month3_share_1000", float(np.mean(third)), 0.80),
-        Check("joint_policy_share", _ratio([r["joint_share"] for r in pairs], [r["single_share"] for r in pairs]), 0.9),
-        Check("subheads_gain", float(np.mean([r["subheads_gain"] for r in pairs])), 0.0),
-        Check("worst_deployed_head_gain", min(worst, default=0.0), 0.0),
-        Check("worst_deployed_policy_share", below, 0.0),
-    ]
-
-
-def _ratio(above: list[float], below: list[float]) -> float:
-    return float(np.mean(above) / np.mean(below))
+    out = []
+    for (name, people), bar in SERVED_BARS.items():
+        served = served_by(rows, name, people, 2)
+        if served:
+            out.append(Check(f"served_by_month_2_{name}_{people}", float(np.mean(served)), bar))
+    for name in FAMILIES:
+        shares = shares_by_month(rows, name, 5_000)
+        if shares:
+            out.append(Check(f"later_months_improve_{name}_5000", max(shares[1:]) - shares[0], 0.0))
+    out.append(Check("largest_fall", largest_fall(rows), LARGEST_FALL, at_most=True))
+    bad, lives = false_deploys(rows)
+    if lives:
+        out.append(Check("false_deploy_upper_bound", upper_bound(bad, lives), FALSE_DEPLOY, at_most=True))
+    return out
 
 
 def print_table(rows: list[dict[str, Any]], months: int) -> None:
-    """Print the shares by month, and the joint release."""
-    mu = gaussian_mu(1.0, DELTA) * np.sqrt(months)
-    print(
-        f"{months} rounds at epsilon 1, delta {DELTA:g} compose to epsilon {epsilon_of_gdp(mu, DELTA):.2f} (Gaussian DP)"
-    )
-    print(
-        f"{'people':>7} {'seed':>4} {'month':>5} {'explored':>8} {'cand.':>6} {'share':>6} {'z':>6} {'z inc.':>6}  gate, serving"
-    )
-    for r in (r for r in rows if r["part"] != "joint"):
-        against = "" if r["z_incumbent"] is None else f"{r['z_incumbent']:.2f}"
-        numbers = f"{r['exploration']:8.1f} {r['candidate_share']:8.2f} {r['share']:8.2f} {r['z']:8.2f} {against:>8}"
-        verdict = f"{r['part']}: {r['outcome_gate']}, {' '.join(r['serving'])}"
-        print(f"{r['people']:>8} {r['seed']:>8} {r['month']:>8} {numbers}  {verdict}")
-    both = [r for r in rows if r["part"] == "both gates"]
-    for n, month in sorted({(r["people"], r["month"]) for r in both}):
-        served = [r["share"] for r in both if (r["people"], r["month"]) == (n, month)]
-        some = f"{sum(s > 0 for s in served)} of {len(served)} deploy a learned policy"
-        print(f"both gates, {n} people, month {month}: share {np.mean(served):.2f}; {some}")
-    for r in (r for r in rows if r["part"] == "joint"):
-        print(
-            f"joint {r['joint_share']:.3f}, single {r['single_share']:.3f}, sub-heads {r['subheads_gain']:+.4f} {r['heads']}"
-        )
+    """Print by family and people who was served by month 2, and the shares by month."""
+    mu = gaussian_mu(EPSILON, DELTA) * np.sqrt(months)
+    print(f"{months} months at epsilon {EPSILON:g} compose to epsilon {epsilon_of_gdp(mu, DELTA):.2f} (Gaussian DP)")
+    print(f"{'family':<14} {'people':>6} {'lives':>5} {'served by month 2':>18} {'at least':>8}  share by month")
+    for name, people in dict.fromkeys((r["world"], r["people"]) for r in rows if r["world"] in FAMILIES):
+        served = served_by(rows, name, people, 2)
+        shares = " ".join(f"{s:5.2f}" for s in shares_by_month(rows, name, people))
+        bound = lower_bound(sum(served), len(served))
+        print(f"{name:<14} {people:>6} {len(served):>5} {np.mean(served):>18.2f} {bound:>8.2f}  {shares}")
+    bad, lives = false_deploys(rows)
+    if lives:
+        print(f"without a better policy: {bad} of {lives} lives deploy one, at most {upper_bound(bad, lives):.4f}")
 
 
 def main(options: Namespace) -> None:
-    """Run the benchmark, print its results and checks, and store them."""
-    spec = builtin_spec()
-    truth = truth_of(spec, "companion")
-    seeds = range(2 if options.quick else options.seeds)
-    people, months = ((1_000,), 3) if options.quick else (PEOPLE, MONTHS)
-    rows = [row for n in people for s in seeds for row in rounds(spec, truth, n, s, months)]
-    rows += [row for n in people for s in seeds for row in rounds(spec, truth, n, s, months, both=True)]
-    rows += [joint(spec, truth, 5_000, s) for s in seeds]
+    """Run the lives, print their results and checks, and store them."""
+    lives, people = (2, (1_000,)) if options.quick else (options.seeds, tuple(options.people))
+    months, without = (2, 2) if options.quick else (options.months, options.without)
+    tasks = [(name, n, seed, months) for name in options.families for n in people for seed in range(lives)]
+    tasks += [(name, PEOPLE[0], seed, NULL_MONTHS) for name in WITHOUT for seed in range(without)]
+    rows = [row for some in spread(live, tasks, options.processes) for row in some]
     print_table(rows, months)
     finish("rounds", options, rows, checks(rows))
 
 
 if __name__ == "__main__":
-    main(arguments(__doc__, seeds=5).parse_args())
+    parser = arguments(__doc__, seeds=20)
+    parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES))
+    parser.add_argument("--people", nargs="+", type=int, default=list(PEOPLE))
+    parser.add_argument("--months", type=int, default=MONTHS)
+    parser.add_argument("--without", type=int, default=150, help="lives in each world without a better policy")
+    parser.add_argument("--processes", type=int, default=2, help="(default: 2)")
+    main(parser.parse_args())

@@ -8,9 +8,11 @@ import numpy as np
 
 from benchmarks.communities import above
 from core.arrays import Bools, Floats, Ints
-from deployments.engine.evidence.cohort_series import CohortSeries
 from deployments.engine.evidence.e_process import FRACTIONS
-from deployments.engine.health import FALSE_ROLLBACK_ALPHA
+from deployments.engine.evidence.restarts import log_minutes_share
+from deployments.engine.evidence.slow_minutes import SlowMinutes, log_slower_path
+from deployments.engine.health.metrics import FALSE_ROLLBACK_ALPHA
+from deployments.engine.health.triggers import TRIGGER_BAR
 from loops.engine.thresholds import SLOW_SHARE
 
 QUARTER_HOURS, MONTH_HOURS = 13 * 7 * 24, 30 * 24
@@ -31,6 +33,22 @@ def quiet_latency(runs: int, seed: int) -> dict[str, Any]:
     return {"part": "latency as it may be", "runs": runs, "alarms": count, "at_most": above(count, runs)}
 
 
+def slow_for_both(runs: int, seed: int) -> dict[str, Any]:
+    """Count false alarms of the comparison in two days of a database that slows both arms: every twentieth minute by half.
+
+    For an hour of the second day a third of all requests are slow.
+    """
+    rng, alarms = np.random.default_rng([seed, 7]), 0
+    for run in range(runs):
+        slow = np.where(rng.random(2_880) < SLOW_SHARE, 0.5, 0.005)
+        slow[2_000:2_060] = 0.3
+        ours = rng.binomial(REQUESTS, (0.1, 0.5, 0.95)[run % 3], len(slow))
+        counts = ours, rng.binomial(ours, slow), REQUESTS - ours, rng.binomial(REQUESTS - ours, slow)
+        minutes = SlowMinutes.of(counts, (0, 1_440))
+        alarms += any(log_slower_path(part).max() + share >= TRIGGER_BAR for part, share in minutes.tests)
+    return {"part": "slow for both arms", "runs": runs, "alarms": int(alarms), "at_most": above(int(alarms), runs)}
+
+
 def _minutes(rng: np.random.Generator, runs: int) -> Bools:
     return rng.random((runs, 60)) < SLOW_SHARE
 
@@ -47,13 +65,12 @@ def _bars() -> Ints:
 
 def _weights() -> list[float]:
     """Return the log of each hour's share of the false-alarm rate."""
-    hours = CohortSeries(np.zeros(0), starts=(0,) * QUARTER_HOURS)
-    return [sample.log_weight + float(np.log(FALSE_ROLLBACK_ALPHA)) for sample in hours.families[0]]
+    return [log_minutes_share(hour) + float(np.log(FALSE_ROLLBACK_ALPHA)) for hour in range(1, QUARTER_HOURS + 1)]
 
 
 def _slow_evidence(minutes: Floats, number: int) -> Floats:
     """Return the (runs, minutes) log evidence above the bar, after each minute, of the bet begun in this hour."""
-    weight = CohortSeries(minutes[0, :0], starts=(0,), first=number).samples[0].log_weight
+    weight = log_minutes_share(number)
     stakes = np.array(FRACTIONS) / SLOW_SHARE
     logs = [np.log1p(stake * (minutes - SLOW_SHARE)).cumsum(axis=1) for stake in stakes]
     return np.asarray(np.logaddexp.reduce(logs) - np.log(len(logs)) + weight + np.log(FALSE_ROLLBACK_ALPHA))

@@ -12,8 +12,17 @@ from django.utils.safestring import SafeString
 
 from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, ReasonColumn, display
 from core.html_format import NOTHING, html_facts
-from deployments.models import AbExperiment, Deployment, EvidenceUnit, HealthCheck, Incident, LatencyMinute, ServingSlot
-from deployments.selectors.health import EPOCHS
+from deployments.models import (
+    AbExperiment,
+    Deployment,
+    EvidenceUnit,
+    EvidenceWeek,
+    HealthCheck,
+    Incident,
+    LatencyMinute,
+    ServingSlot,
+)
+from deployments.selectors.health import EPOCHS, FIRST_DAYS
 
 DEPLOYMENT_STATE_LABELS = {
     "pending": "info", "in progress": "warning", "paused": "warning", "succeeded": "success",
@@ -59,7 +68,8 @@ class ServingSlotAdmin(ReadOnlyAdmin):
 
     @display(description="held back", ordering="holdback_bp")
     def held_back(self, slot: ServingSlot) -> str:
-        return f"{slot.holdback_bp / 100:g}% of the people" if slot.holdback_bp else NOTHING
+        drawn = ", drawn anew each week" if slot.rotates else ""
+        return f"{slot.holdback_bp / 100:g}% of the people{drawn}" if slot.holdback_bp else NOTHING
 
     @display(description="explored", ordering="exploration_bp")
     def explores(self, slot: ServingSlot) -> str:
@@ -138,7 +148,7 @@ class IncidentAdmin(ReasonColumn, ReadOnlyAdmin):
 
 @admin.register(EvidenceUnit)
 class EvidenceUnitAdmin(ReadOnlyAdmin):
-    """Show that a person's window was counted, but never their outcomes."""
+    """Show that a person's week was counted, but never their outcomes."""
 
     list_display = ("slot", "version", "week", "decisions", "interventions", "closes_at")
     list_filter = ("slot__loop", "slot__head")
@@ -147,8 +157,17 @@ class EvidenceUnitAdmin(ReadOnlyAdmin):
     readonly_fields = fields
 
     @display(description="week of the deployment", ordering="epoch")
-    def week(self, unit: EvidenceUnit) -> int:
-        return unit.epoch % EPOCHS + 1
+    def week(self, unit: EvidenceUnit) -> str:
+        week = unit.epoch % EPOCHS
+        return "first day" if week == FIRST_DAYS else str(week)
+
+
+@admin.register(EvidenceWeek)
+class EvidenceWeekAdmin(ReadOnlyAdmin):
+    list_display = ("deployment", "week", "closed_at")
+    list_select_related = ("deployment__version__loop_version__loop",)
+    fields = list_display
+    readonly_fields = fields
 
 
 @admin.register(LatencyMinute)

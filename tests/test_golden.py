@@ -33,20 +33,21 @@ from core.canonical_json import canonical_json, equal_numbers_json
 from core.errors import R3alError
 from deployments.engine.action_selection import HeadPolicy, select_actions, uniform
 from deployments.engine.arm_assignment import SlotArms, SlotFacts, assignment
-from deployments.engine.evidence.cohort_series import CohortSeries
 from deployments.engine.evidence.e_process import (
-    EMPATHY_STAKES,
-    NullHypothesis,
-    PairedBlocks,
     bounds,
     log_evidence_above,
     log_evidence_below,
-    log_paired,
     mean_radius,
     strongest_above,
     strongest_below,
 )
-from deployments.engine.health import Arm, Evidence, Holdback, Latency, health_of
+from deployments.engine.evidence.joint_blocks import JointBlocks, NullHypothesis, log_joint_path, log_wager_path
+from deployments.engine.evidence.person_weeks import PersonWeeks, hash_of
+from deployments.engine.evidence.rotation import log_rotating_path
+from deployments.engine.evidence.slow_minutes import MinuteShares, SlowMinutes, log_slower_path
+from deployments.engine.evidence.stakes import ANSWERED_BET, EMPATHY_BETS, FALSE_INTERVENTION_BETS, NOT_GOOD_BET
+from deployments.engine.health.evidence import Evidence, Latency, LivedWeeks
+from deployments.engine.health.report import health_of
 from deployments.models import ServingSlot
 from deployments.services.serving.batch_scoring import states_decide
 from deployments.services.serving.compute_decision import compute_decision
@@ -1139,60 +1140,62 @@ def outcomes() -> Values:
 # --- health
 
 
-def lasting(weeks: Sequence[np.ndarray], first: int = 1) -> CohortSeries:
-    """The same people in each week."""
-    count = len(weeks[0])
-    starts = tuple(count * i for i in range(len(weeks)))
-    people = np.tile(np.arange(count), len(weeks))
-    return CohortSeries(np.concatenate(weeks), people, starts, first, max(0, len(weeks) - 2))
-
-
-def arm(people: int, weeks: int, empathy: float, harm: float, reward: float, seed: int) -> Arm:
-    generator = rng(seed, 36)
-    return Arm(
-        lasting([np.clip(generator.normal(empathy, 0.15, people), 0, 1) for _ in range(weeks)]),
-        lasting([generator.binomial(2, harm, people) / 2 for _ in range(weeks)]),
-        lasting([generator.normal(reward, 0.1, people) for _ in range(weeks)]),
+def lived(ours: tuple[float, float, float], theirs: tuple[float, float, float], weeks: int, seed: int) -> LivedWeeks:
+    """180 people against 20 who stay, four interventions a week: means of empathy, harm and reward, and three in four answers."""
+    generator, parts = rng(seed, 36), []
+    for week in range(1, weeks + 1):
+        for people, (empathy, harm, reward) in ((np.arange(180), ours), (np.arange(180, 200), theirs)):
+            count, n = np.full(len(people), 4.0), len(people)
+            answered = generator.binomial(4, 0.75, n)
+            rated = count * np.clip(generator.normal(empathy, 0.15, n), 0, 1)
+            rewards = count * generator.normal(reward, 0.1, n)
+            sums = [count, answered, generator.binomial(answered, harm), count, rated, count, rewards]
+            parts.append(np.stack([np.full(n, week), people, people < 180, *sums], axis=1))
+    table = np.concatenate(parts).astype(float)
+    return LivedWeeks(
+        table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2] > 0, table[:, 3:], 1, weeks
     )
 
 
 def series() -> Values:
     generator = rng(37)
-    people = generator.integers(0, 60, 300)
-    mixed = CohortSeries(generator.random(300), people, (0, 40, 90, 90, 200, 260), 5, 4)
-    good, bad = arm(60, 6, 0.85, 0.05, 0.5, 1), arm(60, 6, 0.6, 0.3, 0.1, 2)
-    bets = list(zip(good.empathy.samples, bad.empathy.samples, strict=True))
+    values, ours = generator.random(300), generator.random(300) < 0.7
+    blocks = JointBlocks.of(values, ours)
+    table: PersonWeeks = lived((0.6, 0.3, 0.1), (0.85, 0.05, 0.5), 6, 2).answers
+    tests = [(sample.arm(ours=True), sample.log_weight) for sample in table.samples]
+    minutes = SlowMinutes.of(generator.integers(5, 9, (4, 40)).cumsum(axis=0)[[1, 0, 3, 2]], (0, 20), 3)
+    wager = [(blocks, bet) for bet in FALSE_INTERVENTION_BETS]
     return {
-        "families": [[[s.values, list(s.starts), s.log_weight] for s in family] for family in mixed.families],
-        "mean": [mixed.size, mixed.mean, mixed.epochs(1, 3).mean],
-        "bounds": [bounds(s, alpha) for s in (mixed, good.empathy, bad.empathy) for alpha in (0.01, 0.05)],
-        "evidence": [log_evidence_below(mixed.values, 0.6), log_evidence_above(mixed.values, 0.4)],
-        "strongest": [[strongest_below(mixed, m), strongest_above(mixed, m)] for m in (0.3, 0.5, 0.7)],
-        "paired": [
-            log_paired(a, b, null, PairedBlocks.of_holdback(bp), EMPATHY_STAKES, 0.75)
-            for a, b in bets
-            for null in (NullHypothesis(), NullHypothesis(0.9), NullHypothesis(1.0, 0.02, False))
-            for bp in (500, 5_000)
-        ],
+        "samples": [[s.over, s.values, s.ours, s.log_weight] for s in table.samples[:3]],
+        "means": [table.person_means(ours=True)[:9], hash_of(np.arange(9)).astype(str).tolist()],
+        "bounds": [bounds(tests, alpha) for alpha in (0.01, 0.05)],
+        "evidence": [log_evidence_below(values, 0.6), log_evidence_above(values, 0.4)],
+        "strongest": [[strongest_below(tests, m), strongest_above(tests, m)] for m in (0.3, 0.5, 0.7)],
+        "joint": [log_joint_path(blocks, b, n) for b in (*EMPATHY_BETS, ANSWERED_BET, NOT_GOOD_BET)
+                  for n in (NullHypothesis(), NullHypothesis(0.9), NullHypothesis(1.0, 0.02))],
+        "wager": [log_wager_path(wager), log_rotating_path(wager, [0, 5, 10]), log_slower_path(minutes)],
         "radius": [mean_radius(n, 0.2, 0.01) for n in (1, 2, 10, 400)],
-    }
+    }  # fmt: skip
 
 
 def health() -> Values:
-    calm = CohortSeries(np.full(60, 0.001))
-    fast, slow = Latency(10_000, 5, calm), Latency(10_000, 2_000, CohortSeries(np.full(60, 0.2), starts=(0, 30)))
-    good, bad = arm(300, 6, 0.88, 0.03, 0.5, 3), arm(300, 6, 0.55, 0.4, 0.1, 4)
-    silent = lasting([np.zeros(0)] * 6)
-    before = Holdback(arm(40, 6, 0.86, 0.03, 0.5, 5), PairedBlocks.of_holdback(500), (calm, calm))
+    fast = Latency(10_000, 5, MinuteShares(np.full(60, 0.001)))
+    slow = Latency(10_000, 2_000, MinuteShares(np.full(60, 0.2), (0, 30)))
+    good, bad, before = (0.88, 0.03, 0.5), (0.55, 0.4, 0.1), (0.86, 0.03, 0.5)
+    minutes = SlowMinutes(np.full(60, 19.0), np.full(60, 11.0), np.ones(60), np.zeros(60))
+    alone = lived(bad, before, 6, 4)
+    rows = alone.ours
+    ours = LivedWeeks(alone.week[rows], alone.person[rows], rows[rows], alone.sums[rows], 1, 6)
+    days = replace(alone, week=0 * alone.week, closed=0)
     evidence = {
-        "good": Evidence(good, before, fast, 0.05),
-        "bad": Evidence(bad, before, slow, 0.05),
-        "alone": Evidence(bad, None, fast, 0.05),
-        "slower": Evidence(
-            good, Holdback(before.arm, PairedBlocks(1, 1), (CohortSeries(np.full(60, 0.6)), calm)), slow, 0.05
-        ),
-        "few": Evidence(arm(6, 1, 0.1, 0.9, -1.0, 6), None, Latency(), 0.05),
-        "silent": Evidence(bad, Holdback(Arm(silent, silent, before.arm.reward), PairedBlocks(19, 1)), fast, 0.05),
+        "good": Evidence(lived(good, before, 6, 3), "holdback", fast, 0.05),
+        "bad": Evidence(alone, "holdback", slow, 0.05),
+        "alone": Evidence(ours, None, slow, 0.05),
+        "slower": Evidence(lived(good, before, 6, 3), "holdback", slow, 0.05, minutes),
+        "first days": Evidence(days, "holdback", fast, 0.05),
+        "rotating": Evidence(alone, "rotating", fast, 0.05),
+        "trial": Evidence(lived((0.8, 0.08, 0.5), before, 6, 5), "trial", fast, 0.05),
+        "nobody": Evidence(LivedWeeks.none(), None, Latency(), 0.05),
     }
     found = {name: health_of(e) for name, e in evidence.items()}
     return {name: [h.state, h.must_roll_back, h.as_json()] for name, h in found.items()}

@@ -19,6 +19,7 @@ from deployments.models import (
     AbExperiment,
     Deployment,
     EvidenceUnit,
+    EvidenceWeek,
     HealthCheck,
     Incident,
     LatencyMinute,
@@ -132,11 +133,14 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
         (ServingSlot, {"holdback": Another, "holdback_bp": 5_001}),
         (ServingSlot, {"holdback": ModelVersion, "holdback_bp": 500}),  # which is the stable one
     ],
+    "slot_rotates_a_holdback": [(ServingSlot, {"rotates": True})],
+    "evidence_week_once": [(EvidenceWeek, {"deployment": Same, "week": Same})],
     "evidence_unit_once": [(EvidenceUnit, {"slot": Same, "version": Same, "data_key": Same, "epoch": Same})],
     "evidence_counts_nest": [
         (EvidenceUnit, {"decisions": 1, "interventions": 2}),
         (EvidenceUnit, {"decisions": 2, "interventions": 1, "rated": 2}),
-        (EvidenceUnit, {"decisions": 2, "interventions": 1, "harmful": 2}),
+        (EvidenceUnit, {"decisions": 2, "interventions": 1, "answered": 2}),
+        (EvidenceUnit, {"decisions": 2, "interventions": 2, "answered": 1, "harmful": 2}),
         (EvidenceUnit, {"decisions": 1, "rewarded": 2}),
     ],
     "latency_minute_once": [(LatencyMinute, {"loop": Same, "version": Same, "minute": Same})],

@@ -87,7 +87,7 @@ class HiddenStatesWorld(World):
         low, stress = -hidden["mood"], 2.0 * (hidden["stress"] - 0.45)
         short = np.clip(7.0 - hidden["sleep"], -2.0, 2.0)
         by_action = np.column_stack(
-            [np.zeros(len(low)), 0.05 - 1.2 * low, 0.15 + 1.5 * low, 0.05 + 1.2 * stress + 0.15 * short]
+            [np.zeros(len(low)), 0.05 - 1.3 * low, 0.15 + 1.6 * low, 0.05 + 1.3 * stress + 0.15 * short]
         )
         effect = by_action[np.arange(len(low)), action] - 0.55 * (action != 0) * hidden["tired"]
         return np.asarray(effect - 0.12 * (action != 0))

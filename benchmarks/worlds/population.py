@@ -11,6 +11,7 @@ from benchmarks.worlds.protocol import Hidden, World
 from core.arrays import Bools, Floats, Ints
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.state.dynamics import advance_known, start_of
+from privacy.engine.outcomes import largest_total
 
 _UNAVAILABLE = 0.1  # share of decision points at which a person may not receive an intervention
 Arms = Sequence[LinearPolicy | None]  # None is the reference
@@ -69,13 +70,13 @@ class Population:
         action = np.where(decided, np.where(explored, drawn, greedy), reference)
         log = world.recorded(state, action, logging[np.arange(n), action])
         answer = world.answer(self._hidden, state, action, rng)
-        dropped_out = decided & answer.left
+        dropped_out, largest = decided & answer.left, largest_total(world.spec)  # as an import bounds it
         out = {
             "state": state, "present": self._present, "available": available, "explored": explored & decided,
             "action": action, "propensity": np.where(explored, log, 1.0),
             "marginal": exploration * log + (1.0 - exploration) * (action == greedy),
-            "reward": answer.reward * world.spec.reward.scale, "empathy": answer.empathy, "harmful": answer.harmful,
-            "harmed": answer.harmed, "dropped_out": dropped_out,
+            "reward": np.clip(answer.reward * world.spec.reward.scale, -largest, largest), "empathy": answer.empathy,
+            "harmful": answer.harmful, "harmed": answer.harmed, "dropped_out": dropped_out,
         }  # fmt: skip
         self._present = self._present & ~dropped_out
         self._state = advance_known(world.spec, state, action != reference)

@@ -25,7 +25,7 @@ from privacy.engine.moments.rows import ReleaseRows
 BEST = Path(__file__).parent / "best.json"
 _PEOPLE, _SWEEPS, _SEED = 3_000, 80, 11
 _GAMMAS, _MARGINS = (0.0, 0.8, 0.95), (0.0, 0.1, 0.2, 0.35)
-_STEPS, _FIRST_STEP = 200, 0.15
+_STEPS, _FIRST_STEP = 150, 0.1
 
 
 def best_policy(world: World) -> LinearPolicy:

@@ -95,7 +95,7 @@ class SignFlipsWorld(World):
         c = self.columns
         place, load = state[:, c["place"]], state[:, c["load"]]
         middle = 1.0 - 4.0 * np.abs(state[:, c["arousal"]] - 0.5)  # 1 in the middle, -1 at both ends
-        helped = 0.6 * middle + 1.0 * (state[:, c["need"]] - 0.5) - 0.5 * (place == _WORK)
-        cheered = 0.9 * state[:, c["mood"]] + 0.5 * (place == _GYM) - 0.2
+        helped = 0.7 * middle + 1.0 * (state[:, c["need"]] - 0.5) - 0.5 * (place == _WORK)
+        cheered = 1.0 * state[:, c["mood"]] + 0.5 * (place == _GYM) - 0.2
         by_action = np.column_stack([np.zeros(len(load)), helped - 0.25, cheered])
         return np.asarray(by_action[np.arange(len(load)), action] - 0.4 * (action != 0) * load)

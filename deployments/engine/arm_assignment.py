@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from deployments.engine.action_selection import HeadPolicy
 from deployments.engine.traffic_shares import BASIS_POINTS
 
+EPOCH = timedelta(days=7)  # a week of a deployment: people give one value in it, and a rotating holdback stays as it is
 _TWO_64 = 2.0**64
 
 
 @dataclass(frozen=True)
 class SlotFacts:
-    """Hold a serving slot as it was read from the database."""
+    """Hold a serving slot as it was read from the database.
+
+    ``rotates_since``: when the deployment began whose holdback is drawn anew each week. None: the holdback is fixed.
+    """
 
     head: str
     stable: int
@@ -25,6 +30,13 @@ class SlotFacts:
     exploration_bp: int
     salt: str
     generation: int
+    rotates_since: datetime | None = None
+
+    def drawn_by(self, now: datetime) -> str:
+        """Return the salt by which the holdback is drawn at this time. A rotating one has another salt in each week."""
+        if self.rotates_since is None:
+            return self.salt
+        return f"{self.salt} week {week_of(self.rotates_since, now)} "
 
 
 @dataclass(frozen=True)
@@ -36,21 +48,26 @@ class SlotArms:
     candidate: HeadPolicy | None
     holdback: HeadPolicy | None
 
-    def of(self, person_key: str) -> HeadPolicy:
-        """Return the policy of the person's arm."""
-        if self.candidate is None and self.holdback is None:
-            return self.stable
-        u = assignment(self.slot.salt, person_key)
-        if self.candidate is not None and u < self.slot.weight_bp / BASIS_POINTS:
+    def of(self, person_key: str, now: datetime) -> HeadPolicy:
+        """Return the policy of the person's arm at this time."""
+        slot = self.slot
+        if self.candidate is not None and assignment(slot.salt, person_key) < slot.weight_bp / BASIS_POINTS:
             return self.candidate
-        if self.holdback is not None and u >= 1.0 - self.slot.holdback_bp / BASIS_POINTS:
-            return self.holdback
+        if self.holdback is not None:
+            u = assignment(slot.drawn_by(now), person_key)
+            if u >= 1.0 - slot.holdback_bp / BASIS_POINTS:
+                return self.holdback
         return self.stable
 
 
-def head_policies_for(arms: Sequence[SlotArms], person_key: str) -> list[HeadPolicy]:
-    """Return the policy that serves this person for each head, in the order of the slots."""
-    return [head.of(person_key) for head in arms]
+def week_of(began: datetime, now: datetime) -> int:
+    """Return the number of the deployment's week at a time: 1 for the week that starts with the deployment."""
+    return 1 + max(0, (now - began) // EPOCH)
+
+
+def head_policies_for(arms: Sequence[SlotArms], person_key: str, now: datetime) -> list[HeadPolicy]:
+    """Return the policy that serves this person for each head at this time, in the order of the slots."""
+    return [head.of(person_key, now) for head in arms]
 
 
 def assignment(salt: str, person_key: str) -> float:

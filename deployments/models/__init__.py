@@ -1,7 +1,7 @@
 """Database records of the deployments floor."""
 
 from deployments.models.experiment import AbExperiment
-from deployments.models.health import EvidenceUnit, HealthCheck, HealthState, Incident, LatencyMinute
+from deployments.models.health import EvidenceUnit, EvidenceWeek, HealthCheck, HealthState, Incident, LatencyMinute
 from deployments.models.slot import Deployment, DeploymentState, ServingSlot
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Deployment",
     "DeploymentState",
     "EvidenceUnit",
+    "EvidenceWeek",
     "HealthCheck",
     "HealthState",
     "Incident",

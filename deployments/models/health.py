@@ -21,17 +21,18 @@ class HealthState(models.TextChoices):
 
 
 class EvidenceUnit(models.Model):
-    """Store one person's closed outcomes under one version, in a fixed window from their first exposure in an epoch.
+    """Store one person's closed outcomes under one version, in one week of a deployment or on their first day in it.
 
-    The person is the unit of evidence and gives one value for each metric and epoch. The row stores sums, from which that value
-    is computed as the person's mean or share. It belongs to the person's data key, so erasing the person deletes both.
+    The person is the unit of evidence and gives one value for each metric and week: of all their decisions in it. The row stores
+    sums, from which that value is computed as a mean or share. It belongs to the person's data key, so erasing the person
+    deletes both.
     """
 
     slot = models.ForeignKey(ServingSlot, on_delete=models.CASCADE, related_name="evidence")
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evidence")
     data_key = models.ForeignKey(DataKey, on_delete=models.CASCADE, related_name="evidence")
     epoch = models.PositiveIntegerField(
-        help_text="Number of the deployment's window. A person counts once in a window."
+        help_text="Number of the deployment's week, or of its first days. A person counts once in it."
     )
     first_exposed_at = models.DateTimeField()
     closes_at = models.DateTimeField(help_text="When every outcome of the window is closed.")
@@ -39,6 +40,7 @@ class EvidenceUnit(models.Model):
     interventions = models.PositiveIntegerField(default=0)
     rated = models.PositiveIntegerField(default=0, help_text="Interventions with an empathy component.")
     empathy_sum = models.FloatField(default=0.0)
+    answered = models.PositiveIntegerField(default=0, help_text="Interventions with a label.")
     harmful = models.PositiveIntegerField(default=0)
     rewarded = models.PositiveIntegerField(default=0)
     reward_sum = models.FloatField(default=0.0)
@@ -49,7 +51,7 @@ class EvidenceUnit(models.Model):
             models.UniqueConstraint(fields=["slot", "version", "data_key", "epoch"], name="evidence_unit_once"),
             models.CheckConstraint(
                 condition=Q(interventions__lte=F("decisions"), rated__lte=F("interventions"))
-                & Q(harmful__lte=F("interventions"), rewarded__lte=F("decisions")),
+                & Q(harmful__lte=F("answered"), answered__lte=F("interventions"), rewarded__lte=F("decisions")),
                 name="evidence_counts_nest",
             ),
         ]
@@ -57,6 +59,21 @@ class EvidenceUnit(models.Model):
 
     def __str__(self) -> str:
         return f"evidence of {version_name(self.version_id)}, person {self.data_key_id}"
+
+
+class EvidenceWeek(models.Model):
+    """Mark a week of a deployment whose evidence is complete: every outcome is closed, and every person has their unit."""
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="evidence_weeks")
+    week = models.PositiveIntegerField(help_text="1 for the week that starts with the deployment.")
+    closed_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "evidence_weeks"
+        constraints = [models.UniqueConstraint(fields=["deployment", "week"], name="evidence_week_once")]
+
+    def __str__(self) -> str:
+        return f"week {self.week} of deployment {self.deployment_id}"
 
 
 class LatencyMinute(models.Model):
@@ -86,6 +103,7 @@ class LatencyMinute(models.Model):
 
 
 TOO_FEW_VERDICT = "too_few"  # verdict of a metric without enough data
+METRICS_OF_HARM = ("empathy", "false_intervention")
 
 
 class HealthCheck(Created):
@@ -96,7 +114,7 @@ class HealthCheck(Created):
     generation = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=HealthState.choices)
     metrics = models.JSONField(help_text="For each metric: name, value, low, high, threshold, n, minimum n, verdict.")
-    triggers = models.JSONField(default=list, help_text="Relative triggers against the holdback, with log evidence.")
+    triggers = models.JSONField(default=list, help_text="Comparisons with the other arm, with log evidence.")
     recommendations = models.JSONField(default=list)
     acted = models.BooleanField(default=False, help_text="Whether this check rolled the version back.")
 
@@ -110,8 +128,9 @@ class HealthCheck(Created):
 
     @property
     def enough_seen(self) -> bool:
-        """Tell whether any metric has enough data. Without one, "healthy" does not mean that the version is good."""
-        return any(m["verdict"] != TOO_FEW_VERDICT for m in self.metrics)
+        """Tell whether enough people were seen for the metrics of harm. If not, "healthy" does not say that it is good."""
+        verdicts = {m["name"]: m["verdict"] for m in self.metrics}
+        return all(verdicts.get(name, TOO_FEW_VERDICT) != TOO_FEW_VERDICT for name in METRICS_OF_HARM)
 
     @property
     def status_text(self) -> str:

@@ -31,7 +31,8 @@ class ServingSlot(models.Model):
     ``stable`` is never null, so a head always has a deployed version. ``generation`` counts changes, and every change is a
     conditional UPDATE on it. ``weight_bp`` is the candidate's traffic in basis points. ``salt`` fixes the assignment of people to
     arms. ``holdback`` is the version before, which still serves ``holdback_bp`` of the people as a comparison group.
-    ``exploration_bp`` is the share of decisions drawn from the loop's logging distribution.
+    With ``rotates`` these people are drawn anew in each week of the deployment. ``exploration_bp`` is the share of decisions that
+    are drawn from the loop's logging distribution.
     """
 
     loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="slots")
@@ -45,6 +46,9 @@ class ServingSlot(models.Model):
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="holdback_in"
     )
     holdback_bp = models.PositiveIntegerField(default=0)
+    rotates = models.BooleanField(
+        default=False, db_default=False, help_text="Whether the people in the holdback are drawn anew each week."
+    )
     exploration_bp = models.PositiveIntegerField(default=1_000)
     salt = models.CharField(max_length=32)
     generation = models.PositiveIntegerField(default=1)
@@ -67,6 +71,9 @@ class ServingSlot(models.Model):
                 condition=Q(holdback__isnull=True, holdback_bp=0)
                 | Q(holdback__isnull=False, holdback_bp__gt=0, holdback_bp__lte=5_000) & ~Q(holdback=F("stable")),
                 name="slot_holdback_consistent",
+            ),
+            models.CheckConstraint(
+                condition=Q(rotates=False) | Q(holdback__isnull=False), name="slot_rotates_a_holdback"
             ),
             models.CheckConstraint(
                 condition=Q(candidate__isnull=True, weight_bp=0)

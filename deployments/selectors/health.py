@@ -1,108 +1,106 @@
-"""Read the evidence of health checks: people's values by epoch and latencies by the minute, since the last deployment."""
+"""Read the evidence of health checks: people's closed weeks under both arms, and latencies by the minute."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 from django.utils import timezone
 
-from core.arrays import Floats
-from deployments.engine.evidence.cohort_series import SPAN, CohortSeries
-from deployments.engine.evidence.e_process import PairedBlocks
-from deployments.engine.health import Arm, Evidence, Holdback, Latency
-from deployments.models import Deployment, EvidenceUnit, LatencyMinute, ServingSlot
+from deployments.engine.arm_assignment import EPOCH, week_of
+from deployments.engine.evidence.restarts import SPAN
+from deployments.engine.evidence.slow_minutes import MinuteShares, SlowMinutes, starts_of
+from deployments.engine.health.evidence import LIVED_COLUMNS, ArmKind, Evidence, Latency, LivedWeeks
+from deployments.models import Deployment, EvidenceUnit, EvidenceWeek, LatencyMinute, ServingSlot
 from deployments.selectors.slots import slot_for
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import stability_margin
 from training.models import ModelVersion
 
-EPOCH = timedelta(days=7)  # a person counts once in an epoch; tests of new epochs find late faults
-EPOCHS = 1_024  # most epochs of one deployment, which is nineteen years of weeks
-OPEN_EPOCHS = 2  # the newest epochs, which still receive evidence units
+EPOCHS = 1_024  # most weeks of one deployment, which is nineteen years
 SPANS_BEFORE = 3  # tests from before these four-week spans are left out, because their proofs were acted on then
-_SUMS = ("rated", "empathy_sum", "interventions", "harmful", "rewarded", "reward_sum")  # pairs of a count and its sum
+EVIDENCE_KEPT = (SPANS_BEFORE + 1) * SPAN * EPOCH + 2 * EPOCH  # no test uses older evidence
+FIRST_DAYS = 0  # in place of a week's number: people's first days
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _METRIC_HOURS = 2  # this hour and the one before it, because the metric is about present latency
 _TRIGGER_DAYS = 7
 _SETTLED = timedelta(seconds=90)  # after this, every web process has written its counts of a past minute
 
 
+@dataclass(frozen=True)
+class ComparedArms:
+    """Hold the version that is watched in a slot, and the one that serves other people at the same time, if there is one."""
+
+    watched: ModelVersion
+    other: ModelVersion | None
+    kind: ArmKind | None
+
+    @property
+    def versions(self) -> list[ModelVersion]:
+        """Return the versions of which evidence is needed."""
+        return [self.watched] if self.other is None else [self.watched, self.other]
+
+
+def arms_compared(slot: ServingSlot) -> ComparedArms:
+    """Return the arms that a slot compares: a candidate with the stable version, or else the stable version with its holdback."""
+    if slot.candidate is not None:
+        return ComparedArms(slot.candidate, slot.stable, "trial")
+    if slot.holdback is None:
+        return ComparedArms(slot.stable, None, None)
+    return ComparedArms(slot.stable, slot.holdback, "rotating" if slot.rotates else "holdback")
+
+
 def last_deployment(slot: ServingSlot) -> Deployment | None:
-    """Return the slot's last deployment, from which the epochs of both arms are counted."""
+    """Return the slot's last deployment, from which the weeks of both arms are counted."""
     return Deployment.objects.filter(slot=slot).order_by("-pk").first()
 
 
-def epochs_begun(deployment: Deployment) -> int:
-    """Return how many epochs of a deployment have started. The first starts with the deployment."""
-    return 1 + max(0, (timezone.now() - deployment.created_at) // EPOCH)
+def epoch_number(deployment: Deployment, week: int) -> int:
+    """Return the number that is stored for week 1, 2, ... of one deployment, or for its ``FIRST_DAYS``. No other one uses it."""
+    return deployment.pk * EPOCHS + week
 
 
-def epoch_number(deployment: Deployment, epoch: int) -> int:
-    """Return the number that is stored for epoch 0, 1, ... of one deployment. No other deployment uses it."""
-    return deployment.pk * EPOCHS + epoch
+def first_week(deployment: Deployment) -> int:
+    """Return the first week in which a test started that is still in use."""
+    return max(0, (week_of(deployment.created_at, timezone.now()) - 1) // SPAN - SPANS_BEFORE) * SPAN + 1
 
 
 def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
-    """Return the evidence about the slot's stable version and its holdback since the last deployment."""
-    deployment = last_deployment(slot)
-    weeks = _Epochs(deployment) if deployment is not None else None
+    """Return the evidence about the slot's watched version and its other arm since the last deployment."""
+    deployment, arms = last_deployment(slot), arms_compared(slot)
+    slow = None
+    if deployment is not None and arms.other is not None and slot.head == MAIN_HEAD:
+        slow = _slow_minutes(deployment, arms.watched, arms.other)
     return Evidence(
-        arm=weeks.of(slot.stable) if weeks else Arm(),
-        holdback=_holdback(slot, deployment, weeks),
+        weeks=_lived(deployment, arms) if deployment else LivedWeeks.none(),
+        other_arm=arms.kind,
         latency=_latency(slot),
         margin=stability_margin(spec),
+        slow_minutes=slow,
     )
 
 
-def _holdback(slot: ServingSlot, deployment: Deployment | None, weeks: _Epochs | None) -> Holdback | None:
-    if slot.holdback is None:
-        return None
-    return Holdback(
-        arm=weeks.of(slot.holdback) if weeks else Arm(),
-        blocks=PairedBlocks.of_holdback(slot.holdback_bp),
-        slow_minutes=_slow_minutes(slot, slot.holdback, deployment) if deployment and slot.head == MAIN_HEAD else None,
+def _lived(deployment: Deployment, arms: ComparedArms) -> LivedWeeks:
+    """Return the units of both arms: first days in the order of first exposure, and the weeks that are complete."""
+    first, last = first_week(deployment), week_of(deployment.created_at, timezone.now())
+    marked = set(EvidenceWeek.objects.filter(deployment=deployment).values_list("week", flat=True))
+    closed = next((week - 1 for week in range(first, last + 1) if week not in marked), last)
+    numbers = [epoch_number(deployment, week) for week in (FIRST_DAYS, *range(first, closed + 1))]
+    units = EvidenceUnit.objects.filter(
+        slot_id=deployment.slot_id, version__in=[version.pk for version in arms.versions], epoch__in=numbers
+    ).order_by("epoch", "first_exposed_at", "data_key_id")
+    rows = list(units.values_list("epoch", "data_key_id", "version_id", *LIVED_COLUMNS))
+    table = np.array(rows, dtype=np.float64).reshape(-1, 3 + len(LIVED_COLUMNS))
+    week, person, version = (table[:, i].astype(np.int64) for i in range(3))
+    return LivedWeeks(
+        week - epoch_number(deployment, 0), person, version == arms.watched.pk, table[:, 3:], first, max(closed, 0)
     )
-
-
-class _Epochs:
-    """Select the epochs of a deployment in which the tests that are still in use started. Both arms use the same."""
-
-    def __init__(self, deployment: Deployment) -> None:
-        begun = epochs_begun(deployment)
-        self.slot = deployment.slot_id
-        self.first = max(0, (begun - 1) // SPAN - SPANS_BEFORE) * SPAN
-        self.closed = max(0, begun - OPEN_EPOCHS - self.first)
-        self.numbers = range(epoch_number(deployment, self.first), epoch_number(deployment, begun))
-
-    def of(self, version: ModelVersion) -> Arm:
-        """Return the version's values, in the order in which units were written, so that a new unit never reorders older ones."""
-        units = EvidenceUnit.objects.filter(
-            slot=self.slot, version=version, epoch__gte=self.numbers.start, epoch__lt=self.numbers.stop
-        ).order_by("epoch", "pk")
-        table = np.array(list(units.values_list("epoch", "data_key_id", *_SUMS)), dtype=np.float64).reshape(
-            -1, 2 + len(_SUMS)
-        )
-        return Arm(*(self._series(table[:, [0, 1, i, i + 1]]) for i in (2, 4, 6)))
-
-    def _series(self, rows: Floats) -> CohortSeries:
-        """Build a series from rows (epoch, person, count, sum). A value is sum / count, and rows with count 0 are left out."""
-        epochs, people, counts, sums = rows[rows[:, 2] > 0].T
-        return CohortSeries(
-            sums / counts, people.astype(np.int64), _starts(epochs, self.numbers), self.first + 1, self.closed
-        )
-
-
-def _starts(ascending: npt.ArrayLike, epochs: Sequence[int]) -> tuple[int, ...]:
-    """Return the index at which each epoch begins."""
-    return tuple(int(i) for i in np.searchsorted(np.asarray(ascending), np.asarray(epochs)))
 
 
 def _latency(slot: ServingSlot) -> Latency:
-    """Count requests of the policy head's version in this hour of its deployment and the hour before.
+    """Count requests of the policy head's watched version in this hour of its deployment and the hour before.
 
     The latency of the other heads is part of it.
     """
@@ -111,19 +109,18 @@ def _latency(slot: ServingSlot) -> Latency:
     if deployment is None:
         return Latency()
     minutes = _Minutes(deployment, _HOUR, _METRIC_HOURS)
-    rows = minutes.of(main.stable, "over_200_ms")
+    rows = minutes.of(arms_compared(main).watched, "over_200_ms")
     requests, slow = (sum(row[i] for row in rows.values()) for i in (0, 1))
-    return Latency(requests, slow, minutes.series(rows, sorted(rows)))
+    return Latency(requests, slow, minutes.shares(rows))
 
 
-def _slow_minutes(
-    slot: ServingSlot, holdback: ModelVersion, deployment: Deployment
-) -> tuple[CohortSeries, CohortSeries]:
-    """Return both arms' shares of requests over 250 ms, in minutes in which both were answered. An epoch is a day."""
+def _slow_minutes(deployment: Deployment, watched: ModelVersion, other: ModelVersion) -> SlowMinutes:
+    """Return how many requests of both arms took longer than 250 ms in each minute of the last days."""
     minutes = _Minutes(deployment, _DAY, _TRIGGER_DAYS)
-    ours, theirs = (minutes.of(version, "over_250_ms") for version in (slot.stable, holdback))
-    both = sorted(ours.keys() & theirs.keys())
-    return minutes.series(ours, both), minutes.series(theirs, both)
+    ours, theirs = (minutes.of(version, "over_250_ms") for version in (watched, other))
+    every = sorted(ours.keys() | theirs.keys())
+    counts = np.array([[*ours.get(m, (0, 0)), *theirs.get(m, (0, 0))] for m in every], dtype=float).reshape(-1, 4)
+    return SlowMinutes.of(counts.T, minutes.starts(every), minutes.epochs[0] + 1)
 
 
 class _Minutes:
@@ -142,8 +139,12 @@ class _Minutes:
         )
         return {minute: (n, over) for minute, n, over in rows.values_list("minute", "requests", slow)}
 
-    def series(self, rows: dict[datetime, tuple[int, int]], minutes: Sequence[datetime]) -> CohortSeries:
+    def starts(self, minutes: list[datetime]) -> tuple[int, ...]:
+        """Return the index at which each epoch begins among ascending minutes."""
+        return starts_of(np.array([(minute - self.began) // self.length for minute in minutes], dtype=int), self.epochs)
+
+    def shares(self, rows: dict[datetime, tuple[int, int]]) -> MinuteShares:
         """Return the share of slow requests in each minute. Each minute is a unit of its own."""
+        minutes = sorted(rows)
         shares = np.array([rows[minute][1] / rows[minute][0] for minute in minutes])
-        epochs = [(minute - self.began) // self.length for minute in minutes]
-        return CohortSeries(shares, None, _starts(epochs, self.epochs), self.epochs[0] + 1)
+        return MinuteShares(shares, self.starts(minutes), self.epochs[0] + 1)

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from deployments.models import EvidenceUnit
-from deployments.services.health.check import EVIDENCE_KEPT
+from deployments.selectors.health import EVIDENCE_KEPT
 from privacy.models import Release, ReleaseState
 from privacy.selectors.budgets import budgets_overview
 from privacy.selectors.retention import RetentionRule, retention, retention_of

@@ -59,6 +59,7 @@ _METRIC_WORDS = {
     "false_intervention": ("False interventions", "share of each person's interventions", "at most {}"),
     "latency": ("Slow decisions", f"share over {LATENCY_BAR_MS:g} ms", "at most {}"),
     "reward_stability": ("Reward drift", "compared with the previous version", "within ±{}"),
+    "answered": ("Answered interventions", "share of each person's interventions", ""),
 }
 _STATE_SIGNS = {"healthy": "✓", "degraded": "!", "critical": "✕", "unwatched": "○"}
 View = Callable[..., HttpResponse]
@@ -113,9 +114,15 @@ def _slot(slot: ServingSlot) -> dict[str, Any]:
         "chip": _health_chip(check),
         "metrics": [_metric(m) for m in check.metrics] if check else [],
         "recommendations": check.recommendations if check else [],
-        "holdback": f"{slot.holdback_bp / 100:g}%" if slot.holdback_bp else "",
+        "holdback": _holdback(slot),
         "exploration": f"{slot.exploration_bp / 100:g}%",
     }
+
+
+def _holdback(slot: ServingSlot) -> str:
+    if not slot.holdback_bp:
+        return ""
+    return f"{slot.holdback_bp / 100:g}% of people{', drawn anew each week' if slot.rotates else ''}"
 
 
 def _health_chip(check: HealthCheck | None) -> dict[str, str]:
@@ -133,7 +140,7 @@ def _metric(stored: dict[str, Any]) -> dict[str, Any]:
         "name": name,
         "unit": unit,
         "text": _metric_text(stored),
-        "requirement": f"Must be {limit.format(number_text(stored['threshold']))}.",
+        "requirement": f"Must be {limit.format(number_text(stored['threshold']))}." if limit else "",
         "chip": {"state": verdict, "sign": SIGNS[verdict], "words": words},
         "plot": interval_plot(
             None if says_nothing(stored["name"], low, high) else stored["value"], low, high, stored["threshold"]
@@ -149,7 +156,8 @@ def _metric_text(stored: dict[str, Any]) -> str:
     is_enough = n >= needed
     if found == NOT_ENOUGH_PEOPLE:
         return f"Not enough data yet ({n:,}{'' if is_enough else f' of {needed:,}'} {noun})."
-    return f"{found} from {n:,}{'' if is_enough else f' of the needed {needed:,}'} {noun}."
+    days = ", on their first day only" if stored.get("over") == "first day" else ""
+    return f"{found} from {n:,}{'' if is_enough else f' of the needed {needed:,}'} {noun}{days}."
 
 
 def _versions(deployed: set[int]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from core.json_safe import json_safe
 from deployments.selectors.slots import serving_now
 from privacy.services.releases.moments import moments_load
 from r3al_project.turns.models import Turn
+from r3al_project.turns.sentences import trial_event
 from r3al_project.turns.stages import stage_brief
 from training.models import VERDICT_WORDS, ModelVersion, says_nothing, version_name
 from training.selectors.versions import version_arrays
@@ -62,6 +63,8 @@ def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = 
             "version": version.pk if version else None,
             "versions": summaries.get("train", {}).get("versions", {}),
             "deployed": {h: v.pk if v.is_learned else None for h, v in serving.items()},
+            "trial": summaries.get("deploy", {}).get("trial"),
+            "exploration": summaries.get("deploy", {}).get("exploration"),
         }
     )
     return report
@@ -148,6 +151,8 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
     console.print(f"Gate: [bold]{VERDICT_WORDS[gate['verdict']]}[/bold]. {gate['reason']}")
     serving = ", ".join(f"{h}: {version_name(v) if v else 'the reference'}" for h, v in report["deployed"].items())
     console.print(f"Deployed now: {serving}.")
+    if report.get("trial"):
+        console.print(trial_event(report["trial"]))
 
 
 def _estimate(metric: dict[str, Any]) -> tuple[str, str]:

@@ -113,17 +113,19 @@ def deploy_sentence(s: StageSummary) -> str:
     """Name the versions that were deployed, and state what happened to a trial."""
     trial = s.get("trial")
     if trial and trial["event"] != "passed":
-        return _trial_event(trial)
+        return trial_event(trial)
     if not s["deployed"]:
         return "No candidate was deployed. Every incumbent stays."
     named = ", ".join(f"{head} {version_name(version)}" for head, version in s["versions"].items())
     return f"Deployed to everybody except the holdback: {named}."
 
 
-def _trial_event(trial: Mapping[str, Any]) -> str:
+def trial_event(trial: Mapping[str, Any]) -> str:
+    """State in one short sentence what a turn did about a trial."""
     name = version_name(trial["version"])
     return {
         "started": f"A trial of {name} began on half of the people.",
         "continues": f"The trial of {name} continues.",
+        "passed": f"The trial of {name} passed. It is deployed to everybody except the holdback.",
         "stopped": f"The trial of {name} was stopped. The incumbent stays.",
     }.get(trial["event"], f"The trial of {name} had ended before. The incumbent stays.")

@@ -21,6 +21,7 @@ from deployments.models import (
     AbExperiment,
     Deployment,
     EvidenceUnit,
+    EvidenceWeek,
     HealthCheck,
     Incident,
     LatencyMinute,
@@ -210,6 +211,7 @@ def _watched(slot: ServingSlot) -> None:
     EvidenceUnit.objects.create(
         **watched, data_key_id=person.pk, epoch=1, first_exposed_at=NOW, closes_at=NOW, decisions=3
     )
+    EvidenceWeek.objects.create(deployment=deployment, week=1)
     LatencyMinute.objects.create(loop=slot.loop, version=slot.stable, minute=NOW, requests=9, total_us=9_000)
     metric = {"name": "false_interventions", "value": 0.1, "low": 0.0, "high": 0.2, "threshold": 0.3, "n": 60,
               "minimum": 50, "verdict": "pass"}  # fmt: skip

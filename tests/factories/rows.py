@@ -13,6 +13,7 @@ from deployments.models import (
     AbExperiment,
     Deployment,
     EvidenceUnit,
+    EvidenceWeek,
     HealthCheck,
     Incident,
     LatencyMinute,
@@ -140,6 +141,7 @@ GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
         "slot": r.get(ServingSlot), "version": r.get(ModelVersion), "data_key": r.fresh(DataKey), "epoch": 1,
         "first_exposed_at": NOW, "closes_at": NOW,
     },
+    EvidenceWeek: lambda r, n: {"deployment": r.get(Deployment), "week": 1},
     LatencyMinute: lambda r, n: {"loop": r.fresh(Loop), "version": r.get(ModelVersion), "minute": NOW},
     HealthCheck: lambda r, n: {
         "slot": r.get(ServingSlot), "version": r.get(ModelVersion), "generation": 1, "state": "healthy", "metrics": [],

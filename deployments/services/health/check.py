@@ -1,18 +1,18 @@
-"""Check the health of every slot that serves a learned version, and roll back a version that is proven harmful."""
+"""Check the health of every slot that serves or tries a learned version, and take back a version that is proven harmful."""
 
 from __future__ import annotations
 
 import logging
 
 from django.db import Error, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from core.durations import RECORDS_KEPT
 from core.errors import Conflict, R3alError
-from deployments.engine.evidence.cohort_series import SPAN
-from deployments.engine.health import HealthReport, health_of
+from deployments.engine.health.report import HealthReport, health_of
 from deployments.models import EvidenceUnit, HealthCheck, LatencyMinute, ServingSlot
-from deployments.selectors.health import EPOCH, SPANS_BEFORE, evidence_of
+from deployments.selectors.health import EVIDENCE_KEPT, arms_compared, evidence_of
 from deployments.selectors.slots import slots_in_use
 from deployments.services.health.evidence import evidence_fold
 from deployments.services.health.lived import lived_write
@@ -21,26 +21,25 @@ from loops.selectors import loop_version_current
 from training.models import ModelVersion
 
 log = logging.getLogger(__name__)
-EVIDENCE_KEPT = (SPANS_BEFORE + 1) * SPAN * EPOCH  # no test uses older evidence
 
 
 def health_tick() -> int:
-    """Check every slot that serves a learned version, and delete checks, latencies and evidence past their retention.
+    """Check every slot that serves or tries a learned version. Delete checks, latencies and evidence past their retention.
 
     If one slot cannot be checked, the error is logged, the other slots are still checked, and the next tick tries again.
 
-    Returns: the number of versions rolled back.
+    Returns: the number of versions taken back.
     """
     now = timezone.now()
     HealthCheck.objects.filter(created_at__lt=now - RECORDS_KEPT).delete()
     LatencyMinute.objects.filter(minute__lt=now - RECORDS_KEPT).delete()
     EvidenceUnit.objects.filter(closes_at__lt=now - EVIDENCE_KEPT).delete()
-    slots = slots_in_use().select_related("loop", "stable__loop_version", "holdback")
-    slots = slots.filter(stable__in=ModelVersion.objects.learned())
-    return sum(_rolls_back(slot) for slot in slots)
+    slots = slots_in_use().select_related("loop", "stable__loop_version", "candidate__loop_version", "holdback")
+    slots = slots.filter(Q(stable__in=ModelVersion.objects.learned()) | Q(candidate__isnull=False))
+    return sum(_takes_back(slot) for slot in slots)
 
 
-def _rolls_back(slot: ServingSlot) -> bool:
+def _takes_back(slot: ServingSlot) -> bool:
     try:
         return health_check(slot=slot).acted
     except (R3alError, Error):
@@ -49,49 +48,54 @@ def _rolls_back(slot: ServingSlot) -> bool:
 
 
 def health_check(*, slot: ServingSlot) -> HealthCheck:
-    """Record new evidence, compute the health of a slot and store it.
+    """Record new evidence, compute the health of a slot's watched version and store it.
 
-    A version is rolled back in the same transaction if it is critical or a trigger fires.
+    A version is taken back in the same transaction if it is critical or a trigger fires.
     """
-    spec = loop_version_current(slot.loop.name).spec
-    for version in (slot.stable, slot.holdback):
-        if version is not None:
-            evidence_fold(slot=slot, version=version)
+    spec, watched = loop_version_current(slot.loop.name).spec, arms_compared(slot).watched
+    evidence_fold(slot=slot)
     evidence = evidence_of(slot, spec)
     health = health_of(evidence)
     lived_write(slot, evidence, health)
     try:
-        return _store(slot, health)
+        return _store(slot, watched, health)
     except (
         Conflict
     ) as error:  # the slot changed during the check, so the result is about a version that is no longer deployed
         log.warning("the health of slot %s was not stored: %s", slot, error)
-        return HealthCheck(slot=slot, version=slot.stable, generation=slot.generation, state=health.state, metrics=[])
+        return HealthCheck(slot=slot, version=watched, generation=slot.generation, state=health.state, metrics=[])
 
 
 @transaction.atomic
-def _store(slot: ServingSlot, health: HealthReport) -> HealthCheck:
+def _store(slot: ServingSlot, watched: ModelVersion, health: HealthReport) -> HealthCheck:
     check = HealthCheck.objects.create(
         slot=slot,
-        version=slot.stable,
+        version=watched,
         generation=slot.generation,
         state=health.state,
         acted=health.must_roll_back,
         **health.as_json(),
     )
     if health.must_roll_back:
-        slot_rollback(
-            slot=slot, actor="health check", reason=_reason(health), automatic=True, harmful=True, check=check
-        )
+        _take_back(slot, reason=_reason(health), check=check)
     return check
 
 
+def _take_back(slot: ServingSlot, *, reason: str, check: HealthCheck) -> None:
+    """Take the watched version back for harm. Raises Conflict when the slot changed since it was read."""
+    slot_rollback(slot=slot, actor="health check", reason=reason, automatic=True, harmful=True, check=check)
+
+
 def _reason(health: HealthReport) -> str:
-    fired = [f"{t.name.replace('_', ' ')} by {t.value:.0%}" for t in health.triggers if t.fires and t.value is not None]
-    beyond = [m.name.replace("_", " ") for m in health.metrics if m.verdict == "beyond"]
+    fired = [
+        f"{t.name.replace('_', ' ')}" + (f" by {t.value:.0%}" if t.value is not None else "") + f" ({t.over})"
+        for t in health.triggers
+        if t.fires
+    ]
+    beyond = [m.name.replace("_", " ") for m in health.metrics if m.counts]
     critical = (
         [f"{len(beyond)} metrics are beyond their thresholds: {', '.join(beyond)}"]
         if health.state == "critical"
         else []
     )
-    return "; ".join(critical + [f"trigger: {f}" for f in fired]) or "a relative trigger fired"
+    return "; ".join(critical + [f"trigger: {f}" for f in fired])

@@ -2,45 +2,58 @@
 
 from __future__ import annotations
 
-from deployments.engine.health import Evidence, HealthReport, Metric
+from deployments.engine.health.evidence import Evidence
+from deployments.engine.health.metrics import LEAST_COMPARED, Metric, rewards_are_compared
+from deployments.engine.health.report import HealthReport
 from deployments.models import ServingSlot
 from loops.engine.heads import MAIN_HEAD
 from training.models import ModelVersion
 from training.services.lived import lived_record
 
-_REWARD = "reward_stability"  # health's name of the reward difference from the comparison group
-_GATE_NAMES = {"empathy": "empathy", "false_intervention": "false_intervention", _REWARD: "improvement"}
-
 
 def lived_write(slot: ServingSlot, evidence: Evidence, health: HealthReport) -> None:
     """Store each metric of a health report that the version's gate estimated too, if enough people lived it.
 
-    A reward difference is that of the gate only against the gate's own rival. During a trial nothing is stored, because the
-    trial releases noised sums of the same people. Gates make no such statement about heads other than policy.
+    People's first days count until a week is closed, so that a version that is taken back early leaves a trace. During a trial
+    nothing is stored, because the trial releases noised sums of the same people. Gates make no such statement about heads other
+    than policy.
     """
-    if slot.head != MAIN_HEAD or slot.candidate_id is not None or not slot.stable.is_learned:
+    version = slot.stable
+    if slot.head != MAIN_HEAD or slot.candidate_id is not None or not version.is_learned:
         return
-    for metric in health.metrics:
-        alike = metric.name != _REWARD or _is_against_rival(slot, evidence, metric)
-        if metric.name in _GATE_NAMES and alike and metric.value is not None and metric.verdict != "too_few":
-            lived_record(
-                version=slot.stable,
-                name=_GATE_NAMES[metric.name],
-                value=metric.value,
-                low=metric.low,
-                high=metric.high,
-                users=metric.n,
-            )
+    metrics = {metric.name: metric for metric in health.metrics if metric.verdict != "too_few"}
+    _share(version, "empathy", metrics.get("empathy"))
+    _silence(version, metrics.get("answered"))
+    if version.loop_version.spec.reward.silence == "unknown":  # otherwise gates count those who did not answer too
+        _share(version, "false_intervention", metrics.get("false_intervention"))
+    if slot.holdback is not None and _is_rival(slot.holdback, version):
+        _improvement(version, evidence, metrics.get("reward_stability"))
 
 
-def _is_against_rival(slot: ServingSlot, evidence: Evidence, metric: Metric) -> bool:
-    """Tell whether a reward difference is from the policy that the version was to beat, at the same time.
+def _share(version: ModelVersion, name: str, found: Metric | None) -> None:
+    if found is not None and found.value is not None:
+        lived_record(version=version, name=name, value=found.value, low=found.low, high=found.high, users=found.n)
 
-    With too small a holdback, health compares a version with its own first weeks.
+
+def _silence(version: ModelVersion, answered: Metric | None) -> None:
+    """Store the share that was not answered."""
+    if answered is not None and answered.value is not None:
+        low, high = (None if bound is None else 1 - bound for bound in (answered.high, answered.low))
+        lived_record(version=version, name="silence", value=1 - answered.value, low=low, high=high, users=answered.n)
+
+
+def _improvement(version: ModelVersion, evidence: Evidence, found: Metric | None) -> None:
+    """Store the reward difference from the policy that the version was to beat, at the same time, over all closed weeks.
+
+    Health shows the difference where a fall is seen best, or from the version's own first weeks, which is no such difference.
     """
-    if evidence.holdback is None or evidence.holdback.arm.reward.size < metric.minimum_n:
-        return False
-    return slot.holdback is not None and _is_rival(slot.holdback, slot.stable)
+    table = evidence.weeks.reward
+    ours, theirs = table.person_means(ours=True), table.person_means(ours=False)
+    users = min(len(ours), len(theirs))
+    if found is None or users < LEAST_COMPARED or not rewards_are_compared(table):
+        return
+    value = float(ours.mean() - theirs.mean())
+    lived_record(version=version, name="improvement", value=value, low=found.low, high=found.high, users=users)
 
 
 def _is_rival(other: ModelVersion, version: ModelVersion) -> bool:

@@ -16,6 +16,7 @@ from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, ServingSlot
 from deployments.models.slot import ACTIVE_STATES
 from deployments.services.rollouts.exploration import exploration_with
+from deployments.services.rollouts.holdback import holdback_rotates
 from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
@@ -62,6 +63,7 @@ def slot_swap(
     actor: str,
     reason: str,
     holdback_bp: int = HOLDBACK_BP,
+    rotates: bool | None = None,
     override: str = "",
 ) -> Deployment:
     """Deploy ``version`` at once to everybody except a holdback, and archive the version before.
@@ -72,6 +74,7 @@ def slot_swap(
     Args:
         strategy: the rollout strategy that the history stores.
         holdback_bp: basis points of the people who stay on the version before.
+        rotates: whether these people are drawn anew each week. None: in a small loop (``holdback_rotates``).
         override: a reason that the Trust Vault stores in a field of its own.
     Raises: Conflict when the slot changed since it was read, when a deployment is in progress, or when the version is not in
         state evaluating.
@@ -86,6 +89,7 @@ def slot_swap(
         stable=version,
         holdback=before if holdback_bp else None,
         holdback_bp=holdback_bp,
+        rotates=bool(holdback_bp) and (holdback_rotates(version) if rotates is None else rotates),
         exploration_bp=exploration,
         salt=secrets.token_hex(16),
         generation=F("generation") + 1,
@@ -153,6 +157,7 @@ def slot_return(
         weight_bp=0,
         holdback=None,
         holdback_bp=0,
+        rotates=False,
         generation=F("generation") + 1,
     )
     if not updated:

@@ -50,7 +50,7 @@ def compute_decision(
     since = None if last is None else max(now - last, timedelta())
     reason = unavailable(spec, Moment(local, person.interventions_today if same_day else 0, since), state)
     choices = [] if reason is not None else select_actions(
-        head_policies_for(serving.arms, person.person_key), state,
+        head_policies_for(serving.arms, person.person_key, now), state,
         seed=keys.seed, exploration=serving.exploration, eligible=context.eligible,
     )  # fmt: skip
     decided = DecisionToWrite(

@@ -11,11 +11,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from django.db.models import Case, DateTimeField, OuterRef, Subquery, When
+
 from core.errors import Conflict, NotFound, R3alError
 from deployments.engine.action_selection import HeadPolicy
 from deployments.engine.arm_assignment import SlotArms, SlotFacts
 from deployments.engine.traffic_shares import BASIS_POINTS
-from deployments.models import ServingSlot
+from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import is_made_for
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.spec import Head, LoopSpec
@@ -28,6 +30,14 @@ from training.selectors.versions import version_get, version_policy
 
 log = logging.getLogger(__name__)
 SLOT_SECONDS = 1.0
+# Of a slot whose holdback rotates: when its last deployment began. Slots and this are read in one query.
+_ROTATES_SINCE = Case(
+    When(
+        rotates=True,
+        then=Subquery(Deployment.objects.filter(slot=OuterRef("pk")).order_by("-pk").values("created_at")[:1]),
+    ),
+    output_field=DateTimeField(),
+)
 
 
 @dataclass(frozen=True)
@@ -77,17 +87,25 @@ def served_loop_with(loop_version: LoopVersion, versions: Mapping[str, ModelVers
     """Return the policies of the loop as if ``versions`` (by head) were deployed to everybody. Other heads stay as they are."""
     slots = _slots(loop_version)
     for head, version in versions.items():
-        slots[head] = replace(slots[head], stable=version.pk, candidate=None, weight_bp=0, holdback=None, holdback_bp=0)
+        slots[head] = replace(
+            slots[head],
+            stable=version.pk,
+            candidate=None,
+            weight_bp=0,
+            holdback=None,
+            holdback_bp=0,
+            rotates_since=None,
+        )
     return _serving(loop_version, ScalarDynamics(loop_version.spec), slots)
 
 
 def _slots(version: LoopVersion) -> dict[str, SlotFacts]:
     fields = (
         "head", "stable_id", "candidate_id", "weight_bp", "holdback_id", "holdback_bp", "exploration_bp", "salt", "generation",
+        "rotates_since",
     )  # fmt: skip
-    slots = {
-        row[0]: SlotFacts(*row) for row in ServingSlot.objects.filter(loop_id=version.loop_id).values_list(*fields)
-    }
+    rows = ServingSlot.objects.filter(loop_id=version.loop_id).annotate(rotates_since=_ROTATES_SINCE)
+    slots = {row[0]: SlotFacts(*row) for row in rows.values_list(*fields)}
     missing = [h.name for h in version.spec.heads if h.name not in slots]
     if missing:
         raise NotFound(

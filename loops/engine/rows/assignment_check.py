@@ -2,7 +2,8 @@
 
 It is computed in one pass over rows in any order. Memory grows with the people of the file, not with its rows. The interval
 has the person as its unit (CR2). It is never narrower than the variance that right propensities imply, the mean of 1/p - 1.
-A row whose action was certain (p = 1) says nothing about randomisation and is counted apart.
+A row whose action was certain (p = 1) says nothing about randomisation and is counted apart. One row with a tiny p widens the
+interval without bound. So the mean with 1/p capped, which right propensities keep at most 1, may refute them too.
 
 Source: Horvitz and Thompson (1952); Bell and McCaffrey (2002) for the correction of the clustered variance.
 """
@@ -26,7 +27,10 @@ LEVEL = 0.95  # of all intervals of a file together
 FAR = 0.1  # an interval that lies wholly farther than this from 1 refutes the propensities
 LEAST_DOF = 8.0  # below it a Student interval is unreliable: the propensities stay unchecked
 _PSEUDO_ROWS = 2  # with the largest 1/p, added to the variance: rare rows that were not drawn do not show in it
+_CAP = 20.0  # on 1/p, for a second look that no single row can hide
+_COLUMNS = 3  # by person and action: rows, sum of 1{a}/p, sum of 1{a} min(1/p, cap)
 Among = Literal["logged", "explored", "certain"]
+_Bounds = tuple[float | None, float | None]
 Finding = Literal["agrees", "refuted", "too few people", "never logged"]
 
 
@@ -36,7 +40,8 @@ class AssignmentMean:
 
     ``among``: all randomised rows with their logged propensity, the explored rows with the declared one, or rows whose action
     was certain, where no row was randomised. ``rows`` are those in which the action was possible, ``people`` theirs.
-    ``share``: of those rows, in which the action was taken. ``low`` and ``high`` are None without enough people.
+    ``share``: of those rows, in which the action was taken. ``low`` and ``high`` are None without enough people. Mean and
+    interval are those with 1/p capped where these alone refute the propensities.
     """
 
     head: str
@@ -92,7 +97,7 @@ class AssignmentSums:
 
 
 class _HeadSums:
-    """Hold, for every person and each of K actions, the rows in which it was possible and the sum of 1{a}/p."""
+    """Hold, for every person and each of K actions, the rows in which it was possible and the sums of 1{a}/p."""
 
     def __init__(self, actions: int) -> None:
         self._k = actions
@@ -106,9 +111,10 @@ class _HeadSums:
         return np.array(self._taken)
 
     def add(self, person: int, action: int, probabilities: Sequence[float]) -> None:
-        place = 2 * self._k * person
-        if len(self._sums) < place + 2 * self._k:
-            self._sums.extend([0.0] * (place + 2 * self._k - len(self._sums)))
+        width = _COLUMNS * self._k
+        place = width * person
+        if len(self._sums) < place + width:
+            self._sums.extend([0.0] * (place + width - len(self._sums)))
         self._taken[action] += 1
         for a, p in enumerate(probabilities):
             if p <= 0:
@@ -116,24 +122,35 @@ class _HeadSums:
             if math.isnan(p):
                 p = max(1 - probabilities[action], ROUNDING)  # its bound: a larger p has a smaller variance
             self._null[a] += 1 / p - 1
-            self._sums[place + 2 * a] += 1
+            self._sums[place + _COLUMNS * a] += 1
             if a == action:
-                self._sums[place + 2 * a + 1] += 1 / p
+                self._sums[place + _COLUMNS * a + 1] += 1 / p
+                self._sums[place + _COLUMNS * a + 2] += min(1 / p, _CAP)
                 self._largest[a] = max(self._largest[a], 1 / p)
 
     def means(self, head: Head, among: Among, tested: int) -> Iterator[AssignmentMean]:
-        table = np.frombuffer(self._sums, dtype=np.float64).reshape(-1, self._k, 2)
+        table = np.frombuffer(self._sums, dtype=np.float64).reshape(-1, self._k, _COLUMNS)
         for a, action in enumerate(head.actions):
             people = table[table[:, a, 0] > 0, a]
             if not len(people):
                 continue
-            unseen = _PSEUDO_ROWS * self._largest[a] ** 2
-            interval = _interval(people[:, 0], people[:, 1], unseen, self._null[a], tested)
-            rows, mean = people[:, 0].sum(), people[:, 1].sum() / people[:, 0].sum()
+            rows, sums, capped = people.T
+            mean, interval = sums.sum() / rows.sum(), self._interval(a, rows, sums, tested)
+            if _finding(self._taken[a], *interval) == "agrees":
+                second = _interval(rows, capped, _unseen(min(self._largest[a], _CAP)), 0.0, tested)
+                if second[0] is not None and second[0] > 1 + FAR:
+                    mean, interval = capped.sum() / rows.sum(), second
             yield AssignmentMean(
-                head.name, action, among, int(rows), len(people), self._taken[a] / rows, float(mean), *interval,
-                _finding(self._taken[a], *interval),
+                head.name, action, among, int(rows.sum()), len(people), float(self._taken[a] / rows.sum()), float(mean),
+                *interval, _finding(self._taken[a], *interval),
             )  # fmt: skip
+
+    def _interval(self, a: int, rows: Floats, sums: Floats, tested: int) -> _Bounds:
+        return _interval(rows, sums, _unseen(self._largest[a]), self._null[a], tested)
+
+
+def _unseen(weight: float) -> float:
+    return _PSEUDO_ROWS * weight**2
 
 
 def _finding(taken: int, low: float | None, high: float | None) -> Finding:
@@ -144,7 +161,7 @@ def _finding(taken: int, low: float | None, high: float | None) -> Finding:
     return "refuted" if low > 1 + FAR or high < 1 - FAR else "agrees"
 
 
-def _interval(rows: Floats, sums: Floats, unseen: float, null: float, tested: int) -> tuple[float | None, float | None]:
+def _interval(rows: Floats, sums: Floats, unseen: float, null: float, tested: int) -> _Bounds:
     """Return the Student interval of sum(sums) / sum(rows), one of ``tested``, or no bounds for too few people.
 
     If a few people have most of the rows, everybody counts at most as much as the person with the median number of rows.

@@ -28,7 +28,7 @@ from privacy.engine.evaluation.centred_sums import PersonValues, ValueClips, rel
 from privacy.engine.evaluation.statistics import DEFICIT_BAR, harm_and_answers, measured_metrics
 from privacy.engine.moments.rows import person_sums
 
-TRIAL_SHARES = {"improvement": 0.46, "false_intervention": 0.38, "empathy_deficit": 0.10, "silence": 0.06}
+TRIAL_SHARES = {"improvement": 0.40, "false_intervention": 0.46, "empathy_deficit": 0.10, "silence": 0.04}
 _BARS = {"false_intervention": FALSE_INTERVENTION_BAR, "empathy_deficit": DEFICIT_BAR, "silence": 0.0}
 TRIAL_CLIP = 0.75  # reward scales around the centre
 _UNIT = 2 * TRIAL_CLIP  # the largest |v|
@@ -73,7 +73,8 @@ def guardrail_clips(spec: LoopSpec, *, intervention_rate: float, exploration: fl
     head = spec.main_head
     explored = 1.0 - head.logging[head.reference_index]
     rate = max((1.0 - exploration) * intervention_rate + exploration * explored, _LEAST_RATE)
-    return {metric: ValueClips((1.0 - _BARS[metric]) * rate, rate) for metric in guardrails(spec)}
+    # Slightly more, so that rounding puts nobody at the clip beyond it.
+    return {metric: ValueClips((1.0 - _BARS[metric]) * rate * (1 + 1e-9), rate) for metric in guardrails(spec)}
 
 
 def release_trial(

@@ -223,6 +223,7 @@ class ExportedEvidence(Shape):
     until = serializers.DateTimeField()
     decisions = serializers.IntegerField()
     interventions = serializers.IntegerField()
+    answered = serializers.IntegerField()
     harmful = serializers.IntegerField()
     rated = serializers.IntegerField()
     empathySum = serializers.FloatField()
@@ -235,7 +236,7 @@ def exported_evidence(unit: EvidenceUnit) -> Answer:
     return {
         "loop": unit.slot.loop.name, "head": unit.slot.head, "versionId": unit.version.name,
         "from": unit.first_exposed_at, "until": unit.closes_at, "decisions": unit.decisions,
-        "interventions": unit.interventions, "harmful": unit.harmful, "rated": unit.rated,
+        "interventions": unit.interventions, "answered": unit.answered, "harmful": unit.harmful, "rated": unit.rated,
         "empathySum": unit.empathy_sum, "rewarded": unit.rewarded, "rewardSum": unit.reward_sum,
     }  # fmt: skip
 

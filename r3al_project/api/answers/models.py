@@ -151,21 +151,26 @@ class LookMetricAnswer(Shape):
     n = serializers.IntegerField()
     minimumN = serializers.IntegerField()
     verdict = serializers.ChoiceField(choices=("ok", "beyond", "too_few"))
+    over = serializers.CharField(
+        help_text="The time that the value stands for: whole weeks, people's first day, or hours."
+    )
 
 
 class TriggerAnswer(Shape):
     name = serializers.CharField()
     value = nullable_number()
+    over = serializers.CharField(help_text="The time that the value stands for.")
     logEvidence = serializers.FloatField()
     bar = serializers.FloatField()
-    fires = serializers.BooleanField()
+    proven = serializers.BooleanField(help_text="The version is proven to be worse than the other arm.")
+    fires = serializers.BooleanField(help_text="The version is taken back.")
 
 
 class HealthAnswer(Shape):
     versionId = serializers.CharField()
     status = serializers.ChoiceField(choices=HealthState.choices)
     enoughSeen = serializers.BooleanField(
-        help_text="False: every metric has too few observations, so a healthy status means nothing yet."
+        help_text="False: empathy or false interventions have too few people, so a healthy status means nothing yet."
     )
     checkedAt = serializers.DateTimeField()
     metrics = LookMetricAnswer(many=True)

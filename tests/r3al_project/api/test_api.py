@@ -29,7 +29,7 @@ from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.services import turn_parameters, turn_start
 from tests.factories.care import care_loop
 from tests.factories.users import token_of
-from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve, undecided
 from tests.r3al_project.api.api_calls import ask
 from tests.r3al_project.api.documented import DOCUMENT, call
 from tests.races import in_threads
@@ -58,6 +58,7 @@ ENDPOINTS = [
     ("POST", "training/models/{v}/deploy", "Operator", {"deploymentType": "full_rollout", "trafficPercentage": 100}),
     ("GET", "training/models/{v}/health", "Viewer", None),
     ("POST", "training/models/{v}/rollback", "Operator", {"reason": "Empathy score dropped below threshold"}),
+    ("POST", "training/models/{v}/rollback/undo", "Operator", {"reason": "The button was broken"}),
     ("GET", "jobs/{j}", "Viewer", None),
     ("POST", "jobs/{j}/cancel", "Operator", None),
     ("POST", "training/anonymizations", "Privacy officer", {"dataType": "pulse", "technique": "generalization"}),
@@ -264,6 +265,20 @@ class TestDeploying:
         assert Incident.objects.get().reason == reason["reason"]
         assert call("POST", f"training/models/{name}/rollback", operator, reason).status_code == 409
         assert "errors" in call("POST", f"training/models/{name}/rollback", operator, {}).told
+        undone = {"reason": "The button was broken"}
+        assert call("POST", f"training/models/{name}/rollback/undo", operator, undone).told["status"] == "succeeded"
+        assert slot_for(loop.loop, "policy").stable == version
+        assert call("POST", f"training/models/{name}/rollback/undo", operator, undone).status_code == 409
+
+    def test_an_undecided_version_is_tried_and_its_trial_is_stopped(self, loop: LoopVersion) -> None:
+        operator = token_of("Operator")
+        version = undecided(learned(loop, "policy", ALWAYS_WALK))
+        url = f"training/models/{version.name}"
+        assert call("POST", f"{url}/deploy", operator, {"deploymentType": "trial"}).told["status"] == "in_progress"
+        assert slot_for(loop.loop, "policy").candidate == version
+        stopped = call("POST", f"{url}/rollback", operator, {"reason": "people frown"})
+        assert stopped.told["serving"] == slot_for(loop.loop, "policy").stable.name
+        assert call("POST", f"{url}/rollback/undo", operator, {"reason": "no"}).status_code == 409
 
     def test_what_too_few_people_or_requests_say_is_marked_as_such(self, loop: LoopVersion) -> None:
         viewer = token_of("Viewer")

@@ -46,6 +46,7 @@ GOOD: dict[str, Any] = {
     "v1/privacy/releases/preview": {"dataType": "pulse", "technique": "generalization", "loop": "care"},
     "v1/training/models": {"modelType": "policy", "loop": "care"},
     "v1/training/models/<str:version>/rollback": {"reason": "r"},
+    "v1/training/models/<str:version>/rollback/undo": {"reason": "r"},
     "v1/training/rewards/calculate": {"loop": "care", "sentimentBefore": 0.1},
 }
 WRONG: tuple[Any, ...] = (

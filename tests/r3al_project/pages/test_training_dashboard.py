@@ -15,6 +15,7 @@ from django.utils import timezone
 from deployments.models import Deployment, HealthCheck, Incident
 from deployments.selectors.slots import slot_for
 from deployments.services.health.check import health_check
+from deployments.services.rollouts.trial import trial_start
 from jobs.leases import claim
 from jobs.services import job_run
 from loops.models import LoopVersion
@@ -23,7 +24,7 @@ from r3al_project.turns.models import Turn
 from r3al_project.turns.services import turn_parameters, turn_start
 from tests.factories.care import care_loop
 from tests.factories.users import browser
-from tests.factories.versions import ALWAYS_WALK, judged, learned, serve
+from tests.factories.versions import ALWAYS_WALK, judged, learned, serve, undecided
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,12 +71,41 @@ def test_deploying_and_taking_back_are_confirmed_and_recorded(loop: LoopVersion)
     assert Deployment.objects.get().actor == "Operator-1"
     back = reverse("training-dashboard-rollback", args=[version.pk])
     asked = text(client.get(back))
-    assert "This is final" in asked and f"{version.name} is archived and can never be deployed again" in asked
+    assert "you can undo this until something else is deployed" in asked and "it is never deployed again" in asked
     assert "needs a reason" in text(client.post(back, {"reason": ""}, follow=True))
     assert "is rolled back" in text(client.post(back, {"reason": "people frown", "harmful": "1"}, follow=True))
     assert Incident.objects.get().harmful and "people frown" in text(client.get(PAGE))
     assert set(VaultEvent.objects.values_list("kind", flat=True)) >= {"deployment", "rollback"}
     assert "is not deployed" in text(client.post(back, {"reason": "again"}, follow=True))
+    assert reverse("training-dashboard-undo", args=[version.pk]) not in text(client.get(PAGE)), "harm is not undone"
+
+
+def test_a_harmless_rollback_is_undone(loop: LoopVersion) -> None:
+    version, client = passed(loop), browser("Operator")
+    serve(version)
+    client.post(reverse("training-dashboard-rollback", args=[version.pk]), {"reason": "by mistake"})
+    undo = reverse("training-dashboard-undo", args=[version.pk])
+    assert undo in text(client.get(PAGE))
+    asked = text(client.get(undo))
+    assert "Undo the rollback of" in asked and "It caused harm" not in asked
+    assert "needs a reason" in text(client.post(undo, {"reason": ""}, follow=True))
+    assert browser("Viewer").post(undo, {"reason": "x"}).status_code == 403
+    assert "is deployed again" in text(client.post(undo, {"reason": "it was a mistake"}, follow=True))
+    assert slot_for(loop.loop, "policy").stable == version
+    assert "something else was deployed since" in text(client.get(undo, follow=True))
+
+
+def test_a_trial_is_shown_and_can_be_stopped(loop: LoopVersion) -> None:
+    version, client = undecided(learned(loop, "policy", ALWAYS_WALK)), browser("Operator")
+    trial_start(version=version, actor="turn 1", reason="undecided")
+    shown = text(client.get(PAGE))
+    assert f"On trial: {version}" in shown and f"half of the people have {version.name}" in shown
+    stop = reverse("training-dashboard-rollback", args=[version.pk])
+    assert stop in shown
+    assert "is rolled back" in text(client.post(stop, {"reason": "people frown"}, follow=True))
+    assert slot_for(loop.loop, "policy").candidate is None
+    after = text(client.get(PAGE))
+    assert "Trial stopped" in after and reverse("training-dashboard-undo", args=[version.pk]) not in after
 
 
 def test_deploying_what_was_judged_against_something_else_takes_a_reason(loop: LoopVersion) -> None:
@@ -196,6 +226,9 @@ def test_what_nobody_saw_is_not_called_healthy(loop: LoopVersion) -> None:
         assert "not enough data yet" in shown and "fp-healthy" not in shown, url
     assert "Not enough data yet (0 of 20 people)." in text(client.get(PAGE)), "instead of an interval from 0 to 1"
     check.metrics[0]["verdict"] = "ok"
+    check.save()
+    assert "fp-healthy" not in text(client.get(PAGE)), "nobody is known to be unharmed"
+    check.metrics[1]["verdict"] = "ok"
     check.save()
     assert "fp-healthy" in text(client.get(PAGE)), "where something could be judged it is said"
 

@@ -11,6 +11,7 @@ import pytest
 from core.errors import R3alError
 from loops.models import LoopVersion
 from privacy.models import Decision, LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseState
+from privacy.selectors.decisions import training_folds
 from privacy.services.releases.moments import moments_release
 from r3al_project.turns.add_loop import loop_add_file
 from r3al_project.turns.models import Turn
@@ -91,8 +92,12 @@ def test_people_without_a_usable_decision_are_not_charged(tmp_path: Path) -> Non
     turn = run(version, log(tmp_path, change, people=240))
     assert turn.outcome != "failed", turn.reason
     charged = set(LedgerEntry.objects.values_list("person_id", flat=True))
-    observed = set(Decision.objects.filter(available=True, outcome__isnull=False).values_list("person_id", flat=True))
-    assert charged == observed and len(charged) == 120 and Person.objects.count() == 240
+    usable = Decision.objects.filter(available=True, outcome__isnull=False)
+    low, high = training_folds(version.spec)
+    training = usable.filter(person__fold__gte=low, person__fold__lt=high)
+    assert set(training.values_list("person_id", flat=True)) <= charged, "everybody whose decisions train"
+    assert charged <= set(usable.values_list("person_id", flat=True)), "and nobody without a usable decision"
+    assert usable.values("person_id").distinct().count() == 120 and Person.objects.count() == 240
 
 
 def test_people_without_a_new_outcome_are_not_charged_again(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from core.arrays import Floats
 from loops.engine.policies.linear import LinearPolicy
 
-# Retrained on the same outcomes under fresh noise, a policy makes about nine of ten choices again (docs/gate.md).
+# Retrained on the same outcomes under fresh noise, a policy made 95 to 98% of its choices again (three planted populations of
+# 2,000 people, half of epsilon 1). Fewer people make that share smaller.
 ACTS_ALIKE = 0.8
 
 

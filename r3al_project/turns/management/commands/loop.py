@@ -13,7 +13,7 @@ from core.errors import R3alError
 from deployments.selectors.slots import serving_now
 from loops.engine.features import FeatureMap
 from loops.engine.parse.loop import parse_loop
-from loops.engine.spec import LoopSpec
+from loops.engine.spec import ImportHead, LoopSpec
 from loops.models import LoopVersion
 from r3al_project.turns.add_loop import loop_add_file, loop_text
 from training.models import ModelVersion
@@ -64,6 +64,17 @@ class Command(BaseCommand):
         for head in spec.heads:
             logged = ", ".join(f"{a} {p:g}" for a, p in zip(head.actions, head.logging, strict=True))
             self.stdout.write(f"  head {head.name}: {logged}; reference {head.reference}")
+            if head.name in spec.imports.heads:
+                self.stdout.write(f"    propensity in files: {_propensity_text(spec.imports.heads[head.name])}")
+
+
+def _propensity_text(columns: ImportHead) -> str:
+    if columns.propensities:
+        return ", ".join(f"P({action}) in column {column!r}" for action, column in columns.propensities.items())
+    if columns.propensity is None:
+        return "none, so the logging distribution holds"
+    of = f"P({columns.propensity_of})" if columns.propensity_of else "that of the action taken,"
+    return f"{of} in column {columns.propensity!r}"
 
 
 def _version_text(version: ModelVersion) -> str:

@@ -9,18 +9,21 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from core.arrays import Floats
 from core.errors import Conflict, InputError
-from deployments.engine.health import Arm
-from deployments.models import Deployment, EvidenceUnit, HealthCheck, Incident, LatencyMinute, ServingSlot
-from deployments.selectors.health import epoch_number, evidence_of
+from deployments.engine.health.evidence import LivedWeeks
+from deployments.models import Deployment, EvidenceUnit, EvidenceWeek, HealthCheck, Incident, LatencyMinute, ServingSlot
+from deployments.selectors.health import EPOCHS, FIRST_DAYS, epoch_number, evidence_of
 from deployments.selectors.slots import slot_for
 from deployments.services.health.check import health_check, health_tick
 from deployments.services.health.evidence import evidence_fold
 from deployments.services.rollouts.rollback import slot_rollback
 from deployments.services.rollouts.slots import slot_swap, slots_seed
 from deployments.services.serving.policy_cache import clear_policy_cache
+from loops.engine.reward import COMPONENTS
 from loops.models import Loop, LoopVersion
-from privacy.models import Decision, Purpose, ServedDecision, VaultEvent
+from privacy.engine.sealing import about_outcome
+from privacy.models import Choice, Decision, Purpose, RewardSignal, ServedDecision, VaultEvent
 from privacy.services.people.data_keys import ciphers
 from privacy.services.records.close_outcomes import outcomes_close
 from tests.factories.care import care_loop, person
@@ -42,9 +45,11 @@ def slot(loop: LoopVersion) -> ServingSlot:
     return slot_for(loop.loop, "policy")
 
 
-def swap(version: ModelVersion, holdback_bp: int = 3_000) -> None:
-    made = slot_for(version.loop_version.loop, version.head)
-    slot_swap(slot=made, version=version, strategy="full_rollout", actor="test", reason="test", holdback_bp=holdback_bp)
+def swap(version: ModelVersion, holdback_bp: int = 3_000, rotates: bool = False) -> None:
+    slot_swap(
+        slot=slot_for(version.loop_version.loop, version.head), version=version, strategy="full_rollout", actor="test",
+        reason="test", holdback_bp=holdback_bp, rotates=rotates,
+    )  # fmt: skip
     ServingSlot.objects.update(exploration_bp=0)
     clear_policy_cache()
 
@@ -84,8 +89,10 @@ def test_a_harmful_version_is_taken_back_by_itself(loop: LoopVersion) -> None:
     now = slot(loop)
     assert now.stable == good and now.holdback is None
     check, incident = HealthCheck.objects.get(), Incident.objects.get()
-    assert check.state == "critical" and check.acted and incident.check_made == check
-    assert incident.automatic and incident.harmful and "beyond their thresholds" in incident.reason
+    assert check.state == "degraded" and check.acted and incident.check_made == check
+    assert (
+        incident.automatic and incident.harmful and "empathy drop" in incident.reason and "first day" in incident.reason
+    )
     states = {v.pk: ModelVersion.objects.get(pk=v.pk).state for v in (good, harmful)}
     assert states == {good.pk: "deployed", harmful.pk: "archived"}
     assert Deployment.objects.get(version=harmful).state == "rolled_back"
@@ -103,24 +110,28 @@ def test_a_good_version_stays_and_its_numbers_are_stored(loop: LoopVersion) -> N
     empathy = next(m for m in check.metrics if m["name"] == "empathy")
     assert check.state == "healthy" and not check.acted and not Incident.objects.exists()
     assert 40 < empathy["n"] < 80 and empathy["verdict"] == "ok" and empathy["low"] < empathy["value"] < empathy["high"]
+    assert empathy["over"] == "first day", "no week is closed yet"
 
 
 def test_a_person_counts_once_whoever_folds(loop: LoopVersion) -> None:
+    """Nine days after the deployment: a unit of their first day and one of the first week, with four workers at once."""
     version = learned(loop, "policy", ALWAYS_WALK)
     swap(version)
-    live(30, walk_is="good")
+    live(30, walk_is="good", days_ago=9)
     made = slot(loop)
 
-    in_threads(lambda _: evidence_fold(slot=made, version=version), range(4), threads=4)
+    in_threads(lambda _: evidence_fold(slot=made), range(4), threads=4)
     units = EvidenceUnit.objects.filter(version=version)
-    assert len(set(units.values_list("data_key_id", flat=True))) == units.count() > 10
-    assert all((u.decisions, u.interventions, u.rated, u.harmful) == (1, 1, 1, 0) for u in units)
+    assert units.count() > 20 and units.values("data_key_id", "epoch").distinct().count() == units.count()
+    assert {u.epoch % EPOCHS for u in units} == {FIRST_DAYS, 1} and EvidenceWeek.objects.get().week == 1
+    assert all((u.decisions, u.interventions, u.answered, u.rated, u.harmful) == (1, 1, 1, 1, 0) for u in units)
+    assert evidence_fold(slot=made) == 0
 
 
-def arm_of_holdback(loop: LoopVersion) -> Arm:
-    holdback = evidence_of(slot(loop), loop.spec).holdback
-    assert holdback is not None
-    return holdback.arm
+def held_back(loop: LoopVersion) -> Floats:
+    """Rows of the other arm."""
+    lived: LivedWeeks = evidence_of(slot(loop), loop.spec).weeks
+    return lived.sums[~lived.ours]
 
 
 def test_what_was_lived_before_the_deployment_is_no_evidence(loop: LoopVersion) -> None:
@@ -128,40 +139,148 @@ def test_what_was_lived_before_the_deployment_is_no_evidence(loop: LoopVersion) 
     first, second = (learned(loop, "policy", ALWAYS_WALK) for _ in range(2))
     swap(first, holdback_bp=0)
     live(40, walk_is="bad", days_ago=9)
-    assert evidence_fold(slot=slot(loop), version=first) == 40
+    assert evidence_fold(slot=slot(loop)) == 80, "a first day and a week each"
     swap(second)
-    assert not arm_of_holdback(loop).reward.size
+    assert not len(held_back(loop))
     live(40, walk_is="good", again=True)
-    counted = evidence_fold(slot=slot(loop), version=first)
-    assert 2 < counted < 30 and arm_of_holdback(loop).empathy.values.mean() > 0.8
-    assert evidence_fold(slot=slot(loop), version=second) == 40 - counted
+    assert evidence_fold(slot=slot(loop)) == 40, "first days of both arms"
+    counted = held_back(loop)
+    assert 2 < len(counted) < 30 and (counted[:, 4] / counted[:, 3]).mean() > 0.8
 
 
 def test_weeks_of_one_person_are_one_person(loop: LoopVersion) -> None:
-    """Eighteen weeks of two people, of which the last two may still get more: the newest fourteen begin bets, each with two."""
+    """Eighteen closed weeks of two people: the tests of the newest fourteen are in use, each with two people."""
     version = learned(loop, "policy", ALWAYS_WALK)
     swap(version)
-    Deployment.objects.update(created_at=timezone.now() - timedelta(weeks=17, days=1))
+    Deployment.objects.update(created_at=timezone.now() - timedelta(weeks=18, days=1))
     deployment = Deployment.objects.get()
     people = [person(f"w{i}")[0] for i in range(2)]
     ciphers(people)  # they have keys
     EvidenceUnit.objects.bulk_create(
         EvidenceUnit(
             slot=slot(loop), version=version, data_key_id=who, epoch=epoch_number(deployment, week), decisions=4, interventions=2,
-            rated=2, empathy_sum=1.5, harmful=i, rewarded=4, reward_sum=week, first_exposed_at=deployment.created_at,
+            answered=2, rated=2, empathy_sum=1.5, harmful=i, rewarded=4, reward_sum=week, first_exposed_at=deployment.created_at,
             closes_at=deployment.created_at,
         )
-        for week in range(18)
+        for week in range(1, 19)
         for i, who in enumerate(people)
     )  # fmt: skip
-    arm = evidence_of(slot(loop), loop.spec).arm
-    weeks, spans = arm.false_intervention.families
-    assert (arm.empathy.size, arm.empathy.mean, arm.empathy.first) == (2, 0.75, 5)
-    assert len(weeks) == 14 and all(s.values.tolist() == [0.0, 0.5] for s in weeks)
-    assert [s.values.tolist() for s in arm.reward.families[1]] == [[5.5 / 4] * 2, [9.5 / 4] * 2, [13.5 / 4] * 2]
-    assert len(spans) == 3 and arm.empathy.closed == 12
+    EvidenceWeek.objects.bulk_create(EvidenceWeek(deployment=deployment, week=week) for week in range(1, 19))
+    lived = evidence_of(slot(loop), loop.spec).weeks
+    weeks = [s for s in lived.false_intervention.samples if s.over == "1 week"]
+    spans = [s for s in lived.reward.samples if s.over == "4 weeks"]
+    assert (lived.first, lived.closed) == (5, 18) and lived.empathy.person_means(ours=True).tolist() == [0.75, 0.75]
+    assert len(weeks) == 14 and all(sorted(s.values[:, 0]) == [0.0, 0.5] for s in weeks)
+    assert [s.values[:, 0].tolist() for s in spans] == [[6.5 / 4] * 2, [10.5 / 4] * 2, [14.5 / 4] * 2]
     check = health_check(slot=slot(loop))
     assert [(m["n"], m["verdict"]) for m in check.metrics[:2]] == [(2, "too_few")] * 2
+
+
+def lived_days(loop: LoopVersion, version: ModelVersion, people: int, days: int, *, bad: frozenset[int]) -> None:
+    """Everybody is decided for once a day by ``version`` from the deployment on, and dismisses it on the weekdays in ``bad``."""
+    began = Deployment.objects.order_by("-pk")[0].created_at
+    ids = [person(f"d{i}", consents=(Purpose.PERSONALIZATION,))[0] for i in range(people)]
+    keys = ciphers(ids)
+    made = Decision.objects.bulk_create(
+        Decision(
+            person_id=who, loop_version=loop, row_key=f"{who}-{day}".encode().rjust(16, b"0"), local_day=began.date(),
+            decided_at=began + timedelta(days=day, hours=1), available=True, state=b"",
+        )
+        for who in ids
+        for day in range(days)
+    )  # fmt: skip
+    ServedDecision.objects.bulk_create(
+        ServedDecision(
+            decision=d, person_id=d.person_id, request_key=bytes(d.row_key), seed=b"s", expires_at=d.decided_at,
+            closes_at=d.decided_at + timedelta(days=1), closed_at=d.decided_at + timedelta(days=1),
+        )
+        for d in made
+    )  # fmt: skip
+    Choice.objects.bulk_create(
+        Choice(
+            decision=d, head="policy", action=2, propensity=1.0, marginal_propensity=1.0, explored=False, version=version.pk,
+            generation=1,
+        )
+        for d in made
+    )  # fmt: skip
+    outcomes = []
+    for d in made:
+        harmful = (d.decided_at - began).days % 7 in bad
+        payload = np.full(7, np.nan)
+        payload[0], payload[1 + COMPONENTS.index("empathy")] = (-0.6, 0.2) if harmful else (0.4, 0.9)
+        sealed = keys[d.person_id].seal(payload.tobytes(), about_outcome(d.person_id, bytes(d.row_key)))
+        outcomes.append(
+            RewardSignal(decision=d, payload=sealed, harmful=harmful, closed_at=d.decided_at + timedelta(days=1))
+        )
+    RewardSignal.objects.bulk_create(outcomes)
+
+
+@pytest.mark.parametrize(("bad", "shown", "state"), [
+    (frozenset({1, 2, 3, 4, 5, 6}), 6 / 7, "critical"), (frozenset({0}), 1 / 7, "degraded"), (frozenset[int](), 0.0, "healthy"),
+])  # fmt: skip
+def test_harm_on_some_weekdays_is_shown_in_its_true_size(
+    loop: LoopVersion, bad: frozenset[int], shown: float, state: str
+) -> None:
+    """The weekday of the deployment is 0. One day a week would be called healthy for ever, or wholly harmful."""
+    version = learned(loop, "policy", ALWAYS_WALK)
+    swap(version, holdback_bp=0)
+    Deployment.objects.update(created_at=timezone.now() - timedelta(days=15, hours=2))
+    minutes(version, [0.5] * 40 if state == "critical" else [0.0] * 40, loop=loop)
+    lived_days(loop, version, 80, 14, bad=bad)
+    check = health_check(slot=slot(loop))
+    found = {m["name"]: m for m in check.metrics}
+    assert (
+        found["false_intervention"]["value"] == pytest.approx(shown) and found["false_intervention"]["over"] == "weeks"
+    )
+    assert check.state == state and EvidenceWeek.objects.count() == 2
+
+
+def test_a_week_counts_once_its_last_outcome_is_closed(loop: LoopVersion) -> None:
+    version = learned(loop, "policy", ALWAYS_WALK)
+    swap(version, holdback_bp=0)
+    Deployment.objects.update(created_at=timezone.now() - timedelta(days=15, hours=2))
+    lived_days(loop, version, 4, 14, bad=frozenset())
+    late = ServedDecision.objects.order_by("decision__decided_at").last()
+    assert late is not None
+    ServedDecision.objects.filter(pk=late.pk).update(closed_at=None)
+    evidence_fold(slot=slot(loop))
+    assert EvidenceWeek.objects.get().week == 1
+    ServedDecision.objects.filter(pk=late.pk).update(closed_at=late.closed_at)
+    assert evidence_fold(slot=slot(loop)) == 4 and EvidenceWeek.objects.count() == 2
+
+
+def test_a_trial_watches_the_candidate_against_the_stable_version_of_the_same_time(loop: LoopVersion) -> None:
+    stable, candidate = (learned(loop, "policy", ALWAYS_WALK) for _ in range(2))
+    swap(stable, holdback_bp=0)
+    ServingSlot.objects.filter(pk=slot(loop).pk).update(candidate=candidate, weight_bp=5_000)
+    clear_policy_cache()
+    live(60, walk_is="good")
+    check = health_check(slot=slot(loop))
+    lived = evidence_of(slot(loop), loop.spec)
+    assert check.version == candidate and lived.other_arm == "trial" and not check.acted
+    assert 15 < lived.weeks.ours.sum() < 45 and len(lived.weeks.ours) == 60
+    assert {t["name"] for t in check.triggers} >= {"empathy_drop", "false_intervention_rise", "silence"}
+
+
+def test_a_rotating_holdback_is_counted_by_the_version_of_each_persons_week(loop: LoopVersion) -> None:
+    """Half of 40 people are held back, drawn anew in the second week: each week counts in the arm in which it was lived."""
+    old, new = (learned(loop, "policy", ALWAYS_WALK) for _ in range(2))
+    swap(old, holdback_bp=0)
+    swap(new, holdback_bp=5_000, rotates=True)
+    live(40, walk_is="good", days_ago=16)
+    began = Deployment.objects.order_by("-pk")[0].created_at
+    first = set(Choice.objects.filter(version=old.pk).values_list("decision__person_id", flat=True))
+    clear_policy_cache()
+    live(40, walk_is="good", days_ago=3, again=True)
+    Deployment.objects.update(created_at=began)
+    evidence_fold(slot=slot(loop))
+    lived = evidence_of(slot(loop), loop.spec)
+    weeks = {w: set(lived.weeks.person[(lived.weeks.week == w) & ~lived.weeks.ours].tolist()) for w in (1, 2)}
+    assert lived.other_arm == "rotating" and weeks[1] == first and lived.weeks.closed == 2
+    served = set(Choice.objects.filter(version=old.pk, decision__decided_at__gt=began + timedelta(days=12)).values_list(
+        "decision__person_id", flat=True
+    ))  # fmt: skip
+    assert weeks[2] == served != first and 5 < len(served) < 35
 
 
 def minutes(version: ModelVersion, shares: list[float], *, loop: LoopVersion) -> None:
@@ -203,7 +322,7 @@ def test_latency_is_judged_by_this_hour_and_the_one_before(loop: LoopVersion) ->
     latency = evidence_of(slot(loop), loop.spec).latency
     assert latency.minutes.first == 50 and not latency.over_200_ms
     assert 76 <= len(latency.minutes.values) <= 80 and latency.requests == 20 * len(latency.minutes.values)
-    assert [len(sample.values) for sample in latency.minutes.samples] == [
+    assert [len(values) for values, _ in latency.minutes.tests] == [
         len(latency.minutes.values), len(latency.minutes.values) - latency.minutes.starts[1],
     ]  # fmt: skip
     (metric,) = (m for m in health_check(slot=slot(loop)).metrics if m["name"] == "latency")
@@ -229,7 +348,7 @@ def test_old_looks_and_latencies_are_dropped(loop: LoopVersion) -> None:
     long_ago = timezone.now() - timedelta(days=91)
     HealthCheck.objects.update(created_at=long_ago)
     LatencyMinute.objects.update(minute=long_ago)
-    EvidenceUnit.objects.update(closes_at=timezone.now() - timedelta(weeks=16, days=1))
+    EvidenceUnit.objects.update(closes_at=timezone.now() - timedelta(weeks=18, days=1))
     health_tick()
     assert HealthCheck.objects.count() == 1 and not LatencyMinute.objects.exists()
 
@@ -238,7 +357,7 @@ def test_open_windows_say_nothing(loop: LoopVersion) -> None:
     version = learned(loop, "policy", ALWAYS_WALK)
     swap(version)
     ask(person("ann")[1], "r1")
-    assert evidence_fold(slot=slot(loop), version=version) == 0
+    assert evidence_fold(slot=slot(loop)) == 0
     assert health_check(slot=slot(loop)).state == "healthy"
 
 

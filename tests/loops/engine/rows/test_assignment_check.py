@@ -87,6 +87,15 @@ class TestWrongPropensities:
         assert findings(checked(TWO, (0.7, 0.3), rows=rows)) == ["agrees", "agrees"]
         assert findings(checked(TWO, (0.7, 0.3), (0.3, 0.7), rows=rows)) == ["refuted", "refuted"]
 
+    def test_are_refuted_although_one_row_has_a_tiny_propensity(self) -> None:
+        """One row of p = .000001 widens the interval of its action beyond use. Capped weights still refute the others."""
+        rng, sums = np.random.default_rng(8), AssignmentSums([TWO], explored=False)
+        for i in range(2_000):
+            sums.add(f"u{i % 200}", {"policy": choice(int(rng.random() < 0.2), (0.2, 0.8))})
+        for action, p in ((0, (1e-6, 1 - 1e-6)), (1, (1 - 1e-6, 1e-6))):
+            sums.add("u0", {"policy": choice(action, p)})
+        assert "refuted" in [m.finding for m in sums.means()]
+
     def test_of_five_people_stay_unchecked(self) -> None:
         means = checked(TWO, (0.7, 0.3), (0.3, 0.7), rows=(200,) * 5)
         assert findings(means) == ["too few people"] * 2 and means["wait"].low is None

@@ -242,6 +242,7 @@ def models(caller: Caller, loop: LoopVersion) -> ModelVersion:
     health_check(slot=slot_for(loop.loop, "policy"))
     caller.call("GET", f"training/models/{version.name}/health")
     caller.call("POST", f"training/models/{version.name}/rollback", {"reason": "it was slow"})
+    caller.call("POST", f"training/models/{version.name}/rollback/undo", {"reason": "it is fast again"})
     return version
 
 

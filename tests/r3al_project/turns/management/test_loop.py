@@ -35,6 +35,20 @@ class TestAdd:
         assert "2 features, phi has 3 columns (4 with hinges)" in said
         assert "learned: mood" in said and "drift: place" in said
         assert "head policy: wait 0.7, speak 0.3; reference wait" in said
+        assert "propensity in files: none, so the logging distribution holds" in said
+
+    @pytest.mark.parametrize(
+        ("keys", "words"),
+        [
+            ('propensity = "p"', "that of the action taken, in column 'p'"),
+            ('propensity = "p"\npropensity_of = "speak"', "P(speak) in column 'p'"),
+            ('propensities = { wait = "a", speak = "b" }', "P(wait) in column 'a', P(speak) in column 'b'"),
+        ],
+    )
+    def test_says_what_a_file_holds_as_propensity(self, tmp_path: Path, keys: str, words: str) -> None:
+        path = tmp_path / "small.toml"
+        path.write_text(small(more=f"[import.csv.heads.policy]\n{keys}\n"))
+        assert f"propensity in files: {words}" in run("add", path)
 
     def test_every_head_serves_its_reference_from_then_on(self) -> None:
         run("add", R3AL)

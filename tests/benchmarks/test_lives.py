@@ -1,0 +1,40 @@
+"""A life in memory goes through the months as the product does: log, learn, judge, then deploy, try or keep."""
+
+import numpy as np
+import pytest
+
+from benchmarks.lives import Life, trial_rows, turn_sigma
+from benchmarks.worlds.population import Population
+from benchmarks.worlds.registry import world_named
+from privacy.engine.dp.accounting import gaussian_mu
+from tests.benchmarks.worlds.test_population import always
+
+
+def test_everybody_trains_and_judges_with_half_of_the_budget_each():
+    spec = world_named("null").spec
+    assert turn_sigma(spec) == pytest.approx(np.sqrt(2) / gaussian_mu(1.0, 1e-5))
+    life = Life(world_named("null"), 50, 1)
+    assert life._trainers().all() and life._judges().all()
+
+
+def test_a_month_says_what_it_led_to():
+    life = Life(world_named("null"), 150, 1)
+    row = life.month()
+    assert row["exploration"] == 1.0
+    assert row["step"] in ("try", "keep", "deploy")
+    assert row["gain"] == 0.0
+    assert (life.trial is not None) == (row["step"] == "try")
+
+
+def test_the_rows_of_a_trial_hold_all_of_its_months_by_person():
+    world = world_named("near_linear")
+    people, arm = Population(world, 40, np.random.default_rng(1)), np.arange(40) % 2
+    logs = [people.live(2, (None, always(world, 1)), 0.1, arm) for _ in range(2)]
+    rows = trial_rows(logs)
+    assert np.array_equal(rows.candidate, arm == 1)
+    assert len(rows.person) == sum(log.decided.sum() for log in logs)
+    assert np.all(np.diff(rows.person) >= 0)
+    spoken = np.bincount(rows.person, rows.intervened) / np.bincount(rows.person)
+    assert spoken[rows.candidate].min() > spoken[~rows.candidate].max()
+    first = np.concatenate([log.reward[0][log.decided[0]] for log in logs])
+    assert np.array_equal(rows.reward[rows.person == 0], first)

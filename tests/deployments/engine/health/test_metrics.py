@@ -1,0 +1,110 @@
+"""Metrics against their thresholds: proven counts, too few is not good, and a value stands for the time that it names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deployments.engine.evidence.slow_minutes import MinuteShares
+from deployments.engine.health.evidence import Evidence, Latency, LivedWeeks
+from deployments.engine.health.metrics import Metric, metrics_of
+from tests.deployments.engine.health.lives import BEFORE, FAST, GOOD, Arm, evidence, first_days_of
+
+
+def metric(found: Evidence, name: str) -> Metric:
+    return next(m for m in metrics_of(found) if m.name == name)
+
+
+def test_what_lies_beyond_is_proven_and_what_does_not_is_ok() -> None:
+    bad = replace(GOOD, empathy=0.6, harm=0.3)
+    for arm, verdict in ((GOOD, "ok"), (bad, "beyond")):
+        for name in ("empathy", "false_intervention"):
+            found = metric(evidence([arm] * 2, [BEFORE] * 2), name)
+            assert (found.verdict, found.n, found.over) == (verdict, 760, "weeks")
+            assert found.low is not None and found.value is not None and found.high is not None
+            assert found.low < found.value < found.high
+
+
+def test_five_people_are_five_however_often_they_come() -> None:
+    found = evidence([Arm(5, empathy=0.1, harm=1.0)] * 4, [])
+    assert [(m.n, m.verdict) for m in metrics_of(found)[:2]] == [(5, "too_few")] * 2
+
+
+def test_harm_on_one_weekday_of_seven_is_shown_in_its_true_size() -> None:
+    """Seven interventions a week, of which the one on the weekday of the deployment is dismissed by everybody. On their first day
+    that is all that people know, and the metric says so. Once the week is closed it is a seventh."""
+    week = LivedWeeks(
+        np.ones(300, dtype=int), np.arange(300), np.ones(300, dtype=bool),
+        np.tile([7.0, 7.0, 1.0, 7.0, 6.0, 7.0, 1.0], (300, 1)), closed=1,
+    )  # fmt: skip
+    day = replace(first_days_of(week), sums=np.tile([1.0, 1.0, 1.0, 1.0, 0.1, 1.0, 0.0], (300, 1)))
+    early = metric(Evidence(day, None, FAST, 0.05), "false_intervention")
+    assert (early.value, early.over, early.verdict, early.counts) == (1.0, "first day", "beyond", False)
+    known = metric(Evidence(week, None, FAST, 0.05), "false_intervention")
+    assert known.value == pytest.approx(1 / 7) and (known.over, known.verdict) == ("weeks", "beyond")
+
+
+def test_harm_on_six_weekdays_of_seven_is_six_sevenths() -> None:
+    week = LivedWeeks(
+        np.ones(300, dtype=int), np.arange(300), np.ones(300, dtype=bool),
+        np.tile([7.0, 7.0, 6.0, 7.0, 1.0, 7.0, 1.0], (300, 1)), closed=1,
+    )  # fmt: skip
+    found = metric(Evidence(week, None, FAST, 0.05), "false_intervention")
+    assert found.value == pytest.approx(6 / 7) and found.verdict == "beyond"
+
+
+def test_who_says_nothing_is_not_counted_as_content() -> None:
+    """True harm .30, of which a third is reported: shown among those who answer, with the share that does."""
+    silent = Arm(2_000, harm=0.30, answers=0.5, reports=0.15)
+    found = evidence([silent] * 2, [])
+    assert metric(found, "answered").value == pytest.approx(0.7 * 0.5 + 0.3 * 0.15, abs=0.02)
+    shown = metric(found, "false_intervention").value
+    assert shown is not None and shown > 0.045 * 1.5, "more than among all interventions"
+    nobody = evidence([replace(GOOD, answers=0.0)] * 2, [])
+    assert metric(nobody, "false_intervention").verdict == "too_few"
+    assert metric(nobody, "answered").value == 0.0
+
+
+@pytest.mark.parametrize(("later", "verdict"), [(0.2, "beyond"), (0.8, "ok"), (0.5, "ok")])
+def test_without_another_arm_reward_is_compared_with_its_own_beginning(later: float, verdict: str) -> None:
+    """200 people who differ from each other by .2, in the first week and in a later one."""
+    arm = Arm(200, differ=0.2)
+    found = metric(evidence([arm, replace(arm, reward=later)], []), "reward_stability")
+    assert (found.verdict, found.n) == (verdict, 200) and found.value == pytest.approx(later - 0.5, abs=0.03)
+
+
+def test_a_first_week_has_nothing_to_be_compared_with() -> None:
+    found = metric(evidence([GOOD], []), "reward_stability")
+    assert (found.verdict, found.value, found.low, found.high) == ("too_few", None, None, None)
+
+
+def test_a_lower_reward_than_the_other_arms_is_beyond_and_a_higher_one_is_not() -> None:
+    for reward, verdict in ((0.1, "beyond"), (0.9, "ok"), (0.5, "ok")):
+        found = metric(evidence([replace(GOOD, reward=reward)], [BEFORE]), "reward_stability")
+        assert found.verdict == verdict and found.value == pytest.approx(reward - 0.5, abs=0.05)
+
+
+def test_a_bad_hour_is_proven_in_it_however_long_all_was_well() -> None:
+    """After a month, twenty good minutes of an hour, then a third of the requests are slow; it is proven within half an hour."""
+    for slow, verdict in ((5, "ok"), (30, "beyond")):
+        shares = np.r_[np.zeros(80), np.full(slow, 0.33)]
+        latency = Latency(20 * len(shares), round(20 * shares.sum()), MinuteShares(shares, (0, 60), 720))
+        found = metric(evidence([GOOD], [], latency=latency), "latency")
+        assert found.verdict == verdict and found.value is not None and found.value < 0.2
+
+
+def test_rare_bad_rewards_of_people_who_stay_are_no_instability() -> None:
+    """200 deployments of the same 380 people against 20, one in five of whom always gets -1 and the others 0: such twenty are all
+    alike in 1 of 90. Beyond may be 1%; 10 or more have probability 1e-4."""
+    beyond = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        unlucky = -(rng.random(400) < 0.2).astype(float)
+        week, person = np.repeat(np.arange(1, 9), 400), np.tile(np.arange(400), 8)
+        sums = np.zeros((len(week), 7))
+        sums[:, 5], sums[:, 6] = 1.0, rng.normal(unlucky[person], 0.1)
+        found = Evidence(LivedWeeks(week, person, person < 380, sums, 1, 8), "holdback", FAST, 0.05)
+        beyond += metric(found, "reward_stability").verdict == "beyond"
+    assert beyond < 10

@@ -1,0 +1,252 @@
+"""Trials in turns: an undecided policy is tried, its people decide, and every end of a trial is said in words."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import date, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.arrays import Floats
+from deployments.models import Deployment, Incident, ServingSlot
+from deployments.selectors.slots import candidate_arm, slot_for, trial_of
+from deployments.services.rollouts.rollback import version_rollback
+from deployments.services.rollouts.trial import trial_start
+from jobs.models import Job
+from loops.models import LoopVersion
+from privacy.models import PrivacyBudget, Purpose, Release
+from privacy.services.people.identity import person_key
+from r3al_project.turns.add_loop import loop_add_file
+from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.report import turn_report_write
+from r3al_project.turns.run_in_process import turn_run
+from r3al_project.turns.services import turn_parameters, turn_start
+from r3al_project.turns.stages import deploy, stage_sentence
+from tests.factories.care import care_loop
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, undecided
+from tests.factories.walks import COLUMNS, TOML
+from training.models import ModelVersion, VersionKind
+from training.selectors.versions import version_policy
+from training.services.versions import version_register
+
+pytestmark = pytest.mark.django_db(transaction=True)
+CONSENTS = [Purpose.TRAINING, Purpose.EVALUATION]
+WITH_ENERGY, WITHOUT = [[0.0, 0.0, 0.0], [-0.6, 2.0, 0.0]], [[0.0, 0.0, 0.0], [0.6, -2.0, 0.0]]
+
+
+def everybody_judges(folder: Path) -> LoopVersion:
+    """The loop of walks, in which everybody trains and judges."""
+    path = folder / "walks.toml"
+    path.write_text(TOML.replace("evaluation_share = 0.4\n", ""), encoding="utf-8")
+    return loop_add_file(path)[0]
+
+
+def walker(loop: LoopVersion, weights: list[list[float]]) -> ModelVersion:
+    """A version that suggests a walk to those with energy above .3, or to the others."""
+    version = version_register(
+        loop_version=loop, head="policy", kind=VersionKind.LINEAR_Q,
+        arrays={"weights": np.array(weights), "margin": np.array(0.0)}, config={"hinges": False, "intervention_rate": 0.7},
+    )  # fmt: skip
+    return undecided(version)
+
+
+def lived(loop: LoopVersion, path: Path, *, people: int = 1_400, days: int = 2) -> Path:
+    """What people of a trial lived after it began: each arm with its policy, and a tenth of all decisions explored."""
+    slot = slot_for(loop.loop, "policy")
+    arm, rng = candidate_arm(slot), np.random.default_rng(5)
+    assert slot.candidate is not None
+    effect = _effect(slot.candidate)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for person in range(people):
+            in_candidate = arm(person_key(population=loop.spec.population, identifier=f"w{person}"))
+            for point in range(days * 2):
+                energy, (day, evening) = rng.random(), divmod(point, 2)
+                greedy = bool(in_candidate and effect[0] + effect[1] * energy > 0)
+                suggested = bool(rng.random() < 0.5) if rng.random() < 0.1 else greedy
+                at = datetime.combine(date(2025, 5, 5) + timedelta(days=day), datetime.min.time())
+                writer.writerow(
+                    [f"w{person}", (at + timedelta(hours=18 if evening else 9)).isoformat(), f"{energy:.4f}",
+                     ("morning", "evening")[evening], ("wait", "suggest")[suggested],
+                     0.95 if suggested == greedy else 0.05,
+                     f"{(2 * energy - 0.6) * suggested + rng.normal(0, 0.3):.4f}"]
+                )  # fmt: skip
+    return path
+
+
+def _effect(version: ModelVersion) -> Floats:
+    return np.asarray(version_policy(version).weights[1])
+
+
+def run(loop: LoopVersion, **parameters: Any) -> Turn:
+    turn = turn_start(loop_version=loop, parameters=turn_parameters(**parameters))
+    return turn_run(turn, say=lambda text: None)
+
+
+def policy_slot(loop: LoopVersion) -> ServingSlot:
+    return slot_for(loop.loop, "policy")
+
+
+class TestByTheWholePath:
+    def test_a_better_version_passes_its_trial_and_the_report_says_so(self, tmp_path: Path) -> None:
+        loop = everybody_judges(tmp_path)
+        version = walker(loop, WITH_ENERGY)
+        trial_start(version=version, actor="turn 1", reason="undecided")
+        turn = run(loop, source=lived(loop, tmp_path / "2.csv"), consents=CONSENTS)
+        assert turn.outcome == "deployed", turn.reason
+        assert turn.reason.startswith(f"The trial of {version.name} passed, so it is deployed to everybody")
+        now = policy_slot(loop)
+        assert (now.stable, now.candidate, now.holdback_bp) == (version, None, 500)
+        release = Release.objects.get(parameters__kind="trial")
+        assert (release.purpose, release.parameters["version"], release.parameters["look"]) == (
+            "evaluation", version.pk, 1,
+        )  # fmt: skip
+        assert version.metrics.get(source="trial", name="improvement").verdict == "pass"
+        newer = ModelVersion.objects.latest("pk")
+        assert (
+            newer != version and "is on trial, so this newer version was not evaluated" in newer.verdicts.get().reason
+        )
+        out = StringIO()
+        turn_report_write(turn, seconds=1.0, as_json=True, out=out)
+        assert json.loads(out.getvalue())["trial"] == {"event": "passed", "version": version.pk, "look": 1}
+
+    def test_a_worse_one_is_stopped_for_harm_and_remembered(self, tmp_path: Path) -> None:
+        loop = everybody_judges(tmp_path)
+        version = walker(loop, WITHOUT)
+        trial_start(version=version, actor="turn 1", reason="undecided")
+        turn = run(loop, source=lived(loop, tmp_path / "2.csv"), consents=CONSENTS)
+        assert turn.outcome == "kept", turn.reason
+        assert f"The trial of {version.name} failed, so everybody has the present policy again." in turn.reason
+        incident = Incident.objects.get()
+        assert (incident.version, incident.harmful, incident.automatic) == (version, True, True)
+        assert policy_slot(loop).candidate is None and not policy_slot(loop).stable.is_learned
+
+    def test_only_decisions_since_the_trial_began_are_read(self, tmp_path: Path) -> None:
+        """The month before holds the opposite of what the trial shows."""
+        loop = everybody_judges(tmp_path)
+        first = walker(loop, WITHOUT)
+        trial_start(version=first, actor="turn 1", reason="undecided")
+        run(loop, source=lived(loop, tmp_path / "1.csv"), consents=CONSENTS)
+        PrivacyBudget.objects.update(spent_day=0)
+        version = walker(loop, WITH_ENERGY)
+        if trial_of(policy_slot(loop)) is not None:
+            version_rollback(version=first, actor="ann", reason="enough", harmful=False)
+        began = trial_start(version=version, actor="turn 2", reason="undecided")
+        turn = run(loop)
+        assert trial_of(policy_slot(loop)) == began, turn.reason
+        assert "Too few people took part in the trial to read it" in turn.reason
+
+
+def judged_turn(loop: LoopVersion, gate: dict[str, Any], **train: Any) -> tuple[Turn, ModelVersion]:
+    """A turn whose train and evaluate stages ended as given."""
+    turn = Turn.objects.create(loop=loop.loop, loop_version=loop, parameters=turn_parameters())
+    newer = learned(loop, "policy", TALK_IN_A_GOOD_MOOD)
+    for name, summary in (("train", {"versions": {"policy": newer.pk}} | train), ("evaluate", gate)):
+        TurnStage.objects.create(turn=turn, name=name, job=Job.objects.create(kind=f"turn.{name}"), summary=summary)
+    return turn, newer
+
+
+def ended(turn: Turn) -> dict[str, Any]:
+    return deploy(Turn.objects.get(pk=turn.pk), None)()  # type: ignore[arg-type]
+
+
+class TestTheEnds:
+    @pytest.fixture
+    def loop(self) -> LoopVersion:
+        return care_loop()
+
+    @pytest.fixture
+    def version(self, loop: LoopVersion) -> ModelVersion:
+        made = undecided(learned(loop, "policy", ALWAYS_WALK))
+        trial_start(version=made, actor="turn 1", reason="undecided")
+        return made
+
+    def gate(self, version: ModelVersion, verdict: str, look: int = 1, *, harmful: bool = False) -> dict[str, Any]:
+        trial = {"version": version.pk, "look": look, "looks": 3, "harmful": harmful}
+        return {"verdict": verdict, "reason": "People said so.", "heads": {}, "trial": trial}
+
+    def test_an_undecided_look_lets_it_go_on(self, loop: LoopVersion, version: ModelVersion) -> None:
+        told = ended(judged_turn(loop, self.gate(version, "insufficient", 2))[0])
+        assert told["trial"] == {"event": "continues", "version": version.pk, "look": 2} and not told["deployed"]
+        assert (
+            told["reason"].startswith(f"The trial of {version.name} continues") and "Looks left: 1." in told["reason"]
+        )
+        assert policy_slot(loop).candidate == version
+        assert stage_sentence("deploy", told) == f"The trial of {version.name} continues."
+
+    def test_the_third_undecided_look_ends_it_without_harm(self, loop: LoopVersion, version: ModelVersion) -> None:
+        told = ended(judged_turn(loop, self.gate(version, "insufficient", 3))[0])
+        assert "ended without evidence that it is better" in told["reason"]
+        assert policy_slot(loop).candidate is None and not Incident.objects.get().harmful
+
+    def test_what_nobody_could_be_charged_for_is_no_look(self, loop: LoopVersion, version: ModelVersion) -> None:
+        ended(judged_turn(loop, self.gate(version, "insufficient", 0))[0])
+        assert policy_slot(loop).candidate == version
+
+    def test_a_trial_that_somebody_stopped_meanwhile_is_not_promoted(
+        self, loop: LoopVersion, version: ModelVersion
+    ) -> None:
+        version_rollback(version=version, actor="ann", reason="people frown", harmful=False)
+        told = ended(judged_turn(loop, self.gate(version, "pass"))[0])
+        assert told["trial"]["event"] == "gone" and not told["deployed"]
+        assert not policy_slot(loop).stable.is_learned
+
+    def test_a_pass_deploys_the_version_on_trial_and_not_the_newer_one(
+        self, loop: LoopVersion, version: ModelVersion
+    ) -> None:
+        turn, newer = judged_turn(loop, self.gate(version, "pass"))
+        told = ended(turn)
+        assert told["deployed"] and told["versions"] == {"policy": version.pk}
+        assert policy_slot(loop).stable == version != newer
+        assert stage_sentence("deploy", told) == f"Deployed to everybody except the holdback: policy {version.name}."
+
+
+class TestTheBeginning:
+    @pytest.fixture
+    def loop(self) -> LoopVersion:
+        return care_loop()
+
+    def undecided_turn(self, loop: LoopVersion, **train: Any) -> tuple[Turn, ModelVersion]:
+        gate = {"verdict": "insufficient", "reason": "Few people.", "heads": {}}
+        turn, version = judged_turn(loop, gate, **train)
+        return turn, undecided(version)
+
+    def test_a_turn_that_leaves_its_policy_undecided_begins_a_trial(self, loop: LoopVersion) -> None:
+        turn, version = self.undecided_turn(loop)
+        told = ended(turn)
+        assert told["trial"] == {"event": "started", "version": version.pk, "look": 0} and not told["deployed"]
+        assert f"A trial began: half of the people have {version.name}" in told["reason"]
+        assert policy_slot(loop).candidate == version and told["exploration"] == 0.2
+        assert Deployment.objects.get().actor == f"turn {turn.pk}"
+
+    def test_a_failed_policy_is_not_tried(self, loop: LoopVersion) -> None:
+        turn, version = judged_turn(loop, {"verdict": "fail", "reason": "Worse.", "heads": {}})
+        judged(version, "fail")
+        assert "trial" not in ended(turn) and policy_slot(loop).candidate is None
+
+    def test_a_twin_of_what_did_harm_is_not_tried_and_the_turn_says_so(self, loop: LoopVersion) -> None:
+        harmed = undecided(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))
+        trial_start(version=harmed, actor="turn 1", reason="undecided")
+        version_rollback(version=harmed, actor="ann", reason="people frown", harmful=True)
+        turn, version = self.undecided_turn(loop)
+        told = ended(turn)
+        assert f"No trial: {version} acts like {harmed}, which was taken back for harm" in told["reason"]
+        assert policy_slot(loop).candidate is None
+
+    def test_exploring_that_costs_people_falls_and_the_turn_says_so(self, loop: LoopVersion) -> None:
+        turn, version = judged_turn(
+            loop, {"verdict": "fail", "reason": "Worse.", "heads": {}}, logging_cost=[0.2, 0.1, 0.3]
+        )
+        judged(version, "fail")
+        told = ended(turn)
+        assert (
+            "Exploration falls from 100% to 20% of decisions, because exploring costs people 0.1 reward"
+            in told["reason"]
+        )
+        assert "a decision [0.05, 0.15]." in told["reason"] and told["exploration_fell"] == "costs"
