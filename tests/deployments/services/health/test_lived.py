@@ -70,6 +70,26 @@ def test_a_reward_beside_another_policy_than_the_gates_rival_is_not_its_improvem
     assert set(lived_of(version)) == {"empathy", "false_intervention", "silence"}
 
 
+def test_a_version_beside_its_own_first_weeks_has_no_improvement(loop: LoopVersion) -> None:
+    before = learned(loop, "policy", ALWAYS_WALK)
+    version = learned(loop, "policy", ALWAYS_WALK, parent=before)
+    swap(before)
+    swap(version, holdback_bp=300)
+    live(60, walk_is="good", days_ago=23)
+    health_check(slot=slot(loop))
+    assert set(lived_of(version)) == {"empathy", "false_intervention", "silence"}
+
+
+def test_where_silence_has_a_meaning_gate_and_health_count_other_interventions(loop: LoopVersion) -> None:
+    version = learned(loop, "policy", ALWAYS_WALK)
+    harmless = loop.source.replace("[reward]", '[reward]\nsilence = "harmless"')
+    LoopVersion.objects.filter(pk=loop.pk).update(source=harmless)
+    swap(version)
+    live(40, walk_is="good")
+    health_check(slot=slot(loop))
+    assert "empathy" in lived_of(version) and "false_intervention" not in lived_of(version)
+
+
 def test_a_few_people_are_not_written_down(loop: LoopVersion) -> None:
     version = learned(loop, "policy", ALWAYS_WALK)
     swap(version)
