@@ -56,7 +56,9 @@ def metrics_of(evidence: Evidence) -> tuple[Metric, ...]:
     weeks = evidence.weeks
     return (
         _person_metric("empathy", weeks.empathy, EMPATHY_BAR, low_is_bad=True),
-        _person_metric("false_intervention", weeks.false_intervention, FALSE_INTERVENTION_BAR, low_is_bad=False),
+        _person_metric(
+            "false_intervention", weeks.false_interventions(evidence.silence), FALSE_INTERVENTION_BAR, low_is_bad=False
+        ),
         _latency(evidence.latency),
         _stability(evidence),
         _answered(weeks.answers),

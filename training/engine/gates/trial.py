@@ -45,12 +45,10 @@ def trial_wanted(model_gates: Sequence[tuple[float, float]], gate: GateResult | 
 
     Args:
         model_gates: (z, bar) of every model gate.
-        gate: the outcome gate's result, None if it was not run because a model gate held the candidate back.
+        gate: the outcome gate's result, None if it could not be run. Without outcomes nobody is tried on.
     """
-    if not model_gates or min(z for z, _ in model_gates) < LEAST_Z:
+    if not model_gates or min(z for z, _ in model_gates) < LEAST_Z or gate is None:
         return False
-    if gate is None:
-        return any(z < bar for z, bar in model_gates)
     if gate.verdict != "insufficient" or any(j.verdict == "fail" for j in gate.judgements):
         return False
     if any(j.name == "support" and j.verdict != "pass" for j in gate.judgements):

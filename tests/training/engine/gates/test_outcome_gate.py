@@ -105,8 +105,8 @@ def test_empathy_is_judged_from_its_complement_and_spoken_of_as_empathy(deficit:
     judged = _said(_r3al(), people)["empathy"]
     assert (judged.verdict, judged.bar) == (verdict, 0.75)
     assert 0 <= judged.low <= judged.value <= judged.high <= 1
-    assert judged.reason.startswith("Empathy over interventions is ") and "ne minus" not in judged.reason
-    assert (" lower bound of " in judged.reason) == (verdict != "fail")
+    assert "mpathy over interventions" in judged.reason and "ne minus" not in judged.reason
+    assert (" lower bound of " in judged.reason) == (verdict == "pass")
     assert judged.reason.count("people") == (verdict == "insufficient"), "the number of people is named once"
 
 
