@@ -6,6 +6,7 @@ from deployments.engine.health.evidence import Evidence
 from deployments.engine.health.metrics import LEAST_COMPARED, Metric, rewards_are_compared
 from deployments.engine.health.report import HealthReport
 from deployments.models import ServingSlot
+from deployments.selectors.health import arms_compared
 from loops.engine.heads import MAIN_HEAD
 from training.models import ModelVersion
 from training.services.lived import lived_record
@@ -14,19 +15,20 @@ from training.services.lived import lived_record
 def lived_write(slot: ServingSlot, evidence: Evidence, health: HealthReport) -> None:
     """Store each metric of a health report that the version's gate estimated too, if enough people lived it.
 
-    People's first days count until a week is closed, so that a version that is taken back early leaves a trace. During a trial
-    nothing is stored, because the trial releases noised sums of the same people. Gates make no such statement about heads other
-    than policy.
+    People's first days count until a week is closed, so that a version that is taken back early leaves a trace. A trial releases
+    noised sums of the same people, so nothing is stored during it, unless this check ends it. Gates make no such statement
+    about heads other than policy.
     """
-    version = slot.stable
-    if slot.head != MAIN_HEAD or slot.candidate_id is not None or not version.is_learned:
+    arms = arms_compared(slot)
+    version = arms.watched
+    if slot.head != MAIN_HEAD or not version.is_learned or (arms.kind == "trial" and not health.must_roll_back):
         return
     metrics = {metric.name: metric for metric in health.metrics if metric.verdict != "too_few"}
     _share(version, "empathy", metrics.get("empathy"))
     _silence(version, metrics.get("answered"))
-    if version.loop_version.spec.reward.silence == "unknown":  # otherwise gates count those who did not answer too
+    if version.loop_version.spec.reward.silence == evidence.silence:  # else they are shares of other interventions
         _share(version, "false_intervention", metrics.get("false_intervention"))
-    if slot.holdback is not None and _is_rival(slot.holdback, version):
+    if arms.other is not None and _is_rival(arms.other, version):
         _improvement(version, evidence, metrics.get("reward_stability"))
 
 

@@ -6,11 +6,15 @@ import pytest
 
 from deployments.models import HealthCheck, ServingSlot
 from deployments.services.health.check import health_check
+from deployments.services.rollouts.trial import trial_start
+from deployments.services.serving.policy_cache import clear_policy_cache
 from loops.models import LoopVersion
+from loops.services import loop_add
 from tests.deployments.services.health.test_check import live, slot, swap
 from tests.factories.calibration import Figure, estimated
 from tests.factories.care import care_loop
-from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned
+from tests.factories.releases import new_release
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned, undecided
 from training.models import LIVED, ModelVersion
 from training.selectors.calibration import calibration_of
 
@@ -80,14 +84,20 @@ def test_a_version_beside_its_own_first_weeks_has_no_improvement(loop: LoopVersi
     assert set(lived_of(version)) == {"empathy", "false_intervention", "silence"}
 
 
-def test_where_silence_has_a_meaning_gate_and_health_count_other_interventions(loop: LoopVersion) -> None:
-    version = learned(loop, "policy", ALWAYS_WALK)
+@pytest.mark.parametrize(("gates", "shares"), [("unknown", set()), ("harmless", {"false_intervention"})])
+def test_false_interventions_are_shares_of_the_same_interventions_or_not_compared(
+    loop: LoopVersion, gates: str, shares: set[str]
+) -> None:
+    """The loop serves under a version that declares silence harmless; the gate judged under this one."""
     harmless = loop.source.replace("[reward]", '[reward]\nsilence = "harmless"')
-    LoopVersion.objects.filter(pk=loop.pk).update(source=harmless)
+    version = learned(loop, "policy", ALWAYS_WALK)
+    loop_add(text=harmless.replace("version = 1", "version = 2"), source="care.toml")
+    if gates == "harmless":
+        LoopVersion.objects.filter(pk=loop.pk).update(source=harmless)
     swap(version)
     live(40, walk_is="good")
     health_check(slot=slot(loop))
-    assert "empathy" in lived_of(version) and "false_intervention" not in lived_of(version)
+    assert set(lived_of(version)) == {"empathy", "silence"} | shares
 
 
 def test_a_few_people_are_not_written_down(loop: LoopVersion) -> None:
@@ -98,10 +108,26 @@ def test_a_few_people_are_not_written_down(loop: LoopVersion) -> None:
     assert HealthCheck.objects.exists() and lived_of(version) == {}
 
 
-def test_in_a_trial_its_own_sums_speak(loop: LoopVersion) -> None:
-    stable, candidate = (learned(loop, "policy", ALWAYS_WALK) for _ in range(2))
+def trial(loop: LoopVersion, *, walk_is: str) -> tuple[ModelVersion, ModelVersion]:
+    """The stable version and the one on trial, after a day of both."""
+    stable, candidate = learned(loop, "policy", TALK_IN_A_GOOD_MOOD), learned(loop, "policy", ALWAYS_WALK)
     swap(stable, holdback_bp=0)
-    ServingSlot.objects.filter(pk=slot(loop).pk).update(candidate=candidate, weight_bp=5_000)
-    live(80, walk_is="good")
-    health_check(slot=slot(loop))
+    undecided(candidate, z=2.0).verdicts.update(release=new_release(loop))
+    estimated(candidate, "improvement", (0.05, -0.05, 0.15), verdict="insufficient", needed_users=900.0)
+    trial_start(version=candidate, actor="test", reason="open", override="the reference is gone")
+    ServingSlot.objects.update(exploration_bp=0)
+    clear_policy_cache()
+    live(120, walk_is=walk_is)
+    return stable, candidate
+
+
+def test_in_a_trial_its_own_sums_speak(loop: LoopVersion) -> None:
+    stable, candidate = trial(loop, walk_is="good")
+    assert not health_check(slot=slot(loop)).acted
     assert lived_of(stable) == {} and lived_of(candidate) == {}
+
+
+def test_a_trial_that_is_stopped_for_harm_leaves_a_trace(loop: LoopVersion) -> None:
+    stable, candidate = trial(loop, walk_is="bad")
+    assert health_check(slot=slot(loop)).acted
+    assert lived_of(stable) == {} and (lived_of(candidate)["empathy"][0] or 1.0) < 0.4
