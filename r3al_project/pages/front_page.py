@@ -178,7 +178,9 @@ _METRIC_WORDS = {
     "model_gate_z": "model gate (z against the reference, in sampled worlds)",
     "model_gate_z_incumbent": "model gate (z against the incumbent, in sampled worlds)",
     "improvement": "improvement over the reference",
-    "long_run": "long-run difference from the reference",
+    "support": "how much of it the log tried (1: as declared)",
+    "empathy": "empathy over interventions",
+    "silence": "share of interventions without an answer",
     "false_intervention": "share of false interventions",
     "latency_ms": "decision time (ms)",
 }

@@ -174,7 +174,7 @@ class TrainingEpisode(models.Model):
 
 
 class GateVerdict(Created):
-    """Store the outcome gate's verdict on a version, from people who trained no model.
+    """Store the outcome gate's verdict on a version, from people's own outcomes.
 
     ``attempt`` counts evaluations on the same people.
     """
