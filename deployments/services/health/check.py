@@ -15,6 +15,7 @@ from deployments.models import EvidenceUnit, HealthCheck, LatencyMinute, Serving
 from deployments.selectors.health import EVIDENCE_KEPT, arms_compared, evidence_of
 from deployments.selectors.slots import slots_in_use
 from deployments.services.health.evidence import evidence_fold
+from deployments.services.health.lived import lived_write
 from deployments.services.rollouts.rollback import slot_rollback
 from deployments.services.rollouts.trial import trial_stop
 from loops.selectors import loop_version_current
@@ -54,7 +55,9 @@ def health_check(*, slot: ServingSlot) -> HealthCheck:
     """
     spec, watched = loop_version_current(slot.loop.name).spec, arms_compared(slot).watched
     evidence_fold(slot=slot)
-    health = health_of(evidence_of(slot, spec))
+    evidence = evidence_of(slot, spec)
+    health = health_of(evidence)
+    lived_write(slot, evidence, health)
     try:
         return _store(slot, watched, health)
     except (
