@@ -37,8 +37,8 @@ class MetricAnswer(Shape):
     """An estimate with its interval and the threshold that it is compared with. Shares lie between 0 and 1."""
 
     source = serializers.CharField(
-        help_text="model_gate (sampled worlds), outcome_gate (people's own outcomes), trial (people of both arms), or lived (people "
-        "of the deployed version)."
+        help_text="model_gate (sampled worlds), outcome_gate (people's own outcomes), trial (people of both arms), or lived "
+        "(people of the deployed version)."
     )
     name = serializers.CharField()
     value = nullable_number()
