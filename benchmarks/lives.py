@@ -8,7 +8,7 @@ gains: fresh people live under a policy in the world itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -22,7 +22,7 @@ from benchmarks.worlds.protocol import World
 from benchmarks.worlds.registry import FAMILIES, world_named
 from benchmarks.worlds.search import best_policy
 from benchmarks.worlds.truth import truth_of
-from core.arrays import Bools, Ints
+from core.arrays import Bools, Floats, Ints
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import LoopSpec
@@ -89,12 +89,19 @@ class Learner:
 
 @dataclass(frozen=True)
 class Trial:
-    """Hold a trial in progress: its candidate, its public terms, each person's arm (U,), and the months that it has lasted."""
+    """Hold a trial in progress: its candidate, its public terms, each person's arm (U,), and the months that it has lasted.
+
+    past: each person's mean reward before the trial, and the number of those decisions, (U,) each. earlier: the sums of the
+    evaluation that led to it, None without one.
+    """
 
     candidate: LinearPolicy
     intervention_rate: float
     centre: float
+    decisions: float
     arm: Ints
+    past: tuple[Floats, Ints]
+    earlier: Mapping[str, np.ndarray] | None
     logs: tuple[Month, ...] = ()
 
 
@@ -133,7 +140,7 @@ class Life:
             learned = self.learner.learn(rows, exploration, self.serving, seed)
         with self._timed("judge"):
             outcome = self._read_trial(trial, log) if trial else self._judge(learned, log, exploration)
-        self._settle(outcome, learned)
+        self._settle(outcome, learned, log)
         with self._timed("truth"):
             gains = {"gain": gain_of(self.world, self.serving), "candidate_gain": gain_of(self.world, learned.policy)}
         return outcome.as_dict() | gains | {
@@ -157,14 +164,16 @@ class Life:
 
     def _judge(self, learned: LearnedPolicy, log: Month, exploration: float) -> Outcome:
         """Judge a candidate that its model gates do not rule out. One that the evidence leaves open goes on trial."""
-        if min(z for z, _ in model_gates(learned)) < LEAST_Z:
+        gates = model_gates(learned)
+        if min(z for z, _ in gates) < LEAST_Z:
             return Outcome("keep", None)
         self.attempts += 1
-        result = judge(learned, log, self._judges(), self._terms(learned), LoggingPolicy(exploration, self.serving))
+        logged = LoggingPolicy(exploration, self.serving)
+        result, sums = judge(learned, log, self._judges(), self._terms(learned), logged)
         if result.verdict == "pass" and learned.passed:
-            return Outcome("deploy", result)
-        open_result = replace(result, verdict="insufficient") if result.verdict == "pass" else result
-        return Outcome("try" if trial_wanted(model_gates(learned), open_result) else "keep", result)
+            return Outcome("deploy", result, sums)
+        left_open = replace(result, verdict="insufficient") if result.verdict == "pass" else result
+        return Outcome("try" if trial_wanted(gates, left_open, sums) else "keep", result, sums)
 
     def _terms(self, learned: LearnedPolicy) -> GateTerms:
         spec = self.world.spec
@@ -180,14 +189,23 @@ class Life:
         """Read a trial since its beginning. It goes on while it is undecided and has looks left."""
         spec, logs = self.world.spec, (*trial.logs, log)
         self.trial = replace(trial, logs=logs)
-        clips = guardrail_clips(spec, intervention_rate=trial.intervention_rate, exploration=self.exploration)
-        sums = release_trial(spec, trial_rows(logs), centre=trial.centre, clips=clips, sigma=self.sigma)
-        result = trial_verdict(spec, sums, len(logs))
+        clips = guardrail_clips(
+            spec, intervention_rate=trial.intervention_rate, exploration=self.exploration, decisions=trial.decisions
+        )
+        sums = release_trial(
+            spec,
+            trial_rows(logs, trial.past),
+            centre=trial.centre,
+            decisions=trial.decisions,
+            clips=clips,
+            sigma=self.sigma,
+        )
+        result = trial_verdict(spec, sums, len(logs), trial.earlier)
         if result.verdict == "pass":
             return Outcome("promote", result)
         return Outcome("stop" if result.verdict == "fail" or len(logs) >= TRIAL_LOOKS else "go on", result)
 
-    def _settle(self, outcome: Outcome, learned: LearnedPolicy) -> None:
+    def _settle(self, outcome: Outcome, learned: LearnedPolicy, log: Month) -> None:
         """Do what the outcome says, and lower the explored share where there is a cause."""
         if outcome.step == "deploy":
             self._concede(outcome)
@@ -196,7 +214,10 @@ class Life:
             self.serving, self.conceded = self.trial.candidate, 0.0
         if outcome.step == "try":
             rate = float(learned.gate.intervention_rate.mean())
-            self.trial = Trial(learned.policy, rate, learned.rival_value, self.rng.permutation(self.people) % 2)
+            arm = self.rng.permutation(self.people) % 2
+            self.trial = Trial(
+                learned.policy, rate, learned.rival_value, learned.decisions, arm, past_of(log), outcome.sums
+            )
         elif outcome.step != "go on":
             self.trial = None
         self.undecided += outcome.step not in ("deploy", "promote")
@@ -219,10 +240,14 @@ class Life:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold what a month led to: deploy, try, keep, or, in a trial, promote, stop, go on. ``result`` None: no gate was run."""
+    """Hold what a month led to: deploy, try, keep, or, in a trial, promote, stop, go on. ``result`` None: no gate was run.
+
+    sums: what an evaluation read.
+    """
 
     step: str
     result: GateResult | None
+    sums: Mapping[str, np.ndarray] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the step, the verdict and the metrics that did not pass."""
@@ -242,12 +267,12 @@ def turn_sigma(spec: LoopSpec) -> float:
 
 def judge(
     learned: LearnedPolicy, log: Month, people: Bools, terms: GateTerms, logged: LoggingPolicy
-) -> GateResult:  # fmt: skip
-    """Evaluate a candidate on a month's people, and run the outcome gate."""
+) -> tuple[GateResult, Mapping[str, np.ndarray]]:  # fmt: skip
+    """Evaluate a candidate on a month's people, and run the outcome gate. Returns its result and the sums it read."""
     spec, candidate = terms.spec, learned.candidate()
     clips = evaluation_clips(spec, candidate, nominal_decisions(spec, learned.decisions), logged)
     sums = release_evaluation(spec, log.evaluation(people), candidate, clips, turn_sigma(spec))
-    return outcome_gate(terms, sums)
+    return outcome_gate(terms, sums), sums
 
 
 def model_gates(learned: LearnedPolicy) -> Sequence[tuple[float, float]]:
@@ -258,8 +283,18 @@ def model_gates(learned: LearnedPolicy) -> Sequence[tuple[float, float]]:
     return gates
 
 
-def trial_rows(logs: Sequence[Month]) -> TrialRows:
-    """Return the rows that a trial reads, of all its months, in the order of people. The candidate is arm 1."""
+def past_of(log: Month) -> tuple[Floats, Ints]:
+    """Return each person's mean reward and number of decisions in a month, (U,). Nothing of those who left: others came."""
+    stays = log.present[:, -1] & ~log.dropped_out[:, -1]
+    count = log.decided.sum(axis=1) * stays
+    return np.where(log.decided, log.reward, 0.0).sum(axis=1) * stays / np.maximum(count, 1), count
+
+
+def trial_rows(logs: Sequence[Month], past: tuple[Floats, Ints]) -> TrialRows:
+    """Return the rows that a trial reads, of all its months, in the order of people. The candidate is arm 1.
+
+    Args: past: mean reward and number of the decisions before the trial, (U,) each.
+    """
     decided = np.concatenate([log.decided for log in logs], axis=1)
 
     def of(name: str) -> np.ndarray:
@@ -269,6 +304,8 @@ def trial_rows(logs: Sequence[Month]) -> TrialRows:
     return TrialRows(
         person=np.repeat(np.cumsum(present) - 1, decided.sum(axis=1)),
         candidate=logs[0].arm[present] == 1,
+        before=past[0][present],
+        before_count=past[1][present],
         reward=of("reward"),
         intervened=of("action") != 0,
         empathy=of("empathy"),

@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from core.arrays import Ints
-from privacy.models import LedgerEntry, Purpose, Release, ReleaseState
+from core.arrays import Array, Ints, unpack_arrays
+from privacy.models import LedgerEntry, Purpose, Release, ReleaseRound, ReleaseState
 
 
 def charged_person_ids(*, release: Release) -> Ints:
@@ -43,3 +43,9 @@ def epsilon_of_releases(pks: Collection[int], *, delta: float) -> float:
 
     rho = sum(nano or 0 for nano in Release.objects.filter(pk__in=pks).values_list("rho", flat=True))
     return epsilon_of_account(rho, delta)
+
+
+def evaluation_sums(release: Release) -> dict[str, Array] | None:
+    """Return the noised sums of an evaluation, checked against their SHA-256, or None if they are not stored."""
+    stored = ReleaseRound.objects.filter(release=release, index=0).exclude(output=b"").first()
+    return None if stored is None else unpack_arrays(bytes(stored.output), stored.output_sha256)

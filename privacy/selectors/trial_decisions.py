@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from django.db.models import Q
 
-from core.arrays import Ints
+from core.arrays import Floats, Ints
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS
 from loops.engine.rows.outcomes import NO_REWARD
@@ -39,7 +39,8 @@ def trial_rows(
     Explored decisions are in it too, because both arms explore alike.
 
     Args:
-        since: when the trial began. An imported decision counts if it arrived afterwards.
+        since: when the trial began. An imported decision counts if it arrived afterwards. Decisions that closed earlier are the
+            person's past.
         generation: of the serving slot during the trial. A served decision counts if it was made under it, so that nobody whose
             arm changed is mixed.
         in_candidate: tells from a person's key whether their arm is the candidate's.
@@ -50,10 +51,13 @@ def trial_rows(
         parts.append(_read(loop_version, ids[first : first + _PEOPLE_A_QUERY], since, generation))
     table = np.concatenate(parts) if parts else np.zeros((0, 5))
     people, person = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
+    before, before_count = _past(loop_version, people, since)
     keys = dict(Person.objects.filter(pk__in=people.tolist()).values_list("pk", "key"))
     return TrialRows(
         person=person.astype(np.int64).reshape(-1),
         candidate=np.array([in_candidate(keys[int(pk)]) for pk in people], dtype=np.bool_),
+        before=before,
+        before_count=before_count,
         reward=table[:, 2],
         intervened=table[:, 1] != loop_version.spec.main_head.reference_index,
         empathy=table[:, 3],
@@ -61,14 +65,33 @@ def trial_rows(
     )
 
 
+def _past(loop_version: LoopVersion, people: Ints, since: datetime) -> tuple[Floats, Ints]:
+    """Return each person's mean reward over decisions whose outcome closed before the trial, and their number (U,).
+
+    Neither can depend on the arm.
+    """
+    total, count = np.zeros(len(people)), np.zeros(len(people), dtype=np.int64)
+    closed = Q(decision__outcome__closed_at__lt=since, decision__created_at__lt=since)
+    for first in range(0, len(people), _PEOPLE_A_QUERY):
+        table = _table(loop_version, people[first : first + _PEOPLE_A_QUERY].tolist(), closed)
+        index = np.searchsorted(people, table[:, 0].astype(np.int64))
+        np.add.at(total, index, table[:, 2])
+        np.add.at(count, index, 1)
+    return total / np.maximum(count, 1), count
+
+
 def _read(loop_version: LoopVersion, ids: list[int], since: datetime, generation: int) -> np.ndarray:
-    """Return (n, 5): person, action, reward, empathy, harm, in order of person."""
-    keys = ciphers_known(ids)
     served = Q(decision__served__isnull=False, generation=generation)
     imported = Q(decision__served__isnull=True, decision__created_at__gte=since)
+    return _table(loop_version, ids, served | imported)
+
+
+def _table(loop_version: LoopVersion, ids: list[int], which: Q) -> np.ndarray:
+    """Return (n, 5): person, action, reward, empathy, harm, in order of person."""
+    keys = ciphers_known(ids)
     rows = (
         Choice.objects.filter(
-            served | imported,
+            which,
             head=MAIN_HEAD,
             decision__loop_version=loop_version,
             decision__person_id__in=keys,

@@ -16,7 +16,8 @@ from training.engine.gates.trial import trial_verdict
 
 SPEC = builtin("r3al")
 RATE = 0.5  # of decisions at which the candidate intervenes
-CLIPS = guardrail_clips(SPEC, intervention_rate=RATE, exploration=0.1)
+DECISIONS = 40  # of a person
+CLIPS = guardrail_clips(SPEC, intervention_rate=RATE, exploration=0.1, decisions=DECISIONS)
 SIGMA = calibrate(epsilon=1.0, delta=1e-5, maximum=10).sigma * math.sqrt(2)  # half of a turn's rho
 
 
@@ -35,20 +36,28 @@ class TrialPeople:
     hurt_by: float = 10.0
     heavy: float | None = None
     share: float = 0.5
-    decisions: int = 40
+    decisions: int = DECISIONS
+    past: int = 40  # decisions of a person before the trial, at the person's own level
 
     def rows(self, rng: np.random.Generator, users: int) -> TrialRows:
         candidate = rng.random(users) < self.share
         person = np.repeat(np.arange(users), np.maximum(1, rng.poisson(self.decisions, users)))
-        mean = (
-            self._tail(rng, users) + self.gain * candidate - self.hurt_by * (rng.random(users) < self.hurt) * candidate
-        )
+        level = self._tail(rng, users)
+        before = (level + rng.normal(size=users) / math.sqrt(max(self.past, 1))) * (self.past > 0)
+        mean = level + self.gain * candidate - self.hurt_by * (rng.random(users) < self.hurt) * candidate
         speaks = rng.random(len(person)) < np.where(candidate, 0.9 * RATE + 0.1 * 0.4, 0.1 * 0.4)[person]
         blames = rng.beta(8 * self.harmful, 8 * (1 - self.harmful), users)[person]
         empathy = 1 - rng.beta(5 * self.deficit, 5 * (1 - self.deficit), len(person))
         reward = (mean[person] + rng.normal(size=len(person))) * SPEC.reward.scale
         return TrialRows(
-            person, candidate, reward, speaks, empathy, (rng.random(len(person)) < blames).astype(np.int64)
+            person,
+            candidate,
+            before * SPEC.reward.scale,
+            np.full(users, self.past),
+            reward,
+            speaks,
+            empathy,
+            (rng.random(len(person)) < blames).astype(np.int64),
         )
 
     def _tail(self, rng: np.random.Generator, users: int) -> Floats:
@@ -57,7 +66,8 @@ class TrialPeople:
 
 def verdict_of(rows: TrialRows, *, look: int = 1, sigma: float | None = SIGMA) -> GateResult:
     """The verdict of one look at these people, around the centre 0."""
-    return trial_verdict(SPEC, release_trial(SPEC, rows, centre=0.0, clips=CLIPS, sigma=sigma), look)
+    sums = release_trial(SPEC, rows, centre=0.0, decisions=DECISIONS, clips=CLIPS, sigma=sigma)
+    return trial_verdict(SPEC, sums, look)
 
 
 def verdicts(people: TrialPeople, *, users: int, lives: int, look: int = 1, seed: int = 1) -> list[GateResult]:

@@ -9,6 +9,7 @@ import numpy as np
 from core.arrays import Floats, unpack_arrays
 from loops.models import LoopVersion
 from privacy.models import Release
+from privacy.selectors.releases import evaluation_sums
 from training.engine.gates.decision_rule import VerdictWord
 from training.engine.gates.outcome_gate import GateResult, Judgement
 from training.engine.gates.trial import trial_wanted
@@ -68,7 +69,13 @@ def trial_is_wanted(version: ModelVersion) -> bool:
         return trial_wanted(gates, None)
     metrics = tuple(_judgement(m) for m in version.metrics.filter(source=OUTCOME_GATE))
     result = GateResult(_word(verdict.verdict), verdict.reason, metrics, verdict.needed_users)
-    return trial_wanted(gates, result)
+    return trial_wanted(gates, result, sums_before(version))
+
+
+def sums_before(version: ModelVersion) -> dict[str, np.ndarray] | None:
+    """Return the noised sums of the version's last evaluation on logged decisions, or None without one."""
+    last = version.verdicts.filter(release__parameters__has_key="metrics").order_by("-attempt").first()
+    return None if last is None or last.release is None else evaluation_sums(last.release)
 
 
 def _judgement(metric: ModelMetric) -> Judgement:

@@ -18,6 +18,7 @@ from privacy.services.releases.trial import TRIAL_KIND, TrialTerms, trial_releas
 from training.engine.gates.outcome_gate import GateResult, Judgement, combine_verdicts
 from training.engine.gates.trial import TRIAL_LOOKS, trial_harms, trial_verdict
 from training.models import TRIAL_GATE, GateVerdict, ModelVersion
+from training.selectors.evidence import sums_before
 from training.services.gate import metric_store
 
 
@@ -56,10 +57,12 @@ def trial_judge(
     version, loop_version = arms.version, newer.loop_version
     look = _looks(version, key) + 1
     rate = float(version.config.get("intervention_rate", 1.0))
-    terms = TrialTerms(
-        version.pk, look, arms.since, arms.generation, float(version.config.get("rival_value", 0.0)),
-        guardrail_clips(loop_version.spec, intervention_rate=rate, exploration=arms.exploration),
-    )  # fmt: skip
+    decisions = float(version.config.get("decisions", 1.0))
+    clips = guardrail_clips(
+        loop_version.spec, intervention_rate=rate, exploration=arms.exploration, decisions=decisions
+    )
+    centre = float(version.config.get("rival_value", 0.0))
+    terms = TrialTerms(version.pk, look, arms.since, arms.generation, centre, decisions, clips)
     try:
         release, sums = trial_release(
             key=key, loop_version=loop_version, terms=terms, in_candidate=arms.in_candidate,
@@ -68,7 +71,7 @@ def trial_judge(
     except (BudgetExceeded, InsufficientData) as error:
         refusal = GateResult("insufficient", f"The trial could not be read now: {error}.", (), None)
         return lambda: _store(version, newer, None, refusal, 0)
-    result = trial_verdict(loop_version.spec, sums, look)
+    result = trial_verdict(loop_version.spec, sums, look, sums_before(version))
     result = result if latency.verdict == "pass" else combine_verdicts([*result.judgements, latency])
     return lambda: _store(version, newer, release, result, look)
 

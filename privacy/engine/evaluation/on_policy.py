@@ -1,10 +1,20 @@
 """Judge a trial by noised sums with one on-policy number a person: half of the people had the candidate, half the reference.
 
-Arms are drawn by person, 50:50, so no decision needs an importance weight. With s = +1 in the candidate's arm, -1 in the
-reference's, y the person's mean reward and m a public centre, v = 2 s (y - m) has the mean difference of the arms as its mean
-(Horvitz and Thompson 1952). y - m is clipped at .75 reward scales, so that |v| <= 1.5. What the clip hides is released on each
-side, because gains of many must not cancel the losses of a few. The guardrails are read in the candidate's arm only, centred at
-their bars (``privacy.engine.evaluation.centred_sums``):
+Arms are drawn by person, 50:50, so no decision needs an importance weight. Let y be the person's mean reward, x their mean over
+k decisions that closed before the trial began, and b = k / (k + 12), or 0 without any. Then a = (y - m) - b (x - m) varies
+far less over people than y (Deng et al. 2013, CUPED): what a person always earns drops out. With s = +1 in the candidate's
+arm, -1 in the reference's, v = 2 s (a - c) has the mean difference of the arms as its mean (Horvitz and Thompson 1952), for
+any centre c, because nothing in x or b can depend on the arm.
+
+Three blocks are released one after the other, and later ones use what earlier ones released:
+
+1. ``level``: the mean of a over people with a past, and over people without. They are the centres c.
+2. ``spread``: how many people lie beyond the narrow clip around their centre. Many choose the wide clip.
+3. ``improvement``: the sums of v inside the clip. A person beyond the clip adds nothing to them. They count in
+   ``against`` if they speak against the candidate, and in ``favour`` if for it. Gains of many cannot cancel the losses
+   of a few. A row is in one of the three places only, so the counts cost no sensitivity.
+
+The guardrails are read in the candidate's arm only, centred at their bars (``privacy.engine.evaluation.centred_sums``):
 
 - ``false_intervention``: harmful among answered interventions;
 - ``silence``: interventions without an answer, where the loop does not say what silence means;
@@ -28,26 +38,42 @@ from privacy.engine.evaluation.centred_sums import PersonValues, ValueClips, rel
 from privacy.engine.evaluation.statistics import DEFICIT_BAR, harm_and_answers, measured_metrics
 from privacy.engine.moments.rows import person_sums
 
-TRIAL_SHARES = {"improvement": 0.40, "false_intervention": 0.46, "empathy_deficit": 0.10, "silence": 0.04}
+TRIAL_SHARES = {
+    "level": 0.03, "spread": 0.05, "improvement": 0.52, "false_intervention": 0.29, "empathy_deficit": 0.07, "silence": 0.04,
+}  # fmt: skip
+_IMPROVEMENT_BLOCKS = ("level", "spread", "improvement")
 _BARS = {"false_intervention": FALSE_INTERVENTION_BAR, "empathy_deficit": DEFICIT_BAR, "silence": 0.0}
-TRIAL_CLIP = 0.75  # reward scales around the centre
-_UNIT = 2 * TRIAL_CLIP  # the largest |v|
+NARROW_CLIP, WIDE_CLIP = 0.6, 1.25  # reward scales around the centre
+MOST_BEYOND_NARROW = 0.04  # of the people, up to which the narrow clip is used
+_LEVEL_UNIT = 1.0  # reward scales; only the choice of centres depends on it
+_PRIOR_DECISIONS = 12.0  # b = k / (k + 12)
 _LEAST_RATE = 0.1  # of interventions a decision, so that a clip never vanishes
-# Columns of a person's improvement and their scales. What decides a verdict is measured most precisely.
-IMPROVEMENT_COLUMNS = {"value": 1.0, "square": 0.3, "users": 0.3, "arms": 0.4, "hidden_loss": 2.0, "hidden_gain": 0.3}
-IMPROVEMENT_CLIP = float(np.linalg.norm(list(IMPROVEMENT_COLUMNS.values())))
+_WEIGHT_FACTOR = 1.1
+_LEAST_SHARE = 0.5  # of the usual decisions, below which a person counts in proportion to their own
+_VALUE_QUANTILE, _VALUE_FACTOR, _LEAST_CLIP, _NULL_PEOPLE = 0.99, 1.25, 1e-3, 20_000
+# Columns of each block and their scales. What decides a verdict is measured most precisely.
+LEVEL_COLUMNS = {"with_past": 1.0, "people_with": 0.3, "without": 1.0, "people_without": 0.3}
+LEVEL_CLIP = float(np.hypot(1.0, 0.3))  # a person has a past or has none
+SPREAD_COLUMNS = {"beyond": 1.0, "users": 0.3}
+SPREAD_CLIP = float(np.hypot(1.0, 0.3))
+IMPROVEMENT_COLUMNS = {"value": 1.0, "square": 0.3, "against": 1.0, "favour": 0.5, "users": 0.2, "arms": 0.25}
+# The longest row is one inside the clip: it has value, square, users and arms.
+IMPROVEMENT_CLIP = float(np.linalg.norm([IMPROVEMENT_COLUMNS[name] for name in ("value", "square", "users", "arms")]))
 
 
 @dataclass(frozen=True)
 class TrialRows:
     """n available decisions of U people in a trial, whose rewards are closed and observed.
 
-    person (n,): numbers 0..U-1, each present. candidate (U,): whether the person's arm is the candidate's. reward (n,) in the
-    loop's units. intervened (n,). empathy (n,): NaN where not observed. harmful (n,): 1, 0, or -1 without a label.
+    person (n,): numbers 0..U-1, each present. candidate (U,): whether the person's arm is the candidate's. before (U,): mean
+    reward of the person's ``before_count`` (U,) decisions that closed before the trial, 0 without any. reward (n,) in the
+    loop's units, as ``before``. intervened (n,). empathy (n,): NaN where not observed. harmful (n,): 1, 0, or -1 without a label.
     """
 
     person: Ints
     candidate: Bools
+    before: Floats
+    before_count: Ints
     reward: Floats
     intervened: Bools
     empathy: Floats
@@ -58,66 +84,151 @@ class TrialRows:
         return len(self.candidate)
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Hold the noised sums of a block (k,) with the noise sd of each, in the unit of its rows, and the rho spent."""
+
+    values: Floats
+    sd: Floats
+    rho: float
+
+
 def guardrails(spec: LoopSpec) -> tuple[str, ...]:
     """Return the guardrails that a loop's trial measures: those of its evaluation that need neither log nor reference."""
     return tuple(metric for metric in measured_metrics(spec) if metric in _BARS)
 
 
-def guardrail_clips(spec: LoopSpec, *, intervention_rate: float, exploration: float) -> dict[str, ValueClips]:
-    """Return the public clips of each guardrail: its largest value in a person who intervenes at the candidate's rate.
+def guardrail_clips(
+    spec: LoopSpec, *, intervention_rate: float, exploration: float, decisions: float
+) -> dict[str, ValueClips]:
+    """Return the public clips of each guardrail, from null users who are at its bar and live under the candidate.
+
+    On the policy itself a weight is a count of interventions, so a person's weight hardly exceeds what the candidate's rate
+    implies. A centred number is clipped at 1.25 times its .99 quantile in null users, as an evaluation does.
 
     Args:
         intervention_rate: the candidate's released share of decisions with an intervention.
         exploration: the share of decisions drawn from the logging distribution.
+        decisions: of a person.
     """
     head = spec.main_head
     explored = 1.0 - head.logging[head.reference_index]
     rate = max((1.0 - exploration) * intervention_rate + exploration * explored, _LEAST_RATE)
-    # Slightly more, so that rounding puts nobody at the clip beyond it.
-    return {metric: ValueClips((1.0 - _BARS[metric]) * rate * (1 + 1e-9), rate) for metric in guardrails(spec)}
+    weight = _WEIGHT_FACTOR * rate
+    return {
+        metric: ValueClips(_value_clip(metric, rate, weight, max(round(decisions), 1)), weight)
+        for metric in guardrails(spec)
+    }
+
+
+def _value_clip(metric: str, rate: float, weight: float, decisions: int) -> float:
+    """Return the clip of a guardrail's centred number: the largest possible, or less where null users are far below it."""
+    bar = _BARS[metric]
+    largest = (1.0 - bar) * weight
+    if bar == 0:
+        return largest
+    rng = np.random.default_rng(0)
+    seen = rng.binomial(decisions, rate, _NULL_PEOPLE)
+    if metric == "empathy_deficit":  # uniform with its mean at the bar; a sum of many is normal
+        excess = rng.normal(size=_NULL_PEOPLE) * bar * np.sqrt(seen / 3.0)
+    else:
+        excess = rng.binomial(seen, bar) - bar * seen
+    usual = _VALUE_FACTOR * float(np.quantile(excess / decisions, _VALUE_QUANTILE))
+    return float(np.clip(max(usual, bar * weight), _LEAST_CLIP, largest))  # nobody who is never harmed is beyond it
 
 
 def release_trial(
-    spec: LoopSpec, rows: TrialRows, *, centre: float, clips: Mapping[str, ValueClips], sigma: float | None
+    spec: LoopSpec,
+    rows: TrialRows,
+    *,
+    centre: float,
+    decisions: float,
+    clips: Mapping[str, ValueClips],
+    sigma: float | None,
 ) -> dict[str, np.ndarray]:
     """Compute the noised round of a trial's release.
 
     Args:
         centre: public mean reward (reward scales) that people's means are compared with.
+        decisions: public, the usual number of a person's (``guardrail_values``).
         clips: of the guardrails (``guardrail_clips``).
-    Returns: ``improvement`` (6,), its sums in the units of ``IMPROVEMENT_COLUMNS``, with ``improvement_sd`` (6,) and
-        ``improvement_rho`` (1,); for each guardrail the arrays of ``release_centred``. With ``sigma`` None no noise is added.
+    Returns: ``improvement`` (6,), its sums in the units of ``IMPROVEMENT_COLUMNS``, with ``improvement_sd`` (6,),
+        ``improvement_rho`` (1,) and ``improvement_clip`` (1,), the clip of |a - c| that was chosen; ``level`` (4,), ``spread``
+        (2,) with their ``_rho``; for each guardrail the arrays of ``release_centred``. With ``sigma`` None no noise is added.
     """
-    whole = sum(TRIAL_SHARES[metric] for metric in ("improvement", *clips))
-    scales = np.array(list(IMPROVEMENT_COLUMNS.values()))
-    share = TRIAL_SHARES["improvement"] / whole
-    block = noisy_sum(improvement_rows(spec, rows, centre) * scales, clip=IMPROVEMENT_CLIP, sigma=sigma, share=share)
-    units = np.array([{"value": _UNIT, "square": _UNIT**2}.get(name, 1.0) for name in IMPROVEMENT_COLUMNS]) / scales
+    whole = sum(TRIAL_SHARES[metric] for metric in (*_IMPROVEMENT_BLOCKS, *clips))
+
+    def block(name: str, rows: Floats, columns: Mapping[str, float], norm: float) -> _Block:
+        scales = np.array(list(columns.values()))
+        sums = noisy_sum(rows * scales, clip=norm, sigma=sigma, share=TRIAL_SHARES[name] / whole)
+        return _Block(sums.values / scales, sums.sd / scales, sums.rho)
+
+    signs, past = np.where(rows.candidate, 1.0, -1.0), rows.before_count > 0
+    adjusted = adjusted_rewards(spec, rows, centre)
+    level = block("level", level_rows(adjusted, past), LEVEL_COLUMNS, LEVEL_CLIP)
+    apart = adjusted - np.where(past, _level(level, 0), _level(level, 2))
+    spread = block("spread", spread_rows(apart), SPREAD_COLUMNS, SPREAD_CLIP)
+    clip = _chosen_clip(spread)
+    sums = block("improvement", improvement_rows(signs, apart, clip), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP)
+    units = np.array([{"value": 2 * clip, "square": (2 * clip) ** 2}.get(name, 1.0) for name in IMPROVEMENT_COLUMNS])
     out = {
-        "improvement": block.values * units,
-        "improvement_sd": block.sd * units,
-        "improvement_rho": np.array([block.rho]),
-    }
-    for metric, values in guardrail_values(spec, rows).items():
+        "level": level.values, "level_rho": np.array([level.rho]),
+        "spread": spread.values, "spread_rho": np.array([spread.rho]),
+        "improvement": sums.values * units, "improvement_sd": sums.sd * units, "improvement_rho": np.array([sums.rho]),
+        "improvement_clip": np.array([clip]),
+    }  # fmt: skip
+    for metric, values in guardrail_values(spec, rows, decisions).items():
         out |= release_centred(metric, values, clips[metric], sigma=sigma, share=TRIAL_SHARES[metric] / whole)
     return out
 
 
-def improvement_rows(spec: LoopSpec, rows: TrialRows, centre: float) -> Floats:
+def adjusted_rewards(spec: LoopSpec, rows: TrialRows, centre: float) -> Floats:
+    """Return each person's mean reward less what their past foretells (U,), in reward scales around ``centre``."""
+    weight = rows.before_count / (rows.before_count + _PRIOR_DECISIONS)
+    during, before = _person_means(rows, rows.reward)[0] / spec.reward.scale, rows.before / spec.reward.scale
+    return np.asarray((during - centre) - weight * (before - centre))
+
+
+def level_rows(adjusted: Floats, past: Bools) -> Floats:
+    """Return each person's vector (U, 4) with entries in [-1, 1], in the order of ``LEVEL_COLUMNS``."""
+    level = np.clip(adjusted / _LEVEL_UNIT, -1.0, 1.0)
+    return np.column_stack([level * past, past, level * ~past, ~past]).astype(np.float64)
+
+
+def spread_rows(apart: Floats) -> Floats:
+    """Return whether each person is beyond the narrow clip around their centre, and 1 (U, 2)."""
+    return np.column_stack([np.abs(apart) > NARROW_CLIP, np.ones(len(apart))]).astype(np.float64)
+
+
+def improvement_rows(signs: Floats, apart: Floats, clip: float) -> Floats:
     """Return each person's vector (U, 6) with entries in [-1, 1], in the order of ``IMPROVEMENT_COLUMNS``.
 
-    ``hidden_loss``, ``hidden_gain``: how far beyond the clip a person speaks against the candidate or for it, in clips, at
-    most 1.
+    Args: signs (U,): +1 in the candidate's arm, else -1. apart (U,): adjusted rewards less their centre, in reward scales.
     """
-    sign = np.where(rows.candidate, 1.0, -1.0)
-    signed = sign * (_person_means(rows, rows.reward)[0] / spec.reward.scale - centre) / TRIAL_CLIP
-    value = np.clip(signed, -1.0, 1.0)
-    loss, gain = np.clip(-signed - 1.0, 0.0, 1.0), np.clip(signed - 1.0, 0.0, 1.0)
-    return np.column_stack([value, value**2, np.ones(rows.users), sign, loss, gain])
+    signed = signs * apart / clip
+    against, favour = signed < -1.0, signed > 1.0
+    inside = np.where(against | favour, 0.0, signed)
+    return np.column_stack([inside, inside**2, against, favour, np.ones(len(signed)), signs])
 
 
-def guardrail_values(spec: LoopSpec, rows: TrialRows) -> dict[str, PersonValues]:
-    """Return each guardrail's centred number and weight of every person (U,): means over decisions, 0 in the reference's arm."""
+def _level(level: _Block, column: int) -> float:
+    """Return a noised mean, drawn to 0 where noise is large beside the number of people."""
+    total, people = level.values[column], max(float(level.values[column + 1]), 0.0)
+    sd = float(level.sd[column])
+    return _LEVEL_UNIT * float(np.clip(total * people / (people**2 + sd**2), -1.0, 1.0)) if people > 0 else 0.0
+
+
+def _chosen_clip(spread: _Block) -> float:
+    beyond, people = spread.values
+    return NARROW_CLIP if beyond <= MOST_BEYOND_NARROW * max(people, 0.0) else WIDE_CLIP
+
+
+def guardrail_values(spec: LoopSpec, rows: TrialRows, decisions: float) -> dict[str, PersonValues]:
+    """Return each guardrail's centred number and weight of every person (U,): means over decisions, 0 in the reference's arm.
+
+    A guardrail is a share of interventions. Somebody with fewer than half of the usual ``decisions`` counts in proportion, so
+    that a single dismissal of one who just came does not lie beyond the clip.
+    """
     rated = np.isfinite(rows.empathy)
     deficit = np.where(rated, 1.0 - np.clip(np.nan_to_num(rows.empathy), 0.0, 1.0), 0.0)
     harmful, answered = harm_and_answers(spec, rows.harmful)
@@ -127,16 +238,17 @@ def guardrail_values(spec: LoopSpec, rows: TrialRows) -> dict[str, PersonValues]
         "silence": (silent, np.ones(len(silent), bool)),
         "empathy_deficit": (deficit, rated),
     }
-    return {metric: _share(rows, *counted[metric], _BARS[metric]) for metric in guardrails(spec)}
+    least = _LEAST_SHARE * decisions
+    return {metric: _share(rows, *counted[metric], _BARS[metric], least) for metric in guardrails(spec)}
 
 
-def _share(rows: TrialRows, bad: Floats | Bools, counts: Bools, bar: float) -> PersonValues:
+def _share(rows: TrialRows, bad: Floats | Bools, counts: Bools, bar: float, least: float) -> PersonValues:
     seen = rows.intervened & counts & rows.candidate[rows.person]
-    bad_mean, seen_mean = _person_means(rows, np.where(seen, bad, 0.0), seen.astype(float))
+    bad_mean, seen_mean = _person_means(rows, np.where(seen, bad, 0.0), seen.astype(float), least=least)
     return PersonValues(bad_mean - bar * seen_mean, seen_mean)
 
 
-def _person_means(rows: TrialRows, *columns: Floats) -> Floats:
-    """Return each person's mean over their decisions, one row (U,) a column."""
-    counts = np.maximum(np.bincount(rows.person, minlength=rows.users), 1)
+def _person_means(rows: TrialRows, *columns: Floats, least: float = 1.0) -> Floats:
+    """Return each person's mean over their decisions, one row (U,) a column. The divisor is at ``least`` that."""
+    counts = np.maximum(np.bincount(rows.person, minlength=rows.users), max(least, 1.0))
     return person_sums(rows.person, np.column_stack(columns), rows.users).T / counts

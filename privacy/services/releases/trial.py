@@ -12,7 +12,7 @@ from django.db import transaction
 from core.progress import ReportProgress
 from loops.models import LoopVersion
 from privacy.engine.evaluation.centred_sums import ValueClips
-from privacy.engine.evaluation.on_policy import release_trial
+from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS, release_trial
 from privacy.models import Purpose, Release
 from privacy.selectors.decisions import evaluation_folds, turn_share
 from privacy.selectors.releases import charged_person_ids
@@ -27,7 +27,7 @@ from privacy.services.releases.lifecycle import (
 )
 
 TRIAL_KIND = "trial"
-_USERS = 2  # index of the count of people among the improvement's columns
+_USERS = list(IMPROVEMENT_COLUMNS).index("users")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class TrialTerms:
     """Hold the public terms of one look at a trial.
 
     version: id of the version on trial. look: 1, 2, ... since: when the trial began. generation: of the slot during the trial.
-    centre: mean reward (reward scales) that people are compared with. clips: of the guardrails.
+    centre: mean reward (reward scales) that people are compared with. decisions: usual number of a person's. clips: of the
+    guardrails.
     """
 
     version: int
@@ -43,6 +44,7 @@ class TrialTerms:
     since: datetime
     generation: int
     centre: float
+    decisions: float
     clips: Mapping[str, ValueClips]
 
 
@@ -78,6 +80,7 @@ def trial_release(
             "version": terms.version,
             "look": terms.look,
             "centre": terms.centre,
+            "decisions": terms.decisions,
             "clips": {metric: asdict(clip) for metric, clip in terms.clips.items()},
         },
         least=LEAST_CHARGED,
@@ -95,7 +98,10 @@ def trial_release(
         in_candidate=in_candidate,
     )
     report(0.7, "noisy sums")
-    sums = release_trial(loop_version.spec, rows, centre=terms.centre, clips=terms.clips, sigma=release_sigma(release))
+    sums = release_trial(
+        loop_version.spec, rows, centre=terms.centre, decisions=terms.decisions, clips=terms.clips,
+        sigma=release_sigma(release),
+    )  # fmt: skip
     with transaction.atomic():
         stored = round_store(release=release, index=0, arrays=sums)
         release_commit(release=release, noisy_users=max(0.0, float(stored["improvement"][_USERS])))

@@ -16,36 +16,37 @@ import numpy as np
 
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import smallest_effect
-from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS, TRIAL_CLIP, guardrails
+from privacy.engine.evaluation.centred_sums import read_centred
+from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS
+from privacy.engine.outcomes import largest_total
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, attempt_alpha
-from training.engine.gates.outcome_gate import (
-    GateResult,
-    GateTerms,
-    Judgement,
-    combine_verdicts,
-    empathy_judgement,
-    false_intervention_judgement,
-)
+from training.engine.gates.outcome_gate import GateResult, Judgement, combine_verdicts
+from training.engine.gates.trial_guardrails import SQUARE_MARGIN, guardrail_judgements
 from training.engine.intervals.clustered import MIN_ESS, POWER
 
 TRIAL_LOOKS = 3  # releases of one trial; a trial without a verdict then ends without a promotion
 TRIAL_BP = 5_000  # of the people have the candidate
 LEAST_Z = 0.1  # z of the model gate below which a candidate is not worth people's time
-MOST_HIDDEN = 0.02  # of the people: more whose loss the clip may hide leave a trial undecided
-_SQUARE_MARGIN = 0.5  # a variance is raised by this many sd of its noise
+HIDDEN_SHARE = 0.004  # of the people, whose number beyond the clip may be noise
+_LEAST_MARGIN, _MOST_MARGIN = 0.5, 1.645  # sd of that number's noise
+ENTRY_Z = 1.3  # sd of noise by which people beyond an evaluation's clip may exceed 0 before a trial
 _MISMATCH_PRIOR = 100.0  # pseudo-people of the sample ratio's prior (evidence of a ratio other than 50:50)
 _MISMATCH_BAR = math.log(1_000.0)
 
 
-def trial_wanted(model_gates: Sequence[tuple[float, float]], gate: GateResult | None) -> bool:
+def trial_wanted(
+    model_gates: Sequence[tuple[float, float]], gate: GateResult | None, earlier: Mapping[str, np.ndarray] | None = None
+) -> bool:
     """Tell whether a candidate for the policy head should be tried on half of the people.
 
     It should if the evidence leaves it open: the model gates are neither hopeless nor all of the obstacle, no metric failed, the
-    improvement may be above 0, and the log tried what the candidate would do. What the log never tried gets no trial.
+    improvement may be above 0, and the log tried what the candidate would do. What the log never tried gets no trial. Nor does
+    a candidate whose improvement is open while people lie beyond the evaluation's clip: few may be hurt badly.
 
     Args:
         model_gates: (z, bar) of every model gate.
         gate: the outcome gate's result, None if it could not be run. Without outcomes nobody is tried on.
+        earlier: the sums that the outcome gate read.
     """
     if not model_gates or min(z for z, _ in model_gates) < LEAST_Z or gate is None:
         return False
@@ -53,32 +54,63 @@ def trial_wanted(model_gates: Sequence[tuple[float, float]], gate: GateResult | 
         return False
     if any(j.name == "support" and j.verdict != "pass" for j in gate.judgements):
         return False
-    return all(j.high > 0 for j in gate.judgements if j.name == "improvement")
+    improvement = [j for j in gate.judgements if j.name == "improvement"]
+    if any(j.verdict != "pass" for j in improvement) and earlier is not None and hides_losses(earlier):
+        return False
+    return all(j.high > 0 for j in improvement)
+
+
+def hides_losses(earlier: Mapping[str, np.ndarray]) -> bool:
+    """Tell whether more people lie below an evaluation's clip than noise explains (by ``ENTRY_Z`` sd)."""
+    if "improvement" not in earlier:
+        return False
+    sums = read_centred(earlier, "improvement")
+    return sums.below > ENTRY_Z * sums.sd_beyond
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """Hold the improvement's noised sums and the noise on each, by column."""
+    """Hold the improvement's noised sums, the noise on each by column, and how far beyond its clip a person's v may lie."""
 
     value: Mapping[str, float]
     sd: Mapping[str, float]
+    reach: float
 
     def bound(self, z: float) -> float:
         """Return z times the standard error of the sum of values, sampling and noise together.
 
         sampling: sum v^2 - (sum v)^2 / n, raised by the noise of its square.
         """
-        square = max(self.value["square"], 0.0) + _SQUARE_MARGIN * self.sd["square"]
+        square = max(self.value["square"], 0.0) + SQUARE_MARGIN * self.sd["square"]
         return z * math.sqrt(square + self.sd["value"] ** 2)
 
+    def hidden(self, side: str) -> float:
+        """Return how much the people beyond the clip may add to the sum: their number, less a margin, times the reach.
 
-def _read(stored: Mapping[str, np.ndarray]) -> _Sums:
+        The margin is .4% of the people, but at least half a sd of the number's noise and at most 1.645 sd. Where noise is large
+        beside the people, a small number must count, or a few who are hurt badly would pass as noise.
+        """
+        return self.reach * max(self.value[side] - self.margin(side), 0.0)
+
+    def margin(self, side: str) -> float:
+        """Return how many people beyond the clip may be noise."""
+        sd = self.sd[side]
+        return min(max(HIDDEN_SHARE * self.value["users"], _LEAST_MARGIN * sd), _MOST_MARGIN * sd)
+
+    def hides_many(self) -> bool:
+        """Tell whether more people speak against the candidate beyond the clip than a large gain of the others may outweigh."""
+        return self.value["against"] > max(self.margin("against"), HIDDEN_SHARE * self.value["users"])
+
+
+def _read(spec: LoopSpec, stored: Mapping[str, np.ndarray]) -> _Sums:
     names = ("improvement", "improvement_sd")
     values, sds = (dict(zip(IMPROVEMENT_COLUMNS, map(float, stored[n]), strict=True)) for n in names)
-    return _Sums(values, sds)
+    return _Sums(values, sds, 2 * largest_total(spec) / spec.reward.scale)
 
 
-def trial_verdict(spec: LoopSpec, stored: Mapping[str, np.ndarray], look: int) -> GateResult:
+def trial_verdict(
+    spec: LoopSpec, stored: Mapping[str, np.ndarray], look: int, earlier: Mapping[str, np.ndarray] | None = None
+) -> GateResult:
     """Read a trial's release.
 
     pass: the lower bound of the improvement is above 0 and each guardrail's upper bound meets its bar.
@@ -89,15 +121,14 @@ def trial_verdict(spec: LoopSpec, stored: Mapping[str, np.ndarray], look: int) -
     Args:
         stored: the output of ``privacy.engine.evaluation.on_policy.release_trial``.
         look: 1, 2, ...: the number of this release within the trial.
+        earlier: the sums of the evaluation that led to the trial, if there was one. The guardrails use both.
     Raises: ValueError for a look outside 1..``TRIAL_LOOKS``.
     """
     if not 1 <= look <= TRIAL_LOOKS:
         raise ValueError(f"look {look} of a trial is not possible; a trial has looks 1 to {TRIAL_LOOKS}")
     z = _z(1 - attempt_alpha(look + 1))
-    terms = GateTerms(spec, 0.0, attempt=look + 1, score=False)
-    judges = {"empathy_deficit": empathy_judgement, "false_intervention": false_intervention_judgement}
-    guards = [judges[metric](terms, stored) for metric in guardrails(spec) if metric in judges]
-    result = combine_verdicts([_improvement(spec, _read(stored), z), *guards])
+    guards = guardrail_judgements(spec, stored, earlier)
+    result = combine_verdicts([_improvement(spec, _read(spec, stored), z), *guards])
     if result.verdict == "pass":
         return GateResult(
             "pass", "Every metric passed in the trial, on people who had the candidate.", result.judgements, None
@@ -114,11 +145,11 @@ def trial_harms(result: GateResult) -> bool:
 
 def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
     """Judge the mean difference of the arms (reward scales, shown in the loop's units)."""
-    users, unit = max(sums.value["users"], 1.0), 2 * TRIAL_CLIP
+    users = max(sums.value["users"], 1.0)
     estimate, radius, against = (
         x / users for x in (sums.value["value"], sums.bound(z), sums.bound(_z(1 - FALSE_PASS_ALPHA)))
     )
-    loss, gain = (unit * max(sums.value[name], 0.0) / users for name in ("hidden_loss", "hidden_gain"))
+    loss, gain = (sums.hidden(side) / users for side in ("against", "favour"))
     low, high = estimate - loss - radius, estimate + gain + radius
     needed = _people_needed(users, radius / z, smallest_effect(spec), z)
     text = f"The difference between the arms of the trial is {estimate:.4g} reward scales ({low:.4g} to {high:.4g})"
@@ -126,6 +157,14 @@ def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
     answer: VerdictWord
     if problem:
         answer, reason = "insufficient", problem
+    elif low > 0 and sums.hides_many():
+        answer, reason = (
+            "insufficient",
+            (
+                f"{text}, but about {sums.value['against']:,.0f} people may have lost more than the trial can measure. "
+                "More people make this number more precise."
+            ),
+        )
     elif low > 0:
         answer, reason = "pass", f"{text}, which is above 0."
     elif estimate + gain + against <= 0:
@@ -149,13 +188,6 @@ def _problem(sums: _Sums, users: float) -> str:
             "The arms of the trial do not hold equal numbers of people "
             f"(a difference of about {abs(sums.value['arms']):,.0f} of {users:,.0f}), so they cannot be compared. "
             "Find out why people of one arm are missing."
-        )
-    z = _z(1 - FALSE_PASS_ALPHA)
-    hidden = (sums.value["hidden_loss"] + z * sums.sd["hidden_loss"]) / users
-    if hidden > MOST_HIDDEN:
-        return (
-            f"Up to {hidden:.1%} of the people may have lost more than the trial can measure, and at most {MOST_HIDDEN:.0%} "
-            "may. More people make this number more precise."
         )
     return ""
 

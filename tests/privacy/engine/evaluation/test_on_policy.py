@@ -13,13 +13,21 @@ from privacy.engine.evaluation.centred_sums import person_rows
 from privacy.engine.evaluation.on_policy import (
     IMPROVEMENT_CLIP,
     IMPROVEMENT_COLUMNS,
-    TRIAL_CLIP,
+    LEVEL_CLIP,
+    LEVEL_COLUMNS,
+    NARROW_CLIP,
+    SPREAD_CLIP,
+    SPREAD_COLUMNS,
+    WIDE_CLIP,
     TrialRows,
+    adjusted_rewards,
     guardrail_clips,
     guardrail_values,
     guardrails,
     improvement_rows,
+    level_rows,
     release_trial,
+    spread_rows,
 )
 from tests.factories.loops import builtin
 from tests.factories.trial_people import CLIPS, SIGMA, SPEC, TrialPeople
@@ -33,19 +41,19 @@ def _rows(
     """People with one decision each; rewards in reward scales."""
     n = len(reward)
     return TrialRows(
-        np.arange(n), np.array(candidate), np.array(reward) * SPEC.reward.scale, np.full(n, speaks),
-        np.full(n, empathy), np.full(n, harmful),
+        np.arange(n), np.array(candidate), np.zeros(n), np.zeros(n, np.int64), np.array(reward) * SPEC.reward.scale,
+        np.full(n, speaks), np.full(n, empathy), np.full(n, harmful),
     )  # fmt: skip
 
 
 def _sums(rows: TrialRows, centre: float = 0.0) -> dict[str, float]:
-    stored = release_trial(SPEC, rows, centre=centre, clips=CLIPS, sigma=None)
+    stored = release_trial(SPEC, rows, centre=centre, decisions=1, clips=CLIPS, sigma=None)
     return dict(zip(IMPROVEMENT_COLUMNS, stored["improvement"].tolist(), strict=True))
 
 
 def _guard(rows: TrialRows, metric: str, spec: LoopSpec = SPEC) -> tuple[float, float]:
     """Centred number and weight of the first person."""
-    values = guardrail_values(spec, rows)[metric]
+    values = guardrail_values(spec, rows, 1)[metric]
     assert values.weight is not None
     return float(values.value[0]), float(values.weight[0])
 
@@ -63,22 +71,47 @@ def test_the_centre_moves_both_arms_alike() -> None:
 
 def test_a_person_counts_once_with_the_mean_over_explored_and_other_decisions() -> None:
     rows = _rows([0.6, 0.0, 0.3], [True, True, True])
-    once = replace(rows, person=np.array([0, 0, 0]), candidate=np.array([True]))
-    sums = _sums(once)
-    assert (sums["users"], sums["value"]) == pytest.approx((1, 2 * 0.3), abs=1e-4)
+    once = replace(
+        rows, person=np.array([0, 0, 0]), candidate=np.array([True]), before=np.zeros(1), before_count=np.zeros(1, np.int64)
+    )  # fmt: skip
+    assert adjusted_rewards(SPEC, once, 0.0) == pytest.approx([0.3])
+    assert _sums(once)["users"] == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(("decisions", "expected"), [(0, 0.9), (12, 0.9 - 0.5 * 0.4), (36, 0.9 - 0.75 * 0.4)])
+def test_what_a_person_always_earned_is_taken_off_by_how_often_it_was_seen(decisions: int, expected: float) -> None:
+    rows = replace(_rows([1.0], [True]), before=np.array([0.5 * SPEC.reward.scale]), before_count=np.array([decisions]))
+    assert adjusted_rewards(SPEC, rows, 0.1) == pytest.approx([expected])
+
+
+def test_centres_are_the_means_of_people_with_and_without_a_past() -> None:
+    rows = replace(_rows([0.5, 0.3, 0.9, 0.9], [True, False, True, False]), before_count=np.array([10**9, 10**9, 0, 0]))
+    stored = release_trial(SPEC, rows, centre=0.0, decisions=1, clips=CLIPS, sigma=None)
+    assert stored["level"] == pytest.approx([0.8, 2, 1.8, 2], abs=1e-4)
+    sums = dict(zip(IMPROVEMENT_COLUMNS, stored["improvement"].tolist(), strict=True))
+    assert sums["value"] / 4 == pytest.approx((0.2 + 0.0) / 2, abs=1e-4)
+    assert sums["square"] == pytest.approx(2 * 0.2**2, abs=1e-4)  # distances from the centres alone
+
+
+def test_many_people_beyond_the_narrow_clip_choose_the_wide_one() -> None:
+    close, far = [0.1, -0.1] * 50, [1.0, -1.0] * 3
+    for rewards, clip in ((close, NARROW_CLIP), (close + far[:2], NARROW_CLIP), (close + far, WIDE_CLIP)):
+        rows = _rows(rewards, [i % 2 == 0 for i in range(len(rewards))])
+        stored = release_trial(SPEC, rows, centre=0.0, decisions=1, clips=CLIPS, sigma=None)
+        assert stored["improvement_clip"] == pytest.approx([clip])
 
 
 @pytest.mark.parametrize(
-    ("reward", "candidate", "loss", "gain"),
+    ("signed", "expected"),
     [
-        (-10.0, True, 1, 0), (10.0, True, 0, 1), (10.0, False, 1, 0), (-10.0, False, 0, 1), (-1.0, True, 1 / 3, 0),
-        (0.7, True, 0, 0),
+        (0.5, [0.5, 0.25, 0, 0]), (-1.0, [-1, 1, 0, 0]), (-1.01, [0, 0, 1, 0]), (-50.0, [0, 0, 1, 0]),
+        (1.01, [0, 0, 0, 1]), (50.0, [0, 0, 0, 1]),
     ],
 )  # fmt: skip
-def test_what_the_clip_hides_is_counted_on_its_side(reward: float, candidate: bool, loss: float, gain: float) -> None:
-    sums = _sums(_rows([reward], [candidate]))
-    assert abs(sums["value"]) <= 2 * TRIAL_CLIP + 1e-4
-    assert (sums["hidden_loss"], sums["hidden_gain"]) == pytest.approx((loss, gain), abs=1e-4)
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_person_beyond_the_clip_counts_on_their_side_alone(signed: float, expected: list[float], sign: float) -> None:
+    row = improvement_rows(np.array([sign]), np.array([sign * signed * 0.6]), 0.6)[0]
+    assert row == pytest.approx([*expected, 1, sign])
 
 
 @pytest.mark.parametrize(("harmful", "value", "weight"), [(1, 0.9, 1), (0, -0.1, 1), (-1, 0.0, 0)])
@@ -111,37 +144,77 @@ def test_guardrails_read_the_candidates_interventions_alone() -> None:
         assert _guard(rows, "false_intervention") == (0.0, 0.0)
 
 
-def test_a_person_who_dismisses_everything_at_the_candidates_rate_is_not_clipped() -> None:
-    speaks = np.arange(10) < 5
+def test_somebody_with_few_decisions_counts_in_proportion() -> None:
+    rows = _rows([0.0], [True], harmful=1)
+    usual, few = (guardrail_values(SPEC, rows, decisions)["false_intervention"] for decisions in (2, 100))
+    assert (usual.value[0], few.value[0]) == pytest.approx((0.9, 0.9 / 50))
+
+
+def test_people_at_the_bar_are_inside_the_clips_and_one_who_dismisses_everything_is_beyond() -> None:
+    rng, n, each = np.random.default_rng(1), 2_000, 40
+    speaks = rng.random(n * each) < 0.5
+    blames = np.where(np.repeat(np.arange(n), each) == 0, True, rng.random(n * each) < 0.1)
     rows = TrialRows(
-        np.zeros(10, np.int64), np.array([True]), np.zeros(10), speaks, np.full(10, np.nan), np.ones(10, np.int64)
-    )
-    clip = guardrail_clips(SPEC, intervention_rate=0.5, exploration=0.0)["false_intervention"]
-    assert _guard(rows, "false_intervention") == pytest.approx((0.45, 0.5))
-    assert (clip.value, clip.weight) == pytest.approx((0.45, 0.5))
-    counted = person_rows(guardrail_values(SPEC, rows)["false_intervention"], clip)[0]
-    assert counted[:3] == pytest.approx([1.0, 1.0, 0.0])
+        np.repeat(np.arange(n), each), np.full(n, True), np.zeros(n), np.zeros(n, np.int64), np.zeros(n * each), speaks,
+        rng.uniform(0.5, 1.0, n * each), blames.astype(np.int64),
+    )  # fmt: skip
+    clips = guardrail_clips(SPEC, intervention_rate=0.5, exploration=0.0, decisions=each)
+    for metric in ("false_intervention", "empathy_deficit"):
+        beyond = person_rows(guardrail_values(SPEC, rows, each)[metric], clips[metric])[:, 2]
+        assert np.mean(beyond != 0) < 0.01
+        assert (beyond[0] != 0) == (metric == "false_intervention")
+    assert clips["false_intervention"].value < 0.5 * 0.9 * 0.5  # far less than the worst person could do
+
+
+@pytest.mark.parametrize("bar_side", ["false_intervention", "empathy_deficit"])
+def test_people_who_are_never_harmed_are_inside_the_clips(bar_side: str) -> None:
+    rows = _rows([0.0], [True], harmful=0, empathy=1.0)
+    clips = guardrail_clips(SPEC, intervention_rate=1.0, exploration=0.0, decisions=200)
+    row = person_rows(guardrail_values(SPEC, rows, 1)[bar_side], clips[bar_side])[0]
+    assert row[0] < 0 and row[2] == 0
 
 
 @pytest.mark.parametrize("reward", [-1e9, -1.5, 0.0, 0.75, 1e9])
+@pytest.mark.parametrize("before", [-1e9, 0.0, 1e9])
+@pytest.mark.parametrize("before_count", [0, 1, 10**9])
+@pytest.mark.parametrize("candidate", [True, False])
+def test_the_worst_person_moves_no_reward_block_by_more_than_its_clip(
+    reward: float, before: float, before_count: int, candidate: bool
+) -> None:
+    rows = replace(
+        _rows([reward], [candidate]), before=np.array([before]), before_count=np.array([before_count], dtype=np.int64)
+    )
+    adjusted = adjusted_rewards(SPEC, rows, 0.0)
+    signs = np.where(rows.candidate, 1.0, -1.0)
+    for vector, columns, clip in (
+        (level_rows(adjusted, rows.before_count > 0), LEVEL_COLUMNS, LEVEL_CLIP),
+        (spread_rows(adjusted), SPREAD_COLUMNS, SPREAD_CLIP),
+        (improvement_rows(signs, adjusted, NARROW_CLIP), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP),
+        (improvement_rows(signs, adjusted, WIDE_CLIP), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP),
+    ):
+        scaled = vector * list(columns.values())
+        assert np.linalg.norm(scaled) <= clip * (1 + 1e-12)  # the ball is a bound and changes nobody
+        assert np.linalg.norm(integer_sum(scaled, clip=clip, steps=STEPS)) <= STEPS
+
+
 @pytest.mark.parametrize("candidate", [True, False])
 @pytest.mark.parametrize("harmful", [1, 0, -1])
 @pytest.mark.parametrize("empathy", [-3.0, 0.0, 1.0, float("nan")])
-def test_the_worst_person_moves_no_block_by_more_than_its_clip(
-    reward: float, candidate: bool, harmful: int, empathy: float
+@pytest.mark.parametrize("decisions", [0, 1, 1_000])
+def test_the_worst_person_moves_no_guardrail_by_more_than_its_clip(
+    candidate: bool, harmful: int, empathy: float, decisions: float
 ) -> None:
-    rows = _rows([reward], [candidate], harmful=harmful, empathy=empathy)
-    vector = improvement_rows(SPEC, rows, 0.0) * list(IMPROVEMENT_COLUMNS.values())
-    assert np.linalg.norm(vector) <= IMPROVEMENT_CLIP * (1 + 1e-12)  # the ball is a bound and changes nobody
-    assert np.linalg.norm(integer_sum(vector, clip=IMPROVEMENT_CLIP, steps=STEPS)) <= STEPS
-    for metric, values in guardrail_values(SPEC, rows).items():
+    rows = _rows([0.0], [candidate], harmful=harmful, empathy=empathy)
+    for metric, values in guardrail_values(SPEC, rows, decisions).items():
         assert np.abs(person_rows(values, CLIPS[metric])).max() <= 1  # their blocks' clips hold for such rows
 
 
 def test_the_blocks_spend_no_more_than_the_release() -> None:
     rows = TrialPeople().rows(np.random.default_rng(1), 50)
-    stored = release_trial(SPEC, rows, centre=0, clips=CLIPS, sigma=SIGMA)
-    spent = sum(float(stored[f"{metric}_rho"][0]) for metric in ("improvement", *guardrails(SPEC)))
+    stored = release_trial(SPEC, rows, centre=0, decisions=40, clips=CLIPS, sigma=SIGMA)
+    blocks = ("level", "spread", "improvement", *guardrails(SPEC))
+    assert {name.removesuffix("_rho") for name in stored if name.endswith("_rho")} == set(blocks)
+    spent = sum(float(stored[f"{block}_rho"][0]) for block in blocks)
     assert 0.999 / (2 * SIGMA**2) < spent <= 1 / (2 * SIGMA**2)
 
 
@@ -149,4 +222,4 @@ def test_a_loop_without_labels_and_empathy_measures_the_improvement_alone() -> N
     known = builtin("heartsteps")
     spec = replace(known, imports=replace(known.imports, label=None))
     assert guardrails(spec) == ()
-    assert guardrail_clips(spec, intervention_rate=0.5, exploration=0.1) == {}
+    assert guardrail_clips(spec, intervention_rate=0.5, exploration=0.1, decisions=40) == {}

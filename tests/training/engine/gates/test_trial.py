@@ -58,10 +58,8 @@ class TestWanted:
 
 
 def test_a_better_candidate_passes() -> None:
-    assert (
-        passes(TrialPeople(gain=0.15), users=1_000, lives=60) >= 16
-    )  # 46% of 150 lives passed, so 28 are expected; three sd less
-    assert passes(TrialPeople(gain=0.15), users=2_000, lives=30) >= 29
+    assert passes(TrialPeople(gain=0.15), users=1_000, lives=60) >= 16  # about half of the lives pass; three sd less
+    assert passes(TrialPeople(gain=0.15), users=2_000, lives=30) >= 20  # the count beyond the clip alone keeps back 17%
 
 
 def test_no_candidate_passes_that_is_not_better() -> None:
@@ -80,6 +78,20 @@ def test_a_candidate_that_hurts_a_twentieth_badly_does_not_pass() -> None:
     people = TrialPeople(gain=0.42, hurt=0.05)
     assert passes(people, users=1_000, lives=60) <= 5
     assert passes(people, users=2_000, lives=40) <= 2
+
+
+def _evaluation(beyond: float, sd: float = 10.0) -> dict[str, np.ndarray]:
+    return {
+        "improvement": np.array([5.0, 4.0, beyond, 1_000.0, 0.0]), "improvement_sd": np.array([5.0, 1.0, sd, 20.0, 0.0]),
+        "improvement_clips": np.ones(2), "improvement_share": np.zeros(1),
+    }  # fmt: skip
+
+
+def test_people_beyond_the_clip_of_an_open_evaluation_forbid_a_trial() -> None:
+    assert trial_wanted([REFERENCE], UNDECIDED, _evaluation(12.9))
+    assert not trial_wanted([REFERENCE], UNDECIDED, _evaluation(13.1))
+    other = _gate(_judgement(answer="pass"), _judgement("false_intervention"))
+    assert trial_wanted([REFERENCE], other, _evaluation(13.1))
 
 
 def test_losses_between_one_and_two_clips_are_read_in_full() -> None:
