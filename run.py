@@ -112,7 +112,7 @@ def _demo_arguments(demo: argparse.ArgumentParser) -> None:
         "--epsilon",
         type=float,
         metavar="E",
-        help="privacy budget of each of the two releases (default: manage.py demo's, 1)",
+        help="privacy budget of a turn (default: manage.py demo's, 1)",
     )
     demo.add_argument(
         "--seed", type=int, default=1, metavar="S", help="random seed of simulation and training (default: %(default)d)"

@@ -188,7 +188,7 @@ def run(options: Namespace) -> list[dict[str, Any]]:
     unit = options.seeds * (1 if options.quick else 4)
     parts = (
         (identical_arms, 4), (faults, 12), (weekdays, 3), (whole_reports, 16), (same_as_the_product, 2), (slow_for_both, 60),
-        (quiet_latency, 120), (bad_hours, 30),
+        (quiet_latency, 240), (bad_hours, 30),
     )  # fmt: skip
     found = [part(count * unit, 0) for part, count in parts]
     return [row for part in found for row in (part if isinstance(part, list) else [part])]

@@ -49,7 +49,7 @@ from r3al_project.turns.limits import UNREQUESTED_STATES
 from tests.factories.in_memory_release import later_rounds
 from training.engine.gates.optimism import optimism_allowance
 from training.engine.gates.outcome_gate import GateResult, GateTerms, outcome_gate
-from training.engine.gates.trial import TRIAL_LOOKS, trial_verdict, trial_wanted
+from training.engine.gates.trial import LEAST_Z, TRIAL_LOOKS, trial_verdict, trial_wanted
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.pipeline import LearnedPolicy, train_policy_head
 
@@ -163,16 +163,17 @@ class Life:
         return np.asarray(np.arange(self.people) < (held_out or self.people))
 
     def _judge(self, learned: LearnedPolicy, log: Month, exploration: float) -> Outcome:
-        """Judge a candidate that passed its model gates. One that the evidence leaves open goes on trial."""
-        result, sums = None, None
-        if learned.passed:
-            self.attempts += 1
-            result, sums = judge(
-                learned, log, self._judges(), self._terms(learned), LoggingPolicy(exploration, self.serving)
-            )
-        if result is not None and result.verdict == "pass":
+        """Judge a candidate that its model gates do not rule out. One that the evidence leaves open goes on trial."""
+        gates = model_gates(learned)
+        if min(z for z, _ in gates) < LEAST_Z:
+            return Outcome("keep", None)
+        self.attempts += 1
+        logged = LoggingPolicy(exploration, self.serving)
+        result, sums = judge(learned, log, self._judges(), self._terms(learned), logged)
+        if result.verdict == "pass" and learned.passed:
             return Outcome("deploy", result, sums)
-        return Outcome("try" if trial_wanted(model_gates(learned), result, sums) else "keep", result, sums)
+        left_open = replace(result, verdict="insufficient") if result.verdict == "pass" else result
+        return Outcome("try" if trial_wanted(gates, left_open, sums) else "keep", result, sums)
 
     def _terms(self, learned: LearnedPolicy) -> GateTerms:
         spec = self.world.spec

@@ -123,6 +123,7 @@ REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMI
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "DataTypeEnum": "privacy.engine.data_types.DATA_TYPES",
+        "GateSourceEnum": "r3al_project.api.answers.calibration.GATE_SOURCES",
         "VerdictEnum": "r3al_project.api.answers.models.VERDICTS",
     },
     "TITLE": "R3AL Training Loop",

@@ -648,8 +648,8 @@ def some_sums(seed: int, users: float, noise: float, kind: Literal["mean", "shar
     generator = rng(seed, 31)
     a, b = generator.random(int(users)) * 0.3, 0.4 + 0.6 * generator.random(int(users))
     v = a - 0.1 * b if kind == "share" else a
-    exact = np.array([v.sum(), v @ v, 1.0, users, b.sum() if kind == "share" else 0.0])
-    sums = [float(x) for x in exact + noise * generator.normal(size=5)]
+    exact = np.array([v.sum(), v @ v, 1.0, 0.0, users, b.sum() if kind == "share" else 0.0])
+    sums = [float(x) for x in exact + noise * generator.normal(size=6)]
     exactly = ValueClips(1.0, 1.0)
     return CentredSums(kind, *sums, noise, noise, noise, noise, noise, exactly)  # type: ignore[call-arg,arg-type]
 
@@ -707,7 +707,7 @@ def gates_of_outcomes() -> Values:
         stored = dict(exact)
         for metric in (*measured_metrics(spec), *map(sub_metric, candidate.subs)):
             stored[f"{metric}_sd"] = noise * np.abs(exact[metric]) + 1e-9
-            stored[metric] = exact[metric] + rng(33).normal(size=5) * stored[f"{metric}_sd"]
+            stored[metric] = exact[metric] + rng(33).normal(size=6) * stored[f"{metric}_sd"]
         for terms in (GateTerms(spec, 0.4), GateTerms(spec, 0.4, attempt=3, incumbent=True, heads=2)):
             found = outcome_gate(terms, stored, latency if terms.incumbent else None)
             out[f"{name} attempt {terms.attempt}"] = [

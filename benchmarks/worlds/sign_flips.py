@@ -57,6 +57,10 @@ _PLACES, _GYM, _WORK = 6, 3, 1
 _DRIFTING = ("arousal", "need", "weather", "steps")
 
 
+# False interventions are near the bar here, so silence of more than a few percent could hide that they are above it.
+_ANSWERING = 0.97
+
+
 class SignFlipsWorld(World):
     """Simulate people whom help helps at a middle arousal, and cheer in a good mood. Elsewhere both harm."""
 
@@ -82,7 +86,9 @@ class SignFlipsWorld(World):
         effect = self._effect(state, action)
         reward = 0.8 * hidden["mood"] + hidden["level"] + effect + 0.5 * heavy
         harm = np.clip(0.115 - 0.12 * effect, 0.02, 0.6)
-        out = answers(reward, 0.80 + 0.08 * effect + 0.08 * noise[0], harm, action != 0, uniform[:4], answering=0.85)
+        out = answers(
+            reward, 0.80 + 0.08 * effect + 0.08 * noise[0], harm, action != 0, uniform[:4], answering=_ANSWERING
+        )
         mood = hidden["mood"] + 0.2 * (hidden["usual"] - hidden["mood"]) + 0.05 * effect + 0.15 * noise[1]
         hidden["mood"] = np.clip(mood, -1.0, 1.0)
         for name, drawn in zip(_DRIFTING, noise[2:], strict=True):

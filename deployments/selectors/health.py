@@ -79,6 +79,7 @@ def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
         latency=_latency(slot),
         margin=stability_margin(spec),
         slow_minutes=slow,
+        silence=spec.reward.silence,
     )
 
 

@@ -18,7 +18,8 @@ class FeatureMap:
 
     The first category has no column, so that the Gram matrix has full rank. With ``hinges`` there is one more column,
     ``2|z| - 1``, for each scaled number z with learned or drift dynamics. ``hinge_columns`` are the indices of these.
-    ``support`` holds the range in which each feature's number is held before it is scaled (``known_support``). Empty for bounds.
+    ``support`` is the range to which each feature's number is held, and which is scaled to [-1, 1] (``known_support``). Empty for
+    the bounds.
     """
 
     spec: LoopSpec
@@ -37,6 +38,10 @@ class FeatureMap:
         for f in self.spec.features:
             names += [f"{f.name}={c}" for c in f.categories[1:]] if f.is_category else [f.name]
         return (*names, *(f"|{self.spec.features[i].name}|" for i in self._hinged))
+
+    def range_of(self, feature: int) -> tuple[float, float]:
+        """Return the range of a numeric feature that is scaled to [-1, 1]."""
+        return self.support[feature] if self.support else self.spec.features[feature].range
 
     @cached_property
     def width(self) -> int:
@@ -72,15 +77,15 @@ class FeatureMap:
         return columns
 
     def phi(self, states: Floats) -> Floats:
-        """Compute phi for many states. Numbers are first clamped to their bounds, and to the support.
+        """Compute phi for many states. Numbers are first held to their range.
 
         Args: states: (n, F).
         Returns: (n, d).
         """
-        numbers, columns, low, width, least, most = self._numbers
+        numbers, columns, low, width = self._numbers
         out = np.empty((len(states), self.width))
         out[:, 0] = 1.0
-        scaled = np.minimum(np.maximum((states[:, numbers] - low) / width, least), most) * 2.0 - 1.0
+        scaled = np.minimum(np.maximum((states[:, numbers] - low) / width, 0.0), 1.0) * 2.0 - 1.0
         out[:, columns] = scaled
         for i, category, column in self._indicators:
             out[:, column] = states[:, i] == category
@@ -98,9 +103,9 @@ class FeatureMap:
         out = [0.0] * self.width
         out[0] = 1.0
         hinge = self.width - len(self._hinged)
-        for i, column, low, width, least, most, hinged in self._steps:
+        for i, column, low, width, hinged in self._steps:
             share = (state[i] - low) / width
-            scaled = (least if share < least else most if share > most else share) * 2.0 - 1.0
+            scaled = (0.0 if share < 0.0 else 1.0 if share > 1.0 else share) * 2.0 - 1.0
             out[column] = scaled
             if hinged:
                 out[hinge] = 2.0 * abs(scaled) - 1.0
@@ -111,24 +116,18 @@ class FeatureMap:
         return np.array(out)
 
     @cached_property
-    def _steps(self) -> list[tuple[int, int, float, float, float, float, bool]]:
-        """Return, per number: index in a state, column, lower bound, width, held shares of the width, whether it has a hinge."""
+    def _steps(self) -> list[tuple[int, int, float, float, bool]]:
+        """Return, per number: index in a state, column, lower end and width of the range, whether it has a hinge."""
         hinged = set(self._hinged)
-        return [
-            (i, c, float(a), float(w), float(least), float(most), i in hinged)
-            for i, c, a, w, least, most in zip(*self._numbers, strict=True)
-        ]
+        return [(i, c, float(a), float(w), i in hinged) for i, c, a, w in zip(*self._numbers, strict=True)]
 
     @cached_property
-    def _numbers(self) -> tuple[list[int], list[int], Floats, Floats, Floats, Floats]:
-        """Return, for numeric features: index in a state, column of phi, lower bound, width, and the held shares of the width."""
-        numeric = [(i, f) for i, f in enumerate(self.spec.features) if not f.is_category]
-        bounds = np.array([f.range for _, f in numeric]).reshape(-1, 2)
-        columns = [self.columns_of(f.name)[0] for _, f in numeric]
-        low, width = bounds[:, 0], bounds[:, 1] - bounds[:, 0]
-        held = np.array([self.support[i] for i, _ in numeric]).reshape(-1, 2) if self.support else bounds
-        least, most = np.clip((held - low[:, None]) / width[:, None], 0.0, 1.0).T
-        return [i for i, _ in numeric], columns, low, width, least, most
+    def _numbers(self) -> tuple[list[int], list[int], Floats, Floats]:
+        """Return, for numeric features: index in a state, column of phi, lower end and width of the range."""
+        numeric = [i for i, f in enumerate(self.spec.features) if not f.is_category]
+        held = np.array([self.range_of(i) for i in numeric]).reshape(-1, 2)
+        columns = [self.columns_of(self.spec.features[i].name)[0] for i in numeric]
+        return numeric, columns, held[:, 0], held[:, 1] - held[:, 0]
 
     @cached_property
     def _indicators(self) -> list[tuple[int, int, int]]:

@@ -6,7 +6,7 @@ from loops.engine.spec import LoopSpec
 
 EMPATHY_BAR = 0.75  # lowest acceptable mean empathy of interventions, per person
 FALSE_INTERVENTION_BAR = 0.10  # highest acceptable share of false interventions, per person
-SILENT_HARM_RATIO = 2.0  # how much more often than the others those who did not answer are taken to be harmed
+SILENT_HARM_RATIO = 2.5  # how much more often than the others those who did not answer are taken to be harmed
 LATENCY_BAR_MS = 200.0  # the 95th percentile of decision latency
 SLOW_SHARE = 0.05  # share of requests that may be slower; the 95th percentile meets the bar exactly when no more are
 SLOWER_MS = 250.0  # the deployed version may not exceed this latency more often than its holdback

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from core.arrays import Array, Ints, unpack_arrays
-from privacy.models import LedgerEntry, Release, ReleaseRound, ReleaseState
+from privacy.models import LedgerEntry, Purpose, Release, ReleaseRound, ReleaseState
 
 
 def charged_person_ids(*, release: Release) -> Ints:
@@ -18,6 +18,23 @@ def charged_person_ids(*, release: Release) -> Ints:
     entries = LedgerEntry.objects.filter(release=release).exclude(release__state=ReleaseState.REFUNDED)
     ids = entries.order_by("person_id").values_list("person_id", flat=True)
     return np.fromiter(ids.iterator(chunk_size=10_000), dtype=np.int64)
+
+
+def releases_on_same_people(release: Release) -> list[int]:
+    """Return the ids of the loop's releases up to this one that may have read the same people, itself included.
+
+    Where everybody trains and judges, these are all its training and judging releases. Where people are held out, they are those
+    that the release names as earlier.
+    """
+    if release.loop_version.spec.evaluation_share:
+        return [release.pk, *release.parameters.get("earlier", [])]
+    same = Release.objects.filter(
+        loop_version=release.loop_version,
+        purpose__in=(Purpose.TRAINING, Purpose.EVALUATION),
+        state=ReleaseState.COMMITTED,
+        pk__lte=release.pk,
+    )
+    return list(same.order_by("pk").values_list("pk", flat=True))
 
 
 def epsilon_of_releases(pks: Collection[int], *, delta: float) -> float:

@@ -197,7 +197,7 @@ class ModelView(APIView):
 
 
 class EvaluationView(APIView):
-    """Show the outcome gate's verdict on a version. The gate reads only people who did not train it."""
+    """Show the outcome gate's verdict on a version. The gate reads people's own outcomes."""
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_VERSIONS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from r3al_project.api import auth, decisions, jobs, models, outcomes, people, privacy
+from r3al_project.api import auth, calibration, decisions, jobs, models, outcomes, people, privacy
 
 urlpatterns = [  # Django searches from the top, so the most frequent addresses come first
     path("v1/optima/decisions", decisions.decisions, name="decisions"),
@@ -27,6 +27,7 @@ urlpatterns = [  # Django searches from the top, so the most frequent addresses 
     path("v1/privacy/releases/<int:release>", privacy.ReleaseView.as_view()),
     path("v1/privacy/releases/<int:release>/rows", privacy.ReleaseRowsView.as_view()),
     path("v1/privacy/budgets", privacy.BudgetsView.as_view()),
+    path("v1/training/calibration", calibration.CalibrationView.as_view()),
     path("v1/training/models", models.ModelsView.as_view()),
     path("v1/training/models/<str:version>", models.ModelView.as_view()),
     path("v1/training/models/<str:version>/evaluation", models.EvaluationView.as_view()),

@@ -18,7 +18,7 @@ from privacy.services.releases.moments import MOMENTS_KIND
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_sentence
-from training.models import VERDICT_WORDS, GateVerdict, ModelMetric, ModelVersion, says_nothing
+from training.models import LIVED, VERDICT_WORDS, GateVerdict, ModelMetric, ModelVersion, says_nothing
 
 _VERSIONS = 6
 _TURNS = 3
@@ -137,7 +137,7 @@ def main_first(versions: Iterable[ModelVersion]) -> list[ModelVersion]:
 def _verdicts() -> list[dict[str, Any]]:
     """Return the latest verdicts with their metrics. The policy head comes first, because a turn's outcome depends on it."""
     judged_versions = Prefetch("version", ModelVersion.objects.select_related("loop_version__loop").defer("weights"))
-    metrics = Prefetch("version__metrics", ModelMetric.objects.order_by("id"))
+    metrics = Prefetch("version__metrics", ModelMetric.objects.exclude(source=LIVED).order_by("id"))
     heads = GateVerdict.objects.values("version__loop_version__loop", "version__head").annotate(last=Max("pk"))
     main = Case(When(version__head=MAIN_HEAD, then=0), default=1)
     found = GateVerdict.objects.filter(pk__in=heads.values("last")).order_by(main, "-pk")[:_VERDICTS]
@@ -178,7 +178,9 @@ _METRIC_WORDS = {
     "model_gate_z": "model gate (z against the reference, in sampled worlds)",
     "model_gate_z_incumbent": "model gate (z against the incumbent, in sampled worlds)",
     "improvement": "improvement over the reference",
-    "long_run": "long-run difference from the reference",
+    "support": "how much of it the log tried (1: as declared)",
+    "empathy": "empathy over interventions",
+    "silence": "share of interventions without an answer",
     "false_intervention": "share of false interventions",
     "latency_ms": "decision time (ms)",
 }

@@ -41,7 +41,16 @@ from r3al_project.permissions import (
 from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.selectors import turn_get
 from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
-from training.models import OUTCOME_GATE, VERDICT_WORDS, GateVerdict, ModelVersion, VersionState, says_nothing
+from training.models import (
+    LIVED,
+    OUTCOME_GATE,
+    VERDICT_WORDS,
+    GateVerdict,
+    ModelMetric,
+    ModelVersion,
+    VersionState,
+    says_nothing,
+)
 from training.selectors.versions import version_get
 
 _VERSIONS, _INCIDENTS = 12, 3
@@ -153,9 +162,10 @@ def _metric_text(stored: dict[str, Any]) -> str:
 
 def _versions(deployed: set[int]) -> list[dict[str, Any]]:
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
+    gates = Prefetch("metrics", ModelMetric.objects.exclude(source=LIVED))
     found = ModelVersion.objects.learned().select_related("loop_version__loop").defer("weights")
     rows = []
-    for version in main_first(found.prefetch_related(verdicts, "metrics").order_by("-id")[:_VERSIONS]):
+    for version in main_first(found.prefetch_related(verdicts, gates).order_by("-id")[:_VERSIONS]):
         verdict = next(reversed(version.verdicts.all()), None)
         answer = verdict.verdict if verdict else "not asked"
         shown = [m for m in version.metrics.all() if m.source == OUTCOME_GATE] or list(version.metrics.all())

@@ -82,7 +82,9 @@ def release_sentence(s: StageSummary) -> str:
     if "note" in s:
         return "No new outcomes since the last release. Nobody was charged."
     rounds = s.get("rounds", 1)
-    composed = f" Composed with {rounds - 1} earlier: epsilon {s['composed_epsilon']:.3g}." if rounds > 1 else ""
+    composed = (
+        f" Together with all earlier releases of the loop: epsilon {s['composed_epsilon']:.3g}." if rounds > 1 else ""
+    )
     return f"Covers about {s['users']:,} people: {s['guarantee']}.{composed}"
 
 

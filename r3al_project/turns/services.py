@@ -57,7 +57,7 @@ def turn_parameters(
     """Check and return the parameters of a turn, before anything is written.
 
     Args:
-        epsilon, delta: privacy parameters of each of the turn's two releases.
+        epsilon, delta: privacy parameters of the turn's two releases together, for a person who is in both.
         seed: of every random draw but the privacy noise, which has no seed.
         head: the only head that may be deployed (None: every head whose gate passes). One release trains all heads either way.
         generator, trainer, head_trainer: names in their registries; trainer is the policy head's.

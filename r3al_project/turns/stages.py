@@ -26,7 +26,7 @@ from jobs.queues import MONITOR, PRIVACY, TRAIN
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Purpose, Release
 from privacy.selectors.decisions import outcomes_waiting
-from privacy.selectors.releases import epsilon_of_releases
+from privacy.selectors.releases import epsilon_of_releases, releases_on_same_people
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases.moments import moments_release, releases_before
 from r3al_project.turns.limits import UNREQUESTED_STATES
@@ -92,7 +92,7 @@ def release(turn: Turn, context: JobContext) -> Write:
 
 
 def _release_summary(made: Release) -> dict[str, Any]:
-    composed = epsilon_of_releases([made.pk, *made.parameters.get("earlier", [])], delta=made.formal_delta or 0.0)
+    composed = epsilon_of_releases(releases_on_same_people(made), delta=made.formal_delta or 0.0)
     return {
         "release": made.pk,
         "epsilon": made.formal_epsilon,

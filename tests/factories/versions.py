@@ -11,7 +11,8 @@ from deployments.services.rollouts.slots import slot_swap
 from deployments.services.serving.policy_cache import clear_policy_cache
 from loops.engine.features import FeatureMap
 from loops.models import LoopVersion
-from training.models import MODEL_GATE, GateVerdict, ModelMetric, ModelVersion, VersionKind
+from tests.factories.releases import new_release
+from training.models import MODEL_GATE, OUTCOME_GATE, GateVerdict, ModelMetric, ModelVersion, VersionKind
 from training.services.versions import version_register
 
 TALK_IN_A_GOOD_MOOD = [[0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0]]
@@ -42,11 +43,24 @@ def judged(
 
 
 def undecided(version: ModelVersion, *, z: float = 0.5, attempt: int = 1) -> ModelVersion:
-    """The version after a model gate that held it back, so that only a trial can tell."""
+    """The version after a model gate that held it back and outcomes that may be better, so that only a trial can tell."""
     ModelMetric.objects.create(
         version=version, source=MODEL_GATE, name="model_gate_z", value=z, threshold=1.3, verdict="insufficient"
     )
-    return judged(version, "insufficient", attempt=attempt, reason="the model gate holds it back")
+    for name, answer in (("improvement", "insufficient"), ("support", "pass")):
+        ModelMetric.objects.create(
+            version=version,
+            source=OUTCOME_GATE,
+            name=name,
+            value=0.05,
+            low=-0.1,
+            high=0.2,
+            threshold=0.0,
+            verdict=answer,
+        )
+    judged(version, "insufficient", attempt=attempt, reason="the model gate holds it back")
+    version.verdicts.filter(attempt=attempt).update(release=new_release(version.loop_version))
+    return version
 
 
 def serve(version: ModelVersion) -> None:

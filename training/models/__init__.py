@@ -2,6 +2,7 @@
 
 from training.models.pool import CHUNK_ROWS, SyntheticJob, TrainingDataPool
 from training.models.versions import (
+    LIVED,
     MODEL_GATE,
     OUTCOME_GATE,
     TRIAL_GATE,
@@ -19,6 +20,7 @@ from training.models.versions import (
 
 __all__ = [
     "CHUNK_ROWS",
+    "LIVED",
     "MODEL_GATE",
     "OUTCOME_GATE",
     "TRIAL_GATE",

@@ -110,7 +110,7 @@ class ModelVersion(Created):
 VERDICT_WORDS = {
     "pass": "pass", "fail": "fail", "insufficient": "insufficient evidence", "reported": "reported", "not asked": "not asked",
 }  # fmt: skip
-SHARE_METRICS = ("empathy", "false_intervention")  # metrics with values in [0, 1]
+SHARE_METRICS = ("empathy", "false_intervention", "silence")  # metrics with values in [0, 1]
 
 
 def says_nothing(name: str, low: float | None, high: float | None) -> bool:
@@ -119,6 +119,7 @@ def says_nothing(name: str, low: float | None, high: float | None) -> bool:
 
 
 MODEL_GATE, OUTCOME_GATE, TRIAL_GATE = "model_gate", "outcome_gate", "trial"  # sources of metrics
+LIVED = "lived"  # source of what the people of a deployed version lived; it judges the gates, and no gate reads it
 
 
 class ModelMetric(Created):
@@ -173,7 +174,7 @@ class TrainingEpisode(models.Model):
 
 
 class GateVerdict(Created):
-    """Store the outcome gate's verdict on a version, from people who trained no model.
+    """Store the outcome gate's verdict on a version, from people's own outcomes.
 
     ``attempt`` counts evaluations on the same people.
     """

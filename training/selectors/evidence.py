@@ -66,7 +66,7 @@ def trial_is_wanted(version: ModelVersion) -> bool:
         return False
     gates = [(m.value or 0.0, m.threshold or 0.0) for m in model_gate_metrics(version)]
     if verdict.release_id is None:
-        return verdict.verdict == "insufficient" and trial_wanted(gates, None)
+        return trial_wanted(gates, None)
     metrics = tuple(_judgement(m) for m in version.metrics.filter(source=OUTCOME_GATE))
     result = GateResult(_word(verdict.verdict), verdict.reason, metrics, verdict.needed_users)
     return trial_wanted(gates, result, sums_before(version))

@@ -24,6 +24,7 @@ from training.engine.gates.decision_rule import VerdictWord
 from training.engine.gates.model_gate import people_needed
 from training.engine.gates.optimism import optimism_allowance
 from training.engine.gates.outcome_gate import GateResult, GateTerms, Judgement, outcome_gate, sub_gate
+from training.engine.gates.trial import LEAST_Z
 from training.models import OUTCOME_GATE, GateVerdict, ModelMetric, ModelVersion
 from training.selectors.versions import (
     attempts_before,
@@ -59,14 +60,16 @@ class EvaluationPlan:
     def heads_to_evaluate(self) -> list[str]:
         """Return the heads whose candidates passed their model gates against the present incumbent.
 
-        Other heads count only if the policy head intervenes already or has a candidate here. If the policy candidate is
-        outdated, no head is evaluated: the values of deviating were learned for the policy that was deployed before.
+        A policy candidate that its model gate leaves open is evaluated as well, because people's outcomes decide whether it gets
+        a trial. Other heads count only if the policy head intervenes already or has a candidate here that passed. If the policy
+        candidate is outdated, no head is evaluated: it was trained to beat the policy that was deployed before.
         """
         if self.outdated(MAIN_HEAD):
             return []
         passed = [h for h, v in self.versions.items() if _passed_model_gate(v) and not self.outdated(h)]
         acts = MAIN_HEAD in passed or MAIN_HEAD in self.incumbents
-        return [h for h in passed if h == MAIN_HEAD or acts]
+        others = [h for h in passed if h != MAIN_HEAD and acts]
+        return [MAIN_HEAD, *others] if _worth_evaluating(self.main) else others
 
     def outdated(self, head: str) -> bool:
         """Tell whether the incumbent differs from the ``parent`` that the version was trained to beat (None: the reference)."""
@@ -148,8 +151,18 @@ def _judged(evaluation: Evaluation, head: str, latency: Judgement | None) -> Gat
         allowance=_allowance(plan),
     )
     if head == MAIN_HEAD:
-        return outcome_gate(terms, evaluation.sums, latency)
+        return _with_model_gate(plan.main, outcome_gate(terms, evaluation.sums, latency))
     return sub_gate(terms, evaluation.sums, head)
+
+
+def _with_model_gate(version: ModelVersion, outcome: GateResult) -> GateResult:
+    """Return the outcome gate's result, left open by a model gate that the version did not pass."""
+    if outcome.verdict == "fail" or _passed_model_gate(version):
+        return outcome
+    held = _held_back(version)
+    reasons = [held.reason] if outcome.verdict == "pass" else [held.reason, outcome.reason]
+    needed = [n for n in (held.needed_users, outcome.needed_users) if n is not None]
+    return GateResult("insufficient", " ".join(reasons), outcome.judgements, max(needed, default=None))
 
 
 def _allowance(plan: EvaluationPlan) -> tuple[float, float]:
@@ -167,6 +180,12 @@ def _allowance(plan: EvaluationPlan) -> tuple[float, float]:
 def _passed_model_gate(version: ModelVersion) -> bool:
     verdicts = [m.verdict for m in model_gate_metrics(version)]
     return bool(verdicts) and all(v == "pass" for v in verdicts)
+
+
+def _worth_evaluating(version: ModelVersion) -> bool:
+    """Tell whether a policy candidate passed its model gates, or came so near that outcomes may earn it a trial."""
+    gates = [m.value or 0.0 for m in model_gate_metrics(version)]
+    return bool(gates) and min(gates) >= LEAST_Z
 
 
 def _held_back(version: ModelVersion) -> GateResult:

@@ -10,6 +10,7 @@ import numpy as np
 from core.arrays import Bools, Floats, Ints
 from deployments.engine.evidence.person_weeks import PersonWeeks
 from deployments.engine.evidence.slow_minutes import MinuteShares, SlowMinutes
+from loops.engine.spec import Silence
 
 LIVED_COLUMNS = ("interventions", "answered", "harmful", "rated", "empathy_sum", "rewarded", "reward_sum")
 # The other arm: a group that stays on the version before, one that is drawn anew each week, or the stable version in a trial.
@@ -42,10 +43,16 @@ class LivedWeeks:
         """Return each person's mean empathy over rated interventions."""
         return self._of(self._column("rated"), self._column("empathy_sum"))
 
-    @property
-    def false_intervention(self) -> PersonWeeks:
-        """Return each person's share of harmful labels among answered interventions. An absent label is not a good one."""
-        return self._of(self._column("answered"), self._column("harmful"))
+    def false_interventions(self, silence: Silence = "unknown") -> PersonWeeks:
+        """Return each person's share of harmful labels.
+
+        It is among answered interventions, because an absent label is not a good one. Where the loop declares what ``silence``
+        means, it is among all interventions.
+        """
+        if silence == "unknown":
+            return self._of(self._column("answered"), self._column("harmful"))
+        count, harmful = self._column("interventions"), self._column("harmful")
+        return self._of(count, harmful if silence == "harmless" else count - self._column("answered") + harmful)
 
     @property
     def answers(self) -> PersonWeeks:
@@ -84,7 +91,7 @@ class Evidence:
 
     ``other_arm``: what the watched version is compared with at the same time. None if there is nothing.
     ``margin``: tolerated fall of the reward, in the loop's units. ``slow_minutes``: None if latency is not measured here.
-    ``silence_is_good``: the loop declares that a person who says nothing is content.
+    ``silence``: what the loop declares that an intervention without a label means.
     """
 
     weeks: LivedWeeks
@@ -92,4 +99,4 @@ class Evidence:
     latency: Latency
     margin: float
     slow_minutes: SlowMinutes | None = None
-    silence_is_good: bool = False
+    silence: Silence = "unknown"

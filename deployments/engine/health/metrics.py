@@ -56,7 +56,9 @@ def metrics_of(evidence: Evidence) -> tuple[Metric, ...]:
     weeks = evidence.weeks
     return (
         _person_metric("empathy", weeks.empathy, EMPATHY_BAR, low_is_bad=True),
-        _person_metric("false_intervention", weeks.false_intervention, FALSE_INTERVENTION_BAR, low_is_bad=False),
+        _person_metric(
+            "false_intervention", weeks.false_interventions(evidence.silence), FALSE_INTERVENTION_BAR, low_is_bad=False
+        ),
         _latency(evidence.latency),
         _stability(evidence),
         _answered(weeks.answers),
@@ -119,7 +121,7 @@ def _stability(evidence: Evidence) -> Metric:
     table, margin = evidence.weeks.reward, evidence.margin
     samples = table.samples
     pairs = [(s.arm(ours=True), s.arm(ours=False), s.weight, s.weight) for s in samples]
-    if not any(len(theirs) >= LEAST_COMPARED for _, theirs, _, _ in pairs):
+    if not rewards_are_compared(table):
         pairs = _pairs_with_first(samples)
     n = max((min(len(ours), len(theirs)) for ours, theirs, _, _ in pairs), default=0)
     found = [_difference(*pair) for pair in pairs]
@@ -127,6 +129,11 @@ def _stability(evidence: Evidence) -> Metric:
     value = min(found, key=lambda d: d[2])[0] if found else None  # where a fall is seen best
     proven = high < -margin
     return Metric("reward_stability", value, _finite(low), _finite(high), margin, *_verdict(n, LEAST_COMPARED, proven))
+
+
+def rewards_are_compared(table: PersonWeeks) -> bool:
+    """Tell whether enough people of the other arm have a closed week to compare rewards with theirs."""
+    return any(len(sample.arm(ours=False)) >= LEAST_COMPARED for sample in table.samples)
 
 
 def _pairs_with_first(samples: list[TestSample]) -> list[tuple[Floats, Floats, float, float]]:

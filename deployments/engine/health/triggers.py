@@ -99,9 +99,9 @@ def triggers_of(evidence: Evidence) -> tuple[Trigger, ...]:
     weeks, arm = evidence.weeks, evidence.other_arm
     found = [
         _compared(EMPATHY_DROPPED, weeks.empathy, arm),
-        _compared(FALSE_INTERVENTIONS_ROSE, weeks.false_intervention, arm),
+        _compared(FALSE_INTERVENTIONS_ROSE, weeks.false_interventions(evidence.silence), arm),
     ]
-    if not evidence.silence_is_good:
+    if evidence.silence == "unknown":
         found.append(_compared(SILENCE_GREW, weeks.answers, arm))
     if evidence.slow_minutes is not None:
         found.append(_latency(evidence.slow_minutes))

@@ -15,7 +15,9 @@ from deployments.models import EvidenceUnit, HealthCheck, LatencyMinute, Serving
 from deployments.selectors.health import EVIDENCE_KEPT, arms_compared, evidence_of
 from deployments.selectors.slots import slots_in_use
 from deployments.services.health.evidence import evidence_fold
+from deployments.services.health.lived import lived_write
 from deployments.services.rollouts.rollback import slot_rollback
+from deployments.services.rollouts.trial import trial_stop
 from loops.selectors import loop_version_current
 from training.models import ModelVersion
 
@@ -53,7 +55,9 @@ def health_check(*, slot: ServingSlot) -> HealthCheck:
     """
     spec, watched = loop_version_current(slot.loop.name).spec, arms_compared(slot).watched
     evidence_fold(slot=slot)
-    health = health_of(evidence_of(slot, spec))
+    evidence = evidence_of(slot, spec)
+    health = health_of(evidence)
+    lived_write(slot, evidence, health)
     try:
         return _store(slot, watched, health)
     except (
@@ -80,7 +84,8 @@ def _store(slot: ServingSlot, watched: ModelVersion, health: HealthReport) -> He
 
 def _take_back(slot: ServingSlot, *, reason: str, check: HealthCheck) -> None:
     """Take the watched version back for harm. Raises Conflict when the slot changed since it was read."""
-    slot_rollback(slot=slot, actor="health check", reason=reason, automatic=True, harmful=True, check=check)
+    take_back = slot_rollback if slot.candidate is None else trial_stop
+    take_back(slot=slot, actor="health check", reason=reason, automatic=True, harmful=True, check=check)
 
 
 def _reason(health: HealthReport) -> str:

@@ -24,6 +24,7 @@ from deployments.services.rollouts.full_rollout import (
     proposal_under_lock,
     serving_check,
 )
+from deployments.services.rollouts.holdback import holdback_rotates
 from deployments.services.rollouts.slots import HOLDBACK_BP, LONGEST_REASON, archive, deployment_record
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import VaultKind
@@ -55,6 +56,7 @@ def trial_start(*, version: ModelVersion, actor: str, reason: str, override: str
         weight_bp=TRIAL_BP,
         holdback=None,
         holdback_bp=0,
+        rotates=False,
         exploration_bp=exploration,
         salt=secrets.token_hex(16),
         generation=F("generation") + 1,
@@ -62,7 +64,8 @@ def trial_start(*, version: ModelVersion, actor: str, reason: str, override: str
     if not started:
         raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
     ServingSlot.objects.filter(loop=slot.loop).exclude(exploration_bp=exploration).update(exploration_bp=exploration)
-    terms = {"share_bp": TRIAL_BP, "looks": TRIAL_LOOKS, "holdback": slot.holdback_id, "holdback_bp": slot.holdback_bp}
+    before = {"holdback": slot.holdback_id, "holdback_bp": slot.holdback_bp, "rotates": slot.rotates}
+    terms = {"share_bp": TRIAL_BP, "looks": TRIAL_LOOKS} | before
     return deployment_record(slot, version, TRIAL, actor, reason, override, frozen_policy=terms, active=True)
 
 
@@ -98,6 +101,7 @@ def trial_pass(*, slot: ServingSlot, actor: str, reason: str) -> Deployment:
         weight_bp=0,
         holdback=reference,
         holdback_bp=HOLDBACK_BP,
+        rotates=holdback_rotates(version),
         salt=secrets.token_hex(16),
         generation=F("generation") + 1,
     )
@@ -179,5 +183,6 @@ def _holdback_before(trial: Deployment) -> dict[str, int | None]:
     holdback = trial.frozen_policy.get("holdback")
     harmed = Deployment.objects.filter(slot=trial.slot_id, version=holdback, harmful=True).exists()
     if holdback is None or harmed:
-        return {"holdback_id": None, "holdback_bp": 0}
-    return {"holdback_id": holdback, "holdback_bp": int(trial.frozen_policy["holdback_bp"])}
+        return {"holdback_id": None, "holdback_bp": 0, "rotates": False}
+    terms = trial.frozen_policy
+    return {"holdback_id": holdback, "holdback_bp": int(terms["holdback_bp"]), "rotates": bool(terms["rotates"])}

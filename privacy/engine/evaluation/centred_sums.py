@@ -1,17 +1,17 @@
 """Release one centred number a question: how far a metric lies from its bar, summed over people with noise.
 
 A gate asks of a share p = sum A / sum B whether it is below a bar. That is one number, sum (A - bar B). Its noise is far smaller
-than the noise of a ratio of two released sums. A block of one metric holds five sums over people:
+than the noise of a ratio of two released sums. A block of one metric holds six sums over people:
 
 - ``value``: the person's number v, inside the public clip;
 - ``square``: v^2, for the sampling variance;
-- ``beyond``: people whom the clip cut off (see below);
+- ``below``, ``above``: people whom the clip cut off on either side;
 - ``people``: 1 for each person;
 - ``weight``: what the number is relative to (B), for shares alone.
 
-A person with |v| above the clip adds nothing to ``value``. They add +1 to ``beyond`` if v is below the clip and -1 if it is
-above. A row is then either inside or beyond, so both sums share one sensitivity. Many people beyond the clip on one side mean
-harm that the clipped sum does not show, and an interval must reach that far.
+A person with |v| above the clip adds nothing to ``value``, and 1 to ``below`` or ``above``. A row is then either inside or
+beyond, so all these sums share one sensitivity. People beyond the clip on the bad side mean harm that the clipped sum does not
+show, and an interval must reach that far. Each side counts alone: gains of many must not cancel the losses of a few.
 
 Shares: A and B are scaled down together where B is above its clip, so that a person's own share is not cut by their weight.
 
@@ -31,14 +31,15 @@ from core.arrays import Floats
 from privacy.engine.dp.mechanisms import noisy_sum
 
 SumKind = Literal["mean", "share"]
-ENTRIES = ("value", "square", "beyond", "people", "weight")
+ENTRIES = ("value", "square", "below", "above", "people", "weight")
 # How precisely each sum is measured relative to ``value``.
 _SCALES: dict[SumKind, Floats] = {
-    "mean": np.array([1.0, 0.3, 1.0, 0.2, 0.0]),
-    "share": np.array([1.0, 0.25, 1.0, 0.15, 0.25]),
+    "mean": np.array([1.0, 0.3, 1.0, 1.0, 0.2, 0.0]),
+    "share": np.array([1.0, 0.25, 1.0, 1.0, 0.15, 0.25]),
 }
-# The longest row is one inside the clip, with all entries but ``beyond``. One beyond it has neither value nor square.
-BLOCK_CLIPS: dict[SumKind, float] = {kind: float(np.linalg.norm(np.delete(s, 2))) for kind, s in _SCALES.items()}
+# The longest row is one inside the clip: all entries but ``below`` and ``above``. One beyond it has neither value nor square.
+BLOCK_CLIPS: dict[SumKind, float] = {kind: float(np.linalg.norm(np.delete(s, [2, 3]))) for kind, s in _SCALES.items()}
+_SHRUNK = 0.5  # a count of people beyond the clip is lowered by this many sd of its noise
 HEAD_COUNT_Z = 1.645  # a noised sum of people or weights is used with its interval of 90%
 
 
@@ -64,12 +65,13 @@ class ValueClips:
 
 @dataclass(frozen=True)
 class CentredSums:
-    """Hold the five released sums of one metric, the noise sd of each, and the clips. With a sd of 0 a sum is exact."""
+    """Hold the six released sums of one metric, the noise sd of each, and the clips. With a sd of 0 a sum is exact."""
 
     kind: SumKind
     value: float
     square: float
-    beyond: float
+    below: float
+    above: float
     people: float
     weight: float
     sd_value: float
@@ -91,14 +93,20 @@ class CentredSums:
         return max(total - HEAD_COUNT_Z * sd, 1e-9), max(total + HEAD_COUNT_Z * sd, 1e-9)
 
     @property
-    def net_beyond(self) -> float:
-        """Return the people beyond the clip, low side minus high side, shrunk toward 0 by half their noise sd."""
-        excess = max(abs(self.beyond) - 0.5 * self.sd_beyond, 0.0)
-        return excess if self.beyond > 0 else -excess
+    def beyond(self) -> tuple[float, float]:
+        """Return the people below and above the clip, each less half its noise sd and at least 0."""
+        least = _SHRUNK * self.sd_beyond
+        return max(self.below - least, 0.0), max(self.above - least, 0.0)
+
+    @property
+    def clipped_value(self) -> float:
+        """Return the sum of values in which people beyond the clip count as the clip."""
+        below, above = self.beyond
+        return self.value + self.clips.value * (above - below)
 
 
 def person_rows(values: PersonValues, clips: ValueClips) -> Floats:
-    """Return one row (U, 5) per person, unscaled and in units of the clips, in the order of ``ENTRIES``."""
+    """Return one row (U, 6) per person, unscaled and in units of the clips, in the order of ``ENTRIES``."""
     value, people = np.asarray(values.value, dtype=np.float64) / clips.value, np.ones(len(values.value))
     weight = np.zeros(len(value))
     if values.weight is not None:
@@ -107,7 +115,7 @@ def person_rows(values: PersonValues, clips: ValueClips) -> Floats:
         weight = np.minimum(weight, 1.0)
     below, above = value < -1.0, value > 1.0
     inside = np.where(below | above, 0.0, value)
-    return np.column_stack([inside, inside**2, below.astype(float) - above, people, weight])
+    return np.column_stack([inside, inside**2, below, above, people, weight])
 
 
 def release_centred(
@@ -115,13 +123,13 @@ def release_centred(
 ) -> dict[str, np.ndarray]:
     """Release one metric's block.
 
-    Returns: ``NAME`` (5,) sums in the metric's unit, ``NAME_sd`` (5,) their noise, ``NAME_rho`` (1,) the rho spent, and
+    Returns: ``NAME`` (6,) sums in the metric's unit, ``NAME_sd`` (6,) their noise, ``NAME_rho`` (1,) the rho spent, and
     ``NAME_clips`` (2,) the clips of value and weight. With ``sigma`` None no noise is added.
     """
     kind = values.kind
     scales = _SCALES[kind]
     block = noisy_sum(person_rows(values, clips) * scales, clip=BLOCK_CLIPS[kind], sigma=sigma, share=share)
-    units = np.array([clips.value, clips.value**2, 1.0, 1.0, clips.weight]) / np.where(scales > 0, scales, 1.0)
+    units = np.array([clips.value, clips.value**2, 1.0, 1.0, 1.0, clips.weight]) / np.where(scales > 0, scales, 1.0)
     units[scales == 0] = 0.0
     return {
         name: block.values * units,
@@ -135,9 +143,9 @@ def release_centred(
 def read_centred(stored: Mapping[str, np.ndarray], name: str) -> CentredSums:
     """Read one metric's released block."""
     kind: SumKind = "share" if stored[f"{name}_share"][0] else "mean"
-    value, square, beyond, people, weight = stored[name].tolist()
-    sd_value, sd_square, sd_beyond, sd_people, sd_weight = stored[f"{name}_sd"].tolist()
+    value, square, below, above, people, weight = stored[name].tolist()
+    sd_value, sd_square, sd_beyond, _, sd_people, sd_weight = stored[f"{name}_sd"].tolist()
     clips = ValueClips(*stored[f"{name}_clips"].tolist())
     return CentredSums(
-        kind, value, square, beyond, people, weight, sd_value, sd_square, sd_beyond, sd_people, sd_weight, clips
+        kind, value, square, below, above, people, weight, sd_value, sd_square, sd_beyond, sd_people, sd_weight, clips
     )

@@ -10,7 +10,7 @@ from deployments.models import Deployment, HealthCheck, HealthState, Incident
 from jobs.models import Job
 from r3al_project.api.answers.shape import Answer, PageAnswer, Shape, camel_keys, nullable_number
 from r3al_project.turns.models import Turn
-from training.models import GateVerdict, ModelMetric, ModelVersion, VersionKind, VersionState, version_name
+from training.models import LIVED, GateVerdict, ModelMetric, ModelVersion, VersionKind, VersionState, version_name
 
 VERDICTS = ("pass", "fail", "insufficient")
 
@@ -37,7 +37,8 @@ class MetricAnswer(Shape):
     """An estimate with its interval and the threshold that it is compared with. Shares lie between 0 and 1."""
 
     source = serializers.CharField(
-        help_text="model_gate (sampled worlds) or outcome_gate (people whose data trained no version)."
+        help_text="model_gate (sampled worlds), outcome_gate (people's own outcomes), trial (people of both arms), or lived "
+        "(people of the deployed version)."
     )
     name = serializers.CharField()
     value = nullable_number()
@@ -111,7 +112,7 @@ def evaluation_answer(verdict: GateVerdict) -> Answer:
     return {
         "versionId": version_name(verdict.version_id), "verdict": verdict.verdict, "reason": verdict.reason,
         "neededUsers": verdict.needed_users, "attempt": verdict.attempt, "passed": verdict.verdict == "pass",
-        "metrics": [metric_answer(m) for m in verdict.version.metrics.all()],
+        "metrics": [metric_answer(m) for m in verdict.version.metrics.exclude(source=LIVED)],
     }  # fmt: skip
 
 

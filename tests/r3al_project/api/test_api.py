@@ -51,6 +51,7 @@ def loop() -> LoopVersion:
 ENDPOINTS = [
     ("POST", "people", "Service", {"userId": "ann", "loop": "care"}),
     ("GET", "training/models", "Viewer", None),
+    ("GET", "training/calibration", "Viewer", None),
     ("POST", "training/models", "Operator", TRAIN),
     ("GET", "training/models/{v}", "Analyst", None),
     ("GET", "training/models/{v}/evaluation", "Viewer", None),

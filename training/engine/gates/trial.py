@@ -45,13 +45,11 @@ def trial_wanted(
 
     Args:
         model_gates: (z, bar) of every model gate.
-        gate: the outcome gate's result, None if it was not run because a model gate held the candidate back.
+        gate: the outcome gate's result, None if it could not be run. Without outcomes nobody is tried on.
         earlier: the sums that the outcome gate read.
     """
-    if not model_gates or min(z for z, _ in model_gates) < LEAST_Z:
+    if not model_gates or min(z for z, _ in model_gates) < LEAST_Z or gate is None:
         return False
-    if gate is None:
-        return any(z < bar for z, bar in model_gates)
     if gate.verdict != "insufficient" or any(j.verdict == "fail" for j in gate.judgements):
         return False
     if any(j.name == "support" and j.verdict != "pass" for j in gate.judgements):
@@ -67,7 +65,7 @@ def hides_losses(earlier: Mapping[str, np.ndarray]) -> bool:
     if "improvement" not in earlier:
         return False
     sums = read_centred(earlier, "improvement")
-    return sums.beyond > ENTRY_Z * sums.sd_beyond
+    return sums.below > ENTRY_Z * sums.sd_beyond
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,8 @@ def joined_sums(metric: str, trial: Mapping[str, np.ndarray], earlier: Mapping[s
         kind=ours.kind,
         value=ours.value + factor * other.value,
         square=ours.square + factor**2 * other.square + together,
-        beyond=beyond * ours.beyond + further * other.beyond,
+        below=beyond * ours.below + further * other.below,
+        above=beyond * ours.above + further * other.above,
         people=ours.people,
         weight=ours.weight + factor * other.weight,
         sd_value=math.hypot(ours.sd_value, factor * other.sd_value),
@@ -97,7 +98,7 @@ def _share_bounds(sums: CentredSums, centre: float, bar: float, unsure: float) -
     variance = max(sums.square, 0.0) + SQUARE_MARGIN * sums.sd_square + sums.sd_value**2
     radius = _Z * math.sqrt(variance + ((bar - centre) * sums.sd_weight) ** 2 + (unsure * sums.weight) ** 2)
     margin = COUNT_MARGIN * sums.sd_beyond
-    worse, better = (max(side * sums.beyond - margin, 0.0) * sums.clips.weight for side in (-1, 1))
+    better, worse = (max(count - margin, 0.0) * sums.clips.weight for count in (sums.below, sums.above))
     low, high = value - radius - bar * better, value + radius + (1 - bar) * worse
     shown = _share(sums, centre)
     return min(max(bar + low / sums.weight, 0.0), shown), max(min(bar + high / sums.weight, 1.0), min(shown, bar))
@@ -105,7 +106,7 @@ def _share_bounds(sums: CentredSums, centre: float, bar: float, unsure: float) -
 
 def _share(sums: CentredSums, centre: float) -> float:
     """Return the share, with people beyond the clip at its end."""
-    return min(max(centre + (sums.value - sums.clips.value * sums.net_beyond) / sums.weight, 0.0), 1.0)
+    return min(max(centre + sums.clipped_value / sums.weight, 0.0), 1.0)
 
 
 def _empathy(sums: CentredSums) -> Judgement:

@@ -11,7 +11,7 @@ leaves fewer than 8 degrees of freedom, V is raised by two standard deviations a
 Two further widenings:
 
 - *beyond the clip*: people cut off on one side may lie as far as the largest possible value (``reach``). The bound on that side
-  moves by reach times their noised net number, shrunk by half its noise. A share's reach is (1 - bar) times the weight's clip.
+  moves by reach times their noised number, less half its noise. A share's reach is (1 - bar) times the weight's clip.
 - *score variance* (shares): below its bar a share has a smaller variance than at the bar, and a test must hold at the bar. V is
   multiplied by bar (1 - bar) / (p (1 - p)), at most 4 (Wilson 1927, with the design effect of the data).
 
@@ -24,7 +24,7 @@ import math
 from dataclasses import dataclass
 
 from privacy.engine.evaluation.centred_sums import CentredSums
-from training.engine.intervals.clustered import MIN_DOF, POWER, Interval, Tails, quantile
+from training.engine.intervals.clustered import MIN_DOF, MIN_ESS, POWER, Interval, Tails, quantile
 
 _MARGIN = 0.5  # V is raised by this many sd of its noise
 _BOUND = 2.0  # V is raised by this many sd of its noise if Satterthwaite leaves too few degrees of freedom
@@ -63,10 +63,11 @@ def mean_interval(
     t = _student(level, tails, spread.dof)
     fewest, most = sums.divisor_range
     own = t * spread.sd
-    low = _divided(sums.value - own - reach * max(sums.net_beyond, 0.0), fewest, most)
-    high = _divided(sums.value + own + reach * max(-sums.net_beyond, 0.0), most, fewest)
+    below, above = sums.beyond
+    low = _divided(sums.value - own - reach * below, fewest, most)
+    high = _divided(sums.value + own + reach * above, most, fewest)
     people = max(sums.people, sums.sd_people, 1e-9)
-    estimate = (sums.value - sums.clips.value * sums.net_beyond) / people - shift
+    estimate = sums.clipped_value / people - shift
     middle = sums.value / people
     low, high = (_apart(middle, bound, t * shift_sd) - shift for bound in (low, high))
     return _interval(sums, estimate, low, high, math.hypot(spread.sd / people, shift_sd), spread.dof, level, tails)
@@ -82,7 +83,7 @@ def share_interval(
         score: whether V is that of a share at the bar (for a test), or the data's own (for a report).
     """
     weight, sd_weight = sums.divisor
-    value = sums.value - sums.clips.value * sums.net_beyond
+    value = sums.clipped_value
     if weight < 3 * sd_weight or weight <= 0:
         estimate = min(max(bar + value / weight, 0.0), 1.0) if weight > 0 else math.nan
         return Interval(estimate, 0.0, 1.0, math.inf, 0.0, 0.0, max(sums.people, 0.0), level, tails)
@@ -90,9 +91,9 @@ def share_interval(
     spread = _spread(sums, _score(share, bar) if score else 1.0)
     t = _student(level, tails, spread.dof)
     fewest, most = sums.divisor_range
-    below, above = (reach * sums.clips.weight for reach in (bar, 1 - bar))
-    low = bar + _divided(sums.value - t * spread.sd - below * max(sums.net_beyond, 0.0), fewest, most)
-    high = bar + _divided(sums.value + t * spread.sd + above * max(-sums.net_beyond, 0.0), most, fewest)
+    below, above = sums.beyond
+    low = bar + _divided(sums.value - t * spread.sd - bar * sums.clips.weight * below, fewest, most)
+    high = bar + _divided(sums.value + t * spread.sd + (1 - bar) * sums.clips.weight * above, most, fewest)
     return _interval(
         sums, share, min(max(low, 0.0), share), max(min(high, 1.0), share), spread.sd / weight, spread.dof, level, tails
     )
@@ -101,7 +102,7 @@ def share_interval(
 def relative_interval(sums: CentredSums, *, level: float = 0.95, tails: Tails = "two") -> Interval:
     """Compute the interval of sum value / sum weight, which may have any sign. Unbounded where the weight is within its noise."""
     weight, sd_weight = sums.divisor
-    value = sums.value - sums.clips.value * sums.net_beyond
+    value = sums.clipped_value
     if weight < 3 * sd_weight or weight <= 0:
         estimate = value / weight if weight > 0 else math.nan
         return Interval(estimate, -math.inf, math.inf, math.inf, 0.0, 0.0, max(sums.people, 0.0), level, tails)
@@ -137,7 +138,7 @@ def people_needed_for(
         return math.inf
     v, w = spread.sampling / divisor**2, spread.noise / divisor**2
     times = (q2 * v + math.sqrt(q2**2 * v**2 + 4 * room * q2 * w)) / (2 * room)
-    return float(math.ceil(max(sums.people, sums.sd_people, 1.0) * max(1.0, times)))
+    return float(math.ceil(max(max(sums.people, sums.sd_people, 1.0) * max(1.0, times), MIN_ESS)))
 
 
 def _spread(sums: CentredSums, score: float) -> _Spread:

@@ -95,7 +95,7 @@ def initial_states(world: World, n: int, rng: np.random.Generator) -> Floats:
     values, vectors = np.linalg.eigh(covariance)
     scaled = mean + rng.normal(size=(n, len(numbers))) @ (vectors * np.sqrt(np.maximum(values, 1e-6))).T
     for column, i in enumerate(numbers):
-        low, high = spec.features[i].range
+        low, high = moments.layout.phi.range_of(i)
         states[:, i] = low + (np.clip(scaled[:, column], -1.0, 1.0) + 1.0) / 2.0 * (high - low)
     for i, feature in enumerate(spec.features):
         if feature.is_category:

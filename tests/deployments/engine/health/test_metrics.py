@@ -10,6 +10,7 @@ import pytest
 from deployments.engine.evidence.slow_minutes import MinuteShares
 from deployments.engine.health.evidence import Evidence, Latency, LivedWeeks
 from deployments.engine.health.metrics import Metric, metrics_of
+from loops.engine.spec import Silence
 from tests.deployments.engine.health.lives import BEFORE, FAST, GOOD, Arm, evidence, first_days_of
 
 
@@ -62,6 +63,10 @@ def test_who_says_nothing_is_not_counted_as_content() -> None:
     assert metric(found, "answered").value == pytest.approx(0.7 * 0.5 + 0.3 * 0.15, abs=0.02)
     shown = metric(found, "false_intervention").value
     assert shown is not None and shown > 0.045 * 1.5, "more than among all interventions"
+    declared: dict[Silence, float] = {"harmless": 0.3 * 0.15, "harmful": 1 - 0.7 * 0.5}
+    for silence, share in declared.items():
+        said = replace(found, silence=silence)
+        assert metric(said, "false_intervention").value == pytest.approx(share, abs=0.02)
     nobody = evidence([replace(GOOD, answers=0.0)] * 2, [])
     assert metric(nobody, "false_intervention").verdict == "too_few"
     assert metric(nobody, "answered").value == 0.0

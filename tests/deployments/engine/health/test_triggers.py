@@ -10,6 +10,7 @@ import pytest
 from deployments.engine.evidence.slow_minutes import SlowMinutes
 from deployments.engine.health.evidence import ArmKind, Evidence, LivedWeeks
 from deployments.engine.health.triggers import EMPATHY_DROPPED, FALSE_INTERVENTIONS_ROSE, Trigger, triggers_of
+from loops.engine.spec import Silence
 from tests.deployments.engine.health.lives import BEFORE, FAST, GOOD, Arm, evidence, first_days_of
 
 
@@ -68,8 +69,9 @@ def test_fewer_answers_in_both_arms_are_no_silence_of_the_version() -> None:
     assert not trigger(found, "silence").proven
 
 
-def test_where_the_loop_says_that_silence_is_good_it_is_no_trigger() -> None:
-    found = replace(evidence([GOOD], [BEFORE]), silence_is_good=True)
+@pytest.mark.parametrize("silence", ["harmless", "harmful"])
+def test_where_the_loop_says_what_silence_means_it_is_no_trigger(silence: Silence) -> None:
+    found = replace(evidence([GOOD], [BEFORE]), silence=silence)
     assert {t.name for t in triggers_of(found)} == {"empathy_drop", "false_intervention_rise"}
 
 

@@ -167,7 +167,7 @@ def test_weeks_of_one_person_are_one_person(loop: LoopVersion) -> None:
     )  # fmt: skip
     EvidenceWeek.objects.bulk_create(EvidenceWeek(deployment=deployment, week=week) for week in range(1, 19))
     lived = evidence_of(slot(loop), loop.spec).weeks
-    weeks = [s for s in lived.false_intervention.samples if s.over == "1 week"]
+    weeks = [s for s in lived.false_interventions().samples if s.over == "1 week"]
     spans = [s for s in lived.reward.samples if s.over == "4 weeks"]
     assert (lived.first, lived.closed) == (5, 18) and lived.empathy.person_means(ours=True).tolist() == [0.75, 0.75]
     assert len(weeks) == 14 and all(sorted(s.values[:, 0]) == [0.0, 0.5] for s in weeks)
@@ -260,6 +260,24 @@ def test_a_trial_watches_the_candidate_against_the_stable_version_of_the_same_ti
     assert check.version == candidate and lived.other_arm == "trial" and not check.acted
     assert 15 < lived.weeks.ours.sum() < 45 and len(lived.weeks.ours) == 60
     assert {t["name"] for t in check.triggers} >= {"empathy_drop", "false_intervention_rise", "silence"}
+
+
+def test_any_proven_harm_stops_a_trial_and_the_stable_version_stays(loop: LoopVersion) -> None:
+    stable, candidate = learned(loop, "policy", TALK_IN_A_GOOD_MOOD), learned(loop, "policy", ALWAYS_WALK)
+    swap(stable, holdback_bp=0)
+    trial = Deployment.objects.create(
+        slot=slot(loop), version=candidate, previous=stable, strategy="trial", state="in_progress",
+        frozen_policy={"holdback": None, "holdback_bp": 0, "rotates": False},
+    )  # fmt: skip
+    ServingSlot.objects.filter(pk=slot(loop).pk).update(candidate=candidate, weight_bp=5_000)
+    clear_policy_cache()
+    live(120, walk_is="bad")
+    assert health_tick() == 1
+    now, incident = slot(loop), Incident.objects.get()
+    assert (
+        (now.stable, now.candidate) == (stable, None) and incident.version == candidate and incident.deployment == trial
+    )
+    assert incident.harmful and incident.automatic and incident.check_made == HealthCheck.objects.get()
 
 
 def test_a_rotating_holdback_is_counted_by_the_version_of_each_persons_week(loop: LoopVersion) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from core.errors import Conflict, InputError
 from deployments.engine.arm_assignment import SlotArms, SlotFacts
@@ -72,7 +73,7 @@ class TestStart:
         start(version)
         clear_policy_cache()
         arms: SlotArms = served_loop("care").arms[0]
-        served = [arms.of(f"person {i}").version for i in range(2_000)]
+        served = [arms.of(f"person {i}", timezone.now()).version for i in range(2_000)]
         assert 900 < served.count(version.pk) < 1_100
         assert served.count(slot(loop).stable_id) == 2_000 - served.count(version.pk)
         assert isinstance(arms.slot, SlotFacts) and arms.slot.generation == slot(loop).generation

@@ -28,7 +28,7 @@ class TestSensitivity:
     @settings(max_examples=300, deadline=None)
     @given(value=numbers, weight=st.one_of(st.none(), st.floats(0, 1e6)))
     def test_no_person_moves_a_block_by_more_than_its_clip(self, value: float, weight: float | None) -> None:
-        """A whole person, added or removed: the L2 norm of what they add to the five scaled sums."""
+        """A whole person, added or removed: the L2 norm of what they add to the six scaled sums."""
         values = PersonValues(np.array([value]), None if weight is None else np.array([weight]))
         sums = released(values)
         noisy = released(values, sigma=2.0)
@@ -55,30 +55,32 @@ class TestMeans:
     def test_people_beyond_the_clip_are_counted_by_side_and_add_nothing_else(self) -> None:
         sums = read_centred(released(PersonValues(np.array([0.2, -9.0, -0.6, 0.7, -0.5]))), "m")
         assert sums.value == pytest.approx(0.2 - 0.5, abs=1e-4)
-        assert (sums.beyond, sums.people) == pytest.approx((1.0, 5.0), abs=1e-4), "two below, one above"
+        assert (sums.below, sums.above, sums.people) == pytest.approx((2.0, 1.0, 5.0), abs=1e-4)
         assert sums.square == pytest.approx(0.04 + 0.25, abs=1e-4)
         assert sums.divisor == (sums.people, sums.sd_people)
 
-    def test_a_net_number_within_half_its_noise_counts_as_none(self) -> None:
-        sums = read_centred(released(PersonValues(np.r_[np.zeros(400), -np.ones(60)]), sigma=1.0), "m")
+    def test_each_side_counts_less_half_its_noise(self) -> None:
+        values = PersonValues(np.r_[np.zeros(400), -np.ones(60), np.ones(300)])
+        sums = read_centred(released(values, sigma=1.0), "m")
         assert sums.sd_beyond > 1
-        assert sums.net_beyond == pytest.approx(max(sums.beyond - 0.5 * sums.sd_beyond, 0))
+        assert sums.beyond == pytest.approx((sums.below - 0.5 * sums.sd_beyond, sums.above - 0.5 * sums.sd_beyond))
+        assert sums.clipped_value == pytest.approx(sums.value + 0.5 * (sums.beyond[1] - sums.beyond[0]))
         none = read_centred(released(PersonValues(np.zeros(400)), sigma=1000.0), "m")
-        assert abs(none.net_beyond) <= abs(none.beyond)
+        assert min(none.beyond) >= 0
 
 
 class TestShares:
     def test_numerator_and_weight_are_cut_together(self) -> None:
         """A person with three times the largest weight, harmed in .2 of it: A - .1 B is .1 of the clipped weight."""
         rows = person_rows(PersonValues(np.array([0.1 * 2.4]), np.array([2.4])), ValueClips(0.8, 0.8))
-        assert rows[0].tolist() == pytest.approx([0.1, 0.01, 0.0, 1.0, 1.0])
+        assert rows[0].tolist() == pytest.approx([0.1, 0.01, 0.0, 0.0, 1.0, 1.0])
 
     def test_somebody_who_is_always_harmed_is_beyond_and_counted(self) -> None:
         rows = person_rows(PersonValues(np.array([0.9 * 2.4]), np.array([2.4])), ValueClips(0.2, 0.8))
-        assert rows[0].tolist() == [0.0, 0.0, -1.0, 1.0, 1.0]
+        assert rows[0].tolist() == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
 
     def test_the_share_of_those_within_the_clip_is_exact(self) -> None:
         weight, harmed = np.array([0.2, 0.4, 0.8]), np.array([0.0, 0.1, 0.8])
         sums = read_centred(released(PersonValues(harmed - 0.1 * weight, weight), ValueClips(0.73, 0.8)), "m")
         assert 0.1 + sums.value / sums.weight == pytest.approx(0.9 / 1.4, abs=1e-3)
-        assert sums.beyond == 0 and sums.divisor == (sums.weight, sums.sd_weight)
+        assert sums.beyond == (0.0, 0.0) and sums.divisor == (sums.weight, sums.sd_weight)

@@ -35,12 +35,14 @@ from privacy.services.records.close_outcomes import outcomes_close
 from r3al_project.api import answers
 from r3al_project.api.answers.shape import camel_keys
 from r3al_project.turns.models import Turn, TurnStage
+from tests.factories.calibration import estimated
 from tests.factories.care import TOML
 from tests.factories.sealed import sealed_state
 from tests.factories.users import service_token
 from tests.r3al_project.api.documented import assert_documented, document, place_of
 from tests.r3al_project.api.test_every_endpoint import EVERY
-from training.models import GateVerdict, ModelMetric, ModelVersion, VersionKind
+from training.models import GateVerdict, ModelVersion, VersionKind
+from training.services.lived import lived_record
 from training.services.versions import version_register
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -230,7 +232,9 @@ def models(caller: Caller, loop: LoopVersion) -> ModelVersion:
     )
     version.releases.add(Release.objects.earliest("pk"))
     GateVerdict.objects.create(version=version, attempt=1, verdict="pass", reason="people said so")
-    ModelMetric.objects.create(version=version, source="outcome_gate", name="empathy", value=0.8, verdict="pass")
+    estimated(version, "empathy", (0.8, 0.7, 0.9))
+    lived_record(version=version, name="empathy", value=0.8, low=0.7, high=0.9, users=430)
+    caller.call("GET", "training/calibration")
     caller.call("GET", "training/models")
     caller.call("GET", f"training/models/{version.name}")
     caller.call("GET", f"training/models/{version.name}/evaluation")

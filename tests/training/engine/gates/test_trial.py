@@ -30,8 +30,8 @@ class TestWanted:
         assert trial_wanted([REFERENCE], UNDECIDED)
 
     def test_a_model_gate_that_holds_back_asks_people(self) -> None:
-        assert trial_wanted([(0.4, 1.3)], None)
-        assert trial_wanted([REFERENCE, (0.4, 1.0)], None)
+        assert trial_wanted([(0.4, 1.3)], UNDECIDED)
+        assert trial_wanted([REFERENCE, (0.4, 1.0)], UNDECIDED)
 
     def test_a_hopeless_candidate_gets_none(self) -> None:
         assert not trial_wanted([(LEAST_Z - 0.01, 1.3)], None)
@@ -42,8 +42,9 @@ class TestWanted:
         assert not trial_wanted([REFERENCE], _gate(_judgement(answer="pass")))
         assert not trial_wanted([REFERENCE], _gate(_judgement(answer="fail")))
 
-    def test_an_evaluation_that_did_not_run_for_another_reason_gets_none(self) -> None:
+    def test_without_outcomes_nobody_is_tried_on(self) -> None:
         assert not trial_wanted([REFERENCE, INCUMBENT], None)
+        assert not trial_wanted([(0.4, 1.3)], None)
 
     def test_a_failed_guardrail_forbids_it(self) -> None:
         assert not trial_wanted([REFERENCE], _gate(_judgement(), _judgement("false_intervention", "fail")))
@@ -57,9 +58,7 @@ class TestWanted:
 
 
 def test_a_better_candidate_passes() -> None:
-    assert (
-        passes(TrialPeople(gain=0.15), users=1_000, lives=60) >= 16
-    )  # about half of the lives pass; three sd less
+    assert passes(TrialPeople(gain=0.15), users=1_000, lives=60) >= 16  # about half of the lives pass; three sd less
     assert passes(TrialPeople(gain=0.15), users=2_000, lives=30) >= 20  # the count beyond the clip alone keeps back 17%
 
 
