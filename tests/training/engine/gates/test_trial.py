@@ -82,7 +82,7 @@ def test_a_candidate_that_hurts_a_twentieth_badly_does_not_pass() -> None:
 
 def _evaluation(beyond: float, sd: float = 10.0) -> dict[str, np.ndarray]:
     return {
-        "improvement": np.array([5.0, 4.0, beyond, 1_000.0, 0.0]), "improvement_sd": np.array([5.0, 1.0, sd, 20.0, 0.0]),
+        "improvement": np.array([5.0, 4.0, beyond, 0.0, 1_000.0, 0.0]), "improvement_sd": np.array([5.0, 1.0, sd, sd, 20.0, 0.0]),
         "improvement_clips": np.ones(2), "improvement_share": np.zeros(1),
     }  # fmt: skip
 

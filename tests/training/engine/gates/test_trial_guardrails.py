@@ -17,8 +17,8 @@ def _block(
     metric: str, value: float, weight: float, *, square: float = 1.0, sd: float = 1.0, beyond: float = 0.0
 ) -> Stored:
     return {
-        metric: np.array([value, square, beyond, 1_000.0, weight]),
-        f"{metric}_sd": sd * np.array([1.0, 0.1, 10.0, 20.0, 4.0]),
+        metric: np.array([value, square, 0.0, beyond, 1_000.0, weight]),
+        f"{metric}_sd": sd * np.array([1.0, 0.1, 10.0, 10.0, 20.0, 4.0]),
         f"{metric}_clips": np.array([0.1, 0.4]), f"{metric}_share": np.ones(1),
     }  # fmt: skip
 
@@ -46,9 +46,9 @@ def test_silence_lowers_the_bar() -> None:
 
 
 def test_people_beyond_the_clip_keep_it_open_unless_noise_explains_them() -> None:
-    """Below 0 they are on the bad side; 13 people are 1.3 sd of noise."""
-    assert _verdicts(_trial(beyond=-13.0))["false_intervention"] == "pass"
-    assert _verdicts(_trial(beyond=-60.0))["false_intervention"] == "insufficient"
+    """13 people above the clip are 1.3 sd of noise."""
+    assert _verdicts(_trial(beyond=13.0))["false_intervention"] == "pass"
+    assert _verdicts(_trial(beyond=60.0))["false_intervention"] == "insufficient"
 
 
 def test_an_evaluation_counts_by_its_precision_and_its_scale_does_not_matter() -> None:
