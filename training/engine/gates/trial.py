@@ -93,8 +93,10 @@ class _Sums:
         return self.reach * max(self.value[side] - self.margin(side), 0.0)
 
     def margin(self, side: str) -> float:
-        """Return how many people beyond the clip may be noise."""
+        """Return how many people beyond the clip may be noise. Gains that are missed can only stop a trial, so they need proof."""
         sd = self.sd[side]
+        if side == "favour":
+            return _MOST_MARGIN * sd
         return min(max(HIDDEN_SHARE * self.value["users"], _LEAST_MARGIN * sd), _MOST_MARGIN * sd)
 
     def hides_many(self) -> bool:
