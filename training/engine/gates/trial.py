@@ -93,7 +93,7 @@ class _Sums:
         return self.reach * max(self.value[side] - self.margin(side), 0.0)
 
     def margin(self, side: str) -> float:
-        """Return how many people beyond the clip may be noise. Gains that are missed can only stop a trial, so they need proof."""
+        """Return how many people beyond the clip may be noise. Missed gains can only stop a trial, so they need proof."""
         sd = self.sd[side]
         if side == "favour":
             return _MOST_MARGIN * sd
