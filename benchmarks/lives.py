@@ -49,7 +49,7 @@ from r3al_project.turns.limits import UNREQUESTED_STATES
 from tests.factories.in_memory_release import later_rounds
 from training.engine.gates.optimism import optimism_allowance
 from training.engine.gates.outcome_gate import GateResult, GateTerms, outcome_gate
-from training.engine.gates.trial import LEAST_Z, TRIAL_LOOKS, trial_verdict, trial_wanted
+from training.engine.gates.trial import LEAST_Z, TRIAL_LOOKS, trial_first, trial_verdict, trial_wanted
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.pipeline import LearnedPolicy, train_policy_head
 
@@ -171,7 +171,8 @@ class Life:
         logged = LoggingPolicy(exploration, self.serving)
         result, sums = judge(learned, log, self._judges(), self._terms(learned), logged)
         if result.verdict == "pass" and learned.passed:
-            return Outcome("deploy", result, sums)
+            first = trial_first(self.world.spec, incumbent=self.serving is not None)
+            return Outcome("try" if first else "deploy", result, sums)
         left_open = replace(result, verdict="insufficient") if result.verdict == "pass" else result
         return Outcome("try" if trial_wanted(gates, left_open, sums) else "keep", result, sums)
 

@@ -21,6 +21,7 @@ Dynamics = Literal["learned", "drift", "since_intervention", "recent_load", "clo
 NextState = Literal["next_row", "next_row_same_day", "next_available", "next_available_same_day"]
 RewardAggregate = Literal["earliest", "latest", "sum", "mean"]
 Silence = Literal["unknown", "harmless", "harmful"]
+FirstTrial = Literal["always", "undecided"]
 
 KNOWN_DYNAMICS: frozenset[str] = frozenset({"since_intervention", "recent_load", "clock", "constant"})
 
@@ -196,6 +197,8 @@ class LoopSpec:
     retrain_every_seconds: int | None = (
         None  # a turn starts automatically this long after the last one; None: turns are started by hand only
     )
+    # Whether a first policy is tried on half of the people even if its gates passed, or only if they leave it undecided.
+    trial: FirstTrial = "always"
     logging_rounds: int = 2  # undecided turns after which ``exploration`` applies although nothing was deployed
 
     @cached_property

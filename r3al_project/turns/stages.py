@@ -48,6 +48,7 @@ from r3al_project.turns.trials import TrialEnd, begin_trial, conclude_trial, jud
 from training.engine.generators.registry import WORLD_MODEL
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
 from training.models import VERDICT_WORDS, ModelVersion, SyntheticJob
+from training.selectors.evidence import trial_is_wanted
 from training.services.gate import EvaluationPlan, decision_latency, evaluation_ask, versions_judge
 from training.services.synthesize import pool_synthesize
 from training.services.train import TrainOptions, heads_train
@@ -162,7 +163,7 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
 
 
 def deploy(turn: Turn, context: JobContext) -> Write:
-    """Deploy every head whose gate passed, or begin a trial of an undecided policy. Otherwise the incumbents stay deployed.
+    """Deploy every head whose gate passed, or begin a trial of an undecided or a first policy. Otherwise the incumbents stay.
 
     The policy head is deployed first, because the others act only when a learned policy intervenes. While a version is on trial,
     its verdict ends the trial or lets it go on.
@@ -187,6 +188,8 @@ def _deploy_passed(turn: Turn, gate: dict[str, Any], versions: dict[str, ModelVe
     verdicts = {MAIN_HEAD: gate, **gate.get("heads", {})}
     wanted = turn.parameters.get("head")
     passed = [h for h in versions if verdicts[h]["verdict"] == "pass" and wanted in (None, h)]
+    if MAIN_HEAD in passed and trial_is_wanted(versions[MAIN_HEAD]):  # the other heads follow once it serves
+        passed = [h for h in passed if h != MAIN_HEAD and turn.loop_version.spec.head(h).when == "always"]
     deployed, refusals = dict[str, Deployment](), list[str]()
     for head in (h.name for h in turn.loop_version.spec.heads_main_first if h.name in passed):
         try:

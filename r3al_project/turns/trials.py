@@ -23,6 +23,7 @@ from r3al_project.turns.sentences import trial_sentence
 from r3al_project.turns.stage_protocol import Write, summary_of
 from training.models import ModelVersion
 from training.selectors.evidence import trial_is_wanted
+from training.selectors.versions import last_verdict
 from training.services.gate import decision_latency
 from training.services.trial import TrialArms, trial_judge
 
@@ -70,14 +71,15 @@ def judge_trial(turn: Turn, context: JobContext, slot: ServingSlot) -> Write:
 
 
 def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
-    """Begin a trial of the turn's policy candidate if its evidence leaves it open."""
+    """Begin a trial of the turn's policy candidate if its evidence leaves it open, or if it would be the first to serve."""
     if not trial_is_wanted(version):
         return TrialEnd()
+    verdict = last_verdict(version)
+    passed = verdict is not None and verdict.verdict == "pass"
+    reason = "it passed, and a first policy is tried" if passed else "its evaluation left it undecided"
     try:
         with transaction.atomic():
-            rollout_start(
-                strategy=TRIAL, version=version, actor=f"turn {turn.pk}", reason="its evaluation left it undecided"
-            )
+            rollout_start(strategy=TRIAL, version=version, actor=f"turn {turn.pk}", reason=reason)
     except Conflict as error:
         return TrialEnd(text=f"No trial: {error}.")
     return TrialEnd("started", version.pk, text=trial_sentence("started", version.pk))

@@ -23,6 +23,7 @@ version = 1
 title = "Walks: suggest one, or wait"
 decisions_per_day = 2
 evaluation_share = 0.4
+trial = "undecided"              # a policy this clear is deployed at once
 
 [features.energy]
 bounds = [0, 1]

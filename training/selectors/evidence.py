@@ -12,7 +12,7 @@ from privacy.models import Release
 from privacy.selectors.releases import evaluation_sums
 from training.engine.gates.decision_rule import VerdictWord
 from training.engine.gates.outcome_gate import GateResult, Judgement
-from training.engine.gates.trial import trial_wanted
+from training.engine.gates.trial import trial_first, trial_wanted
 from training.models import OUTCOME_GATE, ModelMetric, ModelVersion, SyntheticJob
 from training.selectors.versions import last_verdict, model_gate_metrics
 
@@ -60,10 +60,15 @@ def _share_after(since: datetime | None, until: datetime, moment: datetime) -> f
 
 
 def trial_is_wanted(version: ModelVersion) -> bool:
-    """Tell whether the stored evidence on a version leaves it open, so that a trial may decide (``trial_wanted``)."""
+    """Tell whether a version is to be tried: its evidence leaves it open (``trial_wanted``), or it is a loop's first policy.
+
+    A first policy that passed is tried as well, unless the loop says otherwise (``trial_first``).
+    """
     verdict = last_verdict(version)
     if verdict is None:
         return False
+    if verdict.verdict == "pass":
+        return trial_first(version.loop_version.spec, incumbent=version.parent_id is not None)
     gates = [(m.value or 0.0, m.threshold or 0.0) for m in model_gate_metrics(version)]
     if verdict.release_id is None:
         return trial_wanted(gates, None)

@@ -79,6 +79,7 @@ def _loop(top: Table, problems: Problems) -> LoopSpec | None:
         "exploration_before": top.number(
             "exploration_before", "a number from 0 to 1", LoopSpec.exploration_before, low=0.0, high=1.0
         ),
+        "trial": top.one_of("trial", ("always", "undecided"), LoopSpec.trial),
         "logging_rounds": top.integer("logging_rounds", LoopSpec.logging_rounds),
         "retrain_every_seconds": top.seconds("retrain_every", None),
     }

@@ -34,6 +34,16 @@ _MISMATCH_PRIOR = 100.0  # pseudo-people of the sample ratio's prior (evidence o
 _MISMATCH_BAR = math.log(1_000.0)
 
 
+def trial_first(spec: LoopSpec, *, incumbent: bool) -> bool:
+    """Tell whether a policy that passed its gates is tried before it serves everybody.
+
+    The log shows what an action pays now. What it costs later through something that the app does not see, such as trust, shows
+    only when people live under the policy. A policy over an incumbent changes less, and the health check compares it with a
+    holdback.
+    """
+    return spec.trial == "always" and not incumbent
+
+
 def trial_wanted(
     model_gates: Sequence[tuple[float, float]], gate: GateResult | None, earlier: Mapping[str, np.ndarray] | None = None
 ) -> bool:

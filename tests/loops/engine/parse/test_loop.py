@@ -181,7 +181,7 @@ def _toml(value: Any) -> str:
 
 _KEYS = (
     "name", "version", "title", "population", "decisions_per_day", "evaluation_share", "minimum_effect", "exploration",
-    "exploration_before", "logging_rounds",
+    "exploration_before", "logging_rounds", "trial",
     "features", "features.mood", "features.mood.bounds", "features.mood.categories", "features.mood.dynamics",
     "features.mood.scale", "features.mood.step", "features.mood.decay", "heads", "heads.policy", "heads.policy.actions",
     "heads.policy.reference", "heads.policy.logging", "heads.policy.when", "reward", "reward.scale", "reward.weights",
