@@ -15,6 +15,7 @@ from privacy.engine.dp.accounting import NANO, epsilon_of_account
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.models import PrivacyBudget, Purpose
 from privacy.models.budget import WINDOWS
+from privacy.selectors.consents import consented
 
 LIFETIME_DELTA = 1e-6
 NEAR = 0.8  # share of a cap from which a budget counts as near it
@@ -25,16 +26,12 @@ def budgets_overview() -> dict[str, Any]:
     """Count budgets to two digits: people, consents, people near or at each cap, and people whose formal account is void."""
     people = PrivacyBudget.objects.filter(person__erased_at=None)
     counts: dict[str, Any] = {"period": settings.PRIVACY_BUDGET_PERIOD, "people": two_digits(people.count())}
-    counts["consents"] = {p.value: two_digits(_consenting(people, p)) for p in Purpose}
+    counts["consents"] = {p.value: two_digits(consented(p).filter(person__erased_at=None).count()) for p in Purpose}
     today = datetime.now(UTC).date()
     counts["windows"] = {w: _window(people, w, today) for w in WINDOWS}
     counts["formal"] = _share(people.annotate(share=Cast(F("rho_spent"), FloatField()) / F("rho_cap")))
     counts["formal_void"] = two_digits(people.filter(formal_void_at__isnull=False).count())
     return counts
-
-
-def _consenting(people: Any, purpose: Purpose) -> int:
-    return int(people.alias(has=F("consent_mask").bitand(purpose.bit)).filter(has__gt=0).count())
 
 
 def _window(people: Any, window: str, today: date) -> dict[str, int]:

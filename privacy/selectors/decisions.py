@@ -19,8 +19,9 @@ from loops.models import LoopVersion
 from privacy.engine.decision_arrays import DecisionArrays, HeadArrays
 from privacy.engine.moments.next_state import next_rows
 from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_state
-from privacy.models import Choice, Decision, Person, Release
+from privacy.models import Choice, Decision, Person, Purpose, Release
 from privacy.models.person import FOLDS
+from privacy.selectors.consents import consented
 from privacy.selectors.keys import ciphers_known
 from privacy.selectors.releases import charged_person_ids
 
@@ -77,9 +78,11 @@ def people_with_usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> Q
 
 
 def outcomes_waiting(*, loop_version: LoopVersion) -> bool:
-    """Return whether training people have usable outcomes that no release has read."""
+    """Return whether training people who consent to it have usable outcomes that no release has read."""
     low, high = training_folds(loop_version.spec)
-    waiting = usable_decisions(loop_version=loop_version, fresh=True)
+    waiting = usable_decisions(loop_version=loop_version, fresh=True).filter(
+        person__in=consented(Purpose.TRAINING).values("person_id")
+    )
     return waiting.filter(person__fold__gte=low, person__fold__lt=high).exists()
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from django.db.models import Q
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from core.arrays import Floats, Ints
 from loops.engine.heads import MAIN_HEAD
@@ -16,7 +16,7 @@ from loops.engine.rows.outcomes import NO_REWARD
 from loops.models import LoopVersion
 from privacy.engine.evaluation.on_policy import TrialRows
 from privacy.engine.sealing import CannotOpen, Cipher, about_outcome
-from privacy.models import Choice, Person
+from privacy.models import Choice, Decision, Person
 from privacy.selectors.keys import ciphers_known
 
 _PEOPLE_A_QUERY = 5_000
@@ -24,6 +24,12 @@ _EMPATHY = 1 + COMPONENTS.index("empathy")
 _FACTS = (
     "decision__person_id", "decision__row_key", "action", "decision__outcome__payload", "decision__outcome__harmful",
 )  # fmt: skip
+
+
+def people_in_trial(*, loop_version: LoopVersion, since: datetime, generation: int) -> QuerySet[Person]:
+    """Return the people with a decision that ``trial_rows`` can read. Nobody else is charged for a trial."""
+    read = _choices(loop_version).filter(_lived(loop_version, since, generation))
+    return Person.objects.filter(Exists(read.filter(decision__person=OuterRef("pk"))))
 
 
 def trial_rows(
@@ -39,16 +45,16 @@ def trial_rows(
     Explored decisions are in it too, because both arms explore alike.
 
     Args:
-        since: when the trial began. An imported decision counts if it arrived afterwards. Decisions that closed earlier are the
-            person's past.
+        since: when the trial began. An imported decision counts if it arrived afterwards and was made later than every decision
+            of the loop that was stored before. Decisions that closed earlier are the person's past.
         generation: of the serving slot during the trial. A served decision counts if it was made under it, so that nobody whose
             arm changed is mixed.
         in_candidate: tells from a person's key whether their arm is the candidate's.
     """
-    parts = list[np.ndarray]()
+    parts, lived = list[np.ndarray](), _lived(loop_version, since, generation)
     ids = sorted({int(i) for i in person_ids})
     for first in range(0, len(ids), _PEOPLE_A_QUERY):
-        parts.append(_read(loop_version, ids[first : first + _PEOPLE_A_QUERY], since, generation))
+        parts.append(_table(loop_version, ids[first : first + _PEOPLE_A_QUERY], lived))
     table = np.concatenate(parts) if parts else np.zeros((0, 5))
     people, person = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
     before, before_count = _past(loop_version, people, since)
@@ -80,24 +86,35 @@ def _past(loop_version: LoopVersion, people: Ints, since: datetime) -> tuple[Flo
     return total / np.maximum(count, 1), count
 
 
-def _read(loop_version: LoopVersion, ids: list[int], since: datetime, generation: int) -> np.ndarray:
+def _lived(loop_version: LoopVersion, since: datetime, generation: int) -> Q:
+    """Return the condition that a decision was made in the trial.
+
+    A file may be older than the trial, whenever it arrives, and may have a calendar of its own. So its rows are compared with the
+    latest decision that was stored when the trial began, and not with the clock.
+    """
     served = Q(decision__served__isnull=False, generation=generation)
     imported = Q(decision__served__isnull=True, decision__created_at__gte=since)
-    return _table(loop_version, ids, served | imported)
+    stored = Decision.objects.filter(loop_version__loop=loop_version.loop_id, created_at__lt=since)
+    latest = stored.aggregate(latest=Max("decided_at"))["latest"]
+    return served | (imported if latest is None else imported & Q(decision__decided_at__gt=latest))
+
+
+def _choices(loop_version: LoopVersion) -> QuerySet[Choice]:
+    """Return the policy head's choices of available decisions that have a closed outcome."""
+    return Choice.objects.filter(
+        head=MAIN_HEAD,
+        decision__loop_version=loop_version,
+        decision__available=True,
+        decision__outcome__isnull=False,
+    )
 
 
 def _table(loop_version: LoopVersion, ids: list[int], which: Q) -> np.ndarray:
     """Return (n, 5): person, action, reward, empathy, harm, in order of person."""
     keys = ciphers_known(ids)
     rows = (
-        Choice.objects.filter(
-            which,
-            head=MAIN_HEAD,
-            decision__loop_version=loop_version,
-            decision__person_id__in=keys,
-            decision__available=True,
-            decision__outcome__isnull=False,
-        )
+        _choices(loop_version)
+        .filter(which, decision__person_id__in=keys)
         .order_by("decision__person_id", "decision__decided_at", "decision_id")
         .values_list(*_FACTS)
     )

@@ -29,6 +29,7 @@ from privacy.selectors.decisions import outcomes_waiting
 from privacy.selectors.releases import epsilon_of_releases, releases_on_same_people
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases.moments import moments_release, releases_before
+from privacy.services.releases.trial import TRIAL_KIND
 from r3al_project.turns.limits import UNREQUESTED_STATES
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.selectors import release_keys
@@ -44,7 +45,7 @@ from r3al_project.turns.sentences import (
     train_sentence,
 )
 from r3al_project.turns.stage_protocol import Stage, Write, summary_of
-from r3al_project.turns.trials import TrialEnd, begin_trial, conclude_trial, judge_trial
+from r3al_project.turns.trials import TrialEnd, begin_trial, conclude_trial, judge_gone_trial, judge_trial
 from training.engine.generators.registry import WORLD_MODEL
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
 from training.models import VERDICT_WORDS, ModelVersion, SyntheticJob
@@ -141,11 +142,15 @@ def train(turn: Turn, context: JobContext) -> Write:
 def evaluate(turn: Turn, context: JobContext) -> Write:
     """Judge the candidates by the outcome gate. While a version is on trial, judge the trial instead.
 
-    A dry run measures the decision time.
+    A dry run measures the decision time. A retry goes on with what people were charged for, if a trial began or ended meanwhile.
     """
     slot = slot_on_trial(turn.loop)
-    if slot is not None:
-        return judge_trial(turn, context, slot)
+    begun = Release.objects.filter(key=release_keys(turn)[1]).first()
+    if begun is None or begun.parameters["kind"] == TRIAL_KIND:
+        if begun is not None and (slot is None or slot.candidate_id != begun.parameters["version"]):
+            return judge_gone_trial(turn, begun)
+        if slot is not None:
+            return judge_trial(turn, context, slot)
     versions = _versions(turn)
     # A version that cannot serve raises here, before anybody is charged. Without an answer from people nothing is timed.
     decide = dry_run(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"])

@@ -17,6 +17,7 @@ from deployments.services.rollouts.trial import trial_pass, trial_stop
 from deployments.services.serving.dry_run import decision_times, dry_run
 from jobs.handlers import JobContext
 from loops.engine.heads import MAIN_HEAD
+from privacy.models import Release
 from r3al_project.turns.models import Turn
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import trial_sentence
@@ -25,7 +26,7 @@ from training.models import ModelVersion
 from training.selectors.evidence import trial_is_wanted
 from training.selectors.versions import last_verdict
 from training.services.gate import decision_latency
-from training.services.trial import TrialArms, trial_judge
+from training.services.trial import TrialArms, trial_gone, trial_judge
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,6 @@ def judge_trial(turn: Turn, context: JobContext, slot: ServingSlot) -> Write:
     trial, version = trial_of(slot), slot.candidate
     if trial is None or version is None:
         raise Conflict(f"the trial in the slot {slot} ended while the turn ran; run a new turn")
-    newer = ModelVersion.objects.select_related("loop_version__loop").get(pk=summary_of(turn, "train")["version"])
     decide = dry_run(loop_version=turn.loop_version, versions={MAIN_HEAD: version}, seed=turn.parameters["seed"])
     return trial_judge(
         arms=TrialArms(
@@ -61,13 +61,22 @@ def judge_trial(turn: Turn, context: JobContext, slot: ServingSlot) -> Write:
             exploration=slot.exploration_bp / BASIS_POINTS,
             in_candidate=candidate_arm(slot),
         ),
-        newer=newer,
+        newer=_candidate(turn),
         latency=decision_latency(decision_times(decide)),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
         key=release_keys(turn)[1],
         report=context.progress,
     )
+
+
+def judge_gone_trial(turn: Turn, release: Release) -> Write:
+    """Leave the trial undecided that this turn's evaluate stage read before it was interrupted, because it ended meanwhile."""
+    return trial_gone(release=release, newer=_candidate(turn))
+
+
+def _candidate(turn: Turn) -> ModelVersion:
+    return ModelVersion.objects.select_related("loop_version__loop").get(pk=summary_of(turn, "train")["version"])
 
 
 def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:

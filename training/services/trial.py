@@ -13,7 +13,8 @@ from django.db.models import Max
 from core.errors import BudgetExceeded, InsufficientData
 from core.progress import ReportProgress
 from privacy.engine.evaluation.on_policy import guardrail_clips
-from privacy.models import Release
+from privacy.models import Release, ReleaseState
+from privacy.services.releases.reservations import reservation_refund
 from privacy.services.releases.trial import TRIAL_KIND, TrialTerms, trial_release
 from training.engine.gates.outcome_gate import GateResult, Judgement, combine_verdicts
 from training.engine.gates.trial import TRIAL_LOOKS, trial_harms, trial_verdict
@@ -74,6 +75,22 @@ def trial_judge(
     result = trial_verdict(loop_version.spec, sums, look, sums_before(version))
     result = result if latency.verdict == "pass" else combine_verdicts([*result.judgements, latency])
     return lambda: _store(version, newer, release, result, look)
+
+
+def trial_gone(*, release: Release, newer: ModelVersion) -> Callable[[], dict[str, Any]]:
+    """Leave a look undecided whose trial ended between the release and its verdict.
+
+    Args:
+        release: the look's release. Without a stored round everybody in it is refunded, and it is no look.
+        newer: the candidate of this turn, as in ``trial_judge``.
+    Returns: what ``trial_judge`` returns.
+    """
+    version = ModelVersion.objects.select_related("loop_version__loop").get(pk=release.parameters["version"])
+    if release.state == ReleaseState.RESERVED:
+        reservation_refund(release=release)
+    read = release if release.state == ReleaseState.COMMITTED else None
+    ended = GateResult("insufficient", "The trial ended while the turn ran.", (), None)
+    return lambda: _store(version, newer, read, ended, 0 if read is None else int(release.parameters["look"]))
 
 
 def _looks(version: ModelVersion, key: str) -> int:

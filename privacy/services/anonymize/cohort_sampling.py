@@ -17,9 +17,9 @@ from loops.models import LoopVersion
 from privacy.engine.anonymize.registry import technique_of
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import Person, Purpose, Release, ReleaseState
+from privacy.selectors.consents import consented
 from privacy.selectors.decisions import training_folds
 from privacy.services.anonymize.feature_records import people_with_records
-from privacy.services.budget.charge import consented
 
 _COINS = 10_007  # the smallest prime above the number of folds
 

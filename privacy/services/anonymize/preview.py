@@ -12,11 +12,12 @@ from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.dp.accounting import NANO
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.models import Person, Purpose
+from privacy.selectors.consents import consented
 from privacy.selectors.decisions import training_folds
 from privacy.services.anonymize.cohort_sampling import public_rate
 from privacy.services.anonymize.feature_records import people_with_records
 from privacy.services.anonymize.run import asked_columns, release_fields
-from privacy.services.budget.charge import cohort_people, consented, payable
+from privacy.services.budget.charge import cohort_people, payable
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from privacy.models import (
     VaultKind,
 )
 from privacy.models.budget import WINDOWS
+from privacy.selectors.consents import consented
 from privacy.services.vault.append import vault_append
 
 
@@ -124,11 +125,6 @@ def cohort_people(
         decided = Decision.objects.filter(person=OuterRef("pk"), loop_version__loop_id=loop_version.loop_id)
         among = Person.objects.filter(Exists(decided))
     return among.filter(population=population, fold__gte=low, fold__lt=high)
-
-
-def consented(purpose: Purpose) -> QuerySet[PrivacyBudget]:
-    """Return the budgets of people who consent to a purpose."""
-    return PrivacyBudget.objects.alias(granted=F("consent_mask").bitand(purpose.bit)).filter(granted__gt=0)
 
 
 def payable(*, policy_nano: int, rho_nano: int, purpose: Purpose) -> QuerySet[PrivacyBudget]:

@@ -8,15 +8,19 @@ from datetime import datetime
 
 import numpy as np
 from django.db import transaction
+from django.db.models import QuerySet
 
+from core.errors import InsufficientData
 from core.progress import ReportProgress
 from loops.models import LoopVersion
 from privacy.engine.evaluation.centred_sums import ValueClips
 from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS, release_trial
-from privacy.models import Purpose, Release
+from privacy.models import Person, Purpose, Release
+from privacy.selectors.consents import consented
 from privacy.selectors.decisions import evaluation_folds, turn_share
 from privacy.selectors.releases import charged_person_ids
-from privacy.selectors.trial_decisions import trial_rows
+from privacy.selectors.trial_decisions import people_in_trial, trial_rows
+from privacy.services.budget.charge import cohort_people
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
     release_commit,
@@ -24,6 +28,7 @@ from privacy.services.releases.lifecycle import (
     release_sigma,
     round_load,
     round_store,
+    usable_check,
 )
 
 TRIAL_KIND = "trial"
@@ -60,13 +65,16 @@ def trial_release(
 ) -> tuple[Release, dict[str, np.ndarray]]:
     """Release one look at a trial. Returns the release and its one round of sums. Idempotent by ``key``.
 
-    The people are those of an evaluation: who consented to it and has budget. ``epsilon`` and ``delta`` are those of a turn, as
-    in ``moments_release``.
+    The people are those of an evaluation who have an outcome in the trial: who consented to it and has budget. ``epsilon`` and
+    ``delta`` are those of a turn, as in ``moments_release``.
 
     Args:
         in_candidate: tells from a person's key whether their arm is the candidate's.
     Raises: BudgetExceeded when nobody could be charged, InsufficientData when too few could be.
     """
+    people = people_in_trial(loop_version=loop_version, since=terms.since, generation=terms.generation)
+    if not Release.objects.filter(key=key).exists():
+        _outcomes_check(loop_version, people)
     release = release_reserve(
         key=key,
         loop_version=loop_version,
@@ -83,6 +91,7 @@ def trial_release(
             "decisions": terms.decisions,
             "clips": {metric: asdict(clip) for metric, clip in terms.clips.items()},
         },
+        among=lambda: people,
         least=LEAST_CHARGED,
         share=turn_share(loop_version.spec),
     )
@@ -97,6 +106,7 @@ def trial_release(
         generation=terms.generation,
         in_candidate=in_candidate,
     )
+    usable_check(release, len(rows.before))
     report(0.7, "noisy sums")
     sums = release_trial(
         loop_version.spec, rows, centre=terms.centre, decisions=terms.decisions, clips=terms.clips,
@@ -107,3 +117,15 @@ def trial_release(
         release_commit(release=release, noisy_users=max(0.0, float(stored["improvement"][_USERS])))
     release.refresh_from_db()
     return release, stored
+
+
+def _outcomes_check(loop_version: LoopVersion, people: QuerySet[Person]) -> None:
+    """Raise InsufficientData, before anybody is charged, if fewer than ``LEAST_CHARGED`` people of a trial may be asked."""
+    spec = loop_version.spec
+    cohort = cohort_people(loop_version, spec.population, evaluation_folds(spec), people)
+    consenting = consented(Purpose.EVALUATION).filter(person_id__in=cohort.values("pk"))
+    if consenting[:LEAST_CHARGED].count() < LEAST_CHARGED:
+        raise InsufficientData(
+            f"the trial has no outcomes yet of at least {LEAST_CHARGED} people who consent to evaluation, so nobody was charged; "
+            "wait for outcomes, or import decisions that were made after the trial began"
+        )

@@ -100,6 +100,18 @@ def test_where_nothing_is_new_nobody_is_charged(tmp_path: Path) -> None:
     assert LedgerEntry.objects.filter(release__purpose="training").count() == charged
 
 
+def test_outcomes_of_people_who_consent_to_evaluation_alone_do_not_wait_for_training(tmp_path: Path) -> None:
+    loop = walks_loop(tmp_path)
+    run(loop, source=walks_csv(tmp_path / "1.csv", people=300, days=3), consents=CONSENTS)
+    PrivacyBudget.objects.update(consent_mask=Purpose.EVALUATION.bit)
+    budgets_roll()
+    later = walks_csv(tmp_path / "2.csv", people=300, days=3, first=date(2025, 4, 7))
+    again = run(loop, source=later, consents=[])
+    assert not outcomes_waiting(loop_version=loop)
+    assert again.outcome in ("kept", "deployed"), again.reason
+    assert "nobody was charged" in again.stages.get(name="release").summary["note"]
+
+
 def test_where_nobody_has_budget_to_judge_what_serves_is_kept(tmp_path: Path) -> None:
     """The clear walks' candidate passes its model gate (20 of 20 tries), and only then are people asked."""
     loop = walks_loop(tmp_path)

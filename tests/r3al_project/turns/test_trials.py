@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,19 +20,23 @@ from deployments.selectors.slots import candidate_arm, slot_for, trial_of
 from deployments.services.rollouts.rollback import version_rollback
 from deployments.services.rollouts.trial import trial_start
 from jobs.models import Job
+from jobs.services import job_run
 from loops.models import LoopVersion
-from privacy.models import Person, PrivacyBudget, Purpose, Release
-from privacy.selectors.trial_decisions import trial_rows
+from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release
+from privacy.selectors.decisions import evaluation_folds
+from privacy.selectors.trial_decisions import people_in_trial, trial_rows
 from privacy.services.people.identity import person_key
+from privacy.services.records.import_file import signals_import
 from r3al_project.turns.add_loop import loop_add_file
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.report import turn_report_write
 from r3al_project.turns.run_in_process import turn_run
+from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.services import turn_parameters, turn_start
-from r3al_project.turns.stages import deploy, stage_sentence
+from r3al_project.turns.stages import deploy, evaluate, stage_sentence
 from tests.factories.care import care_loop
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, undecided
-from tests.factories.walks import COLUMNS, TOML
+from tests.factories.walks import COLUMNS, TOML, walks_csv
 from training.models import ModelVersion, VersionKind
 from training.selectors.versions import version_policy
 from training.services.versions import version_register
@@ -141,7 +147,27 @@ class TestByTheWholePath:
         began = trial_start(version=version, actor="turn 2", reason="undecided")
         turn = run(loop)
         assert trial_of(policy_slot(loop)) == began, turn.reason
-        assert "Too few people took part in the trial to read it" in turn.reason
+        assert "the trial has no outcomes yet" in turn.reason and "nobody was charged" in turn.reason
+        assert not Release.objects.filter(parameters__kind="trial", parameters__version=version.pk).exists()
+        assert not version.verdicts.filter(release__parameters__kind="trial").exists(), "no look was spent"
+
+    def test_rows_from_before_the_trial_that_are_imported_later_are_no_evidence(self, tmp_path: Path) -> None:
+        """A file's calendar may be its own: what counts is that its rows follow the rows that were stored."""
+        loop = everybody_judges(tmp_path)
+        first = walker(loop, WITHOUT)
+        trial_start(version=first, actor="turn 1", reason="undecided")
+        signals_import(path=lived(loop, tmp_path / "1.csv", people=40), loop_version=loop, consents=CONSENTS)
+        version_rollback(version=first, actor="ann", reason="enough", harmful=False)
+        began = trial_start(version=walker(loop, WITH_ENERGY), actor="turn 2", reason="undecided")
+        for name, day in (("early", date(2025, 4, 1)), ("across", date(2025, 5, 6)), ("late", date(2025, 6, 1))):
+            path = lived(loop, tmp_path / f"{name}.csv", people=50, days=2, first=day)
+            signals_import(path=path, loop_version=loop, consents=CONSENTS)
+        people = people_in_trial(loop_version=loop, since=began.created_at, generation=0)
+        rows = trial_rows(
+            loop_version=loop, person_ids=list(people.values_list("pk", flat=True)), since=began.created_at, generation=0,
+            in_candidate=lambda key: True,
+        )  # fmt: skip
+        assert np.bincount(rows.person).tolist() == [2 + 4] * 50, "7 May and all of June, not 1 April or 6 May"
 
     def test_what_closed_before_the_trial_is_each_persons_past(self, tmp_path: Path) -> None:
         loop = everybody_judges(tmp_path)
@@ -161,6 +187,102 @@ class TestByTheWholePath:
         assert sorted(rows.before_count.tolist()) == [0] * 20 + [4] * 60
         assert not rows.before[rows.before_count == 0].any()
         assert rows.before[rows.before_count > 0].std() > 0
+
+
+class TestWhoIsCharged:
+    """Of the walkers, 300 lived the month before the trial, and a few of them lived the trial too."""
+
+    @pytest.mark.parametrize("share", ["", "evaluation_share = 0.4\n"])
+    @pytest.mark.parametrize("people", [0, 5, 60])
+    def test_those_with_an_outcome_in_the_trial_and_nobody_if_they_are_few(
+        self, tmp_path: Path, share: str, people: int
+    ) -> None:
+        path = tmp_path / "walks.toml"
+        path.write_text(TOML.replace("evaluation_share = 0.4\n", share), encoding="utf-8")
+        loop = loop_add_file(path)[0]
+        past = walks_csv(tmp_path / "1.csv", people=300, days=2)
+        signals_import(path=past, loop_version=loop, consents=CONSENTS)
+        version = walker(loop, WITH_ENERGY)
+        began = trial_start(version=version, actor="turn 1", reason="undecided")
+        if people:
+            later = lived(loop, tmp_path / "2.csv", people=people, days=1, first=date(2025, 7, 1))
+            signals_import(path=later, loop_version=loop, consents=CONSENTS)
+        turn = run(loop)
+        assert turn.outcome == "kept", turn.reason
+        charged = LedgerEntry.objects.filter(release__parameters__kind="trial")
+        low, high = evaluation_folds(loop.spec)
+        expected = Person.objects.filter(
+            fold__gte=low, fold__lt=high, decisions__created_at__gte=began.created_at
+        ).distinct()  # fmt: skip
+        looks = version.verdicts.filter(release__parameters__kind="trial").count()
+        if people < 60:
+            assert "the trial has no outcomes yet" in turn.reason and (charged.count(), looks) == (0, 0)
+        else:
+            assert set(charged.values_list("person_id", flat=True)) == set(expected.values_list("pk", flat=True))
+            assert looks == 1 and "no outcomes yet" not in turn.reason
+
+
+class Died(Exception):
+    """Stands for the end of a worker's process."""
+
+
+class TestATurnThatIsInterrupted:
+    """The worker dies in the evaluate stage. Before the retry somebody stops the trial, or starts one."""
+
+    @pytest.fixture
+    def loop(self, tmp_path: Path) -> LoopVersion:
+        return everybody_judges(tmp_path)
+
+    def trained(self, loop: LoopVersion, folder: Path) -> tuple[Turn, ModelVersion]:
+        """A turn that comes to its evaluate stage while a version is on trial."""
+        version = walker(loop, WITH_ENERGY)
+        trial_start(version=version, actor="turn 1", reason="undecided")
+        signals_import(path=lived(loop, folder / "2.csv", people=80), loop_version=loop, consents=CONSENTS)
+        turn = turn_start(loop_version=loop, parameters=turn_parameters())
+        for stage in ("collect", "release", "synthesize", "train"):
+            job_run(turn.stages.get(name=stage).job_id)
+        return turn, version
+
+    def dies(self, turn: Turn, at: float) -> Release:
+        """Run the stage up to a report of progress (1: to its end, whose write is lost). Returns the release that it began."""
+
+        def progress(fraction: float, message: str = "") -> None:
+            if fraction >= at:
+                raise Died
+
+        with suppress(Died):
+            evaluate(turn, SimpleNamespace(progress=progress))  # type: ignore[arg-type]
+        return Release.objects.get(key=release_keys(turn)[1])
+
+    def test_goes_on_after_its_trial_was_read_and_ended(self, loop: LoopVersion, tmp_path: Path) -> None:
+        turn, version = self.trained(loop, tmp_path)
+        release = self.dies(turn, at=1)
+        assert (release.state, release.parameters["kind"]) == ("committed", "trial")
+        version_rollback(version=version, actor="ann", reason="enough", harmful=False)
+        done = turn_run(turn, say=lambda text: None)
+        assert done.outcome == "kept" and "The trial ended while the turn ran." in done.reason, done.reason
+        verdict = version.verdicts.get(release=release)
+        assert verdict.verdict == "insufficient"
+        assert done.stages.get(name="deploy").summary["trial"] == {"event": "gone", "version": version.pk, "look": 1}
+
+    def test_goes_on_after_another_trial_took_its_place(self, loop: LoopVersion, tmp_path: Path) -> None:
+        turn, version = self.trained(loop, tmp_path)
+        self.dies(turn, at=1)
+        version_rollback(version=version, actor="ann", reason="enough", harmful=False)
+        other = walker(loop, [[0.0, 0.0, 0.0], [-0.5, 2.5, 0.0]])
+        began = trial_start(version=other, actor="ann", reason="undecided", override="another one")
+        done = turn_run(turn, say=lambda text: None)
+        assert done.outcome == "kept" and "The trial ended while the turn ran." in done.reason, done.reason
+        assert trial_of(policy_slot(loop)) == began
+
+    def test_refunds_everybody_of_a_trial_that_ended_unread(self, loop: LoopVersion, tmp_path: Path) -> None:
+        turn, version = self.trained(loop, tmp_path)
+        assert self.dies(turn, at=0.2).state == "reserved"
+        version_rollback(version=version, actor="ann", reason="enough", harmful=False)
+        done = turn_run(turn, say=lambda text: None)
+        assert done.outcome == "kept" and "The trial ended while the turn ran." in done.reason, done.reason
+        release = Release.objects.get(key=release_keys(turn)[1])
+        assert release.state == "refunded" and not version.verdicts.filter(release=release).exists()
 
 
 def judged_turn(loop: LoopVersion, gate: dict[str, Any], **train: Any) -> tuple[Turn, ModelVersion]:

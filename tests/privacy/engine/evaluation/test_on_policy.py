@@ -160,7 +160,7 @@ def test_people_at_the_bar_are_inside_the_clips_and_one_who_dismisses_everything
     )  # fmt: skip
     clips = guardrail_clips(SPEC, intervention_rate=0.5, exploration=0.0, decisions=each)
     for metric in ("false_intervention", "empathy_deficit"):
-        beyond = person_rows(guardrail_values(SPEC, rows, each)[metric], clips[metric])[:, 2:4].any(axis=1)
+        beyond = (person_rows(guardrail_values(SPEC, rows, each)[metric], clips[metric])[:, 2:4] != 0).sum(axis=1)
         assert np.mean(beyond != 0) < 0.01
         assert (beyond[0] != 0) == (metric == "false_intervention")
     assert clips["false_intervention"].value < 0.5 * 0.9 * 0.5  # far less than the worst person could do
