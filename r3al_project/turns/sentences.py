@@ -80,7 +80,7 @@ def collect_sentence(s: StageSummary) -> str:
 def release_sentence(s: StageSummary) -> str:
     """State how many people the release covers, and its guarantee."""
     if "note" in s:
-        return "No new outcomes since the last release. Nobody was charged."
+        return str(s["note"])
     rounds = s.get("rounds", 1)
     composed = (
         f" Together with all earlier releases of the loop: epsilon {s['composed_epsilon']:.3g}." if rounds > 1 else ""
