@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from django.db import transaction
@@ -18,6 +19,7 @@ from deployments.services.serving.dry_run import decision_times, dry_run
 from jobs.handlers import JobContext
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release
+from privacy.selectors.decisions import turn_share
 from r3al_project.turns.models import Turn
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import trial_sentence
@@ -65,9 +67,16 @@ def judge_trial(turn: Turn, context: JobContext, slot: ServingSlot) -> Write:
         latency=decision_latency(decision_times(decide)),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
+        share=_trial_share(turn),
         key=release_keys(turn)[1],
         report=context.progress,
     )
+
+
+def _trial_share(turn: Turn) -> Fraction:
+    """Return the part of the turn's budget that a trial's release spends: all of it if the turn has no training release."""
+    trained = Release.objects.filter(key=release_keys(turn)[0]).exists()
+    return turn_share(turn.loop_version.spec) if trained else Fraction(1)
 
 
 def judge_gone_trial(turn: Turn, release: Release) -> Write:
@@ -114,10 +123,10 @@ def _conclude(turn: Turn, gate: dict[str, Any]) -> TrialEnd:
     if verdict == "pass" and turn.parameters.get("head") in (None, MAIN_HEAD):
         made = trial_pass(slot=slot, actor=actor, reason=gate["reason"])
         return TrialEnd("passed", pk, look, trial_sentence("passed", pk), {MAIN_HEAD: made})
-    if verdict == "fail" or (verdict == "insufficient" and look >= trial["looks"]):
+    if verdict == "fail" or (verdict == "insufficient" and not trial["left"]):
         text = trial_sentence("stopped" if verdict == "fail" else "unproven", pk)
         trial_stop(
             slot=slot, actor=actor, reason=f"{text} {gate['reason']}", automatic=True, harmful=bool(trial["harmful"])
         )
         return TrialEnd("stopped", pk, look, text)
-    return TrialEnd("continues", pk, look, trial_sentence("continues", pk, left=trial["looks"] - look))
+    return TrialEnd("continues", pk, look, trial_sentence("continues", pk, left=trial["left"]))

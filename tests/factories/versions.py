@@ -47,14 +47,14 @@ def undecided(version: ModelVersion, *, z: float = 0.5, attempt: int = 1) -> Mod
     ModelMetric.objects.create(
         version=version, source=MODEL_GATE, name="model_gate_z", value=z, threshold=1.3, verdict="insufficient"
     )
-    for name, answer in (("improvement", "insufficient"), ("support", "pass")):
+    for name, answer, value in (("improvement", "insufficient", 0.05), ("support", "pass", 1.0)):
         ModelMetric.objects.create(
             version=version,
             source=OUTCOME_GATE,
             name=name,
-            value=0.05,
-            low=-0.1,
-            high=0.2,
+            value=value,
+            low=value - 0.15,
+            high=value + 0.15,
             threshold=0.0,
             verdict=answer,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
 from django.db import transaction
@@ -44,6 +45,7 @@ def trial_judge(
     latency: Judgement,
     epsilon: float,
     delta: float,
+    share: Fraction,
     key: str,
     report: ReportProgress,
 ) -> Callable[[], dict[str, Any]]:
@@ -52,8 +54,9 @@ def trial_judge(
     Args:
         newer: the candidate of this turn, of the loop version that serves. It is stored and not evaluated while the trial runs.
         latency: the judgement of the decision times of the version on trial.
+        share: of ``epsilon`` and ``delta``, those of a turn, that the trial's release spends.
     Returns: a function that stores the verdict, and returns a summary. ``trial`` in it holds the version's id, the look (0 if
-        nobody could be charged), the looks of a whole trial, and whether the version did harm.
+        nobody could be charged), the looks left after it, and whether the version did harm.
     """
     version, loop_version = arms.version, newer.loop_version
     look = _looks(version, key) + 1
@@ -67,14 +70,14 @@ def trial_judge(
     try:
         release, sums = trial_release(
             key=key, loop_version=loop_version, terms=terms, in_candidate=arms.in_candidate,
-            epsilon=epsilon, delta=delta, report=report,
+            epsilon=epsilon, delta=delta, share=share, report=report,
         )  # fmt: skip
     except (BudgetExceeded, InsufficientData) as error:
         refusal = GateResult("insufficient", f"The trial could not be read now: {error}.", (), None)
-        return lambda: _store(version, newer, None, refusal, 0)
+        return lambda: _store(version, newer, None, refusal, 0, TRIAL_LOOKS - look + 1)
     result = trial_verdict(loop_version.spec, sums, look, sums_before(version))
     result = result if latency.verdict == "pass" else combine_verdicts([*result.judgements, latency])
-    return lambda: _store(version, newer, release, result, look)
+    return lambda: _store(version, newer, release, result, look, TRIAL_LOOKS - look)
 
 
 def trial_gone(*, release: Release, newer: ModelVersion) -> Callable[[], dict[str, Any]]:
@@ -90,7 +93,8 @@ def trial_gone(*, release: Release, newer: ModelVersion) -> Callable[[], dict[st
         reservation_refund(release=release)
     read = release if release.state == ReleaseState.COMMITTED else None
     ended = GateResult("insufficient", "The trial ended while the turn ran.", (), None)
-    return lambda: _store(version, newer, read, ended, 0 if read is None else int(release.parameters["look"]))
+    look = 0 if read is None else int(release.parameters["look"])
+    return lambda: _store(version, newer, read, ended, look, TRIAL_LOOKS - look)
 
 
 def _looks(version: ModelVersion, key: str) -> int:
@@ -100,7 +104,7 @@ def _looks(version: ModelVersion, key: str) -> int:
 
 @transaction.atomic
 def _store(
-    version: ModelVersion, newer: ModelVersion, release: Release | None, result: GateResult, look: int
+    version: ModelVersion, newer: ModelVersion, release: Release | None, result: GateResult, look: int, left: int
 ) -> dict[str, Any]:
     waits = f"{version.name} is on trial, so this newer version was not evaluated. Start another turn after the trial."
     _verdict_store(newer, None, GateResult("insufficient", waits, (), None))
@@ -114,7 +118,7 @@ def _store(
         "attempt": attempt,
         "metrics": [asdict(j) for j in result.judgements],
         "heads": {},
-        "trial": {"version": version.pk, "look": look, "looks": TRIAL_LOOKS, "harmful": trial_harms(result)},
+        "trial": {"version": version.pk, "look": look, "left": left, "harmful": trial_harms(result)},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from fractions import Fraction
 
 import numpy as np
 from django.db import transaction
@@ -61,15 +62,16 @@ def trial_release(
     in_candidate: Callable[[str], bool],
     epsilon: float,
     delta: float,
+    share: Fraction,
     report: ReportProgress,
 ) -> tuple[Release, dict[str, np.ndarray]]:
     """Release one look at a trial. Returns the release and its one round of sums. Idempotent by ``key``.
 
-    The people are those of an evaluation who have an outcome in the trial: who consented to it and has budget. A turn that reads
-    a trial has no training release, so this one spends all of the turn's ``epsilon`` and ``delta``.
+    The people are those of an evaluation who have an outcome in the trial: who consented to it and has budget.
 
     Args:
         in_candidate: tells from a person's key whether their arm is the candidate's.
+        share: of the turn's ``epsilon`` and ``delta`` that this release spends.
     Raises: BudgetExceeded when nobody could be charged, InsufficientData when too few could be.
     """
     people = people_in_trial(loop_version=loop_version, since=terms.since, generation=terms.generation)
@@ -93,6 +95,7 @@ def trial_release(
         },
         among=lambda: people,
         least=LEAST_CHARGED,
+        share=share,
     )
     stored = round_load(release=release, index=0)
     if stored is not None and release.state == "committed":

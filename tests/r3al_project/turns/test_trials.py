@@ -22,6 +22,7 @@ from deployments.services.rollouts.trial import trial_start
 from jobs.models import Job
 from jobs.services import job_run
 from loops.models import LoopVersion
+from privacy.engine.dp.accounting import NANO
 from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release
 from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.trial_decisions import people_in_trial, trial_rows
@@ -36,7 +37,7 @@ from r3al_project.turns.services import turn_parameters, turn_start
 from r3al_project.turns.stages import deploy, evaluate, stage_sentence
 from tests.factories.care import care_loop
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, undecided
-from tests.factories.walks import COLUMNS, TOML, walks_csv
+from tests.factories.walks import COLUMNS, TOML, walks_csv, walks_loop
 from training.models import ModelVersion, VersionKind
 from training.selectors.versions import version_policy
 from training.services.versions import version_register
@@ -216,10 +217,25 @@ class TestWhoIsCharged:
         ).distinct()  # fmt: skip
         looks = version.verdicts.filter(release__parameters__kind="trial").count()
         if people < 60:
-            assert "the trial has no outcomes yet" in turn.reason and (charged.count(), looks) == (0, 0)
+            assert "the trial has no outcomes yet" in turn.reason and "Looks left: 3." in turn.reason
+            assert (charged.count(), looks) == (0, 0)
         else:
             assert set(charged.values_list("person_id", flat=True)) == set(expected.values_list("pk", flat=True))
-            assert looks == 1 and "no outcomes yet" not in turn.reason
+            assert looks == 1 and "Looks left: 2." in turn.reason
+            again = run(loop)
+            assert "has budget left" in again.reason and "Looks left: 2." in again.reason, again.reason
+
+    def test_the_trial_spends_what_training_leaves_of_a_turn(self, tmp_path: Path) -> None:
+        loop = everybody_judges(tmp_path)
+        signals_import(path=walks_csv(tmp_path / "1.csv", people=100, days=2), loop_version=loop, consents=CONSENTS)
+        trial_start(version=walker(loop, WITH_ENERGY), actor="turn 1", reason="undecided")
+        later = lived(loop, tmp_path / "2.csv", people=100, days=1, first=date(2025, 7, 1))
+        first = run(loop, source=later, consents=CONSENTS)  # the loop has nothing to train on yet
+        PrivacyBudget.objects.update(spent_day=0)
+        second = run(loop)
+        for turn, costs in ((first, [0.5, 0.5]), (second, [1.0])):
+            made = Release.objects.filter(key__in=release_keys(turn)).order_by("pk")
+            assert [release.policy_cost / NANO for release in made] == costs
 
 
 class Died(Exception):
@@ -270,9 +286,23 @@ class TestATurnThatIsInterrupted:
         self.dies(turn, at=1)
         version_rollback(version=version, actor="ann", reason="enough", harmful=False)
         other = walker(loop, [[0.0, 0.0, 0.0], [-0.5, 2.5, 0.0]])
-        began = trial_start(version=other, actor="ann", reason="undecided", override="another one")
+        began = trial_start(version=other, actor="ann", reason="undecided")
         done = turn_run(turn, say=lambda text: None)
         assert done.outcome == "kept" and "The trial ended while the turn ran." in done.reason, done.reason
+        assert trial_of(policy_slot(loop)) == began
+
+    def test_goes_on_with_its_evaluation_after_a_trial_began(self, tmp_path: Path) -> None:
+        loop = walks_loop(tmp_path)
+        signals_import(path=walks_csv(tmp_path / "1.csv"), loop_version=loop, consents=CONSENTS)
+        turn = turn_start(loop_version=loop, parameters=turn_parameters())
+        for stage in ("collect", "release", "synthesize", "train"):
+            job_run(turn.stages.get(name=stage).job_id)
+        release = self.dies(turn, at=1)
+        assert (release.state, release.parameters["kind"]) == ("committed", "evaluation")
+        began = trial_start(version=walker(loop, WITHOUT), actor="ann", reason="undecided")
+        done = turn_run(turn, say=lambda text: None)
+        assert done.outcome == "kept", done.reason
+        assert ModelVersion.objects.filter(verdicts__release=release).exists()
         assert trial_of(policy_slot(loop)) == began
 
     def test_refunds_everybody_of_a_trial_that_ended_unread(self, loop: LoopVersion, tmp_path: Path) -> None:
@@ -310,7 +340,7 @@ class TestTheEnds:
         return made
 
     def gate(self, version: ModelVersion, verdict: str, look: int = 1, *, harmful: bool = False) -> dict[str, Any]:
-        trial = {"version": version.pk, "look": look, "looks": 3, "harmful": harmful}
+        trial = {"version": version.pk, "look": look, "left": 3 - look, "harmful": harmful}
         return {"verdict": verdict, "reason": "People said so.", "heads": {}, "trial": trial}
 
     def test_an_undecided_look_lets_it_go_on(self, loop: LoopVersion, version: ModelVersion) -> None:
