@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -119,6 +119,8 @@ class Life:
     undecided: int = 0
     conceded: float = 0.0
     exploration: float = 1.0
+    learned: LearnedPolicy | None = None
+    unread: tuple[Month, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -135,9 +137,9 @@ class Life:
         exploration, trial = self.exploration, self.trial
         with self._timed("live"):
             log = self.population.live(DAYS, self._arms(), exploration, trial.arm if trial else None)
+        self.unread = (*self.unread, log)
         with self._timed("learn"):
-            rows, seed = log.training(self._trainers()), self.seed * 100 + self.months
-            learned = self.learner.learn(rows, exploration, self.serving, seed)
+            learned = self.learned if trial and self.learned else self._learn(exploration)
         with self._timed("judge"):
             outcome = self._read_trial(trial, log) if trial else self._judge(learned, log, exploration)
         self._settle(outcome, learned, log)
@@ -149,6 +151,14 @@ class Life:
             "z_incumbent": learned.gate_incumbent and learned.gate_incumbent.z, "hinges": learned.hinges,
             "serves": self.serving is not None,
         }  # fmt: skip
+
+    def _learn(self, exploration: float) -> LearnedPolicy:
+        """Release everything that no release has read, and train. A month that reads a trial spends its budget on that alone."""
+        rows = together(self.unread).training(self._trainers())
+        self.learned, self.unread = (
+            self.learner.learn(rows, exploration, self.serving, self.seed * 100 + self.months), ()
+        )  # fmt: skip
+        return self.learned
 
     def _arms(self) -> Arms:
         served: Arms = NOBODY_SERVED if self.serving is None else (self.serving,)
@@ -199,7 +209,7 @@ class Life:
             centre=trial.centre,
             decisions=trial.decisions,
             clips=clips,
-            sigma=self.sigma,
+            sigma=1.0 / gaussian_mu(EPSILON, DELTA),
         )
         result = trial_verdict(spec, sums, len(logs), trial.earlier)
         if result.verdict == "pass":
@@ -289,6 +299,16 @@ def past_of(log: Month) -> tuple[Floats, Ints]:
     stays = log.present[:, -1] & ~log.dropped_out[:, -1]
     count = log.decided.sum(axis=1) * stays
     return np.where(log.decided, log.reward, 0.0).sum(axis=1) * stays / np.maximum(count, 1), count
+
+
+def together(logs: Sequence[Month]) -> Month:
+    """Return several months of the same people as one log, with the last month's arms."""
+    if len(logs) == 1:
+        return logs[0]
+    columns = {
+        f.name: np.concatenate([getattr(log, f.name) for log in logs], axis=1) for f in fields(Month) if f.name != "arm"
+    }
+    return Month(arm=logs[-1].arm, **columns)
 
 
 def trial_rows(logs: Sequence[Month], past: tuple[Floats, Ints]) -> TrialRows:

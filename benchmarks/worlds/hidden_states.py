@@ -78,7 +78,7 @@ class HiddenStatesWorld(World):
         harm = np.clip(0.05 - 0.07 * effect + 0.10 * hidden["tired"], 0.01, 0.6)
         hazard = _HAZARD * np.exp(-0.8 * hidden["mood"] + 1.5 * hidden["tired"])
         out = answers(
-            reward, 0.85 + 0.06 * effect + 0.08 * noise[1], harm, spoken, uniform, answering=0.7, hazard=hazard
+            reward, 0.85 + 0.06 * effect + 0.08 * noise[1], harm, spoken, uniform, answering=0.85, hazard=hazard
         )
         self._move(hidden, action, effect, noise[2:])
         return out

@@ -85,10 +85,14 @@ def _estimates(turn: Turn, version: ModelVersion, summaries: dict[str, Any]) -> 
     """Estimate values for real people: immediate rewards from the release, the candidate's from the off-policy gate."""
     spec = turn.loop_version.spec
     reference = float(version.config["rival_value"]) * spec.reward.scale
-    gains = {m["name"]: m["value"] for m in summaries.get("evaluate", {}).get("metrics", [])}
+    evaluated = summaries.get("evaluate", {})
+    on_trial = "trial" in evaluated  # its metrics are of the version on trial
+    gains = {} if on_trial else {m["name"]: m["value"] for m in evaluated.get("metrics", [])}
     gain = gains.get("improvement")
+    candidate = "the candidate was not evaluated, because another version is on trial"
     return {
-        "kind": "immediate reward from the release; the candidate's by off-policy evaluation",
+        "kind": "immediate reward from the release; "
+        + (candidate if on_trial else "the candidate's by off-policy evaluation"),
         "value": None if gain is None else reference + gain,
         "random": _released_random(version),
         "reference": reference,

@@ -33,7 +33,8 @@ def _amount(value: float) -> str:
 
 
 _TRIAL_TEXTS = {
-    "started": "A trial began: half of the people have {}, and the other half keep the present policy. Both explore alike.",
+    "started": "A trial began: half of the people have {}, and the other half keep the present policy. "
+    "Both explore the loop's share `exploration`.",
     "continues": "The trial of {} continues, because its people do not decide it yet. Looks left: {}.",
     "passed": "The trial of {} passed, so it is deployed to everybody except the holdback.",
     "stopped": "The trial of {} failed, so everybody has the present policy again.",
@@ -80,7 +81,7 @@ def collect_sentence(s: StageSummary) -> str:
 def release_sentence(s: StageSummary) -> str:
     """State how many people the release covers, and its guarantee."""
     if "note" in s:
-        return "No new outcomes since the last release. Nobody was charged."
+        return str(s["note"])
     rounds = s.get("rounds", 1)
     composed = (
         f" Together with all earlier releases of the loop: epsilon {s['composed_epsilon']:.3g}." if rounds > 1 else ""

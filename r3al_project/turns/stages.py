@@ -72,15 +72,16 @@ def collect(turn: Turn, context: JobContext) -> Write:
 def release(turn: Turn, context: JobContext) -> Write:
     """Release the joint moments of the training people's outcomes that no release has read.
 
-    If there are no new outcomes, nobody is charged and the turn uses the last release.
+    If there are no new outcomes, nobody is charged and the turn uses the last release. While a version is on trial, the outcomes
+    wait for a later turn, because the trial is judged with the whole budget of this one.
     """
     key, _ = release_keys(turn)
     earlier = releases_before(loop_version=turn.loop_version)
-    is_begun = Release.objects.filter(key=key).exists()
-    if earlier and not is_begun and not outcomes_waiting(loop_version=turn.loop_version):
-        return lambda: (
-            _release_summary(earlier[-1]) | {"note": "no new outcomes since this release: nobody was charged"}
-        )
+    if earlier and not Release.objects.filter(key=key).exists():
+        if slot_on_trial(turn.loop) is not None:
+            return lambda: _release_summary(earlier[-1]) | {"note": _ON_TRIAL}
+        if not outcomes_waiting(loop_version=turn.loop_version):
+            return lambda: _release_summary(earlier[-1]) | {"note": _NOTHING_NEW}
     made = moments_release(
         key=key,
         loop_version=turn.loop_version,
@@ -90,6 +91,10 @@ def release(turn: Turn, context: JobContext) -> Write:
         report=context.progress,
     )
     return lambda: _release_summary(made)
+
+
+_NOTHING_NEW = "No new outcomes since the last release. Nobody was charged."
+_ON_TRIAL = "A version is on trial, which is judged with the whole budget of the turn. Nobody was charged for training."
 
 
 def _release_summary(made: Release) -> dict[str, Any]:

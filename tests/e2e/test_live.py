@@ -45,6 +45,7 @@ name = "stroll"
 version = 1
 decisions_per_day = 24
 evaluation_share = 0.4
+trial = "undecided"
 minimum_effect = 0.1
 
 [features.energy]

@@ -173,7 +173,11 @@ def _allowance(plan: EvaluationPlan) -> tuple[float, float]:
         return 0.0, 0.0
     decisions = float(plan.main.config["decisions"])
     return optimism_allowance(
-        spec, people=release.noisy_users or 0.0, decisions=decisions, sigma=release_sigma(release)
+        spec,
+        people=release.noisy_users or 0.0,
+        decisions=decisions,
+        sigma=release_sigma(release),
+        explored_share=float(release.parameters.get("explored_share", 1.0)),
     )
 
 
@@ -206,7 +210,7 @@ def _model_judgement(version: ModelVersion, held: ModelMetric) -> Judgement:
     needed = None if held.verdict == "pass" else people_needed(value, bar, _people(version))
     people = f" A decision needs about {needed:,.0f} people." if needed is not None else ""
     reason = "" if held.verdict == "pass" else (
-        f"The model gate holds the candidate back (z is {value:.2f}, the bar is {bar:g}): {held.reason}.{people}"
+        f"The model gate holds the candidate back (z is {value:.3g}, the bar is {bar:.3g}): {held.reason}.{people}"
     )  # fmt: skip
     answer: VerdictWord = "pass" if held.verdict == "pass" else "insufficient"
     return Judgement(held.name, value, value - _Z90, value + _Z90, bar, None, answer, reason, needed)

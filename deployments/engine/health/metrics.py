@@ -120,6 +120,8 @@ def _stability(evidence: Evidence) -> Metric:
     """
     table, margin = evidence.weeks.reward, evidence.margin
     samples = table.samples
+    if evidence.other_arm == "rotating":  # over several weeks, active people are more often held back once
+        samples = [sample for sample in samples if sample.over == "1 week"]
     pairs = [(s.arm(ours=True), s.arm(ours=False), s.weight, s.weight) for s in samples]
     if not rewards_are_compared(table):
         pairs = _pairs_with_first(samples)

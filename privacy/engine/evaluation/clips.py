@@ -4,10 +4,10 @@ Means are clipped at 1.75 times the .95 quantile of null users. Nearly nobody is
 heavier tails than the loop declares. A share's centred number is clipped at 1.25 times its .99 quantile in null users whose
 share is at the bar.
 
-A share's weight is an importance weight, whose spread over people is mostly chance. It is clipped at its .75 quantile, together
-with the numerator. A person's own share is kept, and the noise on a share is less than half of that at a wide clip. Null users
-visit states that people hardly visit, where a policy may intervene far more often. The weight's clip is therefore lowered to
-what the policy's rate in the released model implies.
+A share's weight is an importance weight. It is clipped at its .95 quantile, together with the numerator, so that a person's own
+share is kept. A lower clip would weigh rare actions, whose importance weights are large, less than they occur. Null users visit
+states that people hardly visit, where a policy may intervene far more often. The weight's clip is therefore lowered to what the
+policy's rate in the released model implies.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from privacy.engine.moments.null_population import FULL_LOGGING, LoggingPolicy, 
 _NULL_DEFICIT = 2 * DEFICIT_BAR  # largest; uniform below it, so that the mean is at the bar
 _QUANTILE, _MEAN_FACTOR = 0.95, 1.75
 _SHARE_QUANTILE, _SHARE_FACTOR = 0.99, 1.25
-_WEIGHT_QUANTILE = 0.75
+_WEIGHT_QUANTILE = 0.95
 _LEAST = 1e-3
 _OF_INTERVENTIONS = ("empathy_deficit", "false_intervention", "silence")
 _BARS = {"empathy_deficit": DEFICIT_BAR, "false_intervention": FALSE_INTERVENTION_BAR}

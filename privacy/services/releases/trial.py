@@ -14,7 +14,7 @@ from loops.models import LoopVersion
 from privacy.engine.evaluation.centred_sums import ValueClips
 from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS, release_trial
 from privacy.models import Purpose, Release
-from privacy.selectors.decisions import evaluation_folds, turn_share
+from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.releases import charged_person_ids
 from privacy.selectors.trial_decisions import trial_rows
 from privacy.services.releases.lifecycle import (
@@ -60,8 +60,8 @@ def trial_release(
 ) -> tuple[Release, dict[str, np.ndarray]]:
     """Release one look at a trial. Returns the release and its one round of sums. Idempotent by ``key``.
 
-    The people are those of an evaluation: who consented to it and has budget. ``epsilon`` and ``delta`` are those of a turn, as
-    in ``moments_release``.
+    The people are those of an evaluation: who consented to it and has budget. A turn that reads a trial has no training release,
+    so this one spends all of the turn's ``epsilon`` and ``delta``.
 
     Args:
         in_candidate: tells from a person's key whether their arm is the candidate's.
@@ -84,7 +84,6 @@ def trial_release(
             "clips": {metric: asdict(clip) for metric, clip in terms.clips.items()},
         },
         least=LEAST_CHARGED,
-        share=turn_share(loop_version.spec),
     )
     stored = round_load(release=release, index=0)
     if stored is not None and release.state == "committed":

@@ -82,6 +82,8 @@ def verdict(
     if futility is not None and against.high <= futility:
         reason = f"{name} is at most {against.high:.4g}, below the {futility:.4g} that would be worth deploying."
         return Verdict("fail", reason)
+    if needed is not None and needed <= interval.users:  # its spread is not what a formula of the spread alone expects
+        needed = None
     return _insufficient(f"{_bound_text(name, interval, direction)}, which does not clear the bar of {bar:.4g}", needed)
 
 

@@ -212,6 +212,9 @@ def _support(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgement:
     sums = read_centred(stored, "support")
     interval = _plus_one(relative_interval(sums, level=1 - 2 * FALSE_PASS_ALPHA))
     off = interval.high < 1 - SUPPORT_OFF or interval.low > 1 + SUPPORT_OFF
+    if not math.isfinite(interval.high):
+        reason = "Too few logged decisions differ between candidate and rival to tell whether the log tried what it would do."
+        return _judgement("support", interval, SUPPORT_LEAST, Verdict("insufficient", reason), 1.0)
     text = f"what candidate and rival would do is {interval.estimate:.2f} of what the log declares"
     span = f"90% interval {max(interval.low, 0.0):.2f} to {interval.high:.2f}"
     if not off and interval.low >= SUPPORT_LEAST:
@@ -312,13 +315,12 @@ def _silence(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgement:
     if not math.isfinite(se):
         reason = "Too few interventions are known to tell how many were not answered."
         return _judgement("silence", ours, logged.estimate, Verdict("insufficient", reason), 1.0)
-    more = excess - NormalDist().inv_cdf(1 - FALSE_PASS_ALPHA) * se
+    most = max(NormalDist().inv_cdf(1 - FALSE_PASS_ALPHA) * se, _MORE_SILENT)
     text = f"{ours.estimate:.0%} of the candidate's interventions were not answered, against {logged.estimate:.0%} of the logged"
-    if more > 0 and excess > _MORE_SILENT:
-        return _judgement(
-            "silence", ours, logged.estimate, Verdict("insufficient", f"{text}. Silence may hide harm."), 1.0
-        )
-    return _judgement("silence", ours, logged.estimate, Verdict("pass", f"{text}."), 1.0)
+    bar = min(logged.estimate + most, 1.0)
+    if excess > most:
+        return _judgement("silence", ours, bar, Verdict("insufficient", f"{text}. Silence may hide harm."), 1.0)
+    return _judgement("silence", ours, bar, Verdict("pass", f"{text}."), 1.0)
 
 
 def _rewards(terms: GateTerms, name: str, interval: Interval, bar: float, result: Verdict) -> Judgement:

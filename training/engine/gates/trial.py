@@ -20,7 +20,7 @@ from privacy.engine.evaluation.centred_sums import read_centred
 from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS
 from privacy.engine.outcomes import largest_total
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, attempt_alpha
-from training.engine.gates.outcome_gate import GateResult, Judgement, combine_verdicts
+from training.engine.gates.outcome_gate import SUPPORT_OFF, GateResult, Judgement, combine_verdicts
 from training.engine.gates.trial_guardrails import SQUARE_MARGIN, guardrail_judgements
 from training.engine.intervals.clustered import MIN_ESS, POWER
 
@@ -62,12 +62,17 @@ def trial_wanted(
         return False
     if gate.verdict != "insufficient" or any(j.verdict == "fail" for j in gate.judgements):
         return False
-    if any(j.name == "support" and j.verdict != "pass" for j in gate.judgements):
+    if any(j.name == "support" and unsupported(j) for j in gate.judgements):
         return False
     improvement = [j for j in gate.judgements if j.name == "improvement"]
     if any(j.verdict != "pass" for j in improvement) and earlier is not None and hides_losses(earlier):
         return False
     return all(j.high > 0 for j in improvement)
+
+
+def unsupported(support: Judgement) -> bool:
+    """Tell whether the log is proven not to have done, as declared, what the candidate would do. Too few people prove nothing."""
+    return support.high < 1 - SUPPORT_OFF or support.low > 1 + SUPPORT_OFF
 
 
 def hides_losses(earlier: Mapping[str, np.ndarray]) -> bool:

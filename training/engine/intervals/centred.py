@@ -11,7 +11,8 @@ leaves fewer than 8 degrees of freedom, V is raised by two standard deviations a
 Two further widenings:
 
 - *beyond the clip*: people cut off on one side may lie as far as the largest possible value (``reach``). The bound on that side
-  moves by reach times their noised number, less half its noise. A share's reach is (1 - bar) times the weight's clip.
+  moves by reach times their noised number, and the noise of that number adds to the interval's variance. A share's reach is
+  (1 - bar) times the weight's clip.
 - *score variance* (shares): below its bar a share has a smaller variance than at the bar, and a test must hold at the bar. V is
   multiplied by bar (1 - bar) / (p (1 - p)), at most 4 (Wilson 1927, with the design effect of the data).
 
@@ -62,10 +63,9 @@ def mean_interval(
     spread = _spread(sums, 1.0)
     t = _student(level, tails, spread.dof)
     fewest, most = sums.divisor_range
-    own = t * spread.sd
-    below, above = sums.beyond
-    low = _divided(sums.value - own - reach * below, fewest, most)
-    high = _divided(sums.value + own + reach * above, most, fewest)
+    own = t * math.hypot(spread.sd, reach * sums.sd_beyond)
+    low = _divided(sums.value - own - reach * max(sums.below, 0.0), fewest, most)
+    high = _divided(sums.value + own + reach * max(sums.above, 0.0), most, fewest)
     people = max(sums.people, sums.sd_people, 1e-9)
     estimate = sums.clipped_value / people - shift
     middle = sums.value / people
@@ -91,9 +91,10 @@ def share_interval(
     spread = _spread(sums, _score(share, bar) if score else 1.0)
     t = _student(level, tails, spread.dof)
     fewest, most = sums.divisor_range
-    below, above = sums.beyond
-    low = bar + _divided(sums.value - t * spread.sd - bar * sums.clips.weight * below, fewest, most)
-    high = bar + _divided(sums.value + t * spread.sd + (1 - bar) * sums.clips.weight * above, most, fewest)
+    reach_low, reach_high = bar * sums.clips.weight, (1 - bar) * sums.clips.weight
+    own_low, own_high = (t * math.hypot(spread.sd, reach * sums.sd_beyond) for reach in (reach_low, reach_high))
+    low = bar + _divided(sums.value - own_low - reach_low * max(sums.below, 0.0), fewest, most)
+    high = bar + _divided(sums.value + own_high + reach_high * max(sums.above, 0.0), most, fewest)
     return _interval(
         sums, share, min(max(low, 0.0), share), max(min(high, 1.0), share), spread.sd / weight, spread.dof, level, tails
     )

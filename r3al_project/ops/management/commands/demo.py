@@ -31,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("--loop", default=DEFAULT_LOOP, help="name of a loop, or a TOML file")
         parser.add_argument("--source", help="CSV or JSON Lines file of logged decisions")
         parser.add_argument("--users", type=int, default=2_000, help="number of simulated people (without --source)")
-        parser.add_argument("--epsilon", type=float, default=DEFAULT_EPSILON, help="privacy budget of each release")
+        parser.add_argument("--epsilon", type=float, default=DEFAULT_EPSILON, help="privacy budget of the turn")
         parser.add_argument("--seed", type=int, default=1, help="random seed of simulation and training")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -35,7 +35,7 @@ class Command(BaseCommand):
             "--epsilon",
             type=float,
             default=DEFAULT_EPSILON,
-            help="privacy parameter of each release (default: %(default)g)",
+            help="privacy parameter of the turn, for all its releases together (default: %(default)g)",
         )
         parser.add_argument(
             "--delta",

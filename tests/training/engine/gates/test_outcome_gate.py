@@ -117,9 +117,9 @@ class TestSupport:
         ("support", "reason"), [(0.0, "hardly tried"), (0.5, "hardly tried"), (1.4, "propensities are wrong")]
     )
     def test_a_log_that_does_not_do_it_as_declared_leaves_everything_open(self, support: float, reason: str) -> None:
-        said = _said(_r3al(), _people(_r3al(), 2_000, support=support))
+        said = _said(_r3al(), _people(_r3al(), 5_000, support=support))
         assert said["support"].verdict == said["all"].verdict == "insufficient"
-        assert reason in said["all"].reason and said["improvement"].verdict == "pass"
+        assert reason in said["all"].reason
 
     def test_an_action_that_was_never_taken_is_seen_in_peoples_own_rows(self) -> None:
         """All rows wait with probability 1, and the candidate always speaks."""

@@ -54,7 +54,10 @@ class TestWanted:
 
     def test_what_the_log_never_tried_gets_none(self) -> None:
         assert not trial_wanted([REFERENCE], _gate(_judgement(), _judgement("support")))
-        assert trial_wanted([REFERENCE], _gate(_judgement(), _judgement("support", "pass")))
+        assert trial_wanted([REFERENCE], _gate(_judgement(), _judgement("support", "pass", high=1.05)))
+
+    def test_too_few_people_to_tell_what_the_log_tried_do_not_forbid_it(self) -> None:
+        assert trial_wanted([REFERENCE], _gate(_judgement(), _judgement("support", high=float("inf"))))
 
 
 def test_a_better_candidate_passes() -> None:
