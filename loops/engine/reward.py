@@ -20,7 +20,16 @@ INPUTS = (
 DEFAULT_WEIGHTS = {
     "sentiment": 0.4, "engagement": 0.4, "compliance": 0.2, "empathy": 0.1, "timing": 0.1, "uptake": 0.0,
 }  # fmt: skip
+LARGEST_SCALES = 20.0  # reward scales that a bare total may have; a release clips at 8 beyond the centre anyway
 BOUNDS = dict.fromkeys(COMPONENTS, (0.0, 1.0)) | {"sentiment": (-2.0, 2.0), "engagement": (-1.0, 1.0)}
+
+
+def largest_total(spec: LoopSpec) -> float:
+    """Return the public bound of a total's size: what weights and component bounds allow, or 20 reward scales if that is more."""
+    allowed = sum(
+        abs(spec.reward.weights.get(c, DEFAULT_WEIGHTS[c])) * max(abs(end) for end in BOUNDS[c]) for c in COMPONENTS
+    )
+    return float(max(allowed, LARGEST_SCALES * spec.reward.scale))
 
 
 def reward_total(spec: LoopSpec, components: Floats) -> Floats:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -50,8 +51,12 @@ def open_source(path: Path, *, of: str = "logged decisions") -> Source:
     """Inspect a file before reading it.
 
     Args: of: the expected content, for error messages.
-    Raises: InputError when the file is missing, a directory, unreadable, empty or not text.
+    Raises: InputError when the file is missing, a directory, unreadable, empty or not text, or when its name is not.
     """
+    try:
+        os.fsencode(path.name).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"the name of the file {path.name!r} is not UTF-8; rename the file") from None
     try:
         if path.is_dir():
             raise InputError(f"{path} is a directory; give the CSV or JSON Lines file itself")

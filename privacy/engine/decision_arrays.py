@@ -9,6 +9,7 @@ import numpy as np
 from core.arrays import Bools, Floats, Ints
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS
+from loops.engine.rows.propensities import LEAST_PROPENSITY
 from privacy.engine.evaluation.statistics import EvaluationRows
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 
@@ -17,8 +18,9 @@ from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 class HeadArrays:
     """One head's choices in n decisions.
 
-    action (n,): index, -1 where the head made no choice or the choice is not learnable. propensity (n,): of that action, given
-    whether it was explored, NaN without a choice. marginal (n,): the propensity over both cases. explored (n,).
+    action (n,): index, -1 where the head made no choice, or one that is not learnable (``learnable_actions``).
+    propensity (n,): of that action, given whether it was explored, NaN without a choice. marginal (n,): the propensity over
+    both cases. explored (n,).
     """
 
     action: Ints
@@ -51,6 +53,14 @@ class DecisionArrays:
     components: Floats
     harmful: Ints
     fresh: Bools
+
+
+def learnable_actions(action: Ints, propensity: Floats, marginal: Floats) -> Ints:
+    """Return actions (n,), -1 where a propensity is below the least that an import takes.
+
+    Rows that an older version stored may hold one. One such row would outweigh everybody.
+    """
+    return np.where(np.minimum(propensity, marginal) < LEAST_PROPENSITY, -1, action)
 
 
 def randomised_rows(arrays: DecisionArrays) -> ReleaseRows:

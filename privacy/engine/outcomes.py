@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from core.arrays import Floats
-from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, components_bounded, reward_components, reward_total
+from loops.engine.reward import COMPONENTS, components_bounded, largest_total, reward_components, reward_total
 from loops.engine.spec import LoopSpec, RewardAggregate
 
-LARGEST_SCALES = 20.0  # reward scales that a bare total may have; a release clips at 8 beyond the centre anyway
-
-
-def largest_total(spec: LoopSpec) -> float:
-    """Return the public bound of a total's size: what weights and component bounds allow, or 20 reward scales if that is more."""
-    allowed = sum(
-        abs(spec.reward.weights.get(c, DEFAULT_WEIGHTS[c])) * max(abs(end) for end in BOUNDS[c]) for c in COMPONENTS
-    )
-    return float(max(allowed, LARGEST_SCALES * spec.reward.scale))
+__all__ = [
+    "affect_of",
+    "aggregate",
+    "harmful_of",
+    "harms",
+    "largest_total",
+    "outcomes_bounded",
+    "payload_of_components",
+    "payload_of_inputs",
+    "payload_of_total",
+]
 
 
 def payload_of_total(total: float) -> Floats:
@@ -70,15 +72,18 @@ def aggregate(spec: LoopSpec, payloads: Sequence[Floats], *, available: bool = T
         with_total = events[np.isfinite(events[:, 0])]
         if len(with_total) and np.isfinite(with_total[:, 1:]).any(axis=1).all():
             out[0] = float(reward_total(spec, components_bounded(out[1:])))
-        out = _bounded(spec, out)
+        out = outcomes_bounded(spec, out)
     if available and np.isnan(out[0]) and spec.reward.default is not None:
         out[0] = spec.reward.default
     return out
 
 
-def _bounded(spec: LoopSpec, payload: Floats) -> Floats:
+def outcomes_bounded(spec: LoopSpec, payloads: Floats) -> Floats:
+    """Clip payloads (..., 7) to the bounds of a total and of components. NaN stays NaN."""
     largest = largest_total(spec)
-    return np.concatenate([np.clip(payload[:1], -largest, largest), components_bounded(payload[1:])])
+    return np.concatenate(
+        [np.clip(payloads[..., :1], -largest, largest), components_bounded(payloads[..., 1:])], axis=-1
+    )
 
 
 def _column(values: Floats, rule: RewardAggregate) -> float:

@@ -14,10 +14,12 @@ from django.db.models import Exists, FilteredRelation, OuterRef, Q, QuerySet
 from core.arrays import Ints
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.rows.outcomes import NO_REWARD
+from loops.engine.rows.propensities import LEAST_PROPENSITY
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
-from privacy.engine.decision_arrays import DecisionArrays, HeadArrays
+from privacy.engine.decision_arrays import DecisionArrays, HeadArrays, learnable_actions
 from privacy.engine.moments.next_state import next_rows
+from privacy.engine.outcomes import outcomes_bounded
 from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_state
 from privacy.models import Choice, Decision, Person, Purpose, Release
 from privacy.models.person import FOLDS
@@ -66,7 +68,13 @@ def usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Deci
 
     ``fresh``: only those whose outcome no training release has read. An outcome without a total is sealed, so it counts here.
     """
-    chosen = Choice.objects.filter(decision=OuterRef("pk"), head=MAIN_HEAD, learnable=True)
+    chosen = Choice.objects.filter(
+        decision=OuterRef("pk"),
+        head=MAIN_HEAD,
+        learnable=True,
+        propensity__gte=LEAST_PROPENSITY,
+        marginal_propensity__gte=LEAST_PROPENSITY,
+    )
     usable = Decision.objects.filter(Exists(chosen), loop_version=loop_version, available=True, outcome__isnull=False)
     return usable.filter(outcome__release__isnull=True) if fresh else usable
 
@@ -171,6 +179,7 @@ class _Columns:
             np.concatenate(column) for column in zip(*parts, strict=True)
         )
         self._parts.clear()
+        reward = outcomes_bounded(self._spec, reward)
         rule = self._spec.imports.next_state
         follow = next_rows(rule, person=person, day=day, available=available, dropped_out=dropped_out)
         known = np.isfinite(state).all(axis=1)  # an unavailable moment may lack values
@@ -204,10 +213,11 @@ def _opened(cipher: Cipher, sealed: bytes, about: bytes, otherwise: bytes) -> by
 
 def _choice_columns(action: Any, propensity: Any, marginal: Any, explored: Any, learnable: Any) -> list[np.ndarray]:
     usable = [a if can_learn and a is not None else -1 for a, can_learn in zip(action, learnable, strict=True)]
+    given, over_both = np.array(propensity, dtype=np.float64), np.array(marginal, dtype=np.float64)
     return [
-        np.array(usable, dtype=np.int64),
-        np.array(propensity, dtype=np.float64),
-        np.array(marginal, dtype=np.float64),
+        learnable_actions(np.array(usable, dtype=np.int64), given, over_both),
+        given,
+        over_both,
         np.array([bool(e) for e in explored]),
     ]
 

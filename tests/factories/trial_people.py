@@ -18,7 +18,7 @@ SPEC = builtin("r3al")
 RATE = 0.5  # of decisions at which the candidate intervenes
 DECISIONS = 40  # of a person
 CLIPS = guardrail_clips(SPEC, intervention_rate=RATE, exploration=0.1, decisions=DECISIONS)
-SIGMA = calibrate(epsilon=1.0, delta=1e-5, maximum=10).sigma * math.sqrt(2)  # half of a turn's rho
+SIGMA = calibrate(epsilon=1.0, delta=1e-5, maximum=10).sigma  # all of a turn's rho
 
 
 @dataclass(frozen=True)

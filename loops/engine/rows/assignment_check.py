@@ -20,7 +20,7 @@ import numpy as np
 
 from core.arrays import Floats
 from loops.engine.rows.choices import LoggedChoice
-from loops.engine.rows.propensities import ROUNDING
+from loops.engine.rows.propensities import LEAST_PROPENSITY, ROUNDING
 from loops.engine.spec import Head
 
 LEVEL = 0.95  # of all intervals of a file together
@@ -30,7 +30,7 @@ _PSEUDO_ROWS = 2  # with the largest 1/p, added to the variance: rare rows that 
 _CAP = 20.0  # on 1/p, for a second look that no single row can hide
 _COLUMNS = 3  # by person and action: rows, sum of 1{a}/p, sum of 1{a} min(1/p, cap)
 Among = Literal["logged", "explored", "certain"]
-_Bounds = tuple[float | None, float | None]
+_Interval = tuple[float, float | None, float | None]  # mean, low, high
 Finding = Literal["agrees", "refuted", "too few people", "never logged"]
 
 
@@ -117,10 +117,10 @@ class _HeadSums:
             self._sums.extend([0.0] * (place + width - len(self._sums)))
         self._taken[action] += 1
         for a, p in enumerate(probabilities):
-            if p <= 0:
-                continue  # this action could not be taken here
             if math.isnan(p):
-                p = max(1 - probabilities[action], ROUNDING)  # its bound: a larger p has a smaller variance
+                p = 1 - probabilities[action]  # its bound: a larger p has a smaller variance
+            if p < LEAST_PROPENSITY:
+                continue  # this action could not be taken here: such a row would be rejected
             self._null[a] += 1 / p - 1
             self._sums[place + _COLUMNS * a] += 1
             if a == action:
@@ -135,17 +135,17 @@ class _HeadSums:
             if not len(people):
                 continue
             rows, sums, capped = people.T
-            mean, interval = sums.sum() / rows.sum(), self._interval(a, rows, sums, tested)
-            if _finding(self._taken[a], *interval) == "agrees":
+            mean, low, high = self._interval(a, rows, sums, tested)
+            if _finding(self._taken[a], low, high) == "agrees":
                 second = _interval(rows, capped, _unseen(min(self._largest[a], _CAP)), 0.0, tested)
-                if second[0] is not None and second[0] > 1 + FAR:
-                    mean, interval = capped.sum() / rows.sum(), second
+                if second[1] is not None and second[1] > 1 + FAR:
+                    mean, low, high = second
             yield AssignmentMean(
-                head.name, action, among, int(rows.sum()), len(people), float(self._taken[a] / rows.sum()), float(mean),
-                *interval, _finding(self._taken[a], *interval),
+                head.name, action, among, int(rows.sum()), len(people), float(self._taken[a] / rows.sum()), mean, low, high,
+                _finding(self._taken[a], low, high),
             )  # fmt: skip
 
-    def _interval(self, a: int, rows: Floats, sums: Floats, tested: int) -> _Bounds:
+    def _interval(self, a: int, rows: Floats, sums: Floats, tested: int) -> _Interval:
         return _interval(rows, sums, _unseen(self._largest[a]), self._null[a], tested)
 
 
@@ -161,29 +161,30 @@ def _finding(taken: int, low: float | None, high: float | None) -> Finding:
     return "refuted" if low > 1 + FAR or high < 1 - FAR else "agrees"
 
 
-def _interval(rows: Floats, sums: Floats, unseen: float, null: float, tested: int) -> _Bounds:
-    """Return the Student interval of sum(sums) / sum(rows), one of ``tested``, or no bounds for too few people.
+def _interval(rows: Floats, sums: Floats, unseen: float, null: float, tested: int) -> _Interval:
+    """Return the mean sum(sums) / sum(rows) and its Student interval, one of ``tested``, or no bounds for too few people.
 
-    If a few people have most of the rows, everybody counts at most as much as the person with the median number of rows.
+    If a few people have most of the rows, everybody counts at most as much as the person with the median number of rows, in
+    the mean as in the interval.
 
     Args: rows, sums (people,). unseen: added to the variance of the sum. null: variance of the sum under right propensities.
     """
     from scipy.special import stdtrit
 
     if not sums.any():
-        return None, None
+        return 0.0, None, None
     null /= rows.sum()
     if _kish(rows) - 1 < LEAST_DOF:
         weight = np.minimum(1.0, np.median(rows) / rows)
         rows, sums = rows * weight, sums * weight
     total, dof = rows.sum(), _kish(rows) - 1
+    mean = float(sums.sum() / total)
     if dof < LEAST_DOF:
-        return None, None
-    mean = sums.sum() / total
+        return mean, None, None
     residual = (sums - mean * rows) ** 2 / (1 - rows / total)
     variance = max((residual.sum() + unseen) / total**2, null / total)
     reach = float(stdtrit(dof, 1 - (1 - LEVEL) / (2 * tested)) * math.sqrt(variance))
-    return max(0.0, mean - reach), mean + reach
+    return mean, max(0.0, mean - reach), mean + reach
 
 
 def _kish(rows: Floats) -> float:

@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from core.arrays import Floats
-from loops.engine.reward import BOUNDS, COMPONENTS, INPUTS, reward_components, reward_total, timing_of
+from loops.engine.reward import (
+    BOUNDS,
+    COMPONENTS,
+    INPUTS,
+    largest_total,
+    reward_components,
+    reward_total,
+    timing_of,
+)
 from loops.engine.rows.cells import is_missing, parse_number
 from loops.engine.rows.transforms import parse_transform
 from loops.engine.spec import LoopSpec
@@ -24,7 +32,7 @@ class OutcomeReader:
     def __init__(self, spec: LoopSpec) -> None:
         self._spec = spec
         columns = spec.imports.reward
-        self._total = columns.get("total")
+        self._total, self._largest = columns.get("total"), largest_total(spec)
         self._convert = transform_function(spec.imports.transforms.get("reward"))
         self._inputs = {name: c for name, c in columns.items() if name in INPUTS}
         self._parts = {COMPONENTS.index(name): c for name, c in columns.items() if name in COMPONENTS}
@@ -35,7 +43,8 @@ class OutcomeReader:
     def reward(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str], notes: list[Note]) -> Floats:
         """Read the reward of a row, float64[7].
 
-        The total comes from the file's total column, or else from the components and the loop's weights. A decision
+        The total comes from the file's total column, within the bounds of a total, or else from the components and the loop's
+        weights. A decision
         without any outcome gets the loop's default reward, if there is one.
         Args: state: (F,). actions: action names by head, empty where no decision was made. notes: receives the changes.
         Raises: RowError for a cell that is not a number.
@@ -48,7 +57,9 @@ class OutcomeReader:
         if self._total is None:
             reward[0] = reward_total(self._spec, reward[1:])
         else:
-            reward[0] = self._convert(_number(row, self._total))
+            reward[0] = _clamped(
+                self._convert(_number(row, self._total)), -self._largest, self._largest, self._total, notes
+            )
         default = self._spec.reward.default
         if actions and default is not None and math.isnan(reward[0]):
             reward[0] = default
@@ -60,10 +71,7 @@ class OutcomeReader:
         value = _number(row, column)
         if math.isnan(value):
             return composed
-        low, high = BOUNDS[COMPONENTS[component]]
-        if not low <= value <= high:
-            notes.append(("clamped", column))
-        return min(max(value, low), high)
+        return _clamped(value, *BOUNDS[COMPONENTS[component]], column, notes)
 
     def harmful(self, row: Mapping[str, str]) -> bool | None:
         """Return whether the logged label marks an intervention as false. None without a label."""
@@ -87,6 +95,14 @@ class OutcomeReader:
 def transform_function(function: str | None) -> Callable[[float], float]:
     """Return the transform declared for a column. Its result is NaN (missing) where it has no finite value."""
     return parse_transform(function) if function else float
+
+
+def _clamped(value: float, low: float, high: float, column: str, notes: list[Note]) -> float:
+    """Return the value within its bounds, and note the column where it was outside. NaN stays NaN."""
+    if value < low or value > high:
+        notes.append(("clamped", column))
+        return min(max(value, low), high)
+    return value
 
 
 def _number(row: Mapping[str, str], column: str) -> float:

@@ -11,10 +11,11 @@ from loops.engine.rows.features import Cells
 from loops.engine.rows.transforms import parse_transform
 from loops.engine.spec import Head, ImportHead
 
+LEAST_PROPENSITY = 1e-6  # of the action taken: a row with a smaller one outweighs a million others
 ROUNDING = 1e-9  # a probability of 1 may be written as 1.0000000001
 _ROUNDED_EACH = 0.005  # probabilities written with two decimals
 UNUSABLE = frozenset(
-    {"bad_propensity", "zero_propensity", "propensity_sum"}
+    {"bad_propensity", "zero_propensity", "small_propensity", "propensity_sum"}
 )  # reasons of rows whose number is no probability
 
 
@@ -48,10 +49,9 @@ class PropensityReader:
         if self._of is not None:
             value = _share(value, column)
             value = value if action == self._of else _rest(value)
-        if value == 0:
-            raise RowError("zero_propensity", f"column {column!r} gives 0 for the action that was taken")
-        if not 0 < value <= 1 + ROUNDING:
+        if not 0 <= value <= 1 + ROUNDING:
             raise RowError("bad_propensity", f"column {column!r} is not a probability above 0 and up to 1")
+        _check_taken(value, column)
         return LoggedPropensity(min(value, 1.0), _spread(min(value, 1.0), action, len(self._head.actions)))
 
     def number(self, row: Cells) -> float:
@@ -61,16 +61,38 @@ class PropensityReader:
         """
         return _present(row, self._column or "", None)
 
+    def wrong_sum(self, row: Cells) -> float | None:
+        """Return the sum of the columns of every action, or None where it is 1 up to rounding.
+
+        Raises: RowError for a cell that is empty or no number.
+        """
+        total = math.fsum(self._number(row, column) for column in self._columns)
+        return total if self._is_wrong(total) else None
+
+    def _is_wrong(self, total: float) -> bool:
+        return abs(total - 1) > _ROUNDED_EACH * len(self._columns)
+
     def _number(self, row: Cells, column: str) -> float:
         return _present(row, column, self._convert[column])
 
     def _one_a_column(self, row: Cells, action: int) -> LoggedPropensity:
         values = tuple(_share(self._number(row, column), column) for column in self._columns)
-        if abs(math.fsum(values) - 1) > _ROUNDED_EACH * len(values):
+        if self._is_wrong(math.fsum(values)):
             raise RowError("propensity_sum", f"columns {quoted_list(self._columns)} do not sum to 1")
-        if values[action] == 0:
-            raise RowError("zero_propensity", f"column {self._columns[action]!r} gives 0 for the action that was taken")
+        _check_taken(values[action], self._columns[action])
         return LoggedPropensity(values[action], values)
+
+
+def _check_taken(p: float, column: str) -> None:
+    """Check the probability of the action taken. Raises: RowError for 0, and for one that is too small to learn from."""
+    if p == 0:
+        raise RowError("zero_propensity", f"column {column!r} gives 0 for the action that was taken")
+    if p < LEAST_PROPENSITY:
+        raise RowError(
+            "small_propensity",
+            f"column {column!r} gives less than one in a million for the action that was taken; check the column and its "
+            "transform, and mark the row as unavailable if nothing was drawn",
+        )
 
 
 def _rest(p: float) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.arrays import Floats, Ints
 from loops.engine.rows.assignment_check import FAR
-from loops.engine.rows.propensities import ROUNDING
+from loops.engine.rows.propensities import LEAST_PROPENSITY, ROUNDING
 from loops.engine.rows.transforms import parse_transform
 from loops.engine.spec import Head, ImportHead
 
@@ -86,7 +86,7 @@ def _of_action(head: Head, name: str, where: str) -> str:
 
 def _fit(action: Ints, p: Floats, count: int) -> float | None:
     """Return the mean log-likelihood of actions (n,) with probabilities p (n,), or None where 1{a}/p does not average to 1."""
-    is_bad = ~((p > 0) & (p <= 1 + ROUNDING))
+    is_bad = ~((p >= LEAST_PROPENSITY) & (p <= 1 + ROUNDING))
     drawn = ~is_bad & (p < 1)
     if is_bad.mean() > _STRAY or drawn.mean() < 1 / 2:
         return None

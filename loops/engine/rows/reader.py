@@ -144,6 +144,17 @@ class RowReader:
             return None
         return self._actions[head].number(row)
 
+    def wrong_sum(self, row: Cells, head: str) -> tuple[str, float] | None:
+        """Return the person of an available row, and the sum of a head's columns where it is not 1.
+
+        None where it is, or where the head has no column of each action. Raises: RowError where it cannot be read.
+        """
+        columns = self._imports.heads[head].propensities
+        if not columns or not self._flag(row, self._imports.available, True, required=True):
+            return None
+        total = self._actions[head].propensity.wrong_sum(row)
+        return None if total is None else (self._user(row), total)
+
     def _outcomes(
         self, row: Cells, state: Floats, choices: dict[str, LoggedChoice], notes: list[Note]
     ) -> tuple[Floats, bool | None, bool]:

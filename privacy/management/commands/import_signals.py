@@ -17,7 +17,7 @@ from privacy.services.records.import_file import ImportReport, signals_import
 
 _LABELS = {
     "rejected": "rejected",
-    "clamped": "clamped to the feature's bounds",
+    "clamped": "clamped to the bounds",
     "filled": "missing, filled by the loop's rule",
     "missing_action": "no action of this head although policy intervened",
     "ignored_unavailable": "action ignored because the person was unavailable",

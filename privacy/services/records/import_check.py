@@ -11,12 +11,13 @@ import numpy as np
 
 from core.errors import InputError
 from loops.engine.rows.assignment_check import FAR, AssignmentMean, AssignmentSums
-from loops.engine.rows.cells import RowError
+from loops.engine.rows.cells import RowError, quoted_list
 from loops.engine.rows.propensities import UNUSABLE
 from loops.engine.rows.propensity_conventions import CONVENTION_ROWS, Convention, likely_convention
 from loops.engine.rows.reader import RowReader
 from loops.engine.spec import Head, LoopSpec
 from loops.intake.files import Source, read_records
+from privacy.services.records.import_findings import FEWEST_PEOPLE, has_numbers, mean_words, rounded
 
 _UNUSABLE_SHARE = 0.1  # of available rows: above it the column holds something else than probabilities
 
@@ -53,7 +54,8 @@ def propensities_check(source: Source, reader: RowReader, spec: LoopSpec) -> Pro
     problems = [_refuted(source, reader, spec, head, means) for head in heads if _is_refuted(head, means)]
     unusable = failures.total()
     if unusable > _UNUSABLE_SHARE * rows:
-        problems.append(_not_probabilities(source, reader, spec, heads, unusable, rows))
+        is_sum = failures["propensity_sum"] > unusable / 2
+        problems.append((_not_to_one if is_sum else _not_probabilities)(source, reader, spec, heads))
     return PropensityCheck(means, _warnings(heads, sums, means), "; ".join(problems))
 
 
@@ -73,7 +75,8 @@ def _refuted(source: Source, reader: RowReader, spec: LoopSpec, head: Head, mean
     """Return why one head's propensities are refused, with the likely convention."""
     worst = max((m for m in means if m.head == head.name and m.finding == "refuted"), key=lambda m: abs(m.mean - 1))
     advice = _advice(source, reader, spec, head, worst)
-    return f"{mean_words(worst)}, but right propensities give 1 (at most {FAR:g} off). {advice}"
+    bar = f", but right propensities give 1 (at most {FAR:g} off)" if has_numbers(worst) else ""
+    return f"{mean_words(worst)}{bar}. {advice}"
 
 
 def _advice(source: Source, reader: RowReader, spec: LoopSpec, head: Head, worst: AssignmentMean) -> str:
@@ -86,8 +89,9 @@ def _advice(source: Source, reader: RowReader, spec: LoopSpec, head: Head, worst
     if worst.among == "explored" or not columns.propensity_columns:
         which = "Explored rows" if worst.among == "explored" else "Rows"
         declared = head.logging[head.actions.index(worst.action)]
+        rate = f"{rounded(100 * worst.share):g}%" if has_numbers(worst) else "another rate"
         return (
-            f"{which} of head {head.name} take {worst.action} at {worst.share:.1%}, but the loop file declares logging "
+            f"{which} of head {head.name} take {worst.action} at {rate}, but the loop file declares logging "
             f"{declared:g}. Declare the probabilities with which actions were drawn, or name the column that holds them "
             f"(propensity in [import.csv.heads.{head.name}])"
         )
@@ -106,13 +110,40 @@ def _convention_words(head: Head, convention: Convention) -> str:
     return f"The propensity of head {head.name} looks like {convention.looks_like}; {convention.remedy}"
 
 
-def _not_probabilities(
-    source: Source, reader: RowReader, spec: LoopSpec, heads: Sequence[Head], unusable: int, rows: int
-) -> str:
+def _not_to_one(source: Source, reader: RowReader, spec: LoopSpec, heads: Sequence[Head]) -> str:
+    """Return why a file is refused whose rows hold probabilities that do not sum to 1."""
+    words = []
+    for head in heads:
+        found = list(islice(_wrong_sums(source, reader, head), CONVENTION_ROWS))
+        if not found:
+            continue
+        sums = [total for _, total in found]
+        shown = len({user for user, _ in found}) >= FEWEST_PEOPLE
+        given = f" (the median sum is {rounded(float(np.median(sums))):g})" if shown else ""
+        columns = quoted_list(dict.fromkeys(spec.imports.heads[head.name].propensities.values()))
+        words.append(f"On many rows the columns {columns} of head {head.name} do not sum to 1{given}")
+    advice = "The columns of a row must sum to 1: give one column an action, and check their units and transforms"
+    return f"{'. '.join(words)}. {advice}"
+
+
+def _wrong_sums(source: Source, reader: RowReader, head: Head) -> Iterator[tuple[str, float]]:
+    for record in read_records(source):
+        try:
+            found = None if record.error else reader.wrong_sum(record.cells, head.name)
+        except RowError:
+            continue
+        if found is not None:
+            yield found
+
+
+def _not_probabilities(source: Source, reader: RowReader, spec: LoopSpec, heads: Sequence[Head]) -> str:
     """Return why a file is refused whose propensity columns hold other numbers than probabilities."""
     found = [(head, _convention(source, reader, spec, head)) for head in heads]
     words = [_convention_words(head, convention) for head, convention in found if convention is not None]
-    text = f"{unusable:,} of {rows:,} available rows give no probability above 0 and up to 1 for the action taken"
+    text = (
+        f"more than {_UNUSABLE_SHARE:.0%} of the available rows give no probability of at least one in a million and up to 1 "
+        "for the action taken"
+    )
     advice = (
         'Check which columns hold the propensities, and their units: a percentage needs a transform such as "x / 100"'
     )
@@ -150,14 +181,6 @@ def _warnings(heads: Sequence[Head], sums: AssignmentSums, means: Sequence[Assig
     for head in heads:
         certain, rows = sums.certain_rows[head.name], sums.rows[head.name]
         if certain:
-            said.append(
-                f"{head.name}: {certain:,} of {rows:,} rows have propensity 1, so nothing was randomised there."
-            )
+            which = "all" if certain == rows else "some"
+            said.append(f"{head.name}: {which} rows have propensity 1, so nothing was randomised there.")
     return said
-
-
-def mean_words(m: AssignmentMean) -> str:
-    """Return one mean with its interval in words."""
-    which = {"logged": "", "explored": " over explored rows", "certain": " over rows that were not randomised"}[m.among]
-    interval = "" if m.low is None else f" [{m.low:.3f}, {m.high:.3f}]"
-    return f"{m.head}: the mean of 1/propensity where {m.action} was taken is {m.mean:.3f}{interval}{which}"

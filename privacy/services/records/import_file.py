@@ -18,6 +18,7 @@ from django.db import transaction
 
 from core.errors import InputError
 from core.progress import ReportProgress, no_progress
+from loops.engine.rows.assignment_check import AssignmentMean
 from loops.engine.rows.cells import RowError
 from loops.engine.rows.reader import LoggedRow, Place, RowReader
 from loops.intake.external_sort import external_sort
@@ -27,6 +28,7 @@ from loops.models import LoopVersion
 from privacy.models import Purpose, SignalImport, VaultKind
 from privacy.models.imports import LONGEST_OVERRIDE
 from privacy.services.records.import_check import PropensityCheck, propensities_check, refusal_error
+from privacy.services.records.import_findings import has_numbers, mean_shown, rounded
 from privacy.services.records.import_history import ImportHistory
 from privacy.services.records.import_write import WriteCounts, import_rows_prepare, import_rows_write
 from privacy.services.vault.append import vault_append
@@ -41,9 +43,9 @@ class ImportReport:
     """The result of importing one file.
 
     ``counts`` maps an event to its counts: rejected rows by reason; clamped, filled and ignored values by column.
-    ``rejects_file`` is None when no row was rejected. ``propensities`` holds the mean of 1{a}/p of each head and action, and
-    ``findings`` says it in words. ``warnings`` are those that say what the file cannot show. ``override`` is the reason for
-    importing a file whose propensities are refuted (empty: not needed).
+    ``rejects_file`` is None when no row was rejected. ``propensities`` holds what the check found for each head and action,
+    rounded (``import_findings``), and ``findings`` says it in words. ``warnings`` are those that say what the file cannot show.
+    ``override`` is the reason for importing a file whose propensities are refuted (empty: not needed).
     """
 
     file: str
@@ -106,7 +108,7 @@ def signals_import(
         consents_granted=tally.granted,
         counts={kind: dict(counter.most_common()) for kind, counter in sorted(tally.counts.items())},
         rejects_file=str(given) if given.exists() else None,
-        propensities=[asdict(mean) for mean in check.means],
+        propensities=[mean_shown(mean) for mean in check.means],
         findings=check.sentences,
         warnings=list(check.warnings),
         override=override,
@@ -211,14 +213,18 @@ def _override_record(check: PropensityCheck, source: Source, loop_version: LoopV
         raise refusal_error(check, source)
     if len(reason) > LONGEST_OVERRIDE:
         raise InputError(f"the reason has {len(reason):,} characters; use at most {LONGEST_OVERRIDE}")
-    refuted = [f"{m.head}.{m.action}: {m.mean:.4g}" for m in check.means if m.finding == "refuted"]
+    refuted = [m for m in check.means if m.finding == "refuted"]
     body = {
         "loop": str(loop_version),
         "file_sha256": source.sha256,
         "override": reason,
-        "refuted": refuted[:_REFUTED_SHOWN],
+        "refuted": [_refuted_mean(m) for m in refuted[:_REFUTED_SHOWN]],
     }
     vault_append(kind=VaultKind.IMPORT, body=body)
+
+
+def _refuted_mean(m: AssignmentMean) -> str:
+    return f"{m.head}.{m.action}" + (f": {rounded(m.mean):g}" if has_numbers(m) else "")
 
 
 def _store_report(report: ImportReport, loop_version: LoopVersion, source: Source) -> None:

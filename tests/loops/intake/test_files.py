@@ -85,6 +85,13 @@ class TestFilesThatCannotBeRead:
         with pytest.raises(InputError, match=says):
             open_source(written(tmp_path, content, name))
 
+    def test_a_name_that_is_not_utf8_is_refused_before_anything_is_stored(self, tmp_path: Path) -> None:
+        """No record of the import could hold it."""
+        path = tmp_path / "log-\udcff.csv"
+        path.write_text("a,b\n1,2\n")
+        with pytest.raises(InputError, match="is not UTF-8; rename the file"):
+            open_source(path)
+
     def test_what_is_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="there is no file"):
             open_source(tmp_path / "none.csv")

@@ -9,7 +9,14 @@ import pytest
 
 from privacy.engine.decision_arrays import evaluation_rows, randomised_rows
 from privacy.models import Choice, Person
-from privacy.selectors.decisions import decision_arrays, evaluation_folds, training_folds, turn_share
+from privacy.selectors import decisions
+from privacy.selectors.decisions import (
+    decision_arrays,
+    evaluation_folds,
+    people_with_usable_decisions,
+    training_folds,
+    turn_share,
+)
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.records.import_file import signals_import
 from tests.factories.diary import diary, diary_version, points, row, write_csv
@@ -64,6 +71,30 @@ def test_what_was_not_chosen_observed_or_labelled_is_marked(stored: dict[str, in
     assert got.dropped_out[[spoke, waited]].tolist() == [False, True]
     assert got.available[[away, silent]].tolist() == [False, True]
     assert timing.explored[[spoke, waited, silent]].tolist() == [True, False, False]
+
+
+def test_rows_that_an_older_version_stored_keep_the_bounds_of_an_import(
+    stored: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = Choice.objects.filter(decision__person=stored["ann"], head="policy").order_by("decision__decided_at")
+    for choice, changed in zip(ann, ({"propensity": 1e-310}, {"marginal_propensity": 1e-9}), strict=False):
+        Choice.objects.filter(pk=choice.pk).update(**changed)
+    opened = decisions._opened
+    monkeypatch.setattr(decisions, "_opened", lambda *given: _enlarged(opened(*given)))
+    got = decision_arrays(loop_version=diary_version(), person_ids=[stored["ann"]])
+    assert got.heads["policy"].action.tolist() == [-1, -1, 0, 1, 0, 0]
+    assert got.reward.tolist() == [0.0, *[20.0] * 5]
+    rows = randomised_rows(got)
+    assert rows.propensity.min() == 0.4 and len(rows.reward) == 4
+    ann.update(propensity=1e-310)
+    waiting = people_with_usable_decisions(loop_version=diary_version(), fresh=True)
+    assert stored["ann"] not in waiting.values_list("pk", flat=True), "nobody is charged for what cannot be used"
+
+
+def _enlarged(payload: bytes) -> bytes:
+    """Make the reward of an outcome as large as an import once took."""
+    values = np.frombuffer(payload, dtype="<f8")
+    return (values * 1e303).tobytes() if len(values) == 7 else payload
 
 
 def test_a_head_may_have_any_name_that_a_loop_file_allows(stored: dict[str, int]) -> None:

@@ -96,6 +96,25 @@ class TestWrongPropensities:
             sums.add("u0", {"policy": choice(action, p)})
         assert "refuted" in [m.finding for m in sums.means()]
 
+    def test_have_a_mean_of_the_people_that_the_interval_is_of(self) -> None:
+        """Where everybody counts alike in the interval, one person's 5,000 rows must not make the mean."""
+        sums = AssignmentSums([TWO], explored=False)
+        for person in range(40):
+            for row in range(10):
+                sums.add(f"u{person}", {"policy": choice(row % 2, (0.5, 0.5))})
+        for _ in range(5_000):
+            sums.add("most", {"policy": choice(0, (0.5, 0.5))})
+        for m in sums.means():
+            assert m.low is not None and m.high is not None and m.low <= m.mean <= m.high
+
+    def test_are_not_hidden_by_a_tiny_propensity_of_an_action_not_taken(self) -> None:
+        sums = AssignmentSums([TWO], explored=False)
+        for person in range(100):
+            sums.add(f"u{person}", {"policy": choice(1, (0.5, 0.5))})
+        sums.add("zoe", {"policy": choice(1, (1e-310, 0.9))})
+        (wait, speak) = sums.means()
+        assert (wait.finding, speak.finding) == ("never logged", "refuted") and math.isfinite(speak.mean)
+
     def test_of_five_people_stay_unchecked(self) -> None:
         means = checked(TWO, (0.7, 0.3), (0.3, 0.7), rows=(200,) * 5)
         assert findings(means) == ["too few people"] * 2 and means["wait"].low is None

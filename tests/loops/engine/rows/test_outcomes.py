@@ -58,8 +58,20 @@ class TestBounds:
         got = read({"felt": felt}, reward={component: "felt"})
         assert kept in got.reward[1:].tolist() and ("clamped", "felt") in got.notes
 
-    def test_a_total_has_no_bounds(self) -> None:
-        assert read({"felt": "120"}).reward[0] == 120.0
+    @pytest.mark.parametrize(("felt", "kept"), [("120", 20.0), ("-1e303", -20.0), ("1e308", 20.0)])
+    def test_a_total_beyond_20_reward_scales_is_clamped_and_counted(self, felt: str, kept: float) -> None:
+        got = read({"felt": felt})
+        assert got.reward[0] == kept and got.notes == (("clamped", "felt"),)
+
+    def test_a_total_is_clamped_after_its_transform(self) -> None:
+        got = read({"felt": "700"}, transforms={"reward": "exp(x)"})
+        assert got.reward[0] == 20.0 and got.notes == (("clamped", "felt"),)
+        assert read({"felt": "19"}).notes == ()
+
+    def test_a_total_of_extreme_components_is_bounded(self) -> None:
+        inputs = {"sentiment_before": "mood", "sentiment_after": "felt"}
+        got = read({"mood": "-1", "felt": "1e308"}, reward=inputs)
+        assert got.reward[:2].tolist() == pytest.approx([0.8, 2.0])
 
 
 class TestComposition:

@@ -32,10 +32,24 @@ class TestOfTheActionTaken:
 
     @pytest.mark.parametrize(
         ("cell", "reason"),
-        [("0", "zero_propensity"), ("", "missing_propensity"), ("50", "bad_propensity"), ("-0.7", "bad_propensity")],
+        [
+            ("0", "zero_propensity"),
+            ("9.9e-7", "small_propensity"),
+            ("1e-310", "small_propensity"),
+            ("", "missing_propensity"),
+            ("50", "bad_propensity"),
+            ("-0.7", "bad_propensity"),
+        ],
     )
     def test_is_a_probability_above_0(self, cell: str, reason: str) -> None:
         assert refused(TWO, ImportHead("did", "p"), {"p": cell}, 0) == reason
+
+    def test_of_one_in_a_million_is_the_least(self) -> None:
+        assert PropensityReader(TWO, ImportHead("did", "p")).read({"p": "1e-6"}, 0).taken == 1e-6
+
+    def test_that_is_too_small_says_where_and_what_to_do(self) -> None:
+        with pytest.raises(RowError, match=r"column 'p' gives less than one in a million.*check the column"):
+            PropensityReader(TWO, ImportHead("did", "p")).read({"p": "1e-310"}, 0)
 
 
 class TestOfOneAction:
@@ -51,6 +65,10 @@ class TestOfOneAction:
         assert refused(TWO, ImportHead("did", "p", "speak"), {"p": "1"}, 0) == "zero_propensity"
         assert refused(TWO, ImportHead("did", "p", "speak"), {"p": "80"}, 0) == "bad_propensity"
 
+    @pytest.mark.parametrize(("cell", "action"), [("1e-310", 1), ("0.99999999", 0)])
+    def test_may_not_be_tiny_for_the_action_taken(self, cell: str, action: int) -> None:
+        assert refused(TWO, ImportHead("did", "p", "speak"), {"p": cell}, action) == "small_propensity"
+
 
 class TestOneColumnAnAction:
     def test_gives_all(self) -> None:
@@ -63,8 +81,23 @@ class TestOneColumnAnAction:
         assert refused(THREE, EACH, {"pw": "0.5", "ps": "0.5", "ph": "0"}, 2) == "zero_propensity"
         assert refused(THREE, EACH, {"pw": "0.5", "ps": "0.5", "ph": ""}, 0) == "missing_propensity"
 
+    def test_are_not_tiny_for_the_action_taken(self) -> None:
+        row = {"pw": "0.5", "ps": "0.5", "ph": "1e-310"}
+        assert refused(THREE, EACH, row, 2) == "small_propensity"
+        assert PropensityReader(THREE, EACH).read(row, 0).taken == 0.5
+
+    def test_tell_a_sum_that_is_not_1(self) -> None:
+        reader = PropensityReader(THREE, EACH)
+        assert reader.wrong_sum({"pw": "0.5", "ps": "0.5", "ph": "0.5"}) == 1.5
+        assert reader.wrong_sum({"pw": "0.33", "ps": "0.33", "ph": "0.33"}) is None
+
 
 class TestTransforms:
+    def test_do_not_let_a_tiny_one_through(self) -> None:
+        columns = ImportHead("did", "p", transforms={"p": "exp(x)"})
+        assert refused(TWO, columns, {"p": "-710"}, 0) == "small_propensity"
+        assert refused(TWO, columns, {"p": "-800"}, 0) == "zero_propensity"
+
     @pytest.mark.parametrize(
         ("text", "cell", "expected"),
         [("x / 100", "80", 0.8), ("exp(x)", "-0.6931471805599453", 0.5), ("1 / (1 + exp(-x))", "0", 0.5)],

@@ -1,0 +1,59 @@
+"""Whatever one person's rows hold within the bounds of an import, their numbers stay finite and their row bounded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from loops.engine.features import FeatureMap
+from loops.engine.policies.linear import LinearPolicy
+from loops.engine.reward import largest_total
+from loops.engine.rows.propensities import LEAST_PROPENSITY
+from privacy.engine.evaluation.centred_sums import person_rows
+from privacy.engine.evaluation.clips import evaluation_clips
+from privacy.engine.evaluation.statistics import EvaluationCandidate, EvaluationRows, SubCandidate, person_values
+from privacy.engine.moments.contributions import baseline_contributions, count_contributions, effect_contributions
+from privacy.engine.moments.null_population import null_rows
+from privacy.engine.moments.release_layout import ReleaseLayout
+from privacy.engine.moments.rows import ReleaseRows
+from tests.factories.planted import EFFECT, planted_spec
+
+PLANTED = planted_spec()
+SPEC = replace(PLANTED, imports=replace(PLANTED.imports, label="l", reward={"total": "r", "empathy": "e"}))
+
+
+def worst(reward: float) -> ReleaseRows:
+    """Null users whose every row has the least propensity and this reward, with signs that alternate."""
+    rows = null_rows(SPEC, decisions=16)
+    n = len(rows.state)
+    tone = replace(rows.subs["tone"], propensity=np.full(n, LEAST_PROPENSITY))
+    signs = np.where(np.arange(n) % 2, 1.0, -1.0)
+    return replace(rows, propensity=np.full(n, LEAST_PROPENSITY), reward=signs * reward, subs={"tone": tone})
+
+
+def policy(weights: np.ndarray) -> LinearPolicy:
+    return LinearPolicy(FeatureMap.of(SPEC, False), np.vstack([np.zeros_like(weights), weights]), 0.0, 0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_worst_rows_give_finite_numbers_in_every_release() -> None:
+    rows = worst(largest_total(SPEC))
+    n = len(rows.state)
+    speaks, never = policy(EFFECT), policy(np.zeros(3))
+    candidate = EvaluationCandidate(
+        speaks, never, np.ones((2, 3)), {"tone": SubCandidate(speaks, never, np.ones((2, 3)))}
+    )
+    evaluation = EvaluationRows(rows, np.zeros(n), np.ones(n, dtype=np.int64))
+    clips = evaluation_clips(SPEC, candidate, 16)
+    measured = person_values(SPEC, evaluation, candidate)
+    assert {"improvement", "improvement_tone", "support", "false_intervention", "empathy_deficit"} <= set(measured)
+    for metric, values in measured.items():
+        assert np.isfinite(values.value).all(), metric
+        assert values.weight is None or np.isfinite(values.weight).all(), metric
+        assert np.isfinite(person_rows(values, clips[metric])).all(), metric
+    layout = ReleaseLayout.of(SPEC, hinges=False)
+    blocks = [count_contributions(SPEC, rows), *baseline_contributions(layout, rows, 0.0)]
+    blocks += effect_contributions(layout, rows, 0.0, np.zeros((layout.phi.width, len(layout.targets)))).values()
+    assert all(np.isfinite(block).all() for block in blocks)
