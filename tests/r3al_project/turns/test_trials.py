@@ -23,7 +23,7 @@ from jobs.models import Job
 from jobs.services import job_run
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import NANO
-from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release
+from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release, RewardSignal
 from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.trial_decisions import people_in_trial, trial_rows
 from privacy.services.people.identity import person_key
@@ -225,18 +225,15 @@ class TestWhoIsCharged:
             again = run(loop)
             assert "has budget left" in again.reason and "Looks left: 2." in again.reason, again.reason
 
-    def test_everybody_is_refunded_if_the_outcomes_turn_out_to_hold_no_reward(self, tmp_path: Path) -> None:
-        path = tmp_path / "walks.toml"
-        path.write_text(TOML.replace("default = 0.0\n", "").replace("evaluation_share = 0.4\n", ""), encoding="utf-8")
-        loop = loop_add_file(path)[0]
+    def test_everybody_is_refunded_if_no_outcome_can_be_opened(self, tmp_path: Path) -> None:
+        loop = everybody_judges(tmp_path)
         signals_import(path=walks_csv(tmp_path / "1.csv", people=100, days=2), loop_version=loop, consents=CONSENTS)
         version = walker(loop, WITH_ENERGY)
-        trial_start(version=version, actor="turn 1", reason="undecided")
+        began = trial_start(version=version, actor="turn 1", reason="undecided")
         later = lived(loop, tmp_path / "2.csv", people=60, days=1, first=date(2025, 7, 1))
-        head, *rows = later.read_text(encoding="utf-8").splitlines()
-        silent = [row.rsplit(",", 1)[0] + "," for row in rows]
-        later.write_text("\n".join([head, *silent, ""]), encoding="utf-8")
-        turn = run(loop, source=later, consents=CONSENTS)
+        signals_import(path=later, loop_version=loop, consents=CONSENTS)
+        RewardSignal.objects.filter(decision__created_at__gte=began.created_at).update(payload=b"damaged")
+        turn = run(loop)
         assert "everybody was refunded" in turn.reason and "Looks left: 3." in turn.reason, turn.reason
         assert Release.objects.get(parameters__kind="trial").state == "refunded"
         assert not version.verdicts.filter(release__parameters__kind="trial").exists()
