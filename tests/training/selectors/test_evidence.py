@@ -75,14 +75,19 @@ class TestTrialIsWanted:
     def test_what_the_model_gate_holds_back_is_tried(self, loop: LoopVersion) -> None:
         assert trial_is_wanted(undecided(learned(loop, "policy", ALWAYS_WALK)))
 
+    def test_a_first_policy_that_passed_is_tried_unless_the_loop_says_otherwise(self, loop: LoopVersion) -> None:
+        first = self.judged(loop, "pass", improvement=("pass", 0.1))
+        assert trial_is_wanted(first)
+        over = judged(learned(loop, "policy", ALWAYS_WALK, parent=first))
+        assert not trial_is_wanted(over)
+
     def test_what_was_never_judged_is_not(self, loop: LoopVersion) -> None:
         assert not trial_is_wanted(learned(loop, "policy", ALWAYS_WALK))
 
     def test_the_outcome_gates_stored_metrics_are_read(self, loop: LoopVersion) -> None:
         assert trial_is_wanted(self.judged(loop, "insufficient", improvement=("insufficient", 0.1)))
         assert not trial_is_wanted(self.judged(loop, "insufficient", improvement=("insufficient", -0.1)))
-        assert not trial_is_wanted(self.judged(loop, "pass", improvement=("pass", 0.1)))
         assert not trial_is_wanted(self.judged(loop, "fail", improvement=("fail", 0.1)))
         assert not trial_is_wanted(
-            self.judged(loop, "insufficient", improvement=("insufficient", 0.1), support=("insufficient", 1.0))
+            self.judged(loop, "insufficient", improvement=("insufficient", 0.1), support=("insufficient", 0.4))
         )

@@ -94,10 +94,14 @@ class TestWhatMustHold:
             start(version)
         assert not Deployment.objects.exclude(version=version).filter(strategy="trial").exists()
 
-    def test_what_passed_or_failed_is_not_tried(self, loop: LoopVersion) -> None:
-        for verdict in ("pass", "fail"):
-            self.refused(judged(learned(loop, "policy", ALWAYS_WALK), verdict), "is not to be tried")
+    def test_what_failed_or_was_not_judged_is_not_tried(self, loop: LoopVersion) -> None:
+        self.refused(judged(learned(loop, "policy", ALWAYS_WALK), "fail"), "is not to be tried")
         self.refused(learned(loop, "policy", ALWAYS_WALK), "is not to be tried")
+
+    def test_a_first_policy_that_passed_is_tried_and_one_over_an_incumbent_is_not(self, loop: LoopVersion) -> None:
+        first = judged(learned(loop, "policy", ALWAYS_WALK))
+        self.refused(judged(learned(loop, "policy", ALWAYS_WALK, parent=first)), "is not to be tried")
+        assert start(first).state == "in_progress"
 
     def test_a_hopeless_version_is_not_tried(self, loop: LoopVersion) -> None:
         self.refused(undecided(learned(loop, "policy", ALWAYS_WALK), z=0.05), "is not to be tried")
