@@ -26,6 +26,8 @@ BOUNDS = dict.fromkeys(COMPONENTS, (0.0, 1.0)) | {"sentiment": (-2.0, 2.0), "eng
 
 def largest_total(spec: LoopSpec) -> float:
     """Return the public bound of a total's size: what weights and component bounds allow, or 20 reward scales if that is more."""
+    if spec.reward.limit is not None:
+        return spec.reward.limit
     allowed = sum(
         abs(spec.reward.weights.get(c, DEFAULT_WEIGHTS[c])) * max(abs(end) for end in BOUNDS[c]) for c in COMPONENTS
     )

@@ -97,6 +97,7 @@ class Reward:
     aggregate: RewardAggregate = "earliest"
     harmful_labels: tuple[str, ...] = ()
     silence: Silence = "unknown"
+    limit: float | None = None  # largest size of a total; None: what components allow, at least 20 times ``scale``
     stability_margin: float | None = None  # half-width of the reward-stability test; None: half of ``scale``
 
 

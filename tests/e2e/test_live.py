@@ -44,7 +44,6 @@ TOML = (
 name = "stroll"
 version = 1
 decisions_per_day = 24
-evaluation_share = 0.4
 trial = "undecided"
 minimum_effect = 0.1
 
@@ -63,6 +62,7 @@ scale = 0.5
 deadline = "4s"
 default = 0.0
 stability_margin = 1.0
+limit = 2.5
 harmful_labels = ["dismissed"]
 """
     + LOGGED
@@ -242,7 +242,7 @@ def _check_nothing_lost_or_doubled(people: People) -> None:
     outcomes_close()
     closed = ServedDecision.objects.exclude(closed_at=None).count()
     assert RewardSignal.objects.count() == closed, "each closed decision has one outcome"
-    assert not LedgerEntry.objects.values("person").annotate(n=Count("pk")).filter(n__gt=1).exists()
+    assert not LedgerEntry.objects.values("person", "release").annotate(n=Count("pk")).filter(n__gt=1).exists()
     assert Job.objects.filter(state="done").count() == Job.objects.count()
     assert not [r for r in decisions_replay() if r.difference]
     found = vault_verify()

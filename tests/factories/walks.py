@@ -42,6 +42,7 @@ logging = [0.5, 0.5]
 scale = 0.5
 default = 0.0
 stability_margin = 1.0           # of no interest here; people's reward does not drift
+limit = 2.5                      # 2 energy - .6, and noise of .3
 
 [release.moments]
 nominal_users = 360

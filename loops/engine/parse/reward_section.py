@@ -24,6 +24,7 @@ def parse_reward(table: Table, features: tuple[Feature, ...], heads: tuple[Head,
         default=table.number("default", "a number", None),
         aggregate=table.one_of("aggregate", ("earliest", "latest", "sum", "mean"), "earliest"),
         harmful_labels=table.texts("harmful_labels", "a list of different labels", (), least=0),
+        limit=table.number("limit", "a number above 0: the largest size of a total", None, above=0.0),
         silence=table.one_of("silence", ("unknown", "harmless", "harmful"), "unknown"),
         stability_margin=table.number("stability_margin", "a number above 0", None, above=0.0),
     )

@@ -35,7 +35,7 @@ ENTRIES = ("value", "square", "below", "above", "people", "weight")
 # How precisely each sum is measured relative to ``value``.
 _SCALES: dict[SumKind, Floats] = {
     "mean": np.array([1.0, 0.3, 1.0, 1.0, 0.2, 0.0]),
-    "share": np.array([1.0, 0.25, 1.0, 1.0, 0.15, 0.25]),
+    "share": np.array([1.0, 0.25, 1.0, 1.0, 0.15, 0.4]),
 }
 # The longest row is one inside the clip: all entries but ``below`` and ``above``. One beyond it has neither value nor square.
 BLOCK_CLIPS: dict[SumKind, float] = {kind: float(np.linalg.norm(np.delete(s, [2, 3]))) for kind, s in _SCALES.items()}

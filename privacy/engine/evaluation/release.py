@@ -16,9 +16,9 @@ from privacy.engine.evaluation.statistics import EvaluationCandidate, Evaluation
 
 EVALUATION_SHARES = {
     "improvement": 0.24,
-    "false_intervention": 0.42,
-    "empathy_deficit": 0.13,
-    "support": 0.05,
+    "false_intervention": 0.40,
+    "empathy_deficit": 0.12,
+    "support": 0.08,
     "silence": 0.06,
     "silence_logged": 0.06,
     "stability": 0.04,

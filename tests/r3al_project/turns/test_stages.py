@@ -25,7 +25,7 @@ CALM = [[0.0] * 4, [1.0, 0.0, 0.0, 0.0]]
 
 @pytest.fixture
 def loop() -> LoopVersion:
-    return care_loop()
+    return care_loop(trial="undecided")
 
 
 def judged_turn(loop: LoopVersion, head: str | None, **verdicts: str) -> tuple[Turn, dict[str, ModelVersion]]:
@@ -60,6 +60,16 @@ def test_all_that_passed_serves_policy_first(loop: LoopVersion) -> None:
     assert told["deployed"] and told["reason"] == "policy, tone: policy was asked"
     assert {d.strategy for d in Deployment.objects.all()} == {"full_rollout"}
     assert serving(loop) == made and [d.version for d in Deployment.objects.order_by("pk")] == list(made.values())
+
+
+def test_a_first_policy_that_passed_is_tried_and_the_other_heads_wait() -> None:
+    loop = care_loop()
+    turn, made = judged_turn(loop, None, policy="pass", tone="pass")
+    told = deployed(turn)
+    assert not told["deployed"] and "A trial began: half of the people have" in told["reason"]
+    slot = slot_for(loop.loop, "policy")
+    assert slot.candidate == made["policy"] and not slot.stable.is_learned
+    assert not slot_for(loop.loop, "tone").stable.is_learned
 
 
 def test_what_an_operator_deployed_meanwhile_goes_on_serving(loop: LoopVersion) -> None:

@@ -13,7 +13,6 @@ from loops.services import loop_add
 from tests.deployments.services.health.test_check import live, slot, swap
 from tests.factories.calibration import Figure, estimated
 from tests.factories.care import care_loop
-from tests.factories.releases import new_release
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned, undecided
 from training.models import LIVED, ModelVersion
 from training.selectors.calibration import calibration_of
@@ -112,7 +111,8 @@ def trial(loop: LoopVersion, *, walk_is: str) -> tuple[ModelVersion, ModelVersio
     """The stable version and the one on trial, after a day of both."""
     stable, candidate = learned(loop, "policy", TALK_IN_A_GOOD_MOOD), learned(loop, "policy", ALWAYS_WALK)
     swap(stable, holdback_bp=0)
-    undecided(candidate, z=2.0).verdicts.update(release=new_release(loop))
+    undecided(candidate, z=2.0)
+    candidate.metrics.filter(name="improvement").delete()
     estimated(candidate, "improvement", (0.05, -0.05, 0.15), verdict="insufficient", needed_users=900.0)
     trial_start(version=candidate, actor="test", reason="open", override="the reference is gone")
     ServingSlot.objects.update(exploration_bp=0)

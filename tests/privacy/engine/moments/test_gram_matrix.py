@@ -20,10 +20,10 @@ SD = 0.03
 
 
 def states(features: tuple[Feature, ...], rng: np.random.Generator, n: int = 20_000, middle: float = 0.4) -> np.ndarray:
-    """Independent features, none of them as the null users have it; numbers about ``middle`` of their bounds."""
+    """Independent features, none of them as the null users have it; numbers about ``middle`` of their range."""
     columns: list[np.ndarray] = []
-    for f in features:
-        low, high = f.range
+    for i, f in enumerate(features):
+        low, high = PHI.range_of(i)
         if f.is_category:
             columns.append(rng.choice(len(f.categories), n, p=rng.dirichlet(np.full(len(f.categories), 3.0))))
         else:
