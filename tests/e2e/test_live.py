@@ -62,12 +62,12 @@ scale = 0.5
 deadline = "4s"
 default = 0.0
 stability_margin = 1.0
-limit = 2.5
+limit = 1.5
 harmful_labels = ["dismissed"]
 """
     + LOGGED
 )
-PEOPLE, POINTS = 500, 6
+PEOPLE, POINTS = 900, 6
 SHORT = {
     "R3AL_JOB_LEASE_SECONDS": "3",
     "R3AL_JOB_HEARTBEAT_SECONDS": "1",
@@ -137,7 +137,8 @@ class People:
             elif suggested and harmful > 0:
                 word |= {"label": "liked", "components": {"sentiment": 0.5, "empathy": 0.9}}
             else:
-                word |= {"label": "liked", "total": float(suggested * (2 * energy[i] - 0.6) + noise[i])}
+                felt = float(np.clip(suggested * (2 * energy[i] - 0.6) + noise[i], -1.5, 1.5))
+                word |= {"label": "liked", "total": felt}
             self._ok(self.phone.post(f"optima/decisions/{told['decisionId']}/rewards", word))
             return told
 

@@ -63,7 +63,7 @@ def walker(loop: LoopVersion, weights: list[list[float]]) -> ModelVersion:
     return undecided(version)
 
 
-def lived(loop: LoopVersion, path: Path, *, people: int = 1_400, days: int = 2, first: date = date(2025, 5, 5)) -> Path:
+def lived(loop: LoopVersion, path: Path, *, people: int = 5_000, days: int = 2, first: date = date(2025, 5, 5)) -> Path:
     """What people of a trial lived after it began: each arm with its policy, and a tenth of all decisions explored."""
     slot = slot_for(loop.loop, "policy")
     arm, rng = candidate_arm(slot), np.random.default_rng(5)
