@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.db import transaction
 
 from core.arrays import Floats
 from deployments.models import Deployment, Incident, ServingSlot
@@ -338,7 +339,9 @@ def judged_turn(loop: LoopVersion, gate: dict[str, Any], **train: Any) -> tuple[
 
 
 def ended(turn: Turn) -> dict[str, Any]:
-    return deploy(Turn.objects.get(pk=turn.pk), None)()  # type: ignore[arg-type]
+    write = deploy(Turn.objects.get(pk=turn.pk), None)  # type: ignore[arg-type]
+    with transaction.atomic():  # as the end of a job does
+        return write()
 
 
 class TestTheEnds:
