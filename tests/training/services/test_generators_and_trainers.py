@@ -104,7 +104,7 @@ def more(monkeypatch: pytest.MonkeyPatch) -> None:
 def release(transactional_db: None, tmp_path: Path) -> Release:
     """The moments of a few walkers."""
     parameters = turn_parameters(
-        source=walks_csv(tmp_path / "1.csv", people=300, days=2), consents=[Purpose.TRAINING, Purpose.EVALUATION]
+        source=walks_csv(tmp_path / "1.csv", people=1_500, days=2), consents=[Purpose.TRAINING, Purpose.EVALUATION]
     )
     turn = turn_start(loop_version=walks_loop(tmp_path), parameters=parameters)
     for stage in ("collect", "release"):
