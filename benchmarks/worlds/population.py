@@ -10,8 +10,8 @@ from benchmarks.worlds.month import Month
 from benchmarks.worlds.protocol import Hidden, World
 from core.arrays import Bools, Floats, Ints
 from loops.engine.policies.linear import LinearPolicy
+from loops.engine.reward import largest_total
 from loops.engine.state.dynamics import advance_known, start_of
-from privacy.engine.outcomes import largest_total
 
 _UNAVAILABLE = 0.1  # share of decision points at which a person may not receive an intervention
 Arms = Sequence[LinearPolicy | None]  # None is the reference

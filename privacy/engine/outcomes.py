@@ -10,18 +10,6 @@ from core.arrays import Floats
 from loops.engine.reward import COMPONENTS, components_bounded, largest_total, reward_components, reward_total
 from loops.engine.spec import LoopSpec, RewardAggregate
 
-__all__ = [
-    "affect_of",
-    "aggregate",
-    "harmful_of",
-    "harms",
-    "largest_total",
-    "outcomes_bounded",
-    "payload_of_components",
-    "payload_of_inputs",
-    "payload_of_total",
-]
-
 
 def payload_of_total(total: float) -> Floats:
     """Return the payload (7,) of a reward event that gives the total alone."""

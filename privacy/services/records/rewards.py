@@ -16,9 +16,9 @@ from core.canonical_json import equal_numbers_json
 from core.digests import REWARD_CONTENT, REWARD_ID, keyed
 from core.errors import InputError, NotFound
 from loops.engine.heads import MAIN_HEAD
-from loops.engine.reward import COMPONENTS, INPUTS
+from loops.engine.reward import COMPONENTS, INPUTS, largest_total
 from loops.engine.spec import LoopSpec
-from privacy.engine.outcomes import harms, largest_total, payload_of_components, payload_of_inputs, payload_of_total
+from privacy.engine.outcomes import harms, payload_of_components, payload_of_inputs, payload_of_total
 from privacy.engine.sealing import Cipher, about_reward
 from privacy.models import RewardEvent, ServedDecision
 from privacy.selectors.keys import state_of

@@ -11,13 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loops.engine.parse.loop import parse_loop
-from loops.engine.reward import BOUNDS, COMPONENTS
+from loops.engine.reward import BOUNDS, COMPONENTS, largest_total
 from loops.engine.spec import LoopSpec, RewardAggregate
 from privacy.engine.outcomes import (
     aggregate,
     harmful_of,
     harms,
-    largest_total,
     payload_of_components,
     payload_of_inputs,
     payload_of_total,

@@ -20,6 +20,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from loops.engine.reward import largest_total
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import (
     EMPATHY_BAR,
@@ -30,7 +31,6 @@ from loops.engine.thresholds import (
 )
 from privacy.engine.evaluation.centred_sums import CentredSums, read_centred
 from privacy.engine.evaluation.statistics import DEFICIT_BAR, measured_metrics, sub_metric
-from privacy.engine.outcomes import largest_total
 from training.engine.gates.decision_rule import (
     FALSE_PASS_ALPHA,
     Verdict,
@@ -91,7 +91,6 @@ class GateTerms:
     heads: int = 1  # candidates tested on the same people at once
     conceded: float = 0.0
     allowance: tuple[float, float] = (0.0, 0.0)
-    score: bool = True  # whether a share's variance is that of a share at its bar; with few effective people it must be
 
     @property
     def level(self) -> float:
@@ -124,8 +123,8 @@ def outcome_gate(terms: GateTerms, stored: Mapping[str, np.ndarray], latency: Ju
     tests = {
         "improvement": _improvement,
         "support": _support,
-        "empathy_deficit": empathy_judgement,
-        "false_intervention": false_intervention_judgement,
+        "empathy_deficit": _empathy,
+        "false_intervention": _false_intervention,
         "silence": _silence,
         "stability": _stability,
     }
@@ -241,12 +240,11 @@ def _stability(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgement:
     return _rewards(terms, "stability", interval, terms.stability_margin, result)
 
 
-def empathy_judgement(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgement:
+def _empathy(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgement:
     """Test empathy. It is released as its complement, which is smaller and so measured better, and is reported as empathy."""
     sums = read_centred(stored, "empathy_deficit")
     interval, against = (
-        _complement(share_interval(sums, DEFICIT_BAR, level=x, score=terms.score))
-        for x in (terms.level, 1 - 2 * FALSE_PASS_ALPHA)
+        _complement(share_interval(sums, DEFICIT_BAR, level=x)) for x in (terms.level, 1 - 2 * FALSE_PASS_ALPHA)
     )
     needed = _needed_below(terms, sums, DEFICIT_BAR, DEFICIT_BAR)
     result = verdict(
@@ -265,7 +263,7 @@ def _complement(interval: Interval) -> Interval:
     return replace(interval, estimate=1 - interval.estimate, low=1 - interval.high, high=1 - interval.low)
 
 
-def false_intervention_judgement(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgement:
+def _false_intervention(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgement:
     """Test the share of false interventions among those that were answered.
 
     Where silence may hide harm, people who did not answer are taken to be harmed ``SILENT_HARM_RATIO`` times as often as those
@@ -275,7 +273,7 @@ def false_intervention_judgement(terms: GateTerms, stored: Mapping[str, np.ndarr
     more = 1 + (SILENT_HARM_RATIO - 1) * silent
     bar, unsure = FALSE_INTERVENTION_BAR / more, (SILENT_HARM_RATIO - 1) * se_silent / more
     interval, against = (
-        _widened(share_interval(sums, FALSE_INTERVENTION_BAR, level=x, score=terms.score), unsure)
+        _widened(share_interval(sums, FALSE_INTERVENTION_BAR, level=x), unsure)
         for x in (terms.level, 1 - 2 * FALSE_PASS_ALPHA)
     )
     needed = _needed_below(terms, sums, FALSE_INTERVENTION_BAR, bar)

@@ -14,11 +14,11 @@ from statistics import NormalDist
 
 import numpy as np
 
+from loops.engine.reward import largest_total
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import smallest_effect
 from privacy.engine.evaluation.centred_sums import read_centred
 from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS
-from privacy.engine.outcomes import largest_total
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, attempt_alpha
 from training.engine.gates.outcome_gate import SUPPORT_OFF, GateResult, Judgement, combine_verdicts
 from training.engine.gates.trial_guardrails import SQUARE_MARGIN, guardrail_judgements

@@ -41,7 +41,7 @@ class Command(BaseCommand):
             "--delta",
             type=float,
             default=DELTA,
-            help="privacy parameter of the turn, for both of its releases together (default: %(default)g)",
+            help="privacy parameter of the turn, for all its releases together (default: %(default)g)",
         )
         parser.add_argument(
             "--seed", type=int, default=1, help="seed of every random draw but the privacy noise, which has none"
