@@ -25,10 +25,12 @@ from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import trial_sentence
 from r3al_project.turns.stage_protocol import Write, summary_of
 from training.models import ModelVersion
-from training.selectors.evidence import trial_is_wanted
+from training.selectors.evidence import losses_are_hidden, trial_is_wanted
 from training.selectors.versions import last_verdict
 from training.services.gate import decision_latency
 from training.services.trial import TrialArms, trial_gone, trial_judge
+
+_HIDDEN_LOSSES = "No trial begins, because some people may have lost more than the evaluation can measure."
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _candidate(turn: Turn) -> ModelVersion:
 def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
     """Begin a trial of the turn's policy candidate if its evidence leaves it open, or if it would be the first to serve."""
     if not trial_is_wanted(version):
-        return TrialEnd()
+        return TrialEnd(text=_HIDDEN_LOSSES if losses_are_hidden(version) else "")
     verdict = last_verdict(version)
     passed = verdict is not None and verdict.verdict == "pass"
     reason = "it passed, and a first policy is tried" if passed else "its evaluation left it undecided"

@@ -12,7 +12,7 @@ from privacy.models import Release
 from privacy.selectors.releases import evaluation_sums
 from training.engine.gates.decision_rule import VerdictWord
 from training.engine.gates.outcome_gate import GateResult, Judgement
-from training.engine.gates.trial import trial_first, trial_wanted
+from training.engine.gates.trial import hides_losses, trial_first, trial_wanted
 from training.models import OUTCOME_GATE, ModelMetric, ModelVersion, SyntheticJob
 from training.selectors.versions import last_verdict, model_gate_metrics
 
@@ -75,6 +75,12 @@ def trial_is_wanted(version: ModelVersion) -> bool:
     metrics = tuple(_judgement(m) for m in version.metrics.filter(source=OUTCOME_GATE))
     result = GateResult(_word(verdict.verdict), verdict.reason, metrics, verdict.needed_users)
     return trial_wanted(gates, result, sums_before(version))
+
+
+def losses_are_hidden(version: ModelVersion) -> bool:
+    """Tell whether more people lie below the clip of the version's evaluation than noise explains (``hides_losses``)."""
+    earlier = sums_before(version)
+    return earlier is not None and hides_losses(earlier)
 
 
 def sums_before(version: ModelVersion) -> dict[str, np.ndarray] | None:
