@@ -17,7 +17,7 @@ from django.db import transaction
 
 from core.arrays import Floats
 from deployments.models import Deployment, Incident, ServingSlot
-from deployments.selectors.slots import candidate_arm, slot_for, trial_of
+from deployments.selectors.slots import candidate_arm, slot_for, trial_of, trial_span
 from deployments.services.rollouts.rollback import version_rollback
 from deployments.services.rollouts.trial import trial_start
 from jobs.models import Job
@@ -164,9 +164,9 @@ class TestByTheWholePath:
         for name, day in (("early", date(2025, 4, 1)), ("across", date(2025, 5, 6)), ("late", date(2025, 6, 1))):
             path = lived(loop, tmp_path / f"{name}.csv", people=50, days=2, first=day)
             signals_import(path=path, loop_version=loop, consents=CONSENTS)
-        people = people_in_trial(loop_version=loop, since=began.created_at, generation=0)
+        people = people_in_trial(loop_version=loop, span=trial_span(began, 0))
         rows = trial_rows(
-            loop_version=loop, person_ids=list(people.values_list("pk", flat=True)), since=began.created_at, generation=0,
+            loop_version=loop, person_ids=list(people.values_list("pk", flat=True)), span=trial_span(began, 0),
             in_candidate=lambda key: True,
         )  # fmt: skip
         assert np.bincount(rows.person).tolist() == [2 + 4] * 50, "7 May and all of June, not 1 April or 6 May"
@@ -182,9 +182,7 @@ class TestByTheWholePath:
         later = lived(loop, tmp_path / "2.csv", people=80, days=1, first=date(2025, 5, 12))
         run(loop, source=later, consents=CONSENTS)
         ids = list(Person.objects.values_list("pk", flat=True))
-        rows = trial_rows(
-            loop_version=loop, person_ids=ids, since=began.created_at, generation=0, in_candidate=lambda key: True
-        )
+        rows = trial_rows(loop_version=loop, person_ids=ids, span=trial_span(began, 0), in_candidate=lambda key: True)
         assert np.bincount(rows.person).tolist() == [2] * 80
         assert sorted(rows.before_count.tolist()) == [0] * 20 + [4] * 60
         assert not rows.before[rows.before_count == 0].any()
