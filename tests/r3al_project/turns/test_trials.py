@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from io import StringIO
@@ -29,12 +30,13 @@ from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.trial_decisions import people_in_trial, trial_rows
 from privacy.services.people.identity import person_key
 from privacy.services.records.import_file import signals_import
+from privacy.services.releases.lifecycle import round_load
 from r3al_project.turns.add_loop import loop_add_file
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.report import turn_report_write
 from r3al_project.turns.run_in_process import turn_run
 from r3al_project.turns.selectors import release_keys
-from r3al_project.turns.services import turn_parameters, turn_start
+from r3al_project.turns.services import turn_cancel, turn_parameters, turn_start
 from r3al_project.turns.stages import deploy, evaluate, stage_sentence
 from tests.factories.care import care_loop
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, undecided
@@ -281,6 +283,75 @@ class TestATurnThatIsInterrupted:
         with suppress(Died):
             evaluate(turn, SimpleNamespace(progress=progress))  # type: ignore[arg-type]
         return Release.objects.get(key=release_keys(turn)[1])
+
+    def charges(self) -> tuple[int, set[int]]:
+        """The number of people with a valid charge for a trial, and how often each of them has one."""
+        held = LedgerEntry.objects.filter(release__parameters__kind="trial").exclude(release__state="refunded")
+        each = Counter(held.values_list("person_id", flat=True))
+        return len(each), set(each.values())
+
+    @pytest.mark.parametrize("at", [0.2, 0.7, 1])
+    def test_charges_nobody_twice_and_judges_once(self, loop: LoopVersion, tmp_path: Path, at: float) -> None:
+        """Killed after the charge, after the rows were read, or after the noise was stored."""
+        turn, version = self.trained(loop, tmp_path)
+        release = self.dies(turn, at=at)
+        spent = sorted(PrivacyBudget.objects.values_list("person_id", "rho_spent"))
+        noise = round_load(release=release, index=0)
+        done = turn_run(turn, say=lambda text: None)
+        assert done.outcome == "kept" and "Looks left: 2." in done.reason, done.reason
+        assert self.charges() == (80, {1})
+        assert sorted(PrivacyBudget.objects.values_list("person_id", "rho_spent")) == spent
+        verdict = version.verdicts.get(release__parameters__kind="trial")
+        assert verdict.release == release and (release.parameters["look"], verdict.verdict) == (1, "insufficient")
+        if noise is not None:
+            again = round_load(release=release, index=0)
+            assert again is not None and all(np.array_equal(noise[name], again[name]) for name in noise)
+
+    def test_that_was_refunded_goes_on_and_loses_no_look(self, loop: LoopVersion, tmp_path: Path) -> None:
+        """Killed after everybody was refunded, because no outcome could be opened, and before that was written down."""
+        turn, version = self.trained(loop, tmp_path)
+        kept = dict(RewardSignal.objects.values_list("pk", "payload"))
+        RewardSignal.objects.update(payload=b"damaged")
+        assert self.dies(turn, at=1).state == "refunded"
+        done = turn_run(turn, say=lambda text: None)
+        assert done.outcome == "kept", done.reason
+        assert "everybody was refunded before the trial was read" in done.reason and "Looks left: 3." in done.reason
+        assert self.charges() == (0, set()) and not version.verdicts.filter(release__isnull=False, attempt__gt=1)
+        for pk, payload in kept.items():
+            RewardSignal.objects.filter(pk=pk).update(payload=payload)
+        PrivacyBudget.objects.update(spent_day=0)  # another day
+        following = run(loop)
+        assert "Looks left: 2." in following.reason, following.reason
+        assert self.charges() == (80, {1})
+        assert version.verdicts.get(release__parameters__kind="trial").release.parameters["look"] == 1
+
+    def test_and_cancelled_gives_back_its_look(self, loop: LoopVersion, tmp_path: Path) -> None:
+        turn, version = self.trained(loop, tmp_path)
+        assert self.dies(turn, at=0.2).state == "reserved"
+        turn_cancel(turn=turn)
+        assert self.charges() == (0, set())
+        PrivacyBudget.objects.update(spent_day=0)  # another day
+        following = run(loop)
+        assert "Looks left: 2." in following.reason, following.reason
+        assert self.charges() == (80, {1})
+        assert version.verdicts.get(release__parameters__kind="trial").release.parameters["look"] == 1
+
+    @pytest.mark.parametrize("verdict", ["pass", "fail"])
+    def test_in_its_deploy_stage_ends_the_trial_once(self, loop: LoopVersion, tmp_path: Path, verdict: str) -> None:
+        """Two workers run the stage, because the lease of the first ran out. Only one of them may write its end."""
+        turn, version = self.trained(loop, tmp_path)
+        job_run(turn.stages.get(name="evaluate").job_id)
+        stage = turn.stages.get(name="evaluate")
+        stage.summary["verdict"] = verdict
+        stage.save()
+        late = deploy(Turn.objects.get(pk=turn.pk), None)  # type: ignore[arg-type]
+        job_run(turn.stages.get(name="deploy").job_id)
+        changes = Deployment.objects.count(), Incident.objects.count(), policy_slot(loop).generation
+        with transaction.atomic():
+            told = late()
+        assert told["trial"]["event"] == "gone" and not told["deployed"]
+        assert (Deployment.objects.count(), Incident.objects.count(), policy_slot(loop).generation) == changes
+        assert (policy_slot(loop).stable == version) is (verdict == "pass")
 
     def test_goes_on_after_its_trial_was_read_and_ended(self, loop: LoopVersion, tmp_path: Path) -> None:
         turn, version = self.trained(loop, tmp_path)
