@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,8 @@ _TOTAL, _EMPATHY = 3, 4 + COMPONENTS.index("empathy")  # columns of a table
 class TrialSpan:
     """Describe which decisions were made in a trial.
 
-    since: when it began, by the database's clock. generation: of the serving slot during the trial. log_end: the time at which
-    the stored log ended then, by the calendar of its rows (``logged_until``); None if it had no row.
+    since: when it began, by the database's clock. generation: of the serving slot during the trial. log_end: the end of the day
+    on which the stored log ended then, by the calendar of its rows (``logged_until``); None if it had no row.
     """
 
     since: datetime
@@ -43,15 +43,18 @@ class TrialSpan:
 
 
 def logged_until(loop: Loop) -> datetime | None:
-    """Return the time at which the stored log of a loop ends, or None for a loop without decisions.
+    """Return the end of the day (UTC) on which the stored log of a loop ends, or None for a loop without decisions.
 
-    A row dated far in the future must not move it. So it is the time of the last decision of a person, after one in 50 people,
-    and at least one, whose last decision is later.
+    A row dated far in the future must not move it. So people are ordered by their last decision, and it is the day of the latest
+    one after one in 50 people, and at least one. A whole day, because the time itself would be a fact about one person.
     """
     stored = Decision.objects.filter(loop_version__loop=loop)
     people: int = stored.aggregate(people=Count("person", distinct=True))["people"]
+    if not people:
+        return None
     lasts = stored.values("person_id").annotate(last=Max("decided_at")).order_by("-last").values_list("last", flat=True)
-    return lasts[min(people - 1, max(1, people // _LATEST))] if people else None
+    last: datetime = lasts[min(people - 1, max(1, people // _LATEST))]
+    return datetime.combine(last.astimezone(UTC).date(), time.max, tzinfo=UTC)
 
 
 def people_in_trial(*, loop_version: LoopVersion, span: TrialSpan) -> QuerySet[Person]:
@@ -108,15 +111,17 @@ def _lived(loop_version: LoopVersion, span: TrialSpan) -> Q:
     """Return the condition that a decision was made in the trial.
 
     A served decision was, if it was made under the trial's generation, so that nobody whose arm changed is mixed. A file may be
-    older than the trial, whenever it arrives, and may have a calendar of its own. So its rows are compared with the end of the
-    stored log and with the person's own stored decisions, and not with the clock.
+    older than the trial, whenever it arrives. So its rows are compared with the end of the stored log and with the person's own
+    stored decisions. A file may have a calendar of its own, unless the platform serves decisions of the loop by the clock.
     """
     served = Q(decision__served__isnull=False, generation=span.generation)
     imported = Q(decision__served__isnull=True, decision__created_at__gte=span.since)
+    decisions = Decision.objects.filter(loop_version__loop=loop_version.loop_id)
     if span.log_end is not None:
         imported &= Q(decision__decided_at__gt=span.log_end)
-    own = Decision.objects.filter(
-        loop_version__loop=loop_version.loop_id,
+    if decisions.filter(served__isnull=False).exists():
+        imported &= Q(decision__decided_at__gte=span.since)
+    own = decisions.filter(
         person=OuterRef("decision__person"),
         created_at__lt=span.since,
         decided_at__gte=OuterRef("decision__decided_at"),

@@ -15,14 +15,14 @@ from privacy.models import Choice, Decision, Person, RewardSignal
 from privacy.selectors.trial_decisions import TrialSpan, logged_until, people_in_trial, trial_rows
 from privacy.services.people.identity import people_get_or_create
 from tests.factories.care import care_loop
-from tests.factories.decisions import decision
+from tests.factories.decisions import decision, served
 from tests.factories.sealed import sealed_outcome
 
 pytestmark = pytest.mark.django_db
 BEGAN = timezone.now() - timedelta(days=1)
 BEFORE, AFTER = BEGAN - timedelta(hours=1), BEGAN + timedelta(hours=1)  # when a file is imported
-MAY, JUNE = datetime(2025, 5, 1, tzinfo=UTC), datetime(2025, 6, 1, tzinfo=UTC)  # by the file's own calendar
-TOO_LATE = datetime(2090, 1, 1, tzinfo=UTC)
+MAY, JUNE = datetime(2025, 5, 1, 9, tzinfo=UTC), datetime(2025, 6, 1, 9, tzinfo=UTC)  # by the file's own calendar
+TOO_LATE = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def imported(loop: LoopVersion, who: str, at: datetime, when: datetime, *, total
     made.save()
     Choice.objects.create(decision=made, head="policy", action=1, propensity=0.5, marginal_propensity=0.5)
     sealed = sealed_outcome(made, [total] + [np.nan] * len(COMPONENTS))
-    RewardSignal.objects.create(decision=made, payload=sealed, closed_at=at + timedelta(days=1))
+    RewardSignal.objects.create(decision=made, payload=sealed, closed_at=at)
     RewardSignal.objects.filter(decision=made).update(created_at=when)
     Decision.objects.filter(pk=made.pk).update(created_at=when)
 
@@ -44,6 +44,10 @@ def imported(loop: LoopVersion, who: str, at: datetime, when: datetime, *, total
 def people(loop: LoopVersion, number: int, at: datetime, when: datetime) -> None:
     for i in range(number):
         imported(loop, f"p{i}", at, when)
+
+
+def day_end(at: datetime) -> datetime:
+    return at.replace(hour=23, minute=59, second=59, microsecond=999_999)
 
 
 def span(loop: LoopVersion) -> TrialSpan:
@@ -66,28 +70,28 @@ def names(loop: LoopVersion, trial: TrialSpan) -> set[str]:
 class TestTheEndOfTheStoredLog:
     def test_is_the_last_decision_of_people_who_do_not_stand_out(self, loop: LoopVersion) -> None:
         people(loop, 5, MAY, BEFORE)
-        assert logged_until(loop.loop) == MAY
+        assert logged_until(loop.loop) == day_end(MAY)
         imported(loop, "p0", MAY + timedelta(days=3), BEFORE)
         imported(loop, "p1", MAY + timedelta(days=2), BEFORE)
-        assert logged_until(loop.loop) == MAY + timedelta(days=2), "one person may stand out"
+        assert logged_until(loop.loop) == day_end(MAY + timedelta(days=2)), "one person may stand out"
 
     def test_one_row_dated_too_late_does_not_move_it(self, loop: LoopVersion) -> None:
         people(loop, 3, MAY, BEFORE)
         imported(loop, "odd", TOO_LATE, BEFORE)
-        assert logged_until(loop.loop) == MAY
+        assert logged_until(loop.loop) == day_end(MAY)
 
     def test_one_in_fifty_people_may_have_such_a_row(self, loop: LoopVersion) -> None:
         people(loop, 100, MAY, BEFORE)
         for i in range(2):
             imported(loop, f"p{i}", TOO_LATE, BEFORE)
-        assert logged_until(loop.loop) == MAY
+        assert logged_until(loop.loop) == day_end(MAY)
         imported(loop, "p2", TOO_LATE, BEFORE)
-        assert logged_until(loop.loop) == TOO_LATE
+        assert logged_until(loop.loop) == day_end(TOO_LATE)
 
     def test_a_log_of_one_person_ends_with_them_and_an_empty_one_nowhere(self, loop: LoopVersion) -> None:
         assert logged_until(loop.loop) is None
         imported(loop, "p0", MAY, BEFORE)
-        assert logged_until(loop.loop) == MAY
+        assert logged_until(loop.loop) == day_end(MAY)
 
 
 class TestRowsOfAFile:
@@ -111,6 +115,7 @@ class TestRowsOfAFile:
         for who in ("p0", "new"):
             imported(loop, who, MAY - timedelta(days=1), AFTER)
             imported(loop, who, MAY, AFTER)
+            imported(loop, who, MAY + timedelta(hours=10), AFTER)  # the same day
         assert names(loop, trial) == set() and not len(read(loop, trial).reward)
 
     def test_of_whoever_stands_out_count_after_their_own_last_one(self, loop: LoopVersion) -> None:
@@ -128,12 +133,26 @@ class TestRowsOfAFile:
         imported(loop, "p0", JUNE, BEFORE)
         assert names(loop, trial) == set()
 
+    def test_of_a_loop_that_serves_follow_the_clock(self, loop: LoopVersion) -> None:
+        """A file of the months between the stored log and the trial was lived before the trial, whenever it arrives."""
+        people(loop, 20, MAY, BEFORE)
+        trial = span(loop)
+        imported(loop, "p0", JUNE, AFTER)
+        assert names(loop, trial) == {"p0"}, "nothing is served, so the file's calendar may be its own"
+        somebody = people_get_or_create(population="care", identifiers=["odd"])["odd"]
+        made = decision(loop, somebody, [0.2, 0.0, 1.0], AFTER)
+        made.save()
+        served(made)
+        imported(loop, "p1", AFTER, AFTER)
+        assert names(loop, trial) == {"p1"}
+
 
 class TestThePast:
     def test_is_what_was_stored_before_the_trial_whatever_the_files_calendar(self, loop: LoopVersion) -> None:
-        imported(loop, "p0", TOO_LATE, BEFORE, total=0.4)
+        ahead = BEGAN + timedelta(days=10_000)
+        imported(loop, "p0", ahead, BEFORE, total=0.4)
         trial = span(loop)
-        imported(loop, "p0", TOO_LATE + timedelta(days=40), AFTER, total=0.1)
+        imported(loop, "p0", ahead + timedelta(days=40), AFTER, total=0.1)
         rows = read(loop, trial)
         assert (rows.reward.tolist(), rows.before.tolist(), rows.before_count.tolist()) == ([0.1], [0.4], [1])
 

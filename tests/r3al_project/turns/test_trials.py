@@ -323,7 +323,7 @@ class TestATurnThatIsInterrupted:
         following = run(loop)
         assert "Looks left: 2." in following.reason, following.reason
         assert self.charges() == (80, {1})
-        assert version.verdicts.get(release__parameters__kind="trial").release.parameters["look"] == 1
+        assert version.verdicts.get(release__parameters__kind="trial", release__parameters__look=1)
 
     def test_and_cancelled_gives_back_its_look(self, loop: LoopVersion, tmp_path: Path) -> None:
         turn, version = self.trained(loop, tmp_path)
@@ -334,7 +334,7 @@ class TestATurnThatIsInterrupted:
         following = run(loop)
         assert "Looks left: 2." in following.reason, following.reason
         assert self.charges() == (80, {1})
-        assert version.verdicts.get(release__parameters__kind="trial").release.parameters["look"] == 1
+        assert version.verdicts.get(release__parameters__kind="trial", release__parameters__look=1)
 
     @pytest.mark.parametrize("verdict", ["pass", "fail"])
     def test_in_its_deploy_stage_ends_the_trial_once(self, loop: LoopVersion, tmp_path: Path, verdict: str) -> None:

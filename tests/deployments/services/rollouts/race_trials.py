@@ -146,7 +146,7 @@ def begun_while_others_deploy_and_take_back(loop: LoopVersion) -> dict[str, Any]
 
 
 def promoted_while_somebody_takes_back(loop: LoopVersion) -> list[dict[str, Any]]:
-    """A turn promotes the trial while an operator stops it, both as they read it: one of them wins, each time."""
+    """A turn promotes the trial while an operator takes the version back, on trial or deployed."""
     return [_ended_twice(loop, stopped) for _ in range(ROUNDS)]
 
 
