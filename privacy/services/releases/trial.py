@@ -24,6 +24,7 @@ from privacy.selectors.trial_decisions import TrialSpan, people_in_trial, trial_
 from privacy.services.budget.charge import cohort_people
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
+    refunded_check,
     release_commit,
     release_reserve,
     release_sigma,
@@ -33,7 +34,6 @@ from privacy.services.releases.lifecycle import (
 )
 
 TRIAL_KIND = "trial"
-_REFUNDED = "everybody was refunded before the trial was read; start another turn"
 _USERS = list(IMPROVEMENT_COLUMNS).index("users")
 
 
@@ -85,8 +85,7 @@ def trial_release(
     Raises: BudgetExceeded when nobody could be charged. InsufficientData when too few could be, or when everybody was refunded
         because too few had a reward: a retry then finds that this key's release is over.
     """
-    if Release.objects.filter(key=key, state=ReleaseState.REFUNDED).exists():
-        raise InsufficientData(_REFUNDED)
+    refunded_check(key)
     release = _reserved(key, loop_version, terms, epsilon, delta, share)
     stored = round_load(release=release, index=0)
     if stored is not None and release.state == ReleaseState.COMMITTED:

@@ -2,106 +2,49 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections import Counter
-from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import date
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from django.db import transaction
 
-from core.arrays import Floats
-from deployments.models import Deployment, Incident, ServingSlot
-from deployments.selectors.slots import candidate_arm, slot_for, trial_of, trial_span
+from deployments.models import Deployment, Incident
+from deployments.selectors.slots import trial_of, trial_span
 from deployments.services.rollouts.rollback import version_rollback
 from deployments.services.rollouts.trial import trial_start
 from jobs.models import Job
-from jobs.services import job_run
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import NANO
-from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release, RewardSignal
+from privacy.models import LedgerEntry, Person, PrivacyBudget, Release, RewardSignal
 from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.trial_decisions import people_in_trial, trial_rows
-from privacy.services.people.identity import person_key
 from privacy.services.records.import_file import signals_import
-from privacy.services.releases.lifecycle import round_load
 from r3al_project.turns.add_loop import loop_add_file
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.report import turn_report_write
-from r3al_project.turns.run_in_process import turn_run
 from r3al_project.turns.selectors import release_keys
-from r3al_project.turns.services import turn_cancel, turn_parameters, turn_start
-from r3al_project.turns.stages import deploy, evaluate, stage_sentence
+from r3al_project.turns.services import turn_parameters
+from r3al_project.turns.stages import deploy, stage_sentence
 from tests.factories.care import care_loop
+from tests.factories.trial_walks import (
+    CONSENTS,
+    WITH_ENERGY,
+    WITHOUT,
+    everybody_judges,
+    lived,
+    policy_slot,
+    run,
+    walker,
+)
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, undecided
-from tests.factories.walks import COLUMNS, TOML, walks_csv, walks_loop
-from training.models import ModelVersion, VersionKind
-from training.selectors.versions import version_policy
-from training.services.versions import version_register
+from tests.factories.walks import TOML, walks_csv
+from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CONSENTS = [Purpose.TRAINING, Purpose.EVALUATION]
-WITH_ENERGY, WITHOUT = [[0.0, 0.0, 0.0], [-0.6, 2.0, 0.0]], [[0.0, 0.0, 0.0], [0.6, -2.0, 0.0]]
-
-
-def everybody_judges(folder: Path) -> LoopVersion:
-    """The loop of walks, in which everybody trains and judges."""
-    path = folder / "walks.toml"
-    path.write_text(TOML.replace("evaluation_share = 0.4\n", ""), encoding="utf-8")
-    return loop_add_file(path)[0]
-
-
-def walker(loop: LoopVersion, weights: list[list[float]]) -> ModelVersion:
-    """A version that suggests a walk to those with energy above .3, or to the others."""
-    version = version_register(
-        loop_version=loop, head="policy", kind=VersionKind.LINEAR_Q,
-        arrays={"weights": np.array(weights), "margin": np.array(0.0)}, config={"hinges": False, "intervention_rate": 0.7},
-    )  # fmt: skip
-    return undecided(version)
-
-
-def lived(loop: LoopVersion, path: Path, *, people: int = 5_000, days: int = 2, first: date = date(2025, 5, 5)) -> Path:
-    """What people of a trial lived after it began: each arm with its policy, and a tenth of all decisions explored."""
-    slot = slot_for(loop.loop, "policy")
-    arm, rng = candidate_arm(slot), np.random.default_rng(5)
-    assert slot.candidate is not None
-    effect = _effect(slot.candidate)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for person in range(people):
-            in_candidate = arm(person_key(population=loop.spec.population, identifier=f"w{person}"))
-            for point in range(days * 2):
-                energy, (day, evening) = rng.random(), divmod(point, 2)
-                greedy = bool(in_candidate and effect[0] + effect[1] * energy > 0)
-                suggested = bool(rng.random() < 0.5) if rng.random() < 0.1 else greedy
-                at = datetime.combine(first + timedelta(days=day), datetime.min.time())
-                writer.writerow(
-                    [f"w{person}", (at + timedelta(hours=18 if evening else 9)).isoformat(), f"{energy:.4f}",
-                     ("morning", "evening")[evening], ("wait", "suggest")[suggested],
-                     0.95 if suggested == greedy else 0.05,
-                     f"{(2 * energy - 0.6) * suggested + rng.normal(0, 0.3):.4f}"]
-                )  # fmt: skip
-    return path
-
-
-def _effect(version: ModelVersion) -> Floats:
-    return np.asarray(version_policy(version).weights[1])
-
-
-def run(loop: LoopVersion, **parameters: Any) -> Turn:
-    turn = turn_start(loop_version=loop, parameters=turn_parameters(**parameters))
-    return turn_run(turn, say=lambda text: None)
-
-
-def policy_slot(loop: LoopVersion) -> ServingSlot:
-    return slot_for(loop.loop, "policy")
 
 
 class TestByTheWholePath:
@@ -250,152 +193,6 @@ class TestWhoIsCharged:
         for turn, costs in ((first, [0.5, 0.5]), (second, [1.0])):
             made = Release.objects.filter(key__in=release_keys(turn)).order_by("pk")
             assert [release.policy_cost / NANO for release in made] == costs
-
-
-class Died(Exception):
-    """Stands for the end of a worker's process."""
-
-
-class TestATurnThatIsInterrupted:
-    """The worker dies in the evaluate stage. Before the retry somebody stops the trial, or starts one."""
-
-    @pytest.fixture
-    def loop(self, tmp_path: Path) -> LoopVersion:
-        return everybody_judges(tmp_path)
-
-    def trained(self, loop: LoopVersion, folder: Path) -> tuple[Turn, ModelVersion]:
-        """A turn that comes to its evaluate stage while a version is on trial."""
-        version = walker(loop, WITH_ENERGY)
-        trial_start(version=version, actor="turn 1", reason="undecided")
-        signals_import(path=lived(loop, folder / "2.csv", people=80), loop_version=loop, consents=CONSENTS)
-        turn = turn_start(loop_version=loop, parameters=turn_parameters())
-        for stage in ("collect", "release", "synthesize", "train"):
-            job_run(turn.stages.get(name=stage).job_id)
-        return turn, version
-
-    def dies(self, turn: Turn, at: float) -> Release:
-        """Run the stage up to a report of progress (1: to its end, whose write is lost). Returns the release that it began."""
-
-        def progress(fraction: float, message: str = "") -> None:
-            if fraction >= at:
-                raise Died
-
-        with suppress(Died):
-            evaluate(turn, SimpleNamespace(progress=progress))  # type: ignore[arg-type]
-        return Release.objects.get(key=release_keys(turn)[1])
-
-    def charges(self) -> tuple[int, set[int]]:
-        """The number of people with a valid charge for a trial, and how often each of them has one."""
-        held = LedgerEntry.objects.filter(release__parameters__kind="trial").exclude(release__state="refunded")
-        each = Counter(held.values_list("person_id", flat=True))
-        return len(each), set(each.values())
-
-    @pytest.mark.parametrize("at", [0.2, 0.7, 1])
-    def test_charges_nobody_twice_and_judges_once(self, loop: LoopVersion, tmp_path: Path, at: float) -> None:
-        """Killed after the charge, after the rows were read, or after the noise was stored."""
-        turn, version = self.trained(loop, tmp_path)
-        release = self.dies(turn, at=at)
-        spent = sorted(PrivacyBudget.objects.values_list("person_id", "rho_spent"))
-        noise = round_load(release=release, index=0)
-        done = turn_run(turn, say=lambda text: None)
-        assert done.outcome == "kept" and "Looks left: 2." in done.reason, done.reason
-        assert self.charges() == (80, {1})
-        assert sorted(PrivacyBudget.objects.values_list("person_id", "rho_spent")) == spent
-        verdict = version.verdicts.get(release__parameters__kind="trial")
-        assert verdict.release == release and (release.parameters["look"], verdict.verdict) == (1, "insufficient")
-        if noise is not None:
-            again = round_load(release=release, index=0)
-            assert again is not None and all(np.array_equal(noise[name], again[name]) for name in noise)
-
-    def test_that_was_refunded_goes_on_and_loses_no_look(self, loop: LoopVersion, tmp_path: Path) -> None:
-        """Killed after everybody was refunded, because no outcome could be opened, and before that was written down."""
-        turn, version = self.trained(loop, tmp_path)
-        kept = dict(RewardSignal.objects.values_list("pk", "payload"))
-        RewardSignal.objects.update(payload=b"damaged")
-        assert self.dies(turn, at=1).state == "refunded"
-        done = turn_run(turn, say=lambda text: None)
-        assert done.outcome == "kept", done.reason
-        assert "everybody was refunded before the trial was read" in done.reason and "Looks left: 3." in done.reason
-        assert self.charges() == (0, set()) and not version.verdicts.filter(release__isnull=False, attempt__gt=1)
-        for pk, payload in kept.items():
-            RewardSignal.objects.filter(pk=pk).update(payload=payload)
-        PrivacyBudget.objects.update(spent_day=0)  # another day
-        following = run(loop)
-        assert "Looks left: 2." in following.reason, following.reason
-        assert self.charges() == (80, {1})
-        assert version.verdicts.get(release__parameters__kind="trial", release__parameters__look=1)
-
-    def test_and_cancelled_gives_back_its_look(self, loop: LoopVersion, tmp_path: Path) -> None:
-        turn, version = self.trained(loop, tmp_path)
-        assert self.dies(turn, at=0.2).state == "reserved"
-        turn_cancel(turn=turn)
-        assert self.charges() == (0, set())
-        PrivacyBudget.objects.update(spent_day=0)  # another day
-        following = run(loop)
-        assert "Looks left: 2." in following.reason, following.reason
-        assert self.charges() == (80, {1})
-        assert version.verdicts.get(release__parameters__kind="trial", release__parameters__look=1)
-
-    @pytest.mark.parametrize("verdict", ["pass", "fail"])
-    def test_in_its_deploy_stage_ends_the_trial_once(self, loop: LoopVersion, tmp_path: Path, verdict: str) -> None:
-        """Two workers run the stage, because the lease of the first ran out. Only one of them may write its end."""
-        turn, version = self.trained(loop, tmp_path)
-        job_run(turn.stages.get(name="evaluate").job_id)
-        stage = turn.stages.get(name="evaluate")
-        stage.summary["verdict"] = verdict
-        stage.save()
-        late = deploy(Turn.objects.get(pk=turn.pk), None)  # type: ignore[arg-type]
-        job_run(turn.stages.get(name="deploy").job_id)
-        changes = Deployment.objects.count(), Incident.objects.count(), policy_slot(loop).generation
-        with transaction.atomic():
-            told = late()
-        assert told["trial"]["event"] == "gone" and not told["deployed"]
-        assert (Deployment.objects.count(), Incident.objects.count(), policy_slot(loop).generation) == changes
-        assert (policy_slot(loop).stable == version) is (verdict == "pass")
-
-    def test_goes_on_after_its_trial_was_read_and_ended(self, loop: LoopVersion, tmp_path: Path) -> None:
-        turn, version = self.trained(loop, tmp_path)
-        release = self.dies(turn, at=1)
-        assert (release.state, release.parameters["kind"]) == ("committed", "trial")
-        version_rollback(version=version, actor="ann", reason="enough", harmful=False)
-        done = turn_run(turn, say=lambda text: None)
-        assert done.outcome == "kept" and "The trial ended while the turn ran." in done.reason, done.reason
-        verdict = version.verdicts.get(release=release)
-        assert verdict.verdict == "insufficient"
-        assert done.stages.get(name="deploy").summary["trial"] == {"event": "gone", "version": version.pk, "look": 1}
-
-    def test_goes_on_after_another_trial_took_its_place(self, loop: LoopVersion, tmp_path: Path) -> None:
-        turn, version = self.trained(loop, tmp_path)
-        self.dies(turn, at=1)
-        version_rollback(version=version, actor="ann", reason="enough", harmful=False)
-        other = walker(loop, [[0.0, 0.0, 0.0], [-0.5, 2.5, 0.0]])
-        began = trial_start(version=other, actor="ann", reason="undecided")
-        done = turn_run(turn, say=lambda text: None)
-        assert done.outcome == "kept" and "The trial ended while the turn ran." in done.reason, done.reason
-        assert trial_of(policy_slot(loop)) == began
-
-    def test_goes_on_with_its_evaluation_after_a_trial_began(self, tmp_path: Path) -> None:
-        loop = walks_loop(tmp_path)
-        signals_import(path=walks_csv(tmp_path / "1.csv"), loop_version=loop, consents=CONSENTS)
-        turn = turn_start(loop_version=loop, parameters=turn_parameters())
-        for stage in ("collect", "release", "synthesize", "train"):
-            job_run(turn.stages.get(name=stage).job_id)
-        release = self.dies(turn, at=1)
-        assert (release.state, release.parameters["kind"]) == ("committed", "evaluation")
-        began = trial_start(version=walker(loop, WITHOUT), actor="ann", reason="undecided")
-        done = turn_run(turn, say=lambda text: None)
-        assert done.outcome == "kept", done.reason
-        assert ModelVersion.objects.filter(verdicts__release=release).exists()
-        assert trial_of(policy_slot(loop)) == began
-
-    def test_refunds_everybody_of_a_trial_that_ended_unread(self, loop: LoopVersion, tmp_path: Path) -> None:
-        turn, version = self.trained(loop, tmp_path)
-        assert self.dies(turn, at=0.2).state == "reserved"
-        version_rollback(version=version, actor="ann", reason="enough", harmful=False)
-        done = turn_run(turn, say=lambda text: None)
-        assert done.outcome == "kept" and "The trial ended while the turn ran." in done.reason, done.reason
-        release = Release.objects.get(key=release_keys(turn)[1])
-        assert release.state == "refunded" and not version.verdicts.filter(release=release).exists()
 
 
 def judged_turn(loop: LoopVersion, gate: dict[str, Any], **train: Any) -> tuple[Turn, ModelVersion]:
