@@ -111,7 +111,8 @@ class _Sums:
     def hidden(self, side: str) -> float:
         """Return how much the people beyond the clip may add to the sum.
 
-        Where their number is proven each may lie as far away as a reward can. Otherwise each may lose ``HIDDEN_LOSS``, and none gains.
+        Where their number is proven each may lie as far away as a reward can. Otherwise each may lose ``HIDDEN_LOSS``, and none
+        gains.
         """
         if self.beyond[side] > self.margin(side):
             return self.value["users"] * self.beyond[side] * self.reach

@@ -107,8 +107,8 @@ def _share_bounds(sums: CentredSums, centre: float, bar: float, unsure: float) -
 def _distance(sums: CentredSums, beyond: float, reach: float, variance: float) -> float:
     """Return how far a bound lies from the sum: its standard error, and what people beyond the clip may add.
 
-    Where their number is within its noise they count as the clip, and its noise adds to the variance. Proven ones count as far as a
-    person can reach.
+    Where their number is within its noise they count as the clip, and its noise adds to the variance. Proven ones count as far
+    as a person can reach.
     """
     clip, proven = min(sums.clips.value, reach), beyond > _COUNT_Z * sums.sd_beyond
     return _Z * math.hypot(math.sqrt(variance), clip * sums.sd_beyond) + (reach if proven else clip) * max(beyond, 0.0)
