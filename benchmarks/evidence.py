@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.common import Check, arguments, finish
 from benchmarks.coverage import PROPENSITIES, TAILS, Cell, attempts, coverage
-from benchmarks.lives import Life, Outcome
+from benchmarks.lives import Life, Outcome, gain_of
 from benchmarks.parallel import spread, upper_bound
 from benchmarks.worlds.month import Month
 from benchmarks.worlds.registry import PLANTED, world_named
@@ -54,12 +54,12 @@ def naive_rules(life: Life, learned: LearnedPolicy, log: Month) -> dict[str, boo
 def planted_life(task: tuple[str, int, int, int]) -> dict[str, Any]:
     """Live some months in a planted world, and tell what serves at the end."""
     name, people, seed, months = task
-    life = ObservedLife(world_named(name), people, seed)
+    life = ObservedLife(world_named(name), people, seed, knows_truth=False)
     rows = [life.month() for _ in range(months)]
     return {
         "part": "planted", "world": name, "people": people, "seed": seed, "deployed": life.serving is not None,
         "naive_estimate": life.naive["estimate"], "naive_interval": life.naive["interval"],
-        "gain": rows[-1]["gain"], "steps": [r["step"] for r in rows], "z": [r["z"] for r in rows],
+        "gain": gain_of(life.world, life.serving), "steps": [r["step"] for r in rows], "z": [r["z"] for r in rows],
         "open": [r["open"] for r in rows],
     }  # fmt: skip
 

@@ -120,6 +120,7 @@ class Life:
     conceded: float = 0.0
     exploration: float = 1.0
     learned: LearnedPolicy | None = None
+    knows_truth: bool = True  # whether a month's row tells the true gains
     unread: tuple[Month, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -143,14 +144,18 @@ class Life:
         with self._timed("judge"):
             outcome = self._read_trial(trial, log) if trial else self._judge(learned, log, exploration)
         self._settle(outcome, learned, log)
-        with self._timed("truth"):
-            gains = {"gain": gain_of(self.world, self.serving), "candidate_gain": gain_of(self.world, learned.policy)}
-        return outcome.as_dict() | gains | {
+        return outcome.as_dict() | self._gains(learned) | {
             "world": self.world.name, "people": self.people, "seed": self.seed, "month": self.months,
             "exploration": exploration, "lived": log.lived() / self.world.spec.reward.scale, "z": learned.gate.z,
             "z_incumbent": learned.gate_incumbent and learned.gate_incumbent.z, "hinges": learned.hinges,
             "serves": self.serving is not None,
         }  # fmt: skip
+
+    def _gains(self, learned: LearnedPolicy) -> dict[str, float]:
+        if not self.knows_truth:
+            return {}
+        with self._timed("truth"):
+            return {"gain": gain_of(self.world, self.serving), "candidate_gain": gain_of(self.world, learned.policy)}
 
     def _learn(self, exploration: float) -> LearnedPolicy:
         """Release everything that no release has read, and train. A month that reads a trial spends its budget on that alone."""
