@@ -25,7 +25,7 @@ from privacy.engine.evaluation.release import EVALUATION_SHARES, release_values
 from privacy.engine.evaluation.statistics import DEFICIT_BAR, EvaluationCandidate, EvaluationRows, person_values
 from privacy.engine.moments.rows import ReleaseRows
 from training.engine.gates.decision_rule import attempt_alpha
-from training.engine.gates.outcome_gate import GateTerms
+from training.engine.gates.gate_terms import GateTerms
 from training.engine.intervals.centred import mean_interval, share_interval
 from training.engine.intervals.clustered import Interval
 

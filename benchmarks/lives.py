@@ -47,8 +47,10 @@ from privacy.engine.moments.rounds import (
 from privacy.engine.moments.rows import ReleaseRows
 from r3al_project.turns.limits import UNREQUESTED_STATES
 from tests.factories.in_memory_release import later_rounds
+from training.engine.gates.gate_terms import GateTerms
+from training.engine.gates.judgements import GateResult
 from training.engine.gates.optimism import optimism_allowance
-from training.engine.gates.outcome_gate import GateResult, GateTerms, outcome_gate
+from training.engine.gates.outcome_gate import outcome_gate
 from training.engine.gates.trial import LEAST_Z, TRIAL_LOOKS, trial_first, trial_verdict, trial_wanted
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.pipeline import LearnedPolicy, train_policy_head

@@ -42,8 +42,9 @@ from simulator import best_known_policy, make_people, simulate, true_value
 from simulator.people import Variant
 from simulator.values import uniform_policy
 from tests.factories.in_memory_release import later_rounds
+from training.engine.gates.gate_terms import GateTerms
 from training.engine.gates.optimism import optimism_allowance
-from training.engine.gates.outcome_gate import GateTerms, outcome_gate
+from training.engine.gates.outcome_gate import outcome_gate
 from training.engine.generators.world_model import mean_world, synthesize
 from training.engine.pipeline import LearnedPolicy, train_policy_head
 

@@ -160,14 +160,10 @@ from tests.factories.zcdp import epsilon_of_zcdp
 from tests.golden_values import check, shown, store
 from tests.system import ROOT
 from training.engine.gates.decision_rule import attempt_alpha, equivalence, futility_bound, verdict
+from training.engine.gates.gate_terms import GateTerms
+from training.engine.gates.judgements import Judgement, combine_verdicts
 from training.engine.gates.model_gate import logging_cost, model_gate, people_needed, values_in_worlds
-from training.engine.gates.outcome_gate import (
-    GateTerms,
-    Judgement,
-    combine_verdicts,
-    outcome_gate,
-    sub_gate,
-)
+from training.engine.gates.outcome_gate import outcome_gate, sub_gate
 from training.engine.generators.world_model import mean_world, sample_worlds, synthesize
 from training.engine.intervals.centred import mean_interval, people_needed_for, relative_interval, share_interval
 from training.engine.intervals.clustered import (

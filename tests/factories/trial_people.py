@@ -11,7 +11,7 @@ from core.arrays import Floats
 from privacy.engine.dp.accounting import calibrate
 from privacy.engine.evaluation.on_policy import TrialRows, guardrail_clips, release_trial
 from tests.factories.loops import builtin
-from training.engine.gates.outcome_gate import GateResult
+from training.engine.gates.judgements import GateResult
 from training.engine.gates.trial import trial_verdict
 
 SPEC = builtin("r3al")

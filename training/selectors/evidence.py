@@ -11,7 +11,7 @@ from loops.models import LoopVersion
 from privacy.models import Release
 from privacy.selectors.releases import evaluation_sums
 from training.engine.gates.decision_rule import VerdictWord
-from training.engine.gates.outcome_gate import GateResult, Judgement
+from training.engine.gates.judgements import GateResult, Judgement
 from training.engine.gates.trial import hides_losses, trial_first, trial_wanted
 from training.models import OUTCOME_GATE, ModelMetric, ModelVersion, SyntheticJob
 from training.selectors.versions import last_verdict, model_gate_metrics

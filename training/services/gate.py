@@ -21,9 +21,11 @@ from privacy.models import Purpose, Release
 from privacy.services.releases.evaluation import evaluation_release
 from privacy.services.releases.lifecycle import release_sigma
 from training.engine.gates.decision_rule import VerdictWord
+from training.engine.gates.gate_terms import GateTerms
+from training.engine.gates.judgements import GateResult, Judgement
 from training.engine.gates.model_gate import people_needed
 from training.engine.gates.optimism import optimism_allowance
-from training.engine.gates.outcome_gate import GateResult, GateTerms, Judgement, outcome_gate, sub_gate
+from training.engine.gates.outcome_gate import outcome_gate, sub_gate
 from training.engine.gates.trial import LEAST_Z
 from training.models import OUTCOME_GATE, GateVerdict, ModelMetric, ModelVersion
 from training.selectors.versions import (

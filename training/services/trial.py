@@ -17,7 +17,7 @@ from privacy.models import Release, ReleaseState
 from privacy.selectors.trial_decisions import TrialSpan
 from privacy.services.releases.reservations import reservation_refund
 from privacy.services.releases.trial import TRIAL_KIND, TrialTerms, trial_release
-from training.engine.gates.outcome_gate import GateResult, Judgement, combine_verdicts
+from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.trial import TRIAL_LOOKS, trial_harms, trial_verdict
 from training.models import TRIAL_GATE, GateVerdict, ModelVersion
 from training.selectors.evidence import sums_before

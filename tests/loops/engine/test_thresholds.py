@@ -13,7 +13,7 @@ from loops.engine.thresholds import smallest_effect, stability_margin
 from tests.factories.loops import FOLDER, builtin
 from tests.system import ROOT
 from tests.walls.source import modules
-from training.engine.gates.outcome_gate import GateTerms
+from training.engine.gates.gate_terms import GateTerms
 
 ONCE = {
     r"\b(86_?400|3_?600)\b": {"core/durations.py"},

@@ -20,7 +20,8 @@ from loops.engine.thresholds import smallest_effect
 from privacy.engine.evaluation.centred_sums import read_centred
 from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, attempt_alpha
-from training.engine.gates.outcome_gate import SUPPORT_OFF, GateResult, Judgement, combine_verdicts
+from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
+from training.engine.gates.share_gates import SUPPORT_OFF
 from training.engine.gates.trial_guardrails import SQUARE_MARGIN, guardrail_judgements
 from training.engine.intervals.clustered import MIN_ESS, POWER
 

@@ -21,7 +21,7 @@ from privacy.engine.evaluation.centred_sums import CentredSums, read_centred
 from privacy.engine.evaluation.on_policy import guardrails
 from privacy.engine.evaluation.statistics import DEFICIT_BAR
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord
-from training.engine.gates.outcome_gate import Judgement
+from training.engine.gates.judgements import Judgement
 from training.engine.intervals.clustered import MIN_ESS
 
 _COUNT_Z = 2.326  # sd of the noise on a number of people beyond a clip, above which they are proven

@@ -28,7 +28,9 @@ from privacy.engine.moments.null_population import LoggingPolicy
 from tests.factories.planted import EFFECT, TONE, planted_rows, planted_spec
 from tests.factories.worlds import taught
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA
-from training.engine.gates.outcome_gate import GateTerms, Judgement, outcome_gate, sub_gate
+from training.engine.gates.gate_terms import GateTerms
+from training.engine.gates.judgements import Judgement
+from training.engine.gates.outcome_gate import outcome_gate, sub_gate
 
 SPEC = planted_spec()
 PHI = taught().moments.layout.phi

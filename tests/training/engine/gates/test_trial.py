@@ -9,7 +9,7 @@ import pytest
 
 from tests.factories.trial_people import SIGMA, TrialPeople, passes, verdict_of, verdicts
 from training.engine.gates.decision_rule import VerdictWord, attempt_alpha
-from training.engine.gates.outcome_gate import GateResult, Judgement, combine_verdicts
+from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.trial import LEAST_Z, TRIAL_LOOKS, sample_ratio_evidence, trial_verdict, trial_wanted
 
 
