@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from loops.engine.rows.assignment_check import AssignmentSums
 from loops.engine.rows.spread_check import PeopleSpread
-from tests.factories.assignments import logged_sums
+from tests.factories.assignments import HEAD, logged_choice, logged_sums
 
 
 def spread(
@@ -46,9 +47,6 @@ def test_rows_of_one_day_say_nothing() -> None:
 
 def test_draws_that_follow_the_last_action_agree() -> None:
     """Serially dependent actions, each drawn with the probability that is logged for its row."""
-    from loops.engine.rows.assignment_check import AssignmentSums
-    from tests.factories.assignments import HEAD, logged_choice
-
     rng, sums = np.random.default_rng(3), AssignmentSums([HEAD], explored=False)
     for person in range(150):
         p = 0.3
