@@ -85,7 +85,7 @@ class SignFlipsWorld(World):
         heavy, noise, uniform = rng.standard_t(_TAIL, size=n), rng.normal(size=(6, n)), rng.random((6, n))
         effect = self._effect(state, action)
         reward = 0.8 * hidden["mood"] + hidden["level"] + effect + 0.5 * heavy
-        harm = np.clip(0.115 - 0.12 * effect, 0.02, 0.6)
+        harm = np.clip(0.105 - 0.12 * effect, 0.02, 0.6)
         out = answers(
             reward, 0.80 + 0.08 * effect + 0.08 * noise[0], harm, action != 0, uniform[:4], answering=_ANSWERING
         )

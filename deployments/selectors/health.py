@@ -15,6 +15,7 @@ from deployments.engine.health.evidence import LIVED_COLUMNS, ArmKind, Evidence,
 from deployments.models import Deployment, EvidenceUnit, EvidenceWeek, LatencyMinute, ServingSlot
 from deployments.selectors.slots import slot_for
 from loops.engine.heads import MAIN_HEAD
+from loops.engine.reward import largest_total
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import stability_margin
 from training.models import ModelVersion
@@ -74,7 +75,7 @@ def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
     if deployment is not None and arms.other is not None and slot.head == MAIN_HEAD:
         slow = _slow_minutes(deployment, arms.watched, arms.other)
     return Evidence(
-        weeks=_lived(deployment, arms) if deployment else LivedWeeks.none(),
+        weeks=_lived(deployment, arms, largest_total(spec)) if deployment else LivedWeeks.none(),
         other_arm=arms.kind,
         latency=_latency(slot),
         margin=stability_margin(spec),
@@ -83,8 +84,11 @@ def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
     )
 
 
-def _lived(deployment: Deployment, arms: ComparedArms) -> LivedWeeks:
-    """Return the units of both arms: first days in the order of first exposure, and the weeks that are complete."""
+def _lived(deployment: Deployment, arms: ComparedArms, largest: float) -> LivedWeeks:
+    """Return the units of both arms: first days in the order of first exposure, and the weeks that are complete.
+
+    ``largest``: bound of one total. Sums that were stored under another bound are clipped to it.
+    """
     first, last = first_week(deployment), week_of(deployment.created_at, timezone.now())
     marked = set(EvidenceWeek.objects.filter(deployment=deployment).values_list("week", flat=True))
     closed = next((week - 1 for week in range(first, last + 1) if week not in marked), last)
@@ -95,6 +99,8 @@ def _lived(deployment: Deployment, arms: ComparedArms) -> LivedWeeks:
     rows = list(units.values_list("epoch", "data_key_id", "version_id", *LIVED_COLUMNS))
     table = np.array(rows, dtype=np.float64).reshape(-1, 3 + len(LIVED_COLUMNS))
     week, person, version = (table[:, i].astype(np.int64) for i in range(3))
+    total, rewarded = (3 + LIVED_COLUMNS.index(name) for name in ("reward_sum", "rewarded"))
+    table[:, total] = np.clip(table[:, total], -largest * table[:, rewarded], largest * table[:, rewarded])
     return LivedWeeks(
         week - epoch_number(deployment, 0), person, version == arms.watched.pk, table[:, 3:], first, max(closed, 0)
     )

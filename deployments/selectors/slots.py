@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import reduce
 from operator import or_
 
@@ -18,6 +19,7 @@ from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
 from loops.selectors import loop_versions_current
 from privacy.models import ServedDecision
+from privacy.selectors.trial_decisions import TrialSpan
 from training.models import ModelVersion
 
 
@@ -91,6 +93,12 @@ def candidate_arm(slot: ServingSlot) -> Callable[[str], bool]:
 def trial_of(slot: ServingSlot) -> Deployment | None:
     """Return the slot's trial that is in progress, or None."""
     return Deployment.objects.filter(slot=slot, strategy=TRIAL, state=DeploymentState.IN_PROGRESS).first()
+
+
+def trial_span(trial: Deployment, generation: int) -> TrialSpan:
+    """Return which decisions were made in a trial. ``generation``: of its slot while it runs."""
+    log_end = trial.frozen_policy["log_end"]
+    return TrialSpan(trial.created_at, generation, log_end and datetime.fromisoformat(log_end))
 
 
 def no_slot(loop: Loop, head: str) -> NotFound:

@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 
 from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, display
 from core.html_format import NOTHING, html_facts, number_text
-from privacy.engine.dp.accounting import NANO
+from privacy.engine.dp.accounting import NANO, epsilon_text
 from privacy.models import (
     LedgerEntry,
     Release,
@@ -43,7 +43,7 @@ class ReleaseAdmin(ReadOnlyAdmin):
 
     @display(description="epsilon", ordering="formal_epsilon")
     def epsilon(self, release: Release) -> str:
-        return number_text(release.formal_epsilon)
+        return NOTHING if release.formal_epsilon is None else epsilon_text(release.formal_epsilon)
 
     @display(description="delta", ordering="formal_delta")
     def delta(self, release: Release) -> str:

@@ -49,13 +49,14 @@ def aggregate(spec: LoopSpec, payloads: Sequence[Floats], *, available: bool = T
     """Aggregate timely reward events, in order of arrival, into one outcome (7,), column by column, by the loop's rule.
 
     Where every event that has a total also has components, the total is the components' weighted sum. Where no event has a
-    total, an ``available`` decision gets the loop's default. The outcome stays within the bounds of a single event.
+    total, an ``available`` decision gets the loop's default. Events and the outcome stay within the bounds of
+    a single event.
     """
     rule = spec.reward.aggregate
     if not payloads:
         out = np.full(1 + len(COMPONENTS), np.nan)
     else:
-        events = np.stack(payloads)
+        events = outcomes_bounded(spec, np.stack(payloads))
         out = np.array([_column(events[:, j], rule) for j in range(events.shape[1])])
         with_total = events[np.isfinite(events[:, 0])]
         if len(with_total) and np.isfinite(with_total[:, 1:]).any(axis=1).all():

@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
 from typing import Any
 
 import numpy as np
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 
 from core.arrays import Floats, Ints
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS
 from loops.engine.rows.outcomes import NO_REWARD
-from loops.models import LoopVersion
+from loops.models import Loop, LoopVersion
 from privacy.engine.evaluation.on_policy import TrialRows
+from privacy.engine.outcomes import outcomes_bounded
 from privacy.engine.sealing import CannotOpen, Cipher, about_outcome
 from privacy.models import Choice, Decision, Person
 from privacy.selectors.keys import ciphers_known
 
 _PEOPLE_A_QUERY = 5_000
-_EMPATHY = 1 + COMPONENTS.index("empathy")
+_LATEST = 50  # one in so many people may have a row dated too late, and at least one person may
 _FACTS = (
     "decision__person_id", "decision__row_key", "action", "decision__outcome__payload", "decision__outcome__harmful",
 )  # fmt: skip
+_TOTAL, _EMPATHY = 3, 4 + COMPONENTS.index("empathy")  # columns of a table
 
 
-def people_in_trial(*, loop_version: LoopVersion, since: datetime, generation: int) -> QuerySet[Person]:
+@dataclass(frozen=True)
+class TrialSpan:
+    """Describe which decisions were made in a trial.
+
+    since: when it began, by the database's clock. generation: of the serving slot during the trial. log_end: the end of the day
+    on which the stored log ended then, by the calendar of its rows (``logged_until``); None if it had no row.
+    """
+
+    since: datetime
+    generation: int
+    log_end: datetime | None
+
+
+def logged_until(loop: Loop) -> datetime | None:
+    """Return the end of the day (UTC) on which the stored log of a loop ends, or None for a loop without decisions.
+
+    A row dated far in the future must not move it. So people are ordered by their last decision, and it is the day of the latest
+    one after one in 50 people, and at least one. A whole day, because the time itself would be a fact about one person.
+    """
+    stored = Decision.objects.filter(loop_version__loop=loop)
+    people: int = stored.aggregate(people=Count("person", distinct=True))["people"]
+    if not people:
+        return None
+    lasts = stored.values("person_id").annotate(last=Max("decided_at")).order_by("-last").values_list("last", flat=True)
+    last: datetime = lasts[min(people - 1, max(1, people // _LATEST))]
+    return datetime.combine(last.astimezone(UTC).date(), time.max, tzinfo=UTC)
+
+
+def people_in_trial(*, loop_version: LoopVersion, span: TrialSpan) -> QuerySet[Person]:
     """Return the people with a decision that ``trial_rows`` can read. Nobody else is charged for a trial."""
-    read = _choices(loop_version).filter(_lived(loop_version, since, generation))
+    read = _choices(loop_version).filter(_lived(loop_version, span))
     return Person.objects.filter(Exists(read.filter(decision__person=OuterRef("pk"))))
 
 
@@ -36,67 +67,66 @@ def trial_rows(
     *,
     loop_version: LoopVersion,
     person_ids: Sequence[int] | Ints,
-    since: datetime,
-    generation: int,
+    span: TrialSpan,
     in_candidate: Callable[[str], bool],
 ) -> TrialRows:
     """Return the available decisions of these people in a trial that have a closed outcome with a reward.
 
-    Explored decisions are in it too, because both arms explore alike.
+    Explored decisions are in it too, because both arms explore alike. Totals and components are clipped to their bounds.
 
     Args:
-        since: when the trial began. An imported decision counts if it arrived afterwards and was made later than every decision
-            of the loop that was stored before. Decisions that closed earlier are the person's past.
-        generation: of the serving slot during the trial. A served decision counts if it was made under it, so that nobody whose
-            arm changed is mixed.
+        span: which decisions were made in the trial. Outcomes that were stored before it are the person's past.
         in_candidate: tells from a person's key whether their arm is the candidate's.
     """
-    parts, lived = list[np.ndarray](), _lived(loop_version, since, generation)
-    ids = sorted({int(i) for i in person_ids})
-    for first in range(0, len(ids), _PEOPLE_A_QUERY):
-        parts.append(_table(loop_version, ids[first : first + _PEOPLE_A_QUERY], lived))
-    table = np.concatenate(parts) if parts else np.zeros((0, 5))
+    table = _table(loop_version, sorted({int(i) for i in person_ids}), _lived(loop_version, span))
     people, person = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
-    before, before_count = _past(loop_version, people, since)
+    before, before_count = _past(loop_version, people, span)
     keys = dict(Person.objects.filter(pk__in=people.tolist()).values_list("pk", "key"))
     return TrialRows(
         person=person.astype(np.int64).reshape(-1),
         candidate=np.array([in_candidate(keys[int(pk)]) for pk in people], dtype=np.bool_),
         before=before,
         before_count=before_count,
-        reward=table[:, 2],
+        reward=table[:, _TOTAL],
         intervened=table[:, 1] != loop_version.spec.main_head.reference_index,
-        empathy=table[:, 3],
-        harmful=table[:, 4].astype(np.int64),
+        empathy=table[:, _EMPATHY],
+        harmful=table[:, 2].astype(np.int64),
     )
 
 
-def _past(loop_version: LoopVersion, people: Ints, since: datetime) -> tuple[Floats, Ints]:
-    """Return each person's mean reward over decisions whose outcome closed before the trial, and their number (U,).
+def _past(loop_version: LoopVersion, people: Ints, span: TrialSpan) -> tuple[Floats, Ints]:
+    """Return each person's mean reward over decisions whose outcome was stored before the trial, and their number (U,).
 
     Neither can depend on the arm.
     """
     total, count = np.zeros(len(people)), np.zeros(len(people), dtype=np.int64)
-    closed = Q(decision__outcome__closed_at__lt=since, decision__created_at__lt=since)
-    for first in range(0, len(people), _PEOPLE_A_QUERY):
-        table = _table(loop_version, people[first : first + _PEOPLE_A_QUERY].tolist(), closed)
-        index = np.searchsorted(people, table[:, 0].astype(np.int64))
-        np.add.at(total, index, table[:, 2])
-        np.add.at(count, index, 1)
+    table = _table(loop_version, people.tolist(), Q(decision__outcome__created_at__lt=span.since))
+    index = np.searchsorted(people, table[:, 0].astype(np.int64))
+    np.add.at(total, index, table[:, _TOTAL])
+    np.add.at(count, index, 1)
     return total / np.maximum(count, 1), count
 
 
-def _lived(loop_version: LoopVersion, since: datetime, generation: int) -> Q:
+def _lived(loop_version: LoopVersion, span: TrialSpan) -> Q:
     """Return the condition that a decision was made in the trial.
 
-    A file may be older than the trial, whenever it arrives, and may have a calendar of its own. So its rows are compared with the
-    latest decision that was stored when the trial began, and not with the clock.
+    A served decision was, if it was made under the trial's generation, so that nobody whose arm changed is mixed. A file may be
+    older than the trial, whenever it arrives. So its rows are compared with the end of the stored log and with the person's own
+    stored decisions. A file may have a calendar of its own, unless the platform serves decisions of the loop by the clock.
     """
-    served = Q(decision__served__isnull=False, generation=generation)
-    imported = Q(decision__served__isnull=True, decision__created_at__gte=since)
-    stored = Decision.objects.filter(loop_version__loop=loop_version.loop_id, created_at__lt=since)
-    latest = stored.aggregate(latest=Max("decided_at"))["latest"]
-    return served | (imported if latest is None else imported & Q(decision__decided_at__gt=latest))
+    served = Q(decision__served__isnull=False, generation=span.generation)
+    imported = Q(decision__served__isnull=True, decision__created_at__gte=span.since)
+    decisions = Decision.objects.filter(loop_version__loop=loop_version.loop_id)
+    if span.log_end is not None:
+        imported &= Q(decision__decided_at__gt=span.log_end)
+    if decisions.filter(served__isnull=False).exists():
+        imported &= Q(decision__decided_at__gte=span.since)
+    own = decisions.filter(
+        person=OuterRef("decision__person"),
+        created_at__lt=span.since,
+        decided_at__gte=OuterRef("decision__decided_at"),
+    )
+    return served | imported & Q(~Exists(own))
 
 
 def _choices(loop_version: LoopVersion) -> QuerySet[Choice]:
@@ -109,8 +139,17 @@ def _choices(loop_version: LoopVersion) -> QuerySet[Choice]:
     )
 
 
-def _table(loop_version: LoopVersion, ids: list[int], which: Q) -> np.ndarray:
-    """Return (n, 5): person, action, reward, empathy, harm, in order of person."""
+def _table(loop_version: LoopVersion, people: list[int], which: Q) -> Floats:
+    """Return (n, 10) in order of person: person, action, harm, and the bounded outcome. Rows without a reward are left out."""
+    parts = [np.zeros((0, _TOTAL + len(NO_REWARD)))]
+    for first in range(0, len(people), _PEOPLE_A_QUERY):
+        parts.append(_part(loop_version, people[first : first + _PEOPLE_A_QUERY], which))
+    table = np.concatenate(parts)
+    table[:, _TOTAL:] = outcomes_bounded(loop_version.spec, table[:, _TOTAL:])
+    return table[np.isfinite(table[:, _TOTAL])]
+
+
+def _part(loop_version: LoopVersion, ids: list[int], which: Q) -> Floats:
     keys = ciphers_known(ids)
     rows = (
         _choices(loop_version)
@@ -119,8 +158,7 @@ def _table(loop_version: LoopVersion, ids: list[int], which: Q) -> np.ndarray:
         .values_list(*_FACTS)
     )
     table = [_row(keys[row[0]], *row) for row in rows.iterator(chunk_size=10_000)]
-    found = np.array(table, dtype=np.float64).reshape(-1, 5)
-    return found[np.isfinite(found[:, 2])]
+    return np.array(table, dtype=np.float64).reshape(-1, _TOTAL + len(NO_REWARD))
 
 
 def _row(
@@ -131,4 +169,4 @@ def _row(
         payload = np.frombuffer(cipher.open(bytes(sealed), about_outcome(person, bytes(row_key))), dtype="<f8")
     except CannotOpen:
         payload = NO_REWARD
-    return person, action, payload[0], payload[_EMPATHY], -1 if harmful is None else int(harmful)
+    return person, action, -1 if harmful is None else int(harmful), *payload

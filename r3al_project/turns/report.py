@@ -13,6 +13,7 @@ from core.errors import Conflict
 from core.html_format import NOT_ENOUGH_PEOPLE
 from core.json_safe import json_safe
 from deployments.selectors.slots import serving_now
+from privacy.engine.dp.accounting import epsilon_text
 from privacy.services.releases.moments import moments_load
 from r3al_project.turns.models import Turn
 from r3al_project.turns.sentences import trial_event
@@ -172,10 +173,12 @@ def _number(value: float | None, digits: int = 4) -> str:
 
 def _brief_text(name: str, did: dict[str, Any]) -> str:
     """Return the few facts of a stage that fit on one line."""
-    return ", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in stage_brief(name, did).items())
+    return ", ".join(f"{key.replace('_', ' ')} {_fact(key, value)}" for key, value in stage_brief(name, did).items())
 
 
-def _fact(value: Any) -> str:
+def _fact(key: str, value: Any) -> str:
+    if key == "epsilon":
+        return epsilon_text(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

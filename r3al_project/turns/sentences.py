@@ -7,6 +7,7 @@ from typing import Any
 
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
+from privacy.engine.dp.accounting import epsilon_text
 from training.models import VERDICT_WORDS, version_name
 
 StageSummary = Mapping[str, Any]
@@ -84,7 +85,9 @@ def release_sentence(s: StageSummary) -> str:
         return str(s["note"])
     rounds = s.get("rounds", 1)
     composed = (
-        f" Together with all earlier releases of the loop: epsilon {s['composed_epsilon']:.3g}." if rounds > 1 else ""
+        f" Together with all earlier releases of the loop: epsilon {epsilon_text(s['composed_epsilon'])}."
+        if rounds > 1
+        else ""
     )
     return f"Covers about {s['users']:,} people: {s['guarantee']}.{composed}"
 

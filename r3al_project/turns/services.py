@@ -70,7 +70,7 @@ def turn_parameters(
     calibration_asked(epsilon=epsilon, delta=delta)
     if not 0 <= seed < _SEEDS:
         raise InputError(f"seed {seed} must be a whole number from 0 to 2^63 - 1")
-    parameters = {
+    return {
         "head": head,
         "epsilon": epsilon,
         "delta": delta,
@@ -79,17 +79,21 @@ def turn_parameters(
         "trainer": policy_trainer_named(trainer).name,
         "head_trainer": head_trainer_named(head_trainer).name,
         "requested": dict(requested or {}),
-    }
+    } | _source_parameters(source, consents, override_propensities)
+
+
+def _source_parameters(source: Path | None, consents: Sequence[str], override_propensities: str) -> dict[str, Any]:
+    """Check and return the parameters of the file to import, none without a file. Raises InputError or NotFound."""
     if source is None:
         if consents:
             raise InputError("consents were given without a file of logged decisions; give the file too")
         if override_propensities:
             raise InputError("a reason to override propensities was given without a file; give the file too")
-        return parameters
+        return {}
     path = source.resolve()
     if not path.is_file():
         raise NotFound(f"there is no file {path}; give a CSV or JSON Lines file of logged decisions")
-    return parameters | {
+    return {
         "source": str(path),
         "consents": [Purpose(c).value for c in consents],
         "override_propensities": override_propensities,

@@ -12,7 +12,7 @@ from core.errors import Conflict
 from deployments.engine.rollouts.strategies import TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, ServingSlot
-from deployments.selectors.slots import candidate_arm, slot_on_trial, trial_of
+from deployments.selectors.slots import candidate_arm, slot_on_trial, trial_of, trial_span
 from deployments.services.rollouts.start import rollout_start
 from deployments.services.rollouts.trial import trial_pass, trial_stop
 from deployments.services.serving.dry_run import decision_times, dry_run
@@ -60,8 +60,7 @@ def judge_trial(turn: Turn, context: JobContext, slot: ServingSlot) -> Write:
     return trial_judge(
         arms=TrialArms(
             version=version,
-            since=trial.created_at,
-            generation=slot.generation,
+            span=trial_span(trial, slot.generation),
             exploration=slot.exploration_bp / BASIS_POINTS,
             in_candidate=candidate_arm(slot),
         ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +14,7 @@ from core.errors import BudgetExceeded, InsufficientData
 from core.progress import ReportProgress
 from privacy.engine.evaluation.on_policy import guardrail_clips
 from privacy.models import Release, ReleaseState
+from privacy.selectors.trial_decisions import TrialSpan
 from privacy.services.releases.reservations import reservation_refund
 from privacy.services.releases.trial import TRIAL_KIND, TrialTerms, trial_release
 from training.engine.gates.outcome_gate import GateResult, Judgement, combine_verdicts
@@ -28,12 +28,11 @@ from training.services.gate import metric_store
 class TrialArms:
     """Describe a trial in progress. in_candidate: tells from a person's key whether their arm is the candidate's.
 
-    generation: of the serving slot during the trial. exploration: the share of decisions that both arms explore.
+    span: which decisions were made in it. exploration: the share of decisions that both arms explore.
     """
 
     version: ModelVersion
-    since: datetime
-    generation: int
+    span: TrialSpan
     exploration: float
     in_candidate: Callable[[str], bool]
 
@@ -66,7 +65,7 @@ def trial_judge(
         loop_version.spec, intervention_rate=rate, exploration=arms.exploration, decisions=decisions
     )
     centre = float(version.config.get("rival_value", 0.0))
-    terms = TrialTerms(version.pk, look, arms.since, arms.generation, centre, decisions, clips)
+    terms = TrialTerms(version.pk, look, arms.span, centre, decisions, clips)
     try:
         release, sums = trial_release(
             key=key, loop_version=loop_version, terms=terms, in_candidate=arms.in_candidate,

@@ -53,7 +53,7 @@ class _Fold:
     """Record the closed outcomes of one deployment."""
 
     def __init__(self, slot: ServingSlot, deployment: Deployment) -> None:
-        spec = loop_version_current(slot.loop.name).spec
+        self.spec = spec = loop_version_current(slot.loop.name).spec
         self.slot, self.deployment, self.now = slot, deployment, timezone.now()
         self.deadline = timedelta(seconds=spec.reward.deadline_seconds)
         self.day = min(_DAY, self.deadline)
@@ -134,5 +134,5 @@ class _Fold:
                 yield EvidenceUnit(
                     slot=self.slot, version_id=version, data_key_id=person, epoch=number, first_exposed_at=within[0][2],
                     closes_at=closes[person],
-                    **outcome_sums(keys[person], person, [row[3:] for row in within], self.reference),
+                    **outcome_sums(self.spec, keys[person], person, [row[3:] for row in within], self.reference),
                 )  # fmt: skip

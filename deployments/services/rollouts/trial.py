@@ -28,6 +28,7 @@ from deployments.services.rollouts.holdback import holdback_rotates
 from deployments.services.rollouts.slots import HOLDBACK_BP, LONGEST_REASON, archive, deployment_record
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import VaultKind
+from privacy.selectors.trial_decisions import logged_until
 from privacy.services.vault.append import vault_append
 from training.engine.gates.trial import TRIAL_BP, TRIAL_LOOKS
 from training.models import ModelVersion, VersionState
@@ -63,10 +64,24 @@ def trial_start(*, version: ModelVersion, actor: str, reason: str, override: str
     )
     if not started:
         raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
+    _lock_evaluating(version)
     ServingSlot.objects.filter(loop=slot.loop).exclude(exploration_bp=exploration).update(exploration_bp=exploration)
     before = {"holdback": slot.holdback_id, "holdback_bp": slot.holdback_bp, "rotates": slot.rotates}
-    terms = {"share_bp": TRIAL_BP, "looks": TRIAL_LOOKS} | before
+    terms = {"share_bp": TRIAL_BP, "looks": TRIAL_LOOKS, "log_end": _log_end(slot)} | before
     return deployment_record(slot, version, TRIAL, actor, reason, override, frozen_policy=terms, active=True)
+
+
+def _lock_evaluating(version: ModelVersion) -> None:
+    """Raise Conflict if the version changed its state since it was read, as an earlier trial that was stopped does."""
+    waiting = ModelVersion.objects.filter(pk=version.pk, state=VersionState.EVALUATING)
+    if not waiting.update(state=VersionState.EVALUATING):
+        raise Conflict(f"{version} is no longer in state evaluating, so it cannot be tried; train a new version")
+
+
+def _log_end(slot: ServingSlot) -> str | None:
+    """Return when the stored log ends, as text. Rows of files count as evidence of the trial only after it."""
+    end = logged_until(slot.loop)
+    return None if end is None else end.isoformat()
 
 
 def trial_check(proposal: Proposal) -> None:

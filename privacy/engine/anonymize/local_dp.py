@@ -33,7 +33,7 @@ from privacy.engine.anonymize.protocol import (
 )
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.anonymize.tables import as_text, unordered
-from privacy.engine.dp.accounting import charge_pure, rho_of_pure
+from privacy.engine.dp.accounting import charge_pure, epsilon_text, rho_of_pure
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.engine.dp.threshold_tables import (
     LEAST_EPSILON,
@@ -171,8 +171,8 @@ def _cost(request: AnonymizeRequest, limits: Limits) -> Cost:
 def _guarantee(request: AnonymizeRequest) -> str:
     each = "one row each" if request.rows == 1 else f"exactly {request.rows} rows each, together"
     return (
-        f"({request.epsilon:g}, 0)-local differential privacy for what each user says ({each}; neighbours differ in all that one "
-        "says, also in how much). That somebody is among the rows is not hidden"
+        f"({epsilon_text(request.epsilon)}, 0)-local differential privacy for what each user says ({each}; "
+        "neighbours differ in all that one says, also in how much). That somebody is among the rows is not hidden"
     )
 
 

@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from statistics import NormalDist
 
@@ -177,12 +178,20 @@ def lattice_delta(*, epsilon: float, sigma: float, numbers: int = LATTICE_NUMBER
     return (1 + math.exp(epsilon)) * 0.03 * math.sqrt(numbers) / (steps * sigma) ** 2
 
 
+def epsilon_text(epsilon: float) -> str:
+    """Return epsilon for people, in at most three significant digits. It is rounded up, so that no guarantee is overstated."""
+    if not math.isfinite(epsilon) or not epsilon:
+        return f"{epsilon:g}"
+    exact = Decimal(f"{epsilon:.9g}")  # further digits are errors of floating point
+    return f"{float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - 2), ROUND_CEILING)):g}"
+
+
 def guarantee(calibration: Calibration) -> str:
     """Return the guarantee in one sentence, for people. The stated mu is rounded up."""
     mu = math.ceil(calibration.mu * 1e4) / 1e4
     delta = f"{calibration.delta:g}".replace("e-0", "e-")
     return (
-        f"({calibration.epsilon:g}, {delta})-differential privacy for each user (add or remove one), "
+        f"({epsilon_text(calibration.epsilon)}, {delta})-differential privacy for each user (add or remove one), "
         f"by the Gaussian mechanism accounted as {mu:.4g}-GDP"
     )
 

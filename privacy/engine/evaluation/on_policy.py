@@ -14,6 +14,10 @@ Three blocks are released one after the other, and later ones use what earlier o
    ``against`` if they speak against the candidate, and in ``favour`` if for it. Gains of many cannot cancel the losses
    of a few. A row is in one of the three places only, so the counts cost no sensitivity.
 
+Somebody whom both the log and the candidate hurt badly looks usual beside their own past. A person inside the clip whose mean
+reward lies ``LOST_BADLY`` below the usual one therefore counts in ``against`` too: +1 in the candidate's arm and -1 in the
+reference's, so that people who are always low cancel.
+
 The guardrails are read in the candidate's arm only, centred at their bars (``privacy.engine.evaluation.centred_sums``):
 
 - ``false_intervention``: harmful among answered interventions;
@@ -39,11 +43,12 @@ from privacy.engine.evaluation.statistics import DEFICIT_BAR, harm_and_answers, 
 from privacy.engine.moments.rows import person_sums
 
 TRIAL_SHARES = {
-    "level": 0.03, "spread": 0.05, "improvement": 0.52, "false_intervention": 0.29, "empathy_deficit": 0.07, "silence": 0.04,
+    "level": 0.02, "spread": 0.03, "improvement": 0.50, "false_intervention": 0.28, "empathy_deficit": 0.06, "silence": 0.11,
 }  # fmt: skip
 _IMPROVEMENT_BLOCKS = ("level", "spread", "improvement")
 _BARS = {"false_intervention": FALSE_INTERVENTION_BAR, "empathy_deficit": DEFICIT_BAR, "silence": 0.0}
 NARROW_CLIP, WIDE_CLIP = 0.6, 1.25  # reward scales around the centre
+LOST_BADLY = 2.5  # reward scales below the usual mean reward
 MOST_BEYOND_NARROW = 0.04  # of the people, up to which the narrow clip is used
 _LEVEL_UNIT = 1.0  # reward scales; only the choice of centres depends on it
 _PRIOR_DECISIONS = 12.0  # b = k / (k + 12)
@@ -169,7 +174,8 @@ def release_trial(
     apart = adjusted - np.where(past, _level(level, 0), _level(level, 2))
     spread = block("spread", spread_rows(apart), SPREAD_COLUMNS, SPREAD_CLIP)
     clip = _chosen_clip(spread)
-    sums = block("improvement", improvement_rows(signs, apart, clip), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP)
+    low = mean_rewards(spec, rows) < centre - LOST_BADLY
+    sums = block("improvement", improvement_rows(signs, apart, clip, low), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP)
     units = np.array([{"value": 2 * clip, "square": (2 * clip) ** 2}.get(name, 1.0) for name in IMPROVEMENT_COLUMNS])
     out = {
         "level": level.values, "level_rho": np.array([level.rho]),
@@ -185,8 +191,13 @@ def release_trial(
 def adjusted_rewards(spec: LoopSpec, rows: TrialRows, centre: float) -> Floats:
     """Return each person's mean reward less what their past foretells (U,), in reward scales around ``centre``."""
     weight = rows.before_count / (rows.before_count + _PRIOR_DECISIONS)
-    during, before = _person_means(rows, rows.reward)[0] / spec.reward.scale, rows.before / spec.reward.scale
+    during, before = mean_rewards(spec, rows), rows.before / spec.reward.scale
     return np.asarray((during - centre) - weight * (before - centre))
+
+
+def mean_rewards(spec: LoopSpec, rows: TrialRows) -> Floats:
+    """Return each person's mean reward in the trial (U,), in reward scales."""
+    return np.asarray(_person_means(rows, rows.reward)[0] / spec.reward.scale)
 
 
 def level_rows(adjusted: Floats, past: Bools) -> Floats:
@@ -200,15 +211,17 @@ def spread_rows(apart: Floats) -> Floats:
     return np.column_stack([np.abs(apart) > NARROW_CLIP, np.ones(len(apart))]).astype(np.float64)
 
 
-def improvement_rows(signs: Floats, apart: Floats, clip: float) -> Floats:
+def improvement_rows(signs: Floats, apart: Floats, clip: float, low: Bools) -> Floats:
     """Return each person's vector (U, 6) with entries in [-1, 1], in the order of ``IMPROVEMENT_COLUMNS``.
 
     Args: signs (U,): +1 in the candidate's arm, else -1. apart (U,): adjusted rewards less their centre, in reward scales.
+    low (U,): whether the person's own mean reward is very low.
     """
     signed = signs * apart / clip
     against, favour = signed < -1.0, signed > 1.0
-    inside = np.where(against | favour, 0.0, signed)
-    return np.column_stack([inside, inside**2, against, favour, np.ones(len(signed)), signs])
+    lost = low & ~against & ~favour
+    inside = np.where(against | favour | lost, 0.0, signed)
+    return np.column_stack([inside, inside**2, against + lost * signs, favour, np.ones(len(signed)), signs])
 
 
 def _level(level: _Block, column: int) -> float:

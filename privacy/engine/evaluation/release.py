@@ -15,11 +15,11 @@ from privacy.engine.evaluation.centred_sums import PersonValues, ValueClips, rel
 from privacy.engine.evaluation.statistics import EvaluationCandidate, EvaluationRows, person_values
 
 EVALUATION_SHARES = {
-    "improvement": 0.24,
-    "false_intervention": 0.40,
+    "improvement": 0.26,
+    "false_intervention": 0.34,
     "empathy_deficit": 0.12,
-    "support": 0.08,
-    "silence": 0.06,
+    "support": 0.07,
+    "silence": 0.11,
     "silence_logged": 0.06,
     "stability": 0.04,
 }

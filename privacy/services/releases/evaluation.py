@@ -25,6 +25,7 @@ from privacy.selectors.decisions import (
 )
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
+    refunded_check,
     release_commit,
     release_reserve,
     release_sigma,
@@ -52,7 +53,9 @@ def evaluation_release(
 
     ``decisions`` is the released, rough number of decision points per person. ``logged`` is the public logging policy. Both
     define the null users behind the clips. ``epsilon`` and ``delta`` are those of a turn, as in ``moments_release``.
+    Raises: BudgetExceeded when nobody could be charged. InsufficientData when too few could be, or were refunded.
     """
+    refunded_check(key)
     spec = loop_version.spec
     release = release_reserve(
         key=key,

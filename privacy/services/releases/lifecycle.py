@@ -132,6 +132,12 @@ def release_begin(
     return release
 
 
+def refunded_check(key: str) -> None:
+    """Raise InsufficientData if this key's release was refunded, as ``usable_check`` does before a retry."""
+    if Release.objects.filter(key=key, state=ReleaseState.REFUNDED).exists():
+        raise InsufficientData("everybody was refunded before anything was read; start another turn")
+
+
 def usable_check(release: Release, users: int) -> None:
     """Refund a release without a stored round, and raise InsufficientData, if fewer than ``LEAST_CHARGED`` people have a row.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from django.db import transaction
@@ -16,14 +16,15 @@ from core.progress import ReportProgress
 from loops.models import LoopVersion
 from privacy.engine.evaluation.centred_sums import ValueClips
 from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS, release_trial
-from privacy.models import Person, Purpose, Release
+from privacy.models import Person, Purpose, Release, ReleaseState
 from privacy.selectors.consents import consented
 from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.releases import charged_person_ids
-from privacy.selectors.trial_decisions import people_in_trial, trial_rows
+from privacy.selectors.trial_decisions import TrialSpan, people_in_trial, trial_rows
 from privacy.services.budget.charge import cohort_people
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
+    refunded_check,
     release_commit,
     release_reserve,
     release_sigma,
@@ -40,18 +41,27 @@ _USERS = list(IMPROVEMENT_COLUMNS).index("users")
 class TrialTerms:
     """Hold the public terms of one look at a trial.
 
-    version: id of the version on trial. look: 1, 2, ... since: when the trial began. generation: of the slot during the trial.
-    centre: mean reward (reward scales) that people are compared with. decisions: usual number of a person's. clips: of the
-    guardrails.
+    version: id of the version on trial. look: 1, 2, ... span: which decisions were made in the trial. centre: mean reward
+    (reward scales) that people are compared with. decisions: usual number of a person's. clips: of the guardrails.
     """
 
     version: int
     look: int
-    since: datetime
-    generation: int
+    span: TrialSpan
     centre: float
     decisions: float
     clips: Mapping[str, ValueClips]
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what the log of releases states about the look."""
+        return {
+            "kind": TRIAL_KIND,
+            "version": self.version,
+            "look": self.look,
+            "centre": self.centre,
+            "decisions": self.decisions,
+            "clips": {metric: asdict(clip) for metric, clip in self.clips.items()},
+        }
 
 
 def trial_release(
@@ -72,12 +82,30 @@ def trial_release(
     Args:
         in_candidate: tells from a person's key whether their arm is the candidate's.
         share: of the turn's ``epsilon`` and ``delta`` that this release spends.
-    Raises: BudgetExceeded when nobody could be charged, InsufficientData when too few could be.
+    Raises: BudgetExceeded when nobody could be charged. InsufficientData when too few could be, or when everybody was refunded
+        because too few had a reward: a retry then finds that this key's release is over.
     """
-    people = people_in_trial(loop_version=loop_version, since=terms.since, generation=terms.generation)
+    refunded_check(key)
+    release = _reserved(key, loop_version, terms, epsilon, delta, share)
+    stored = round_load(release=release, index=0)
+    if stored is not None and release.state == ReleaseState.COMMITTED:
+        return release, stored
+    sums = _noised(release, loop_version, terms, in_candidate, report)
+    with transaction.atomic():
+        stored = round_store(release=release, index=0, arrays=sums)
+        release_commit(release=release, noisy_users=max(0.0, float(stored["improvement"][_USERS])))
+    release.refresh_from_db()
+    return release, stored
+
+
+def _reserved(
+    key: str, loop_version: LoopVersion, terms: TrialTerms, epsilon: float, delta: float, share: Fraction
+) -> Release:
+    """Charge the people with an outcome in the trial, or return the release that did."""
+    people = people_in_trial(loop_version=loop_version, span=terms.span)
     if not Release.objects.filter(key=key).exists():
         _outcomes_check(loop_version, people)
-    release = release_reserve(
+    return release_reserve(
         key=key,
         loop_version=loop_version,
         purpose=Purpose.EVALUATION,
@@ -85,40 +113,34 @@ def trial_release(
         epsilon=epsilon,
         delta=delta,
         mechanism="trial: discrete Gaussian on clipped user-level means",
-        parameters={
-            "kind": TRIAL_KIND,
-            "version": terms.version,
-            "look": terms.look,
-            "centre": terms.centre,
-            "decisions": terms.decisions,
-            "clips": {metric: asdict(clip) for metric, clip in terms.clips.items()},
-        },
+        parameters=terms.parameters(),
         among=lambda: people,
         least=LEAST_CHARGED,
         share=share,
     )
-    stored = round_load(release=release, index=0)
-    if stored is not None and release.state == "committed":
-        return release, stored
+
+
+def _noised(
+    release: Release,
+    loop_version: LoopVersion,
+    terms: TrialTerms,
+    in_candidate: Callable[[str], bool],
+    report: ReportProgress,
+) -> dict[str, np.ndarray]:
+    """Read the charged people's decisions. Returns their noised sums."""
     report(0.2, "reading the trial's decisions")
     rows = trial_rows(
         loop_version=loop_version,
         person_ids=charged_person_ids(release=release),
-        since=terms.since,
-        generation=terms.generation,
+        span=terms.span,
         in_candidate=in_candidate,
     )
     usable_check(release, len(rows.before))
     report(0.7, "noisy sums")
-    sums = release_trial(
+    return release_trial(
         loop_version.spec, rows, centre=terms.centre, decisions=terms.decisions, clips=terms.clips,
         sigma=release_sigma(release),
     )  # fmt: skip
-    with transaction.atomic():
-        stored = round_store(release=release, index=0, arrays=sums)
-        release_commit(release=release, noisy_users=max(0.0, float(stored["improvement"][_USERS])))
-    release.refresh_from_db()
-    return release, stored
 
 
 def _outcomes_check(loop_version: LoopVersion, people: QuerySet[Person]) -> None:

@@ -69,6 +69,16 @@ class TestAggregate:
         for value, name in zip(out[1:], COMPONENTS, strict=True):
             assert np.isnan(value) or BOUNDS[name][0] <= value <= BOUNDS[name][1]
 
+    @pytest.mark.parametrize("rule", ["earliest", "latest", "sum", "mean"])
+    def test_one_stored_event_beyond_the_bound_counts_as_the_bound(self, rule: RewardAggregate) -> None:
+        """An older version took any total. Two of them would overflow, and opposite ones give no number."""
+        spec = loop(rule)
+        largest = largest_total(spec)
+        assert aggregate(spec, [payload_of_total(1e308)] * 2)[0] == pytest.approx(largest)
+        opposite = [payload_of_total(t) for t in (1e308, -1e308, 0.3)]
+        expected = {"earliest": largest, "latest": 0.3, "sum": 0.3, "mean": 0.1}[rule]
+        assert aggregate(spec, opposite)[0] == pytest.approx(expected)
+
 
 class TestTotals:
     def test_the_bound_is_what_weights_and_components_allow(self) -> None:

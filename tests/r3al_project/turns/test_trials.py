@@ -2,104 +2,49 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import date
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from django.db import transaction
 
-from core.arrays import Floats
-from deployments.models import Deployment, Incident, ServingSlot
-from deployments.selectors.slots import candidate_arm, slot_for, trial_of
+from deployments.models import Deployment, Incident
+from deployments.selectors.slots import trial_of, trial_span
 from deployments.services.rollouts.rollback import version_rollback
 from deployments.services.rollouts.trial import trial_start
 from jobs.models import Job
-from jobs.services import job_run
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import NANO
-from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release, RewardSignal
+from privacy.models import LedgerEntry, Person, PrivacyBudget, Release, RewardSignal
 from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.trial_decisions import people_in_trial, trial_rows
-from privacy.services.people.identity import person_key
 from privacy.services.records.import_file import signals_import
 from r3al_project.turns.add_loop import loop_add_file
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.report import turn_report_write
-from r3al_project.turns.run_in_process import turn_run
 from r3al_project.turns.selectors import release_keys
-from r3al_project.turns.services import turn_parameters, turn_start
-from r3al_project.turns.stages import deploy, evaluate, stage_sentence
+from r3al_project.turns.services import turn_parameters
+from r3al_project.turns.stages import deploy, stage_sentence
 from tests.factories.care import care_loop
+from tests.factories.trial_walks import (
+    CONSENTS,
+    WITH_ENERGY,
+    WITHOUT,
+    everybody_judges,
+    lived,
+    policy_slot,
+    run,
+    walker,
+)
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, undecided
-from tests.factories.walks import COLUMNS, TOML, walks_csv, walks_loop
-from training.models import ModelVersion, VersionKind
-from training.selectors.versions import version_policy
-from training.services.versions import version_register
+from tests.factories.walks import TOML, walks_csv
+from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CONSENTS = [Purpose.TRAINING, Purpose.EVALUATION]
-WITH_ENERGY, WITHOUT = [[0.0, 0.0, 0.0], [-0.6, 2.0, 0.0]], [[0.0, 0.0, 0.0], [0.6, -2.0, 0.0]]
-
-
-def everybody_judges(folder: Path) -> LoopVersion:
-    """The loop of walks, in which everybody trains and judges."""
-    path = folder / "walks.toml"
-    path.write_text(TOML.replace("evaluation_share = 0.4\n", ""), encoding="utf-8")
-    return loop_add_file(path)[0]
-
-
-def walker(loop: LoopVersion, weights: list[list[float]]) -> ModelVersion:
-    """A version that suggests a walk to those with energy above .3, or to the others."""
-    version = version_register(
-        loop_version=loop, head="policy", kind=VersionKind.LINEAR_Q,
-        arrays={"weights": np.array(weights), "margin": np.array(0.0)}, config={"hinges": False, "intervention_rate": 0.7},
-    )  # fmt: skip
-    return undecided(version)
-
-
-def lived(loop: LoopVersion, path: Path, *, people: int = 5_000, days: int = 2, first: date = date(2025, 5, 5)) -> Path:
-    """What people of a trial lived after it began: each arm with its policy, and a tenth of all decisions explored."""
-    slot = slot_for(loop.loop, "policy")
-    arm, rng = candidate_arm(slot), np.random.default_rng(5)
-    assert slot.candidate is not None
-    effect = _effect(slot.candidate)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for person in range(people):
-            in_candidate = arm(person_key(population=loop.spec.population, identifier=f"w{person}"))
-            for point in range(days * 2):
-                energy, (day, evening) = rng.random(), divmod(point, 2)
-                greedy = bool(in_candidate and effect[0] + effect[1] * energy > 0)
-                suggested = bool(rng.random() < 0.5) if rng.random() < 0.1 else greedy
-                at = datetime.combine(first + timedelta(days=day), datetime.min.time())
-                writer.writerow(
-                    [f"w{person}", (at + timedelta(hours=18 if evening else 9)).isoformat(), f"{energy:.4f}",
-                     ("morning", "evening")[evening], ("wait", "suggest")[suggested],
-                     0.95 if suggested == greedy else 0.05,
-                     f"{(2 * energy - 0.6) * suggested + rng.normal(0, 0.3):.4f}"]
-                )  # fmt: skip
-    return path
-
-
-def _effect(version: ModelVersion) -> Floats:
-    return np.asarray(version_policy(version).weights[1])
-
-
-def run(loop: LoopVersion, **parameters: Any) -> Turn:
-    turn = turn_start(loop_version=loop, parameters=turn_parameters(**parameters))
-    return turn_run(turn, say=lambda text: None)
-
-
-def policy_slot(loop: LoopVersion) -> ServingSlot:
-    return slot_for(loop.loop, "policy")
 
 
 class TestByTheWholePath:
@@ -164,9 +109,9 @@ class TestByTheWholePath:
         for name, day in (("early", date(2025, 4, 1)), ("across", date(2025, 5, 6)), ("late", date(2025, 6, 1))):
             path = lived(loop, tmp_path / f"{name}.csv", people=50, days=2, first=day)
             signals_import(path=path, loop_version=loop, consents=CONSENTS)
-        people = people_in_trial(loop_version=loop, since=began.created_at, generation=0)
+        people = people_in_trial(loop_version=loop, span=trial_span(began, 0))
         rows = trial_rows(
-            loop_version=loop, person_ids=list(people.values_list("pk", flat=True)), since=began.created_at, generation=0,
+            loop_version=loop, person_ids=list(people.values_list("pk", flat=True)), span=trial_span(began, 0),
             in_candidate=lambda key: True,
         )  # fmt: skip
         assert np.bincount(rows.person).tolist() == [2 + 4] * 50, "7 May and all of June, not 1 April or 6 May"
@@ -182,9 +127,7 @@ class TestByTheWholePath:
         later = lived(loop, tmp_path / "2.csv", people=80, days=1, first=date(2025, 5, 12))
         run(loop, source=later, consents=CONSENTS)
         ids = list(Person.objects.values_list("pk", flat=True))
-        rows = trial_rows(
-            loop_version=loop, person_ids=ids, since=began.created_at, generation=0, in_candidate=lambda key: True
-        )
+        rows = trial_rows(loop_version=loop, person_ids=ids, span=trial_span(began, 0), in_candidate=lambda key: True)
         assert np.bincount(rows.person).tolist() == [2] * 80
         assert sorted(rows.before_count.tolist()) == [0] * 20 + [4] * 60
         assert not rows.before[rows.before_count == 0].any()
@@ -250,83 +193,6 @@ class TestWhoIsCharged:
         for turn, costs in ((first, [0.5, 0.5]), (second, [1.0])):
             made = Release.objects.filter(key__in=release_keys(turn)).order_by("pk")
             assert [release.policy_cost / NANO for release in made] == costs
-
-
-class Died(Exception):
-    """Stands for the end of a worker's process."""
-
-
-class TestATurnThatIsInterrupted:
-    """The worker dies in the evaluate stage. Before the retry somebody stops the trial, or starts one."""
-
-    @pytest.fixture
-    def loop(self, tmp_path: Path) -> LoopVersion:
-        return everybody_judges(tmp_path)
-
-    def trained(self, loop: LoopVersion, folder: Path) -> tuple[Turn, ModelVersion]:
-        """A turn that comes to its evaluate stage while a version is on trial."""
-        version = walker(loop, WITH_ENERGY)
-        trial_start(version=version, actor="turn 1", reason="undecided")
-        signals_import(path=lived(loop, folder / "2.csv", people=80), loop_version=loop, consents=CONSENTS)
-        turn = turn_start(loop_version=loop, parameters=turn_parameters())
-        for stage in ("collect", "release", "synthesize", "train"):
-            job_run(turn.stages.get(name=stage).job_id)
-        return turn, version
-
-    def dies(self, turn: Turn, at: float) -> Release:
-        """Run the stage up to a report of progress (1: to its end, whose write is lost). Returns the release that it began."""
-
-        def progress(fraction: float, message: str = "") -> None:
-            if fraction >= at:
-                raise Died
-
-        with suppress(Died):
-            evaluate(turn, SimpleNamespace(progress=progress))  # type: ignore[arg-type]
-        return Release.objects.get(key=release_keys(turn)[1])
-
-    def test_goes_on_after_its_trial_was_read_and_ended(self, loop: LoopVersion, tmp_path: Path) -> None:
-        turn, version = self.trained(loop, tmp_path)
-        release = self.dies(turn, at=1)
-        assert (release.state, release.parameters["kind"]) == ("committed", "trial")
-        version_rollback(version=version, actor="ann", reason="enough", harmful=False)
-        done = turn_run(turn, say=lambda text: None)
-        assert done.outcome == "kept" and "The trial ended while the turn ran." in done.reason, done.reason
-        verdict = version.verdicts.get(release=release)
-        assert verdict.verdict == "insufficient"
-        assert done.stages.get(name="deploy").summary["trial"] == {"event": "gone", "version": version.pk, "look": 1}
-
-    def test_goes_on_after_another_trial_took_its_place(self, loop: LoopVersion, tmp_path: Path) -> None:
-        turn, version = self.trained(loop, tmp_path)
-        self.dies(turn, at=1)
-        version_rollback(version=version, actor="ann", reason="enough", harmful=False)
-        other = walker(loop, [[0.0, 0.0, 0.0], [-0.5, 2.5, 0.0]])
-        began = trial_start(version=other, actor="ann", reason="undecided")
-        done = turn_run(turn, say=lambda text: None)
-        assert done.outcome == "kept" and "The trial ended while the turn ran." in done.reason, done.reason
-        assert trial_of(policy_slot(loop)) == began
-
-    def test_goes_on_with_its_evaluation_after_a_trial_began(self, tmp_path: Path) -> None:
-        loop = walks_loop(tmp_path)
-        signals_import(path=walks_csv(tmp_path / "1.csv"), loop_version=loop, consents=CONSENTS)
-        turn = turn_start(loop_version=loop, parameters=turn_parameters())
-        for stage in ("collect", "release", "synthesize", "train"):
-            job_run(turn.stages.get(name=stage).job_id)
-        release = self.dies(turn, at=1)
-        assert (release.state, release.parameters["kind"]) == ("committed", "evaluation")
-        began = trial_start(version=walker(loop, WITHOUT), actor="ann", reason="undecided")
-        done = turn_run(turn, say=lambda text: None)
-        assert done.outcome == "kept", done.reason
-        assert ModelVersion.objects.filter(verdicts__release=release).exists()
-        assert trial_of(policy_slot(loop)) == began
-
-    def test_refunds_everybody_of_a_trial_that_ended_unread(self, loop: LoopVersion, tmp_path: Path) -> None:
-        turn, version = self.trained(loop, tmp_path)
-        assert self.dies(turn, at=0.2).state == "reserved"
-        version_rollback(version=version, actor="ann", reason="enough", harmful=False)
-        done = turn_run(turn, say=lambda text: None)
-        assert done.outcome == "kept" and "The trial ended while the turn ran." in done.reason, done.reason
-        release = Release.objects.get(key=release_keys(turn)[1])
-        assert release.state == "refunded" and not version.verdicts.filter(release=release).exists()
 
 
 def judged_turn(loop: LoopVersion, gate: dict[str, Any], **train: Any) -> tuple[Turn, ModelVersion]:

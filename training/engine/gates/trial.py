@@ -27,9 +27,10 @@ from training.engine.intervals.clustered import MIN_ESS, POWER
 TRIAL_LOOKS = 3  # releases of one trial; a trial without a verdict then ends without a promotion
 TRIAL_BP = 5_000  # of the people have the candidate
 LEAST_Z = 0.1  # z of the model gate below which a candidate is not worth people's time
-HIDDEN_SHARE = 0.004  # of the people, whose number beyond the clip may be noise
-_LEAST_MARGIN, _MOST_MARGIN = 0.5, 1.645  # sd of that number's noise
-ENTRY_Z = 1.3  # sd of noise by which people beyond an evaluation's clip may exceed 0 before a trial
+HIDDEN_SHARE = 0.002  # of the people, who may lie beyond the clip against a candidate
+HIDDEN_LOSS = 3.0  # reward scales that one of them loses in every decision, unless they are proven to be more
+_COUNT_Z = 2.326  # sd of their number's noise by which it may exceed 0
+ENTRY_Z = 2.326  # sd of noise by which people beyond an evaluation's clip may exceed 0 before a trial
 _MISMATCH_PRIOR = 100.0  # pseudo-people of the sample ratio's prior (evidence of a ratio other than 50:50)
 _MISMATCH_BAR = math.log(1_000.0)
 
@@ -85,44 +86,66 @@ def hides_losses(earlier: Mapping[str, np.ndarray]) -> bool:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Hold the improvement's noised sums, the noise on each by column, and how far beyond its clip a person's v may lie."""
+    """Hold the improvement's noised sums, the noise on each by column, and how far beyond its clip a person's v may lie.
+
+    beyond, beyond_sd: the share of people beyond the clip on each side, and the sd of its noise.
+    """
 
     value: Mapping[str, float]
     sd: Mapping[str, float]
+    beyond: Mapping[str, float]
+    beyond_sd: Mapping[str, float]
     reach: float
 
-    def bound(self, z: float) -> float:
+    def bound(self, z: float, *, against: bool = False) -> float:
         """Return z times the standard error of the sum of values, sampling and noise together.
+
+        against: include the noise on the number of people beyond the clip.
 
         sampling: sum v^2 - (sum v)^2 / n, raised by the noise of its square.
         """
         square = max(self.value["square"], 0.0) + SQUARE_MARGIN * self.sd["square"]
-        return z * math.sqrt(square + self.sd["value"] ** 2)
+        hidden = HIDDEN_LOSS * self.value["users"] * self.beyond_sd["against"] if against else 0.0
+        return z * math.sqrt(square + self.sd["value"] ** 2 + hidden**2)
 
     def hidden(self, side: str) -> float:
-        """Return how much the people beyond the clip may add to the sum: their number, less a margin, times the reach.
+        """Return how much the people beyond the clip may add to the sum.
 
-        The margin is .4% of the people, but at least half a sd of the number's noise and at most 1.645 sd. Where noise is large
-        beside the people, a small number must count, or a few who are hurt badly would pass as noise.
+        Where their number is proven each may lie as far away as a reward can. Otherwise each may lose ``HIDDEN_LOSS``, and none
+        gains.
         """
-        return self.reach * max(self.value[side] - self.margin(side), 0.0)
+        if self.beyond[side] > self.margin(side):
+            return self.value["users"] * self.beyond[side] * self.reach
+        return self.value["users"] * max(self.beyond[side], 0.0) * HIDDEN_LOSS * (side == "against")
 
     def margin(self, side: str) -> float:
-        """Return how many people beyond the clip may be noise. Missed gains can only stop a trial, so they need proof."""
-        sd = self.sd[side]
-        if side == "favour":
-            return _MOST_MARGIN * sd
-        return min(max(HIDDEN_SHARE * self.value["users"], _LEAST_MARGIN * sd), _MOST_MARGIN * sd)
-
-    def hides_many(self) -> bool:
-        """Tell whether more people speak against the candidate beyond the clip than a large gain of the others may outweigh."""
-        return self.value["against"] > max(self.margin("against"), HIDDEN_SHARE * self.value["users"])
+        """Return which share of people beyond the clip may be noise."""
+        return max(HIDDEN_SHARE, _COUNT_Z * self.beyond_sd[side])
 
 
-def _read(spec: LoopSpec, stored: Mapping[str, np.ndarray]) -> _Sums:
+def _read(spec: LoopSpec, stored: Mapping[str, np.ndarray], earlier: Mapping[str, np.ndarray] | None) -> _Sums:
+    """Read the sums. The share of people against the candidate joins that of the evaluation before, by inverse variance."""
     names = ("improvement", "improvement_sd")
     values, sds = (dict(zip(IMPROVEMENT_COLUMNS, map(float, stored[n]), strict=True)) for n in names)
-    return _Sums(values, sds, 2 * largest_total(spec) / spec.reward.scale)
+    users = max(values["users"], 1.0)
+    shares = {side: [(values[side] / users, sds[side] / users)] for side in ("against", "favour")}
+    if earlier is not None and "improvement" in earlier:
+        before = read_centred(earlier, "improvement")
+        people = max(before.people, 1.0)
+        shares["against"].append((before.below / people, before.sd_beyond / people))
+    joined = {side: _joined(found) for side, found in shares.items()}
+    return _Sums(
+        values, sds, {s: x for s, (x, _) in joined.items()}, {s: sd for s, (_, sd) in joined.items()},
+        2 * largest_total(spec) / spec.reward.scale,
+    )  # fmt: skip
+
+
+def _joined(found: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the mean of estimates by inverse variance, and its sd. Exact ones, with a sd of 0, count alone and alike."""
+    if any(sd == 0 for _, sd in found):
+        return max(x for x, sd in found if sd == 0), 0.0
+    weights = [sd**-2 for _, sd in found]
+    return sum(w * x for w, (x, _) in zip(weights, found, strict=True)) / sum(weights), sum(weights) ** -0.5
 
 
 def trial_verdict(
@@ -145,7 +168,7 @@ def trial_verdict(
         raise ValueError(f"look {look} of a trial is not possible; a trial has looks 1 to {TRIAL_LOOKS}")
     z = _z(1 - attempt_alpha(look + 1))
     guards = guardrail_judgements(spec, stored, earlier)
-    result = combine_verdicts([_improvement(spec, _read(spec, stored), z), *guards])
+    result = combine_verdicts([_improvement(spec, _read(spec, stored, earlier), z), *guards])
     if result.verdict == "pass":
         return GateResult(
             "pass", "Every metric passed in the trial, on people who had the candidate.", result.judgements, None
@@ -163,27 +186,28 @@ def trial_harms(result: GateResult) -> bool:
 def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
     """Judge the mean difference of the arms (reward scales, shown in the loop's units)."""
     users = max(sums.value["users"], 1.0)
-    estimate, radius, against = (
-        x / users for x in (sums.value["value"], sums.bound(z), sums.bound(_z(1 - FALSE_PASS_ALPHA)))
+    estimate, radius, below, against = (
+        x / users
+        for x in (sums.value["value"], sums.bound(z), sums.bound(z, against=True), sums.bound(_z(1 - FALSE_PASS_ALPHA)))
     )
     loss, gain = (sums.hidden(side) / users for side in ("against", "favour"))
-    low, high = estimate - loss - radius, estimate + gain + radius
+    low, high = estimate - loss - below, estimate + gain + radius
     needed = _people_needed(users, radius / z, smallest_effect(spec), z)
     text = f"The difference between the arms of the trial is {estimate:.4g} reward scales ({low:.4g} to {high:.4g})"
     problem = _problem(sums, users)
     answer: VerdictWord
     if problem:
         answer, reason = "insufficient", problem
-    elif low > 0 and sums.hides_many():
+    elif low > 0:
+        answer, reason = "pass", f"{text}, which is above 0."
+    elif estimate - radius > 0:
         answer, reason = (
             "insufficient",
             (
-                f"{text}, but about {sums.value['against']:,.0f} people may have lost more than the trial can measure. "
-                "More people make this number more precise."
+                f"{text}. Without the largest losses it is above 0, but about {sums.beyond['against'] * users:,.0f} people may "
+                "have lost more than the trial can measure. More people make this number more precise."
             ),
         )
-    elif low > 0:
-        answer, reason = "pass", f"{text}, which is above 0."
     elif estimate + gain + against <= 0:
         answer, reason = "fail", f"{text}: the candidate is not better than the reference."
     else:

@@ -24,7 +24,7 @@ from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord
 from training.engine.gates.outcome_gate import Judgement
 from training.engine.intervals.clustered import MIN_ESS
 
-COUNT_MARGIN = 1.3  # a number of people beyond a clip is lowered by this many sd of its noise
+_COUNT_Z = 2.326  # sd of the noise on a number of people beyond a clip, above which they are proven
 SQUARE_MARGIN = 0.5  # a variance is raised by this many sd of its noise
 _LEAST_SD = 1.0  # a sum of weights below this many sd of its noise says too little; a test hardly depends on it
 _JOINED_SD = 3.0  # a sum of weights below this many sd of its noise is not joined
@@ -96,12 +96,22 @@ def _share_bounds(sums: CentredSums, centre: float, bar: float, unsure: float) -
     """
     value = sums.value - (bar - centre) * sums.weight
     variance = max(sums.square, 0.0) + SQUARE_MARGIN * sums.sd_square + sums.sd_value**2
-    radius = _Z * math.sqrt(variance + ((bar - centre) * sums.sd_weight) ** 2 + (unsure * sums.weight) ** 2)
-    margin = COUNT_MARGIN * sums.sd_beyond
-    better, worse = (max(count - margin, 0.0) * sums.clips.weight for count in (sums.below, sums.above))
-    low, high = value - radius - bar * better, value + radius + (1 - bar) * worse
+    variance += ((bar - centre) * sums.sd_weight) ** 2 + (unsure * sums.weight) ** 2
+    reach_low, reach_high = bar * sums.clips.weight, (1 - bar) * sums.clips.weight
+    low = value - _distance(sums, sums.below, reach_low, variance)
+    high = value + _distance(sums, sums.above, reach_high, variance)
     shown = _share(sums, centre)
     return min(max(bar + low / sums.weight, 0.0), shown), max(min(bar + high / sums.weight, 1.0), min(shown, bar))
+
+
+def _distance(sums: CentredSums, beyond: float, reach: float, variance: float) -> float:
+    """Return how far a bound lies from the sum: its standard error, and what people beyond the clip may add.
+
+    Where their number is within its noise they count as the clip, and its noise adds to the variance. Proven ones count as far
+    as a person can reach.
+    """
+    clip, proven = min(sums.clips.value, reach), beyond > _COUNT_Z * sums.sd_beyond
+    return _Z * math.hypot(math.sqrt(variance), clip * sums.sd_beyond) + (reach if proven else clip) * max(beyond, 0.0)
 
 
 def _share(sums: CentredSums, centre: float) -> float:

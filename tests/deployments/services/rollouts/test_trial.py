@@ -210,6 +210,16 @@ class TestStop:
         assert trial_of(slot(loop)) is None
 
 
+class TestAVersionThatWasReadTooEarly:
+    def test_is_not_tried_again_after_its_trial_was_stopped(self, loop: LoopVersion, version: ModelVersion) -> None:
+        early = ModelVersion.objects.select_related("loop_version__loop").get(pk=version.pk)
+        start(version)
+        stop(loop)
+        with pytest.raises(Conflict, match="no longer in state evaluating"):
+            start(early)
+        assert slot(loop).candidate is None and state(version) == "archived"
+
+
 class TestASlotThatWasReadTooEarly:
     def test_is_not_changed_by_a_pass_or_a_stop(self, loop: LoopVersion, version: ModelVersion) -> None:
         start(version)

@@ -15,8 +15,10 @@ from privacy.engine.dp.accounting import (
     LATTICE_STEPS,
     NANO,
     calibrate,
+    calibration_part,
     epsilon_of_account,
     epsilon_of_gdp,
+    epsilon_text,
     gaussian_delta,
     gaussian_mu,
     guarantee,
@@ -125,6 +127,27 @@ def test_the_guarantee_names_its_unit_its_neighbours_and_its_accounting() -> Non
         "(1, 1e-5)-differential privacy for each user (add or remove one), "
         "by the Gaussian mechanism accounted as 0.2681-GDP"
     )
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "shown"),
+    [
+        (0.684149, "0.685"),
+        (1.0, "1"),
+        (1 + 1e-15, "1"),
+        (12.345, "12.4"),
+        (0.9999, "1"),
+        (1e-6, "1e-06"),
+        (math.inf, "inf"),
+    ],
+)
+def test_people_read_three_digits_of_an_epsilon_never_less_than_it_is(epsilon: float, shown: str) -> None:
+    assert epsilon_text(epsilon) == shown
+
+
+def test_half_of_a_turn_states_its_epsilon_in_three_digits() -> None:
+    half = calibration_part(calibrate(epsilon=1.0, delta=1e-5, maximum=1.0), Fraction(1, 2))
+    assert guarantee(half).startswith("(0.685, 1e-5)-differential privacy")
 
 
 def test_charges_round_up_and_caps_down_as_written_in_decimals() -> None:

@@ -110,8 +110,28 @@ def test_many_people_beyond_the_narrow_clip_choose_the_wide_one() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_person_beyond_the_clip_counts_on_their_side_alone(signed: float, expected: list[float], sign: float) -> None:
-    row = improvement_rows(np.array([sign]), np.array([sign * signed * 0.6]), 0.6)[0]
+    row = improvement_rows(np.array([sign]), np.array([sign * signed * 0.6]), 0.6, np.array([False]))[0]
     assert row == pytest.approx([*expected, 1, sign])
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_person_who_is_very_low_beside_a_usual_past_counts_for_their_arm(sign: float) -> None:
+    low = np.array([True])
+    assert improvement_rows(np.array([sign]), np.array([0.1]), 0.6, low)[0] == pytest.approx([0, 0, sign, 0, 1, sign])
+    against = improvement_rows(np.array([sign]), np.array([-sign]), 0.6, low)[0]
+    assert against == pytest.approx([0, 0, 1, 0, 1, sign])  # counts once
+
+
+def test_people_whom_log_and_candidate_hurt_alike_count_against_the_candidate() -> None:
+    """Their past foretells their present, so that their adjusted number looks usual."""
+    hurt = replace(
+        _rows([-4.0, 0.0], [True, False]), before=np.full(2, -4.5 * SPEC.reward.scale), before_count=np.full(2, 90)
+    )
+    assert _sums(hurt)["against"] == pytest.approx(2, abs=1e-4)
+    always = replace(
+        _rows([-4.0, -4.0], [True, False]), before=np.full(2, -4.5 * SPEC.reward.scale), before_count=np.full(2, 90)
+    )
+    assert _sums(always)["against"] == pytest.approx(0, abs=1e-4)
 
 
 @pytest.mark.parametrize(("harmful", "value", "weight"), [(1, 0.9, 1), (0, -0.1, 1), (-1, 0.0, 0)])
@@ -189,8 +209,11 @@ def test_the_worst_person_moves_no_reward_block_by_more_than_its_clip(
     for vector, columns, clip in (
         (level_rows(adjusted, rows.before_count > 0), LEVEL_COLUMNS, LEVEL_CLIP),
         (spread_rows(adjusted), SPREAD_COLUMNS, SPREAD_CLIP),
-        (improvement_rows(signs, adjusted, NARROW_CLIP), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP),
-        (improvement_rows(signs, adjusted, WIDE_CLIP), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP),
+        *(
+            (improvement_rows(signs, adjusted, clip, np.array([low])), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP)
+            for clip in (NARROW_CLIP, WIDE_CLIP)
+            for low in (False, True)
+        ),
     ):
         scaled = vector * list(columns.values())
         assert np.linalg.norm(scaled) <= clip * (1 + 1e-12)  # the ball is a bound and changes nobody

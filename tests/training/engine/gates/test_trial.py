@@ -91,10 +91,10 @@ def _evaluation(beyond: float, sd: float = 10.0) -> dict[str, np.ndarray]:
 
 
 def test_people_beyond_the_clip_of_an_open_evaluation_forbid_a_trial() -> None:
-    assert trial_wanted([REFERENCE], UNDECIDED, _evaluation(12.9))
-    assert not trial_wanted([REFERENCE], UNDECIDED, _evaluation(13.1))
+    assert trial_wanted([REFERENCE], UNDECIDED, _evaluation(23.2))
+    assert not trial_wanted([REFERENCE], UNDECIDED, _evaluation(23.3))
     other = _gate(_judgement(answer="pass"), _judgement("false_intervention"))
-    assert trial_wanted([REFERENCE], other, _evaluation(13.1))
+    assert trial_wanted([REFERENCE], other, _evaluation(23.3))
 
 
 def test_losses_between_one_and_two_clips_are_read_in_full() -> None:
