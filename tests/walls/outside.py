@@ -27,7 +27,7 @@ MAY_LOAD = {
 }  # a technique is added as one file, which the registry finds by its name
 HEAVY = ("opendp", "scipy", "sklearn", "jax", "optax")
 HEAVY_PLACES = {  # each imports inside the function that a worker or a command calls
-    "loops.engine.rows.assignment_check",  # quantiles of intervals
+    "loops.engine.rows.assignment_interval",  # quantiles of intervals
     "privacy.engine.dp.mechanisms",  # OpenDP draws the noise
     "simulator.step",  # the normal distribution of simulated answers
     "training.engine.intervals.clustered",  # quantiles of intervals

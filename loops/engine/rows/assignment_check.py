@@ -5,7 +5,10 @@ has the person as its unit (CR2). It is never narrower than the variance that ri
 A row whose action was certain (p = 1) says nothing about randomisation and is counted apart. One row with a tiny p widens the
 interval without bound. So the mean with 1/p capped, which right propensities keep at most 1, may refute them too.
 
-Source: Horvitz and Thompson (1952); Bell and McCaffrey (2002) for the correction of the clustered variance.
+The mean over all rows cannot see an error in a part of them. So regions of states (``region_check``) and the spread between
+people (``spread_check``) are checked in the same pass.
+
+Source: Horvitz and Thompson (1952).
 """
 
 from __future__ import annotations
@@ -18,19 +21,28 @@ from typing import Literal
 
 import numpy as np
 
-from core.arrays import Floats
+from core.arrays import Bools, Floats
+from loops.engine.rows.assignment_interval import (
+    MEANS_SHARE,
+    PSEUDO_ROWS,
+    SPREAD_SHARE,
+    WEIGHT_CAP,
+    level_each,
+    rows_interval,
+)
 from loops.engine.rows.choices import LoggedChoice
+from loops.engine.rows.features import Cells
 from loops.engine.rows.propensities import LEAST_PROPENSITY, ROUNDING
+from loops.engine.rows.region_axes import RegionAxis
+from loops.engine.rows.region_check import RegionMean, RegionSums, person_group
+from loops.engine.rows.spread_check import PeopleSpread, spread_finding
 from loops.engine.spec import Head
 
-LEVEL = 0.95  # of all intervals of a file together
 FAR = 0.1  # an interval that lies wholly farther than this from 1 refutes the propensities
-LEAST_DOF = 8.0  # below it a Student interval is unreliable: the propensities stay unchecked
-_PSEUDO_ROWS = 2  # with the largest 1/p, added to the variance: rare rows that were not drawn do not show in it
-_CAP = 20.0  # on 1/p, for a second look that no single row can hide
-_COLUMNS = 3  # by person and action: rows, sum of 1{a}/p, sum of 1{a} min(1/p, cap)
+_COLUMNS = (
+    5  # by person and action: rows, sum of 1{a}/p, sum of 1{a} min(1/p, cap); rows and sum of 1{a}/p on even days
+)
 Among = Literal["logged", "explored", "certain"]
-_Interval = tuple[float, float | None, float | None]  # mean, low, high
 Finding = Literal["agrees", "refuted", "too few people", "never logged"]
 
 
@@ -57,27 +69,50 @@ class AssignmentMean:
 
 
 class AssignmentSums:
-    """Sum 1{a}/p by person for the heads of a loop. Args: heads; explored: whether the file marks explored rows."""
+    """Sum 1{a}/p by person, and by region, for the heads of a loop.
 
-    def __init__(self, heads: Sequence[Head], *, explored: bool) -> None:
+    Args: heads; axes: the features along which regions lie; explored: whether the file marks explored rows.
+    """
+
+    def __init__(self, heads: Sequence[Head], axes: Sequence[RegionAxis] = (), *, explored: bool) -> None:
         self._heads, self._explored = {h.name: h for h in heads}, explored
         self._people: dict[str, int] = {}
+        self._groups = array("B")
         self._parts: dict[tuple[str, Among], _HeadSums] = {}
+        self._regions = RegionSums(heads, axes, explored=explored) if axes else None
         self.certain_rows = dict.fromkeys(self._heads, 0)
         self.rows = dict.fromkeys(self._heads, 0)
 
-    def add(self, user: str, choices: Mapping[str, LoggedChoice]) -> None:
-        """Add the choices of one available row."""
+    def add(
+        self, user: str, choices: Mapping[str, LoggedChoice], cells: Cells | None = None, *, even: bool = False
+    ) -> None:
+        """Add the choices of one available row. Args: cells: the row, for its region; even: whether its day is an even one."""
         person = self._people.setdefault(user, len(self._people))
+        if person == len(self._groups):
+            self._groups.append(person_group(user))
+        if self._regions is not None and cells is not None:
+            self._regions.add(self._groups[person], choices, cells)
         for name, choice in choices.items():
             self.rows[name] += 1
             if choice.marginal >= 1 - ROUNDING:
                 self.certain_rows[name] += 1
-                self._part(name, "certain").add(person, choice.action, (1.0,) * len(self._heads[name].actions))
+                self._part(name, "certain").add(person, choice.action, (1.0,) * len(self._heads[name].actions), even)
             else:
-                self._part(name, "logged").add(person, choice.action, choice.probabilities)
+                self._part(name, "logged").add(person, choice.action, choice.probabilities, even)
             if self._explored and choice.explored:
-                self._part(name, "explored").add(person, choice.action, self._heads[name].logging)
+                self._part(name, "explored").add(person, choice.action, self._heads[name].logging, even)
+
+    def regions(self) -> list[RegionMean]:
+        """Return the regions that refute the propensities, or in which an action was impossible, worst first."""
+        if self._regions is None:
+            return []
+        return self._regions.means({key: sums.correlations() for key, sums in self._parts.items()})
+
+    def spreads(self) -> list[PeopleSpread]:
+        """Return how much the propensities of every head and logged action differ between people."""
+        parts = [(head, among, sums) for (head, among), sums in self._parts.items() if among != "certain"]
+        level = level_each(SPREAD_SHARE, sum(int((sums.taken > 0).sum()) for *_, sums in parts))
+        return [spread for head, among, sums in parts for spread in sums.spreads(self._heads[head], among, level)]
 
     def means(self) -> list[AssignmentMean]:
         """Return the mean of every head and action. Certain rows count only for a head without any other row."""
@@ -86,8 +121,8 @@ class AssignmentSums:
             for (head, among), sums in self._parts.items()
             if among != "certain" or (head, "logged") not in self._parts
         ]
-        tested = max(1, sum(int((sums.taken > 0).sum()) for _, _, sums in parts))
-        return [mean for head, among, sums in parts for mean in sums.means(self._heads[head], among, tested)]
+        level = level_each(MEANS_SHARE, sum(int((sums.taken > 0).sum()) for *_, sums in parts))
+        return [mean for head, among, sums in parts for mean in sums.means(self._heads[head], among, level)]
 
     def _part(self, name: str, among: Among) -> _HeadSums:
         key = (name, among)
@@ -103,6 +138,7 @@ class _HeadSums:
         self._k = actions
         self._sums = array("d")
         self._null = [0.0] * actions  # the variance of the sum under right propensities
+        self._squares = [0.0] * actions  # its estimate from the rows in which the action was taken, also for a bound p
         self._taken = [0] * actions
         self._largest = [0.0] * actions  # 1/p of a row in which the action was taken
 
@@ -110,7 +146,7 @@ class _HeadSums:
     def taken(self) -> np.ndarray:
         return np.array(self._taken)
 
-    def add(self, person: int, action: int, probabilities: Sequence[float]) -> None:
+    def add(self, person: int, action: int, probabilities: Sequence[float], even: bool) -> None:
         width = _COLUMNS * self._k
         place = width * person
         if len(self._sums) < place + width:
@@ -122,22 +158,46 @@ class _HeadSums:
             if p < LEAST_PROPENSITY:
                 continue  # this action could not be taken here: such a row would be rejected
             self._null[a] += 1 / p - 1
-            self._sums[place + _COLUMNS * a] += 1
+            own = place + _COLUMNS * a
+            self._sums[own] += 1
+            if even:
+                self._sums[own + 3] += 1
             if a == action:
-                self._sums[place + _COLUMNS * a + 1] += 1 / p
-                self._sums[place + _COLUMNS * a + 2] += min(1 / p, _CAP)
+                self._sums[own + 1] += 1 / p
+                self._squares[a] += (1 / p - 1) / p
+                self._sums[own + 2] += min(1 / p, WEIGHT_CAP)
+                if even:
+                    self._sums[own + 4] += 1 / p
                 self._largest[a] = max(self._largest[a], 1 / p)
 
-    def means(self, head: Head, among: Among, tested: int) -> Iterator[AssignmentMean]:
-        table = np.frombuffer(self._sums, dtype=np.float64).reshape(-1, self._k, _COLUMNS)
+    def spreads(self, head: Head, among: Among, level: float) -> Iterator[PeopleSpread]:
+        table = self._table()
+        one_action: Bools = (table[:, :, 1] > 0).sum(1) == 1
+        for a in np.flatnonzero(self._taken):
+            rows, sums, _, even_rows, even_sums = table[:, a].T
+            null = self._squares[a] / rows.sum()
+            halves = (even_rows, rows - even_rows), (even_sums, sums - even_sums)
+            yield PeopleSpread(head.name, head.actions[a], among, *spread_finding(*halves, one_action, null, level))
+
+    def correlations(self) -> Floats:
+        """Return the correlation of 1{a}/p between the rows of a person, at least 0, for every action (K,)."""
+        table = self._table()
+        rows, sums, null = table[:, :, 0], table[:, :, 1], np.array(self._squares)
+        total = np.maximum(rows.sum(0), 1.0)
+        excess = ((sums - sums.sum(0) / total * rows) ** 2).sum(0) / np.where(null > 0, null, np.inf) - 1
+        alike = np.maximum((rows**2).sum(0) / total - 1, 1e-9)
+        return np.asarray(np.clip(excess / alike, 0.0, 1.0))
+
+    def means(self, head: Head, among: Among, level: float) -> Iterator[AssignmentMean]:
+        table = self._table()
         for a, action in enumerate(head.actions):
             people = table[table[:, a, 0] > 0, a]
             if not len(people):
                 continue
-            rows, sums, capped = people.T
-            mean, low, high = self._interval(a, rows, sums, tested)
+            rows, sums, capped = people.T[:3]
+            mean, low, high = _interval(rows, sums, self._largest[a], self._null[a], level)
             if _finding(self._taken[a], low, high) == "agrees":
-                second = _interval(rows, capped, _unseen(min(self._largest[a], _CAP)), 0.0, tested)
+                second = _interval(rows, capped, min(self._largest[a], WEIGHT_CAP), 0.0, level)
                 if second[1] is not None and second[1] > 1 + FAR:
                     mean, low, high = second
             yield AssignmentMean(
@@ -145,12 +205,8 @@ class _HeadSums:
                 _finding(self._taken[a], low, high),
             )  # fmt: skip
 
-    def _interval(self, a: int, rows: Floats, sums: Floats, tested: int) -> _Interval:
-        return _interval(rows, sums, _unseen(self._largest[a]), self._null[a], tested)
-
-
-def _unseen(weight: float) -> float:
-    return _PSEUDO_ROWS * weight**2
+    def _table(self) -> Floats:
+        return np.frombuffer(self._sums, dtype=np.float64).reshape(-1, self._k, _COLUMNS)
 
 
 def _finding(taken: int, low: float | None, high: float | None) -> Finding:
@@ -161,31 +217,10 @@ def _finding(taken: int, low: float | None, high: float | None) -> Finding:
     return "refuted" if low > 1 + FAR or high < 1 - FAR else "agrees"
 
 
-def _interval(rows: Floats, sums: Floats, unseen: float, null: float, tested: int) -> _Interval:
-    """Return the mean sum(sums) / sum(rows) and its Student interval, one of ``tested``, or no bounds for too few people.
-
-    If a few people have most of the rows, everybody counts at most as much as the person with the median number of rows, in
-    the mean as in the interval.
-
-    Args: rows, sums (people,). unseen: added to the variance of the sum. null: variance of the sum under right propensities.
-    """
-    from scipy.special import stdtrit
-
+def _interval(
+    rows: Floats, sums: Floats, largest: float, null: float, level: float
+) -> tuple[float, float | None, float | None]:
     if not sums.any():
         return 0.0, None, None
-    null /= rows.sum()
-    if _kish(rows) - 1 < LEAST_DOF:
-        weight = np.minimum(1.0, np.median(rows) / rows)
-        rows, sums = rows * weight, sums * weight
-    total, dof = rows.sum(), _kish(rows) - 1
-    mean = float(sums.sum() / total)
-    if dof < LEAST_DOF:
-        return mean, None, None
-    residual = (sums - mean * rows) ** 2 / (1 - rows / total)
-    variance = max((residual.sum() + unseen) / total**2, null / total)
-    reach = float(stdtrit(dof, 1 - (1 - LEVEL) / (2 * tested)) * math.sqrt(variance))
-    return mean, max(0.0, mean - reach), mean + reach
-
-
-def _kish(rows: Floats) -> float:
-    return float(rows.sum() ** 2 / (rows**2).sum())
+    mean, low, high = rows_interval(rows, sums, PSEUDO_ROWS * largest**2, null, level)
+    return mean, None if low is None else max(0.0, low), high

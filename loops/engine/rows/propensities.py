@@ -102,8 +102,9 @@ def _rest(p: float) -> float:
 
 def _spread(taken: float, action: int, count: int) -> tuple[float, ...]:
     """Return the probability of every action, given that of one: known for two actions, else NaN for the others."""
-    other = _rest(taken) if count == 2 else math.nan
-    return tuple(taken if a == action else other for a in range(count))
+    if count == 2:
+        return (_rest(taken), taken) if action else (taken, _rest(taken))
+    return tuple(taken if a == action else math.nan for a in range(count))
 
 
 def _share(value: float, column: str) -> float:

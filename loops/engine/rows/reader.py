@@ -20,10 +20,12 @@ from loops.engine.rows.cells import RowError, is_missing, parse_flag, parse_time
 from loops.engine.rows.choices import ActionReader, LoggedChoice
 from loops.engine.rows.features import Cells, feature_reader
 from loops.engine.rows.outcomes import NO_REWARD, Note, OutcomeReader
+from loops.engine.rows.region_axes import RegionAxis, region_axes
 from loops.engine.spec import Feature, LoopSpec
 
 _COMPUTED = ("since_intervention", "recent_load", "clock")
 _SHOWN = 30
+_REMEMBERED_DAYS = 10_000
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -78,6 +80,7 @@ class RowReader:
         )
         self._check(columns)
         self._moments = self._whole or bool(self.computed)
+        self._days: dict[str, bool] = {}
         self._features = [
             (i, feature_reader(spec, f, self._column(f))) for i, f in enumerate(spec.features) if i not in self.computed
         ]
@@ -131,6 +134,29 @@ class RowReader:
         if not self._flag(row, self._imports.available, True, required=True):
             return None
         return user, self._choices(row, True, [])
+
+    def is_even_day(self, row: Cells) -> bool:
+        """Return whether a row's day is an even one of the calendar. A row whose time cannot be read counts as odd."""
+        text = row.get(self._imports.time, "")
+        if text[4:5] != "-" or text[7:8] != "-":  # not the date of ISO 8601
+            return self._even(text)
+        day = text[:10]
+        known = self._days.get(day)
+        if known is None:
+            known = self._even(day)
+            if len(self._days) < _REMEMBERED_DAYS:
+                self._days[day] = known
+        return known
+
+    def region_axes(self) -> list[RegionAxis]:
+        """Return the features of the file along which regions of states lie: all that are not computed from rows before."""
+        return region_axes(self._spec, self._column, self.computed)
+
+    def _even(self, text: str) -> bool:
+        try:
+            return parse_time(text, self._imports.time, self._spec.decisions_per_day).toordinal() % 2 == 0
+        except RowError:
+            return False
 
     def logged_number(self, row: Cells, head: str) -> tuple[int, float] | None:
         """Return a head's action index and the number in its propensity column, before any transform.

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -15,31 +16,60 @@ from loops.engine.rows.cells import RowError, quoted_list
 from loops.engine.rows.propensities import UNUSABLE
 from loops.engine.rows.propensity_conventions import CONVENTION_ROWS, Convention, likely_convention
 from loops.engine.rows.reader import RowReader
+from loops.engine.rows.region_check import REGION_FAR, RegionMean
+from loops.engine.rows.spread_check import PeopleSpread
 from loops.engine.spec import Head, LoopSpec
 from loops.intake.files import Source, read_records
-from privacy.services.records.import_findings import FEWEST_PEOPLE, has_numbers, mean_words, rounded
+from privacy.services.records.import_findings import (
+    FEWEST_PEOPLE,
+    has_numbers,
+    mean_shown,
+    mean_words,
+    region_shown,
+    region_words,
+    rounded,
+    spread_shown,
+    spread_words,
+)
 
 _UNUSABLE_SHARE = 0.1  # of available rows: above it the column holds something else than probabilities
+
+_REGIONS_NAMED = 3  # of a head, in a refusal
+_REGIONS_SHOWN = 20  # in a report
 
 
 @dataclass(frozen=True)
 class PropensityCheck:
-    """The result of checking a file's propensities. ``refusal`` says why the file is refused (empty: it is not)."""
+    """The result of checking a file's propensities. ``refusal`` says why the file is refused (empty: it is not).
+
+    ``regions`` and ``spreads`` are those that refute the propensities of a head whose ``means`` do not.
+    """
 
     means: Sequence[AssignmentMean]
+    regions: Sequence[RegionMean]
+    spreads: Sequence[PeopleSpread]
     warnings: Sequence[str]
     refusal: str
 
     @property
     def sentences(self) -> list[str]:
-        """Return each mean that has an interval, and the warnings, in words."""
-        return [*(f"{mean_words(m)}." for m in self.means if m.low is not None), *self.warnings]
+        """Return each mean that has an interval, what refutes the propensities, and the warnings, in words."""
+        means = [mean_words(m) for m in self.means if m.low is not None]
+        regions = [region_words(m) for m in self.regions[:_REGIONS_SHOWN]]
+        return [*(f"{text}." for text in (*means, *regions, *map(spread_words, self.spreads))), *self.warnings]
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """Return what may be stored of it."""
+        regions = [region_shown(m) for m in self.regions[:_REGIONS_SHOWN]]
+        return [*map(mean_shown, self.means), *regions, *map(spread_shown, self.spreads)]
 
 
 def propensities_check(source: Source, reader: RowReader, spec: LoopSpec) -> PropensityCheck:
     """Compute the mean of 1{a}/p for each head and action, and find the convention of propensities that it refutes."""
     heads = [h for h in spec.heads if h.name in spec.imports.heads]
-    sums, failures, rows = AssignmentSums(heads, explored=reader.flags_explored), Counter[str](), 0
+    sums = AssignmentSums(heads, reader.region_axes(), explored=reader.flags_explored)
+    failures, rows = Counter[str](), 0
     for record in read_records(source):
         try:
             row = None if record.error else reader.assignment(record.cells)
@@ -49,14 +79,22 @@ def propensities_check(source: Source, reader: RowReader, spec: LoopSpec) -> Pro
             continue
         if row is not None:
             rows += 1
-            sums.add(*row)
-    means = sums.means()
-    problems = [_refuted(source, reader, spec, head, means) for head in heads if _is_refuted(head, means)]
+            sums.add(*row, record.cells, even=reader.is_even_day(record.cells))
+    means, regions, spreads = sums.means(), sums.regions(), sums.spreads()
+    far = {head.name for head in heads if _is_refuted(head, means)}  # their regions are wrong for the same reason
+    refuted = [m for m in regions if m.is_refuted and m.head not in far]
+    between = [s for s in spreads if s.finding == "refuted" and s.head not in far]
+    problems = []
+    for head in heads:
+        if head.name in far:
+            problems.append(_refuted(source, reader, spec, head, means))
+        problems += [*_refuted_regions(head, refuted), *_refuted_spread(head, between)]
     unusable = failures.total()
     if unusable > _UNUSABLE_SHARE * rows:
         is_sum = failures["propensity_sum"] > unusable / 2
         problems.append((_not_to_one if is_sum else _not_probabilities)(source, reader, spec, heads))
-    return PropensityCheck(means, _warnings(heads, sums, means), "; ".join(problems))
+    warnings = [*_warnings(heads, sums, means), *_unseen(regions, spreads)]
+    return PropensityCheck(means, refuted, between, warnings, "; ".join(problems))
 
 
 def refusal_error(check: PropensityCheck, source: Source) -> InputError:
@@ -77,6 +115,33 @@ def _refuted(source: Source, reader: RowReader, spec: LoopSpec, head: Head, mean
     advice = _advice(source, reader, spec, head, worst)
     bar = f", but right propensities give 1 (at most {FAR:g} off)" if has_numbers(worst) else ""
     return f"{mean_words(worst)}{bar}. {advice}"
+
+
+def _refuted_regions(head: Head, regions: Sequence[RegionMean]) -> list[str]:
+    """Return why a head's propensities are refused in regions of states: the worst regions, and what to do."""
+    own = [m for m in regions if m.head == head.name]
+    if not own:
+        return []
+    words = [region_words(m) for m in own[:_REGIONS_NAMED]]
+    if len(own) > _REGIONS_NAMED:
+        words.append(f"{head.name}: so it is in {len(own) - _REGIONS_NAMED} more regions")
+    return [
+        f"{'. '.join(words)}. Right propensities give a mean of 1 in every region (at most {REGION_FAR:g} off). If an action "
+        f"could not be taken there, give one column an action with 0 there (propensities in [import.csv.heads.{head.name}]), or "
+        "mark these rows as unavailable. If it could, log the probability with which it was drawn there"
+    ]
+
+
+def _refuted_spread(head: Head, spreads: Sequence[PeopleSpread]) -> list[str]:
+    """Return why a head's propensities are refused that hold on average over people but not for each."""
+    own = [s for s in spreads if s.head == head.name]
+    if not own:
+        return []
+    worst = max(own, key=lambda s: s.spread)
+    return [
+        f"{spread_words(worst)}. Something that the file does not hold decides how often each person gets it. Log for each row "
+        "the probability with which it was drawn for this person"
+    ]
 
 
 def _advice(source: Source, reader: RowReader, spec: LoopSpec, head: Head, worst: AssignmentMean) -> str:
@@ -183,4 +248,15 @@ def _warnings(heads: Sequence[Head], sums: AssignmentSums, means: Sequence[Assig
         if certain:
             which = "all" if certain == rows else "some"
             said.append(f"{head.name}: {which} rows have propensity 1, so nothing was randomised there.")
+    return said
+
+
+def _unseen(regions: Sequence[RegionMean], spreads: Sequence[PeopleSpread]) -> list[str]:
+    """Return in words where an action was impossible, and that actions were drawn once a person."""
+    impossible = [m for m in regions if m.finding == "impossible"]
+    said = [f"{region_words(m)}." for m in impossible[:_REGIONS_SHOWN]]
+    if len(impossible) > _REGIONS_SHOWN:
+        said.append("Actions were impossible in more regions.")
+    once = dict.fromkeys(s.head for s in spreads if s.finding == "once a person")
+    said += [f"{head}: nearly everybody has one action on all rows, as if it was drawn once a person." for head in once]
     return said

@@ -21,6 +21,8 @@ from core.progress import ReportProgress, no_progress
 from loops.engine.rows.assignment_check import AssignmentMean
 from loops.engine.rows.cells import RowError
 from loops.engine.rows.reader import LoggedRow, Place, RowReader
+from loops.engine.rows.region_check import RegionMean
+from loops.engine.rows.spread_check import PeopleSpread
 from loops.intake.external_sort import external_sort
 from loops.intake.files import FileRecord, Source, open_source, read_records
 from loops.intake.rejects import Reject, RejectsFile
@@ -28,7 +30,7 @@ from loops.models import LoopVersion
 from privacy.models import Purpose, SignalImport, VaultKind
 from privacy.models.imports import LONGEST_OVERRIDE
 from privacy.services.records.import_check import PropensityCheck, propensities_check, refusal_error
-from privacy.services.records.import_findings import has_numbers, mean_shown, rounded
+from privacy.services.records.import_findings import FEWEST_PEOPLE, has_numbers, rounded
 from privacy.services.records.import_history import ImportHistory
 from privacy.services.records.import_write import WriteCounts, import_rows_prepare, import_rows_write
 from privacy.services.vault.append import vault_append
@@ -108,7 +110,7 @@ def signals_import(
         consents_granted=tally.granted,
         counts={kind: dict(counter.most_common()) for kind, counter in sorted(tally.counts.items())},
         rejects_file=str(given) if given.exists() else None,
-        propensities=[mean_shown(mean) for mean in check.means],
+        propensities=check.shown,
         findings=check.sentences,
         warnings=list(check.warnings),
         override=override,
@@ -218,13 +220,25 @@ def _override_record(check: PropensityCheck, source: Source, loop_version: LoopV
         "loop": str(loop_version),
         "file_sha256": source.sha256,
         "override": reason,
-        "refuted": [_refuted_mean(m) for m in refuted[:_REFUTED_SHOWN]],
+        "refuted": [
+            *map(_refuted_mean, refuted),
+            *map(_refuted_region, check.regions),
+            *map(_refuted_spread, check.spreads),
+        ][:_REFUTED_SHOWN],
     }
     vault_append(kind=VaultKind.IMPORT, body=body)
 
 
 def _refuted_mean(m: AssignmentMean) -> str:
     return f"{m.head}.{m.action}" + (f": {rounded(m.mean):g}" if has_numbers(m) else "")
+
+
+def _refuted_region(m: RegionMean) -> str:
+    return f"{m.head}.{m.action} while {m.region}: {rounded(m.mean):g}"
+
+
+def _refuted_spread(s: PeopleSpread) -> str:
+    return f"{s.head}.{s.action} between people" + (f": {rounded(s.spread):g}" if s.people >= FEWEST_PEOPLE else "")
 
 
 def _store_report(report: ImportReport, loop_version: LoopVersion, source: Source) -> None:

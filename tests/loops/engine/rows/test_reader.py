@@ -206,6 +206,27 @@ def test_any_text_is_read_or_rejected_without_being_repeated(cells: dict[str, st
         assert np.isfinite(got.state).all()
 
 
+class TestWhatTheCheckOfPropensitiesReads:
+    @pytest.mark.parametrize(
+        "cell", ["2024-05-31T16:30", "2024-05-31 16:30:00Z", "2024/5/31 16:30", "1717173000", "1717173000000"]
+    )
+    def test_a_day_is_even_or_odd_in_any_spelling(self, cell: str) -> None:
+        reader = RowReader(diary(), COLUMNS, need="decision")
+        is_even = datetime(2024, 5, 31).toordinal() % 2 == 0
+        assert [reader.is_even_day(row(at=cell)) for _ in range(2)] == [is_even] * 2
+        assert reader.is_even_day(row(at="2024-06-01T09:00")) != is_even
+
+    @pytest.mark.parametrize("cell", ["", "soon", "2024-99-99T09:00"])
+    def test_a_time_that_cannot_be_read_counts_as_odd(self, cell: str) -> None:
+        assert not RowReader(diary(), COLUMNS, need="decision").is_even_day(row(at=cell))
+
+    def test_regions_lie_along_the_features_that_the_file_holds(self) -> None:
+        columns = [c for c in COLUMNS if c != "gap"]
+        axes = RowReader(diary(), columns, need="decision").region_axes()
+        assert [axis.words((0, 0)).split()[0] for axis in axes] == ["mood", "place"]
+        assert axes[1].places([row(place="office")]).tolist() == [1]
+
+
 class TestColumns:
     def test_absent_columns_are_named_with_what_they_may_be_called(self) -> None:
         columns = ["Mood" if c == "mood" else c for c in COLUMNS if c != "p"]

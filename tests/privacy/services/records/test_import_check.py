@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from core.errors import InputError
 from loops.engine.spec import ImportHead
-from privacy.models import Choice, Consent, Decision, Person, Purpose, SignalImport, VaultEvent
+from privacy.models import Choice, Consent, Decision, Person, PrivacyBudget, Purpose, SignalImport, VaultEvent
 from privacy.services.records.import_file import ImportReport, signals_import
 from tests.factories.diary import diary_version, points, write_csv
 
@@ -119,6 +119,97 @@ class TestWrongPropensities:
             InputError, match=rf"columns 'p', 'when_p' of head policy do not sum to 1{said} The columns"
         ):
             imported(path, heads)
+
+
+class TestARegion:
+    """An action that was declared and never tried in one region of states keeps a mean of nearly 1 over the file."""
+
+    def gap(self, path: Path, *, p_speak: str = "0.4", p_wait: str = "0.6", free: str = "1") -> Path:
+        """Of 120 people with 20 rows, each is at work in two. There nobody is spoken to, and the cells given hold."""
+        rng, rows = np.random.default_rng(2), []
+        for person in range(120):
+            for i, row in enumerate(points(f"u{person}", 20)):
+                at_work = i % 10 == 5
+                did = "speak" if not at_work and rng.random() < 0.4 else "wait"
+                cells = (
+                    {"place": "work", "free": free, "p": p_wait, "when_p": p_speak}
+                    if at_work
+                    else {"p": "0.6", "when_p": "0.4"}
+                )
+                rows.append(row | {"did": did, "mood": f"{rng.uniform(-1, 1):.2f}"} | cells)
+        return write_csv(path, rows)
+
+    EACH: ClassVar = {"policy": ImportHead("did", propensities={"wait": "p", "speak": "when_p"})}
+
+    def test_without_an_action_is_refused_with_what_to_do(self, tmp_path: Path) -> None:
+        said = (
+            r"policy: speak was never logged while place is work \(about 240 rows\), where its propensities expect 96\..*"
+            r"one column an action with 0 there \(propensities in \[import\.csv\.heads\.policy\]\), or mark these rows as "
+            r"unavailable.*--override-propensities"
+        )
+        with pytest.raises(InputError, match=said):
+            imported(self.gap(tmp_path / "log.csv"), self.EACH)
+        for model in (Person, Consent, PrivacyBudget, Decision, SignalImport, VaultEvent):
+            assert not model._default_manager.exists(), model
+
+    def test_where_it_was_unavailable_is_accepted(self, tmp_path: Path) -> None:
+        report = imported(self.gap(tmp_path / "log.csv", free="0"), self.EACH)
+        assert report.added == 2_400 and not report.warnings
+
+    def test_where_the_action_has_propensity_0_is_accepted_and_named(self, tmp_path: Path) -> None:
+        report = imported(self.gap(tmp_path / "log.csv", p_speak="0", p_wait="1"), self.EACH)
+        assert report.added == 2_400
+        assert (
+            "policy: speak was impossible while place is work, so this file holds no evidence about it there."
+            in report.warnings
+        )
+
+    def test_is_imported_for_a_reason_which_is_recorded(self, tmp_path: Path) -> None:
+        report = imported(self.gap(tmp_path / "log.csv"), self.EACH, override_propensities="as the trial team says")
+        body = VaultEvent.objects.get(kind="import").body
+        assert body["refuted"] == ["policy.speak while place is work: 0", "policy.wait while place is work: 1.7"]
+        shown = [m for m in SignalImport.objects.get().propensities if "region" in m]
+        assert [(m["action"], m["region"], m["finding"]) for m in shown] == [
+            ("speak", "place is work", "never logged"), ("wait", "place is work", "refuted"),
+        ]  # fmt: skip
+        assert any("speak was never logged while place is work" in text for text in report.findings)
+
+
+class TestAHiddenStratum:
+    """Half of the people got an action with .2 and half with .8, for a reason that no feature holds; the file says .5."""
+
+    def strata(self, path: Path, people: int = 100) -> Path:
+        rng, rows = np.random.default_rng(3), []
+        for person in range(people):
+            for row in points(f"u{person}", 20):
+                did = "speak" if rng.random() < (0.2, 0.8)[person % 2] else "wait"
+                rows.append(row | {"did": did, "p": "0.5"})
+        return write_csv(path, rows)
+
+    def test_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            InputError, match=r"differs between people by a standard deviation of 0\.[56]\d? .*for this person"
+        ):
+            imported(self.strata(tmp_path / "log.csv"))
+        assert not Person.objects.exists() and not SignalImport.objects.exists()
+
+    def test_is_imported_for_a_reason_which_is_recorded(self, tmp_path: Path) -> None:
+        imported(self.strata(tmp_path / "log.csv"), override_propensities="as the trial team says")
+        assert all(
+            t.startswith("policy.") and "between people: 0." in t
+            for t in VaultEvent.objects.get(kind="import").body["refuted"]
+        )
+
+    def test_is_not_told_from_a_draw_once_a_person(self, tmp_path: Path) -> None:
+        rows = [
+            row | {"did": ("wait", "speak")[person % 2], "p": "0.5"}
+            for person in range(40)
+            for row in points(f"u{person}", 20)
+        ]
+        report = imported(write_csv(tmp_path / "log.csv", rows))
+        assert report.warnings == [
+            "policy: nearly everybody has one action on all rows, as if it was drawn once a person."
+        ]
 
 
 class TestWhatIsShown:
