@@ -24,6 +24,7 @@ from privacy.engine.evaluation.clips import evaluation_clips
 from privacy.engine.evaluation.release import EVALUATION_SHARES, release_values
 from privacy.engine.evaluation.statistics import DEFICIT_BAR, EvaluationCandidate, EvaluationRows, person_values
 from privacy.engine.moments.rows import ReleaseRows
+from tests.factories.trial_people import SPEC, TrialPeople, verdicts
 from training.engine.gates.decision_rule import attempt_alpha
 from training.engine.gates.gate_terms import GateTerms
 from training.engine.intervals.centred import mean_interval, share_interval
@@ -201,3 +202,14 @@ def attempts(task: tuple[Cell, int]) -> dict[str, Any]:
         "part": "attempts", "propensity": cell.propensity, "tail": cell.tail, "any_passed": passed,
         "replications": replications,
     }  # fmt: skip
+
+
+def trial_coverage(task: tuple[str, int]) -> dict[str, Any]:
+    """Return how often the interval of the improvement in a trial's first look holds the truth, by tail."""
+    tail, replications = task
+    people = TrialPeople(gain=_EFFECT, heavy=_TAIL if tail == "heavy" else None)
+    read = verdicts(people, users=PEOPLE, lives=replications)
+    found = [next(j for j in v.judgements if j.name == "improvement") for v in read]
+    scale = SPEC.reward.scale
+    intervals = [Interval(j.value / scale, j.low / scale, j.high / scale, 0.0, 0.0, PEOPLE, PEOPLE, 0.0) for j in found]
+    return _row(Cell(0.5, tail), "trial", people.gain, intervals)

@@ -5,7 +5,7 @@
 * ``planted``: lives of two months in worlds where the reference is the right answer (``benchmarks/worlds``), 1,000 people, by the
   product's engine functions. A life fails if a learned policy serves at its end. Two naive rules judge the same candidates by the
   same outcomes, without noise: the estimate is above 0, and a 95% lower bound that takes the model as certain is above 0.
-* ``coverage``: the gate's 95% intervals at 400 people, with fixed candidates, by propensity and tail.
+* ``coverage``: the gate's 95% intervals at 400 people, with fixed candidates, by propensity and tail, and a trial's first.
 * ``attempts``: twelve candidates without an effect on the same people; any pass counts.
 
 Bounds in the rows are exact one-sided 95% bounds (Clopper and Pearson). The whole path from a file to a deployment is
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Check, arguments, finish
-from benchmarks.coverage import PROPENSITIES, TAILS, Cell, attempts, coverage
+from benchmarks.coverage import PROPENSITIES, TAILS, Cell, attempts, coverage, trial_coverage
 from benchmarks.lives import Life, Outcome, gain_of
 from benchmarks.parallel import spread, upper_bound
 from benchmarks.worlds.month import Month
@@ -113,6 +113,7 @@ def main(options: Namespace) -> None:
     if "coverage" in options.parts:
         for some in spread(coverage, [(c, replications) for c in cells], options.processes):
             rows += some
+        rows += spread(trial_coverage, [(tail, replications) for tail in TAILS], options.processes)
     if "attempts" in options.parts:
         rows += spread(attempts, [(c, replications) for c in cells], options.processes)
     print_intervals(rows)

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 from hypothesis import strategies as st
 
-from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import Feature, LoopSpec
 from loops.models import Loop, LoopVersion
+from tests.factories.builtin_loops import FOLDER, builtin
 from tests.factories.diary import diary
-from tests.system import ROOT
 
-FOLDER = ROOT / "loops" / "specs"
 SOURCE = (FOLDER / "r3al.toml").read_text(encoding="utf-8")
-
-
-@cache
-def builtin(name: str) -> LoopSpec:
-    """A loop that comes with the project."""
-    path = FOLDER / f"{name}.toml"
-    return parse_loop(path.read_text(encoding="utf-8"), source=path.name)
 
 
 POPULATION = builtin("r3al").population

@@ -10,7 +10,7 @@ import numpy as np
 from core.arrays import Floats
 from privacy.engine.dp.accounting import calibrate
 from privacy.engine.evaluation.on_policy import TrialRows, guardrail_clips, release_trial
-from tests.factories.loops import builtin
+from tests.factories.builtin_loops import builtin
 from training.engine.gates.judgements import GateResult
 from training.engine.gates.trial import trial_verdict
 

@@ -14,8 +14,8 @@ import pytest
 from loops.engine.parse.loop import parse_loop
 from loops.engine.rows.cells import RowError
 from loops.engine.rows.reader import LoggedRow, RowReader
+from tests.factories.builtin_loops import builtin
 from tests.factories.example_loop import EXAMPLE
-from tests.factories.loops import builtin
 
 
 class TestR3al:

@@ -13,7 +13,7 @@ from deployments.engine.action_selection import HeadPolicy, select_actions, unif
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
 from privacy.engine.head_choice import HeadChoice
-from tests.factories.loops import builtin
+from tests.factories.builtin_loops import builtin
 
 SPEC = builtin("r3al")
 STATE = [0.2, 0.4, 0.5, 0.5, 0.5, 1.0, 0.0, 2.0]

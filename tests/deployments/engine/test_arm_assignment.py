@@ -11,7 +11,7 @@ from scipy.stats import binom
 from deployments.engine.action_selection import HeadPolicy
 from deployments.engine.arm_assignment import SlotArms, SlotFacts, assignment, head_policies_for, week_of
 from loops.engine.policies.linear import reference_policy
-from tests.factories.loops import builtin
+from tests.factories.builtin_loops import builtin
 
 SPEC = builtin("r3al")
 NOW = datetime(2025, 6, 2, 9, tzinfo=UTC)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Feature
 from loops.engine.state.support import _support, known_support
-from tests.factories.loops import bounds, builtin, of_features, states_of
+from tests.factories.builtin_loops import builtin
+from tests.factories.loops import bounds, of_features, states_of
 
 SMALL = of_features(
     Feature("mood", "learned", bounds=(-1.0, 1.0), scale=0.1),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.errors import InputError
+from tests.factories.builtin_loops import builtin
 from tests.factories.loop_files import parsed
-from tests.factories.loops import builtin
 
 _CHANNEL = '\n[heads.channel]\nactions = ["push", "mail"]\nreference = "push"\nlogging = [0.5, 0.5]\n'
 _TIMING = '\n[heads.timing]\nactions = ["now", "later"]\nreference = "now"\nlogging = [0.5, 0.5]\n'

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loops.engine.reward import BOUNDS, COMPONENTS, INPUTS, components_bounded, reward_components, reward_total
-from tests.factories.loops import builtin
+from tests.factories.builtin_loops import builtin
 
 NAN = float("nan")
 SPEC = builtin("r3al")

@@ -10,7 +10,7 @@ import pytest
 from loops.engine import thresholds
 from loops.engine.parse.loop import parse_loop
 from loops.engine.thresholds import smallest_effect, stability_margin
-from tests.factories.loops import FOLDER, builtin
+from tests.factories.builtin_loops import FOLDER, builtin
 from tests.system import ROOT
 from tests.walls.source import modules
 from training.engine.gates.gate_terms import GateTerms

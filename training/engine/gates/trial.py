@@ -89,7 +89,7 @@ def hides_losses(earlier: Mapping[str, np.ndarray]) -> bool:
 class _Sums:
     """Hold the improvement's noised sums, the noise on each by column, and how far beyond its clip a person's v may lie.
 
-    beyond, beyond_sd: the share of people beyond the clip on each side, and the sd of its noise.
+    beyond, beyond_sd: the share of people beyond the clip on each side, and the sd of its noise. clip: the largest v inside.
     """
 
     value: Mapping[str, float]
@@ -97,6 +97,7 @@ class _Sums:
     beyond: Mapping[str, float]
     beyond_sd: Mapping[str, float]
     reach: float
+    clip: float
 
     def bound(self, z: float, *, against: bool = False) -> float:
         """Return z times the standard error of the sum of values, sampling and noise together.
@@ -112,12 +113,13 @@ class _Sums:
     def hidden(self, side: str) -> float:
         """Return how much the people beyond the clip may add to the sum.
 
-        Where their number is proven each may lie as far away as a reward can. Otherwise each may lose ``HIDDEN_LOSS``, and none
-        gains.
+        Where their number is proven each may lie as far away as a reward can. Otherwise each may lose ``HIDDEN_LOSS``, or gain as
+        much as the clip.
         """
         if self.beyond[side] > self.margin(side):
             return self.value["users"] * self.beyond[side] * self.reach
-        return self.value["users"] * max(self.beyond[side], 0.0) * HIDDEN_LOSS * (side == "against")
+        usual = HIDDEN_LOSS if side == "against" else self.clip
+        return self.value["users"] * max(self.beyond[side], 0.0) * usual
 
     def margin(self, side: str) -> float:
         """Return which share of people beyond the clip may be noise."""
@@ -137,7 +139,7 @@ def _read(spec: LoopSpec, stored: Mapping[str, np.ndarray], earlier: Mapping[str
     joined = {side: _joined(found) for side, found in shares.items()}
     return _Sums(
         values, sds, {s: x for s, (x, _) in joined.items()}, {s: sd for s, (_, sd) in joined.items()},
-        2 * largest_total(spec) / spec.reward.scale,
+        reach=2 * largest_total(spec) / spec.reward.scale, clip=2 * float(stored["improvement_clip"][0]),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 from deployments.services.health.outcome_sums import OutcomeRow, outcome_sums
 from loops.engine.reward import COMPONENTS, largest_total
 from privacy.engine.sealing import Cipher, about_outcome
-from tests.factories.loops import builtin
+from tests.factories.builtin_loops import builtin
 
 SPEC = builtin("r3al")
 CIPHER = Cipher(b"k" * 32)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from core.errors import InputError
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import Availability, Feature, ImportHead, MomentsOptions
+from tests.factories.builtin_loops import FOLDER
 from tests.factories.example_loop import EXAMPLE
 from tests.factories.loop_files import parsed
-from tests.factories.loops import FOLDER
 from tests.system import ROOT
 
 

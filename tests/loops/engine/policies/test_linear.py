@@ -8,7 +8,8 @@ import pytest
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy, never_choosing, policy_from_arrays, reference_policy
 from loops.engine.state.support import known_support
-from tests.factories.loops import builtin, states_of
+from tests.factories.builtin_loops import builtin
+from tests.factories.loops import states_of
 
 SPEC = builtin("r3al")
 STATES = states_of(SPEC, 200)

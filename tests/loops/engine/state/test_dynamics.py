@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from loops.engine.spec import Feature
 from loops.engine.state.dynamics import advance_known
-from tests.factories.loops import bounds, builtin, of_features, states_of
+from tests.factories.builtin_loops import builtin
+from tests.factories.loops import bounds, of_features, states_of
 
 YES, NO = np.array([True]), np.array([False])
 

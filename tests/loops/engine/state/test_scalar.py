@@ -14,7 +14,8 @@ from loops.engine.spec import Feature, LoopSpec
 from loops.engine.state.dynamics import ARRAYS, SCALARS, advance_known, step_of
 from loops.engine.state.history import StateHistory
 from loops.engine.state.scalar import ScalarDynamics
-from tests.factories.loops import FOLDER, builtin, of_features, states_of
+from tests.factories.builtin_loops import FOLDER, builtin
+from tests.factories.loops import of_features, states_of
 
 START = datetime(2025, 6, 1, 3, tzinfo=UTC)
 MIXED = of_features(

@@ -29,7 +29,7 @@ from privacy.engine.evaluation.on_policy import (
     release_trial,
     spread_rows,
 )
-from tests.factories.loops import builtin
+from tests.factories.builtin_loops import builtin
 from tests.factories.trial_people import CLIPS, SIGMA, SPEC, TrialPeople
 
 STEPS = 1 << 20

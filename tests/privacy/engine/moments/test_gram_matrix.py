@@ -10,7 +10,7 @@ from loops.engine.spec import Feature
 from privacy.engine.moments.clipping import public_facts
 from privacy.engine.moments.gram_matrix import FLOOR, Gram, estimate_gram
 from privacy.engine.moments.release_layout import ReleaseLayout
-from tests.factories.loops import builtin
+from tests.factories.builtin_loops import builtin
 
 SPEC = builtin("r3al")
 LAYOUT = ReleaseLayout.of(SPEC, hinges=True)
