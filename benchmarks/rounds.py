@@ -110,9 +110,7 @@ def print_table(rows: list[dict[str, Any]], months: int) -> None:
         bound = lower_bound(sum(served), len(served))
         print(f"{name:<14} {people:>6} {len(served):>5} {np.mean(served):>18.2f} {bound:>8.2f}  {shares}")
     fell, of, worst = falling_lives(rows)
-    print(
-        f"what serves is worth less than the month before by over {LARGEST_FALL:g} in {fell} of {of} lives, at most by {worst:.2f}"
-    )
+    print(f"over {LARGEST_FALL:g} lost from one month to the next in {fell} of {of} lives, at most {worst:.2f}")
     bad, lives = false_deploys(rows)
     if lives:
         print(f"without a better policy: {bad} of {lives} lives deploy one, at most {upper_bound(bad, lives):.4f}")
