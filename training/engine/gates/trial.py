@@ -29,7 +29,7 @@ TRIAL_LOOKS = 3  # releases of one trial; a trial without a verdict then ends wi
 TRIAL_BP = 5_000  # of the people have the candidate
 LEAST_Z = 0.1  # z of the model gate below which a candidate is not worth people's time
 HIDDEN_SHARE = 0.002  # of the people, who may lie beyond the clip against a candidate
-HIDDEN_LOSS = 3.0  # reward scales that one of them loses in every decision, unless they are proven to be more
+HIDDEN_LOSS = 3.0  # reward scales that each of them is taken to lose in every decision, unless their number is proven
 _COUNT_Z = 2.326  # sd of their number's noise by which it may exceed 0
 ENTRY_Z = 2.326  # sd of noise by which people beyond an evaluation's clip may exceed 0 before a trial
 _MISMATCH_PRIOR = 100.0  # pseudo-people of the sample ratio's prior (evidence of a ratio other than 50:50)
@@ -113,8 +113,8 @@ class _Sums:
     def hidden(self, side: str) -> float:
         """Return how much the people beyond the clip may add to the sum.
 
-        Where their number is proven each may lie as far away as a reward can. Otherwise each may lose ``HIDDEN_LOSS``, or gain as
-        much as the clip.
+        Where their number is proven each may lie as far away as a reward can. Otherwise each may lose ``HIDDEN_LOSS``, or gain
+        as much as the clip.
         """
         if self.beyond[side] > self.margin(side):
             return self.value["users"] * self.beyond[side] * self.reach
@@ -170,7 +170,7 @@ def trial_verdict(
     if not 1 <= look <= TRIAL_LOOKS:
         raise ValueError(f"look {look} of a trial is not possible; a trial has looks 1 to {TRIAL_LOOKS}")
     z = _z(1 - attempt_alpha(look + 1))
-    guards = guardrail_judgements(spec, stored, earlier)
+    guards = guardrail_judgements(spec, stored, earlier, look)
     result = combine_verdicts([_improvement(spec, _read(spec, stored, earlier), z), *guards])
     if result.verdict == "pass":
         return GateResult(
