@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
@@ -20,11 +19,11 @@ from loops.models import LoopVersion
 from privacy.engine.decision_arrays import DecisionArrays, HeadArrays, learnable_actions
 from privacy.engine.moments.next_state import next_rows
 from privacy.engine.outcomes import outcomes_bounded
-from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_state
+from privacy.engine.sealing import Cipher, about_outcome, about_state
 from privacy.models import Choice, Decision, Person, Purpose, Release
 from privacy.models.person import FOLDS
 from privacy.selectors.consents import consented
-from privacy.selectors.keys import ciphers_known
+from privacy.selectors.keys import ciphers_known, payload_opened
 from privacy.selectors.releases import charged_person_ids
 
 __all__ = [
@@ -38,7 +37,6 @@ __all__ = [
     "usable_decisions",
 ]
 
-log = logging.getLogger(__name__)
 _PEOPLE_A_QUERY = 5_000
 _ROWS_A_FETCH = 10_000
 _NO_PAYLOAD = NO_REWARD.tobytes()
@@ -152,9 +150,11 @@ class _Columns:
         person, row_key, day, available, dropped_out, state, payload, harmful, released = facts[: len(_FACTS)]
         places = list(zip(person, row_key, strict=True))
         unknown = np.full(len(self._spec.features), np.nan).tobytes()
-        states = [_opened(keys[p], s, about_state(p, k), unknown) for (p, k), s in zip(places, state, strict=True)]
+        states = [
+            payload_opened(keys[p], s, about_state(p, k), unknown) for (p, k), s in zip(places, state, strict=True)
+        ]
         outcomes = [
-            _NO_PAYLOAD if s is None else _opened(keys[p], s, about_outcome(p, k), _NO_PAYLOAD)
+            _NO_PAYLOAD if s is None else payload_opened(keys[p], s, about_outcome(p, k), _NO_PAYLOAD)
             for (p, k), s in zip(places, payload, strict=True)
         ]
         count, width = len(rows), len(_CHOICE)
@@ -198,17 +198,6 @@ class _Columns:
             harmful=harmful,
             fresh=fresh,
         )
-
-
-def _opened(cipher: Cipher, sealed: bytes, about: bytes, otherwise: bytes) -> bytes:
-    """Open a payload. A damaged one is logged and replaced by ``otherwise``, so that it does not stop all training."""
-    try:
-        return cipher.open(sealed, about)
-    except CannotOpen:
-        log.error(
-            "a decision's state or outcome cannot be opened, so training ignores it; `manage.py verify_vault` names it"
-        )
-        return otherwise
 
 
 def _choice_columns(action: Any, propensity: Any, marginal: Any, explored: Any, learnable: Any) -> list[np.ndarray]:
