@@ -61,10 +61,15 @@ def turn_share(spec: LoopSpec) -> Fraction:
     return Fraction(1) if spec.evaluation_share else Fraction(1, 2)
 
 
-def usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Decision]:
-    """Return the decisions that a release can use: available, chosen by the main head, and with an outcome.
+def rewarded(outcome: str) -> Q:
+    """Return the condition that the outcome at a query's path holds a reward, or may hold one that is not recorded in clear."""
+    return Q(**{f"{outcome}__has_reward": True}) | Q(**{f"{outcome}__has_reward__isnull": True})
 
-    ``fresh``: only those whose outcome no training release has read. An outcome without a total is sealed, so it counts here.
+
+def usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Decision]:
+    """Return the decisions that a release can use: available, chosen by the main head, and with a reward.
+
+    ``fresh``: only those whose outcome no training release has read.
     """
     chosen = Choice.objects.filter(
         decision=OuterRef("pk"),
@@ -73,7 +78,9 @@ def usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Deci
         propensity__gte=LEAST_PROPENSITY,
         marginal_propensity__gte=LEAST_PROPENSITY,
     )
-    usable = Decision.objects.filter(Exists(chosen), loop_version=loop_version, available=True, outcome__isnull=False)
+    usable = Decision.objects.filter(
+        Exists(chosen), rewarded("outcome"), loop_version=loop_version, available=True, outcome__isnull=False
+    )
     return usable.filter(outcome__release__isnull=True) if fresh else usable
 
 

@@ -19,6 +19,7 @@ from privacy.engine.evaluation.on_policy import TrialRows
 from privacy.engine.outcomes import outcomes_bounded
 from privacy.engine.sealing import Cipher, about_outcome
 from privacy.models import Choice, Decision, Person
+from privacy.selectors.decisions import rewarded
 from privacy.selectors.keys import ciphers_known, payload_opened
 
 _PEOPLE_A_QUERY = 5_000
@@ -130,8 +131,9 @@ def _lived(loop_version: LoopVersion, span: TrialSpan) -> Q:
 
 
 def _choices(loop_version: LoopVersion) -> QuerySet[Choice]:
-    """Return the policy head's choices of available decisions that have a closed outcome."""
+    """Return the policy head's choices of available decisions that have a closed outcome with a reward."""
     return Choice.objects.filter(
+        rewarded("decision__outcome"),
         head=MAIN_HEAD,
         decision__loop_version=loop_version,
         decision__available=True,

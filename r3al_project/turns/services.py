@@ -21,7 +21,7 @@ from loops.models import Loop, LoopVersion
 from privacy.models import Purpose, Release, ReleaseState
 from privacy.selectors.decisions import outcomes_waiting
 from privacy.services.releases.lifecycle import calibration_asked
-from privacy.services.releases.reservations import SettledCounts, reservation_refund, reservations_settle
+from privacy.services.releases.reservations import SettledCounts, reservation_end, reservations_settle
 from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.selectors import release_keys, turn_running
@@ -196,14 +196,14 @@ def _stage_locked(turn: Turn) -> TurnStage:
 def turn_settle(*, turn: Turn) -> Turn:
     """End a turn whose current job failed or was cancelled. Any other turn is left as it is.
 
-    People are refunded for its reserved releases for which no noise was drawn, because nobody will finish them.
+    Its reserved releases end with it, because nobody will finish them: people are refunded unless noise was drawn.
     """
     stage = turn.stages.select_related("job").order_by("-id").first()
     if turn.outcome == Turn.Outcome.RUNNING and stage is not None and stage.job.state in ("failed", "cancelled"):
         reason = stage.job.error or "cancelled by an operator"
         _turn_end(turn, Turn.Outcome.FAILED, f"{stage.name}: {reason}")
         for release in Release.objects.filter(key__in=release_keys(turn), state=ReleaseState.RESERVED):
-            reservation_refund(release=release)
+            reservation_end(release=release)
     turn.refresh_from_db()
     return turn
 

@@ -15,7 +15,7 @@ from core.progress import ReportProgress
 from privacy.engine.evaluation.on_policy import guardrail_clips
 from privacy.models import Release, ReleaseState
 from privacy.selectors.trial_decisions import TrialSpan
-from privacy.services.releases.reservations import reservation_refund
+from privacy.services.releases.reservations import reservation_end
 from privacy.services.releases.trial import TRIAL_KIND, TrialTerms, trial_release
 from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.trial import TRIAL_LOOKS, trial_harms, trial_verdict
@@ -89,7 +89,7 @@ def trial_gone(*, release: Release, newer: ModelVersion) -> Callable[[], dict[st
     """
     version = ModelVersion.objects.select_related("loop_version__loop").get(pk=release.parameters["version"])
     if release.state == ReleaseState.RESERVED:
-        reservation_refund(release=release)
+        reservation_end(release=release)
     read = release if release.state == ReleaseState.COMMITTED else None
     ended = GateResult("insufficient", "The trial ended while the turn ran.", (), None)
     look = 0 if read is None else int(release.parameters["look"])

@@ -132,10 +132,13 @@ def release_begin(
     return release
 
 
-def refunded_check(key: str) -> None:
-    """Raise InsufficientData if this key's release was refunded, as ``usable_check`` does before a retry."""
-    if Release.objects.filter(key=key, state=ReleaseState.REFUNDED).exists():
+def unended_check(key: str) -> None:
+    """Raise InsufficientData if this key's release ended without a result, as ``usable_check`` does before a retry."""
+    state = Release.objects.filter(key=key).values_list("state", flat=True).first()
+    if state == ReleaseState.REFUNDED:
         raise InsufficientData("everybody was refunded before anything was read; start another turn")
+    if state == ReleaseState.ABANDONED:
+        raise InsufficientData("the release was abandoned after noise was drawn, so it has no result; start another turn")
 
 
 def usable_check(release: Release, users: int) -> None:
@@ -224,8 +227,8 @@ def release_record(release: Release) -> None:
 
 def _check_same(release: Release, fields: dict[str, Any]) -> None:
     """Raise Conflict unless a retry has the same parameters as the stored release in everything that the caller chose."""
-    if release.state == ReleaseState.REFUNDED:
-        raise Conflict(f"release {release.key!r} was refunded; use a new key")
+    if release.state in (ReleaseState.REFUNDED, ReleaseState.ABANDONED):
+        raise Conflict(f"release {release.key!r} was {release.state}; use a new key")
     chosen = ("loop_version", "purpose", "technique", "mechanism", "formal_epsilon", "formal_delta")
     different = [name for name in chosen if getattr(release, name) != fields.get(name)]
     parameters = fields["parameters"]

@@ -45,6 +45,7 @@ from privacy.services.releases.lifecycle import (
     release_sigma,
     round_load,
     round_store,
+    unended_check,
     usable_check,
 )
 from privacy.services.releases.shards import ChargedRows
@@ -71,6 +72,7 @@ def moments_release(
     BudgetExceeded when nobody could be charged, InsufficientData when too few could be, and InputError for parameters out of
     range.
     """
+    unended_check(key)
     existing = Release.objects.filter(key=key).first()
     release = existing or _reserve(key, loop_version, epsilon, delta, explored_share)
     if release.state == ReleaseState.COMMITTED:

@@ -24,7 +24,7 @@ from privacy.selectors.trial_decisions import TrialSpan, people_in_trial, trial_
 from privacy.services.budget.charge import cohort_people
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
-    refunded_check,
+    unended_check,
     release_commit,
     release_reserve,
     release_sigma,
@@ -85,7 +85,7 @@ def trial_release(
     Raises: BudgetExceeded when nobody could be charged. InsufficientData when too few could be, or when everybody was refunded
         because too few had a reward: a retry then finds that this key's release is over.
     """
-    refunded_check(key)
+    unended_check(key)
     release = _reserved(key, loop_version, terms, epsilon, delta, share)
     stored = round_load(release=release, index=0)
     if stored is not None and release.state == ReleaseState.COMMITTED:
