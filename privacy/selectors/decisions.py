@@ -20,9 +20,8 @@ from privacy.engine.decision_arrays import DecisionArrays, HeadArrays, learnable
 from privacy.engine.moments.next_state import next_rows
 from privacy.engine.outcomes import outcomes_bounded
 from privacy.engine.sealing import Cipher, about_outcome, about_state
-from privacy.models import Choice, Decision, Person, Purpose, Release
+from privacy.models import Choice, Decision, Person, Release
 from privacy.models.person import FOLDS
-from privacy.selectors.consents import consented
 from privacy.selectors.keys import ciphers_known, payload_opened
 from privacy.selectors.releases import charged_person_ids
 
@@ -30,7 +29,6 @@ __all__ = [
     "charged_person_ids",
     "decision_arrays",
     "evaluation_folds",
-    "outcomes_waiting",
     "people_with_usable_decisions",
     "training_folds",
     "turn_share",
@@ -88,15 +86,6 @@ def people_with_usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> Q
     """Return the people of whom a release can use a decision. Nobody else is charged for it."""
     usable = usable_decisions(loop_version=loop_version, fresh=fresh)
     return Person.objects.filter(Exists(usable.filter(person=OuterRef("pk"))))
-
-
-def outcomes_waiting(*, loop_version: LoopVersion) -> bool:
-    """Return whether training people who consent to it have usable outcomes that no release has read."""
-    low, high = training_folds(loop_version.spec)
-    waiting = usable_decisions(loop_version=loop_version, fresh=True).filter(
-        person__in=consented(Purpose.TRAINING).values("person_id")
-    )
-    return waiting.filter(person__fold__gte=low, person__fold__lt=high).exists()
 
 
 def decision_arrays(

@@ -48,7 +48,7 @@ def states_opened(decisions: Sequence[Decision]) -> dict[int, Floats]:
     return {d.pk: state_of(d, keys[d.person_id]) for d in decisions if d.person_id in keys}
 
 
-def payload_opened(cipher: Cipher, sealed: bytes, about: bytes, otherwise: bytes) -> bytes:
+def payload_opened(cipher: Cipher, sealed: bytes | memoryview, about: bytes, otherwise: bytes) -> bytes:
     """Open one payload among many. A damaged one is logged and replaced by ``otherwise``, so that it stops nothing else."""
     try:
         return cipher.open(bytes(sealed), about)

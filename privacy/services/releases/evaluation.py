@@ -25,12 +25,12 @@ from privacy.selectors.decisions import (
 )
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
-    unended_check,
     release_commit,
     release_reserve,
     release_sigma,
     round_load,
     round_store,
+    unended_check,
     usable_check,
 )
 

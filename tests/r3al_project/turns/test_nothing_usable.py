@@ -47,7 +47,7 @@ def log(folder: Path, change: Callable[[int, Row], Row], people: int = 60) -> Pa
 def run(version: LoopVersion, source: Path) -> Turn:
     consents = [Purpose.TRAINING, Purpose.EVALUATION]
     return turn_run(
-        turn_start(loop_version=version, parameters=turn_parameters(source=source, consents=consents)),
+        turn_start(actor="ann", loop_version=version, parameters=turn_parameters(source=source, consents=consents)),
         say=lambda text: None,
     )
 
@@ -84,7 +84,7 @@ def test_where_old_outcomes_do_not_say_that_they_hold_no_reward_everybody_is_ref
     source = log(tmp_path, lambda person, row: {"felt": "", "answer": "bad"})
     signals_import(path=source, loop_version=version, consents=list(Purpose))
     RewardSignal.objects.update(has_reward=None)
-    turn = turn_run(turn_start(loop_version=version, parameters=turn_parameters()), say=lambda text: None)
+    turn = turn_run(turn_start(actor="ann", loop_version=version, parameters=turn_parameters()), say=lambda text: None)
     assert (
         turn.outcome == "failed" and "have a decision with an observed reward, so everybody was refunded" in turn.reason
     )
