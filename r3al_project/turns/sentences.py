@@ -93,16 +93,27 @@ def release_sentence(s: StageSummary) -> str:
 
 
 def synthesize_sentence(s: StageSummary) -> str:
-    """State how many transitions were drawn."""
-    return f"{s['rows']:,} synthetic transitions drawn from the released world model."
+    """State how many samples were drawn, and how many transitions they hold."""
+    if "of_turn" in s:
+        return "No samples were drawn, because no version is trained."
+    if "samples" not in s:  # a turn of an older version
+        return f"{s['rows']:,} synthetic transitions drawn from the released world model."
+    return (
+        f"{s['samples']:,} synthetic samples drawn from the released world model, each with the outcome of every action "
+        f"({s['rows']:,} transitions)."
+    )
 
 
 def train_sentence(s: StageSummary) -> str:
-    """State how often the candidate intervenes, and the model gates' verdicts."""
+    """State how often the policy candidate intervenes, and the model gates' verdicts."""
     verdict = "passed" if s["model_gate"] else "failed"
+    if "of_turn" in s:
+        return f"No version was trained: those of turn {s['of_turn']} were trained on the same release."
     z = f"z {s['model_gate_z']:.2f}"
     if "model_gate_z_incumbent" in s:
         z += f" against the reference, {s['model_gate_z_incumbent']:.2f} against the incumbent"
+    if s.get("head", MAIN_HEAD) != MAIN_HEAD:
+        return f"Only head {s['head']} was trained. Its candidate {verdict} the model gate ({z})."
     move = "" if s.get("step", 1.0) == 1.0 else " It moves only part of the way from the incumbent to the new fit."
     candidate = f"The candidate intervenes at {s['intervention_rate']:.0%} of decision points.{move}"
     others = [head for head, gate in s.get("heads", {}).items() if gate["passed"] and head != MAIN_HEAD]

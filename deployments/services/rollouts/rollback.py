@@ -50,6 +50,7 @@ def slot_rollback(
         deployment=deployment,
         check_made=check,
         reason=reason,
+        actor=actor,
         automatic=automatic,
         harmful=harmful,
     )

@@ -154,13 +154,14 @@ def _add_outcomes(
 ) -> None:
     bulk_insert(
         model=RewardSignal,
-        fields=("created_at", "decision", "payload", "harmful", "closed_at"),
+        fields=("created_at", "decision", "payload", "harmful", "has_reward", "closed_at"),
         rows=[
             (
                 now,
                 ids[p.key],
                 keys[person].seal(p.payload, about_outcome(person, p.key)),
                 p.row.harmful,
+                bool(np.isfinite(p.row.reward[0])),
                 p.row.time + deadline,
             )
             for person, p in owned
