@@ -64,6 +64,11 @@ def people_in_trial(*, loop_version: LoopVersion, span: TrialSpan) -> QuerySet[P
     return Person.objects.filter(Exists(read.filter(decision__person=OuterRef("pk"))))
 
 
+def trial_has_news(*, loop_version: LoopVersion, span: TrialSpan, since: datetime) -> bool:
+    """Return whether an outcome of the trial was stored after a time."""
+    return _choices(loop_version).filter(_lived(loop_version, span), decision__outcome__created_at__gt=since).exists()
+
+
 def trial_rows(
     *,
     loop_version: LoopVersion,

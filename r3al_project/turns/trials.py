@@ -25,7 +25,7 @@ from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import trial_sentence
 from r3al_project.turns.stage_protocol import Write, summary_of
 from training.models import ModelVersion
-from training.selectors.evidence import losses_are_hidden, trial_is_wanted
+from training.selectors.evidence import losses_are_hidden, people_lacking, trial_is_wanted
 from training.selectors.versions import last_verdict, version_get
 from training.services.gate import decision_latency
 from training.services.trial import TrialArms, trial_gone, trial_judge
@@ -103,7 +103,7 @@ def _newer(turn: Turn, tried: ModelVersion) -> ModelVersion | None:
 def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
     """Begin a trial of the turn's policy candidate if its evidence leaves it open, or if it would be the first to serve."""
     if not trial_is_wanted(version):
-        return TrialEnd(text=_HIDDEN_LOSSES if losses_are_hidden(version) else "")
+        return TrialEnd(text=_why_no_trial(version))
     verdict = last_verdict(version)
     passed = verdict is not None and verdict.verdict == "pass"
     reason = "it passed, and a first policy is tried" if passed else "its evaluation left it undecided"
@@ -113,6 +113,13 @@ def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
     except Conflict as error:
         return TrialEnd(text=f"No trial: {error}.")
     return TrialEnd("started", version.pk, text=trial_sentence("started", version.pk))
+
+
+def _why_no_trial(version: ModelVersion) -> str:
+    needed = people_lacking(version)
+    if needed is not None:
+        return f"No trial begins, because it needs about {needed:,.0f} people with outcomes to be read."
+    return _HIDDEN_LOSSES if losses_are_hidden(version) else ""
 
 
 def conclude_trial(turn: Turn, gate: dict[str, Any]) -> dict[str, Any]:

@@ -239,7 +239,8 @@ def _warnings(heads: Sequence[Head], sums: AssignmentSums, means: Sequence[Assig
     """Return in words what the file cannot show."""
     if not any(sums.rows.values()):
         return ["No row was available to randomise, so no release will use a row of this file."]
-    never = [m for m in means if m.finding == "never logged" and m.among != "explored"]
+    # About a few people, "never logged" would say what each of them got.
+    never = [m for m in means if m.finding == "never logged" and m.among != "explored" and m.people >= FEWEST_PEOPLE]
     said = [f"{m.head}: {m.action} was never logged, so this file holds no evidence about it." for m in never]
     unchecked = dict.fromkeys(m.head for m in means if m.finding == "too few people")
     said += [f"{head}: too few people to check the propensities." for head in unchecked]

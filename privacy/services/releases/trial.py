@@ -21,7 +21,7 @@ from privacy.selectors.consents import consented
 from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.payable import cohort_people
 from privacy.selectors.releases import charged_person_ids
-from privacy.selectors.trial_decisions import TrialSpan, people_in_trial, trial_rows
+from privacy.selectors.trial_decisions import TrialSpan, people_in_trial, trial_has_news, trial_rows
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
     calibration_asked,
@@ -121,6 +121,7 @@ def _reserved(
     """Charge the people with an outcome in the trial, or return the release that did."""
     people = people_in_trial(loop_version=loop_version, span=terms.span)
     if not Release.objects.filter(key=key).exists():
+        _news_check(loop_version, terms)
         _outcomes_check(loop_version, people)
     return release_reserve(
         key=key,
@@ -158,6 +159,18 @@ def _noised(
         loop_version.spec, rows, centre=terms.centre, decisions=terms.decisions, clips=terms.clips,
         sigma=release_sigma(release),
     )  # fmt: skip
+
+
+def _news_check(loop_version: LoopVersion, terms: TrialTerms) -> None:
+    """Raise InsufficientData, before anybody is charged, if a look would read again what the look before it read."""
+    looks = Release.objects.filter(
+        parameters__kind=TRIAL_KIND, parameters__version=terms.version, state=ReleaseState.COMMITTED
+    )
+    last = looks.order_by("-pk").first()
+    if last is not None and not trial_has_news(loop_version=loop_version, span=terms.span, since=last.created_at):
+        raise InsufficientData(
+            "no outcome of the trial is new since its last look, so nobody was charged; wait for outcomes, or import decisions"
+        )
 
 
 def _outcomes_check(loop_version: LoopVersion, people: QuerySet[Person]) -> None:

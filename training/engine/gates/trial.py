@@ -18,7 +18,7 @@ from loops.engine.reward import largest_total
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import smallest_effect
 from privacy.engine.evaluation.centred_sums import read_centred
-from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS
+from privacy.engine.evaluation.on_policy import IMPROVEMENT_CLIP, IMPROVEMENT_COLUMNS, TRIAL_SHARES
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, attempt_alpha
 from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.share_gates import SUPPORT_OFF
@@ -32,6 +32,7 @@ HIDDEN_SHARE = 0.002  # of the people, who may lie beyond the clip against a can
 HIDDEN_LOSS = 3.0  # reward scales that each of them is taken to lose in every decision, unless their number is proven
 _COUNT_Z = 2.326  # sd of their number's noise by which it may exceed 0
 ENTRY_Z = 2.326  # sd of noise by which people beyond an evaluation's clip may exceed 0 before a trial
+_USERS_SD = 2.0  # sd of noise by which the number of people must exceed the least
 _MISMATCH_PRIOR = 100.0  # pseudo-people of the sample ratio's prior (evidence of a ratio other than 50:50)
 _MISMATCH_BAR = math.log(1_000.0)
 
@@ -70,6 +71,12 @@ def trial_wanted(
     if any(j.verdict != "pass" for j in improvement) and earlier is not None and hides_losses(earlier):
         return False
     return all(j.high > 0 for j in improvement)
+
+
+def people_for_trial(sigma: float) -> float:
+    """Return how many people a trial needs so that its release can be read. ``sigma``: noise multiplier of a whole turn."""
+    share = TRIAL_SHARES["improvement"] / sum(TRIAL_SHARES.values())
+    return MIN_ESS + _USERS_SD * sigma * IMPROVEMENT_CLIP / IMPROVEMENT_COLUMNS["users"] / math.sqrt(share)
 
 
 def unsupported(support: Judgement) -> bool:
@@ -212,20 +219,24 @@ def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
             ),
         )
     elif estimate + gain + against <= 0:
-        answer, reason = "fail", f"{text}: the candidate is not better than the reference."
+        answer = "fail"
+        reason = (
+            f"The difference between the arms of the trial is {estimate:.4g} reward scales and at most "
+            f"{estimate + gain + against:.4g} with {1 - FALSE_PASS_ALPHA:.0%} confidence, so the candidate is not better."
+        )
     else:
         answer, reason = (
             "insufficient",
-            f"{text}, which does not exclude 0. A decision needs about {needed:,.0f} people.",
+            f"{text}, which does not exclude 0.{people_words(needed, users)}",
         )
     scale = spec.reward.scale
-    known = needed if answer == "insufficient" and not problem else None
+    known = needed if answer == "insufficient" and not problem and needed > users else None
     return Judgement("improvement", estimate * scale, low * scale, high * scale, 0.0, users, answer, reason, known)
 
 
 def _problem(sums: _Sums, users: float) -> str:
     """Return why the trial cannot be read yet, or an empty text."""
-    if users - 2 * sums.sd["users"] < MIN_ESS:
+    if users - _USERS_SD * sums.sd["users"] < MIN_ESS:
         return f"Too few people took part in the trial to read it: about {users:,.0f}. It needs {MIN_ESS:g} beyond the noise."
     if sample_ratio_evidence(sums.value["arms"], sums.sd["arms"], users) >= _MISMATCH_BAR:
         return (
@@ -245,6 +256,11 @@ def sample_ratio_evidence(difference: float, sd: float, users: float) -> float:
     variance = users + sd**2
     prior = users**2 / (_MISMATCH_PRIOR + 1)
     return difference**2 / 2 * (1 / variance - 1 / (variance + prior)) - math.log1p(prior / variance) / 2
+
+
+def people_words(needed: float, users: float) -> str:
+    """Return a sentence about the people that a decision needs, empty if as many are there: then noise decides."""
+    return f" A decision needs about {needed:,.0f} people." if needed > users else ""
 
 
 def _people_needed(users: float, se: float, effect: float, z: float) -> float:
