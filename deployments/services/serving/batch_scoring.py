@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from core.arrays import Floats
 from core.atomic_files import SHARED, atomic_file
+from core.csv_output import CsvWriter
 from core.errors import InputError
 from deployments.selectors.slots import slot_for
 from loops.engine.rows.cells import RowError
@@ -55,7 +55,7 @@ def states_decide(
     chosen, probabilities = policy.actions(states), policy.probabilities(states)
     try:
         with atomic_file(target, replace=True, mode=SHARED) as out:
-            writer = csv.writer(out)
+            writer = CsvWriter(out)
             writer.writerow(["row", "action", *(f"p_{a}" for a in actions)])
             for number, (action, row) in enumerate(zip(chosen, probabilities, strict=True), start=1):
                 writer.writerow([number, actions[action], *(f"{p:g}" for p in row)])

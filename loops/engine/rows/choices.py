@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from core.neutral_text import with_neutral_spellings
 from loops.engine.rows.cells import RowError, is_missing, quoted_list, without_zero_decimals
 from loops.engine.rows.features import Cells
 from loops.engine.rows.propensities import LoggedPropensity, PropensityReader
@@ -36,7 +37,8 @@ class ActionReader:
         own = {a: i for i, a in enumerate(head.actions)}
         mapped = {v: own[a] for v, a in spec.imports.actions.get(head.name, {}).items()}
         self._index = own | mapped
-        self._folded = {k.lower(): i for k, i in self._index.items()}
+        spellings = with_neutral_spellings(self._index)
+        self._folded = {k.lower(): i for k, i in spellings.items()}
 
     def intervenes(self, row: Cells) -> bool:
         """Return whether the cell names an action other than the reference."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from core.neutral_text import with_neutral_spellings
 from loops.engine.rows.cells import RowError, is_missing, parse_number, quoted_list, without_zero_decimals
 from loops.engine.rows.outcomes import Note, transform_function
 from loops.engine.spec import Feature, LoopSpec
@@ -50,7 +51,7 @@ def _category_reader(
 ) -> Callable[[Cells, list[Note]], float]:
     own = {c: float(i) for i, c in enumerate(feature.categories)}
     index = own | {v: own[c] for v, c in spec.imports.categories.get(feature.name, {}).items()}
-    folded = {k.lower(): i for k, i in index.items()}
+    folded = {k.lower(): i for k, i in with_neutral_spellings(index).items()}
     filled = None if fill is None else own[str(fill)]
 
     def read(row: Cells, notes: list[Note]) -> float:

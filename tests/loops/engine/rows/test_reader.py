@@ -315,3 +315,11 @@ def test_the_persons_time_zone_is_read_where_declared() -> None:
     assert got.time == datetime(2024, 5, 31, 20, 30, tzinfo=UTC) and got.time.date().isoformat() == "2024-05-31"
     with pytest.raises(InputError, match="lacks the column 'zone'"):
         RowReader(diary(time_zone="zone"), COLUMNS, need="decision")
+
+
+def test_names_like_formulas_are_read_as_written_and_as_exported() -> None:
+    """An export puts an apostrophe before them, so that a spreadsheet does not run them."""
+    mapped = {"actions": {"policy": {"=1+1": "speak"}}, "categories": {"place": {"-2+3": "work"}}}
+    for did, place in (("=1+1", "-2+3"), ("'=1+1", "'-2+3")):
+        got = read({"did": did, "place": place}, **mapped)
+        assert got.choices["policy"].action == 1 and got.state[1] == 1.0
