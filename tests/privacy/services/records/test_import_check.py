@@ -80,7 +80,8 @@ class TestWrongPropensities:
 
     def test_are_refused_where_frequencies_contradict_the_declared_logging(self, tmp_path: Path) -> None:
         with pytest.raises(
-            InputError, match=r"head policy take speak at \d\d%, but the loop file declares logging 0.4"
+            InputError,
+            match=r"head policy take speak with a frequency of 0\.\d\d, but the loop file declares logging 0.4",
         ):
             imported(drawn(tmp_path / "log.csv", speak=0.7), DECLARED)
 
