@@ -66,11 +66,12 @@ def exploration_sentence(
 
 
 def collect_sentence(s: StageSummary) -> str:
-    """State how many rows of the file were added, already stored and rejected."""
+    """State how many rows of the file were added, gave a stored decision its outcome, were already stored, and rejected."""
     if "rows" not in s:
         return "No file was given, so the turn uses the records already stored."
     added = f"{s['added']:,} of {s['rows']:,} rows added"
-    counted = f"{added}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
+    joined = f", {s['joined']:,} joined to stored decisions" if s.get("joined") else ""
+    counted = f"{added}{joined}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
     override = (
         [f"Its propensities do not fit its actions. It was imported because: {s['override']}."]
         if s.get("override")

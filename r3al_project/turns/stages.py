@@ -284,7 +284,7 @@ def stage_table(*stages: Stage) -> dict[str, Stage]:
 
 
 STAGES = stage_table(
-    Stage("collect", PRIVACY, collect, collect_sentence, ("rows", "added", "unchanged", "rejected", "note")),
+    Stage("collect", PRIVACY, collect, collect_sentence, ("rows", "added", "joined", "unchanged", "rejected", "note")),
     Stage("release", PRIVACY, release, release_sentence, ("users", "epsilon", "delta")),
     Stage("synthesize", TRAIN, synthesize_rows, synthesize_sentence, ("samples", "rows", "features", "phi_width")),
     Stage(

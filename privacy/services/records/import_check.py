@@ -154,9 +154,9 @@ def _advice(source: Source, reader: RowReader, spec: LoopSpec, head: Head, worst
     if worst.among == "explored" or not columns.propensity_columns:
         which = "Explored rows" if worst.among == "explored" else "Rows"
         declared = head.logging[head.actions.index(worst.action)]
-        rate = f"{rounded(100 * worst.share):g}%" if has_numbers(worst) else "another rate"
+        rate = f"a frequency of {rounded(worst.share):g}" if has_numbers(worst) else "another frequency"
         return (
-            f"{which} of head {head.name} take {worst.action} at {rate}, but the loop file declares logging "
+            f"{which} of head {head.name} take {worst.action} with {rate}, but the loop file declares logging "
             f"{declared:g}. Declare the probabilities with which actions were drawn, or name the column that holds them "
             f"(propensity in [import.csv.heads.{head.name}])"
         )
