@@ -23,6 +23,7 @@ RewardAggregate = Literal["earliest", "latest", "sum", "mean"]
 Silence = Literal["unknown", "harmless", "harmful"]
 FirstTrial = Literal["always", "undecided"]
 
+DEFAULT_POPULATION = "people"  # of an installation whose loops declare none
 KNOWN_DYNAMICS: frozenset[str] = frozenset({"since_intervention", "recent_load", "clock", "constant"})
 
 

@@ -74,12 +74,18 @@ def person_erase(*, person_id: int, source: str) -> ErasureCounts:
     )
     get_user_model().objects.filter(pk__in=PersonAccount.objects.filter(person=person).values("user_id")).delete()
     PrivacyBudget.objects.filter(person=person).update(consent_mask=0)
-    Person.objects.filter(pk=person.pk).update(
-        key=tombstone(population=person.population, key=person.key), erased_at=timezone.now()
-    )
+    _bury(person)
     body = {"source": source[:80], "releases": len(releases), "exports": exports}
     vault_append(kind=VaultKind.ERASURE, body=body, subject=subject)
     return ErasureCounts(signals=signals, decisions=decisions, exports=exports, releases=releases)
+
+
+def _bury(person: Person) -> None:
+    """Replace a person's pseudonyms by tombstones. A backup may know them by either."""
+    now, population = timezone.now(), person.population
+    first = tombstone(population=population, key=person.first_key) if person.first_key else ""
+    key = tombstone(population=population, key=person.key)
+    Person.objects.filter(pk=person.pk).update(key=key, first_key=first, erased_at=now, last_erased_at=now)
 
 
 def _locked(person_id: int) -> Person:
@@ -105,7 +111,12 @@ def tombstone(*, population: str, key: str) -> str:
 def tombstones() -> list[str]:
     """Return one line per erased person (population, tombstone, time of erasure), to store with the backups."""
     erased = Person.objects.filter(erased_at__isnull=False).order_by("pk")
-    return [f"{p.population} {p.key} {p.erased_at:%Y-%m-%dT%H:%M:%S.%f%z}" for p in erased.iterator(chunk_size=_CHUNK)]
+    return [
+        f"{p.population} {digest} {p.erased_at:%Y-%m-%dT%H:%M:%S.%f%z}"
+        for p in erased.iterator(chunk_size=_CHUNK)
+        for digest in (p.key, p.first_key)
+        if digest
+    ]
 
 
 def tombstones_replay(lines: Iterable[str], *, source: str) -> int:
@@ -142,4 +153,12 @@ def restore_erased_person(population: str, keys: Collection[str]) -> None:
     by_tombstone = {tombstone(population=population, key=key): key for key in keys}
     for row in Person.objects.filter(population=population, key__in=by_tombstone).order_by("pk"):
         erased = Person.objects.filter(pk=row.pk, erased_at__isnull=False)
-        erased.update(key=by_tombstone[row.key], erased_at=None, created_at=timezone.now())
+        erased.update(key=by_tombstone[row.key], first_key="", erased_at=None, created_at=timezone.now())
+
+
+def erasure_times(*, population: str, keys: Iterable[str]) -> dict[str, datetime]:
+    """Return the last erasure of each person among ``keys`` who was ever erased, also of one who registered again since."""
+    people = Person.objects.filter(population=population, last_erased_at__isnull=False)
+    buried = {tombstone(population=population, key=key): key for key in keys}
+    rows = people.filter(key__in=[*buried, *buried.values()]).values_list("key", "last_erased_at")
+    return {buried.get(key, key): at for key, at in rows if at is not None}

@@ -52,7 +52,7 @@ def test_a_new_text_is_a_new_act_and_the_vault_knows_which(people: list[int]) ->
 def test_a_grant_that_keeps_answers_does_not_undo_a_withdrawal(people: list[int]) -> None:
     consent_grant(person_ids=people[:1], purposes=BOTH, source="the app")
     consent_withdraw(person_ids=people[:1], purposes=BOTH, source="the app")
-    assert consent_grant(person_ids=people, purposes=BOTH, source="a file", keep_decided=True) == 2
+    assert consent_grant(person_ids=people, purposes=BOTH, source="a file", by="file") == 2
     assert masks(people) == [0, 6]
 
 
