@@ -29,7 +29,9 @@ def identifier_normalised(text: str) -> str:
     if not normal or len(text) > _LONGEST_GIVEN or len(normal) > LONGEST_IDENTIFIER:
         raise InputError(f"a person's identifier (userId) has 1 to {LONGEST_IDENTIFIER} characters")
     if _INVISIBLE.search(normal) or any(unicodedata.category(c) in _INVISIBLE_CATEGORIES for c in normal):
-        raise InputError("a person's identifier (userId) holds a control character or one that nobody sees; leave it out")
+        raise InputError(
+            "a person's identifier (userId) holds a control character or one that nobody sees; leave it out"
+        )
     if _SCIENTIFIC.fullmatch(normal):
         raise InputError("a person's identifier (userId) is a rounded number such as 1.2E+15; write all of its digits")
     whole = _WHOLE_FLOAT.fullmatch(normal)

@@ -41,5 +41,9 @@ class Migration(migrations.Migration):
             name='last_erased_at',
             field=models.DateTimeField(blank=True, help_text='Last erasure, also of a person who registered again since.', null=True),
         ),
+        migrations.AlterModelOptions(
+            name='personaccount',
+            options={'permissions': [('revoke_tokens', 'Can revoke the tokens of people and of services')]},
+        ),
         migrations.RunPython(remember, migrations.RunPython.noop),
     ]

@@ -13,8 +13,8 @@ SERVE_PEOPLE = "privacy.serve_people"
 class Person(Created):
     """One privacy unit. Loops of one population share their people, and so their budgets.
 
-    ``key`` is HMAC-SHA-256(salt, population, normalised identifier); the identifier itself is not stored. ``first_key`` is the key
-    of a person who was first known by another spelling; commitments in the Trust Vault are made of it (empty: of ``key``).
+    ``key`` is HMAC-SHA-256(salt, population, normalised identifier); the identifier itself is not stored. ``first_key`` is the
+    key of a person who was first known by another spelling. The Trust Vault commits to it instead of ``key``.
     ``fold`` is a keyed hash in [0, 10000). People below ``evaluation_share * 10000``, if a loop
     declares one, evaluate candidates and never train one.
     After erasure only this row, the budget and the ledger entries stay, and ``key`` becomes a tombstone. The tombstone is a

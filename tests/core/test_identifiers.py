@@ -40,7 +40,8 @@ def test_spellings_of_one_identifier_are_one(spelled: str, normal: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", " ", "\u3000", "x" * 201, "e\u0301" * 201, "x" * 100_000, "a\0b", "a\nb", "a\u200bb", "a\u200db", "a\ufeffb", "a\u202eb",
+        "", " ", "\u3000", "x" * 201, "e\u0301" * 201, "x" * 100_000,
+        "a\0b", "a\nb", "a\u200bb", "a\u200db", "a\ufeffb", "a\u202eb",
         "a\u00adb", "a\u2028b", "a\ufe0fb", "a\u3164b", "a\u034fb", "\ud800", "1.2E+15", "1.5e15", "1e+16",
     ],
 )  # fmt: skip

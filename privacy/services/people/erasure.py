@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import models, transaction
 from django.utils import timezone
 
 from core.digests import TOMBSTONE, keyed
@@ -36,6 +36,16 @@ from privacy.services.vault.append import subject_of, vault_append
 _CHUNK = 1_000
 
 
+class ErasureReason(models.TextChoices):
+    """Reasons for an erasure, as the Trust Vault records them. A free text could describe the person for ever."""
+
+    REQUEST = "request", "the person asked for it"
+    CONSENT = "consent", "the person withdrew their consent"
+    OBLIGATION = "obligation", "a law, a court or an authority demands it"
+    NOT_A_PERSON = "not a person", "a test or an account that is no person"
+    DUPLICATE = "duplicate", "the person is stored twice"
+
+
 @dataclass(frozen=True)
 class ErasureCounts:
     """The result of an erasure: numbers of deleted signals and decisions, and of emptied exports that held the person's rows.
@@ -50,7 +60,7 @@ class ErasureCounts:
 
 
 @transaction.atomic
-def person_erase(*, person_id: int, source: str) -> ErasureCounts:
+def person_erase(*, person_id: int, source: str, reason: ErasureReason = ErasureReason.REQUEST) -> ErasureCounts:
     """Erase a person in one transaction. Raises Conflict for a person who is already erased.
 
     The data key is locked first, in the order of every transaction that adds records: a later one finds neither key nor consent.
@@ -75,7 +85,7 @@ def person_erase(*, person_id: int, source: str) -> ErasureCounts:
     get_user_model().objects.filter(pk__in=PersonAccount.objects.filter(person=person).values("user_id")).delete()
     PrivacyBudget.objects.filter(person=person).update(consent_mask=0)
     _bury(person)
-    body = {"source": source[:80], "releases": len(releases), "exports": exports}
+    body = {"source": source[:80], "reason": reason.value, "releases": len(releases), "exports": exports}
     vault_append(kind=VaultKind.ERASURE, body=body, subject=subject)
     return ErasureCounts(signals=signals, decisions=decisions, exports=exports, releases=releases)
 

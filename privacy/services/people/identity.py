@@ -10,6 +10,7 @@ from django.db import transaction
 
 from core.digests import FOLD, PERSON, keyed
 from core.identifiers import identifier_normalised
+from loops.models import Loop
 from privacy.engine.budget_windows import first_days
 from privacy.engine.dp.accounting import NANO, nano_up
 from privacy.models import Person, PrivacyBudget
@@ -45,7 +46,8 @@ def person_fold(*, population: str, identifier: str) -> int:
 def people_get_or_create(*, population: str, identifiers: Collection[str]) -> dict[str, int]:
     """Return person ids by identifier, creating people who are new. Spellings of one identifier give one person.
 
-    A new person gets a data key, an unspent budget from today (UTC), and no consent. Raises InputError for an unusable identifier.
+    A new person gets a data key, an unspent budget from today (UTC), and no consent. Raises InputError for an unusable
+    identifier.
     """
     keys = {i: person_key(population=population, identifier=i) for i in identifiers}
     spellings_adopt(population=population, keys=keys)
@@ -79,6 +81,16 @@ def person_find(*, population: str, identifier: str) -> Person | None:
     key = person_key(population=population, identifier=identifier)
     person = Person.objects.filter(population=population, key=key).first()
     return person or person_spelled(population=population, identifier=identifier)
+
+
+def people_find(*, identifier: str) -> list[Person]:
+    """Return the people of all populations whom an app or a file knows by an identifier.
+
+    Raises InputError for an unusable identifier.
+    """
+    populations = Loop.objects.order_by("population").values_list("population", flat=True).distinct()
+    found = (person_find(population=p, identifier=identifier) for p in populations)
+    return [person for person in found if person is not None]
 
 
 def people_erased(*, population: str, identifiers: Collection[str]) -> dict[str, datetime]:

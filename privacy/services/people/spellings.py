@@ -17,7 +17,7 @@ from core.errors import Conflict
 from core.identifiers import earlier_spellings
 from privacy.models import Person, PrivacyBudget
 from privacy.models.budget import WINDOWS
-from privacy.services.people.erasure import person_erase, tombstone
+from privacy.services.people.erasure import ErasureReason, person_erase, tombstone
 
 
 def person_spelled(*, population: str, identifier: str) -> Person | None:
@@ -58,7 +58,7 @@ def spelling_fold(*, other_id: int, key: str, into_id: int) -> None:
         key: tombstone of the other spelling.
     """
     with suppress(Conflict):  # erased already
-        person_erase(person_id=other_id, source="another spelling")
+        person_erase(person_id=other_id, source="another spelling", reason=ErasureReason.DUPLICATE)
     with transaction.atomic():
         budgets = PrivacyBudget.objects.filter(person_id__in=[other_id, into_id]).order_by("person_id")
         spent = {b.person_id: b for b in budgets.select_for_update()}
