@@ -20,7 +20,7 @@ def _end_tokens(instance: AbstractBaseUser, update_fields: frozenset[str] | None
     if instance.pk is None or (update_fields is not None and "password" not in update_fields):
         return
     # A login may store the same password under a newer hash: then nobody set one, and tokens stay.
-    is_set = instance._password is not None or not instance.has_usable_password()
+    is_set = getattr(instance, "_password", None) is not None or not instance.has_usable_password()
     stored = type(instance)._default_manager.filter(pk=instance.pk).values_list("password", flat=True).first()
     if is_set and stored not in (None, instance.password):
         tokens_revoke(user_ids=[instance.pk])

@@ -30,7 +30,7 @@ def device_token_create(account: PersonAccount) -> tuple[str, datetime | None]:
 def tokens_revoke(*, user_ids: Collection[int]) -> int:
     """Revoke all tokens of accounts. Returns their number. Every process refuses them within ``CACHE_SECONDS``."""
     revoked, _ = get_token_model().objects.filter(user_id__in=user_ids).delete()
-    return revoked
+    return int(revoked)
 
 
 def person_tokens_revoke(*, person_id: int) -> int:

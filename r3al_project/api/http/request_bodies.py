@@ -129,7 +129,7 @@ class FlagField(serializers.BooleanField):
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
             self.fail("invalid", input=data)
-        return data
+        return bool(data)
 
 
 class NumberField(serializers.FloatField):
