@@ -160,7 +160,7 @@ class TestOnePerson:
         assert decided.status_code == 200 and Person.objects.count() == 1
         at = timezone.now().isoformat()
         signal = {"id": "s1", "type": "pulse", "at": at, "values": {"mood": 0.1}}
-        doors = [
+        doors: list[tuple[str, dict[str, Any]]] = [
             ("signals", {"signals": [signal], "loop": "care"}),
             (f"optima/decisions/{decided.told['decisionId']}/activate", {}),
             (f"optima/decisions/{decided.told['decisionId']}/rewards", {"rewardId": "w1", "total": 0.1}),
