@@ -126,6 +126,10 @@ class RowReader:
         user, _, time = self._identity(row)
         return user, time
 
+    def user(self, row: Cells) -> str:
+        """Return a row's person. Raises RowError."""
+        return self._user(row)
+
     def assignment(self, row: Cells) -> tuple[str, dict[str, LoggedChoice]] | None:
         """Return a row's person and the choices of its heads, whatever else the row holds. None for an unavailable row.
 
