@@ -33,7 +33,7 @@ def ben() -> User:
 
 
 def held(user: User) -> int:
-    return AuthToken.objects.filter(user=user).count()
+    return int(AuthToken.objects.filter(user=user).count())
 
 
 def test_a_new_password_ends_them_and_nobody_elses(ann: User, ben: User) -> None:

@@ -54,7 +54,7 @@ def events(release: Release) -> list[str]:
     return [e.body["state"] for e in found]
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[Release], None]) -> None:
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[Release], Any]) -> None:
     """Something happens after the computing and before the storing."""
     compute = anonymize_compute
 

@@ -170,7 +170,7 @@ def test_who_withdraws_between_two_rounds_is_in_no_later_round(
         monkeypatch.setattr(moments, name, counting)
 
     def withdraw(_: float, text: str) -> None:
-        people = {"baseline moments": slice(0, 40), "action effects": slice(40, 45)}.get(text)
+        people = {"baseline moments": slice(0, 20), "action effects": slice(20, 25)}.get(text)
         if people is not None:
             ids = LedgerEntry.objects.order_by("person_id").values_list("person_id", flat=True)[people]
             consent_withdraw(person_ids=list(ids), purposes=[Purpose.TRAINING], source="app")
@@ -179,7 +179,7 @@ def test_who_withdraws_between_two_rounds_is_in_no_later_round(
         key="one", loop_version=world, epsilon=1.0, delta=1e-5, explored_share=1.0, report=withdraw
     )
     charged = LedgerEntry.objects.filter(release=release).count()
-    assert [sum(users) for users in summed.values()] == [charged, charged - 40, charged - 45]
+    assert [sum(users) for users in summed.values()] == [charged, charged - 20, charged - 25]
 
 
 def test_who_withdraws_after_the_charge_is_not_judged(world: LoopVersion) -> None:
