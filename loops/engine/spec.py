@@ -24,6 +24,7 @@ Silence = Literal["unknown", "harmless", "harmful"]
 DecimalMark = Literal[".", ","]
 FirstTrial = Literal["always", "undecided"]
 
+DEFAULT_POPULATION = "people"  # of an installation whose loops declare none
 KNOWN_DYNAMICS: frozenset[str] = frozenset({"since_intervention", "recent_load", "clock", "constant"})
 
 

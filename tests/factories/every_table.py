@@ -132,7 +132,7 @@ def _release(version: LoopVersion) -> Release:
 def _people(version: LoopVersion, release: Release) -> None:
     for i in range(2):
         key = TEXTS["person key"][:-1] + str(i)
-        person = Person.objects.create(population=version.loop.name, key=key, fold=i)
+        person = Person.objects.create(population=version.loop.population, key=key, fold=i)
         caps = {f"cap_{w}": 4 * NANO for w in ("day", "week", "month", "lifetime")}
         windows = {"day": DAY, "week": DAY, "month": DAY.replace(day=1)}
         PrivacyBudget.objects.create(
@@ -206,7 +206,7 @@ def _watched(slot: ServingSlot) -> None:
     """What health knows of the slot: a person's evidence, a minute's latency, a look, and a version that was taken back."""
     deployment = Deployment.objects.get(slot=slot)
     watched = {"slot": slot, "version": slot.stable}
-    person = Person.objects.filter(population=slot.loop.name).earliest("pk")
+    person = Person.objects.filter(population=slot.loop.population).earliest("pk")
     ciphers([person.pk])
     EvidenceUnit.objects.create(
         **watched, data_key_id=person.pk, epoch=1, first_exposed_at=NOW, closes_at=NOW, decisions=3

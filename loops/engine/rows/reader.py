@@ -16,6 +16,7 @@ import numpy as np
 
 from core.arrays import Floats
 from core.errors import InputError
+from core.identifiers import identifier_normalised
 from loops.engine.rows.cells import RowError, is_missing, parse_flag, quoted_list
 from loops.engine.rows.choices import ActionReader, LoggedChoice
 from loops.engine.rows.features import Cells, feature_reader
@@ -201,16 +202,19 @@ class RowReader:
 
     def _identity(self, row: Cells) -> tuple[str, tuple[str, ...], datetime]:
         user = self._user(row)
-        key = tuple(row.get(column, "").strip() for column in self._imports.key)
+        key = tuple(user if c == self._imports.user else row.get(c, "").strip() for c in self._imports.key)
         if self._whole and not any(key):
             raise RowError("missing_key", f"the key columns {quoted_list(self._imports.key)} are empty")
         return user, key, self._time.read(row)
 
     def _user(self, row: Cells) -> str:
-        user = row.get(self._imports.user, "").strip()
-        if not user:
+        user = row.get(self._imports.user, "")
+        if not user.strip():
             raise RowError("missing_user", f"column {self._imports.user!r} is empty")
-        return user
+        try:
+            return identifier_normalised(user)
+        except InputError as error:
+            raise RowError("bad_user", f"column {self._imports.user!r}: {error}") from None
 
     def _choices(self, row: Cells, available: bool, notes: list[Note]) -> dict[str, LoggedChoice]:
         """Read the choices of the heads. An action while the person was unavailable was not randomised, and is ignored."""

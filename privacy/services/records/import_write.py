@@ -1,4 +1,7 @@
-"""Write one chunk of an imported file in one transaction: people, decisions with choices and outcomes, and consents."""
+"""Write one chunk of an imported file in one transaction: people, decisions with choices and outcomes, and consents.
+
+An erasure outlasts imports: rows from before it are rejected, also when the person registered again since.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from privacy.models import Choice, Decision, Purpose, RewardSignal
 from privacy.selectors.keys import ciphers_known
 from privacy.services.people.consent import consent_grant
 from privacy.services.people.data_keys import ciphers
-from privacy.services.people.identity import people_get_or_create
+from privacy.services.people.identity import people_erased, people_get_or_create
 from privacy.services.records.import_join import imported_outcome, is_open, outcome_join, stored_outcome
 
 _CONFLICT = "an earlier row has the same key and different content; the earlier row is kept"
@@ -32,6 +35,8 @@ _LATE = (
     "the decision is stored without this outcome and is closed: its deadline has passed, or a release has read it; import "
     "outcomes with their decisions, or declare a longer deadline in [reward]"
 )
+_ERASED = "the person was erased after this row was made, so it is not stored again"
+_LOCAL_CLOCKS = timedelta(hours=14)  # a time without a zone may be this much ahead of UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,8 @@ class PreparedRow:
 class WriteCounts:
     """The result of writing one chunk. ``joined`` rows gave an earlier row's decision its outcome.
 
-    ``rejects`` are rows whose key an earlier row has with different content, and outcomes that came too late.
+    ``rejects`` are rows from before an erasure, rows whose key an earlier row has with different content, and outcomes that came
+    too late.
     """
 
     added: int = 0
@@ -91,7 +97,10 @@ def import_rows_write(
     The first of several rows with one key is kept. If it lacks the outcome, a later one that is otherwise equal may give it.
     """
     written, present = WriteCounts(), set()
+    rows = _outlasting(rows, loop_version.spec.population, written)
     people = people_get_or_create(population=loop_version.spec.population, identifiers={p.row.user for p in rows})
+    keys = ciphers(people.values())  # no erasure commits from here on, and those that did are seen
+    rows = _outlasting(rows, loop_version.spec.population, written)
     # Imports of one loop take turns, so that rows missing here are still missing when they are added.
     LoopVersion.objects.select_for_update(no_key=True).get(pk=loop_version.pk)
     known = _KnownRows(loop_version, people, _stored(loop_version, [p.key for p in rows], computed))
@@ -103,10 +112,18 @@ def import_rows_write(
             continue
         present.add(people[p.row.user])
     if known.new:
-        _add(list(known.new.values()), loop_version, people)
+        _add(list(known.new.values()), loop_version, people, keys)
     written.added = len(known.new)
-    written.granted = consent_grant(person_ids=present, purposes=consents, source=source, keep_decided=True)
+    written.granted = consent_grant(person_ids=present, purposes=consents, source=source, by="file")
     return written
+
+
+def _outlasting(rows: Sequence[PreparedRow], population: str, written: WriteCounts) -> list[PreparedRow]:
+    """Return the rows that no erasure of their person came after. The others are rejected."""
+    erased = people_erased(population=population, identifiers={p.row.user for p in rows})
+    gone = {p.line for p in rows if p.row.user in erased and p.row.time <= erased[p.row.user] + _LOCAL_CLOCKS}
+    written.rejects += [(line, RowError("erased", _ERASED)) for line in sorted(gone)]
+    return [p for p in rows if p.line not in gone]
 
 
 class _KnownRows:
@@ -160,10 +177,11 @@ class _KnownRows:
         )
 
 
-def _add(rows: Sequence[PreparedRow], loop_version: LoopVersion, people: dict[str, int]) -> None:
+def _add(
+    rows: Sequence[PreparedRow], loop_version: LoopVersion, people: Mapping[str, int], keys: Mapping[int, Cipher]
+) -> None:
     """Insert decisions with their choices and outcomes, sealed with their people's data keys."""
     now, owned = timezone.now(), [(people[p.row.user], p) for p in rows]
-    keys = ciphers({person for person, _ in owned})
     fields = (
         "created_at",
         "person",

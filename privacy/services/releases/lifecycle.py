@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from core.arrays import Array, pack_arrays, unpack_arrays
+from core.arrays import Array, Ints, pack_arrays, unpack_arrays
 from core.checksums import sha256_hex
 from core.errors import Conflict, InputError, InsufficientData
 from loops.models import LoopVersion
@@ -34,6 +34,7 @@ from privacy.models import (
 )
 from privacy.models.person import FOLDS
 from privacy.selectors.payable import cohort_people, payable
+from privacy.selectors.releases import consenting_person_ids
 from privacy.services.budget.charge import cohort_charge, cohort_refund
 from privacy.services.vault.append import vault_append
 
@@ -173,13 +174,19 @@ def usable_check(release: Release, users: int) -> None:
 
 @transaction.atomic
 def round_store(
-    *, release: Release, index: int, arrays: Mapping[str, np.ndarray], expires_at: datetime | None = None
+    *,
+    release: Release,
+    index: int,
+    arrays: Mapping[str, np.ndarray],
+    expires_at: datetime | None = None,
+    read: Ints | None = None,
 ) -> dict[str, Array]:
     """Store one round's output once, and return the stored output. An earlier output of the round is never replaced.
 
     Every ``*_rho`` array states what its block spent. The rounds of a release together cannot spend more than was charged.
-    Output with ``expires_at`` holds rows of people. Raises Conflict when the release is not reserved, and for rows of a person
-    who was erased meanwhile. Raises InputError for arrays that state no rho, or more than was charged.
+    Output with ``expires_at`` holds rows of the people ``read`` (ids (n,); None: everybody charged). Raises Conflict when the
+    release is not reserved, and for rows of a person who was erased or withdrew meanwhile. Raises InputError for arrays that
+    state no rho, or more than was charged.
     """
     state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
     stored = round_load(release=release, index=index)
@@ -189,7 +196,7 @@ def round_store(
         raise Conflict(f"{release} is {state}; a round is stored only while its release is reserved")
     _check_spent(release, arrays)
     if expires_at is not None:
-        _check_nobody_erased(release)
+        _check_nobody_left(release, read)
     blob = pack_arrays(arrays)
     ReleaseRound.objects.create(
         release=release, index=index, output=blob, output_sha256=sha256_hex(blob), expires_at=expires_at
@@ -254,8 +261,8 @@ def _check_same(release: Release, fields: dict[str, Any]) -> None:
         raise Conflict(f"release {release.key!r} exists with another {' and '.join(different)}; use a new key")
 
 
-def _check_nobody_erased(release: Release) -> None:
-    """Raise Conflict if a charged person was erased since the charge. Locks the budgets of all charged people.
+def _check_nobody_left(release: Release, read: Ints | None) -> None:
+    """Raise Conflict if a charged person was erased since the charge, or a person ``read`` withdrew. Locks the budgets of all.
 
     Under these locks an erasure has either ended before and is visible here, or waits and then empties the stored rows. A person
     who registered again after an erasure has a newer ``created_at``, so that erasure is detected too.
@@ -268,6 +275,11 @@ def _check_nobody_erased(release: Release) -> None:
     if Person.objects.filter(erased, pk__in=people).exists():
         raise Conflict(
             f"a person in {release} was erased while its rows were computed, so nothing was stored; try again with a new key"
+        )
+    if read is not None and not np.isin(read, consenting_person_ids(release=release)).all():
+        raise Conflict(
+            f"a person in {release} withdrew consent while its rows were computed, so nothing was stored; try again with a new "
+            "key"
         )
 
 

@@ -20,7 +20,7 @@ from privacy.models import Person, Purpose, Release, ReleaseState
 from privacy.selectors.consents import consented
 from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.payable import cohort_people
-from privacy.selectors.releases import charged_person_ids
+from privacy.selectors.releases import consenting_person_ids
 from privacy.selectors.trial_decisions import TrialSpan, people_in_trial, trial_has_news, trial_rows
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
@@ -149,7 +149,7 @@ def _noised(
     report(0.2, "reading the trial's decisions")
     rows = trial_rows(
         loop_version=loop_version,
-        person_ids=charged_person_ids(release=release),
+        person_ids=consenting_person_ids(release=release),
         span=terms.span,
         in_candidate=in_candidate,
     )

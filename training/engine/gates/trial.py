@@ -109,13 +109,13 @@ class _Sums:
     def bound(self, z: float, *, against: bool = False) -> float:
         """Return z times the standard error of the sum of values, sampling and noise together.
 
-        against: include the noise on the number of people beyond the clip.
+        against: include the noise on the number of people beyond the clip, at the level of a guardrail.
 
         sampling: sum v^2 - (sum v)^2 / n, raised by the noise of its square.
         """
         square = max(self.value["square"], 0.0) + SQUARE_MARGIN * self.sd["square"]
         hidden = HIDDEN_LOSS * self.value["users"] * self.beyond_sd["against"] if against else 0.0
-        return z * math.sqrt(square + self.sd["value"] ** 2 + hidden**2)
+        return math.hypot(z * math.sqrt(square + self.sd["value"] ** 2), _z(1 - FALSE_PASS_ALPHA) * hidden)
 
     def hidden(self, side: str) -> float:
         """Return how much the people beyond the clip may add to the sum.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from core.errors import InputError
 from loops.intake.rejects import RejectsFile
@@ -24,6 +25,8 @@ from privacy.models import (
     SignalImport,
 )
 from privacy.services.people.consent import consent_withdraw
+from privacy.services.people.erasure import person_erase
+from privacy.services.people.identity import people_get_or_create
 from privacy.services.records import import_file as collect
 from privacy.services.records.import_file import ImportReport, signals_import
 from tests.factories.diary import COLUMNS, diary_version, points, row, write_csv, write_jsonl
@@ -374,3 +377,44 @@ class TestComputedFeatures:
         imported(path)
         before = everything()
         assert imported(path).unchanged == 12 and everything() == before
+
+
+class TestOnePerson:
+    def test_is_one_however_a_column_of_numbers_was_written(self, tmp_path: Path) -> None:
+        imported(write_csv(tmp_path / "whole.csv", [row(who="12")]))
+        again = imported(write_csv(tmp_path / "floats.csv", [row(who="12.0"), row(who="12.0", at="2024-06-01T09:00")]))
+        assert (again.added, again.unchanged) == (1, 1) and Person.objects.count() == 1
+
+    def test_whose_identifier_hides_something_is_refused_row_by_row(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path / "log.csv", [row(), row(who="b\u200ben"), row(who="1.5E+15"), row(who="x" * 201)])
+        report = imported(path)
+        assert (report.rows, report.added) == (4, 1) and report.counts["rejected"] == {"bad_user": 3}
+        assert rejects(path) == [(3, "bad_user"), (4, "bad_user"), (5, "bad_user")]
+
+
+class TestAfterAnErasure:
+    @pytest.mark.parametrize("comes_back", [False, True])
+    def test_rows_from_before_are_refused_and_counted(self, tmp_path: Path, comes_back: bool) -> None:
+        path = write_csv(tmp_path / "log.csv", [row(), row(who="ben")])
+        imported(path, consents=[Purpose.TRAINING])
+        population = diary_version().spec.population
+        ids = people_get_or_create(population=population, identifiers=["ann", "ben"])
+        person_erase(person_id=ids["ann"], source="test")
+        if comes_back:
+            people_get_or_create(population=population, identifiers=["ann"])
+        again = imported(path, consents=[Purpose.TRAINING])
+        assert (again.rows, again.added, again.unchanged, again.rejected) == (2, 0, 1, 1)
+        assert again.counts["rejected"] == {"erased": 1} and rejects(path)[0][1] == "erased"
+        assert not Decision.objects.filter(person_id=ids["ann"]).exists() and again.consents_granted == 0
+        assert (Person.objects.get(pk=ids["ann"]).erased_at is None) is comes_back, "a refused row brings nobody back"
+
+    def test_rows_of_a_new_life_are_taken_without_the_files_consent(self, tmp_path: Path) -> None:
+        imported(write_csv(tmp_path / "log.csv", [row()]), consents=[Purpose.TRAINING])
+        (pk,) = Person.objects.values_list("pk", flat=True)
+        person_erase(person_id=pk, source="test")
+        later, local = (f"{timezone.now() + timedelta(hours=h):%Y-%m-%dT%H:%M}" for h in (15, 13))
+        report = imported(write_csv(tmp_path / "new.csv", [row(at=later), row(at=local)]), consents=[Purpose.TRAINING])
+        assert (report.added, report.rejected, report.consents_granted) == (1, 1, 0), (
+            "the other may be a local time before"
+        )
+        assert Person.objects.get().erased_at is None and PrivacyBudget.objects.get().consent_mask == 0
