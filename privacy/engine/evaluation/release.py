@@ -73,13 +73,13 @@ def release_values(
 
 def _is_wide(values: PersonValues, clips: ValueClips, sigma: float | None, share: float) -> tuple[bool, float]:
     """Return whether surely more than ``MOST_BEYOND`` of the people lie beyond a clip, by a noised count, and the rho spent."""
-    rows = spread_rows(values, clips)
+    rows = beyond_rows(values, clips)
     sums = noisy_sum(rows, clip=SPREAD_NORM, sigma=sigma, share=share)
     beyond, people = sums.values[0], sums.values[1] / _PEOPLE_SCALE
     return bool(beyond - HEAD_COUNT_Z * sums.sd > MOST_BEYOND * max(people, 0.0)), sums.rho
 
 
-def spread_rows(values: PersonValues, clips: ValueClips) -> Floats:
+def beyond_rows(values: PersonValues, clips: ValueClips) -> Floats:
     """Return whether each person is beyond the clip, and their count at a scale of .3: (U, 2)."""
     people = np.ones(len(values.value)) if values.measured is None else values.measured.astype(np.float64)
     return np.column_stack([np.abs(values.value) > clips.value, _PEOPLE_SCALE * people])
