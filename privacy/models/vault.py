@@ -17,6 +17,7 @@ class VaultKind(models.TextChoices):
     BUDGET = "budget", "budget change"
     ERASURE = "erasure", "erasure"
     IMPORT = "import", "import"
+    TURN = "turn", "turn"
 
 
 class VaultHead(models.Model):

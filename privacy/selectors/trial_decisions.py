@@ -17,9 +17,10 @@ from loops.engine.rows.outcomes import NO_REWARD
 from loops.models import Loop, LoopVersion
 from privacy.engine.evaluation.on_policy import TrialRows
 from privacy.engine.outcomes import outcomes_bounded
-from privacy.engine.sealing import CannotOpen, Cipher, about_outcome
+from privacy.engine.sealing import Cipher, about_outcome
 from privacy.models import Choice, Decision, Person
-from privacy.selectors.keys import ciphers_known
+from privacy.selectors.decisions import rewarded
+from privacy.selectors.keys import ciphers_known, payload_opened
 
 _PEOPLE_A_QUERY = 5_000
 _LATEST = 50  # one in so many people may have a row dated too late, and at least one person may
@@ -61,6 +62,11 @@ def people_in_trial(*, loop_version: LoopVersion, span: TrialSpan) -> QuerySet[P
     """Return the people with a decision that ``trial_rows`` can read. Nobody else is charged for a trial."""
     read = _choices(loop_version).filter(_lived(loop_version, span))
     return Person.objects.filter(Exists(read.filter(decision__person=OuterRef("pk"))))
+
+
+def trial_has_news(*, loop_version: LoopVersion, span: TrialSpan, since: datetime) -> bool:
+    """Return whether an outcome of the trial was stored after a time."""
+    return _choices(loop_version).filter(_lived(loop_version, span), decision__outcome__created_at__gt=since).exists()
 
 
 def trial_rows(
@@ -130,8 +136,9 @@ def _lived(loop_version: LoopVersion, span: TrialSpan) -> Q:
 
 
 def _choices(loop_version: LoopVersion) -> QuerySet[Choice]:
-    """Return the policy head's choices of available decisions that have a closed outcome."""
+    """Return the policy head's choices of available decisions that have a closed outcome with a reward."""
     return Choice.objects.filter(
+        rewarded("decision__outcome"),
         head=MAIN_HEAD,
         decision__loop_version=loop_version,
         decision__available=True,
@@ -165,8 +172,6 @@ def _row(
     cipher: Cipher, person: int, row_key: bytes, action: int, sealed: bytes, harmful: bool | None
 ) -> tuple[Any, ...]:
     """Open one outcome. A damaged one has no reward, so it is left out; ``manage.py verify_vault`` names it."""
-    try:
-        payload = np.frombuffer(cipher.open(bytes(sealed), about_outcome(person, bytes(row_key))), dtype="<f8")
-    except CannotOpen:
-        payload = NO_REWARD
+    plain = payload_opened(cipher, sealed, about_outcome(person, bytes(row_key)), NO_REWARD.tobytes())
+    payload = np.frombuffer(plain, dtype="<f8")
     return person, action, -1 if harmful is None else int(harmful), *payload

@@ -84,9 +84,7 @@ class Hyperparams(StrictBody):
 
 
 class TrainBody(StrictBody):
-    modelType = TextField(
-        help_text="A head of the loop. One release trains all heads, and only this one may be deployed."
-    )
+    modelType = TextField(help_text="A head of the loop. Only this head is trained, evaluated and deployed.")
     sourceDataType = serializers.ChoiceField(
         choices=DATA_TYPES, default="interaction",
         help_text="Stored with the turn. A release reads decisions and their outcomes of every type.",
@@ -135,7 +133,7 @@ class ModelsView(APIView):
             "sourceDataType": given["sourceDataType"],
         }
         parameters = turn_parameters(epsilon=given["privacyEpsilon"], head=given["modelType"], requested=requested)
-        turn = turn_start(loop_version=version, parameters=parameters)
+        turn = turn_start(loop_version=version, parameters=parameters, actor=request.user.get_username())
         job = turn.stages.select_related("job").get().job
         answer = train_answer(turn, job, _notes(given, samples))
         return Response(answer, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})

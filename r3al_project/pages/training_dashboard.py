@@ -256,7 +256,7 @@ def start_training(request: HttpRequest) -> HttpResponse:
         version = loop_version_current(given.get("loop", ""))
         head = _head_of(given.get("modelType", ""), version.loop.name)
         parameters = turn_parameters(epsilon=_number(given, "epsilon"), head=head, requested=requested)
-        turn = turn_start(loop_version=version, parameters=parameters)
+        turn = turn_start(loop_version=version, parameters=parameters, actor=request.user.get_username())
         return f"You started {turn} at {turn.created_at:%H:%M} UTC. Its progress is shown below."
 
     if request.method != "POST":
@@ -371,7 +371,7 @@ def cancel(request: HttpRequest, turn: int) -> HttpResponse:
     """Ask for confirmation, then cancel a running turn at its current stage."""
     _require(request, CANCEL_JOB)
     if request.method == "POST":
-        return _done(request, lambda: str(turn_cancel(turn=turn_get(turn))))
+        return _done(request, lambda: str(turn_cancel(turn=turn_get(turn), actor=request.user.get_username())))
     found = turn_get(turn)
     return _confirm(
         request,

@@ -161,6 +161,7 @@ def trial_stop(
         deployment=trial,
         check_made=check,
         reason=reason,
+        actor=actor,
         automatic=automatic,
         harmful=harmful,
     )

@@ -6,7 +6,6 @@ the people get it.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import numpy as np
 
 from core.arrays import Floats, Ints
 from core.atomic_files import SHARED, atomic_file
+from core.csv_output import CsvWriter
 from core.errors import InputError
 from deployments.services.serving.policy_cache import head_arms_now
 from loops.engine.policies.linear import LinearPolicy
@@ -80,7 +80,7 @@ def states_decide(
     actions = spec.head(head).actions
     try:
         with atomic_file(target, replace=True, mode=SHARED) as out:
-            writer = csv.writer(out)
+            writer = CsvWriter(out)
             writer.writerow(["row", "action", *(f"p_{a}" for a in actions), "version"])
             for number, (action, which) in enumerate(zip(chosen, served.index, strict=True), start=1):
                 shares = ["1" if a == action else "0" for a in range(len(actions))]

@@ -80,9 +80,8 @@ class ChargedRecords:
         any_records = False
         for people in shards_of(self.people()):
             records = shard_records(self._release, people, self._columns, _ALL_ROWS)
-            if len(records.values):
-                any_records = True
-                yield records
+            any_records = any_records or len(records.values) > 0
+            yield records
         if not any_records:
             raise InsufficientData(_NO_RECORD)
 

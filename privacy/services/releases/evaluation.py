@@ -25,12 +25,12 @@ from privacy.selectors.decisions import (
 from privacy.selectors.releases import consenting_person_ids
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
-    refunded_check,
     release_commit,
     release_reserve,
     release_sigma,
     round_load,
     round_store,
+    unended_check,
     usable_check,
 )
 
@@ -55,7 +55,7 @@ def evaluation_release(
     define the null users behind the clips. ``epsilon`` and ``delta`` are those of a turn, as in ``moments_release``.
     Raises: BudgetExceeded when nobody could be charged. InsufficientData when too few could be, or were refunded.
     """
-    refunded_check(key)
+    unended_check(key)
     spec = loop_version.spec
     release = release_reserve(
         key=key,

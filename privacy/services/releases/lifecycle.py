@@ -33,6 +33,7 @@ from privacy.models import (
     VaultKind,
 )
 from privacy.models.person import FOLDS
+from privacy.selectors.payable import cohort_people, payable
 from privacy.selectors.releases import consenting_person_ids
 from privacy.services.budget.charge import cohort_charge, cohort_refund
 from privacy.services.vault.append import vault_append
@@ -84,6 +85,19 @@ def calibration_asked(*, epsilon: float, delta: float) -> Calibration:
     return calibrate(epsilon=epsilon, delta=delta, maximum=most_epsilon, maximum_delta=most_delta)
 
 
+def enough_payable(
+    *, among: QuerySet[Person], loop_version: LoopVersion, purpose: Purpose, folds: tuple[int, int], charge: Calibration,
+    least: int,
+) -> bool:  # fmt: skip
+    """Return whether a release could be charged now: ``least`` of these people consent and have budget for it.
+
+    It is the condition of the charge itself, so nothing is begun that the charge would refuse.
+    """
+    people = cohort_people(loop_version, loop_version.spec.population, folds, among).values("pk")
+    able = payable(policy_nano=charge.policy_nano, rho_nano=charge.rho_nano, purpose=purpose)
+    return able.filter(person_id__in=people)[:least].count() >= least
+
+
 def release_sigma(release: Release) -> float:
     """Return the noise multiplier that a release was charged for. Raises Conflict for a release without a formal guarantee."""
     if release.rho is None:
@@ -133,10 +147,15 @@ def release_begin(
     return release
 
 
-def refunded_check(key: str) -> None:
-    """Raise InsufficientData if this key's release was refunded, as ``usable_check`` does before a retry."""
-    if Release.objects.filter(key=key, state=ReleaseState.REFUNDED).exists():
+def unended_check(key: str) -> None:
+    """Raise InsufficientData if this key's release ended without a result, as ``usable_check`` does before a retry."""
+    state = Release.objects.filter(key=key).values_list("state", flat=True).first()
+    if state == ReleaseState.REFUNDED:
         raise InsufficientData("everybody was refunded before anything was read; start another turn")
+    if state == ReleaseState.ABANDONED:
+        raise InsufficientData(
+            "the release was abandoned after noise was drawn, so it has no result; start another turn"
+        )
 
 
 def usable_check(release: Release, users: int) -> None:
@@ -231,8 +250,8 @@ def release_record(release: Release) -> None:
 
 def _check_same(release: Release, fields: dict[str, Any]) -> None:
     """Raise Conflict unless a retry has the same parameters as the stored release in everything that the caller chose."""
-    if release.state == ReleaseState.REFUNDED:
-        raise Conflict(f"release {release.key!r} was refunded; use a new key")
+    if release.state in (ReleaseState.REFUNDED, ReleaseState.ABANDONED):
+        raise Conflict(f"release {release.key!r} was {release.state}; use a new key")
     chosen = ("loop_version", "purpose", "technique", "mechanism", "formal_epsilon", "formal_delta")
     different = [name for name in chosen if getattr(release, name) != fields.get(name)]
     parameters = fields["parameters"]

@@ -275,12 +275,16 @@ class TestTraining:
         assert (told["status"], told["stage"], told["progress"]) == ("queued", "collect", 0.0)
         assert call("POST", "training/models", operator, TRAIN).status_code == 409, "one turn of a loop at a time"
         ended = call("POST", f"jobs/{begun.told['jobId']}/cancel", operator)
-        assert ended.status_code == 202 and ended.told["outcome"] == "failed" and "cancelled" in ended.told["reason"]
+        assert (
+            ended.status_code == 202
+            and ended.told["outcome"] == "cancelled" == ended.told["status"]
+            and "cancelled by" in ended.told["reason"]
+        )
         again = call("POST", f"jobs/{begun.told['jobId']}/cancel", operator)
-        assert again.status_code == 409 and "is over (failed)" in again.told["detail"]
+        assert again.status_code == 409 and "is over (cancelled)" in again.told["detail"]
 
     def test_by_any_of_its_jobs_a_turn_is_cancelled_where_it_is(self, loop: LoopVersion) -> None:
-        operator, turn = token_of("Operator"), turn_start(loop_version=loop, parameters=turn_parameters())
+        operator, turn = token_of("Operator"), turn_start(actor="ann", loop_version=loop, parameters=turn_parameters())
         first = turn.stages.get().job_id
         job_run(first)
         held = claim(turn.stages.get(name="release").job_id)

@@ -34,8 +34,8 @@ from privacy.services.anonymize.run import anonymize_begin, anonymize_finish
 from privacy.services.people.consent import consent_withdraw
 from privacy.services.people.erasure import person_erase, restore_erased_person
 from privacy.services.records.signals import SignalInput, signals_add
-from privacy.services.releases.lifecycle import round_store
-from privacy.services.releases.reservations import RESERVATION_AGE, reservations_settle
+from privacy.services.releases.lifecycle import release_commit, round_store
+from privacy.services.releases.reservations import RESERVATION_AGE, reservation_end, reservations_settle
 from tests.factories.anonymize import ALL, CENTRAL, COARSE, GROUPS, LOCAL, NAMES, PEOPLE, make_world, run, spent
 from tests.factories.releases import noised, reserve
 
@@ -218,10 +218,21 @@ class TestSweep:
         found = reservations_settle(now=timezone.now() + LATER)
         outcome.refresh_from_db()
         assert (found.refunded, found.kept) == (0, 1) and spent() == charged and outcome.release is None
-        assert events(release) == ["reserved"]
-        assert reservations_settle(now=timezone.now() + LATER).kept == 0 and events(release) == ["reserved"], (
+        assert Release.objects.get().state == "abandoned" and events(release) == ["abandoned"]
+        assert reservations_settle(now=timezone.now() + LATER).kept == 0 and events(release) == ["abandoned"], (
             "told once"
         )
+
+    def test_a_worker_that_comes_back_to_an_abandoned_one_stores_nothing(self, world: LoopVersion) -> None:
+        release = reserve(world)
+        round_store(release=release, index=0, arrays=noised(release, share=0.1))
+        assert reservation_end(release=release) == "abandoned" == reservation_end(release=release)
+        with pytest.raises(Conflict, match="abandoned"):
+            round_store(release=release, index=1, arrays=noised(release, share=0.1))
+        with pytest.raises(Conflict, match="abandoned"):
+            release_commit(release=release, noisy_users=3.0)
+        with pytest.raises(Conflict, match="was abandoned; use a new key"):
+            reserve(world)
 
     def test_a_committed_one_is_left_alone(self, world: LoopVersion) -> None:
         release = run(world, CENTRAL)
