@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('loops', '0003_a_loop_keeps_its_population'),
-        ('privacy', '0015_imports_check_propensities'),
+        ('privacy', '0017_turns_in_the_vault'),
     ]
 
     operations = [
