@@ -22,6 +22,7 @@ ALLOWED = {
 EXEMPT: dict[str, set[str]] = {
     "core.arrays": {"io", "load", "savez"},  # arrays as bytes in memory
     "core.canonical_json": {"json"},  # text in memory
+    "core.identifiers": {"unicodedata"},  # normal forms of text in memory
     "core.variant_registry": {"getattr"},  # checks that a variant has the methods of its protocol
     "loops.engine.parse.loop": {"tomllib"},  # text in memory
     "loops.engine.rows.assignment_check": {"array"},  # numbers in memory, eight bytes each
