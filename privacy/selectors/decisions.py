@@ -64,10 +64,16 @@ def rewarded(outcome: str) -> Q:
     return Q(**{f"{outcome}__has_reward": True}) | Q(**{f"{outcome}__has_reward__isnull": True})
 
 
-def usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Decision]:
-    """Return the decisions that a release can use: available, chosen by the main head, and with a reward.
+def judged(outcome: str) -> Q:
+    """Return the condition that the outcome at a query's path holds a reward or a label. Harm may come as a label alone."""
+    return rewarded(outcome) | Q(**{f"{outcome}__harmful__isnull": False})
 
-    ``fresh``: only those whose outcome no training release has read.
+
+def usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Decision]:
+    """Return the decisions that a release can use: available and chosen by the main head.
+
+    ``fresh``: for training, those with a reward that no training release has read. Otherwise, for an evaluation, those with a
+    reward or a label.
     """
     chosen = Choice.objects.filter(
         decision=OuterRef("pk"),
@@ -77,7 +83,11 @@ def usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Deci
         marginal_propensity__gte=LEAST_PROPENSITY,
     )
     usable = Decision.objects.filter(
-        Exists(chosen), rewarded("outcome"), loop_version=loop_version, available=True, outcome__isnull=False
+        Exists(chosen),
+        rewarded("outcome") if fresh else judged("outcome"),
+        loop_version=loop_version,
+        available=True,
+        outcome__isnull=False,
     )
     return usable.filter(outcome__release__isnull=True) if fresh else usable
 
