@@ -24,6 +24,9 @@ class Person(Created):
     key = models.CharField(max_length=64)
     fold = models.PositiveSmallIntegerField()
     erased_at = models.DateTimeField(null=True, blank=True)
+    seal = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="Keyed digest of this row, for the Trust Vault."
+    )
 
     class Meta:
         db_table = "persons"

@@ -5,25 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-from django.conf import settings
 from django.db import transaction
 
 from core.digests import FOLD, PERSON, keyed
 from privacy.engine.budget_windows import first_days
-from privacy.engine.dp.accounting import NANO, nano_up
 from privacy.models import Person, PrivacyBudget
 from privacy.models.person import FOLDS
+from privacy.selectors.default_caps import RHO_CAP, default_caps
 from privacy.services.people.data_keys import ciphers
 from privacy.services.people.erasure import restore_erased_person
-
-UNITS = {"cap_day": 1, "cap_week": 2, "cap_month": 4, "cap_lifetime": 24}
-_RENEWING = {
-    "daily": ("cap_day",),
-    "weekly": ("cap_day", "cap_week"),
-    "monthly": ("cap_day", "cap_week", "cap_month"),
-}
-# Epsilon 8 at delta 1e-6 over a lifetime, by Gaussian privacy: rho = mu^2 / 2, rounded down (a test computes it).
-RHO_CAP = 1_172_815_223
+from privacy.services.vault.stored_rows import people_seal
 
 
 def person_key(*, population: str, identifier: str) -> str:
@@ -58,6 +49,7 @@ def people_get_or_create(*, population: str, identifiers: Collection[str]) -> di
             ignore_conflicts=True,
         )
         created = _ids(population, [key for key, _ in new])
+        people_seal(Person.objects.filter(pk__in=created.values(), seal=""))
         budget = {**default_caps(), "rho_cap": RHO_CAP, **first_days(datetime.now(UTC).date())}
         PrivacyBudget.objects.bulk_create(
             [PrivacyBudget(person_id=pk, **budget) for pk in sorted(created.values())], ignore_conflicts=True
@@ -66,18 +58,6 @@ def people_get_or_create(*, population: str, identifiers: Collection[str]) -> di
     # Keys are created now, so that a person's first decision need not wait for it.
     ciphers(sorted(set(found.values()) - set(known.values())))
     return {i: found[key] for i, key in keys.items()}
-
-
-def default_caps() -> dict[str, int]:
-    """Return a new person's caps in nano policy units: 1, 2, 4 and 24 units, or more where one release may cost more.
-
-    An operator who raises MAX_PRIVACY_EPSILON intends such a release to be possible. The lifetime rho has its own cap. Budgets
-    renew at the latest every PRIVACY_BUDGET_PERIOD: longer windows have the lifetime's cap, so they never bind.
-    """
-    largest = nano_up(settings.MAX_PRIVACY_EPSILON)
-    renewing = _RENEWING[settings.PRIVACY_BUDGET_PERIOD]
-    units = {name: value if name in renewing else UNITS["cap_lifetime"] for name, value in UNITS.items()}
-    return {name: max(value * NANO, largest) for name, value in units.items()}
 
 
 def _ids(population: str, keys: Collection[str]) -> dict[str, int]:

@@ -20,11 +20,13 @@ from loops.engine.rows.reader import LoggedRow
 from loops.intake.rejects import Reject
 from loops.models import LoopVersion
 from privacy.engine.sealing import Cipher, about_outcome, about_state
-from privacy.models import Choice, Decision, Purpose, RewardSignal
+from privacy.models import Choice, Decision, Purpose, RewardSignal, VaultKind
 from privacy.selectors.keys import ciphers_known
 from privacy.services.people.consent import consent_grant
 from privacy.services.people.data_keys import ciphers
 from privacy.services.people.identity import people_get_or_create
+from privacy.services.vault.append import vault_append
+from privacy.services.vault.stored_rows import IMPORTED_DECISIONS, OUTCOMES
 
 _CONFLICT = "an earlier row has the same key and different content; the earlier row is kept"
 
@@ -98,7 +100,20 @@ def import_rows_write(
         _add(new, loop_version, people)
     written.added = len(new)
     written.granted = consent_grant(person_ids=present, purposes=consents, source=source, keep_decided=True)
+    if new:
+        _record([p.key for p in new], loop_version)
     return written
+
+
+def _record(keys: Sequence[bytes], loop_version: LoopVersion) -> None:
+    """Record added rows in the Trust Vault, as sums of digests of the decisions and of their outcomes."""
+    added = Decision.objects.filter(loop_version=loop_version, row_key__in=keys)
+    outcomes = RewardSignal.objects.filter(decision__in=added.values("pk"))
+    vault_append(
+        kind=VaultKind.ROWS,
+        body={"loop": str(loop_version), "decisions": len(keys)},
+        sums={IMPORTED_DECISIONS.name: IMPORTED_DECISIONS.total(added), OUTCOMES.name: OUTCOMES.total(outcomes)},
+    )
 
 
 def _add(rows: Sequence[PreparedRow], loop_version: LoopVersion, people: dict[str, int]) -> None:

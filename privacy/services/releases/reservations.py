@@ -69,7 +69,7 @@ def _release_outcomes(release: Release) -> bool:
     Its charge stays, because noise was drawn. It is never pooled, so the next release may use its outcomes.
     """
     state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
-    recorded = VaultEvent.objects.filter(kind=VaultKind.RELEASE, body__release=release.pk)
+    recorded = VaultEvent.objects.filter(kind=VaultKind.RELEASE, body__release=release.pk, body__has_key="outputs")
     if state != ReleaseState.RESERVED or recorded.exists():
         return False
     RewardSignal.objects.filter(release=release).update(release=None)

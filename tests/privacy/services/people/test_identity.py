@@ -7,7 +7,8 @@ from django.test import override_settings
 
 from privacy.engine.dp.accounting import NANO, rho_cap_nano
 from privacy.models import Person, PrivacyBudget
-from privacy.services.people.identity import RHO_CAP, default_caps, people_get_or_create, person_fold, person_key
+from privacy.selectors.default_caps import RHO_CAP, default_caps
+from privacy.services.people.identity import people_get_or_create, person_fold, person_key
 
 pytestmark = pytest.mark.django_db
 
