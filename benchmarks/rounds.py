@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.rounds --json``: lives in the three families of ``benchmarks/worlds``, at 1,000, 2,000 and 5,000 people,
 epsilon 1 a month (delta 1e-5), by the product's engine functions: releases, training, both gates, and trials. Exploration falls
-as the product lets it fall. ``share`` is the true gain of what serves, as a share of the best known policy's gain.
+as the product lets it fall. ``share`` is the true gain of what serves, as a share of the best known policy's gain. People who
+leave count 0 from then on in the true gain, whereas a trial sees those who stay.
 
 A further part lives in worlds without a better policy. ``false_deploy`` is the share of those lives in which a policy serves that
 is truly worse than the reference, with its exact upper bound.
@@ -11,6 +12,7 @@ is truly worse than the reference, with its exact upper bound.
 from __future__ import annotations
 
 from argparse import Namespace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,10 +59,19 @@ def shares_by_month(rows: list[dict[str, Any]], name: str, people: int) -> list[
 
 
 def largest_fall(rows: list[dict[str, Any]]) -> float:
-    """Return the largest fall from one month to the next of what serves, as a share of the best known gain."""
-    shares = {(r["world"], r["people"], r["seed"], r["month"]): r["share"] for r in rows if r["world"] in FAMILIES}
-    falls = [shares[w, p, s, m - 1] - share for (w, p, s, m), share in shares.items() if (w, p, s, m - 1) in shares]
-    return max(falls, default=0.0)
+    """Return the largest fall of the mean share over lives from one month to the next, over all families and sizes."""
+    kinds = dict.fromkeys((r["world"], r["people"]) for r in rows if r["world"] in FAMILIES)
+    shares = [shares_by_month(rows, name, people) for name, people in kinds]
+    return max((before - after for s in shares for before, after in pairwise(s)), default=0.0)
+
+
+def falling_lives(rows: list[dict[str, Any]]) -> tuple[int, int, float]:
+    """Return in how many lives the share falls by more than the bar in some month, of how many, and the largest such fall."""
+    lives: dict[tuple[str, int, int], list[float]] = {}
+    for r in sorted((r for r in rows if r["world"] in FAMILIES), key=lambda r: int(r["month"])):
+        lives.setdefault((r["world"], r["people"], r["seed"]), [0.0]).append(r["share"])
+    falls = [max(before - after for before, after in pairwise(s)) for s in lives.values()]
+    return sum(f > LARGEST_FALL for f in falls), len(falls), max(falls, default=0.0)
 
 
 def false_deploys(rows: list[dict[str, Any]]) -> tuple[int, int]:
@@ -98,6 +109,8 @@ def print_table(rows: list[dict[str, Any]], months: int) -> None:
         shares = " ".join(f"{s:5.2f}" for s in shares_by_month(rows, name, people))
         bound = lower_bound(sum(served), len(served))
         print(f"{name:<14} {people:>6} {len(served):>5} {np.mean(served):>18.2f} {bound:>8.2f}  {shares}")
+    fell, of, worst = falling_lives(rows)
+    print(f"over {LARGEST_FALL:g} lost from one month to the next in {fell} of {of} lives, at most {worst:.2f}")
     bad, lives = false_deploys(rows)
     if lives:
         print(f"without a better policy: {bad} of {lives} lives deploy one, at most {upper_bound(bad, lives):.4f}")

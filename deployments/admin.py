@@ -139,10 +139,10 @@ class HealthCheckAdmin(ReadOnlyAdmin):
 
 @admin.register(Incident)
 class IncidentAdmin(ReasonColumn, ReadOnlyAdmin):
-    list_display = ("__str__", "slot", "show_reason", "automatic", "harmful", "created_at")
+    list_display = ("__str__", "slot", "show_reason", "actor", "automatic", "harmful", "created_at")
     list_filter = ("automatic", "harmful", "slot__loop", "slot__head")
     list_select_related = ("slot__loop", "version__loop_version__loop")
-    fields = ("slot", "version", "deployment", "check_made", "reason", "automatic", "harmful", "created_at")
+    fields = ("slot", "version", "deployment", "check_made", "reason", "actor", "automatic", "harmful", "created_at")
     readonly_fields = fields
 
 

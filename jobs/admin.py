@@ -106,7 +106,7 @@ class JobAdmin(ReadOnlyAdmin):
     def cancel(self, request: HttpRequest, form: object, object_id: str) -> HttpResponse:
         page = reverse("admin:jobs_job_change", args=[object_id])
         try:
-            job_cancel(job_id=int(object_id))
+            job_cancel(job_id=int(object_id), actor=request.user.get_username())
         except R3alError as error:
             return dialog_response(request, reverse("admin:jobs_job_changelist"), message=str(error), failed=True)
         job = Job.objects.get(pk=object_id)

@@ -43,6 +43,7 @@ class Job(Created):
     attempts = models.PositiveSmallIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField(default=5)
     cancel_requested = models.BooleanField(default=False)
+    cancelled_by = models.CharField(max_length=150, blank=True, help_text="Who requested the cancellation.")
     error = models.TextField(blank=True, help_text="Why it failed; while it is open, why its last start ended.")
     result = models.JSONField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True, help_text="First start.")

@@ -92,15 +92,18 @@ def _route(name: str) -> tuple[str, int]:
     return queue, limit + _KILL_AFTER_SECONDS
 
 
-def job_cancel(*, job_id: int) -> bool:
+def job_cancel(*, job_id: int, actor: str) -> bool:
     """Cancel a job. A queued job ends at once. A running job ends at its next progress report, or at its end without a result.
 
+    Args:
+        actor: the name of who cancels it. The first one is kept.
     Returns: False for a job that had already ended, which is left unchanged.
     Raises: NotFound.
     """
     queued = Q(state=JobState.QUEUED)
     updated = Job.objects.filter(pk=job_id, state__in=OPEN_STATES).update(
         cancel_requested=True,
+        cancelled_by=Case(When(cancelled_by="", then=Value(actor[:150])), default=F("cancelled_by")),
         state=Case(When(queued, then=Value(JobState.CANCELLED)), default=F("state")),
         finished_at=Case(When(queued, then=Now()), default=None, output_field=DateTimeField()),
     )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 from django.db import models
 
 from core.model_base import Created
-from loops.engine.spec import LoopSpec
+from loops.engine.spec import DEFAULT_POPULATION, LoopSpec
 
 
 class Loop(Created):
-    """Store one learning problem by name."""
+    """Store one learning problem by name. Loops of one ``population`` share people, budgets and lifetimes."""
 
     name = models.CharField(max_length=80, unique=True)
+    population = models.CharField(max_length=80, default=DEFAULT_POPULATION, db_default=DEFAULT_POPULATION)
 
     class Meta:
         db_table = "loops"
@@ -45,4 +47,4 @@ class LoopVersion(Created):
         """Return the validated specification, parsed once per instance."""
         from loops.engine.parse.loop import parse_loop
 
-        return parse_loop(self.source, source=str(self))
+        return replace(parse_loop(self.source, source=str(self)), population=self.loop.population)

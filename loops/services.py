@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import tomllib
+
 from django.db import transaction
 
 from core.checksums import sha256_hex
 from core.errors import Conflict
 from loops.engine.parse.loop import parse_loop
-from loops.engine.spec import LoopSpec
+from loops.engine.spec import DEFAULT_POPULATION, LoopSpec
 from loops.models import Loop, LoopVersion
 
 
 def loop_add(*, text: str, source: str) -> tuple[LoopVersion, bool]:
     """Store a loop's TOML source as a version. Adding an unchanged source again changes nothing.
+
+    A new loop that declares no population gets the installation's: that of its first loop, or ``people`` for the first loop.
 
     Args: text: the TOML source. source: the name of the file, for error messages.
     Returns: the version, and whether it is new.
@@ -20,30 +24,35 @@ def loop_add(*, text: str, source: str) -> tuple[LoopVersion, bool]:
     or for a version that changes the loop's population.
     """
     spec = parse_loop(text, source=source)
-    return _store(spec, text, source)
+    return _store(spec, text, source, tomllib.loads(text).get("population"))
 
 
 @transaction.atomic
-def _store(spec: LoopSpec, text: str, source: str) -> tuple[LoopVersion, bool]:
+def _store(spec: LoopSpec, text: str, source: str, declared: str | None) -> tuple[LoopVersion, bool]:
     sha256 = sha256_hex(text.encode())
-    Loop.objects.get_or_create(name=spec.name)
+    Loop.objects.get_or_create(name=spec.name, defaults={"population": declared or _installation_population()})
     loop = Loop.objects.select_for_update().get(name=spec.name)  # serialises concurrent additions
     last = loop.versions.order_by("-version").first()
     if last is not None and last.sha256 == sha256:
         return last, False
     if last is not None:
-        _check_succeeds(spec, last, source)
+        _check_succeeds(spec, last, source, declared)
     return LoopVersion.objects.create(loop=loop, version=spec.version, source=text, sha256=sha256), True
 
 
-def _check_succeeds(spec: LoopSpec, last: LoopVersion, source: str) -> None:
+def _installation_population() -> str:
+    first = Loop.objects.order_by("pk").first()
+    return DEFAULT_POPULATION if first is None else first.population
+
+
+def _check_succeeds(spec: LoopSpec, last: LoopVersion, source: str, declared: str | None) -> None:
     if spec.version <= last.version:
         raise Conflict(
             f"loop {spec.name!r} already has version {last.version} with another text; "
             f"set version = {last.version + 1} in {source}"
         )
-    if last.spec.population != spec.population:
+    if declared not in (None, last.loop.population):
         raise Conflict(
-            f"loop {spec.name!r} has population {last.spec.population!r}, but {source} declares {spec.population!r}; "
+            f"loop {spec.name!r} has population {last.loop.population!r}, but {source} declares {declared!r}; "
             "keep the population, or give the loop a new name"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobs.models import CANCEL_JOB
+from privacy.models.account import REVOKE_TOKENS
 from privacy.models.budget import CHANGE_CAPS
 from privacy.models.keys import ERASE_PERSON
 from privacy.models.person import SERVE_PEOPLE
@@ -13,6 +14,7 @@ OVERRIDE_COMPARISON = "deployments.override_comparison"
 ROLLBACK_VERSION = "deployments.rollback_version"
 ANONYMIZE_DATA = "privacy.anonymize_data"
 VIEW_BUDGETS = "privacy.view_privacybudget"
+VIEW_PEOPLE = "privacy.view_person"
 VIEW_HEALTH = "deployments.view_healthcheck"
 VIEW_JOBS = "jobs.view_job"
 VIEW_RELEASES = "privacy.view_release"
@@ -25,12 +27,14 @@ __all__ = [
     "DEPLOY_VERSION",
     "ERASE_PERSON",
     "OVERRIDE_COMPARISON",
+    "REVOKE_TOKENS",
     "ROLLBACK_VERSION",
     "SERVE_PEOPLE",
     "START_TURN",
     "VIEW_BUDGETS",
     "VIEW_HEALTH",
     "VIEW_JOBS",
+    "VIEW_PEOPLE",
     "VIEW_RELEASES",
     "VIEW_VERSIONS",
 ]

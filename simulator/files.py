@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from datetime import date, datetime, timedelta
 from typing import TextIO
 
 import numpy as np
 
+from core.csv_output import CsvWriter
 from loops.engine.spec import LoopSpec
 from simulator.cohort import Cohort
 from simulator.people import POINTS_A_DAY
@@ -22,7 +22,7 @@ def write_csv(cohort: Cohort, spec: LoopSpec, file: TextIO, *, start: date, user
     Returns: the number of rows.
     """
     heads = [h.name for h in spec.heads]
-    writer = csv.writer(file)
+    writer = CsvWriter(file)
     writer.writerow(
         ["user_id", "decided_at", *spec.feature_names, "available", "explored"]
         + [f"{h}_{part}" for h in heads for part in ("action", "prob")]

@@ -952,7 +952,7 @@ def replays() -> Values:
         local = NOW.replace(hour=hour)
         request = DecisionRequest(f"r-{i}", "care", None, {"mood": mood, "place": place}, local)
         device = read._replace(caller=caller_of(read))
-        who = serving_read(device, user_id=None, population="care", loop_id=loop.loop_id, request_key=bytes(16))
+        who = serving_read(device, user_id=None, population="people", loop_id=loop.loop_id, request_key=bytes(16))
         decided, told = computed(served, request, who, NOW + timedelta(minutes=i))
         decision_write(decided)
         again = decide(read, request)

@@ -140,7 +140,7 @@ class HealthCheck(Created):
 
 
 class Incident(Created):
-    """Store the rollback of a version, automatic or by hand, with its reason."""
+    """Store the rollback of a version, automatic or by hand, with its reason and who did it."""
 
     slot = models.ForeignKey(ServingSlot, on_delete=models.PROTECT, related_name="incidents")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="incidents")
@@ -149,6 +149,7 @@ class Incident(Created):
         HealthCheck, null=True, blank=True, on_delete=models.SET_NULL, related_name="incidents"
     )
     reason = models.TextField()
+    actor = models.CharField(max_length=150, blank=True, help_text="Who rolled it back.")
     automatic = models.BooleanField()
     harmful = models.BooleanField()
 

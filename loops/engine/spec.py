@@ -21,8 +21,10 @@ Dynamics = Literal["learned", "drift", "since_intervention", "recent_load", "clo
 NextState = Literal["next_row", "next_row_same_day", "next_available", "next_available_same_day"]
 RewardAggregate = Literal["earliest", "latest", "sum", "mean"]
 Silence = Literal["unknown", "harmless", "harmful"]
+DecimalMark = Literal[".", ","]
 FirstTrial = Literal["always", "undecided"]
 
+DEFAULT_POPULATION = "people"  # of an installation whose loops declare none
 KNOWN_DYNAMICS: frozenset[str] = frozenset({"since_intervention", "recent_load", "clock", "constant"})
 
 
@@ -168,9 +170,17 @@ class ImportMap:
     explored: str | None = None
     label: str | None = None
     left: str | None = None  # a true value means that the person dropped out after this row
+    time_zone: str | None = None  # the person's time zone: a name or an offset
+    utc_offset: str | None = None  # minutes east of UTC, after its transform
+    decimal: DecimalMark = "."
     transforms: dict[str, str] = field(default_factory=dict)
     actions: dict[str, dict[str, str]] = field(default_factory=dict)
     categories: dict[str, dict[str, str]] = field(default_factory=dict)  # feature -> value in the file -> category
+
+    @property
+    def time_columns(self) -> tuple[str, ...]:
+        """Return the columns that a time is read from: the time, and the person's time zone or offset where declared."""
+        return tuple(c for c in (self.time, self.time_zone, self.utc_offset) if c is not None)
 
 
 @dataclass(frozen=True)

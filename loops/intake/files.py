@@ -1,27 +1,29 @@
 """Read files of logged decisions (CSV or JSON Lines) record by record, in bounded memory.
 
-One bad line never stops the reading of a file. An unreadable record (broken JSON, undecodable bytes, a wrong number of cells)
-carries a RowError instead of cells.
+One bad line never stops the reading of a file, nor takes other lines with it. An unreadable record (broken JSON, undecodable
+bytes, a wrong number of cells) carries a RowError instead of cells.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from core.errors import InputError
 from loops.engine.rows.cells import RowError
+from loops.intake.csv_records import CsvRecords, FileLine, line_too_long, numbered_lines, separator_taken
 
 _HEAD = 65_536
-_LONGEST_LINE = 1 << 20
 _PEEKED = 1_000
+_DELIMITERS = (",", ";", "\t")
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # a byte order mark and blanks
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 
@@ -78,25 +80,41 @@ def read_records(source: Source) -> Iterator[FileRecord]:
 
 
 def _described(path: Path, head: bytes, sha256: str, of: str) -> Source:
-    if not head.strip(b"\xef\xbb\xbf \t\r\n"):
+    if not head.strip(_BLANK):
         raise InputError(f"{path} is empty; give a CSV or JSON Lines file of {of}")
-    if b"\0" in head:
+    if _is_binary(head):
         raise InputError(f"{path} is not a text file; give CSV or JSON Lines in UTF-8")
     suffix = path.suffix.lower()
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = head.lstrip(_BLANK)
     json_lines = suffix in _JSON_SUFFIXES or (suffix not in (".csv", ".tsv") and start.startswith(b"{"))
     if json_lines:
         return Source(path, "jsonl", "", _json_columns(path), sha256, path.stat().st_size)
-    with path.open("rb") as raw, _text(raw) as text:
-        header = next((line for line in _lines(text) if line.strip()), "")
-        delimiter = max((",", ";", "\t"), key=header.count)
-        text.seek(0)
-        rows = csv.reader(_lines(text), delimiter=delimiter)
-        try:
-            columns = tuple(c.strip() for c in next(row for row in rows if row))
-        except csv.Error as error:
-            raise InputError(f"{path} has no readable header line ({error}); give CSV or JSON Lines in UTF-8") from None
+    delimiter, columns = _csv_header(path)
     return Source(path, "csv", delimiter, columns, sha256, path.stat().st_size)
+
+
+def _is_binary(head: bytes) -> bool:
+    """Return whether a file is no text: NUL bytes in its first line or in most lines. A stray one later rejects its row."""
+    lines = head.strip(_BLANK).splitlines()
+    with_nul = sum(b"\0" in line for line in lines)
+    return b"\0" in lines[0] or with_nul > len(lines) / 2
+
+
+def _csv_header(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the delimiter and the columns of a CSV file.
+
+    A first line like ``sep=;`` names the delimiter. Otherwise it is the most frequent one of the header line.
+    """
+    with path.open("rb") as raw, _text(raw) as text:
+        named, lines = separator_taken(numbered_lines(text))
+        first = next((line for line in lines if line.text.strip("\r\n")), FileLine(1, ""))
+        delimiter = named or max(_DELIMITERS, key=first.text.count)
+        header = next(iter(CsvRecords(chain([first], lines), delimiter)), None)
+    if header is None:
+        raise InputError(f"{path} has no header line; give CSV or JSON Lines in UTF-8")
+    if header.error is not None:
+        raise InputError(f"{path} has no readable header line ({header.error}); give CSV or JSON Lines in UTF-8")
+    return delimiter, tuple(c.strip() for c in header.cells)
 
 
 def _text(raw: BinaryIO) -> TextIOWrapper:
@@ -104,62 +122,50 @@ def _text(raw: BinaryIO) -> TextIOWrapper:
     return TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _lines(text: TextIOWrapper) -> Iterator[str]:
-    """Yield lines of at most 1 MiB. The remainder of a longer line counts as a line of its own and will be rejected."""
-    while line := text.readline(_LONGEST_LINE):
-        yield line
-
-
 def _csv_records(source: Source, text: TextIOWrapper, raw: BinaryIO) -> Iterator[FileRecord]:
-    rows = csv.reader(_lines(text), delimiter=source.delimiter)
-    width, header, line = len(source.columns), True, 1
-    while True:
-        error = None
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error:
-            row, error = [""], RowError("unreadable", "the line is not valid CSV (perhaps an unclosed quote)")
-        start, line = line, rows.line_num + 1
-        if not row:
-            continue
-        if header:
-            header = False
-            continue
-        if error is None and len(row) != width:
-            error = RowError("cells", f"the row has {len(row)} cells, but the header has {width}")
-        if error is None and not _is_utf8("".join(row)):
-            error = RowError("undecodable", "the row is not in UTF-8")
-        yield FileRecord(start, {} if error else dict(zip(source.columns, row, strict=True)), error, raw.tell())
+    _, lines = separator_taken(numbered_lines(text))
+    for record in islice(CsvRecords(lines, source.delimiter), 1, None):
+        error = record.error or _text_error("".join(record.cells), "row")
+        cells = {} if error else dict(zip(source.columns, record.cells, strict=True))
+        yield FileRecord(record.line, cells, error, raw.tell())
 
 
 def _json_records(source: Source, text: TextIOWrapper, raw: BinaryIO) -> Iterator[FileRecord]:
-    for number, line in enumerate(_lines(text), start=1):
-        if line.isspace():
+    for line in numbered_lines(text):
+        if line.text.isspace():
             continue
         try:
-            yield FileRecord(number, _json_cells(line), None, raw.tell())
+            yield FileRecord(line.number, _json_cells(line), None, raw.tell())
         except RowError as error:
-            yield FileRecord(number, {}, error, raw.tell())
+            yield FileRecord(line.number, {}, error, raw.tell())
 
 
-def _json_cells(line: str) -> dict[str, str]:
-    if not _is_utf8(line):
-        raise RowError("undecodable", "the line is not in UTF-8")
+def _json_cells(line: FileLine) -> dict[str, str]:
+    error = _text_error(line.text, "line") if line.whole else line_too_long()
+    if error is not None:
+        raise error
     try:
-        value = json.loads(line)
+        value = json.loads(line.text, object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
         raise RowError("unreadable", "the line is not valid JSON") from None
     if not isinstance(value, dict):
         raise RowError("unreadable", "the line is not a JSON object")
-    return {name: _json_text(name, v) for name, v in value.items()}
+    return {name: _json_text(v) for name, v in value.items()}
 
 
-def _json_text(name: str, value: object) -> str:
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Build a JSON object. Raises: RowError for a name that it holds twice, since one of the values would be lost."""
+    built = dict(pairs)
+    if len(built) < len(pairs):
+        raise RowError("unreadable", "the line holds a name twice")
+    return built
+
+
+def _json_text(value: object) -> str:
     if isinstance(value, str):
-        if not _is_utf8(value):
-            raise RowError("undecodable", "the line holds half a character (a lone surrogate)")
+        error = _text_error(value, "line")
+        if error is not None:
+            raise error
         return value
     if value is None:
         return ""
@@ -169,7 +175,7 @@ def _json_text(name: str, value: object) -> str:
 def _json_columns(path: Path) -> tuple[str, ...]:
     columns: dict[str, None] = {}
     with path.open("rb") as raw, _text(raw) as text:
-        for _, line in zip(range(_PEEKED), _lines(text), strict=False):
+        for line in islice(numbered_lines(text), _PEEKED):
             try:
                 columns |= dict.fromkeys(_json_cells(line))
             except RowError:
@@ -179,12 +185,14 @@ def _json_columns(path: Path) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def _is_utf8(text: str) -> bool:
-    """Return whether every byte was valid UTF-8. Undecodable bytes were read as lone surrogates."""
+def _text_error(text: str, what: str) -> RowError | None:
+    """Return why a text cannot be stored, or None. Undecodable bytes were read as lone surrogates."""
+    if "\0" in text:
+        return RowError("nul_character", f"the {what} holds a NUL character")
     if text.isascii():
-        return True
+        return None
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return False
-    return True
+        return RowError("undecodable", f"the {what} is not in UTF-8")
+    return None

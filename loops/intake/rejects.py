@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from types import TracebackType
 
 from core.atomic_files import SHARED, atomic_file
+from core.csv_output import CsvWriter
 from core.errors import InputError
 from loops.engine.rows.cells import RowError
 
@@ -35,7 +35,7 @@ class RejectsFile:
             raise InputError(
                 f"the rejects file {self.path} cannot be written ({error.strerror}); choose another folder"
             ) from None
-        self._rows = csv.writer(self._whole.__enter__())
+        self._rows = CsvWriter(self._whole.__enter__())
         self._rows.writerow(["line", "reason", "text"])
         return self
 

@@ -21,13 +21,17 @@ from core.admin_base import (
 )
 from core.errors import R3alError
 from core.html_format import html_meter, number_text
+from privacy.admin.person_forms import ErasePersonForm, FindPersonForm
 from privacy.engine.dp.accounting import NANO
 from privacy.models import Person, PrivacyBudget, Purpose
+from privacy.models.account import REVOKE_TOKENS
 from privacy.models.budget import CHANGE_CAPS, WINDOWS
 from privacy.models.keys import ERASE_PERSON
 from privacy.models.person import FOLDS
 from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, LONGEST_CAP_REASON, SHORTEST_CAP_REASON, cap_change
 from privacy.services.people.erasure import person_erase
+from privacy.services.people.identity import people_find
+from privacy.services.people.tokens import person_tokens_revoke
 
 
 @admin.register(Person)
@@ -36,9 +40,10 @@ class PersonAdmin(ReadOnlyAdmin):
     list_filter = ("population",)
     search_fields = ("=pk",)
     search_help_text = "A person's number"
-    fields = ("population", "judges", "created_at", "erased_at")
+    fields = ("population", "judges", "created_at", "erased_at", "last_erased_at")
     readonly_fields = fields
-    actions_detail = ["erase"]
+    actions_list = ["find"]
+    actions_detail = ["revoke", "erase"]
 
     @display(description="place in the cohort")
     def judges(self, person: Person) -> str:
@@ -48,12 +53,62 @@ class PersonAdmin(ReadOnlyAdmin):
         """Return whether the user may erase people, which needs its own permission."""
         return bool(request.user.has_perm(ERASE_PERSON))
 
+    def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        """Return whether the user may revoke tokens, which needs its own permission."""
+        return bool(request.user.has_perm(REVOKE_TOKENS))
+
+    def has_find_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        """Return whether the user may learn which person an identifier means: only who may act on one."""
+        return self.has_erase_permission(request) or self.has_revoke_permission(request)
+
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Return the page's actions; none for a person who is already erased."""
         if Person.objects.filter(pk=object_id, erased_at__isnull=False).exists():
             return []
         actions: list[Any] = super().get_actions_detail(request, object_id)
         return actions
+
+    @action(
+        description="Find a person",
+        icon="person_search",
+        permissions=["find"],
+        url_path="find",
+        dialog={
+            "title": "Find a person by the app's identifier",
+            "description": "The identifier is looked up by its keyed digest. It is stored nowhere, and appears in no address.",
+            "form_class": FindPersonForm,
+            "form_submit_text": "Find",
+        },
+    )
+    def find(self, request: HttpRequest, form: FindPersonForm) -> HttpResponse:
+        found, people = people_find(identifier=form.cleaned_data["identifier"]), "admin:privacy_person_changelist"
+        if not found:
+            message = "Nobody is registered under this identifier, or they are erased."
+            return dialog_response(request, reverse(people), message=message, failed=True)
+        if len(found) > 1:
+            listed = ",".join(str(p.pk) for p in found)
+            message = "Several populations know this identifier. They may be different people."
+            return dialog_response(request, f"{reverse(people)}?id__in={listed}", message=message)
+        page = reverse("admin:privacy_person_change", args=[found[0].pk])
+        return dialog_response(request, page, message=f"This is person {found[0].pk}.")
+
+    @action(
+        description="Revoke the device tokens",
+        icon="phonelink_erase",
+        permissions=["revoke"],
+        url_path="revoke-tokens",
+        dialog={
+            "title": "Revoke the tokens of all devices of this person?",
+            "description": "Every request with such a token is refused within two seconds. The app's backend can register a "
+            "device again.",
+            "form_submit_text": "Revoke the tokens",
+        },
+    )
+    def revoke(self, request: HttpRequest, form: object, object_id: str) -> HttpResponse:
+        revoked = person_tokens_revoke(person_id=int(object_id))
+        self.log_change(request, Person.objects.get(pk=object_id), f"revoked {revoked} tokens")
+        page = reverse("admin:privacy_person_change", args=[object_id])
+        return dialog_response(request, page, message=f"{revoked} tokens of person {object_id} are revoked.")
 
     @action(
         description="Erase this person",
@@ -64,13 +119,16 @@ class PersonAdmin(ReadOnlyAdmin):
             "title": "Erase this person for good?",
             "description": "Their data key, signals, decisions, consents and logins are destroyed, and every stored export that "
             "holds their rows is emptied. The record of their spent budget stays. This cannot be undone.",
+            "form_class": ErasePersonForm,
             "form_submit_text": "Erase the person",
         },
     )
-    def erase(self, request: HttpRequest, form: object, object_id: str) -> HttpResponse:
+    def erase(self, request: HttpRequest, form: ErasePersonForm, object_id: str) -> HttpResponse:
         page = reverse("admin:privacy_person_change", args=[object_id])
         try:
-            erased = person_erase(person_id=int(object_id), source=f"admin {request.user.pk}")
+            erased = person_erase(
+                person_id=int(object_id), source=f"admin {request.user.pk}", reason=form.reason_given()
+            )
         except R3alError as error:
             return dialog_response(request, page, message=str(error), failed=True)
         message = (

@@ -14,7 +14,7 @@ from privacy.models import (
     ReleaseRound,
 )
 
-RELEASE_STATE_LABELS = {"reserved": "warning", "committed": "success", "refunded": "info"}
+RELEASE_STATE_LABELS = {"reserved": "warning", "committed": "success", "refunded": "info", "abandoned": "danger"}
 
 
 class ReleaseRoundInline(ReadOnlyInline):

@@ -17,3 +17,12 @@ def first_day(window: str, today: date) -> date:
 def first_days(today: date) -> dict[str, date]:
     """Return the first day of each rolling window that contains ``today``."""
     return {window: first_day(window, today) for window in ROLLING}
+
+
+def next_days(today: date) -> dict[str, date]:
+    """Return the first day of the next window of each kind: tomorrow, next Monday and the first of next month."""
+    return {
+        "day": today + timedelta(days=1),
+        "week": first_day("week", today) + timedelta(days=7),
+        "month": first_day("month", first_day("month", today) + timedelta(days=31)),
+    }

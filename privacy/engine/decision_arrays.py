@@ -68,21 +68,22 @@ def randomised_rows(arrays: DecisionArrays) -> ReleaseRows:
 
     People are numbered from 0.
     """
-    return _rows(arrays, _usable(arrays) & arrays.fresh, marginal=False)
+    return _rows(arrays, _chosen(arrays) & np.isfinite(arrays.reward) & arrays.fresh, marginal=False)
 
 
 def evaluation_rows(arrays: DecisionArrays) -> EvaluationRows:
-    """Return the rows that an evaluation reads: available decisions that policy made, with an observed reward, fresh or not.
+    """Return the rows that an evaluation reads: available decisions that policy made, with a reward or a label, fresh or not.
 
-    They carry marginal propensities, empathy and harm labels. People are numbered from 0.
+    They carry marginal propensities, empathy and harm labels. A label counts without a reward, or harm that comes alone would
+    be invisible. People are numbered from 0.
     """
-    usable = _usable(arrays)
+    usable = _chosen(arrays) & (np.isfinite(arrays.reward) | (arrays.harmful >= 0))
     empathy = arrays.components[usable, COMPONENTS.index("empathy")]
     return EvaluationRows(_rows(arrays, usable, marginal=True), empathy, arrays.harmful[usable])
 
 
-def _usable(arrays: DecisionArrays) -> Bools:
-    return np.asarray(arrays.available & (arrays.heads[MAIN_HEAD].action >= 0) & np.isfinite(arrays.reward))
+def _chosen(arrays: DecisionArrays) -> Bools:
+    return np.asarray(arrays.available & (arrays.heads[MAIN_HEAD].action >= 0))
 
 
 def _rows(arrays: DecisionArrays, usable: Bools, *, marginal: bool) -> ReleaseRows:

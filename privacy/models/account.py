@@ -8,6 +8,8 @@ from django.db import models
 from core.model_base import Created
 from privacy.models.person import Person
 
+REVOKE_TOKENS = "privacy.revoke_tokens"
+
 
 class PersonAccount(Created):
     """The login behind a person's device tokens, one per person. Revoking it does not affect trained models."""
@@ -17,6 +19,7 @@ class PersonAccount(Created):
 
     class Meta:
         db_table = "person_accounts"
+        permissions = [("revoke_tokens", "Can revoke the tokens of people and of services")]
 
     def __str__(self) -> str:
         return f"account of person {self.person_id}"

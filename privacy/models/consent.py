@@ -7,6 +7,8 @@ from django.db import models
 from core.model_base import Created
 from privacy.models.person import Person
 
+OWN_SOURCE = "app"  # source of the acts that a person makes on their own device
+
 
 class Purpose(models.TextChoices):
     PERSONALIZATION = "personalization", "personalization"

@@ -88,11 +88,13 @@ class RewardSignal(Created):
     """The outcome of a decision. ``payload`` is float64[7]: total, then the six components; NaN where not observed.
 
     ``harmful`` says whether the logged label is harmful under the loop (null: no label was logged).
+    ``has_reward`` says in clear whether the sealed total is a number, so that nobody is charged for an outcome without one.
     """
 
     decision = models.OneToOneField(Decision, on_delete=models.CASCADE, related_name="outcome")
     payload = models.BinaryField(help_text="float64, little-endian; sealed.")
     harmful = models.BooleanField(null=True)
+    has_reward = models.BooleanField(null=True, help_text="Whether the total is a number; null: not recorded.")
     closed_at = models.DateTimeField()
     release = models.ForeignKey(
         Release, null=True, blank=True, on_delete=models.PROTECT, related_name="outcomes",

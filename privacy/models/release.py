@@ -16,9 +16,12 @@ def technique_choices() -> list[tuple[str, str]]:
 
 
 class ReleaseState(models.TextChoices):
+    """The states of a release. A reserved one ends in one of the other three, and no other change is possible."""
+
     RESERVED = "reserved", "reserved"
     COMMITTED = "committed", "committed"
     REFUNDED = "refunded", "refunded"
+    ABANDONED = "abandoned", "abandoned: noise was drawn, so its charge stays"
 
 
 class Release(Created):

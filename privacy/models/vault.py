@@ -23,6 +23,7 @@ class VaultKind(models.TextChoices):
     SLOT = "slot", "slot"
     EXPIRY = "expiry", "expiry"
     ADOPTION = "adoption", "adoption"
+    TURN = "turn", "turn"
 
 
 class VaultHead(models.Model):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
@@ -20,25 +19,22 @@ from loops.models import LoopVersion
 from privacy.engine.decision_arrays import DecisionArrays, HeadArrays, learnable_actions
 from privacy.engine.moments.next_state import next_rows
 from privacy.engine.outcomes import outcomes_bounded
-from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_state
-from privacy.models import Choice, Decision, Person, Purpose, Release
+from privacy.engine.sealing import Cipher, about_outcome, about_state
+from privacy.models import Choice, Decision, Person, Release
 from privacy.models.person import FOLDS
-from privacy.selectors.consents import consented
-from privacy.selectors.keys import ciphers_known
+from privacy.selectors.keys import ciphers_known, payload_opened
 from privacy.selectors.releases import charged_person_ids
 
 __all__ = [
     "charged_person_ids",
     "decision_arrays",
     "evaluation_folds",
-    "outcomes_waiting",
     "people_with_usable_decisions",
     "training_folds",
     "turn_share",
     "usable_decisions",
 ]
 
-log = logging.getLogger(__name__)
 _PEOPLE_A_QUERY = 5_000
 _ROWS_A_FETCH = 10_000
 _NO_PAYLOAD = NO_REWARD.tobytes()
@@ -63,10 +59,21 @@ def turn_share(spec: LoopSpec) -> Fraction:
     return Fraction(1) if spec.evaluation_share else Fraction(1, 2)
 
 
-def usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Decision]:
-    """Return the decisions that a release can use: available, chosen by the main head, and with an outcome.
+def rewarded(outcome: str) -> Q:
+    """Return the condition that the outcome at a query's path holds a reward, or may hold one that is not recorded in clear."""
+    return Q(**{f"{outcome}__has_reward": True}) | Q(**{f"{outcome}__has_reward__isnull": True})
 
-    ``fresh``: only those whose outcome no training release has read. An outcome without a total is sealed, so it counts here.
+
+def judged(outcome: str) -> Q:
+    """Return the condition that the outcome at a query's path holds a reward or a label. Harm may come as a label alone."""
+    return rewarded(outcome) | Q(**{f"{outcome}__harmful__isnull": False})
+
+
+def usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Decision]:
+    """Return the decisions that a release can use: available and chosen by the main head.
+
+    ``fresh``: for training, those with a reward that no training release has read. Otherwise, for an evaluation, those with a
+    reward or a label.
     """
     chosen = Choice.objects.filter(
         decision=OuterRef("pk"),
@@ -75,7 +82,13 @@ def usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> QuerySet[Deci
         propensity__gte=LEAST_PROPENSITY,
         marginal_propensity__gte=LEAST_PROPENSITY,
     )
-    usable = Decision.objects.filter(Exists(chosen), loop_version=loop_version, available=True, outcome__isnull=False)
+    usable = Decision.objects.filter(
+        Exists(chosen),
+        rewarded("outcome") if fresh else judged("outcome"),
+        loop_version=loop_version,
+        available=True,
+        outcome__isnull=False,
+    )
     return usable.filter(outcome__release__isnull=True) if fresh else usable
 
 
@@ -83,15 +96,6 @@ def people_with_usable_decisions(*, loop_version: LoopVersion, fresh: bool) -> Q
     """Return the people of whom a release can use a decision. Nobody else is charged for it."""
     usable = usable_decisions(loop_version=loop_version, fresh=fresh)
     return Person.objects.filter(Exists(usable.filter(person=OuterRef("pk"))))
-
-
-def outcomes_waiting(*, loop_version: LoopVersion) -> bool:
-    """Return whether training people who consent to it have usable outcomes that no release has read."""
-    low, high = training_folds(loop_version.spec)
-    waiting = usable_decisions(loop_version=loop_version, fresh=True).filter(
-        person__in=consented(Purpose.TRAINING).values("person_id")
-    )
-    return waiting.filter(person__fold__gte=low, person__fold__lt=high).exists()
 
 
 def decision_arrays(
@@ -152,9 +156,11 @@ class _Columns:
         person, row_key, day, available, dropped_out, state, payload, harmful, released = facts[: len(_FACTS)]
         places = list(zip(person, row_key, strict=True))
         unknown = np.full(len(self._spec.features), np.nan).tobytes()
-        states = [_opened(keys[p], s, about_state(p, k), unknown) for (p, k), s in zip(places, state, strict=True)]
+        states = [
+            payload_opened(keys[p], s, about_state(p, k), unknown) for (p, k), s in zip(places, state, strict=True)
+        ]
         outcomes = [
-            _NO_PAYLOAD if s is None else _opened(keys[p], s, about_outcome(p, k), _NO_PAYLOAD)
+            _NO_PAYLOAD if s is None else payload_opened(keys[p], s, about_outcome(p, k), _NO_PAYLOAD)
             for (p, k), s in zip(places, payload, strict=True)
         ]
         count, width = len(rows), len(_CHOICE)
@@ -198,17 +204,6 @@ class _Columns:
             harmful=harmful,
             fresh=fresh,
         )
-
-
-def _opened(cipher: Cipher, sealed: bytes, about: bytes, otherwise: bytes) -> bytes:
-    """Open a payload. A damaged one is logged and replaced by ``otherwise``, so that it does not stop all training."""
-    try:
-        return cipher.open(sealed, about)
-    except CannotOpen:
-        log.error(
-            "a decision's state or outcome cannot be opened, so training ignores it; `manage.py verify_vault` names it"
-        )
-        return otherwise
 
 
 def _choice_columns(action: Any, propensity: Any, marginal: Any, explored: Any, learnable: Any) -> list[np.ndarray]:

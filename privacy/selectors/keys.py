@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -13,6 +14,7 @@ from core.arrays import Floats
 from core.errors import Conflict
 from loops.engine.spec import LoopSpec
 from privacy.engine.sealing import (
+    CannotOpen,
     CannotUnwrap,
     Cipher,
     master_cipher,
@@ -23,6 +25,8 @@ from privacy.engine.sealing import (
 )
 from privacy.engine.serving_state import OpenedState, PersonServingState, unpack_serving_state
 from privacy.models import DataKey, Decision
+
+log = logging.getLogger(__name__)
 
 
 def ciphers_known(person_ids: Collection[int]) -> dict[int, Cipher]:
@@ -42,6 +46,15 @@ def states_opened(decisions: Sequence[Decision]) -> dict[int, Floats]:
     """
     keys = ciphers_known({d.person_id for d in decisions})
     return {d.pk: state_of(d, keys[d.person_id]) for d in decisions if d.person_id in keys}
+
+
+def payload_opened(cipher: Cipher, sealed: bytes | memoryview, about: bytes, otherwise: bytes) -> bytes:
+    """Open one payload among many. A damaged one is logged and replaced by ``otherwise``, so that it stops nothing else."""
+    try:
+        return cipher.open(bytes(sealed), about)
+    except CannotOpen:
+        log.error("a sealed record cannot be opened, so it is left out; `manage.py verify_vault` names it")
+        return otherwise
 
 
 def state_of(decision: Decision, cipher: Cipher) -> Floats:

@@ -8,6 +8,7 @@ import numpy as np
 
 from core.arrays import Array, Ints, unpack_arrays
 from privacy.models import LedgerEntry, Purpose, Release, ReleaseRound, ReleaseState
+from privacy.selectors.consents import consented
 
 
 def charged_person_ids(*, release: Release) -> Ints:
@@ -16,6 +17,26 @@ def charged_person_ids(*, release: Release) -> Ints:
     A release may use the data of these people alone.
     """
     entries = LedgerEntry.objects.filter(release=release).exclude(release__state=ReleaseState.REFUNDED)
+    ids = entries.order_by("person_id").values_list("person_id", flat=True)
+    return np.fromiter(ids.iterator(chunk_size=10_000), dtype=np.int64)
+
+
+def consenting_person_ids(*, release: Release, among: Ints | None = None) -> Ints:
+    """Return the ids (n,), ascending, of the people charged for a release who still consent to its purpose.
+
+    Every read of a release's records asks this anew, so a withdrawal after the charge takes effect at the next read.
+
+    Args:
+        among: ids (n,), ascending, of charged people; only they are asked for.
+    """
+    entries = LedgerEntry.objects.filter(release=release).exclude(release__state=ReleaseState.REFUNDED)
+    entries = entries.filter(person__budget__in=consented(Purpose(release.purpose)))
+    if among is not None:
+        entries = (
+            entries.filter(person_id__gte=int(among[0]), person_id__lte=int(among[-1]))
+            if len(among)
+            else entries.none()
+        )
     ids = entries.order_by("person_id").values_list("person_id", flat=True)
     return np.fromiter(ids.iterator(chunk_size=10_000), dtype=np.int64)
 

@@ -17,9 +17,10 @@ from loops.engine.rows.outcomes import NO_REWARD
 from loops.models import Loop, LoopVersion
 from privacy.engine.evaluation.on_policy import TrialRows
 from privacy.engine.outcomes import outcomes_bounded
-from privacy.engine.sealing import CannotOpen, Cipher, about_outcome
+from privacy.engine.sealing import Cipher, about_outcome
 from privacy.models import Choice, Decision, Person
-from privacy.selectors.keys import ciphers_known
+from privacy.selectors.decisions import judged
+from privacy.selectors.keys import ciphers_known, payload_opened
 
 _PEOPLE_A_QUERY = 5_000
 _LATEST = 50  # one in so many people may have a row dated too late, and at least one person may
@@ -63,6 +64,11 @@ def people_in_trial(*, loop_version: LoopVersion, span: TrialSpan) -> QuerySet[P
     return Person.objects.filter(Exists(read.filter(decision__person=OuterRef("pk"))))
 
 
+def trial_has_news(*, loop_version: LoopVersion, span: TrialSpan, since: datetime) -> bool:
+    """Return whether an outcome of the trial was stored after a time."""
+    return _choices(loop_version).filter(_lived(loop_version, span), decision__outcome__created_at__gt=since).exists()
+
+
 def trial_rows(
     *,
     loop_version: LoopVersion,
@@ -70,7 +76,7 @@ def trial_rows(
     span: TrialSpan,
     in_candidate: Callable[[str], bool],
 ) -> TrialRows:
-    """Return the available decisions of these people in a trial that have a closed outcome with a reward.
+    """Return the available decisions of these people in a trial that have a closed outcome with a reward or a label.
 
     Explored decisions are in it too, because both arms explore alike. Totals and components are clipped to their bounds.
 
@@ -101,6 +107,7 @@ def _past(loop_version: LoopVersion, people: Ints, span: TrialSpan) -> tuple[Flo
     """
     total, count = np.zeros(len(people)), np.zeros(len(people), dtype=np.int64)
     table = _table(loop_version, people.tolist(), Q(decision__outcome__created_at__lt=span.since))
+    table = table[np.isfinite(table[:, _TOTAL])]
     index = np.searchsorted(people, table[:, 0].astype(np.int64))
     np.add.at(total, index, table[:, _TOTAL])
     np.add.at(count, index, 1)
@@ -130,8 +137,9 @@ def _lived(loop_version: LoopVersion, span: TrialSpan) -> Q:
 
 
 def _choices(loop_version: LoopVersion) -> QuerySet[Choice]:
-    """Return the policy head's choices of available decisions that have a closed outcome."""
+    """Return the policy head's choices of available decisions that have a closed outcome with a reward or a label."""
     return Choice.objects.filter(
+        judged("decision__outcome"),
         head=MAIN_HEAD,
         decision__loop_version=loop_version,
         decision__available=True,
@@ -140,13 +148,16 @@ def _choices(loop_version: LoopVersion) -> QuerySet[Choice]:
 
 
 def _table(loop_version: LoopVersion, people: list[int], which: Q) -> Floats:
-    """Return (n, 10) in order of person: person, action, harm, and the bounded outcome. Rows without a reward are left out."""
+    """Return (n, 10) in order of person: person, action, harm, and the bounded outcome.
+
+    Rows with neither reward nor label are left out.
+    """
     parts = [np.zeros((0, _TOTAL + len(NO_REWARD)))]
     for first in range(0, len(people), _PEOPLE_A_QUERY):
         parts.append(_part(loop_version, people[first : first + _PEOPLE_A_QUERY], which))
     table = np.concatenate(parts)
     table[:, _TOTAL:] = outcomes_bounded(loop_version.spec, table[:, _TOTAL:])
-    return table[np.isfinite(table[:, _TOTAL])]
+    return table[np.isfinite(table[:, _TOTAL]) | (table[:, 2] >= 0)]
 
 
 def _part(loop_version: LoopVersion, ids: list[int], which: Q) -> Floats:
@@ -165,8 +176,6 @@ def _row(
     cipher: Cipher, person: int, row_key: bytes, action: int, sealed: bytes, harmful: bool | None
 ) -> tuple[Any, ...]:
     """Open one outcome. A damaged one has no reward, so it is left out; ``manage.py verify_vault`` names it."""
-    try:
-        payload = np.frombuffer(cipher.open(bytes(sealed), about_outcome(person, bytes(row_key))), dtype="<f8")
-    except CannotOpen:
-        payload = NO_REWARD
+    plain = payload_opened(cipher, sealed, about_outcome(person, bytes(row_key)), NO_REWARD.tobytes())
+    payload = np.frombuffer(plain, dtype="<f8")
     return person, action, -1 if harmful is None else int(harmful), *payload

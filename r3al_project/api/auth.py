@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.contrib.auth import authenticate
 from drf_spectacular.utils import extend_schema
 from knox.models import get_token_model
-from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,12 +14,12 @@ from rest_framework.views import APIView
 from core.errors import Unauthorized
 from r3al_project.api.answers.auth import LoginAnswer, login_answer
 from r3al_project.api.http.permissions import HasPermission
-from r3al_project.api.http.request_bodies import EmptyBody, StrictBody, read_body
+from r3al_project.api.http.request_bodies import EmptyBody, StrictBody, TextField, read_body
 
 
 class LoginBody(StrictBody):
-    username = serializers.CharField(max_length=150)
-    password = serializers.CharField(max_length=200, trim_whitespace=False)
+    username = TextField(max_length=150)
+    password = TextField(max_length=200, trim_whitespace=False)
 
 
 class LoginView(APIView):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -11,13 +10,13 @@ from rest_framework.views import APIView
 from r3al_project.api.answers.calibration import CalibrationAnswer, calibration_answer
 from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
-from r3al_project.api.http.request_bodies import StrictBody, WholeField, read_query
+from r3al_project.api.http.request_bodies import StrictBody, TextField, WholeField, read_query
 from r3al_project.permissions import VIEW_VERSIONS
 from training.selectors.calibration import calibration_of
 
 
 class CalibrationQuery(StrictBody):
-    loop = serializers.CharField(required=False, allow_blank=True, help_text="Default: all loops.")
+    loop = TextField(required=False, allow_blank=True, help_text="Default: all loops.")
     page = WholeField(required=False, min_value=1)
     pageSize = WholeField(required=False, min_value=1, max_value=Pages.max_page_size)
 

@@ -40,9 +40,10 @@ class JobCancelView(APIView):
     def post(self, request: Request, job: int) -> Response:
         read_body(EmptyBody, request)
         found = job_get(job_id=job)
+        actor = request.user.get_username()
         stage = getattr(found, "turn_stage", None)
         if stage is not None:
-            turn_cancel(turn=stage.turn)
-        elif not job_cancel(job_id=job):
+            turn_cancel(turn=stage.turn, actor=actor)
+        elif not job_cancel(job_id=job, actor=actor):
             raise Conflict(f"{found} is over ({found.get_state_display()}); there is nothing to cancel")
         return Response(job_answer(job_get(job_id=job)), status=202)

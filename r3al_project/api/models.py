@@ -40,7 +40,16 @@ from r3al_project.api.answers.shape import page_answer
 from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
-from r3al_project.api.http.request_bodies import FieldError, NumberField, StrictBody, WholeField, read_body, read_query
+from r3al_project.api.http.request_bodies import (
+    FieldError,
+    FlagField,
+    NumberField,
+    StrictBody,
+    TextField,
+    WholeField,
+    read_body,
+    read_query,
+)
 from r3al_project.permissions import (
     DEPLOY_VERSION,
     OVERRIDE_COMPARISON,
@@ -75,9 +84,7 @@ class Hyperparams(StrictBody):
 
 
 class TrainBody(StrictBody):
-    modelType = serializers.CharField(
-        help_text="A head of the loop. One release trains all heads, and only this one may be deployed."
-    )
+    modelType = TextField(help_text="A head of the loop. Only this head is trained, evaluated and deployed.")
     sourceDataType = serializers.ChoiceField(
         choices=DATA_TYPES, default="interaction",
         help_text="Stored with the turn. A release reads decisions and their outcomes of every type.",
@@ -90,18 +97,18 @@ class TrainBody(StrictBody):
         help_text=f"Number of states to draw transitions from. The minimum is {FEWEST_STATES}; a smaller number is raised to it.",
     )  # fmt: skip
     hyperparams = Hyperparams(required=False)
-    loop = serializers.CharField(default=DEFAULT_LOOP)
+    loop = TextField(default=DEFAULT_LOOP)
     privacyEpsilon = NumberField(default=DEFAULT_EPSILON)
 
 
 class ListQuery(StrictBody):
     status = serializers.ChoiceField(choices=VersionState.values, required=False, allow_blank=True)
-    modelType = serializers.CharField(
+    modelType = TextField(
         required=False,
         allow_blank=True,
         help_text="A head of any loop. The list holds its versions in every loop that has it.",
     )
-    loop = serializers.CharField(required=False, allow_blank=True)
+    loop = TextField(required=False, allow_blank=True)
     page = WholeField(required=False, min_value=1)
     pageSize = WholeField(required=False, min_value=1, max_value=Pages.max_page_size)
 
@@ -126,7 +133,7 @@ class ModelsView(APIView):
             "sourceDataType": given["sourceDataType"],
         }
         parameters = turn_parameters(epsilon=given["privacyEpsilon"], head=given["modelType"], requested=requested)
-        turn = turn_start(loop_version=version, parameters=parameters)
+        turn = turn_start(loop_version=version, parameters=parameters, actor=request.user.get_username())
         job = turn.stages.select_related("job").get().job
         answer = train_answer(turn, job, _notes(given, samples))
         return Response(answer, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
@@ -212,10 +219,8 @@ class EvaluationView(APIView):
 
 
 class DeployBody(StrictBody):
-    versionId = serializers.CharField(
-        required=False, help_text="If given, it must name the same version as the address."
-    )
-    overrideReason = serializers.CharField(
+    versionId = TextField(required=False, help_text="If given, it must name the same version as the address.")
+    overrideReason = TextField(
         required=False, max_length=LONGEST_REASON,
         help_text="Reason to deploy a version that was not judged against the deployed one. Stored permanently.",
     )  # fmt: skip
@@ -266,13 +271,9 @@ class HealthView(APIView):
 
 
 class RollbackBody(StrictBody):
-    versionId = serializers.CharField(
-        required=False, help_text="If given, it must name the same version as the address."
-    )
-    reason = serializers.CharField(max_length=LONGEST_REASON)
-    harmful = serializers.BooleanField(
-        default=False, help_text="True: the version caused harm. No later rollback returns to it."
-    )
+    versionId = TextField(required=False, help_text="If given, it must name the same version as the address.")
+    reason = TextField(max_length=LONGEST_REASON)
+    harmful = FlagField(default=False, help_text="True: the version caused harm. No later rollback returns to it.")
 
 
 class RollbackView(APIView):
@@ -295,7 +296,7 @@ class RollbackView(APIView):
 
 
 class UndoBody(StrictBody):
-    reason = serializers.CharField(max_length=LONGEST_REASON)
+    reason = TextField(max_length=LONGEST_REASON)
 
 
 class RollbackUndoView(APIView):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -12,6 +11,7 @@ from core.errors import InputError
 from deployments.selectors.slots import evidence_units_of
 from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.models import Purpose
+from privacy.models.consent import OWN_SOURCE
 from privacy.services.people.accounts import consents_set, person_register
 from privacy.services.people.authentication import own_person
 from privacy.services.people.erasure import person_erase
@@ -33,27 +33,23 @@ from r3al_project.api.answers.people import (
 )
 from r3al_project.api.http.idempotency import TokenAnswer, idempotent
 from r3al_project.api.http.permissions import HasPermission
-from r3al_project.api.http.request_bodies import StrictBody, read_body
+from r3al_project.api.http.request_bodies import FlagField, IdentifierField, StrictBody, TextField, read_body
 from r3al_project.permissions import SERVE_PEOPLE
 from training.selectors.versions import versions_trained_on
 
 
 class Consents(StrictBody):
-    personalization = serializers.BooleanField(required=False)
-    training = serializers.BooleanField(required=False)
-    evaluation = serializers.BooleanField(required=False)
+    personalization = FlagField(required=False)
+    training = FlagField(required=False)
+    evaluation = FlagField(required=False)
 
 
 class PersonBody(StrictBody):
-    userId = serializers.CharField(max_length=200)
-    loop = serializers.CharField(
-        default=DEFAULT_LOOP, help_text="Any loop of the population that the person belongs to."
-    )
+    userId = IdentifierField()
+    loop = TextField(default=DEFAULT_LOOP, help_text="Any loop of the population that the person belongs to.")
     consents = Consents(required=False)
-    textVersion = serializers.CharField(default="1", max_length=40)
-    device = serializers.BooleanField(
-        default=False, help_text="Give another device token to a person who is already registered."
-    )
+    textVersion = TextField(default="1", max_length=40)
+    device = FlagField(default=False, help_text="Give another device token to a person who is already registered.")
 
 
 class PeopleView(APIView):
@@ -88,7 +84,7 @@ class PeopleView(APIView):
 
 
 class ConsentsBody(Consents):
-    textVersion = serializers.CharField(default="1", max_length=40)
+    textVersion = TextField(default="1", max_length=40)
 
 
 class MyConsentsView(APIView):
@@ -111,7 +107,8 @@ class MyConsentsView(APIView):
             person=own_person(request.user),
             consents={Purpose(p): g for p, g in given.items()},
             text_version=text,
-            source="app",
+            source=OWN_SOURCE,
+            by="person",
         )
         me = own_person(request.user)
         affected = versions_trained_on(person_id=me.pk) if given.get("training") is False else None
@@ -154,7 +151,7 @@ class MyExportView(APIView):
 
 
 class ErasureBody(StrictBody):
-    confirm = serializers.BooleanField(help_text="Must be true: the erasure is permanent.")
+    confirm = FlagField(help_text="Must be true: the erasure is permanent.")
 
 
 class MyErasureView(APIView):

@@ -44,7 +44,7 @@ from r3al_project.api.answers.shape import page_answer
 from r3al_project.api.http.idempotency import KEY_HEADER
 from r3al_project.api.http.pagination import Pages
 from r3al_project.api.http.permissions import HasPermission
-from r3al_project.api.http.request_bodies import NumberField, StrictBody, WholeField
+from r3al_project.api.http.request_bodies import NumberField, StrictBody, TextField, WholeField
 from r3al_project.api.http.wait_for_job import job_awaited
 from r3al_project.permissions import ANONYMIZE_DATA, VIEW_BUDGETS, VIEW_RELEASES
 
@@ -62,10 +62,10 @@ class AnonymizeBody(StrictBody):
         allow_null=True,
         help_text="How many people to include: an upper limit for rows, an approximate count for statistics.",
     )
-    loop = serializers.CharField(default=DEFAULT_LOOP)
+    loop = TextField(default=DEFAULT_LOOP)
     delta = NumberField(default=1e-6)
     mode = serializers.ChoiceField(choices=technique_modes(), default=DEFAULT_MODE)
-    fields_ = serializers.ListField(child=serializers.CharField(), required=False, source="names")
+    fields_ = serializers.ListField(child=TextField(), required=False, source="names")
     rowsPerPerson = WholeField(default=1)
 
     def get_fields(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class AnonymizeBody(StrictBody):
 def _field(parameter: Parameter[Any]) -> serializers.Field[Any, Any, Any, Any]:
     optional: dict[str, Any] = {"required": False} if parameter.default is None else {"default": parameter.default}
     if parameter.kind is str:
-        return serializers.CharField(**optional, **({"allow_blank": True} if parameter.default == "" else {}))
+        return TextField(**optional, **({"allow_blank": True} if parameter.default == "" else {}))
     return (WholeField if parameter.kind is int else NumberField)(**optional)
 
 

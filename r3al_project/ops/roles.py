@@ -12,9 +12,11 @@ from r3al_project.permissions import (
     DEPLOY_VERSION,
     ERASE_PERSON,
     OVERRIDE_COMPARISON,
+    REVOKE_TOKENS,
     ROLLBACK_VERSION,
     SERVE_PEOPLE,
     START_TURN,
+    VIEW_PEOPLE,
 )
 
 _VISIBLE_APPS = (
@@ -35,13 +37,23 @@ _VISIBLE_PRIVACY_MODELS = (
 )
 
 ROLES: dict[str, tuple[str, ...]] = {
-    "Operator": (START_TURN, CANCEL_JOB, DEPLOY_VERSION, OVERRIDE_COMPARISON, ROLLBACK_VERSION),
+    "Operator": (
+        START_TURN,
+        CANCEL_JOB,
+        DEPLOY_VERSION,
+        OVERRIDE_COMPARISON,
+        ROLLBACK_VERSION,
+        REVOKE_TOKENS,
+        VIEW_PEOPLE,
+    ),
     "Privacy officer": (
         ROLLBACK_VERSION,
         CANCEL_JOB,
         ANONYMIZE_DATA,
         CHANGE_CAPS,
         ERASE_PERSON,
+        REVOKE_TOKENS,
+        VIEW_PEOPLE,
     ),
     "Analyst": (),
     "Viewer": (),

@@ -27,8 +27,8 @@ _VERDICTS = 2
 # A sign stands beside each state's word, so that no state is shown by colour alone.
 SIGNS = {
     "done": "✓", "deployed": "✓", "pass": "✓", "running": "●", "training": "●", "evaluating": "◐", "queued": "○",
-    "waiting": "○", "kept": "=", "insufficient": "?", "archived": "–", "fail": "✕", "failed": "✕", "cancelled": "–",
-    "not asked": "–",
+    "waiting": "○", "kept": "=", "nothing_new": "=", "insufficient": "?", "archived": "–", "fail": "✕", "failed": "✕",
+    "cancelled": "–", "not asked": "–",
 }  # fmt: skip
 
 

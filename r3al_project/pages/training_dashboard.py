@@ -22,7 +22,7 @@ from core.errors import Conflict, InputError, R3alError
 from core.html_format import NOT_ENOUGH_PEOPLE, interval_plot, number_text
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import HealthCheck, Incident, ServingSlot
-from deployments.selectors.slots import incident_of, serving_after, slots_in_use, trials_now
+from deployments.selectors.slots import incident_of, is_on_trial, serving_after, slots_in_use, trials_now
 from deployments.services.rollouts.full_rollout import deploy_check, objections, proposal_of
 from deployments.services.rollouts.rollback import rollback_check, rollback_undo, undo_check, version_rollback
 from deployments.services.rollouts.slots import HOLDBACK_BP
@@ -256,7 +256,7 @@ def start_training(request: HttpRequest) -> HttpResponse:
         version = loop_version_current(given.get("loop", ""))
         head = _head_of(given.get("modelType", ""), version.loop.name)
         parameters = turn_parameters(epsilon=_number(given, "epsilon"), head=head, requested=requested)
-        turn = turn_start(loop_version=version, parameters=parameters)
+        turn = turn_start(loop_version=version, parameters=parameters, actor=request.user.get_username())
         return f"You started {turn} at {turn.created_at:%H:%M} UTC. Its progress is shown below."
 
     if request.method != "POST":
@@ -328,16 +328,31 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
     if request.method == "POST":
         return _done(request, act)
     found = version_get(version)
+    title, text, warning = _rollback_words(found)
     return _confirm(
         request,
-        f"Roll back {found}?",
-        "Everybody gets the previous version again within a second. "
-        "Your reason is stored with the incident and in the Trust Vault.",
-        "Roll back",
-        warning=f"{found.name} is archived. If it did no harm, you can undo this until something else is deployed. If it "
-        "caused harm, it is never deployed again, and versions that act like it are not deployed by themselves.",
+        title,
+        f"{text} Your reason is stored with the incident and in the Trust Vault.",
+        "Stop the trial" if is_on_trial(found) else "Roll back",
+        warning=warning,
         reason="harm",
         check=lambda: rollback_check(found),
+    )
+
+
+def _rollback_words(found: ModelVersion) -> tuple[str, str, str]:
+    """Return title, text and warning of the page that asks before a rollback, or before the end of a trial."""
+    harm = (
+        "If it caused harm, it is never deployed again, and versions that act like it are not deployed by themselves."
+    )
+    if is_on_trial(found):
+        text = "Everybody gets the present version again within a second."
+        return f"Stop the trial of {found}?", text, f"{found.name} is archived. Its trial cannot be resumed. {harm}"
+    undone = "If it did no harm, you can undo this until something else is deployed."
+    return (
+        f"Roll back {found}?",
+        "Everybody gets the previous version again within a second.",
+        f"{found.name} is archived. {undone} {harm}",
     )
 
 
@@ -371,7 +386,7 @@ def cancel(request: HttpRequest, turn: int) -> HttpResponse:
     """Ask for confirmation, then cancel a running turn at its current stage."""
     _require(request, CANCEL_JOB)
     if request.method == "POST":
-        return _done(request, lambda: str(turn_cancel(turn=turn_get(turn))))
+        return _done(request, lambda: str(turn_cancel(turn=turn_get(turn), actor=request.user.get_username())))
     found = turn_get(turn)
     return _confirm(
         request,

@@ -14,7 +14,10 @@ from core.html_format import duration_text, html_clamped, html_facts
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.stages import stage_sentence
 
-OUTCOME_LABELS = {"running": "info", "deployed": "success", "kept the incumbent": "warning", "failed": "danger"}
+OUTCOME_LABELS = {
+    "running": "info", "deployed": "success", "kept the incumbent": "warning", "nothing new": "info", "cancelled": "info",
+    "failed": "danger",
+}  # fmt: skip
 
 
 class StageInline(ReadOnlyInline):
@@ -42,11 +45,11 @@ class StageInline(ReadOnlyInline):
 
 @admin.register(Turn)
 class TurnAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "show_outcome", "show_reason", "created_at", "took")
+    list_display = ("__str__", "show_outcome", "show_reason", "actor", "created_at", "took")
     list_filter = ("outcome", "loop")
     list_select_related = ("loop_version__loop",)
     search_fields = ("loop__name", "reason")
-    fields = ("loop_version", "show_outcome", "reason", "show_parameters", "created_at", "finished_at", "took")
+    fields = ("loop_version", "show_outcome", "reason", "show_parameters", "actor", "created_at", "finished_at", "took")
     readonly_fields = fields
     inlines = (StageInline,)
 

@@ -21,12 +21,15 @@ class Turn(Created):
         RUNNING = "running", "running"
         DEPLOYED = "deployed", "deployed"
         KEPT = "kept", "kept what serves"
+        NOTHING_NEW = "nothing_new", "nothing new"
+        CANCELLED = "cancelled", "cancelled"
         FAILED = "failed", "failed"
 
     loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="turns")
     loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="turns")
     parameters = models.JSONField(default=dict)
-    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.RUNNING)
+    actor = models.CharField(max_length=150, blank=True, help_text="Who started it.")
+    outcome = models.CharField(max_length=12, choices=Outcome.choices, default=Outcome.RUNNING)
     reason = models.TextField(blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -13,6 +13,7 @@ from core.errors import Conflict
 from core.html_format import NOT_ENOUGH_PEOPLE
 from core.json_safe import json_safe
 from deployments.selectors.slots import serving_now
+from loops.engine.heads import MAIN_HEAD
 from privacy.engine.dp.accounting import epsilon_text
 from privacy.services.releases.moments import moments_load
 from r3al_project.turns.models import Turn
@@ -34,7 +35,7 @@ def turn_report_write(
     out: IO[str],
     true_values: TrueValues | None = None,
 ) -> None:
-    """Write an ended turn's report to ``out``. Raises Conflict, after the report, when the turn failed."""
+    """Write an ended turn's report to ``out``. Raises Conflict, after the report, when the turn failed or was cancelled."""
     report = turn_report(turn, seconds=seconds, true_values=true_values)
     if as_json:
         out.write(json.dumps(report) + "\n")
@@ -42,6 +43,8 @@ def turn_report_write(
         print_report(report, out)
     if turn.outcome == Turn.Outcome.FAILED:
         raise Conflict(f"the turn failed: {turn.reason}")
+    if turn.outcome == Turn.Outcome.CANCELLED:
+        raise Conflict(f"the turn was cancelled: {turn.reason}")
 
 
 def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = None) -> dict[str, Any]:
@@ -75,7 +78,7 @@ def policy_value(
     turn: Turn, version: ModelVersion | None, summaries: dict[str, Any], true_values: TrueValues | None
 ) -> dict[str, Any]:
     """Return mean rewards per decision point: true values where they are known, otherwise labelled off-policy estimates."""
-    if version is None:
+    if version is None or version.head != MAIN_HEAD:
         return {"kind": "none", "value": None, "random": None, "reference": None, "best_known": None, "share": None}
     if true_values is not None:
         return _with_share(true_values(version))

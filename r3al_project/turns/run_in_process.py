@@ -13,6 +13,7 @@ from core.errors import Conflict
 from jobs import leases
 from jobs.models import Job, JobState
 from jobs.services import job_run, jobs_reconcile
+from r3al_project.turns.actors import terminal_actor
 from r3al_project.turns.models import Turn
 from r3al_project.turns.progress_view import ProgressView
 from r3al_project.turns.services import turn_cancel, turn_settle
@@ -73,4 +74,4 @@ def _abandon(turn: Turn, job_id: int) -> None:
 
 def _cancel(turn: Turn) -> None:
     with contextlib.suppress(Conflict):  # the turn ended meanwhile
-        turn_cancel(turn=turn)
+        turn_cancel(turn=turn, actor=terminal_actor())

@@ -66,11 +66,12 @@ def exploration_sentence(
 
 
 def collect_sentence(s: StageSummary) -> str:
-    """State how many rows of the file were added, already stored and rejected."""
+    """State how many rows of the file were added, gave a stored decision its outcome, were already stored, and rejected."""
     if "rows" not in s:
         return "No file was given, so the turn uses the records already stored."
     added = f"{s['added']:,} of {s['rows']:,} rows added"
-    counted = f"{added}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
+    joined = f", {s['joined']:,} joined to stored decisions" if s.get("joined") else ""
+    counted = f"{added}{joined}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
     override = (
         [f"Its propensities do not fit its actions. It was imported because: {s['override']}."]
         if s.get("override")
@@ -93,16 +94,27 @@ def release_sentence(s: StageSummary) -> str:
 
 
 def synthesize_sentence(s: StageSummary) -> str:
-    """State how many transitions were drawn."""
-    return f"{s['rows']:,} synthetic transitions drawn from the released world model."
+    """State how many samples were drawn, and how many transitions they hold."""
+    if "of_turn" in s:
+        return "No samples were drawn, because no version is trained."
+    if "samples" not in s:  # a turn of an older version
+        return f"{s['rows']:,} synthetic transitions drawn from the released world model."
+    return (
+        f"{s['samples']:,} synthetic samples drawn from the released world model, each with the outcome of every action "
+        f"({s['rows']:,} transitions)."
+    )
 
 
 def train_sentence(s: StageSummary) -> str:
-    """State how often the candidate intervenes, and the model gates' verdicts."""
+    """State how often the policy candidate intervenes, and the model gates' verdicts."""
     verdict = "passed" if s["model_gate"] else "failed"
+    if "of_turn" in s:
+        return f"No version was trained: those of turn {s['of_turn']} were trained on the same release."
     z = f"z {s['model_gate_z']:.2f}"
     if "model_gate_z_incumbent" in s:
         z += f" against the reference, {s['model_gate_z_incumbent']:.2f} against the incumbent"
+    if s.get("head", MAIN_HEAD) != MAIN_HEAD:
+        return f"Only head {s['head']} was trained. Its candidate {verdict} the model gate ({z})."
     move = "" if s.get("step", 1.0) == 1.0 else " It moves only part of the way from the incumbent to the new fit."
     candidate = f"The candidate intervenes at {s['intervention_rate']:.0%} of decision points.{move}"
     others = [head for head, gate in s.get("heads", {}).items() if gate["passed"] and head != MAIN_HEAD]

@@ -15,15 +15,17 @@ from django.utils import timezone
 
 from core.errors import Conflict, InputError, NotFound, R3alError
 from core.json_safe import json_safe
-from jobs.models import Job
+from jobs.models import Job, JobState
 from jobs.services import job_cancel, job_enqueue
 from loops.models import Loop, LoopVersion
-from privacy.models import Purpose, Release, ReleaseState
-from privacy.selectors.decisions import outcomes_waiting
+from privacy.models import Purpose, Release, ReleaseState, VaultKind
 from privacy.services.releases.lifecycle import calibration_asked
-from privacy.services.releases.reservations import SettledCounts, reservation_refund, reservations_settle
+from privacy.services.releases.reservations import SettledCounts, reservation_end, reservations_settle
+from privacy.services.vault.append import vault_append
+from r3al_project.turns.actors import SCHEDULE
 from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.readiness import turn_is_ready
 from r3al_project.turns.selectors import release_keys, turn_running
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_after
@@ -38,6 +40,7 @@ from training.engine.trainers.registry import (
 log = logging.getLogger(__name__)
 DELTA = 1e-5
 _SEEDS = 2**63
+LONGEST_ACTOR = 150
 
 
 def turn_parameters(
@@ -59,7 +62,7 @@ def turn_parameters(
     Args:
         epsilon, delta: privacy parameters of the turn's two releases together, for a person who is in both.
         seed: of every random draw but the privacy noise, which has no seed.
-        head: the only head that may be deployed (None: every head whose gate passes). One release trains all heads either way.
+        head: the only head that is trained and may be deployed (None: every head). One release covers all heads either way.
         generator, trainer, head_trainer: names in their registries; trainer is the policy head's.
         requested: the caller's options for the trainer (epochs, syntheticSamples, hyperparams), stored as given.
         source: a file of logged decisions to import first.
@@ -101,10 +104,10 @@ def _source_parameters(source: Path | None, consents: Sequence[str], override_pr
 
 
 @transaction.atomic
-def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> Turn:
-    """Start a turn and queue its first stage.
+def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any], actor: str) -> Turn:
+    """Start a turn and queue its first stage. The Trust Vault records who started it.
 
-    parameters: the result of ``turn_parameters``.
+    parameters: the result of ``turn_parameters``. actor: an account's name, or one of ``r3al_project.turns.actors``.
     Raises InputError for a head that the loop lacks.
     Raises Conflict when a turn of any version of this loop is running. When two calls race, one succeeds.
     """
@@ -112,13 +115,16 @@ def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> Turn
         loop_version.spec.head(parameters["head"])
     try:
         with transaction.atomic():
-            turn = Turn.objects.create(loop=loop_version.loop, loop_version=loop_version, parameters=parameters)
+            turn = Turn.objects.create(
+                loop=loop_version.loop, loop_version=loop_version, parameters=parameters, actor=actor[:LONGEST_ACTOR]
+            )
     except IntegrityError:
         running = turn_running(loop=loop_version.loop) or f"a turn of {loop_version.loop}"
         raise Conflict(
             f"{running} is still running; wait for it, resume it (run_loop --resume), or cancel it (training dashboard)"
         ) from None
     _stage_enqueue(turn, next(iter(STAGES.values())))
+    _record(turn, "started", turn.actor)
     return turn
 
 
@@ -133,13 +139,16 @@ def turn_resume(*, loop_version: LoopVersion) -> Turn:
 def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Run a stage's write, store its summary, and queue the next stage or end the turn.
 
-    The caller holds the transaction that finishes the job.
+    A summary with ``nothing_new`` ends the turn early, with that sentence as its reason. The caller holds the transaction that
+    finishes the job.
     """
     summary: dict[str, Any] = json_safe(write())
     seconds = (timezone.now() - job.started_at).total_seconds() if job.started_at else None
     TurnStage.objects.filter(turn=turn, name=name).update(summary=summary, seconds=seconds)
     following = stage_after(name)
-    if following is not None:
+    if "nothing_new" in summary:
+        _turn_end(turn, Turn.Outcome.NOTHING_NEW, summary["nothing_new"])
+    elif following is not None:
         _stage_enqueue(turn, following)
     else:
         _turn_end(turn, Turn.Outcome.DEPLOYED if summary["deployed"] else Turn.Outcome.KEPT, summary["reason"])
@@ -163,11 +172,11 @@ class Cancelled:
         return f"{self.turn} is being cancelled. Its stage {self.stage} stops at its next report of progress and writes nothing."
 
 
-def turn_cancel(*, turn: Turn) -> Cancelled:
+def turn_cancel(*, turn: Turn, actor: str) -> Cancelled:
     """Cancel a turn at its current stage. Raises Conflict when the turn is over."""
     with transaction.atomic():
         stage = _stage_locked(turn)
-        is_cancelled = job_cancel(job_id=stage.job_id)
+        is_cancelled = job_cancel(job_id=stage.job_id, actor=actor)
         turn = turn_settle(turn=turn)
     if not is_cancelled:
         cancel_check(turn)
@@ -196,16 +205,27 @@ def _stage_locked(turn: Turn) -> TurnStage:
 def turn_settle(*, turn: Turn) -> Turn:
     """End a turn whose current job failed or was cancelled. Any other turn is left as it is.
 
-    People are refunded for its reserved releases for which no noise was drawn, because nobody will finish them.
+    Its reserved releases end with it, because nobody will finish them: people are refunded unless noise was drawn.
     """
     stage = turn.stages.select_related("job").order_by("-id").first()
-    if turn.outcome == Turn.Outcome.RUNNING and stage is not None and stage.job.state in ("failed", "cancelled"):
-        reason = stage.job.error or "cancelled by an operator"
-        _turn_end(turn, Turn.Outcome.FAILED, f"{stage.name}: {reason}")
+    if turn.outcome == Turn.Outcome.RUNNING and stage is not None and stage.job.state in _UNFINISHED:
         for release in Release.objects.filter(key__in=release_keys(turn), state=ReleaseState.RESERVED):
-            reservation_refund(release=release)
+            reservation_end(release=release)
+        _turn_end(turn, *_unfinished(turn, stage))
     turn.refresh_from_db()
     return turn
+
+
+_UNFINISHED = (JobState.FAILED, JobState.CANCELLED)
+
+
+def _unfinished(turn: Turn, stage: TurnStage) -> tuple[Turn.Outcome, str, str]:
+    """Return outcome, reason and actor of a turn whose current job failed or was cancelled."""
+    job = stage.job
+    if job.state == JobState.FAILED:
+        return Turn.Outcome.FAILED, f"{stage.name}: {job.error}", turn.actor
+    actor = job.cancelled_by or "an operator"
+    return Turn.Outcome.CANCELLED, f"{stage.name}: cancelled by {actor}", actor
 
 
 def turns_settle() -> int:
@@ -221,15 +241,15 @@ def reservations_sweep() -> SettledCounts:
 
 
 def turns_due() -> list[Turn]:
-    """Start a turn of every loop that is due by its schedule and has new outcomes. Returns the turns. Beat runs this."""
+    """Start a turn of every loop that is due by its schedule and could charge somebody. Returns the turns. Beat runs this."""
     started = []
     for loop in Loop.objects.all():
         version = loop.versions.order_by("-version").first()
         if version is not None and _is_due(version):
             try:
-                started.append(
-                    turn_start(loop_version=version, parameters=turn_parameters(seed=secrets.randbelow(_SEEDS)))
-                )
+                parameters = turn_parameters(seed=secrets.randbelow(_SEEDS))
+                if turn_is_ready(loop_version=version, parameters=parameters):
+                    started.append(turn_start(loop_version=version, parameters=parameters, actor=SCHEDULE))
             except R3alError as error:
                 log.warning("the scheduled turn of %s did not start: %s", version, error)
     return started
@@ -243,7 +263,7 @@ def _is_due(version: LoopVersion) -> bool:
     if last is not None and last.outcome == Turn.Outcome.RUNNING:
         return False
     since = last.created_at if last else version.created_at
-    return timezone.now() - since >= timedelta(seconds=every) and outcomes_waiting(loop_version=version)
+    return timezone.now() - since >= timedelta(seconds=every)
 
 
 def _stage_enqueue(turn: Turn, stage: Stage) -> None:
@@ -251,7 +271,15 @@ def _stage_enqueue(turn: Turn, stage: Stage) -> None:
     TurnStage.objects.get_or_create(turn=turn, name=stage.name, defaults={"job": job})
 
 
-def _turn_end(turn: Turn, outcome: Turn.Outcome, reason: str) -> None:
-    Turn.objects.filter(pk=turn.pk, outcome=Turn.Outcome.RUNNING).update(
-        outcome=outcome, reason=reason, finished_at=timezone.now()
-    )
+@transaction.atomic
+def _turn_end(turn: Turn, outcome: Turn.Outcome, reason: str, actor: str | None = None) -> None:
+    """End a running turn once. ``actor``: who ended it (None: whoever started it)."""
+    running = Turn.objects.filter(pk=turn.pk, outcome=Turn.Outcome.RUNNING)
+    if running.update(outcome=outcome, reason=reason, finished_at=timezone.now()):
+        _record(turn, outcome, turn.actor if actor is None else actor)
+
+
+def _record(turn: Turn, state: str, actor: str) -> None:
+    """Record in the Trust Vault what became of a turn, and who did it. Reasons stay out, because they are free text."""
+    body = {"turn": turn.pk, "loop": str(turn.loop_version), "state": str(state), "actor": actor}
+    vault_append(kind=VaultKind.TURN, body=body)

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from core.errors import Conflict
+from core.errors import BudgetExceeded, Conflict, InsufficientData
 from core.variant_registry import registry
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment
@@ -25,13 +25,14 @@ from jobs.handlers import JobContext
 from jobs.queues import MONITOR, PRIVACY, TRAIN
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Purpose, Release
-from privacy.selectors.decisions import outcomes_waiting
 from privacy.selectors.releases import epsilon_of_releases, releases_on_same_people
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases.moments import moments_release, releases_before
 from privacy.services.releases.trial import TRIAL_KIND
 from r3al_project.turns.limits import UNREQUESTED_STATES
 from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.readiness import nothing_to_train
+from r3al_project.turns.reuse import summary_reused
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import (
     StageSummary,
@@ -73,28 +74,39 @@ def collect(turn: Turn, context: JobContext) -> Write:
 def release(turn: Turn, context: JobContext) -> Write:
     """Release the joint moments of the training people's outcomes that no release has read.
 
-    If there are no new outcomes, nobody is charged and the turn uses the last release. While a version is on trial, the outcomes
-    wait for a later turn, because the trial is judged with the whole budget of this one.
+    While a version is on trial, the outcomes wait for a later turn, because the trial is judged with the whole budget of this
+    one. If the charge takes nobody and there was a release before, the turn goes on with that one, or ends: training on it again
+    would only repeat what was judged.
     """
     key, _ = release_keys(turn)
-    earlier = releases_before(loop_version=turn.loop_version)
-    if earlier and not Release.objects.filter(key=key).exists():
-        if slot_on_trial(turn.loop) is not None:
-            return lambda: _release_summary(earlier[-1]) | {"note": _ON_TRIAL}
-        if not outcomes_waiting(loop_version=turn.loop_version):
-            return lambda: _release_summary(earlier[-1]) | {"note": _NOTHING_NEW}
-    made = moments_release(
-        key=key,
-        loop_version=turn.loop_version,
-        epsilon=turn.parameters["epsilon"],
-        delta=turn.parameters["delta"],
-        explored_share=explored_share(turn.loop_version),
-        report=context.progress,
-    )
+    earlier = [r for r in releases_before(loop_version=turn.loop_version) if r.key != key]
+    slot = slot_on_trial(turn.loop)
+    if earlier and slot is not None and not Release.objects.filter(key=key).exists():
+        return lambda: _release_summary(earlier[-1]) | {"note": _ON_TRIAL, "on_trial": slot.candidate_id}
+    try:
+        made = moments_release(
+            key=key,
+            loop_version=turn.loop_version,
+            epsilon=turn.parameters["epsilon"],
+            delta=turn.parameters["delta"],
+            explored_share=explored_share(turn.loop_version),
+            report=context.progress,
+        )
+    except (BudgetExceeded, InsufficientData) as refusal:
+        if not earlier:
+            raise
+        return _without_release(turn, earlier[-1], str(refusal))
     return lambda: _release_summary(made)
 
 
-_NOTHING_NEW = "No new outcomes since the last release. Nobody was charged."
+def _without_release(turn: Turn, last: Release, refusal: str) -> Write:
+    """Go on with the last release, because the charge took nobody; or end the turn if there is nothing new to train."""
+    summary = _release_summary(last) | {"note": f"Nothing new was released: {refusal}."}
+    if nothing_to_train(release=last, head=turn.parameters.get("head")):
+        summary |= {"nothing_new": f"Nothing new, so no version was trained: {refusal}."}
+    return lambda: summary
+
+
 _ON_TRIAL = "A version is on trial, which is judged with the whole budget of the turn. Nobody was charged for training."
 
 
@@ -113,7 +125,10 @@ def _release_summary(made: Release) -> dict[str, Any]:
 
 
 def synthesize_rows(turn: Turn, context: JobContext) -> Write:
-    """Draw synthetic transitions from the released world model into the pool."""
+    """Draw synthetic transitions from the released world model into the pool, unless the turn trains nothing."""
+    reused = summary_reused(turn, "synthesize")
+    if reused is not None:
+        return lambda: reused
     requested = turn.parameters.get("requested", {})
     return pool_synthesize(
         release=_release(turn),
@@ -125,7 +140,13 @@ def synthesize_rows(turn: Turn, context: JobContext) -> Write:
 
 
 def train(turn: Turn, context: JobContext) -> Write:
-    """Train one candidate per head. The model gates compare each with the reference and the incumbent."""
+    """Train one candidate per head, or that of the only head asked for. Model gates compare each with what it would replace.
+
+    A turn without a release of its own takes over the versions that were trained on the last one and were not judged yet.
+    """
+    reused = summary_reused(turn, "train")
+    if reused is not None:
+        return lambda: reused
     requested = turn.parameters.get("requested", {})
     hyper = requested.get("hyperparams") or {}
     return heads_train(
@@ -139,6 +160,7 @@ def train(turn: Turn, context: JobContext) -> Write:
             exploration=hyper.get("epsilon"),
             trainer=turn.parameters.get("trainer", FITTED_Q),
             head_trainer=turn.parameters.get("head_trainer", CONTEXTUAL_BANDITS),
+            head=turn.parameters.get("head"),
         ),
         report=context.progress,
     )
@@ -151,9 +173,12 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
     """
     slot = slot_on_trial(turn.loop)
     begun = Release.objects.filter(key=release_keys(turn)[1]).first()
+    tried = summary_of(turn, "release").get("on_trial")
+    if begun is None and tried is not None and (slot is None or slot.candidate_id != tried):
+        return judge_gone_trial(turn, tried)
     if begun is None or begun.parameters["kind"] == TRIAL_KIND:
         if begun is not None and (slot is None or slot.candidate_id != begun.parameters["version"]):
-            return judge_gone_trial(turn, begun)
+            return judge_gone_trial(turn, begun.parameters["version"], begun)
         if slot is not None:
             return judge_trial(turn, context, slot)
     versions = _versions(turn)
@@ -195,7 +220,7 @@ def deploy(turn: Turn, context: JobContext) -> Write:
 
 
 def _deploy_passed(turn: Turn, gate: dict[str, Any], versions: dict[str, ModelVersion]) -> dict[str, Any]:
-    verdicts = {MAIN_HEAD: gate, **gate.get("heads", {})}
+    verdicts = {_lead(versions): gate, **gate.get("heads", {})}
     wanted = turn.parameters.get("head")
     passed = [h for h in versions if verdicts[h]["verdict"] == "pass" and wanted in (None, h)]
     if MAIN_HEAD in passed and trial_is_wanted(versions[MAIN_HEAD]):  # the other heads follow once it serves
@@ -219,9 +244,15 @@ def _deploy_passed(turn: Turn, gate: dict[str, Any], versions: dict[str, ModelVe
     } | trial.summary()
 
 
+def _lead(heads: Iterable[str]) -> str:
+    """Return the head that the turn's verdict is about: policy, or the only head that was trained."""
+    named = list(heads)
+    return MAIN_HEAD if MAIN_HEAD in named else named[0]
+
+
 def _reason(turn: Turn, verdicts: dict[str, Any], deployed: list[str]) -> str:
     """Return the reason of the turn's outcome. If the policy head did not pass, add the cost of exploring."""
-    main = verdicts[MAIN_HEAD]
+    main = verdicts[_lead(verdicts)]
     if deployed:
         return f"{', '.join(deployed)}: {verdicts[deployed[0]]['reason']}"
     cost = summary_of(turn, "train").get("logging_cost") if main["verdict"] != "pass" else None
@@ -253,9 +284,9 @@ def stage_table(*stages: Stage) -> dict[str, Stage]:
 
 
 STAGES = stage_table(
-    Stage("collect", PRIVACY, collect, collect_sentence, ("rows", "added", "unchanged", "rejected", "note")),
+    Stage("collect", PRIVACY, collect, collect_sentence, ("rows", "added", "joined", "unchanged", "rejected", "note")),
     Stage("release", PRIVACY, release, release_sentence, ("users", "epsilon", "delta")),
-    Stage("synthesize", TRAIN, synthesize_rows, synthesize_sentence, ("rows", "features", "phi_width")),
+    Stage("synthesize", TRAIN, synthesize_rows, synthesize_sentence, ("samples", "rows", "features", "phi_width")),
     Stage(
         "train", TRAIN, train, train_sentence,
         ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),

@@ -25,8 +25,8 @@ from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import trial_sentence
 from r3al_project.turns.stage_protocol import Write, summary_of
 from training.models import ModelVersion
-from training.selectors.evidence import losses_are_hidden, trial_is_wanted
-from training.selectors.versions import last_verdict
+from training.selectors.evidence import losses_are_hidden, people_lacking, trial_is_wanted
+from training.selectors.versions import last_verdict, version_get
 from training.services.gate import decision_latency
 from training.services.trial import TrialArms, trial_gone, trial_judge
 
@@ -52,7 +52,7 @@ class TrialEnd:
 
 
 def judge_trial(turn: Turn, context: JobContext, slot: ServingSlot) -> Write:
-    """Judge the version on trial with the turn's evaluation budget. The turn's own candidate is stored and not evaluated."""
+    """Judge the version on trial with the turn's evaluation budget. A candidate of the turn itself is not evaluated."""
     trial, version = trial_of(slot), slot.candidate
     if trial is None or version is None:
         raise Conflict(f"the trial in the slot {slot} ended while the turn ran; run a new turn")
@@ -64,7 +64,8 @@ def judge_trial(turn: Turn, context: JobContext, slot: ServingSlot) -> Write:
             exploration=slot.exploration_bp / BASIS_POINTS,
             in_candidate=candidate_arm(slot),
         ),
-        newer=_candidate(turn),
+        loop_version=turn.loop_version,
+        newer=_newer(turn, version),
         latency=decision_latency(decision_times(decide)),
         epsilon=turn.parameters["epsilon"],
         delta=turn.parameters["delta"],
@@ -80,19 +81,29 @@ def _trial_share(turn: Turn) -> Fraction:
     return turn_share(turn.loop_version.spec) if trained else Fraction(1)
 
 
-def judge_gone_trial(turn: Turn, release: Release) -> Write:
-    """Leave the trial undecided that this turn's evaluate stage read before it was interrupted, because it ended meanwhile."""
-    return trial_gone(release=release, newer=_candidate(turn))
+def judge_gone_trial(turn: Turn, tried: int, release: Release | None = None) -> Write:
+    """Leave a trial undecided that ended while the turn ran.
+
+    Args:
+        tried: id of the version that was on trial.
+        release: the one that this turn's evaluate stage began before it was interrupted.
+    """
+    version = version_get(tried)
+    return trial_gone(version=version, release=release, newer=_newer(turn, version))
 
 
-def _candidate(turn: Turn) -> ModelVersion:
-    return ModelVersion.objects.select_related("loop_version__loop").get(pk=summary_of(turn, "train")["version"])
+def _newer(turn: Turn, tried: ModelVersion) -> ModelVersion | None:
+    """Return the candidate that the turn itself trained, None if it trained none."""
+    trained = summary_of(turn, "train")
+    if "of_turn" in trained or trained["version"] == tried.pk:
+        return None
+    return version_get(trained["version"])
 
 
 def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
     """Begin a trial of the turn's policy candidate if its evidence leaves it open, or if it would be the first to serve."""
     if not trial_is_wanted(version):
-        return TrialEnd(text=_HIDDEN_LOSSES if losses_are_hidden(version) else "")
+        return TrialEnd(text=_why_no_trial(version))
     verdict = last_verdict(version)
     passed = verdict is not None and verdict.verdict == "pass"
     reason = "it passed, and a first policy is tried" if passed else "its evaluation left it undecided"
@@ -102,6 +113,13 @@ def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
     except Conflict as error:
         return TrialEnd(text=f"No trial: {error}.")
     return TrialEnd("started", version.pk, text=trial_sentence("started", version.pk))
+
+
+def _why_no_trial(version: ModelVersion) -> str:
+    needed = people_lacking(version)
+    if needed is not None:
+        return f"No trial begins, because it needs about {needed:,.0f} people with outcomes to be read."
+    return _HIDDEN_LOSSES if losses_are_hidden(version) else ""
 
 
 def conclude_trial(turn: Turn, gate: dict[str, Any]) -> dict[str, Any]:

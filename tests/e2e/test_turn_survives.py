@@ -56,7 +56,7 @@ def turn(transactional_db: None, stack: Stack, tmp_path: Path, settings: Any) ->
     stack.clear_broker()
     file = walks_csv(tmp_path / "walks.csv", people=PEOPLE, days=DAYS)
     parameters = turn_parameters(source=file, consents=[Purpose.TRAINING, Purpose.EVALUATION])
-    return turn_start(loop_version=walks_loop(tmp_path), parameters=parameters)
+    return turn_start(actor="ann", loop_version=walks_loop(tmp_path), parameters=parameters)
 
 
 @pytest.fixture

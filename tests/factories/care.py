@@ -79,7 +79,7 @@ def care_loop(*, rules: str = "", deadline: str = "24h", version: int = 1, trial
 
 def person(name: str, *, consents: tuple[Purpose, ...] = tuple(Purpose)) -> tuple[int, str]:
     """Somebody registered, with a device token: id and token."""
-    pk = people_get_or_create(population="care", identifiers=[name])[name]
+    pk = people_get_or_create(population="people", identifiers=[name])[name]
     if consents:
         consent_grant(person_ids=[pk], purposes=consents, source="test")
     user = User.objects.create_user(f"person-{name}")

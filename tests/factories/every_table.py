@@ -48,11 +48,11 @@ from privacy.models import (
     Signal,
     SignalImport,
     VaultBatch,
+    VaultCheck,
     VaultKind,
 )
 from privacy.services.people.data_keys import ciphers
 from privacy.services.vault.append import subject_of, vault_append
-from privacy.services.vault.verify import vault_check
 from r3al_project.turns.models import Turn, TurnStage
 from tests.factories.loop_files import SMALL
 from training.models import (
@@ -132,7 +132,7 @@ def _release(version: LoopVersion) -> Release:
 def _people(version: LoopVersion, release: Release) -> None:
     for i in range(2):
         key = TEXTS["person key"][:-1] + str(i)
-        person = Person.objects.create(population=version.loop.name, key=key, fold=i)
+        person = Person.objects.create(population=version.loop.population, key=key, fold=i)
         caps = {f"cap_{w}": 4 * NANO for w in ("day", "week", "month", "lifetime")}
         windows = {"day": DAY, "week": DAY, "month": DAY.replace(day=1)}
         PrivacyBudget.objects.create(
@@ -206,7 +206,7 @@ def _watched(slot: ServingSlot) -> None:
     """What health knows of the slot: a person's evidence, a minute's latency, a look, and a version that was taken back."""
     deployment = Deployment.objects.get(slot=slot)
     watched = {"slot": slot, "version": slot.stable}
-    person = Person.objects.filter(population=slot.loop.name).earliest("pk")
+    person = Person.objects.filter(population=slot.loop.population).earliest("pk")
     ciphers([person.pk])
     EvidenceUnit.objects.create(
         **watched, data_key_id=person.pk, epoch=1, first_exposed_at=NOW, closes_at=NOW, decisions=3
@@ -243,7 +243,7 @@ def _lived(version: LoopVersion, name: str) -> None:
     ciphers([person.pk])  # what they said is planted as it would be read if it were not sealed
     sealed = vault_append(kind=VaultKind.DECISIONS, body={"decisions": 1, "root": "00" * 32})
     VaultBatch.objects.create(event=sealed, decisions_count=1, leaves=bytes(32), root="00" * 32)
-    vault_check()
+    VaultCheck.objects.create(sequence=sealed.sequence, head=sealed.hash, decisions_count=1, erased_count=0)
 
 
 def _system(name: str) -> None:

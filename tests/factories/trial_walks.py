@@ -75,7 +75,7 @@ def _effect(version: ModelVersion) -> Floats:
 
 
 def run(loop: LoopVersion, **parameters: Any) -> Turn:
-    turn = turn_start(loop_version=loop, parameters=turn_parameters(**parameters))
+    turn = turn_start(actor="ann", loop_version=loop, parameters=turn_parameters(**parameters))
     return turn_run(turn, say=lambda text: None)
 
 

@@ -59,7 +59,7 @@ def vault_world(folder: Path) -> VaultWorld:
     loop = care_loop()
     names = ["ann", "bob", "cam", "dee", "eve", "fay", "gus", "hal"]
     signals_import(path=_file(folder / "log.csv", names), loop_version=loop, consents=list(Purpose))
-    people = people_get_or_create(population="care", identifiers=[*names, "ida", "jon"])
+    people = people_get_or_create(population=loop.spec.population, identifiers=[*names, "ida", "jon"])
     consent_grant(person_ids=[people["ida"]], purposes=[Purpose.PERSONALIZATION], source="app")
     consent_withdraw(person_ids=[people["bob"]], purposes=[Purpose.TRAINING], source="app")
     served = serve_many(loop, [people[name] for name in names])

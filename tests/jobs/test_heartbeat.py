@@ -69,7 +69,7 @@ def test_a_handler_within_its_limit_is_left_alone() -> None:
 def test_a_running_job_ends_soon_after_it_is_cancelled() -> None:
     job = job_enqueue(kind="test.steps", arguments={"seconds": 20})
     began = time.monotonic()
-    beside(job, lambda: job_cancel(job_id=job.pk))
+    beside(job, lambda: job_cancel(actor="ann", job_id=job.pk))
     assert (job.state, job.error, effects()) == ("cancelled", "", 0)
     assert time.monotonic() - began < 5
 

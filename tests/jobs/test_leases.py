@@ -89,7 +89,7 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule()
     def cancel(self) -> None:
-        job_cancel(job_id=self.pk)
+        job_cancel(actor="ann", job_id=self.pk)
         self.asked |= self.state in ("queued", "running")
         self.state = "cancelled" if self.state == "queued" else self.state
 

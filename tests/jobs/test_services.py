@@ -148,7 +148,7 @@ class TestZombie:
 class TestCancel:
     def test_a_queued_job_ends_at_once_and_never_runs(self) -> None:
         job = enqueue("test.steps", seconds=0)
-        job_cancel(job_id=job.pk)
+        job_cancel(actor="ann", job_id=job.pk)
         assert (ran(job).state, job.attempts, effects()) == ("cancelled", 0, 0)
 
     def test_a_running_job_ends_unwritten_even_when_it_reports_nothing_more(
@@ -159,7 +159,7 @@ class TestCancel:
 
         def claim_and_cancel(job_id: int) -> Job | None:
             claimed = claim(job_id)
-            job_cancel(job_id=job_id)
+            job_cancel(actor="ann", job_id=job_id)
             return claimed
 
         monkeypatch.setattr(leases, "claim", claim_and_cancel)
@@ -168,18 +168,18 @@ class TestCancel:
     def test_a_broken_job_that_shall_end_is_not_tried_again(self) -> None:
         job = leases.claim(enqueue("test.effect").pk)
         assert job is not None
-        job_cancel(job_id=job.pk)
+        job_cancel(actor="ann", job_id=job.pk)
         leases.requeue_mine(job.pk, job.lease_token, "it broke")
         assert job_get(job_id=job.pk).state == "cancelled"
 
     def test_a_job_that_is_over_stays_as_it_is(self) -> None:
         job = ran(enqueue("test.steps", seconds=0))
-        job_cancel(job_id=job.pk)
+        job_cancel(actor="ann", job_id=job.pk)
         assert (job_get(job_id=job.pk).state, job_get(job_id=job.pk).cancel_requested) == ("done", False)
 
     def test_a_job_that_is_not_there_is_said_so(self) -> None:
         with pytest.raises(NotFound, match="there is no job 404"):
-            job_cancel(job_id=404)
+            job_cancel(actor="ann", job_id=404)
 
 
 class TestReconcile:

@@ -114,7 +114,7 @@ def test_a_running_job_is_cancelled(workers: Workers) -> None:
     worker = workers()
     job = job_enqueue(kind="test.steps", arguments={"seconds": 60})
     worker.wait_until(lambda: pid_of(job) == worker.pid)
-    job_cancel(job_id=job.pk)
+    job_cancel(actor="ann", job_id=job.pk)
     worker.wait_until(lambda: state(job) == "cancelled", seconds=5)
     following = job_enqueue(kind="test.steps", arguments={"seconds": 0})
     worker.wait_until(lambda: state(following) == "done")

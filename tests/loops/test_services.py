@@ -61,9 +61,28 @@ def test_an_earlier_text_does_not_come_back() -> None:
 
 def test_a_new_version_keeps_the_people() -> None:
     add()
-    with pytest.raises(Conflict, match=r"has population 'small', but small\.toml declares 'others'"):
+    with pytest.raises(Conflict, match=r"has population 'people', but small\.toml declares 'others'"):
         add(small(('name = "small"', 'name = "small"\nversion = 2\npopulation = "others"')))
     assert LoopVersion.objects.count() == 1
+
+
+def test_loops_share_one_population_unless_they_say_otherwise() -> None:
+    others = ('name = "small"', 'name = "staff"\npopulation = "staff"')
+    names = [("one", add()), ("two", add(small(('name = "small"', 'name = "two"')))), ("others", add(small(others)))]
+    assert {name: version.spec.population for name, (version, _) in names} == {
+        "one": "people", "two": "people", "others": "staff",
+    }  # fmt: skip
+
+
+def test_the_first_loop_names_the_installations_population() -> None:
+    """So a loop that is added to an older installation shares the budgets of the people who are there."""
+    add(small(('name = "small"', 'name = "small"\npopulation = "clients"')))
+    assert add(small(('name = "small"', 'name = "two"')))[0].spec.population == "clients"
+
+
+def test_a_new_version_need_not_repeat_the_population() -> None:
+    add(small(('name = "small"', 'name = "small"\npopulation = "clients"')))
+    assert add(small(SECOND))[0].spec.population == "clients"
 
 
 def test_loops_go_their_own_ways() -> None:

@@ -22,9 +22,11 @@ ALLOWED = {
 EXEMPT: dict[str, set[str]] = {
     "core.arrays": {"io", "load", "savez"},  # arrays as bytes in memory
     "core.canonical_json": {"json"},  # text in memory
+    "core.identifiers": {"unicodedata"},  # normal forms of text in memory
     "core.variant_registry": {"getattr"},  # checks that a variant has the methods of its protocol
     "loops.engine.parse.loop": {"tomllib"},  # text in memory
     "loops.engine.rows.assignment_check": {"array"},  # numbers in memory, eight bytes each
+    "loops.engine.rows.times": {"zoneinfo"},  # the offsets of named time zones, a table of the machine
     "loops.engine.rows.transforms": {"ast"},  # reads formulas without running them
     "privacy.engine.anonymize.local_dp": {"secrets"},  # privacy noise must not be predictable
     "privacy.engine.anonymize.registry": {"importlib", "import_module", "getattr"},  # finds techniques by file

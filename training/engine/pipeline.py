@@ -131,9 +131,10 @@ def train_policy_head(
     gamma: float | None = None,
     trainer: str = FITTED_Q,
     head_trainer: str = CONTEXTUAL_BANDITS,
+    with_subs: bool = True,
     report: ReportProgress = no_progress,
 ) -> LearnedPolicy:
-    """Train every head on the pool's rows and run the model gates.
+    """Train the policy head on the pool's rows, with the other heads unless ``with_subs`` is false, and run the model gates.
 
     Args:
         pool: synthetic rows by column name (``Transitions.rows``).
@@ -182,9 +183,31 @@ def train_policy_head(
         logging_cost=cost,
         without_evidence=tuple(spec.main_head.actions[k] for k in moments.without_evidence),
         subs={
-            h: head_training.train(moments, h, intervening, rng, incumbent=policies.get(h)) for h in moments.layout.subs
+            h: head_training.train(moments, h, intervening, rng, incumbent=policies.get(h))
+            for h in (moments.layout.subs if with_subs else ())
         },
     )
+
+
+def train_single_head(
+    spec: LoopSpec,
+    moments: Moments,
+    pool: Mapping[str, np.ndarray],
+    head: str,
+    *,
+    seed: int,
+    incumbents: Mapping[str, LinearPolicy],
+    head_trainer: str = CONTEXTUAL_BANDITS,
+) -> LearnedSubHead:
+    """Train one head other than policy alone, and run its model gate.
+
+    Its states are those in which the incumbent policy intervenes; without an incumbent, all of the pool's.
+    """
+    states, policy = Transitions.of_rows(pool, spec).state, incumbents.get(MAIN_HEAD)
+    if policy is not None:
+        states = states[policy.actions(states) != policy.reference]
+    rng = np.random.default_rng([seed, 1])
+    return head_trainer_named(head_trainer).train(moments, head, states, rng, incumbent=incumbents.get(head))
 
 
 def _rewards(world: World, moments: Moments) -> Floats:

@@ -14,22 +14,29 @@ CHUNK_ROWS = 5_000
 
 
 class SyntheticJob(Created):
-    """Record one generation of synthetic rows: its generator, seed and release. ``job`` says how the run went."""
+    """Record one generation of synthetic rows: its generator, seed and release. ``job`` says how the run went.
+
+    A sample is a state with the outcome of every action, so each gives as many rows as the head has actions.
+    """
 
     job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.SET_NULL, related_name="synthetic_jobs")
     release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="synthetic_jobs")
     generator = models.CharField(max_length=20)
     head = models.CharField(max_length=20)
-    sample_count = models.PositiveIntegerField()
+    sample_count = models.PositiveIntegerField(help_text="Sampled states; each gives one row for every action.")
     seed = models.BigIntegerField()
     summary = models.JSONField(default=dict)
 
     class Meta:
         db_table = "synthetic_jobs"
-        constraints = [models.UniqueConstraint(fields=["release", "head", "generator", "seed"], name="synthetic_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["release", "head", "generator", "seed", "sample_count"], name="synthetic_once"
+            )
+        ]
 
     def __str__(self) -> str:
-        return f"{self.sample_count} {self.generator} rows"
+        return f"{self.sample_count} {self.generator} samples"
 
 
 class TrainingDataPool(Created):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 import numpy as np
 
 from core.arrays import Floats, unpack_arrays
 from loops.models import LoopVersion
+from privacy.engine.dp.accounting import sigma_of_rho
+from privacy.engine.evaluation.centred_sums import read_centred
 from privacy.models import Release
+from privacy.selectors.decisions import turn_share
 from privacy.selectors.releases import evaluation_sums
 from training.engine.gates.decision_rule import VerdictWord
 from training.engine.gates.judgements import GateResult, Judgement
-from training.engine.gates.trial import hides_losses, trial_first, trial_wanted
+from training.engine.gates.trial import hides_losses, people_for_trial, trial_first, trial_wanted
 from training.models import OUTCOME_GATE, ModelMetric, ModelVersion, SyntheticJob
 from training.selectors.versions import last_verdict, model_gate_metrics
 
@@ -65,7 +69,7 @@ def trial_is_wanted(version: ModelVersion) -> bool:
     A first policy that passed is tried as well, unless the loop says otherwise (``trial_first``).
     """
     verdict = last_verdict(version)
-    if verdict is None:
+    if verdict is None or people_lacking(version) is not None:
         return False
     if verdict.verdict == "pass":
         return trial_first(version.loop_version.spec, incumbent=version.parent_id is not None)
@@ -77,6 +81,16 @@ def trial_is_wanted(version: ModelVersion) -> bool:
     return trial_wanted(gates, result, sums_before(version))
 
 
+def people_lacking(version: ModelVersion) -> float | None:
+    """Return how many people a trial would need, if fewer took part in the version's last evaluation. None: enough did."""
+    last = _evaluated(version)
+    if last is None or last.rho is None:
+        return None
+    needed = people_for_trial(sigma_of_rho(last.rho) * math.sqrt(turn_share(version.loop_version.spec)))
+    sums = evaluation_sums(last)
+    return None if sums is None or read_centred(sums, "improvement").people >= needed else needed
+
+
 def losses_are_hidden(version: ModelVersion) -> bool:
     """Tell whether more people lie below the clip of the version's evaluation than noise explains (``hides_losses``)."""
     earlier = sums_before(version)
@@ -85,8 +99,14 @@ def losses_are_hidden(version: ModelVersion) -> bool:
 
 def sums_before(version: ModelVersion) -> dict[str, np.ndarray] | None:
     """Return the noised sums of the version's last evaluation on logged decisions, or None without one."""
+    last = _evaluated(version)
+    return None if last is None else evaluation_sums(last)
+
+
+def _evaluated(version: ModelVersion) -> Release | None:
+    """Return the release of the version's last evaluation on logged decisions, or None without one."""
     last = version.verdicts.filter(release__parameters__has_key="metrics").order_by("-attempt").first()
-    return None if last is None or last.release is None else evaluation_sums(last.release)
+    return None if last is None else last.release
 
 
 def _judgement(metric: ModelMetric) -> Judgement:

@@ -47,7 +47,8 @@ _Z90 = 1.6449  # the normal distribution's 95% quantile
 class EvaluationPlan:
     """Plan one charged evaluation.
 
-    ``versions``: the candidate for each head. ``incumbents``: the deployed learned version of each head that has one.
+    ``versions``: the candidate of each head that was trained, which may be one head alone. ``incumbents``: the deployed learned
+    version of each head that has one.
     ``explored_share``: the share of logged decisions that were drawn from the logging distribution.
     """
 
@@ -56,8 +57,17 @@ class EvaluationPlan:
     explored_share: float
 
     @property
-    def main(self) -> ModelVersion:
-        return self.versions[MAIN_HEAD]
+    def lead(self) -> ModelVersion:
+        """Return the version that the verdict of a turn is about: the policy head's, or the one that was trained alone."""
+        return self.versions.get(MAIN_HEAD) or next(iter(self.versions.values()))
+
+    @property
+    def policy(self) -> ModelVersion:
+        """Return the policy version whose model of the reward the evaluation uses: the candidate, or else the incumbent.
+
+        A head that is trained alone is evaluated only beside an incumbent policy.
+        """
+        return self.versions.get(MAIN_HEAD) or self.incumbents[MAIN_HEAD]
 
     def heads_to_evaluate(self) -> list[str]:
         """Return the heads whose candidates passed their model gates against the present incumbent.
@@ -66,12 +76,13 @@ class EvaluationPlan:
         a trial. Other heads count only if the policy head intervenes already or has a candidate here that passed. If the policy
         candidate is outdated, no head is evaluated: it was trained to beat the policy that was deployed before.
         """
-        if self.outdated(MAIN_HEAD):
+        main = self.versions.get(MAIN_HEAD)
+        if main is not None and self.outdated(MAIN_HEAD):
             return []
         passed = [h for h, v in self.versions.items() if _passed_model_gate(v) and not self.outdated(h)]
         acts = MAIN_HEAD in passed or MAIN_HEAD in self.incumbents
         others = [h for h in passed if h != MAIN_HEAD and acts]
-        return [MAIN_HEAD, *others] if _worth_evaluating(self.main) else others
+        return [MAIN_HEAD, *others] if main is not None and _worth_evaluating(main) else others
 
     def outdated(self, head: str) -> bool:
         """Tell whether the incumbent differs from the ``parent`` that the version was trained to beat (None: the reference)."""
@@ -111,9 +122,9 @@ def evaluation_ask(
     try:
         release, sums = evaluation_release(
             key=key,
-            loop_version=plan.main.loop_version,
+            loop_version=plan.lead.loop_version,
             candidate=_candidate(plan, heads),
-            decisions=float(plan.main.config["decisions"]),
+            decisions=float(plan.policy.config["decisions"]),
             logged=LoggingPolicy(plan.explored_share, version_policy(incumbent) if incumbent else None),
             epsilon=epsilon,
             delta=delta,
@@ -129,7 +140,7 @@ def versions_judge(*, evaluation: Evaluation, latency: Judgement | None) -> Call
 
     Args:
         latency: the judgement of decision times; needed if ``evaluation.needs_latency``.
-    Returns: a function that stores verdicts and metrics, and returns a summary. Its top-level keys are the policy head's.
+    Returns: a function that stores verdicts and metrics, and returns a summary. Its top-level keys are the lead head's.
     Raises: ValueError for a latency that is needed and missing.
     """
     if evaluation.needs_latency and latency is None:
@@ -144,8 +155,8 @@ def versions_judge(*, evaluation: Evaluation, latency: Judgement | None) -> Call
 def _judged(evaluation: Evaluation, head: str, latency: Judgement | None) -> GateResult:
     plan = evaluation.plan
     terms = GateTerms(
-        plan.main.loop_version.spec,
-        float(plan.main.config["rival_value"]),
+        plan.lead.loop_version.spec,
+        float(plan.policy.config["rival_value"]),
         attempts_before(plan.versions[head]) + 1,
         incumbent=head in plan.incumbents,
         heads=len(evaluation.heads),
@@ -153,7 +164,7 @@ def _judged(evaluation: Evaluation, head: str, latency: Judgement | None) -> Gat
         allowance=_allowance(plan),
     )
     if head == MAIN_HEAD:
-        return _with_model_gate(plan.main, outcome_gate(terms, evaluation.sums, latency))
+        return _with_model_gate(plan.lead, outcome_gate(terms, evaluation.sums, latency))
     return sub_gate(terms, evaluation.sums, head)
 
 
@@ -169,11 +180,11 @@ def _with_model_gate(version: ModelVersion, outcome: GateResult) -> GateResult:
 
 def _allowance(plan: EvaluationPlan) -> tuple[float, float]:
     """Return mean and sd of the improvement's optimism, in reward scales. Held-out people owe none."""
-    spec = plan.main.loop_version.spec
-    release = plan.main.releases.filter(purpose=Purpose.TRAINING).order_by("-pk").first()
+    spec = plan.lead.loop_version.spec
+    release = plan.lead.releases.filter(purpose=Purpose.TRAINING).order_by("-pk").first()
     if spec.evaluation_share or release is None:
         return 0.0, 0.0
-    decisions = float(plan.main.config["decisions"])
+    decisions = float(plan.policy.config["decisions"])
     return optimism_allowance(
         spec,
         people=release.noisy_users or 0.0,
@@ -244,14 +255,14 @@ def decision_latency(times: Floats) -> Judgement:
 
 
 def _candidate(plan: EvaluationPlan, heads: list[str]) -> EvaluationCandidate:
-    arrays = version_arrays(plan.main)
+    arrays = version_arrays(plan.policy)
     return EvaluationCandidate(
-        policy=version_policy(plan.main),
+        policy=version_policy(plan.policy),
         rival=_rival(plan, MAIN_HEAD),
         reward=arrays["reward"],
         subs={h: _sub_candidate(plan, h) for h in heads if h != MAIN_HEAD},
         main=MAIN_HEAD in heads,
-        intervention_rate=float(plan.main.config["intervention_rate"]),
+        intervention_rate=float(plan.policy.config["intervention_rate"]),
     )
 
 
@@ -262,13 +273,14 @@ def _sub_candidate(plan: EvaluationPlan, head: str) -> SubCandidate:
 
 def _rival(plan: EvaluationPlan, head: str) -> LinearPolicy:
     incumbent = plan.incumbents.get(head)
-    return version_policy(incumbent) if incumbent else reference_policy(plan.main.loop_version.spec, head)
+    return version_policy(incumbent) if incumbent else reference_policy(plan.lead.loop_version.spec, head)
 
 
 @transaction.atomic
 def _store(plan: EvaluationPlan, release: Release | None, results: Mapping[str, GateResult]) -> dict[str, Any]:
     summaries = {h: _store_head(v, release, results.get(h), plan.outdated(h)) for h, v in plan.versions.items()}
-    return summaries[MAIN_HEAD] | {"heads": {h: summary for h, summary in summaries.items() if h != MAIN_HEAD}}
+    lead = plan.lead.head
+    return summaries[lead] | {"heads": {h: summary for h, summary in summaries.items() if h != lead}}
 
 
 def _store_head(

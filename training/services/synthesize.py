@@ -26,7 +26,7 @@ from training.models import CHUNK_ROWS, SyntheticJob, TrainingDataPool
 def pool_synthesize(
     *, release: Release, seed: int, states: int, job_id: int | None, generator: str = WORLD_MODEL
 ) -> Callable[[], dict[str, Any]]:
-    """Compute ``states`` x K synthetic transitions, K being the number of actions.
+    """Sample ``states`` synthetic states with the outcomes of all K actions: ``states`` x K transitions.
 
     Args:
         generator: a name in ``training.engine.generators.registry``.
@@ -38,6 +38,7 @@ def pool_synthesize(
     chunks = list(source.chunks(Posterior.of(moments), states=states, seed=seed, longest=CHUNK_ROWS))
     summary = {
         "generator": source.name,
+        "samples": states,
         "rows": sum(len(chunk["action"]) for chunk in chunks),
         "features": "hinges" if moments.layout.phi.hinges else "linear",
         "phi_width": moments.layout.phi.width,
@@ -51,7 +52,8 @@ def pool_synthesize(
             head=MAIN_HEAD,
             generator=source.name,
             seed=seed,
-            defaults={"job_id": job_id, "sample_count": summary["rows"], "summary": summary},
+            sample_count=states,
+            defaults={"job_id": job_id, "summary": summary},
         )
         if created:
             TrainingDataPool.objects.bulk_create(_pool_rows(release, synthetic_job, chunks))

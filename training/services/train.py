@@ -47,6 +47,7 @@ class TrainOptions:
     ``epochs``: most sweeps of fitted Q-iteration. ``gamma``: a discount to try besides the grid. ``exploration``: the share of
     decisions to explore once the new version is deployed. None takes the default, for exploration the loop's declared share.
     ``trainer`` (policy head) and ``head_trainer`` (other heads) are names in ``training.engine.trainers.registry``.
+    ``head``: the only head to train. None trains all.
     """
 
     epochs: int | None = None
@@ -54,6 +55,7 @@ class TrainOptions:
     exploration: float | None = None
     trainer: str = FITTED_Q
     head_trainer: str = CONTEXTUAL_BANDITS
+    head: str | None = None
 
     def kind_of(self, head: str) -> str:
         """Return the kind of version that the head's trainer makes. Raises InputError for a trainer that is not there."""
@@ -99,7 +101,7 @@ def heads_train(
     options: TrainOptions,
     report: ReportProgress,
 ) -> Callable[[], dict[str, Any]]:
-    """Train every head of the loop.
+    """Train every head of the loop, or one of them alone (``options.head``).
 
     Args:
         incumbents: deployed learned versions by head, if they still fit the loop's features and actions.
@@ -113,7 +115,8 @@ def heads_train(
         versions = {t.head: _register(release, t, options.kind_of(t.head), incumbents.get(t.head)) for t in trained}
         main = trained[0]
         return {
-            "version": versions[MAIN_HEAD].pk,
+            "head": main.head,
+            "version": versions[main.head].pk,
             "versions": {head: version.pk for head, version in versions.items()},
             **{name: round(z, 3) for name, (z, _, _) in main.gates.items()},
             "model_gate": main.passed,
@@ -136,11 +139,16 @@ def _train(
     report: ReportProgress,
 ) -> list[TrainedHead]:
     from privacy.engine.moments.baseline import baseline_posterior
-    from training.engine.pipeline import train_policy_head
+    from training.engine.pipeline import train_policy_head, train_single_head
 
     spec = release.loop_version.spec
     moments = moments_load(release=release)
     policies: dict[str, LinearPolicy] = {head: version_policy(version) for head, version in incumbents.items()}
+    if options.head is not None and options.head != MAIN_HEAD:
+        alone = train_single_head(
+            spec, moments, pool, options.head, seed=seed, incumbents=policies, head_trainer=options.head_trainer
+        )
+        return [_trained_sub_head(alone, _terms(seed, options.exploration))]
     learned = train_policy_head(
         spec,
         moments,
@@ -152,6 +160,7 @@ def _train(
         gamma=options.gamma,
         trainer=options.trainer,
         head_trainer=options.head_trainer,
+        with_subs=options.head is None,
         report=report,
     )
     return trained_heads(learned, seed, options.exploration)
@@ -159,38 +168,42 @@ def _train(
 
 def trained_heads(learned: Any, seed: int, exploration: float | None = None) -> list[TrainedHead]:
     """Return the training results in the order in which they are written: the policy head, then the others."""
-
-    from training.engine.pipeline import evidence_note
-
-    def gates(z: float, incumbent: float | None, bar: float = MODEL_BAR_REFERENCE) -> Gates:
-        against_reference = {GATE_REFERENCE: (z, bar, "the reference")}
-        if incumbent is None:
-            return against_reference
-        return against_reference | {GATE_INCUMBENT: (incumbent, MODEL_BAR_INCUMBENT, "the incumbent")}
-
-    terms: dict[str, Any] = {"seed": seed} | ({} if exploration is None else {"exploration": exploration})
-    against_incumbent = learned.gate_incumbent
+    terms, against_incumbent = _terms(seed, exploration), learned.gate_incumbent
     main = TrainedHead(
         head=MAIN_HEAD,
         arrays=learned.arrays(),
         config=learned.config() | terms,
-        gates=gates(learned.gate.z, None if against_incumbent is None else against_incumbent.z),
+        gates=_gates(learned.gate.z, None if against_incumbent is None else against_incumbent.z),
         episodes=learned.gate.episodes(),
     )
-    others = [
-        TrainedHead(
-            head=sub.head,
-            arrays={
-                "weights": sub.policy.weights,
-                "margin": np.array(0.0),
-                "support": np.array(sub.policy.phi.support),
-            },
-            config={"hinges": False, "gain": float(sub.gain.mean())} | evidence_note(sub.without_evidence) | terms,
-            gates=gates(sub.z, sub.z_incumbent, sub.bar),
-        )
-        for sub in learned.subs.values()
-    ]
-    return [main, *others]
+    return [main, *(_trained_sub_head(sub, terms) for sub in learned.subs.values())]
+
+
+def _trained_sub_head(sub: Any, terms: Mapping[str, Any]) -> TrainedHead:
+    from training.engine.pipeline import evidence_note
+
+    config = {"hinges": False, "gain": float(sub.gain.mean())} | evidence_note(sub.without_evidence)
+    return TrainedHead(
+        head=sub.head,
+        arrays={
+            "weights": sub.policy.weights,
+            "margin": np.array(0.0),
+            "support": np.array(sub.policy.phi.support),
+        },
+        config=config | dict(terms),
+        gates=_gates(sub.z, sub.z_incumbent, sub.bar),
+    )
+
+
+def _terms(seed: int, exploration: float | None) -> dict[str, Any]:
+    return {"seed": seed} | ({} if exploration is None else {"exploration": exploration})
+
+
+def _gates(z: float, incumbent: float | None, bar: float = MODEL_BAR_REFERENCE) -> Gates:
+    against_reference = {GATE_REFERENCE: (z, bar, "the reference")}
+    if incumbent is None:
+        return against_reference
+    return against_reference | {GATE_INCUMBENT: (incumbent, MODEL_BAR_INCUMBENT, "the incumbent")}
 
 
 def _register(release: Release, trained: TrainedHead, kind: str, parent: ModelVersion | None) -> ModelVersion:
@@ -244,7 +257,7 @@ def _pool_rows(synthetic_job: SyntheticJob) -> dict[str, np.ndarray]:
         unpack_arrays(bytes(c.data), c.data_sha256)
         for c in synthetic_job.chunks.order_by("index").iterator(chunk_size=8)
     ]
-    if sum(len(c["action"]) for c in chunks) != synthetic_job.sample_count:
+    if sum(len(c["action"]) for c in chunks) != synthetic_job.summary["rows"]:
         raise Conflict(
             f"some rows of {synthetic_job} have left the training pool (rows expire after {RECORDS_KEPT.days} days); "
             "run the turn again"

@@ -12,10 +12,11 @@ from django.db.models import Max
 
 from core.errors import BudgetExceeded, InsufficientData
 from core.progress import ReportProgress
+from loops.models import LoopVersion
 from privacy.engine.evaluation.on_policy import guardrail_clips
 from privacy.models import Release, ReleaseState
 from privacy.selectors.trial_decisions import TrialSpan
-from privacy.services.releases.reservations import reservation_refund
+from privacy.services.releases.reservations import reservation_end
 from privacy.services.releases.trial import TRIAL_KIND, TrialTerms, trial_release
 from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.trial import TRIAL_LOOKS, trial_harms, trial_verdict
@@ -40,7 +41,8 @@ class TrialArms:
 def trial_judge(
     *,
     arms: TrialArms,
-    newer: ModelVersion,
+    loop_version: LoopVersion,
+    newer: ModelVersion | None,
     latency: Judgement,
     epsilon: float,
     delta: float,
@@ -51,13 +53,14 @@ def trial_judge(
     """Judge the version on trial by what its people lived. Idempotent by ``key``.
 
     Args:
-        newer: the candidate of this turn, of the loop version that serves. It is stored and not evaluated while the trial runs.
+        loop_version: the one that serves.
+        newer: the candidate that this turn trained, if any. It is stored and not evaluated while the trial runs.
         latency: the judgement of the decision times of the version on trial.
         share: of ``epsilon`` and ``delta``, those of a turn, that the trial's release spends.
     Returns: a function that stores the verdict, and returns a summary. ``trial`` in it holds the version's id, the look (0 if
         nobody could be charged), the looks left after it, and whether the version did harm.
     """
-    version, loop_version = arms.version, newer.loop_version
+    version = arms.version
     look = _looks(version, key) + 1
     rate = float(version.config.get("intervention_rate", 1.0))
     decisions = float(version.config.get("decisions", 1.0))
@@ -79,20 +82,22 @@ def trial_judge(
     return lambda: _store(version, newer, release, result, look, TRIAL_LOOKS - look)
 
 
-def trial_gone(*, release: Release, newer: ModelVersion) -> Callable[[], dict[str, Any]]:
-    """Leave a look undecided whose trial ended between the release and its verdict.
+def trial_gone(
+    *, version: ModelVersion, release: Release | None, newer: ModelVersion | None
+) -> Callable[[], dict[str, Any]]:
+    """Leave a look undecided whose trial ended while the turn ran.
 
     Args:
-        release: the look's release. Without a stored round everybody in it is refunded, and it is no look.
+        version: the one that was on trial.
+        release: the look's release, if it was begun. Without a stored round everybody in it is refunded, and it is no look.
         newer: the candidate of this turn, as in ``trial_judge``.
     Returns: what ``trial_judge`` returns.
     """
-    version = ModelVersion.objects.select_related("loop_version__loop").get(pk=release.parameters["version"])
-    if release.state == ReleaseState.RESERVED:
-        reservation_refund(release=release)
-    read = release if release.state == ReleaseState.COMMITTED else None
+    if release is not None and release.state == ReleaseState.RESERVED:
+        reservation_end(release=release)
+    read = release if release is not None and release.state == ReleaseState.COMMITTED else None
     ended = GateResult("insufficient", "The trial ended while the turn ran.", (), None)
-    look = 0 if read is None else int(release.parameters["look"])
+    look = 0 if read is None else int(read.parameters["look"])
     return lambda: _store(version, newer, read, ended, look, TRIAL_LOOKS - look)
 
 
@@ -103,10 +108,13 @@ def _looks(version: ModelVersion, key: str) -> int:
 
 @transaction.atomic
 def _store(
-    version: ModelVersion, newer: ModelVersion, release: Release | None, result: GateResult, look: int, left: int
+    version: ModelVersion, newer: ModelVersion | None, release: Release | None, result: GateResult, look: int, left: int
 ) -> dict[str, Any]:
-    waits = f"{version.name} is on trial, so this newer version was not evaluated. Start another turn after the trial."
-    _verdict_store(newer, None, GateResult("insufficient", waits, (), None))
+    if newer is not None:
+        waits = (
+            f"{version.name} is on trial, so this newer version was not evaluated. Start another turn after the trial."
+        )
+        _verdict_store(newer, None, GateResult("insufficient", waits, (), None))
     attempt = None if release is None else _verdict_store(version, release, result)
     for judgement in result.judgements:
         metric_store(version, judgement, source=TRIAL_GATE)

@@ -24,13 +24,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--input", required=True, type=Path, help="file of states, with columns as in the loop's import section"
         )
-        parser.add_argument("--output", required=True, type=Path, help="CSV file to write: row, action, p_ACTION ...")
+        parser.add_argument(
+            "--output", required=True, type=Path, help="CSV file to write: row, action, p_ACTION ..., version"
+        )
         parser.add_argument("--head", default=MAIN_HEAD, help="a head of the loop (default: %(default)s)")
         parser.add_argument(
             "--version",
             dest="model_version",
             metavar="NAME",
-            help="a version, like model_12 (default: the deployed one)",
+            help="a version for everybody, like model_12 (default: each person's arm, so the deployed one outside a trial)",
         )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
@@ -49,4 +51,8 @@ class Command(BaseCommand):
         except R3alError as error:
             raise CommandError(str(error)) from None
         shares = ", ".join(f"{a} {n / scored.rows:.1%}" for a, n in scored.chosen.items())
-        self.stdout.write(f"{scored.rows:,} states scored by {scored.version} into {options['output']}: {shares}")
+        versions = list(scored.versions)
+        by = versions[0] if len(versions) == 1 else ", ".join(f"{v} ({n:,})" for v, n in scored.versions.items())
+        self.stdout.write(f"{scored.rows:,} states scored by {by} into {options['output']}: {shares}")
+        if scored.warning:
+            self.stderr.write(self.style.WARNING(f"Note: {scored.warning}."))

@@ -14,6 +14,8 @@ from deployments.selectors.slots import is_on_trial, slot_of
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from deployments.services.rollouts.slots import LONGEST_REASON, slot_return, slot_swap, slots_lock
 from deployments.services.rollouts.trial import trial_stop
+from deployments.services.serving.policy_cache import policy_of_version
+from loops.selectors import loop_version_current
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
 from training.models import ModelVersion, VersionState
@@ -51,6 +53,7 @@ def slot_rollback(
         deployment=deployment,
         check_made=check,
         reason=reason,
+        actor=actor,
         automatic=automatic,
         harmful=harmful,
     )
@@ -100,13 +103,14 @@ def rollback_undo(*, incident: Incident, actor: str, reason: str) -> Deployment:
 
 
 def undo_check(incident: Incident) -> None:
-    """Check that a rollback can be undone. Raises Conflict."""
+    """Check that a rollback can be undone, and that the version still fits the loop. Raises Conflict."""
     version = incident.version
     if Incident.objects.filter(version=version, harmful=True).exists():
         raise Conflict(f"{version} was rolled back for harm; it is never deployed again")
     if incident.deployment.strategy == TRIAL:
         raise Conflict(f"{version} was only on trial and did not pass; start another turn")
     _check_nothing_since(incident)
+    policy_of_version(version, loop_version_current(incident.slot.loop.name))
 
 
 def _check_nothing_since(incident: Incident) -> None:

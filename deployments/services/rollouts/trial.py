@@ -162,6 +162,7 @@ def trial_stop(
         deployment=trial,
         check_made=check,
         reason=reason,
+        actor=actor,
         automatic=automatic,
         harmful=harmful,
     )

@@ -1,38 +1,59 @@
-"""Score a file of states: write the actions that a version would choose, and log nothing."""
+"""Score a file of states: write the actions that would be chosen, and log nothing.
+
+Without a named version each person gets the policy of their arm, as in a served decision: while a version is on trial, half of
+the people get it.
+"""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from core.arrays import Floats
+from core.arrays import Floats, Ints
 from core.atomic_files import SHARED, atomic_file
+from core.csv_output import CsvWriter
 from core.errors import InputError
-from deployments.selectors.slots import slot_for
+from deployments.services.serving.policy_cache import head_arms_now
+from loops.engine.policies.linear import LinearPolicy
 from loops.engine.rows.cells import RowError
 from loops.engine.rows.reader import RowMoment, RowReader
 from loops.engine.spec import LoopSpec
 from loops.engine.state.history import StateHistory
 from loops.intake.files import FileRecord, open_source, read_records
 from loops.models import LoopVersion
+from privacy.services.people.identity import person_key
 from training.models import ModelVersion
-from training.selectors.versions import version_named, version_policy
+from training.selectors.versions import version_get, version_named, version_policy
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Summarise a batch run: the version, the number of rows, and how often each action was chosen."""
+    """Summarise a batch run: the rows by version, how often each action was chosen, and a warning (empty: none)."""
 
-    version: ModelVersion
-    rows: int
+    versions: dict[str, int]
     chosen: dict[str, int]
+    warning: str = ""
+
+    @property
+    def rows(self) -> int:
+        return sum(self.versions.values())
+
+
+@dataclass(frozen=True)
+class _Policies:
+    """Hold each row's policy: ``index`` (n,) into the models and their policies."""
+
+    models: list[ModelVersion]
+    policies: list[LinearPolicy]
+    index: Ints
+    warning: str = ""
 
 
 def states_decide(
@@ -40,29 +61,64 @@ def states_decide(
 ) -> Scored:
     """Score every row of ``source`` into the CSV file ``target``, which is written whole or not at all.
 
-    The target has the columns ``row`` (from 1), ``action``, and ``p_ACTION`` for each action of the head.
+    The target has the columns ``row`` (from 1), ``action``, ``p_ACTION`` for each action of the head, and ``version``.
 
     Args:
-        version_name: the version to score with. None takes the deployed one.
-        source: states, with columns as in the loop's import section.
+        version_name: the version to score everybody with. None takes each person's arm.
+        source: states, with columns as in the loop's import section. Its user column tells the arm.
     Raises: InputError for a row that cannot be read, and for a target that is the source or cannot be written.
     """
     _target_check(source, target)
-    version = _version(loop_version, head, version_name)
-    spec = version.loop_version.spec
-    states = _states(spec, source)
-    policy, actions = version_policy(version), spec.head(head).actions
-    chosen, probabilities = policy.actions(states), policy.probabilities(states)
+    named = None if version_name is None else _named(loop_version, head, version_name)
+    spec = loop_version.spec if named is None else named.loop_version.spec
+    records, states = _states(spec, source)
+    served = _by_arm(loop_version, head, source, records) if named is None else _by_version(named, len(records))
+    chosen = np.zeros(len(states), dtype=np.int64)
+    for i, policy in enumerate(served.policies):
+        mine = served.index == i
+        chosen[mine] = policy.actions(states[mine])
+    actions = spec.head(head).actions
     try:
         with atomic_file(target, replace=True, mode=SHARED) as out:
-            writer = csv.writer(out)
-            writer.writerow(["row", "action", *(f"p_{a}" for a in actions)])
-            for number, (action, row) in enumerate(zip(chosen, probabilities, strict=True), start=1):
-                writer.writerow([number, actions[action], *(f"{p:g}" for p in row)])
+            writer = CsvWriter(out)
+            writer.writerow(["row", "action", *(f"p_{a}" for a in actions), "version"])
+            for number, (action, which) in enumerate(zip(chosen, served.index, strict=True), start=1):
+                shares = ["1" if a == action else "0" for a in range(len(actions))]
+                writer.writerow([number, actions[action], *shares, served.models[which].name])
     except OSError as error:
         raise InputError(f"the file {target} cannot be written ({error.strerror}); choose another --output") from None
-    counts = np.bincount(chosen, minlength=len(actions))
-    return Scored(version, len(states), dict(zip(actions, counts.tolist(), strict=True)))
+    rows = np.bincount(served.index, minlength=len(served.models)).tolist()
+    counts = np.bincount(chosen, minlength=len(actions)).tolist()
+    by_version = {str(m): n for m, n in zip(served.models, rows, strict=True) if n}
+    return Scored(by_version, dict(zip(actions, counts, strict=True)), served.warning)
+
+
+def _by_version(version: ModelVersion, rows: int) -> _Policies:
+    return _Policies([version], [version_policy(version)], np.zeros(rows, dtype=np.int64))
+
+
+def _by_arm(loop_version: LoopVersion, head: str, source: Path, records: Sequence[FileRecord]) -> _Policies:
+    """Return the policy of each row's person, at this time."""
+    arms = head_arms_now(loop_version, head)
+    served = [p for p in (arms.stable, arms.candidate, arms.holdback) if p is not None]
+    order = list(dict.fromkeys(p.version for p in served))
+    policies = {p.version: p.policy for p in served}
+    models = [version_get(version) for version in order]
+    spec, index, warning = loop_version.spec, np.zeros(len(records), dtype=np.int64), ""
+    reader = RowReader(spec, list(records[0].cells), need="state")
+    if len(order) > 1 and spec.imports.user not in records[0].cells:
+        others = ", ".join(m.name for m in models[1:])
+        warning = (
+            f"some people have {others} now, but the file has no column {spec.imports.user!r} that names them, so everybody was "
+            f"scored with {models[0].name}; add the column to score each person by their arm"
+        )
+    elif len(order) > 1:
+        now = datetime.now(UTC)
+        for i, record in enumerate(records):
+            user = _read(record, source, reader.user)
+            key = person_key(population=spec.population, identifier=user)
+            index[i] = order.index(arms.of(key, now).version)
+    return _Policies(models, [policies[version] for version in order], index, warning)
 
 
 def _target_check(source: Path, target: Path) -> None:
@@ -77,8 +133,8 @@ def _target_check(source: Path, target: Path) -> None:
         )
 
 
-def _states(spec: LoopSpec, path: Path) -> Floats:
-    """Read states (n, F) in the order of the file. Features that it lacks are computed along each person's rows."""
+def _states(spec: LoopSpec, path: Path) -> tuple[list[FileRecord], Floats]:
+    """Read records and states (n, F) in the order of the file. Features that it lacks are computed along each person's rows."""
     source = open_source(path, of="states")
     reader = RowReader(spec, source.columns, need="state")
     records = list(read_records(source))
@@ -88,7 +144,7 @@ def _states(spec: LoopSpec, path: Path) -> Floats:
     compute = _MissingFeatures(spec, reader.computed).compute if reader.computed else None
     for i in _reading_order(records, reader, path):
         states[i] = _read(records[i], path, lambda cells: reader.read(cells, compute).state)
-    return states
+    return records, states
 
 
 def _reading_order(records: list[FileRecord], reader: RowReader, path: Path) -> list[int]:
@@ -121,10 +177,8 @@ class _MissingFeatures:
         return self._history.step(moment.time, moment.intervened)
 
 
-def _version(loop_version: LoopVersion, head: str, version_name: str | None) -> ModelVersion:
+def _named(loop_version: LoopVersion, head: str, version_name: str) -> ModelVersion:
     loop_version.spec.head(head)
-    if version_name is None:
-        return slot_for(loop_version.loop, head).stable
     version = version_named(version_name)
     if version.loop_version.loop_id != loop_version.loop_id or version.head != head:
         raise InputError(

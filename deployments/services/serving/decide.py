@@ -32,10 +32,10 @@ def decide(token: Token, request: DecisionRequest) -> RenderedAnswer:
     user_id, key, now = request.user_id, request_key(request), datetime.now(UTC)
     for _ in range(_TRIES):
         person = serving_read(token, user_id=user_id, population=population, loop_id=loop_id, request_key=key)
-        if person.original is not None and (answer := replayed_answer(serving, person, request)) is not None:
-            return answer
         if not person.consent_mask & Purpose.PERSONALIZATION.bit:
             raise Forbidden("the person has not consented to personalization, so no decision may be made for them")
+        if person.original is not None and (answer := replayed_answer(serving, person, request)) is not None:
+            return answer
         if not person.wrapped:
             ciphers([person.person_id])
             continue

@@ -83,6 +83,11 @@ def _read(loop: str, before: ServedLoop | None) -> ServedLoop:
     return _serving(version, dynamics or ScalarDynamics(version.spec), _slots(version))
 
 
+def head_arms_now(loop_version: LoopVersion, head: str) -> SlotArms:
+    """Return the arms of one head's slot with their policies, as they are in the database now. Raises NotFound."""
+    return _arms(loop_version, loop_version.spec.head(head), _slots(loop_version)[head])
+
+
 def served_loop_with(loop_version: LoopVersion, versions: Mapping[str, ModelVersion]) -> ServedLoop:
     """Return the policies of the loop as if ``versions`` (by head) were deployed to everybody. Other heads stay as they are."""
     slots = _slots(loop_version)

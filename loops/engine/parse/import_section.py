@@ -10,7 +10,7 @@ from loops.engine.parse.import_heads import parse_import_heads
 from loops.engine.parse.strict_toml import Table, is_number, meant
 from loops.engine.reward import COMPONENTS, INPUTS
 from loops.engine.rows.transforms import EXPECTED, parse_transform
-from loops.engine.spec import Feature, Head, ImportHead, ImportMap
+from loops.engine.spec import Feature, Head, ImportMap
 
 NEXT_STATES = ("next_row", "next_row_same_day", "next_available", "next_available_same_day")
 _PAIRS = (("sentiment_before", "sentiment_after"), ("engagement_before", "engagement_after"), ("consent", "privacy"))
@@ -24,9 +24,12 @@ def parse_imports(table: Table, features: tuple[Feature, ...], heads: tuple[Head
     columns = _named(csv, "features", [f.name for f in features], {f.name: f.name for f in features})
     reward, transforms = _reward(csv), csv.text_map("transforms")
     read = parse_import_heads(csv.table("heads"), heads, transforms, columns)
+    time_zone, utc_offset = _zone(csv)
+    zone = [c for c in (time_zone, utc_offset) if c is not None]
+    own = {column: column for head in read.values() for column in head.propensity_columns} | {c: c for c in zone}
     imports = ImportMap(
         user=user,
-        key=csv.texts("key", "a list of different columns", (user, time)),
+        key=csv.texts("key", "a list of different columns", (user, time, *zone)),
         time=time,
         features=columns,
         heads=read,
@@ -37,7 +40,10 @@ def parse_imports(table: Table, features: tuple[Feature, ...], heads: tuple[Head
         explored=csv.text("explored", "a column", None),
         label=csv.text("label", "a column", None),
         left=csv.text("left", "a column", None),
-        transforms=_transforms(csv, transforms, features, columns | _propensities(read), reward),
+        time_zone=time_zone,
+        utc_offset=utc_offset,
+        decimal=csv.one_of("decimal", (".", ","), "."),
+        transforms=_transforms(csv, transforms, features, columns | own, reward),
         actions=_value_maps(csv.table("actions"), {h.name: h.actions for h in heads}, "a head"),
         categories=_value_maps(
             csv.table("categories"), {f.name: f.categories for f in features if f.is_category}, "a category feature"
@@ -88,8 +94,12 @@ def _missing(csv: Table, features: tuple[Feature, ...]) -> Any:
     return dict(value)
 
 
-def _propensities(heads: dict[str, ImportHead]) -> dict[str, str]:
-    return {column: column for head in heads.values() for column in head.propensity_columns}
+def _zone(csv: Table) -> tuple[str | None, str | None]:
+    """Parse the column of the person's time zone, or of their offset from UTC. At most one is given."""
+    time_zone, utc_offset = csv.text("time_zone", "a column", None), csv.text("utc_offset", "a column", None)
+    if time_zone is not None and utc_offset is not None:
+        csv.problems.add(csv.key("utc_offset"), utc_offset, "either time_zone or utc_offset, not both")
+    return time_zone, utc_offset
 
 
 def _transforms(
@@ -101,7 +111,7 @@ def _transforms(
 ) -> dict[str, str]:
     """Check a transform per feature (or ``reward``). The key may also be the column's name, or a column the loop ignores.
 
-    ``columns`` maps features, and the columns of propensities to themselves.
+    ``columns`` maps features, and the columns of propensities and of an offset to themselves.
     """
     by_column = {column: feature for feature, column in columns.items()} | {reward.get("total", "reward"): "reward"}
     categories = {f.name for f in features if f.is_category}

@@ -12,7 +12,7 @@ from loops.engine.heads import MAIN_HEAD
 from loops.engine.parse.import_section import parse_imports
 from loops.engine.parse.reward_section import parse_reward
 from loops.engine.parse.strict_toml import Problems, Table, is_number
-from loops.engine.spec import Availability, Feature, Head, LoopSpec, MomentsOptions
+from loops.engine.spec import DEFAULT_POPULATION, Availability, Feature, Head, LoopSpec, MomentsOptions
 from loops.engine.state.dynamics import DEFAULT_DECAY, DEFAULT_STEPS
 
 DYNAMICS = ("learned", "drift", "since_intervention", "recent_load", "clock", "constant")
@@ -61,7 +61,7 @@ def _loop(top: Table, problems: Problems) -> LoopSpec | None:
     values: dict[str, Any] = {
         "version": top.integer("version", 1),
         "title": top.text("title", default=name),
-        "population": top.value("population", _is_name, _NAME_EXPECTED.format(_LONGEST_NAME), name),
+        "population": top.value("population", _is_name, _NAME_EXPECTED.format(_LONGEST_NAME), DEFAULT_POPULATION),
         "decisions_per_day": top.integer("decisions_per_day", high=_MOST_DECISIONS),
         "reward": parse_reward(top.table("reward"), features, heads),
         "moments": _moments(top.table("release")),

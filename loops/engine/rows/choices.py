@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from loops.engine.rows.cells import RowError, is_missing, quoted_list
+from core.neutral_text import with_neutral_spellings
+from loops.engine.rows.cells import RowError, is_missing, quoted_list, without_zero_decimals
 from loops.engine.rows.features import Cells
 from loops.engine.rows.propensities import LoggedPropensity, PropensityReader
 from loops.engine.spec import Head, LoopSpec
@@ -31,12 +32,13 @@ class ActionReader:
 
     def __init__(self, spec: LoopSpec, head: Head) -> None:
         columns = spec.imports.heads[head.name]
-        self.column, self.propensity = columns.action, PropensityReader(head, columns)
+        self.column, self.propensity = columns.action, PropensityReader(head, columns, spec.imports.decimal)
         self._head, self._flagged = head, spec.imports.explored is not None
         own = {a: i for i, a in enumerate(head.actions)}
         mapped = {v: own[a] for v, a in spec.imports.actions.get(head.name, {}).items()}
         self._index = own | mapped
-        self._folded = {k.lower(): i for k, i in self._index.items()}
+        spellings = with_neutral_spellings(self._index)
+        self._folded = {k.lower(): i for k, i in spellings.items()}
 
     def intervenes(self, row: Cells) -> bool:
         """Return whether the cell names an action other than the reference."""
@@ -85,6 +87,6 @@ class ActionReader:
         if action is None:
             word = cell.strip().lower()
             action = self._folded.get(word)
-            if action is None and word.endswith(".0"):
-                action = self._folded.get(word[:-2])
+            if action is None:
+                action = self._folded.get(without_zero_decimals(word))
         return action

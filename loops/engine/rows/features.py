@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from loops.engine.rows.cells import RowError, is_missing, parse_number, quoted_list
+from core.neutral_text import with_neutral_spellings
+from loops.engine.rows.cells import RowError, is_missing, parse_number, quoted_list, without_zero_decimals
 from loops.engine.rows.outcomes import Note, transform_function
 from loops.engine.spec import Feature, LoopSpec
 
@@ -21,19 +22,17 @@ def feature_reader(spec: LoopSpec, feature: Feature, column: str) -> Callable[[C
     fill = missing.get(feature.name) if isinstance(missing, dict) else None
     if feature.is_category:
         return _category_reader(spec, feature, column, fill)
-    return _number_reader(
-        feature, column, None if fill is None else float(fill), spec.imports.transforms.get(feature.name)
-    )
+    return _number_reader(spec, feature, column, None if fill is None else float(fill))
 
 
 def _number_reader(
-    feature: Feature, column: str, fill: float | None, function: str | None
+    spec: LoopSpec, feature: Feature, column: str, fill: float | None
 ) -> Callable[[Cells, list[Note]], float]:
     low, high = feature.range
-    convert = transform_function(function)
+    convert, decimal = transform_function(spec.imports.transforms.get(feature.name)), spec.imports.decimal
 
     def read(row: Cells, notes: list[Note]) -> float:
-        value = convert(parse_number(row.get(column, ""), column))
+        value = convert(parse_number(row.get(column, ""), column, decimal))
         if math.isnan(value):
             if fill is None:
                 raise RowError("missing_value", f"column {column!r} has no value")
@@ -52,7 +51,7 @@ def _category_reader(
 ) -> Callable[[Cells, list[Note]], float]:
     own = {c: float(i) for i, c in enumerate(feature.categories)}
     index = own | {v: own[c] for v, c in spec.imports.categories.get(feature.name, {}).items()}
-    folded = {k.lower(): i for k, i in index.items()}
+    folded = {k.lower(): i for k, i in with_neutral_spellings(index).items()}
     filled = None if fill is None else own[str(fill)]
 
     def read(row: Cells, notes: list[Note]) -> float:
@@ -60,7 +59,7 @@ def _category_reader(
         category = index.get(cell)
         if category is None:
             word = cell.strip().lower()
-            category = folded.get(word, folded.get(word.removesuffix(".0")))
+            category = folded.get(word, folded.get(without_zero_decimals(word)))
         if category is not None:
             return category
         if not is_missing(cell):

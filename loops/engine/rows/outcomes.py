@@ -37,15 +37,15 @@ class OutcomeReader:
         self._inputs = {name: c for name, c in columns.items() if name in INPUTS}
         self._parts = {COMPONENTS.index(name): c for name, c in columns.items() if name in COMPONENTS}
         self._numbers = [(i, f.name, f.range) for i, f in enumerate(spec.features) if not f.is_category]
-        self._label = spec.imports.label
+        self._label, self._decimal = spec.imports.label, spec.imports.decimal
         self._harmful = frozenset(word.strip().lower() for word in spec.reward.harmful_labels)
 
     def reward(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str], notes: list[Note]) -> Floats:
         """Read the reward of a row, float64[7].
 
-        The total comes from the file's total column, within the bounds of a total, or else from the components and the loop's
-        weights. A decision
-        without any outcome gets the loop's default reward, if there is one.
+        The total comes from the file's total column, within the bounds of a total. Where that cell is empty, or there is no
+        such column, it comes from the components and the loop's weights. A decision without any outcome gets the loop's
+        default reward, if there is one.
         Args: state: (F,). actions: action names by head, empty where no decision was made. notes: receives the changes.
         Raises: RowError for a cell that is not a number.
         """
@@ -54,21 +54,30 @@ class OutcomeReader:
             reward[1:] = self._composed(row, state, actions)
         for i, column in self._parts.items():
             reward[1 + i] = self._part(row, i, column, reward[1 + i], notes)
-        if self._total is None:
-            reward[0] = reward_total(self._spec, reward[1:])
-        else:
-            reward[0] = _clamped(
-                self._convert(_number(row, self._total)), -self._largest, self._largest, self._total, notes
-            )
+        reward[0] = self._given_or_composed(row, reward[1:], notes)
         default = self._spec.reward.default
         if actions and default is not None and math.isnan(reward[0]):
             reward[0] = default
             notes.append(("filled", self._total or "reward"))
         return reward
 
+    def _given_or_composed(self, row: Mapping[str, str], components: Floats, notes: list[Note]) -> float:
+        composed = float(reward_total(self._spec, components))
+        if self._total is None:
+            return composed
+        given = self._convert(self._number(row, self._total))
+        if math.isnan(given):
+            if not math.isnan(composed):
+                notes.append(("composed", self._total))
+            return composed
+        return _clamped(given, -self._largest, self._largest, self._total, notes)
+
+    def _number(self, row: Mapping[str, str], column: str) -> float:
+        return parse_number(row.get(column, ""), column, self._decimal)
+
     def _part(self, row: Mapping[str, str], component: int, column: str, composed: float, notes: list[Note]) -> float:
         """Return the file's value of a component, clamped to its bounds, or the composed value where the cell is empty."""
-        value = _number(row, column)
+        value = self._number(row, column)
         if math.isnan(value):
             return composed
         return _clamped(value, *BOUNDS[COMPONENTS[component]], column, notes)
@@ -79,7 +88,7 @@ class OutcomeReader:
         return None if is_missing(cell) else cell.strip().lower() in self._harmful
 
     def _composed(self, row: Mapping[str, str], state: Floats, actions: Mapping[str, str]) -> Floats:
-        inputs = {name: _number(row, column) for name, column in self._inputs.items()}
+        inputs = {name: self._number(row, column) for name, column in self._inputs.items()}
         if all(
             map(math.isnan, inputs.values())
         ):  # no outcome was observed; the appropriateness table alone is not an outcome
@@ -103,7 +112,3 @@ def _clamped(value: float, low: float, high: float, column: str, notes: list[Not
         notes.append(("clamped", column))
         return min(max(value, low), high)
     return value
-
-
-def _number(row: Mapping[str, str], column: str) -> float:
-    return parse_number(row.get(column, ""), column)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from loops.engine.rows.cells import RowError, parse_number, quoted_list
 from loops.engine.rows.features import Cells
 from loops.engine.rows.transforms import parse_transform
-from loops.engine.spec import Head, ImportHead
+from loops.engine.spec import DecimalMark, Head, ImportHead
 
 LEAST_PROPENSITY = 1e-6  # of the action taken: a row with a smaller one outweighs a million others
 ROUNDING = 1e-9  # a probability of 1 may be written as 1.0000000001
@@ -28,10 +28,13 @@ class LoggedPropensity:
 
 
 class PropensityReader:
-    """Read one head's propensities from the columns that the loop names. Args: head; columns: its import section."""
+    """Read one head's propensities from the columns that the loop names.
 
-    def __init__(self, head: Head, columns: ImportHead) -> None:
-        self._head, self._column = head, columns.propensity
+    Args: head; columns: its import section; decimal: what the file writes before the decimals of a number.
+    """
+
+    def __init__(self, head: Head, columns: ImportHead, decimal: DecimalMark = ".") -> None:
+        self._head, self._column, self._decimal = head, columns.propensity, decimal
         self._of = None if columns.propensity_of is None else head.actions.index(columns.propensity_of)
         self._convert = {c: _transform(columns.transforms.get(c)) for c in columns.propensity_columns}
         self._columns = [columns.propensities[a] for a in head.actions] if columns.propensities else []
@@ -59,7 +62,7 @@ class PropensityReader:
 
         Raises: RowError for a cell that is empty or no number.
         """
-        return _present(row, self._column or "", None)
+        return self._present(row, self._column or "")
 
     def wrong_sum(self, row: Cells) -> float | None:
         """Return the sum of the columns of every action, or None where it is 1 up to rounding.
@@ -73,7 +76,14 @@ class PropensityReader:
         return abs(total - 1) > _ROUNDED_EACH * len(self._columns)
 
     def _number(self, row: Cells, column: str) -> float:
-        return _present(row, column, self._convert[column])
+        return self._present(row, column, self._convert[column])
+
+    def _present(self, row: Cells, column: str, convert: Callable[[float], float] | None = None) -> float:
+        value = parse_number(row.get(column, ""), column, self._decimal)
+        value = convert(value) if convert else value
+        if math.isnan(value):
+            raise RowError("missing_propensity", f"column {column!r} is empty")
+        return value
 
     def _one_a_column(self, row: Cells, action: int) -> LoggedPropensity:
         values = tuple(_share(self._number(row, column), column) for column in self._columns)
@@ -111,14 +121,6 @@ def _share(value: float, column: str) -> float:
     if not 0 <= value <= 1 + ROUNDING:
         raise RowError("bad_propensity", f"column {column!r} is not a probability from 0 to 1")
     return min(value, 1.0)
-
-
-def _present(row: Cells, column: str, convert: Callable[[float], float] | None) -> float:
-    value = parse_number(row.get(column, ""), column)
-    value = convert(value) if convert else value
-    if math.isnan(value):
-        raise RowError("missing_propensity", f"column {column!r} is empty")
-    return value
 
 
 def _transform(text: str | None) -> Callable[[float], float] | None:

@@ -16,11 +16,13 @@ import numpy as np
 
 from core.arrays import Floats
 from core.errors import InputError
-from loops.engine.rows.cells import RowError, is_missing, parse_flag, parse_time, quoted_list
+from core.identifiers import identifier_normalised
+from loops.engine.rows.cells import RowError, is_missing, parse_flag, quoted_list
 from loops.engine.rows.choices import ActionReader, LoggedChoice
 from loops.engine.rows.features import Cells, feature_reader
 from loops.engine.rows.outcomes import NO_REWARD, Note, OutcomeReader
 from loops.engine.rows.region_axes import RegionAxis, region_axes
+from loops.engine.rows.times import TimeReader, parse_time
 from loops.engine.spec import Feature, LoopSpec
 
 _COMPUTED = ("since_intervention", "recent_load", "clock")
@@ -33,7 +35,8 @@ _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 class LoggedRow:
     """Hold one decision point. ``state`` is float64[F], NaN for features that the caller computes (``RowReader.computed``).
 
-    ``reward`` is float64[7]: total, then the six components, NaN where not observed. ``harmful`` is None without a label.
+    ``reward`` is float64[7]: total, then the six components, NaN where not observed. ``reported`` is False where the loop's
+    default stands in for it. ``harmful`` is None without a label.
     ``notes`` lists the values that were clamped, filled or ignored. With need="state" only ``state`` is meaningful. Where
     features are computed, so are ``user``, ``time`` and ``intervened``.
     """
@@ -49,6 +52,7 @@ class LoggedRow:
     harmful: bool | None
     dropped_out: bool
     notes: tuple[Note, ...]
+    reported: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class RowReader:
         self._check(columns)
         self._moments = self._whole or bool(self.computed)
         self._days: dict[str, bool] = {}
+        self._time = TimeReader(spec)
         self._features = [
             (i, feature_reader(spec, f, self._column(f))) for i, f in enumerate(spec.features) if i not in self.computed
         ]
@@ -111,11 +116,17 @@ class RowReader:
         state = self._state(row, notes)
         if known is not None:
             state[list(self.computed)] = known
-        reward, harmful, dropped_out = (
-            self._outcomes(row, state, choices, notes) if self._whole else (NO_REWARD, None, False)
-        )
-        done = tuple(notes)
-        return LoggedRow(user, key, time, state, available, choices, intervened, reward, harmful, dropped_out, done)
+        if not self._whole:
+            return LoggedRow(
+                user, key, time, state, available, choices, intervened, NO_REWARD, None, False, tuple(notes)
+            )
+        changed: list[Note] = []
+        reward = self._reward(row, state, choices, changed)
+        return LoggedRow(
+            user, key, time, state, available, choices, intervened, reward, self._outcome.harmful(row),
+            self._flag(row, self._imports.left, False), (*notes, *changed),
+            reported=not any(event == "filled" for event, _ in changed),
+        )  # fmt: skip
 
     def order(self, row: Cells) -> tuple[str, datetime]:
         """Return the person and time of a row, as a sort key.
@@ -124,6 +135,10 @@ class RowReader:
         """
         user, _, time = self._identity(row)
         return user, time
+
+    def user(self, row: Cells) -> str:
+        """Return a row's person. Raises RowError."""
+        return self._user(row)
 
     def assignment(self, row: Cells) -> tuple[str, dict[str, LoggedChoice]] | None:
         """Return a row's person and the choices of its heads, whatever else the row holds. None for an unavailable row.
@@ -181,25 +196,25 @@ class RowReader:
         total = self._actions[head].propensity.wrong_sum(row)
         return None if total is None else (self._user(row), total)
 
-    def _outcomes(
-        self, row: Cells, state: Floats, choices: dict[str, LoggedChoice], notes: list[Note]
-    ) -> tuple[Floats, bool | None, bool]:
+    def _reward(self, row: Cells, state: Floats, choices: dict[str, LoggedChoice], notes: list[Note]) -> Floats:
         actions = {h.name: h.actions[choices[h.name].action] for h in self._heads if h.name in choices}
-        dropped_out = self._flag(row, self._imports.left, False)
-        return self._outcome.reward(row, state, actions, notes), self._outcome.harmful(row), dropped_out
+        return self._outcome.reward(row, state, actions, notes)
 
     def _identity(self, row: Cells) -> tuple[str, tuple[str, ...], datetime]:
         user = self._user(row)
-        key = tuple(row.get(column, "").strip() for column in self._imports.key)
+        key = tuple(user if c == self._imports.user else row.get(c, "").strip() for c in self._imports.key)
         if self._whole and not any(key):
             raise RowError("missing_key", f"the key columns {quoted_list(self._imports.key)} are empty")
-        return user, key, parse_time(row.get(self._imports.time, ""), self._imports.time, self._spec.decisions_per_day)
+        return user, key, self._time.read(row)
 
     def _user(self, row: Cells) -> str:
-        user = row.get(self._imports.user, "").strip()
-        if not user:
+        user = row.get(self._imports.user, "")
+        if not user.strip():
             raise RowError("missing_user", f"column {self._imports.user!r} is empty")
-        return user
+        try:
+            return identifier_normalised(user)
+        except InputError as error:
+            raise RowError("bad_user", f"column {self._imports.user!r}: {error}") from None
 
     def _choices(self, row: Cells, available: bool, notes: list[Note]) -> dict[str, LoggedChoice]:
         """Read the choices of the heads. An action while the person was unavailable was not randomised, and is ignored."""
@@ -255,7 +270,7 @@ class RowReader:
     def _decision_columns(self) -> list[str]:
         m = self._imports
         heads = [c for h in m.heads.values() for c in (h.action, *h.propensity_columns)]
-        named = (m.user, *m.key, m.time, m.available, m.explored, m.label, m.left, *heads, *m.reward.values())
+        named = (m.user, *m.key, *m.time_columns, m.available, m.explored, m.label, m.left, *heads, *m.reward.values())
         return [c for c in named if c is not None]
 
     def _computing_columns(self) -> list[str]:
@@ -263,7 +278,7 @@ class RowReader:
         if not self.computed:
             return []
         head = self._imports.heads.get(self._spec.main_head.name)
-        return [self._imports.user, self._imports.time, *([head.action] if head else [])]
+        return [self._imports.user, *self._imports.time_columns, *([head.action] if head else [])]
 
     def _absence(self, absent: list[str], columns: Sequence[str]) -> str:
         shown = quoted_list([c for c in columns if c][:_SHOWN]) + (" and more" if len(columns) > _SHOWN else "")

@@ -35,6 +35,7 @@ class RegionAxis:
         transform = spec.imports.transforms.get(feature.name)
         self._convert = parse_transform(transform) if transform else np.asarray
         self._fine = len(feature.categories) or _FINE
+        self._has_points = spec.imports.decimal == "."
         self._known: dict[str, int] = {}
         self.parts = self._fine + 1  # the last one holds missing values that the loop fills
 
@@ -65,16 +66,21 @@ class RegionAxis:
 
     def _numbers(self, cells: Sequence[str]) -> Ints:
         """Place numbers at once. A cell that is not simply a finite number takes the way of the import."""
+        if not self._has_points:
+            return self._each(cells)
         try:
             values: Floats = np.array([float(cell) if cell else math.nan for cell in cells])
         except ValueError:
-            return np.array([self._slow(cell) for cell in cells], dtype=np.int64)
+            return self._each(cells)
         values = self._convert(values)
         is_plain = np.isfinite(values)
         places = self._fine_part(np.where(is_plain, values, 0.0))
         for i in np.flatnonzero(~is_plain).tolist():
             places[i] = self._slow(cells[i])
         return places
+
+    def _each(self, cells: Sequence[str]) -> Ints:
+        return np.array([self._slow(cell) for cell in cells], dtype=np.int64)
 
     def _category(self, cell: str) -> int:
         place = self._known.get(cell)

@@ -20,7 +20,7 @@ import numpy as np
 
 from core.arrays import Floats, Ints
 from core.errors import InputError
-from privacy.engine.anonymize.columns import Column
+from privacy.engine.anonymize.columns import Column, values_bounded
 from privacy.engine.anonymize.protocol import (
     Arrays,
     ChargedRequest,
@@ -59,9 +59,11 @@ class NoisySummary:
 def central_totals(values: Floats, users: Ints, columns: Sequence[Column]) -> Totals:
     """Sum one shard of records (n, F), NaN where unknown. ``users`` (n,) owns each row; a user's rows share one shard.
 
-    Raises InputError for records outside the public bounds, and for an empty shard.
+    Values are taken within the public bounds, and a shard without records adds zeros. Raises InputError for arrays that do not
+    fit the columns.
     """
     _check(values, users, columns)
+    values = values_bounded(values, columns)
     _, owner = np.unique(users, return_inverse=True)
     contributions = _contributions(values, owner, columns)
     return Totals({name: integer_sum(block, clip=_clip(name, columns)) for name, block in contributions.items()})
@@ -122,7 +124,7 @@ def _clip(name: str, columns: Sequence[Column]) -> float:
 
 def _contributions(values: Floats, owner: Ints, columns: Sequence[Column]) -> dict[str, Floats]:
     """Return each person's contribution: block name -> (people, k)."""
-    people = int(owner.max()) + 1
+    people = int(owner.max()) + 1 if owner.size else 0
     flags, scaled = [], []
     histograms, bins = [], []
     for j, column in enumerate(columns):
@@ -200,14 +202,9 @@ def _check(values: Floats, users: Ints, columns: Sequence[Column]) -> None:
             f"the records have shape {values.shape}, but there are {len(columns)} columns and {len(users)} users; "
             "pass one column per field and one user per record"
         )
-    if not len(values):
-        raise InputError("there are no records to sum; pass at least one")
-    for j, column in enumerate(columns):
+    for column in columns:
         if not column.low < column.high:
             raise InputError(f"the bounds of {column.name} are [{column.low}, {column.high}]; low must be below high")
-        known = values[~np.isnan(values[:, j]), j]
-        if not ((known >= column.low) & (known <= column.high)).all():
-            raise InputError(f"a value of {column.name} lies outside its public bounds; clamp it first")
 
 
 def _cost(request: AnonymizeRequest, limits: Limits) -> Cost:

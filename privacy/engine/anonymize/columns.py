@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from core.arrays import Floats
 from core.errors import InputError
 from loops.engine.spec import LoopSpec
 
@@ -42,3 +45,20 @@ def columns_of(spec: LoopSpec, names: Sequence[str] | None = None) -> tuple[Colu
         for f in spec.features
         if f.name in selected
     )
+
+
+def values_bounded(values: Floats, columns: Sequence[Column]) -> Floats:
+    """Return records (n, F) within the public bounds, NaN where a value is unknown.
+
+    A number is clamped. What is not finite, and what is no index of a category, is unknown. So no technique meets a value that it
+    would have to refuse after people were charged.
+    """
+    bounded = np.where(np.isfinite(values), values, np.nan)
+    for j, column in enumerate(columns):
+        if column.categories:
+            with np.errstate(invalid="ignore"):
+                index = (bounded[:, j] >= 0) & (bounded[:, j] < len(column.categories)) & (bounded[:, j] % 1 == 0)
+            bounded[~index, j] = np.nan
+        else:
+            bounded[:, j] = np.clip(bounded[:, j], column.low, column.high)
+    return bounded

@@ -88,7 +88,8 @@ def integer_sum(contributions: Floats, *, clip: float, steps: int = LATTICE_STEP
 def to_grid(values: Floats, clip: float, steps: int) -> Ints:
     """Clip rows (n, k) to L2 norm ``clip`` and round them toward zero to steps of clip / steps. No row's norm exceeds ``steps``.
 
-    Raises InputError for an invalid grid and for values that are not finite.
+    A value that is not finite, or too large for its clip, becomes 0: an exception here would tell that one person is in the sum.
+    Raises InputError for an invalid grid.
     """
     if not (math.isfinite(clip) and clip >= sys.float_info.min and 1 <= steps <= _MOST_STEPS):
         raise InputError(
@@ -96,9 +97,8 @@ def to_grid(values: Floats, clip: float, steps: int) -> Ints:
         )
     with np.errstate(over="ignore", invalid="ignore"):
         unit = np.asarray(values, dtype=np.float64) / clip
+        unit = np.where(np.isfinite(unit), unit, 0.0)
         norm = np.sqrt(np.square(unit).sum(axis=1, keepdims=True))
-    if not np.isfinite(unit).all():
-        raise InputError("a contribution is not a finite number, or is too large for its clip; nothing was summed")
     scaled = unit / np.maximum(norm, 1.0) * steps
     grid: Ints = np.trunc(scaled).astype(np.int64)
     # Rounding may lift a coordinate onto the next whole step. Such a row is shrunk by far more than any rounding error.

@@ -27,7 +27,7 @@ from typing import Literal
 
 import numpy as np
 
-from core.arrays import Floats
+from core.arrays import Bools, Floats
 from privacy.engine.dp.mechanisms import noisy_sum
 
 SumKind = Literal["mean", "share"]
@@ -45,10 +45,14 @@ HEAD_COUNT_Z = 1.645  # a noised sum of people or weights is used with its inter
 
 @dataclass(frozen=True)
 class PersonValues:
-    """Hold one metric of every person: ``value`` (U,) and, for a share, ``weight`` (U,) >= 0. None: a mean over people."""
+    """Hold one metric of every person: ``value`` (U,) and, for a share, ``weight`` (U,) >= 0. None: a mean over people.
+
+    ``measured`` (U,): who counts among the people, None for everybody. The value of others must be 0.
+    """
 
     value: Floats
     weight: Floats | None = None
+    measured: Bools | None = None
 
     @property
     def kind(self) -> SumKind:
@@ -107,7 +111,8 @@ class CentredSums:
 
 def person_rows(values: PersonValues, clips: ValueClips) -> Floats:
     """Return one row (U, 6) per person, unscaled and in units of the clips, in the order of ``ENTRIES``."""
-    value, people = np.asarray(values.value, dtype=np.float64) / clips.value, np.ones(len(values.value))
+    value = np.asarray(values.value, dtype=np.float64) / clips.value
+    people = np.ones(len(value)) if values.measured is None else values.measured.astype(np.float64)
     weight = np.zeros(len(value))
     if values.weight is not None:
         weight = np.asarray(values.weight, dtype=np.float64) / clips.weight

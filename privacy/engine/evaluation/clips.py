@@ -68,7 +68,8 @@ def _value_clip(metric: str, value: Floats, weight: float) -> float:
     if metric not in _BARS:
         return weight
     usual = _SHARE_FACTOR * float(np.quantile(value, _SHARE_QUANTILE))
-    return float(np.clip(usual, _LEAST, (1.0 - _BARS[metric]) * weight))
+    # Nobody who is never harmed is beyond it: they must count as good, not as nothing.
+    return float(np.clip(max(usual, _BARS[metric] * weight), _LEAST, (1.0 - _BARS[metric]) * weight))
 
 
 def _rarer(candidate: EvaluationCandidate, states: Floats) -> float:

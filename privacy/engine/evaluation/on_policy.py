@@ -68,11 +68,12 @@ IMPROVEMENT_CLIP = float(np.linalg.norm([IMPROVEMENT_COLUMNS[name] for name in (
 
 @dataclass(frozen=True)
 class TrialRows:
-    """n available decisions of U people in a trial, whose rewards are closed and observed.
+    """n available decisions of U people in a trial, whose outcomes are closed.
 
     person (n,): numbers 0..U-1, each present. candidate (U,): whether the person's arm is the candidate's. before (U,): mean
     reward of the person's ``before_count`` (U,) decisions that closed before the trial, 0 without any. reward (n,) in the
-    loop's units, as ``before``. intervened (n,). empathy (n,): NaN where not observed. harmful (n,): 1, 0, or -1 without a label.
+    loop's units, as ``before``, NaN where a label came without one. intervened (n,). empathy (n,): NaN where not observed.
+    harmful (n,): 1, 0, or -1 without a label.
     """
 
     person: Ints
@@ -87,6 +88,11 @@ class TrialRows:
     @property
     def users(self) -> int:
         return len(self.candidate)
+
+    @property
+    def rewarded(self) -> Bools:
+        """Return who (U,) has a reward. The others count in the guardrails alone."""
+        return np.bincount(self.person, np.isfinite(self.reward), minlength=self.users) > 0
 
 
 @dataclass(frozen=True)
@@ -161,11 +167,11 @@ def release_trial(
         ``improvement_rho`` (1,) and ``improvement_clip`` (1,), the clip of |a - c| that was chosen; ``level`` (4,), ``spread``
         (2,) with their ``_rho``; for each guardrail the arrays of ``release_centred``. With ``sigma`` None no noise is added.
     """
-    whole = sum(TRIAL_SHARES[metric] for metric in (*_IMPROVEMENT_BLOCKS, *clips))
+    whole, seen = sum(TRIAL_SHARES[metric] for metric in (*_IMPROVEMENT_BLOCKS, *clips)), rows.rewarded
 
     def block(name: str, rows: Floats, columns: Mapping[str, float], norm: float) -> _Block:
         scales = np.array(list(columns.values()))
-        sums = noisy_sum(rows * scales, clip=norm, sigma=sigma, share=TRIAL_SHARES[name] / whole)
+        sums = noisy_sum(rows * scales * seen[:, None], clip=norm, sigma=sigma, share=TRIAL_SHARES[name] / whole)
         return _Block(sums.values / scales, sums.sd / scales, sums.rho)
 
     signs, past = np.where(rows.candidate, 1.0, -1.0), rows.before_count > 0
@@ -196,8 +202,10 @@ def adjusted_rewards(spec: LoopSpec, rows: TrialRows, centre: float) -> Floats:
 
 
 def mean_rewards(spec: LoopSpec, rows: TrialRows) -> Floats:
-    """Return each person's mean reward in the trial (U,), in reward scales."""
-    return np.asarray(_person_means(rows, rows.reward)[0] / spec.reward.scale)
+    """Return each person's mean reward in the trial (U,), in reward scales, 0 without one."""
+    seen = np.isfinite(rows.reward).astype(np.float64)
+    total = person_sums(rows.person, np.column_stack([np.nan_to_num(rows.reward) * seen, seen]), rows.users)
+    return np.asarray(total[:, 0] / np.maximum(total[:, 1], 1.0) / spec.reward.scale)
 
 
 def level_rows(adjusted: Floats, past: Bools) -> Floats:

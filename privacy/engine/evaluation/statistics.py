@@ -37,7 +37,7 @@ DEFICIT_BAR = 1.0 - EMPATHY_BAR
 class EvaluationRows:
     """n rows of the evaluation people, with marginal propensities.
 
-    empathy (n,): NaN where not observed. harmful (n,): 1, 0, or -1 without a label.
+    empathy (n,): NaN where not observed. harmful (n,): 1, 0, or -1 without a label. A row may have a label and no reward (NaN).
     """
 
     rows: ReleaseRows
@@ -102,7 +102,7 @@ def person_values(
     modelled = phi @ candidate.reward.T
     values = _of_policy(spec, evaluation, candidate, modelled) if candidate.main else {}
     rows, index = evaluation.rows, np.arange(len(evaluation.rows.state))
-    residual = rows.reward / spec.reward.scale - modelled[index, rows.action]
+    residual = _residual(spec, rows, modelled[index, rows.action])
     for head, sub in candidate.subs.items():
         values[sub_metric(head)] = _mean(rows, _sub_difference(rows, head, sub, residual))
     return values
@@ -114,7 +114,7 @@ def _of_policy(
     rows, index = evaluation.rows, np.arange(len(evaluation.rows.state))
     target, rival = candidate.policy.actions(rows.state), candidate.rival.actions(rows.state)
     weight, against = (target == rows.action) / rows.propensity, (rival == rows.action) / rows.propensity
-    residual = rows.reward / spec.reward.scale - modelled[index, rows.action]
+    residual = _residual(spec, rows, modelled[index, rows.action])
     alone = modelled[index, target] + weight * residual
     values = {
         "improvement": _mean(rows, modelled[index, target] - modelled[index, rival] + (weight - against) * residual),
@@ -194,8 +194,16 @@ def _halves(rows: ReleaseRows) -> Floats:
     return np.where(position * 2 >= counts[rows.person], 2.0, -2.0)
 
 
+def _residual(spec: LoopSpec, rows: ReleaseRows, modelled: Floats) -> Floats:
+    """Return the observed reward less the modelled one (n,), in reward scales, 0 without a reward."""
+    return np.nan_to_num(rows.reward / spec.reward.scale - modelled)
+
+
 def _mean(rows: ReleaseRows, per_row: Floats) -> PersonValues:
-    return PersonValues(_averages(rows, per_row)[:, 0])
+    """Return the average over each person's rows with a reward. People without one are not measured."""
+    seen = np.isfinite(rows.reward).astype(np.float64)
+    total = person_sums(rows.person, np.column_stack([per_row * seen, seen]), rows.users)
+    return PersonValues(total[:, 0] / np.maximum(total[:, 1], 1.0), measured=total[:, 1] > 0)
 
 
 def _share(rows: ReleaseRows, numerator: Floats, denominator: Floats, bar: float) -> PersonValues:

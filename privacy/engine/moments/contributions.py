@@ -6,6 +6,7 @@ memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -96,7 +97,7 @@ def baseline_contributions(
             upper = np.hstack([upper * part.has_next[:, None], upper * ~part.has_next[:, None]])
         grams.append(person_sums(part.person, upper, part.users))
         y = whitened_targets(layout, part, centre, known)
-        outer = (phi[:, :, None] * y[:, None, :]).reshape(len(y), -1)
+        outer = _flat(phi[:, :, None] * y[:, None, :])
         targets.append(person_sums(part.person, outer * weight, part.users))
     return np.vstack(grams), np.vstack(targets)
 
@@ -127,7 +128,7 @@ def _effect_blocks(
 ) -> dict[str, Floats]:
     chosen = SubHeadRows(rows.action, rows.propensity, rows.explored)
     centred = centred_actions(layout.main, chosen)
-    outer = np.einsum("nk,nd,nm->nkdm", centred, phi, residual * layout.target_weights).reshape(len(phi), -1)
+    outer = _flat(np.einsum("nk,nd,nm->nkdm", centred, phi, residual * layout.target_weights))
     spread = np.hstack([residual**2, _stays(layout, rows)]) * user_weights(rows)[1][:, None]
     blocks = {
         "effects": _average_over(rows, outer, rows.explored),
@@ -173,7 +174,7 @@ def _sub_effects(
     target = (residual[:, 0] + row_products(residual, slope)) / continuation_spread(slope)
     target = np.clip(target, -RESIDUAL_CLIP, RESIDUAL_CLIP)
     centred = centred_actions(layout.spec.head(head), choice)
-    outer = np.einsum("nk,nd,n->nkd", centred, phi, target).reshape(len(phi), -1)
+    outer = _flat(np.einsum("nk,nd,n->nkd", centred, phi, target))
     return _average_over(rows, outer, sub_usable(rows, head))
 
 
@@ -200,6 +201,11 @@ def average_weights(rows: ReleaseRows, usable: Bools) -> Floats:
 def _stays(layout: ReleaseLayout, rows: ReleaseRows) -> Floats:
     columns = [(rows.next_state[:, i] == rows.state[:, i]) * rows.has_next for i in layout.drift_categories]
     return np.column_stack(columns).astype(np.float64) if columns else np.empty((len(rows.state), 0))
+
+
+def _flat(products: Floats) -> Floats:
+    """Return products (n, ...) as rows (n, k). The width is explicit, because a shard may have no row."""
+    return np.asarray(products.reshape(len(products), math.prod(products.shape[1:])))
 
 
 def _upper(phi: Floats) -> Floats:

@@ -10,9 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import R3alError
 from loops.selectors import DEFAULT_LOOP, loop_version_current
-from privacy.models import Person
-from privacy.services.people.erasure import person_erase, tombstones, tombstones_replay
-from privacy.services.people.identity import person_key
+from privacy.services.people.erasure import ErasureReason, person_erase, tombstones, tombstones_replay
+from privacy.services.people.identity import person_find
 
 
 class Command(BaseCommand):
@@ -28,6 +27,12 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--yes", action="store_true", help="erase; without it the command only shows whom it would erase"
+        )
+        parser.add_argument(
+            "--reason",
+            choices=ErasureReason.values,
+            default=ErasureReason.REQUEST.value,
+            help="why, which the Trust Vault records (default: %(default)s, the person asked for it)",
         )
         parser.add_argument(
             "--tombstones", action="store_true", help="print the erased people, one keyed digest per line"
@@ -52,8 +57,7 @@ class Command(BaseCommand):
 
     def _erase(self, options: dict[str, Any]) -> None:
         population = loop_version_current(options["loop"]).spec.population
-        key = person_key(population=population, identifier=options["user"])
-        person = Person.objects.filter(population=population, key=key).first()
+        person = person_find(population=population, identifier=options["user"])
         if person is None:
             raise CommandError(
                 f"population {population!r} has no such person, or they are already erased; check USER and --loop"
@@ -61,7 +65,7 @@ class Command(BaseCommand):
         if not options["yes"]:
             self.stdout.write(f"{person} would be erased for good; add --yes to do it")
             return
-        erased = person_erase(person_id=person.pk, source="command")
+        erased = person_erase(person_id=person.pk, source="command", reason=ErasureReason(options["reason"]))
         self.stdout.write(
             f"{person} is erased: {erased.signals} signals and {erased.decisions} decisions deleted, {erased.exports} stored "
             f"exports emptied; {len(erased.releases)} releases that included them stay in the log"

@@ -19,6 +19,7 @@ _LABELS = {
     "rejected": "rejected",
     "clamped": "clamped to the bounds",
     "filled": "missing, filled by the loop's rule",
+    "composed": "no total, composed from the components",
     "missing_action": "no action of this head although policy intervened",
     "ignored_unavailable": "action ignored because the person was unavailable",
 }
@@ -89,6 +90,7 @@ class Command(BaseCommand):
         lines = [
             ("rows", report.rows),
             ("added", report.added),
+            ("joined", report.joined),
             ("unchanged", report.unchanged),
             ("rejected", report.rejected),
             ("consents recorded", report.consents_granted),

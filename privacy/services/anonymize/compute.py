@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from django.conf import settings
+
 from core.arrays import Ints
 from core.errors import InsufficientData
 from loops.engine.spec import LoopSpec
@@ -11,7 +13,7 @@ from privacy.engine.anonymize.columns import Column, columns_of
 from privacy.engine.anonymize.protocol import ChargedRequest, FeatureRecords, Output, Technique
 from privacy.engine.anonymize.registry import technique_of
 from privacy.models import Release
-from privacy.selectors.decisions import charged_person_ids
+from privacy.selectors.releases import consenting_person_ids
 from privacy.services.anonymize.feature_records import feature_records
 from privacy.services.anonymize.pseudonyms import pseudonyms
 from privacy.services.releases.shards import shards_of
@@ -19,11 +21,19 @@ from privacy.services.releases.shards import shards_of
 _ALL_ROWS = 1_000_000
 _NO_RECORD = "no record has all these fields, so nothing was released or charged; name fewer fields or another dataType"
 
+_WITHDRAWN = "too few of the people who were charged still consent, so nothing was released or charged"
 
-def anonymize_compute(release: Release) -> Output:
-    """Compute the output of a charged release. Raises InputError or InsufficientData where the records do not allow it."""
-    charged = charged_request(release)
-    return release_technique(release).compute(charged, ChargedRecords(release, charged.columns))
+
+def anonymize_compute(release: Release) -> tuple[Output, Ints]:
+    """Compute the output of a charged release. Returns it with the ids (n,) of the people whose records were read.
+
+    Raises InputError or InsufficientData where the records do not allow it.
+    """
+    charged, technique = charged_request(release), release_technique(release)
+    source = ChargedRecords(release, charged.columns)
+    if len(source.people()) < settings.MIN_COHORT and not technique.statistics:
+        raise InsufficientData(_WITHDRAWN)
+    return technique.compute(charged, source), source.people()
 
 
 def release_technique(release: Release) -> Technique:
@@ -51,13 +61,14 @@ def shard_records(release: Release, people: Ints, columns: Sequence[Column], row
 
 
 class ChargedRecords:
-    """Read the records of the people in a release's ledger entries. Implements ``RecordSource``."""
+    """Read the records of the people in a release's ledger entries who still consent. Implements ``RecordSource``."""
 
     def __init__(self, release: Release, columns: Sequence[Column]) -> None:
         self._release, self._columns = release, columns
+        self._people = consenting_person_ids(release=release)
 
     def people(self) -> Ints:
-        return charged_person_ids(release=self._release)
+        return self._people
 
     def records(self, rows: int) -> FeatureRecords:
         found = shard_records(self._release, self.people(), self._columns, rows)
@@ -69,9 +80,8 @@ class ChargedRecords:
         any_records = False
         for people in shards_of(self.people()):
             records = shard_records(self._release, people, self._columns, _ALL_ROWS)
-            if len(records.values):
-                any_records = True
-                yield records
+            any_records = any_records or len(records.values) > 0
+            yield records
         if not any_records:
             raise InsufficientData(_NO_RECORD)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from typing import TextIO
 
 import numpy as np
 
+from core.csv_output import CsvWriter
 from core.errors import Conflict
 from privacy.engine.anonymize.protocol import ReleasedRows, Statistics
 from privacy.models import Release
@@ -16,11 +16,14 @@ from privacy.services.anonymize.run import anonymized
 
 
 def export_rows_write(*, release: Release, out: TextIO) -> None:
-    """Write a release's rows as CSV with a header line. Raises Conflict for a release of statistics."""
+    """Write a release's rows as CSV with a header line, and no formulas for a spreadsheet to run.
+
+    Raises Conflict for a release of statistics.
+    """
     table = _table(release)
     if not isinstance(table, ReleasedRows):
         raise Conflict(f"{release} holds statistics, not rows; read its statistics instead")
-    writer = csv.writer(out, lineterminator="\n")
+    writer = CsvWriter(out, lineterminator="\n")
     writer.writerow(table.names)
     writer.writerows(table.rows)
 

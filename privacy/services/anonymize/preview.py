@@ -14,10 +14,10 @@ from privacy.engine.dp.coarse_counts import two_digits
 from privacy.models import Person, Purpose
 from privacy.selectors.consents import consented
 from privacy.selectors.decisions import training_folds
+from privacy.selectors.payable import cohort_people, payable
 from privacy.services.anonymize.cohort_sampling import public_rate
 from privacy.services.anonymize.feature_records import people_with_records
 from privacy.services.anonymize.run import asked_columns, release_fields
-from privacy.services.budget.charge import cohort_people, payable
 
 
 @dataclass(frozen=True)

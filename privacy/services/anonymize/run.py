@@ -87,13 +87,15 @@ def anonymize_finish(*, release: Release) -> Release:
 
 
 def _finish(release: Release) -> None:
-    output = anonymize_compute(release)
+    output, read = anonymize_compute(release)
     statistics = release_technique(release).statistics
     with transaction.atomic():
         expires = (
             None if statistics else timezone.now() + RECORDS_KEPT
         )  # rows of people expire; statistics are permanent
-        stored = round_store(release=release, index=0, arrays=output.arrays, expires_at=expires)
+        stored = round_store(
+            release=release, index=0, arrays=output.arrays, expires_at=expires, read=None if statistics else read
+        )
         people = float(stored["users"][0]) if statistics else None
         release_commit(release=release, noisy_users=people, facts=output.log)
 

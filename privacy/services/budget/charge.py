@@ -7,20 +7,16 @@ row that is locked and written. The database's own CHECK constraints enforce eve
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import Case, F, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Coalesce, Greatest, Least
+from django.db.models.functions import Coalesce
 
 from core.errors import BudgetExceeded, Conflict
 from core.update_sql import update_sql
-from loops.models import LoopVersion
 from privacy.engine.budget_windows import first_days
-from privacy.engine.dp.accounting import NANO
 from privacy.models import (
-    Decision,
     LedgerEntry,
     Person,
     PrivacyBudget,
@@ -31,8 +27,8 @@ from privacy.models import (
     RewardSignal,
     VaultKind,
 )
-from privacy.models.budget import WINDOWS
-from privacy.selectors.consents import consented
+from privacy.selectors.payable import cohort_people, columns_charged, nano_value, payable_after
+from privacy.services.budget.refusal import why_nobody
 from privacy.services.vault.append import vault_append
 from privacy.services.vault.stored_rows import RELEASES
 
@@ -54,13 +50,13 @@ def cohort_charge(
     """
     _lock_uncharged(release)
     people = cohort_people(release.loop_version, population, folds, among).values("pk")
-    paying = _payable(_after(release), purpose)
+    paying = payable_after(_after(release), purpose)
     # PostgreSQL takes the locks in person order, so charges never deadlock, and re-evaluates the conditions on rows
     # that changed while it waited. SQLite's transaction is IMMEDIATE: it holds the only write lock from the start.
     in_order = paying.filter(person_id__in=people).order_by("person_id").select_for_update().values("person_id")
     charged = _charge(paying.filter(person_id__in=in_order), release)
     if not charged:
-        raise BudgetExceeded(_why_nobody(release, people, purpose))
+        raise BudgetExceeded(why_nobody(release, people, purpose))
     return charged
 
 
@@ -119,59 +115,20 @@ def _lock_uncharged(release: Release) -> None:
         raise Conflict(f"{release} was already charged; a release is charged once, so use a new key")
 
 
-def cohort_people(
-    loop_version: LoopVersion, population: str, folds: tuple[int, int], among: QuerySet[Person] | None
-) -> QuerySet[Person]:
-    """Return the people who could be in a release, whether or not they consent and have budget."""
-    low, high = folds
-    if among is None:
-        decided = Decision.objects.filter(person=OuterRef("pk"), loop_version__loop_id=loop_version.loop_id)
-        among = Person.objects.filter(Exists(decided))
-    return among.filter(population=population, fold__gte=low, fold__lt=high)
-
-
-def payable(*, policy_nano: int, rho_nano: int, purpose: Purpose) -> QuerySet[PrivacyBudget]:
-    """Return the budgets of people who consent and could pay this charge now, for a preview."""
-    return _payable(_moved(policy_nano, rho_nano, datetime.now(UTC)), purpose)
-
-
-def _payable(after: dict[str, Combinable], purpose: Purpose) -> QuerySet[PrivacyBudget]:
-    """Return the budgets of people who consented and whose every cap has room for the charge.
-
-    It is one comparison instead of five: PostgreSQL would estimate that each one keeps a third of the people, and choose a plan
-    for a handful of rows.
-    """
-    left = [F(f"cap_{w}") - after[f"spent_{w}"] for w in WINDOWS]
-    return consented(purpose).alias(left=Least(*left, F("rho_cap") - after["rho_spent"])).filter(left__gte=0)
-
-
 def _after(release: Release) -> dict[str, Combinable]:
     """Return every column that a charge changes, with its new value and windows rolled to the release's day (UTC).
 
     A release without a formal guarantee voids the formal account: from then on its epsilon is unbounded.
     """
-    columns = _moved(release.policy_cost, release.rho or 0, release.created_at)
+    columns = columns_charged(release.policy_cost, release.rho or 0, release.created_at)
     if release.rho is None:
         columns["formal_void_at"] = Coalesce(F("formal_void_at"), Value(release.created_at))
     return columns
 
 
-def _moved(policy_nano: int, rho_nano: int, at: datetime) -> dict[str, Combinable]:
-    cost, rho = _nano(policy_nano), _nano(rho_nano)
-    columns: dict[str, Combinable] = {
-        "spent_lifetime": F("spent_lifetime") + cost,
-        "rho_spent": F("rho_spent") + rho,
-    }
-    for window, first in _starts(at).items():
-        rolled = Case(When(**{f"{window}__gte": first}, then=F(f"spent_{window}")), default=_nano(0))
-        columns[f"spent_{window}"] = rolled + cost
-        columns[window] = Greatest(F(window), Value(first))
-    return columns
-
-
 def _before(release: Release) -> dict[str, Combinable]:
     """Return every column that a charge changed, with the charge subtracted where its window is still the current one."""
-    cost, rho = _nano(release.policy_cost), _nano(release.rho or 0)
+    cost, rho = nano_value(release.policy_cost), nano_value(release.rho or 0)
     columns: dict[str, Combinable] = {
         "spent_lifetime": F("spent_lifetime") - cost,
         "rho_spent": F("rho_spent") - rho,
@@ -179,7 +136,7 @@ def _before(release: Release) -> dict[str, Combinable]:
     if release.rho is None:
         columns["formal_void_at"] = Subquery(_other_exports(release).values("release__created_at")[:1])
     for window, first in _starts(release.created_at).items():
-        current = Case(When(**{window: first}, then=cost), default=_nano(0))
+        current = Case(When(**{window: first}, then=cost), default=nano_value(0))
         columns[f"spent_{window}"] = F(f"spent_{window}") - current
     return columns
 
@@ -195,30 +152,3 @@ def _other_exports(release: Release) -> QuerySet[LedgerEntry]:
 def _starts(at: datetime) -> dict[str, date]:
     today = at.astimezone(UTC).date()
     return first_days(today)
-
-
-def _nano(amount: int) -> Value:
-    return Value(amount, output_field=BigIntegerField())
-
-
-def _why_nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) -> str:
-    """Return why nobody was charged, without revealing how many people there are."""
-    loop = release.loop_version.loop.name
-    if not people.exists():
-        if Decision.objects.filter(loop_version__loop_id=release.loop_version.loop_id).exists():
-            return (
-                f"nobody of loop {loop!r} who could be in this release has a record that it can use, so nobody was charged; "
-                "training and evaluation use decisions at which the person was available, with an observed reward, and training "
-                "uses each of them once"
-            )
-        return f"nobody who could be in this release has a decision under loop {loop!r}; import signals first"
-    if not consented(purpose).filter(person_id__in=people).exists():
-        return (
-            f"nobody of loop {loop!r} who could be in this release has consented to {purpose.label}; record their consent "
-            "first"
-        )
-    return (
-        f"nobody of loop {loop!r} who consented to {purpose.label} has budget left for a release that costs "
-        f"{release.policy_cost / NANO:g} units; wait for the next day, week or month, "
-        "or ask for less where the technique takes an epsilon"
-    )

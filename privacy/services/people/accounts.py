@@ -8,14 +8,11 @@ from datetime import datetime
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from knox.models import get_token_model
 
-from core.errors import InputError
 from privacy.models import Person, PersonAccount, Purpose
-from privacy.services.people.consent import consent_grant, consent_withdraw
+from privacy.services.people.consent import Grantor, consent_grant, consent_withdraw
 from privacy.services.people.identity import people_get_or_create
-
-LONGEST_IDENTIFIER = 200
+from privacy.services.people.tokens import device_token_create
 
 
 @dataclass(frozen=True)
@@ -34,32 +31,31 @@ def person_register(
 ) -> PersonRegistration:
     """Register a person, or find a registered one, and grant or withdraw the named consents.
 
-    A new person gets a device token; with ``device`` a registered person gets a further one. Raises InputError for an empty or
-    too long identifier.
+    A service reports these consents, so it cannot undo a withdrawal or an erasure (``consent_grant``). A new person gets a device
+    token; with ``device`` a registered person gets a further one. Raises InputError for an unusable identifier.
     """
-    if not identifier.strip() or len(identifier) > LONGEST_IDENTIFIER:
-        raise InputError(f"userId has 1 to {LONGEST_IDENTIFIER} characters")
     person = Person.objects.get(pk=people_get_or_create(population=population, identifiers=[identifier])[identifier])
     account = PersonAccount.objects.filter(person=person).select_related("user").first()
     new = account is None
     if account is None:
         user = get_user_model().objects.create_user(f"person-{secrets.token_hex(12)}")  # a name that identifies nobody
         account = PersonAccount.objects.create(user=user, person=person)
-    consents_set(person=person, consents=consents, text_version=text_version, source=source)
+    consents_set(person=person, consents=consents, text_version=text_version, source=source, by="service")
     token, expiry = "", None
     if new or device:
-        auth_token, token = get_token_model().objects.create(account.user)
-        expiry = auth_token.expiry
+        token, expiry = device_token_create(account)
     return PersonRegistration(person, new, token, expiry)
 
 
 @transaction.atomic
-def consents_set(*, person: Person, consents: dict[Purpose, bool], text_version: str, source: str) -> None:
+def consents_set(*, person: Person, consents: dict[Purpose, bool], text_version: str, source: str, by: Grantor) -> None:
     """Grant or withdraw each named purpose, as acts in the consent history. Purposes already in that state are unchanged."""
-    for change, grant in ((consent_grant, True), (consent_withdraw, False)):
-        purposes = [p for p, granted in consents.items() if granted is grant]
-        if purposes:
-            change(person_ids=[person.pk], purposes=purposes, source=source, text_version=text_version)
+    people, granted = [person.pk], [p for p, given in consents.items() if given]
+    if granted:
+        consent_grant(person_ids=people, purposes=granted, source=source, text_version=text_version, by=by)
+    withdrawn = [p for p in consents if p not in granted]
+    if withdrawn:
+        consent_withdraw(person_ids=people, purposes=withdrawn, source=source, text_version=text_version)
 
 
 def consents_of(person: Person) -> dict[str, bool]:

@@ -182,7 +182,8 @@ def person_of(caller: Caller, *, user_id_given: str | None, population: str) -> 
     if own is not None:
         found = people.filter(pk=own).first()
     else:
-        key = person_key(population=population, identifier=user_id_given or "")
+        assert user_id_given is not None  # a service names the person, or own_person_id raises
+        key = person_key(population=population, identifier=user_id_given)
         found = people.filter(population=population, key=key).first()
     row = None if found is None else PersonRow(*found)
     return person_checked(caller, row, user_id=user_id_given, population=population).person_id

@@ -1,17 +1,26 @@
-"""Grant and withdraw consent. Each act is a row of history; a mask on the budget row holds current consent, under its lock."""
+"""Grant and withdraw consent. Each act is a row of history; a mask on the budget row holds current consent, under its lock.
+
+A person may grant again what they withdrew. A file never does, and a service only under a text that the withdrawal did not know.
+Nobody else undoes a withdrawal that the person made on their own device, and nobody else grants anything after an erasure.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 from django.db import transaction
 from django.db.models import F, QuerySet
 
+from core.errors import Forbidden
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.engine.hash_chain import digests_sum
 from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
+from privacy.models.consent import OWN_SOURCE
 from privacy.services.vault.append import subject_of, subjects_of, vault_append
 from privacy.services.vault.stored_rows import CONSENTS
+
+Grantor = Literal["person", "service", "file"]
 
 
 @transaction.atomic
@@ -21,19 +30,21 @@ def consent_grant(
     purposes: Sequence[Purpose],
     source: str,
     text_version: str = "1",
-    keep_decided: bool = False,
+    by: Grantor = "person",
 ) -> int:
     """Grant purposes for people. Returns the number of acts written.
 
-    A purpose already granted under the same text is not granted again. With ``keep_decided`` nothing changes for people who ever
-    granted or withdrew the purpose: an imported file must not undo a withdrawal.
+    A purpose already granted under the same text is not granted again. ``by`` says whose word it is: a file changes nothing for
+    people who ever granted or withdrew the purpose, and a service does not repeat what was withdrawn.
     """
-    if keep_decided:
+    if by == "file":
         changing = _changing(person_ids, purposes, granted=True)
         changing = {p: _undecided(p, people) for p, people in changing.items()}
     else:
         locked = _locked(PrivacyBudget.objects.filter(person_id__in=person_ids))
         changing = {p: _not_under(p, locked, text_version) for p in Purpose if p in purposes}
+    if by == "service":
+        changing = {p: _open_to_services(p, people, text_version) for p, people in changing.items()}
     return _write(changing, True, source, text_version)
 
 
@@ -43,6 +54,17 @@ def consent_withdraw(
 ) -> int:
     """Withdraw purposes for people. Returns the number of acts written. After the commit nothing is charged for the purposes."""
     return _write(_changing(person_ids, purposes, granted=False), False, source, text_version)
+
+
+def personalization_check(person_id: int, refused: str) -> None:
+    """Raise Forbidden without the person's consent to personalization. Locks their budget row, so a withdrawal waits.
+
+    Args:
+        refused: what the refusal means, for the error.
+    """
+    budget = PrivacyBudget.objects.select_for_update().get(person_id=person_id)
+    if not budget.consent_mask & Purpose.PERSONALIZATION.bit:
+        raise Forbidden(f"the person has not consented to personalization, so {refused}")
 
 
 def _changing(person_ids: Collection[int], purposes: Sequence[Purpose], *, granted: bool) -> dict[Purpose, list[int]]:
@@ -75,7 +97,24 @@ def _not_under(purpose: Purpose, locked: dict[int, int], text_version: str) -> l
 
 def _undecided(purpose: Purpose, people: list[int]) -> list[int]:
     decided = Consent.objects.filter(person_id__in=people, purpose=purpose).values_list("person_id", flat=True)
-    return sorted(set(people) - set(decided))
+    return sorted(set(people) - set(decided) - _ever_erased(people))
+
+
+def _open_to_services(purpose: Purpose, people: list[int], text_version: str) -> list[int]:
+    """Return the people whose word on a purpose a service may report: who did not withdraw it, or not knowing this text."""
+    acts = list(Consent.objects.filter(person_id__in=people, purpose=purpose).order_by("id"))
+    newest = {act.person_id: act for act in acts}
+    known = {act.person_id for act in acts if act.text_version == text_version}
+    withdrawn = {pk for pk, act in newest.items() if not act.granted}
+    own = {pk for pk in withdrawn if newest[pk].source == OWN_SOURCE}
+    erased = _ever_erased(people)
+    closed = own | (withdrawn & known) | {pk for pk in erased if pk in withdrawn or pk not in newest}
+    return [pk for pk in people if pk not in closed]
+
+
+def _ever_erased(people: Collection[int]) -> set[int]:
+    erased = Person.objects.filter(pk__in=people, last_erased_at__isnull=False)
+    return set(erased.values_list("pk", flat=True))
 
 
 def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_version: str) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import models, transaction
 from django.utils import timezone
 
 from core.digests import TOMBSTONE, keyed
@@ -33,9 +33,19 @@ from privacy.models import (
 from privacy.services.people.data_keys import ciphers
 from privacy.services.vault.append import subject_of, vault_append
 from privacy.services.vault.deleted_rows import exports_empty, removed_sums
-from privacy.services.vault.stored_rows import CONSENTS, EMPTIED, erased_entry, people_seal, person_seal
+from privacy.services.vault.stored_rows import CONSENTS, EMPTIED, erased_entry, people_seal
 
 _CHUNK = 1_000
+
+
+class ErasureReason(models.TextChoices):
+    """Reasons for an erasure, as the Trust Vault records them. A free text could describe the person for ever."""
+
+    REQUEST = "request", "the person asked for it"
+    CONSENT = "consent", "the person withdrew their consent"
+    OBLIGATION = "obligation", "a law, a court or an authority demands it"
+    NOT_A_PERSON = "not a person", "a test or an account that is no person"
+    DUPLICATE = "duplicate", "the person is stored twice"
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class ErasureCounts:
 
 
 @transaction.atomic
-def person_erase(*, person_id: int, source: str) -> ErasureCounts:
+def person_erase(*, person_id: int, source: str, reason: ErasureReason = ErasureReason.REQUEST) -> ErasureCounts:
     """Erase a person in one transaction. Raises Conflict for a person who is already erased.
 
     The data key is locked first, in the order of every transaction that adds records: a later one finds neither key nor consent.
@@ -73,17 +83,24 @@ def person_erase(*, person_id: int, source: str) -> ErasureCounts:
     exports, emptied = exports_empty(ReleaseRound.objects.filter(release_id__in=releases, expires_at__isnull=False))
     get_user_model().objects.filter(pk__in=PersonAccount.objects.filter(person=person).values("user_id")).delete()
     PrivacyBudget.objects.filter(person=person).update(consent_mask=0)
-    person.key, person.erased_at = tombstone(population=person.population, key=person.key), timezone.now()
-    person.seal = person_seal(person)
-    person.save(update_fields=["key", "erased_at", "seal"])
+    _bury(person)
     vault_append(
         kind=VaultKind.ERASURE,
-        body={"source": source[:80], "releases": len(releases), "exports": exports},
+        body={"source": source[:80], "reason": reason.value, "releases": len(releases), "exports": exports},
         subject=subject,
-        rows=erased_entry(person.pk, person.key),
+        rows=erased_entry(person.pk),
         sums=removed | {EMPTIED.name: emptied},
     )
     return ErasureCounts(signals=signals, decisions=decisions, exports=exports, releases=releases)
+
+
+def _bury(person: Person) -> None:
+    """Replace a person's pseudonyms by tombstones. A backup may know them by either."""
+    now, population = timezone.now(), person.population
+    first = tombstone(population=population, key=person.first_key) if person.first_key else ""
+    key = tombstone(population=population, key=person.key)
+    Person.objects.filter(pk=person.pk).update(key=key, first_key=first, erased_at=now, last_erased_at=now)
+    people_seal(Person.objects.filter(pk=person.pk))
 
 
 def _locked(person_id: int) -> Person:
@@ -109,7 +126,12 @@ def tombstone(*, population: str, key: str) -> str:
 def tombstones() -> list[str]:
     """Return one line per erased person (population, tombstone, time of erasure), to store with the backups."""
     erased = Person.objects.filter(erased_at__isnull=False).order_by("pk")
-    return [f"{p.population} {p.key} {p.erased_at:%Y-%m-%dT%H:%M:%S.%f%z}" for p in erased.iterator(chunk_size=_CHUNK)]
+    return [
+        f"{p.population} {digest} {p.erased_at:%Y-%m-%dT%H:%M:%S.%f%z}"
+        for p in erased.iterator(chunk_size=_CHUNK)
+        for digest in (p.key, p.first_key)
+        if digest
+    ]
 
 
 def tombstones_replay(lines: Iterable[str], *, source: str) -> int:
@@ -146,5 +168,13 @@ def restore_erased_person(population: str, keys: Collection[str]) -> None:
     by_tombstone = {tombstone(population=population, key=key): key for key in keys}
     for row in Person.objects.filter(population=population, key__in=by_tombstone).order_by("pk"):
         erased = Person.objects.filter(pk=row.pk, erased_at__isnull=False)
-        if erased.update(key=by_tombstone[row.key], erased_at=None, created_at=timezone.now()):
+        if erased.update(key=by_tombstone[row.key], first_key="", erased_at=None, created_at=timezone.now()):
             people_seal(Person.objects.filter(pk=row.pk))
+
+
+def erasure_times(*, population: str, keys: Iterable[str]) -> dict[str, datetime]:
+    """Return the last erasure of each person among ``keys`` who was ever erased, also of one who registered again since."""
+    people = Person.objects.filter(population=population, last_erased_at__isnull=False)
+    buried = {tombstone(population=population, key=key): key for key in keys}
+    rows = people.filter(key__in=[*buried, *buried.values()]).values_list("key", "last_erased_at")
+    return {buried.get(key, key): at for key, at in rows if at is not None}

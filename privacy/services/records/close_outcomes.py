@@ -77,7 +77,13 @@ def _outcome(served: ServedDecision, events: list[RewardEvent], cipher: Cipher, 
     if np.isnan(payload).all() and harmful is None:
         return None
     sealed = cipher.seal(payload.astype("<f8").tobytes(), about_outcome(decision.person_id, decision.row_key))
-    return RewardSignal(decision=decision, payload=sealed, harmful=harmful, closed_at=now)
+    return RewardSignal(
+        decision=decision,
+        payload=sealed,
+        harmful=harmful,
+        has_reward=bool(np.isfinite(payload[0])),
+        closed_at=now,
+    )
 
 
 def _opened(event: RewardEvent, cipher: Cipher) -> Floats | None:

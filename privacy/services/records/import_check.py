@@ -154,9 +154,9 @@ def _advice(source: Source, reader: RowReader, spec: LoopSpec, head: Head, worst
     if worst.among == "explored" or not columns.propensity_columns:
         which = "Explored rows" if worst.among == "explored" else "Rows"
         declared = head.logging[head.actions.index(worst.action)]
-        rate = f"{rounded(100 * worst.share):g}%" if has_numbers(worst) else "another rate"
+        rate = f"a frequency of {rounded(worst.share):g}" if has_numbers(worst) else "another frequency"
         return (
-            f"{which} of head {head.name} take {worst.action} at {rate}, but the loop file declares logging "
+            f"{which} of head {head.name} take {worst.action} with {rate}, but the loop file declares logging "
             f"{declared:g}. Declare the probabilities with which actions were drawn, or name the column that holds them "
             f"(propensity in [import.csv.heads.{head.name}])"
         )
@@ -239,7 +239,8 @@ def _warnings(heads: Sequence[Head], sums: AssignmentSums, means: Sequence[Assig
     """Return in words what the file cannot show."""
     if not any(sums.rows.values()):
         return ["No row was available to randomise, so no release will use a row of this file."]
-    never = [m for m in means if m.finding == "never logged" and m.among != "explored"]
+    # About a few people, "never logged" would say what each of them got.
+    never = [m for m in means if m.finding == "never logged" and m.among != "explored" and m.people >= FEWEST_PEOPLE]
     said = [f"{m.head}: {m.action} was never logged, so this file holds no evidence about it." for m in never]
     unchecked = dict.fromkeys(m.head for m in means if m.finding == "too few people")
     said += [f"{head}: too few people to check the propensities." for head in unchecked]

@@ -44,6 +44,7 @@ _REFUTED_SHOWN = 20
 class ImportReport:
     """The result of importing one file.
 
+    ``rows`` is the sum of added, joined, unchanged and rejected ones. A joined row gave an open decision its outcome.
     ``counts`` maps an event to its counts: rejected rows by reason; clamped, filled and ignored values by column.
     ``rejects_file`` is None when no row was rejected. ``propensities`` holds what the check found for each head and action,
     rounded (``import_findings``), and ``findings`` says it in words. ``warnings`` are those that say what the file cannot show.
@@ -53,6 +54,7 @@ class ImportReport:
     file: str
     rows: int
     added: int
+    joined: int
     unchanged: int
     rejected: int
     consents_granted: int
@@ -105,6 +107,7 @@ def signals_import(
         file=path.name,
         rows=tally.rows,
         added=tally.added,
+        joined=tally.joined,
         unchanged=tally.unchanged,
         rejected=tally.rejected,
         consents_granted=tally.granted,
@@ -123,6 +126,7 @@ def signals_import(
 class _Tally:
     rows: int = 0
     added: int = 0
+    joined: int = 0
     unchanged: int = 0
     rejected: int = 0
     granted: int = 0
@@ -134,6 +138,7 @@ class _Tally:
     def add(self, rows: int, written: WriteCounts, errors: list[Reject]) -> None:
         self.rows += rows
         self.added += written.added
+        self.joined += written.joined
         self.unchanged += written.unchanged
         self.granted += written.granted
         self.rejected += len(errors) + len(written.rejects)
@@ -250,7 +255,7 @@ def _store_report(report: ImportReport, loop_version: LoopVersion, source: Sourc
         added=report.added,
         unchanged=report.unchanged,
         rejected=report.rejected,
-        counts=report.counts,
+        counts=report.counts | ({"joined": {"rows": report.joined}} if report.joined else {}),
         propensities=report.propensities,
         override=report.override,
     )

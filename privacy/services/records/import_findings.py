@@ -17,7 +17,9 @@ FEWEST_PEOPLE = 10  # of whom a number is shown
 
 def mean_shown(m: AssignmentMean) -> dict[str, Any]:
     """Return the finding about one action, and its people, mean and interval in two digits where enough people are in it."""
-    shown: dict[str, Any] = {"head": m.head, "action": m.action, "among": m.among, "finding": m.finding}
+    hidden = m.people < FEWEST_PEOPLE and m.finding == "never logged"
+    finding = "too few people" if hidden else m.finding
+    shown: dict[str, Any] = {"head": m.head, "action": m.action, "among": m.among, "finding": finding}
     if m.people >= FEWEST_PEOPLE:
         shown["people"] = two_digits(m.people)
     if has_numbers(m):

@@ -23,6 +23,7 @@ from privacy.engine.sealing import Cipher, about_reward
 from privacy.models import RewardEvent, ServedDecision
 from privacy.selectors.keys import state_of
 from privacy.services.people.authentication import Caller, PersonRow, may_act_for, own_person_id
+from privacy.services.people.consent import personalization_check
 from privacy.services.people.data_keys import ciphers
 
 _NO_DECISION = "there is no such decision of this person; use the decisionId of an answer"
@@ -55,9 +56,11 @@ def decision_activate(*, caller: Caller, public_id: UUID, user_id: str | None, a
     """Record when the device showed the decision. The first report counts.
 
     ``at`` is clamped between the time of the decision and now. Raises NotFound for a decision that is not the caller's, and
-    Forbidden for a caller who cannot have decisions.
+    Forbidden for a caller who cannot have decisions and without the person's consent to personalization.
     """
-    served = _locked(_own_decision(caller, public_id, user_id))
+    served = _own_decision(caller, public_id, user_id)
+    personalization_check(served.person_id, "their decisions cannot be recorded as shown")
+    served = _locked(served)
     if served.activated_at is None:
         now = timezone.now()
         served.activated_at = min(max(at, served.decision.decided_at), now) if at else now
@@ -70,10 +73,12 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, reward: 
     """Store a reward event of a decision. After the decision's deadline it is marked late and never used for training.
 
     The decision's row is locked, so that an event is either part of the outcome or late, also while the decision is being closed.
-    Raises NotFound for a decision that is not the caller's, and InputError for an invalid event or an id used with another body.
+    Raises NotFound for a decision that is not the caller's, InputError for an invalid event or an id used with another body, and
+    Forbidden without the person's consent to personalization.
     """
     served = _own_decision(caller, public_id, user_id)
     cipher = ciphers([served.person_id])[served.person_id]
+    personalization_check(served.person_id, "their rewards cannot be stored")
     served = _locked(served)
     payload = _payload(served, reward, cipher)
     key, content = keyed(REWARD_ID, reward.reward_id), keyed(REWARD_CONTENT, equal_numbers_json(_facts(reward)))

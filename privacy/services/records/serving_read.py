@@ -7,9 +7,17 @@ from typing import Any
 
 from django.utils.dateparse import parse_date, parse_datetime
 
+from core.errors import InputError
 from core.prepared_statements import DatabaseRow, read_row
 from privacy.engine.serving_state import PersonServingState
-from privacy.services.people.authentication import LOGIN_COLUMNS, LOGIN_TABLES, StoredLogin, Token, person_for
+from privacy.services.people.authentication import (
+    LOGIN_COLUMNS,
+    LOGIN_TABLES,
+    StoredLogin,
+    Token,
+    caller_of,
+    person_for,
+)
 from privacy.services.people.identity import person_key
 
 _COLUMNS = """p.id, p.population, p.key, b.consent_mask, k.wrapped, k.master_version, s.memory, s.observed_at, s.local_day,
@@ -44,8 +52,7 @@ def serving_read(
     if caller is not None and caller.person_id is not None:
         row = read_row(_BY_ID, values | {"person": caller.person_id})
         return person_for(token, None, _person(row), user_id=user_id, population=population)
-    key = "" if user_id is None else person_key(population=population, identifier=user_id)
-    values |= {"population": population, "key": key}
+    values |= {"population": population, "key": _key(token, user_id, population)}
     if caller is None:
         joined = read_row(_BY_TOKEN, values | {"digest": token.digest})
         if joined is not None:
@@ -53,6 +60,14 @@ def serving_read(
     elif caller.may_serve and user_id is not None:
         row = read_row(_BY_KEY, values)
     return person_for(token, login, _person(row), user_id=user_id, population=population)
+
+
+def _key(token: Token, user_id: str | None, population: str) -> str:
+    try:
+        return "" if user_id is None else person_key(population=population, identifier=user_id)
+    except InputError:
+        caller_of(token)  # raises first for an unknown caller
+        raise
 
 
 def _person(row: DatabaseRow | None) -> PersonServingState | None:

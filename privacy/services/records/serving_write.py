@@ -3,7 +3,8 @@
 It is one statement on PostgreSQL and one transaction on SQLite. It updates the serving state only from the version that was read.
 Two phones that ask at once therefore take turns, and no daily cap is exceeded.
 
-A person being erased gets no further decision: the write locks their data key, and an erasure deletes the key first.
+A person being erased gets no further decision: the write locks their data key, and an erasure deletes the key first. Nor does a
+person who withdrew their consent to personalization since the read.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from loops.models import LoopVersion
 from privacy.engine.head_choice import HeadChoice
 from privacy.engine.sealing import Cipher, seal_decision
 from privacy.engine.serving_state import PersonServingState, pack_serving_state
+from privacy.models import Purpose
 
 
 class DecisionToWrite(NamedTuple):
@@ -52,7 +54,7 @@ class DecisionToWrite(NamedTuple):
 
 
 class LostRace(Exception):
-    """Raised when another request changed the person's serving state, or answered this request, since the read."""
+    """Raised when since the read another request changed the person's state or answered this one, or their consent ended."""
 
 
 def decision_write(decided: DecisionToWrite) -> int:
@@ -148,11 +150,14 @@ def _typed(names: Iterable[str]) -> str:
     return ", ".join(f"%({name})s::{_TYPES[name]}" for name in names)
 
 
+_CONSENTS = f"""EXISTS (
+  SELECT 1 FROM privacy_budget b WHERE b.person_id = k.person_id AND b.consent_mask & {Purpose.PERSONALIZATION.bit} > 0
+)"""  # noqa: S608
 _PG_WRITE = f"""
 WITH moved AS (
   INSERT INTO serving_states AS s (person_id, loop_id, version, {", ".join(_STATE)})
   SELECT k.person_id, {_typed(["loop"])}, 1, {_typed(_STATE.values())}
-  FROM data_keys k WHERE k.person_id = {_typed(["person"])} AND k.wrapped = {_typed(["wrapped"])} FOR KEY SHARE
+  FROM data_keys k WHERE k.person_id = {_typed(["person"])} AND k.wrapped = {_typed(["wrapped"])} AND {_CONSENTS} FOR KEY SHARE
   ON CONFLICT (person_id, loop_id) DO UPDATE SET version = s.version + 1, {", ".join(f"{c} = EXCLUDED.{c}" for c in _STATE)}
   WHERE s.version = {_typed(["version"])}
   RETURNING 1),
@@ -181,7 +186,7 @@ def _insert(table: str, columns: Mapping[str, str], *first: str) -> str:
     return f"INSERT INTO {table} ({', '.join([*first, *columns])}) VALUES ({', '.join(names)})"  # noqa: S608
 
 
-_KEY_EXISTS = "SELECT 1 FROM data_keys WHERE person_id = %(person)s AND wrapped = %(wrapped)s"
+_KEY_EXISTS = f"SELECT 1 FROM data_keys k WHERE person_id = %(person)s AND wrapped = %(wrapped)s AND {_CONSENTS}"  # noqa: S608
 _STATE_MOVE = f"""
 UPDATE serving_states SET version = version + 1, {", ".join(f"{c} = %({v})s" for c, v in _STATE.items())}
 WHERE person_id = %(person)s AND loop_id = %(loop)s AND version = %(version)s"""  # noqa: S608

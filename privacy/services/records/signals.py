@@ -15,14 +15,15 @@ from django.utils import timezone
 from core.arrays import Floats
 from core.canonical_json import equal_numbers_json
 from core.digests import SIGNAL_CONTENT, SIGNAL_ID, keyed
-from core.errors import Conflict, Forbidden, InputError
+from core.errors import Conflict, InputError
 from loops.engine.spec import LoopSpec
 from loops.engine.state.values import feature_value
 from loops.models import LoopVersion
 from privacy.engine.data_types import DATA_TYPES
 from privacy.engine.sealing import Cipher, about_serving_state, about_signal
 from privacy.engine.serving_state import KnownValues, merge_known_values, pack_serving_state, unpack_serving_state
-from privacy.models import PrivacyBudget, Purpose, ServingState, Signal
+from privacy.models import ServingState, Signal
+from privacy.services.people.consent import personalization_check
 from privacy.services.people.data_keys import ciphers
 
 LARGEST_BATCH, LONGEST_SIGNAL_ID = 500, 100
@@ -60,9 +61,7 @@ def signals_add(*, loop_version: LoopVersion, person_id: int, signals: Sequence[
     if not 0 < len(signals) <= LARGEST_BATCH:
         raise InputError(f"a batch has 1 to {LARGEST_BATCH} signals, not {len(signals)}")
     cipher = ciphers([person_id])[person_id]
-    budget = PrivacyBudget.objects.select_for_update().get(person_id=person_id)
-    if not budget.consent_mask & Purpose.PERSONALIZATION.bit:
-        raise Forbidden("the person has not consented to personalization, so their signals cannot be stored")
+    personalization_check(person_id, "their signals cannot be stored")
     receipt = SignalsReceipt()
     fresh = _new_signals(loop_version, person_id, signals, receipt)
     if fresh:

@@ -17,20 +17,20 @@ from privacy.engine.moments.clipping import nominal_decisions
 from privacy.engine.moments.null_population import LoggingPolicy
 from privacy.models import Purpose, Release
 from privacy.selectors.decisions import (
-    charged_person_ids,
     decision_arrays,
     evaluation_folds,
     people_with_usable_decisions,
     turn_share,
 )
+from privacy.selectors.releases import consenting_person_ids
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
-    refunded_check,
     release_commit,
     release_reserve,
     release_sigma,
     round_load,
     round_store,
+    unended_check,
     usable_check,
 )
 
@@ -55,7 +55,7 @@ def evaluation_release(
     define the null users behind the clips. ``epsilon`` and ``delta`` are those of a turn, as in ``moments_release``.
     Raises: BudgetExceeded when nobody could be charged. InsufficientData when too few could be, or were refunded.
     """
-    refunded_check(key)
+    unended_check(key)
     spec = loop_version.spec
     release = release_reserve(
         key=key,
@@ -74,7 +74,7 @@ def evaluation_release(
     if stored is not None and release.state == "committed":
         return release, stored
     report(0.2, "reading the evaluation people's decisions")
-    arrays = decision_arrays(loop_version=loop_version, person_ids=charged_person_ids(release=release))
+    arrays = decision_arrays(loop_version=loop_version, person_ids=consenting_person_ids(release=release))
     rows = evaluation_rows(arrays)
     usable_check(release, rows.rows.users)
     report(0.5, "clips from null users")

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from core.arrays import Array, pack_arrays, unpack_arrays
+from core.arrays import Array, Ints, pack_arrays, unpack_arrays
 from core.checksums import sha256_hex
 from core.errors import Conflict, InputError, InsufficientData
 from loops.models import LoopVersion
@@ -33,6 +33,8 @@ from privacy.models import (
     VaultKind,
 )
 from privacy.models.person import FOLDS
+from privacy.selectors.payable import cohort_people, payable
+from privacy.selectors.releases import consenting_person_ids
 from privacy.services.budget.charge import cohort_charge, cohort_refund
 from privacy.services.vault.append import vault_append
 from privacy.services.vault.stored_rows import RELEASES, ROUNDS, cohort_entry
@@ -82,6 +84,19 @@ def calibration_asked(*, epsilon: float, delta: float) -> Calibration:
     """Return noise and charge for a requested epsilon and delta. Raises InputError for values above the platform's limits."""
     most_epsilon, most_delta = settings.MAX_PRIVACY_EPSILON, settings.MAX_PRIVACY_DELTA
     return calibrate(epsilon=epsilon, delta=delta, maximum=most_epsilon, maximum_delta=most_delta)
+
+
+def enough_payable(
+    *, among: QuerySet[Person], loop_version: LoopVersion, purpose: Purpose, folds: tuple[int, int], charge: Calibration,
+    least: int,
+) -> bool:  # fmt: skip
+    """Return whether a release could be charged now: ``least`` of these people consent and have budget for it.
+
+    It is the condition of the charge itself, so nothing is begun that the charge would refuse.
+    """
+    people = cohort_people(loop_version, loop_version.spec.population, folds, among).values("pk")
+    able = payable(policy_nano=charge.policy_nano, rho_nano=charge.rho_nano, purpose=purpose)
+    return able.filter(person_id__in=people)[:least].count() >= least
 
 
 def release_sigma(release: Release) -> float:
@@ -134,10 +149,15 @@ def release_begin(
     return release
 
 
-def refunded_check(key: str) -> None:
-    """Raise InsufficientData if this key's release was refunded, as ``usable_check`` does before a retry."""
-    if Release.objects.filter(key=key, state=ReleaseState.REFUNDED).exists():
+def unended_check(key: str) -> None:
+    """Raise InsufficientData if this key's release ended without a result, as ``usable_check`` does before a retry."""
+    state = Release.objects.filter(key=key).values_list("state", flat=True).first()
+    if state == ReleaseState.REFUNDED:
         raise InsufficientData("everybody was refunded before anything was read; start another turn")
+    if state == ReleaseState.ABANDONED:
+        raise InsufficientData(
+            "the release was abandoned after noise was drawn, so it has no result; start another turn"
+        )
 
 
 def usable_check(release: Release, users: int) -> None:
@@ -156,13 +176,19 @@ def usable_check(release: Release, users: int) -> None:
 
 @transaction.atomic
 def round_store(
-    *, release: Release, index: int, arrays: Mapping[str, np.ndarray], expires_at: datetime | None = None
+    *,
+    release: Release,
+    index: int,
+    arrays: Mapping[str, np.ndarray],
+    expires_at: datetime | None = None,
+    read: Ints | None = None,
 ) -> dict[str, Array]:
     """Store one round's output once, and return the stored output. An earlier output of the round is never replaced.
 
     Every ``*_rho`` array states what its block spent. The rounds of a release together cannot spend more than was charged.
-    Output with ``expires_at`` holds rows of people. Raises Conflict when the release is not reserved, and for rows of a person
-    who was erased meanwhile. Raises InputError for arrays that state no rho, or more than was charged.
+    Output with ``expires_at`` holds rows of the people ``read`` (ids (n,); None: everybody charged). Raises Conflict when the
+    release is not reserved, and for rows of a person who was erased or withdrew meanwhile. Raises InputError for arrays that
+    state no rho, or more than was charged.
     """
     state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
     stored = round_load(release=release, index=index)
@@ -172,7 +198,7 @@ def round_store(
         raise Conflict(f"{release} is {state}; a round is stored only while its release is reserved")
     _check_spent(release, arrays)
     if expires_at is not None:
-        _check_nobody_erased(release)
+        _check_nobody_left(release, read)
     blob = pack_arrays(arrays)
     stored_round = ReleaseRound.objects.create(
         release=release, index=index, output=blob, output_sha256=sha256_hex(blob), expires_at=expires_at
@@ -244,8 +270,8 @@ def release_record(release: Release) -> None:
 
 def _check_same(release: Release, fields: dict[str, Any]) -> None:
     """Raise Conflict unless a retry has the same parameters as the stored release in everything that the caller chose."""
-    if release.state == ReleaseState.REFUNDED:
-        raise Conflict(f"release {release.key!r} was refunded; use a new key")
+    if release.state in (ReleaseState.REFUNDED, ReleaseState.ABANDONED):
+        raise Conflict(f"release {release.key!r} was {release.state}; use a new key")
     chosen = ("loop_version", "purpose", "technique", "mechanism", "formal_epsilon", "formal_delta")
     different = [name for name in chosen if getattr(release, name) != fields.get(name)]
     parameters = fields["parameters"]
@@ -255,8 +281,8 @@ def _check_same(release: Release, fields: dict[str, Any]) -> None:
         raise Conflict(f"release {release.key!r} exists with another {' and '.join(different)}; use a new key")
 
 
-def _check_nobody_erased(release: Release) -> None:
-    """Raise Conflict if a charged person was erased since the charge. Locks the budgets of all charged people.
+def _check_nobody_left(release: Release, read: Ints | None) -> None:
+    """Raise Conflict if a charged person was erased since the charge, or a person ``read`` withdrew. Locks the budgets of all.
 
     Under these locks an erasure has either ended before and is visible here, or waits and then empties the stored rows. A person
     who registered again after an erasure has a newer ``created_at``, so that erasure is detected too.
@@ -269,6 +295,11 @@ def _check_nobody_erased(release: Release) -> None:
     if Person.objects.filter(erased, pk__in=people).exists():
         raise Conflict(
             f"a person in {release} was erased while its rows were computed, so nothing was stored; try again with a new key"
+        )
+    if read is not None and not np.isin(read, consenting_person_ids(release=release)).all():
+        raise Conflict(
+            f"a person in {release} withdrew consent while its rows were computed, so nothing was stored; try again with a new "
+            "key"
         )
 
 

@@ -18,6 +18,7 @@ from core.errors import Conflict
 from core.progress import ReportProgress
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
+from privacy.engine.dp.accounting import calibration_part
 from privacy.engine.dp.mechanisms import Totals, add_totals
 from privacy.engine.moments.clipping import PublicFacts
 from privacy.engine.moments.effects import effects_posterior, known_effects
@@ -40,11 +41,14 @@ from privacy.models import Purpose, Release, ReleaseState, RewardSignal
 from privacy.selectors.decisions import people_with_usable_decisions, training_folds, turn_share
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
+    calibration_asked,
+    enough_payable,
     release_commit,
     release_reserve,
     release_sigma,
     round_load,
     round_store,
+    unended_check,
     usable_check,
 )
 from privacy.services.releases.shards import ChargedRows
@@ -71,6 +75,7 @@ def moments_release(
     BudgetExceeded when nobody could be charged, InsufficientData when too few could be, and InputError for parameters out of
     range.
     """
+    unended_check(key)
     existing = Release.objects.filter(key=key).first()
     release = existing or _reserve(key, loop_version, epsilon, delta, explored_share)
     if release.state == ReleaseState.COMMITTED:
@@ -96,6 +101,22 @@ def moments_release(
         release_commit(release=release, noisy_users=plan.counts.users)
     release.refresh_from_db()
     return release
+
+
+def moments_ready(*, loop_version: LoopVersion, epsilon: float, delta: float) -> bool:
+    """Return whether a release could be charged now: enough people have a new outcome, consent to training and have budget.
+
+    ``epsilon`` and ``delta`` are those of a turn. Raises InputError for values above the platform's limits.
+    """
+    spec = loop_version.spec
+    return enough_payable(
+        among=people_with_usable_decisions(loop_version=loop_version, fresh=True),
+        loop_version=loop_version,
+        purpose=Purpose.TRAINING,
+        folds=training_folds(spec),
+        charge=calibration_part(calibration_asked(epsilon=epsilon, delta=delta), turn_share(spec)),
+        least=LEAST_CHARGED,
+    )
 
 
 def _counted(spec: LoopSpec, charged: ChargedRows) -> tuple[int, Totals]:

@@ -1,7 +1,8 @@
-"""Settle abandoned reservations: refund those that drew no noise, and free the outcomes of those that did."""
+"""End reservations that nobody will finish: refund those that drew no noise, and abandon those that did."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from core.errors import Conflict
 from jobs.models import Job
-from privacy.models import Release, ReleaseState, RewardSignal, VaultEvent, VaultKind
+from privacy.models import Release, ReleaseState, RewardSignal
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.releases.lifecycle import release_record
 
@@ -38,40 +39,32 @@ def reservations_settle(*, busy: Collection[str] = (), now: datetime | None = No
         job = Job.objects.filter(key=job_key(release)).first()
         if not job.is_over if job else release.created_at >= before:
             continue
-        if reservation_refund(release=release):
-            refunded += 1
-        else:
-            kept += _release_outcomes(release)
+        ended = reservation_end(release=release)
+        refunded += ended == ReleaseState.REFUNDED
+        kept += ended == ReleaseState.ABANDONED
     return SettledCounts(refunded, kept)
 
 
-def reservation_refund(*, release: Release) -> bool:
-    """Refund a reservation of which nothing was stored. Returns whether it was refunded.
+@transaction.atomic
+def reservation_end(*, release: Release) -> str:
+    """End a reservation that nobody will finish, and return its state. A release that is over is left as it is.
 
-    A worker that is still computing it can no longer store anything.
+    If nothing was stored, everybody is refunded. If a round was stored, noise was drawn: the charge stays, the release is
+    abandoned, and its outcomes are free for the next release, because it is never pooled. A worker that is still computing it can
+    no longer store anything.
     """
-    try:
+    with contextlib.suppress(Conflict):
         cohort_refund(release=release)
-    except Conflict:
-        return False
-    return True
+        return ReleaseState.REFUNDED
+    abandoned = Release.objects.filter(pk=release.pk, state=ReleaseState.RESERVED)
+    if abandoned.update(state=ReleaseState.ABANDONED):
+        RewardSignal.objects.filter(release=release).update(release=None)
+        release.refresh_from_db(fields=["state"])
+        release_record(release)
+    release.refresh_from_db(fields=["state"])
+    return release.state
 
 
 def job_key(release: Release) -> str:
     """Return the key of the job that computes an anonymisation."""
     return f"anonymize-{release.pk}"
-
-
-@transaction.atomic
-def _release_outcomes(release: Release) -> bool:
-    """Record in the Trust Vault, once, that a release stays unfinished, and free its outcomes. Returns whether it was recorded.
-
-    Its charge stays, because noise was drawn. It is never pooled, so the next release may use its outcomes.
-    """
-    state = Release.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=release.pk)
-    recorded = VaultEvent.objects.filter(kind=VaultKind.RELEASE, body__release=release.pk, body__has_key="outputs")
-    if state != ReleaseState.RESERVED or recorded.exists():
-        return False
-    RewardSignal.objects.filter(release=release).update(release=None)
-    release_record(release)
-    return True

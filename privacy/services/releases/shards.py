@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from core.arrays import Ints
 from privacy.engine.decision_arrays import randomised_rows
 from privacy.engine.moments.rows import ReleaseRows
 from privacy.models import Release
 from privacy.selectors.decisions import charged_person_ids, decision_arrays
+from privacy.selectors.releases import consenting_person_ids
 
 PEOPLE_A_SHARD = 5_000
 ROWS_KEPT = 1_000_000  # rows of shards that stay in memory for the following rounds
@@ -33,21 +36,27 @@ def shard_rows(release: Release, people: Ints) -> ReleaseRows:
 class ChargedRows:
     """Iterate over the rows of everybody charged for a moments release, one shard at a time, for each of its rounds.
 
-    Up to ``ROWS_KEPT`` rows stay in memory, so that their shards are read only once.
+    Each round leaves out the people who withdrew their consent since. Up to ``ROWS_KEPT`` rows stay in memory, so that their
+    shards are read again only if somebody withdrew.
     """
 
     def __init__(self, release: Release) -> None:
         self._release, self._shards = release, shards_of(charged_person_ids(release=release))
-        self._cached: dict[int, ReleaseRows] = {}
+        self._cached: dict[int, tuple[Ints, ReleaseRows]] = {}
         self._cached_rows = 0
 
     def __iter__(self) -> Iterator[ReleaseRows]:
         for number, people in enumerate(self._shards):
-            yield self._cached[number] if number in self._cached else self._read(number, people)
+            consenting = consenting_person_ids(release=self._release, among=people)
+            cached = self._cached.get(number)
+            same = cached is not None and np.array_equal(cached[0], consenting)
+            yield cached[1] if cached is not None and same else self._read(number, consenting)
 
     def _read(self, number: int, people: Ints) -> ReleaseRows:
+        if number in self._cached:
+            self._cached_rows -= len(self._cached.pop(number)[1].person)
         rows = shard_rows(self._release, people)
         if self._cached_rows + len(rows.person) <= ROWS_KEPT:
-            self._cached[number] = rows
+            self._cached[number] = people, rows
             self._cached_rows += len(rows.person)
         return rows

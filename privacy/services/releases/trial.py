@@ -19,17 +19,19 @@ from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS, release_tri
 from privacy.models import Person, Purpose, Release, ReleaseState
 from privacy.selectors.consents import consented
 from privacy.selectors.decisions import evaluation_folds
-from privacy.selectors.releases import charged_person_ids
-from privacy.selectors.trial_decisions import TrialSpan, people_in_trial, trial_rows
-from privacy.services.budget.charge import cohort_people
+from privacy.selectors.payable import cohort_people
+from privacy.selectors.releases import consenting_person_ids
+from privacy.selectors.trial_decisions import TrialSpan, people_in_trial, trial_has_news, trial_rows
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
-    refunded_check,
+    calibration_asked,
+    enough_payable,
     release_commit,
     release_reserve,
     release_sigma,
     round_load,
     round_store,
+    unended_check,
     usable_check,
 )
 
@@ -85,7 +87,7 @@ def trial_release(
     Raises: BudgetExceeded when nobody could be charged. InsufficientData when too few could be, or when everybody was refunded
         because too few had a reward: a retry then finds that this key's release is over.
     """
-    refunded_check(key)
+    unended_check(key)
     release = _reserved(key, loop_version, terms, epsilon, delta, share)
     stored = round_load(release=release, index=0)
     if stored is not None and release.state == ReleaseState.COMMITTED:
@@ -98,12 +100,28 @@ def trial_release(
     return release, stored
 
 
+def trial_ready(*, loop_version: LoopVersion, span: TrialSpan, epsilon: float, delta: float) -> bool:
+    """Return whether a look could be charged now with the whole budget of a turn (``epsilon``, ``delta``).
+
+    Enough people have an outcome in the trial, consent to evaluation and have budget. Raises InputError as for a release.
+    """
+    return enough_payable(
+        among=people_in_trial(loop_version=loop_version, span=span),
+        loop_version=loop_version,
+        purpose=Purpose.EVALUATION,
+        folds=evaluation_folds(loop_version.spec),
+        charge=calibration_asked(epsilon=epsilon, delta=delta),
+        least=LEAST_CHARGED,
+    )
+
+
 def _reserved(
     key: str, loop_version: LoopVersion, terms: TrialTerms, epsilon: float, delta: float, share: Fraction
 ) -> Release:
     """Charge the people with an outcome in the trial, or return the release that did."""
     people = people_in_trial(loop_version=loop_version, span=terms.span)
     if not Release.objects.filter(key=key).exists():
+        _news_check(loop_version, terms)
         _outcomes_check(loop_version, people)
     return release_reserve(
         key=key,
@@ -131,7 +149,7 @@ def _noised(
     report(0.2, "reading the trial's decisions")
     rows = trial_rows(
         loop_version=loop_version,
-        person_ids=charged_person_ids(release=release),
+        person_ids=consenting_person_ids(release=release),
         span=terms.span,
         in_candidate=in_candidate,
     )
@@ -141,6 +159,18 @@ def _noised(
         loop_version.spec, rows, centre=terms.centre, decisions=terms.decisions, clips=terms.clips,
         sigma=release_sigma(release),
     )  # fmt: skip
+
+
+def _news_check(loop_version: LoopVersion, terms: TrialTerms) -> None:
+    """Raise InsufficientData, before anybody is charged, if a look would read again what the look before it read."""
+    looks = Release.objects.filter(
+        parameters__kind=TRIAL_KIND, parameters__version=terms.version, state=ReleaseState.COMMITTED
+    )
+    last = looks.order_by("-pk").first()
+    if last is not None and not trial_has_news(loop_version=loop_version, span=terms.span, since=last.created_at):
+        raise InsufficientData(
+            "no outcome of the trial is new since its last look, so nobody was charged; wait for outcomes, or import decisions"
+        )
 
 
 def _outcomes_check(loop_version: LoopVersion, people: QuerySet[Person]) -> None:

@@ -71,8 +71,8 @@ def _entries() -> Iterator[tuple[str, str]]:
         yield from cohort_entry(release).items()
     for caps in PrivacyBudget.objects.order_by(*CAPS).values(*CAPS).distinct().iterator():
         yield from default_caps_entry(caps).items()
-    for pk, key in Person.objects.filter(erased_at__isnull=False).values_list("pk", "key").iterator():
-        yield from erased_entry(pk, key).items()
+    for pk in Person.objects.filter(erased_at__isnull=False).values_list("pk", flat=True).iterator():
+        yield from erased_entry(pk).items()
 
 
 def _missing() -> int:

@@ -89,7 +89,7 @@ def time_text(at: datetime) -> str:
 
 def subject_of(person: Person) -> str:
     """Return a keyed commitment to a person, equal in every event. Without the key it reveals nothing."""
-    return keyed(VAULT_PERSON, person.population, person.key).hex()
+    return keyed(VAULT_PERSON, person.population, person.first_key or person.key).hex()
 
 
 def subjects_of(person_ids: Collection[int]) -> str:

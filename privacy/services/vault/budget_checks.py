@@ -12,7 +12,7 @@ from typing import Any
 from privacy.models import Consent, LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseState
 from privacy.models.budget import WINDOWS
 from privacy.selectors.default_caps import RHO_CAP, default_caps
-from privacy.services.vault.recorded import Recorded
+from privacy.services.vault.recorded import NOTHING_FOLDED, FoldedBudget, Recorded
 from privacy.services.vault.stored_rows import CAPS, caps_digest, person_reference
 
 _CHUNK = 5_000
@@ -33,6 +33,7 @@ class Replay:
 
     charges: list[tuple[ChargeFacts, int, int]] = field(default_factory=list)
     consent_mask: int = 0
+    folded: FoldedBudget = NOTHING_FOLDED
 
     @property
     def standing(self) -> list[tuple[ChargeFacts, int, int]]:
@@ -46,7 +47,8 @@ def budgets_check(recorded: Recorded) -> Iterator[str]:
     present = caps_digest(default_caps() | {"rho_cap": RHO_CAP})
     charges, consents = _Cursor(_charges()), _Cursor(_consents())
     for budget in PrivacyBudget.objects.order_by("pk").iterator(chunk_size=_CHUNK):
-        replay = Replay(charges.of(budget.pk), _mask(consents.of(budget.pk)))
+        folded = recorded.folded.get(person_reference("folded", budget.pk), NOTHING_FOLDED)
+        replay = Replay(charges.of(budget.pk), _mask(consents.of(budget.pk)), folded)
         yield from _check_spent(budget, replay)
         yield from _check_windows(budget, replay, today)
         if budget.consent_mask != replay.consent_mask:
@@ -78,10 +80,14 @@ def _check_caps(budget: PrivacyBudget, name: str, recorded: Recorded, present: s
 
 def _check_spent(budget: PrivacyBudget, replay: Replay) -> Iterator[str]:
     standing = replay.standing
-    spent = (sum(cost for _, cost, _ in standing), sum(rho for _, _, rho in standing))
+    spent = (
+        sum(cost for _, cost, _ in standing) + replay.folded.lifetime,
+        sum(rho for _, _, rho in standing) + replay.folded.rho,
+    )
     if (budget.spent_lifetime, budget.rho_spent) != spent:
         yield f"the budget of person {budget.pk} is not what their ledger entries give"
     void = {facts.at for facts, _, _ in standing if not facts.is_formal}
+    void |= {datetime.fromisoformat(at) for at in replay.folded.void}
     is_void = budget.formal_void_at in void if void else budget.formal_void_at is None
     if not is_void:
         yield f"the formal account of person {budget.pk} is not what their ledger entries give"
@@ -98,6 +104,7 @@ def _check_windows(budget: PrivacyBudget, replay: Replay, today: date) -> Iterat
         least = sum(cost for facts, cost, _ in replay.standing if facts.at.date() >= first)
         eve = first - timedelta(days=1)
         most = least + sum(cost for facts, cost, _ in replay.charges if facts.at.date() == eve)
+        most += replay.folded.lifetime
         if first > today + timedelta(days=1) or not least <= getattr(budget, f"spent_{window}") <= most:
             yield f"the {window}'s budget of person {budget.pk} is not what their ledger entries give"
 

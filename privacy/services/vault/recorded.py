@@ -18,17 +18,30 @@ class RowEntry(NamedTuple):
     at: datetime
 
 
+class FoldedBudget(NamedTuple):
+    """What the budget of another spelling of a person added to theirs (nano), and when their formal account became void."""
+
+    lifetime: int
+    rho: int
+    void: frozenset[str]
+
+
+NOTHING_FOLDED = FoldedBudget(0, 0, frozenset())
+
+
 @dataclass
 class Recorded:
     """What the events of a chain recorded.
 
     ``rows`` holds the newest entry of each named row, about 200 bytes each: one for each release, round, version, loop, changed
-    cap and erasure. ``sums`` holds one number for each table of the rows in great number. ``missing`` is the sum of the leaves of
-    served decisions that are gone. ``adopted`` is the event that took over an older history (0: none).
+    cap and erasure. ``sums`` holds one number for each table of the rows in great number. ``folded`` holds, by person, what other
+    spellings of them had spent. ``missing`` is the sum of the leaves of served decisions that are gone. ``adopted`` is the event
+    that took over an older history (0: none).
     """
 
     rows: dict[str, RowEntry] = field(default_factory=dict)
     sums: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    folded: dict[str, FoldedBudget] = field(default_factory=dict)
     missing: int = 0
     adopted: int = 0
 
@@ -38,6 +51,10 @@ class Recorded:
             self.rows[name] = RowEntry(digest, at)
         for table, total in body.get("sums", {}).items():
             self.sums[table] = (self.sums[table] + int(total, 16)) % MODULUS
+        for name, (lifetime, rho, void) in body.get("folded", {}).items():
+            before = self.folded.get(name, NOTHING_FOLDED)
+            times = before.void | ({void} if void else set())
+            self.folded[name] = FoldedBudget(before.lifetime + lifetime, before.rho + rho, times)
         if adopts:
             self.adopted = self.adopted or sequence
 

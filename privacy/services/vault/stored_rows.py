@@ -162,8 +162,10 @@ def cohort_entry(release_id: int) -> dict[str, str]:
 
 def person_seal(person: Person) -> str:
     """Return the seal of a person's row: identity, fold, and whether they are erased."""
-    facts = (person.pk, person.population, person.key, person.fold, person.erased_at, person.created_at)
-    return row_digest("person", *facts)
+    return row_digest(
+        "person", person.pk, person.population, person.key, person.first_key, person.fold, person.erased_at,
+        person.last_erased_at, person.created_at,
+    )  # fmt: skip
 
 
 def people_seal(people: QuerySet[Person]) -> None:
@@ -195,6 +197,6 @@ def caps_digest(caps: dict[str, int]) -> str:
     return row_digest("caps", *(caps[name] for name in CAPS))
 
 
-def erased_entry(person_id: int, tombstone: str) -> dict[str, str]:
-    """Return an event's entry for an erased person: their row must hold this tombstone from now on."""
-    return {person_reference("erased", person_id): row_digest("tombstone", person_id, tombstone)}
+def erased_entry(person_id: int) -> dict[str, str]:
+    """Return an event's entry for an erased person. From now on their row is erased, or was made anew later."""
+    return {person_reference("erased", person_id): row_digest("erased", person_id)}

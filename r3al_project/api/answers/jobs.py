@@ -81,7 +81,9 @@ def _progress(turn: Turn, stages: Sequence[TurnStage]) -> Answer:
     """Build a turn's status, its progress over all stages (0 to 1) and the current message."""
     done = sum(s.job.state == "done" for s in stages)
     current = next((s.job for s in stages if s.job.state in OPEN_STATES), None)
-    status = {"running": current.state if current else "running", "failed": "failed"}.get(turn.outcome, "done")
+    status = {"running": current.state if current else "running", "failed": "failed", "cancelled": "cancelled"}.get(
+        turn.outcome, "done"
+    )
     return {
         "status": status,
         "progress": (done + (current.progress if current else 0.0)) / len(STAGES),

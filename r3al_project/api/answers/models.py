@@ -132,6 +132,7 @@ class RollbackAnswer(Shape):
     incidentId = serializers.IntegerField()
     serving = serializers.CharField(help_text="The version that is deployed now.")
     status = serializers.CharField()
+    actor = serializers.CharField(help_text="Who rolled it back.")
 
 
 def rollback_answer(incident: Incident, serving: str) -> Answer:
@@ -139,7 +140,7 @@ def rollback_answer(incident: Incident, serving: str) -> Answer:
 
     serving: name of the version that is deployed now.
     """
-    return {"incidentId": incident.pk, "serving": serving, "status": "rolled_back"}
+    return {"incidentId": incident.pk, "serving": serving, "status": "rolled_back", "actor": incident.actor}
 
 
 class LookMetricAnswer(Shape):

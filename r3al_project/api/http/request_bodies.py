@@ -14,6 +14,7 @@ from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 
 from core.errors import InputError, TooLarge
+from core.identifiers import LONGEST_IDENTIFIER, identifier_normalised
 
 LARGEST_JSON = 64 * 1024
 DEEPEST_JSON = 20
@@ -98,6 +99,37 @@ class StrictBody(serializers.Serializer[Any]):
 
 class EmptyBody(StrictBody):
     """A body without fields."""
+
+
+class TextField(serializers.CharField):
+    """A text. Numbers are rejected: ``0`` and ``"0"`` could otherwise be two people in one place and one in another."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class IdentifierField(TextField):
+    """A person's identifier, which is normalised (``core.identifiers``)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=LONGEST_IDENTIFIER, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        try:
+            return identifier_normalised(super().to_internal_value(data))
+        except InputError as error:
+            raise ValidationError(str(error)) from None
+
+
+class FlagField(serializers.BooleanField):
+    """True or false. Texts and numbers such as ``"yes"`` and ``1`` are rejected."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return bool(data)
 
 
 class NumberField(serializers.FloatField):

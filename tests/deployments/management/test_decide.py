@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from deployments.engine.rollouts.strategies import TRIAL
+from deployments.models import ServingSlot
+from deployments.selectors.slots import candidate_arm
+from deployments.services.rollouts.start import rollout_start
+from privacy.services.people.identity import person_key
 from tests.factories.care import care_loop
-from tests.factories.versions import ALWAYS_WALK, learned, serve
+from tests.factories.versions import ALWAYS_WALK, learned, serve, undecided
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,8 +37,11 @@ def decide(source: Path, target: Path, *more: str) -> str:
 
 def test_every_state_gets_its_choice(states: Path) -> None:
     target = states.with_name("choices.csv")
+    name = ModelVersion.objects.get(kind="linear_q").name
     assert "2 states scored by" in decide(states, target)
-    assert target.read_text().splitlines() == ["row,action,p_wait,p_talk,p_walk", "1,walk,0,0,1", "2,walk,0,0,1"]
+    assert target.read_text().splitlines() == [
+        "row,action,p_wait,p_talk,p_walk,version", f"1,walk,0,0,1,{name}", f"2,walk,0,0,1,{name}"
+    ]  # fmt: skip
 
 
 def test_the_input_is_never_overwritten_by_whatever_name(states: Path) -> None:
@@ -71,3 +79,36 @@ def test_a_version_is_asked_for_by_its_name(states: Path) -> None:
     for name, why in (("mine", "versions have names like model_12"), ("model_999", "no version model_999")):
         with pytest.raises(CommandError, match=why):
             decide(states, target, "--version", name)
+
+
+@pytest.fixture
+def on_trial(tmp_path: Path) -> Path:
+    """States of forty people, while a version that always walks is on trial."""
+    loop = care_loop()
+    rollout_start(strategy=TRIAL, version=undecided(learned(loop, "policy", ALWAYS_WALK)), actor="me", reason="open")
+    path = tmp_path / "states.csv"
+    rows = [f"u{i},2025-06-01T09:00:00+00:00,0.5,home,0" for i in range(40)]
+    path.write_text("\n".join(["who,at,mood,place,gap", *rows, ""]))
+    return path
+
+
+def test_during_a_trial_each_person_is_scored_by_their_arm(on_trial: Path) -> None:
+    target, slot = on_trial.with_name("choices.csv"), ServingSlot.objects.get(head="policy")
+    said, in_candidate = decide(on_trial, target), candidate_arm(slot)
+    rows = [line.split(",") for line in target.read_text().splitlines()[1:]]
+    expected = [in_candidate(person_key(population=care_loop().spec.population, identifier=f"u{i}")) for i in range(40)]
+    assert 5 < sum(expected) < 35
+    assert [row[1] == "walk" for row in rows] == expected
+    assert slot.candidate is not None
+    assert {row[-1] for row, ours in zip(rows, expected, strict=True) if ours} == {slot.candidate.name}
+    assert f"{slot.candidate} ({sum(expected)})" in said
+
+
+def test_during_a_trial_a_file_without_people_is_scored_by_the_present_version_and_says_so(on_trial: Path) -> None:
+    target, errors = on_trial.with_name("choices.csv"), StringIO()
+    on_trial.write_text(on_trial.read_text().replace("who,", "somebody,"))
+    call_command(
+        "decide", "--loop", "care", "--input", str(on_trial), "--output", str(target), stdout=StringIO(), stderr=errors
+    )
+    assert "walk" not in target.read_text().replace("p_walk", "")
+    assert "no column 'who'" in errors.getvalue()

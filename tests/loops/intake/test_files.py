@@ -43,11 +43,29 @@ class TestCsv:
 
     def test_a_quote_that_never_ends_does_not_end_the_file(self, tmp_path: Path) -> None:
         found = read(tmp_path, 'a,b\n1,"' + "x" * 200_000 + "\n3,4\n")
-        assert reasons(found)[0] == (2, "unreadable") and len(found) >= 1
+        assert reasons(found) == [(2, "unreadable"), (3, None)]
 
-    def test_a_line_without_end_is_cut(self, tmp_path: Path) -> None:
+    def test_a_line_without_end_is_one_rejected_row(self, tmp_path: Path) -> None:
         found = read(tmp_path, "a,b\n" + "1,2," * 600_000 + "\n3,4\n")
-        assert {r.error and r.error.reason for r in found[:-1]} == {"cells"} and found[-1].cells == {"a": "3", "b": "4"}
+        assert reasons(found) == [(2, "too_long"), (3, None)] and found[-1].cells == {"a": "3", "b": "4"}
+
+    def test_a_first_line_names_the_separator(self, tmp_path: Path) -> None:
+        for first, mark in (
+            ("sep=;", ";"),
+            ('"sep=,"', ","),
+            ("SEP=\\t", "\t"),
+            ("\ufeffsep=|\r", "|"),
+            ("sep=;;;", ";"),
+        ):
+            found = read(tmp_path, f"{first}\na{mark}b\n1{mark}2\n")
+            assert [(r.line, r.cells) for r in found] == [(3, {"a": "1", "b": "2"})], first
+
+    def test_a_nul_character_rejects_its_row_wherever_it_is(self, tmp_path: Path) -> None:
+        rows = [b"%d,2" % i for i in range(20_000)]
+        for at in (3, 19_999):
+            damaged = [*rows[:at], b"x\0,2", *rows[at + 1 :]]
+            found = read(tmp_path, b"a,b\n" + b"\n".join(damaged) + b"\n")
+            assert [r for r in reasons(found) if r[1]] == [(at + 2, "nul_character")] and len(found) == 20_000
 
 
 class TestJsonLines:
@@ -64,9 +82,11 @@ class TestJsonLines:
 
     def test_broken_lines_are_rejected_alone(self, tmp_path: Path) -> None:
         content = b'{"a": 1}\n{"a": \n[1]\n{"a": "caf\xe9"}\n{"a": "\\ud800"}\n' + b"[" * 99_999 + b"\n"
+        content += b'{"a": "\\u0000"}\n{"a": 1, "a": 2}\n{"a": "' + b"x" * 2_000_000 + b'"}\n{"a": 3}'
         found = reasons(read(tmp_path, content, "log.jsonl"))
         assert found == [
-            (1, None), (2, "unreadable"), (3, "unreadable"), (4, "undecodable"), (5, "undecodable"), (6, "unreadable")
+            (1, None), (2, "unreadable"), (3, "unreadable"), (4, "undecodable"), (5, "undecodable"), (6, "unreadable"),
+            (7, "nul_character"), (8, "unreadable"), (9, "too_long"), (10, None),
         ]  # fmt: skip
 
 

@@ -48,7 +48,14 @@ def run(*arguments: object) -> str:
 
 def test_it_says_what_it_did(loop: LoopVersion, file: Path, tmp_path: Path) -> None:
     said = run(file, "--loop", "heartsteps", "--rejects", tmp_path / "rejects.csv")
-    for name, count in (("rows", 3), ("added", 2), ("unchanged", 0), ("rejected", 1), ("missing_time", 1)):
+    for name, count in (
+        ("rows", 3),
+        ("added", 2),
+        ("joined", 0),
+        ("unchanged", 0),
+        ("rejected", 1),
+        ("missing_time", 1),
+    ):
         assert any(line.split() == [name, str(count)] for line in said.splitlines()), (name, said)
     assert str(tmp_path / "rejects.csv") in said
 
@@ -69,6 +76,7 @@ def test_json_is_one_object_with_the_counts(loop: LoopVersion, file: Path, tmp_p
         "file": "log.csv",
         "rows": 3,
         "added": 2,
+        "joined": 0,
         "unchanged": 0,
         "rejected": 1,
         "consents_granted": 0,

@@ -32,6 +32,7 @@ def main() -> dict[str, Any]:
         "left open": sum(state in bytes(d.state) for d in Decision.objects.all()),
         "states": sorted({tuple(state_values(d)) for d in Decision.objects.all()}),
         "outcomes": sorted({tuple(outcome_of(o)) for o in RewardSignal.objects.select_related("decision")}),
+        "rewarded": sorted(set(RewardSignal.objects.values_list("has_reward", flat=True)), key=str),
         "remembered": [remembered(row) for row in ServingState.objects.order_by("person_id")],
         "width": width,
     }

@@ -19,4 +19,5 @@ def test_what_was_kept_before_is_sealed_and_reads_as_before(tmp_path: Path) -> N
     )
     state = [i / 10 for i in range(told["width"])]
     assert told["left open"] == 0 and told["states"] == [state] and told["outcomes"] == [[i / 4 for i in range(7)]]
+    assert told["rewarded"] == [True], "and each outcome says in clear that it holds a reward"
     assert told["remembered"] == [[state, state], [state, None], [None, None]]

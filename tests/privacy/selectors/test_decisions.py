@@ -17,6 +17,7 @@ from privacy.selectors.decisions import (
     training_folds,
     turn_share,
 )
+from privacy.selectors.keys import payload_opened
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.records.import_file import signals_import
 from tests.factories.diary import diary, diary_version, points, row, write_csv
@@ -79,8 +80,8 @@ def test_rows_that_an_older_version_stored_keep_the_bounds_of_an_import(
     ann = Choice.objects.filter(decision__person=stored["ann"], head="policy").order_by("decision__decided_at")
     for choice, changed in zip(ann, ({"propensity": 1e-310}, {"marginal_propensity": 1e-9}), strict=False):
         Choice.objects.filter(pk=choice.pk).update(**changed)
-    opened = decisions._opened
-    monkeypatch.setattr(decisions, "_opened", lambda *given: _enlarged(opened(*given)))
+    opened = payload_opened
+    monkeypatch.setattr(decisions, "payload_opened", lambda *given: _enlarged(opened(*given)))
     got = decision_arrays(loop_version=diary_version(), person_ids=[stored["ann"]])
     assert got.heads["policy"].action.tolist() == [-1, -1, 0, 1, 0, 0]
     assert got.reward.tolist() == [0.0, *[20.0] * 5]

@@ -30,13 +30,17 @@ def loop() -> LoopVersion:
     return care_loop()
 
 
-def imported(loop: LoopVersion, who: str, at: datetime, when: datetime, *, total: float = 0.0) -> None:
+def imported(
+    loop: LoopVersion, who: str, at: datetime, when: datetime, *, total: float = 0.0, harmful: bool | None = None
+) -> None:
     """A row of a file: somebody's decision ``at`` a time, imported ``when``, with its outcome."""
     made = decision(loop, people_get_or_create(population="care", identifiers=[who])[who], [0.2, 0.0, 1.0], at)
     made.save()
     Choice.objects.create(decision=made, head="policy", action=1, propensity=0.5, marginal_propensity=0.5)
     sealed = sealed_outcome(made, [total] + [np.nan] * len(COMPONENTS))
-    RewardSignal.objects.create(decision=made, payload=sealed, closed_at=at)
+    RewardSignal.objects.create(
+        decision=made, payload=sealed, closed_at=at, harmful=harmful, has_reward=bool(np.isfinite(total))
+    )
     RewardSignal.objects.filter(decision=made).update(created_at=when)
     Decision.objects.filter(pk=made.pk).update(created_at=when)
 
@@ -165,3 +169,15 @@ class TestTotals:
         imported(loop, "p0", JUNE, AFTER, total=1e300)
         rows, largest = read(loop, trial), largest_total(loop.spec)
         assert (rows.reward.tolist(), rows.before.tolist()) == ([largest], [-largest])
+
+
+class TestLabels:
+    def test_count_without_a_reward(self, loop: LoopVersion) -> None:
+        """Harm may be reported alone; a decision with neither reward nor label says nothing."""
+        imported(loop, "p0", MAY, BEFORE, total=0.4)
+        trial = span(loop)
+        imported(loop, "p0", JUNE, AFTER, total=np.nan, harmful=True)
+        imported(loop, "p1", JUNE, AFTER, total=np.nan)
+        rows = read(loop, trial)
+        assert (rows.harmful.tolist(), rows.rewarded.tolist(), rows.before.tolist()) == ([1], [False], [0.4])
+        assert people_in_trial(loop_version=loop, span=trial).count() == 1

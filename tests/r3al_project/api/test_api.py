@@ -23,11 +23,13 @@ from jobs.leases import claim
 from jobs.models import IdempotentAnswer, Job
 from jobs.services import job_run
 from loops.models import LoopVersion
+from loops.services import loop_add
 from privacy.models import Consent, Person, PersonAccount
+from privacy.services.people.tokens import MOST_DEVICES
 from r3al_project.ops.roles import ROLES
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.services import turn_parameters, turn_start
-from tests.factories.care import care_loop
+from tests.factories.care import TOML, care_loop
 from tests.factories.users import token_of
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve, undecided
 from tests.r3al_project.api.api_calls import ask
@@ -147,6 +149,120 @@ class TestPeople:
         assert not Person.objects.exists() and not PersonAccount.objects.exists()
 
 
+class TestOnePerson:
+    """Every door means the same person by the same identifier, and refuses the same ones."""
+
+    def test_is_found_by_every_spelling_at_every_door(self) -> None:
+        service = token_of("Service")
+        call("POST", "people", service, {"userId": " 12.0 ", "loop": "care", "consents": {"personalization": True}})
+        assert call("POST", "people", service, {"userId": "\uff11\uff12", "loop": "care"}).told["new"] is False
+        decided = ask(service, "r1", userId="12.0")
+        assert decided.status_code == 200 and Person.objects.count() == 1
+        at = timezone.now().isoformat()
+        signal = {"id": "s1", "type": "pulse", "at": at, "values": {"mood": 0.1}}
+        doors: list[tuple[str, dict[str, Any]]] = [
+            ("signals", {"signals": [signal], "loop": "care"}),
+            (f"optima/decisions/{decided.told['decisionId']}/activate", {}),
+            (f"optima/decisions/{decided.told['decisionId']}/rewards", {"rewardId": "w1", "total": 0.1}),
+        ]
+        for door, body in doors:
+            assert call("POST", door, service, body | {"userId": "12"}).status_code in (200, 201), door
+
+    @pytest.mark.parametrize(
+        "user_id", [0, 12, 1.5, True, ["a"], {"a": "b"}, "", " ", "a\0b", "a\u200bb", "x" * 201, "1e+15"]
+    )
+    def test_is_refused_alike_where_the_identifier_is_none(self, user_id: Any) -> None:
+        service = token_of("Service")
+        call("POST", "people", service, {"userId": "ann", "loop": "care", "consents": {"personalization": True}})
+        served = ask(service, "r0", userId="ann").told["decisionId"]
+        signal = {"id": "s1", "type": "pulse", "at": timezone.now().isoformat(), "values": {"mood": 0.1}}
+        answers = [
+            call("POST", "people", service, {"userId": user_id, "loop": "care"}),
+            ask(service, "r1", userId=user_id),
+            call("POST", "signals", service, {"signals": [signal], "loop": "care", "userId": user_id}),
+            call("POST", f"optima/decisions/{served}/activate", service, {"userId": user_id}),
+            call(
+                "POST",
+                f"optima/decisions/{served}/rewards",
+                service,
+                {"rewardId": "w", "total": 0.1, "userId": user_id},
+            ),
+        ]
+        assert [a.status_code for a in answers] == [422] * 5, [a.content for a in answers]
+        assert Person.objects.count() == 1
+
+    def test_an_unknown_caller_learns_nothing_about_an_identifier(self) -> None:
+        assert ask("nobody's token", "r1", userId="a\0b").status_code == 401
+
+    def test_loops_share_their_people_unless_they_say_otherwise(self) -> None:
+        service, body = token_of("Service"), {"userId": "ann", "consents": {"training": True}}
+        text = TOML.replace("RULES", "").replace("DEADLINE", "24h").replace('name = "care"', 'name = "second"')
+        loop_add(text=text, source="second.toml")
+        loop_add(text=text.replace('"second"', '"staff"\npopulation = "staff"'), source="staff.toml")
+        new = [
+            call("POST", "people", service, body | {"loop": name}).told["new"] for name in ("care", "second", "staff")
+        ]
+        assert new == [True, False, True] and Person.objects.count() == 2
+
+    @pytest.mark.parametrize("said", ["true", "yes", "on", 1, 0, 1.0, "", None, []])
+    def test_consents_to_nothing_that_is_not_true_or_false(self, said: Any) -> None:
+        service, ann = token_of("Service"), {"userId": "ann", "loop": "care"}
+        device = call("POST", "people", service, ann).told["token"]
+        for method, path, token, body in (
+            ("POST", "people", service, ann | {"consents": {"training": said}}),
+            ("POST", "people", service, ann | {"device": said}),
+            ("PUT", "me/consents", device, {"training": said}),
+            ("POST", "me/erasure", device, {"confirm": said}),
+        ):
+            assert call(method, path, token, body).status_code == 422, (path, body)
+        assert (
+            not Consent.objects.exists() and AuthToken.objects.filter(user__person_account__isnull=False).count() == 1
+        )
+
+
+class TestWithdrawal:
+    ANN: dict[str, Any] = {"userId": "ann", "loop": "care", "consents": {"personalization": True, "training": True}}
+
+    def test_closes_every_door_at_once(self) -> None:
+        device = call("POST", "people", token_of("Service"), self.ANN).told["token"]
+        served = ask(device, "r1").told["decisionId"]
+        call("PUT", "me/consents", device, {"personalization": False})
+        signal = {"id": "s1", "type": "pulse", "at": timezone.now().isoformat(), "values": {"mood": 0.1}}
+        answers = [
+            ask(device, "r2"),
+            ask(device, "r1"),  # a retry
+            call("POST", "signals", device, {"signals": [signal], "loop": "care"}),
+            call("POST", f"optima/decisions/{served}/activate", device, {}),
+            call("POST", f"optima/decisions/{served}/rewards", device, {"rewardId": "w1", "total": 0.1}),
+        ]
+        assert [a.status_code for a in answers] == [403] * 5
+        assert all("not consented to personalization" in a.told["detail"] for a in answers)
+
+    def test_stands_when_a_service_registers_the_person_again(self) -> None:
+        service = token_of("Service")
+        device = call("POST", "people", service, self.ANN).told["token"]
+        call("PUT", "me/consents", device, {"training": False})
+        for text in ("1", "2"):
+            again = call("POST", "people", service, self.ANN | {"textVersion": text}).told["consents"]
+            assert again == {"personalization": True, "training": False, "evaluation": False}
+        assert call("PUT", "me/consents", device, {"training": True}).told["training"] is True
+
+    def test_an_erasure_stands_when_a_service_registers_the_person_again(self) -> None:
+        service = token_of("Service")
+        device = call("POST", "people", service, self.ANN).told["token"]
+        call("POST", "me/erasure", device, {"confirm": True})
+        again = call("POST", "people", service, self.ANN).told
+        assert again["new"] is True and not any(again["consents"].values())
+        assert call("PUT", "me/consents", again["token"], {"training": True}).told["training"] is True
+
+
+def test_a_person_has_at_most_ten_devices_and_the_oldest_tokens_end() -> None:
+    service, body = token_of("Service"), {"userId": "ann", "loop": "care", "device": True}
+    tokens = [call("POST", "people", service, body).told["token"] for _ in range(MOST_DEVICES + 2)]
+    works = [call("GET", "me/consents", token).status_code for token in tokens]
+    assert works == [401, 401] + [200] * MOST_DEVICES
+
+
 class TestTraining:
     def test_the_blueprints_payload_begins_a_turn_that_can_be_watched_and_cancelled(self) -> None:
         operator = token_of("Operator")
@@ -159,12 +275,16 @@ class TestTraining:
         assert (told["status"], told["stage"], told["progress"]) == ("queued", "collect", 0.0)
         assert call("POST", "training/models", operator, TRAIN).status_code == 409, "one turn of a loop at a time"
         ended = call("POST", f"jobs/{begun.told['jobId']}/cancel", operator)
-        assert ended.status_code == 202 and ended.told["outcome"] == "failed" and "cancelled" in ended.told["reason"]
+        assert (
+            ended.status_code == 202
+            and ended.told["outcome"] == "cancelled" == ended.told["status"]
+            and "cancelled by" in ended.told["reason"]
+        )
         again = call("POST", f"jobs/{begun.told['jobId']}/cancel", operator)
-        assert again.status_code == 409 and "is over (failed)" in again.told["detail"]
+        assert again.status_code == 409 and "is over (cancelled)" in again.told["detail"]
 
     def test_by_any_of_its_jobs_a_turn_is_cancelled_where_it_is(self, loop: LoopVersion) -> None:
-        operator, turn = token_of("Operator"), turn_start(loop_version=loop, parameters=turn_parameters())
+        operator, turn = token_of("Operator"), turn_start(actor="ann", loop_version=loop, parameters=turn_parameters())
         first = turn.stages.get().job_id
         job_run(first)
         held = claim(turn.stages.get(name="release").job_id)

@@ -20,6 +20,7 @@ from deployments.services.serving.policy_cache import clear_policy_cache
 from loops.services import loop_add
 from privacy.models import Choice, Decision, Person, Purpose, ServedDecision, ServingState
 from privacy.services.people.accounts import person_register
+from privacy.services.people.consent import consent_grant
 from privacy.services.people.erasure import person_erase
 from privacy.services.records.serving_write import DecisionToWrite, decision_write
 from tests.factories.care import CONTEXT, TOML, care_loop, person
@@ -77,18 +78,20 @@ def test_somebody_erased_and_registered_again_meanwhile_is_asked_for_their_conse
         register()
         return real(decided)
 
-    def register(**consents: bool) -> None:
-        given = {Purpose(name): granted for name, granted in consents.items()}
+    def register() -> None:
+        given = dict.fromkeys(Purpose, True)
         person_register(
-            population="care", identifier="ann", consents=given, text_version="1", source="test", device=False
+            population="people", identifier="ann", consents=given, text_version="1", source="test", device=False
         )
 
     monkeypatch.setattr(decide, "decision_write", meanwhile)
     refused = ask(service, "r1", userId="ann")
     assert refused.status_code == 403 and "consented" in refused.told["detail"]
     assert not Decision.objects.exists() and not ServingState.objects.exists()
-    register(personalization=True)
-    assert ask(service, "r2", userId="ann").status_code == 200
+    register()
+    assert ask(service, "r2", userId="ann").status_code == 403, "a service cannot say it for them"
+    consent_grant(person_ids=[pk], purposes=[Purpose.PERSONALIZATION], source="app")
+    assert ask(service, "r3", userId="ann").status_code == 200
 
 
 def test_a_retry_gets_the_same_bytes_after_the_model_was_replaced() -> None:

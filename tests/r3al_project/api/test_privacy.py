@@ -38,7 +38,7 @@ def loop(settings: Any) -> LoopVersion:
     settings.MIN_COHORT = 10
     call_command("roles")
     version = care_loop()
-    ids = people_get_or_create(population="care", identifiers=[f"p{i}" for i in range(PEOPLE)])
+    ids = people_get_or_create(population="people", identifiers=[f"p{i}" for i in range(PEOPLE)])
     consent_grant(person_ids=list(ids.values()), purposes=[Purpose.TRAINING], source="test")
     now, width = timezone.now(), len(version.spec.features)
     Decision.objects.bulk_create(decision(version, pk, np.zeros(width), now) for pk in ids.values())

@@ -149,14 +149,14 @@ def test_training_begins_is_shown_and_can_be_cancelled(loop: LoopVersion) -> Non
     assert f"Cancel turn {turn.pk}" in text(client.get(cancel))
     assert "is cancelled. Its stage collect wrote nothing" in text(client.post(cancel, follow=True))
     turn.refresh_from_db()
-    assert turn.outcome == "failed"
-    assert "is over (failed); there is nothing to cancel" in text(client.get(cancel, follow=True))
-    assert "is over (failed); there is nothing to cancel" in text(client.post(cancel, follow=True))
+    assert turn.outcome == "cancelled"
+    assert "is over (cancelled); there is nothing to cancel" in text(client.get(cancel, follow=True))
+    assert "is over (cancelled); there is nothing to cancel" in text(client.post(cancel, follow=True))
 
 
 def test_a_turn_that_went_on_after_the_question_is_cancelled_where_it_is(loop: LoopVersion) -> None:
     client = browser("Operator")
-    turn = turn_start(loop_version=loop, parameters=turn_parameters())
+    turn = turn_start(actor="ann", loop_version=loop, parameters=turn_parameters())
     cancel = reverse("training-dashboard-cancel", args=[turn.pk])
     assert "Cancel turn" in text(client.get(cancel))
     job_run(turn.stages.get(name="collect").job_id)

@@ -34,7 +34,7 @@ def main() -> dict[str, Any]:
 
 
 def begin(version: LoopVersion) -> Turn:
-    return turn_start(loop_version=version, parameters=turn_parameters())
+    return turn_start(actor="ann", loop_version=version, parameters=turn_parameters())
 
 
 def beginning_at_once(versions: list[LoopVersion]) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def beginning_at_once(versions: list[LoopVersion]) -> dict[str, Any]:
 
     outcomes = in_processes(work)
     written = {"turns": Turn.objects.count(), "stages": TurnStage.objects.count(), "jobs": Job.objects.count()}
-    turn_cancel(turn=Turn.objects.get(outcome="running"))
+    turn_cancel(actor="ann", turn=Turn.objects.get(outcome="running"))
     return {"outcomes": outcomes, **written}
 
 
@@ -72,7 +72,7 @@ def cancelled_while_its_stage_ends(versions: list[LoopVersion]) -> dict[str, Any
     """A stage's end is written but not committed when somebody cancels: the next stage has to be cancelled."""
     turn = begin(versions[1])
     job = claimed(turn)
-    waited, said = overtaken(lambda: stage_end(turn, job), lambda: str(turn_cancel(turn=turn)))
+    waited, said = overtaken(lambda: stage_end(turn, job), lambda: str(turn_cancel(actor="ann", turn=turn)))
     turn.refresh_from_db()
     stages = list(turn.stages.order_by("id").values_list("name", "job__state"))
     return {"waited": waited, "said": said, "stages": stages, "outcome": turn.outcome}
@@ -112,6 +112,6 @@ def _work(turn: Turn) -> None:
 
 def _cancel(turn: Turn) -> str:
     try:
-        return "cancelled" if turn_cancel(turn=turn).over else "asked to end"
+        return "cancelled" if turn_cancel(actor="ann", turn=turn).over else "asked to end"
     except Conflict:
         return "was over"

@@ -24,6 +24,7 @@ from loops.selectors import loop_version_current
 from privacy.models import Choice
 from privacy.services.people.authentication import forget_callers
 from r3al_project.turns.models import Turn
+from r3al_project.turns.stages import stage_sentence
 from tests.factories.heads import HEADS, heads_csv, heads_file
 from tests.factories.versions import serve
 from tests.r3al_project.api.api_calls import post
@@ -113,6 +114,20 @@ def test_a_turn_trains_and_lists_every_head(
         assert (f"Health: {name} / {head}<" in shown) == (deployed is not None)
     front = " ".join(browser.get("/admin/").content.decode().split())
     assert all(f"{name} / {head}" in front for head in heads)
+
+
+def test_a_turn_for_one_head_trains_that_head_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    added("five_heads")
+    source = heads_csv("five_heads", tmp_path / "log.csv")
+    run("import_signals", str(source), "--loop", "five_heads", "--consent", "training", "evaluation")
+    alone = next(head for head in HEADS["five_heads"] if head != "policy")
+    call_command("run_loop", "--loop", "five_heads", "--head", alone, "--json", stdout=StringIO())
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["outcome"] in ("kept", "deployed"), told["reason"]
+    assert list(told["versions"]) == [alone]
+    assert set(ModelVersion.objects.learned().values_list("head", flat=True)) == {alone}
+    trained = Turn.objects.get().stages.get(name="train")
+    assert stage_sentence("train", trained.summary).startswith(f"Only head {alone} was trained.")
 
 
 @WORLDS

@@ -10,8 +10,9 @@ import pytest
 
 from core.errors import R3alError
 from loops.models import LoopVersion
-from privacy.models import Decision, LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseState
+from privacy.models import Decision, LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseState, RewardSignal
 from privacy.selectors.decisions import training_folds
+from privacy.services.records.import_file import signals_import
 from privacy.services.releases.moments import moments_release
 from r3al_project.turns.add_loop import loop_add_file
 from r3al_project.turns.models import Turn
@@ -46,7 +47,7 @@ def log(folder: Path, change: Callable[[int, Row], Row], people: int = 60) -> Pa
 def run(version: LoopVersion, source: Path) -> Turn:
     consents = [Purpose.TRAINING, Purpose.EVALUATION]
     return turn_run(
-        turn_start(loop_version=version, parameters=turn_parameters(source=source, consents=consents)),
+        turn_start(actor="ann", loop_version=version, parameters=turn_parameters(source=source, consents=consents)),
         say=lambda text: None,
     )
 
@@ -70,9 +71,20 @@ def test_where_too_little_is_usable_nobody_is_charged_and_the_turn_says_so(
     assert Decision.objects.count() == 60 * 6
 
 
-def test_where_outcomes_hold_no_reward_everybody_is_refunded(tmp_path: Path) -> None:
-    """Whether a sealed outcome holds a reward is known only after it was opened, hence after the charge."""
+def test_where_outcomes_hold_a_label_alone_nobody_is_charged(tmp_path: Path) -> None:
     turn = run(loop(tmp_path), log(tmp_path, lambda person, row: {"felt": "", "answer": "bad"}))
+    assert turn.outcome == "failed" and "has a record that it can use" in turn.reason
+    assert RewardSignal.objects.filter(has_reward=False).count() == 60 * 6
+    assert not Release.objects.exists() and not LedgerEntry.objects.exists()
+
+
+def test_where_old_outcomes_do_not_say_that_they_hold_no_reward_everybody_is_refunded(tmp_path: Path) -> None:
+    """Only opening such an outcome tells, hence after the charge."""
+    version = loop(tmp_path)
+    source = log(tmp_path, lambda person, row: {"felt": "", "answer": "bad"})
+    signals_import(path=source, loop_version=version, consents=list(Purpose))
+    RewardSignal.objects.update(has_reward=None)
+    turn = turn_run(turn_start(actor="ann", loop_version=version, parameters=turn_parameters()), say=lambda text: None)
     assert (
         turn.outcome == "failed" and "have a decision with an observed reward, so everybody was refunded" in turn.reason
     )

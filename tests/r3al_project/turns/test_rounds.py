@@ -13,8 +13,7 @@ from deployments.selectors.slots import slot_for
 from jobs.services import job_run
 from loops.models import LoopVersion
 from privacy.models import LedgerEntry, PrivacyBudget, Purpose, Release, RewardSignal, VaultEvent
-from privacy.selectors.decisions import outcomes_waiting
-from privacy.services.releases.moments import moments_load, release_plan
+from privacy.services.releases.moments import moments_load, moments_ready, release_plan
 from r3al_project.turns.add_loop import loop_add_file
 from r3al_project.turns.models import Turn
 from r3al_project.turns.run_in_process import turn_run
@@ -28,7 +27,7 @@ CONSENTS = [Purpose.TRAINING, Purpose.EVALUATION]
 
 
 def run(loop: LoopVersion, **parameters: object) -> Turn:
-    turn = turn_start(loop_version=loop, parameters=turn_parameters(**parameters))  # type: ignore[arg-type]
+    turn = turn_start(actor="ann", loop_version=loop, parameters=turn_parameters(**parameters))  # type: ignore[arg-type]
     return turn_run(turn, say=lambda text: None)
 
 
@@ -46,7 +45,7 @@ def test_a_second_round_reads_what_is_new_and_pools(tmp_path: Path) -> None:
     assert slot_for(loop.loop, "policy").exploration_bp == 2_500, "as the turn asked"
     one = Release.objects.get(purpose="training")
     trained = RewardSignal.objects.filter(release=one).count()
-    assert trained and not outcomes_waiting(loop_version=loop)
+    assert trained and not moments_ready(loop_version=loop, epsilon=1.0, delta=1e-5)
     serving = slot_for(loop.loop, "policy").stable
 
     budgets_roll()
@@ -67,7 +66,7 @@ def test_a_second_round_reads_what_is_new_and_pools(tmp_path: Path) -> None:
 
 def released(loop: LoopVersion, source: Path) -> Release:
     """The moments of a file's people, released as a turn does it; the turn goes no further, and budgets begin anew."""
-    turn = turn_start(loop_version=loop, parameters=turn_parameters(source=source, consents=CONSENTS))
+    turn = turn_start(actor="ann", loop_version=loop, parameters=turn_parameters(source=source, consents=CONSENTS))
     for stage in ("collect", "release"):
         job_run(turn.stages.get(name=stage).job_id)
     Turn.objects.filter(pk=turn.pk).update(outcome="kept", finished_at=timezone.now())
@@ -92,12 +91,15 @@ def test_of_three_rounds_each_is_pooled_with_those_before_it(tmp_path: Path) -> 
 
 def test_where_nothing_is_new_nobody_is_charged(tmp_path: Path) -> None:
     loop = walks_loop(tmp_path)
-    run(loop, source=walks_csv(tmp_path / "1.csv", people=300, days=3), consents=CONSENTS)
-    charged = LedgerEntry.objects.filter(release__purpose="training").count()
+    run(loop, source=walks_csv(tmp_path / "1.csv", people=300, days=3, helps=False), consents=CONSENTS)
+    charged, versions = LedgerEntry.objects.count(), ModelVersion.objects.count()
     again = run(loop)
-    assert again.outcome in ("kept", "deployed"), again.reason
-    assert "Nobody was charged" in again.stages.get(name="release").summary["note"]
-    assert LedgerEntry.objects.filter(release__purpose="training").count() == charged
+    assert again.outcome == "nothing_new" and again.reason.startswith("Nothing new, so no version was trained: nobody")
+    assert [s.name for s in again.stages.order_by("pk")] == ["collect", "release"]
+    assert (LedgerEntry.objects.count(), ModelVersion.objects.count()) == (charged, versions)
+    recorded = VaultEvent.objects.filter(kind="turn", body__turn=again.pk).order_by("pk").values_list("body", flat=True)
+    assert [(b["state"], b["actor"]) for b in recorded] == [("started", "ann"), ("nothing_new", "ann")]
+    assert again.actor == "ann"
 
 
 def test_outcomes_of_people_who_consent_to_evaluation_alone_do_not_wait_for_training(tmp_path: Path) -> None:
@@ -106,16 +108,16 @@ def test_outcomes_of_people_who_consent_to_evaluation_alone_do_not_wait_for_trai
     PrivacyBudget.objects.update(consent_mask=Purpose.EVALUATION.bit)
     later = walks_csv(tmp_path / "2.csv", people=300, days=3, first=date(2025, 4, 7))
     again = run(loop, source=later, consents=[])
-    assert not outcomes_waiting(loop_version=loop)
+    assert not moments_ready(loop_version=loop, epsilon=1.0, delta=1e-5)
     assert again.outcome in ("kept", "deployed"), again.reason
-    assert again.stages.get(name="release").summary["note"].startswith("No new outcomes")
+    assert again.stages.get(name="release").summary["note"].startswith("Nothing new was released")
 
 
 def test_where_nobody_has_budget_to_judge_what_serves_is_kept(tmp_path: Path) -> None:
     """The clear walks' candidate passes its model gate (20 of 20 tries), and only then are people asked."""
     loop = walks_loop(tmp_path)
     source = walks_csv(tmp_path / "1.csv", people=600, days=5)
-    turn = turn_start(loop_version=loop, parameters=turn_parameters(source=source, consents=CONSENTS))
+    turn = turn_start(actor="ann", loop_version=loop, parameters=turn_parameters(source=source, consents=CONSENTS))
 
     def spend(text: str) -> None:
         if "evaluate" in text:
@@ -126,6 +128,13 @@ def test_where_nobody_has_budget_to_judge_what_serves_is_kept(tmp_path: Path) ->
         ended.reason
     )
     assert not Release.objects.filter(purpose="evaluation").exclude(state="refunded").exists()
+    budgets_roll()
+    versions = ModelVersion.objects.count()
+    again = run(loop)
+    assert ModelVersion.objects.count() == versions, "the version that waits is judged, and none is trained again"
+    trained = again.stages.get(name="train").summary
+    assert trained["of_turn"] == turn.pk and trained["version"] == ModelVersion.objects.learned().get().pk
+    assert Release.objects.get(purpose="evaluation", state="committed").key == release_keys(again)[1]
 
 
 def test_exploring_that_costs_people_is_ended_and_the_turn_says_so(tmp_path: Path) -> None:
@@ -153,9 +162,11 @@ def test_a_schedule_begins_a_turn_when_there_is_something_new(tmp_path: Path) ->
     long_ago = timezone.now() - timedelta(days=31)
     LoopVersion.objects.update(created_at=long_ago)
     assert turns_due() == [], "there is nothing to learn from"
-    first = run(loop, source=walks_csv(tmp_path / "1.csv", people=100, days=2), consents=CONSENTS)
+    first = run(loop, source=walks_csv(tmp_path / "1.csv", people=100, days=2, helps=False), consents=CONSENTS)
     RewardSignal.objects.update(release=None)
     assert turns_due() == [], "the last turn was a moment ago"
     Turn.objects.filter(pk=first.pk).update(created_at=long_ago)
+    assert turns_due() == [], "nobody has budget for what is new"
+    budgets_roll()
     begun = turns_due()
     assert [t.loop_version for t in begun] == [loop] and turns_due() == [], "one at a time"

@@ -96,7 +96,7 @@ def test_detach_only_queues(files: tuple[str, str], capsys: pytest.CaptureFixtur
 def test_resume_goes_on_with_a_turn_that_nobody_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     version = walks_loop(tmp_path)
     source = walks_csv(tmp_path / "few.csv", people=40, days=2)
-    begun = turn_start(loop_version=version, parameters=turn_parameters(source=source, consents=CONSENTS))
+    begun = turn_start(actor="ann", loop_version=version, parameters=turn_parameters(source=source, consents=CONSENTS))
     told = json.loads(run(capsys, "--loop", "walks", "--resume", "--json", "--watch")[-1])
     assert told["outcome"] in ("kept", "deployed")
     assert list(Turn.objects.values_list("pk", flat=True)) == [begun.pk]

@@ -39,18 +39,18 @@ def reserved(version: LoopVersion, turn: Turn) -> Release:
 
 @pytest.mark.parametrize("how", ["failed", "cancelled"])
 def test_a_turn_that_ends_early_gives_back_what_it_reserved(version: LoopVersion, how: str) -> None:
-    turn = turn_start(loop_version=version, parameters=turn_parameters())
+    turn = turn_start(actor="ann", loop_version=version, parameters=turn_parameters())
     release = reserved(version, turn)
     over = {"state": how, "finished_at": timezone.now(), "error": "broke", "cancel_requested": how == "cancelled"}
     Job.objects.filter(turn_stage__turn=turn).update(**over)
-    assert turn_settle(turn=turn).outcome == "failed"
+    assert turn_settle(turn=turn).outcome == how
     release.refresh_from_db()
     assert release.state == "refunded"
     assert not PrivacyBudget.objects.filter(spent_lifetime__gt=0).exists()
 
 
 def test_a_running_turn_keeps_what_it_reserved_however_old(version: LoopVersion) -> None:
-    turn = turn_start(loop_version=version, parameters=turn_parameters())
+    turn = turn_start(actor="ann", loop_version=version, parameters=turn_parameters())
     release = reserved(version, turn)
     Release.objects.filter(pk=release.pk).update(created_at=timezone.now() - timedelta(days=3))
     assert reservations_sweep().refunded == 0

@@ -46,7 +46,7 @@ def weighing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_line_in_the_table_is_a_stage_everywhere(tmp_path: Path) -> None:
     source = walks_csv(tmp_path / "1.csv", people=100, days=2)
     started = turn_start(
-        loop_version=walks_loop(tmp_path), parameters=turn_parameters(source=source, consents=CONSENTS)
+        actor="ann", loop_version=walks_loop(tmp_path), parameters=turn_parameters(source=source, consents=CONSENTS)
     )
     turn = turn_run(started, say=lambda text: None)
     assert turn.outcome in ("kept", "deployed"), turn.reason

@@ -57,7 +57,7 @@ class TestATurnThatIsInterrupted:
         version = walker(loop, WITH_ENERGY)
         trial_start(version=version, actor="turn 1", reason="undecided")
         signals_import(path=lived(loop, folder / "2.csv", people=80), loop_version=loop, consents=CONSENTS)
-        turn = turn_start(loop_version=loop, parameters=turn_parameters())
+        turn = turn_start(actor="ann", loop_version=loop, parameters=turn_parameters())
         for stage in ("collect", "release", "synthesize", "train"):
             job_run(turn.stages.get(name=stage).job_id)
         return turn, version
@@ -117,7 +117,7 @@ class TestATurnThatIsInterrupted:
     def test_and_cancelled_gives_back_its_look(self, loop: LoopVersion, tmp_path: Path) -> None:
         turn, version = self.trained(loop, tmp_path)
         assert self.dies(turn, at=0.2).state == "reserved"
-        turn_cancel(turn=turn)
+        turn_cancel(actor="ann", turn=turn)
         assert self.charges() == (0, set())
         PrivacyBudget.objects.update(spent_day=0)  # another day
         following = run(loop)
@@ -166,7 +166,7 @@ class TestATurnThatIsInterrupted:
     def test_goes_on_with_its_evaluation_after_a_trial_began(self, tmp_path: Path) -> None:
         loop = walks_loop(tmp_path)
         signals_import(path=walks_csv(tmp_path / "1.csv"), loop_version=loop, consents=CONSENTS)
-        turn = turn_start(loop_version=loop, parameters=turn_parameters())
+        turn = turn_start(actor="ann", loop_version=loop, parameters=turn_parameters())
         for stage in ("collect", "release", "synthesize", "train"):
             job_run(turn.stages.get(name=stage).job_id)
         release = self.dies(turn, at=1)
@@ -191,7 +191,7 @@ def test_a_turn_without_a_trial_that_was_refunded_leaves_its_version_undecided(t
     """Killed after everybody was refunded, because no outcome could be opened, and before that was written down."""
     loop = walks_loop(tmp_path)
     signals_import(path=walks_csv(tmp_path / "1.csv"), loop_version=loop, consents=CONSENTS)
-    turn = turn_start(loop_version=loop, parameters=turn_parameters())
+    turn = turn_start(actor="ann", loop_version=loop, parameters=turn_parameters())
     for stage in ("collect", "release", "synthesize", "train"):
         job_run(turn.stages.get(name=stage).job_id)
     RewardSignal.objects.update(payload=b"damaged")

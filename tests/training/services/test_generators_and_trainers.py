@@ -106,22 +106,31 @@ def release(transactional_db: None, tmp_path: Path) -> Release:
     parameters = turn_parameters(
         source=walks_csv(tmp_path / "1.csv", people=1_500, days=2), consents=[Purpose.TRAINING, Purpose.EVALUATION]
     )
-    turn = turn_start(loop_version=walks_loop(tmp_path), parameters=parameters)
+    turn = turn_start(actor="ann", loop_version=walks_loop(tmp_path), parameters=parameters)
     for stage in ("collect", "release"):
         job_run(turn.stages.get(name=stage).job_id)
     return Release.objects.get()
 
 
-def synthesized(release: Release, **asked: str) -> SyntheticJob:
-    write = pool_synthesize(release=release, seed=SEED, states=3_000, job_id=None, **asked)
+def synthesized(release: Release, states: int = 3_000, **asked: str) -> SyntheticJob:
+    write = pool_synthesize(release=release, seed=SEED, states=states, job_id=None, **asked)
     return SyntheticJob.objects.get(pk=write()["synthetic_job"])
+
+
+def test_another_number_of_samples_is_another_generation(release: Release) -> None:
+    """Also with the same release and seed, as of two turns without anything new between them."""
+    many, few = synthesized(release), synthesized(release, states=500)
+    assert (many.sample_count, few.sample_count) == (3_000, 500)
+    assert sum(chunk.rows for chunk in few.chunks.all()) == 1_000
+    assert synthesized(release, states=500) == few
 
 
 @pytest.mark.usefixtures("more")
 def test_a_generator_and_a_trainer_of_one_line_are_asked_by_name(release: Release) -> None:
     usual, halves = synthesized(release), synthesized(release, generator="halves")
     assert (usual.generator, halves.generator) == ("world_model", "halves")
-    assert usual.sample_count == halves.sample_count == 6_000
+    assert usual.sample_count == halves.sample_count == 3_000
+    assert sum(chunk.rows for chunk in usual.chunks.all()) == 6_000, "each sample holds the outcome of both actions"
     hashes = [list(job.chunks.order_by("index").values_list("data_sha256", flat=True)) for job in (usual, halves)]
     assert not set(hashes[0]) & set(hashes[1]), "it has seeds of its own"
 
@@ -154,7 +163,7 @@ def test_a_turn_asks_the_generator_and_the_trainers_that_the_command_names(
     assert (asked["generator"], asked["trainer"], asked["head_trainer"]) == ("halves", "stay", "silent")
     job, version = SyntheticJob.objects.get(), ModelVersion.objects.learned().get()
     assert (job.generator, version.kind, version.config["training_gamma"]) == ("halves", "linear_q", 0.0)
-    assert job.sample_count == 3_000 * len(version.loop_version.spec.head(MAIN_HEAD).actions), "nobody gave a number"
+    assert job.sample_count == 3_000, "nobody gave a number"
     assert not version_policy(version).actions(np.array([[0.9, 0.0], [0.1, 1.0]])).any()
 
 

@@ -118,6 +118,8 @@ def equivalence(
         return Verdict("pass", f"{text}, which is inside +-{margin:.4g}.")
     if interval90.low >= margin or interval90.high <= -margin:
         return Verdict("fail", f"{text}, which is outside +-{margin:.4g}.")
+    if needed is not None and needed <= interval90.users:
+        needed = None
     return _insufficient(f"{text}, which is not inside +-{margin:.4g}", needed)
 
 

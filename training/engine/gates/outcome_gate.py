@@ -94,7 +94,8 @@ def _not_worse(terms: GateTerms, name: str, sums: CentredSums, description: str)
     result = verdict(interval, -terms.margin, "at_least", fail_interval=against, needed=needed, name=description)
     if result.answer == "pass" and interval.estimate < 0:
         reason = f"{description} is {interval.estimate:.4g}, so the candidate seems no better"
-        result = Verdict("insufficient", f"{reason}. A decision needs about {needed:,.0f} people.", needed)
+        more = f" A decision needs about {needed:,.0f} people." if needed > interval.users else ""
+        result = Verdict("insufficient", f"{reason}.{more}", needed if more else None)
     return _rewards(terms, name, interval, -terms.margin, result)
 
 

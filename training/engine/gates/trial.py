@@ -18,7 +18,7 @@ from loops.engine.reward import largest_total
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import smallest_effect
 from privacy.engine.evaluation.centred_sums import read_centred
-from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS
+from privacy.engine.evaluation.on_policy import IMPROVEMENT_CLIP, IMPROVEMENT_COLUMNS, TRIAL_SHARES
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, attempt_alpha
 from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.share_gates import SUPPORT_OFF
@@ -29,9 +29,10 @@ TRIAL_LOOKS = 3  # releases of one trial; a trial without a verdict then ends wi
 TRIAL_BP = 5_000  # of the people have the candidate
 LEAST_Z = 0.1  # z of the model gate below which a candidate is not worth people's time
 HIDDEN_SHARE = 0.002  # of the people, who may lie beyond the clip against a candidate
-HIDDEN_LOSS = 3.0  # reward scales that one of them loses in every decision, unless they are proven to be more
-_COUNT_Z = 2.326  # sd of their number's noise by which it may exceed 0
+HIDDEN_LOSS = 3.0  # reward scales that each of them is taken to lose in every decision, unless their number is proven
+_COUNT_Z = 2.0  # sd of their number's noise by which it may exceed 0
 ENTRY_Z = 2.326  # sd of noise by which people beyond an evaluation's clip may exceed 0 before a trial
+_USERS_SD = 2.0  # sd of noise by which the number of people must exceed the least
 _MISMATCH_PRIOR = 100.0  # pseudo-people of the sample ratio's prior (evidence of a ratio other than 50:50)
 _MISMATCH_BAR = math.log(1_000.0)
 
@@ -72,6 +73,12 @@ def trial_wanted(
     return all(j.high > 0 for j in improvement)
 
 
+def people_for_trial(sigma: float) -> float:
+    """Return how many people a trial needs so that its release can be read. ``sigma``: noise multiplier of a whole turn."""
+    share = TRIAL_SHARES["improvement"] / sum(TRIAL_SHARES.values())
+    return MIN_ESS + _USERS_SD * sigma * IMPROVEMENT_CLIP / IMPROVEMENT_COLUMNS["users"] / math.sqrt(share)
+
+
 def unsupported(support: Judgement) -> bool:
     """Tell whether the log is proven not to have done, as declared, what the candidate would do. Too few people prove nothing."""
     return support.high < 1 - SUPPORT_OFF or support.low > 1 + SUPPORT_OFF
@@ -102,19 +109,19 @@ class _Sums:
     def bound(self, z: float, *, against: bool = False) -> float:
         """Return z times the standard error of the sum of values, sampling and noise together.
 
-        against: include the noise on the number of people beyond the clip.
+        against: include the noise on the number of people beyond the clip, at the level of a guardrail.
 
         sampling: sum v^2 - (sum v)^2 / n, raised by the noise of its square.
         """
         square = max(self.value["square"], 0.0) + SQUARE_MARGIN * self.sd["square"]
         hidden = HIDDEN_LOSS * self.value["users"] * self.beyond_sd["against"] if against else 0.0
-        return z * math.sqrt(square + self.sd["value"] ** 2 + hidden**2)
+        return math.hypot(z * math.sqrt(square + self.sd["value"] ** 2), _z(1 - FALSE_PASS_ALPHA) * hidden)
 
     def hidden(self, side: str) -> float:
         """Return how much the people beyond the clip may add to the sum.
 
-        Where their number is proven each may lie as far away as a reward can. Otherwise each may lose ``HIDDEN_LOSS``, or gain as
-        much as the clip.
+        Where their number is proven each may lie as far away as a reward can. Otherwise each may lose ``HIDDEN_LOSS``, or gain
+        as much as the clip.
         """
         if self.beyond[side] > self.margin(side):
             return self.value["users"] * self.beyond[side] * self.reach
@@ -170,7 +177,7 @@ def trial_verdict(
     if not 1 <= look <= TRIAL_LOOKS:
         raise ValueError(f"look {look} of a trial is not possible; a trial has looks 1 to {TRIAL_LOOKS}")
     z = _z(1 - attempt_alpha(look + 1))
-    guards = guardrail_judgements(spec, stored, earlier)
+    guards = guardrail_judgements(spec, stored, earlier, look)
     result = combine_verdicts([_improvement(spec, _read(spec, stored, earlier), z), *guards])
     if result.verdict == "pass":
         return GateResult(
@@ -212,20 +219,24 @@ def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
             ),
         )
     elif estimate + gain + against <= 0:
-        answer, reason = "fail", f"{text}: the candidate is not better than the reference."
+        answer = "fail"
+        reason = (
+            f"The difference between the arms of the trial is {estimate:.4g} reward scales and at most "
+            f"{estimate + gain + against:.4g} with {1 - FALSE_PASS_ALPHA:.0%} confidence, so the candidate is not better."
+        )
     else:
         answer, reason = (
             "insufficient",
-            f"{text}, which does not exclude 0. A decision needs about {needed:,.0f} people.",
+            f"{text}, which does not exclude 0.{people_words(needed, users)}",
         )
     scale = spec.reward.scale
-    known = needed if answer == "insufficient" and not problem else None
+    known = needed if answer == "insufficient" and not problem and needed > users else None
     return Judgement("improvement", estimate * scale, low * scale, high * scale, 0.0, users, answer, reason, known)
 
 
 def _problem(sums: _Sums, users: float) -> str:
     """Return why the trial cannot be read yet, or an empty text."""
-    if users - 2 * sums.sd["users"] < MIN_ESS:
+    if users - _USERS_SD * sums.sd["users"] < MIN_ESS:
         return f"Too few people took part in the trial to read it: about {users:,.0f}. It needs {MIN_ESS:g} beyond the noise."
     if sample_ratio_evidence(sums.value["arms"], sums.sd["arms"], users) >= _MISMATCH_BAR:
         return (
@@ -245,6 +256,11 @@ def sample_ratio_evidence(difference: float, sd: float, users: float) -> float:
     variance = users + sd**2
     prior = users**2 / (_MISMATCH_PRIOR + 1)
     return difference**2 / 2 * (1 / variance - 1 / (variance + prior)) - math.log1p(prior / variance) / 2
+
+
+def people_words(needed: float, users: float) -> str:
+    """Return a sentence about the people that a decision needs, empty if as many are there: then noise decides."""
+    return f" A decision needs about {needed:,.0f} people." if needed > users else ""
 
 
 def _people_needed(users: float, se: float, effect: float, z: float) -> float:

@@ -4,7 +4,8 @@ A guardrail is a share of the candidate's interventions, centred at its bar. The
 the sum of weights and bar' is the bar that silence lowers. Its variance is that of S, plus the noise of W and of the silent share
 at their distance. So the noise of a divisor does not enter twice (Fieller 1954).
 
-Every guardrail is tested at .05 in each look: all of them and the improvement must pass at once (an intersection-union test).
+Every guardrail is tested at .05 in the first look, and at half of the level before in each further look. All of them and the
+improvement must pass at once (an intersection-union test).
 """
 
 from __future__ import annotations
@@ -24,25 +25,27 @@ from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord
 from training.engine.gates.judgements import Judgement
 from training.engine.intervals.clustered import MIN_ESS
 
-_COUNT_Z = 2.326  # sd of the noise on a number of people beyond a clip, above which they are proven
+_COUNT_Z = 2.0  # sd of the noise on a number of people beyond a clip, above which they are proven
 SQUARE_MARGIN = 0.5  # a variance is raised by this many sd of its noise
 _LEAST_SD = 1.0  # a sum of weights below this many sd of its noise says too little; a test hardly depends on it
 _JOINED_SD = 3.0  # a sum of weights below this many sd of its noise is not joined
 _CANDIDATES = 0.5  # of the people of an evaluation, who had the candidate in the trial
-_Z = NormalDist().inv_cdf(1 - FALSE_PASS_ALPHA)
 
 
 def guardrail_judgements(
-    spec: LoopSpec, trial: Mapping[str, np.ndarray], earlier: Mapping[str, np.ndarray] | None
+    spec: LoopSpec, trial: Mapping[str, np.ndarray], earlier: Mapping[str, np.ndarray] | None, look: int = 1
 ) -> list[Judgement]:
-    """Judge false interventions and empathy by a trial's sums, and by those of an earlier evaluation where there is one."""
-    found = guardrails(spec)
+    """Judge false interventions and empathy by a trial's sums, and by those of an earlier evaluation where there is one.
+
+    Args: look: 1, 2, ...: the number of this release within the trial.
+    """
+    found, z = guardrails(spec), NormalDist().inv_cdf(1 - FALSE_PASS_ALPHA * 0.5 ** (look - 1))
     sums = {metric: joined_sums(metric, trial, earlier or {}) for metric in found}
     out = []
     if "empathy_deficit" in sums:
-        out.append(_empathy(sums["empathy_deficit"]))
+        out.append(_empathy(sums["empathy_deficit"], z))
     if "false_intervention" in sums:
-        out.append(_false_interventions(sums["false_intervention"], sums.get("silence")))
+        out.append(_false_interventions(sums["false_intervention"], sums.get("silence"), z))
     return out
 
 
@@ -89,8 +92,8 @@ def _relative_variance(sums: CentredSums) -> float:
     return (max(sums.square, 0.0) + sums.sd_value**2 + 1e-12) / sums.weight**2
 
 
-def _share_bounds(sums: CentredSums, centre: float, bar: float, unsure: float) -> tuple[float, float]:
-    """Return the 90% interval of a share whose upper end is at most ``bar`` exactly if the test at ``bar`` passes.
+def _share_bounds(sums: CentredSums, centre: float, bar: float, unsure: float, z: float) -> tuple[float, float]:
+    """Return the interval of a share whose upper end is at most ``bar`` exactly if the test at ``bar`` passes.
 
     Args: centre: the bar that was subtracted in each person's number. unsure: sd of ``bar``.
     """
@@ -98,20 +101,20 @@ def _share_bounds(sums: CentredSums, centre: float, bar: float, unsure: float) -
     variance = max(sums.square, 0.0) + SQUARE_MARGIN * sums.sd_square + sums.sd_value**2
     variance += ((bar - centre) * sums.sd_weight) ** 2 + (unsure * sums.weight) ** 2
     reach_low, reach_high = bar * sums.clips.weight, (1 - bar) * sums.clips.weight
-    low = value - _distance(sums, sums.below, reach_low, variance)
-    high = value + _distance(sums, sums.above, reach_high, variance)
+    low = value - _distance(sums, sums.below, reach_low, variance, z)
+    high = value + _distance(sums, sums.above, reach_high, variance, z)
     shown = _share(sums, centre)
     return min(max(bar + low / sums.weight, 0.0), shown), max(min(bar + high / sums.weight, 1.0), min(shown, bar))
 
 
-def _distance(sums: CentredSums, beyond: float, reach: float, variance: float) -> float:
+def _distance(sums: CentredSums, beyond: float, reach: float, variance: float, z: float) -> float:
     """Return how far a bound lies from the sum: its standard error, and what people beyond the clip may add.
 
     Where their number is within its noise they count as the clip, and its noise adds to the variance. Proven ones count as far
     as a person can reach.
     """
     clip, proven = min(sums.clips.value, reach), beyond > _COUNT_Z * sums.sd_beyond
-    return _Z * math.hypot(math.sqrt(variance), clip * sums.sd_beyond) + (reach if proven else clip) * max(beyond, 0.0)
+    return z * math.hypot(math.sqrt(variance), clip * sums.sd_beyond) + (reach if proven else clip) * max(beyond, 0.0)
 
 
 def _share(sums: CentredSums, centre: float) -> float:
@@ -119,17 +122,17 @@ def _share(sums: CentredSums, centre: float) -> float:
     return min(max(centre + sums.clipped_value / sums.weight, 0.0), 1.0)
 
 
-def _empathy(sums: CentredSums) -> Judgement:
+def _empathy(sums: CentredSums, z: float) -> Judgement:
     """Judge empathy by its complement."""
     if not _known(sums):
         return _unknown("empathy", EMPATHY_BAR)
-    below, above = _share_bounds(sums, DEFICIT_BAR, DEFICIT_BAR, 0.0)
+    below, above = _share_bounds(sums, DEFICIT_BAR, DEFICIT_BAR, 0.0, z)
     low, high, value = 1 - above, 1 - below, 1 - _share(sums, DEFICIT_BAR)
     answer: VerdictWord = "pass" if low >= EMPATHY_BAR else "fail" if high < EMPATHY_BAR else "insufficient"
     return _judgement("empathy", value, low, high, EMPATHY_BAR, sums, answer)
 
 
-def _false_interventions(sums: CentredSums, silence: CentredSums | None) -> Judgement:
+def _false_interventions(sums: CentredSums, silence: CentredSums | None, z: float) -> Judgement:
     """Judge false interventions among those that were answered.
 
     Where silence may hide harm, the bar is lower: those who did not answer are taken to be harmed ``SILENT_HARM_RATIO`` times as
@@ -138,8 +141,8 @@ def _false_interventions(sums: CentredSums, silence: CentredSums | None) -> Judg
     if not _known(sums):
         return _unknown("false_intervention", FALSE_INTERVENTION_BAR)
     bar, unsure = _bar_after_silence(silence)
-    low, high = _share_bounds(sums, FALSE_INTERVENTION_BAR, bar, unsure)
-    low_at_bar, _ = _share_bounds(sums, FALSE_INTERVENTION_BAR, FALSE_INTERVENTION_BAR, 0.0)
+    low, high = _share_bounds(sums, FALSE_INTERVENTION_BAR, bar, unsure, z)
+    low_at_bar, _ = _share_bounds(sums, FALSE_INTERVENTION_BAR, FALSE_INTERVENTION_BAR, 0.0, z)
     answer: VerdictWord = "pass" if high <= bar else "fail" if low_at_bar > FALSE_INTERVENTION_BAR else "insufficient"
     return _judgement("false_intervention", _share(sums, FALSE_INTERVENTION_BAR), low, high, bar, sums, answer)
 

@@ -16,6 +16,7 @@ from loops.selectors import DEFAULT_LOOP
 from privacy.models import Purpose
 from privacy.services.vault.adopt import vault_prepare
 from r3al_project.ops import demo
+from r3al_project.turns.actors import terminal_actor
 from r3al_project.turns.add_loop import loop_named
 from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.progress_view import ProgressView, worker_process
@@ -55,6 +56,7 @@ class Command(BaseCommand):
             parameters=turn_parameters(
                 epsilon=options["epsilon"], seed=options["seed"], source=source, consents=Purpose.values
             ),
+            actor=terminal_actor(),
         )
         with worker_process():
             view.follow(turn)

@@ -14,6 +14,7 @@ from core.errors import R3alError
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from privacy.models import Purpose
+from r3al_project.turns.actors import terminal_actor
 from r3al_project.turns.add_loop import loop_named
 from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.models import Turn
@@ -30,7 +31,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", required=True, metavar="NAME", help="name of a loop, or a TOML file")
-        parser.add_argument("--head", help="deploy only this head (default: every head whose gate passes)")
+        parser.add_argument("--head", help="train and deploy only this head (default: every head)")
         parser.add_argument(
             "--epsilon",
             type=float,
@@ -109,4 +110,4 @@ def _start(loop_version: LoopVersion, options: dict[str, Any]) -> Turn:
         consents=options["consent"],
         override_propensities=options["override_propensities"],
     )
-    return turn_start(loop_version=loop_version, parameters=parameters)
+    return turn_start(loop_version=loop_version, parameters=parameters, actor=terminal_actor())

@@ -138,3 +138,30 @@ class TestRefusals:
     def test_another_format_than_csv(self) -> None:
         (found,) = problems(more='[import.parquet]\nuser = "u"')
         assert found.startswith("import.parquet is not a key of a loop file")
+
+
+class TestHowAFileIsWritten:
+    def test_decimals_are_points_unless_declared(self) -> None:
+        assert parsed(more=csv("")).imports.decimal == "."
+        assert parsed(more=csv('decimal = ","')).imports.decimal == ","
+        assert any(
+            "import.csv.decimal" in p and "expected one of ., ," in p for p in problems(more=csv('decimal = ";"'))
+        )
+
+    def test_the_persons_zone_is_a_column_and_part_of_the_key(self) -> None:
+        """An hour occurs twice when clocks go back."""
+        imports = parsed(more=csv('time_zone = "tz"')).imports
+        assert (imports.time_zone, imports.utc_offset) == ("tz", None) and imports.key == (
+            "user_id",
+            "decided_at",
+            "tz",
+        )
+        assert imports.time_columns == ("decided_at", "tz")
+
+    def test_an_offset_in_minutes_may_have_a_transform(self) -> None:
+        imports = parsed(more=csv('utc_offset = "hours"\ntransforms = { hours = "x * 60" }')).imports
+        assert imports.utc_offset == "hours" and imports.transforms == {"hours": "x * 60"}
+
+    def test_a_zone_and_an_offset_exclude_each_other(self) -> None:
+        found = problems(more=csv('utc_offset = "o"\ntime_zone = "tz"'))
+        assert any("either time_zone or utc_offset, not both" in p for p in found)

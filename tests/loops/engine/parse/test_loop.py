@@ -20,7 +20,7 @@ from tests.system import ROOT
 class TestDefaults:
     def test_of_the_loop(self) -> None:
         spec = parsed()
-        assert (spec.version, spec.title, spec.population) == (1, "small", "small")
+        assert (spec.version, spec.title, spec.population) == (1, "small", "people")
         assert (spec.evaluation_share, spec.minimum_effect, spec.exploration) == (0.0, None, 0.1)
         assert (spec.exploration_before, spec.logging_rounds) == (1.0, 2)
         assert (spec.moments, spec.availability) == (MomentsOptions(), Availability())
@@ -98,12 +98,12 @@ class TestTheExample:
         missing = { mood = 0, place = "home" }
         """
         spec = parsed(
-            ("per_day = 3", 'per_day = 3\npopulation = "people"\nevaluation_share = 0.5'),
+            ("per_day = 3", 'per_day = 3\npopulation = "clients"\nevaluation_share = 0.5'),
             ('"small"', '"small"\nminimum_effect = 0.1\nexploration = 0.2'),
             more=more,
         )
         assert (spec.population, spec.evaluation_share, spec.minimum_effect, spec.exploration) == (
-            "people",
+            "clients",
             0.5,
             0.1,
             0.2,

@@ -95,3 +95,27 @@ class TestComposition:
         best = {"best_delay_seconds": {"later": 1_800}, "delay_tolerance_seconds": 600}
         got = [read({"when": w, "felt": "1200"}, best, reward={"delay": "felt"}).reward[5] for w in ("later", "now")]
         assert got == pytest.approx([np.exp(-1.0), np.exp(-2.0)])
+
+
+class TestATotalBesideComponents:
+    columns = {"total": "felt", "sentiment": "mood", "engagement": "gap"}
+
+    def test_is_composed_where_its_cell_is_empty_and_counted(self) -> None:
+        got = read({"felt": "", "mood": "1", "gap": "0.8"}, {"default": 0.0}, reward=self.columns)
+        assert got.reward[0] == pytest.approx(0.4 * 1 + 0.4 * 0.8) and got.reward[1:3].tolist() == [1, 0.8]
+        assert got.notes == (("composed", "felt"),) and got.reported
+
+    def test_goes_before_the_components(self) -> None:
+        assert read({"felt": "1.5", "mood": "1", "gap": "0.8"}, reward=self.columns).reward[0] == 1.5
+
+    def test_is_composed_from_inputs_too(self) -> None:
+        got = read({"felt": "", "mood": "0.5"}, reward={"total": "felt", "rating": "mood"})
+        assert got.reward[0] == pytest.approx(0.1 * 0.5)
+
+    def test_is_composed_where_its_transform_has_no_value(self) -> None:
+        got = read({"felt": "-2", "mood": "1"}, reward=self.columns, transforms={"reward": "log(x)"})
+        assert got.reward[0] == pytest.approx(0.4 + 0.4 * 0.25)
+
+    def test_is_the_default_where_no_component_was_observed_either(self) -> None:
+        got = read({"felt": ""}, {"default": -0.5}, reward={"total": "felt", "empathy": "gone"})
+        assert got.reward[0] == -0.5 and got.notes == (("filled", "felt"),) and not got.reported

@@ -294,3 +294,32 @@ class TestStates:
         cells = {"mood": "0", "place": "work", "who": "ann", "at": "2024-05-31", "did": "speak"}
         got = reader.read(cells, lambda m: np.array([0.5]))
         assert got.intervened and got.state.tolist() == [0.0, 1.0, 0.5]
+
+
+class TestADecimalComma:
+    cells = {"mood": "0,5", "gap": "0,25", "p": "0,4", "when_p": "0,5", "felt": "1,5", "did": "1,0", "free": "1,0"}
+
+    def test_is_read_in_every_column_of_numbers(self) -> None:
+        got = read(self.cells, decimal=",")
+        assert (got.state.tolist(), got.reward[0]) == ([0.5, 0.0, 0.25], 1.5) and got.choices == read().choices
+
+    def test_places_rows_in_the_same_regions(self) -> None:
+        written = [{"mood": text, "place": "home", "gap": "0,25"} for text in ("-0,9", "0,5", "0.5", "")]
+        mood = RowReader(diary(decimal=","), COLUMNS, need="decision").region_axes()[0]
+        assert mood.places(written).tolist() == [2, 37, -1, -1]
+
+
+def test_the_persons_time_zone_is_read_where_declared() -> None:
+    reader = RowReader(diary(time_zone="zone"), (*COLUMNS, "zone"), need="decision")
+    got = reader.read(row() | {"zone": "America/New_York"})
+    assert got.time == datetime(2024, 5, 31, 20, 30, tzinfo=UTC) and got.time.date().isoformat() == "2024-05-31"
+    with pytest.raises(InputError, match="lacks the column 'zone'"):
+        RowReader(diary(time_zone="zone"), COLUMNS, need="decision")
+
+
+def test_names_like_formulas_are_read_as_written_and_as_exported() -> None:
+    """An export puts an apostrophe before them, so that a spreadsheet does not run them."""
+    mapped = {"actions": {"policy": {"=1+1": "speak"}}, "categories": {"place": {"-2+3": "work"}}}
+    for did, place in (("=1+1", "-2+3"), ("'=1+1", "'-2+3")):
+        got = read({"did": did, "place": place}, **mapped)
+        assert got.choices["policy"].action == 1 and got.state[1] == 1.0

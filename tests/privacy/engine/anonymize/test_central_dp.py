@@ -150,17 +150,31 @@ def test_intervals_of_quantiles_cover_at_least_as_often_as_they_say() -> None:
 @pytest.mark.parametrize(
     ("values", "users", "columns", "said"),
     [
-        (np.zeros((0, 1)), [], [MOOD], "no record"),
         (np.zeros((1, 1)), [0], [], "pass one"),
         (np.zeros((1, 2)), [0], [MOOD], "pass one"),
-        (np.full((1, 1), 1.5), [0], [MOOD], "outside its public bounds"),
-        (np.full((1, 1), np.inf), [0], [MOOD], "outside its public bounds"),
         (np.zeros((1, 1)), [0], [Column("mood", 1.0, -1.0)], "low must be below high"),
     ],
 )
 def test_what_cannot_be_is_refused(values: np.ndarray, users: list[int], columns: list[Column], said: str) -> None:
     with pytest.raises(InputError, match=said):
         central_totals(values, np.array(users, dtype=np.int64), columns)
+
+
+@pytest.mark.parametrize("wild", [1.5, 1.7e308, np.inf, -np.inf, np.nan])
+def test_a_wild_value_is_taken_within_the_public_bounds(wild: float) -> None:
+    """An exception would tell that its person was charged."""
+    values, users = np.array([[wild, wild], [0.25, 1.0]]), np.arange(2)
+    tame = np.array([[1.0 if np.isfinite(wild) else np.nan, np.nan], [0.25, 1.0]])
+    found, expected = central_totals(values, users, BOTH), central_totals(tame, users, BOTH)
+    for name, total in expected.blocks.items():
+        assert np.array_equal(found.blocks[name], total), name
+
+
+def test_a_shard_without_records_adds_zeros() -> None:
+    nobody = central_totals(np.zeros((0, 2)), np.zeros(0, dtype=np.int64), BOTH)
+    whole = central_totals(*records(3), BOTH)
+    for name, total in add_totals([nobody, whole]).blocks.items():
+        assert np.array_equal(total, whole.blocks[name]), name
 
 
 def test_no_shard_and_no_noise_are_refused() -> None:

@@ -51,9 +51,15 @@ def test_a_row_that_rounding_lifts_over_the_bound_is_pulled_in() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_value_that_is_no_number_stops_the_sum(bad: float) -> None:
-    with pytest.raises(InputError, match="not a finite number"):
-        to_grid(np.array([[0.0, bad]]), 1.0, LATTICE_STEPS)
+def test_a_value_that_is_no_number_counts_as_0(bad: float) -> None:
+    """An exception would tell that the person who brought it is in the sum."""
+    grid = to_grid(np.array([[0.5, bad], [0.0, 1.0]]), 1.0, LATTICE_STEPS)
+    assert grid.tolist() == [[LATTICE_STEPS // 2, 0], [0, LATTICE_STEPS]]
+
+
+def test_the_largest_numbers_stay_within_the_clip() -> None:
+    grid = to_grid(np.array([[1.7e308, -1.7e308], [1.7e308, 1.0]]), 1e-3, LATTICE_STEPS)
+    assert (np.square(grid).sum(axis=1) <= LATTICE_STEPS**2).all()
 
 
 @pytest.mark.parametrize(

@@ -246,3 +246,12 @@ def test_a_loop_without_labels_and_empathy_measures_the_improvement_alone() -> N
     spec = replace(known, imports=replace(known.imports, label=None))
     assert guardrails(spec) == ()
     assert guardrail_clips(spec, intervention_rate=0.5, exploration=0.1, decisions=40) == {}
+
+
+def test_harm_that_comes_as_a_label_alone_is_seen() -> None:
+    rows = _rows([float("nan"), 0.4, 0.2], [True, True, False], harmful=1)
+    assert rows.rewarded.tolist() == [False, True, True]
+    sums = _sums(rows)
+    assert (sums["users"], sums["arms"]) == pytest.approx((2, 0), abs=1e-4)
+    assert sums["value"] / sums["users"] == pytest.approx(0.2, abs=1e-4)
+    assert _guard(rows, "false_intervention") == pytest.approx((0.9, 1))

@@ -11,7 +11,7 @@ from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.reward import largest_total
 from loops.engine.rows.propensities import LEAST_PROPENSITY
-from privacy.engine.evaluation.centred_sums import person_rows
+from privacy.engine.evaluation.centred_sums import ValueClips, person_rows
 from privacy.engine.evaluation.clips import evaluation_clips
 from privacy.engine.evaluation.statistics import EvaluationCandidate, EvaluationRows, SubCandidate, person_values
 from privacy.engine.moments.contributions import baseline_contributions, count_contributions, effect_contributions
@@ -57,3 +57,29 @@ def test_worst_rows_give_finite_numbers_in_every_release() -> None:
     blocks = [count_contributions(SPEC, rows), *baseline_contributions(layout, rows, 0.0)]
     blocks += effect_contributions(layout, rows, 0.0, np.zeros((layout.phi.width, len(layout.targets)))).values()
     assert all(np.isfinite(block).all() for block in blocks)
+
+
+def _lived(reward: np.ndarray, harmful: np.ndarray) -> EvaluationRows:
+    """Two people with two rows each, of whom everybody got the action with probability 1/2."""
+    n = len(reward)
+    rows = replace(
+        null_rows(SPEC, decisions=2).of_people(0, 2),
+        action=np.ones(n, dtype=np.int64),
+        propensity=np.full(n, 0.5),
+        reward=reward,
+    )
+    return EvaluationRows(rows, np.full(n, np.nan), harmful)
+
+
+def test_a_label_without_a_reward_counts_in_its_share_and_nowhere_else() -> None:
+    always = policy(np.array([1.0, 0.0, 0.0]))
+    candidate = EvaluationCandidate(always, policy(np.zeros(3)), np.zeros((2, 3)))
+    reward, harmful = np.array([0.5, np.nan, np.nan, np.nan]), np.array([0, 1, 1, 1])
+    values = person_values(SPEC, _lived(reward, harmful), candidate)
+    false = values["false_intervention"]
+    assert false.weight is not None
+    assert ((false.value + 0.1 * false.weight) / false.weight).tolist() == pytest.approx([0.5, 1.0])
+    improvement, scale = values["improvement"], SPEC.reward.scale
+    assert improvement.value.tolist() == pytest.approx([2 * 0.5 / scale, 0.0])
+    assert improvement.measured is not None and improvement.measured.tolist() == [True, False]
+    assert person_rows(improvement, ValueClips(100.0))[:, 4].tolist() == [1.0, 0.0]

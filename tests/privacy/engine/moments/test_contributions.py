@@ -66,6 +66,20 @@ def test_nobody_moves_a_block_by_more_than_its_clip(rows: ReleaseRows, centre: f
     assert np.linalg.norm(blocks["counts"]) <= COUNTS_CLIP
 
 
+def test_a_shard_without_anybody_adds_zeros_of_the_same_widths() -> None:
+    """In a large cohort one shard of people may hold no usable row at all."""
+    rows = null_rows(SPEC, decisions=8)
+    nobody = rows.of_people(0, 0)
+    theta = np.full((LAYOUT.phi.width, len(LAYOUT.targets)), 0.1)
+
+    def blocks(of: ReleaseRows) -> list[np.ndarray]:
+        effects = effect_contributions(LAYOUT, of, 0.5, theta)
+        return [count_contributions(SPEC, of), *baseline_contributions(LAYOUT, of, 0.5), *effects.values()]
+
+    for empty, whole in zip(blocks(nobody), blocks(rows), strict=True):
+        assert empty.shape == (0, whole.shape[1])
+
+
 def test_the_gram_is_packed_without_loss() -> None:
     rng = np.random.default_rng(1)
     a = rng.normal(size=(4, 4))

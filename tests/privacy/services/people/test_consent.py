@@ -5,7 +5,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from privacy.models import Consent, PrivacyBudget, Purpose, VaultEvent
+from privacy.models.consent import OWN_SOURCE
 from privacy.services.people.consent import consent_grant, consent_withdraw
+from privacy.services.people.erasure import person_erase
 from privacy.services.people.identity import people_get_or_create
 
 pytestmark = pytest.mark.django_db
@@ -52,8 +54,49 @@ def test_a_new_text_is_a_new_act_and_the_vault_knows_which(people: list[int]) ->
 def test_a_grant_that_keeps_answers_does_not_undo_a_withdrawal(people: list[int]) -> None:
     consent_grant(person_ids=people[:1], purposes=BOTH, source="the app")
     consent_withdraw(person_ids=people[:1], purposes=BOTH, source="the app")
-    assert consent_grant(person_ids=people, purposes=BOTH, source="a file", keep_decided=True) == 2
+    assert consent_grant(person_ids=people, purposes=BOTH, source="a file", by="file") == 2
     assert masks(people) == [0, 6]
+
+
+ONE = [Purpose.TRAINING]
+
+
+def by_service(people: list[int], text: str = "1") -> int:
+    return consent_grant(person_ids=people, purposes=ONE, source="api", text_version=text, by="service")
+
+
+def test_a_service_says_what_a_person_consented_to_and_tells_of_a_new_text(people: list[int]) -> None:
+    assert by_service(people) == 2 and by_service(people) == 0 and masks(people) == [2, 2]
+    assert by_service(people, "2") == 2
+
+
+def test_a_service_that_repeats_itself_undoes_no_withdrawal(people: list[int]) -> None:
+    by_service(people)
+    consent_withdraw(person_ids=people, purposes=ONE, source="api")
+    assert by_service(people) == 0 and masks(people) == [0, 0]
+    assert by_service(people, "2") == 2, "a text that was not withdrawn is another question"
+
+
+@pytest.mark.parametrize("text", ["1", "2"])
+def test_a_persons_own_withdrawal_outranks_everybody_but_them(people: list[int], text: str) -> None:
+    by_service(people)
+    consent_withdraw(person_ids=people, purposes=ONE, source=OWN_SOURCE)
+    assert by_service(people, text) == 0
+    assert consent_grant(person_ids=people, purposes=ONE, source="a file", text_version=text, by="file") == 0
+    assert consent_grant(person_ids=people, purposes=ONE, source=OWN_SOURCE, text_version=text) == 2
+
+
+def test_after_an_erasure_only_the_person_consents(people: list[int]) -> None:
+    by_service(people)
+    person_erase(person_id=people[0], source="test")
+    assert people_get_or_create(population="app", identifiers=["ann"])["ann"] == people[0]
+    assert by_service(people[:1], "2") == 0
+    assert consent_grant(person_ids=people[:1], purposes=ONE, source="a file", by="file") == 0 and masks(people) == [
+        0,
+        2,
+    ]
+    assert consent_grant(person_ids=people[:1], purposes=ONE, source=OWN_SOURCE) == 1
+    assert by_service(people[:1], "2") == 1, "they consent again, so the service may tell of a new text"
 
 
 def test_a_person_may_change_their_mind(people: list[int]) -> None:

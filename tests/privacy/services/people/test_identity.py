@@ -5,10 +5,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.test import override_settings
 
+from core.errors import InputError
+from loops.models import Loop
 from privacy.engine.dp.accounting import NANO, rho_cap_nano
 from privacy.models import Person, PrivacyBudget
 from privacy.selectors.default_caps import RHO_CAP, default_caps
-from privacy.services.people.identity import people_get_or_create, person_fold, person_key
+from privacy.services.people.identity import (
+    people_find,
+    people_get_or_create,
+    person_find,
+    person_fold,
+    person_key,
+)
+from tests.factories.loops import loop_version
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +66,33 @@ def test_populations_salts_and_neighbouring_texts_give_other_pseudonyms() -> Non
     with override_settings(ANONYMIZATION_SALT="another"):
         others.add(person_key(population="app", identifier="ann"))
     assert len(key) == 64 and len(others | {key}) == 5
+
+
+@pytest.mark.parametrize("spelled", [" ann ", "\uff41nn", "ann\u00a0"])
+def test_a_person_has_one_pseudonym_and_one_fold_however_they_are_spelled(spelled: str) -> None:
+    assert person_key(population="app", identifier=spelled) == person_key(population="app", identifier="ann")
+    assert person_fold(population="app", identifier=spelled) == person_fold(population="app", identifier="ann")
+
+
+def test_spellings_of_one_batch_are_one_person() -> None:
+    ids = people_get_or_create(population="app", identifiers=["12", "12.0", " 12", "012"])
+    assert ids["12"] == ids["12.0"] == ids[" 12"] != ids["012"] and Person.objects.count() == 2
+
+
+@pytest.mark.parametrize("text", ["", "a\u200bb", "x" * 201])
+def test_an_unusable_identifier_creates_nobody(text: str) -> None:
+    with pytest.raises(InputError, match="a person's identifier"):
+        people_get_or_create(population="app", identifiers=["ann", text])
+    assert not Person.objects.exists()
+
+
+def test_a_person_is_found_by_their_identifier_in_each_population() -> None:
+    loop_version("one")
+    Loop.objects.create(name="two", population="staff")
+    mine = people_get_or_create(population="people", identifiers=["12"])["12"]
+    others = people_get_or_create(population="staff", identifiers=["12"])["12"]
+    assert [p.pk for p in people_find(identifier=" 12.0")] == [mine, others]
+    assert person_find(population="staff", identifier="13") is None
 
 
 def test_folds_are_even_and_independent_of_pseudonyms() -> None:

@@ -80,13 +80,14 @@ class TestWrongPropensities:
 
     def test_are_refused_where_frequencies_contradict_the_declared_logging(self, tmp_path: Path) -> None:
         with pytest.raises(
-            InputError, match=r"head policy take speak at \d\d%, but the loop file declares logging 0.4"
+            InputError,
+            match=r"head policy take speak with a frequency of 0\.\d\d, but the loop file declares logging 0.4",
         ):
             imported(drawn(tmp_path / "log.csv", speak=0.7), DECLARED)
 
     def test_are_refused_for_explored_rows_as_for_all(self, tmp_path: Path) -> None:
         """The column is right, but the rows that are marked as explored were not drawn from the declared logging."""
-        with pytest.raises(InputError, match=r"Explored rows of head policy take \w+ at"):
+        with pytest.raises(InputError, match=r"Explored rows of head policy take \w+ with a frequency of 0"):
             imported(drawn(tmp_path / "log.csv", speak=0.7, explored="1"), explored="explored")
 
     def test_of_a_sub_head_are_refused(self, tmp_path: Path) -> None:

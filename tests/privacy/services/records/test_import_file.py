@@ -2,15 +2,31 @@ from __future__ import annotations
 
 import csv
 import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from core.errors import InputError
 from loops.intake.rejects import RejectsFile
-from privacy.models import Choice, Consent, Decision, Person, PrivacyBudget, Purpose, RewardSignal, SignalImport
+from loops.models import LoopVersion
+from privacy.models import (
+    Choice,
+    Consent,
+    Decision,
+    Person,
+    PrivacyBudget,
+    Purpose,
+    Release,
+    RewardSignal,
+    SignalImport,
+)
 from privacy.services.people.consent import consent_withdraw
+from privacy.services.people.erasure import person_erase
+from privacy.services.people.identity import people_get_or_create
 from privacy.services.records import import_file as collect
 from privacy.services.records.import_file import ImportReport, signals_import
 from tests.factories.diary import COLUMNS, diary_version, points, row, write_csv, write_jsonl
@@ -134,7 +150,7 @@ class TestTheSameAgain:
             {"mood": "0.4"},
             {"did": "wait", "p": "0.6"},
             {"p": "0.3"},
-            {"felt": ""},
+            {"felt": "1.4"},
             {"answer": "bad"},
             {"gone": "1"},
             {"free": "0"},
@@ -145,6 +161,93 @@ class TestTheSameAgain:
         path = write_csv(tmp_path / "other.csv", [row(**cells), row(who="ben")])
         report = imported(path)
         assert (report.added, report.rejected) == (1, 1) and rejects(path) == [(2, "conflicting_key")]
+
+
+def recent(hours: float, **cells: str) -> dict[str, str]:
+    """A row of so many hours ago. The loop's deadline is 24 hours."""
+    return row(at=(datetime.now(UTC) - timedelta(hours=hours)).isoformat(), **cells)
+
+
+def with_default(value: float | None) -> LoopVersion:
+    version = diary_version()
+    version.spec = replace(version.spec, reward=replace(version.spec.reward, default=value))
+    return version
+
+
+class TestAnOutcomeInALaterFile:
+    silent = {"felt": "", "answer": ""}
+
+    def both(self, tmp_path: Path, first: dict[str, str], later: dict[str, str], **options: Any) -> ImportReport:
+        imported(write_csv(tmp_path / "one.csv", [first]), **options)
+        return imported(write_csv(tmp_path / "two.csv", [later, row(who="ben")]), **options)
+
+    def test_joins_its_decision_while_that_is_open(self, tmp_path: Path) -> None:
+        told = recent(3)
+        report = self.both(tmp_path, told | self.silent, told)
+        assert (report.rows, report.added, report.joined, report.unchanged, report.rejected) == (2, 1, 1, 0, 0)
+        kept = RewardSignal.objects.get(decision__person=Decision.objects.order_by("pk")[0].person)
+        assert outcome_of(kept)[0] == 1.5 and kept.harmful is False
+        assert (kept.closed_at - kept.decision.decided_at) == timedelta(hours=24)
+        assert SignalImport.objects.order_by("-pk")[0].counts["joined"] == {"rows": 1}
+
+    def test_is_too_late_after_the_deadline_and_says_what_to_do(self, tmp_path: Path) -> None:
+        told = recent(25)
+        report = self.both(tmp_path, told | self.silent, told)
+        assert (report.added, report.joined, report.rejected) == (1, 0, 1)
+        assert rejects(tmp_path / "two.csv") == [(2, "late_outcome")]
+        assert "longer deadline" in (tmp_path / "two.rejects").read_text() and RewardSignal.objects.count() == 1
+
+    def test_takes_the_place_of_the_default(self, tmp_path: Path) -> None:
+        told = recent(3)
+        report = self.both(tmp_path, told | self.silent, told, loop_version=with_default(-0.5))
+        assert report.joined == 1 and outcome_of(RewardSignal.objects.order_by("pk")[0])[0] == 1.5
+
+    def test_never_changes_what_a_release_has_read(self, tmp_path: Path) -> None:
+        told, version = recent(3), with_default(-0.5)
+        imported(write_csv(tmp_path / "one.csv", [told | self.silent]), loop_version=version)
+        read = Release.objects.create(
+            key="k",
+            loop_version=version,
+            purpose="training",
+            technique="central_dp",
+            mechanism="m",
+            policy_cost=1,
+            guarantee="g",
+        )
+        RewardSignal.objects.update(release=read)
+        report = imported(write_csv(tmp_path / "two.csv", [told, row(who="ben")]), loop_version=version)
+        assert (report.joined, report.rejected) == (0, 1)
+        assert outcome_of(RewardSignal.objects.order_by("pk")[0])[0] == -0.5
+
+    def test_may_come_in_parts(self, tmp_path: Path) -> None:
+        """The label first, then the reward."""
+        told = recent(3)
+        assert self.both(tmp_path, told | {"felt": ""}, told).joined == 1
+        assert outcome_of(RewardSignal.objects.order_by("pk")[0])[0] == 1.5
+
+    @pytest.mark.parametrize("chunk", [1, 100])
+    def test_may_be_a_later_row_of_the_same_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+    ) -> None:
+        monkeypatch.setattr(collect, "IMPORT_CHUNK", chunk)
+        told, old = recent(3), row(who="old")
+        rows = [told | self.silent, told, told | self.silent, old | self.silent, old]
+        report = imported(write_csv(tmp_path / "log.csv", rows))
+        assert (report.rows, report.added, report.joined, report.unchanged, report.rejected) == (5, 2, 1, 1, 1)
+        assert outcome_of(RewardSignal.objects.get())[0] == 1.5
+
+    def test_is_not_lost_when_the_first_file_is_imported_again(self, tmp_path: Path) -> None:
+        told = recent(3)
+        self.both(tmp_path, told | self.silent, told)
+        again = imported(tmp_path / "one.csv")
+        assert (again.joined, again.unchanged, again.rejected) == (0, 1, 0)
+        assert outcome_of(RewardSignal.objects.order_by("pk")[0])[0] == 1.5
+
+    @pytest.mark.parametrize("cells", [{"felt": "1.4"}, {"answer": "bad"}, {"mood": "0.4"}])
+    def test_never_changes_an_outcome_or_another_part_of_the_row(self, tmp_path: Path, cells: dict[str, str]) -> None:
+        told = recent(3)
+        assert self.both(tmp_path, told, told | cells).joined == 0
+        assert rejects(tmp_path / "two.csv") == [(2, "conflicting_key")]
 
 
 class TestConsent:
@@ -274,3 +377,44 @@ class TestComputedFeatures:
         imported(path)
         before = everything()
         assert imported(path).unchanged == 12 and everything() == before
+
+
+class TestOnePerson:
+    def test_is_one_however_a_column_of_numbers_was_written(self, tmp_path: Path) -> None:
+        imported(write_csv(tmp_path / "whole.csv", [row(who="12")]))
+        again = imported(write_csv(tmp_path / "floats.csv", [row(who="12.0"), row(who="12.0", at="2024-06-01T09:00")]))
+        assert (again.added, again.unchanged) == (1, 1) and Person.objects.count() == 1
+
+    def test_whose_identifier_hides_something_is_refused_row_by_row(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path / "log.csv", [row(), row(who="b\u200ben"), row(who="1.5E+15"), row(who="x" * 201)])
+        report = imported(path)
+        assert (report.rows, report.added) == (4, 1) and report.counts["rejected"] == {"bad_user": 3}
+        assert rejects(path) == [(3, "bad_user"), (4, "bad_user"), (5, "bad_user")]
+
+
+class TestAfterAnErasure:
+    @pytest.mark.parametrize("comes_back", [False, True])
+    def test_rows_from_before_are_refused_and_counted(self, tmp_path: Path, comes_back: bool) -> None:
+        path = write_csv(tmp_path / "log.csv", [row(), row(who="ben")])
+        imported(path, consents=[Purpose.TRAINING])
+        population = diary_version().spec.population
+        ids = people_get_or_create(population=population, identifiers=["ann", "ben"])
+        person_erase(person_id=ids["ann"], source="test")
+        if comes_back:
+            people_get_or_create(population=population, identifiers=["ann"])
+        again = imported(path, consents=[Purpose.TRAINING])
+        assert (again.rows, again.added, again.unchanged, again.rejected) == (2, 0, 1, 1)
+        assert again.counts["rejected"] == {"erased": 1} and rejects(path)[0][1] == "erased"
+        assert not Decision.objects.filter(person_id=ids["ann"]).exists() and again.consents_granted == 0
+        assert (Person.objects.get(pk=ids["ann"]).erased_at is None) is comes_back, "a refused row brings nobody back"
+
+    def test_rows_of_a_new_life_are_taken_without_the_files_consent(self, tmp_path: Path) -> None:
+        imported(write_csv(tmp_path / "log.csv", [row()]), consents=[Purpose.TRAINING])
+        (pk,) = Person.objects.values_list("pk", flat=True)
+        person_erase(person_id=pk, source="test")
+        later, local = (f"{timezone.now() + timedelta(hours=h):%Y-%m-%dT%H:%M}" for h in (15, 13))
+        report = imported(write_csv(tmp_path / "new.csv", [row(at=later), row(at=local)]), consents=[Purpose.TRAINING])
+        assert (report.added, report.rejected, report.consents_granted) == (1, 1, 0), (
+            "the other may be a local time before"
+        )
+        assert Person.objects.get().erased_at is None and PrivacyBudget.objects.get().consent_mask == 0

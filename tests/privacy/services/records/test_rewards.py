@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from core.errors import Forbidden, NotFound
 from loops.models import LoopVersion
-from privacy.models import RewardEvent, ServedDecision
+from privacy.models import Purpose, RewardEvent, ServedDecision
 from privacy.services.people.authentication import Caller
+from privacy.services.people.consent import consent_withdraw
 from privacy.services.records.rewards import RewardInput, decision_activate, reward_add
 from tests.factories.decisions import NOW, serve_many
 from tests.factories.loops import loop_version
@@ -57,6 +58,24 @@ class TestWhose:
             with pytest.raises(error):
                 decision_activate(caller=who, public_id=public_id, user_id=user_id, at=None)
         assert not RewardEvent.objects.exists()
+
+
+@pytest.mark.parametrize("consents", [True, False])
+def test_words_about_a_decision_need_the_consent_that_the_decision_needed(
+    served: ServedDecision, consents: bool
+) -> None:
+    who = caller(served.person_id)
+    if consents:
+        consent_withdraw(person_ids=[served.person_id], purposes=[Purpose.TRAINING, Purpose.EVALUATION], source="app")
+        reward_add(caller=who, public_id=served.public_id, user_id=None, reward=WORD)
+        decision_activate(caller=who, public_id=served.public_id, user_id=None, at=None)
+        return
+    consent_withdraw(person_ids=[served.person_id], purposes=[Purpose.PERSONALIZATION], source="app")
+    with pytest.raises(Forbidden, match="not consented to personalization"):
+        reward_add(caller=who, public_id=served.public_id, user_id=None, reward=WORD)
+    with pytest.raises(Forbidden, match="not consented to personalization"):
+        decision_activate(caller=who, public_id=served.public_id, user_id=None, at=None)
+    assert not RewardEvent.objects.exists() and ServedDecision.objects.get().activated_at is None
 
 
 @pytest.mark.parametrize(

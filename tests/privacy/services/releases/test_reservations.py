@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
-from core.errors import Conflict
+from core.errors import Conflict, InsufficientData
 from loops.models import LoopVersion
 from privacy.engine.anonymize import registry
 from privacy.engine.anonymize.protocol import ChargedRequest, Output, RecordSource
@@ -21,6 +21,7 @@ from privacy.models import (
     LedgerEntry,
     Person,
     PrivacyBudget,
+    Purpose,
     Release,
     ReleaseRound,
     RewardSignal,
@@ -28,11 +29,13 @@ from privacy.models import (
     VaultEvent,
 )
 from privacy.services.anonymize.compute import anonymize_compute
+from privacy.services.anonymize.feature_records import feature_records
 from privacy.services.anonymize.run import anonymize_begin, anonymize_finish
+from privacy.services.people.consent import consent_withdraw
 from privacy.services.people.erasure import person_erase, restore_erased_person
 from privacy.services.records.signals import SignalInput, signals_add
-from privacy.services.releases.lifecycle import round_store
-from privacy.services.releases.reservations import RESERVATION_AGE, reservations_settle
+from privacy.services.releases.lifecycle import release_commit, round_store
+from privacy.services.releases.reservations import RESERVATION_AGE, reservation_end, reservations_settle
 from tests.factories.anonymize import ALL, CENTRAL, COARSE, GROUPS, LOCAL, NAMES, PEOPLE, make_world, run, spent
 from tests.factories.releases import noised, reserve
 
@@ -54,7 +57,7 @@ def events(release: Release) -> list[str]:
     return later
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[Release], None]) -> None:
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[Release], Any]) -> None:
     """Something happens after the computing and before the storing."""
     compute = anonymize_compute
 
@@ -159,6 +162,45 @@ class TestErasureMeanwhile:
         assert run(world, CENTRAL).state == "committed"
 
 
+class TestWithdrawalMeanwhile:
+    @pytest.mark.parametrize("wanted", [LOCAL, GROUPS, NAMES, COARSE])
+    def test_no_row_of_somebody_who_withdrew_is_stored(
+        self, world: LoopVersion, wanted: AnonymizeRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        meanwhile(monkeypatch, lambda _: withdraw(1))
+        with pytest.raises(Conflict, match="withdrew consent while"):
+            run(world, wanted)
+        assert not ReleaseRound.objects.exists() and spent() == (0, 0)
+
+    @pytest.mark.parametrize("wanted", ALL)
+    def test_what_is_computed_after_a_withdrawal_does_not_read_them(
+        self, world: LoopVersion, wanted: AnonymizeRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        release = anonymize_begin(key="one", loop_version=world, request=wanted)
+        gone, read = withdraw(3), list[int]()
+
+        def reading(**given: Any) -> Any:
+            read.extend(given["person_ids"])
+            return feature_records(**given)
+
+        monkeypatch.setattr("privacy.services.anonymize.compute.feature_records", reading)
+        assert anonymize_finish(release=release).state == "committed"
+        assert len(set(read)) == PEOPLE - 3 and not set(read) & set(gone)
+
+    def test_rows_of_too_few_are_not_made(self, world: LoopVersion) -> None:
+        release = anonymize_begin(key="one", loop_version=world, request=NAMES)
+        withdraw(PEOPLE - 9)
+        with pytest.raises(InsufficientData, match="too few"):
+            anonymize_finish(release=release)
+        assert spent() == (0, 0) and not ReleaseRound.objects.exists()
+
+
+def withdraw(count: int) -> list[int]:
+    people = list(PrivacyBudget.objects.order_by("pk").values_list("pk", flat=True)[:count])
+    consent_withdraw(person_ids=people, purposes=[Purpose.TRAINING], source="app")
+    return people
+
+
 class TestSweep:
     def test_a_forgotten_charge_is_given_back_after_a_day_and_not_before(self, world: LoopVersion) -> None:
         release = anonymize_begin(key="one", loop_version=world, request=replace(LOCAL, samples=30))
@@ -179,10 +221,21 @@ class TestSweep:
         found = reservations_settle(now=timezone.now() + LATER)
         outcome.refresh_from_db()
         assert (found.refunded, found.kept) == (0, 1) and spent() == charged and outcome.release is None
-        assert events(release) == ["reserved"]
-        assert reservations_settle(now=timezone.now() + LATER).kept == 0 and events(release) == ["reserved"], (
+        assert Release.objects.get().state == "abandoned" and events(release) == ["abandoned"]
+        assert reservations_settle(now=timezone.now() + LATER).kept == 0 and events(release) == ["abandoned"], (
             "told once"
         )
+
+    def test_a_worker_that_comes_back_to_an_abandoned_one_stores_nothing(self, world: LoopVersion) -> None:
+        release = reserve(world)
+        round_store(release=release, index=0, arrays=noised(release, share=0.1))
+        assert reservation_end(release=release) == "abandoned" == reservation_end(release=release)
+        with pytest.raises(Conflict, match="abandoned"):
+            round_store(release=release, index=1, arrays=noised(release, share=0.1))
+        with pytest.raises(Conflict, match="abandoned"):
+            release_commit(release=release, noisy_users=3.0)
+        with pytest.raises(Conflict, match="was abandoned; use a new key"):
+            reserve(world)
 
     def test_a_committed_one_is_left_alone(self, world: LoopVersion) -> None:
         release = run(world, CENTRAL)

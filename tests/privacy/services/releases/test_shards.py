@@ -19,12 +19,14 @@ from privacy.engine.anonymize.central_dp import central_totals
 from privacy.engine.dp.mechanisms import Totals, add_totals, noise_once
 from privacy.engine.moments.rounds import baseline_totals, count_totals, effect_totals, residual_baseline
 from privacy.models import LedgerEntry, Purpose, Release
-from privacy.selectors.decisions import charged_person_ids
+from privacy.selectors.decisions import charged_person_ids, evaluation_folds
+from privacy.selectors.releases import consenting_person_ids
 from privacy.services.anonymize.compute import release_columns, shard_records
 from privacy.services.anonymize.run import anonymize
+from privacy.services.people.consent import consent_withdraw
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases import moments, shards
-from privacy.services.releases.lifecycle import round_load
+from privacy.services.releases.lifecycle import release_reserve, round_load
 from privacy.services.releases.moments import BASELINE, moments_release, release_plan
 from privacy.services.releases.shards import shard_rows, shards_of
 from tests.factories.anonymize import CENTRAL
@@ -149,3 +151,46 @@ def test_the_service_in_shards_charges_the_same_and_draws_noise_once_a_block(
     blocks = [name for r in stored for name in r if name.endswith("_rho")]
     assert len(drawn) == len(blocks) and set(charged.values_list("rho", flat=True)) == {release.rho}
     assert sum(float(r[name][0]) for r in stored for name in r if name.endswith("_rho")) <= (release.rho or 0) / 1e9
+
+
+@pytest.mark.parametrize("kept", [0, 1_000_000])
+def test_who_withdraws_between_two_rounds_is_in_no_later_round(
+    world: LoopVersion, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    summed: dict[str, list[int]] = {"count_totals": [], "baseline_totals": [], "effect_totals": []}
+    monkeypatch.setattr(shards, "PEOPLE_A_SHARD", 30)
+    monkeypatch.setattr(shards, "ROWS_KEPT", kept)
+    for name, users in summed.items():
+        totals = getattr(moments, name)
+
+        def counting(*given: Any, totals: Any = totals, users: list[int] = users) -> Any:
+            users.append(given[-1].users)
+            return totals(*given)
+
+        monkeypatch.setattr(moments, name, counting)
+
+    def withdraw(_: float, text: str) -> None:
+        people = {"baseline moments": slice(0, 20), "action effects": slice(20, 25)}.get(text)
+        if people is not None:
+            ids = LedgerEntry.objects.order_by("person_id").values_list("person_id", flat=True)[people]
+            consent_withdraw(person_ids=list(ids), purposes=[Purpose.TRAINING], source="app")
+
+    release = moments_release(
+        key="one", loop_version=world, epsilon=1.0, delta=1e-5, explored_share=1.0, report=withdraw
+    )
+    charged = LedgerEntry.objects.filter(release=release).count()
+    assert [sum(users) for users in summed.values()] == [charged, charged - 20, charged - 25]
+
+
+def test_who_withdraws_after_the_charge_is_not_judged(world: LoopVersion) -> None:
+    release = release_reserve(
+        key="one", loop_version=world, purpose=Purpose.EVALUATION, folds=evaluation_folds(world.spec), epsilon=0.5,
+        delta=1e-5, mechanism="test", parameters={},
+    )  # fmt: skip
+    charged = charged_person_ids(release=release)
+    gone = charged[:3].tolist()
+    consent_withdraw(person_ids=gone, purposes=[Purpose.EVALUATION], source="app")
+    consent_withdraw(person_ids=charged[3:6].tolist(), purposes=[Purpose.TRAINING], source="app")
+    assert np.array_equal(consenting_person_ids(release=release), charged[3:])
+    assert np.array_equal(consenting_person_ids(release=release, among=charged[1:5]), charged[3:5])
+    assert len(consenting_person_ids(release=release, among=charged[:0])) == 0

@@ -519,7 +519,12 @@ def _(w: VaultWorld) -> None:
 @kind("erasure tombstones", "rewrite by the row and seal from before the erasure", "no longer holds the tombstone")
 def _(w: VaultWorld) -> None:
     row = w.erased_before
-    tamper("UPDATE persons SET key = %s, seal = %s, erased_at = NULL WHERE id = %s", row.key, row.seal, row.pk)
+    tamper(
+        "UPDATE persons SET key = %s, seal = %s, erased_at = NULL, last_erased_at = NULL WHERE id = %s",
+        row.key,
+        row.seal,
+        row.pk,
+    )
 
 
 @kind("erasure tombstones", "forge one for somebody alive", "the row of person")

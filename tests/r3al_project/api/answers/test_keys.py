@@ -158,7 +158,7 @@ def loop(settings: Any, monkeypatch: pytest.MonkeyPatch) -> LoopVersion:
 
 
 def people_with_records(version: LoopVersion) -> None:
-    ids = people_get_or_create(population="care", identifiers=[f"p{i}" for i in range(PEOPLE)])
+    ids = people_get_or_create(population="people", identifiers=[f"p{i}" for i in range(PEOPLE)])
     consent_grant(person_ids=list(ids.values()), purposes=[Purpose.TRAINING], source="test")
     now, width = timezone.now(), len(version.spec.features)
     Decision.objects.bulk_create(

@@ -23,7 +23,7 @@ def guard(apps: object, editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('privacy', '0015_imports_check_propensities'),
+        ('privacy', '0018_an_erasure_is_remembered'),
     ]
 
     operations = [
@@ -45,11 +45,11 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='vaultevent',
             name='kind',
-            field=models.CharField(choices=[('release', 'release'), ('consent', 'consent'), ('decisions', 'decisions'), ('deployment', 'deployment'), ('rollback', 'rollback'), ('budget', 'budget change'), ('erasure', 'erasure'), ('import', 'import'), ('rows', 'imported rows'), ('outcomes', 'outcomes'), ('version', 'model version'), ('slot', 'slot'), ('expiry', 'expiry'), ('adoption', 'adoption')], max_length=12),
+            field=models.CharField(choices=[('release', 'release'), ('consent', 'consent'), ('decisions', 'decisions'), ('deployment', 'deployment'), ('rollback', 'rollback'), ('budget', 'budget change'), ('erasure', 'erasure'), ('import', 'import'), ('rows', 'imported rows'), ('outcomes', 'outcomes'), ('version', 'model version'), ('slot', 'slot'), ('expiry', 'expiry'), ('adoption', 'adoption'), ('turn', 'turn')], max_length=12),
         ),
         migrations.AddConstraint(
             model_name='vaultevent',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['release', 'consent', 'decisions', 'deployment', 'rollback', 'budget', 'erasure', 'import', 'rows', 'outcomes', 'version', 'slot', 'expiry', 'adoption'])), name='vault_kind_known'),
+            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['release', 'consent', 'decisions', 'deployment', 'rollback', 'budget', 'erasure', 'import', 'rows', 'outcomes', 'version', 'slot', 'expiry', 'adoption', 'turn'])), name='vault_kind_known'),
         ),
         migrations.RunPython(guard, migrations.RunPython.noop),
     ]

@@ -1,0 +1,106 @@
+"""Join people who were stored under another spelling of their identifier, before identifiers were normalised.
+
+A stored pseudonym is a digest, so it cannot be normalised afterwards. These functions derive the spellings that an identifier may
+have had, and look for their digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+from django.db import transaction
+
+from core.digests import PERSON, keyed
+from core.errors import Conflict
+from core.identifiers import earlier_spellings
+from privacy.models import Person, PrivacyBudget, VaultKind
+from privacy.models.budget import WINDOWS
+from privacy.services.people.erasure import ErasureReason, person_erase, tombstone
+from privacy.services.vault.append import time_text, vault_append
+from privacy.services.vault.stored_rows import people_seal, person_reference
+
+
+def person_spelled(*, population: str, identifier: str) -> Person | None:
+    """Return the person who is stored under another spelling of an identifier, or None."""
+    keys = [spelling_key(population, spelling) for spelling in earlier_spellings(identifier)]
+    return Person.objects.filter(population=population, key__in=keys).order_by("pk").first() if keys else None
+
+
+def spellings_adopt(*, population: str, keys: Mapping[str, str]) -> None:
+    """Give people who are stored under another spelling the pseudonym of the normalised identifier, also erased people.
+
+    If that pseudonym exists already, one person was counted as two. The other spelling is then folded into it after the commit.
+
+    Args:
+        keys: pseudonym by identifier as it was given.
+    """
+    normal = {spelling_key(population, s): key for i, key in keys.items() for s in earlier_spellings(i)}
+    if not normal:
+        return
+    buried = {_tombstone(population, old): new for old, new in normal.items()}
+    people = Person.objects.filter(population=population)
+    for person in list(people.filter(key__in=[*normal, *buried]).order_by("pk")):
+        erased = person.key in buried
+        key = buried[person.key] if erased else normal[person.key]
+        same = people.filter(key__in=[key, _tombstone(population, key)]).first()
+        if same is not None:
+            last = person.key if erased else _tombstone(population, person.key)
+            transaction.on_commit(partial(spelling_fold, other_id=person.pk, key=last, into_id=same.pk), robust=True)
+            continue
+        named = {"key": _tombstone(population, key) if erased else key, "first_key": person.first_key or person.key}
+        if people.filter(pk=person.pk, key=person.key).update(**named):
+            people_seal(people.filter(pk=person.pk))
+
+
+def spelling_fold(*, other_id: int, key: str, into_id: int) -> None:
+    """Erase the other spelling of a person, and add its spent budget to theirs, once.
+
+    Args:
+        key: tombstone of the other spelling.
+    """
+    with suppress(Conflict):  # erased already
+        person_erase(person_id=other_id, source="another spelling", reason=ErasureReason.DUPLICATE)
+    with transaction.atomic():
+        budgets = PrivacyBudget.objects.filter(person_id__in=[other_id, into_id]).order_by("person_id")
+        spent = {b.person_id: b for b in budgets.select_for_update()}
+        other = Person.objects.select_for_update(no_key=True).get(pk=other_id)
+        if other.key != key:
+            return  # folded already
+        before = spent[into_id].spent_lifetime, spent[into_id].rho_spent
+        _add_spent(spent[into_id], spent[other_id])
+        # No identifier leads to this key any more. The tombstone stays, because a restored backup may hold its person.
+        Person.objects.filter(pk=other_id).update(key=_tombstone(other.population, key), first_key=key)
+        people_seal(Person.objects.filter(pk=other_id))
+        _record(spent[into_id], *before)
+
+
+def _record(budget: PrivacyBudget, lifetime: int, rho: int) -> None:
+    """Record in the Trust Vault what another spelling's budget added to one whose ``lifetime`` and ``rho`` were these."""
+    void = budget.formal_void_at
+    added = [budget.spent_lifetime - lifetime, budget.rho_spent - rho, None if void is None else time_text(void)]
+    vault_append(kind=VaultKind.BUDGET, body={"folded": {person_reference("folded", budget.pk): added}})
+
+
+def _add_spent(budget: PrivacyBudget, other: PrivacyBudget) -> None:
+    """Add what another budget spent, up to the caps: what is above them was spent already, and ends every further charge."""
+    for window in WINDOWS:
+        mine, theirs = getattr(budget, f"spent_{window}"), getattr(other, f"spent_{window}")
+        if window != "lifetime":
+            first, other_first = getattr(budget, window), getattr(other, window)
+            setattr(budget, window, max(first, other_first))
+            mine, theirs = mine * (first >= other_first), theirs * (other_first >= first)
+        setattr(budget, f"spent_{window}", min(mine + theirs, getattr(budget, f"cap_{window}")))
+    budget.rho_spent = min(budget.rho_spent + other.rho_spent, budget.rho_cap)
+    budget.formal_void_at = min(filter(None, [budget.formal_void_at, other.formal_void_at]), default=None)
+    budget.save()
+
+
+def spelling_key(population: str, spelling: str) -> str:
+    """Return the pseudonym (64 hexadecimal digits) of a person by one spelling of their identifier."""
+    return keyed(PERSON, population, spelling).hex()
+
+
+def _tombstone(population: str, key: str) -> str:
+    return tombstone(population=population, key=key)
