@@ -99,7 +99,8 @@ def raw_forms() -> dict[str, str]:
 
 def furnish(name: str = "small") -> LoopVersion:
     """A loop with people, decisions, releases, versions, a running turn and what serves."""
-    version = loop_add(text=SMALL.replace('name = "small"', f'name = "{name}"'), source=f"{name}.toml")[0]
+    text = SMALL.replace('name = "small"', f'name = "{name}"\npopulation = "{name}"')  # its people are its own
+    version = loop_add(text=text, source=f"{name}.toml")[0]
     slots = slots_seed(loop_version=version)
     release = _release(version)
     _people(version, release)

@@ -12,9 +12,10 @@ import numpy as np
 from core.arrays import Floats
 
 LEVEL = 0.95  # of all intervals of a file together
-MEANS_SHARE = 1 / 2  # of 1 - LEVEL: the means over all rows
-REGIONS_SHARE = 1 / 4  # the means in regions
-SPREAD_SHARE = 1 / 4  # the spread between people
+# Shares of 1 - LEVEL. A gap or a stratum that matters is many standard errors away, so right files hardly pay for these checks.
+MEANS_SHARE = 0.96  # the means over all rows
+REGIONS_SHARE = 0.02  # the means in regions
+SPREAD_SHARE = 0.02  # the spread between people
 LEAST_DOF = 8.0  # below it a Student interval is unreliable: the propensities stay unchecked
 PSEUDO_ROWS = 2  # with the largest 1/p, added to the variance: rare rows that were not drawn do not show in it
 WEIGHT_CAP = 20.0  # on 1/p, so that no single row hides the others

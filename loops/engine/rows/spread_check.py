@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from core.arrays import Bools, Floats
-from loops.engine.rows.assignment_interval import rows_interval
+from loops.engine.rows.assignment_interval import PSEUDO_ROWS, rows_interval
 
 SPREAD_FAR = 0.3  # standard deviation between people of the true propensity over the logged one
 _ONE_ACTION = 0.95  # of people with rows on even and odd days: from it on, actions were drawn once a person
@@ -55,10 +55,11 @@ def spread_finding(
     if not count:
         return 0, 0.0, "too few people"
     products = ((sums[0] - rows[0]) * (sums[1] - rows[1]))[has_both] / size
-    mean, low, _ = rows_interval(size, products, 0.0, count * null**2, level)
+    # A product is rarely large, and then very large. So its spread is raised by two more of the largest.
+    mean, low, _ = rows_interval(size, products, PSEUDO_ROWS * float(np.square(products).max()), count * null**2, level)
     spread = math.sqrt(max(0.0, mean))
     if low is None:
         return count, spread, "too few people"
-    if low <= 0 or spread <= SPREAD_FAR:
+    if low <= SPREAD_FAR**2:
         return count, spread, "agrees"
     return count, spread, "once a person" if np.mean(one_action[has_both]) >= _ONE_ACTION else "refuted"

@@ -162,7 +162,7 @@ def test_states_are_scored_by_every_head_of_the_loop(name: str, tmp_path: Path) 
         assert "2 states scored" in run("decide", "--loop", name, "--head", head.name, *paths)
         with choices.open() as file:
             rows = list(csv.DictReader(file))
-        assert list(rows[0]) == ["row", "action", *(f"p_{a}" for a in head.actions)]
+        assert list(rows[0]) == ["row", "action", *(f"p_{a}" for a in head.actions), "version"]
         assert [r["action"] for r in rows] == [head.reference] * 2
     for command in (("decide", *paths), ("run_loop",)):
         with pytest.raises(CommandError, match=f"has no head 'tone'; it has {', '.join(HEADS[name])}"):

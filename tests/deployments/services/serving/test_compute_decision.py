@@ -31,7 +31,7 @@ def test_the_same_inputs_give_the_same_bytes_and_touch_no_database(django_assert
     token = token._replace(caller=caller_of(token))
     request = DecisionRequest(request_id="r", loop="care", context=dict(CONTEXT))  # type: ignore[arg-type]
     key = request_key(request)
-    read = serving_read(token, user_id=None, population="care", loop_id=loop.loop_id, request_key=key)
+    read = serving_read(token, user_id=None, population=loop.loop.population, loop_id=loop.loop_id, request_key=key)
     opened = serving_state_opened(read, spec=serving.spec, loop_id=loop.loop_id, now=NOW)
     with django_assert_num_queries(0):
         first, second = (compute_decision(serving, request, read, opened, key, NOW) for _ in range(2))

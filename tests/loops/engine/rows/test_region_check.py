@@ -114,7 +114,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
         for user, cells, action in order:
             sums.add(user, {"policy": logged_choice(action, HEAD.logging)}, cells)
         results.append({(m.action, m.region): (m.rows, m.mean, m.low, m.high) for m in refuted(sums)})
-    assert results[0].keys() == results[1].keys() and len(results[0]) >= 10
+    assert results[0].keys() == results[1].keys() and len(results[0]) >= 5
     for key, numbers in results[0].items():
         np.testing.assert_allclose(numbers, results[1][key], rtol=1e-9)
 
