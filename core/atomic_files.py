@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,3 +49,11 @@ def _rename_without_overwriting(temporary: Path, path: Path) -> None:
         raise Conflict(f"another process created {path} meanwhile; name another file") from None
     except OSError:  # a file system without hard links
         temporary.replace(path)
+
+
+def line_append(path: Path, line: str) -> None:
+    """Append one line to a private file, and return once it is on the disk. Raises OSError."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE), "w") as file:
+        file.write(f"{line}\n")
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,6 +1,7 @@
 """Serialise a value to one reproducible sequence of bytes, ready for hashing.
 
-There are four forms because hashes made under each of them are stored. New code uses ``canonical_json``.
+There are five forms because hashes made under each of them are stored. New code uses ``canonical_json``, or ``facts_json`` for
+the columns of a row.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 _DEEPEST = 16
@@ -32,6 +34,15 @@ def equal_numbers_json(facts: Mapping[str, Any]) -> bytes:
     return sorted_json(_as_floats(facts))
 
 
+def facts_json(facts: Sequence[Any]) -> bytes:
+    """Return sorted JSON of a row's columns, the same before and after both databases stored them.
+
+    Whole floats are written as integers, because a JSON column of PostgreSQL may return one as the other. Times are written in
+    UTC with microseconds, and bytes as hexadecimal digits.
+    """
+    return sorted_json(_as_stored(facts))
+
+
 def list_json(values: Sequence[Any]) -> bytes:
     """Return the JSON of a list in Python's default format, with spaces. Import row keys and feature signatures use it."""
     return json.dumps(list(values)).encode()
@@ -41,6 +52,20 @@ def _as_floats(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _as_floats(v) for k, v in value.items()}
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _as_stored(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _as_stored(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_stored(v) for v in value]
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _check(value: Any, depth: int = 0) -> None:

@@ -65,6 +65,14 @@ def one_of(env: Environment, name: str, default: str, known: tuple[str, ...]) ->
     return value
 
 
+def web_address(env: Environment, name: str) -> str:
+    """Read an address that begins with http:// or https://, or nothing."""
+    given = text(env, name)
+    if given and (urlsplit(given).scheme not in ("http", "https") or not urlsplit(given).hostname):
+        raise ImproperlyConfigured(f"{name} is not a web address; write https://HOST/PATH, or leave it empty")
+    return given
+
+
 def words(env: Environment, name: str, default: tuple[str, ...] = ()) -> list[str]:
     """Read a comma-separated list."""
     return [w.strip() for w in text(env, name).split(",") if w.strip()] or list(default)

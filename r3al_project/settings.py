@@ -192,6 +192,8 @@ DEFAULT_SYNTHETIC_SAMPLES = read.whole(env, "DEFAULT_SYNTHETIC_SAMPLES", 1000, l
 MAX_PRIVACY_EPSILON = read.number(env, "MAX_PRIVACY_EPSILON", 1.0, low=1e-6, high=100.0)
 MAX_PRIVACY_DELTA = read.number(env, "MAX_PRIVACY_DELTA", 1e-5, low=1e-12, high=1e-2)
 MIN_COHORT = read.whole(env, "MIN_COHORT", 50, low=1)
+VAULT_ANCHOR_FILE = read.text(env, "VAULT_ANCHOR_FILE")
+VAULT_ANCHOR_URL = read.web_address(env, "VAULT_ANCHOR_URL")
 PRIVACY_BUDGET_PERIOD = read.one_of(env, "PRIVACY_BUDGET_PERIOD", "monthly", ("daily", "weekly", "monthly"))
 
 # Jobs: the duration of a worker's lease, the interval of its renewal, and the wait before a queued job is dispatched again.

@@ -27,6 +27,9 @@ class Person(Created):
     first_key = models.CharField(max_length=64, blank=True, default="", db_default="")
     fold = models.PositiveSmallIntegerField()
     erased_at = models.DateTimeField(null=True, blank=True)
+    seal = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="Keyed digest of this row, for the Trust Vault."
+    )
     last_erased_at = models.DateTimeField(
         null=True, blank=True, help_text="Last erasure, also of a person who registered again since."
     )

@@ -17,6 +17,12 @@ class VaultKind(models.TextChoices):
     BUDGET = "budget", "budget change"
     ERASURE = "erasure", "erasure"
     IMPORT = "import", "import"
+    ROWS = "rows", "imported rows"
+    OUTCOMES = "outcomes", "outcomes"
+    VERSION = "version", "model version"
+    SLOT = "slot", "slot"
+    EXPIRY = "expiry", "expiry"
+    ADOPTION = "adoption", "adoption"
     TURN = "turn", "turn"
 
 
@@ -25,6 +31,9 @@ class VaultHead(models.Model):
 
     sequence = models.PositiveBigIntegerField(default=0)
     hash = models.CharField(max_length=64)
+    seal = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="Keyed digest of number and hash."
+    )
 
     class Meta:
         db_table = "vault_heads"
@@ -35,7 +44,7 @@ class VaultHead(models.Model):
 
 
 class VaultEvent(models.Model):
-    """One event. ``hash`` is SHA-256 over the canonical JSON of the event and ``previous_hash``.
+    """One event. ``hash`` is a keyed digest of the canonical JSON of the event and ``previous_hash``.
 
     ``subject`` is a keyed commitment to the person concerned (empty: no single person). Erasing a person leaves the chain valid
     and reveals nothing.

@@ -11,6 +11,7 @@ import numpy as np
 
 from loops.models import LoopVersion
 from privacy.models import Choice, Decision, ServedDecision
+from privacy.services.vault.commitments import decision_public_id
 from tests.factories.sealed import sealed_state
 
 NOW = datetime(2025, 3, 3, 12, 0, 0, 123456, tzinfo=UTC)
@@ -35,9 +36,10 @@ def decision(
 
 def served(made: Decision, **columns: Any) -> ServedDecision:
     """A saved decision as serving leaves it: expired and due at its own time unless told otherwise."""
+    seed = uuid.uuid4().bytes
     return ServedDecision.objects.create(
-        decision=made, person_id=made.person_id, request_key=uuid.uuid4().bytes, seed=uuid.uuid4().bytes,
-        **{"expires_at": made.decided_at, "closes_at": made.decided_at, **columns},
+        decision=made, person_id=made.person_id, request_key=uuid.uuid4().bytes, seed=seed,
+        public_id=decision_public_id(seed), **{"expires_at": made.decided_at, "closes_at": made.decided_at, **columns},
     )  # fmt: skip
 
 

@@ -214,8 +214,8 @@ def _register(release: Release, trained: TrainedHead, kind: str, parent: ModelVe
         arrays=trained.arrays,
         config=trained.config,
         parent=parent,
+        releases=source_releases(release, trained, parent),
     )
-    version.releases.set(source_releases(release, trained, parent))
     for name, (z, bar, rival) in trained.gates.items():
         ModelMetric.objects.create(
             version=version,

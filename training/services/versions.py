@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -12,7 +12,10 @@ from django.db.models import Max
 from core.arrays import pack_arrays
 from core.checksums import sha256_hex
 from loops.models import LoopVersion
+from privacy.models import VaultKind
+from privacy.services.vault.append import vault_append
 from training.models import ModelVersion, VersionKind, VersionState
+from training.services.recorded_versions import VERSIONS
 
 
 @transaction.atomic
@@ -43,15 +46,17 @@ def version_register(
     arrays: Mapping[str, npt.ArrayLike],
     config: dict[str, Any],
     parent: ModelVersion | None = None,
+    releases: Iterable[int] = (),
 ) -> ModelVersion:
-    """Store a trained policy as the next version of its head, in state ``evaluating``.
+    """Store a trained policy as the next version of its head, in state ``evaluating``, and record it in the Trust Vault.
 
     Args:
         arrays: policy arrays by name. They are stored as one blob with its SHA-256.
         parent: the incumbent that the policy was trained to beat. None means the reference.
+        releases: ids of the releases that the policy was learned from.
     """
     blob = pack_arrays(arrays)
-    return ModelVersion.objects.create(
+    version = ModelVersion.objects.create(
         loop_version=loop_version,
         head=head,
         number=_next_number(loop_version, head),
@@ -62,6 +67,13 @@ def version_register(
         config=config,
         parent=parent,
     )
+    version.releases.set(releases)
+    vault_append(
+        kind=VaultKind.VERSION,
+        body={"loop": str(loop_version), "head": head, "version": version.pk, "weights": version.weights_sha256},
+        rows=VERSIONS.entries(ModelVersion.objects.filter(pk=version.pk)),
+    )
+    return version
 
 
 def _next_number(loop_version: LoopVersion, head: str) -> int:

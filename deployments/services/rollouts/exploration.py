@@ -16,8 +16,11 @@ from django.db import transaction
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import serving_now, slot_for
+from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
+from privacy.models import VaultKind
+from privacy.services.vault.append import vault_append
 from training.models import ModelVersion
 
 ExplorationCause = Literal["deployed", "costs", "undecided"]
@@ -69,6 +72,11 @@ def exploration_settle(
     if cause is None or slot.exploration_bp <= settled:
         return SettledExploration(before, before)
     ServingSlot.objects.filter(loop=loop_version.loop).update(exploration_bp=settled)
+    vault_append(
+        kind=VaultKind.SLOT,
+        body={"loop": str(loop_version), "exploration_bp": settled, "cause": cause},
+        rows=rollouts_entry(loop_version.loop_id),
+    )
     return SettledExploration(before, settled / BASIS_POINTS, cause)
 
 

@@ -11,6 +11,7 @@ from core.errors import Conflict, InputError
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import is_on_trial, slot_of
+from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from deployments.services.rollouts.slots import LONGEST_REASON, slot_return, slot_swap, slots_lock
 from deployments.services.rollouts.trial import trial_stop
 from deployments.services.serving.policy_cache import policy_of_version
@@ -62,6 +63,7 @@ def slot_rollback(
             "slot": str(slot), "version": leaving.pk, "to": target.pk, "deployment": returned.pk, "incident": incident.pk,
             "automatic": automatic, "harmful": harmful, "actor": actor, "reason": reason[:LONGEST_REASON],
         },
+        rows=rollouts_entry(slot.loop_id),
     )  # fmt: skip
     return incident
 

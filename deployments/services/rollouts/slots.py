@@ -17,6 +17,7 @@ from deployments.models import Deployment, DeploymentState, ServingSlot
 from deployments.models.slot import ACTIVE_STATES
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.holdback import holdback_rotates
+from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
@@ -30,7 +31,7 @@ HOLDBACK_BP = 500  # of the people, who stay on the version before, so that ther
 @transaction.atomic
 def slots_seed(*, loop_version: LoopVersion) -> list[ServingSlot]:
     """Give every head of the loop a slot that serves its declared reference action. Existing slots are left as they are."""
-    slots = []
+    slots, seeded = [], []
     for head in loop_version.spec.heads:
         slot = ServingSlot.objects.filter(loop=loop_version.loop, head=head.name).first()
         if slot is None:
@@ -41,7 +42,11 @@ def slots_seed(*, loop_version: LoopVersion) -> list[ServingSlot]:
                 exploration_bp=round(loop_version.spec.exploration_before * BASIS_POINTS),
                 salt=secrets.token_hex(16),
             )
+            seeded.append(head.name)
         slots.append(slot)
+    if seeded:
+        body = {"loop": str(loop_version), "seeded": seeded}
+        vault_append(kind=VaultKind.SLOT, body=body, rows=rollouts_entry(loop_version.loop_id))
     return slots
 
 
@@ -141,6 +146,7 @@ def deployment_record(
             "deployment": deployment.pk, "strategy": strategy, "actor": actor, "reason": reason[:LONGEST_REASON],
             **({"override": override} if override else {}),
         },
+        rows=rollouts_entry(slot.loop_id),
     )  # fmt: skip
     return deployment
 

@@ -25,6 +25,7 @@ from deployments.services.rollouts.full_rollout import (
     serving_check,
 )
 from deployments.services.rollouts.holdback import holdback_rotates
+from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from deployments.services.rollouts.slots import HOLDBACK_BP, LONGEST_REASON, archive, deployment_record
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import VaultKind
@@ -171,6 +172,7 @@ def trial_stop(
             "slot": str(slot), "version": version.pk, "to": slot.stable_id, "deployment": trial.pk, "incident": incident.pk,
             "automatic": automatic, "harmful": harmful, "actor": actor, "reason": reason[:LONGEST_REASON],
         },
+        rows=rollouts_entry(slot.loop_id),
     )  # fmt: skip
     return incident
 

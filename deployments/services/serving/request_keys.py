@@ -7,8 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from core.digests import DECISION_ID, DECISION_REQUEST, DECISION_SEED, keyed
+from core.digests import DECISION_REQUEST, DECISION_SEED, keyed
 from deployments.services.serving.requests import DecisionRequest
+from privacy.services.vault.commitments import decision_public_id
 
 
 class DecisionKeys(NamedTuple):
@@ -31,4 +32,4 @@ def decision_keys(person_key: str, request: DecisionRequest) -> DecisionKeys:
     """
     body = msgspec.json.encode(request, order="sorted").decode()
     seed = keyed(DECISION_SEED, f"{person_key}\0{body}")
-    return DecisionKeys(seed, UUID(bytes=keyed(DECISION_ID, seed)))
+    return DecisionKeys(seed, decision_public_id(seed))

@@ -1,4 +1,4 @@
-"""``manage.py verify_vault``: verify the Trust Vault's hash chain, and compare every sealed decision with its leaf."""
+"""``manage.py verify_vault``: verify the Trust Vault's chain, and compare the stored rows with what it recorded."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import InputError
-from privacy.services.vault.verify import VaultReport, vault_verify
+from privacy.services.vault.verify import VaultReport, vault_audit, vault_verify
 
 
 class Command(BaseCommand):
     help = (
-        "Verify the Trust Vault's chain and name its first broken link. Store the printed head elsewhere: comparing it later "
-        "reveals removed events."
+        "Verify the Trust Vault's chain, and compare budgets, releases, consents, decisions, outcomes, versions and rollouts "
+        "with what it recorded. Name the first broken link, or the first difference of each kind."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--since", type=int, default=1, metavar="SEQ", help="begin at this event (default: 1)")
+        parser.add_argument(
+            "--since",
+            type=int,
+            metavar="SEQ",
+            help="verify the chain alone, from this event (default: all of it, and all rows)",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            report = vault_verify(since=options["since"])
+            report = vault_audit() if options["since"] is None else vault_verify(since=options["since"])
         except InputError as error:
             raise CommandError(str(error)) from None
         if options["json"]:
@@ -38,4 +43,5 @@ class Command(BaseCommand):
 
 def _summary(report: VaultReport) -> str:
     erased = f" ({report.erased} sealed decisions were deleted since)" if report.erased else ""
-    return f"ok: {report.events} events, {report.decisions} decisions{erased}\nhead: {report.sequence} {report.head}"
+    adopted = f"\nadopted: no key protects the events before {report.adopted}" if report.adopted else ""
+    return f"ok: {report.events} events, {report.decisions} decisions{erased}{adopted}\nhead: {report.sequence} {report.head}"

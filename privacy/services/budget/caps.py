@@ -13,6 +13,7 @@ from privacy.models import PrivacyBudget, VaultKind
 from privacy.models.budget import WINDOWS
 from privacy.selectors.budgets import spent_now
 from privacy.services.vault.append import subject_of, vault_append
+from privacy.services.vault.stored_rows import caps_entry
 
 SHORTEST_CAP_REASON, LONGEST_CAP_REASON = 10, 400
 LARGEST_CAP = 1_000_000.0  # units: far above any sensible cap, and well within the range of the column
@@ -52,6 +53,7 @@ def cap_change(*, person_id: int, window: str, cap: float, reason: str, actor: s
         kind=VaultKind.BUDGET,
         body={"cap": window, "from_nano": before, "to_nano": nano, "reason": stated_reason, "actor": actor[:80]},
         subject=subject_of(budget.person),
+        rows=caps_entry(budget),
     )
     return budget
 

@@ -30,6 +30,7 @@ from privacy.models import (
 from privacy.selectors.payable import cohort_people, columns_charged, nano_value, payable_after
 from privacy.services.budget.refusal import why_nobody
 from privacy.services.vault.append import vault_append
+from privacy.services.vault.stored_rows import RELEASES
 
 
 @transaction.atomic
@@ -102,7 +103,9 @@ def cohort_refund(*, release: Release) -> None:
     Release.objects.filter(pk=release.pk).update(state=ReleaseState.REFUNDED)
     release.refresh_from_db(fields=["state"])
     vault_append(
-        kind=VaultKind.RELEASE, body={"release": release.pk, "state": release.state, "loop": str(release.loop_version)}
+        kind=VaultKind.RELEASE,
+        body={"release": release.pk, "state": release.state, "loop": str(release.loop_version)},
+        rows=RELEASES.entries(Release.objects.filter(pk=release.pk)),
     )
 
 

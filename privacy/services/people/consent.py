@@ -14,9 +14,11 @@ from django.db.models import F, QuerySet
 
 from core.errors import Forbidden
 from privacy.engine.dp.coarse_counts import two_digits
+from privacy.engine.hash_chain import digests_sum
 from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
 from privacy.models.consent import OWN_SOURCE
 from privacy.services.vault.append import subject_of, subjects_of, vault_append
+from privacy.services.vault.stored_rows import CONSENTS
 
 Grantor = Literal["person", "service", "file"]
 
@@ -116,17 +118,18 @@ def _ever_erased(people: Collection[int]) -> set[int]:
 
 
 def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_version: str) -> int:
+    added: dict[Purpose, int] = {}
     for purpose, people in changing.items():
         acts = [
-            Consent(person_id=i, purpose=purpose, granted=granted, source=source, text_version=text_version)
+            Consent(person_id=i, purpose=purpose.value, granted=granted, source=source, text_version=text_version)
             for i in people
         ]
-        Consent.objects.bulk_create(acts)
+        added[purpose] = digests_sum(map(CONSENTS.digest, Consent.objects.bulk_create(acts)))
     for bits, people in _by_bits(changing).items():
         mask = F("consent_mask").bitor(bits) if granted else F("consent_mask").bitand(~bits & 7)
         PrivacyBudget.objects.filter(person_id__in=people).update(consent_mask=mask)
     for purpose, people in changing.items():  # last, because the Trust Vault's head is the last lock
-        _record(people, purpose, granted, source, text_version)
+        _record(people, purpose, granted, source, text_version, added[purpose])
     return sum(map(len, changing.values()))
 
 
@@ -146,8 +149,11 @@ def _by_bits(changing: dict[Purpose, list[int]]) -> dict[int, list[int]]:
     return people_by_bits
 
 
-def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, text_version: str) -> None:
-    """Record acts in the Trust Vault: one person's act under their own commitment, the acts of several people as one event."""
+def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, text_version: str, added: int) -> None:
+    """Record acts in the Trust Vault: one person's act under their own commitment, the acts of several people as one event.
+
+    ``added`` is the sum of the digests of the acts' rows.
+    """
     if not changing:
         return
     one = Person.objects.get(pk=changing[0]) if len(changing) == 1 else None
@@ -162,4 +168,5 @@ def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, t
         kind=VaultKind.CONSENT,
         body=body if one else body | {"commitment": subjects_of(changing)},
         subject=subject_of(one) if one else "",
+        sums={CONSENTS.name: added},
     )

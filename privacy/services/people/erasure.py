@@ -32,6 +32,8 @@ from privacy.models import (
 )
 from privacy.services.people.data_keys import ciphers
 from privacy.services.vault.append import subject_of, vault_append
+from privacy.services.vault.deleted_rows import exports_empty, removed_sums
+from privacy.services.vault.stored_rows import CONSENTS, EMPTIED, erased_entry, people_seal
 
 _CHUNK = 1_000
 
@@ -70,23 +72,25 @@ def person_erase(*, person_id: int, source: str, reason: ErasureReason = Erasure
     subject = subject_of(person)
     charges = LedgerEntry.objects.filter(person=person)
     releases = tuple(sorted(set(charges.values_list("release_id", flat=True))))
+    decided = Decision.objects.filter(person=person)
+    removed = removed_sums(decided) | {CONSENTS.name: -CONSENTS.total(Consent.objects.filter(person=person))}
     DataKey.objects.filter(person=person).delete()
     signals, _ = Signal.objects.filter(person=person).delete()
-    decided = Decision.objects.filter(person=person)
     decisions = decided.count()
     decided.delete()
     ServingState.objects.filter(person=person).delete()
     Consent.objects.filter(person=person).delete()
-    exports = (
-        ReleaseRound.objects.filter(release_id__in=releases, expires_at__isnull=False)
-        .exclude(output=b"")
-        .update(output=b"")
-    )
+    exports, emptied = exports_empty(ReleaseRound.objects.filter(release_id__in=releases, expires_at__isnull=False))
     get_user_model().objects.filter(pk__in=PersonAccount.objects.filter(person=person).values("user_id")).delete()
     PrivacyBudget.objects.filter(person=person).update(consent_mask=0)
     _bury(person)
-    body = {"source": source[:80], "reason": reason.value, "releases": len(releases), "exports": exports}
-    vault_append(kind=VaultKind.ERASURE, body=body, subject=subject)
+    vault_append(
+        kind=VaultKind.ERASURE,
+        body={"source": source[:80], "reason": reason.value, "releases": len(releases), "exports": exports},
+        subject=subject,
+        rows=erased_entry(person.pk),
+        sums=removed | {EMPTIED.name: emptied},
+    )
     return ErasureCounts(signals=signals, decisions=decisions, exports=exports, releases=releases)
 
 
@@ -96,6 +100,7 @@ def _bury(person: Person) -> None:
     first = tombstone(population=population, key=person.first_key) if person.first_key else ""
     key = tombstone(population=population, key=person.key)
     Person.objects.filter(pk=person.pk).update(key=key, first_key=first, erased_at=now, last_erased_at=now)
+    people_seal(Person.objects.filter(pk=person.pk))
 
 
 def _locked(person_id: int) -> Person:
@@ -163,7 +168,8 @@ def restore_erased_person(population: str, keys: Collection[str]) -> None:
     by_tombstone = {tombstone(population=population, key=key): key for key in keys}
     for row in Person.objects.filter(population=population, key__in=by_tombstone).order_by("pk"):
         erased = Person.objects.filter(pk=row.pk, erased_at__isnull=False)
-        erased.update(key=by_tombstone[row.key], first_key="", erased_at=None, created_at=timezone.now())
+        if erased.update(key=by_tombstone[row.key], first_key="", erased_at=None, created_at=timezone.now()):
+            people_seal(Person.objects.filter(pk=row.pk))
 
 
 def erasure_times(*, population: str, keys: Iterable[str]) -> dict[str, datetime]:

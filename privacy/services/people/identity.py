@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-from django.conf import settings
 from django.db import transaction
 
-from core.digests import FOLD, PERSON, keyed
+from core.digests import FOLD, keyed
 from core.identifiers import identifier_normalised
 from loops.models import Loop
 from privacy.engine.budget_windows import first_days
-from privacy.engine.dp.accounting import NANO, nano_up
 from privacy.models import Person, PrivacyBudget
 from privacy.models.person import FOLDS
+from privacy.selectors.default_caps import RHO_CAP, default_caps
 from privacy.services.people.data_keys import ciphers
 from privacy.services.people.erasure import erasure_times, restore_erased_person
-from privacy.services.people.spellings import person_spelled, spellings_adopt
-
-UNITS = {"cap_day": 1, "cap_week": 2, "cap_month": 4, "cap_lifetime": 24}
-_RENEWING = {
-    "daily": ("cap_day",),
-    "weekly": ("cap_day", "cap_week"),
-    "monthly": ("cap_day", "cap_week", "cap_month"),
-}
-# Epsilon 8 at delta 1e-6 over a lifetime, by Gaussian privacy: rho = mu^2 / 2, rounded down (a test computes it).
-RHO_CAP = 1_172_815_223
+from privacy.services.people.spellings import person_spelled, spelling_key, spellings_adopt
+from privacy.services.vault.stored_rows import people_seal
 
 
 def person_key(*, population: str, identifier: str) -> str:
@@ -34,7 +25,7 @@ def person_key(*, population: str, identifier: str) -> str:
 
     Raises InputError for an unusable identifier.
     """
-    return keyed(PERSON, population, identifier_normalised(identifier)).hex()
+    return spelling_key(population, identifier_normalised(identifier))
 
 
 def person_fold(*, population: str, identifier: str) -> int:
@@ -66,6 +57,7 @@ def people_get_or_create(*, population: str, identifiers: Collection[str]) -> di
             ignore_conflicts=True,
         )
         created = _ids(population, [key for key, _ in new])
+        people_seal(Person.objects.filter(pk__in=created.values(), seal=""))
         budget = {**default_caps(), "rho_cap": RHO_CAP, **first_days(datetime.now(UTC).date())}
         PrivacyBudget.objects.bulk_create(
             [PrivacyBudget(person_id=pk, **budget) for pk in sorted(created.values())], ignore_conflicts=True
@@ -99,18 +91,6 @@ def people_erased(*, population: str, identifiers: Collection[str]) -> dict[str,
     spellings_adopt(population=population, keys=keys)
     times = erasure_times(population=population, keys=keys.values())
     return {i: times[key] for i, key in keys.items() if key in times}
-
-
-def default_caps() -> dict[str, int]:
-    """Return a new person's caps in nano policy units: 1, 2, 4 and 24 units, or more where one release may cost more.
-
-    An operator who raises MAX_PRIVACY_EPSILON intends such a release to be possible. The lifetime rho has its own cap. Budgets
-    renew at the latest every PRIVACY_BUDGET_PERIOD: longer windows have the lifetime's cap, so they never bind.
-    """
-    largest = nano_up(settings.MAX_PRIVACY_EPSILON)
-    renewing = _RENEWING[settings.PRIVACY_BUDGET_PERIOD]
-    units = {name: value if name in renewing else UNITS["cap_lifetime"] for name, value in UNITS.items()}
-    return {name: max(value * NANO, largest) for name, value in units.items()}
 
 
 def _ids(population: str, keys: Collection[str]) -> dict[str, int]:

@@ -15,7 +15,10 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from core.durations import RECORDS_KEPT
-from privacy.models import Decision, ReleaseRound, ServingState, Signal
+from privacy.models import Decision, ReleaseRound, ServingState, Signal, VaultKind
+from privacy.services.vault.append import vault_append, vault_lock
+from privacy.services.vault.deleted_rows import exports_empty, free_decisions, removed_sums
+from privacy.services.vault.stored_rows import EMPTIED
 
 EXPIRE_CHUNK = 1_000
 
@@ -39,10 +42,10 @@ def records_expire(*, now: datetime | None = None) -> ExpiredCounts:
     now = now or timezone.now()
     before = now - RECORDS_KEPT
     signals = _delete(Signal.objects.filter(created_at__lt=before))
-    decisions = _delete(
+    decisions = _delete_decisions(
         Decision.objects.filter(created_at__lt=before).exclude(served__isnull=False, served__closed_at=None)
     )
-    exports = ReleaseRound.objects.filter(expires_at__lt=now).exclude(output=b"").update(output=b"")
+    exports = _empty_exports(ReleaseRound.objects.filter(expires_at__lt=now))
     quiet = Q(observed_at__isnull=True) | Q(observed_at__lt=before)
     quiet &= Q(last_decision_at__isnull=True) | Q(last_decision_at__lt=before)
     return ExpiredCounts(signals, decisions, exports, _delete(ServingState.objects.filter(quiet)))
@@ -55,3 +58,32 @@ def _delete(rows: QuerySet[Any]) -> int:
             rows.model.objects.filter(pk__in=pks).delete()
         deleted += len(pks)
     return deleted
+
+
+def _delete_decisions(rows: QuerySet[Decision]) -> int:
+    """Delete decisions in chunks, each recorded in the Trust Vault. Rows that somebody else holds are left to the next run."""
+    deleted = last = 0
+    while pks := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:EXPIRE_CHUNK]):
+        last = pks[-1]
+        deleted += _delete_chunk(pks)
+    return deleted
+
+
+@transaction.atomic
+def _delete_chunk(pks: list[int]) -> int:
+    vault_lock()  # first, and then only rows that nobody holds: so this transaction never waits while others wait for it
+    free = free_decisions(pks)
+    decisions = Decision.objects.filter(pk__in=free)
+    sums = removed_sums(decisions)
+    decisions.delete()
+    if free:
+        vault_append(kind=VaultKind.EXPIRY, body={"decisions": len(free)}, sums=sums)
+    return len(free)
+
+
+@transaction.atomic
+def _empty_exports(rounds: QuerySet[ReleaseRound]) -> int:
+    exports, emptied = exports_empty(rounds)
+    if exports:
+        vault_append(kind=VaultKind.EXPIRY, body={"exports": exports}, sums={EMPTIED.name: emptied})
+    return exports

@@ -15,14 +15,16 @@ from django.db import transaction
 from core.digests import PERSON, keyed
 from core.errors import Conflict
 from core.identifiers import earlier_spellings
-from privacy.models import Person, PrivacyBudget
+from privacy.models import Person, PrivacyBudget, VaultKind
 from privacy.models.budget import WINDOWS
 from privacy.services.people.erasure import ErasureReason, person_erase, tombstone
+from privacy.services.vault.append import time_text, vault_append
+from privacy.services.vault.stored_rows import people_seal, person_reference
 
 
 def person_spelled(*, population: str, identifier: str) -> Person | None:
     """Return the person who is stored under another spelling of an identifier, or None."""
-    keys = [_key(population, spelling) for spelling in earlier_spellings(identifier)]
+    keys = [spelling_key(population, spelling) for spelling in earlier_spellings(identifier)]
     return Person.objects.filter(population=population, key__in=keys).order_by("pk").first() if keys else None
 
 
@@ -34,7 +36,7 @@ def spellings_adopt(*, population: str, keys: Mapping[str, str]) -> None:
     Args:
         keys: pseudonym by identifier as it was given.
     """
-    normal = {_key(population, s): key for i, key in keys.items() for s in earlier_spellings(i)}
+    normal = {spelling_key(population, s): key for i, key in keys.items() for s in earlier_spellings(i)}
     if not normal:
         return
     buried = {_tombstone(population, old): new for old, new in normal.items()}
@@ -48,7 +50,8 @@ def spellings_adopt(*, population: str, keys: Mapping[str, str]) -> None:
             transaction.on_commit(partial(spelling_fold, other_id=person.pk, key=last, into_id=same.pk), robust=True)
             continue
         named = {"key": _tombstone(population, key) if erased else key, "first_key": person.first_key or person.key}
-        people.filter(pk=person.pk, key=person.key).update(**named)
+        if people.filter(pk=person.pk, key=person.key).update(**named):
+            people_seal(people.filter(pk=person.pk))
 
 
 def spelling_fold(*, other_id: int, key: str, into_id: int) -> None:
@@ -65,9 +68,19 @@ def spelling_fold(*, other_id: int, key: str, into_id: int) -> None:
         other = Person.objects.select_for_update(no_key=True).get(pk=other_id)
         if other.key != key:
             return  # folded already
+        before = spent[into_id].spent_lifetime, spent[into_id].rho_spent
         _add_spent(spent[into_id], spent[other_id])
         # No identifier leads to this key any more. The tombstone stays, because a restored backup may hold its person.
         Person.objects.filter(pk=other_id).update(key=_tombstone(other.population, key), first_key=key)
+        people_seal(Person.objects.filter(pk=other_id))
+        _record(spent[into_id], *before)
+
+
+def _record(budget: PrivacyBudget, lifetime: int, rho: int) -> None:
+    """Record in the Trust Vault what another spelling's budget added to one whose ``lifetime`` and ``rho`` were these."""
+    void = budget.formal_void_at
+    added = [budget.spent_lifetime - lifetime, budget.rho_spent - rho, None if void is None else time_text(void)]
+    vault_append(kind=VaultKind.BUDGET, body={"folded": {person_reference("folded", budget.pk): added}})
 
 
 def _add_spent(budget: PrivacyBudget, other: PrivacyBudget) -> None:
@@ -84,7 +97,8 @@ def _add_spent(budget: PrivacyBudget, other: PrivacyBudget) -> None:
     budget.save()
 
 
-def _key(population: str, spelling: str) -> str:
+def spelling_key(population: str, spelling: str) -> str:
+    """Return the pseudonym (64 hexadecimal digits) of a person by one spelling of their identifier."""
     return keyed(PERSON, population, spelling).hex()
 
 

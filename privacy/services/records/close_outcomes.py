@@ -15,10 +15,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from core.arrays import Floats
+from privacy.engine.hash_chain import digests_sum
 from privacy.engine.outcomes import aggregate, harmful_of
 from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_reward
-from privacy.models import RewardEvent, RewardSignal, ServedDecision
+from privacy.models import RewardEvent, RewardSignal, ServedDecision, VaultKind
 from privacy.selectors.keys import ciphers_known
+from privacy.services.vault.append import vault_append
+from privacy.services.vault.stored_rows import OUTCOMES
 
 log = logging.getLogger(__name__)
 CLOSE_CHUNK = 500
@@ -57,8 +60,11 @@ def _close_chunk(size: int) -> int:
         for served in due
         if served.person_id in keys
     ]
-    RewardSignal.objects.bulk_create([outcome for outcome in outcomes if outcome is not None])
+    made = RewardSignal.objects.bulk_create([outcome for outcome in outcomes if outcome is not None])
     ServedDecision.objects.filter(pk__in=[served.pk for served in due]).update(closed_at=now)
+    if made:
+        added = digests_sum(map(OUTCOMES.digest, made))
+        vault_append(kind=VaultKind.OUTCOMES, body={"outcomes": len(made)}, sums={OUTCOMES.name: added})
     return len(due)
 
 

@@ -23,12 +23,14 @@ from loops.engine.rows.reader import LoggedRow
 from loops.intake.rejects import Reject
 from loops.models import LoopVersion
 from privacy.engine.sealing import Cipher, about_outcome, about_state
-from privacy.models import Choice, Decision, Purpose, RewardSignal
+from privacy.models import Choice, Decision, Purpose, RewardSignal, VaultKind
 from privacy.selectors.keys import ciphers_known
 from privacy.services.people.consent import consent_grant
 from privacy.services.people.data_keys import ciphers
 from privacy.services.people.identity import people_erased, people_get_or_create
 from privacy.services.records.import_join import imported_outcome, is_open, outcome_join, stored_outcome
+from privacy.services.vault.append import vault_append
+from privacy.services.vault.stored_rows import IMPORTED_DECISIONS, OUTCOMES
 
 _CONFLICT = "an earlier row has the same key and different content; the earlier row is kept"
 _LATE = (
@@ -115,7 +117,26 @@ def import_rows_write(
         _add(list(known.new.values()), loop_version, people, keys)
     written.added = len(known.new)
     written.granted = consent_grant(person_ids=present, purposes=consents, source=source, by="file")
+    if known.new or known.outcomes:
+        _record(list(known.new), loop_version, known.outcomes)
     return written
+
+
+def _record(keys: Sequence[bytes], loop_version: LoopVersion, joined: int) -> None:
+    """Record added rows in the Trust Vault, as sums of digests of the decisions and of their outcomes.
+
+    Args: joined: the digests of the outcomes that were joined to stored decisions, less those of the outcomes that they replace.
+    """
+    added = Decision.objects.filter(loop_version=loop_version, row_key__in=keys)
+    outcomes = RewardSignal.objects.filter(decision__in=added.values("pk"))
+    vault_append(
+        kind=VaultKind.ROWS,
+        body={"loop": str(loop_version), "decisions": len(keys)},
+        sums={
+            IMPORTED_DECISIONS.name: IMPORTED_DECISIONS.total(added),
+            OUTCOMES.name: OUTCOMES.total(outcomes) + joined,
+        },
+    )
 
 
 def _outlasting(rows: Sequence[PreparedRow], population: str, written: WriteCounts) -> list[PreparedRow]:
@@ -138,6 +159,7 @@ class _KnownRows:
         self._spec, self._people, self._stored = loop_version.spec, people, stored
         self._now = timezone.now()
         self.new: dict[bytes, PreparedRow] = {}
+        self.outcomes = 0  # the sum of the digests of joined outcomes, less those that they replace
 
     def take(self, p: PreparedRow, written: WriteCounts) -> None:
         """Count a row as new, joined or unchanged. Raises: RowError for other content under a known key, or a late outcome."""
@@ -168,13 +190,16 @@ class _KnownRows:
         if decision is None:  # its row is earlier in this chunk
             self.new[p.key] = p
             return True
-        person = self._people[p.row.user]
-        return outcome_join(
+        person, outcome = self._people[p.row.user], RewardSignal.objects.filter(decision=decision)
+        before = OUTCOMES.total(outcome)
+        joined = outcome_join(
             decision=decision,
             sealed=ciphers([person])[person].seal(p.payload or b"", about_outcome(person, p.key)),
             harmful=p.row.harmful,
             closes_at=p.row.time + timedelta(seconds=self._spec.reward.deadline_seconds),
         )
+        self.outcomes += OUTCOMES.total(outcome) - before
+        return joined
 
 
 def _add(

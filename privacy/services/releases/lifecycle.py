@@ -37,6 +37,7 @@ from privacy.selectors.payable import cohort_people, payable
 from privacy.selectors.releases import consenting_person_ids
 from privacy.services.budget.charge import cohort_charge, cohort_refund
 from privacy.services.vault.append import vault_append
+from privacy.services.vault.stored_rows import RELEASES, ROUNDS, cohort_entry
 
 LEAST_CHARGED = 10  # people; an interval needs eight degrees of freedom, so at least nine people
 
@@ -142,6 +143,7 @@ def release_begin(
                     f"at least {least} people with usable records must consent and have budget left, but fewer do, so nothing "
                     "was charged; wait for more people or for budgets to renew"
                 )
+            _record_charge(release)
     if not created:
         _check_same(release, requested)
     return release
@@ -198,8 +200,13 @@ def round_store(
     if expires_at is not None:
         _check_nobody_left(release, read)
     blob = pack_arrays(arrays)
-    ReleaseRound.objects.create(
+    stored_round = ReleaseRound.objects.create(
         release=release, index=index, output=blob, output_sha256=sha256_hex(blob), expires_at=expires_at
+    )
+    vault_append(
+        kind=VaultKind.RELEASE,
+        body={"release": release.pk, "round": index, "output": stored_round.output_sha256},
+        rows=ROUNDS.entries(ReleaseRound.objects.filter(pk=stored_round.pk)),
     )
     return unpack_arrays(blob)
 
@@ -235,6 +242,18 @@ def release_commit(*, release: Release, noisy_users: float | None, facts: Mappin
         raise Conflict(f"{release} is {release.state}; only a reserved release can be committed")
 
 
+def _record_charge(release: Release) -> None:
+    """Record in the Trust Vault what was charged, with a commitment to who was charged. Nothing was computed yet."""
+    vault_append(
+        kind=VaultKind.RELEASE,
+        body={
+            "release": release.pk, "state": ReleaseState.RESERVED.value, "loop": str(release.loop_version),
+            "purpose": release.purpose, "policy_nano": release.policy_cost, "rho_nano": release.rho,
+        },
+        rows=RELEASES.entries(Release.objects.filter(pk=release.pk)) | cohort_entry(release.pk),
+    )  # fmt: skip
+
+
 def release_record(release: Release) -> None:
     """Record a release's state in the Trust Vault. The number of people is the noised one."""
     rounds = ReleaseRound.objects.filter(release=release).order_by("index").values_list("output_sha256", flat=True)
@@ -245,6 +264,7 @@ def release_record(release: Release) -> None:
             "mechanism": release.mechanism, "policy_nano": release.policy_cost, "rho_nano": release.rho,
             "guarantee": release.guarantee, "about_people": round(release.noisy_users or 0), "outputs": list(rounds),
         },
+        rows=RELEASES.entries(Release.objects.filter(pk=release.pk)),
     )  # fmt: skip
 
 

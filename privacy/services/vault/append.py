@@ -15,14 +15,24 @@ from django.db import connection
 from core.canonical_json import canonical_json
 from core.digests import VAULT_GROUP, VAULT_PERSON, keyed
 from core.errors import InputError
-from privacy.engine.hash_chain import GENESIS, LARGEST_EVENT, event_hash
+from privacy.engine.hash_chain import GENESIS, LARGEST_EVENT, sum_text
 from privacy.models import Person, VaultEvent, VaultHead, VaultKind
+from privacy.services.vault.commitments import chain_hash, head_seal
 
 
-def vault_append(*, kind: VaultKind, body: Mapping[str, Any], subject: str = "") -> VaultEvent:
+def vault_append(
+    *,
+    kind: VaultKind,
+    body: Mapping[str, Any],
+    subject: str = "",
+    rows: Mapping[str, str] | None = None,
+    sums: Mapping[str, int] | None = None,
+) -> VaultEvent:
     """Append an event in the transaction of the act that it records, so that both are committed or neither is.
 
     ``body`` holds ids, numbers, short texts and commitments, never a payload. ``subject`` is a commitment from ``subject_of``.
+    ``rows`` are digests of named rows as the act left them. ``sums`` are, by table, the digests of rows added less those of rows
+    deleted (``stored_rows``).
     Call it last: the transaction must not wait for another lock afterwards. Raises RuntimeError outside a transaction, and
     InputError for a body that is not plain JSON of at most 8 KB.
     """
@@ -30,18 +40,25 @@ def vault_append(*, kind: VaultKind, body: Mapping[str, Any], subject: str = "")
         raise RuntimeError(
             "vault_append was called outside a transaction; call it in the transaction of the recorded act"
         )
-    _check_body(body)
-    head, at = _head(), datetime.now(UTC)
+    whole = dict(body) | _commitments(rows or {}, sums or {})
+    _check_body(whole)
+    head, at = vault_lock(), datetime.now(UTC)
     link: dict[str, Any] = {
         "sequence": head.sequence + 1,
         "kind": VaultKind(kind).value,
         "subject": subject,
-        "body": dict(body),
+        "body": whole,
     }
-    digest = event_hash(**link, at=time_text(at), previous=head.hash)
+    digest = chain_hash(**link, at=time_text(at), previous=head.hash)
     event = VaultEvent.objects.create(**link, at=at, previous_hash=head.hash, hash=digest)
-    VaultHead.objects.filter(pk=1).update(sequence=event.sequence, hash=digest)
+    seal = head_seal(event.sequence, digest)
+    VaultHead.objects.filter(pk=1).update(sequence=event.sequence, hash=digest, seal=seal)
     return event
+
+
+def _commitments(rows: Mapping[str, str], sums: Mapping[str, int]) -> dict[str, Any]:
+    changed = {table: sum_text(total) for table, total in sums.items() if total}
+    return {name: part for name, part in (("rows", dict(rows)), ("sums", changed)) if part}
 
 
 def _check_body(body: Mapping[str, Any]) -> None:
@@ -53,8 +70,8 @@ def _check_body(body: Mapping[str, Any]) -> None:
         raise InputError(f"a Trust Vault event has at most {LARGEST_EVENT:,} bytes, not {size:,}; shorten its texts")
 
 
-def _head() -> VaultHead:
-    """Return the locked head; create it before the first event.
+def vault_lock() -> VaultHead:
+    """Return the locked head; create it before the first event. Until the transaction ends, nobody else appends.
 
     If the head were deleted later and created again, the next append would fail, because its sequence number already exists.
     """

@@ -14,6 +14,7 @@ from privacy.engine.sealing import CannotOpen, Cipher
 from privacy.models import ServedDecision, VaultBatch, VaultEvent, VaultKind
 from privacy.selectors.keys import ciphers_known, state_of
 from privacy.services.vault.append import subject_of, time_text, vault_append
+from privacy.services.vault.commitments import decision_public_id
 
 LEAF = 32  # bytes
 
@@ -23,11 +24,15 @@ def decisions_seal(*, limit: int = 5_000) -> VaultEvent | None:
 
     Decisions that another worker is sealing are skipped. A decision is in at most one batch, also with concurrent or killed
     workers: its row is locked and marked in the transaction that appends. Leaves are computed before it, because the facts that
-    they cover never change.
+    they cover never change. A decision that the platform cannot have made is left out, and a verification names it.
     """
-    waiting = ServedDecision.objects.filter(vault_batch__isnull=True).order_by("pk")
-    leaves = decision_leaves(batch_rows(waiting.values_list("pk", flat=True)[:limit]))
-    return _seal(leaves) if leaves else None
+    waiting, last = ServedDecision.objects.filter(vault_batch__isnull=True).order_by("pk"), 0
+    while pks := list(waiting.filter(pk__gt=last).values_list("pk", flat=True)[:limit]):
+        leaves = genuine_leaves(batch_rows(pks))
+        if leaves:
+            return _seal(leaves)
+        last = pks[-1]
+    return None
 
 
 @transaction.atomic
@@ -56,6 +61,27 @@ def decision_leaves(rows: Sequence[ServedDecision]) -> dict[int, bytes]:
     """Return the leaf of each decision by its id, without the decisions of people erased meanwhile."""
     keys = ciphers_known({served.person_id for served in rows})
     return {served.pk: _leaf(served, keys[served.person_id]) for served in rows if served.person_id in keys}
+
+
+def genuine_leaves(rows: Sequence[ServedDecision]) -> dict[int, bytes]:
+    """Return the leaf of each decision that the platform made, by its id.
+
+    Without the keys nobody can seal a state, nor compute a public id from a seed. So a decision inserted by hand has neither.
+    """
+    keys = ciphers_known({served.person_id for served in rows})
+    return {
+        served.pk: _leaf(served, keys[served.person_id])
+        for served in rows
+        if served.person_id in keys and _is_genuine(served, keys[served.person_id])
+    }
+
+
+def _is_genuine(served: ServedDecision, cipher: Cipher) -> bool:
+    try:
+        state_of(served.decision, cipher)
+    except CannotOpen:
+        return False
+    return served.public_id == decision_public_id(bytes(served.seed))
 
 
 def _leaf(served: ServedDecision, cipher: Cipher) -> bytes:

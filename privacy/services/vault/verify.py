@@ -1,18 +1,22 @@
-"""Verify the Trust Vault: check the chain link by link, and every stored sealed decision against its leaf."""
+"""Verify the Trust Vault: check the chain link by link, every sealed decision against its leaf, and all rows it recorded."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from django.db.models import Subquery
+from typing import NamedTuple
 
 from core.errors import InputError
 from privacy.engine.hash_chain import GENESIS, event_hash, merkle_root
 from privacy.models import ServedDecision, VaultBatch, VaultCheck, VaultEvent, VaultHead, VaultKind
+from privacy.services.vault.anchors import anchors_differences
 from privacy.services.vault.append import time_text
-from privacy.services.vault.sealed_decisions import LEAF, batch_rows, decision_leaves
+from privacy.services.vault.commitments import chain_hash, head_seal
+from privacy.services.vault.one_moment import one_moment
+from privacy.services.vault.record_checks import differences
+from privacy.services.vault.recorded import Recorded
+from privacy.services.vault.sealed_decisions import LEAF, batch_rows, decision_leaves, genuine_leaves
 
 log = logging.getLogger(__name__)
 VERIFY_CHUNK = 1_000  # events read at once
@@ -23,8 +27,9 @@ class VaultReport:
     """The result of a verification.
 
     ``events`` and ``decisions`` count what was verified. ``erased`` counts leaves whose decision was deleted since.
-    ``head`` is the hash of the last valid event, and ``sequence`` its number. ``broken`` describes the first broken link
-    ("": none).
+    ``head`` is the hash of the last valid event, and ``sequence`` its number. ``broken`` describes the first broken link, or else
+    the first difference in each kind of stored rows ("": none). ``adopted`` is the event that took over an older history, which
+    no key protected before (0: none).
     """
 
     events: int
@@ -33,6 +38,7 @@ class VaultReport:
     sequence: int
     head: str
     broken: str
+    adopted: int = 0
 
 
 class _Break(Exception):
@@ -44,21 +50,39 @@ def vault_verify(*, since: int = 1) -> VaultReport:
 
     Events before ``since`` are trusted. Raises InputError when the chain has no event ``since``.
     """
-    last, digest, newest = _end()
-    if not 1 <= since <= last + 1:
-        raise InputError(f"there is no event {since} to begin with; the Trust Vault's last event is {last}")
+    with one_moment():
+        walk, broken = _walked(since)
+    return walk.verified(broken)
+
+
+def _walked(since: int) -> tuple[_Walk, str]:
+    """Walk the chain to its head. Returns the walk, and the first broken link ("": none)."""
+    end = _end()
+    if not 1 <= since <= end.sequence + 1:
+        raise InputError(f"there is no event {since} to begin with; the Trust Vault's last event is {end.sequence}")
     walk = _Walk(since)
     try:
-        walk.to(last)
-        _check_end(last, digest, newest, walk.previous)
+        walk.to(end.sequence)
+        _check_end(end, walk)
+        _check_unsealed()
     except _Break as found:
-        return walk.verified(str(found))
-    return walk.verified("")
+        return walk, str(found)
+    return walk, ""
+
+
+def vault_audit() -> VaultReport:
+    """Verify the whole chain, and compare all rows that it covers with what it recorded. Reads one moment, in bounded memory."""
+    with one_moment():
+        walk, broken = _walked(1)
+        if not broken and walk.expected > 1 and not walk.is_keyed:
+            broken = "no key protects the chain yet; run `manage.py prepare`, which records what is stored now"
+        found = [*anchors_differences(), *differences(walk.recorded)] if not broken else [broken]
+        return walk.verified("; ".join(found))
 
 
 def vault_check() -> VaultCheck:
-    """Verify the whole chain and store the result. A broken chain is logged as an error."""
-    report = vault_verify()
+    """Audit the Trust Vault and store the result. A broken one is logged as an error."""
+    report = vault_audit()
     if report.broken:
         log.error("the Trust Vault is broken: %s", report.broken)
     return VaultCheck.objects.create(
@@ -77,6 +101,8 @@ class _Walk:
         self.previous = GENESIS if since == 1 else _hash_of(since - 1)
         self.since, self.expected = since, since
         self.decisions = self.erased = 0
+        self.is_keyed = False
+        self.recorded = Recorded()
 
     def to(self, last: int) -> None:
         if not self.previous:
@@ -90,35 +116,58 @@ class _Walk:
             raise _Break(f"event {self.expected} is missing; the head says there are {last}")
 
     def _step(self, event: VaultEvent) -> None:
-        _check_link(event, self.expected, self.previous)
+        self.is_keyed = _check_link(event, self.expected, self.previous, keyed=self.is_keyed)
+        self.recorded.add(event.sequence, event.at, event.body, adopts=event.kind == VaultKind.ADOPTION)
         if event.kind == VaultKind.DECISIONS:
-            present, sealed = _check_batch(event)
-            self.decisions, self.erased = self.decisions + present, self.erased + sealed - present
+            present, gone = _check_batch(event)
+            self.decisions, self.erased = self.decisions + present, self.erased + len(gone)
+            self.recorded.missing += sum(int.from_bytes(leaf, "big") for leaf in gone)
         self.expected, self.previous = event.sequence + 1, event.hash
 
     def verified(self, broken: str) -> VaultReport:
         events = self.expected - self.since
-        return VaultReport(events, self.decisions, self.erased, self.expected - 1, self.previous, broken)
+        return VaultReport(
+            events, self.decisions, self.erased, self.expected - 1, self.previous, broken, self.recorded.adopted
+        )
 
 
-def _end() -> tuple[int, str, int]:
-    """Return the number and hash of the last event by the head, and the number of the last stored event, at one moment."""
-    any_event = VaultEvent.objects.exists()  # queried first, because the head is created with the first event
-    newest = VaultEvent.objects.order_by("-sequence").values("sequence")[:1]
-    head = VaultHead.objects.filter(pk=1).annotate(newest=Subquery(newest))  # one statement, so one moment
-    end = head.values_list("sequence", "hash", "newest").first()
-    if end is None:
-        return 0, GENESIS, 1 if any_event else 0
-    return end[0], end[1], end[2] or 0
+class _End(NamedTuple):
+    """The end of the chain by its head, and the number of the last stored event."""
+
+    sequence: int
+    digest: str
+    seal: str
+    newest: int
 
 
-def _check_end(last: int, digest: str, newest: int, previous: str) -> None:
-    if newest > last:
-        raise _Break(f"event {last + 1} or a later one lies beyond the head, which says there are {last}")
-    if digest != previous:
-        raise _Break(f"the head's hash is not that of event {last}")
+def _end() -> _End:
+    newest = VaultEvent.objects.order_by("-sequence").values_list("sequence", flat=True).first() or 0
+    head = VaultHead.objects.filter(pk=1).values_list("sequence", "hash", "seal").first()
+    return _End(*(head or (0, GENESIS, "")), newest)
+
+
+def _check_end(end: _End, walk: _Walk) -> None:
+    if end.newest > end.sequence:
+        raise _Break(
+            f"event {end.sequence + 1} or a later one lies beyond the head, which says there are {end.sequence}"
+        )
+    if end.digest != walk.previous:
+        raise _Break(f"the head's hash is not that of event {end.sequence}")
+    if end.sequence and (walk.is_keyed or end.seal) and end.seal != head_seal(end.sequence, end.digest):
+        raise _Break(f"the head was set to event {end.sequence} by somebody without the key")
     if VaultBatch.objects.exclude(event__kind=VaultKind.DECISIONS).exists():
         raise _Break("a batch of decisions belongs to an event that sealed none")
+
+
+def _check_unsealed() -> None:
+    """Check that the platform made every served decision that waits to be sealed."""
+    waiting = ServedDecision.objects.filter(vault_batch__isnull=True).order_by("pk")
+    last = 0
+    while pks := list(waiting.filter(pk__gt=last).values_list("pk", flat=True)[:VERIFY_CHUNK]):
+        rows = batch_rows(pks)
+        for forged in decision_leaves(rows).keys() - genuine_leaves(rows).keys():
+            raise _Break(f"served decision {forged} was not made by the platform")
+        last = pks[-1]
 
 
 def _hash_of(sequence: int) -> str:
@@ -131,24 +180,28 @@ def _events(since: int, last: int) -> Iterator[VaultEvent]:
         yield from chunk.order_by("sequence")
 
 
-def _check_link(event: VaultEvent, expected: int, previous: str) -> None:
+def _check_link(event: VaultEvent, expected: int, previous: str, *, keyed: bool) -> bool:
+    """Check one link. Returns whether its hash is keyed: the chain of an earlier version begins with hashes that are not."""
     if event.sequence != expected:
         raise _Break(f"event {expected} is missing")
     if event.previous_hash != previous:
         raise _Break(f"event {expected} does not follow the one before it: its previous hash is another")
+    facts = {
+        "sequence": event.sequence, "kind": event.kind, "at": time_text(event.at), "subject": event.subject,
+        "body": event.body, "previous": event.previous_hash,
+    }  # fmt: skip
     try:
-        digest = event_hash(
-            sequence=event.sequence, kind=event.kind, at=time_text(event.at), subject=event.subject, body=event.body,
-            previous=event.previous_hash,
-        )  # fmt: skip
+        is_keyed = chain_hash(**facts) == event.hash
+        holds = is_keyed or (not keyed and event_hash(**facts) == event.hash)
     except (TypeError, ValueError) as error:
         raise _Break(f"event {expected} was changed: {error}") from None
-    if digest != event.hash:
+    if not holds:
         raise _Break(f"event {expected} was changed: its hash is another")
+    return is_keyed
 
 
-def _check_batch(event: VaultEvent) -> tuple[int, int]:
-    """Check a batch. Returns the number of its decisions that are still stored, and the number that were sealed."""
+def _check_batch(event: VaultEvent) -> tuple[int, set[bytes]]:
+    """Check a batch. Returns the number of its decisions that are still stored, and the leaves of those that are gone."""
     batch = VaultBatch.objects.filter(pk=event.pk).first()
     if batch is None:
         raise _Break(f"event {event.sequence} lost the leaves of its decisions")
@@ -159,11 +212,12 @@ def _check_batch(event: VaultEvent) -> tuple[int, int]:
         raise _Break(f"the batch of event {event.sequence} is not the one that was sealed")
     if merkle_root([blob[i : i + LEAF] for i in range(0, len(blob), LEAF)]).hex() != batch.root:
         raise _Break(f"the leaves of event {event.sequence} do not give its root")
-    return _check_decisions(batch, leaves), len(leaves)
+    current = _check_decisions(batch, leaves)
+    return len(current), leaves - current
 
 
-def _check_decisions(batch: VaultBatch, leaves: set[bytes]) -> int:
-    """Compare stored decisions with their leaves, and return their number. Leaves of erased decisions stay and reveal nothing."""
+def _check_decisions(batch: VaultBatch, leaves: set[bytes]) -> set[bytes]:
+    """Compare stored decisions with their leaves, and return those. Leaves of erased decisions stay and reveal nothing."""
     rows = batch_rows(batch.decisions.values_list("pk", flat=True))
     current = decision_leaves(rows)
     for served in rows:
@@ -174,4 +228,4 @@ def _check_decisions(batch: VaultBatch, leaves: set[bytes]) -> int:
             )
         if leaf is not None and leaf not in leaves:
             raise _Break(f"decision {served.pk} is not what event {batch.pk} sealed")
-    return len(current)
+    return set(current.values())

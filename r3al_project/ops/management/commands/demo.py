@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from core.errors import R3alError
 from loops.selectors import DEFAULT_LOOP
 from privacy.models import Purpose
+from privacy.services.vault.adopt import vault_prepare
 from r3al_project.ops import demo
 from r3al_project.turns.actors import terminal_actor
 from r3al_project.turns.add_loop import loop_named
@@ -44,6 +45,7 @@ class Command(BaseCommand):
     def _run(self, options: dict[str, Any]) -> None:
         began = time.monotonic()
         call_command("migrate", verbosity=0)
+        vault_prepare()
         demo.operator_create(os.environ.get("R3AL_DEMO_USER", "demo"), os.environ.get("R3AL_DEMO_PASSWORD"))
         loop_version = loop_named(options["loop"])
         view = ProgressView()

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand
 
 from jobs.schedules import schedules_sync
 from loops.selectors import DEFAULT_LOOP
+from privacy.services.vault.adopt import vault_prepare
 from r3al_project.turns.add_loop import loop_builtin_add
 
 
@@ -23,6 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
+        vault_prepare()
         call_command("roles", stdout=StringIO())
         schedules_sync()
         loop_builtin_add(DEFAULT_LOOP)

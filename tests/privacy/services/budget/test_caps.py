@@ -11,8 +11,9 @@ from core.errors import InputError, NotFound
 from privacy.engine.dp.accounting import NANO
 from privacy.models import PrivacyBudget, VaultEvent
 from privacy.selectors.budgets import budget_summary
+from privacy.selectors.default_caps import default_caps
 from privacy.services.budget.caps import cap_change
-from privacy.services.people.identity import default_caps, people_get_or_create
+from privacy.services.people.identity import people_get_or_create
 from tests.factories.loops import loop_version
 from tests.factories.people import UNIT, add_people
 

@@ -9,9 +9,8 @@ from core.errors import InputError
 from loops.models import Loop
 from privacy.engine.dp.accounting import NANO, rho_cap_nano
 from privacy.models import Person, PrivacyBudget
+from privacy.selectors.default_caps import RHO_CAP, default_caps
 from privacy.services.people.identity import (
-    RHO_CAP,
-    default_caps,
     people_find,
     people_get_or_create,
     person_find,

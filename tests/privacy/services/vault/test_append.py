@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from core.canonical_json import canonical_json
 from core.errors import InputError
 from privacy.engine.dp.accounting import NANO
-from privacy.engine.hash_chain import GENESIS
+from privacy.engine.hash_chain import GENESIS, sum_text
 from privacy.models import Person, Purpose, Release, VaultEvent, VaultHead, VaultKind
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.people.consent import consent_grant, consent_withdraw
 from privacy.services.releases.lifecycle import release_commit, release_reserve, round_store
 from privacy.services.vault.append import subject_of, subjects_of, vault_append
+from privacy.services.vault.stored_rows import CONSENTS
 from privacy.services.vault.verify import vault_verify
 from tests.factories.loops import loop_version
 from tests.factories.people import ALL_FOLDS, add_people
@@ -162,7 +163,7 @@ class TestConsent:
         assert event.subject == ""
         assert event.body == {
             "purpose": "training", "granted": True, "text": "1", "source": "import of diary.csv", "people": 30,
-            "commitment": subjects_of(ids),
+            "commitment": subjects_of(ids), "sums": {"consents": sum_text(CONSENTS.total())},
         }  # fmt: skip
 
     def test_what_changes_nothing_is_no_event(self) -> None:
@@ -189,7 +190,9 @@ class TestReleases:
         )
         release_commit(release=release, noisy_users=4.6)
         release_commit(release=release, noisy_users=4.6)  # again: nothing
-        (event,) = events()
+        charged, stored, event = events()
+        assert (charged.body["state"], stored.body["round"]) == ("reserved", 0)
+        assert set(charged.body["rows"]) == {f"release {release.pk}", f"cohort {release.pk}"}
         assert (event.kind, event.body["state"], event.body["release"]) == ("release", "committed", release.pk)
         assert event.body["rho_nano"] == release.rho and event.body["about_people"] == 5
         assert event.body["outputs"] == list(release.rounds.values_list("output_sha256", flat=True))
@@ -197,5 +200,5 @@ class TestReleases:
     def test_a_refunded_one_says_so(self) -> None:
         release = self.reserved("two")
         cohort_refund(release=release)
-        (event,) = events()
+        _, event = events()
         assert (event.kind, event.body["state"]) == ("release", "refunded")

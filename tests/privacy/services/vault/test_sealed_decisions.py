@@ -11,11 +11,13 @@ from django.utils import timezone
 from loops.models import LoopVersion
 from privacy.engine.hash_chain import merkle_root
 from privacy.models import Choice, Decision, Person, ServedDecision, VaultBatch
+from privacy.services.vault.commitments import decision_public_id
 from privacy.services.vault.sealed_decisions import batch_rows, decision_leaves, decisions_seal
 from privacy.services.vault.verify import vault_verify
 from tests.factories.decisions import NOW, serve_many
 from tests.factories.loops import loop_version
 from tests.factories.people import add_people
+from tests.factories.sealed import sealed_state
 
 pytestmark = pytest.mark.django_db
 
@@ -77,14 +79,15 @@ def _copies(decision_id: int, count: int) -> None:
     made = Decision.objects.bulk_create(
         [
             Decision(person_id=one.person_id, loop_version=one.decision.loop_version, row_key=n.to_bytes(16, "big"),
-                     decided_at=NOW, local_day=NOW.date(), available=False, state=b"")
+                     decided_at=NOW, local_day=NOW.date(), available=False,
+                     state=sealed_state(one.person_id, n.to_bytes(16, "big"), [0.5]))
             for n in range(count)
         ]
     )  # fmt: skip
     ServedDecision.objects.bulk_create(
         [
-            ServedDecision(decision=d, person_id=one.person_id, request_key=bytes(d.row_key), seed=b"", expires_at=NOW,
-                           closes_at=NOW, unavailable="no_data")
+            ServedDecision(decision=d, person_id=one.person_id, request_key=bytes(d.row_key), seed=bytes(d.row_key),
+                           public_id=decision_public_id(bytes(d.row_key)), expires_at=NOW, closes_at=NOW, unavailable="no_data")
             for d in made
         ]
     )  # fmt: skip

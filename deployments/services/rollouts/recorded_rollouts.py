@@ -1,0 +1,58 @@
+"""Record a loop's rollouts in the Trust Vault: its slots, deployments and incidents, and the states of its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+
+from deployments.models import Deployment, Incident, ServingSlot
+from loops.models import Loop
+from privacy.services.vault.commitments import row_digest
+from privacy.services.vault.record_checks import check_register
+from privacy.services.vault.stored_rows import StoredRows
+from training.models import ModelVersion, VersionState
+
+_SLOTS = (
+    "pk", "head", "stable_id", "candidate_id", "weight_bp", "holdback_id", "holdback_bp", "rotates", "exploration_bp", "salt",
+    "generation",
+)  # fmt: skip
+_DEPLOYMENTS = (
+    "pk", "created_at", "slot_id", "version_id", "previous_id", "strategy", "state", "frozen_policy", "rollback_of_id",
+    "harmful", "reason", "actor", "finished_at",
+)  # fmt: skip
+_INCIDENTS = ("pk", "created_at", "slot_id", "version_id", "deployment_id", "reason", "automatic", "harmful")
+_VERSIONS = ("pk", "state")
+_REFERENCES = ("pk", "loop_version_id", "head", "number", "state", "config")
+
+
+@dataclass(frozen=True)
+class RolloutRows(StoredRows):
+    """The rollouts of each loop, as one row. An act changes several of their rows at once."""
+
+    def digests(self, rows: QuerySet[Any] | None = None) -> Iterator[tuple[int, str]]:
+        """Return the primary key of each loop, and the digest of its rollouts as stored now."""
+        chosen = self.rows() if rows is None else rows
+        for (pk,) in chosen.order_by("pk").values_list(*self.fields):
+            yield pk, row_digest(self.name, pk, *map(list, _facts(pk)))
+
+
+def _facts(loop: int) -> Iterator[QuerySet[Any, Any]]:
+    versions = ModelVersion.objects.filter(loop_version__loop=loop).order_by("pk")
+    served = versions.learned().filter(state__in=[VersionState.DEPLOYED, VersionState.ARCHIVED])
+    yield ServingSlot.objects.filter(loop=loop).order_by("pk").values_list(*_SLOTS)
+    yield Deployment.objects.filter(slot__loop=loop).order_by("pk").values_list(*_DEPLOYMENTS)
+    yield Incident.objects.filter(slot__loop=loop).order_by("pk").values_list(*_INCIDENTS)
+    yield served.values_list(*_VERSIONS)
+    yield versions.exclude(pk__in=versions.learned().values("pk")).values_list(*_REFERENCES)
+
+
+ROLLOUTS = RolloutRows("rollouts", ("pk",), lambda: Loop.objects.filter(slots__isnull=False).distinct(), is_named=True)
+check_register(ROLLOUTS)
+
+
+def rollouts_entry(loop: int) -> dict[str, str]:
+    """Return an event's entry for the rollouts of a loop, as the act leaves them. Call it after the last change."""
+    return ROLLOUTS.entries(Loop.objects.filter(pk=loop))

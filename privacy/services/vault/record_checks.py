@@ -1,0 +1,126 @@
+"""Compare the stored rows with what the Trust Vault recorded of them. Each check names the first difference that it finds.
+
+Floors above add their own tables with ``check_register`` when Django starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from core.checksums import sha256_hex
+from privacy.engine.hash_chain import MODULUS
+from privacy.models import LedgerEntry, Person, Release, ReleaseRound
+from privacy.services.vault.budget_checks import budgets_check
+from privacy.services.vault.deleted_rows import SERVED
+from privacy.services.vault.recorded import Recorded
+from privacy.services.vault.stored_rows import (
+    STORED_ROWS,
+    StoredRows,
+    cohort_entry,
+    person_reference,
+    person_seal,
+)
+
+RecordCheck = Callable[[Recorded], Iterator[str]]
+_TABLES: list[StoredRows] = list(STORED_ROWS)
+_CHECKS: list[RecordCheck] = []
+
+
+def check_register(*tables: StoredRows, check: RecordCheck | None = None) -> None:
+    """Add tables, and a further check, of a floor above."""
+    _TABLES.extend(tables)
+    _CHECKS.extend([check] if check else [])
+
+
+def tables() -> tuple[StoredRows, ...]:
+    """Return every table whose rows the Trust Vault covers."""
+    return tuple(_TABLES)
+
+
+def differences(recorded: Recorded) -> Iterator[str]:
+    """Return the first difference that each check finds, as a sentence."""
+    for table in _TABLES:
+        yield from _first(table_check(table, recorded))
+    for check in (cohorts_check, outputs_check, served_check, people_check, budgets_check, *_CHECKS):
+        yield from _first(check(recorded))
+
+
+def _first(found: Iterator[str]) -> Iterator[str]:
+    for sentence in found:
+        yield sentence
+        return
+
+
+def table_check(table: StoredRows, recorded: Recorded) -> Iterator[str]:
+    """Compare the rows of a table: row by row where they are named, by their sum otherwise."""
+    if not table.is_named:
+        if table.total() != recorded.sums[table.name]:
+            yield (
+                f"the stored rows of {table.name!r} are not those that were recorded: one was changed, deleted or added without "
+                "an event"
+            )
+        return
+    left = recorded.names(table.name)
+    for name, digest in table.entries_now():
+        if name not in recorded.rows:
+            yield f"{name} was added without an event"
+        elif recorded.rows[name].digest != digest:
+            yield f"{name} is not what the Trust Vault recorded"
+        left.discard(name)
+    for name in sorted(left):
+        yield f"{name} is missing"
+
+
+def cohorts_check(recorded: Recorded) -> Iterator[str]:
+    """Compare the people and amounts in the ledger with the commitment that each release's charge recorded."""
+    left = recorded.names("cohort")
+    for release in Release.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=2_000):
+        ((name, digest),) = cohort_entry(release).items()
+        if name not in recorded.rows:
+            yield f"release {release} has no recorded charge"
+        elif recorded.rows[name].digest != digest:
+            yield f"the ledger entries of release {release} are not the charges that were recorded"
+        left.discard(name)
+    for name in sorted(left):
+        yield f"the charge of {name.replace('cohort', 'release')} was recorded, but the release is missing"
+    if LedgerEntry.objects.exclude(release__in=Release.objects.all()).exists():
+        yield "a ledger entry belongs to no release"
+
+
+def outputs_check(recorded: Recorded) -> Iterator[str]:
+    """Compare each stored output with its SHA-256."""
+    rounds = ReleaseRound.objects.exclude(output=b"", expires_at__isnull=False).order_by("pk")
+    for pk, release, output, digest in rounds.values_list("pk", "release_id", "output", "output_sha256").iterator(
+        chunk_size=50
+    ):
+        if sha256_hex(bytes(output)) != digest:
+            yield f"the output in round {pk} of release {release} is not what was stored"
+
+
+def served_check(recorded: Recorded) -> Iterator[str]:
+    """Compare the sealed decisions that are gone with those that erasures and expiries deleted."""
+    if (recorded.missing - recorded.sums[SERVED]) % MODULUS:
+        yield "a sealed decision is missing, and neither an erasure nor an expiry deleted it"
+
+
+def people_check(recorded: Recorded) -> Iterator[str]:
+    """Compare each person's row with its seal, and erased people with their tombstones."""
+    left = recorded.names("erased")
+    for person in Person.objects.order_by("pk").iterator(chunk_size=2_000):
+        if person.seal != person_seal(person):
+            yield f"the row of person {person.pk} is not what the platform wrote"
+        name = person_reference("erased", person.pk)
+        yield from _erasure_check(person, name, recorded)
+        left.discard(name)
+    if left:
+        yield "the row of an erased person is missing"
+
+
+def _erasure_check(person: Person, name: str, recorded: Recorded) -> Iterator[str]:
+    entry = recorded.rows.get(name)
+    if entry is None:
+        if person.erased_at is not None:
+            yield f"person {person.pk} was marked as erased without an event"
+        return
+    if person.erased_at is None and person.created_at <= entry.at:
+        yield f"person {person.pk} was erased, but their row no longer holds the tombstone"

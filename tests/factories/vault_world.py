@@ -1,0 +1,118 @@
+"""An installation in which every act that the Trust Vault records happened once, by the services that perform it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+from django.utils import timezone
+
+from deployments.selectors.slots import slot_for
+from deployments.services.rollouts.full_rollout import full_rollout
+from deployments.services.rollouts.rollback import slot_rollback
+from loops.models import LoopVersion
+from privacy.engine.dp.accounting import NANO
+from privacy.models import Person, Purpose, Release
+from privacy.services.budget.caps import cap_change
+from privacy.services.budget.charge import cohort_refund
+from privacy.services.people.consent import consent_grant, consent_withdraw
+from privacy.services.people.erasure import person_erase
+from privacy.services.people.identity import people_get_or_create
+from privacy.services.records.close_outcomes import outcomes_close
+from privacy.services.records.import_file import signals_import
+from privacy.services.releases.lifecycle import release_begin, release_commit, release_reserve, round_store
+from privacy.services.vault.adopt import vault_prepare
+from privacy.services.vault.sealed_decisions import decisions_seal
+from tests.factories.care import care_loop
+from tests.factories.decisions import serve_many
+from tests.factories.people import ALL_FOLDS
+from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned
+
+HEADER = "who,at,mood,place,gap,did,p,tone,tone_p,felt,label"
+ACTIONS = (("wait", "0.5", "", ""), ("talk", "0.25", "warm", "0.5"), ("walk", "0.25", "calm", "0.5"))
+
+
+@dataclass(frozen=True)
+class VaultWorld:
+    """``people`` are ids by name; ``ann`` has caps of her own, ``bob`` withdrew, ``gus`` and ``hal`` were erased.
+
+    ``spent`` is a committed release, ``export`` one of rows, ``refunded`` one without an output. ``served`` are sealed decisions.
+    ``first`` is an archived version and ``second`` the deployed one. ``erased_before`` is the row of gus before the erasure.
+    """
+
+    loop: LoopVersion
+    people: dict[str, int]
+    spent: Release
+    export: Release
+    refunded: Release
+    served: list[int]
+    first: int
+    second: int
+    erased_before: Person
+
+
+def vault_world(folder: Path) -> VaultWorld:
+    """Import, consent, serve, seal, close, charge, commit, refund, export, cap, erase, train, deploy and roll back."""
+    vault_prepare()
+    loop = care_loop()
+    names = ["ann", "bob", "cam", "dee", "eve", "fay", "gus", "hal"]
+    signals_import(path=_file(folder / "log.csv", names), loop_version=loop, consents=list(Purpose))
+    people = people_get_or_create(population=loop.spec.population, identifiers=[*names, "ida", "jon"])
+    consent_grant(person_ids=[people["ida"]], purposes=[Purpose.PERSONALIZATION], source="app")
+    consent_withdraw(person_ids=[people["bob"]], purposes=[Purpose.TRAINING], source="app")
+    served = serve_many(loop, [people[name] for name in names])
+    decisions_seal()
+    outcomes_close()
+    cap_change(person_id=people["ann"], window="month", cap=3.0, reason="asked for less use", actor="officer")
+    spent = _reserved("spent", loop, Purpose.TRAINING)
+    for index in (0, 1):
+        rho = (spent.rho or 0) / NANO / 4
+        round_store(release=spent, index=index, arrays={"x": np.array([index + 0.5]), "x_rho": np.array([rho])})
+    release_commit(release=spent, noisy_users=6.5)
+    refunded = _reserved("refunded", loop, Purpose.EVALUATION)
+    cohort_refund(release=refunded)
+    _export(loop)
+    before = Person.objects.get(pk=people["gus"])
+    for name in ("gus", "hal"):
+        person_erase(person_id=people[name], source="app")
+    second_export = _export(loop, key="export-2")
+    assert second_export.rounds.exclude(output=b"").exists()
+    first = judged(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))
+    full_rollout(version=first, actor="ann", reason="passed")
+    slot = slot_for(loop.loop, "policy")
+    slot_rollback(slot=slot, actor="ann", reason="complaints", automatic=False, harmful=False)
+    second = judged(learned(loop, "policy", ALWAYS_WALK))
+    full_rollout(version=second, actor="ann", reason="passed")
+    return VaultWorld(loop, people, spent, second_export, refunded, served, first.pk, second.pk, before)
+
+
+def _file(path: Path, names: list[str]) -> Path:
+    lines = [HEADER]
+    for n, name in enumerate(names * 2):
+        did, p, tone, tone_p = ACTIONS[n % 3]
+        label = "dismissed" if n % 5 == 0 else "fine"
+        lines.append(
+            f"{name},2026-01-{n + 1:02d}T09:00:00Z,0.{n % 9},home,0.5,{did},{p},{tone},{tone_p},0.{n % 8},{label}"
+        )
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _reserved(key: str, loop: LoopVersion, purpose: Purpose) -> Release:
+    return release_reserve(
+        key=key, loop_version=loop, purpose=purpose, folds=ALL_FOLDS, epsilon=0.2, delta=1e-6, mechanism="m",
+        parameters={"clip": 1.0},
+    )  # fmt: skip
+
+
+def _export(loop: LoopVersion, key: str = "export") -> Release:
+    fields = {
+        "technique": "k_anonymity", "mechanism": "m", "parameters": {"k": 2}, "policy_cost": NANO // 10, "guarantee": "none",
+    }  # fmt: skip
+    release = release_begin(key=key, loop_version=loop, purpose=Purpose.TRAINING, folds=ALL_FOLDS, fields=fields)
+    expires = timezone.now() + timedelta(days=90)
+    round_store(release=release, index=0, arrays={"rows": np.arange(3)}, expires_at=expires)
+    release_commit(release=release, noisy_users=None, facts={"rows_in": 3, "rows_out": 3, "information_loss": 0.25})
+    return release

@@ -1,0 +1,52 @@
+"""Record learned versions in the Trust Vault: weights, configuration and the releases that they were learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+
+from core.checksums import sha256_hex
+from privacy.services.vault.commitments import row_digest
+from privacy.services.vault.record_checks import check_register
+from privacy.services.vault.recorded import Recorded
+from privacy.services.vault.stored_rows import StoredRows
+from training.models import ModelVersion, VersionState
+
+
+@dataclass(frozen=True)
+class VersionRows(StoredRows):
+    """Learned versions. Their states belong to the rollouts that change them."""
+
+    def digests(self, rows: QuerySet[Any] | None = None) -> Iterator[tuple[int, str]]:
+        """Return the primary key and the digest of each version as stored now."""
+        lineage = ModelVersion.releases.through.objects.order_by("release_id")
+        chosen = self.rows() if rows is None else rows
+        for facts in chosen.order_by("pk").values_list(*self.fields).iterator(chunk_size=500):
+            releases = lineage.filter(modelversion_id=facts[0]).values_list("release_id", flat=True)
+            yield facts[0], row_digest(self.name, *facts, list(releases))
+
+
+VERSIONS = VersionRows(
+    "version",
+    (
+        "pk", "created_at", "loop_version_id", "head", "number", "kind", "weights_sha256", "config", "parent_id",
+    ),
+    lambda: ModelVersion.objects.learned(),
+    is_named=True,
+)  # fmt: skip
+
+
+def weights_check(recorded: Recorded) -> Iterator[str]:
+    """Compare the weights of each learned version with their SHA-256, and its state with those that a rollout gives."""
+    rows = ModelVersion.objects.learned().order_by("pk").values_list("pk", "weights", "weights_sha256", "state")
+    for pk, weights, digest, state in rows.iterator(chunk_size=20):
+        if sha256_hex(bytes(weights)) != digest:
+            yield f"the weights of version {pk} are not what was trained"
+        if state in (VersionState.TRAINING, VersionState.FAILED):
+            yield f"version {pk} is in state {state}, which nothing gives a trained version"
+
+
+check_register(VERSIONS, check=weights_check)
