@@ -54,9 +54,10 @@ def is_open(spec: LoopSpec, decided_at: datetime, now: datetime) -> bool:
     return now <= decided_at + timedelta(seconds=spec.reward.deadline_seconds)
 
 
-def outcome_join(*, decision: int, sealed: bytes, harmful: bool | None, closes_at: datetime) -> bool:
+def outcome_join(*, decision: int, sealed: bytes, harmful: bool | None, has_reward: bool, closes_at: datetime) -> bool:
     """Store the outcome of an open decision in place of none, or of a poorer one. False where a release has read that one."""
-    if RewardSignal.objects.filter(decision=decision, release=None).update(payload=sealed, harmful=harmful):
+    values: dict[str, object] = {"payload": sealed, "harmful": harmful, "has_reward": has_reward}
+    if RewardSignal.objects.filter(decision=decision, release=None).update(**values):
         return True
-    values = {"payload": sealed, "harmful": harmful, "closed_at": closes_at}
+    values["closed_at"] = closes_at
     return RewardSignal.objects.get_or_create(decision_id=decision, defaults=values)[1]

@@ -196,6 +196,7 @@ class _KnownRows:
             decision=decision,
             sealed=ciphers([person])[person].seal(p.payload or b"", about_outcome(person, p.key)),
             harmful=p.row.harmful,
+            has_reward=bool(np.isfinite(p.row.reward[0])),
             closes_at=p.row.time + timedelta(seconds=self._spec.reward.deadline_seconds),
         )
         self.outcomes += OUTCOMES.total(outcome) - before

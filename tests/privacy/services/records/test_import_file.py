@@ -186,7 +186,7 @@ class TestAnOutcomeInALaterFile:
         report = self.both(tmp_path, told | self.silent, told)
         assert (report.rows, report.added, report.joined, report.unchanged, report.rejected) == (2, 1, 1, 0, 0)
         kept = RewardSignal.objects.get(decision__person=Decision.objects.order_by("pk")[0].person)
-        assert outcome_of(kept)[0] == 1.5 and kept.harmful is False
+        assert outcome_of(kept)[0] == 1.5 and kept.harmful is False and kept.has_reward is True
         assert (kept.closed_at - kept.decision.decided_at) == timedelta(hours=24)
         assert SignalImport.objects.order_by("-pk")[0].counts["joined"] == {"rows": 1}
 
@@ -201,6 +201,12 @@ class TestAnOutcomeInALaterFile:
         told = recent(3)
         report = self.both(tmp_path, told | self.silent, told, loop_version=with_default(-0.5))
         assert report.joined == 1 and outcome_of(RewardSignal.objects.order_by("pk")[0])[0] == 1.5
+
+    def test_with_a_reward_for_a_label_alone_holds_a_reward(self, tmp_path: Path) -> None:
+        told = recent(3)
+        self.both(tmp_path, told | {"felt": ""}, told)
+        kept = RewardSignal.objects.order_by("pk")[0]
+        assert kept.has_reward is True and outcome_of(kept)[0] == 1.5
 
     def test_never_changes_what_a_release_has_read(self, tmp_path: Path) -> None:
         told, version = recent(3), with_default(-0.5)
