@@ -126,7 +126,7 @@ def check_one_candidate(turn: Turn) -> None:
     assert [learned.count(), GateVerdict.objects.count(), SyntheticJob.objects.count()] == [1, 1, 1]
     assert TrainingEpisode.objects.count() == 32
     pool = TrainingDataPool.objects.aggregate(rows=Sum("rows"))["rows"]
-    assert pool == SyntheticJob.objects.get().sample_count
+    assert pool == SyntheticJob.objects.get().summary["rows"]
     deployed = turn.outcome == Turn.Outcome.DEPLOYED
     assert deployed == (GateVerdict.objects.get().verdict == "pass")
     slot = ServingSlot.objects.select_related("stable").get()

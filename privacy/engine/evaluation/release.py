@@ -27,8 +27,8 @@ EVALUATION_SHARES = {
     "empathy_deficit": 0.12,
     "support": 0.07,
     "silence": 0.11,
-    "silence_logged": 0.06,
-    "stability": 0.03,
+    "silence_logged": 0.05,
+    "stability": 0.04,
 }
 WIDER, MOST_BEYOND = 3.0, 0.04
 _PEOPLE_SCALE = 0.3

@@ -39,7 +39,7 @@ def budgets_roll() -> None:
 def test_a_second_round_reads_what_is_new_and_pools(tmp_path: Path) -> None:
     """The walks are so clear that the first round deploys (20 of 20 tries); the second finds nothing better than what serves."""
     loop = walks_loop(tmp_path)
-    source = walks_csv(tmp_path / "1.csv", people=600, days=5, seed=1)
+    source = walks_csv(tmp_path / "1.csv", people=800, days=5, seed=1)
     first = run(loop, source=source, consents=CONSENTS, requested={"hyperparams": {"epsilon": 0.25}})
     assert first.outcome == "deployed", first.reason
     assert slot_for(loop.loop, "policy").exploration_bp == 2_500, "as the turn asked"
@@ -49,7 +49,7 @@ def test_a_second_round_reads_what_is_new_and_pools(tmp_path: Path) -> None:
     serving = slot_for(loop.loop, "policy").stable
 
     budgets_roll()
-    later = walks_csv(tmp_path / "2.csv", people=600, days=5, seed=2, first=date(2025, 4, 7))
+    later = walks_csv(tmp_path / "2.csv", people=800, days=5, seed=2, first=date(2025, 4, 7))
     second = run(loop, source=later, consents=CONSENTS)
     two = Release.objects.filter(purpose="training").latest("pk")
     assert two.parameters["earlier"] == [one.pk]
