@@ -544,7 +544,7 @@ def _(w: VaultWorld) -> None:
 
 @kind("people", "rewrite whether somebody trains or judges", "the row of person")
 def _(w: VaultWorld) -> None:
-    tamper("UPDATE persons SET fold = (fold + 1) % 10000 WHERE id = %s", w.people["ida"])
+    tamper("UPDATE persons SET fold = (fold + 1) %% 10000 WHERE id = %s", w.people["ida"])
 
 
 # The vault's own events
