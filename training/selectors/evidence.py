@@ -88,7 +88,9 @@ def people_lacking(version: ModelVersion) -> float | None:
         return None
     needed = people_for_trial(sigma_of_rho(last.rho) * math.sqrt(turn_share(version.loop_version.spec)))
     sums = evaluation_sums(last)
-    return None if sums is None or read_centred(sums, "improvement").people >= needed else needed
+    if sums is None or "improvement" not in sums:  # it judged other heads alone
+        return None
+    return needed if read_centred(sums, "improvement").people < needed else None
 
 
 def losses_are_hidden(version: ModelVersion) -> bool:
