@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -110,7 +111,7 @@ def test_what_was_spent_stays_and_the_vault_holds(version: LoopVersion, ada: int
     found = vault_verify()
     assert found.broken == "" and found.erased == 1
     event = VaultEvent.objects.get(kind="erasure")
-    assert event.subject == subject and "ada" not in str(event.body)
+    assert event.subject == subject and "ada" not in re.findall(r"\w+", str(event.body))
 
 
 def test_registering_anew_gives_nothing_back(version: LoopVersion, ada: int) -> None:
