@@ -26,7 +26,13 @@ HAND_MADE = {"auth.User", "auth.Group"} | {
     f"django_celery_beat.{name}Schedule" for name in ("Interval", "Crontab", "Solar", "Clocked")
 } | {"django_celery_beat.PeriodicTask"}  # fmt: skip
 # What serving remembers of a person, answers kept for a retry, and the vault's head, which is one number.
-WITHOUT_A_PAGE = {"privacy.ServingState", "privacy.DataKey", "jobs.IdempotentAnswer", "privacy.VaultHead"}
+WITHOUT_A_PAGE = {
+    "privacy.ServingState",
+    "privacy.DataKey",
+    "privacy.ExportKey",
+    "jobs.IdempotentAnswer",
+    "privacy.VaultHead",
+}
 QUERIES = 40
 
 
