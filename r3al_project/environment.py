@@ -152,7 +152,7 @@ def database(env: Environment, var_dir: Path) -> dict[str, Any]:
     """Return Django's settings for ``DATABASE_URL``: PostgreSQL, or SQLite in ``var_dir`` when it is not set.
 
     SQLite takes its write lock when a transaction begins, so that two writers wait for each other (20 s) and never deadlock.
-    It commits to the disk, because an acknowledged decision must survive a power failure.
+    It commits to the disk, because an acknowledged decision must survive a power failure. It overwrites what is deleted.
     PostgreSQL connections are checked before use. Each thread of a web process and each worker process has its own.
     """
     url = text(env, "DATABASE_URL", f"sqlite:///{var_dir / 'r3al.sqlite3'}")
@@ -172,7 +172,7 @@ def database(env: Environment, var_dir: Path) -> dict[str, Any]:
         options |= {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;",
         }
         return described
     options.setdefault("connect_timeout", 10)

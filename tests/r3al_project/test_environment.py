@@ -90,6 +90,10 @@ def test_sqlite_takes_its_write_lock_when_a_transaction_begins(tmp_path: Path) -
     assert described["OPTIONS"]["timeout"] == 20
 
 
+def test_sqlite_overwrites_what_is_deleted_whatever_its_build_does_by_default(tmp_path: Path) -> None:
+    assert "PRAGMA secure_delete=ON;" in read.database({}, tmp_path)["OPTIONS"]["init_command"]
+
+
 def test_postgresql_connections_are_kept_for_a_minute_and_checked(tmp_path: Path) -> None:
     described = read.database({"DATABASE_URL": "postgresql://a:b@h:5433/x"}, tmp_path)
     assert described["CONN_HEALTH_CHECKS"] and described["CONN_MAX_AGE"] == 60
