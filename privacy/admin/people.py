@@ -28,7 +28,7 @@ from privacy.models.account import REVOKE_TOKENS
 from privacy.models.budget import CHANGE_CAPS, WINDOWS
 from privacy.models.keys import ERASE_PERSON
 from privacy.models.person import FOLDS
-from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, LONGEST_CAP_REASON, SHORTEST_CAP_REASON, cap_change
+from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, CapReason, cap_change
 from privacy.services.people.erasure import person_erase
 from privacy.services.people.identity import people_find
 from privacy.services.people.tokens import person_tokens_revoke
@@ -146,9 +146,9 @@ class CapForm(DialogForm):
         label="Cap",
     )
     cap = forms.FloatField(min_value=0.0, max_value=LARGEST_CAP, widget=UnfoldAdminTextInputWidget, label="New cap")
-    reason = forms.CharField(
-        min_length=SHORTEST_CAP_REASON, max_length=LONGEST_CAP_REASON, widget=UnfoldAdminTextInputWidget,
-        label=f"Reason, kept in the Trust Vault ({SHORTEST_CAP_REASON} characters or more)",
+    reason = forms.ChoiceField(
+        choices=[("", "Choose a reason"), *CapReason.choices], widget=UnfoldAdminSelectWidget,
+        label="Reason, kept in the Trust Vault",
     )  # fmt: skip
 
 
@@ -189,7 +189,7 @@ class PrivacyBudgetAdmin(ReadOnlyAdmin):
                 person_id=int(object_id),
                 window=given["window"],
                 cap=given["cap"],
-                reason=given["reason"],
+                reason=CapReason(given["reason"]),
                 actor=f"admin {request.user.pk}",
             )
         except R3alError as error:

@@ -76,8 +76,9 @@ class SignalImportAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "loop_version", "rows", "added", "unchanged", "rejected", "created_at")
     list_filter = ("loop_version__loop",)
     list_select_related = ("loop_version__loop",)
-    search_fields = ("file_name",)
-    fields = ("loop_version", "file_name", "rows", "added", "unchanged", "rejected", "show_counts", "show_propensities",
+    search_fields = ("=file_sha256",)
+    search_help_text = "SHA-256 of the file, as sha256sum prints it"
+    fields = ("loop_version", "rows", "added", "unchanged", "rejected", "show_counts", "show_propensities",
               "override", "file_sha256", "created_at")  # fmt: skip
     readonly_fields = fields
 

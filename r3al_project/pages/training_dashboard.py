@@ -332,7 +332,7 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
     return _confirm(
         request,
         title,
-        f"{text} Your reason is stored with the incident and in the Trust Vault.",
+        f"{text} Your reason is stored with the incident, and its digest in the Trust Vault.",
         "Stop the trial" if is_on_trial(found) else "Roll back",
         warning=warning,
         reason="harm",
@@ -374,7 +374,7 @@ def undo(request: HttpRequest, version: int) -> HttpResponse:
         request,
         f"Undo the rollback of {incident.version}?",
         "Everybody except the holdback gets this version again. "
-        "Your reason is stored with the deployment and in the Trust Vault.",
+        "Your reason is stored with the deployment, and its digest in the Trust Vault.",
         "Deploy again",
         reason="plain",
         check=lambda: undo_check(incident),

@@ -66,15 +66,17 @@ def exploration_sentence(
 
 
 def collect_sentence(s: StageSummary) -> str:
-    """State how many rows of the file were added, gave a stored decision its outcome, were already stored, and rejected."""
+    """State about how many rows of the file were added, gave a stored decision its outcome, were already stored, and rejected."""
     if "rows" not in s:
         return "No file was given, so the turn uses the records already stored."
-    added = f"{s['added']:,} of {s['rows']:,} rows added"
+    added = f"About {s['added']:,} of {s['rows']:,} rows added"
     joined = f", {s['joined']:,} joined to stored decisions" if s.get("joined") else ""
     counted = f"{added}{joined}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
     override = (
-        [f"Its propensities do not fit its actions. It was imported because: {s['override']}."]
-        if s.get("override")
+        [
+            "Its propensities do not fit its actions. It was imported all the same, for the reason that its import states."
+        ]
+        if s.get("overridden")
         else []
     )
     return " ".join([counted, *override, *s.get("warnings", [])])

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from core.errors import BudgetExceeded, Conflict, InsufficientData
+from core.errors import BudgetExceeded, Conflict, InsufficientData, R3alError
 from core.variant_registry import registry
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment
@@ -61,14 +61,18 @@ def collect(turn: Turn, context: JobContext) -> Write:
     source = turn.parameters.get("source")
     if source is None:
         return lambda: {"note": "no file was given: the turn uses the records already stored"}
-    report = signals_import(
-        path=Path(source),
-        loop_version=turn.loop_version,
-        consents=[Purpose(p) for p in turn.parameters["consents"]],
-        override_propensities=turn.parameters.get("override_propensities", ""),
-        progress=context.progress,
-    )
-    return report.as_dict
+    path = Path(source)
+    try:
+        report = signals_import(
+            path=path,
+            loop_version=turn.loop_version,
+            consents=[Purpose(p) for p in turn.parameters["consents"]],
+            override_propensities=turn.parameters.get("override_propensities", ""),
+            progress=context.progress,
+        )
+    except R3alError as error:  # the job and the turn keep the reason for ever, and a file's name may name people
+        raise type(error)(str(error).replace(source, "the file").replace(path.name, "the file")) from None
+    return report.as_record
 
 
 def release(turn: Turn, context: JobContext) -> Write:

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from core.digests import RELEASE_KEY, keyed
 from core.durations import RECORDS_KEPT
 from core.errors import Conflict, InputError
 from jobs.models import Job
@@ -30,6 +31,8 @@ from privacy.services.budget.charge import cohort_refund
 from privacy.services.releases.lifecycle import release_begin, release_commit, round_load, round_store
 from privacy.services.releases.reservations import ANONYMIZE_JOB, job_key
 
+LONGEST_KEY = 200  # characters
+
 
 def anonymize(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
     """Anonymise records of people who consent to training, have budget, and are not in the evaluation folds.
@@ -41,7 +44,11 @@ def anonymize(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest)
 
 
 def anonymize_begin(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
-    """Charge the people of an anonymisation, or return the existing release with this key. Nothing is computed yet."""
+    """Charge the people of an anonymisation, or return the existing release with this key. Nothing is computed yet.
+
+    The log stores a keyed digest of ``key``, because a caller may write a name into it.
+    """
+    key = release_key(key)
     columns = asked_columns(loop_version, request)
     technique = technique_of(request.technique, request.mode)
     rate = public_rate(loop_version=loop_version, request=request) if technique.statistics else 1.0
@@ -56,6 +63,13 @@ def anonymize_begin(*, key: str, loop_version: LoopVersion, request: AnonymizeRe
         among=lambda: cohort_sample(key=key, loop_version=loop_version, request=request, rate=rate),
         least=max(settings.MIN_COHORT, technique.least_cohort(request)),
     )
+
+
+def release_key(key: str) -> str:
+    """Return what the permanent log stores of a caller's key. Raises InputError for an empty key or one above 200 characters."""
+    if not 0 < len(key) <= LONGEST_KEY:
+        raise InputError(f"a release's key has {len(key)} characters; use 1 to {LONGEST_KEY}")
+    return f"anonymize-{keyed(RELEASE_KEY, key).hex()}"
 
 
 @transaction.atomic

@@ -18,6 +18,7 @@ from privacy.engine.hash_chain import digests_sum
 from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
 from privacy.models.consent import OWN_SOURCE
 from privacy.services.vault.append import subject_of, subjects_of, vault_append
+from privacy.services.vault.commitments import text_digest
 from privacy.services.vault.stored_rows import CONSENTS
 
 Grantor = Literal["person", "service", "file"]
@@ -160,7 +161,7 @@ def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, t
     body = {
         "purpose": purpose.value,
         "granted": granted,
-        "text": text_version,
+        "text": text_digest(text_version),
         "source": source[:80],
         "people": 1 if one else two_digits(len(changing)),
     }
