@@ -73,6 +73,16 @@ def web_address(env: Environment, name: str) -> str:
     return given
 
 
+def beside(env: Environment, name: str, *others: str) -> list[str]:
+    """Read variables that are needed where ``name`` is set."""
+    missing = [other for other in others if text(env, name) and not text(env, other)]
+    if missing:
+        raise ImproperlyConfigured(
+            f"{name} is set, so {' and '.join(missing)} must be set too; or leave all of them empty"
+        )
+    return [text(env, other) for other in others]
+
+
 def words(env: Environment, name: str, default: tuple[str, ...] = ()) -> list[str]:
     """Read a comma-separated list."""
     return [w.strip() for w in text(env, name).split(",") if w.strip()] or list(default)

@@ -194,6 +194,8 @@ MAX_PRIVACY_DELTA = read.number(env, "MAX_PRIVACY_DELTA", 1e-5, low=1e-12, high=
 MIN_COHORT = read.whole(env, "MIN_COHORT", 50, low=1)
 VAULT_ANCHOR_FILE = read.text(env, "VAULT_ANCHOR_FILE")
 VAULT_ANCHOR_URL = read.web_address(env, "VAULT_ANCHOR_URL")
+VAULT_TSA_URL = read.web_address(env, "VAULT_TSA_URL")
+VAULT_TSA_ROOTS, VAULT_TSA_FOLDER = read.beside(env, "VAULT_TSA_URL", "VAULT_TSA_ROOTS", "VAULT_TSA_FOLDER")
 PRIVACY_BUDGET_PERIOD = read.one_of(env, "PRIVACY_BUDGET_PERIOD", "monthly", ("daily", "weekly", "monthly"))
 
 # Jobs: the duration of a worker's lease, the interval of its renewal, and the wait before a queued job is dispatched again.

@@ -117,3 +117,12 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ImproperlyConfigured, match="cannot be created"):
         read.folder(tmp_path / "file" / "var")
+
+
+def test_an_authority_for_time_stamps_needs_its_roots_and_a_folder() -> None:
+    names = ("VAULT_TSA_URL", "VAULT_TSA_ROOTS", "VAULT_TSA_FOLDER")
+    assert read.beside({}, *names) == ["", ""]
+    given = dict(zip(names, ("https://tsa.example", "roots.pem", "tokens"), strict=True))
+    assert read.beside(given, *names) == ["roots.pem", "tokens"]
+    with pytest.raises(ImproperlyConfigured, match="VAULT_TSA_URL is set, so VAULT_TSA_FOLDER must be set too"):
+        read.beside(given | {"VAULT_TSA_FOLDER": " "}, *names)
