@@ -9,6 +9,7 @@ from privacy.models.consent import OWN_SOURCE
 from privacy.services.people.consent import consent_grant, consent_withdraw
 from privacy.services.people.erasure import person_erase
 from privacy.services.people.identity import people_get_or_create
+from privacy.services.vault.commitments import text_digest
 
 pytestmark = pytest.mark.django_db
 BOTH = [Purpose.TRAINING, Purpose.EVALUATION]
