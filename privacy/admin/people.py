@@ -12,7 +12,6 @@ from django.utils.safestring import SafeString
 
 from core.admin_base import (
     DialogForm,
-    ReadOnlyAdmin,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
     action,
@@ -22,6 +21,7 @@ from core.admin_base import (
 from core.errors import R3alError
 from core.html_format import html_meter, number_text
 from privacy.admin.person_forms import ErasePersonForm, FindPersonForm
+from privacy.admin.person_rows import PersonRowsAdmin
 from privacy.engine.dp.accounting import NANO
 from privacy.models import Person, PrivacyBudget, Purpose
 from privacy.models.account import REVOKE_TOKENS
@@ -35,11 +35,10 @@ from privacy.services.people.tokens import person_tokens_revoke
 
 
 @admin.register(Person)
-class PersonAdmin(ReadOnlyAdmin):
+class PersonAdmin(PersonRowsAdmin):
+    person = "pk"
     list_display = ("__str__", "population", "judges", "created_at")
     list_filter = ("population",)
-    search_fields = ("=pk",)
-    search_help_text = "A person's number"
     fields = ("population", "judges", "created_at", "erased_at", "last_erased_at")
     readonly_fields = fields
     actions_list = ["find"]
@@ -153,12 +152,10 @@ class CapForm(DialogForm):
 
 
 @admin.register(PrivacyBudget)
-class PrivacyBudgetAdmin(ReadOnlyAdmin):
+class PrivacyBudgetAdmin(PersonRowsAdmin):
     list_display = ("person", "consents", "day_share", "week_share", "month_share", "lifetime_share", "rho_share")
     list_filter = ("consent_mask", ("formal_void_at", admin.EmptyFieldListFilter))
     list_select_related = ("person",)
-    search_fields = ("=person__id",)
-    search_help_text = "A person's number"
     fields = ("person", "consents", "day_share", "week_share", "month_share", "lifetime_share", "rho_share",
               "formal_void_at")  # fmt: skip
     readonly_fields = fields
