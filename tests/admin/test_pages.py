@@ -51,7 +51,7 @@ def _nobody() -> HttpRequest:
 
 
 def row_of(model: type[Model]) -> Model:
-    row = admin.site._registry[model].get_queryset(_nobody()).order_by("-pk").first()
+    row: Model | None = admin.site._registry[model].get_queryset(_nobody()).order_by("-pk").first()
     assert row is not None, f"the house has no {model._meta.label}"
     return row
 

@@ -33,7 +33,7 @@ from privacy.services.budget.charge import cohort_refund
 from privacy.services.releases.lifecycle import release_begin, release_commit, round_load, round_store
 from privacy.services.releases.reservations import ANONYMIZE_JOB, job_key
 
-LONGEST_KEY = 200  # characters
+LONGEST_RELEASE_KEY = 200  # characters
 
 
 def anonymize(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
@@ -92,8 +92,8 @@ def _asked(key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> di
 
 def release_key(key: str) -> str:
     """Return what the permanent log stores of a caller's key. Raises InputError for an empty key or one above 200 characters."""
-    if not 0 < len(key) <= LONGEST_KEY:
-        raise InputError(f"a release's key has {len(key)} characters; use 1 to {LONGEST_KEY}")
+    if not 0 < len(key) <= LONGEST_RELEASE_KEY:
+        raise InputError(f"a release's key has {len(key)} characters; use 1 to {LONGEST_RELEASE_KEY}")
     return f"anonymize-{keyed(RELEASE_KEY, key).hex()}"
 
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from core.durations import RECORDS_KEPT
 from core.sqlite_wal import wal_truncate
+from privacy.engine.dp.coarse_counts import never_hidden
 from privacy.models import Decision, ReleaseRound, ServingState, Signal, VaultKind
 from privacy.services.vault.append import vault_append, vault_lock
 from privacy.services.vault.deleted_rows import exports_empty, free_decisions, removed_sums
@@ -80,7 +81,7 @@ def _delete_chunk(pks: list[int]) -> int:
     sums = removed_sums(decisions)
     decisions.delete()
     if free:
-        vault_append(kind=VaultKind.EXPIRY, body={"decisions": len(free)}, sums=sums)
+        vault_append(kind=VaultKind.EXPIRY, body={"decisions": never_hidden(len(free))}, sums=sums)
     return len(free)
 
 
@@ -88,5 +89,5 @@ def _delete_chunk(pks: list[int]) -> int:
 def _empty_exports(rounds: QuerySet[ReleaseRound]) -> int:
     exports, emptied = exports_empty(rounds)
     if exports:
-        vault_append(kind=VaultKind.EXPIRY, body={"exports": exports}, sums={EMPTIED.name: emptied})
+        vault_append(kind=VaultKind.EXPIRY, body={"exports": never_hidden(exports)}, sums={EMPTIED.name: emptied})
     return exports
