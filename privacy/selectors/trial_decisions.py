@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from loops.engine.reward import COMPONENTS
 from loops.engine.rows.outcomes import NO_REWARD
 from loops.models import Loop, LoopVersion
 from privacy.engine.evaluation.on_policy import TrialRows
+from privacy.engine.evaluation.retention import LATE_SHARE
 from privacy.engine.outcomes import outcomes_bounded
 from privacy.engine.sealing import Cipher, about_outcome
 from privacy.models import Choice, Decision, Person
@@ -91,6 +92,7 @@ def trial_rows(
     return TrialRows(
         person=person.astype(np.int64).reshape(-1),
         candidate=np.array([in_candidate(keys[int(pk)]) for pk in people], dtype=np.bool_),
+        left=~np.isin(people, _late_people(loop_version, span)),
         before=before,
         before_count=before_count,
         reward=table[:, _TOTAL],
@@ -98,6 +100,18 @@ def trial_rows(
         empathy=table[:, _EMPATHY],
         harmful=table[:, 2].astype(np.int64),
     )
+
+
+def _late_people(loop_version: LoopVersion, span: TrialSpan) -> list[int]:
+    """Return who has a decision in the last quarter of a trial so far, available or not, with an outcome or without.
+
+    The trial's time is that of the stored log: from its end at the beginning to its end now.
+    """
+    loop, end = loop_version.loop, logged_until(loop_version.loop)
+    start = span.log_end or span.since
+    late = start + (1.0 - LATE_SHARE) * max((end or start) - start, timedelta(0))
+    stored = Decision.objects.filter(loop_version__loop=loop, decided_at__gt=late, created_at__gte=span.since)
+    return list(stored.values_list("person_id", flat=True).distinct())
 
 
 def _past(loop_version: LoopVersion, people: Ints, span: TrialSpan) -> tuple[Floats, Ints]:

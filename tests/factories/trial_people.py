@@ -38,6 +38,7 @@ class TrialPeople:
     share: float = 0.5
     decisions: int = DECISIONS
     past: int = 40  # decisions of a person before the trial, at the person's own level
+    leave: tuple[float, float] = (0.05, 0.05)  # shares of people who leave: the reference's, the candidate's
 
     def rows(self, rng: np.random.Generator, users: int) -> TrialRows:
         candidate = rng.random(users) < self.share
@@ -52,6 +53,7 @@ class TrialPeople:
         return TrialRows(
             person,
             candidate,
+            rng.random(users) < np.where(candidate, self.leave[1], self.leave[0]),
             before * SPEC.reward.scale,
             np.full(users, self.past),
             reward,

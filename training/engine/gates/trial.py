@@ -23,6 +23,7 @@ from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, a
 from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.share_gates import SUPPORT_OFF
 from training.engine.gates.trial_guardrails import SQUARE_MARGIN, guardrail_judgements
+from training.engine.gates.trial_retention import judge_retention
 from training.engine.intervals.clustered import MIN_ESS, POWER
 
 TRIAL_LOOKS = 3  # releases of one trial; a trial without a verdict then ends without a promotion
@@ -177,7 +178,7 @@ def trial_verdict(
     if not 1 <= look <= TRIAL_LOOKS:
         raise ValueError(f"look {look} of a trial is not possible; a trial has looks 1 to {TRIAL_LOOKS}")
     z = _z(1 - attempt_alpha(look + 1))
-    guards = guardrail_judgements(spec, stored, earlier, look)
+    guards = [*guardrail_judgements(spec, stored, earlier, look), judge_retention(stored, look)]
     result = combine_verdicts([_improvement(spec, _read(spec, stored, earlier), z), *guards])
     if result.verdict == "pass":
         return GateResult(
@@ -187,10 +188,10 @@ def trial_verdict(
 
 
 def trial_harms(result: GateResult) -> bool:
-    """Tell whether a trial has proven harm: a guardrail beyond its bar, or rewards below the reference's."""
+    """Tell whether a trial has proven harm: a guardrail beyond its bar, people lost, or rewards below the reference's."""
     failed = {j.name: j for j in result.judgements if j.verdict == "fail"}
     worse = "improvement" in failed and failed["improvement"].high < 0
-    return worse or bool(failed.keys() & {"empathy", "false_intervention"})
+    return worse or bool(failed.keys() & {"empathy", "false_intervention", "retention"})
 
 
 def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
