@@ -46,7 +46,7 @@ from privacy.engine.evaluation.statistics import DEFICIT_BAR, harm_and_answers, 
 from privacy.engine.moments.rows import person_sums
 
 TRIAL_SHARES = {
-    "level": 0.02, "spread": 0.03, "improvement": 0.45, "retention": 0.10,
+    "level": 0.01, "spread": 0.03, "improvement": 0.46, "retention": 0.10,
     "false_intervention": 0.25, "empathy_deficit": 0.05, "silence": 0.10,
 }  # fmt: skip
 _COMMON_BLOCKS = ("level", "spread", "improvement", "retention")
@@ -169,9 +169,9 @@ def release_trial(
         decisions: public, the usual number of a person's (``guardrail_values``).
         clips: of the guardrails (``guardrail_clips``).
     Returns: ``improvement`` (6,), its sums in the units of ``IMPROVEMENT_COLUMNS``, with ``improvement_sd`` (6,),
-        ``improvement_rho`` (1,) and ``improvement_clip`` (1,), the clip of |a - c| that was chosen; ``level`` (4,), ``spread``
-        (3,) with their ``_rho``; the arrays of ``release_retention``, and for each guardrail those of ``release_centred``. With
-        ``sigma`` None no noise is added.
+        ``improvement_rho`` (1,) and ``improvement_clip`` (1,), the clip of |a - c| that was chosen; ``centre`` (1,); ``level``
+        (4,), ``spread`` (3,) with their ``_rho``; the arrays of ``release_retention``, and for each guardrail those of
+        ``release_centred``. With ``sigma`` None no noise is added.
     """
     whole, seen = sum(TRIAL_SHARES[metric] for metric in (*_COMMON_BLOCKS, *clips)), rows.rewarded
 
@@ -193,7 +193,7 @@ def release_trial(
         "level": level.values, "level_rho": np.array([level.rho]),
         "spread": spread.values, "spread_rho": np.array([spread.rho]),
         "improvement": sums.values * units, "improvement_sd": sums.sd * units, "improvement_rho": np.array([sums.rho]),
-        "improvement_clip": np.array([clip]),
+        "improvement_clip": np.array([clip]), "centre": np.array([centre]),
     }  # fmt: skip
     out |= release_retention(
         rows.candidate, rows.left, sigma=sigma, share=TRIAL_SHARES["retention"] / whole,
