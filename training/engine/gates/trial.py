@@ -181,8 +181,10 @@ def trial_verdict(
     if not 1 <= look <= TRIAL_LOOKS:
         raise ValueError(f"look {look} of a trial is not possible; a trial has looks 1 to {TRIAL_LOOKS}")
     z = _z(1 - attempt_alpha(look))
-    guards = [*guardrail_judgements(spec, stored, earlier, look), judge_retention(stored, look)]
-    result = combine_verdicts([_improvement(spec, _read(spec, stored, earlier), z), *guards])
+    sums = _read(spec, stored, earlier)
+    retention = judge_retention(stored, look, comparable=not _problem(sums, max(sums.value["users"], 1.0)))
+    guards = guardrail_judgements(spec, stored, earlier, look)
+    result = combine_verdicts([_improvement(spec, sums, z), *guards, retention])
     if result.verdict == "pass":
         return GateResult(
             "pass", "Every metric passed in the trial, on people who had the candidate.", result.judgements, None

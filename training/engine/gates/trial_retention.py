@@ -26,17 +26,18 @@ _SQUARE_SD = 0.5  # a variance is raised by this many sd of its noise
 _PEOPLE_SD = 2.0
 
 
-def judge_retention(stored: Mapping[str, np.ndarray], look: int) -> Judgement:
+def judge_retention(stored: Mapping[str, np.ndarray], look: int, *, comparable: bool = True) -> Judgement:
     """Judge the difference between the arms' shares of people who still came in the last quarter of a trial.
 
     The level is .05 in the first look, and half of the level before in each further look, on either side.
 
-    Args: stored: the output of ``privacy.engine.evaluation.retention.release_retention``.
+    Args: stored: the output of ``privacy.engine.evaluation.retention.release_retention``. comparable: whether the trial's arms
+        can be compared.
     """
     value, sd = _read(stored)
     people = value["people"]
-    if people - _PEOPLE_SD * sd["people"] < MIN_ESS:
-        reason = "Too few people took part in the trial to judge whether people keep coming."
+    if not comparable or people - _PEOPLE_SD * sd["people"] < MIN_ESS:
+        reason = "Whether people keep coming cannot be judged yet."
         return Judgement("retention", math.nan, -1.0, 1.0, -MOST_LOST, None, "insufficient", reason, None)
     z = NormalDist().inv_cdf(1 - FALSE_PASS_ALPHA * 0.5 ** (look - 1))
     change = -value["difference"] / people

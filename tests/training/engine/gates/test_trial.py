@@ -118,13 +118,13 @@ def test_too_little_empathy_stops_a_better_candidate() -> None:
 
 def test_arms_of_unequal_size_are_not_compared() -> None:
     for result in verdicts(TrialPeople(gain=0.3, share=0.65), users=2_000, lives=20):
-        assert result.verdict == "insufficient", result
+        assert result.verdict == "insufficient"
         assert "equal numbers" in result.reason
 
 
 def test_few_people_are_not_enough() -> None:
     for result in verdicts(TrialPeople(gain=0.5), users=60, lives=20):
-        assert result.verdict == "insufficient", result
+        assert result.verdict == "insufficient"
 
 
 def test_without_noise_the_shares_are_those_of_the_people() -> None:

@@ -100,3 +100,12 @@ def test_the_sentence_says_who_is_lost() -> None:
     rows = TrialPeople(gain=0.4, leave=(0.0, 0.4)).rows(np.random.default_rng(3), 4_000)
     judged = next(j for j in verdict_of(rows).judgements if j.name == "retention")
     assert judged.verdict == "fail" and judged.reason.endswith("which is a proven loss of more than 15%.")
+
+
+def test_arms_that_cannot_be_compared_prove_no_loss() -> None:
+    stored = release_retention(np.full(2_000, True), np.full(2_000, True), centre=0.0, sigma=None, share=SHARE)
+    assert judge_retention(stored, 1).verdict == "fail"
+    assert judge_retention(stored, 1, comparable=False).verdict == "insufficient"
+    alone = TrialPeople(gain=0.4, share=1.0, leave=(0.0, 0.9)).rows(np.random.default_rng(1), 1_000)
+    judged = next(j for j in verdict_of(alone).judgements if j.name == "retention")
+    assert judged.verdict == "insufficient"
