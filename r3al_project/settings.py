@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "rest_framework",
     "knox",
+    "axes",
     "corsheaders",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -59,8 +60,10 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
     "r3al_project.api.http.request_guard.RequestGuard",
 ]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 ROOT_URLCONF = "r3al_project.urls"
 WSGI_APPLICATION = "r3al_project.wsgi.application"
 LOGIN_REDIRECT_URL = "admin:index"
@@ -109,6 +112,22 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 X_FRAME_OPTIONS = "DENY"
 
+# Proxies in front of the web process. Each adds the address that it hears from to X-Forwarded-For; the rest is the client's word.
+NUM_PROXIES = read.whole(env, "NUM_PROXIES", 0, low=0)
+# Failed logins of one user name from one address. Failures are rows, forgotten when they are older than AXES_COOLOFF_TIME.
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_HANDLER = "r3al_project.api.http.login_limits.LoginLimits"
+AXES_LOCKOUT_CALLABLE = "r3al_project.api.http.login_limits.login_refused"
+AXES_CLIENT_IP_CALLABLE = "r3al_project.api.http.client_address.client_address"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["knox.auth.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -117,7 +136,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "r3al_project.api.http.errors.handle",
     "NON_FIELD_ERRORS_KEY": "body",
-    "DEFAULT_THROTTLE_RATES": {"login": "20/min"},
+    "NUM_PROXIES": NUM_PROXIES,
 }
 REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMIT_PER_USER": None}
 SPECTACULAR_SETTINGS = {
@@ -176,6 +195,7 @@ LOGGING = {
         for name in ("core", "jobs", "loops", "privacy", "training", "deployments", "r3al_project")
     }
     | {name: {"level": "WARNING"} for name in ("celery", "kombu", "django_celery_beat")}
+    | {"axes": {"level": "ERROR"}}  # its warnings name whoever mistyped a password; Django logs each 429
     | (
         {"kombu.connection": {"level": "ERROR"}} if CELERY_BROKER_URL == "filesystem://" else {}
     ),  # the file broker has no host, which kombu reports as a warning

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
@@ -10,7 +11,7 @@ from django.views import defaults
 from rest_framework import exceptions
 
 from core.errors import R3alError
-from core.problem_json import problem, problem_of
+from core.problem_json import RETRY_SECONDS, problem, problem_of
 
 _NOT_FOUND = "there is nothing at this address, or you may not see it"
 
@@ -32,6 +33,8 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
         return problem(403, "your role does not allow this; ask an administrator for another role")
     if isinstance(error, exceptions.NotAuthenticated):
         return problem(401, "the request has no token; send it in the header Authorization: Token ...")
+    if isinstance(error, exceptions.Throttled):
+        return problem(429, str(error.detail), retry_after=ceil(error.wait or RETRY_SECONDS))
     if isinstance(error, exceptions.APIException):
         return problem(error.status_code, str(error.detail))
     return None

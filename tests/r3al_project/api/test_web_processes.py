@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from deployments.models import ServingSlot
 from privacy.models import Decision, PrivacyBudget, Purpose, ServedDecision
@@ -110,3 +111,20 @@ def test_a_body_whose_length_is_not_said_is_refused_and_not_taken_for_an_empty_o
             told = json.loads(answer.read())
         assert answer.status == 411 and "Content-Length" in told["detail"]
     assert PrivacyBudget.objects.get(person_id=pk).consent_mask & Purpose.TRAINING.bit
+
+
+def test_neither_a_second_process_nor_a_header_resets_the_limit_of_failed_logins(port: int) -> None:
+    def login(number: int) -> tuple[int, str | None]:
+        body = json.dumps({"username": "nobody", "password": "wrong"})
+        headers = {"Content-Type": "application/json", "X-Forwarded-For": f"203.0.113.{number}"}
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            connection.request("POST", "/api/v1/auth/login", body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, answer.getheader("Retry-After")
+
+    found = [login(number) for number in range(settings.AXES_FAILURE_LIMIT + 6)]
+    assert [status for status, _ in found[: settings.AXES_FAILURE_LIMIT - 1]] == [401] * (
+        settings.AXES_FAILURE_LIMIT - 1
+    )
+    assert all(status == 429 and int(wait or 0) > 0 for status, wait in found[settings.AXES_FAILURE_LIMIT :])
