@@ -111,6 +111,8 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 X_FRAME_OPTIONS = "DENY"
+# The time in which the body of a request must arrive. No thread waits for it.
+R3AL_BODY_SECONDS = read.number(env, "R3AL_BODY_SECONDS", 15.0, low=0.1, high=600.0)
 
 # Proxies in front of the web process. Each adds the address that it hears from to X-Forwarded-For; the rest is the client's word.
 NUM_PROXIES = read.whole(env, "NUM_PROXIES", 0, low=0)

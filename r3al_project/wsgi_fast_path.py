@@ -70,6 +70,7 @@ def _needs_no_middleware(environ: Environ) -> bool:
         environ["REQUEST_METHOD"] == "POST"
         and environ.get("CONTENT_LENGTH", "").isdecimal()
         and "HTTP_ORIGIN" not in environ
+        and "r3al.refusal" not in environ
         and _is_allowed(environ.get("HTTP_HOST", ""))
         and (not settings.SECURE_SSL_REDIRECT or _is_secure(environ))
     )

@@ -38,7 +38,7 @@ def test_production_without_secrets_is_refused_in_one_sentence(tmp_path: Path) -
 
 def test_the_web_process_has_nothing_heavy_loaded(tmp_path: Path) -> None:
     code = (
-        "import sys, r3al_project.wsgi, r3al_project.urls\n"
+        "import sys, r3al_project.rsgi, r3al_project.urls\n"
         "print(sorted({m.partition('.')[0] for m in sys.modules} & {'scipy', 'opendp', 'sklearn', 'jax'}))"
     )
     done = run(tmp_path, "-c", code)
