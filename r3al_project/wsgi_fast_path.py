@@ -22,7 +22,8 @@ from django.http.request import split_domain_port, validate_host
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 
-from core.problem_json import problem
+from core.outages import is_outage
+from r3al_project.api.http.errors import unexpected
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -58,9 +59,10 @@ def _respond(answer: WsgiAnswer, environ: Environ, body: bytes | None) -> HttpRe
     connection.close_if_unusable_or_obsolete()
     try:
         return answer(environ.get("HTTP_AUTHORIZATION", ""), body)
-    except Exception:
-        log.exception("Internal Server Error: %s", environ["PATH_INFO"])
-        return problem(500, "the server failed and logged the error; send the request again")
+    except Exception as error:
+        if not is_outage(error):
+            log.exception("Internal Server Error: %s", environ["PATH_INFO"])
+        return unexpected(error, environ["PATH_INFO"])
     finally:
         connection.close_if_unusable_or_obsolete()
 
