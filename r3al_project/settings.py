@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,8 @@ env = os.environ
 
 VAR_DIR = read.folder(Path(read.text(env, "R3AL_VAR_DIR", str(BASE_DIR / "var"))).resolve())
 EMBEDDED = not (read.text(env, "DATABASE_URL").startswith("postgres") or read.text(env, "REDIS_URL"))
+if EMBEDDED:
+    read.private_files(VAR_DIR)
 
 DEBUG = read.switch(env, "DEBUG", default=False)
 SECRET_KEY = read.secret(env, "SECRET_KEY", embedded_file=VAR_DIR / "secret-key" if EMBEDDED else None)
@@ -51,6 +54,7 @@ INSTALLED_APPS = [
     "r3al_project.ops",
 ]
 MIDDLEWARE = [
+    "r3al_project.api.http.security_headers.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -97,11 +101,13 @@ TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "r3al_project" / "static"]
+# Names hold a hash of the content, so that browsers may keep a file for ever and never show an old one.
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
+FILE_UPLOAD_PERMISSIONS = 0o600 if EMBEDDED else 0o644  # also of collected static files
 
 # Behind TLS (HTTPS=true) cookies and redirects use HTTPS only. The embedded default serves plain HTTP on this machine.
 HTTPS = read.switch(env, "HTTPS", default=not EMBEDDED)
@@ -227,18 +233,28 @@ R3AL_JOB_HEARTBEAT_SECONDS = read.number(
 R3AL_TICK_SECONDS = read.whole(env, "R3AL_TICK_SECONDS", 60, low=1)
 R3AL_JOB_GRACE_SECONDS = read.number(env, "R3AL_JOB_GRACE_SECONDS", 30.0, low=0.5)
 
+
+def _hashed(name: str) -> Callable[[object], str]:
+    """Return what gives a page the address of a static file."""
+
+    def address(request: object) -> str:
+        from django.templatetags.static import static  # needs these settings
+
+        return static(name)
+
+    return address
+
+
 UNFOLD = {
     "SITE_TITLE": "R3AL Training Loop",
     "SITE_HEADER": "R3AL",
     "SITE_SUBHEADER": "Training Loop",
     "SITE_SYMBOL": "all_inclusive",
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: f"/{STATIC_URL}r3al/favicon.svg"}
-    ],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _hashed("r3al/favicon.svg")}],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "r3al_project.pages.front_page.front_page",
-    "STYLES": [lambda request: f"/{STATIC_URL}r3al/admin.css"],
-    "SCRIPTS": [lambda request: f"/{STATIC_URL}r3al/admin.js"],
+    "STYLES": [_hashed("r3al/admin.css")],
+    "SCRIPTS": [_hashed("r3al/admin.js")],
     "SIDEBAR": {"show_search": True, "navigation": "r3al_project.pages.sidebar.sidebar"},
 }

@@ -24,6 +24,7 @@ from django.middleware.security import SecurityMiddleware
 
 from core.outages import is_outage
 from r3al_project.api.http.errors import unexpected
+from r3al_project.api.http.security_headers import SecurityHeaders
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -107,6 +108,7 @@ def _headers(secure: bool) -> list[tuple[str, str]]:
     SecurityMiddleware(_never).process_response(request, response)
     XFrameOptionsMiddleware(_never).process_response(request, response)
     CorsMiddleware(_never).add_response_headers(request, response)
+    SecurityHeaders(_never).process_response(request, response)
     return list(response.items())
 
 
