@@ -31,16 +31,30 @@ STATUS: dict[type[R3alError], int] = {
     TooLarge: 413,
 }
 
+RETRY_SECONDS = 5
+_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
 
 def problem(
-    status: int, detail: str, *, title: str | None = None, errors: Mapping[str, Any] | None = None, **more: Any
+    status: int,
+    detail: str,
+    *,
+    title: str | None = None,
+    errors: Mapping[str, Any] | None = None,
+    retry_after: int = RETRY_SECONDS,
+    **more: Any,
 ) -> HttpResponse:
-    """Build a problem document. ``errors`` maps field names to their errors. ``more`` adds further members unchanged."""
+    """Build a problem document. ``errors`` maps field names to their errors. ``more`` adds further members unchanged.
+
+    Args: retry_after: seconds until the client should try again. Only a status that asks for a later try tells it.
+    """
     body: dict[str, Any] = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status}
     body |= {"detail": detail} | ({"errors": dict(errors)} if errors else {}) | more
     response = JsonResponse(body, status=status, content_type="application/problem+json")
     if status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = "Token"
+    if status in _LATER:
+        response["Retry-After"] = str(retry_after)
     return response
 
 

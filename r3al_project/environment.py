@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from core.errors import Conflict, InputError
 Environment = Mapping[str, str]
 EXAMPLES = {"your-secret-salt-here", "change-me", "embedded-only-change-me"}
 SECRET_LENGTH = 32
+_OTHERS = 0o077
+_EMBEDDED_FILES = ("*.sqlite3*", "secret-key", "salt", "master-key", "broker", "broker/*", "rejects", "static", "demo")
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -95,6 +99,19 @@ def folder(path: Path) -> Path:
     except OSError as error:
         raise ImproperlyConfigured(f"the folder {path} cannot be created: {error.strerror}; set R3AL_VAR_DIR") from None
     return path
+
+
+def private_files(folder: Path) -> None:
+    """Keep everything that this process writes, and what the embedded stack wrote into ``folder`` before, to its owner.
+
+    A process may be started under any umask, and earlier versions left files that others could read.
+    """
+    os.umask(_OTHERS)
+    found = [folder, *(path for pattern in _EMBEDDED_FILES for path in folder.glob(pattern))]
+    for path in found:
+        status = path.stat()
+        if status.st_uid == os.geteuid() and status.st_mode & _OTHERS and not status.st_mode & stat.S_ISVTX:
+            path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
 
 
 def secret(env: Environment, name: str, *, embedded_file: Path | None) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from django.contrib.auth import authenticate
+from django.contrib.auth import authenticate, user_logged_in
 from drf_spectacular.utils import extend_schema
 from knox.models import get_token_model
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
 from core.errors import Unauthorized
@@ -27,14 +26,13 @@ class LoginView(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    throttle_classes = (ScopedRateThrottle,)
-    throttle_scope = "login"
 
     @extend_schema(request=LoginBody, responses=LoginAnswer)
     def post(self, request: Request) -> Response:
         user = authenticate(request._request, **read_body(LoginBody, request))
         if user is None:
             raise Unauthorized("the user name or the password is wrong, or the account is not active")
+        user_logged_in.send(type(user), request=request._request, user=user)
         made, token = get_token_model().objects.create(user)
         return Response(login_answer(token, made.expiry))
 
