@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from core.problem_json import PROBLEM_TYPES
 from deployments.services.serving import requests, responses
 from loops.engine.reward import COMPONENTS
 from privacy.engine.data_types import DATA_TYPES
@@ -78,14 +79,18 @@ PROBLEM: Document = {
     "type": "object",
     "description": "An error (RFC 9457). Some carry further members.",
     "properties": {
-        "type": {"type": "string", "const": "about:blank"},
+        "type": {
+            "type": "string",
+            "enum": list(PROBLEM_TYPES),
+            "description": "Branch on this, not on the sentence in detail. A type is never renamed.",
+        },
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "The problem, and the action to take."},
         "errors": {
             "type": "object",
-            "description": "Error sentences, by field.",
-            "additionalProperties": {},
+            "description": "Error sentences, by field. A field inside another is named like hyperparams.gamma.",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
         },
     },
     "required": ["type", "title", "status", "detail"],

@@ -14,7 +14,7 @@ from django.utils import timezone
 from core.arrays import Floats
 from core.canonical_json import equal_numbers_json
 from core.digests import REWARD_CONTENT, REWARD_ID, keyed
-from core.errors import InputError, NotFound
+from core.errors import InputError, KeyReused, NotFound
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS, INPUTS, largest_total
 from loops.engine.spec import LoopSpec
@@ -85,7 +85,7 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, reward: 
     before = RewardEvent.objects.filter(served=served, reward_key=key).first()
     if before is not None:
         if bytes(before.content_key) != content:
-            raise InputError("this rewardId was used with another body; use a new rewardId for a new reward")
+            raise KeyReused("this rewardId was used with another body; use a new rewardId for a new reward")
         return RewardReceipt(new=False, late=before.late)
     late = served.closed_at is not None or timezone.now() > served.closes_at
     spec = served.decision.loop_version.spec

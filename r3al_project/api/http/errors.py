@@ -37,10 +37,12 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     return None
 
 
-def _fields(detail: Any) -> dict[str, Any]:
+def _fields(detail: Any, place: str = "") -> dict[str, list[str]]:
+    """Return error sentences by field. A field inside another is named like ``hyperparams.gamma``, and one of a list ``fields.0``."""
     if isinstance(detail, dict):
-        return {str(k): v if isinstance(v, dict) else [str(x) for x in v] for k, v in detail.items()}
-    return {"body": [str(x) for x in detail]}
+        inside = [_fields(inner, f"{place}.{name}" if place else str(name)) for name, inner in detail.items()]
+        return {name: sentences for found in inside for name, sentences in found.items()}
+    return {place or "body": [str(x) for x in detail]}
 
 
 def is_api(request: HttpRequest) -> bool:

@@ -315,9 +315,10 @@ class TestTraining:
         ("change", "field"),
         [
             ({"modelType": "mind"}, "modelType"), ({"epochs": 0}, "epochs"), ({"epochs": "many"}, "epochs"),
-            ({"syntheticSamples": 10**9}, "syntheticSamples"), ({"hyperparams": {"gamma": 1.5}}, "hyperparams"),
-            ({"hyperparams": {"epsilon": 1.01}}, "hyperparams"), ({"hyperparams": {"epsilon": -0.01}}, "hyperparams"),
-            ({"hyperparams": {"epsilonn": 0.1}}, "hyperparams"), ({"modeltype": "policy"}, "modeltype"),
+            ({"syntheticSamples": 10**9}, "syntheticSamples"), ({"hyperparams": {"gamma": 1.5}}, "hyperparams.gamma"),
+            ({"hyperparams": {"epsilon": 1.01}}, "hyperparams.epsilon"),
+            ({"hyperparams": {"epsilon": -0.01}}, "hyperparams.epsilon"),
+            ({"hyperparams": {"epsilonn": 0.1}}, "hyperparams.epsilonn"), ({"modeltype": "policy"}, "modeltype"),
         ],
     )  # fmt: skip
     def test_bad_values_are_named(self, change: dict[str, Any], field: str) -> None:

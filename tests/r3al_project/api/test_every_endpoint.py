@@ -257,7 +257,7 @@ def test_what_is_unknown_is_named_with_what_may_have_been_meant() -> None:
     caller = Caller("POST", "v1/training/models")
     body = {"modelType": "policy", "hyperparams": {"gama": 0.9}, "loop": "care"}
     told = json.loads(caller.send(json.dumps(body).encode())[0].content)
-    assert told["errors"]["hyperparams"]["gama"] == ["is not known; did you mean gamma?"]
+    assert told["errors"]["hyperparams.gama"] == ["is not known; did you mean gamma?"]
     told = json.loads(caller.send(json.dumps({"modeltype": "policy", "zzz": 1}).encode())[0].content)
     assert told["errors"]["modeltype"] == ["is not known; did you mean modelType?"]
     assert "the fields are modelType" in told["errors"]["zzz"][0]
