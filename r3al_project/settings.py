@@ -141,6 +141,8 @@ SPECTACULAR_SETTINGS = {
 }
 CORS_ALLOWED_ORIGINS = read.words(env, "CORS_ALLOWED_ORIGINS")
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key"]
+# A browser hides every other header from an app: where a job is, when to try again, what is allowed, and the server's time.
+CORS_EXPOSE_HEADERS = ["location", "retry-after", "allow", "date", "www-authenticate", "content-disposition"]
 CORS_URLS_REGEX = r"^/api/.*$"
 
 # The broker carries only ids. The job row is authoritative, so Celery stores no results.

@@ -38,7 +38,7 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
 
 
 def _fields(detail: Any, place: str = "") -> dict[str, list[str]]:
-    """Return error sentences by field. A field inside another is named like ``hyperparams.gamma``, and one of a list ``fields.0``."""
+    """Return error sentences by field. An inner field is named like ``hyperparams.gamma``, a list's item like ``fields.0``."""
     if isinstance(detail, dict):
         inside = [_fields(inner, f"{place}.{name}" if place else str(name)) for name, inner in detail.items()]
         return {name: sentences for found in inside for name, sentences in found.items()}

@@ -241,7 +241,7 @@ def test_an_error_of_ours_is_a_problem_document_too_and_says_nothing(
     def broken(*arguments: Any, **names: Any) -> Any:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr("r3al_project.api.models.read_query", broken)
+    monkeypatch.setattr("r3al_project.api.models._check_known_head", broken)
     monkeypatch.setattr("r3al_project.api.outcomes.loop_version_current", broken)
     caller = Caller("GET", "v1/training/models")
     client = Client(raise_request_exception=False)
