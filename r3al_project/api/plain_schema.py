@@ -9,9 +9,7 @@ import msgspec
 
 from core.problem_json import PROBLEM_TYPES
 from deployments.services.serving import requests, responses
-from loops.engine.reward import COMPONENTS
-from privacy.engine.data_types import DATA_TYPES
-from r3al_project.api import outcomes
+from r3al_project.api.answers import outcomes
 
 Document = dict[str, Any]
 _REFS = "#/components/schemas/Serving{name}"
@@ -116,11 +114,6 @@ def _structs() -> tuple[Document, dict[type, Document]]:
     found, components = msgspec.json.schema_components(kinds, ref_template=_REFS)
     found, components = _published((found, components))
     schemas = {f"Serving{_PUBLISHED.get(name, name)}": schema for name, schema in components.items()}
-    # Names that the types leave open, because their errors name what is known.
-    names = {"propertyNames": {"enum": list(COMPONENTS)}}
-    schemas["ServingRewardBody"]["properties"]["components"]["anyOf"][0] |= names
-    schemas["ServingCalculateAnswer"]["properties"]["components"] |= names
-    schemas["ServingSignalBody"]["properties"]["type"] |= {"enum": list(DATA_TYPES)}
     return schemas, dict(zip(kinds, found, strict=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -56,7 +57,7 @@ class PlainView(Generic[Body]):
             token = token_read(authorization)
             return self._handler(token, self._decoded(token, raw, query), **path)
         except msgspec.ValidationError as error:
-            return problem(422, f"the body does not fit: {error}")
+            return _misfit(str(error))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return problem(400, f"the body is not JSON: {error}")
         except R3alError as error:
@@ -75,6 +76,14 @@ class PlainView(Generic[Body]):
         except (InputError, TooLarge, msgspec.DecodeError, UnicodeDecodeError):
             caller_of(token)  # an unknown caller gets 401 and learns nothing about the body
             raise
+
+
+def _misfit(reason: str) -> HttpResponse:
+    """Answer 422 for a body that does not fit its type. The path at the end of msgspec's sentence names the field."""
+    found = re.fullmatch(r"(.*) - at `(?:key in )?\$\.?(.*?)`", reason)
+    sentence, path = (found[1], found[2]) if found else (reason, "")
+    field = re.sub(r"\[(.*?)\]", r".\1", path).lstrip(".")
+    return problem(422, f"the body does not fit: {reason}", errors={field or "body": [sentence]})
 
 
 def _check_names_once(raw: bytes) -> None:

@@ -17,7 +17,7 @@ from knox.models import AuthToken
 
 from deployments.services.serving.requests import DecisionRequest
 from privacy.services.people.authentication import forget_callers
-from r3al_project.api import outcomes
+from r3al_project.api.answers import outcomes
 from r3al_project.api.http.request_bodies import DEEPEST_JSON, LARGEST_JSON
 from r3al_project.api.urls import urlpatterns
 from tests.factories.care import CONTEXT, care_loop, person
