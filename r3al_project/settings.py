@@ -122,6 +122,18 @@ REST_FRAMEWORK = {
 REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMIT_PER_USER": None}
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
+        "DeploymentStateEnum": "deployments.models.DeploymentState",
+        "JobStateEnum": "jobs.models.JobState",
+        "MetricSourceEnum": "r3al_project.api.answers.models.METRIC_SOURCES",
+        "MetricVerdictEnum": "r3al_project.api.answers.models.METRIC_VERDICTS",
+        "PeriodEnum": "privacy.selectors.budgets.PERIOD_NAMES",
+        "PurposeEnum": "privacy.models.Purpose",
+        "ReleaseStateEnum": "privacy.models.ReleaseState",
+        "StageEnum": "r3al_project.turns.stages.STAGE_NAMES",
+        "TurnOutcomeEnum": "r3al_project.turns.models.Turn.Outcome",
+        "UnavailableEnum": "privacy.models.Unavailable",
+        "VaultKindEnum": "privacy.models.VaultKind",
+        "VersionStateEnum": "training.models.VersionState",
         "DataTypeEnum": "privacy.engine.data_types.DATA_TYPES",
         "GateSourceEnum": "r3al_project.api.answers.calibration.GATE_SOURCES",
         "VerdictEnum": "r3al_project.api.answers.models.VERDICTS",

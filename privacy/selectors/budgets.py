@@ -20,6 +20,7 @@ from privacy.selectors.consents import consented
 LIFETIME_DELTA = 1e-6
 NEAR = 0.8  # share of a cap from which a budget counts as near it
 PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "lifetime": "lifetime"}
+PERIOD_NAMES = tuple(PERIODS.values())
 
 
 def budgets_overview() -> dict[str, Any]:

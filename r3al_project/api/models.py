@@ -97,7 +97,10 @@ class TrainBody(StrictBody):
     )  # fmt: skip
     hyperparams = Hyperparams(required=False)
     loop = TextField(default=DEFAULT_LOOP)
-    privacyEpsilon = NumberField(default=DEFAULT_EPSILON)
+    privacyEpsilon = NumberField(
+        default=DEFAULT_EPSILON, min_value=0,
+        help_text="Above 0, and at most MAX_PRIVACY_EPSILON of the server (1 unless it is set).",
+    )  # fmt: skip
 
 
 class ListQuery(StrictBody):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +12,14 @@ import msgspec
 from core.problem_json import PROBLEM_TYPES
 from deployments.services.serving import requests, responses
 from r3al_project.api.answers import outcomes
+from r3al_project.api.answers.shape import Shape
+from r3al_project.api.http.request_bodies import StrictBody
 
 Document = dict[str, Any]
 _REFS = "#/components/schemas/Serving{name}"
 # Clients were generated from these names, so the document keeps them although the structs are named otherwise.
 _PUBLISHED = {"DecisionRequest": "Request", "DecisionAnswer": "Answer", "HeadAnswer": "Action"}
+_INHERITED = (inspect.getdoc(Shape), inspect.getdoc(StrictBody))
 _TOKEN: list[Document] = [{"knoxApiToken": []}]
 
 
@@ -99,13 +104,40 @@ def complete(result: Document, generator: Any, request: Any, public: bool) -> Do
     """Add the plain views' endpoints, and each operation's error answers. Postprocessing hook of drf-spectacular."""
     for operations in result["paths"].values():
         for operation in operations.values():
+            _add_locations(operation)
             _add_refusals(operation, _refusals(operation))
     schemas, components = _structs()
     result["components"]["schemas"] |= schemas | {"Problem": PROBLEM}
+    for schema in result["components"]["schemas"].values():
+        _say_defaults(schema)
     result["paths"] |= {e.path: {"post": _operation(e, components)} for e in ENDPOINTS}
     result["paths"] = dict(sorted(result["paths"].items()))
     result["components"]["schemas"] = dict(sorted(result["components"]["schemas"].items()))
     return result
+
+
+def _say_defaults(schema: Document) -> None:
+    """Say defaults in words, and leave out what a component inherits from a base class without saying anything of itself.
+
+    Generators of types take a field with ``default`` as always present, and then refuse a request that leaves it out.
+    """
+    if schema.get("description") in _INHERITED:
+        del schema["description"]
+    for field in schema.get("properties", {}).values():
+        default = field.pop("default", None)
+        if default not in (None, "", {}):
+            words = f"Default: {json.dumps(default)}."
+            field["description"] = f"{field['description']} {words}" if "description" in field else words
+
+
+def _add_locations(operation: Document) -> None:
+    """Document where a long job or a new release can be looked at."""
+    for status, answer in operation["responses"].items():
+        named = str(answer.get("content", {})).partition("schemas/")[2]
+        if status in ("201", "202") and named.startswith(("TrainAnswer", "Anonymize")):
+            answer["headers"] = {
+                "Location": {"description": "Address of the job or the release.", "schema": {"type": "string"}}
+            }
 
 
 def _structs() -> tuple[Document, dict[type, Document]]:

@@ -17,7 +17,7 @@ from core.errors import Conflict, NotFound
 from jobs.models import JobState
 from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.engine.anonymize.registry import own_parameters, technique_modes, technique_names
-from privacy.engine.anonymize.request import DEFAULT_MODE, AnonymizeRequest, Parameter
+from privacy.engine.anonymize.request import DEFAULT_MODE, MOST_ROWS, MOST_SAMPLES, AnonymizeRequest, Parameter
 from privacy.engine.data_types import DATA_TYPES
 from privacy.models import Release
 from privacy.selectors.budgets import budgets_overview
@@ -56,17 +56,25 @@ class AnonymizeBody(StrictBody):
 
     dataType = OneOfField(choices=DATA_TYPES)
     technique = OneOfField(choices=technique_names())
-    privacyEpsilon = NumberField(default=0.5)
+    privacyEpsilon = NumberField(
+        default=0.5,
+        min_value=0,
+        help_text="Above 0, and at most MAX_PRIVACY_EPSILON of the server (1 unless it is set).",
+    )
     sampleCount = WholeField(
         required=False,
         allow_null=True,
+        min_value=1,
+        max_value=MOST_SAMPLES,
         help_text="How many people to include: an upper limit for rows, an approximate count for statistics.",
     )
     loop = TextField(default=DEFAULT_LOOP)
-    delta = NumberField(default=1e-6)
+    delta = NumberField(
+        default=1e-6, min_value=0, help_text="At most MAX_PRIVACY_DELTA of the server (1e-5 unless it is set)."
+    )
     mode = OneOfField(choices=technique_modes(), default=DEFAULT_MODE)
     fields_ = serializers.ListField(child=TextField(), required=False, source="names")
-    rowsPerPerson = WholeField(default=1)
+    rowsPerPerson = WholeField(default=1, min_value=1, max_value=MOST_ROWS)
 
     def get_fields(self) -> dict[str, Any]:
         found: dict[str, Any] = super().get_fields()
