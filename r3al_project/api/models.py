@@ -37,7 +37,7 @@ from r3al_project.api.answers.models import (
 from r3al_project.api.answers.shape import page_answer
 from r3al_project.api.http.api_view import ApiView
 from r3al_project.api.http.idempotency import idempotent
-from r3al_project.api.http.pagination import Pages
+from r3al_project.api.http.pagination import PageQuery, page_of_table
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import (
     FieldError,
@@ -103,7 +103,7 @@ class TrainBody(StrictBody):
     )  # fmt: skip
 
 
-class ListQuery(StrictBody):
+class ListQuery(PageQuery):
     status = OneOfField(choices=VersionState.values, required=False, allow_blank=True)
     modelType = TextField(
         required=False,
@@ -111,8 +111,6 @@ class ListQuery(StrictBody):
         help_text="A head of any loop. The list holds its versions in every loop that has it.",
     )
     loop = TextField(required=False, allow_blank=True)
-    page = WholeField(required=False, min_value=1)
-    pageSize = WholeField(required=False, min_value=1, max_value=Pages.max_page_size)
 
 
 class ModelsView(ApiView):
@@ -143,15 +141,14 @@ class ModelsView(ApiView):
 
     @extend_schema(operation_id="v1_training_models_list", parameters=[ListQuery], responses={200: VersionsAnswer})
     def get(self, request: Request) -> Response:
-        found = ModelVersion.objects.select_related("loop_version__loop").defer("weights").order_by("-id")
+        found = ModelVersion.objects.select_related("loop_version__loop").defer("weights")
         given = self.query
         _check_known_head(given.get("modelType"))
         for name, column in (("status", "state"), ("modelType", "head"), ("loop", "loop_version__loop__name")):
             if given.get(name):
                 found = found.filter(**{column: given[name]})
-        pages = Pages()
-        page = pages.paginate_queryset(found.prefetch_related("metrics", "verdicts"), request, view=self) or []
-        return Response(page_answer(pages, [version_answer(v) for v in page]))
+        page = page_of_table(request, given, found.prefetch_related("metrics", "verdicts"))
+        return Response(page_answer(page.next, [version_answer(v) for v in page.entries]))
 
 
 def _check_head(version: LoopVersion, name: str) -> None:

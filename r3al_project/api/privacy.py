@@ -42,7 +42,7 @@ from r3al_project.api.answers.privacy import (
 from r3al_project.api.answers.shape import page_answer
 from r3al_project.api.http.api_view import ApiView
 from r3al_project.api.http.idempotency import KEY_HEADER
-from r3al_project.api.http.pagination import Pages
+from r3al_project.api.http.pagination import PageQuery, page_of_table
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import NumberField, OneOfField, StrictBody, TextField, WholeField
 from r3al_project.api.http.wait_for_job import job_awaited
@@ -159,11 +159,9 @@ class PreviewView(ApiView):
         return Response(preview_answer(found))
 
 
-class ReleasesQuery(StrictBody):
+class ReleasesQuery(PageQuery):
     technique = OneOfField(choices=technique_names(), required=False, allow_blank=True)
     loop = TextField(required=False, allow_blank=True)
-    page = WholeField(required=False, min_value=1)
-    pageSize = WholeField(required=False, min_value=1, max_value=Pages.max_page_size)
 
 
 class ReleasesView(ApiView):
@@ -175,13 +173,12 @@ class ReleasesView(ApiView):
 
     @extend_schema(operation_id="v1_privacy_releases_list", parameters=[ReleasesQuery], responses={200: ReleasesAnswer})
     def get(self, request: Request) -> Response:
-        found = Release.objects.select_related("loop_version__loop").order_by("-pk")
+        found = Release.objects.select_related("loop_version__loop")
         for name, column in (("technique", "technique"), ("loop", "loop_version__loop__name")):
             if value := self.query.get(name):
                 found = found.filter(**{column: value})
-        pages = Pages()
-        page = pages.paginate_queryset(found, request, view=self) or []
-        return Response(page_answer(pages, [release_answer(r) for r in page]))
+        page = page_of_table(request, self.query, found)
+        return Response(page_answer(page.next, [release_answer(r) for r in page.entries]))
 
 
 def _release_get(pk: int) -> Release:

@@ -358,7 +358,7 @@ class TestTraining:
             call("GET", "training/models?modelType=tone&status=evaluating", viewer).told["results"][0]["number"]
             == tone.number
         )
-        for wrong in ("status=lost", "modelType=mind", "modeltype=tone", "page=0", "pageSize=1000"):
+        for wrong in ("status=lost", "modelType=mind", "modeltype=tone", "before=0", "pageSize=1000"):
             refused = call("GET", f"training/models?{wrong}", viewer)
             assert refused.status_code == 422 and wrong.partition("=")[0] in refused.told["errors"]
         unknown = call("GET", "privacy/releases?technique=lost", token_of("Analyst"))
