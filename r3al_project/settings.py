@@ -149,6 +149,18 @@ REST_FRAMEWORK = {
 REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMIT_PER_USER": None}
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
+        "DeploymentStateEnum": "deployments.models.DeploymentState",
+        "JobStateEnum": "jobs.models.JobState",
+        "MetricSourceEnum": "r3al_project.api.answers.models.METRIC_SOURCES",
+        "MetricVerdictEnum": "r3al_project.api.answers.models.METRIC_VERDICTS",
+        "PeriodEnum": "privacy.selectors.budgets.PERIOD_NAMES",
+        "PurposeEnum": "privacy.models.Purpose",
+        "ReleaseStateEnum": "privacy.models.ReleaseState",
+        "StageEnum": "r3al_project.turns.stages.STAGE_NAMES",
+        "TurnOutcomeEnum": "r3al_project.turns.models.Turn.Outcome",
+        "UnavailableEnum": "privacy.models.Unavailable",
+        "VaultKindEnum": "privacy.models.VaultKind",
+        "VersionStateEnum": "training.models.VersionState",
         "DataTypeEnum": "privacy.engine.data_types.DATA_TYPES",
         "GateSourceEnum": "r3al_project.api.answers.calibration.GATE_SOURCES",
         "VerdictEnum": "r3al_project.api.answers.models.VERDICTS",
@@ -168,6 +180,8 @@ SPECTACULAR_SETTINGS = {
 }
 CORS_ALLOWED_ORIGINS = read.words(env, "CORS_ALLOWED_ORIGINS")
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key"]
+# A browser hides every other header from an app: where a job is, when to try again, what is allowed, and the server's time.
+CORS_EXPOSE_HEADERS = ["location", "retry-after", "allow", "date", "www-authenticate", "content-disposition"]
 CORS_URLS_REGEX = r"^/api/.*$"
 
 # The broker carries only ids. The job row is authoritative, so Celery stores no results.

@@ -1,8 +1,8 @@
 """Answer the few most frequent requests directly, without Django's middleware and URL resolution.
 
-This path accepts a POST of known length to an exact URL path and an allowed host. Where HTTPS is required, the request must use
-it. The request must not come from a browser (no Origin header). Every other request, such as a preflight or a redirect, passes
-through Django to the same handler. The response headers equal those that Django's middleware sets.
+This path accepts a POST of known length, without a query, to an exact URL path and an allowed host. Where HTTPS is required, the
+request must use it. The request must not come from a browser (no Origin header). Every other request, such as a preflight or a
+redirect, passes through Django to the same handler. The response headers equal those that Django's middleware sets.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def _respond(answer: WsgiAnswer, environ: Environ, body: bytes | None) -> HttpRe
 def _needs_no_middleware(environ: Environ) -> bool:
     return (
         environ["REQUEST_METHOD"] == "POST"
+        and not environ.get("QUERY_STRING")
         and environ.get("CONTENT_LENGTH", "").isdecimal()
         and "HTTP_ORIGIN" not in environ
         and "r3al.refusal" not in environ

@@ -8,10 +8,10 @@ from knox.models import get_token_model
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from core.errors import Unauthorized
 from r3al_project.api.answers.auth import LoginAnswer, login_answer
+from r3al_project.api.http.api_view import ApiView
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import EmptyBody, StrictBody, TextField, read_body
 
@@ -21,7 +21,7 @@ class LoginBody(StrictBody):
     password = TextField(max_length=200, trim_whitespace=False)
 
 
-class LoginView(APIView):
+class LoginView(ApiView):
     """Give a new token to the account of an operator or a service."""
 
     authentication_classes = ()
@@ -37,7 +37,7 @@ class LoginView(APIView):
         return Response(login_answer(token, made.expiry))
 
 
-class LogoutView(APIView):
+class LogoutView(ApiView):
     """Revoke the token that the request is sent with."""
 
     permission_classes = (HasPermission,)
@@ -50,7 +50,7 @@ class LogoutView(APIView):
         return Response(status=204)
 
 
-class LogoutAllView(APIView):
+class LogoutAllView(ApiView):
     """Revoke all tokens of the account."""
 
     permission_classes = (HasPermission,)

@@ -298,6 +298,7 @@ STAGES = stage_table(
     Stage("evaluate", PRIVACY, evaluate, evaluate_sentence, ("verdict", "attempt"), in_reason=True),
     Stage("deploy", MONITOR, deploy, deploy_sentence, ("deployed", "exploration_fell")),
 )  # fmt: skip
+STAGE_NAMES = tuple(STAGES)
 
 
 def stage_after(name: str) -> Stage | None:

@@ -45,10 +45,17 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     return None
 
 
-def _fields(detail: Any) -> dict[str, Any]:
+def _fields(detail: Any, place: str = "") -> dict[str, list[str]]:
+    """Return error sentences by field. An inner field is named like ``hyperparams.gamma``, a list's item like ``fields.0``."""
     if isinstance(detail, dict):
-        return {str(k): v if isinstance(v, dict) else [str(x) for x in v] for k, v in detail.items()}
-    return {"body": [str(x) for x in detail]}
+        inside = [_fields(inner, _within(place, str(name))) for name, inner in detail.items()]
+        return {name: sentences for found in inside for name, sentences in found.items()}
+    return {place or "body": [str(x) for x in detail]}
+
+
+def _within(place: str, name: str) -> str:
+    """Return the path of a field. ``body`` stands for the whole of what it is in."""
+    return f"{place}.{name}" if place and name != "body" else place or name
 
 
 def is_api(request: HttpRequest) -> bool:
