@@ -75,7 +75,8 @@ def turn_rows() -> list[dict[str, Any]]:
     found = Turn.objects.filter(pk__in=newest).select_related("loop_version__loop").prefetch_related(stages)
     ordered = sorted(found, key=lambda t: (t.outcome != "running", -t.pk))[:_TURNS]
     return [
-        {"turn": turn, "chip": _chip(turn.outcome, turn.outcome_text), "stages": _stage_rows(turn)} for turn in ordered
+        {"turn": turn, "chip": chip_of(turn.outcome, turn.outcome_text), "stages": _stage_rows(turn)}
+        for turn in ordered
     ]
 
 
@@ -124,8 +125,8 @@ def _versions() -> list[dict[str, Any]]:
     for version in main_first(learned.defer("weights").prefetch_related(verdicts).order_by("-id")[:_VERSIONS]):
         last = next(reversed(version.verdicts.all()), None)
         answer = last.verdict if last else "not asked"
-        state = _chip(version.state, version.get_state_display())
-        rows.append({"version": version, "state": state, "gate": _chip(answer, VERDICT_WORDS[answer])})
+        state = chip_of(version.state, version.get_state_display())
+        rows.append({"version": version, "state": state, "gate": chip_of(answer, VERDICT_WORDS[answer])})
     return rows
 
 
@@ -144,20 +145,21 @@ def _verdicts() -> list[dict[str, Any]]:
     return [
         {
             "verdict": verdict,
-            "chip": _chip(verdict.verdict, VERDICT_WORDS[verdict.verdict]),
-            "metrics": [_metric_row(metric) for metric in verdict.version.metrics.all()],
+            "chip": chip_of(verdict.verdict, VERDICT_WORDS[verdict.verdict]),
+            "metrics": [metric_row(metric) for metric in verdict.version.metrics.all()],
         }
         for verdict in found.prefetch_related(judged_versions, metrics)
     ]
 
 
-def _metric_row(metric: ModelMetric) -> dict[str, Any]:
+def metric_row(metric: ModelMetric) -> dict[str, Any]:
+    """Return one metric of a gate, as the pages list it."""
     return {
         "name": _METRIC_WORDS.get(metric.name, metric.name.replace("_", " ")),
         "estimate": estimate(metric.name, metric.value, metric.low, metric.high),
         "threshold": number_text(metric.threshold),
         "plot": interval_plot(None if metric.too_few else metric.value, metric.low, metric.high, metric.threshold),
-        "chip": _chip(metric.verdict, VERDICT_WORDS[metric.verdict]),
+        "chip": chip_of(metric.verdict, VERDICT_WORDS[metric.verdict]),
     }
 
 
@@ -170,7 +172,8 @@ def estimate(name: str, value: float | None, low: float | None, high: float | No
     )
 
 
-def _chip(state: str, words: str) -> dict[str, str]:
+def chip_of(state: str, words: str) -> dict[str, str]:
+    """Return the chip of a state, with its sign and words."""
     return {"state": state.replace(" ", "-"), "sign": SIGNS.get(state, "•"), "words": words}
 
 

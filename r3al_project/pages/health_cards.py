@@ -1,4 +1,4 @@
-"""Cards of the training dashboard about the health of deployed versions."""
+"""Cards of the training dashboard about the health of versions that are deployed or on trial."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from core.html_format import NOT_ENOUGH_PEOPLE, interval_plot, number_text
 from deployments.models import HealthCheck, ServingSlot
+from deployments.selectors.health import arms_compared
 from loops.engine.thresholds import LATENCY_BAR_MS
 from r3al_project.pages.front_page import SIGNS, estimate
 from training.models import says_nothing
@@ -21,9 +22,14 @@ _STATE_SIGNS = {"healthy": "✓", "degraded": "!", "critical": "✕", "unwatched
 
 
 def health_card(slot: ServingSlot) -> dict[str, Any]:
-    check = HealthCheck.objects.filter(slot=slot, version=slot.stable).order_by("-id").first()
+    """Return the latest health check of a slot's watched version, which is the one on trial while a trial runs."""
+    watched = arms_compared(slot).watched
+    check = HealthCheck.objects.filter(slot=slot, version=watched).order_by("-id").first()
     return {
         "slot": slot,
+        "version": watched,
+        "on_trial": watched == slot.candidate,
+        "against": slot.stable.name if slot.stable.is_learned else "the reference",
         "check": check,
         "chip": _health_chip(check),
         "metrics": [_metric(m) for m in check.metrics] if check else [],

@@ -12,46 +12,48 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from core.errors import InputError, R3alError
-from deployments.models import Incident
-from deployments.selectors.slots import slots_in_use, trials_now
+from deployments.selectors.slots import slots_in_use
 from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import release_context, turn_rows
 from r3al_project.pages.health_cards import health_card
+from r3al_project.pages.incident_cards import incident_cards
 from r3al_project.pages.operator_views import confirm, dashboard_view, done, require
+from r3al_project.pages.trial_cards import trial_cards
 from r3al_project.pages.version_rows import version_rows
 from r3al_project.permissions import CANCEL_JOB, DEPLOY_VERSION, ROLLBACK_VERSION, START_TURN
 from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.selectors import turn_get
 from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
 
-_INCIDENTS = 3
-
 
 def _state() -> dict[str, Any]:
     """Return the template context of the live part, in a bounded number of queries. It holds no data about a person."""
-    slots = list(slots_in_use().select_related("loop", "stable", "holdback").order_by("loop__name", "id"))
+    slots = list(slots_in_use().select_related("loop", "stable", "candidate", "holdback").order_by("loop__name", "id"))
     rows = turn_rows()
     running = [row for row in rows if row["turn"].outcome == "running"]
-    health = [health_card(slot) for slot in slots if slot.stable.is_learned]
+    health = [health_card(slot) for slot in slots if slot.stable.is_learned or slot.candidate is not None]
     return {
         "headline": _headline(health, running),
         "turns": running,
         "last": rows[:1],
         "slots": health,
-        "incidents": Incident.objects.select_related(
-            "slot__loop", "version__loop_version__loop", "deployment"
-        ).order_by("-id")[:_INCIDENTS],
-        "versions": version_rows({slot.stable_id for slot in slots}),
-        "trials": trials_now(),
+        "incidents": incident_cards(),
+        "versions": version_rows(slots),
+        "trials": trial_cards(),
     } | release_context()
 
 
 def _headline(slots: list[dict[str, Any]], running: list[dict[str, Any]]) -> str:
     """Return one sentence about health and one about training. Screen readers announce only this part when it changes."""
-    health = "; ".join(f"{row['slot'].loop.name} / {row['slot'].head}: {row['chip']['words']}" for row in slots)
+    health = "; ".join(_health_words(row) for row in slots)
     turns = ", ".join(f"{row['turn'].loop_version.loop.name} (turn {row['turn'].pk})" for row in running)
     training = f"Training now: {turns}." if turns else "No turn is running."
     return f"{health}. {training}" if health else f"No learned version is deployed yet. {training}"
+
+
+def _health_words(row: dict[str, Any]) -> str:
+    slot, on_trial = row["slot"], f"{row['version'].name} is on trial, " if row["on_trial"] else ""
+    return f"{slot.loop.name} / {slot.head}: {on_trial}{row['chip']['words']}"
 
 
 @dashboard_view

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Prefetch
 
 from core.html_format import NOT_ENOUGH_PEOPLE, number_text
-from r3al_project.pages.front_page import SIGNS, main_first
+from deployments.models import ServingSlot
+from r3al_project.pages.front_page import chip_of, main_first
 from training.models import (
     LIVED,
     OUTCOME_GATE,
@@ -18,33 +20,38 @@ from training.models import (
     VersionState,
 )
 
-_VERSIONS = 12
+_VERSIONS, _METRICS = 12, 5
 
 
-def version_rows(deployed: set[int]) -> list[dict[str, Any]]:
+def version_rows(slots: Sequence[ServingSlot]) -> list[dict[str, Any]]:
+    """Return the newest versions, those of the policy head first. ``slots``: those in use."""
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
-    gates = Prefetch("metrics", ModelMetric.objects.exclude(source=LIVED))
+    gates = Prefetch("metrics", ModelMetric.objects.exclude(source=LIVED).order_by("id"))
     found = ModelVersion.objects.learned().select_related("loop_version__loop").defer("weights")
-    rows = []
-    for version in main_first(found.prefetch_related(verdicts, gates).order_by("-id")[:_VERSIONS]):
-        verdict = next(reversed(version.verdicts.all()), None)
-        answer = verdict.verdict if verdict else "not asked"
-        shown = [m for m in version.metrics.all() if m.source == OUTCOME_GATE] or list(version.metrics.all())
-        rows.append(
-            {
-                "version": version,
-                "state": {"state": version.state, "sign": SIGNS[version.state], "words": version.get_state_display()},
-                "gate": {
-                    "state": answer.replace(" ", "-"),
-                    "sign": SIGNS[answer],
-                    "words": f"gate: {VERDICT_WORDS[answer]}",
-                },
-                "metrics": [
-                    (m.name.replace("_", " "), NOT_ENOUGH_PEOPLE if m.too_few else number_text(m.value))
-                    for m in shown[:5]
-                ],
-                "can_deploy": version.state == VersionState.EVALUATING and answer == "pass",
-                "can_roll_back": version.pk in deployed,
-            }
-        )
-    return rows
+    deployed, tried = {slot.stable_id for slot in slots}, {slot.candidate_id for slot in slots}
+    newest = main_first(found.prefetch_related(verdicts, gates).order_by("-id")[:_VERSIONS])
+    return [_row(version, deployed, tried) for version in newest]
+
+
+def _row(version: ModelVersion, deployed: set[int], tried: set[int | None]) -> dict[str, Any]:
+    verdict = next(reversed(version.verdicts.all()), None)
+    answer, on_trial = verdict.verdict if verdict else "not asked", version.pk in tried
+    state = chip_of("running", "on trial") if on_trial else chip_of(version.state, version.get_state_display())
+    return {
+        "version": version,
+        "state": state,
+        "gate": chip_of(answer, f"gate: {VERDICT_WORDS[answer]}"),
+        "metrics": _metrics(version),
+        "can_deploy": version.state == VersionState.EVALUATING and answer == "pass" and not on_trial,
+        "can_roll_back": version.pk in deployed,
+        "on_trial": on_trial,
+    }
+
+
+def _metrics(version: ModelVersion) -> list[tuple[str, str]]:
+    """Return name and value of a version's first metrics: those of people's outcomes, or else all that there are."""
+    metrics = list(version.metrics.all())
+    shown = [m for m in metrics if m.source == OUTCOME_GATE] or metrics
+    return [
+        (m.name.replace("_", " "), NOT_ENOUGH_PEOPLE if m.too_few else number_text(m.value)) for m in shown[:_METRICS]
+    ]

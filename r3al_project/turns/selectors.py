@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from core.errors import NotFound
-from loops.models import Loop
+from loops.models import Loop, LoopVersion
 from r3al_project.turns.models import Turn
 
 
@@ -23,3 +25,12 @@ def turn_running(*, loop: Loop) -> Turn | None:
 def release_keys(turn: Turn) -> tuple[str, str]:
     """Return the keys of a turn's two releases: the moments and the evaluation."""
     return f"turn-{turn.pk}-release", f"turn-{turn.pk}-evaluate"
+
+
+def turn_due_at(loop_version: LoopVersion) -> datetime | None:
+    """Return when the loop's next turn is due by its schedule, which may lie in the past. None: the loop has no schedule."""
+    every = loop_version.spec.retrain_every_seconds
+    if every is None:
+        return None
+    last = Turn.objects.filter(loop=loop_version.loop).order_by("-id").first()
+    return (last.created_at if last else loop_version.created_at) + timedelta(seconds=every)

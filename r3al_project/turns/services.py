@@ -6,7 +6,6 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from r3al_project.turns.actors import SCHEDULE
 from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.readiness import turn_is_ready
-from r3al_project.turns.selectors import release_keys, turn_running
+from r3al_project.turns.selectors import release_keys, turn_due_at, turn_running
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_after
 from training.engine.generators.registry import WORLD_MODEL, generator_named
@@ -256,14 +255,8 @@ def turns_due() -> list[Turn]:
 
 
 def _is_due(version: LoopVersion) -> bool:
-    every = version.spec.retrain_every_seconds
-    if every is None:
-        return False
-    last = Turn.objects.filter(loop=version.loop).order_by("-id").first()
-    if last is not None and last.outcome == Turn.Outcome.RUNNING:
-        return False
-    since = last.created_at if last else version.created_at
-    return timezone.now() - since >= timedelta(seconds=every)
+    due_at = turn_due_at(version)
+    return due_at is not None and turn_running(loop=version.loop) is None and timezone.now() >= due_at
 
 
 def _stage_enqueue(turn: Turn, stage: Stage) -> None:
