@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from core.errors import BudgetExceeded, Conflict, InsufficientData
+from core.sentences import sentence
 from core.variant_registry import registry
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment
@@ -82,7 +83,7 @@ def release(turn: Turn, context: JobContext) -> Write:
     earlier = [r for r in releases_before(loop_version=turn.loop_version) if r.key != key]
     slot = slot_on_trial(turn.loop)
     if earlier and slot is not None and not Release.objects.filter(key=key).exists():
-        return lambda: _release_summary(earlier[-1]) | {"note": _ON_TRIAL, "on_trial": slot.candidate_id}
+        return lambda: {"release": earlier[-1].pk, "note": _ON_TRIAL, "on_trial": slot.candidate_id}
     try:
         made = moments_release(
             key=key,
@@ -100,10 +101,13 @@ def release(turn: Turn, context: JobContext) -> Write:
 
 
 def _without_release(turn: Turn, last: Release, refusal: str) -> Write:
-    """Go on with the last release, because the charge took nobody; or end the turn if there is nothing new to train."""
-    summary = _release_summary(last) | {"note": f"Nothing new was released: {refusal}."}
+    """Go on with the last release, because the charge took nobody; or end the turn if there is nothing new to train.
+
+    The summary repeats no number of that release, because this turn did not pay for it.
+    """
+    summary = {"release": last.pk, "note": sentence(f"Nothing new was released: {refusal}")}
     if nothing_to_train(release=last, head=turn.parameters.get("head")):
-        summary |= {"nothing_new": f"Nothing new, so no version was trained: {refusal}."}
+        summary |= {"nothing_new": sentence(f"Nothing new, so no version was trained: {refusal}")}
     return lambda: summary
 
 
@@ -312,7 +316,14 @@ def stage_sentence(name: str, summary: StageSummary) -> str:
 
 
 def stage_brief(name: str, summary: StageSummary) -> dict[str, Any]:
-    """Return the facts of a stage's summary that the report shows on one line, in declared order."""
+    """Return the facts of a stage's summary that the report shows on one line, in declared order.
+
+    What a stage took over from an earlier turn is not repeated.
+    """
+    if "of_turn" in summary:
+        return {"of_turn": summary["of_turn"]}
+    if "note" in summary:
+        return {"note": summary["note"]}
     keys = STAGES[name].brief if name in STAGES else ()
     return {key: summary[key] for key in keys if summary.get(key) is not None}
 
