@@ -45,6 +45,15 @@ def _holdback(slot: ServingSlot) -> str:
     return f"{slot.holdback_bp / 100:g}% of people{', drawn anew each week' if slot.rotates else ''}"
 
 
+def holdback_words(slot: ServingSlot) -> str:
+    """State who is held back in a slot, with which version, and whether they are drawn anew each week."""
+    if slot.holdback is None:
+        return "Nobody is held back, so relative changes cannot be measured."
+    drawn = "They are drawn anew each week." if slot.rotates else "They stay the same."
+    kept = slot.holdback.name if slot.holdback.is_learned else "the reference"
+    return f"{slot.holdback_bp / 100:g}% of people keep {kept}. {drawn}"
+
+
 def _health_chip(check: HealthCheck | None) -> dict[str, str]:
     words = check.status_text if check else "not checked yet"
     state = words if words in _STATE_SIGNS else "unwatched"

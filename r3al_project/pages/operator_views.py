@@ -6,7 +6,8 @@ The action itself is a POST with its own permission, and its service records it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin, messages
@@ -17,6 +18,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from core.errors import R3alError
+from core.sentences import sentence
 from r3al_project.permissions import VIEW_VERSIONS
 
 View = Callable[..., HttpResponse]
@@ -41,31 +43,37 @@ def require(request: HttpRequest, permission: str) -> None:
         raise PermissionDenied
 
 
-def confirm(
-    request: HttpRequest,
-    title: str,
-    text: str,
-    button: str,
-    *,
-    warning: str = "",
-    reason: str = "",
-    other: str = "",
-    check: Callable[[], object] = lambda: None,
-) -> HttpResponse:
+@dataclass(frozen=True)
+class Question:
+    """What an operator is asked before an action.
+
+    reason: "plain" to ask for a reason, "harm" to ask also whether the version did harm, or empty.
+    objections: what speaks against the action. With one, the page asks for the reason to act all the same.
+    choices: ways to act, as rows with ``value``, ``label``, ``text`` and ``checked``. The form sends the value as ``strategy``.
+    notes: what an operator should know beforehand, one sentence each.
+    """
+
+    title: str
+    text: str
+    button: str
+    warning: str = ""
+    reason: str = ""
+    objections: Sequence[str] = ()
+    choices: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[str] = ()
+
+
+def confirm(request: HttpRequest, question: Question, *, check: Callable[[], object] = lambda: None) -> HttpResponse:
     """Render the confirmation page of an action.
 
     Args:
-        reason: "plain" to ask for a reason, "harm" to ask also whether the version did harm, or empty.
-        other: how the deployed version differs from the one that the gate compared with (empty: it does not). The page then asks
-            for the reason of the override.
         check: raises R3alError when the action is not possible now. The page then shows the error and no button.
     """
-    shown: dict[str, Any] = {"title": title, "text": text, "button": button, "warning": warning, "reason": reason}
-    shown |= {"other": other, "refused": ""}
+    shown: dict[str, Any] = {"title": question.title, "question": question, "refused": ""}
     try:
         check()
     except R3alError as error:
-        shown["refused"] = str(error)
+        shown["refused"] = sentence(str(error))
     status = 409 if shown["refused"] else 200
     return render(request, "training/confirm.html", admin.site.each_context(request) | shown, status=status)
 

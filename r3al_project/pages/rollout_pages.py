@@ -1,61 +1,15 @@
-"""Pages that deploy a version, roll one back, and undo a rollback, each after a confirmation."""
+"""Pages that roll a version back or stop its trial, and that undo a rollback, each after a confirmation."""
 
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 
-from core.errors import Conflict
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.selectors.slots import incident_of, is_on_trial, serving_after
-from deployments.services.rollouts.full_rollout import deploy_check, objections, proposal_of
 from deployments.services.rollouts.rollback import rollback_check, rollback_undo, undo_check, version_rollback
-from deployments.services.rollouts.slots import HOLDBACK_BP
-from deployments.services.rollouts.start import rollout_start
-from r3al_project.pages.operator_views import confirm, dashboard_view, done, require
-from r3al_project.permissions import DEPLOY_VERSION, OVERRIDE_COMPARISON, ROLLBACK_VERSION
+from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
+from r3al_project.permissions import ROLLBACK_VERSION
 from training.models import ModelVersion
 from training.selectors.versions import version_get
-
-
-@dashboard_view
-def deploy_version(request: HttpRequest, version: int) -> HttpResponse:
-    """Ask for confirmation, then deploy a version."""
-    require(request, DEPLOY_VERSION)
-
-    def act() -> str:
-        found, override = version_get(version), request.POST.get("override", "")
-        if override:
-            require(request, OVERRIDE_COMPARISON)
-        rollout_start(
-            strategy=FULL_ROLLOUT,
-            version=found,
-            actor=request.user.get_username(),
-            reason="deployed from the dashboard",
-            override=override,
-        )
-        return f"{found} is deployed to everybody except the holdback, who keep the previous version."
-
-    if request.method == "POST":
-        return done(request, act)
-    found = version_get(version)
-    proposal = proposal_of(found)
-    other = objections(proposal)
-
-    def check() -> None:
-        deploy_check(proposal)
-        if other and not request.user.has_perm(OVERRIDE_COMPARISON):
-            raise Conflict(f"{other}; start a new turn")
-
-    return confirm(
-        request,
-        f"Deploy {found}?",
-        f"Everybody gets this version at once, except a holdback of {HOLDBACK_BP / 100:g}% of people. The holdback keeps the "
-        "version that is deployed now, so that the two can be compared. "
-        "If this version is proven harmful, it is rolled back automatically.",
-        "Deploy",
-        check=check,
-        other=other,
-    )
 
 
 @dashboard_view
@@ -77,15 +31,14 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
         return done(request, act)
     found = version_get(version)
     title, text, warning = _rollback_words(found)
-    return confirm(
-        request,
+    question = Question(
         title,
         f"{text} Your reason is stored with the incident and in the Trust Vault.",
         "Stop the trial" if is_on_trial(found) else "Roll back",
         warning=warning,
         reason="harm",
-        check=lambda: rollback_check(found),
     )
+    return confirm(request, question, check=lambda: rollback_check(found))
 
 
 def _rollback_words(found: ModelVersion) -> tuple[str, str, str]:
@@ -118,12 +71,11 @@ def undo(request: HttpRequest, version: int) -> HttpResponse:
             return f"{made.version} is deployed again to everybody except the holdback."
 
         return done(request, act)
-    return confirm(
-        request,
+    question = Question(
         f"Undo the rollback of {incident.version}?",
         "Everybody except the holdback gets this version again. "
         "Your reason is stored with the deployment and in the Trust Vault.",
         "Deploy again",
         reason="plain",
-        check=lambda: undo_check(incident),
     )
+    return confirm(request, question, check=lambda: undo_check(incident))

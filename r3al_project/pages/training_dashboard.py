@@ -13,13 +13,15 @@ from django.urls import reverse
 
 from core.errors import InputError, R3alError
 from deployments.selectors.slots import slots_in_use
+from loops.engine.spec import DEPLOY_MODES
 from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import release_context, turn_rows
 from r3al_project.pages.health_cards import health_card
 from r3al_project.pages.incident_cards import incident_cards
-from r3al_project.pages.operator_views import confirm, dashboard_view, done, require
+from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
 from r3al_project.pages.trial_cards import trial_cards
 from r3al_project.pages.version_rows import version_rows
+from r3al_project.pages.waiting_cards import waiting_cards
 from r3al_project.permissions import CANCEL_JOB, DEPLOY_VERSION, ROLLBACK_VERSION, START_TURN
 from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.selectors import turn_get
@@ -39,6 +41,7 @@ def _state() -> dict[str, Any]:
         "slots": health,
         "incidents": incident_cards(),
         "versions": version_rows(slots),
+        "waiting": waiting_cards(),
         "trials": trial_cards(),
     } | release_context()
 
@@ -83,6 +86,7 @@ def _form(given: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {
         "loop": DEFAULT_LOOP,
         "modelType": "",
+        "deploy": "",
         "epochs": settings.DEFAULT_EPOCHS,
         "syntheticSamples": settings.DEFAULT_SYNTHETIC_SAMPLES,
         "epsilon": f"{min(DEFAULT_EPSILON, settings.MAX_PRIVACY_EPSILON):g}",
@@ -95,6 +99,7 @@ def _form(given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "heads": heads,
         "form": form,
+        "modes": DEPLOY_MODES,
         "largest": f"{settings.MAX_PRIVACY_EPSILON:g}",
     }
 
@@ -122,7 +127,9 @@ def start_training(request: HttpRequest) -> HttpResponse:
         }
         version = loop_version_current(given.get("loop", ""))
         head = _head_of(given.get("modelType", ""), version.loop.name)
-        parameters = turn_parameters(epsilon=_number(given, "epsilon"), head=head, requested=requested)
+        parameters = turn_parameters(
+            epsilon=_number(given, "epsilon"), head=head, requested=requested, deploy=given.get("deploy") or None
+        )
         turn = turn_start(loop_version=version, parameters=parameters, actor=request.user.get_username())
         return f"You started {turn} at {turn.created_at:%H:%M} UTC. Its progress is shown below."
 
@@ -143,14 +150,13 @@ def cancel(request: HttpRequest, turn: int) -> HttpResponse:
     if request.method == "POST":
         return done(request, lambda: str(turn_cancel(turn=turn_get(turn), actor=request.user.get_username())))
     found = turn_get(turn)
-    return confirm(
-        request,
+    question = Question(
         f"Cancel {found}?",
         "The current stage stops and writes nothing. Results of earlier stages stay. "
         "People who were charged for a release stay charged.",
         "Cancel the turn",
-        check=lambda: cancel_check(found),
     )
+    return confirm(request, question, check=lambda: cancel_check(found))
 
 
 def _whole(given: Any, name: str, low: int, high: int) -> int:

@@ -9,6 +9,7 @@ from django.db.models import Prefetch
 
 from core.html_format import NOT_ENOUGH_PEOPLE, number_text
 from deployments.models import ServingSlot
+from loops.engine.heads import MAIN_HEAD
 from r3al_project.pages.front_page import chip_of, main_first
 from training.models import (
     LIVED,
@@ -19,6 +20,7 @@ from training.models import (
     ModelVersion,
     VersionState,
 )
+from training.selectors.evidence import trial_is_wanted
 
 _VERSIONS, _METRICS = 12, 5
 
@@ -30,7 +32,17 @@ def version_rows(slots: Sequence[ServingSlot]) -> list[dict[str, Any]]:
     found = ModelVersion.objects.learned().select_related("loop_version__loop").defer("weights")
     deployed, tried = {slot.stable_id for slot in slots}, {slot.candidate_id for slot in slots}
     newest = main_first(found.prefetch_related(verdicts, gates).order_by("-id")[:_VERSIONS])
-    return [_row(version, deployed, tried) for version in newest]
+    rows = [_row(version, deployed, tried) for version in newest]
+    first = {row["version"].loop_version.loop_id: row for row in reversed(rows) if row["version"].head == MAIN_HEAD}
+    for row in first.values():  # an older candidate is not offered, because a newer one was judged after it
+        row["can_deploy"] = row["can_deploy"] or _may_be_tried(row)
+    return rows
+
+
+def _may_be_tried(row: dict[str, Any]) -> bool:
+    """Tell whether the newest candidate of a loop waits for a trial, as one does that acts like an earlier harmful version."""
+    version: ModelVersion = row["version"]
+    return version.state == VersionState.EVALUATING and not row["on_trial"] and trial_is_wanted(version)
 
 
 def _row(version: ModelVersion, deployed: set[int], tried: set[int | None]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from core.errors import Conflict, InputError, NotFound, R3alError
 from core.json_safe import json_safe
 from jobs.models import Job, JobState
 from jobs.services import job_cancel, job_enqueue
+from loops.engine.spec import DEPLOY_MODES
 from loops.models import Loop, LoopVersion
 from privacy.models import Purpose, Release, ReleaseState, VaultKind
 from privacy.services.releases.lifecycle import calibration_asked
@@ -55,6 +56,7 @@ def turn_parameters(
     source: Path | None = None,
     consents: Sequence[str] = (),
     override_propensities: str = "",
+    deploy: str | None = None,
 ) -> dict[str, Any]:
     """Check and return the parameters of a turn, before anything is written.
 
@@ -66,12 +68,15 @@ def turn_parameters(
         requested: the caller's options for the trainer (epochs, syntheticSamples, hyperparams), stored as given.
         source: a file of logged decisions to import first.
         consents: purposes that the people in the file consented to.
+        deploy: "automatic" or "by hand" (None: as the loop declares).
         override_propensities: the reason for importing the file although its actions refute its propensities.
     Raises InputError or NotFound.
     """
     calibration_asked(epsilon=epsilon, delta=delta)
     if not 0 <= seed < _SEEDS:
         raise InputError(f"seed {seed} must be a whole number from 0 to 2^63 - 1")
+    if deploy is not None and deploy not in DEPLOY_MODES:
+        raise InputError(f"deploy {deploy!r} is not known; use one of {', '.join(DEPLOY_MODES)}")
     return {
         "head": head,
         "epsilon": epsilon,
@@ -80,6 +85,7 @@ def turn_parameters(
         "generator": generator_named(generator).name,
         "trainer": policy_trainer_named(trainer).name,
         "head_trainer": head_trainer_named(head_trainer).name,
+        "deploy": deploy,
         "requested": dict(requested or {}),
     } | _source_parameters(source, consents, override_propensities)
 
@@ -150,8 +156,15 @@ def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[st
     elif following is not None:
         _stage_enqueue(turn, following)
     else:
-        _turn_end(turn, Turn.Outcome.DEPLOYED if summary["deployed"] else Turn.Outcome.KEPT, summary["reason"])
+        _turn_end(turn, _outcome(summary), summary["reason"])
     return summary
+
+
+def _outcome(summary: Mapping[str, Any]) -> Turn.Outcome:
+    """Return the outcome of a turn from the summary of its last stage."""
+    if summary["deployed"]:
+        return Turn.Outcome.DEPLOYED
+    return Turn.Outcome.WAITING if summary.get("waiting") else Turn.Outcome.KEPT
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,12 @@ def trial_looks(version: ModelVersion) -> list[GateVerdict]:
     return list(looks.order_by("attempt"))
 
 
+def trial_has_passed(version: ModelVersion) -> bool:
+    """Tell whether the last look at the version's trial passed."""
+    looks = trial_looks(version)
+    return bool(looks) and looks[-1].verdict == "pass"
+
+
 def people_behind(version: ModelVersion) -> float | None:
     """Return the noised number of people in the newest release about a version, None without one."""
     verdicts = version.verdicts.filter(release__noisy_users__isnull=False).select_related("release")

@@ -21,7 +21,7 @@ from privacy.services.releases.trial import TRIAL_KIND, TrialTerms, trial_releas
 from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.trial import TRIAL_LOOKS, trial_harms, trial_verdict
 from training.models import TRIAL_GATE, GateVerdict, ModelVersion
-from training.selectors.evidence import sums_before
+from training.selectors.evidence import sums_before, trial_looks
 from training.services.gate import metric_store
 
 
@@ -99,6 +99,18 @@ def trial_gone(
     ended = GateResult("insufficient", "The trial ended while the turn ran.", (), None)
     look = 0 if read is None else int(read.parameters["look"])
     return lambda: _store(version, newer, read, ended, look, TRIAL_LOOKS - look)
+
+
+def trial_waits(*, version: ModelVersion, newer: ModelVersion | None) -> Callable[[], dict[str, Any]]:
+    """Leave a trial as it is whose last look passed. Nobody is charged, and it is no look.
+
+    Args:
+        newer: the candidate of this turn, as in ``trial_judge``.
+    Returns: what ``trial_judge`` returns.
+    """
+    looks = trial_looks(version)
+    before = GateResult("pass", f"Its last look passed. {looks[-1].reason}", (), None)
+    return lambda: _store(version, newer, None, before, len(looks), TRIAL_LOOKS - len(looks))
 
 
 def _looks(version: ModelVersion, key: str) -> int:

@@ -24,11 +24,12 @@ from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.trial_decisions import people_in_trial, trial_rows
 from privacy.services.records.import_file import signals_import
 from r3al_project.turns.add_loop import loop_add_file
+from r3al_project.turns.deploy_stage import deploy
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.report import turn_report_write
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.services import turn_parameters
-from r3al_project.turns.stages import deploy, stage_sentence
+from r3al_project.turns.stages import stage_sentence
 from tests.factories.care import care_loop
 from tests.factories.trial_walks import (
     CONSENTS,
@@ -279,6 +280,8 @@ class TestTheBeginning:
         assert told["trial"] == {"event": "started", "version": version.pk, "look": 0} and not told["deployed"]
         assert f"A trial began: half of the people have {version.name}" in told["reason"]
         assert policy_slot(loop).candidate == version and told["exploration"] == 0.2
+        assert told["reason"].endswith("Exploration falls from 100% to 20% of decisions, because a trial began.")
+        assert told["exploration_fell"] == "tried"
         assert Deployment.objects.get().actor == f"turn {turn.pk}"
 
     def test_a_failed_policy_is_not_tried(self, loop: LoopVersion) -> None:
