@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from core.errors import Conflict
-from core.html_format import NOT_ENOUGH_PEOPLE
+from core.html_format import number_text
 from core.json_safe import json_safe
 from core.sentences import sentence
 from deployments.selectors.slots import serving_now
@@ -23,7 +23,8 @@ from r3al_project.turns.models import Turn
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import trial_event
 from r3al_project.turns.stages import stage_brief
-from training.models import VERDICT_WORDS, ModelVersion, says_nothing, version_name
+from training.models import VERDICT_WORDS, ModelVersion, version_name
+from training.selectors.metric_words import estimate_words, metric_words
 from training.selectors.versions import version_arrays
 
 TrueValues = Callable[
@@ -69,6 +70,7 @@ def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = 
             "charged": charged_by(turn),
             "policy": policy_value(turn, version, summaries, true_values),
             "gate": summaries.get("evaluate") or {"verdict": "insufficient", "reason": turn.reason, "metrics": []},
+            "over_incumbent": _over_incumbent(version, summaries),
             "version": version.pk if version else None,
             "versions": summaries.get("train", {}).get("versions", {}),
             "deployed": {h: v.pk if v.is_learned else None for h, v in serving.items()},
@@ -77,6 +79,13 @@ def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = 
         }
     )
     return report
+
+
+def _over_incumbent(version: ModelVersion | None, summaries: dict[str, Any]) -> bool:
+    """Tell whether the judged version was to beat an incumbent: the candidate, or the version on trial."""
+    tried = summaries.get("evaluate", {}).get("trial")
+    judged = version if tried is None else ModelVersion.objects.filter(pk=tried["version"]).first()
+    return judged is not None and judged.parent_id is not None
 
 
 def charged_by(turn: Turn) -> list[dict[str, Any]]:
@@ -175,14 +184,19 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
             + policy["kind"]
             + "): "
             + ", ".join(
-                f"{k} {policy[k]:.4f}" for k in ("value", "reference", "random", "best_known") if policy[k] is not None
+                f"{k} {number_text(policy[k])}"
+                for k in ("value", "reference", "random", "best_known")
+                if policy[k] is not None
             )
             + (f"; share of the attainable gain {policy['share']:.2f}" if policy["share"] is not None else "")
         )
     table = Table("metric", "value", "interval", "threshold", "verdict", box=None)
     for metric in gate["metrics"]:
-        value, interval = _estimate(metric)
-        table.add_row(metric["name"], value, interval, _number(metric["bar"]), metric["verdict"])
+        value, interval = estimate_words(metric["name"], metric["value"], metric["low"], metric["high"])
+        name = metric_words(
+            metric["name"], on_trial="trial" in gate, over_incumbent=report.get("over_incumbent", False)
+        )
+        table.add_row(name, value, interval, number_text(metric["bar"]), VERDICT_WORDS[metric["verdict"]])
     if gate["metrics"]:
         console.print(table)
     console.print(f"{_judged_by(gate)}: [bold]{VERDICT_WORDS[gate['verdict']]}[/bold]. {sentence(gate['reason'])}")
@@ -196,13 +210,6 @@ def _judged_by(gate: dict[str, Any]) -> str:
     """Return who gave the verdict: the gate, or the trial of a version."""
     trial = gate.get("trial")
     return "Gate" if trial is None else f"Trial of {version_name(trial['version'])}"
-
-
-def _estimate(metric: dict[str, Any]) -> tuple[str, str]:
-    """Return value and interval as text. A share whose interval covers every possible value has no useful estimate."""
-    if says_nothing(metric["name"], metric["low"], metric["high"]):
-        return "-", NOT_ENOUGH_PEOPLE
-    return _number(metric["value"]), f"{_number(metric['low'])} .. {_number(metric['high'])}"
 
 
 def _number(value: float | None, digits: int = 4) -> str:

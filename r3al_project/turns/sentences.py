@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.sentences import sentence
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
@@ -96,7 +97,7 @@ def collect_sentence(s: StageSummary) -> str:
     joined = f", {s['joined']:,} joined to stored decisions" if s.get("joined") else ""
     counted = f"{added}{joined}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
     override = (
-        [f"Its propensities do not fit its actions. It was imported because: {s['override']}."]
+        [sentence(f"Its propensities do not fit its actions. It was imported because: {s['override']}")]
         if s.get("override")
         else []
     )
@@ -113,7 +114,7 @@ def release_sentence(s: StageSummary) -> str:
         if rounds > 1
         else ""
     )
-    return f"Covers about {s['users']:,} people: {s['guarantee']}.{composed}"
+    return sentence(f"Covers about {s['users']:,} people: {s['guarantee']}") + composed
 
 
 def synthesize_sentence(s: StageSummary) -> str:
@@ -147,7 +148,7 @@ def train_sentence(s: StageSummary) -> str:
 
 def evaluate_sentence(s: StageSummary) -> str:
     """State the outcome gate's verdict with its reason."""
-    return f"{VERDICT_WORDS[s['verdict']].capitalize()}: {s['reason']}"
+    return sentence(f"{VERDICT_WORDS[s['verdict']].capitalize()}: {s['reason']}")
 
 
 def deploy_sentence(s: StageSummary) -> str:

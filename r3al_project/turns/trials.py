@@ -158,7 +158,11 @@ def _conclude(turn: Turn, gate: dict[str, Any]) -> TrialEnd:
     if verdict == "fail" or (verdict == "insufficient" and not trial["left"]):
         text = trial_sentence("stopped" if verdict == "fail" else "unproven", pk)
         trial_stop(
-            slot=slot, actor=actor, reason=f"{text} {gate['reason']}", automatic=True, harmful=bool(trial["harmful"])
+            slot=slot,
+            actor=actor,
+            reason=sentence(f"{text} {gate['reason']}"),
+            automatic=True,
+            harmful=bool(trial["harmful"]),
         )
         return TrialEnd("stopped", pk, look, text)
     return TrialEnd("continues", pk, look, trial_sentence("continues", pk, left=trial["left"]))

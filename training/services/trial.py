@@ -12,6 +12,7 @@ from django.db.models import Max
 
 from core.errors import BudgetExceeded, InsufficientData
 from core.progress import ReportProgress
+from core.sentences import sentence
 from loops.models import LoopVersion
 from privacy.engine.evaluation.on_policy import guardrail_clips
 from privacy.models import Release, ReleaseState
@@ -75,7 +76,7 @@ def trial_judge(
             epsilon=epsilon, delta=delta, share=share, report=report,
         )  # fmt: skip
     except (BudgetExceeded, InsufficientData) as error:
-        refusal = GateResult("insufficient", f"The trial could not be read now: {error}.", (), None)
+        refusal = GateResult("insufficient", sentence(f"The trial could not be read now: {error}"), (), None)
         return lambda: _store(version, newer, None, refusal, 0, TRIAL_LOOKS - look + 1)
     result = trial_verdict(loop_version.spec, sums, look, sums_before(version))
     result = result if latency.verdict == "pass" else combine_verdicts([*result.judgements, latency])

@@ -134,9 +134,7 @@ class TestATrialByHand:
         loop = version.loop_version
         turn, told = ended(turn_of(loop, self.gate(version, "pass"), {"policy": version}))
         assert turn.outcome == "waiting" and told["trial"]["event"] == "waiting"
-        assert (
-            f"The trial of {version.name} passed. It is left to an operator to deploy the version." in turn.reason
-        )
+        assert f"The trial of {version.name} passed. It is left to an operator to deploy the version." in turn.reason
         assert policy_slot(loop).candidate == version
         self.passed(version)
         assert not turn_is_ready(loop_version=loop, parameters=turn_parameters()), "nobody is charged again"
