@@ -25,7 +25,7 @@ def number_text(value: float | int | None) -> str:
         return NOT_KNOWN
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if float(value).is_integer() and abs(value) < 1e15:
+    if isinstance(value, int) or (value.is_integer() and abs(value) < _LARGE):
         return f"{value:,.0f}"
     if abs(value) >= _LARGE:
         return f"{value:.3g}"
