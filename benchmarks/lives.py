@@ -31,6 +31,7 @@ from privacy.engine.dp.accounting import gaussian_mu
 from privacy.engine.evaluation.clips import evaluation_clips
 from privacy.engine.evaluation.on_policy import TrialRows, guardrail_clips, release_trial
 from privacy.engine.evaluation.release import release_evaluation
+from privacy.engine.evaluation.retention import LATE_SHARE
 from privacy.engine.moments.baseline import baseline_posterior
 from privacy.engine.moments.clipping import nominal_decisions
 from privacy.engine.moments.effects import effects_posterior, known_effects
@@ -303,7 +304,7 @@ def model_gates(learned: LearnedPolicy) -> Sequence[tuple[float, float]]:
 
 def past_of(log: Month) -> tuple[Floats, Ints]:
     """Return each person's mean reward and number of decisions in a month, (U,). Nothing of those who left: others came."""
-    stays = log.present[:, -1] & ~log.dropped_out[:, -1]
+    stays = log.stays[:, -1]
     count = log.decided.sum(axis=1) * stays
     return np.where(log.decided, log.reward, 0.0).sum(axis=1) * stays / np.maximum(count, 1), count
 
@@ -332,6 +333,7 @@ def trial_rows(logs: Sequence[Month], past: tuple[Floats, Ints]) -> TrialRows:
     return TrialRows(
         person=np.repeat(np.cumsum(present) - 1, decided.sum(axis=1)),
         candidate=logs[0].arm[present] == 1,
+        left=left_by_the_end(logs)[present],
         before=past[0][present],
         before_count=past[1][present],
         reward=of("reward"),
@@ -339,6 +341,14 @@ def trial_rows(logs: Sequence[Month], past: tuple[Floats, Ints]) -> TrialRows:
         empathy=of("empathy"),
         harmful=of("harmful"),
     )
+
+
+def left_by_the_end(logs: Sequence[Month]) -> Bools:
+    """Return who (U,) has no decision in the last quarter of several months. A new person in somebody's place is not they."""
+    present = np.concatenate([log.present for log in logs], axis=1)
+    late = present[:, round((1.0 - LATE_SHARE) * present.shape[1]) :].any(axis=1)
+    replaced = [~log.stays[:, -1] for log in logs[:-1]]
+    return np.asarray(np.any([~late, *replaced], axis=0))
 
 
 def gain_of(world: World, policy: LinearPolicy | None) -> float:

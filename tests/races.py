@@ -45,7 +45,7 @@ def results(work: Callable[[int], Any], processes: int, failed: Callable[[str], 
             queue.put(failed(f"{type(error).__name__}: {error}"))
 
     running = [forked(run, i) for i in range(processes)]
-    found = [queue.get(timeout=60) for _ in running]
+    found = [queue.get(timeout=120) for _ in running]
     for process in running:
         process.join(20)
     return found
@@ -92,7 +92,7 @@ def overtaken(hold: Callable[[], None], act: Callable[[], Any]) -> tuple[bool, A
             hold()
             begun = pool.submit(_and_close, act)
             waited = wait_until(lambda: count(_WAITING) > 0)
-        return waited, begun.result(20)
+        return waited, begun.result(60)
 
 
 def at_once(*acts: Callable[[], Any]) -> list[Any]:
@@ -123,7 +123,7 @@ def in_threads(work: Callable[[Any], Any], given: Any, threads: int) -> list[Any
         return list(pool.map(lambda one: _and_close(lambda: work(one)), given))
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> bool:
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Whether a condition came to hold in time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -38,11 +38,12 @@ class Population:
         points = days * self.world.spec.decisions_per_day
         steps = [self._point(arms, served, exploration) for _ in range(points)]
         merged = {k: np.stack([s[k] for s in steps], axis=1) for k in steps[0]}
-        follows = self._follows(points)
+        stays = np.concatenate([merged["present"][:, 1:], self._present[:, None]], axis=1)
         return Month(
             arm=served,
             next_state=np.concatenate([merged["state"][:, 1:], self._state[:, None]], axis=1),
-            has_next=follows & merged["present"] & ~merged["dropped_out"],
+            stays=stays,
+            has_next=self._follows(points) & merged["present"] & stays,
             **merged,
         )
 
@@ -70,15 +71,15 @@ class Population:
         action = np.where(decided, np.where(explored, drawn, greedy), reference)
         log = world.recorded(state, action, logging[np.arange(n), action])
         answer = world.answer(self._hidden, state, action, rng)
-        dropped_out, largest = decided & answer.left, largest_total(world.spec)  # as an import bounds it
+        left, largest = decided & answer.left, largest_total(world.spec)  # as an import bounds it
         out = {
             "state": state, "present": self._present, "available": available, "explored": explored & decided,
             "action": action, "propensity": np.where(explored, log, 1.0),
             "marginal": exploration * log + (1.0 - exploration) * (action == greedy),
             "reward": np.clip(answer.reward * world.spec.reward.scale, -largest, largest), "empathy": answer.empathy,
-            "harmful": answer.harmful, "harmed": answer.harmed, "dropped_out": dropped_out,
+            "harmful": answer.harmful, "harmed": answer.harmed, "dropped_out": left & world.tells_leaving,
         }  # fmt: skip
-        self._present = self._present & ~dropped_out
+        self._present = self._present & ~left
         self._state = advance_known(world.spec, state, action != reference)
         return out
 

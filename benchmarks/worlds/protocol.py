@@ -58,6 +58,7 @@ class World(ABC):
     name: str
     text: str  # the loop file
     better: bool  # whether a policy better than the reference exists and should be deployed
+    tells_leaving: bool = True  # whether the log says that a person left for good
 
     @cached_property
     def spec(self) -> LoopSpec:

@@ -8,6 +8,7 @@ from functools import partial
 from benchmarks.worlds.dismissers import dismissers_world
 from benchmarks.worlds.few_hurt import few_hurt_world
 from benchmarks.worlds.hidden_states import HiddenStatesWorld
+from benchmarks.worlds.leavers import leavers_world
 from benchmarks.worlds.near_linear import NearLinearWorld
 from benchmarks.worlds.never_logged import never_logged_without_column, never_logged_world, rarely_logged_world
 from benchmarks.worlds.never_tried import never_tried_world
@@ -34,6 +35,7 @@ PLANTED: dict[str, Callable[[], World]] = {
     "few_hurt_5": partial(few_hurt_world, 5),
     "few_hurt_10": partial(few_hurt_world, 10),
     "dismissers": dismissers_world,
+    "leavers": leavers_world,
     "silent_harm": silent_harm_world,
     "silent_harm_benign": silent_harm_among_silent,
     "wrong_propensities": wrong_propensities_world,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time
 from typing import Any
 
 import numpy as np
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 
 from core.arrays import Floats, Ints
 from loops.engine.heads import MAIN_HEAD
@@ -16,6 +16,7 @@ from loops.engine.reward import COMPONENTS
 from loops.engine.rows.outcomes import NO_REWARD
 from loops.models import Loop, LoopVersion
 from privacy.engine.evaluation.on_policy import TrialRows
+from privacy.engine.evaluation.retention import LATE_SHARE
 from privacy.engine.outcomes import outcomes_bounded
 from privacy.engine.sealing import Cipher, about_outcome
 from privacy.models import Choice, Decision, Person
@@ -23,7 +24,7 @@ from privacy.selectors.decisions import judged
 from privacy.selectors.keys import ciphers_known, payload_opened
 
 _PEOPLE_A_QUERY = 5_000
-_LATEST = 50  # one in so many people may have a row dated too late, and at least one person may
+_FEW = 50  # one in so many people may have a row that is dated far off, and at least one person may
 _FACTS = (
     "decision__person_id", "decision__row_key", "action", "decision__outcome__payload", "decision__outcome__harmful",
 )  # fmt: skip
@@ -49,13 +50,22 @@ def logged_until(loop: Loop) -> datetime | None:
     A row dated far in the future must not move it. So people are ordered by their last decision, and it is the day of the latest
     one after one in 50 people, and at least one. A whole day, because the time itself would be a fact about one person.
     """
-    stored = Decision.objects.filter(loop_version__loop=loop)
+    last = _beyond_few(Decision.objects.filter(loop_version__loop=loop), Max("decided_at"), "-bound")
+    return last and datetime.combine(last.astimezone(UTC).date(), time.max, tzinfo=UTC)
+
+
+def _logged_from(stored: QuerySet[Decision]) -> datetime | None:
+    """Return the begin of the day (UTC) on which some stored decisions begin, apart from those of as few people."""
+    first = _beyond_few(stored, Min("decided_at"), "bound")
+    return first and datetime.combine(first.astimezone(UTC).date(), time.min, tzinfo=UTC)
+
+
+def _beyond_few(stored: QuerySet[Decision], bound: Max | Min, order: str) -> datetime | None:
+    """Return the first of the people's ``bound`` times after one in ``_FEW`` people, and at least one. None without people."""
+    times = stored.values("person_id").annotate(bound=bound).order_by(order).values_list("bound", flat=True)
     people: int = stored.aggregate(people=Count("person", distinct=True))["people"]
-    if not people:
-        return None
-    lasts = stored.values("person_id").annotate(last=Max("decided_at")).order_by("-last").values_list("last", flat=True)
-    last: datetime = lasts[min(people - 1, max(1, people // _LATEST))]
-    return datetime.combine(last.astimezone(UTC).date(), time.max, tzinfo=UTC)
+    found: datetime | None = times[min(people - 1, max(1, people // _FEW))] if people else None
+    return found
 
 
 def people_in_trial(*, loop_version: LoopVersion, span: TrialSpan) -> QuerySet[Person]:
@@ -91,6 +101,7 @@ def trial_rows(
     return TrialRows(
         person=person.astype(np.int64).reshape(-1),
         candidate=np.array([in_candidate(keys[int(pk)]) for pk in people], dtype=np.bool_),
+        left=~np.isin(people, _late_people(loop_version, span)),
         before=before,
         before_count=before_count,
         reward=table[:, _TOTAL],
@@ -98,6 +109,21 @@ def trial_rows(
         empathy=table[:, _EMPATHY],
         harmful=table[:, 2].astype(np.int64),
     )
+
+
+def _late_people(loop_version: LoopVersion, span: TrialSpan) -> list[int]:
+    """Return who has any decision in the last quarter of a trial so far, in whole days, with an outcome or without.
+
+    A trial lasts from the first to the last day of its stored decisions, by the calendar of its rows.
+    """
+    stored = Decision.objects.filter(loop_version__loop=loop_version.loop_id, created_at__gte=span.since)
+    if span.log_end is not None:
+        stored = stored.filter(decided_at__gt=span.log_end)
+    first, last = _logged_from(stored), logged_until(loop_version.loop)
+    if first is None or last is None or first > last:
+        return []
+    late = (last - LATE_SHARE * (last - first)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return list(stored.filter(decided_at__gte=late).values_list("person_id", flat=True).distinct())
 
 
 def _past(loop_version: LoopVersion, people: Ints, span: TrialSpan) -> tuple[Floats, Ints]:

@@ -18,12 +18,14 @@ StageSummary = Mapping[str, Any]
 def logging_sentence(spec: LoopSpec, cost: Sequence[float]) -> str:
     """State the cost of exploring while no learned policy is deployed.
 
+    A release clips each person's part, so a large cost is understated. It is therefore stated as "or more".
+
     Args:
         cost: mean and 90% interval (mean, low, high), in units of the loop's reward scale. Negative numbers are a gain.
     """
     mean, low, high = (value * spec.reward.scale for value in cost)
     if low > 0:
-        effect = f"costs people {_amount(mean)} reward per decision (90% interval {_amount(low)} to {_amount(high)}"
+        effect = f"costs people about {_amount(mean)} or more reward per decision (90% interval {_amount(low)} to {_amount(high)}"
     elif high < 0:
         effect = f"gains people {_amount(-mean)} reward per decision (90% interval {_amount(-high)} to {_amount(-low)}"
     else:
@@ -67,7 +69,7 @@ def exploration_sentence(
     }.get(cause)  # fmt: skip
     if why is None and cost is not None:
         mean, low, high = (_amount(value * spec.reward.scale) for value in cost)
-        why = f"exploring costs people {mean} reward a decision [{low}, {high}]"
+        why = f"exploring costs people about {mean} or more reward a decision [{low}, {high}]"
     return f"Exploration {exploration_change(before, share)}, because {why}."
 
 

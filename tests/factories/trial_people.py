@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class TrialPeople:
     share: float = 0.5
     decisions: int = DECISIONS
     past: int = 40  # decisions of a person before the trial, at the person's own level
+    leave: tuple[float, float] = (0.05, 0.05)  # shares of people who leave: the reference's, the candidate's
 
     def rows(self, rng: np.random.Generator, users: int) -> TrialRows:
         candidate = rng.random(users) < self.share
@@ -52,6 +53,7 @@ class TrialPeople:
         return TrialRows(
             person,
             candidate,
+            rng.random(users) < np.where(candidate, self.leave[1], self.leave[0]),
             before * SPEC.reward.scale,
             np.full(users, self.past),
             reward,
@@ -64,9 +66,12 @@ class TrialPeople:
         return self.sd * (rng.normal(size=users) if self.heavy is None else rng.standard_t(self.heavy, users))
 
 
-def verdict_of(rows: TrialRows, *, look: int = 1, sigma: float | None = SIGMA) -> GateResult:
-    """The verdict of one look at these people, around the centre 0."""
-    sums = release_trial(SPEC, rows, centre=0.0, decisions=DECISIONS, clips=CLIPS, sigma=sigma)
+def verdict_of(rows: TrialRows, *, look: int = 1, sigma: float | None = SIGMA, centre: float = 0.0) -> GateResult:
+    """The verdict of one look at these people, around the usual reward ``centre`` (scales), which rows are relative to."""
+    above = replace(
+        rows, reward=rows.reward + centre * SPEC.reward.scale, before=rows.before + centre * SPEC.reward.scale
+    )
+    sums = release_trial(SPEC, above, centre=centre, decisions=DECISIONS, clips=CLIPS, sigma=sigma)
     return trial_verdict(SPEC, sums, look)
 
 

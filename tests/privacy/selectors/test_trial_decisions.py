@@ -98,6 +98,66 @@ class TestTheEndOfTheStoredLog:
         assert logged_until(loop.loop) == day_end(MAY)
 
 
+class TestWhoLeft:
+    """Whoever has no decision in the last quarter of a trial has left it, whatever became of the decisions."""
+
+    def left(self, loop: LoopVersion, trial: TrialSpan) -> dict[str, bool]:
+        ids = people_get_or_create(population="care", identifiers=[f"p{i}" for i in range(30)])
+        rows = read(loop, trial)
+        present = sorted(people_in_trial(loop_version=loop, span=trial).values_list("pk", flat=True))
+        by_id = dict(zip(present, rows.left.tolist(), strict=True))
+        return {name: by_id[pk] for name, pk in ids.items() if pk in by_id}
+
+    def month(self, loop: LoopVersion, who: str, days: range) -> None:
+        for day in days:
+            imported(loop, who, JUNE + timedelta(days=day), AFTER)
+
+    def test_is_told_from_the_last_quarter_of_the_trial(self, loop: LoopVersion) -> None:
+        people(loop, 20, MAY, BEFORE)
+        trial = span(loop)
+        for i in range(18):
+            self.month(loop, f"p{i}", range(0, 28, 3))
+        self.month(loop, "p18", range(0, 20, 3))
+        self.month(loop, "p19", range(0, 24, 3))
+        assert {name for name, gone in self.left(loop, trial).items() if gone} == {"p18"}
+
+    def test_a_gap_between_the_log_and_the_trial_does_not_stretch_the_trial(self, loop: LoopVersion) -> None:
+        people(loop, 20, MAY - timedelta(days=300), BEFORE)
+        trial = span(loop)
+        for i in range(19):
+            self.month(loop, f"p{i}", range(0, 28, 3))
+        self.month(loop, "p19", range(4))
+        assert {name for name, gone in self.left(loop, trial).items() if gone} == {"p19"}
+
+    def test_a_decision_without_an_outcome_says_that_somebody_came(self, loop: LoopVersion) -> None:
+        people(loop, 20, MAY, BEFORE)
+        trial = span(loop)
+        for i in range(20):
+            self.month(loop, f"p{i}", range(0, 28, 3) if i < 19 else range(4))
+        late = JUNE + timedelta(days=27, hours=1)
+        made = decision(
+            loop, people_get_or_create(population="care", identifiers=["p19"])["p19"], [0.2, 0.0, 1.0], late
+        )
+        made.available = False
+        made.save()
+        assert not any(self.left(loop, trial).values())
+
+    def test_one_row_dated_too_late_makes_nobody_leave(self, loop: LoopVersion) -> None:
+        people(loop, 20, MAY, BEFORE)
+        trial = span(loop)
+        for i in range(20):
+            self.month(loop, f"p{i}", range(0, 28, 3))
+        imported(loop, "p0", TOO_LATE, AFTER)
+        assert not any(self.left(loop, trial).values())
+
+    def test_a_trial_of_one_day_has_lost_nobody(self, loop: LoopVersion) -> None:
+        people(loop, 5, MAY, BEFORE)
+        trial = span(loop)
+        for i in range(5):
+            imported(loop, f"p{i}", JUNE.replace(hour=4 * i), AFTER)
+        assert not any(self.left(loop, trial).values())
+
+
 class TestRowsOfAFile:
     def test_one_row_dated_too_late_keeps_nobody_else_out(self, loop: LoopVersion) -> None:
         people(loop, 20, MAY, BEFORE)

@@ -141,7 +141,7 @@ def test_exploring_that_costs_people_is_ended_and_the_turn_says_so(tmp_path: Pat
     loop = walks_loop(tmp_path)
     turn = run(loop, source=walks_csv(tmp_path / "1.csv", people=300, days=5, helps=False), consents=CONSENTS)
     assert turn.outcome == "kept" and "drawing every action from the logging distribution costs" in turn.reason
-    assert "Exploration falls from 100% to 10% of decisions, because exploring costs people 0." in turn.reason
+    assert "Exploration falls from 100% to 10% of decisions, because exploring costs people about 0." in turn.reason
     assert slot_for(loop.loop, "policy").exploration_bp == 1_000
     assert turn.stages.get(name="deploy").summary["exploration_fell"] == "costs"
     assert set(VaultEvent.objects.values_list("kind", flat=True)) >= {"release", "consent"}

@@ -354,7 +354,7 @@ class TestTheBeginning:
         judged(version, "fail")
         told = ended(turn)
         assert (
-            "Exploration falls from 100% to 20% of decisions, because exploring costs people 0.1 reward"
+            "Exploration falls from 100% to 20% of decisions, because exploring costs people about 0.1 or more reward"
             in told["reason"]
         )
         assert "a decision [0.05, 0.15]." in told["reason"] and told["exploration_fell"] == "costs"

@@ -1,8 +1,8 @@
 """Decide whether an undecided candidate gets a trial, and read a trial's noised sums: pass, fail or insufficient evidence.
 
 A trial is randomised by person, so it needs no model and no importance weight. It is the exit from "insufficient evidence" for a
-candidate that the logged decisions cannot tell from a worse one. The first look is tested as the second attempt on a candidate
-(``attempt_alpha``), the next look as the third, and so on.
+candidate that the logged decisions cannot tell from a worse one. Its people are randomised anew, and it reads outcomes that came
+after it began. So its looks are attempts 1, 2 and 3 on them (``attempt_alpha``), and all looks of a trial share .05.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, a
 from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.share_gates import SUPPORT_OFF
 from training.engine.gates.trial_guardrails import SQUARE_MARGIN, guardrail_judgements
+from training.engine.gates.trial_retention import judge_retention, price_of_leaving
 from training.engine.intervals.clustered import MIN_ESS, POWER
 
 TRIAL_LOOKS = 3  # releases of one trial; a trial without a verdict then ends without a promotion
@@ -96,6 +97,7 @@ def hides_losses(earlier: Mapping[str, np.ndarray]) -> bool:
 class _Sums:
     """Hold the improvement's noised sums, the noise on each by column, and how far beyond its clip a person's v may lie.
 
+    price: what people who left cost (``price_of_leaving``), a person.
     beyond, beyond_sd: the share of people beyond the clip on each side, and the sd of its noise. clip: the largest v inside.
     """
 
@@ -105,6 +107,7 @@ class _Sums:
     beyond_sd: Mapping[str, float]
     reach: float
     clip: float
+    price: float
 
     def bound(self, z: float, *, against: bool = False) -> float:
         """Return z times the standard error of the sum of values, sampling and noise together.
@@ -147,6 +150,7 @@ def _read(spec: LoopSpec, stored: Mapping[str, np.ndarray], earlier: Mapping[str
     return _Sums(
         values, sds, {s: x for s, (x, _) in joined.items()}, {s: sd for s, (_, sd) in joined.items()},
         reach=2 * largest_total(spec) / spec.reward.scale, clip=2 * float(stored["improvement_clip"][0]),
+        price=price_of_leaving(stored),
     )  # fmt: skip
 
 
@@ -176,9 +180,11 @@ def trial_verdict(
     """
     if not 1 <= look <= TRIAL_LOOKS:
         raise ValueError(f"look {look} of a trial is not possible; a trial has looks 1 to {TRIAL_LOOKS}")
-    z = _z(1 - attempt_alpha(look + 1))
+    z = _z(1 - attempt_alpha(look))
+    sums = _read(spec, stored, earlier)
+    retention = judge_retention(stored, look, comparable=not _problem(sums, max(sums.value["users"], 1.0)))
     guards = guardrail_judgements(spec, stored, earlier, look)
-    result = combine_verdicts([_improvement(spec, _read(spec, stored, earlier), z), *guards])
+    result = combine_verdicts([_improvement(spec, sums, z), *guards, retention])
     if result.verdict == "pass":
         return GateResult(
             "pass", "Every metric passed in the trial, on people who had the candidate.", result.judgements, None
@@ -187,51 +193,56 @@ def trial_verdict(
 
 
 def trial_harms(result: GateResult) -> bool:
-    """Tell whether a trial has proven harm: a guardrail beyond its bar, or rewards below the reference's."""
+    """Tell whether a trial has proven harm: a guardrail beyond its bar, people lost, or rewards below the reference's."""
     failed = {j.name: j for j in result.judgements if j.verdict == "fail"}
     worse = "improvement" in failed and failed["improvement"].high < 0
-    return worse or bool(failed.keys() & {"empathy", "false_intervention"})
+    return worse or bool(failed.keys() & {"empathy", "false_intervention", "retention"})
 
 
 def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
-    """Judge the mean difference of the arms (reward scales, shown in the loop's units)."""
+    """Judge the mean difference of the arms (reward scales, shown in the loop's units), less the price of lost people."""
     users = max(sums.value["users"], 1.0)
-    estimate, radius, below, against = (
-        x / users
-        for x in (sums.value["value"], sums.bound(z), sums.bound(z, against=True), sums.bound(_z(1 - FALSE_PASS_ALPHA)))
-    )
+    estimate = sums.value["value"] / users - sums.price
+    radius, below = (sums.bound(z, against=against) / users for against in (False, True))
     loss, gain = (sums.hidden(side) / users for side in ("against", "favour"))
     low, high = estimate - loss - below, estimate + gain + radius
+    at_most = estimate + gain + sums.bound(_z(1 - FALSE_PASS_ALPHA)) / users
     needed = _people_needed(users, radius / z, smallest_effect(spec), z)
-    text = f"The difference between the arms of the trial is {estimate:.4g} reward scales ({low:.4g} to {high:.4g})"
     problem = _problem(sums, users)
-    answer: VerdictWord
-    if problem:
-        answer, reason = "insufficient", problem
-    elif low > 0:
-        answer, reason = "pass", f"{text}, which is above 0."
-    elif estimate - radius > 0:
-        answer, reason = (
-            "insufficient",
-            (
-                f"{text}. Without the largest losses it is above 0, but about {sums.beyond['against'] * users:,.0f} people may "
-                "have lost more than the trial can measure. More people make this number more precise."
-            ),
-        )
-    elif estimate + gain + against <= 0:
-        answer = "fail"
-        reason = (
-            f"The difference between the arms of the trial is {estimate:.4g} reward scales and at most "
-            f"{estimate + gain + against:.4g} with {1 - FALSE_PASS_ALPHA:.0%} confidence, so the candidate is not better."
-        )
-    else:
-        answer, reason = (
-            "insufficient",
-            f"{text}, which does not exclude 0.{people_words(needed, users)}",
-        )
+    answer: VerdictWord = "insufficient"
+    if not problem:
+        answer = "pass" if low > 0 else "fail" if estimate - radius <= 0 and at_most <= 0 else "insufficient"
+    reason = problem or _reason(sums, (estimate, low, high), answer, at_most, estimate - radius > 0, needed)
     scale = spec.reward.scale
     known = needed if answer == "insufficient" and not problem and needed > users else None
     return Judgement("improvement", estimate * scale, low * scale, high * scale, 0.0, users, answer, reason, known)
+
+
+def _reason(
+    sums: _Sums, shown: tuple[float, float, float], answer: VerdictWord, at_most: float, above_inside: bool, needed: float
+) -> str:  # fmt: skip
+    """Return the sentence of the improvement.
+
+    Args: shown: estimate, low and high. at_most: the bound of a fail. above_inside: without the people beyond the clip it passes.
+    """
+    estimate, low, high = shown
+    users, what = max(sums.value["users"], 1.0), "The difference between the arms of the trial"
+    if sums.price > 0:
+        what += f", less {sums.price:.3g} for the people whom the candidate lost,"
+    text = f"{what} is {estimate:.4g} reward scales ({low:.4g} to {high:.4g})"
+    if answer == "pass":
+        return f"{text}, which is above 0."
+    if answer == "fail":
+        return (
+            f"{what} is {estimate:.4g} reward scales and at most {at_most:.4g} with {1 - FALSE_PASS_ALPHA:.0%} confidence, "
+            "so the candidate is not better."
+        )
+    if above_inside:
+        return (
+            f"{text}. Without the largest losses it is above 0, but about {sums.beyond['against'] * users:,.0f} people may "
+            "have lost more than the trial can measure. More people make this number more precise."
+        )
+    return f"{text}, which does not exclude 0.{people_words(needed, users)}"
 
 
 def _problem(sums: _Sums, users: float) -> str:

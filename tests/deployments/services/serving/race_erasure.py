@@ -20,9 +20,9 @@ from privacy.services.records.rewards import RewardInput, reward_add
 from privacy.services.records.signals import SignalInput, signals_add
 from tests.factories.care import CONTEXT, care_loop, person
 from tests.fresh_database import create_tables
-from tests.races import PROCESSES, in_processes
+from tests.races import PROCESSES, in_processes, wait_until
 
-PEOPLE, WORKERS = 24, PROCESSES - 2
+PEOPLE, WORKERS = 12, PROCESSES - 2
 
 
 def main() -> dict[str, Any]:
@@ -73,8 +73,9 @@ def _live(loop: Any, pk: int, token: str, name: str) -> list[str]:
 
 
 def _erase(known: list[tuple[int, str]]) -> Counter[str]:
+    """Erase everybody, once a decision of theirs has been closed while others are decided."""
     told = Counter[str]()
-    time.sleep(2.0)
+    wait_until(RewardSignal.objects.exists)
     for pk, _ in known:
         person_erase(person_id=pk, source="race")
         told["erased"] += 1
@@ -86,6 +87,7 @@ def _close(known: list[tuple[int, str]]) -> Counter[str]:
     told = Counter[str]()
     while Person.objects.filter(pk__in=[pk for pk, _ in known], erased_at=None).exists():
         told["closed"] += outcomes_close()
+        time.sleep(0.02)  # or nobody else gets SQLite's one write lock
     return told
 
 

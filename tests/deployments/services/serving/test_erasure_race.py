@@ -13,7 +13,7 @@ def test_nothing_is_added_to_somebody_who_is_being_erased(fresh_database: str) -
     facts = run_on(fresh_database, "tests.deployments.services.serving.race_erasure")
     told = facts["told"]
     assert not [what for what in told if what.startswith("Error")], told
-    assert told["erased"] == 24 and min(told[what] for what in ("heard", "decided", "rewarded", "closed")) > 0, told
+    assert told["erased"] == 12 and min(told[what] for what in ("heard", "decided", "rewarded", "closed")) > 0, told
     left = {
         name: facts[name]
         for name in ("DataKey", "Signal", "Decision", "ServedDecision", "ServingState", "RewardSignal")

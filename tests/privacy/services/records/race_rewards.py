@@ -26,7 +26,7 @@ from tests.fresh_database import create_tables
 from tests.races import in_processes, kill_again_and_again, scenarios
 
 RACED, KILLED, CLOSERS, SENDERS, KILLS = 40, 400, 4, 4, 8
-LEADS, SLOWLY = (0.1, 0.25, 0.5), 0.3  # seconds; a busy machine takes some before it looks at the clock
+LEADS, SLOWLY = (0.1, 0.25, 0.5, 4.0), 0.3  # seconds; a busy machine takes some before it looks at the clock
 WORD = 0.001  # so that the sum of all words says how many there were
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
@@ -139,15 +137,15 @@ def test_without_noise_the_shares_are_those_of_the_people() -> None:
 
 
 def test_the_interval_covers_the_truth() -> None:
-    """A two-sided interval of level 1 - 2 (.0076); in lives of 400 people too."""
+    """A two-sided interval of level 1 - 2 (.0304) = .939; in lives of 400 people too."""
     for users in (400, 1_000):
         found = [v.judgements[0] for v in verdicts(TrialPeople(gain=0.1), users=users, lives=150)]
         covered = [j.low <= 0.1 * 0.1 <= j.high for j in found]  # the loop's reward scale is .1
-        assert np.mean(covered) >= 0.95
+        assert np.mean(covered) >= 0.93
 
 
-def test_each_look_is_a_further_attempt() -> None:
-    assert attempt_alpha(2) == pytest.approx(0.05 * 6 / (math.pi**2 * 4))
+def test_each_look_is_an_attempt_on_the_people_of_the_trial() -> None:
+    assert sum(attempt_alpha(look) for look in range(1, TRIAL_LOOKS + 1)) < 0.05
     rows = TrialPeople(gain=0.15).rows(np.random.default_rng(1), 1_000)
     widths = [j.high - j.low for j in (verdict_of(rows, look=k, sigma=None).judgements[0] for k in (1, 2, 3))]
     assert widths == sorted(widths)

@@ -1,0 +1,111 @@
+"""A trial's candidate must keep the people: a proven loss fails, and a pass needs proof that the loss is small."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from privacy.engine.evaluation.retention import release_retention
+from tests.factories.trial_people import SIGMA, TrialPeople, passes, verdict_of, verdicts
+from training.engine.gates.judgements import Judgement
+from training.engine.gates.trial import trial_harms
+from training.engine.gates.trial_retention import MOST_LOST, judge_retention, price_of_leaving
+
+SHARE = 0.1
+
+
+def _judged(
+    people: int, reference: float, candidate: float, *, sigma: float | None = SIGMA, seed: int = 1, look: int = 1
+) -> Judgement:
+    """The judgement where these shares of the two arms left."""
+    arm = np.arange(people) % 2 == 0
+    order = np.random.default_rng(seed).permutation(people // 2)
+    left = np.empty(people, bool)
+    left[arm] = order[: arm.sum()] < candidate * people / 2
+    left[~arm] = order[: (~arm).sum()] < reference * people / 2
+    stored = release_retention(arm, left, centre=reference, sigma=sigma, share=SHARE)
+    return judge_retention(stored, look)
+
+
+def test_the_difference_is_shown_as_what_the_candidate_keeps() -> None:
+    judged = _judged(10_000, 0.05, 0.15, sigma=None)
+    assert judged.value == pytest.approx(-0.10, abs=1e-3) and judged.low < -0.10 < judged.high
+
+
+@pytest.mark.parametrize(
+    ("candidate", "verdict"), [(0.05, "pass"), (0.03, "pass"), (0.17, "pass"), (0.23, "fail"), (0.50, "fail")]
+)
+def test_with_many_people_a_loss_below_the_bar_is_told_from_one_beyond_it(candidate: float, verdict: str) -> None:
+    assert _judged(20_000, 0.05, candidate).verdict == verdict
+
+
+def test_with_few_people_equal_arms_are_not_proven_equal() -> None:
+    few = [_judged(150, 0.05, 0.05, seed=s).verdict for s in range(20)]
+    assert few.count("insufficient") >= 15
+
+
+def test_nobody_in_the_trial_is_no_evidence() -> None:
+    stored = release_retention(np.zeros(0, bool), np.zeros(0, bool), centre=0.0, sigma=SIGMA, share=SHARE)
+    judged = judge_retention(stored, 1)
+    assert judged.verdict == "insufficient" and math.isnan(judged.value)
+
+
+def test_false_alarms_are_as_rare_as_stated_and_rarer_in_later_looks() -> None:
+    """A loss at the bar is proven beyond it in at most 5% of first looks, and passes in at most 2.5% of second ones."""
+    alarms = [_judged(1_000, 0.05, 0.05 + MOST_LOST, seed=s).verdict == "fail" for s in range(300)]
+    assert sum(alarms) <= 22  # of 15 expected
+    at_the_bar = [_judged(1_000, 0.05, 0.05 + MOST_LOST, seed=s, look=2).verdict == "pass" for s in range(300)]
+    assert sum(at_the_bar) <= 15
+
+
+def test_a_candidate_that_pleases_those_who_stay_and_loses_a_third_of_the_others_is_harm() -> None:
+    assert passes(TrialPeople(gain=0.4, leave=(0.05, 0.05)), users=1_000, lives=12) >= 10
+    lost = verdicts(TrialPeople(gain=0.4, leave=(0.05, 0.35)), users=1_000, lives=12)
+    assert sum(v.verdict == "pass" for v in lost) == 0 and sum(trial_harms(v) for v in lost) >= 10
+
+
+def _priced(candidate: float, centre: float) -> float:
+    arm = np.arange(10_000) % 2 == 0
+    left = np.where(arm, np.arange(10_000) < candidate * 10_000, np.arange(10_000) < 0.05 * 10_000)
+    return price_of_leaving(
+        release_retention(arm, left, centre=0.05, sigma=None, share=SHARE) | {"centre": np.array([centre])}
+    )
+
+
+def test_people_lost_cost_the_usual_reward_as_far_as_the_loss_is_proven() -> None:
+    error = math.sqrt(4 * 0.10 * 0.90 / 10_000)  # at a tenth of all who left
+    assert _priced(0.15, 2.0) == pytest.approx(2.0 * (0.10 - 1.645 * error), abs=0.002)
+    assert _priced(0.05, 2.0) == _priced(0.0, 2.0) == 0
+    assert _priced(0.15, -1.0) == 0, "nobody's leaving is a gain"
+
+
+def test_a_gain_that_pays_for_the_people_lost_passes_and_a_smaller_one_does_not() -> None:
+    """Of two scales that everybody has, a tenth is lost with the people."""
+    for gain, most, least in ((0.15, 1, 0), (0.8, 12, 10)):
+        people = TrialPeople(gain=gain, leave=(0.02, 0.10))
+        found = [
+            verdict_of(people.rows(np.random.default_rng([5, i]), 8_000), centre=2.0).verdict == "pass"
+            for i in range(12)
+        ]
+        assert least <= sum(found) <= most
+
+
+def test_where_people_come_seldom_anyway_a_good_candidate_still_passes() -> None:
+    assert passes(TrialPeople(gain=0.4, leave=(0.5, 0.5)), users=1_000, lives=12) >= 8
+
+
+def test_the_sentence_says_who_is_lost() -> None:
+    rows = TrialPeople(gain=0.4, leave=(0.0, 0.4)).rows(np.random.default_rng(3), 4_000)
+    judged = next(j for j in verdict_of(rows).judgements if j.name == "retention")
+    assert judged.verdict == "fail" and judged.reason.endswith("which is a proven loss of more than 15%.")
+
+
+def test_arms_that_cannot_be_compared_prove_no_loss() -> None:
+    stored = release_retention(np.full(2_000, True), np.full(2_000, True), centre=0.0, sigma=None, share=SHARE)
+    assert judge_retention(stored, 1).verdict == "fail"
+    assert judge_retention(stored, 1, comparable=False).verdict == "insufficient"
+    alone = TrialPeople(gain=0.4, share=1.0, leave=(0.0, 0.9)).rows(np.random.default_rng(1), 1_000)
+    judged = next(j for j in verdict_of(alone).judgements if j.name == "retention")
+    assert judged.verdict == "insufficient"
