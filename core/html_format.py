@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,19 +10,25 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 NOTHING = "-"
+NOT_KNOWN = "not known"  # shown in place of a number that is not finite, or that could not be computed
 NOT_ENOUGH_PEOPLE = "too few people to say"  # shown in place of an estimate whose interval covers everything
+_LARGE = 1e6  # from here on a number that is not whole has three significant digits
 _NONE = SafeString(NOTHING)
 _EMPTY = SafeString("")
 
 
 def number_text(value: float | int | None) -> str:
-    """Format a number with its meaningful digits only: 15,000 or 0.1317 or 1e-05."""
+    """Format a number with its meaningful digits only: 15,000 or 0.1317 or 1e-05 or -4.62e+11."""
     if value is None:
         return NOTHING
+    if not math.isfinite(value):
+        return NOT_KNOWN
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if float(value).is_integer() and abs(value) < 1e15:
+    if isinstance(value, int) or (value.is_integer() and abs(value) < _LARGE):
         return f"{value:,.0f}"
+    if abs(value) >= _LARGE:
+        return f"{value:.3g}"
     return f"{value:,.1f}" if abs(value) >= 1_000 else f"{value:.4g}"
 
 

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import include, path
 
-from r3al_project.pages import privacy, training_dashboard
+from r3al_project.pages import calibration_page, deploy_page, privacy, rollout_pages, training_dashboard
 from r3al_project.pages.front_page import front_page_fragment
 
 
@@ -34,14 +34,15 @@ urlpatterns = [
     path("r3al/training-dashboard/train/", training_dashboard.start_training, name="training-dashboard-train"),
     path(
         "r3al/training-dashboard/deploy/<int:version>/",
-        training_dashboard.deploy_version,
+        deploy_page.deploy_version,
         name="training-dashboard-deploy",
     ),
     path(
         "r3al/training-dashboard/rollback/<int:version>/",
-        training_dashboard.rollback,
+        rollout_pages.rollback,
         name="training-dashboard-rollback",
     ),
-    path("r3al/training-dashboard/undo/<int:version>/", training_dashboard.undo, name="training-dashboard-undo"),
+    path("r3al/training-dashboard/undo/<int:version>/", rollout_pages.undo, name="training-dashboard-undo"),
+    path("r3al/calibration/", calibration_page.calibration_page, name="calibration"),
     path("r3al/training-dashboard/cancel/<int:turn>/", training_dashboard.cancel, name="training-dashboard-cancel"),
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from core.canonical_json import list_json
 from core.durations import DAY, HOUR, WEEK
@@ -22,6 +22,9 @@ NextState = Literal["next_row", "next_row_same_day", "next_available", "next_ava
 RewardAggregate = Literal["earliest", "latest", "sum", "mean"]
 Silence = Literal["unknown", "harmless", "harmful"]
 DecimalMark = Literal[".", ","]
+DeployMode = Literal["automatic", "by hand"]  # whether a turn deploys what passed, or leaves it to an operator
+BY_HAND: DeployMode = "by hand"
+DEPLOY_MODES: tuple[DeployMode, ...] = get_args(DeployMode)
 FirstTrial = Literal["always", "undecided"]
 
 DEFAULT_POPULATION = "people"  # of an installation whose loops declare none
@@ -210,6 +213,7 @@ class LoopSpec:
     )
     # Whether a first policy is tried on half of the people even if its gates passed, or only if they leave it undecided.
     trial: FirstTrial = "always"
+    deploy: DeployMode = "automatic"  # by hand: a turn ends with its verdict, and an operator deploys
     logging_rounds: int = 2  # undecided turns after which ``exploration`` applies although nothing was deployed
 
     @cached_property

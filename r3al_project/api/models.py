@@ -15,7 +15,8 @@ from deployments.models import HealthCheck
 from deployments.selectors.slots import incident_of, serving_after
 from deployments.services.rollouts.rollback import rollback_undo, version_rollback
 from deployments.services.rollouts.slots import LONGEST_REASON
-from deployments.services.rollouts.start import STARTERS, rollout_start
+from deployments.services.rollouts.start import STARTERS
+from loops.engine.spec import DEPLOY_MODES
 from loops.models import LoopVersion
 from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.engine.data_types import DATA_TYPES
@@ -57,6 +58,7 @@ from r3al_project.permissions import (
     VIEW_HEALTH,
     VIEW_VERSIONS,
 )
+from r3al_project.turns.deploy_by_hand import deploy_by_hand
 from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.services import turn_parameters, turn_start
 from training.models import ModelVersion, VersionState
@@ -97,6 +99,10 @@ class TrainBody(StrictBody):
     )  # fmt: skip
     hyperparams = Hyperparams(required=False)
     loop = TextField(default=DEFAULT_LOOP)
+    deploy = OneOfField(
+        choices=DEPLOY_MODES, required=False,
+        help_text="By hand: the turn ends with its verdict, and an operator deploys. Default: as the loop declares.",
+    )  # fmt: skip
     privacyEpsilon = NumberField(
         default=DEFAULT_EPSILON, min_value=0,
         help_text="Above 0, and at most MAX_PRIVACY_EPSILON of the server (1 unless it is set).",
@@ -133,7 +139,9 @@ class ModelsView(ApiView):
             "hyperparams": dict(given.get("hyperparams", {})),
             "sourceDataType": given["sourceDataType"],
         }
-        parameters = turn_parameters(epsilon=given["privacyEpsilon"], head=given["modelType"], requested=requested)
+        parameters = turn_parameters(
+            epsilon=given["privacyEpsilon"], head=given["modelType"], requested=requested, deploy=given.get("deploy")
+        )
         turn = turn_start(loop_version=version, parameters=parameters, actor=request.user.get_username())
         job = turn.stages.select_related("job").get().job
         answer = train_answer(turn, job, _notes(given, samples))
@@ -224,18 +232,22 @@ class DeployBody(StrictBody):
         required=False, max_length=LONGEST_REASON,
         help_text="Reason to deploy a version that was not judged against the deployed one. Stored permanently.",
     )  # fmt: skip
-    deploymentType = OneOfField(choices=tuple(STRATEGIES), default=FULL_ROLLOUT)
+    deploymentType = OneOfField(
+        choices=tuple(STRATEGIES), required=False,
+        help_text="Default: what a turn would do by itself, which is a trial of a first or an undecided policy, and otherwise a "
+        "full_rollout. A full_rollout of a version whose trial passed promotes it.",
+    )  # fmt: skip
     trafficPercentage = NumberField(default=100.0, min_value=0.0, max_value=100.0)
 
 
 def _check_strategy(given: dict[str, Any]) -> None:
     """Refuse a strategy that is not available now, and a share of the traffic, which none takes. Raises InputError."""
-    if given["deploymentType"] not in STARTERS or given["trafficPercentage"] != 100.0:
+    if given.get("deploymentType", FULL_ROLLOUT) not in STARTERS or given["trafficPercentage"] != 100.0:
         raise InputError(f"only deploymentType {' or '.join(STARTERS)} with trafficPercentage 100 is available")
 
 
 class DeployView(ApiView):
-    """Deploy a version that passed its gate to everybody except the holdback."""
+    """Deploy a version to everybody except the holdback, or begin its trial on half of the people."""
 
     permission_classes = (HasPermission,)
     may = {"POST": DEPLOY_VERSION}
@@ -248,9 +260,9 @@ class DeployView(ApiView):
         found, override = _version_in_path(version, given), given.get("overrideReason", "")
         if override and not request.user.has_perm(OVERRIDE_COMPARISON):
             raise Forbidden("your role does not allow overrideReason; ask an administrator for another role")
-        done = rollout_start(
-            strategy=given["deploymentType"], version=found, actor=request.user.get_username(), reason="deployed by an operator",
-            override=override,
+        done = deploy_by_hand(
+            strategy=given.get("deploymentType"), version=found, actor=request.user.get_username(),
+            reason="deployed by an operator", override=override,
         )  # fmt: skip
         return Response(deploy_answer(done))
 

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from core.html_format import NOT_ENOUGH_PEOPLE, duration_text, interval_plot, number_text
+from core.sentences import sentence
 from deployments.selectors.slots import slots_in_use
 from jobs.models import Job, JobState
 from loops.engine.heads import MAIN_HEAD
@@ -19,6 +20,7 @@ from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_sentence
 from training.models import LIVED, VERDICT_WORDS, GateVerdict, ModelMetric, ModelVersion, says_nothing
+from training.selectors.metric_words import words_of_metric
 
 _VERSIONS = 6
 _TURNS = 3
@@ -59,12 +61,13 @@ def release_context() -> dict[str, Any]:
     """Return the latest release that policies learn from, and the count and latest of exports without a formal guarantee."""
     committed = Release.objects.filter(state=ReleaseState.COMMITTED).select_related("loop_version__loop")
     exports = committed.filter(formal_epsilon__isnull=True)
+    last_export = exports.order_by("-id").first()
     return {
         "release": committed.filter(formal_epsilon__isnull=False, parameters__kind=MOMENTS_KIND)
         .order_by("-id")
         .first(),
         "exports": exports.count(),
-        "last_export": exports.order_by("-id").first(),
+        "last_export": sentence(last_export.guarantee) if last_export is not None else "",
     }
 
 
@@ -75,7 +78,8 @@ def turn_rows() -> list[dict[str, Any]]:
     found = Turn.objects.filter(pk__in=newest).select_related("loop_version__loop").prefetch_related(stages)
     ordered = sorted(found, key=lambda t: (t.outcome != "running", -t.pk))[:_TURNS]
     return [
-        {"turn": turn, "chip": _chip(turn.outcome, turn.outcome_text), "stages": _stage_rows(turn)} for turn in ordered
+        {"turn": turn, "chip": chip_of(turn.outcome, turn.outcome_text), "stages": _stage_rows(turn)}
+        for turn in ordered
     ]
 
 
@@ -124,8 +128,8 @@ def _versions() -> list[dict[str, Any]]:
     for version in main_first(learned.defer("weights").prefetch_related(verdicts).order_by("-id")[:_VERSIONS]):
         last = next(reversed(version.verdicts.all()), None)
         answer = last.verdict if last else "not asked"
-        state = _chip(version.state, version.get_state_display())
-        rows.append({"version": version, "state": state, "gate": _chip(answer, VERDICT_WORDS[answer])})
+        state = chip_of(version.state, version.get_state_display())
+        rows.append({"version": version, "state": state, "gate": chip_of(answer, VERDICT_WORDS[answer])})
     return rows
 
 
@@ -144,20 +148,21 @@ def _verdicts() -> list[dict[str, Any]]:
     return [
         {
             "verdict": verdict,
-            "chip": _chip(verdict.verdict, VERDICT_WORDS[verdict.verdict]),
-            "metrics": [_metric_row(metric) for metric in verdict.version.metrics.all()],
+            "chip": chip_of(verdict.verdict, VERDICT_WORDS[verdict.verdict]),
+            "metrics": [metric_row(metric) for metric in verdict.version.metrics.all()],
         }
         for verdict in found.prefetch_related(judged_versions, metrics)
     ]
 
 
-def _metric_row(metric: ModelMetric) -> dict[str, Any]:
+def metric_row(metric: ModelMetric) -> dict[str, Any]:
+    """Return one metric of a gate, as the pages list it."""
     return {
-        "name": _METRIC_WORDS.get(metric.name, metric.name.replace("_", " ")),
+        "name": words_of_metric(metric, over_incumbent=metric.version.parent_id is not None),
         "estimate": estimate(metric.name, metric.value, metric.low, metric.high),
         "threshold": number_text(metric.threshold),
         "plot": interval_plot(None if metric.too_few else metric.value, metric.low, metric.high, metric.threshold),
-        "chip": _chip(metric.verdict, VERDICT_WORDS[metric.verdict]),
+        "chip": chip_of(metric.verdict, VERDICT_WORDS[metric.verdict]),
     }
 
 
@@ -170,17 +175,6 @@ def estimate(name: str, value: float | None, low: float | None, high: float | No
     )
 
 
-def _chip(state: str, words: str) -> dict[str, str]:
+def chip_of(state: str, words: str) -> dict[str, str]:
+    """Return the chip of a state, with its sign and words."""
     return {"state": state.replace(" ", "-"), "sign": SIGNS.get(state, "•"), "words": words}
-
-
-_METRIC_WORDS = {
-    "model_gate_z": "model gate (z against the reference, in sampled worlds)",
-    "model_gate_z_incumbent": "model gate (z against the incumbent, in sampled worlds)",
-    "improvement": "improvement over the reference",
-    "support": "how much of it the log tried (1: as declared)",
-    "empathy": "empathy over interventions",
-    "silence": "share of interventions without an answer",
-    "false_intervention": "share of false interventions",
-    "latency_ms": "decision time (ms)",
-}

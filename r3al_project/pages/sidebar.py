@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 
-from r3al_project.permissions import VIEW_BUDGETS
+from r3al_project.permissions import VIEW_BUDGETS, VIEW_VERSIONS
 
 PRIVACY_PAGE = (
     "Overview",
@@ -24,6 +24,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": None, "items": [
             {"title": "Front page", "icon": "home", "link": reverse_lazy("admin:index")},
             {"title": "Training dashboard", "icon": "model_training", "link": reverse_lazy("training-dashboard")},
+            {"title": "Calibration", "icon": "target", "link": reverse_lazy("calibration"),
+             "permission": _may_view(VIEW_VERSIONS)},
         ]},
         _group("The loop", ("Turns", "sync", "turns.turn"), ("Stages", "linear_scale", "turns.turnstage"),
                ("Jobs", "bolt", "jobs.job"), ("Loops", "all_inclusive", "loops.loop"),

@@ -15,8 +15,8 @@ from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.stages import stage_sentence
 
 OUTCOME_LABELS = {
-    "running": "info", "deployed": "success", "kept the incumbent": "warning", "nothing new": "info", "cancelled": "info",
-    "failed": "danger",
+    "running": "info", "deployed": "success", "kept the incumbent": "warning", "evaluated, waiting for you": "warning",
+    "nothing new": "info", "cancelled": "info", "failed": "danger",
 }  # fmt: skip
 
 

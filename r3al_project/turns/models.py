@@ -7,6 +7,7 @@ from django.db.models import Q
 
 from core.model_base import Created
 from jobs.models import Job
+from loops.engine.spec import BY_HAND
 from loops.models import Loop, LoopVersion
 
 
@@ -21,6 +22,7 @@ class Turn(Created):
         RUNNING = "running", "running"
         DEPLOYED = "deployed", "deployed"
         KEPT = "kept", "kept what serves"
+        WAITING = "waiting", "evaluated, waiting for you"
         NOTHING_NEW = "nothing_new", "nothing new"
         CANCELLED = "cancelled", "cancelled"
         FAILED = "failed", "failed"
@@ -44,6 +46,12 @@ class Turn(Created):
                 name="turn_finished_has_time",
             ),
         ]
+
+    @property
+    def deploys_by_hand(self) -> bool:
+        """Tell whether an operator deploys what passes: as the turn was started, or else as the loop declares."""
+        mode = self.parameters.get("deploy") or self.loop_version.spec.deploy
+        return bool(mode == BY_HAND)
 
     @property
     def outcome_text(self) -> str:

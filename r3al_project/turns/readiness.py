@@ -10,11 +10,14 @@ from privacy.models import Release
 from privacy.services.releases.moments import moments_ready
 from privacy.services.releases.trial import trial_ready
 from training.models import ModelVersion
+from training.selectors.evidence import trial_has_passed
 from training.services.gate import EvaluationPlan
 
 
 def turn_is_ready(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> bool:
     """Return whether a turn could charge somebody now: for its trial, if a version is on trial, or else for training.
+
+    A trial that passed waits for an operator, and nobody is charged for it again.
 
     Raises InputError for an epsilon or delta above the platform's limits.
     """
@@ -23,6 +26,8 @@ def turn_is_ready(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> b
     trial = None if slot is None else trial_of(slot)
     if slot is None or trial is None:
         return moments_ready(loop_version=loop_version, **budget)
+    if trial_has_passed(trial.version):
+        return False
     return trial_ready(loop_version=loop_version, span=trial_span(trial, slot.generation), **budget)
 
 

@@ -10,16 +10,21 @@ from rich.console import Console
 from rich.table import Table
 
 from core.errors import Conflict
-from core.html_format import NOT_ENOUGH_PEOPLE
+from core.html_format import number_text
 from core.json_safe import json_safe
+from core.sentences import sentence
 from deployments.selectors.slots import serving_now
 from loops.engine.heads import MAIN_HEAD
 from privacy.engine.dp.accounting import epsilon_text
-from privacy.services.releases.moments import moments_load
+from privacy.models import Release, ReleaseState
+from privacy.services.releases.moments import MOMENTS_KIND, moments_load
+from privacy.services.releases.trial import TRIAL_KIND
 from r3al_project.turns.models import Turn
+from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import trial_event
 from r3al_project.turns.stages import stage_brief
-from training.models import VERDICT_WORDS, ModelVersion, says_nothing, version_name
+from training.models import VERDICT_WORDS, ModelVersion, version_name
+from training.selectors.metric_words import estimate_words, metric_words
 from training.selectors.versions import version_arrays
 
 TrueValues = Callable[
@@ -62,8 +67,10 @@ def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = 
             "seconds": round(seconds, 2),
             "stages": [{"name": n, "seconds": s.seconds, "did": _brief(n, s.summary)} for n, s in stages.items()],
             "release": {k: released.get(k) for k in ("epsilon", "delta", "unit", "users", "guarantee")},
+            "charged": charged_by(turn),
             "policy": policy_value(turn, version, summaries, true_values),
             "gate": summaries.get("evaluate") or {"verdict": "insufficient", "reason": turn.reason, "metrics": []},
+            "over_incumbent": _over_incumbent(version, summaries),
             "version": version.pk if version else None,
             "versions": summaries.get("train", {}).get("versions", {}),
             "deployed": {h: v.pk if v.is_learned else None for h, v in serving.items()},
@@ -74,15 +81,44 @@ def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = 
     return report
 
 
+def _over_incumbent(version: ModelVersion | None, summaries: dict[str, Any]) -> bool:
+    """Tell whether the judged version was to beat an incumbent: the candidate, or the version on trial."""
+    tried = summaries.get("evaluate", {}).get("trial")
+    judged = version if tried is None else ModelVersion.objects.filter(pk=tried["version"]).first()
+    return judged is not None and judged.parent_id is not None
+
+
+def charged_by(turn: Turn) -> list[dict[str, Any]]:
+    """Return what the turn itself released, in order: of what, about how many people it read, and its guarantee."""
+    made = Release.objects.filter(key__in=release_keys(turn), state=ReleaseState.COMMITTED).order_by("pk")
+    return [
+        {
+            "of": _of_what(release), "epsilon": release.formal_epsilon, "delta": release.formal_delta,
+            "users": round(release.noisy_users or 0.0), "guarantee": release.guarantee,
+        }
+        for release in made
+    ]  # fmt: skip
+
+
+def _of_what(release: Release) -> str:
+    known = {MOMENTS_KIND: "the moments for training", TRIAL_KIND: "the trial"}
+    return known.get(release.parameters.get("kind", ""), "the evaluation")
+
+
 def policy_value(
     turn: Turn, version: ModelVersion | None, summaries: dict[str, Any], true_values: TrueValues | None
 ) -> dict[str, Any]:
     """Return mean rewards per decision point: true values where they are known, otherwise labelled off-policy estimates."""
-    if version is None or version.head != MAIN_HEAD:
+    if version is None or version.head != MAIN_HEAD or _repeats(summaries):
         return {"kind": "none", "value": None, "random": None, "reference": None, "best_known": None, "share": None}
     if true_values is not None:
         return _with_share(true_values(version))
     return _estimates(turn, version, summaries)
+
+
+def _repeats(summaries: dict[str, Any]) -> bool:
+    """Tell whether the turn read a trial and trained nothing, so that its candidate's numbers are those of an earlier turn."""
+    return "of_turn" in summaries.get("train", {}) and "trial" in summaries.get("evaluate", {})
 
 
 def _estimates(turn: Turn, version: ModelVersion, summaries: dict[str, Any]) -> dict[str, Any]:
@@ -132,42 +168,48 @@ def _brief(name: str, summary: dict[str, Any]) -> dict[str, Any]:
 def print_report(report: dict[str, Any], out: IO[str]) -> None:
     """Print a report for people."""
     console = Console(file=out)
-    release, policy, gate = report["release"], report["policy"], report["gate"]
+    policy, gate = report["policy"], report["gate"]
     console.print(f"\n[bold]{report['loop']}[/bold] in {report['seconds']:.1f} s")
     stages = Table(box=None, show_header=False, padding=(0, 1))
     for stage in report["stages"]:
         stages.add_row(stage["name"], f"{_number(stage['seconds'], 2)} s", _brief_text(stage["name"], stage["did"]))
     console.print(stages)
-    if release.get("guarantee"):
-        console.print(f"Released the moments of about {release['users']:,} people: {release['guarantee']}.")
+    for made in report["charged"]:
+        console.print(f"Released {made['of']} of about {made['users']:,} people: {sentence(made['guarantee'])}")
+    if not report["charged"]:
+        console.print("Nobody was charged.")
     if policy.get("reference") is not None:
         console.print(
             "Policy value ("
             + policy["kind"]
             + "): "
             + ", ".join(
-                f"{k} {policy[k]:.4f}" for k in ("value", "reference", "random", "best_known") if policy[k] is not None
+                f"{k} {number_text(policy[k])}"
+                for k in ("value", "reference", "random", "best_known")
+                if policy[k] is not None
             )
             + (f"; share of the attainable gain {policy['share']:.2f}" if policy["share"] is not None else "")
         )
     table = Table("metric", "value", "interval", "threshold", "verdict", box=None)
     for metric in gate["metrics"]:
-        value, interval = _estimate(metric)
-        table.add_row(metric["name"], value, interval, _number(metric["bar"]), metric["verdict"])
+        value, interval = estimate_words(metric["name"], metric["value"], metric["low"], metric["high"])
+        name = metric_words(
+            metric["name"], on_trial="trial" in gate, over_incumbent=report.get("over_incumbent", False)
+        )
+        table.add_row(name, value, interval, number_text(metric["bar"]), VERDICT_WORDS[metric["verdict"]])
     if gate["metrics"]:
         console.print(table)
-    console.print(f"Gate: [bold]{VERDICT_WORDS[gate['verdict']]}[/bold]. {gate['reason']}")
+    console.print(f"{_judged_by(gate)}: [bold]{VERDICT_WORDS[gate['verdict']]}[/bold]. {sentence(gate['reason'])}")
     serving = ", ".join(f"{h}: {version_name(v) if v else 'the reference'}" for h, v in report["deployed"].items())
     console.print(f"Deployed now: {serving}.")
     if report.get("trial"):
         console.print(trial_event(report["trial"]))
 
 
-def _estimate(metric: dict[str, Any]) -> tuple[str, str]:
-    """Return value and interval as text. A share whose interval covers every possible value has no useful estimate."""
-    if says_nothing(metric["name"], metric["low"], metric["high"]):
-        return "-", NOT_ENOUGH_PEOPLE
-    return _number(metric["value"]), f"{_number(metric['low'])} .. {_number(metric['high'])}"
+def _judged_by(gate: dict[str, Any]) -> str:
+    """Return who gave the verdict: the gate, or the trial of a version."""
+    trial = gate.get("trial")
+    return "Gate" if trial is None else f"Trial of {version_name(trial['version'])}"
 
 
 def _number(value: float | None, digits: int = 4) -> str:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+
 from core.errors import NotFound
-from loops.models import Loop
+from deployments.selectors.slots import is_on_trial
+from loops.models import Loop, LoopVersion
 from r3al_project.turns.models import Turn
+from training.models import ModelVersion, VersionState
+from training.selectors.evidence import trial_has_passed
 
 
 def turn_get(pk: int) -> Turn:
@@ -23,3 +29,25 @@ def turn_running(*, loop: Loop) -> Turn | None:
 def release_keys(turn: Turn) -> tuple[str, str]:
     """Return the keys of a turn's two releases: the moments and the evaluation."""
     return f"turn-{turn.pk}-release", f"turn-{turn.pk}-evaluate"
+
+
+def turn_due_at(loop_version: LoopVersion) -> datetime | None:
+    """Return when the loop's next turn is due by its schedule, which may lie in the past. None: the loop has no schedule."""
+    every = loop_version.spec.retrain_every_seconds
+    if every is None:
+        return None
+    last = Turn.objects.filter(loop=loop_version.loop).order_by("-id").first()
+    return (last.created_at if last else loop_version.created_at) + timedelta(seconds=every)
+
+
+def left_to_operators(turn: Turn) -> dict[str, dict[str, Any]]:
+    """Return what a turn left to operators when it ended: for each head the version and its strategy."""
+    stage = turn.stages.filter(name="deploy").first()
+    return dict(stage.summary.get("waiting", {})) if stage is not None else {}
+
+
+def still_waits(version: ModelVersion) -> bool:
+    """Tell whether a version that was left to operators is neither deployed, nor archived, nor on a trial that goes on."""
+    if version.state != VersionState.EVALUATING:
+        return False
+    return not is_on_trial(version) or trial_has_passed(version)

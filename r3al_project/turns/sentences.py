@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.sentences import sentence
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.accounting import epsilon_text
@@ -42,6 +44,7 @@ _TRIAL_TEXTS = {
     "passed": "The trial of {} passed, so it is deployed to everybody except the holdback.",
     "stopped": "The trial of {} failed, so everybody has the present policy again.",
     "unproven": "The trial of {} ended without evidence that it is better, so everybody has the present policy again.",
+    "waiting": "The trial of {} passed. It is left to an operator to deploy the version. Until then its halves stay.",
     "gone": "The trial of {} had ended before its verdict.",
 }
 
@@ -54,17 +57,38 @@ def trial_sentence(event: str, version: int, *, left: int = 0) -> str:
 def exploration_sentence(
     spec: LoopSpec, before: float, share: float, cause: str, cost: Sequence[float] | None = None
 ) -> str:
-    """State that the explored share fell, and why.
+    """State how the explored share changed, and why.
 
     Args:
-        cause: deployed, costs or undecided (``SettledExploration``).
+        cause: tried (a trial began), or one of ``SettledExploration``: deployed, costs or undecided.
         cost: of exploring, mean and 90% interval (mean, low, high), in units of the loop's reward scale.
     """
-    why = {"deployed": "a version was deployed", "undecided": "the declared number of turns decided nothing"}.get(cause)
+    why = {
+        "deployed": "a version was deployed", "tried": "a trial began",
+        "undecided": "the declared number of turns decided nothing",
+    }.get(cause)  # fmt: skip
     if why is None and cost is not None:
         mean, low, high = (_amount(value * spec.reward.scale) for value in cost)
         why = f"exploring costs people about {mean} or more reward a decision [{low}, {high}]"
-    return f"Exploration falls from {before:.0%} to {share:.0%} of decisions, because {why}."
+    return f"Exploration {exploration_change(before, share)}, because {why}."
+
+
+def exploration_change(before: float, share: float) -> str:
+    """State how the explored share changes, as the end of a sentence about exploration."""
+    if share == before:
+        return f"stays at {share:.0%} of decisions"
+    return f"{'falls' if share < before else 'rises'} from {before:.0%} to {share:.0%} of decisions"
+
+
+def waiting_sentence(waiting: Mapping[str, Mapping[str, Any]]) -> str:
+    """State what waits for an operator.
+
+    Args:
+        waiting: for each head its version and the strategy with which an operator may deploy it.
+    """
+    acts = {TRIAL: "begin the trial of", FULL_ROLLOUT: "deploy"}
+    named = [f"{acts[item['strategy']]} {head} {version_name(item['version'])}" for head, item in waiting.items()]
+    return f"It is left to an operator to {' and to '.join(named)}."
 
 
 def collect_sentence(s: StageSummary) -> str:
@@ -94,7 +118,7 @@ def release_sentence(s: StageSummary) -> str:
         if rounds > 1
         else ""
     )
-    return f"Covers about {s['users']:,} people: {s['guarantee']}.{composed}"
+    return sentence(f"Covers about {s['users']:,} people: {s['guarantee']}") + composed
 
 
 def synthesize_sentence(s: StageSummary) -> str:
@@ -128,12 +152,14 @@ def train_sentence(s: StageSummary) -> str:
 
 def evaluate_sentence(s: StageSummary) -> str:
     """State the outcome gate's verdict with its reason."""
-    return f"{VERDICT_WORDS[s['verdict']].capitalize()}: {s['reason']}"
+    return sentence(f"{VERDICT_WORDS[s['verdict']].capitalize()}: {s['reason']}")
 
 
 def deploy_sentence(s: StageSummary) -> str:
     """Name the versions that were deployed, and state what happened to a trial."""
     trial = s.get("trial")
+    if s.get("waiting"):
+        return waiting_sentence(s["waiting"])
     if trial and trial["event"] != "passed":
         return trial_event(trial)
     if not s["deployed"]:
@@ -149,5 +175,6 @@ def trial_event(trial: Mapping[str, Any]) -> str:
         "started": f"A trial of {name} began on half of the people.",
         "continues": f"The trial of {name} continues.",
         "passed": f"The trial of {name} passed. It is deployed to everybody except the holdback.",
+        "waiting": f"The trial of {name} passed. It is left to an operator to deploy it.",
         "stopped": f"The trial of {name} was stopped. The incumbent stays.",
     }.get(trial["event"], f"The trial of {name} had ended before. The incumbent stays.")

@@ -6,7 +6,6 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from core.errors import Conflict, InputError, NotFound, R3alError
 from core.json_safe import json_safe
 from jobs.models import Job, JobState
 from jobs.services import job_cancel, job_enqueue
+from loops.engine.spec import DEPLOY_MODES
 from loops.models import Loop, LoopVersion
 from privacy.models import Purpose, Release, ReleaseState, VaultKind
 from privacy.services.releases.lifecycle import calibration_asked
@@ -26,7 +26,7 @@ from r3al_project.turns.actors import SCHEDULE
 from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.readiness import turn_is_ready
-from r3al_project.turns.selectors import release_keys, turn_running
+from r3al_project.turns.selectors import release_keys, turn_due_at, turn_running
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_after
 from training.engine.generators.registry import WORLD_MODEL, generator_named
@@ -57,6 +57,7 @@ def turn_parameters(
     source: Path | None = None,
     consents: Sequence[str] = (),
     override_propensities: str = "",
+    deploy: str | None = None,
 ) -> dict[str, Any]:
     """Check and return the parameters of a turn, before anything is written.
 
@@ -68,12 +69,15 @@ def turn_parameters(
         requested: the caller's options for the trainer (epochs, syntheticSamples, hyperparams), stored as given.
         source: a file of logged decisions to import first.
         consents: purposes that the people in the file consented to.
+        deploy: "automatic" or "by hand" (None: as the loop declares).
         override_propensities: the reason for importing the file although its actions refute its propensities.
     Raises InputError or NotFound.
     """
     calibration_asked(epsilon=epsilon, delta=delta)
     if not 0 <= seed < _SEEDS:
         raise InputError(f"seed {seed} must be a whole number from 0 to 2^63 - 1")
+    if deploy is not None and deploy not in DEPLOY_MODES:
+        raise InputError(f"deploy {deploy!r} is not known; use one of {', '.join(DEPLOY_MODES)}")
     return {
         "head": head,
         "epsilon": epsilon,
@@ -82,6 +86,7 @@ def turn_parameters(
         "generator": generator_named(generator).name,
         "trainer": policy_trainer_named(trainer).name,
         "head_trainer": head_trainer_named(head_trainer).name,
+        "deploy": deploy,
         "requested": dict(requested or {}),
     } | _source_parameters(source, consents, override_propensities)
 
@@ -152,8 +157,15 @@ def stage_finish(*, turn: Turn, name: str, job: Job, write: Callable[[], dict[st
     elif following is not None:
         _stage_enqueue(turn, following)
     else:
-        _turn_end(turn, Turn.Outcome.DEPLOYED if summary["deployed"] else Turn.Outcome.KEPT, summary["reason"])
+        _turn_end(turn, _outcome(summary), summary["reason"])
     return summary
+
+
+def _outcome(summary: Mapping[str, Any]) -> Turn.Outcome:
+    """Return the outcome of a turn from the summary of its last stage."""
+    if summary["deployed"]:
+        return Turn.Outcome.DEPLOYED
+    return Turn.Outcome.WAITING if summary.get("waiting") else Turn.Outcome.KEPT
 
 
 @dataclass(frozen=True)
@@ -257,14 +269,8 @@ def turns_due() -> list[Turn]:
 
 
 def _is_due(version: LoopVersion) -> bool:
-    every = version.spec.retrain_every_seconds
-    if every is None:
-        return False
-    last = Turn.objects.filter(loop=version.loop).order_by("-id").first()
-    if last is not None and last.outcome == Turn.Outcome.RUNNING:
-        return False
-    since = last.created_at if last else version.created_at
-    return timezone.now() - since >= timedelta(seconds=every)
+    due_at = turn_due_at(version)
+    return due_at is not None and turn_running(loop=version.loop) is None and timezone.now() >= due_at
 
 
 def _stage_enqueue(turn: Turn, stage: Stage) -> None:

@@ -23,7 +23,7 @@ class Stage:
     """One stage of a turn. Raises ValueError for a queue that no worker serves, and for a missing part.
 
     run: computes, and returns the write that ends the job with the stage's summary. The last stage's summary holds
-        ``deployed`` and ``reason``, which become the turn's outcome and reason.
+        ``deployed`` and ``reason``, which become the turn's outcome and reason. With ``waiting``, an operator deploys.
     sentence: puts a summary into words for people.
     brief: the summary's keys that the report shows on one line.
     in_reason: whether the turn's reason repeats the sentence, so that a page shows only one of them.

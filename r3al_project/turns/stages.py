@@ -10,25 +10,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
-
-from core.errors import BudgetExceeded, Conflict, InsufficientData, R3alError
+from core.errors import BudgetExceeded, InsufficientData, R3alError
+from core.sentences import sentence
 from core.variant_registry import registry
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT
-from deployments.models import Deployment
 from deployments.selectors.slots import explored_share, incumbents_of, slot_on_trial
-from deployments.services.rollouts.exploration import exploration_settle
-from deployments.services.rollouts.slots import slots_lock
-from deployments.services.rollouts.start import rollout_start
 from deployments.services.serving.dry_run import decision_times, dry_run
 from jobs.handlers import JobContext
 from jobs.queues import MONITOR, PRIVACY, TRAIN
-from loops.engine.heads import MAIN_HEAD
 from privacy.models import Purpose, Release
 from privacy.selectors.releases import epsilon_of_releases, releases_on_same_people
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases.moments import moments_release, releases_before
 from privacy.services.releases.trial import TRIAL_KIND
+from r3al_project.turns.deploy_stage import deploy, versions_of_turn
 from r3al_project.turns.limits import UNREQUESTED_STATES
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.readiness import nothing_to_train
@@ -39,18 +33,15 @@ from r3al_project.turns.sentences import (
     collect_sentence,
     deploy_sentence,
     evaluate_sentence,
-    exploration_sentence,
-    logging_sentence,
     release_sentence,
     synthesize_sentence,
     train_sentence,
 )
 from r3al_project.turns.stage_protocol import Stage, Write, summary_of
-from r3al_project.turns.trials import TrialEnd, begin_trial, conclude_trial, judge_gone_trial, judge_trial
+from r3al_project.turns.trials import judge_gone_trial, judge_trial
 from training.engine.generators.registry import WORLD_MODEL
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q
-from training.models import VERDICT_WORDS, ModelVersion, SyntheticJob
-from training.selectors.evidence import trial_is_wanted
+from training.models import SyntheticJob
 from training.services.gate import EvaluationPlan, decision_latency, evaluation_ask, versions_judge
 from training.services.synthesize import pool_synthesize
 from training.services.train import TrainOptions, heads_train
@@ -86,7 +77,7 @@ def release(turn: Turn, context: JobContext) -> Write:
     earlier = [r for r in releases_before(loop_version=turn.loop_version) if r.key != key]
     slot = slot_on_trial(turn.loop)
     if earlier and slot is not None and not Release.objects.filter(key=key).exists():
-        return lambda: _release_summary(earlier[-1]) | {"note": _ON_TRIAL, "on_trial": slot.candidate_id}
+        return lambda: {"release": earlier[-1].pk, "note": _ON_TRIAL, "on_trial": slot.candidate_id}
     try:
         made = moments_release(
             key=key,
@@ -104,10 +95,13 @@ def release(turn: Turn, context: JobContext) -> Write:
 
 
 def _without_release(turn: Turn, last: Release, refusal: str) -> Write:
-    """Go on with the last release, because the charge took nobody; or end the turn if there is nothing new to train."""
-    summary = _release_summary(last) | {"note": f"Nothing new was released: {refusal}."}
+    """Go on with the last release, because the charge took nobody; or end the turn if there is nothing new to train.
+
+    The summary repeats no number of that release, because this turn did not pay for it.
+    """
+    summary = {"release": last.pk, "note": sentence(f"Nothing new was released: {refusal}")}
     if nothing_to_train(release=last, head=turn.parameters.get("head")):
-        summary |= {"nothing_new": f"Nothing new, so no version was trained: {refusal}."}
+        summary |= {"nothing_new": sentence(f"Nothing new, so no version was trained: {refusal}")}
     return lambda: summary
 
 
@@ -185,7 +179,7 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
             return judge_gone_trial(turn, begun.parameters["version"], begun)
         if slot is not None:
             return judge_trial(turn, context, slot)
-    versions = _versions(turn)
+    versions = versions_of_turn(turn)
     # A version that cannot serve raises here, before anybody is charged. Without an answer from people nothing is timed.
     decide = dry_run(loop_version=turn.loop_version, versions=versions, seed=turn.parameters["seed"])
     evaluation = evaluation_ask(
@@ -201,82 +195,8 @@ def evaluate(turn: Turn, context: JobContext) -> Write:
     return versions_judge(evaluation=evaluation, latency=decision_latency(decision_times(decide)))
 
 
-def deploy(turn: Turn, context: JobContext) -> Write:
-    """Deploy every head whose gate passed, or begin a trial of an undecided or a first policy. Otherwise the incumbents stay.
-
-    The policy head is deployed first, because the others act only when a learned policy intervenes. While a version is on trial,
-    its verdict ends the trial or lets it go on.
-    """
-    gate, versions = summary_of(turn, "evaluate"), _versions(turn)
-
-    def write() -> dict[str, Any]:
-        slots_lock(turn.loop)
-        ended = conclude_trial(turn, gate) if "trial" in gate else _deploy_passed(turn, gate, versions)
-        cost = summary_of(turn, "train").get("logging_cost")
-        settled = exploration_settle(loop_version=turn.loop_version, undecided=_undecided_turns(turn), cost=cost)
-        if settled.cause is not None:
-            text = exploration_sentence(turn.loop_version.spec, settled.before, settled.share, settled.cause, cost)
-            ended["reason"] += f" {text}"
-            ended["exploration_fell"] = settled.cause
-        return ended | {"exploration": settled.share}
-
-    return write
-
-
-def _deploy_passed(turn: Turn, gate: dict[str, Any], versions: dict[str, ModelVersion]) -> dict[str, Any]:
-    verdicts = {_lead(versions): gate, **gate.get("heads", {})}
-    wanted = turn.parameters.get("head")
-    passed = [h for h in versions if verdicts[h]["verdict"] == "pass" and wanted in (None, h)]
-    if MAIN_HEAD in passed and trial_is_wanted(versions[MAIN_HEAD]):  # the other heads follow once it serves
-        passed = [h for h in passed if h != MAIN_HEAD and turn.loop_version.spec.head(h).when == "always"]
-    deployed, refusals = dict[str, Deployment](), list[str]()
-    for head in (h.name for h in turn.loop_version.spec.heads_main_first if h.name in passed):
-        try:
-            with transaction.atomic():
-                reason = verdicts[head]["reason"]
-                deployed[head] = rollout_start(
-                    strategy=FULL_ROLLOUT, version=versions[head], actor=f"turn {turn.pk}", reason=reason
-                )
-        except Conflict as error:
-            refusals.append(f"Not deployed: {error}.")
-    trial = begin_trial(turn, versions[MAIN_HEAD]) if wanted in (None, MAIN_HEAD) else TrialEnd()
-    return {
-        "deployed": bool(deployed),
-        "deployments": {h: d.pk for h, d in deployed.items()},
-        "versions": {h: d.version_id for h, d in deployed.items()},
-        "reason": " ".join(filter(None, [_reason(turn, verdicts, list(deployed)), *refusals, trial.text])),
-    } | trial.summary()
-
-
-def _lead(heads: Iterable[str]) -> str:
-    """Return the head that the turn's verdict is about: policy, or the only head that was trained."""
-    named = list(heads)
-    return MAIN_HEAD if MAIN_HEAD in named else named[0]
-
-
-def _reason(turn: Turn, verdicts: dict[str, Any], deployed: list[str]) -> str:
-    """Return the reason of the turn's outcome. If the policy head did not pass, add the cost of exploring."""
-    main = verdicts[_lead(verdicts)]
-    if deployed:
-        return f"{', '.join(deployed)}: {verdicts[deployed[0]]['reason']}"
-    cost = summary_of(turn, "train").get("logging_cost") if main["verdict"] != "pass" else None
-    reason = f"{VERDICT_WORDS[main['verdict']]}: {main['reason']}"
-    return f"{reason} {logging_sentence(turn.loop_version.spec, cost)}" if cost else reason
-
-
 def _release(turn: Turn) -> Release:
     return Release.objects.select_related("loop_version__loop").get(pk=summary_of(turn, "release")["release"])
-
-
-def _versions(turn: Turn) -> dict[str, ModelVersion]:
-    ids = summary_of(turn, "train")["versions"]
-    found = ModelVersion.objects.select_related("loop_version__loop").in_bulk(ids.values())
-    return {head: found[pk] for head, pk in ids.items()}
-
-
-def _undecided_turns(turn: Turn) -> int:
-    """Count the turns that read new outcomes so far, this one included: each made a moments release of its own."""
-    return len(releases_before(loop_version=turn.loop_version))
 
 
 def stage_table(*stages: Stage) -> dict[str, Stage]:
@@ -296,7 +216,7 @@ STAGES = stage_table(
         ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),
     ),
     Stage("evaluate", PRIVACY, evaluate, evaluate_sentence, ("verdict", "attempt"), in_reason=True),
-    Stage("deploy", MONITOR, deploy, deploy_sentence, ("deployed", "exploration_fell")),
+    Stage("deploy", MONITOR, deploy, deploy_sentence, ("deployed", "waiting", "exploration_fell")),
 )  # fmt: skip
 STAGE_NAMES = tuple(STAGES)
 
@@ -317,7 +237,14 @@ def stage_sentence(name: str, summary: StageSummary) -> str:
 
 
 def stage_brief(name: str, summary: StageSummary) -> dict[str, Any]:
-    """Return the facts of a stage's summary that the report shows on one line, in declared order."""
+    """Return the facts of a stage's summary that the report shows on one line, in declared order.
+
+    What a stage took over from an earlier turn is not repeated.
+    """
+    if "of_turn" in summary:
+        return {"of_turn": summary["of_turn"]}
+    if "note" in summary:
+        return {"note": summary["note"]}
     keys = STAGES[name].brief if name in STAGES else ()
     return {key: summary[key] for key in keys if summary.get(key) is not None}
 

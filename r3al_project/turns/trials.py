@@ -9,7 +9,8 @@ from typing import Any
 from django.db import transaction
 
 from core.errors import Conflict
-from deployments.engine.rollouts.strategies import TRIAL
+from core.sentences import sentence
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import candidate_arm, slot_on_trial, trial_of, trial_span
@@ -25,10 +26,10 @@ from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import trial_sentence
 from r3al_project.turns.stage_protocol import Write, summary_of
 from training.models import ModelVersion
-from training.selectors.evidence import losses_are_hidden, people_lacking, trial_is_wanted
+from training.selectors.evidence import losses_are_hidden, people_lacking, trial_has_passed, trial_is_wanted
 from training.selectors.versions import last_verdict, version_get
 from training.services.gate import decision_latency
-from training.services.trial import TrialArms, trial_gone, trial_judge
+from training.services.trial import TrialArms, trial_gone, trial_judge, trial_waits
 
 _HIDDEN_LOSSES = "No trial begins, because some people may have lost more than the evaluation can measure."
 
@@ -37,7 +38,8 @@ _HIDDEN_LOSSES = "No trial begins, because some people may have lost more than t
 class TrialEnd:
     """Hold what a turn did about a trial: nothing, or an event with its text and its version.
 
-    event: started, continues, passed, stopped, or gone (it had ended before the turn came to it).
+    event: started, continues, passed, stopped, waiting (it passed, and an operator deploys it), or gone (it had ended before the
+    turn came to it).
     """
 
     event: str = ""
@@ -47,15 +49,24 @@ class TrialEnd:
     deployed: dict[str, Deployment] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
-        """Return the part of the stage's summary about the trial, empty without one."""
-        return {"trial": {"event": self.event, "version": self.version, "look": self.look}} if self.event else {}
+        """Return the part of the stage's summary about the trial, and what waits for an operator. Empty without a trial."""
+        if not self.event:
+            return {}
+        told = {"trial": {"event": self.event, "version": self.version, "look": self.look}}
+        waits = {"waiting": {MAIN_HEAD: {"version": self.version, "strategy": FULL_ROLLOUT}}}
+        return told | (waits if self.event == "waiting" else {})
 
 
 def judge_trial(turn: Turn, context: JobContext, slot: ServingSlot) -> Write:
-    """Judge the version on trial with the turn's evaluation budget. A candidate of the turn itself is not evaluated."""
+    """Judge the version on trial with the turn's evaluation budget. A candidate of the turn itself is not evaluated.
+
+    A trial that passed and waits for an operator is not read again.
+    """
     trial, version = trial_of(slot), slot.candidate
     if trial is None or version is None:
         raise Conflict(f"the trial in the slot {slot} ended while the turn ran; run a new turn")
+    if trial_has_passed(version):
+        return trial_waits(version=version, newer=_newer(turn, version))
     decide = dry_run(loop_version=turn.loop_version, versions={MAIN_HEAD: version}, seed=turn.parameters["seed"])
     return trial_judge(
         arms=TrialArms(
@@ -111,7 +122,7 @@ def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
         with transaction.atomic():
             rollout_start(strategy=TRIAL, version=version, actor=f"turn {turn.pk}", reason=reason)
     except Conflict as error:
-        return TrialEnd(text=f"No trial: {error}.")
+        return TrialEnd(text=sentence(f"No trial: {error}"))
     return TrialEnd("started", version.pk, text=trial_sentence("started", version.pk))
 
 
@@ -129,7 +140,7 @@ def conclude_trial(turn: Turn, gate: dict[str, Any]) -> dict[str, Any]:
         "deployed": bool(end.deployed),
         "deployments": {head: deployment.pk for head, deployment in end.deployed.items()},
         "versions": {head: deployment.version_id for head, deployment in end.deployed.items()},
-        "reason": f"{end.text} {gate['reason']}",
+        "reason": sentence(f"{end.text} {gate['reason']}"),
     } | end.summary()
 
 
@@ -139,13 +150,19 @@ def _conclude(turn: Turn, gate: dict[str, Any]) -> TrialEnd:
     slot = slot_on_trial(turn.loop)
     if slot is None or slot.candidate_id != pk:
         return TrialEnd("gone", pk, look, trial_sentence("gone", pk))
+    if verdict == "pass" and turn.deploys_by_hand:
+        return TrialEnd("waiting", pk, look, trial_sentence("waiting", pk))
     if verdict == "pass" and turn.parameters.get("head") in (None, MAIN_HEAD):
         made = trial_pass(slot=slot, actor=actor, reason=gate["reason"])
         return TrialEnd("passed", pk, look, trial_sentence("passed", pk), {MAIN_HEAD: made})
     if verdict == "fail" or (verdict == "insufficient" and not trial["left"]):
         text = trial_sentence("stopped" if verdict == "fail" else "unproven", pk)
         trial_stop(
-            slot=slot, actor=actor, reason=f"{text} {gate['reason']}", automatic=True, harmful=bool(trial["harmful"])
+            slot=slot,
+            actor=actor,
+            reason=sentence(f"{text} {gate['reason']}"),
+            automatic=True,
+            harmful=bool(trial["harmful"]),
         )
         return TrialEnd("stopped", pk, look, text)
     return TrialEnd("continues", pk, look, trial_sentence("continues", pk, left=trial["left"]))

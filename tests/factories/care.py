@@ -66,11 +66,14 @@ tone = { action = "tone", propensity = "tone_p" }
 CONTEXT = {"mood": 0.25, "place": "home"}
 
 
-def care_loop(*, rules: str = "", deadline: str = "24h", version: int = 1, trial: str = "always") -> LoopVersion:
+def care_loop(
+    *, rules: str = "", deadline: str = "24h", version: int = 1, trial: str = "always", features: str = ""
+) -> LoopVersion:
     """The loop in the database, its slots seeded with their references."""
     clear_policy_cache()
     forget_callers()
     text = TOML.replace("RULES", rules).replace("DEADLINE", deadline).replace("version = 1", f"version = {version}")
+    text = text.replace("[features.gap]", f"{features}[features.gap]")
     text = text.replace("exploration = 0.2", f'exploration = 0.2\ntrial = "{trial}"')
     made, _ = loop_add(text=text, source="care.toml")
     slots_seed(loop_version=made)

@@ -10,8 +10,8 @@ Steps:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,7 @@ from privacy.engine.moments.effects import effects_posterior
 from privacy.engine.moments.pooled import Moments
 from training.engine.gates.model_gate import WORLDS, ModelGate, logging_cost, model_gate
 from training.engine.generators.world_model import mean_world, sample_worlds
-from training.engine.trainers.protocol import Candidate, LearnedSubHead
+from training.engine.trainers.protocol import Candidate, LearnedSubHead, PolicyTrainer
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, head_trainer_named, policy_trainer_named
 from training.engine.world.simulated_returns import ROLLOUT_STEPS
 from training.engine.world.transitions import Transitions
@@ -147,28 +147,60 @@ def train_policy_head(
     Raises: InputError for an unknown trainer, and for rows out of order.
     """
     training, head_training = policy_trainer_named(trainer), head_trainer_named(head_trainer)
-    phi, policies = moments.layout.phi, dict(incumbents or {})
+    policies = dict(incumbents or {})
     transitions = Transitions.of_rows(pool, spec)
     effects = effects_posterior(moments)
     world = mean_world(moments, baseline, effects)
+    rng = np.random.default_rng([seed, 1])
+    draw = partial(sample_worlds, moments, baseline, effects, WORLDS, rng)
     grid = training.gammas if gamma is None else tuple(sorted({*training.gammas, gamma}))
     candidates = _reported(
         training.train(spec, world, transitions, seed, gammas=grid, sweeps=sweeps), len(grid), report
     )
-    reference, incumbent = reference_policy(spec, MAIN_HEAD), policies.get(MAIN_HEAD)
-    rng = np.random.default_rng([seed, 1])
+    choice = _Choice(training, candidates, transitions.state, policies.get(MAIN_HEAD))
+    learned = _through_model_gate(spec, moments, _rewards(world, moments), choice, draw, rng, report)
+    report(0.9, "training the other heads")
+    best = learned.policy
+    intervening = transitions.state[best.actions(transitions.state) != best.reference]
+    subs = moments.layout.subs if with_subs else ()
+    return replace(
+        learned, subs={h: head_training.train(moments, h, intervening, rng, incumbent=policies.get(h)) for h in subs}
+    )
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Hold the candidates to choose from, the states (n, F) of the pool, and the incumbent, if there is one."""
+
+    trainer: PolicyTrainer
+    candidates: Sequence[Candidate]
+    states: Floats
+    incumbent: LinearPolicy | None
+
+
+def _through_model_gate(
+    spec: LoopSpec,
+    moments: Moments,
+    reward: Floats,
+    choice: _Choice,
+    draw: Callable[[], World],
+    rng: np.random.Generator,
+    report: ReportProgress,
+) -> LearnedPolicy:
+    """Choose a candidate and compare it with the reference, and with the incumbent, in sampled worlds.
+
+    Args:
+        reward: coefficients (K, d) of the immediate reward in the mean world.
+        draw: samples worlds of the posterior. rng: the generator that it draws from.
+    """
     report(0.75, f"model gate in {WORLDS} sampled worlds")
-    draw = partial(sample_worlds, moments, baseline, effects, WORLDS, rng)
-    worlds, best = draw(), training.choose(candidates)
+    worlds, best = draw(), choice.trainer.choose(choice.candidates)
+    reference, incumbent = reference_policy(spec, MAIN_HEAD), choice.incumbent
     if incumbent is not None:  # choose and test in different worlds, so that the test is not biased by the choice
-        best = training.update(spec, draw(), candidates, incumbent, transitions.state, rng)
+        best = choice.trainer.update(spec, draw(), choice.candidates, incumbent, choice.states, rng)
     rivals = [reference] if incumbent is None else [reference, incumbent]
     gate, gate_incumbent = model_gate(worlds, best.policy, rivals, rng)
-    cost = logging_cost(worlds, reference, rng)
-    rival = rivals[-1]
-    reward = _rewards(world, moments)
-    report(0.9, "training the other heads")
-    intervening = transitions.state[best.policy.actions(transitions.state) != best.policy.reference]
+    phi, rival = moments.layout.phi, rivals[-1]
     return LearnedPolicy(
         policy=best.policy,
         rival=rival,
@@ -178,14 +210,10 @@ def train_policy_head(
         gate=gate,
         gate_incumbent=gate_incumbent,
         decisions=moments.counts.decisions,
-        rival_value=_immediate(phi.phi(transitions.state), reward, rival.actions(transitions.state)),
+        rival_value=_immediate(phi.phi(choice.states), reward, rival.actions(choice.states)),
         hinges=phi.hinges,
-        logging_cost=cost,
+        logging_cost=logging_cost(worlds, reference, rng),
         without_evidence=tuple(spec.main_head.actions[k] for k in moments.without_evidence),
-        subs={
-            h: head_training.train(moments, h, intervening, rng, incumbent=policies.get(h))
-            for h in (moments.layout.subs if with_subs else ())
-        },
     )
 
 

@@ -17,7 +17,7 @@ from privacy.selectors.releases import evaluation_sums
 from training.engine.gates.decision_rule import VerdictWord
 from training.engine.gates.judgements import GateResult, Judgement
 from training.engine.gates.trial import hides_losses, people_for_trial, trial_first, trial_wanted
-from training.models import OUTCOME_GATE, ModelMetric, ModelVersion, SyntheticJob
+from training.models import OUTCOME_GATE, GateVerdict, ModelMetric, ModelVersion, SyntheticJob
 from training.selectors.versions import last_verdict, model_gate_metrics
 
 _NULL_DECISIONS = 20  # of each person of the null population, whose states stand in for a pool that has expired
@@ -79,6 +79,28 @@ def trial_is_wanted(version: ModelVersion) -> bool:
     metrics = tuple(_judgement(m) for m in version.metrics.filter(source=OUTCOME_GATE))
     result = GateResult(_word(verdict.verdict), verdict.reason, metrics, verdict.needed_users)
     return trial_wanted(gates, result, sums_before(version))
+
+
+def trial_looks(version: ModelVersion) -> list[GateVerdict]:
+    """Return the verdicts of the looks at the version's trial, oldest first. A turn that could charge nobody was no look."""
+    looks = version.verdicts.filter(release__parameters__has_key="look").select_related("release")
+    return list(looks.order_by("attempt"))
+
+
+def trial_has_passed(version: ModelVersion) -> bool:
+    """Tell whether the last look at the version's trial passed."""
+    looks = trial_looks(version)
+    return bool(looks) and looks[-1].verdict == "pass"
+
+
+def people_behind(version: ModelVersion) -> float | None:
+    """Return the noised number of people in the newest release about a version, None without one."""
+    verdicts = version.verdicts.filter(release__noisy_users__isnull=False).select_related("release")
+    newest = verdicts.order_by("-attempt").first()
+    if newest is not None and newest.release is not None:
+        return newest.release.noisy_users
+    trained = version.releases.filter(noisy_users__isnull=False).order_by("-pk").first()
+    return None if trained is None else trained.noisy_users
 
 
 def people_lacking(version: ModelVersion) -> float | None:

@@ -12,6 +12,7 @@ from django.db import transaction
 from core.arrays import Floats
 from core.errors import BudgetExceeded, InsufficientData
 from core.progress import ReportProgress
+from core.sentences import sentence
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.thresholds import LATENCY_BAR_MS, SLOW_SHARE
@@ -131,7 +132,7 @@ def evaluation_ask(
             report=report,
         )
     except (BudgetExceeded, InsufficientData) as error:
-        return Evaluation(plan, heads, refusal=f"The version could not be evaluated now: {error}.")
+        return Evaluation(plan, heads, refusal=sentence(f"The version could not be evaluated now: {error}"))
     return Evaluation(plan, heads, release, sums)
 
 
@@ -223,7 +224,7 @@ def _model_judgement(version: ModelVersion, held: ModelMetric) -> Judgement:
     needed = None if held.verdict == "pass" else people_needed(value, bar, _people(version))
     people = f" A decision needs about {needed:,.0f} people." if needed is not None else ""
     reason = "" if held.verdict == "pass" else (
-        f"The model gate holds the candidate back (z is {value:.3g}, the bar is {bar:.3g}): {held.reason}.{people}"
+        f"The model gate holds the candidate back (z is {value:.3g}, the bar is {bar:.3g}): {sentence(held.reason)}{people}"
     )  # fmt: skip
     answer: VerdictWord = "pass" if held.verdict == "pass" else "insufficient"
     return Judgement(held.name, value, value - _Z90, value + _Z90, bar, None, answer, reason, needed)

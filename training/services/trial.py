@@ -12,6 +12,7 @@ from django.db.models import Max
 
 from core.errors import BudgetExceeded, InsufficientData
 from core.progress import ReportProgress
+from core.sentences import sentence
 from loops.models import LoopVersion
 from privacy.engine.evaluation.on_policy import guardrail_clips
 from privacy.models import Release, ReleaseState
@@ -21,7 +22,7 @@ from privacy.services.releases.trial import TRIAL_KIND, TrialTerms, trial_releas
 from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.trial import TRIAL_LOOKS, trial_harms, trial_verdict
 from training.models import TRIAL_GATE, GateVerdict, ModelVersion
-from training.selectors.evidence import sums_before
+from training.selectors.evidence import sums_before, trial_looks
 from training.services.gate import metric_store
 
 
@@ -75,7 +76,7 @@ def trial_judge(
             epsilon=epsilon, delta=delta, share=share, report=report,
         )  # fmt: skip
     except (BudgetExceeded, InsufficientData) as error:
-        refusal = GateResult("insufficient", f"The trial could not be read now: {error}.", (), None)
+        refusal = GateResult("insufficient", sentence(f"The trial could not be read now: {error}"), (), None)
         return lambda: _store(version, newer, None, refusal, 0, TRIAL_LOOKS - look + 1)
     result = trial_verdict(loop_version.spec, sums, look, sums_before(version))
     result = result if latency.verdict == "pass" else combine_verdicts([*result.judgements, latency])
@@ -99,6 +100,18 @@ def trial_gone(
     ended = GateResult("insufficient", "The trial ended while the turn ran.", (), None)
     look = 0 if read is None else int(read.parameters["look"])
     return lambda: _store(version, newer, read, ended, look, TRIAL_LOOKS - look)
+
+
+def trial_waits(*, version: ModelVersion, newer: ModelVersion | None) -> Callable[[], dict[str, Any]]:
+    """Leave a trial as it is whose last look passed. Nobody is charged, and it is no look.
+
+    Args:
+        newer: the candidate of this turn, as in ``trial_judge``.
+    Returns: what ``trial_judge`` returns.
+    """
+    looks = trial_looks(version)
+    before = GateResult("pass", f"Its last look passed. {looks[-1].reason}", (), None)
+    return lambda: _store(version, newer, None, before, len(looks), TRIAL_LOOKS - len(looks))
 
 
 def _looks(version: ModelVersion, key: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from core.errors import Conflict, InputError
+from core.sentences import clause
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment, ServingSlot
 from deployments.models.slot import ACTIVE_STATES
@@ -75,7 +76,7 @@ def overridden(version: ModelVersion, objection: str, reason: str, override: str
         raise InputError(
             f"{version} was judged against the deployed policy; there is nothing to override, so leave the reason out"
         )
-    return f"{reason}; overridden, because {override} ({objection})" if objection else reason, override
+    return f"{clause(reason)}; overridden, because {override} ({objection})" if objection else reason, override
 
 
 def proposal_under_lock(version: ModelVersion) -> Proposal:
@@ -139,7 +140,7 @@ def deploy_check(proposal: Proposal) -> None:
         problem = (
             "was not evaluated"
             if verdict is None
-            else f"got the verdict {VERDICT_WORDS[verdict.verdict]!r}: {verdict.reason.rstrip('.')}"
+            else f"got the verdict {VERDICT_WORDS[verdict.verdict]!r}: {clause(verdict.reason)}"
         )
         raise Conflict(f"{version} {problem}; it is not deployed, and the incumbent keeps serving")
     serving_check(proposal)

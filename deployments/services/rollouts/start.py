@@ -8,9 +8,11 @@ from typing import Protocol
 from core.errors import InputError
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, TRIAL, RolloutStrategy, strategy_named
 from deployments.models import Deployment
-from deployments.services.rollouts.full_rollout import full_rollout
-from deployments.services.rollouts.trial import trial_start
+from deployments.selectors.slots import is_on_trial
+from deployments.services.rollouts.full_rollout import Proposal, deploy_check, full_rollout
+from deployments.services.rollouts.trial import promote_check, trial_check, trial_promote, trial_start
 from training.models import ModelVersion
+from training.selectors.evidence import trial_is_wanted
 
 
 class StartRollout(Protocol):
@@ -46,7 +48,7 @@ STARTERS = starter_table(
 
 
 def rollout_start(*, strategy: str, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
-    """Start the rollout of a version by a strategy.
+    """Start the rollout of a version by a strategy. A version on trial is promoted, if the trial passed.
 
     Raises: InputError for a strategy that is unknown or not available. Conflict when the version cannot be deployed now.
     """
@@ -55,4 +57,24 @@ def rollout_start(*, strategy: str, version: ModelVersion, actor: str, reason: s
         raise InputError(
             f"a rollout by {chosen.label} cannot be started: {chosen.refused}; use {' or '.join(STARTERS)}"
         )
+    if chosen.name == FULL_ROLLOUT and is_on_trial(version):
+        return trial_promote(version=version, actor=actor, reason=reason, override=override)
     return STARTERS[chosen.name](version=version, actor=actor, reason=reason, override=override)
+
+
+def strategy_wanted(version: ModelVersion) -> str:
+    """Return the strategy by which a turn would deploy a version by itself.
+
+    That is a trial for a policy that its gates leave undecided, and for a first policy unless the loop says otherwise.
+    """
+    return TRIAL if not is_on_trial(version) and trial_is_wanted(version) else FULL_ROLLOUT
+
+
+def rollout_check(*, strategy: str, proposal: Proposal) -> None:
+    """Check that a rollout could start now, whichever policy the version was judged against. Raises Conflict."""
+    if strategy == TRIAL:
+        trial_check(proposal)
+    elif is_on_trial(proposal.version):
+        promote_check(proposal.version)
+    else:
+        deploy_check(proposal)

@@ -26,7 +26,7 @@ from deployments.services.rollouts.full_rollout import (
 )
 from deployments.services.rollouts.holdback import holdback_rotates
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
-from deployments.services.rollouts.slots import HOLDBACK_BP, archive, deployment_record
+from deployments.services.rollouts.slots import HOLDBACK_BP, archive, deployment_record, slots_lock
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import VaultKind
 from privacy.selectors.trial_decisions import logged_until
@@ -34,7 +34,7 @@ from privacy.services.vault.append import vault_append
 from privacy.services.vault.commitments import text_digest
 from training.engine.gates.trial import TRIAL_BP, TRIAL_LOOKS
 from training.models import ModelVersion, VersionState
-from training.selectors.evidence import trial_is_wanted
+from training.selectors.evidence import trial_has_passed, trial_is_wanted
 
 
 @transaction.atomic
@@ -176,6 +176,26 @@ def trial_stop(
         rows=rollouts_entry(slot.loop_id),
     )  # fmt: skip
     return incident
+
+
+@transaction.atomic
+def trial_promote(*, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+    """Promote a version on trial by hand, after its last look passed.
+
+    Raises: Conflict when its last look did not pass, or when the slot changed meanwhile. InputError for an override, because
+        there is nothing to override.
+    """
+    promote_check(version)
+    overridden(version, "", reason, override)
+    slot = next(slot for slot in slots_lock(version.loop_version.loop) if slot.head == version.head)
+    slot.loop, slot.candidate = version.loop_version.loop, version
+    return trial_pass(slot=slot, actor=actor, reason=reason)
+
+
+def promote_check(version: ModelVersion) -> None:
+    """Check that the last look at a trial passed. Raises Conflict."""
+    if not trial_has_passed(version):
+        raise Conflict(f"{version} is on trial, and no look has passed yet; wait for the next turn, or stop the trial")
 
 
 def _trial(slot: ServingSlot) -> Deployment:

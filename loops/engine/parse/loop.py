@@ -12,7 +12,7 @@ from loops.engine.heads import MAIN_HEAD
 from loops.engine.parse.import_section import parse_imports
 from loops.engine.parse.reward_section import parse_reward
 from loops.engine.parse.strict_toml import Problems, Table, is_number
-from loops.engine.spec import DEFAULT_POPULATION, Availability, Feature, Head, LoopSpec, MomentsOptions
+from loops.engine.spec import DEFAULT_POPULATION, DEPLOY_MODES, Availability, Feature, Head, LoopSpec, MomentsOptions
 from loops.engine.state.dynamics import DEFAULT_DECAY, DEFAULT_STEPS
 
 DYNAMICS = ("learned", "drift", "since_intervention", "recent_load", "clock", "constant")
@@ -80,6 +80,7 @@ def _loop(top: Table, problems: Problems) -> LoopSpec | None:
             "exploration_before", "a number from 0 to 1", LoopSpec.exploration_before, low=0.0, high=1.0
         ),
         "trial": top.one_of("trial", ("always", "undecided"), LoopSpec.trial),
+        "deploy": top.one_of("deploy", DEPLOY_MODES, LoopSpec.deploy),
         "logging_rounds": top.integer("logging_rounds", LoopSpec.logging_rounds),
         "retrain_every_seconds": top.seconds("retrain_every", None),
     }

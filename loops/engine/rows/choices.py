@@ -40,6 +40,11 @@ class ActionReader:
         spellings = with_neutral_spellings(self._index)
         self._folded = {k.lower(): i for k, i in spellings.items()}
 
+    def unmapped(self, row: Cells) -> str | None:
+        """Return the text of the action's cell if it is no action of the head and not empty, or else None."""
+        cell = row.get(self.column, "")
+        return None if is_missing(cell) or self._find(cell) is not None else cell.strip()
+
     def intervenes(self, row: Cells) -> bool:
         """Return whether the cell names an action other than the reference."""
         return self._find(row.get(self.column, "")) not in (None, self._head.reference_index)

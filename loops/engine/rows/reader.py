@@ -150,6 +150,16 @@ class RowReader:
             return None
         return user, self._choices(row, True, [])
 
+    def unmapped_action(self, row: Cells, head: str) -> tuple[str, str] | None:
+        """Return the person of an available row and the text in a head's column that is none of its actions, or None.
+
+        Raises: RowError for a person or a flag that cannot be read.
+        """
+        if not self._flag(row, self._imports.available, True, required=True):
+            return None
+        text = self._actions[head].unmapped(row)
+        return None if text is None else (self._user(row), text)
+
     def is_even_day(self, row: Cells) -> bool:
         """Return whether a row's day is an even one of the calendar. A row whose time cannot be read counts as odd."""
         text = row.get(self._imports.time, "")

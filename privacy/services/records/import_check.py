@@ -31,9 +31,12 @@ from privacy.services.records.import_findings import (
     spread_shown,
     spread_words,
 )
+from privacy.services.records.unmapped_actions import unmapped_actions
 
 _UNUSABLE_SHARE = 0.1  # of available rows: above it the column holds something else than probabilities
 
+_UNMAPPED = "unknown_action"
+_UNMAPPED_SHARE = 0.01  # of available rows: above it their absence may refute propensities that are right
 _REGIONS_NAMED = 3  # of a head, in a refusal
 _REGIONS_SHOWN = 20  # in a report
 
@@ -41,6 +44,8 @@ _REGIONS_SHOWN = 20  # in a report
 @dataclass(frozen=True)
 class PropensityCheck:
     """The result of checking a file's propensities. ``refusal`` says why the file is refused (empty: it is not).
+
+    ``unmapped``: which actions the loop file does not map, if the file is refused and that alone may be the cause.
 
     ``regions`` and ``spreads`` are those that refute the propensities of a head whose ``means`` do not.
     """
@@ -50,6 +55,7 @@ class PropensityCheck:
     spreads: Sequence[PeopleSpread]
     warnings: Sequence[str]
     refusal: str
+    unmapped: str = ""
 
     @property
     def sentences(self) -> list[str]:
@@ -69,13 +75,14 @@ def propensities_check(source: Source, reader: RowReader, spec: LoopSpec) -> Pro
     """Compute the mean of 1{a}/p for each head and action, and find the convention of propensities that it refutes."""
     heads = [h for h in spec.heads if h.name in spec.imports.heads]
     sums = AssignmentSums(heads, reader.region_axes(), explored=reader.flags_explored)
-    failures, rows = Counter[str](), 0
+    failures, rows, unknown = Counter[str](), 0, 0
     for record in read_records(source):
         try:
             row = None if record.error else reader.assignment(record.cells)
         except RowError as error:
             rows += 1
             failures[error.reason] += error.reason in UNUSABLE
+            unknown += error.reason == _UNMAPPED
             continue
         if row is not None:
             rows += 1
@@ -94,11 +101,18 @@ def propensities_check(source: Source, reader: RowReader, spec: LoopSpec) -> Pro
         is_sum = failures["propensity_sum"] > unusable / 2
         problems.append((_not_to_one if is_sum else _not_probabilities)(source, reader, spec, heads))
     warnings = [*_warnings(heads, sums, means), *_unseen(regions, spreads)]
-    return PropensityCheck(means, refuted, between, warnings, "; ".join(problems))
+    is_unmapped = bool(problems) and unknown > _UNMAPPED_SHARE * rows
+    unmapped = unmapped_actions(source, reader, spec, heads) if is_unmapped else ""
+    return PropensityCheck(means, refuted, between, warnings, unmapped or "; ".join(problems), unmapped)
 
 
 def refusal_error(check: PropensityCheck, source: Source) -> InputError:
     """Return the error by which a file is refused."""
+    if check.unmapped:
+        return InputError(
+            f"{source.path.name} holds actions that the loop file does not name, so nothing was stored: {check.unmapped}. "
+            'If these rows may be left out all the same, import it with --override-propensities "reason"'
+        )
     return InputError(
         f"the propensities of {source.path.name} do not fit its actions, so nothing was stored: {check.refusal}. If they are "
         'right all the same, import it with --override-propensities "reason"'

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from rest_framework import serializers
 
+from deployments.engine.rollouts.strategies import STRATEGIES
+from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, HealthCheck, HealthState, Incident
 from jobs.models import Job, JobState
 from r3al_project.api.answers.shape import Answer, PageAnswer, Shape, camel_keys, nullable_number
@@ -133,13 +135,23 @@ def evaluation_answer(verdict: GateVerdict) -> Answer:
 class DeployAnswer(Shape):
     deploymentId = serializers.IntegerField()
     versionId = serializers.CharField()
+    deploymentType = serializers.ChoiceField(
+        choices=tuple(STRATEGIES), help_text="How it was deployed: full_rollout, or trial on half of the people."
+    )
+    exploration = serializers.FloatField(
+        min_value=0, max_value=1, help_text="The share of decisions that explore from now on."
+    )
     status = serializers.ChoiceField(choices=DeploymentState.choices)
 
 
 def deploy_answer(deployment: Deployment) -> Answer:
-    """Build the answer about a version that was deployed into its slot."""
-    name = version_name(deployment.version_id)
-    return {"deploymentId": deployment.pk, "versionId": name, "status": deployment.state}
+    """Build the answer about a version that was deployed into its slot, or is on trial in it."""
+    deployment.slot.refresh_from_db(fields=["exploration_bp"])
+    return {
+        "deploymentId": deployment.pk, "versionId": version_name(deployment.version_id),
+        "deploymentType": deployment.strategy, "exploration": deployment.slot.exploration_bp / BASIS_POINTS,
+        "status": deployment.state,
+    }  # fmt: skip
 
 
 class RollbackAnswer(Shape):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 
 from core.errors import Conflict
 from deployments.models import Deployment, Incident
-from deployments.selectors.harm import remembered_harm
+from deployments.selectors.harm import forgotten_harm, remembered_harm
 from deployments.services.rollouts.full_rollout import full_rollout, objections, proposal_of
 from deployments.services.rollouts.rollback import version_rollback
 from deployments.services.rollouts.trial import trial_start
@@ -17,7 +18,8 @@ from privacy.models import Release, VaultEvent
 from tests.factories.care import care_loop
 from tests.factories.releases import new_release
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, undecided
-from training.models import ModelVersion
+from training.models import ModelVersion, VersionKind
+from training.services.versions import version_register
 
 pytestmark = pytest.mark.django_db
 
@@ -84,7 +86,37 @@ def test_outcomes_of_before_do_not_redeem_it_and_newer_ones_that_outweigh_them_d
         twin(loop, old, few)
     )
     many = release(loop, at + timedelta(days=60), 1_500)
-    assert remembered_harm(twin(loop, old, few, many)) == ""
+    redeemed = twin(loop, old, few, many)
+    assert remembered_harm(redeemed) == ""
+    (said,) = forgotten_harm(redeemed)
+    assert (
+        said.startswith(f"{redeemed} acts like care/policy")
+        and "but that no longer counts: outcomes since then" in said
+    )
+
+
+def test_what_cannot_be_compared_any_more_is_said(loop: LoopVersion) -> None:
+    incident = harmed(loop)
+    changed = care_loop(version=2, features='[features.sleep]\nbounds = [0, 1]\ndynamics = "learned"\n')
+    version = version_register(
+        loop_version=changed, head="policy", kind=VersionKind.LINEAR_Q,
+        arrays={"weights": np.zeros((3, 5)), "margin": np.array(0.0)}, config={"hinges": False},
+    )  # fmt: skip
+    (said,) = forgotten_harm(version)
+    assert f"{version} cannot be compared with {incident.version}, which was taken back for harm on" in said
+    assert said.endswith("the loop has other features or actions now") and remembered_harm(version) == ""
+
+
+def test_weights_that_cannot_be_read_are_said(loop: LoopVersion) -> None:
+    incident = harmed(loop)
+    ModelVersion.objects.filter(pk=incident.version_id).update(weights=b"damaged")
+    (said,) = forgotten_harm(twin(loop))
+    assert said.endswith("its weights cannot be read")
+
+
+def test_what_acts_differently_is_nothing_to_mention(loop: LoopVersion) -> None:
+    harmed(loop)
+    assert forgotten_harm(learned(loop, "policy", TALK_IN_A_GOOD_MOOD)) == ()
 
 
 def test_an_operator_may_override_with_a_reason(loop: LoopVersion) -> None:

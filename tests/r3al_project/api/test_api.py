@@ -442,12 +442,12 @@ class TestDeploying:
         assert call("POST", f"training/models/model_{version.pk}/{act}", operator, same).status_code in (200, 409)
 
     def test_what_was_judged_against_something_else_takes_a_reason_and_a_permission(self, loop: LoopVersion) -> None:
-        operator = token_of("Operator")
+        operator, everybody = token_of("Operator"), {"deploymentType": "full_rollout"}
         old, new = (judged(learned(loop, "policy", ALWAYS_WALK)) for _ in range(2))
-        assert call("POST", f"training/models/{new.pk}/deploy", operator, {}).status_code == 200
-        refused = call("POST", f"training/models/{old.pk}/deploy", operator, {})
+        assert call("POST", f"training/models/{new.pk}/deploy", operator, everybody).status_code == 200
+        refused = call("POST", f"training/models/{old.pk}/deploy", operator, everybody)
         assert refused.status_code == 409 and "was judged against the reference, but" in refused.told["detail"]
-        why = {"overrideReason": "the newer one is slow"}
+        why = everybody | {"overrideReason": "the newer one is slow"}
         Group.objects.get(name="Operator").permissions.remove(Permission.objects.get(codename="override_comparison"))
         assert call("POST", f"training/models/{old.pk}/deploy", operator, why).status_code == 403
         assert slot_for(loop.loop, "policy").stable == new
@@ -460,9 +460,10 @@ class TestDeploying:
     def test_of_two_operators_at_once_one_wins(self, loop: LoopVersion) -> None:
         operator = token_of("Operator")
         versions = [judged(learned(loop, "policy", w)) for w in (ALWAYS_WALK, TALK_IN_A_GOOD_MOOD)] * 2
+        full = {"deploymentType": "full_rollout"}
 
         def deploy(version: ModelVersion) -> int:
-            return int(call("POST", f"training/models/{version.pk}/deploy", operator, {}).status_code)
+            return int(call("POST", f"training/models/{version.pk}/deploy", operator, full).status_code)
 
         codes = in_threads(deploy, versions, threads=4)
         assert set(codes) <= {200, 409} and codes.count(200) == Deployment.objects.count() >= 1

@@ -55,7 +55,7 @@ def test_the_report_has_no_estimate_of_what_may_be_anything() -> None:
     out = StringIO()
     print_report(
         {
-            "loop": "small v1", "seconds": 1.0, "stages": [], "release": {}, "policy": {},
+            "loop": "small v1", "seconds": 1.0, "stages": [], "charged": [], "policy": {},
             "deployed": {"policy": 18, "tone": None},
             "gate": {"verdict": "insufficient", "reason": "Few.", "metrics": [metric]},
         },

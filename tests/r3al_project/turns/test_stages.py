@@ -12,9 +12,9 @@ from deployments.selectors.slots import slot_for
 from deployments.services.rollouts.start import STARTERS
 from jobs.models import Job
 from loops.models import LoopVersion
+from r3al_project.turns.deploy_stage import deploy
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.services import turn_parameters
-from r3al_project.turns.stages import deploy
 from tests.factories.care import care_loop
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve
 from training.models import ModelVersion
@@ -57,7 +57,10 @@ def serving(loop: LoopVersion) -> dict[str, ModelVersion]:
 def test_all_that_passed_serves_policy_first(loop: LoopVersion) -> None:
     turn, made = judged_turn(loop, None, policy="pass", tone="pass")
     told = deployed(turn)
-    assert told["deployed"] and told["reason"] == "policy, tone: policy was asked"
+    assert told["deployed"] and told["reason"] == (
+        "policy, tone: policy was asked. Exploration falls from 100% to 20% of decisions, because a version was deployed."
+    )
+    assert told["exploration_fell"] == "deployed"
     assert {d.strategy for d in Deployment.objects.all()} == {"full_rollout"}
     assert serving(loop) == made and [d.version for d in Deployment.objects.order_by("pk")] == list(made.values())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import date
 from io import StringIO
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from django.db import transaction
 
+from core.arrays import pack_arrays
 from deployments.models import Deployment, Incident
 from deployments.selectors.slots import trial_of, trial_span
 from deployments.services.rollouts.rollback import version_rollback
@@ -19,17 +21,20 @@ from deployments.services.rollouts.trial import trial_start
 from jobs.models import Job
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import NANO
-from privacy.models import LedgerEntry, Person, PrivacyBudget, Release, RewardSignal
+from privacy.engine.evaluation.centred_sums import PersonValues, ValueClips, release_centred
+from privacy.models import LedgerEntry, Person, PrivacyBudget, Release, ReleaseRound, RewardSignal
 from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.trial_decisions import people_in_trial, trial_rows
 from privacy.services.records.import_file import signals_import
 from r3al_project.turns.add_loop import loop_add_file
+from r3al_project.turns.deploy_stage import deploy
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.report import turn_report_write
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.services import turn_parameters
-from r3al_project.turns.stages import deploy, stage_sentence
+from r3al_project.turns.stages import stage_sentence
 from tests.factories.care import care_loop
+from tests.factories.releases import new_release
 from tests.factories.trial_walks import (
     CONSENTS,
     WITH_ENERGY,
@@ -206,6 +211,18 @@ def judged_turn(loop: LoopVersion, gate: dict[str, Any], **train: Any) -> tuple[
     return turn, newer
 
 
+def evaluated(version: ModelVersion, *, below: int) -> None:
+    """The version's evaluation of 2,000 people, of whom so many lost more than its clip."""
+    values = np.full(2_000, 0.1)
+    values[:below] = -9.0
+    sums = release_centred("improvement", PersonValues(values), ValueClips(1.0), sigma=None, share=1.0)
+    data = pack_arrays(sums | {"improvement_rho": np.array([0.1])})
+    release = version.verdicts.get().release
+    assert release is not None
+    Release.objects.filter(pk=release.pk).update(parameters={"metrics": ["improvement"]})
+    ReleaseRound.objects.create(release=release, index=0, output=data, output_sha256=hashlib.sha256(data).hexdigest())
+
+
 def ended(turn: Turn) -> dict[str, Any]:
     write = deploy(Turn.objects.get(pk=turn.pk), None)  # type: ignore[arg-type]
     with transaction.atomic():  # as the end of a job does
@@ -279,6 +296,8 @@ class TestTheBeginning:
         assert told["trial"] == {"event": "started", "version": version.pk, "look": 0} and not told["deployed"]
         assert f"A trial began: half of the people have {version.name}" in told["reason"]
         assert policy_slot(loop).candidate == version and told["exploration"] == 0.2
+        assert told["reason"].endswith("Exploration falls from 100% to 20% of decisions, because a trial began.")
+        assert told["exploration_fell"] == "tried"
         assert Deployment.objects.get().actor == f"turn {turn.pk}"
 
     def test_a_failed_policy_is_not_tried(self, loop: LoopVersion) -> None:
@@ -294,6 +313,39 @@ class TestTheBeginning:
         told = ended(turn)
         assert f"No trial: {version} acts like {harmed}, which was taken back for harm" in told["reason"]
         assert policy_slot(loop).candidate is None
+
+    def test_what_may_hide_losses_is_not_tried_and_the_turn_says_why(self, loop: LoopVersion) -> None:
+        """Five of 2,000 people lie below the evaluation's clip, and no noise explains them."""
+        turn, version = self.undecided_turn(loop)
+        evaluated(version, below=5)
+        told = ended(turn)
+        assert (
+            "No trial begins, because some people may have lost more than the evaluation can measure." in told["reason"]
+        )
+        assert "trial" not in told and policy_slot(loop).candidate is None
+
+    def test_what_hides_no_losses_is_tried(self, loop: LoopVersion) -> None:
+        turn, version = self.undecided_turn(loop)
+        evaluated(version, below=0)
+        told = ended(turn)
+        assert told["trial"]["event"] == "started" and "may have lost more" not in told["reason"]
+
+    def test_harm_that_no_longer_counts_is_said(self, loop: LoopVersion) -> None:
+        harmed = undecided(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))
+        trial_start(version=harmed, actor="turn 1", reason="undecided")
+        version_rollback(version=harmed, actor="ann", reason="people frown", harmful=True)
+        turn, version = self.undecided_turn(loop)
+        newer = new_release(loop)
+        newer.noisy_users = 2_000
+        newer.save()
+        version.releases.set([newer])
+        told = ended(turn)
+        assert policy_slot(loop).candidate == version
+        assert f"{version} acts like {harmed}, which was taken back for harm on" in told["reason"]
+        assert (
+            "but that no longer counts: outcomes since then (about 2,000 people who explored) outweigh"
+            in told["reason"]
+        )
 
     def test_exploring_that_costs_people_falls_and_the_turn_says_so(self, loop: LoopVersion) -> None:
         turn, version = judged_turn(

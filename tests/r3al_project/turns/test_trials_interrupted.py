@@ -20,11 +20,12 @@ from loops.models import LoopVersion
 from privacy.models import LedgerEntry, PrivacyBudget, Release, RewardSignal
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases.lifecycle import round_load
+from r3al_project.turns.deploy_stage import deploy
 from r3al_project.turns.models import Turn
 from r3al_project.turns.run_in_process import turn_run
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.services import turn_cancel, turn_parameters, turn_start
-from r3al_project.turns.stages import deploy, evaluate
+from r3al_project.turns.stages import evaluate
 from tests.factories.trial_walks import (
     CONSENTS,
     WITH_ENERGY,

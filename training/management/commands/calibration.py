@@ -10,13 +10,18 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import R3alError
-from core.html_format import number_text
 from core.json_safe import json_safe
 from loops.selectors import loop_version_current
 from privacy.engine.dp.coarse_counts import two_digits
-from training.engine.calibration import CalibrationSummary, IntervalEstimate
-from training.models import TRIAL_GATE
+from training.engine.calibration import CalibrationSummary
 from training.selectors.calibration import CalibrationRow, CalibrationTable, calibration_of
+from training.selectors.calibration_words import (
+    interval_words,
+    lived_words,
+    spaced,
+    summaries_by_metric,
+    tendency_words,
+)
 
 _NOTHING = "No gate has estimated anything yet that people could live"
 
@@ -49,53 +54,14 @@ def _as_text(table: CalibrationTable) -> str:
     lines = [("version", "metric", "gate", "estimated", "lived", "result"), *map(_cells, table.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*text, "", *_by_metric(table), *_tendency(table.overall), table.overall.sentence])
+    return "\n".join([*text, "", *summaries_by_metric(table), *tendency_words(table.overall), table.overall.sentence])
 
 
 def _cells(row: CalibrationRow) -> tuple[str, ...]:
     compared = row.comparison
     name = f"{row.version.loop_version.loop.name}/{row.version.head} {row.version.name}"
     gate = row.gate_source.replace("_", " ")
-    return name, _spaced(compared.metric), gate, _interval(compared.gate), _lived(row), compared.state
-
-
-def _lived(row: CalibrationRow) -> str:
-    if row.comparison.lived is None:
-        return ""
-    people = "" if row.users is None else f", about {two_digits(round(row.users)):,} people"
-    return _interval(row.comparison.lived) + people + (" of the trial" if row.lived_source == TRIAL_GATE else "")
-
-
-def _interval(found: IntervalEstimate) -> str:
-    if not found.bounded:
-        return number_text(found.value)
-    return f"{number_text(found.value)} ({number_text(found.low)} to {number_text(found.high)})"
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _by_metric(table: CalibrationTable) -> list[str]:
-    """Return one line for each gate and metric, unless there is only one."""
-    groups = [(group, found) for group, found in table.by_metric.items() if found.intervals]
-    if len(groups) < 2:
-        return []
-    return [f"{_spaced(metric)}, {_spaced(source)}: {found.sentence}" for (source, metric), found in groups]
-
-
-def _tendency(found: CalibrationSummary) -> list[str]:
-    """Return how often lived values were worse than estimated, and by how much on average."""
-    if found.mean_shortfall is None:
-        return []
-    side = "worse" if found.mean_shortfall > 0 else "better"
-    shown = {
-        "optimistic": "the gates promise too much", "pessimistic": "the gates promise too little",
-    }.get(found.tendency, found.tendency)  # fmt: skip
-    return [
-        f"{found.worse} of {found.intervals} lived values were worse than estimated, on average "
-        f"{abs(found.mean_shortfall):.2g} half-widths {side}: {shown}"
-    ]
+    return name, spaced(compared.metric), gate, interval_words(compared.gate), lived_words(row), compared.state
 
 
 def _as_json(table: CalibrationTable) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import R3alError
 from loops.engine.heads import MAIN_HEAD
+from loops.engine.spec import DEPLOY_MODES
 from loops.models import LoopVersion
 from privacy.models import Purpose
 from r3al_project.turns.actors import terminal_actor
@@ -68,6 +69,10 @@ class Command(BaseCommand):
             "--override-propensities", default="", metavar="REASON",
             help="with --source: import a file whose propensities do not fit its actions, for this reason",
         )  # fmt: skip
+        parser.add_argument(
+            "--deploy", choices=DEPLOY_MODES,
+            help="whether the turn deploys what passed, or leaves it to an operator (default: as the loop declares)",
+        )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--watch", action="store_true", help="show a progress bar for each stage")
@@ -109,5 +114,6 @@ def _start(loop_version: LoopVersion, options: dict[str, Any]) -> Turn:
         source=options["source"],
         consents=options["consent"],
         override_propensities=options["override_propensities"],
+        deploy=options["deploy"],
     )
     return turn_start(loop_version=loop_version, parameters=parameters, actor=terminal_actor())

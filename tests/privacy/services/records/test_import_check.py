@@ -281,3 +281,54 @@ class TestWhatAFileCannotShow:
         report = imported(drawn(tmp_path / "log.csv", free="0"))
         assert report.added == 400
         assert report.warnings == ["No row was available to randomise, so no release will use a row of this file."]
+
+
+class TestActionsThatAreNotMapped:
+    def with_others(self, path: Path, *, others: dict[str, int], people: int = 40) -> Path:
+        """Rows of people who wait, speak or do something else, each drawn with a third. ``others``: how many people each."""
+        rng, rows = np.random.default_rng(1), []
+        texts = [text for text, count in others.items() for _ in range(count)]
+        for person in range(people):
+            text = texts[person] if person < len(texts) else "speak"
+            for row in points(f"u{person}", 10):
+                rows.append(row | {"did": str(rng.choice(["wait", "speak", text])), "p": f"{1 / 3}"})
+        return write_csv(path, rows)
+
+    def test_are_named_and_the_propensities_are_not_blamed(self, tmp_path: Path) -> None:
+        path = self.with_others(tmp_path / "log.csv", others={"jog": 40})
+        with pytest.raises(InputError) as caught:
+            imported(path)
+        said = str(caught.value)
+        assert said.startswith(
+            "log.csv holds actions that the loop file does not name, so nothing was stored: column 'did'"
+        )
+        assert "holds 'jog', but its actions are 'wait', 'speak'" in said
+        assert "policy in [import.csv.actions]" in said
+        assert "propensities of log.csv" not in said and "No usual convention" not in said
+        assert not Decision.objects.exists() and not Person.objects.exists()
+
+    def test_what_a_few_people_have_is_not_repeated(self, tmp_path: Path) -> None:
+        path = self.with_others(tmp_path / "log.csv", others={"jog": 30, "call me on 555": 3})
+        with pytest.raises(InputError, match="holds 'jog' and texts of a few people, but its actions are") as caught:
+            imported(path)
+        assert "555" not in str(caught.value)
+
+    def test_rows_may_be_left_out_for_a_reason(self, tmp_path: Path) -> None:
+        path = self.with_others(tmp_path / "log.csv", others={"jog": 40})
+        report = imported(path, override_propensities="jogging ended in May")
+        assert report.rejected > 50 and report.counts["rejected"] == {"unknown_action": report.rejected}
+        assert report.override == "jogging ended in May"
+
+    def test_a_single_misspelling_refuses_no_file(self, tmp_path: Path) -> None:
+        path = drawn(tmp_path / "log.csv")
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("speak", "speek", 1), encoding="utf-8")
+        report = imported(path)
+        assert report.counts["rejected"] == {"unknown_action": 1}
+
+    def test_wrong_propensities_are_still_refused_as_such(self, tmp_path: Path) -> None:
+        path = drawn(tmp_path / "log.csv", p="{ps}")
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("speak", "speek", 1), encoding="utf-8")
+        with pytest.raises(InputError, match=r"the propensities of log\.csv do not fit its actions"):
+            imported(path)

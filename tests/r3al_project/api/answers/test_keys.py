@@ -239,7 +239,7 @@ def models(caller: Caller, loop: LoopVersion) -> ModelVersion:
     caller.call("GET", "training/models")
     caller.call("GET", f"training/models/{version.name}")
     caller.call("GET", f"training/models/{version.name}/evaluation")
-    caller.call("POST", f"training/models/{version.name}/deploy", {})
+    caller.call("POST", f"training/models/{version.name}/deploy", {"deploymentType": "full_rollout"})
     health_check(slot=slot_for(loop.loop, "policy"))
     caller.call("GET", f"training/models/{version.name}/health")
     caller.call("POST", f"training/models/{version.name}/rollback", {"reason": "it was slow"})

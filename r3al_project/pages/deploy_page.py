@@ -1,0 +1,109 @@
+"""The page that deploys a version or begins its trial, after a confirmation that names what speaks against it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from core.errors import Conflict, R3alError
+from core.sentences import sentence
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
+from deployments.engine.traffic_shares import BASIS_POINTS
+from deployments.models import Deployment
+from deployments.selectors.harm import HarmReview, harm_review
+from deployments.selectors.slots import is_on_trial, slot_of
+from deployments.services.rollouts.exploration import exploration_with
+from deployments.services.rollouts.full_rollout import Proposal, outdated, proposal_of
+from deployments.services.rollouts.slots import HOLDBACK_BP
+from deployments.services.rollouts.start import rollout_check, strategy_wanted
+from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
+from r3al_project.permissions import DEPLOY_VERSION, OVERRIDE_COMPARISON
+from r3al_project.turns.deploy_by_hand import deploy_by_hand
+from r3al_project.turns.sentences import exploration_change
+from training.models import ModelVersion
+from training.selectors.versions import version_get
+
+_HOLDBACK = f"{100 * HOLDBACK_BP / BASIS_POINTS:g}%"
+_LABELS = {
+    FULL_ROLLOUT: ("To everybody.", f"A holdback of {_HOLDBACK} of people keeps the present version, for comparison."),
+    TRIAL: ("On trial.", "Half of the people get it, and the others keep the present version. Later turns read how both live."),
+}  # fmt: skip
+
+
+@dashboard_view
+def deploy_version(request: HttpRequest, version: int) -> HttpResponse:
+    """Ask how to deploy a version, then deploy it or begin its trial."""
+    require(request, DEPLOY_VERSION)
+    found = version_get(version)
+    if request.method == "POST":
+        return done(request, lambda: _deploy(request, found))
+    proposal, harm = proposal_of(found), harm_review(found)
+    objections = [sentence(text) for text in (outdated(proposal), harm.objection) if text]
+
+    def check() -> None:
+        rollout_check(strategy=_possible(proposal)[0], proposal=proposal)
+        if objections and not request.user.has_perm(OVERRIDE_COMPARISON):
+            raise Conflict(f"{' '.join(objections)} Your role does not allow to override this; start a new turn")
+
+    return confirm(request, _question(proposal, harm, objections), check=check)
+
+
+def _deploy(request: HttpRequest, version: ModelVersion) -> str:
+    override = request.POST.get("override", "")
+    if override:
+        require(request, OVERRIDE_COMPARISON)
+    before = slot_of(version).exploration_bp
+    made = deploy_by_hand(
+        strategy=request.POST.get("strategy") or None,
+        version=version,
+        actor=request.user.get_username(),
+        reason="deployed from the dashboard",
+        override=override,
+    )
+    return f"{_done(made)} {_explored(before, slot_of(version).exploration_bp)}"
+
+
+def _done(made: Deployment) -> str:
+    if made.strategy == TRIAL:
+        return f"{made.version} is on trial: half of the people have it, and the others keep the present version."
+    return f"{made.version} is deployed to everybody except the holdback, who keep the previous version."
+
+
+def _question(proposal: Proposal, harm: HarmReview, objections: list[str]) -> Question:
+    version, slot = proposal.version, proposal.slot
+    promoted = is_on_trial(version)
+    explored = slot.exploration_bp if promoted else exploration_with(slot=slot, version=version)
+    text = "If this version is proven harmful, it is taken back automatically."
+    return Question(
+        title=f"Deploy {version}?",
+        text=f"Its trial passed. Its half of the people becomes everybody. {text}" if promoted else text,
+        button="Deploy",
+        objections=() if promoted else objections,
+        choices=[_choice(strategy, at) for at, strategy in enumerate(_possible(proposal))],
+        notes=[_explored(slot.exploration_bp, explored), *map(sentence, harm.forgotten)],
+    )
+
+
+def _possible(proposal: Proposal) -> list[str]:
+    """Return the strategies that could start now, that of a turn first. If none could, that of a turn alone."""
+    wanted = strategy_wanted(proposal.version)
+    ordered = [wanted, *(strategy for strategy in (FULL_ROLLOUT, TRIAL) if strategy != wanted)]
+    return [strategy for strategy in ordered if _is_possible(strategy, proposal)] or [wanted]
+
+
+def _is_possible(strategy: str, proposal: Proposal) -> bool:
+    try:
+        rollout_check(strategy=strategy, proposal=proposal)
+    except R3alError:
+        return False
+    return True
+
+
+def _choice(strategy: str, at: int) -> dict[str, Any]:
+    label, text = _LABELS[strategy]
+    return {"value": strategy, "label": label, "text": text, "checked": at == 0}
+
+
+def _explored(before: int, after: int) -> str:
+    return f"Exploration {exploration_change(before / BASIS_POINTS, after / BASIS_POINTS)}."

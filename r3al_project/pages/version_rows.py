@@ -1,0 +1,69 @@
+"""Rows of the training dashboard about versions, each with what an operator may do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Prefetch
+
+from core.html_format import NOT_ENOUGH_PEOPLE, number_text
+from deployments.models import ServingSlot
+from loops.engine.heads import MAIN_HEAD
+from r3al_project.pages.front_page import chip_of, main_first
+from training.models import (
+    LIVED,
+    OUTCOME_GATE,
+    VERDICT_WORDS,
+    GateVerdict,
+    ModelMetric,
+    ModelVersion,
+    VersionState,
+)
+from training.selectors.evidence import trial_is_wanted
+
+_VERSIONS, _METRICS = 12, 5
+
+
+def version_rows(slots: Sequence[ServingSlot]) -> list[dict[str, Any]]:
+    """Return the newest versions, those of the policy head first. ``slots``: those in use."""
+    verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
+    gates = Prefetch("metrics", ModelMetric.objects.exclude(source=LIVED).order_by("id"))
+    found = ModelVersion.objects.learned().select_related("loop_version__loop").defer("weights")
+    deployed, tried = {slot.stable_id for slot in slots}, {slot.candidate_id for slot in slots}
+    newest = main_first(found.prefetch_related(verdicts, gates).order_by("-id")[:_VERSIONS])
+    rows = [_row(version, deployed, tried) for version in newest]
+    first = {row["version"].loop_version.loop_id: row for row in reversed(rows) if row["version"].head == MAIN_HEAD}
+    for row in first.values():  # an older candidate is not offered, because a newer one was judged after it
+        row["can_deploy"] = row["can_deploy"] or _may_be_tried(row)
+    return rows
+
+
+def _may_be_tried(row: dict[str, Any]) -> bool:
+    """Tell whether the newest candidate of a loop waits for a trial, as one does that acts like an earlier harmful version."""
+    version: ModelVersion = row["version"]
+    return version.state == VersionState.EVALUATING and not row["on_trial"] and trial_is_wanted(version)
+
+
+def _row(version: ModelVersion, deployed: set[int], tried: set[int | None]) -> dict[str, Any]:
+    verdict = next(reversed(version.verdicts.all()), None)
+    answer, on_trial = verdict.verdict if verdict else "not asked", version.pk in tried
+    state = chip_of("running", "on trial") if on_trial else chip_of(version.state, version.get_state_display())
+    return {
+        "version": version,
+        "state": state,
+        "gate": chip_of(answer, f"gate: {VERDICT_WORDS[answer]}"),
+        "metrics": _metrics(version),
+        "can_deploy": version.state == VersionState.EVALUATING and answer == "pass" and not on_trial,
+        "can_roll_back": version.pk in deployed,
+        "on_trial": on_trial,
+    }
+
+
+def _metrics(version: ModelVersion) -> list[tuple[str, str]]:
+    """Return name and value of a version's first metrics: those of people's outcomes, or else all that there are."""
+    metrics = list(version.metrics.all())
+    shown = [m for m in metrics if m.source == OUTCOME_GATE] or metrics
+    return [
+        (m.name.replace("_", " "), NOT_ENOUGH_PEOPLE if m.too_few else number_text(m.value)) for m in shown[:_METRICS]
+    ]

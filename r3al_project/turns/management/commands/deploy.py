@@ -1,0 +1,57 @@
+"""``manage.py deploy``: deploy a version that a turn evaluated, or begin its trial."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from core.errors import R3alError
+from deployments.engine.rollouts.strategies import TRIAL
+from deployments.engine.traffic_shares import BASIS_POINTS
+from deployments.models import Deployment
+from deployments.selectors.slots import slot_of
+from deployments.services.rollouts.start import STARTERS
+from r3al_project.turns.actors import terminal_actor
+from r3al_project.turns.deploy_by_hand import deploy_by_hand
+from r3al_project.turns.sentences import exploration_change
+from training.selectors.versions import version_named
+
+
+class Command(BaseCommand):
+    help = "Deploy a version that a turn evaluated, or begin its trial on half of the people."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("version", metavar="NAME", help="name of the version, for example model_12")
+        parser.add_argument(
+            "--strategy", choices=STARTERS,
+            help="default: what a turn would do by itself. That is a trial of a first or an undecided policy, and otherwise a "
+            "full rollout",
+        )  # fmt: skip
+        parser.add_argument(
+            "--override", default="", metavar="REASON",
+            help="deploy it for this reason, although it was judged against another policy or acts like one that did harm",
+        )  # fmt: skip
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self.stdout.write(_deploy(options["version"], options["strategy"], options["override"]))
+        except R3alError as error:
+            raise CommandError(str(error)) from None
+
+
+def _deploy(name: str, strategy: str | None, override: str) -> str:
+    version = version_named(name)
+    before = slot_of(version).exploration_bp / BASIS_POINTS
+    made = deploy_by_hand(
+        strategy=strategy, version=version, actor=terminal_actor(), reason="deployed by hand", override=override
+    )
+    after = slot_of(version).exploration_bp / BASIS_POINTS
+    return f"{_done(made)} Exploration {exploration_change(before, after)}."
+
+
+def _done(made: Deployment) -> str:
+    if made.strategy == TRIAL:
+        return f"{made.version} is on trial: half of the people have it."
+    return f"{made.version} is deployed to everybody except the holdback."
