@@ -134,7 +134,7 @@ class TestPeople:
         assert ask(device, "r2").status_code == 403, "at once"
         assert Consent.objects.count() == 3
         budget = call("GET", "me/privacy-budget", device).told
-        assert budget["policyUnits"]["lifetime"] == {"spent": 0.0, "cap": 24.0}
+        assert budget["policyUnits"]["lifetime"] == {"spent": 0.0, "cap": 24.0, "ends": None}
         assert call("GET", "me/consents", service).status_code == 403
 
     def test_bad_bodies(self) -> None:
