@@ -186,6 +186,7 @@ CORS_URLS_REGEX = r"^/api/.*$"
 
 # The broker carries only ids. The job row is authoritative, so Celery stores no results.
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = read.broker(env, VAR_DIR)
+CELERY_BROKER_TRANSPORT = "jobs.folder_broker:FolderTransport" if CELERY_BROKER_URL == "filesystem://" else None
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_RESULT_BACKEND = None
