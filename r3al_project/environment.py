@@ -101,6 +101,11 @@ def folder(path: Path) -> Path:
     return path
 
 
+def var_folder(env: Environment, base: Path) -> Path:
+    """Return the folder of everything that this installation stores: ``R3AL_VAR_DIR``, or ``var`` beside the program."""
+    return folder(Path(text(env, "R3AL_VAR_DIR", str(base / "var"))).resolve())
+
+
 def private_files(folder: Path) -> None:
     """Keep everything that this process writes, and what the embedded stack wrote into ``folder`` before, to its owner.
 

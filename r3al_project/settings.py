@@ -18,7 +18,7 @@ from r3al_project import environment as read
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = os.environ
 
-VAR_DIR = read.folder(Path(read.text(env, "R3AL_VAR_DIR", str(BASE_DIR / "var"))).resolve())
+VAR_DIR = read.var_folder(env, BASE_DIR)
 EMBEDDED = not (read.text(env, "DATABASE_URL").startswith("postgres") or read.text(env, "REDIS_URL"))
 if EMBEDDED:
     read.private_files(VAR_DIR)
