@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobs.queues import QUEUES
 from r3al_project.processes import commands
+from tests import newer_python
 from tests.system import ROOT
 
 
@@ -26,6 +27,18 @@ def test_production_keeps_the_watching_apart_too() -> None:
     procfile = (ROOT / "Procfile").read_text()
     assert "worker -Q monitor --concurrency 1" in procfile and "-Q privacy,default" in procfile
     assert '"-Q", "monitor"' in (ROOT / "compose.yaml").read_text()
+
+
+def test_the_broker_in_compose_is_free_software_that_keeps_what_it_acknowledged() -> None:
+    compose = (ROOT / "compose.yaml").read_text()
+    assert "image: valkey/valkey:" in compose and "image: redis" not in compose
+    assert '"valkey-server", "--appendonly", "yes", "--maxmemory-policy", "noeviction"' in compose
+    assert "REDIS_URL: redis://valkey:6379/0" in compose and "valkey: {condition: service_healthy}" in compose
+
+
+def test_the_container_runs_the_python_on_which_the_engines_are_tested_too() -> None:
+    assert f"FROM python:{newer_python.VERSION}-slim" in (ROOT / "Dockerfile").read_text()
+    assert "tests.newer_python" in (ROOT / ".ci" / "run").read_text()
 
 
 def test_production_serves_the_web_as_this_machine_does() -> None:
