@@ -15,4 +15,9 @@ def health() -> None:
     health_tick()
 
 
-schedule("deployments: health of what serves", task="deployments.health", seconds=settings.R3AL_TICK_SECONDS)
+schedule(
+    "deployments: health of what serves",
+    task="deployments.health",
+    seconds=settings.R3AL_TICK_SECONDS,
+    watched_as="health checks",
+)

@@ -116,6 +116,20 @@ class Job(Created):
         return (self.finished_at - self.started_at).total_seconds()
 
 
+class PeriodicRun(models.Model):
+    """Store when a task that people depend on last finished. It holds no facts about a person."""
+
+    task = models.CharField(max_length=100, primary_key=True, help_text="Name of the Celery task.")
+    title = models.CharField(max_length=60)
+    finished_at = models.DateTimeField(help_text="Of the last run without an error; at first, when watching began.")
+
+    class Meta:
+        db_table = "periodic_runs"
+
+    def __str__(self) -> str:
+        return self.title
+
+
 class IdempotentAnswer(Created):
     """Store the answer to a POST with an Idempotency-Key, in the transaction of its effects. Rows last a day, without secrets.
 

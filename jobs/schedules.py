@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from celery import current_app
 from django.db import transaction
 
+from jobs.periodic_runs import run_watch
 from jobs.queues import MONITOR
 
 
@@ -17,14 +18,18 @@ class Schedule:
     task: str
     seconds: int
     queue: str
+    watched_as: str = ""
 
 
 _SCHEDULES: dict[str, Schedule] = {}
 
 
-def schedule(name: str, *, task: str, seconds: int, queue: str = MONITOR) -> None:
-    """Register a schedule from an app's tasks.py. ``name`` identifies its row in the database and must not change."""
-    _SCHEDULES[name] = Schedule(task, seconds, queue)
+def schedule(name: str, *, task: str, seconds: int, queue: str = MONITOR, watched_as: str = "") -> None:
+    """Register a schedule from an app's tasks.py. ``name`` identifies its row in the database and must not change.
+
+    Args: watched_as: the title under which operators hear that the task is late. Without one nobody hears of it.
+    """
+    _SCHEDULES[name] = Schedule(task, seconds, queue, watched_as)
 
 
 @transaction.atomic
@@ -38,6 +43,8 @@ def schedules_sync() -> int:
     current_app.loader.import_default_modules()
     added = 0
     for name, declared in _SCHEDULES.items():
+        if declared.watched_as:
+            run_watch(task=declared.task, title=declared.watched_as)
         # Expired runs are dropped, because one run is enough after a pause of the workers.
         defaults = {"task": declared.task, "queue": declared.queue, "expire_seconds": declared.seconds * 4}
         if PeriodicTask.objects.filter(name=name).exists():

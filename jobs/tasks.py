@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import shared_task
+from celery.signals import task_success
 
 from core.durations import HOUR
 from jobs import services
 from jobs.idempotent_answers import answers_expire
+from jobs.periodic_runs import run_finished
 from jobs.schedules import schedule
 
 
@@ -26,6 +30,13 @@ def reconcile_jobs() -> None:
 def expire_answers() -> None:
     """Delete the answers that are too old to be repeated to a retry."""
     answers_expire()
+
+
+@task_success.connect
+def note_success(sender: Any, **facts: Any) -> None:
+    """Note when a scheduled task finished. A job's row says by itself when it did."""
+    if sender.name != services.RUN_TASK:
+        run_finished(sender.name)
 
 
 schedule("jobs: ring again for what nobody took", task="jobs.reconcile", seconds=15)

@@ -58,7 +58,17 @@ def anonymize_job(context: JobContext) -> Callable[[], dict[str, Any]]:
     return lambda: {"release": finished.pk}
 
 
-schedule("privacy: close outcomes at their deadline", task="privacy.close_outcomes", seconds=settings.R3AL_TICK_SECONDS)
-schedule("privacy: put decisions into the vault", task="privacy.seal_decisions", seconds=settings.R3AL_TICK_SECONDS)
+schedule(
+    "privacy: close outcomes at their deadline",
+    task="privacy.close_outcomes",
+    seconds=settings.R3AL_TICK_SECONDS,
+    watched_as="closing outcomes",
+)
+schedule(
+    "privacy: put decisions into the vault",
+    task="privacy.seal_decisions",
+    seconds=settings.R3AL_TICK_SECONDS,
+    watched_as="sealing decisions",
+)
 schedule("privacy: verify the vault", task="privacy.verify_vault", seconds=DAY)
 schedule("privacy: delete what has expired", task="privacy.expire", seconds=DAY, queue=PRIVACY)

@@ -8,6 +8,7 @@ from django.urls import include, path
 
 from r3al_project.pages import calibration_page, deploy_page, privacy, rollout_pages, training_dashboard
 from r3al_project.pages.front_page import front_page_fragment
+from r3al_project.pages.ready_page import ready
 
 
 def _to_admin(request: HttpRequest) -> HttpResponse:
@@ -26,6 +27,7 @@ urlpatterns = [
     path("api/", include("r3al_project.api.urls")),
     path("", _to_admin),
     path("healthz", _alive),
+    path("readyz", ready),
     path("admin/front-page/", admin.site.admin_view(front_page_fragment), name="front-page-fragment"),
     path("admin/privacy-page/", privacy.privacy_page, name="privacy-page"),
     path("admin/", admin.site.urls),

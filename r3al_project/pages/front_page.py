@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import Case, Max, Prefetch, When
+from django.db.models import Case, Count, Max, Prefetch, When, Window
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -13,6 +13,7 @@ from core.html_format import NOT_ENOUGH_PEOPLE, duration_text, interval_plot, nu
 from core.sentences import sentence
 from deployments.selectors.slots import slots_in_use
 from jobs.models import Job, JobState
+from jobs.periodic_runs import runs_late
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release, ReleaseState
 from privacy.services.releases.moments import MOMENTS_KIND
@@ -50,6 +51,7 @@ def page_state() -> dict[str, Any]:
     return {
         "turns": turns,
         "headline": _headline(turns),
+        "late": runs_late(),
         "slots": _slots(),
         "versions": _versions(),
         "verdicts": _verdicts(),
@@ -61,12 +63,12 @@ def release_context() -> dict[str, Any]:
     """Return the latest release that policies learn from, and the count and latest of exports without a formal guarantee."""
     committed = Release.objects.filter(state=ReleaseState.COMMITTED).select_related("loop_version__loop")
     exports = committed.filter(formal_epsilon__isnull=True)
-    last_export = exports.order_by("-id").first()
+    last_export = exports.annotate(exports=Window(Count("pk"))).order_by("-id").first()
     return {
         "release": committed.filter(formal_epsilon__isnull=False, parameters__kind=MOMENTS_KIND)
         .order_by("-id")
         .first(),
-        "exports": exports.count(),
+        "exports": last_export.exports if last_export is not None else 0,
         "last_export": sentence(last_export.guarantee) if last_export is not None else "",
     }
 

@@ -16,5 +16,6 @@ def lease_ends(job_id: int) -> None:
     running = Job.objects.filter(pk=job_id, state="running")
     running.update(lease_until=leases.from_now(-1))
     if connection.vendor == "sqlite":
-        for lease in running.values_list("pk", "lease_token", "lease_until"):
-            WATCH.since[lease] = -math.inf
+        for pk, token, until in running.values_list("pk", "lease_token", "lease_until"):
+            assert until is not None
+            WATCH.since[pk, token, until] = -math.inf

@@ -1,0 +1,28 @@
+"""Say whether this process can serve, and what of the platform is late: ``/readyz``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from jobs.folder_broker import messages_dropped
+from jobs.periodic_runs import runs_late
+
+
+def ready(request: HttpRequest) -> HttpResponse:
+    """Answer 200 while the database answers, with the names of what is late. Without the database it is 503, as everywhere.
+
+    What is late does not make the process unready: decisions are served all the same, and another process would not help.
+    """
+    late = [{"name": run.title, "reason": run.reason} for run in runs_late()]
+    return JsonResponse(
+        {"ready": True, "late": late, "droppedMessages": _dropped()}, headers={"Cache-Control": "no-store"}
+    )
+
+
+def _dropped() -> int:
+    """Return how many messages the folder broker dropped; another broker drops none."""
+    control = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("control_folder")
+    return 0 if control is None else messages_dropped(Path(control))

@@ -1,0 +1,58 @@
+"""``/readyz`` and the front page say what is late."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from jobs.folder_broker import DROPPED
+from jobs.models import PeriodicRun
+from jobs.schedules import schedules_sync
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def idle_for_an_hour() -> None:
+    schedules_sync()
+    PeriodicRun.objects.update(finished_at=timezone.now() - timedelta(hours=1))
+
+
+def test_a_platform_that_works_is_ready_and_nothing_is_late(client: Client) -> None:
+    schedules_sync()
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
+    assert (answer.json()["ready"], answer.json()["late"]) == (True, [])
+
+
+def test_it_names_what_is_late_and_stays_ready(client: Client, idle_for_an_hour: None) -> None:
+    answer = client.get("/readyz")
+    reason = "it last finished 60 minutes ago, and is due every 60 seconds"
+    assert answer.status_code == 200
+    assert answer.json()["late"] == [
+        {"name": name, "reason": reason} for name in ("health checks", "closing outcomes", "sealing decisions")
+    ]
+
+
+def test_it_counts_the_messages_that_could_not_be_read(client: Client, settings: Any, tmp_path: Path) -> None:
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"control_folder": str(tmp_path)}
+    assert client.get("/readyz").json()["droppedMessages"] == 0
+    (tmp_path / DROPPED).write_bytes(b"..")
+    assert client.get("/readyz").json()["droppedMessages"] == 2
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {}
+    assert client.get("/readyz").json()["droppedMessages"] == 0
+
+
+@pytest.mark.parametrize("page", ["admin:index", "front-page-fragment"])
+def test_the_front_page_says_it_until_it_is_over(page: str, operator: Client, idle_for_an_hour: None) -> None:
+    text = " ".join(operator.get(reverse(page)).content.decode().split())
+    assert "Health checks:</span> it last finished 60 minutes ago" in text
+    assert "Closing outcomes:</span>" in text and "Sealing decisions:</span>" in text
+    PeriodicRun.objects.update(finished_at=timezone.now())
+    assert 'id="fp-late"' not in operator.get(reverse(page)).content.decode()
