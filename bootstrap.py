@@ -38,8 +38,9 @@ class Stop(Exception):
 
 
 def say(text: str) -> None:
-    """Print a line to standard error. Standard output is reserved for results."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line to standard error. Standard output is reserved for results. A terminal that was closed hears nothing."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def ensure_environment(*, development: bool) -> Path:

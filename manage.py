@@ -2,10 +2,22 @@
 """Run Django's command line for this project."""
 
 import os
+import signal
 import sys
 
 
+def _end_at_once(number: int, frame: object) -> None:
+    _say_interrupted()
+    os._exit(130)
+
+
+def _say_interrupted() -> None:
+    if "R3AL_RUN_PY" not in os.environ:  # run.py has a sentence of its own
+        os.write(2, b"manage.py: interrupted\n")
+
+
 def main() -> None:
+    signal.signal(signal.SIGINT, _end_at_once)  # while modules are imported, an exception would show their lines
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "r3al_project.settings")
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
@@ -17,7 +29,15 @@ def main() -> None:
     except ImproperlyConfigured as error:
         sys.exit(f"manage.py: {error}")
     try:
+        if signal.getsignal(signal.SIGINT) == _end_at_once:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:
+        _say_interrupted()
+        sys.exit(130)
+    except BrokenPipeError:  # whoever read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
     except (OperationalError, ProgrammingError) as error:
         if "--traceback" in sys.argv:
             raise

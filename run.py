@@ -16,12 +16,21 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036 (older versions need a readable message)
     sys.exit("run.py: this is Python %d.%d; Python 3.11 or later is needed." % sys.version_info[:2])  # noqa: UP031
 
+import os
+import signal
+
+
+def _end_at_once(number: int, frame: object) -> None:
+    os.write(2, b"run.py: interrupted; nothing was begun.\n")
+    os._exit(130)
+
+
+signal.signal(signal.SIGINT, _end_at_once)  # while modules are imported, an exception would show their lines
+
 import argparse
 import math
-import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -33,7 +42,8 @@ from types import FrameType, ModuleType
 from bootstrap import ROOT, Stop, ensure_environment, say, sentence
 
 DEMO_USER, SIMULATED_LOOP = "demo", "r3al"
-DEMO_DISK_BYTES = 300 * 2**20
+DEMO_DISK_BYTES, DISK_BYTES_A_PERSON = 300 * 2**20, 100 * 2**10
+MOST_USERS = 100_000  # as r3al_project.ops.demo says
 
 
 def main() -> int:
@@ -41,11 +51,11 @@ def main() -> int:
 
     Returns: 0 on success, 1 after an error (one sentence on standard error), 2 for wrong arguments, 130 after Ctrl-C.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    options, rest = _parser().parse_known_args()
-    if rest and options.command != "test":
-        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
+        _interrupt_on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        options, rest = _parser().parse_known_args()
+        if rest and options.command != "test":
+            _parser().error(f"unrecognized arguments: {' '.join(rest)}")
         return COMMANDS[options.command](options, rest)
     except Stop as stop:
         say(f"run.py: {stop}")
@@ -55,6 +65,16 @@ def main() -> int:
         say("\nrun.py: interrupted; unfinished work was removed.")
         return 130
     return 1
+
+
+def _interrupt_on(*numbers: signal.Signals) -> None:
+    """End with one sentence and nothing half done on these signals, such as that of a closed terminal.
+
+    A signal that the caller ignores, as nohup does, stays ignored.
+    """
+    for number in numbers:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -151,8 +171,10 @@ def command_demo(options: argparse.Namespace, rest: list[str]) -> int:
     _check_demo(options)
     python = ensure_environment(development=False)
     folder, fresh = _demo_folder(options)
-    env = _demo_environment(folder)
     try:
+        if fresh:
+            _demo_folder_create(folder, simulated=options.source is None)
+        env = _demo_environment(folder)
         code = _demo_run(python, options, env)
     except BaseException:
         _tidy(folder, fresh)
@@ -171,6 +193,8 @@ def _check_demo(options: argparse.Namespace) -> None:
     """Check all demo options before any work begins."""
     if options.users < 1:
         raise Stop(f"--users {options.users} is not a number of people; give 1 or more.")
+    if options.users > MOST_USERS:
+        raise Stop(f"--users {options.users:,} are too many to simulate on one machine; give at most {MOST_USERS:,}.")
     if options.epsilon is not None and not (math.isfinite(options.epsilon) and options.epsilon > 0):
         raise Stop(f"--epsilon {options.epsilon:g} is not a privacy budget; give a number above 0.")
     if options.seed < 0:
@@ -226,11 +250,12 @@ def _check_port(port: int) -> None:
 
 
 def _demo_folder(options: argparse.Namespace) -> tuple[Path, bool]:
-    """Return the demo's own folder, and whether it is new."""
+    """Return the demo's own folder, and whether it is new and still to be created."""
     home = Path(os.environ.get("R3AL_VAR_DIR") or ROOT / "var").resolve() / "demo"
     disk = next(folder for folder in (home, *home.parents) if folder.exists())
-    if shutil.disk_usage(disk).free < DEMO_DISK_BYTES:
-        raise Stop(f"The disk that holds {disk} is full; a demo needs about {DEMO_DISK_BYTES // 2**20} MB.")
+    needed = DEMO_DISK_BYTES + (options.users * DISK_BYTES_A_PERSON if options.source is None else 0)
+    if shutil.disk_usage(disk).free < needed:
+        raise Stop(f"The disk that holds {disk} is full; this demo needs about {needed // 2**20:,} MB.")
     os.umask(0o077)  # the demo's files are for nobody else
     home.mkdir(parents=True, exist_ok=True)
     if options.keep:
@@ -241,11 +266,14 @@ def _demo_folder(options: argparse.Namespace) -> tuple[Path, bool]:
     folder = home / time.strftime("%Y%m%d-%H%M%S")
     while folder.exists():
         folder = folder.with_name(folder.name + "x")
+    return folder, True
+
+
+def _demo_folder_create(folder: Path, *, simulated: bool) -> None:
     folder.mkdir()
     # Simulated people need no secret salt, and a constant one gives the same pseudonyms and folds for the same seed.
-    if options.source is None:
+    if simulated:
         (folder / "salt").write_text("the salt of simulated people, the same in every demo")
-    return folder, True
 
 
 def _demo_environment(folder: Path) -> dict[str, str]:
@@ -255,7 +283,7 @@ def _demo_environment(folder: Path) -> dict[str, str]:
     unused = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "ANONYMIZATION_SALT", "DATA_MASTER_KEYS", "HTTPS")
     inherited = {name: value for name, value in os.environ.items() if name not in unused}
     login = {"R3AL_DEMO_USER": DEMO_USER, "R3AL_DEMO_PASSWORD": secrets.token_urlsafe(9)}
-    return inherited | {"R3AL_VAR_DIR": str(folder), "PYTHONUNBUFFERED": "1"} | login
+    return inherited | {"R3AL_VAR_DIR": str(folder), "PYTHONUNBUFFERED": "1", "R3AL_RUN_PY": "1"} | login
 
 
 def _demo_run(python: Path, options: argparse.Namespace, env: dict[str, str]) -> int:
@@ -300,7 +328,9 @@ def _supervisor() -> ModuleType:
 
 def _tidy(folder: Path, fresh: bool) -> None:
     """Remove an unfinished demo, except the files of rejected rows, which its error message may mention."""
-    if not fresh:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the program ends next
+    if not fresh or not folder.exists():
         return
     for path in folder.iterdir():
         if path.name == "rejects":

@@ -990,7 +990,9 @@ def batch_scoring() -> Values:
         ))  # fmt: skip
         call_command("decide", loop="care", input=source, output=target, stdout=said)
         chosen = _unnumbered(target.read_text())
-        scored = states_decide(loop_version=loop, head="tone", version_name=None, source=source, target=target)
+        scored = states_decide(
+            loop_version=loop, head="tone", version_name=None, source=source, target=target, replace=True
+        )
         return {
             "file": chosen.splitlines(),
             "said": said.getvalue().rpartition(": ")[2].strip(),

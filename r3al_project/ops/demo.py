@@ -19,6 +19,7 @@ from training.models import ModelVersion
 from training.selectors.versions import version_policy
 
 DEMO_DAYS = 15  # of simulated life
+MOST_USERS = 100_000  # people whose lives one machine simulates in memory
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ def source_prepare(
         )
     if options["users"] < 1 or options["seed"] < 0:
         raise InputError("--users must be at least 1, and --seed at least 0")
+    if options["users"] > MOST_USERS:
+        raise InputError(
+            f"--users {options['users']:,} are too many to simulate on one machine; give at most {MOST_USERS:,}"
+        )
     people = DemoPeople(options["users"], options["seed"])
     path = Path(settings.VAR_DIR) / f"cohort-{people.users}-{people.seed}.csv"
     say(f"simulating {people.users:,} people over {DEMO_DAYS} days")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -83,7 +84,8 @@ def _responds(url: str) -> bool:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def ends_with_parent(death_signal: int = signal.SIGTERM) -> Callable[[], None]:
 
 
 def _to_standard_error(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    with contextlib.suppress(OSError):  # a terminal that was closed; the children must be stopped all the same
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 @dataclass

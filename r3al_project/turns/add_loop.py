@@ -25,10 +25,15 @@ def loop_add_file(path: Path) -> tuple[LoopVersion, bool]:
 
 
 @transaction.atomic
-def loop_builtin_add(name: str) -> None:
-    """Add a loop that comes with the project, unless a loop of that name exists, so that an operator's own version stays."""
-    if not Loop.objects.filter(name=name).exists():
-        loop_add_file(loop_specs_builtin()[name])
+def loop_builtin_add(name: str) -> bool:
+    """Add a loop that comes with the project, unless a loop of that name exists, so that an operator's own version stays.
+
+    Returns: whether it was added.
+    """
+    if Loop.objects.filter(name=name).exists():
+        return False
+    loop_add_file(loop_specs_builtin()[name])
+    return True
 
 
 def loop_text(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -43,19 +43,39 @@ class ProgressView:
         self.console.print(text, highlight=False)
 
     def follow(self, turn: Turn) -> None:
-        """Show each stage's progress until the turn ends, and dispatch jobs again whose message was lost."""
-        columns = (TextColumn("{task.description:<11}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-                   TextColumn("{task.fields[message]}"))  # fmt: skip
+        """Show each stage's progress until the turn ends, and dispatch jobs again whose message was lost.
+
+        A terminal shows bars. A file or a pipe gets one line when a stage begins and one when it ends.
+        """
+        if not self.console.is_terminal:
+            said: set[str] = set()
+            self._watch(turn, lambda: self._tell(turn, said))
+            return
+        columns = (TextColumn("{task.description:<11}"), BarColumn(complete_style="cyan", finished_style="green"),
+                   TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.fields[message]}"))  # fmt: skip
         with Progress(*columns, console=self.console, transient=False) as progress:
             bars = {s: progress.add_task(s, total=1.0, start=False, message="") for s in STAGES}
-            checked = time.monotonic()
-            while turn_settle(turn=turn).outcome == Turn.Outcome.RUNNING:
-                self._draw(progress, bars, turn)
-                if time.monotonic() - checked > _RECONCILE_SECONDS:
-                    jobs_reconcile()
-                    checked = time.monotonic()
-                time.sleep(_POLL_SECONDS)
-            self._draw(progress, bars, turn)
+            self._watch(turn, lambda: self._draw(progress, bars, turn))
+
+    def _watch(self, turn: Turn, show: Callable[[], None]) -> None:
+        checked = time.monotonic()
+        while turn_settle(turn=turn).outcome == Turn.Outcome.RUNNING:
+            show()
+            if time.monotonic() - checked > _RECONCILE_SECONDS:
+                jobs_reconcile()
+                checked = time.monotonic()
+            time.sleep(_POLL_SECONDS)
+        show()
+
+    def _tell(self, turn: Turn, said: set[str]) -> None:
+        """Print what has begun and ended since the last call."""
+        for stage in turn.stages.select_related("job").order_by("id"):
+            lines = {f"{stage.name} ...": stage.job.started_at is not None}
+            if stage.job.seconds is not None:
+                lines[f"{stage.name}: {stage.job.state} in {stage.job.seconds:.1f} s"] = True
+            for line in (line for line, holds in lines.items() if holds and line not in said):
+                said.add(line)
+                self.say(line)
 
     def _draw(self, progress: Progress, bars: dict[str, TaskID], turn: Turn) -> None:
         for stage in turn.stages.select_related("job"):

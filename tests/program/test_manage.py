@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +43,15 @@ def test_a_database_that_is_not_prepared_says_so(tmp_path: Path, command: list[s
 
 def test_a_traceback_is_there_for_who_asks(tmp_path: Path) -> None:
     assert "Traceback" in manage(tmp_path, "replay", "--traceback").stderr
+
+
+def test_no_command_writes_progress_or_hints_in_the_bold_red_of_errors() -> None:
+    """Django paints what a command writes to ``self.stderr`` in the style of errors unless the call names another."""
+    commands = [path for path in ROOT.glob("*/**/management/commands/*.py") if ".venv" not in path.parts]
+    assert len(commands) > 10
+    calls = [
+        call
+        for path in commands
+        for call in re.findall(r"self\.stderr\.write\((?:[^()]|\([^()]*\))*\)", path.read_text())
+    ]
+    assert calls and all("style_func=" in call for call in calls), calls

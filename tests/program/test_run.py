@@ -75,6 +75,10 @@ def taken_port() -> Iterator[int]:
     ("arguments", "sentence"),
     [
         (["--users", "0"], "--users 0 is not a number of people; give 1 or more."),
+        (
+            ["--users", "1000000000"],
+            "--users 1,000,000,000 are too many to simulate on one machine; give at most 100,000.",
+        ),
         (["--epsilon", "0"], "--epsilon 0 is not a privacy budget; give a number above 0."),
         (["--epsilon", "nan"], "--epsilon nan is not a privacy budget; give a number above 0."),
         (["--seed", "-1"], "--seed -1 is negative; give 0 or more."),

@@ -27,6 +27,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--output", required=True, type=Path, help="CSV file to write: row, action, p_ACTION ..., version"
         )
+        parser.add_argument("--force", action="store_true", help="overwrite an existing --output")
         parser.add_argument("--head", default=MAIN_HEAD, help="a head of the loop (default: %(default)s)")
         parser.add_argument(
             "--version",
@@ -47,6 +48,7 @@ class Command(BaseCommand):
                 version_name=options["model_version"],
                 source=options["input"],
                 target=options["output"],
+                replace=options["force"],
             )
         except R3alError as error:
             raise CommandError(str(error)) from None
@@ -55,4 +57,4 @@ class Command(BaseCommand):
         by = versions[0] if len(versions) == 1 else ", ".join(f"{v} ({n:,})" for v, n in scored.versions.items())
         self.stdout.write(f"{scored.rows:,} states scored by {by} into {options['output']}: {shares}")
         if scored.warning:
-            self.stderr.write(self.style.WARNING(f"Note: {scored.warning}."))
+            self.stderr.write(f"Note: {scored.warning}.", style_func=self.style.WARNING)

@@ -57,7 +57,7 @@ class _Policies:
 
 
 def states_decide(
-    *, loop_version: LoopVersion, head: str, version_name: str | None, source: Path, target: Path
+    *, loop_version: LoopVersion, head: str, version_name: str | None, source: Path, target: Path, replace: bool
 ) -> Scored:
     """Score every row of ``source`` into the CSV file ``target``, which is written whole or not at all.
 
@@ -68,7 +68,7 @@ def states_decide(
         source: states, with columns as in the loop's import section. Its user column tells the arm.
     Raises: InputError for a row that cannot be read, and for a target that is the source or cannot be written.
     """
-    _target_check(source, target)
+    _target_check(source, target, replace=replace)
     named = None if version_name is None else _named(loop_version, head, version_name)
     spec = loop_version.spec if named is None else named.loop_version.spec
     records, states = _states(spec, source)
@@ -79,7 +79,7 @@ def states_decide(
         chosen[mine] = policy.actions(states[mine])
     actions = spec.head(head).actions
     try:
-        with atomic_file(target, replace=True, mode=SHARED) as out:
+        with atomic_file(target, replace=replace, mode=SHARED) as out:
             writer = CsvWriter(out)
             writer.writerow(["row", "action", *(f"p_{a}" for a in actions), "version"])
             for number, (action, which) in enumerate(zip(chosen, served.index, strict=True), start=1):
@@ -121,12 +121,14 @@ def _by_arm(loop_version: LoopVersion, head: str, source: Path, records: Sequenc
     return _Policies(models, [policies[version] for version in order], index, warning)
 
 
-def _target_check(source: Path, target: Path) -> None:
+def _target_check(source: Path, target: Path, *, replace: bool) -> None:
     """Refuse an unusable target before anything is computed, so that a typing error costs neither time nor the source file."""
     if source.exists() and target.exists() and source.samefile(target):
         raise InputError(f"--output {target} is the input itself and would overwrite it; choose another --output")
     if target.is_dir():
         raise InputError(f"--output {target} is a folder; give the path of a file")
+    if not replace and (target.exists() or target.is_symlink()):
+        raise InputError(f"--output {target} exists already; choose another --output, or overwrite it with --force")
     if not target.absolute().parent.is_dir():
         raise InputError(
             f"there is no folder {target.absolute().parent} for --output; create it, or choose another --output"

@@ -74,7 +74,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--preview", action="store_true", help="show the cost and how many people would be left out; charge nothing"
         )
-        parser.add_argument("--json", action="store_true", help="print the log row as JSON instead of the result")
+        parser.add_argument(
+            "--json", action="store_true", help="print the log row or the preview as JSON, not the result"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -91,7 +93,10 @@ class Command(BaseCommand):
         request, version = _request(options), loop_version_current(options["loop"])
         if options["preview"]:
             preview = anonymize_preview(loop_version=version, request=request)
-            self.stdout.write("\n".join(f"{name}: {value}" for name, value in vars(preview).items()))
+            found = vars(preview)
+            self.stdout.write(
+                json.dumps(found) if options["json"] else "\n".join(f"{name}: {value}" for name, value in found.items())
+            )
             return
         key = options["key"] or f"command-{uuid.uuid4()}"
         with ExitStack() as opened:

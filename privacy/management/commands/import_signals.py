@@ -82,7 +82,8 @@ class Command(BaseCommand):
             return lambda fraction, text: None
 
         def show(fraction: float, text: str) -> None:
-            self.stderr.write(f"\r{fraction:4.0%}  {text:<60}", ending="\n" if fraction >= 1 else "")
+            ending = "\n" if fraction >= 1 else ""
+            self.stderr.write(f"\r{fraction:4.0%}  {text:<60}", style_func=str, ending=ending)  # progress is no error
 
         return show
 

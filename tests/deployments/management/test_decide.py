@@ -74,11 +74,13 @@ def test_a_version_is_asked_for_by_its_name(states: Path) -> None:
     target, served = states.with_name("choices.csv"), ModelVersion.objects.get(kind="linear_q")
     reference = ModelVersion.objects.get(kind="reference", head="policy")
     for name in (reference.name, str(reference.pk)):
-        assert f"scored by care/policy {reference.name} (the reference)" in decide(states, target, "--version", name)
-    assert f"scored by care/policy {served.name}" in decide(states, target)
+        assert f"scored by care/policy {reference.name} (the reference)" in decide(
+            states, target, "--version", name, "--force"
+        )
+    assert f"scored by care/policy {served.name}" in decide(states, target, "--force")
     for name, why in (("mine", "versions have names like model_12"), ("model_999", "no version model_999")):
         with pytest.raises(CommandError, match=why):
-            decide(states, target, "--version", name)
+            decide(states, target, "--version", name, "--force")
 
 
 @pytest.fixture
@@ -112,3 +114,13 @@ def test_during_a_trial_a_file_without_people_is_scored_by_the_present_version_a
     )
     assert "walk" not in target.read_text().replace("p_walk", "")
     assert "no column 'who'" in errors.getvalue()
+
+
+def test_a_file_that_exists_is_overwritten_with_force_alone(states: Path) -> None:
+    target = states.with_name("choices.csv")
+    target.write_text("of yesterday\n")
+    with pytest.raises(CommandError, match=r"exists already; choose another --output, or overwrite it with --force"):
+        decide(states, target)
+    assert target.read_text() == "of yesterday\n"
+    decide(states, target, "--force")
+    assert target.read_text().startswith("row,action,")

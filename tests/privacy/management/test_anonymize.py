@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 
 from loops.models import LoopVersion
 from privacy.models import Release
-from privacy.services.anonymize.run import anonymize_begin
+from privacy.services.anonymize.run import anonymize_begin, release_key
 from tests.factories.anonymize import CENTRAL, LOCAL, PEOPLE, make_world, spent
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +80,15 @@ class TestOutput:
         assert rows_in(tmp_path / "other.csv") == PEOPLE and Release.objects.count() == 1
 
 
+def test_a_preview_is_json_for_who_asks(world: LoopVersion) -> None:
+    told = json.loads(run("--preview", "--json"))
+    assert set(told) == {
+        "policy_units", "formal_epsilon", "formal_delta", "guarantee", "people", "without_consent", "without_budget"
+    }  # fmt: skip
+    assert [line.partition(": ")[0] for line in run("--preview").splitlines()] == list(told)
+    assert told["formal_epsilon"] == 0.5 and not Release.objects.exists()
+
+
 class TestKey:
     def test_the_key_is_told_before_the_work_and_finishes_what_was_interrupted(
         self, world: LoopVersion, capsys: pytest.CaptureFixture[str]
@@ -87,11 +96,11 @@ class TestKey:
         run()
         first, _ = capsys.readouterr().err.splitlines()
         key = first.removeprefix("key: ").split()[0]
-        assert Release.objects.get().key == key
+        assert Release.objects.get().key == release_key(key)
         anonymize_begin(key="killed", loop_version=world, request=LOCAL)  # and then its process was killed
         before = spent()
         run("--mode", "local", "--epsilon", "1", "--key", "killed")
-        assert Release.objects.get(key="killed").state == "committed" and spent() == before
+        assert Release.objects.get(key=release_key("killed")).state == "committed" and spent() == before
         assert LOCAL.epsilon == CENTRAL.epsilon == 1.0
 
 

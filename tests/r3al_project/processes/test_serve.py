@@ -85,6 +85,20 @@ def test_it_serves_until_ctrl_c_and_leaves_nothing_behind(served: tuple[subproce
     assert fetch_fails(f"{url}/healthz")
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_a_closed_terminal_stops_it_whoever_still_listens(served: tuple[subprocess.Popen[str], int]) -> None:
+    process, _ = served
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("Ctrl-C"):
+            break
+    family = children(process.pid)
+    process.stderr.close()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=60) == 0
+    assert not any(is_alive(pid) for pid in family)
+
+
 def fetch_fails(url: str) -> bool:
     try:
         urllib.request.urlopen(url, timeout=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from deployments.models import ServingSlot
 from loops.models import LoopVersion
 from loops.selectors import loop_specs_builtin
 from loops.services import loop_add
+from r3al_project.ops.roles import ROLES
 from r3al_project.turns.models import Turn
 from tests.factories.users import token_of
 from tests.r3al_project.api import api_calls
@@ -60,6 +62,19 @@ def test_preparing_again_changes_nothing() -> None:
     assert [name for name, *_ in before[0]] == ["r3al"] and len(before[1]) == 4
     call_command("prepare")
     assert state() == before
+
+
+def test_it_says_what_it_did_and_the_second_time_that_nothing_was_missing(settings: Any) -> None:
+    said = StringIO()
+    call_command("prepare", stdout=said, stderr=StringIO())
+    assert said.getvalue().splitlines() == [
+        "preparing the database ...",
+        "the database has every table; 0 migrations were applied",
+        f"{len(ROLES)} roles are in place; 0 permissions were added",
+        "the schedules are in place; 0 were added",
+        "the loop r3al is there",
+        f"static files are in {settings.STATIC_ROOT}",
+    ]
 
 
 def test_an_operators_own_version_of_the_loop_stays() -> None:
