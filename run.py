@@ -231,6 +231,7 @@ def _demo_folder(options: argparse.Namespace) -> tuple[Path, bool]:
     disk = next(folder for folder in (home, *home.parents) if folder.exists())
     if shutil.disk_usage(disk).free < DEMO_DISK_BYTES:
         raise Stop(f"The disk that holds {disk} is full; a demo needs about {DEMO_DISK_BYTES // 2**20} MB.")
+    os.umask(0o077)  # the demo's files are for nobody else
     home.mkdir(parents=True, exist_ok=True)
     if options.keep:
         finished = sorted(path.parent for path in home.glob("*/finished"))

@@ -12,12 +12,14 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.forms import BaseDialogForm as DialogForm
+from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from core.html_format import html_clamped
 
 __all__ = [
     "AdminPasswordChangeForm",
+    "ChangeList",
     "DialogForm",
     "ReadOnlyAdmin",
     "ReadOnlyInline",

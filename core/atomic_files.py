@@ -51,6 +51,20 @@ def _rename_without_overwriting(temporary: Path, path: Path) -> None:
         temporary.replace(path)
 
 
+def bytes_write(path: Path, content: bytes) -> None:
+    """Write a private file, and return once it is on the disk. An existing one is replaced. Raises OSError."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def line_append(path: Path, line: str) -> None:
     """Append one line to a private file, and return once it is on the disk. Raises OSError."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE), "w") as file:

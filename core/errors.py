@@ -1,4 +1,7 @@
-"""Define the errors that a user can act on. Commands print them as one sentence. The API returns them as problem+json."""
+"""Define the errors that a user can act on. Commands print them as one sentence. The API returns them as problem+json.
+
+A class of its own, and so a type of problem of its own (``core.problem_json``), is for what a client handles in its own way.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,24 @@ class InputError(R3alError):
     """Report invalid input from the caller. Nothing was written."""
 
 
+class KeyReused(InputError):
+    """Report an identifier of a request that was used before with other content. Nothing was written."""
+
+
 class NotFound(R3alError):
     """Report that a named object does not exist."""
 
 
 class Conflict(R3alError):
     """Report that the current state does not allow the operation. Nothing was written."""
+
+
+class NothingToShow(Conflict):
+    """Report that a decision was made for a person who was not available, so that its action was never to be shown."""
+
+
+class TooManyRewards(Conflict):
+    """Report that a decision has as many rewards as it may have."""
 
 
 class BudgetExceeded(R3alError):
@@ -33,6 +48,10 @@ class Unauthorized(R3alError):
 
 class Forbidden(R3alError):
     """Report that the authenticated caller lacks the permission for this operation."""
+
+
+class NoConsent(Forbidden):
+    """Report that the person has not consented to what the request would do."""
 
 
 class TooLarge(R3alError):

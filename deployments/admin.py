@@ -23,6 +23,7 @@ from deployments.models import (
     ServingSlot,
 )
 from deployments.selectors.health import EPOCHS, FIRST_DAYS
+from privacy.admin.person_rows import PersonRowsAdmin
 
 DEPLOYMENT_STATE_LABELS = {
     "pending": "info", "in progress": "warning", "paused": "warning", "succeeded": "success",
@@ -147,9 +148,10 @@ class IncidentAdmin(ReasonColumn, ReadOnlyAdmin):
 
 
 @admin.register(EvidenceUnit)
-class EvidenceUnitAdmin(ReadOnlyAdmin):
+class EvidenceUnitAdmin(PersonRowsAdmin):
     """Show that a person's week was counted, but never their outcomes."""
 
+    person = "data_key__person__id"
     list_display = ("slot", "version", "week", "decisions", "interventions", "closes_at")
     list_filter = ("slot__loop", "slot__head")
     list_select_related = ("slot__loop", "version__loop_version__loop")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from core.errors import Conflict, InputError
 Environment = Mapping[str, str]
 EXAMPLES = {"your-secret-salt-here", "change-me", "embedded-only-change-me"}
 SECRET_LENGTH = 32
+_OTHERS = 0o077
+_EMBEDDED_FILES = ("*.sqlite3*", "secret-key", "salt", "master-key", "broker", "broker/*", "rejects", "static", "demo")
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -73,6 +77,16 @@ def web_address(env: Environment, name: str) -> str:
     return given
 
 
+def beside(env: Environment, name: str, *others: str) -> list[str]:
+    """Read variables that are needed where ``name`` is set."""
+    missing = [other for other in others if text(env, name) and not text(env, other)]
+    if missing:
+        raise ImproperlyConfigured(
+            f"{name} is set, so {' and '.join(missing)} must be set too; or leave all of them empty"
+        )
+    return [text(env, other) for other in others]
+
+
 def words(env: Environment, name: str, default: tuple[str, ...] = ()) -> list[str]:
     """Read a comma-separated list."""
     return [w.strip() for w in text(env, name).split(",") if w.strip()] or list(default)
@@ -85,6 +99,19 @@ def folder(path: Path) -> Path:
     except OSError as error:
         raise ImproperlyConfigured(f"the folder {path} cannot be created: {error.strerror}; set R3AL_VAR_DIR") from None
     return path
+
+
+def private_files(folder: Path) -> None:
+    """Keep everything that this process writes, and what the embedded stack wrote into ``folder`` before, to its owner.
+
+    A process may be started under any umask, and earlier versions left files that others could read.
+    """
+    os.umask(_OTHERS)
+    found = [folder, *(path for pattern in _EMBEDDED_FILES for path in folder.glob(pattern))]
+    for path in found:
+        status = path.stat()
+        if status.st_uid == os.geteuid() and status.st_mode & _OTHERS and not status.st_mode & stat.S_ISVTX:
+            path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
 
 
 def secret(env: Environment, name: str, *, embedded_file: Path | None) -> str:
@@ -152,7 +179,7 @@ def database(env: Environment, var_dir: Path) -> dict[str, Any]:
     """Return Django's settings for ``DATABASE_URL``: PostgreSQL, or SQLite in ``var_dir`` when it is not set.
 
     SQLite takes its write lock when a transaction begins, so that two writers wait for each other (20 s) and never deadlock.
-    It commits to the disk, because an acknowledged decision must survive a power failure.
+    It commits to the disk, because an acknowledged decision must survive a power failure. It overwrites what is deleted.
     PostgreSQL connections are checked before use. Each thread of a web process and each worker process has its own.
     """
     url = text(env, "DATABASE_URL", f"sqlite:///{var_dir / 'r3al.sqlite3'}")
@@ -172,7 +199,7 @@ def database(env: Environment, var_dir: Path) -> dict[str, Any]:
         options |= {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;",
         }
         return described
     options.setdefault("connect_timeout", 10)

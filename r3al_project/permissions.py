@@ -6,7 +6,7 @@ from jobs.models import CANCEL_JOB
 from privacy.models.account import REVOKE_TOKENS
 from privacy.models.budget import CHANGE_CAPS
 from privacy.models.keys import ERASE_PERSON
-from privacy.models.person import SERVE_PEOPLE
+from privacy.models.person import SERVE_PEOPLE, VIEW_PEOPLE
 
 START_TURN = "turns.start_turn"
 DEPLOY_VERSION = "deployments.deploy_version"
@@ -14,7 +14,6 @@ OVERRIDE_COMPARISON = "deployments.override_comparison"
 ROLLBACK_VERSION = "deployments.rollback_version"
 ANONYMIZE_DATA = "privacy.anonymize_data"
 VIEW_BUDGETS = "privacy.view_privacybudget"
-VIEW_PEOPLE = "privacy.view_person"
 VIEW_HEALTH = "deployments.view_healthcheck"
 VIEW_JOBS = "jobs.view_job"
 VIEW_RELEASES = "privacy.view_release"

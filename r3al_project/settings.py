@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,8 @@ env = os.environ
 
 VAR_DIR = read.folder(Path(read.text(env, "R3AL_VAR_DIR", str(BASE_DIR / "var"))).resolve())
 EMBEDDED = not (read.text(env, "DATABASE_URL").startswith("postgres") or read.text(env, "REDIS_URL"))
+if EMBEDDED:
+    read.private_files(VAR_DIR)
 
 DEBUG = read.switch(env, "DEBUG", default=False)
 SECRET_KEY = read.secret(env, "SECRET_KEY", embedded_file=VAR_DIR / "secret-key" if EMBEDDED else None)
@@ -38,6 +41,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "rest_framework",
     "knox",
+    "axes",
     "corsheaders",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -50,6 +54,7 @@ INSTALLED_APPS = [
     "r3al_project.ops",
 ]
 MIDDLEWARE = [
+    "r3al_project.api.http.security_headers.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -59,8 +64,10 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
     "r3al_project.api.http.request_guard.RequestGuard",
 ]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 ROOT_URLCONF = "r3al_project.urls"
 WSGI_APPLICATION = "r3al_project.wsgi.application"
 LOGIN_REDIRECT_URL = "admin:index"
@@ -94,11 +101,13 @@ TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "r3al_project" / "static"]
+# Names hold a hash of the content, so that browsers may keep a file for ever and never show an old one.
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
+FILE_UPLOAD_PERMISSIONS = 0o600 if EMBEDDED else 0o644  # also of collected static files
 
 # Behind TLS (HTTPS=true) cookies and redirects use HTTPS only. The embedded default serves plain HTTP on this machine.
 HTTPS = read.switch(env, "HTTPS", default=not EMBEDDED)
@@ -108,6 +117,24 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 X_FRAME_OPTIONS = "DENY"
+# The time in which the body of a request must arrive. No thread waits for it.
+R3AL_BODY_SECONDS = read.number(env, "R3AL_BODY_SECONDS", 15.0, low=0.1, high=600.0)
+
+# Proxies in front of the web process. Each adds the address that it hears from to X-Forwarded-For; the rest is the client's word.
+NUM_PROXIES = read.whole(env, "NUM_PROXIES", 0, low=0)
+# Failed logins of one user name from one address. Failures are rows, forgotten when they are older than AXES_COOLOFF_TIME.
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_HANDLER = "r3al_project.api.http.login_limits.LoginLimits"
+AXES_LOCKOUT_CALLABLE = "r3al_project.api.http.login_limits.login_refused"
+AXES_CLIENT_IP_CALLABLE = "r3al_project.api.http.client_address.client_address"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["knox.auth.TokenAuthentication"],
@@ -117,11 +144,23 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "r3al_project.api.http.errors.handle",
     "NON_FIELD_ERRORS_KEY": "body",
-    "DEFAULT_THROTTLE_RATES": {"login": "20/min"},
+    "NUM_PROXIES": NUM_PROXIES,
 }
 REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMIT_PER_USER": None}
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
+        "DeploymentStateEnum": "deployments.models.DeploymentState",
+        "JobStateEnum": "jobs.models.JobState",
+        "MetricSourceEnum": "r3al_project.api.answers.models.METRIC_SOURCES",
+        "MetricVerdictEnum": "r3al_project.api.answers.models.METRIC_VERDICTS",
+        "PeriodEnum": "privacy.selectors.budgets.PERIOD_NAMES",
+        "PurposeEnum": "privacy.models.Purpose",
+        "ReleaseStateEnum": "privacy.models.ReleaseState",
+        "StageEnum": "r3al_project.turns.stages.STAGE_NAMES",
+        "TurnOutcomeEnum": "r3al_project.turns.models.Turn.Outcome",
+        "UnavailableEnum": "privacy.models.Unavailable",
+        "VaultKindEnum": "privacy.models.VaultKind",
+        "VersionStateEnum": "training.models.VersionState",
         "DataTypeEnum": "privacy.engine.data_types.DATA_TYPES",
         "GateSourceEnum": "r3al_project.api.answers.calibration.GATE_SOURCES",
         "VerdictEnum": "r3al_project.api.answers.models.VERDICTS",
@@ -141,6 +180,8 @@ SPECTACULAR_SETTINGS = {
 }
 CORS_ALLOWED_ORIGINS = read.words(env, "CORS_ALLOWED_ORIGINS")
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key"]
+# A browser hides every other header from an app: where a job is, when to try again, what is allowed, and the server's time.
+CORS_EXPOSE_HEADERS = ["location", "retry-after", "allow", "date", "www-authenticate", "content-disposition"]
 CORS_URLS_REGEX = r"^/api/.*$"
 
 # The broker carries only ids. The job row is authoritative, so Celery stores no results.
@@ -176,6 +217,7 @@ LOGGING = {
         for name in ("core", "jobs", "loops", "privacy", "training", "deployments", "r3al_project")
     }
     | {name: {"level": "WARNING"} for name in ("celery", "kombu", "django_celery_beat")}
+    | {"axes": {"level": "ERROR"}}  # its warnings name whoever mistyped a password; Django logs each 429
     | (
         {"kombu.connection": {"level": "ERROR"}} if CELERY_BROKER_URL == "filesystem://" else {}
     ),  # the file broker has no host, which kombu reports as a warning
@@ -194,6 +236,8 @@ MAX_PRIVACY_DELTA = read.number(env, "MAX_PRIVACY_DELTA", 1e-5, low=1e-12, high=
 MIN_COHORT = read.whole(env, "MIN_COHORT", 50, low=1)
 VAULT_ANCHOR_FILE = read.text(env, "VAULT_ANCHOR_FILE")
 VAULT_ANCHOR_URL = read.web_address(env, "VAULT_ANCHOR_URL")
+VAULT_TSA_URL = read.web_address(env, "VAULT_TSA_URL")
+VAULT_TSA_ROOTS, VAULT_TSA_FOLDER = read.beside(env, "VAULT_TSA_URL", "VAULT_TSA_ROOTS", "VAULT_TSA_FOLDER")
 PRIVACY_BUDGET_PERIOD = read.one_of(env, "PRIVACY_BUDGET_PERIOD", "monthly", ("daily", "weekly", "monthly"))
 
 # Jobs: the duration of a worker's lease, the interval of its renewal, and the wait before a queued job is dispatched again.
@@ -205,18 +249,28 @@ R3AL_JOB_HEARTBEAT_SECONDS = read.number(
 R3AL_TICK_SECONDS = read.whole(env, "R3AL_TICK_SECONDS", 60, low=1)
 R3AL_JOB_GRACE_SECONDS = read.number(env, "R3AL_JOB_GRACE_SECONDS", 30.0, low=0.5)
 
+
+def _hashed(name: str) -> Callable[[object], str]:
+    """Return what gives a page the address of a static file."""
+
+    def address(request: object) -> str:
+        from django.templatetags.static import static  # needs these settings
+
+        return static(name)
+
+    return address
+
+
 UNFOLD = {
     "SITE_TITLE": "R3AL Training Loop",
     "SITE_HEADER": "R3AL",
     "SITE_SUBHEADER": "Training Loop",
     "SITE_SYMBOL": "all_inclusive",
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: f"/{STATIC_URL}r3al/favicon.svg"}
-    ],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _hashed("r3al/favicon.svg")}],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "r3al_project.pages.front_page.front_page",
-    "STYLES": [lambda request: f"/{STATIC_URL}r3al/admin.css"],
-    "SCRIPTS": [lambda request: f"/{STATIC_URL}r3al/admin.js"],
+    "STYLES": [_hashed("r3al/admin.css")],
+    "SCRIPTS": [_hashed("r3al/admin.js")],
     "SIDEBAR": {"show_search": True, "navigation": "r3al_project.pages.sidebar.sidebar"},
 }

@@ -1,8 +1,8 @@
 """Answer the few most frequent requests directly, without Django's middleware and URL resolution.
 
-This path accepts a POST of known length to an exact URL path and an allowed host. Where HTTPS is required, the request must use
-it. The request must not come from a browser (no Origin header). Every other request, such as a preflight or a redirect, passes
-through Django to the same handler. The response headers equal those that Django's middleware sets.
+This path accepts a POST of known length, without a query, to an exact URL path and an allowed host. Where HTTPS is required, the
+request must use it. The request must not come from a browser (no Origin header). Every other request, such as a preflight or a
+redirect, passes through Django to the same handler. The response headers equal those that Django's middleware sets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from django.http.request import split_domain_port, validate_host
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 
-from core.problem_json import problem
+from core.outages import is_outage
+from r3al_project.api.http.errors import unexpected
+from r3al_project.api.http.security_headers import SecurityHeaders
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -58,9 +60,10 @@ def _respond(answer: WsgiAnswer, environ: Environ, body: bytes | None) -> HttpRe
     connection.close_if_unusable_or_obsolete()
     try:
         return answer(environ.get("HTTP_AUTHORIZATION", ""), body)
-    except Exception:
-        log.exception("Internal Server Error: %s", environ["PATH_INFO"])
-        return problem(500, "the server failed and logged the error; send the request again")
+    except Exception as error:
+        if not is_outage(error):
+            log.exception("Internal Server Error: %s", environ["PATH_INFO"])
+        return unexpected(error, environ["PATH_INFO"])
     finally:
         connection.close_if_unusable_or_obsolete()
 
@@ -68,8 +71,10 @@ def _respond(answer: WsgiAnswer, environ: Environ, body: bytes | None) -> HttpRe
 def _needs_no_middleware(environ: Environ) -> bool:
     return (
         environ["REQUEST_METHOD"] == "POST"
+        and not environ.get("QUERY_STRING")
         and environ.get("CONTENT_LENGTH", "").isdecimal()
         and "HTTP_ORIGIN" not in environ
+        and "r3al.refusal" not in environ
         and _is_allowed(environ.get("HTTP_HOST", ""))
         and (not settings.SECURE_SSL_REDIRECT or _is_secure(environ))
     )
@@ -104,6 +109,7 @@ def _headers(secure: bool) -> list[tuple[str, str]]:
     SecurityMiddleware(_never).process_response(request, response)
     XFrameOptionsMiddleware(_never).process_response(request, response)
     CorsMiddleware(_never).add_response_headers(request, response)
+    SecurityHeaders(_never).process_response(request, response)
     return list(response.items())
 
 

@@ -32,9 +32,10 @@ os.environ.setdefault("DATA_MASTER_KEYS", "1:master-key-of-the-tests-and-of-noth
 os.environ.setdefault("HTTPS", "false")
 
 from r3al_project.settings import *  # noqa: E402, F403
-from r3al_project.settings import DATABASES, STATIC_ROOT, VAR_DIR  # noqa: E402
+from r3al_project.settings import DATABASES, STATIC_ROOT, STORAGES, VAR_DIR  # noqa: E402
 
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # nothing is collected
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, so that a worker process can work on the same database as the test.

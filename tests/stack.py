@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -17,7 +19,9 @@ from django.db import connection
 
 from r3al_project.processes import commands
 from r3al_project.processes.supervisor import ends_with_parent
-from tests.system import kill_group
+from tests.system import free_port, kill_group
+
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,35 @@ class Stack:
         else:
             for message in Path(settings.CELERY_BROKER_TRANSPORT_OPTIONS["data_folder_in"]).iterdir():
                 message.unlink(missing_ok=True)
+
+
+@contextmanager
+def web_processes(stack: Stack, log: Path, *, workers: int, **env: str) -> Iterator[int]:
+    """Web processes as they are served, on the test's database; their port."""
+    port = free_port()
+    with log.open("wb") as out:
+        web = subprocess.Popen(
+            commands.web(port, workers=workers), env={**stack.environment(), **env}, stdout=out, stderr=out,
+            start_new_session=True, preexec_fn=ends_with_parent(signal.SIGKILL),
+        )  # fmt: skip
+    try:
+        end = time.monotonic() + PATIENCE
+        while not _is_healthy(port):
+            assert web.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.1)
+        yield port
+    finally:
+        kill_group(web.pid)
+        web.wait(timeout=20)
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+    except OSError:
+        return False
 
 
 class Worker:

@@ -32,6 +32,7 @@ from privacy.models import (
     Consent,
     DataKey,
     Decision,
+    ExportKey,
     LedgerEntry,
     Person,
     PersonAccount,
@@ -75,6 +76,7 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
         for w in ("day", "week", "month", "lifetime")
     },
     "budget_rho_within_cap": [(PrivacyBudget, {"rho_spent": v}) for v in (11, -1)],
+    "export_key_master_from_one": [(ExportKey, {"master_version": 0})],
     "data_key_master_from_one": [(DataKey, {"master_version": 0})],
     "budget_consent_mask_known": [(PrivacyBudget, {"consent_mask": 8})],
     "ledger_entry_once": [(LedgerEntry, {"release": Same, "person": Same})],

@@ -18,7 +18,7 @@ from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from loops.models import Loop, LoopVersion
 from loops.selectors import loop_versions_current
-from privacy.models import ServedDecision
+from privacy.selectors.services import people_may_be_served
 from privacy.selectors.trial_decisions import TrialSpan
 from training.models import ModelVersion
 
@@ -145,9 +145,10 @@ def is_made_for(version: ModelVersion, spec: LoopSpec) -> bool:
 def explored_share(loop_version: LoopVersion) -> float:
     """Return the public share of decisions drawn from the logging distribution.
 
-    It is the slot's share. If no decision was ever served, all records come from files, and the share is 1.
+    It is the slot's share. While operators let no service act for people, all records come from files, and the share is 1. It
+    never depends on whether somebody's row exists, because it is published with a release.
     """
-    if not ServedDecision.objects.filter(decision__loop_version=loop_version).exists():
+    if not people_may_be_served():
         return 1.0
     return slot_for(loop_version.loop, MAIN_HEAD).exploration_bp / BASIS_POINTS
 

@@ -7,6 +7,7 @@ An unobserved component is NaN and counts as 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import numpy as np
 
@@ -20,6 +21,7 @@ INPUTS = (
 DEFAULT_WEIGHTS = {
     "sentiment": 0.4, "engagement": 0.4, "compliance": 0.2, "empathy": 0.1, "timing": 0.1, "uptake": 0.0,
 }  # fmt: skip
+SHOW_NOW = timedelta(minutes=15)  # after this, the state that an action for now was chosen in is out of date
 LARGEST_SCALES = 20.0  # reward scales that a bare total may have; a release clips at 8 beyond the centre anyway
 BOUNDS = dict.fromkeys(COMPONENTS, (0.0, 1.0)) | {"sentiment": (-2.0, 2.0), "engagement": (-1.0, 1.0)}
 
@@ -46,12 +48,13 @@ def reward_total(spec: LoopSpec, components: Floats) -> Floats:
 
 
 def reward_components(
-    spec: LoopSpec, inputs: Mapping[str, float], *, action: str, affect: Mapping[str, float]
+    spec: LoopSpec, inputs: Mapping[str, float], *, action: str, affect: Mapping[str, float], timing: str | None = None
 ) -> Floats:
     """Compute the bounded reward components of one decision from its observed outcomes.
 
     Args: inputs: any of ``INPUTS`` (sentiment in [-1, 1], engagement and rating in [0, 1], consent and privacy 0 or 1, delay
     in seconds). action: the main head's action. affect: numeric features scaled to [0, 1], for the appropriateness table.
+    timing: the action that ``best_delay`` names; None where the main head's is.
     Returns: (6,), in the order of ``COMPONENTS``.
     """
     given = {k: float(inputs.get(k, np.nan)) for k in INPUTS}
@@ -60,7 +63,7 @@ def reward_components(
         "engagement": given["engagement_after"] - given["engagement_before"],
         "compliance": 0.5 * given["consent"] + 0.5 * given["privacy"],
         "empathy": empathy_of(spec, given["rating"], action, affect),
-        "timing": timing_of(spec, given["delay"], action),
+        "timing": timing_of(spec, given["delay"], action if timing is None else timing),
         "uptake": np.nan,
     }
     return components_bounded(np.array([out[c] for c in COMPONENTS]))
@@ -90,3 +93,14 @@ def timing_of(spec: LoopSpec, delay: float, action: str) -> float:
     """
     best = spec.reward.best_delay_seconds.get(action, 0)
     return float(np.exp(-abs(delay - best) / max(spec.reward.delay_tolerance_seconds, 1)))
+
+
+def time_to_show(spec: LoopSpec, actions: Mapping[str, str]) -> timedelta:
+    """Return how long a decision may be shown: 15 minutes, and twice the ``best_delay`` of its action.
+
+    An action for this evening is thus still good when its evening comes, and as long again after the best moment as before it.
+
+    Args: actions: the chosen action by head.
+    """
+    when = actions.get(spec.timing_head.name, "")
+    return SHOW_NOW + timedelta(seconds=2 * spec.reward.best_delay_seconds.get(when, 0))

@@ -247,7 +247,7 @@ class LoopSpec:
         """Return all heads in the order in which they choose: the main head, then the sub-heads."""
         return (self.main_head, *self.sub_heads)
 
-    @property
+    @cached_property
     def timing_head(self) -> Head:
         """Return the head whose actions ``reward.best_delay_seconds`` refers to."""
         return self.head(timing_head(self.head_names))

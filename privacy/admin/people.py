@@ -12,7 +12,6 @@ from django.utils.safestring import SafeString
 
 from core.admin_base import (
     DialogForm,
-    ReadOnlyAdmin,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
     action,
@@ -22,24 +21,24 @@ from core.admin_base import (
 from core.errors import R3alError
 from core.html_format import html_meter, number_text
 from privacy.admin.person_forms import ErasePersonForm, FindPersonForm
+from privacy.admin.person_rows import PersonRowsAdmin
 from privacy.engine.dp.accounting import NANO
 from privacy.models import Person, PrivacyBudget, Purpose
 from privacy.models.account import REVOKE_TOKENS
 from privacy.models.budget import CHANGE_CAPS, WINDOWS
 from privacy.models.keys import ERASE_PERSON
 from privacy.models.person import FOLDS
-from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, LONGEST_CAP_REASON, SHORTEST_CAP_REASON, cap_change
+from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, CapReason, cap_change
 from privacy.services.people.erasure import person_erase
 from privacy.services.people.identity import people_find
 from privacy.services.people.tokens import person_tokens_revoke
 
 
 @admin.register(Person)
-class PersonAdmin(ReadOnlyAdmin):
+class PersonAdmin(PersonRowsAdmin):
+    person = "pk"
     list_display = ("__str__", "population", "judges", "created_at")
     list_filter = ("population",)
-    search_fields = ("=pk",)
-    search_help_text = "A person's number"
     fields = ("population", "judges", "created_at", "erased_at", "last_erased_at")
     readonly_fields = fields
     actions_list = ["find"]
@@ -146,19 +145,17 @@ class CapForm(DialogForm):
         label="Cap",
     )
     cap = forms.FloatField(min_value=0.0, max_value=LARGEST_CAP, widget=UnfoldAdminTextInputWidget, label="New cap")
-    reason = forms.CharField(
-        min_length=SHORTEST_CAP_REASON, max_length=LONGEST_CAP_REASON, widget=UnfoldAdminTextInputWidget,
-        label=f"Reason, kept in the Trust Vault ({SHORTEST_CAP_REASON} characters or more)",
+    reason = forms.ChoiceField(
+        choices=[("", "Choose a reason"), *CapReason.choices], widget=UnfoldAdminSelectWidget,
+        label="Reason, kept in the Trust Vault",
     )  # fmt: skip
 
 
 @admin.register(PrivacyBudget)
-class PrivacyBudgetAdmin(ReadOnlyAdmin):
+class PrivacyBudgetAdmin(PersonRowsAdmin):
     list_display = ("person", "consents", "day_share", "week_share", "month_share", "lifetime_share", "rho_share")
     list_filter = ("consent_mask", ("formal_void_at", admin.EmptyFieldListFilter))
     list_select_related = ("person",)
-    search_fields = ("=person__id",)
-    search_help_text = "A person's number"
     fields = ("person", "consents", "day_share", "week_share", "month_share", "lifetime_share", "rho_share",
               "formal_void_at")  # fmt: skip
     readonly_fields = fields
@@ -189,7 +186,7 @@ class PrivacyBudgetAdmin(ReadOnlyAdmin):
                 person_id=int(object_id),
                 window=given["window"],
                 cap=given["cap"],
-                reason=given["reason"],
+                reason=CapReason(given["reason"]),
                 actor=f"admin {request.user.pk}",
             )
         except R3alError as error:

@@ -11,6 +11,7 @@ from knox.models import AuthToken
 
 from core.admin_base import ReadOnlyAdmin, display
 from core.html_format import html_facts, number_text
+from privacy.admin.person_rows import PersonRowsAdmin
 from privacy.models import (
     Choice,
     Consent,
@@ -27,28 +28,25 @@ admin.site.unregister(AuthToken)
 
 
 @admin.register(Consent)
-class ConsentAdmin(ReadOnlyAdmin):
+class ConsentAdmin(PersonRowsAdmin):
     list_display = ("__str__", "person", "purpose", "granted", "text_version", "source", "created_at")
     list_filter = ("purpose", "granted", "text_version")
     list_select_related = ("person",)
-    search_fields = ("=person__id",)
-    search_help_text = "A person's number"
 
 
 @admin.register(Decision)
-class DecisionAdmin(ReadOnlyAdmin):
+class DecisionAdmin(PersonRowsAdmin):
     list_display = ("__str__", "loop_version", "person", "decided_at", "available")
     list_filter = ("loop_version__loop", "available")
     list_select_related = ("loop_version__loop", "person")
-    search_fields = ("=person__id",)
-    search_help_text = "A person's number"
     date_hierarchy = "decided_at"
     fields = ("loop_version", "person", "decided_at", "available", "dropped_out", "created_at")
     readonly_fields = fields
 
 
 @admin.register(Choice)
-class ChoiceAdmin(ReadOnlyAdmin):
+class ChoiceAdmin(PersonRowsAdmin):
+    person = "decision__person__id"
     list_display = ("__str__", "head", "explored", "show_propensity", "show_marginal")
     list_filter = ("head", "explored")
     fields = ("head", "explored", "show_propensity", "show_marginal")
@@ -64,7 +62,8 @@ class ChoiceAdmin(ReadOnlyAdmin):
 
 
 @admin.register(RewardSignal)
-class RewardSignalAdmin(ReadOnlyAdmin):
+class RewardSignalAdmin(PersonRowsAdmin):
+    person = "decision__person__id"
     list_display = ("__str__", "closed_at", "created_at")
     date_hierarchy = "closed_at"
     fields = ("closed_at", "created_at")
@@ -76,8 +75,9 @@ class SignalImportAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "loop_version", "rows", "added", "unchanged", "rejected", "created_at")
     list_filter = ("loop_version__loop",)
     list_select_related = ("loop_version__loop",)
-    search_fields = ("file_name",)
-    fields = ("loop_version", "file_name", "rows", "added", "unchanged", "rejected", "show_counts", "show_propensities",
+    search_fields = ("=file_sha256",)
+    search_help_text = "SHA-256 of the file, as sha256sum prints it"
+    fields = ("loop_version", "rows", "added", "unchanged", "rejected", "show_counts", "show_propensities",
               "override", "file_sha256", "created_at")  # fmt: skip
     readonly_fields = fields
 
@@ -91,17 +91,15 @@ class SignalImportAdmin(ReadOnlyAdmin):
 
 
 @admin.register(PersonAccount)
-class PersonAccountAdmin(ReadOnlyAdmin):
+class PersonAccountAdmin(PersonRowsAdmin):
     list_display = ("__str__", "person", "user", "created_at")
     list_select_related = ("person", "user")
-    search_fields = ("=person__id",)
-    search_help_text = "A person's number"
     fields = ("person", "user", "created_at")
     readonly_fields = fields
 
 
 @admin.register(ServedDecision)
-class ServedDecisionAdmin(ReadOnlyAdmin):
+class ServedDecisionAdmin(PersonRowsAdmin):
     list_display = ("__str__", "person", "decided_at", "unavailable", "explores", "activated_at", "closed_at", "sealed")
     list_filter = (
         "unavailable",
@@ -109,8 +107,6 @@ class ServedDecisionAdmin(ReadOnlyAdmin):
         ("vault_batch", admin.EmptyFieldListFilter),
     )
     list_select_related = ("decision", "person")
-    search_fields = ("=person__id",)
-    search_help_text = "A person's number"
     fields = ("decision", "person", "decided_at", "unavailable", "explores", "clamped", "expires_at", "closes_at",
               "activated_at", "closed_at", "sealed")  # fmt: skip
     readonly_fields = fields
@@ -129,7 +125,8 @@ class ServedDecisionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(RewardEvent)
-class RewardEventAdmin(ReadOnlyAdmin):
+class RewardEventAdmin(PersonRowsAdmin):
+    person = "served__person__id"
     list_display = ("__str__", "served", "late", "created_at")
     list_filter = ("late",)
     list_select_related = ("served",)
@@ -139,12 +136,10 @@ class RewardEventAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Signal)
-class SignalAdmin(ReadOnlyAdmin):
+class SignalAdmin(PersonRowsAdmin):
     list_display = ("__str__", "kind", "loop_version", "person", "observed_at", "created_at")
     list_filter = ("kind", "loop_version__loop")
     list_select_related = ("loop_version__loop", "person")
-    search_fields = ("=person__id",)
-    search_help_text = "A person's number"
     date_hierarchy = "observed_at"
     fields = ("kind", "loop_version", "person", "observed_at", "created_at")
     readonly_fields = fields

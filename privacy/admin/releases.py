@@ -1,4 +1,4 @@
-"""Admin pages of releases and of their charges to people."""
+"""Admin pages of releases. Who was charged for one has no page: it would tell who is in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, display
 from core.html_format import NOTHING, html_facts, number_text
 from privacy.engine.dp.accounting import NANO, epsilon_text
 from privacy.models import (
-    LedgerEntry,
     Release,
     ReleaseRound,
 )
@@ -68,22 +67,3 @@ class ReleaseAdmin(ReadOnlyAdmin):
     @display(description="parameters")
     def show_parameters(self, release: Release) -> SafeString:
         return html_facts(release.parameters)
-
-
-@admin.register(LedgerEntry)
-class LedgerEntryAdmin(ReadOnlyAdmin):
-    list_display = ("id", "release", "person", "units", "rho_units")
-    list_filter = ("release__purpose",)
-    list_select_related = ("release", "person")
-    search_fields = ("=person__id",)
-    search_help_text = "A person's number"
-    fields = ("release", "person", "units", "rho_units")
-    readonly_fields = fields
-
-    @display(description="policy units")
-    def units(self, entry: LedgerEntry) -> str:
-        return f"{entry.policy_cost / NANO:.4f}"
-
-    @display(description="rho")
-    def rho_units(self, entry: LedgerEntry) -> str:
-        return f"{entry.rho / NANO:.6f}"

@@ -7,13 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from core.arrays import Floats
-from loops.engine.reward import COMPONENTS, components_bounded, largest_total, reward_components, reward_total
+from loops.engine.reward import BOUNDS, COMPONENTS, components_bounded, largest_total, reward_components, reward_total
 from loops.engine.spec import LoopSpec, RewardAggregate
 
 
 def payload_of_total(total: float) -> Floats:
     """Return the payload (7,) of a reward event that gives the total alone."""
     return np.concatenate([[total], np.full(len(COMPONENTS), np.nan)])
+
+
+def components_beyond(given: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the names of the given components that lie outside their bounds."""
+    return tuple(c for c in COMPONENTS if c in given and not BOUNDS[c][0] <= given[c] <= BOUNDS[c][1])
 
 
 def payload_of_components(spec: LoopSpec, given: Mapping[str, float]) -> Floats:
@@ -25,13 +30,20 @@ def payload_of_components(spec: LoopSpec, given: Mapping[str, float]) -> Floats:
     return np.concatenate([[float(reward_total(spec, components))], components])
 
 
-def payload_of_inputs(spec: LoopSpec, inputs: Mapping[str, float], *, state: Floats, action: int | None) -> Floats:
+def payload_of_inputs(
+    spec: LoopSpec, inputs: Mapping[str, float], *, state: Floats, action: int | None, timing: int | None = None
+) -> Floats:
     """Return the payload (7,) of a reward event that gives observed inputs.
 
     Without an empathy rating, empathy is computed from how well the action suits the state (F,).
+
+    Args:
+        action: index of the main head's action. None if it did not choose.
+        timing: index of the timing head's action. None if it did not choose, or if the main head is the timing head.
     """
     name = "" if action is None else spec.main_head.actions[action]
-    components = reward_components(spec, inputs, action=name, affect=affect_of(spec, state))
+    when = None if timing is None else spec.timing_head.actions[timing]
+    components = reward_components(spec, inputs, action=name, affect=affect_of(spec, state), timing=when)
     return np.concatenate([[float(reward_total(spec, components))], components])
 
 

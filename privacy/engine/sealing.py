@@ -1,4 +1,4 @@
-"""Seal records with AES-256-GCM under a person's data key, which a master key wraps.
+"""Seal records with AES-256-GCM under a person's data key, or exported rows under a key of the export. A master key wraps both.
 
 Every seal has a random nonce of 96 bits and is bound to its place by the associated data ``about``. A seal that is moved to
 another row or column cannot be opened. A key seals far fewer than 2^32 records, the bound for random nonces (NIST SP 800-38D,
@@ -76,6 +76,24 @@ def unwrap(master: Cipher, wrapped: bytes, *, version: int, person_id: int) -> b
 def unwrap_cipher(master: Cipher, wrapped: bytes, *, version: int, person_id: int) -> Cipher:
     """Unwrap a data key as a cipher, ready for use. Raises CannotUnwrap."""
     return Cipher(unwrap(master, wrapped, version=version, person_id=person_id))
+
+
+def wrap_export(master: Cipher, key: bytes, *, version: int, release_id: int, index: int) -> bytes:
+    """Seal the key of one export's rows with the master key of a version."""
+    return master.seal(key, b"export key %d %d %d" % (version, release_id, index))
+
+
+def unwrap_export(master: Cipher, wrapped: bytes, *, version: int, release_id: int, index: int) -> bytes:
+    """Unwrap the key of one export's rows. Raises CannotUnwrap."""
+    try:
+        return master.open(wrapped, b"export key %d %d %d" % (version, release_id, index))
+    except CannotOpen as error:
+        raise CannotUnwrap(str(error)) from None
+
+
+def about_export(release_id: int, index: int) -> bytes:
+    """Return the associated data of the rows that one round of a release exports."""
+    return b"export %d %d" % (release_id, index)
 
 
 def about_signal(person_id: int, signal_key: Bytes) -> bytes:

@@ -5,7 +5,7 @@ from privacy.models.budget import LedgerEntry, PrivacyBudget
 from privacy.models.consent import Consent, Purpose
 from privacy.models.decision import Choice, Decision, RewardSignal
 from privacy.models.imports import SignalImport
-from privacy.models.keys import DataKey
+from privacy.models.keys import DataKey, ExportKey
 from privacy.models.person import Person
 from privacy.models.release import Release, ReleaseRound, ReleaseState
 from privacy.models.served_decision import RewardEvent, ServedDecision, Unavailable
@@ -18,6 +18,7 @@ __all__ = [
     "Consent",
     "DataKey",
     "Decision",
+    "ExportKey",
     "LedgerEntry",
     "Person",
     "PersonAccount",

@@ -11,10 +11,9 @@ LONGEST_OVERRIDE = 300
 
 
 class SignalImport(Created):
-    """One import of one file."""
+    """One import of one file, known by its SHA-256. Its name is not stored, because it may name people. Counts are rounded."""
 
     loop_version = models.ForeignKey(LoopVersion, on_delete=models.PROTECT, related_name="imports")
-    file_name = models.CharField(max_length=255)
     file_sha256 = models.CharField(max_length=64)
     rows = models.PositiveIntegerField()
     added = models.PositiveIntegerField()
@@ -33,4 +32,4 @@ class SignalImport(Created):
         db_table = "signal_imports"
 
     def __str__(self) -> str:
-        return f"import {self.pk} of {self.file_name}"
+        return f"import {self.pk}"

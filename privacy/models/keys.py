@@ -1,4 +1,4 @@
-"""Data keys, which seal people's payloads. Destroying a key erases the payloads, also in backups that lack this table."""
+"""Keys that seal people's payloads and exported rows. Destroying one erases what it seals, also in backups without them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from django.db.models import Q
 
 from core.model_base import Created
 from privacy.models.person import Person
+from privacy.models.release import ReleaseRound
 
 ERASE_PERSON = "privacy.erase_person"
 
@@ -26,3 +27,22 @@ class DataKey(Created):
 
     def __str__(self) -> str:
         return f"data key of person {self.person_id}"
+
+
+class ExportKey(Created):
+    """The key (AES-256) of one export's rows, wrapped by the master key of ``master_version``. It ends with the rows.
+
+    Keep this table out of long-term backups, as that of data keys.
+    """
+
+    round = models.OneToOneField(ReleaseRound, on_delete=models.CASCADE, primary_key=True, related_name="export_key")
+    wrapped = models.BinaryField(max_length=60)
+    master_version = models.PositiveSmallIntegerField()
+
+    class Meta:
+        db_table = "export_keys"
+        constraints = [models.CheckConstraint(condition=Q(master_version__gte=1), name="export_key_master_from_one")]
+        indexes = [models.Index(fields=["master_version"])]
+
+    def __str__(self) -> str:
+        return f"key of export round {self.round_id}"

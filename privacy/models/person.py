@@ -7,6 +7,7 @@ from django.db import models
 from core.model_base import Created
 
 FOLDS = 10_000
+VIEW_PEOPLE = "privacy.view_person"
 SERVE_PEOPLE = "privacy.serve_people"
 
 

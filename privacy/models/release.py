@@ -91,7 +91,8 @@ class Release(Created):
 class ReleaseRound(Created):
     """The stored output of one round of a release. It is written once; a retry reads it and never samples again.
 
-    Rows of people expire: the output is then emptied, and its SHA-256 stays.
+    Rows of people expire. Until then they are sealed under a key of their own (``ExportKey``); then key and output are destroyed.
+    The SHA-256 is that of the plain output, and stays.
     """
 
     release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="rounds")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from django.conf import settings
@@ -10,7 +10,7 @@ from django.db.models import Case, Count, F, FloatField, Q, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast
 
-from privacy.engine.budget_windows import first_day
+from privacy.engine.budget_windows import first_day, next_days
 from privacy.engine.dp.accounting import NANO, epsilon_of_account
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.models import PrivacyBudget, Purpose
@@ -19,7 +19,8 @@ from privacy.selectors.consents import consented
 
 LIFETIME_DELTA = 1e-6
 NEAR = 0.8  # share of a cap from which a budget counts as near it
-_PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "lifetime": "lifetime"}
+PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "lifetime": "lifetime"}
+PERIOD_NAMES = tuple(PERIODS.values())
 
 
 def budgets_overview() -> dict[str, Any]:
@@ -52,18 +53,21 @@ def _share(people: Any) -> dict[str, int]:
 
 
 def budget_summary(budget: PrivacyBudget) -> dict[str, Any]:
-    """Summarise one person's budget: policy units by window, and separately the formal lifetime account with its epsilon."""
+    """Summarise one person's budget: policy units by window, and separately the formal lifetime account with its epsilon.
+
+    ``remaining`` is what every window still allows, and ``limited_by`` the window that allows least. ``period_ends`` and each
+    window's ``ends`` are the times (UTC) at which a new window begins with nothing spent. None: never.
+    """
     today = datetime.now(UTC).date()
-    windows = {
-        w: {"spent": spent_now(budget, w, today) / NANO, "cap": getattr(budget, f"cap_{w}") / NANO} for w in WINDOWS
-    }
+    windows = {w: _window_summary(budget, w, today) for w in WINDOWS}
     period = _period(budget)
-    remaining = min((entry["cap"] - entry["spent"] for entry in windows.values()), default=0.0)
+    limit = min(windows, key=lambda w: windows[w]["cap"] - windows[w]["spent"])
     void = budget.formal_void_at
     return {
-        "period": _PERIODS[period],
-        "remaining": remaining,
-        "period_ends": _PERIOD_ENDS[period],
+        "period": PERIODS[period],
+        "remaining": windows[limit]["cap"] - windows[limit]["spent"],
+        "limited_by": limit,
+        "period_ends": windows[period]["ends"],
         "policy_units": windows,
         "formal": {
             "rho_spent": budget.rho_spent / NANO,
@@ -75,12 +79,13 @@ def budget_summary(budget: PrivacyBudget) -> dict[str, Any]:
     }
 
 
-_PERIOD_ENDS = {
-    "day": "at midnight UTC",
-    "week": "on Monday UTC",
-    "month": "on the first of the month UTC",
-    "lifetime": "never",
-}
+def _window_summary(budget: PrivacyBudget, window: str, today: date) -> dict[str, Any]:
+    next_day = next_days(today).get(window)
+    return {
+        "spent": spent_now(budget, window, today) / NANO,
+        "cap": getattr(budget, f"cap_{window}") / NANO,
+        "ends": next_day and datetime.combine(next_day, time(), UTC),
+    }
 
 
 def _period(budget: PrivacyBudget) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from core.errors import Conflict
 from jobs.selectors import job_get
 from jobs.services import job_cancel
 from r3al_project.api.answers.jobs import JobAnswer, job_answer
+from r3al_project.api.http.api_view import ApiView
 from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import EmptyBody, read_body
@@ -18,7 +18,7 @@ from r3al_project.permissions import CANCEL_JOB, VIEW_JOBS
 from r3al_project.turns.services import turn_cancel
 
 
-class JobView(APIView):
+class JobView(ApiView):
     """Show the state and progress of a job, or of the turn that it belongs to."""
 
     permission_classes = (HasPermission,)
@@ -29,7 +29,7 @@ class JobView(APIView):
         return Response(job_answer(job_get(job_id=job)))
 
 
-class JobCancelView(APIView):
+class JobCancelView(ApiView):
     """Cancel a job, or the turn that it belongs to. Its current stage writes nothing. Answers 409 when it is over."""
 
     permission_classes = (HasPermission,)

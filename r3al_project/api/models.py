@@ -6,10 +6,8 @@ from typing import Any
 
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from core.errors import Forbidden, InputError, NotFound
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES
@@ -38,18 +36,19 @@ from r3al_project.api.answers.models import (
     version_answer,
 )
 from r3al_project.api.answers.shape import page_answer
+from r3al_project.api.http.api_view import ApiView
 from r3al_project.api.http.idempotency import idempotent
-from r3al_project.api.http.pagination import Pages
+from r3al_project.api.http.pagination import PageQuery, page_of_table
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import (
     FieldError,
     FlagField,
     NumberField,
+    OneOfField,
     StrictBody,
     TextField,
     WholeField,
     read_body,
-    read_query,
 )
 from r3al_project.permissions import (
     DEPLOY_VERSION,
@@ -87,7 +86,7 @@ class Hyperparams(StrictBody):
 
 class TrainBody(StrictBody):
     modelType = TextField(help_text="A head of the loop. Only this head is trained, evaluated and deployed.")
-    sourceDataType = serializers.ChoiceField(
+    sourceDataType = OneOfField(
         choices=DATA_TYPES, default="interaction",
         help_text="Stored with the turn. A release reads decisions and their outcomes of every type.",
     )  # fmt: skip
@@ -100,30 +99,32 @@ class TrainBody(StrictBody):
     )  # fmt: skip
     hyperparams = Hyperparams(required=False)
     loop = TextField(default=DEFAULT_LOOP)
-    deploy = serializers.ChoiceField(
+    deploy = OneOfField(
         choices=DEPLOY_MODES, required=False,
         help_text="By hand: the turn ends with its verdict, and an operator deploys. Default: as the loop declares.",
     )  # fmt: skip
-    privacyEpsilon = NumberField(default=DEFAULT_EPSILON)
+    privacyEpsilon = NumberField(
+        default=DEFAULT_EPSILON, min_value=0,
+        help_text="Above 0, and at most MAX_PRIVACY_EPSILON of the server (1 unless it is set).",
+    )  # fmt: skip
 
 
-class ListQuery(StrictBody):
-    status = serializers.ChoiceField(choices=VersionState.values, required=False, allow_blank=True)
+class ListQuery(PageQuery):
+    status = OneOfField(choices=VersionState.values, required=False, allow_blank=True)
     modelType = TextField(
         required=False,
         allow_blank=True,
         help_text="A head of any loop. The list holds its versions in every loop that has it.",
     )
     loop = TextField(required=False, allow_blank=True)
-    page = WholeField(required=False, min_value=1)
-    pageSize = WholeField(required=False, min_value=1, max_value=Pages.max_page_size)
 
 
-class ModelsView(APIView):
+class ModelsView(ApiView):
     """``POST`` starts a turn (collect, release, synthesize, train, evaluate, deploy). ``GET`` lists versions, newest first."""
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_VERSIONS, "POST": START_TURN}
+    queries = {"GET": ListQuery}
 
     @extend_schema(request=TrainBody, responses={202: TrainAnswer})
     @idempotent
@@ -148,15 +149,14 @@ class ModelsView(APIView):
 
     @extend_schema(operation_id="v1_training_models_list", parameters=[ListQuery], responses={200: VersionsAnswer})
     def get(self, request: Request) -> Response:
-        found = ModelVersion.objects.select_related("loop_version__loop").defer("weights").order_by("-id")
-        given = read_query(ListQuery, request)
+        found = ModelVersion.objects.select_related("loop_version__loop").defer("weights")
+        given = self.query
         _check_known_head(given.get("modelType"))
         for name, column in (("status", "state"), ("modelType", "head"), ("loop", "loop_version__loop__name")):
             if given.get(name):
                 found = found.filter(**{column: given[name]})
-        pages = Pages()
-        page = pages.paginate_queryset(found.prefetch_related("metrics", "verdicts"), request, view=self) or []
-        return Response(page_answer(pages, [version_answer(v) for v in page]))
+        page = page_of_table(request, given, found.prefetch_related("metrics", "verdicts"))
+        return Response(page_answer(page.next, [version_answer(v) for v in page.entries]))
 
 
 def _check_head(version: LoopVersion, name: str) -> None:
@@ -200,7 +200,7 @@ def _version_in_path(name: str, given: dict[str, Any]) -> ModelVersion:
     return found
 
 
-class ModelView(APIView):
+class ModelView(ApiView):
     """Show one version."""
 
     permission_classes = (HasPermission,)
@@ -211,7 +211,7 @@ class ModelView(APIView):
         return Response(version_answer(version_named(version)))
 
 
-class EvaluationView(APIView):
+class EvaluationView(ApiView):
     """Show the outcome gate's verdict on a version. The gate reads people's own outcomes."""
 
     permission_classes = (HasPermission,)
@@ -232,7 +232,7 @@ class DeployBody(StrictBody):
         required=False, max_length=LONGEST_REASON,
         help_text="Reason to deploy a version that was not judged against the deployed one. Stored permanently.",
     )  # fmt: skip
-    deploymentType = serializers.ChoiceField(
+    deploymentType = OneOfField(
         choices=tuple(STRATEGIES), required=False,
         help_text="Default: what a turn would do by itself, which is a trial of a first or an undecided policy, and otherwise a "
         "full_rollout. A full_rollout of a version whose trial passed promotes it.",
@@ -246,7 +246,7 @@ def _check_strategy(given: dict[str, Any]) -> None:
         raise InputError(f"only deploymentType {' or '.join(STARTERS)} with trafficPercentage 100 is available")
 
 
-class DeployView(APIView):
+class DeployView(ApiView):
     """Deploy a version to everybody except the holdback, or begin its trial on half of the people."""
 
     permission_classes = (HasPermission,)
@@ -267,7 +267,7 @@ class DeployView(APIView):
         return Response(deploy_answer(done))
 
 
-class HealthView(APIView):
+class HealthView(ApiView):
     """Show the latest health check of a deployed version."""
 
     permission_classes = (HasPermission,)
@@ -288,7 +288,7 @@ class RollbackBody(StrictBody):
     harmful = FlagField(default=False, help_text="True: the version caused harm. No later rollback returns to it.")
 
 
-class RollbackView(APIView):
+class RollbackView(ApiView):
     """Roll back a deployed version, or stop its trial."""
 
     permission_classes = (HasPermission,)
@@ -311,7 +311,7 @@ class UndoBody(StrictBody):
     reason = TextField(max_length=LONGEST_REASON)
 
 
-class RollbackUndoView(APIView):
+class RollbackUndoView(ApiView):
     """Deploy a version again whose rollback was no harm, as long as nothing else was deployed since."""
 
     permission_classes = (HasPermission,)

@@ -2,128 +2,45 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import partial
 from uuid import UUID
 
 import msgspec
 from django.http import HttpResponse
+from msgspec import UNSET
 
-from core.durations import DAY, HOUR
+from core.durations import HOUR
 from core.errors import InputError
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, reward_components, reward_total
-from loops.selectors import DEFAULT_LOOP, loop_version_current
+from loops.engine.spec import LoopSpec
+from loops.selectors import loop_version_current
 from privacy.services.people.authentication import Token, caller_of, person_of
-from privacy.services.records.rewards import RewardInput, decision_activate, reward_add
+from privacy.services.records.rewards import (
+    RewardInput,
+    decision_activate,
+    reward_add,
+)
 from privacy.services.records.signals import SignalInput, signals_add
+from r3al_project.api.answers.outcomes import (
+    LONGEST_DELAY,
+    ActivateAnswer,
+    ActivateBody,
+    CalculateAnswer,
+    CalculateBody,
+    Rejected,
+    RewardAnswer,
+    RewardBody,
+    RewardComponents,
+    RewardInputs,
+    SignalsAnswer,
+    SignalsBody,
+    Weighed,
+    WeighedComponents,
+)
 from r3al_project.api.http.plain_view import plain_view
 
 LARGEST_BODY = 256 * 1024
-LONGEST_DELAY = 366.0 * DAY  # seconds
 _view = partial(plain_view, largest=LARGEST_BODY, advice="send smaller batches", may_be_empty=True)
-
-
-class SignalBody(msgspec.Struct, rename={"kind": "type"}, forbid_unknown_fields=True):
-    id: str
-    kind: str
-    at: datetime
-    values: dict[str, float | str]
-
-
-class SignalsBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    signals: list[SignalBody]
-    loop: str = DEFAULT_LOOP
-    user_id: str | None = None
-
-
-class ActivateBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    at: datetime | None = None
-    user_id: str | None = None
-
-
-class RewardInputs(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """Observations that a reward is computed from. Sentiment lies in [-1, 1], engagement and rating in [0, 1]."""
-
-    sentiment_before: float | None = None
-    sentiment_after: float | None = None
-    engagement_before: float | None = None
-    engagement_after: float | None = None
-    rating: float | None = None
-    delay_seconds: float | None = None
-    consent_given: bool | None = None
-    privacy_respected: bool | None = None
-
-
-class RewardBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    reward_id: str
-    total: float | None = None
-    components: dict[str, float] | None = None
-    inputs: RewardInputs | None = None
-    label: str | None = None
-    user_id: str | None = None
-
-
-class CalculateBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """Inputs of one reward calculation. ``actionTiming`` counts the hours from the decision until the person saw it."""
-
-    sentiment_before: float | None = None
-    sentiment_after: float | None = None
-    engagement_before: float | None = None
-    engagement_after: float | None = None
-    action_type: str = ""
-    action_timing: float | None = None
-    consent_given: bool | None = None
-    privacy_respected: bool | None = None
-    rating: float | None = None
-    affect: dict[str, float] = {}
-    loop: str = DEFAULT_LOOP
-
-
-class Rejected(msgspec.Struct):
-    """A signal that was rejected, with its index in the batch, its id and the reason."""
-
-    index: int
-    id: str
-    reason: str
-
-
-class SignalsAnswer(msgspec.Struct):
-    """Counts of a batch. ``clamped`` counts the values that were moved to the bounds of their features."""
-
-    added: int
-    unchanged: int
-    clamped: int
-    rejected: list[Rejected]
-
-
-class ActivateAnswer(msgspec.Struct, rename="camel"):
-    """The time at which the decision was first shown."""
-
-    decision_id: UUID
-    activated_at: datetime
-
-
-class RewardAnswer(msgspec.Struct, rename="camel"):
-    """A recorded reward. A ``late`` one arrived after the deadline: it is kept apart and no policy learns from it."""
-
-    reward_id: str
-    late: bool
-
-
-class Weighed(msgspec.Struct):
-    """One component of a reward. Its ``value`` is null when no given input determines it."""
-
-    value: float | None
-    weight: float
-    bounds: tuple[float, float]
-
-
-class CalculateAnswer(msgspec.Struct):
-    """A reward that was computed and not stored. Its ``total`` is null when no component is known."""
-
-    total: float | None
-    components: dict[str, Weighed]
-    loop: str
 
 
 _FIELD_NAMES = {f.name: f.encode_name for f in msgspec.structs.fields(RewardInputs)} | {"delay": "the delay in seconds"}
@@ -142,18 +59,18 @@ def signals(token: Token, body: SignalsBody) -> HttpResponse:
     given = [SignalInput(s.id, s.kind, s.at, s.values) for s in body.signals]
     intake = signals_add(loop_version=version, person_id=person_id, signals=given)
     rejected = [Rejected(**one) for one in intake.rejected]
-    return _json(SignalsAnswer(intake.added, intake.unchanged, intake.clamped, rejected))
+    return _json(SignalsAnswer(intake.added, intake.unchanged, intake.clamped, intake.ahead, rejected))
 
 
 @_view(ActivateBody)
 def activate(token: Token, body: ActivateBody, decision: UUID) -> HttpResponse:
-    """Record that the device showed a decision. The first time counts."""
+    """Record that the device showed a decision, even if it had expired. The first time counts."""
     caller = caller_of(token)
     if body.at is not None and body.at.tzinfo is None:
         raise InputError("at has no offset from UTC; send it like 2026-01-31T08:00:00+01:00")
     served = decision_activate(caller=caller, public_id=decision, user_id=body.user_id, at=body.at)
     assert served.activated_at is not None
-    return _json(ActivateAnswer(served.public_id, served.activated_at))
+    return _json(ActivateAnswer(served.public_id, served.activated_at, served.activated_at > served.expires_at))
 
 
 @_view(RewardBody)
@@ -164,10 +81,15 @@ def rewards(token: Token, body: RewardBody, decision: UUID) -> HttpResponse:
     """
     caller = caller_of(token)
     inputs = None if body.inputs is None else _observed(body.inputs)
-    reward = RewardInput(body.reward_id, body.total, body.components, inputs, body.label)
+    components = None if body.components is None else _given(body.components)
+    reward = RewardInput(body.reward_id, body.total, components, inputs, body.label)
     receipt = reward_add(caller=caller, public_id=decision, user_id=body.user_id, reward=reward)
     status = 202 if receipt.late else 201 if receipt.new else 200
-    return _json(RewardAnswer(body.reward_id, receipt.late), status=status)
+    return _json(RewardAnswer(body.reward_id, receipt.late, list(receipt.clamped)), status=status)
+
+
+def _given(components: RewardComponents) -> dict[str, float]:
+    return {name: value for name, value in msgspec.structs.asdict(components).items() if value is not UNSET}
 
 
 def _observed(inputs: RewardInputs) -> dict[str, float]:
@@ -205,11 +127,42 @@ def calculate(token: Token, body: CalculateBody) -> HttpResponse:
             timing, body.consent_given, body.privacy_respected,
         )
     )  # fmt: skip
-    components = reward_components(spec, observed, action=body.action_type, affect=body.affect)
+    notes = _notes(spec, body)
+    components = reward_components(spec, observed, action=body.action_type, affect=body.affect, timing=body.timing)
     weights = {c: spec.reward.weights.get(c, DEFAULT_WEIGHTS[c]) for c in COMPONENTS}
     weighed = {
         c: Weighed(None if value != value else value, weights[c], BOUNDS[c])
         for c, value in zip(COMPONENTS, components.tolist(), strict=True)
     }
     total = float(reward_total(spec, components))
-    return _json(CalculateAnswer(None if total != total else total, weighed, spec.name))
+    return _json(CalculateAnswer(None if total != total else total, WeighedComponents(**weighed), spec.name, notes))
+
+
+def _notes(spec: LoopSpec, body: CalculateBody) -> list[str]:
+    """Return one sentence for each input that does not count. Raises InputError for a name or a value that the loop lacks.
+
+    An unknown ``actionType`` is no error, because the blueprint's own example names none of a loop's actions.
+    """
+    _check_affect(spec, body.affect)
+    head, notes = spec.timing_head, []
+    if body.timing is not None and body.timing not in head.actions:
+        raise InputError(f"timing is {body.timing!r}; the actions of head {head.name} are {', '.join(head.actions)}")
+    if body.action_type and body.action_type not in spec.main_head.actions:
+        known = ", ".join(spec.main_head.actions)
+        notes.append(
+            f"actionType {body.action_type!r} is no action of loop {spec.name!r} and does not count; there are {known}"
+        )
+    if body.action_timing is not None and body.timing is None and head.name != spec.main_head.name:
+        notes.append(f"timing was not given, so the best delay is 0; it is one of {', '.join(head.actions)}")
+    return notes
+
+
+def _check_affect(spec: LoopSpec, affect: dict[str, float]) -> None:
+    known = [f.name for f in spec.features if not f.is_category]
+    for name, value in affect.items():
+        if name not in known:
+            raise InputError(
+                f"affect.{name[:40]} is not a numeric feature of loop {spec.name!r}; there are {', '.join(known)}"
+            )
+        if not 0.0 <= value <= 1.0:
+            raise InputError(f"affect.{name} is {value:g}; it must lie between 0 and 1")

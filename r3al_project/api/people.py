@@ -5,7 +5,6 @@ from __future__ import annotations
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from core.errors import InputError
 from deployments.selectors.slots import evidence_units_of
@@ -31,6 +30,7 @@ from r3al_project.api.answers.people import (
     my_vault_answer,
     person_answer,
 )
+from r3al_project.api.http.api_view import ApiView
 from r3al_project.api.http.idempotency import TokenAnswer, idempotent
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import FlagField, IdentifierField, StrictBody, TextField, read_body
@@ -52,7 +52,7 @@ class PersonBody(StrictBody):
     device = FlagField(default=False, help_text="Give another device token to a person who is already registered.")
 
 
-class PeopleView(APIView):
+class PeopleView(ApiView):
     """Register a person and their device.
 
     A retry (``Idempotency-Key``) revokes the token of the lost answer and shows a new one.
@@ -87,7 +87,7 @@ class ConsentsBody(Consents):
     textVersion = TextField(default="1", max_length=40)
 
 
-class MyConsentsView(APIView):
+class MyConsentsView(ApiView):
     """Show or change the caller's consents. A withdrawal takes effect before the answer is sent."""
 
     permission_classes = (HasPermission,)
@@ -115,7 +115,7 @@ class MyConsentsView(APIView):
         return Response(consents_changed_answer(me, affected))
 
 
-class MyBudgetView(APIView):
+class MyBudgetView(ApiView):
     """Show the caller's privacy budget: policy units by window, and separately the formal lifetime account."""
 
     permission_classes = (HasPermission,)
@@ -126,7 +126,7 @@ class MyBudgetView(APIView):
         return Response(budget_answer(own_person(request.user).budget))
 
 
-class MyVaultView(APIView):
+class MyVaultView(ApiView):
     """Show the Trust Vault's events about the caller: consents and budget changes. Decisions lie there in sealed batches."""
 
     permission_classes = (HasPermission,)
@@ -137,7 +137,7 @@ class MyVaultView(APIView):
         return Response(my_vault_answer(list(vault_events_of(own_person(request.user)))))
 
 
-class MyExportView(APIView):
+class MyExportView(ApiView):
     """Export everything that the platform stores about the caller."""
 
     permission_classes = (HasPermission,)
@@ -154,7 +154,7 @@ class ErasureBody(StrictBody):
     confirm = FlagField(help_text="Must be true: the erasure is permanent.")
 
 
-class MyErasureView(APIView):
+class MyErasureView(ApiView):
     """Erase the caller: their data key, their rows and their logins.
 
     Their spent budget stays, so that a new registration does not restore it.

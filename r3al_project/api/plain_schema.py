@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from core.problem_json import PROBLEM_TYPES
 from deployments.services.serving import requests, responses
-from loops.engine.reward import COMPONENTS
-from privacy.engine.data_types import DATA_TYPES
-from r3al_project.api import outcomes
+from r3al_project.api.answers import outcomes
+from r3al_project.api.answers.shape import Shape
+from r3al_project.api.http.request_bodies import StrictBody
 
 Document = dict[str, Any]
 _REFS = "#/components/schemas/Serving{name}"
 # Clients were generated from these names, so the document keeps them although the structs are named otherwise.
 _PUBLISHED = {"DecisionRequest": "Request", "DecisionAnswer": "Answer", "HeadAnswer": "Action"}
+_INHERITED = (inspect.getdoc(Shape), inspect.getdoc(StrictBody))
 _TOKEN: list[Document] = [{"knoxApiToken": []}]
 
 
@@ -78,14 +82,18 @@ PROBLEM: Document = {
     "type": "object",
     "description": "An error (RFC 9457). Some carry further members.",
     "properties": {
-        "type": {"type": "string", "const": "about:blank"},
+        "type": {
+            "type": "string",
+            "enum": list(PROBLEM_TYPES),
+            "description": "Branch on this, not on the sentence in detail. A type is never renamed.",
+        },
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "The problem, and the action to take."},
         "errors": {
             "type": "object",
-            "description": "Error sentences, by field.",
-            "additionalProperties": {},
+            "description": "Error sentences, by field. A field inside another is named like hyperparams.gamma.",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
         },
     },
     "required": ["type", "title", "status", "detail"],
@@ -96,13 +104,40 @@ def complete(result: Document, generator: Any, request: Any, public: bool) -> Do
     """Add the plain views' endpoints, and each operation's error answers. Postprocessing hook of drf-spectacular."""
     for operations in result["paths"].values():
         for operation in operations.values():
+            _add_locations(operation)
             _add_refusals(operation, _refusals(operation))
     schemas, components = _structs()
     result["components"]["schemas"] |= schemas | {"Problem": PROBLEM}
+    for schema in result["components"]["schemas"].values():
+        _say_defaults(schema)
     result["paths"] |= {e.path: {"post": _operation(e, components)} for e in ENDPOINTS}
     result["paths"] = dict(sorted(result["paths"].items()))
     result["components"]["schemas"] = dict(sorted(result["components"]["schemas"].items()))
     return result
+
+
+def _say_defaults(schema: Document) -> None:
+    """Say defaults in words, and leave out what a component inherits from a base class without saying anything of itself.
+
+    Generators of types take a field with ``default`` as always present, and then refuse a request that leaves it out.
+    """
+    if schema.get("description") in _INHERITED:
+        del schema["description"]
+    for field in schema.get("properties", {}).values():
+        default = field.pop("default", None)
+        if default not in (None, "", {}):
+            words = f"Default: {json.dumps(default)}."
+            field["description"] = f"{field['description']} {words}" if "description" in field else words
+
+
+def _add_locations(operation: Document) -> None:
+    """Document where a long job or a new release can be looked at."""
+    for status, answer in operation["responses"].items():
+        named = str(answer.get("content", {})).partition("schemas/")[2]
+        if status in ("201", "202") and named.startswith(("TrainAnswer", "Anonymize")):
+            answer["headers"] = {
+                "Location": {"description": "Address of the job or the release.", "schema": {"type": "string"}}
+            }
 
 
 def _structs() -> tuple[Document, dict[type, Document]]:
@@ -111,11 +146,6 @@ def _structs() -> tuple[Document, dict[type, Document]]:
     found, components = msgspec.json.schema_components(kinds, ref_template=_REFS)
     found, components = _published((found, components))
     schemas = {f"Serving{_PUBLISHED.get(name, name)}": schema for name, schema in components.items()}
-    # Names that the types leave open, because their errors name what is known.
-    names = {"propertyNames": {"enum": list(COMPONENTS)}}
-    schemas["ServingRewardBody"]["properties"]["components"]["anyOf"][0] |= names
-    schemas["ServingCalculateAnswer"]["properties"]["components"] |= names
-    schemas["ServingSignalBody"]["properties"]["type"] |= {"enum": list(DATA_TYPES)}
     return schemas, dict(zip(kinds, found, strict=True))
 
 

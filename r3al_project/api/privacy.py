@@ -8,17 +8,16 @@ from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from core.errors import Conflict, InputError, NotFound
+from core.errors import Conflict, NotFound
 from jobs.models import JobState
 from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.engine.anonymize.registry import own_parameters, technique_modes, technique_names
-from privacy.engine.anonymize.request import DEFAULT_MODE, AnonymizeRequest, Parameter
+from privacy.engine.anonymize.request import DEFAULT_MODE, MOST_ROWS, MOST_SAMPLES, AnonymizeRequest, Parameter
 from privacy.engine.data_types import DATA_TYPES
 from privacy.models import Release
 from privacy.selectors.budgets import budgets_overview
@@ -41,10 +40,11 @@ from r3al_project.api.answers.privacy import (
     release_url,
 )
 from r3al_project.api.answers.shape import page_answer
+from r3al_project.api.http.api_view import ApiView
 from r3al_project.api.http.idempotency import KEY_HEADER
-from r3al_project.api.http.pagination import Pages
+from r3al_project.api.http.pagination import PageQuery, page_of_table
 from r3al_project.api.http.permissions import HasPermission
-from r3al_project.api.http.request_bodies import NumberField, StrictBody, TextField, WholeField
+from r3al_project.api.http.request_bodies import NumberField, OneOfField, StrictBody, TextField, WholeField
 from r3al_project.api.http.wait_for_job import job_awaited
 from r3al_project.permissions import ANONYMIZE_DATA, VIEW_BUDGETS, VIEW_RELEASES
 
@@ -54,19 +54,27 @@ _ROWS_SHOWN, _WAIT_SECONDS = 1_000, 10.0
 class AnonymizeBody(StrictBody):
     """An anonymisation to run. Each technique adds its own parameters, and optional fields have defaults."""
 
-    dataType = serializers.ChoiceField(choices=DATA_TYPES)
-    technique = serializers.ChoiceField(choices=technique_names())
-    privacyEpsilon = NumberField(default=0.5)
+    dataType = OneOfField(choices=DATA_TYPES)
+    technique = OneOfField(choices=technique_names())
+    privacyEpsilon = NumberField(
+        default=0.5,
+        min_value=0,
+        help_text="Above 0, and at most MAX_PRIVACY_EPSILON of the server (1 unless it is set).",
+    )
     sampleCount = WholeField(
         required=False,
         allow_null=True,
+        min_value=1,
+        max_value=MOST_SAMPLES,
         help_text="How many people to include: an upper limit for rows, an approximate count for statistics.",
     )
     loop = TextField(default=DEFAULT_LOOP)
-    delta = NumberField(default=1e-6)
-    mode = serializers.ChoiceField(choices=technique_modes(), default=DEFAULT_MODE)
+    delta = NumberField(
+        default=1e-6, min_value=0, help_text="At most MAX_PRIVACY_DELTA of the server (1e-5 unless it is set)."
+    )
+    mode = OneOfField(choices=technique_modes(), default=DEFAULT_MODE)
     fields_ = serializers.ListField(child=TextField(), required=False, source="names")
-    rowsPerPerson = WholeField(default=1)
+    rowsPerPerson = WholeField(default=1, min_value=1, max_value=MOST_ROWS)
 
     def get_fields(self) -> dict[str, Any]:
         found: dict[str, Any] = super().get_fields()
@@ -91,7 +99,7 @@ def _anonymize_request(given: dict[str, Any]) -> AnonymizeRequest:
     )  # fmt: skip
 
 
-class AnonymizationsView(APIView):
+class AnonymizationsView(ApiView):
     """Anonymise records. People are charged at once and a worker computes the result.
 
     If the result is ready within ten seconds, the answer is the row of the permanent log with the statistics or the first rows
@@ -138,7 +146,7 @@ def _first_lines(release: Release) -> list[str]:
     return out.getvalue().splitlines()[: 1 + _ROWS_SHOWN]
 
 
-class PreviewView(APIView):
+class PreviewView(ApiView):
     """Compute the cost of an anonymisation and about how many people it would leave out. Nobody is charged."""
 
     permission_classes = (HasPermission,)
@@ -151,28 +159,26 @@ class PreviewView(APIView):
         return Response(preview_answer(found))
 
 
-class ReleasesView(APIView):
+class ReleasesQuery(PageQuery):
+    technique = OneOfField(choices=technique_names(), required=False, allow_blank=True)
+    loop = TextField(required=False, allow_blank=True)
+
+
+class ReleasesView(ApiView):
     """List the permanent log of releases, newest first."""
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_RELEASES}
+    queries = {"GET": ReleasesQuery}
 
-    @extend_schema(
-        operation_id="v1_privacy_releases_list",
-        parameters=[OpenApiParameter("technique", enum=technique_names()), OpenApiParameter("loop")],
-        responses={200: ReleasesAnswer},
-    )
+    @extend_schema(operation_id="v1_privacy_releases_list", parameters=[ReleasesQuery], responses={200: ReleasesAnswer})
     def get(self, request: Request) -> Response:
-        found = Release.objects.select_related("loop_version__loop").order_by("-pk")
-        technique = request.query_params.get("technique")
-        if technique and technique not in technique_names():
-            raise InputError(f"technique {technique!r} is not known; use one of {', '.join(technique_names())}")
+        found = Release.objects.select_related("loop_version__loop")
         for name, column in (("technique", "technique"), ("loop", "loop_version__loop__name")):
-            if value := request.query_params.get(name):
+            if value := self.query.get(name):
                 found = found.filter(**{column: value})
-        pages = Pages()
-        page = pages.paginate_queryset(found, request, view=self) or []
-        return Response(page_answer(pages, [release_answer(r) for r in page]))
+        page = page_of_table(request, self.query, found)
+        return Response(page_answer(page.next, [release_answer(r) for r in page.entries]))
 
 
 def _release_get(pk: int) -> Release:
@@ -183,7 +189,7 @@ def _release_get(pk: int) -> Release:
     return found
 
 
-class ReleaseView(APIView):
+class ReleaseView(ApiView):
     """Show one row of the log. An anonymisation also has its statistics, or the address of its rows."""
 
     permission_classes = (HasPermission,)
@@ -194,7 +200,7 @@ class ReleaseView(APIView):
         return Response(release_detail_answer(_release_get(release)))
 
 
-class ReleaseRowsView(APIView):
+class ReleaseRowsView(ApiView):
     """Download the rows of an anonymisation as CSV, until they expire."""
 
     permission_classes = (HasPermission,)
@@ -208,7 +214,7 @@ class ReleaseRowsView(APIView):
         return HttpResponse(out.getvalue(), content_type="text/csv", headers={"Content-Disposition": name})
 
 
-class BudgetsView(APIView):
+class BudgetsView(ApiView):
     """Show how many people have spent how much of their budgets, as rounded counts."""
 
     permission_classes = (HasPermission,)

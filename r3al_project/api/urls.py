@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from r3al_project.api import auth, calibration, decisions, jobs, models, outcomes, people, privacy
 
@@ -39,5 +39,5 @@ urlpatterns = [  # Django searches from the top, so the most frequent addresses 
     path("v1/jobs/<int:job>", jobs.JobView.as_view()),
     path("v1/jobs/<int:job>/cancel", jobs.JobCancelView.as_view()),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
 ]

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -17,6 +18,7 @@ from core.admin_base import (
     action,
     dialog_response,
 )
+from privacy.models import PersonAccount
 from privacy.services.people.tokens import tokens_revoke
 from r3al_project.permissions import REVOKE_TOKENS
 
@@ -31,6 +33,11 @@ class UserAdmin(DjangoUserAdmin, RecordAdmin):
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
     actions_detail = ["revoke"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Return the accounts of staff and of services. Those of people are reached by the person alone."""
+        accounts: QuerySet[User] = super().get_queryset(request)
+        return accounts.exclude(pk__in=PersonAccount.objects.values("user_id"))
 
     def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Return whether the user may revoke tokens, which needs its own permission."""

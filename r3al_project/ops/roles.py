@@ -30,7 +30,6 @@ _VISIBLE_PRIVACY_MODELS = (
     "release",
     "privacybudget",
     "consent",
-    "ledgerentry",
     "vaultevent",
     "vaultbatch",
     "signalimport",

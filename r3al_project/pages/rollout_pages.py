@@ -33,7 +33,7 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
     title, text, warning = _rollback_words(found)
     question = Question(
         title,
-        f"{text} Your reason is stored with the incident and in the Trust Vault.",
+        f"{text} Your reason is stored with the incident, and its digest in the Trust Vault.",
         "Stop the trial" if is_on_trial(found) else "Roll back",
         warning=warning,
         reason="harm",
@@ -74,7 +74,7 @@ def undo(request: HttpRequest, version: int) -> HttpResponse:
     question = Question(
         f"Undo the rollback of {incident.version}?",
         "Everybody except the holdback gets this version again. "
-        "Your reason is stored with the deployment and in the Trust Vault.",
+        "Your reason is stored with the deployment, and its digest in the Trust Vault.",
         "Deploy again",
         reason="plain",
     )

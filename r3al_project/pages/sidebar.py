@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 
@@ -36,7 +37,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                ("Metrics", "monitoring", "training.modelmetric"), ("Episodes", "replay", "training.trainingepisode"),
                ("Synthetic jobs", "auto_awesome", "training.syntheticjob"), ("Pool", "dataset", "training.trainingdatapool")),
         _group("Privacy", PRIVACY_PAGE, ("Releases", "shield", "privacy.release"), ("Budgets", "wallet", "privacy.privacybudget"),
-               ("Ledger", "receipt_long", "privacy.ledgerentry"), ("Consents", "how_to_reg", "privacy.consent")),
+               ("Consents", "how_to_reg", "privacy.consent")),
         _group("Raw records", ("People", "group", "privacy.person"), ("Imports", "upload_file", "privacy.signalimport"),
                ("Decisions", "alt_route", "privacy.decision"), ("Choices", "check_circle", "privacy.choice"),
                ("Served", "quick_reference_all", "privacy.serveddecision"), ("Rewards", "reviews", "privacy.rewardevent"),
@@ -59,7 +60,12 @@ def _item(title: str, icon: str, model: str) -> dict[str, Any]:
         return {"title": title, "icon": icon, "link": reverse_lazy("privacy-page"), "permission": _may_view(model)}
     app, name = model.split(".")
     link = reverse_lazy(f"admin:{app}_{name}_changelist")
-    return {"title": title, "icon": icon, "link": link, "permission": _may_view(f"{app}.view_{name}")}
+    return {"title": title, "icon": icon, "link": link, "permission": _may_list(model)}
+
+
+def _may_list(label: str) -> Callable[[HttpRequest], bool]:
+    pages = admin.site._registry.items()
+    return lambda request: any(p.has_view_permission(request) for m, p in pages if m._meta.label_lower == label)
 
 
 def _may_view(permission: str) -> Callable[[HttpRequest], bool]:

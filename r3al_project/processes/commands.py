@@ -13,10 +13,9 @@ _CELERY = (sys.executable, "-m", "celery", "--quiet", "--app", "r3al_project")
 def web(port: int, host: str = "127.0.0.1", *, workers: int = 1) -> list[str]:
     """Return the command of the web server, granian. With several ``workers``, granian restarts one that dies."""
     return [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port),
-        "--workers", str(workers), "--blocking-threads", "4", "--blocking-threads-idle-timeout", "600",
-        "--workers-kill-timeout", "5s", "--no-ws",
-        *(("--respawn-failed-workers",) if workers > 1 else ()), "--log-level", "warning", "r3al_project.wsgi:application",
+        sys.executable, "-m", "granian", "--interface", "rsgi", "--host", host, "--port", str(port),
+        "--workers", str(workers), "--workers-kill-timeout", "5s", "--no-ws",
+        *(("--respawn-failed-workers",) if workers > 1 else ()), "--log-level", "warning", "r3al_project.rsgi:application",
     ]  # fmt: skip
 
 

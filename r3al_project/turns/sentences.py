@@ -15,14 +15,21 @@ from training.models import VERDICT_WORDS, version_name
 StageSummary = Mapping[str, Any]
 
 
-def logging_sentence(spec: LoopSpec, cost: Sequence[float]) -> str:
-    """State the cost of exploring while no learned policy is deployed.
+def logging_sentence(spec: LoopSpec, cost: Sequence[float] | None, without_evidence: Sequence[str] = ()) -> str:
+    """State the cost of exploring while no learned policy is deployed, or why it is not known. Empty if nothing was asked.
 
     A release clips each person's part, so a large cost is understated. It is therefore stated as "or more".
 
     Args:
         cost: mean and 90% interval (mean, low, high), in units of the loop's reward scale. Negative numbers are a gain.
+        without_evidence: actions that were hardly ever logged.
     """
+    if without_evidence:
+        return (
+            f"What exploring costs is not known. Actions that were hardly ever logged: {', '.join(without_evidence)}."
+        )
+    if cost is None:
+        return ""
     mean, low, high = (value * spec.reward.scale for value in cost)
     if low > 0:
         effect = f"costs people about {_amount(mean)} or more reward per decision (90% interval {_amount(low)} to {_amount(high)}"
@@ -92,15 +99,17 @@ def waiting_sentence(waiting: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def collect_sentence(s: StageSummary) -> str:
-    """State how many rows of the file were added, gave a stored decision its outcome, were already stored, and rejected."""
+    """State about how many rows of the file were added, gave a stored decision its outcome, were already stored, and rejected."""
     if "rows" not in s:
         return "No file was given, so the turn uses the records already stored."
-    added = f"{s['added']:,} of {s['rows']:,} rows added"
+    added = f"About {s['added']:,} of {s['rows']:,} rows added"
     joined = f", {s['joined']:,} joined to stored decisions" if s.get("joined") else ""
     counted = f"{added}{joined}, {s['unchanged']:,} already stored, {s['rejected']:,} rejected."
     override = (
-        [sentence(f"Its propensities do not fit its actions. It was imported because: {s['override']}")]
-        if s.get("override")
+        [
+            "Its propensities do not fit its actions. It was imported all the same, for the reason that its import states."
+        ]
+        if s.get("overridden")
         else []
     )
     return " ".join([counted, *override, *s.get("warnings", [])])

@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 DELTA = 1e-5
 _SEEDS = 2**63
 LONGEST_ACTOR = 150
+_FORGOTTEN = ("source", "override_propensities")  # once a turn is over: a path or a typed text may name people
 
 
 def turn_parameters(
@@ -281,7 +282,8 @@ def _stage_enqueue(turn: Turn, stage: Stage) -> None:
 def _turn_end(turn: Turn, outcome: Turn.Outcome, reason: str, actor: str | None = None) -> None:
     """End a running turn once. ``actor``: who ended it (None: whoever started it)."""
     running = Turn.objects.filter(pk=turn.pk, outcome=Turn.Outcome.RUNNING)
-    if running.update(outcome=outcome, reason=reason, finished_at=timezone.now()):
+    kept = {name: value for name, value in turn.parameters.items() if name not in _FORGOTTEN}
+    if running.update(outcome=outcome, reason=reason, finished_at=timezone.now(), parameters=kept):
         _record(turn, outcome, turn.actor if actor is None else actor)
 
 

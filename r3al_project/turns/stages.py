@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from core.errors import BudgetExceeded, InsufficientData
+from core.errors import BudgetExceeded, InsufficientData, R3alError
 from core.sentences import sentence
 from core.variant_registry import registry
 from deployments.selectors.slots import explored_share, incumbents_of, slot_on_trial
@@ -52,14 +52,18 @@ def collect(turn: Turn, context: JobContext) -> Write:
     source = turn.parameters.get("source")
     if source is None:
         return lambda: {"note": "no file was given: the turn uses the records already stored"}
-    report = signals_import(
-        path=Path(source),
-        loop_version=turn.loop_version,
-        consents=[Purpose(p) for p in turn.parameters["consents"]],
-        override_propensities=turn.parameters.get("override_propensities", ""),
-        progress=context.progress,
-    )
-    return report.as_dict
+    path = Path(source)
+    try:
+        report = signals_import(
+            path=path,
+            loop_version=turn.loop_version,
+            consents=[Purpose(p) for p in turn.parameters["consents"]],
+            override_propensities=turn.parameters.get("override_propensities", ""),
+            progress=context.progress,
+        )
+    except R3alError as error:  # the job and the turn keep the reason for ever, and a file's name may name people
+        raise type(error)(str(error).replace(source, "the file").replace(path.name, "the file")) from None
+    return report.as_record
 
 
 def release(turn: Turn, context: JobContext) -> Write:
@@ -214,6 +218,7 @@ STAGES = stage_table(
     Stage("evaluate", PRIVACY, evaluate, evaluate_sentence, ("verdict", "attempt"), in_reason=True),
     Stage("deploy", MONITOR, deploy, deploy_sentence, ("deployed", "waiting", "exploration_fell")),
 )  # fmt: skip
+STAGE_NAMES = tuple(STAGES)
 
 
 def stage_after(name: str) -> Stage | None:

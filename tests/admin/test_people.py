@@ -17,7 +17,7 @@ from privacy.models import Person, PersonAccount, PrivacyBudget, VaultEvent
 from privacy.services.people.identity import people_get_or_create
 from tests.factories.users import staff
 
-WHY = "asked for by the person in writing"
+WHY = "request"
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_cap_is_changed_with_a_reason(operator: Client, budget: PrivacyBudget)
 @pytest.mark.parametrize(
     ("sent", "said"),
     [
-        ({"reason": "because"}, "at least 10 characters"),
+        ({"reason": "because"}, "Select a valid choice"),
         ({"cap": "0.000001"}, "spent"),
         ({"window": "rho", "cap": "9"}, "only be lowered"),
     ],

@@ -71,4 +71,4 @@ def test_what_hashes_writes_no_json_of_its_own() -> None:
         hashes = any(word in text for word in ("hashlib", "core.digests", "core.checksums"))
         if hashes and "json.dumps" in text:
             found.add(str(path.relative_to(ROOT)))
-    assert found == {"privacy/services/releases/lifecycle.py"}, "it copies parameters, and hashes arrays alone"
+    assert not found

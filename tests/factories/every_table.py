@@ -124,7 +124,7 @@ def _release(version: LoopVersion) -> Release:
         release=release, index=0, output=BLOBS["round"], output_sha256=sha256_hex(BLOBS["round"])
     )
     SignalImport.objects.create(
-        loop_version=version, file_name="diary.csv", file_sha256="0" * 64, rows=9, added=7, unchanged=1, rejected=1,
+        loop_version=version, file_sha256="0" * 64, rows=9, added=7, unchanged=1, rejected=1,
         counts={"rejected": {"missing_time": 1}},
     )  # fmt: skip
     return release

@@ -26,6 +26,7 @@ from privacy.models import (
     Consent,
     DataKey,
     Decision,
+    ExportKey,
     LedgerEntry,
     Person,
     PersonAccount,
@@ -124,6 +125,7 @@ GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
     RewardEvent: lambda r, n: {
         "served": r.get(ServedDecision), "reward_key": n.to_bytes(16, "big"), "content_key": b"c", "payload": b"",
     },
+    ExportKey: lambda r, n: {"round": r.fresh(ReleaseRound), "wrapped": b"", "master_version": 1},
     DataKey: lambda r, n: {"person": r.fresh(Person), "wrapped": b"", "master_version": 1},
     ServingState: lambda r, n: {"person": r.fresh(Person), "loop": r.get(Loop), "memory": b""},
     Signal: lambda r, n: {

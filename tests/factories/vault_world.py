@@ -15,7 +15,7 @@ from deployments.services.rollouts.rollback import slot_rollback
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import NANO
 from privacy.models import Person, Purpose, Release
-from privacy.services.budget.caps import cap_change
+from privacy.services.budget.caps import CapReason, cap_change
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.people.consent import consent_grant, consent_withdraw
 from privacy.services.people.erasure import person_erase
@@ -65,7 +65,7 @@ def vault_world(folder: Path) -> VaultWorld:
     served = serve_many(loop, [people[name] for name in names])
     decisions_seal()
     outcomes_close()
-    cap_change(person_id=people["ann"], window="month", cap=3.0, reason="asked for less use", actor="officer")
+    cap_change(person_id=people["ann"], window="month", cap=3.0, reason=CapReason.REQUEST, actor="officer")
     spent = _reserved("spent", loop, Purpose.TRAINING)
     for index in (0, 1):
         rho = (spent.rho or 0) / NANO / 4

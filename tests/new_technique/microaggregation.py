@@ -63,6 +63,7 @@ technique = Technique(
     neighbouring="none",
     library="",
     statistics=False,
+    rows_for_all=False,
     takes=(),
     parameters=(GROUP_SIZE,),
     exclusive=("group_size",),

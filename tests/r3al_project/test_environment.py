@@ -90,6 +90,10 @@ def test_sqlite_takes_its_write_lock_when_a_transaction_begins(tmp_path: Path) -
     assert described["OPTIONS"]["timeout"] == 20
 
 
+def test_sqlite_overwrites_what_is_deleted_whatever_its_build_does_by_default(tmp_path: Path) -> None:
+    assert "PRAGMA secure_delete=ON;" in read.database({}, tmp_path)["OPTIONS"]["init_command"]
+
+
 def test_postgresql_connections_are_kept_for_a_minute_and_checked(tmp_path: Path) -> None:
     described = read.database({"DATABASE_URL": "postgresql://a:b@h:5433/x"}, tmp_path)
     assert described["CONN_HEALTH_CHECKS"] and described["CONN_MAX_AGE"] == 60
@@ -113,3 +117,12 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ImproperlyConfigured, match="cannot be created"):
         read.folder(tmp_path / "file" / "var")
+
+
+def test_an_authority_for_time_stamps_needs_its_roots_and_a_folder() -> None:
+    names = ("VAULT_TSA_URL", "VAULT_TSA_ROOTS", "VAULT_TSA_FOLDER")
+    assert read.beside({}, *names) == ["", ""]
+    given = dict(zip(names, ("https://tsa.example", "roots.pem", "tokens"), strict=True))
+    assert read.beside(given, *names) == ["roots.pem", "tokens"]
+    with pytest.raises(ImproperlyConfigured, match="VAULT_TSA_URL is set, so VAULT_TSA_FOLDER must be set too"):
+        read.beside(given | {"VAULT_TSA_FOLDER": " "}, *names)

@@ -21,7 +21,7 @@ PRODUCTION = {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x", "REDIS_URL": "re
 def run(home: Path, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {"PATH": os.environ["PATH"], "R3AL_VAR_DIR": str(home)}
     return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=clean | env, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *command], cwd=ROOT, env=clean | env, capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -38,11 +38,37 @@ def test_production_without_secrets_is_refused_in_one_sentence(tmp_path: Path) -
 
 def test_the_web_process_has_nothing_heavy_loaded(tmp_path: Path) -> None:
     code = (
-        "import sys, r3al_project.wsgi, r3al_project.urls\n"
+        "import sys, r3al_project.rsgi, r3al_project.urls\n"
         "print(sorted({m.partition('.')[0] for m in sys.modules} & {'scipy', 'opendp', 'sklearn', 'jax'}))"
     )
     done = run(tmp_path, "-c", code)
     assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+PAGE = """
+import django, re; django.setup()
+from django.test import Client
+client = Client(SERVER_NAME="localhost")
+page = client.get("/admin/login/").content.decode()
+names = sorted(set(re.findall(r'/static/(?:r3al|unfold)/[^"]+[.](?:js|css|svg)', page)))
+answers = [client.get(name) for name in names]
+assert len(names) > 3 and all(answer.status_code == 200 for answer in answers), names
+assert all(re.search(r"[.][0-9a-f]{12}[.]\\w+$", name) for name in names), names
+assert all("immutable" in answer["Cache-Control"] for answer in answers)
+"""
+
+
+def test_the_embedded_files_are_private_however_it_is_started_and_static_names_are_hashed(tmp_path: Path) -> None:
+    home = tmp_path / "var"
+    (home / "broker").mkdir(parents=True, mode=0o777)
+    (home / "r3al.sqlite3").touch(mode=0o666)
+    home.chmod(0o777)
+    for command in (("manage.py", "prepare"), ("-c", PAGE)):
+        open_to_all = f"import os, sys; os.umask(0); os.execv(sys.executable, [sys.executable, *{command!r}])"
+        done = run(home, "-c", open_to_all, DJANGO_SETTINGS_MODULE="r3al_project.settings")
+        assert done.returncode == 0, done.stderr
+    readable = [path for path in (home, *home.rglob("*")) if path.stat().st_mode & 0o077]
+    assert readable == [] and (home / "static" / "staticfiles.json").exists()
 
 
 def test_every_variable_that_is_read_is_in_the_example() -> None:

@@ -85,6 +85,7 @@ def test_somebody_unknown_learns_nothing_else_on_either(body: bytes) -> None:
         {"HTTP_HOST": "elsewhere.example.org"},
         {"CONTENT_LENGTH": ""},
         {"PATH_INFO": "/healthz"},
+        {"QUERY_STRING": "loop=care"},
     ],
 )
 def test_what_needs_django_takes_the_usual_way(token: str, more: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from tests.walls.imports import FLOORS, points_up, unplaced_packages
 from tests.walls.source import ENTRANCES, OUTSIDE, config, imported, linted_packages, packages, parsed, sources
 
 IMPORT_NAMES = {  # distribution -> the package that it installs, where the names differ
+    "django-axes": "axes",
     "django-cors-headers": "corsheaders",
     "django-environ": "environ",
     "django-rest-knox": "knox",

@@ -306,7 +306,7 @@ class TestNames:
         assert names.names_defined_twice(planted) == {
             "Job": ["jobs.models", "loops.engine.reward.Reel"],
             "Turn": ["loops.engine.reward", "r3al_project.turns.models"],
-            "deploy": ["loops.engine.reward", "r3al_project.turns.stages"],
+            "deploy": ["loops.engine.reward", "r3al_project.turns.deploy_stage"],
         }
 
 

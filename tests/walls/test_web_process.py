@@ -21,7 +21,7 @@ import json, sys
 print(json.dumps(sorted(n for n in {heavy} if n in sys.modules)))
 """
 WEB = """
-import r3al_project.wsgi
+import r3al_project.rsgi
 from django.contrib import admin
 from django.urls import get_resolver, reverse
 assert len(get_resolver().url_patterns) > 2 and reverse("admin:index") == "/admin/"

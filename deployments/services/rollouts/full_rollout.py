@@ -50,7 +50,7 @@ def full_rollout(*, version: ModelVersion, actor: str, reason: str, override: st
 
     Args:
         override: why it is deployed although it was evaluated against another policy, or acts like one that did harm. It is
-            stored in the deployment history and in the Trust Vault.
+            stored in the deployment history, and its digest in the Trust Vault.
     Raises: Conflict when a precondition fails (``deploy_check``), or when there is an objection (``objections``) and no override.
         InputError when there is nothing to override.
     """

@@ -12,12 +12,13 @@ from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import is_on_trial, slot_of
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
-from deployments.services.rollouts.slots import LONGEST_REASON, slot_return, slot_swap, slots_lock
+from deployments.services.rollouts.slots import slot_return, slot_swap, slots_lock
 from deployments.services.rollouts.trial import trial_stop
 from deployments.services.serving.policy_cache import policy_of_version
 from loops.selectors import loop_version_current
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
+from privacy.services.vault.commitments import text_digest
 from training.models import ModelVersion, VersionState
 from training.services.versions import reference_version
 
@@ -61,7 +62,7 @@ def slot_rollback(
         kind=VaultKind.ROLLBACK,
         body={
             "slot": str(slot), "version": leaving.pk, "to": target.pk, "deployment": returned.pk, "incident": incident.pk,
-            "automatic": automatic, "harmful": harmful, "actor": actor, "reason": reason[:LONGEST_REASON],
+            "automatic": automatic, "harmful": harmful, "actor": actor, "reason": text_digest(reason),
         },
         rows=rollouts_entry(slot.loop_id),
     )  # fmt: skip

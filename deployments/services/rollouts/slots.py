@@ -21,10 +21,11 @@ from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
+from privacy.services.vault.commitments import text_digest
 from training.models import ModelVersion, VersionState
 from training.services.versions import reference_version
 
-LONGEST_REASON = 500  # characters that the API takes and the vault keeps
+LONGEST_REASON = 500  # characters that the API takes
 HOLDBACK_BP = 500  # of the people, who stay on the version before, so that there is a group to compare with
 
 
@@ -80,7 +81,7 @@ def slot_swap(
         strategy: the rollout strategy that the history stores.
         holdback_bp: basis points of the people who stay on the version before.
         rotates: whether these people are drawn anew each week. None: in a small loop (``holdback_rotates``).
-        override: a reason that the Trust Vault stores in a field of its own.
+        override: a reason whose digest the Trust Vault stores in a field of its own.
     Raises: Conflict when the slot changed since it was read, when a deployment is in progress, or when the version is not in
         state evaluating.
     """
@@ -144,8 +145,8 @@ def deployment_record(
         kind=VaultKind.DEPLOYMENT,
         body={
             "slot": str(slot), "version": version.pk, "weights": version.weights_sha256, "previous": slot.stable_id,
-            "deployment": deployment.pk, "strategy": strategy, "actor": actor, "reason": reason[:LONGEST_REASON],
-            **({"override": override} if override else {}),
+            "deployment": deployment.pk, "strategy": strategy, "actor": actor, "reason": text_digest(reason),
+            **({"override": text_digest(override)} if override else {}),
         },
         rows=rollouts_entry(slot.loop_id),
     )  # fmt: skip

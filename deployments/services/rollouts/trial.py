@@ -26,11 +26,12 @@ from deployments.services.rollouts.full_rollout import (
 )
 from deployments.services.rollouts.holdback import holdback_rotates
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
-from deployments.services.rollouts.slots import HOLDBACK_BP, LONGEST_REASON, archive, deployment_record, slots_lock
+from deployments.services.rollouts.slots import HOLDBACK_BP, archive, deployment_record, slots_lock
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import VaultKind
 from privacy.selectors.trial_decisions import logged_until
 from privacy.services.vault.append import vault_append
+from privacy.services.vault.commitments import text_digest
 from training.engine.gates.trial import TRIAL_BP, TRIAL_LOOKS
 from training.models import GateVerdict, ModelVersion, VersionState
 from training.selectors.evidence import trial_has_passed, trial_is_wanted
@@ -42,7 +43,7 @@ def trial_start(*, version: ModelVersion, actor: str, reason: str, override: str
 
     Args:
         override: why it is tried although it was judged against another policy, or acts like one that did harm. It is stored in
-            the deployment history and in the Trust Vault.
+            the deployment history, and its digest in the Trust Vault.
     Raises: Conflict when a precondition fails (``trial_check``), when there is an objection and no override, or when the slot
         changed meanwhile. InputError when there is nothing to override.
     """
@@ -173,7 +174,7 @@ def trial_stop(
         kind=VaultKind.ROLLBACK,
         body={
             "slot": str(slot), "version": version.pk, "to": slot.stable_id, "deployment": trial.pk, "incident": incident.pk,
-            "automatic": automatic, "harmful": harmful, "actor": actor, "reason": reason[:LONGEST_REASON],
+            "automatic": automatic, "harmful": harmful, "actor": actor, "reason": text_digest(reason),
         },
         rows=rollouts_entry(slot.loop_id),
     )  # fmt: skip

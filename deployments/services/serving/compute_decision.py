@@ -15,11 +15,10 @@ from deployments.services.serving.request_keys import decision_keys
 from deployments.services.serving.requests import DecisionRequest, read_context
 from deployments.services.serving.responses import RenderedAnswer, render_answer
 from loops.engine.availability import Moment, unavailable
+from loops.engine.reward import time_to_show
 from loops.engine.state.clock import plausible_day
 from privacy.engine.serving_state import OpenedState, PersonServingState
 from privacy.services.records.serving_write import DecisionToWrite
-
-EXPIRES = timedelta(minutes=15)  # after this, the state that the answer was computed for is out of date
 
 
 def compute_decision(
@@ -53,6 +52,7 @@ def compute_decision(
         head_policies_for(serving.arms, person.person_key, now), state,
         seed=keys.seed, exploration=serving.exploration, eligible=context.eligible,
     )  # fmt: skip
+    closes_at = now + timedelta(seconds=spec.reward.deadline_seconds)
     decided = DecisionToWrite(
         person=person,
         cipher=opened.cipher,
@@ -65,8 +65,8 @@ def compute_decision(
         exploration_bp=main.exploration_bp,
         unavailable=reason or "",
         clamped=len(context.clamped),
-        expires_at=now + EXPIRES,
-        closes_at=now + timedelta(seconds=spec.reward.deadline_seconds),
+        expires_at=min(now + time_to_show(spec, {c.head: c.actions[c.action] for c in choices}), closes_at),
+        closes_at=closes_at,
         state=state,
         memory=memory,
         observed_at=now if request.context else person.observed_at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from core.errors import Conflict, Forbidden, NotFound
+from core.errors import Conflict, NoConsent, NotFound
 from deployments.services.serving.compute_decision import compute_decision
 from deployments.services.serving.policy_cache import served_loop
 from deployments.services.serving.request_keys import request_key
@@ -33,7 +33,7 @@ def decide(token: Token, request: DecisionRequest) -> RenderedAnswer:
     for _ in range(_TRIES):
         person = serving_read(token, user_id=user_id, population=population, loop_id=loop_id, request_key=key)
         if not person.consent_mask & Purpose.PERSONALIZATION.bit:
-            raise Forbidden("the person has not consented to personalization, so no decision may be made for them")
+            raise NoConsent("the person has not consented to personalization, so no decision may be made for them")
         if person.original is not None and (answer := replayed_answer(serving, person, request)) is not None:
             return answer
         if not person.wrapped:

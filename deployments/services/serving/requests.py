@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from math import nan
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from core.errors import InputError
+from core.identifiers import LONGEST_IDENTIFIER
 from loops.engine.spec import LoopSpec
 from loops.engine.state.scalar import ScalarDynamics
 from loops.engine.state.values import feature_value
@@ -19,13 +21,16 @@ LONGEST_REQUEST_ID = 100
 
 
 class DecisionRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """An app's decision request. ``context``: the state as far as the app knows it. ``eligible``: the allowed actions by head."""
+    """An app's decision request. ``context``: the state as far as the app knows it. ``eligible``: the allowed actions by head.
 
-    request_id: str
+    The service checks what the limits of the fields document, with errors that say more.
+    """
+
+    request_id: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": LONGEST_REQUEST_ID})]
     loop: str = DEFAULT_LOOP
-    user_id: str | None = None
+    user_id: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": LONGEST_IDENTIFIER})] | None = None
     context: dict[str, float | str] = {}
-    local_time: datetime | None = None
+    local_time: Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})] | None = None
     eligible: dict[str, list[str]] = {}
 
 

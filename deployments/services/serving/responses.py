@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
@@ -16,6 +16,9 @@ from privacy.engine.head_choice import HeadChoice
 from privacy.models import Unavailable
 
 _encoder = msgspec.json.Encoder()
+_TIME = Meta(extra_json_schema={"format": "date-time"})
+_REASONS = Meta(extra_json_schema={"enum": list(Unavailable.values)})
+_FALLBACKS = Meta(extra_json_schema={"enum": ["stable", "reference"]})
 
 
 class RenderedAnswer(NamedTuple):
@@ -56,26 +59,29 @@ class HeadAnswer(msgspec.Struct, rename="camel", gc=False):
     propensity: float | UnsetType = UNSET
     marginal_propensity: float | UnsetType = UNSET
     explored: bool | UnsetType = UNSET
-    fallback: str | UnsetType | None = UNSET
+    fallback: Annotated[str, _FALLBACKS] | UnsetType | None = UNSET
     ranking: list[Ranked] | UnsetType = UNSET
 
 
 class DecisionAnswer(msgspec.Struct, rename="camel", gc=False):
-    """The whole answer. Times are UTC. ``missing``: the missing features, if they are the reason."""
+    """The whole answer. Times are UTC. ``missing``: the missing features, if they are the reason.
+
+    ``expires_at``: show the action until then, and afterwards ask again. ``closes_at``: rewards count until then.
+    """
 
     decision_id: UUID
     request_id: str
     loop: str
     loop_version: int
     available: bool
-    reason: str | None
+    reason: Annotated[str, _REASONS] | None
     missing: Sequence[str]
     actions: dict[str, HeadAnswer]
     versions: dict[str, int]
     generations: dict[str, int]
     clamped: Sequence[str]
-    expires_at: datetime
-    closes_at: datetime
+    expires_at: Annotated[datetime, _TIME]
+    closes_at: Annotated[datetime, _TIME]
 
 
 def render_answer(

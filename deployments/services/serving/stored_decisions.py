@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import InputError
+from core.errors import KeyReused
 from deployments.engine.action_selection import HeadPolicy, action_values
 from deployments.services.serving.policy_cache import ServedLoop, stored_head_policies
 from deployments.services.serving.request_keys import decision_keys
@@ -18,7 +18,7 @@ from privacy.selectors.keys import cipher_of, state_of
 def replayed_answer(serving: ServedLoop, person: PersonServingState, request: DecisionRequest) -> RenderedAnswer | None:
     """Render the answer of a request that was answered before, or return None if its rows were erased since.
 
-    Raises: InputError when the request body differs from the first one.
+    Raises: KeyReused when the request body differs from the first one.
     """
     if not person.wrapped:
         return None
@@ -26,7 +26,7 @@ def replayed_answer(serving: ServedLoop, person: PersonServingState, request: De
     if served is None:
         return None
     if bytes(served.seed) != decision_keys(person.person_key, request).seed:
-        raise InputError("this requestId was used before with another body; send a new request with a new requestId")
+        raise KeyReused("this requestId was used before with another body; send a new request with a new requestId")
     decision, version, dynamics = served.decision, serving.loop_version, serving.dynamics
     if decision.loop_version_id != version.pk:
         version = decision.loop_version

@@ -15,7 +15,6 @@ from loops.engine.reward import (
     largest_total,
     reward_components,
     reward_total,
-    timing_of,
 )
 from loops.engine.rows.cells import is_missing, parse_number
 from loops.engine.rows.transforms import parse_transform
@@ -95,10 +94,8 @@ class OutcomeReader:
             return NO_REWARD[1:]
         affect = {name: (float(state[i]) - low) / (high - low) for i, name, (low, high) in self._numbers}
         main = actions.get(self._spec.main_head.name, "")
-        components = reward_components(self._spec, inputs, action=main, affect=affect)
-        delay, timing = inputs.get("delay", math.nan), actions.get(self._spec.timing_head.name, main)
-        components[COMPONENTS.index("timing")] = timing_of(self._spec, delay, timing)
-        return components
+        timing = actions.get(self._spec.timing_head.name, main)
+        return reward_components(self._spec, inputs, action=main, affect=affect, timing=timing)
 
 
 def transform_function(function: str | None) -> Callable[[float], float]:

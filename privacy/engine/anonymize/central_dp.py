@@ -237,6 +237,7 @@ technique = Technique(
     neighbouring="add or remove one user",
     library="opendp",
     statistics=True,
+    rows_for_all=False,
     takes=("epsilon", "delta"),
     parameters=(),
     exclusive=(),

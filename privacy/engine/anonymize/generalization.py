@@ -82,6 +82,7 @@ technique = Technique(
     neighbouring="none",
     library="",
     statistics=False,
+    rows_for_all=False,
     takes=(),
     parameters=(),
     exclusive=(),

@@ -204,6 +204,7 @@ technique = Technique(
     neighbouring="none",
     library="",
     statistics=False,
+    rows_for_all=False,
     takes=(),
     parameters=(K, DIVERSITY, SENSITIVE),
     exclusive=("sensitive", "diversity"),

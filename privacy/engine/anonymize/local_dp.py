@@ -205,6 +205,7 @@ technique = Technique(
     neighbouring="replace one user's values",
     library="",
     statistics=False,
+    rows_for_all=True,
     takes=("epsilon",),
     parameters=(),
     exclusive=(),

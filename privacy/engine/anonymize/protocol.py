@@ -106,6 +106,8 @@ class Technique:
 
     ``name`` is public. Techniques of one name differ by ``mode`` (None: the only one of its name) and share ``label``.
     ``statistics`` is true where statistics are released, which are permanent, and false for rows of people, which expire.
+    ``rows_for_all`` is true where everybody charged gives a row, also a person without a complete record. Elsewhere such a person
+    contributes nothing, and is not charged.
     ``takes`` names which of ``epsilon`` and ``delta`` the technique uses.
     ``parameters`` are the technique's own options. A request for another technique may not set those in ``exclusive``.
     ``library`` is the Python distribution that draws the noise ("": none).
@@ -118,6 +120,7 @@ class Technique:
     neighbouring: str
     library: str
     statistics: bool
+    rows_for_all: bool
     takes: tuple[str, ...]
     parameters: tuple[Parameter[Any], ...]
     exclusive: tuple[str, ...]

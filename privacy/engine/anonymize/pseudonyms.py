@@ -89,6 +89,7 @@ technique = Technique(
     neighbouring="none",
     library="",
     statistics=False,
+    rows_for_all=False,
     takes=(),
     parameters=(_EPOCH,),
     exclusive=(),

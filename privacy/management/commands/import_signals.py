@@ -45,7 +45,7 @@ class Command(BaseCommand):
         parser.add_argument("--rejects", type=Path, metavar="FILE", help="write the list of rejected rows to this file")
         parser.add_argument(
             "--override-propensities", default="", metavar="REASON",
-            help="import a file whose propensities do not fit its actions, for this reason, which the Trust Vault records",
+            help="import a file whose propensities do not fit its actions, for this reason, which is stored with the import",
         )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -106,6 +106,6 @@ class Command(BaseCommand):
         for sentence in report.findings:
             self.stdout.write(f"  {sentence}")
         if report.override:
-            self.stdout.write(f"imported all the same, recorded in the Trust Vault: {report.override}")
+            self.stdout.write(f"imported all the same, which the Trust Vault records: {report.override}")
         if report.rejects_file:
             self.stdout.write(f"reasons for each rejected row: {report.rejects_file}")

@@ -1,4 +1,4 @@
-"""``manage.py rotate_keys``: wrap every person's data key with the newest master key. It can be stopped and run again."""
+"""``manage.py rotate_keys``: wrap the keys of people and of exports with the newest master key. It can be run again."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from privacy.services.people.data_keys import keys_rotate, keys_waiting
 
 class Command(BaseCommand):
     help = (
-        "Wrap people's data keys with the highest version of DATA_MASTER_KEYS. Add the new version after the old one, run this "
-        "command, and remove the old version once no key is left to wrap."
+        "Wrap the keys of people and of exports with the highest version of DATA_MASTER_KEYS. Add the new version after the old "
+        "one, run this command, and remove the old version once no key is left to wrap."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -31,4 +31,4 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         left = keys_waiting()
         rest = f"{left} keys are left; run the command again" if left else "no key is left"
-        self.stdout.write(f"{wrapped} data keys are now wrapped with version {master_version_current()}; {rest}")
+        self.stdout.write(f"{wrapped} keys are now wrapped with version {master_version_current()}; {rest}")

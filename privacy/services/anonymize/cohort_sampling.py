@@ -13,13 +13,11 @@ import secrets
 from django.db.models import F, QuerySet
 
 from core.digests import RELEASE_COINS, keyed
+from core.id_list import id_list
 from loops.models import LoopVersion
 from privacy.engine.anonymize.registry import technique_of
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import Person, Purpose, Release, ReleaseState
-from privacy.selectors.consents import consented
-from privacy.selectors.decisions import training_folds
-from privacy.services.anonymize.feature_records import people_with_records
 
 _COINS = 10_007  # the smallest prime above the number of folds
 
@@ -36,12 +34,11 @@ def public_rate(*, loop_version: LoopVersion, request: AnonymizeRequest) -> floa
     return min(1.0, request.samples / people) if people else 1.0
 
 
-def cohort_sample(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest, rate: float) -> QuerySet[Person]:
-    """Return the people who may be charged for the release with this key."""
-    people = people_with_records(loop_version=loop_version, data_type=request.data_type)
+def cohort_sample(*, key: str, people: QuerySet[Person], request: AnonymizeRequest, rate: float) -> QuerySet[Person]:
+    """Return who among the contributing ``people`` may be charged for the release with this key."""
     if technique_of(request.technique, request.mode).statistics:
         return people if rate >= 1 else _by_coin(people, key, rate)
-    return people if request.samples is None else _exactly(people, loop_version, request.samples)
+    return people if request.samples is None else _exactly(people, request.samples)
 
 
 def _people_stated(loop_version: LoopVersion) -> float | None:
@@ -65,14 +62,9 @@ def _by_coin(people: QuerySet[Person], key: str, rate: float) -> QuerySet[Person
     return people.alias(coin=(F("fold") * slope + offset) % _COINS).filter(coin__lt=math.ceil(rate * _COINS))
 
 
-def _exactly(people: QuerySet[Person], loop_version: LoopVersion, samples: int) -> QuerySet[Person]:
-    """Draw ``samples`` consenting people with the operating system's randomness; all of them if there are no more."""
-    low, high = training_folds(loop_version.spec)
-    consenting = people.filter(
-        population=loop_version.spec.population, fold__gte=low, fold__lt=high,
-        pk__in=consented(Purpose.TRAINING).values("person_id"),
-    )  # fmt: skip
-    ids = list(consenting.values_list("pk", flat=True))
+def _exactly(people: QuerySet[Person], samples: int) -> QuerySet[Person]:
+    """Draw ``samples`` people with the operating system's randomness; all of them if there are no more."""
+    ids = list(people.values_list("pk", flat=True))
     if len(ids) > samples:
         ids = secrets.SystemRandom().sample(ids, samples)
-    return people.filter(pk__in=ids)
+    return Person.objects.filter(pk__in=id_list(ids))

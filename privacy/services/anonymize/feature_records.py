@@ -67,6 +67,20 @@ def feature_records(
     )
 
 
+def complete_people(
+    *, loop_version: LoopVersion, data_type: str, person_ids: Sequence[int], columns: Sequence[Column]
+) -> list[int]:
+    """Return which of the people have a record with all columns. One chunk of people is in memory at a time."""
+    found: list[int] = []
+    for first in range(0, len(person_ids), _PEOPLE_A_QUERY):
+        some = person_ids[first : first + _PEOPLE_A_QUERY]
+        records = feature_records(
+            loop_version=loop_version, data_type=data_type, person_ids=some, columns=columns, rows=1
+        )
+        found += records.people.tolist()
+    return found
+
+
 def _kinds(data_type: str) -> Q:
     return Q(kind__in=_KINDS.get(data_type, (data_type,)))
 

@@ -13,8 +13,9 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from core.digests import RELEASE_KEY, keyed
 from core.durations import RECORDS_KEPT
-from core.errors import Conflict, InputError
+from core.errors import BudgetExceeded, Conflict, InputError, InsufficientData
 from jobs.models import Job
 from jobs.services import job_enqueue
 from loops.models import LoopVersion
@@ -22,13 +23,17 @@ from privacy.engine.anonymize.columns import Column, columns_of
 from privacy.engine.anonymize.protocol import Limits
 from privacy.engine.anonymize.registry import check_options, technique_of
 from privacy.engine.anonymize.request import AnonymizeRequest
-from privacy.models import Purpose, Release, ReleaseState
+from privacy.models import Person, Purpose, Release, ReleaseState
 from privacy.selectors.decisions import training_folds
 from privacy.services.anonymize.cohort_sampling import cohort_sample, public_rate
 from privacy.services.anonymize.compute import anonymize_compute, release_technique
+from privacy.services.anonymize.contributors import contributors, paying_people
+from privacy.services.anonymize.refusals import refusal_record, refusals_check
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.releases.lifecycle import release_begin, release_commit, round_load, round_store
 from privacy.services.releases.reservations import ANONYMIZE_JOB, job_key
+
+LONGEST_RELEASE_KEY = 200  # characters
 
 
 def anonymize(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
@@ -41,28 +46,67 @@ def anonymize(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest)
 
 
 def anonymize_begin(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> Release:
-    """Charge the people of an anonymisation, or return the existing release with this key. Nothing is computed yet."""
-    columns = asked_columns(loop_version, request)
-    technique = technique_of(request.technique, request.mode)
+    """Charge the people of an anonymisation, or return the existing release with this key. Nothing is computed yet.
+
+    Only people who contribute are charged. The log stores a keyed digest of ``key``, because a caller may write a name into it.
+    """
+    asked = _asked(key, loop_version, request)
+    try:
+        return release_begin(**asked)
+    except (BudgetExceeded, InsufficientData):
+        refusal_record(loop_version)
+        raise
+
+
+def _asked(key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> dict[str, Any]:
+    """Return the arguments of ``release_begin``. For a new release, people's records are read here, outside the charge.
+
+    Raises InputError for an invalid request, and Conflict after too many refusals.
+    """
+    columns, key = asked_columns(loop_version, request), release_key(key)
+    technique, fields = technique_of(request.technique, request.mode), release_fields(request, columns)
     rate = public_rate(loop_version=loop_version, request=request) if technique.statistics else 1.0
     share = {"rate": rate} if technique.statistics else {}
-    return release_begin(
-        key=key,
-        loop_version=loop_version,
-        purpose=Purpose.TRAINING,
-        folds=training_folds(loop_version.spec),
-        fields=release_fields(request, columns),
-        settled=share | dict(technique.settled(request, _today())),
-        among=lambda: cohort_sample(key=key, loop_version=loop_version, request=request, rate=rate),
-        least=max(settings.MIN_COHORT, technique.least_cohort(request)),
-    )
+    people = Person.objects.none()
+    if not Release.objects.filter(key=key).exists():
+        refusals_check(loop_version)
+        paying = paying_people(
+            loop_version=loop_version, data_type=request.data_type, policy_nano=fields["policy_cost"],
+            rho_nano=fields["rho"] or 0,
+        )  # fmt: skip
+        able = contributors(
+            loop_version=loop_version, data_type=request.data_type, technique=technique, columns=columns, paying=paying
+        )
+        people = cohort_sample(key=key, people=able, request=request, rate=rate)
+    return {
+        "key": key,
+        "loop_version": loop_version,
+        "purpose": Purpose.TRAINING,
+        "folds": training_folds(loop_version.spec),
+        "fields": fields,
+        "settled": share | dict(technique.settled(request, _today())),
+        "among": lambda: people,
+        "least": max(settings.MIN_COHORT, technique.least_cohort(request)),
+    }
 
 
-@transaction.atomic
+def release_key(key: str) -> str:
+    """Return what the permanent log stores of a caller's key. Raises InputError for an empty key or one above 200 characters."""
+    if not 0 < len(key) <= LONGEST_RELEASE_KEY:
+        raise InputError(f"a release's key has {len(key)} characters; use 1 to {LONGEST_RELEASE_KEY}")
+    return f"anonymize-{keyed(RELEASE_KEY, key).hex()}"
+
+
 def anonymize_enqueue(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Release, Job]:
     """Charge the people and enqueue the job that computes, in one transaction. Idempotent by ``key``."""
-    release = anonymize_begin(key=key, loop_version=loop_version, request=request)
-    return release, job_enqueue(kind=ANONYMIZE_JOB, arguments={"release": release.pk}, key=job_key(release))
+    asked = _asked(key, loop_version, request)
+    try:
+        with transaction.atomic():
+            release = release_begin(**asked)
+            return release, job_enqueue(kind=ANONYMIZE_JOB, arguments={"release": release.pk}, key=job_key(release))
+    except (BudgetExceeded, InsufficientData):
+        refusal_record(loop_version)
+        raise
 
 
 def anonymize_finish(*, release: Release) -> Release:
@@ -77,10 +121,14 @@ def anonymize_finish(*, release: Release) -> Release:
         raise Conflict(f"{release} was refunded, so nobody is charged for it; make the request again with a new key")
     try:
         _finish(release)
-    except BaseException:
+    except BaseException as error:
         # If another worker has stored the round meanwhile, its charge stays. If the refund fails now, a later sweep refunds it.
         with contextlib.suppress(Conflict, DatabaseError):
             cohort_refund(release=release)
+            if isinstance(
+                error, InputError | InsufficientData
+            ):  # it follows from people's records, like a refused charge
+                refusal_record(release.loop_version)
         raise
     release.refresh_from_db()
     return release

@@ -1,10 +1,10 @@
-"""Change the caps of a person's budget, with a reason, and record the change in the Trust Vault."""
+"""Change the caps of a person's budget, for a reason, and record the change in the Trust Vault."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from django.db import transaction
+from django.db import models, transaction
 
 from core.errors import InputError, NotFound
 from privacy.engine.budget_windows import first_day
@@ -15,25 +15,30 @@ from privacy.selectors.budgets import spent_now
 from privacy.services.vault.append import subject_of, vault_append
 from privacy.services.vault.stored_rows import caps_entry
 
-SHORTEST_CAP_REASON, LONGEST_CAP_REASON = 10, 400
 LARGEST_CAP = 1_000_000.0  # units: far above any sensible cap, and well within the range of the column
 LIFETIME_RHO = "rho"
 
 
+class CapReason(models.TextChoices):
+    """Reasons for a change of a cap, as the Trust Vault records them. A free text could describe the person for ever."""
+
+    REQUEST = "request", "the person asked for it"
+    RULES = "rules", "the rules of this installation changed"
+    STUDY = "study", "the person takes part in a study with rules of its own"
+    MISTAKE = "mistake", "an earlier change was a mistake"
+
+
 @transaction.atomic
-def cap_change(*, person_id: int, window: str, cap: float, reason: str, actor: str) -> PrivacyBudget:
+def cap_change(*, person_id: int, window: str, cap: float, reason: CapReason, actor: str) -> PrivacyBudget:
     """Set one cap, rounded down to whole nano: policy units of day, week, month or lifetime, or the formal lifetime ``rho``.
 
     A cap of 0 ends all use. Raises InputError for a cap below what is spent today, for a larger ``rho``, because the smaller one
     was promised, and for invalid arguments. Raises NotFound for an unknown person.
     """
-    stated_reason = reason.strip()
-    if not SHORTEST_CAP_REASON <= len(stated_reason) <= LONGEST_CAP_REASON:
-        raise InputError(
-            f"give a reason of {SHORTEST_CAP_REASON} to {LONGEST_CAP_REASON} characters; it is stored permanently"
-        )
     if window not in (*WINDOWS, LIFETIME_RHO):
         raise InputError(f"there is no cap {window!r}; it is one of {', '.join((*WINDOWS, LIFETIME_RHO))}")
+    if reason not in CapReason.values:
+        raise InputError(f"there is no reason {reason!r}; it is one of {', '.join(CapReason.values)}")
     if not 0 <= cap <= LARGEST_CAP:
         raise InputError(f"the cap is {cap:g}; it must lie between 0 and {LARGEST_CAP:g}")
     nano = nano_down(cap) if cap else 0
@@ -51,7 +56,13 @@ def cap_change(*, person_id: int, window: str, cap: float, reason: str, actor: s
     budget.save()
     vault_append(
         kind=VaultKind.BUDGET,
-        body={"cap": window, "from_nano": before, "to_nano": nano, "reason": stated_reason, "actor": actor[:80]},
+        body={
+            "cap": window,
+            "from_nano": before,
+            "to_nano": nano,
+            "reason": CapReason(reason).value,
+            "actor": actor[:80],
+        },
         subject=subject_of(budget.person),
         rows=caps_entry(budget),
     )

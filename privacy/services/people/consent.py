@@ -12,12 +12,13 @@ from typing import Literal
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from core.errors import Forbidden
+from core.errors import NoConsent
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.engine.hash_chain import digests_sum
 from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
 from privacy.models.consent import OWN_SOURCE
 from privacy.services.vault.append import subject_of, subjects_of, vault_append
+from privacy.services.vault.commitments import text_digest
 from privacy.services.vault.stored_rows import CONSENTS
 
 Grantor = Literal["person", "service", "file"]
@@ -57,14 +58,14 @@ def consent_withdraw(
 
 
 def personalization_check(person_id: int, refused: str) -> None:
-    """Raise Forbidden without the person's consent to personalization. Locks their budget row, so a withdrawal waits.
+    """Raise NoConsent without the person's consent to personalization. Locks their budget row, so a withdrawal waits.
 
     Args:
         refused: what the refusal means, for the error.
     """
     budget = PrivacyBudget.objects.select_for_update().get(person_id=person_id)
     if not budget.consent_mask & Purpose.PERSONALIZATION.bit:
-        raise Forbidden(f"the person has not consented to personalization, so {refused}")
+        raise NoConsent(f"the person has not consented to personalization, so {refused}")
 
 
 def _changing(person_ids: Collection[int], purposes: Sequence[Purpose], *, granted: bool) -> dict[Purpose, list[int]]:
@@ -160,7 +161,7 @@ def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, t
     body = {
         "purpose": purpose.value,
         "granted": granted,
-        "text": text_version,
+        "text": text_digest(text_version),
         "source": source[:80],
         "people": 1 if one else two_digits(len(changing)),
     }

@@ -1,4 +1,4 @@
-"""Create people's data keys when first needed, and wrap them again when master keys rotate."""
+"""Create people's data keys when first needed, and wrap all keys again when master keys rotate."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from django.db import connection, transaction
 
 from core.errors import Conflict
-from privacy.engine.sealing import Cipher, new_key, wrap
-from privacy.models import DataKey, Person
+from privacy.engine.sealing import Cipher, new_key, wrap, wrap_export
+from privacy.models import DataKey, ExportKey, Person
+from privacy.selectors.exports import export_key_unwrapped
 from privacy.selectors.keys import ciphers_known, key_unwrapped, master, master_version_current
 
 ROTATE_CHUNK = 500
@@ -57,8 +58,8 @@ def _make(missing: Sequence[int]) -> None:
 def keys_rotate(*, limit: int | None = None) -> int:
     """Wrap keys of older master versions with the current one, in chunks that each commit. It can be stopped and run again.
 
-    Returns the number of keys wrapped. The records that they seal do not change. Raises Conflict when an older master key is
-    missing.
+    Returns the number of keys wrapped: of people, and of stored exports. What they seal does not change. Raises Conflict when an
+    older master key is missing.
     """
     wrapped = 0
     while limit is None or wrapped < limit:
@@ -69,8 +70,12 @@ def keys_rotate(*, limit: int | None = None) -> int:
     return wrapped
 
 
-@transaction.atomic
 def _rotate_chunk(size: int) -> int:
+    return _rotate_people(size) or _rotate_exports(size)
+
+
+@transaction.atomic
+def _rotate_people(size: int) -> int:
     version = master_version_current()
     old = DataKey.objects.select_for_update(no_key=True).exclude(master_version=version).order_by("person_id")[:size]
     rows = list(old)
@@ -82,6 +87,20 @@ def _rotate_chunk(size: int) -> int:
     return len(rows)
 
 
+@transaction.atomic
+def _rotate_exports(size: int) -> int:
+    version = master_version_current()
+    old = ExportKey.objects.select_for_update(no_key=True, of=("self",)).exclude(master_version=version).order_by("pk")
+    rows = list(old.select_related("round").defer("round__output")[:size])
+    for row in rows:
+        place = {"release_id": row.round.release_id, "index": row.round.index}
+        row.wrapped = wrap_export(master(version), export_key_unwrapped(row, row.round), version=version, **place)
+        row.master_version = version
+    ExportKey.objects.bulk_update(rows, ["wrapped", "master_version"])
+    return len(rows)
+
+
 def keys_waiting() -> int:
-    """Return the number of keys that an older master version still wraps."""
-    return DataKey.objects.exclude(master_version=master_version_current()).count()
+    """Return the number of keys, of people and of exports, that an older master version still wraps."""
+    version = master_version_current()
+    return sum(model.objects.exclude(master_version=version).count() for model in (DataKey, ExportKey))

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from core.digests import TOMBSTONE, keyed
 from core.errors import Conflict, InputError
+from core.sqlite_wal import wal_truncate_on_commit
 from privacy.models import (
     Consent,
     DataKey,
@@ -84,6 +85,7 @@ def person_erase(*, person_id: int, source: str, reason: ErasureReason = Erasure
     get_user_model().objects.filter(pk__in=PersonAccount.objects.filter(person=person).values("user_id")).delete()
     PrivacyBudget.objects.filter(person=person).update(consent_mask=0)
     _bury(person)
+    wal_truncate_on_commit()
     vault_append(
         kind=VaultKind.ERASURE,
         body={"source": source[:80], "reason": reason.value, "releases": len(releases), "exports": exports},

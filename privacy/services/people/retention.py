@@ -15,6 +15,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from core.durations import RECORDS_KEPT
+from core.sqlite_wal import wal_truncate
+from privacy.engine.dp.coarse_counts import never_hidden
 from privacy.models import Decision, ReleaseRound, ServingState, Signal, VaultKind
 from privacy.services.vault.append import vault_append, vault_lock
 from privacy.services.vault.deleted_rows import exports_empty, free_decisions, removed_sums
@@ -48,7 +50,9 @@ def records_expire(*, now: datetime | None = None) -> ExpiredCounts:
     exports = _empty_exports(ReleaseRound.objects.filter(expires_at__lt=now))
     quiet = Q(observed_at__isnull=True) | Q(observed_at__lt=before)
     quiet &= Q(last_decision_at__isnull=True) | Q(last_decision_at__lt=before)
-    return ExpiredCounts(signals, decisions, exports, _delete(ServingState.objects.filter(quiet)))
+    expired = ExpiredCounts(signals, decisions, exports, _delete(ServingState.objects.filter(quiet)))
+    wal_truncate()
+    return expired
 
 
 def _delete(rows: QuerySet[Any]) -> int:
@@ -77,7 +81,7 @@ def _delete_chunk(pks: list[int]) -> int:
     sums = removed_sums(decisions)
     decisions.delete()
     if free:
-        vault_append(kind=VaultKind.EXPIRY, body={"decisions": len(free)}, sums=sums)
+        vault_append(kind=VaultKind.EXPIRY, body={"decisions": never_hidden(len(free))}, sums=sums)
     return len(free)
 
 
@@ -85,5 +89,5 @@ def _delete_chunk(pks: list[int]) -> int:
 def _empty_exports(rounds: QuerySet[ReleaseRound]) -> int:
     exports, emptied = exports_empty(rounds)
     if exports:
-        vault_append(kind=VaultKind.EXPIRY, body={"exports": exports}, sums={EMPTIED.name: emptied})
+        vault_append(kind=VaultKind.EXPIRY, body={"exports": never_hidden(exports)}, sums={EMPTIED.name: emptied})
     return exports

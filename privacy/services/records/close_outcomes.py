@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from core.arrays import Floats
+from privacy.engine.dp.coarse_counts import never_hidden
 from privacy.engine.hash_chain import digests_sum
 from privacy.engine.outcomes import aggregate, harmful_of
 from privacy.engine.sealing import CannotOpen, Cipher, about_outcome, about_reward
@@ -64,7 +65,7 @@ def _close_chunk(size: int) -> int:
     ServedDecision.objects.filter(pk__in=[served.pk for served in due]).update(closed_at=now)
     if made:
         added = digests_sum(map(OUTCOMES.digest, made))
-        vault_append(kind=VaultKind.OUTCOMES, body={"outcomes": len(made)}, sums={OUTCOMES.name: added})
+        vault_append(kind=VaultKind.OUTCOMES, body={"outcomes": never_hidden(len(made))}, sums={OUTCOMES.name: added})
     return len(due)
 
 

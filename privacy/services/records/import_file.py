@@ -7,7 +7,7 @@ completes it. A decision is added with its choices and its outcome, or not at al
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -27,6 +27,7 @@ from loops.intake.external_sort import external_sort
 from loops.intake.files import FileRecord, Source, open_source, read_records
 from loops.intake.rejects import Reject, RejectsFile
 from loops.models import LoopVersion
+from privacy.engine.dp.coarse_counts import never_hidden
 from privacy.models import Purpose, SignalImport, VaultKind
 from privacy.models.imports import LONGEST_OVERRIDE
 from privacy.services.records.import_check import PropensityCheck, propensities_check, refusal_error
@@ -34,10 +35,14 @@ from privacy.services.records.import_findings import FEWEST_PEOPLE, has_numbers,
 from privacy.services.records.import_history import ImportHistory
 from privacy.services.records.import_write import WriteCounts, import_rows_prepare, import_rows_write
 from privacy.services.vault.append import vault_append
+from privacy.services.vault.commitments import text_digest
 
 IMPORT_CHUNK = 2_000  # rows per transaction: some tenths of a second under the write lock
 _REASONS_SHOWN = 3
 _REFUTED_SHOWN = 20
+
+
+_COUNTED = ("rows", "added", "joined", "unchanged", "rejected", "consents_granted")
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,12 @@ class ImportReport:
         """Return the report as plain values, for JSON."""
         return asdict(self)
 
+    def as_record(self) -> dict[str, Any]:
+        """Return what permanent rows may keep of the report: counts to two digits, and neither a file's name nor a typed text."""
+        coarse = {name: never_hidden(getattr(self, name)) for name in _COUNTED}
+        kept = {name: getattr(self, name) for name in ("rejects_file", "propensities", "findings", "warnings")}
+        return coarse | kept | {"counts": _coarse(self.counts), "overridden": bool(self.override)}
+
 
 def signals_import(
     *,
@@ -84,7 +95,8 @@ def signals_import(
     A purpose that a person ever granted or withdrew is not changed. Rejected rows (line, reason and text, but no value of the
     row) are listed in ``rejects_path``, by default under var/rejects. Raises InputError for a file that cannot be read, that
     lacks a column, that has no usable row, or whose propensities its actions refute. In these cases nothing is written to the
-    database. ``override_propensities`` is the reason for importing a refuted file all the same; the Trust Vault records it.
+    database. ``override_propensities`` is the reason for importing a refuted file all the same. The import keeps it,
+    and the Trust Vault its digest.
     """
     source = open_source(path)
     reader = RowReader(loop_version.spec, source.columns, need="decision")
@@ -92,7 +104,7 @@ def signals_import(
     override = override_propensities.strip() if check.refusal else ""
     if check.refusal:
         _override_record(check, source, loop_version, override)
-    given = rejects_path or Path(settings.VAR_DIR) / "rejects" / f"{path.stem}-{source.sha256[:12]}.csv"
+    given = rejects_path or Path(settings.VAR_DIR) / "rejects" / f"{source.sha256[:16]}.csv"
     tally = _Tally()
     try:
         with RejectsFile(given, never=path, keep_empty=rejects_path is not None) as rejects:
@@ -167,12 +179,12 @@ def _import_chunks(
                 loop_version=loop_version,
                 consents=consents,
                 computed=reader.computed,
-                source=f"import of {source.path.name}"[:80],
+                source=f"import of file {source.sha256[:16]}",
             )
         tally.add(len(chunk), written, errors)
         yield written, errors
         share = min(1.0, chunk[-1].read / max(source.size, 1))
-        progress(share, f"{tally.rows:,} rows read, {tally.added:,} added")
+        progress(share, f"about {never_hidden(tally.rows):,} rows read")
 
 
 def _records(source: Source, reader: RowReader, progress: ReportProgress) -> Iterator[FileRecord]:
@@ -213,9 +225,14 @@ def _check_useful(path: Path, tally: _Tally, rejects: Path) -> None:
         )
 
 
+def _coarse(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Return counts by kind to two digits. Of a small file, an exact count would tell something of one person."""
+    return {kind: {what: never_hidden(count) for what, count in found.items()} for kind, found in counts.items()}
+
+
 @transaction.atomic
 def _override_record(check: PropensityCheck, source: Source, loop_version: LoopVersion, reason: str) -> None:
-    """Record in the Trust Vault why a refuted file is imported. Raises InputError for no reason, or too long a one."""
+    """Record the import of a refuted file in the Trust Vault. Raises InputError without a reason, and for too long a one."""
     if not reason:
         raise refusal_error(check, source)
     if len(reason) > LONGEST_OVERRIDE:
@@ -224,7 +241,7 @@ def _override_record(check: PropensityCheck, source: Source, loop_version: LoopV
     body = {
         "loop": str(loop_version),
         "file_sha256": source.sha256,
-        "override": reason,
+        "override": text_digest(reason),
         "refuted": [
             *map(_refuted_mean, refuted),
             *map(_refuted_region, check.regions),
@@ -249,13 +266,12 @@ def _refuted_spread(s: PeopleSpread) -> str:
 def _store_report(report: ImportReport, loop_version: LoopVersion, source: Source) -> None:
     SignalImport.objects.create(
         loop_version=loop_version,
-        file_name=report.file[:255],
         file_sha256=source.sha256,
-        rows=report.rows,
-        added=report.added,
-        unchanged=report.unchanged,
-        rejected=report.rejected,
-        counts=report.counts | ({"joined": {"rows": report.joined}} if report.joined else {}),
+        rows=never_hidden(report.rows),
+        added=never_hidden(report.added),
+        unchanged=never_hidden(report.unchanged),
+        rejected=never_hidden(report.rejected),
+        counts=_coarse(report.counts | ({"joined": {"rows": report.joined}} if report.joined else {})),
         propensities=report.propensities,
         override=report.override,
     )

@@ -22,6 +22,7 @@ from loops.engine.rows.cells import RowError
 from loops.engine.rows.reader import LoggedRow
 from loops.intake.rejects import Reject
 from loops.models import LoopVersion
+from privacy.engine.dp.coarse_counts import never_hidden
 from privacy.engine.sealing import Cipher, about_outcome, about_state
 from privacy.models import Choice, Decision, Purpose, RewardSignal, VaultKind
 from privacy.selectors.keys import ciphers_known
@@ -131,7 +132,7 @@ def _record(keys: Sequence[bytes], loop_version: LoopVersion, joined: int) -> No
     outcomes = RewardSignal.objects.filter(decision__in=added.values("pk"))
     vault_append(
         kind=VaultKind.ROWS,
-        body={"loop": str(loop_version), "decisions": len(keys)},
+        body={"loop": str(loop_version), "decisions": never_hidden(len(keys))},
         sums={
             IMPORTED_DECISIONS.name: IMPORTED_DECISIONS.total(added),
             OUTCOMES.name: OUTCOMES.total(outcomes) + joined,

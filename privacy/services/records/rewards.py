@@ -14,11 +14,11 @@ from django.utils import timezone
 from core.arrays import Floats
 from core.canonical_json import equal_numbers_json
 from core.digests import REWARD_CONTENT, REWARD_ID, keyed
-from core.errors import InputError, NotFound
+from core.errors import InputError, KeyReused, NotFound, NothingToShow, TooManyRewards
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS, INPUTS, largest_total
 from loops.engine.spec import LoopSpec
-from privacy.engine.outcomes import harms, payload_of_components, payload_of_inputs, payload_of_total
+from privacy.engine.outcomes import components_beyond, harms, payload_of_components, payload_of_inputs, payload_of_total
 from privacy.engine.sealing import Cipher, about_reward
 from privacy.models import RewardEvent, ServedDecision
 from privacy.selectors.keys import state_of
@@ -26,6 +26,8 @@ from privacy.services.people.authentication import Caller, PersonRow, may_act_fo
 from privacy.services.people.consent import personalization_check
 from privacy.services.people.data_keys import ciphers
 
+MOST_REWARDS = 100  # of one decision; an outcome is one number, and every event is read when it closes
+LONGEST_REWARD_ID, LONGEST_LABEL = 100, 40
 _NO_DECISION = "there is no such decision of this person; use the decisionId of an answer"
 
 
@@ -45,22 +47,31 @@ class RewardInput:
 
 @dataclass(frozen=True)
 class RewardReceipt:
-    """The result of adding a reward event: whether it was new, and whether it came after the deadline."""
+    """The result of adding a reward event: whether it was new, and whether it came after the deadline.
+
+    ``clamped`` names the components that were moved to their bounds.
+    """
 
     new: bool
     late: bool
+    clamped: tuple[str, ...] = ()
 
 
 @transaction.atomic
 def decision_activate(*, caller: Caller, public_id: UUID, user_id: str | None, at: datetime | None) -> ServedDecision:
     """Record when the device showed the decision. The first report counts.
 
-    ``at`` is clamped between the time of the decision and now. Raises NotFound for a decision that is not the caller's, and
-    Forbidden for a caller who cannot have decisions and without the person's consent to personalization.
+    ``at`` is clamped between the time of the decision and now. A decision that was shown after its expiry is recorded too,
+    because it was shown. Raises NotFound for a decision that is not the caller's, NothingToShow for a person who was unavailable,
+    and Forbidden for a caller who cannot have decisions and without the person's consent to personalization.
     """
     served = _own_decision(caller, public_id, user_id)
     personalization_check(served.person_id, "their decisions cannot be recorded as shown")
     served = _locked(served)
+    if served.unavailable:
+        raise NothingToShow(
+            f"the person was not available ({served.unavailable}), so this decision has nothing to show; drop this report"
+        )
     if served.activated_at is None:
         now = timezone.now()
         served.activated_at = min(max(at, served.decision.decided_at), now) if at else now
@@ -73,20 +84,22 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, reward: 
     """Store a reward event of a decision. After the decision's deadline it is marked late and never used for training.
 
     The decision's row is locked, so that an event is either part of the outcome or late, also while the decision is being closed.
-    Raises NotFound for a decision that is not the caller's, InputError for an invalid event or an id used with another body, and
-    Forbidden without the person's consent to personalization.
+    Raises NotFound for a decision that is not the caller's, InputError for an invalid event or an id used with another body,
+    TooManyRewards, and Forbidden without the person's consent to personalization.
     """
     served = _own_decision(caller, public_id, user_id)
     cipher = ciphers([served.person_id])[served.person_id]
     personalization_check(served.person_id, "their rewards cannot be stored")
     served = _locked(served)
-    payload = _payload(served, reward, cipher)
+    payload, clamped = _payload(served, reward, cipher), components_beyond(reward.components or {})
     key, content = keyed(REWARD_ID, reward.reward_id), keyed(REWARD_CONTENT, equal_numbers_json(_facts(reward)))
     before = RewardEvent.objects.filter(served=served, reward_key=key).first()
     if before is not None:
         if bytes(before.content_key) != content:
-            raise InputError("this rewardId was used with another body; use a new rewardId for a new reward")
-        return RewardReceipt(new=False, late=before.late)
+            raise KeyReused("this rewardId was used with another body; use a new rewardId for a new reward")
+        return RewardReceipt(new=False, late=before.late, clamped=clamped)
+    if RewardEvent.objects.filter(served=served).count() >= MOST_REWARDS:
+        raise TooManyRewards(f"this decision has {MOST_REWARDS} rewards, which is the most; drop this report")
     late = served.closed_at is not None or timezone.now() > served.closes_at
     spec = served.decision.loop_version.spec
     RewardEvent.objects.create(
@@ -97,7 +110,7 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, reward: 
         harmful=None if reward.label is None else harms(spec, reward.label),
         late=late,
     )
-    return RewardReceipt(new=True, late=late)
+    return RewardReceipt(new=True, late=late, clamped=clamped)
 
 
 def _own_decision(caller: Caller, public_id: UUID, user_id: str | None) -> ServedDecision:
@@ -129,10 +142,10 @@ def _locked(served: ServedDecision) -> ServedDecision:
 
 def _payload(served: ServedDecision, reward: RewardInput, cipher: Cipher) -> Floats:
     spec = served.decision.loop_version.spec
-    if not 0 < len(reward.reward_id) <= 100:
-        raise InputError("rewardId has 1 to 100 characters")
-    if reward.label is not None and not 0 < len(reward.label) <= 40:
-        raise InputError("label has 1 to 40 characters")
+    if not 0 < len(reward.reward_id) <= LONGEST_REWARD_ID:
+        raise InputError(f"rewardId has 1 to {LONGEST_REWARD_ID} characters")
+    if reward.label is not None and not 0 < len(reward.label) <= LONGEST_LABEL:
+        raise InputError(f"label has 1 to {LONGEST_LABEL} characters")
     given = [name for name in ("total", "components", "inputs") if getattr(reward, name) is not None]
     if len(given) > 1 or (not given and reward.label is None):
         raise InputError("give one of total, components and inputs, or a label alone")
@@ -141,10 +154,11 @@ def _payload(served: ServedDecision, reward: RewardInput, cipher: Cipher) -> Flo
     if reward.components is not None:
         return payload_of_components(spec, _numbers("components", reward.components, COMPONENTS))
     if reward.inputs is not None:
-        choice = served.decision.choices.filter(head=MAIN_HEAD).first()
+        chosen = dict(served.decision.choices.values_list("head", "action"))
         state = state_of(served.decision, cipher)
         inputs = _numbers("inputs", reward.inputs, INPUTS)
-        return payload_of_inputs(spec, inputs, state=state, action=choice.action if choice else None)
+        when = chosen.get(spec.timing_head.name)
+        return payload_of_inputs(spec, inputs, state=state, action=chosen.get(MAIN_HEAD), timing=when)
     return payload_of_total(float("nan"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from django.utils import timezone
 from core.arrays import Floats
 from core.canonical_json import equal_numbers_json
 from core.digests import SIGNAL_CONTENT, SIGNAL_ID, keyed
-from core.errors import Conflict, InputError
+from core.errors import Conflict, InputError, KeyReused
 from loops.engine.spec import LoopSpec
 from loops.engine.state.values import feature_value
 from loops.models import LoopVersion
@@ -27,9 +28,26 @@ from privacy.services.people.consent import personalization_check
 from privacy.services.people.data_keys import ciphers
 
 LARGEST_BATCH, LONGEST_SIGNAL_ID = 500, 100
-_AHEAD = timedelta(minutes=5)  # a phone's clock may be this much fast
+FURTHEST_AHEAD = timedelta(
+    days=1
+)  # a signal may be dated this far ahead, since a device's clock or its zone may be wrong
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _TRIES = 20  # attempts at updating a serving state that others update too
+
+
+REJECTION_CODES = ("invalid-input", "key-reused", "clock-ahead")
+
+
+class ClockAhead(InputError):
+    """Report a signal that is dated further ahead than any device's clock or zone explains."""
+
+
+class NoValidSignal(InputError):
+    """Report a batch of which no signal can be stored."""
+
+    def __init__(self, rejected: Sequence[dict[str, Any]]) -> None:
+        super().__init__(f"no signal of the batch can be stored; the first: {rejected[0]['reason']}")
+        self.members = {"rejected": list(rejected)}
 
 
 @dataclass(frozen=True)
@@ -44,11 +62,15 @@ class SignalInput:
 
 @dataclass
 class SignalsReceipt:
-    """The result of adding a batch. ``rejected`` lists index, id and reason of each rejected signal."""
+    """The result of adding a batch. ``rejected`` lists index, id, code and reason of each rejected signal.
+
+    ``ahead`` counts the new signals that were dated later than now and are stored as of now.
+    """
 
     added: int = 0
     unchanged: int = 0
     clamped: int = 0
+    ahead: int = 0
     rejected: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -56,7 +78,8 @@ class SignalsReceipt:
 def signals_add(*, loop_version: LoopVersion, person_id: int, signals: Sequence[SignalInput]) -> SignalsReceipt:
     """Store a batch of one person's signals. Valid signals are stored together; invalid ones are rejected with a reason.
 
-    Raises Forbidden without consent to personalization, and InputError for a batch that is empty or too large.
+    Raises Forbidden without consent to personalization, and InputError for a batch that is empty, too large, or without any
+    valid signal.
     """
     if not 0 < len(signals) <= LARGEST_BATCH:
         raise InputError(f"a batch has 1 to {LARGEST_BATCH} signals, not {len(signals)}")
@@ -64,6 +87,8 @@ def signals_add(*, loop_version: LoopVersion, person_id: int, signals: Sequence[
     personalization_check(person_id, "their signals cannot be stored")
     receipt = SignalsReceipt()
     fresh = _new_signals(loop_version, person_id, signals, receipt)
+    if len(receipt.rejected) == len(signals):
+        raise NoValidSignal(receipt.rejected)
     if fresh:
         Signal.objects.bulk_create(_sealed(signal, values, cipher) for signal, values in fresh)
         _update_serving_state(loop_version, person_id, fresh, cipher)
@@ -78,30 +103,37 @@ def _sealed(signal: Signal, values: Floats, cipher: Cipher) -> Signal:
 def _new_signals(
     loop_version: LoopVersion, person_id: int, signals: Sequence[SignalInput], receipt: SignalsReceipt
 ) -> list[tuple[Signal, Floats]]:
-    """Return the new valid signals with their values, not sealed yet. All others are counted or rejected in the receipt.
+    """Return the new valid signals in order of time with their values, not sealed yet. The receipt counts or rejects all others.
 
     The caller has locked the person's budget row, so no other batch of this person can be stored meanwhile.
     """
-    known = _contents(person_id, [_key(item) for item in signals])
-    fresh: list[tuple[Signal, Floats]] = []
+    known, now = _contents(person_id, [_key(item) for item in signals]), timezone.now()
+    fresh: list[tuple[datetime, Signal, Floats]] = []
     for index, item in enumerate(signals):
         try:
             payload, clamped = _payload(loop_version.spec, item)
-            signal = _signal(loop_version, person_id, item)
+            signal = _signal(loop_version, person_id, item, now)
             before, content = known.get(_key(item)), bytes(signal.content_key)
             if before not in (None, content):
-                raise InputError("this id was used with other content; use a new id for a new signal")
+                raise KeyReused("this id was used with other content; use a new id for a new signal")
         except InputError as error:
-            receipt.rejected.append({"index": index, "id": item.signal_id[:LONGEST_SIGNAL_ID], "reason": str(error)})
+            receipt.rejected.append(_rejected(index, item, error))
             continue
         if before is None:
             known[_key(item)] = content
-            fresh.append((signal, payload))
+            fresh.append((item.at, signal, payload))
             receipt.added += 1
             receipt.clamped += clamped
+            receipt.ahead += signal.observed_at < item.at
         else:
             receipt.unchanged += 1
-    return fresh
+    fresh.sort(key=itemgetter(0))  # by the device's own clock, which orders them also where it is fast
+    return [(signal, payload) for _, signal, payload in fresh]
+
+
+def _rejected(index: int, item: SignalInput, error: InputError) -> dict[str, Any]:
+    code = {KeyReused: "key-reused", ClockAhead: "clock-ahead"}.get(type(error), "invalid-input")
+    return {"index": index, "id": item.signal_id[:LONGEST_SIGNAL_ID], "code": code, "reason": str(error)}
 
 
 def _contents(person_id: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -121,8 +153,8 @@ def _payload(spec: LoopSpec, item: SignalInput) -> tuple[Floats, int]:
         raise InputError(f"type {item.kind!r} is not known; it is one of {', '.join(DATA_TYPES)}")
     if item.at.tzinfo is None:
         raise InputError("at needs an offset from UTC")
-    if item.at > timezone.now() + _AHEAD:
-        raise InputError("at lies in the future; check the device's clock")
+    if item.at > timezone.now() + FURTHEST_AHEAD:
+        raise ClockAhead("at lies more than a day in the future; check the device's clock")
     if item.at < _EARLIEST:
         raise InputError(f"at lies before {_EARLIEST:%Y}")
     if not item.values:
@@ -137,8 +169,11 @@ def _payload(spec: LoopSpec, item: SignalInput) -> tuple[Floats, int]:
     return payload, clamped
 
 
-def _signal(loop_version: LoopVersion, person_id: int, item: SignalInput) -> Signal:
-    """Return a signal's row without its payload. Equal instants in different time zones count as the same content."""
+def _signal(loop_version: LoopVersion, person_id: int, item: SignalInput, now: datetime) -> Signal:
+    """Return a signal's row without its payload. Equal instants in different time zones count as the same content.
+
+    A signal cannot have been observed later than now: a fast clock dated it, and it counts as observed now.
+    """
     content = {"kind": item.kind, "at": item.at.astimezone(UTC).isoformat(), "values": item.values}
     return Signal(
         person_id=person_id,
@@ -146,7 +181,7 @@ def _signal(loop_version: LoopVersion, person_id: int, item: SignalInput) -> Sig
         signal_key=_key(item),
         content_key=keyed(SIGNAL_CONTENT, equal_numbers_json(content)),
         kind=item.kind,
-        observed_at=item.at,
+        observed_at=min(item.at, now),
     )
 
 

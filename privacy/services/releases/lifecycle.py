@@ -17,7 +17,6 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from core.arrays import Array, Ints, pack_arrays, unpack_arrays
-from core.checksums import sha256_hex
 from core.errors import Conflict, InputError, InsufficientData
 from loops.models import LoopVersion
 from privacy.engine.anonymize.central_dp import DIFFERENTIAL_PRIVACY
@@ -33,9 +32,11 @@ from privacy.models import (
     VaultKind,
 )
 from privacy.models.person import FOLDS
+from privacy.selectors.exports import round_output
 from privacy.selectors.payable import cohort_people, payable
 from privacy.selectors.releases import consenting_person_ids
 from privacy.services.budget.charge import cohort_charge, cohort_refund
+from privacy.services.releases.sealed_exports import output_store
 from privacy.services.vault.append import vault_append
 from privacy.services.vault.stored_rows import RELEASES, ROUNDS, cohort_entry
 
@@ -200,9 +201,7 @@ def round_store(
     if expires_at is not None:
         _check_nobody_left(release, read)
     blob = pack_arrays(arrays)
-    stored_round = ReleaseRound.objects.create(
-        release=release, index=index, output=blob, output_sha256=sha256_hex(blob), expires_at=expires_at
-    )
+    stored_round = output_store(release=release, index=index, output=blob, expires_at=expires_at)
     vault_append(
         kind=VaultKind.RELEASE,
         body={"release": release.pk, "round": index, "output": stored_round.output_sha256},
@@ -213,12 +212,12 @@ def round_store(
 
 def round_load(*, release: Release, index: int) -> dict[str, Array] | None:
     """Return the stored output of one round, checked against its SHA-256, or None. Raises Conflict for rows that have expired."""
-    stored = ReleaseRound.objects.filter(release=release, index=index).first()
+    stored = ReleaseRound.objects.filter(release=release, index=index).select_related("export_key").first()
     if stored is not None and not stored.output and stored.expires_at is not None:
         raise Conflict(
             f"the rows of {release} have expired and only its log entry is left; make a new release with a new key"
         )
-    return None if stored is None else unpack_arrays(bytes(stored.output), stored.output_sha256)
+    return None if stored is None else unpack_arrays(round_output(stored), stored.output_sha256)
 
 
 @transaction.atomic
@@ -308,7 +307,8 @@ def _check_spent(release: Release, arrays: Mapping[str, np.ndarray]) -> None:
         return  # a technique without a formal guarantee spends none
     if not any(name.endswith("_rho") for name in arrays):
         raise InputError(f"a round of {release} does not state its rho, so it cannot be stored")
-    earlier = [unpack_arrays(bytes(r.output), r.output_sha256) for r in ReleaseRound.objects.filter(release=release)]
+    rounds = ReleaseRound.objects.filter(release=release).select_related("export_key")
+    earlier = [unpack_arrays(round_output(r), r.output_sha256) for r in rounds]
     spent = [float(v) for a in (*earlier, arrays) for name in a if name.endswith("_rho") for v in np.ravel(a[name])]
     if not all(math.isfinite(rho) and rho > 0 for rho in spent):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Anchor the end of the Trust Vault's chain outside the database: as a line of a file, and as a POST to an address.
+"""Anchor the end of the Trust Vault's chain outside the database: in a file, at an address, and by a time-stamping authority.
 
 Whoever copies an older database back, head and all, then contradicts a line that they cannot reach.
 """
@@ -15,8 +15,10 @@ from pathlib import Path
 from django.conf import settings
 
 from core.atomic_files import line_append
+from core.errors import Conflict
 from privacy.models import VaultCheck, VaultEvent
 from privacy.services.vault.append import time_text
+from privacy.services.vault.timestamps import head_timestamp, timestamps_differences
 
 log = logging.getLogger(__name__)
 _SECONDS = 10
@@ -38,6 +40,13 @@ def head_anchor(check: VaultCheck) -> None:
             _post(settings.VAULT_ANCHOR_URL, check)
         except OSError as error:
             log.error("the Trust Vault's head cannot be sent to VAULT_ANCHOR_URL: %s", type(error).__name__)
+    if settings.VAULT_TSA_URL:
+        try:
+            head_timestamp(check)
+        except OSError as error:
+            log.error("the Trust Vault's head cannot be time-stamped by VAULT_TSA_URL: %s", type(error).__name__)
+        except Conflict as error:
+            log.error("the Trust Vault's head cannot be time-stamped by VAULT_TSA_URL: %s", error)
 
 
 def _post(url: str, check: VaultCheck) -> None:
@@ -49,7 +58,8 @@ def _post(url: str, check: VaultCheck) -> None:
 
 
 def anchors_differences() -> Iterator[str]:
-    """Compare the chain with the anchor file. Returns a sentence for the first line that the chain contradicts."""
+    """Compare the chain with the anchor file and the time stamps. Returns a sentence for the first difference in each."""
+    yield from timestamps_differences()
     path = Path(settings.VAULT_ANCHOR_FILE) if settings.VAULT_ANCHOR_FILE else None
     if path is None or not path.exists():
         return

@@ -31,6 +31,14 @@ def row_digest(table: str, *facts: Any) -> str:
     return keyed(VAULT_ROW, table, facts_json(facts)).hex()
 
 
+def text_digest(text: str) -> str:
+    """Return what a permanent event holds in place of a text that somebody typed: a keyed digest (32 hexadecimal digits).
+
+    The text itself is in a row that can be deleted. Whoever has both and the key can tell that they belong together.
+    """
+    return row_digest("free text", text)[:32]
+
+
 def decision_public_id(seed: bytes) -> UUID:
     """Return the public id of a served decision: a keyed digest of its seed. Nobody can guess it or make up another."""
     return UUID(bytes=keyed(DECISION_ID, seed))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.db import connection
 from django.db.models import QuerySet
 
-from privacy.models import Decision, ReleaseRound, RewardSignal, ServedDecision
+from privacy.models import Decision, ExportKey, ReleaseRound, RewardSignal, ServedDecision
 from privacy.services.vault.sealed_decisions import batch_rows, decision_leaves
 from privacy.services.vault.stored_rows import EMPTIED, IMPORTED_DECISIONS, OUTCOMES
 
@@ -26,11 +26,12 @@ def removed_sums(decisions: QuerySet[Decision]) -> dict[str, int]:
 
 
 def exports_empty(rounds: QuerySet[ReleaseRound]) -> tuple[int, int]:
-    """Empty the rows of exports. Returns the number of exports emptied, and the sum of their digests for the event."""
+    """Empty the rows of exports and destroy their keys. Returns how many, and the sum of their digests for the event."""
     full = rounds.exclude(output=b"").order_by("pk").select_for_update(no_key=True)
     pks = list(full.values_list("pk", flat=True))
     chosen = ReleaseRound.objects.filter(pk__in=pks)
     emptied = EMPTIED.total(chosen)
+    ExportKey.objects.filter(pk__in=pks).delete()
     return chosen.update(output=b""), emptied
 
 

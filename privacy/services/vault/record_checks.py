@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 
 from core.checksums import sha256_hex
 from privacy.engine.hash_chain import MODULUS
+from privacy.engine.sealing import CannotOpen
 from privacy.models import LedgerEntry, Person, Release, ReleaseRound
+from privacy.selectors.exports import round_output
 from privacy.services.vault.budget_checks import budgets_check
 from privacy.services.vault.deleted_rows import SERVED
 from privacy.services.vault.recorded import Recorded
@@ -88,13 +90,15 @@ def cohorts_check(recorded: Recorded) -> Iterator[str]:
 
 
 def outputs_check(recorded: Recorded) -> Iterator[str]:
-    """Compare each stored output with its SHA-256."""
+    """Compare each stored output with its SHA-256, which is that of the plain rows where they are sealed."""
     rounds = ReleaseRound.objects.exclude(output=b"", expires_at__isnull=False).order_by("pk")
-    for pk, release, output, digest in rounds.values_list("pk", "release_id", "output", "output_sha256").iterator(
-        chunk_size=50
-    ):
-        if sha256_hex(bytes(output)) != digest:
-            yield f"the output in round {pk} of release {release} is not what was stored"
+    for stored in rounds.select_related("export_key").iterator(chunk_size=50):
+        try:
+            plain = round_output(stored)
+        except CannotOpen:
+            plain = b""
+        if sha256_hex(plain) != stored.output_sha256:
+            yield f"the output in round {stored.pk} of release {stored.release_id} is not what was stored"
 
 
 def served_check(recorded: Recorded) -> Iterator[str]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import get_args
 
 from rest_framework import serializers
-from rest_framework.pagination import PageNumberPagination
 
 from privacy.engine.dp.coarse_counts import two_digits
 from r3al_project.api.answers.shape import Answer, PageAnswer, Shape, nullable_number, page_answer
@@ -121,14 +120,11 @@ class CalibrationAnswer(PageAnswer):
     results = CalibrationRowAnswer(many=True)
 
 
-def calibration_answer(pages: PageNumberPagination, rows: Sequence[CalibrationRow], table: CalibrationTable) -> Answer:
-    """Build one page of comparisons with the summaries of the whole table.
-
-    pages: the paginator that selected the rows.
-    """
+def calibration_answer(next_page: str | None, rows: Sequence[CalibrationRow], table: CalibrationTable) -> Answer:
+    """Build one page of comparisons with the summaries of the whole table."""
     groups = [
         {"source": source, "metric": metric} | calibration_summary_answer(found)
         for (source, metric), found in table.by_metric.items()
     ]
-    page = page_answer(pages, [calibration_row_answer(row) for row in rows])
+    page = page_answer(next_page, [calibration_row_answer(row) for row in rows])
     return page | {"summary": calibration_summary_answer(table.overall), "byMetric": groups}

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from deployments.models import EvidenceUnit
 from loops.engine.spec import LoopSpec
+from privacy.engine.anonymize.registry import technique_names
+from privacy.engine.data_types import DATA_TYPES
 from privacy.engine.dp.accounting import NANO
-from privacy.models import Choice, Consent, LedgerEntry, Person, PersonAccount
+from privacy.models import (
+    Choice,
+    Consent,
+    LedgerEntry,
+    Person,
+    PersonAccount,
+    Purpose,
+    ReleaseState,
+    Unavailable,
+)
 from privacy.models.person import FOLDS
 from privacy.services.people.export import OpenedDecision, OpenedReward, OpenedServingState, OpenedSignal, PersonExport
 from r3al_project.api.answers.people import (
@@ -24,12 +37,17 @@ from r3al_project.api.answers.shape import Answer, Shape
 from training.models import ModelVersion
 
 
+@extend_schema_field({"oneOf": [{"type": "number"}, {"type": "string"}]})
+class _FeatureValue(serializers.Field[Any, Any, Any, Any]):
+    """A number, or the name of a category."""
+
+
 def _features() -> serializers.DictField:
-    return serializers.DictField(help_text="Values of the known features, by name.")
+    return serializers.DictField(child=_FeatureValue(), help_text="Values of the known features, by name.")
 
 
 class ExportedConsent(Shape):
-    purpose = serializers.CharField()
+    purpose = serializers.ChoiceField(choices=Purpose.choices)
     granted = serializers.BooleanField()
     text = serializers.CharField(help_text="Version of the consent text.")
     from_ = serializers.CharField()
@@ -69,9 +87,9 @@ def exported_cohort(person: Person) -> Answer:
 
 class ExportedCharge(Shape):
     release = serializers.IntegerField()
-    state = serializers.CharField()
+    state = serializers.ChoiceField(choices=ReleaseState.choices)
     purpose = serializers.CharField()
-    technique = serializers.CharField()
+    technique = serializers.ChoiceField(choices=technique_names())
     at = serializers.DateTimeField()
     policyUnits = serializers.FloatField()
     guarantee = serializers.CharField()
@@ -88,7 +106,7 @@ def exported_charge(entry: LedgerEntry) -> Answer:
 
 class ExportedSignal(Shape):
     loop = serializers.CharField()
-    type = serializers.CharField()
+    type = serializers.ChoiceField(choices=DATA_TYPES)
     at = serializers.DateTimeField()
     values = _features()
 
@@ -165,8 +183,8 @@ class ExportedDecision(Shape):
     decisionId = serializers.UUIDField(allow_null=True, help_text="Null for a decision that was imported from a file.")
     state = _features()
     actions = serializers.DictField(child=ExportedChoice(), help_text="The chosen action of each head.")
-    unavailable = serializers.CharField(
-        allow_null=True, help_text="Reason why no intervention was allowed at the time."
+    unavailable = serializers.ChoiceField(
+        choices=Unavailable.choices, allow_null=True, help_text="Reason why no intervention was allowed at the time."
     )
     shown = serializers.DateTimeField(allow_null=True)
     rewards = ExportedReward(many=True)

@@ -9,11 +9,11 @@ from rest_framework import serializers
 from jobs.models import OPEN_STATES, Job, JobState
 from r3al_project.api.answers.shape import Answer, Shape, nullable_number
 from r3al_project.turns.models import Turn, TurnStage
-from r3al_project.turns.stages import STAGES, stage_sentence, versions_trained
+from r3al_project.turns.stages import STAGE_NAMES, STAGES, stage_sentence, versions_trained
 
 
 class StageAnswer(Shape):
-    name = serializers.CharField()
+    name = serializers.ChoiceField(choices=STAGE_NAMES)
     status = serializers.ChoiceField(choices=JobState.choices)
     seconds = nullable_number()
     did = serializers.CharField(help_text="The result of the stage, in one sentence. Empty until it has ended.")
@@ -30,7 +30,7 @@ class JobAnswer(Shape):
 
     jobId = serializers.IntegerField()
     kind = serializers.CharField(help_text="turn, or the kind of a job that belongs to no turn.")
-    status = serializers.CharField()
+    status = serializers.ChoiceField(choices=JobState.choices)
     cancelRequested = serializers.BooleanField(
         help_text="True once somebody has asked to cancel it. It may still be running."
     )
@@ -40,9 +40,9 @@ class JobAnswer(Shape):
     finishedAt = serializers.DateTimeField(allow_null=True)
     error = serializers.CharField(required=False, allow_null=True)
     turnId = serializers.IntegerField(required=False)
-    outcome = serializers.CharField(required=False)
+    outcome = serializers.ChoiceField(choices=Turn.Outcome.choices, required=False)
     reason = serializers.CharField(required=False, allow_null=True)
-    stage = serializers.CharField(required=False, allow_null=True)
+    stage = serializers.ChoiceField(choices=STAGE_NAMES, required=False, allow_null=True)
     stages = StageAnswer(many=True, required=False)
     versions = serializers.DictField(
         child=serializers.IntegerField(), required=False, help_text="Ids of the trained versions, by head."

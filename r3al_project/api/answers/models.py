@@ -6,20 +6,34 @@ from collections.abc import Sequence
 
 from rest_framework import serializers
 
+from deployments.engine.rollouts.strategies import STRATEGIES
 from deployments.engine.traffic_shares import BASIS_POINTS
-from deployments.models import Deployment, HealthCheck, HealthState, Incident
-from jobs.models import Job
+from deployments.models import Deployment, DeploymentState, HealthCheck, HealthState, Incident
+from jobs.models import Job, JobState
 from r3al_project.api.answers.shape import Answer, PageAnswer, Shape, camel_keys, nullable_number
 from r3al_project.turns.models import Turn
-from training.models import LIVED, GateVerdict, ModelMetric, ModelVersion, VersionKind, VersionState, version_name
+from training.models import (
+    LIVED,
+    MODEL_GATE,
+    OUTCOME_GATE,
+    TRIAL_GATE,
+    GateVerdict,
+    ModelMetric,
+    ModelVersion,
+    VersionKind,
+    VersionState,
+    version_name,
+)
 
+METRIC_SOURCES = (MODEL_GATE, OUTCOME_GATE, TRIAL_GATE, LIVED)
+METRIC_VERDICTS = ("pass", "fail", "insufficient", "reported")
 VERDICTS = ("pass", "fail", "insufficient")
 
 
 class TrainAnswer(Shape):
     jobId = serializers.IntegerField()
     turnId = serializers.IntegerField()
-    status = serializers.CharField()
+    status = serializers.ChoiceField(choices=JobState.choices)
     notes = serializers.ListField(
         child=serializers.CharField(),
         help_text="Requested values that the turn changes or does not use, one sentence each.",
@@ -37,9 +51,10 @@ def train_answer(turn: Turn, job: Job, notes: Sequence[str]) -> Answer:
 class MetricAnswer(Shape):
     """An estimate with its interval and the threshold that it is compared with. Shares lie between 0 and 1."""
 
-    source = serializers.CharField(
+    source = serializers.ChoiceField(
+        choices=METRIC_SOURCES,
         help_text="model_gate (sampled worlds), outcome_gate (people's own outcomes), trial (people of both arms), or lived "
-        "(people of the deployed version)."
+        "(people of the deployed version).",
     )
     name = serializers.CharField()
     value = nullable_number()
@@ -49,7 +64,7 @@ class MetricAnswer(Shape):
     tooFew = serializers.BooleanField(
         help_text="True: the interval covers every possible value because too few people contributed. The value is null."
     )
-    verdict = serializers.CharField()
+    verdict = serializers.ChoiceField(choices=METRIC_VERDICTS)
     reason = serializers.CharField()
 
 
@@ -120,13 +135,13 @@ def evaluation_answer(verdict: GateVerdict) -> Answer:
 class DeployAnswer(Shape):
     deploymentId = serializers.IntegerField()
     versionId = serializers.CharField()
-    deploymentType = serializers.CharField(
-        help_text="How it was deployed: full_rollout, or trial on half of the people."
+    deploymentType = serializers.ChoiceField(
+        choices=tuple(STRATEGIES), help_text="How it was deployed: full_rollout, or trial on half of the people."
     )
     exploration = serializers.FloatField(
         min_value=0, max_value=1, help_text="The share of decisions that explore from now on."
     )
-    status = serializers.CharField()
+    status = serializers.ChoiceField(choices=DeploymentState.choices)
 
 
 def deploy_answer(deployment: Deployment) -> Answer:
@@ -141,7 +156,7 @@ def deploy_answer(deployment: Deployment) -> Answer:
 class RollbackAnswer(Shape):
     incidentId = serializers.IntegerField()
     serving = serializers.CharField(help_text="The version that is deployed now.")
-    status = serializers.CharField()
+    status = serializers.ChoiceField(choices=("rolled_back",))
     actor = serializers.CharField(help_text="Who rolled it back.")
 
 

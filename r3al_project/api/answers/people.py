@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from rest_framework import serializers
 
-from privacy.models import Person, PrivacyBudget, VaultEvent
-from privacy.selectors.budgets import budget_summary
+from privacy.models import Person, PrivacyBudget, VaultEvent, VaultKind
+from privacy.selectors.budgets import PERIOD_NAMES, PERIODS, budget_summary
 from privacy.services.people.accounts import consents_of
 from privacy.services.people.erasure import ErasureCounts
 from r3al_project.api.answers.shape import Answer, Shape, camel_keys, nullable_number
-from training.models import ModelVersion
+from training.models import ModelVersion, VersionState
 
 
 class ConsentsAnswer(Shape):
@@ -40,7 +40,7 @@ def person_answer(person: Person, *, new: bool) -> Answer:
 class TrainedAnswer(Shape):
     versionId = serializers.CharField()
     name = serializers.CharField()
-    state = serializers.CharField()
+    state = serializers.ChoiceField(choices=VersionState.choices)
     trainedAt = serializers.DateTimeField()
 
 
@@ -69,6 +69,9 @@ def consents_changed_answer(person: Person, affected: Sequence[ModelVersion] | N
 class SpentAnswer(Shape):
     spent = serializers.FloatField()
     cap = serializers.FloatField()
+    ends = serializers.DateTimeField(
+        allow_null=True, help_text="When the next window begins, with nothing spent. Null: never."
+    )
 
 
 class WindowsAnswer(Shape):
@@ -89,9 +92,10 @@ class FormalAnswer(Shape):
 
 
 class BudgetAnswer(Shape):
-    period = serializers.CharField()
-    remaining = serializers.FloatField()
-    periodEnds = serializers.CharField()
+    period = serializers.ChoiceField(choices=PERIOD_NAMES)
+    remaining = serializers.FloatField(min_value=0, help_text="Policy units that every window still allows.")
+    limitedBy = serializers.ChoiceField(choices=tuple(PERIODS), help_text="The window that allows least.")
+    periodEnds = serializers.DateTimeField(allow_null=True, help_text="When the period ends. Null: never.")
     policyUnits = WindowsAnswer()
     formal = FormalAnswer()
 
@@ -104,7 +108,7 @@ def budget_answer(budget: PrivacyBudget) -> Answer:
 
 class EventAnswer(Shape):
     sequence = serializers.IntegerField()
-    kind = serializers.CharField()
+    kind = serializers.ChoiceField(choices=VaultKind.choices)
     at = serializers.DateTimeField()
     what = serializers.DictField(help_text="The facts that the hash covers. Their names depend on the kind of event.")
     hash = serializers.CharField()

@@ -7,8 +7,11 @@ from typing import Any
 
 from rest_framework import serializers
 
-from jobs.models import Job
+from jobs.models import Job, JobState
+from privacy.engine.anonymize.registry import technique_names
+from privacy.engine.data_types import DATA_TYPES
 from privacy.models import Release, ReleaseState
+from privacy.selectors.budgets import PERIOD_NAMES
 from privacy.services.anonymize.export_tables import holds_statistics, is_anonymization, statistics
 from privacy.services.anonymize.preview import Preview
 from privacy.services.releases.summary import release_summary
@@ -19,11 +22,11 @@ class ReleaseAnswer(Shape):
     """A row of the permanent log of releases. The policy cost and the formal epsilon are separate accounts, never added."""
 
     releaseId = serializers.IntegerField()
-    state = serializers.CharField()
+    state = serializers.ChoiceField(choices=ReleaseState.choices)
     loop = serializers.CharField()
     purpose = serializers.CharField()
-    dataType = serializers.CharField(allow_null=True)
-    technique = serializers.CharField()
+    dataType = serializers.ChoiceField(choices=DATA_TYPES, allow_null=True)
+    technique = serializers.ChoiceField(choices=technique_names())
     mechanism = serializers.CharField()
     unit = serializers.CharField()
     neighbouring = serializers.CharField()
@@ -128,7 +131,7 @@ class AnonymizeAccepted(Shape):
     releaseId = serializers.IntegerField()
     jobId = serializers.IntegerField()
     idempotencyKey = serializers.CharField()
-    status = serializers.CharField()
+    status = serializers.ChoiceField(choices=JobState.choices)
     releaseUrl = serializers.CharField()
 
 
@@ -184,7 +187,7 @@ class ConsentingAnswer(Shape):
 class BudgetsAnswer(Shape):
     """Counts of people, rounded to two digits."""
 
-    period = serializers.CharField()
+    period = serializers.ChoiceField(choices=PERIOD_NAMES)
     people = serializers.IntegerField()
     consents = ConsentingAnswer()
     windows = StandingsAnswer()

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
-from rest_framework.pagination import PageNumberPagination
 
 Answer = dict[str, Any]
 
@@ -25,20 +24,14 @@ def nullable_number(**more: Any) -> serializers.FloatField:
 
 
 class PageAnswer(Shape):
-    """One page of a list, newest first. ``next`` and ``previous`` are the addresses of the neighbouring pages."""
+    """One page of a list, newest first. ``next`` is the address of the page with older entries."""
 
-    count = serializers.IntegerField()
-    next = serializers.CharField(allow_null=True)
-    previous = serializers.CharField(allow_null=True)
+    next = serializers.URLField(allow_null=True, help_text="Null: this is the last page.")
 
 
-def page_answer(pages: PageNumberPagination, results: list[Answer]) -> Answer:
-    """Build one page of a list from its entries.
-
-    pages: the paginator that selected the entries.
-    """
-    page: Answer = pages.get_paginated_response(results).data
-    return page
+def page_answer(next_page: str | None, results: list[Answer]) -> Answer:
+    """Build one page of a list from its entries and the address of the next page."""
+    return {"next": next_page, "results": results}
 
 
 def camel_keys(facts: Any) -> Any:

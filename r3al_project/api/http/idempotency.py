@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from core.canonical_json import sorted_json
 from core.digests import IDEMPOTENT_REQUEST, keyed
 from core.durations import ANSWERS_KEPT
-from core.errors import Conflict, InputError
+from core.errors import Conflict, InputError, KeyReused
 from jobs.models import IdempotentAnswer
 
 LONGEST_KEY = 100
@@ -105,7 +105,7 @@ def _stored_answer(user: Any, key: str, digest: str) -> Response:
     if before is None:
         raise Conflict("the first request with this Idempotency-Key failed just now; send it again")
     if not hmac.compare_digest(before.request_digest, digest):
-        raise InputError("this Idempotency-Key was used for a different request; use a new key")
+        raise KeyReused("this Idempotency-Key was used for a different request; use a new key")
     if before.about is not None:
         return _with_new_token(before)
     headers = {"Location": before.location} if before.location else {}

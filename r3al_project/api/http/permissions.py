@@ -14,7 +14,7 @@ class HasPermission(IsAuthenticated):
     def has_permission(self, request: Request, view: Any) -> bool:
         if not super().has_permission(request, view):
             return False
-        needed = view.may.get(request.method)
+        needed = view.may.get("GET" if request.method == "HEAD" else request.method)
         if needed is None:  # OPTIONS needs no permission, and the view itself answers 405 for a method that it lacks
             return bool(request.method == "OPTIONS" or not hasattr(view, str(request.method).lower()))
         return needed == "" or bool(request.user.has_perm(needed))

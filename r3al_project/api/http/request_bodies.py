@@ -25,7 +25,7 @@ B = TypeVar("B", bound="StrictBody")
 
 
 class StrictJsonParser(JSONParser):
-    """Parse JSON in UTF-8 of up to ``LARGEST_JSON`` bytes and ``DEEPEST_JSON`` levels, with finite numbers of limited length."""
+    """Parse JSON in UTF-8 of up to ``LARGEST_JSON`` bytes and ``DEEPEST_JSON`` levels, finite numbers and no name twice."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         """Return the parsed JSON. Raises TooLarge or ParseError."""
@@ -34,8 +34,9 @@ class StrictJsonParser(JSONParser):
             raise TooLarge(f"the body is larger than {LARGEST_JSON} bytes; a request takes a few hundred")
         try:
             value = json.loads(
-                raw.decode(), parse_constant=_reject_constant, parse_float=_finite_number, parse_int=_whole_number
-            )
+                raw.decode(), parse_constant=_reject_constant, parse_float=_finite_number, parse_int=_whole_number,
+                object_pairs_hook=once_each,
+            )  # fmt: skip
         except RecursionError:
             raise ParseError(f"the body is nested deeper than {DEEPEST_JSON} levels") from None
         except ValueError as error:
@@ -43,6 +44,16 @@ class StrictJsonParser(JSONParser):
         if _is_deep(value):
             raise ParseError(f"the body is nested deeper than {DEEPEST_JSON} levels")
         return value
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object. Raises ValueError for a name that it holds twice, since one of the values would be lost."""
+    built = dict(pairs)
+    if len(built) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it holds the name {twice[:_LONGEST_NAME]!r} twice in one object")
+    return built
 
 
 def _reject_constant(text: str) -> float:
@@ -150,6 +161,17 @@ class WholeField(serializers.IntegerField):
         return int(super().to_internal_value(data))
 
 
+class OneOfField(serializers.ChoiceField):
+    """One of a few texts. The error of any other value lists them."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if (isinstance(data, str) and data in self.choices) or (data == "" and self.allow_blank):
+            return data
+        raise ValidationError(
+            f"{str(data)[:_LONGEST_NAME]!r} is not known; use one of {', '.join(map(str, self.choices))}"
+        )
+
+
 def _suggestion(name: str, known: Sequence[str]) -> str:
     if not known:
         return "is not known; this request takes no fields"
@@ -168,8 +190,12 @@ def read_body(kind: type[B], request: Request) -> dict[str, Any]:
 
 
 def read_query(kind: type[B], request: Request) -> dict[str, Any]:
-    """Return the checked query parameters. The last one counts when a name occurs twice. Raises ValidationError."""
-    return _checked(kind, request.query_params.dict())
+    """Return the checked query parameters. Raises ValidationError for a name that is unknown or occurs twice."""
+    given = request.query_params
+    twice = [name for name, values in given.lists() if len(values) > 1]
+    if twice:
+        raise ValidationError({n[:_LONGEST_NAME]: ["is given twice; give it once"] for n in twice[:_MOST_NAMED]})
+    return _checked(kind, given.dict())
 
 
 def _checked(kind: type[B], data: Any) -> dict[str, Any]:

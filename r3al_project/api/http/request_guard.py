@@ -17,12 +17,16 @@ class RequestGuard:
 
     It answers 400 where a NUL would fail in the database, or a non-ASCII header in the token parser. It answers 411 for a
     body without a length, which Django would take for an empty one: a withdrawal of consent would be dropped in silence.
+    (``http_door`` gives every body its length. Another server may not.) It also tells why ``http_door`` did not read a body.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if refusal := request.META.get("r3al.refusal"):
+            status, detail = refusal
+            return problem(status, detail) if is_api(request) else HttpResponse(detail, "text/plain", status)
         if not is_api(request):
             return self._get_response(request)
         if not request.META.get("CONTENT_LENGTH") and _has_body(request):

@@ -121,3 +121,13 @@ class TestHarm:
         assert harmful_of([None, False, True, False]) is True
         assert harmful_of([None, False]) is False
         assert harmful_of([None]) is None and harmful_of([]) is None
+
+
+def test_the_best_delay_is_that_of_the_action_that_says_when() -> None:
+    """Shown six hours later: right for "this_evening", far too late for "now"."""
+    state, timing = np.zeros(len(R3AL.features)), 1 + COMPONENTS.index("timing")
+    got = {
+        name: payload_of_inputs(R3AL, {"delay": 6 * 3600.0}, state=state, action=1, timing=i)[timing]
+        for i, name in enumerate(R3AL.timing_head.actions)
+    }
+    assert got["this_evening"] == 1.0 and got["now"] == pytest.approx(np.exp(-6.0))

@@ -13,6 +13,7 @@ from loops.selectors import loop_specs_builtin
 from loops.services import loop_add
 from privacy.models import Choice, Decision, Person, PrivacyBudget, SignalImport, VaultEvent
 from privacy.selectors.decisions import decision_arrays
+from privacy.services.vault.commitments import text_digest
 from tests.system import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -162,10 +163,12 @@ def test_an_override_lets_them_through_and_stays_on_record(tmp_path: Path) -> No
     loop_add(text=WAIT_OR_SEND, source="trial.toml")
     path = trial(tmp_path / "log.csv", np.random.default_rng(1))
     said = run(path, "--loop", "trial", "--override-propensities", "the team checked them")
-    assert "recorded in the Trust Vault: the team checked them" in said and Decision.objects.count() == 400
+    assert "which the Trust Vault records: the team checked them" in said and Decision.objects.count() == 400
     assert SignalImport.objects.get().override == "the team checked them"
     event = VaultEvent.objects.get(kind="import")
-    assert event.body["override"] == "the team checked them" and event.body["refuted"][0].startswith("policy.wait: ")
+    assert event.body["override"] == text_digest("the team checked them") and event.body["refuted"][0].startswith(
+        "policy.wait: "
+    )
 
 
 def test_an_override_that_nothing_asks_for_is_not_recorded(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from django.db import connection
 from loops.engine.parse.loop import parse_loop
 from privacy.engine.sealing import about_serving_state
 from privacy.engine.serving_state import unpack_serving_state
-from privacy.models import Decision, RewardSignal, ServingState
+from privacy.models import Decision, ReleaseRound, RewardSignal, ServingState
+from privacy.selectors.exports import round_output
 from privacy.selectors.keys import ciphers_known
 from tests.factories.loops import SOURCE
 from tests.factories.sealed import outcome_of, state_values
 
 PEOPLE = 1202
+EXPORT = b"rows of an export"
 DAY, NOW = "2025-01-06", "2025-01-06 09:00:00"
 
 
@@ -35,6 +37,7 @@ def main() -> dict[str, Any]:
         "rewarded": sorted(set(RewardSignal.objects.values_list("has_reward", flat=True)), key=str),
         "remembered": [remembered(row) for row in ServingState.objects.order_by("person_id")],
         "width": width,
+        "export": exported(),
     }
 
 
@@ -55,9 +58,20 @@ def fill(state: bytes, outcome: bytes) -> None:
             i, NOW, i, str(i).encode(), NOW, DAY, state)  # fmt: skip
         run("INSERT INTO reward_signals (created_at, decision_id, payload, closed_at) VALUES (%s, %s, %s, %s)",
             NOW, i, outcome, NOW)  # fmt: skip
+    run("INSERT INTO anonymization_logs (id, created_at, key, loop_version_id, purpose, technique, mechanism, unit, neighbouring, "
+        "parameters, policy_cost, guarantee, library_version, state, data_type, committed_at) VALUES (1, %s, 'one', 1, "
+        "'training', 'pseudonymization', 'm', 'user', 'none', '{}', 1, 'none', '', 'committed', 'pulse', %s)", NOW, NOW)  # fmt: skip
+    run("INSERT INTO release_rounds (created_at, release_id, \"index\", output, output_sha256, expires_at) "
+        "VALUES (%s, 1, 0, %s, 'plain', %s)", NOW, EXPORT, NOW)  # fmt: skip
     for i, memory, known in ((1, state, state), (2, state, b""), (3, b"12345678", b"")):
         run("INSERT INTO serving_states (person_id, loop_id, memory, known, version, interventions_today, last_intervened) "
             "VALUES (%s, 1, %s, %s, 1, 0, FALSE)", i, memory, known)  # fmt: skip
+
+
+def exported() -> dict[str, Any]:
+    """How the rows of an export are stored now, and what they are once opened."""
+    stored = ReleaseRound.objects.get()
+    return {"open": EXPORT in bytes(stored.output), "rows": round_output(stored).decode(), "sha256": stored.output_sha256}
 
 
 def run(statement: str, *values: Any) -> None:

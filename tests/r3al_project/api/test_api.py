@@ -134,7 +134,7 @@ class TestPeople:
         assert ask(device, "r2").status_code == 403, "at once"
         assert Consent.objects.count() == 3
         budget = call("GET", "me/privacy-budget", device).told
-        assert budget["policyUnits"]["lifetime"] == {"spent": 0.0, "cap": 24.0}
+        assert budget["policyUnits"]["lifetime"] == {"spent": 0.0, "cap": 24.0, "ends": None}
         assert call("GET", "me/consents", service).status_code == 403
 
     def test_bad_bodies(self) -> None:
@@ -315,9 +315,10 @@ class TestTraining:
         ("change", "field"),
         [
             ({"modelType": "mind"}, "modelType"), ({"epochs": 0}, "epochs"), ({"epochs": "many"}, "epochs"),
-            ({"syntheticSamples": 10**9}, "syntheticSamples"), ({"hyperparams": {"gamma": 1.5}}, "hyperparams"),
-            ({"hyperparams": {"epsilon": 1.01}}, "hyperparams"), ({"hyperparams": {"epsilon": -0.01}}, "hyperparams"),
-            ({"hyperparams": {"epsilonn": 0.1}}, "hyperparams"), ({"modeltype": "policy"}, "modeltype"),
+            ({"syntheticSamples": 10**9}, "syntheticSamples"), ({"hyperparams": {"gamma": 1.5}}, "hyperparams.gamma"),
+            ({"hyperparams": {"epsilon": 1.01}}, "hyperparams.epsilon"),
+            ({"hyperparams": {"epsilon": -0.01}}, "hyperparams.epsilon"),
+            ({"hyperparams": {"epsilonn": 0.1}}, "hyperparams.epsilonn"), ({"modeltype": "policy"}, "modeltype"),
         ],
     )  # fmt: skip
     def test_bad_values_are_named(self, change: dict[str, Any], field: str) -> None:
@@ -357,11 +358,11 @@ class TestTraining:
             call("GET", "training/models?modelType=tone&status=evaluating", viewer).told["results"][0]["number"]
             == tone.number
         )
-        for wrong in ("status=lost", "modelType=mind", "modeltype=tone", "page=0", "pageSize=1000"):
+        for wrong in ("status=lost", "modelType=mind", "modeltype=tone", "before=0", "pageSize=1000"):
             refused = call("GET", f"training/models?{wrong}", viewer)
             assert refused.status_code == 422 and wrong.partition("=")[0] in refused.told["errors"]
         unknown = call("GET", "privacy/releases?technique=lost", token_of("Analyst"))
-        assert unknown.status_code == 422 and "k_anonymity" in unknown.told["detail"]
+        assert unknown.status_code == 422 and "k_anonymity" in unknown.told["errors"]["technique"][0]
         assert call("GET", "training/models/model_999", viewer).status_code == 404
         assert call("GET", "training/models/mine", viewer).status_code == 404
 

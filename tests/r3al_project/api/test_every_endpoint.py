@@ -17,7 +17,7 @@ from knox.models import AuthToken
 
 from deployments.services.serving.requests import DecisionRequest
 from privacy.services.people.authentication import forget_callers
-from r3al_project.api import outcomes
+from r3al_project.api.answers import outcomes
 from r3al_project.api.http.request_bodies import DEEPEST_JSON, LARGEST_JSON
 from r3al_project.api.urls import urlpatterns
 from tests.factories.care import CONTEXT, care_loop, person
@@ -112,8 +112,8 @@ def sent(method: str, path: str, body: bytes = b"", kind: str = "application/jso
 
 
 @pytest.fixture(autouse=True)
-def as_often_as_one_likes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rest_framework.throttling.ScopedRateThrottle.allow_request", lambda *arguments: True)
+def as_often_as_one_likes(settings: Any) -> None:
+    settings.AXES_ENABLED = False
 
 
 @pytest.fixture
@@ -241,7 +241,7 @@ def test_an_error_of_ours_is_a_problem_document_too_and_says_nothing(
     def broken(*arguments: Any, **names: Any) -> Any:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr("r3al_project.api.models.read_query", broken)
+    monkeypatch.setattr("r3al_project.api.models._check_known_head", broken)
     monkeypatch.setattr("r3al_project.api.outcomes.loop_version_current", broken)
     caller = Caller("GET", "v1/training/models")
     client = Client(raise_request_exception=False)
@@ -257,7 +257,7 @@ def test_what_is_unknown_is_named_with_what_may_have_been_meant() -> None:
     caller = Caller("POST", "v1/training/models")
     body = {"modelType": "policy", "hyperparams": {"gama": 0.9}, "loop": "care"}
     told = json.loads(caller.send(json.dumps(body).encode())[0].content)
-    assert told["errors"]["hyperparams"]["gama"] == ["is not known; did you mean gamma?"]
+    assert told["errors"]["hyperparams.gama"] == ["is not known; did you mean gamma?"]
     told = json.loads(caller.send(json.dumps({"modeltype": "policy", "zzz": 1}).encode())[0].content)
     assert told["errors"]["modeltype"] == ["is not known; did you mean modelType?"]
     assert "the fields are modelType" in told["errors"]["zzz"][0]

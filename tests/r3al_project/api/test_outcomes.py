@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from privacy.models import Decision, Purpose, RewardEvent, RewardSignal, ServedDecision, ServingState, Signal
 from privacy.services.records.close_outcomes import outcomes_close
+from privacy.services.records.rewards import MOST_REWARDS
 from tests.factories.care import care_loop, person
 from tests.factories.sealed import memory_of, outcome_of
 from tests.factories.users import service_token
@@ -78,6 +79,25 @@ class TestRewards:
         assert reward(ann, decision, {"rewardId": "w2", "total": 0.9}).status_code == 202
         assert outcome(decision)[0][0] == 0.0
 
+    def test_components_outside_their_bounds_are_named(self, ann: str) -> None:
+        decision = decided(ann)
+        body = {"rewardId": "w1", "components": {"sentiment": 5.0, "engagement": -1.0, "empathy": -0.1}}
+        first, again = reward(ann, decision, body), reward(ann, decision, body)
+        assert (first.status_code, again.status_code) == (201, 200)
+        assert first.told["clamped"] == again.told["clamped"] == ["sentiment", "empathy"]
+
+    def test_a_decision_has_at_most_a_hundred(self, ann: str) -> None:
+        decision = decided(ann)
+        for i in range(MOST_REWARDS):
+            assert reward(ann, decision, {"rewardId": f"w{i}", "label": "liked"}).status_code == 201
+        refused = reward(ann, decision, {"rewardId": "one more", "total": 0.1})
+        assert refused.status_code == 409 and refused.told["type"] == "urn:r3al:problem:too-many-rewards"
+        assert reward(ann, decision, {"rewardId": "w0", "label": "liked"}).status_code == 200, (
+            "a retry is no further one"
+        )
+        assert reward(ann, decided(ann, "r2"), {"rewardId": "w0", "total": 0.1}).status_code == 201
+        assert RewardEvent.objects.count() == MOST_REWARDS + 1
+
     def test_components_make_a_total_and_stay_in_bounds(self, ann: str) -> None:
         decision = decided(ann)
         reward(ann, decision, {"rewardId": "w1", "components": {"sentiment": 5.0, "empathy": 0.5}})
@@ -109,7 +129,7 @@ class TestRewards:
             ({"total": 0.1, "components": {"sentiment": 0.1}}, "give one of"),
             ({}, "give one of"),
             ({"components": {}}, "empty"),
-            ({"components": {"joy": 1.0}}, "components.joy is not known"),
+            ({"components": {"joy": 1.0}}, "unknown field `joy` - at `$.components`"),
             ({"inputs": {"sentimentBefore": 3.0}}, "between -1 and 1"),
             ({"inputs": {"joy": 3.0}}, "joy"),
             ({"label": "x" * 41}, "1 to 40"),
@@ -161,6 +181,23 @@ def test_activation_counts_once(ann: str) -> None:
     assert post(url, person("ben")[1], {}).status_code == 404
 
 
+def test_what_was_shown_after_its_expiry_is_recorded_and_said(ann: str) -> None:
+    decision = decided(ann)
+    ServedDecision.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    told = post(f"/api/v1/optima/decisions/{decision}/activate", ann, {}).told
+    assert told["expired"] is True and ServedDecision.objects.get().activated_at is not None
+    other = decided(ann, "r2")
+    assert post(f"/api/v1/optima/decisions/{other}/activate", ann, {}).told["expired"] is False
+
+
+def test_a_decision_of_an_unavailable_person_has_nothing_to_show() -> None:
+    care_loop(rules="daily_cap = 0")
+    _, token = person("ann")
+    refused = post(f"/api/v1/optima/decisions/{decided(token)}/activate", token, {})
+    assert refused.status_code == 409 and refused.told["type"] == "urn:r3al:problem:nothing-to-show"
+    assert "daily_cap" in refused.told["detail"] and ServedDecision.objects.get().activated_at is None
+
+
 class TestSignals:
     URL = "/api/v1/signals"
 
@@ -172,7 +209,7 @@ class TestSignals:
 
     def test_a_batch_is_kept_once_and_remembered(self, ann: str) -> None:
         told = self.send(ann, self.pulse("s1"), self.pulse("s2", place="work", mood=7)).told
-        assert told == {"added": 2, "unchanged": 0, "clamped": 1, "rejected": []}
+        assert told == {"added": 2, "unchanged": 0, "clamped": 1, "ahead": 0, "rejected": []}
         assert self.send(ann, self.pulse("s1")).told["unchanged"] == 1
         assert Signal.objects.count() == 2
         assert memory_of(ServingState.objects.get())[:2] == [1.0, 1.0]
@@ -192,6 +229,34 @@ class TestSignals:
         told = self.send(ann, self.pulse("s1"), *bad, self.pulse("s1", mood=-1)).told
         assert told["added"] == 1 and [r["index"] for r in told["rejected"]] == [1, 2, 3, 4, 5, 6]
         assert "with other content" in told["rejected"][-1]["reason"] and Signal.objects.count() == 1
+        codes = [r["code"] for r in told["rejected"]]
+        assert codes == [
+            "invalid-input",
+            "clock-ahead",
+            "invalid-input",
+            "invalid-input",
+            "invalid-input",
+            "key-reused",
+        ]
+
+    @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(hours=14)])
+    def test_a_phone_whose_clock_is_fast_loses_nothing(self, ann: str, ahead: timedelta) -> None:
+        """Ten minutes by a wrong clock, 14 hours by a wrong zone: both pulses are stored as of now, the later one counts."""
+        now = timezone.now()
+        pulses = [self.pulse(f"s{i}", at=(now + ahead + timedelta(seconds=s)).isoformat(), mood=mood)
+                  for i, (s, mood) in enumerate([(30, 0.9), (0, 0.1)])]  # fmt: skip
+        told = self.send(ann, *pulses).told
+        assert told == {"added": 2, "unchanged": 0, "clamped": 0, "ahead": 2, "rejected": []}
+        observed = list(Signal.objects.values_list("observed_at", flat=True))
+        assert all(now <= at <= timezone.now() for at in observed)
+        assert memory_of(ServingState.objects.get())[0] == 0.9, "the device's own order holds"
+        assert self.send(ann, *pulses).told == {"added": 0, "unchanged": 2, "clamped": 0, "ahead": 0, "rejected": []}
+
+    def test_a_batch_of_which_nothing_can_be_stored_is_no_success(self, ann: str) -> None:
+        refused = self.send(ann, self.pulse("s1", at="2999-01-01T00:00:00Z"), self.pulse("s2", joy=1))
+        assert refused.status_code == 422 and "no signal of the batch" in refused.told["detail"]
+        assert [(r["index"], r["code"]) for r in refused.told["rejected"]] == [(0, "clock-ahead"), (1, "invalid-input")]
+        assert not Signal.objects.exists()
 
     def test_without_consent_nothing_is_kept(self, ann: str) -> None:
         _, token = person("ben", consents=(Purpose.TRAINING,))
@@ -219,3 +284,21 @@ def test_the_blueprints_reward_is_calculated(ann: str) -> None:
     refused = post("/api/v1/training/rewards/calculate", ann, body | {"sentimentBefore": -3})
     assert refused.status_code == 422 and "between -1 and 1" in refused.told["detail"]
     assert not Decision.objects.exists()
+    assert told["notes"] == [
+        "actionType 'intervene' is no action of loop 'care' and does not count; there are wait, talk, walk"
+    ]
+
+
+def test_what_a_calculation_leaves_out_is_said_and_unknown_names_are_refused(ann: str) -> None:
+    def calculated(**more: Any) -> Any:
+        return post("/api/v1/training/rewards/calculate", ann, {"loop": "care", "sentimentAfter": 0.1} | more)
+
+    assert calculated(actionType="talk", affect={"mood": 0.5}).told["notes"] == []
+    for wrong, words in (
+        ({"affect": {"moood": 0.5}}, "affect.moood"),
+        ({"affect": {"mood": 2}}, "between 0 and 1"),
+        ({"affect": {"place": 0.5}}, "not a numeric feature"),
+        ({"timing": "soon"}, "timing is 'soon'"),
+    ):
+        refused = calculated(**wrong)
+        assert refused.status_code == 422 and words in refused.told["detail"]

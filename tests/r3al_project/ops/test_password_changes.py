@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
+from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 from knox.models import AuthToken
@@ -53,7 +54,7 @@ def test_the_admins_form_ends_them(ann: User) -> None:
     client: Client = superuser("root")
     sent = {"password1": NEW, "password2": NEW, "usable_password": "true"}
     client.post(reverse("admin:auth_user_password_change", args=[ann.pk]), sent)
-    assert held(ann) == 0 and authenticate(username="ann", password=NEW) is not None
+    assert held(ann) == 0 and authenticate(HttpRequest(), username="ann", password=NEW) is not None
 
 
 def test_other_changes_and_logins_end_none(ann: User, settings: Any) -> None:
@@ -63,5 +64,5 @@ def test_other_changes_and_logins_end_none(ann: User, settings: Any) -> None:
     settings.PASSWORD_HASHERS = [*settings.PASSWORD_HASHERS, "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
     older = make_password(OLD, hasher="pbkdf2_sha256")
     User.objects.filter(pk=ann.pk).update(password=older)
-    assert authenticate(username="ann", password=OLD) is not None
+    assert authenticate(HttpRequest(), username="ann", password=OLD) is not None
     assert User.objects.get(pk=ann.pk).password != older and held(ann) == 1

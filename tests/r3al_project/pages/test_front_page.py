@@ -47,7 +47,7 @@ def test_it_shows_slots_versions_and_the_running_stage(operator: Client, house: 
     assert "running, 43%" in text
     assert 'value="43" aria-label="release"' in text
     assert "round 2 of 3" in text
-    assert "7 of 9 rows added, 1 already stored, 1 rejected." in text
+    assert "About 7 of 9 rows added, 1 already stored, 1 rejected." in text
 
 
 def test_policy_is_judged_first_whatever_came_last(operator: Client, house: LoopVersion) -> None:

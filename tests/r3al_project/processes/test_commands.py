@@ -26,3 +26,14 @@ def test_production_keeps_the_watching_apart_too() -> None:
     procfile = (ROOT / "Procfile").read_text()
     assert "worker -Q monitor --concurrency 1" in procfile and "-Q privacy,default" in procfile
     assert '"-Q", "monitor"' in (ROOT / "compose.yaml").read_text()
+
+
+def test_production_serves_the_web_as_this_machine_does() -> None:
+    """Under the WSGI interface a body would be read in a thread, and slow clients would take them all."""
+    web = commands.web(8000)
+    assert web[-1] == "r3al_project.rsgi:application" and web[web.index("--interface") + 1] == "rsgi"
+    assert "--interface rsgi" in (ROOT / "Procfile").read_text()
+    image = (ROOT / "Dockerfile").read_text()
+    assert '"--interface", "rsgi"' in image and all(
+        web[-1] in text for text in (image, (ROOT / "Procfile").read_text())
+    )

@@ -16,6 +16,7 @@ from deployments.services.rollouts.trial import trial_pass, trial_start, trial_s
 from deployments.services.serving.policy_cache import clear_policy_cache, served_loop
 from loops.models import LoopVersion
 from privacy.models import VaultEvent
+from privacy.services.vault.commitments import text_digest
 from tests.factories.care import care_loop
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve, undecided
 from training.models import ModelVersion
@@ -123,7 +124,7 @@ class TestWhatMustHold:
         serve(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))
         self.refused(version, "was judged against the reference")
         made = start(version, override="we know")
-        assert "we know" in made.reason and VaultEvent.objects.latest("pk").body["override"] == "we know"
+        assert "we know" in made.reason and VaultEvent.objects.latest("pk").body["override"] == text_digest("we know")
 
     def test_an_override_of_nothing_is_refused(self, version: ModelVersion) -> None:
         with pytest.raises(InputError, match="nothing to override"):

@@ -12,13 +12,17 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from core.arrays import unpack_arrays
+from core.checksums import sha256_hex
 from core.errors import BudgetExceeded, Conflict, InputError, InsufficientData, R3alError
 from loops.models import LoopVersion
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.dp.accounting import NANO, charge_pure
 from privacy.engine.dp.coarse_counts import two_digits
-from privacy.models import Decision, LedgerEntry, PrivacyBudget, Release, ReleaseRound, VaultEvent
+from privacy.engine.sealing import OVERHEAD, CannotOpen
+from privacy.models import Decision, ExportKey, LedgerEntry, PrivacyBudget, Release, ReleaseRound, VaultEvent
 from privacy.selectors.decisions import charged_person_ids
+from privacy.selectors.exports import round_output
 from privacy.services.anonymize.export_tables import export_rows_write, statistics
 from privacy.services.anonymize.feature_records import feature_records
 from privacy.services.anonymize.preview import anonymize_preview
@@ -239,6 +243,23 @@ class TestRetries:
         blob = bytes(ReleaseRound.objects.get().output)
         before = spent()
         assert run(world, wanted) == first and bytes(ReleaseRound.objects.get().output) == blob and spent() == before
+
+    @pytest.mark.parametrize("wanted", ALL)
+    def test_rows_are_stored_sealed_and_statistics_as_they_are(
+        self, world: LoopVersion, wanted: AnonymizeRequest
+    ) -> None:
+        stored = run(world, wanted).rounds.get()
+        plain, output = round_output(stored), bytes(stored.output)
+        assert sha256_hex(plain) == stored.output_sha256
+        if stored.expires_at is None:
+            assert output == plain and not ExportKey.objects.exists()
+            return
+        assert len(output) == len(plain) + OVERHEAD
+        numbers = [a.tobytes() for a in unpack_arrays(plain).values() if a.nbytes > 64]
+        assert numbers and not any(part[:64] in output for part in numbers)
+        ExportKey.objects.all().delete()
+        with pytest.raises(CannotOpen, match="the key of the rows"):
+            round_output(ReleaseRound.objects.get())
 
     def test_a_retry_for_something_else_is_refused(self, world: LoopVersion) -> None:
         run(world, LOCAL)

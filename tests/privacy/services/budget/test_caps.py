@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import cast
 
 import pytest
 from django.test import override_settings
@@ -12,13 +13,13 @@ from privacy.engine.dp.accounting import NANO
 from privacy.models import PrivacyBudget, VaultEvent
 from privacy.selectors.budgets import budget_summary
 from privacy.selectors.default_caps import default_caps
-from privacy.services.budget.caps import cap_change
+from privacy.services.budget.caps import CapReason, cap_change
 from privacy.services.people.identity import people_get_or_create
 from tests.factories.loops import loop_version
 from tests.factories.people import UNIT, add_people
 
 pytestmark = pytest.mark.django_db
-WHY = "asked for by the person in writing"
+WHY = "request"
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def person() -> int:
 
 
 def change(person: int, window: str, cap: float, reason: str = WHY) -> PrivacyBudget:
-    return cap_change(person_id=person, window=window, cap=cap, reason=reason, actor="test")
+    return cap_change(person_id=person, window=window, cap=cap, reason=cast(CapReason, reason), actor="test")
 
 
 def test_a_cap_moves_and_the_vault_says_why(person: int) -> None:
@@ -44,7 +45,7 @@ def test_a_cap_moves_and_the_vault_says_why(person: int) -> None:
         ("week", float("nan"), WHY, "between 0"),
         ("week", -1.0, WHY, "between 0"),
         ("week", 1e300, WHY, "between 0"),
-        ("week", 3.0, "because", "give a reason of"),
+        ("week", 3.0, "because", "no reason 'because'"),
         ("rho", 1.1, WHY, "only be lowered"),
         ("rho", 0.4, WHY, "below"),
     ],

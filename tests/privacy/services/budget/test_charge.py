@@ -16,7 +16,7 @@ from core.errors import BudgetExceeded, Conflict, InputError
 from loops.models import LoopVersion
 from privacy.models import LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseRound
 from privacy.selectors.releases import charged_person_ids
-from privacy.services.budget.caps import cap_change
+from privacy.services.budget.caps import CapReason, cap_change
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.people.erasure import person_erase
 from tests.factories.loops import loop_version
@@ -269,7 +269,7 @@ class LedgerMachine(RuleBasedStateMachine):
         pk = data.draw(st.sampled_from(sorted(self.accounts)))
         spent = self.accounts[pk].spent("lifetime", self.today.date())
         try:
-            cap_change(person_id=pk, window="lifetime", cap=cap / UNIT, reason="asked for by the test", actor="test")
+            cap_change(person_id=pk, window="lifetime", cap=cap / UNIT, reason=CapReason.REQUEST, actor="test")
         except InputError:
             assert cap < spent
         else:

@@ -13,12 +13,16 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from core.errors import Conflict
+from loops.models import LoopVersion
 from privacy.engine.sealing import OVERHEAD, CannotOpen, Cipher, new_key
 from privacy.models import DataKey, Person
+from privacy.selectors.exports import round_output
 from privacy.selectors.keys import ciphers_known, key_unwrapped
 from privacy.services.people.data_keys import ciphers, keys_rotate, keys_waiting
+from privacy.services.releases.sealed_exports import output_store
 from tests.factories.loops import loop_version
 from tests.factories.people import add_people
+from tests.factories.releases import new_release
 from tests.stack import Stack
 
 pytestmark = pytest.mark.django_db
@@ -140,7 +144,7 @@ def test_a_rotation_that_is_killed_goes_on_where_it_was(
     assert keys_waiting() == left, "whole chunks or nothing"
     told = StringIO()
     call_command("rotate_keys", stdout=told)
-    assert f"{left} data keys are now wrapped" in told.getvalue() and "no key is left" in told.getvalue()
+    assert f"{left} keys are now wrapped" in told.getvalue() and "no key is left" in told.getvalue()
     settings.DATA_MASTER_KEYS = masters(NEW)
     assert data_keys(people) == before and len(before) == 100
 
@@ -172,3 +176,11 @@ class TestRotation:
         assert "2 keys are left; run the command again" in told.getvalue() and "no key is left" in told.getvalue()
         with pytest.raises(CommandError, match="--limit is 0; it must be 1 or more"):
             call_command("rotate_keys", limit=0)
+
+    def test_the_keys_of_exports_rotate_too(self, people: list[int], settings: Any) -> None:
+        release = new_release(LoopVersion.objects.get())
+        output_store(release=release, index=0, output=b"rows of people", expires_at=timezone.now())
+        settings.DATA_MASTER_KEYS = masters(OLD, NEW)
+        assert keys_waiting() == 1 and keys_rotate() == 1 and keys_waiting() == 0
+        settings.DATA_MASTER_KEYS = masters(NEW)
+        assert round_output(release.rounds.get()) == b"rows of people"

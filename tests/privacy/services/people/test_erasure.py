@@ -21,6 +21,7 @@ from privacy.models import (
     Consent,
     DataKey,
     Decision,
+    ExportKey,
     LedgerEntry,
     Person,
     PersonAccount,
@@ -39,6 +40,7 @@ from privacy.services.people.export import person_export
 from privacy.services.people.identity import people_get_or_create, person_key
 from privacy.services.records.signals import SignalInput, signals_add
 from privacy.services.releases.lifecycle import release_reserve
+from privacy.services.releases.sealed_exports import output_store
 from privacy.services.vault.append import subject_of
 from privacy.services.vault.sealed_decisions import decisions_seal
 from privacy.services.vault.verify import vault_verify
@@ -139,9 +141,10 @@ def test_nothing_can_be_added_to_somebody_erased(version: LoopVersion, ada: int)
 def test_exports_that_held_their_rows_are_emptied_and_statistics_stay(version: LoopVersion, ada: int) -> None:
     release = LedgerEntry.objects.get(person_id=ada).release
     ReleaseRound.objects.create(release=release, index=0, output=b"noise", output_sha256="")
-    ReleaseRound.objects.create(release=release, index=1, output=b"rows", output_sha256="", expires_at=timezone.now())
+    output_store(release=release, index=1, output=b"rows", expires_at=timezone.now())
     assert person_erase(person_id=ada, source="test").exports == 1
     assert [bytes(r.output) for r in ReleaseRound.objects.order_by("index")] == [b"noise", b""]
+    assert not ExportKey.objects.exists(), "their key is destroyed, so no copy of the rows can be opened"
 
 
 def test_a_restored_backup_is_erased_again_by_the_list_of_tombstones(version: LoopVersion, ada: int) -> None:

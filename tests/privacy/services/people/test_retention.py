@@ -9,11 +9,12 @@ from django.utils import timezone
 
 from core.errors import Conflict
 from loops.models import LoopVersion
-from privacy.models import Choice, Decision, LedgerEntry, Release, ReleaseRound, ServedDecision, Signal
+from privacy.models import Choice, Decision, ExportKey, LedgerEntry, Release, ServedDecision, Signal
 from privacy.services.people import retention
 from privacy.services.people.retention import ExpiredCounts, records_expire
 from privacy.services.records.signals import SignalInput, signals_add
 from privacy.services.releases.lifecycle import round_load
+from privacy.services.releases.sealed_exports import output_store
 from tests.factories.decisions import serve_many
 from tests.factories.loops import loop_version
 from tests.factories.people import add_people
@@ -67,8 +68,8 @@ def test_exports_are_emptied_and_the_log_stays(version: LoopVersion) -> None:
     people = add_people(version, 2)
     release = new_release(version)
     charge(release)
-    ReleaseRound.objects.create(release=release, index=0, output=b"x", output_sha256="s", expires_at=NOW)
-    assert records_expire(now=NOW + timedelta(seconds=1)).exports == 1
+    output_store(release=release, index=0, output=b"x", expires_at=NOW)
+    assert records_expire(now=NOW + timedelta(seconds=1)).exports == 1 and not ExportKey.objects.exists()
     with pytest.raises(Conflict, match="expired"):
         round_load(release=release, index=0)
     assert Release.objects.count() == 1 and LedgerEntry.objects.count() == len(people)

@@ -23,6 +23,7 @@ from privacy.models import (
     Release,
     RewardSignal,
     SignalImport,
+    VaultEvent,
 )
 from privacy.services.people.consent import consent_withdraw
 from privacy.services.people.erasure import person_erase
@@ -90,9 +91,26 @@ class TestAFile:
     def test_is_kept_with_its_counts(self, tmp_path: Path) -> None:
         report = imported(write_csv(tmp_path / "log.csv", [row(), row(who="ben", mood="7"), row(who="cat", mood="?")]))
         kept = SignalImport.objects.get()
-        assert (kept.file_name, kept.rows, kept.added, kept.rejected) == ("log.csv", 3, 2, 1)
-        assert kept.counts == report.counts == {"clamped": {"mood": 1}, "rejected": {"not_a_number": 1}}
+        assert (report.rows, report.added, report.rejected) == (3, 2, 1)
+        assert report.counts == {"clamped": {"mood": 1}, "rejected": {"not_a_number": 1}}
+        assert (kept.rows, kept.added, kept.unchanged, kept.rejected) == (10, 10, 0, 10), "no exact count is permanent"
+        assert kept.counts == {"clamped": {"mood": 10}, "rejected": {"not_a_number": 10}}
         assert len(kept.file_sha256) == 64
+
+    def test_says_the_same_of_one_row_as_of_four_in_what_is_permanent(self, tmp_path: Path) -> None:
+        one = imported(write_csv(tmp_path / "one.csv", [row(mood="7")])).as_record()
+        four = imported(write_csv(tmp_path / "four.csv", [row(who=f"p{n}", mood="7") for n in range(4)])).as_record()
+        for name in ("rows", "added", "rejected", "counts"):
+            assert one[name] == four[name]
+        assert one["counts"] == {"clamped": {"mood": 10}}
+
+    def test_names_no_file_in_what_is_permanent(self, tmp_path: Path, settings: Any) -> None:
+        settings.VAR_DIR = tmp_path / "var"
+        path = write_csv(tmp_path / "anna-schmidt.csv", [row(), row(who="ben", mood="?")])
+        report = imported(path, consents=[Purpose.TRAINING], rejects_path=None)
+        assert report.file == "anna-schmidt.csv", "whoever imports it sees its name"
+        stored = [*SignalImport.objects.values(), *VaultEvent.objects.values(), *Consent.objects.values()]
+        assert "anna" not in f"{report.as_record()} {stored}"
 
     def test_tells_how_far_it_is(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(collect, "IMPORT_CHUNK", 10)
@@ -188,7 +206,7 @@ class TestAnOutcomeInALaterFile:
         kept = RewardSignal.objects.get(decision__person=Decision.objects.order_by("pk")[0].person)
         assert outcome_of(kept)[0] == 1.5 and kept.harmful is False and kept.has_reward is True
         assert (kept.closed_at - kept.decision.decided_at) == timedelta(hours=24)
-        assert SignalImport.objects.order_by("-pk")[0].counts["joined"] == {"rows": 1}
+        assert SignalImport.objects.order_by("-pk")[0].counts["joined"] == {"rows": 10}
 
     def test_is_too_late_after_the_deadline_and_says_what_to_do(self, tmp_path: Path) -> None:
         told = recent(25)
@@ -262,7 +280,8 @@ class TestConsent:
         report = imported(path, consents=[Purpose.TRAINING, Purpose.EVALUATION])
         assert report.consents_granted == 4
         assert list(PrivacyBudget.objects.values_list("consent_mask", flat=True)) == [6, 6]
-        assert set(Consent.objects.values_list("source", flat=True)) == {"import of log.csv"}
+        digest = SignalImport.objects.get().file_sha256
+        assert set(Consent.objects.values_list("source", flat=True)) == {f"import of file {digest[:16]}"}
 
     def test_is_not_assumed(self, tmp_path: Path) -> None:
         imported(write_csv(tmp_path / "log.csv", [row()]))
@@ -296,7 +315,9 @@ class TestRejects:
         path = write_csv(tmp_path / "log.csv", [row(), row(who="ben", mood="?")])
         report = imported(path, rejects_path=None)
         (written,) = (tmp_path / "var" / "rejects").iterdir()
-        assert report.rejects_file == str(written) and written.name.startswith("log-")
+        assert (
+            report.rejects_file == str(written) and written.name == f"{SignalImport.objects.get().file_sha256[:16]}.csv"
+        )
 
     def test_without_any_there_is_no_file_unless_one_was_named(self, tmp_path: Path, settings: Any) -> None:
         settings.VAR_DIR = tmp_path / "var"

@@ -17,7 +17,7 @@ from privacy.engine.sealing import about_serving_state
 from privacy.engine.serving_state import pack_serving_state
 from privacy.models import PrivacyBudget, ServingState, Signal
 from privacy.services.people.data_keys import ciphers
-from privacy.services.records.signals import SignalInput, SignalsReceipt, signals_add
+from privacy.services.records.signals import NoValidSignal, SignalInput, SignalsReceipt, signals_add
 from tests.factories.loops import loop_version
 from tests.factories.people import add_people
 from tests.factories.sealed import memory_of
@@ -98,7 +98,9 @@ def test_what_is_too_old_to_serve_is_not_revived_by_a_newer_word(version: LoopVe
 def test_moments_that_cannot_be_are_named(version: LoopVersion, person: int, at: datetime) -> None:
     for offset in (-14 * 60, 14 * 60):
         bad = replace(pulse("s1"), at=at.replace(tzinfo=timezone.get_fixed_timezone(offset)))
-        assert len(hear(version, person, bad).rejected) == 1
+        with pytest.raises(NoValidSignal) as refused:
+            hear(version, person, bad)
+        assert len(refused.value.members["rejected"]) == 1
     assert not Signal.objects.exists() and not ServingState.objects.exists()
 
 

@@ -17,6 +17,7 @@ from privacy.services.budget.charge import cohort_refund
 from privacy.services.people.consent import consent_grant, consent_withdraw
 from privacy.services.releases.lifecycle import release_commit, release_reserve, round_store
 from privacy.services.vault.append import subject_of, subjects_of, vault_append
+from privacy.services.vault.commitments import text_digest
 from privacy.services.vault.stored_rows import CONSENTS
 from privacy.services.vault.verify import vault_verify
 from tests.factories.loops import loop_version
@@ -162,7 +163,7 @@ class TestConsent:
         (event,) = events()
         assert event.subject == ""
         assert event.body == {
-            "purpose": "training", "granted": True, "text": "1", "source": "import of diary.csv", "people": 30,
+            "purpose": "training", "granted": True, "text": text_digest("1"), "source": "import of diary.csv", "people": 30,
             "commitment": subjects_of(ids), "sums": {"consents": sum_text(CONSENTS.total())},
         }  # fmt: skip
 

@@ -246,6 +246,18 @@ def _(w: VaultWorld) -> None:
     tamper("UPDATE release_rounds SET output = %s WHERE release_id = %s", b"", w.export.pk)
 
 
+@kind("release outputs", "rewrite the rows of an export, unsealed and with no key", "is not what was stored")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE release_rounds SET output = %s WHERE release_id = %s", b"rows of people", w.export.pk)
+
+
+@kind("release outputs", "delete the key of an export", "is not what was stored")
+def _(w: VaultWorld) -> None:
+    tamper(
+        "DELETE FROM export_keys WHERE round_id = (SELECT id FROM release_rounds WHERE release_id = %s)", w.export.pk
+    )
+
+
 @kind("release outputs", "forge", "was added without an event")
 def _(w: VaultWorld) -> None:
     copy("release_rounds", value("SELECT min(id) FROM release_rounds WHERE release_id = %s", w.spent.pk), index=7)

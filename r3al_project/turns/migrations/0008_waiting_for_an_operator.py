@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("turns", "0006_who_started_and_how_it_ended")]
+    dependencies = [("turns", "0007_names_stay_out_of_permanent_rows")]
 
     operations = [
         migrations.AlterField(

@@ -1,0 +1,37 @@
+"""Remove deleted content from SQLite's write-ahead log. Other databases are left as they are."""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import connection, transaction
+
+log = logging.getLogger(__name__)
+_BUSY_MS = 1_000
+
+
+def wal_truncate_on_commit() -> None:
+    """Empty the write-ahead log once this transaction has committed.
+
+    ``secure_delete`` overwrites deleted content in the database file. The log holds older copies of pages until it is emptied.
+    """
+    if connection.vendor == "sqlite":
+        transaction.on_commit(wal_truncate)
+
+
+def wal_truncate() -> bool:
+    """Empty the write-ahead log, and return whether it is empty. A process that reads may keep it for a while."""
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        return False
+    with connection.cursor() as cursor:
+        (usual,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        try:
+            (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {usual}")
+    if busy:
+        log.warning(
+            "the write-ahead log could not be emptied while another process reads; the next run of expiry does it"
+        )
+    return not busy
