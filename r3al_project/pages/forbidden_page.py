@@ -15,7 +15,9 @@ from django.views import defaults
 from r3al_project.pages.operator_views import MissingPermission
 
 _PERMISSIONS_OF_PAGES = {"changelist": "view", "change": "view", "history": "view", "add": "add", "delete": "delete"}
-_OUTDATED = "The form was outdated or came from another site, so nothing was changed. Load the page again, then send it once more."
+_OUTDATED = (
+    "The form was outdated or came from another site, so nothing was changed. Load the page again and repeat it."
+)
 Check = Callable[[HttpRequest], bool]
 
 
@@ -88,6 +90,8 @@ def _checks(of_records: ModelAdmin, url_name: str) -> Iterator[Check]:
     """Return the checks of a page of records, or of an action on them, by the name of its address."""
     options = of_records.opts
     page = url_name.removeprefix(f"{options.app_label}_{options.model_name}_")
-    needed = getattr(getattr(of_records, page, None), "allowed_permissions", None) or [_PERMISSIONS_OF_PAGES.get(page, "")]
+    needed = getattr(getattr(of_records, page, None), "allowed_permissions", None) or [
+        _PERMISSIONS_OF_PAGES.get(page, "")
+    ]
     for name in filter(None, needed):
         yield getattr(of_records, f"has_{name}_permission")
