@@ -240,7 +240,8 @@ class Life:
         elif outcome.step != "go on":
             self.trial = None
         self.undecided += outcome.step not in ("deploy", "promote")
-        costs, over = learned.logging_cost[1] > 0, self.undecided >= self.world.spec.logging_rounds
+        costs = learned.logging_cost is not None and learned.logging_cost[1] > 0
+        over = self.undecided >= self.world.spec.logging_rounds
         if self.serving is not None or self.trial is not None or costs or over:
             self.exploration = min(self.exploration, self.world.spec.exploration)
 
