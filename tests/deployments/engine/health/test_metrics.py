@@ -33,6 +33,17 @@ def test_five_people_are_five_however_often_they_come() -> None:
     assert [(m.n, m.verdict) for m in metrics_of(found)[:2]] == [(5, "too_few")] * 2
 
 
+@pytest.mark.parametrize(("people", "shown"), [(1, False), (9, False), (10, True)])
+def test_a_mean_of_fewer_than_ten_people_is_shown_to_nobody(people: int, shown: bool) -> None:
+    """Whoever sees the mean of one person sees that person's outcomes."""
+    found = evidence([Arm(people, empathy=0.1, harm=0.5)] * 4, [Arm(people, empathy=0.2, harm=0.4)] * 4)
+    for name in ("empathy", "false_intervention", "answered", "reward_stability"):
+        told = metric(found, name)
+        assert (told.value is not None) is shown, name
+        assert shown or (told.low, told.high) == (None, None), name
+    assert metric(found, "latency").value is not None, "requests are no outcomes"
+
+
 def test_harm_on_one_weekday_of_seven_is_shown_in_its_true_size() -> None:
     """Seven interventions a week, of which the one on the weekday of the deployment is dismissed by everybody. On their first day
     that is all that people know, and the metric says so. Once the week is closed it is a seventh."""
