@@ -27,15 +27,15 @@ def main() -> int:
     known = equivalents()
     killed = same = 0
     survived: list[Mutant] = []
-    checked: set[str] = set()
+    checked: set[tuple[str, ...]] = set()
     for mutant in itertools.islice(drawn(modules(options.only), options.seed), options.sample):
         if reason := known.get((mutant.path, mutant.was, mutant.becomes)):
             same += 1
             print(f"equivalent  {mutant}\n    {reason}", flush=True)
             continue
         tests = mirrored(mutant.path)
-        if tests[-1] not in checked and not options.unchecked:
-            checked.add(tests[-1])
+        if (files := tuple(sorted(tests))) not in checked and not options.unchecked:
+            checked.add(files)
             _passes(tests)
         result, _ = outcome(tests, mutant, LIMIT_S)
         print(f"{result:<11} {mutant}", flush=True)

@@ -41,11 +41,15 @@ def load_libraries() -> None:
 
 
 def mirrored(path: str) -> list[str]:
-    """Return the tests that mirror a module: the files with its name, then all of its folder if it has no folders inside."""
+    """Return the files of the tests that mirror a module.
+
+    Those with its name come first, then the others of its folder, unless modules of several subjects share the folder.
+    """
     module = Path(path)
     folder = ROOT / "tests" / module.parent
-    own = sorted(folder.glob(f"test_{module.stem}*.py"))
-    tests = own if own and any(folder.glob("*/__init__.py")) else [*own, folder]
+    own, every = sorted(folder.glob(f"test_{module.stem}*.py")), sorted(folder.glob("test_*.py"))
+    shared = any(folder.glob("*/__init__.py"))
+    tests = own if own and shared else [*own, *(file for file in every if file not in own)]
     return [str(file.relative_to(ROOT)) for file in tests]
 
 
