@@ -126,7 +126,7 @@ def test_the_draw_goes_by_the_logging_shares_in_their_order() -> None:
 
 
 def test_no_marginal_propensity_exceeds_one() -> None:
-    """At many explored shares f p + (1 - f) rounds to a number just above 1 where the head always logs the same action."""
+    """Whatever the explored share f, f + (1 - f) is 1 where the head always logs the action that it takes."""
     sure = replace(head_policy("policy", 0), logging=(1.0, 0.0, 0.0, 0.0, 0.0))
     for share in np.linspace(0.0, 1.0, 101):
         (pick,) = select_actions([sure], STATE, seed=b"s", exploration=float(share))
