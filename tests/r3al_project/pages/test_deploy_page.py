@@ -78,7 +78,7 @@ def test_what_waits_is_offered_and_a_trial_begins(loop: LoopVersion, client: Cli
     assert "Exploration falls from 100% to 20% of decisions." in asked
     done = post(client, deploy_url(version), strategy="trial")
     assert f"{version} is on trial: half of the people have it" in done
-    assert "Exploration falls from 100% to 20% of decisions." in done
+    assert "From now on 20% of decisions explore." in done
     assert is_on_trial(version) and "Waiting for you" not in get(client, PAGE)
     assert Deployment.objects.get().actor == "Operator-1"
     turn.refresh_from_db()
