@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -219,7 +219,7 @@ def trial_harms(result: GateResult) -> bool:
 
 
 def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
-    """Judge the mean difference of the arms (reward scales, shown in the loop's units), less the price of lost people."""
+    """Judge the mean difference of the arms (sums in reward scales), less the prices of losses, in the loop's units."""
     users = max(sums.value["users"], 1.0)
     estimate = sums.value["value"] / users - sums.price
     radius, below = (sums.bound(z, against=against) / users for against in (False, True))
@@ -231,10 +231,12 @@ def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
     answer: VerdictWord = "insufficient"
     if not problem:
         answer = "pass" if low > 0 else "fail" if estimate - radius <= 0 and at_most <= 0 else "insufficient"
-    reason = problem or _reason(sums, (estimate, low, high), answer, at_most, estimate - radius > 0, needed)
     scale = spec.reward.scale
+    in_units = replace(sums, leaving=sums.leaving * scale, missing=sums.missing * scale)
+    shown = (estimate * scale, low * scale, high * scale)
+    reason = problem or _reason(in_units, shown, answer, at_most * scale, estimate - radius > 0, needed)
     known = needed if answer == "insufficient" and not problem and needed > users else None
-    return Judgement("improvement", estimate * scale, low * scale, high * scale, 0.0, users, answer, reason, known)
+    return Judgement("improvement", *shown, 0.0, users, answer, reason, known)
 
 
 def _reason(
@@ -242,7 +244,8 @@ def _reason(
 ) -> str:  # fmt: skip
     """Return the sentence of the improvement.
 
-    Args: shown: estimate, low and high. at_most: the bound of a fail. above_inside: without the people beyond the clip it passes.
+    Args: shown: estimate, low and high. at_most: the bound of a fail. Both are in the loop's units.
+    above_inside: without the people beyond the clip it passes.
     """
     estimate, low, high = shown
     users, what = max(sums.value["users"], 1.0), "The difference between the arms of the trial"
@@ -252,12 +255,12 @@ def _reason(
     )
     if sums.price > 0:
         what += f", less {' and '.join(f'{price:.3g} for {whom}' for price, whom in prices if price > 0)},"
-    text = f"{what} is {estimate:.4g} reward scales ({low:.4g} to {high:.4g})"
+    text = f"{what} is {estimate:.4g} reward per decision ({low:.4g} to {high:.4g})"
     if answer == "pass":
         return f"{text}, which is above 0."
     if answer == "fail":
         return (
-            f"{what} is {estimate:.4g} reward scales and at most {at_most:.4g} with {1 - FALSE_PASS_ALPHA:.0%} confidence, "
+            f"{what} is {estimate:.4g} reward per decision and at most {at_most:.4g} with {1 - FALSE_PASS_ALPHA:.0%} confidence, "
             "so the candidate is not better."
         )
     if above_inside:
