@@ -71,6 +71,7 @@ AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contri
 ROOT_URLCONF = "r3al_project.urls"
 WSGI_APPLICATION = "r3al_project.wsgi.application"
 LOGIN_REDIRECT_URL = "admin:index"
+CSRF_FAILURE_VIEW = "r3al_project.pages.forbidden_page.csrf_failure"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

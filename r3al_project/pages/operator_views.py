@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -24,23 +23,33 @@ from r3al_project.permissions import VIEW_VERSIONS
 View = Callable[..., HttpResponse]
 
 
+class MissingPermission(PermissionDenied):
+    """Say which permission (``app.codename``) an account lacks."""
+
+    def __init__(self, permission: str) -> None:
+        super().__init__(permission)
+        self.permission = permission
+
+
 def dashboard_view(view: View) -> View:
     """Restrict a view to logged-in operators who may see models. Show expected errors on the dashboard."""
 
     @functools.wraps(view)
     def guarded(request: HttpRequest, **names: Any) -> HttpResponse:
+        require(request, VIEW_VERSIONS)
         try:
             return view(request, **names)
         except R3alError as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(reverse("training-dashboard"))
 
-    return admin.site.admin_view(permission_required(VIEW_VERSIONS, raise_exception=True)(guarded))
+    return admin.site.admin_view(guarded)
 
 
 def require(request: HttpRequest, permission: str) -> None:
+    """Raise MissingPermission unless the account has a permission."""
     if not request.user.has_perm(permission):
-        raise PermissionDenied
+        raise MissingPermission(permission)
 
 
 @dataclass(frozen=True)

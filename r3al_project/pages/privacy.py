@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -17,6 +16,7 @@ from privacy.selectors.budgets import budgets_overview
 from privacy.selectors.retention import RetentionRule, retention, retention_of
 from privacy.selectors.vault import vault_status
 from privacy.services.people.data_keys import keys_waiting
+from r3al_project.pages.operator_views import require
 from r3al_project.permissions import VIEW_BUDGETS
 from training.models import TrainingDataPool
 
@@ -57,8 +57,8 @@ def retention_rules() -> list[RetentionRule]:
 
 
 @admin.site.admin_view
-@permission_required(VIEW_BUDGETS, raise_exception=True)
 def privacy_page(request: HttpRequest) -> HttpResponse:
     """Show the page to accounts that may see budgets."""
+    require(request, VIEW_BUDGETS)
     shown = admin.site.each_context(request) | {"title": "Privacy"} | _state()
     return render(request, "admin/privacy_page.html", shown)

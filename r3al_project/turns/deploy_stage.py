@@ -126,9 +126,12 @@ def _reason(turn: Turn, verdicts: dict[str, Any], chosen: list[str]) -> str:
     main = verdicts[_lead(verdicts)]
     if chosen:
         return sentence(f"{', '.join(chosen)}: {verdicts[chosen[0]]['reason']}")
-    cost = summary_of(turn, "train").get("logging_cost") if main["verdict"] != "pass" else None
     reason = sentence(f"{VERDICT_WORDS[main['verdict']]}: {main['reason']}")
-    return f"{reason} {logging_sentence(turn.loop_version.spec, cost)}" if cost else reason
+    if main["verdict"] == "pass":
+        return reason
+    train = summary_of(turn, "train")
+    told = logging_sentence(turn.loop_version.spec, train.get("logging_cost"), train.get("without_evidence", ()))
+    return f"{reason} {told}".rstrip()
 
 
 def _explored(turn: Turn, before: float, ended: dict[str, Any]) -> dict[str, Any]:

@@ -190,7 +190,9 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
             )
             + (f"; share of the attainable gain {policy['share']:.2f}" if policy["share"] is not None else "")
         )
-    table = Table("metric", "value", "interval", "threshold", "verdict", box=None)
+    table = Table("metric", box=None)
+    for column in ("value", "interval", "threshold", "verdict"):
+        table.add_column(column, no_wrap=column != "verdict")
     for metric in gate["metrics"]:
         value, interval = estimate_words(metric["name"], metric["value"], metric["low"], metric["high"])
         name = metric_words(

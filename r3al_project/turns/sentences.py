@@ -15,14 +15,21 @@ from training.models import VERDICT_WORDS, version_name
 StageSummary = Mapping[str, Any]
 
 
-def logging_sentence(spec: LoopSpec, cost: Sequence[float]) -> str:
-    """State the cost of exploring while no learned policy is deployed.
+def logging_sentence(spec: LoopSpec, cost: Sequence[float] | None, without_evidence: Sequence[str] = ()) -> str:
+    """State the cost of exploring while no learned policy is deployed, or why it is not known. Empty if nothing was asked.
 
     A release clips each person's part, so a large cost is understated. It is therefore stated as "or more".
 
     Args:
         cost: mean and 90% interval (mean, low, high), in units of the loop's reward scale. Negative numbers are a gain.
+        without_evidence: actions that were hardly ever logged.
     """
+    if without_evidence:
+        return (
+            f"What exploring costs is not known. Actions that were hardly ever logged: {', '.join(without_evidence)}."
+        )
+    if cost is None:
+        return ""
     mean, low, high = (value * spec.reward.scale for value in cost)
     if low > 0:
         effect = f"costs people about {_amount(mean)} or more reward per decision (90% interval {_amount(low)} to {_amount(high)}"

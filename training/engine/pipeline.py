@@ -43,7 +43,8 @@ class LearnedPolicy:
     Rewards are in reward scales. Arrays have the shapes of ``EvaluationCandidate``.
     ``step``: the fraction of the way from the incumbent to the fit at ``training_gamma``.
     ``rival``: the incumbent, or the reference if there is none. ``gate`` compares with the reference, ``gate_incumbent`` with
-    the incumbent. ``logging_cost``: what drawing from the logging distribution costs a decision (mean, low, high over worlds).
+    the incumbent. ``logging_cost``: what drawing from the logging distribution costs a decision (mean, low, high over worlds),
+    None where it is not known, because an action was hardly ever logged.
     ``without_evidence``: actions that were hardly ever logged, so that the policy never chooses them.
     """
 
@@ -57,7 +58,7 @@ class LearnedPolicy:
     decisions: float
     rival_value: float
     hinges: bool
-    logging_cost: tuple[float, float, float]
+    logging_cost: tuple[float, float, float] | None
     without_evidence: tuple[str, ...] = ()
     subs: Mapping[str, LearnedSubHead] = field(default_factory=dict)
 
@@ -87,7 +88,7 @@ class LearnedPolicy:
             "rival_value": self.rival_value,
             "gate_steps": ROLLOUT_STEPS,
             "intervention_rate": float(self.gate.intervention_rate.mean()),
-            "logging_cost": list(self.logging_cost),
+            "logging_cost": self.logging_cost and list(self.logging_cost),
             "long_run_in_model": self._long_run(),
             **evidence_note(self.without_evidence),
         }
@@ -212,7 +213,7 @@ def _through_model_gate(
         decisions=moments.counts.decisions,
         rival_value=_immediate(phi.phi(choice.states), reward, rival.actions(choice.states)),
         hinges=phi.hinges,
-        logging_cost=logging_cost(worlds, reference, rng),
+        logging_cost=None if moments.without_evidence else logging_cost(worlds, reference, rng),
         without_evidence=tuple(spec.main_head.actions[k] for k in moments.without_evidence),
     )
 

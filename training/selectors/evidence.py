@@ -63,12 +63,15 @@ def _share_after(since: datetime | None, until: datetime, moment: datetime) -> f
     return min(1.0, (until - moment) / (until - since)) if until > since else 1.0
 
 
-def trial_is_wanted(version: ModelVersion) -> bool:
+def trial_is_wanted(version: ModelVersion, verdict: GateVerdict | None = None) -> bool:
     """Tell whether a version is to be tried: its evidence leaves it open (``trial_wanted``), or it is a loop's first policy.
 
     A first policy that passed is tried as well, unless the loop says otherwise (``trial_first``).
+
+    Args:
+        verdict: the version's latest one, if it was read already.
     """
-    verdict = last_verdict(version)
+    verdict = verdict or last_verdict(version)
     if verdict is None or people_lacking(version) is not None:
         return False
     if verdict.verdict == "pass":

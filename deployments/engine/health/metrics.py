@@ -8,7 +8,7 @@ and they say so.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ FALSE_ROLLBACK_ALPHA = 0.01  # probability of a false "beyond" for each metric, 
 LEAST_PEOPLE_SEEN = 20
 LEAST_REQUESTS = 200
 LEAST_COMPARED = LEAST_PEOPLE_SEEN // 2
+LEAST_SHOWN = 10  # people; a mean of fewer says too much about one of them
 MetricVerdict = Literal["ok", "beyond", "too_few"]
 MetricTime = Literal["weeks", "first day", "hours"]
 
@@ -52,17 +53,22 @@ class Metric:
 
 
 def metrics_of(evidence: Evidence) -> tuple[Metric, ...]:
-    """Return all metrics of the watched version."""
+    """Return all metrics of the watched version. Metrics of people have no value or bounds below ``LEAST_SHOWN`` people."""
     weeks = evidence.weeks
-    return (
+    of_people = (
         _person_metric("empathy", weeks.empathy, EMPATHY_BAR, low_is_bad=True),
         _person_metric(
             "false_intervention", weeks.false_interventions(evidence.silence), FALSE_INTERVENTION_BAR, low_is_bad=False
         ),
-        _latency(evidence.latency),
         _stability(evidence),
         _answered(weeks.answers),
     )
+    empathy, false_interventions, stability, answered = map(_without_few, of_people)
+    return empathy, false_interventions, _latency(evidence.latency), stability, answered
+
+
+def _without_few(metric: Metric) -> Metric:
+    return replace(metric, value=None, low=None, high=None) if metric.n < LEAST_SHOWN else metric
 
 
 def _person_metric(name: str, table: PersonWeeks, bar: float, *, low_is_bad: bool) -> Metric:

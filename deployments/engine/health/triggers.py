@@ -23,7 +23,7 @@ from deployments.engine.evidence.stakes import (
     Stakes,
 )
 from deployments.engine.health.evidence import ArmKind, Evidence
-from deployments.engine.health.metrics import FALSE_ROLLBACK_ALPHA
+from deployments.engine.health.metrics import FALSE_ROLLBACK_ALPHA, LEAST_SHOWN
 from loops.engine.thresholds import EMPATHY_DROP, FALSE_INTERVENTION_RISE
 
 COMPARED_METRICS = 4  # empathy, false interventions, latency, silence
@@ -146,7 +146,8 @@ def _judged(metric: ComparedMetric, over: str, evidence: float, values: Floats, 
     if ours.any() and not ours.all():
         value, large = metric.size(values[ours], values[~ours])
     fires = proven and (large or arm == "trial")
-    return Trigger(metric.name, value, over, _finite(evidence), TRIGGER_BAR, proven, fires)
+    few = min(int(ours.sum()), int((~ours).sum())) < LEAST_SHOWN
+    return Trigger(metric.name, None if few else value, over, _finite(evidence), TRIGGER_BAR, proven, fires)
 
 
 def _finite(evidence: float) -> float:

@@ -19,7 +19,7 @@ from deployments.services.serving.policy_cache import policy_of_version
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from loops.selectors import loop_version_latest, loop_versions_with
-from training.models import VERDICT_WORDS, ModelVersion, VersionState
+from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionState
 from training.selectors.versions import last_verdict, versions_with
 
 
@@ -126,16 +126,18 @@ def outdated(proposal: Proposal) -> str:
     return f"{version} was judged against {against}, but {incumbent or 'the reference'} is deployed now"
 
 
-def deploy_check(proposal: Proposal) -> None:
+def deploy_check(proposal: Proposal, verdict: GateVerdict | None = None) -> None:
     """Check that the version could be deployed now, whichever policy it was judged against.
 
+    Args:
+        verdict: the version's latest one, if it was read already.
     Raises: Conflict when the version is in the wrong state, did not pass, cannot serve, or has a head that would never act.
         Conflict also when another deployment is active.
     """
     version = proposal.version
     if version.state != VersionState.EVALUATING:
         raise Conflict(f"{version} is in state {version.state}; only a version in state evaluating can be deployed")
-    verdict = last_verdict(version)
+    verdict = verdict or last_verdict(version)
     if verdict is None or verdict.verdict != "pass":
         problem = (
             "was not evaluated"

@@ -103,6 +103,7 @@ def slot_swap(
     if not updated:
         raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now and deploy again")
     ServingSlot.objects.filter(loop=slot.loop).exclude(exploration_bp=exploration).update(exploration_bp=exploration)
+    slot.exploration_bp = exploration
     archive(before)
     deployed = ModelVersion.objects.filter(pk=version.pk, state=VersionState.EVALUATING).update(
         state=VersionState.DEPLOYED

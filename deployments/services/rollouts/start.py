@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from core.errors import InputError
+from core.errors import InputError, R3alError
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, TRIAL, RolloutStrategy, strategy_named
 from deployments.models import Deployment
 from deployments.selectors.slots import is_on_trial
 from deployments.services.rollouts.full_rollout import Proposal, deploy_check, full_rollout
 from deployments.services.rollouts.trial import promote_check, trial_check, trial_promote, trial_start
+from loops.engine.heads import MAIN_HEAD
 from training.models import ModelVersion
 from training.selectors.evidence import trial_is_wanted
+from training.selectors.versions import last_verdict
 
 
 class StartRollout(Protocol):
@@ -67,14 +70,41 @@ def strategy_wanted(version: ModelVersion) -> str:
 
     That is a trial for a policy that its gates leave undecided, and for a first policy unless the loop says otherwise.
     """
-    return TRIAL if not is_on_trial(version) and trial_is_wanted(version) else FULL_ROLLOUT
+    if version.head != MAIN_HEAD or is_on_trial(version):
+        return FULL_ROLLOUT
+    return TRIAL if trial_is_wanted(version) else FULL_ROLLOUT
 
 
-def rollout_check(*, strategy: str, proposal: Proposal) -> None:
-    """Check that a rollout could start now, whichever policy the version was judged against. Raises Conflict."""
-    if strategy == TRIAL:
-        trial_check(proposal)
-    elif is_on_trial(proposal.version):
-        promote_check(proposal.version)
-    else:
-        deploy_check(proposal)
+@dataclass(frozen=True)
+class RolloutOptions:
+    """Hold the ways in which a version could be deployed now, that of a turn first, and why there is none.
+
+    on_trial: whether it is on trial, so that a full rollout promotes it.
+    """
+
+    strategies: tuple[str, ...] = ()
+    refused: str = ""
+    on_trial: bool = False
+
+
+def rollout_options(proposal: Proposal) -> RolloutOptions:
+    """Return the ways in which a version could be deployed now, whichever policy it was judged against."""
+    version = proposal.version
+    if is_on_trial(version):
+        refused = _refusal(lambda: promote_check(version))
+        return RolloutOptions(() if refused else (FULL_ROLLOUT,), refused, on_trial=True)
+    verdict = last_verdict(version)
+    trial = "not asked" if version.head != MAIN_HEAD else _refusal(lambda: trial_check(proposal, verdict))
+    if not trial and (verdict is None or verdict.verdict != "pass"):
+        return RolloutOptions((TRIAL,))
+    full = _refusal(lambda: deploy_check(proposal, verdict))
+    strategies = [name for name, refused in ((TRIAL, trial), (FULL_ROLLOUT, full)) if not refused]
+    return RolloutOptions(tuple(strategies), "" if strategies else full)
+
+
+def _refusal(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except R3alError as error:
+        return str(error)
+    return ""

@@ -33,7 +33,7 @@ from privacy.selectors.trial_decisions import logged_until
 from privacy.services.vault.append import vault_append
 from privacy.services.vault.commitments import text_digest
 from training.engine.gates.trial import TRIAL_BP, TRIAL_LOOKS
-from training.models import ModelVersion, VersionState
+from training.models import GateVerdict, ModelVersion, VersionState
 from training.selectors.evidence import trial_has_passed, trial_is_wanted
 
 
@@ -68,6 +68,7 @@ def trial_start(*, version: ModelVersion, actor: str, reason: str, override: str
         raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
     _lock_evaluating(version)
     ServingSlot.objects.filter(loop=slot.loop).exclude(exploration_bp=exploration).update(exploration_bp=exploration)
+    slot.exploration_bp = exploration
     before = {"holdback": slot.holdback_id, "holdback_bp": slot.holdback_bp, "rotates": slot.rotates}
     terms = {"share_bp": TRIAL_BP, "looks": TRIAL_LOOKS, "log_end": _log_end(slot)} | before
     return deployment_record(slot, version, TRIAL, actor, reason, override, frozen_policy=terms, active=True)
@@ -86,9 +87,11 @@ def _log_end(slot: ServingSlot) -> str | None:
     return None if end is None else end.isoformat()
 
 
-def trial_check(proposal: Proposal) -> None:
+def trial_check(proposal: Proposal, verdict: GateVerdict | None = None) -> None:
     """Check that a version could be tried now, whichever policy it was judged against.
 
+    Args:
+        verdict: the version's latest one, if it was read already.
     Raises: Conflict when it is not the policy head's, not in state evaluating, or not undecided. Conflict also when it cannot
         serve, or when another deployment is active.
     """
@@ -97,7 +100,7 @@ def trial_check(proposal: Proposal) -> None:
         raise Conflict(f"{version} is of head {version.head}; only versions of head {MAIN_HEAD} can be tried")
     if version.state != VersionState.EVALUATING:
         raise Conflict(f"{version} is in state {version.state}; only a version in state evaluating can be tried")
-    if not trial_is_wanted(version):
+    if not trial_is_wanted(version, verdict):
         raise Conflict(
             f"{version} is not to be tried: a trial is for a version that its gates leave undecided, whose improvement may be "
             "above 0, and whose actions the log has tried"

@@ -146,7 +146,6 @@ class DeployAnswer(Shape):
 
 def deploy_answer(deployment: Deployment) -> Answer:
     """Build the answer about a version that was deployed into its slot, or is on trial in it."""
-    deployment.slot.refresh_from_db(fields=["exploration_bp"])
     return {
         "deploymentId": deployment.pk, "versionId": version_name(deployment.version_id),
         "deploymentType": deployment.strategy, "exploration": deployment.slot.exploration_bp / BASIS_POINTS,

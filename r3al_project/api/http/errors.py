@@ -72,9 +72,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 403 as a problem document, or as Django's page outside the API."""
-    detail = "this request is not allowed"
-    return problem(403, detail) if is_api(request) else defaults.permission_denied(request, exception)
+    """Answer 403 as a problem document. Pages have a handler of their own."""
+    return problem(403, "this request is not allowed")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

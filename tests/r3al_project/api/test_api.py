@@ -263,6 +263,15 @@ def test_a_person_has_at_most_ten_devices_and_the_oldest_tokens_end() -> None:
     assert works == [401, 401] + [200] * MOST_DEVICES
 
 
+def test_a_service_reads_of_a_person_nothing_itself_and_everything_as_a_further_device() -> None:
+    """The threat model says so: a service is trusted like the app's backend, which knows who its people are."""
+    service, body = token_of("Service"), {"userId": "ann", "loop": "care"}
+    call("POST", "people", service, body)
+    assert call("GET", "me/export", service).status_code == 403
+    device = call("POST", "people", service, body | {"device": True}).told["token"]
+    assert call("GET", "me/export", device).status_code == 200
+
+
 class TestTraining:
     def test_the_blueprints_payload_begins_a_turn_that_can_be_watched_and_cancelled(self) -> None:
         operator = token_of("Operator")

@@ -69,7 +69,7 @@ def test_deploying_and_taking_back_are_confirmed_and_recorded(loop: LoopVersion)
     assert "Deploy care/policy" in text(client.get(url)) and not Deployment.objects.exists(), "looking does nothing"
     done = text(client.post(url, EVERYBODY, follow=True))
     assert "is deployed to everybody except the holdback" in done
-    assert "Exploration falls from 100% to 20% of decisions." in done
+    assert "From now on 20% of decisions explore." in done
     assert slot_for(loop.loop, "policy").stable == version
     assert Deployment.objects.get().actor == "Operator-1"
     back = reverse("training-dashboard-rollback", args=[version.pk])

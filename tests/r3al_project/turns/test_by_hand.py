@@ -202,3 +202,11 @@ class TestTheLoopFileAndTheCommand:
         assert slot_for(loop.loop, "policy").stable == old and "is deployed to everybody" in out.getvalue()
         with pytest.raises(CommandError, match="there is no version model_999"):
             call_command("deploy", "model_999", stdout=StringIO())
+
+
+def test_a_head_that_is_not_the_policy_is_never_tried() -> None:
+    loop = care_loop()
+    serve(learned(loop, "policy", ALWAYS_WALK))
+    tone = judged(learned(loop, "tone", CALM))
+    assert deploy_by_hand(version=tone, actor="ann", reason="by hand").strategy == "full_rollout"
+    assert slot_for(loop.loop, "tone").stable == tone

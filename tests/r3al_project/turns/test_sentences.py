@@ -35,6 +35,13 @@ def test_what_may_be_either_says_how_much_of_each() -> None:
         assert "may cost people up to 0.07 or gain them up to 0.05 reward per decision (90% interval," in said
 
 
+def test_what_was_never_tried_has_no_known_cost() -> None:
+    assert logging_sentence(SPEC, None, ["ping", "hug"]) == (
+        "What exploring costs is not known. Actions that were hardly ever logged: ping, hug."
+    )
+    assert logging_sentence(SPEC, None) == ""
+
+
 def test_a_gate_that_holds_back_shows_every_number_that_it_asked() -> None:
     held = {"model_gate": False, "model_gate_z": 9.37, "model_gate_z_incumbent": -1.54, "intervention_rate": 0.4}
     said = stage_sentence("train", held)

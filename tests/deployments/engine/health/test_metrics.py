@@ -33,6 +33,17 @@ def test_five_people_are_five_however_often_they_come() -> None:
     assert [(m.n, m.verdict) for m in metrics_of(found)[:2]] == [(5, "too_few")] * 2
 
 
+@pytest.mark.parametrize(("people", "shown"), [(1, False), (9, False), (10, True)])
+def test_a_mean_of_fewer_than_ten_people_is_shown_to_nobody(people: int, shown: bool) -> None:
+    """Whoever sees the mean of one person sees that person's outcomes."""
+    found = evidence([Arm(people, empathy=0.1, harm=0.5)] * 4, [Arm(people, empathy=0.2, harm=0.4)] * 4)
+    for name in ("empathy", "false_intervention", "answered", "reward_stability"):
+        told = metric(found, name)
+        assert (told.value is not None) is shown, name
+        assert shown or (told.low, told.high) == (None, None), name
+    assert metric(found, "latency").value is not None, "requests are no outcomes"
+
+
 def test_harm_on_one_weekday_of_seven_is_shown_in_its_true_size() -> None:
     """Seven interventions a week, of which the one on the weekday of the deployment is dismissed by everybody. On their first day
     that is all that people know, and the metric says so. Once the week is closed it is a seventh."""
@@ -113,3 +124,16 @@ def test_rare_bad_rewards_of_people_who_stay_are_no_instability() -> None:
         found = Evidence(LivedWeeks(week, person, person < 380, sums, 1, 8), "holdback", FAST, 0.05)
         beyond += metric(found, "reward_stability").verdict == "beyond"
     assert beyond < 10
+
+
+def test_the_bounds_of_a_difference_lie_equally_far_on_both_sides_of_it() -> None:
+    """400 people who got less against 400: a lower bound above the difference would call a fall certain that is not."""
+    found = metric(evidence([Arm(400, reward=0.3)], [Arm(400)]), "reward_stability")
+    assert found.low is not None and found.value is not None and found.high is not None
+    assert found.low < found.value < found.high
+    assert found.value - found.low == pytest.approx(found.high - found.value)
+
+
+def test_before_anybody_came_nothing_is_known_of_a_first_day() -> None:
+    found = metric(Evidence(LivedWeeks.none(), None, FAST, 0.05), "empathy")
+    assert (found.value, found.n, found.verdict, found.over) == (None, 0, "too_few", "first day")

@@ -117,6 +117,13 @@ def test_an_arm_that_only_waits_is_no_comparison() -> None:
     assert not any(t.proven or t.value is not None for t in found)
 
 
+@pytest.mark.parametrize(("people", "shown"), [(9, False), (10, True)])
+def test_a_difference_of_fewer_than_ten_people_is_shown_to_nobody(people: int, shown: bool) -> None:
+    found = triggers_of(evidence([Arm(people, empathy=0.1, harm=0.5)] * 4, [Arm(people, empathy=0.2, harm=0.4)] * 4))
+    told = [t.value is not None for t in found if t.name in ("empathy_drop", "false_intervention_rise")]
+    assert told == [shown, shown]
+
+
 def rotated(rng: np.random.Generator, weeks: int, fault: float, onset: int = 1) -> LivedWeeks:
     """1,000 people of whom 5% are held back anew each week, seven interventions each."""
     own, week, person = (

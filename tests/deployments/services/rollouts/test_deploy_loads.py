@@ -79,7 +79,7 @@ class TestDeploying:
         assert loads.rows and not loads.twice()
 
     def test_the_api(self, served: Served, head: str) -> None:
-        answer = served.post(getattr(served, head), "deploy")
+        answer = served.post(getattr(served, head), "deploy", deploymentType="full_rollout")
         assert answer.status_code == 200, answer.content
         once(answer.loads)
 
@@ -89,28 +89,28 @@ class TestDeploying:
         once(answer.loads)
 
     def test_the_page_that_does_it(self, served: Served, head: str) -> None:
-        answer = served.page(getattr(served, head), "deploy", override="")
+        answer = served.page(getattr(served, head), "deploy", override="", strategy="full_rollout")
         assert answer.status_code == 302
         once(answer.loads)
 
 
 def test_with_a_reason_for_what_was_judged_against_something_else(served: Served) -> None:
     other = passed(served.loop)
-    answer = served.post(other, "deploy", overrideReason="it was judged yesterday")
+    answer = served.post(other, "deploy", deploymentType="full_rollout", overrideReason="it was judged yesterday")
     assert answer.status_code == 200, answer.content
     once(answer.loads)
 
 
 def test_what_is_refused(served: Served) -> None:
     other = judged(learned(served.loop, "tone", CALM, parent=served.tone))
-    answer = served.post(other, "deploy")
+    answer = served.post(other, "deploy", deploymentType="full_rollout")
     assert answer.status_code == 409, answer.content
     once(answer.loads)
 
 
 def test_where_the_loop_has_moved_on(served: Served) -> None:
     changed(served.loop, ("exploration = 0.2", "exploration = 0.3"))
-    answer = served.page(served.waiting, "deploy", override="")
+    answer = served.page(served.waiting, "deploy", override="", strategy="full_rollout")
     assert answer.status_code == 302
     once(answer.loads)
 
