@@ -33,6 +33,7 @@ WITHOUT_A_PAGE = {
     "privacy.ExportKey",
     "privacy.LedgerEntry",
     "jobs.IdempotentAnswer",
+    "jobs.PeriodicRun",
     "privacy.VaultHead",
 }
 QUERIES = 40
