@@ -28,10 +28,10 @@ from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import MODEL_BAR_INCUMBENT, MODEL_BAR_REFERENCE
 from privacy.engine.dp.accounting import gaussian_mu
+from privacy.engine.evaluation.arm_differences import LATE_SHARE
 from privacy.engine.evaluation.clips import evaluation_clips
 from privacy.engine.evaluation.on_policy import TrialRows, guardrail_clips, release_trial
 from privacy.engine.evaluation.release import release_evaluation
-from privacy.engine.evaluation.retention import LATE_SHARE
 from privacy.engine.moments.baseline import baseline_posterior
 from privacy.engine.moments.clipping import nominal_decisions
 from privacy.engine.moments.effects import effects_posterior, known_effects
@@ -335,6 +335,7 @@ def trial_rows(logs: Sequence[Month], past: tuple[Floats, Ints]) -> TrialRows:
         person=np.repeat(np.cumsum(present) - 1, decided.sum(axis=1)),
         candidate=logs[0].arm[present] == 1,
         left=left_by_the_end(logs)[present],
+        unreported=_unreported(of("reward"), decided)[present],
         before=past[0][present],
         before_count=past[1][present],
         reward=of("reward"),
@@ -342,6 +343,13 @@ def trial_rows(logs: Sequence[Month], past: tuple[Floats, Ints]) -> TrialRows:
         empathy=of("empathy"),
         harmful=of("harmful"),
     )
+
+
+def _unreported(reward: Floats, decided: Bools) -> Floats:
+    """Return the share (U,) of each person's decisions without a reward."""
+    missing = np.zeros(decided.shape)
+    missing[decided] = np.isnan(reward)
+    return np.asarray(missing.sum(axis=1) / np.maximum(decided.sum(axis=1), 1))
 
 
 def left_by_the_end(logs: Sequence[Month]) -> Bools:

@@ -1,6 +1,6 @@
 """Manage leases. Every change of a running job is one conditional UPDATE on its token, and the row count shows success.
 
-All times come from the database clock, so workers' clocks need not agree.
+All times come from the database clock, so workers' clocks need not agree. SQLite has none of its own: see ``jobs.lease_watch``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Case, CharField, DateTimeField, ExpressionWrapper, F, Q, QuerySet, Value, When
 from django.db.models.functions import Cast, Coalesce, Concat, Now
 
 from core.errors import R3alError
+from jobs.lease_watch import WATCH
 from jobs.models import Job, JobState
 
 
@@ -41,7 +43,18 @@ def lease_end() -> ExpressionWrapper:
 
 def expired() -> QuerySet[Job]:
     """Return the running jobs whose worker has not renewed the lease in time."""
-    return Job.objects.filter(state=JobState.RUNNING, lease_until__lt=Now())
+    return Job.objects.filter(_expired())
+
+
+def _expired() -> Q:
+    running = Q(state=JobState.RUNNING)
+    if connection.vendor != "sqlite":
+        return running & Q(lease_until__lt=Now())
+    leases = Job.objects.filter(running).values_list("pk", "lease_token", "lease_until")
+    silent = Q(pk__in=())
+    for pk, token, until in WATCH.silent((pk, token, until) for pk, token, until in leases if until is not None):
+        silent |= Q(pk=pk, lease_token=token, lease_until=until)
+    return running & silent
 
 
 def claim(job_id: int) -> Job | None:
@@ -50,7 +63,7 @@ def claim(job_id: int) -> Job | None:
     Returns: None when another worker holds the job or the job has ended.
     """
     token = secrets.token_hex(16)
-    free = Q(state=JobState.QUEUED) | Q(state=JobState.RUNNING, lease_until__lt=Now())
+    free = Q(state=JobState.QUEUED) | _expired()
     taken = Job.objects.filter(free, pk=job_id, attempts__lt=F("max_attempts"), cancel_requested=False).update(
         state=JobState.RUNNING,
         lease_token=token,

@@ -26,7 +26,10 @@ OPEN_STATES = (JobState.QUEUED, JobState.RUNNING)
 
 
 class Job(Created):
-    """Store one piece of work. A worker holds it by ``lease_token`` until ``lease_until`` (database clock), and renews it."""
+    """Store one piece of work. A worker holds it by ``lease_token`` until ``lease_until`` (database clock), and renews it.
+
+    On SQLite a lease ends when it was not renewed for as long as it lasts (``jobs.lease_watch``).
+    """
 
     kind = models.CharField(max_length=60)
     arguments = models.JSONField(default=dict, help_text="Ids and plain parameters; never a payload.")

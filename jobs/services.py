@@ -175,9 +175,10 @@ def jobs_reconcile() -> int:
 def _due() -> Q:
     """Select queued jobs whose message was never sent, or was sent longer than the grace period ago.
 
-    The grace period doubles with each message, so that a backlog does not multiply its messages.
+    The grace period doubles with each message, so that a backlog does not multiply its messages. A message of the future was
+    sent before the clock was set back.
     """
-    due = Q(dispatches=0)
+    due = Q(dispatches=0) | Q(dispatched_at__gt=leases.from_now(settings.R3AL_JOB_GRACE_SECONDS))
     for doublings in range(_MOST_DOUBLINGS + 1):
         count = Q(dispatches=doublings + 1) if doublings < _MOST_DOUBLINGS else Q(dispatches__gt=doublings)
         due |= count & Q(dispatched_at__lt=leases.from_now(-settings.R3AL_JOB_GRACE_SECONDS * 2**doublings))

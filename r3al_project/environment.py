@@ -101,6 +101,11 @@ def folder(path: Path) -> Path:
     return path
 
 
+def var_folder(env: Environment, base: Path) -> Path:
+    """Return the folder of everything that this installation stores: ``R3AL_VAR_DIR``, or ``var`` beside the program."""
+    return folder(Path(text(env, "R3AL_VAR_DIR", str(base / "var"))).resolve())
+
+
 def private_files(folder: Path) -> None:
     """Keep everything that this process writes, and what the embedded stack wrote into ``folder`` before, to its owner.
 
@@ -175,12 +180,19 @@ def _stored_secret(path: Path) -> str:
         raise ImproperlyConfigured(f"the secret in {path} cannot be read: {error.strerror}") from None
 
 
+# Of each PostgreSQL session. Whoever waits for a frozen process waits longer than that process may stay silent.
+_SESSION = "-c idle_in_transaction_session_timeout=60s -c lock_timeout=90s"
+# Seconds until each side notices that the other's machine is gone.
+_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+
+
 def database(env: Environment, var_dir: Path) -> dict[str, Any]:
     """Return Django's settings for ``DATABASE_URL``: PostgreSQL, or SQLite in ``var_dir`` when it is not set.
 
     SQLite takes its write lock when a transaction begins, so that two writers wait for each other (20 s) and never deadlock.
     It commits to the disk, because an acknowledged decision must survive a power failure. It overwrites what is deleted.
-    PostgreSQL connections are checked before use. Each thread of a web process and each worker process has its own.
+    PostgreSQL connections are checked before use. Each thread of a web process and each worker process has its own. A session
+    that holds locks and goes silent, because its process is frozen or its machine is gone, is ended by the server.
     """
     url = text(env, "DATABASE_URL", f"sqlite:///{var_dir / 'r3al.sqlite3'}")
     scheme = url.partition(":")[0]
@@ -203,6 +215,11 @@ def database(env: Environment, var_dir: Path) -> dict[str, Any]:
         }
         return described
     options.setdefault("connect_timeout", 10)
+    options["options"] = (
+        f"{_SESSION} {options.get('options', '')}".strip()
+    )  # what the operator sets comes last, and counts
+    for name, value in _KEEPALIVES.items():
+        options.setdefault(name, value)
     options["prepare_threshold"] = 0  # for core.prepared_statements; Django's own cursors never prepare
     return described | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 

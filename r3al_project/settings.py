@@ -18,7 +18,7 @@ from r3al_project import environment as read
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = os.environ
 
-VAR_DIR = read.folder(Path(read.text(env, "R3AL_VAR_DIR", str(BASE_DIR / "var"))).resolve())
+VAR_DIR = read.var_folder(env, BASE_DIR)
 EMBEDDED = not (read.text(env, "DATABASE_URL").startswith("postgres") or read.text(env, "REDIS_URL"))
 if EMBEDDED:
     read.private_files(VAR_DIR)
@@ -187,6 +187,7 @@ CORS_URLS_REGEX = r"^/api/.*$"
 
 # The broker carries only ids. The job row is authoritative, so Celery stores no results.
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = read.broker(env, VAR_DIR)
+CELERY_BROKER_TRANSPORT = "jobs.folder_broker:FolderTransport" if CELERY_BROKER_URL == "filesystem://" else None
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_RESULT_BACKEND = None

@@ -15,8 +15,8 @@ from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import COMPONENTS
 from loops.engine.rows.outcomes import NO_REWARD
 from loops.models import Loop, LoopVersion
+from privacy.engine.evaluation.arm_differences import LATE_SHARE
 from privacy.engine.evaluation.on_policy import TrialRows
-from privacy.engine.evaluation.retention import LATE_SHARE
 from privacy.engine.outcomes import outcomes_bounded
 from privacy.engine.sealing import Cipher, about_outcome
 from privacy.models import Choice, Decision, Person
@@ -69,7 +69,13 @@ def _beyond_few(stored: QuerySet[Decision], bound: Max | Min, order: str) -> dat
 
 
 def people_in_trial(*, loop_version: LoopVersion, span: TrialSpan) -> QuerySet[Person]:
-    """Return the people with a decision that ``trial_rows`` can read. Nobody else is charged for a trial."""
+    """Return the people with a decision in the trial. They are charged for it, because each says whether people keep coming."""
+    made = _made(loop_version).filter(_lived(loop_version, span))
+    return Person.objects.filter(Exists(made.filter(decision__person=OuterRef("pk"))))
+
+
+def people_judging_trial(*, loop_version: LoopVersion, span: TrialSpan) -> QuerySet[Person]:
+    """Return the people with an outcome in the trial. Without enough of them nobody is charged."""
     read = _choices(loop_version).filter(_lived(loop_version, span))
     return Person.objects.filter(Exists(read.filter(decision__person=OuterRef("pk"))))
 
@@ -89,19 +95,22 @@ def trial_rows(
     """Return the available decisions of these people in a trial that have a closed outcome with a reward or a label.
 
     Explored decisions are in it too, because both arms explore alike. Totals and components are clipped to their bounds.
+    Everybody with a decision in the trial counts among the people, so that nobody who left before an outcome is missed.
 
     Args:
         span: which decisions were made in the trial. Outcomes that were stored before it are the person's past.
         in_candidate: tells from a person's key whether their arm is the candidate's.
     """
-    table = _table(loop_version, sorted({int(i) for i in person_ids}), _lived(loop_version, span))
-    people, person = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
+    asked = Person.objects.filter(pk__in=people_in_trial(loop_version=loop_version, span=span).values("pk"))
+    keys = {pk: key for pk, key in asked.values_list("pk", "key") if pk in {int(i) for i in person_ids}}
+    people = np.array(sorted(keys), dtype=np.int64)
+    table = _table(loop_version, people.tolist(), _lived(loop_version, span))
     before, before_count = _past(loop_version, people, span)
-    keys = dict(Person.objects.filter(pk__in=people.tolist()).values_list("pk", "key"))
     return TrialRows(
-        person=person.astype(np.int64).reshape(-1),
+        person=np.searchsorted(people, table[:, 0].astype(np.int64)),
         candidate=np.array([in_candidate(keys[int(pk)]) for pk in people], dtype=np.bool_),
         left=~np.isin(people, _late_people(loop_version, span)),
+        unreported=_unreported(loop_version, people, span),
         before=before,
         before_count=before_count,
         reward=table[:, _TOTAL],
@@ -109,6 +118,23 @@ def trial_rows(
         empathy=table[:, _EMPATHY],
         harmful=table[:, 2].astype(np.int64),
     )
+
+
+def _unreported(loop_version: LoopVersion, people: Ints, span: TrialSpan) -> Floats:
+    """Return the share (U,) of each person's closed available decisions in a trial without a reward, 0 without any.
+
+    A served decision is closed once its deadline is over. One of a file is closed at once.
+    """
+    closed = _made(loop_version).filter(
+        _lived(loop_version, span),
+        Q(decision__outcome__isnull=False) | Q(decision__served__isnull=True),
+        decision__available=True,
+    )
+    counts = closed.values("decision__person_id").annotate(
+        made=Count("pk"), told=Count("pk", filter=Q(decision__outcome__has_reward=True))
+    )
+    shares = {row["decision__person_id"]: 1.0 - row["told"] / row["made"] for row in counts}
+    return np.array([shares.get(int(person), 0.0) for person in people])
 
 
 def _late_people(loop_version: LoopVersion, span: TrialSpan) -> list[int]:
@@ -162,14 +188,15 @@ def _lived(loop_version: LoopVersion, span: TrialSpan) -> Q:
     return served | imported & Q(~Exists(own))
 
 
+def _made(loop_version: LoopVersion) -> QuerySet[Choice]:
+    """Return the policy head's choices."""
+    return Choice.objects.filter(head=MAIN_HEAD, decision__loop_version=loop_version)
+
+
 def _choices(loop_version: LoopVersion) -> QuerySet[Choice]:
     """Return the policy head's choices of available decisions that have a closed outcome with a reward or a label."""
-    return Choice.objects.filter(
-        judged("decision__outcome"),
-        head=MAIN_HEAD,
-        decision__loop_version=loop_version,
-        decision__available=True,
-        decision__outcome__isnull=False,
+    return _made(loop_version).filter(
+        judged("decision__outcome"), decision__available=True, decision__outcome__isnull=False
     )
 
 

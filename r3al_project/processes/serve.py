@@ -10,20 +10,40 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
+from r3al_project.environment import var_folder
 from r3al_project.processes import commands
+from r3al_project.processes.one_at_a_time import FolderTaken, only_one
 from r3al_project.processes.supervisor import Supervisor
 
 _READY_SECONDS = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare the database and static files, then serve until Ctrl-C. Returns an exit code."""
+    """Prepare the database and static files, then serve until Ctrl-C. Returns an exit code.
+
+    One process at a time serves a folder, because beat must run once.
+    """
     parser = argparse.ArgumentParser(prog="serve", description=__doc__)
     parser.add_argument("--port", type=int, default=8000, help="port of the web interface (default: 8000)")
     parser.add_argument("--host", default="127.0.0.1", help="address of the web interface (default: 127.0.0.1)")
     parser.add_argument("--concurrency", type=int, default=2, help="number of long jobs that run at once (default: 2)")
     options = parser.parse_args(arguments)
+    try:
+        with only_one(var_folder(os.environ, Path(__file__).resolve().parents[2])):
+            return _serve(options)
+    except (FolderTaken, ImproperlyConfigured) as error:
+        _say(f"serve: {error}.")
+        return 1
+    except KeyboardInterrupt:  # while the database is prepared; later the supervisor takes the signal
+        _say("serve: interrupted; nothing was started.")
+        return 130
+
+
+def _serve(options: argparse.Namespace) -> int:
     if code := subprocess.run(commands.manage("prepare"), check=False).returncode:
         return code
     supervisor = Supervisor()

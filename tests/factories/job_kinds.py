@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from core.errors import InputError
-from jobs import leases
 from jobs.handlers import JobContext, handler
 from jobs.models import Job
 from jobs.services import job_enqueue, job_run
+from tests.factories.leases import lease_ends
 
 Write = Callable[[], dict[str, Any]]
 
@@ -98,7 +98,7 @@ def breaks_writing(context: JobContext) -> Write:
 def overtaken(context: JobContext) -> Write:
     """Its first start computes for so long that another worker takes it over, and ends it."""
     if Job.objects.get(pk=context.job_id).attempts == 1:
-        Job.objects.filter(pk=context.job_id).update(lease_until=leases.from_now(-1))
+        lease_ends(context.job_id)
         job_run(context.job_id)
     return _write
 
@@ -117,3 +117,16 @@ def sleepwalks(context: JobContext) -> Write:
         context.progress(0.5, f"pid {os.getpid()}")
         os.kill(os.getpid(), signal.SIGSTOP)
     return _write
+
+
+@handler("test.freezes_writing")
+def freezes_writing(context: JobContext) -> Write:
+    """The process of the first start stops in its transaction, with the job's row locked."""
+
+    def write() -> dict[str, Any]:
+        if Job.objects.get(pk=context.job_id).attempts == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return _write()
+
+    context.progress(0.1, f"pid {os.getpid()}")
+    return write

@@ -39,9 +39,11 @@ class TrialPeople:
     decisions: int = DECISIONS
     past: int = 40  # decisions of a person before the trial, at the person's own level
     leave: tuple[float, float] = (0.05, 0.05)  # shares of people who leave: the reference's, the candidate's
+    missing: tuple[float, float] = (0.0, 0.0)  # shares of each person's rewards that are missing
 
     def rows(self, rng: np.random.Generator, users: int) -> TrialRows:
         candidate = rng.random(users) < self.share
+        missing = np.where(candidate, self.missing[1], self.missing[0])
         person = np.repeat(np.arange(users), np.maximum(1, rng.poisson(self.decisions, users)))
         level = self._tail(rng, users)
         before = (level + rng.normal(size=users) / math.sqrt(max(self.past, 1))) * (self.past > 0)
@@ -50,10 +52,12 @@ class TrialPeople:
         blames = rng.beta(8 * self.harmful, 8 * (1 - self.harmful), users)[person]
         empathy = 1 - rng.beta(5 * self.deficit, 5 * (1 - self.deficit), len(person))
         reward = (mean[person] + rng.normal(size=len(person))) * SPEC.reward.scale
+        reward[rng.random(len(person)) < missing[person]] = np.nan
         return TrialRows(
             person,
             candidate,
             rng.random(users) < np.where(candidate, self.leave[1], self.leave[0]),
+            missing,
             before * SPEC.reward.scale,
             np.full(users, self.past),
             reward,

@@ -20,6 +20,7 @@ from jobs import leases
 from jobs.leases import JobCancelled, LeaseLost
 from jobs.models import Job, JobState
 from jobs.services import job_cancel, jobs_reconcile
+from tests.factories.leases import lease_ends
 
 MAX_STARTS = 3
 
@@ -84,7 +85,7 @@ class JobMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.state == "running")
     @rule()
     def time_passes(self) -> None:
-        Job.objects.filter(pk=self.pk).update(lease_until=leases.from_now(-1))
+        lease_ends(self.pk)
         self.late = True
 
     @rule()

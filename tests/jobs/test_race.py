@@ -11,6 +11,7 @@ from jobs import leases
 from jobs.models import Job
 from jobs.services import job_cancel, job_enqueue, job_run
 from tests.factories import job_kinds
+from tests.factories.leases import lease_ends
 from tests.races import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,7 +44,7 @@ def test_an_expired_job_is_taken_over_by_one() -> None:
     for taken in range(1, 4):
         won = [claimed for claimed in at_once(*[partial(leases.claim, job.pk)] * THREADS) if claimed is not None]
         assert len(won) == 1 and won[0].attempts == taken
-        Job.objects.filter(pk=job.pk).update(lease_until=leases.from_now(-1))
+        lease_ends(job.pk)
 
 
 def test_a_cancel_that_races_with_a_start_and_a_fault_is_never_lost() -> None:

@@ -18,6 +18,7 @@ from jobs.models import Job
 from jobs.selectors import job_get
 from jobs.services import job_cancel, job_enqueue, job_run, jobs_reconcile
 from tests.factories.job_kinds import effects
+from tests.factories.leases import lease_ends
 
 pytestmark = pytest.mark.django_db
 
@@ -200,7 +201,7 @@ class TestReconcile:
     def test_what_a_vanished_worker_held_goes_back_with_the_reason(self, messages: list[dict[str, Any]]) -> None:
         job = leases.claim(enqueue("test.effect").pk)
         assert job is not None and jobs_reconcile() == 0
-        Job.objects.filter(pk=job.pk).update(lease_until=leases.from_now(-1))
+        lease_ends(job.pk)
         assert (jobs_reconcile(), len(messages)) == (1, 1)
         job.refresh_from_db()
         assert (job.state, job.error) == ("queued", "its worker vanished (start 1 of 5)")
@@ -209,7 +210,7 @@ class TestReconcile:
         job = enqueue("test.effect")
         for _ in range(7):
             leases.claim(job.pk)
-            Job.objects.filter(pk=job.pk, state="running").update(lease_until=leases.from_now(-1))
+            lease_ends(job.pk)
             jobs_reconcile()
         job.refresh_from_db()
         assert (job.state, job.attempts, job.error) == ("failed", 5, "its worker vanished (start 5 of 5)")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
@@ -84,8 +85,9 @@ def test_a_job_that_kills_its_process_at_every_start_fails_at_the_bound(workers:
     assert effects() == 1
 
 
-def test_a_worker_that_hangs_and_comes_back_writes_nothing(workers: Workers) -> None:
+def test_a_worker_that_hangs_and_comes_back_writes_nothing(workers: Workers, settings: Any) -> None:
     """The whole process stops, heartbeat included, until another worker has taken the job over and ended it."""
+    settings.R3AL_JOB_LEASE_SECONDS = 2.0  # of this process, which watches
     slow_beats = {"R3AL_JOB_LEASE_SECONDS": "2", "R3AL_JOB_HEARTBEAT_SECONDS": "1"}  # none while it falls asleep
     both = [workers(**slow_beats), workers(**slow_beats)]
     job = job_enqueue(kind="test.sleepwalks", arguments={})
@@ -96,6 +98,22 @@ def test_a_worker_that_hangs_and_comes_back_writes_nothing(workers: Workers) -> 
     os.kill(zombie.pid, signal.SIGCONT)
     zombie.wait_until(lambda: "was taken over" in zombie.log.read_text())
     assert (state(job), job.result, effects()) == ("done", {"pid": other.pid}, 1)
+
+
+@pytest.mark.production
+def test_a_worker_that_freezes_with_the_row_locked_does_not_hold_its_successor(workers: Workers, stack: Stack) -> None:
+    """PostgreSQL ends the frozen session. Here it waits for two seconds; ``r3al_project.environment`` says a minute."""
+    url = f"{stack.database_url}?options=-c%20idle_in_transaction_session_timeout%3D2s"
+    both = [workers(DATABASE_URL=url), workers(DATABASE_URL=url)]
+    job = job_enqueue(kind="test.freezes_writing", arguments={})
+    both[0].wait_until(lambda: pid_of(job) != 0)
+    frozen, other = sorted(both, key=lambda worker: worker.pid != pid_of(job))
+    other.wait_until(reconciled(job, "done"))
+    assert (job.result, job.attempts, effects()) == ({"pid": other.pid}, 2, 1)
+    os.kill(frozen.pid, signal.SIGCONT)
+    following = [job_enqueue(kind="test.steps", arguments={"seconds": 0.3}) for _ in range(2)]
+    frozen.wait_until(lambda: {state(each) for each in following} == {"done"})
+    assert (state(job), job.result, effects()) == ("done", {"pid": other.pid}, 3)
 
 
 def test_a_message_that_the_broker_lost_is_sent_again(workers: Workers, stack: Stack) -> None:

@@ -100,6 +100,15 @@ def test_postgresql_connections_are_kept_for_a_minute_and_checked(tmp_path: Path
     assert (described["HOST"], described["PORT"], described["NAME"]) == ("h", 5433, "x")
 
 
+def test_a_postgresql_session_that_goes_silent_is_ended_and_the_operator_may_say_when(tmp_path: Path) -> None:
+    options = read.database({"DATABASE_URL": "postgresql://a:b@h/x"}, tmp_path)["OPTIONS"]
+    assert options["options"] == "-c idle_in_transaction_session_timeout=60s -c lock_timeout=90s"
+    assert (options["keepalives_idle"], options["tcp_user_timeout"]) == (30, 60_000)
+    given = "postgresql://a:b@h/x?options=-c%20lock_timeout%3D5s&keepalives_idle=7"
+    options = read.database({"DATABASE_URL": given}, tmp_path)["OPTIONS"]
+    assert options["options"].endswith("lock_timeout=90s -c lock_timeout=5s") and options["keepalives_idle"] == 7
+
+
 def test_without_redis_the_broker_is_folders_that_exist(tmp_path: Path) -> None:
     url, options = read.broker({}, tmp_path)
     assert url == "filesystem://"

@@ -9,8 +9,8 @@ any centre c, because nothing in x or b can depend on the arm.
 Three blocks are released one after the other, and later ones use what earlier ones released:
 
 1. ``level``: the mean of a over people with a past, and over people without. They are the centres c.
-2. ``spread``: how many people lie beyond the narrow clip around their centre, and how many left. Many beyond it choose the
-   wide clip.
+2. ``spread``: how many people lie beyond the narrow clip around their centre, how many left, and how many rewards are missing.
+   Many beyond the clip choose the wide one, and many beyond that the far one.
 3. ``improvement``: the sums of v inside the clip. A person beyond the clip adds nothing to them. They count in
    ``against`` if they speak against the candidate, and in ``favour`` if for it. Gains of many cannot cancel the losses
    of a few. A row is in one of the three places only, so the counts cost no sensitivity.
@@ -25,8 +25,8 @@ The guardrails are read in the candidate's arm only, centred at their bars (``pr
 - ``silence``: interventions without an answer, where the loop does not say what silence means;
 - ``empathy_deficit``: 1 - empathy over rated interventions.
 
-Their clips follow the candidate's released intervention rate. Whether people keep coming is a block of its own
-(``privacy.engine.evaluation.retention``). Unit: user; neighbouring relation: add or remove one.
+Their clips follow the candidate's released intervention rate. Whether people keep coming, and whether their rewards do, are
+blocks of their own (``privacy.engine.evaluation.arm_differences``). Unit: user; neighbouring relation: add or remove one.
 """
 
 from __future__ import annotations
@@ -40,20 +40,25 @@ from core.arrays import Bools, Floats, Ints
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import FALSE_INTERVENTION_BAR
 from privacy.engine.dp.mechanisms import noisy_sum
+from privacy.engine.evaluation.arm_differences import difference_centre, release_difference
 from privacy.engine.evaluation.centred_sums import PersonValues, ValueClips, release_centred
-from privacy.engine.evaluation.retention import release_retention, retention_centre
 from privacy.engine.evaluation.statistics import DEFICIT_BAR, harm_and_answers, measured_metrics
 from privacy.engine.moments.rows import person_sums
 
 TRIAL_SHARES = {
-    "level": 0.01, "spread": 0.03, "improvement": 0.46, "retention": 0.10,
-    "false_intervention": 0.25, "empathy_deficit": 0.05, "silence": 0.10,
+    "level": 0.01, "spread": 0.04, "improvement": 0.42, "retention": 0.13, "reports": 0.05,
+    "false_intervention": 0.23, "empathy_deficit": 0.05, "silence": 0.07,
 }  # fmt: skip
-_COMMON_BLOCKS = ("level", "spread", "improvement", "retention")
+_DIFFERENCES = ("retention", "reports")
+_COMMON_BLOCKS = ("level", "spread", "improvement", *_DIFFERENCES)
 _BARS = {"false_intervention": FALSE_INTERVENTION_BAR, "empathy_deficit": DEFICIT_BAR, "silence": 0.0}
-NARROW_CLIP, WIDE_CLIP = 0.6, 1.25  # reward scales around the centre
+NARROW_CLIP, WIDE_CLIP, FAR_CLIP = 0.6, 1.25, 2.5  # reward scales around the centre
 LOST_BADLY = 2.5  # reward scales below the usual mean reward
 MOST_BEYOND_NARROW = 0.04  # of the people, up to which the narrow clip is used
+MOST_BEYOND_WIDE, _FAR_SD = (
+    0.04,
+    2.0,
+)  # of the people, and sd of its noise, which must both be exceeded for the far clip
 _LEVEL_UNIT = 1.0  # reward scales; only the choice of centres depends on it
 _PRIOR_DECISIONS = 12.0  # b = k / (k + 12)
 _LEAST_RATE = 0.1  # of interventions a decision, so that a clip never vanishes
@@ -63,26 +68,28 @@ _VALUE_QUANTILE, _VALUE_FACTOR, _LEAST_CLIP, _NULL_PEOPLE = 0.99, 1.25, 1e-3, 20
 # Columns of each block and their scales. What decides a verdict is measured most precisely.
 LEVEL_COLUMNS = {"with_past": 1.0, "people_with": 0.3, "without": 1.0, "people_without": 0.3}
 LEVEL_CLIP = float(np.hypot(1.0, 0.3))  # a person has a past or has none
-SPREAD_COLUMNS = {"beyond": 1.0, "users": 0.3, "left": 0.3}
+SPREAD_COLUMNS = {"beyond": 1.0, "users": 0.3, "retention": 0.3, "reports": 0.3, "far": 0.5}
 SPREAD_CLIP = float(np.linalg.norm(list(SPREAD_COLUMNS.values())))
-IMPROVEMENT_COLUMNS = {"value": 1.0, "square": 0.3, "against": 1.0, "favour": 0.5, "users": 0.2, "arms": 0.25}
+IMPROVEMENT_COLUMNS = {"value": 1.0, "square": 0.3, "against": 1.0, "favour": 1.0, "users": 0.2, "arms": 0.25}
 # The longest row is one inside the clip: it has value, square, users and arms.
 IMPROVEMENT_CLIP = float(np.linalg.norm([IMPROVEMENT_COLUMNS[name] for name in ("value", "square", "users", "arms")]))
 
 
 @dataclass(frozen=True)
 class TrialRows:
-    """n available decisions of U people in a trial, whose outcomes are closed.
+    """n available decisions of U people in a trial, whose outcomes hold a reward or a label.
 
-    person (n,): numbers 0..U-1, each present. candidate (U,): whether the person's arm is the candidate's. before (U,): mean
-    reward of the person's ``before_count`` (U,) decisions that closed before the trial, 0 without any. reward (n,) in the
-    loop's units, as ``before``, NaN where a label came without one. intervened (n,). empathy (n,): NaN where not observed.
-    harmful (n,): 1, 0, or -1 without a label.
+    U counts everybody with any decision in the trial. person (n,): numbers 0..U-1. candidate (U,): whether the person's arm is
+    the candidate's. left (U,): whether the person has no decision at all in the last quarter of the trial. unreported (U,): the
+    share of the person's closed available decisions without a reward. before (U,): mean reward of the person's ``before_count``
+    (U,) decisions that closed before the trial, 0 without any. reward (n,) in the loop's units, as ``before``, NaN where a label
+    came without one. intervened (n,). empathy (n,): NaN where not observed. harmful: 1, 0, or -1 without a label.
     """
 
     person: Ints
     candidate: Bools
     left: Bools
+    unreported: Floats
     before: Floats
     before_count: Ints
     reward: Floats
@@ -170,7 +177,7 @@ def release_trial(
         clips: of the guardrails (``guardrail_clips``).
     Returns: ``improvement`` (6,), its sums in the units of ``IMPROVEMENT_COLUMNS``, with ``improvement_sd`` (6,),
         ``improvement_rho`` (1,) and ``improvement_clip`` (1,), the clip of |a - c| that was chosen; ``centre`` (1,); ``level``
-        (4,), ``spread`` (3,) with their ``_rho``; the arrays of ``release_retention``, and for each guardrail those of
+        (4,), ``spread`` (5,) with their ``_rho``; the arrays of ``release_difference``, and for each guardrail those of
         ``release_centred``. With ``sigma`` None no noise is added.
     """
     whole, seen = sum(TRIAL_SHARES[metric] for metric in (*_COMMON_BLOCKS, *clips)), rows.rewarded
@@ -184,7 +191,7 @@ def release_trial(
     adjusted = adjusted_rewards(spec, rows, centre)
     level = block("level", level_rows(adjusted, past), LEVEL_COLUMNS, LEVEL_CLIP)
     apart = adjusted - np.where(past, _level(level, 0), _level(level, 2))
-    spread = block("spread", spread_rows(apart, rows.left), SPREAD_COLUMNS, SPREAD_CLIP)
+    spread = block("spread", spread_rows(apart, rows.left, rows.unreported), SPREAD_COLUMNS, SPREAD_CLIP)
     clip = _chosen_clip(spread)
     low = mean_rewards(spec, rows) < centre - LOST_BADLY
     sums = block("improvement", improvement_rows(signs, apart, clip, low), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP)
@@ -195,10 +202,12 @@ def release_trial(
         "improvement": sums.values * units, "improvement_sd": sums.sd * units, "improvement_rho": np.array([sums.rho]),
         "improvement_clip": np.array([clip]), "centre": np.array([centre]),
     }  # fmt: skip
-    out |= release_retention(
-        rows.candidate, rows.left, sigma=sigma, share=TRIAL_SHARES["retention"] / whole,
-        centre=retention_centre(dict(zip(SPREAD_COLUMNS, spread.values.tolist(), strict=True))),
-    )  # fmt: skip
+    centres = dict(zip(SPREAD_COLUMNS, spread.values.tolist(), strict=True))
+    for name, lost in zip(_DIFFERENCES, (rows.left, rows.unreported), strict=True):
+        out |= release_difference(
+            name, rows.candidate, lost, centre=difference_centre(centres[name], centres["users"]),
+            sigma=sigma, rho_share=TRIAL_SHARES[name] / whole,
+        )  # fmt: skip
     for metric, values in guardrail_values(spec, rows, decisions).items():
         out |= release_centred(metric, values, clips[metric], sigma=sigma, share=TRIAL_SHARES[metric] / whole)
     return out
@@ -224,9 +233,10 @@ def level_rows(adjusted: Floats, past: Bools) -> Floats:
     return np.column_stack([level * past, past, level * ~past, ~past]).astype(np.float64)
 
 
-def spread_rows(apart: Floats, left: Bools) -> Floats:
-    """Return whether each person is beyond the narrow clip around their centre, 1, and whether they left (U, 3)."""
-    return np.column_stack([np.abs(apart) > NARROW_CLIP, np.ones(len(apart)), left]).astype(np.float64)
+def spread_rows(apart: Floats, left: Bools, unreported: Floats) -> Floats:
+    """Return each person's vector (U, 5) with entries in [0, 1], in the order of ``SPREAD_COLUMNS``."""
+    beyond, far = (np.abs(apart) > clip for clip in (NARROW_CLIP, WIDE_CLIP))
+    return np.column_stack([beyond, np.ones(len(apart)), left, unreported, far]).astype(np.float64)
 
 
 def improvement_rows(signs: Floats, apart: Floats, clip: float, low: Bools) -> Floats:
@@ -250,8 +260,10 @@ def _level(level: _Block, column: int) -> float:
 
 
 def _chosen_clip(spread: _Block) -> float:
-    beyond, people, _ = spread.values
-    return NARROW_CLIP if beyond <= MOST_BEYOND_NARROW * max(people, 0.0) else WIDE_CLIP
+    beyond, people, *_, far = spread.values
+    if beyond <= MOST_BEYOND_NARROW * max(people, 0.0):
+        return NARROW_CLIP
+    return FAR_CLIP if far > max(MOST_BEYOND_WIDE * people, _FAR_SD * float(spread.sd[-1])) else WIDE_CLIP
 
 
 def guardrail_values(spec: LoopSpec, rows: TrialRows, decisions: float) -> dict[str, PersonValues]:

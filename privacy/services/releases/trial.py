@@ -21,7 +21,13 @@ from privacy.selectors.consents import consented
 from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.payable import cohort_people
 from privacy.selectors.releases import consenting_person_ids
-from privacy.selectors.trial_decisions import TrialSpan, people_in_trial, trial_has_news, trial_rows
+from privacy.selectors.trial_decisions import (
+    TrialSpan,
+    people_in_trial,
+    people_judging_trial,
+    trial_has_news,
+    trial_rows,
+)
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
     calibration_asked,
@@ -79,7 +85,7 @@ def trial_release(
 ) -> tuple[Release, dict[str, np.ndarray]]:
     """Release one look at a trial. Returns the release and its one round of sums. Idempotent by ``key``.
 
-    The people are those of an evaluation who have an outcome in the trial: who consented to it and has budget.
+    The people are those of an evaluation who have a decision in the trial: who consented to it and has budget.
 
     Args:
         in_candidate: tells from a person's key whether their arm is the candidate's.
@@ -106,7 +112,7 @@ def trial_ready(*, loop_version: LoopVersion, span: TrialSpan, epsilon: float, d
     Enough people have an outcome in the trial, consent to evaluation and have budget. Raises InputError as for a release.
     """
     return enough_payable(
-        among=people_in_trial(loop_version=loop_version, span=span),
+        among=people_judging_trial(loop_version=loop_version, span=span),
         loop_version=loop_version,
         purpose=Purpose.EVALUATION,
         folds=evaluation_folds(loop_version.spec),
@@ -118,11 +124,11 @@ def trial_ready(*, loop_version: LoopVersion, span: TrialSpan, epsilon: float, d
 def _reserved(
     key: str, loop_version: LoopVersion, terms: TrialTerms, epsilon: float, delta: float, share: Fraction
 ) -> Release:
-    """Charge the people with an outcome in the trial, or return the release that did."""
+    """Charge the people with a decision in the trial, or return the release that did."""
     people = people_in_trial(loop_version=loop_version, span=terms.span)
     if not Release.objects.filter(key=key).exists():
         _news_check(loop_version, terms)
-        _outcomes_check(loop_version, people)
+        _outcomes_check(loop_version, people_judging_trial(loop_version=loop_version, span=terms.span))
     return release_reserve(
         key=key,
         loop_version=loop_version,
@@ -153,7 +159,7 @@ def _noised(
         span=terms.span,
         in_candidate=in_candidate,
     )
-    usable_check(release, len(rows.before))
+    usable_check(release, int(np.unique(rows.person).size))
     report(0.7, "noisy sums")
     return release_trial(
         loop_version.spec, rows, centre=terms.centre, decisions=terms.decisions, clips=terms.clips,

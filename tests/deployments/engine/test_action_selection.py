@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
-from deployments.engine.action_selection import HeadPolicy, select_actions, uniform
+from deployments.engine.action_selection import HeadPolicy, _draw, select_actions, uniform
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
 from privacy.engine.head_choice import HeadChoice
@@ -107,3 +108,26 @@ def test_a_mask_is_kept_to_and_teaches_nothing() -> None:
 def test_a_fallback_teaches_nothing() -> None:
     (pick,) = select_actions([head_policy("policy", 3, fallback="stable")], STATE, seed=b"s", exploration=0.0)
     assert not pick.learnable
+
+
+@pytest.mark.parametrize(("mask", "last"), [(None, 4), (0b00111, 2), (0b00011, 1)])
+def test_the_end_of_the_draw_belongs_to_the_last_eligible_action(mask: int | None, last: int) -> None:
+    """A draw that rounds to 1, or whose shares do not quite sum to it, falls past every interval."""
+    assert _draw(head_policy("policy", 3), mask, 1.0) == last
+    assert _draw(head_policy("policy", 3), mask, 1.0 + 1e-12) == last
+
+
+def test_the_draw_goes_by_the_logging_shares_in_their_order() -> None:
+    policy = head_policy("policy", 3)
+    ends = np.cumsum(policy.logging)
+    for k in range(len(policy.logging)):
+        assert _draw(policy, None, float(ends[k]) - 1e-9) == k
+        assert k == 0 or _draw(policy, None, float(ends[k - 1]) + 1e-9) == k
+
+
+def test_no_marginal_propensity_exceeds_one() -> None:
+    """Whatever the explored share f, f + (1 - f) is 1 where the head always logs the action that it takes."""
+    sure = replace(head_policy("policy", 0), logging=(1.0, 0.0, 0.0, 0.0, 0.0))
+    for share in np.linspace(0.0, 1.0, 101):
+        (pick,) = select_actions([sure], STATE, seed=b"s", exploration=float(share))
+        assert pick.marginal_propensity == pytest.approx(1.0) and pick.marginal_propensity <= 1.0

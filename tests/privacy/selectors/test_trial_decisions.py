@@ -12,7 +12,7 @@ from loops.engine.reward import COMPONENTS, largest_total
 from loops.models import LoopVersion
 from privacy.engine.evaluation.on_policy import TrialRows
 from privacy.models import Choice, Decision, Person, RewardSignal
-from privacy.selectors.trial_decisions import TrialSpan, logged_until, people_in_trial, trial_rows
+from privacy.selectors.trial_decisions import TrialSpan, logged_until, people_in_trial, people_judging_trial, trial_rows
 from privacy.services.people.identity import people_get_or_create
 from tests.factories.care import care_loop
 from tests.factories.decisions import decision, served
@@ -233,11 +233,23 @@ class TestTotals:
 
 class TestLabels:
     def test_count_without_a_reward(self, loop: LoopVersion) -> None:
-        """Harm may be reported alone; a decision with neither reward nor label says nothing."""
+        """Harm may be reported alone. A decision with neither reward nor label says that somebody came, and gave no reward."""
         imported(loop, "p0", MAY, BEFORE, total=0.4)
         trial = span(loop)
         imported(loop, "p0", JUNE, AFTER, total=np.nan, harmful=True)
         imported(loop, "p1", JUNE, AFTER, total=np.nan)
         rows = read(loop, trial)
-        assert (rows.harmful.tolist(), rows.rewarded.tolist(), rows.before.tolist()) == ([1], [False], [0.4])
-        assert people_in_trial(loop_version=loop, span=trial).count() == 1
+        assert (rows.harmful.tolist(), rows.rewarded.tolist(), rows.before.tolist()) == (
+            [1], [False, False], [0.4, 0.0],
+        )  # fmt: skip
+        assert (rows.person.tolist(), rows.unreported.tolist()) == ([0], [1.0, 1.0])
+        assert people_in_trial(loop_version=loop, span=trial).count() == 2
+        assert people_judging_trial(loop_version=loop, span=trial).count() == 1
+
+    def test_the_share_of_rewards_that_are_missing_is_each_persons_own(self, loop: LoopVersion) -> None:
+        people(loop, 2, MAY, BEFORE)
+        trial = span(loop)
+        for day, (first, second) in enumerate([(0.1, np.nan), (0.1, np.nan), (np.nan, 0.2), (0.1, np.nan)]):
+            imported(loop, "p0", JUNE + timedelta(days=day), AFTER, total=first)
+            imported(loop, "p1", JUNE + timedelta(days=day), AFTER, total=second)
+        assert read(loop, trial).unreported.tolist() == [0.25, 0.75]

@@ -41,6 +41,12 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in task.read_text().split()]
 
 
+def environ_of(pid: int) -> dict[str, str]:
+    """The environment that a running process was started with."""
+    pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if pair)
+
+
 def fetch(url: str) -> tuple[int, bytes]:
     try:
         with urllib.request.urlopen(url, timeout=10) as response:
@@ -64,6 +70,12 @@ def test_it_serves_until_ctrl_c_and_leaves_nothing_behind(served: tuple[subproce
     status, page = fetch(f"{url}/admin/login/")
     assert status == 200 and b"csrfmiddlewaretoken" in page
     assert fetch(f"{url}/static/r3al/front_page.css")[0] == 200
+    second = subprocess.run(
+        process.args, cwd=ROOT, env=environ_of(process.pid), capture_output=True, text=True, timeout=60
+    )
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr.startswith("serve: ") and f"is served already, by process {process.pid};" in second.stderr
+    assert fetch(f"{url}/healthz") == (200, b"ok\n")
     family = children(process.pid)
     assert len(family) == 4, "web, beat, and two workers"
     time.sleep(1.0)  # the worker may still be starting; it must end all the same

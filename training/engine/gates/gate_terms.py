@@ -50,3 +50,7 @@ class GateTerms:
     def stability_margin(self) -> float:
         """Return the tolerated drift of the reward, in reward scales."""
         return stability_margin(self.spec) / self.spec.reward.scale
+
+    def in_units(self, reward: float) -> float:
+        """Return a reward, given in reward scales, in the loop's units."""
+        return reward * self.spec.reward.scale

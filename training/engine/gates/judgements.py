@@ -10,7 +10,7 @@ from training.engine.intervals.clustered import Interval
 
 @dataclass(frozen=True)
 class Judgement:
-    """Hold one metric with its interval, bar and verdict, in display units."""
+    """Hold one metric with its interval, bar and verdict. Numbers and reason are in one unit, of reward the loop's own."""
 
     name: str
     value: float
@@ -53,14 +53,14 @@ def combine_verdicts(judgements: list[Judgement]) -> GateResult:
     return GateResult("pass", "Every metric passed.", tuple(judgements), None)
 
 
-def judgement_of(name: str, interval: Interval, bar: float, result: Verdict, scale: float) -> Judgement:
-    """Return a metric's judgement with its interval and bar times ``scale``, in display units."""
+def judgement_of(name: str, interval: Interval, bar: float, result: Verdict) -> Judgement:
+    """Return a metric's judgement. Interval and bar are in the units of the reason."""
     return Judgement(
         name,
-        interval.estimate * scale,
-        interval.low * scale,
-        interval.high * scale,
-        bar * scale,
+        interval.estimate,
+        interval.low,
+        interval.high,
+        bar,
         interval.users,
         result.answer,
         result.reason[:1].upper() + result.reason[1:],

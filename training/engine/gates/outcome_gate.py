@@ -2,8 +2,8 @@
 
 Every measured metric must pass, each at its own level. This is an intersection-union test, so nothing is corrected between
 metrics. Re-use of the same people is corrected (``attempt_alpha``). The verdict is pass, fail, or insufficient evidence with
-about how many people a decision needs. Synthetic rows never enter. Rewards are tested in reward scales and shown in the loop's
-units.
+about how many people a decision needs. Synthetic rows never enter. Sums are in reward scales. Intervals, bars and reasons are in
+the loop's units of reward.
 
 By default everybody trains and judges. Candidates are chosen on the outcomes that judge them, which overstates their
 improvement. It is therefore reduced by a public allowance, simulated on populations without any effect
@@ -14,6 +14,7 @@ the deployment confirm it or take it back.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def sub_gate(terms: GateTerms, stored: Mapping[str, np.ndarray], head: str) -> G
     name = sub_metric(head)
     sums = read_centred(stored, name)
     return combine_verdicts(
-        [_not_worse(terms, name, sums, f"the effect of {head} on the immediate reward (in reward scales)")]
+        [_not_worse(terms, name, sums, f"the effect of {head} on the immediate reward per decision")]
     )
 
 
@@ -60,25 +61,27 @@ def _improvement(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgemen
     """
     sums = read_centred(stored, "improvement")
     if terms.incumbent:
-        return _not_worse(terms, "improvement", sums, "the immediate difference from the incumbent (in reward scales)")
+        return _not_worse(
+            terms, "improvement", sums, "the immediate difference from the incumbent (reward per decision)"
+        )
     interval, against = _gain_intervals(terms, sums)
     result = verdict(
         interval,
         0.0,
         "above",
         fail_interval=against,
-        futility=futility_bound(terms.rival_value),
+        futility=futility_bound(terms.in_units(terms.rival_value)),
         needed=_needed_for_effect(terms, sums),
-        name="the immediate improvement over the reference (in reward scales)",
+        name="the immediate improvement over the reference (reward per decision)",
     )
-    return _rewards(terms, "improvement", interval, 0.0, result)
+    return judgement_of("improvement", interval, 0.0, result)
 
 
 def _gain_intervals(terms: GateTerms, sums: CentredSums) -> tuple[Interval, Interval]:
-    """Return the intervals of a reward difference for passing and for failing, less the allowance for optimism."""
+    """Return the intervals of a reward difference for passing and for failing, less the allowance for optimism, in units."""
     shift, shift_sd = terms.allowance
     pass_interval, fail_interval = (
-        mean_interval(sums, level=level, reach=terms.reach, shift=shift, shift_sd=shift_sd)
+        _in_units(terms, mean_interval(sums, level=level, reach=terms.reach, shift=shift, shift_sd=shift_sd))
         for level in (terms.level, 1 - 2 * FALSE_PASS_ALPHA)
     )
     return pass_interval, fail_interval
@@ -90,24 +93,25 @@ def _needed_for_effect(terms: GateTerms, sums: CentredSums) -> float:
 
 def _not_worse(terms: GateTerms, name: str, sums: CentredSums, description: str) -> Judgement:
     interval, against = _gain_intervals(terms, sums)
-    needed = _needed_for_effect(terms, sums)
-    result = verdict(interval, -terms.margin, "at_least", fail_interval=against, needed=needed, name=description)
+    needed, margin = _needed_for_effect(terms, sums), terms.in_units(terms.margin)
+    result = verdict(interval, -margin, "at_least", fail_interval=against, needed=needed, name=description)
     if result.answer == "pass" and interval.estimate < 0:
         reason = f"{description} is {interval.estimate:.4g}, so the candidate seems no better"
         more = f" A decision needs about {needed:,.0f} people." if needed > interval.users else ""
         result = Verdict("insufficient", f"{reason}.{more}", needed if more else None)
-    return _rewards(terms, name, interval, -terms.margin, result)
+    return judgement_of(name, interval, -margin, result)
 
 
 def _stability(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgement:
     sums = read_centred(stored, "stability")
-    interval = mean_interval(sums, level=1 - 2 * FALSE_PASS_ALPHA)
+    interval = _in_units(terms, mean_interval(sums, level=1 - 2 * FALSE_PASS_ALPHA))
+    margin = terms.in_units(terms.stability_margin)
     needed = people_needed_for(sums, terms.stability_margin, level=1 - FALSE_PASS_ALPHA)
-    result = equivalence(
-        interval, terms.stability_margin, needed=needed, name="the drift of the reward (in reward scales)"
-    )
-    return _rewards(terms, "stability", interval, terms.stability_margin, result)
+    result = equivalence(interval, margin, needed=needed, name="the drift of the reward (reward per decision)")
+    return judgement_of("stability", interval, margin, result)
 
 
-def _rewards(terms: GateTerms, name: str, interval: Interval, bar: float, result: Verdict) -> Judgement:
-    return judgement_of(name, interval, bar, result, terms.spec.reward.scale)
+def _in_units(terms: GateTerms, interval: Interval) -> Interval:
+    """Return an interval of a reward, which is in reward scales, in the loop's units."""
+    estimate, low, high, se = map(terms.in_units, (interval.estimate, interval.low, interval.high, interval.se))
+    return replace(interval, estimate=estimate, low=low, high=high, se=se)

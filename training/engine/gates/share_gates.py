@@ -30,17 +30,17 @@ def judge_support(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgeme
     off = interval.high < 1 - SUPPORT_OFF or interval.low > 1 + SUPPORT_OFF
     if not math.isfinite(interval.high):
         reason = "Too few logged decisions differ between candidate and rival to tell whether the log tried what it would do."
-        return judgement_of("support", interval, SUPPORT_LEAST, Verdict("insufficient", reason), 1.0)
+        return judgement_of("support", interval, SUPPORT_LEAST, Verdict("insufficient", reason))
     text = f"what candidate and rival would do is {interval.estimate:.2f} of what the log declares"
     span = f"90% interval {max(interval.low, 0.0):.2f} to {interval.high:.2f}"
     if not off and interval.low >= SUPPORT_LEAST:
-        return judgement_of("support", interval, SUPPORT_LEAST, Verdict("pass", f"{text} ({span})."), 1.0)
+        return judgement_of("support", interval, SUPPORT_LEAST, Verdict("pass", f"{text} ({span})."))
     why = (
         "The logged propensities are wrong"
         if interval.low > 1 + SUPPORT_OFF
         else "The log hardly tried what this would do"
     )
-    return judgement_of("support", interval, SUPPORT_LEAST, Verdict("insufficient", f"{why}: {text} ({span})."), 1.0)
+    return judgement_of("support", interval, SUPPORT_LEAST, Verdict("insufficient", f"{why}: {text} ({span})."))
 
 
 def _plus_one(interval: Interval) -> Interval:
@@ -57,7 +57,7 @@ def judge_empathy(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgeme
     result = verdict(
         interval, EMPATHY_BAR, "at_least", fail_interval=against, needed=needed, name="empathy over interventions"
     )
-    return judgement_of("empathy", interval, EMPATHY_BAR, result, 1.0)
+    return judgement_of("empathy", interval, EMPATHY_BAR, result)
 
 
 def _needed_below(terms: GateTerms, sums: CentredSums, centre: float, bar: float) -> float:
@@ -89,7 +89,7 @@ def judge_false_intervention(terms: GateTerms, stored: Mapping[str, np.ndarray])
     if result.answer == "fail" and against.low <= FALSE_INTERVENTION_BAR:
         reason = f"{result.reason} Too many interventions were not answered to tell."
         result = Verdict("insufficient", reason, None)
-    return judgement_of("false_intervention", interval, bar, result, 1.0)
+    return judgement_of("false_intervention", interval, bar, result)
 
 
 def _widened(interval: Interval, relative_se: float) -> Interval:
@@ -119,10 +119,10 @@ def judge_silence(terms: GateTerms, stored: Mapping[str, np.ndarray]) -> Judgeme
     excess, se = ours.estimate - logged.estimate, math.hypot(ours.se, logged.se)
     if not math.isfinite(se):
         reason = "Too few interventions are known to tell how many were not answered."
-        return judgement_of("silence", ours, logged.estimate, Verdict("insufficient", reason), 1.0)
+        return judgement_of("silence", ours, logged.estimate, Verdict("insufficient", reason))
     most = max(NormalDist().inv_cdf(1 - FALSE_PASS_ALPHA) * se, _MORE_SILENT)
     text = f"{ours.estimate:.0%} of the candidate's interventions were not answered, against {logged.estimate:.0%} of the logged"
     bar = min(logged.estimate + most, 1.0)
     if excess > most:
-        return judgement_of("silence", ours, bar, Verdict("insufficient", f"{text}. Silence may hide harm."), 1.0)
-    return judgement_of("silence", ours, bar, Verdict("pass", f"{text}."), 1.0)
+        return judgement_of("silence", ours, bar, Verdict("insufficient", f"{text}. Silence may hide harm."))
+    return judgement_of("silence", ours, bar, Verdict("pass", f"{text}."))

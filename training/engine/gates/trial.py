@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -18,12 +18,12 @@ from loops.engine.reward import largest_total
 from loops.engine.spec import LoopSpec
 from loops.engine.thresholds import smallest_effect
 from privacy.engine.evaluation.centred_sums import read_centred
-from privacy.engine.evaluation.on_policy import IMPROVEMENT_CLIP, IMPROVEMENT_COLUMNS, TRIAL_SHARES
+from privacy.engine.evaluation.on_policy import FAR_CLIP, IMPROVEMENT_CLIP, IMPROVEMENT_COLUMNS, TRIAL_SHARES
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, attempt_alpha
 from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.share_gates import SUPPORT_OFF
 from training.engine.gates.trial_guardrails import SQUARE_MARGIN, guardrail_judgements
-from training.engine.gates.trial_retention import judge_retention, price_of_leaving
+from training.engine.gates.trial_losses import judge_retention, price_of_leaving, price_of_missing_rewards
 from training.engine.intervals.clustered import MIN_ESS, POWER
 
 TRIAL_LOOKS = 3  # releases of one trial; a trial without a verdict then ends without a promotion
@@ -55,10 +55,11 @@ def trial_wanted(
 
     It should if the evidence leaves it open: the model gates are neither hopeless nor all of the obstacle, no metric failed, the
     improvement may be above 0, and the log tried what the candidate would do. What the log never tried gets no trial. Nor does
-    a candidate whose improvement is open while people lie beyond the evaluation's clip: few may be hurt badly.
+    a candidate whose improvement is open while people lie beyond the evaluation's clip: few may be hurt badly. Over an incumbent
+    the estimate itself must be above 0, because half of the people would lose what serves them.
 
     Args:
-        model_gates: (z, bar) of every model gate.
+        model_gates: (z, bar) of every model gate. The second one is that over an incumbent.
         gate: the outcome gate's result, None if it could not be run. Without outcomes nobody is tried on.
         earlier: the sums that the outcome gate read.
     """
@@ -71,7 +72,8 @@ def trial_wanted(
     improvement = [j for j in gate.judgements if j.name == "improvement"]
     if any(j.verdict != "pass" for j in improvement) and earlier is not None and hides_losses(earlier):
         return False
-    return all(j.high > 0 for j in improvement)
+    over_incumbent = len(model_gates) > 1
+    return all(j.high > 0 and (j.value > 0 or not over_incumbent) for j in improvement)
 
 
 def people_for_trial(sigma: float) -> float:
@@ -86,18 +88,19 @@ def unsupported(support: Judgement) -> bool:
 
 
 def hides_losses(earlier: Mapping[str, np.ndarray]) -> bool:
-    """Tell whether more people lie below an evaluation's clip than noise explains (by ``ENTRY_Z`` sd)."""
+    """Tell whether more people lie below an evaluation's clip than noise and those proven above it explain (``ENTRY_Z`` sd)."""
     if "improvement" not in earlier:
         return False
     sums = read_centred(earlier, "improvement")
-    return sums.below > ENTRY_Z * sums.sd_beyond
+    noise = ENTRY_Z * sums.sd_beyond
+    return sums.below - max(sums.above - noise, 0.0) > noise
 
 
 @dataclass(frozen=True)
 class _Sums:
     """Hold the improvement's noised sums, the noise on each by column, and how far beyond its clip a person's v may lie.
 
-    price: what people who left cost (``price_of_leaving``), a person.
+    leaving, missing: the prices of people who left and of missing rewards, a person.
     beyond, beyond_sd: the share of people beyond the clip on each side, and the sd of its noise. clip: the largest v inside.
     """
 
@@ -107,7 +110,12 @@ class _Sums:
     beyond_sd: Mapping[str, float]
     reach: float
     clip: float
-    price: float
+    leaving: float
+    missing: float
+
+    @property
+    def price(self) -> float:
+        return self.leaving + self.missing
 
     def bound(self, z: float, *, against: bool = False) -> float:
         """Return z times the standard error of the sum of values, sampling and noise together.
@@ -126,10 +134,21 @@ class _Sums:
         Where their number is proven each may lie as far away as a reward can. Otherwise each may lose ``HIDDEN_LOSS``, or gain
         as much as the clip.
         """
-        if self.beyond[side] > self.margin(side):
-            return self.value["users"] * self.beyond[side] * self.reach
+        beyond = self.unexplained(side)
+        if beyond > self.margin(side):
+            return self.value["users"] * beyond * self.reach
         usual = HIDDEN_LOSS if side == "against" else self.clip
-        return self.value["users"] * max(self.beyond[side], 0.0) * usual
+        return self.value["users"] * beyond * usual
+
+    def unexplained(self, side: str) -> float:
+        """Return which share of people lies beyond the clip on a side, less those who are proven to lie on the other side.
+
+        People differ from each other, in both directions. A candidate that hurts some adds to one side alone. Only the far clip
+        explains anything, because a gain alone brings people beyond a closer one.
+        """
+        other = "favour" if side == "against" else "against"
+        common = max(self.beyond[other] - self.margin(other), 0.0) if self.clip >= 2 * FAR_CLIP else 0.0
+        return max(self.beyond[side] - common, 0.0)
 
     def margin(self, side: str) -> float:
         """Return which share of people beyond the clip may be noise."""
@@ -150,7 +169,7 @@ def _read(spec: LoopSpec, stored: Mapping[str, np.ndarray], earlier: Mapping[str
     return _Sums(
         values, sds, {s: x for s, (x, _) in joined.items()}, {s: sd for s, (_, sd) in joined.items()},
         reach=2 * largest_total(spec) / spec.reward.scale, clip=2 * float(stored["improvement_clip"][0]),
-        price=price_of_leaving(stored),
+        leaving=price_of_leaving(stored), missing=price_of_missing_rewards(stored),
     )  # fmt: skip
 
 
@@ -200,7 +219,7 @@ def trial_harms(result: GateResult) -> bool:
 
 
 def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
-    """Judge the mean difference of the arms (reward scales, shown in the loop's units), less the price of lost people."""
+    """Judge the mean difference of the arms (sums in reward scales), less the prices of losses, in the loop's units."""
     users = max(sums.value["users"], 1.0)
     estimate = sums.value["value"] / users - sums.price
     radius, below = (sums.bound(z, against=against) / users for against in (False, True))
@@ -212,10 +231,12 @@ def _improvement(spec: LoopSpec, sums: _Sums, z: float) -> Judgement:
     answer: VerdictWord = "insufficient"
     if not problem:
         answer = "pass" if low > 0 else "fail" if estimate - radius <= 0 and at_most <= 0 else "insufficient"
-    reason = problem or _reason(sums, (estimate, low, high), answer, at_most, estimate - radius > 0, needed)
     scale = spec.reward.scale
+    in_units = replace(sums, leaving=sums.leaving * scale, missing=sums.missing * scale)
+    shown = (estimate * scale, low * scale, high * scale)
+    reason = problem or _reason(in_units, shown, answer, at_most * scale, estimate - radius > 0, needed)
     known = needed if answer == "insufficient" and not problem and needed > users else None
-    return Judgement("improvement", estimate * scale, low * scale, high * scale, 0.0, users, answer, reason, known)
+    return Judgement("improvement", *shown, 0.0, users, answer, reason, known)
 
 
 def _reason(
@@ -223,23 +244,28 @@ def _reason(
 ) -> str:  # fmt: skip
     """Return the sentence of the improvement.
 
-    Args: shown: estimate, low and high. at_most: the bound of a fail. above_inside: without the people beyond the clip it passes.
+    Args: shown: estimate, low and high. at_most: the bound of a fail. Both are in the loop's units.
+    above_inside: without the people beyond the clip it passes.
     """
     estimate, low, high = shown
     users, what = max(sums.value["users"], 1.0), "The difference between the arms of the trial"
+    prices = (
+        (sums.leaving, "the people whom the candidate lost"),
+        (sums.missing, "rewards that are missing more often"),
+    )
     if sums.price > 0:
-        what += f", less {sums.price:.3g} for the people whom the candidate lost,"
-    text = f"{what} is {estimate:.4g} reward scales ({low:.4g} to {high:.4g})"
+        what += f", less {' and '.join(f'{price:.3g} for {whom}' for price, whom in prices if price > 0)},"
+    text = f"{what} is {estimate:.4g} reward per decision ({low:.4g} to {high:.4g})"
     if answer == "pass":
         return f"{text}, which is above 0."
     if answer == "fail":
         return (
-            f"{what} is {estimate:.4g} reward scales and at most {at_most:.4g} with {1 - FALSE_PASS_ALPHA:.0%} confidence, "
+            f"{what} is {estimate:.4g} reward per decision and at most {at_most:.4g} with {1 - FALSE_PASS_ALPHA:.0%} confidence, "
             "so the candidate is not better."
         )
     if above_inside:
         return (
-            f"{text}. Without the largest losses it is above 0, but about {sums.beyond['against'] * users:,.0f} people may "
+            f"{text}. Without the largest losses it is above 0, but about {sums.unexplained('against') * users:,.0f} people may "
             "have lost more than the trial can measure. More people make this number more precise."
         )
     return f"{text}, which does not exclude 0.{people_words(needed, users)}"

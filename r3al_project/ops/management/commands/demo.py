@@ -8,6 +8,7 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
@@ -16,6 +17,7 @@ from loops.selectors import DEFAULT_LOOP
 from privacy.models import Purpose
 from privacy.services.vault.adopt import vault_prepare
 from r3al_project.ops import demo
+from r3al_project.processes.one_at_a_time import FolderTaken, only_one
 from r3al_project.turns.actors import terminal_actor
 from r3al_project.turns.add_loop import loop_named
 from r3al_project.turns.limits import DEFAULT_EPSILON
@@ -38,8 +40,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self._run(options)
-        except R3alError as error:
+            with only_one(settings.VAR_DIR):
+                self._run(options)
+        except (R3alError, FolderTaken) as error:
             raise CommandError(str(error)) from None
 
     def _run(self, options: dict[str, Any]) -> None:

@@ -124,3 +124,16 @@ def test_rare_bad_rewards_of_people_who_stay_are_no_instability() -> None:
         found = Evidence(LivedWeeks(week, person, person < 380, sums, 1, 8), "holdback", FAST, 0.05)
         beyond += metric(found, "reward_stability").verdict == "beyond"
     assert beyond < 10
+
+
+def test_the_bounds_of_a_difference_lie_equally_far_on_both_sides_of_it() -> None:
+    """400 people who got less against 400: a lower bound above the difference would call a fall certain that is not."""
+    found = metric(evidence([Arm(400, reward=0.3)], [Arm(400)]), "reward_stability")
+    assert found.low is not None and found.value is not None and found.high is not None
+    assert found.low < found.value < found.high
+    assert found.value - found.low == pytest.approx(found.high - found.value)
+
+
+def test_before_anybody_came_nothing_is_known_of_a_first_day() -> None:
+    found = metric(Evidence(LivedWeeks.none(), None, FAST, 0.05), "empathy")
+    assert (found.value, found.n, found.verdict, found.over) == (None, 0, "too_few", "first day")

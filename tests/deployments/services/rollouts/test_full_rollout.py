@@ -15,6 +15,7 @@ from deployments.services.rollouts.slots import slots_seed
 from loops.models import LoopVersion
 from loops.services import loop_add
 from privacy.models import VaultEvent
+from privacy.services.vault.commitments import text_digest
 from tests.factories.care import care_loop
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve
 from training.models import ModelVersion
@@ -124,14 +125,14 @@ class TestWhatItWasJudgedAgainst:
         refused(after, f"was judged against {version}, but the reference is deployed now")
         assert deploy(judged(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))).state == "succeeded"
 
-    def test_an_override_is_kept_in_history_and_vault(self, version: ModelVersion) -> None:
+    def test_an_override_is_kept_in_history_and_its_digest_in_the_vault(self, version: ModelVersion) -> None:
         loop = version.loop_version
         judged(version, "pass")
         deploy(passed(loop))
         made = deploy(version, override="the newer one is slow")
         assert made.reason.startswith(f"passed; overridden, because the newer one is slow ({version} was judged")
         told = VaultEvent.objects.filter(kind="deployment", body__version=version.pk).get().body
-        assert told["override"] == "the newer one is slow" and told["actor"] == "ann"
+        assert told["override"] == text_digest("the newer one is slow") and told["actor"] == "ann"
         assert slot_for(loop.loop, "policy").stable == version and not outdated(proposal_of(version))
 
     def test_an_override_of_nothing_is_refused(self, version: ModelVersion) -> None:

@@ -11,6 +11,7 @@ from loops.engine.spec import LoopSpec, Silence
 from privacy.engine.dp.mechanisms import integer_sum
 from privacy.engine.evaluation.centred_sums import person_rows
 from privacy.engine.evaluation.on_policy import (
+    FAR_CLIP,
     IMPROVEMENT_CLIP,
     IMPROVEMENT_COLUMNS,
     LEVEL_CLIP,
@@ -41,7 +42,7 @@ def _rows(
     """People with one decision each; rewards in reward scales."""
     n = len(reward)
     return TrialRows(
-        np.arange(n), np.array(candidate), np.zeros(n, bool), np.zeros(n), np.zeros(n, np.int64),
+        np.arange(n), np.array(candidate), np.zeros(n, bool), np.zeros(n), np.zeros(n), np.zeros(n, np.int64),
         np.array(reward) * SPEC.reward.scale,
         np.full(n, speaks), np.full(n, empathy), np.full(n, harmful),
     )  # fmt: skip
@@ -74,7 +75,7 @@ def test_a_person_counts_once_with_the_mean_over_explored_and_other_decisions() 
     rows = _rows([0.6, 0.0, 0.3], [True, True, True])
     once = replace(
         rows, person=np.array([0, 0, 0]), candidate=np.array([True]), left=np.array([False]),
-        before=np.zeros(1), before_count=np.zeros(1, np.int64),
+        unreported=np.zeros(1), before=np.zeros(1), before_count=np.zeros(1, np.int64),
     )  # fmt: skip
     assert adjusted_rewards(SPEC, once, 0.0) == pytest.approx([0.3])
     assert _sums(once)["users"] == pytest.approx(1, abs=1e-4)
@@ -97,7 +98,10 @@ def test_centres_are_the_means_of_people_with_and_without_a_past() -> None:
 
 def test_many_people_beyond_the_narrow_clip_choose_the_wide_one() -> None:
     close, far = [0.1, -0.1] * 50, [1.0, -1.0] * 3
-    for rewards, clip in ((close, NARROW_CLIP), (close + far[:2], NARROW_CLIP), (close + far, WIDE_CLIP)):
+    very_far = [2.0, -2.0] * 4
+    for rewards, clip in (
+        (close, NARROW_CLIP), (close + far[:2], NARROW_CLIP), (close + far, WIDE_CLIP), (close + very_far, FAR_CLIP),
+    ):  # fmt: skip
         rows = _rows(rewards, [i % 2 == 0 for i in range(len(rewards))])
         stored = release_trial(SPEC, rows, centre=0.0, decisions=1, clips=CLIPS, sigma=None)
         assert stored["improvement_clip"] == pytest.approx([clip])
@@ -177,7 +181,7 @@ def test_people_at_the_bar_are_inside_the_clips_and_one_who_dismisses_everything
     speaks = rng.random(n * each) < 0.5
     blames = np.where(np.repeat(np.arange(n), each) == 0, True, rng.random(n * each) < 0.1)
     rows = TrialRows(
-        np.repeat(np.arange(n), each), np.full(n, True), np.full(n, False), np.zeros(n), np.zeros(n, np.int64),
+        np.repeat(np.arange(n), each), np.full(n, True), np.full(n, False), np.zeros(n), np.zeros(n), np.zeros(n, np.int64),
         np.zeros(n * each), speaks,
         rng.uniform(0.5, 1.0, n * each), blames.astype(np.int64),
     )  # fmt: skip
@@ -212,10 +216,10 @@ def test_the_worst_person_moves_no_reward_block_by_more_than_its_clip(
     signs = np.where(rows.candidate, 1.0, -1.0)
     for vector, columns, clip in (
         (level_rows(adjusted, rows.before_count > 0), LEVEL_COLUMNS, LEVEL_CLIP),
-        (spread_rows(adjusted, np.array([left])), SPREAD_COLUMNS, SPREAD_CLIP),
+        (spread_rows(adjusted, np.array([left]), np.array([float(left)])), SPREAD_COLUMNS, SPREAD_CLIP),
         *(
             (improvement_rows(signs, adjusted, clip, np.array([low])), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP)
-            for clip in (NARROW_CLIP, WIDE_CLIP)
+            for clip in (NARROW_CLIP, WIDE_CLIP, FAR_CLIP)
             for low in (False, True)
         ),
     ):
@@ -239,7 +243,7 @@ def test_the_worst_person_moves_no_guardrail_by_more_than_its_clip(
 def test_the_blocks_spend_no_more_than_the_release() -> None:
     rows = TrialPeople().rows(np.random.default_rng(1), 50)
     stored = release_trial(SPEC, rows, centre=0, decisions=40, clips=CLIPS, sigma=SIGMA)
-    blocks = ("level", "spread", "improvement", "retention", *guardrails(SPEC))
+    blocks = ("level", "spread", "improvement", "retention", "reports", *guardrails(SPEC))
     assert {name.removesuffix("_rho") for name in stored if name.endswith("_rho")} == set(blocks)
     spent = sum(float(stored[f"{block}_rho"][0]) for block in blocks)
     assert 0.999 / (2 * SIGMA**2) < spent <= 1 / (2 * SIGMA**2)

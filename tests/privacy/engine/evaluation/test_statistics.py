@@ -13,7 +13,13 @@ from loops.engine.reward import largest_total
 from loops.engine.rows.propensities import LEAST_PROPENSITY
 from privacy.engine.evaluation.centred_sums import ValueClips, person_rows
 from privacy.engine.evaluation.clips import evaluation_clips
-from privacy.engine.evaluation.statistics import EvaluationCandidate, EvaluationRows, SubCandidate, person_values
+from privacy.engine.evaluation.statistics import (
+    EvaluationCandidate,
+    EvaluationRows,
+    SubCandidate,
+    _halves,
+    person_values,
+)
 from privacy.engine.moments.contributions import baseline_contributions, count_contributions, effect_contributions
 from privacy.engine.moments.null_population import null_rows
 from privacy.engine.moments.release_layout import ReleaseLayout
@@ -83,3 +89,23 @@ def test_a_label_without_a_reward_counts_in_its_share_and_nowhere_else() -> None
     assert improvement.value.tolist() == pytest.approx([2 * 0.5 / scale, 0.0])
     assert improvement.measured is not None and improvement.measured.tolist() == [True, False]
     assert person_rows(improvement, ValueClips(100.0))[:, 4].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("earlier", [0.0, 1.0])
+def test_stability_is_the_later_half_of_a_persons_rows_less_the_earlier(earlier: float) -> None:
+    """Two people with four rows each; the second one lived the first one's rewards in the opposite order."""
+    first = np.array([earlier, earlier, 1.0, 1.0]) - np.array([0.0, 0.0, earlier, earlier])
+    rows = replace(
+        null_rows(SPEC, decisions=4).of_people(0, 2),
+        action=np.ones(8, dtype=np.int64), propensity=np.full(8, 0.5), reward=np.r_[first, first[::-1]],
+    )  # fmt: skip
+    always = policy(np.array([1.0, 0.0, 0.0]))
+    candidate = EvaluationCandidate(always, policy(np.zeros(3)), np.zeros((2, 3)))
+    values = person_values(SPEC, EvaluationRows(rows, np.full(8, np.nan), np.zeros(8, dtype=int)), candidate)
+    change = (1.0 - 2.0 * earlier) / 0.5 / SPEC.reward.scale
+    assert values["stability"].value.tolist() == pytest.approx([change, -change])
+
+
+def test_the_middle_one_of_three_rows_is_of_the_earlier_half() -> None:
+    rows = null_rows(SPEC, decisions=3).of_people(0, 2)
+    assert _halves(rows).tolist() == [-2.0, -2.0, 2.0, -2.0, -2.0, 2.0]

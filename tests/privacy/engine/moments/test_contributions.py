@@ -19,6 +19,7 @@ from privacy.engine.moments.contributions import (
     effect_contributions,
     gram_from_upper,
     sub_usable,
+    whitened_targets,
 )
 from privacy.engine.moments.null_population import null_rows
 from privacy.engine.moments.release_layout import COUNTS_CLIP, ReleaseLayout
@@ -123,3 +124,19 @@ def test_a_sub_head_speaks_only_of_rows_where_it_spoke_and_both_were_explored() 
     half = np.arange(len(rows.person)) % 2 == 0
     flagged = replace(rows, explored=half)
     assert (sub_usable(flagged, "tone") == (usable & half)).all()
+
+
+def test_each_target_has_its_weight_in_the_effects() -> None:
+    """Rows that are all alike: their block is an outer product, so its columns stand in the ratio of the weighted residuals."""
+    rows = null_rows(SPEC, decisions=2).of_people(0, 1)
+    n = len(rows.person)
+    state = np.tile(rows.state[:1], (n, 1))
+    alike = replace(
+        rows, state=state, next_state=state + 0.3, has_next=np.ones(n, bool), explored=np.ones(n, bool),
+        action=np.ones(n, dtype=np.int64), propensity=np.full(n, 0.5), reward=np.full(n, 0.4),
+    )  # fmt: skip
+    targets, weights = whitened_targets(LAYOUT, alike, 0.0)[0], LAYOUT.target_weights
+    assert len(set(weights)) > 1, "changes and reward have different weights"
+    block = effect_contributions(LAYOUT, alike, 0.0, np.zeros((LAYOUT.phi.width, len(targets))))["effects"]
+    first = block.reshape(LAYOUT.phi.width, len(targets))[0]
+    assert first / first[0] == pytest.approx(targets * weights / (targets[0] * weights[0]))

@@ -245,3 +245,16 @@ def test_each_further_head_and_attempt_is_asked_more_strictly() -> None:
     assert 1 - alone.level == pytest.approx(2 * FALSE_PASS_ALPHA * 6 / np.pi**2)
     assert 1 - GateTerms(SPEC, 0.0, heads=4).level == pytest.approx((1 - alone.level) / 4)
     assert 1 - GateTerms(SPEC, 0.0, attempt=2).level == pytest.approx((1 - alone.level) / 4)
+
+
+@pytest.mark.parametrize("gain", [0.3, 0.01, -0.3])
+@pytest.mark.parametrize("incumbent", [False, True])
+def test_value_bar_and_reason_of_a_reward_are_in_one_unit(gain: float, incumbent: bool) -> None:
+    """The r3al loop's reward scale is .1, so a number in reward scales is ten times the one that is shown."""
+    people = _people(_r3al(), 1_000, gain=gain, sigma=None)
+    said = _said(_r3al(), people, incumbent=incumbent)
+    assert said["improvement"].value == pytest.approx(gain * 0.1, rel=1e-3)
+    for judged in (said["improvement"], said["stability"]):
+        assert f"{judged.value:.4g}" in judged.reason and "reward per decision" in judged.reason, judged.reason
+        assert f"{judged.bar:.4g}".lstrip("-") in judged.reason, judged.reason
+        assert "scale" not in judged.reason

@@ -11,8 +11,10 @@ from training.engine.gates.judgements import GateResult, Judgement, combine_verd
 from training.engine.gates.trial import LEAST_Z, TRIAL_LOOKS, sample_ratio_evidence, trial_verdict, trial_wanted
 
 
-def _judgement(name: str = "improvement", answer: VerdictWord = "insufficient", high: float = 0.1) -> Judgement:
-    return Judgement(name, 0.0, -0.1, high, 0.0, None, answer, "", None)
+def _judgement(
+    name: str = "improvement", answer: VerdictWord = "insufficient", high: float = 0.1, value: float = 0.0
+) -> Judgement:
+    return Judgement(name, value, -0.1, high, 0.0, None, answer, "", None)
 
 
 def _gate(*judgements: Judgement) -> GateResult:
@@ -29,7 +31,11 @@ class TestWanted:
 
     def test_a_model_gate_that_holds_back_asks_people(self) -> None:
         assert trial_wanted([(0.4, 1.3)], UNDECIDED)
-        assert trial_wanted([REFERENCE, (0.4, 1.0)], UNDECIDED)
+        assert trial_wanted([REFERENCE, (0.4, 1.0)], _gate(_judgement(value=0.1)))
+
+    def test_over_an_incumbent_the_estimate_is_above_0(self) -> None:
+        assert trial_wanted([REFERENCE], _gate(_judgement(value=-0.1)))
+        assert not trial_wanted([REFERENCE, INCUMBENT], _gate(_judgement(value=-0.1)))
 
     def test_a_hopeless_candidate_gets_none(self) -> None:
         assert not trial_wanted([(LEAST_Z - 0.01, 1.3)], None)
@@ -120,6 +126,18 @@ def test_arms_of_unequal_size_are_not_compared() -> None:
     for result in verdicts(TrialPeople(gain=0.3, share=0.65), users=2_000, lives=20):
         assert result.verdict == "insufficient"
         assert "equal numbers" in result.reason
+
+
+def test_people_who_differ_in_both_directions_do_not_hide_a_gain_and_more_of_them_less() -> None:
+    """Newcomers whose levels differ by a whole scale lie beyond every clip on either side, whatever the candidate does."""
+    people = TrialPeople(gain=0.6, sd=1.0, past=0)
+    assert passes(people, users=5_000, lives=12) >= 10
+    assert passes(people, users=20_000, lives=6) == 6
+
+
+def test_few_who_are_hurt_are_not_hidden_by_people_who_differ() -> None:
+    people = TrialPeople(gain=0.3, sd=1.0, past=0, hurt=0.05)
+    assert passes(people, users=5_000, lives=12) == 0
 
 
 def test_few_people_are_not_enough() -> None:

@@ -149,3 +149,13 @@ def test_people_needed_shows_the_effect_four_times_in_five() -> None:
     assert exact == pytest.approx(2.486**2 * 100 * values.var(ddof=1), rel=0.02)
     assert people_needed_for(of_mean(values, 20.0), 0.1, level=0.95) > exact
     assert people_needed_for(of_mean(values, 20.0), 0.02, level=0.95, shift_sd=0.01) == math.inf
+
+
+def test_how_many_people_are_needed_does_not_depend_on_the_unit_of_the_weight() -> None:
+    rng = np.random.default_rng(5)
+    weight = rng.integers(1, 6, 80).astype(float)
+    harmed = rng.binomial(weight.astype(int), BAR).astype(float)
+    needed = {
+        people_needed_for(of_share(harmed * unit, weight * unit, None), 0.01, level=0.95) for unit in (1.0, 2.0**-12)
+    }
+    assert len(needed) == 1 and 80 < needed.pop() < math.inf

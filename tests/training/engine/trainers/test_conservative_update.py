@@ -82,3 +82,12 @@ def test_a_linear_policy_goes_on_in_hinged_features_but_not_the_other_way() -> N
     assert there.phi == hinged and there.weights.shape == wider.weights.shape
     back = chosen(wider, policy(EFFECT))
     assert back.step == 1.0 and back.policy.phi == PHI
+
+
+def test_only_differences_from_the_reference_count() -> None:
+    """The same values added to every action, the reference's too, change no choice, so they change no step."""
+    serving, fitted = policy(EFFECT + ERROR), policy(EFFECT - ERROR)
+    lifted = LinearPolicy(PHI, fitted.weights + np.array([2.0, -3.0, 1.0]), 0.0, 0)
+    found, expected = (interpolate_policies(MADE.spec, serving, fit, STATES) for fit in (lifted, fitted))
+    np.testing.assert_allclose(found.weights, expected.weights, atol=1e-12)
+    assert found.margin == pytest.approx(expected.margin)

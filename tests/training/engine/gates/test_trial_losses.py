@@ -1,17 +1,18 @@
-"""A trial's candidate must keep the people: a proven loss fails, and a pass needs proof that the loss is small."""
+"""A trial's candidate must keep the people and their rewards: losses have a price, and too large a loss is no pass."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from privacy.engine.evaluation.retention import release_retention
+from privacy.engine.evaluation.arm_differences import release_difference
 from tests.factories.trial_people import SIGMA, TrialPeople, passes, verdict_of, verdicts
 from training.engine.gates.judgements import Judgement
 from training.engine.gates.trial import trial_harms
-from training.engine.gates.trial_retention import MOST_LOST, judge_retention, price_of_leaving
+from training.engine.gates.trial_losses import MOST_LOST, judge_retention, price_of_leaving
 
 SHARE = 0.1
 
@@ -25,7 +26,7 @@ def _judged(
     left = np.empty(people, bool)
     left[arm] = order[: arm.sum()] < candidate * people / 2
     left[~arm] = order[: (~arm).sum()] < reference * people / 2
-    stored = release_retention(arm, left, centre=reference, sigma=sigma, share=SHARE)
+    stored = release_difference("retention", arm, left, centre=reference, sigma=sigma, rho_share=SHARE)
     return judge_retention(stored, look)
 
 
@@ -47,7 +48,9 @@ def test_with_few_people_equal_arms_are_not_proven_equal() -> None:
 
 
 def test_nobody_in_the_trial_is_no_evidence() -> None:
-    stored = release_retention(np.zeros(0, bool), np.zeros(0, bool), centre=0.0, sigma=SIGMA, share=SHARE)
+    stored = release_difference(
+        "retention", np.zeros(0, bool), np.zeros(0, bool), centre=0.0, sigma=SIGMA, rho_share=SHARE
+    )
     judged = judge_retention(stored, 1)
     assert judged.verdict == "insufficient" and math.isnan(judged.value)
 
@@ -70,13 +73,14 @@ def _priced(candidate: float, centre: float) -> float:
     arm = np.arange(10_000) % 2 == 0
     left = np.where(arm, np.arange(10_000) < candidate * 10_000, np.arange(10_000) < 0.05 * 10_000)
     return price_of_leaving(
-        release_retention(arm, left, centre=0.05, sigma=None, share=SHARE) | {"centre": np.array([centre])}
+        release_difference("retention", arm, left, centre=0.05, sigma=None, rho_share=SHARE)
+        | {"centre": np.array([centre])}
     )
 
 
 def test_people_lost_cost_the_usual_reward_as_far_as_the_loss_is_proven() -> None:
     error = math.sqrt(4 * 0.10 * 0.90 / 10_000)  # at a tenth of all who left
-    assert _priced(0.15, 2.0) == pytest.approx(2.0 * (0.10 - 1.645 * error), abs=0.002)
+    assert _priced(0.15, 2.0) == pytest.approx(2.0 * 1.5 * (0.10 - error), abs=0.003)
     assert _priced(0.05, 2.0) == _priced(0.0, 2.0) == 0
     assert _priced(0.15, -1.0) == 0, "nobody's leaving is a gain"
 
@@ -103,9 +107,32 @@ def test_the_sentence_says_who_is_lost() -> None:
 
 
 def test_arms_that_cannot_be_compared_prove_no_loss() -> None:
-    stored = release_retention(np.full(2_000, True), np.full(2_000, True), centre=0.0, sigma=None, share=SHARE)
+    stored = release_difference(
+        "retention", np.full(2_000, True), np.full(2_000, True), centre=0.0, sigma=None, rho_share=SHARE
+    )
     assert judge_retention(stored, 1).verdict == "fail"
     assert judge_retention(stored, 1, comparable=False).verdict == "insufficient"
     alone = TrialPeople(gain=0.4, share=1.0, leave=(0.0, 0.9)).rows(np.random.default_rng(1), 1_000)
     judged = next(j for j in verdict_of(alone).judgements if j.name == "retention")
     assert judged.verdict == "insufficient"
+
+
+def test_rewards_that_are_missing_more_often_have_a_price() -> None:
+    """The hurt give no reward, so that those who do show a gain of .25 scales. Labels came in both arms."""
+    assert passes(TrialPeople(gain=0.25), users=1_000, lives=12) >= 10
+    assert passes(TrialPeople(gain=0.25, missing=(0.0, 0.35)), users=1_000, lives=12) == 0
+    assert passes(TrialPeople(gain=0.25, missing=(0.35, 0.35)), users=1_000, lives=12) >= 9, "both arms alike"
+    assert passes(TrialPeople(gain=0.25, missing=(0.35, 0.0)), users=1_000, lives=12) >= 10, "more rewards cost nothing"
+
+
+def test_people_who_leave_before_any_outcome_are_missed() -> None:
+    """A third of the candidate's people have decisions, none of them with an outcome, and left."""
+    rng = np.random.default_rng(4)
+    rows = TrialPeople(gain=0.4, share=0.6).rows(rng, 2_000)  # so that as many of either arm are heard
+    gone = rows.candidate & (rng.random(2_000) < 1 / 3)
+    unheard = replace(
+        rows, left=rows.left | gone,
+        **{name: getattr(rows, name)[~gone[rows.person]] for name in ("person", "reward", "intervened", "empathy", "harmful")},
+    )  # fmt: skip
+    judged = next(j for j in verdict_of(unheard).judgements if j.name == "retention")
+    assert judged.value == pytest.approx(-0.32, abs=0.1) and judged.verdict == "fail"
