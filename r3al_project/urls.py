@@ -17,7 +17,7 @@ def _to_admin(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect("/admin/")
 
 
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+def forbidden_answer(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 403: a problem document for the API, a page for everybody else."""
     return errors.forbidden(request, exception) if errors.is_api(request) else refused(request, exception)
 
@@ -27,7 +27,7 @@ def _alive(request: HttpRequest) -> HttpResponse:
 
 
 handler400 = "r3al_project.api.http.errors.bad_request"
-handler403 = "r3al_project.urls.forbidden"
+handler403 = "r3al_project.urls.forbidden_answer"
 handler404 = "r3al_project.api.http.errors.not_found"
 handler500 = "r3al_project.api.http.errors.server_error"
 urlpatterns = [

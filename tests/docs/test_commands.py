@@ -72,7 +72,9 @@ def test_a_command_and_its_options_exist(document: str, line: str) -> None:
         assert all(option in help_of_run(rest[0]) for option in options), f"{document}: {line}"
     else:
         assert program == "-m"
-        assert (ROOT / (rest[0].replace(".", "/") + ".py")).exists() or rest[0] == "pytest", f"{document}: {line}"
+        module = ROOT / rest[0].replace(".", "/")
+        found = module.with_suffix(".py").exists() or (module / "__main__.py").exists()
+        assert found or rest[0] == "pytest", f"{document}: {line}"
 
 
 @pytest.mark.parametrize(

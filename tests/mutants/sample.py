@@ -95,7 +95,7 @@ def drawn(files: Sequence[Path], seed: int) -> Iterator[Mutant]:
 def _changes(file: Path) -> dict[Place, list[tuple[str, int]]]:
     """Return the changes that each place permits: an operator, and the number of its occurrence in the file."""
     source = file.read_text()
-    nodes, hidden, lines = list(ast_nodes(get_ast(source))), _annotations(source), source.splitlines()
+    nodes, hidden, lines = list(ast_nodes(get_ast(source))), _declarations(source), source.splitlines()
     found: dict[Place, list[tuple[str, int]]] = {}
     for name in OPERATORS:
         operator = get_operator(name)()
@@ -106,14 +106,16 @@ def _changes(file: Path) -> dict[Place, list[tuple[str, int]]]:
     return found
 
 
-def _annotations(source: str) -> list[tuple[Place, Place]]:
-    """Return where annotations begin and end. Nothing computes them, so a change in one changes nothing."""
+def _declarations(source: str) -> list[tuple[Place, Place]]:
+    """Return where annotations and decorators begin and end: nothing computes with a type, a frozen class or a cache's size."""
     found: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.arg | ast.AnnAssign):
             found.append(node.annotation)
         elif isinstance(node, ast.FunctionDef):
-            found.append(node.returns)
+            found += [node.returns, *node.decorator_list]
+        elif isinstance(node, ast.ClassDef):
+            found += node.decorator_list
     return [((a.lineno, a.col_offset), (a.end_lineno or 0, a.end_col_offset or 0)) for a in found if a is not None]
 
 

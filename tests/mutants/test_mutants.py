@@ -37,10 +37,11 @@ def test_every_mutant_computes_something_else_in_one_line() -> None:
         assert sum(a != b for a, b in zip(before.splitlines(), after.splitlines(), strict=True)) == 1, mutant
 
 
-def test_annotations_are_left_alone() -> None:
+def test_annotations_and_decorators_are_left_alone() -> None:
     every = list(drawn(modules("action_selection"), 1))
     assert len(every) > 20
     assert not [m for m in every if "int | None" in m.was and "int | None" not in m.becomes]
+    assert not [m for m in every if m.was.startswith("@")]
 
 
 def test_the_files_with_the_modules_name_come_first() -> None:

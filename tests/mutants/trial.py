@@ -104,4 +104,4 @@ def _plant(mutant: Mutant) -> None:
             return compile(mutant.source, str(path), "exec", dont_inherit=True)
         return load(self, fullname)
 
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]

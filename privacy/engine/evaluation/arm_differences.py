@@ -58,7 +58,7 @@ def difference_centre(total: float, people: float) -> float:
     return float(np.clip(total / max(people, 1.0), 0.0, 1.0))
 
 
-def difference_of(stored: Mapping[str, np.ndarray], name: str) -> tuple[dict[str, float], dict[str, float], float]:
+def read_difference(stored: Mapping[str, np.ndarray], name: str) -> tuple[dict[str, float], dict[str, float], float]:
     """Return a block's noised sums and the noise on each, by column, and its centre."""
     columns = tuple(DIFFERENCE_COLUMNS)
     value, sd = (dict(zip(columns, stored[part].tolist(), strict=True)) for part in (name, f"{name}_sd"))

@@ -17,7 +17,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from privacy.engine.evaluation.arm_differences import difference_of
+from privacy.engine.evaluation.arm_differences import read_difference
 from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord
 from training.engine.gates.judgements import Judgement
 from training.engine.intervals.clustered import MIN_ESS
@@ -38,7 +38,7 @@ def judge_retention(stored: Mapping[str, np.ndarray], look: int, *, comparable: 
     Args: stored: the output of ``privacy.engine.evaluation.on_policy.release_trial``. comparable: whether the trial's arms can be
         compared.
     """
-    value, sd, centre = difference_of(stored, "retention")
+    value, sd, centre = read_difference(stored, "retention")
     people = value["people"]
     if not comparable or people - _PEOPLE_SD * sd["people"] < MIN_ESS:
         reason = "Whether people keep coming cannot be judged yet."
@@ -71,7 +71,7 @@ def price_of_missing_rewards(stored: Mapping[str, np.ndarray]) -> float:
 
 def _excess(stored: Mapping[str, np.ndarray], name: str, z: float) -> float:
     """Return by how much more than ``z`` standard errors the candidate's mean exceeds the reference's, at least 0."""
-    value, sd, centre = difference_of(stored, name)
+    value, sd, centre = read_difference(stored, name)
     return max(value["difference"] / max(value["people"], 1.0) - z * _error(value, sd, centre), 0.0)
 
 
