@@ -19,7 +19,7 @@ from privacy.engine.evaluation.arm_differences import LATE_SHARE
 from privacy.engine.evaluation.on_policy import TrialRows
 from privacy.engine.outcomes import outcomes_bounded
 from privacy.engine.sealing import Cipher, about_outcome
-from privacy.models import Choice, Decision, Person
+from privacy.models import Choice, Decision, Person, PrivacyBudget
 from privacy.selectors.decisions import judged
 from privacy.selectors.keys import ciphers_known, payload_opened
 
@@ -80,9 +80,12 @@ def people_judging_trial(*, loop_version: LoopVersion, span: TrialSpan) -> Query
     return Person.objects.filter(Exists(read.filter(decision__person=OuterRef("pk"))))
 
 
-def trial_has_news(*, loop_version: LoopVersion, span: TrialSpan, since: datetime) -> bool:
-    """Return whether an outcome of the trial was stored after a time."""
-    return _choices(loop_version).filter(_lived(loop_version, span), decision__outcome__created_at__gt=since).exists()
+def trial_has_news(
+    *, loop_version: LoopVersion, span: TrialSpan, since: datetime, among: QuerySet[PrivacyBudget]
+) -> bool:  # fmt: skip
+    """Return whether an outcome of the trial was stored after a time, of somebody ``among`` those who consent."""
+    read = _choices(loop_version).filter(_lived(loop_version, span), decision__outcome__created_at__gt=since)
+    return read.filter(decision__person_id__in=among.values("person_id")).exists()
 
 
 def trial_rows(
@@ -178,7 +181,7 @@ def _lived(loop_version: LoopVersion, span: TrialSpan) -> Q:
     decisions = Decision.objects.filter(loop_version__loop=loop_version.loop_id)
     if span.log_end is not None:
         imported &= Q(decision__decided_at__gt=span.log_end)
-    if decisions.filter(served__isnull=False).exists():
+    if _is_served(decisions):
         imported &= Q(decision__decided_at__gte=span.since)
     own = decisions.filter(
         person=OuterRef("decision__person"),
@@ -186,6 +189,15 @@ def _lived(loop_version: LoopVersion, span: TrialSpan) -> Q:
         decided_at__gte=OuterRef("decision__decided_at"),
     )
     return served | imported & Q(~Exists(own))
+
+
+def _is_served(decisions: QuerySet[Decision]) -> bool:
+    """Return whether a loop serves decisions by the clock, apart from one in ``_FEW`` people, and at least one person."""
+    people, served = (
+        rows.aggregate(people=Count("person", distinct=True))["people"]
+        for rows in (decisions, decisions.filter(served__isnull=False))
+    )
+    return bool(served > max(1, people // _FEW))
 
 
 def _made(loop_version: LoopVersion) -> QuerySet[Choice]:

@@ -23,7 +23,7 @@ from loops.models import LoopVersion
 from privacy.engine.data_types import DATA_TYPES
 from privacy.engine.sealing import Cipher, about_serving_state, about_signal
 from privacy.engine.serving_state import KnownValues, merge_known_values, pack_serving_state, unpack_serving_state
-from privacy.models import ServingState, Signal
+from privacy.models import Person, ServingState, Signal
 from privacy.services.people.consent import personalization_check
 from privacy.services.people.data_keys import ciphers
 
@@ -35,11 +35,15 @@ _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _TRIES = 20  # attempts at updating a serving state that others update too
 
 
-REJECTION_CODES = ("invalid-input", "key-reused", "clock-ahead")
+REJECTION_CODES = ("invalid-input", "key-reused", "clock-ahead", "before-erasure")
 
 
 class ClockAhead(InputError):
     """Report a signal that is dated further ahead than any device's clock or zone explains."""
+
+
+class BeforeErasure(InputError):
+    """Report a signal from before the person's erasure. What was erased does not come back."""
 
 
 class NoValidSignal(InputError):
@@ -108,10 +112,13 @@ def _new_signals(
     The caller has locked the person's budget row, so no other batch of this person can be stored meanwhile.
     """
     known, now = _contents(person_id, [_key(item) for item in signals]), timezone.now()
+    erased = Person.objects.values_list("last_erased_at", flat=True).get(pk=person_id)
     fresh: list[tuple[datetime, Signal, Floats]] = []
     for index, item in enumerate(signals):
         try:
             payload, clamped = _payload(loop_version.spec, item)
+            if erased is not None and item.at <= erased:
+                raise BeforeErasure("at lies before the person's erasure; what was erased is not stored again")
             signal = _signal(loop_version, person_id, item, now)
             before, content = known.get(_key(item)), bytes(signal.content_key)
             if before not in (None, content):
@@ -132,7 +139,9 @@ def _new_signals(
 
 
 def _rejected(index: int, item: SignalInput, error: InputError) -> dict[str, Any]:
-    code = {KeyReused: "key-reused", ClockAhead: "clock-ahead"}.get(type(error), "invalid-input")
+    code = {KeyReused: "key-reused", ClockAhead: "clock-ahead", BeforeErasure: "before-erasure"}.get(
+        type(error), "invalid-input"
+    )
     return {"index": index, "id": item.signal_id[:LONGEST_SIGNAL_ID], "code": code, "reason": str(error)}
 
 

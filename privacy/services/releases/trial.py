@@ -16,7 +16,7 @@ from core.progress import ReportProgress
 from loops.models import LoopVersion
 from privacy.engine.evaluation.centred_sums import ValueClips
 from privacy.engine.evaluation.on_policy import IMPROVEMENT_COLUMNS, release_trial
-from privacy.models import Person, Purpose, Release, ReleaseState
+from privacy.models import Person, PrivacyBudget, Purpose, Release, ReleaseState
 from privacy.selectors.consents import consented
 from privacy.selectors.decisions import evaluation_folds
 from privacy.selectors.payable import cohort_people
@@ -173,7 +173,10 @@ def _news_check(loop_version: LoopVersion, terms: TrialTerms) -> None:
         parameters__kind=TRIAL_KIND, parameters__version=terms.version, state=ReleaseState.COMMITTED
     )
     last = looks.order_by("-pk").first()
-    if last is not None and not trial_has_news(loop_version=loop_version, span=terms.span, since=last.created_at):
+    among = _consenting(loop_version, people_judging_trial(loop_version=loop_version, span=terms.span))
+    if last is not None and not trial_has_news(
+        loop_version=loop_version, span=terms.span, since=last.created_at, among=among
+    ):
         raise InsufficientData(
             "no outcome of the trial is new since its last look, so nobody was charged; wait for outcomes, or import decisions"
         )
@@ -181,11 +184,15 @@ def _news_check(loop_version: LoopVersion, terms: TrialTerms) -> None:
 
 def _outcomes_check(loop_version: LoopVersion, people: QuerySet[Person]) -> None:
     """Raise InsufficientData, before anybody is charged, if fewer than ``LEAST_CHARGED`` people of a trial may be asked."""
-    spec = loop_version.spec
-    cohort = cohort_people(loop_version, spec.population, evaluation_folds(spec), people)
-    consenting = consented(Purpose.EVALUATION).filter(person_id__in=cohort.values("pk"))
-    if consenting[:LEAST_CHARGED].count() < LEAST_CHARGED:
+    if _consenting(loop_version, people)[:LEAST_CHARGED].count() < LEAST_CHARGED:
         raise InsufficientData(
             f"the trial has no outcomes yet of at least {LEAST_CHARGED} people who consent to evaluation, so nobody was charged; "
             "wait for outcomes, or import decisions that were made after the trial began"
         )
+
+
+def _consenting(loop_version: LoopVersion, people: QuerySet[Person]) -> QuerySet[PrivacyBudget]:
+    """Return the budgets of those people who consent to evaluation and may be in a release."""
+    spec = loop_version.spec
+    cohort = cohort_people(loop_version, spec.population, evaluation_folds(spec), people)
+    return consented(Purpose.EVALUATION).filter(person_id__in=cohort.values("pk"))

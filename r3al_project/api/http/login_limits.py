@@ -30,8 +30,9 @@ class LoginLimits(AxesDatabaseHandler):
         return failures >= FAILURES_PER_ADDRESS or bool(super().is_locked(request, credentials))
 
     def user_login_failed(self, sender: Any, credentials: dict, request: Any = None, **kwargs: Any) -> None:
-        """Count a failure, and forget all failures that limit nobody any more."""
+        """Count a failure without the address of a page in it, and forget all failures that limit nobody any more."""
         super().user_login_failed(sender, credentials, request, **kwargs)
+        AccessAttempt.objects.exclude(get_data="", post_data="").update(get_data="", post_data="")  # may name a person
         AccessAttempt.objects.filter(attempt_time__lt=timezone.now() - settings.AXES_COOLOFF_TIME).delete()
 
 

@@ -11,8 +11,15 @@ from django.utils import timezone
 from loops.engine.reward import COMPONENTS, largest_total
 from loops.models import LoopVersion
 from privacy.engine.evaluation.on_policy import TrialRows
-from privacy.models import Choice, Decision, Person, RewardSignal
-from privacy.selectors.trial_decisions import TrialSpan, logged_until, people_in_trial, people_judging_trial, trial_rows
+from privacy.models import Choice, Decision, Person, PrivacyBudget, RewardSignal
+from privacy.selectors.trial_decisions import (
+    TrialSpan,
+    logged_until,
+    people_in_trial,
+    people_judging_trial,
+    trial_has_news,
+    trial_rows,
+)
 from privacy.services.people.identity import people_get_or_create
 from tests.factories.care import care_loop
 from tests.factories.decisions import decision, served
@@ -203,12 +210,17 @@ class TestRowsOfAFile:
         trial = span(loop)
         imported(loop, "p0", JUNE, AFTER)
         assert names(loop, trial) == {"p0"}, "nothing is served, so the file's calendar may be its own"
-        somebody = people_get_or_create(population="care", identifiers=["odd"])["odd"]
+        self.serve(loop, "odd")
+        assert names(loop, trial) == {"p0"}, "one served person changes nobody's trial"
+        self.serve(loop, "p2")
+        imported(loop, "p1", AFTER, AFTER)
+        assert names(loop, trial) == {"p1"}
+
+    def serve(self, loop: LoopVersion, who: str) -> None:
+        somebody = people_get_or_create(population="care", identifiers=[who])[who]
         made = decision(loop, somebody, [0.2, 0.0, 1.0], AFTER)
         made.save()
         served(made)
-        imported(loop, "p1", AFTER, AFTER)
-        assert names(loop, trial) == {"p1"}
 
 
 class TestThePast:
@@ -253,3 +265,18 @@ class TestLabels:
             imported(loop, "p0", JUNE + timedelta(days=day), AFTER, total=first)
             imported(loop, "p1", JUNE + timedelta(days=day), AFTER, total=second)
         assert read(loop, trial).unreported.tolist() == [0.25, 0.75]
+
+
+class TestNews:
+    def test_is_an_outcome_of_somebody_who_consents(self, loop: LoopVersion) -> None:
+        """Nobody pays again because somebody else, who gave no consent, was heard."""
+        people(loop, 3, MAY, BEFORE)
+        trial = span(loop)
+        imported(loop, "p0", JUNE, AFTER)
+        ids = people_get_or_create(population="care", identifiers=["p0", "p1"])
+
+        def news(*consenting: str) -> bool:
+            among = PrivacyBudget.objects.filter(person_id__in=[ids[who] for who in consenting])
+            return trial_has_news(loop_version=loop, span=trial, since=AFTER - timedelta(minutes=1), among=among)
+
+        assert news("p0", "p1") and not news("p1") and not news()

@@ -15,7 +15,7 @@ from core.errors import Forbidden, InputError
 from loops.models import LoopVersion
 from privacy.engine.sealing import about_serving_state
 from privacy.engine.serving_state import pack_serving_state
-from privacy.models import PrivacyBudget, ServingState, Signal
+from privacy.models import Person, PrivacyBudget, ServingState, Signal
 from privacy.services.people.data_keys import ciphers
 from privacy.services.records.signals import NoValidSignal, SignalInput, SignalsReceipt, signals_add
 from tests.factories.loops import loop_version
@@ -115,3 +115,11 @@ def test_a_batch_has_a_size(version: LoopVersion, person: int, count: int) -> No
     with pytest.raises(InputError, match="1 to 500"):
         hear(version, person, *[pulse(str(i)) for i in range(count)])
     assert not Signal.objects.exists()
+
+
+def test_what_was_erased_is_not_stored_again_by_a_device_that_repeats_itself(version: LoopVersion, person: int) -> None:
+    Person.objects.filter(pk=person).update(last_erased_at=NOW - timedelta(hours=2))
+    receipt = hear(version, person, pulse("old", hours_ago=3), pulse("new", hours_ago=1))
+    assert receipt.added == 1 and [r["code"] for r in receipt.rejected] == ["before-erasure"]
+    with pytest.raises(NoValidSignal, match="before the person's erasure"):
+        hear(version, person, pulse("old", hours_ago=3))

@@ -100,7 +100,7 @@ def test_a_refused_login_does_not_prolong_the_wait_and_the_wait_ends() -> None:
 def test_failures_that_limit_nobody_are_forgotten_and_no_password_is_stored() -> None:
     at_the_admin("my-secret-typo")
     kept = AccessAttempt.objects.get()
-    assert "my-secret-typo" not in f"{kept.post_data}{kept.get_data}"
+    assert kept.post_data == kept.get_data == "", "a parameter may name a person"
     AccessAttempt.objects.update(attempt_time=timezone.now() - settings.AXES_COOLOFF_TIME - timedelta(seconds=1))
     at_the_api("wrong", name="somebody", peer="192.0.2.3")
     assert AccessAttempt.objects.values_list("username", flat=True).get() == "somebody"
