@@ -7,7 +7,7 @@ import logging
 from django.db import connection, transaction
 
 log = logging.getLogger(__name__)
-_BUSY_MS = 1_000
+_BUSY_MS = 50  # a checkpoint keeps every writer waiting meanwhile
 
 
 def wal_truncate_on_commit() -> None:

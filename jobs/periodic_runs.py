@@ -14,6 +14,7 @@ from jobs.models import PeriodicRun
 
 _INTERVALS = 3  # that may pass, beside the grace, before a task is late
 _GRACE = timedelta(minutes=2)
+_NOTED_AGAIN = timedelta(seconds=10)  # a run is not noted again before that
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,13 @@ def run_watch(*, task: str, title: str) -> None:
 
 
 def run_finished(task: str) -> None:
-    """Note that a task finished without an exception. Tasks that nobody watches are ignored."""
-    PeriodicRun.objects.filter(pk=task).update(finished_at=Now())
+    """Note that a task finished without an exception, once in a while. Tasks that nobody watches are ignored.
+
+    It looks before it writes, because every write waits for SQLite's one lock.
+    """
+    outdated = PeriodicRun.objects.filter(pk=task, finished_at__lt=timezone.now() - _NOTED_AGAIN)
+    if outdated.exists():
+        outdated.update(finished_at=Now())
 
 
 def runs_late() -> list[LateRun]:

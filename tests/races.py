@@ -45,7 +45,7 @@ def results(work: Callable[[int], Any], processes: int, failed: Callable[[str], 
             queue.put(failed(f"{type(error).__name__}: {error}"))
 
     running = [forked(run, i) for i in range(processes)]
-    found = [queue.get(timeout=120) for _ in running]
+    found = [queue.get(timeout=200) for _ in running]
     for process in running:
         process.join(20)
     return found

@@ -72,7 +72,7 @@ def test_it_works_wherever_people_can_ask_for_it(copy: Path, stack: Stack) -> No
     assert told["admin"]["offered"][-2:] == ["microaggregation", "pseudonymization"] and told["admin"]["only"]
     assert "microaggregation of records" in told["admin"]["label"]
     assert (
-        told["schema"]["group_size"] == {"type": "integer", "default": 5}
+        told["schema"]["group_size"] == {"type": "integer", "description": "Default: 5."}
         and "microaggregation" in told["schema"]["document"]
     )
     assert LedgerEntry.objects.count() == 2 * PEOPLE

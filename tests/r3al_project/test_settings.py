@@ -74,6 +74,7 @@ def test_the_embedded_files_are_private_however_it_is_started_and_static_names_a
 def test_every_variable_that_is_read_is_in_the_example() -> None:
     text = "".join((ROOT / "r3al_project" / name).read_text() for name in ("settings.py", "environment.py"))
     names = set(re.findall(r'\(\s*env, "([A-Z0-9_]+)"', text))
+    names |= {name for several in re.findall(r"\.beside\(env, (.+)\)", text) for name in re.findall(r"\w+", several)}
     assert len(names) > 15
     example = set(re.findall(r"^(?:# )?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), flags=re.MULTILINE))
     assert names <= example, names - example

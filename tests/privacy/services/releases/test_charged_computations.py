@@ -169,7 +169,7 @@ def test_the_only_outcome_of_somebody_without_consent_charges_nobody(version: Lo
         assert release is None and spent() == {}
 
 
-@pytest.mark.parametrize("drive", [moments, evaluation, trial])
+@pytest.mark.parametrize("drive", [moments, evaluation])
 def test_the_people_charged_are_the_people_read(version: LoopVersion, drive: Driver) -> None:
     """Ninety people bring no outcome, or one without a reward, and pay nothing."""
     whole = bring(version, ["whole"] * 60)
@@ -177,6 +177,16 @@ def test_the_people_charged_are_the_people_read(version: LoopVersion, drive: Dri
     release = settled(drive, version)
     assert release is not None and release.state == "committed"
     assert set(spent()) < set(whole) and len(spent()) >= 20
+
+
+def test_a_trial_charges_everybody_with_a_decision_because_each_says_whether_people_keep_coming(
+    version: LoopVersion,
+) -> None:
+    whole = bring(version, ["whole"] * 60)
+    others = bring(version, ["no outcome", "no reward"] * 30)
+    release = settled(trial, version)
+    assert release is not None and release.state == "committed"
+    assert set(spent()) <= {*whole, *others} and set(spent()) & set(others)
 
 
 def test_a_shard_without_a_row_changes_nothing(version: LoopVersion, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,7 +206,7 @@ class TestSweep:
         release = anonymize_begin(key="one", loop_version=world, request=replace(LOCAL, samples=30))
         before = reservations_settle()
         assert (before.refunded, before.kept) == (0, 0) and spent()[0] > 0
-        assert reservations_settle(now=timezone.now() + LATER, busy=["one"]).refunded == 0
+        assert reservations_settle(now=timezone.now() + LATER, busy=[release.key]).refunded == 0
         assert reservations_settle(now=timezone.now() + LATER).refunded == 1
         assert spent() == (0, 0) and events(release) == ["refunded"]
         assert reservations_settle(now=timezone.now() + LATER).refunded == 0
