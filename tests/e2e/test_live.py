@@ -82,7 +82,7 @@ def loop(transactional_db: None) -> LoopVersion:
     version, _ = loop_add(text=TOML, source="stroll.toml")
     slots_seed(loop_version=version)
     schedules_sync()
-    every, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
+    every, _ = IntervalSchedule.objects.get_or_create(every=3, period=IntervalSchedule.SECONDS)
     PeriodicTask.objects.exclude(task="privacy.verify_vault").update(interval=every, expire_seconds=None)
     return version
 
