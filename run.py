@@ -177,7 +177,7 @@ def command_demo(options: argparse.Namespace, rest: list[str]) -> int:
         env = _demo_environment(folder)
         code = _demo_run(python, options, env)
     except BaseException:
-        _tidy(folder, fresh)
+        _tidy(folder, fresh, interrupted=True)
         raise
     if code:
         _tidy(folder, fresh)
@@ -311,7 +311,7 @@ def _run_and_forward_interrupt(command: list[str], env: dict[str, str]) -> int:
         try:
             process.wait(timeout=40)
         except (KeyboardInterrupt, subprocess.TimeoutExpired):
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with its own children, which write in its folder
         raise
     finally:
         process.wait()
@@ -326,14 +326,14 @@ def _supervisor() -> ModuleType:
     return module
 
 
-def _tidy(folder: Path, fresh: bool) -> None:
-    """Remove an unfinished demo, except the files of rejected rows, which its error message may mention."""
+def _tidy(folder: Path, fresh: bool, interrupted: bool = False) -> None:
+    """Remove an unfinished demo. Of one that failed, files of rejected rows stay, because its error message may mention them."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the program ends next
     if not fresh or not folder.exists():
         return
     for path in folder.iterdir():
-        if path.name == "rejects":
+        if path.name == "rejects" and not interrupted:
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
