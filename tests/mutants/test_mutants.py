@@ -7,11 +7,14 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
+import pytest
+
 from tests.mutants.__main__ import equivalents
 from tests.mutants.sample import Mutant, drawn, modules
 from tests.mutants.trial import mirrored, outcome
 from tests.system import ROOT
 
+pytestmark = pytest.mark.embedded  # tests of engines, which mutants are tried on, run in that stack alone
 ARMS = "deployments/engine/arm_assignment.py"
 
 

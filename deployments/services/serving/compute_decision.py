@@ -38,7 +38,7 @@ def compute_decision(
     Raises: InputError for a request that does not fit the loop.
     """
     spec, version, main = serving.spec, serving.loop_version, serving.main
-    local, last = request.local_time or now, person.last_intervention_at
+    local = request.local_time or now
     context, keys = read_context(spec, serving.dynamics, request), decision_keys(person.person_key, request)
     day = plausible_day(local.date(), now.date(), person.local_day)
     same_day = person.local_day == day
@@ -46,8 +46,7 @@ def compute_decision(
         serving.dynamics, context.values, opened.newest, opened.at_decision,
         at=local.time(), intervened=person.last_intervened, same_day=same_day,
     )  # fmt: skip
-    since = None if last is None else max(now - last, timedelta())
-    reason = unavailable(spec, Moment(local, person.interventions_today if same_day else 0, since), state)
+    reason = unavailable(spec, _moment(person, local, now, same_day=same_day), state)
     choices = [] if reason is not None else select_actions(
         head_policies_for(serving.arms, person.person_key, now), state,
         seed=keys.seed, exploration=serving.exploration, eligible=context.eligible,
@@ -75,3 +74,10 @@ def compute_decision(
     )
     answer = render_answer(version, request.request_id, decided, state, context.clamped, choices, stable=main.stable)
     return decided, answer
+
+
+def _moment(person: PersonServingState, local: datetime, now: datetime, *, same_day: bool) -> Moment:
+    """Return what the rules of availability ask of a person at this time."""
+    last = person.last_intervention_at
+    since = None if last is None else max(now - last, timedelta())
+    return Moment(local, person.interventions_today if same_day else 0, since)
