@@ -44,6 +44,7 @@ from bootstrap import ROOT, Stop, ensure_environment, say, sentence
 DEMO_USER, SIMULATED_LOOP = "demo", "r3al"
 DEMO_DISK_BYTES, DISK_BYTES_A_PERSON = 300 * 2**20, 100 * 2**10
 MOST_USERS = 100_000  # as r3al_project.ops.demo says
+_INTERRUPTS = (15.0, 10.0, 15.0)  # seconds to wait for the end after each Ctrl-C that is forwarded
 
 
 def main() -> int:
@@ -307,14 +308,27 @@ def _run_and_forward_interrupt(command: list[str], env: dict[str, str]) -> int:
     try:
         return process.wait()
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=40)
-        except (KeyboardInterrupt, subprocess.TimeoutExpired):
-            os.killpg(process.pid, signal.SIGKILL)  # with its own children, which write in its folder
+        _forward_interrupt(process)
         raise
     finally:
         process.wait()
+
+
+def _forward_interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Send Ctrl-C to a command, and kill it if it does not end.
+
+    Python drops a Ctrl-C that comes inside a finalizer, so it is repeated.
+    """
+    for seconds in _INTERRUPTS:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=seconds)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        except KeyboardInterrupt:
+            break
+    os.killpg(process.pid, signal.SIGKILL)  # with its own children, which write in its folder
 
 
 def _supervisor() -> ModuleType:

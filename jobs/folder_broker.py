@@ -40,6 +40,8 @@ def messages_dropped(control_folder: Path) -> int:
 class FolderChannel(filesystem.Channel):
     """Put messages into a folder and take them out."""
 
+    _is_away = False  # whether the folder could not be read the last time, which is told once
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for folder in (self._messages, self.control_folder):
@@ -71,8 +73,11 @@ class FolderChannel(filesystem.Channel):
         try:
             paths = sorted(self._messages.iterdir())
         except OSError as error:
-            log.warning("the folder of messages cannot be read (%s)", type(error).__name__)
+            if not self._is_away:
+                log.warning("the folder of messages cannot be read (%s)", type(error).__name__)
+            self._is_away = True
             raise Empty from None
+        self._is_away = False
         return [path for path in paths if path.name.partition(".")[2] == f"{queue}.msg"]
 
     def _message(self, content: bytes) -> dict[str, Any]:

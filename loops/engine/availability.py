@@ -23,6 +23,11 @@ class Moment(NamedTuple):
     interventions_today: int
     since_intervention: timedelta | None
 
+    @classmethod
+    def of(cls, local: datetime, interventions_today: int, last: datetime | None, now: datetime) -> Moment:
+        """Return a decision point after the ``last`` intervention, which counts as just now where it lies after ``now``."""
+        return cls(local, interventions_today, None if last is None else max(now - last, timedelta()))
+
 
 def unavailable(spec: LoopSpec, moment: Moment, state: Sequence[float]) -> str | None:
     """Return the first reason for unavailability that applies, or None.

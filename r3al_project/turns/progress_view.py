@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -22,14 +23,19 @@ _RECONCILE_SECONDS = 5.0
 
 @contextlib.contextmanager
 def worker_process() -> Iterator[None]:
-    """Run one Celery worker as a child process while the context is open. A dead worker is restarted."""
+    """Run one Celery worker as a child process while the context is open. A dead worker is restarted.
+
+    A Ctrl-C while the worker stops is ignored: it would end this process before the worker. Call it in the main thread.
+    """
     supervisor = Supervisor()
     supervisor.add("worker", commands.worker(pool="solo"))
     supervisor.start()
     try:
         yield
     finally:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         supervisor.stop()
+        signal.signal(signal.SIGINT, before)
 
 
 class ProgressView:

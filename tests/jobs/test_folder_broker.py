@@ -152,6 +152,21 @@ def test_a_folder_that_is_away_is_an_empty_one(channel: FolderChannel, tmp_path:
         channel._put("q", message(channel, "lost"))
 
 
+def test_that_the_folder_is_away_is_told_once_and_again_after_it_was_back(
+    channel: FolderChannel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker looks many times a second."""
+    for _ in range(2):
+        (tmp_path / "messages").rmdir()
+        for _ in range(3):
+            with pytest.raises(Empty):
+                channel._get("q")
+        (tmp_path / "messages").mkdir()
+        with pytest.raises(Empty):
+            channel._get("q")
+    assert caplog.text.count("cannot be read") == 2
+
+
 def test_each_message_has_one_receiver_among_processes(channel: FolderChannel, options: dict[str, Any]) -> None:
     count = 200
     for number in range(count):

@@ -46,7 +46,8 @@ def compute_decision(
         serving.dynamics, context.values, opened.newest, opened.at_decision,
         at=local.time(), intervened=person.last_intervened, same_day=same_day,
     )  # fmt: skip
-    reason = unavailable(spec, _moment(person, local, now, same_day=same_day), state)
+    moment = Moment.of(local, person.interventions_today if same_day else 0, person.last_intervention_at, now)
+    reason = unavailable(spec, moment, state)
     choices = [] if reason is not None else select_actions(
         head_policies_for(serving.arms, person.person_key, now), state,
         seed=keys.seed, exploration=serving.exploration, eligible=context.eligible,
@@ -74,10 +75,3 @@ def compute_decision(
     )
     answer = render_answer(version, request.request_id, decided, state, context.clamped, choices, stable=main.stable)
     return decided, answer
-
-
-def _moment(person: PersonServingState, local: datetime, now: datetime, *, same_day: bool) -> Moment:
-    """Return what the rules of availability ask of a person at this time."""
-    last = person.last_intervention_at
-    since = None if last is None else max(now - last, timedelta())
-    return Moment(local, person.interventions_today if same_day else 0, since)
