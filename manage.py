@@ -16,6 +16,15 @@ def _say_interrupted() -> None:
         os.write(2, b"manage.py: interrupted\n")
 
 
+def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Repeat a Ctrl-C that came inside a finalizer, where Python drops it and would show its lines."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)  # after the finalizer
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def main() -> None:
     signal.signal(signal.SIGINT, _end_at_once)  # while modules are imported, an exception would show their lines
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "r3al_project.settings")
@@ -30,6 +39,7 @@ def main() -> None:
         sys.exit(f"manage.py: {error}")
     try:
         if signal.getsignal(signal.SIGINT) == _end_at_once:
+            sys.unraisablehook = _interrupt_again
             signal.signal(signal.SIGINT, signal.default_int_handler)
         execute_from_command_line(sys.argv)
     except KeyboardInterrupt:

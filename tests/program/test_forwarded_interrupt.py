@@ -1,4 +1,4 @@
-"""Ctrl-C reaches a command that missed the first one."""
+"""Ctrl-C reaches a command that missed the first one, and one that was inside a finalizer."""
 
 from __future__ import annotations
 
@@ -24,6 +24,24 @@ except KeyboardInterrupt:
 DEAF = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
 
 
+IN_A_FINALIZER = """
+import os, signal, sys, time
+import manage
+class Kept:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+sys.unraisablehook = manage._interrupt_again
+try:
+    print("ready", flush=True)
+    kept = Kept()
+    del kept
+    time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(7)
+"""
+
+
 def begun(source: str) -> subprocess.Popen[bytes]:
     process = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
@@ -37,4 +55,10 @@ def test_a_command_that_missed_ctrl_c_gets_another_and_is_killed_at_last(
     monkeypatch.setattr(run, "_INTERRUPTS", (0.3, 10.0) if code == 7 else (0.3, 0.3))
     process = begun(source)
     run._forward_interrupt(process)
-    assert process.wait(10) == code
+    with process:
+        assert process.wait(10) == code
+
+
+def test_a_ctrl_c_inside_a_finalizer_is_taken_after_it_and_shows_no_lines() -> None:
+    done = subprocess.run([sys.executable, "-c", IN_A_FINALIZER], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (7, "")

@@ -13,6 +13,7 @@ from privacy.selectors.exports import export_key_unwrapped
 from privacy.selectors.keys import ciphers_known, key_unwrapped, master, master_version_current
 
 ROTATE_CHUNK = 500
+_PERSON_LOCKS = 8301  # the class of the advisory locks; the second number is the person's
 
 
 @transaction.atomic
@@ -29,6 +30,25 @@ def ciphers(person_ids: Collection[int]) -> dict[int, Cipher]:
     if missing:
         _make(missing)
     return ciphers_known(person_ids)
+
+
+@transaction.atomic
+def cipher_after_erasure(person_id: int) -> Cipher:
+    """Return a person's cipher like ``ciphers``, behind every erasure of them that already waits.
+
+    Among share locks of a row PostgreSQL lets later ones overtake a waiting erasure, so an app that never pauses could hold it up
+    for ever. Advisory locks are granted in the order of their requests.
+    """
+    person_advisory_lock(person_id, shared=True)
+    return ciphers([person_id])[person_id]
+
+
+def person_advisory_lock(person_id: int, *, shared: bool) -> None:
+    """Lock a person's number until the caller's transaction ends, before any row. SQLite has one writer and needs no lock."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            name = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+            cursor.execute(f"SELECT {name}({_PERSON_LOCKS}, %s)", [person_id % 2**31])
 
 
 def keys_held(person_ids: Collection[int]) -> set[int]:

@@ -31,7 +31,7 @@ from privacy.models import (
     Signal,
     VaultKind,
 )
-from privacy.services.people.data_keys import ciphers
+from privacy.services.people.data_keys import ciphers, person_advisory_lock
 from privacy.services.vault.append import subject_of, vault_append
 from privacy.services.vault.deleted_rows import exports_empty, removed_sums
 from privacy.services.vault.stored_rows import CONSENTS, EMPTIED, erased_entry, people_seal
@@ -107,6 +107,7 @@ def _bury(person: Person) -> None:
 
 def _locked(person_id: int) -> Person:
     """Lock a person and their rows, in the order that every transaction uses. Raises Conflict for an erased person."""
+    person_advisory_lock(person_id, shared=False)
     key = DataKey.objects.select_for_update().filter(person_id=person_id)
     # The full lock comes first: two erasures that both held the share lock of ``ciphers`` would wait for each other.
     if not list(key) and Person.objects.get(pk=person_id).erased_at is None:

@@ -24,7 +24,7 @@ from privacy.models import RewardEvent, ServedDecision
 from privacy.selectors.keys import state_of
 from privacy.services.people.authentication import Caller, PersonRow, may_act_for, own_person_id
 from privacy.services.people.consent import personalization_check
-from privacy.services.people.data_keys import ciphers
+from privacy.services.people.data_keys import cipher_after_erasure
 
 MOST_REWARDS = 100  # of one decision; an outcome is one number, and every event is read when it closes
 LONGEST_REWARD_ID, LONGEST_LABEL = 100, 40
@@ -88,7 +88,7 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, reward: 
     TooManyRewards, and Forbidden without the person's consent to personalization.
     """
     served = _own_decision(caller, public_id, user_id)
-    cipher = ciphers([served.person_id])[served.person_id]
+    cipher = cipher_after_erasure(served.person_id)
     personalization_check(served.person_id, "their rewards cannot be stored")
     served = _locked(served)
     payload, clamped = _payload(served, reward, cipher), components_beyond(reward.components or {})

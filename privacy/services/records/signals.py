@@ -25,7 +25,7 @@ from privacy.engine.sealing import Cipher, about_serving_state, about_signal
 from privacy.engine.serving_state import KnownValues, merge_known_values, pack_serving_state, unpack_serving_state
 from privacy.models import Person, ServingState, Signal
 from privacy.services.people.consent import personalization_check
-from privacy.services.people.data_keys import ciphers
+from privacy.services.people.data_keys import cipher_after_erasure
 
 LARGEST_BATCH, LONGEST_SIGNAL_ID = 500, 100
 FURTHEST_AHEAD = timedelta(
@@ -87,7 +87,7 @@ def signals_add(*, loop_version: LoopVersion, person_id: int, signals: Sequence[
     """
     if not 0 < len(signals) <= LARGEST_BATCH:
         raise InputError(f"a batch has 1 to {LARGEST_BATCH} signals, not {len(signals)}")
-    cipher = ciphers([person_id])[person_id]
+    cipher = cipher_after_erasure(person_id)
     personalization_check(person_id, "their signals cannot be stored")
     receipt = SignalsReceipt()
     fresh = _new_signals(loop_version, person_id, signals, receipt)
