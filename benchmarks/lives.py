@@ -1,12 +1,13 @@
 """Live one loop in a world, month after month, by the product's own engine functions, in memory and without a database.
 
 A month: people live under what serves, a release is made of their decisions, a candidate is trained and judged, and it is
-deployed, put on trial or kept back. Everybody trains and judges, each release at half of the month's budget. Gains are true
+deployed, put on trial or kept back. Everybody trains and judges, each release with its part of the month's budget. Gains are true
 gains: fresh people live under a policy in the world itself.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ from privacy.engine.moments.rounds import (
     release_counts,
 )
 from privacy.engine.moments.rows import ReleaseRows
+from privacy.engine.turn_shares import judging_share, training_share
 from r3al_project.turns.limits import UNREQUESTED_STATES
 from tests.factories.in_memory_release import later_rounds
 from training.engine.gates.gate_terms import GateTerms
@@ -131,7 +133,7 @@ class Life:
         """Draw the people."""
         self.rng = np.random.default_rng([self.seed, self.people])
         self.population = Population(self.world, self.people, self.rng)
-        self.sigma = turn_sigma(self.world.spec)
+        self.sigma, _ = turn_sigmas(self.world.spec)
         self.learner = Learner(self.world.spec, self.sigma)
         self.exploration = self.world.spec.exploration_before
 
@@ -279,10 +281,10 @@ class Outcome:
         }  # fmt: skip
 
 
-def turn_sigma(spec: LoopSpec) -> float:
-    """Return the noise multiplier of each of a month's releases. Where everybody trains and judges, each spends half of rho."""
+def turn_sigmas(spec: LoopSpec) -> tuple[float, float]:
+    """Return the noise multipliers of a month's releases, for training and for judging, which share its budget."""
     sigma = 1.0 / gaussian_mu(EPSILON, DELTA)
-    return sigma if spec.evaluation_share else sigma * float(np.sqrt(2.0))
+    return sigma / math.sqrt(training_share(spec)), sigma / math.sqrt(judging_share(spec))
 
 
 def judge(
@@ -291,7 +293,8 @@ def judge(
     """Evaluate a candidate on a month's people, and run the outcome gate. Returns its result and the sums it read."""
     spec, candidate = terms.spec, learned.candidate()
     clips = evaluation_clips(spec, candidate, nominal_decisions(spec, learned.decisions), logged)
-    sums = release_evaluation(spec, log.evaluation(people), candidate, clips, turn_sigma(spec))
+    _, sigma = turn_sigmas(spec)
+    sums = release_evaluation(spec, log.evaluation(people), candidate, clips, sigma)
     return outcome_gate(terms, sums), sums
 
 

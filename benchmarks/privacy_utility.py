@@ -37,6 +37,7 @@ from privacy.engine.moments.rounds import (
     release_counts,
 )
 from privacy.engine.moments.rows import ReleaseRows
+from privacy.engine.turn_shares import judging_share, training_share
 from r3al_project.turns.limits import UNREQUESTED_STATES
 from simulator import best_known_policy, make_people, simulate, true_value
 from simulator.people import Variant
@@ -91,14 +92,17 @@ def turn(
     rng = np.random.default_rng([seed, people, VARIANTS.index(variant)])
     cohort = simulate(spec, make_people(people, rng, variant=variant), DAYS, rng)
     began = time.perf_counter()
-    sigma = None if epsilon is None else 2**0.5 / gaussian_mu(epsilon, DELTA)  # each of two releases spends half
+    whole = None if epsilon is None else 1 / gaussian_mu(epsilon, DELTA)
+    sigma, judging = (
+        None if whole is None else whole / share(spec) ** 0.5 for share in (training_share, judging_share)
+    )
     judged = evaluation_rows(spec, cohort, 0, people)
     learned = learned_from(spec, judged.rows, sigma, seed)
     if not learned.passed:
         return learned, "insufficient", "model gate", time.perf_counter() - began
     candidate = learned.candidate()
     clips = evaluation_clips(spec, candidate, nominal_decisions(spec, learned.decisions))
-    sums = release_evaluation(spec, judged, candidate, clips, sigma)
+    sums = release_evaluation(spec, judged, candidate, clips, judging)
     allowance = optimism_allowance(spec, people=people, decisions=learned.decisions, sigma=sigma)
     result = outcome_gate(GateTerms(spec, learned.rival_value, allowance=allowance), sums)
     undecided = ", ".join(j.name for j in result.judgements if j.verdict == result.verdict)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from itertools import islice
 from typing import Any
 
@@ -31,7 +30,6 @@ __all__ = [
     "evaluation_folds",
     "people_with_usable_decisions",
     "training_folds",
-    "turn_share",
     "usable_decisions",
 ]
 
@@ -48,15 +46,6 @@ def evaluation_folds(spec: LoopSpec) -> tuple[int, int]:
 def training_folds(spec: LoopSpec) -> tuple[int, int]:
     """Return the folds [lo, hi) of the people whose data train candidates: everybody who is not held out."""
     return round(spec.evaluation_share * FOLDS), FOLDS
-
-
-def turn_share(spec: LoopSpec) -> Fraction:
-    """Return the part of a turn's budget that each of its two releases spends.
-
-    Where everybody trains and judges, both releases read the same people, and each spends half. Held-out people are in one
-    release alone, which spends all.
-    """
-    return Fraction(1) if spec.evaluation_share else Fraction(1, 2)
 
 
 def rewarded(outcome: str) -> Q:

@@ -19,8 +19,8 @@ from deployments.services.rollouts.trial import trial_pass, trial_stop
 from deployments.services.serving.dry_run import decision_times, dry_run
 from jobs.handlers import JobContext
 from loops.engine.heads import MAIN_HEAD
+from privacy.engine.turn_shares import judging_share
 from privacy.models import Release
-from privacy.selectors.decisions import turn_share
 from r3al_project.turns.models import Turn
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import trial_sentence
@@ -89,7 +89,7 @@ def judge_trial(turn: Turn, context: JobContext, slot: ServingSlot) -> Write:
 def _trial_share(turn: Turn) -> Fraction:
     """Return the part of the turn's budget that a trial's release spends: all of it if the turn has no training release."""
     trained = Release.objects.filter(key=release_keys(turn)[0]).exists()
-    return turn_share(turn.loop_version.spec) if trained else Fraction(1)
+    return judging_share(turn.loop_version.spec) if trained else Fraction(1)
 
 
 def judge_gone_trial(turn: Turn, tried: int, release: Release | None = None) -> Write:

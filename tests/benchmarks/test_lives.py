@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
-from benchmarks.lives import Life, past_of, trial_rows, turn_sigma
+from benchmarks.lives import Life, past_of, trial_rows, turn_sigmas
 from benchmarks.worlds.population import Population
 from benchmarks.worlds.registry import world_named
 from privacy.engine.dp.accounting import gaussian_mu
 from tests.benchmarks.worlds.test_population import always
 
 
-def test_everybody_trains_and_judges_with_half_of_the_budget_each():
-    spec = world_named("null").spec
-    assert turn_sigma(spec) == pytest.approx(np.sqrt(2) / gaussian_mu(1.0, 1e-5))
+def test_everybody_trains_and_judges_and_the_releases_together_spend_the_budget():
+    training, judging = turn_sigmas(world_named("null").spec)
+    assert 1 / training**2 + 1 / judging**2 == pytest.approx(gaussian_mu(1.0, 1e-5) ** 2)
+    assert training < judging
     life = Life(world_named("null"), 50, 1)
     assert life._trainers().all() and life._judges().all()
 

@@ -11,8 +11,8 @@ from core.arrays import Floats, unpack_arrays
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import sigma_of_rho
 from privacy.engine.evaluation.centred_sums import read_centred
+from privacy.engine.turn_shares import judging_share
 from privacy.models import Release
-from privacy.selectors.decisions import turn_share
 from privacy.selectors.releases import evaluation_sums
 from training.engine.gates.decision_rule import VerdictWord
 from training.engine.gates.judgements import GateResult, Judgement
@@ -111,7 +111,7 @@ def people_lacking(version: ModelVersion) -> float | None:
     last = _evaluated(version)
     if last is None or last.rho is None:
         return None
-    needed = people_for_trial(sigma_of_rho(last.rho) * math.sqrt(turn_share(version.loop_version.spec)))
+    needed = people_for_trial(sigma_of_rho(last.rho) * math.sqrt(judging_share(version.loop_version.spec)))
     sums = evaluation_sums(last)
     if sums is None or "improvement" not in sums:  # it judged other heads alone
         return None

@@ -15,12 +15,12 @@ from privacy.engine.evaluation.release import release_evaluation
 from privacy.engine.evaluation.statistics import EvaluationCandidate, measured_metrics, sub_metric
 from privacy.engine.moments.clipping import nominal_decisions
 from privacy.engine.moments.null_population import LoggingPolicy
+from privacy.engine.turn_shares import judging_share
 from privacy.models import Purpose, Release
 from privacy.selectors.decisions import (
     decision_arrays,
     evaluation_folds,
     people_with_usable_decisions,
-    turn_share,
 )
 from privacy.selectors.releases import consenting_person_ids
 from privacy.services.releases.lifecycle import (
@@ -68,7 +68,7 @@ def evaluation_release(
         parameters={"kind": EVALUATION_KIND, "metrics": _metrics(spec, candidate)},
         among=lambda: people_with_usable_decisions(loop_version=loop_version, fresh=False),
         least=LEAST_CHARGED,
-        share=turn_share(spec),
+        share=judging_share(spec),
     )
     stored = round_load(release=release, index=0)
     if stored is not None and release.state == "committed":

@@ -37,8 +37,9 @@ from privacy.engine.moments.rounds import (
     release_effects,
     residual_baseline,
 )
+from privacy.engine.turn_shares import training_share
 from privacy.models import Purpose, Release, ReleaseState, RewardSignal
-from privacy.selectors.decisions import people_with_usable_decisions, training_folds, turn_share
+from privacy.selectors.decisions import people_with_usable_decisions, training_folds
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
     calibration_asked,
@@ -70,7 +71,7 @@ def moments_release(
     """Release the joint moments of all heads over new outcomes. Idempotent by ``key``.
 
     The cohort is everybody with a usable new outcome who consented to training, has budget and is not held out for evaluation.
-    ``epsilon`` and ``delta`` are those of a turn: where everybody trains and judges, this release spends half of them.
+    ``epsilon`` and ``delta`` are those of a turn: this release spends ``training_share`` of them.
     ``explored_share`` is the public share of decisions drawn from the logging distribution since the last release. Raises
     BudgetExceeded when nobody could be charged, InsufficientData when too few could be, and InputError for parameters out of
     range.
@@ -114,7 +115,7 @@ def moments_ready(*, loop_version: LoopVersion, epsilon: float, delta: float) ->
         loop_version=loop_version,
         purpose=Purpose.TRAINING,
         folds=training_folds(spec),
-        charge=calibration_part(calibration_asked(epsilon=epsilon, delta=delta), turn_share(spec)),
+        charge=calibration_part(calibration_asked(epsilon=epsilon, delta=delta), training_share(spec)),
         least=LEAST_CHARGED,
     )
 
@@ -152,7 +153,7 @@ def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, 
         },
         among=lambda: people_with_usable_decisions(loop_version=loop_version, fresh=True),
         least=LEAST_CHARGED,
-        share=turn_share(loop_version.spec),
+        share=training_share(loop_version.spec),
     )
     new = RewardSignal.objects.filter(
         release__isnull=True,

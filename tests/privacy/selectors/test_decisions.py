@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from privacy.selectors.decisions import (
     evaluation_folds,
     people_with_usable_decisions,
     training_folds,
-    turn_share,
 )
 from privacy.selectors.keys import payload_opened
 from privacy.services.people.identity import people_get_or_create
@@ -159,12 +157,10 @@ def test_an_evaluation_reads_marginal_propensities_and_labels(stored: dict[str, 
     assert np.isnan(got.empathy).all()
 
 
-def test_everybody_trains_and_judges_for_half_the_budget_each() -> None:
+def test_everybody_trains_and_judges() -> None:
     assert evaluation_folds(diary()) == training_folds(diary()) == (0, 10_000)
-    assert turn_share(diary()) == Fraction(1, 2)
 
 
-def test_a_declared_share_is_held_out_and_each_half_spends_all() -> None:
+def test_a_declared_share_is_held_out() -> None:
     held_out = replace(diary(), evaluation_share=0.3)
     assert (evaluation_folds(held_out), training_folds(held_out)) == ((0, 3_000), (3_000, 10_000))
-    assert turn_share(held_out) == 1

@@ -19,7 +19,7 @@ import subprocess, sys
 from pathlib import Path
 from r3al_project.processes.one_at_a_time import only_one
 with only_one(Path(sys.argv[1])):
-    child = subprocess.Popen(["sleep", "60"])
+    child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
     print(child.pid, flush=True)
     sys.stdin.read()
 """

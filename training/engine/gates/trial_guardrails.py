@@ -108,13 +108,12 @@ def _share_bounds(sums: CentredSums, centre: float, bar: float, unsure: float, z
 
 
 def _distance(sums: CentredSums, beyond: float, reach: float, variance: float, z: float) -> float:
-    """Return how far a bound lies from the sum: its standard error, and what people beyond the clip may add.
+    """Return how far a bound lies from the sum: its standard error, and what people beyond the clip may add to it.
 
-    Where their number is within its noise they count as the clip, and its noise adds to the variance. Proven ones count as far
-    as a person can reach.
+    The sum holds them at the clip. Where their number is proven, each counts as far as a person can reach.
     """
-    clip, proven = min(sums.clips.value, reach), beyond > _COUNT_Z * sums.sd_beyond
-    return z * math.hypot(math.sqrt(variance), clip * sums.sd_beyond) + (reach if proven else clip) * max(beyond, 0.0)
+    proven = beyond > _COUNT_Z * sums.sd_beyond
+    return z * math.sqrt(variance) + (max(reach - sums.clips.value, 0.0) * beyond if proven else 0.0)
 
 
 def _share(sums: CentredSums, centre: float) -> float:
