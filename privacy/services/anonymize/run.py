@@ -20,7 +20,7 @@ from jobs.models import Job
 from jobs.services import job_enqueue
 from loops.models import LoopVersion
 from privacy.engine.anonymize.columns import Column, columns_of
-from privacy.engine.anonymize.protocol import Limits
+from privacy.engine.anonymize.protocol import Limits, Technique
 from privacy.engine.anonymize.registry import check_options, technique_of
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import Person, Purpose, Release, ReleaseState
@@ -86,8 +86,13 @@ def _asked(key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> di
         "fields": fields,
         "settled": share | dict(technique.settled(request, _today())),
         "among": lambda: people,
-        "least": max(settings.MIN_COHORT, technique.least_cohort(request)),
+        "least": least_people(technique, request),
     }
+
+
+def least_people(technique: Technique, request: AnonymizeRequest) -> int:
+    """Return the public number of people below which an anonymisation is refused."""
+    return max(settings.MIN_COHORT, technique.least_cohort(request))
 
 
 def release_key(key: str) -> str:
