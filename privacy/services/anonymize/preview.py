@@ -13,7 +13,7 @@ from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.dp.accounting import NANO
 from privacy.engine.dp.coarse_counts import two_digits
 from privacy.services.anonymize.cohort_sampling import people_public
-from privacy.services.anonymize.run import asked_columns, least_people, release_fields
+from privacy.services.anonymize.run import asked_fields, least_people
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def anonymize_preview(*, loop_version: LoopVersion, request: AnonymizeRequest) -
     It is a function of the request, the loop file, the settings and the number of people that an earlier release stated under
     noise. So previews, however many, tell no more about a person than that release did.
     """
-    fields = release_fields(request, asked_columns(loop_version, request))
+    fields = asked_fields(loop_version, request)
     return Preview(
         policy_units=fields["policy_cost"] / NANO,
         formal_epsilon=fields["formal_epsilon"],
