@@ -92,7 +92,7 @@ class RefusalPermit(models.Model):
     """One of a loop's few permits for an anonymisation that people's records may refuse (see ``REFUSALS_A_DAY``).
 
     ``release_key`` is the key of the release that holds it; empty once a refusal has used it up. ``at`` is when it was taken or
-    used up. A permit is deleted when it is given back, or no longer counts.
+    used up. A permit that no longer counts is deleted when the next one is taken.
     """
 
     loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="+")

@@ -1,14 +1,14 @@
 """Give each loop few permits a day for anonymisations that may be refused because of people's records.
 
 Such a refusal costs nobody anything and follows from exact numbers, so each one tells something. Asked often enough, with other
-fields each time, they would tell who has which records. A permit is therefore taken before records are read, and given back when
-the release is committed or fails for another reason. A refusal, or a process that dies, uses it up for a day.
+fields each time, they would tell who has which records. A permit is therefore taken before records are read. It is free again
+when the release has ended without a refusal. A refusal, or a process that dies before the charge, uses it up for a day.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from django.db import DatabaseError, transaction
@@ -50,8 +50,8 @@ def _take(loop_version: LoopVersion, key: str) -> RefusalPermit:
     """Take a permit. The lock on the loop's row makes two processes count one after the other."""
     loop, now = Loop.objects.select_for_update(no_key=True).get(pk=loop_version.loop_id), datetime.now(UTC)
     taken = RefusalPermit.objects.filter(loop=loop)
-    _kept(taken, now, kept=False).delete()
-    times = list(_kept(taken, now).order_by("at").values_list("at", flat=True))
+    taken.exclude(pk__in=_counting(taken, now).values("pk")).delete()
+    times = list(taken.order_by("at").values_list("at", flat=True))
     if len(times) >= REFUSALS_A_DAY:
         raise Conflict(
             f"{REFUSALS_A_DAY} anonymisations of loop {loop.name!r} are under way or were refused within a day because of "
@@ -61,23 +61,19 @@ def _take(loop_version: LoopVersion, key: str) -> RefusalPermit:
     return RefusalPermit.objects.create(loop=loop, release_key=key, at=now)
 
 
-def _kept(permits: QuerySet[RefusalPermit], now: datetime, *, kept: bool = True) -> QuerySet[RefusalPermit]:
-    """Filter permits that still count (``kept``) or no longer do: those of a day, and of releases that are not finished."""
-    unfinished = Release.objects.filter(key=OuterRef("release_key"), state=ReleaseState.RESERVED)
-    counting = Q(at__gt=now - _DAY) | Q(Exists(unfinished))
-    return permits.filter(counting if kept else ~counting)
+def _counting(permits: QuerySet[RefusalPermit], now: datetime) -> QuerySet[RefusalPermit]:
+    """Filter the permits of releases that are under way, and those of the last day that no release holds."""
+    held_by = Release.objects.filter(key=OuterRef("release_key"))
+    under_way, of_no_release = Exists(held_by.filter(state=ReleaseState.RESERVED)), ~Exists(held_by)
+    return permits.filter(Q(under_way) | Q(of_no_release, at__gt=now - _DAY))
 
 
-@transaction.atomic
-def refusal_record(loop_version: LoopVersion, key: str) -> None:
-    """Use up a release's permit for a day, and record the refusal in the Trust Vault.
+def refusal_record(loop_version: LoopVersion, key: str, undo: Callable[[], object] = lambda: None) -> None:
+    """Use up a release's permit for a day, ``undo`` its charge, and record the refusal in the Trust Vault, in one transaction.
 
     Call it outside the transaction that was refused.
     """
-    RefusalPermit.objects.filter(release_key=key).update(release_key="", at=datetime.now(UTC))
-    vault_append(kind=VaultKind.RELEASE, body={"refused": loop_version.loop.name})
-
-
-def permit_return(release: Release) -> None:
-    """Give back the permit of a release that was not refused."""
-    RefusalPermit.objects.filter(release_key=release.key).delete()
+    with transaction.atomic():
+        RefusalPermit.objects.filter(release_key=key).update(release_key="", at=datetime.now(UTC))
+        undo()
+        vault_append(kind=VaultKind.RELEASE, body={"refused": loop_version.loop.name})

@@ -28,7 +28,7 @@ from privacy.selectors.decisions import training_folds
 from privacy.services.anonymize.cohort_sampling import cohort_sample, public_rate
 from privacy.services.anonymize.compute import anonymize_compute, release_technique
 from privacy.services.anonymize.contributors import contributors, paying_people
-from privacy.services.anonymize.refusals import permit_return, refusal_permit, refusal_record
+from privacy.services.anonymize.refusals import refusal_permit, refusal_record
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.releases.lifecycle import release_begin, release_commit, round_load, round_store
 from privacy.services.releases.reservations import ANONYMIZE_JOB, job_key
@@ -120,13 +120,12 @@ def anonymize_finish(*, release: Release) -> Release:
     except BaseException as error:
         # If another worker has stored the round meanwhile, its charge stays. If the refund fails now, a later sweep refunds it.
         with contextlib.suppress(Conflict, DatabaseError):
-            cohort_refund(release=release)
-            if isinstance(error, InputError | InsufficientData):
-                refusal_record(
-                    release.loop_version, release.key
-                )  # it follows from people's records, like a refused charge
+            if isinstance(
+                error, InputError | InsufficientData
+            ):  # it follows from people's records, like a refused charge
+                refusal_record(release.loop_version, release.key, undo=lambda: cohort_refund(release=release))
             else:
-                permit_return(release)
+                cohort_refund(release=release)
         raise
     release.refresh_from_db()
     return release
@@ -143,7 +142,6 @@ def _finish(release: Release) -> None:
             release=release, index=0, arrays=output.arrays, expires_at=expires, read=None if statistics else read
         )
         people = float(stored["users"][0]) if statistics else None
-        permit_return(release)
         release_commit(release=release, noisy_users=people, facts=output.log)
 
 
