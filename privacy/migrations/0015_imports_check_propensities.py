@@ -4,19 +4,8 @@ SQLite rebuilds a table whose constraint changes, without its triggers. So those
 """
 
 from django.db import migrations, models
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-SAID = "the Trust Vault only grows"
-
-
-def guard(apps: object, editor: BaseDatabaseSchemaEditor) -> None:
-    if editor.connection.vendor != "sqlite":
-        return
-    for act in ("update", "delete"):
-        editor.execute(
-            f"CREATE TRIGGER IF NOT EXISTS vault_events_no_{act} BEFORE {act.upper()} ON vault_events "
-            f"BEGIN SELECT RAISE(ABORT, '{SAID}: {act} of vault_events is refused'); END"
-        )
+from privacy.migrations._vault_guard import guard
 
 
 class Migration(migrations.Migration):

@@ -7,7 +7,7 @@ from privacy.models.decision import Choice, Decision, RewardSignal
 from privacy.models.imports import SignalImport
 from privacy.models.keys import DataKey, ExportKey
 from privacy.models.person import Person
-from privacy.models.release import Release, ReleaseRound, ReleaseState
+from privacy.models.release import RefusalPermit, Release, ReleaseRound, ReleaseState
 from privacy.models.served_decision import RewardEvent, ServedDecision, Unavailable
 from privacy.models.serving_state import ServingState
 from privacy.models.signal import Signal
@@ -24,6 +24,7 @@ __all__ = [
     "PersonAccount",
     "PrivacyBudget",
     "Purpose",
+    "RefusalPermit",
     "Release",
     "ReleaseRound",
     "ReleaseState",

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from core.model_base import Created
-from loops.models import LoopVersion
+from loops.models import Loop, LoopVersion
 from privacy.engine.anonymize.registry import technique_labels
 
 
@@ -86,6 +86,24 @@ class Release(Created):
 
     def __str__(self) -> str:
         return f"release {self.pk} ({self.purpose})"
+
+
+class RefusalPermit(models.Model):
+    """One of a loop's few permits for an anonymisation that people's records may refuse (see ``REFUSALS_A_DAY``).
+
+    ``release_key`` is the key of the release that holds it; empty once a refusal has used it up. ``at`` is when it was taken or
+    used up. A permit that no longer counts is deleted when the next one is taken.
+    """
+
+    loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="+")
+    release_key = models.CharField(max_length=120, blank=True, db_index=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "refusal_permits"
+
+    def __str__(self) -> str:
+        return f"permit of loop {self.loop_id}"
 
 
 class ReleaseRound(Created):

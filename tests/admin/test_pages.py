@@ -35,6 +35,7 @@ WITHOUT_A_PAGE = {
     "jobs.IdempotentAnswer",
     "jobs.PeriodicRun",
     "privacy.VaultHead",
+    "privacy.RefusalPermit",
 }
 QUERIES = 40
 

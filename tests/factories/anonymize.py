@@ -49,6 +49,7 @@ PEOPLE, CAPS = 80, {"cap_day": 9 * UNIT, "cap_week": 9 * UNIT, "cap_month": 9 * 
 CENTRAL = AnonymizeRequest("pulse", "differential_privacy", epsilon=1.0)
 LOCAL = replace(CENTRAL, mode="local")
 GROUPS = AnonymizeRequest("pulse", "k_anonymity", options={"k": 5})
+TOO_MANY = replace(GROUPS, options={"k": PEOPLE + 1})
 NAMES = AnonymizeRequest("interaction", "pseudonymization", options={"epoch": "spring"})
 COARSE = AnonymizeRequest("categorical", "generalization")
 ALL = [CENTRAL, LOCAL, GROUPS, NAMES, COARSE]

@@ -72,7 +72,7 @@ class Command(BaseCommand):
             "--output", type=Path, metavar="FILE", help="write rows as CSV, or statistics as JSON, to this new file"
         )
         parser.add_argument(
-            "--preview", action="store_true", help="show the cost and how many people would be left out; charge nothing"
+            "--preview", action="store_true", help="show the cost and what is public of its people; charge nothing"
         )
         parser.add_argument(
             "--json", action="store_true", help="print the log row or the preview as JSON, not the result"

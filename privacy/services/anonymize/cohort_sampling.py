@@ -30,8 +30,13 @@ def public_rate(*, loop_version: LoopVersion, request: AnonymizeRequest) -> floa
     """
     if request.samples is None:
         return 1.0
-    people = _people_stated(loop_version) or loop_version.spec.moments.nominal_users
+    people = people_public(loop_version)
     return min(1.0, request.samples / people) if people else 1.0
+
+
+def people_public(loop_version: LoopVersion) -> float | None:
+    """Return the number of people that the latest release stated under noise, else that of the loop file; None without either."""
+    return _people_stated(loop_version) or loop_version.spec.moments.nominal_users
 
 
 def cohort_sample(*, key: str, people: QuerySet[Person], request: AnonymizeRequest, rate: float) -> QuerySet[Person]:

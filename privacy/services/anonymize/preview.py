@@ -1,4 +1,7 @@
-"""Preview a release: its cost, and roughly how many people it would include and leave out. Nothing is charged or written."""
+"""Preview a release from what is public: its cost, about how many people it would reach, and how many it needs.
+
+A preview is free and may be asked for without end, so it reads no record, budget or consent of anybody.
+"""
 
 from __future__ import annotations
 
@@ -9,63 +12,46 @@ from privacy.engine.anonymize.registry import technique_of
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.dp.accounting import NANO
 from privacy.engine.dp.coarse_counts import two_digits
-from privacy.models import Purpose
-from privacy.selectors.consents import consented
-from privacy.selectors.decisions import training_folds
-from privacy.selectors.payable import cohort_people
-from privacy.services.anonymize.cohort_sampling import public_rate
-from privacy.services.anonymize.contributors import contributors, paying_people
-from privacy.services.anonymize.feature_records import people_with_records
-from privacy.services.anonymize.run import asked_columns, release_fields
+from privacy.services.anonymize.cohort_sampling import people_public
+from privacy.services.anonymize.run import asked_fields, least_people
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The cost and the reach of a release. Counts are rounded to two digits, or follow from one that is.
+    """The cost and the likely reach of a release.
 
     ``policy_units`` is the charge per person. Epsilon and delta are None for a technique without a formal guarantee.
-    ``people`` would be charged. ``without_consent`` and ``without_budget`` would be left out.
+    ``people``: about how many would be charged, rounded to two digits; None while no number of people is public.
+    ``least_people``: with fewer, the release would be refused.
     """
 
     policy_units: float
     formal_epsilon: float | None
     formal_delta: float | None
     guarantee: str
-    people: int
-    without_consent: int
-    without_budget: int
+    people: int | None
+    least_people: int
 
 
 def anonymize_preview(*, loop_version: LoopVersion, request: AnonymizeRequest) -> Preview:
-    """Preview an anonymisation. Raises InputError for a request that would be refused.
+    """Preview an anonymisation. Raises InputError for a request that would be refused whoever the people are.
 
-    Each count is rounded to its band before anything that the caller chose is applied to it: a multiplier or a limit of their own
-    would move the edges of the bands, and many previews would then tell the exact count.
+    It is a function of the request, the loop file, the settings and the number of people that an earlier release stated under
+    noise. So previews, however many, tell no more about a person than that release did.
     """
-    columns = asked_columns(loop_version, request)
-    fields, technique = release_fields(request, columns), technique_of(request.technique, request.mode)
-    records, spec = people_with_records(loop_version=loop_version, data_type=request.data_type), loop_version.spec
-    cohort = cohort_people(loop_version, spec.population, training_folds(spec), records)
-    consenting = consented(Purpose.TRAINING).filter(person_id__in=cohort.values("pk")).count()
-    paying = paying_people(
-        loop_version=loop_version, data_type=request.data_type, policy_nano=fields["policy_cost"], rho_nano=fields["rho"] or 0
-    )  # fmt: skip
-    able = contributors(
-        loop_version=loop_version, data_type=request.data_type, technique=technique, columns=columns, paying=paying
-    )
+    fields = asked_fields(loop_version, request)
     return Preview(
         policy_units=fields["policy_cost"] / NANO,
         formal_epsilon=fields["formal_epsilon"],
         formal_delta=fields["formal_delta"],
         guarantee=fields["guarantee"],
-        people=_reached(two_digits(able.count()), loop_version, request),
-        without_consent=two_digits(cohort.count() - consenting),
-        without_budget=two_digits(consenting - paying.count()),
+        people=_reached(people_public(loop_version), request.samples),
+        least_people=least_people(technique_of(request.technique, request.mode), request),
     )
 
 
-def _reached(people: int, loop_version: LoopVersion, request: AnonymizeRequest) -> int:
-    """Return about how many of ``people``, which is rounded, a request would charge."""
-    if technique_of(request.technique, request.mode).statistics:
-        return round(people * public_rate(loop_version=loop_version, request=request))
-    return people if request.samples is None else min(people, request.samples)
+def _reached(people: float | None, samples: int | None) -> int | None:
+    """Return about how many people a request for ``samples`` of them (None: everybody) would charge."""
+    if people is None:
+        return None
+    return two_digits(round(people if samples is None else min(people, samples)))

@@ -15,12 +15,12 @@ from django.utils import timezone
 
 from core.digests import RELEASE_KEY, keyed
 from core.durations import RECORDS_KEPT
-from core.errors import BudgetExceeded, Conflict, InputError, InsufficientData
+from core.errors import Conflict, InputError, InsufficientData
 from jobs.models import Job
 from jobs.services import job_enqueue
 from loops.models import LoopVersion
 from privacy.engine.anonymize.columns import Column, columns_of
-from privacy.engine.anonymize.protocol import Limits
+from privacy.engine.anonymize.protocol import Limits, Technique
 from privacy.engine.anonymize.registry import check_options, technique_of
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import Person, Purpose, Release, ReleaseState
@@ -28,7 +28,7 @@ from privacy.selectors.decisions import training_folds
 from privacy.services.anonymize.cohort_sampling import cohort_sample, public_rate
 from privacy.services.anonymize.compute import anonymize_compute, release_technique
 from privacy.services.anonymize.contributors import contributors, paying_people
-from privacy.services.anonymize.refusals import refusal_record, refusals_check
+from privacy.services.anonymize.refusals import refusal_permit, refusal_record
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.releases.lifecycle import release_begin, release_commit, round_load, round_store
 from privacy.services.releases.reservations import ANONYMIZE_JOB, job_key
@@ -50,26 +50,19 @@ def anonymize_begin(*, key: str, loop_version: LoopVersion, request: AnonymizeRe
 
     Only people who contribute are charged. The log stores a keyed digest of ``key``, because a caller may write a name into it.
     """
-    asked = _asked(key, loop_version, request)
-    try:
-        return release_begin(**asked)
-    except (BudgetExceeded, InsufficientData):
-        refusal_record(loop_version)
-        raise
+    asked_fields(loop_version, request)
+    with refusal_permit(loop_version, release_key(key)):
+        return release_begin(**_asked(key, loop_version, request))
 
 
 def _asked(key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> dict[str, Any]:
-    """Return the arguments of ``release_begin``. For a new release, people's records are read here, outside the charge.
-
-    Raises InputError for an invalid request, and Conflict after too many refusals.
-    """
+    """Return the arguments of ``release_begin``. For a new release, people's records are read here, outside the charge."""
     columns, key = asked_columns(loop_version, request), release_key(key)
     technique, fields = technique_of(request.technique, request.mode), release_fields(request, columns)
     rate = public_rate(loop_version=loop_version, request=request) if technique.statistics else 1.0
     share = {"rate": rate} if technique.statistics else {}
     people = Person.objects.none()
     if not Release.objects.filter(key=key).exists():
-        refusals_check(loop_version)
         paying = paying_people(
             loop_version=loop_version, data_type=request.data_type, policy_nano=fields["policy_cost"],
             rho_nano=fields["rho"] or 0,
@@ -86,8 +79,13 @@ def _asked(key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> di
         "fields": fields,
         "settled": share | dict(technique.settled(request, _today())),
         "among": lambda: people,
-        "least": max(settings.MIN_COHORT, technique.least_cohort(request)),
+        "least": least_people(technique, request),
     }
+
+
+def least_people(technique: Technique, request: AnonymizeRequest) -> int:
+    """Return the public number of people below which an anonymisation is refused."""
+    return max(settings.MIN_COHORT, technique.least_cohort(request))
 
 
 def release_key(key: str) -> str:
@@ -99,14 +97,12 @@ def release_key(key: str) -> str:
 
 def anonymize_enqueue(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Release, Job]:
     """Charge the people and enqueue the job that computes, in one transaction. Idempotent by ``key``."""
-    asked = _asked(key, loop_version, request)
-    try:
+    asked_fields(loop_version, request)
+    with refusal_permit(loop_version, release_key(key)):
+        asked = _asked(key, loop_version, request)
         with transaction.atomic():
             release = release_begin(**asked)
             return release, job_enqueue(kind=ANONYMIZE_JOB, arguments={"release": release.pk}, key=job_key(release))
-    except (BudgetExceeded, InsufficientData):
-        refusal_record(loop_version)
-        raise
 
 
 def anonymize_finish(*, release: Release) -> Release:
@@ -124,11 +120,12 @@ def anonymize_finish(*, release: Release) -> Release:
     except BaseException as error:
         # If another worker has stored the round meanwhile, its charge stays. If the refund fails now, a later sweep refunds it.
         with contextlib.suppress(Conflict, DatabaseError):
-            cohort_refund(release=release)
             if isinstance(
                 error, InputError | InsufficientData
             ):  # it follows from people's records, like a refused charge
-                refusal_record(release.loop_version)
+                refusal_record(release.loop_version, release.key, undo=lambda: cohort_refund(release=release))
+            else:
+                cohort_refund(release=release)
         raise
     release.refresh_from_db()
     return release
@@ -160,6 +157,11 @@ def asked_columns(loop_version: LoopVersion, request: AnonymizeRequest) -> tuple
             raise InputError("dataType is categorical, but no field is a category; name a category or change dataType")
     technique.check(request, columns)
     return columns
+
+
+def asked_fields(loop_version: LoopVersion, request: AnonymizeRequest) -> dict[str, Any]:
+    """Check a request against all that is public, and return its fields of the log. Raises InputError for an invalid request."""
+    return release_fields(request, asked_columns(loop_version, request))
 
 
 def release_fields(request: AnonymizeRequest, columns: tuple[Column, ...]) -> dict[str, Any]:

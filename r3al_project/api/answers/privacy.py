@@ -142,23 +142,22 @@ def anonymize_accepted(release: Release, job: Job, key: str) -> Answer:
 
 
 class PreviewAnswer(Shape):
-    """Counts of people, rounded to two digits."""
+    """The cost to each person, and about how many people there are by what is public (null: no number is public yet)."""
 
     policyCost = serializers.FloatField()
     formalEpsilon = nullable_number()
     formalDelta = nullable_number()
     guarantee = serializers.CharField()
-    people = serializers.IntegerField()
-    withoutConsent = serializers.IntegerField()
-    withoutBudget = serializers.IntegerField()
+    people = serializers.IntegerField(allow_null=True)
+    leastPeople = serializers.IntegerField()
 
 
 def preview_answer(preview: Preview) -> Answer:
-    """Build the cost of an anonymisation and the counts of people."""
+    """Build the cost of an anonymisation and its public numbers of people."""
     return {
         "policyCost": preview.policy_units, "formalEpsilon": preview.formal_epsilon,
         "formalDelta": preview.formal_delta, "guarantee": preview.guarantee, "people": preview.people,
-        "withoutConsent": preview.without_consent, "withoutBudget": preview.without_budget,
+        "leastPeople": preview.least_people,
     }  # fmt: skip
 
 

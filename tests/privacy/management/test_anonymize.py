@@ -83,7 +83,7 @@ class TestOutput:
 def test_a_preview_is_json_for_who_asks(world: LoopVersion) -> None:
     told = json.loads(run("--preview", "--json"))
     assert set(told) == {
-        "policy_units", "formal_epsilon", "formal_delta", "guarantee", "people", "without_consent", "without_budget"
+        "policy_units", "formal_epsilon", "formal_delta", "guarantee", "people", "least_people"
     }  # fmt: skip
     assert [line.partition(": ")[0] for line in run("--preview").splitlines()] == list(told)
     assert told["formal_epsilon"] == 0.5 and not Release.objects.exists()

@@ -16,9 +16,8 @@ from privacy.engine.dp.accounting import LATTICE_STEPS
 from privacy.models import LedgerEntry, Person, PrivacyBudget, Release
 from privacy.selectors.decisions import charged_person_ids
 from privacy.services.anonymize.cohort_sampling import public_rate
-from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.run import anonymize
-from tests.factories.anonymize import CENTRAL, LOCAL, PEOPLE, make_world
+from tests.factories.anonymize import CENTRAL, PEOPLE, make_world
 from tests.factories.decisions import decision
 from tests.factories.people import UNIT
 
@@ -104,11 +103,6 @@ def test_the_share_follows_from_what_is_public_alone(world: LoopVersion) -> None
     assert public_rate(loop_version=world, request=replace(WANTED, samples=1_000)) == 1.0
     Release.objects.update(state="reserved", committed_at=None)
     assert public_rate(loop_version=world, request=WANTED) == 1.0, "while no number is public, everybody enters"
-
-
-def test_a_preview_says_about_how_many(world: LoopVersion) -> None:
-    assert anonymize_preview(loop_version=world, request=WANTED).people == 30
-    assert anonymize_preview(loop_version=world, request=replace(LOCAL, samples=20)).people == 20
 
 
 def test_a_retry_keeps_the_share_of_the_first(world: LoopVersion) -> None:

@@ -13,7 +13,6 @@ from loops.models import LoopVersion
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import Decision, PrivacyBudget, Release
 from privacy.selectors.decisions import charged_person_ids
-from privacy.services.anonymize.preview import anonymize_preview
 from tests.factories.anonymize import CENTRAL, COARSE, GROUPS, LOCAL, NAMES, PEOPLE, make_world, run
 from tests.factories.decisions import decision
 
@@ -65,13 +64,6 @@ def test_a_sample_is_drawn_from_those_who_contribute(world: LoopVersion) -> None
     lacking = without_place(world, ids()[:20])
     charged = set(charged_person_ids(release=run(world, replace(GROUPS, samples=PEOPLE - 20))).tolist())
     assert charged == set(ids()) - lacking
-
-
-def test_a_preview_counts_those_who_would_be_charged(world: LoopVersion) -> None:
-    without_place(world, ids()[:20])
-    assert anonymize_preview(loop_version=world, request=GROUPS).people == 60
-    assert anonymize_preview(loop_version=world, request=replace(GROUPS, fields=("mood",))).people == 80
-    assert anonymize_preview(loop_version=world, request=LOCAL).people == 80
 
 
 def test_nobody_contributes_nobody_pays(world: LoopVersion) -> None:

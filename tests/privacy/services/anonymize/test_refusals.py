@@ -11,13 +11,13 @@ import pytest
 from core.errors import Conflict, InputError, InsufficientData
 from loops.models import LoopVersion
 from privacy.engine.anonymize.request import AnonymizeRequest
-from privacy.models import PrivacyBudget, Release, VaultEvent
-from privacy.services.anonymize.run import anonymize_enqueue
-from tests.factories.anonymize import GROUPS, make_world, run, spent
+from privacy.models import PrivacyBudget, RefusalPermit, Release, VaultEvent
+from privacy.services.anonymize.run import anonymize_begin, anonymize_enqueue, anonymize_finish
+from privacy.services.budget.charge import cohort_refund
+from tests.factories.anonymize import GROUPS, TOO_MANY, make_world, run, spent
 
 pytestmark = pytest.mark.django_db
 TOO_DIVERSE = replace(GROUPS, options={"k": 5, "sensitive": "place", "diversity": 4})
-TOO_MANY = replace(GROUPS, options={"k": 81})
 
 
 @pytest.fixture
@@ -39,7 +39,9 @@ def test_each_is_recorded_and_after_some_nothing_more_is_told(
             run(world, wanted, key=f"try-{n}")
         assert refused() == n + 1 and spent() == (0, 0)
     for asked in (wanted, GROUPS):
-        with pytest.raises(Conflict, match="3 anonymisations of loop 'rows' were refused within a day"):
+        with pytest.raises(
+            Conflict, match="3 anonymisations of loop 'rows' are under way or were refused within a day"
+        ):
             run(world, asked, key="one more")
     assert refused() == 3 and not Release.objects.filter(state="committed").exists()
 
@@ -53,7 +55,46 @@ def test_by_the_queue_as_by_the_command(world: LoopVersion) -> None:
 def test_a_request_that_is_wrong_in_itself_is_no_refusal(world: LoopVersion) -> None:
     with pytest.raises(InputError, match="k is 1"):
         run(world, replace(GROUPS, options={"k": 1}))
+    assert refused() == 0 and not RefusalPermit.objects.exists()
+
+
+def test_a_release_holds_its_permit_until_it_is_committed(world: LoopVersion) -> None:
+    begun = [anonymize_begin(key=f"queued-{n}", loop_version=world, request=GROUPS) for n in range(3)]
+    RefusalPermit.objects.update(at=datetime.now(UTC) - timedelta(days=3))  # a queue that was long
+    with pytest.raises(Conflict, match="are under way"):
+        run(world, GROUPS, key="one more")
+    anonymize_finish(release=begun[0])
+    assert run(world, GROUPS, key="one more").state == "committed"
+
+
+def test_a_release_that_was_cancelled_holds_none(world: LoopVersion) -> None:
+    for n in range(4):
+        cohort_refund(release=anonymize_begin(key=f"cancelled-{n}", loop_version=world, request=GROUPS))
     assert refused() == 0
+
+
+def test_a_failure_that_follows_from_nobodys_records_gives_it_back(
+    world: LoopVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("the disk is away")
+
+    for n, part in enumerate(("release_begin", "anonymize_compute") * 2):
+        with monkeypatch.context() as away:
+            away.setattr(f"privacy.services.anonymize.run.{part}", broken)
+            with pytest.raises(OSError, match="disk"):
+                run(world, GROUPS, key=f"{part}-{n}")
+        assert refused() == 0 and spent() == (0, 0)
+    assert run(world, GROUPS).state == "committed"
+
+
+def test_a_process_that_died_uses_its_permit_up_for_a_day(world: LoopVersion) -> None:
+    loop, now = world.loop, datetime.now(UTC)
+    RefusalPermit.objects.bulk_create(RefusalPermit(loop=loop, release_key=f"died-{n}", at=now) for n in range(3))
+    with pytest.raises(Conflict, match="are under way"):
+        run(world, GROUPS)
+    RefusalPermit.objects.update(at=now - timedelta(days=1, seconds=1))
+    assert run(world, GROUPS).state == "committed" and RefusalPermit.objects.count() == 1
 
 
 def test_a_day_later_it_may_be_asked_again(world: LoopVersion, monkeypatch: pytest.MonkeyPatch) -> None:
