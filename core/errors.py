@@ -15,7 +15,10 @@ class InputError(R3alError):
 
 
 class KeyReused(InputError):
-    """Report an identifier of a request that was used before with other content. Nothing was written."""
+    """Report a key or an identifier of a request that was used before with other content. Nothing was written.
+
+    This is the rule of every door: other content under a known key is never a conflict that could end by itself.
+    """
 
 
 class NotFound(R3alError):

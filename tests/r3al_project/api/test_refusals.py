@@ -88,9 +88,7 @@ class TestRealAnswers:
     def port(self, stack: Stack, tmp_path: Path) -> Iterator[int]:
         """A web process without a database."""
         away = "postgresql://nobody:secret@127.0.0.1:1/nothing"
-        with web_processes(
-            stack, tmp_path / "web.log", workers=1, DATABASE_URL=away, R3AL_BODY_SECONDS="1"
-        ) as found:
+        with web_processes(stack, tmp_path / "web.log", workers=1, DATABASE_URL=away, R3AL_BODY_SECONDS="1") as found:
             yield found
 
     @pytest.fixture
