@@ -27,11 +27,13 @@ from r3al_project.api.answers.people import (
     consents_answer,
     consents_changed_answer,
     erasure_answer,
-    my_vault_answer,
+    event_answer,
     person_answer,
 )
+from r3al_project.api.answers.shape import page_answer
 from r3al_project.api.http.api_view import ApiView
 from r3al_project.api.http.idempotency import TokenAnswer, idempotent
+from r3al_project.api.http.pagination import PageQuery, page_of_table
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import FlagField, IdentifierField, StrictBody, TextField, read_body
 from r3al_project.permissions import SERVE_PEOPLE
@@ -127,14 +129,19 @@ class MyBudgetView(ApiView):
 
 
 class MyVaultView(ApiView):
-    """Show the Trust Vault's events about the caller: consents and budget changes. Decisions lie there in sealed batches."""
+    """List the Trust Vault's events about the caller, newest first: consents and budget changes.
+
+    Decisions lie in the Trust Vault in sealed batches.
+    """
 
     permission_classes = (HasPermission,)
     may = {"GET": ""}
+    queries = {"GET": PageQuery}
 
-    @extend_schema(responses={200: MyVaultAnswer})
+    @extend_schema(parameters=[PageQuery], responses={200: MyVaultAnswer})
     def get(self, request: Request) -> Response:
-        return Response(my_vault_answer(list(vault_events_of(own_person(request.user)))))
+        page = page_of_table(request, self.query, vault_events_of(own_person(request.user)))
+        return Response(page_answer(page.next, [event_answer(e) for e in page.entries]))
 
 
 class MyExportView(ApiView):

@@ -219,9 +219,13 @@ def _problem_content(schema: str) -> Document:
 
 def _problems() -> dict[str, Document]:
     """Return a schema for each status: a problem document that has one of the status's own types."""
-    own = {s: {"type": {"enum": types_of_status(s)}, "status": {"enum": [s]}} for s in _MEANINGS}
-    problem = {"$ref": "#/components/schemas/Problem"}
-    return {
-        f"Problem{s}": {"description": _MEANINGS[s], "allOf": [problem, {"type": "object", "properties": properties}]}
-        for s, properties in own.items()
+    return {f"Problem{status}": _problem_of_status(status) for status in _MEANINGS}
+
+
+def _problem_of_status(status: int) -> Document:
+    properties: Document = PROBLEM["properties"]
+    own = {
+        "type": properties["type"] | {"enum": types_of_status(status)},
+        "status": {"type": "integer", "enum": [status]},
     }
+    return PROBLEM | {"description": _MEANINGS[status], "properties": properties | own}
