@@ -104,7 +104,7 @@ class MyConsentsView(ApiView):
         given = read_body(ConsentsBody, request)
         text = given.pop("textVersion")
         if not given:
-            raise InputError(f"name at least one consent to change: {', '.join(Purpose.values)}")
+            raise InputError(f"name at least one consent to change: {', '.join(Purpose.values)}", field="body")
         consents_set(
             person=own_person(request.user),
             consents={Purpose(p): g for p, g in given.items()},
@@ -173,7 +173,7 @@ class MyErasureView(ApiView):
     @extend_schema(request=ErasureBody, responses={200: ErasureAnswer})
     def post(self, request: Request) -> Response:
         if not read_body(ErasureBody, request)["confirm"]:
-            raise InputError("confirm must be true; an erasure cannot be undone")
+            raise InputError("confirm must be true; an erasure cannot be undone", field="confirm")
         me = own_person(request.user)
         trained = versions_trained_on(person_id=me.pk)
         return Response(erasure_answer(person_erase(person_id=me.pk, source="app"), trained))
