@@ -5,17 +5,29 @@ A class of its own, and so a type of problem of its own (``core.problem_json``),
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class R3alError(Exception):
     """Base class of every expected error. ``str()`` is one sentence that states what was wrong, where, and what to do."""
 
 
 class InputError(R3alError):
-    """Report invalid input from the caller. Nothing was written."""
+    """Report invalid input from the caller. Nothing was written.
+
+    Args: field: the API's name of the field that does not fit. The problem document lists the reason under it.
+    """
+
+    def __init__(self, reason: str, *, field: str = "") -> None:
+        super().__init__(reason)
+        self.members: dict[str, Any] = {"errors": {field: [reason]}} if field else {}
 
 
 class KeyReused(InputError):
-    """Report an identifier of a request that was used before with other content. Nothing was written."""
+    """Report a key or an identifier of a request that was used before with other content. Nothing was written.
+
+    This is the rule of every door: other content under a known key is never a conflict that could end by itself.
+    """
 
 
 class NotFound(R3alError):

@@ -8,6 +8,7 @@ import unicodedata
 from core.errors import InputError
 
 LONGEST_IDENTIFIER = 200
+_FIELD = "userId"  # as the API names it
 _LONGEST_GIVEN = 2_000  # normalising shortens some texts, but never a person's identifier to a tenth
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,200}")  # most identifiers: normal as they are
 _WHOLE_FLOAT = re.compile(r"(-?[0-9]+)\.0+")  # a column of whole numbers that a program wrote as floats
@@ -27,13 +28,16 @@ def identifier_normalised(text: str) -> str:
         return text
     normal = unicodedata.normalize("NFKC", text[: _LONGEST_GIVEN + 1]).strip()
     if not normal or len(text) > _LONGEST_GIVEN or len(normal) > LONGEST_IDENTIFIER:
-        raise InputError(f"a person's identifier (userId) has 1 to {LONGEST_IDENTIFIER} characters")
+        raise InputError(f"a person's identifier (userId) has 1 to {LONGEST_IDENTIFIER} characters", field=_FIELD)
     if _INVISIBLE.search(normal) or any(unicodedata.category(c) in _INVISIBLE_CATEGORIES for c in normal):
         raise InputError(
-            "a person's identifier (userId) holds a control character or one that nobody sees; leave it out"
+            "a person's identifier (userId) holds a control character or one that nobody sees; leave it out",
+            field=_FIELD,
         )
     if _SCIENTIFIC.fullmatch(normal):
-        raise InputError("a person's identifier (userId) is a rounded number such as 1.2E+15; write all of its digits")
+        raise InputError(
+            "a person's identifier (userId) is a rounded number such as 1.2E+15; write all of its digits", field=_FIELD
+        )
     whole = _WHOLE_FLOAT.fullmatch(normal)
     return whole[1] if whole else normal
 

@@ -47,13 +47,19 @@ _BY_STATUS = {status: name for status, name in KINDS.values() if status not in (
     500: "server-error", 503: "unavailable",
 }  # fmt: skip
 _OTHER = "other"
+LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # statuses that carry Retry-After
 # Every type that a problem may have. A client may branch on them: none is renamed, and none changes its meaning.
 PROBLEM_TYPES = tuple(
     sorted(TYPE_PREFIX + name for name in {_OTHER, *_BY_STATUS.values(), *(name for _, name in KINDS.values())})
 )
 
 RETRY_SECONDS = 5
-_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def types_of_status(status: int) -> list[str]:
+    """Return every type that a problem of this status may have, sorted."""
+    names = {name for known, name in KINDS.values() if known == status} | {_BY_STATUS.get(status, _OTHER)}
+    return sorted(TYPE_PREFIX + name for name in names)
 
 
 def problem(
@@ -80,7 +86,7 @@ def problem(
     response = JsonResponse(body, status=status, content_type="application/problem+json")
     if status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = "Token"
-    if status in _LATER:
+    if status in LATER:
         response["Retry-After"] = str(retry_after)
     return response
 

@@ -133,6 +133,8 @@ class PeriodicRun(models.Model):
 class IdempotentAnswer(Created):
     """Store the answer to a POST with an Idempotency-Key, in the transaction of its effects. Rows last a day, without secrets.
 
+    An anonymisation keeps its own answer. Its row holds the digest of the request alone.
+
     ``about`` is the account of the person that the answer concerns, if any. Erasing that person deletes the row.
     """
 

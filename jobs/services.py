@@ -14,7 +14,7 @@ from django.db.models import Case, DateTimeField, F, Q, Value, When
 from django.db.models.functions import Now
 
 from core.durations import HOUR
-from core.errors import Conflict, InputError, NotFound, R3alError
+from core.errors import InputError, KeyReused, NotFound, R3alError
 from jobs import leases
 from jobs.handlers import JobContext, UnknownJobKind, kind_of
 from jobs.heartbeat import Heartbeat
@@ -31,7 +31,7 @@ _MOST_DOUBLINGS = 3  # of the grace period between two messages
 def job_enqueue(*, kind: str, arguments: Mapping[str, Argument], key: str | None = None) -> Job:
     """Queue a job, or return the existing job with the same key. Its message is sent when the caller's transaction commits.
 
-    Raises: InputError for an unknown kind, an empty key or an argument that is not a plain value. Conflict when the key
+    Raises: InputError for an unknown kind, an empty key or an argument that is not a plain value. KeyReused when the key
     belongs to a job of another kind or with other arguments.
     """
     _check(kind, arguments, key)
@@ -43,7 +43,7 @@ def job_enqueue(*, kind: str, arguments: Mapping[str, Argument], key: str | None
     if new:
         transaction.on_commit(lambda: dispatch(job))
     elif (job.kind, job.arguments) != (kind, dict(arguments)):
-        raise Conflict(f"the key {key!r} belongs to {job}, which has another kind or other arguments; use another key")
+        raise KeyReused(f"the key {key!r} belongs to {job}, which has another kind or other arguments; use another key")
     return job
 
 

@@ -133,13 +133,16 @@ _TOO_LARGE = f"the body is larger than {LONGEST_BODY} bytes; send smaller batche
 
 
 def _declared_length(environ: RequestEnviron) -> int | None:
-    """Return the length of the body: 0 for none, None for a length that the client does not say."""
+    """Return the length of the body: 0 for none, None for a length that the client does not say.
+
+    A body of a method whose bodies have no meaning (RFC 9110) is not read.
+    """
+    if environ["REQUEST_METHOD"] in ("GET", "HEAD", "OPTIONS"):
+        return 0
     given = environ.get("CONTENT_LENGTH", "")
     if given.isdecimal():
         return int(given)
-    has_body = "HTTP_TRANSFER_ENCODING" in environ or environ["SERVER_PROTOCOL"] == "HTTP/2"
-    may_have_body = environ["REQUEST_METHOD"] not in ("GET", "HEAD", "OPTIONS")
-    return None if has_body and may_have_body else 0
+    return None if "HTTP_TRANSFER_ENCODING" in environ or environ["SERVER_PROTOCOL"] == "HTTP/2" else 0
 
 
 def _with_body(body: bytes) -> RequestEnviron:

@@ -41,7 +41,6 @@ from r3al_project.api.http.idempotency import idempotent
 from r3al_project.api.http.pagination import PageQuery, page_of_table
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import (
-    FieldError,
     FlagField,
     NumberField,
     OneOfField,
@@ -160,18 +159,20 @@ class ModelsView(ApiView):
 
 
 def _check_head(version: LoopVersion, name: str) -> None:
-    """Raise FieldError that lists the loop's heads for a ``modelType`` that is none of them."""
+    """Raise InputError that lists the loop's heads for a ``modelType`` that is none of them."""
     try:
         version.spec.head(name)
     except InputError as error:
-        raise FieldError("modelType", str(error)) from None
+        raise InputError(str(error), field="modelType") from None
 
 
 def _check_known_head(name: str | None) -> None:
-    """Raise FieldError that lists the heads of all loops for a ``modelType`` that no loop has."""
+    """Raise InputError that lists the heads of all loops for a ``modelType`` that no loop has."""
     known = heads_known() if name else []
     if name and name not in known:
-        raise FieldError("modelType", f"no loop has a head {name!r}; the heads are {', '.join(known) or 'none yet'}")
+        raise InputError(
+            f"no loop has a head {name!r}; the heads are {', '.join(known) or 'none yet'}", field="modelType"
+        )
 
 
 def _notes(given: dict[str, Any], samples: int) -> list[str]:
@@ -195,7 +196,8 @@ def _version_in_path(name: str, given: dict[str, Any]) -> ModelVersion:
     named = given.get("versionId")
     if named is not None and named not in (str(found.pk), found.name):
         raise InputError(
-            f"versionId is {named!r}, but the address names {found.name}; send the same name, or leave it out"
+            f"versionId is {named[:40]!r}, but the address names {found.name}; send the same name, or leave it out",
+            field="versionId",
         )
     return found
 
@@ -243,7 +245,11 @@ class DeployBody(StrictBody):
 def _check_strategy(given: dict[str, Any]) -> None:
     """Refuse a strategy that is not available now, and a share of the traffic, which none takes. Raises InputError."""
     if given.get("deploymentType", FULL_ROLLOUT) not in STARTERS or given["trafficPercentage"] != 100.0:
-        raise InputError(f"only deploymentType {' or '.join(STARTERS)} with trafficPercentage 100 is available")
+        known = given.get("deploymentType", FULL_ROLLOUT) in STARTERS
+        raise InputError(
+            f"only deploymentType {' or '.join(STARTERS)} with trafficPercentage 100 is available",
+            field="trafficPercentage" if known else "deploymentType",
+        )
 
 
 class DeployView(ApiView):

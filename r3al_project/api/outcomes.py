@@ -27,6 +27,7 @@ from r3al_project.api.answers.outcomes import (
     ActivateBody,
     CalculateAnswer,
     CalculateBody,
+    Observations,
     Rejected,
     RewardAnswer,
     RewardBody,
@@ -41,9 +42,6 @@ from r3al_project.api.http.plain_view import plain_view
 
 LARGEST_BODY = 256 * 1024
 _view = partial(plain_view, largest=LARGEST_BODY, advice="send smaller batches", may_be_empty=True)
-
-
-_FIELD_NAMES = {f.name: f.encode_name for f in msgspec.structs.fields(RewardInputs)} | {"delay": "the delay in seconds"}
 
 
 def _json(answer: msgspec.Struct, *, status: int = 200) -> HttpResponse:
@@ -67,7 +65,7 @@ def activate(token: Token, body: ActivateBody, decision: UUID) -> HttpResponse:
     """Record that the device showed a decision, even if it had expired. The first time counts."""
     caller = caller_of(token)
     if body.at is not None and body.at.tzinfo is None:
-        raise InputError("at has no offset from UTC; send it like 2026-01-31T08:00:00+01:00")
+        raise InputError("at has no offset from UTC; send it like 2026-01-31T08:00:00+01:00", field="at")
     served = decision_activate(caller=caller, public_id=decision, user_id=body.user_id, at=body.at)
     assert served.activated_at is not None
     return _json(ActivateAnswer(served.public_id, served.activated_at, served.activated_at > served.expires_at))
@@ -80,7 +78,7 @@ def rewards(token: Token, body: RewardBody, decision: UUID) -> HttpResponse:
     Returns 201 for a new reward, 200 for a known one, and 202 for one after the deadline, from which no policy learns.
     """
     caller = caller_of(token)
-    inputs = None if body.inputs is None else _observed(body.inputs)
+    inputs = None if body.inputs is None else _inputs(body.inputs)
     components = None if body.components is None else _given(body.components)
     reward = RewardInput(body.reward_id, body.total, components, inputs, body.label)
     receipt = reward_add(caller=caller, public_id=decision, user_id=body.user_id, reward=reward)
@@ -92,27 +90,36 @@ def _given(components: RewardComponents) -> dict[str, float]:
     return {name: value for name, value in msgspec.structs.asdict(components).items() if value is not UNSET}
 
 
-def _observed(inputs: RewardInputs) -> dict[str, float]:
-    given = {
-        "sentiment_before": inputs.sentiment_before,
-        "sentiment_after": inputs.sentiment_after,
-        "engagement_before": inputs.engagement_before,
-        "engagement_after": inputs.engagement_after,
-        "rating": inputs.rating,
-        "delay": inputs.delay_seconds,
-        "consent": inputs.consent_given,
-        "privacy": inputs.privacy_respected,
+def _inputs(given: RewardInputs) -> dict[str, float]:
+    _check_within("inputs.delaySeconds", given.delay_seconds, 0.0, LONGEST_DELAY)
+    return _observed(given, delay=given.delay_seconds, place="inputs.")
+
+
+def _observed(given: Observations, *, delay: float | None, place: str = "") -> dict[str, float]:
+    """Return the observations that were given, by the names of the reward's inputs. Raises InputError for one out of bounds.
+
+    Args: delay: seconds. place: path of the observations in the body, for errors.
+    """
+    for field in msgspec.structs.fields(Observations):
+        low = -1.0 if field.name.startswith("sentiment") else 0.0
+        _check_within(place + field.encode_name, getattr(given, field.name), low, 1.0)
+    values = {
+        "sentiment_before": given.sentiment_before,
+        "sentiment_after": given.sentiment_after,
+        "engagement_before": given.engagement_before,
+        "engagement_after": given.engagement_after,
+        "rating": given.rating,
+        "delay": delay,
+        "consent": given.consent_given,
+        "privacy": given.privacy_respected,
     }
-    _check_range(given)
-    return {name: float(value) for name, value in given.items() if value is not None}
+    return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def _check_range(given: dict[str, float | bool | None]) -> None:
+def _check_within(field: str, value: float | None, low: float, high: float) -> None:
     """Raise InputError for a value outside its bounds."""
-    for name, value in given.items():
-        low, high = (-1.0, 1.0) if name.startswith("sentiment") else (0.0, LONGEST_DELAY if name == "delay" else 1.0)
-        if value is not None and not low <= value <= high:
-            raise InputError(f"{_FIELD_NAMES.get(name, name)} is {value:g}; it must lie between {low:g} and {high:g}")
+    if value is not None and not low <= value <= high:
+        raise InputError(f"{field} is {value:g}; it must lie between {low:g} and {high:g}", field=field)
 
 
 @_view(CalculateBody)
@@ -120,13 +127,8 @@ def calculate(token: Token, body: CalculateBody) -> HttpResponse:
     """Compute a reward: the total, and each component with its weight and bounds. Store nothing."""
     caller_of(token)
     spec = loop_version_current(body.loop).spec
-    timing = None if body.action_timing is None else body.action_timing * HOUR
-    observed = _observed(
-        RewardInputs(
-            body.sentiment_before, body.sentiment_after, body.engagement_before, body.engagement_after, body.rating,
-            timing, body.consent_given, body.privacy_respected,
-        )
-    )  # fmt: skip
+    _check_within("actionTiming", body.action_timing, 0.0, LONGEST_DELAY / HOUR)
+    observed = _observed(body, delay=None if body.action_timing is None else body.action_timing * HOUR)
     notes = _notes(spec, body)
     components = reward_components(spec, observed, action=body.action_type, affect=body.affect, timing=body.timing)
     weights = {c: spec.reward.weights.get(c, DEFAULT_WEIGHTS[c]) for c in COMPONENTS}
@@ -146,7 +148,10 @@ def _notes(spec: LoopSpec, body: CalculateBody) -> list[str]:
     _check_affect(spec, body.affect)
     head, notes = spec.timing_head, []
     if body.timing is not None and body.timing not in head.actions:
-        raise InputError(f"timing is {body.timing!r}; the actions of head {head.name} are {', '.join(head.actions)}")
+        raise InputError(
+            f"timing is {body.timing[:40]!r}; the actions of head {head.name} are {', '.join(head.actions)}",
+            field="timing",
+        )
     if body.action_type and body.action_type not in spec.main_head.actions:
         known = ", ".join(spec.main_head.actions)
         notes.append(
@@ -162,7 +167,7 @@ def _check_affect(spec: LoopSpec, affect: dict[str, float]) -> None:
     for name, value in affect.items():
         if name not in known:
             raise InputError(
-                f"affect.{name[:40]} is not a numeric feature of loop {spec.name!r}; there are {', '.join(known)}"
+                f"affect.{name[:40]} is not a numeric feature of loop {spec.name!r}; there are {', '.join(known)}",
+                field=f"affect.{name[:40]}",
             )
-        if not 0.0 <= value <= 1.0:
-            raise InputError(f"affect.{name} is {value:g}; it must lie between 0 and 1")
+        _check_within(f"affect.{name}", value, 0.0, 1.0)

@@ -27,11 +27,13 @@ from r3al_project.api.answers.people import (
     consents_answer,
     consents_changed_answer,
     erasure_answer,
-    my_vault_answer,
+    event_answer,
     person_answer,
 )
+from r3al_project.api.answers.shape import page_answer
 from r3al_project.api.http.api_view import ApiView
 from r3al_project.api.http.idempotency import TokenAnswer, idempotent
+from r3al_project.api.http.pagination import PageQuery, page_of_table
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import FlagField, IdentifierField, StrictBody, TextField, read_body
 from r3al_project.permissions import SERVE_PEOPLE
@@ -102,7 +104,7 @@ class MyConsentsView(ApiView):
         given = read_body(ConsentsBody, request)
         text = given.pop("textVersion")
         if not given:
-            raise InputError(f"name at least one consent to change: {', '.join(Purpose.values)}")
+            raise InputError(f"name at least one consent to change: {', '.join(Purpose.values)}", field="body")
         consents_set(
             person=own_person(request.user),
             consents={Purpose(p): g for p, g in given.items()},
@@ -127,14 +129,19 @@ class MyBudgetView(ApiView):
 
 
 class MyVaultView(ApiView):
-    """Show the Trust Vault's events about the caller: consents and budget changes. Decisions lie there in sealed batches."""
+    """List the Trust Vault's events about the caller, newest first: consents and budget changes.
+
+    Decisions lie in the Trust Vault in sealed batches.
+    """
 
     permission_classes = (HasPermission,)
     may = {"GET": ""}
+    queries = {"GET": PageQuery}
 
-    @extend_schema(responses={200: MyVaultAnswer})
+    @extend_schema(parameters=[PageQuery], responses={200: MyVaultAnswer})
     def get(self, request: Request) -> Response:
-        return Response(my_vault_answer(list(vault_events_of(own_person(request.user)))))
+        page = page_of_table(request, self.query, vault_events_of(own_person(request.user)))
+        return Response(page_answer(page.next, [event_answer(e) for e in page.entries]))
 
 
 class MyExportView(ApiView):
@@ -166,7 +173,7 @@ class MyErasureView(ApiView):
     @extend_schema(request=ErasureBody, responses={200: ErasureAnswer})
     def post(self, request: Request) -> Response:
         if not read_body(ErasureBody, request)["confirm"]:
-            raise InputError("confirm must be true; an erasure cannot be undone")
+            raise InputError("confirm must be true; an erasure cannot be undone", field="confirm")
         me = own_person(request.user)
         trained = versions_trained_on(person_id=me.pk)
         return Response(erasure_answer(person_erase(person_id=me.pk, source="app"), trained))

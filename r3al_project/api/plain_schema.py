@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from core.problem_json import PROBLEM_TYPES
+from core.problem_json import LATER, PROBLEM_TYPES, types_of_status
 from deployments.services.serving import requests, responses
 from r3al_project.api.answers import outcomes
 from r3al_project.api.answers.shape import Shape
@@ -74,9 +74,18 @@ _MEANINGS = {
     401: "The token is missing or not valid.",
     403: "The role does not allow this, or the person has not consented.",
     404: "It does not exist, or it is not yours.",
+    408: "The body did not arrive in time.",
     409: "The current state does not allow this. The detail says why.",
     413: "The body is too large.",
     422: "A value does not fit. The detail says which, and errors names the fields.",
+    429: "Too many logins failed.",
+    503: "The database is away or busy, or the server has too many requests to answer.",
+}
+_OF_BODIES, _OF_ALL = (400, 408, 413, 422), (503,)  # refusals of every method that takes a body, and of every operation
+_RETRY_AFTER: Document = {
+    "description": "Seconds until the client should send the request again.",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1},
 }
 PROBLEM: Document = {
     "type": "object",
@@ -103,11 +112,11 @@ PROBLEM: Document = {
 def complete(result: Document, generator: Any, request: Any, public: bool) -> Document:
     """Add the plain views' endpoints, and each operation's error answers. Postprocessing hook of drf-spectacular."""
     for operations in result["paths"].values():
-        for operation in operations.values():
+        for method, operation in operations.items():
             _add_locations(operation)
-            _add_refusals(operation, _refusals(operation))
+            _add_refusals(operation, _refusals(method, operation))
     schemas, components = _structs()
-    result["components"]["schemas"] |= schemas | {"Problem": PROBLEM}
+    result["components"]["schemas"] |= schemas | {"Problem": PROBLEM} | _problems()
     for schema in result["components"]["schemas"].values():
         _say_defaults(schema)
     result["paths"] |= {e.path: {"post": _operation(e, components)} for e in ENDPOINTS}
@@ -176,20 +185,47 @@ def _operation(endpoint: Endpoint, components: dict[type, Document]) -> Document
     if "{decision}" in endpoint.path:
         place = {"type": "string", "format": "uuid"}
         operation["parameters"] = [{"in": "path", "name": "decision", "required": True, "schema": place}]
-    _add_refusals(operation, (400, 401, 403, 413, 422, *endpoint.refusals))
+    _add_refusals(operation, (*_OF_BODIES, 401, 403, *endpoint.refusals, *_OF_ALL))
     return operation
 
 
-def _refusals(operation: Document) -> tuple[int, ...]:
-    """Return the error statuses that follow from an operation's inputs: token, body, path and query."""
-    takes = {p["in"] for p in operation.get("parameters", ())}
-    found = [401] if {} in operation["security"] else [401, 403]
-    found += [400, 422] if "requestBody" in operation else [422] if "query" in takes else []
+def _refusals(method: str, operation: Document) -> tuple[int, ...]:
+    """Return the error statuses that follow from an operation's inputs: token, body, path and query.
+
+    A login has no token, and is alone in that failures limit it.
+    """
+    takes, is_login = {p["in"] for p in operation.get("parameters", ())}, {} in operation["security"]
+    takes_body = method in ("post", "put")
+    found = [401, 429] if is_login else [401, 403]
+    found += _OF_BODIES if takes_body else [422] if "query" in takes else []
     found += [404] if "path" in takes else []
-    return (*found, 409) if "requestBody" in operation or "header" in takes else tuple(found)
+    found += [409] if "requestBody" in operation or "header" in takes else []
+    return (*found, *_OF_ALL)
 
 
 def _add_refusals(operation: Document, statuses: tuple[int, ...]) -> None:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    operation["responses"] |= {str(s): {"description": _MEANINGS[s], "content": content} for s in sorted(statuses)}
-    operation["responses"]["default"] = {"description": "Another error.", "content": content}
+    operation["responses"] |= {str(status): _refusal(status) for status in sorted(statuses)}
+    operation["responses"]["default"] = {"description": "Another error.", "content": _problem_content("Problem")}
+
+
+def _refusal(status: int) -> Document:
+    headers = {"headers": {"Retry-After": _RETRY_AFTER}} if status in LATER else {}
+    return {"description": _MEANINGS[status], "content": _problem_content(f"Problem{status}")} | headers
+
+
+def _problem_content(schema: str) -> Document:
+    return {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _problems() -> dict[str, Document]:
+    """Return a schema for each status: a problem document that has one of the status's own types."""
+    return {f"Problem{status}": _problem_of_status(status) for status in _MEANINGS}
+
+
+def _problem_of_status(status: int) -> Document:
+    properties: Document = PROBLEM["properties"]
+    own = {
+        "type": properties["type"] | {"enum": types_of_status(status)},
+        "status": {"type": "integer", "enum": [status]},
+    }
+    return PROBLEM | {"description": _MEANINGS[status], "properties": properties | own}

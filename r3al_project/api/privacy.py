@@ -41,7 +41,7 @@ from r3al_project.api.answers.privacy import (
 )
 from r3al_project.api.answers.shape import page_answer
 from r3al_project.api.http.api_view import ApiView
-from r3al_project.api.http.idempotency import KEY_HEADER
+from r3al_project.api.http.idempotency import KEY_HEADER, key_check, key_keep, key_of
 from r3al_project.api.http.pagination import PageQuery, page_of_table
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import NumberField, OneOfField, StrictBody, TextField, WholeField
@@ -115,11 +115,14 @@ class AnonymizationsView(ApiView):
     def post(self, request: Request) -> Response:
         given = _checked(request)
         # The header is part of the release's key, so a retry finds the release and charges nobody again.
-        key = request.headers.get("Idempotency-Key", "") or str(uuid.uuid4())
+        own = key_of(request)
+        key = own or str(uuid.uuid4())
+        key_check(request, own)
         version = loop_version_current(given["loop"])
         release, job = anonymize_enqueue(
             key=f"api-{request.user.pk}-{key}", loop_version=version, request=_anonymize_request(given)
         )
+        key_keep(request, own)
         job = job_awaited(job, seconds=_WAIT_SECONDS)
         if not job.is_over:
             accepted = anonymize_accepted(release, job, key)

@@ -10,7 +10,7 @@ from django.contrib.admin import ModelAdmin
 from django.contrib.auth.models import Group, Permission
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views import defaults
+from django.utils.log import log_response
 
 from r3al_project.pages.operator_views import MissingPermission
 
@@ -36,14 +36,15 @@ class _RoleHolder:
 
 
 def refused(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 403: a page inside the shell for staff, and Django's page for everybody else."""
-    return _page(request, _who_may(request, exception)) or defaults.permission_denied(request, exception)
+    """Answer 403: a page inside the shell for staff, and a plain one for everybody else. The log gets one line."""
+    answer = _page(request, _who_may(request, exception)) or render(request, "403.html", status=403)
+    log_response("Forbidden: %s", request.path, response=answer, request=request)  # Django would add the traceback
+    return answer
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Answer a form whose token is missing or outdated."""
-    plain = HttpResponse(_OUTDATED, status=403, content_type="text/plain")
-    return _page(request, _OUTDATED) or plain
+    return _page(request, _OUTDATED) or render(request, "403.html", {"reason": _OUTDATED}, status=403)
 
 
 def _page(request: HttpRequest, reason: str) -> HttpResponse | None:

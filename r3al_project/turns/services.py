@@ -17,6 +17,7 @@ from core.json_safe import json_safe
 from jobs.models import Job, JobState
 from jobs.services import job_cancel, job_enqueue
 from loops.engine.spec import DEPLOY_MODES
+from loops.intake.files import open_source
 from loops.models import Loop, LoopVersion
 from privacy.models import Purpose, Release, ReleaseState, VaultKind
 from privacy.services.releases.lifecycle import calibration_asked
@@ -71,7 +72,7 @@ def turn_parameters(
         consents: purposes that the people in the file consented to.
         deploy: "automatic" or "by hand" (None: as the loop declares).
         override_propensities: the reason for importing the file although its actions refute its propensities.
-    Raises InputError or NotFound.
+    Raises InputError.
     """
     calibration_asked(epsilon=epsilon, delta=delta)
     if not 0 <= seed < _SEEDS:
@@ -92,7 +93,7 @@ def turn_parameters(
 
 
 def _source_parameters(source: Path | None, consents: Sequence[str], override_propensities: str) -> dict[str, Any]:
-    """Check and return the parameters of the file to import, none without a file. Raises InputError or NotFound."""
+    """Check and return the parameters of the file to import, none without a file. Raises InputError."""
     if source is None:
         if consents:
             raise InputError("consents were given without a file of logged decisions; give the file too")
@@ -100,8 +101,7 @@ def _source_parameters(source: Path | None, consents: Sequence[str], override_pr
             raise InputError("a reason to override propensities was given without a file; give the file too")
         return {}
     path = source.resolve()
-    if not path.is_file():
-        raise NotFound(f"there is no file {path}; give a CSV or JSON Lines file of logged decisions")
+    open_source(path)
     return {
         "source": str(path),
         "consents": [Purpose(c).value for c in consents],

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError, transaction
 
-from core.errors import Conflict, InputError, NotFound
+from core.errors import InputError, KeyReused, NotFound
 from jobs import leases
 from jobs.models import Job
 from jobs.selectors import job_get
@@ -65,7 +65,7 @@ class TestEnqueue:
     def test_a_key_of_something_else_is_refused(self) -> None:
         job_enqueue(kind="test.steps", arguments={"seconds": 0}, key="k")
         for kind, arguments in (("test.effect", {"seconds": 0}), ("test.steps", {"seconds": 1})):
-            with pytest.raises(Conflict, match="the key 'k' belongs to job"):
+            with pytest.raises(KeyReused, match="the key 'k' belongs to job"):
                 job_enqueue(kind=kind, arguments=arguments, key="k")
 
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -24,8 +25,8 @@ class Command(BaseCommand):
         number.add_argument("--all", action="store_true", help="all decisions (the default)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["last"] is not None and options["last"] < 1:
-            raise CommandError("--last must be a number of decisions, at least 1")
+        if options["last"] is not None and not 1 <= options["last"] <= sys.maxsize:
+            raise CommandError(f"--last is {options['last']}; it must lie between 1 and {sys.maxsize}")
         if options["loop"] is not None:
             _check_loop(options["loop"])
         count = differ = 0

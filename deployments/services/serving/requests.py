@@ -45,9 +45,9 @@ class ReadContext(NamedTuple):
 def read_context(spec: LoopSpec, dynamics: ScalarDynamics, request: DecisionRequest) -> ReadContext:
     """Check a request against the loop, and clamp numbers outside their bounds. Raises InputError for unknown names."""
     if not 0 < len(request.request_id) <= LONGEST_REQUEST_ID:
-        raise InputError(f"requestId must have 1 to {LONGEST_REQUEST_ID} characters")
+        raise InputError(f"requestId must have 1 to {LONGEST_REQUEST_ID} characters", field="requestId")
     if request.local_time is not None and request.local_time.tzinfo is None:
-        raise InputError("localTime must have an offset from UTC, like 2025-06-01T08:30:00+02:00")
+        raise InputError("localTime must have an offset from UTC, like 2025-06-01T08:30:00+02:00", field="localTime")
     values, clamped = [nan] * dynamics.count, []
     for name, value in request.context.items():
         number = dynamics.ranges.get(name)
@@ -61,7 +61,10 @@ def read_context(spec: LoopSpec, dynamics: ScalarDynamics, request: DecisionRequ
         i = dynamics.index.get(name)
         if i is None:
             known = ", ".join(dynamics.index)
-            raise InputError(f"context.{name} is not a feature of loop {spec.name!r}; its features are {known}")
+            raise InputError(
+                f"context.{name} is not a feature of loop {spec.name!r}; its features are {known}",
+                field=f"context.{name}",
+            )
         values[i], out_of_bounds = feature_value(spec, i, value)
         if out_of_bounds:
             clamped.append(name)
@@ -77,16 +80,20 @@ def _masks(spec: LoopSpec, eligible: Mapping[str, list[str]]) -> dict[str, int]:
     for name, actions in eligible.items():
         if name not in spec.head_names:
             raise InputError(
-                f"eligible.{name} is not a head of loop {spec.name!r}; its heads are {', '.join(spec.head_names)}"
+                f"eligible.{name} is not a head of loop {spec.name!r}; its heads are {', '.join(spec.head_names)}",
+                field=f"eligible.{name}",
             )
         head = spec.head(name)
         unknown = [a for a in actions if a not in head.actions]
         if unknown:
             raise InputError(
-                f"eligible.{name} names {unknown[0]!r}; the actions of {name} are {', '.join(head.actions)}"
+                f"eligible.{name} names {unknown[0]!r}; the actions of {name} are {', '.join(head.actions)}",
+                field=f"eligible.{name}",
             )
         if head.reference not in actions:
-            raise InputError(f"eligible.{name} must contain {head.reference!r}, the safe action")
+            raise InputError(
+                f"eligible.{name} must contain {head.reference!r}, the safe action", field=f"eligible.{name}"
+            )
         mask = sum(1 << head.actions.index(a) for a in set(actions))
         if mask != (1 << len(head.actions)) - 1:
             masks[name] = mask

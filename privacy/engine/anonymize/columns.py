@@ -34,9 +34,13 @@ def columns_of(spec: LoopSpec, names: Sequence[str] | None = None) -> tuple[Colu
     """
     unknown = sorted(set(names or ()) - set(spec.feature_names))
     if unknown:
-        raise InputError(f"loop {spec.name!r} has no feature {unknown[0]!r}; it has {', '.join(spec.feature_names)}")
+        raise InputError(
+            f"loop {spec.name!r} has no feature {unknown[0]!r}; it has {', '.join(spec.feature_names)}", field="fields"
+        )
     if names is not None and not names:
-        raise InputError("fields is empty; name at least one field, or leave fields out to use all of them")
+        raise InputError(
+            "fields is empty; name at least one field, or leave fields out to use all of them", field="fields"
+        )
     selected = spec.feature_names if names is None else names
     return tuple(
         Column(f.name, 0.0, float(len(f.categories) - 1), f.categories, parents=f.parents)

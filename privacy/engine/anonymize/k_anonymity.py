@@ -155,15 +155,18 @@ def _check_request(request: AnonymizeRequest, columns: Sequence[Column]) -> None
     check_within("k", k, 2, MOST_SAMPLES)
     check_within("diversity", diversity, 1, 1_000)
     if diversity > 1 and sensitive is None:
-        raise InputError("diversity needs a category to count; name it in sensitive")
+        raise InputError("diversity needs a category to count; name it in sensitive", field="sensitive")
     if request.samples is not None and k > request.samples:
         raise InputError(
-            f"k is {k}, but sampleCount allows only {request.samples} people; lower k or raise sampleCount"
+            f"k is {k}, but sampleCount allows only {request.samples} people; lower k or raise sampleCount",
+            field="k",
         )
     if sensitive is not None and sensitive not in {c.name for c in columns if c.categories}:
-        raise InputError(f"sensitive is {sensitive!r}; it must be one of the categories among the fields")
+        raise InputError(
+            f"sensitive is {sensitive!r}; it must be one of the categories among the fields", field="sensitive"
+        )
     if sensitive is not None and len(columns) == 1:
-        raise InputError("fields holds the sensitive field alone; name at least one other field")
+        raise InputError("fields holds the sensitive field alone; name at least one other field", field="fields")
 
 
 def _guarantee(request: AnonymizeRequest) -> str:

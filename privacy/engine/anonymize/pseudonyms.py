@@ -42,7 +42,9 @@ def epoch_of(day: date) -> str:
 def epoch_check(epoch: str) -> None:
     """Raise InputError unless a text can name an epoch."""
     if not _EPOCH_NAME.fullmatch(epoch):
-        raise InputError(f"epoch is {epoch!r}; use 1 to 20 letters, digits, dots, dashes or underscores, like 2026-11")
+        raise InputError(
+            f"epoch is {epoch!r}; use 1 to 20 letters, digits, dots, dashes or underscores, like 2026-11", field="epoch"
+        )
 
 
 def pseudonym_text(epoch: str, halves: Sequence[int]) -> str:

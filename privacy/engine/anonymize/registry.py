@@ -95,7 +95,9 @@ def technique_of(name: str, mode: str | None) -> Technique:
         check_one_of("mode", mode, technique_modes())
     matches = [t for t in TECHNIQUES if t.name == name and t.mode in (mode, None)]
     if not matches:
-        raise InputError(f"technique {name} has no mode {mode!r}; its modes are {', '.join(_modes_of(name))}")
+        raise InputError(
+            f"technique {name} has no mode {mode!r}; its modes are {', '.join(_modes_of(name))}", field="mode"
+        )
     return matches[0]
 
 
@@ -138,4 +140,7 @@ def check_options(request: AnonymizeRequest) -> None:
             request.value(known[n]) != known[n].default for n in other.exclusive
         ):
             belong = "belong" if len(other.exclusive) > 1 else "belongs"
-            raise InputError(f"{' and '.join(other.exclusive)} {belong} to {other.name}; leave them out")
+            given = next(n for n in other.exclusive if request.value(known[n]) != known[n].default)
+            raise InputError(
+                f"{' and '.join(other.exclusive)} {belong} to {other.name}; leave them out", field=known[given].api_name
+            )

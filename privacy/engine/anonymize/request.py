@@ -90,10 +90,10 @@ class AnonymizeRequest:
 def check_one_of(name: str, given: str, known: Sequence[str]) -> None:
     """Raise InputError unless ``given`` is one of the ``known`` values."""
     if given not in known:
-        raise InputError(f"{name} is {given!r}; it is one of {', '.join(known)}")
+        raise InputError(f"{name} is {given!r}; it is one of {', '.join(known)}", field=name)
 
 
 def check_within(name: str, given: int, low: int, high: int) -> None:
     """Raise InputError unless a whole number lies within [low, high]."""
     if not low <= given <= high:
-        raise InputError(f"{name} is {given}; it is a whole number from {low} to {high:,}")
+        raise InputError(f"{name} is {given}; it is a whole number from {low} to {high:,}", field=name)

@@ -18,6 +18,7 @@ from core.errors import InputError
 
 NANO = 1_000_000_000
 LATTICE_STEPS = 1 << 20  # grid steps in one clip
+_EPSILON = "privacyEpsilon"  # as the API names it
 LATTICE_NUMBERS = 100_000  # numbers in one release that ``lattice_delta`` covers
 _LARGEST_EPSILON = 700.0  # exp() of a larger number overflows a double
 
@@ -47,21 +48,25 @@ def calibrate(*, epsilon: float, delta: float, maximum: float, maximum_delta: fl
     """
     if delta > maximum_delta:
         raise InputError(
-            f"delta {delta:g} is above the most one release may have, {maximum_delta:g} (MAX_PRIVACY_DELTA)"
+            f"delta {delta:g} is above the most one release may have, {maximum_delta:g} (MAX_PRIVACY_DELTA)",
+            field="delta",
         )
     _check_epsilon(epsilon, maximum)
     _check_positive("delta", delta)
     if delta >= 1:
-        raise InputError(f"delta {delta:g} must lie between 0 and 1")
+        raise InputError(f"delta {delta:g} must lie between 0 and 1", field="delta")
     continuous = delta - lattice_delta(epsilon=epsilon, sigma=1 / gaussian_mu(epsilon, delta))
     if continuous <= 0:
         raise InputError(
-            f"delta {delta:g} is too small for epsilon {epsilon:g} on a grid of {LATTICE_STEPS} steps; use a larger delta"
+            f"delta {delta:g} is too small for epsilon {epsilon:g} on a grid of {LATTICE_STEPS} steps; use a larger delta",
+            field="delta",
         )
     mu = gaussian_mu(epsilon, continuous)
     rho_nano = math.floor(Fraction(mu) ** 2 * NANO / 2)
     if rho_nano < 1:
-        raise InputError(f"epsilon {epsilon:g} is too small to be charged: it is less than one nano of rho; use more")
+        raise InputError(
+            f"epsilon {epsilon:g} is too small to be charged: it is less than one nano of rho; use more", field=_EPSILON
+        )
     return Calibration(epsilon, delta, mu, sigma_of_rho(rho_nano), rho_nano, nano_up(epsilon))
 
 
@@ -115,7 +120,9 @@ def charge_pure(*, epsilon: float, maximum: float) -> PureCharge:
     # The inverse normal distribution function is accurate to about 1e-15; adding a billionth covers its error.
     rho_nano = math.ceil(Fraction(mu * (1 + 1e-9)) ** 2 * NANO / 2)
     if rho_nano < 1:
-        raise InputError(f"epsilon {epsilon:g} is too small to be charged: it is less than one nano of rho; use more")
+        raise InputError(
+            f"epsilon {epsilon:g} is too small to be charged: it is less than one nano of rho; use more", field=_EPSILON
+        )
     return PureCharge(epsilon, mu, rho_nano, nano_up(epsilon))
 
 
@@ -128,7 +135,8 @@ def _check_epsilon(epsilon: float, maximum: float) -> None:
     _check_positive("epsilon", epsilon)
     if epsilon > maximum:
         raise InputError(
-            f"epsilon {epsilon:g} is above the most one release may use, {maximum:g} (MAX_PRIVACY_EPSILON)"
+            f"epsilon {epsilon:g} is above the most one release may use, {maximum:g} (MAX_PRIVACY_EPSILON)",
+            field=_EPSILON,
         )
 
 
@@ -213,7 +221,8 @@ def nano_down(units: float) -> int:
 
 def _check_positive(name: str, value: float) -> None:
     if not math.isfinite(value) or value < sys.float_info.min:
-        raise InputError(f"{name} is {value}; it must be a finite number above 0")
+        field = {"epsilon": _EPSILON, "delta": "delta"}.get(name, "")
+        raise InputError(f"{name} is {value}; it must be a finite number above 0", field=field)
 
 
 def _normal_below(x: float) -> float:

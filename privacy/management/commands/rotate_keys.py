@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -23,8 +24,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         limit = options["limit"]
-        if limit is not None and limit < 1:
-            raise CommandError(f"--limit is {limit}; it must be 1 or more")
+        if limit is not None and not 1 <= limit <= sys.maxsize:
+            raise CommandError(f"--limit is {limit}; it must lie between 1 and {sys.maxsize}")
         try:
             wrapped = keys_rotate(limit=limit)
         except R3alError as error:

@@ -40,7 +40,7 @@ def anonymize(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest)
     """Anonymise records of people who consent to training, have budget, and are not in the evaluation folds.
 
     Idempotent by ``key``: a retry finishes or returns the first release and never samples again. Raises InputError,
-    BudgetExceeded or InsufficientData with nothing charged, and Conflict for a key that was used with another request.
+    BudgetExceeded or InsufficientData with nothing charged, and KeyReused for a key that was used with another request.
     """
     return anonymize_finish(release=anonymize_begin(key=key, loop_version=loop_version, request=request))
 

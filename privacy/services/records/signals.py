@@ -51,7 +51,7 @@ class NoValidSignal(InputError):
 
     def __init__(self, rejected: Sequence[dict[str, Any]]) -> None:
         super().__init__(f"no signal of the batch can be stored; the first: {rejected[0]['reason']}")
-        self.members = {"rejected": list(rejected)}
+        self.members = {"rejected": list(rejected)}  # each with its index
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def signals_add(*, loop_version: LoopVersion, person_id: int, signals: Sequence[
     valid signal.
     """
     if not 0 < len(signals) <= LARGEST_BATCH:
-        raise InputError(f"a batch has 1 to {LARGEST_BATCH} signals, not {len(signals)}")
+        raise InputError(f"a batch has 1 to {LARGEST_BATCH} signals, not {len(signals)}", field="signals")
     cipher = cipher_after_erasure(person_id)
     personalization_check(person_id, "their signals cannot be stored")
     receipt = SignalsReceipt()

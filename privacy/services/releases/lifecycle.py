@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from core.arrays import Array, Ints, pack_arrays, unpack_arrays
-from core.errors import Conflict, InputError, InsufficientData
+from core.errors import Conflict, InputError, InsufficientData, KeyReused
 from loops.models import LoopVersion
 from privacy.engine.anonymize.central_dp import DIFFERENTIAL_PRIVACY
 from privacy.engine.dp.accounting import NANO, Calibration, calibrate, calibration_part, guarantee, sigma_of_rho
@@ -61,8 +61,9 @@ def release_reserve(
 
     ``share``: the part of (epsilon, delta) that this release spends, if others on the same people spend the rest.
     The cohort is the people of the loop's population with fold in [lo, hi) who have a decision, or those of ``among``. Raises
-    InputError for parameters out of range, and Conflict when the key belongs to a release with other parameters or to a refunded
-    one. Raises BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people could be.
+    InputError for parameters out of range, KeyReused when the key belongs to a release with other parameters, and Conflict when
+    it belongs to a refunded one. Raises BudgetExceeded when nobody could be charged, and InsufficientData when fewer than
+    ``least`` people could be.
     """
     calibration = calibration_part(calibration_asked(epsilon=epsilon, delta=delta), share)
     fields = {
@@ -122,9 +123,9 @@ def release_begin(
 
     ``settled`` are parameters that the request left open, so a retry need not repeat them. ``among`` is called for a new release
     and returns the people who may be in it, instead of everybody with a decision.
-    Raises InputError for an invalid key or folds, and Conflict when the key belongs to a release with other parameters or to a
-    refunded one. Raises BudgetExceeded when nobody could be charged, and InsufficientData when fewer than ``least`` people
-    could be.
+    Raises InputError for an invalid key or folds, KeyReused when the key belongs to a release with other parameters, and Conflict
+    when it belongs to a refunded one. Raises BudgetExceeded when nobody could be charged, and InsufficientData when fewer than
+    ``least`` people could be.
     """
     if not 0 < len(key) <= 120:
         raise InputError(f"a release's key has {len(key)} characters; use 1 to 120")
@@ -268,16 +269,19 @@ def release_record(release: Release) -> None:
 
 
 def _check_same(release: Release, fields: dict[str, Any]) -> None:
-    """Raise Conflict unless a retry has the same parameters as the stored release in everything that the caller chose."""
-    if release.state in (ReleaseState.REFUNDED, ReleaseState.ABANDONED):
-        raise Conflict(f"release {release.key!r} was {release.state}; use a new key")
+    """Check that a retry has the same parameters as the stored release in everything that the caller chose.
+
+    Raises KeyReused for other parameters, and Conflict for a release that ended without a result.
+    """
     chosen = ("loop_version", "purpose", "technique", "mechanism", "formal_epsilon", "formal_delta")
     different = [name for name in chosen if getattr(release, name) != fields.get(name)]
     parameters = fields["parameters"]
     if {name: release.parameters.get(name) for name in parameters} != parameters:
         different.append("parameters")
     if different:
-        raise Conflict(f"release {release.key!r} exists with another {' and '.join(different)}; use a new key")
+        raise KeyReused(f"release {release.key!r} exists with another {' and '.join(different)}; use a new key")
+    if release.state in (ReleaseState.REFUNDED, ReleaseState.ABANDONED):
+        raise Conflict(f"release {release.key!r} was {release.state}; use a new key")
 
 
 def _check_nobody_left(release: Release, read: Ints | None) -> None:

@@ -5,7 +5,8 @@ Floors above add their own tables with ``check_register`` when Django starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from core.checksums import sha256_hex
 from privacy.engine.hash_chain import MODULUS
@@ -62,29 +63,50 @@ def table_check(table: StoredRows, recorded: Recorded) -> Iterator[str]:
                 "an event"
             )
         return
-    left = recorded.names(table.name)
-    for name, digest in table.entries_now():
+    yield from _named_check(table.name, table.entries_now(), recorded, _ROW_SENTENCES)
+
+
+class _Sentences(NamedTuple):
+    """Hold what is said of an entry ``{}`` that has no event, another digest, or no row any more."""
+
+    added: str
+    changed: str
+    missing: str
+
+
+_ROW_SENTENCES = _Sentences(
+    added="{} was added without an event", changed="{} is not what the Trust Vault recorded", missing="{} is missing"
+)
+_CHARGE_SENTENCES = _Sentences(
+    added="{} has no recorded charge",
+    changed="the ledger entries of {} are not the charges that were recorded",
+    missing="the charge of {} was recorded, but the release is missing",
+)
+
+
+def _named_check(
+    kind: str, stored: Iterable[tuple[str, str]], recorded: Recorded, sentences: _Sentences, *, called: str = ""
+) -> Iterator[str]:
+    """Compare entries, each a name and a digest, with those that were recorded of their kind.
+
+    Args: called: what sentences call the kind. Default: by its own name.
+    """
+    left = recorded.names(kind)
+    for name, digest in stored:
         if name not in recorded.rows:
-            yield f"{name} was added without an event"
+            yield sentences.added.format(name.replace(kind, called or kind))
         elif recorded.rows[name].digest != digest:
-            yield f"{name} is not what the Trust Vault recorded"
+            yield sentences.changed.format(name.replace(kind, called or kind))
         left.discard(name)
     for name in sorted(left):
-        yield f"{name} is missing"
+        yield sentences.missing.format(name.replace(kind, called or kind))
 
 
 def cohorts_check(recorded: Recorded) -> Iterator[str]:
     """Compare the people and amounts in the ledger with the commitment that each release's charge recorded."""
-    left = recorded.names("cohort")
-    for release in Release.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=2_000):
-        ((name, digest),) = cohort_entry(release).items()
-        if name not in recorded.rows:
-            yield f"release {release} has no recorded charge"
-        elif recorded.rows[name].digest != digest:
-            yield f"the ledger entries of release {release} are not the charges that were recorded"
-        left.discard(name)
-    for name in sorted(left):
-        yield f"the charge of {name.replace('cohort', 'release')} was recorded, but the release is missing"
+    releases = Release.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=2_000)
+    charges = (entry for release in releases for entry in cohort_entry(release).items())
+    yield from _named_check("cohort", charges, recorded, _CHARGE_SENTENCES, called="release")
     if LedgerEntry.objects.exclude(release__in=Release.objects.all()).exists():
         yield "a ledger entry belongs to no release"
 

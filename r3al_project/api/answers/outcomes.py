@@ -53,7 +53,7 @@ class ActivateBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     user_id: _UserId | None = None
 
 
-class RewardInputs(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class Observations(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """Observations that a reward is computed from. Sentiment lies in [-1, 1], engagement and rating in [0, 1]."""
 
     sentiment_before: _Sentiment | None = None
@@ -61,9 +61,14 @@ class RewardInputs(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     engagement_before: _Share | None = None
     engagement_after: _Share | None = None
     rating: _Share | None = None
-    delay_seconds: _Delay | None = None
     consent_given: bool | None = None
     privacy_respected: bool | None = None
+
+
+class RewardInputs(Observations):
+    """Observations that a reward is computed from. Sentiment lies in [-1, 1], engagement and rating in [0, 1]."""
+
+    delay_seconds: _Delay | None = None
 
 
 class RewardComponents(msgspec.Struct, forbid_unknown_fields=True):
@@ -89,21 +94,14 @@ class RewardBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     user_id: _UserId | None = None
 
 
-class CalculateBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class CalculateBody(Observations):
     """Inputs of one reward calculation. ``actionTiming`` counts the hours from the decision until the person saw it.
 
     ``timing``: action of the head that the loop's ``best_delay`` names, if that is not the main head.
     """
 
-    sentiment_before: _Sentiment | None = None
-    sentiment_after: _Sentiment | None = None
-    engagement_before: _Share | None = None
-    engagement_after: _Share | None = None
     action_type: str = ""
     action_timing: _Hours | None = None
-    consent_given: bool | None = None
-    privacy_respected: bool | None = None
-    rating: _Share | None = None
     affect: dict[str, _Share] = {}
     timing: str | None = None
     loop: str = DEFAULT_LOOP

@@ -10,7 +10,7 @@ from privacy.models import Person, PrivacyBudget, VaultEvent, VaultKind
 from privacy.selectors.budgets import PERIOD_NAMES, PERIODS, budget_summary
 from privacy.services.people.accounts import consents_of
 from privacy.services.people.erasure import ErasureCounts
-from r3al_project.api.answers.shape import Answer, Shape, camel_keys, nullable_number
+from r3al_project.api.answers.shape import Answer, PageAnswer, Shape, camel_keys, nullable_number
 from training.models import ModelVersion, VersionState
 
 
@@ -119,13 +119,8 @@ def event_answer(event: VaultEvent) -> Answer:
     return {"sequence": event.sequence, "kind": event.kind, "at": event.at, "what": event.body, "hash": event.hash}
 
 
-class MyVaultAnswer(Shape):
-    events = EventAnswer(many=True)
-
-
-def my_vault_answer(events: Sequence[VaultEvent]) -> Answer:
-    """Build the list of Trust Vault events about one person."""
-    return {"events": [event_answer(e) for e in events]}
+class MyVaultAnswer(PageAnswer):
+    results = EventAnswer(many=True)
 
 
 class ErasedAnswer(Shape):

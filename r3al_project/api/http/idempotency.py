@@ -26,7 +26,10 @@ Method = Callable[..., Response]
 KEY_HEADER = OpenApiParameter(
     "Idempotency-Key",
     location=OpenApiParameter.HEADER,
-    description="A repeated request with the same key and body changes nothing and gets the first answer.",
+    description=(
+        f"At most {LONGEST_KEY} characters. A repeated request with the same key and body changes nothing and gets the first "
+        "answer. Another body is refused with 422 (key-reused)."
+    ),
 )
 
 
@@ -55,11 +58,9 @@ def idempotent(post: Method) -> Method:
 
     @functools.wraps(post)
     def wrapped(view: Any, request: Request, *args: Any, **names: Any) -> Response:
-        key = request.headers.get("Idempotency-Key", "")
+        key = key_of(request)
         if not key:
             return post(view, request, *args, **names)
-        if len(key) > LONGEST_KEY:
-            raise InputError(f"Idempotency-Key is longer than {LONGEST_KEY} characters; send a shorter one")
         digest = _digest(request)
         IdempotentAnswer.objects.filter(user=request.user, created_at__lt=timezone.now() - ANSWERS_KEPT).delete()
         try:
@@ -73,6 +74,29 @@ def idempotent(post: Method) -> Method:
 
     documented: Method = extend_schema(parameters=[KEY_HEADER])(wrapped)
     return documented
+
+
+def key_of(request: Request) -> str:
+    """Return the request's Idempotency-Key, or an empty text. Raises InputError for one that is too long."""
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > LONGEST_KEY:
+        raise InputError(f"Idempotency-Key is longer than {LONGEST_KEY} characters; send a shorter one")
+    return str(key)
+
+
+def key_check(request: Request, key: str) -> None:
+    """Raise KeyReused if the account used the key for another request within a day. For a view that keeps its answer itself."""
+    before = IdempotentAnswer.objects.filter(user=request.user, key=key).first() if key else None
+    if before is not None:
+        _check_same(before, _digest(request))
+
+
+def key_keep(request: Request, key: str) -> None:
+    """Keep the key of a request that was carried out, without its answer, for ``key_check``."""
+    if key:
+        IdempotentAnswer.objects.get_or_create(
+            user=request.user, key=key, defaults={"request_digest": _digest(request)}
+        )
 
 
 class _KeyUsed(Exception):
@@ -104,12 +128,16 @@ def _stored_answer(user: Any, key: str, digest: str) -> Response:
     before = IdempotentAnswer.objects.select_for_update().filter(user=user, key=key).first()
     if before is None:
         raise Conflict("the first request with this Idempotency-Key failed just now; send it again")
-    if not hmac.compare_digest(before.request_digest, digest):
-        raise KeyReused("this Idempotency-Key was used for a different request; use a new key")
+    _check_same(before, digest)
     if before.about is not None:
         return _with_new_token(before)
     headers = {"Location": before.location} if before.location else {}
     return Response(before.answer, status=before.status, headers=headers)
+
+
+def _check_same(before: IdempotentAnswer, digest: str) -> None:
+    if not hmac.compare_digest(before.request_digest, digest):
+        raise KeyReused("this Idempotency-Key was used for a different request; use a new key")
 
 
 def _with_new_token(before: IdempotentAnswer) -> Response:

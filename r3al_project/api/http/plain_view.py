@@ -66,7 +66,10 @@ class PlainView(Generic[Body]):
     def _decoded(self, token: Token, raw: bytes | None, query: str) -> Body:
         try:
             if query:
-                raise InputError("this address takes no query; send everything in the body")
+                name = query.partition("=")[0][:40]
+                raise InputError(
+                    f"{name} is not known: this address takes no query; send everything in the body", field=name
+                )
             if raw is None:
                 raise TooLarge(f"the body is larger than {self._largest} bytes; {self._advice}")
             raw = raw or (b"{}" if self._may_be_empty else b"")

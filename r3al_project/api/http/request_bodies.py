@@ -83,14 +83,6 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-class FieldError(InputError):
-    """A value that does not fit the record that the request is about. The problem document names the field."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(reason)
-        self.members = {"errors": {field: [reason]}}
-
-
 class StrictBody(serializers.Serializer[Any]):
     """Fields of a body or of a query. An unknown field is an error that suggests the closest known one.
 

@@ -80,6 +80,11 @@ def test_a_head_that_should_have_spoken_is_missed() -> None:
         replay("--all")
 
 
-def test_a_bad_number_is_one_sentence(db: None) -> None:
-    with pytest.raises(CommandError, match="at least 1"):
+def test_a_number_that_counts_nothing_is_one_sentence(db: None) -> None:
+    with pytest.raises(CommandError, match="--last is 0; it must lie between 1 and"):
         replay("--last", "0")
+
+
+def test_a_number_that_no_database_holds_is_one_sentence(db: None) -> None:
+    with pytest.raises(CommandError, match="it must lie between 1 and"):
+        replay("--last", "9" * 25)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from core.arrays import unpack_arrays
 from core.checksums import sha256_hex
-from core.errors import BudgetExceeded, Conflict, InputError, InsufficientData, R3alError
+from core.errors import BudgetExceeded, Conflict, InputError, InsufficientData, KeyReused, R3alError
 from loops.models import LoopVersion
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.dp.accounting import NANO, charge_pure
@@ -262,7 +262,7 @@ class TestRetries:
     def test_a_retry_for_something_else_is_refused(self, world: LoopVersion) -> None:
         run(world, LOCAL)
         for other in (replace(LOCAL, epsilon=0.5), GROUPS, replace(LOCAL, rows=2)):
-            with pytest.raises(Conflict, match="use a new key"):
+            with pytest.raises(KeyReused, match="use a new key"):
                 run(world, other)
         assert Release.objects.count() == 1
 
@@ -281,7 +281,7 @@ class TestRetries:
         first, this_month = run(world, replace(NAMES, options={})), f"{timezone.now():%Y-%m}"
         monkeypatch.setattr("privacy.services.anonymize.run._today", lambda: date(2999, 1, 1))
         assert run(world, replace(NAMES, options={"epoch": ""})) == first and first.parameters["epoch"] == this_month
-        with pytest.raises(Conflict, match="another parameters"):
+        with pytest.raises(KeyReused, match="another parameters"):
             run(world, replace(NAMES, options={"epoch": "2999-01"}))
 
 

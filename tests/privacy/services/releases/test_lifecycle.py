@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.errors import BudgetExceeded, Conflict, InputError
+from core.errors import BudgetExceeded, Conflict, InputError, KeyReused
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import calibrate
 from privacy.models import LedgerEntry, PrivacyBudget, Purpose, Release, ReleaseRound
@@ -63,7 +63,7 @@ def test_a_retry_with_the_same_key_is_the_same_release_and_charges_nothing_again
 )
 def test_the_same_key_for_something_else_is_refused(version: LoopVersion, change: dict[str, Any], named: str) -> None:
     reserve(version)
-    with pytest.raises(Conflict, match=f"'turn-1' exists with another.*{named}"):
+    with pytest.raises(KeyReused, match=f"'turn-1' exists with another.*{named}"):
         reserve(version, **change)
     assert LedgerEntry.objects.count() == 3
 

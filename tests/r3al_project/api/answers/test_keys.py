@@ -56,7 +56,7 @@ TRAIN = {"modelType": "policy", "loop": "care"}
 CONTEXT = {"mood_now": 0.25, "place": "at_home"}
 
 NOT_OURS = {
-    "Problem.errors": "fields of the body, where hyperparams.gamma lies inside hyperparams",
+    "Problem422.errors": "fields of the body, where hyperparams.gamma lies inside hyperparams",
     "ExportedSignal.values": "features, named by the loop's file",
     "ExportedDecision.state": "features, named by the loop's file",
     "ExportedServingState.values": "features, named by the loop's file",
