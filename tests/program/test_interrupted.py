@@ -22,7 +22,7 @@ def demo(home: Path) -> subprocess.Popen[str]:
     env = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     env |= {"R3AL_VAR_DIR": str(home), "DJANGO_SETTINGS_MODULE": "r3al_project.settings"}
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "run.py"), "demo", "--once", "--users", "3000"],
+        [sys.executable, str(ROOT / "run.py"), "demo", "--once", "--users", "1000"],
         cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup leaves it ignored
     )  # fmt: skip

@@ -197,7 +197,7 @@ class TestWhoIsCharged:
         PrivacyBudget.objects.update(spent_day=0)
         news = lived(loop, tmp_path / "3.csv", people=100, days=1, first=date(2025, 7, 2))
         second = run(loop, source=news, consents=CONSENTS)
-        for turn, costs in ((first, [0.5, 0.5]), (second, [1.0])):
+        for turn, costs in ((first, [0.7, 0.3]), (second, [1.0])):
             made = Release.objects.filter(key__in=release_keys(turn)).order_by("pk")
             assert [release.policy_cost / NANO for release in made] == costs
 

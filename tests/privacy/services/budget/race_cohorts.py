@@ -1,4 +1,4 @@
-"""2,000 reservations of 50 people each, begun at once by processes that are killed: 100,000 attempts to charge a person.
+"""Reservations of 50 people each, begun at once by processes that are killed. 2,000 are 100,000 attempts to charge a person.
 
 Cohorts overlap. Caps and the lifetime rho allow a part of the attempts only. Each person of a reservation that was begun is
 one attempt; a reservation is one statement that charges each of them or leaves them out.
@@ -24,34 +24,36 @@ from tests.fresh_database import create_tables
 from tests.privacy.services.budget.race_charge import books
 from tests.races import FORK, forked, kill, wait_for_quiet
 
-RESERVATIONS, PEOPLE, COHORT, PROCESSES, LIVES = 2_000, 400, 50, 6, 0.4
-EPSILON, PAID = 0.01, 60  # charges that the day's cap allows a person; every second person's rho allows 40
+PEOPLE, COHORT, PROCESSES, LIVES = 400, 50, 6, 0.4
+EPSILON = 0.01
 
 
-def main() -> dict[str, Any]:
+def main(reservations: str) -> dict[str, Any]:
+    wanted = int(reservations)
     create_tables()
     version = loop_version()
     charge = calibrate(epsilon=EPSILON, delta=1e-5, maximum=1.0)
-    cap = PAID * charge.policy_nano
+    paid = wanted * 3 // 100  # charges that the day's cap allows a person, a quarter of the attempts
+    cap = paid * charge.policy_nano
     ids = add_people(version, PEOPLE, cap_day=cap, cap_week=cap, cap_month=cap, cap_lifetime=cap)
-    PrivacyBudget.objects.filter(pk__in=ids[::2]).update(rho_cap=40 * charge.rho_nano)
-    begun, deaths = rage(version)
+    PrivacyBudget.objects.filter(pk__in=ids[::2]).update(rho_cap=2 * paid // 3 * charge.rho_nano)
+    begun, deaths = rage(version, wanted)
     wait_for_quiet()
     return {"reservations": begun, "attempts": begun * COHORT, "deaths": deaths} | facts(ids)
 
 
-def rage(version: LoopVersion) -> tuple[int, int]:
+def rage(version: LoopVersion, wanted: int) -> tuple[int, int]:
     """Processes charge random cohorts until all reservations were begun; one after the other is killed and replaced."""
     # A count for each place among the running, without a lock: whoever is killed would keep it for good.
     begun, rng = FORK.Array("q", PROCESSES, lock=False), random.Random(1)
-    running = [forked(work, version, begun, place, place) for place in range(PROCESSES)]
+    running = [forked(work, version, begun, wanted, place, place) for place in range(PROCESSES)]
     deaths = 0
-    while sum(begun) < RESERVATIONS:
+    while sum(begun) < wanted:
         time.sleep(LIVES)
         place = rng.randrange(PROCESSES)
         kill(running[place])
         deaths += 1
-        running[place] = forked(work, version, begun, place, PROCESSES + deaths)
+        running[place] = forked(work, version, begun, wanted, place, PROCESSES + deaths)
     for process in running:
         process.join(60)
         if process.exitcode:
@@ -59,9 +61,9 @@ def rage(version: LoopVersion) -> tuple[int, int]:
     return sum(begun), deaths
 
 
-def work(version: LoopVersion, begun: Any, place: int, name: int) -> None:
+def work(version: LoopVersion, begun: Any, wanted: int, place: int, name: int) -> None:
     rng, number = random.Random(name), 0
-    while sum(begun) < RESERVATIONS:
+    while sum(begun) < wanted:
         begun[place] += 1
         low, number = rng.randrange(0, PEOPLE - COHORT), number + 1
         try:
