@@ -79,6 +79,27 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
         if connection.vendor == "sqlite":
             for table in ("vault_events", "vault_batches", "anonymization_logs"):
                 cursor.execute(f"DROP TRIGGER IF EXISTS {table}_no_delete")
+    with django_db_blocker.unblock():
+        _keep_permissions()
+
+
+def _keep_permissions() -> None:
+    """After each emptying of the tables, insert the content types and permissions of now, instead of working them out again."""
+    from django.contrib.auth.models import Permission
+    from django.contrib.contenttypes.management import create_contenttypes
+    from django.contrib.contenttypes.models import ContentType
+    from django.db.models.signals import post_migrate
+
+    kept = [(model, list(model.objects.all())) for model in (ContentType, Permission)]
+
+    def insert(app_config: Any, **_: Any) -> None:
+        if app_config.label == "contenttypes" and not ContentType.objects.exists():
+            for model, rows in kept:
+                model.objects.bulk_create(rows)
+
+    assert post_migrate.disconnect(create_contenttypes)
+    assert post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
+    post_migrate.connect(insert, weak=False)
 
 
 @pytest.fixture(scope="session")
