@@ -6,6 +6,7 @@ RowError, whose text names columns and never repeats a value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +27,8 @@ from loops.engine.rows.times import TimeReader, parse_time
 from loops.engine.spec import Feature, LoopSpec
 
 _COMPUTED = ("since_intervention", "recent_load", "clock")
-_SHOWN = 30
+_NEARLY = 0.8  # how alike a misspelt name is to the declared one (difflib)
+_VALUE = re.compile(r"[-+]?\d")
 _REMEMBERED_DAYS = 10_000
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -291,11 +293,29 @@ class RowReader:
         return [self._imports.user, *self._imports.time_columns, *([head.action] if head else [])]
 
     def _absence(self, absent: list[str], columns: Sequence[str]) -> str:
-        shown = quoted_list([c for c in columns if c][:_SHOWN]) + (" and more" if len(columns) > _SHOWN else "")
+        """Say which columns are missing. The file's own are not shown, because without a header they are somebody's row.
+
+        A column is named only where it is a declared name misspelt.
+        """
         text = f"the file lacks the column{'s' * (len(absent) > 1)} {quoted_list(absent)} that loop {self._spec.name!r} reads"
-        close = {c: get_close_matches(c, columns, 1) for c in absent}
-        meant = [f"{c!r} may be the file's {m[0]!r}" for c, m in close.items() if m]
+        close = {c: _misspelt(c, columns) for c in absent}
+        meant = [f"{c!r} may be the file's {found!r}" for c, found in close.items() if found]
+        if any(_is_value(c) for c in columns):
+            meant.append("its first line holds values, but it must name the columns")
         if not self._whole and self.computed:
             names = quoted_list([self._column(self._spec.features[i]) for i in self.computed])
             meant.append(f"without {names}, the person, time and action columns are needed to compute them")
-        return f"{text}; it has {shown or 'none'}" + "".join(f"; {m}" for m in meant)
+        count = sum(1 for c in columns if c)
+        return f"{text}; it has {count} column{'s' * (count != 1)}" + "".join(f"; {m}" for m in meant)
+
+
+def _misspelt(column: str, columns: Sequence[str]) -> str | None:
+    """Return the file's column that is a declared one in other case, or nearly, or None."""
+    folded = {c.strip().casefold(): c for c in columns if not _is_value(c)}
+    close = get_close_matches(column.casefold(), folded, 1, _NEARLY)
+    return folded[close[0]] if close else None
+
+
+def _is_value(cell: str) -> bool:
+    """Tell whether a cell of the first line is a number or begins like a time."""
+    return bool(_VALUE.match(cell.strip()))

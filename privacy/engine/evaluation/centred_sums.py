@@ -9,11 +9,9 @@ than the noise of a ratio of two released sums. A block of one metric holds six 
 - ``people``: 1 for each person;
 - ``weight``: what the number is relative to (B), for shares alone.
 
-A person with |v| above the clip adds 1 to ``below`` or ``above``. To the value of a mean they add nothing, so a row is either
-inside or beyond, and all these sums share one sensitivity. To the value of a share they add the clip: a test asks for the sum
-with people beyond the clip at its end, and so the noise of their number does not enter it. People beyond the clip on the bad
-side mean harm that the clipped sum does not show, and an interval must reach that far. Each side counts alone: gains of many
-must not cancel the losses of a few.
+A person with |v| above the clip adds nothing to ``value``, and 1 to ``below`` or ``above``. A row is then either inside or
+beyond, so all these sums share one sensitivity. People beyond the clip on the bad side mean harm that the clipped sum does not
+show, and an interval must reach that far. Each side counts alone: gains of many must not cancel the losses of a few.
 
 Shares: A and B are scaled down together where B is above its clip, so that a person's own share is not cut by their weight.
 
@@ -37,13 +35,10 @@ ENTRIES = ("value", "square", "below", "above", "people", "weight")
 # How precisely each sum is measured relative to ``value``.
 _SCALES: dict[SumKind, Floats] = {
     "mean": np.array([1.0, 0.3, 1.0, 1.0, 0.2, 0.0]),
-    "share": np.array([1.0, 0.25, 0.5, 0.5, 0.15, 0.4]),
+    "share": np.array([1.0, 0.25, 1.0, 1.0, 0.15, 0.4]),
 }
-# A mean's longest row is one inside the clip: one beyond it has neither value nor square. A share's is one beyond it.
-BLOCK_CLIPS: dict[SumKind, float] = {
-    "mean": float(np.linalg.norm(np.delete(_SCALES["mean"], [2, 3]))),
-    "share": float(np.linalg.norm(np.delete(_SCALES["share"], 2))),
-}
+# The longest row is one inside the clip: all entries but ``below`` and ``above``. One beyond it has neither value nor square.
+BLOCK_CLIPS: dict[SumKind, float] = {kind: float(np.linalg.norm(np.delete(s, [2, 3]))) for kind, s in _SCALES.items()}
 _SHRUNK = 0.5  # a count of people beyond the clip is lowered by this many sd of its noise
 HEAD_COUNT_Z = 1.645  # a noised sum of people or weights is used with its interval of 90%
 
@@ -110,8 +105,6 @@ class CentredSums:
     @property
     def clipped_value(self) -> float:
         """Return the sum of values in which people beyond the clip count as the clip."""
-        if self.kind == "share":
-            return self.value
         below, above = self.beyond
         return self.value + self.clips.value * (above - below)
 
@@ -126,8 +119,8 @@ def person_rows(values: PersonValues, clips: ValueClips) -> Floats:
         value = value / np.maximum(weight, 1.0)
         weight = np.minimum(weight, 1.0)
     below, above = value < -1.0, value > 1.0
-    counted = np.where(below | above, 0.0, value) if values.kind == "mean" else np.clip(value, -1.0, 1.0)
-    return np.column_stack([counted, counted**2, below, above, people, weight])
+    inside = np.where(below | above, 0.0, value)
+    return np.column_stack([inside, inside**2, below, above, people, weight])
 
 
 def release_centred(

@@ -46,8 +46,8 @@ from privacy.engine.evaluation.statistics import DEFICIT_BAR, harm_and_answers, 
 from privacy.engine.moments.rows import person_sums
 
 TRIAL_SHARES = {
-    "level": 0.01, "spread": 0.04, "improvement": 0.50, "retention": 0.10, "reports": 0.04,
-    "false_intervention": 0.19, "empathy_deficit": 0.03, "silence": 0.09,
+    "level": 0.01, "spread": 0.04, "improvement": 0.47, "retention": 0.10, "reports": 0.04,
+    "false_intervention": 0.22, "empathy_deficit": 0.03, "silence": 0.09,
 }  # fmt: skip
 _DIFFERENCES = ("retention", "reports")
 _COMMON_BLOCKS = ("level", "spread", "improvement", *_DIFFERENCES)

@@ -38,7 +38,7 @@ _LATE = (
     "the decision is stored without this outcome and is closed: its deadline has passed, or a release has read it; import "
     "outcomes with their decisions, or declare a longer deadline in [reward]"
 )
-_ERASED = "the person was erased after this row was made, so it is not stored again"
+_ERASED = "the person was erased after this row was made, or its date lies in the future, so it is not stored again"
 _LOCAL_CLOCKS = timedelta(hours=14)  # a time without a zone may be this much ahead of UTC
 
 
@@ -141,9 +141,15 @@ def _record(keys: Sequence[bytes], loop_version: LoopVersion, joined: int) -> No
 
 
 def _outlasting(rows: Sequence[PreparedRow], population: str, written: WriteCounts) -> list[PreparedRow]:
-    """Return the rows that no erasure of their person came after. The others are rejected."""
+    """Return the rows that no erasure of their person came after. The others are rejected.
+
+    Of somebody who was erased, a row of the future is no news: its date cannot be when it was made.
+    """
     erased = people_erased(population=population, identifiers={p.row.user for p in rows})
-    gone = {p.line for p in rows if p.row.user in erased and p.row.time <= erased[p.row.user] + _LOCAL_CLOCKS}
+    latest = timezone.now() + _LOCAL_CLOCKS
+    gone = {
+        p.line for p in rows if p.row.user in erased and not erased[p.row.user] + _LOCAL_CLOCKS < p.row.time <= latest
+    }
     written.rejects += [(line, RowError("erased", _ERASED)) for line in sorted(gone)]
     return [p for p in rows if p.line not in gone]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -108,12 +109,13 @@ def _share_bounds(sums: CentredSums, centre: float, bar: float, unsure: float, z
 
 
 def _distance(sums: CentredSums, beyond: float, reach: float, variance: float, z: float) -> float:
-    """Return how far a bound lies from the sum: its standard error, and what people beyond the clip may add to it.
+    """Return how far a bound lies from the sum: its standard error, and what people beyond the clip may add.
 
-    The sum holds them at the clip. Where their number is proven, each counts as far as a person can reach.
+    Where their number is within its noise they count as the clip, and its noise adds to the variance. Proven ones count as far
+    as a person can reach.
     """
-    proven = beyond > _COUNT_Z * sums.sd_beyond
-    return z * math.sqrt(variance) + (max(reach - sums.clips.value, 0.0) * beyond if proven else 0.0)
+    clip, proven = min(sums.clips.value, reach), beyond > _COUNT_Z * sums.sd_beyond
+    return z * math.hypot(math.sqrt(variance), clip * sums.sd_beyond) + (reach if proven else clip) * max(beyond, 0.0)
 
 
 def _share(sums: CentredSums, centre: float) -> float:
@@ -143,7 +145,14 @@ def _false_interventions(sums: CentredSums, silence: CentredSums | None, z: floa
     low, high = _share_bounds(sums, FALSE_INTERVENTION_BAR, bar, unsure, z)
     low_at_bar, _ = _share_bounds(sums, FALSE_INTERVENTION_BAR, FALSE_INTERVENTION_BAR, 0.0, z)
     answer: VerdictWord = "pass" if high <= bar else "fail" if low_at_bar > FALSE_INTERVENTION_BAR else "insufficient"
-    return _judgement("false_intervention", _share(sums, FALSE_INTERVENTION_BAR), low, high, bar, sums, answer)
+    judged = _judgement("false_intervention", _share(sums, FALSE_INTERVENTION_BAR), low, high, bar, sums, answer)
+    hidden = _COUNT_Z * sums.sd_beyond
+    if hidden < 1 or sums.above > hidden:
+        return judged
+    return replace(
+        judged,
+        reason=f"{judged.reason} Up to about {hidden:.0f} people who dismiss nearly all would count in part only.",
+    )
 
 
 def _bar_after_silence(silence: CentredSums | None) -> tuple[float, float]:

@@ -11,8 +11,8 @@ leaves fewer than 8 degrees of freedom, V is raised by two standard deviations a
 Two further widenings:
 
 - *beyond the clip*: people cut off on one side may lie as far as the largest possible value (``reach``). The bound on that side
-  moves by reach times their noised number, and the noise of that number adds to the interval's variance. A share's sum holds
-  them at the clip, so its reach is (1 - bar) times the weight's clip less the value's.
+  moves by reach times their noised number, and the noise of that number adds to the interval's variance. A share's reach is
+  (1 - bar) times the weight's clip.
 - *score variance* (shares): below its bar a share has a smaller variance than at the bar, and a test must hold at the bar. V is
   multiplied by bar (1 - bar) / (p (1 - p)), at most 4 (Wilson 1927, with the design effect of the data).
 
@@ -91,8 +91,7 @@ def share_interval(
     spread = _spread(sums, _score(share, bar) if score else 1.0)
     t = _student(level, tails, spread.dof)
     fewest, most = sums.divisor_range
-    # The sum holds people beyond the clip at its end.
-    reach_low, reach_high = (max(x * sums.clips.weight - sums.clips.value, 0.0) for x in (bar, 1 - bar))
+    reach_low, reach_high = bar * sums.clips.weight, (1 - bar) * sums.clips.weight
     own_low, own_high = (t * math.hypot(spread.sd, reach * sums.sd_beyond) for reach in (reach_low, reach_high))
     low = bar + _divided(sums.value - own_low - reach_low * max(sums.below, 0.0), fewest, most)
     high = bar + _divided(sums.value + own_high + reach_high * max(sums.above, 0.0), most, fewest)

@@ -233,8 +233,15 @@ class TestColumns:
         with pytest.raises(InputError) as caught:
             RowReader(diary(), columns, need="decision")
         text = str(caught.value)
-        assert "lacks the columns 'mood', 'p'" in text and "it has 'who', 'at'" in text
-        assert "'mood' may be the file's 'Mood'" in text
+        assert "lacks the columns 'mood', 'p'" in text and f"it has {len(columns)} columns" in text
+        assert "'mood' may be the file's 'Mood'" in text and "first line holds values" not in text
+
+    def test_a_first_line_without_names_is_somebodys_row_and_is_not_shown(self) -> None:
+        with pytest.raises(InputError) as caught:
+            RowReader(diary(), ["bob@example.org", "2026-11-21T09:00", "0.555", "walk", "sad"], need="decision")
+        text = str(caught.value)
+        assert "its first line holds values, but it must name the columns" in text
+        assert not [cell for cell in ("bob", "2026", "0.555", "walk", "sad") if cell in text]
 
     def test_a_doubled_column_is_refused_when_it_is_read(self) -> None:
         with pytest.raises(InputError, match="more than one column named 'mood'"):

@@ -439,9 +439,12 @@ class TestAfterAnErasure:
         imported(write_csv(tmp_path / "log.csv", [row()]), consents=[Purpose.TRAINING])
         (pk,) = Person.objects.values_list("pk", flat=True)
         person_erase(person_id=pk, source="test")
-        later, local = (f"{timezone.now() + timedelta(hours=h):%Y-%m-%dT%H:%M}" for h in (15, 13))
-        report = imported(write_csv(tmp_path / "new.csv", [row(at=later), row(at=local)]), consents=[Purpose.TRAINING])
-        assert (report.added, report.rejected, report.consents_granted) == (1, 1, 0), (
-            "the other may be a local time before"
+        erased = timezone.now() - timedelta(days=2)
+        Person.objects.filter(pk=pk).update(last_erased_at=erased)
+        now, local = timezone.now(), erased + timedelta(hours=13)  # the second may be a local time before the erasure
+        rows = [row(at=f"{at:%Y-%m-%dT%H:%M}") for at in (now, local, now + timedelta(hours=15))]
+        report = imported(write_csv(tmp_path / "new.csv", rows), consents=[Purpose.TRAINING])
+        assert (report.added, report.rejected, report.consents_granted) == (1, 2, 0), (
+            "a date of the future is no new life"
         )
         assert Person.objects.get().erased_at is None and PrivacyBudget.objects.get().consent_mask == 0
