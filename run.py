@@ -288,7 +288,7 @@ def _demo_environment(folder: Path) -> dict[str, str]:
 
 
 def _demo_run(python: Path, options: argparse.Namespace, env: dict[str, str]) -> int:
-    switches = [f"--{name}" for name in ("json", "keep") if getattr(options, name)]
+    switches = ["--json"] * options.json
     values = {
         "loop": options.loop,
         "source": options.source,

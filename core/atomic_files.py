@@ -14,6 +14,24 @@ from core.errors import Conflict, InputError
 PRIVATE, SHARED = 0o600, 0o644
 
 
+def output_check(option: str, target: Path, *, source: Path | None = None, replace: bool) -> None:
+    """Refuse an unusable output file before anything is done, so that a typing error costs neither time nor a file.
+
+    Args: option: of the command, such as ``--output``. source: the input file. replace: whether ``--force`` was given.
+    Raises: InputError when the target is the input, a folder, an existing file without ``--force``, or in no folder.
+    """
+    if source is not None and source.exists() and target.exists() and source.samefile(target):
+        raise InputError(f"{option} {target} is the input itself and would overwrite it; choose another {option}")
+    if target.is_dir():
+        raise InputError(f"{option} {target} is a folder; give the path of a file")
+    if not replace and (target.exists() or target.is_symlink()):
+        raise InputError(f"{option} {target} exists already; choose another {option}, or overwrite it with --force")
+    if not target.absolute().parent.is_dir():
+        raise InputError(
+            f"there is no folder {target.absolute().parent} for {option}; create it, or choose another {option}"
+        )
+
+
 @contextmanager
 def atomic_file(path: Path, *, replace: bool = False, mode: int = PRIVATE) -> Iterator[TextIO]:
     """Open a temporary text file in the folder of ``path`` and rename it to ``path`` once it is complete.

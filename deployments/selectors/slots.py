@@ -103,7 +103,7 @@ def trial_span(trial: Deployment, generation: int) -> TrialSpan:
 
 def no_slot(loop: Loop, head: str) -> NotFound:
     """Build the error for a head without a slot."""
-    return NotFound(f"loop {loop.name!r} has no slot for head {head!r}; add the loop with `manage.py loop add FILE`")
+    return NotFound(f"loop {loop.name!r} has no slot for head {head!r}; add the loop with 'manage.py loop add FILE'")
 
 
 def slots_in_use() -> QuerySet[ServingSlot]:

@@ -30,6 +30,7 @@ class PersonRowsAdmin(ReadOnlyAdmin):
     """Show rows that belong to people, to accounts that may also view people. ``person``: the lookup of a person's number."""
 
     person = "person__id"
+    shows_one_person = True  # which the text of an empty list reads
     search_help_text = "A person's number. The list shows one person at a time"
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from privacy.models import Decision, ReleaseRound, ServingState, Signal
 class RetentionRule:
     """How long one kind of record is stored.
 
-    ``rows`` is the number of rows to two digits. ``oldest_expires`` is when the oldest row expires; None without rows.
+    ``rows`` is the number of rows, rounded to two digits if they describe people. ``oldest_expires`` is when the oldest row
+    expires; None where ``rows`` is 0, and where no row expires.
     """
 
     records: str
@@ -41,9 +42,19 @@ def retention() -> list[RetentionRule]:
     ]
 
 
-def retention_of(records: str, rows: QuerySet, since: str, stored_for: timedelta) -> RetentionRule:  # type: ignore[type-arg]
-    """Return the retention rule of some rows; ``since`` names the column from which their time runs."""
+def retention_of(
+    records: str,
+    rows: QuerySet,  # type: ignore[type-arg]
+    since: str,
+    stored_for: timedelta,
+    *,
+    of_people: bool = True,
+) -> RetentionRule:
+    """Return the retention rule of some rows; ``since`` names the column from which their time runs.
+
+    Args: of_people: whether the rows describe people, so that their number is rounded.
+    """
     counts = rows.aggregate(rows=Count("pk"), oldest=Min(since))
-    return RetentionRule(
-        records, stored_for, two_digits(counts["rows"]), counts["oldest"] + stored_for if counts["oldest"] else None
-    )
+    number = two_digits(counts["rows"]) if of_people else counts["rows"]
+    oldest = counts["oldest"] if number else None
+    return RetentionRule(records, stored_for, number, oldest + stored_for if oldest else None)

@@ -11,6 +11,8 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 
 from core.atomic_files import atomic_file
 from core.errors import InputError
@@ -28,6 +30,11 @@ class DemoPeople:
 
     users: int
     seed: int
+
+
+def is_prepared() -> bool:
+    """Tell whether the configured database was ever prepared, so that it may belong to an installation."""
+    return bool(MigrationRecorder(connection).applied_migrations())
 
 
 def operator_create(name: str, password: str | None) -> None:

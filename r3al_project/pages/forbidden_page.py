@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.utils.log import log_response
 
 from r3al_project.pages.operator_views import MissingPermission
+from r3al_project.permissions import VIEW_VERSIONS
 
 _PERMISSIONS_OF_PAGES = {"changelist": "view", "change": "view", "history": "view", "add": "add", "delete": "delete"}
 _OUTDATED = (
@@ -52,6 +53,7 @@ def _page(request: HttpRequest, reason: str) -> HttpResponse | None:
     if not hasattr(request, "user") or not admin.site.has_permission(request):
         return None
     shown = admin.site.each_context(request) | {"title": "This is not allowed", "reason": reason}
+    shown["has_front_page"] = request.user.has_perm(VIEW_VERSIONS)
     return render(request, "admin/forbidden.html", shown, status=403)
 
 
@@ -59,14 +61,19 @@ def _who_may(request: HttpRequest, exception: Exception) -> str:
     """Return which roles may do what was refused, in a sentence or two."""
     check = _check(request, exception)
     if check is None:
-        return "Your roles do not allow this. Ask an administrator which role you need."
+        return f"{_refusal(request)}. Ask an administrator which role you need."
     roles = [role.name for role in Group.objects.order_by("name") if check(_as_holder(request, role))]
     if roles:
         held = "the role that allows it is" if len(roles) == 1 else "the roles that allow it are"
-        return f"Your roles do not allow this; {held} {', '.join(roles)}. Ask an administrator to give you one."
+        return f"{_refusal(request)}; {held} {', '.join(roles)}. Ask an administrator to give you one."
     if request.user.is_superuser:
         return "Nobody does this by hand. Only the platform writes these records."
     return "No role allows this. Ask an administrator."
+
+
+def _refusal(request: HttpRequest) -> str:
+    has_role = request.user.groups.exists() or request.user.is_superuser  # type: ignore[union-attr]
+    return "Your roles do not allow this" if has_role else "Your account has no role, so this is not allowed"
 
 
 def _as_holder(request: HttpRequest, role: Group) -> HttpRequest:

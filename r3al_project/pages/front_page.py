@@ -17,6 +17,8 @@ from jobs.periodic_runs import runs_late
 from loops.engine.heads import MAIN_HEAD
 from privacy.models import Release, ReleaseState
 from privacy.services.releases.moments import MOMENTS_KIND
+from r3al_project.pages.operator_views import require
+from r3al_project.permissions import VIEW_VERSIONS
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_sentence
@@ -36,24 +38,27 @@ SIGNS = {
 
 
 def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the template's context. Unfold calls this for the admin's index page."""
+    """Add the template's context. Unfold calls this for the admin's index page. Only operators who may see models get it."""
+    require(request, VIEW_VERSIONS)
     return context | {"title": "Front page"} | page_state()
 
 
 def front_page_fragment(request: HttpRequest) -> HttpResponse:
     """Render the live part of the front page, which the page fetches every two seconds."""
+    require(request, VIEW_VERSIONS)
     return render(request, "admin/front_page.html", page_state())
 
 
 def page_state() -> dict[str, Any]:
     """Return the template context, in a bounded number of queries. It holds no data about a person and loads no array."""
     turns = turn_rows()
+    slots = _slots()
     return {
         "turns": turns,
         "headline": _headline(turns),
         "late": runs_late(),
-        "slots": _slots(),
-        "versions": _versions(),
+        "slots": slots,
+        "versions": _versions({row["slot"].candidate_id for row in slots}),
         "verdicts": _verdicts(),
         "waiting": Job.objects.filter(state=JobState.QUEUED).order_by("id")[:_WAITING],
     } | release_context()
@@ -123,14 +128,14 @@ def _slots() -> list[dict[str, Any]]:
     ]
 
 
-def _versions() -> list[dict[str, Any]]:
+def _versions(tried: set[int | None]) -> list[dict[str, Any]]:
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
     learned = ModelVersion.objects.learned().select_related("loop_version__loop")
     rows = []
     for version in main_first(learned.defer("weights").prefetch_related(verdicts).order_by("-id")[:_VERSIONS]):
         last = next(reversed(version.verdicts.all()), None)
         answer = last.verdict if last else "not asked"
-        state = chip_of(version.state, version.get_state_display())
+        state = state_chip(version, tried)
         rows.append({"version": version, "state": state, "gate": chip_of(answer, VERDICT_WORDS[answer])})
     return rows
 
@@ -175,6 +180,13 @@ def estimate(name: str, value: float | None, low: float | None, high: float | No
     return (
         f"{number_text(value)} ({number_text(low)} to {number_text(high)})" if low is not None else number_text(value)
     )
+
+
+def state_chip(version: ModelVersion, tried: set[int | None]) -> dict[str, str]:
+    """Return the chip of a version's state. ``tried``: versions that a part of the people have in a trial."""
+    if version.pk in tried:
+        return chip_of("running", "on trial")
+    return chip_of(version.state, version.get_state_display())
 
 
 def chip_of(state: str, words: str) -> dict[str, str]:

@@ -48,7 +48,9 @@ def _state() -> dict[str, Any]:
 def retention_rules() -> list[RetentionRule]:
     """Return the retention rules of privacy, deployments and training."""
     pool = TrainingDataPool.objects.all()
-    chunks = retention_of("pool chunks (released and synthetic rows)", pool, "expires_at", timedelta(0))
+    chunks = retention_of(
+        "pool chunks (released and synthetic rows)", pool, "expires_at", timedelta(0), of_people=False
+    )
     return [
         *retention(),
         retention_of("evidence about versions", EvidenceUnit.objects.all(), "closes_at", EVIDENCE_KEPT),

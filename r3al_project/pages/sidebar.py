@@ -22,8 +22,10 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups of the sidebar. Unfold calls this for every admin page."""
     return [
         {"title": None, "items": [
-            {"title": "Front page", "icon": "home", "link": reverse_lazy("admin:index")},
-            {"title": "Training dashboard", "icon": "model_training", "link": reverse_lazy("training-dashboard")},
+            {"title": "Front page", "icon": "home", "link": reverse_lazy("admin:index"),
+             "permission": _may_view(VIEW_VERSIONS)},
+            {"title": "Training dashboard", "icon": "model_training", "link": reverse_lazy("training-dashboard"),
+             "permission": _may_view(VIEW_VERSIONS)},
             {"title": "Calibration", "icon": "target", "link": reverse_lazy("calibration"),
              "permission": _may_view(VIEW_VERSIONS)},
         ]},

@@ -10,7 +10,7 @@ from django.db.models import Prefetch
 from core.html_format import NOT_ENOUGH_PEOPLE, number_text
 from deployments.models import ServingSlot
 from loops.engine.heads import MAIN_HEAD
-from r3al_project.pages.front_page import chip_of, main_first
+from r3al_project.pages.front_page import chip_of, main_first, state_chip
 from training.models import (
     LIVED,
     OUTCOME_GATE,
@@ -48,10 +48,9 @@ def _may_be_tried(row: dict[str, Any]) -> bool:
 def _row(version: ModelVersion, deployed: set[int], tried: set[int | None]) -> dict[str, Any]:
     verdict = next(reversed(version.verdicts.all()), None)
     answer, on_trial = verdict.verdict if verdict else "not asked", version.pk in tried
-    state = chip_of("running", "on trial") if on_trial else chip_of(version.state, version.get_state_display())
     return {
         "version": version,
-        "state": state,
+        "state": state_chip(version, tried),
         "gate": chip_of(answer, f"gate: {VERDICT_WORDS[answer]}"),
         "metrics": _metrics(version),
         "can_deploy": version.state == VersionState.EVALUATING and answer == "pass" and not on_trial,

@@ -21,7 +21,7 @@ from privacy.services.releases.moments import MOMENTS_KIND, moments_load
 from privacy.services.releases.trial import TRIAL_KIND
 from r3al_project.turns.models import Turn
 from r3al_project.turns.selectors import release_keys
-from r3al_project.turns.sentences import trial_event
+from r3al_project.turns.sentences import trial_event, waiting_sentence
 from r3al_project.turns.stages import stage_brief
 from training.models import VERDICT_WORDS, ModelVersion, version_name
 from training.selectors.metric_words import estimate_words, metric_words
@@ -74,6 +74,7 @@ def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = 
             "version": version.pk if version else None,
             "versions": summaries.get("train", {}).get("versions", {}),
             "deployed": {h: v.pk if v.is_learned else None for h, v in serving.items()},
+            "waiting": summaries.get("deploy", {}).get("waiting", {}),
             "trial": summaries.get("deploy", {}).get("trial"),
             "exploration": summaries.get("deploy", {}).get("exploration"),
         }
@@ -206,6 +207,10 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
     console.print(f"Deployed now: {serving}.")
     if report.get("trial"):
         console.print(trial_event(report["trial"]))
+    if report.get("waiting"):
+        console.print(waiting_sentence(report["waiting"]))
+        for item in report["waiting"].values():
+            console.print(f"To do so: manage.py deploy {version_name(item['version'])}", soft_wrap=True)
 
 
 def _judged_by(gate: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ def _amount(value: float) -> str:
 
 _TRIAL_TEXTS = {
     "started": "A trial began: half of the people have {}, and the other half keep the present policy. "
-    "Both explore the loop's share `exploration`.",
+    "Both explore the share of decisions that the loop declares.",
     "continues": "The trial of {} continues, because its people do not decide it yet. Looks left: {}.",
     "passed": "The trial of {} passed, so it is deployed to everybody except the holdback.",
     "stopped": "The trial of {} failed, so everybody has the present policy again.",

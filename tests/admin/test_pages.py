@@ -18,6 +18,8 @@ from unfold.admin import ModelAdmin
 from core.admin_base import ReadOnlyAdmin
 from jobs.models import Job
 from loops.models import LoopVersion
+from privacy.admin.person_rows import PersonRowsAdmin
+from r3al_project.permissions import VIEW_VERSIONS
 from tests.factories.every_table import furnish, raw_forms
 from tests.factories.users import staff
 
@@ -168,7 +170,7 @@ def _queries(client: Client, url: str) -> int:
 
 
 def test_the_sidebar_shows_only_what_one_may_see(house: LoopVersion) -> None:
-    text = staff("turns.view_turn").get(reverse("admin:index")).content.decode()
+    text = staff("turns.view_turn", VIEW_VERSIONS).get(reverse("admin:index")).content.decode()
     assert f'href="{list_url(row_of(_model("turns.Turn")).__class__)}"' in text
     assert f'href="{list_url(_model("privacy.Person"))}"' not in text
 
@@ -185,6 +187,17 @@ def test_an_empty_list_offers_only_what_can_be_done(operator: Client) -> None:
     assert "The platform adds these records itself" in said(record) and "Create a new item" not in said(record)
     assert "Nothing matches" in said(f"{record}?q=zzz") and "Show all" in said(f"{record}?q=zzz")
     assert "Add group" in said(made)
+
+
+def test_a_list_of_peoples_rows_says_that_they_are_not_listed_and_how_one_is_found(
+    operator: Client, house: LoopVersion
+) -> None:
+    of_people = [m for m in MODELS if isinstance(admin.site._registry[m], PersonRowsAdmin)]
+    assert len(of_people) > 5
+    for model in of_people:
+        text = operator.get(list_url(model)).content.decode()
+        assert "Rows of people are not listed" in text and "Nothing here yet" not in text, model
+        assert "Search for a person" in text and "Find a person" in text, model
 
 
 def test_that_a_fact_does_not_hold_is_no_alarm(operator: Client, house: LoopVersion) -> None:

@@ -23,7 +23,7 @@ def test_of_every_loop_the_latest_version_is_current() -> None:
 
 
 def test_an_unknown_name_is_told_the_known_ones_and_what_to_do() -> None:
-    with pytest.raises(NotFound, match=r"no loop 'r3al' \(known: none yet\); add one with `manage.py loop add FILE`"):
+    with pytest.raises(NotFound, match=r"no loop 'r3al' \(known: none yet\); add one with 'manage.py loop add FILE'"):
         loop_version_current("r3al")
     loop_add(text=SMALL, source="x")
     loop_add(text=small(('name = "small"', 'name = "another"')), source="x")

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from core.arrays import Floats, Ints
-from core.atomic_files import SHARED, atomic_file
+from core.atomic_files import SHARED, atomic_file, output_check
 from core.csv_output import CsvWriter
 from core.errors import InputError
 from deployments.services.serving.policy_cache import head_arms_now
@@ -68,7 +68,7 @@ def states_decide(
         source: states, with columns as in the loop's import section. Its user column tells the arm.
     Raises: InputError for a row that cannot be read, and for a target that is the source or cannot be written.
     """
-    _target_check(source, target, replace=replace)
+    output_check("--output", target, source=source, replace=replace)
     named = None if version_name is None else _named(loop_version, head, version_name)
     spec = loop_version.spec if named is None else named.loop_version.spec
     records, states = _states(spec, source)
@@ -119,20 +119,6 @@ def _by_arm(loop_version: LoopVersion, head: str, source: Path, records: Sequenc
             key = person_key(population=spec.population, identifier=user)
             index[i] = order.index(arms.of(key, now).version)
     return _Policies(models, [policies[version] for version in order], index, warning)
-
-
-def _target_check(source: Path, target: Path, *, replace: bool) -> None:
-    """Refuse an unusable target before anything is computed, so that a typing error costs neither time nor the source file."""
-    if source.exists() and target.exists() and source.samefile(target):
-        raise InputError(f"--output {target} is the input itself and would overwrite it; choose another --output")
-    if target.is_dir():
-        raise InputError(f"--output {target} is a folder; give the path of a file")
-    if not replace and (target.exists() or target.is_symlink()):
-        raise InputError(f"--output {target} exists already; choose another --output, or overwrite it with --force")
-    if not target.absolute().parent.is_dir():
-        raise InputError(
-            f"there is no folder {target.absolute().parent} for --output; create it, or choose another --output"
-        )
 
 
 def _states(spec: LoopSpec, path: Path) -> tuple[list[FileRecord], Floats]:

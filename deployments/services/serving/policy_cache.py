@@ -114,7 +114,7 @@ def _slots(version: LoopVersion) -> dict[str, SlotFacts]:
     missing = [h.name for h in version.spec.heads if h.name not in slots]
     if missing:
         raise NotFound(
-            f"loop {version.loop.name!r} has no slot for {', '.join(missing)}; add the loop again with `manage.py loop add FILE`"
+            f"loop {version.loop.name!r} has no slot for {', '.join(missing)}; add the loop again with 'manage.py loop add FILE'"
         )
     return slots
 

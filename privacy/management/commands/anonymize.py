@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from core.atomic_files import atomic_file
+from core.atomic_files import atomic_file, output_check
 from core.errors import InputError, R3alError
 from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.engine.anonymize.central_dp import DIFFERENTIAL_PRIVACY
@@ -69,8 +69,9 @@ class Command(BaseCommand):
             parser.add_argument(own.flag, type=own.kind, metavar=own.metavar, help=own.help)
         parser.add_argument("--key", help="idempotency key: a retry with the same key finishes or shows the first run")
         parser.add_argument(
-            "--output", type=Path, metavar="FILE", help="write rows as CSV, or statistics as JSON, to this new file"
+            "--output", type=Path, metavar="FILE", help="write rows as CSV, or statistics as JSON, to this file"
         )
+        parser.add_argument("--force", action="store_true", help="overwrite an existing --output")
         parser.add_argument(
             "--preview", action="store_true", help="show the cost and what is public of its people; charge nothing"
         )
@@ -98,10 +99,13 @@ class Command(BaseCommand):
                 json.dumps(found) if options["json"] else "\n".join(f"{name}: {value}" for name, value in found.items())
             )
             return
+        output, force = options["output"], options["force"]
+        if output is not None:
+            output_check("--output", output, replace=force)
         key = options["key"] or f"command-{uuid.uuid4()}"
         with ExitStack() as opened:
             # Opened before anybody is charged, so that a path that cannot be written costs nothing.
-            out = opened.enter_context(atomic_file(options["output"])) if options["output"] is not None else None
+            out = opened.enter_context(atomic_file(output, replace=force)) if output is not None else None
             sys.stderr.write(f"key: {key} (if this run is interrupted, continue it with --key {key})\n")
             release = anonymize(key=key, loop_version=version, request=request)
             sys.stderr.write(f"{release}: {release.guarantee}\n")

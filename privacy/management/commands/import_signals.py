@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
+from core.atomic_files import output_check
 from core.errors import R3alError
 from loops.selectors import loop_version_current
 from privacy.models import Purpose
@@ -43,6 +44,7 @@ class Command(BaseCommand):
             help=f"record that the people in the file consented to: {', '.join(Purpose.values)}",
         )
         parser.add_argument("--rejects", type=Path, metavar="FILE", help="write the list of rejected rows to this file")
+        parser.add_argument("--force", action="store_true", help="overwrite an existing --rejects")
         parser.add_argument(
             "--override-propensities", default="", metavar="REASON",
             help="import a file whose propensities do not fit its actions, for this reason, which is stored with the import",
@@ -51,6 +53,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            if options["rejects"] is not None:
+                output_check("--rejects", options["rejects"], source=options["file"], replace=options["force"])
             report = signals_import(
                 path=options["file"],
                 loop_version=loop_version_current(options["loop"]),

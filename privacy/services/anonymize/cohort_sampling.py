@@ -35,7 +35,7 @@ def public_rate(*, loop_version: LoopVersion, request: AnonymizeRequest) -> floa
 
 
 def people_public(loop_version: LoopVersion) -> float | None:
-    """Return the number of people that the latest release stated under noise, else that of the loop file; None without either."""
+    """Return the number of people that the latest training release stated under noise, else that of the loop file, else None."""
     return _people_stated(loop_version) or loop_version.spec.moments.nominal_users
 
 

@@ -22,7 +22,7 @@ class Preview:
 
     ``policy_units`` is the charge per person. Epsilon and delta are None for a technique without a formal guarantee.
     ``people``: about how many would be charged, rounded to two digits; None while no number of people is public.
-    ``least_people``: with fewer, the release would be refused.
+    ``least_people``: with fewer, the release would be refused. ``warning``: why it will probably be refused, or empty.
     """
 
     policy_units: float
@@ -31,6 +31,7 @@ class Preview:
     guarantee: str
     people: int | None
     least_people: int
+    warning: str
 
 
 def anonymize_preview(*, loop_version: LoopVersion, request: AnonymizeRequest) -> Preview:
@@ -40,14 +41,28 @@ def anonymize_preview(*, loop_version: LoopVersion, request: AnonymizeRequest) -
     noise. So previews, however many, tell no more about a person than that release did.
     """
     fields = asked_fields(loop_version, request)
+    people = _reached(people_public(loop_version), request.samples)
+    least = least_people(technique_of(request.technique, request.mode), request)
     return Preview(
         policy_units=fields["policy_cost"] / NANO,
         formal_epsilon=fields["formal_epsilon"],
         formal_delta=fields["formal_delta"],
         guarantee=fields["guarantee"],
-        people=_reached(people_public(loop_version), request.samples),
-        least_people=least_people(technique_of(request.technique, request.mode), request),
+        people=people,
+        least_people=least,
+        warning=_warning(people, request.samples, least),
     )
+
+
+def _warning(people: int | None, samples: int | None, least: int) -> str:
+    """Return why a release of ``samples`` people will probably be refused, by what is public; empty if nothing speaks for it."""
+    if samples is not None and samples < least:
+        return (
+            f"it asks for {samples:,} people and needs at least {least:,}, so it will probably be refused; ask for more"
+        )
+    if people is not None and people < least:
+        return f"it needs at least {least:,} people and would reach about {people:,}, so it will probably be refused"
+    return ""
 
 
 def _reached(people: float | None, samples: int | None) -> int | None:

@@ -158,7 +158,7 @@ def _parse_line(number: int, line: str) -> tuple[tuple[str, str], datetime]:
         return (population, digest), datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%f%z")
     except ValueError:
         raise InputError(
-            f"line {number} is not a tombstone; use the lines that `manage.py erase_user --tombstones` prints"
+            f"line {number} is not a tombstone; use the lines that 'manage.py erase_user --tombstones' prints"
         ) from None
 
 

@@ -75,7 +75,7 @@ def vault_audit() -> VaultReport:
     with one_moment():
         walk, broken = _walked(1)
         if not broken and walk.expected > 1 and not walk.is_keyed:
-            broken = "no key protects the chain yet; run `manage.py prepare`, which records what is stored now"
+            broken = "no key protects the chain yet; run 'manage.py prepare', which records what is stored now"
         found = [*anchors_differences(), *differences(walk.recorded)] if not broken else [broken]
         return walk.verified("; ".join(found))
 

@@ -150,6 +150,7 @@ class PreviewAnswer(Shape):
     guarantee = serializers.CharField()
     people = serializers.IntegerField(allow_null=True)
     leastPeople = serializers.IntegerField()
+    warning = serializers.CharField(allow_blank=True)
 
 
 def preview_answer(preview: Preview) -> Answer:
@@ -157,7 +158,7 @@ def preview_answer(preview: Preview) -> Answer:
     return {
         "policyCost": preview.policy_units, "formalEpsilon": preview.formal_epsilon,
         "formalDelta": preview.formal_delta, "guarantee": preview.guarantee, "people": preview.people,
-        "leastPeople": preview.least_people,
+        "leastPeople": preview.least_people, "warning": preview.warning,
     }  # fmt: skip
 
 

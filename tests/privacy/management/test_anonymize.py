@@ -56,7 +56,7 @@ class TestOutput:
     @pytest.mark.parametrize("name", ["no/such/rows.csv", "a-file/rows.csv"])
     def test_a_folder_that_is_none_charges_nobody(self, world: LoopVersion, tmp_path: Path, name: str) -> None:
         (tmp_path / "a-file").write_text("")
-        with pytest.raises(CommandError, match="cannot be written"):
+        with pytest.raises(CommandError, match="there is no folder"):
             run(*ROWS, "--output", str(tmp_path / name))
         assert spent() == (0, 0) and not Release.objects.exists()
 
@@ -83,7 +83,7 @@ class TestOutput:
 def test_a_preview_is_json_for_who_asks(world: LoopVersion) -> None:
     told = json.loads(run("--preview", "--json"))
     assert set(told) == {
-        "policy_units", "formal_epsilon", "formal_delta", "guarantee", "people", "least_people"
+        "policy_units", "formal_epsilon", "formal_delta", "guarantee", "people", "least_people", "warning"
     }  # fmt: skip
     assert [line.partition(": ")[0] for line in run("--preview").splitlines()] == list(told)
     assert told["formal_epsilon"] == 0.5 and not Release.objects.exists()

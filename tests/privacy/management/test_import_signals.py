@@ -47,6 +47,25 @@ def run(*arguments: object) -> str:
     return out.getvalue()
 
 
+def test_an_existing_file_of_rejects_is_refused_before_anything_is_imported(
+    loop: LoopVersion, file: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "another source.csv"
+    other.write_text("precious\n")
+    with pytest.raises(CommandError, match=r"--rejects .* exists already; .* or overwrite it with --force"):
+        run(file, "--loop", "heartsteps", "--rejects", other)
+    assert other.read_text() == "precious\n" and not Decision.objects.exists()
+    run(file, "--loop", "heartsteps", "--rejects", other, "--force")
+    assert "missing_time" in other.read_text()
+    with pytest.raises(CommandError, match="is the input itself"):
+        run(file, "--loop", "heartsteps", "--rejects", file, "--force")
+
+
+def test_the_platforms_own_file_of_rejects_is_replaced_at_every_run(loop: LoopVersion, file: Path) -> None:
+    first, again = (json.loads(run(file, "--loop", "heartsteps", "--json")) for _ in range(2))
+    assert first["rejects_file"] == again["rejects_file"] and Path(again["rejects_file"]).exists()
+
+
 def test_it_says_what_it_did(loop: LoopVersion, file: Path, tmp_path: Path) -> None:
     said = run(file, "--loop", "heartsteps", "--rejects", tmp_path / "rejects.csv")
     for name, count in (

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.test import Client
-from django.urls import reverse
+from django.urls import URLResolver, get_resolver, reverse
 
 from loops.models import LoopVersion
 from privacy.models import Person, Release
+from r3al_project.permissions import VIEW_VERSIONS
 from tests.factories.users import browser, staff, superuser
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +31,64 @@ def refusal(client: Client, url: str, *, post: bool = False) -> str:
     text = answer.content.decode()
     assert answer.status_code == 403 and 'id="nav-sidebar' in text and "Go to the front page" in text
     return str(answer.context["reason"])
+
+
+# The pages of an account itself, of no use without one, and of what is behind a login that everybody passes.
+OWN_PAGES = {
+    "login",
+    "logout",
+    "password_change",
+    "password_change_done",
+    "jsi18n",
+    "autocomplete",
+    "view_on_site",
+    "toggle_sidebar",
+}
+
+
+def pages() -> Iterator[str]:
+    """Every address outside the API that needs no record, and those of an action on record 1."""
+    for pattern, names in _walk(get_resolver().url_patterns, ""):
+        if pattern.startswith("api/") or pattern in ("", "healthz", "readyz") or names & OWN_PAGES:
+            continue
+        yield "/" + re.sub(r"<[^>]*>", "1", pattern)
+
+
+def _walk(patterns: Any, before: str) -> Iterator[tuple[str, set[str]]]:
+    for item in patterns:
+        address = before + str(item.pattern).lstrip("^").rstrip("$")
+        if isinstance(item, URLResolver):
+            yield from _walk(item.url_patterns, address)
+        elif "(?P" not in address:
+            yield address, {item.name or ""}
+
+
+def test_staff_without_a_role_gets_no_data_from_any_page(house: LoopVersion) -> None:
+    client, walked = staff(), list(pages())
+    assert {"/admin/", "/admin/front-page/", "/r3al/training-dashboard/", "/admin/turns/turn/"} <= set(walked)
+    answers = {url: client.get(url, {"s": "small"}) for url in walked}
+    assert {url for url, answer in answers.items() if answer.status_code == 200} == {"/admin/search/"}
+    for url, answer in answers.items():
+        text = answer.content.decode()
+        assert "model_" not in text and "small v1" not in text and "small/policy" not in text, url
+    assert "href" not in answers["/admin/search/"].content.decode(), "a search finds only what one may see"
+
+
+def test_the_front_page_tells_staff_without_a_role_which_roles_there_are_and_whom_to_ask(house: LoopVersion) -> None:
+    for page in ("admin:index", "front-page-fragment"):
+        answer = staff(name=page).get(reverse(page))
+        assert answer.status_code == 403
+        assert answer.context["reason"] == (
+            "Your account has no role, so this is not allowed; the roles that allow it are Analyst, Operator, "
+            "Privacy officer, Viewer. Ask an administrator to give you one."
+        )
+        shell = answer.content.decode()
+        assert "Go to the front page" not in shell and reverse("training-dashboard") not in shell
+
+
+@pytest.mark.parametrize("role", ["Analyst", "Operator", "Privacy officer", "Viewer"])
+def test_every_role_of_people_opens_the_front_page(role: str) -> None:
+    assert browser(role).get(reverse("admin:index")).status_code == 200
 
 
 def test_a_page_names_the_roles_that_may_open_it() -> None:
@@ -48,7 +111,7 @@ def test_rows_of_people_need_two_permissions_and_only_roles_with_both_are_named(
 
 def test_an_action_on_a_person_names_who_may_erase(house: LoopVersion) -> None:
     person = Person.objects.earliest("pk")
-    client = staff("privacy.view_person")
+    client = staff("privacy.view_person", VIEW_VERSIONS)
     said = refusal(client, reverse("admin:privacy_person_erase", args=[person.pk]), post=True)
     assert "the role that allows it is Privacy officer." in said
 

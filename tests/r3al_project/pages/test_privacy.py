@@ -15,9 +15,11 @@ from privacy.models import VaultEvent
 from privacy.selectors.retention import retention
 from privacy.services.people.data_keys import ciphers
 from privacy.services.vault.verify import vault_check
+from r3al_project.pages.privacy import retention_rules
 from tests.factories.every_table import furnish, raw_forms
 from tests.factories.users import browser
 from tests.tampering import tamper
+from training.models import TrainingDataPool
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/privacy-page/"
@@ -52,11 +54,20 @@ def test_it_tells_counts_releases_and_the_vault_and_nothing_raw() -> None:
 
 
 def test_what_is_kept_says_when_the_oldest_goes() -> None:
-    furnish()
+    for name in ("first", "second", "third", "fourth", "fifth", "sixth"):
+        furnish(name)
     (signals,) = (rule for rule in retention() if rule.records == "signals")
     assert signals.stored_for == RECORDS_KEPT and signals.oldest_expires is not None
     assert timedelta(days=89) < signals.oldest_expires - timezone.now() <= RECORDS_KEPT
     assert f"{signals.oldest_expires:%Y-%m-%d}" in text(browser("Privacy officer"))
+
+
+def test_a_rule_without_a_number_of_rows_has_no_date() -> None:
+    furnish()
+    rules = {rule.records: rule for rule in retention_rules()}
+    assert all(rule.rows for rule in rules.values() if rule.oldest_expires is not None)
+    pool = rules["pool chunks (released and synthetic rows)"]
+    assert pool.rows == TrainingDataPool.objects.count() > 0, "chunks are of nobody, so they are counted"
 
 
 def test_a_broken_vault_and_keys_that_wait_stand_out(settings: Any) -> None:

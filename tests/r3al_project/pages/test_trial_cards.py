@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
 from django.core.management import call_command
 from django.urls import reverse
@@ -51,6 +53,15 @@ def look(version: ModelVersion, number: int, *, people: float, verdict: str = "i
     ModelMetric.objects.create(
         version=version, source=TRIAL_GATE, name="improvement", value=0.05, low=-0.1, high=0.2, threshold=0.0, verdict=verdict
     )  # fmt: skip
+
+
+def test_one_word_says_everywhere_that_a_version_is_on_trial(trial: Deployment) -> None:
+    out = StringIO()
+    call_command("loop", "list", stdout=out)
+    assert f"policy: the reference, {trial.version} is on trial" in out.getvalue()
+    pages = {role: shown(role, url) for role, url in (("Viewer", PAGE), ("Operator", reverse("front-page-fragment")))}
+    for text in pages.values():
+        assert "on trial</span>" in text and "evaluating</span>" not in text
 
 
 def test_it_says_that_a_trial_runs_and_never_that_nothing_learned_is_deployed(trial: Deployment) -> None:

@@ -22,6 +22,7 @@ from r3al_project.turns.deploy_by_hand import deploy_by_hand
 from r3al_project.turns.deploy_stage import deploy
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.readiness import turn_is_ready
+from r3al_project.turns.report import print_report
 from r3al_project.turns.services import stage_finish, turn_parameters
 from r3al_project.turns.stages import stage_sentence
 from tests.factories.care import care_loop
@@ -54,6 +55,19 @@ def ended(turn: Turn) -> tuple[Turn, dict[str, Any]]:
     return turn, told
 
 
+def report_of(turn: Turn) -> str:
+    """What the terminal prints of a turn that ended."""
+    out = StringIO()
+    report = {
+        "loop": str(turn.loop_version), "seconds": 1.0, "charged": [], "policy": {}, "deployed": {}, "trial": None,
+        "gate": {"verdict": "pass", "reason": "It is better", "metrics": []},
+    }  # fmt: skip
+    told = turn.stages.get(name="deploy").summary
+    stages = [{"name": "deploy", "seconds": 1.0, "did": told}]
+    print_report(report | {"stages": stages, "waiting": told["waiting"]}, out)
+    return " ".join(out.getvalue().split())
+
+
 class TestATurnThatWaits:
     def test_a_policy_that_passed_is_not_deployed(self) -> None:
         loop = care_loop(trial="undecided")
@@ -66,6 +80,9 @@ class TestATurnThatWaits:
         assert told["waiting"] == {"policy": {"version": version.pk, "strategy": "full_rollout"}}
         assert not Deployment.objects.exists() and not slot_for(loop.loop, "policy").stable.is_learned
         assert stage_sentence("deploy", told) == f"It is left to an operator to deploy policy {version.name}."
+        printed = report_of(turn)
+        assert f"It is left to an operator to deploy policy {version.name}." in printed
+        assert f"To do so: manage.py deploy {version.name}" in printed and "{" not in printed
         assert VaultEvent.objects.filter(kind="turn").latest("pk").body["state"] == "waiting"
         deploy_by_hand(version=version, actor="ann", reason="by hand")
         assert slot_for(loop.loop, "policy").stable == version

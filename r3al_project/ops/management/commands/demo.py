@@ -1,4 +1,7 @@
-"""``manage.py demo``: run one turn of a loop on a separate database with a real worker, and show its progress."""
+"""``manage.py demo``: run one turn of a loop on a fresh database with a real worker, and show its progress.
+
+Only ``run.py demo`` may continue with a database that is already in use, because it is a demo's own.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,6 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-        parser.add_argument("--keep", action="store_true", help="reuse the existing database")
         parser.add_argument("--loop", default=DEFAULT_LOOP, help="name of a loop, or a TOML file")
         parser.add_argument("--source", help="CSV or JSON Lines file of logged decisions")
         parser.add_argument("--users", type=int, default=2_000, help="number of simulated people (without --source)")
@@ -39,6 +41,11 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=1, help="random seed of simulation and training")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if "R3AL_RUN_PY" not in os.environ and demo.is_prepared():
+            raise CommandError(
+                "the configured database is in use, and a demo adds simulated people and an administrator to it; "
+                "run `python3 run.py demo`, which makes a database of its own"
+            )
         try:
             with only_one(settings.VAR_DIR):
                 self._run(options)

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import R3alError
-from deployments.selectors.slots import serving_now
+from deployments.selectors.slots import serving_now, slot_on_trial
 from loops.engine.features import FeatureMap
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import ImportHead, LoopSpec
@@ -53,7 +53,9 @@ class Command(BaseCommand):
         if not versions:
             self.stdout.write("there is no loop yet; add one with `manage.py loop add FILE`")
         for version in versions:
-            serving = ", ".join(f"{h}: {_version_text(v)}" for h, v in serving_now(version).items())
+            slot = slot_on_trial(version.loop)
+            tried = {slot.head: f", {slot.candidate} is on trial"} if slot is not None else {}
+            serving = "; ".join(f"{h}: {_version_text(v)}{tried.get(h, '')}" for h, v in serving_now(version).items())
             self.stdout.write(f"{version}: {version.spec.title} ({serving})")
 
     def _describe(self, spec: LoopSpec) -> None:

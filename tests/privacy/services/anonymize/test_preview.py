@@ -134,6 +134,19 @@ def test_it_says_the_number_that_is_public_and_the_least_that_is_needed(world: L
     assert (preview.people, preview.least_people) == (130, 60)
 
 
+def test_it_warns_of_a_request_that_will_be_refused(world: LoopVersion, settings: Any) -> None:
+    settings.MIN_COHORT = 50
+    for wanted in (CENTRAL, GROUPS):
+        said = anonymize_preview(loop_version=world, request=replace(wanted, samples=20)).warning
+        assert said.startswith("it asks for 20 people and needs at least 50, so it will probably be refused")
+    large = replace(GROUPS, options={"k": 200})
+    assert anonymize_preview(loop_version=world, request=large).warning == "", "no number of people is public"
+    state_people(world, 133.0)
+    said = anonymize_preview(loop_version=world, request=large).warning
+    assert said == "it needs at least 200 people and would reach about 130, so it will probably be refused"
+    assert anonymize_preview(loop_version=world, request=CENTRAL).warning == ""
+
+
 @pytest.mark.parametrize("wanted", [CENTRAL, LOCAL])
 def test_a_limit_of_the_caller_limits_it(world: LoopVersion, wanted: AnonymizeRequest) -> None:
     assert anonymize_preview(loop_version=world, request=replace(wanted, samples=13)).people is None
