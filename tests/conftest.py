@@ -90,7 +90,7 @@ def _keep_permissions() -> None:
     from django.contrib.contenttypes.models import ContentType
     from django.db.models.signals import post_migrate
 
-    kept = [(model, list(model.objects.all())) for model in (ContentType, Permission)]
+    kept: list[tuple[Any, list[Any]]] = [(model, list(model.objects.all())) for model in (ContentType, Permission)]
 
     def insert(app_config: Any, **_: Any) -> None:
         if app_config.label == "contenttypes" and not ContentType.objects.exists():
