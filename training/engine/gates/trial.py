@@ -199,7 +199,7 @@ def trial_verdict(
     """
     if not 1 <= look <= TRIAL_LOOKS:
         raise ValueError(f"look {look} of a trial is not possible; a trial has looks 1 to {TRIAL_LOOKS}")
-    z = _z(1 - look_alpha(look))
+    z = _z(1 - attempt_alpha(look))
     sums = _read(spec, stored, earlier)
     retention = judge_retention(stored, look, comparable=not _problem(sums, max(sums.value["users"], 1.0)))
     guards = guardrail_judgements(spec, stored, earlier, look)
@@ -209,11 +209,6 @@ def trial_verdict(
             "pass", "Every metric passed in the trial, on people who had the candidate.", result.judgements, None
         )
     return result
-
-
-def look_alpha(look: int) -> float:
-    """Return the level of a trial's look 1, 2, ...: those of attempts, scaled so that all looks together have the whole level."""
-    return FALSE_PASS_ALPHA * attempt_alpha(look) / sum(attempt_alpha(k) for k in range(1, TRIAL_LOOKS + 1))
 
 
 def trial_harms(result: GateResult) -> bool:
