@@ -37,7 +37,7 @@ from tests.r3al_project.api.documented import DOCUMENT, call
 from tests.races import in_threads
 from training.models import ModelMetric, ModelVersion
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 TRAIN = {
     "modelType": "policy", "sourceDataType": "pulse", "epochs": 100, "syntheticSamples": 1000,
     "hyperparams": {"learningRate": 0.001, "gamma": 0.99, "epsilon": 0.1}, "loop": "care",
@@ -309,6 +309,7 @@ class TestTraining:
         again = call("POST", f"jobs/{job.pk}/cancel", operator)
         assert again.status_code == 409 and "is over (cancelled)" in again.told["detail"]
 
+    @pytest.mark.django_db(transaction=True)
     def test_of_many_operators_at_once_one_begins_a_turn_of_the_loop(self) -> None:
         operator = token_of("Operator")
         care_loop(version=2)  # a newer version of the loop changes nothing about that
@@ -466,6 +467,7 @@ class TestDeploying:
         assert "because the newer one is slow" in Deployment.objects.latest("pk").reason
         assert call("POST", f"training/models/{new.pk}/deploy", operator, why).status_code == 409, "it is archived"
 
+    @pytest.mark.django_db(transaction=True)
     def test_of_two_operators_at_once_one_wins(self, loop: LoopVersion) -> None:
         operator = token_of("Operator")
         versions = [judged(learned(loop, "policy", w)) for w in (ALWAYS_WALK, TALK_IN_A_GOOD_MOOD)] * 2
@@ -494,6 +496,7 @@ class TestIdempotency:
         refused = call("POST", "training/models", operator, TRAIN | {"loop": "nowhere"}, **{"Idempotency-Key": "k1"})
         assert refused.status_code == 404 and not IdempotentAnswer.objects.exists()
 
+    @pytest.mark.django_db(transaction=True)
     def test_of_two_at_once_one_does_it_and_both_get_its_answer(self) -> None:
         operator = token_of("Operator")
 
@@ -531,6 +534,7 @@ class TestIdempotency:
             assert known.status_code == 200 and known.told["token"] is None
         assert call("GET", "me/consents", token).status_code == 200
 
+    @pytest.mark.django_db(transaction=True)
     def test_of_retries_at_once_exactly_one_token_is_left(self) -> None:
         service, body = token_of("Service"), {"userId": "ann", "loop": "care"}
 

@@ -14,7 +14,7 @@ from tests.factories.users import token_of
 from tests.factories.versions import judged
 from tests.r3al_project.api.documented import call
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 CLAIM = (0.1, 0.02, 0.18)
 
 

@@ -30,7 +30,7 @@ from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned, 
 from tests.r3al_project.api.api_calls import URL, ask, post
 from tests.races import in_threads
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def test_an_answer_says_what_to_do_and_how_it_came_about() -> None:
@@ -104,6 +104,7 @@ def test_a_retry_gets_the_same_bytes_after_the_model_was_replaced() -> None:
     assert ask(token, "r1", context=CONTEXT | {"mood": 5}).content == first.content
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("same", [True, False])
 def test_two_phones_at_once(same: bool) -> None:
     """The same request is answered once; two requests both are, and the cap of one intervention a day holds."""

@@ -24,7 +24,7 @@ from tests.factories.care import CONTEXT, care_loop, person
 from tests.factories.versions import ALWAYS_WALK, learned
 from training.models import ModelVersion
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 PLAIN: dict[str, type[msgspec.Struct]] = {
     "v1/optima/decisions": DecisionRequest,
     "v1/optima/decisions/<uuid:decision>/activate": outcomes.ActivateBody,

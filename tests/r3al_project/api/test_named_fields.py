@@ -16,7 +16,7 @@ from tests.factories.versions import ALWAYS_WALK, learned
 from tests.r3al_project.api.api_calls import ask
 from tests.r3al_project.api.documented import call
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 DECISION = {"requestId": "r", "loop": "care", "context": CONTEXT}
 RELEASE = {"dataType": "pulse", "technique": "generalization", "loop": "care"}
 GROUPS = RELEASE | {"technique": "k_anonymity"}

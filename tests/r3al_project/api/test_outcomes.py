@@ -18,7 +18,7 @@ from tests.factories.users import service_token
 from tests.r3al_project.api.api_calls import ask, post
 from tests.races import in_threads
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 NOW = "2025-06-03T12:00:00+02:00"
 
 
@@ -142,6 +142,7 @@ class TestRewards:
         assert refused.status_code == 422 and words in refused.told["detail"]
         assert not RewardEvent.objects.exists()
 
+    @pytest.mark.django_db(transaction=True)
     def test_many_closers_and_senders_at_once(self, ann: str) -> None:
         """Every word is in the outcome or late, every decision is closed once."""
         decisions = [decided(ann, f"r{i}") for i in range(24)]

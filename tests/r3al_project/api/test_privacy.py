@@ -28,7 +28,7 @@ from tests.r3al_project.api.api_calls import ask
 from tests.r3al_project.api.documented import call
 from tests.stack import Stack, Worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 BLUEPRINT = {"dataType": "pulse", "technique": "differential_privacy", "privacyEpsilon": 0.5, "sampleCount": 100}
 PEOPLE = 60
 
@@ -110,6 +110,7 @@ class TestInAWorker:
         assert Release.objects.get().state == "refunded"
         assert not PrivacyBudget.objects.filter(spent_lifetime__gt=0).exists()
 
+    @pytest.mark.django_db(transaction=True)
     def test_the_web_process_loads_no_sampler(self, loop: LoopVersion, stack: Stack) -> None:
         script = (
             "import sys, django; django.setup(); from django.conf import settings; settings.ALLOWED_HOSTS = ['*']\n"

@@ -24,7 +24,7 @@ from tests.r3al_project.api.documented import assert_documented, document
 from tests.r3al_project.api.test_every_endpoint import Caller
 from tests.stack import Stack, web_processes
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 LOGIN = "/api/v1/auth/login"
 OPERATIONS = [
     (method.upper(), path, operation)

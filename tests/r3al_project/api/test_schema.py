@@ -14,7 +14,7 @@ from tests.factories.care import care_loop, person
 from tests.r3al_project.api.api_calls import ask, post
 from tests.r3al_project.api.documented import assert_documented, document, place_of, validator
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 NOW = "2025-06-03T12:00:00+02:00"
 CALCULATE = "/api/v1/training/rewards/calculate"
 

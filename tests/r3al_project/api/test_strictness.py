@@ -11,7 +11,7 @@ from django.test import Client
 from r3al_project.api.urls import urlpatterns
 from tests.r3al_project.api.test_every_endpoint import EVERY, GOOD, WRITING, Caller, methods, sent
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 URLS = {str(p.pattern): p for p in urlpatterns}
 
 

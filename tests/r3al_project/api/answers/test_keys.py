@@ -45,7 +45,7 @@ from training.models import GateVerdict, ModelVersion, VersionKind
 from training.services.lived import lived_record
 from training.services.versions import version_register
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 CAMEL = re.compile(r"[a-z]+[0-9]*([A-Z][a-z0-9]*)*")
 PEOPLE = 40
 PASSWORD = "a long pass phrase of tests"

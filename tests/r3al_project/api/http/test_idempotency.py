@@ -17,7 +17,7 @@ from tests.factories.versions import ALWAYS_WALK, learned
 from tests.r3al_project.api.api_calls import ask, post
 from tests.r3al_project.api.documented import call, document
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 DOORS = sorted(
     path.removeprefix("/api/v1/")
     for path, operations in document()["paths"].items()
