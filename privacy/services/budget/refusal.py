@@ -10,14 +10,18 @@ from django.db.models import F, QuerySet
 from privacy.engine.budget_windows import next_days
 from privacy.engine.dp.accounting import NANO
 from privacy.models import Decision, PrivacyBudget, Purpose, Release
+from privacy.models.person import FOLDS
 from privacy.selectors.consents import consented
-from privacy.selectors.payable import payable
+from privacy.selectors.payable import cohort_people, payable
 
 
 def why_nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) -> str:
     """Return why nobody among ``people`` was charged, without revealing how many people there are."""
     loop = release.loop_version.loop.name
     if not people.exists():
+        everybody = _everybody(release)
+        if _none_can_pay(release, everybody, purpose):  # an anonymisation asks those who can pay alone
+            return _no_budget(release, consented(purpose).filter(person_id__in=everybody), purpose)
         if Decision.objects.filter(loop_version__loop_id=release.loop_version.loop_id).exists():
             return (
                 f"nobody of loop {loop!r} who could be in this release has a record that it can use, so nobody was charged; "
@@ -31,9 +35,27 @@ def why_nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) -
             f"nobody of loop {loop!r} who could be in this release has consented to {purpose.label}; record their consent "
             "first"
         )
+    return _no_budget(release, willing, purpose)
+
+
+def _everybody(release: Release) -> QuerySet[Any, Any]:
+    """Return the people with a decision who lie within the release's folds."""
+    low, high = release.parameters.get("folds", (0, FOLDS))
+    version = release.loop_version
+    return cohort_people(version, version.spec.population, (low, high), None).values("pk")
+
+
+def _none_can_pay(release: Release, people: QuerySet[Any, Any], purpose: Purpose) -> bool:
+    """Tell whether somebody among ``people`` has consented, and nobody who has can pay."""
+    able = payable(policy_nano=release.policy_cost, rho_nano=release.rho or 0, purpose=purpose, at=release.created_at)
+    willing = consented(purpose).filter(person_id__in=people)
+    return willing.exists() and not able.filter(person_id__in=people).exists()
+
+
+def _no_budget(release: Release, willing: QuerySet[PrivacyBudget], purpose: Purpose) -> str:
     return (
-        f"nobody of loop {loop!r} who consented to {purpose.label} has budget left for a release that costs "
-        f"{release.policy_cost / NANO:g} units: {_full_cap(release, willing, purpose)}"
+        f"nobody of loop {release.loop_version.loop.name!r} who consented to {purpose.label} has budget left for a release that "
+        f"costs {release.policy_cost / NANO:g} units: {_full_cap(release, willing, purpose)}"
     )
 
 

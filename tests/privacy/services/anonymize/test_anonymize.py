@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from core.arrays import unpack_arrays
@@ -168,6 +169,12 @@ class TestWho:
         consent_withdraw(person_ids=some[:5], purposes=["training"], source="test")  # type: ignore[list-item]
         PrivacyBudget.objects.filter(pk__in=some[5:]).update(spent_day=9 * UNIT)
         assert len(table(run(world, NAMES))) == 70
+
+    @pytest.mark.parametrize("wanted", [NAMES, GROUPS], ids=["pseudonyms", "classes"])
+    def test_where_everybodys_cap_is_full_the_cap_is_named(self, world: LoopVersion, wanted: AnonymizeRequest) -> None:
+        PrivacyBudget.objects.update(spent_day=F("cap_day"))
+        with pytest.raises(BudgetExceeded, match=r"own cap for the day( or the \w+)* has no room; the first budget renews on"):
+            run(world, wanted)
 
     def test_a_preview_charges_nothing(self, world: LoopVersion) -> None:
         found = anonymize_preview(loop_version=world, request=CENTRAL)
