@@ -173,7 +173,9 @@ class TestWho:
     @pytest.mark.parametrize("wanted", [NAMES, GROUPS], ids=["pseudonyms", "classes"])
     def test_where_everybodys_cap_is_full_the_cap_is_named(self, world: LoopVersion, wanted: AnonymizeRequest) -> None:
         PrivacyBudget.objects.update(spent_day=F("cap_day"))
-        with pytest.raises(BudgetExceeded, match=r"own cap for the day( or the \w+)* has no room; the first budget renews on"):
+        with pytest.raises(
+            BudgetExceeded, match=r"own cap for the day( or the \w+)* has no room; the first budget renews on"
+        ):
             run(world, wanted)
 
     def test_a_preview_charges_nothing(self, world: LoopVersion) -> None:
