@@ -20,7 +20,8 @@ def why_nobody(release: Release, people: QuerySet[Any, Any], purpose: Purpose) -
     loop = release.loop_version.loop.name
     if not people.exists():
         everybody = _everybody(release)
-        if _none_can_pay(release, everybody, purpose):  # an anonymisation asks those who can pay alone
+        # An anonymisation reads the records of people who can pay, and no others: where it finds nobody, nobody may be able to.
+        if release.data_type and _none_can_pay(release, everybody, purpose):
             return _no_budget(release, consented(purpose).filter(person_id__in=everybody), purpose)
         if Decision.objects.filter(loop_version__loop_id=release.loop_version.loop_id).exists():
             return (
