@@ -30,19 +30,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests only with --all; on the second stack, engines (they know no database) are not computed again."""
-    production = _stack_name() == "production"
-
-    def wanted(item: pytest.Item) -> bool:
-        if item.get_closest_marker("slow") and not config.getoption("--all"):
-            return False
-        if item.get_closest_marker("embedded" if production else "production"):
-            return False
-        return not (production and "engine" in item.path.relative_to(ROOT).parts)
-
-    kept = [item for item in items if wanted(item)]
+    """Slow tests only with --all; what knows nothing of the stack under test runs with SQLite alone."""
+    stack, everything = _stack_name(), bool(config.getoption("--all"))
+    kept = [item for item in items if _wanted(item, stack, everything)]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
+
+
+def _wanted(item: pytest.Item, stack: str, everything: bool) -> bool:
+    if item.get_closest_marker("slow") and not everything:
+        return False
+    alone = item.get_closest_marker("alone")
+    if alone is not None and not everything:
+        return bool(alone.args[0] == stack)
+    other = "embedded" if stack == "production" else "production"
+    if item.get_closest_marker(other):
+        return False
+    return stack == "embedded" or item.get_closest_marker(stack) is not None or _knows_the_stack(item)
+
+
+def _knows_the_stack(item: pytest.Item) -> bool:
+    """Whether a test uses the database or the broker under test. Those with servers of their own do not."""
+    if "engine" in item.path.relative_to(ROOT).parts:
+        return False  # engines know no database, also where a test of theirs has one
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return item.get_closest_marker("django_db") is not None or bool(fixtures & {"db", "transactional_db", "stack"})
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -181,6 +181,7 @@ def deploy_harmful(loop: LoopVersion, operator: Phone) -> ModelVersion:
     return harmful
 
 
+@pytest.mark.alone("production")
 def test_alive_under_fire(platform: Platform, loop: LoopVersion) -> None:
     """Noise has no seed, but the outcome gate passes with much room. Whom the holdback takes is chance: nothing asks for it."""
     operator, people = phone(platform, "Operator"), People(phone(platform, "Service"))

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.embedded  # a demo has a database of its own
 SENTENCE, NOTHING_BEGUN = "run.py: interrupted; unfinished work was removed.", "run.py: interrupted; nothing was begun."
 
 
-def demo(home: Path) -> subprocess.Popen[str]:
+def demo(home: Path, users: int = 1000) -> subprocess.Popen[str]:
     env = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     env |= {"R3AL_VAR_DIR": str(home), "DJANGO_SETTINGS_MODULE": "r3al_project.settings"}
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "run.py"), "demo", "--once", "--users", "1000"],
+        [sys.executable, str(ROOT / "run.py"), "demo", "--once", "--users", str(users)],
         cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup leaves it ignored
     )  # fmt: skip
@@ -40,19 +40,19 @@ def after_seconds(seconds: float) -> Callable[[subprocess.Popen[str]], None]:
 
 
 @pytest.mark.parametrize(
-    ("moment", "end"),
+    ("moment", "end", "users"),
     [
-        (after_seconds(1.0), signal.SIGINT),
-        (lambda process: after_line(process, "loop r3al"), signal.SIGINT),
-        (lambda process: after_line(process, "simulating"), signal.SIGHUP),
-        (lambda process: after_line(process, "collect ..."), signal.SIGTERM),
+        (after_seconds(1.0), signal.SIGINT, 1000),
+        (lambda process: after_line(process, "loop r3al"), signal.SIGINT, 1000),
+        (lambda process: after_line(process, "simulating"), signal.SIGHUP, 1000),
+        (lambda process: after_line(process, "collect ..."), signal.SIGTERM, 100),
     ],
     ids=["Ctrl-C at the start", "Ctrl-C before simulating", "the terminal closes", "terminated in a stage"],
 )
 def test_a_demo_that_is_stopped_says_so_and_leaves_nothing(
-    moment: Callable[[subprocess.Popen[str]], None], end: signal.Signals, tmp_path: Path
+    moment: Callable[[subprocess.Popen[str]], None], end: signal.Signals, users: int, tmp_path: Path
 ) -> None:
-    process = demo(tmp_path)
+    process = demo(tmp_path, users)
     moment(process)
     process.send_signal(end)
     out, said = process.communicate(timeout=120)

@@ -171,6 +171,7 @@ class TestATrialByHand:
             rollout_start(strategy="full_rollout", version=version, actor="ann", reason="r", override="why")
 
 
+@pytest.mark.alone("embedded")
 def test_by_the_whole_path_a_trial_is_read_once_and_deployed_by_command(tmp_path: Path) -> None:
     loop = everybody_judges(tmp_path)
     version = walker(loop, WITH_ENERGY)

@@ -117,6 +117,7 @@ def test_a_turn_trains_and_lists_every_head(
     assert all(f"{name} / {head}" in front for head in heads)
 
 
+@pytest.mark.alone("embedded")
 def test_a_turn_for_one_head_trains_that_head_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     added("five_heads")
     source = heads_csv("five_heads", tmp_path / "log.csv")

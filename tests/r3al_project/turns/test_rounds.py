@@ -36,6 +36,7 @@ def budgets_roll() -> None:
     PrivacyBudget.objects.update(spent_day=0)
 
 
+@pytest.mark.alone("embedded")
 def test_a_second_round_reads_what_is_new_and_pools(tmp_path: Path) -> None:
     """The walks are so clear that the first round deploys (20 of 20 tries); the second finds nothing better than what serves."""
     loop = walks_loop(tmp_path)
@@ -74,6 +75,7 @@ def released(loop: LoopVersion, source: Path) -> Release:
     return Release.objects.get(key=release_keys(turn)[0], state="committed")
 
 
+@pytest.mark.alone("embedded")
 def test_of_three_rounds_each_is_pooled_with_those_before_it(tmp_path: Path) -> None:
     loop = walks_loop(tmp_path)
     days = [date(2025, 4, 1), date(2025, 4, 7), date(2025, 4, 14)]
@@ -102,6 +104,7 @@ def test_where_nothing_is_new_nobody_is_charged(tmp_path: Path) -> None:
     assert again.actor == "ann"
 
 
+@pytest.mark.alone("embedded")
 def test_outcomes_of_people_who_consent_to_evaluation_alone_do_not_wait_for_training(tmp_path: Path) -> None:
     loop = walks_loop(tmp_path)
     released(loop, walks_csv(tmp_path / "1.csv", people=300, days=3))
@@ -113,6 +116,7 @@ def test_outcomes_of_people_who_consent_to_evaluation_alone_do_not_wait_for_trai
     assert again.stages.get(name="release").summary["note"].startswith("Nothing new was released")
 
 
+@pytest.mark.alone("embedded")
 def test_where_nobody_has_budget_to_judge_what_serves_is_kept(tmp_path: Path) -> None:
     """The clear walks' candidate passes its model gate (20 of 20 tries), and only then are people asked."""
     loop = walks_loop(tmp_path)
@@ -137,6 +141,7 @@ def test_where_nobody_has_budget_to_judge_what_serves_is_kept(tmp_path: Path) ->
     assert Release.objects.get(purpose="evaluation", state="committed").key == release_keys(again)[1]
 
 
+@pytest.mark.alone("embedded")
 def test_exploring_that_costs_people_is_ended_and_the_turn_says_so(tmp_path: Path) -> None:
     loop = walks_loop(tmp_path)
     turn = run(loop, source=walks_csv(tmp_path / "1.csv", people=300, days=5, helps=False), consents=CONSENTS)
@@ -147,6 +152,7 @@ def test_exploring_that_costs_people_is_ended_and_the_turn_says_so(tmp_path: Pat
     assert set(VaultEvent.objects.values_list("kind", flat=True)) >= {"release", "consent"}
 
 
+@pytest.mark.alone("embedded")
 def test_after_the_declared_rounds_it_stops_exploring_everything(tmp_path: Path) -> None:
     file = tmp_path / "walks.toml"
     file.write_text(TOML.replace("version = 1", "version = 1\nlogging_rounds = 1", 1), encoding="utf-8")

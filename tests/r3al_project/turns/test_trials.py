@@ -52,6 +52,7 @@ from training.models import ModelVersion
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.mark.alone("embedded")
 class TestByTheWholePath:
     def test_a_better_version_passes_its_trial_and_the_report_says_so(self, tmp_path: Path) -> None:
         loop = everybody_judges(tmp_path)
