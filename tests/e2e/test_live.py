@@ -67,7 +67,7 @@ harmful_labels = ["dismissed"]
 """
     + LOGGED
 )
-PEOPLE, POINTS = 900, 6
+PEOPLE, POINTS = 600, 6
 SHORT = {
     "R3AL_JOB_LEASE_SECONDS": "3",
     "R3AL_JOB_HEARTBEAT_SECONDS": "1",
