@@ -231,6 +231,8 @@ def _brief_text(name: str, did: dict[str, Any]) -> str:
 def _fact(key: str, value: Any) -> str:
     if key == "epsilon":
         return epsilon_text(value)
+    if key == "exploration":
+        return f"{value:.0%}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

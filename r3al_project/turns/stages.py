@@ -216,7 +216,7 @@ STAGES = stage_table(
         ("recipe", "step", "model_gate_z", "model_gate_z_incumbent", "intervention_rate"),
     ),
     Stage("evaluate", PRIVACY, evaluate, evaluate_sentence, ("verdict", "attempt"), in_reason=True),
-    Stage("deploy", MONITOR, deploy, deploy_sentence, ("deployed", "exploration_fell")),
+    Stage("deploy", MONITOR, deploy, deploy_sentence, ("deployed", "exploration")),
 )  # fmt: skip
 STAGE_NAMES = tuple(STAGES)
 

@@ -51,10 +51,11 @@ def test_a_turn_that_trains_and_judges_names_both_releases(trained: tuple[LoopVe
     _, _, first = trained
     told = as_json(first)
     assert [made["of"] for made in told["charged"]] == ["the moments for training", "the trial"]
-    assert all(0.5 < made["epsilon"] < 1.0 for made in told["charged"]), "each is half of the turn"
+    assert all(0.5 < made["epsilon"] < 1.0 for made in told["charged"]), "each is a part of the turn"
     assert told["release"]["epsilon"] == told["charged"][0]["epsilon"]
     page = as_text(first)
     assert "Released the moments for training of about" in page and "Released the trial of about" in page
+    assert f", exploration {told['stages'][-1]['did']['exploration']:.0%}" in page
 
 
 def test_a_turn_that_only_reads_a_trial_states_its_own_epsilon_and_no_older_number(
