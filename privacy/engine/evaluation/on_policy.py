@@ -273,7 +273,7 @@ def guardrail_values(spec: LoopSpec, rows: TrialRows, decisions: float) -> dict[
     that a single dismissal of one who just came does not lie beyond the clip.
     """
     rated = np.isfinite(rows.empathy)
-    deficit = np.where(rated, 1.0 - np.clip(np.nan_to_num(rows.empathy), 0.0, 1.0), 0.0)
+    deficit = 1.0 - np.clip(np.nan_to_num(rows.empathy), 0.0, 1.0)
     harmful, answered = harm_and_answers(spec, rows.harmful)
     silent = rows.harmful < 0
     counted = {

@@ -9,7 +9,14 @@ import pytest
 
 from deployments.engine.evidence.slow_minutes import SlowMinutes
 from deployments.engine.health.evidence import ArmKind, Evidence, LivedWeeks
-from deployments.engine.health.triggers import EMPATHY_DROPPED, FALSE_INTERVENTIONS_ROSE, Trigger, triggers_of
+from deployments.engine.health.triggers import (
+    EMPATHY_DROPPED,
+    FALSE_INTERVENTIONS_ROSE,
+    NEAR_NOTHING,
+    SILENCE_GREW,
+    Trigger,
+    triggers_of,
+)
 from loops.engine.spec import Silence
 from tests.deployments.engine.health.lives import BEFORE, FAST, GOOD, Arm, evidence, first_days_of
 
@@ -80,6 +87,12 @@ def test_silence_that_could_hide_little_is_said_and_takes_nothing_back() -> None
     ours, theirs = Arm(6_000, harm=0.3, answers=0.90, differ=0.01), Arm(6_000, harm=0.3, answers=0.95, differ=0.01)
     silence = trigger(evidence([ours] * 4, [theirs] * 4), "silence")
     assert silence.proven and not silence.fires
+
+
+@pytest.mark.parametrize(("not_good", "hides"), [(NEAR_NOTHING, False), (1.01 * NEAR_NOTHING, True)])
+def test_the_least_harm_that_counts_must_be_passed(not_good: float, hides: bool) -> None:
+    """Everybody answers in both arms, and nobody of the other is harmed."""
+    assert SILENCE_GREW.size(np.array([[1.0, not_good]]), np.array([[1.0, 0.0]])) == (0.0, hides)
 
 
 @pytest.mark.parametrize(

@@ -109,3 +109,19 @@ def test_stability_is_the_later_half_of_a_persons_rows_less_the_earlier(earlier:
 def test_the_middle_one_of_three_rows_is_of_the_earlier_half() -> None:
     rows = null_rows(SPEC, decisions=3).of_people(0, 2)
     assert _halves(rows).tolist() == [-2.0, -2.0, 2.0, -2.0, -2.0, 2.0]
+
+
+@pytest.mark.parametrize(("believed", "expected"), [(0.0, 1.0), (1.0, 1.0), (-2.0, 1.0)])
+def test_a_sub_heads_difference_is_what_was_lived_whatever_the_model_believes(believed: float, expected: float) -> None:
+    """Calm gives one more scale than warm. The candidate is always calm, and both tones are tried alike."""
+    rows = null_rows(SPEC, decisions=16)
+    spoke = np.ones(len(rows.state), dtype=np.int64)
+    calm = np.arange(len(spoke)) % 2
+    tone = replace(rows.subs["tone"], action=calm, propensity=np.full(len(spoke), 0.5))
+    rows = replace(rows, action=spoke, reward=calm * SPEC.reward.scale, subs={"tone": tone})
+    always, never = policy(np.array([1.0, 0.0, 0.0])), policy(np.zeros(3))
+    effects = np.array([[0.0, 0.0, 0.0], [believed, 0.0, 0.0]])
+    candidate = EvaluationCandidate(always, never, np.zeros((2, 3)), {"tone": SubCandidate(always, never, effects)})
+    evaluation = EvaluationRows(rows, np.full(len(spoke), np.nan), np.zeros(len(spoke), dtype=int))
+    values = person_values(SPEC, evaluation, candidate)["improvement_tone"].value
+    assert float(values.mean()) == pytest.approx(expected)

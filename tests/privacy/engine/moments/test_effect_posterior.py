@@ -7,7 +7,13 @@ import pytest
 
 from loops.engine.features import FeatureMap
 from loops.engine.spec import Feature
-from privacy.engine.moments.effect_posterior import NoisyMoments, TargetEffects, released_posterior
+from privacy.engine.moments.effect_posterior import (
+    HYPER_SD,
+    NoisyMoments,
+    TargetEffects,
+    _draw_proportions,
+    released_posterior,
+)
 from privacy.engine.moments.gram_matrix import Gram
 from tests.factories.loops import of_features
 
@@ -121,3 +127,13 @@ def test_one_alternative_and_hinges_are_as_good() -> None:
     found = released_posterior(bent, NoisyMoments(Gram(gram, 0 * gram), covariance, moment, 1.0, 1e6, 0.004)).mean
     np.testing.assert_allclose(found, truth, atol=0.15)
     assert np.abs(np.delete(found, [0, 12])).mean() < 0.03
+
+
+def test_before_anything_is_read_small_effects_are_likelier_than_large_ones() -> None:
+    """Proportions of widths in a group of one column are half a normal density's, but for that column."""
+    grid, rng = np.array([0.05, 0.2, 0.4, 0.8, 1.6]), np.random.default_rng(3)
+    one, group = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    drawn = np.mean([_draw_proportions(one, group, grid, rng)[0] for _ in range(4_000)], axis=0)
+    density = np.exp(-(grid**2) / (2 * HYPER_SD**2))
+    expected = (np.eye(len(grid))[0] + 0.5 * density / density.mean()) / (1.0 + 0.5 * len(grid))
+    np.testing.assert_allclose(drawn, expected, atol=0.015)

@@ -151,6 +151,13 @@ def test_people_needed_shows_the_effect_four_times_in_five() -> None:
     assert people_needed_for(of_mean(values, 20.0), 0.02, level=0.95, shift_sd=0.01) == math.inf
 
 
+@pytest.mark.parametrize(("shift_sd", "possible"), [(0.0, True), (0.39, True), (0.41, False)])
+def test_an_uncertain_shift_of_two_fifths_of_the_distance_cannot_be_outweighed(shift_sd: float, possible: bool) -> None:
+    """The quantiles of level and power together are 2.486 sd, and 1 / 2.486 = .402."""
+    sums = of_mean(np.random.default_rng(7).normal(0, 1.0, 300), 20.0, None)
+    assert math.isfinite(people_needed_for(sums, 1.0, level=0.95, shift_sd=shift_sd)) is possible
+
+
 def test_how_many_people_are_needed_does_not_depend_on_the_unit_of_the_weight() -> None:
     rng = np.random.default_rng(5)
     weight = rng.integers(1, 6, 80).astype(float)

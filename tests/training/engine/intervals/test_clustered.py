@@ -147,6 +147,10 @@ class TestTooLittle:
             assert ratio_interval(a, b, b).high - ratio_interval(a, b, b).low == 1
             assert not sufficient(interval).ok
 
+    def test_numerators_without_a_denominator_have_no_ratio(self) -> None:
+        found = cluster_statistics(np.array([1.0, 2.0]), np.zeros(2), np.zeros(2))
+        assert math.isnan(found.estimate) and found.dof == 0
+
     def test_an_observed_zero_is_not_certainty(self) -> None:
         """No harmful answer in 60 opportunities: the bound is the Beta(.5, 60.5) quantile, 3.1% one-sided."""
         interval = ratio_interval(np.zeros(60), np.ones(60), np.ones(60), tails="upper")
