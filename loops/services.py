@@ -5,12 +5,16 @@ from __future__ import annotations
 import tomllib
 
 from django.db import transaction
+from django.dispatch import Signal
 
 from core.checksums import sha256_hex
 from core.errors import Conflict
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import DEFAULT_POPULATION, LoopSpec
 from loops.models import Loop, LoopVersion
+
+# Sent with ``version`` in the transaction that stores it, last. Floors above record it: this floor knows none of them.
+loop_version_added = Signal()
 
 
 def loop_add(*, text: str, source: str) -> tuple[LoopVersion, bool]:
@@ -37,7 +41,9 @@ def _store(spec: LoopSpec, text: str, source: str, declared: str | None) -> tupl
         return last, False
     if last is not None:
         _check_succeeds(spec, last, source, declared)
-    return LoopVersion.objects.create(loop=loop, version=spec.version, source=text, sha256=sha256), True
+    version = LoopVersion.objects.create(loop=loop, version=spec.version, source=text, sha256=sha256)
+    loop_version_added.send(LoopVersion, version=version)
+    return version, True
 
 
 def _installation_population() -> str:

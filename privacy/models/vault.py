@@ -24,6 +24,9 @@ class VaultKind(models.TextChoices):
     EXPIRY = "expiry", "expiry"
     ADOPTION = "adoption", "adoption"
     TURN = "turn", "turn"
+    LOOP = "loop", "loop"
+    ACCOUNT = "account", "account of a person"
+    COVERAGE = "coverage", "coverage"
 
 
 class VaultHead(models.Model):

@@ -5,3 +5,7 @@ class TurnsConfig(AppConfig):
     name = "r3al_project.turns"
     label = "turns"
     verbose_name = "Turns"
+
+    def ready(self) -> None:
+        """Register what the Trust Vault covers of turns."""
+        import r3al_project.turns.recorded_turns  # noqa: F401

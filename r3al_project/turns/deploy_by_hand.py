@@ -9,6 +9,7 @@ from deployments.engine.rollouts.strategies import TRIAL
 from deployments.models import Deployment
 from deployments.services.rollouts.start import rollout_start, strategy_wanted
 from r3al_project.turns.models import Turn
+from r3al_project.turns.recorded_turns import turn_record
 from r3al_project.turns.selectors import left_to_operators, still_waits
 from training.models import ModelVersion
 
@@ -42,3 +43,4 @@ def _settle(turn: Turn, made: Deployment, actor: str) -> None:
         turn.outcome = Turn.Outcome.KEPT if is_trial else Turn.Outcome.DEPLOYED
     turn.reason = f"{turn.reason} {sentence(done)}"
     turn.save(update_fields=["outcome", "reason"])
+    turn_record(turn, turn.outcome, actor)

@@ -19,14 +19,14 @@ from jobs.services import job_cancel, job_enqueue
 from loops.engine.spec import DEPLOY_MODES
 from loops.intake.files import open_source
 from loops.models import Loop, LoopVersion
-from privacy.models import Purpose, Release, ReleaseState, VaultKind
+from privacy.models import Purpose, Release, ReleaseState
 from privacy.services.releases.lifecycle import calibration_asked
 from privacy.services.releases.reservations import SettledCounts, reservation_end, reservations_settle
-from privacy.services.vault.append import vault_append
 from r3al_project.turns.actors import SCHEDULE
 from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.readiness import turn_is_ready
+from r3al_project.turns.recorded_turns import turn_record
 from r3al_project.turns.selectors import release_keys, turn_due_at, turn_running
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_after
@@ -130,7 +130,7 @@ def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any], actor: 
             f"{running} is still running; wait for it, resume it (run_loop --resume), or cancel it (training dashboard)"
         ) from None
     _stage_enqueue(turn, next(iter(STAGES.values())))
-    _record(turn, "started", turn.actor)
+    turn_record(turn, "started", turn.actor)
     return turn
 
 
@@ -284,10 +284,4 @@ def _turn_end(turn: Turn, outcome: Turn.Outcome, reason: str, actor: str | None 
     running = Turn.objects.filter(pk=turn.pk, outcome=Turn.Outcome.RUNNING)
     kept = {name: value for name, value in turn.parameters.items() if name not in _FORGOTTEN}
     if running.update(outcome=outcome, reason=reason, finished_at=timezone.now(), parameters=kept):
-        _record(turn, outcome, turn.actor if actor is None else actor)
-
-
-def _record(turn: Turn, state: str, actor: str) -> None:
-    """Record in the Trust Vault what became of a turn, and who did it. Reasons stay out, because they are free text."""
-    body = {"turn": turn.pk, "loop": str(turn.loop_version), "state": str(state), "actor": actor}
-    vault_append(kind=VaultKind.TURN, body=body)
+        turn_record(turn, outcome, turn.actor if actor is None else actor)

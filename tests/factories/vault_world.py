@@ -14,21 +14,25 @@ from deployments.services.rollouts.full_rollout import full_rollout
 from deployments.services.rollouts.rollback import slot_rollback
 from loops.models import LoopVersion
 from privacy.engine.dp.accounting import NANO
-from privacy.models import Person, Purpose, Release
+from privacy.models import Person, Purpose, Release, RewardSignal
 from privacy.services.budget.caps import CapReason, cap_change
 from privacy.services.budget.charge import cohort_refund
+from privacy.services.people.accounts import person_register
 from privacy.services.people.consent import consent_grant, consent_withdraw
 from privacy.services.people.erasure import person_erase
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.records.close_outcomes import outcomes_close
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases.lifecycle import release_begin, release_commit, release_reserve, round_store
+from privacy.services.releases.moments import outcomes_assign
 from privacy.services.vault.adopt import vault_prepare
 from privacy.services.vault.sealed_decisions import decisions_seal
+from r3al_project.turns.services import turn_parameters, turn_start
 from tests.factories.care import care_loop
 from tests.factories.decisions import serve_many
 from tests.factories.people import ALL_FOLDS
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned
+from training.models import MODEL_GATE, ModelMetric, TrainingEpisode
 
 HEADER = "who,at,mood,place,gap,did,p,tone,tone_p,felt,label"
 ACTIONS = (("wait", "0.5", "", ""), ("talk", "0.25", "warm", "0.5"), ("walk", "0.25", "calm", "0.5"))
@@ -60,6 +64,10 @@ def vault_world(folder: Path) -> VaultWorld:
     names = ["ann", "bob", "cam", "dee", "eve", "fay", "gus", "hal"]
     signals_import(path=_file(folder / "log.csv", names), loop_version=loop, consents=list(Purpose))
     people = people_get_or_create(population=loop.spec.population, identifiers=[*names, "ida", "jon"])
+    for name in ("ann", "bob", "hal"):
+        person_register(
+            population=loop.spec.population, identifier=name, consents={}, text_version="1", source="app", device=True
+        )
     consent_grant(person_ids=[people["ida"]], purposes=[Purpose.PERSONALIZATION], source="app")
     consent_withdraw(person_ids=[people["bob"]], purposes=[Purpose.TRAINING], source="app")
     served = serve_many(loop, [people[name] for name in names])
@@ -71,6 +79,7 @@ def vault_world(folder: Path) -> VaultWorld:
         rho = (spent.rho or 0) / NANO / 4
         round_store(release=spent, index=index, arrays={"x": np.array([index + 0.5]), "x_rho": np.array([rho])})
     release_commit(release=spent, noisy_users=6.5)
+    outcomes_assign(spent, RewardSignal.objects.filter(decision__person=people["cam"]))
     refunded = _reserved("refunded", loop, Purpose.EVALUATION)
     cohort_refund(release=refunded)
     _export(loop)
@@ -79,12 +88,18 @@ def vault_world(folder: Path) -> VaultWorld:
         person_erase(person_id=people[name], source="app")
     second_export = _export(loop, key="export-2")
     assert second_export.rounds.exclude(output=b"").exists()
-    first = judged(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))
+    first = learned(loop, "policy", TALK_IN_A_GOOD_MOOD, releases=[spent.pk])
+    ModelMetric.objects.create(version=first, source=MODEL_GATE, name="z", value=2.0, low=1.0, high=3.0, verdict="pass")
+    TrainingEpisode.objects.create(
+        version=first, index=0, steps=4, candidate_return=0.5, reference_return=0.25, intervention_rate=0.1
+    )
+    judged(first)
     full_rollout(version=first, actor="ann", reason="passed")
     slot = slot_for(loop.loop, "policy")
     slot_rollback(slot=slot, actor="ann", reason="complaints", automatic=False, harmful=False)
     second = judged(learned(loop, "policy", ALWAYS_WALK))
     full_rollout(version=second, actor="ann", reason="passed")
+    turn_start(loop_version=loop, parameters=turn_parameters(), actor="ann")
     return VaultWorld(loop, people, spent, second_export, refunded, served, first.pk, second.pk, before)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from django.db import transaction
 
 from deployments.selectors.slots import slot_for
 from deployments.services.rollouts.slots import slot_swap
@@ -13,6 +15,7 @@ from loops.engine.features import FeatureMap
 from loops.models import LoopVersion
 from tests.factories.releases import new_release
 from training.models import MODEL_GATE, OUTCOME_GATE, GateVerdict, ModelMetric, ModelVersion, VersionKind
+from training.services.recorded_versions import judgement_record
 from training.services.versions import version_register
 
 TALK_IN_A_GOOD_MOOD = [[0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0]]
@@ -20,7 +23,12 @@ ALWAYS_WALK = [[0.0] * 4, [0.0] * 4, [1.0, 0.0, 0.0, 0.0]]
 
 
 def learned(
-    loop_version: LoopVersion, head: str, weights: list[list[float]], parent: ModelVersion | None = None, **config: Any
+    loop_version: LoopVersion,
+    head: str,
+    weights: list[list[float]],
+    parent: ModelVersion | None = None,
+    releases: Iterable[int] = (),
+    **config: Any,
 ) -> ModelVersion:
     """A learned version with given weights on (1, mood, place=work, gap), that was to beat ``parent``."""
     assert FeatureMap.of(loop_version.spec, False).names == ("1", "mood", "place=work", "gap")
@@ -31,6 +39,7 @@ def learned(
         arrays={"weights": np.array(weights), "margin": np.array(0.0)},
         config={"hinges": False} | config,
         parent=parent,
+        releases=releases,
     )
 
 
@@ -39,6 +48,8 @@ def judged(
 ) -> ModelVersion:
     """The version after its outcome gate."""
     GateVerdict.objects.create(version=version, attempt=attempt, verdict=verdict, reason=reason)
+    with transaction.atomic():
+        judgement_record(version)
     return version
 
 
@@ -60,6 +71,8 @@ def undecided(version: ModelVersion, *, z: float = 0.5, attempt: int = 1) -> Mod
         )
     judged(version, "insufficient", attempt=attempt, reason="the model gate holds it back")
     version.verdicts.filter(attempt=attempt).update(release=new_release(version.loop_version))
+    with transaction.atomic():
+        judgement_record(version)
     return version
 
 

@@ -36,6 +36,7 @@ from training.selectors.versions import (
     version_arrays,
     version_policy,
 )
+from training.services.recorded_versions import judgement_record
 
 _OUTDATED = (
     "The deployed policy has changed since this version was trained, so the version was not evaluated. "
@@ -301,6 +302,7 @@ def _store_head(
     if gate is not None:
         for judgement in result.judgements:
             metric_store(version, judgement, source=OUTCOME_GATE)
+    judgement_record(version)
     return {
         "verdict": result.verdict,
         "reason": result.reason,

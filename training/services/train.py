@@ -33,6 +33,7 @@ from training.engine.trainers.registry import (
 )
 from training.models import MODEL_GATE, ModelMetric, ModelVersion, SyntheticJob, TrainingEpisode, learned_kinds
 from training.selectors.versions import version_policy
+from training.services.recorded_versions import judgement_record
 from training.services.versions import version_register
 
 GATE_REFERENCE, GATE_INCUMBENT = "model_gate_z", "model_gate_z_incumbent"
@@ -237,6 +238,7 @@ def _register(release: Release, trained: TrainedHead, kind: str, parent: ModelVe
         )
         for i, (candidate, reference, rate) in enumerate(trained.episodes)
     )
+    judgement_record(version)
     return version
 
 

@@ -24,6 +24,7 @@ from training.engine.gates.trial import TRIAL_LOOKS, trial_harms, trial_verdict
 from training.models import TRIAL_GATE, GateVerdict, ModelVersion
 from training.selectors.evidence import sums_before, trial_looks
 from training.services.gate import metric_store
+from training.services.recorded_versions import judgement_record
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,11 @@ def _store(
             f"{version.name} is on trial, so this newer version was not evaluated. Start another turn after the trial."
         )
         _verdict_store(newer, None, GateResult("insufficient", waits, (), None))
+        judgement_record(newer)
     attempt = None if release is None else _verdict_store(version, release, result)
     for judgement in result.judgements:
         metric_store(version, judgement, source=TRIAL_GATE)
+    judgement_record(version)
     return {
         "verdict": result.verdict,
         "reason": result.reason,

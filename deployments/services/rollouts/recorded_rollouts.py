@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import QuerySet
@@ -23,33 +23,46 @@ _DEPLOYMENTS = (
     "pk", "created_at", "slot_id", "version_id", "previous_id", "strategy", "state", "frozen_policy", "rollback_of_id",
     "harmful", "reason", "actor", "finished_at",
 )  # fmt: skip
-_INCIDENTS = ("pk", "created_at", "slot_id", "version_id", "deployment_id", "reason", "automatic", "harmful")
+_INCIDENTS_FIRST = ("pk", "created_at", "slot_id", "version_id", "deployment_id", "reason", "automatic", "harmful")
+_INCIDENTS = (*_INCIDENTS_FIRST, "actor")
 _VERSIONS = ("pk", "state")
 _REFERENCES = ("pk", "loop_version_id", "head", "number", "state", "config")
 
 
 @dataclass(frozen=True)
 class RolloutRows(StoredRows):
-    """The rollouts of each loop, as one row. An act changes several of their rows at once."""
+    """The rollouts of each loop, as one row. An act changes several of their rows at once.
+
+    ``incidents`` are the columns of an incident.
+    """
+
+    incidents: tuple[str, ...] = _INCIDENTS
 
     def digests(self, rows: QuerySet[Any] | None = None) -> Iterator[tuple[int, str]]:
         """Return the primary key of each loop, and the digest of its rollouts as stored now."""
         chosen = self.rows() if rows is None else rows
         for (pk,) in chosen.order_by("pk").values_list(*self.fields):
-            yield pk, row_digest(self.name, pk, *map(list, _facts(pk)))
+            yield pk, row_digest(self.name, pk, *map(list, _facts(pk, self.incidents)))
 
 
-def _facts(loop: int) -> Iterator[QuerySet[Any, Any]]:
+def _facts(loop: int, incidents: tuple[str, ...]) -> Iterator[QuerySet[Any, Any]]:
     versions = ModelVersion.objects.filter(loop_version__loop=loop).order_by("pk")
     served = versions.learned().filter(state__in=[VersionState.DEPLOYED, VersionState.ARCHIVED])
     yield ServingSlot.objects.filter(loop=loop).order_by("pk").values_list(*_SLOTS)
     yield Deployment.objects.filter(slot__loop=loop).order_by("pk").values_list(*_DEPLOYMENTS)
-    yield Incident.objects.filter(slot__loop=loop).order_by("pk").values_list(*_INCIDENTS)
+    yield Incident.objects.filter(slot__loop=loop).order_by("pk").values_list(*incidents)
     yield served.values_list(*_VERSIONS)
     yield versions.exclude(pk__in=versions.learned().values("pk")).values_list(*_REFERENCES)
 
 
-ROLLOUTS = RolloutRows("rollouts", ("pk",), lambda: Loop.objects.filter(slots__isnull=False).distinct(), is_named=True)
+_ROLLOUTS_FIRST = RolloutRows(
+    "rollouts",
+    ("pk",),
+    lambda: Loop.objects.filter(slots__isnull=False).distinct(),
+    is_named=True,
+    incidents=_INCIDENTS_FIRST,
+)
+ROLLOUTS = replace(_ROLLOUTS_FIRST, incidents=_INCIDENTS, edition=2, earlier=_ROLLOUTS_FIRST)
 check_register(ROLLOUTS)
 
 

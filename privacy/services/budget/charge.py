@@ -30,7 +30,8 @@ from privacy.models import (
 from privacy.selectors.payable import cohort_people, columns_charged, nano_value, payable_after
 from privacy.services.budget.refusal import why_nobody
 from privacy.services.vault.append import vault_append
-from privacy.services.vault.stored_rows import RELEASES
+from privacy.services.vault.deleted_rows import outcomes_lock
+from privacy.services.vault.stored_rows import OUTCOMES_READ, RELEASES
 
 
 @transaction.atomic
@@ -98,15 +99,23 @@ def cohort_refund(*, release: Release) -> None:
     budgets = PrivacyBudget.objects.filter(person_id__in=people)
     in_order = budgets.order_by("person_id").select_for_update().values("person_id")
     PrivacyBudget.objects.filter(person_id__in=in_order).update(**_before(release))
-    # No round read these outcomes, so the next release may use them.
-    RewardSignal.objects.filter(release=release).update(release=None)
+    freed = outcomes_free(release)  # no round read these outcomes, so the next release may use them
     Release.objects.filter(pk=release.pk).update(state=ReleaseState.REFUNDED)
     release.refresh_from_db(fields=["state"])
     vault_append(
         kind=VaultKind.RELEASE,
         body={"release": release.pk, "state": release.state, "loop": str(release.loop_version)},
         rows=RELEASES.entries(Release.objects.filter(pk=release.pk)),
+        sums=freed,
     )
+
+
+def outcomes_free(release: Release) -> dict[str, int]:
+    """Give the outcomes that a release would have read to the next one. Returns the sums for the event that records it."""
+    outcomes = outcomes_lock(RewardSignal.objects.filter(release=release))
+    freed = {OUTCOMES_READ.name: -OUTCOMES_READ.total(outcomes)}
+    outcomes.update(release=None)
+    return freed
 
 
 def _lock_uncharged(release: Release) -> None:

@@ -9,10 +9,12 @@ from datetime import datetime
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
-from privacy.models import Person, PersonAccount, Purpose
+from privacy.models import Person, PersonAccount, Purpose, VaultKind
 from privacy.services.people.consent import Grantor, consent_grant, consent_withdraw
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.people.tokens import device_token_create
+from privacy.services.vault.append import subject_of, vault_append
+from privacy.services.vault.stored_rows import ACCOUNTS
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ def person_register(
     token, expiry = "", None
     if new or device:
         token, expiry = device_token_create(account)
+    if new:  # last, because the Trust Vault's head is the last lock
+        added = ACCOUNTS.total(PersonAccount.objects.filter(pk=account.pk))
+        vault_append(kind=VaultKind.ACCOUNT, body={}, subject=subject_of(person), sums={ACCOUNTS.name: added})
     return PersonRegistration(person, new, token, expiry)
 
 

@@ -34,7 +34,7 @@ from privacy.models import (
 from privacy.services.people.data_keys import ciphers, person_advisory_lock
 from privacy.services.vault.append import subject_of, vault_append
 from privacy.services.vault.deleted_rows import exports_empty, removed_sums
-from privacy.services.vault.stored_rows import CONSENTS, EMPTIED, erased_entry, people_seal
+from privacy.services.vault.stored_rows import ACCOUNTS, CONSENTS, EMPTIED, erased_entry, people_seal
 
 _CHUNK = 1_000
 
@@ -74,7 +74,11 @@ def person_erase(*, person_id: int, source: str, reason: ErasureReason = Erasure
     charges = LedgerEntry.objects.filter(person=person)
     releases = tuple(sorted(set(charges.values_list("release_id", flat=True))))
     decided = Decision.objects.filter(person=person)
-    removed = removed_sums(decided) | {CONSENTS.name: -CONSENTS.total(Consent.objects.filter(person=person))}
+    accounts = PersonAccount.objects.filter(person=person)
+    removed = removed_sums(decided) | {
+        CONSENTS.name: -CONSENTS.total(Consent.objects.filter(person=person)),
+        ACCOUNTS.name: -ACCOUNTS.total(accounts),
+    }
     DataKey.objects.filter(person=person).delete()
     signals, _ = Signal.objects.filter(person=person).delete()
     decisions = decided.count()
@@ -82,7 +86,7 @@ def person_erase(*, person_id: int, source: str, reason: ErasureReason = Erasure
     ServingState.objects.filter(person=person).delete()
     Consent.objects.filter(person=person).delete()
     exports, emptied = exports_empty(ReleaseRound.objects.filter(release_id__in=releases, expires_at__isnull=False))
-    get_user_model().objects.filter(pk__in=PersonAccount.objects.filter(person=person).values("user_id")).delete()
+    get_user_model().objects.filter(pk__in=accounts.values("user_id")).delete()
     PrivacyBudget.objects.filter(person=person).update(consent_mask=0)
     _bury(person)
     wal_truncate_on_commit()

@@ -36,6 +36,7 @@ from privacy.services.records.import_history import ImportHistory
 from privacy.services.records.import_write import WriteCounts, import_rows_prepare, import_rows_write
 from privacy.services.vault.append import vault_append
 from privacy.services.vault.commitments import text_digest
+from privacy.services.vault.stored_rows import IMPORTS
 
 IMPORT_CHUNK = 2_000  # rows per transaction: some tenths of a second under the write lock
 _REASONS_SHOWN = 3
@@ -263,8 +264,9 @@ def _refuted_spread(s: PeopleSpread) -> str:
     return f"{s.head}.{s.action} between people" + (f": {rounded(s.spread):g}" if s.people >= FEWEST_PEOPLE else "")
 
 
+@transaction.atomic
 def _store_report(report: ImportReport, loop_version: LoopVersion, source: Source) -> None:
-    SignalImport.objects.create(
+    stored = SignalImport.objects.create(
         loop_version=loop_version,
         file_sha256=source.sha256,
         rows=never_hidden(report.rows),
@@ -275,3 +277,5 @@ def _store_report(report: ImportReport, loop_version: LoopVersion, source: Sourc
         propensities=report.propensities,
         override=report.override,
     )
+    rows = IMPORTS.entries(SignalImport.objects.filter(pk=stored.pk))
+    vault_append(kind=VaultKind.ROWS, body={"loop": str(loop_version), "import": stored.pk}, rows=rows)

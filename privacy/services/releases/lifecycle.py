@@ -254,8 +254,11 @@ def _record_charge(release: Release) -> None:
     )  # fmt: skip
 
 
-def release_record(release: Release) -> None:
-    """Record a release's state in the Trust Vault. The number of people is the noised one."""
+def release_record(release: Release, sums: Mapping[str, int] | None = None) -> None:
+    """Record a release's state in the Trust Vault. The number of people is the noised one.
+
+    Args: sums: of rows that the same act changed.
+    """
     rounds = ReleaseRound.objects.filter(release=release).order_by("index").values_list("output_sha256", flat=True)
     vault_append(
         kind=VaultKind.RELEASE,
@@ -265,6 +268,7 @@ def release_record(release: Release) -> None:
             "guarantee": release.guarantee, "about_people": round(release.noisy_users or 0), "outputs": list(rounds),
         },
         rows=RELEASES.entries(Release.objects.filter(pk=release.pk)),
+        sums=sums,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from django.db import transaction
+from django.db.models import QuerySet
 
 from core.errors import Conflict
 from core.progress import ReportProgress
@@ -38,7 +39,7 @@ from privacy.engine.moments.rounds import (
     residual_baseline,
 )
 from privacy.engine.turn_shares import training_share
-from privacy.models import Purpose, Release, ReleaseState, RewardSignal
+from privacy.models import Purpose, Release, ReleaseState, RewardSignal, VaultKind
 from privacy.selectors.decisions import people_with_usable_decisions, training_folds
 from privacy.services.releases.lifecycle import (
     LEAST_CHARGED,
@@ -53,6 +54,8 @@ from privacy.services.releases.lifecycle import (
     usable_check,
 )
 from privacy.services.releases.shards import ChargedRows
+from privacy.services.vault.append import vault_append
+from privacy.services.vault.stored_rows import OUTCOMES_READ
 
 COUNTS, BASELINE, EFFECTS = 0, 1, 2
 MOMENTS_KIND = "moments"
@@ -136,7 +139,7 @@ def _counted(spec: LoopSpec, charged: ChargedRows) -> tuple[int, Totals]:
 @transaction.atomic
 def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, explored_share: float) -> Release:
     """Charge the cohort and assign its outcomes that no release has read to this release, in one transaction."""
-    before = releases_before(loop_version=loop_version)
+    earlier = releases_before(loop_version=loop_version)
     release = release_reserve(
         key=key,
         loop_version=loop_version,
@@ -149,7 +152,7 @@ def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, 
             "kind": MOMENTS_KIND,
             "layout": LAYOUT,
             "explored_share": explored_share,
-            "earlier": [r.pk for r in before],
+            "earlier": [r.pk for r in earlier],
         },
         among=lambda: people_with_usable_decisions(loop_version=loop_version, fresh=True),
         least=LEAST_CHARGED,
@@ -160,8 +163,17 @@ def _reserve(key: str, loop_version: LoopVersion, epsilon: float, delta: float, 
         decision__loop_version=loop_version,
         decision__person__ledger_entries__release=release,
     )
-    RewardSignal.objects.filter(pk__in=new.values("pk")).update(release=release)
+    outcomes_assign(release, new)
     return release
+
+
+@transaction.atomic
+def outcomes_assign(release: Release, outcomes: QuerySet[RewardSignal]) -> None:
+    """Assign outcomes to the release that reads them, and record them in the Trust Vault. No other release reads them."""
+    before = OUTCOMES_READ.total(RewardSignal.objects.filter(release=release))  # a retry finds some
+    if RewardSignal.objects.filter(pk__in=outcomes.values("pk")).update(release=release):
+        read = OUTCOMES_READ.total(RewardSignal.objects.filter(release=release)) - before
+        vault_append(kind=VaultKind.RELEASE, body={"release": release.pk}, sums={OUTCOMES_READ.name: read})
 
 
 def releases_before(*, loop_version: LoopVersion) -> Sequence[Release]:

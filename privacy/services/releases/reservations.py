@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from core.errors import Conflict
 from jobs.models import Job
-from privacy.models import Release, ReleaseState, RewardSignal
-from privacy.services.budget.charge import cohort_refund
+from privacy.models import Release, ReleaseState
+from privacy.services.budget.charge import cohort_refund, outcomes_free
 from privacy.services.releases.lifecycle import release_record
 
 RESERVATION_AGE = timedelta(days=1)  # longer than any job with all its attempts
@@ -58,9 +58,9 @@ def reservation_end(*, release: Release) -> str:
         return ReleaseState.REFUNDED
     abandoned = Release.objects.filter(pk=release.pk, state=ReleaseState.RESERVED)
     if abandoned.update(state=ReleaseState.ABANDONED):
-        RewardSignal.objects.filter(release=release).update(release=None)
+        freed = outcomes_free(release)
         release.refresh_from_db(fields=["state"])
-        release_record(release)
+        release_record(release, freed)
     release.refresh_from_db(fields=["state"])
     return release.state
 

@@ -4,41 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from privacy.models import Consent, LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseState
-from privacy.models.budget import WINDOWS
 from privacy.selectors.default_caps import RHO_CAP, default_caps
 from privacy.services.vault.recorded import NOTHING_FOLDED, FoldedBudget, Recorded
 from privacy.services.vault.stored_rows import CAPS, caps_digest, person_reference
+from privacy.services.vault.window_checks import Charge, WindowFacts, windows_check
 
 _CHUNK = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class ChargeFacts:
-    """What a replay needs of a release: the day of its charge, and whether it was refunded or voids the formal account."""
-
-    at: datetime
-    is_refunded: bool
-    is_formal: bool
+_BITS = {purpose.value: purpose.bit for purpose in Purpose}
 
 
 @dataclass(slots=True)
 class Replay:
     """What follows for one person from ledger and consents."""
 
-    charges: list[tuple[ChargeFacts, int, int]] = field(default_factory=list)
+    charges: list[Charge] = field(default_factory=list)
     consent_mask: int = 0
     folded: FoldedBudget = NOTHING_FOLDED
 
     @property
-    def standing(self) -> list[tuple[ChargeFacts, int, int]]:
+    def standing(self) -> list[Charge]:
         """Return the charges that were not refunded."""
-        return [charge for charge in self.charges if not charge[0].is_refunded]
+        return [charge for charge in self.charges if not charge.is_refunded]
 
 
 def budgets_check(recorded: Recorded) -> Iterator[str]:
@@ -46,14 +38,18 @@ def budgets_check(recorded: Recorded) -> Iterator[str]:
     today, left = datetime.now(UTC).date(), recorded.names("caps")
     present = caps_digest(default_caps() | {"rho_cap": RHO_CAP})
     charges, consents = _Cursor(_charges()), _Cursor(_consents())
-    for budget in PrivacyBudget.objects.order_by("pk").iterator(chunk_size=_CHUNK):
+    budgets = PrivacyBudget.objects.select_related("person").order_by("pk")
+    for budget in budgets.iterator(chunk_size=_CHUNK):
         folded = recorded.folded.get(person_reference("folded", budget.pk), NOTHING_FOLDED)
         replay = Replay(charges.of(budget.pk), _mask(consents.of(budget.pk)), folded)
+        name = person_reference("caps", budget.pk)
+        changes = recorded.caps.get(name, [])
+        rolled = [budget.person.created_at, *(change.at for change in changes), *folded.at]
+        facts = WindowFacts(today, recorded.adopted_at, rolled, changes, folded.lifetime)
         yield from _check_spent(budget, replay)
-        yield from _check_windows(budget, replay, today)
+        yield from windows_check(budget, replay.charges, facts)
         if budget.consent_mask != replay.consent_mask:
             yield f"the consents of person {budget.pk} are not those that their acts of consent give"
-        name = person_reference("caps", budget.pk)
         yield from _check_caps(budget, name, recorded, present)
         left.discard(name)
     if left:
@@ -81,38 +77,22 @@ def _check_caps(budget: PrivacyBudget, name: str, recorded: Recorded, present: s
 def _check_spent(budget: PrivacyBudget, replay: Replay) -> Iterator[str]:
     standing = replay.standing
     spent = (
-        sum(cost for _, cost, _ in standing) + replay.folded.lifetime,
-        sum(rho for _, _, rho in standing) + replay.folded.rho,
+        sum(charge.cost for charge in standing) + replay.folded.lifetime,
+        sum(charge.rho for charge in standing) + replay.folded.rho,
     )
     if (budget.spent_lifetime, budget.rho_spent) != spent:
         yield f"the budget of person {budget.pk} is not what their ledger entries give"
-    void = {facts.at for facts, _, _ in standing if not facts.is_formal}
+    void = {charge.at for charge in standing if not charge.is_formal}
     void |= {datetime.fromisoformat(at) for at in replay.folded.void}
     is_void = budget.formal_void_at in void if void else budget.formal_void_at is None
     if not is_void:
         yield f"the formal account of person {budget.pk} is not what their ledger entries give"
 
 
-def _check_windows(budget: PrivacyBudget, replay: Replay, today: date) -> Iterator[str]:
-    """Check the spent part of day, week and month.
-
-    A charge that crosses midnight counts in the later window, and a refund leaves it there. So charges of the last day before a
-    window may count in it.
-    """
-    for window in WINDOWS[:-1]:
-        first: date = getattr(budget, window)
-        least = sum(cost for facts, cost, _ in replay.standing if facts.at.date() >= first)
-        eve = first - timedelta(days=1)
-        most = least + sum(cost for facts, cost, _ in replay.charges if facts.at.date() == eve)
-        most += replay.folded.lifetime
-        if first > today + timedelta(days=1) or not least <= getattr(budget, f"spent_{window}") <= most:
-            yield f"the {window}'s budget of person {budget.pk} is not what their ledger entries give"
-
-
-def _charges() -> Iterator[tuple[int, tuple[ChargeFacts, int, int]]]:
-    """Return every charge with its release's facts, in order of person."""
+def _charges() -> Iterator[tuple[int, Charge]]:
+    """Return every charge with its release's facts, in order of person, and of each person in the order they were made."""
     releases = {
-        pk: ChargeFacts(at.astimezone(UTC), state == ReleaseState.REFUNDED, rho is not None)
+        pk: (at.astimezone(UTC), state == ReleaseState.REFUNDED, rho is not None)
         for pk, at, state, rho in Release.objects.values_list("pk", "created_at", "state", "rho")
     }
     entries = LedgerEntry.objects.order_by("person_id", "pk").values_list(
@@ -120,7 +100,7 @@ def _charges() -> Iterator[tuple[int, tuple[ChargeFacts, int, int]]]:
     )
     for person, release, cost, rho in entries.iterator(chunk_size=_CHUNK):
         if release in releases:
-            yield person, (releases[release], cost, rho)
+            yield person, Charge(*releases[release], cost, rho)
 
 
 def _consents() -> Iterator[tuple[int, tuple[str, bool]]]:
@@ -130,7 +110,7 @@ def _consents() -> Iterator[tuple[int, tuple[str, bool]]]:
 
 
 def _mask(acts: list[tuple[str, bool]]) -> int:
-    return sum(Purpose(purpose).bit for purpose, granted in dict(acts).items() if granted)
+    return sum(_BITS.get(purpose, 0) for purpose, granted in dict(acts).items() if granted)
 
 
 class _Cursor:

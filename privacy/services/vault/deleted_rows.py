@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from privacy.models import Decision, ExportKey, ReleaseRound, RewardSignal, ServedDecision
 from privacy.services.vault.sealed_decisions import batch_rows, decision_leaves
-from privacy.services.vault.stored_rows import EMPTIED, IMPORTED_DECISIONS, OUTCOMES
+from privacy.services.vault.stored_rows import EMPTIED, IMPORTED_DECISIONS, OUTCOMES, OUTCOMES_READ
 
 SERVED = "served"  # the sum of the leaves of served decisions that were sealed, and deleted since
 
@@ -18,11 +18,20 @@ def removed_sums(decisions: QuerySet[Decision]) -> dict[str, int]:
     """Return the sums of an event that deletes these decisions with their outcomes. Call it before their data keys are gone."""
     sealed = decisions.filter(served__vault_batch__isnull=False).values_list("pk", flat=True)
     leaves = decision_leaves(batch_rows(sealed))
+    outcomes = outcomes_lock(RewardSignal.objects.filter(decision__in=decisions.values("pk")))
     return {
         SERVED: sum(int.from_bytes(leaf, "big") for leaf in leaves.values()),
         IMPORTED_DECISIONS.name: -IMPORTED_DECISIONS.total(decisions.filter(served__isnull=True)),
-        OUTCOMES.name: -OUTCOMES.total(RewardSignal.objects.filter(decision__in=decisions.values("pk"))),
+        OUTCOMES.name: -OUTCOMES.total(outcomes),
+        OUTCOMES_READ.name: -OUTCOMES_READ.total(outcomes.filter(release__isnull=False)),
     }
+
+
+def outcomes_lock(outcomes: QuerySet[RewardSignal]) -> QuerySet[RewardSignal]:
+    """Lock outcomes, so that their digests are those of the rows that the caller changes. Returns the outcomes."""
+    for _ in outcomes.order_by("pk").select_for_update(of=("self",)).values_list("pk").iterator(chunk_size=10_000):
+        pass
+    return outcomes
 
 
 def exports_empty(rounds: QuerySet[ReleaseRound]) -> tuple[int, int]:

@@ -8,11 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from django.db.models import Exists, F, Min, OuterRef, Q
+
 from core.checksums import sha256_hex
+from core.errors import Conflict
 from privacy.engine.hash_chain import MODULUS
-from privacy.engine.sealing import CannotOpen
-from privacy.models import LedgerEntry, Person, Release, ReleaseRound
+from privacy.engine.sealing import CannotOpen, Cipher
+from privacy.models import (
+    Decision,
+    LedgerEntry,
+    Person,
+    Release,
+    ReleaseRound,
+    ServedDecision,
+    ServingState,
+    Signal,
+)
 from privacy.selectors.exports import round_output
+from privacy.selectors.keys import ciphers_known, state_of
 from privacy.services.vault.budget_checks import budgets_check
 from privacy.services.vault.deleted_rows import SERVED
 from privacy.services.vault.recorded import Recorded
@@ -22,6 +35,7 @@ from privacy.services.vault.stored_rows import (
     cohort_entry,
     person_reference,
     person_seal,
+    row_chunks,
 )
 
 RecordCheck = Callable[[Recorded], Iterator[str]]
@@ -44,7 +58,16 @@ def differences(recorded: Recorded) -> Iterator[str]:
     """Return the first difference that each check finds, as a sentence."""
     for table in _TABLES:
         yield from _first(table_check(table, recorded))
-    for check in (cohorts_check, outputs_check, served_check, people_check, budgets_check, *_CHECKS):
+    for check in (
+        cohorts_check,
+        outputs_check,
+        served_check,
+        serving_check,
+        people_check,
+        keys_check,
+        budgets_check,
+        *_CHECKS,
+    ):
         yield from _first(check(recorded))
 
 
@@ -117,7 +140,7 @@ def outputs_check(recorded: Recorded) -> Iterator[str]:
     for stored in rounds.select_related("export_key").iterator(chunk_size=50):
         try:
             plain = round_output(stored)
-        except CannotOpen:
+        except (CannotOpen, Conflict):
             plain = b""
         if sha256_hex(plain) != stored.output_sha256:
             yield f"the output in round {stored.pk} of release {stored.release_id} is not what was stored"
@@ -127,6 +150,46 @@ def served_check(recorded: Recorded) -> Iterator[str]:
     """Compare the sealed decisions that are gone with those that erasures and expiries deleted."""
     if (recorded.missing - recorded.sums[SERVED]) % MODULUS:
         yield "a sealed decision is missing, and neither an erasure nor an expiry deleted it"
+
+
+def serving_check(recorded: Recorded) -> Iterator[str]:
+    """Compare what a served decision states twice: whose it is, whether they were available, and when it was closed."""
+    served = ServedDecision.objects.annotate(
+        is_available=Q(unavailable=""), outcome_at=F("decision__outcome__closed_at")
+    )
+    same = Q(decision__available=F("is_available"), decision__dropped_out=False, decision__person=F("person"))
+    same &= Q(outcome_at__isnull=True) | Q(closed_at__isnull=False, closed_at=F("outcome_at"))
+    for pk in served.exclude(same).order_by("pk").values_list("pk", flat=True)[:1]:
+        yield f"the rows of decision {pk} contradict each other"
+
+
+def keys_check(recorded: Recorded) -> Iterator[str]:
+    """Check that everybody's data key opens their rows: without it a release would charge them and read nothing."""
+    keyless = Person.objects.filter(erased_at__isnull=True, data_key__isnull=True)
+    for rows in (Decision, Signal, ServingState):
+        for pk in keyless.filter(Exists(rows.objects.filter(person=OuterRef("pk")))).values_list("pk", flat=True)[:1]:
+            yield f"the data key of person {pk} is missing, so their records cannot be read"
+    oldest = (
+        Decision.objects.values("person").annotate(oldest=Min("pk")).order_by("person").values_list("oldest", flat=True)
+    )
+    for chunk in row_chunks(oldest.iterator(chunk_size=2_000)):
+        decisions = list(Decision.objects.filter(pk__in=chunk))
+        try:
+            keys = ciphers_known({decision.person_id for decision in decisions})
+        except Conflict as error:
+            yield str(error)
+            return
+        for decision in decisions:
+            if decision.person_id in keys and not _opens(decision, keys[decision.person_id]):
+                yield f"the data key of person {decision.person_id} does not open their records"
+
+
+def _opens(decision: Decision, cipher: Cipher) -> bool:
+    try:
+        state_of(decision, cipher)
+    except CannotOpen:
+        return False
+    return True
 
 
 def people_check(recorded: Recorded) -> Iterator[str]:

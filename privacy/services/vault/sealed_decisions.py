@@ -17,6 +17,7 @@ from privacy.services.vault.append import subject_of, time_text, vault_append
 from privacy.services.vault.commitments import decision_public_id
 
 LEAF = 32  # bytes
+LEAF_EDITION = 2  # of the facts in a leaf. Batches of the first edition say none, and cover fewer
 
 
 def decisions_seal(*, limit: int = 5_000) -> VaultEvent | None:
@@ -45,7 +46,8 @@ def _seal(leaves: dict[int, bytes]) -> VaultEvent | None:
         return None
     sealed = [leaves[pk] for pk in ids]
     root = merkle_root(sealed).hex()
-    event = vault_append(kind=VaultKind.DECISIONS, body={"decisions": len(sealed), "root": root})
+    body = {"decisions": len(sealed), "root": root, "leaf": LEAF_EDITION}
+    event = vault_append(kind=VaultKind.DECISIONS, body=body)
     VaultBatch.objects.create(event=event, decisions_count=len(sealed), leaves=b"".join(sealed), root=root)
     ServedDecision.objects.filter(pk__in=ids).update(vault_batch_id=event.pk)
     return event
@@ -58,9 +60,22 @@ def batch_rows(ids: Iterable[int]) -> Sequence[ServedDecision]:
 
 
 def decision_leaves(rows: Sequence[ServedDecision]) -> dict[int, bytes]:
-    """Return the leaf of each decision by its id, without the decisions of people erased meanwhile."""
-    keys = ciphers_known({served.person_id for served in rows})
-    return {served.pk: _leaf(served, keys[served.person_id]) for served in rows if served.person_id in keys}
+    """Return the leaf of each decision by its id, without the decisions of people erased meanwhile.
+
+    A sealed decision has the leaf of its batch's edition, and any other one that of today's.
+    """
+    keys, first = ciphers_known({served.person_id for served in rows}), _first_batches(rows)
+    return {
+        served.pk: _leaf(served, keys[served.person_id], is_first=served.vault_batch_id in first)
+        for served in rows
+        if served.person_id in keys
+    }
+
+
+def _first_batches(rows: Sequence[ServedDecision]) -> set[int | None]:
+    """Return the batches of these decisions whose leaves are of the first edition."""
+    events = VaultEvent.objects.filter(pk__in={served.vault_batch_id for served in rows if served.vault_batch_id})
+    return set(events.exclude(body__has_key="leaf").values_list("pk", flat=True))
 
 
 def genuine_leaves(rows: Sequence[ServedDecision]) -> dict[int, bytes]:
@@ -84,10 +99,11 @@ def _is_genuine(served: ServedDecision, cipher: Cipher) -> bool:
     return served.public_id == decision_public_id(bytes(served.seed))
 
 
-def _leaf(served: ServedDecision, cipher: Cipher) -> bytes:
+def _leaf(served: ServedDecision, cipher: Cipher, *, is_first: bool = False) -> bytes:
     """Return a keyed digest (32 bytes) of the facts that never change once a decision is served.
 
-    The state enters as a digest, or as an empty text if it can no longer be opened.
+    The state enters as a digest, or as an empty text if it can no longer be opened. ``is_first``: whether the leaf is one of the
+    first edition, which lacks the facts below ``more``.
     """
     decision = served.decision
     try:
@@ -112,4 +128,16 @@ def _leaf(served: ServedDecision, cipher: Cipher) -> bytes:
             for c in choices
         ],
     }  # fmt: skip
-    return keyed(VAULT_LEAF, canonical_json(facts))
+    if is_first:
+        return keyed(VAULT_LEAF, canonical_json(facts))
+    more = {
+        "created": time_text(decision.created_at),
+        "day": decision.local_day.isoformat(),
+        "available": decision.available,
+        "left": decision.dropped_out,
+        "row": bytes(decision.row_key).hex(),
+        "served": [served.person_id, bytes(served.request_key).hex(), served.clamped],
+        "expires": time_text(served.expires_at),
+        "closes": time_text(served.closes_at),
+    }
+    return keyed(VAULT_LEAF, canonical_json(facts | more))

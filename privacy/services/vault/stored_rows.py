@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
 
+from loops.models import Loop, LoopVersion
 from privacy.engine.hash_chain import digests_sum
 from privacy.models import (
     Choice,
@@ -22,16 +23,19 @@ from privacy.models import (
     Decision,
     LedgerEntry,
     Person,
+    PersonAccount,
     PrivacyBudget,
     Release,
     ReleaseRound,
     RewardSignal,
+    SignalImport,
 )
 from privacy.models.budget import WINDOWS
 from privacy.services.vault.commitments import row_digest
 
 CAPS = (*(f"cap_{window}" for window in WINDOWS), "rho_cap")
 _CHUNK = 2_000
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,16 @@ class StoredRows:
     """The rows of one table that the Trust Vault covers.
 
     ``name`` is what an event calls them, and ``fields`` are the columns in a digest, the primary key first. ``rows`` returns all
-    of them. ``is_named`` tells whether each row has an entry of its own.
+    of them. ``is_named`` tells whether each row has an entry of its own. ``edition`` grows whenever the digest covers more, and
+    ``earlier`` is the definition of the edition before: ``manage.py prepare`` takes over only rows that hold by it.
     """
 
     name: str
     fields: tuple[str, ...]
     rows: Callable[[], QuerySet[Any]]
     is_named: bool
+    edition: int = 1
+    earlier: StoredRows | None = None
 
     def digest(self, row: Model) -> str:
         """Return the digest of one row at hand."""
@@ -79,14 +86,15 @@ class DecisionRows(StoredRows):
         """Return the primary key and the digest of each decision as stored now, in bounded memory."""
         chosen = self.rows() if rows is None else rows
         stored = chosen.order_by("pk").values_list(*self.fields).iterator(chunk_size=_CHUNK)
-        for chunk in _chunks(stored):
+        for chunk in row_chunks(stored):
             choices = _choices([facts[0] for facts in chunk])
             for facts in chunk:
                 yield facts[0], row_digest(self.name, *facts, choices.get(facts[0], []))
 
 
-def _chunks(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-    chunk: list[tuple[Any, ...]] = []
+def row_chunks(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    """Return rows in lists of bounded length."""
+    chunk: list[_Row] = []
     for row in rows:
         chunk.append(row)
         if len(chunk) == _CHUNK:
@@ -127,11 +135,20 @@ CONSENTS = StoredRows(
     lambda: Consent.objects.all(),
     is_named=False,
 )
-# Sealed payloads are covered as they are stored, so verifying needs no data key. An outcome is named by its decision.
-OUTCOMES = StoredRows(
+_OUTCOMES_FIRST = StoredRows(
     "outcomes", ("decision_id", "payload", "harmful", "closed_at"), lambda: RewardSignal.objects.all(), is_named=False
 )
-IMPORTED_DECISIONS = DecisionRows(
+# Sealed payloads are covered as they are stored, so verifying needs no data key. An outcome is named by its decision.
+OUTCOMES = replace(
+    _OUTCOMES_FIRST, fields=(*_OUTCOMES_FIRST.fields, "created_at", "has_reward"), edition=2, earlier=_OUTCOMES_FIRST
+)
+OUTCOMES_READ = StoredRows(
+    "read",
+    ("decision_id", "release_id"),
+    lambda: RewardSignal.objects.filter(release__isnull=False),
+    is_named=False,
+)
+_IMPORTED_FIRST = DecisionRows(
     "decisions",
     (
         "pk", "person_id", "loop_version_id", "row_key", "decided_at", "local_day", "available", "dropped_out", "state",
@@ -139,13 +156,37 @@ IMPORTED_DECISIONS = DecisionRows(
     lambda: Decision.objects.filter(served__isnull=True),
     is_named=False,
 )  # fmt: skip
+IMPORTED_DECISIONS = replace(
+    _IMPORTED_FIRST, fields=(*_IMPORTED_FIRST.fields, "created_at"), edition=2, earlier=_IMPORTED_FIRST
+)
+IMPORTS = StoredRows(
+    "import",
+    (
+        "pk", "created_at", "loop_version_id", "file_sha256", "rows", "added", "unchanged", "rejected", "counts", "propensities",
+        "override",
+    ),
+    lambda: SignalImport.objects.all(),
+    is_named=True,
+)  # fmt: skip
+LOOPS = StoredRows("loop", ("pk", "created_at", "name", "population"), lambda: Loop.objects.all(), is_named=True)
+LOOP_VERSIONS = StoredRows(
+    "loop-version",
+    ("pk", "created_at", "loop_id", "version", "source", "sha256"),
+    lambda: LoopVersion.objects.all(),
+    is_named=True,
+)
+ACCOUNTS = StoredRows(
+    "accounts", ("pk", "created_at", "user_id", "person_id"), lambda: PersonAccount.objects.all(), is_named=False
+)
 EMPTIED = StoredRows(
     "emptied",
     ("pk", "release_id", "index", "output_sha256"),
     lambda: ReleaseRound.objects.filter(output=b"", expires_at__isnull=False),
     is_named=False,
 )
-STORED_ROWS = (RELEASES, ROUNDS, CONSENTS, OUTCOMES, IMPORTED_DECISIONS, EMPTIED)
+STORED_ROWS = (
+    RELEASES, ROUNDS, CONSENTS, OUTCOMES, IMPORTED_DECISIONS, EMPTIED, OUTCOMES_READ, IMPORTS, LOOPS, LOOP_VERSIONS, ACCOUNTS,
+)  # fmt: skip
 
 
 def cohort_entry(release_id: int) -> dict[str, str]:

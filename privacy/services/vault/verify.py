@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from core.errors import InputError
+from core.errors import Conflict, InputError
 from privacy.engine.hash_chain import GENESIS, event_hash, merkle_root
 from privacy.models import ServedDecision, VaultBatch, VaultCheck, VaultEvent, VaultHead, VaultKind
 from privacy.services.vault.anchors import anchors_differences
@@ -65,7 +65,7 @@ def _walked(since: int) -> tuple[_Walk, str]:
         walk.to(end.sequence)
         _check_end(end, walk)
         _check_unsealed()
-    except _Break as found:
+    except (_Break, Conflict) as found:  # a data key that no master key unwraps is a conflict
         return walk, str(found)
     return walk, ""
 
@@ -207,7 +207,7 @@ def _check_batch(event: VaultEvent) -> tuple[int, set[bytes]]:
         raise _Break(f"event {event.sequence} lost the leaves of its decisions")
     blob = bytes(batch.leaves)
     leaves = {blob[i : i + LEAF] for i in range(0, len(blob), LEAF)}
-    body = {"decisions": batch.decisions_count, "root": batch.root}
+    body = event.body | {"decisions": batch.decisions_count, "root": batch.root}
     if body != event.body or len(blob) != LEAF * batch.decisions_count or len(leaves) != batch.decisions_count:
         raise _Break(f"the batch of event {event.sequence} is not the one that was sealed")
     if merkle_root([blob[i : i + LEAF] for i in range(0, len(blob), LEAF)]).hex() != batch.root:

@@ -1,0 +1,40 @@
+"""Events record loops, accounts of people, and which tables the Trust Vault covers.
+
+SQLite rebuilds a table whose constraint changes, without its triggers. So those of the vault's events are created again.
+"""
+
+from django.db import migrations, models
+
+from privacy.migrations._vault_guard import guard
+
+KINDS = [
+    ('release', 'release'), ('consent', 'consent'), ('decisions', 'decisions'), ('deployment', 'deployment'), ('rollback', 'rollback'),
+    ('budget', 'budget change'), ('erasure', 'erasure'), ('import', 'import'), ('rows', 'imported rows'), ('outcomes', 'outcomes'),
+    ('version', 'model version'), ('slot', 'slot'), ('expiry', 'expiry'), ('adoption', 'adoption'), ('turn', 'turn'),
+    ('loop', 'loop'), ('account', 'account of a person'), ('coverage', 'coverage'),
+]  # fmt: skip
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('privacy', '0023_refusals_need_a_permit'),
+    ]
+
+    operations = [
+        migrations.RunPython(migrations.RunPython.noop, guard),
+        migrations.RemoveConstraint(
+            model_name='vaultevent',
+            name='vault_kind_known',
+        ),
+        migrations.AlterField(
+            model_name='vaultevent',
+            name='kind',
+            field=models.CharField(choices=KINDS, max_length=12),
+        ),
+        migrations.AddConstraint(
+            model_name='vaultevent',
+            constraint=models.CheckConstraint(condition=models.Q(('kind__in', [kind for kind, _ in KINDS])), name='vault_kind_known'),
+        ),
+        migrations.RunPython(guard, migrations.RunPython.noop),
+    ]
