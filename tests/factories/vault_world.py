@@ -62,7 +62,7 @@ def vault_world(folder: Path) -> VaultWorld:
     vault_prepare()
     loop = care_loop()
     names = ["ann", "bob", "cam", "dee", "eve", "fay", "gus", "hal"]
-    signals_import(path=_file(folder / "log.csv", names), loop_version=loop, consents=list(Purpose))
+    signals_import(path=import_file(folder / "log.csv", names), loop_version=loop, consents=list(Purpose))
     people = people_get_or_create(population=loop.spec.population, identifiers=[*names, "ida", "jon"])
     for name in ("ann", "bob", "hal"):
         person_register(
@@ -103,7 +103,8 @@ def vault_world(folder: Path) -> VaultWorld:
     return VaultWorld(loop, people, spent, second_export, refunded, served, first.pk, second.pk, before)
 
 
-def _file(path: Path, names: list[str]) -> Path:
+def import_file(path: Path, names: list[str]) -> Path:
+    """A file for the care loop, with two decisions of each person."""
     lines = [HEADER]
     for n, name in enumerate(names * 2):
         did, p, tone, tone_p = ACTIONS[n % 3]

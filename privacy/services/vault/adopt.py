@@ -21,7 +21,7 @@ from privacy.services.vault.stored_rows import CAPS, StoredRows, cohort_entry, e
 _ROWS_AN_EVENT = 50  # so that an event stays below 8 KB
 _PEOPLE_A_CHUNK = 5_000
 # The tables that the Trust Vault covered before its events said which.
-_FIRST_COVERED = ("release", "round", "consents", "outcomes", "decisions", "emptied", "version", "rollouts")
+FIRST_COVERED = ("release", "round", "consents", "outcomes", "decisions", "emptied", "version", "rollouts")
 
 
 def vault_prepare() -> None:
@@ -60,7 +60,7 @@ def coverage_extend() -> int:
     head, covered = vault_lock(), Recorded()
     for event in VaultEvent.objects.filter(body__has_key="covers").order_by("sequence"):
         covered.add(event.sequence, event.at, event.body, adopts=False)
-    editions = (dict.fromkeys(_FIRST_COVERED, 1) if head.seal else {}) | covered.editions
+    editions = (dict.fromkeys(FIRST_COVERED, 1) if head.seal else {}) | covered.editions
     new = [table for table in tables() if editions.get(table.name, 0) < table.edition]
     if new:
         _extend(new)

@@ -17,7 +17,9 @@ from privacy.services.vault.append import subject_of, time_text, vault_append
 from privacy.services.vault.commitments import decision_public_id
 
 LEAF = 32  # bytes
-LEAF_EDITION = 2  # of the facts in a leaf. Batches of the first edition say none, and cover fewer
+EDITION = {
+    "leaf": 2
+}  # of the facts in a leaf. The events of earlier batches lack it, and their leaves cover fewer facts
 
 
 def decisions_seal(*, limit: int = 5_000) -> VaultEvent | None:
@@ -46,7 +48,7 @@ def _seal(leaves: dict[int, bytes]) -> VaultEvent | None:
         return None
     sealed = [leaves[pk] for pk in ids]
     root = merkle_root(sealed).hex()
-    body = {"decisions": len(sealed), "root": root, "leaf": LEAF_EDITION}
+    body = {"decisions": len(sealed), "root": root, **EDITION}
     event = vault_append(kind=VaultKind.DECISIONS, body=body)
     VaultBatch.objects.create(event=event, decisions_count=len(sealed), leaves=b"".join(sealed), root=root)
     ServedDecision.objects.filter(pk__in=ids).update(vault_batch_id=event.pk)

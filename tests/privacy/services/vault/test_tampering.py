@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection, transaction
 from pytest_django.plugin import DjangoDbBlocker
 
 from core.checksums import sha256_hex
 from privacy.engine.hash_chain import GENESIS, event_hash
-from privacy.models import Decision, ServedDecision, VaultEvent
-from privacy.services.vault.append import time_text
+from privacy.engine.sealing import new_key, wrap
+from privacy.models import Decision, PrivacyBudget, ServedDecision, VaultEvent, VaultKind
+from privacy.selectors.keys import master
+from privacy.services.vault.append import time_text, vault_append
+from privacy.services.vault.deleted_rows import removed_sums
 from privacy.services.vault.sealed_decisions import decisions_seal
 from privacy.services.vault.verify import vault_audit
 from tests.factories.vault_world import VaultWorld, vault_world
 from tests.tampering import as_json, owning_the_database, tamper
+from training.models import GateVerdict
 
 pytestmark = pytest.mark.django_db
 
@@ -87,7 +93,7 @@ def copy(table: str, pk: int, id_column: str = "id", **changes: Any) -> int:
     return int(row[id_column])
 
 
-JSON = {"parameters", "config", "frozen_policy", "body"}
+JSON = {"parameters", "config", "frozen_policy", "body", "counts", "propensities"}
 
 
 # Budgets and caps
@@ -379,7 +385,41 @@ def _(w: VaultWorld) -> None:
     assert decisions_seal() is not None
 
 
+@kind("decisions served", "rewrite whether the person was available", "is not what event")
+def _(w: VaultWorld) -> None:
+    flag = not Decision.objects.get(pk=w.served[0]).available
+    tamper("UPDATE decisions SET available = %s WHERE id = %s", flag, w.served[0])
+
+
+@kind("decisions served", "rewrite whether the person left for good", "is not what event")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE decisions SET dropped_out = %s WHERE id = %s", True, w.served[0])
+
+
+@kind("decisions served", "rewrite the person's day", "is not what event")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE decisions SET local_day = '2020-01-01' WHERE id = %s", w.served[0])
+
+
+@kind("decisions served", "rewrite the deadline of the reward", "is not what event")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE served_decisions SET closes_at = '2020-01-01 00:00:00+00:00' WHERE decision_id = %s", w.served[0])
+
+
+@kind("decisions served", "rewrite when its outcome was closed", "contradict each other")
+def _(w: VaultWorld) -> None:
+    pk = value(
+        "SELECT min(decision_id) FROM reward_signals WHERE decision_id IN (SELECT decision_id FROM served_decisions)"
+    )
+    tamper("UPDATE served_decisions SET closed_at = NULL WHERE decision_id = %s", pk)
+
+
 # Decisions that were imported
+
+
+@kind("decisions imported", "rewrite when the platform received it", "the stored rows of 'decisions'")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE decisions SET created_at = '2020-01-01 00:00:00+00:00' WHERE id = %s", _imported(0))
 
 
 def _imported(position: int) -> int:
@@ -439,7 +479,32 @@ def _(w: VaultWorld) -> None:
     swap("reward_signals", "payload", _outcome(0), _outcome(1))
 
 
+@kind("outcomes", "rewrite whether it holds a reward", "the stored rows of 'outcomes'")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE reward_signals SET has_reward = %s WHERE id = %s", False, _outcome(0))
+
+
+@kind("outcomes", "rewrite when the platform received it", "the stored rows of 'outcomes'")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE reward_signals SET created_at = '2020-01-01 00:00:00+00:00' WHERE id = %s", _outcome(0))
+
+
+@kind("outcomes", "rewrite which release read it, so that another reads it again", "the stored rows of 'read'")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE reward_signals SET release_id = NULL WHERE release_id = %s", w.spent.pk)
+
+
+@kind("outcomes", "forge that a release read one, so that none does", "the stored rows of 'read'")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE reward_signals SET release_id = %s WHERE release_id IS NULL", w.spent.pk)
+
+
 # Deployments and versions
+
+
+@kind("deployments", "rewrite who rolled back", "rollouts")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE incidents SET actor = 'somebody else'")
 
 
 def _deployment(state: str) -> int:
@@ -557,6 +622,231 @@ def _(w: VaultWorld) -> None:
 @kind("people", "rewrite whether somebody trains or judges", "the row of person")
 def _(w: VaultWorld) -> None:
     tamper("UPDATE persons SET fold = (fold + 1) %% 10000 WHERE id = %s", w.people["ida"])
+
+
+# Windows of budgets
+
+
+@kind("windows", "rewrite all to tomorrow, with nothing spent", "budget of person")
+def _(w: VaultWorld) -> None:
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    spent = ", ".join(f"{window} = %s, spent_{window} = 0" for window in ("day", "week", "month"))
+    tamper(f"UPDATE privacy_budget SET {spent} WHERE person_id = %s", *[tomorrow] * 3, w.people["cam"])
+
+
+@kind("windows", "rewrite a day to the one before its charges", "the day's budget of person")
+def _(w: VaultWorld) -> None:
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    tamper("UPDATE privacy_budget SET day = %s WHERE person_id = %s", yesterday, w.people["cam"])
+
+
+@kind("windows", "rewrite a week to begin on a Tuesday", "the week's budget of person")
+def _(w: VaultWorld) -> None:
+    week = PrivacyBudget.objects.get(pk=w.people["ida"]).week - timedelta(days=6)
+    tamper("UPDATE privacy_budget SET week = %s WHERE person_id = %s", week, w.people["ida"])
+
+
+@kind("windows", "rewrite a month to begin on its second", "the month's budget of person")
+def _(w: VaultWorld) -> None:
+    month = PrivacyBudget.objects.get(pk=w.people["ida"]).month.replace(day=2) - timedelta(days=60)
+    tamper("UPDATE privacy_budget SET month = %s WHERE person_id = %s", month.replace(day=2), w.people["ida"])
+
+
+# Loops
+
+
+@kind("loops", "rewrite whose people they share", "loop 1 is not what")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE loops SET population = 'elsewhere' WHERE id = %s", w.loop.loop_id)
+
+
+@kind("loops", "delete", "loop 1 is missing")
+def _(w: VaultWorld) -> None:
+    tamper("DELETE FROM loops WHERE id = %s", w.loop.loop_id)
+
+
+@kind("loops", "forge", "was added without an event")
+def _(w: VaultWorld) -> None:
+    copy("loops", w.loop.loop_id, name="forged", population="elsewhere")
+
+
+@kind("loops", "swap the populations of two", "loop 1 is not what")
+def _(w: VaultWorld) -> None:
+    swap("loops", "population", w.loop.loop_id, copy("loops", w.loop.loop_id, name="forged", population="elsewhere"))
+
+
+@kind("loop versions", "rewrite the text, with the SHA-256 made to fit", "loop-version 1 is not what")
+def _(w: VaultWorld) -> None:
+    text = w.loop.source.replace("scale = 0.5", "scale = 5.0")
+    assert text != w.loop.source
+    tamper(
+        "UPDATE loop_versions SET source = %s, sha256 = %s WHERE id = %s", text, sha256_hex(text.encode()), w.loop.pk
+    )
+
+
+@kind("loop versions", "rewrite the bounds alone", "loop-version 1 is not what")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE loop_versions SET source = replace(source, '[-1, 1]', '[-9, 9]') WHERE id = %s", w.loop.pk)
+
+
+@kind("loop versions", "delete", "loop-version 1 is missing")
+def _(w: VaultWorld) -> None:
+    tamper("DELETE FROM loop_versions WHERE id = %s", w.loop.pk)
+
+
+@kind("loop versions", "forge a newer one", "was added without an event")
+def _(w: VaultWorld) -> None:
+    copy("loop_versions", w.loop.pk, version=99)
+
+
+@kind("loop versions", "swap the texts of two", "loop-version 1 is not what")
+def _(w: VaultWorld) -> None:
+    other = copy("loop_versions", w.loop.pk, version=99, source="another", sha256=sha256_hex(b"another"))
+    swap("loop_versions", "source sha256", w.loop.pk, other)
+
+
+# Accounts of people, and their keys
+
+
+def _account(w: VaultWorld, name: str) -> int:
+    return int(value("SELECT id FROM person_accounts WHERE person_id = %s", w.people[name]))
+
+
+@kind("accounts of people", "rewrite whose it is", "the stored rows of 'accounts'")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE person_accounts SET person_id = %s WHERE id = %s", w.people["cam"], _account(w, "ann"))
+
+
+@kind("accounts of people", "delete", "the stored rows of 'accounts'")
+def _(w: VaultWorld) -> None:
+    tamper("DELETE FROM person_accounts WHERE id = %s", _account(w, "ann"))
+
+
+@kind("accounts of people", "forge", "the stored rows of 'accounts'")
+def _(w: VaultWorld) -> None:
+    copy("person_accounts", _account(w, "ann"), person_id=w.people["cam"], user_id=10_000)
+
+
+@kind("accounts of people", "swap whose they are", "the stored rows of 'accounts'")
+def _(w: VaultWorld) -> None:
+    accounts = _account(w, "ann"), _account(w, "bob")
+    for account, person in zip((*accounts, accounts[0]), (9_999, w.people["ann"], w.people["bob"]), strict=True):
+        tamper("UPDATE person_accounts SET person_id = %s WHERE id = %s", person, account)
+
+
+@kind("data keys", "rewrite", "the data key of person")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE data_keys SET wrapped = %s WHERE person_id = %s", b"k" * 60, w.people["cam"])
+
+
+@kind("data keys", "rewrite that of somebody with imported rows alone", "the data key of person")
+def _(w: VaultWorld) -> None:
+    _delete_all_served(w.people["dee"])
+    tamper("UPDATE data_keys SET wrapped = %s WHERE person_id = %s", b"k" * 60, w.people["dee"])
+
+
+@kind("data keys", "delete that of somebody with imported rows alone", "the data key of person")
+def _(w: VaultWorld) -> None:
+    _delete_all_served(w.people["dee"])
+    tamper("DELETE FROM data_keys WHERE person_id = %s", w.people["dee"])
+
+
+@kind(
+    "data keys", "forge one in place of another, wrapped by the platform for another row", "does not open their records"
+)
+def _(w: VaultWorld) -> None:
+    """Somebody who was erased and came back has a new key. An old one, from a backup, unwraps but opens nothing."""
+    _delete_all_served(w.people["dee"])
+    version = max(settings.DATA_MASTER_KEYS)
+    old = wrap(master(version), new_key(), version=version, person_id=w.people["dee"])
+    tamper("UPDATE data_keys SET wrapped = %s WHERE person_id = %s", old, w.people["dee"])
+
+
+@kind("data keys", "swap two", "the data key of person")
+def _(w: VaultWorld) -> None:
+    swap("data_keys", "wrapped", w.people["cam"], w.people["dee"], "person_id")
+
+
+def _delete_all_served(person: int) -> None:
+    """Let an expiry delete what a person was served, so that only rows of a file are left."""
+    decisions = Decision.objects.filter(person=person, served__isnull=False)
+    sums = removed_sums(decisions)
+    decisions.delete()
+    vault_append(kind=VaultKind.EXPIRY, body={}, sums=sums)
+    assert Decision.objects.filter(person=person).exists() and vault_audit().broken == ""
+
+
+# Imports, turns and verdicts
+
+
+@kind("imports", "rewrite the reason for a refuted file", "import 1 is not what")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE signal_imports SET override = 'the team checked them'")
+
+
+@kind("imports", "delete", "import 1 is missing")
+def _(w: VaultWorld) -> None:
+    tamper("DELETE FROM signal_imports")
+
+
+@kind("imports", "forge", "was added without an event")
+def _(w: VaultWorld) -> None:
+    copy("signal_imports", value("SELECT min(id) FROM signal_imports"))
+
+
+@kind("imports", "swap the files of two", "import 1 is not what")
+def _(w: VaultWorld) -> None:
+    first = int(value("SELECT min(id) FROM signal_imports"))
+    swap("signal_imports", "file_sha256", first, copy("signal_imports", first, file_sha256="0" * 64))
+
+
+@kind("turns", "rewrite who started it", "turn 1 is not what")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE turns SET actor = 'somebody else'")
+
+
+@kind("turns", "delete", "turn 1 is missing")
+def _(w: VaultWorld) -> None:
+    tamper("DELETE FROM turn_stages")
+    tamper("DELETE FROM turns")
+
+
+@kind("turns", "forge one that is over", "was added without an event")
+def _(w: VaultWorld) -> None:
+    first = int(value("SELECT min(id) FROM turns"))
+    copy("turns", first, outcome="kept", finished_at=value("SELECT created_at FROM turns WHERE id = %s", first))
+
+
+@kind("turns", "swap who started two", "turn 1 is not what")
+def _(w: VaultWorld) -> None:
+    first = int(value("SELECT min(id) FROM turns"))
+    at = value("SELECT created_at FROM turns WHERE id = %s", first)
+    swap("turns", "actor", first, copy("turns", first, outcome="kept", finished_at=at, actor="somebody else"))
+
+
+@kind("verdicts", "rewrite to a pass", "judgements")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE gate_verdicts SET verdict = 'insufficient' WHERE version_id = %s", w.second)
+
+
+@kind("verdicts", "delete", "is missing")
+def _(w: VaultWorld) -> None:
+    tamper("DELETE FROM gate_verdicts WHERE version_id = %s", w.second)
+
+
+@kind("verdicts", "forge a later one", "judgements")
+def _(w: VaultWorld) -> None:
+    copy("gate_verdicts", value("SELECT max(id) FROM gate_verdicts"), attempt=2)
+
+
+@kind("verdicts", "swap those of two versions", "judgements")
+def _(w: VaultWorld) -> None:
+    swap("gate_verdicts", "created_at", *sorted(GateVerdict.objects.values_list("pk", flat=True)))
+
+
+@kind("verdicts", "rewrite a metric behind it", "judgements")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE model_metrics SET low = low - 1")
 
 
 # The vault's own events
@@ -707,6 +997,13 @@ def test_every_table_is_tampered_with_in_every_way() -> None:
         "deployments",
         "model versions",
         "erasure tombstones",
+        "loops",
+        "loop versions",
+        "accounts of people",
+        "data keys",
+        "imports",
+        "turns",
+        "verdicts",
         "vault events",
     ):
         missing = {way for way in ("rewrite", "delete", "forge", "swap") if (table, way) not in ways}
