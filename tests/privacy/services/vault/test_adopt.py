@@ -123,12 +123,12 @@ class TestAnEarlierVersionCoveredLess:
     @pytest.mark.parametrize(
         ("statement", "broken"),
         [
-            ("UPDATE loops SET population = 'elsewhere'", "loop 1 is not what"),
+            ("UPDATE loops SET population = 'elsewhere'", "is not what the Trust Vault recorded"),
             ("UPDATE reward_signals SET has_reward = NULL", "the stored rows of 'outcomes'"),
             ("UPDATE decisions SET created_at = '2020-01-01 00:00:00+00:00'", "the stored rows of 'decisions'"),
-            ("UPDATE incidents SET actor = 'somebody else'", "rollouts 1 is not what"),
+            ("UPDATE incidents SET actor = 'somebody else'", "is not what the Trust Vault recorded"),
             ("UPDATE gate_verdicts SET reason = 'none'", "is not what"),
-            ("UPDATE turns SET actor = 'somebody else'", "turn 1 is not what"),
+            ("UPDATE turns SET actor = 'somebody else'", "is not what the Trust Vault recorded"),
             ("DELETE FROM person_accounts", "the stored rows of 'accounts'"),
             ("UPDATE reward_signals SET release_id = NULL", "the stored rows of 'read'"),
         ],
@@ -144,7 +144,7 @@ class TestAnEarlierVersionCoveredLess:
         [
             ("UPDATE reward_signals SET harmful = NULL", "the stored rows of 'outcomes'"),
             ("UPDATE decision_choices SET action = 0", "the stored rows of 'decisions'"),
-            ("UPDATE incidents SET reason = 'none'", "rollouts 1 is not what"),
+            ("UPDATE incidents SET reason = 'none'", "is not what the Trust Vault recorded"),
         ],
     )
     def test_a_change_before_it_that_the_earlier_version_would_name_still_is(

@@ -655,12 +655,12 @@ def _(w: VaultWorld) -> None:
 # Loops
 
 
-@kind("loops", "rewrite whose people they share", "loop 1 is not what")
+@kind("loops", "rewrite whose people they share", "is not what the Trust Vault recorded")
 def _(w: VaultWorld) -> None:
     tamper("UPDATE loops SET population = 'elsewhere' WHERE id = %s", w.loop.loop_id)
 
 
-@kind("loops", "delete", "loop 1 is missing")
+@kind("loops", "delete", "is missing")
 def _(w: VaultWorld) -> None:
     tamper("DELETE FROM loops WHERE id = %s", w.loop.loop_id)
 
@@ -670,12 +670,12 @@ def _(w: VaultWorld) -> None:
     copy("loops", w.loop.loop_id, name="forged", population="elsewhere")
 
 
-@kind("loops", "swap the populations of two", "loop 1 is not what")
+@kind("loops", "swap the populations of two", "is not what the Trust Vault recorded")
 def _(w: VaultWorld) -> None:
     swap("loops", "population", w.loop.loop_id, copy("loops", w.loop.loop_id, name="forged", population="elsewhere"))
 
 
-@kind("loop versions", "rewrite the text, with the SHA-256 made to fit", "loop-version 1 is not what")
+@kind("loop versions", "rewrite the text, with the SHA-256 made to fit", "is not what the Trust Vault recorded")
 def _(w: VaultWorld) -> None:
     text = w.loop.source.replace("scale = 0.5", "scale = 5.0")
     assert text != w.loop.source
@@ -684,12 +684,12 @@ def _(w: VaultWorld) -> None:
     )
 
 
-@kind("loop versions", "rewrite the bounds alone", "loop-version 1 is not what")
+@kind("loop versions", "rewrite the bounds alone", "is not what the Trust Vault recorded")
 def _(w: VaultWorld) -> None:
     tamper("UPDATE loop_versions SET source = replace(source, '[-1, 1]', '[-9, 9]') WHERE id = %s", w.loop.pk)
 
 
-@kind("loop versions", "delete", "loop-version 1 is missing")
+@kind("loop versions", "delete", "is missing")
 def _(w: VaultWorld) -> None:
     tamper("DELETE FROM loop_versions WHERE id = %s", w.loop.pk)
 
@@ -699,7 +699,7 @@ def _(w: VaultWorld) -> None:
     copy("loop_versions", w.loop.pk, version=99)
 
 
-@kind("loop versions", "swap the texts of two", "loop-version 1 is not what")
+@kind("loop versions", "swap the texts of two", "is not what the Trust Vault recorded")
 def _(w: VaultWorld) -> None:
     other = copy("loop_versions", w.loop.pk, version=99, source="another", sha256=sha256_hex(b"another"))
     swap("loop_versions", "source sha256", w.loop.pk, other)
@@ -779,12 +779,12 @@ def _delete_all_served(person: int) -> None:
 # Imports, turns and verdicts
 
 
-@kind("imports", "rewrite the reason for a refuted file", "import 1 is not what")
+@kind("imports", "rewrite the reason for a refuted file", "is not what the Trust Vault recorded")
 def _(w: VaultWorld) -> None:
     tamper("UPDATE signal_imports SET override = 'the team checked them'")
 
 
-@kind("imports", "delete", "import 1 is missing")
+@kind("imports", "delete", "is missing")
 def _(w: VaultWorld) -> None:
     tamper("DELETE FROM signal_imports")
 
@@ -794,18 +794,18 @@ def _(w: VaultWorld) -> None:
     copy("signal_imports", value("SELECT min(id) FROM signal_imports"))
 
 
-@kind("imports", "swap the files of two", "import 1 is not what")
+@kind("imports", "swap the files of two", "is not what the Trust Vault recorded")
 def _(w: VaultWorld) -> None:
     first = int(value("SELECT min(id) FROM signal_imports"))
     swap("signal_imports", "file_sha256", first, copy("signal_imports", first, file_sha256="0" * 64))
 
 
-@kind("turns", "rewrite who started it", "turn 1 is not what")
+@kind("turns", "rewrite who started it", "is not what the Trust Vault recorded")
 def _(w: VaultWorld) -> None:
     tamper("UPDATE turns SET actor = 'somebody else'")
 
 
-@kind("turns", "delete", "turn 1 is missing")
+@kind("turns", "delete", "is missing")
 def _(w: VaultWorld) -> None:
     tamper("DELETE FROM turn_stages")
     tamper("DELETE FROM turns")
@@ -817,7 +817,7 @@ def _(w: VaultWorld) -> None:
     copy("turns", first, outcome="kept", finished_at=value("SELECT created_at FROM turns WHERE id = %s", first))
 
 
-@kind("turns", "swap who started two", "turn 1 is not what")
+@kind("turns", "swap who started two", "is not what the Trust Vault recorded")
 def _(w: VaultWorld) -> None:
     first = int(value("SELECT min(id) FROM turns"))
     at = value("SELECT created_at FROM turns WHERE id = %s", first)
