@@ -25,7 +25,7 @@ from deployments.engine.evidence.stakes import (
     Stakes,
 )
 from deployments.engine.health.evidence import ArmKind, Evidence
-from deployments.engine.health.metrics import FALSE_ROLLBACK_ALPHA, LEAST_REQUESTS, LEAST_SHOWN
+from deployments.engine.health.metrics import FALSE_ROLLBACK_ALPHA, LEAST_SHOWN
 from loops.engine.thresholds import EMPATHY_DROP, FALSE_INTERVENTION_RISE
 
 COMPARED_METRICS = 4  # empathy, false interventions, latency, silence
@@ -42,8 +42,8 @@ class Trigger:
 
     ``value``: relative difference from the other arm (latency and silence: difference of shares). ``over``: the time that it
     stands for. ``log_evidence``: weighted log evidence that the version is worse. ``bar``: log evidence that is a proof.
-    ``fires``: the version is taken back. With fewer than ``LEAST_SHOWN`` people in an arm, there is no ``value``, and
-    ``log_evidence`` says no more than ``proven``: it is ``bar`` or 0.
+    ``fires``: the version is taken back. With fewer than ``LEAST_SHOWN`` people (or requests) in an arm, there is no
+    ``value``, and ``log_evidence`` says no more than ``proven``: it is ``bar`` or 0.
     """
 
     name: str
@@ -179,7 +179,7 @@ def _latency(minutes: SlowMinutes) -> Trigger:
     for since, log_weight in minutes.tests:
         evidence = float(log_slower_path(since).max(initial=0.0)) + log_weight
         proven = evidence >= TRIGGER_BAR
-        few = min(since.ours.sum(), since.theirs.sum()) < LEAST_REQUESTS
+        few = _few(int(since.ours.sum()), int(since.theirs.sum()))  # so few requests are those of fewer people
         trigger = Trigger("latency_over_250_ms", since.excess, "days", evidence, TRIGGER_BAR, proven, proven)
-        results.append((trigger, bool(few)))
+        results.append((trigger, few))
     return _strongest(results)

@@ -165,5 +165,6 @@ def test_answers_that_are_repeated_at_every_start_are_written_once(people: list[
 def test_the_budget_rows_are_locked_in_order(people: list[int]) -> None:
     with CaptureQueriesContext(connection) as queries:
         consent_withdraw(person_ids=people, purposes=[Purpose.TRAINING], source="the app")
-    (lock,) = [q["sql"] for q in queries.captured_queries if q["sql"].endswith("FOR UPDATE")]
+    lock, *others = [q["sql"] for q in queries.captured_queries if q["sql"].endswith("FOR UPDATE")]
     assert lock.startswith('SELECT "privacy_budget"."person_id"') and lock.endswith("ORDER BY 1 ASC FOR UPDATE")
+    assert all('FROM "vault_heads"' in other for other in others), "the Trust Vault's head is the last lock"
