@@ -62,7 +62,7 @@ def vault_world(folder: Path) -> VaultWorld:
     vault_prepare()
     loop = care_loop()
     names = ["ann", "bob", "cam", "dee", "eve", "fay", "gus", "hal"]
-    signals_import(path=import_file(folder / "log.csv", names), loop_version=loop, consents=list(Purpose))
+    signals_import(path=log_file(folder / "log.csv", names), loop_version=loop, consents=list(Purpose))
     people = people_get_or_create(population=loop.spec.population, identifiers=[*names, "ida", "jon"])
     for name in ("ann", "bob", "hal"):
         person_register(
@@ -103,7 +103,7 @@ def vault_world(folder: Path) -> VaultWorld:
     return VaultWorld(loop, people, spent, second_export, refunded, served, first.pk, second.pk, before)
 
 
-def import_file(path: Path, names: list[str]) -> Path:
+def log_file(path: Path, names: list[str]) -> Path:
     """A file for the care loop, with two decisions of each person."""
     lines = [HEADER]
     for n, name in enumerate(names * 2):

@@ -62,7 +62,7 @@ def differences(recorded: Recorded) -> Iterator[str]:
         cohorts_check,
         outputs_check,
         served_check,
-        serving_check,
+        served_rows_check,
         people_check,
         keys_check,
         budgets_check,
@@ -152,7 +152,7 @@ def served_check(recorded: Recorded) -> Iterator[str]:
         yield "a sealed decision is missing, and neither an erasure nor an expiry deleted it"
 
 
-def serving_check(recorded: Recorded) -> Iterator[str]:
+def served_rows_check(recorded: Recorded) -> Iterator[str]:
     """Compare what a served decision states twice: whose it is, whether they were available, and when it was closed."""
     served = ServedDecision.objects.annotate(
         is_available=Q(unavailable=""), outcome_at=F("decision__outcome__closed_at")

@@ -29,15 +29,15 @@ class Charge(NamedTuple):
 class WindowFacts:
     """What decides a person's windows besides their charges.
 
-    ``caps`` are the changes of their caps. ``rolled`` are the times at which their windows began without a charge. ``folded`` is
-    what other spellings of them had spent (nano). Nothing vouches for the caps before ``since``.
+    ``caps`` are the changes of their caps. ``rolled`` are the times at which their windows began without a charge. ``is_folded``
+    tells whether the budget of another spelling of them was added, up to the caps. Nothing vouches for the caps before ``since``.
     """
 
     today: date
     since: datetime
     rolled: Sequence[datetime]
     caps: Sequence[CapChange]
-    folded: int
+    is_folded: bool
 
 
 @dataclass(slots=True)
@@ -98,6 +98,6 @@ def _is_as_replayed(budget: PrivacyBudget, window: str, replayed: _Replayed, fac
     first: date = getattr(budget, window)
     latest = max([first_day(window, facts.today), *(first_day(window, roll.date()) for roll in facts.rolled)])
     begun = first == replayed.newest or replayed.newest < first <= latest
-    least = replayed.spent.get(first, 0)
-    fits = least <= getattr(budget, f"spent_{window}") <= least + replayed.unsure + facts.folded
+    more = getattr(budget, f"spent_{window}") - replayed.spent.get(first, 0)
+    fits = more >= 0 and (facts.is_folded or more <= replayed.unsure)
     return begun and fits and first_day(window, first) == first

@@ -143,3 +143,11 @@ def test_a_fall_of_fifteen_percent_is_proven_among_450_people_at_one_in_ten() ->
     path = log_wager_path([(JointBlocks.of(values, ours), bet) for bet in EMPATHY_BETS])
     found = (path >= math.log(400 / 0.35)).argmax(axis=1)
     assert np.median((found + 1) * BLOCK) <= 450
+
+
+def test_many_runs_at_once_are_each_run_alone() -> None:
+    rng = np.random.default_rng(11)
+    runs = [mixed(rng, 400, 0.3) for _ in range(3)]
+    together = JointBlocks.of(np.stack([values for values, _ in runs]), np.stack([ours for _, ours in runs]))
+    for found, (values, ours) in zip(log_joint_path(together, EMPATHY_BETS[0]), runs, strict=True):
+        assert found == pytest.approx(log_joint_path(JointBlocks.of(values, ours), EMPATHY_BETS[0]))

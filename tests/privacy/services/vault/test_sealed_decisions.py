@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ class TestSealing:
         leaves = [leaf(pk) for pk in ids]
         assert event is not None and event.kind == "decisions"
         assert bytes(batch.leaves) == b"".join(leaves)
-        assert event.body == {"decisions": 4, "root": merkle_root(leaves).hex()}
+        assert event.body == {"decisions": 4, "root": merkle_root(leaves).hex(), "leaf": 2}
 
     def test_imported_decisions_are_not_served_and_stay_outside(self, version: LoopVersion) -> None:
         add_people(version, 3, decided=True)
@@ -109,8 +110,17 @@ FACTS: list[tuple[type[Model], str, Any]] = [
     (Choice, "generation", 3),
     (Choice, "eligible", 3),
     (Choice, "head", "empathy"),
+    (Decision, "available", False),
+    (Decision, "dropped_out", True),
+    (Decision, "local_day", date(2020, 1, 1)),
+    (Decision, "created_at", NOW),
+    (Decision, "row_key", b"another row key."),
+    (ServedDecision, "request_key", b"another request."),
+    (ServedDecision, "clamped", 3),
+    (ServedDecision, "expires_at", NOW.replace(year=2020)),
+    (ServedDecision, "closes_at", NOW.replace(year=2020)),
 ]
-LATER: list[tuple[str, Any]] = [("activated_at", NOW), ("closed_at", NOW), ("clamped", 3)]
+LATER: list[tuple[str, Any]] = [("activated_at", NOW), ("closed_at", NOW)]
 
 
 class TestLeaf:

@@ -841,7 +841,8 @@ def _(w: VaultWorld) -> None:
 
 @kind("verdicts", "swap those of two versions", "judgements")
 def _(w: VaultWorld) -> None:
-    swap("gate_verdicts", "created_at", *sorted(GateVerdict.objects.values_list("pk", flat=True)))
+    first, last = GateVerdict.objects.order_by("pk").values_list("pk", flat=True)
+    swap("gate_verdicts", "created_at", first, last)
 
 
 @kind("verdicts", "rewrite a metric behind it", "judgements")

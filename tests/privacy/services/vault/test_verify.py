@@ -19,6 +19,7 @@ from privacy.services.people.identity import people_get_or_create
 from privacy.services.vault import verify as module
 from privacy.services.vault.append import time_text, vault_append
 from privacy.services.vault.sealed_decisions import decisions_seal
+from privacy.services.vault.stored_rows import LOOP_VERSIONS, LOOPS
 from privacy.services.vault.verify import vault_audit, vault_check, vault_verify
 from tests.factories.decisions import serve_many
 from tests.factories.loops import POPULATION, loop_version
@@ -35,8 +36,9 @@ def vault() -> list[int]:
     version = loop_version()
     people = people_get_or_create(population=POPULATION, identifiers=[f"p{n}" for n in range(6)])
     ids = serve_many(version, list(people.values()))
-    for n in (1, 2):
-        vault_append(kind=VaultKind.BUDGET, body={"n": n, "share": 0.5})
+    loops = LOOPS.entries() | LOOP_VERSIONS.entries()
+    for n, rows in ((1, loops), (2, {})):
+        vault_append(kind=VaultKind.BUDGET, body={"n": n, "share": 0.5}, rows=rows)
     decisions_seal()
     for n in (4, 5):
         vault_append(kind=VaultKind.CONSENT, body={"n": n}, subject="ab" * 32)

@@ -87,6 +87,16 @@ def test_a_candidate_that_hurts_a_twentieth_badly_does_not_pass() -> None:
     assert passes(people, users=2_000, lives=40) <= 2
 
 
+@pytest.mark.parametrize(("people", "words"), [
+    (TrialPeople(gain=0.42, hurt=0.05), "people may have lost more than the trial can measure"),
+    (TrialPeople(), "which does not exclude 0"),
+])  # fmt: skip
+def test_the_reason_says_whether_the_largest_losses_alone_keep_it_open(people: TrialPeople, words: str) -> None:
+    found = [j for v in verdicts(people, users=2_000, lives=12) for j in v.judgements if j.name == "improvement"]
+    told = [words in j.reason for j in found if j.verdict == "insufficient"]
+    assert sum(told) >= 0.8 * len(told) > 0
+
+
 def _evaluation(beyond: float, sd: float = 10.0) -> dict[str, np.ndarray]:
     return {
         "improvement": np.array([5.0, 4.0, beyond, 0.0, 1_000.0, 0.0]), "improvement_sd": np.array([5.0, 1.0, sd, sd, 20.0, 0.0]),

@@ -40,6 +40,12 @@ def test_shares_below_their_bars_pass_and_shares_proven_beyond_them_fail() -> No
     assert _verdicts(_trial(harmed=8.0))["false_intervention"] == "fail"
 
 
+@pytest.mark.parametrize(("harmed", "share"), [(300.0, 1.0), (-300.0, 0.0)])
+def test_a_share_beyond_what_a_share_can_be_is_shown_at_its_end(harmed: float, share: float) -> None:
+    found = {j.name: j for j in guardrail_judgements(SPEC, _trial(harmed=harmed), None)}["false_intervention"]
+    assert found.value == share and 0.0 <= found.low <= found.high <= 1.0
+
+
 def test_silence_lowers_the_bar() -> None:
     assert _verdicts(_trial(silent=0.2))["false_intervention"] == "pass"
     assert _verdicts(_trial(silent=0.8))["false_intervention"] == "insufficient"
