@@ -113,6 +113,44 @@ def test_no_child_outlives_its_supervisor(tmp_path: Path, end: signal.Signals) -
     wait_until(lambda: not is_alive(child))
 
 
+STOPPED = "worker was stopped for 0.5 s and is killed"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.parametrize("whom", ["itself", "a process that it started"])
+def test_a_child_that_is_stopped_for_too_long_is_killed_and_started_again(whom: str) -> None:
+    said: list[str] = []
+    supervisor = Supervisor(patience=0.5, say=said.append)
+    starts_another = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEPS!r}])"
+    supervisor.add("worker", python(SLEEPS if whom == "itself" else starts_another))
+    supervisor.start()
+    first = stopped = supervisor.pid("worker")
+    if whom != "itself":
+        wait_until(lambda: Path(f"/proc/{first}/task/{first}/children").read_text() != "")
+        stopped = int(Path(f"/proc/{first}/task/{first}/children").read_text())
+    os.kill(stopped, signal.SIGSTOP)
+    wait_until(lambda: supervisor.pid("worker") != first)
+    supervisor.stop()
+    assert said == [STOPPED, "worker was killed by SIGKILL; restarting it in 1 s"]
+    assert not is_alive(first) and not is_alive(stopped)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_a_child_that_is_stopped_for_a_while_lives_on() -> None:
+    said: list[str] = []
+    supervisor = Supervisor(patience=2.5, say=said.append)
+    supervisor.add("worker", python(SLEEPS))
+    supervisor.start()
+    pid = supervisor.pid("worker")
+    for _ in range(2):
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(1.5)
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(1.2)
+    assert (said, supervisor.pid("worker")) == ([], pid)
+    supervisor.stop()
+
+
 def test_a_command_that_does_not_exist_ends_the_start_and_what_already_ran() -> None:
     supervisor = Supervisor()
     supervisor.add("web", python(SLEEPS))
