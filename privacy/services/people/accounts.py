@@ -49,7 +49,7 @@ def person_register(
 
 @transaction.atomic
 def consents_set(*, person: Person, consents: dict[Purpose, bool], text_version: str, source: str, by: Grantor) -> None:
-    """Grant or withdraw each named purpose, as acts in the consent history. Purposes already in that state are unchanged."""
+    """Grant or withdraw each named purpose, as acts in the consent history. What was said before is not written again."""
     people, granted = [person.pk], [p for p, given in consents.items() if given]
     if granted:
         consent_grant(person_ids=people, purposes=granted, source=source, text_version=text_version, by=by)

@@ -215,13 +215,15 @@ def _read(
 
 
 def _check_useful(path: Path, tally: _Tally, rejects: Path) -> None:
+    """Raise InputError for a file without a usable row. Jobs and turns keep its words for ever, so its counts are rounded."""
     if tally.rows == 0:
         raise InputError(f"{path} has a header and no rows; nothing was imported")
     if tally.rejected == tally.rows:
         reasons = tally.counts["rejected"].most_common(_REASONS_SHOWN)
-        listed = ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
+        listed = ", ".join(f"{reason} (about {never_hidden(count):,})" for reason, count in reasons)
         raise InputError(
-            f"none of the {tally.rows:,} rows of {path} can be used: {listed}; see {rejects} for the reason of each line"
+            f"none of about {never_hidden(tally.rows):,} rows of {path} can be used: {listed}; see {rejects} for the reason of "
+            "each line"
         )
 
 
