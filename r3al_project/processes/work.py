@@ -17,7 +17,7 @@ from r3al_project.processes.supervisor import Supervisor
 _GRACE_SECONDS = 50.0  # compose kills after 60
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def work_main(arguments: Sequence[str] | None = None) -> int:
     """Start the workers, restart what dies, and stop them on SIGTERM or Ctrl-C. Returns an exit code."""
     parser = argparse.ArgumentParser(prog="work", description=__doc__)
     parser.add_argument("--queues", type=_queues, default=QUEUES, help=f"some of {','.join(QUEUES)} (default: all)")
@@ -49,4 +49,4 @@ def _number(given: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(work_main())

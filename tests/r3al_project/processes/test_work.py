@@ -22,7 +22,7 @@ def test_it_runs_each_worker_under_the_supervisor_and_kills_frozen_ones_after_a_
 
     monkeypatch.setattr(Supervisor, "run", run)
     monkeypatch.setenv("R3AL_JOB_LEASE_SECONDS", "7")
-    assert work.main(["--queues", "privacy,default", "--concurrency", "2"]) == 0
+    assert work.work_main(["--queues", "privacy,default", "--concurrency", "2"]) == 0
     names = {"privacy-default-1": "privacy,default", "privacy-default-2": "privacy,default"}
     assert started == [(names, 7.0)]
 
@@ -38,11 +38,11 @@ def test_what_it_does_not_know_is_one_sentence(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        work.main(arguments)
+        work.work_main(arguments)
     assert said in capsys.readouterr().err
 
 
 def test_a_wrong_lease_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("R3AL_JOB_LEASE_SECONDS", "soon")
-    assert work.main([]) == 1
+    assert work.work_main([]) == 1
     assert capsys.readouterr().err == "work: R3AL_JOB_LEASE_SECONDS='soon' is not a number at least 0.5.\n"
