@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from r3al_project.processes.supervisor import Supervisor
+from r3al_project.processes.supervisor import Supervisor, _Child, _is_stopped
 from tests.system import ROOT, is_alive
 
 pytestmark = pytest.mark.embedded  # knows neither database nor broker
@@ -136,19 +136,22 @@ def test_a_child_that_is_stopped_for_too_long_is_killed_and_started_again(whom: 
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-def test_a_child_that_is_stopped_for_a_while_lives_on() -> None:
+def test_only_looks_in_a_row_count_so_a_child_that_goes_on_begins_anew() -> None:
+    """A supervisor that was stopped together with its child has seen nothing meanwhile, and does not kill it when both go on."""
     said: list[str] = []
-    supervisor = Supervisor(patience=2.5, say=said.append)
-    supervisor.add("worker", python(SLEEPS))
-    supervisor.start()
-    pid = supervisor.pid("worker")
+    supervisor = Supervisor(patience=2.0, say=said.append)
+    child = _Child("worker", python(SLEEPS), None)
+    child.start()
     for _ in range(2):
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(1.5)
-        os.kill(pid, signal.SIGCONT)
-        time.sleep(1.2)
-    assert (said, supervisor.pid("worker")) == ([], pid)
-    supervisor.stop()
+        os.kill(child.pids[-1], signal.SIGSTOP)
+        wait_until(lambda: _is_stopped(child.pids[-1]))
+        for _ in range(2):
+            supervisor._kill_if_stopped(child)
+        os.kill(child.pids[-1], signal.SIGCONT)
+        wait_until(lambda: not _is_stopped(child.pids[-1]))
+        supervisor._kill_if_stopped(child)
+    assert child.is_running and said == []
+    child.kill_rest()
 
 
 def test_a_command_that_does_not_exist_ends_the_start_and_what_already_ran() -> None:
