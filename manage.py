@@ -35,7 +35,7 @@ def main() -> None:
 
     try:
         settings.INSTALLED_APPS  # noqa: B018 (reads the environment)
-    except ImproperlyConfigured as error:
+    except (ImproperlyConfigured, OSError) as error:
         sys.exit(f"manage.py: {error}")
     try:
         if signal.getsignal(signal.SIGINT) == _end_at_once:
@@ -48,6 +48,10 @@ def main() -> None:
     except BrokenPipeError:  # whoever read the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
+    except OSError as error:  # a folder that is read-only, a disk that is full
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(f"manage.py: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}")
     except (OperationalError, ProgrammingError) as error:
         if "--traceback" in sys.argv:
             raise

@@ -6,6 +6,8 @@ import logging
 
 from django.db import connection, transaction
 
+from core.sqlite_patience import sqlite_waits
+
 log = logging.getLogger(__name__)
 _BUSY_MS = 50  # a checkpoint keeps every writer waiting meanwhile
 
@@ -23,13 +25,8 @@ def wal_truncate() -> bool:
     """Empty the write-ahead log, and return whether it is empty. A process that reads may keep it for a while."""
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         return False
-    with connection.cursor() as cursor:
-        (usual,) = cursor.execute("PRAGMA busy_timeout").fetchone()
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-        try:
-            (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout = {usual}")
+    with sqlite_waits(_BUSY_MS), connection.cursor() as cursor:
+        (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         log.warning(
             "the write-ahead log could not be emptied while another process reads; the next run of expiry does it"

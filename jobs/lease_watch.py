@@ -1,7 +1,8 @@
 """Judge leases by how long they stay unchanged, on the monotonic clock of the process that watches them.
 
-SQLite has no clock of its own: each process asks the machine's, which may be set while jobs run. A monotonic clock is never set,
-and it stands still while the machine sleeps, as the workers do.
+SQLite has no clock of its own: each process asks the machine's, which may be set while jobs run. So may PostgreSQL's. A lease
+that then ends later than a lease lasts is watched too. A monotonic clock is never set. It stands still while the machine sleeps,
+as the workers do.
 """
 
 from __future__ import annotations

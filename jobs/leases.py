@@ -1,6 +1,7 @@
 """Manage leases. Every change of a running job is one conditional UPDATE on its token, and the row count shows success.
 
-All times come from the database clock, so workers' clocks need not agree. SQLite has none of its own: see ``jobs.lease_watch``.
+All times come from the database clock, so workers' clocks need not agree. SQLite has none of its own, and PostgreSQL's may be set
+back: see ``jobs.lease_watch``.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ def expired() -> QuerySet[Job]:
 
 
 def _expired() -> Q:
-    running = Q(state=JobState.RUNNING)
-    if connection.vendor != "sqlite":
-        return running & Q(lease_until__lt=Now())
-    leases = Job.objects.filter(running).values_list("pk", "lease_token", "lease_until")
-    silent = Q(pk__in=())
+    running, silent = Q(state=JobState.RUNNING), Q(lease_until__lt=Now())
+    watched = Q(lease_until__gt=from_now(settings.R3AL_JOB_LEASE_SECONDS))  # written before the clock was set back
+    if connection.vendor == "sqlite":
+        silent, watched = Q(pk__in=()), Q()
+    leases = Job.objects.filter(running, watched).values_list("pk", "lease_token", "lease_until")
     for pk, token, until in WATCH.silent((pk, token, until) for pk, token, until in leases if until is not None):
         silent |= Q(pk=pk, lease_token=token, lease_until=until)
     return running & silent

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from core.clock import CLOCK_TOLERANCE
+from jobs.leases import from_now
 from jobs.models import PeriodicRun
 
 _INTERVALS = 3  # that may pass, beside the grace, before a task is late
 _GRACE = timedelta(minutes=2)
-_NOTED_AGAIN = timedelta(seconds=10)  # a run is not noted again before that
+_NOTED_AGAIN = 10.0  # seconds; a run is not noted again before that
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,12 @@ def run_watch(*, task: str, title: str) -> None:
 def run_finished(task: str) -> None:
     """Note that a task finished without an exception, once in a while. Tasks that nobody watches are ignored.
 
-    It looks before it writes, because every write waits for SQLite's one lock.
+    It looks before it writes, because every write waits for SQLite's one lock. A time in the future is overwritten.
     """
-    outdated = PeriodicRun.objects.filter(pk=task, finished_at__lt=timezone.now() - _NOTED_AGAIN)
-    if outdated.exists():
-        outdated.update(finished_at=Now())
+    outdated = Q(finished_at__lt=from_now(-_NOTED_AGAIN)) | Q(finished_at__gt=from_now(_NOTED_AGAIN))
+    noted = PeriodicRun.objects.filter(outdated, pk=task)
+    if noted.exists():
+        noted.update(finished_at=Now())
 
 
 def runs_late() -> list[LateRun]:
@@ -64,6 +67,8 @@ def _reason(finished_at: datetime, scheduled: bool, count: int | None, period: s
         return ""
     every = timedelta(**{period: count})
     age = timezone.now() - finished_at
+    if age < -CLOCK_TOLERANCE:
+        return "its last run is noted in the future: the clock was set back, and it has not run since"
     if age <= every * _INTERVALS + _GRACE:
         return ""
     return f"it last finished {age.total_seconds() / 60:,.0f} minutes ago, and is due every {every.total_seconds():g} seconds"

@@ -23,7 +23,7 @@ from jobs.models import OPEN_STATES, Job, JobState
 log = logging.getLogger(__name__)
 Argument = int | str | float | bool | None
 RUN_TASK = "jobs.run"
-_KILL_AFTER_SECONDS = 60  # after the soft limit, a prefork worker kills the process of a handler that is still running
+_KILL_AFTER_SECONDS = 60  # after the soft limit, a worker whose handler is still running ends
 _MOST_DOUBLINGS = 3  # of the grace period between two messages
 
 

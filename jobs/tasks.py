@@ -9,15 +9,18 @@ from celery.signals import task_success
 
 from core.durations import HOUR
 from jobs import services
+from jobs.hard_limit import process_ends_after
 from jobs.idempotent_answers import answers_expire
 from jobs.periodic_runs import run_finished
 from jobs.schedules import schedule
 
 
-@shared_task(name=services.RUN_TASK, ignore_result=True, acks_late=True)
-def run_job(job_id: int) -> None:
-    """Run one job unless another worker holds it or it has ended."""
-    services.job_run(job_id)
+@shared_task(bind=True, name=services.RUN_TASK, ignore_result=True, acks_late=True)
+def run_job(self: Any, job_id: int) -> None:
+    """Run one job unless another worker holds it or it has ended. The message says how long the worker may take."""
+    hard_limit, _ = self.request.timelimit or (None, None)
+    with process_ends_after(hard_limit):
+        services.job_run(job_id)
 
 
 @shared_task(name="jobs.reconcile", ignore_result=True)

@@ -53,6 +53,11 @@ def number(env: Environment, name: str, default: float, *, low: float, high: flo
     return value
 
 
+def lease_seconds(env: Environment) -> float:
+    """Read how long a worker's lease on a job lasts without a renewal, in seconds."""
+    return number(env, "R3AL_JOB_LEASE_SECONDS", 30.0, low=0.5)
+
+
 def whole(env: Environment, name: str, default: int, *, low: int) -> int:
     """Read a whole number of at least ``low``."""
     value = number(env, name, default, low=low)

@@ -122,13 +122,13 @@ def stack() -> Stack:
 
 @pytest.fixture
 def start_worker(stack: Stack, transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """Starts real workers: ``start_worker(pool="solo", concurrency=1, R3AL_JOB_LEASE_SECONDS="1")``. Ended with the test."""
+    """Starts real workers: ``start_worker(R3AL_JOB_LEASE_SECONDS="1")``. Ended with the test."""
     workers: list[Worker] = []
     stack.clear_broker()
 
-    def start(*, pool: str = "solo", concurrency: int = 1, **env: str) -> Worker:
+    def start(**env: str) -> Worker:
         log = tmp_path / f"worker-{len(workers)}.log"
-        workers.append(Worker({**stack.environment(), **env}, log, pool=pool, concurrency=concurrency))
+        workers.append(Worker({**stack.environment(), **env}, log))
         return workers[-1]
 
     yield start

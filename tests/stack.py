@@ -94,9 +94,9 @@ def _is_healthy(port: int) -> bool:
 class Worker:
     """A real Celery worker process on the test's database and broker, in a session of its own."""
 
-    def __init__(self, env: Mapping[str, str], log: Path, *, pool: str = "solo", concurrency: int = 1) -> None:
+    def __init__(self, env: Mapping[str, str], log: Path) -> None:
         self._env, self.log = env, log
-        self._command = commands.worker(pool=pool, concurrency=concurrency)
+        self._command = commands.worker()
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 

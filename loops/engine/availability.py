@@ -10,6 +10,7 @@ from datetime import datetime, time, timedelta
 from math import isnan
 from typing import NamedTuple
 
+from core.clock import CLOCK_TOLERANCE
 from loops.engine.spec import LoopSpec
 
 
@@ -25,8 +26,13 @@ class Moment(NamedTuple):
 
     @classmethod
     def of(cls, local: datetime, interventions_today: int, last: datetime | None, now: datetime) -> Moment:
-        """Return a decision point after the ``last`` intervention, which counts as just now where it lies after ``now``."""
-        return cls(local, interventions_today, None if last is None else max(now - last, timedelta()))
+        """Return a decision point after the ``last`` intervention.
+
+        It counts as just now where it lies a little after ``now``, as another machine's clock says. Further ahead it was stored
+        before this clock was set back. It counts as none, because the cooldown would last until that time has come.
+        """
+        known = last is not None and last <= now + CLOCK_TOLERANCE
+        return cls(local, interventions_today, max(now - last, timedelta()) if known and last is not None else None)
 
 
 def unavailable(spec: LoopSpec, moment: Moment, state: Sequence[float]) -> str | None:

@@ -7,18 +7,25 @@ from pathlib import Path
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from core.database_writable import write_obstacle
+from core.problem_json import RETRY_SECONDS
 from jobs.folder_broker import messages_dropped
 from jobs.periodic_runs import runs_late
 
 
 def ready(request: HttpRequest) -> HttpResponse:
-    """Answer 200 while the database answers, with the names of what is late. Without the database it is 503, as everywhere.
+    """Answer 200 while the database can be written, with the names of what is late.
 
-    What is late does not make the process unready: decisions are served all the same, and another process would not help.
+    Without the database, or while nothing can be written to it, it is 503, as everywhere: every decision is a row. What is late
+    does not make the process unready: decisions are served all the same, and another process would not help.
     """
     late = [{"name": run.title, "reason": run.reason} for run in runs_late()]
+    obstacle = write_obstacle()
+    headers = {"Cache-Control": "no-store"} | ({"Retry-After": str(RETRY_SECONDS)} if obstacle else {})
     return JsonResponse(
-        {"ready": True, "late": late, "droppedMessages": _dropped()}, headers={"Cache-Control": "no-store"}
+        {"ready": not obstacle, "database": obstacle, "late": late, "droppedMessages": _dropped()},
+        status=503 if obstacle else 200,
+        headers=headers,
     )
 
 

@@ -19,20 +19,28 @@ def web(port: int, host: str = "127.0.0.1", *, workers: int = 1) -> list[str]:
     ]  # fmt: skip
 
 
-def worker(*, concurrency: int = 2, pool: str = "prefork", queues: tuple[str, ...] = QUEUES) -> list[str]:
-    """Return the command of a Celery worker. Gossip, mingling and heartbeats are off, because job rows hold that state."""
+def worker(name: str = "worker", *, queues: tuple[str, ...] = QUEUES) -> list[str]:
+    """Return the command of a Celery worker: one process, which runs one task at a time.
+
+    A pool of forked processes shares locks: one child that is killed or stopped while it holds one blocks all others for ever.
+    Gossip, mingling and heartbeats are off, because job rows hold that state.
+    """
     return [
-        *_CELERY, "worker", "--pool", pool, "--concurrency", str(concurrency), "--queues", ",".join(queues),
+        *_CELERY, "worker", "--pool", "solo", "--hostname", f"{name}@%h", "--queues", ",".join(queues),
         "--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat",
     ]  # fmt: skip
 
 
 def workers(*, concurrency: int = 2) -> dict[str, list[str]]:
-    """Return the commands of one machine's workers, by name: one for long jobs, one for monitoring the deployed policies."""
-    return {
-        "worker": worker(concurrency=concurrency, queues=tuple(q for q in QUEUES if q != MONITOR)),
-        MONITOR: worker(concurrency=1, queues=(MONITOR,)),
-    }
+    """Return the commands of one machine's workers, by name: some for long jobs, one for monitoring the deployed policies."""
+    others = tuple(queue for queue in QUEUES if queue != MONITOR)
+    return same_workers("worker", queues=others, number=concurrency) | {MONITOR: worker(MONITOR, queues=(MONITOR,))}
+
+
+def same_workers(name: str, *, queues: tuple[str, ...], number: int) -> dict[str, list[str]]:
+    """Return the commands of ``number`` workers that take from the same queues, by name."""
+    names = [f"{name}-{i}" for i in range(1, number + 1)]
+    return {each: worker(each, queues=queues) for each in names}
 
 
 def beat() -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from r3al_project.environment import var_folder
+from r3al_project.environment import lease_seconds, var_folder
 from r3al_project.processes import commands
 from r3al_project.processes.one_at_a_time import FolderTaken, only_one
 from r3al_project.processes.supervisor import Supervisor
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (FolderTaken, ImproperlyConfigured) as error:
         _say(f"serve: {error}.")
         return 1
+    except OSError as error:  # a folder that is read-only, a disk that is full
+        _say(f"serve: {error.filename or 'a file'} cannot be written or run: {error.strerror}.")
+        return 1
     except KeyboardInterrupt:  # while the database is prepared; later the supervisor takes the signal
         _say("serve: interrupted; nothing was started.")
         return 130
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(options: argparse.Namespace) -> int:
     if code := subprocess.run(commands.manage("prepare"), check=False).returncode:
         return code
-    supervisor = Supervisor()
+    supervisor = Supervisor(patience=lease_seconds(os.environ))
     supervisor.add("web", commands.web(options.port, options.host))
     supervisor.add("beat", commands.beat())
     for name, argv in commands.workers(concurrency=options.concurrency).items():

@@ -16,11 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
 _LONGEST_PAUSE = 30.0
 _STEADY_SECONDS = 60.0  # a child that ran this long before it died is restarted without a pause
+_LOOK_SECONDS = 1.0  # between two looks for a stopped child
 
 
 def ends_with_parent(death_signal: int = signal.SIGTERM) -> Callable[[], None]:
@@ -51,6 +53,7 @@ class _Child:
     started: float = 0.0
     start_at: float = 0.0
     deaths: int = 0
+    stopped_looks: int = 0  # in a row
     pids: list[int] = field(default_factory=list)
 
     @property
@@ -67,6 +70,7 @@ class _Child:
             preexec_fn=ends_with_parent(),
         )
         self.started = time.monotonic()
+        self.stopped_looks = 0
         self.pids.append(self.process.pid)
 
     def send(self, number: signal.Signals) -> None:
@@ -86,12 +90,16 @@ class Supervisor:
     """Supervise children from one thread. ``add`` them in the order of stopping, then ``start`` and ``stop``, or ``run``.
 
     Args: grace: seconds that all children together have to stop before they are killed. The job of a killed worker is
-    retried when its lease expires. say: prints a line for the user.
+    retried when its lease expires. patience: seconds after which a child that is stopped (SIGSTOP) is killed and restarted: it
+    may hold the database's lock. say: prints a line for the user.
     """
 
-    def __init__(self, *, grace: float = 30.0, say: Callable[[str], None] = _to_standard_error) -> None:
+    def __init__(
+        self, *, grace: float = 30.0, patience: float = 30.0, say: Callable[[str], None] = _to_standard_error
+    ) -> None:
         self._children: list[_Child] = []
-        self._grace, self._say = grace, say
+        self._grace, self._patience, self._say = grace, patience, say
+        self._look_at = 0.0
         self._stopping, self._kill_now, self._started = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="supervisor", daemon=True)
         self._start_error: OSError | None = None
@@ -159,6 +167,10 @@ class Supervisor:
         while not self._stopping.wait(_POLL_SECONDS):
             for child in self._children:
                 self._check(child)
+            if time.monotonic() >= self._look_at:
+                self._look_at = time.monotonic() + _LOOK_SECONDS
+                for child in self._children:
+                    self._kill_if_stopped(child)
         self._end()
 
     def _check(self, child: _Child) -> None:
@@ -172,6 +184,16 @@ class Supervisor:
             except OSError as error:
                 child.start_at = time.monotonic() + _LONGEST_PAUSE
                 self._say(f"{child.name} cannot be started: {error.strerror}; retrying in {_LONGEST_PAUSE:.0f} s")
+
+    def _kill_if_stopped(self, child: _Child) -> None:
+        """Kill a child that was stopped at every look for so long. Looks are counted: this process may have been stopped too."""
+        if child.process is None or not child.is_running or not _is_stopped(child.process.pid):
+            child.stopped_looks = 0
+            return
+        child.stopped_looks += 1
+        if child.stopped_looks * _LOOK_SECONDS > self._patience:
+            self._say(f"{child.name} was stopped for {self._patience:g} s and is killed")
+            child.kill_rest()
 
     def _handle_exit(self, child: _Child) -> None:
         assert child.process is not None
@@ -197,6 +219,16 @@ class Supervisor:
 
     def _alive(self) -> list[_Child]:
         return [c for c in self._children if c.is_running]
+
+
+def _is_stopped(pid: int) -> bool:
+    """Return whether a process, or one that it started, is stopped (SIGSTOP). Only Linux says so; elsewhere none is."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        started = [file.read_text().split() for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:  # it has ended
+        return False
+    return state == "T" or any(_is_stopped(int(child)) for children in started for child in children)
 
 
 def _exit_reason(code: int) -> str:

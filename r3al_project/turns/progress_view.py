@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
+from django.conf import settings
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -27,8 +28,8 @@ def worker_process() -> Iterator[None]:
 
     A Ctrl-C while the worker stops is ignored: it would end this process before the worker. Call it in the main thread.
     """
-    supervisor = Supervisor()
-    supervisor.add("worker", commands.worker(pool="solo"))
+    supervisor = Supervisor(patience=settings.R3AL_JOB_LEASE_SECONDS)
+    supervisor.add("worker", commands.worker())
     supervisor.start()
     try:
         yield

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils import timezone
+
+from core.clock import CLOCK_TOLERANCE
 from core.errors import NotFound
 from deployments.selectors.slots import is_on_trial
 from loops.models import Loop, LoopVersion
@@ -32,12 +35,16 @@ def release_keys(turn: Turn) -> tuple[str, str]:
 
 
 def turn_due_at(loop_version: LoopVersion) -> datetime | None:
-    """Return when the loop's next turn is due by its schedule, which may lie in the past. None: the loop has no schedule."""
+    """Return when the loop's next turn is due by its schedule, which may lie in the past. None: the loop has no schedule.
+
+    A last turn in the future was stored before the clock was set back. It is no evidence of a turn, so the next one is due now.
+    """
     every = loop_version.spec.retrain_every_seconds
     if every is None:
         return None
     last = Turn.objects.filter(loop=loop_version.loop).order_by("-id").first()
-    return (last.created_at if last else loop_version.created_at) + timedelta(seconds=every)
+    began, now = last.created_at if last else loop_version.created_at, timezone.now()
+    return now if began > now + CLOCK_TOLERANCE else began + timedelta(seconds=every)
 
 
 def left_to_operators(turn: Turn) -> dict[str, dict[str, Any]]:

@@ -185,7 +185,7 @@ def deploy_harmful(loop: LoopVersion, operator: Phone) -> ModelVersion:
 def test_alive_under_fire(platform: Platform, loop: LoopVersion) -> None:
     """Noise has no seed, but the outcome gate passes with much room. Whom the holdback takes is chance: nothing asks for it."""
     operator, people = phone(platform, "Operator"), People(phone(platform, "Service"))
-    with platform.dying(("web", "worker", "monitor"), every=6.0):
+    with platform.dying(("web", "worker-1", "worker-2", "monitor"), every=6.0):
         for point in range(POINTS):
             people.live(f"first-{point}", PEOPLE)
         until(lambda: not ServedDecision.objects.filter(closed_at=None).exists(), 180, lambda: platform.log("monitor"))

@@ -39,7 +39,7 @@ class MortalWorker(Worker):
     deaths = 0
 
     def start(self) -> None:
-        self._command = [*commands.worker(pool="solo"), "--include", "tests.e2e.dying"]
+        self._command = [*commands.worker(), "--include", "tests.e2e.dying"]
         super().start()
 
     def look_after(self) -> None:
@@ -186,9 +186,9 @@ def test_a_worker_killed_at_every_point(mortals: Any, turn: Turn, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_forking_workers_killed_from_outside(start_worker: Any, turn: Turn) -> None:
-    """The whole process group of a prefork worker is killed as soon as each stage is seen running."""
-    worker = start_worker(pool="prefork", concurrency=2, **SHORT)
+def test_a_worker_killed_from_outside(start_worker: Any, turn: Turn) -> None:
+    """It is killed as soon as each stage is seen running."""
+    worker = start_worker(**SHORT)
     killed: set[str] = set()
     end = time.monotonic() + 240
     while (turn := turn_settle(turn=turn)).outcome == Turn.Outcome.RUNNING:

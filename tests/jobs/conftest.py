@@ -16,20 +16,20 @@ from tests.stack import Stack, Worker
 SHORT = {"R3AL_JOB_LEASE_SECONDS": "1", "R3AL_JOB_HEARTBEAT_SECONDS": "0.3", "R3AL_JOB_GRACE_SECONDS": "0.5"}
 
 
-def worker_command(pool: str = "solo", queues: tuple[str, ...] = QUEUES) -> list[str]:
+def worker_command(queues: tuple[str, ...] = QUEUES) -> list[str]:
     """A worker that knows ``tests.factories.job_kinds``."""
-    return [*commands.worker(pool=pool, concurrency=1, queues=queues), "--include", "tests.factories.job_kinds"]
+    return [*commands.worker(queues=queues), "--include", "tests.factories.job_kinds"]
 
 
 class JobsWorker(Worker):
     """A real worker for the tests' kinds."""
 
-    def __init__(self, env: dict[str, str], log: Path, pool: str, queues: tuple[str, ...]) -> None:
-        self._pool, self._queues = pool, queues
+    def __init__(self, env: dict[str, str], log: Path, queues: tuple[str, ...]) -> None:
+        self._queues = queues
         super().__init__(env, log)
 
     def start(self) -> None:
-        self._command = worker_command(self._pool, self._queues)
+        self._command = worker_command(self._queues)
         super().start()
 
 
@@ -44,13 +44,13 @@ def short_leases(settings: Any) -> None:
 def workers(
     stack: Stack, transactional_db: None, short_leases: None, tmp_path: Path
 ) -> Iterator[Callable[..., JobsWorker]]:
-    """Starts real workers: ``workers(pool="solo", queues=("train",), R3AL_JOB_LEASE_SECONDS="4")``. Killed with the test."""
+    """Starts real workers: ``workers(queues=("train",), R3AL_JOB_LEASE_SECONDS="4")``. Killed with the test."""
     started: list[JobsWorker] = []
     stack.clear_broker()
 
-    def start(*, pool: str = "solo", queues: tuple[str, ...] = QUEUES, **env: str) -> JobsWorker:
+    def start(*, queues: tuple[str, ...] = QUEUES, **env: str) -> JobsWorker:
         log = tmp_path / f"worker-{len(started)}.log"
-        started.append(JobsWorker({**stack.environment(), **SHORT, **env}, log, pool, queues))
+        started.append(JobsWorker({**stack.environment(), **SHORT, **env}, log, queues))
         return started[-1]
 
     yield start

@@ -58,6 +58,17 @@ def test_a_lease_that_ended_is_forgotten(clock: Clock) -> None:
     assert watch.since == {}
 
 
+@pytest.mark.django_db
+def test_a_dead_workers_lease_of_a_clock_that_was_set_back_ends(clock: Clock) -> None:
+    """On PostgreSQL too, whose clock is then 25 hours short of the stored expiry."""
+    job = leases.claim(job_enqueue(kind="test.effect", arguments={}).pk)
+    assert job is not None and job.lease_until is not None
+    Job.objects.filter(pk=job.pk).update(lease_until=job.lease_until + timedelta(hours=25))
+    assert jobs_reconcile() == 0
+    clock.now += 31
+    assert jobs_reconcile() == 1
+
+
 @pytest.mark.embedded
 @pytest.mark.django_db
 @pytest.mark.parametrize("hours", [-2, 2], ids=["a clock that was set ahead", "a clock that was set back"])

@@ -79,6 +79,21 @@ def test_what_nobody_watches_leaves_no_row() -> None:
     assert PeriodicRun.objects.count() == before
 
 
+def test_a_run_in_the_future_is_no_evidence_of_one() -> None:
+    """The clock was 25 hours ahead for a minute."""
+    finished(HEALTH, minutes_ago=-25 * 60)
+    assert late() == {
+        "health checks": "its last run is noted in the future: the clock was set back, and it has not run since"
+    }
+    run_finished(HEALTH)
+    assert late() == {} and PeriodicRun.objects.get(pk=HEALTH).finished_at <= timezone.now() + timedelta(seconds=1)
+
+
+def test_clocks_of_two_machines_may_differ_a_little() -> None:
+    finished(HEALTH, minutes_ago=-1.5)
+    assert late() == {}
+
+
 def test_watching_again_changes_no_time() -> None:
     finished(HEALTH, minutes_ago=60)
     schedules_sync()

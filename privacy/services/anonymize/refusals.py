@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import DatabaseError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from core.clock import CLOCK_TOLERANCE
 from core.errors import BudgetExceeded, Conflict, InsufficientData
 from loops.models import Loop, LoopVersion
 from privacy.models import RefusalPermit, Release, ReleaseState, VaultKind
@@ -33,6 +34,7 @@ def refusal_permit(loop_version: LoopVersion, key: str) -> Iterator[None]:
     if Release.objects.filter(key=key).exists():
         yield
         return
+    _date_back()
     permit = _take(loop_version, key)
     try:
         yield
@@ -43,6 +45,12 @@ def refusal_permit(loop_version: LoopVersion, key: str) -> Iterator[None]:
         with contextlib.suppress(DatabaseError):  # then it stays taken for a day
             permit.delete()
         raise
+
+
+def _date_back() -> None:
+    """Let permits of a clock that was set back last for a day from now, not until their time has come."""
+    now = datetime.now(UTC)
+    RefusalPermit.objects.filter(at__gt=now + CLOCK_TOLERANCE).update(at=now)
 
 
 @transaction.atomic

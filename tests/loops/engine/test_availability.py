@@ -52,6 +52,14 @@ def test_a_cool_down_lasts_from_the_last_intervention(since: float | None, said:
     assert reason(spec(cooldown_seconds=60), since=since) == said
 
 
+@pytest.mark.parametrize(
+    ("ahead", "since"), [(timedelta(seconds=30), timedelta()), (timedelta(hours=25), None)], ids=["a little", "far"]
+)
+def test_a_last_intervention_far_in_the_future_counts_as_none(ahead: timedelta, since: timedelta | None) -> None:
+    """It was stored before the clock was set back, and a cool-down would last until its time has come."""
+    assert Moment.of(NOON, 0, NOON + ahead, NOON).since_intervention == since
+
+
 def test_without_a_cool_down_somebody_may_be_spoken_to_at_once() -> None:
     assert reason(spec(), since=0.0) is None
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -47,6 +50,30 @@ def test_it_counts_the_messages_that_could_not_be_read(client: Client, settings:
     assert client.get("/readyz").json()["droppedMessages"] == 2
     settings.CELERY_BROKER_TRANSPORT_OPTIONS = {}
     assert client.get("/readyz").json()["droppedMessages"] == 0
+
+
+@pytest.mark.embedded
+@pytest.mark.django_db(transaction=True)
+def test_it_is_not_ready_while_another_process_keeps_the_write_lock(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.database_writable._PATIENCE_MS", 50)
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as frozen:
+        frozen.execute("BEGIN IMMEDIATE")
+        answer = client.get("/readyz")
+        frozen.execute("ROLLBACK")
+    assert (answer.status_code, answer.json()["ready"]) == (503, False) and int(answer["Retry-After"]) > 0
+    assert answer.json()["database"] == "another process has held the database's write lock for 0.05 seconds"
+    assert (answer := client.get("/readyz")).status_code == 200 and answer.json()["database"] == ""
+
+
+@pytest.mark.production
+def test_it_is_not_ready_on_a_standby(client: Client) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL transaction_read_only = on")
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["ready"]) == (503, False)
+    assert answer.json()["database"] == "the database is read-only"
 
 
 @pytest.mark.parametrize("page", ["admin:index", "front-page-fragment"])

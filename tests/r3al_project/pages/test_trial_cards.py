@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -14,6 +15,7 @@ from deployments.selectors.slots import slot_for
 from deployments.services.health.check import health_check
 from deployments.services.rollouts.trial import trial_start
 from loops.models import LoopVersion
+from r3al_project.turns.models import Turn
 from r3al_project.turns.selectors import turn_due_at
 from r3al_project.turns.services import turn_parameters, turn_start
 from tests.factories.care import TOML, care_loop
@@ -117,6 +119,15 @@ def test_a_schedule_names_the_day(monkeypatch: pytest.MonkeyPatch) -> None:
     due_at = turn_due_at(loop)
     assert due_at is not None and 29 < (due_at - timezone.now()).days + 1 <= 30
     assert f"The scheduled turn reads the trial on {due_at:%Y-%m-%d at %H:%M} UTC" in shown()
+
+
+def test_after_a_turn_of_a_clock_that_was_set_back_the_next_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.factories.care.TOML", TOML.replace("version = 1", 'version = 1\nretrain_every = "30d"'))
+    loop = care_loop()
+    turn = turn_start(loop_version=loop, parameters=turn_parameters(), actor="ann")
+    Turn.objects.filter(pk=turn.pk).update(created_at=timezone.now() + timedelta(days=900))
+    due_at = turn_due_at(loop)
+    assert due_at is not None and due_at <= timezone.now()
 
 
 def test_it_can_be_stopped_from_the_card_and_from_the_list_of_versions(trial: Deployment) -> None:

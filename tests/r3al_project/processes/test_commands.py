@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from jobs.queues import QUEUES
 from r3al_project.processes import commands
 from tests import newer_python
@@ -13,20 +15,27 @@ def queues_of(argv: list[str]) -> list[str]:
 
 
 def test_the_workers_share_all_queues_and_no_two_have_the_same() -> None:
-    found = {name: queues_of(argv) for name, argv in commands.workers(concurrency=3).items()}
+    found = {name: queues_of(argv) for name, argv in commands.workers(concurrency=1).items()}
     assert sorted(q for queues in found.values() for q in queues) == sorted(QUEUES)
     assert found["monitor"] == ["monitor"]
 
 
-def test_only_the_long_jobs_worker_runs_more_than_one_at_once() -> None:
-    at_once = {name: argv[argv.index("--concurrency") + 1] for name, argv in commands.workers(concurrency=3).items()}
-    assert at_once == {"worker": "3", "monitor": "1"}
+def test_each_worker_is_one_process_under_a_name_of_its_own() -> None:
+    """Processes of one pool would share locks, which a killed one keeps."""
+    found = commands.workers(concurrency=3)
+    assert list(found) == ["worker-1", "worker-2", "worker-3", "monitor"]
+    assert all(argv[argv.index("--pool") + 1] == "solo" for argv in found.values())
+    assert [argv[argv.index("--hostname") + 1] for argv in found.values()] == [f"{name}@%h" for name in found]
 
 
-def test_production_keeps_the_watching_apart_too() -> None:
-    procfile = (ROOT / "Procfile").read_text()
-    assert "worker -Q monitor --concurrency 1" in procfile and "-Q privacy,default" in procfile
-    assert '"-Q", "monitor"' in (ROOT / "compose.yaml").read_text()
+def test_production_starts_the_same_workers_and_keeps_the_watching_apart_too() -> None:
+    procfile, compose = (ROOT / "Procfile").read_text(), (ROOT / "compose.yaml").read_text()
+    starts = re.findall(r"r3al_project\.processes\.work --queues (\S+)", procfile)
+    assert starts == ["privacy,default", "train", "monitor"] and "celery" in procfile
+    assert re.findall(r'"r3al_project\.processes\.work", "--queues", "(\S+)"', compose) == starts
+    for text in (procfile, compose):
+        assert not re.search(r"celery.*worker", text), "a worker that nobody restarts"
+    assert sorted(",".join(starts).split(",")) == sorted(QUEUES)
 
 
 def test_the_broker_in_compose_is_free_software_that_keeps_what_it_acknowledged() -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from r3al_project.processes.one_at_a_time import LOCK_FILE
+from r3al_project.processes.serve import main
 from tests.stack import Stack
 from tests.system import ROOT, free_port, is_alive
 
@@ -26,7 +28,7 @@ def served(stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
     if stack.is_production:
         env["DATABASE_URL"] = request.getfixturevalue("fresh_postgresql")
     process = subprocess.Popen(
-        [sys.executable, "-m", "r3al_project.processes.serve", "--port", str(port)],
+        [sys.executable, "-m", "r3al_project.processes.serve", "--port", str(port), "--concurrency", "1"],
         cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     yield process, port
@@ -77,7 +79,7 @@ def test_it_serves_until_ctrl_c_and_leaves_nothing_behind(served: tuple[subproce
     assert second.stderr.startswith("serve: ") and f"is served already, by process {process.pid};" in second.stderr
     assert fetch(f"{url}/healthz") == (200, b"ok\n")
     family = children(process.pid)
-    assert len(family) == 4, "web, beat, and two workers"
+    assert len(family) == 4, "web, beat, a worker for long jobs, and one that watches"
     time.sleep(1.0)  # the worker may still be starting; it must end all the same
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 0
@@ -97,6 +99,16 @@ def test_a_closed_terminal_stops_it_whoever_still_listens(served: tuple[subproce
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=60) == 0
     assert not any(is_alive(pid) for pid in family)
+
+
+@pytest.mark.embedded
+def test_a_file_that_cannot_be_written_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("R3AL_VAR_DIR", str(tmp_path))
+    (tmp_path / LOCK_FILE).mkdir()  # a read-only folder does not stop the root of a test machine
+    assert main([]) == 1
+    assert capsys.readouterr().err == f"serve: {tmp_path / LOCK_FILE} cannot be written or run: Is a directory.\n"
 
 
 def fetch_fails(url: str) -> bool:

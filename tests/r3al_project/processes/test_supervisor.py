@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from r3al_project.processes.supervisor import Supervisor
+from r3al_project.processes.supervisor import Supervisor, _Child, _is_stopped
 from tests.system import ROOT, is_alive
 
 pytestmark = pytest.mark.embedded  # knows neither database nor broker
@@ -111,6 +111,47 @@ def test_no_child_outlives_its_supervisor(tmp_path: Path, end: signal.Signals) -
     process.send_signal(end)
     process.wait(timeout=10)
     wait_until(lambda: not is_alive(child))
+
+
+STOPPED = "worker was stopped for 0.5 s and is killed"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.parametrize("whom", ["itself", "a process that it started"])
+def test_a_child_that_is_stopped_for_too_long_is_killed_and_started_again(whom: str) -> None:
+    said: list[str] = []
+    supervisor = Supervisor(patience=0.5, say=said.append)
+    starts_another = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEPS!r}])"
+    supervisor.add("worker", python(SLEEPS if whom == "itself" else starts_another))
+    supervisor.start()
+    first = stopped = supervisor.pid("worker")
+    if whom != "itself":
+        wait_until(lambda: Path(f"/proc/{first}/task/{first}/children").read_text() != "")
+        stopped = int(Path(f"/proc/{first}/task/{first}/children").read_text())
+    os.kill(stopped, signal.SIGSTOP)
+    wait_until(lambda: supervisor.pid("worker") != first)
+    supervisor.stop()
+    assert said == [STOPPED, "worker was killed by SIGKILL; restarting it in 1 s"]
+    assert not is_alive(first) and not is_alive(stopped)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_only_looks_in_a_row_count_so_a_child_that_goes_on_begins_anew() -> None:
+    """A supervisor that was stopped together with its child has seen nothing meanwhile, and does not kill it when both go on."""
+    said: list[str] = []
+    supervisor = Supervisor(patience=2.0, say=said.append)
+    child = _Child("worker", python(SLEEPS), None)
+    child.start()
+    for _ in range(2):
+        os.kill(child.pids[-1], signal.SIGSTOP)
+        wait_until(lambda: _is_stopped(child.pids[-1]))
+        for _ in range(2):
+            supervisor._kill_if_stopped(child)
+        os.kill(child.pids[-1], signal.SIGCONT)
+        wait_until(lambda: not _is_stopped(child.pids[-1]))
+        supervisor._kill_if_stopped(child)
+    assert child.is_running and said == []
+    child.kill_rest()
 
 
 def test_a_command_that_does_not_exist_ends_the_start_and_what_already_ran() -> None:

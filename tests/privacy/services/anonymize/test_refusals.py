@@ -67,6 +67,16 @@ def test_a_release_holds_its_permit_until_it_is_committed(world: LoopVersion) ->
     assert run(world, GROUPS, key="one more").state == "committed"
 
 
+def test_permits_of_a_clock_that_was_set_back_last_a_day_from_now(world: LoopVersion) -> None:
+    for n in range(3):
+        with pytest.raises(InsufficientData):
+            run(world, TOO_MANY, key=f"try-{n}")
+    RefusalPermit.objects.update(at=datetime.now(UTC) + timedelta(days=900))
+    with pytest.raises(Conflict, match="refused within a day"):
+        run(world, GROUPS, key="one more")
+    assert all(permit.at <= datetime.now(UTC) for permit in RefusalPermit.objects.all())
+
+
 def test_a_release_that_was_cancelled_holds_none(world: LoopVersion) -> None:
     for n in range(4):
         cohort_refund(release=anonymize_begin(key=f"cancelled-{n}", loop_version=world, request=GROUPS))

@@ -55,6 +55,15 @@ def test_after_failures_at_either_door_both_refuse_the_right_password_too(door: 
 
 
 @pytest.mark.parametrize("door", DOORS)
+def test_failures_of_a_clock_that_was_set_back_limit_for_one_cool_off(door: Any) -> None:
+    fail(settings.AXES_FAILURE_LIMIT)
+    AccessAttempt.objects.update(attempt_time=timezone.now() + timedelta(hours=25))
+    refused = door(PASSWORD)
+    assert refused.status_code == 429
+    assert 0 < int(refused["Retry-After"]) <= settings.AXES_COOLOFF_TIME.total_seconds()
+
+
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "User-Agent"])
 def test_no_header_resets_the_limit(door: Any, header: str) -> None:
     for number in range(settings.AXES_FAILURE_LIMIT):
