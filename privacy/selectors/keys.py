@@ -49,11 +49,16 @@ def states_opened(decisions: Sequence[Decision]) -> dict[int, Floats]:
 
 
 def payload_opened(cipher: Cipher, sealed: bytes | memoryview, about: bytes, otherwise: bytes) -> bytes:
-    """Open one payload among many. A damaged one is logged and replaced by ``otherwise``, so that it stops nothing else."""
+    """Open one payload among many. A damaged one is logged and replaced by ``otherwise``, so that it stops nothing else.
+
+    The Trust Vault covers states and outcomes, so a verification says that one was changed. It covers no signal.
+    """
     try:
         return cipher.open(bytes(sealed), about)
     except CannotOpen:
-        log.error("a sealed record cannot be opened, so it is left out; `manage.py verify_vault` names it")
+        log.error(
+            "a sealed record cannot be opened, so it is left out; unless it is a signal, `manage.py verify_vault` finds it"
+        )
         return otherwise
 
 

@@ -1,13 +1,14 @@
-"""Read releases: the people charged for one, and the epsilon of several together."""
+"""Read releases: the people charged for one, and the epsilon of all releases of a loop together."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 
 from core.arrays import Array, Ints, unpack_arrays
 from privacy.models import LedgerEntry, Purpose, Release, ReleaseRound, ReleaseState
+from privacy.models.person import FOLDS
 from privacy.selectors.consents import consented
 
 
@@ -41,29 +42,36 @@ def consenting_person_ids(*, release: Release, among: Ints | None = None) -> Int
     return np.fromiter(ids.iterator(chunk_size=10_000), dtype=np.int64)
 
 
-def releases_on_same_people(release: Release) -> list[int]:
-    """Return the ids of the loop's releases up to this one that may have read the same people, itself included.
+@dataclass(frozen=True)
+class LoopAccount:
+    """The most that one person can have paid for the releases of one loop.
 
-    Where everybody trains and judges, these are all its training and judging releases. Where people are held out, they are those
-    that the release names as earlier.
+    ``releases`` is their number. ``epsilon`` is at ``delta`` (Gaussian privacy: mu^2 = 2 rho adds up). It is None if one of them
+    has no formal guarantee, and 0 if that number is 0.
     """
-    if release.loop_version.spec.evaluation_share:
-        return [release.pk, *release.parameters.get("earlier", [])]
-    same = Release.objects.filter(
-        loop_version=release.loop_version,
-        purpose__in=(Purpose.TRAINING, Purpose.EVALUATION),
-        state=ReleaseState.COMMITTED,
-        pk__lte=release.pk,
-    )
-    return list(same.order_by("pk").values_list("pk", flat=True))
+
+    releases: int
+    epsilon: float | None
+    delta: float
 
 
-def epsilon_of_releases(pks: Collection[int], *, delta: float) -> float:
-    """Return the epsilon at ``delta`` of several releases of the same people together (Gaussian privacy: mu^2 = 2 rho adds)."""
+def loop_account(release: Release) -> LoopAccount:
+    """Return the most that one person can have paid for the releases of a loop, of all its versions, up to this one.
+
+    It reads the log alone, and nobody's account: every release whose charge stands counts, as if one person were in all of them
+    whose folds hold that person.
+    """
     from privacy.engine.dp.accounting import epsilon_of_account
 
-    rho = sum(nano or 0 for nano in Release.objects.filter(pk__in=pks).values_list("rho", flat=True))
-    return epsilon_of_account(rho, delta)
+    charged = Release.objects.filter(loop_version__loop=release.loop_version.loop_id, pk__lte=release.pk)
+    charged = charged.exclude(state=ReleaseState.REFUNDED)
+    paid = [(*p.get("folds", (0, FOLDS)), rho) for rho, p in charged.values_list("rho", "parameters")]
+    folds = {low for low, _, _ in paid}  # the most is reached where the folds of some release begin
+    shares = [[rho for low, high, rho in paid if low <= fold < high] for fold in folds]
+    delta = release.formal_delta or 0.0
+    if any(rho is None for share in shares for rho in share):
+        return LoopAccount(len(paid), None, delta)
+    return LoopAccount(len(paid), epsilon_of_account(max(map(sum, shares), default=0), delta), delta)
 
 
 def evaluation_sums(release: Release) -> dict[str, Array] | None:

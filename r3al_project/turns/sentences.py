@@ -9,7 +9,7 @@ from core.sentences import sentence
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
-from privacy.engine.dp.accounting import epsilon_text
+from privacy.engine.dp.accounting import delta_text, epsilon_text
 from training.models import VERDICT_WORDS, version_name
 
 StageSummary = Mapping[str, Any]
@@ -119,13 +119,17 @@ def release_sentence(s: StageSummary) -> str:
     """State how many people the release covers, and its guarantee."""
     if "note" in s:
         return str(s["note"])
-    rounds = s.get("rounds", 1)
-    composed = (
-        f" Together with all earlier releases of the loop: epsilon {epsilon_text(s['composed_epsilon'])}."
-        if rounds > 1
-        else ""
-    )
-    return sentence(f"Covers about {s['users']:,} people: {s['guarantee']}") + composed
+    return sentence(f"Covers about {s['users']:,} people: {s['guarantee']}") + _loop_sentence(s.get("loop"))
+
+
+def _loop_sentence(account: Mapping[str, Any] | None) -> str:
+    """State what one person can have paid for all releases of the loop so far. Empty for a first one, and for older turns."""
+    if account is None or account["releases"] < 2:
+        return ""
+    paid = f" For all {account['releases']} releases of this loop so far, one person can have paid"
+    if account["epsilon"] is None:
+        return f"{paid} more than any finite epsilon, because not all have a formal guarantee."
+    return f"{paid} at most epsilon {epsilon_text(account['epsilon'])} at delta {delta_text(account['delta'])}."
 
 
 def synthesize_sentence(s: StageSummary) -> str:

@@ -18,7 +18,7 @@ from deployments.services.serving.dry_run import decision_times, dry_run
 from jobs.handlers import JobContext
 from jobs.queues import MONITOR, PRIVACY, TRAIN
 from privacy.models import Purpose, Release
-from privacy.selectors.releases import epsilon_of_releases, releases_on_same_people
+from privacy.selectors.releases import loop_account
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases.moments import moments_release, releases_before
 from privacy.services.releases.trial import TRIAL_KIND
@@ -109,7 +109,7 @@ _ON_TRIAL = "A version is on trial, which is judged with the whole budget of the
 
 
 def _release_summary(made: Release) -> dict[str, Any]:
-    composed = epsilon_of_releases(releases_on_same_people(made), delta=made.formal_delta or 0.0)
+    account = loop_account(made)
     return {
         "release": made.pk,
         "epsilon": made.formal_epsilon,
@@ -118,7 +118,7 @@ def _release_summary(made: Release) -> dict[str, Any]:
         "users": round(made.noisy_users or 0.0),
         "guarantee": made.guarantee,
         "rounds": 1 + len(made.parameters.get("earlier", [])),
-        "composed_epsilon": composed,
+        "loop": {"releases": account.releases, "epsilon": account.epsilon, "delta": account.delta},
     }
 
 

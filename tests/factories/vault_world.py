@@ -58,7 +58,7 @@ def vault_world(folder: Path) -> VaultWorld:
     vault_prepare()
     loop = care_loop()
     names = ["ann", "bob", "cam", "dee", "eve", "fay", "gus", "hal"]
-    signals_import(path=_file(folder / "log.csv", names), loop_version=loop, consents=list(Purpose))
+    signals_import(path=log_file(folder / "log.csv", names), loop_version=loop, consents=list(Purpose))
     people = people_get_or_create(population=loop.spec.population, identifiers=[*names, "ida", "jon"])
     consent_grant(person_ids=[people["ida"]], purposes=[Purpose.PERSONALIZATION], source="app")
     consent_withdraw(person_ids=[people["bob"]], purposes=[Purpose.TRAINING], source="app")
@@ -88,7 +88,7 @@ def vault_world(folder: Path) -> VaultWorld:
     return VaultWorld(loop, people, spent, second_export, refunded, served, first.pk, second.pk, before)
 
 
-def _file(path: Path, names: list[str]) -> Path:
+def log_file(path: Path, names: list[str]) -> Path:
     lines = [HEADER]
     for n, name in enumerate(names * 2):
         did, p, tone, tone_p = ACTIONS[n % 3]

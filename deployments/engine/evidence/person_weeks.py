@@ -75,11 +75,11 @@ class PersonWeeks:
         counts = np.bincount(which, self.count[rows])
         return np.asarray(np.bincount(which, self.totals[rows, 0], len(counts)) / np.maximum(counts, 1e-12))
 
-    def in_order(self) -> tuple[Ints, Floats, Bools]:
-        """Return week, values (n, V) and arm of each person and week, in the order of week and hash."""
+    def in_order(self) -> tuple[Ints, Ints, Floats, Bools]:
+        """Return week, person, values (n, V) and arm of each person and week, in the order of week and hash."""
         rows = np.flatnonzero(self.week > 0)
         rows = rows[np.lexsort((hash_of(self.person[rows]), self.week[rows]))]
-        return self.week[rows], self.totals[rows] / self.count[rows, None], self.ours[rows]
+        return self.week[rows], self.person[rows], self.totals[rows] / self.count[rows, None], self.ours[rows]
 
     def _tests(self, over: Over, weeks: int) -> list[TestSample]:
         """Return the tests that started with each tile of so many weeks. A person enters with their first tile from then on."""

@@ -53,7 +53,10 @@ class Metric:
 
 
 def metrics_of(evidence: Evidence) -> tuple[Metric, ...]:
-    """Return all metrics of the watched version. Metrics of people have no value or bounds below ``LEAST_SHOWN`` people."""
+    """Return all metrics of the watched version.
+
+    Metrics of people have no value or bounds below ``LEAST_SHOWN`` people, and latency has none below ``LEAST_REQUESTS``.
+    """
     weeks = evidence.weeks
     of_people = (
         _person_metric("empathy", weeks.empathy, EMPATHY_BAR, low_is_bad=True),
@@ -68,7 +71,11 @@ def metrics_of(evidence: Evidence) -> tuple[Metric, ...]:
 
 
 def _without_few(metric: Metric) -> Metric:
-    return replace(metric, value=None, low=None, high=None) if metric.n < LEAST_SHOWN else metric
+    return _unknown(metric) if metric.n < LEAST_SHOWN else metric
+
+
+def _unknown(metric: Metric) -> Metric:
+    return replace(metric, value=None, low=None, high=None)
 
 
 def _person_metric(name: str, table: PersonWeeks, bar: float, *, low_is_bad: bool) -> Metric:
@@ -87,12 +94,16 @@ def _answered(table: PersonWeeks) -> Metric:
 
 
 def _shown(table: PersonWeeks) -> tuple[Floats, Weighted, MetricTime]:
-    """Return each person's value under the watched version, the tests on these people, and the time that they stand for."""
+    """Return each person's value under the watched version, the tests on these people, and the time that they stand for.
+
+    A test that began late has the newcomers alone. While they are few, it is left out, because its bounds would be about them.
+    """
+    samples = table.samples if table.closed else [table.days]
+    tests = [(sample.arm(ours=True), sample.log_weight) for sample in samples]
+    tests = [(values, weight) for values, weight in tests if len(values) >= LEAST_SHOWN]
     if table.closed:
-        tests = [(sample.arm(ours=True), sample.log_weight) for sample in table.samples]
         return table.person_means(ours=True), tests, "weeks"
-    days = table.days
-    return days.arm(ours=True), [(days.arm(ours=True), days.log_weight)], "first day"
+    return table.days.arm(ours=True), tests, "first day"
 
 
 def _latency(latency: Latency) -> Metric:
@@ -103,8 +114,8 @@ def _latency(latency: Latency) -> Metric:
     """
     n, slow = latency.requests, latency.over_200_ms
     low, high, proven = _tested(latency.minutes.tests, SLOW_SHARE, low_is_bad=False)
-    verdict = _verdict(n, LEAST_REQUESTS, proven)
-    return Metric("latency", slow / n if n else None, low, high, SLOW_SHARE, *verdict, "hours")
+    known = Metric("latency", slow / max(n, 1), low, high, SLOW_SHARE, *_verdict(n, LEAST_REQUESTS, proven), "hours")
+    return _unknown(known) if n < LEAST_REQUESTS else known
 
 
 def _tested(tests: Weighted, bar: float, *, low_is_bad: bool) -> tuple[float, float, bool]:
@@ -123,6 +134,7 @@ def _stability(evidence: Evidence) -> Metric:
 
     A version is deployed for being better than the one before. The metric is therefore beyond only if the reward is lower by more
     than the margin. The two bounds hold jointly whichever people the arms contain. Later weeks share people with the first ones.
+    Pairs of which one has fewer than ``LEAST_SHOWN`` people are left out, because the figures would be about them.
     """
     table, margin = evidence.weeks.reward, evidence.margin
     samples = table.samples
@@ -132,7 +144,7 @@ def _stability(evidence: Evidence) -> Metric:
     if not rewards_are_compared(table):
         pairs = _pairs_with_first(samples)
     n = max((min(len(ours), len(theirs)) for ours, theirs, _, _ in pairs), default=0)
-    found = [_difference(*pair) for pair in pairs]
+    found = [_difference(*pair) for pair in pairs if min(len(pair[0]), len(pair[1])) >= LEAST_SHOWN]
     low, high = max((d[1] for d in found), default=-math.inf), min((d[2] for d in found), default=math.inf)
     value = min(found, key=lambda d: d[2])[0] if found else None  # where a fall is seen best
     proven = high < -margin

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from core.arrays import Bools, Floats
+import numpy as np
+
+from core.arrays import Bools, Floats, Ints
 from deployments.engine.evidence.joint_blocks import BLOCK, JointBlocks, Wager, log_wager_path
 from deployments.engine.evidence.person_weeks import PersonWeeks, TestSample
 from deployments.engine.evidence.rotation import first_blocks, log_rotating_path, strongest_start
@@ -40,7 +42,8 @@ class Trigger:
 
     ``value``: relative difference from the other arm (latency and silence: difference of shares). ``over``: the time that it
     stands for. ``log_evidence``: weighted log evidence that the version is worse. ``bar``: log evidence that is a proof.
-    ``fires``: the version is taken back.
+    ``fires``: the version is taken back. With fewer than ``LEAST_SHOWN`` people (or requests) in an arm, there is no
+    ``value``, and ``log_evidence`` says no more than ``proven``: it is ``bar`` or 0.
     """
 
     name: str
@@ -108,6 +111,9 @@ def triggers_of(evidence: Evidence) -> tuple[Trigger, ...]:
     return tuple(found)
 
 
+_Result = tuple[Trigger, bool]  # whether too few people are in an arm to show more of it than what is proven
+
+
 def _compared(metric: ComparedMetric, table: PersonWeeks, arm: ArmKind) -> Trigger:
     results = [_tested(metric, table.days, arm)]
     if arm == "rotating":
@@ -117,27 +123,41 @@ def _compared(metric: ComparedMetric, table: PersonWeeks, arm: ArmKind) -> Trigg
     return _strongest(results)
 
 
-def _strongest(results: Sequence[Trigger]) -> Trigger:
-    return max(results, key=lambda result: (result.fires, result.log_evidence))
+def _strongest(results: Sequence[_Result]) -> Trigger:
+    found, few = max(results, key=lambda result: (result[0].fires, result[0].log_evidence))
+    return replace(found, value=None, log_evidence=found.bar * found.proven) if few else found
 
 
-def _tested(metric: ComparedMetric, sample: TestSample, arm: ArmKind) -> Trigger:
+def _tested(metric: ComparedMetric, sample: TestSample, arm: ArmKind) -> _Result:
     """Run one test on people who each enter once. Proof at any earlier look stays a proof."""
     path = log_wager_path(metric.wager(sample.values, sample.ours))
     evidence = float(path.max(initial=0.0)) + sample.log_weight
-    return _judged(metric, sample.over, evidence, sample.values, sample.ours, arm)
+    few = _few(int(sample.ours.sum()), int((~sample.ours).sum()))
+    return _judged(metric, sample.over, evidence, sample.values, sample.ours, arm), few
 
 
-def _tested_rotating(metric: ComparedMetric, table: PersonWeeks) -> Trigger:
-    """Run the mixture over person-weeks. A difference is measured from the week on in which its evidence starts."""
-    weeks, values, ours = table.in_order()
+def _tested_rotating(metric: ComparedMetric, table: PersonWeeks) -> _Result:
+    """Run the mixture over person-weeks. A difference is measured from the week on in which its evidence starts.
+
+    A person is in it once for each week, and in both arms in time. People are counted, not their weeks.
+    """
+    weeks, people, values, ours = table.in_order()
     wager, starts = metric.wager(values, ours), first_blocks(weeks, BLOCK, table.first, table.closed)
     begun = [start for start in starts if start < len(weeks) // BLOCK]
     if not begun:
-        return _judged(metric, "weeks", -math.inf, values[:0], ours[:0], "rotating")
+        return _judged(metric, "weeks", -math.inf, values[:0], ours[:0], "rotating"), True
     path = log_rotating_path(wager, begun, table.first)
     since = begun[strongest_start(wager, begun, table.first)] * BLOCK
-    return _judged(metric, "weeks", float(path.max()), values[since:], ours[since:], "rotating")
+    few = _few(*(_people(people[since:][arm]) for arm in (ours[since:], ~ours[since:])))
+    return _judged(metric, "weeks", float(path.max()), values[since:], ours[since:], "rotating"), few
+
+
+def _people(person: Ints) -> int:
+    return len(np.unique(person))
+
+
+def _few(*people: int) -> bool:
+    return min(people) < LEAST_SHOWN
 
 
 def _judged(metric: ComparedMetric, over: str, evidence: float, values: Floats, ours: Bools, arm: ArmKind) -> Trigger:
@@ -146,8 +166,7 @@ def _judged(metric: ComparedMetric, over: str, evidence: float, values: Floats, 
     if ours.any() and not ours.all():
         value, large = metric.size(values[ours], values[~ours])
     fires = proven and (large or arm == "trial")
-    few = min(int(ours.sum()), int((~ours).sum())) < LEAST_SHOWN
-    return Trigger(metric.name, None if few else value, over, _finite(evidence), TRIGGER_BAR, proven, fires)
+    return Trigger(metric.name, value, over, _finite(evidence), TRIGGER_BAR, proven, fires)
 
 
 def _finite(evidence: float) -> float:
@@ -160,5 +179,7 @@ def _latency(minutes: SlowMinutes) -> Trigger:
     for since, log_weight in minutes.tests:
         evidence = float(log_slower_path(since).max(initial=0.0)) + log_weight
         proven = evidence >= TRIGGER_BAR
-        results.append(Trigger("latency_over_250_ms", since.excess, "days", evidence, TRIGGER_BAR, proven, proven))
+        few = _few(int(since.ours.sum()), int(since.theirs.sum()))  # so few requests are those of fewer people
+        trigger = Trigger("latency_over_250_ms", since.excess, "days", evidence, TRIGGER_BAR, proven, proven)
+        results.append((trigger, few))
     return _strongest(results)

@@ -194,10 +194,15 @@ def epsilon_text(epsilon: float) -> str:
     return f"{float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - 2), ROUND_CEILING)):g}"
 
 
+def delta_text(delta: float) -> str:
+    """Return delta for people."""
+    return f"{delta:g}".replace("e-0", "e-")
+
+
 def guarantee(calibration: Calibration) -> str:
     """Return the guarantee in one sentence, for people. The stated mu is rounded up."""
     mu = math.ceil(calibration.mu * 1e4) / 1e4
-    delta = f"{calibration.delta:g}".replace("e-0", "e-")
+    delta = delta_text(calibration.delta)
     return (
         f"({epsilon_text(calibration.epsilon)}, {delta})-differential privacy for each user (add or remove one), "
         f"by the Gaussian mechanism accounted as {mu:.4g}-GDP"

@@ -276,7 +276,7 @@ def guardrail_values(spec: LoopSpec, rows: TrialRows, decisions: float) -> dict[
     deficit = 1.0 - np.clip(np.nan_to_num(rows.empathy), 0.0, 1.0)
     harmful, answered = harm_and_answers(spec, rows.harmful)
     silent = rows.harmful < 0
-    counted = {
+    counted: dict[str, tuple[Floats | Bools, Bools]] = {
         "false_intervention": (harmful, answered),
         "silence": (silent, np.ones(len(silent), bool)),
         "empathy_deficit": (deficit, rated),

@@ -1,7 +1,8 @@
 """Grant and withdraw consent. Each act is a row of history; a mask on the budget row holds current consent, under its lock.
 
 A person may grant again what they withdrew. A file never does, and a service only under a text that the withdrawal did not know.
-Nobody else undoes a withdrawal that the person made on their own device, and nobody else grants anything after an erasure.
+Nobody else undoes what the person refused on their own device, and nobody else grants anything after an erasure. So an act is
+written, too, if it changes nothing but who said it: a refusal of what was never granted closes it to files and services.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from privacy.engine.dp.coarse_counts import two_digits
 from privacy.engine.hash_chain import digests_sum
 from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
 from privacy.models.consent import OWN_SOURCE
+from privacy.services.people.devices import NOBODY, Origin
 from privacy.services.vault.append import subject_of, subjects_of, vault_append
 from privacy.services.vault.commitments import text_digest
 from privacy.services.vault.stored_rows import CONSENTS
@@ -32,29 +34,39 @@ def consent_grant(
     source: str,
     text_version: str = "1",
     by: Grantor = "person",
+    origin: Origin = NOBODY,
 ) -> int:
     """Grant purposes for people. Returns the number of acts written.
 
-    A purpose already granted under the same text is not granted again. ``by`` says whose word it is: a file changes nothing for
-    people who ever granted or withdrew the purpose, and a service does not repeat what was withdrawn.
+    What was granted under the same text is not granted again, unless the person confirms on their own device what others said.
+    ``by`` says whose word it is: a file changes nothing for people who ever granted or refused the purpose, and a service does
+    not repeat what was withdrawn.
     """
     if by == "file":
-        changing = _changing(person_ids, purposes, granted=True)
-        changing = {p: _undecided(p, people) for p, people in changing.items()}
+        changing = {p: _undecided(p, people) for p, people in _without(person_ids, purposes).items()}
     else:
-        locked = _locked(PrivacyBudget.objects.filter(person_id__in=person_ids))
-        changing = {p: _not_under(p, locked, text_version) for p in Purpose if p in purposes}
+        changing = _unsaid(person_ids, purposes, True, source, text_version)
     if by == "service":
         changing = {p: _open_to_services(p, people, text_version) for p, people in changing.items()}
-    return _write(changing, True, source, text_version)
+    return _write(changing, True, source, text_version, origin)
 
 
 @transaction.atomic
 def consent_withdraw(
-    *, person_ids: Collection[int], purposes: Sequence[Purpose], source: str, text_version: str = "1"
+    *,
+    person_ids: Collection[int],
+    purposes: Sequence[Purpose],
+    source: str,
+    text_version: str = "1",
+    origin: Origin = NOBODY,
 ) -> int:
-    """Withdraw purposes for people. Returns the number of acts written. After the commit nothing is charged for the purposes."""
-    return _write(_changing(person_ids, purposes, granted=False), False, source, text_version)
+    """Withdraw purposes for people, or note that they refuse them. Returns the number of acts written.
+
+    After the commit nothing is charged for the purposes. What was refused is not refused again, unless the person does so on
+    their own device, or others under another text.
+    """
+    changing = _unsaid(person_ids, purposes, False, source, text_version)
+    return _write(changing, False, source, text_version, origin)
 
 
 def personalization_check(person_id: int, refused: str) -> None:
@@ -68,18 +80,16 @@ def personalization_check(person_id: int, refused: str) -> None:
         raise NoConsent(f"the person has not consented to personalization, so {refused}")
 
 
-def _changing(person_ids: Collection[int], purposes: Sequence[Purpose], *, granted: bool) -> dict[Purpose, list[int]]:
-    """Return the people whose mask an act changes, by purpose, and lock their budget rows.
+def _without(person_ids: Collection[int], purposes: Sequence[Purpose]) -> dict[Purpose, list[int]]:
+    """Return the people who have not granted each purpose, and lock their budget rows.
 
     The rows of all purposes are locked at once in person order, as a charge locks them, which avoids deadlocks. PostgreSQL reads
     a mask again after waiting for its lock.
     """
-    ordered = [p for p in Purpose if p in purposes]
-    bits = sum(p.bit for p in ordered)
+    bits = sum(p.bit for p in purposes)
     budgets = PrivacyBudget.objects.filter(person_id__in=person_ids).alias(has=F("consent_mask").bitand(bits))
-    budgets = budgets.exclude(has=bits) if granted else budgets.exclude(has=0)
-    locked = _locked(budgets)
-    return {p: [pk for pk, mask in locked.items() if bool(mask & p.bit) != granted] for p in ordered}
+    locked = _locked(budgets.exclude(has=bits))
+    return {p: [pk for pk, mask in locked.items() if not mask & p.bit] for p in Purpose if p in purposes}
 
 
 def _locked(budgets: QuerySet[PrivacyBudget]) -> dict[int, int]:
@@ -87,13 +97,36 @@ def _locked(budgets: QuerySet[PrivacyBudget]) -> dict[int, int]:
     return dict(budgets.order_by("person_id").select_for_update().values_list("person_id", "consent_mask"))
 
 
-def _not_under(purpose: Purpose, locked: dict[int, int], text_version: str) -> list[int]:
-    """Return the people who have not granted a purpose, or granted it under another text."""
-    granted = [pk for pk, mask in locked.items() if mask & purpose.bit]
-    acts = Consent.objects.filter(person_id__in=granted, purpose=purpose, granted=True).order_by("id")
-    texts = dict(acts.values_list("person_id", "text_version"))  # the newest act of each person wins
-    under = {pk for pk in granted if texts.get(pk, text_version) == text_version}
-    return [pk for pk in locked if pk not in under]
+def _unsaid(
+    person_ids: Collection[int], purposes: Sequence[Purpose], granted: bool, source: str, text_version: str
+) -> dict[Purpose, list[int]]:
+    """Return, by purpose, the people for whom an act changes what is granted or who said it, and lock their budget rows."""
+    locked = _locked(PrivacyBudget.objects.filter(person_id__in=person_ids))
+    changing: dict[Purpose, list[int]] = {}
+    for purpose in (p for p in Purpose if p in purposes):
+        standing = _standing(purpose, locked)
+        said = {pk for pk, acts in standing.items() if acts[0].granted == granted and _says(acts, source, text_version)}
+        changing[purpose] = [pk for pk in locked if pk not in said]
+    return changing
+
+
+def _standing(purpose: Purpose, people: Collection[int]) -> dict[int, list[Consent]]:
+    """Return the acts that still stand, by person: the newest one, and those before it that said the same without a break."""
+    standing: dict[int, list[Consent]] = {}
+    for act in Consent.objects.filter(person_id__in=people, purpose=purpose).order_by("id"):
+        before = standing.get(act.person_id, [])
+        standing[act.person_id] = [*before, act] if before and before[0].granted == act.granted else [act]
+    return standing
+
+
+def _says(standing: Sequence[Consent], source: str, text_version: str) -> bool:
+    """Tell whether acts that stand already hold what ``source`` says under a text.
+
+    The person's own word holds that of everybody. Their own refusal holds for every text.
+    """
+    words = [act for act in standing if source != OWN_SOURCE or act.source == OWN_SOURCE]
+    refused = any(not act.granted and act.source == OWN_SOURCE for act in words)
+    return refused or any(act.text_version == text_version for act in words)
 
 
 def _undecided(purpose: Purpose, people: list[int]) -> list[int]:
@@ -102,14 +135,19 @@ def _undecided(purpose: Purpose, people: list[int]) -> list[int]:
 
 
 def _open_to_services(purpose: Purpose, people: list[int], text_version: str) -> list[int]:
-    """Return the people whose word on a purpose a service may report: who did not withdraw it, or not knowing this text."""
+    """Return the people whose word on a purpose a service may report.
+
+    They did not withdraw the purpose, or without knowing this text. What they never granted they did not withdraw: until
+    they refuse it on their own device, a service may replace the answer that it reported.
+    """
     acts = list(Consent.objects.filter(person_id__in=people, purpose=purpose).order_by("id"))
     newest = {act.person_id: act for act in acts}
     known = {act.person_id for act in acts if act.text_version == text_version}
-    withdrawn = {pk for pk, act in newest.items() if not act.granted}
-    own = {pk for pk in withdrawn if newest[pk].source == OWN_SOURCE}
+    had_granted = {act.person_id for act in acts if act.granted}
+    refused = {pk for pk, act in newest.items() if not act.granted}
+    own = {pk for pk in refused if newest[pk].source == OWN_SOURCE}
     erased = _ever_erased(people)
-    closed = own | (withdrawn & known) | {pk for pk in erased if pk in withdrawn or pk not in newest}
+    closed = own | (refused & known & had_granted) | {pk for pk in erased if pk in refused or pk not in newest}
     return [pk for pk in people if pk not in closed]
 
 
@@ -118,11 +156,19 @@ def _ever_erased(people: Collection[int]) -> set[int]:
     return set(erased.values_list("pk", flat=True))
 
 
-def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_version: str) -> int:
+def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_version: str, origin: Origin) -> int:
     added: dict[Purpose, int] = {}
     for purpose, people in changing.items():
         acts = [
-            Consent(person_id=i, purpose=purpose.value, granted=granted, source=source, text_version=text_version)
+            Consent(
+                person_id=i,
+                purpose=purpose.value,
+                granted=granted,
+                source=source,
+                text_version=text_version,
+                device=origin.device,
+                account_id=origin.account_id,
+            )
             for i in people
         ]
         added[purpose] = digests_sum(map(CONSENTS.digest, Consent.objects.bulk_create(acts)))
@@ -130,7 +176,7 @@ def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_
         mask = F("consent_mask").bitor(bits) if granted else F("consent_mask").bitand(~bits & 7)
         PrivacyBudget.objects.filter(person_id__in=people).update(consent_mask=mask)
     for purpose, people in changing.items():  # last, because the Trust Vault's head is the last lock
-        _record(people, purpose, granted, source, text_version, added[purpose])
+        _record(people, purpose, granted, source, text_version, origin, added[purpose])
     return sum(map(len, changing.values()))
 
 
@@ -150,7 +196,9 @@ def _by_bits(changing: dict[Purpose, list[int]]) -> dict[int, list[int]]:
     return people_by_bits
 
 
-def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, text_version: str, added: int) -> None:
+def _record(
+    changing: list[int], purpose: Purpose, granted: bool, source: str, text_version: str, origin: Origin, added: int
+) -> None:
     """Record acts in the Trust Vault: one person's act under their own commitment, the acts of several people as one event.
 
     ``added`` is the sum of the digests of the acts' rows.
@@ -164,7 +212,7 @@ def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, t
         "text": text_digest(text_version),
         "source": source[:80],
         "people": 1 if one else two_digits(len(changing)),
-    }
+    } | origin.facts()
     vault_append(
         kind=VaultKind.CONSENT,
         body=body if one else body | {"commitment": subjects_of(changing)},

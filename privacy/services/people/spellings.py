@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
+from math import isqrt
 
 from django.db import transaction
+from django.utils import timezone
 
 from core.digests import PERSON, keyed
 from core.errors import Conflict
 from core.identifiers import earlier_spellings
-from privacy.models import Person, PrivacyBudget, VaultKind
+from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
 from privacy.models.budget import WINDOWS
+from privacy.models.consent import OWN_SOURCE
+from privacy.services.people.consent import consent_withdraw
+from privacy.services.people.devices import NOBODY, act_origin
 from privacy.services.people.erasure import ErasureReason, person_erase, tombstone
 from privacy.services.vault.append import time_text, vault_append
 from privacy.services.vault.stored_rows import people_seal, person_reference
+
+_SOURCE = "another spelling"
 
 
 def person_spelled(*, population: str, identifier: str) -> Person | None:
@@ -55,13 +63,14 @@ def spellings_adopt(*, population: str, keys: Mapping[str, str]) -> None:
 
 
 def spelling_fold(*, other_id: int, key: str, into_id: int) -> None:
-    """Erase the other spelling of a person, and add its spent budget to theirs, once.
+    """Erase the other spelling of a person, and add its spent budget to theirs, once. What either refused stays refused.
 
     Args:
         key: tombstone of the other spelling.
     """
+    _keep_refusals(other_id, key, into_id)  # before the erasure, which deletes the other spelling's acts
     with suppress(Conflict):  # erased already
-        person_erase(person_id=other_id, source="another spelling", reason=ErasureReason.DUPLICATE)
+        person_erase(person_id=other_id, source=_SOURCE, reason=ErasureReason.DUPLICATE)
     with transaction.atomic():
         budgets = PrivacyBudget.objects.filter(person_id__in=[other_id, into_id]).order_by("person_id")
         spent = {b.person_id: b for b in budgets.select_for_update()}
@@ -76,6 +85,48 @@ def spelling_fold(*, other_id: int, key: str, into_id: int) -> None:
         _record(spent[into_id], *before)
 
 
+def _keep_refusals(other_id: int, key: str, into_id: int) -> None:
+    """Withdraw from a person what another spelling of them refused, or lost by an erasure and nobody but them granted since.
+
+    Each act is a transaction of its own, because the Trust Vault's head is the last lock of one. It can be run again.
+    """
+    other = Person.objects.get(pk=other_id)
+    if other.erased_at is not None and other.key != key:
+        return  # folded already
+    _keep_erasure(other, into_id)
+    theirs, mine = _newest_acts(other_id), _newest_acts(into_id)
+    for purpose in Purpose:
+        act, held = theirs.get(purpose), mine.get(purpose)
+        if act is not None and not act.granted:
+            source, text, origin = act.source, act.text_version, act_origin(act)
+        elif act is None and held is not None and _is_lost(held, other.last_erased_at):
+            source, text, origin = _SOURCE, held.text_version, NOBODY
+        else:
+            continue
+        consent_withdraw(person_ids=[into_id], purposes=[purpose], source=source, text_version=text, origin=origin)
+
+
+@transaction.atomic
+def _keep_erasure(other: Person, into_id: int) -> None:
+    """Let a person remember the erasure of another spelling of them, so that no file brings back what was erased."""
+    into = Person.objects.select_for_update(no_key=True).filter(pk=into_id)
+    mine = into.get().last_erased_at
+    if other.last_erased_at is not None and (mine is None or mine < other.last_erased_at):
+        into.update(last_erased_at=other.last_erased_at)
+        people_seal(Person.objects.filter(pk=into_id))
+
+
+def _newest_acts(person_id: int) -> dict[str, Consent]:
+    return {act.purpose: act for act in Consent.objects.filter(person_id=person_id).order_by("id")}
+
+
+def _is_lost(held: Consent, erased_at: datetime | None) -> bool:
+    """Tell whether an erasure of another spelling ends a consent: unless the person gave it on their own device since."""
+    if erased_at is None:
+        return False
+    return held.granted and (held.source != OWN_SOURCE or held.created_at < erased_at)
+
+
 def _record(budget: PrivacyBudget, lifetime: int, rho: int) -> None:
     """Record in the Trust Vault what another spelling's budget added to one whose ``lifetime`` and ``rho`` were these."""
     void = budget.formal_void_at
@@ -84,7 +135,10 @@ def _record(budget: PrivacyBudget, lifetime: int, rho: int) -> None:
 
 
 def _add_spent(budget: PrivacyBudget, other: PrivacyBudget) -> None:
-    """Add what another budget spent, up to the caps: what is above them was spent already, and ends every further charge."""
+    """Add what another budget spent. Of policy units the caps are the most that is stored, which ends every further charge.
+
+    The formal account holds all that was spent, or else it is void.
+    """
     for window in WINDOWS:
         mine, theirs = getattr(budget, f"spent_{window}"), getattr(other, f"spent_{window}")
         if window != "lifetime":
@@ -92,9 +146,19 @@ def _add_spent(budget: PrivacyBudget, other: PrivacyBudget) -> None:
             setattr(budget, window, max(first, other_first))
             mine, theirs = mine * (first >= other_first), theirs * (other_first >= first)
         setattr(budget, f"spent_{window}", min(mine + theirs, getattr(budget, f"cap_{window}")))
-    budget.rho_spent = min(budget.rho_spent + other.rho_spent, budget.rho_cap)
-    budget.formal_void_at = min(filter(None, [budget.formal_void_at, other.formal_void_at]), default=None)
+    rho = _rho_together(budget.rho_spent, other.rho_spent)
+    void = [budget.formal_void_at, other.formal_void_at, timezone.now() if rho > budget.rho_cap else None]
+    budget.rho_spent = min(rho, budget.rho_cap)
+    budget.formal_void_at = min(filter(None, void), default=None)
     budget.save()
+
+
+def _rho_together(mine: int, theirs: int) -> int:
+    """Return the rho (nano) of one human whom releases read under two spellings: mu adds up, and mu^2 = 2 rho.
+
+    Where no release read both, it is less. Rounded up.
+    """
+    return mine + theirs + (isqrt(4 * mine * theirs - 1) + 1 if mine * theirs else 0)
 
 
 def spelling_key(population: str, spelling: str) -> str:

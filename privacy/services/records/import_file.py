@@ -34,7 +34,7 @@ from privacy.models.imports import LONGEST_OVERRIDE
 from privacy.services.records.import_check import PropensityCheck, propensities_check, refusal_error
 from privacy.services.records.import_findings import FEWEST_PEOPLE, has_numbers, rounded
 from privacy.services.records.import_history import ImportHistory
-from privacy.services.records.import_times import FURTHEST_AHEAD, ImportTimes
+from privacy.services.records.import_times import AHEAD_OF_ANY_CLOCK, ImportTimes
 from privacy.services.records.import_write import WriteCounts, import_rows_prepare, import_rows_write
 from privacy.services.vault.append import vault_append
 from privacy.services.vault.commitments import text_digest
@@ -211,7 +211,7 @@ def _read(
 ) -> tuple[list[tuple[int, LoggedRow]], list[Reject]]:
     rows: list[tuple[int, LoggedRow]] = []
     errors: list[Reject] = []
-    latest = timezone.now() + FURTHEST_AHEAD
+    latest = timezone.now() + AHEAD_OF_ANY_CLOCK
     for record in chunk:
         try:
             if record.error is not None:
@@ -228,13 +228,15 @@ def _read(
 
 
 def _check_useful(path: Path, tally: _Tally, rejects: Path) -> None:
+    """Raise InputError for a file without a usable row. Jobs and turns keep its words for ever, so its counts are rounded."""
     if tally.rows == 0:
         raise InputError(f"{path} has a header and no rows; nothing was imported")
     if tally.rejected == tally.rows:
         reasons = tally.counts["rejected"].most_common(_REASONS_SHOWN)
-        listed = ", ".join(f"{reason} ({count:,})" for reason, count in reasons)
+        listed = ", ".join(f"{reason} (about {never_hidden(count):,})" for reason, count in reasons)
         raise InputError(
-            f"none of the {tally.rows:,} rows of {path} can be used: {listed}; see {rejects} for the reason of each line"
+            f"none of about {never_hidden(tally.rows):,} rows of {path} can be used: {listed}; see {rejects} for the reason of "
+            "each line"
         )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-FURTHEST_AHEAD = timedelta(days=1)  # no clock and no zone explains a later time
+AHEAD_OF_ANY_CLOCK = timedelta(days=1)  # no clock and no zone explains a later time
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from deployments.selectors.slots import slot_for
 from jobs.models import IdempotentAnswer, Job
 from jobs.services import job_run
 from loops.models import LoopVersion
-from privacy.models import Decision, LedgerEntry, Person, PersonAccount, PrivacyBudget, Purpose, Release
+from privacy.models import Consent, Decision, LedgerEntry, Person, PersonAccount, PrivacyBudget, Purpose, Release
 from privacy.services.people.consent import consent_grant
 from privacy.services.people.identity import people_get_or_create
 from tests.factories.care import care_loop, person
@@ -247,6 +247,18 @@ class TestMe:
         _, token = person("ann")
         told = call("PUT", "me/consents", token, {"training": False}).told
         assert told["training"] is False and told["affectedModels"] == []
+
+    def test_my_no_to_what_i_never_granted_is_kept_once_however_often_my_device_says_it(
+        self, loop: LoopVersion
+    ) -> None:
+        pk, token = person("ann", consents=(Purpose.PERSONALIZATION,))
+        service = token_of("Service")
+        for _ in range(3):
+            call("PUT", "me/consents", token, {"personalization": True, "training": False})
+            report = {"userId": "ann", "loop": "care", "consents": {"training": True}, "textVersion": "2"}
+            assert call("POST", "people", service, report).told["consents"]["training"] is False
+        acts = Consent.objects.filter(person=pk).order_by("id").values_list("purpose", "granted", "source")
+        assert list(acts)[1:] == [("personalization", True, "app"), ("training", False, "app")]
 
     def test_an_operator_is_no_person(self, loop: LoopVersion) -> None:
         token = token_of("Operator")

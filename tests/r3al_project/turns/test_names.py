@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from core.errors import InputError
 from jobs.models import Job
@@ -46,3 +46,16 @@ def test_a_turn_that_failed_forgets_the_file_too(tmp_path: Path) -> None:
     turn = Turn.objects.get()
     assert turn.outcome == Turn.Outcome.FAILED and turn.reason.startswith("collect: ") and "the file" in turn.reason
     assert "source" not in turn.parameters and NAME not in everything()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("rows", [1, 7])
+def test_a_turn_that_failed_counts_the_rows_of_its_file_roughly(tmp_path: Path, rows: int) -> None:
+    """Of a file about one person, the exact numbers would be about that person for ever."""
+    care_loop()
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join([HEADER, *["ann,yesterday,0.1,home,0.5,wait,0.5,,,0.5,fine"] * rows]) + "\n")
+    with pytest.raises(CommandError):
+        call_command("run_loop", "--loop", "care", "--source", str(path))
+    said = "none of about 10 rows of the file can be used: bad_time (about 10); see"
+    assert said in Turn.objects.get().reason and said in Job.objects.exclude(error="").get().error

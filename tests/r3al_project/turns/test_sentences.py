@@ -70,3 +70,20 @@ def test_the_report_has_no_estimate_of_what_may_be_anything() -> None:
     )  # fmt: skip
     assert NOT_ENOUGH_PEOPLE in out.getvalue() and "1.0000" not in out.getvalue()
     assert "policy: model_18, tone: the reference" in " ".join(out.getvalue().split())
+
+
+def test_a_release_says_what_one_person_can_have_paid_for_all_releases_of_the_loop() -> None:
+    released = {"users": 120, "guarantee": "(0.5, 1e-5)-differential privacy"}
+
+    def said(releases: int, epsilon: float | None) -> str:
+        account = {"releases": releases, "epsilon": epsilon, "delta": 1e-5}
+        return stage_sentence("release", released | {"loop": account}).partition("privacy. ")[2]
+
+    assert said(3, 0.4255) == (
+        "For all 3 releases of this loop so far, one person can have paid at most epsilon 0.426 at delta 1e-5."
+    )
+    assert said(2, None).endswith("more than any finite epsilon, because not all have a formal guarantee.")
+    assert said(1, 0.5) == ""
+    assert "epsilon" not in stage_sentence("release", released | {"rounds": 2, "composed_epsilon": 0.3}), (
+        "an older turn"
+    )

@@ -61,7 +61,7 @@ def test_people_stand_in_the_order_of_week_and_hash_whatever_arms_they_are_in() 
     rows = [(w, p, bool(rng.random() < 0.5), 1.0, p / 1000) for w in (1, 2) for p in rng.permutation(200)]
     (sample, *_), order = table(rows, closed=2).samples, hash_of(np.arange(200))
     assert (sample.values[:, 0] * 1000).round().astype(int).tolist() == np.argsort(order).tolist()
-    weeks, values, _ = table(rows, closed=2).in_order()
+    weeks, _, values, _ = table(rows, closed=2).in_order()
     assert weeks.tolist() == [1] * 200 + [2] * 200 and len(values) == 400
 
 

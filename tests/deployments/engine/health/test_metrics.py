@@ -13,6 +13,8 @@ from deployments.engine.health.metrics import Metric, metrics_of
 from loops.engine.spec import Silence
 from tests.deployments.engine.health.lives import BEFORE, FAST, GOOD, Arm, evidence, first_days_of
 
+NAME = "false_intervention"
+
 
 def metric(found: Evidence, name: str) -> Metric:
     return next(m for m in metrics_of(found) if m.name == name)
@@ -42,6 +44,43 @@ def test_a_mean_of_fewer_than_ten_people_is_shown_to_nobody(people: int, shown: 
         assert (told.value is not None) is shown, name
         assert shown or (told.low, told.high) == (None, None), name
     assert metric(found, "latency").value is not None, "requests are no outcomes"
+
+
+def test_the_difference_of_a_few_newcomers_is_shown_to_nobody() -> None:
+    """Twelve people of each arm in the first week, and three more of each in the second, who got far less than the others."""
+    people = np.r_[np.arange(24), np.arange(24), 100:106]
+    week, ours = np.r_[np.ones(24, int), np.full(30, 2)], np.r_[np.tile(np.arange(24) < 12, 2), np.arange(6) < 3]
+    reward = np.r_[np.random.default_rng(1).normal(0.5, 0.1, 48), np.repeat([-0.9, 0.9], 3)]
+    sums = np.zeros((54, 7))
+    sums[:, 5], sums[:, 6] = 1.0, reward
+    everybody = LivedWeeks(week, people, ours, sums, 1, 2)
+    first = LivedWeeks(week[:24], people[:24], ours[:24], sums[:24], 1, 1)
+    found = metric(Evidence(everybody, "holdback", FAST, 0.05), "reward_stability")
+    of_many = metric(Evidence(first, "holdback", FAST, 0.05), "reward_stability")
+    assert found.value is not None and of_many.value is not None and found.value > -0.7, "not that of the three"
+    assert found.n == 15
+
+
+def test_bounds_come_from_no_test_of_a_few_newcomers() -> None:
+    """Three people who come in the second week and are all harmed move the share of all 23, and no bound of it."""
+    week, person = np.r_[np.ones(20, int), np.full(3, 2)], np.arange(23)
+    sums = np.ones((23, 7)) * np.array([1.0, 1.0, 0.0, 1.0, 0.8, 1.0, 0.5])
+    calm = Evidence(LivedWeeks(week, person, np.ones(23, bool), sums.copy(), 1, 2), None, FAST, 0.05)
+    sums[20:, 2] = 1.0
+    harmed = Evidence(LivedWeeks(week, person, np.ones(23, bool), sums, 1, 2), None, FAST, 0.05)
+    whole = metric(
+        Evidence(LivedWeeks(np.ones(23, int), person, np.ones(23, bool), sums, 1, 1), None, FAST, 0.05), NAME
+    )
+    assert metric(calm, NAME).value == 0.0 and metric(harmed, NAME).value == pytest.approx(3 / 23)
+    assert (metric(harmed, NAME).low or 0.0) <= (whole.low or 0.0)
+
+
+@pytest.mark.parametrize(("requests", "shown"), [(1, False), (199, False), (200, True)])
+def test_latency_of_too_few_requests_has_no_value(requests: int, shown: bool) -> None:
+    latency = Latency(requests, 1, MinuteShares(np.full(10, 1 / requests)))
+    told = metric(evidence([GOOD], [], latency=latency), "latency")
+    assert (told.value is not None, told.low is not None, told.high is not None) == (shown,) * 3
+    assert told.verdict == ("ok" if shown else "too_few")
 
 
 def test_harm_on_one_weekday_of_seven_is_shown_in_its_true_size() -> None:

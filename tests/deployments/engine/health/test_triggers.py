@@ -135,6 +135,26 @@ def test_a_difference_of_fewer_than_ten_people_is_shown_to_nobody(people: int, s
     found = triggers_of(evidence([Arm(people, empathy=0.1, harm=0.5)] * 4, [Arm(people, empathy=0.2, harm=0.4)] * 4))
     told = [t.value is not None for t in found if t.name in ("empathy_drop", "false_intervention_rise")]
     assert told == [shown, shown]
+    assert all(t.log_evidence in (0.0, t.bar) for t in found if t.value is None), (
+        "evidence of few tells about each of them"
+    )
+
+
+@pytest.mark.parametrize(("people", "shown"), [(2, False), (9, False), (10, True)])
+def test_weeks_of_the_same_few_people_are_not_many_people(people: int, shown: bool) -> None:
+    """As many people in each arm, who come in each of six weeks of a rotating holdback."""
+    week, person = np.repeat(np.arange(1, 7), 2 * people), np.tile(np.arange(2 * people), 6)
+    sums = np.ones((len(week), 7)) * np.array([1.0, 1.0, 0.0, 1.0, 0.8, 1.0, 0.5])
+    lived = LivedWeeks(week, person, person < people, sums, 1, 6)
+    drop = trigger(Evidence(lived, "rotating", FAST, 0.05), "empathy_drop")
+    assert (drop.value is not None) is shown and (shown or drop.log_evidence == 0.0)
+
+
+@pytest.mark.parametrize(("minutes", "shown"), [(1, False), (9, False), (10, True)])
+def test_a_difference_of_few_requests_is_shown_to_nobody(minutes: int, shown: bool) -> None:
+    slow = SlowMinutes(np.full(minutes, 19.0), np.ones(minutes), np.ones(minutes), np.zeros(minutes))
+    told = trigger(replace(evidence([GOOD], [BEFORE]), slow_minutes=slow), "latency_over_250_ms")
+    assert (told.value is not None) is shown
 
 
 def rotated(rng: np.random.Generator, weeks: int, fault: float, onset: int = 1) -> LivedWeeks:

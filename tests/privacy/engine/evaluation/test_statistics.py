@@ -116,9 +116,9 @@ def test_a_sub_heads_difference_is_what_was_lived_whatever_the_model_believes(be
     """Calm gives one more scale than warm. The candidate is always calm, and both tones are tried alike."""
     rows = null_rows(SPEC, decisions=16)
     spoke = np.ones(len(rows.state), dtype=np.int64)
-    calm = np.arange(len(spoke)) % 2
+    calm = (np.arange(len(spoke)) % 2).astype(np.int64)
     tone = replace(rows.subs["tone"], action=calm, propensity=np.full(len(spoke), 0.5))
-    rows = replace(rows, action=spoke, reward=calm * SPEC.reward.scale, subs={"tone": tone})
+    rows = replace(rows, action=spoke, reward=calm * np.float64(SPEC.reward.scale), subs={"tone": tone})
     always, never = policy(np.array([1.0, 0.0, 0.0])), policy(np.zeros(3))
     effects = np.array([[0.0, 0.0, 0.0], [believed, 0.0, 0.0]])
     candidate = EvaluationCandidate(always, never, np.zeros((2, 3)), {"tone": SubCandidate(always, never, effects)})
