@@ -5,6 +5,7 @@ A class of its own, and so a type of problem of its own (``core.problem_json``),
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -64,6 +65,17 @@ class Forbidden(R3alError):
 
 class NoConsent(Forbidden):
     """Report that the person has not consented to what the request would do."""
+
+
+class RefusedElsewhere(Forbidden):
+    """Report that the person refused purposes on a device of another app, which alone may undo that."""
+
+    def __init__(self, purposes: Sequence[str]) -> None:
+        named = " and ".join(purposes)
+        super().__init__(
+            f"the person refused {named} on a device that another account issued; grant it again on a device of that app"
+        )
+        self.members = {"errors": {purpose: ["was refused on a device of another app"] for purpose in purposes}}
 
 
 class TooLarge(R3alError):

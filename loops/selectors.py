@@ -26,7 +26,7 @@ def loop_version_current(name: str) -> LoopVersion:
     if version is None:
         known = ", ".join(LoopVersion.objects.values_list("loop__name", flat=True).distinct().order_by("loop__name"))
         raise NotFound(
-            f"there is no loop {name!r} (known: {known or 'none yet'}); add one with 'manage.py loop add FILE'"
+            f"there is no loop {name[:80]!r} (known: {known or 'none yet'}); add one with 'manage.py loop add FILE'"
         )
     return version
 

@@ -1,6 +1,6 @@
 """Django models of the privacy floor."""
 
-from privacy.models.account import PersonAccount
+from privacy.models.account import DeviceToken, PersonAccount
 from privacy.models.budget import LedgerEntry, PrivacyBudget
 from privacy.models.consent import Consent, Purpose
 from privacy.models.decision import Choice, Decision, RewardSignal
@@ -18,6 +18,7 @@ __all__ = [
     "Consent",
     "DataKey",
     "Decision",
+    "DeviceToken",
     "ExportKey",
     "LedgerEntry",
     "Person",

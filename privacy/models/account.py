@@ -23,3 +23,19 @@ class PersonAccount(Created):
 
     def __str__(self) -> str:
         return f"account of person {self.person_id}"
+
+
+class DeviceToken(models.Model):
+    """Which account a device's token was issued to. It ends with the token.
+
+    ``issuer_id`` is a number and no reference, so it stays when the account is deleted, and never names another account.
+    """
+
+    token = models.OneToOneField("knox.AuthToken", on_delete=models.CASCADE, primary_key=True, related_name="device")
+    issuer_id = models.PositiveBigIntegerField()
+
+    class Meta:
+        db_table = "device_tokens"
+
+    def __str__(self) -> str:
+        return f"a device from account {self.issuer_id}"

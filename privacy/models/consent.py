@@ -28,6 +28,16 @@ class Consent(Created):
     granted = models.BooleanField()
     text_version = models.CharField(max_length=40, default="1")
     source = models.CharField(max_length=80, help_text="Origin of the act, such as the app or an import.")
+    device = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Keyed digest of the device's token, if a device sent it.",
+    )
+    account_id = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Account that issued the device, or that reported the act."
+    )
 
     class Meta:
         db_table = "consents"

@@ -10,13 +10,13 @@ from r3al_project.api.answers.calibration import CalibrationAnswer, calibration_
 from r3al_project.api.http.api_view import ApiView
 from r3al_project.api.http.pagination import PageQuery, page_of_rows
 from r3al_project.api.http.permissions import HasPermission
-from r3al_project.api.http.request_bodies import TextField
+from r3al_project.api.http.request_bodies import LoopField
 from r3al_project.permissions import VIEW_VERSIONS
 from training.selectors.calibration import calibration_of
 
 
 class CalibrationQuery(PageQuery):
-    loop = TextField(required=False, allow_blank=True, help_text="Default: all loops.")
+    loop = LoopField(required=False, allow_blank=True, help_text="Default: all loops.")
 
 
 class CalibrationView(ApiView):

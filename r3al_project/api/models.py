@@ -42,6 +42,7 @@ from r3al_project.api.http.pagination import PageQuery, page_of_table
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import (
     FlagField,
+    LoopField,
     NumberField,
     OneOfField,
     StrictBody,
@@ -115,7 +116,7 @@ class ListQuery(PageQuery):
         allow_blank=True,
         help_text="A head of any loop. The list holds its versions in every loop that has it.",
     )
-    loop = TextField(required=False, allow_blank=True)
+    loop = LoopField(required=False, allow_blank=True)
 
 
 class ModelsView(ApiView):

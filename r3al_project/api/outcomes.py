@@ -14,13 +14,20 @@ from core.errors import InputError
 from loops.engine.reward import BOUNDS, COMPONENTS, DEFAULT_WEIGHTS, reward_components, reward_total
 from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
+from privacy.engine.data_types import DATA_TYPES
 from privacy.services.people.authentication import Token, caller_of, person_of
 from privacy.services.records.rewards import (
     RewardInput,
     decision_activate,
     reward_add,
 )
-from privacy.services.records.signals import SignalInput, signals_add
+from privacy.services.records.signals import (
+    LONGEST_SIGNAL_ID,
+    SignalInput,
+    UnreadableSignal,
+    batch_check,
+    signals_add,
+)
 from r3al_project.api.answers.outcomes import (
     LONGEST_DELAY,
     ActivateAnswer,
@@ -33,11 +40,13 @@ from r3al_project.api.answers.outcomes import (
     RewardBody,
     RewardComponents,
     RewardInputs,
+    SignalBody,
     SignalsAnswer,
-    SignalsBody,
+    SignalsEnvelope,
     Weighed,
     WeighedComponents,
 )
+from r3al_project.api.http.misfits import EntryReader
 from r3al_project.api.http.plain_view import plain_view
 
 LARGEST_BODY = 256 * 1024
@@ -48,16 +57,45 @@ def _json(answer: msgspec.Struct, *, status: int = 200) -> HttpResponse:
     return HttpResponse(msgspec.json.encode(answer), status=status, content_type="application/json")
 
 
-@_view(SignalsBody)
-def signals(token: Token, body: SignalsBody) -> HttpResponse:
-    """Store a batch of signals about one person. Each is kept once by its id."""
+_SIGNALS = EntryReader(
+    SignalBody,
+    {
+        "id": f"send a text of 1 to {LONGEST_SIGNAL_ID} characters",
+        "type": f"send one of {', '.join(DATA_TYPES)}",
+        "at": "send a time with its offset from UTC, like 2026-01-31T08:00:00+01:00",
+        "values": 'send an object of features, like {"mood": 0.1}',
+        "values.": "send a number or the name of a category, or leave out what is not known",
+        "": "send an object with id, type, at and values, each once",
+    },
+)
+
+
+class _Named(msgspec.Struct):
+    id: str = ""
+
+
+@_view(SignalsEnvelope, entries_apart=True)
+def signals(token: Token, body: SignalsEnvelope) -> HttpResponse:
+    """Store a batch of signals about one person. Each is judged on its own, and kept once by its id."""
     caller = caller_of(token)
     version = loop_version_current(body.loop)
     person_id = person_of(caller, user_id_given=body.user_id, population=version.spec.population)
-    given = [SignalInput(s.id, s.kind, s.at, s.values) for s in body.signals]
+    batch_check(len(body.signals))
+    given = [_signal(raw) for raw in body.signals]
     intake = signals_add(loop_version=version, person_id=person_id, signals=given)
     rejected = [Rejected(**one) for one in intake.rejected]
     return _json(SignalsAnswer(intake.added, intake.unchanged, intake.clamped, intake.ahead, rejected))
+
+
+def _signal(raw: msgspec.Raw) -> SignalInput | UnreadableSignal:
+    read = _SIGNALS.read(raw)
+    if isinstance(read, SignalBody):
+        return SignalInput(read.id, read.kind, read.at, read.values)
+    try:
+        name = msgspec.json.decode(raw, type=_Named).id
+    except msgspec.DecodeError:
+        name = ""
+    return UnreadableSignal(name, read.field, read.sentence)
 
 
 @_view(ActivateBody)
@@ -87,12 +125,21 @@ def rewards(token: Token, body: RewardBody, decision: UUID) -> HttpResponse:
 
 
 def _given(components: RewardComponents) -> dict[str, float]:
-    return {name: value for name, value in msgspec.structs.asdict(components).items() if value is not UNSET}
+    given = {name: value for name, value in msgspec.structs.asdict(components).items() if value is not UNSET}
+    return _filled("components", given, RewardComponents)
 
 
 def _inputs(given: RewardInputs) -> dict[str, float]:
     _check_within("inputs.delaySeconds", given.delay_seconds, 0.0, LONGEST_DELAY)
-    return _observed(given, delay=given.delay_seconds, place="inputs.")
+    return _filled("inputs", _observed(given, delay=given.delay_seconds, place="inputs."), RewardInputs)
+
+
+def _filled(field: str, given: dict[str, float], kind: type[msgspec.Struct]) -> dict[str, float]:
+    """Return what was given. Raises InputError that names the fields of ``kind`` if that is nothing."""
+    if not given:
+        known = ", ".join(f.encode_name for f in msgspec.structs.fields(kind))
+        raise InputError(f"{field} is empty; leave it out, or give at least one of {known}", field=field)
+    return given
 
 
 def _observed(given: Observations, *, delay: float | None, place: str = "") -> dict[str, float]:

@@ -13,6 +13,7 @@ from privacy.models import Purpose
 from privacy.models.consent import OWN_SOURCE
 from privacy.services.people.accounts import consents_set, person_register
 from privacy.services.people.authentication import own_person
+from privacy.services.people.devices import Origin, device_origin
 from privacy.services.people.erasure import person_erase
 from privacy.services.people.export import person_export, vault_events_of
 from r3al_project.api.answers.export import MyExportAnswer, my_export_answer
@@ -74,6 +75,7 @@ class PeopleView(ApiView):
             text_version=given["textVersion"],
             source="api",
             device=given["device"],
+            reporter=Origin(request.user.pk, request.user.get_username()),
         )
         made.person.refresh_from_db()
         return TokenAnswer(
@@ -90,7 +92,11 @@ class ConsentsBody(Consents):
 
 
 class MyConsentsView(ApiView):
-    """Show or change the caller's consents. A withdrawal takes effect before the answer is sent."""
+    """Show or change the caller's consents. A withdrawal takes effect before the answer is sent.
+
+    What was refused on a device of one app is granted again on a device of that app. Another app's device gets 403
+    (``refused-elsewhere``).
+    """
 
     permission_classes = (HasPermission,)
     may = {"GET": "", "PUT": ""}
@@ -111,6 +117,7 @@ class MyConsentsView(ApiView):
             text_version=text,
             source=OWN_SOURCE,
             by="person",
+            origin=device_origin(request.auth),
         )
         me = own_person(request.user)
         affected = versions_trained_on(person_id=me.pk) if given.get("training") is False else None

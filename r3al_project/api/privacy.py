@@ -44,7 +44,7 @@ from r3al_project.api.http.api_view import ApiView
 from r3al_project.api.http.idempotency import KEY_HEADER, key_check, key_keep, key_of
 from r3al_project.api.http.pagination import PageQuery, page_of_table
 from r3al_project.api.http.permissions import HasPermission
-from r3al_project.api.http.request_bodies import NumberField, OneOfField, StrictBody, TextField, WholeField
+from r3al_project.api.http.request_bodies import LoopField, NumberField, OneOfField, StrictBody, TextField, WholeField
 from r3al_project.api.http.wait_for_job import job_awaited
 from r3al_project.permissions import ANONYMIZE_DATA, VIEW_BUDGETS, VIEW_RELEASES
 
@@ -164,7 +164,7 @@ class PreviewView(ApiView):
 
 class ReleasesQuery(PageQuery):
     technique = OneOfField(choices=technique_names(), required=False, allow_blank=True)
-    loop = TextField(required=False, allow_blank=True)
+    loop = LoopField(required=False, allow_blank=True)
 
 
 class ReleasesView(ApiView):

@@ -35,6 +35,7 @@ from privacy.models import (
     Choice,
     Consent,
     Decision,
+    DeviceToken,
     LedgerEntry,
     Person,
     PersonAccount,
@@ -227,7 +228,8 @@ def _lived(version: LoopVersion, name: str) -> None:
     decision = Decision.objects.filter(loop_version=version).earliest("pk")
     person = decision.person
     PersonAccount.objects.create(person=person, user=User.objects.create_user(f"{name}-person"))
-    AuthToken.objects.create(person.account.user)
+    token, _ = AuthToken.objects.create(person.account.user)
+    DeviceToken.objects.create(token=token, issuer_id=1)
     served = ServedDecision.objects.create(
         decision=decision, person=person, request_key=BLOBS["request key"], seed=BLOBS["seed"], exploration_bp=1_000,
         expires_at=NOW, closes_at=NOW, activated_at=NOW,

@@ -19,6 +19,7 @@ from privacy.services.budget.caps import CapReason, cap_change
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.people.accounts import person_register
 from privacy.services.people.consent import consent_grant, consent_withdraw
+from privacy.services.people.devices import NOBODY
 from privacy.services.people.erasure import person_erase
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.records.close_outcomes import outcomes_close
@@ -66,8 +67,9 @@ def vault_world(folder: Path) -> VaultWorld:
     people = people_get_or_create(population=loop.spec.population, identifiers=[*names, "ida", "jon"])
     for name in ("ann", "bob", "hal"):
         person_register(
-            population=loop.spec.population, identifier=name, consents={}, text_version="1", source="app", device=True
-        )
+            population=loop.spec.population, identifier=name, consents={}, text_version="1", source="app", device=True,
+            reporter=NOBODY,
+        )  # fmt: skip
     consent_grant(person_ids=[people["ida"]], purposes=[Purpose.PERSONALIZATION], source="app")
     consent_withdraw(person_ids=[people["bob"]], purposes=[Purpose.TRAINING], source="app")
     served = serve_many(loop, [people[name] for name in names])

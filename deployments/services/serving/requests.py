@@ -60,12 +60,9 @@ def read_context(spec: LoopSpec, dynamics: ScalarDynamics, request: DecisionRequ
             continue
         i = dynamics.index.get(name)
         if i is None:
-            known = ", ".join(dynamics.index)
-            raise InputError(
-                f"context.{name} is not a feature of loop {spec.name!r}; its features are {known}",
-                field=f"context.{name}",
-            )
-        values[i], out_of_bounds = feature_value(spec, i, value)
+            known, place = ", ".join(dynamics.index), f"context.{name[:40]}"
+            raise InputError(f"{place} is not a feature of loop {spec.name!r}; its features are {known}", field=place)
+        values[i], out_of_bounds = feature_value(spec, i, value, place=f"context.{name[:40]}")
         if out_of_bounds:
             clamped.append(name)
     return ReadContext(values, tuple(clamped), _masks(spec, request.eligible) if request.eligible else {})

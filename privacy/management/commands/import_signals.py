@@ -103,6 +103,8 @@ class Command(BaseCommand):
         self.stdout.write(report.file)
         for name, count in lines:
             self.stdout.write(f"  {name:<20}{count:>12,}")
+        if report.times.sentence:
+            self.stdout.write(f"times: {report.times.sentence}")
         for kind, counts in report.counts.items():
             self.stdout.write(f"{_LABELS.get(kind, kind)}:")
             for name, count in counts.items():

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from privacy.models import Person, PersonAccount, Purpose, VaultKind
 from privacy.services.people.consent import Grantor, consent_grant, consent_withdraw
+from privacy.services.people.devices import Origin, own_refusals_check
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.people.tokens import device_token_create
 from privacy.services.vault.append import subject_of, vault_append
@@ -29,12 +30,21 @@ class PersonRegistration:
 
 @transaction.atomic
 def person_register(
-    *, population: str, identifier: str, consents: dict[Purpose, bool], text_version: str, source: str, device: bool
+    *,
+    population: str,
+    identifier: str,
+    consents: dict[Purpose, bool],
+    text_version: str,
+    source: str,
+    device: bool,
+    reporter: Origin,
 ) -> PersonRegistration:
     """Register a person, or find a registered one, and grant or withdraw the named consents.
 
     A service reports these consents, so it cannot undo a withdrawal or an erasure (``consent_grant``). A new person gets a device
     token; with ``device`` a registered person gets a further one. Raises InputError for an unusable identifier.
+
+    Args: reporter: the account of the service.
     """
     person = Person.objects.get(pk=people_get_or_create(population=population, identifiers=[identifier])[identifier])
     account = PersonAccount.objects.filter(person=person).select_related("user").first()
@@ -42,10 +52,12 @@ def person_register(
     if account is None:
         user = get_user_model().objects.create_user(f"person-{secrets.token_hex(12)}")  # a name that identifies nobody
         account = PersonAccount.objects.create(user=user, person=person)
-    consents_set(person=person, consents=consents, text_version=text_version, source=source, by="service")
+    consents_set(
+        person=person, consents=consents, text_version=text_version, source=source, by="service", origin=reporter
+    )
     token, expiry = "", None
     if new or device:
-        token, expiry = device_token_create(account)
+        token, expiry = device_token_create(account, issuer_id=reporter.account_id)
     if new:  # last, because the Trust Vault's head is the last lock
         added = ACCOUNTS.total(PersonAccount.objects.filter(pk=account.pk))
         vault_append(kind=VaultKind.ACCOUNT, body={}, subject=subject_of(person), sums={ACCOUNTS.name: added})
@@ -53,14 +65,23 @@ def person_register(
 
 
 @transaction.atomic
-def consents_set(*, person: Person, consents: dict[Purpose, bool], text_version: str, source: str, by: Grantor) -> None:
-    """Grant or withdraw each named purpose, as acts in the consent history. What was said before is not written again."""
+def consents_set(
+    *, person: Person, consents: dict[Purpose, bool], text_version: str, source: str, by: Grantor, origin: Origin
+) -> None:
+    """Grant or withdraw each named purpose, as acts in the consent history. What was said before is not written again.
+
+    Raises RefusedElsewhere for a purpose that the person refused on a device of another account.
+    """
     people, granted = [person.pk], [p for p, given in consents.items() if given]
+    if granted and by == "person":
+        own_refusals_check(person_id=person.pk, purposes=granted, origin=origin)
     if granted:
-        consent_grant(person_ids=people, purposes=granted, source=source, text_version=text_version, by=by)
+        consent_grant(
+            person_ids=people, purposes=granted, source=source, text_version=text_version, by=by, origin=origin
+        )
     withdrawn = [p for p in consents if p not in granted]
     if withdrawn:
-        consent_withdraw(person_ids=people, purposes=withdrawn, source=source, text_version=text_version)
+        consent_withdraw(person_ids=people, purposes=withdrawn, source=source, text_version=text_version, origin=origin)
 
 
 def consents_of(person: Person) -> dict[str, bool]:

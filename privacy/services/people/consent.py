@@ -18,6 +18,7 @@ from privacy.engine.dp.coarse_counts import two_digits
 from privacy.engine.hash_chain import digests_sum
 from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
 from privacy.models.consent import OWN_SOURCE
+from privacy.services.people.devices import NOBODY, Origin
 from privacy.services.vault.append import subject_of, subjects_of, vault_append
 from privacy.services.vault.commitments import text_digest
 from privacy.services.vault.stored_rows import CONSENTS
@@ -33,6 +34,7 @@ def consent_grant(
     source: str,
     text_version: str = "1",
     by: Grantor = "person",
+    origin: Origin = NOBODY,
 ) -> int:
     """Grant purposes for people. Returns the number of acts written.
 
@@ -46,12 +48,17 @@ def consent_grant(
         changing = _unsaid(person_ids, purposes, True, source, text_version)
     if by == "service":
         changing = {p: _open_to_services(p, people, text_version) for p, people in changing.items()}
-    return _write(changing, True, source, text_version)
+    return _write(changing, True, source, text_version, origin)
 
 
 @transaction.atomic
 def consent_withdraw(
-    *, person_ids: Collection[int], purposes: Sequence[Purpose], source: str, text_version: str = "1"
+    *,
+    person_ids: Collection[int],
+    purposes: Sequence[Purpose],
+    source: str,
+    text_version: str = "1",
+    origin: Origin = NOBODY,
 ) -> int:
     """Withdraw purposes for people, or note that they refuse them. Returns the number of acts written.
 
@@ -59,7 +66,7 @@ def consent_withdraw(
     their own device, or others under another text.
     """
     changing = _unsaid(person_ids, purposes, False, source, text_version)
-    return _write(changing, False, source, text_version)
+    return _write(changing, False, source, text_version, origin)
 
 
 def personalization_check(person_id: int, refused: str) -> None:
@@ -149,11 +156,19 @@ def _ever_erased(people: Collection[int]) -> set[int]:
     return set(erased.values_list("pk", flat=True))
 
 
-def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_version: str) -> int:
+def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_version: str, origin: Origin) -> int:
     added: dict[Purpose, int] = {}
     for purpose, people in changing.items():
         acts = [
-            Consent(person_id=i, purpose=purpose.value, granted=granted, source=source, text_version=text_version)
+            Consent(
+                person_id=i,
+                purpose=purpose.value,
+                granted=granted,
+                source=source,
+                text_version=text_version,
+                device=origin.device,
+                account_id=origin.account_id,
+            )
             for i in people
         ]
         added[purpose] = digests_sum(map(CONSENTS.digest, Consent.objects.bulk_create(acts)))
@@ -161,7 +176,7 @@ def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_
         mask = F("consent_mask").bitor(bits) if granted else F("consent_mask").bitand(~bits & 7)
         PrivacyBudget.objects.filter(person_id__in=people).update(consent_mask=mask)
     for purpose, people in changing.items():  # last, because the Trust Vault's head is the last lock
-        _record(people, purpose, granted, source, text_version, added[purpose])
+        _record(people, purpose, granted, source, text_version, origin, added[purpose])
     return sum(map(len, changing.values()))
 
 
@@ -181,7 +196,9 @@ def _by_bits(changing: dict[Purpose, list[int]]) -> dict[int, list[int]]:
     return people_by_bits
 
 
-def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, text_version: str, added: int) -> None:
+def _record(
+    changing: list[int], purpose: Purpose, granted: bool, source: str, text_version: str, origin: Origin, added: int
+) -> None:
     """Record acts in the Trust Vault: one person's act under their own commitment, the acts of several people as one event.
 
     ``added`` is the sum of the digests of the acts' rows.
@@ -195,7 +212,7 @@ def _record(changing: list[int], purpose: Purpose, granted: bool, source: str, t
         "text": text_digest(text_version),
         "source": source[:80],
         "people": 1 if one else two_digits(len(changing)),
-    }
+    } | origin.facts()
     vault_append(
         kind=VaultKind.CONSENT,
         body=body if one else body | {"commitment": subjects_of(changing)},

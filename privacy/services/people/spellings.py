@@ -22,6 +22,7 @@ from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
 from privacy.models.budget import WINDOWS
 from privacy.models.consent import OWN_SOURCE
 from privacy.services.people.consent import consent_withdraw
+from privacy.services.people.devices import NOBODY, act_origin
 from privacy.services.people.erasure import ErasureReason, person_erase, tombstone
 from privacy.services.vault.append import time_text, vault_append
 from privacy.services.vault.stored_rows import people_seal, person_reference
@@ -97,12 +98,12 @@ def _keep_refusals(other_id: int, key: str, into_id: int) -> None:
     for purpose in Purpose:
         act, held = theirs.get(purpose), mine.get(purpose)
         if act is not None and not act.granted:
-            source, text = act.source, act.text_version
+            source, text, origin = act.source, act.text_version, act_origin(act)
         elif act is None and held is not None and _is_lost(held, other.last_erased_at):
-            source, text = _SOURCE, held.text_version
+            source, text, origin = _SOURCE, held.text_version, NOBODY
         else:
             continue
-        consent_withdraw(person_ids=[into_id], purposes=[purpose], source=source, text_version=text)
+        consent_withdraw(person_ids=[into_id], purposes=[purpose], source=source, text_version=text, origin=origin)
 
 
 @transaction.atomic

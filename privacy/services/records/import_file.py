@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from core.errors import InputError
 from core.progress import ReportProgress, no_progress
@@ -33,6 +34,7 @@ from privacy.models.imports import LONGEST_OVERRIDE
 from privacy.services.records.import_check import PropensityCheck, propensities_check, refusal_error
 from privacy.services.records.import_findings import FEWEST_PEOPLE, has_numbers, rounded
 from privacy.services.records.import_history import ImportHistory
+from privacy.services.records.import_times import AHEAD_OF_ANY_CLOCK, ImportTimes
 from privacy.services.records.import_write import WriteCounts, import_rows_prepare, import_rows_write
 from privacy.services.vault.append import vault_append
 from privacy.services.vault.commitments import text_digest
@@ -54,7 +56,8 @@ class ImportReport:
     ``counts`` maps an event to its counts: rejected rows by reason; clamped, filled and ignored values by column.
     ``rejects_file`` is None when no row was rejected. ``propensities`` holds what the check found for each head and action,
     rounded (``import_findings``), and ``findings`` says it in words. ``warnings`` are those that say what the file cannot show.
-    ``override`` is the reason for importing a file whose propensities are refuted (empty: not needed).
+    ``override`` is the reason for importing a file whose propensities are refuted (empty: not needed). ``times`` holds the
+    first and the last time of all rows that were read, and how many lie more than a day after now.
     """
 
     file: str
@@ -70,16 +73,22 @@ class ImportReport:
     findings: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     override: str = ""
+    times: ImportTimes = field(default_factory=ImportTimes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values, for JSON."""
-        return asdict(self)
+        return asdict(self) | {"times": self.times.as_dict()}
 
     def as_record(self) -> dict[str, Any]:
         """Return what permanent rows may keep of the report: counts to two digits, and neither a file's name nor a typed text."""
         coarse = {name: never_hidden(getattr(self, name)) for name in _COUNTED}
         kept = {name: getattr(self, name) for name in ("rejects_file", "propensities", "findings", "warnings")}
-        return coarse | kept | {"counts": _coarse(self.counts), "overridden": bool(self.override)}
+        more = {
+            "counts": _coarse(self.counts),
+            "overridden": bool(self.override),
+            "ahead": never_hidden(self.times.ahead),
+        }
+        return coarse | kept | more
 
 
 def signals_import(
@@ -130,6 +139,7 @@ def signals_import(
         findings=check.sentences,
         warnings=list(check.warnings),
         override=override,
+        times=tally.times,
     )
     _store_report(report, loop_version, source)
     return report
@@ -144,6 +154,7 @@ class _Tally:
     rejected: int = 0
     granted: int = 0
     counts: dict[str, Counter[str]] = field(default_factory=dict)
+    times: ImportTimes = field(default_factory=ImportTimes)
 
     def count(self, kind: str, what: str) -> None:
         self.counts.setdefault(kind, Counter())[what] += 1
@@ -201,6 +212,7 @@ def _read(
 ) -> tuple[list[tuple[int, LoggedRow]], list[Reject]]:
     rows: list[tuple[int, LoggedRow]] = []
     errors: list[Reject] = []
+    latest = timezone.now() + AHEAD_OF_ANY_CLOCK
     for record in chunk:
         try:
             if record.error is not None:
@@ -210,6 +222,7 @@ def _read(
             errors.append((record.line, error))
             continue
         rows.append((record.line, row))
+        tally.times = tally.times.with_row(row.time, latest)
         for event, column in row.notes:
             tally.count(event, column)
     return rows, errors

@@ -143,12 +143,12 @@ def _locked(served: ServedDecision) -> ServedDecision:
 def _payload(served: ServedDecision, reward: RewardInput, cipher: Cipher) -> Floats:
     spec = served.decision.loop_version.spec
     if not 0 < len(reward.reward_id) <= LONGEST_REWARD_ID:
-        raise InputError(f"rewardId has 1 to {LONGEST_REWARD_ID} characters")
+        raise InputError(f"rewardId has 1 to {LONGEST_REWARD_ID} characters", field="rewardId")
     if reward.label is not None and not 0 < len(reward.label) <= LONGEST_LABEL:
-        raise InputError(f"label has 1 to {LONGEST_LABEL} characters")
+        raise InputError(f"label has 1 to {LONGEST_LABEL} characters", field="label")
     given = [name for name in ("total", "components", "inputs") if getattr(reward, name) is not None]
     if len(given) > 1 or (not given and reward.label is None):
-        raise InputError("give one of total, components and inputs, or a label alone")
+        raise InputError("give one of total, components and inputs, or a label alone", field="body")
     if reward.total is not None:
         return payload_of_total(_total(spec, reward.total))
     if reward.components is not None:
@@ -165,18 +165,20 @@ def _payload(served: ServedDecision, reward: RewardInput, cipher: Cipher) -> Flo
 def _total(spec: LoopSpec, total: float) -> float:
     largest = largest_total(spec)
     if not abs(total) <= largest:
-        raise InputError(f"total is {total:g}; under this loop it lies within -{largest:g} and {largest:g}")
+        raise InputError(
+            f"total is {total:g}; under this loop it lies within -{largest:g} and {largest:g}", field="total"
+        )
     return total
 
 
 def _numbers(field: str, given: dict[str, float], known: tuple[str, ...]) -> dict[str, float]:
     for name, value in given.items():
         if name not in known:
-            raise InputError(f"{field}.{name} is not known; there are {', '.join(known)}")
+            raise InputError(f"{field}.{name} is not known; there are {', '.join(known)}", field=f"{field}.{name}")
         if not np.isfinite(value) or abs(value) > 1e9:
-            raise InputError(f"{field}.{name} is {value:g}; it takes a finite number")
+            raise InputError(f"{field}.{name} is {value:g}; it takes a finite number", field=f"{field}.{name}")
     if not given:
-        raise InputError(f"{field} is empty; leave it out or give one of {', '.join(known)}")
+        raise InputError(f"{field} is empty; leave it out, or give at least one value", field=field)
     return given
 
 

@@ -64,9 +64,21 @@ class SignalInput:
     values: dict[str, float | str]
 
 
+@dataclass(frozen=True)
+class UnreadableSignal:
+    """A signal whose body does not fit. ``reason`` names the ``field`` and says what to send instead."""
+
+    signal_id: str
+    field: str
+    reason: str
+
+
+GivenSignal = SignalInput | UnreadableSignal
+
+
 @dataclass
 class SignalsReceipt:
-    """The result of adding a batch. ``rejected`` lists index, id, code and reason of each rejected signal.
+    """The result of adding a batch. ``rejected`` lists index, id, field, code and reason of each rejected signal.
 
     ``ahead`` counts the new signals that were dated later than now and are stored as of now.
     """
@@ -78,15 +90,20 @@ class SignalsReceipt:
     rejected: list[dict[str, Any]] = field(default_factory=list)
 
 
+def batch_check(count: int) -> None:
+    """Raise InputError for a batch that is empty or too large."""
+    if not 0 < count <= LARGEST_BATCH:
+        raise InputError(f"a batch has 1 to {LARGEST_BATCH} signals, not {count}", field="signals")
+
+
 @transaction.atomic
-def signals_add(*, loop_version: LoopVersion, person_id: int, signals: Sequence[SignalInput]) -> SignalsReceipt:
-    """Store a batch of one person's signals. Valid signals are stored together; invalid ones are rejected with a reason.
+def signals_add(*, loop_version: LoopVersion, person_id: int, signals: Sequence[GivenSignal]) -> SignalsReceipt:
+    """Store a batch of one person's signals. Valid signals are stored together; each other is rejected alone, with a reason.
 
     Raises Forbidden without consent to personalization, and InputError for a batch that is empty, too large, or without any
     valid signal.
     """
-    if not 0 < len(signals) <= LARGEST_BATCH:
-        raise InputError(f"a batch has 1 to {LARGEST_BATCH} signals, not {len(signals)}", field="signals")
+    batch_check(len(signals))
     cipher = cipher_after_erasure(person_id)
     personalization_check(person_id, "their signals cannot be stored")
     receipt = SignalsReceipt()
@@ -105,24 +122,29 @@ def _sealed(signal: Signal, values: Floats, cipher: Cipher) -> Signal:
 
 
 def _new_signals(
-    loop_version: LoopVersion, person_id: int, signals: Sequence[SignalInput], receipt: SignalsReceipt
+    loop_version: LoopVersion, person_id: int, signals: Sequence[GivenSignal], receipt: SignalsReceipt
 ) -> list[tuple[Signal, Floats]]:
     """Return the new valid signals in order of time with their values, not sealed yet. The receipt counts or rejects all others.
 
     The caller has locked the person's budget row, so no other batch of this person can be stored meanwhile.
     """
-    known, now = _contents(person_id, [_key(item) for item in signals]), timezone.now()
+    readable = [item for item in signals if isinstance(item, SignalInput)]
+    known, now = _contents(person_id, [_key(item) for item in readable]), timezone.now()
     erased = Person.objects.values_list("last_erased_at", flat=True).get(pk=person_id)
     fresh: list[tuple[datetime, Signal, Floats]] = []
     for index, item in enumerate(signals):
         try:
+            if isinstance(item, UnreadableSignal):
+                raise InputError(item.reason, field=item.field)
             payload, clamped = _payload(loop_version.spec, item)
             if erased is not None and item.at <= erased:
-                raise BeforeErasure("at lies before the person's erasure; what was erased is not stored again")
+                raise BeforeErasure(
+                    "at lies before the person's erasure; what was erased is not stored again", field="at"
+                )
             signal = _signal(loop_version, person_id, item, now)
             before, content = known.get(_key(item)), bytes(signal.content_key)
             if before not in (None, content):
-                raise KeyReused("this id was used with other content; use a new id for a new signal")
+                raise KeyReused("this id was used with other content; use a new id for a new signal", field="id")
         except InputError as error:
             receipt.rejected.append(_rejected(index, item, error))
             continue
@@ -138,11 +160,15 @@ def _new_signals(
     return [(signal, payload) for _, signal, payload in fresh]
 
 
-def _rejected(index: int, item: SignalInput, error: InputError) -> dict[str, Any]:
-    code = {KeyReused: "key-reused", ClockAhead: "clock-ahead", BeforeErasure: "before-erasure"}.get(
-        type(error), "invalid-input"
-    )
-    return {"index": index, "id": item.signal_id[:LONGEST_SIGNAL_ID], "code": code, "reason": str(error)}
+def _rejected(index: int, item: GivenSignal, error: InputError) -> dict[str, Any]:
+    codes = {KeyReused: "key-reused", ClockAhead: "clock-ahead", BeforeErasure: "before-erasure"}
+    return {
+        "index": index,
+        "id": item.signal_id[:LONGEST_SIGNAL_ID],
+        "field": next(iter(error.members.get("errors", ())), ""),
+        "code": codes.get(type(error), "invalid-input"),
+        "reason": str(error),
+    }
 
 
 def _contents(person_id: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -156,24 +182,27 @@ def _key(item: SignalInput) -> bytes:
 
 
 def _payload(spec: LoopSpec, item: SignalInput) -> tuple[Floats, int]:
+    """Return a signal's values by feature, and how many were clamped. Raises InputError that names the field."""
     if not 0 < len(item.signal_id) <= LONGEST_SIGNAL_ID:
-        raise InputError(f"id has 1 to {LONGEST_SIGNAL_ID} characters")
+        raise InputError(f"id must have 1 to {LONGEST_SIGNAL_ID} characters", field="id")
     if item.kind not in DATA_TYPES:
-        raise InputError(f"type {item.kind!r} is not known; it is one of {', '.join(DATA_TYPES)}")
+        raise InputError(f"type {item.kind[:40]!r} is not known; it is one of {', '.join(DATA_TYPES)}", field="type")
     if item.at.tzinfo is None:
-        raise InputError("at needs an offset from UTC")
+        raise InputError("at has no offset from UTC; send it like 2026-01-31T08:00:00+01:00", field="at")
     if item.at > timezone.now() + FURTHEST_AHEAD:
-        raise ClockAhead("at lies more than a day in the future; check the device's clock")
+        raise ClockAhead("at lies more than a day in the future; check the device's clock", field="at")
     if item.at < _EARLIEST:
-        raise InputError(f"at lies before {_EARLIEST:%Y}")
+        raise InputError(f"at lies before {_EARLIEST:%Y}; check the device's clock", field="at")
     if not item.values:
-        raise InputError("values is empty; give at least one feature")
+        raise InputError("values is empty; give at least one feature", field="values")
     payload, clamped = np.full(len(spec.features), np.nan), 0
     for name, value in item.values.items():
+        place = f"values.{name[:40]}"
         if name not in spec.feature_names:
-            raise InputError(f"values.{name} is no feature of loop {spec.name!r}")
+            known = ", ".join(spec.feature_names)
+            raise InputError(f"{place} is no feature of loop {spec.name!r}; its features are {known}", field=place)
         i = spec.feature_names.index(name)
-        payload[i], out = feature_value(spec, i, value)
+        payload[i], out = feature_value(spec, i, value, place=place)
         clamped += out
     return payload, clamped
 

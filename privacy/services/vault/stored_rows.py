@@ -92,6 +92,26 @@ class DecisionRows(StoredRows):
                 yield facts[0], row_digest(self.name, *facts, choices.get(facts[0], []))
 
 
+@dataclass(frozen=True)
+class ConsentRows(StoredRows):
+    """Acts of consent. One that names neither device nor account keeps the digest that it had before acts named them."""
+
+    def digest(self, row: Model) -> str:
+        """Return the digest of one row at hand."""
+        return row_digest(self.name, *_as_recorded(tuple(getattr(row, field) for field in self.fields)))
+
+    def digests(self, rows: QuerySet[Any] | None = None) -> Iterator[tuple[int, str]]:
+        """Return the primary key and the digest of each act as stored now, in bounded memory."""
+        chosen = self.rows() if rows is None else rows
+        for facts in chosen.order_by("pk").values_list(*self.fields).iterator(chunk_size=_CHUNK):
+            yield facts[0], row_digest(self.name, *_as_recorded(facts))
+
+
+def _as_recorded(act: tuple[Any, ...]) -> tuple[Any, ...]:
+    *older, device, account = act
+    return act if device or account is not None else tuple(older)
+
+
 def row_chunks(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
     """Return rows in lists of bounded length."""
     chunk: list[_Row] = []
@@ -129,9 +149,9 @@ ROUNDS = StoredRows(
     lambda: ReleaseRound.objects.all(),
     is_named=True,
 )
-CONSENTS = StoredRows(
+CONSENTS = ConsentRows(
     "consents",
-    ("pk", "created_at", "person_id", "purpose", "granted", "text_version", "source"),
+    ("pk", "created_at", "person_id", "purpose", "granted", "text_version", "source", "device", "account_id"),
     lambda: Consent.objects.all(),
     is_named=False,
 )

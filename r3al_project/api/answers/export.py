@@ -51,6 +51,12 @@ class ExportedConsent(Shape):
     granted = serializers.BooleanField()
     text = serializers.CharField(help_text="Version of the consent text.")
     from_ = serializers.CharField()
+    device = serializers.CharField(
+        help_text="The device that sent it, as the Trust Vault names it. Empty: none, or before."
+    )
+    account = serializers.IntegerField(
+        allow_null=True, help_text="Number of the account that issued the device, or that reported the act."
+    )
     at = serializers.DateTimeField()
 
 
@@ -58,7 +64,7 @@ def exported_consent(act: Consent) -> Answer:
     """Build one consent or withdrawal."""
     return {
         "purpose": act.purpose, "granted": act.granted, "text": act.text_version, "from": act.source,
-        "at": act.created_at,
+        "device": act.device, "account": act.account_id, "at": act.created_at,
     }  # fmt: skip
 
 

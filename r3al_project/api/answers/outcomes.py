@@ -42,10 +42,21 @@ class SignalBody(msgspec.Struct, rename={"kind": "type"}, forbid_unknown_fields=
     values: Annotated[dict[str, float | str], _limits(minProperties=1)]
 
 
-class SignalsBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    signals: Annotated[list[SignalBody], _limits(minItems=1, maxItems=LARGEST_BATCH)]
+class BatchBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """What a batch of signals has beside the signals."""
+
     loop: str = DEFAULT_LOOP
     user_id: _UserId | None = None
+
+
+class SignalsBody(BatchBody, kw_only=True):
+    signals: Annotated[list[SignalBody], _limits(minItems=1, maxItems=LARGEST_BATCH)]
+
+
+class SignalsEnvelope(BatchBody, kw_only=True):
+    """``SignalsBody`` as it is read: each signal on its own, so that one which does not fit spoils no other."""
+
+    signals: list[msgspec.Raw]
 
 
 class ActivateBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -108,10 +119,15 @@ class CalculateBody(Observations):
 
 
 class Rejected(msgspec.Struct):
-    """A signal that was rejected, with its index in the batch, its id, a stable code and the reason."""
+    """A signal that was rejected. ``id`` is empty if it cannot be read.
+
+    ``index``: its place in the batch, from 0. ``field``: what does not fit, like ``values.mood``. It is empty for the signal as
+    a whole. ``reason`` says what to send instead.
+    """
 
     index: int
     id: str
+    field: str
     code: Annotated[str, _limits(enum=list(REJECTION_CODES))]
     reason: str
 

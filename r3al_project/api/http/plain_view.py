@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from core.errors import InputError, R3alError, TooLarge
 from core.problem_json import problem, problem_of
 from privacy.services.people.authentication import Token, caller_of, token_read
-from r3al_project.api.http.request_bodies import once_each
+from r3al_project.api.http.misfits import check_names_once, misfit_of
+from r3al_project.api.http.request_bodies import DEEPEST_JSON
 
 Body = TypeVar("Body")
 _Handler = Callable[..., HttpResponse]
@@ -28,13 +27,24 @@ class PlainView(Generic[Body]):
         largest: size limit of the body, in bytes.
         advice: tells the caller what to send instead of a body that is too large.
         may_be_empty: whether an empty body stands for an empty JSON object.
+        entries_apart: whether the body holds a list whose entries the handler reads itself (``EntryReader``).
     """
 
     csrf_exempt = True  # callers send a token, never a session cookie
 
-    def __init__(self, handler: _Handler, body: type[Body], *, largest: int, advice: str, may_be_empty: bool) -> None:
-        self._handler, self._decoder = handler, msgspec.json.Decoder(body)
-        self._largest, self._advice, self._may_be_empty = largest, advice, may_be_empty
+    def __init__(
+        self,
+        handler: _Handler,
+        body: type[Body],
+        *,
+        largest: int,
+        advice: str,
+        may_be_empty: bool = False,
+        entries_apart: bool = False,
+    ) -> None:
+        self._handler, self._body, self._decoder = handler, body, msgspec.json.Decoder(body)
+        self._largest, self._advice = largest, advice
+        self._may_be_empty, self._entries_apart = may_be_empty, entries_apart
 
     def __call__(self, request: HttpRequest, **path: Any) -> HttpResponse:
         """Answer a Django request. Any method but POST gets 405."""
@@ -56,8 +66,6 @@ class PlainView(Generic[Body]):
         try:
             token = token_read(authorization)
             return self._handler(token, self._decoded(token, raw, query), **path)
-        except msgspec.ValidationError as error:
-            return _misfit(str(error))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return problem(400, f"the body is not JSON: {error}")
         except R3alError as error:
@@ -72,33 +80,24 @@ class PlainView(Generic[Body]):
                 )
             if raw is None:
                 raise TooLarge(f"the body is larger than {self._largest} bytes; {self._advice}")
-            raw = raw or (b"{}" if self._may_be_empty else b"")
-            decoded = self._decoder.decode(raw)
-            _check_names_once(raw)
-            return decoded
+            return self._typed(raw or (b"{}" if self._may_be_empty else b""))
         except (InputError, TooLarge, msgspec.DecodeError, UnicodeDecodeError):
             caller_of(token)  # an unknown caller gets 401 and learns nothing about the body
             raise
 
-
-def _misfit(reason: str) -> HttpResponse:
-    """Answer 422 for a body that does not fit its type. The path at the end of msgspec's sentence names the field."""
-    found = re.fullmatch(r"(.*) - at `(?:key in )?\$\.?(.*?)`", reason)
-    sentence, path = (found[1], found[2]) if found else (reason, "")
-    field = re.sub(r"\[(.*?)\]", r".\1", path).lstrip(".")
-    return problem(422, f"the body does not fit: {reason}", errors={field or "body": [sentence]})
-
-
-def _check_names_once(raw: bytes) -> None:
-    """Raise DecodeError for an object that holds a name twice. msgspec would silently take the last value."""
-    try:
-        json.loads(raw, object_pairs_hook=once_each)
-    except ValueError as error:
-        raise msgspec.DecodeError(str(error)) from None
+    def _typed(self, raw: bytes) -> Body:
+        """Decode a body. Raises InputError that names the field which does not fit, and DecodeError for what is no JSON."""
+        try:
+            decoded = self._decoder.decode(raw)
+            check_names_once(raw, nested=not self._entries_apart)
+        except msgspec.ValidationError as error:
+            field, sentence = misfit_of(error, self._body, raw)
+            raise InputError(f"{field or 'the body'} {sentence}", field=field or "body") from None
+        except RecursionError:
+            raise msgspec.DecodeError(f"it is nested deeper than {DEEPEST_JSON} levels") from None
+        return decoded
 
 
-def plain_view(
-    body: type[Body], *, largest: int, advice: str, may_be_empty: bool = False
-) -> Callable[[_Handler], PlainView[Body]]:
+def plain_view(body: type[Body], **options: Any) -> Callable[[_Handler], PlainView[Body]]:
     """Decorate a handler so that it becomes a ``PlainView`` of that body."""
-    return lambda handler: PlainView(handler, body, largest=largest, advice=advice, may_be_empty=may_be_empty)
+    return lambda handler: PlainView(handler, body, **options)

@@ -13,13 +13,14 @@ from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 
-from core.errors import InputError, TooLarge
+from core.errors import InputError, NotFound, TooLarge
 from core.identifiers import LONGEST_IDENTIFIER, identifier_normalised
+from loops.selectors import loop_version_current
 
 LARGEST_JSON = 64 * 1024
 DEEPEST_JSON = 20
 _LONGEST_NUMBER, _LONGEST_WHOLE = 40, 18  # characters; every column of whole numbers holds 18 digits
-_LONGEST_NAME = 60
+LONGEST_NAME = 60
 _MOST_NAMED = 5  # unknown fields that an error names
 B = TypeVar("B", bound="StrictBody")
 
@@ -52,7 +53,7 @@ def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(built) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"it holds the name {twice[:_LONGEST_NAME]!r} twice in one object")
+        raise ValueError(f"it holds the name {twice[:LONGEST_NAME]!r} twice in one object")
     return built
 
 
@@ -95,7 +96,7 @@ class StrictBody(serializers.Serializer[Any]):
             unknown = [name for name in data if name not in self.fields]
             if unknown:
                 raise ValidationError(
-                    {n[:_LONGEST_NAME]: [_suggestion(n, list(self.fields))] for n in unknown[:_MOST_NAMED]}
+                    {n[:LONGEST_NAME]: [suggestion(n, list(self.fields))] for n in unknown[:_MOST_NAMED]}
                 )
         return super().to_internal_value(data)
 
@@ -123,6 +124,17 @@ class IdentifierField(TextField):
         try:
             return identifier_normalised(super().to_internal_value(data))
         except InputError as error:
+            raise ValidationError(str(error)) from None
+
+
+class LoopField(TextField):
+    """The name of a loop in a query. A list of an unknown loop would be empty, and its misspelt name would go unnoticed."""
+
+    def to_internal_value(self, data: Any) -> str:
+        name = super().to_internal_value(data)
+        try:
+            return loop_version_current(name).loop.name
+        except NotFound as error:
             raise ValidationError(str(error)) from None
 
 
@@ -160,15 +172,16 @@ class OneOfField(serializers.ChoiceField):
         if (isinstance(data, str) and data in self.choices) or (data == "" and self.allow_blank):
             return data
         raise ValidationError(
-            f"{str(data)[:_LONGEST_NAME]!r} is not known; use one of {', '.join(map(str, self.choices))}"
+            f"{str(data)[:LONGEST_NAME]!r} is not known; use one of {', '.join(map(str, self.choices))}"
         )
 
 
-def _suggestion(name: str, known: Sequence[str]) -> str:
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Return a sentence about an unknown name: the known one that it is nearest to, or else all of them."""
     if not known:
         return "is not known; this request takes no fields"
     by_letters = {k.lower(): k for k in known}
-    near = get_close_matches(name[:_LONGEST_NAME].lower(), by_letters, n=1)
+    near = get_close_matches(name[:LONGEST_NAME].lower(), by_letters, n=1)
     return (
         f"is not known; did you mean {by_letters[near[0]]}?"
         if near
@@ -186,7 +199,7 @@ def read_query(kind: type[B], request: Request) -> dict[str, Any]:
     given = request.query_params
     twice = [name for name, values in given.lists() if len(values) > 1]
     if twice:
-        raise ValidationError({n[:_LONGEST_NAME]: ["is given twice; give it once"] for n in twice[:_MOST_NAMED]})
+        raise ValidationError({n[:LONGEST_NAME]: ["is given twice; give it once"] for n in twice[:_MOST_NAMED]})
     return _checked(kind, given.dict())
 
 

@@ -106,6 +106,10 @@ def test_json_is_one_object_with_the_counts(loop: LoopVersion, file: Path, tmp_p
         "findings": said["findings"],
         "warnings": ["policy: too few people to check the propensities."],
         "override": "",
+        "times": {
+            "first": "2015-07-22T16:30:00+00:00", "last": "2015-07-22T18:30:00+00:00", "ahead": 0,
+            "sentence": "the rows are from 2015-07-22 16:30 to 2015-07-22 18:30 UTC",
+        },
     }  # fmt: skip
     assert [(m["head"], m["action"], m["finding"]) for m in said["propensities"]] == [
         ("policy", "wait", "too few people"), ("policy", "suggest", "too few people"),  # their actions are not told
@@ -198,3 +202,25 @@ def test_an_override_that_nothing_asks_for_is_not_recorded(tmp_path: Path) -> No
     assert SignalImport.objects.get().override == "" and not VaultEvent.objects.filter(kind="import").exists()
     kept = Choice.objects.values_list("action", "propensity", "marginal_propensity").distinct().order_by("action")
     assert list(kept) == [(0, 0.7, 0.7), (1, 0.3, 0.3)]
+
+
+@pytest.mark.parametrize(
+    ("second", "first", "last", "ahead"),
+    [
+        ("2015/7/22 18:30", "2015-07-22T16:30", "2015-07-22T18:30", 0),
+        ("2126/7/22 18:30", "2015-07-22T16:30", "2126-07-22T18:30", 1),
+        ("1926/7/22 18:30", "1926-07-22T18:30", "2015-07-22T16:30", 0),
+    ],
+)
+def test_a_mistyped_year_is_imported_and_said(
+    loop: LoopVersion, file: Path, second: str, first: str, last: str, ahead: int
+) -> None:
+    """A file may have a calendar of its own, so no year is refused."""
+    file.write_text(file.read_text().replace("2015/7/22 18:30", second))
+    told = json.loads(run(file, "--loop", "heartsteps", "--json"))
+    assert told["added"] == 2 and Decision.objects.count() == 2
+    times = told["times"]
+    assert (times["first"][:16], times["last"][:16], times["ahead"]) == (first, last, ahead)
+    said = next(line for line in run(file, "--loop", "heartsteps").splitlines() if line.startswith("times: "))
+    assert said == f"times: {times['sentence']}" and first.replace("T", " ") in said and last.replace("T", " ") in said
+    assert ("1 row lies more than a day after now, so check their year" in said) == bool(ahead)

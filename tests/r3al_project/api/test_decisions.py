@@ -21,6 +21,7 @@ from loops.services import loop_add
 from privacy.models import Choice, Decision, Person, Purpose, ServedDecision, ServingState
 from privacy.services.people.accounts import person_register
 from privacy.services.people.consent import consent_grant
+from privacy.services.people.devices import NOBODY
 from privacy.services.people.erasure import person_erase
 from privacy.services.records.serving_write import DecisionToWrite, decision_write
 from tests.factories.care import CONTEXT, TOML, care_loop, person
@@ -81,8 +82,9 @@ def test_somebody_erased_and_registered_again_meanwhile_is_asked_for_their_conse
     def register() -> None:
         given = dict.fromkeys(Purpose, True)
         person_register(
-            population="people", identifier="ann", consents=given, text_version="1", source="test", device=False
-        )
+            population="people", identifier="ann", consents=given, text_version="1", source="test", device=False,
+            reporter=NOBODY,
+        )  # fmt: skip
 
     monkeypatch.setattr(decide, "decision_write", meanwhile)
     refused = ask(service, "r1", userId="ann")

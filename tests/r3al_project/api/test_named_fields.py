@@ -14,7 +14,7 @@ from r3al_project.turns.models import Turn
 from tests.factories.care import CONTEXT, care_loop, person
 from tests.factories.versions import ALWAYS_WALK, learned
 from tests.r3al_project.api.api_calls import ask
-from tests.r3al_project.api.documented import call
+from tests.r3al_project.api.documented import call, document
 
 pytestmark = pytest.mark.django_db
 DECISION = {"requestId": "r", "loop": "care", "context": CONTEXT}
@@ -29,6 +29,12 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("optima/decisions", DECISION | {"userId": "a\0b"}, "userId"),
     ("optima/decisions", DECISION | {"localTime": "2025-06-03T12:00:00"}, "localTime"),
     ("optima/decisions", DECISION | {"context": {"age": 3}}, "context.age"),
+    ("optima/decisions", DECISION | {"context": {"mood": "much"}}, "context.mood"),
+    ("optima/decisions", DECISION | {"context": {"mood": 0.1, "place": None}}, "context.place"),
+    ("optima/decisions", DECISION | {"context": {"mood": True, "place": None}}, "context.mood"),
+    ("optima/decisions", DECISION | {"eligible": {"policy": ["wait"], "tone": [1]}}, "eligible.tone.0"),
+    ("optima/decisions", {"loop": "care"}, "requestId"),
+    ("optima/decisions", DECISION | {"contxt": {}}, "contxt"),
     ("optima/decisions", DECISION | {"eligible": {"policy": []}}, "eligible.policy"),
     ("optima/decisions", DECISION | {"eligible": {"policy": ["fly"]}}, "eligible.policy"),
     ("optima/decisions", DECISION | {"eligible": {"nothing": []}}, "eligible.nothing"),
@@ -44,6 +50,15 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (CALCULATE, {"loop": "care", "timing": "x" * 10_000}, "timing"),
     (CALCULATE, {"loop": "care", "affect": {"age": 0.5}}, "affect.age"),
     (CALCULATE, {"loop": "care", "affect": {"mood": 7}}, "affect.mood"),
+    (CALCULATE, {"loop": "care", "affect": {"mood": 0.5, "place": "home"}}, "affect.place"),
+    ("optima/decisions/{decision}/rewards", {"rewardId": "w", "inputs": {"joy": 2}}, "inputs.joy"),
+    ("optima/decisions/{decision}/rewards", {"rewardId": "w", "inputs": {}}, "inputs"),
+    ("optima/decisions/{decision}/rewards", {"rewardId": "w", "components": {}}, "components"),
+    ("optima/decisions/{decision}/rewards", {"rewardId": "w"}, "body"),
+    ("optima/decisions/{decision}/rewards", {"rewardId": "w", "total": 1e308}, "total"),
+    ("optima/decisions/{decision}/rewards", {"rewardId": "w", "label": ""}, "label"),
+    ("optima/decisions/{decision}/rewards", {"rewardId": "", "label": "liked"}, "rewardId"),
+    ("optima/decisions/{decision}/rewards", {"rewardId": "w", "components": {"timing": None}}, "components.timing"),
     ("training/models", TRAIN | {"modelType": "nothing"}, "modelType"),
     ("training/models", TRAIN | {"privacyEpsilon": 0}, "privacyEpsilon"),
     ("training/models", TRAIN | {"privacyEpsilon": 1e308}, "privacyEpsilon"),
@@ -89,3 +104,15 @@ def test_a_parameter_of_a_plain_view_is_named() -> None:
     care_loop()
     answer = call("POST", f"optima/decisions/{uuid4()}/activate?lopp=1", person("ann")[1], {})
     assert answer.status_code == 422 and list(answer.told["errors"]) == ["lopp"]
+
+
+@pytest.mark.parametrize("inputs", [{}, {"rating": None}])
+def test_what_an_empty_object_may_hold_is_named_as_the_api_names_it(inputs: dict[str, Any]) -> None:
+    care_loop()
+    device = person("ann")[1]
+    decision = ask(device, "r0").told["decisionId"]
+    body = {"rewardId": "w", "inputs": inputs}
+    said = call("POST", f"optima/decisions/{decision}/rewards", device, body).told["detail"]
+    named = document()["components"]["schemas"]["ServingRewardInputs"]["properties"]
+    assert all(name in said for name in named) and "delaySeconds" in named
+    assert "_" not in said and "privacy," not in said

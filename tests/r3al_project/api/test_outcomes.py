@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.utils import timezone
 from privacy.models import Decision, Purpose, RewardEvent, RewardSignal, ServedDecision, ServingState, Signal
 from privacy.services.records.close_outcomes import outcomes_close
 from privacy.services.records.rewards import MOST_REWARDS
+from r3al_project.api.answers.outcomes import SignalsBody, SignalsEnvelope
 from tests.factories.care import care_loop, person
 from tests.factories.sealed import memory_of, outcome_of
 from tests.factories.users import service_token
@@ -129,12 +131,12 @@ class TestRewards:
             ({"total": 0.1, "components": {"sentiment": 0.1}}, "give one of"),
             ({}, "give one of"),
             ({"components": {}}, "empty"),
-            ({"components": {"joy": 1.0}}, "unknown field `joy` - at `$.components`"),
+            ({"components": {"joy": 1.0}}, "components.joy is not known; the fields are sentiment, "),
             ({"inputs": {"sentimentBefore": 3.0}}, "between -1 and 1"),
             ({"inputs": {"joy": 3.0}}, "joy"),
             ({"label": "x" * 41}, "1 to 40"),
             ({"total": "much"}, "does not fit"),
-            ({"total": 0.1, "at": "2025-06-03T12:00:00Z"}, "unknown field `at`"),
+            ({"total": 0.1, "at": "2025-06-03T12:00:00Z"}, "at is not known; the fields are rewardId, "),
         ],
     )
     def test_words_that_cannot_be_used(self, ann: str, body: dict[str, Any], words: str) -> None:
@@ -239,6 +241,90 @@ class TestSignals:
             "invalid-input",
             "key-reused",
         ]
+
+    @pytest.mark.parametrize(
+        ("wrong", "field", "words"),
+        [
+            ({"values": {"mood": None}}, "values.mood", "leave out"),
+            ({"values": {"place": "home", "mood": True}}, "values.mood", "a number or the name of a category"),
+            ({"values": {"mood": [1]}}, "values.mood", "a number or the name of a category"),
+            ({"values": {"mood": "much"}}, "values.mood", "finite number"),
+            ({"values": {"place": "mars"}}, "values.place", "home, work"),
+            ({"values": {"joy": 1}}, "values.joy", "its features are"),
+            ({"values": []}, "values", "an object"),
+            ({"values": {}}, "values", "at least one"),
+            ({"at": "yesterday"}, "at", "2026-01-31T08:00:00+01:00"),
+            ({"at": "2025-06-03T12:00:60Z"}, "at", "2026-01-31T08:00:00+01:00"),
+            ({"at": "2025-06-03T12:00:00+25:00"}, "at", "2026-01-31T08:00:00+01:00"),
+            ({"at": "2025-06-03T12:00:00"}, "at", "2026-01-31T08:00:00+01:00"),
+            ({"at": 1_750_000_000}, "at", "2026-01-31T08:00:00+01:00"),
+            ({"at": "1999-06-03T12:00:00Z"}, "at", "clock"),
+            ({"id": 17}, "id", "1 to 100"),
+            ({"id": ""}, "id", "1 to 100"),
+            ({"type": "dream"}, "type", "pulse"),
+            ({"type": None}, "type", "pulse"),
+            ({"vales": {}}, "vales", "did you mean values?"),
+        ],
+    )
+    def test_one_that_does_not_fit_is_rejected_alone(self, ann: str, wrong: Any, field: str, words: str) -> None:
+        told = self.send(ann, self.pulse("s1"), self.pulse("bad") | wrong, self.pulse("s2")).told
+        assert told["added"] == Signal.objects.count() == 2
+        (rejected,) = told["rejected"]
+        named = rejected["id"] == ("bad" if "id" not in wrong else "")
+        assert (rejected["index"], rejected["field"], rejected["code"], named) == (1, field, "invalid-input", True)
+        assert field in rejected["reason"] and words in rejected["reason"]
+
+    @pytest.mark.parametrize(
+        ("raw", "name", "field"),
+        [
+            (b"true", "", ""),
+            (b"null", "", ""),
+            (b"[]", "", ""),
+            (b"1e400", "", ""),
+            (b'{"id": "b", "type": "pulse", "at": "2025-06-03T12:00:00Z"}', "b", "values"),
+            (
+                b'{"id": "b", "type": "pulse", "at": "2025-06-03T12:00:00Z", "values": {"mood": 1e400}}',
+                "b",
+                "values.mood",
+            ),
+            (
+                b'{"id": "b", "type": "pulse", "at": "2025-06-03T12:00:00Z", "values": {"mood": ' + b"9" * 5000 + b"}}",
+                "b",
+                "values.mood",
+            ),
+            (b'{"id": "b", "id": "b", "type": "pulse", "at": "2025-06-03T12:00:00Z", "values": {"mood": 1}}', "b", ""),
+            (b'{"id": "b", "type": "pulse", "at": "2025-06-03T12:00:00Z", "values": {"mood": 1, "mood": 2}}', "b", ""),
+        ],
+    )
+    def test_what_only_raw_json_can_hold_is_rejected_alone(self, ann: str, raw: bytes, name: str, field: str) -> None:
+        good = [json.dumps(self.pulse(key)).encode() for key in ("s1", "s2")]
+        told = post(self.URL, ann, b'{"loop": "care", "signals": [%s]}' % b", ".join([good[0], raw, good[1]])).told
+        assert told["added"] == Signal.objects.count() == 2
+        assert [(r["index"], r["id"], r["field"], r["code"]) for r in told["rejected"]] == [
+            (1, name, field, "invalid-input")
+        ]
+
+    @pytest.mark.parametrize(
+        ("body", "status", "field"),
+        [
+            (b'{"loop": "care", "signals": {"id": "s1"}}', 422, "signals"),
+            (b'{"loop": "care", "signals": []}', 422, "signals"),
+            (b'{"loop": "care"}', 422, "signals"),
+            (b'{"loop": "care", "signals": [%s]}' % b",".join([b"1"] * 501), 422, "signals"),
+            (b'{"loop": 7, "signals": [{}]}', 422, "loop"),
+            (b'{"loop": "care", "loop": "care", "signals": [{}]}', 400, None),
+            (b'{"loop": "care", "signals": [{"values": NaN}]}', 400, None),
+            (b'{"loop": "care", "signals": [{]}', 400, None),
+            (b'{"loop": "care", "signals": [' + b"[" * 2000 + b"]" * 2000 + b"]}", 400, None),
+        ],
+    )
+    def test_only_the_envelope_refuses_the_whole(self, ann: str, body: bytes, status: int, field: str | None) -> None:
+        refused = post(self.URL, ann, body)
+        assert refused.status_code == status and "rejected" not in refused.told
+        assert list(refused.told.get("errors", {None: []})) == [field]
+
+    def test_signals_are_read_as_they_are_documented(self) -> None:
+        assert {**SignalsEnvelope.__annotations__}.keys() == {**SignalsBody.__annotations__}.keys() == {"signals"}
 
     @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(hours=14)])
     def test_a_phone_whose_clock_is_fast_loses_nothing(self, ann: str, ahead: timedelta) -> None:

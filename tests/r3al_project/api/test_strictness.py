@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from r3al_project.api.urls import urlpatterns
+from tests.r3al_project.api.documented import document
 from tests.r3al_project.api.test_every_endpoint import EVERY, GOOD, WRITING, Caller, methods, sent
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +43,23 @@ def test_an_unknown_parameter_is_refused_everywhere(caller: Caller) -> None:
 def test_a_parameter_that_is_given_twice_is_refused(address: str) -> None:
     answer = Caller("GET", address).send(query="?loop=care&loop=other")[0]
     assert answer.status_code == 422 and told(answer)["errors"] == {"loop": ["is given twice; give it once"]}
+
+
+@pytest.mark.parametrize("address", ["v1/training/models", "v1/privacy/releases", "v1/training/calibration"])
+def test_an_unknown_loop_in_a_query_is_refused_everywhere(address: str) -> None:
+    """A list of a misspelt loop would be empty and look like an answer."""
+    caller = Caller("GET", address)
+    refused = caller.send(query="?loop=caer")[0]
+    assert refused.status_code == 422 and told(refused)["type"] == "urn:r3al:problem:invalid-input"
+    (sentence,) = told(refused)["errors"]["loop"]
+    assert "no loop 'caer'" in sentence and "care" in sentence
+    assert caller.send(query="?loop=care")[0].status_code == caller.send(query="?loop=")[0].status_code == 200
+
+
+def test_every_address_whose_query_names_a_loop_is_among_them() -> None:
+    paths = document()["paths"].items()
+    naming = {path for path, of in paths for o in of.values() for p in o.get("parameters", ()) if p["name"] == "loop"}
+    assert naming == {"/api/v1/training/models", "/api/v1/privacy/releases", "/api/v1/training/calibration"}
 
 
 @pytest.mark.parametrize(("method", "address"), WRITING)

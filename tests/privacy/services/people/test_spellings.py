@@ -12,6 +12,7 @@ from privacy.models import Consent, DataKey, Person, PrivacyBudget, Purpose, Vau
 from privacy.models.consent import OWN_SOURCE
 from privacy.selectors.budgets import budget_summary
 from privacy.services.people.consent import consent_grant, consent_withdraw
+from privacy.services.people.devices import Origin
 from privacy.services.people.erasure import person_erase, tombstones, tombstones_replay
 from privacy.services.people.export import vault_events_of
 from privacy.services.people.identity import people_erased, people_get_or_create, person_find, person_key
@@ -115,11 +116,13 @@ def test_what_either_spelling_refused_stays_refused(twice: tuple[int, int], refu
     pk, other = twice
     consent_grant(person_ids=twice, purposes=list(Purpose), source="a file", by="file")
     consent_withdraw(
-        person_ids=[pk if refuses == "12" else other], purposes=[Purpose.TRAINING], source=source, text_version="7"
-    )
+        person_ids=[pk if refuses == "12" else other], purposes=[Purpose.TRAINING], source=source, text_version="7",
+        origin=Origin(7, "backend", "d"),
+    )  # fmt: skip
     assert mask_once_folded(pk) == Purpose.PERSONALIZATION.bit | Purpose.EVALUATION.bit
     newest = Consent.objects.filter(person_id=pk, purpose=Purpose.TRAINING).order_by("id").last()
     assert newest is not None and (newest.granted, newest.source, newest.text_version) == (False, source, "7")
+    assert (newest.account_id, newest.device) == (7, "d"), "so it stays closed to devices of other accounts"
     may_report = source != OWN_SOURCE
     found = consent_grant(person_ids=[pk], purposes=[Purpose.TRAINING], source="api", text_version="8", by="service")
     assert found == may_report, "who refused is known, too"
