@@ -70,11 +70,8 @@ class NoConsent(Forbidden):
 class RefusedElsewhere(Forbidden):
     """Report that the person refused purposes on a device of another app, which alone may undo that."""
 
-    def __init__(self, purposes: Sequence[str]) -> None:
-        named = " and ".join(purposes)
-        super().__init__(
-            f"the person refused {named} on a device that another account issued; grant it again on a device of that app"
-        )
+    def __init__(self, message: str, purposes: Sequence[str] = ()) -> None:
+        super().__init__(message)
         self.members = {"errors": {purpose: ["was refused on a device of another app"] for purpose in purposes}}
 
 

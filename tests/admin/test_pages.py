@@ -32,6 +32,7 @@ HAND_MADE = {"auth.User", "auth.Group"} | {
 WITHOUT_A_PAGE = {
     "privacy.ServingState",
     "privacy.DataKey",
+    "privacy.DeviceToken",
     "privacy.ExportKey",
     "privacy.LedgerEntry",
     "jobs.IdempotentAnswer",

@@ -65,7 +65,10 @@ def missing_symbols(root: Path) -> list[str]:
             if _DOTTED.fullmatch(name) and name.split(".")[0] in ours and not _PATH.fullmatch(name):
                 missing = not _resolves(name, known)
             else:
-                missing = bool(_NAME.fullmatch(name)) and name not in words
+                missing = bool(_NAME.fullmatch(name)) and not words & {
+                    name,
+                    name.removesuffix("_id"),
+                }  # a relation's column
             if missing:
                 found.append(f"{document.relative_to(root)}: {code}")
     return found

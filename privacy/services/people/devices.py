@@ -83,7 +83,12 @@ def own_refusals_check(*, person_id: int, purposes: Collection[Purpose], origin:
     PrivacyBudget.objects.select_for_update().get(person_id=person_id)
     closed = [p for p in Purpose if p in purposes and _refusers(person_id, p) - {origin.account_id, None}]
     if closed:
-        raise RefusedElsewhere([p.value for p in closed])
+        named = [purpose.value for purpose in closed]
+        raise RefusedElsewhere(
+            f"the person refused {' and '.join(named)} on a device that another account issued; grant it again on a device of "
+            "that app",
+            named,
+        )
 
 
 def _refusers(person_id: int, purpose: Purpose) -> set[int | None]:

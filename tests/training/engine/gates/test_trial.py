@@ -65,25 +65,26 @@ class TestWanted:
 
 
 def test_a_better_candidate_passes() -> None:
-    assert passes(TrialPeople(gain=0.15), users=1_000, lives=60) >= 16  # about half of the lives pass; three sd less
-    assert passes(TrialPeople(gain=0.15), users=2_000, lives=30) >= 20  # the count beyond the clip alone keeps back 17%
+    """95% of the lives pass, here three sd less."""
+    assert passes(TrialPeople(gain=0.15), users=1_000, lives=60) >= 52
+    assert passes(TrialPeople(gain=0.15), users=2_000, lives=30) >= 25
 
 
 def test_no_candidate_passes_that_is_not_better() -> None:
-    """20,000 people in each life: the level is .0076, so 200 lives expect 1.5 passes."""
-    assert passes(TrialPeople(), users=1_000, lives=200) <= 5
+    """Of 1,000 lives none passed."""
+    assert passes(TrialPeople(), users=1_000, lives=200) <= 2
 
 
 def test_a_worse_candidate_fails() -> None:
-    results = verdicts(TrialPeople(gain=-0.15), users=2_000, lives=30)
+    results = verdicts(TrialPeople(gain=-0.15), users=2_000, lives=60)
     assert not any(v.verdict == "pass" for v in results)
-    assert sum(v.verdict == "fail" for v in results) >= 25
+    assert sum(v.verdict == "fail" for v in results) >= 48  # 92%, less three sd
 
 
 def test_a_candidate_that_hurts_a_twentieth_badly_does_not_pass() -> None:
     """Most people gain .42, so that the clipped mean is far above 0, but the mean is -.10."""
     people = TrialPeople(gain=0.42, hurt=0.05)
-    assert passes(people, users=1_000, lives=60) <= 5
+    assert passes(people, users=1_000, lives=200) <= 21  # without an evaluation before it 5.5%, and three sd more
     assert passes(people, users=2_000, lives=40) <= 2
 
 
@@ -118,7 +119,7 @@ def test_losses_between_one_and_two_clips_are_read_in_full() -> None:
 
 
 def test_heavy_tails_leave_it_open() -> None:
-    assert passes(TrialPeople(heavy=2.0), users=2_000, lives=60) <= 2
+    assert passes(TrialPeople(heavy=2.0), users=2_000, lives=100) <= 5  # 1%
 
 
 def test_false_interventions_beyond_their_bar_stop_a_better_candidate() -> None:
