@@ -25,7 +25,7 @@ from deployments.engine.evidence.stakes import (
     Stakes,
 )
 from deployments.engine.health.evidence import ArmKind, Evidence
-from deployments.engine.health.metrics import FALSE_ROLLBACK_ALPHA, LEAST_SHOWN
+from deployments.engine.health.metrics import FALSE_ROLLBACK_ALPHA, LEAST_REQUESTS, LEAST_SHOWN
 from loops.engine.thresholds import EMPATHY_DROP, FALSE_INTERVENTION_RISE
 
 COMPARED_METRICS = 4  # empathy, false interventions, latency, silence
@@ -179,7 +179,7 @@ def _latency(minutes: SlowMinutes) -> Trigger:
     for since, log_weight in minutes.tests:
         evidence = float(log_slower_path(since).max(initial=0.0)) + log_weight
         proven = evidence >= TRIGGER_BAR
-        few = _few(int(since.ours.sum()), int(since.theirs.sum()))  # so few requests are those of fewer people
+        few = min(since.ours.sum(), since.theirs.sum()) < LEAST_REQUESTS  # one person alone can make many
         trigger = Trigger("latency_over_250_ms", since.excess, "days", evidence, TRIGGER_BAR, proven, proven)
-        results.append((trigger, few))
+        results.append((trigger, bool(few)))
     return _strongest(results)

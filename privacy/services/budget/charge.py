@@ -143,7 +143,11 @@ def _before(release: Release) -> dict[str, Combinable]:
         "rho_spent": F("rho_spent") - rho,
     }
     if release.rho is None:
-        columns["formal_void_at"] = Subquery(_other_exports(release).values("release__created_at")[:1])
+        # An account that was void before, by another export or by a folded spelling, stays void since then.
+        others = Subquery(_other_exports(release).values("release__created_at")[:1])
+        columns["formal_void_at"] = Case(
+            When(formal_void_at=release.created_at, then=others), default=F("formal_void_at")
+        )
     for window, first in _starts(release.created_at).items():
         current = Case(When(**{window: first}, then=cost), default=nano_value(0))
         columns[f"spent_{window}"] = F(f"spent_{window}") - current

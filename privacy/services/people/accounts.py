@@ -64,24 +64,26 @@ def person_register(
     return PersonRegistration(person, new, token, expiry)
 
 
-@transaction.atomic
 def consents_set(
     *, person: Person, consents: dict[Purpose, bool], text_version: str, source: str, by: Grantor, origin: Origin
 ) -> None:
-    """Grant or withdraw each named purpose, as acts in the consent history. What was said before is not written again.
+    """Withdraw or grant each named purpose, as acts in the consent history. What was said before is not written again.
 
-    Raises RefusedElsewhere for a purpose that the person refused on a device of another account.
+    Raises RefusedElsewhere for a purpose that the person refused on a device of another account. Then nothing is granted, but
+    what is withdrawn is withdrawn: outside a transaction it is committed before.
     """
     people, granted = [person.pk], [p for p, given in consents.items() if given]
-    if granted and by == "person":
-        own_refusals_check(person_id=person.pk, purposes=granted, origin=origin)
-    if granted:
-        consent_grant(
-            person_ids=people, purposes=granted, source=source, text_version=text_version, by=by, origin=origin
-        )
     withdrawn = [p for p in consents if p not in granted]
     if withdrawn:
         consent_withdraw(person_ids=people, purposes=withdrawn, source=source, text_version=text_version, origin=origin)
+    if not granted:
+        return
+    with transaction.atomic():
+        if by == "person":
+            own_refusals_check(person_id=person.pk, purposes=granted, origin=origin)
+        consent_grant(
+            person_ids=people, purposes=granted, source=source, text_version=text_version, by=by, origin=origin
+        )
 
 
 def consents_of(person: Person) -> dict[str, bool]:

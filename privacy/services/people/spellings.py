@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
+from functools import partial, update_wrapper
 from math import isqrt
 
 from django.db import transaction
@@ -55,7 +55,9 @@ def spellings_adopt(*, population: str, keys: Mapping[str, str]) -> None:
         same = people.filter(key__in=[key, _tombstone(population, key)]).first()
         if same is not None:
             last = person.key if erased else _tombstone(population, person.key)
-            transaction.on_commit(partial(spelling_fold, other_id=person.pk, key=last, into_id=same.pk), robust=True)
+            # A function of its own: Django reads the name of one that fails, which a partial does not have.
+            fold = partial(spelling_fold, other_id=person.pk, key=last, into_id=same.pk)
+            transaction.on_commit(update_wrapper(fold, spelling_fold), robust=True)
             continue
         named = {"key": _tombstone(population, key) if erased else key, "first_key": person.first_key or person.key}
         if people.filter(pk=person.pk, key=person.key).update(**named):

@@ -32,7 +32,15 @@ def misfit_of(error: msgspec.ValidationError, kind: Any, raw: bytes) -> Misfit:
     """Return what does not fit in a body of the type ``kind``."""
     found = _PATH.fullmatch(str(error))
     sentence, path = (found[1], found[2]) if found else (str(error), "")
-    parts, inner = _with_keys(kind, raw, [index or name for index, name in _PARTS.findall(path)])
+    named = [index or name for index, name in _PARTS.findall(path)]
+    try:
+        parts, inner = _with_keys(kind, raw, named)
+    except (
+        StopIteration,
+        LookupError,
+        msgspec.MsgspecError,
+    ):  # a name that stands twice: the last value fits, the first does not
+        parts, inner = [part for part in named if part != _SOME_KEY], None
     if missing := _MISSING.fullmatch(sentence):
         return Misfit(_joined([*parts, missing[1]]), "is missing")
     if unknown := _UNKNOWN.fullmatch(sentence):
@@ -45,7 +53,7 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def _names(kind: Any) -> list[str]:
-    return [field.encode_name for field in msgspec.structs.fields(kind)]
+    return [field.encode_name for field in msgspec.structs.fields(kind)] if kind is not None else []
 
 
 def _with_keys(kind: Any, raw: bytes, parts: Sequence[str]) -> tuple[list[str], Any]:

@@ -224,6 +224,12 @@ class TestSignals:
         self.send(ann, self.pulse("s2", at="2025-06-02T12:00:00Z", mood=-1, place="work"))
         assert memory_of(ServingState.objects.get())[:2] == [0.5, 1.0], "only what was not known is taken from it"
 
+    @pytest.mark.parametrize("values", ['{"mood": null, "mood": 0.5}', '{"mood": null}, "values": 3'])
+    def test_a_name_that_stands_twice_spoils_its_own_signal_alone(self, ann: str, values: str) -> None:
+        good, bad = json.dumps(self.pulse("s1")), f'{{"id": "b1", "type": "pulse", "at": "{NOW}", "values": {values}}}'
+        told = post(self.URL, ann, f'{{"loop": "care", "signals": [{good}, {bad}]}}'.encode()).told
+        assert told["added"] == 1 and [r["index"] for r in told["rejected"]] == [1]
+
     def test_bad_items_are_named_and_the_good_are_kept(self, ann: str) -> None:
         bad = [
             self.pulse("b1", joy=1), self.pulse("b2", at="2999-01-01T00:00:00Z"), self.pulse("b3") | {"type": "dream"},

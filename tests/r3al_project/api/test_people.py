@@ -85,6 +85,12 @@ class TestOwnRefusal:
         say(device(app, consents={"training": True}), training=False)
         assert say(device(other), training=True, evaluation=True).status_code == 403 and granted() == {}
 
+    def test_keeps_nobody_from_withdrawing_in_the_same_form(self, app: str, other: str) -> None:
+        mine = device(app, consents={"personalization": True, "training": True, "evaluation": True})
+        say(mine, training=False)
+        assert say(device(other), personalization=False, training=True, evaluation=False).status_code == 403
+        assert granted() == {}
+
     def test_is_undone_on_the_same_device(self, app: str) -> None:
         mine = device(app, consents={"training": True})
         say(mine, training=False)

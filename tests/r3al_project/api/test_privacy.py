@@ -258,7 +258,7 @@ class TestMe:
             report = {"userId": "ann", "loop": "care", "consents": {"training": True}, "textVersion": "2"}
             assert call("POST", "people", service, report).told["consents"]["training"] is False
         acts = Consent.objects.filter(person=pk).order_by("id").values_list("purpose", "granted", "source")
-        assert list(acts)[1:] == [("personalization", True, "app"), ("training", False, "app")]
+        assert list(acts)[1:] == [("training", False, "app"), ("personalization", True, "app")]
 
     def test_an_operator_is_no_person(self, loop: LoopVersion) -> None:
         token = token_of("Operator")

@@ -329,3 +329,15 @@ def test_any_sequence_of_acts_agrees_with_a_plain_model(db: Any) -> None:
             phases=[Phase.explicit, Phase.generate],
         ),
     )
+
+
+def test_a_refund_leaves_an_account_void_that_was_void_before() -> None:
+    """By a spelling that was folded, say, of which no entry of this person tells."""
+    version = loop_version()
+    add_people(version, 1)
+    before = datetime(2025, 1, 1, tzinfo=UTC)
+    PrivacyBudget.objects.update(formal_void_at=before)
+    release = new_release(version, cost=UNIT // 2, rho=None)
+    charge(release)
+    cohort_refund(release=release)
+    assert PrivacyBudget.objects.get().formal_void_at == before
