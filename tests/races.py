@@ -145,8 +145,10 @@ _WAITING = f"SELECT count(*) FROM {_HERE} AND EXISTS (SELECT FROM pg_locks l WHE
 
 
 def count(query: str) -> int:
-    """The one number that a query finds."""
+    """The one number that a query finds, now: in a transaction PostgreSQL would show the sessions of its first look again."""
     with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(query)
         return int(cursor.fetchone()[0])
 
