@@ -125,7 +125,15 @@ def signals_import(
             f"reading {path} stopped ({error.strerror}); run it again: rows that were added stay"
         ) from None
     _check_useful(path, tally, given)
-    report = ImportReport(
+    report = _report_of(path, tally, check, override, str(given) if given.exists() else None)
+    _store_report(report, loop_version, source)
+    return report
+
+
+def _report_of(
+    path: Path, tally: _Tally, check: PropensityCheck, override: str, rejects_file: str | None
+) -> ImportReport:
+    return ImportReport(
         file=path.name,
         rows=tally.rows,
         added=tally.added,
@@ -134,15 +142,13 @@ def signals_import(
         rejected=tally.rejected,
         consents_granted=tally.granted,
         counts={kind: dict(counter.most_common()) for kind, counter in sorted(tally.counts.items())},
-        rejects_file=str(given) if given.exists() else None,
+        rejects_file=rejects_file,
         propensities=check.shown,
         findings=check.sentences,
         warnings=list(check.warnings),
         override=override,
         times=tally.times,
     )
-    _store_report(report, loop_version, source)
-    return report
 
 
 @dataclass
