@@ -99,18 +99,29 @@ def candidate_share(*, slot: ServingSlot, share_bp: int, actor: str, reason: str
         changes: columns of the rollout, such as ``stage`` or ``state``.
     Raises: Conflict when the slot changed since it was read, or when the rollout may not go from its state to a new one.
     """
-    rollout, version = rollout_of(slot), candidate_of(slot)
-    changed = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, candidate=version).update(
+    changed = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, candidate=candidate_of(slot)).update(
         weight_bp=share_bp, generation=F("generation") + 1
     )
+    if not changed:
+        raise _changed(slot)
+    slot.weight_bp = share_bp
+    return candidate_noted(slot=slot, actor=actor, reason=reason, **changes)
+
+
+@transaction.atomic
+def candidate_noted(*, slot: ServingSlot, actor: str, reason: str, **changes: Any) -> Deployment:
+    """Change columns of the candidate's rollout, and record them in the Trust Vault. Nobody's arm changes.
+
+    Raises: Conflict when the rollout may not go from its state to a new one.
+    """
+    rollout = rollout_of(slot)
     before = states_before(changes["state"]) if "state" in changes else (rollout.state,)
-    moved = Deployment.objects.filter(pk=rollout.pk, state__in=before).update(**changes)
-    if not changed or not moved:
+    if not Deployment.objects.filter(pk=rollout.pk, state__in=before).update(**changes):
         raise _changed(slot)
     rollout.refresh_from_db()
     body = {
-        "slot": str(slot), "version": version.pk, "deployment": rollout.pk, "share_bp": share_bp, "stage": rollout.stage,
-        "state": rollout.state, "actor": actor, "reason": text_digest(reason),
+        "slot": str(slot), "version": rollout.version_id, "deployment": rollout.pk, "share_bp": slot.weight_bp,
+        "stage": rollout.stage, "state": rollout.state, "actor": actor, "reason": text_digest(reason),
     }  # fmt: skip
     vault_append(kind=VaultKind.SLOT, body=body, rows=rollouts_entry(slot.loop_id))
     return rollout

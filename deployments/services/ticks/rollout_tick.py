@@ -23,6 +23,7 @@ from deployments.services.rollouts.candidate_arm import candidate_promote, candi
 from deployments.services.rollouts.operate import (
     ADVANCE,
     PROMOTE,
+    TICK,
     rollout_advance,
     rollout_ask,
     rollout_extend,
@@ -34,7 +35,6 @@ from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
 
 log = logging.getLogger(__name__)
-ACTOR = "rollout tick"
 
 Judge = Callable[[Deployment, dict[str, Any], LoopSpec], tuple[RolloutVerdict, dict[str, Any]]]
 
@@ -111,16 +111,16 @@ def _act(rollout: Deployment, verdict: RolloutVerdict) -> None:
     if verdict.step in (ADVANCE, PROMOTE) and rollout.frozen_policy.get("by_hand"):
         rollout_ask(rollout=rollout, stage=rollout.stage, act=verdict.step)
     elif verdict.step == ADVANCE:
-        rollout_advance(rollout=rollout, stage=rollout.stage, actor=ACTOR, reason=reason)
+        rollout_advance(rollout=rollout, stage=rollout.stage, actor=TICK, reason=reason)
     elif verdict.step == PROMOTE:
-        candidate_promote(slot=slot, actor=ACTOR, reason=f"{verdict.label}: {reason}")
+        candidate_promote(slot=slot, actor=TICK, reason=f"{verdict.label}: {reason}")
     elif verdict.step == "extend":
         rollout_extend(rollout=rollout, stage=rollout.stage, reason=reason)
     elif verdict.step == "pause":
-        rollout_pause(rollout=rollout, actor=ACTOR, reason=reason)
+        rollout_pause(rollout=rollout, actor=TICK, reason=reason)
     else:
         harmful = verdict.step == "roll_back"
-        candidate_stop(slot=slot, actor=ACTOR, reason=reason, automatic=True, harmful=harmful)
+        candidate_stop(slot=slot, actor=TICK, reason=reason, automatic=True, harmful=harmful)
 
 
 def _judge_canary(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
