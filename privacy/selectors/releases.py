@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,8 +71,8 @@ def loop_account(release: Release) -> LoopAccount:
     charged = Release.objects.filter(loop_version__loop=release.loop_version.loop_id, pk__lte=release.pk)
     charged = charged.exclude(state=ReleaseState.REFUNDED)
     paid = [
-        _Paid(at, *p.get("folds", (0, FOLDS)), rho)
-        for at, rho, p in charged.values_list("created_at", "rho", "parameters")
+        _Paid(at, *_folds(parameters), rho)
+        for at, rho, parameters in charged.values_list("created_at", "rho", "parameters")
     ]
     delta = release.formal_delta or 0.0
     if any(p.rho is None for p in paid):
@@ -91,6 +91,11 @@ class _Paid(NamedTuple):
     low: int
     high: int
     rho: int | None
+
+
+def _folds(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    low, high = parameters.get("folds", (0, FOLDS))
+    return low, high
 
 
 def _most_rho(paid: Collection[_Paid]) -> int:
