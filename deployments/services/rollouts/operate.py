@@ -18,12 +18,18 @@ from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, Incident, ServingSlot
 from deployments.selectors.slots import rollout_in
-from deployments.services.rollouts.candidate_arm import candidate_promote, candidate_share, candidate_stop
+from deployments.services.rollouts.candidate_arm import (
+    candidate_noted,
+    candidate_promote,
+    candidate_share,
+    candidate_stop,
+)
 from deployments.services.rollouts.slots import slots_lock
 from deployments.services.rollouts.start import rollout_start
 from training.models import ModelVersion, VersionState
 
 ADVANCE, PROMOTE = "advance", "promote"
+TICK = "rollout tick"  # the actor of what no operator did
 
 
 @dataclass(frozen=True)
@@ -95,13 +101,7 @@ def rollout_ask(*, rollout: Deployment, stage: int, act: str) -> Deployment:
         raise Conflict(f"the rollout of {rollout.version} is in stage {held.rollout.stage + 1} now")
     if held.rollout.waits_for == act:
         return held.rollout
-    return candidate_share(
-        slot=held.slot,
-        share_bp=held.slot.weight_bp,
-        actor="rollout tick",
-        reason=f"asks an operator to {act}",
-        waits_for=act,
-    )
+    return candidate_noted(slot=held.slot, actor=TICK, reason=f"asks an operator to {act}", waits_for=act)
 
 
 @transaction.atomic
@@ -121,13 +121,7 @@ def rollout_extend(*, rollout: Deployment, stage: int, reason: str) -> Deploymen
     held = _in_progress(rollout)
     if held.rollout.stage != stage:
         raise Conflict(f"the rollout of {rollout.version} is in stage {held.rollout.stage + 1} now")
-    return candidate_share(
-        slot=held.slot,
-        share_bp=held.slot.weight_bp,
-        actor="rollout tick",
-        reason=reason,
-        extended=held.rollout.extended + 1,
-    )
+    return candidate_noted(slot=held.slot, actor=TICK, reason=reason, extended=held.rollout.extended + 1, waits_for="")
 
 
 @transaction.atomic
