@@ -100,7 +100,7 @@ def hides_losses(earlier: Mapping[str, np.ndarray]) -> bool:
 class _Sums:
     """Hold the improvement's noised sums, the noise on each by column, and how far beyond its clip a person's v may lie.
 
-    leaving, missing: the prices of people who left and of missing rewards, a person.
+    leaving, missing: the prices of missed days and of missing rewards, a person.
     beyond, beyond_sd: the share of people beyond the clip on each side, and the sd of its noise. clip: the largest v inside.
     """
 
@@ -250,7 +250,7 @@ def _reason(
     estimate, low, high = shown
     users, what = max(sums.value["users"], 1.0), "The difference between the arms of the trial"
     prices = (
-        (sums.leaving, "the people whom the candidate lost"),
+        (sums.leaving, "the days that people stay away"),
         (sums.missing, "rewards that are missing more often"),
     )
     if sums.price > 0:
