@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -24,6 +25,7 @@ from training.engine.intervals.clustered import MIN_ESS
 
 MOST_LOST = 0.15  # of people's days, which the candidate may lose beside the reference
 UNREPORTED_LOSS = 1.0  # reward scales that a missing reward is taken to be lower, where more are missing
+UNREPORTED_SHOWN = 0.05  # of the decisions, without a reward, above which a verdict says so
 _HORIZON = 1.5  # losses of days at a trial's end, by which more are lost if it went on for as long again, on average
 _LEAVING_Z, _MISSING_Z = 1.0, 1.645  # standard errors by which a loss must exceed 0 to have a price
 _SQUARE_SD = 0.5  # a variance is raised by this many sd of its noise
@@ -67,6 +69,20 @@ def price_of_leaving(stored: Mapping[str, np.ndarray]) -> float:
 def price_of_missing_rewards(stored: Mapping[str, np.ndarray]) -> float:
     """Return what the rewards that are missing more often with the candidate may hide, in reward scales, at least 0."""
     return UNREPORTED_LOSS * _excess(stored, "reports", _MISSING_Z)
+
+
+def name_unreported(improvement: Judgement, stored: Mapping[str, np.ndarray]) -> Judgement:
+    """Say in the reason which share of the decisions has no reward, if it is proven to be above ``UNREPORTED_SHOWN``.
+
+    What is missing in both arms alike has no price: if people are hurt in just these decisions, the difference does not show it.
+    """
+    value, sd, _ = read_difference(stored, "reports")
+    people = max(value["people"], 1.0)
+    if value["total"] - _PEOPLE_SD * sd["total"] <= UNREPORTED_SHOWN * people:
+        return improvement
+    share = min(value["total"] / people, 1.0)
+    words = f" It says nothing about the decisions without a reward, about {share:.0%} of all in both arms together."
+    return replace(improvement, reason=improvement.reason + words)
 
 
 def _excess(stored: Mapping[str, np.ndarray], name: str, z: float) -> float:

@@ -150,6 +150,13 @@ def test_rewards_that_are_missing_more_often_have_a_price() -> None:
     assert passes(TrialPeople(gain=0.25, missing=(0.35, 0.0)), users=1_000, lives=12) >= 10, "more rewards cost nothing"
 
 
+@pytest.mark.parametrize(("missing", "said"), [(0.0, False), (0.02, False), (0.25, True)])
+def test_a_verdict_says_how_many_decisions_it_says_nothing_about(missing: float, said: bool) -> None:
+    found = verdicts(TrialPeople(gain=0.3, missing=(missing, missing)), users=1_000, lives=3)
+    reasons = [j.reason for v in found for j in v.judgements if j.name == "improvement"]
+    assert ["without a reward" in reason for reason in reasons] == [said] * 3
+
+
 def test_people_who_leave_before_any_outcome_are_missed() -> None:
     """A third of the candidate's people have decisions, none of them with an outcome, and left."""
     rng = np.random.default_rng(4)
