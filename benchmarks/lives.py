@@ -358,7 +358,7 @@ def _unreported(reward: Floats, decided: Bools) -> Floats:
 def missed_at_the_end(logs: Sequence[Month], a_day: int) -> Floats:
     """Return the share (U,) of the days without a decision in the last quarter. A new person in somebody's place is not they."""
     present = np.concatenate([log.present for log in logs], axis=1)
-    days = present.reshape(len(present), -1, a_day).any(axis=2)
+    days = np.asarray(present.reshape(len(present), -1, a_day).any(axis=2))
     late = days[:, int((1.0 - LATE_SHARE) * days.shape[1]) :]
     replaced = np.any([np.zeros(len(present), bool), *(~log.stays[:, -1] for log in logs[:-1])], axis=0)
     return np.where(replaced, 1.0, 1.0 - late.mean(axis=1))

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from benchmarks.worlds.night_harm import NIGHT
+from benchmarks.worlds.newcomer_harm import NEW_POINTS, newcomer_harm_world
+from benchmarks.worlds.night_harm import NIGHT, night_harm_world
 from benchmarks.worlds.population import Population
 from benchmarks.worlds.registry import OUTWEIGHED, world_named
+from benchmarks.worlds.return_harm import return_harm_world
 from benchmarks.worlds.search import best_policy
 from benchmarks.worlds.truth import truth_of
 from loops.engine.features import FeatureMap
@@ -202,16 +204,17 @@ def gains_of_people(name: str) -> np.ndarray:
     return spoken - reference
 
 
-def test_only_the_stated_part_of_life_is_hurt():
-    """One decision with a message against one without, by what the app does not see."""
-    rng = np.random.default_rng(1)
-    for name, hidden, hurt in (
-        ("night_harm", "hour", NIGHT), ("newcomer_harm", "age", 0.0), ("return_harm", "back", 1.0),
-    ):  # fmt: skip
-        world = world_named(name)
-        people = world.begin(50, rng)
-        state, ones = np.zeros((50, len(world.spec.features))), np.ones(50, dtype=np.int64)
-        for value, sign in ((hurt, -1), (3.0 if name == "night_harm" else 1e3 * (name == "newcomer_harm"), 1)):
-            people[hidden] = np.full(50, value)
-            effect = world.effect(people, state, ones) - world.effect(people, state, 0 * ones)
-            assert np.all(np.sign(effect) == sign)
+@pytest.mark.parametrize(
+    ("world", "hidden", "hurt", "others"),
+    [
+        (night_harm_world(), "hour", NIGHT, NIGHT - 1),
+        (newcomer_harm_world(), "age", 0, NEW_POINTS),
+        (return_harm_world(), "back", 1, 0),
+    ],
+)
+def test_only_the_stated_part_of_life_is_hurt(world, hidden, hurt, others):
+    people = world.begin(50, np.random.default_rng(1))
+    state, message = np.zeros((50, len(world.spec.features))), np.ones(50, dtype=np.int64)
+    for value, sign in ((hurt, -1), (others, 1)):
+        people[hidden] = np.full(50, float(value))
+        assert np.all(np.sign(world.effect(people, state, message) - world.effect(people, state, 0 * message)) == sign)
