@@ -10,7 +10,7 @@ of them. What is left after 3,000 people is shipped by every rule but ours.
   parameter of 5,000, which are its defaults, and tuned to these sizes (1,500, alpha .05 / 3). At the end its advice is to ship.
 
 Sources: https://docs.growthbook.io/features/safe-rollouts, https://docs.growthbook.io/statistics/sequential, the public code of
-gbstats (one-sided half-width); https://fluxcd.io/flagger/usage/how-it-works; https://argo-rollouts.readthedocs.io (analysis).
+gbstats (one-sided half-width); https://fluxcd.io/flagger/usage/metrics; https://argo-rollouts.readthedocs.io (failureLimit).
 """
 
 from __future__ import annotations
