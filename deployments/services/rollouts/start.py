@@ -6,27 +6,63 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.errors import InputError, R3alError
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, TRIAL, RolloutStrategy, strategy_named
+from core.errors import Conflict, InputError, R3alError
+from deployments.engine.rollouts.strategies import (
+    AB_TEST,
+    CANARY,
+    FULL_ROLLOUT,
+    STRATEGIES,
+    TRIAL,
+    RolloutStrategy,
+    strategy_named,
+)
 from deployments.models import Deployment
 from deployments.selectors.slots import is_on_trial
-from deployments.services.rollouts.full_rollout import Proposal, deploy_check, full_rollout
-from deployments.services.rollouts.trial import promote_check, trial_check, trial_promote, trial_start
+from deployments.services.rollouts.ab_test import ab_test_start
+from deployments.services.rollouts.canary import canary_start
+from deployments.services.rollouts.full_rollout import Proposal, full_rollout, serving_check, verdict_check
+from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
+from deployments.services.rollouts.trial import promote_check, trial_promote, trial_start, trial_wanted_check
 from loops.engine.heads import MAIN_HEAD
 from training.models import ModelVersion
-from training.selectors.evidence import trial_is_wanted
-from training.selectors.versions import last_verdict
+
+
+class StartForAll(Protocol):
+    """Start the rollout of a version with a share of the people that nobody chooses."""
+
+    def __call__(self, *, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+        """Start the deployment. ``override``: why, although there is an objection. Raises Conflict."""
+        ...
 
 
 class StartRollout(Protocol):
     """Start the rollout of a version."""
 
-    def __call__(self, *, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+    def __call__(
+        self, *, version: ModelVersion, actor: str, reason: str, override: str = "", share: float | None = None
+    ) -> Deployment:
         """Start the deployment.
 
-        ``override``: why it is deployed although it was judged against another policy. Raises Conflict.
+        ``override``: why, although there is an objection. ``share``: of the people who get it first (None: as declared). Raises
+        Conflict and InputError.
         """
         ...
+
+
+def without_share(start: StartForAll, label: str) -> StartRollout:
+    """Make a starter that refuses a chosen share of the people. ``label``: what the error calls the rollout."""
+
+    def starter(
+        *, version: ModelVersion, actor: str, reason: str, override: str = "", share: float | None = None
+    ) -> Deployment:
+        if share is not None:
+            raise InputError(
+                f"a {label} begins with no share of your choice; leave trafficPercentage at 100",
+                field="trafficPercentage",
+            )
+        return start(version=version, actor=actor, reason=reason, override=override)
+
+    return starter
 
 
 def starter_table(
@@ -44,35 +80,56 @@ def starter_table(
 STARTERS = starter_table(
     STRATEGIES,
     {
-        FULL_ROLLOUT: full_rollout,
-        TRIAL: trial_start,
+        FULL_ROLLOUT: without_share(full_rollout, "full rollout"),
+        TRIAL: without_share(trial_start, "trial"),
+        CANARY: canary_start,
+        AB_TEST: ab_test_start,
     },
 )
 
 
-def rollout_start(*, strategy: str, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+def rollout_start(
+    *,
+    strategy: str,
+    version: ModelVersion,
+    actor: str,
+    reason: str,
+    override: str = "",
+    share: float | None = None,
+) -> Deployment:
     """Start the rollout of a version by a strategy. A version on trial is promoted, if the trial passed.
 
-    Raises: InputError for a strategy that is unknown or not available. Conflict when the version cannot be deployed now.
+    Args:
+        share: of the people who get the version first, from 0 to 1. None: as the loop declares, or everybody.
+    Raises: InputError for a strategy that is unknown or not available, and for a share that it does not take. Conflict when the
+        version cannot be deployed now.
     """
     chosen = strategy_named(strategy)
     if not chosen.is_available:
         raise InputError(
-            f"a rollout by {chosen.label} cannot be started: {chosen.refused}; use {' or '.join(STARTERS)}"
+            f"a rollout by {chosen.label} cannot be started: {chosen.refused}; use {' or '.join(STARTERS)}",
+            field="deploymentType",
         )
     if chosen.name == FULL_ROLLOUT and is_on_trial(version):
         return trial_promote(version=version, actor=actor, reason=reason, override=override)
-    return STARTERS[chosen.name](version=version, actor=actor, reason=reason, override=override)
+    return STARTERS[chosen.name](version=version, actor=actor, reason=reason, override=override, share=share)
 
 
-def strategy_wanted(version: ModelVersion) -> str:
+def strategy_wanted(version: ModelVersion, standing: GateStanding | None = None) -> str:
     """Return the strategy by which a turn would deploy a version by itself.
 
-    That is a trial for a policy that its gates leave undecided, and for a first policy unless the loop says otherwise.
+    That is the loop's declared one. Otherwise it is a trial for a policy that its gates leave undecided, and for a first policy
+    unless the loop says otherwise. What is undecided never goes to everybody at once.
+
+    Args:
+        standing: what its gate allows, if it was read already. The version is then not on trial.
     """
-    if version.head != MAIN_HEAD or is_on_trial(version):
+    if version.head != MAIN_HEAD or (standing is None and is_on_trial(version)):
         return FULL_ROLLOUT
-    return TRIAL if trial_is_wanted(version) else FULL_ROLLOUT
+    found, declared = standing or gate_standing(version), version.loop_version.spec.rollout.strategy
+    if declared in STARTERS and (declared != FULL_ROLLOUT or found.is_proven):
+        return declared
+    return TRIAL if found.asks_for_trial else FULL_ROLLOUT
 
 
 @dataclass(frozen=True)
@@ -93,13 +150,26 @@ def rollout_options(proposal: Proposal) -> RolloutOptions:
     if is_on_trial(version):
         refused = _refusal(lambda: promote_check(version))
         return RolloutOptions(() if refused else (FULL_ROLLOUT,), refused, on_trial=True)
-    verdict = last_verdict(version)
-    trial = "not asked" if version.head != MAIN_HEAD else _refusal(lambda: trial_check(proposal, verdict))
-    if not trial and (verdict is None or verdict.verdict != "pass"):
-        return RolloutOptions((TRIAL,))
-    full = _refusal(lambda: deploy_check(proposal, verdict))
-    strategies = [name for name, refused in ((TRIAL, trial), (FULL_ROLLOUT, full)) if not refused]
-    return RolloutOptions(tuple(strategies), "" if strategies else full)
+    standing = gate_standing(version)
+    checks: dict[str, Callable[[], None]] = {
+        FULL_ROLLOUT: lambda: verdict_check(version, standing.verdict),
+        CANARY: lambda: _tried_check(standing),
+        AB_TEST: lambda: _tried_check(standing),
+    }
+    if version.head == MAIN_HEAD:
+        checks[TRIAL] = lambda: trial_wanted_check(standing)
+    refusals = {name: _refusal(check) for name, check in checks.items()}
+    if not all(refusals.values()) and (refused := _refusal(lambda: serving_check(proposal))):
+        return RolloutOptions((), refused)
+    open_ways, wanted = [n for n, refused in refusals.items() if not refused], strategy_wanted(version, standing)
+    open_ways.sort(key=lambda name: (name != wanted, list(STRATEGIES).index(name)))
+    return RolloutOptions(tuple(open_ways), "" if open_ways else refusals[FULL_ROLLOUT])
+
+
+def _tried_check(standing: GateStanding) -> None:
+    standing.evaluated_check("rolled out")
+    if standing.objection:
+        raise Conflict(standing.objection)
 
 
 def _refusal(check: Callable[[], None]) -> str:

@@ -15,7 +15,6 @@ from core.errors import InputError
 from deployments.engine.rollouts.strategies import STRATEGIES, RolloutStrategy, strategy_table
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import slot_for
-from deployments.services.rollouts.full_rollout import full_rollout
 from deployments.services.rollouts.slots import slot_swap
 from deployments.services.rollouts.start import STARTERS, rollout_start, starter_table
 from privacy.models import VaultEvent
@@ -28,7 +27,9 @@ REFUSED = [name for name, strategy in STRATEGIES.items() if not strategy.is_avai
 EVERYBODY = RolloutStrategy("everybody", "everybody at once")
 
 
-def to_everybody(*, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+def to_everybody(
+    *, version: ModelVersion, actor: str, reason: str, override: str = "", share: float | None = None
+) -> Deployment:
     """Put a version in front of all people, with nobody held back."""
     slot = slot_for(version.loop_version.loop, version.head)
     return slot_swap(
@@ -59,7 +60,7 @@ def test_full_rollout_is_started_by_its_name() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_started_says_why_and_the_api_says_what_it_always_said(name: str) -> None:
+def test_what_cannot_be_started_says_why(name: str) -> None:
     version = learned(care_loop(), "policy", ALWAYS_WALK)
     with pytest.raises(InputError, match=f"{STRATEGIES[name].refused}; use full_rollout or trial"):
         rollout_start(strategy=name, version=version, actor="ann", reason="passed")
@@ -68,9 +69,7 @@ def test_what_cannot_be_started_says_why_and_the_api_says_what_it_always_said(na
     url, token = f"/api/v1/training/models/{version.name}/deploy", AuthToken.objects.create(user)[1]
     answer = post(url, token, {"deploymentType": name})
     assert answer.status_code == 422
-    assert answer.told["detail"] == (
-        "only deploymentType full_rollout or trial with trafficPercentage 100 is available"
-    )
+    assert STRATEGIES[name].refused in answer.told["detail"]
     assert not Deployment.objects.exists()
 
 
@@ -83,11 +82,9 @@ def test_the_api_starts_a_strategy_of_one_line(monkeypatch: pytest.MonkeyPatch) 
     user = User.objects.create_user("ann")
     user.user_permissions.add(Permission.objects.get(codename="deploy_version"))
     url, token = f"/api/v1/training/models/{version.name}/deploy", AuthToken.objects.create(user)[1]
-    part = post(url, token, {"deploymentType": "canary", "trafficPercentage": 50})
+    part = post(url, token, {"deploymentType": "full_rollout", "trafficPercentage": 50})
     assert part.status_code == 422
-    assert part.told["detail"] == (
-        "only deploymentType full_rollout or trial or canary with trafficPercentage 100 is available"
-    )
+    assert part.told["detail"] == "a full rollout begins with no share of your choice; leave trafficPercentage at 100"
     assert post(url, token, {"deploymentType": "canary"}).status_code == 200
     assert Deployment.objects.get().version == version
 
@@ -114,8 +111,8 @@ def test_an_available_strategy_without_a_service_does_not_load() -> None:
     declared = strategy_table(*STRATEGIES.values(), EVERYBODY)
     with pytest.raises(ValueError, match="everybody: an available rollout strategy has a service"):
         starter_table(declared, dict(STARTERS))
-    with pytest.raises(ValueError, match="canary"):
-        starter_table(STRATEGIES, STARTERS | {"canary": full_rollout})
+    with pytest.raises(ValueError, match="shadow_test"):
+        starter_table(STRATEGIES, {**STARTERS, "shadow_test": to_everybody})
 
 
 def test_a_strategy_without_a_name_or_a_label_does_not_load() -> None:

@@ -1,0 +1,93 @@
+"""Roll a version out by growing shares of the people. A tick judges each stage, and takes the next step or goes back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from core.errors import InputError
+from deployments.engine.arm_assignment import EPOCH
+from deployments.engine.rollouts.strategies import CANARY
+from deployments.engine.traffic_shares import BASIS_POINTS
+from deployments.models import Deployment
+from deployments.services.rollouts.candidate_arm import candidate_begin
+from deployments.services.rollouts.full_rollout import Proposal, proposal_under_lock, serving_check
+from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
+from loops.engine.spec import DeclaredRollout
+from training.models import ModelVersion
+from training.selectors.evidence import people_behind
+
+_FEW_PEOPLE, _DWELL_OF_FEW, _DWELL = 600, 4, 2  # whole weeks that a stage lasts, by the number of people
+
+
+@transaction.atomic
+def canary_start(
+    *, version: ModelVersion, actor: str, reason: str, override: str = "", share: float | None = None
+) -> Deployment:
+    """Give the first stage's share of the people a version, and let the others keep the present one.
+
+    Args:
+        override: why it is rolled out although it did not pass, or there is another objection.
+        share: of the people in the first stage (None: as the loop declares). Declared stages above it follow.
+    Raises: Conflict when the version waits for no rollout, was not evaluated or cannot serve, when there is an objection and no
+        override, or when the slot changed meanwhile. InputError for a share that is not between 0 and 1, and with nothing
+        to override.
+    """
+    proposal = proposal_under_lock(version)
+    standing = gate_standing(version)
+    standing.evaluated_check("rolled out")
+    serving_check(proposal)
+    terms = staged_terms(standing, proposal.current.spec.rollout, share)
+    return candidate_begin(
+        proposal=proposal,
+        strategy=CANARY,
+        share_bp=round(terms["stages"][0] * BASIS_POINTS),
+        terms=terms,
+        actor=actor,
+        reason=reason,
+        override=override,
+        objection=standing.objection,
+        deadline_at=timezone.now() + _longest(terms, proposal),
+    )
+
+
+def staged_terms(standing: GateStanding, declared: DeclaredRollout, share: float | None) -> dict[str, Any]:
+    """Return the terms of a canary, as the history stores them. Later verdicts use these, whatever the loop file says then.
+
+    Raises InputError for a share that is not between 0 and 1.
+    """
+    stages = declared.stages
+    if share is not None:
+        if not 0.0 < share < 1.0:
+            raise InputError(
+                "a canary begins with a share above 0% and below 100% of the people", field="trafficPercentage"
+            )
+        stages = (share, *(stage for stage in declared.stages if stage > share))
+    people = people_behind(standing.version)
+    return {
+        "stages": list(stages),
+        "people": round(people) if people is not None else 0,
+        "dwell_weeks": declared.dwell_weeks or _dwell(people),
+        "extensions": declared.extensions,
+        "when_insufficient": declared.when_insufficient,
+        "by_hand": declared.by_hand,
+        "proven_gate": standing.is_proven,
+        "reward_scale": standing.version.loop_version.spec.reward.scale,
+    }
+
+
+def _dwell(people: float | None) -> int:
+    """Return how many whole weeks a stage lasts, by the noised number of people that a release has already counted."""
+    return _DWELL if people is not None and people >= _FEW_PEOPLE else _DWELL_OF_FEW
+
+
+def _longest(terms: dict[str, Any], proposal: Proposal) -> timedelta:
+    """Return after what time a canary ends even if it has proved nothing.
+
+    Each stage may be extended. Its first week is not whole, and the last outcomes close after the reward's deadline.
+    """
+    weeks = len(terms["stages"]) * (1 + int(terms["dwell_weeks"]) * (1 + int(terms["extensions"])))
+    return weeks * EPOCH + timedelta(seconds=proposal.current.spec.reward.deadline_seconds)
