@@ -65,7 +65,12 @@ def bet_rows(runs: int, processes: int) -> list[dict[str, Any]]:
 def promotion_rows(runs: int, processes: int) -> list[dict[str, Any]]:
     """Count how rollouts of unsure candidates end."""
     cells = [(PEOPLE, 2.0), (PEOPLE, 7.0), (FEW, 2.0)]
-    tasks = [(name, people, rate, seed) for name in CASES for people, rate in cells for seed in range(runs)]
+    tasks = [
+        (name, people, rate, seed)
+        for name in CASES
+        for people, rate in cells
+        for seed in range(runs if people == PEOPLE and name != "equal" else max(runs // 4, 8))
+    ]
     found = list(spread(rollout, tasks, processes))
     rows = []
     for name in CASES:
