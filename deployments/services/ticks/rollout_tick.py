@@ -138,8 +138,9 @@ def canary_terms(stored: dict[str, Any]) -> CanaryTerms:
 
 
 def _judge_ab_test(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
-    facts = ab_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), spec)
-    return ab_verdict(ab_test_terms(terms), facts), facts.as_json()
+    declared = ab_test_terms(terms)
+    facts = ab_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), spec, declared.weeks)
+    return ab_verdict(declared, facts), facts.as_json()
 
 
 def ab_test_terms(stored: dict[str, Any]) -> AbTerms:

@@ -147,7 +147,7 @@ def test_a_second_candidate_waits_while_a_canary_goes_on() -> None:
     loop = care_loop(rollout=CANARY)
     first, _ = judged_turn(loop, None, policy="pass", tone="fail")
     deployed(first)
-    Turn.objects.update(state="succeeded", finished_at=timezone.now())
+    Turn.objects.update(outcome="kept", finished_at=timezone.now())
     told = deployed(judged_turn(loop, None, policy="pass", tone="fail")[0])
-    assert "in progress" in told["reason"] and Deployment.objects.count() == 1
+    assert "in_progress" in told["reason"] and Deployment.objects.count() == 1
     assert not turn_is_ready(loop_version=loop, parameters=turn_parameters())
