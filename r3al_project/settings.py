@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "jobs",
+    "notices",
     "loops",
     "privacy",
     "training",
@@ -215,7 +216,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         name: {"level": LOG_LEVEL}
-        for name in ("core", "jobs", "loops", "privacy", "training", "deployments", "r3al_project")
+        for name in ("core", "jobs", "notices", "loops", "privacy", "training", "deployments", "r3al_project")
     }
     | {name: {"level": "WARNING"} for name in ("celery", "kombu", "django_celery_beat")}
     | {"axes": {"level": "ERROR"}}  # its warnings name whoever mistyped a password; Django logs each 429
