@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from django.db.models import Model
+
 from notices.engine.kinds import LONGEST_FACT, LONGEST_SENTENCE, Fact, notice_kind_named
 from notices.models import LONGEST_NOTICE_KEY, Notice
+
+FRONT_PAGE = "/admin/"
+
+
+def record_page(row: Model) -> str:
+    """Return the path of a record's page in the admin. Workers do not load the pages to ask them."""
+    return f"{list_page(type(row))}{row.pk}/change/"
+
+
+def list_page(model: type[Model]) -> str:
+    """Return the path of a list of records in the admin."""
+    return f"{FRONT_PAGE}{model._meta.app_label}/{model._meta.model_name}/"
 
 
 def notice_record(
