@@ -162,5 +162,5 @@ def test_mail_goes_nowhere_without_a_server_and_a_password_is_never_quoted() -> 
 
 def test_addresses_of_people_who_are_told_must_be_addresses() -> None:
     assert read.addresses({"A": "a@example.org, b@example.org"}, "A") == ["a@example.org", "b@example.org"]
-    with pytest.raises(ImproperlyConfigured, match="'example.org' is not an e-mail address"):
+    with pytest.raises(ImproperlyConfigured, match=r"'example\.org' is not an e-mail address"):
         read.addresses({"A": "a@example.org,example.org"}, "A")
