@@ -52,11 +52,13 @@ def life(platform: Platform, name: str, seed: int, people: int) -> dict[str, Any
     world, loop = world_named(name), f"{name}_{seed}"
     log = Population(world, people, np.random.default_rng([seed, people])).live(DAYS)
     specification, file = platform.folder / f"{loop}.toml", platform.folder / f"{loop}.csv"
-    specification.write_text(world.text.replace(f'name = "{name}"', f'name = "{loop}"', 1))
+    # A population of its own, so that no life spends the budgets of another one's people.
+    named = f'name = "{loop}"\npopulation = "{loop}"'
+    specification.write_text(world.text.replace(f'name = "{name}"', named, 1))
     write_csv(world, log, file)
     added = platform.run("loop", "add", str(specification))
     imported = platform.run("import_signals", str(file), "--loop", loop, "--consent", "training", "evaluation")
-    row = {"world": name, "seed": seed, "refused": imported.returncode != 0, "deployed": False}
+    row = {"world": name, "seed": seed, "refused": imported.returncode != 0, "judged": False, "deployed": False}
     if added.returncode != 0:
         raise RuntimeError(f"the loop of {name} was not added: {added.stderr}")
     if imported.returncode != 0:
@@ -64,11 +66,11 @@ def life(platform: Platform, name: str, seed: int, people: int) -> dict[str, Any
     turn = platform.run("run_loop", "--loop", loop, "--seed", str(seed + 1), "--json")
     report = json.loads(turn.stdout.strip().splitlines()[-1])
     learned = [version for version in report["deployed"].values() if version is not None]
-    return row | {"deployed": bool(learned), "reason": report.get("reason", "")}
+    return row | {"judged": turn.returncode == 0, "deployed": bool(learned), "reason": report.get("reason", "")}
 
 
 def checks(rows: list[dict[str, Any]]) -> list[Check]:
-    """Return a check for each world: nothing is deployed, and what must be refused is."""
+    """Return a check for each world: nothing is deployed, and what must be refused is. A turn that failed judged nothing."""
     out = []
     for name in dict.fromkeys(r["world"] for r in rows):
         mine = [r for r in rows if r["world"] == name]
@@ -77,6 +79,7 @@ def checks(rows: list[dict[str, Any]]) -> list[Check]:
         else:
             taken = float(np.mean([not r["refused"] for r in mine]))
             out.append(Check(f"imported_{name}", taken, 1.0))
+            out.append(Check(f"judged_{name}", float(np.mean([r["judged"] for r in mine])), 1.0))
         out.append(Check(f"deployed_{name}", float(np.mean([r["deployed"] for r in mine])), 0.0, at_most=True))
     return out
 

@@ -2,6 +2,7 @@
 
 from deployments.models.experiment import AbExperiment
 from deployments.models.health import EvidenceUnit, EvidenceWeek, HealthCheck, HealthState, Incident, LatencyMinute
+from deployments.models.rollout_check import RolloutCheck
 from deployments.models.slot import Deployment, DeploymentState, ServingSlot
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "HealthState",
     "Incident",
     "LatencyMinute",
+    "RolloutCheck",
     "ServingSlot",
 ]

@@ -7,6 +7,7 @@ from django.db.models import F, Q
 
 from core.model_base import Created
 from deployments.engine.rollouts.strategies import strategy_choices
+from deployments.engine.rollouts.transitions import ACTIVE_STATES, TRANSITIONS
 from deployments.engine.traffic_shares import BASIS_POINTS
 from loops.models import Loop
 from training.models import ModelVersion, version_name
@@ -22,7 +23,7 @@ class DeploymentState(models.TextChoices):
     FAILED = "failed", "failed"
 
 
-ACTIVE_STATES = ("pending", "in_progress", "paused")
+assert set(DeploymentState.values) == set(TRANSITIONS)
 
 
 class ServingSlot(models.Model):
@@ -95,6 +96,25 @@ class Deployment(Created):
     strategy = models.CharField(max_length=20, choices=strategy_choices)
     state = models.CharField(max_length=12, choices=DeploymentState.choices, default=DeploymentState.PENDING)
     stage = models.PositiveSmallIntegerField(default=0)
+    stage_began_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the present share of the people began. Empty for a full rollout."
+    )
+    stage_starts = models.JSONField(
+        default=list, db_default=[], help_text="The first whole week of each stage, in order; also after a pause."
+    )
+    extended = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="How often the present stage was extended."
+    )
+    waits_for = models.CharField(
+        max_length=10,
+        blank=True,
+        db_default="",
+        choices=[("advance", "the next stage"), ("promote", "the promotion")],
+        help_text="What an operator is asked to approve.",
+    )
+    deadline_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a rollout that proved nothing ends, as its terms say."
+    )
     frozen_policy = models.JSONField(default=dict, help_text="Thresholds when the deployment started.")
     harmful = models.BooleanField(default=False, help_text="Rolled back for harm. No rollback returns to this version.")
     rollback_of = models.OneToOneField(
@@ -115,6 +135,10 @@ class Deployment(Created):
                 condition=Q(state__in=ACTIVE_STATES, finished_at__isnull=True)
                 | ~Q(state__in=ACTIVE_STATES) & Q(finished_at__isnull=False),
                 name="deployment_finished_has_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(waits_for="") | Q(waits_for__in=["advance", "promote"], state__in=ACTIVE_STATES),
+                name="deployment_waits_while_active",
             ),
         ]
         indexes = [models.Index(fields=["slot", "-id"])]

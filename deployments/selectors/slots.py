@@ -11,7 +11,8 @@ from django.db.models import Q, QuerySet
 
 from core.errors import NotFound
 from deployments.engine.arm_assignment import assignment
-from deployments.engine.rollouts.strategies import TRIAL
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
+from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, EvidenceUnit, Incident, ServingSlot
 from loops.engine.heads import MAIN_HEAD
@@ -53,6 +54,27 @@ def slot_on_trial(loop: Loop) -> ServingSlot | None:
     return slot if slot is not None and trial_of(slot) is not None else None
 
 
+def rollout_in(slot: ServingSlot) -> Deployment | None:
+    """Return the rollout of a slot that has not ended, or None."""
+    return Deployment.objects.filter(slot=slot, state__in=ACTIVE_STATES).first()
+
+
+def rollout_with(version: ModelVersion) -> Deployment | None:
+    """Return the rollout of a version that has not ended, or None."""
+    return Deployment.objects.filter(version=version, state__in=ACTIVE_STATES).first()
+
+
+def rollouts_now(*strategies: str) -> QuerySet[Deployment]:
+    """Return the rollouts by these strategies that have not ended, oldest first. Without strategies: all of them."""
+    rollouts = Deployment.objects.filter(state__in=ACTIVE_STATES)
+    if strategies:
+        rollouts = rollouts.filter(strategy__in=strategies)
+    related = rollouts.select_related(
+        "slot__loop", "slot__stable", "version__loop_version__loop", "previous__loop_version__loop"
+    )
+    return related.order_by("pk")
+
+
 def trials_now() -> QuerySet[Deployment]:
     """Return the trials in progress, oldest first."""
     trials = Deployment.objects.filter(strategy=TRIAL, state=DeploymentState.IN_PROGRESS)
@@ -71,9 +93,9 @@ def incident_of(version: ModelVersion) -> Incident:
 
 
 def serving_after(incident: Incident) -> ModelVersion:
-    """Return the version that served after a rollback. After a trial it is the reference arm's, which went on serving."""
-    is_trial = incident.deployment.strategy == TRIAL
-    served = incident.deployment.previous if is_trial else incident.deployment.rolled_back_by.version
+    """Return the version that served after a rollback. After a rollout that was stopped it is the stable one, which went on."""
+    stopped = incident.deployment.strategy != FULL_ROLLOUT
+    served = incident.deployment.previous if stopped else incident.deployment.rolled_back_by.version
     if served is None:
         raise NotFound(f"nothing is recorded of what served before {incident}")
     return served
@@ -82,6 +104,11 @@ def serving_after(incident: Incident) -> ModelVersion:
 def is_on_trial(version: ModelVersion) -> bool:
     """Tell whether half of the people have this version, in a trial that is in progress."""
     return Deployment.objects.filter(version=version, strategy=TRIAL, state=DeploymentState.IN_PROGRESS).exists()
+
+
+def is_candidate(version: ModelVersion) -> bool:
+    """Tell whether a share of the people has this version, in a rollout that has not ended."""
+    return ServingSlot.objects.filter(candidate=version).exists()
 
 
 def candidate_arm(slot: ServingSlot) -> Callable[[str], bool]:

@@ -26,6 +26,10 @@ DeployMode = Literal["automatic", "by hand"]  # whether a turn deploys what pass
 BY_HAND: DeployMode = "by hand"
 DEPLOY_MODES: tuple[DeployMode, ...] = get_args(DeployMode)
 FirstTrial = Literal["always", "undecided"]
+RolloutName = Literal["", "full_rollout", "canary", "ab_test", "shadow_test"]
+WhenInsufficient = Literal["go_back", "accept", "extend"]
+ROLLOUT_NAMES: tuple[RolloutName, ...] = get_args(RolloutName)[1:]
+WHEN_INSUFFICIENT: tuple[WhenInsufficient, ...] = get_args(WhenInsufficient)
 
 DEFAULT_POPULATION = "people"  # of an installation whose loops declare none
 KNOWN_DYNAMICS: frozenset[str] = frozenset({"since_intervention", "recent_load", "clock", "constant"})
@@ -132,6 +136,29 @@ class Availability:
 
 
 @dataclass(frozen=True)
+class DeclaredRollout:
+    """Declare how a version of the loop is rolled out.
+
+    ``strategy``: how a turn rolls out a policy by itself. Empty: a trial of a first or an undecided policy, otherwise at once.
+    ``stages``: shares of the people that a canary serves one after the other, before everybody.
+    ``dwell_weeks``: whole weeks that each stage lasts at least. None: 2, or 4 for fewer than 600 people.
+    ``extensions``: how often a stage that proves too little is extended by as many weeks.
+    ``when_insufficient``: how a rollout ends that has proved nothing by then. ``extend`` doubles the extensions, then goes back.
+    ``by_hand``: whether an operator approves each stage and the promotion.
+    ``split``: the candidate's share of the people in an A/B test. ``weeks``: how long that test, or a shadow test, lasts.
+    """
+
+    strategy: RolloutName = ""
+    stages: tuple[float, ...] = (0.1, 0.5)
+    dwell_weeks: int | None = None
+    extensions: int = 3
+    when_insufficient: WhenInsufficient = "go_back"
+    by_hand: bool = False
+    split: float = 0.5
+    weeks: int = 8
+
+
+@dataclass(frozen=True)
 class ImportHead:
     """Name one head's columns in a file. With neither propensity column the head's logging distribution applies.
 
@@ -214,6 +241,7 @@ class LoopSpec:
     # Whether a first policy is tried on half of the people even if its gates passed, or only if they leave it undecided.
     trial: FirstTrial = "always"
     deploy: DeployMode = "automatic"  # by hand: a turn ends with its verdict, and an operator deploys
+    rollout: DeclaredRollout = DeclaredRollout()
     logging_rounds: int = 2  # undecided turns after which ``exploration`` applies although nothing was deployed
 
     @cached_property

@@ -10,12 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.errors import Forbidden, InputError, NotFound
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES
+from deployments.engine.rollouts.strategies import STRATEGIES
 from deployments.models import HealthCheck
 from deployments.selectors.slots import incident_of, serving_after
 from deployments.services.rollouts.rollback import rollback_undo, version_rollback
 from deployments.services.rollouts.slots import LONGEST_REASON
-from deployments.services.rollouts.start import STARTERS
 from loops.engine.spec import DEPLOY_MODES
 from loops.models import LoopVersion
 from loops.selectors import DEFAULT_LOOP, loop_version_current
@@ -240,21 +239,14 @@ class DeployBody(StrictBody):
         help_text="Default: what a turn would do by itself, which is a trial of a first or an undecided policy, and otherwise a "
         "full_rollout. A full_rollout of a version whose trial passed promotes it.",
     )  # fmt: skip
-    trafficPercentage = NumberField(default=100.0, min_value=0.0, max_value=100.0)
-
-
-def _check_strategy(given: dict[str, Any]) -> None:
-    """Refuse a strategy that is not available now, and a share of the traffic, which none takes. Raises InputError."""
-    if given.get("deploymentType", FULL_ROLLOUT) not in STARTERS or given["trafficPercentage"] != 100.0:
-        known = given.get("deploymentType", FULL_ROLLOUT) in STARTERS
-        raise InputError(
-            f"only deploymentType {' or '.join(STARTERS)} with trafficPercentage 100 is available",
-            field="trafficPercentage" if known else "deploymentType",
-        )
+    trafficPercentage = NumberField(
+        default=100.0, min_value=0.0, max_value=100.0,
+        help_text="100, or the share of people in the first stage of a canary. Then the stages follow that the loop declares.",
+    )  # fmt: skip
 
 
 class DeployView(ApiView):
-    """Deploy a version to everybody except the holdback, or begin its trial on half of the people."""
+    """Deploy a version to everybody except the holdback, or begin to try it on some of the people."""
 
     permission_classes = (HasPermission,)
     may = {"POST": DEPLOY_VERSION}
@@ -263,13 +255,13 @@ class DeployView(ApiView):
     @idempotent
     def post(self, request: Request, version: str) -> Response:
         given = read_body(DeployBody, request)
-        _check_strategy(given)
+        share = None if given["trafficPercentage"] == 100.0 else given["trafficPercentage"] / 100
         found, override = _version_in_path(version, given), given.get("overrideReason", "")
         if override and not request.user.has_perm(OVERRIDE_COMPARISON):
             raise Forbidden("your role does not allow overrideReason; ask an administrator for another role")
         done = deploy_by_hand(
             strategy=given.get("deploymentType"), version=found, actor=request.user.get_username(),
-            reason="deployed by an operator", override=override,
+            reason="deployed by an operator", override=override, share=share,
         )  # fmt: skip
         return Response(deploy_answer(done))
 

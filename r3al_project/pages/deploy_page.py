@@ -1,4 +1,4 @@
-"""The page that deploys a version or begins its trial, after a confirmation that names what speaks against it."""
+"""The page that deploys a version or begins to try it, after a confirmation that names what speaks against it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,23 @@ from django.http import HttpRequest, HttpResponse
 
 from core.errors import Conflict
 from core.sentences import sentence
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
-from deployments.models import Deployment
 from deployments.selectors.harm import HarmReview, harm_review
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.full_rollout import Proposal, outdated, proposal_of
-from deployments.services.rollouts.slots import HOLDBACK_BP
 from deployments.services.rollouts.start import RolloutOptions, rollout_options
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
 from r3al_project.permissions import DEPLOY_VERSION, OVERRIDE_COMPARISON
 from r3al_project.turns.deploy_by_hand import deploy_by_hand
+from r3al_project.turns.rollout_sentences import CHOICES, begun_sentence
 from r3al_project.turns.sentences import exploration_change
 from training.models import ModelVersion
 from training.selectors.versions import version_get
 
-_HOLDBACK = f"{100 * HOLDBACK_BP / BASIS_POINTS:g}%"
-_LABELS = {
-    FULL_ROLLOUT: ("To everybody.", f"A holdback of {_HOLDBACK} of people keeps the present version, for comparison."),
-    TRIAL: ("On trial.", "Half of the people get it, and the others keep the present version. Later turns read how both live."),
-}  # fmt: skip
-
 
 @dashboard_view
 def deploy_version(request: HttpRequest, version: int) -> HttpResponse:
-    """Ask how to deploy a version, then deploy it or begin its trial."""
+    """Ask how to deploy a version, then deploy it or begin to try it."""
     require(request, DEPLOY_VERSION)
     found = version_get(version)
     if request.method == "POST":
@@ -62,13 +54,7 @@ def _deploy(request: HttpRequest, version: ModelVersion) -> str:
         reason="deployed from the dashboard",
         override=override,
     )
-    return f"{_done(made)} From now on {made.slot.exploration_bp / BASIS_POINTS:.0%} of decisions explore."
-
-
-def _done(made: Deployment) -> str:
-    if made.strategy == TRIAL:
-        return f"{made.version} is on trial: half of the people have it, and the others keep the present version."
-    return f"{made.version} is deployed to everybody except the holdback, who keep the previous version."
+    return f"{begun_sentence(made)} From now on {made.slot.exploration_bp / BASIS_POINTS:.0%} of decisions explore."
 
 
 def _question(proposal: Proposal, options: RolloutOptions, harm: HarmReview, objections: list[str]) -> Question:
@@ -87,5 +73,5 @@ def _question(proposal: Proposal, options: RolloutOptions, harm: HarmReview, obj
 
 
 def _choice(strategy: str, at: int) -> dict[str, Any]:
-    label, text = _LABELS[strategy]
+    label, text = CHOICES[strategy]
     return {"value": strategy, "label": label, "text": text, "checked": at == 0}

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.errors import R3alError
 from core.sentences import sentence
-from deployments.engine.rollouts.strategies import TRIAL
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Incident
 from deployments.services.rollouts.rollback import undo_check
 
@@ -20,15 +20,15 @@ def incident_cards() -> list[dict[str, Any]]:
 
 
 def _card(incident: Incident) -> dict[str, Any]:
-    """Return an incident, and why it cannot be undone. A stopped trial says nothing of it, because it deployed nothing."""
-    is_trial = incident.deployment.strategy == TRIAL
+    """Return an incident, and why it cannot be undone. A stopped rollout says nothing of it: it deployed nothing."""
+    is_tried = incident.deployment.strategy != FULL_ROLLOUT
     why_not = _why_not(incident)
     return {
         "incident": incident,
-        "is_trial": is_trial,
+        "is_trial": is_tried,
         "reason": sentence(incident.reason),
         "can_undo": not why_not,
-        "why_not": "" if is_trial or not why_not else sentence(f"It cannot be undone: {why_not}"),
+        "why_not": "" if is_tried or not why_not else sentence(f"It cannot be undone: {why_not}"),
     }
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from django.db.models import Max
 
-from deployments.engine.rollouts.strategies import TRIAL
+from deployments.engine.rollouts.strategies import CANARY, TRIAL
 from r3al_project.turns.models import Turn
 from r3al_project.turns.selectors import left_to_operators, still_waits
 from training.models import ModelVersion
 
-_LABELS = {TRIAL: "Begin the trial"}
+_LABELS = {TRIAL: "Begin the trial", CANARY: "Begin the canary"}
 
 
 def waiting_cards() -> list[dict[str, Any]]:

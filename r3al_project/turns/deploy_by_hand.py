@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from core.sentences import sentence
-from deployments.engine.rollouts.strategies import TRIAL
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment
 from deployments.services.rollouts.start import rollout_start, strategy_wanted
 from r3al_project.turns.models import Turn
@@ -16,19 +16,25 @@ from training.models import ModelVersion
 
 @transaction.atomic
 def deploy_by_hand(
-    *, version: ModelVersion, actor: str, reason: str, strategy: str | None = None, override: str = ""
+    *,
+    version: ModelVersion,
+    actor: str,
+    reason: str,
+    strategy: str | None = None,
+    override: str = "",
+    share: float | None = None,
 ) -> Deployment:
-    """Deploy a version, begin its trial, or promote it after its trial.
+    """Deploy a version, begin to try it, or promote it after its trial.
 
     A turn that waited for this has the outcome that it would have had by itself, once none of its versions waits any more.
 
     Args:
         strategy: a rollout strategy (None: the one that a turn would choose).
-        override: as in ``rollout_start``.
+        override, share: as in ``rollout_start``.
     Raises: InputError and Conflict, as ``rollout_start``.
     """
     chosen = strategy or strategy_wanted(version)
-    made = rollout_start(strategy=chosen, version=version, actor=actor, reason=reason, override=override)
+    made = rollout_start(strategy=chosen, version=version, actor=actor, reason=reason, override=override, share=share)
     for turn in Turn.objects.select_for_update().filter(loop=version.loop_version.loop, outcome=Turn.Outcome.WAITING):
         if version.pk in [item["version"] for item in left_to_operators(turn).values()]:
             _settle(turn, made, actor)
@@ -36,11 +42,11 @@ def deploy_by_hand(
 
 
 def _settle(turn: Turn, made: Deployment, actor: str) -> None:
-    is_trial = made.strategy == TRIAL
-    done = f"{actor} {'began the trial of' if is_trial else 'deployed'} {made.version.name}"
+    is_tried = made.strategy != FULL_ROLLOUT
+    done = f"{actor} {'began to try' if is_tried else 'deployed'} {made.version.name}"
     left = ModelVersion.objects.filter(pk__in=[item["version"] for item in left_to_operators(turn).values()])
     if not any(still_waits(version) for version in left):
-        turn.outcome = Turn.Outcome.KEPT if is_trial else Turn.Outcome.DEPLOYED
+        turn.outcome = Turn.Outcome.KEPT if is_tried else Turn.Outcome.DEPLOYED
     turn.reason = f"{turn.reason} {sentence(done)}"
     turn.save(update_fields=["outcome", "reason"])
     turn_record(turn, turn.outcome, actor)

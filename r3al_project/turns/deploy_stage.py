@@ -9,23 +9,22 @@ from django.db import transaction
 
 from core.errors import Conflict
 from core.sentences import sentence
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment
 from deployments.selectors.harm import forgotten_harm
 from deployments.selectors.slots import slot_for
 from deployments.services.rollouts.exploration import exploration_settle
 from deployments.services.rollouts.slots import slots_lock
-from deployments.services.rollouts.start import rollout_start
+from deployments.services.rollouts.start import rollout_start, strategy_wanted
 from jobs.handlers import JobContext
 from loops.engine.heads import MAIN_HEAD
 from privacy.services.releases.moments import releases_before
 from r3al_project.turns.models import Turn
 from r3al_project.turns.sentences import exploration_sentence, logging_sentence, waiting_sentence
 from r3al_project.turns.stage_protocol import Write, summary_of
-from r3al_project.turns.trials import TrialEnd, begin_trial, conclude_trial
+from r3al_project.turns.trials import TrialEnd, begin_trial, conclude_trial, is_to_be_tried
 from training.models import VERDICT_WORDS, ModelVersion
-from training.selectors.evidence import trial_is_wanted
 
 
 def deploy(turn: Turn, context: JobContext) -> Write:
@@ -57,9 +56,11 @@ def _end(turn: Turn, gate: dict[str, Any], versions: dict[str, ModelVersion]) ->
     verdicts = {_lead(versions): gate, **gate.get("heads", {})}
     passed = _passed(turn, verdicts, versions)
     main = versions.get(MAIN_HEAD) if turn.parameters.get("head") in (None, MAIN_HEAD) else None
-    is_tried = main is not None and trial_is_wanted(main)
+    is_tried = main is not None and is_to_be_tried(main)
     if turn.deploys_by_hand and (passed or is_tried):
-        strategies = ({MAIN_HEAD: TRIAL} if is_tried else {}) | dict.fromkeys(passed, FULL_ROLLOUT)
+        strategies = ({MAIN_HEAD: strategy_wanted(main)} if main and is_tried else {}) | dict.fromkeys(
+            passed, FULL_ROLLOUT
+        )
         ended = _wait(turn, verdicts, versions, strategies)
         chosen = list(strategies)
     else:
@@ -73,7 +74,7 @@ def _passed(turn: Turn, verdicts: Mapping[str, Any], versions: Mapping[str, Mode
     """Return the heads to deploy, the policy head first. A policy that is to be tried is not one of them."""
     wanted, spec = turn.parameters.get("head"), turn.loop_version.spec
     passed = [h for h in versions if verdicts[h]["verdict"] == "pass" and wanted in (None, h)]
-    if MAIN_HEAD in passed and trial_is_wanted(versions[MAIN_HEAD]):  # the other heads follow once it serves
+    if MAIN_HEAD in passed and is_to_be_tried(versions[MAIN_HEAD]):  # the other heads follow once it serves
         passed = [h for h in passed if h != MAIN_HEAD and spec.head(h).when == "always"]
     return [head.name for head in spec.heads_main_first if head.name in passed]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.sentences import sentence
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.accounting import delta_text, epsilon_text
+from r3al_project.turns.rollout_sentences import ACTS
 from training.models import VERDICT_WORDS, version_name
 
 StageSummary = Mapping[str, Any]
@@ -93,8 +93,7 @@ def waiting_sentence(waiting: Mapping[str, Mapping[str, Any]]) -> str:
     Args:
         waiting: for each head its version and the strategy with which an operator may deploy it.
     """
-    acts = {TRIAL: "begin the trial of", FULL_ROLLOUT: "deploy"}
-    named = [f"{acts[item['strategy']]} {head} {version_name(item['version'])}" for head, item in waiting.items()]
+    named = [f"{ACTS[item['strategy']]} {head} {version_name(item['version'])}" for head, item in waiting.items()]
     return f"It is left to an operator to {' and to '.join(named)}."
 
 

@@ -14,20 +14,22 @@ from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import candidate_arm, slot_on_trial, trial_of, trial_span
-from deployments.services.rollouts.start import rollout_start
-from deployments.services.rollouts.trial import trial_pass, trial_stop
+from deployments.services.rollouts.canary import is_proven
+from deployments.services.rollouts.candidate_arm import candidate_promote, candidate_stop
+from deployments.services.rollouts.start import rollout_start, strategy_wanted
 from deployments.services.serving.dry_run import decision_times, dry_run
 from jobs.handlers import JobContext
 from loops.engine.heads import MAIN_HEAD
 from privacy.engine.turn_shares import judging_share
 from privacy.models import Release
 from r3al_project.turns.models import Turn
+from r3al_project.turns.rollout_sentences import begun_sentence
 from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import trial_sentence
 from r3al_project.turns.stage_protocol import Write, summary_of
 from training.models import ModelVersion
 from training.selectors.evidence import losses_are_hidden, people_lacking, trial_has_passed, trial_is_wanted
-from training.selectors.versions import last_verdict, version_get
+from training.selectors.versions import version_get
 from training.services.gate import decision_latency
 from training.services.trial import TrialArms, trial_gone, trial_judge, trial_waits
 
@@ -112,18 +114,29 @@ def _newer(turn: Turn, tried: ModelVersion) -> ModelVersion | None:
 
 
 def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
-    """Begin a trial of the turn's policy candidate if its evidence leaves it open, or if it would be the first to serve."""
-    if not trial_is_wanted(version):
+    """Begin to try the turn's policy candidate on some of the people.
+
+    It is tried if its evidence leaves it open, if it would be the first to serve, or if the loop rolls out what passed step by
+    step.
+    """
+    if not is_to_be_tried(version):
         return TrialEnd(text=_why_no_trial(version))
-    verdict = last_verdict(version)
-    passed = verdict is not None and verdict.verdict == "pass"
-    reason = "it passed, and a first policy is tried" if passed else "its evaluation left it undecided"
+    strategy = strategy_wanted(version)
+    reason = "its evaluation left it undecided"
+    if is_proven(version):
+        reason = "it passed, and a first policy is tried" if strategy == TRIAL else "it passed"
     try:
         with transaction.atomic():
-            rollout_start(strategy=TRIAL, version=version, actor=f"turn {turn.pk}", reason=reason)
+            made = rollout_start(strategy=strategy, version=version, actor=f"turn {turn.pk}", reason=reason)
     except Conflict as error:
         return TrialEnd(text=sentence(f"No trial: {error}"))
-    return TrialEnd("started", version.pk, text=trial_sentence("started", version.pk))
+    text = trial_sentence("started", version.pk) if strategy == TRIAL else begun_sentence(made)
+    return TrialEnd("started", version.pk, text=text)
+
+
+def is_to_be_tried(version: ModelVersion) -> bool:
+    """Tell whether a turn gives a policy to some of the people first, and not to everybody."""
+    return trial_is_wanted(version) or (is_proven(version) and strategy_wanted(version) != FULL_ROLLOUT)
 
 
 def _why_no_trial(version: ModelVersion) -> str:
@@ -153,11 +166,11 @@ def _conclude(turn: Turn, gate: dict[str, Any]) -> TrialEnd:
     if verdict == "pass" and turn.deploys_by_hand:
         return TrialEnd("waiting", pk, look, trial_sentence("waiting", pk))
     if verdict == "pass" and turn.parameters.get("head") in (None, MAIN_HEAD):
-        made = trial_pass(slot=slot, actor=actor, reason=gate["reason"])
+        made = candidate_promote(slot=slot, actor=actor, reason=gate["reason"])
         return TrialEnd("passed", pk, look, trial_sentence("passed", pk), {MAIN_HEAD: made})
     if verdict == "fail" or (verdict == "insufficient" and not trial["left"]):
         text = trial_sentence("stopped" if verdict == "fail" else "unproven", pk)
-        trial_stop(
+        candidate_stop(
             slot=slot,
             actor=actor,
             reason=sentence(f"{text} {gate['reason']}"),

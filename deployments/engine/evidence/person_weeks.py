@@ -8,11 +8,12 @@ with their arm or with the time of day at which they come.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from core.arrays import Bools, Floats, Ints
-from deployments.engine.evidence.restarts import FIRST_DAY, TILES, Over, log_share
+from deployments.engine.evidence.restarts import FIRST_DAY, TILES, Over, Restart, restarts
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class PersonWeeks:
 
     ``week``: 1, 2, ... of the deployment, all of them closed. 0 marks a person's first day, and those rows stand in the order of
     their first exposure. ``first``: number of the first week here; 1 if no older week is left out, and otherwise begins a span.
-    ``closed``: number of the last closed week.
+    ``closed``: number of the last closed week. ``stage_starts``: the first whole week of each stage of a rollout; empty without
+    stages. A week in which the share of traffic changed belongs to no stage and has no rows.
     """
 
     week: Ints
@@ -55,6 +57,7 @@ class PersonWeeks:
     totals: Floats
     first: int = 1
     closed: int = 0
+    stage_starts: tuple[int, ...] = ()
 
     @property
     def days(self) -> TestSample:
@@ -83,20 +86,31 @@ class PersonWeeks:
 
     def _tests(self, over: Over, weeks: int) -> list[TestSample]:
         """Return the tests that started with each tile of so many weeks. A person enters with their first tile from then on."""
-        tile, person, ours, values = self._tiles(weeks)
-        before = _previous(person, tile)
-        found = []
-        for start in range((self.first - 1) // weeks, self.closed // weeks):
-            log_weight = log_share(weeks, start + 1)
-            if log_weight > -np.inf:
-                enter = (tile >= start) & (before < start)
-                found.append(TestSample(over, values[enter], ours[enter], log_weight))
+        found: list[TestSample] = []
+        for (origin, last), tests in groupby(
+            restarts(weeks, self.first, self.closed, self.stage_starts), key=lambda test: (test.origin, test.last)
+        ):
+            found += self._tests_of_tiles(over, weeks, origin, last, list(tests))
         return found
 
-    def _tiles(self, weeks: int) -> tuple[Ints, Ints, Bools, Floats]:
-        """Return (tile, person, arm, values) of each person and whole closed tile, in the order of tile and hash."""
-        rows = (self.week > 0) & (self.week <= self.closed // weeks * weeks)
-        keys = np.stack([(self.week[rows] - 1) // weeks, self.person[rows], self.ours[rows]], axis=1)
+    def _tests_of_tiles(self, over: Over, weeks: int, origin: int, last: int, tests: list[Restart]) -> list[TestSample]:
+        tile, person, ours, values = self._tiles(weeks, origin, last)
+        before = _previous(person, tile)
+        found = []
+        for test in tests:
+            start = (test.week - origin) // weeks
+            enter = (tile >= start) & (before < start)
+            found.append(TestSample(over, values[enter], ours[enter], test.log_share))
+        return found
+
+    def _tiles(self, weeks: int, origin: int, last: int) -> tuple[Ints, Ints, Bools, Floats]:
+        """Return (tile, person, arm, values) of each person and whole closed tile, in the order of tile and hash.
+
+        Tiles are counted from week ``origin`` on, and the last one ends with week ``last`` at the latest.
+        """
+        whole = (last - origin + 1) // weeks * weeks
+        rows = (self.week >= origin) & (self.week < origin + whole)
+        keys = np.stack([(self.week[rows] - origin) // weeks, self.person[rows], self.ours[rows]], axis=1)
         units, which = np.unique(keys, axis=0, return_inverse=True)
         which = which.reshape(-1)
         counts = np.bincount(which, self.count[rows], len(units))

@@ -21,8 +21,8 @@ ArmKind = Literal["holdback", "rotating", "trial"]
 class LivedWeeks:
     """Hold the closed weeks of the people of both arms, one row for each person, week and version.
 
-    ``week``, ``person``, ``ours``, ``first`` and ``closed`` are those of ``PersonWeeks``. ``sums``: (n, columns), in the order of
-    ``LIVED_COLUMNS``.
+    ``week``, ``person``, ``ours``, ``first``, ``closed`` and ``stage_starts`` are those of ``PersonWeeks``. ``sums``:
+    (n, columns), in the order of ``LIVED_COLUMNS``.
     """
 
     week: Ints
@@ -31,6 +31,7 @@ class LivedWeeks:
     sums: Floats
     first: int = 1
     closed: int = 0
+    stage_starts: tuple[int, ...] = ()
 
     @classmethod
     def none(cls) -> LivedWeeks:
@@ -72,8 +73,9 @@ class LivedWeeks:
         rows = count > 0
         table = np.stack(totals, axis=1)[rows]
         return PersonWeeks(
-            self.week[rows], self.person[rows], self.ours[rows], count[rows], table, self.first, self.closed
-        )
+            self.week[rows], self.person[rows], self.ours[rows], count[rows], table, self.first, self.closed,
+            self.stage_starts,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

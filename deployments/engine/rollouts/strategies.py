@@ -12,6 +12,7 @@ from core.variant_registry import registry, variant_named
 _LONGEST_NAME = 20  # characters, as in the database columns
 FULL_ROLLOUT = "full_rollout"
 TRIAL = "trial"
+CANARY = "canary"
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,7 @@ def strategy_table(*strategies: RolloutStrategy) -> dict[str, RolloutStrategy]:
 STRATEGIES = strategy_table(
     RolloutStrategy(FULL_ROLLOUT, "full rollout"),
     RolloutStrategy(TRIAL, "trial on half of the people"),
-    RolloutStrategy(
-        "canary", "canary", refused="the server cannot raise a candidate's share of traffic step by step yet"
-    ),
+    RolloutStrategy(CANARY, "canary"),
     RolloutStrategy(
         "shadow_test", "shadow test", refused="the server cannot record the choices of a shadow candidate yet"
     ),

@@ -16,8 +16,8 @@ from deployments.selectors.health import EVIDENCE_KEPT, arms_compared, evidence_
 from deployments.selectors.slots import slots_in_use
 from deployments.services.health.evidence import evidence_fold
 from deployments.services.health.lived import lived_write
+from deployments.services.rollouts.candidate_arm import candidate_stop
 from deployments.services.rollouts.rollback import slot_rollback
-from deployments.services.rollouts.trial import trial_stop
 from loops.selectors import loop_version_current
 from training.models import ModelVersion
 
@@ -84,7 +84,7 @@ def _store(slot: ServingSlot, watched: ModelVersion, health: HealthReport) -> He
 
 def _take_back(slot: ServingSlot, *, reason: str, check: HealthCheck) -> None:
     """Take the watched version back for harm. Raises Conflict when the slot changed since it was read."""
-    take_back = slot_rollback if slot.candidate is None else trial_stop
+    take_back = slot_rollback if slot.candidate is None else candidate_stop
     take_back(slot=slot, actor="health check", reason=reason, automatic=True, harmful=True, check=check)
 
 

@@ -10,8 +10,8 @@ from django.db import transaction
 from core.errors import Conflict, InputError
 from core.sentences import clause
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
+from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.models import Deployment, ServingSlot
-from deployments.models.slot import ACTIVE_STATES
 from deployments.selectors.harm import remembered_harm
 from deployments.selectors.slots import incumbent_among, no_slot
 from deployments.services.rollouts.slots import LONGEST_REASON, slot_swap, slots_lock

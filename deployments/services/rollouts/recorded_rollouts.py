@@ -19,10 +19,11 @@ _SLOTS = (
     "pk", "head", "stable_id", "candidate_id", "weight_bp", "holdback_id", "holdback_bp", "rotates", "exploration_bp", "salt",
     "generation",
 )  # fmt: skip
-_DEPLOYMENTS = (
+_DEPLOYMENTS_FIRST = (
     "pk", "created_at", "slot_id", "version_id", "previous_id", "strategy", "state", "frozen_policy", "rollback_of_id",
     "harmful", "reason", "actor", "finished_at",
 )  # fmt: skip
+_DEPLOYMENTS = (*_DEPLOYMENTS_FIRST, "stage", "stage_began_at", "stage_starts", "extended", "waits_for", "deadline_at")
 _INCIDENTS_FIRST = ("pk", "created_at", "slot_id", "version_id", "deployment_id", "reason", "automatic", "harmful")
 _INCIDENTS = (*_INCIDENTS_FIRST, "actor")
 _VERSIONS = ("pk", "state")
@@ -33,23 +34,24 @@ _REFERENCES = ("pk", "loop_version_id", "head", "number", "state", "config")
 class RolloutRows(StoredRows):
     """The rollouts of each loop, as one row. An act changes several of their rows at once.
 
-    ``incidents`` are the columns of an incident.
+    ``incidents`` are the columns of an incident, ``deployments`` those of a deployment.
     """
 
     incidents: tuple[str, ...] = _INCIDENTS
+    deployments: tuple[str, ...] = _DEPLOYMENTS
 
     def digests(self, rows: QuerySet[Any] | None = None) -> Iterator[tuple[int, str]]:
         """Return the primary key of each loop, and the digest of its rollouts as stored now."""
         chosen = self.rows() if rows is None else rows
         for (pk,) in chosen.order_by("pk").values_list(*self.fields):
-            yield pk, row_digest(self.name, pk, *map(list, _facts(pk, self.incidents)))
+            yield pk, row_digest(self.name, pk, *map(list, _facts(pk, self.incidents, self.deployments)))
 
 
-def _facts(loop: int, incidents: tuple[str, ...]) -> Iterator[QuerySet[Any, Any]]:
+def _facts(loop: int, incidents: tuple[str, ...], deployments: tuple[str, ...]) -> Iterator[QuerySet[Any, Any]]:
     versions = ModelVersion.objects.filter(loop_version__loop=loop).order_by("pk")
     served = versions.learned().filter(state__in=[VersionState.DEPLOYED, VersionState.ARCHIVED])
     yield ServingSlot.objects.filter(loop=loop).order_by("pk").values_list(*_SLOTS)
-    yield Deployment.objects.filter(slot__loop=loop).order_by("pk").values_list(*_DEPLOYMENTS)
+    yield Deployment.objects.filter(slot__loop=loop).order_by("pk").values_list(*deployments)
     yield Incident.objects.filter(slot__loop=loop).order_by("pk").values_list(*incidents)
     yield served.values_list(*_VERSIONS)
     yield versions.exclude(pk__in=versions.learned().values("pk")).values_list(*_REFERENCES)
@@ -61,8 +63,10 @@ _ROLLOUTS_FIRST = RolloutRows(
     lambda: Loop.objects.filter(slots__isnull=False).distinct(),
     is_named=True,
     incidents=_INCIDENTS_FIRST,
+    deployments=_DEPLOYMENTS_FIRST,
 )
-ROLLOUTS = replace(_ROLLOUTS_FIRST, incidents=_INCIDENTS, edition=2, earlier=_ROLLOUTS_FIRST)
+_ROLLOUTS_SECOND = replace(_ROLLOUTS_FIRST, incidents=_INCIDENTS, edition=2, earlier=_ROLLOUTS_FIRST)
+ROLLOUTS = replace(_ROLLOUTS_SECOND, deployments=_DEPLOYMENTS, edition=3, earlier=_ROLLOUTS_SECOND)
 check_register(ROLLOUTS)
 
 

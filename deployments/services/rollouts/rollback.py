@@ -8,12 +8,12 @@ from __future__ import annotations
 from django.db import transaction
 
 from core.errors import Conflict, InputError
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
-from deployments.selectors.slots import is_on_trial, slot_of
+from deployments.selectors.slots import is_candidate, slot_of
+from deployments.services.rollouts.candidate_arm import candidate_stop
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from deployments.services.rollouts.slots import slot_return, slot_swap, slots_lock
-from deployments.services.rollouts.trial import trial_stop
 from deployments.services.serving.policy_cache import policy_of_version
 from loops.selectors import loop_version_current
 from privacy.models import VaultKind
@@ -70,14 +70,14 @@ def slot_rollback(
 
 
 def version_rollback(*, version: ModelVersion, actor: str, reason: str, harmful: bool) -> Incident:
-    """Roll back a deployed version by hand, or stop its trial.
+    """Roll back a deployed version by hand, or stop the rollout that tries it.
 
-    Raises InputError without a reason, and Conflict when it is neither deployed nor on trial.
+    Raises InputError without a reason, and Conflict when it is neither deployed nor tried.
     """
-    if is_on_trial(version):
+    if is_candidate(version):
         slot = slot_of(version)
         slot.candidate = version
-        return trial_stop(slot=slot, actor=actor, reason=reason, automatic=False, harmful=harmful)
+        return candidate_stop(slot=slot, actor=actor, reason=reason, automatic=False, harmful=harmful)
     return slot_rollback(slot=_slot_served_by(version), actor=actor, reason=reason, automatic=False, harmful=harmful)
 
 
@@ -85,7 +85,7 @@ def version_rollback(*, version: ModelVersion, actor: str, reason: str, harmful:
 def rollback_undo(*, incident: Incident, actor: str, reason: str) -> Deployment:
     """Deploy again what was rolled back without harm, to everybody except the holdback.
 
-    Raises: InputError without a reason. Conflict when the version was harmful, when it was only on trial, or when something else
+    Raises: InputError without a reason. Conflict when the version was harmful, when it was only tried, or when something else
         was deployed since.
     """
     if not reason.strip():
@@ -108,8 +108,8 @@ def undo_check(incident: Incident) -> None:
     version = incident.version
     if Incident.objects.filter(version=version, harmful=True).exists():
         raise Conflict(f"{version} was rolled back for harm; it is never deployed again")
-    if incident.deployment.strategy == TRIAL:
-        raise Conflict(f"{version} was only on trial and did not pass; start another turn")
+    if incident.deployment.strategy != FULL_ROLLOUT:
+        raise Conflict(f"{version} was only tried and is not what served; start another turn, or retry its rollout")
     _check_nothing_since(incident)
     policy_of_version(version, loop_version_current(incident.slot.loop.name))
 
@@ -124,8 +124,8 @@ def _check_nothing_since(incident: Incident) -> None:
 
 
 def rollback_check(version: ModelVersion) -> None:
-    """Check that a version is deployed and can be rolled back, or that it is on trial. Raises Conflict."""
-    if is_on_trial(version):
+    """Check that a version is deployed and can be rolled back, or that a rollout tries it. Raises Conflict."""
+    if is_candidate(version):
         return
     _served_by(_slot_served_by(version))
 

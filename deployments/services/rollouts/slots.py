@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -12,9 +13,9 @@ from django.utils import timezone
 
 from core.errors import Conflict
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
+from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, ServingSlot
-from deployments.models.slot import ACTIVE_STATES
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.holdback import holdback_rotates
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
@@ -123,13 +124,16 @@ def deployment_record(
     *,
     frozen_policy: Mapping[str, Any] | None = None,
     active: bool = False,
+    deadline_at: datetime | None = None,
 ) -> Deployment:
     """Record a deployment in the history and in the Trust Vault. ``slot`` is as it was before the change.
 
     Args:
         frozen_policy: the terms under which the deployment began.
-        active: whether the deployment is in progress and not complete.
+        active: whether the deployment is in progress and not complete. Its first stage begins with it.
+        deadline_at: when it ends even if it has proved nothing.
     """
+    now = timezone.now()
     deployment = Deployment.objects.create(
         slot=slot,
         version=version,
@@ -139,7 +143,10 @@ def deployment_record(
         frozen_policy=dict(frozen_policy or {}),
         reason=reason,
         actor=actor,
-        finished_at=None if active else timezone.now(),
+        stage_began_at=now if active else None,
+        stage_starts=[1] if active else [],
+        deadline_at=deadline_at,
+        finished_at=None if active else now,
     )
     vault_append(
         kind=VaultKind.DEPLOYMENT,

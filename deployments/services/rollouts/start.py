@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.errors import InputError, R3alError
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, TRIAL, RolloutStrategy, strategy_named
+from deployments.engine.rollouts.strategies import (
+    CANARY,
+    FULL_ROLLOUT,
+    STRATEGIES,
+    TRIAL,
+    RolloutStrategy,
+    strategy_named,
+)
 from deployments.models import Deployment
 from deployments.selectors.slots import is_on_trial
+from deployments.services.rollouts.canary import canary_start, is_proven, staged_check
 from deployments.services.rollouts.full_rollout import Proposal, deploy_check, full_rollout
 from deployments.services.rollouts.trial import promote_check, trial_check, trial_promote, trial_start
 from loops.engine.heads import MAIN_HEAD
@@ -18,15 +26,42 @@ from training.selectors.evidence import trial_is_wanted
 from training.selectors.versions import last_verdict
 
 
+class StartForAll(Protocol):
+    """Start the rollout of a version with a share of the people that nobody chooses."""
+
+    def __call__(self, *, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+        """Start the deployment. ``override``: why, although there is an objection. Raises Conflict."""
+        ...
+
+
 class StartRollout(Protocol):
     """Start the rollout of a version."""
 
-    def __call__(self, *, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+    def __call__(
+        self, *, version: ModelVersion, actor: str, reason: str, override: str = "", share: float | None = None
+    ) -> Deployment:
         """Start the deployment.
 
-        ``override``: why it is deployed although it was judged against another policy. Raises Conflict.
+        ``override``: why, although there is an objection. ``share``: of the people who get it first (None: as declared). Raises
+        Conflict and InputError.
         """
         ...
+
+
+def without_share(start: StartForAll, label: str) -> StartRollout:
+    """Make a starter that refuses a chosen share of the people. ``label``: what the error calls the rollout."""
+
+    def starter(
+        *, version: ModelVersion, actor: str, reason: str, override: str = "", share: float | None = None
+    ) -> Deployment:
+        if share is not None:
+            raise InputError(
+                f"a {label} begins with no share of your choice; leave trafficPercentage at 100",
+                field="trafficPercentage",
+            )
+        return start(version=version, actor=actor, reason=reason, override=override)
+
+    return starter
 
 
 def starter_table(
@@ -44,34 +79,51 @@ def starter_table(
 STARTERS = starter_table(
     STRATEGIES,
     {
-        FULL_ROLLOUT: full_rollout,
-        TRIAL: trial_start,
+        FULL_ROLLOUT: without_share(full_rollout, "full rollout"),
+        TRIAL: without_share(trial_start, "trial"),
+        CANARY: canary_start,
     },
 )
 
 
-def rollout_start(*, strategy: str, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+def rollout_start(
+    *,
+    strategy: str,
+    version: ModelVersion,
+    actor: str,
+    reason: str,
+    override: str = "",
+    share: float | None = None,
+) -> Deployment:
     """Start the rollout of a version by a strategy. A version on trial is promoted, if the trial passed.
 
-    Raises: InputError for a strategy that is unknown or not available. Conflict when the version cannot be deployed now.
+    Args:
+        share: of the people who get the version first, from 0 to 1. None: as the loop declares, or everybody.
+    Raises: InputError for a strategy that is unknown or not available, and for a share that it does not take. Conflict when the
+        version cannot be deployed now.
     """
     chosen = strategy_named(strategy)
     if not chosen.is_available:
         raise InputError(
-            f"a rollout by {chosen.label} cannot be started: {chosen.refused}; use {' or '.join(STARTERS)}"
+            f"a rollout by {chosen.label} cannot be started: {chosen.refused}; use {' or '.join(STARTERS)}",
+            field="deploymentType",
         )
     if chosen.name == FULL_ROLLOUT and is_on_trial(version):
         return trial_promote(version=version, actor=actor, reason=reason, override=override)
-    return STARTERS[chosen.name](version=version, actor=actor, reason=reason, override=override)
+    return STARTERS[chosen.name](version=version, actor=actor, reason=reason, override=override, share=share)
 
 
 def strategy_wanted(version: ModelVersion) -> str:
     """Return the strategy by which a turn would deploy a version by itself.
 
-    That is a trial for a policy that its gates leave undecided, and for a first policy unless the loop says otherwise.
+    That is the loop's declared one. Otherwise it is a trial for a policy that its gates leave undecided, and for a first policy
+    unless the loop says otherwise. What is undecided never goes to everybody at once.
     """
     if version.head != MAIN_HEAD or is_on_trial(version):
         return FULL_ROLLOUT
+    declared = version.loop_version.spec.rollout.strategy
+    if declared in STARTERS and (declared != FULL_ROLLOUT or is_proven(version)):
+        return declared
     return TRIAL if trial_is_wanted(version) else FULL_ROLLOUT
 
 
@@ -94,12 +146,17 @@ def rollout_options(proposal: Proposal) -> RolloutOptions:
         refused = _refusal(lambda: promote_check(version))
         return RolloutOptions(() if refused else (FULL_ROLLOUT,), refused, on_trial=True)
     verdict = last_verdict(version)
-    trial = "not asked" if version.head != MAIN_HEAD else _refusal(lambda: trial_check(proposal, verdict))
-    if not trial and (verdict is None or verdict.verdict != "pass"):
-        return RolloutOptions((TRIAL,))
-    full = _refusal(lambda: deploy_check(proposal, verdict))
-    strategies = [name for name, refused in ((TRIAL, trial), (FULL_ROLLOUT, full)) if not refused]
-    return RolloutOptions(tuple(strategies), "" if strategies else full)
+    checks: dict[str, Callable[[], None]] = {
+        FULL_ROLLOUT: lambda: deploy_check(proposal, verdict),
+        CANARY: lambda: staged_check(proposal, verdict, overriding=False),
+    }
+    if version.head == MAIN_HEAD:
+        checks[TRIAL] = lambda: trial_check(proposal, verdict)
+    refusals = {name: _refusal(check) for name, check in checks.items()}
+    open_ways = [name for name, refused in refusals.items() if not refused]
+    wanted = strategy_wanted(version)
+    open_ways.sort(key=lambda name: (name != wanted, list(STRATEGIES).index(name)))
+    return RolloutOptions(tuple(open_ways), "" if open_ways else refusals[FULL_ROLLOUT])
 
 
 def _refusal(check: Callable[[], None]) -> str:

@@ -1,4 +1,4 @@
-"""Try an undecided version on half of the people, then promote it, or stop the trial.
+"""Try an undecided version on half of the people. Turns judge it by private releases, and promote it or stop it.
 
 A trial is the exit from insufficient evidence. Its arms are drawn by person, and both explore alike. The slot's stable version is
 the reference arm, its candidate the other one. Only the policy head is tried.
@@ -6,32 +6,16 @@ the reference arm, its candidate the other one. Only the policy head is tried.
 
 from __future__ import annotations
 
-import secrets
-
 from django.db import transaction
-from django.db.models import F
-from django.utils import timezone
 
-from core.errors import Conflict, InputError
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
-from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
-from deployments.selectors.slots import trial_of
-from deployments.services.rollouts.exploration import exploration_with
-from deployments.services.rollouts.full_rollout import (
-    Proposal,
-    objections,
-    overridden,
-    proposal_under_lock,
-    serving_check,
-)
-from deployments.services.rollouts.holdback import holdback_rotates
-from deployments.services.rollouts.recorded_rollouts import rollouts_entry
-from deployments.services.rollouts.slots import HOLDBACK_BP, archive, deployment_record, slots_lock
+from core.errors import Conflict
+from deployments.engine.rollouts.strategies import TRIAL
+from deployments.models import Deployment, ServingSlot
+from deployments.services.rollouts.candidate_arm import candidate_begin, candidate_promote
+from deployments.services.rollouts.full_rollout import Proposal, overridden, proposal_under_lock, serving_check
+from deployments.services.rollouts.slots import slots_lock
 from loops.engine.heads import MAIN_HEAD
-from privacy.models import VaultKind
 from privacy.selectors.trial_decisions import logged_until
-from privacy.services.vault.append import vault_append
-from privacy.services.vault.commitments import text_digest
 from training.engine.gates.trial import TRIAL_BP, TRIAL_LOOKS
 from training.models import GateVerdict, ModelVersion, VersionState
 from training.selectors.evidence import trial_has_passed, trial_is_wanted
@@ -49,36 +33,16 @@ def trial_start(*, version: ModelVersion, actor: str, reason: str, override: str
     """
     proposal = proposal_under_lock(version)
     trial_check(proposal)
-    reason, override = overridden(version, objections(proposal), reason, override)
-    slot = proposal.slot
-    exploration = exploration_with(slot=slot, version=version)
-    started = ServingSlot.objects.filter(
-        pk=slot.pk, generation=slot.generation, candidate__isnull=True, stable=slot.stable_id
-    ).update(
-        candidate=version,
-        weight_bp=TRIAL_BP,
-        holdback=None,
-        holdback_bp=0,
-        rotates=False,
-        exploration_bp=exploration,
-        salt=secrets.token_hex(16),
-        generation=F("generation") + 1,
+    terms = {"looks": TRIAL_LOOKS, "log_end": _log_end(proposal.slot)}
+    return candidate_begin(
+        proposal=proposal,
+        strategy=TRIAL,
+        share_bp=TRIAL_BP,
+        terms=terms,
+        actor=actor,
+        reason=reason,
+        override=override,
     )
-    if not started:
-        raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
-    _lock_evaluating(version)
-    ServingSlot.objects.filter(loop=slot.loop).exclude(exploration_bp=exploration).update(exploration_bp=exploration)
-    slot.exploration_bp = exploration
-    before = {"holdback": slot.holdback_id, "holdback_bp": slot.holdback_bp, "rotates": slot.rotates}
-    terms = {"share_bp": TRIAL_BP, "looks": TRIAL_LOOKS, "log_end": _log_end(slot)} | before
-    return deployment_record(slot, version, TRIAL, actor, reason, override, frozen_policy=terms, active=True)
-
-
-def _lock_evaluating(version: ModelVersion) -> None:
-    """Raise Conflict if the version changed its state since it was read, as an earlier trial that was stopped does."""
-    waiting = ModelVersion.objects.filter(pk=version.pk, state=VersionState.EVALUATING)
-    if not waiting.update(state=VersionState.EVALUATING):
-        raise Conflict(f"{version} is no longer in state evaluating, so it cannot be tried; train a new version")
 
 
 def _log_end(slot: ServingSlot) -> str | None:
@@ -109,79 +73,6 @@ def trial_check(proposal: Proposal, verdict: GateVerdict | None = None) -> None:
 
 
 @transaction.atomic
-def trial_pass(*, slot: ServingSlot, actor: str, reason: str) -> Deployment:
-    """Promote the version that is on trial. A reference arm stays as the holdback, so that harm of later months is seen.
-
-    Raises: Conflict when the slot changed since it was read, or no trial is in progress.
-    """
-    trial, version, reference = _trial(slot), _candidate(slot), slot.stable
-    promoted = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, candidate=version).update(
-        stable=version,
-        candidate=None,
-        weight_bp=0,
-        holdback=reference,
-        holdback_bp=HOLDBACK_BP,
-        rotates=holdback_rotates(version),
-        salt=secrets.token_hex(16),
-        generation=F("generation") + 1,
-    )
-    ended = _end(trial, DeploymentState.SUCCEEDED)
-    if not promoted or not ended:
-        raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
-    archive(reference)
-    ModelVersion.objects.filter(pk=version.pk).update(state=VersionState.DEPLOYED)
-    return deployment_record(slot, version, FULL_ROLLOUT, actor, reason)
-
-
-@transaction.atomic
-def trial_stop(
-    *,
-    slot: ServingSlot,
-    actor: str,
-    reason: str,
-    automatic: bool,
-    harmful: bool,
-    check: HealthCheck | None = None,
-) -> Incident:
-    """Stop the trial of a slot: everybody gets the stable version, and the version on trial is archived.
-
-    Args:
-        harmful: whether the version did harm. Versions that act like it are then not deployed by themselves.
-        check: the health check that stopped it.
-    Raises: InputError without a reason. Conflict when the slot changed since it was read, or no trial is in progress.
-    """
-    if not reason.strip():
-        raise InputError("stopping a trial needs a reason; give one, and it is stored with the incident")
-    trial, version = _trial(slot), _candidate(slot)
-    stopped = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, candidate=version).update(
-        candidate=None, weight_bp=0, generation=F("generation") + 1, **_holdback_before(trial)
-    )
-    ended = _end(trial, DeploymentState.ROLLED_BACK if harmful else DeploymentState.ABORTED, harmful=harmful)
-    if not stopped or not ended:
-        raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
-    archive(version)
-    incident = Incident.objects.create(
-        slot=slot,
-        version=version,
-        deployment=trial,
-        check_made=check,
-        reason=reason,
-        actor=actor,
-        automatic=automatic,
-        harmful=harmful,
-    )
-    vault_append(
-        kind=VaultKind.ROLLBACK,
-        body={
-            "slot": str(slot), "version": version.pk, "to": slot.stable_id, "deployment": trial.pk, "incident": incident.pk,
-            "automatic": automatic, "harmful": harmful, "actor": actor, "reason": text_digest(reason),
-        },
-        rows=rollouts_entry(slot.loop_id),
-    )  # fmt: skip
-    return incident
-
-
-@transaction.atomic
 def trial_promote(*, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
     """Promote a version on trial by hand, after its last look passed.
 
@@ -192,39 +83,10 @@ def trial_promote(*, version: ModelVersion, actor: str, reason: str, override: s
     overridden(version, "", reason, override)
     slot = next(slot for slot in slots_lock(version.loop_version.loop) if slot.head == version.head)
     slot.loop, slot.candidate = version.loop_version.loop, version
-    return trial_pass(slot=slot, actor=actor, reason=reason)
+    return candidate_promote(slot=slot, actor=actor, reason=reason)
 
 
 def promote_check(version: ModelVersion) -> None:
     """Check that the last look at a trial passed. Raises Conflict."""
     if not trial_has_passed(version):
         raise Conflict(f"{version} is on trial, and no look has passed yet; wait for the next turn, or stop the trial")
-
-
-def _trial(slot: ServingSlot) -> Deployment:
-    trial = trial_of(slot)
-    if trial is None:
-        raise Conflict(f"no trial is in progress in the slot {slot}")
-    return trial
-
-
-def _candidate(slot: ServingSlot) -> ModelVersion:
-    if slot.candidate is None:
-        raise Conflict(f"the slot {slot} has no candidate; check which version is deployed now")
-    return slot.candidate
-
-
-def _end(trial: Deployment, state: DeploymentState, *, harmful: bool = False) -> int:
-    return Deployment.objects.filter(pk=trial.pk, state=DeploymentState.IN_PROGRESS).update(
-        state=state, harmful=harmful, finished_at=timezone.now()
-    )
-
-
-def _holdback_before(trial: Deployment) -> dict[str, int | None]:
-    """Return the holdback that the trial replaced, as columns of its slot. A harmful version serves nobody again."""
-    holdback = trial.frozen_policy.get("holdback")
-    harmed = Deployment.objects.filter(slot=trial.slot_id, version=holdback, harmful=True).exists()
-    if holdback is None or harmed:
-        return {"holdback_id": None, "holdback_bp": 0, "rotates": False}
-    terms = trial.frozen_policy
-    return {"holdback_id": holdback, "holdback_bp": int(terms["holdback_bp"]), "rotates": bool(terms["rotates"])}

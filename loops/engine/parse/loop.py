@@ -11,6 +11,7 @@ from core.errors import InputError
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.parse.import_section import parse_imports
 from loops.engine.parse.reward_section import parse_reward
+from loops.engine.parse.rollout_section import parse_rollout
 from loops.engine.parse.strict_toml import Problems, Table, is_number
 from loops.engine.spec import DEFAULT_POPULATION, DEPLOY_MODES, Availability, Feature, Head, LoopSpec, MomentsOptions
 from loops.engine.state.dynamics import DEFAULT_DECAY, DEFAULT_STEPS
@@ -81,6 +82,7 @@ def _loop(top: Table, problems: Problems) -> LoopSpec | None:
         ),
         "trial": top.one_of("trial", ("always", "undecided"), LoopSpec.trial),
         "deploy": top.one_of("deploy", DEPLOY_MODES, LoopSpec.deploy),
+        "rollout": parse_rollout(top.table("rollout")),
         "logging_rounds": top.integer("logging_rounds", LoopSpec.logging_rounds),
         "retrain_every_seconds": top.seconds("retrain_every", None),
     }

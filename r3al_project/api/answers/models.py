@@ -135,9 +135,7 @@ def evaluation_answer(verdict: GateVerdict) -> Answer:
 class DeployAnswer(Shape):
     deploymentId = serializers.IntegerField()
     versionId = serializers.CharField()
-    deploymentType = serializers.ChoiceField(
-        choices=tuple(STRATEGIES), help_text="How it was deployed: full_rollout, or trial on half of the people."
-    )
+    deploymentType = serializers.ChoiceField(choices=tuple(STRATEGIES), help_text="How it was deployed.")
     exploration = serializers.FloatField(
         min_value=0, max_value=1, help_text="The share of decisions that explore from now on."
     )

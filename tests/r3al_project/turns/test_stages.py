@@ -110,7 +110,9 @@ def test_with_a_policy_that_serves_it_is_deployed_alone(loop: LoopVersion) -> No
 def test_a_turn_starts_its_rollout_by_the_name_of_the_strategy(
     loop: LoopVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+    def refuse(
+        *, version: ModelVersion, actor: str, reason: str, override: str = "", share: float | None = None
+    ) -> Deployment:
         raise Conflict(f"{version} waits")
 
     monkeypatch.setitem(STARTERS, "full_rollout", refuse)

@@ -1,4 +1,4 @@
-"""``manage.py deploy``: deploy a version that a turn evaluated, or begin its trial."""
+"""``manage.py deploy``: deploy a version that a turn evaluated, or begin to try it on some people."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import R3alError
-from deployments.engine.rollouts.strategies import TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
-from deployments.models import Deployment
 from deployments.selectors.slots import slot_of
 from deployments.services.rollouts.start import STARTERS
 from r3al_project.turns.actors import terminal_actor
 from r3al_project.turns.deploy_by_hand import deploy_by_hand
+from r3al_project.turns.rollout_sentences import begun_sentence
 from r3al_project.turns.sentences import exploration_change
 from training.selectors.versions import version_named
 
 
 class Command(BaseCommand):
-    help = "Deploy a version that a turn evaluated, or begin its trial on half of the people."
+    help = "Deploy a version that a turn evaluated, or begin to try it on some of the people."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("version", metavar="NAME", help="name of the version, for example model_12")
@@ -30,28 +29,31 @@ class Command(BaseCommand):
             "full rollout",
         )  # fmt: skip
         parser.add_argument(
+            "--share", type=float, metavar="PERCENT",
+            help="of the people in the first stage of a canary (default: as the loop declares)",
+        )  # fmt: skip
+        parser.add_argument(
             "--override", default="", metavar="REASON",
             help="deploy it for this reason, although it was judged against another policy or acts like one that did harm",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self.stdout.write(_deploy(options["version"], options["strategy"], options["override"]))
+            self.stdout.write(_deploy(options["version"], options["strategy"], options["override"], options["share"]))
         except R3alError as error:
             raise CommandError(str(error)) from None
 
 
-def _deploy(name: str, strategy: str | None, override: str) -> str:
+def _deploy(name: str, strategy: str | None, override: str, percent: float | None) -> str:
     version = version_named(name)
     before = slot_of(version).exploration_bp / BASIS_POINTS
     made = deploy_by_hand(
-        strategy=strategy, version=version, actor=terminal_actor(), reason="deployed by hand", override=override
+        strategy=strategy,
+        version=version,
+        actor=terminal_actor(),
+        reason="deployed by hand",
+        override=override,
+        share=None if percent is None else percent / 100,
     )
     after = slot_of(version).exploration_bp / BASIS_POINTS
-    return f"{_done(made)} Exploration {exploration_change(before, after)}."
-
-
-def _done(made: Deployment) -> str:
-    if made.strategy == TRIAL:
-        return f"{made.version} is on trial: half of the people have it."
-    return f"{made.version} is deployed to everybody except the holdback."
+    return f"{begun_sentence(made)} Exploration {exploration_change(before, after)}."

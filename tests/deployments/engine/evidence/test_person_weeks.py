@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -96,6 +98,24 @@ def test_where_older_weeks_are_left_out_every_test_keeps_its_share() -> None:
 def test_a_person_who_changes_arms_within_a_tile_still_counts_once() -> None:
     found = by_test(table([(1, 1, False, 1, 0.2), (2, 1, True, 1, 0.4), (2, 2, True, 1, 0.6)], closed=2))
     assert found["2 weeks", 1].values.shape == (2, 1) and found["1 week", 1].values.shape == (2, 1)
+
+
+def test_in_a_rollout_in_stages_a_person_enters_each_stages_tests_in_the_arm_of_the_stage() -> None:
+    """Two stages of four weeks; person 2 moves to the candidate with the second."""
+    rows: list[Row] = [(w, p, p == 1 or (p == 2 and w > 4), 1.0, w / 10) for w in range(1, 9) for p in (1, 2, 3)]
+    found = replace(table(rows, closed=8), stage_starts=(1, 5))
+    weeks = [sample for sample in found.samples if sample.over == "1 week"]
+    assert len(weeks) == 8 and weeks[0].ours.sum() == 1 and weeks[4].ours.sum() == 2, "each person once, in every test"
+    assert weeks[0].weight == pytest.approx(0.35) and weeks[4].weight > 0.10
+    first, second = (sample for sample in found.samples if sample.over == "4 weeks")
+    assert first.ours.sum() == 1 and second.ours.sum() == 2
+    assert second.values[:, 0] == pytest.approx([0.65] * 3) and first.values[:, 0] == pytest.approx([0.25] * 3)
+
+
+def test_no_tile_reaches_from_one_stage_into_the_next() -> None:
+    rows: list[Row] = [(w, p, p < 3, 1.0, 0.5) for w in range(1, 7) for p in range(9)]
+    overs = [s.over for s in replace(table(rows, closed=6), stage_starts=(1, 3, 5)).samples]
+    assert overs.count("4 weeks") == 0 and overs.count("2 weeks") == 1 and overs.count("1 week") == 6
 
 
 def values_of(sample: TestSample) -> Floats:

@@ -13,10 +13,11 @@ from django.db import transaction
 from core.errors import Conflict, InputError
 from deployments.models import Deployment, Incident, ServingSlot
 from deployments.selectors.slots import slot_for, slot_on_trial
+from deployments.services.rollouts.candidate_arm import candidate_promote, candidate_stop
 from deployments.services.rollouts.full_rollout import full_rollout
 from deployments.services.rollouts.rollback import slot_rollback, version_rollback
 from deployments.services.rollouts.slots import slots_lock
-from deployments.services.rollouts.trial import trial_pass, trial_start, trial_stop
+from deployments.services.rollouts.trial import trial_start
 from loops.models import LoopVersion
 from privacy.models import VaultEvent
 from tests.factories.care import care_loop
@@ -175,7 +176,7 @@ def _ended_twice(loop: LoopVersion, act: Callable[[ServingSlot, ModelVersion], N
     def promote() -> None:
         with transaction.atomic():  # as the deploy stage of a turn does
             slots_lock(loop.loop)
-            trial_pass(slot=seen, actor="turn", reason="race")
+            candidate_promote(slot=seen, actor="turn", reason="race")
 
     def work(process: int) -> str:
         chance = random.Random(f"{version.pk} {process}")
@@ -200,10 +201,10 @@ def killed_anywhere(loop: LoopVersion) -> dict[str, Any]:
             if found is None:
                 continue
             if rng.random() < 0.5:
-                trial_pass(slot=found, actor="turn", reason="race")
+                candidate_promote(slot=found, actor="turn", reason="race")
                 to_the_reference(loop)
             else:
-                trial_stop(slot=found, actor="turn", reason="race", automatic=True, harmful=False)
+                candidate_stop(slot=found, actor="turn", reason="race", automatic=True, harmful=False)
 
     kill_again_and_again(
         work, times=5, progress=Deployment.objects.count, within=0.3, after_each=lambda: to_the_reference(loop)

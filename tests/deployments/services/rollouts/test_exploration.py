@@ -6,8 +6,9 @@ import pytest
 
 from deployments.models import ServingSlot
 from deployments.selectors.slots import slot_for
+from deployments.services.rollouts.candidate_arm import candidate_stop
 from deployments.services.rollouts.exploration import SettledExploration, exploration_settle
-from deployments.services.rollouts.trial import trial_start, trial_stop
+from deployments.services.rollouts.trial import trial_start
 from loops.models import LoopVersion
 from tests.factories.care import care_loop
 from tests.factories.versions import ALWAYS_WALK, learned, undecided
@@ -57,5 +58,5 @@ def test_it_never_rises(loop: LoopVersion) -> None:
 def test_after_a_trial_it_stays_low(loop: LoopVersion) -> None:
     trial_start(version=undecided(learned(loop, "policy", ALWAYS_WALK)), actor="turn 1", reason="undecided")
     slot = slot_for(loop.loop, "policy")
-    trial_stop(slot=slot, actor="turn 2", reason="no better", automatic=True, harmful=False)
+    candidate_stop(slot=slot, actor="turn 2", reason="no better", automatic=True, harmful=False)
     assert exploration_settle(loop_version=loop, undecided=1, cost=GAINS).share == 0.2

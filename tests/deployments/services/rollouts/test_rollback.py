@@ -7,9 +7,10 @@ import pytest
 from core.errors import Conflict, InputError
 from deployments.models import Deployment, Incident
 from deployments.selectors.slots import slot_for
+from deployments.services.rollouts.candidate_arm import candidate_stop
 from deployments.services.rollouts.full_rollout import full_rollout
 from deployments.services.rollouts.rollback import rollback_undo, version_rollback
-from deployments.services.rollouts.trial import trial_start, trial_stop
+from deployments.services.rollouts.trial import trial_start
 from loops.models import LoopVersion
 from privacy.models import VaultEvent
 from tests.factories.care import care_loop
@@ -85,7 +86,7 @@ def test_nor_while_a_trial_runs(loop: LoopVersion, version: ModelVersion) -> Non
 
 def test_the_end_of_a_trial_is_not_a_rollback(loop: LoopVersion) -> None:
     trial_start(version=undecided(learned(loop, "policy", ALWAYS_WALK)), actor="ann", reason="undecided")
-    incident = trial_stop(
+    incident = candidate_stop(
         slot=slot_for(loop.loop, "policy"), actor="ann", reason="no better", automatic=True, harmful=False
     )
     with pytest.raises(Conflict, match="was only on trial"):

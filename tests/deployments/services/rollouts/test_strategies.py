@@ -15,7 +15,6 @@ from core.errors import InputError
 from deployments.engine.rollouts.strategies import STRATEGIES, RolloutStrategy, strategy_table
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import slot_for
-from deployments.services.rollouts.full_rollout import full_rollout
 from deployments.services.rollouts.slots import slot_swap
 from deployments.services.rollouts.start import STARTERS, rollout_start, starter_table
 from privacy.models import VaultEvent
@@ -28,7 +27,9 @@ REFUSED = [name for name, strategy in STRATEGIES.items() if not strategy.is_avai
 EVERYBODY = RolloutStrategy("everybody", "everybody at once")
 
 
-def to_everybody(*, version: ModelVersion, actor: str, reason: str, override: str = "") -> Deployment:
+def to_everybody(
+    *, version: ModelVersion, actor: str, reason: str, override: str = "", share: float | None = None
+) -> Deployment:
     """Put a version in front of all people, with nobody held back."""
     slot = slot_for(version.loop_version.loop, version.head)
     return slot_swap(
@@ -114,8 +115,8 @@ def test_an_available_strategy_without_a_service_does_not_load() -> None:
     declared = strategy_table(*STRATEGIES.values(), EVERYBODY)
     with pytest.raises(ValueError, match="everybody: an available rollout strategy has a service"):
         starter_table(declared, dict(STARTERS))
-    with pytest.raises(ValueError, match="canary"):
-        starter_table(STRATEGIES, STARTERS | {"canary": full_rollout})
+    with pytest.raises(ValueError, match="shadow_test"):
+        starter_table(STRATEGIES, {**STARTERS, "shadow_test": to_everybody})
 
 
 def test_a_strategy_without_a_name_or_a_label_does_not_load() -> None:

@@ -9,10 +9,11 @@ from core.errors import Conflict, InputError
 from deployments.engine.arm_assignment import SlotArms, SlotFacts
 from deployments.models import Deployment, Incident, ServingSlot
 from deployments.selectors.slots import slot_for, trial_of
+from deployments.services.rollouts.candidate_arm import candidate_promote, candidate_stop
 from deployments.services.rollouts.full_rollout import full_rollout
 from deployments.services.rollouts.rollback import slot_rollback
 from deployments.services.rollouts.start import rollout_start
-from deployments.services.rollouts.trial import trial_pass, trial_start, trial_stop
+from deployments.services.rollouts.trial import trial_start
 from deployments.services.serving.policy_cache import clear_policy_cache, served_loop
 from loops.models import LoopVersion
 from privacy.models import VaultEvent
@@ -43,7 +44,7 @@ def start(version: ModelVersion, override: str = "") -> Deployment:
 
 
 def stop(loop: LoopVersion, *, harmful: bool = False, automatic: bool = True) -> Incident:
-    return trial_stop(slot=slot(loop), actor="turn 8", reason="no better", automatic=automatic, harmful=harmful)
+    return candidate_stop(slot=slot(loop), actor="turn 8", reason="no better", automatic=automatic, harmful=harmful)
 
 
 def state(version: ModelVersion) -> str:
@@ -135,7 +136,7 @@ class TestPass:
     def test_it_serves_and_a_reference_arm_stays(self, loop: LoopVersion, version: ModelVersion) -> None:
         reference = slot(loop).stable
         trial = start(version)
-        made = trial_pass(slot=slot(loop), actor="turn 8", reason="better")
+        made = candidate_promote(slot=slot(loop), actor="turn 8", reason="better")
         now = slot(loop)
         assert (now.stable, now.candidate, now.weight_bp, now.holdback, now.holdback_bp) == (
             version, None, 0, reference, 500,
@@ -149,14 +150,14 @@ class TestPass:
         serve(before)
         version = undecided(learned(loop, "policy", ALWAYS_WALK, before))
         start(version)
-        trial_pass(slot=slot(loop), actor="turn 8", reason="better")
+        candidate_promote(slot=slot(loop), actor="turn 8", reason="better")
         assert state(before) == "archived"
         slot_rollback(slot=slot(loop), actor="ann", reason="it harms", automatic=False, harmful=True)
         assert slot(loop).stable == before
 
     def test_without_a_trial_there_is_nothing_to_promote(self, loop: LoopVersion) -> None:
         with pytest.raises(Conflict, match="no trial is in progress"):
-            trial_pass(slot=slot(loop), actor="turn 8", reason="better")
+            candidate_promote(slot=slot(loop), actor="turn 8", reason="better")
 
 
 class TestStop:
@@ -182,7 +183,7 @@ class TestStop:
             stop(loop)
         start(version)
         with pytest.raises(InputError, match="needs a reason"):
-            trial_stop(slot=slot(loop), actor="ann", reason=" ", automatic=False, harmful=False)
+            candidate_stop(slot=slot(loop), actor="ann", reason=" ", automatic=False, harmful=False)
 
     def test_the_holdback_of_before_comes_back(self, loop: LoopVersion) -> None:
         incumbent = judged(learned(loop, "policy", TALK_IN_A_GOOD_MOOD))
@@ -227,9 +228,9 @@ class TestASlotThatWasReadTooEarly:
         early = slot(loop)
         stop(loop)
         with pytest.raises(Conflict):
-            trial_pass(slot=early, actor="turn 8", reason="better")
+            candidate_promote(slot=early, actor="turn 8", reason="better")
         with pytest.raises(Conflict):
-            trial_stop(slot=early, actor="turn 8", reason="worse", automatic=True, harmful=False)
+            candidate_stop(slot=early, actor="turn 8", reason="worse", automatic=True, harmful=False)
         assert not slot(loop).stable.is_learned and Incident.objects.count() == 1
 
     def test_another_trial_meanwhile_is_not_ended(self, loop: LoopVersion, version: ModelVersion) -> None:
@@ -238,5 +239,5 @@ class TestASlotThatWasReadTooEarly:
         stop(loop)
         start(undecided(learned(loop, "policy", TALK_IN_A_GOOD_MOOD)))
         with pytest.raises(Conflict, match="changed meanwhile"):
-            trial_stop(slot=early, actor="turn 8", reason="worse", automatic=True, harmful=False)
+            candidate_stop(slot=early, actor="turn 8", reason="worse", automatic=True, harmful=False)
         assert trial_of(slot(loop)) is not None

@@ -1,0 +1,146 @@
+"""Hold what the people of one arm lived in a stage: one value of each person over all its closed whole weeks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from core.arrays import Floats, Ints
+from core.errors import InputError
+from deployments.engine.evidence.fixed_time import Moments, RewardMoments
+from deployments.engine.evidence.normal_mixture import MixtureBlocks, mixture_blocks
+from deployments.engine.health.evidence import LIVED_COLUMNS, LivedWeeks
+from loops.engine.spec import Silence
+
+
+def _none() -> Floats:
+    return np.zeros(0)
+
+
+@dataclass(frozen=True)
+class ArmMoments:
+    """Hold the moments of an arm's values, which are all that a verdict reads and all of them that is stored.
+
+    ``people``: number of people with any value.
+    """
+
+    people: int
+    empathy: Moments
+    false_intervention: Moments
+    reward: RewardMoments
+    engagement: Moments
+    intervention_rate: Moments
+
+    @property
+    def moments(self) -> ArmMoments:
+        """Return the moments themselves, as ``ArmValues`` does."""
+        return self
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the moments as JSON values."""
+        return {
+            "people": self.people,
+            "empathy": self.empathy.as_json(),
+            "false_intervention": self.false_intervention.as_json(),
+            "reward": self.reward.as_json(),
+            "engagement": self.engagement.as_json(),
+            "intervention_rate": self.intervention_rate.as_json(),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> ArmMoments:
+        """Read what ``as_json`` returned."""
+        return cls(
+            stored["people"],
+            Moments.from_json(stored["empathy"]),
+            Moments.from_json(stored["false_intervention"]),
+            RewardMoments.from_json(stored["reward"]),
+            Moments.from_json(stored["engagement"]),
+            Moments.from_json(stored["intervention_rate"]),
+        )
+
+
+@dataclass(frozen=True)
+class ArmValues:
+    """Hold one value of each person of an arm, all (people,) and in one order; NaN for none. An empty array is all NaN.
+
+    ``empathy``, ``false_intervention``: shares in [0, 1]. ``reward``: mean reward of a decision, in the loop's units, and
+    ``past_reward``: the same before the rollout. ``engagement``: decisions a week. ``intervention_rate``: share of decisions with
+    an intervention.
+    """
+
+    empathy: Floats
+    false_intervention: Floats
+    reward: Floats
+    past_reward: Floats = field(default_factory=_none)
+    engagement: Floats = field(default_factory=_none)
+    intervention_rate: Floats = field(default_factory=_none)
+
+    def __post_init__(self) -> None:
+        """Raise InputError if the arrays are not about the same people."""
+        sizes = {len(column) for column in self._columns if len(column)}
+        if len(sizes) > 1:
+            raise InputError(f"the values of an arm are of {sorted(sizes)} people; give one of each person, or NaN")
+
+    @property
+    def _columns(self) -> tuple[Floats, ...]:
+        return (
+            self.empathy, self.false_intervention, self.reward, self.past_reward, self.engagement, self.intervention_rate,
+        )  # fmt: skip
+
+    @property
+    def moments(self) -> ArmMoments:
+        """Return the moments of all values."""
+        people = max(len(column) for column in self._columns)
+        columns = [np.asarray(c, dtype=float) if len(c) else np.full(people, np.nan) for c in self._columns]
+        empathy, harm, reward, past, engagement, rate = columns
+        some = ~np.isnan(np.stack([empathy, harm, reward])).all(axis=0)
+        return ArmMoments(
+            int(some.sum()), Moments.of(empathy), Moments.of(harm), RewardMoments.of(reward, past),
+            Moments.of(engagement), Moments.of(rate),
+        )  # fmt: skip
+
+
+def arm_values(
+    weeks: LivedWeeks, *, ours: bool, first: int, silence: Silence = "unknown", past: Mapping[int, float] | None = None
+) -> ArmValues:
+    """Return one arm's values over the closed weeks ``first``..``weeks.closed``.
+
+    Args: past: mean reward before the rollout by person, of those who have one.
+    """
+    rows = (weeks.week >= first) & (weeks.week <= weeks.closed) & (weeks.ours == ours)
+    people, which = np.unique(weeks.person[rows], return_inverse=True)
+    sums: dict[str, Floats] = {
+        name: np.bincount(which.reshape(-1), column, len(people)).astype(float)
+        for name, column in zip(LIVED_COLUMNS, weeks.sums[rows].T, strict=True)
+    }
+    answered, shown = sums["answered"], sums["interventions"]
+    harmful = sums["harmful"] if silence != "harmful" else shown - answered + sums["harmful"]
+    of = answered if silence == "unknown" else shown
+    return ArmValues(
+        _ratio(sums["empathy_sum"], sums["rated"]),
+        _ratio(harmful, of),
+        _ratio(sums["reward_sum"], sums["rewarded"]),
+        _past(people, past or {}),
+        sums["rewarded"] / max(weeks.closed - first + 1, 1),
+        _ratio(shown, sums["rewarded"]),
+    )
+
+
+def reward_blocks(weeks: LivedWeeks, past: Mapping[int, float] | None = None) -> MixtureBlocks:
+    """Return the joint blocks of people's mean rewards, in the order of week and hash. A person enters with their first week."""
+    _, person, values, ours = weeks.reward.in_order()
+    _, entry = np.unique(person, return_index=True)
+    entry.sort()
+    return mixture_blocks(values[entry, 0], ours[entry], _past(person[entry], past) if past else None)
+
+
+def _ratio(total: Floats, count: Floats) -> Floats:
+    return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
+
+
+def _past(people: Ints, past: Mapping[int, float]) -> Floats:
+    return np.array([past.get(person, np.nan) for person in people.tolist()], dtype=float)

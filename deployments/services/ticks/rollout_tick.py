@@ -1,0 +1,137 @@
+"""Judge every rollout in progress by its frozen terms, store the verdict with all that it used, and do what it says.
+
+A tick may be repeated, killed or run beside another one at any point. It acts under the lock of the loop's slots and only on the
+state that it judged. Proven harm is taken back by the health check too, which needs no verdict of a rollout.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.db import Error, transaction
+
+from core.errors import Conflict, R3alError
+from deployments.engine.rollouts.staged import CanaryTerms, canary_verdict
+from deployments.engine.rollouts.strategies import CANARY
+from deployments.engine.rollouts.verdict import RolloutVerdict
+from deployments.models import Deployment, DeploymentState, RolloutCheck
+from deployments.selectors.slots import rollouts_now, slot_for
+from deployments.services.health.evidence import evidence_fold
+from deployments.services.rollouts.candidate_arm import candidate_promote, candidate_stop
+from deployments.services.rollouts.operate import (
+    ADVANCE,
+    PROMOTE,
+    rollout_advance,
+    rollout_ask,
+    rollout_extend,
+    rollout_locked,
+    rollout_pause,
+)
+from deployments.services.ticks.stage_facts import stage_facts
+from loops.engine.spec import LoopSpec
+from loops.selectors import loop_version_current
+
+log = logging.getLogger(__name__)
+ACTOR = "rollout tick"
+
+Judge = Callable[[Deployment, dict[str, Any], LoopSpec], tuple[RolloutVerdict, dict[str, Any]]]
+
+
+def rollout_tick() -> int:
+    """Judge every rollout that a strategy of this table steps. If one cannot be judged, the error is logged, and others go on.
+
+    Returns: the number of rollouts that changed.
+    """
+    return sum(_steps(rollout) for rollout in rollouts_now(*_JUDGES))
+
+
+def _steps(rollout: Deployment) -> bool:
+    try:
+        check = rollout_step(rollout=rollout)
+    except Conflict as error:  # somebody else acted meanwhile, so the next tick judges the new state
+        log.info("the rollout %s was not stepped: %s", rollout.pk, error)
+        return False
+    except (R3alError, Error):
+        log.exception("the rollout %s could not be judged", rollout.pk)
+        return False
+    return check is not None and check.acted
+
+
+def rollout_step(*, rollout: Deployment) -> RolloutCheck | None:
+    """Judge one rollout and do what its verdict says. A paused one is left to operators and to the health check.
+
+    Returns: the stored check, or None if nothing has changed since the last one.
+    Raises: Conflict when the rollout changed meanwhile.
+    """
+    if rollout.state != DeploymentState.IN_PROGRESS:
+        return None
+    slot = slot_for(rollout.slot.loop, rollout.slot.head)
+    spec = loop_version_current(slot.loop.name).spec
+    evidence_fold(slot=slot)
+    verdict, facts = _JUDGES[rollout.strategy](rollout, dict(rollout.frozen_policy), spec)
+    last = rollout.checks.order_by("-pk").first()
+    if last is not None and _is_same(last, slot.generation, verdict, facts):
+        return None
+    return _store(rollout, slot.generation, verdict, facts)
+
+
+def _is_same(last: RolloutCheck, generation: int, verdict: RolloutVerdict, facts: dict[str, Any]) -> bool:
+    seen = (last.generation, last.stage, last.closed_weeks, last.step)
+    return seen == (generation, facts["stage"], facts["closed_weeks"], verdict.step)
+
+
+@transaction.atomic
+def _store(rollout: Deployment, generation: int, verdict: RolloutVerdict, facts: dict[str, Any]) -> RolloutCheck:
+    held = rollout_locked(rollout)
+    if held.slot.generation != generation:
+        raise Conflict(f"the slot {held.slot} changed while the rollout was judged")
+    check = RolloutCheck.objects.create(
+        deployment=rollout,
+        generation=generation,
+        stage=facts["stage"],
+        closed_weeks=facts["closed_weeks"],
+        step=verdict.step,
+        label=verdict.label,
+        reasons=list(verdict.reasons),
+        terms=rollout.frozen_policy,
+        facts=facts,
+        figures=verdict.figures,
+        acted=verdict.step != "wait",
+    )
+    if verdict.step != "wait":
+        _act(held.rollout, verdict)
+    return check
+
+
+def _act(rollout: Deployment, verdict: RolloutVerdict) -> None:
+    """Do what a verdict says. Where the terms ask for an operator, the next share waits for their approval."""
+    reason, slot = " ".join(verdict.reasons), rollout.slot
+    if verdict.step in (ADVANCE, PROMOTE) and rollout.frozen_policy.get("by_hand"):
+        rollout_ask(rollout=rollout, stage=rollout.stage, act=verdict.step)
+    elif verdict.step == ADVANCE:
+        rollout_advance(rollout=rollout, stage=rollout.stage, actor=ACTOR, reason=reason)
+    elif verdict.step == PROMOTE:
+        candidate_promote(slot=slot, actor=ACTOR, reason=f"{verdict.label}: {reason}")
+    elif verdict.step == "extend":
+        rollout_extend(rollout=rollout, stage=rollout.stage, reason=reason)
+    elif verdict.step == "pause":
+        rollout_pause(rollout=rollout, actor=ACTOR, reason=reason)
+    else:
+        harmful = verdict.step == "roll_back"
+        candidate_stop(slot=slot, actor=ACTOR, reason=reason, automatic=True, harmful=harmful)
+
+
+def _judge_canary(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
+    facts = stage_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), spec)
+    return canary_verdict(canary_terms(terms), facts), facts.as_json()
+
+
+def canary_terms(stored: dict[str, Any]) -> CanaryTerms:
+    """Read the terms of a canary from its history."""
+    names = CanaryTerms.__dataclass_fields__
+    return CanaryTerms.from_json({name: value for name, value in stored.items() if name in names})
+
+
+_JUDGES: dict[str, Judge] = {CANARY: _judge_canary}

@@ -1,0 +1,38 @@
+"""State in sentences how a version can be rolled out, and what a rollout does. Pages, commands and turns use the same ones."""
+
+from __future__ import annotations
+
+from deployments.engine.rollouts.strategies import CANARY, FULL_ROLLOUT, TRIAL
+from deployments.engine.traffic_shares import BASIS_POINTS
+from deployments.models import Deployment
+from deployments.services.rollouts.slots import HOLDBACK_BP
+
+_HOLDBACK = f"{100 * HOLDBACK_BP / BASIS_POINTS:g}%"
+CHOICES = {
+    FULL_ROLLOUT: ("To everybody.", f"A holdback of {_HOLDBACK} of people keeps the present version, for comparison."),
+    TRIAL: (
+        "On trial.",
+        "Half of the people get it, and the others keep the present version. Later turns read how both live.",
+    ),
+    CANARY: (
+        "As a canary.",
+        "A small share of people gets it first. Each larger share follows once whole weeks show no harm.",
+    ),
+}
+ACTS = {FULL_ROLLOUT: "deploy", TRIAL: "begin the trial of", CANARY: "begin the canary of"}
+
+
+def percent(share_bp: int) -> str:
+    """Return basis points as a percentage."""
+    return f"{100 * share_bp / BASIS_POINTS:g}%"
+
+
+def begun_sentence(made: Deployment) -> str:
+    """State what was just deployed, and who has it."""
+    others = "and the others keep the present version"
+    if made.strategy == TRIAL:
+        return f"{made.version} is on trial: half of the people have it, {others}."
+    if made.strategy == CANARY:
+        share = percent(int(made.frozen_policy["share_bp"]))
+        return f"{made.version} is in its first stage: {share} of people have it, {others}."
+    return f"{made.version} is deployed to everybody except the holdback, who keep the previous version."
