@@ -81,7 +81,7 @@ NOTICE_KINDS = registry(
     ),
     NoticeKind(
         "vault_broken", "vault.broken", "Trust Vault broken", URGENT,
-        "The verification of {subject} found that it does not hold, after {events} events.",
+        "{subject} does not hold: the verification stopped after {events} events, or found changed rows.",
     ),
     NoticeKind(
         "key_old", "key.old", "Old key", WARNING,
