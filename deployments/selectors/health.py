@@ -92,7 +92,10 @@ def _lived(deployment: Deployment, arms: ComparedArms, largest: float) -> LivedW
     first, last = first_week(deployment), week_of(deployment.created_at, timezone.now())
     marked = set(EvidenceWeek.objects.filter(deployment=deployment).values_list("week", flat=True))
     closed = next((week - 1 for week in range(first, last + 1) if week not in marked), last)
-    numbers = [epoch_number(deployment, week) for week in (FIRST_DAYS, *range(first, closed + 1))]
+    starts = _stage_starts(deployment)
+    mixed = {start - 1 for start in starts[1:]}  # people changed their arm in the middle of it
+    weeks = [week for week in range(first, closed + 1) if week not in mixed]
+    numbers = [epoch_number(deployment, week) for week in (FIRST_DAYS, *weeks)]
     units = EvidenceUnit.objects.filter(
         slot_id=deployment.slot_id, version__in=[version.pk for version in arms.versions], epoch__in=numbers
     ).order_by("epoch", "first_exposed_at", "data_key_id")
@@ -102,8 +105,14 @@ def _lived(deployment: Deployment, arms: ComparedArms, largest: float) -> LivedW
     total, rewarded = (3 + LIVED_COLUMNS.index(name) for name in ("reward_sum", "rewarded"))
     table[:, total] = np.clip(table[:, total], -largest * table[:, rewarded], largest * table[:, rewarded])
     return LivedWeeks(
-        week - epoch_number(deployment, 0), person, version == arms.watched.pk, table[:, 3:], first, max(closed, 0)
-    )
+        week - epoch_number(deployment, 0), person, version == arms.watched.pk, table[:, 3:], first, max(closed, 0),
+        starts,
+    )  # fmt: skip
+
+
+def _stage_starts(deployment: Deployment) -> tuple[int, ...]:
+    """Return the first whole week of each stage of a rollout in stages, and nothing for any other deployment."""
+    return tuple(deployment.stage_starts) if "stages" in deployment.frozen_policy else ()
 
 
 def _latency(slot: ServingSlot) -> Latency:

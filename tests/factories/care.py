@@ -67,7 +67,13 @@ CONTEXT = {"mood": 0.25, "place": "home"}
 
 
 def care_loop(
-    *, rules: str = "", deadline: str = "24h", version: int = 1, trial: str = "always", features: str = ""
+    *,
+    rules: str = "",
+    deadline: str = "24h",
+    version: int = 1,
+    trial: str = "always",
+    features: str = "",
+    rollout: str = "",
 ) -> LoopVersion:
     """The loop in the database, its slots seeded with their references."""
     clear_policy_cache()
@@ -75,6 +81,7 @@ def care_loop(
     text = TOML.replace("RULES", rules).replace("DEADLINE", deadline).replace("version = 1", f"version = {version}")
     text = text.replace("[features.gap]", f"{features}[features.gap]")
     text = text.replace("exploration = 0.2", f'exploration = 0.2\ntrial = "{trial}"')
+    text = text.replace("[availability]", f"{rollout}[availability]")
     made, _ = loop_add(text=text, source="care.toml")
     slots_seed(loop_version=made)
     return made

@@ -13,6 +13,7 @@ _LONGEST_NAME = 20  # characters, as in the database columns
 FULL_ROLLOUT = "full_rollout"
 TRIAL = "trial"
 CANARY = "canary"
+AB_TEST = "ab_test"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ STRATEGIES = strategy_table(
     RolloutStrategy(
         "shadow_test", "shadow test", refused="the server cannot record the choices of a shadow candidate yet"
     ),
-    RolloutStrategy("ab_test", "A/B test", refused="the server cannot compare two arms and decide between them yet"),
+    RolloutStrategy(AB_TEST, "A/B test"),
 )
 
 

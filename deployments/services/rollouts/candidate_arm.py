@@ -19,7 +19,7 @@ from core.errors import Conflict, InputError
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.engine.rollouts.transitions import states_before
 from deployments.engine.traffic_shares import BASIS_POINTS
-from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
+from deployments.models import AbExperiment, Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import rollout_in
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.full_rollout import Proposal, objections, overridden
@@ -110,19 +110,30 @@ def candidate_share(*, slot: ServingSlot, share_bp: int, actor: str, reason: str
         changes: columns of the rollout, such as ``stage`` or ``state``.
     Raises: Conflict when the slot changed since it was read, or when the rollout may not go from its state to a new one.
     """
-    rollout, version = rollout_of(slot), candidate_of(slot)
-    changed = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, candidate=version).update(
+    changed = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, candidate=candidate_of(slot)).update(
         weight_bp=share_bp, generation=F("generation") + 1
     )
+    if not changed:
+        raise _changed(slot)
+    slot.weight_bp = share_bp
+    return candidate_noted(slot=slot, actor=actor, reason=reason, **changes)
+
+
+@transaction.atomic
+def candidate_noted(*, slot: ServingSlot, actor: str, reason: str, **changes: Any) -> Deployment:
+    """Change columns of the candidate's rollout, and record them in the Trust Vault. Nobody's arm changes.
+
+    Raises: Conflict when the rollout may not go from its state to a new one.
+    """
+    rollout = rollout_of(slot)
     before = states_before(changes["state"]) if "state" in changes else (rollout.state,)
-    moved = Deployment.objects.filter(pk=rollout.pk, state__in=before).update(**changes)
-    if not changed or not moved:
+    if not Deployment.objects.filter(pk=rollout.pk, state__in=before).update(**changes):
         raise _changed(slot)
     rollout.refresh_from_db()
-    tell_changed(rollout, slot, version, changes | {"share_bp": share_bp}, by=actor, reason=reason)
+    tell_changed(rollout, slot, candidate_of(slot), changes, by=actor, reason=reason)
     body = {
-        "slot": str(slot), "version": version.pk, "deployment": rollout.pk, "share_bp": share_bp, "stage": rollout.stage,
-        "state": rollout.state, "actor": actor, "reason": text_digest(reason),
+        "slot": str(slot), "version": rollout.version_id, "deployment": rollout.pk, "share_bp": slot.weight_bp,
+        "stage": rollout.stage, "state": rollout.state, "actor": actor, "reason": text_digest(reason),
     }  # fmt: skip
     vault_append(kind=VaultKind.SLOT, body=body, rows=rollouts_entry(slot.loop_id))
     return rollout
@@ -148,6 +159,7 @@ def candidate_promote(*, slot: ServingSlot, actor: str, reason: str, override: s
     )
     if not promoted or not _end(rollout, DeploymentState.SUCCEEDED):
         raise _changed(slot)
+    _end_experiment(rollout, AbExperiment.State.PROMOTED)
     archive(reference)
     ModelVersion.objects.filter(pk=version.pk).update(state=VersionState.DEPLOYED)
     tell_ended(rollout, slot, version, "it is promoted")
@@ -181,6 +193,7 @@ def candidate_stop(
     ended = _end(rollout, DeploymentState.ROLLED_BACK if harmful else DeploymentState.ABORTED, harmful=harmful)
     if not stopped or not ended:
         raise _changed(slot)
+    _end_experiment(rollout, AbExperiment.State.KEPT if automatic else AbExperiment.State.STOPPED)
     archive(version)
     incident = Incident.objects.create(
         slot=slot,
@@ -232,6 +245,11 @@ def _end(rollout: Deployment, state: DeploymentState, *, harmful: bool = False) 
     return Deployment.objects.filter(pk=rollout.pk, state__in=states_before(state)).update(
         state=state, harmful=harmful, waits_for="", finished_at=timezone.now()
     )
+
+
+def _end_experiment(rollout: Deployment, state: AbExperiment.State) -> None:
+    """Say how the comparison of an A/B test ended. Other rollouts have none."""
+    AbExperiment.objects.filter(deployment=rollout).update(state=state)
 
 
 def _holdback_before(rollout: Deployment) -> dict[str, int | None]:

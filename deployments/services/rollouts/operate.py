@@ -7,23 +7,30 @@ on the same state. An act that no longer fits is a Conflict, and nothing changes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from core.errors import Conflict, InputError
-from deployments.engine.arm_assignment import week_of
+from deployments.engine.arm_assignment import EPOCH, week_of
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, Incident, ServingSlot
 from deployments.selectors.slots import rollout_in
-from deployments.services.rollouts.candidate_arm import candidate_promote, candidate_share, candidate_stop
+from deployments.services.rollouts.candidate_arm import (
+    candidate_noted,
+    candidate_promote,
+    candidate_share,
+    candidate_stop,
+)
 from deployments.services.rollouts.slots import slots_lock
 from deployments.services.rollouts.start import rollout_start
 from training.models import ModelVersion, VersionState
 
 ADVANCE, PROMOTE = "advance", "promote"
+TICK = "rollout tick"  # the actor of what no operator did
 
 
 @dataclass(frozen=True)
@@ -95,13 +102,7 @@ def rollout_ask(*, rollout: Deployment, stage: int, act: str) -> Deployment:
         raise Conflict(f"the rollout of {rollout.version} is in stage {held.rollout.stage + 1} now")
     if held.rollout.waits_for == act:
         return held.rollout
-    return candidate_share(
-        slot=held.slot,
-        share_bp=held.slot.weight_bp,
-        actor="rollout tick",
-        reason=f"asks an operator to {act}",
-        waits_for=act,
-    )
+    return candidate_noted(slot=held.slot, actor=TICK, reason=f"asks an operator to {act}", waits_for=act)
 
 
 @transaction.atomic
@@ -121,12 +122,13 @@ def rollout_extend(*, rollout: Deployment, stage: int, reason: str) -> Deploymen
     held = _in_progress(rollout)
     if held.rollout.stage != stage:
         raise Conflict(f"the rollout of {rollout.version} is in stage {held.rollout.stage + 1} now")
-    return candidate_share(
+    return candidate_noted(
         slot=held.slot,
-        share_bp=held.slot.weight_bp,
-        actor="rollout tick",
+        actor=TICK,
         reason=reason,
         extended=held.rollout.extended + 1,
+        waits_for="",
+        deadline_at=_deadline(held.rollout),
     )
 
 
@@ -210,6 +212,14 @@ def rollout_retry(*, rollout: Deployment, actor: str, reason: str, override: str
     return rollout_start(
         strategy=ended.strategy, version=version, actor=actor, reason=f"retries a rollout: {reason}", override=override
     )
+
+
+def _deadline(rollout: Deployment) -> datetime | None:
+    """Return when a rollout ends whose stage is extended now. A stage that is extended late gets the weeks that it asked for."""
+    weeks = int(rollout.frozen_policy.get("dwell_weeks") or rollout.frozen_policy.get("weeks") or 0)
+    if rollout.deadline_at is None:
+        return None
+    return max(rollout.deadline_at, timezone.now() + (weeks + 1) * EPOCH)
 
 
 def _begins(rollout: Deployment) -> dict[str, Any]:

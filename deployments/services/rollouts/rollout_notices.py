@@ -21,7 +21,7 @@ _PROGRAMS = ("rollout tick", "health check")  # actors whose reasons are the pla
 def tell_started(deployment: Deployment, slot: ServingSlot, share_bp: int) -> None:
     """Tell that a deployment began, with the share of the people who get the version."""
     facts = {"share": _percent(share_bp)}
-    _tell("rollout_started", deployment, slot, deployment.version, "started", facts)
+    _tell("rollout_started", deployment, slot, deployment.version, "once", facts)
 
 
 def tell_changed(
@@ -29,11 +29,11 @@ def tell_changed(
 ) -> None:
     """Tell that a rollout reached a stage, was paused, goes on, or waits for an operator.
 
-    Args: slot: as it was before. changes: the changed columns of the rollout, and ``share_bp``.
+    Args: slot: with the candidate's new share. changes: the changed columns of the rollout.
     """
-    moment = f"at generation {slot.generation + 1}"
+    moment = f"at generation {slot.generation}"
     if "stage" in changes:
-        facts = {"share": _percent(changes["share_bp"]), "stage": rollout.stage + 1}
+        facts = {"share": _percent(slot.weight_bp), "stage": rollout.stage + 1}
         _tell("rollout_stage", rollout, slot, version, moment, facts)
     elif changes.get("state") == DeploymentState.PAUSED:
         cause = clause(reason) if by in _PROGRAMS else "an operator decided so"
@@ -53,7 +53,7 @@ def tell_changed(
 
 def tell_ended(rollout: Deployment, slot: ServingSlot, version: ModelVersion, outcome: str) -> None:
     """Tell that a rollout ended without harm."""
-    _tell("rollout_ended", rollout, slot, version, "ended", {"outcome": outcome})
+    _tell("rollout_ended", rollout, slot, version, "once", {"outcome": outcome})
 
 
 def tell_incident(incident: Incident, slot: ServingSlot, version: ModelVersion, serving: ModelVersion) -> None:
@@ -74,12 +74,12 @@ def tell_incident(incident: Incident, slot: ServingSlot, version: ModelVersion, 
 def _tell(
     kind: str, deployment: Deployment, slot: ServingSlot, version: ModelVersion, moment: str, facts: dict[str, Any]
 ) -> None:
-    strategy = STRATEGIES[deployment.strategy].label
+    known = STRATEGIES.get(deployment.strategy)
     notice_record(
         kind=kind,
-        key=f"deployment {deployment.pk} {moment}",
+        key=f"deployment {deployment.pk} {kind} {moment}",
         subject=str(slot),
-        facts={"version": version.name, "strategy": strategy, **facts},
+        facts={"version": version.name, "strategy": known.label if known else deployment.strategy, **facts},
         link=record_page(deployment),
     )
 

@@ -13,8 +13,9 @@ from typing import Any
 from django.db import Error, transaction
 
 from core.errors import Conflict, R3alError
+from deployments.engine.rollouts.ab_test import AbTerms, ab_verdict
 from deployments.engine.rollouts.staged import CanaryTerms, canary_verdict
-from deployments.engine.rollouts.strategies import CANARY
+from deployments.engine.rollouts.strategies import AB_TEST, CANARY
 from deployments.engine.rollouts.verdict import RolloutVerdict
 from deployments.models import Deployment, DeploymentState, RolloutCheck
 from deployments.selectors.slots import rollouts_now, slot_for
@@ -23,18 +24,18 @@ from deployments.services.rollouts.candidate_arm import candidate_promote, candi
 from deployments.services.rollouts.operate import (
     ADVANCE,
     PROMOTE,
+    TICK,
     rollout_advance,
     rollout_ask,
     rollout_extend,
     rollout_locked,
     rollout_pause,
 )
-from deployments.services.ticks.stage_facts import stage_facts
+from deployments.services.ticks.stage_facts import ab_facts, stage_facts
 from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
 
 log = logging.getLogger(__name__)
-ACTOR = "rollout tick"
 
 Judge = Callable[[Deployment, dict[str, Any], LoopSpec], tuple[RolloutVerdict, dict[str, Any]]]
 
@@ -79,7 +80,7 @@ def rollout_step(*, rollout: Deployment) -> RolloutCheck | None:
 
 def _is_same(last: RolloutCheck, generation: int, verdict: RolloutVerdict, facts: dict[str, Any]) -> bool:
     seen = (last.generation, last.stage, last.closed_weeks, last.step)
-    return seen == (generation, facts["stage"], facts["closed_weeks"], verdict.step)
+    return seen == (generation, facts.get("stage", 0), facts["closed_weeks"], verdict.step)
 
 
 @transaction.atomic
@@ -90,7 +91,7 @@ def _store(rollout: Deployment, generation: int, verdict: RolloutVerdict, facts:
     check = RolloutCheck.objects.create(
         deployment=rollout,
         generation=generation,
-        stage=facts["stage"],
+        stage=facts.get("stage", 0),
         closed_weeks=facts["closed_weeks"],
         step=verdict.step,
         label=verdict.label,
@@ -111,16 +112,16 @@ def _act(rollout: Deployment, verdict: RolloutVerdict) -> None:
     if verdict.step in (ADVANCE, PROMOTE) and rollout.frozen_policy.get("by_hand"):
         rollout_ask(rollout=rollout, stage=rollout.stage, act=verdict.step)
     elif verdict.step == ADVANCE:
-        rollout_advance(rollout=rollout, stage=rollout.stage, actor=ACTOR, reason=reason)
+        rollout_advance(rollout=rollout, stage=rollout.stage, actor=TICK, reason=reason)
     elif verdict.step == PROMOTE:
-        candidate_promote(slot=slot, actor=ACTOR, reason=f"{verdict.label}: {reason}")
+        candidate_promote(slot=slot, actor=TICK, reason=f"{verdict.label}: {reason}")
     elif verdict.step == "extend":
         rollout_extend(rollout=rollout, stage=rollout.stage, reason=reason)
     elif verdict.step == "pause":
-        rollout_pause(rollout=rollout, actor=ACTOR, reason=reason)
+        rollout_pause(rollout=rollout, actor=TICK, reason=reason)
     else:
         harmful = verdict.step == "roll_back"
-        candidate_stop(slot=slot, actor=ACTOR, reason=reason, automatic=True, harmful=harmful)
+        candidate_stop(slot=slot, actor=TICK, reason=reason, automatic=True, harmful=harmful)
 
 
 def _judge_canary(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
@@ -134,4 +135,14 @@ def canary_terms(stored: dict[str, Any]) -> CanaryTerms:
     return CanaryTerms.from_json({name: value for name, value in stored.items() if name in names})
 
 
-_JUDGES: dict[str, Judge] = {CANARY: _judge_canary}
+def _judge_ab_test(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
+    facts = ab_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), spec)
+    return ab_verdict(ab_test_terms(terms), facts), facts.as_json()
+
+
+def ab_test_terms(stored: dict[str, Any]) -> AbTerms:
+    """Read the terms of an A/B test from its history."""
+    return AbTerms.from_json({name: stored[name] for name in AbTerms.__dataclass_fields__ if name in stored})
+
+
+_JUDGES: dict[str, Judge] = {CANARY: _judge_canary, AB_TEST: _judge_ab_test}

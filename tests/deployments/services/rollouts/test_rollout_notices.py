@@ -7,8 +7,10 @@ from django.test import Client
 
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import slot_for
+from deployments.services.rollouts import rollout_notices
 from deployments.services.rollouts.candidate_arm import candidate_promote, candidate_share, candidate_stop
 from deployments.services.rollouts.full_rollout import full_rollout
+from deployments.services.rollouts.operate import TICK
 from deployments.services.rollouts.rollback import slot_rollback
 from deployments.services.rollouts.trial import trial_start
 from loops.models import LoopVersion
@@ -96,6 +98,10 @@ def test_stages_pauses_and_waits(loop: LoopVersion, version: ModelVersion) -> No
         f"rollout_resumed: {of} goes on.",
         f"rollout_paused: {of} is paused: an operator decided so.",
     ]
+
+
+def test_the_reasons_of_the_tick_are_the_platforms_own_words() -> None:
+    assert TICK in rollout_notices._PROGRAMS
 
 
 def test_a_trial_whose_reference_is_taken_back_ends(loop: LoopVersion, version: ModelVersion) -> None:

@@ -1,0 +1,242 @@
+"""Ticks of rollouts: a good canary goes on to everybody, a harmful one goes back, and what is not known is not taken for good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from core.errors import Conflict
+from deployments.engine.rollouts.staged import StageFacts, canary_verdict
+from deployments.models import Deployment, Incident, RolloutCheck, ServingSlot
+from deployments.selectors.slots import slot_for
+from deployments.services.health.check import health_tick
+from deployments.services.rollouts.operate import rollout_approve, rollout_pause, rollout_resume
+from deployments.services.rollouts.start import rollout_start
+from deployments.services.ticks.rollout_tick import canary_terms, rollout_step, rollout_tick
+from loops.models import LoopVersion
+from privacy.models import VaultEvent
+from tests.factories.care import care_loop
+from tests.factories.lived_weeks import begun_before, live_weeks, people_with_keys, week_now
+from tests.factories.versions import ALWAYS_WALK, judged, learned, undecided
+from training.models import ModelVersion
+
+pytestmark = pytest.mark.django_db
+
+DECLARED = """[rollout]
+strategy = "canary"
+stages = [0.2, 0.5]
+dwell_weeks = 2
+extensions = 1
+"""
+
+
+def loop_with(declared: str = DECLARED) -> LoopVersion:
+    return care_loop(rollout=declared)
+
+
+@pytest.fixture
+def loop() -> LoopVersion:
+    return loop_with()
+
+
+def canary(loop: LoopVersion, *, proven: bool = True) -> Deployment:
+    version = learned(loop, "policy", ALWAYS_WALK)
+    ready = judged(version) if proven else undecided(version)
+    return rollout_start(strategy="canary", version=ready, actor="ann", reason="it passed")
+
+
+def slot(loop: LoopVersion) -> ServingSlot:
+    return slot_for(loop.loop, "policy")
+
+
+def stage_lived(rollout: Deployment, people: Sequence[int], weeks: int = 2, **lived: Any) -> None:
+    """The stage's next whole weeks pass, and the last outcomes of them close."""
+    rollout.refresh_from_db()
+    last = week_now(rollout) + weeks if rollout.stage else weeks
+    begun_before(rollout, weeks + (2 if rollout.stage else 0.2))
+    first = max(rollout.stage_starts[-1], 1)
+    live_weeks(rollout, people, range(first, first + weeks), **lived)
+    assert week_now(rollout) > last or rollout.stage
+
+
+def test_a_good_canary_goes_stage_by_stage_to_everybody(loop: LoopVersion) -> None:
+    made = canary(loop)
+    people = people_with_keys(made, 200)
+    assert slot(loop).weight_bp == 2_000
+    assert rollout_tick() == 0, "nothing is closed yet"
+    stage_lived(made, people)
+    assert rollout_tick() == 1
+    made.refresh_from_db()
+    assert (made.stage, slot(loop).weight_bp, made.state) == (1, 5_000, "in_progress")
+    stage_lived(made, people)
+    assert rollout_tick() == 1
+    made.refresh_from_db()
+    now = slot(loop)
+    assert (made.state, now.stable, now.candidate, now.weight_bp) == ("succeeded", made.version, None, 0)
+    assert now.holdback == made.previous and ModelVersion.objects.get(pk=made.version_id).state == "deployed"
+    assert Deployment.objects.get(strategy="full_rollout").version == made.version
+    assert rollout_tick() == 0
+
+
+def test_a_harmful_canary_goes_back_and_is_remembered(loop: LoopVersion) -> None:
+    made = canary(loop)
+    stage_lived(made, people_with_keys(made, 400), empathy=(0.5, 0.8), harm=(0.3, 0.05))
+    assert rollout_tick() == 1
+    made.refresh_from_db()
+    incident = Incident.objects.get()
+    assert (made.state, made.harmful, slot(loop).candidate) == ("rolled_back", True, None)
+    assert incident.automatic and incident.harmful and "mpathy" in incident.reason
+    assert VaultEvent.objects.filter(kind="rollback", body__version=made.version_id).exists()
+
+
+def test_the_health_check_takes_a_harmful_canary_back_as_well(loop: LoopVersion) -> None:
+    made = canary(loop)
+    stage_lived(made, people_with_keys(made, 400), empathy=(0.5, 0.8), harm=(0.3, 0.05))
+    assert health_tick() == 1 and rollout_tick() == 0
+    made.refresh_from_db()
+    assert (made.state, Incident.objects.get().automatic) == ("rolled_back", True)
+
+
+def test_a_stage_that_proves_too_little_is_extended_and_then_ends(loop: LoopVersion) -> None:
+    made = canary(loop)
+    people = people_with_keys(made, 12)
+    stage_lived(made, people)
+    assert rollout_tick() == 1
+    made.refresh_from_db()
+    assert (made.stage, made.extended, made.state) == (0, 1, "in_progress")
+    begun_before(made, 2)
+    live_weeks(made, people, (3, 4))
+    assert rollout_tick() == 1
+    made.refresh_from_db()
+    assert (made.state, made.harmful, slot(loop).candidate) == ("aborted", False, None)
+    assert "without proof" in Incident.objects.get().reason
+
+
+def test_without_anybody_nothing_is_promoted(loop: LoopVersion) -> None:
+    made = canary(loop)
+    for _ in range(12):
+        begun_before(made, 2)
+        rollout_tick()
+    made.refresh_from_db()
+    assert made.state == "aborted" and slot(loop).stable == made.previous
+
+
+def test_a_verdict_can_be_computed_again_from_what_is_stored(loop: LoopVersion) -> None:
+    made = canary(loop)
+    stage_lived(made, people_with_keys(made, 200))
+    rollout_tick()
+    check = RolloutCheck.objects.get()
+    again = canary_verdict(canary_terms(check.terms), StageFacts.from_json(check.facts))
+    assert (again.step, list(again.reasons), again.figures) == (check.step, check.reasons, check.figures)
+    assert check.step == "advance" and check.acted and (check.stage, check.closed_weeks) == (0, 2)
+
+
+def test_a_verdict_is_stored_once_for_each_week_and_step(loop: LoopVersion) -> None:
+    canary(loop)
+    for _ in range(3):
+        rollout_tick()
+    assert [check.step for check in RolloutCheck.objects.all()] == ["wait"]
+
+
+def test_by_hand_a_stage_waits_for_an_operator() -> None:
+    loop = loop_with(DECLARED + "by_hand = true\n")
+    made = canary(loop)
+    people = people_with_keys(made, 200)
+    with pytest.raises(Conflict, match="waits for no approval"):
+        rollout_approve(rollout=made, actor="ann", reason="looks good")
+    stage_lived(made, people)
+    rollout_tick()
+    made.refresh_from_db()
+    assert (made.stage, made.waits_for, slot(loop).weight_bp) == (0, "advance", 2_000)
+    assert rollout_tick() == 0, "it asks once"
+    rollout_approve(rollout=made, actor="ann", reason="looks good")
+    made.refresh_from_db()
+    assert (made.stage, made.waits_for, slot(loop).weight_bp) == (1, "", 5_000)
+
+
+def test_harm_while_an_operator_is_asked_takes_it_back() -> None:
+    loop = loop_with(DECLARED + "by_hand = true\n")
+    made = canary(loop)
+    people = people_with_keys(made, 400)
+    stage_lived(made, people)
+    rollout_tick()
+    begun_before(made, 2)
+    live_weeks(made, people, (3, 4), empathy=(0.4, 0.8), harm=(0.4, 0.05))
+    assert health_tick() == 1
+    made.refresh_from_db()
+    assert (made.state, made.waits_for) == ("rolled_back", "")
+
+
+def test_a_paused_rollout_serves_nobody_and_is_not_stepped(loop: LoopVersion) -> None:
+    made = canary(loop)
+    people = people_with_keys(made, 200)
+    rollout_pause(rollout=made, actor="ann", reason="holidays")
+    assert slot(loop).weight_bp == 0 and slot(loop).candidate == made.version
+    stage_lived(made, people)
+    assert rollout_tick() == 0 and not RolloutCheck.objects.exists()
+    rollout_resume(rollout=made, actor="ann", reason="back")
+    made.refresh_from_db()
+    assert slot(loop).weight_bp == 2_000 and made.stage_starts == [1, 4]
+
+
+def test_a_tick_that_saw_an_older_state_changes_nothing(loop: LoopVersion) -> None:
+    made = canary(loop)
+    stage_lived(made, people_with_keys(made, 200))
+    seen = Deployment.objects.select_related("slot__loop").get(pk=made.pk)
+    rollout_pause(rollout=made, actor="ann", reason="holidays")
+    with pytest.raises(Conflict, match="paused"):
+        rollout_step(rollout=seen)
+    assert slot(loop).weight_bp == 0 and not RolloutCheck.objects.exists()
+
+
+def test_an_undecided_candidate_needs_reward_and_false_interventions_too(loop: LoopVersion) -> None:
+    made = canary(loop, proven=False)
+    people = people_with_keys(made, 300)
+    stage_lived(made, people)
+    assert rollout_tick() == 1
+    stage_lived(made, people, reward=(0.0, 0.1))
+    rollout_tick()
+    made.refresh_from_db()
+    check = RolloutCheck.objects.latest("pk")
+    assert check.step != "promote" and made.state != "succeeded"
+    assert slot(loop).stable == made.previous
+
+
+AB = """[rollout]
+strategy = "ab_test"
+split = 0.5
+weeks = 2
+extensions = 0
+"""
+
+
+def ab_test(loop: LoopVersion) -> Deployment:
+    version = judged(learned(loop, "policy", ALWAYS_WALK))
+    return rollout_start(strategy="ab_test", version=version, actor="ann", reason="it passed")
+
+
+def test_the_winner_of_an_ab_test_is_promoted_when_its_time_is_over() -> None:
+    loop = loop_with(AB)
+    made = ab_test(loop)
+    people = people_with_keys(made, 400)
+    begun_before(made, 1.2)
+    live_weeks(made, people, (1,), reward=(0.6, 0.1))
+    assert rollout_tick() == 0, "one of two weeks is closed"
+    begun_before(made, 1)
+    live_weeks(made, people, (2,), reward=(0.6, 0.1))
+    assert rollout_tick() == 1
+    made.refresh_from_db()
+    assert (made.state, slot(loop).stable, made.experiment.state) == ("succeeded", made.version, "promoted")
+    assert RolloutCheck.objects.latest("pk").label == "proven better"
+
+
+def test_without_a_winner_the_control_is_kept() -> None:
+    loop = loop_with(AB)
+    made = ab_test(loop)
+    begun_before(made, 2.2)
+    live_weeks(made, people_with_keys(made, 400), (1, 2))
+    assert rollout_tick() == 1
+    made.refresh_from_db()
+    assert (made.state, slot(loop).stable, made.experiment.state) == ("aborted", made.previous, "kept")
