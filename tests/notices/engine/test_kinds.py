@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.errors import InputError
-from notices.engine.kinds import NOTICE_KINDS, levels_from, notice_kind_named, notice_kinds_check
+from notices.engine.kinds import NOTICE_KINDS, Fact, levels_from, notice_kind_named, notice_kinds_check
 
 STAGE = NOTICE_KINDS["rollout_stage"]
 
@@ -25,7 +25,7 @@ def test_what_needs_somebody_now_is_urgent() -> None:
 
 def test_the_facts_of_a_kind_are_the_names_in_its_sentence() -> None:
     assert STAGE.facts == {"version", "share", "strategy", "stage"}
-    facts = {"version": "v7", "share": "50%", "strategy": "canary", "stage": 2}
+    facts: dict[str, Fact] = {"version": "v7", "share": "50%", "strategy": "canary", "stage": 2}
     assert STAGE.said("r3al/policy", facts) == (
         "v7 now serves 50% of the people in r3al/policy: the canary reached stage 2."
     )

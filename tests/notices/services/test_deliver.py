@@ -13,6 +13,7 @@ from django.core import mail
 from django.db.models import F
 from django.utils import timezone
 
+from notices.engine.kinds import Fact
 from notices.engine.retry_times import ATTEMPTS, JITTER, PAUSES
 from notices.models import Delivery, Notice, WebhookEndpoint
 from notices.services import deliver as module
@@ -27,12 +28,14 @@ from tests.factories.receivers import is_genuine, receiver, silence, status
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback")]
 
 
+FACTS: dict[str, dict[str, Fact]] = {
+    "turn_failed": {"turn": 1, "stage": "train"},
+    "rollout_resumed": {"strategy": "canary", "version": "v1"},
+}
+
+
 def happened(number: int = 1, kind: str = "turn_failed") -> Notice:
-    facts = {
-        "turn_failed": {"turn": number, "stage": "train"},
-        "rollout_resumed": {"strategy": "canary", "version": "v1"},
-    }
-    notice_record(kind=kind, key=f"{kind} {number}", subject="r3al", facts=facts[kind])
+    notice_record(kind=kind, key=f"{kind} {number}", subject="r3al", facts=FACTS[kind])
     return Notice.objects.get(key=f"{kind} {number}")
 
 
