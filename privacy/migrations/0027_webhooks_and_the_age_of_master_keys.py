@@ -18,7 +18,7 @@ KINDS = [
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('privacy', '0025_devices_name_their_issuer'),
+        ('privacy', '0026_each_app_lifts_its_own_refusal'),
     ]
 
     operations = [
