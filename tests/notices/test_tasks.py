@@ -9,6 +9,7 @@ from django.db import transaction
 from django_celery_beat.models import PeriodicTask
 
 from jobs.schedules import schedules_sync
+from notices.engine.kinds import Fact
 from notices.models import Delivery, Notice
 from notices.services.record import notice_record
 from notices.services.webhook_secrets import webhook_secret
@@ -35,7 +36,7 @@ def test_a_real_worker_tells_what_was_committed(loopback: None, start_worker: Ca
         start_worker(R3AL_WEBHOOK_NETWORKS=LOOPBACK)
         for number, rolled_back in ((1, False), (2, True)):
             with transaction.atomic():
-                facts = {"turn": number, "stage": "train"}
+                facts: dict[str, Fact] = {"turn": number, "stage": "train"}
                 notice_record(kind="turn_failed", key=str(number), subject="r3al", facts=facts)
                 transaction.set_rollback(rolled_back)
         deliver.apply_async(queue="notices")
