@@ -162,6 +162,10 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
         (Deployment, {"state": "succeeded"}),
         (Deployment, {"state": "pending", "finished_at": NOW}),
     ],
+    "deployment_waits_while_active": [
+        (Deployment, {"waits_for": "advance", "state": "succeeded", "finished_at": NOW}),
+        (Deployment, {"waits_for": "nothing"}),
+    ],
     "experiment_arms_differ": [(AbExperiment, {"treatment": ModelVersion})],
     "experiment_split_in_range": [(AbExperiment, {"split_bp": v}) for v in (0, 10_000)],
     "experiment_alpha_in_range": [(AbExperiment, {"alpha": v}) for v in (0.0, 1.0)],

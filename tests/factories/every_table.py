@@ -25,6 +25,7 @@ from deployments.models import (
     HealthCheck,
     Incident,
     LatencyMinute,
+    RolloutCheck,
     ServingSlot,
 )
 from deployments.services.rollouts.slots import slots_seed
@@ -204,6 +205,9 @@ def _served(slot: ServingSlot, candidate: ModelVersion) -> None:
         slot=slot, version=candidate, previous=slot.stable, strategy="canary", state="in_progress", actor="a test",
         frozen_policy={"improvement": 0.0},
     )  # fmt: skip
+    RolloutCheck.objects.create(
+        deployment=deployment, generation=1, stage=0, closed_weeks=2, step="wait", reasons=["nothing is due"]
+    )
     AbExperiment.objects.create(deployment=deployment, control=slot.stable, treatment=candidate, ends_at=NOW)
 
 

@@ -12,6 +12,8 @@ from django.utils import timezone
 from deployments.selectors.slots import slot_for
 from deployments.services.rollouts.full_rollout import full_rollout
 from deployments.services.rollouts.rollback import slot_rollback
+from deployments.services.rollouts.start import rollout_start
+from deployments.services.ticks.rollout_tick import rollout_step
 from loops.models import LoopVersion
 from notices.models import WebhookEndpoint
 from privacy.engine.dp.accounting import NANO
@@ -103,6 +105,9 @@ def vault_world(folder: Path) -> VaultWorld:
     slot_rollback(slot=slot, actor="ann", reason="complaints", automatic=False, harmful=False)
     second = judged(learned(loop, "policy", ALWAYS_WALK))
     full_rollout(version=second, actor="ann", reason="passed")
+    third = judged(learned(loop, "policy", ALWAYS_WALK, second))
+    tested = rollout_start(strategy="ab_test", version=third, actor="ann", reason="passed")
+    rollout_step(rollout=tested)
     turn_start(loop_version=loop, parameters=turn_parameters(), actor="ann")
     _webhooks()
     return VaultWorld(loop, people, spent, second_export, refunded, served, first.pk, second.pk, before)

@@ -31,6 +31,7 @@ from deployments.services.rollouts.operate import (
     rollout_locked,
     rollout_pause,
 )
+from deployments.services.ticks.recorded_checks import rollout_check_record
 from deployments.services.ticks.stage_facts import ab_facts, stage_facts
 from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
@@ -103,6 +104,7 @@ def _store(rollout: Deployment, generation: int, verdict: RolloutVerdict, facts:
     )
     if verdict.step != "wait":
         _act(held.rollout, verdict)
+    rollout_check_record(check)
     return check
 
 

@@ -871,7 +871,7 @@ def _(w: VaultWorld) -> None:
 
 @kind("verdicts", "swap those of two versions", "judgements")
 def _(w: VaultWorld) -> None:
-    first, last = GateVerdict.objects.order_by("pk").values_list("pk", flat=True)
+    first, *_, last = GateVerdict.objects.order_by("pk").values_list("pk", flat=True)
     swap("gate_verdicts", "created_at", first, last)
 
 
