@@ -32,6 +32,8 @@ from deployments.services.rollouts.slots import slots_seed
 from jobs.models import Job
 from loops.models import LoopVersion
 from loops.services import loop_add
+from notices.models import Delivery, Notice, WebhookEndpoint
+from notices.services.record import notice_record
 from privacy.models import (
     Choice,
     Consent,
@@ -112,6 +114,7 @@ def furnish(name: str = "small") -> LoopVersion:
     _watched(slots[0])
     _lived(version, name)
     _system(name)
+    _told(name)
     return version
 
 
@@ -251,6 +254,14 @@ def _lived(version: LoopVersion, name: str) -> None:
     sealed = vault_append(kind=VaultKind.DECISIONS, body={"decisions": 1, "root": "00" * 32})
     VaultBatch.objects.create(event=sealed, decisions_count=1, leaves=bytes(32), root="00" * 32)
     VaultCheck.objects.create(sequence=sealed.sequence, head=sealed.hash, decisions_count=1, erased_count=0)
+
+
+def _told(name: str) -> None:
+    """What operators were told, and one way that failed."""
+    endpoint = WebhookEndpoint.objects.create(name=f"{name} chat", url="https://example.org/hook")
+    notice_record(kind="turn_failed", key=f"{name} turn failed", subject=name, facts={"turn": 1, "stage": "train"})
+    notice = Notice.objects.get(key=f"{name} turn failed")
+    Delivery.objects.create(notice=notice, endpoint=endpoint, next_attempt_at=NOW, last_error="status 500", attempts=2)
 
 
 def _system(name: str) -> None:
