@@ -6,28 +6,36 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
+from django.db import transaction
 from django.utils import timezone
 
 from deployments.engine.arm_assignment import EPOCH, assignment, week_of
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, EvidenceUnit, ServingSlot
 from deployments.selectors.health import epoch_number
+from deployments.services.rollouts.recorded_rollouts import rollouts_entry
+from deployments.services.rollouts.slots import slots_lock
+from privacy.models import VaultKind
 from privacy.services.people.data_keys import ciphers
+from privacy.services.vault.append import vault_append
 from tests.factories.people import add_people
 
 WORDS = 4  # interventions of a person in a week
 
 
 def begun_before(rollout: Deployment, weeks: float) -> Deployment:
-    """The rollout as if it, and its present stage, had begun so many weeks earlier."""
+    """The rollout as if it, and its present stage, had begun so many weeks earlier. The Trust Vault takes it for that, too."""
     earlier = weeks * EPOCH
-    rollout.refresh_from_db()
-    assert rollout.stage_began_at is not None
-    began = rollout.stage_began_at - earlier
-    deadline = None if rollout.deadline_at is None else rollout.deadline_at - earlier
-    Deployment.objects.filter(pk=rollout.pk).update(
-        created_at=rollout.created_at - earlier, stage_began_at=began, deadline_at=deadline
-    )
+    with transaction.atomic():
+        slots_lock(rollout.slot.loop)
+        rollout.refresh_from_db()
+        assert rollout.stage_began_at is not None
+        began = rollout.stage_began_at - earlier
+        deadline = None if rollout.deadline_at is None else rollout.deadline_at - earlier
+        Deployment.objects.filter(pk=rollout.pk).update(
+            created_at=rollout.created_at - earlier, stage_began_at=began, deadline_at=deadline
+        )
+        vault_append(kind=VaultKind.SLOT, body={"moved": rollout.pk}, rows=rollouts_entry(rollout.slot.loop_id))
     rollout.refresh_from_db()
     return rollout
 

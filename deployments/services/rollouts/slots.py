@@ -15,7 +15,7 @@ from core.errors import Conflict
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.engine.traffic_shares import BASIS_POINTS
-from deployments.models import Deployment, DeploymentState, ServingSlot
+from deployments.models import AbExperiment, Deployment, DeploymentState, ServingSlot
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.holdback import holdback_rotates
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
@@ -199,14 +199,16 @@ def slot_return(
 
 
 def _abort(slot: ServingSlot, reason: str) -> None:
-    """Abort a trial whose reference arm is no longer deployed. ``slot`` is as it was before."""
+    """Abort a rollout whose stable version is no longer deployed. ``slot`` is as it was before."""
     active = Deployment.objects.filter(slot=slot, state__in=ACTIVE_STATES).first()
-    if slot.candidate is not None and active is not None:
-        Deployment.objects.filter(pk=active.pk).update(
-            state=DeploymentState.ABORTED, finished_at=timezone.now(), reason=reason
-        )
-        archive(slot.candidate)
-        tell_ended(active, slot, slot.candidate, "the version that it was compared with was taken back")
+    if slot.candidate is None or active is None:
+        return
+    Deployment.objects.filter(pk=active.pk).update(
+        state=DeploymentState.ABORTED, waits_for="", finished_at=timezone.now(), reason=reason
+    )
+    AbExperiment.objects.filter(deployment=active).update(state=AbExperiment.State.STOPPED)
+    archive(slot.candidate)
+    tell_ended(active, slot, slot.candidate, "the version that it was compared with was taken back")
 
 
 def archive(version: ModelVersion) -> None:
