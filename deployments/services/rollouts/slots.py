@@ -91,7 +91,11 @@ def slot_swap(
         raise Conflict(f"{version} is deployed already; there is nothing to do")
     exploration = exploration_with(slot=slot, version=version)
     updated = ServingSlot.objects.filter(
-        pk=slot.pk, generation=slot.generation, candidate__isnull=True, stable=slot.stable_id
+        pk=slot.pk,
+        generation=slot.generation,
+        candidate__isnull=True,
+        shadow__isnull=True,
+        stable=slot.stable_id,
     ).update(
         stable=version,
         holdback=before if holdback_bp else None,
@@ -169,6 +173,7 @@ def slot_return(
     updated = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, stable=leaving).update(
         stable=version,
         candidate=None,
+        shadow=None,
         weight_bp=0,
         holdback=None,
         holdback_bp=0,
@@ -194,11 +199,10 @@ def slot_return(
 
 
 def _abort(slot: ServingSlot, reason: str) -> None:
-    """Abort a trial whose reference arm is no longer deployed. ``slot`` is as it was before."""
+    """Abort a rollout whose stable version is no longer deployed. ``slot`` is as it was before. A shadow is not archived."""
     active = Deployment.objects.filter(slot=slot, state__in=ACTIVE_STATES)
-    if slot.candidate is not None and active.update(
-        state=DeploymentState.ABORTED, finished_at=timezone.now(), reason=reason
-    ):
+    ended = active.update(state=DeploymentState.ABORTED, finished_at=timezone.now(), reason=reason)
+    if ended and slot.candidate is not None:
         archive(slot.candidate)
 
 

@@ -10,6 +10,7 @@ from core.errors import InputError, R3alError
 from deployments.engine.rollouts.strategies import (
     CANARY,
     FULL_ROLLOUT,
+    SHADOW_TEST,
     STRATEGIES,
     TRIAL,
     RolloutStrategy,
@@ -19,6 +20,7 @@ from deployments.models import Deployment
 from deployments.selectors.slots import is_on_trial
 from deployments.services.rollouts.canary import canary_start, is_proven, staged_check
 from deployments.services.rollouts.full_rollout import Proposal, deploy_check, full_rollout
+from deployments.services.rollouts.shadow import shadow_start, was_in_shadow
 from deployments.services.rollouts.trial import promote_check, trial_check, trial_promote, trial_start
 from loops.engine.heads import MAIN_HEAD
 from training.models import ModelVersion
@@ -82,6 +84,7 @@ STARTERS = starter_table(
         FULL_ROLLOUT: without_share(full_rollout, "full rollout"),
         TRIAL: without_share(trial_start, "trial"),
         CANARY: canary_start,
+        SHADOW_TEST: without_share(shadow_start, "shadow test"),
     },
 )
 
@@ -117,11 +120,13 @@ def strategy_wanted(version: ModelVersion) -> str:
     """Return the strategy by which a turn would deploy a version by itself.
 
     That is the loop's declared one. Otherwise it is a trial for a policy that its gates leave undecided, and for a first policy
-    unless the loop says otherwise. What is undecided never goes to everybody at once.
+    unless the loop says otherwise. What is undecided never goes to everybody at once. A declared shadow test comes once.
     """
     if version.head != MAIN_HEAD or is_on_trial(version):
         return FULL_ROLLOUT
     declared = version.loop_version.spec.rollout.strategy
+    if declared == SHADOW_TEST and was_in_shadow(version):
+        return TRIAL if trial_is_wanted(version) else FULL_ROLLOUT
     if declared in STARTERS and (declared != FULL_ROLLOUT or is_proven(version)):
         return declared
     return TRIAL if trial_is_wanted(version) else FULL_ROLLOUT
@@ -149,6 +154,7 @@ def rollout_options(proposal: Proposal) -> RolloutOptions:
     checks: dict[str, Callable[[], None]] = {
         FULL_ROLLOUT: lambda: deploy_check(proposal, verdict),
         CANARY: lambda: staged_check(proposal, verdict, overriding=False),
+        SHADOW_TEST: lambda: staged_check(proposal, verdict, overriding=False),
     }
     if version.head == MAIN_HEAD:
         checks[TRIAL] = lambda: trial_check(proposal, verdict)
