@@ -12,7 +12,7 @@ from deployments.models import Deployment, RolloutCheck, ShadowMinute
 _SUMS = tuple(name for name in ShadowCounts.__dataclass_fields__ if name != "slowest_us")
 
 
-def began(rollout: Deployment) -> datetime:
+def shadow_began(rollout: Deployment) -> datetime:
     """Return when the present time of a shadow test began: at its start, or when it was resumed."""
     return rollout.stage_began_at or rollout.created_at
 
@@ -20,7 +20,7 @@ def began(rollout: Deployment) -> datetime:
 def shadow_counts(rollout: Deployment) -> ShadowCounts:
     """Return the sums of a shadow test since it began, or since it was resumed. They end with the test."""
     minutes = ShadowMinute.objects.filter(
-        version=rollout.version_id, minute__gte=began(rollout).replace(second=0, microsecond=0)
+        version=rollout.version_id, minute__gte=shadow_began(rollout).replace(second=0, microsecond=0)
     )
     if rollout.finished_at is not None:
         minutes = minutes.filter(minute__lte=rollout.finished_at)

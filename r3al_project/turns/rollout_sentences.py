@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.engine.rollouts.strategies import CANARY, FULL_ROLLOUT, SHADOW_TEST, TRIAL
+from deployments.engine.rollouts.strategies import AB_TEST, CANARY, FULL_ROLLOUT, SHADOW_TEST, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment
 from deployments.services.rollouts.slots import HOLDBACK_BP
@@ -23,12 +23,17 @@ CHOICES = {
         "It decides beside the present version, and nobody gets its actions. This shows failures, slowness and how often both "
         "agree. It cannot show outcomes of its own actions.",
     ),
+    AB_TEST: (
+        "In an A/B test.",
+        "A declared share of people gets it for a declared time. Then the version that was proven better serves everybody.",
+    ),
 }
 ACTS = {
     FULL_ROLLOUT: "deploy",
     TRIAL: "begin the trial of",
     CANARY: "begin the canary of",
     SHADOW_TEST: "begin the shadow test of",
+    AB_TEST: "begin the A/B test of",
 }
 
 
@@ -42,6 +47,9 @@ def begun_sentence(made: Deployment) -> str:
     others = "and the others keep the present version"
     if made.strategy == TRIAL:
         return f"{made.version} is on trial: half of the people have it, {others}."
+    if made.strategy == AB_TEST:
+        share = percent(int(made.frozen_policy["share_bp"]))
+        return f"{made.version} is in an A/B test: {share} of people have it, {others}."
     if made.strategy == CANARY:
         share = percent(int(made.frozen_policy["share_bp"]))
         return f"{made.version} is in its first stage: {share} of people have it, {others}."

@@ -14,8 +14,8 @@ from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import candidate_arm, slot_on_trial, trial_of, trial_span
-from deployments.services.rollouts.canary import is_proven
 from deployments.services.rollouts.candidate_arm import candidate_promote, candidate_stop
+from deployments.services.rollouts.gate_standing import gate_standing
 from deployments.services.rollouts.start import rollout_start, strategy_wanted
 from deployments.services.serving.dry_run import decision_times, dry_run
 from jobs.handlers import JobContext
@@ -28,7 +28,7 @@ from r3al_project.turns.selectors import release_keys
 from r3al_project.turns.sentences import trial_sentence
 from r3al_project.turns.stage_protocol import Write, summary_of
 from training.models import ModelVersion
-from training.selectors.evidence import losses_are_hidden, people_lacking, trial_has_passed, trial_is_wanted
+from training.selectors.evidence import losses_are_hidden, people_lacking, trial_has_passed
 from training.selectors.versions import version_get
 from training.services.gate import decision_latency
 from training.services.trial import TrialArms, trial_gone, trial_judge, trial_waits
@@ -125,7 +125,7 @@ def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
         return TrialEnd(text=_why_no_trial(version))
     strategy = strategy_wanted(version)
     reason = "its evaluation left it undecided"
-    if is_proven(version):
+    if gate_standing(version).is_proven:
         reason = "it passed, and a first policy is tried" if strategy == TRIAL else "it passed"
     try:
         with transaction.atomic():
@@ -138,7 +138,10 @@ def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
 
 def is_to_be_tried(version: ModelVersion) -> bool:
     """Tell whether a turn gives a policy to some of the people first, and not to everybody."""
-    return trial_is_wanted(version) or (is_proven(version) and strategy_wanted(version) != FULL_ROLLOUT)
+    standing = gate_standing(version)
+    if standing.asks_for_trial:
+        return True
+    return standing.is_proven and strategy_wanted(version, standing) != FULL_ROLLOUT
 
 
 def _why_no_trial(version: ModelVersion) -> str:

@@ -22,14 +22,14 @@ from core.arrays import Floats
 from core.json_safe import json_safe
 from training.engine.intervals.clustered import quantile
 
-LEVEL = 0.95
+BOUND_LEVEL = 0.95
 LEAST_WITH_PAST = 20  # people of both arms together, before their past adjusts anything
 Values = Literal["share", "unbounded"]
 _NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
-class Moments:
+class ValueMoments:
     """Hold the number, mean and variance (n - 1) of people's values. What cannot be estimated is NaN."""
 
     n: int
@@ -37,7 +37,7 @@ class Moments:
     variance: float = math.nan
 
     @classmethod
-    def of(cls, values: Floats) -> Moments:
+    def of(cls, values: Floats) -> ValueMoments:
         """Return the moments of all values that are not NaN."""
         known = values[~np.isnan(values)]
         with np.errstate(all="ignore"):
@@ -50,7 +50,7 @@ class Moments:
         return [self.n, *json_safe([self.mean, self.variance])]
 
     @classmethod
-    def from_json(cls, stored: list[Any]) -> Moments:
+    def from_json(cls, stored: list[Any]) -> ValueMoments:
         """Read what ``as_json`` returned."""
         n, mean, variance = stored
         return cls(n, _number(mean), _number(variance))
@@ -83,16 +83,16 @@ class RewardMoments:
         return cls(n, tuple(means.tolist()), tuple(tuple(row) for row in covariances.tolist()))
 
     @property
-    def plain(self) -> Moments:
+    def plain(self) -> ValueMoments:
         """Return the moments of the reward, without any adjustment."""
-        return Moments(self.n, self.means[0], self.covariances[0][0])
+        return ValueMoments(self.n, self.means[0], self.covariances[0][0])
 
-    def adjusted(self, slope: float, centre: float) -> Moments:
+    def adjusted(self, slope: float, centre: float) -> ValueMoments:
         """Return the moments of reward - slope (past - centre), in which people without a past stay as they are."""
         pull = np.array([1.0, -slope, slope * centre])
         with np.errstate(all="ignore"):
             mean, variance = pull @ np.array(self.means), pull @ np.array(self.covariances) @ pull
-        return Moments(self.n, _finite(float(mean)), _finite(float(variance)))
+        return ValueMoments(self.n, _finite(float(mean)), _finite(float(variance)))
 
     def of_those_with_past(self) -> tuple[float, float, float, float]:
         """Return, of the people with a past: their number, the sum of pasts, and the centred sums of past^2 and past x reward."""
@@ -145,8 +145,13 @@ class Comparison:
         return self.high is not None and self.high < bar
 
 
-def compare(
-    candidate: Moments, stable: Moments, factor: float = 1.0, *, level: float = LEVEL, values: Values = "unbounded"
+def compare_arms(
+    candidate: ValueMoments,
+    stable: ValueMoments,
+    factor: float = 1.0,
+    *,
+    level: float = BOUND_LEVEL,
+    values: Values = "unbounded",
 ) -> Comparison:
     """Compare the candidate's mean with ``factor`` times the stable version's.
 
@@ -159,23 +164,23 @@ def compare(
 
 
 def compare_with_bar(
-    candidate: Moments, bar: float, *, level: float = LEVEL, values: Values = "unbounded"
+    candidate: ValueMoments, bar: float, *, level: float = BOUND_LEVEL, values: Values = "unbounded"
 ) -> Comparison:
     """Compare the candidate's mean with a fixed bar, where the stable version has nothing to compare with."""
     return _compared(
-        candidate, Moments(0, bar, 0.0), 1.0, [_spread(candidate, values) / max(candidate.n, 1), 0.0], level
+        candidate, ValueMoments(0, bar, 0.0), 1.0, [_spread(candidate, values) / max(candidate.n, 1), 0.0], level
     )
 
 
-def compare_rewards(candidate: RewardMoments, stable: RewardMoments, *, level: float = LEVEL) -> Comparison:
+def compare_rewards(candidate: RewardMoments, stable: RewardMoments, *, level: float = BOUND_LEVEL) -> Comparison:
     """Compare mean rewards, adjusted by what people's past explains of them (CUPED).
 
     The slope is pooled within arms, and the centre is the mean past of both. Assignment does not depend on the past, so the
     adjustment changes the spread of the difference and not its expectation.
     """
     slope, centre = _past_of(candidate, stable)
-    found = compare(candidate.adjusted(slope, centre), stable.adjusted(slope, centre), level=level)
-    return found if found.sufficient or slope == 0.0 else compare(candidate.plain, stable.plain, level=level)
+    found = compare_arms(candidate.adjusted(slope, centre), stable.adjusted(slope, centre), level=level)
+    return found if found.sufficient or slope == 0.0 else compare_arms(candidate.plain, stable.plain, level=level)
 
 
 def _past_of(candidate: RewardMoments, stable: RewardMoments) -> tuple[float, float]:
@@ -188,13 +193,15 @@ def _past_of(candidate: RewardMoments, stable: RewardMoments) -> tuple[float, fl
     return float(product / square), float(past / people)
 
 
-def _spread(arm: Moments, values: Values) -> float:
+def _spread(arm: ValueMoments, values: Values) -> float:
     if values == "share" and arm.n > 1 and abs(arm.variance) <= _NOTHING and 0.0 <= arm.mean <= 1.0:
         return max(arm.mean, 1.0 - arm.mean) ** 2 * arm.n / (arm.n + 1.0) ** 2
     return arm.variance
 
 
-def _compared(candidate: Moments, stable: Moments, factor: float, parts: list[float], level: float) -> Comparison:
+def _compared(
+    candidate: ValueMoments, stable: ValueMoments, factor: float, parts: list[float], level: float
+) -> Comparison:
     """Return the comparison, given the variance that each arm adds to the difference."""
     estimate = candidate.mean - factor * stable.mean
     variance, squares = sum(parts), 0.0

@@ -43,7 +43,7 @@ from deployments.engine.rollouts.verdict import (
     PROVEN_BETTER,
     WAITING,
     WHEN_INSUFFICIENT,
-    Finding,
+    CheckFinding,
     RolloutVerdict,
     WhenInsufficient,
     worst_of,
@@ -222,16 +222,16 @@ def _reward(terms: AbTerms, now: _Now) -> Condition:
     return Condition("reward", state, f"Reward is higher: {answer} ({now.numbers}).", now.figures)
 
 
-def _course(terms: AbTerms, facts: AbFacts, conditions: list[Condition], now: _Now) -> list[Finding]:
+def _course(terms: AbTerms, facts: AbFacts, conditions: list[Condition], now: _Now) -> list[CheckFinding]:
     """Return what follows if nothing stops the test."""
     due = terms.weeks * (1 + max(facts.extended, 0))
     if facts.closed_weeks < due and not facts.late:
-        return [Finding("wait", f"{facts.closed_weeks} of {due} weeks are closed ({now.numbers}).", WAITING)]
+        return [CheckFinding("wait", f"{facts.closed_weeks} of {due} weeks are closed ({now.numbers}).", WAITING)]
     if facts.closed_weeks >= due and all(c.holds for c in conditions):
-        return [Finding("promote", c.sentence, PROVEN_BETTER) for c in conditions]
+        return [CheckFinding("promote", c.sentence, PROVEN_BETTER) for c in conditions]
     if now.winner < 0:
-        return [Finding("end", f"Reward is proven to be lower ({now.numbers}).", CONTROL_KEPT)]
+        return [CheckFinding("end", f"Reward is proven to be lower ({now.numbers}).", CONTROL_KEPT)]
     if min(now.ours, now.theirs) >= terms.minimum_an_arm and now.high < terms.minimum_effect * terms.reward_scale:
         said = f"A gain of {terms.minimum_effect:g} scales or more is excluded ({now.numbers})."
-        return [Finding("end", said, CONTROL_KEPT)]
+        return [CheckFinding("end", said, CONTROL_KEPT)]
     return exit_of(terms.when_insufficient, facts.extended < terms.extensions, facts.late, conditions, "promote")

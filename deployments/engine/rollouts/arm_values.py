@@ -10,7 +10,7 @@ import numpy as np
 
 from core.arrays import Floats, Ints
 from core.errors import InputError
-from deployments.engine.evidence.fixed_time import Moments, RewardMoments
+from deployments.engine.evidence.fixed_time import RewardMoments, ValueMoments
 from deployments.engine.evidence.normal_mixture import MixtureBlocks, mixture_blocks
 from deployments.engine.health.evidence import LIVED_COLUMNS, LivedWeeks
 from loops.engine.spec import Silence
@@ -28,11 +28,11 @@ class ArmMoments:
     """
 
     people: int
-    empathy: Moments
-    false_intervention: Moments
+    empathy: ValueMoments
+    false_intervention: ValueMoments
     reward: RewardMoments
-    engagement: Moments
-    intervention_rate: Moments
+    engagement: ValueMoments
+    intervention_rate: ValueMoments
 
     @property
     def moments(self) -> ArmMoments:
@@ -55,11 +55,11 @@ class ArmMoments:
         """Read what ``as_json`` returned."""
         return cls(
             stored["people"],
-            Moments.from_json(stored["empathy"]),
-            Moments.from_json(stored["false_intervention"]),
+            ValueMoments.from_json(stored["empathy"]),
+            ValueMoments.from_json(stored["false_intervention"]),
             RewardMoments.from_json(stored["reward"]),
-            Moments.from_json(stored["engagement"]),
-            Moments.from_json(stored["intervention_rate"]),
+            ValueMoments.from_json(stored["engagement"]),
+            ValueMoments.from_json(stored["intervention_rate"]),
         )
 
 
@@ -99,8 +99,8 @@ class ArmValues:
         empathy, harm, reward, past, engagement, rate = columns
         some = ~np.isnan(np.stack([empathy, harm, reward])).all(axis=0)
         return ArmMoments(
-            int(some.sum()), Moments.of(empathy), Moments.of(harm), RewardMoments.of(reward, past),
-            Moments.of(engagement), Moments.of(rate),
+            int(some.sum()), ValueMoments.of(empathy), ValueMoments.of(harm), RewardMoments.of(reward, past),
+            ValueMoments.of(engagement), ValueMoments.of(rate),
         )  # fmt: skip
 
 

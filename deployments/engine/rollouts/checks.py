@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from deployments.engine.evidence.fixed_time import Comparison, compare, compare_rewards
+from deployments.engine.evidence.fixed_time import Comparison, compare_arms, compare_rewards
 from deployments.engine.evidence.sample_ratio import log_bayes_factor, ratio_is_off
 from deployments.engine.health.metrics import LEAST_COMPARED
 from deployments.engine.health.triggers import NEAR_NOTHING, Trigger
 from deployments.engine.rollouts.arm_values import ArmMoments
 from deployments.engine.rollouts.conditions import numbers, shown
-from deployments.engine.rollouts.verdict import HARM_PROVEN, NEEDS_A_LOOK, Finding
+from deployments.engine.rollouts.verdict import HARM_PROVEN, NEEDS_A_LOOK, CheckFinding
 
 SIGNAL_ALPHA = 0.001  # for each signal and closed week
 KEPT_ENGAGEMENT = 0.80  # share of the stable version's decisions a week
@@ -35,9 +35,9 @@ _HARM = {
 }
 
 
-def harm_found(triggers: Sequence[Trigger]) -> list[Finding]:
+def harm_found(triggers: Sequence[Trigger]) -> list[CheckFinding]:
     """Return one finding for each guardrail with proven harm."""
-    return [Finding("roll_back", _harm_said(t), HARM_PROVEN) for t in triggers if t.proven or t.fires]
+    return [CheckFinding("roll_back", _harm_said(t), HARM_PROVEN) for t in triggers if t.proven or t.fires]
 
 
 def _harm_said(trigger: Trigger) -> str:
@@ -46,15 +46,15 @@ def _harm_said(trigger: Trigger) -> str:
     return f"{name} ({size}log evidence {trigger.log_evidence:.2f} of {trigger.bar:.2f}, over {trigger.over})."
 
 
-def assignment_found(assigned: tuple[int, int], share: float, exposed_both: int) -> list[Finding]:
+def assignment_found(assigned: tuple[int, int], share: float, exposed_both: int) -> list[CheckFinding]:
     """Return findings about the ratio of the arms, and about people who met both."""
     found, (ours, theirs) = [], assigned
     if ratio_is_off(ours, theirs, share):
         said = f"{ours} people were assigned to the candidate and {theirs} to the stable version, where {share:.0%} should be the"
-        found.append(Finding("pause", f"{said} candidate's. Find out which people are missing.", NEEDS_A_LOOK))
+        found.append(CheckFinding("pause", f"{said} candidate's. Find out which people are missing.", NEEDS_A_LOOK))
     if exposed_both > BOTH_ARMS_TOLERATED * (ours + theirs):
         said = f"{exposed_both} of {ours + theirs} people met both arms in one stage, so the arms cannot be compared."
-        found.append(Finding("pause", said, NEEDS_A_LOOK))
+        found.append(CheckFinding("pause", said, NEEDS_A_LOOK))
     return found
 
 
@@ -68,7 +68,7 @@ def assignment_figures(assigned: tuple[int, int], share: float, exposed_both: in
     }
 
 
-def signals_found(candidate: ArmMoments, stable: ArmMoments, *, reward: bool = True) -> list[Finding]:
+def signals_found(candidate: ArmMoments, stable: ArmMoments, *, reward: bool = True) -> list[CheckFinding]:
     """Return one finding for each signal. ``reward``: whether reward is one of them, and not the question itself."""
     signals = _signals(candidate, stable)
     said = []
@@ -85,7 +85,7 @@ def signals_found(candidate: ArmMoments, stable: ArmMoments, *, reward: bool = T
             said.append(
                 f"The candidate speaks less than {LESS_OFTEN:g} times as often ({numbers(signals['less_often'])})"
             )
-    return [Finding("pause", f"{text}. Find out why, and then resume or abort.", NEEDS_A_LOOK) for text in said]
+    return [CheckFinding("pause", f"{text}. Find out why, and then resume or abort.", NEEDS_A_LOOK) for text in said]
 
 
 def signal_figures(candidate: ArmMoments, stable: ArmMoments) -> dict[str, Any]:
@@ -97,9 +97,9 @@ def _signals(candidate: ArmMoments, stable: ArmMoments) -> dict[str, Comparison]
     level, shares = 1.0 - SIGNAL_ALPHA, (candidate.intervention_rate, stable.intervention_rate)
     found = {
         "reward": compare_rewards(candidate.reward, stable.reward, level=level),
-        "engagement": compare(candidate.engagement, stable.engagement, KEPT_ENGAGEMENT, level=level),
-        "more_often": compare(*shares, MORE_OFTEN, level=level, values="share"),
-        "less_often": compare(*shares, LESS_OFTEN, level=level, values="share"),
+        "engagement": compare_arms(candidate.engagement, stable.engagement, KEPT_ENGAGEMENT, level=level),
+        "more_often": compare_arms(*shares, MORE_OFTEN, level=level, values="share"),
+        "less_often": compare_arms(*shares, LESS_OFTEN, level=level, values="share"),
     }
     return {
         name: one if min(one.n_candidate, one.n_stable) >= LEAST_COMPARED else _unknown(one)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from deployments.engine.evidence.fixed_time import Comparison, compare, compare_rewards, compare_with_bar
+from deployments.engine.evidence.fixed_time import Comparison, compare_arms, compare_rewards, compare_with_bar
 from deployments.engine.health.metrics import LEAST_SHOWN
 from deployments.engine.health.triggers import NEAR_NOTHING
 from deployments.engine.rollouts.arm_values import ArmMoments
@@ -57,7 +57,7 @@ def empathy_is_kept(candidate: ArmMoments, stable: ArmMoments, kept: float = KEP
         found = compare_with_bar(candidate.empathy, kept * EMPATHY_BAR, values="share")
         against = f"{kept:.0%} of the bar {EMPATHY_BAR}, because the stable version's people had nothing to rate"
     else:
-        found = compare(candidate.empathy, stable.empathy, kept, values="share")
+        found = compare_arms(candidate.empathy, stable.empathy, kept, values="share")
         against = f"{kept:.0%} of the stable version's"
     state = _state(found.is_above(0.0), found.estimate is not None and found.estimate <= 0.0)
     return Condition("empathy", state, _said("Empathy", f"is above {against}", state, found), shown(found))
@@ -70,7 +70,7 @@ def false_interventions_are_few(candidate: ArmMoments, stable: ArmMoments) -> Co
     """
     own, other = candidate.false_intervention, stable.false_intervention
     if other.n and other.mean >= NEAR_NOTHING:
-        found = compare(own, other, FALSE_INTERVENTION_RATIO, values="share")
+        found = compare_arms(own, other, FALSE_INTERVENTION_RATIO, values="share")
         proven = found.is_below(0.0) and own.mean <= FALSE_INTERVENTION_BAR
         text = f"are at most {FALSE_INTERVENTION_BAR} and below twice the stable version's"
         wrong = not own.mean <= FALSE_INTERVENTION_BAR or (found.estimate is not None and found.estimate >= 0.0)

@@ -90,7 +90,7 @@ def off_policy_value(drawn: DrawnDecisions) -> OffPolicyValue:
     )
 
     def sums(column: Floats) -> Floats:
-        return np.bincount(person, weights=column, minlength=people)
+        return np.asarray(np.bincount(person, weights=column, minlength=people), dtype=np.float64)
 
     weights = sums(weight)
     effective = float(weights.sum() ** 2 / np.square(weights).sum()) if weights.any() else 0.0

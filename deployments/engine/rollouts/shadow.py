@@ -13,7 +13,7 @@ from typing import Any
 
 from core.errors import InputError
 from deployments.engine.rollouts.off_policy import OffPolicyValue
-from deployments.engine.rollouts.verdict import NOT_ENOUGH, WAITING, Finding, RolloutVerdict, worst_of
+from deployments.engine.rollouts.verdict import NOT_ENOUGH, WAITING, CheckFinding, RolloutVerdict, worst_of
 
 SHADOW_WEEKS = 1
 SHADOW_FINISHED = "shadow finished"
@@ -156,14 +156,14 @@ def shadow_verdict(terms: ShadowTerms, facts: ShadowFacts) -> RolloutVerdict:
     return worst_of(findings, figures)
 
 
-def _not_deployable(terms: ShadowTerms, counts: ShadowCounts) -> list[Finding]:
+def _not_deployable(terms: ShadowTerms, counts: ShadowCounts) -> list[CheckFinding]:
     """Return what shows that the candidate cannot serve: it fails too often, or takes too long."""
     checks = (
         (counts.errors, counts.scored + counts.errors, terms.most_errors, "failed"),
         (counts.late, counts.scored, terms.most_late, "took longer than their time budget"),
     )
     return [
-        Finding(
+        CheckFinding(
             "end", f"{count:,} of {of:,} decisions of the candidate {what}; at most {most:.0%} may.", NOT_DEPLOYABLE
         )
         for count, of, most, what in checks
@@ -171,17 +171,17 @@ def _not_deployable(terms: ShadowTerms, counts: ShadowCounts) -> list[Finding]:
     ]
 
 
-def _course(terms: ShadowTerms, facts: ShadowFacts) -> list[Finding]:
+def _course(terms: ShadowTerms, facts: ShadowFacts) -> list[CheckFinding]:
     """Return what follows if the candidate can serve."""
     due, counts = terms.weeks * (1 + max(facts.extended, 0)), facts.counts
     if facts.weeks < due and not facts.overdue:
-        return [Finding("wait", f"{facts.days} of {7 * due} days have passed.", WAITING)]
+        return [CheckFinding("wait", f"{facts.days} of {7 * due} days have passed.", WAITING)]
     if counts.scored >= terms.least_scored:
-        return [Finding("end", text, SHADOW_FINISHED) for text in _seen(facts)]
+        return [CheckFinding("end", text, SHADOW_FINISHED) for text in _seen(facts)]
     few = f"The candidate made {counts.scored:,} decisions; at least {terms.least_scored:,} are needed."
     if facts.extended < terms.extensions and not facts.overdue:
-        return [Finding("extend", few, NOT_ENOUGH)]
-    return [Finding("end", text, NOTHING_SEEN) for text in (few, "So nothing is known of the candidate.")]
+        return [CheckFinding("extend", few, NOT_ENOUGH)]
+    return [CheckFinding("end", text, NOTHING_SEEN) for text in (few, "So nothing is known of the candidate.")]
 
 
 def _seen(facts: ShadowFacts) -> list[str]:

@@ -44,14 +44,14 @@ from deployments.engine.rollouts.verdict import (
     WAITING,
     WHEN_INSUFFICIENT,
     WITHOUT_PROOF,
-    Finding,
+    CheckFinding,
     RolloutVerdict,
     Step,
     WhenInsufficient,
     worst_of,
 )
 
-STAGES = (0.1, 0.5)
+CANARY_STAGES = (0.1, 0.5)
 DWELL, DWELL_OF_FEW = 2, 4  # weeks
 
 
@@ -65,7 +65,7 @@ class CanaryTerms:
     ``proven_gate``: whether the candidate's gate said pass. ``reward_scale``: one scale, in the units of rewards.
     """
 
-    stages: tuple[float, ...] = STAGES
+    stages: tuple[float, ...] = CANARY_STAGES
     people: int = 1_000
     dwell_weeks: int = 0
     extensions: int = 2
@@ -190,15 +190,15 @@ def _conditions(terms: CanaryTerms, stage: int, ours: ArmMoments, theirs: ArmMom
     return needed
 
 
-def _course(terms: CanaryTerms, facts: StageFacts, conditions: list[Condition]) -> list[Finding]:
+def _course(terms: CanaryTerms, facts: StageFacts, conditions: list[Condition]) -> list[CheckFinding]:
     """Return what follows if nothing stops the rollout."""
     due = terms.dwell_weeks * (1 + max(facts.extended, 0))
     if facts.closed_weeks < due and not facts.late:
-        return [Finding("wait", f"{facts.closed_weeks} of {due} weeks of this stage are closed.", WAITING)]
+        return [CheckFinding("wait", f"{facts.closed_weeks} of {due} weeks of this stage are closed.", WAITING)]
     go_on: Step = "promote" if terms.is_last(facts.stage) else "advance"
     if facts.closed_weeks >= due and all(c.holds for c in conditions):
         label = _label(terms, facts)
-        return [Finding(go_on, c.sentence, label) for c in conditions]
+        return [CheckFinding(go_on, c.sentence, label) for c in conditions]
     return exit_of(terms.when_insufficient, facts.extended < terms.extensions, facts.late, conditions, go_on)
 
 
@@ -213,19 +213,19 @@ def _label(terms: CanaryTerms, facts: StageFacts) -> str:
 
 def exit_of(
     when_insufficient: WhenInsufficient, extensible: bool, late: bool, conditions: list[Condition], go_on: Step
-) -> list[Finding]:
+) -> list[CheckFinding]:
     """Return how a time without proof ends. It is extended while it may be, and otherwise ends as the terms say.
 
     Only "extend" extends after the deadline. Nothing is accepted with too few people or against a condition that has failed.
     """
     missing = [c for c in conditions if not c.holds]
     if extensible and (not late or when_insufficient == "extend"):
-        return [Finding("extend", c.sentence, NOT_ENOUGH) for c in missing] or [
-            Finding("extend", "The deadline has passed before the weeks of this stage are closed.", NOT_ENOUGH)
+        return [CheckFinding("extend", c.sentence, NOT_ENOUGH) for c in missing] or [
+            CheckFinding("extend", "The deadline has passed before the weeks of this stage are closed.", NOT_ENOUGH)
         ]
     people = next(c for c in conditions if c.name == "people")
     if when_insufficient == "accept" and people.holds and not any(c.state == "failed" for c in conditions):
         said = "The time for evidence is over, and no condition has failed. The terms accept that without proof."
-        return [Finding(go_on, text, ACCEPTED) for text in (said, *(c.sentence for c in conditions))]
+        return [CheckFinding(go_on, text, ACCEPTED) for text in (said, *(c.sentence for c in conditions))]
     said = "The time for evidence is over without proof, so the stable version stays. No harm is proven."
-    return [Finding("end", text, WITHOUT_PROOF) for text in (said, *(c.sentence for c in missing))]
+    return [CheckFinding("end", text, WITHOUT_PROOF) for text in (said, *(c.sentence for c in missing))]

@@ -14,6 +14,7 @@ FULL_ROLLOUT = "full_rollout"
 TRIAL = "trial"
 CANARY = "canary"
 SHADOW_TEST = "shadow_test"
+AB_TEST = "ab_test"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ STRATEGIES = strategy_table(
     RolloutStrategy(TRIAL, "trial on half of the people"),
     RolloutStrategy(CANARY, "canary"),
     RolloutStrategy(SHADOW_TEST, "shadow test"),
-    RolloutStrategy("ab_test", "A/B test", refused="the server cannot compare two arms and decide between them yet"),
+    RolloutStrategy(AB_TEST, "A/B test"),
 )
 
 

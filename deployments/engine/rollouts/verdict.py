@@ -31,7 +31,7 @@ WITHOUT_PROOF = "ended without proof"
 CONTROL_KEPT = "the stable version is kept"
 
 
-class Finding(NamedTuple):
+class CheckFinding(NamedTuple):
     """Hold what one check calls for, and the reason as an English sentence."""
 
     step: Step
@@ -58,7 +58,7 @@ class RolloutVerdict:
         return cls(stored["step"], tuple(stored["reasons"]), stored["label"], stored["figures"])
 
 
-def worst_of(findings: Sequence[Finding], figures: dict[str, Any]) -> RolloutVerdict:
+def worst_of(findings: Sequence[CheckFinding], figures: dict[str, Any]) -> RolloutVerdict:
     """Return the verdict of findings, of which there is at least one."""
     ordered = sorted(findings, key=lambda finding: WORST_FIRST.index(finding.step))
     reasons = tuple(dict.fromkeys(finding.reason for finding in ordered))

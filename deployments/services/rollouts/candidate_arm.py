@@ -18,7 +18,7 @@ from django.utils import timezone
 from core.errors import Conflict, InputError
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.engine.rollouts.transitions import states_before
-from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
+from deployments.models import AbExperiment, Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import rollout_in
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.full_rollout import Proposal, objections, overridden
@@ -147,6 +147,7 @@ def candidate_promote(*, slot: ServingSlot, actor: str, reason: str, override: s
     )
     if not promoted or not _end(rollout, DeploymentState.SUCCEEDED):
         raise _changed(slot)
+    _end_experiment(rollout, AbExperiment.State.PROMOTED)
     archive(reference)
     ModelVersion.objects.filter(pk=version.pk).update(state=VersionState.DEPLOYED)
     return deployment_record(slot, version, FULL_ROLLOUT, actor, reason, override)
@@ -178,6 +179,7 @@ def candidate_stop(
     ended = _end(rollout, DeploymentState.ROLLED_BACK if harmful else DeploymentState.ABORTED, harmful=harmful)
     if not stopped or not ended:
         raise _changed(slot)
+    _end_experiment(rollout, AbExperiment.State.KEPT if automatic else AbExperiment.State.STOPPED)
     archive(version)
     incident = Incident.objects.create(
         slot=slot,
@@ -223,6 +225,11 @@ def _end(rollout: Deployment, state: DeploymentState, *, harmful: bool = False) 
     return Deployment.objects.filter(pk=rollout.pk, state__in=states_before(state)).update(
         state=state, harmful=harmful, waits_for="", finished_at=timezone.now()
     )
+
+
+def _end_experiment(rollout: Deployment, state: AbExperiment.State) -> None:
+    """Say how the comparison of an A/B test ended. Other rollouts have none."""
+    AbExperiment.objects.filter(deployment=rollout).update(state=state)
 
 
 def _holdback_before(rollout: Deployment) -> dict[str, int | None]:

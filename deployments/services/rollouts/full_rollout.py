@@ -126,18 +126,20 @@ def outdated(proposal: Proposal) -> str:
     return f"{version} was judged against {against}, but {incumbent or 'the reference'} is deployed now"
 
 
-def deploy_check(proposal: Proposal, verdict: GateVerdict | None = None) -> None:
+def deploy_check(proposal: Proposal) -> None:
     """Check that the version could be deployed now, whichever policy it was judged against.
 
-    Args:
-        verdict: the version's latest one, if it was read already.
     Raises: Conflict when the version is in the wrong state, did not pass, cannot serve, or has a head that would never act.
         Conflict also when another deployment is active.
     """
-    version = proposal.version
+    verdict_check(proposal.version, last_verdict(proposal.version))
+    serving_check(proposal)
+
+
+def verdict_check(version: ModelVersion, verdict: GateVerdict | None) -> None:
+    """Check that a version waits for its deployment, and that its latest verdict is pass. Raises Conflict."""
     if version.state != VersionState.EVALUATING:
         raise Conflict(f"{version} is in state {version.state}; only a version in state evaluating can be deployed")
-    verdict = verdict or last_verdict(version)
     if verdict is None or verdict.verdict != "pass":
         problem = (
             "was not evaluated"
@@ -145,7 +147,6 @@ def deploy_check(proposal: Proposal, verdict: GateVerdict | None = None) -> None
             else f"got the verdict {VERDICT_WORDS[verdict.verdict]!r}: {clause(verdict.reason)}"
         )
         raise Conflict(f"{version} {problem}; it is not deployed, and the incumbent keeps serving")
-    serving_check(proposal)
 
 
 def serving_check(proposal: Proposal) -> None:

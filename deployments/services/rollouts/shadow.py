@@ -16,9 +16,9 @@ from deployments.engine.rollouts.shadow import SHADOW_WEEKS, ShadowTerms
 from deployments.engine.rollouts.strategies import SHADOW_TEST
 from deployments.engine.rollouts.transitions import states_before
 from deployments.models import Deployment, DeploymentState, Incident, ServingSlot
-from deployments.services.rollouts.canary import gate_objection, staged_check
 from deployments.services.rollouts.candidate_arm import rollout_of
-from deployments.services.rollouts.full_rollout import Proposal, objections, overridden, proposal_under_lock
+from deployments.services.rollouts.full_rollout import objections, overridden, proposal_under_lock, serving_check
+from deployments.services.rollouts.gate_standing import gate_standing
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from deployments.services.rollouts.slots import deployment_record, slots_lock
 from loops.engine.spec import DeclaredRollout
@@ -34,15 +34,17 @@ def shadow_start(*, version: ModelVersion, actor: str, reason: str, override: st
 
     Args:
         override: why it is tested although its gate failed. Other objections need none, because nobody gets its actions.
-    Raises: Conflict when a precondition fails (``staged_check``), when the gate failed and there is no override, or when the slot
-        or the version changed meanwhile. InputError when there is nothing to override.
+    Raises: Conflict when the version waits for no rollout, was not evaluated or cannot serve, when the gate failed and there is
+        no override, or when the slot or the version changed meanwhile. InputError when there is nothing to override.
     """
     proposal = proposal_under_lock(version)
-    staged_check(proposal)
-    against = gate_objection(version) or (objections(proposal) if override.strip() else "")  # it harms nobody
+    standing = gate_standing(version)
+    standing.evaluated_check("tested")
+    serving_check(proposal)
+    against = standing.objection or (objections(proposal) if override.strip() else "")  # it harms nobody
     reason, override = overridden(version, against, reason, override)
     terms, slot = shadow_terms(proposal.current.spec.rollout), proposal.slot
-    _lock_version(proposal)
+    _lock_version(version)
     _set_shadow(slot, version, before=None)
     longest = terms.weeks * (1 + terms.extensions) * EPOCH
     return deployment_record(
@@ -61,11 +63,11 @@ def was_in_shadow(version: ModelVersion) -> bool:
     return version.deployments.filter(strategy=SHADOW_TEST, state=DeploymentState.SUCCEEDED).exists()
 
 
-def _lock_version(proposal: Proposal) -> None:
+def _lock_version(version: ModelVersion) -> None:
     """Raise Conflict if the version changed its state since it was read."""
-    waiting = ModelVersion.objects.filter(pk=proposal.version.pk, state=VersionState.EVALUATING)
+    waiting = ModelVersion.objects.filter(pk=version.pk, state=VersionState.EVALUATING)
     if not waiting.update(state=VersionState.EVALUATING):
-        raise Conflict(f"{proposal.version} is no longer in state evaluating, so it cannot be tested")
+        raise Conflict(f"{version} is no longer in state evaluating, so it cannot be tested")
 
 
 @transaction.atomic

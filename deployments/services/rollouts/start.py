@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.errors import InputError, R3alError
+from core.errors import Conflict, InputError, R3alError
 from deployments.engine.rollouts.strategies import (
+    AB_TEST,
     CANARY,
     FULL_ROLLOUT,
     SHADOW_TEST,
@@ -18,14 +19,14 @@ from deployments.engine.rollouts.strategies import (
 )
 from deployments.models import Deployment
 from deployments.selectors.slots import is_on_trial
-from deployments.services.rollouts.canary import canary_start, is_proven, staged_check
-from deployments.services.rollouts.full_rollout import Proposal, deploy_check, full_rollout
+from deployments.services.rollouts.ab_test import ab_test_start
+from deployments.services.rollouts.canary import canary_start
+from deployments.services.rollouts.full_rollout import Proposal, full_rollout, serving_check, verdict_check
+from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
 from deployments.services.rollouts.shadow import shadow_start, was_in_shadow
-from deployments.services.rollouts.trial import promote_check, trial_check, trial_promote, trial_start
+from deployments.services.rollouts.trial import promote_check, trial_promote, trial_start, trial_wanted_check
 from loops.engine.heads import MAIN_HEAD
 from training.models import ModelVersion
-from training.selectors.evidence import trial_is_wanted
-from training.selectors.versions import last_verdict
 
 
 class StartForAll(Protocol):
@@ -85,6 +86,7 @@ STARTERS = starter_table(
         TRIAL: without_share(trial_start, "trial"),
         CANARY: canary_start,
         SHADOW_TEST: without_share(shadow_start, "shadow test"),
+        AB_TEST: ab_test_start,
     },
 )
 
@@ -116,20 +118,23 @@ def rollout_start(
     return STARTERS[chosen.name](version=version, actor=actor, reason=reason, override=override, share=share)
 
 
-def strategy_wanted(version: ModelVersion) -> str:
+def strategy_wanted(version: ModelVersion, standing: GateStanding | None = None) -> str:
     """Return the strategy by which a turn would deploy a version by itself.
 
     That is the loop's declared one. Otherwise it is a trial for a policy that its gates leave undecided, and for a first policy
     unless the loop says otherwise. What is undecided never goes to everybody at once. A declared shadow test comes once.
+
+    Args:
+        standing: what its gate allows, if it was read already. The version is then not on trial.
     """
-    if version.head != MAIN_HEAD or is_on_trial(version):
+    if version.head != MAIN_HEAD or (standing is None and is_on_trial(version)):
         return FULL_ROLLOUT
-    declared = version.loop_version.spec.rollout.strategy
+    found, declared = standing or gate_standing(version), version.loop_version.spec.rollout.strategy
     if declared == SHADOW_TEST and was_in_shadow(version):
-        return TRIAL if trial_is_wanted(version) else FULL_ROLLOUT
-    if declared in STARTERS and (declared != FULL_ROLLOUT or is_proven(version)):
+        declared = ""
+    if declared in STARTERS and (declared != FULL_ROLLOUT or found.is_proven):
         return declared
-    return TRIAL if trial_is_wanted(version) else FULL_ROLLOUT
+    return TRIAL if found.asks_for_trial else FULL_ROLLOUT
 
 
 @dataclass(frozen=True)
@@ -150,19 +155,27 @@ def rollout_options(proposal: Proposal) -> RolloutOptions:
     if is_on_trial(version):
         refused = _refusal(lambda: promote_check(version))
         return RolloutOptions(() if refused else (FULL_ROLLOUT,), refused, on_trial=True)
-    verdict = last_verdict(version)
+    standing = gate_standing(version)
     checks: dict[str, Callable[[], None]] = {
-        FULL_ROLLOUT: lambda: deploy_check(proposal, verdict),
-        CANARY: lambda: staged_check(proposal, verdict, overriding=False),
-        SHADOW_TEST: lambda: staged_check(proposal, verdict, overriding=False),
+        FULL_ROLLOUT: lambda: verdict_check(version, standing.verdict),
+        CANARY: lambda: _tried_check(standing),
+        AB_TEST: lambda: _tried_check(standing),
+        SHADOW_TEST: lambda: _tried_check(standing),
     }
     if version.head == MAIN_HEAD:
-        checks[TRIAL] = lambda: trial_check(proposal, verdict)
+        checks[TRIAL] = lambda: trial_wanted_check(standing)
     refusals = {name: _refusal(check) for name, check in checks.items()}
-    open_ways = [name for name, refused in refusals.items() if not refused]
-    wanted = strategy_wanted(version)
+    if not all(refusals.values()) and (refused := _refusal(lambda: serving_check(proposal))):
+        return RolloutOptions((), refused)
+    open_ways, wanted = [n for n, refused in refusals.items() if not refused], strategy_wanted(version, standing)
     open_ways.sort(key=lambda name: (name != wanted, list(STRATEGIES).index(name)))
     return RolloutOptions(tuple(open_ways), "" if open_ways else refusals[FULL_ROLLOUT])
+
+
+def _tried_check(standing: GateStanding) -> None:
+    standing.evaluated_check("rolled out")
+    if standing.objection:
+        raise Conflict(standing.objection)
 
 
 def _refusal(check: Callable[[], None]) -> str:

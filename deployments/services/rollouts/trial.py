@@ -13,12 +13,13 @@ from deployments.engine.rollouts.strategies import TRIAL
 from deployments.models import Deployment, ServingSlot
 from deployments.services.rollouts.candidate_arm import candidate_begin, candidate_promote
 from deployments.services.rollouts.full_rollout import Proposal, overridden, proposal_under_lock, serving_check
+from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
 from deployments.services.rollouts.slots import slots_lock
 from loops.engine.heads import MAIN_HEAD
 from privacy.selectors.trial_decisions import logged_until
 from training.engine.gates.trial import TRIAL_BP, TRIAL_LOOKS
-from training.models import GateVerdict, ModelVersion, VersionState
-from training.selectors.evidence import trial_has_passed, trial_is_wanted
+from training.models import ModelVersion, VersionState
+from training.selectors.evidence import trial_has_passed
 
 
 @transaction.atomic
@@ -51,25 +52,28 @@ def _log_end(slot: ServingSlot) -> str | None:
     return None if end is None else end.isoformat()
 
 
-def trial_check(proposal: Proposal, verdict: GateVerdict | None = None) -> None:
+def trial_check(proposal: Proposal) -> None:
     """Check that a version could be tried now, whichever policy it was judged against.
 
-    Args:
-        verdict: the version's latest one, if it was read already.
     Raises: Conflict when it is not the policy head's, not in state evaluating, or not undecided. Conflict also when it cannot
         serve, or when another deployment is active.
     """
-    version = proposal.version
+    trial_wanted_check(gate_standing(proposal.version))
+    serving_check(proposal)
+
+
+def trial_wanted_check(standing: GateStanding) -> None:
+    """Check that a version is one to be tried. Raises Conflict."""
+    version = standing.version
     if version.head != MAIN_HEAD:
         raise Conflict(f"{version} is of head {version.head}; only versions of head {MAIN_HEAD} can be tried")
     if version.state != VersionState.EVALUATING:
         raise Conflict(f"{version} is in state {version.state}; only a version in state evaluating can be tried")
-    if not trial_is_wanted(version, verdict):
+    if not standing.asks_for_trial:
         raise Conflict(
             f"{version} is not to be tried: a trial is for a version that its gates leave undecided, whose improvement may be "
             "above 0, and whose actions the log has tried"
         )
-    serving_check(proposal)
 
 
 @transaction.atomic

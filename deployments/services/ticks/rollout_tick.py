@@ -13,9 +13,10 @@ from typing import Any
 from django.db import Error, transaction
 
 from core.errors import Conflict, R3alError
+from deployments.engine.rollouts.ab_test import AbTerms, ab_verdict
 from deployments.engine.rollouts.shadow import SHADOW_FINISHED, ShadowTerms, shadow_verdict
 from deployments.engine.rollouts.staged import CanaryTerms, canary_verdict
-from deployments.engine.rollouts.strategies import CANARY, SHADOW_TEST
+from deployments.engine.rollouts.strategies import AB_TEST, CANARY, SHADOW_TEST
 from deployments.engine.rollouts.verdict import RolloutVerdict
 from deployments.models import Deployment, DeploymentState, RolloutCheck
 from deployments.selectors.shadow import last_check
@@ -34,7 +35,7 @@ from deployments.services.rollouts.operate import (
 )
 from deployments.services.rollouts.shadow import shadow_end
 from deployments.services.ticks.shadow_facts import shadow_facts
-from deployments.services.ticks.stage_facts import stage_facts
+from deployments.services.ticks.stage_facts import ab_facts, stage_facts
 from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
 
@@ -83,7 +84,7 @@ def rollout_step(*, rollout: Deployment) -> RolloutCheck | None:
 
 def _is_same(last: RolloutCheck, generation: int, verdict: RolloutVerdict, facts: dict[str, Any]) -> bool:
     seen = (last.generation, last.stage, last.closed_weeks, last.facts.get("days"), last.step)
-    return seen == (generation, facts["stage"], facts["closed_weeks"], facts.get("days"), verdict.step)
+    return seen == (generation, facts.get("stage", 0), facts["closed_weeks"], facts.get("days"), verdict.step)
 
 
 @transaction.atomic
@@ -94,7 +95,7 @@ def _store(rollout: Deployment, generation: int, verdict: RolloutVerdict, facts:
     check = RolloutCheck.objects.create(
         deployment=rollout,
         generation=generation,
-        stage=facts["stage"],
+        stage=facts.get("stage", 0),
         closed_weeks=facts["closed_weeks"],
         step=verdict.step,
         label=verdict.label,
@@ -146,4 +147,14 @@ def canary_terms(stored: dict[str, Any]) -> CanaryTerms:
     return CanaryTerms.from_json({name: value for name, value in stored.items() if name in names})
 
 
-_JUDGES: dict[str, Judge] = {CANARY: _judge_canary, SHADOW_TEST: _judge_shadow}
+def _judge_ab_test(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
+    facts = ab_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), spec)
+    return ab_verdict(ab_test_terms(terms), facts), facts.as_json()
+
+
+def ab_test_terms(stored: dict[str, Any]) -> AbTerms:
+    """Read the terms of an A/B test from its history."""
+    return AbTerms.from_json({name: stored[name] for name in AbTerms.__dataclass_fields__ if name in stored})
+
+
+_JUDGES: dict[str, Judge] = {CANARY: _judge_canary, AB_TEST: _judge_ab_test, SHADOW_TEST: _judge_shadow}

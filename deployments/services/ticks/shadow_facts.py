@@ -15,7 +15,7 @@ from core.arrays import Floats
 from deployments.engine.rollouts.off_policy import DrawnDecisions, OffPolicyValue, off_policy_value
 from deployments.engine.rollouts.shadow import ShadowFacts
 from deployments.models import Deployment, ServingSlot
-from deployments.selectors.shadow import began, shadow_counts
+from deployments.selectors.shadow import shadow_began, shadow_counts
 from deployments.services.serving.policy_cache import policy_of
 from loops.engine.policies.linear import LinearPolicy, reference_policy
 from loops.engine.rows.outcomes import NO_REWARD
@@ -34,7 +34,7 @@ _FACTS = (
 
 def shadow_facts(rollout: Deployment, slot: ServingSlot, last: dict[str, Any] | None) -> ShadowFacts:
     """Return the facts of a shadow test now. ``last``: those of the last check, whose value holds for the rest of its day."""
-    days = (timezone.now() - began(rollout)) // timedelta(days=1)
+    days = (timezone.now() - shadow_began(rollout)) // timedelta(days=1)
     same = last is not None and last["days"] == days
     value = OffPolicyValue.from_json(last["value"]) if last is not None and same else shadow_value(rollout, slot)
     overdue = rollout.deadline_at is not None and timezone.now() >= rollout.deadline_at
@@ -60,7 +60,7 @@ def _drawn(
         explored=True,
         learnable=True,
         decision__loop_version=version,
-        decision__decided_at__gte=began(rollout),
+        decision__decided_at__gte=shadow_began(rollout),
         decision__served__closed_at__isnull=False,
         decision__outcome__isnull=False,
     )

@@ -2,61 +2,82 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
-from django.db.models import F, Sum
+from django.db.models import Sum
 from django.utils import timezone
 
 from deployments.engine.arm_assignment import EPOCH
 from deployments.engine.health.evidence import LivedWeeks
 from deployments.engine.health.report import health_of
-from deployments.engine.rollouts.arm_values import ArmValues, arm_values
+from deployments.engine.health.triggers import Trigger
+from deployments.engine.rollouts.ab_test import AbFacts
+from deployments.engine.rollouts.arm_values import arm_values, reward_blocks
 from deployments.engine.rollouts.staged import StageFacts
 from deployments.models import Deployment, EvidenceUnit, ServingSlot
 from deployments.selectors.health import epoch_number, evidence_of
-from loops.engine.spec import LoopSpec
+from loops.engine.spec import LoopSpec, Silence
 
 _WEEKS_BEFORE = 8  # of a person's reward before the rollout, at most
 
 
 def stage_facts(rollout: Deployment, slot: ServingSlot, spec: LoopSpec) -> StageFacts:
-    """Return the facts of the present stage. People who met both arms in it are counted, and left out of both."""
-    evidence = evidence_of(slot, spec)
-    weeks, first = evidence.weeks, rollout.stage_starts[-1]
-    met_both = _in_both(weeks, first)
-    alone = _without(weeks, met_both)
-    past = _rewards_before(rollout, np.unique(weeks.person).tolist())
-    candidate, stable = (
-        arm_values(alone, ours=ours, first=first, silence=evidence.silence, past=past) for ours in (True, False)
-    )
-    return StageFacts(
-        stage=rollout.stage,
-        closed_weeks=max(0, weeks.closed - first + 1),
-        extended=rollout.extended,
-        candidate=candidate,
-        stable=stable,
-        triggers=health_of(evidence).triggers,
-        exposed_both=len(met_both),
-        assigned=(_people(candidate), _people(stable)),
-        late=rollout.deadline_at is not None and timezone.now() >= rollout.deadline_at,
-    )
+    """Return the facts of the present stage."""
+    return StageFacts(stage=rollout.stage, **_Stage.of(rollout, slot, spec).facts(rollout))
 
 
-def _in_both(weeks: LivedWeeks, first: int) -> list[int]:
-    rows = (weeks.week >= first) & (weeks.week <= weeks.closed)
-    ours, theirs = (np.unique(weeks.person[rows & (weeks.ours == arm)]) for arm in (True, False))
-    return [int(person) for person in np.intersect1d(ours, theirs)]
+def ab_facts(rollout: Deployment, slot: ServingSlot, spec: LoopSpec) -> AbFacts:
+    """Return the facts of an A/B test since it began, or since it was resumed."""
+    stage = _Stage.of(rollout, slot, spec)
+    return AbFacts(blocks=reward_blocks(stage.weeks, stage.past), **stage.facts(rollout))
 
 
-def _without(weeks: LivedWeeks, people: list[int]) -> LivedWeeks:
-    keep = ~np.isin(weeks.person, people)
-    return LivedWeeks(
-        weeks.week[keep], weeks.person[keep], weeks.ours[keep], weeks.sums[keep], weeks.first, weeks.closed,
-        weeks.stage_starts,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class _Stage:
+    """Hold the stage's weeks of the people who were in one arm alone.
 
+    ``met_both``: number of people who met both arms in it, and are left out. ``past``: mean rewards before the rollout by person.
+    """
 
-def _people(arm: ArmValues) -> int:
-    return len(arm.reward)
+    weeks: LivedWeeks
+    first: int
+    met_both: int
+    triggers: tuple[Trigger, ...]
+    silence: Silence
+    past: dict[int, float]
+
+    @classmethod
+    def of(cls, rollout: Deployment, slot: ServingSlot, spec: LoopSpec) -> _Stage:
+        evidence = evidence_of(slot, spec)
+        weeks, first = evidence.weeks, rollout.stage_starts[-1]
+        within = weeks.week >= first
+        ours, theirs = (np.unique(weeks.person[within & (weeks.ours == arm)]) for arm in (True, False))
+        both = np.intersect1d(ours, theirs)
+        keep = within & ~np.isin(weeks.person, both)
+        alone = replace(
+            weeks, week=weeks.week[keep], person=weeks.person[keep], ours=weeks.ours[keep], sums=weeks.sums[keep]
+        )
+        past = _rewards_before(rollout, np.unique(alone.person).tolist())
+        return cls(alone, first, len(both), health_of(evidence).triggers, evidence.silence, past)
+
+    def facts(self, rollout: Deployment) -> dict[str, Any]:
+        """Return what the facts of every rollout with a candidate hold."""
+        candidate, stable = (
+            arm_values(self.weeks, ours=ours, first=self.first, silence=self.silence, past=self.past)
+            for ours in (True, False)
+        )
+        return {
+            "closed_weeks": max(0, self.weeks.closed - self.first + 1),
+            "extended": rollout.extended,
+            "candidate": candidate,
+            "stable": stable,
+            "triggers": self.triggers,
+            "exposed_both": self.met_both,
+            "assigned": (len(candidate.reward), len(stable.reward)),
+            "late": rollout.deadline_at is not None and timezone.now() >= rollout.deadline_at,
+        }
 
 
 def _rewards_before(rollout: Deployment, people: list[int]) -> dict[int, float]:
@@ -65,8 +86,8 @@ def _rewards_before(rollout: Deployment, people: list[int]) -> dict[int, float]:
         slot=rollout.slot_id,
         epoch__lt=epoch_number(rollout, 0),
         closes_at__gte=rollout.created_at - _WEEKS_BEFORE * EPOCH,
-        data_key_id__in=people,
         rewarded__gt=0,
     )
-    sums = before.values("data_key_id").annotate(total=Sum("reward_sum"), count=Sum(F("rewarded")))
-    return {row["data_key_id"]: row["total"] / row["count"] for row in sums}
+    sums = before.values("data_key_id").annotate(total=Sum("reward_sum"), count=Sum("rewarded"))
+    wanted = set(people)
+    return {row["data_key_id"]: row["total"] / row["count"] for row in sums if row["data_key_id"] in wanted}

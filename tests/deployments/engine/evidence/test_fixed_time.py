@@ -11,16 +11,16 @@ from scipy import stats
 from core.arrays import Floats
 from deployments.engine.evidence.fixed_time import (
     Comparison,
-    Moments,
     RewardMoments,
-    compare,
+    ValueMoments,
+    compare_arms,
     compare_rewards,
     compare_with_bar,
 )
 
 
 def of(candidate: Floats, stable: Floats, factor: float = 1.0, **options: object) -> Comparison:
-    return compare(Moments.of(candidate), Moments.of(stable), factor, **options)  # type: ignore[arg-type]
+    return compare_arms(ValueMoments.of(candidate), ValueMoments.of(stable), factor, **options)  # type: ignore[arg-type]
 
 
 def test_bounds_are_those_of_welch() -> None:
@@ -61,7 +61,7 @@ def test_what_cannot_be_known_is_insufficient_and_no_error(candidate: list[float
 
 def test_shares_of_people_who_are_all_alike_have_a_bound_that_narrows_with_their_number() -> None:
     """Nobody of the candidate's was harmed: at most .10 is proven by 40 people and not by 8."""
-    few, many = (compare_with_bar(Moments.of(np.zeros(n)), 0.10, values="share") for n in (8, 40))
+    few, many = (compare_with_bar(ValueMoments.of(np.zeros(n)), 0.10, values="share") for n in (8, 40))
     assert few.high is not None and few.high > 0.0
     assert many.is_below(0.0) and many.estimate == -0.10
 
@@ -114,7 +114,7 @@ def test_few_pasts_adjust_nothing() -> None:
 def test_moments_survive_their_json() -> None:
     rng = np.random.default_rng(7)
     for values in (rng.normal(0, 1, 9), np.zeros(0), np.array([np.inf, 1.0])):
-        moments = Moments.of(values)
-        assert repr(Moments.from_json(json.loads(json.dumps(moments.as_json())))) == repr(moments)
+        moments = ValueMoments.of(values)
+        assert repr(ValueMoments.from_json(json.loads(json.dumps(moments.as_json())))) == repr(moments)
         both = RewardMoments.of(values, values)
         assert repr(RewardMoments.from_json(json.loads(json.dumps(both.as_json())))) == repr(both)

@@ -89,7 +89,7 @@ def test_the_end_of_a_trial_is_not_a_rollback(loop: LoopVersion) -> None:
     incident = candidate_stop(
         slot=slot_for(loop.loop, "policy"), actor="ann", reason="no better", automatic=True, harmful=False
     )
-    with pytest.raises(Conflict, match="was only on trial"):
+    with pytest.raises(Conflict, match="was only tried"):
         undo(incident)
 
 

@@ -156,7 +156,7 @@ class TestPass:
         assert slot(loop).stable == before
 
     def test_without_a_trial_there_is_nothing_to_promote(self, loop: LoopVersion) -> None:
-        with pytest.raises(Conflict, match="no trial is in progress"):
+        with pytest.raises(Conflict, match="no rollout is in progress"):
             candidate_promote(slot=slot(loop), actor="turn 8", reason="better")
 
 
@@ -179,7 +179,7 @@ class TestStop:
         assert (trial.state, trial.harmful) == ("rolled_back", True)
 
     def test_it_needs_a_reason_and_a_trial(self, loop: LoopVersion, version: ModelVersion) -> None:
-        with pytest.raises(Conflict, match="no trial is in progress"):
+        with pytest.raises(Conflict, match="no rollout is in progress"):
             stop(loop)
         start(version)
         with pytest.raises(InputError, match="needs a reason"):

@@ -202,3 +202,41 @@ def test_an_undecided_candidate_needs_reward_and_false_interventions_too(loop: L
     check = RolloutCheck.objects.latest("pk")
     assert check.step != "promote" and made.state != "succeeded"
     assert slot(loop).stable == made.previous
+
+
+AB = """[rollout]
+strategy = "ab_test"
+split = 0.5
+weeks = 2
+extensions = 0
+"""
+
+
+def ab_test(loop: LoopVersion) -> Deployment:
+    version = judged(learned(loop, "policy", ALWAYS_WALK))
+    return rollout_start(strategy="ab_test", version=version, actor="ann", reason="it passed")
+
+
+def test_the_winner_of_an_ab_test_is_promoted_when_its_time_is_over() -> None:
+    loop = loop_with(AB)
+    made = ab_test(loop)
+    people = people_with_keys(made, 400)
+    begun_before(made, 1.2)
+    live_weeks(made, people, (1,), reward=(0.6, 0.1))
+    assert rollout_tick() == 0, "one of two weeks is closed"
+    begun_before(made, 1)
+    live_weeks(made, people, (2,), reward=(0.6, 0.1))
+    assert rollout_tick() == 1
+    made.refresh_from_db()
+    assert (made.state, slot(loop).stable, made.experiment.state) == ("succeeded", made.version, "promoted")
+    assert RolloutCheck.objects.latest("pk").label == "proven better"
+
+
+def test_without_a_winner_the_control_is_kept() -> None:
+    loop = loop_with(AB)
+    made = ab_test(loop)
+    begun_before(made, 2.2)
+    live_weeks(made, people_with_keys(made, 400), (1, 2))
+    assert rollout_tick() == 1
+    made.refresh_from_db()
+    assert (made.state, slot(loop).stable, made.experiment.state) == ("aborted", made.previous, "kept")

@@ -1,0 +1,85 @@
+"""Compare a version with the present one on declared shares of the people. A tick promotes the winner when the time is over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from core.errors import InputError
+from deployments.engine.arm_assignment import EPOCH
+from deployments.engine.rollouts.ab_test import AbTerms
+from deployments.engine.rollouts.strategies import AB_TEST
+from deployments.engine.traffic_shares import BASIS_POINTS
+from deployments.models import AbExperiment, Deployment
+from deployments.services.rollouts.candidate_arm import candidate_begin
+from deployments.services.rollouts.full_rollout import proposal_under_lock, serving_check
+from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
+from loops.engine.spec import DeclaredRollout
+from training.models import ModelVersion
+from training.selectors.evidence import people_behind
+
+
+@transaction.atomic
+def ab_test_start(
+    *, version: ModelVersion, actor: str, reason: str, override: str = "", share: float | None = None
+) -> Deployment:
+    """Give a declared share of the people a version, and compare what both arms live for a declared time.
+
+    Args:
+        override: why it is tested although its gate failed, or there is another objection.
+        share: of the people who get the version (None: as the loop declares).
+    Raises: Conflict when the version waits for no rollout, was not evaluated or cannot serve, when there is an objection and no
+        override, or when the slot changed meanwhile. InputError for a share that no test can use, and when there is nothing to
+        override.
+    """
+    proposal = proposal_under_lock(version)
+    standing = gate_standing(version)
+    standing.evaluated_check("tested")
+    serving_check(proposal)
+    terms = ab_terms(standing, proposal.current.spec.rollout, share)
+    ends_at = timezone.now() + (terms.weeks + 1) * EPOCH
+    deadline = timedelta(seconds=proposal.current.spec.reward.deadline_seconds)
+    made = candidate_begin(
+        proposal=proposal,
+        strategy=AB_TEST,
+        share_bp=round(terms.split * BASIS_POINTS),
+        terms=terms.as_json() | {"stages": [terms.split], "by_hand": proposal.current.spec.rollout.by_hand},
+        actor=actor,
+        reason=reason,
+        override=override,
+        objection=standing.objection,
+        deadline_at=ends_at + terms.extensions * terms.weeks * EPOCH + deadline,
+    )
+    AbExperiment.objects.create(
+        deployment=made,
+        control=proposal.slot.stable,
+        treatment=version,
+        split_bp=round(terms.split * BASIS_POINTS),
+        alpha=terms.alpha,
+        minimum_per_arm=terms.minimum_an_arm,
+        ends_at=ends_at,
+    )
+    return made
+
+
+def ab_terms(standing: GateStanding, declared: DeclaredRollout, share: float | None) -> AbTerms:
+    """Return the terms of a test, as the history stores them. Raises InputError for a share that no test can use."""
+    split = declared.split if share is None else share
+    if not 0.05 <= split <= 0.95:
+        raise InputError("an A/B test gives the version 5% to 95% of the people", field="trafficPercentage")
+    spec, people = standing.version.loop_version.spec, people_behind(standing.version)
+    more: dict[str, Any] = {"planned_people": max(round(people), 1)} if people is not None else {}
+    if spec.minimum_effect is not None:
+        more["minimum_effect"] = spec.minimum_effect / spec.reward.scale
+    return AbTerms(
+        split=split,
+        weeks=declared.weeks,
+        extensions=declared.extensions,
+        when_insufficient=declared.when_insufficient,
+        proven_gate=standing.is_proven,
+        reward_scale=spec.reward.scale,
+        **more,
+    )

@@ -1,0 +1,69 @@
+"""What is read of the weeks that people lived: one value of each person, over the weeks of the stage alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.errors import InputError
+from deployments.engine.health.evidence import LIVED_COLUMNS, LivedWeeks
+from deployments.engine.rollouts.arm_values import ArmValues, arm_values, reward_blocks
+
+Row = tuple[int, int, bool, dict[str, float]]
+
+
+def lived(*rows: Row, closed: int = 4) -> LivedWeeks:
+    columns = [[row[i] for row in rows] for i in range(3)]
+    sums = np.array([[row[3].get(name, 0.0) for name in LIVED_COLUMNS] for row in rows])
+    week, person = (np.array(column, dtype=np.int64) for column in columns[:2])
+    return LivedWeeks(week, person, np.array(columns[2], dtype=bool), sums, 1, closed)
+
+
+def week(**sums: float) -> dict[str, float]:
+    return sums
+
+
+FOUR = lived(
+    (0, 7, True, week(rewarded=1, reward_sum=9)),
+    (2, 7, True, week(rewarded=1, reward_sum=9)),
+    (3, 7, True, week(interventions=2, answered=1, harmful=1, rated=1, empathy_sum=0.8, rewarded=4, reward_sum=2)),
+    (4, 7, True, week(interventions=2, answered=2, harmful=0, rated=3, empathy_sum=1.2, rewarded=6, reward_sum=1)),
+    (3, 8, True, week(rewarded=2, reward_sum=1)),
+    (4, 9, False, week(interventions=1, answered=0, rewarded=2, reward_sum=2)),
+    (5, 7, True, week(rewarded=1, reward_sum=9)),
+)
+
+
+def test_a_person_counts_once_with_all_closed_weeks_of_the_stage() -> None:
+    ours = arm_values(FOUR, ours=True, first=3, past={7: 0.25})
+    assert ours.empathy == pytest.approx([0.5, np.nan], nan_ok=True)
+    assert ours.false_intervention == pytest.approx([1 / 3, np.nan], nan_ok=True)
+    assert ours.reward == pytest.approx([0.3, 0.5]) and ours.engagement == pytest.approx([5.0, 1.0])
+    assert ours.past_reward == pytest.approx([0.25, np.nan], nan_ok=True)
+    assert ours.intervention_rate == pytest.approx([0.4, 0.0])
+    assert ours.moments.people == 2 and ours.moments.empathy.n == 1
+
+
+@pytest.mark.parametrize(("silence", "share"), [("unknown", 1 / 3), ("harmless", 1 / 4), ("harmful", 2 / 4)])
+def test_silence_counts_as_the_loop_declares(silence: str, share: float) -> None:
+    ours = arm_values(FOUR, ours=True, first=3, silence=silence)  # type: ignore[arg-type]
+    assert ours.false_intervention[0] == pytest.approx(share)
+
+
+def test_nobody_has_no_values() -> None:
+    nobody = arm_values(LivedWeeks.none(), ours=True, first=1)
+    assert nobody.moments.people == 0 and nobody.moments.reward.n == 0
+
+
+def test_values_of_different_people_are_refused() -> None:
+    with pytest.raises(InputError, match=r"\[2, 3\] people"):
+        ArmValues(np.zeros(2), np.zeros(3), np.zeros(2))
+
+
+def test_in_an_ab_test_people_stand_in_joint_order_and_count_once() -> None:
+    rows: list[Row] = [
+        (w, p, p % 2 == 0, week(rewarded=1, reward_sum=p + 100 * (w - 1))) for w in (1, 2) for p in range(40)
+    ]
+    blocks = reward_blocks(lived(*rows, closed=2))
+    assert blocks.ours.sum() + blocks.theirs.sum() == 40
+    assert (blocks.weight * blocks.gap).sum() / blocks.weight.sum() == pytest.approx(-1.0, abs=6.0)
