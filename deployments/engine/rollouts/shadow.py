@@ -96,7 +96,12 @@ class ShadowCounts:
         """Return the sums that may be shown, as JSON values."""
         return {
             "requests": self.requests,
-            **{name: getattr(self, name) for name in ("scored", "late", "errors", "dropped", "compared", "slowest_us")},
+            "scored": self.scored,
+            "late": self.late,
+            "errors": self.errors,
+            "dropped": self.dropped,
+            "compared": self.compared,
+            "slowest_us": self.slowest_us,
             "mean_us": self.mean_us,
             "agreement": self.share(self.agreed),
             "intervention_rate": self.share(self.intervened),

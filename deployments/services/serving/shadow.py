@@ -19,7 +19,7 @@ from django.db import connection
 from deployments.engine.action_selection import HeadPolicy, choose_alone, greedy_action
 from deployments.services.serving.latency import WRITE_SECONDS
 from deployments.services.serving.policy_cache import ServedLoop, ShadowPolicy
-from deployments.services.serving.shadow_figures import Comparison, ShadowFigures
+from deployments.services.serving.shadow_figures import ShadowComparison, ShadowFigures
 from privacy.engine.head_choice import HeadChoice
 from privacy.services.records.serving_write import DecisionToWrite
 
@@ -28,17 +28,18 @@ MOST_WAITING = 1_000  # decisions in the queue of one process
 CHOICE_SECONDS = 0.05  # time budget of one choice, which takes some hundredths of a millisecond
 _SHARE_OF_TIME = 0.1  # of one processor
 _BURST_SECONDS = 1.0  # how far the thread may be ahead of that share
+_BREATH_SECONDS = 1e-4  # after each choice, so that a request that waits for the interpreter comes first
 _PAUSE_SECONDS, _IDLE_SECONDS = 0.05, 10.0  # between looks at an empty queue, and after which the thread ends
 
 
 class ShadowTask(NamedTuple):
-    """Hold what a shadow's choice needs. ``seed``, ``exploration`` and ``mask`` are those of the served decision."""
+    """Hold what a shadow's choice needs: state, seed and exploration of the served decision, and its ``served`` choice."""
 
     shadow: ShadowPolicy
     state: Sequence[float]
     seed: bytes
     exploration: float
-    mask: int | None
+    served: HeadChoice
 
 
 class TimeBudget:
@@ -115,7 +116,7 @@ class ShadowWorker:
                 self._write()
             if worked:
                 idle_since = now
-                time.sleep(0)  # requests go first
+                time.sleep(_BREATH_SECONDS)
             elif self._tasks or now - idle_since < _IDLE_SECONDS:
                 time.sleep(_PAUSE_SECONDS)
             elif self._ends():
@@ -135,7 +136,7 @@ class ShadowWorker:
             return True
 
 
-def compare_choice(task: ShadowTask) -> tuple[Comparison, float]:
+def compare_choice(task: ShadowTask) -> tuple[ShadowComparison, float]:
     """Compute the shadow's choice as it would have been served, and compare its greedy action with the stable version's.
 
     Explored decisions draw their action from the same distribution whichever version serves, so the drawn actions always agree.
@@ -149,13 +150,19 @@ def compare_choice(task: ShadowTask) -> tuple[Comparison, float]:
     began = time.perf_counter()
     ours = _choice(task, task.shadow.policy)
     seconds = time.perf_counter() - began
-    stable = _choice(task, task.shadow.stable)
-    chosen, served = greedy_action(ours), greedy_action(stable)
-    return Comparison(chosen == served, chosen != ours.reference, served != stable.reference), seconds
+    chosen, served = greedy_action(ours), greedy_action(_stable_choice(task))
+    return ShadowComparison(chosen == served, chosen != ours.reference, served != ours.reference), seconds
+
+
+def _stable_choice(task: ShadowTask) -> HeadChoice:
+    """Return the stable version's choice: the served one, or for a person in the holdback what it would have been."""
+    served, stable = task.served, task.shadow.stable
+    is_stable = (served.version, served.fallback) == (stable.version, stable.fallback)
+    return served if is_stable else _choice(task, stable)
 
 
 def _choice(task: ShadowTask, policy: HeadPolicy) -> HeadChoice:
-    return choose_alone(policy, task.state, seed=task.seed, exploration=task.exploration, mask=task.mask)
+    return choose_alone(policy, task.state, seed=task.seed, exploration=task.exploration, mask=task.served.eligible)
 
 
 _worker = ShadowWorker(ShadowFigures())
@@ -166,4 +173,4 @@ def shadow_offer(serving: ServedLoop, decided: DecisionToWrite) -> None:
     choices = {choice.head: choice for choice in decided.choices}
     for shadow in serving.shadows:
         if (choice := choices.get(shadow.head)) is not None:
-            _worker.offer(ShadowTask(shadow, decided.state, decided.seed, serving.exploration, choice.eligible))
+            _worker.offer(ShadowTask(shadow, decided.state, decided.seed, serving.exploration, choice))

@@ -22,7 +22,7 @@ COMPARED_TOGETHER = 10
 _Key = tuple[int, datetime]  # version, minute
 
 
-class Comparison(NamedTuple):
+class ShadowComparison(NamedTuple):
     """Hold how a shadow's greedy choice compares with that of the stable version."""
 
     agreed: bool
@@ -47,7 +47,7 @@ class ShadowFigures:
         """Count a decision at which the shadow failed."""
         self._add(version, errors=1)
 
-    def add_scored(self, version: int, *, seconds: float, budget: float, comparison: Comparison) -> None:
+    def add_scored(self, version: int, *, seconds: float, budget: float, comparison: ShadowComparison) -> None:
         """Count a choice of the shadow, how long it took, and how it compares."""
         microseconds = int(seconds * 1e6)
         self._add(version, scored=1, late=int(seconds > budget), total_us=microseconds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,10 +172,11 @@ def test_a_slow_choice_is_late(loop: LoopVersion, worker: WorkedByHand, monkeypa
     assert (figures()["scored"], figures()["late"]) == (1, 1), "then it rests, because it has spent its time"
 
 
-def task(loop: LoopVersion, **changes: Any) -> ShadowTask:
+def task(loop: LoopVersion, mask: int | None = None) -> ShadowTask:
     in_shadow(learned(loop, "policy", ALWAYS_WALK))
-    served = served_loop("care").shadows[0]
-    return ShadowTask(replace(served, **changes), [0.5, 0.0, 1.0], b"s" * 16, 0.2, None)
+    serving, state = served_loop("care").shadows[0], [0.5, 0.0, 1.0]
+    served = choose_alone(serving.stable, state, seed=b"s" * 16, exploration=0.2, mask=mask)
+    return ShadowTask(serving, state, b"s" * 16, 0.2, served)
 
 
 def test_a_full_queue_drops_and_counts(loop: LoopVersion, worker: WorkedByHand) -> None:
@@ -189,9 +189,16 @@ def test_a_full_queue_drops_and_counts(loop: LoopVersion, worker: WorkedByHand) 
 
 def test_it_keeps_to_restricted_actions(loop: LoopVersion) -> None:
     """ALWAYS_WALK may only wait or talk here, so it waits, as the reference does."""
-    offered = task(loop)._replace(mask=0b011)
+    offered = task(loop, mask=0b011)
     comparison, seconds = compare_choice(offered)
     assert comparison == (True, False, False) and 0 <= seconds < CHOICE_SECONDS
+
+
+def test_somebody_in_the_holdback_is_compared_with_the_stable_version(loop: LoopVersion) -> None:
+    offered = task(loop)
+    other = offered.served._replace(version=offered.served.version + 1, values=(0.0, 9.0, 0.0))
+    comparison, _ = compare_choice(offered._replace(served=other))
+    assert comparison == (False, True, False), "the reference waits, whatever the holdback would have done"
 
 
 def test_it_spends_no_more_than_its_share_of_the_time() -> None:

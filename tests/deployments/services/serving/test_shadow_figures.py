@@ -7,12 +7,12 @@ from django.db import Error
 
 from deployments.models import ShadowMinute
 from deployments.services.serving import shadow_figures
-from deployments.services.serving.shadow_figures import COMPARED_TOGETHER, Comparison, ShadowFigures
+from deployments.services.serving.shadow_figures import COMPARED_TOGETHER, ShadowComparison, ShadowFigures
 from tests.factories.care import care_loop
 from tests.factories.versions import ALWAYS_WALK, learned
 
 pytestmark = pytest.mark.django_db
-AGREES, DIFFERS = Comparison(True, True, True), Comparison(False, True, False)
+AGREES, DIFFERS = ShadowComparison(True, True, True), ShadowComparison(False, True, False)
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def version() -> int:
 
 
 def score(
-    figures: ShadowFigures, version: int, count: int, comparison: Comparison = AGREES, seconds: float = 1e-4
+    figures: ShadowFigures, version: int, count: int, comparison: ShadowComparison = AGREES, seconds: float = 1e-4
 ) -> None:
     for _ in range(count):
         figures.add_scored(version, seconds=seconds, budget=0.05, comparison=comparison)
