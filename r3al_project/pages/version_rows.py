@@ -49,15 +49,13 @@ def _may_be_tried(row: dict[str, Any]) -> bool:
 def _row(version: ModelVersion, deployed: set[int], tried: set[int | None], shadows: set[int | None]) -> dict[str, Any]:
     verdict = next(reversed(version.verdicts.all()), None)
     answer, on_trial = verdict.verdict if verdict else "not asked", version.pk in tried
+    in_shadow = version.pk in shadows
     return {
         "version": version,
-        "state": chip_of("running", "in shadow") if version.pk in shadows else state_chip(version, tried),
+        "state": chip_of("running", "in shadow") if in_shadow else state_chip(version, tried),
         "gate": chip_of(answer, f"gate: {VERDICT_WORDS[answer]}"),
         "metrics": _metrics(version),
-        "can_deploy": version.state == VersionState.EVALUATING
-        and answer == "pass"
-        and not on_trial
-        and version.pk not in shadows,
+        "can_deploy": version.state == VersionState.EVALUATING and answer == "pass" and not (on_trial or in_shadow),
         "can_roll_back": version.pk in deployed,
         "on_trial": on_trial,
     }
