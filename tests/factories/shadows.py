@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.services.serving import shadow
+from deployments.services.serving import latency, shadow
 from deployments.services.serving.shadow import ShadowWorker, TimeBudget
 from deployments.services.serving.shadow_figures import ShadowFigures
 
@@ -26,7 +26,12 @@ class WorkedByHand(ShadowWorker):
 
 
 def worked_by_hand(patch: pytest.MonkeyPatch) -> WorkedByHand:
-    """The worker of this process from now on. A thread could write after the test, or wait for its transaction."""
+    """The worker of this process from now on. A thread could write after the test, or wait for its transaction.
+
+    Latencies stay counted too, because those of an earlier test would be about a loop that is gone.
+    """
+    patch.setattr(latency, "_counts", {})
+    patch.setattr(latency, "_written", float("inf"))
     worker = WorkedByHand(ShadowFigures())
     patch.setattr(shadow, "_worker", worker)
     return worker
