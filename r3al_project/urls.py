@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import include, path
 
 from r3al_project.api.http import errors
-from r3al_project.pages import calibration_page, deploy_page, privacy, rollout_pages, training_dashboard
+from r3al_project.pages import calibration_page, deploy_page, notices_page, privacy, rollout_pages, training_dashboard
 from r3al_project.pages.forbidden_page import refused
 from r3al_project.pages.front_page import front_page_fragment
 from r3al_project.pages.ready_page import ready
@@ -52,6 +52,8 @@ urlpatterns = [
         name="training-dashboard-rollback",
     ),
     path("r3al/training-dashboard/undo/<int:version>/", rollout_pages.undo, name="training-dashboard-undo"),
+    path("r3al/notices/", notices_page.notices_list, name="notices"),
+    path("r3al/notices/seen/", notices_page.notices_seen, name="notices-seen"),
     path("r3al/calibration/", calibration_page.calibration_page, name="calibration"),
     path("r3al/training-dashboard/cancel/<int:turn>/", training_dashboard.cancel, name="training-dashboard-cancel"),
 ]

@@ -25,7 +25,7 @@ from deployments.services.rollouts.candidate_arm import (
     candidate_share,
     candidate_stop,
 )
-from deployments.services.rollouts.shadow import shadow_abort, shadow_pause, shadow_resume
+from deployments.services.rollouts.shadow import shadow_abort, shadow_extend, shadow_pause, shadow_resume
 from deployments.services.rollouts.slots import slots_lock
 from deployments.services.rollouts.start import rollout_start
 from training.models import ModelVersion, VersionState
@@ -128,7 +128,8 @@ def rollout_extend(*, rollout: Deployment, stage: int, reason: str) -> Deploymen
     held = _in_progress(rollout)
     if held.rollout.stage != stage:
         raise Conflict(f"the rollout of {rollout.version} is in stage {held.rollout.stage + 1} now")
-    return candidate_noted(
+    note = shadow_extend if held.is_shadow else candidate_noted
+    return note(
         slot=held.slot,
         actor=TICK,
         reason=reason,

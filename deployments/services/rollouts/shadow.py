@@ -6,6 +6,8 @@ stays in state evaluating, so any other strategy may roll it out afterwards.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -20,6 +22,7 @@ from deployments.services.rollouts.candidate_arm import rollout_of
 from deployments.services.rollouts.full_rollout import objections, overridden, proposal_under_lock, serving_check
 from deployments.services.rollouts.gate_standing import gate_standing
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
+from deployments.services.rollouts.rollout_notices import tell_changed, tell_ended
 from deployments.services.rollouts.slots import deployment_record, slots_lock
 from loops.engine.spec import DeclaredRollout
 from privacy.models import VaultKind
@@ -49,7 +52,7 @@ def shadow_start(*, version: ModelVersion, actor: str, reason: str, override: st
     longest = terms.weeks * (1 + terms.extensions) * EPOCH
     return deployment_record(
         slot, version, SHADOW_TEST, actor, reason, override,
-        frozen_policy={"share_bp": 0} | terms.as_json(), active=True, deadline_at=timezone.now() + longest,
+        share_bp=0, frozen_policy={"share_bp": 0} | terms.as_json(), active=True, deadline_at=timezone.now() + longest,
     )  # fmt: skip
 
 
@@ -88,6 +91,12 @@ def shadow_resume(*, slot: ServingSlot, actor: str, reason: str) -> Deployment:
         slot, rollout, actor, reason, state=DeploymentState.IN_PROGRESS, stage_began_at=now, extended=0,
         deadline_at=now + terms.weeks * (1 + terms.extensions) * EPOCH,
     )  # fmt: skip
+
+
+@transaction.atomic
+def shadow_extend(*, slot: ServingSlot, actor: str, reason: str, **changes: Any) -> Deployment:
+    """Let a shadow test go on for as much time again. Raises Conflict when the test changed meanwhile."""
+    return _noted(slot, rollout_of(slot), actor, reason, **changes)
 
 
 @transaction.atomic
@@ -139,12 +148,18 @@ def _set_shadow(slot: ServingSlot, shadow: ModelVersion | None, *, before: Model
         raise _test_changed(slot)
 
 
-def _noted(slot: ServingSlot, rollout: Deployment, actor: str, reason: str, **changes: object) -> Deployment:
+def _noted(slot: ServingSlot, rollout: Deployment, actor: str, reason: str, **changes: Any) -> Deployment:
     """Change columns of the test, and record them in the Trust Vault."""
-    before = states_before(str(changes["state"]))
+    before = states_before(str(changes["state"])) if "state" in changes else (rollout.state,)
     if not Deployment.objects.filter(pk=rollout.pk, state__in=before).update(**changes):
         raise _test_changed(slot)
     rollout.refresh_from_db()
+    if rollout.finished_at is None:
+        tell_changed(rollout, slot, rollout.version, changes, by=actor, reason=reason)
+    else:
+        finished = rollout.state == DeploymentState.SUCCEEDED
+        outcome = "its time is over, and the version waits for another rollout" if finished else "it was stopped"
+        tell_ended(rollout, slot, rollout.version, outcome)
     body = {
         "slot": str(slot), "version": rollout.version_id, "deployment": rollout.pk, "share_bp": 0, "stage": rollout.stage,
         "state": rollout.state, "actor": actor, "reason": text_digest(reason),

@@ -19,6 +19,7 @@ from deployments.models import Deployment, DeploymentState, ServingSlot
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.holdback import holdback_rotates
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
+from deployments.services.rollouts.rollout_notices import tell_ended, tell_started
 from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
@@ -115,7 +116,8 @@ def slot_swap(
     )
     if not deployed:
         raise Conflict(f"{version} is not in state evaluating, so it cannot be deployed; train a new version")
-    return deployment_record(slot, version, strategy, actor, reason, override)
+    share_bp = BASIS_POINTS - holdback_bp
+    return deployment_record(slot, version, strategy, actor, reason, override, share_bp=share_bp)
 
 
 def deployment_record(
@@ -126,6 +128,7 @@ def deployment_record(
     reason: str,
     override: str = "",
     *,
+    share_bp: int,
     frozen_policy: Mapping[str, Any] | None = None,
     active: bool = False,
     deadline_at: datetime | None = None,
@@ -133,6 +136,7 @@ def deployment_record(
     """Record a deployment in the history and in the Trust Vault. ``slot`` is as it was before the change.
 
     Args:
+        share_bp: of the people who get the version now, in basis points.
         frozen_policy: the terms under which the deployment began.
         active: whether the deployment is in progress and not complete. Its first stage begins with it.
         deadline_at: when it ends even if it has proved nothing.
@@ -152,6 +156,7 @@ def deployment_record(
         deadline_at=deadline_at,
         finished_at=None if active else now,
     )
+    tell_started(deployment, slot, share_bp)
     vault_append(
         kind=VaultKind.DEPLOYMENT,
         body={
@@ -200,10 +205,15 @@ def slot_return(
 
 def _abort(slot: ServingSlot, reason: str) -> None:
     """Abort a rollout whose stable version is no longer deployed. ``slot`` is as it was before. A shadow is not archived."""
-    active = Deployment.objects.filter(slot=slot, state__in=ACTIVE_STATES)
-    ended = active.update(state=DeploymentState.ABORTED, finished_at=timezone.now(), reason=reason)
-    if ended and slot.candidate is not None:
+    active = Deployment.objects.filter(slot=slot, state__in=ACTIVE_STATES).first()
+    if active is None:
+        return
+    Deployment.objects.filter(pk=active.pk).update(
+        state=DeploymentState.ABORTED, finished_at=timezone.now(), reason=reason
+    )
+    if slot.candidate is not None:
         archive(slot.candidate)
+    tell_ended(active, slot, slot.candidate or active.version, "the version that it was compared with was taken back")
 
 
 def archive(version: ModelVersion) -> None:
