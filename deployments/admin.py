@@ -22,6 +22,7 @@ from deployments.models import (
     LatencyMinute,
     RolloutCheck,
     ServingSlot,
+    ShadowMinute,
 )
 from deployments.selectors.health import EPOCHS, FIRST_DAYS
 from privacy.admin.person_rows import PersonRowsAdmin
@@ -57,6 +58,7 @@ class ServingSlotAdmin(ReadOnlyAdmin):
         "explores",
         "candidate",
         "weight_percent",
+        "shadow",
         "generation",
     )
     readonly_fields = fields
@@ -207,6 +209,18 @@ class LatencyMinuteAdmin(ReadOnlyAdmin):
     @display(description="mean, ms")
     def mean_ms(self, row: LatencyMinute) -> str:
         return f"{row.total_us / max(row.requests, 1) / 1e3:.2f}"
+
+
+@admin.register(ShadowMinute)
+class ShadowMinuteAdmin(ReadOnlyAdmin):
+    list_display = ("version", "minute", "scored", "late", "errors", "dropped", "compared", "agreed", "mean_ms")
+    list_select_related = ("version__loop_version__loop",)
+    fields = (*list_display, "intervened", "stable_intervened")
+    readonly_fields = fields
+
+    @display(description="mean, ms")
+    def mean_ms(self, row: ShadowMinute) -> str:
+        return f"{row.total_us / max(row.scored, 1) / 1e3:.3f}"
 
 
 @admin.register(AbExperiment)

@@ -63,12 +63,13 @@ class Stack:
 
 
 @contextmanager
-def web_processes(stack: Stack, log: Path, *, workers: int, **env: str) -> Iterator[int]:
-    """Web processes as they are served, on the test's database; their port."""
+def web_processes(stack: Stack, log: Path, *, workers: int, application: str = "", **env: str) -> Iterator[int]:
+    """Web processes as they are served, on the test's database; their port. ``application``: what is served instead."""
     port = free_port()
+    command = commands.web(port, workers=workers)
     with log.open("wb") as out:
         web = subprocess.Popen(
-            commands.web(port, workers=workers), env={**stack.environment(), **env}, stdout=out, stderr=out,
+            [*command[:-1], application or command[-1]], env={**stack.environment(), **env}, stdout=out, stderr=out,
             start_new_session=True, preexec_fn=ends_with_parent(signal.SIGKILL),
         )  # fmt: skip
     try:

@@ -24,6 +24,7 @@ from deployments.models import (
     Incident,
     LatencyMinute,
     ServingSlot,
+    ShadowMinute,
 )
 from jobs.models import IdempotentAnswer, Job
 from loops.models import Loop, LoopVersion
@@ -131,6 +132,15 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "slot_once_a_head": [(ServingSlot, {"loop": Same, "head": Same})],
     "slot_weight_in_range": [(ServingSlot, {"weight_bp": 10_001, "candidate": Another})],
     "slot_candidate_consistent": [(ServingSlot, {"weight_bp": 1}), (ServingSlot, {"candidate": ModelVersion})],
+    "slot_shadow_consistent": [
+        (ServingSlot, {"shadow": ModelVersion}),  # which is the stable one
+        (ServingSlot, {"shadow": Another, "candidate": Another}),
+    ],
+    "shadow_minute_once": [(ShadowMinute, {"version": Same, "minute": Same})],
+    "shadow_counts_nest": [
+        (ShadowMinute, {"scored": 1, "late": 2}),
+        *((ShadowMinute, {"compared": 1, name: 2}) for name in ("agreed", "intervened", "stable_intervened")),
+    ],
     "slot_exploration_in_range": [(ServingSlot, {"exploration_bp": 10_001})],
     "slot_holdback_consistent": [
         (ServingSlot, {"holdback_bp": 500}),

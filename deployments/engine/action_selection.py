@@ -88,6 +88,25 @@ def select_actions(
     return choices
 
 
+def choose_alone(
+    head_policy: HeadPolicy, state: Sequence[float], *, seed: bytes, exploration: float, mask: int | None
+) -> HeadChoice:
+    """Choose one head's action as ``select_actions`` does, whatever the other heads choose.
+
+    The propensities are those of a head that always acts. ``mask``: bit mask of eligible actions, None: all.
+    """
+    explored = uniform(seed, "explore") < exploration
+    return _choice(head_policy, head_policy.policy.phi.phi_of(state), seed, explored, exploration, mask)
+
+
+def greedy_action(choice: HeadChoice) -> int:
+    """Return the action that a choice's policy takes when it does not explore. The reference wins ties."""
+    values, mask = choice.values, choice.eligible
+    allowed = range(len(values)) if mask is None else [k for k in range(len(values)) if mask >> k & 1]
+    best = max(allowed, key=values.__getitem__)
+    return best if values[best] > values[choice.reference] else choice.reference
+
+
 def action_values(policies: Sequence[LinearPolicy], state: Sequence[float]) -> list[tuple[float, ...]]:
     """Return the (K,) action values, margin included, of each policy in one state (F numbers)."""
     features = Columns()

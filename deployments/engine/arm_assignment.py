@@ -18,7 +18,8 @@ _TWO_64 = 2.0**64
 class SlotFacts:
     """Hold a serving slot as it was read from the database.
 
-    ``rotates_since``: when the deployment began whose holdback is drawn anew each week. None: the holdback is fixed.
+    ``rotates_since``: when the deployment began whose holdback is drawn anew each week. None: the holdback is fixed. ``shadow``:
+    a version that decides beside the others, and whose actions nobody gets.
     """
 
     head: str
@@ -31,6 +32,7 @@ class SlotFacts:
     salt: str
     generation: int
     rotates_since: datetime | None = None
+    shadow: int | None = None
 
     def drawn_by(self, now: datetime) -> str:
         """Return the salt by which the holdback is drawn at this time. A rotating one has another salt in each week."""

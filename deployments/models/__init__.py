@@ -3,6 +3,7 @@
 from deployments.models.experiment import AbExperiment
 from deployments.models.health import EvidenceUnit, EvidenceWeek, HealthCheck, HealthState, Incident, LatencyMinute
 from deployments.models.rollout_check import RolloutCheck
+from deployments.models.shadow_minute import ShadowMinute
 from deployments.models.slot import Deployment, DeploymentState, ServingSlot
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "LatencyMinute",
     "RolloutCheck",
     "ServingSlot",
+    "ShadowMinute",
 ]

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from core.model_base import Created
-from deployments.engine.rollouts.strategies import strategy_choices
+from deployments.engine.rollouts.strategies import SHADOW_TEST, strategy_choices
 from deployments.engine.rollouts.transitions import ACTIVE_STATES, TRANSITIONS
 from deployments.engine.traffic_shares import BASIS_POINTS
 from loops.models import Loop
@@ -33,7 +33,7 @@ class ServingSlot(models.Model):
     conditional UPDATE on it. ``weight_bp`` is the candidate's traffic in basis points. ``salt`` fixes the assignment of people to
     arms. ``holdback`` is the version before, which still serves ``holdback_bp`` of the people as a comparison group.
     With ``rotates`` these people are drawn anew in each week of the deployment. ``exploration_bp`` is the share of decisions that
-    are drawn from the loop's logging distribution.
+    are drawn from the loop's logging distribution. ``shadow`` decides beside the others, and nobody gets its actions.
     """
 
     loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="slots")
@@ -50,6 +50,7 @@ class ServingSlot(models.Model):
     rotates = models.BooleanField(
         default=False, db_default=False, help_text="Whether the people in the holdback are drawn anew each week."
     )
+    shadow = models.ForeignKey(ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="shadow_in")
     exploration_bp = models.PositiveIntegerField(default=1_000)
     salt = models.CharField(max_length=32)
     generation = models.PositiveIntegerField(default=1)
@@ -81,10 +82,20 @@ class ServingSlot(models.Model):
                 | Q(candidate__isnull=False) & ~Q(candidate=F("stable")),
                 name="slot_candidate_consistent",
             ),
+            models.CheckConstraint(
+                condition=Q(shadow__isnull=True) | Q(candidate__isnull=True) & ~Q(shadow=F("stable")),
+                name="slot_shadow_consistent",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.loop.name}/{self.head}"
+
+
+class DeploymentQuerySet(models.QuerySet["Deployment"]):
+    def of_people(self) -> DeploymentQuerySet:
+        """Return the deployments that gave people a version. A shadow test gives nobody any."""
+        return self.exclude(strategy=SHADOW_TEST)
 
 
 class Deployment(Created):
@@ -123,6 +134,8 @@ class Deployment(Created):
     reason = models.TextField(blank=True)
     actor = models.CharField(max_length=150, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = DeploymentQuerySet.as_manager()
 
     class Meta:
         db_table = "deployment_history"

@@ -54,8 +54,8 @@ def arms_compared(slot: ServingSlot) -> ComparedArms:
 
 
 def last_deployment(slot: ServingSlot) -> Deployment | None:
-    """Return the slot's last deployment, from which the weeks of both arms are counted."""
-    return Deployment.objects.filter(slot=slot).order_by("-pk").first()
+    """Return the slot's last deployment, from which the weeks of both arms are counted. A shadow test is none of people."""
+    return Deployment.objects.of_people().filter(slot=slot).order_by("-pk").first()
 
 
 def epoch_number(deployment: Deployment, week: int) -> int:

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from core.errors import NotFound
 from deployments.engine.arm_assignment import assignment
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, SHADOW_TEST, TRIAL
 from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, EvidenceUnit, Incident, ServingSlot
@@ -109,6 +109,11 @@ def is_on_trial(version: ModelVersion) -> bool:
 def is_candidate(version: ModelVersion) -> bool:
     """Tell whether a share of the people has this version, in a rollout that has not ended."""
     return ServingSlot.objects.filter(candidate=version).exists()
+
+
+def shadow_test_of(version: ModelVersion) -> Deployment | None:
+    """Return the shadow test of a version that has not ended, or None."""
+    return rollouts_now(SHADOW_TEST).filter(version=version).first()
 
 
 def candidate_arm(slot: ServingSlot) -> Callable[[str], bool]:

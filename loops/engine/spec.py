@@ -146,6 +146,7 @@ class DeclaredRollout:
     ``when_insufficient``: how a rollout ends that has proved nothing by then. ``extend`` extends a stage that ran late, too.
     ``by_hand``: whether an operator approves each stage and the promotion.
     ``split``: the candidate's share of the people in an A/B test. ``weeks``: how long that test, or a shadow test, lasts.
+    A loop that declares a shadow test has 1 week by default.
     """
 
     strategy: RolloutName = ""

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.errors import R3alError
 from core.sentences import sentence
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, SHADOW_TEST
 from deployments.models import Incident
 from deployments.services.rollouts.rollback import undo_check
 
@@ -26,6 +26,7 @@ def _card(incident: Incident) -> dict[str, Any]:
     return {
         "incident": incident,
         "is_trial": is_tried,
+        "is_shadow": incident.deployment.strategy == SHADOW_TEST,
         "reason": sentence(incident.reason),
         "can_undo": not why_not,
         "why_not": "" if is_tried or not why_not else sentence(f"It cannot be undone: {why_not}"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 
-from deployments.selectors.slots import incident_of, is_on_trial, serving_after
+from deployments.selectors.slots import incident_of, is_on_trial, serving_after, shadow_test_of
 from deployments.services.rollouts.rollback import rollback_check, rollback_undo, undo_check, version_rollback
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
 from r3al_project.permissions import ROLLBACK_VERSION
@@ -34,11 +34,17 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
     question = Question(
         title,
         f"{text} Your reason is stored with the incident, and its digest in the Trust Vault.",
-        "Stop the trial" if is_on_trial(found) else "Roll back",
+        _rollback_button(found),
         warning=warning,
-        reason="harm",
+        reason="plain" if shadow_test_of(found) is not None else "harm",
     )
     return confirm(request, question, check=lambda: rollback_check(found))
+
+
+def _rollback_button(found: ModelVersion) -> str:
+    if shadow_test_of(found) is not None:
+        return "Stop the shadow test"
+    return "Stop the trial" if is_on_trial(found) else "Roll back"
 
 
 def _rollback_words(found: ModelVersion) -> tuple[str, str, str]:
@@ -46,6 +52,9 @@ def _rollback_words(found: ModelVersion) -> tuple[str, str, str]:
     harm = (
         "If it caused harm, it is never deployed again, and versions that act like it are not deployed by themselves."
     )
+    if shadow_test_of(found) is not None:
+        text = "Nobody gets its actions, so nothing changes for anybody."
+        return f"Stop the shadow test of {found}?", text, f"{found.name} waits for another rollout."
     if is_on_trial(found):
         text = "Everybody gets the present version again within a second."
         return f"Stop the trial of {found}?", text, f"{found.name} is archived. Its trial cannot be resumed. {harm}"

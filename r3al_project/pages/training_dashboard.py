@@ -19,6 +19,7 @@ from r3al_project.pages.front_page import release_context, turn_rows
 from r3al_project.pages.health_cards import health_card
 from r3al_project.pages.incident_cards import incident_cards
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
+from r3al_project.pages.shadow_cards import shadow_cards
 from r3al_project.pages.trial_cards import trial_cards
 from r3al_project.pages.version_rows import version_rows
 from r3al_project.pages.waiting_cards import waiting_cards
@@ -43,6 +44,7 @@ def _state() -> dict[str, Any]:
         "versions": version_rows(slots),
         "waiting": waiting_cards(),
         "trials": trial_cards(),
+        "shadows": shadow_cards(),
     } | release_context()
 
 

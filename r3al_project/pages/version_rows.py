@@ -31,8 +31,9 @@ def version_rows(slots: Sequence[ServingSlot]) -> list[dict[str, Any]]:
     gates = Prefetch("metrics", ModelMetric.objects.exclude(source=LIVED).order_by("id"))
     found = ModelVersion.objects.learned().select_related("loop_version__loop").defer("weights")
     deployed, tried = {slot.stable_id for slot in slots}, {slot.candidate_id for slot in slots}
+    shadows = {slot.shadow_id for slot in slots}
     newest = main_first(found.prefetch_related(verdicts, gates).order_by("-id")[:_VERSIONS])
-    rows = [_row(version, deployed, tried) for version in newest]
+    rows = [_row(version, deployed, tried, shadows) for version in newest]
     first = {row["version"].loop_version.loop_id: row for row in reversed(rows) if row["version"].head == MAIN_HEAD}
     for row in first.values():  # an older candidate is not offered, because a newer one was judged after it
         row["can_deploy"] = row["can_deploy"] or _may_be_tried(row)
@@ -45,15 +46,16 @@ def _may_be_tried(row: dict[str, Any]) -> bool:
     return version.state == VersionState.EVALUATING and not row["on_trial"] and trial_is_wanted(version)
 
 
-def _row(version: ModelVersion, deployed: set[int], tried: set[int | None]) -> dict[str, Any]:
+def _row(version: ModelVersion, deployed: set[int], tried: set[int | None], shadows: set[int | None]) -> dict[str, Any]:
     verdict = next(reversed(version.verdicts.all()), None)
     answer, on_trial = verdict.verdict if verdict else "not asked", version.pk in tried
+    in_shadow = version.pk in shadows
     return {
         "version": version,
-        "state": state_chip(version, tried),
+        "state": chip_of("running", "in shadow") if in_shadow else state_chip(version, tried),
         "gate": chip_of(answer, f"gate: {VERDICT_WORDS[answer]}"),
         "metrics": _metrics(version),
-        "can_deploy": version.state == VersionState.EVALUATING and answer == "pass" and not on_trial,
+        "can_deploy": version.state == VersionState.EVALUATING and answer == "pass" and not (on_trial or in_shadow),
         "can_roll_back": version.pk in deployed,
         "on_trial": on_trial,
     }

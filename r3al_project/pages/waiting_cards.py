@@ -6,12 +6,17 @@ from typing import Any
 
 from django.db.models import Max
 
-from deployments.engine.rollouts.strategies import AB_TEST, CANARY, TRIAL
+from deployments.engine.rollouts.strategies import AB_TEST, CANARY, SHADOW_TEST, TRIAL
 from r3al_project.turns.models import Turn
 from r3al_project.turns.selectors import left_to_operators, still_waits
 from training.models import ModelVersion
 
-_LABELS = {TRIAL: "Begin the trial", CANARY: "Begin the canary", AB_TEST: "Begin the A/B test"}
+_LABELS = {
+    TRIAL: "Begin the trial",
+    CANARY: "Begin the canary",
+    AB_TEST: "Begin the A/B test",
+    SHADOW_TEST: "Begin the shadow test",
+}
 
 
 def waiting_cards() -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.engine.rollouts.strategies import AB_TEST, CANARY, FULL_ROLLOUT, TRIAL
+from deployments.engine.rollouts.strategies import AB_TEST, CANARY, FULL_ROLLOUT, SHADOW_TEST, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment
 from deployments.services.rollouts.slots import HOLDBACK_BP
@@ -18,6 +18,11 @@ CHOICES = {
         "As a canary.",
         "A small share of people gets it first. Each larger share follows once whole weeks show no harm.",
     ),
+    SHADOW_TEST: (
+        "In a shadow test.",
+        "It decides beside the present version, and nobody gets its actions. This shows failures, slowness and how often both "
+        "agree. It cannot show outcomes of its own actions.",
+    ),
     AB_TEST: (
         "In an A/B test.",
         "A declared share of people gets it for a declared time. Then the version that was proven better serves everybody.",
@@ -27,6 +32,7 @@ ACTS = {
     FULL_ROLLOUT: "deploy",
     TRIAL: "begin the trial of",
     CANARY: "begin the canary of",
+    SHADOW_TEST: "begin the shadow test of",
     AB_TEST: "begin the A/B test of",
 }
 
@@ -47,4 +53,7 @@ def begun_sentence(made: Deployment) -> str:
     if made.strategy == CANARY:
         share = percent(int(made.frozen_policy["share_bp"]))
         return f"{made.version} is in its first stage: {share} of people have it, {others}."
+    if made.strategy == SHADOW_TEST:
+        weeks = int(made.frozen_policy["weeks"])
+        return f"{made.version} decides in shadow for {weeks} week{'s' * (weeks > 1)}. Nobody gets its actions."
     return f"{made.version} is deployed to everybody except the holdback, who keep the previous version."

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from core.clock import CLOCK_TOLERANCE
 from core.errors import NotFound
-from deployments.selectors.slots import is_on_trial
+from deployments.selectors.slots import rollout_with
 from loops.models import Loop, LoopVersion
 from r3al_project.turns.models import Turn
 from training.models import ModelVersion, VersionState
@@ -54,7 +54,7 @@ def left_to_operators(turn: Turn) -> dict[str, dict[str, Any]]:
 
 
 def still_waits(version: ModelVersion) -> bool:
-    """Tell whether a version that was left to operators is neither deployed, nor archived, nor on a trial that goes on."""
+    """Tell whether a version that was left to operators is neither deployed, nor archived, nor in a rollout that goes on."""
     if version.state != VersionState.EVALUATING:
         return False
-    return not is_on_trial(version) or trial_has_passed(version)
+    return rollout_with(version) is None or trial_has_passed(version)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.sentences import sentence
+from deployments.engine.rollouts.strategies import STRATEGIES, TRIAL
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
 from privacy.engine.dp.accounting import delta_text, epsilon_text
@@ -186,6 +187,8 @@ def deploy_sentence(s: StageSummary) -> str:
 def trial_event(trial: Mapping[str, Any]) -> str:
     """State in one short sentence what a turn did about a trial."""
     name = version_name(trial["version"])
+    if trial.get("strategy", TRIAL) != TRIAL:
+        return f"The {STRATEGIES[trial['strategy']].label} of {name} began."
     return {
         "started": f"A trial of {name} began on half of the people.",
         "continues": f"The trial of {name} continues.",

@@ -41,7 +41,7 @@ class TrialEnd:
     """Hold what a turn did about a trial: nothing, or an event with its text and its version.
 
     event: started, continues, passed, stopped, waiting (it passed, and an operator deploys it), or gone (it had ended before the
-    turn came to it).
+    turn came to it). strategy: of the rollout that started.
     """
 
     event: str = ""
@@ -49,12 +49,14 @@ class TrialEnd:
     look: int = 0
     text: str = ""
     deployed: dict[str, Deployment] = field(default_factory=dict)
+    strategy: str = TRIAL
 
     def summary(self) -> dict[str, Any]:
         """Return the part of the stage's summary about the trial, and what waits for an operator. Empty without a trial."""
         if not self.event:
             return {}
-        told = {"trial": {"event": self.event, "version": self.version, "look": self.look}}
+        by = {} if self.strategy == TRIAL else {"strategy": self.strategy}
+        told = {"trial": {"event": self.event, "version": self.version, "look": self.look} | by}
         waits = {"waiting": {MAIN_HEAD: {"version": self.version, "strategy": FULL_ROLLOUT}}}
         return told | (waits if self.event == "waiting" else {})
 
@@ -131,7 +133,7 @@ def begin_trial(turn: Turn, version: ModelVersion) -> TrialEnd:
     except Conflict as error:
         return TrialEnd(text=sentence(f"No trial: {error}"))
     text = trial_sentence("started", version.pk) if strategy == TRIAL else begun_sentence(made)
-    return TrialEnd("started", version.pk, text=text)
+    return TrialEnd("started", version.pk, text=text, strategy=strategy)
 
 
 def is_to_be_tried(version: ModelVersion) -> bool:

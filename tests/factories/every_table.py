@@ -27,6 +27,7 @@ from deployments.models import (
     LatencyMinute,
     RolloutCheck,
     ServingSlot,
+    ShadowMinute,
 )
 from deployments.services.rollouts.slots import slots_seed
 from jobs.models import Job
@@ -222,6 +223,7 @@ def _watched(slot: ServingSlot) -> None:
     )
     EvidenceWeek.objects.create(deployment=deployment, week=1)
     LatencyMinute.objects.create(loop=slot.loop, version=slot.stable, minute=NOW, requests=9, total_us=9_000)
+    ShadowMinute.objects.create(version=slot.stable, minute=NOW, scored=9, total_us=900)
     metric = {"name": "false_interventions", "value": 0.1, "low": 0.0, "high": 0.2, "threshold": 0.3, "n": 60,
               "minimum": 50, "verdict": "pass"}  # fmt: skip
     check = HealthCheck.objects.create(**watched, generation=1, state="healthy", metrics=[metric])

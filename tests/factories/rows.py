@@ -18,6 +18,7 @@ from deployments.models import (
     Incident,
     LatencyMinute,
     ServingSlot,
+    ShadowMinute,
 )
 from jobs.models import IdempotentAnswer, Job
 from loops.models import Loop, LoopVersion
@@ -153,6 +154,7 @@ GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
     },
     EvidenceWeek: lambda r, n: {"deployment": r.get(Deployment), "week": 1},
     LatencyMinute: lambda r, n: {"loop": r.fresh(Loop), "version": r.get(ModelVersion), "minute": NOW},
+    ShadowMinute: lambda r, n: {"version": r.fresh(ModelVersion), "minute": NOW},
     HealthCheck: lambda r, n: {
         "slot": r.get(ServingSlot), "version": r.get(ModelVersion), "generation": 1, "state": "healthy", "metrics": [],
     },

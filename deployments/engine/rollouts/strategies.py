@@ -13,6 +13,7 @@ _LONGEST_NAME = 20  # characters, as in the database columns
 FULL_ROLLOUT = "full_rollout"
 TRIAL = "trial"
 CANARY = "canary"
+SHADOW_TEST = "shadow_test"
 AB_TEST = "ab_test"
 
 
@@ -43,9 +44,7 @@ STRATEGIES = strategy_table(
     RolloutStrategy(FULL_ROLLOUT, "full rollout"),
     RolloutStrategy(TRIAL, "trial on half of the people"),
     RolloutStrategy(CANARY, "canary"),
-    RolloutStrategy(
-        "shadow_test", "shadow test", refused="the server cannot record the choices of a shadow candidate yet"
-    ),
+    RolloutStrategy(SHADOW_TEST, "shadow test"),
     RolloutStrategy(AB_TEST, "A/B test"),
 )
 

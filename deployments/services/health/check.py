@@ -11,7 +11,7 @@ from django.utils import timezone
 from core.durations import RECORDS_KEPT
 from core.errors import Conflict, R3alError
 from deployments.engine.health.report import HealthReport, health_of
-from deployments.models import EvidenceUnit, HealthCheck, LatencyMinute, ServingSlot
+from deployments.models import EvidenceUnit, HealthCheck, LatencyMinute, ServingSlot, ShadowMinute
 from deployments.selectors.health import EVIDENCE_KEPT, arms_compared, evidence_of
 from deployments.selectors.slots import slots_in_use
 from deployments.services.health.evidence import evidence_fold
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def health_tick() -> int:
-    """Check every slot that serves or tries a learned version. Delete checks, latencies and evidence past their retention.
+    """Check every slot that serves or tries a learned version. Delete checks, minutes and evidence past their retention.
 
     If one slot cannot be checked, the error is logged, the other slots are still checked, and the next tick tries again.
 
@@ -34,6 +34,7 @@ def health_tick() -> int:
     now = timezone.now()
     HealthCheck.objects.filter(created_at__lt=now - RECORDS_KEPT).delete()
     LatencyMinute.objects.filter(minute__lt=now - RECORDS_KEPT).delete()
+    ShadowMinute.objects.filter(minute__lt=now - RECORDS_KEPT).delete()
     EvidenceUnit.objects.filter(closes_at__lt=now - EVIDENCE_KEPT).delete()
     slots = slots_in_use().select_related("loop", "stable__loop_version", "candidate__loop_version", "holdback")
     slots = slots.filter(Q(stable__in=ModelVersion.objects.learned()) | Q(candidate__isnull=False))

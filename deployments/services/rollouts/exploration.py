@@ -81,7 +81,7 @@ def exploration_settle(
 
 
 def _cause(slot: ServingSlot, is_over: bool, cost: Sequence[float] | None) -> ExplorationCause | None:
-    if Deployment.objects.filter(slot=slot).exists():
+    if Deployment.objects.of_people().filter(slot=slot).exists():
         return "deployed"
     if cost is not None and cost[1] > 0:
         return "costs"

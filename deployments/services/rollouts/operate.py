@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from core.errors import Conflict, InputError
 from deployments.engine.arm_assignment import EPOCH, week_of
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, SHADOW_TEST, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, Incident, ServingSlot
 from deployments.selectors.slots import rollout_in
@@ -25,6 +25,7 @@ from deployments.services.rollouts.candidate_arm import (
     candidate_share,
     candidate_stop,
 )
+from deployments.services.rollouts.shadow import shadow_abort, shadow_extend, shadow_pause, shadow_resume
 from deployments.services.rollouts.slots import slots_lock
 from deployments.services.rollouts.start import rollout_start
 from training.models import ModelVersion, VersionState
@@ -45,6 +46,11 @@ class LockedRollout:
         """Return the declared shares of the people, one for each stage."""
         terms = self.rollout.frozen_policy
         return tuple(terms.get("stages") or (terms["share_bp"] / BASIS_POINTS,))
+
+    @property
+    def is_shadow(self) -> bool:
+        """Tell whether it is a shadow test, which gives nobody the candidate."""
+        return self.rollout.strategy == SHADOW_TEST
 
     @property
     def is_last(self) -> bool:
@@ -122,7 +128,8 @@ def rollout_extend(*, rollout: Deployment, stage: int, reason: str) -> Deploymen
     held = _in_progress(rollout)
     if held.rollout.stage != stage:
         raise Conflict(f"the rollout of {rollout.version} is in stage {held.rollout.stage + 1} now")
-    return candidate_noted(
+    note = shadow_extend if held.is_shadow else candidate_noted
+    return note(
         slot=held.slot,
         actor=TICK,
         reason=reason,
@@ -140,6 +147,8 @@ def rollout_pause(*, rollout: Deployment, actor: str, reason: str) -> Deployment
     """
     _check_reason("pausing a rollout", reason)
     held = _in_progress(rollout)
+    if held.is_shadow:
+        return shadow_pause(slot=held.slot, actor=actor, reason=reason)
     return candidate_share(
         slot=held.slot, share_bp=0, actor=actor, reason=reason, state=DeploymentState.PAUSED, waits_for=""
     )
@@ -155,6 +164,8 @@ def rollout_resume(*, rollout: Deployment, actor: str, reason: str) -> Deploymen
     held = rollout_locked(rollout)
     if held.rollout.state != DeploymentState.PAUSED:
         raise Conflict(f"the rollout of {rollout.version} is {held.rollout.get_state_display()}, so it is not resumed")
+    if held.is_shadow:
+        return shadow_resume(slot=held.slot, actor=actor, reason=reason)
     return candidate_share(
         slot=held.slot,
         share_bp=held.share_bp(held.rollout.stage),
@@ -177,16 +188,22 @@ def rollout_promote(*, rollout: Deployment, actor: str, reason: str, override: s
     held = rollout_locked(rollout)
     if held.rollout.strategy == TRIAL:
         raise Conflict(f"{rollout.version} is on trial, which turns judge; deploy it once a look passed")
+    if held.is_shadow:
+        raise Conflict(
+            f"{rollout.version} is in a shadow test, which proves no outcome; abort it and start another rollout"
+        )
     return candidate_promote(slot=held.slot, actor=actor, reason=reason, override=override)
 
 
 @transaction.atomic
 def rollout_abort(*, rollout: Deployment, actor: str, reason: str, harmful: bool = False) -> Incident:
-    """End a rollout: everybody keeps the stable version, and the candidate is archived.
+    """End a rollout: everybody keeps the stable version, and the candidate is archived. A shadow waits for another rollout.
 
     Raises: InputError without a reason. Conflict when the rollout has ended.
     """
     held = rollout_locked(rollout)
+    if held.is_shadow:
+        return shadow_abort(rollout=held.rollout, actor=actor, reason=reason, harmful=harmful)
     return candidate_stop(slot=held.slot, actor=actor, reason=reason, automatic=False, harmful=harmful)
 
 
@@ -205,9 +222,10 @@ def rollout_retry(*, rollout: Deployment, actor: str, reason: str, override: str
         )
     if Incident.objects.filter(version=rollout.version_id, harmful=True).exists():
         raise Conflict(f"{rollout.version} was taken back for harm; it is never tried again")
-    again = ModelVersion.objects.filter(pk=rollout.version_id, state=VersionState.ARCHIVED)
+    left = VersionState.EVALUATING if ended.strategy == SHADOW_TEST else VersionState.ARCHIVED
+    again = ModelVersion.objects.filter(pk=rollout.version_id, state=left)
     if not again.update(state=VersionState.EVALUATING):
-        raise Conflict(f"{rollout.version} is not archived; check which version is deployed now")
+        raise Conflict(f"{rollout.version} is not in state {left}; check which version is deployed now")
     version = ModelVersion.objects.select_related("loop_version__loop").get(pk=rollout.version_id)
     return rollout_start(
         strategy=ended.strategy, version=version, actor=actor, reason=f"retries a rollout: {reason}", override=override

@@ -15,10 +15,11 @@ from privacy.services.vault.record_checks import check_register
 from privacy.services.vault.stored_rows import StoredRows
 from training.models import ModelVersion, VersionState
 
-_SLOTS = (
+_SLOTS_FIRST = (
     "pk", "head", "stable_id", "candidate_id", "weight_bp", "holdback_id", "holdback_bp", "rotates", "exploration_bp", "salt",
     "generation",
 )  # fmt: skip
+_SLOTS = (*_SLOTS_FIRST, "shadow_id")
 _DEPLOYMENTS_FIRST = (
     "pk", "created_at", "slot_id", "version_id", "previous_id", "strategy", "state", "frozen_policy", "rollback_of_id",
     "harmful", "reason", "actor", "finished_at",
@@ -38,12 +39,13 @@ _REFERENCES = ("pk", "loop_version_id", "head", "number", "state", "config")
 class RolloutRows(StoredRows):
     """The rollouts of each loop, as one row. An act changes several of their rows at once.
 
-    ``incidents`` are the columns of an incident, ``deployments`` those of a deployment, and
+    ``incidents`` are the columns of an incident, ``deployments`` those of a deployment, ``slots`` those of a slot, and
     ``experiments`` those of an A/B test (none in earlier editions).
     """
 
     incidents: tuple[str, ...] = _INCIDENTS
     deployments: tuple[str, ...] = _DEPLOYMENTS
+    slots: tuple[str, ...] = _SLOTS
     experiments: tuple[str, ...] = _EXPERIMENTS
 
     def digests(self, rows: QuerySet[Any] | None = None) -> Iterator[tuple[int, str]]:
@@ -56,7 +58,7 @@ class RolloutRows(StoredRows):
 def _facts(loop: int, covered: RolloutRows) -> Iterator[QuerySet[Any, Any]]:
     versions = ModelVersion.objects.filter(loop_version__loop=loop).order_by("pk")
     served = versions.learned().filter(state__in=[VersionState.DEPLOYED, VersionState.ARCHIVED])
-    yield ServingSlot.objects.filter(loop=loop).order_by("pk").values_list(*_SLOTS)
+    yield ServingSlot.objects.filter(loop=loop).order_by("pk").values_list(*covered.slots)
     yield Deployment.objects.filter(slot__loop=loop).order_by("pk").values_list(*covered.deployments)
     yield Incident.objects.filter(slot__loop=loop).order_by("pk").values_list(*covered.incidents)
     if covered.experiments:
@@ -73,12 +75,14 @@ _ROLLOUTS_FIRST = RolloutRows(
     is_named=True,
     incidents=_INCIDENTS_FIRST,
     deployments=_DEPLOYMENTS_FIRST,
+    slots=_SLOTS_FIRST,
     experiments=(),
 )
 _ROLLOUTS_SECOND = replace(_ROLLOUTS_FIRST, incidents=_INCIDENTS, edition=2, earlier=_ROLLOUTS_FIRST)
-ROLLOUTS = replace(
+_ROLLOUTS_THIRD = replace(
     _ROLLOUTS_SECOND, deployments=_DEPLOYMENTS, experiments=_EXPERIMENTS, edition=3, earlier=_ROLLOUTS_SECOND
 )
+ROLLOUTS = replace(_ROLLOUTS_THIRD, slots=_SLOTS, edition=4, earlier=_ROLLOUTS_THIRD)
 check_register(ROLLOUTS)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from django.db import transaction
 
 from core.errors import Conflict, InputError
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, SHADOW_TEST
 from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
-from deployments.selectors.slots import is_candidate, slot_of
+from deployments.selectors.slots import is_candidate, rollout_in, shadow_test_of, slot_of
 from deployments.services.rollouts.candidate_arm import candidate_stop
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from deployments.services.rollouts.rollout_notices import tell_incident
+from deployments.services.rollouts.shadow import shadow_abort
 from deployments.services.rollouts.slots import slot_return, slot_swap, slots_lock
 from deployments.services.serving.policy_cache import policy_of_version
 from loops.selectors import loop_version_current
@@ -76,6 +77,8 @@ def version_rollback(*, version: ModelVersion, actor: str, reason: str, harmful:
 
     Raises InputError without a reason, and Conflict when it is neither deployed nor tried.
     """
+    if (test := shadow_test_of(version)) is not None:
+        return shadow_abort(rollout=test, actor=actor, reason=reason, harmful=harmful)
     if is_candidate(version):
         slot = slot_of(version)
         slot.candidate = version
@@ -117,8 +120,10 @@ def undo_check(incident: Incident) -> None:
 
 
 def _check_nothing_since(incident: Incident) -> None:
-    """Check that the rollback is the last change of its slot. Raises Conflict."""
-    last = Deployment.objects.filter(slot=incident.slot_id).order_by("-pk").first()
+    """Check that the rollback is the last change of its slot, and that no shadow test runs beside it. Raises Conflict."""
+    if (active := rollout_in(incident.slot)) is not None and active.strategy == SHADOW_TEST:
+        raise Conflict(f"{active.version} is in a shadow test; abort it first")
+    last = Deployment.objects.of_people().filter(slot=incident.slot_id).order_by("-pk").first()
     if last is None or last.rollback_of_id != incident.deployment_id:
         raise Conflict(
             f"something else was deployed since {incident}; deploy a version that was judged against the deployed one"
@@ -127,7 +132,7 @@ def _check_nothing_since(incident: Incident) -> None:
 
 def rollback_check(version: ModelVersion) -> None:
     """Check that a version is deployed and can be rolled back, or that a rollout tries it. Raises Conflict."""
-    if is_candidate(version):
+    if is_candidate(version) or shadow_test_of(version) is not None:
         return
     _served_by(_slot_served_by(version))
 
@@ -141,7 +146,8 @@ def _slot_served_by(version: ModelVersion) -> ServingSlot:
 
 def _served_by(slot: ServingSlot) -> Deployment:
     """Return the deployment of the slot's present version. Raises Conflict when the slot serves its reference."""
-    deployment = Deployment.objects.filter(slot=slot, version=slot.stable, state=DeploymentState.SUCCEEDED).last()
+    served = Deployment.objects.of_people().filter(slot=slot, version=slot.stable)
+    deployment = served.filter(state=DeploymentState.SUCCEEDED).last()
     if not slot.stable.is_learned or deployment is None:
         raise Conflict(f"the slot {slot} serves its reference; there is nothing to roll back")
     return deployment
@@ -150,7 +156,8 @@ def _served_by(slot: ServingSlot) -> Deployment:
 def _target(slot: ServingSlot, leaving: ModelVersion) -> ModelVersion:
     harmed = Deployment.objects.filter(slot=slot, harmful=True).values("version_id")
     before = (
-        Deployment.objects.filter(slot=slot, state=DeploymentState.SUCCEEDED)
+        Deployment.objects.of_people()
+        .filter(slot=slot, state=DeploymentState.SUCCEEDED)
         .exclude(version=leaving)
         .exclude(version_id__in=harmed)
         .order_by("-pk")

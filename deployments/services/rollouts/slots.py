@@ -92,7 +92,11 @@ def slot_swap(
         raise Conflict(f"{version} is deployed already; there is nothing to do")
     exploration = exploration_with(slot=slot, version=version)
     updated = ServingSlot.objects.filter(
-        pk=slot.pk, generation=slot.generation, candidate__isnull=True, stable=slot.stable_id
+        pk=slot.pk,
+        generation=slot.generation,
+        candidate__isnull=True,
+        shadow__isnull=True,
+        stable=slot.stable_id,
     ).update(
         stable=version,
         holdback=before if holdback_bp else None,
@@ -174,6 +178,7 @@ def slot_return(
     updated = ServingSlot.objects.filter(pk=slot.pk, generation=slot.generation, stable=leaving).update(
         stable=version,
         candidate=None,
+        shadow=None,
         weight_bp=0,
         holdback=None,
         holdback_bp=0,
@@ -199,16 +204,17 @@ def slot_return(
 
 
 def _abort(slot: ServingSlot, reason: str) -> None:
-    """Abort a rollout whose stable version is no longer deployed. ``slot`` is as it was before."""
+    """Abort a rollout whose stable version is no longer deployed. ``slot`` is as it was before. A shadow is not archived."""
     active = Deployment.objects.filter(slot=slot, state__in=ACTIVE_STATES).first()
-    if slot.candidate is None or active is None:
+    if active is None:
         return
     Deployment.objects.filter(pk=active.pk).update(
         state=DeploymentState.ABORTED, waits_for="", finished_at=timezone.now(), reason=reason
     )
     AbExperiment.objects.filter(deployment=active).update(state=AbExperiment.State.STOPPED)
-    archive(slot.candidate)
-    tell_ended(active, slot, slot.candidate, "the version that it was compared with was taken back")
+    if slot.candidate is not None:
+        archive(slot.candidate)
+    tell_ended(active, slot, slot.candidate or active.version, "the version that it was compared with was taken back")
 
 
 def archive(version: ModelVersion) -> None:

@@ -11,6 +11,7 @@ from deployments.engine.rollouts.strategies import (
     AB_TEST,
     CANARY,
     FULL_ROLLOUT,
+    SHADOW_TEST,
     STRATEGIES,
     TRIAL,
     RolloutStrategy,
@@ -22,6 +23,7 @@ from deployments.services.rollouts.ab_test import ab_test_start
 from deployments.services.rollouts.canary import canary_start
 from deployments.services.rollouts.full_rollout import Proposal, full_rollout, serving_check, verdict_check
 from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
+from deployments.services.rollouts.shadow import shadow_start, was_in_shadow
 from deployments.services.rollouts.trial import promote_check, trial_promote, trial_start, trial_wanted_check
 from loops.engine.heads import MAIN_HEAD
 from training.models import ModelVersion
@@ -83,6 +85,7 @@ STARTERS = starter_table(
         FULL_ROLLOUT: without_share(full_rollout, "full rollout"),
         TRIAL: without_share(trial_start, "trial"),
         CANARY: canary_start,
+        SHADOW_TEST: without_share(shadow_start, "shadow test"),
         AB_TEST: ab_test_start,
     },
 )
@@ -119,7 +122,7 @@ def strategy_wanted(version: ModelVersion, standing: GateStanding | None = None)
     """Return the strategy by which a turn would deploy a version by itself.
 
     That is the loop's declared one. Otherwise it is a trial for a policy that its gates leave undecided, and for a first policy
-    unless the loop says otherwise. What is undecided never goes to everybody at once.
+    unless the loop says otherwise. What is undecided never goes to everybody at once. A declared shadow test comes once.
 
     Args:
         standing: what its gate allows, if it was read already. The version is then not on trial.
@@ -127,6 +130,8 @@ def strategy_wanted(version: ModelVersion, standing: GateStanding | None = None)
     if version.head != MAIN_HEAD or (standing is None and is_on_trial(version)):
         return FULL_ROLLOUT
     found, declared = standing or gate_standing(version), version.loop_version.spec.rollout.strategy
+    if declared == SHADOW_TEST and was_in_shadow(version):
+        declared = ""
     if declared in STARTERS and (declared != FULL_ROLLOUT or found.is_proven):
         return declared
     return TRIAL if found.asks_for_trial else FULL_ROLLOUT
@@ -155,6 +160,7 @@ def rollout_options(proposal: Proposal) -> RolloutOptions:
         FULL_ROLLOUT: lambda: verdict_check(version, standing.verdict),
         CANARY: lambda: _tried_check(standing),
         AB_TEST: lambda: _tried_check(standing),
+        SHADOW_TEST: lambda: _tried_check(standing),
     }
     if version.head == MAIN_HEAD:
         checks[TRIAL] = lambda: trial_wanted_check(standing)

@@ -10,6 +10,7 @@ from deployments.services.serving.policy_cache import served_loop
 from deployments.services.serving.request_keys import request_key
 from deployments.services.serving.requests import DecisionRequest
 from deployments.services.serving.responses import RenderedAnswer
+from deployments.services.serving.shadow import shadow_offer
 from deployments.services.serving.stored_decisions import replayed_answer
 from privacy.models import Purpose
 from privacy.selectors.keys import serving_state_opened
@@ -45,5 +46,7 @@ def decide(token: Token, request: DecisionRequest) -> RenderedAnswer:
             decision_write(decided)
         except LostRace:
             continue
+        if serving.shadows:
+            shadow_offer(serving, decided)
         return answer
     raise Conflict("other requests kept changing the person's state; send the request again")

@@ -34,10 +34,22 @@ SLOT_SECONDS = 1.0
 _ROTATES_SINCE = Case(
     When(
         rotates=True,
-        then=Subquery(Deployment.objects.filter(slot=OuterRef("pk")).order_by("-pk").values("created_at")[:1]),
+        then=Subquery(
+            Deployment.objects.of_people().filter(slot=OuterRef("pk")).order_by("-pk").values("created_at")[:1]
+        ),
     ),
     output_field=DateTimeField(),
 )
+
+
+@dataclass(frozen=True)
+class ShadowPolicy:
+    """Hold a shadow beside the stable policy of its head. ``policy`` None: the version cannot serve the loop."""
+
+    head: str
+    version: int
+    policy: HeadPolicy | None
+    stable: HeadPolicy
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,7 @@ class ServedLoop:
     """Hold a loop's current version with the policies that serve its heads, the main head first.
 
     ``main``: the slot of the main head. ``exploration``: share of decisions drawn from the logging distribution, for all heads.
+    ``shadows``: versions that decide beside the served ones.
     """
 
     loop_version: LoopVersion
@@ -53,6 +66,7 @@ class ServedLoop:
     arms: tuple[SlotArms, ...]
     main: SlotFacts
     exploration: float
+    shadows: tuple[ShadowPolicy, ...] = ()
 
 
 _loops: dict[str, tuple[float, ServedLoop]] = {}
@@ -100,6 +114,7 @@ def served_loop_with(loop_version: LoopVersion, versions: Mapping[str, ModelVers
             holdback=None,
             holdback_bp=0,
             rotates_since=None,
+            shadow=None,
         )
     return _serving(loop_version, ScalarDynamics(loop_version.spec), slots)
 
@@ -107,7 +122,7 @@ def served_loop_with(loop_version: LoopVersion, versions: Mapping[str, ModelVers
 def _slots(version: LoopVersion) -> dict[str, SlotFacts]:
     fields = (
         "head", "stable_id", "candidate_id", "weight_bp", "holdback_id", "holdback_bp", "exploration_bp", "salt", "generation",
-        "rotates_since",
+        "rotates_since", "shadow_id",
     )  # fmt: skip
     rows = ServingSlot.objects.filter(loop_id=version.loop_id).annotate(rotates_since=_ROTATES_SINCE)
     slots = {row[0]: SlotFacts(*row) for row in rows.values_list(*fields)}
@@ -122,7 +137,14 @@ def _slots(version: LoopVersion) -> dict[str, SlotFacts]:
 def _serving(version: LoopVersion, dynamics: ScalarDynamics, slots: Mapping[str, SlotFacts]) -> ServedLoop:
     arms = tuple(_arms(version, head, slots[head.name]) for head in version.spec.heads_main_first)
     main = arms[0].slot
-    return ServedLoop(version, version.spec, dynamics, arms, main, main.exploration_bp / BASIS_POINTS)
+    shadows = tuple(_shadow(version, arm, arm.slot.shadow) for arm in arms if arm.slot.shadow is not None)
+    return ServedLoop(version, version.spec, dynamics, arms, main, main.exploration_bp / BASIS_POINTS, shadows)
+
+
+def _shadow(version: LoopVersion, arms: SlotArms, shadow: int) -> ShadowPolicy:
+    slot = arms.slot
+    policy = _loaded_head_policy(version, version.spec.head(slot.head), slot, shadow)
+    return ShadowPolicy(slot.head, shadow, policy, arms.stable)
 
 
 def _arms(version: LoopVersion, head: Head, slot: SlotFacts) -> SlotArms:

@@ -14,10 +14,12 @@ from django.db import Error, transaction
 
 from core.errors import Conflict, R3alError
 from deployments.engine.rollouts.ab_test import AbTerms, ab_verdict
+from deployments.engine.rollouts.shadow import SHADOW_FINISHED, ShadowTerms, shadow_verdict
 from deployments.engine.rollouts.staged import CanaryTerms, canary_verdict
-from deployments.engine.rollouts.strategies import AB_TEST, CANARY
+from deployments.engine.rollouts.strategies import AB_TEST, CANARY, SHADOW_TEST
 from deployments.engine.rollouts.verdict import RolloutVerdict
 from deployments.models import Deployment, DeploymentState, RolloutCheck
+from deployments.selectors.shadow import last_check
 from deployments.selectors.slots import rollouts_now, slot_for
 from deployments.services.health.evidence import evidence_fold
 from deployments.services.rollouts.candidate_arm import candidate_promote, candidate_stop
@@ -31,7 +33,9 @@ from deployments.services.rollouts.operate import (
     rollout_locked,
     rollout_pause,
 )
+from deployments.services.rollouts.shadow import shadow_end
 from deployments.services.ticks.recorded_checks import rollout_check_record
+from deployments.services.ticks.shadow_facts import shadow_facts
 from deployments.services.ticks.stage_facts import ab_facts, stage_facts
 from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
@@ -73,15 +77,15 @@ def rollout_step(*, rollout: Deployment) -> RolloutCheck | None:
     spec = loop_version_current(slot.loop.name).spec
     evidence_fold(slot=slot)
     verdict, facts = _JUDGES[rollout.strategy](rollout, dict(rollout.frozen_policy), spec)
-    last = rollout.checks.order_by("-pk").first()
+    last = last_check(rollout)
     if last is not None and _is_same(last, slot.generation, verdict, facts):
         return None
     return _store(rollout, slot.generation, verdict, facts)
 
 
 def _is_same(last: RolloutCheck, generation: int, verdict: RolloutVerdict, facts: dict[str, Any]) -> bool:
-    seen = (last.generation, last.stage, last.closed_weeks, last.step)
-    return seen == (generation, facts.get("stage", 0), facts["closed_weeks"], verdict.step)
+    seen = (last.generation, last.stage, last.closed_weeks, last.facts.get("days"), last.step)
+    return seen == (generation, facts.get("stage", 0), facts["closed_weeks"], facts.get("days"), verdict.step)
 
 
 @transaction.atomic
@@ -121,6 +125,8 @@ def _act(rollout: Deployment, verdict: RolloutVerdict) -> None:
         rollout_extend(rollout=rollout, stage=rollout.stage, reason=reason)
     elif verdict.step == "pause":
         rollout_pause(rollout=rollout, actor=TICK, reason=reason)
+    elif rollout.strategy == SHADOW_TEST:
+        shadow_end(slot=slot, finished=verdict.label == SHADOW_FINISHED, actor=TICK, reason=reason)
     else:
         harmful = verdict.step == "roll_back"
         candidate_stop(slot=slot, actor=TICK, reason=reason, automatic=True, harmful=harmful)
@@ -129,6 +135,12 @@ def _act(rollout: Deployment, verdict: RolloutVerdict) -> None:
 def _judge_canary(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
     facts = stage_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), spec)
     return canary_verdict(canary_terms(terms), facts), facts.as_json()
+
+
+def _judge_shadow(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
+    last = last_check(rollout)
+    facts = shadow_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), None if last is None else last.facts)
+    return shadow_verdict(ShadowTerms.from_json(terms), facts), facts.as_json()
 
 
 def canary_terms(stored: dict[str, Any]) -> CanaryTerms:
@@ -148,4 +160,4 @@ def ab_test_terms(stored: dict[str, Any]) -> AbTerms:
     return AbTerms.from_json({name: stored[name] for name in AbTerms.__dataclass_fields__ if name in stored})
 
 
-_JUDGES: dict[str, Judge] = {CANARY: _judge_canary, AB_TEST: _judge_ab_test}
+_JUDGES: dict[str, Judge] = {CANARY: _judge_canary, AB_TEST: _judge_ab_test, SHADOW_TEST: _judge_shadow}

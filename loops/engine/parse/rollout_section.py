@@ -14,8 +14,9 @@ _MOST_WEEKS, _MOST_STAGES, _MOST_EXTENSIONS = 52, 8, 52
 def parse_rollout(table: Table) -> DeclaredRollout:
     """Parse the declared rollout. Undeclared keys keep their defaults."""
     default = DeclaredRollout()
+    strategy = table.one_of("strategy", ROLLOUT_NAMES, default.strategy)
     declared = DeclaredRollout(
-        strategy=table.one_of("strategy", ROLLOUT_NAMES, default.strategy),
+        strategy=strategy,
         stages=tuple(
             table.value(
                 "stages",
@@ -29,7 +30,7 @@ def parse_rollout(table: Table) -> DeclaredRollout:
         when_insufficient=table.one_of("when_insufficient", WHEN_INSUFFICIENT, default.when_insufficient),
         by_hand=table.value("by_hand", lambda v: isinstance(v, bool), "true or false", default.by_hand),
         split=table.number("split", "a number from .05 to .95", default.split, low=0.05, high=0.95),
-        weeks=table.integer("weeks", default.weeks, high=_MOST_WEEKS),
+        weeks=table.integer("weeks", 1 if strategy == "shadow_test" else default.weeks, high=_MOST_WEEKS),
     )
     table.close()
     return declared
