@@ -5,6 +5,7 @@
 * ``planted``: lives of two months in worlds where the reference is the right answer (``benchmarks/worlds``), 1,000 people, by the
   product's engine functions. A life fails if a learned policy serves at its end. Two naive rules judge the same candidates by the
   same outcomes, without noise: the estimate is above 0, and a 95% lower bound that takes the model as certain is above 0.
+  ``--worlds`` also takes those in which a part of life is hurt and everybody ends better. Deploying is right there.
 * ``coverage``: the gate's 95% intervals at 400 people, with fixed candidates, by propensity and tail, and a trial's first.
 * ``attempts``: twelve candidates without an effect on the same people; any pass counts.
 
@@ -24,7 +25,7 @@ from benchmarks.coverage import PROPENSITIES, TAILS, Cell, attempts, coverage, t
 from benchmarks.lives import Life, Outcome, gain_of
 from benchmarks.parallel import spread, upper_bound
 from benchmarks.worlds.month import Month
-from benchmarks.worlds.registry import PLANTED, world_named
+from benchmarks.worlds.registry import OUTWEIGHED, PLANTED, world_named
 from privacy.engine.evaluation.statistics import person_values
 from training.engine.pipeline import LearnedPolicy
 
@@ -90,7 +91,7 @@ def print_intervals(rows: list[dict[str, Any]]) -> None:
 def checks(rows: list[dict[str, Any]]) -> list[Check]:
     """Return the checks of the parts that ran."""
     out = []
-    planted = [r for r in rows if r["part"] == "planted"]
+    planted = [r for r in rows if r["part"] == "planted" and r["world"] in PLANTED]
     for name in dict.fromkeys(r["world"] for r in planted):
         mine = [r["deployed"] for r in planted if r["world"] == name]
         out.append(Check(f"deployed_{name}", float(np.mean(mine)), 0.01, at_most=True))
@@ -128,7 +129,8 @@ def main(options: Namespace) -> None:
 if __name__ == "__main__":
     parser = arguments(__doc__, seeds=100)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="parts to run (default: all)")
-    parser.add_argument("--worlds", nargs="+", choices=list(PLANTED), default=list(PLANTED), help="planted worlds")
+    worlds = [*PLANTED, *OUTWEIGHED]
+    parser.add_argument("--worlds", nargs="+", choices=worlds, default=list(PLANTED), help="(default: all of PLANTED)")
     parser.add_argument("--replications", type=int, default=1_000, help="of each cell (default: 1000)")
     parser.add_argument("--processes", type=int, default=2, help="(default: 2)")
     main(parser.parse_args())

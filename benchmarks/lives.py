@@ -215,7 +215,7 @@ class Life:
         )
         sums = release_trial(
             spec,
-            trial_rows(logs, trial.past),
+            trial_rows(logs, trial.past, spec.decisions_per_day),
             centre=trial.centre,
             decisions=trial.decisions,
             clips=clips,
@@ -323,10 +323,10 @@ def together(logs: Sequence[Month]) -> Month:
     return Month(arm=logs[-1].arm, **columns)
 
 
-def trial_rows(logs: Sequence[Month], past: tuple[Floats, Ints]) -> TrialRows:
+def trial_rows(logs: Sequence[Month], past: tuple[Floats, Ints], a_day: int) -> TrialRows:
     """Return the rows that a trial reads, of all its months, in the order of people. The candidate is arm 1.
 
-    Args: past: mean reward and number of the decisions before the trial, (U,) each.
+    Args: past: mean reward and number of the decisions before the trial, (U,) each. a_day: decision points.
     """
     decided = np.concatenate([log.decided for log in logs], axis=1)
 
@@ -337,7 +337,7 @@ def trial_rows(logs: Sequence[Month], past: tuple[Floats, Ints]) -> TrialRows:
     return TrialRows(
         person=np.repeat(np.cumsum(present) - 1, decided.sum(axis=1)),
         candidate=logs[0].arm[present] == 1,
-        left=left_by_the_end(logs)[present],
+        missed=missed_at_the_end(logs, a_day)[present],
         unreported=_unreported(of("reward"), decided)[present],
         before=past[0][present],
         before_count=past[1][present],
@@ -355,12 +355,13 @@ def _unreported(reward: Floats, decided: Bools) -> Floats:
     return np.asarray(missing.sum(axis=1) / np.maximum(decided.sum(axis=1), 1))
 
 
-def left_by_the_end(logs: Sequence[Month]) -> Bools:
-    """Return who (U,) has no decision in the last quarter of several months. A new person in somebody's place is not they."""
+def missed_at_the_end(logs: Sequence[Month], a_day: int) -> Floats:
+    """Return the share (U,) of the days without a decision in the last quarter. A new person in somebody's place is not they."""
     present = np.concatenate([log.present for log in logs], axis=1)
-    late = present[:, round((1.0 - LATE_SHARE) * present.shape[1]) :].any(axis=1)
-    replaced = [~log.stays[:, -1] for log in logs[:-1]]
-    return np.asarray(np.any([~late, *replaced], axis=0))
+    days = np.asarray(present.reshape(len(present), -1, a_day).any(axis=2))
+    late = days[:, int((1.0 - LATE_SHARE) * days.shape[1]) :]
+    replaced = np.any([np.zeros(len(present), bool), *(~log.stays[:, -1] for log in logs[:-1])], axis=0)
+    return np.where(replaced, 1.0, 1.0 - late.mean(axis=1))
 
 
 def gain_of(world: World, policy: LinearPolicy | None) -> float:

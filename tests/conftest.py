@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test.utils import teardown_databases
 from hypothesis import HealthCheck, settings
 
 from tests.services_under_test import NotAvailable, PostgreSQL, Redis
 from tests.services_under_test.postgresql import database_create, database_drop
 from tests.stack import Stack, Worker
 from tests.system import ROOT
+from tests.template_database import database_setup, template_drop
 
 # How fast this machine is just now says nothing about the program: a loaded one draws its inputs slowly.
 settings.register_profile("r3al", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,9 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Slow tests only with --all; what knows nothing of the stack under test runs with SQLite alone."""
     stack, everything = _stack_name(), bool(config.getoption("--all"))
-    kept = [item for item in items if _wanted(item, stack, everything)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-    items[:] = kept
+    wanted = {item: _wanted(item, stack, everything) for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if not wanted[item]])
+    items[:] = [item for item in items if wanted[item]]
 
 
 def _wanted(item: pytest.Item, stack: str, everything: bool) -> bool:
@@ -83,16 +85,32 @@ def _stack_name() -> str:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: Any, django_db_modify_db_settings: None
+) -> Iterator[None]:
+    """The test database of this process, migrated by the first process and copied by the others."""
+    with django_db_blocker.unblock():
+        made = database_setup()
+        _without_triggers()
+        _keep_permissions()
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # the first process, which ends last
+        template_drop()
+
+
+def _without_triggers() -> None:
     """On SQLite tables are emptied after a test by deleting rows, which the vault's triggers would refuse."""
     from django.db import connection
 
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             for table in ("vault_events", "vault_batches", "anonymization_logs"):
                 cursor.execute(f"DROP TRIGGER IF EXISTS {table}_no_delete")
-    with django_db_blocker.unblock():
-        _keep_permissions()
 
 
 def _keep_permissions() -> None:

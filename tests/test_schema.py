@@ -71,6 +71,7 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "person_unique": [(Person, {"population": Same, "key": Same})],
     "person_fold_in_range": [(Person, {"fold": 10_000})],
     "consent_purpose_known": [(Consent, {"purpose": "sales"})],
+    "consent_lift_is_an_accounts_own": [(Consent, {"granted": False, "lifts": True})],
     **{
         f"budget_{w}_within_cap": [(PrivacyBudget, {f"spent_{w}": v}) for v in (11, -1)]
         for w in ("day", "week", "month", "lifetime")

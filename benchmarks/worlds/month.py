@@ -15,8 +15,8 @@ from privacy.engine.moments.rows import ReleaseRows
 class Month:
     """Hold the log of U people over T decision points. All arrays are (U, T) unless stated otherwise.
 
-    arm (U,): which policy served the person. state, next_state (U, T, F). present: the person had not left before.
-    stays: nor leaves now. dropped_out: the log tells that the person leaves now.
+    arm (U,): which policy served the person. state, next_state (U, T, F). present: the person had not left before, nor pauses.
+    stays: has not left by the next point. dropped_out: the log tells that the person leaves now.
     propensity: of the action, given ``explored``. marginal: over both cases. reward: in the loop's units.
     harmful: 1, 0, or -1 without a label. harmed: the truth behind it.
     """

@@ -38,12 +38,11 @@ class Population:
         points = days * self.world.spec.decisions_per_day
         steps = [self._point(arms, served, exploration) for _ in range(points)]
         merged = {k: np.stack([s[k] for s in steps], axis=1) for k in steps[0]}
-        stays = np.concatenate([merged["present"][:, 1:], self._present[:, None]], axis=1)
+        comes = np.roll(merged["present"], -1, axis=1)  # no state follows the last point
         return Month(
             arm=served,
             next_state=np.concatenate([merged["state"][:, 1:], self._state[:, None]], axis=1),
-            stays=stays,
-            has_next=self._follows(points) & merged["present"] & stays,
+            has_next=self._follows(points) & merged["present"] & comes,
             **merged,
         )
 
@@ -67,19 +66,20 @@ class Population:
         explored = uniform[2] < exploration
         greedy = self._greedy(arms, arm, state)
         reference = world.spec.main_head.reference_index
-        decided = self._present & available
+        here = self._present & ~world.away(self._hidden)
+        decided = here & available
         action = np.where(decided, np.where(explored, drawn, greedy), reference)
         log = world.recorded(state, action, logging[np.arange(n), action])
         answer = world.answer(self._hidden, state, action, rng)
         left, largest = decided & answer.left, largest_total(world.spec)  # as an import bounds it
         out = {
-            "state": state, "present": self._present, "available": available, "explored": explored & decided,
+            "state": state, "present": here, "available": available, "explored": explored & decided,
             "action": action, "propensity": np.where(explored, log, 1.0),
             "marginal": exploration * log + (1.0 - exploration) * (action == greedy),
             "reward": np.clip(answer.reward * world.spec.reward.scale, -largest, largest), "empathy": answer.empathy,
             "harmful": answer.harmful, "harmed": answer.harmed, "dropped_out": left & world.tells_leaving,
         }  # fmt: skip
-        self._present = self._present & ~left
+        self._present = out["stays"] = self._present & ~left
         self._state = advance_known(world.spec, state, action != reference)
         return out
 
@@ -94,7 +94,7 @@ class Population:
 
     def _replace_left(self) -> None:
         gone = ~self._present
-        fresh: Hidden = self.world.begin(self.people, self._rng)
+        fresh: Hidden = self.world.arrive(self.people, self._rng)
         self._hidden = {k: np.where(gone, fresh[k], v) for k, v in self._hidden.items()}
         self._state = np.where(gone[:, None], self._first_states(), self._state)
         self._present = np.ones(self.people, bool)

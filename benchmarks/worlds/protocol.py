@@ -74,6 +74,14 @@ class World(ABC):
     def begin(self, people: int, rng: np.random.Generator) -> Hidden:
         """Draw new people."""
 
+    def arrive(self, people: int, rng: np.random.Generator) -> Hidden:
+        """Draw people who take the place of those who left."""
+        return self.begin(people, rng)
+
+    def away(self, hidden: Hidden) -> Bools:
+        """Return who (n,) pauses now: they have no decision point, and may come back."""
+        return np.zeros(len(next(iter(hidden.values()))), bool)
+
     @abstractmethod
     def observe(self, hidden: Hidden, rng: np.random.Generator) -> Hidden:
         """Return what the app sees now of each learned and drift feature (n,), by name."""

@@ -143,7 +143,7 @@ class DeclaredRollout:
     ``stages``: shares of the people that a canary serves one after the other, before everybody.
     ``dwell_weeks``: whole weeks that each stage lasts at least. None: 2, or 4 for fewer than 600 people.
     ``extensions``: how often a stage that proves too little is extended by as many weeks.
-    ``when_insufficient``: how a rollout ends that has proved nothing by then. ``extend`` doubles the extensions, then goes back.
+    ``when_insufficient``: how a rollout ends that has proved nothing by then. ``extend`` extends a stage that ran late, too.
     ``by_hand``: whether an operator approves each stage and the promotion.
     ``split``: the candidate's share of the people in an A/B test. ``weeks``: how long that test, or a shadow test, lasts.
     """

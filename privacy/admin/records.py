@@ -29,7 +29,7 @@ admin.site.unregister(AuthToken)
 
 @admin.register(Consent)
 class ConsentAdmin(PersonRowsAdmin):
-    list_display = ("__str__", "person", "purpose", "granted", "text_version", "source", "created_at")
+    list_display = ("__str__", "person", "purpose", "granted", "lifts", "text_version", "source", "created_at")
     list_filter = ("purpose", "granted", "text_version")
     list_select_related = ("person",)
 

@@ -21,7 +21,10 @@ class Purpose(models.TextChoices):
 
 
 class Consent(Created):
-    """One act of consent: a person granted or withdrew one purpose, under one version of the consent text."""
+    """One act of consent: a person granted or withdrew one purpose, under one version of the consent text.
+
+    An act that ``lifts`` grants nothing: the person no longer refuses on devices of its account, but refuses elsewhere.
+    """
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="consents")
     purpose = models.CharField(max_length=20, choices=Purpose.choices)
@@ -39,12 +42,23 @@ class Consent(Created):
         null=True, blank=True, help_text="Account that issued the device, or that reported the act."
     )
 
+    lifts = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="The person no longer refuses on this account's devices. Another account's refusal stands.",
+    )
+
     class Meta:
         db_table = "consents"
         constraints = [
             models.CheckConstraint(condition=models.Q(purpose__in=Purpose.values), name="consent_purpose_known"),
+            models.CheckConstraint(
+                condition=models.Q(lifts=False) | models.Q(granted=False, source=OWN_SOURCE, account_id__isnull=False),
+                name="consent_lift_is_an_accounts_own",
+            ),
         ]
         indexes = [models.Index(fields=["person", "purpose", "-id"])]
 
     def __str__(self) -> str:
-        return f"{self.purpose} {'granted' if self.granted else 'withdrawn'}"
+        done = "granted" if self.granted else "refusal lifted" if self.lifts else "withdrawn"
+        return f"{self.purpose} {done}"

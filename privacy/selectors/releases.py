@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from core.arrays import Array, Ints, unpack_arrays
-from privacy.models import LedgerEntry, Purpose, Release, ReleaseRound, ReleaseState
+from privacy.models import LedgerEntry, Purpose, Release, ReleaseRound, ReleaseState, VaultEvent, VaultKind
 from privacy.models.person import FOLDS
 from privacy.selectors.consents import consented
 
@@ -59,19 +63,59 @@ def loop_account(release: Release) -> LoopAccount:
     """Return the most that one person can have paid for the releases of a loop, of all its versions, up to this one.
 
     It reads the log alone, and nobody's account: every release whose charge stands counts, as if one person were in all of them
-    whose folds hold that person.
+    whose folds hold that person. A person who was found to be stored n times counts n times in the releases before that: mu adds
+    up, so their rho is n^2 times as large.
     """
     from privacy.engine.dp.accounting import epsilon_of_account
 
     charged = Release.objects.filter(loop_version__loop=release.loop_version.loop_id, pk__lte=release.pk)
     charged = charged.exclude(state=ReleaseState.REFUNDED)
-    paid = [(*p.get("folds", (0, FOLDS)), rho) for rho, p in charged.values_list("rho", "parameters")]
-    folds = {low for low, _, _ in paid}  # the most is reached where the folds of some release begin
-    shares = [[rho for low, high, rho in paid if low <= fold < high] for fold in folds]
+    paid = [
+        _Paid(at, *_folds(parameters), rho)
+        for at, rho, parameters in charged.values_list("created_at", "rho", "parameters")
+    ]
     delta = release.formal_delta or 0.0
-    if any(rho is None for share in shares for rho in share):
+    if any(p.rho is None for p in paid):
         return LoopAccount(len(paid), None, delta)
-    return LoopAccount(len(paid), epsilon_of_account(max(map(sum, shares), default=0), delta), delta)
+    times, joined = _most_spellings()
+    before = [p for p in paid if joined is not None and p.at <= joined]
+    after = [p for p in paid if joined is None or p.at > joined]
+    rho = times**2 * _most_rho(before) + _most_rho(after)
+    return LoopAccount(len(paid), epsilon_of_account(rho, delta), delta)
+
+
+class _Paid(NamedTuple):
+    """A release that was charged: when it began, its folds [low, high), and its rho (nano; None without a formal guarantee)."""
+
+    at: datetime
+    low: int
+    high: int
+    rho: int | None
+
+
+def _folds(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    low, high = parameters.get("folds", (0, FOLDS))
+    return low, high
+
+
+def _most_rho(paid: Collection[_Paid]) -> int:
+    """Return the most rho (nano) that people of one fold paid. It is reached where the folds of some release begin."""
+    return max((sum(p.rho or 0 for p in paid if p.low <= start < p.high) for start in {p.low for p in paid}), default=0)
+
+
+def _most_spellings() -> tuple[int, datetime | None]:
+    """Return as how many people one person was charged at most, and when the last of them were joined (None: never).
+
+    The Trust Vault says when the budget of another spelling was added to somebody's, and how much rho.
+    """
+    times: Counter[str] = Counter()
+    joined = None
+    events = VaultEvent.objects.filter(kind=VaultKind.BUDGET, body__has_key="folded").order_by("sequence")
+    for at, body in events.values_list("at", "body"):
+        for name, (_, rho, void) in body["folded"].items():
+            if rho or void:
+                times[name], joined = times[name] + 1, at
+    return 1 + max(times.values(), default=0), joined
 
 
 def evaluation_sums(release: Release) -> dict[str, Array] | None:

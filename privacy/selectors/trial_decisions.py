@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import TruncDate
 
 from core.arrays import Floats, Ints
 from loops.engine.heads import MAIN_HEAD
@@ -112,7 +113,7 @@ def trial_rows(
     return TrialRows(
         person=np.searchsorted(people, table[:, 0].astype(np.int64)),
         candidate=np.array([in_candidate(keys[int(pk)]) for pk in people], dtype=np.bool_),
-        left=~np.isin(people, _late_people(loop_version, span)),
+        missed=_missed(loop_version, people, span),
         unreported=_unreported(loop_version, people, span),
         before=before,
         before_count=before_count,
@@ -140,19 +141,24 @@ def _unreported(loop_version: LoopVersion, people: Ints, span: TrialSpan) -> Flo
     return np.array([shares.get(int(person), 0.0) for person in people])
 
 
-def _late_people(loop_version: LoopVersion, span: TrialSpan) -> list[int]:
-    """Return who has any decision in the last quarter of a trial so far, in whole days, with an outcome or without.
+def _missed(loop_version: LoopVersion, people: Ints, span: TrialSpan) -> Floats:
+    """Return the share (U,) of the days (UTC) in the last quarter of a trial so far on which each person has no decision.
 
-    A trial lasts from the first to the last day of its stored decisions, by the calendar of its rows.
+    A decision says that somebody came, with an outcome or without. A trial lasts from the first to the last day of its stored
+    decisions, by the calendar of its rows.
     """
     stored = Decision.objects.filter(loop_version__loop=loop_version.loop_id, created_at__gte=span.since)
     if span.log_end is not None:
         stored = stored.filter(decided_at__gt=span.log_end)
     first, last = _logged_from(stored), logged_until(loop_version.loop)
     if first is None or last is None or first > last:
-        return []
+        return np.ones(len(people))
     late = (last - LATE_SHARE * (last - first)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return list(stored.filter(decided_at__gte=late).values_list("person_id", flat=True).distinct())
+    came = stored.filter(decided_at__gte=late).values("person_id")
+    days = came.annotate(days=Count(TruncDate("decided_at", tzinfo=UTC), distinct=True))
+    by_person = dict(days.values_list("person_id", "days"))
+    whole = (last.date() - late.date()).days + 1
+    return np.array([1.0 - min(by_person.get(int(person), 0) / whole, 1.0) for person in people])
 
 
 def _past(loop_version: LoopVersion, people: Ints, span: TrialSpan) -> tuple[Floats, Ints]:

@@ -95,7 +95,8 @@ class MyConsentsView(ApiView):
     """Show or change the caller's consents. A withdrawal takes effect before the answer is sent.
 
     What was refused on a device of one app is granted again on a device of that app. Another app's device gets 403
-    (``refused-elsewhere``).
+    (``refused-elsewhere``), grants nothing, and lifts what its own app refused of the named purposes. So whoever refused in
+    several apps grants once in each, and the last grant takes effect.
     """
 
     permission_classes = (HasPermission,)

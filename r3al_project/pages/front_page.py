@@ -20,6 +20,7 @@ from privacy.services.releases.moments import MOMENTS_KIND
 from r3al_project.pages.operator_views import require
 from r3al_project.permissions import VIEW_VERSIONS
 from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.sentences import paid_sentence
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_sentence
 from training.models import LIVED, VERDICT_WORDS, GateVerdict, ModelMetric, ModelVersion, says_nothing
@@ -107,6 +108,7 @@ def _stage_row(declared: Stage, stage: TurnStage | None) -> dict[str, Any]:
         "percent": 100 if job.state == JobState.DONE else round(100 * job.progress),
         "took": duration_text(stage.seconds) if stage.seconds is not None else "",
         "text": stage_sentence(stage.name, stage.summary) or job.error or job.message,
+        "paid": paid_sentence(stage.summary),
         "job": job,
     }
 

@@ -21,7 +21,7 @@ from privacy.services.releases.moments import MOMENTS_KIND, moments_load
 from privacy.services.releases.trial import TRIAL_KIND
 from r3al_project.turns.models import Turn
 from r3al_project.turns.selectors import release_keys
-from r3al_project.turns.sentences import trial_event, waiting_sentence
+from r3al_project.turns.sentences import paid_sentence, trial_event, waiting_sentence
 from r3al_project.turns.stages import stage_brief
 from training.models import VERDICT_WORDS, ModelVersion, version_name
 from training.selectors.metric_words import estimate_words, metric_words
@@ -68,6 +68,7 @@ def turn_report(turn: Turn, *, seconds: float, true_values: TrueValues | None = 
             "stages": [{"name": n, "seconds": s.seconds, "did": _brief(n, s.summary)} for n, s in stages.items()],
             "release": {k: released.get(k) for k in ("epsilon", "delta", "unit", "users", "guarantee")},
             "charged": charged_by(turn),
+            "paid": summaries.get("evaluate", {}).get("loop") or released.get("loop"),
             "policy": policy_value(turn, version, summaries, true_values),
             "gate": summaries.get("evaluate") or {"verdict": "insufficient", "reason": turn.reason, "metrics": []},
             "over_incumbent": _over_incumbent(version, summaries),
@@ -175,10 +176,7 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
     for stage in report["stages"]:
         stages.add_row(stage["name"], f"{_number(stage['seconds'], 2)} s", _brief_text(stage["name"], stage["did"]))
     console.print(stages)
-    for made in report["charged"]:
-        console.print(f"Released {made['of']} of about {made['users']:,} people: {sentence(made['guarantee'])}")
-    if not report["charged"]:
-        console.print("Nobody was charged.")
+    _print_charges(report, console)
     if policy.get("reference") is not None:
         console.print(
             "Policy value ("
@@ -211,6 +209,15 @@ def print_report(report: dict[str, Any], out: IO[str]) -> None:
         console.print(waiting_sentence(report["waiting"]))
         for item in report["waiting"].values():
             console.print(f"To do so: manage.py deploy {version_name(item['version'])}", soft_wrap=True)
+
+
+def _print_charges(report: dict[str, Any], console: Console) -> None:
+    for made in report["charged"]:
+        console.print(f"Released {made['of']} of about {made['users']:,} people: {sentence(made['guarantee'])}")
+    if not report["charged"]:
+        console.print("Nobody was charged.")
+    elif paid := paid_sentence({"loop": report.get("paid")}):
+        console.print(paid)
 
 
 def _judged_by(gate: dict[str, Any]) -> str:

@@ -118,17 +118,22 @@ def release_sentence(s: StageSummary) -> str:
     """State how many people the release covers, and its guarantee."""
     if "note" in s:
         return str(s["note"])
-    return sentence(f"Covers about {s['users']:,} people: {s['guarantee']}") + _loop_sentence(s.get("loop"))
+    return sentence(f"Covers about {s['users']:,} people: {s['guarantee']}") + _after(paid_sentence(s))
 
 
-def _loop_sentence(account: Mapping[str, Any] | None) -> str:
+def paid_sentence(s: StageSummary) -> str:
     """State what one person can have paid for all releases of the loop so far. Empty for a first one, and for older turns."""
+    account = s.get("loop")
     if account is None or account["releases"] < 2:
         return ""
-    paid = f" For all {account['releases']} releases of this loop so far, one person can have paid"
+    paid = f"For all {account['releases']} releases of this loop so far, one person can have paid"
     if account["epsilon"] is None:
         return f"{paid} more than any finite epsilon, because not all have a formal guarantee."
     return f"{paid} at most epsilon {epsilon_text(account['epsilon'])} at delta {delta_text(account['delta'])}."
+
+
+def _after(text: str) -> str:
+    return f" {text}" if text else ""
 
 
 def synthesize_sentence(s: StageSummary) -> str:
@@ -161,8 +166,8 @@ def train_sentence(s: StageSummary) -> str:
 
 
 def evaluate_sentence(s: StageSummary) -> str:
-    """State the outcome gate's verdict with its reason."""
-    return sentence(f"{VERDICT_WORDS[s['verdict']].capitalize()}: {s['reason']}")
+    """State the outcome gate's verdict with its reason, and what one person can have paid with the release that judged."""
+    return sentence(f"{VERDICT_WORDS[s['verdict']].capitalize()}: {s['reason']}") + _after(paid_sentence(s))
 
 
 def deploy_sentence(s: StageSummary) -> str:

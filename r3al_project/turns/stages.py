@@ -17,7 +17,7 @@ from deployments.selectors.slots import explored_share, incumbents_of, slot_on_t
 from deployments.services.serving.dry_run import decision_times, dry_run
 from jobs.handlers import JobContext
 from jobs.queues import MONITOR, PRIVACY, TRAIN
-from privacy.models import Purpose, Release
+from privacy.models import Purpose, Release, ReleaseState
 from privacy.selectors.releases import loop_account
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases.moments import moments_release, releases_before
@@ -109,7 +109,6 @@ _ON_TRIAL = "A version is on trial, which is judged with the whole budget of the
 
 
 def _release_summary(made: Release) -> dict[str, Any]:
-    account = loop_account(made)
     return {
         "release": made.pk,
         "epsilon": made.formal_epsilon,
@@ -118,8 +117,13 @@ def _release_summary(made: Release) -> dict[str, Any]:
         "users": round(made.noisy_users or 0.0),
         "guarantee": made.guarantee,
         "rounds": 1 + len(made.parameters.get("earlier", [])),
-        "loop": {"releases": account.releases, "epsilon": account.epsilon, "delta": account.delta},
-    }
+    } | _paid_summary(made)
+
+
+def _paid_summary(made: Release) -> dict[str, Any]:
+    """Return what one person can have paid for all releases of the loop up to this one."""
+    account = loop_account(made)
+    return {"loop": {"releases": account.releases, "epsilon": account.epsilon, "delta": account.delta}}
 
 
 def synthesize_rows(turn: Turn, context: JobContext) -> Write:
@@ -165,6 +169,18 @@ def train(turn: Turn, context: JobContext) -> Write:
 
 
 def evaluate(turn: Turn, context: JobContext) -> Write:
+    """Judge, and state anew what one person can have paid for the loop if people were charged for it."""
+    write = _judge(turn, context)
+
+    def judged() -> dict[str, Any]:
+        summary = write()
+        charged = Release.objects.filter(key=release_keys(turn)[1]).exclude(state=ReleaseState.REFUNDED).first()
+        return summary if charged is None else summary | _paid_summary(charged)
+
+    return judged
+
+
+def _judge(turn: Turn, context: JobContext) -> Write:
     """Judge the candidates by the outcome gate. While a version is on trial, judge the trial instead.
 
     A dry run measures the decision time. A retry goes on with what people were charged for, if a trial began or ended meanwhile.

@@ -105,6 +105,7 @@ def test_anonymous_people_are_sent_to_the_login(operator: Client, client: Client
     assert all("/admin/login/" in client.get(url)["Location"] for url in found[302])
 
 
+@pytest.mark.alone("embedded")
 def test_staff_without_permissions_sees_no_record(house: LoopVersion) -> None:
     assert statuses(staff()).keys() == {403}
 
@@ -141,6 +142,7 @@ def test_only_accounts_and_schedules_are_made_by_hand() -> None:
     assert {m._meta.label for m in MODELS} - {m._meta.label for m in READ_ONLY} == HAND_MADE
 
 
+@pytest.mark.alone("embedded")
 def test_records_refuse_to_be_changed_by_hand(operator: Client, house: LoopVersion) -> None:
     for model in READ_ONLY:
         row = row_of(model)
@@ -152,6 +154,7 @@ def test_records_refuse_to_be_changed_by_hand(operator: Client, house: LoopVersi
         assert list(model._default_manager.order_by("pk").values()) == before, model
 
 
+@pytest.mark.alone("embedded")
 def test_queries_of_a_list_do_not_grow_with_its_rows(operator: Client, house: LoopVersion) -> None:
     furnish("second")
     few = {model: _queries(operator, list_url(model)) for model in MODELS}

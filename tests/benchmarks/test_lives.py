@@ -32,7 +32,7 @@ def test_the_rows_of_a_trial_hold_all_of_its_months_by_person():
     people, arm = Population(world, 40, np.random.default_rng(1)), np.arange(40) % 2
     logs = [people.live(2, (None, always(world, 1)), 0.1, arm) for _ in range(2)]
     past = past_of(people.live(2))
-    rows = trial_rows(logs, past)
+    rows = trial_rows(logs, past, world.spec.decisions_per_day)
     assert np.array_equal(rows.before, past[0][logs[0].decided.any(axis=1) | logs[1].decided.any(axis=1)])
     assert np.array_equal(rows.candidate, arm == 1)
     assert len(rows.person) == sum(log.decided.sum() for log in logs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from core.arrays import Floats
+from core.arrays import Bools, Floats
 from privacy.engine.dp.accounting import calibrate
 from privacy.engine.evaluation.on_policy import TrialRows, guardrail_clips, release_trial
 from tests.factories.builtin_loops import builtin
@@ -17,6 +17,7 @@ from training.engine.gates.trial import trial_verdict
 SPEC = builtin("r3al")
 RATE = 0.5  # of decisions at which the candidate intervenes
 DECISIONS = 40  # of a person
+_LATE_DAYS = 8  # of the last quarter
 CLIPS = guardrail_clips(SPEC, intervention_rate=RATE, exploration=0.1, decisions=DECISIONS)
 SIGMA = calibrate(epsilon=1.0, delta=1e-5, maximum=10).sigma  # all of a turn's rho
 
@@ -39,6 +40,7 @@ class TrialPeople:
     decisions: int = DECISIONS
     past: int = 40  # decisions of a person before the trial, at the person's own level
     leave: tuple[float, float] = (0.05, 0.05)  # shares of people who leave: the reference's, the candidate's
+    miss: tuple[float, float] = (0.0, 0.0)  # shares of the late days that those who stay miss
     missing: tuple[float, float] = (0.0, 0.0)  # shares of each person's rewards that are missing
 
     def rows(self, rng: np.random.Generator, users: int) -> TrialRows:
@@ -56,7 +58,7 @@ class TrialPeople:
         return TrialRows(
             person,
             candidate,
-            rng.random(users) < np.where(candidate, self.leave[1], self.leave[0]),
+            self._missed(rng, candidate),
             missing,
             before * SPEC.reward.scale,
             np.full(users, self.past),
@@ -65,6 +67,12 @@ class TrialPeople:
             empathy,
             (rng.random(len(person)) < blames).astype(np.int64),
         )
+
+    def _missed(self, rng: np.random.Generator, candidate: Bools) -> Floats:
+        """The share of the late days that each person misses: all after leaving, else some."""
+        left = rng.random(len(candidate)) < np.where(candidate, self.leave[1], self.leave[0])
+        days = np.where(candidate, self.miss[1], self.miss[0])
+        return np.where(left, 1.0, rng.binomial(_LATE_DAYS, days) / _LATE_DAYS)
 
     def _tail(self, rng: np.random.Generator, users: int) -> Floats:
         return self.sd * (rng.normal(size=users) if self.heavy is None else rng.standard_t(self.heavy, users))

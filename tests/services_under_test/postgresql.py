@@ -74,12 +74,24 @@ def version_of(url: str) -> str:
         return str(connection.execute("SHOW server_version").fetchone()[0]).split()[0]  # type: ignore[index]
 
 
-def database_create(url: str) -> str:
-    """A fresh, empty database on the server of ``url``; returns its URL."""
-    name = f"test_{secrets.token_hex(6)}"
+def database_create(url: str, name: str = "", template: str = "template1") -> str:
+    """A fresh database on the server of ``url``, empty or a copy of one that nobody is connected to; returns its URL."""
+    name = name or f"test_{secrets.token_hex(6)}"
+    made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(made)
+    return database_named(url, name)
+
+
+def database_named(url: str, name: str) -> str:
+    """The URL of another database on the server of ``url``."""
     return f"{url.rpartition('/')[0]}/{name}"
+
+
+def database_exists(url: str, name: str) -> bool:
+    """Whether the server of ``url`` has a database of this name."""
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
 
 
 def database_drop(url: str, made: str) -> None:

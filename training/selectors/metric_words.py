@@ -13,7 +13,7 @@ _WORDS = {
     "silence": "share of interventions without an answer",
     "false_intervention": "share of false interventions",
     "stability": "drift of the reward over time (reward per decision)",
-    "retention": "change in the share of people who keep coming",
+    "retention": "change in the share of days on which people come",
     "latency_ms": "decision time (ms)",
 }
 

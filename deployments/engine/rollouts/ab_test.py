@@ -42,12 +42,11 @@ from deployments.engine.rollouts.verdict import (
     CONTROL_KEPT,
     PROVEN_BETTER,
     WAITING,
-    WHEN_INSUFFICIENT,
     CheckFinding,
     RolloutVerdict,
-    WhenInsufficient,
     worst_of,
 )
+from loops.engine.spec import WHEN_INSUFFICIENT, WhenInsufficient
 
 
 @dataclass(frozen=True)

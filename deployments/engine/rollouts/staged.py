@@ -42,14 +42,13 @@ from deployments.engine.rollouts.verdict import (
     PROVEN_BETTER,
     SAFE_TO_GO_ON,
     WAITING,
-    WHEN_INSUFFICIENT,
     WITHOUT_PROOF,
     CheckFinding,
     RolloutVerdict,
     Step,
-    WhenInsufficient,
     worst_of,
 )
+from loops.engine.spec import WHEN_INSUFFICIENT, WhenInsufficient
 
 CANARY_STAGES = (0.1, 0.5)
 DWELL, DWELL_OF_FEW = 2, 4  # weeks

@@ -15,8 +15,6 @@ from core.json_safe import json_safe
 # stable version. roll_back: harm is proven. pause: somebody must look. end: the candidate leaves, and no harm is proven.
 Step = Literal["wait", "extend", "advance", "promote", "roll_back", "pause", "end"]
 WORST_FIRST: tuple[Step, ...] = ("roll_back", "pause", "end", "extend", "wait", "advance", "promote")
-WhenInsufficient = Literal["extend", "accept", "go_back"]
-WHEN_INSUFFICIENT: tuple[WhenInsufficient, ...] = ("extend", "accept", "go_back")
 
 WAITING = "waiting"
 NOT_ENOUGH = "not enough evidence yet"

@@ -51,7 +51,7 @@ def ab_test_start(
         reason=reason,
         override=override,
         objection=standing.objection,
-        deadline_at=ends_at + _tries(terms) * terms.weeks * EPOCH + deadline,
+        deadline_at=ends_at + terms.extensions * terms.weeks * EPOCH + deadline,
     )
     AbExperiment.objects.create(
         deployment=made,
@@ -83,7 +83,3 @@ def ab_terms(standing: GateStanding, declared: DeclaredRollout, share: float | N
         reward_scale=spec.reward.scale,
         **more,
     )
-
-
-def _tries(terms: AbTerms) -> int:
-    return terms.extensions * (2 if terms.when_insufficient == "extend" else 1)

@@ -89,6 +89,5 @@ def _longest(terms: dict[str, Any], proposal: Proposal) -> timedelta:
 
     Each stage may be extended. Its first week is not whole, and the last outcomes close after the reward's deadline.
     """
-    tries = 1 + int(terms["extensions"]) * (2 if terms["when_insufficient"] == "extend" else 1)
-    weeks = len(terms["stages"]) * (1 + int(terms["dwell_weeks"]) * tries)
+    weeks = len(terms["stages"]) * (1 + int(terms["dwell_weeks"]) * (1 + int(terms["extensions"])))
     return weeks * EPOCH + timedelta(seconds=proposal.current.spec.reward.deadline_seconds)

@@ -7,13 +7,14 @@ on the same state. An act that no longer fits is a Conflict, and nothing changes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from core.errors import Conflict, InputError
-from deployments.engine.arm_assignment import week_of
+from deployments.engine.arm_assignment import EPOCH, week_of
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, Incident, ServingSlot
@@ -121,7 +122,14 @@ def rollout_extend(*, rollout: Deployment, stage: int, reason: str) -> Deploymen
     held = _in_progress(rollout)
     if held.rollout.stage != stage:
         raise Conflict(f"the rollout of {rollout.version} is in stage {held.rollout.stage + 1} now")
-    return candidate_noted(slot=held.slot, actor=TICK, reason=reason, extended=held.rollout.extended + 1, waits_for="")
+    return candidate_noted(
+        slot=held.slot,
+        actor=TICK,
+        reason=reason,
+        extended=held.rollout.extended + 1,
+        waits_for="",
+        deadline_at=_deadline(held.rollout),
+    )
 
 
 @transaction.atomic
@@ -210,6 +218,14 @@ def rollout_retry(*, rollout: Deployment, actor: str, reason: str, override: str
     return rollout_start(
         strategy=ended.strategy, version=version, actor=actor, reason=f"retries a rollout: {reason}", override=override
     )
+
+
+def _deadline(rollout: Deployment) -> datetime | None:
+    """Return when a rollout ends whose stage is extended now. A stage that is extended late gets the weeks that it asked for."""
+    weeks = int(rollout.frozen_policy.get("dwell_weeks") or rollout.frozen_policy.get("weeks") or 0)
+    if rollout.deadline_at is None:
+        return None
+    return max(rollout.deadline_at, timezone.now() + (weeks + 1) * EPOCH)
 
 
 def _begins(rollout: Deployment) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Release by how much a share of people, or of their decisions, differs between the arms of a trial: one number a person a block.
+"""Release how much more people stay away, or leave rewards out, in one arm of a trial than in the other: a number a person.
 
 A trial compares rewards a decision. Two kinds of loss show in no reward:
 
-- ``retention``: people who stop coming. A person has left if they have no decision in the last quarter of the trial, available or
-  not.
+- ``retention``: people who stop coming, or who stay away for days. It is the share of the days in the last quarter of the trial
+  on which a person has no decision, available or not. Somebody who left has missed all of them.
 - ``reports``: rewards that are missing. It is the share of a person's closed decisions without a reward.
 
 Let x in [0, 1] be a person's number. With s = +1 in the candidate's arm and -1 in the reference's, 2 s (x - c) has the
@@ -22,7 +22,7 @@ import numpy as np
 from core.arrays import Bools, Floats
 from privacy.engine.dp.mechanisms import noisy_sum
 
-LATE_SHARE = 0.25  # of a trial's time, at its end: who has no decision in it has left
+LATE_SHARE = 0.25  # of a trial's time, at its end, whose days without a decision are missed
 DIFFERENCE_COLUMNS = {"difference": 1.0, "total": 0.3, "people": 0.2}
 DIFFERENCE_CLIP = float(np.linalg.norm(list(DIFFERENCE_COLUMNS.values())))
 

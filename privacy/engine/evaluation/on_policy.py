@@ -9,8 +9,8 @@ any centre c, because nothing in x or b can depend on the arm.
 Three blocks are released one after the other, and later ones use what earlier ones released:
 
 1. ``level``: the mean of a over people with a past, and over people without. They are the centres c.
-2. ``spread``: how many people lie beyond the narrow clip around their centre, how many left, and how many rewards are missing.
-   Many beyond the clip choose the wide one, and many beyond that the far one.
+2. ``spread``: how many people lie beyond the narrow clip around their centre, how many days were missed, and how many rewards
+   are missing. Many beyond the clip choose the wide one, and many beyond that the far one.
 3. ``improvement``: the sums of v inside the clip. A person beyond the clip adds nothing to them. They count in
    ``against`` if they speak against the candidate, and in ``favour`` if for it. Gains of many cannot cancel the losses
    of a few. A row is in one of the three places only, so the counts cost no sensitivity.
@@ -80,7 +80,8 @@ class TrialRows:
     """n available decisions of U people in a trial, whose outcomes hold a reward or a label.
 
     U counts everybody with any decision in the trial. person (n,): numbers 0..U-1. candidate (U,): whether the person's arm is
-    the candidate's. left (U,): whether the person has no decision at all in the last quarter of the trial. unreported (U,): the
+    the candidate's. missed (U,): the share of the days in the last quarter of the trial on
+    which the person has no decision at all. unreported (U,): the
     share of the person's closed available decisions without a reward. before (U,): mean reward of the person's ``before_count``
     (U,) decisions that closed before the trial, 0 without any. reward (n,) in the loop's units, as ``before``, NaN where a label
     came without one. intervened (n,). empathy (n,): NaN where not observed. harmful: 1, 0, or -1 without a label.
@@ -88,7 +89,7 @@ class TrialRows:
 
     person: Ints
     candidate: Bools
-    left: Bools
+    missed: Floats
     unreported: Floats
     before: Floats
     before_count: Ints
@@ -191,7 +192,7 @@ def release_trial(
     adjusted = adjusted_rewards(spec, rows, centre)
     level = block("level", level_rows(adjusted, past), LEVEL_COLUMNS, LEVEL_CLIP)
     apart = adjusted - np.where(past, _level(level, 0), _level(level, 2))
-    spread = block("spread", spread_rows(apart, rows.left, rows.unreported), SPREAD_COLUMNS, SPREAD_CLIP)
+    spread = block("spread", spread_rows(apart, rows.missed, rows.unreported), SPREAD_COLUMNS, SPREAD_CLIP)
     clip = _chosen_clip(spread)
     low = mean_rewards(spec, rows) < centre - LOST_BADLY
     sums = block("improvement", improvement_rows(signs, apart, clip, low), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP)
@@ -203,7 +204,7 @@ def release_trial(
         "improvement_clip": np.array([clip]), "centre": np.array([centre]),
     }  # fmt: skip
     centres = dict(zip(SPREAD_COLUMNS, spread.values.tolist(), strict=True))
-    for name, lost in zip(_DIFFERENCES, (rows.left, rows.unreported), strict=True):
+    for name, lost in zip(_DIFFERENCES, (rows.missed, rows.unreported), strict=True):
         out |= release_difference(
             name, rows.candidate, lost, centre=difference_centre(centres[name], centres["users"]),
             sigma=sigma, rho_share=TRIAL_SHARES[name] / whole,
@@ -233,10 +234,10 @@ def level_rows(adjusted: Floats, past: Bools) -> Floats:
     return np.column_stack([level * past, past, level * ~past, ~past]).astype(np.float64)
 
 
-def spread_rows(apart: Floats, left: Bools, unreported: Floats) -> Floats:
+def spread_rows(apart: Floats, missed: Floats, unreported: Floats) -> Floats:
     """Return each person's vector (U, 5) with entries in [0, 1], in the order of ``SPREAD_COLUMNS``."""
     beyond, far = (np.abs(apart) > clip for clip in (NARROW_CLIP, WIDE_CLIP))
-    return np.column_stack([beyond, np.ones(len(apart)), left, unreported, far]).astype(np.float64)
+    return np.column_stack([beyond, np.ones(len(apart)), missed, unreported, far]).astype(np.float64)
 
 
 def improvement_rows(signs: Floats, apart: Floats, clip: float, low: Bools) -> Floats:

@@ -9,10 +9,12 @@ from datetime import datetime
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
+from core.errors import RefusedElsewhere
 from privacy.models import Person, PersonAccount, Purpose, VaultKind
-from privacy.services.people.consent import Grantor, consent_grant, consent_withdraw
-from privacy.services.people.devices import Origin, own_refusals_check
+from privacy.services.people.consent import Grantor, consent_grant, consent_withdraw, refusals_lift
+from privacy.services.people.devices import Origin
 from privacy.services.people.identity import people_get_or_create
+from privacy.services.people.refusals import refused_elsewhere
 from privacy.services.people.tokens import device_token_create
 from privacy.services.vault.append import subject_of, vault_append
 from privacy.services.vault.stored_rows import ACCOUNTS
@@ -69,8 +71,9 @@ def consents_set(
 ) -> None:
     """Withdraw or grant each named purpose, as acts in the consent history. What was said before is not written again.
 
-    Raises RefusedElsewhere for a purpose that the person refused on a device of another account. Then nothing is granted, but
-    what is withdrawn is withdrawn: outside a transaction it is committed before.
+    Raises RefusedElsewhere for a purpose that the person refused on a device of another account. Then nothing is granted. But
+    what is withdrawn is withdrawn, and what this account's devices refused of the granted purposes is lifted: outside a
+    transaction both are committed before.
     """
     people, granted = [person.pk], [p for p, given in consents.items() if given]
     withdrawn = [p for p in consents if p not in granted]
@@ -78,12 +81,40 @@ def consents_set(
         consent_withdraw(person_ids=people, purposes=withdrawn, source=source, text_version=text_version, origin=origin)
     if not granted:
         return
-    with transaction.atomic():
-        if by == "person":
-            own_refusals_check(person_id=person.pk, purposes=granted, origin=origin)
+    if by == "person":
+        closed = _grant_or_lift(person, granted, text_version, source, origin)
+        if closed:
+            raise _refused(closed)
+        return
+    consent_grant(person_ids=people, purposes=granted, source=source, text_version=text_version, by=by, origin=origin)
+
+
+@transaction.atomic
+def _grant_or_lift(
+    person: Person, purposes: list[Purpose], text_version: str, source: str, origin: Origin
+) -> list[Purpose]:
+    """Grant purposes on a device of the person, or lift what was refused on its account's devices where another's refusal stands.
+
+    Returns the purposes that stay closed. Then nothing is granted, and every purpose is lifted: a form that names purposes which
+    two apps refused crosswise would never be granted otherwise.
+    """
+    closed, refused_here = refused_elsewhere(person_id=person.pk, purposes=purposes, account_id=origin.account_id)
+    if closed:
+        refusals_lift(person_id=person.pk, purposes=refused_here, text_version=text_version, origin=origin)
+    else:
         consent_grant(
-            person_ids=people, purposes=granted, source=source, text_version=text_version, by=by, origin=origin
+            person_ids=[person.pk], purposes=purposes, source=source, text_version=text_version, origin=origin
         )
+    return closed
+
+
+def _refused(closed: list[Purpose]) -> RefusedElsewhere:
+    named = [purpose.value for purpose in closed]
+    return RefusedElsewhere(
+        f"the person refused {' and '.join(named)} on a device that another account issued, and that refusal stands; what was "
+        "refused on this app is lifted, and nothing was granted; grant it again on a device of that app",
+        named,
+    )
 
 
 def consents_of(person: Person) -> dict[str, bool]:

@@ -2,13 +2,15 @@
 
 A person may grant again what they withdrew. A file never does, and a service only under a text that the withdrawal did not know.
 Nobody else undoes what the person refused on their own device, and nobody else grants anything after an erasure. So an act is
-written, too, if it changes nothing but who said it: a refusal of what was never granted closes it to files and services.
+written, too, if it changes nothing but who said it: a refusal of what was never granted closes it to files and services. Each
+account's devices refuse for themselves (``refusals``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from django.db import transaction
 from django.db.models import F, QuerySet
@@ -19,11 +21,36 @@ from privacy.engine.hash_chain import digests_sum
 from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
 from privacy.models.consent import OWN_SOURCE
 from privacy.services.people.devices import NOBODY, Origin
+from privacy.services.people.refusals import own_refusals, standing_acts
 from privacy.services.vault.append import subject_of, subjects_of, vault_append
 from privacy.services.vault.commitments import text_digest
 from privacy.services.vault.stored_rows import CONSENTS
 
 Grantor = Literal["person", "service", "file"]
+
+
+@dataclass(frozen=True)
+class _Word:
+    """What an act says, of whichever person and purpose."""
+
+    granted: bool
+    source: str
+    text_version: str
+    origin: Origin
+    lifts: bool = False
+
+    def act(self, person_id: int, purpose: Purpose) -> Consent:
+        """Return the act of one person, not stored yet."""
+        return Consent(
+            person_id=person_id, purpose=purpose.value, granted=self.granted, source=self.source,
+            text_version=self.text_version, device=self.origin.device, account_id=self.origin.account_id, lifts=self.lifts,
+        )  # fmt: skip
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the Trust Vault records of it."""
+        text, source = text_digest(self.text_version), self.source[:80]
+        lifted = {"lifted": True} if self.lifts else {}
+        return {"granted": self.granted, "text": text, "source": source} | self.origin.facts() | lifted
 
 
 @transaction.atomic
@@ -42,13 +69,14 @@ def consent_grant(
     ``by`` says whose word it is: a file changes nothing for people who ever granted or refused the purpose, and a service does
     not repeat what was withdrawn.
     """
+    word = _Word(True, source, text_version, origin)
     if by == "file":
         changing = {p: _undecided(p, people) for p, people in _without(person_ids, purposes).items()}
     else:
-        changing = _unsaid(person_ids, purposes, True, source, text_version)
+        changing = _unsaid(person_ids, purposes, word)
     if by == "service":
         changing = {p: _open_to_services(p, people, text_version) for p, people in changing.items()}
-    return _write(changing, True, source, text_version, origin)
+    return _write(changing, word)
 
 
 @transaction.atomic
@@ -63,10 +91,20 @@ def consent_withdraw(
     """Withdraw purposes for people, or note that they refuse them. Returns the number of acts written.
 
     After the commit nothing is charged for the purposes. What was refused is not refused again, unless the person does so on
-    their own device, or others under another text.
+    their own device, once for each account that issued one, or others under another text.
     """
-    changing = _unsaid(person_ids, purposes, False, source, text_version)
-    return _write(changing, False, source, text_version, origin)
+    word = _Word(False, source, text_version, origin)
+    return _write(_unsaid(person_ids, purposes, word), word)
+
+
+@transaction.atomic
+def refusals_lift(*, person_id: int, purposes: Sequence[Purpose], text_version: str, origin: Origin) -> int:
+    """Write that the person no longer refuses purposes on devices of an account. Nothing is granted. Returns the number of acts.
+
+    Call it under the lock of the person's budget row, for refusals of this account that stand (``refused_elsewhere``).
+    """
+    word = _Word(False, OWN_SOURCE, text_version, origin, lifts=True)
+    return _write({purpose: [person_id] for purpose in purposes}, word)
 
 
 def personalization_check(person_id: int, refused: str) -> None:
@@ -97,36 +135,29 @@ def _locked(budgets: QuerySet[PrivacyBudget]) -> dict[int, int]:
     return dict(budgets.order_by("person_id").select_for_update().values_list("person_id", "consent_mask"))
 
 
-def _unsaid(
-    person_ids: Collection[int], purposes: Sequence[Purpose], granted: bool, source: str, text_version: str
-) -> dict[Purpose, list[int]]:
-    """Return, by purpose, the people for whom an act changes what is granted or who said it, and lock their budget rows."""
+def _unsaid(person_ids: Collection[int], purposes: Sequence[Purpose], word: _Word) -> dict[Purpose, list[int]]:
+    """Return, by purpose, the people for whom a word changes what is granted or who said it, and lock their budget rows."""
     locked = _locked(PrivacyBudget.objects.filter(person_id__in=person_ids))
     changing: dict[Purpose, list[int]] = {}
     for purpose in (p for p in Purpose if p in purposes):
-        standing = _standing(purpose, locked)
-        said = {pk for pk, acts in standing.items() if acts[0].granted == granted and _says(acts, source, text_version)}
+        standing = standing_acts(purpose, locked)
+        said = {pk for pk, acts in standing.items() if acts[0].granted == word.granted and _is_said(acts, word)}
         changing[purpose] = [pk for pk in locked if pk not in said]
     return changing
 
 
-def _standing(purpose: Purpose, people: Collection[int]) -> dict[int, list[Consent]]:
-    """Return the acts that still stand, by person: the newest one, and those before it that said the same without a break."""
-    standing: dict[int, list[Consent]] = {}
-    for act in Consent.objects.filter(person_id__in=people, purpose=purpose).order_by("id"):
-        before = standing.get(act.person_id, [])
-        standing[act.person_id] = [*before, act] if before and before[0].granted == act.granted else [act]
-    return standing
+def _is_said(standing: Sequence[Consent], word: _Word) -> bool:
+    """Tell whether acts that stand already hold a word that grants or refuses as they do.
 
-
-def _says(standing: Sequence[Consent], source: str, text_version: str) -> bool:
-    """Tell whether acts that stand already hold what ``source`` says under a text.
-
-    The person's own word holds that of everybody. Their own refusal holds for every text.
+    The person's own word holds that of everybody. Their own refusal holds for every text, on devices of the account it came from.
     """
-    words = [act for act in standing if source != OWN_SOURCE or act.source == OWN_SOURCE]
-    refused = any(not act.granted and act.source == OWN_SOURCE for act in words)
-    return refused or any(act.text_version == text_version for act in words)
+    is_own = word.source == OWN_SOURCE
+    own = [act for act in standing if act.source == OWN_SOURCE]
+    if not word.granted and is_own:
+        return word.origin.account_id in own_refusals(standing)
+    if not word.granted and own:
+        return True
+    return any(act.text_version == word.text_version for act in (own if is_own else standing))
 
 
 def _undecided(purpose: Purpose, people: list[int]) -> list[int]:
@@ -141,13 +172,13 @@ def _open_to_services(purpose: Purpose, people: list[int], text_version: str) ->
     they refuse it on their own device, a service may replace the answer that it reported.
     """
     acts = list(Consent.objects.filter(person_id__in=people, purpose=purpose).order_by("id"))
-    newest = {act.person_id: act for act in acts}
+    standing = standing_acts(purpose, people)
     known = {act.person_id for act in acts if act.text_version == text_version}
     had_granted = {act.person_id for act in acts if act.granted}
-    refused = {pk for pk, act in newest.items() if not act.granted}
-    own = {pk for pk in refused if newest[pk].source == OWN_SOURCE}
+    refused = {pk for pk, standing_ones in standing.items() if not standing_ones[0].granted}
+    own = {pk for pk in refused if any(act.source == OWN_SOURCE for act in standing[pk])}
     erased = _ever_erased(people)
-    closed = own | (refused & known & had_granted) | {pk for pk in erased if pk in refused or pk not in newest}
+    closed = own | (refused & known & had_granted) | {pk for pk in erased if pk in refused or pk not in standing}
     return [pk for pk in people if pk not in closed]
 
 
@@ -156,27 +187,16 @@ def _ever_erased(people: Collection[int]) -> set[int]:
     return set(erased.values_list("pk", flat=True))
 
 
-def _write(changing: dict[Purpose, list[int]], granted: bool, source: str, text_version: str, origin: Origin) -> int:
+def _write(changing: dict[Purpose, list[int]], word: _Word) -> int:
     added: dict[Purpose, int] = {}
     for purpose, people in changing.items():
-        acts = [
-            Consent(
-                person_id=i,
-                purpose=purpose.value,
-                granted=granted,
-                source=source,
-                text_version=text_version,
-                device=origin.device,
-                account_id=origin.account_id,
-            )
-            for i in people
-        ]
-        added[purpose] = digests_sum(map(CONSENTS.digest, Consent.objects.bulk_create(acts)))
+        acts = Consent.objects.bulk_create([word.act(pk, purpose) for pk in people])
+        added[purpose] = digests_sum(map(CONSENTS.digest, acts))
     for bits, people in _by_bits(changing).items():
-        mask = F("consent_mask").bitor(bits) if granted else F("consent_mask").bitand(~bits & 7)
+        mask = F("consent_mask").bitor(bits) if word.granted else F("consent_mask").bitand(~bits & 7)
         PrivacyBudget.objects.filter(person_id__in=people).update(consent_mask=mask)
     for purpose, people in changing.items():  # last, because the Trust Vault's head is the last lock
-        _record(people, purpose, granted, source, text_version, origin, added[purpose])
+        _record(people, purpose, word, added[purpose])
     return sum(map(len, changing.values()))
 
 
@@ -196,9 +216,7 @@ def _by_bits(changing: dict[Purpose, list[int]]) -> dict[int, list[int]]:
     return people_by_bits
 
 
-def _record(
-    changing: list[int], purpose: Purpose, granted: bool, source: str, text_version: str, origin: Origin, added: int
-) -> None:
+def _record(changing: list[int], purpose: Purpose, word: _Word, added: int) -> None:
     """Record acts in the Trust Vault: one person's act under their own commitment, the acts of several people as one event.
 
     ``added`` is the sum of the digests of the acts' rows.
@@ -206,13 +224,7 @@ def _record(
     if not changing:
         return
     one = Person.objects.get(pk=changing[0]) if len(changing) == 1 else None
-    body = {
-        "purpose": purpose.value,
-        "granted": granted,
-        "text": text_digest(text_version),
-        "source": source[:80],
-        "people": 1 if one else two_digits(len(changing)),
-    } | origin.facts()
+    body = {"purpose": purpose.value, "people": 1 if one else two_digits(len(changing))} | word.facts()
     vault_append(
         kind=VaultKind.CONSENT,
         body=body if one else body | {"commitment": subjects_of(changing)},

@@ -6,7 +6,7 @@ have had, and look for their digests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial, update_wrapper
@@ -22,8 +22,9 @@ from privacy.models import Consent, Person, PrivacyBudget, Purpose, VaultKind
 from privacy.models.budget import WINDOWS
 from privacy.models.consent import OWN_SOURCE
 from privacy.services.people.consent import consent_withdraw
-from privacy.services.people.devices import NOBODY, act_origin
+from privacy.services.people.devices import act_origin
 from privacy.services.people.erasure import ErasureReason, person_erase, tombstone
+from privacy.services.people.refusals import own_refusals, standing_acts
 from privacy.services.vault.append import time_text, vault_append
 from privacy.services.vault.stored_rows import people_seal, person_reference
 
@@ -96,16 +97,21 @@ def _keep_refusals(other_id: int, key: str, into_id: int) -> None:
     if other.erased_at is not None and other.key != key:
         return  # folded already
     _keep_erasure(other, into_id)
-    theirs, mine = _newest_acts(other_id), _newest_acts(into_id)
     for purpose in Purpose:
-        act, held = theirs.get(purpose), mine.get(purpose)
-        if act is not None and not act.granted:
+        theirs = standing_acts(purpose, [other_id]).get(other_id, [])
+        held = standing_acts(purpose, [into_id]).get(into_id, [])
+        for act in _refusals(theirs):
             source, text, origin = act.source, act.text_version, act_origin(act)
-        elif act is None and held is not None and _is_lost(held, other.last_erased_at):
-            source, text, origin = _SOURCE, held.text_version, NOBODY
-        else:
-            continue
-        consent_withdraw(person_ids=[into_id], purposes=[purpose], source=source, text_version=text, origin=origin)
+            consent_withdraw(person_ids=[into_id], purposes=[purpose], source=source, text_version=text, origin=origin)
+        if not theirs and held and _is_lost(held[-1], other.last_erased_at):
+            text = held[-1].text_version
+            consent_withdraw(person_ids=[into_id], purposes=[purpose], source=_SOURCE, text_version=text)
+
+
+def _refusals(standing: Sequence[Consent]) -> list[Consent]:
+    """Return the refusals among acts that stand: each account's own one that was not lifted, and the newest of others."""
+    others = [act for act in standing if not act.granted and act.source != OWN_SOURCE]
+    return [*others[-1:], *own_refusals(standing).values()]
 
 
 @transaction.atomic
@@ -116,10 +122,6 @@ def _keep_erasure(other: Person, into_id: int) -> None:
     if other.last_erased_at is not None and (mine is None or mine < other.last_erased_at):
         into.update(last_erased_at=other.last_erased_at)
         people_seal(Person.objects.filter(pk=into_id))
-
-
-def _newest_acts(person_id: int) -> dict[str, Consent]:
-    return {act.purpose: act for act in Consent.objects.filter(person_id=person_id).order_by("id")}
 
 
 def _is_lost(held: Consent, erased_at: datetime | None) -> bool:

@@ -45,7 +45,8 @@ def budgets_check(recorded: Recorded) -> Iterator[str]:
         name = person_reference("caps", budget.pk)
         changes = recorded.caps.get(name, [])
         rolled = [budget.person.created_at, *(change.at for change in changes), *folded.at]
-        facts = WindowFacts(today, recorded.adopted_at, rolled, changes, is_folded=bool(folded.at))
+        reborn = budget.person.last_erased_at is not None
+        facts = WindowFacts(today, recorded.adopted_at, rolled, changes, bool(folded.at), reborn)
         yield from _check_spent(budget, replay)
         yield from windows_check(budget, replay.charges, facts)
         if budget.consent_mask != replay.consent_mask:

@@ -94,7 +94,7 @@ class DecisionRows(StoredRows):
 
 @dataclass(frozen=True)
 class ConsentRows(StoredRows):
-    """Acts of consent. One that names neither device nor account keeps the digest that it had before acts named them."""
+    """Acts of consent. One that says nothing in a later column keeps the digest that it had before acts had that column."""
 
     def digest(self, row: Model) -> str:
         """Return the digest of one row at hand."""
@@ -108,8 +108,10 @@ class ConsentRows(StoredRows):
 
 
 def _as_recorded(act: tuple[Any, ...]) -> tuple[Any, ...]:
-    *older, device, account = act
-    return act if device or account is not None else tuple(older)
+    *older, device, account, lifts = act
+    if lifts:
+        return act
+    return (*older, device, account) if device or account is not None else tuple(older)
 
 
 def row_chunks(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
@@ -151,7 +153,7 @@ ROUNDS = StoredRows(
 )
 CONSENTS = ConsentRows(
     "consents",
-    ("pk", "created_at", "person_id", "purpose", "granted", "text_version", "source", "device", "account_id"),
+    ("pk", "created_at", "person_id", "purpose", "granted", "text_version", "source", "device", "account_id", "lifts"),
     lambda: Consent.objects.all(),
     is_named=False,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from privacy.engine.budget_windows import ROLLING, first_day
@@ -31,6 +31,7 @@ class WindowFacts:
 
     ``caps`` are the changes of their caps. ``rolled`` are the times at which their windows began without a charge. ``is_folded``
     tells whether the budget of another spelling of them was added, up to the caps. Nothing vouches for the caps before ``since``.
+    ``is_reborn`` tells whether they were ever erased: who registers again keeps their budget, and nothing tells when it began.
     """
 
     today: date
@@ -38,6 +39,7 @@ class WindowFacts:
     rolled: Sequence[datetime]
     caps: Sequence[CapChange]
     is_folded: bool
+    is_reborn: bool = False
 
 
 @dataclass(slots=True)
@@ -69,10 +71,11 @@ def _replay(
     """
     replayed, is_over = _Replayed(), False
     changes = [change for change in facts.caps if change.window == window]
+    born_by = _born_by(charges) if facts.is_reborn else datetime.min.replace(tzinfo=UTC)
     for charge in charges:
         own = first_day(window, charge.at.date())
         replayed.newest = max(replayed.newest, own)
-        if _may_cross(window, charge.at, facts.rolled):
+        if _may_cross(window, charge.at, facts.rolled) or (charge.at <= born_by and _is_near_end(window, charge.at)):
             replayed.unsure += charge.cost
         elif not (charge.is_refunded and own == replayed.newest):
             replayed.spent[replayed.newest] += charge.cost
@@ -84,6 +87,16 @@ def _replay(
 def _may_cross(window: str, at: datetime, rolled: Sequence[datetime]) -> bool:
     """Tell whether the next window may have begun, without a charge, while this one waited for its locks."""
     return any(at <= roll <= at + CROSSING and first_day(window, roll.date()) > at.date() for roll in rolled)
+
+
+def _born_by(charges: Sequence[Charge]) -> datetime:
+    """Return the latest time at which a budget can have begun: every charge before waited for it."""
+    return min((charge.at for charge in charges), default=datetime.min.replace(tzinfo=UTC)) + CROSSING
+
+
+def _is_near_end(window: str, at: datetime) -> bool:
+    """Tell whether the next window began while a charge that began at ``at`` may have waited."""
+    return first_day(window, (at + CROSSING).date()) > at.date()
 
 
 def _highest_cap(changes: Sequence[CapChange], at: datetime, now: int) -> int:

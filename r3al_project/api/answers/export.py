@@ -49,6 +49,9 @@ def _features() -> serializers.DictField:
 class ExportedConsent(Shape):
     purpose = serializers.ChoiceField(choices=Purpose.choices)
     granted = serializers.BooleanField()
+    lifted = serializers.BooleanField(
+        help_text="The person no longer refuses on devices of the account, but another account's refusal stands."
+    )
     text = serializers.CharField(help_text="Version of the consent text.")
     from_ = serializers.CharField()
     device = serializers.CharField(
@@ -63,7 +66,7 @@ class ExportedConsent(Shape):
 def exported_consent(act: Consent) -> Answer:
     """Build one consent or withdrawal."""
     return {
-        "purpose": act.purpose, "granted": act.granted, "text": act.text_version, "from": act.source,
+        "purpose": act.purpose, "granted": act.granted, "lifted": act.lifts, "text": act.text_version, "from": act.source,
         "device": act.device, "account": act.account_id, "at": act.created_at,
     }  # fmt: skip
 

@@ -3,17 +3,22 @@
 import numpy as np
 import pytest
 
+from benchmarks.worlds.newcomer_harm import NEW_POINTS, newcomer_harm_world
+from benchmarks.worlds.night_harm import NIGHT, night_harm_world
 from benchmarks.worlds.population import Population
-from benchmarks.worlds.registry import world_named
+from benchmarks.worlds.registry import OUTWEIGHED, world_named
+from benchmarks.worlds.return_harm import return_harm_world
 from benchmarks.worlds.search import best_policy
 from benchmarks.worlds.truth import truth_of
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
 from tests.benchmarks.worlds.test_population import always
 
+PARTS_OF_LIFE = ("night_harm", "newcomer_harm", "return_harm", "return_driven")
 
-def log(name: str, people: int = 1_000):
-    return Population(world_named(name), people, np.random.default_rng(5)).live(5)
+
+def log(name: str, people: int = 1_000, days: int = 5):
+    return Population(world_named(name), people, np.random.default_rng(5)).live(days)
 
 
 def random_policies(world, count: int) -> list[LinearPolicy]:
@@ -148,3 +153,68 @@ def test_each_family_has_a_better_policy_that_every_bar_admits(name, gain, false
 def test_full_logging_costs_people_in_the_sign_flips_family():
     world = world_named("sign_flips")
     assert truth_of(world, None, exploration=1.0).value < truth_of(world, None).value - 0.1
+
+
+@pytest.mark.parametrize("name", [*PARTS_OF_LIFE, *OUTWEIGHED])
+def test_where_a_part_of_life_is_hurt_the_mean_of_the_log_speaks_for_messages(name):
+    month = log(name, 4_000, days=30)
+    weight = np.where(month.action == 1, 2.0, -2.0) * month.decided
+    gains = (weight * month.reward / 0.5).sum(axis=1) / np.maximum(month.decided.sum(axis=1), 1)
+    assert gains.mean() > 0.08
+
+
+@pytest.mark.parametrize("name", PARTS_OF_LIFE)
+def test_where_a_part_of_life_is_hurt_the_population_loses_by_every_policy_that_speaks(name):
+    world = world_named(name)
+    reference = truth_of(world, None, people=2_000).value
+    for policy in [always(world, 1), *random_policies(world, 2)]:
+        truth = truth_of(world, policy, people=2_000)
+        if truth.intervened > 0.3:
+            assert truth.value < reference - 0.02 * truth.intervened
+
+
+@pytest.mark.parametrize(
+    ("name", "loses", "share", "by"),
+    [
+        ("night_harm", 0.98, 0.90, 0.10),
+        ("newcomer_harm", 0.12, 0.10, 0.9),
+        ("return_harm", 0.28, 0.10, 1.0),
+        ("return_driven", 0.40, 0.10, 0.5),
+    ],
+)
+def test_where_a_part_of_life_is_hurt_people_are_hurt(name, loses, share, by):
+    """How many lose at all, and which share of the people loses how much in every decision."""
+    gains = gains_of_people(name)
+    assert np.mean(gains < 0) > loses
+    assert np.quantile(gains, share) < -by
+
+
+@pytest.mark.parametrize("name", OUTWEIGHED)
+def test_where_the_hurt_is_outweighed_the_population_gains_and_nobody_loses_much(name):
+    gains = gains_of_people(name)
+    assert gains.mean() > 0.1
+    assert gains.min() > -0.2
+    assert np.mean(gains < 0) < 0.12
+
+
+def gains_of_people(name: str) -> np.ndarray:
+    """What each person gains a decision over two months, where every decision speaks. Chance is the same in both lives."""
+    world = world_named(name)
+    reference, spoken = (truth_of(world, policy, people=1_000).per_person for policy in (None, always(world, 1)))
+    return spoken - reference
+
+
+@pytest.mark.parametrize(
+    ("world", "hidden", "hurt", "others"),
+    [
+        (night_harm_world(), "hour", NIGHT, NIGHT - 1),
+        (newcomer_harm_world(), "age", 0, NEW_POINTS),
+        (return_harm_world(), "back", 1, 0),
+    ],
+)
+def test_only_the_stated_part_of_life_is_hurt(world, hidden, hurt, others):
+    people = world.begin(50, np.random.default_rng(1))
+    state, message = np.zeros((50, len(world.spec.features))), np.ones(50, dtype=np.int64)
+    for value, sign in ((hurt, -1), (others, 1)):
+        people[hidden] = np.full(50, float(value))
+        assert np.all(np.sign(world.effect(people, state, message) - world.effect(people, state, 0 * message)) == sign)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.worlds.population import Population
-from benchmarks.worlds.registry import FAMILIES, PLANTED, world_named
+from benchmarks.worlds.registry import FAMILIES, OUTWEIGHED, PLANTED, world_named
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
 
@@ -20,12 +20,12 @@ def population(name: str, people: int = 200) -> Population:
     return Population(world_named(name), people, np.random.default_rng(3))
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, *PLANTED])
+@pytest.mark.parametrize("name", [*FAMILIES, *PLANTED, *OUTWEIGHED])
 def test_each_world_gives_rows_that_a_release_and_an_evaluation_read(name):
     month = population(name, 60).live(5)
     rows, evaluation = month.training(), month.evaluation()
-    assert rows.users == 60
-    assert np.array_equal(np.unique(rows.person), np.arange(60))
+    assert rows.users == month.decided.any(axis=1).sum()
+    assert np.array_equal(np.unique(rows.person), np.arange(rows.users))
     assert np.all(np.diff(rows.person) >= 0)
     assert np.isfinite(rows.state).all() and np.isfinite(rows.reward).all()
     assert np.all((rows.propensity > 0) & (rows.propensity <= 1))
@@ -78,6 +78,24 @@ def test_nobody_decides_after_leaving():
     for person in np.flatnonzero(month.dropped_out.any(axis=1)):
         assert not month.decided[person, left[person] + 1 :].any()
         assert not month.has_next[person, left[person]]
+
+
+def test_who_pauses_has_no_row_and_comes_back_as_the_same_person():
+    people = population("return_harm", 300)
+    first, second = people.live(30), people.live(30)
+    gap = first.present[:, 0] & ~first.present[:, -1] & first.stays[:, -1]
+    assert 0 < gap.sum() < 150
+    assert not (first.decided & ~first.present).any() and not (first.has_next & ~first.present).any()
+    assert second.present[gap].any(axis=1).all()
+    assert not first.has_next[:, :-1][~first.present[:, 1:]].any(), "no next state is known before a pause"
+
+
+def test_only_newcomers_take_the_place_of_those_who_left():
+    people = population("newcomer_harm", 300)
+    gone = ~people.live(30).stays[:, -1]
+    people.live(1)
+    assert 0 < gone.sum() < 150
+    assert np.all(people._hidden["age"][gone] == people.world.spec.decisions_per_day)
 
 
 def test_chosen_people_are_numbered_without_gaps():

@@ -105,14 +105,18 @@ class TestTheEndOfTheStoredLog:
         assert logged_until(loop.loop) == day_end(MAY)
 
 
-class TestWhoLeft:
-    """Whoever has no decision in the last quarter of a trial has left it, whatever became of the decisions."""
+class TestMissedDays:
+    """Whoever has no decision on a day of the last quarter of a trial has missed it, whatever became of the decisions."""
 
     def left(self, loop: LoopVersion, trial: TrialSpan) -> dict[str, bool]:
+        """Who missed all of these days."""
+        return {name: share == 1 for name, share in self.missed(loop, trial).items()}
+
+    def missed(self, loop: LoopVersion, trial: TrialSpan) -> dict[str, float]:
         ids = people_get_or_create(population="care", identifiers=[f"p{i}" for i in range(30)])
         rows = read(loop, trial)
         present = sorted(people_in_trial(loop_version=loop, span=trial).values_list("pk", flat=True))
-        by_id = dict(zip(present, rows.left.tolist(), strict=True))
+        by_id = dict(zip(present, rows.missed.tolist(), strict=True))
         return {name: by_id[pk] for name, pk in ids.items() if pk in by_id}
 
     def month(self, loop: LoopVersion, who: str, days: range) -> None:
@@ -127,6 +131,19 @@ class TestWhoLeft:
         self.month(loop, "p18", range(0, 20, 3))
         self.month(loop, "p19", range(0, 24, 3))
         assert {name for name, gone in self.left(loop, trial).items() if gone} == {"p18"}
+
+    def test_are_a_share_of_the_days_however_often_somebody_came_on_one(self, loop: LoopVersion) -> None:
+        people(loop, 20, MAY, BEFORE)
+        trial = span(loop)
+        for i in range(18):
+            self.month(loop, f"p{i}", range(28))
+        self.month(loop, "p18", range(24))
+        self.month(loop, "p19", range(20))
+        for hour in (1, 2, 3):
+            imported(loop, "p19", JUNE + timedelta(days=24, hours=hour), AFTER)
+        assert self.missed(loop, trial) == pytest.approx(
+            {f"p{i}": 0.0 for i in range(18)} | {"p18": 4 / 8, "p19": 7 / 8}
+        )
 
     def test_a_gap_between_the_log_and_the_trial_does_not_stretch_the_trial(self, loop: LoopVersion) -> None:
         people(loop, 20, MAY - timedelta(days=300), BEFORE)

@@ -24,7 +24,7 @@ from privacy.services.people.consent import consent_grant
 from privacy.services.people.devices import NOBODY
 from privacy.services.people.erasure import person_erase
 from privacy.services.records.serving_write import DecisionToWrite, decision_write
-from tests.factories.care import CONTEXT, TOML, care_loop, person
+from tests.factories.care import CONTEXT, TOML, care_loop, people_named, person
 from tests.factories.sealed import state_values
 from tests.factories.users import service_token
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned, serve
@@ -280,11 +280,10 @@ def test_propensities_are_the_frequencies_that_they_claim() -> None:
     """400 decisions at exploration .2 under a policy that walks: walk .8 + .2 x .25 = .85. False alarm rate 1e-6 a bound."""
     loop = care_loop()
     token = service_token()
-    people = [person(f"p{i}", consents=(Purpose.PERSONALIZATION,))[0] for i in range(40)]
+    people_named([f"p{i}" for i in range(40)], consents=(Purpose.PERSONALIZATION,))
     serve(learned(loop, "policy", ALWAYS_WALK))
     for i in range(400):
         assert ask(token, f"r{i}", userId=f"p{i % 40}").status_code == 200
-    assert len(people) == 40
     walks = list(Choice.objects.filter(head="policy", action=2).values_list("marginal_propensity", flat=True))
     assert set(np.round(walks, 12)) == {0.85}
     assert binom.ppf(1e-6, 400, 0.85) <= len(walks) <= binom.ppf(1 - 1e-6, 400, 0.85)

@@ -151,15 +151,18 @@ def test_the_addresses_are_all_here() -> None:
 
 @pytest.mark.parametrize(("method", "address"), WRITING)
 class TestBodies:
+    @pytest.mark.alone("embedded")
     def test_what_is_not_json(self, caller: Caller) -> None:
         for body in (b"{", b"nothing", b'{"a":}', b"\0", b'{"a": NaN}', b'{"a": 1e999}', b"[1, 2", b'"', b" "):
             assert {a.status_code for a in caller.send(body)} <= {400, 401, 403, 422}, body
 
+    @pytest.mark.alone("embedded")
     def test_what_is_json_and_no_object(self, caller: Caller) -> None:
         for body in (b"[]", b"1", b'"text"', b"null", b"true", b"[{}]"):
             for answer in caller.send(body):
                 assert answer.status_code in (401, 403, 422), (body, answer.content)
 
+    @pytest.mark.alone("embedded")
     def test_what_is_nested_deeply(self, caller: Caller) -> None:
         inside = {"context": 0}
         for _ in range(DEEPEST_JSON + 1):
@@ -172,6 +175,7 @@ class TestBodies:
             body = json.dumps(GOOD.get(caller.address, {}) | {name: "X"}).encode().replace(b'"X"', b'"\xff\xfe"')
             assert {a.status_code for a in caller.send(body)} <= {400, 401, 403, 422}, name
 
+    @pytest.mark.alone("embedded")
     def test_a_body_of_five_megabytes(self, caller: Caller) -> None:
         for answer in caller.send(json.dumps({"loop": "x" * 5_000_000}).encode()):
             assert answer.status_code in (401, 403, 413), answer.content
@@ -192,6 +196,7 @@ class TestBodies:
                 )
                 caller.send(text.replace("{,", "{").encode())
 
+    @pytest.mark.alone("embedded")
     def test_another_kind_of_content(self, caller: Caller) -> None:
         for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense"):
             caller.send(b"a=1", kind=kind)
@@ -215,6 +220,7 @@ def test_whoever_says_who_they_are_in_nonsense(caller: Caller) -> None:
         assert sent(caller.method, caller.path, b"{", Authorization=header).status_code in (400, 401)
 
 
+@pytest.mark.alone("embedded")
 @pytest.mark.parametrize(("method", "address"), EVERY)
 def test_other_methods(caller: Caller) -> None:
     for method in ("PATCH", "DELETE", "TRACE"):

@@ -117,12 +117,27 @@ class TestOwnRefusal:
         say(mine, training=False)
         assert say(device(other), training=True).status_code == 200
 
-    def test_is_not_undone_by_an_account_that_took_the_name_of_a_deleted_one(self, app: str) -> None:
-        mine = device(app, consents={"training": True})
-        say(mine, training=False)
+    def test_of_a_deleted_account_is_undone_on_any_device_and_of_an_inactive_one_is_not(
+        self, app: str, other: str
+    ) -> None:
+        say(device(app, consents={"training": True}), training=False)
+        theirs = device(other)
+        User.objects.filter(username="app").update(is_active=False)
+        assert say(theirs, training=True).status_code == 403
         User.objects.get(username="app").delete()
-        assert say(device(service("app")), training=True).status_code == 403
-        assert say(mine, training=True).status_code == 200
+        assert say(theirs, training=True).status_code == 200 and granted() == {"training": True}
+
+    def test_in_two_apps_is_undone_by_granting_once_in_each(self, app: str, other: str) -> None:
+        mine, theirs = device(app, consents={"training": True}), device(other)
+        assert say(mine, training=False).status_code == say(theirs, training=False).status_code == 200
+        for _ in range(2):  # a retry gets the same answer, and writes nothing
+            refused = say(mine, training=True)
+            assert refused.status_code == 403 and "on this app is lifted" in refused.told["detail"]
+        assert granted() == {} and [act.get("lifted", False) for act in acts()[1:]] == [False, False, True]
+        assert say(theirs, training=True).status_code == 200 and granted() == {"training": True}
+        exported = call("GET", "me/export", mine).told["consents"]
+        assert [act["lifted"] for act in exported] == [False, False, False, True, False]
+        assert vault_audit().broken == ""
 
 
 class TestTheVault:

@@ -63,6 +63,7 @@ def _walk(patterns: Any, before: str) -> Iterator[tuple[str, set[str]]]:
             yield address, {item.name or ""}
 
 
+@pytest.mark.alone("embedded")
 def test_staff_without_a_role_gets_no_data_from_any_page(house: LoopVersion) -> None:
     client, walked = staff(), list(pages())
     assert {"/admin/", "/admin/front-page/", "/r3al/training-dashboard/", "/admin/turns/turn/"} <= set(walked)

@@ -87,6 +87,7 @@ def test_it_serves_until_ctrl_c_and_leaves_nothing_behind(served: tuple[subproce
     assert fetch_fails(f"{url}/healthz")
 
 
+@pytest.mark.alone("embedded")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_a_closed_terminal_stops_it_whoever_still_listens(served: tuple[subprocess.Popen[str], int]) -> None:
     process, _ = served

@@ -12,6 +12,7 @@ import pytest
 
 from deployments.services.rollouts.trial import trial_start
 from loops.models import LoopVersion
+from privacy.engine.dp.accounting import epsilon_of_account
 from privacy.models import PrivacyBudget
 from privacy.services.records.import_file import signals_import
 from r3al_project.turns.models import Turn
@@ -36,6 +37,11 @@ def as_text(turn: Turn) -> str:
     return " ".join(out.getvalue().split())
 
 
+def most_paid() -> float:
+    """The epsilon of the largest account, at the delta of the turns."""
+    return epsilon_of_account(max(PrivacyBudget.objects.values_list("rho_spent", flat=True)), 1e-5)
+
+
 @pytest.fixture
 def trained(tmp_path: Path) -> tuple[LoopVersion, ModelVersion, Turn]:
     """The loop with a version on trial, after a turn that trained and read the trial."""
@@ -55,6 +61,11 @@ def test_a_turn_that_trains_and_judges_names_both_releases(trained: tuple[LoopVe
     assert told["release"]["epsilon"] == told["charged"][0]["epsilon"]
     page = as_text(first)
     assert "Released the moments for training of about" in page and "Released the trial of about" in page
+    assert told["paid"] == first.stages.get(name="evaluate").summary["loop"] and told["paid"]["releases"] == 3
+    trained_only = first.stages.get(name="release").summary["loop"]
+    assert trained_only["releases"] == 2 and trained_only["epsilon"] < told["paid"]["epsilon"], "the trial is paid, too"
+    assert most_paid() <= told["paid"]["epsilon"] and most_paid() <= 1.0 + 1e-9, "within the turn's own epsilon"
+    assert "For all 3 releases of this loop so far, one person can have paid at most epsilon" in page
     assert f", exploration {told['stages'][-1]['did']['exploration']:.0%}" in page
 
 
@@ -70,6 +81,8 @@ def test_a_turn_that_only_reads_a_trial_states_its_own_epsilon_and_no_older_numb
     (charged,) = told["charged"]
     assert (charged["of"], charged["epsilon"], charged["delta"]) == ("the trial", 1.0, 1e-5)
     assert told["release"] == dict.fromkeys(("epsilon", "delta", "unit", "users", "guarantee"))
+    assert told["paid"]["releases"] == 4 and told["paid"]["epsilon"] > before["paid"]["epsilon"]
+    assert told["paid"]["epsilon"] >= most_paid()
     assert told["policy"]["kind"] == "none", "its estimates are those of the earlier turn"
     page = as_text(turn)
     assert f"Trial of {version.name}: insufficient evidence." in page and "Released the moments" not in page

@@ -84,6 +84,10 @@ def test_a_release_says_what_one_person_can_have_paid_for_all_releases_of_the_lo
     )
     assert said(2, None).endswith("more than any finite epsilon, because not all have a formal guarantee.")
     assert said(1, 0.5) == ""
+    judged = {"verdict": "pass", "reason": "it is good", "loop": {"releases": 2, "epsilon": 0.4, "delta": 1e-5}}
+    assert stage_sentence("evaluate", judged) == (
+        "Pass: it is good. For all 2 releases of this loop so far, one person can have paid at most epsilon 0.4 at delta 1e-5."
+    )
     assert "epsilon" not in stage_sentence("release", released | {"rounds": 2, "composed_epsilon": 0.3}), (
         "an older turn"
     )

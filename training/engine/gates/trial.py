@@ -23,7 +23,12 @@ from training.engine.gates.decision_rule import FALSE_PASS_ALPHA, VerdictWord, a
 from training.engine.gates.judgements import GateResult, Judgement, combine_verdicts
 from training.engine.gates.share_gates import SUPPORT_OFF
 from training.engine.gates.trial_guardrails import SQUARE_MARGIN, guardrail_judgements
-from training.engine.gates.trial_losses import judge_retention, price_of_leaving, price_of_missing_rewards
+from training.engine.gates.trial_losses import (
+    judge_retention,
+    name_unreported,
+    price_of_leaving,
+    price_of_missing_rewards,
+)
 from training.engine.intervals.clustered import MIN_ESS, POWER
 
 TRIAL_LOOKS = 3  # releases of one trial; a trial without a verdict then ends without a promotion
@@ -100,7 +105,7 @@ def hides_losses(earlier: Mapping[str, np.ndarray]) -> bool:
 class _Sums:
     """Hold the improvement's noised sums, the noise on each by column, and how far beyond its clip a person's v may lie.
 
-    leaving, missing: the prices of people who left and of missing rewards, a person.
+    leaving, missing: the prices of missed days and of missing rewards, a person.
     beyond, beyond_sd: the share of people beyond the clip on each side, and the sd of its noise. clip: the largest v inside.
     """
 
@@ -203,7 +208,7 @@ def trial_verdict(
     sums = _read(spec, stored, earlier)
     retention = judge_retention(stored, look, comparable=not _problem(sums, max(sums.value["users"], 1.0)))
     guards = guardrail_judgements(spec, stored, earlier, look)
-    result = combine_verdicts([_improvement(spec, sums, z), *guards, retention])
+    result = combine_verdicts([name_unreported(_improvement(spec, sums, z), stored), *guards, retention])
     if result.verdict == "pass":
         return GateResult(
             "pass", "Every metric passed in the trial, on people who had the candidate.", result.judgements, None
@@ -250,7 +255,7 @@ def _reason(
     estimate, low, high = shown
     users, what = max(sums.value["users"], 1.0), "The difference between the arms of the trial"
     prices = (
-        (sums.leaving, "the people whom the candidate lost"),
+        (sums.leaving, "the days that people stay away"),
         (sums.missing, "rewards that are missing more often"),
     )
     if sums.price > 0:

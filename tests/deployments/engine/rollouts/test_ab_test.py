@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from core.errors import InputError
 from deployments.engine.evidence.normal_mixture import MixtureBlocks, mixture_blocks
 from deployments.engine.rollouts.ab_test import AbFacts, AbTerms, ab_verdict
-from deployments.engine.rollouts.verdict import WORST_FIRST, WhenInsufficient
+from deployments.engine.rollouts.verdict import WORST_FIRST
+from loops.engine.spec import WhenInsufficient
 from tests.deployments.engine.rollouts.lives import USUAL, Arm, drawn, harm
 from tests.deployments.engine.rollouts.test_staged import arms, counts, triggers
 

@@ -15,7 +15,8 @@ from core.errors import InputError
 from deployments.engine.health.triggers import TRIGGER_BAR, Trigger
 from deployments.engine.rollouts.arm_values import ArmValues
 from deployments.engine.rollouts.staged import CanaryTerms, StageFacts, canary_verdict
-from deployments.engine.rollouts.verdict import WORST_FIRST, RolloutVerdict, WhenInsufficient
+from deployments.engine.rollouts.verdict import WORST_FIRST, RolloutVerdict
+from loops.engine.spec import WhenInsufficient
 from tests.deployments.engine.rollouts.lives import USUAL, Arm, drawn, harm
 
 TERMS = CanaryTerms()

@@ -26,7 +26,7 @@ from privacy.engine.sealing import about_outcome
 from privacy.models import Choice, Decision, Purpose, RewardSignal, ServedDecision, VaultEvent
 from privacy.services.people.data_keys import ciphers
 from privacy.services.records.close_outcomes import outcomes_close
-from tests.factories.care import care_loop, person
+from tests.factories.care import care_loop, people_named, person
 from tests.factories.users import service_token, token_for
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, learned
 from tests.r3al_project.api.api_calls import ask, post
@@ -58,9 +58,9 @@ def live(people: int, *, walk_is: str, days_ago: int = 3, again: bool = False) -
     """Everybody is decided for once and says how a walk was, so many days after what was deployed last; then windows pass."""
     token = service_token_again() if again else service_token()
     rng = np.random.default_rng(1)
+    if not again:
+        people_named([f"p{i}" for i in range(people)], consents=(Purpose.PERSONALIZATION,))
     for i in range(people):
-        if not again:
-            person(f"p{i}", consents=(Purpose.PERSONALIZATION,))
         told = ask(token, f"r{i}-{days_ago}", userId=f"p{i}").told
         bad = told["actions"]["policy"]["action"] == "walk" and walk_is == "bad"
         empathy, total = (0.2, -0.6) if bad else (0.9, 0.4)
@@ -179,7 +179,7 @@ def test_weeks_of_one_person_are_one_person(loop: LoopVersion) -> None:
 def lived_days(loop: LoopVersion, version: ModelVersion, people: int, days: int, *, bad: frozenset[int]) -> None:
     """Everybody is decided for once a day by ``version`` from the deployment on, and dismisses it on the weekdays in ``bad``."""
     began = Deployment.objects.order_by("-pk")[0].created_at
-    ids = [person(f"d{i}", consents=(Purpose.PERSONALIZATION,))[0] for i in range(people)]
+    ids = people_named([f"d{i}" for i in range(people)], consents=(Purpose.PERSONALIZATION,))
     keys = ciphers(ids)
     made = Decision.objects.bulk_create(
         Decision(

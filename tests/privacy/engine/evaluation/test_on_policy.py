@@ -42,7 +42,7 @@ def _rows(
     """People with one decision each; rewards in reward scales."""
     n = len(reward)
     return TrialRows(
-        np.arange(n), np.array(candidate), np.zeros(n, bool), np.zeros(n), np.zeros(n), np.zeros(n, np.int64),
+        np.arange(n), np.array(candidate), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.int64),
         np.array(reward) * SPEC.reward.scale,
         np.full(n, speaks), np.full(n, empathy), np.full(n, harmful),
     )  # fmt: skip
@@ -74,7 +74,7 @@ def test_the_centre_moves_both_arms_alike() -> None:
 def test_a_person_counts_once_with_the_mean_over_explored_and_other_decisions() -> None:
     rows = _rows([0.6, 0.0, 0.3], [True, True, True])
     once = replace(
-        rows, person=np.array([0, 0, 0]), candidate=np.array([True]), left=np.array([False]),
+        rows, person=np.array([0, 0, 0]), candidate=np.array([True]), missed=np.zeros(1),
         unreported=np.zeros(1), before=np.zeros(1), before_count=np.zeros(1, np.int64),
     )  # fmt: skip
     assert adjusted_rewards(SPEC, once, 0.0) == pytest.approx([0.3])
@@ -181,7 +181,7 @@ def test_people_at_the_bar_are_inside_the_clips_and_one_who_dismisses_everything
     speaks = rng.random(n * each) < 0.5
     blames = np.where(np.repeat(np.arange(n), each) == 0, True, rng.random(n * each) < 0.1)
     rows = TrialRows(
-        np.repeat(np.arange(n), each), np.full(n, True), np.full(n, False), np.zeros(n), np.zeros(n), np.zeros(n, np.int64),
+        np.repeat(np.arange(n), each), np.full(n, True), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.int64),
         np.zeros(n * each), speaks,
         rng.uniform(0.5, 1.0, n * each), blames.astype(np.int64),
     )  # fmt: skip
@@ -205,9 +205,9 @@ def test_people_who_are_never_harmed_are_inside_the_clips(bar_side: str) -> None
 @pytest.mark.parametrize("before", [-1e9, 0.0, 1e9])
 @pytest.mark.parametrize("before_count", [0, 1, 10**9])
 @pytest.mark.parametrize("candidate", [True, False])
-@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("missed", [0.0, 0.4, 1.0])
 def test_the_worst_person_moves_no_reward_block_by_more_than_its_clip(
-    reward: float, before: float, before_count: int, candidate: bool, left: bool
+    reward: float, before: float, before_count: int, candidate: bool, missed: float
 ) -> None:
     rows = replace(
         _rows([reward], [candidate]), before=np.array([before]), before_count=np.array([before_count], dtype=np.int64)
@@ -216,7 +216,7 @@ def test_the_worst_person_moves_no_reward_block_by_more_than_its_clip(
     signs = np.where(rows.candidate, 1.0, -1.0)
     for vector, columns, clip in (
         (level_rows(adjusted, rows.before_count > 0), LEVEL_COLUMNS, LEVEL_CLIP),
-        (spread_rows(adjusted, np.array([left]), np.array([float(left)])), SPREAD_COLUMNS, SPREAD_CLIP),
+        (spread_rows(adjusted, np.array([missed]), np.array([missed])), SPREAD_COLUMNS, SPREAD_CLIP),
         *(
             (improvement_rows(signs, adjusted, clip, np.array([low])), IMPROVEMENT_COLUMNS, IMPROVEMENT_CLIP)
             for clip in (NARROW_CLIP, WIDE_CLIP, FAR_CLIP)

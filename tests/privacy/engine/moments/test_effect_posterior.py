@@ -101,10 +101,8 @@ def test_the_noise_of_the_gram_is_doubt() -> None:
     asked = released(effects_of(0, 2, size=1.5), np.random.default_rng(3), noise=0.001)
     noisy = NoisyMoments(Gram(GRAM, np.full_like(GRAM, 0.03)), *list(vars(asked).values())[1:])
     rng = np.random.default_rng(4)
-    sure, unsure = (
-        np.stack([released_posterior(PHI, r).draw(rng) for _ in range(100)]).std(axis=0)[:, 2].mean()
-        for r in (asked, noisy)
-    )
+    posteriors = [released_posterior(PHI, one) for one in (asked, noisy)]
+    sure, unsure = (np.stack([p.draw(rng) for _ in range(100)]).std(axis=0)[:, 2].mean() for p in posteriors)
     assert unsure > 1.2 * sure
 
 

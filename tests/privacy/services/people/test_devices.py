@@ -6,11 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 from knox.models import AuthToken
 
-from core.errors import RefusedElsewhere
 from privacy.models import Consent, DeviceToken, Person, PersonAccount, Purpose
 from privacy.models.consent import OWN_SOURCE
-from privacy.services.people.consent import consent_grant, consent_withdraw
-from privacy.services.people.devices import NOBODY, Origin, act_origin, device_origin, own_refusals_check
+from privacy.services.people.consent import consent_withdraw
+from privacy.services.people.devices import NOBODY, Origin, act_origin, device_origin
 from privacy.services.people.tokens import device_token_create
 from privacy.services.vault.commitments import row_digest
 from privacy.services.vault.stored_rows import CONSENTS
@@ -69,43 +68,6 @@ def test_a_deleted_account_keeps_its_number(person: int, backend: User) -> None:
     assert device_origin(token).account == f"account {pk}" and device_origin(token).account_id == pk
 
 
-@pytest.mark.parametrize(
-    ("refused_by", "asked_by", "source", "is_closed"),
-    [
-        (1, 2, OWN_SOURCE, True),
-        (1, 1, OWN_SOURCE, False),
-        (1, None, OWN_SOURCE, True),
-        (None, 2, OWN_SOURCE, False),
-        (1, 2, "api", False),
-    ],
-)
-def test_only_an_own_refusal_through_another_account_is_closed(
-    person: int, refused_by: int | None, asked_by: int | None, source: str, is_closed: bool
-) -> None:
-    refuse(person, Origin(refused_by, "a", "d"), source)
-    asked = Origin(asked_by, "b", "e")
-    if is_closed:
-        with pytest.raises(RefusedElsewhere, match="refused training on a device that another account issued"):
-            own_refusals_check(person_id=person, purposes=ONE, origin=asked)
-    else:
-        own_refusals_check(person_id=person, purposes=ONE, origin=asked)
-    own_refusals_check(person_id=person, purposes=[Purpose.EVALUATION], origin=asked)
-
-
-def test_a_refusal_that_was_undone_closes_nothing(person: int) -> None:
-    mine = Origin(1, "a", "d")
-    refuse(person, mine)
-    consent_grant(person_ids=[person], purposes=ONE, source=OWN_SOURCE, origin=mine)
-    own_refusals_check(person_id=person, purposes=ONE, origin=Origin(2, "b", "e"))
-
-
-def test_a_refusal_behind_a_later_one_of_a_service_still_counts(person: int) -> None:
-    refuse(person, Origin(1, "a", "d"))
-    Consent.objects.create(person_id=person, purpose="training", granted=False, source="api", account_id=2)
-    with pytest.raises(RefusedElsewhere):
-        own_refusals_check(person_id=person, purposes=ONE, origin=Origin(2, "b", "e"))
-
-
 def test_an_act_can_be_repeated_as_it_was(person: int, backend: User) -> None:
     refuse(person, device_origin(device(person, backend)))
     origin = act_origin(Consent.objects.get(granted=False))
@@ -119,4 +81,8 @@ def test_acts_that_name_nobody_keep_the_digest_that_was_recorded_of_them(person:
     assert CONSENTS.digest(act) == before and (act.pk, before) in list(CONSENTS.digests())
     Consent.objects.filter(pk=act.pk).update(account_id=0)
     assert CONSENTS.digest(Consent.objects.get(pk=act.pk)) != before
+    named = row_digest("consents", act.pk, act.created_at, person, "training", False, "1", OWN_SOURCE, "", 0)
+    assert list(CONSENTS.digests()) == [(act.pk, named)], "nor does one that lifts nothing"
+    Consent.objects.filter(pk=act.pk).update(lifts=True)
+    assert list(CONSENTS.digests()) != [(act.pk, named)]
     assert Person.objects.get().pk == person

@@ -11,7 +11,7 @@ from privacy.engine.dp.accounting import NANO, epsilon_of_gdp
 from privacy.models import Consent, DataKey, Person, PrivacyBudget, Purpose, VaultEvent
 from privacy.models.consent import OWN_SOURCE
 from privacy.selectors.budgets import budget_summary
-from privacy.services.people.consent import consent_grant, consent_withdraw
+from privacy.services.people.consent import consent_grant, consent_withdraw, refusals_lift
 from privacy.services.people.devices import Origin
 from privacy.services.people.erasure import person_erase, tombstones, tombstones_replay
 from privacy.services.people.export import vault_events_of
@@ -127,6 +127,21 @@ def test_what_either_spelling_refused_stays_refused(twice: tuple[int, int], refu
     found = consent_grant(person_ids=[pk], purposes=[Purpose.TRAINING], source="api", text_version="8", by="service")
     assert found == may_report, "who refused is known, too"
     assert vault_audit().broken == ""
+
+
+def test_each_apps_refusal_of_the_other_spelling_is_kept_unless_it_was_lifted(twice: tuple[int, int]) -> None:
+    pk, other = twice
+    consent_withdraw(person_ids=[other], purposes=[Purpose.TRAINING], source="api", text_version="5")
+    for account in (7, 8, 9):
+        consent_withdraw(
+            person_ids=[other], purposes=[Purpose.TRAINING], source=OWN_SOURCE, origin=Origin(account, "", str(account))
+        )
+    lifted = Origin(8, "", "8")
+    refusals_lift(person_id=other, purposes=[Purpose.TRAINING], text_version="1", origin=lifted)
+    assert mask_once_folded(pk) == 0
+    kept = Consent.objects.filter(person_id=pk, purpose=Purpose.TRAINING).order_by("id")
+    assert list(kept.values_list("source", "account_id")) == [("api", None), (OWN_SOURCE, 7), (OWN_SOURCE, 9)]
+    assert not kept.filter(lifts=True).exists() and vault_audit().broken == ""
 
 
 def test_a_consent_of_the_other_spelling_is_none_of_this_one(twice: tuple[int, int]) -> None:

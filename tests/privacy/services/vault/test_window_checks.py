@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models import F
 
 from core.errors import BudgetExceeded
-from privacy.models import PrivacyBudget, Purpose
+from privacy.models import Person, PrivacyBudget, Purpose, Release
+from privacy.services.people.erasure import person_erase
+from privacy.services.people.identity import people_get_or_create
 from privacy.services.records.import_file import signals_import
 from privacy.services.releases.lifecycle import release_reserve
 from privacy.services.vault.adopt import vault_prepare
-from privacy.services.vault.recorded import CapChange
+from privacy.services.vault.budget_checks import budgets_check
+from privacy.services.vault.recorded import CapChange, Recorded
 from privacy.services.vault.verify import vault_audit
 from privacy.services.vault.window_checks import Charge, WindowFacts, windows_check
 from tests.factories.care import care_loop
@@ -137,6 +141,46 @@ class TestMidnight:
             stored = budget(spent=(spent, 1, 1))
             assert found(stored, charge(at(14, 23, 59)), rolled=[LONG_AGO, change.at], caps=[change]) == []
         assert windows_named(found(budget(spent=(1, 1, 1)), charge(at(14, 20)), rolled=[change.at])) == ["day"]
+
+    def test_it_may_count_in_the_day_in_which_a_budget_began_whose_person_was_erased_since(self) -> None:
+        late, again = charge(at(14, 23, 59)), at(15, 9)
+        for spent in (0, 1):
+            stored = budget(spent=(spent, 1, 1))
+            assert found(stored, late, rolled=[again], is_reborn=True) == []
+        assert windows_named(found(budget(spent=(1, 1, 1)), late, rolled=[again])) == ["day"]
+
+    def test_of_such_a_budget_only_the_first_charges_before_midnight_may(self) -> None:
+        stored = budget(spent=(1, 1, 1))
+        assert windows_named(found(stored, charge(at(14, 20)), is_reborn=True)) == ["day"]
+        charges = [charge(at(14, 20)), charge(at(14, 23, 59))]
+        assert windows_named(found(budget(spent=(1, 2, 2)), *charges, is_reborn=True)) == ["day"], "it began before"
+
+
+@pytest.mark.django_db
+def test_who_registered_after_midnight_is_named_neither_before_nor_after_an_erasure_and_a_return(
+    tmp_path: Path,
+) -> None:
+    """A release that began before midnight charged them in the new day, in which their budget began."""
+    loop = care_loop()
+    signals_import(path=log_file(tmp_path / "log.csv", ["ann"]), loop_version=loop, consents=list(Purpose))
+    release = release_reserve(
+        key="late", loop_version=loop, purpose=Purpose.TRAINING, folds=ALL_FOLDS, epsilon=0.2, delta=1e-5, mechanism="m",
+        parameters={},
+    )  # fmt: skip
+    midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
+    Release.objects.filter(pk=release.pk).update(created_at=midnight - timedelta(seconds=1))
+    Person.objects.update(created_at=midnight + timedelta(seconds=1))
+
+    def named() -> list[str]:
+        return [sentence for sentence in budgets_check(Recorded()) if "'s budget of person" in sentence]
+
+    assert named() == []
+    person_erase(person_id=Person.objects.get().pk, source="test")
+    assert named() == []
+    people_get_or_create(population=loop.spec.population, identifiers=["ann"])
+    assert Person.objects.get().erased_at is None and named() == []
+    PrivacyBudget.objects.update(spent_day=F("spent_day") + 1)
+    assert len(named()) == 1
 
 
 @pytest.mark.django_db

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from privacy.engine.evaluation.arm_differences import release_difference
+from privacy.engine.evaluation.on_policy import TrialRows
 from tests.factories.trial_people import SIGMA, TrialPeople, passes, verdict_of, verdicts
 from training.engine.gates.judgements import Judgement
 from training.engine.gates.trial import trial_harms
@@ -96,6 +97,30 @@ def test_a_gain_that_pays_for_the_people_lost_passes_and_a_smaller_one_does_not(
         assert least <= sum(found) <= most
 
 
+def test_people_who_stay_away_for_days_are_lost_for_those_days() -> None:
+    """The candidate pays a quarter of a scale. Its people miss an eighth more of the days, of two scales each."""
+    away = TrialPeople(gain=0.25, miss=(0.05, 0.175))
+    judged = next(
+        j
+        for j in verdict_of(away.rows(np.random.default_rng(2), 8_000), centre=2.0).judgements
+        if j.name == "retention"
+    )
+    assert judged.value == pytest.approx(-0.125, abs=0.02)
+    assert sum(verdict_of(r, centre=2.0).verdict == "pass" for r in _lives(away)) <= 1
+    assert (
+        sum(verdict_of(r, centre=2.0).verdict == "pass" for r in _lives(TrialPeople(gain=0.25, miss=(0.05, 0.05)))) >= 9
+    )
+
+
+def test_where_people_come_on_two_days_in_five_a_good_candidate_still_passes() -> None:
+    seldom = TrialPeople(gain=0.4, miss=(0.6, 0.6))
+    assert sum(verdict_of(r, centre=1.0).verdict == "pass" for r in _lives(seldom)) >= 9
+
+
+def _lives(people: TrialPeople) -> list[TrialRows]:
+    return [people.rows(np.random.default_rng([7, i]), 1_000) for i in range(12)]
+
+
 def test_where_people_come_seldom_anyway_a_good_candidate_still_passes() -> None:
     assert passes(TrialPeople(gain=0.4, leave=(0.5, 0.5)), users=1_000, lives=12) >= 8
 
@@ -125,13 +150,20 @@ def test_rewards_that_are_missing_more_often_have_a_price() -> None:
     assert passes(TrialPeople(gain=0.25, missing=(0.35, 0.0)), users=1_000, lives=12) >= 10, "more rewards cost nothing"
 
 
+@pytest.mark.parametrize(("missing", "said"), [(0.0, False), (0.02, False), (0.25, True)])
+def test_a_verdict_says_how_many_decisions_it_says_nothing_about(missing: float, said: bool) -> None:
+    found = verdicts(TrialPeople(gain=0.3, missing=(missing, missing)), users=1_000, lives=3)
+    reasons = [j.reason for v in found for j in v.judgements if j.name == "improvement"]
+    assert ["without a reward" in reason for reason in reasons] == [said] * 3
+
+
 def test_people_who_leave_before_any_outcome_are_missed() -> None:
     """A third of the candidate's people have decisions, none of them with an outcome, and left."""
     rng = np.random.default_rng(4)
     rows = TrialPeople(gain=0.4, share=0.6).rows(rng, 2_000)  # so that as many of either arm are heard
     gone = rows.candidate & (rng.random(2_000) < 1 / 3)
     unheard = replace(
-        rows, left=rows.left | gone,
+        rows, missed=np.maximum(rows.missed, gone),
         **{name: getattr(rows, name)[~gone[rows.person]] for name in ("person", "reward", "intervened", "empathy", "harmful")},
     )  # fmt: skip
     judged = next(j for j in verdict_of(unheard).judgements if j.name == "retention")
