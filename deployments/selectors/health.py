@@ -75,7 +75,9 @@ def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
     if deployment is not None and arms.other is not None and slot.head == MAIN_HEAD:
         slow = _slow_minutes(deployment, arms.watched, arms.other)
     return Evidence(
-        weeks=_lived(deployment, arms, largest_total(spec), first_week(deployment)) if deployment else LivedWeeks.none(),
+        weeks=_lived(deployment, arms, largest_total(spec), first_week(deployment))
+        if deployment
+        else LivedWeeks.none(),
         other_arm=arms.kind,
         latency=_latency(slot),
         margin=stability_margin(spec),

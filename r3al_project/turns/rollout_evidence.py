@@ -43,6 +43,12 @@ class EvidenceRow:
     difference: str
     state: str
 
+    @property
+    def numbers(self) -> str:
+        """Return the values of both arms and their difference in one text."""
+        arms = f"{self.candidate} against {self.present}" if self.candidate and self.present else ""
+        return ", ".join(filter(None, (arms, f"difference {self.difference}" if self.difference else "")))
+
 
 @dataclass(frozen=True)
 class HarmRow:

@@ -54,7 +54,12 @@ def _until(lived: LivedWeeks, week: int) -> LivedWeeks:
     """Return what was known when a week closed: the weeks up to it, and people's first days."""
     known = lived.week <= week
     return replace(
-        lived, week=lived.week[known], person=lived.person[known], ours=lived.ours[known], sums=lived.sums[known], closed=week
+        lived,
+        week=lived.week[known],
+        person=lived.person[known],
+        ours=lived.ours[known],
+        sums=lived.sums[known],
+        closed=week,
     )
 
 

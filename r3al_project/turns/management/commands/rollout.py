@@ -45,7 +45,9 @@ _SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "List rollouts, show one, approve, pause, resume, promote, abort or retry it, or try other terms on past weeks."
+    help = (
+        "List rollouts, show one, approve, pause, resume, promote, abort or retry it, or try other terms on past weeks."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -57,11 +59,19 @@ class Command(BaseCommand):
             _named(act)
             act.add_argument("--reason", required=True, help="why; it is stored permanently")
         acts["promote"].add_argument(
-            "--override", action="store_true", help="do it before the evidence says so; your reason is stored as an override"
+            "--override",
+            action="store_true",
+            help="do it before the evidence says so; your reason is stored as an override",
         )
-        acts["abort"].add_argument("--harmful", action="store_true", help="the version caused harm; it is never tried again")
-        acts["retry"].add_argument("--override", default="", metavar="REASON", help="why, although there is an objection")
-        _dry_run_options(verbs.add_parser("dry-run", help="show what a canary would have done in weeks that were lived"))
+        acts["abort"].add_argument(
+            "--harmful", action="store_true", help="the version caused harm; it is never tried again"
+        )
+        acts["retry"].add_argument(
+            "--override", default="", metavar="REASON", help="why, although there is an objection"
+        )
+        _dry_run_options(
+            verbs.add_parser("dry-run", help="show what a canary would have done in weeks that were lived")
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         verb = options["verb"]
@@ -106,7 +116,9 @@ def _list(options: dict[str, Any]) -> list[str]:
     if options["loop"]:
         found = found.filter(slot__loop=loop_version_current(options["loop"]).loop)
     rollouts = list(found[:_SHOWN])
-    return [_line(rollout) for rollout in rollouts] or ["there is no rollout yet; start one with `manage.py deploy NAME`"]
+    return [_line(rollout) for rollout in rollouts] or [
+        "there is no rollout yet; start one with `manage.py deploy NAME`"
+    ]
 
 
 def _line(rollout: Deployment) -> str:
@@ -123,9 +135,10 @@ def _show(options: dict[str, Any]) -> list[str]:
     lines.append(f"  Begun by {rollout.actor or 'nobody named'}: {rollout.reason}")
     if check is None:
         return [*lines, "  No verdict is stored yet."]
-    lines.append(f"  Last verdict, {check.created_at:%Y-%m-%d %H:%M} UTC: {check.label}. {' '.join(check.reasons)}")
+    when = f"{check.created_at:%Y-%m-%d %H:%M} UTC, stage {check.stage + 1}"
+    lines.append(f"  Last verdict, {when}: {check.label}. {' '.join(check.reasons)}")
     for row in evidence_rows(check):
-        lines.append(f"    {row.name}, {row.needed}: {STATE_WORDS[row.state]}; {row.candidate} against {row.present} {row.difference}")
+        lines.append(f"    {row.name}, {row.needed}: {STATE_WORDS[row.state]}; {row.numbers}")
     lines += [f"    {row.name}: {row.percent}% of a proof of harm" for row in harm_rows(check)]
     return lines
 
@@ -152,7 +165,9 @@ def _dry_run(options: dict[str, Any]) -> list[str]:
     lines = [f"a canary over the weeks of rollout {rollout.pk} ({rollout.version}); nothing is written"]
     for at in walk:
         said = f"{at.verdict.step}, {at.verdict.label}"
-        lines.append(f"  week {at.week}, stage {at.stage + 1} of {len(terms.stages)}: {said}. {' '.join(at.verdict.reasons)}")
+        lines.append(
+            f"  week {at.week}, stage {at.stage + 1} of {len(terms.stages)}: {said}. {' '.join(at.verdict.reasons)}"
+        )
     if walk[-1].verdict.step in ("wait", "extend", "advance"):
         lines.append("  No more weeks are stored. The canary would still be in progress.")
     lines.append("  Not part of it: latency, and whether the arms have the declared ratio.")
