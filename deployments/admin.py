@@ -6,12 +6,14 @@ Deployments and rollbacks are made on the training dashboard, where each is conf
 from __future__ import annotations
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, ReasonColumn, display
 from core.html_format import NOTHING, html_facts
+from deployments.engine.rollouts.strategies import STRATEGIES
+from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.models import (
     AbExperiment,
     Deployment,
@@ -24,6 +26,25 @@ from deployments.models import (
 )
 from deployments.selectors.health import EPOCHS, FIRST_DAYS
 from privacy.admin.person_rows import PersonRowsAdmin
+from training.admin.versions import VERSION_STATE_LABELS, ModelVersionAdmin
+from training.models import ModelVersion
+
+admin.site.unregister(ModelVersion)
+
+
+@admin.register(ModelVersion)
+class TriedVersionAdmin(ModelVersionAdmin):
+    """The versions' own page, which also says how a version is tried now."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        active = Deployment.objects.filter(version=OuterRef("pk"), state__in=ACTIVE_STATES).values("strategy")[:1]
+        return super().get_queryset(request).annotate(tried_by=Subquery(active))
+
+    @display(description="state", ordering="state", label=VERSION_STATE_LABELS)
+    def show_state(self, version: ModelVersion) -> str:
+        strategy = getattr(version, "tried_by", None)
+        return STRATEGIES[strategy].label if strategy else super().show_state(version)
+
 
 DEPLOYMENT_STATE_LABELS = {
     "pending": "info", "in progress": "warning", "paused": "warning", "succeeded": "success",

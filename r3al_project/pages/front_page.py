@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db.models import Case, Count, Max, Prefetch, When, Window
@@ -11,7 +11,8 @@ from django.shortcuts import render
 
 from core.html_format import NOT_ENOUGH_PEOPLE, duration_text, interval_plot, number_text
 from core.sentences import sentence
-from deployments.selectors.slots import slots_in_use
+from deployments.models import Deployment
+from deployments.selectors.slots import rollouts_now, slots_in_use
 from jobs.models import Job, JobState
 from jobs.periodic_runs import runs_late
 from loops.engine.heads import MAIN_HEAD
@@ -20,6 +21,7 @@ from privacy.services.releases.moments import MOMENTS_KIND
 from r3al_project.pages.operator_views import require
 from r3al_project.permissions import VIEW_VERSIONS
 from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.rollout_progress import tried_words
 from r3al_project.turns.sentences import paid_sentence
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_sentence
@@ -59,7 +61,7 @@ def page_state() -> dict[str, Any]:
         "headline": _headline(turns),
         "late": runs_late(),
         "slots": slots,
-        "versions": _versions({row["slot"].candidate_id for row in slots}),
+        "versions": _versions(tried_now()),
         "verdicts": _verdicts(),
         "waiting": Job.objects.filter(state=JobState.QUEUED).order_by("id")[:_WAITING],
     } | release_context()
@@ -130,7 +132,7 @@ def _slots() -> list[dict[str, Any]]:
     ]
 
 
-def _versions(tried: set[int | None]) -> list[dict[str, Any]]:
+def _versions(tried: Mapping[int, Deployment]) -> list[dict[str, Any]]:
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
     learned = ModelVersion.objects.learned().select_related("loop_version__loop")
     rows = []
@@ -184,10 +186,15 @@ def estimate(name: str, value: float | None, low: float | None, high: float | No
     )
 
 
-def state_chip(version: ModelVersion, tried: set[int | None]) -> dict[str, str]:
-    """Return the chip of a version's state. ``tried``: versions that a part of the people have in a trial."""
+def tried_now() -> dict[int, Deployment]:
+    """Return the rollout that tries each version now, by the version's id."""
+    return {rollout.version_id: rollout for rollout in rollouts_now()}
+
+
+def state_chip(version: ModelVersion, tried: Mapping[int, Deployment]) -> dict[str, str]:
+    """Return the chip of a version's state. ``tried``: as ``tried_now`` returned."""
     if version.pk in tried:
-        return chip_of("running", "on trial")
+        return chip_of("running", tried_words(tried[version.pk]))
     return chip_of(version.state, version.get_state_display())
 
 

@@ -12,13 +12,14 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from core.errors import InputError, R3alError
-from deployments.selectors.slots import slots_in_use
+from deployments.selectors.slots import rollouts_now, slots_in_use
 from loops.engine.spec import DEPLOY_MODES
 from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import release_context, turn_rows
 from r3al_project.pages.health_cards import health_card
 from r3al_project.pages.incident_cards import incident_cards
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
+from r3al_project.pages.rollout_cards import rollout_cards
 from r3al_project.pages.trial_cards import trial_cards
 from r3al_project.pages.version_rows import version_rows
 from r3al_project.pages.waiting_cards import waiting_cards
@@ -33,7 +34,9 @@ def _state() -> dict[str, Any]:
     slots = list(slots_in_use().select_related("loop", "stable", "candidate", "holdback").order_by("loop__name", "id"))
     rows = turn_rows()
     running = [row for row in rows if row["turn"].outcome == "running"]
-    health = [health_card(slot) for slot in slots if slot.stable.is_learned or slot.candidate is not None]
+    rollouts = {rollout.slot_id: rollout for rollout in rollouts_now()}
+    watched = [slot for slot in slots if slot.stable.is_learned or slot.candidate is not None]
+    health = [health_card(slot, rollouts.get(slot.pk)) for slot in watched]
     return {
         "headline": _headline(health, running),
         "turns": running,
@@ -43,6 +46,8 @@ def _state() -> dict[str, Any]:
         "versions": version_rows(slots),
         "waiting": waiting_cards(),
         "trials": trial_cards(),
+        "rollouts": rollout_cards(),
+        "timelines": slots,
     } | release_context()
 
 
@@ -55,8 +60,10 @@ def _headline(slots: list[dict[str, Any]], running: list[dict[str, Any]]) -> str
 
 
 def _health_words(row: dict[str, Any]) -> str:
-    slot, on_trial = row["slot"], f"{row['version'].name} is on trial, " if row["on_trial"] else ""
-    return f"{slot.loop.name} / {slot.head}: {on_trial}{row['chip']['words']}"
+    slot, tried = row["slot"], ""
+    if row["tried"]:
+        tried = f"{row['version'].name} {row['tried'].removesuffix(' for half of the people')}, "
+    return f"{slot.loop.name} / {slot.head}: {tried}{row['chip']['words']}"
 
 
 @dashboard_view

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db.models import Prefetch
 
 from core.html_format import NOT_ENOUGH_PEOPLE, number_text
-from deployments.models import ServingSlot
+from deployments.engine.rollouts.strategies import TRIAL
+from deployments.models import Deployment, ServingSlot
 from loops.engine.heads import MAIN_HEAD
-from r3al_project.pages.front_page import chip_of, main_first, state_chip
+from r3al_project.pages.front_page import chip_of, main_first, state_chip, tried_now
 from training.models import (
     LIVED,
     OUTCOME_GATE,
@@ -30,7 +31,7 @@ def version_rows(slots: Sequence[ServingSlot]) -> list[dict[str, Any]]:
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
     gates = Prefetch("metrics", ModelMetric.objects.exclude(source=LIVED).order_by("id"))
     found = ModelVersion.objects.learned().select_related("loop_version__loop").defer("weights")
-    deployed, tried = {slot.stable_id for slot in slots}, {slot.candidate_id for slot in slots}
+    deployed, tried = {slot.stable_id for slot in slots}, tried_now()
     newest = main_first(found.prefetch_related(verdicts, gates).order_by("-id")[:_VERSIONS])
     rows = [_row(version, deployed, tried) for version in newest]
     first = {row["version"].loop_version.loop_id: row for row in reversed(rows) if row["version"].head == MAIN_HEAD}
@@ -42,20 +43,21 @@ def version_rows(slots: Sequence[ServingSlot]) -> list[dict[str, Any]]:
 def _may_be_tried(row: dict[str, Any]) -> bool:
     """Tell whether the newest candidate of a loop waits for a trial, as one does that acts like an earlier harmful version."""
     version: ModelVersion = row["version"]
-    return version.state == VersionState.EVALUATING and not row["on_trial"] and trial_is_wanted(version)
+    return version.state == VersionState.EVALUATING and row["rollout"] is None and trial_is_wanted(version)
 
 
-def _row(version: ModelVersion, deployed: set[int], tried: set[int | None]) -> dict[str, Any]:
+def _row(version: ModelVersion, deployed: set[int], tried: Mapping[int, Deployment]) -> dict[str, Any]:
     verdict = next(reversed(version.verdicts.all()), None)
-    answer, on_trial = verdict.verdict if verdict else "not asked", version.pk in tried
+    answer, rollout = verdict.verdict if verdict else "not asked", tried.get(version.pk)
     return {
         "version": version,
         "state": state_chip(version, tried),
         "gate": chip_of(answer, f"gate: {VERDICT_WORDS[answer]}"),
         "metrics": _metrics(version),
-        "can_deploy": version.state == VersionState.EVALUATING and answer == "pass" and not on_trial,
+        "can_deploy": version.state == VersionState.EVALUATING and answer == "pass" and rollout is None,
         "can_roll_back": version.pk in deployed,
-        "on_trial": on_trial,
+        "rollout": rollout,
+        "is_trial": rollout is not None and rollout.strategy == TRIAL,
     }
 
 

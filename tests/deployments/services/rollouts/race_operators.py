@@ -26,7 +26,7 @@ from tests.fresh_database import create_tables
 from tests.races import in_processes, scenarios
 
 DECLARED = '[rollout]\nstrategy = "canary"\nstages = [0.2, 0.5]\ndwell_weeks = 2\n'
-BY_ANN = {"actor": "ann", "reason": "race"}
+BY_ANN: dict[str, Any] = {"actor": "ann", "reason": "race"}
 
 
 def main() -> dict[str, Any]:
@@ -58,7 +58,7 @@ def outcome(act: Callable[[], Any], won: str) -> str:
         return "refused"
 
 
-def at_once(rollout: Deployment, act: Callable[..., Any], won: str) -> Counter[str]:
+def at_once(rollout: Deployment, act: Callable[..., Any], won: str) -> dict[str, int]:
     """Eight operators do the same, each with the rollout as they read it before."""
     return in_processes(lambda _: Counter([outcome(lambda: act(rollout=rollout_get(rollout.pk), **BY_ANN), won)]))
 
