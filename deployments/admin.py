@@ -6,14 +6,13 @@ Deployments and rollbacks are made on the training dashboard, where each is conf
 from __future__ import annotations
 
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, ReasonColumn, display
 from core.html_format import NOTHING, html_facts
 from deployments.engine.rollouts.strategies import STRATEGIES
-from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.models import (
     AbExperiment,
     Deployment,
@@ -25,6 +24,7 @@ from deployments.models import (
     ServingSlot,
 )
 from deployments.selectors.health import EPOCHS, FIRST_DAYS
+from deployments.selectors.rollouts import with_rollouts
 from privacy.admin.person_rows import PersonRowsAdmin
 from training.admin.versions import VERSION_STATE_LABELS, ModelVersionAdmin
 from training.models import ModelVersion
@@ -37,8 +37,7 @@ class TriedVersionAdmin(ModelVersionAdmin):
     """The versions' own page, which also says how a version is tried now."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
-        active = Deployment.objects.filter(version=OuterRef("pk"), state__in=ACTIVE_STATES).values("strategy")[:1]
-        return super().get_queryset(request).annotate(tried_by=Subquery(active))
+        return with_rollouts(super().get_queryset(request))
 
     @display(description="state", ordering="state", label=VERSION_STATE_LABELS)
     def show_state(self, version: ModelVersion) -> str:

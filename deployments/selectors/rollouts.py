@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Max, QuerySet
+from django.db.models import Max, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from core.errors import NotFound
@@ -16,6 +16,7 @@ from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
 from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, EvidenceWeek, RolloutAct, RolloutCheck
+from deployments.selectors.slots import rollouts_now
 from training.models import ModelVersion
 
 _RELATED = ("slot__loop", "version__loop_version__loop", "previous__loop_version__loop")
@@ -26,6 +27,22 @@ def rollouts_all() -> QuerySet[Deployment]:
     """Return all rollouts, newest first. What a rollback returned to is no rollout."""
     found = Deployment.objects.filter(rollback_of__isnull=True).select_related(*_RELATED)
     return found.defer("version__weights", "previous__weights").order_by("-pk")
+
+
+def rollouts_watched() -> list[Deployment]:
+    """Return the rollouts in progress, oldest first, without the arrays of their versions."""
+    arrays = ("version__weights", "previous__weights", "slot__stable__weights")
+    return list(rollouts_now().defer(*arrays))
+
+
+def with_rollouts(versions: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
+    """Add to each version which rollout tries it now: ``tried_in``, ``tried_by``, ``tried_state`` and ``tried_bp``, or None.
+
+    ``tried_in``: id of the rollout. ``tried_by``: its strategy. ``tried_bp``: the people who have the version, in basis points.
+    """
+    active = Deployment.objects.filter(version=OuterRef("pk"), state__in=ACTIVE_STATES)
+    columns = {"tried_in": "pk", "tried_by": "strategy", "tried_state": "state", "tried_bp": "slot__weight_bp"}
+    return versions.annotate(**{name: Subquery(active.values(column)[:1]) for name, column in columns.items()})
 
 
 def rollout_get(pk: int) -> Deployment:

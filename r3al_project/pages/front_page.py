@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Case, Count, Max, Prefetch, When, Window
@@ -11,8 +11,8 @@ from django.shortcuts import render
 
 from core.html_format import NOT_ENOUGH_PEOPLE, duration_text, interval_plot, number_text
 from core.sentences import sentence
-from deployments.models import Deployment
-from deployments.selectors.slots import rollouts_now, slots_in_use
+from deployments.selectors.rollouts import with_rollouts
+from deployments.selectors.slots import slots_in_use
 from jobs.models import Job, JobState
 from jobs.periodic_runs import runs_late
 from loops.engine.heads import MAIN_HEAD
@@ -61,7 +61,7 @@ def page_state() -> dict[str, Any]:
         "headline": _headline(turns),
         "late": runs_late(),
         "slots": slots,
-        "versions": _versions(tried_now()),
+        "versions": _versions(),
         "verdicts": _verdicts(),
         "waiting": Job.objects.filter(state=JobState.QUEUED).order_by("id")[:_WAITING],
     } | release_context()
@@ -132,14 +132,14 @@ def _slots() -> list[dict[str, Any]]:
     ]
 
 
-def _versions(tried: Mapping[int, Deployment]) -> list[dict[str, Any]]:
+def _versions() -> list[dict[str, Any]]:
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
-    learned = ModelVersion.objects.learned().select_related("loop_version__loop")
+    learned = with_rollouts(ModelVersion.objects.learned().select_related("loop_version__loop"))
     rows = []
     for version in main_first(learned.defer("weights").prefetch_related(verdicts).order_by("-id")[:_VERSIONS]):
         last = next(reversed(version.verdicts.all()), None)
         answer = last.verdict if last else "not asked"
-        state = state_chip(version, tried)
+        state = state_chip(version)
         rows.append({"version": version, "state": state, "gate": chip_of(answer, VERDICT_WORDS[answer])})
     return rows
 
@@ -186,15 +186,10 @@ def estimate(name: str, value: float | None, low: float | None, high: float | No
     )
 
 
-def tried_now() -> dict[int, Deployment]:
-    """Return the rollout that tries each version now, by the version's id."""
-    return {rollout.version_id: rollout for rollout in rollouts_now()}
-
-
-def state_chip(version: ModelVersion, tried: Mapping[int, Deployment]) -> dict[str, str]:
-    """Return the chip of a version's state. ``tried``: as ``tried_now`` returned."""
-    if version.pk in tried:
-        return chip_of("running", tried_words(tried[version.pk]))
+def state_chip(version: Any) -> dict[str, str]:
+    """Return the chip of the state of a version that ``with_rollouts`` read."""
+    if version.tried_by:
+        return chip_of("running", tried_words(version.tried_by, version.tried_state, version.tried_bp))
     return chip_of(version.state, version.get_state_display())
 
 

@@ -10,7 +10,7 @@ from deployments.models import Deployment, HealthCheck, ServingSlot
 from deployments.selectors.health import arms_compared
 from loops.engine.thresholds import LATENCY_BAR_MS
 from r3al_project.pages.front_page import SIGNS, estimate
-from r3al_project.turns.rollout_progress import tried_words
+from r3al_project.turns.rollout_progress import rollout_words
 from training.models import says_nothing
 
 _METRIC_WORDS = {
@@ -48,7 +48,7 @@ def _tried(rollout: Deployment) -> str:
     """Return how a version is tried, such as "is on trial for half of the people"."""
     if rollout.strategy == TRIAL:
         return "is on trial for half of the people"
-    return f"is tried ({tried_words(rollout)})"
+    return f"is tried ({rollout_words(rollout)})"
 
 
 def _holdback(slot: ServingSlot) -> str:

@@ -44,7 +44,7 @@ def timeline_page(request: HttpRequest, slot: int) -> HttpResponse:
 
 
 def _now(slot: ServingSlot) -> str:
-    now = f"{_name(slot.stable)} is deployed now."
+    now = f"Deployed now: {_name(slot.stable)}."
     if slot.candidate is None or not slot.weight_bp:
         return now
     return f"{now} {share_text(slot.weight_bp / BASIS_POINTS)} of people have {slot.candidate.name} instead."
@@ -60,7 +60,17 @@ def _entry(entry: TimelineEntry) -> dict[str, Any]:
     chip, text = _WORDS[entry.kind](entry.row)
     actor = entry.row.actor if entry.kind != "end" else ""
     by = "by itself" if actor in _PROGRAMS or getattr(entry.row, "automatic", False) else f"by {actor}" if actor else ""
-    return {"at": entry.at, "chip": chip, "text": text, "why": sentence(entry.row.reason), "by": by}
+    return {
+        "at": entry.at,
+        "chip": chip,
+        "text": text,
+        "why": "" if _says_itself(entry) else sentence(entry.row.reason),
+        "by": by,
+    }
+
+
+def _says_itself(entry: TimelineEntry) -> bool:
+    return entry.kind == "act" and entry.row.act == RolloutAct.Act.ASK
 
 
 def _deployment_words(row: Deployment) -> tuple[dict[str, str], str]:

@@ -12,7 +12,8 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from core.errors import InputError, R3alError
-from deployments.selectors.slots import rollouts_now, slots_in_use
+from deployments.selectors.rollouts import rollouts_watched
+from deployments.selectors.slots import slots_in_use
 from loops.engine.spec import DEPLOY_MODES
 from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_current
 from r3al_project.pages.front_page import release_context, turn_rows
@@ -34,9 +35,10 @@ def _state() -> dict[str, Any]:
     slots = list(slots_in_use().select_related("loop", "stable", "candidate", "holdback").order_by("loop__name", "id"))
     rows = turn_rows()
     running = [row for row in rows if row["turn"].outcome == "running"]
-    rollouts = {rollout.slot_id: rollout for rollout in rollouts_now()}
+    rollouts = rollouts_watched()
+    in_slot = {rollout.slot_id: rollout for rollout in rollouts}
     watched = [slot for slot in slots if slot.stable.is_learned or slot.candidate is not None]
-    health = [health_card(slot, rollouts.get(slot.pk)) for slot in watched]
+    health = [health_card(slot, in_slot.get(slot.pk)) for slot in watched]
     return {
         "headline": _headline(health, running),
         "turns": running,
@@ -46,7 +48,7 @@ def _state() -> dict[str, Any]:
         "versions": version_rows(slots),
         "waiting": waiting_cards(),
         "trials": trial_cards(),
-        "rollouts": rollout_cards(),
+        "rollouts": rollout_cards(rollouts),
         "timelines": slots,
     } | release_context()
 

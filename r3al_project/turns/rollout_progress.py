@@ -22,15 +22,19 @@ def share_text(share: float) -> str:
     return f"{100 * share:.4g}%"
 
 
-def tried_words(rollout: Deployment) -> str:
+def tried_words(strategy: str, state: str, weight_bp: int) -> str:
     """Return what a version's chip says while a rollout tries it, such as "canary, 10% of people"."""
-    if rollout.strategy == TRIAL:
+    if strategy == TRIAL:
         return "on trial"
-    label = STRATEGIES[rollout.strategy].label
-    if rollout.state == DeploymentState.PAUSED:
+    label = STRATEGIES[strategy].label
+    if state == DeploymentState.PAUSED:
         return f"{label}, paused"
-    share = rollout.slot.weight_bp
-    return f"{label}, {share / 100:g}% of people" if share else label
+    return f"{label}, {weight_bp / 100:g}% of people" if weight_bp else label
+
+
+def rollout_words(rollout: Deployment) -> str:
+    """Return how a rollout tries its version, as ``tried_words``."""
+    return tried_words(rollout.strategy, rollout.state, rollout.slot.weight_bp)
 
 
 def stage_words(rollout: Deployment, progress: RolloutProgress) -> str:
@@ -60,7 +64,7 @@ def next_step(rollout: Deployment, progress: RolloutProgress, check: RolloutChec
     if rollout.state == DeploymentState.PAUSED:
         return f"{paused_words(rollout)} Resume it or abort it."
     if rollout.waits_for:
-        return f"It waits for your approval: then {_approved_words(rollout, progress)}."
+        return f"It waits for your approval: then {approved_words(rollout, progress)}."
     if rollout.strategy == TRIAL:
         return "The next turn reads the trial."
     return f"{_time_words(progress)}{_data_words(check)}"
@@ -90,7 +94,8 @@ def paused_words(rollout: Deployment) -> str:
     return f"{by} because: {clause(pause.reason)}."
 
 
-def _approved_words(rollout: Deployment, progress: RolloutProgress) -> str:
+def approved_words(rollout: Deployment, progress: RolloutProgress) -> str:
+    """Return what happens once an operator approves, such as "50% of people get the version"."""
     if rollout.waits_for == ADVANCE and rollout.stage + 1 < len(progress.stages):
         return f"{share_text(progress.stages[rollout.stage + 1])} of people get the version"
     return "everybody gets the version"

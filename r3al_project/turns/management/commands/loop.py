@@ -18,7 +18,7 @@ from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import ImportHead, LoopSpec
 from loops.models import LoopVersion
 from r3al_project.turns.add_loop import loop_add_file, loop_text
-from r3al_project.turns.rollout_progress import tried_words
+from r3al_project.turns.rollout_progress import rollout_words
 from training.models import ModelVersion
 
 
@@ -83,7 +83,7 @@ def _propensity_text(columns: ImportHead) -> str:
 
 def _tried(rollout: Deployment) -> str:
     is_trial = rollout.strategy == TRIAL
-    return f"{rollout.version} is {'on trial' if is_trial else f'tried ({tried_words(rollout)})'}"
+    return f"{rollout.version} is {'on trial' if is_trial else f'tried ({rollout_words(rollout)})'}"
 
 
 def _version_text(version: ModelVersion) -> str:
