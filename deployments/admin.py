@@ -21,6 +21,8 @@ from deployments.models import (
     HealthCheck,
     Incident,
     LatencyMinute,
+    RolloutAct,
+    RolloutCheck,
     ServingSlot,
 )
 from deployments.selectors.health import EPOCHS, FIRST_DAYS
@@ -118,6 +120,30 @@ class DeploymentAdmin(ReadOnlyAdmin):
     @display(description="thresholds at the start")
     def thresholds(self, deployment: Deployment) -> SafeString:
         return html_facts(deployment.frozen_policy)
+
+
+@admin.register(RolloutCheck)
+class RolloutCheckAdmin(ReadOnlyAdmin):
+    """Verdicts without their figures, which may be of few people. The dashboard shows those of enough."""
+
+    list_display = ("__str__", "deployment", "stage", "closed_weeks", "step", "label", "acted", "created_at")
+    list_filter = ("step", "acted", "deployment__slot__loop", "deployment__slot__head")
+    list_select_related = ("deployment",)
+    fields = ("deployment", "generation", "stage", "closed_weeks", "step", "label", "show_reasons", "acted", "created_at")
+    readonly_fields = fields
+
+    @display(description="reasons")
+    def show_reasons(self, check: RolloutCheck) -> SafeString:
+        return html_facts(check.reasons)
+
+
+@admin.register(RolloutAct)
+class RolloutActAdmin(ReasonColumn, ReadOnlyAdmin):
+    list_display = ("__str__", "deployment", "stage", "show_reason", "actor", "created_at")
+    list_filter = ("act", "deployment__slot__loop", "deployment__slot__head")
+    list_select_related = ("deployment",)
+    fields = ("deployment", "act", "stage", "share_bp", "reason", "actor", "created_at")
+    readonly_fields = fields
 
 
 HEALTH_LABELS = {"not enough data yet": "info", "healthy": "success", "degraded": "warning", "critical": "danger"}
