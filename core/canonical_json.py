@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
+from uuid import UUID
 
 _DEEPEST = 16
 
@@ -38,7 +39,7 @@ def facts_json(facts: Sequence[Any]) -> bytes:
     """Return sorted JSON of a row's columns, the same before and after both databases stored them.
 
     Whole floats are written as integers, because a JSON column of PostgreSQL may return one as the other. Times are written in
-    UTC with microseconds, and bytes as hexadecimal digits.
+    UTC with microseconds, and bytes and UUIDs as hexadecimal digits.
     """
     return sorted_json(_as_stored(facts))
 
@@ -65,6 +66,8 @@ def _as_stored(value: Any) -> Any:
         return bytes(value).hex()
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if isinstance(value, UUID):
+        return value.hex
     return value.isoformat() if isinstance(value, date) else value
 
 

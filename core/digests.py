@@ -74,6 +74,8 @@ RELEASE_COINS = Context("release coins")
 IDEMPOTENT_REQUEST = Context("idempotent request")
 RELEASE_KEY = Context("release key", mac=_hmac_16)
 DECISION_ID = Context("decision id", mac=_blake_16)
+# Receivers of webhooks keep these secrets, so their context never changes.
+WEBHOOK_SECRET = Context("webhook secret")
 # Stored in the Trust Vault: like the permanent contexts below, these never change.
 VAULT_CHAIN = Context("trust vault chain")
 VAULT_HEAD = Context("trust vault head")
@@ -96,9 +98,9 @@ DECISION_REQUEST = Context("serving request", _hmac_key, b"\0".join, _blake_16)
 DECISION_SEED = Context("serving seed", _hmac_key, b"\0".join, _blake_16)
 
 CONTEXTS = (
-    PSEUDONYM, RELEASE_COINS, IDEMPOTENT_REQUEST, RELEASE_KEY, DECISION_ID, VAULT_CHAIN, VAULT_HEAD, VAULT_ROW, PERSON,
-    FOLD, TOMBSTONE, VAULT_PERSON, VAULT_GROUP, VAULT_LEAF, IMPORTED_ROW, REWARD_ID, REWARD_CONTENT, SIGNAL_ID,
-    SIGNAL_CONTENT, DECISION_REQUEST, DECISION_SEED,
+    PSEUDONYM, RELEASE_COINS, IDEMPOTENT_REQUEST, RELEASE_KEY, DECISION_ID, WEBHOOK_SECRET, VAULT_CHAIN, VAULT_HEAD,
+    VAULT_ROW, PERSON, FOLD, TOMBSTONE, VAULT_PERSON, VAULT_GROUP, VAULT_LEAF, IMPORTED_ROW, REWARD_ID, REWARD_CONTENT,
+    SIGNAL_ID, SIGNAL_CONTENT, DECISION_REQUEST, DECISION_SEED,
 )  # fmt: skip
 
 

@@ -8,3 +8,4 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 WEEK = 7 * DAY
 RECORDS_KEPT = timedelta(days=90)  # records of people, exports and tables made from them, and health checks
 ANSWERS_KEPT = timedelta(days=1)  # answers to requests with an Idempotency-Key; no client retries later than this
+NOTICES_KEPT = timedelta(days=90)  # notices to operators, and what became of each

@@ -109,8 +109,8 @@ class DeploymentAdmin(ReadOnlyAdmin):
     list_filter = ("state", "strategy", "slot__loop", "slot__head")
     list_select_related = ("slot__loop", "version__loop_version__loop", "previous__loop_version__loop")
     date_hierarchy = "created_at"
-    fields = ("slot", "version", "previous", "strategy", "show_state", "stage", "reason", "thresholds", "actor",
-              "created_at", "finished_at")  # fmt: skip
+    fields = ("slot", "version", "previous", "strategy", "show_state", "stage", "stage_began_at", "extended",
+              "waits_for", "deadline_at", "reason", "thresholds", "actor", "created_at", "finished_at")  # fmt: skip
     readonly_fields = fields
 
     @display(description="state", ordering="state", label=DEPLOYMENT_STATE_LABELS)
@@ -120,21 +120,6 @@ class DeploymentAdmin(ReadOnlyAdmin):
     @display(description="thresholds at the start")
     def thresholds(self, deployment: Deployment) -> SafeString:
         return html_facts(deployment.frozen_policy)
-
-
-@admin.register(RolloutCheck)
-class RolloutCheckAdmin(ReadOnlyAdmin):
-    """Verdicts without their figures, which may be of few people. The dashboard shows those of enough."""
-
-    list_display = ("__str__", "deployment", "stage", "closed_weeks", "step", "label", "acted", "created_at")
-    list_filter = ("step", "acted", "deployment__slot__loop", "deployment__slot__head")
-    list_select_related = ("deployment",)
-    fields = ("deployment", "generation", "stage", "closed_weeks", "step", "label", "show_reasons", "acted", "created_at")
-    readonly_fields = fields
-
-    @display(description="reasons")
-    def show_reasons(self, check: RolloutCheck) -> SafeString:
-        return html_facts(check.reasons)
 
 
 @admin.register(RolloutAct)
@@ -182,6 +167,29 @@ class HealthCheckAdmin(ReadOnlyAdmin):
     @display(description="recommendations")
     def advice(self, check: HealthCheck) -> SafeString:
         return html_facts(check.recommendations)
+
+
+@admin.register(RolloutCheck)
+class RolloutCheckAdmin(ReadOnlyAdmin):
+    list_display = ("deployment", "stage", "closed_weeks", "step", "label", "acted", "created_at")
+    list_filter = ("step", "acted", "deployment__slot__loop", "deployment__slot__head")
+    list_select_related = ("deployment__version__loop_version__loop",)
+    fields = (
+        "deployment",
+        "generation",
+        "stage",
+        "closed_weeks",
+        "step",
+        "label",
+        "acted",
+        "show_reasons",
+        "created_at",
+    )
+    readonly_fields = fields
+
+    @display(description="reasons")
+    def show_reasons(self, check: RolloutCheck) -> SafeString:
+        return html_facts(check.reasons)
 
 
 @admin.register(Incident)

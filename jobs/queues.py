@@ -6,4 +6,5 @@ DEFAULT = "default"
 PRIVACY = "privacy"
 TRAIN = "train"
 MONITOR = "monitor"  # tasks that are due every minute, such as rollbacks, so that they never wait behind long jobs
-QUEUES = (DEFAULT, PRIVACY, TRAIN, MONITOR)
+NOTICES = "notices"  # what waits for other machines to answer, so that nothing else waits for them
+QUEUES = (DEFAULT, PRIVACY, TRAIN, MONITOR, NOTICES)

@@ -13,6 +13,7 @@ from jobs.handlers import JobContext, handler
 from jobs.queues import PRIVACY
 from jobs.schedules import schedule
 from privacy.models import Release
+from privacy.services.people.key_age import key_age_check
 from privacy.services.people.retention import records_expire
 from privacy.services.records.close_outcomes import outcomes_close
 from privacy.services.releases.reservations import ANONYMIZE_JOB
@@ -48,6 +49,12 @@ def expire() -> None:
     records_expire()
 
 
+@shared_task(name="privacy.key_age", ignore_result=True)
+def key_age() -> None:
+    """Tell operators when the newest master key is old."""
+    key_age_check()
+
+
 @handler(ANONYMIZE_JOB, queue=PRIVACY)
 def anonymize_job(context: JobContext) -> Callable[[], dict[str, Any]]:
     """Compute an anonymisation whose people are already charged."""
@@ -71,4 +78,5 @@ schedule(
     watched_as="sealing decisions",
 )
 schedule("privacy: verify the vault", task="privacy.verify_vault", seconds=DAY)
+schedule("privacy: look at the age of the master key", task="privacy.key_age", seconds=DAY, queue=PRIVACY)
 schedule("privacy: delete what has expired", task="privacy.expire", seconds=DAY, queue=PRIVACY)

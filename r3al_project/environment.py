@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 import secrets
@@ -12,12 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 
 from core.atomic_files import atomic_file
 from core.errors import Conflict, InputError
 
 Environment = Mapping[str, str]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 EXAMPLES = {"your-secret-salt-here", "change-me", "embedded-only-change-me"}
 SECRET_LENGTH = 32
 _OTHERS = 0o077
@@ -95,6 +98,38 @@ def beside(env: Environment, name: str, *others: str) -> list[str]:
 def words(env: Environment, name: str, default: tuple[str, ...] = ()) -> list[str]:
     """Read a comma-separated list."""
     return [w.strip() for w in text(env, name).split(",") if w.strip()] or list(default)
+
+
+def networks(env: Environment, name: str) -> list[Network]:
+    """Read a comma-separated list of networks, such as 10.0.0.0/8 or 127.0.0.1."""
+    try:
+        return [ipaddress.ip_network(word) for word in words(env, name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} cannot be read: {error}; write networks such as 10.0.0.0/8") from None
+
+
+def addresses(env: Environment, name: str) -> list[str]:
+    """Read a comma-separated list of e-mail addresses."""
+    found = words(env, name)
+    for address in found:
+        try:
+            validate_email(address)
+        except ValidationError:
+            raise ImproperlyConfigured(f"{name}: {address!r} is not an e-mail address") from None
+    return found
+
+
+def mail(env: Environment, name: str) -> dict[str, Any]:
+    """Return Django's settings of how mail is sent: by ``smtp+tls://USER:PASSWORD@HOST:PORT`` or the like, or not at all."""
+    url = text(env, name)
+    if not url:
+        return {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
+    try:
+        return dict(environ.Env.email_url_config(url))
+    except Exception:  # the parser's messages may quote the password
+        raise ImproperlyConfigured(
+            f"{name} cannot be read; expected smtp+tls://USER:PASSWORD@HOST:PORT, smtp+ssl:// or smtp://"
+        ) from None
 
 
 def folder(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobs.models import CANCEL_JOB
+from notices.models import MANAGE_WEBHOOKS, VIEW_NOTICES
 from privacy.models.account import REVOKE_TOKENS
 from privacy.models.budget import CHANGE_CAPS
 from privacy.models.keys import ERASE_PERSON
@@ -25,6 +26,7 @@ __all__ = [
     "CHANGE_CAPS",
     "DEPLOY_VERSION",
     "ERASE_PERSON",
+    "MANAGE_WEBHOOKS",
     "OVERRIDE_COMPARISON",
     "REVOKE_TOKENS",
     "ROLLBACK_VERSION",
@@ -33,6 +35,7 @@ __all__ = [
     "VIEW_BUDGETS",
     "VIEW_HEALTH",
     "VIEW_JOBS",
+    "VIEW_NOTICES",
     "VIEW_PEOPLE",
     "VIEW_RELEASES",
     "VIEW_VERSIONS",

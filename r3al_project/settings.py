@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "jobs",
+    "notices",
     "loops",
     "privacy",
     "training",
@@ -82,6 +83,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "r3al_project.pages.bell.bell",
             ]
         },
     }
@@ -216,7 +218,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         name: {"level": LOG_LEVEL}
-        for name in ("core", "jobs", "loops", "privacy", "training", "deployments", "r3al_project")
+        for name in ("core", "jobs", "notices", "loops", "privacy", "training", "deployments", "r3al_project")
     }
     | {name: {"level": "WARNING"} for name in ("celery", "kombu", "django_celery_beat")}
     | {"axes": {"level": "ERROR"}}  # its warnings name whoever mistyped a password; Django logs each 429
@@ -241,6 +243,15 @@ VAULT_ANCHOR_URL = read.web_address(env, "VAULT_ANCHOR_URL")
 VAULT_TSA_URL = read.web_address(env, "VAULT_TSA_URL")
 VAULT_TSA_ROOTS, VAULT_TSA_FOLDER = read.beside(env, "VAULT_TSA_URL", "VAULT_TSA_ROOTS", "VAULT_TSA_FOLDER")
 PRIVACY_BUDGET_PERIOD = read.one_of(env, "PRIVACY_BUDGET_PERIOD", "monthly", ("daily", "weekly", "monthly"))
+
+# Notices to operators: where e-mail goes and how, which private networks webhooks may reach, and how links begin.
+R3AL_NOTICE_EMAILS = read.addresses(env, "R3AL_NOTICE_EMAILS")
+_, R3AL_NOTICE_FROM = read.beside(env, "R3AL_NOTICE_EMAILS", "EMAIL_URL", "R3AL_NOTICE_FROM")
+globals().update(read.mail(env, "EMAIL_URL"))
+EMAIL_TIMEOUT = 10
+R3AL_WEBHOOK_NETWORKS = read.networks(env, "R3AL_WEBHOOK_NETWORKS")
+R3AL_KEY_DAYS = read.whole(env, "R3AL_KEY_DAYS", 365, low=1)
+R3AL_PUBLIC_URL = read.web_address(env, "R3AL_PUBLIC_URL").rstrip("/")
 
 # Jobs: the duration of a worker's lease, the interval of its renewal, and the wait before a queued job is dispatched again.
 R3AL_JOB_LEASE_SECONDS = read.lease_seconds(env)

@@ -10,6 +10,7 @@ from r3al_project.api.http import errors
 from r3al_project.pages import (
     calibration_page,
     deploy_page,
+    notices_page,
     privacy,
     rollout_act_page,
     rollout_pages,
@@ -66,6 +67,8 @@ urlpatterns = [
         name="training-dashboard-rollout",
     ),
     path("r3al/timeline/<int:slot>/", timeline_page.timeline_page, name="timeline"),
+    path("r3al/notices/", notices_page.notices_list, name="notices"),
+    path("r3al/notices/seen/", notices_page.notices_seen, name="notices-seen"),
     path("r3al/calibration/", calibration_page.calibration_page, name="calibration"),
     path("r3al/training-dashboard/cancel/<int:turn>/", training_dashboard.cancel, name="training-dashboard-cancel"),
 ]

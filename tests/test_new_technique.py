@@ -20,7 +20,8 @@ from tests.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = (
-    "core", "deployments", "docs", "jobs", "loops", "privacy", "r3al_project", "simulator", "templates", "tests", "training",
+    "core", "deployments", "docs", "jobs", "loops", "notices", "privacy", "r3al_project", "simulator", "templates", "tests",
+    "training",
 )  # fmt: skip
 ENGINE = Path("privacy/engine/anonymize")
 FILE = Path(__file__).parent / "new_technique" / "microaggregation.py"

@@ -27,6 +27,7 @@ from deployments.models import (
 )
 from jobs.models import IdempotentAnswer, Job
 from loops.models import Loop, LoopVersion
+from notices.models import Delivery, Notice, WebhookEndpoint
 from privacy.models import (
     Choice,
     Consent,
@@ -56,13 +57,14 @@ BLUEPRINT = {
     "training_data_pool", "model_versions", "model_metrics", "training_episodes", "reward_signals", "ab_experiments",
     "anonymization_logs", "synthetic_jobs", "deployment_history", "privacy_budget",
 }  # fmt: skip
-OURS = ("jobs", "loops", "privacy", "training", "deployments", "turns")
+OURS = ("jobs", "notices", "loops", "privacy", "training", "deployments", "turns")
 BEFORE = datetime(2024, 12, 31, tzinfo=UTC)
 pytestmark = pytest.mark.django_db
 
 # constraint -> the table, and what makes a good row of it bad. A name in quotes repeats that column of the good row.
 Same = type("Same", (), {})()
 Another = type("Another", (), {})()  # a version that nothing else refers to
+MailedNotice = type("MailedNotice", (), {})()  # a notice that was sent by e-mail already
 STARTED = {"attempts": 1, "started_at": NOW}
 ENDED = {**STARTED, "finished_at": NOW}
 BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
@@ -160,6 +162,10 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
         (Deployment, {"state": "succeeded"}),
         (Deployment, {"state": "pending", "finished_at": NOW}),
     ],
+    "deployment_waits_while_active": [
+        (Deployment, {"waits_for": "advance", "state": "succeeded", "finished_at": NOW}),
+        (Deployment, {"waits_for": "nothing"}),
+    ],
     "experiment_arms_differ": [(AbExperiment, {"treatment": ModelVersion})],
     "experiment_split_in_range": [(AbExperiment, {"split_bp": v}) for v in (0, 10_000)],
     "experiment_alpha_in_range": [(AbExperiment, {"alpha": v}) for v in (0.0, 1.0)],
@@ -187,6 +193,19 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     ],
     "job_failed_has_reason": [(Job, ENDED | {"state": "failed"})],
     "job_cancelled_when_asked": [(Job, ENDED | {"state": "cancelled"}), (Job, {"cancel_requested": True})],
+    "notice_key_named": [(Notice, {"key": ""})],
+    "notice_level_known": [(Notice, {"level": "loud"})],
+    "webhook_named_and_addressed": [(WebhookEndpoint, {"name": ""}), (WebhookEndpoint, {"url": ""})],
+    "webhook_level_known": [(WebhookEndpoint, {"least_level": "loud"})],
+    "webhook_secret_from_one": [(WebhookEndpoint, {"secret_number": 0})],
+    "delivery_endpoint_once": [(Delivery, {"notice": Same, "endpoint": Same})],
+    "delivery_mail_once": [(Delivery, {"notice": MailedNotice, "endpoint": None})],
+    "delivery_state_known": [(Delivery, {"state": "lost", "finished_at": NOW})],
+    "delivery_finished_has_time": [
+        (Delivery, {"state": "delivered"}),
+        (Delivery, {"finished_at": NOW}),
+        (Delivery, {"state": "delivered", "finished_at": NOW, "token": "t"}),
+    ],
     "turn_one_running_a_loop": [(Turn, {"loop": Same})],
     "turn_finished_has_time": [(Turn, {"outcome": "kept"}), (Turn, {"finished_at": NOW})],
     "turn_stage_once": [(TurnStage, {"turn": Same, "name": Same})],
@@ -208,6 +227,10 @@ UNNAMED: list[tuple[type[models.Model], dict[str, Any]]] = [
     (VaultEvent, {"hash": Same}),
     (VaultBatch, {"event": Same}),
     (VaultHead, {"id": Same}),
+    (Notice, {"key": Same}),
+    (Notice, {"public_id": Same}),
+    (WebhookEndpoint, {"name": Same}),
+    (WebhookEndpoint, {"public_id": Same}),
     (Incident, {"deployment": Same}),
 ]
 
@@ -231,6 +254,8 @@ def _value(rows: Rows, good: models.Model, name: str, value: Any) -> Any:
         return getattr(good, name)
     if value is Another:
         return rows.fresh(ModelVersion)
+    if value is MailedNotice:
+        return rows.fresh(Delivery, endpoint=None).notice
     return rows.get(ModelVersion) if value is ModelVersion else value
 
 

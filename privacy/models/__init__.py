@@ -5,7 +5,7 @@ from privacy.models.budget import LedgerEntry, PrivacyBudget
 from privacy.models.consent import Consent, Purpose
 from privacy.models.decision import Choice, Decision, RewardSignal
 from privacy.models.imports import SignalImport
-from privacy.models.keys import DataKey, ExportKey
+from privacy.models.keys import DataKey, ExportKey, MasterKeyVersion
 from privacy.models.person import Person
 from privacy.models.release import RefusalPermit, Release, ReleaseRound, ReleaseState
 from privacy.models.served_decision import RewardEvent, ServedDecision, Unavailable
@@ -21,6 +21,7 @@ __all__ = [
     "DeviceToken",
     "ExportKey",
     "LedgerEntry",
+    "MasterKeyVersion",
     "Person",
     "PersonAccount",
     "PrivacyBudget",

@@ -46,3 +46,16 @@ class ExportKey(Created):
 
     def __str__(self) -> str:
         return f"key of export round {self.round_id}"
+
+
+class MasterKeyVersion(models.Model):
+    """Since when a version of the master key is in use. The key itself is in the settings alone."""
+
+    version = models.PositiveSmallIntegerField(primary_key=True)
+    first_seen_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "master_key_versions"
+
+    def __str__(self) -> str:
+        return f"master key {self.version} since {self.first_seen_at:%Y-%m-%d}"

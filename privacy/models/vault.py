@@ -27,6 +27,7 @@ class VaultKind(models.TextChoices):
     LOOP = "loop", "loop"
     ACCOUNT = "account", "account of a person"
     COVERAGE = "coverage", "coverage"
+    WEBHOOK = "webhook", "webhook"
 
 
 class VaultHead(models.Model):

@@ -20,6 +20,7 @@ from core.admin_base import (
 )
 from privacy.models import PersonAccount
 from privacy.services.people.tokens import tokens_revoke
+from r3al_project.ops import webhook_admin  # noqa: F401  (registers its page)
 from r3al_project.permissions import REVOKE_TOKENS
 
 admin.site.unregister(User)

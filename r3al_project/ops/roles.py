@@ -11,11 +11,13 @@ from r3al_project.permissions import (
     CHANGE_CAPS,
     DEPLOY_VERSION,
     ERASE_PERSON,
+    MANAGE_WEBHOOKS,
     OVERRIDE_COMPARISON,
     REVOKE_TOKENS,
     ROLLBACK_VERSION,
     SERVE_PEOPLE,
     START_TURN,
+    VIEW_NOTICES,
     VIEW_PEOPLE,
 )
 
@@ -26,6 +28,12 @@ _VISIBLE_APPS = (
     "turns",
     "jobs",
 )  # apps whose records describe no individual person
+# Who may change a webhook sees its address and its secret.
+_WEBHOOKS = (
+    MANAGE_WEBHOOKS,
+    *(f"notices.{act}_webhookendpoint" for act in ("view", "add", "delete")),
+    "notices.view_delivery",
+)
 _VISIBLE_PRIVACY_MODELS = (
     "release",
     "privacybudget",
@@ -44,6 +52,8 @@ ROLES: dict[str, tuple[str, ...]] = {
         ROLLBACK_VERSION,
         REVOKE_TOKENS,
         VIEW_PEOPLE,
+        VIEW_NOTICES,
+        *_WEBHOOKS,
     ),
     "Privacy officer": (
         ROLLBACK_VERSION,
@@ -53,9 +63,10 @@ ROLES: dict[str, tuple[str, ...]] = {
         ERASE_PERSON,
         REVOKE_TOKENS,
         VIEW_PEOPLE,
+        VIEW_NOTICES,
     ),
-    "Analyst": (),
-    "Viewer": (),
+    "Analyst": (VIEW_NOTICES,),
+    "Viewer": (VIEW_NOTICES,),
     "Service": (SERVE_PEOPLE,),  # a service may also erase the people that it names, as they may erase themselves
 }
 

@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 
-from r3al_project.permissions import VIEW_BUDGETS, VIEW_VERSIONS
+from r3al_project.permissions import VIEW_BUDGETS, VIEW_NOTICES, VIEW_VERSIONS
 
 PRIVACY_PAGE = (
     "Overview",
@@ -28,6 +28,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
              "permission": _may_view(VIEW_VERSIONS)},
             {"title": "Calibration", "icon": "target", "link": reverse_lazy("calibration"),
              "permission": _may_view(VIEW_VERSIONS)},
+            {"title": "Notices", "icon": "notifications", "link": reverse_lazy("notices"),
+             "permission": _may_view(VIEW_NOTICES)},
         ]},
         _group("The loop", ("Turns", "sync", "turns.turn"), ("Stages", "linear_scale", "turns.turnstage"),
                ("Jobs", "bolt", "jobs.job"), ("Loops", "all_inclusive", "loops.loop"),
@@ -48,7 +50,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                ("Accounts", "badge", "privacy.personaccount")),
         _group("Trust Vault", ("Events", "link", "privacy.vaultevent"), ("Batches", "inventory_2", "privacy.vaultbatch"),
                ("Checks", "verified", "privacy.vaultcheck")),
-        _group("System", ("Schedules", "schedule", "django_celery_beat.periodictask"),
+        _group("System", ("Webhooks", "webhook", "notices.webhookendpoint"), ("Deliveries", "outgoing_mail", "notices.delivery"),
+               ("Schedules", "schedule", "django_celery_beat.periodictask"),
                ("Intervals", "timer", "django_celery_beat.intervalschedule"), ("Users", "person", "auth.user"),
                ("Groups", "groups", "auth.group")),
     ]  # fmt: skip

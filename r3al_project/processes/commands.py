@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from jobs.queues import MONITOR, QUEUES
+from jobs.queues import MONITOR, NOTICES, QUEUES
 
 _CELERY = (sys.executable, "-m", "celery", "--quiet", "--app", "r3al_project")
 
@@ -32,9 +32,14 @@ def worker(name: str = "worker", *, queues: tuple[str, ...] = QUEUES) -> list[st
 
 
 def workers(*, concurrency: int = 2) -> dict[str, list[str]]:
-    """Return the commands of one machine's workers, by name: some for long jobs, one for monitoring the deployed policies."""
-    others = tuple(queue for queue in QUEUES if queue != MONITOR)
-    return same_workers("worker", queues=others, number=concurrency) | {MONITOR: worker(MONITOR, queues=(MONITOR,))}
+    """Return the commands of one machine's workers, by name.
+
+    Some are for long jobs, one monitors the deployed policies, and one tells operators, which waits for other machines.
+    """
+    alone = (MONITOR, NOTICES)
+    others = tuple(queue for queue in QUEUES if queue not in alone)
+    found = same_workers("worker", queues=others, number=concurrency)
+    return found | {queue: worker(queue, queues=(queue,)) for queue in alone}
 
 
 def same_workers(name: str, *, queues: tuple[str, ...], number: int) -> dict[str, list[str]]:

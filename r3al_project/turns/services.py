@@ -30,6 +30,7 @@ from r3al_project.turns.recorded_turns import turn_record
 from r3al_project.turns.selectors import release_keys, turn_due_at, turn_running
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_after
+from r3al_project.turns.turn_notices import turn_tell
 from training.engine.generators.registry import WORLD_MODEL, generator_named
 from training.engine.trainers.registry import (
     CONTEXTUAL_BANDITS,
@@ -284,4 +285,5 @@ def _turn_end(turn: Turn, outcome: Turn.Outcome, reason: str, actor: str | None 
     running = Turn.objects.filter(pk=turn.pk, outcome=Turn.Outcome.RUNNING)
     kept = {name: value for name, value in turn.parameters.items() if name not in _FORGOTTEN}
     if running.update(outcome=outcome, reason=reason, finished_at=timezone.now(), parameters=kept):
+        turn_tell(turn, outcome)
         turn_record(turn, outcome, turn.actor if actor is None else actor)

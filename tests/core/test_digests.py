@@ -29,6 +29,7 @@ FIRST = [
     ("VAULT_GROUP", ("ab\ncd",), "637232a45bfd219119a250d97d2e9b589ce710ad39fc8d6fd332be390610da2e"),
     ("VAULT_LEAF", (b'{"id":"1"}',), "78bb4232fb875103906e30e5d678187909cc5a2c1e4576baf2f5ed049eebe0bc"),
     ("IMPORTED_ROW", ('["app", "ann", "1"]',), "2b7faf57dbb2d4e44bfbedd79a432c99"),
+    ("WEBHOOK_SECRET", (b"\0" * 16, "1"), "db614e5d1e7778285c384972759ba25fe78d2ea50478b21a06c8bfa1c49f1cc2"),
     ("VAULT_CHAIN", (b"{}",), "74bfd08bff282669ee7728e97dcd8d5b44d7fd0abab04374673c46d98f763fd5"),
     ("VAULT_HEAD", ("1", "ab"), "967fc7fb9a0a7f1198f94a5d8e8d9c6be4fcb579c31b1801b0267106212d70fe"),
     ("VAULT_ROW", ("consents", b"[1]"), "b412be6a14f519f3c80b4dd274b965e4cf072da267cd4398a686135692ace14e"),
@@ -61,7 +62,7 @@ def test_every_context_is_listed_and_those_whose_digests_are_kept_are_pinned() -
     assert set(CONTEXTS) == set(NAMES.values()) and len(CONTEXTS) == len(NAMES)
     pinned = {name for name, _, _ in FIRST}
     older = {name for name, context in NAMES.items() if context.derive is not Context("new").derive}
-    assert pinned == older | {"VAULT_CHAIN", "VAULT_HEAD", "VAULT_ROW"}
+    assert pinned == older | {"WEBHOOK_SECRET", "VAULT_CHAIN", "VAULT_HEAD", "VAULT_ROW"}
 
 
 def test_no_two_contexts_have_one_key() -> None:
@@ -118,6 +119,7 @@ def test_lengths_are_those_of_the_columns() -> None:
         "TOMBSTONE",
         "RELEASE_COINS",
         "IDEMPOTENT_REQUEST",
+        "WEBHOOK_SECRET",
         "VAULT_CHAIN",
         "VAULT_HEAD",
         "VAULT_ROW",

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from argparse import _SubParsersAction
 from collections.abc import Iterator
 from functools import cache
 
@@ -38,13 +39,17 @@ def words_of(line: str) -> list[str]:
 
 @cache
 def options_of_manage(command: str) -> frozenset[str]:
-    """The options that a management command takes."""
+    """The options that a management command takes, and those of its acts."""
     found = get_commands()
     assert command in found, f"there is no command {command!r}"
     application = found[command]
     made = load_command_class(application, command) if isinstance(application, str) else application
     assert isinstance(made, BaseCommand)
-    actions = made.create_parser("manage.py", command)._actions
+    parser = made.create_parser("manage.py", command)
+    acts = [
+        act for action in parser._actions if isinstance(action, _SubParsersAction) for act in action.choices.values()
+    ]
+    actions = [action for each in (parser, *acts) for action in each._actions]
     return frozenset(option for action in actions for option in action.option_strings)
 
 

@@ -25,12 +25,16 @@ from deployments.models import (
     HealthCheck,
     Incident,
     LatencyMinute,
+    RolloutAct,
+    RolloutCheck,
     ServingSlot,
 )
 from deployments.services.rollouts.slots import slots_seed
 from jobs.models import Job
 from loops.models import LoopVersion
 from loops.services import loop_add
+from notices.models import Delivery, Notice, WebhookEndpoint
+from notices.services.record import notice_record
 from privacy.models import (
     Choice,
     Consent,
@@ -111,6 +115,7 @@ def furnish(name: str = "small") -> LoopVersion:
     _watched(slots[0])
     _lived(version, name)
     _system(name)
+    _told(name)
     return version
 
 
@@ -201,6 +206,12 @@ def _served(slot: ServingSlot, candidate: ModelVersion) -> None:
         slot=slot, version=candidate, previous=slot.stable, strategy="canary", state="in_progress", actor="a test",
         frozen_policy={"improvement": 0.0},
     )  # fmt: skip
+    RolloutCheck.objects.create(
+        deployment=deployment, generation=1, stage=0, closed_weeks=2, step="wait", reasons=["nothing is due"]
+    )
+    RolloutAct.objects.create(
+        deployment=deployment, act="ask", stage=0, share_bp=500, actor="a test", reason="it may go on"
+    )
     AbExperiment.objects.create(deployment=deployment, control=slot.stable, treatment=candidate, ends_at=NOW)
 
 
@@ -247,6 +258,14 @@ def _lived(version: LoopVersion, name: str) -> None:
     sealed = vault_append(kind=VaultKind.DECISIONS, body={"decisions": 1, "root": "00" * 32})
     VaultBatch.objects.create(event=sealed, decisions_count=1, leaves=bytes(32), root="00" * 32)
     VaultCheck.objects.create(sequence=sealed.sequence, head=sealed.hash, decisions_count=1, erased_count=0)
+
+
+def _told(name: str) -> None:
+    """What operators were told, and one way that failed."""
+    endpoint = WebhookEndpoint.objects.create(name=f"{name} chat", url="https://example.org/hook")
+    notice_record(kind="turn_failed", key=f"{name} turn failed", subject=name, facts={"turn": 1, "stage": "train"})
+    notice = Notice.objects.get(key=f"{name} turn failed")
+    Delivery.objects.create(notice=notice, endpoint=endpoint, next_attempt_at=NOW, last_error="status 500", attempts=2)
 
 
 def _system(name: str) -> None:

@@ -21,6 +21,7 @@ from deployments.models import (
 )
 from jobs.models import IdempotentAnswer, Job
 from loops.models import Loop, LoopVersion
+from notices.models import Delivery, Notice, WebhookEndpoint
 from privacy.models import (
     Choice,
     Consent,
@@ -134,6 +135,13 @@ GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
     },
     PersonAccount: lambda r, n: {"user": r.fresh(User), "person": r.fresh(Person)},
     VaultHead: lambda r, n: {"id": 1, "hash": "0" * 64},
+    Notice: lambda r, n: {
+        "key": f"k{n}", "kind": "turn_failed", "level": "warning", "subject": "loop", "sentence": "It failed.",
+    },
+    WebhookEndpoint: lambda r, n: {"name": f"w{n}", "url": "https://example.org/hook"},
+    Delivery: lambda r, n: {
+        "notice": r.fresh(Notice), "endpoint": r.get(WebhookEndpoint), "next_attempt_at": NOW,
+    },
     VaultEvent: lambda r, n: {
         "sequence": n, "kind": "release", "at": NOW, "previous_hash": "0" * 64, "hash": f"{n:064}",
     },

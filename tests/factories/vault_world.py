@@ -12,7 +12,10 @@ from django.utils import timezone
 from deployments.selectors.slots import slot_for
 from deployments.services.rollouts.full_rollout import full_rollout
 from deployments.services.rollouts.rollback import slot_rollback
+from deployments.services.rollouts.start import rollout_start
+from deployments.services.ticks.rollout_tick import rollout_step
 from loops.models import LoopVersion
+from notices.models import WebhookEndpoint
 from privacy.engine.dp.accounting import NANO
 from privacy.models import Person, Purpose, Release, RewardSignal
 from privacy.services.budget.caps import CapReason, cap_change
@@ -28,6 +31,7 @@ from privacy.services.releases.lifecycle import release_begin, release_commit, r
 from privacy.services.releases.moments import outcomes_assign
 from privacy.services.vault.adopt import vault_prepare
 from privacy.services.vault.sealed_decisions import decisions_seal
+from r3al_project.ops.recorded_webhooks import webhook_delete, webhook_save, webhook_secret_renew
 from r3al_project.turns.services import turn_parameters, turn_start
 from tests.factories.care import care_loop
 from tests.factories.decisions import serve_many
@@ -101,8 +105,23 @@ def vault_world(folder: Path) -> VaultWorld:
     slot_rollback(slot=slot, actor="ann", reason="complaints", automatic=False, harmful=False)
     second = judged(learned(loop, "policy", ALWAYS_WALK))
     full_rollout(version=second, actor="ann", reason="passed")
+    third = judged(learned(loop, "policy", ALWAYS_WALK, second))
+    tested = rollout_start(strategy="ab_test", version=third, actor="ann", reason="passed")
+    rollout_step(rollout=tested)
     turn_start(loop_version=loop, parameters=turn_parameters(), actor="ann")
+    _webhooks()
     return VaultWorld(loop, people, spent, second_export, refunded, served, first.pk, second.pk, before)
+
+
+def _webhooks() -> None:
+    """Two webhooks that were added, changed or given another secret, and one that was removed."""
+    chat, pager, gone = [WebhookEndpoint(name=n, url=f"https://example.org/{n}") for n in ("chat", "pager", "gone")]
+    for endpoint in (chat, pager, gone):
+        webhook_save(endpoint, actor="ann")
+    pager.kinds = ["incident"]
+    webhook_save(pager, actor="ann")
+    webhook_secret_renew(chat, actor="bob")
+    webhook_delete(gone, actor="bob")
 
 
 def log_file(path: Path, names: list[str]) -> Path:

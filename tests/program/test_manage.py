@@ -47,7 +47,7 @@ def test_a_traceback_is_there_for_who_asks(tmp_path: Path) -> None:
 
 def test_no_command_writes_progress_or_hints_in_the_bold_red_of_errors() -> None:
     """Django paints what a command writes to ``self.stderr`` in the style of errors unless the call names another."""
-    floors = ("jobs", "loops", "privacy", "training", "deployments", "r3al_project")
+    floors = ("jobs", "notices", "loops", "privacy", "training", "deployments", "r3al_project")
     commands = [path for floor in floors for path in (ROOT / floor).glob("**/management/commands/*.py")]
     assert len(commands) > 10
     calls = [

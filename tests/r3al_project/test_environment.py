@@ -135,3 +135,32 @@ def test_an_authority_for_time_stamps_needs_its_roots_and_a_folder() -> None:
     assert read.beside(given, *names) == ["roots.pem", "tokens"]
     with pytest.raises(ImproperlyConfigured, match="VAULT_TSA_URL is set, so VAULT_TSA_FOLDER must be set too"):
         read.beside(given | {"VAULT_TSA_FOLDER": " "}, *names)
+
+
+def test_networks_are_read_and_a_wrong_one_is_named() -> None:
+    found = read.networks({"N": "10.0.0.0/8, 127.0.0.1,fd00::/8"}, "N")
+    assert [str(network) for network in found] == ["10.0.0.0/8", "127.0.0.1/32", "fd00::/8"]
+    assert read.networks({}, "N") == []
+    for wrong in ("10.0.0.1/8", "localhost", "10.0.0.0/8;fd00::/8"):
+        with pytest.raises(ImproperlyConfigured, match="N cannot be read"):
+            read.networks({"N": wrong}, "N")
+
+
+def test_mail_goes_nowhere_without_a_server_and_a_password_is_never_quoted() -> None:
+    assert read.mail({}, "M")["EMAIL_BACKEND"].endswith("dummy.EmailBackend")
+    found = read.mail({"M": "smtp+tls://ann%40x.org:p%40ss@mail.example.org:587"}, "M")
+    assert (found["EMAIL_HOST"], found["EMAIL_PORT"], found["EMAIL_HOST_USER"]) == (
+        "mail.example.org",
+        587,
+        "ann@x.org",
+    )
+    assert found["EMAIL_USE_TLS"] is True
+    with pytest.raises(ImproperlyConfigured, match="M cannot be read") as error:
+        read.mail({"M": "pigeon://ann:secret-word@roof"}, "M")
+    assert "secret-word" not in str(error.value)
+
+
+def test_addresses_of_people_who_are_told_must_be_addresses() -> None:
+    assert read.addresses({"A": "a@example.org, b@example.org"}, "A") == ["a@example.org", "b@example.org"]
+    with pytest.raises(ImproperlyConfigured, match=r"'example\.org' is not an e-mail address"):
+        read.addresses({"A": "a@example.org,example.org"}, "A")

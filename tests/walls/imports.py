@@ -10,7 +10,16 @@ from pathlib import Path
 from tests.system import ROOT
 from tests.walls.source import modules, packages, parsed
 
-FLOORS = ("core", "jobs", "loops", "privacy", "training", "deployments", "r3al_project")  # from the ground up
+FLOORS = (
+    "core",
+    "jobs",
+    "notices",
+    "loops",
+    "privacy",
+    "training",
+    "deployments",
+    "r3al_project",
+)  # from the ground up
 BESIDE = {"simulator": "deployments"}  # stands on its own: may import what this floor may
 Graph = dict[str, set[str]]
 

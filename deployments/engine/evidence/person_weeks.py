@@ -94,7 +94,7 @@ class PersonWeeks:
         return found
 
     def _tests_of_tiles(self, over: Over, weeks: int, origin: int, last: int, tests: list[Restart]) -> list[TestSample]:
-        tile, person, ours, values = self._tiles(weeks, origin, last)
+        tile, person, ours, values = self.in_tiles(weeks, origin, last)
         before = _previous(person, tile)
         found = []
         for test in tests:
@@ -103,7 +103,7 @@ class PersonWeeks:
             found.append(TestSample(over, values[enter], ours[enter], test.log_share))
         return found
 
-    def _tiles(self, weeks: int, origin: int, last: int) -> tuple[Ints, Ints, Bools, Floats]:
+    def in_tiles(self, weeks: int, origin: int, last: int) -> tuple[Ints, Ints, Bools, Floats]:
         """Return (tile, person, arm, values) of each person and whole closed tile, in the order of tile and hash.
 
         Tiles are counted from week ``origin`` on, and the last one ends with week ``last`` at the latest.

@@ -142,9 +142,15 @@ def arm_values(
     )
 
 
-def reward_blocks(weeks: LivedWeeks, past: Mapping[int, float] | None = None) -> MixtureBlocks:
-    """Return the joint blocks of people's mean rewards, in the order of week and hash. A person enters with their first week."""
-    _, person, values, ours = weeks.reward.in_order()
+def reward_blocks(
+    weeks: LivedWeeks, past: Mapping[int, float] | None = None, *, first: int = 1, tile: int = 1
+) -> MixtureBlocks:
+    """Return the joint blocks of people's mean rewards, in the order of time and hash.
+
+    A person enters once, with their mean over the first whole tile of ``tile`` weeks that they lived, counted from week ``first``
+    on. Longer tiles tell more of people who stay, and nothing before they are closed.
+    """
+    _, person, ours, values = weeks.reward.in_tiles(tile, first, weeks.closed)
     _, entry = np.unique(person, return_index=True)
     entry.sort()
     return mixture_blocks(values[entry, 0], ours[entry], _past(person[entry], past) if past else None)

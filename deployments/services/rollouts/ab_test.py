@@ -17,7 +17,10 @@ from deployments.models import AbExperiment, Deployment
 from deployments.services.rollouts.candidate_arm import candidate_begin
 from deployments.services.rollouts.full_rollout import proposal_under_lock, serving_check
 from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
+from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from loops.engine.spec import DeclaredRollout
+from privacy.models import VaultKind
+from privacy.services.vault.append import time_text, vault_append
 from training.models import ModelVersion
 from training.selectors.evidence import people_behind
 
@@ -62,6 +65,8 @@ def ab_test_start(
         minimum_per_arm=terms.minimum_an_arm,
         ends_at=ends_at,
     )
+    body = {"deployment": made.pk, "split_bp": round(terms.split * BASIS_POINTS), "ends_at": time_text(ends_at)}
+    vault_append(kind=VaultKind.SLOT, body=body, rows=rollouts_entry(proposal.slot.loop_id))
     return made
 
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 from core.errors import Conflict, InputError
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.engine.rollouts.transitions import states_before
+from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import (
     AbExperiment,
     Deployment,
@@ -32,6 +33,7 @@ from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.full_rollout import Proposal, objections, overridden
 from deployments.services.rollouts.holdback import holdback_rotates
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
+from deployments.services.rollouts.rollout_notices import tell_changed, tell_ended, tell_incident
 from deployments.services.rollouts.slots import HOLDBACK_BP, archive, deployment_record
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
@@ -88,7 +90,16 @@ def candidate_begin(
     before = {"holdback": slot.holdback_id, "holdback_bp": slot.holdback_bp, "rotates": slot.rotates}
     policy = {"share_bp": share_bp} | dict(terms) | before
     return deployment_record(
-        slot, version, strategy, actor, reason, override, frozen_policy=policy, active=True, deadline_at=deadline_at
+        slot,
+        version,
+        strategy,
+        actor,
+        reason,
+        override,
+        share_bp=share_bp,
+        frozen_policy=policy,
+        active=True,
+        deadline_at=deadline_at,
     )
 
 
@@ -128,6 +139,7 @@ def candidate_noted(*, slot: ServingSlot, actor: str, reason: str, **changes: An
         raise _changed(slot)
     rollout.refresh_from_db()
     act_record(rollout, slot.weight_bp, actor, reason, changes)
+    tell_changed(rollout, slot, candidate_of(slot), changes, by=actor, reason=reason)
     body = {
         "slot": str(slot), "version": rollout.version_id, "deployment": rollout.pk, "share_bp": slot.weight_bp,
         "stage": rollout.stage, "state": rollout.state, "actor": actor, "reason": text_digest(reason),
@@ -176,7 +188,9 @@ def candidate_promote(*, slot: ServingSlot, actor: str, reason: str, override: s
     _end_experiment(rollout, AbExperiment.State.PROMOTED)
     archive(reference)
     ModelVersion.objects.filter(pk=version.pk).update(state=VersionState.DEPLOYED)
-    return deployment_record(slot, version, FULL_ROLLOUT, actor, reason, override)
+    tell_ended(rollout, slot, version, "it is promoted")
+    share_bp = BASIS_POINTS - HOLDBACK_BP
+    return deployment_record(slot, version, FULL_ROLLOUT, actor, reason, override, share_bp=share_bp)
 
 
 @transaction.atomic
@@ -217,6 +231,12 @@ def candidate_stop(
         automatic=automatic,
         harmful=harmful,
     )
+    if harmful:
+        tell_incident(incident, slot, version, slot.stable)
+    else:
+        tell_ended(
+            rollout, slot, version, f"it is stopped without proven harm, and {slot.stable.name} serves everybody"
+        )
     vault_append(
         kind=VaultKind.ROLLBACK,
         body={

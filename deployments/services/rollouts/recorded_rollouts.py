@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from deployments.models import Deployment, Incident, ServingSlot
+from deployments.models import AbExperiment, Deployment, Incident, ServingSlot
 from loops.models import Loop
 from privacy.services.vault.commitments import row_digest
 from privacy.services.vault.record_checks import check_register
@@ -24,6 +24,10 @@ _DEPLOYMENTS_FIRST = (
     "harmful", "reason", "actor", "finished_at",
 )  # fmt: skip
 _DEPLOYMENTS = (*_DEPLOYMENTS_FIRST, "stage", "stage_began_at", "stage_starts", "extended", "waits_for", "deadline_at")
+_EXPERIMENTS = (
+    "pk", "created_at", "deployment_id", "control_id", "treatment_id", "split_bp", "alpha", "minimum_per_arm", "ends_at",
+    "state", "result",
+)  # fmt: skip
 _INCIDENTS_FIRST = ("pk", "created_at", "slot_id", "version_id", "deployment_id", "reason", "automatic", "harmful")
 _INCIDENTS = (*_INCIDENTS_FIRST, "actor")
 _VERSIONS = ("pk", "state")
@@ -34,25 +38,30 @@ _REFERENCES = ("pk", "loop_version_id", "head", "number", "state", "config")
 class RolloutRows(StoredRows):
     """The rollouts of each loop, as one row. An act changes several of their rows at once.
 
-    ``incidents`` are the columns of an incident, ``deployments`` those of a deployment.
+    ``incidents`` are the columns of an incident, ``deployments`` those of a deployment, and
+    ``experiments`` those of an A/B test (none in earlier editions).
     """
 
     incidents: tuple[str, ...] = _INCIDENTS
     deployments: tuple[str, ...] = _DEPLOYMENTS
+    experiments: tuple[str, ...] = _EXPERIMENTS
 
     def digests(self, rows: QuerySet[Any] | None = None) -> Iterator[tuple[int, str]]:
         """Return the primary key of each loop, and the digest of its rollouts as stored now."""
         chosen = self.rows() if rows is None else rows
         for (pk,) in chosen.order_by("pk").values_list(*self.fields):
-            yield pk, row_digest(self.name, pk, *map(list, _facts(pk, self.incidents, self.deployments)))
+            yield pk, row_digest(self.name, pk, *map(list, _facts(pk, self)))
 
 
-def _facts(loop: int, incidents: tuple[str, ...], deployments: tuple[str, ...]) -> Iterator[QuerySet[Any, Any]]:
+def _facts(loop: int, covered: RolloutRows) -> Iterator[QuerySet[Any, Any]]:
     versions = ModelVersion.objects.filter(loop_version__loop=loop).order_by("pk")
     served = versions.learned().filter(state__in=[VersionState.DEPLOYED, VersionState.ARCHIVED])
     yield ServingSlot.objects.filter(loop=loop).order_by("pk").values_list(*_SLOTS)
-    yield Deployment.objects.filter(slot__loop=loop).order_by("pk").values_list(*deployments)
-    yield Incident.objects.filter(slot__loop=loop).order_by("pk").values_list(*incidents)
+    yield Deployment.objects.filter(slot__loop=loop).order_by("pk").values_list(*covered.deployments)
+    yield Incident.objects.filter(slot__loop=loop).order_by("pk").values_list(*covered.incidents)
+    if covered.experiments:
+        experiments = AbExperiment.objects.filter(deployment__slot__loop=loop).order_by("pk")
+        yield experiments.values_list(*covered.experiments)
     yield served.values_list(*_VERSIONS)
     yield versions.exclude(pk__in=versions.learned().values("pk")).values_list(*_REFERENCES)
 
@@ -64,9 +73,12 @@ _ROLLOUTS_FIRST = RolloutRows(
     is_named=True,
     incidents=_INCIDENTS_FIRST,
     deployments=_DEPLOYMENTS_FIRST,
+    experiments=(),
 )
 _ROLLOUTS_SECOND = replace(_ROLLOUTS_FIRST, incidents=_INCIDENTS, edition=2, earlier=_ROLLOUTS_FIRST)
-ROLLOUTS = replace(_ROLLOUTS_SECOND, deployments=_DEPLOYMENTS, edition=3, earlier=_ROLLOUTS_SECOND)
+ROLLOUTS = replace(
+    _ROLLOUTS_SECOND, deployments=_DEPLOYMENTS, experiments=_EXPERIMENTS, edition=3, earlier=_ROLLOUTS_SECOND
+)
 check_register(ROLLOUTS)
 
 

@@ -13,6 +13,7 @@ from deployments.models import Deployment, DeploymentState, HealthCheck, Inciden
 from deployments.selectors.slots import is_candidate, slot_of
 from deployments.services.rollouts.candidate_arm import candidate_stop
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
+from deployments.services.rollouts.rollout_notices import tell_incident
 from deployments.services.rollouts.slots import slot_return, slot_swap, slots_lock
 from deployments.services.serving.policy_cache import policy_of_version
 from loops.selectors import loop_version_current
@@ -58,6 +59,7 @@ def slot_rollback(
         automatic=automatic,
         harmful=harmful,
     )
+    tell_incident(incident, slot, leaving, target)
     vault_append(
         kind=VaultKind.ROLLBACK,
         body={

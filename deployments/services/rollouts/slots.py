@@ -19,6 +19,7 @@ from deployments.models import Deployment, DeploymentState, ServingSlot
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.holdback import holdback_rotates
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
+from deployments.services.rollouts.rollout_notices import tell_ended, tell_started
 from loops.models import Loop, LoopVersion
 from privacy.models import VaultKind
 from privacy.services.vault.append import vault_append
@@ -111,7 +112,8 @@ def slot_swap(
     )
     if not deployed:
         raise Conflict(f"{version} is not in state evaluating, so it cannot be deployed; train a new version")
-    return deployment_record(slot, version, strategy, actor, reason, override)
+    share_bp = BASIS_POINTS - holdback_bp
+    return deployment_record(slot, version, strategy, actor, reason, override, share_bp=share_bp)
 
 
 def deployment_record(
@@ -122,6 +124,7 @@ def deployment_record(
     reason: str,
     override: str = "",
     *,
+    share_bp: int,
     frozen_policy: Mapping[str, Any] | None = None,
     active: bool = False,
     deadline_at: datetime | None = None,
@@ -129,6 +132,7 @@ def deployment_record(
     """Record a deployment in the history and in the Trust Vault. ``slot`` is as it was before the change.
 
     Args:
+        share_bp: of the people who get the version now, in basis points.
         frozen_policy: the terms under which the deployment began.
         active: whether the deployment is in progress and not complete. Its first stage begins with it.
         deadline_at: when it ends even if it has proved nothing.
@@ -148,6 +152,7 @@ def deployment_record(
         deadline_at=deadline_at,
         finished_at=None if active else now,
     )
+    tell_started(deployment, slot, share_bp)
     vault_append(
         kind=VaultKind.DEPLOYMENT,
         body={
@@ -195,11 +200,13 @@ def slot_return(
 
 def _abort(slot: ServingSlot, reason: str) -> None:
     """Abort a trial whose reference arm is no longer deployed. ``slot`` is as it was before."""
-    active = Deployment.objects.filter(slot=slot, state__in=ACTIVE_STATES)
-    if slot.candidate is not None and active.update(
-        state=DeploymentState.ABORTED, finished_at=timezone.now(), reason=reason
-    ):
+    active = Deployment.objects.filter(slot=slot, state__in=ACTIVE_STATES).first()
+    if slot.candidate is not None and active is not None:
+        Deployment.objects.filter(pk=active.pk).update(
+            state=DeploymentState.ABORTED, finished_at=timezone.now(), reason=reason
+        )
         archive(slot.candidate)
+        tell_ended(active, slot, slot.candidate, "the version that it was compared with was taken back")
 
 
 def archive(version: ModelVersion) -> None:

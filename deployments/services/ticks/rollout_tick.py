@@ -31,6 +31,7 @@ from deployments.services.rollouts.operate import (
     rollout_locked,
     rollout_pause,
 )
+from deployments.services.ticks.recorded_checks import rollout_check_record
 from deployments.services.ticks.stage_facts import ab_facts, stage_facts
 from loops.engine.spec import LoopSpec
 from loops.selectors import loop_version_current
@@ -103,6 +104,7 @@ def _store(rollout: Deployment, generation: int, verdict: RolloutVerdict, facts:
     )
     if verdict.step != "wait":
         _act(held.rollout, verdict)
+    rollout_check_record(check)
     return check
 
 
@@ -136,8 +138,9 @@ def canary_terms(stored: dict[str, Any]) -> CanaryTerms:
 
 
 def _judge_ab_test(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
-    facts = ab_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), spec)
-    return ab_verdict(ab_test_terms(terms), facts), facts.as_json()
+    declared = ab_test_terms(terms)
+    facts = ab_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), spec, declared.weeks)
+    return ab_verdict(declared, facts), facts.as_json()
 
 
 def ab_test_terms(stored: dict[str, Any]) -> AbTerms:

@@ -28,10 +28,15 @@ def stage_facts(rollout: Deployment, slot: ServingSlot, spec: LoopSpec) -> Stage
     return StageFacts(stage=rollout.stage, **_Stage.of(rollout, slot, spec).facts(rollout))
 
 
-def ab_facts(rollout: Deployment, slot: ServingSlot, spec: LoopSpec) -> AbFacts:
-    """Return the facts of an A/B test since it began, or since it was resumed."""
+def ab_facts(rollout: Deployment, slot: ServingSlot, spec: LoopSpec, weeks: int) -> AbFacts:
+    """Return the facts of an A/B test since it began, or since it was resumed.
+
+    Args: weeks: its declared time. Once that is over, a person's value is their mean over all of it, and not over one week.
+    """
     stage = _Stage.of(rollout, slot, spec)
-    return AbFacts(blocks=reward_blocks(stage.weeks, stage.past), **stage.facts(rollout))
+    facts = stage.facts(rollout)
+    tile = weeks if facts["closed_weeks"] >= weeks else 1
+    return AbFacts(blocks=reward_blocks(stage.weeks, stage.past, first=stage.first, tile=tile), **facts)
 
 
 @dataclass(frozen=True)

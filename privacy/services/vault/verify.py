@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from django.db import transaction
+
 from core.errors import Conflict, InputError
+from notices.services.record import notice_record, record_page
 from privacy.engine.hash_chain import GENESIS, event_hash, merkle_root
 from privacy.models import ServedDecision, VaultBatch, VaultCheck, VaultEvent, VaultHead, VaultKind
 from privacy.services.vault.anchors import anchors_differences
@@ -81,17 +84,27 @@ def vault_audit() -> VaultReport:
 
 
 def vault_check() -> VaultCheck:
-    """Audit the Trust Vault and store the result. A broken one is logged as an error."""
+    """Audit the Trust Vault and store the result. A broken one is logged as an error, and operators are told."""
     report = vault_audit()
     if report.broken:
         log.error("the Trust Vault is broken: %s", report.broken)
-    return VaultCheck.objects.create(
-        sequence=report.sequence,
-        head=report.head,
-        decisions_count=report.decisions,
-        erased_count=report.erased,
-        broken=report.broken,
-    )
+    with transaction.atomic():
+        check = VaultCheck.objects.create(
+            sequence=report.sequence,
+            head=report.head,
+            decisions_count=report.decisions,
+            erased_count=report.erased,
+            broken=report.broken,
+        )
+        if report.broken:  # the check says what; it names rows, which stay inside
+            notice_record(
+                kind="vault_broken",
+                key=f"vault check {check.pk}",
+                subject="The Trust Vault",
+                facts={"events": report.sequence},
+                link=record_page(check),
+            )
+    return check
 
 
 class _Walk:

@@ -21,7 +21,7 @@ Colour = tuple[float, float, float]
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "name", ["admin:index", "training-dashboard", "privacy-page", "calibration", "admin:turns_turn_changelist",
+    "name", ["admin:index", "training-dashboard", "privacy-page", "calibration", "notices", "admin:turns_turn_changelist",
              "admin:auth_user_add"]
 )  # fmt: skip
 def test_the_first_link_leads_past_the_sidebar(operator: Client, house: LoopVersion, name: str) -> None:

@@ -18,12 +18,13 @@ def test_the_workers_share_all_queues_and_no_two_have_the_same() -> None:
     found = {name: queues_of(argv) for name, argv in commands.workers(concurrency=1).items()}
     assert sorted(q for queues in found.values() for q in queues) == sorted(QUEUES)
     assert found["monitor"] == ["monitor"]
+    assert found["notices"] == ["notices"], "it waits for other machines"
 
 
 def test_each_worker_is_one_process_under_a_name_of_its_own() -> None:
     """Processes of one pool would share locks, which a killed one keeps."""
     found = commands.workers(concurrency=3)
-    assert list(found) == ["worker-1", "worker-2", "worker-3", "monitor"]
+    assert list(found) == ["worker-1", "worker-2", "worker-3", "monitor", "notices"]
     assert all(argv[argv.index("--pool") + 1] == "solo" for argv in found.values())
     assert [argv[argv.index("--hostname") + 1] for argv in found.values()] == [f"{name}@%h" for name in found]
 
@@ -31,7 +32,7 @@ def test_each_worker_is_one_process_under_a_name_of_its_own() -> None:
 def test_production_starts_the_same_workers_and_keeps_the_watching_apart_too() -> None:
     procfile, compose = (ROOT / "Procfile").read_text(), (ROOT / "compose.yaml").read_text()
     starts = re.findall(r"r3al_project\.processes\.work --queues (\S+)", procfile)
-    assert starts == ["privacy,default", "train", "monitor"] and "celery" in procfile
+    assert starts == ["privacy,default", "train", "monitor", "notices"] and "celery" in procfile
     assert re.findall(r'"r3al_project\.processes\.work", "--queues", "(\S+)"', compose) == starts
     for text in (procfile, compose):
         assert not re.search(r"celery.*worker", text), "a worker that nobody restarts"

@@ -79,7 +79,7 @@ def test_it_serves_until_ctrl_c_and_leaves_nothing_behind(served: tuple[subproce
     assert second.stderr.startswith("serve: ") and f"is served already, by process {process.pid};" in second.stderr
     assert fetch(f"{url}/healthz") == (200, b"ok\n")
     family = children(process.pid)
-    assert len(family) == 4, "web, beat, a worker for long jobs, and one that watches"
+    assert len(family) == 5, "web, beat, a worker for long jobs, one that watches, and one that tells"
     time.sleep(1.0)  # the worker may still be starting; it must end all the same
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 0

@@ -157,7 +157,7 @@ class TestATrialByHand:
         assert not turn_is_ready(loop_version=loop, parameters=turn_parameters()), "nobody is charged again"
         out = StringIO()
         call_command("deploy", version.name, stdout=out)
-        assert "is deployed to everybody except the holdback." in out.getvalue()
+        assert "is deployed to everybody except the holdback," in out.getvalue()
         assert policy_slot(loop).stable == version and policy_slot(loop).candidate is None
 
     def test_one_that_failed_ends_without_anybody(self, version: ModelVersion) -> None:
@@ -206,7 +206,8 @@ class TestTheLoopFileAndTheCommand:
         version, out = judged(learned(loop, "policy", ALWAYS_WALK)), StringIO()
         call_command("deploy", version.name, stdout=out)
         assert out.getvalue().strip() == (
-            f"{version} is on trial: half of the people have it. Exploration falls from 100% to 20% of decisions."
+            f"{version} is on trial: half of the people have it, and the others keep the present version. "
+            "Exploration falls from 100% to 20% of decisions."
         )
 
     def test_the_command_refuses_in_one_sentence(self) -> None:

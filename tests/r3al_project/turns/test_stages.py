@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from core.errors import Conflict
 from deployments.models import Deployment
@@ -14,6 +15,7 @@ from jobs.models import Job
 from loops.models import LoopVersion
 from r3al_project.turns.deploy_stage import deploy
 from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.readiness import turn_is_ready
 from r3al_project.turns.services import turn_parameters
 from tests.factories.care import care_loop
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve
@@ -119,3 +121,33 @@ def test_a_turn_starts_its_rollout_by_the_name_of_the_strategy(
     turn, made = judged_turn(loop, None, policy="pass", tone="fail")
     told = deployed(turn)
     assert not told["deployed"] and f"Not deployed: {made['policy']} waits." in told["reason"]
+
+
+CANARY = '[rollout]\nstrategy = "canary"\nstages = [0.2]\n'
+
+
+def test_a_policy_that_passed_begins_the_declared_canary() -> None:
+    loop = care_loop(rollout=CANARY)
+    turn, made = judged_turn(loop, None, policy="pass", tone="pass")
+    told = deployed(turn)
+    rollout = Deployment.objects.get(strategy="canary")
+    assert rollout.version == made["policy"] and rollout.slot.weight_bp == 2_000
+    assert not told["deployed"] and "20% of people have it" in told["reason"]
+    assert serving(loop)["tone"] != made["tone"], "a head that acts when the policy intervenes follows once it serves"
+
+
+def test_a_policy_that_failed_begins_none() -> None:
+    loop = care_loop(rollout=CANARY)
+    turn, _ = judged_turn(loop, None, policy="fail", tone="fail")
+    deployed(turn)
+    assert not Deployment.objects.exists()
+
+
+def test_a_second_candidate_waits_while_a_canary_goes_on() -> None:
+    loop = care_loop(rollout=CANARY)
+    first, _ = judged_turn(loop, None, policy="pass", tone="fail")
+    deployed(first)
+    Turn.objects.update(outcome="kept", finished_at=timezone.now())
+    told = deployed(judged_turn(loop, None, policy="pass", tone="fail")[0])
+    assert "in_progress" in told["reason"] and Deployment.objects.count() == 1
+    assert not turn_is_ready(loop_version=loop, parameters=turn_parameters())

@@ -27,7 +27,7 @@ MOST_LOST = 0.15  # of people's days, which the candidate may lose beside the re
 UNREPORTED_LOSS = 1.0  # reward scales that a missing reward is taken to be lower, where more are missing
 UNREPORTED_SHOWN = 0.05  # of the decisions, without a reward, above which a verdict says so
 _HORIZON = 1.5  # losses of days at a trial's end, by which more are lost if it went on for as long again, on average
-_LEAVING_Z, _MISSING_Z = 1.0, 1.645  # standard errors by which a loss must exceed 0 to have a price
+_LEAVING_Z, _MISSING_Z = 0.5, 1.645  # standard errors by which a loss must exceed 0 to have a price
 _SQUARE_SD = 0.5  # a variance is raised by this many sd of its noise
 _PEOPLE_SD = 2.0
 

@@ -67,3 +67,16 @@ def test_in_an_ab_test_people_stand_in_joint_order_and_count_once() -> None:
     blocks = reward_blocks(lived(*rows, closed=2))
     assert blocks.ours.sum() + blocks.theirs.sum() == 40
     assert (blocks.weight * blocks.gap).sum() / blocks.weight.sum() == pytest.approx(-1.0, abs=6.0)
+
+
+def test_a_longer_tile_tells_more_of_people_who_stay_and_nothing_before_it_is_closed() -> None:
+    """200 people who differ by .25 scales and decide ten times a week, with a noise of one scale, for four weeks."""
+    rng = np.random.default_rng(1)
+    own = rng.normal(0, 0.25, 200)
+    rows: list[Row] = [
+        (w, p, p % 2 == 0, week(rewarded=10, reward_sum=10 * own[p] + rng.normal(0, np.sqrt(10))))
+        for w in (3, 4, 5, 6) for p in range(200)
+    ]  # fmt: skip
+    spread = [reward_blocks(lived(*rows, closed=6), first=3, tile=n).spread.mean() for n in (1, 4)]
+    assert spread == pytest.approx([0.0625 + 0.1, 0.0625 + 0.025], rel=0.25)
+    assert len(reward_blocks(lived(*rows, closed=6), first=3, tile=5).gap) == 0

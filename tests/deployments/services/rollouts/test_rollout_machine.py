@@ -36,7 +36,7 @@ from tests.factories.versions import ALWAYS_WALK, judged, learned
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db
-BY = {"actor": "ann", "reason": "because"}
+BY: dict[str, Any] = {"actor": "ann", "reason": "because"}
 ACTS: dict[str, Callable[[Deployment], Any]] = {
     "advance": lambda r: rollout_advance(rollout=r, stage=r.stage, **BY),
     "ask to advance": lambda r: rollout_ask(rollout=r, stage=r.stage, act="advance"),

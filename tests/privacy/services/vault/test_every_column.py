@@ -22,7 +22,7 @@ from training.models import LIVED, ModelMetric, ModelVersion
 pytestmark = pytest.mark.django_db
 
 DOC = Path(__file__).parents[4] / "docs" / "vault.md"
-OWN = ("deployments", "jobs", "loops", "privacy", "r3al_project", "training")
+OWN = ("deployments", "jobs", "loops", "notices", "privacy", "r3al_project", "training")
 ALL_MODELS: list[Any] = apps.get_models(include_auto_created=True)
 MODELS = {model._meta.db_table: model for model in ALL_MODELS if model.__module__.partition(".")[0] in OWN}
 OTHER_ID = 1_000_003

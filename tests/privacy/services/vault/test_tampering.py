@@ -499,6 +499,36 @@ def _(w: VaultWorld) -> None:
     tamper("UPDATE reward_signals SET release_id = %s WHERE release_id IS NULL", w.spent.pk)
 
 
+# Webhooks
+
+
+@kind("webhooks", "rewrite where it goes", "webhooks")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE webhook_endpoints SET url = 'https://elsewhere.example.org/' WHERE name = 'pager'")
+
+
+@kind("webhooks", "rewrite what it hears", "webhooks")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE webhook_endpoints SET enabled = %s WHERE name = 'pager'", False)
+
+
+@kind("webhooks", "delete", "webhooks")
+def _(w: VaultWorld) -> None:
+    tamper("DELETE FROM webhook_endpoints WHERE name = 'pager'")
+
+
+@kind("webhooks", "forge", "webhooks")
+def _(w: VaultWorld) -> None:
+    pk = value("SELECT id FROM webhook_endpoints WHERE name = 'pager'")
+    copy("webhook_endpoints", pk, name="spy", public_id=uuid.uuid4().hex)
+
+
+@kind("webhooks", "swap", "webhooks")
+def _(w: VaultWorld) -> None:
+    one, other = (value("SELECT id FROM webhook_endpoints WHERE name = %s", name) for name in ("chat", "pager"))
+    swap("webhook_endpoints", "url", one, other)
+
+
 # Deployments and versions
 
 
@@ -841,7 +871,7 @@ def _(w: VaultWorld) -> None:
 
 @kind("verdicts", "swap those of two versions", "judgements")
 def _(w: VaultWorld) -> None:
-    first, last = GateVerdict.objects.order_by("pk").values_list("pk", flat=True)
+    first, *_, last = GateVerdict.objects.order_by("pk").values_list("pk", flat=True)
     swap("gate_verdicts", "created_at", first, last)
 
 
@@ -1006,6 +1036,7 @@ def test_every_table_is_tampered_with_in_every_way() -> None:
         "turns",
         "verdicts",
         "vault events",
+        "webhooks",
     ):
         missing = {way for way in ("rewrite", "delete", "forge", "swap") if (table, way) not in ways}
         assert missing == set(), table

@@ -81,7 +81,7 @@ def _priced(candidate: float, centre: float) -> float:
 
 def test_people_lost_cost_the_usual_reward_as_far_as_the_loss_is_proven() -> None:
     error = math.sqrt(4 * 0.10 * 0.90 / 10_000)  # at a tenth of all who left
-    assert _priced(0.15, 2.0) == pytest.approx(2.0 * 1.5 * (0.10 - error), abs=0.003)
+    assert _priced(0.15, 2.0) == pytest.approx(2.0 * 1.5 * (0.10 - error / 2), abs=0.003)
     assert _priced(0.05, 2.0) == _priced(0.0, 2.0) == 0
     assert _priced(0.15, -1.0) == 0, "nobody's leaving is a gain"
 
