@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from core.admin_base import ReadOnlyAdmin, ReadOnlyInline, ReasonColumn, display
 from core.html_format import NOTHING, html_facts
+from deployments.engine.rollouts.strategies import STRATEGIES
 from deployments.models import (
     AbExperiment,
     Deployment,
@@ -20,12 +21,32 @@ from deployments.models import (
     HealthCheck,
     Incident,
     LatencyMinute,
+    RolloutAct,
     RolloutCheck,
     ServingSlot,
     ShadowMinute,
 )
 from deployments.selectors.health import EPOCHS, FIRST_DAYS
+from deployments.selectors.rollouts import with_rollouts
 from privacy.admin.person_rows import PersonRowsAdmin
+from training.admin.versions import VERSION_STATE_LABELS, ModelVersionAdmin
+from training.models import ModelVersion
+
+admin.site.unregister(ModelVersion)
+
+
+@admin.register(ModelVersion)
+class TriedVersionAdmin(ModelVersionAdmin):
+    """The versions' own page, which also says how a version is tried now."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        return with_rollouts(super().get_queryset(request))
+
+    @display(description="state", ordering="state", label=VERSION_STATE_LABELS)
+    def show_state(self, version: ModelVersion) -> str:
+        strategy = getattr(version, "tried_by", None)
+        return STRATEGIES[strategy].label if strategy else super().show_state(version)
+
 
 DEPLOYMENT_STATE_LABELS = {
     "pending": "info", "in progress": "warning", "paused": "warning", "succeeded": "success",
@@ -101,6 +122,15 @@ class DeploymentAdmin(ReadOnlyAdmin):
     @display(description="thresholds at the start")
     def thresholds(self, deployment: Deployment) -> SafeString:
         return html_facts(deployment.frozen_policy)
+
+
+@admin.register(RolloutAct)
+class RolloutActAdmin(ReasonColumn, ReadOnlyAdmin):
+    list_display = ("__str__", "deployment", "stage", "show_reason", "actor", "created_at")
+    list_filter = ("act", "deployment__slot__loop", "deployment__slot__head")
+    list_select_related = ("deployment",)
+    fields = ("deployment", "act", "stage", "share_bp", "reason", "actor", "created_at")
+    readonly_fields = fields
 
 
 HEALTH_LABELS = {"not enough data yet": "info", "healthy": "success", "degraded": "warning", "critical": "danger"}

@@ -153,6 +153,7 @@ REST_KNOX = {"TOKEN_TTL": timedelta(days=90), "AUTO_REFRESH": False, "TOKEN_LIMI
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "DeploymentStateEnum": "deployments.models.DeploymentState",
+        "DeploymentTypeEnum": "deployments.engine.rollouts.strategies.STRATEGIES",
         "JobStateEnum": "jobs.models.JobState",
         "MetricSourceEnum": "r3al_project.api.answers.models.METRIC_SOURCES",
         "MetricVerdictEnum": "r3al_project.api.answers.models.METRIC_VERDICTS",

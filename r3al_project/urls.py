@@ -7,7 +7,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import include, path
 
 from r3al_project.api.http import errors
-from r3al_project.pages import calibration_page, deploy_page, notices_page, privacy, rollout_pages, training_dashboard
+from r3al_project.pages import (
+    calibration_page,
+    deploy_page,
+    notices_page,
+    privacy,
+    rollout_act_page,
+    rollout_pages,
+    timeline_page,
+    training_dashboard,
+)
 from r3al_project.pages.forbidden_page import refused
 from r3al_project.pages.front_page import front_page_fragment
 from r3al_project.pages.ready_page import ready
@@ -52,6 +61,12 @@ urlpatterns = [
         name="training-dashboard-rollback",
     ),
     path("r3al/training-dashboard/undo/<int:version>/", rollout_pages.undo, name="training-dashboard-undo"),
+    path(
+        "r3al/training-dashboard/rollout/<int:rollout>/<str:act>/",
+        rollout_act_page.rollout_act,
+        name="training-dashboard-rollout",
+    ),
+    path("r3al/timeline/<int:slot>/", timeline_page.timeline_page, name="timeline"),
     path("r3al/notices/", notices_page.notices_list, name="notices"),
     path("r3al/notices/seen/", notices_page.notices_seen, name="notices-seen"),
     path("r3al/calibration/", calibration_page.calibration_page, name="calibration"),

@@ -2,6 +2,7 @@
 
 from deployments.models.experiment import AbExperiment
 from deployments.models.health import EvidenceUnit, EvidenceWeek, HealthCheck, HealthState, Incident, LatencyMinute
+from deployments.models.rollout_act import RolloutAct
 from deployments.models.rollout_check import RolloutCheck
 from deployments.models.shadow_minute import ShadowMinute
 from deployments.models.slot import Deployment, DeploymentState, ServingSlot
@@ -16,6 +17,7 @@ __all__ = [
     "HealthState",
     "Incident",
     "LatencyMinute",
+    "RolloutAct",
     "RolloutCheck",
     "ServingSlot",
     "ShadowMinute",

@@ -75,7 +75,9 @@ def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
     if deployment is not None and arms.other is not None and slot.head == MAIN_HEAD:
         slow = _slow_minutes(deployment, arms.watched, arms.other)
     return Evidence(
-        weeks=_lived(deployment, arms, largest_total(spec)) if deployment else LivedWeeks.none(),
+        weeks=_lived(deployment, arms, largest_total(spec), first_week(deployment))
+        if deployment
+        else LivedWeeks.none(),
         other_arm=arms.kind,
         latency=_latency(slot),
         margin=stability_margin(spec),
@@ -84,12 +86,20 @@ def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
     )
 
 
-def _lived(deployment: Deployment, arms: ComparedArms, largest: float) -> LivedWeeks:
+def lived_under(deployment: Deployment, spec: LoopSpec) -> LivedWeeks | None:
+    """Return what people lived under a deployment and under the version before it, or None when there was none before."""
+    if deployment.previous is None:
+        return None
+    arms = ComparedArms(deployment.version, deployment.previous, "trial")
+    return _lived(deployment, arms, largest_total(spec), first=1)
+
+
+def _lived(deployment: Deployment, arms: ComparedArms, largest: float, first: int) -> LivedWeeks:
     """Return the units of both arms: first days in the order of first exposure, and the weeks that are complete.
 
-    ``largest``: bound of one total. Sums that were stored under another bound are clipped to it.
+    ``largest``: bound of one total. Sums that were stored under another bound are clipped to it. ``first``: the first week.
     """
-    first, last = first_week(deployment), week_of(deployment.created_at, timezone.now())
+    last = week_of(deployment.created_at, timezone.now())
     marked = set(EvidenceWeek.objects.filter(deployment=deployment).values_list("week", flat=True))
     closed = next((week - 1 for week in range(first, last + 1) if week not in marked), last)
     starts = _stage_starts(deployment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from r3al_project.api import auth, calibration, decisions, jobs, models, outcomes, people, privacy
+from r3al_project.api import auth, calibration, decisions, jobs, models, outcomes, people, privacy, rollouts
 
 urlpatterns = [  # Django searches from the top, so the most frequent addresses come first
     path("v1/optima/decisions", decisions.decisions, name="decisions"),
@@ -35,6 +35,15 @@ urlpatterns = [  # Django searches from the top, so the most frequent addresses 
     path("v1/training/models/<str:version>/health", models.HealthView.as_view()),
     path("v1/training/models/<str:version>/rollback", models.RollbackView.as_view()),
     path("v1/training/models/<str:version>/rollback/undo", models.RollbackUndoView.as_view()),
+    path("v1/training/rollouts", rollouts.RolloutsView.as_view()),
+    path("v1/training/rollouts/<int:rollout>", rollouts.RolloutView.as_view()),
+    path("v1/training/rollouts/<int:rollout>/checks", rollouts.RolloutChecksView.as_view()),
+    path("v1/training/rollouts/<int:rollout>/approve", rollouts.RolloutApproveView.as_view()),
+    path("v1/training/rollouts/<int:rollout>/pause", rollouts.RolloutPauseView.as_view()),
+    path("v1/training/rollouts/<int:rollout>/resume", rollouts.RolloutResumeView.as_view()),
+    path("v1/training/rollouts/<int:rollout>/promote", rollouts.RolloutPromoteView.as_view()),
+    path("v1/training/rollouts/<int:rollout>/abort", rollouts.RolloutAbortView.as_view()),
+    path("v1/training/rollouts/<int:rollout>/retry", rollouts.RolloutRetryView.as_view()),
     path("v1/training/rewards/calculate", outcomes.calculate, name="calculate-reward"),
     path("v1/jobs/<int:job>", jobs.JobView.as_view()),
     path("v1/jobs/<int:job>/cancel", jobs.JobCancelView.as_view()),

@@ -11,6 +11,7 @@ from django.shortcuts import render
 
 from core.html_format import NOT_ENOUGH_PEOPLE, duration_text, interval_plot, number_text
 from core.sentences import sentence
+from deployments.selectors.rollouts import with_rollouts
 from deployments.selectors.slots import slots_in_use
 from jobs.models import Job, JobState
 from jobs.periodic_runs import runs_late
@@ -20,6 +21,7 @@ from privacy.services.releases.moments import MOMENTS_KIND
 from r3al_project.pages.operator_views import require
 from r3al_project.permissions import VIEW_VERSIONS
 from r3al_project.turns.models import Turn, TurnStage
+from r3al_project.turns.rollout_progress import tried_words
 from r3al_project.turns.sentences import paid_sentence
 from r3al_project.turns.stage_protocol import Stage
 from r3al_project.turns.stages import STAGES, stage_sentence
@@ -59,7 +61,7 @@ def page_state() -> dict[str, Any]:
         "headline": _headline(turns),
         "late": runs_late(),
         "slots": slots,
-        "versions": _versions({row["slot"].candidate_id for row in slots}),
+        "versions": _versions(),
         "verdicts": _verdicts(),
         "waiting": Job.objects.filter(state=JobState.QUEUED).order_by("id")[:_WAITING],
     } | release_context()
@@ -130,14 +132,14 @@ def _slots() -> list[dict[str, Any]]:
     ]
 
 
-def _versions(tried: set[int | None]) -> list[dict[str, Any]]:
+def _versions() -> list[dict[str, Any]]:
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
-    learned = ModelVersion.objects.learned().select_related("loop_version__loop")
+    learned = with_rollouts(ModelVersion.objects.learned().select_related("loop_version__loop"))
     rows = []
     for version in main_first(learned.defer("weights").prefetch_related(verdicts).order_by("-id")[:_VERSIONS]):
         last = next(reversed(version.verdicts.all()), None)
         answer = last.verdict if last else "not asked"
-        state = state_chip(version, tried)
+        state = state_chip(version)
         rows.append({"version": version, "state": state, "gate": chip_of(answer, VERDICT_WORDS[answer])})
     return rows
 
@@ -184,10 +186,10 @@ def estimate(name: str, value: float | None, low: float | None, high: float | No
     )
 
 
-def state_chip(version: ModelVersion, tried: set[int | None]) -> dict[str, str]:
-    """Return the chip of a version's state. ``tried``: versions that a part of the people have in a trial."""
-    if version.pk in tried:
-        return chip_of("running", "on trial")
+def state_chip(version: Any) -> dict[str, str]:
+    """Return the chip of the state of a version that ``with_rollouts`` read."""
+    if version.tried_by:
+        return chip_of("running", tried_words(version.tried_by, version.tried_state, version.tried_bp))
     return chip_of(version.state, version.get_state_display())
 
 

@@ -1,14 +1,16 @@
-"""Cards of the training dashboard about the health of versions that are deployed or on trial."""
+"""Cards of the training dashboard about the health of versions that are deployed or tried."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from core.html_format import NOT_ENOUGH_PEOPLE, interval_plot, number_text
-from deployments.models import HealthCheck, ServingSlot
+from deployments.engine.rollouts.strategies import TRIAL
+from deployments.models import Deployment, HealthCheck, ServingSlot
 from deployments.selectors.health import arms_compared
 from loops.engine.thresholds import LATENCY_BAR_MS
 from r3al_project.pages.front_page import SIGNS, estimate
+from r3al_project.turns.rollout_progress import rollout_words
 from training.models import says_nothing
 
 _METRIC_WORDS = {
@@ -21,14 +23,17 @@ _METRIC_WORDS = {
 _STATE_SIGNS = {"healthy": "✓", "degraded": "!", "critical": "✕", "unwatched": "○"}
 
 
-def health_card(slot: ServingSlot) -> dict[str, Any]:
-    """Return the latest health check of a slot's watched version, which is the one on trial while a trial runs."""
+def health_card(slot: ServingSlot, rollout: Deployment | None) -> dict[str, Any]:
+    """Return the latest health check of a slot's watched version, which is the candidate while one is tried.
+
+    ``rollout``: the one that tries a version in the slot now.
+    """
     watched = arms_compared(slot).watched
     check = HealthCheck.objects.filter(slot=slot, version=watched).order_by("-id").first()
     return {
         "slot": slot,
         "version": watched,
-        "on_trial": watched == slot.candidate,
+        "tried": _tried(rollout) if rollout is not None and watched == slot.candidate else "",
         "against": slot.stable.name if slot.stable.is_learned else "the reference",
         "check": check,
         "chip": _health_chip(check),
@@ -37,6 +42,13 @@ def health_card(slot: ServingSlot) -> dict[str, Any]:
         "holdback": _holdback(slot),
         "exploration": f"{slot.exploration_bp / 100:g}%",
     }
+
+
+def _tried(rollout: Deployment) -> str:
+    """Return how a version is tried, such as "is on trial for half of the people"."""
+    if rollout.strategy == TRIAL:
+        return "is on trial for half of the people"
+    return f"is tried ({rollout_words(rollout)})"
 
 
 def _holdback(slot: ServingSlot) -> str:

@@ -1,4 +1,4 @@
-"""Cards of the training dashboard about rollbacks and stopped trials, each with whether it can be undone."""
+"""Cards of the training dashboard about rollbacks and stopped rollouts, each with whether it can be undone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 from core.errors import R3alError
 from core.sentences import sentence
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, SHADOW_TEST
-from deployments.models import Incident
+from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, TRIAL
+from deployments.models import Deployment, Incident
 from deployments.services.rollouts.rollback import undo_check
+from training.models import VersionState
 
 _INCIDENTS = 3
 
@@ -25,12 +26,17 @@ def _card(incident: Incident) -> dict[str, Any]:
     why_not = _why_not(incident)
     return {
         "incident": incident,
-        "is_trial": is_tried,
-        "is_shadow": incident.deployment.strategy == SHADOW_TEST,
+        "title": f"{_label(incident.deployment)} stopped" if is_tried else "Rolled back",
+        "can_retry": is_tried and not incident.harmful and incident.version.state == VersionState.ARCHIVED,
         "reason": sentence(incident.reason),
         "can_undo": not why_not,
         "why_not": "" if is_tried or not why_not else sentence(f"It cannot be undone: {why_not}"),
     }
+
+
+def _label(rollout: Deployment) -> str:
+    label = "trial" if rollout.strategy == TRIAL else STRATEGIES[rollout.strategy].label
+    return f"{label[:1].upper()}{label[1:]}"
 
 
 def _why_not(incident: Incident) -> str:

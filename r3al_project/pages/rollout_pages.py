@@ -1,10 +1,12 @@
-"""Pages that roll a version back or stop its trial, and that undo a rollback, each after a confirmation."""
+"""Pages that roll a version back or stop its rollout, and that undo a rollback, each after a confirmation."""
 
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 
-from deployments.selectors.slots import incident_of, is_on_trial, serving_after, shadow_test_of
+from deployments.engine.rollouts.strategies import STRATEGIES, TRIAL
+from deployments.models import Deployment
+from deployments.selectors.slots import incident_of, rollout_with, serving_after, shadow_test_of
 from deployments.services.rollouts.rollback import rollback_check, rollback_undo, undo_check, version_rollback
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
 from r3al_project.permissions import ROLLBACK_VERSION
@@ -34,36 +36,35 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
     question = Question(
         title,
         f"{text} Your reason is stored with the incident, and its digest in the Trust Vault.",
-        _rollback_button(found),
+        f"Stop the {_label(tried)}" if (tried := rollout_with(found)) else "Roll back",
         warning=warning,
         reason="plain" if shadow_test_of(found) is not None else "harm",
     )
     return confirm(request, question, check=lambda: rollback_check(found))
 
 
-def _rollback_button(found: ModelVersion) -> str:
-    if shadow_test_of(found) is not None:
-        return "Stop the shadow test"
-    return "Stop the trial" if is_on_trial(found) else "Roll back"
-
-
 def _rollback_words(found: ModelVersion) -> tuple[str, str, str]:
-    """Return title, text and warning of the page that asks before a rollback, or before the end of a trial."""
+    """Return title, text and warning of the page that asks before a rollback, or before a rollout is stopped."""
     harm = (
         "If it caused harm, it is never deployed again, and versions that act like it are not deployed by themselves."
     )
     if shadow_test_of(found) is not None:
         text = "Nobody gets its actions, so nothing changes for anybody."
         return f"Stop the shadow test of {found}?", text, f"{found.name} waits for another rollout."
-    if is_on_trial(found):
-        text = "Everybody gets the present version again within a second."
-        return f"Stop the trial of {found}?", text, f"{found.name} is archived. Its trial cannot be resumed. {harm}"
+    tried = rollout_with(found)
+    if tried is not None:
+        text, label = "Everybody gets the present version again within a second.", _label(tried)
+        return f"Stop the {label} of {found}?", text, f"{found.name} is archived. Its {label} cannot be resumed. {harm}"
     undone = "If it did no harm, you can undo this until something else is deployed."
     return (
         f"Roll back {found}?",
         "Everybody gets the previous version again within a second.",
         f"{found.name} is archived. {undone} {harm}",
     )
+
+
+def _label(rollout: Deployment) -> str:
+    return "trial" if rollout.strategy == TRIAL else STRATEGIES[rollout.strategy].label
 
 
 @dashboard_view

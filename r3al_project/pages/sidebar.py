@@ -35,6 +35,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                ("Jobs", "bolt", "jobs.job"), ("Loops", "all_inclusive", "loops.loop"),
                ("Loop files", "description", "loops.loopversion")),
         _group("Serving", ("Slots", "dns", "deployments.servingslot"), ("Deployments", "rocket_launch", "deployments.deployment"),
+               ("Verdicts on rollouts", "balance", "deployments.rolloutcheck"),
+               ("Acts on rollouts", "touch_app", "deployments.rolloutact"),
                ("Health", "monitor_heart", "deployments.healthcheck"), ("Incidents", "report", "deployments.incident"),
                ("Experiments", "science", "deployments.abexperiment")),
         _group("Learning", ("Versions", "deployed_code", "training.modelversion"), ("Verdicts", "gavel", "training.gateverdict"),

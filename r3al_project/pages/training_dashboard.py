@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from core.errors import InputError, R3alError
+from deployments.selectors.rollouts import rollouts_watched
 from deployments.selectors.slots import slots_in_use
 from loops.engine.spec import DEPLOY_MODES
 from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_current
@@ -19,6 +20,7 @@ from r3al_project.pages.front_page import release_context, turn_rows
 from r3al_project.pages.health_cards import health_card
 from r3al_project.pages.incident_cards import incident_cards
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
+from r3al_project.pages.rollout_cards import rollout_cards
 from r3al_project.pages.shadow_cards import shadow_cards
 from r3al_project.pages.trial_cards import trial_cards
 from r3al_project.pages.version_rows import version_rows
@@ -34,7 +36,10 @@ def _state() -> dict[str, Any]:
     slots = list(slots_in_use().select_related("loop", "stable", "candidate", "holdback").order_by("loop__name", "id"))
     rows = turn_rows()
     running = [row for row in rows if row["turn"].outcome == "running"]
-    health = [health_card(slot) for slot in slots if slot.stable.is_learned or slot.candidate is not None]
+    rollouts = rollouts_watched()
+    in_slot = {rollout.slot_id: rollout for rollout in rollouts}
+    watched = [slot for slot in slots if slot.stable.is_learned or slot.candidate is not None]
+    health = [health_card(slot, in_slot.get(slot.pk)) for slot in watched]
     return {
         "headline": _headline(health, running),
         "turns": running,
@@ -45,6 +50,8 @@ def _state() -> dict[str, Any]:
         "waiting": waiting_cards(),
         "trials": trial_cards(),
         "shadows": shadow_cards(),
+        "rollouts": rollout_cards(rollouts),
+        "timelines": slots,
     } | release_context()
 
 
@@ -57,8 +64,10 @@ def _headline(slots: list[dict[str, Any]], running: list[dict[str, Any]]) -> str
 
 
 def _health_words(row: dict[str, Any]) -> str:
-    slot, on_trial = row["slot"], f"{row['version'].name} is on trial, " if row["on_trial"] else ""
-    return f"{slot.loop.name} / {slot.head}: {on_trial}{row['chip']['words']}"
+    slot, tried = row["slot"], ""
+    if row["tried"]:
+        tried = f"{row['version'].name} {row['tried'].removesuffix(' for half of the people')}, "
+    return f"{slot.loop.name} / {slot.head}: {tried}{row['chip']['words']}"
 
 
 @dashboard_view

@@ -8,7 +8,9 @@ from typing import Any
 from django.db.models import Prefetch
 
 from core.html_format import NOT_ENOUGH_PEOPLE, number_text
+from deployments.engine.rollouts.strategies import TRIAL
 from deployments.models import ServingSlot
+from deployments.selectors.rollouts import with_rollouts
 from loops.engine.heads import MAIN_HEAD
 from r3al_project.pages.front_page import chip_of, main_first, state_chip
 from training.models import (
@@ -29,11 +31,10 @@ def version_rows(slots: Sequence[ServingSlot]) -> list[dict[str, Any]]:
     """Return the newest versions, those of the policy head first. ``slots``: those in use."""
     verdicts = Prefetch("verdicts", GateVerdict.objects.order_by("attempt"))
     gates = Prefetch("metrics", ModelMetric.objects.exclude(source=LIVED).order_by("id"))
-    found = ModelVersion.objects.learned().select_related("loop_version__loop").defer("weights")
-    deployed, tried = {slot.stable_id for slot in slots}, {slot.candidate_id for slot in slots}
-    shadows = {slot.shadow_id for slot in slots}
+    found = with_rollouts(ModelVersion.objects.learned().select_related("loop_version__loop").defer("weights"))
+    deployed = {slot.stable_id for slot in slots}
     newest = main_first(found.prefetch_related(verdicts, gates).order_by("-id")[:_VERSIONS])
-    rows = [_row(version, deployed, tried, shadows) for version in newest]
+    rows = [_row(version, deployed) for version in newest]
     first = {row["version"].loop_version.loop_id: row for row in reversed(rows) if row["version"].head == MAIN_HEAD}
     for row in first.values():  # an older candidate is not offered, because a newer one was judged after it
         row["can_deploy"] = row["can_deploy"] or _may_be_tried(row)
@@ -43,21 +44,22 @@ def version_rows(slots: Sequence[ServingSlot]) -> list[dict[str, Any]]:
 def _may_be_tried(row: dict[str, Any]) -> bool:
     """Tell whether the newest candidate of a loop waits for a trial, as one does that acts like an earlier harmful version."""
     version: ModelVersion = row["version"]
-    return version.state == VersionState.EVALUATING and not row["on_trial"] and trial_is_wanted(version)
+    return version.state == VersionState.EVALUATING and row["rollout"] is None and trial_is_wanted(version)
 
 
-def _row(version: ModelVersion, deployed: set[int], tried: set[int | None], shadows: set[int | None]) -> dict[str, Any]:
+def _row(version: Any, deployed: set[int]) -> dict[str, Any]:
+    """Return the row of a version that ``with_rollouts`` read."""
     verdict = next(reversed(version.verdicts.all()), None)
-    answer, on_trial = verdict.verdict if verdict else "not asked", version.pk in tried
-    in_shadow = version.pk in shadows
+    answer = verdict.verdict if verdict else "not asked"
     return {
         "version": version,
-        "state": chip_of("running", "in shadow") if in_shadow else state_chip(version, tried),
+        "state": state_chip(version),
         "gate": chip_of(answer, f"gate: {VERDICT_WORDS[answer]}"),
         "metrics": _metrics(version),
-        "can_deploy": version.state == VersionState.EVALUATING and answer == "pass" and not (on_trial or in_shadow),
+        "can_deploy": version.state == VersionState.EVALUATING and answer == "pass" and not version.tried_in,
         "can_roll_back": version.pk in deployed,
-        "on_trial": on_trial,
+        "rollout": version.tried_in,
+        "is_trial": version.tried_by == TRIAL,
     }
 
 

@@ -25,6 +25,7 @@ from deployments.models import (
     HealthCheck,
     Incident,
     LatencyMinute,
+    RolloutAct,
     RolloutCheck,
     ServingSlot,
     ShadowMinute,
@@ -208,6 +209,9 @@ def _served(slot: ServingSlot, candidate: ModelVersion) -> None:
     )  # fmt: skip
     RolloutCheck.objects.create(
         deployment=deployment, generation=1, stage=0, closed_weeks=2, step="wait", reasons=["nothing is due"]
+    )
+    RolloutAct.objects.create(
+        deployment=deployment, act="ask", stage=0, share_bp=500, actor="a test", reason="it may go on"
     )
     AbExperiment.objects.create(deployment=deployment, control=slot.stable, treatment=candidate, ends_at=NOW)
 

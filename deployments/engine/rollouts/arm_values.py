@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,18 @@ class ArmValues:
             int(some.sum()), ValueMoments.of(empathy), ValueMoments.of(harm), RewardMoments.of(reward, past),
             ValueMoments.of(engagement), ValueMoments.of(rate),
         )  # fmt: skip
+
+
+def people_of_one_arm(weeks: LivedWeeks, first: int) -> tuple[LivedWeeks, int]:
+    """Return the weeks from ``first`` on of the people who met one arm alone in them, and how many people met both."""
+    within = weeks.week >= first
+    ours, theirs = (np.unique(weeks.person[within & (weeks.ours == arm)]) for arm in (True, False))
+    both = np.intersect1d(ours, theirs)
+    keep = within & ~np.isin(weeks.person, both)
+    alone = replace(
+        weeks, week=weeks.week[keep], person=weeks.person[keep], ours=weeks.ours[keep], sums=weeks.sums[keep]
+    )
+    return alone, len(both)
 
 
 def arm_values(

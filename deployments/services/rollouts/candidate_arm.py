@@ -19,7 +19,15 @@ from core.errors import Conflict, InputError
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.engine.rollouts.transitions import states_before
 from deployments.engine.traffic_shares import BASIS_POINTS
-from deployments.models import AbExperiment, Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
+from deployments.models import (
+    AbExperiment,
+    Deployment,
+    DeploymentState,
+    HealthCheck,
+    Incident,
+    RolloutAct,
+    ServingSlot,
+)
 from deployments.selectors.slots import rollout_in
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.full_rollout import Proposal, objections, overridden
@@ -130,6 +138,7 @@ def candidate_noted(*, slot: ServingSlot, actor: str, reason: str, **changes: An
     if not Deployment.objects.filter(pk=rollout.pk, state__in=before).update(**changes):
         raise _changed(slot)
     rollout.refresh_from_db()
+    act_record(rollout, slot.weight_bp, actor, reason, changes)
     tell_changed(rollout, slot, candidate_of(slot), changes, by=actor, reason=reason)
     body = {
         "slot": str(slot), "version": rollout.version_id, "deployment": rollout.pk, "share_bp": slot.weight_bp,
@@ -137,6 +146,23 @@ def candidate_noted(*, slot: ServingSlot, actor: str, reason: str, **changes: An
     }  # fmt: skip
     vault_append(kind=VaultKind.SLOT, body=body, rows=rollouts_entry(slot.loop_id))
     return rollout
+
+
+def act_record(rollout: Deployment, share_bp: int, actor: str, reason: str, changes: Mapping[str, Any]) -> RolloutAct:
+    """Store who changed a rollout and why, for its timeline. ``share_bp``: the candidate's share after the change."""
+    return RolloutAct.objects.create(
+        deployment=rollout, act=_act_of(changes), stage=rollout.stage, share_bp=share_bp, actor=actor, reason=reason
+    )
+
+
+def _act_of(changes: Mapping[str, Any]) -> RolloutAct.Act:
+    if changes.get("state") == DeploymentState.PAUSED:
+        return RolloutAct.Act.PAUSE
+    if "state" in changes:
+        return RolloutAct.Act.RESUME
+    if "stage" in changes:
+        return RolloutAct.Act.ADVANCE
+    return RolloutAct.Act.ASK if changes.get("waits_for") else RolloutAct.Act.EXTEND
 
 
 @transaction.atomic

@@ -182,7 +182,8 @@ def rollout_promote(*, rollout: Deployment, actor: str, reason: str, override: s
 
     Args:
         override: why an operator does it before the evidence says so. Its digest is stored in the Trust Vault.
-    Raises: InputError without a reason. Conflict when the rollout has ended, and for a trial, which turns judge.
+    Raises: InputError without a reason. Conflict when the rollout has ended, when it does not wait for its promotion and there is
+        no override, and for a trial, which turns judge.
     """
     _check_reason("promoting a version", reason)
     held = rollout_locked(rollout)
@@ -191,6 +192,11 @@ def rollout_promote(*, rollout: Deployment, actor: str, reason: str, override: s
     if held.is_shadow:
         raise Conflict(
             f"{rollout.version} is in a shadow test, which proves no outcome; abort it and start another rollout"
+        )
+    if held.rollout.waits_for != PROMOTE and not override.strip():
+        raise Conflict(
+            f"the evidence does not say yet that {rollout.version} may go to everybody; wait for it, "
+            "or give a reason to override it"
         )
     return candidate_promote(slot=held.slot, actor=actor, reason=reason, override=override)
 

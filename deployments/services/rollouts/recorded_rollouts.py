@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from deployments.models import AbExperiment, Deployment, Incident, ServingSlot
+from deployments.models import AbExperiment, Deployment, Incident, RolloutAct, ServingSlot
 from loops.models import Loop
 from privacy.services.vault.commitments import row_digest
 from privacy.services.vault.record_checks import check_register
@@ -29,6 +29,7 @@ _EXPERIMENTS = (
     "pk", "created_at", "deployment_id", "control_id", "treatment_id", "split_bp", "alpha", "minimum_per_arm", "ends_at",
     "state", "result",
 )  # fmt: skip
+_ACTS = ("pk", "created_at", "deployment_id", "act", "stage", "share_bp", "actor", "reason")
 _INCIDENTS_FIRST = ("pk", "created_at", "slot_id", "version_id", "deployment_id", "reason", "automatic", "harmful")
 _INCIDENTS = (*_INCIDENTS_FIRST, "actor")
 _VERSIONS = ("pk", "state")
@@ -39,14 +40,15 @@ _REFERENCES = ("pk", "loop_version_id", "head", "number", "state", "config")
 class RolloutRows(StoredRows):
     """The rollouts of each loop, as one row. An act changes several of their rows at once.
 
-    ``incidents`` are the columns of an incident, ``deployments`` those of a deployment, ``slots`` those of a slot, and
-    ``experiments`` those of an A/B test (none in earlier editions).
+    ``incidents`` are the columns of an incident, ``deployments`` those of a deployment, ``slots`` those of a slot,
+    ``experiments`` those of an A/B test and ``acts`` those of an act on a rollout (none in earlier editions).
     """
 
     incidents: tuple[str, ...] = _INCIDENTS
     deployments: tuple[str, ...] = _DEPLOYMENTS
     slots: tuple[str, ...] = _SLOTS
     experiments: tuple[str, ...] = _EXPERIMENTS
+    acts: tuple[str, ...] = _ACTS
 
     def digests(self, rows: QuerySet[Any] | None = None) -> Iterator[tuple[int, str]]:
         """Return the primary key of each loop, and the digest of its rollouts as stored now."""
@@ -64,6 +66,9 @@ def _facts(loop: int, covered: RolloutRows) -> Iterator[QuerySet[Any, Any]]:
     if covered.experiments:
         experiments = AbExperiment.objects.filter(deployment__slot__loop=loop).order_by("pk")
         yield experiments.values_list(*covered.experiments)
+    if covered.acts:
+        acts = RolloutAct.objects.filter(deployment__slot__loop=loop).order_by("pk")
+        yield acts.values_list(*covered.acts)
     yield served.values_list(*_VERSIONS)
     yield versions.exclude(pk__in=versions.learned().values("pk")).values_list(*_REFERENCES)
 
@@ -77,12 +82,18 @@ _ROLLOUTS_FIRST = RolloutRows(
     deployments=_DEPLOYMENTS_FIRST,
     slots=_SLOTS_FIRST,
     experiments=(),
+    acts=(),
 )
 _ROLLOUTS_SECOND = replace(_ROLLOUTS_FIRST, incidents=_INCIDENTS, edition=2, earlier=_ROLLOUTS_FIRST)
-_ROLLOUTS_THIRD = replace(
-    _ROLLOUTS_SECOND, deployments=_DEPLOYMENTS, experiments=_EXPERIMENTS, edition=3, earlier=_ROLLOUTS_SECOND
+ROLLOUTS = replace(
+    _ROLLOUTS_SECOND,
+    deployments=_DEPLOYMENTS,
+    slots=_SLOTS,
+    experiments=_EXPERIMENTS,
+    acts=_ACTS,
+    edition=3,
+    earlier=_ROLLOUTS_SECOND,
 )
-ROLLOUTS = replace(_ROLLOUTS_THIRD, slots=_SLOTS, edition=4, earlier=_ROLLOUTS_THIRD)
 check_register(ROLLOUTS)
 
 

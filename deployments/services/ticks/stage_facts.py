@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from deployments.engine.health.evidence import LivedWeeks
 from deployments.engine.health.report import health_of
 from deployments.engine.health.triggers import Trigger
 from deployments.engine.rollouts.ab_test import AbFacts
-from deployments.engine.rollouts.arm_values import arm_values, reward_blocks
+from deployments.engine.rollouts.arm_values import arm_values, people_of_one_arm, reward_blocks
 from deployments.engine.rollouts.staged import StageFacts
 from deployments.models import Deployment, EvidenceUnit, ServingSlot
 from deployments.selectors.health import epoch_number, evidence_of
@@ -56,16 +56,10 @@ class _Stage:
     @classmethod
     def of(cls, rollout: Deployment, slot: ServingSlot, spec: LoopSpec) -> _Stage:
         evidence = evidence_of(slot, spec)
-        weeks, first = evidence.weeks, rollout.stage_starts[-1]
-        within = weeks.week >= first
-        ours, theirs = (np.unique(weeks.person[within & (weeks.ours == arm)]) for arm in (True, False))
-        both = np.intersect1d(ours, theirs)
-        keep = within & ~np.isin(weeks.person, both)
-        alone = replace(
-            weeks, week=weeks.week[keep], person=weeks.person[keep], ours=weeks.ours[keep], sums=weeks.sums[keep]
-        )
+        first = rollout.stage_starts[-1]
+        alone, met_both = people_of_one_arm(evidence.weeks, first)
         past = _rewards_before(rollout, np.unique(alone.person).tolist())
-        return cls(alone, first, len(both), health_of(evidence).triggers, evidence.silence, past)
+        return cls(alone, first, met_both, health_of(evidence).triggers, evidence.silence, past)
 
     def facts(self, rollout: Deployment) -> dict[str, Any]:
         """Return what the facts of every rollout with a candidate hold."""

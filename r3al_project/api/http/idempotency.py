@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hmac
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from knox.crypto import hash_token
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -116,11 +118,16 @@ def _begin(user: Any, key: str, digest: str) -> IdempotentAnswer:
 
 
 def _keep(kept: IdempotentAnswer, answer: Response) -> None:
-    kept.status, kept.answer = answer.status_code, answer.data
+    kept.status, kept.answer = answer.status_code, _as_sent(answer.data)
     kept.location = answer.headers.get("Location", "")
     if isinstance(answer, TokenAnswer):
-        kept.answer, kept.about, kept.token_digest = answer.kept, answer.account, answer.token_digest
+        kept.answer, kept.about, kept.token_digest = _as_sent(answer.kept), answer.account, answer.token_digest
     kept.save()
+
+
+def _as_sent(answer: Any) -> Any:
+    """Return an answer as its JSON says it. The column's own encoder would cut times to milliseconds."""
+    return json.loads(JSONRenderer().render(answer)) if answer is not None else None
 
 
 @transaction.atomic

@@ -61,6 +61,13 @@ ENDPOINTS = [
     ("GET", "training/models/{v}/health", "Viewer", None),
     ("POST", "training/models/{v}/rollback", "Operator", {"reason": "Empathy score dropped below threshold"}),
     ("POST", "training/models/{v}/rollback/undo", "Operator", {"reason": "The button was broken"}),
+    ("GET", "training/rollouts", "Viewer", None),
+    ("GET", "training/rollouts/{r}", "Viewer", None),
+    ("GET", "training/rollouts/{r}/checks", "Viewer", None),
+    *(
+        ("POST", f"training/rollouts/{{r}}/{act}", "Operator", {"reason": "because"})
+        for act in ("approve", "pause", "resume", "promote", "abort", "retry")
+    ),
     ("GET", "jobs/{j}", "Viewer", None),
     ("POST", "jobs/{j}/cancel", "Operator", None),
     ("POST", "training/anonymizations", "Privacy officer", {"dataType": "pulse", "technique": "generalization"}),
@@ -76,7 +83,7 @@ def test_without_a_token_or_the_permission_nothing_is_done(
 ) -> None:
     version = judged(learned(loop, "policy", ALWAYS_WALK))
     job = Job.objects.create(kind="turn.collect")
-    path = path.format(v=f"model_{version.pk}", j=job.pk)
+    path = path.format(v=f"model_{version.pk}", j=job.pk, r=1)
     assert call(method, path, None, body).status_code == 401
     assert call(method, path, "0" * 64, body).status_code == 401
     wrong = call(method, path, token_of("Viewer" if method == "POST" else "Service"), body)

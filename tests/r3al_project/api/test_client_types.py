@@ -15,10 +15,14 @@ from tests.r3al_project.api.documented import document
 
 CAMEL = re.compile(r"[a-z]+[0-9]*([A-Z][a-z0-9]*)*")
 # Facts whose names and kinds depend on the technique or on the kind of event.
-OPEN = {"ReleaseAnswer.parameters", "ReleaseDetailAnswer.parameters", "AnonymizeAnswer.parameters", "EventAnswer.what"}
+OPEN = {"ReleaseAnswer.parameters", "ReleaseDetailAnswer.parameters", "AnonymizeAnswer.parameters", "EventAnswer.what",
+        "RolloutAnswer.terms", "RolloutCheckAnswer.figures"}  # fmt: skip
 CHOICES = {"status", "state", "verdict", "technique", "dataType", "sourceDataType", "period", "deploymentType", "code", "stage",
-           "outcome", "limitedBy", "mode", "source", "fallback", "unavailable"}  # fmt: skip
-NO_CHOICES = {"ExportedDecision.state": "features by name", "ExportedDecision.outcome": "an object"}
+           "outcome", "limitedBy", "mode", "source", "fallback", "unavailable", "strategy", "step", "waitsFor"}  # fmt: skip
+NO_CHOICES = {
+    "ExportedDecision.state": "features by name", "ExportedDecision.outcome": "an object",
+    "RolloutAnswer.stage": "a number", "RolloutCheckAnswer.stage": "a number",
+}  # fmt: skip
 # Numbers of a body without a bound of their own: the loop's file or the technique bounds them.
 UNBOUNDED = {"ServingRewardBody.total", "AnonymizeBody.k", "AnonymizeBody.diversity"}
 

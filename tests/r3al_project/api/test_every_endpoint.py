@@ -47,6 +47,10 @@ GOOD: dict[str, Any] = {
     "v1/training/models": {"modelType": "policy", "loop": "care"},
     "v1/training/models/<str:version>/rollback": {"reason": "r"},
     "v1/training/models/<str:version>/rollback/undo": {"reason": "r"},
+    **{
+        f"v1/training/rollouts/<int:rollout>/{act}": {"reason": "r"}
+        for act in ("approve", "pause", "resume", "promote", "abort", "retry")
+    },
     "v1/training/rewards/calculate": {"loop": "care", "sentimentBefore": 0.1},
 }
 WRONG: tuple[Any, ...] = (
@@ -89,7 +93,7 @@ class Caller:
         filled = self.address.replace("<uuid:decision>", str(uuid4())).replace(
             "<str:version>", f"model_{self.version.pk}"
         )
-        return "/api/" + filled.replace("<int:job>", "1").replace("<int:release>", "1")
+        return "/api/" + filled.replace("<int:job>", "1").replace("<int:release>", "1").replace("<int:rollout>", "1")
 
     def send(self, body: bytes = b"", query: str = "", kind: str = "application/json", **headers: str) -> list[Any]:
         return [
@@ -130,6 +134,7 @@ def fields_of(address: str) -> list[str]:
         address.replace("<str:version>", "{version}")
         .replace("<int:job>", "{job}")
         .replace("<int:release>", "{release}")
+        .replace("<int:rollout>", "{rollout}")
     )
     found: list[str] = []
     for operation in schema["paths"][f"/api/{names}"].values():

@@ -10,12 +10,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import R3alError
-from deployments.selectors.slots import serving_now, slot_on_trial
+from deployments.engine.rollouts.strategies import TRIAL
+from deployments.models import Deployment
+from deployments.selectors.slots import rollouts_now, serving_now
 from loops.engine.features import FeatureMap
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import ImportHead, LoopSpec
 from loops.models import LoopVersion
 from r3al_project.turns.add_loop import loop_add_file, loop_text
+from r3al_project.turns.rollout_progress import rollout_words
 from training.models import ModelVersion
 
 
@@ -53,8 +56,7 @@ class Command(BaseCommand):
         if not versions:
             self.stdout.write("there is no loop yet; add one with `manage.py loop add FILE`")
         for version in versions:
-            slot = slot_on_trial(version.loop)
-            tried = {slot.head: f", {slot.candidate} is on trial"} if slot is not None else {}
+            tried = {r.slot.head: f", {_tried(r)}" for r in rollouts_now().filter(slot__loop=version.loop)}
             serving = "; ".join(f"{h}: {_version_text(v)}{tried.get(h, '')}" for h, v in serving_now(version).items())
             self.stdout.write(f"{version}: {version.spec.title} ({serving})")
 
@@ -77,6 +79,11 @@ def _propensity_text(columns: ImportHead) -> str:
         return "none, so the logging distribution holds"
     of = f"P({columns.propensity_of})" if columns.propensity_of else "that of the action taken,"
     return f"{of} in column {columns.propensity!r}"
+
+
+def _tried(rollout: Deployment) -> str:
+    is_trial = rollout.strategy == TRIAL
+    return f"{rollout.version} is {'on trial' if is_trial else f'tried ({rollout_words(rollout)})'}"
 
 
 def _version_text(version: ModelVersion) -> str:

@@ -21,8 +21,11 @@ from knox.models import AuthToken
 from deployments.models import EvidenceUnit
 from deployments.selectors.slots import slot_for
 from deployments.services.health.check import health_check
+from deployments.services.rollouts.operate import rollout_ask
 from deployments.services.rollouts.slots import slots_seed
+from deployments.services.rollouts.start import rollout_start
 from deployments.services.serving.policy_cache import clear_policy_cache
+from deployments.services.ticks.rollout_tick import rollout_tick
 from jobs.models import Job
 from jobs.services import job_run
 from loops.models import LoopVersion
@@ -37,8 +40,10 @@ from r3al_project.api.answers.shape import camel_keys
 from r3al_project.turns.models import Turn, TurnStage
 from tests.factories.calibration import estimated
 from tests.factories.care import TOML
+from tests.factories.lived_weeks import begun_before, live_weeks, people_with_keys
 from tests.factories.sealed import sealed_state
 from tests.factories.users import service_token
+from tests.factories.versions import judged
 from tests.r3al_project.api.documented import assert_documented, document, place_of
 from tests.r3al_project.api.test_every_endpoint import EVERY
 from training.models import GateVerdict, ModelVersion, VersionKind
@@ -247,6 +252,35 @@ def models(caller: Caller, loop: LoopVersion) -> ModelVersion:
     return version
 
 
+def rollouts(caller: Caller, loop: LoopVersion, version: ModelVersion) -> None:
+    """A canary over the deployed version that is paused, resumed, judged, approved and ended, and tried again."""
+    arrays = {"weights": np.array([[0.0] * 4, [1.0, 0.0, 0.0, 0.0], [0.0] * 4]), "margin": np.array(0.0)}
+    candidate = version_register(
+        loop_version=loop,
+        head="policy",
+        kind=VersionKind.LINEAR_Q,
+        arrays=arrays,
+        config={"hinges": False},
+        parent=version,
+    )
+    judged(candidate)
+    made = rollout_start(strategy="canary", version=candidate, actor="root", reason="it passed")
+    path, why = f"training/rollouts/{made.pk}", {"reason": "because"}
+    for act in ("pause", "resume"):
+        caller.call("POST", f"{path}/{act}", why)
+    begun_before(made, 5)
+    live_weeks(made, people_with_keys(made, 300), (2, 3, 4))
+    rollout_tick()
+    made.refresh_from_db()
+    rollout_ask(rollout=made, stage=made.stage, act="promote" if made.stage else "advance")
+    caller.call("POST", f"{path}/approve", why)
+    for address in ("training/rollouts", path, f"{path}/checks"):
+        caller.call("GET", address)
+    caller.call("POST", f"{path}/abort", why)
+    again = caller.call("POST", f"{path}/retry", why)
+    caller.call("POST", f"training/rollouts/{again['rolloutId']}/promote", why)
+
+
 def mine(caller: Caller, token: str, version: ModelVersion) -> None:
     """All that a person can ask for, evidence and a model among it, up to their erasure."""
     ann, now = PersonAccount.objects.get().person, timezone.now()
@@ -274,6 +308,7 @@ def seen(loop: LoopVersion) -> Seen:
     token = ann_and_what_she_does(caller)
     releases(caller)
     version = models(caller, loop)
+    rollouts(caller, loop, version)
     mine(caller, token, version)
     refusals(caller)
     return caller.seen

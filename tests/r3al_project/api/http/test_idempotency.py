@@ -24,11 +24,13 @@ DOORS = sorted(
     for operation in operations.values()
     if "Idempotency-Key" in [p["name"] for p in operation.get("parameters", ())]
 )
+ACTS = ("approve", "pause", "resume", "promote", "abort", "retry")
 BODIES: dict[str, dict[str, Any]] = {
     "people": {"userId": "ann", "loop": "care"},
     "training/models": {"modelType": "policy", "loop": "care"},
     "training/models/{version}/rollback": {"reason": "r"},
     "training/models/{version}/rollback/undo": {"reason": "r"},
+    **{f"training/rollouts/{{rollout}}/{act}": {"reason": "r"} for act in ACTS},
     "training/anonymizations": {"dataType": "pulse", "technique": "generalization", "loop": "care"},
 }
 
@@ -49,7 +51,7 @@ def token_for(user: Any) -> str:
 
 def sent(door: str, loop: LoopVersion, token: str, key: str) -> Any:
     version = learned(loop, "policy", ALWAYS_WALK)
-    path = door.replace("{version}", f"model_{version.pk}").replace("{job}", "1")
+    path = door.replace("{version}", f"model_{version.pk}").replace("{job}", "1").replace("{rollout}", "1")
     return call("POST", path, token, BODIES.get(door, {}), **{"Idempotency-Key": key})
 
 
