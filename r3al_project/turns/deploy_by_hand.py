@@ -10,6 +10,7 @@ from deployments.models import Deployment
 from deployments.services.rollouts.start import rollout_start, strategy_wanted
 from r3al_project.turns.models import Turn
 from r3al_project.turns.recorded_turns import turn_record
+from r3al_project.turns.rollout_sentences import DONE
 from r3al_project.turns.selectors import left_to_operators, still_waits
 from training.models import ModelVersion
 
@@ -43,7 +44,7 @@ def deploy_by_hand(
 
 def _settle(turn: Turn, made: Deployment, actor: str) -> None:
     is_tried = made.strategy != FULL_ROLLOUT
-    done = f"{actor} {'began to try' if is_tried else 'deployed'} {made.version.name}"
+    done = f"{actor} {DONE[made.strategy]} {made.version.name}"
     left = ModelVersion.objects.filter(pk__in=[item["version"] for item in left_to_operators(turn).values()])
     if not any(still_waits(version) for version in left):
         turn.outcome = Turn.Outcome.KEPT if is_tried else Turn.Outcome.DEPLOYED

@@ -36,6 +36,10 @@ ACTS = {
     AB_TEST: "begin the A/B test of",
 }
 
+DONE = {FULL_ROLLOUT: "deployed"} | {
+    name: act.replace("begin", "began", 1) for name, act in ACTS.items() if name != FULL_ROLLOUT
+}
+
 
 def percent(share_bp: int) -> str:
     """Return basis points as a percentage."""

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from deployments.selectors.slots import slot_for
 from deployments.services.rollouts.full_rollout import full_rollout
+from deployments.services.rollouts.operate import rollout_pause
 from deployments.services.rollouts.rollback import slot_rollback
 from deployments.services.rollouts.start import rollout_start
 from deployments.services.ticks.rollout_tick import rollout_step
@@ -108,6 +109,7 @@ def vault_world(folder: Path) -> VaultWorld:
     third = judged(learned(loop, "policy", ALWAYS_WALK, second))
     tested = rollout_start(strategy="ab_test", version=third, actor="ann", reason="passed")
     rollout_step(rollout=tested)
+    rollout_pause(rollout=tested, actor="ann", reason="holidays")
     turn_start(loop_version=loop, parameters=turn_parameters(), actor="ann")
     _webhooks()
     return VaultWorld(loop, people, spent, second_export, refunded, served, first.pk, second.pk, before)

@@ -45,7 +45,7 @@ ACTS: dict[str, Callable[[Deployment], Any]] = {
     "extend": lambda r: rollout_extend(rollout=r, stage=r.stage, reason="too little"),
     "pause": lambda r: rollout_pause(rollout=r, **BY),
     "resume": lambda r: rollout_resume(rollout=r, **BY),
-    "promote": lambda r: rollout_promote(rollout=r, **BY),
+    "promote": lambda r: rollout_promote(rollout=r, override="it is urgent", **BY),
     "abort": lambda r: rollout_abort(rollout=r, **BY),
     "take back": lambda r: rollout_abort(rollout=r, **BY, harmful=True),
     "retry": lambda r: rollout_retry(rollout=r, **BY),

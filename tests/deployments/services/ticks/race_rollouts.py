@@ -95,7 +95,7 @@ def everybody_at_once(loop: LoopVersion) -> dict[str, Any]:
             partial(rollout_pause, rollout=shown, **BY),
             partial(rollout_resume, rollout=shown, **BY),
             partial(rollout_advance, rollout=shown, stage=shown.stage, **BY),
-            partial(rollout_promote, rollout=shown, **BY),
+            partial(rollout_promote, rollout=shown, override="urgent", **BY),
             partial(rollout_abort, rollout=shown, **BY),
             partial(rollout_retry, rollout=shown, **BY),
         ]
@@ -128,7 +128,7 @@ def killed_anywhere(loop: LoopVersion) -> dict[str, Any]:
             rollout_tick()
             rollout = rollout_in(slot_for(loop.loop, "policy"))
             if rollout is not None:
-                ends: list[Callable[..., Any]] = [rollout_promote, rollout_abort]
+                ends: list[Callable[..., Any]] = [partial(rollout_promote, override="urgent"), rollout_abort]
                 end = rng.choice(ends)
                 tried(partial(end, rollout=seen(rollout), **BY))
 
