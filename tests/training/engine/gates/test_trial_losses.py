@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from privacy.engine.evaluation.arm_differences import release_difference
-from privacy.engine.evaluation.on_policy import TrialRows
 from tests.factories.trial_people import SIGMA, TrialPeople, passes, verdict_of, verdicts
 from training.engine.gates.judgements import Judgement
 from training.engine.gates.trial import trial_harms
@@ -65,7 +64,7 @@ def test_false_alarms_are_as_rare_as_stated_and_rarer_in_later_looks() -> None:
 
 
 def test_a_candidate_that_pleases_those_who_stay_and_loses_a_third_of_the_others_is_harm() -> None:
-    assert passes(TrialPeople(gain=0.4, leave=(0.05, 0.05)), users=1_000, lives=12) >= 10
+    assert passes(TrialPeople(gain=0.4, leave=(0.05, 0.05)), users=1_000, lives=40) >= 35  # 97%, less three sd
     lost = verdicts(TrialPeople(gain=0.4, leave=(0.05, 0.35)), users=1_000, lives=12)
     assert sum(v.verdict == "pass" for v in lost) == 0 and sum(trial_harms(v) for v in lost) >= 10
 
@@ -106,23 +105,23 @@ def test_people_who_stay_away_for_days_are_lost_for_those_days() -> None:
         if j.name == "retention"
     )
     assert judged.value == pytest.approx(-0.125, abs=0.02)
-    assert sum(verdict_of(r, centre=2.0).verdict == "pass" for r in _lives(away)) <= 1
-    assert (
-        sum(verdict_of(r, centre=2.0).verdict == "pass" for r in _lives(TrialPeople(gain=0.25, miss=(0.05, 0.05)))) >= 9
-    )
+    assert _passes(away, centre=2.0) <= 8  # 7%, and three sd more
+    assert _passes(TrialPeople(gain=0.25, miss=(0.05, 0.05)), centre=2.0) >= 34  # 96%, less three sd
 
 
 def test_where_people_come_on_two_days_in_five_a_good_candidate_still_passes() -> None:
     seldom = TrialPeople(gain=0.4, miss=(0.6, 0.6))
-    assert sum(verdict_of(r, centre=1.0).verdict == "pass" for r in _lives(seldom)) >= 9
+    assert _passes(seldom, centre=1.0) >= 35  # 97%, less three sd
 
 
-def _lives(people: TrialPeople) -> list[TrialRows]:
-    return [people.rows(np.random.default_rng([7, i]), 1_000) for i in range(12)]
+def _passes(people: TrialPeople, *, centre: float) -> int:
+    """In how many of 40 lives of 1,000 people the candidate passes."""
+    lives = (people.rows(np.random.default_rng([7, i]), 1_000) for i in range(40))
+    return sum(verdict_of(rows, centre=centre).verdict == "pass" for rows in lives)
 
 
 def test_where_people_come_seldom_anyway_a_good_candidate_still_passes() -> None:
-    assert passes(TrialPeople(gain=0.4, leave=(0.5, 0.5)), users=1_000, lives=12) >= 8
+    assert passes(TrialPeople(gain=0.4, leave=(0.5, 0.5)), users=1_000, lives=40) >= 34  # 96%, less three sd
 
 
 def test_the_sentence_says_who_is_lost() -> None:
@@ -143,11 +142,14 @@ def test_arms_that_cannot_be_compared_prove_no_loss() -> None:
 
 
 def test_rewards_that_are_missing_more_often_have_a_price() -> None:
-    """The hurt give no reward, so that those who do show a gain of .25 scales. Labels came in both arms."""
-    assert passes(TrialPeople(gain=0.25), users=1_000, lives=12) >= 10
-    assert passes(TrialPeople(gain=0.25, missing=(0.0, 0.35)), users=1_000, lives=12) == 0
-    assert passes(TrialPeople(gain=0.25, missing=(0.35, 0.35)), users=1_000, lives=12) >= 9, "both arms alike"
-    assert passes(TrialPeople(gain=0.25, missing=(0.35, 0.0)), users=1_000, lives=12) >= 10, "more rewards cost nothing"
+    """The hurt give no reward, so that those who do show a gain of .25 scales. Labels came in both arms.
+
+    1% pass so, and otherwise 95%, here three sd more and less.
+    """
+    assert passes(TrialPeople(gain=0.25), users=1_000, lives=40) >= 34
+    assert passes(TrialPeople(gain=0.25, missing=(0.0, 0.35)), users=1_000, lives=40) <= 3
+    assert passes(TrialPeople(gain=0.25, missing=(0.35, 0.35)), users=1_000, lives=40) >= 33, "both arms alike"
+    assert passes(TrialPeople(gain=0.25, missing=(0.35, 0.0)), users=1_000, lives=40) >= 33, "more rewards cost nothing"
 
 
 @pytest.mark.parametrize(("missing", "said"), [(0.0, False), (0.02, False), (0.25, True)])
