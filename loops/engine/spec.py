@@ -156,7 +156,7 @@ class DeclaredRollout:
     when_insufficient: WhenInsufficient = "go_back"
     by_hand: bool = False
     split: float = 0.5
-    weeks: int = 8
+    weeks: int = 4
 
 
 @dataclass(frozen=True)

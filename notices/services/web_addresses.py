@@ -13,6 +13,10 @@ from core.errors import InputError
 from notices.models import LONGEST_WEBHOOK_URL
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Public by name, but they lead inside where a network routes them so: local NAT64, site-local, and IPv4 in IPv6.
+_LEADS_INSIDE = tuple(
+    map(ipaddress.ip_network, ("64:ff9b:1::/48", "fec0::/10", "::/96", "::ffff:0:0:0/96", "2002::/16"))
+)
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -83,6 +87,8 @@ def may_reach(address: IpAddress, scheme: str) -> bool:
     real = _inside(address)
     if any(real in network for network in settings.R3AL_WEBHOOK_NETWORKS if network.version == real.version):
         return True
+    if any(real in network for network in _LEADS_INSIDE if network.version == real.version):
+        return False
     return scheme == "https" and real.is_global and not real.is_multicast
 
 

@@ -19,6 +19,7 @@ from jobs.services import job_cancel, job_enqueue, jobs_reconcile
 from r3al_project.processes import commands
 from tests.factories.job_kinds import effects
 from tests.jobs.conftest import SHORT, JobsWorker
+from tests.races import wait_until
 from tests.stack import Stack
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -89,10 +90,10 @@ def test_a_job_that_kills_its_process_at_every_start_fails_at_the_bound(workers:
     worker = workers()
     job = job_enqueue(kind="test.dies", arguments={})
     Job.objects.filter(pk=job.pk).update(max_attempts=2)
-    worker.wait_until(restarted(worker, reconciled(job, "failed")))
+    assert wait_until(restarted(worker, reconciled(job, "failed")))
     assert (job.attempts, job.error) == (2, "its worker vanished (start 2 of 2)")
     following = job_enqueue(kind="test.steps", arguments={"seconds": 0})
-    worker.wait_until(restarted(worker, lambda: state(following) == "done"))
+    assert wait_until(restarted(worker, lambda: state(following) == "done"))
     assert effects() == 1
 
 

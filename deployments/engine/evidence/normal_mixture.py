@@ -1,8 +1,9 @@
 """Compare mean rewards of two arms at every look: a normal mixture over joint blocks, adjusted by people's past (CUPED).
 
 Twenty people of both arms in joint order are a block, as in ``joint_blocks``. It has n_c people of the candidate and n_s of the
-stable version, n together. It adds w = n_c n_s / n times the difference of its means to S, and w times its variance within arms
-to V. Without a difference, S is a martingale whose variance V estimates, whatever happens to both arms at once. |S| ever exceeds
+stable version, n together. It adds w = n_c n_s / n times the difference of its means to S. To V it adds the variance of that, by
+each arm's own variance within blocks so far. Without a difference, S is a martingale whose variance V estimates, whatever happens
+to both arms at once. |S| ever exceeds
 
     sqrt((V + r) (ln((V + r) / r) + 2 ln(1 / alpha)))
 
@@ -26,10 +27,13 @@ import numpy as np
 from core.arrays import Bools, Floats, Ints
 from deployments.engine.evidence.joint_blocks import BLOCK
 
+_PRIOR = 5.0  # people, as which the variance of both arms together counts in that of each arm
+
 
 @dataclass(frozen=True)
 class MixtureBlocks:
-    """Hold each joint block (blocks,): people of both arms, the difference of their means, and their variance within arms.
+    """Hold each joint block (blocks,): people of both arms, the difference of their means, and their spread: w times it
+    is the variance of w times the difference.
 
     A block with one arm empty has a ``gap`` of 0 and no weight.
     """
@@ -129,8 +133,21 @@ def mixture_blocks(values: Floats, ours: Bools, past: Floats | None = None) -> M
     n_c, n_s = c.sum(axis=1), (~c).sum(axis=1)
     mean_c, mean_s = _arm_mean(y, c), _arm_mean(y, ~c)
     gap = np.where((n_c > 0) & (n_s > 0), mean_c - mean_s, 0.0)
-    within = ((y - np.where(c, mean_c[:, None], mean_s[:, None])) ** 2).sum(axis=1)
-    return MixtureBlocks(n_c, n_s, gap, within / (BLOCK - 2))
+    variance_c, variance_s = _variances(((y - np.where(c, mean_c[:, None], mean_s[:, None])) ** 2), c)
+    return MixtureBlocks(n_c, n_s, gap, (n_s * variance_c + n_c * variance_s) / BLOCK)
+
+
+def _variances(squares: Floats, ours: Bools) -> tuple[Floats, Floats]:
+    """Return the variance of each arm's values (blocks,), from the squares within all blocks so far.
+
+    Arms may spread differently, and at an uneven split the smaller one decides how sure the difference is. Its variance begins
+    at that of both arms together, which counts as ``_PRIOR`` people.
+    """
+    within = [np.where(arm, squares, 0.0).sum(axis=1).cumsum() for arm in (ours, ~ours)]
+    freedom = [np.maximum(arm.sum(axis=1) - 1, 0).cumsum() for arm in (ours, ~ours)]
+    both = (within[0] + within[1]) / np.maximum(freedom[0] + freedom[1], 1)
+    found = [(w + _PRIOR * both) / (df + _PRIOR) for w, df in zip(within, freedom, strict=True)]
+    return found[0], found[1]
 
 
 def _arm_mean(values: Floats, where: Bools) -> Floats:

@@ -19,17 +19,24 @@ _CRITICAL = 3  # metrics beyond their thresholds
 
 @dataclass(frozen=True)
 class HealthReport:
-    """Hold the health state, everything that it is derived from, and recommendations for the operator."""
+    """Hold the health state, everything that it is derived from, and recommendations for the operator.
+
+    ``is_candidate``: whether the version is tried beside the stable one.
+    """
 
     state: HealthStatus
     metrics: tuple[Metric, ...]
     triggers: tuple[Trigger, ...]
     recommendations: tuple[str, ...] = field(default=())
+    is_candidate: bool = False
 
     @property
     def must_roll_back(self) -> bool:
-        """Tell whether the version is critical or a trigger has fired."""
-        return self.state == "critical" or any(t.fires for t in self.triggers)
+        """Tell whether a trigger has fired, or a version that everybody has is critical.
+
+        A candidate is taken back by comparisons alone: an incident that hits both arms alike is not its fault.
+        """
+        return any(t.fires for t in self.triggers) or (self.state == "critical" and not self.is_candidate)
 
     def as_json(self) -> dict[str, list[Any]]:
         """Return metrics, triggers and recommendations as JSON values."""
@@ -47,7 +54,8 @@ def health_of(evidence: Evidence) -> HealthReport:
     proven = [t for t in triggers if t.proven]
     critical = sum(m.counts for m in alarms) >= _CRITICAL
     state: HealthStatus = "critical" if critical else "degraded" if alarms or proven else "healthy"
-    return HealthReport(state, metrics, triggers, _recommendations(state, metrics, triggers, evidence))
+    is_candidate = evidence.other_arm == "trial"
+    return HealthReport(state, metrics, triggers, _recommendations(state, metrics, triggers, evidence), is_candidate)
 
 
 _ADVICE = {

@@ -7,7 +7,8 @@ also keeps empathy, and otherwise the stable version is kept. Proven harm takes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,6 +48,7 @@ from deployments.engine.rollouts.verdict import (
     worst_of,
 )
 from loops.engine.spec import WHEN_INSUFFICIENT, WhenInsufficient
+from privacy.engine.dp.coarse_counts import two_digits
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,12 @@ class AbTerms:
 
 @dataclass(frozen=True)
 class AbFacts:
-    """Hold what is known of an A/B test: ``blocks`` of people's rewards in joint order, and otherwise as ``StageFacts``."""
+    """Hold what is known of an A/B test: ``blocks`` of people's rewards in joint order, or the last look at
+    them, and otherwise as ``StageFacts``."""
 
     closed_weeks: int
     extended: int
-    blocks: MixtureBlocks
+    blocks: MixtureBlocks | AbLook
     candidate: ArmValues | ArmMoments
     stable: ArmValues | ArmMoments
     triggers: tuple[Trigger, ...] = ()
@@ -115,12 +118,12 @@ class AbFacts:
     assigned: tuple[int, int] = (0, 0)
     late: bool = False
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the facts as JSON values, of people no more than sums of blocks and moments of arms."""
+    def as_json(self, terms: AbTerms) -> dict[str, Any]:
+        """Return the facts as JSON values, of people no more than the last look under the test's terms and moments of arms."""
         return {
             "closed_weeks": self.closed_weeks,
             "extended": self.extended,
-            "blocks": self.blocks.as_json(),
+            "look": AbLook.of(terms, self.blocks).as_json(),
             "candidate": self.candidate.moments.as_json(),
             "stable": self.stable.moments.as_json(),
             "triggers": trigger_figures(self.triggers),
@@ -135,13 +138,16 @@ class AbFacts:
         arms = {arm: ArmMoments.from_json(stored[arm]) for arm in ("candidate", "stable")}
         triggers = tuple(Trigger(**trigger) for trigger in stored["triggers"])
         ours, theirs = stored["assigned"]
-        blocks = MixtureBlocks.from_json(stored["blocks"])
-        return cls(**{**stored, **arms, "blocks": blocks, "triggers": triggers, "assigned": (ours, theirs)})
+        known = {name: value for name, value in stored.items() if name != "look"}
+        look = AbLook.from_json(stored["look"])
+        return cls(**{**known, **arms, "blocks": look, "triggers": triggers, "assigned": (ours, theirs)})
 
 
 @dataclass(frozen=True)
-class _Now:
-    """Hold the last look: people of each arm, the difference with its bounds in units of rewards, and the winner so far."""
+class AbLook:
+    """Hold the last look at the blocks of a test, all that a verdict reads and all that is stored: people of each
+    arm, the difference with its bounds in units of rewards, and the winner so far. Fewer than ten people an arm say nothing.
+    """
 
     ours: int
     theirs: int
@@ -151,17 +157,33 @@ class _Now:
     winner: int
 
     @classmethod
-    def of(cls, terms: AbTerms, blocks: MixtureBlocks) -> _Now:
+    def of(cls, terms: AbTerms, blocks: MixtureBlocks | AbLook) -> AbLook:
+        """Return the last look at blocks, or a stored one as it is."""
+        if isinstance(blocks, AbLook):
+            return blocks
         path = terms.path(blocks)
-        if not len(path.estimate):
+        if not len(path.estimate) or min(path.ours[-1], path.theirs[-1]) < LEAST_SHOWN:
             return cls(0, 0, 0.0, float("-inf"), float("inf"), 0)
         estimate, low, high = (float(column[-1]) for column in (path.estimate, path.low, path.high))
         return cls(int(path.ours[-1]), int(path.theirs[-1]), estimate, low, high, path.winner(terms.minimum_an_arm))
 
+    def as_json(self) -> list[Any]:
+        """Return the look as JSON values."""
+        bounds = [None if math.isinf(bound) else bound for bound in (self.low, self.high)]
+        return [self.ours, self.theirs, self.estimate, *bounds, self.winner]
+
+    @classmethod
+    def from_json(cls, stored: Sequence[Any]) -> AbLook:
+        """Read what ``as_json`` returned."""
+        ours, theirs, estimate, low, high, winner = stored
+        return cls(
+            ours, theirs, estimate, -math.inf if low is None else low, math.inf if high is None else high, winner
+        )
+
     @property
     def numbers(self) -> str:
         """Return the difference in words, if there are enough people to show it."""
-        people = f"{self.ours} and {self.theirs} people"
+        people = f"about {two_digits(self.ours)} and {two_digits(self.theirs)} people"
         if min(self.ours, self.theirs) < LEAST_SHOWN:
             return people
         return f"difference {self.estimate:.3f}, bounds {self.low:.3f} and {self.high:.3f}, {people}"
@@ -178,7 +200,7 @@ class _Now:
 
 def ab_verdict(terms: AbTerms, facts: AbFacts) -> RolloutVerdict:
     """Decide the next step of an A/B test."""
-    ours, theirs, now = facts.candidate.moments, facts.stable.moments, _Now.of(terms, facts.blocks)
+    ours, theirs, now = facts.candidate.moments, facts.stable.moments, AbLook.of(terms, facts.blocks)
     conditions = _conditions(terms, ours, theirs, now)
     findings = [
         *harm_found(facts.triggers),
@@ -200,19 +222,20 @@ def ab_verdict(terms: AbTerms, facts: AbFacts) -> RolloutVerdict:
     return worst_of(findings, figures)
 
 
-def _conditions(terms: AbTerms, ours: ArmMoments, theirs: ArmMoments, now: _Now) -> list[Condition]:
+def _conditions(terms: AbTerms, ours: ArmMoments, theirs: ArmMoments, now: AbLook) -> list[Condition]:
     """Return what promotes a candidate beside its proof: people, reward, empathy, and what an unsure gate leaves open."""
     needed = [_enough_an_arm(terms, now), _reward(terms, now), empathy_is_kept(ours, theirs)]
     return needed if terms.proven_gate else [*needed, false_interventions_are_few(ours, theirs)]
 
 
-def _enough_an_arm(terms: AbTerms, now: _Now) -> Condition:
+def _enough_an_arm(terms: AbTerms, now: AbLook) -> Condition:
     enough = min(now.ours, now.theirs) >= terms.minimum_an_arm
-    said = f"{now.ours} and {now.theirs} people of the arms are compared; at least {terms.minimum_an_arm} an arm are needed."
+    have = f"About {two_digits(now.ours)} and {two_digits(now.theirs)} people of the arms are compared"
+    said = f"{have}; at least {terms.minimum_an_arm} an arm are needed."
     return Condition("people", "holds" if enough else "open", said, {"people": [now.ours, now.theirs]})
 
 
-def _reward(terms: AbTerms, now: _Now) -> Condition:
+def _reward(terms: AbTerms, now: AbLook) -> Condition:
     """Require proof of a higher reward. It has failed if the mean is lower, or if a loss beyond the margin is possible."""
     margin = -REWARD_MARGIN * terms.reward_scale
     wrong = now.estimate <= 0.0 or now.low <= margin
@@ -221,7 +244,7 @@ def _reward(terms: AbTerms, now: _Now) -> Condition:
     return Condition("reward", state, f"Reward is higher: {answer} ({now.numbers}).", now.figures)
 
 
-def _course(terms: AbTerms, facts: AbFacts, conditions: list[Condition], now: _Now) -> list[CheckFinding]:
+def _course(terms: AbTerms, facts: AbFacts, conditions: list[Condition], now: AbLook) -> list[CheckFinding]:
     """Return what follows if nothing stops the test."""
     due = terms.weeks * (1 + max(facts.extended, 0))
     if facts.closed_weeks < due and not facts.late:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from core.errors import InputError
 from deployments.engine.evidence.fixed_time import RewardMoments, ValueMoments
 from deployments.engine.evidence.normal_mixture import MixtureBlocks, mixture_blocks
 from deployments.engine.health.evidence import LIVED_COLUMNS, LivedWeeks
+from deployments.engine.health.metrics import LEAST_SHOWN
 from loops.engine.spec import Silence
 
 
@@ -93,15 +94,21 @@ class ArmValues:
 
     @property
     def moments(self) -> ArmMoments:
-        """Return the moments of all values."""
+        """Return the moments of all values. Fewer than ten people have none, because moments are stored for good."""
         people = max(len(column) for column in self._columns)
         columns = [np.asarray(c, dtype=float) if len(c) else np.full(people, np.nan) for c in self._columns]
         empathy, harm, reward, past, engagement, rate = columns
-        some = ~np.isnan(np.stack([empathy, harm, reward])).all(axis=0)
+        some = int((~np.isnan(np.stack([empathy, harm, reward])).all(axis=0)).sum())
+        if np.isfinite(past).sum() < LEAST_SHOWN:
+            past = np.full(people, np.nan)
         return ArmMoments(
-            int(some.sum()), ValueMoments.of(empathy), ValueMoments.of(harm), RewardMoments.of(reward, past),
-            ValueMoments.of(engagement), ValueMoments.of(rate),
-        )  # fmt: skip
+            some if some >= LEAST_SHOWN else 0,
+            _told(ValueMoments.of(empathy)),
+            _told(ValueMoments.of(harm)),
+            _told(RewardMoments.of(reward, past)),
+            _told(ValueMoments.of(engagement)),
+            _told(ValueMoments.of(rate)),
+        )
 
 
 def people_of_one_arm(weeks: LivedWeeks, first: int) -> tuple[LivedWeeks, int]:
@@ -154,6 +161,13 @@ def reward_blocks(
     _, entry = np.unique(person, return_index=True)
     entry.sort()
     return mixture_blocks(values[entry, 0], ours[entry], _past(person[entry], past) if past else None)
+
+
+_M = TypeVar("_M", ValueMoments, RewardMoments)
+
+
+def _told(moments: _M) -> _M:
+    return moments if moments.n >= LEAST_SHOWN else type(moments)(0)
 
 
 def _ratio(total: Floats, count: Floats) -> Floats:

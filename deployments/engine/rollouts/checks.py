@@ -21,6 +21,7 @@ from deployments.engine.health.triggers import NEAR_NOTHING, Trigger
 from deployments.engine.rollouts.arm_values import ArmMoments
 from deployments.engine.rollouts.conditions import numbers, shown
 from deployments.engine.rollouts.verdict import HARM_PROVEN, NEEDS_A_LOOK, CheckFinding
+from privacy.engine.dp.coarse_counts import two_digits
 
 SIGNAL_ALPHA = 0.001  # for each signal and closed week
 KEPT_ENGAGEMENT = 0.80  # share of the stable version's decisions a week
@@ -50,10 +51,11 @@ def assignment_found(assigned: tuple[int, int], share: float, exposed_both: int)
     """Return findings about the ratio of the arms, and about people who met both."""
     found, (ours, theirs) = [], assigned
     if ratio_is_off(ours, theirs, share):
-        said = f"{ours} people were assigned to the candidate and {theirs} to the stable version, where {share:.0%} should be the"
+        had = f"About {two_digits(ours)} people were assigned to the candidate and {two_digits(theirs)} to the stable version"
+        said = f"{had}, where {share:.0%} should be the"
         found.append(CheckFinding("pause", f"{said} candidate's. Find out which people are missing.", NEEDS_A_LOOK))
     if exposed_both > BOTH_ARMS_TOLERATED * (ours + theirs):
-        said = f"{exposed_both} of {ours + theirs} people met both arms in one stage, so the arms cannot be compared."
+        said = "More than 1% of the people met both arms in one stage, so the arms cannot be compared."
         found.append(CheckFinding("pause", said, NEEDS_A_LOOK))
     return found
 

@@ -14,8 +14,9 @@ from deployments.engine.health.metrics import LEAST_SHOWN
 from deployments.engine.health.triggers import NEAR_NOTHING
 from deployments.engine.rollouts.arm_values import ArmMoments
 from loops.engine.thresholds import EMPATHY_BAR, FALSE_INTERVENTION_BAR
+from privacy.engine.dp.coarse_counts import two_digits
 
-LEAST_PEOPLE, LEAST_IN_SMALL_ARM = 20, 4
+LEAST_PEOPLE, LEAST_IN_SMALL_ARM = 20, LEAST_SHOWN  # of fewer people in an arm nothing is told, and nothing is judged
 FEW_PEOPLE = 600  # a service with fewer needs four weeks a stage, and may leave its first stages by the wider margin
 KEPT_EMPATHY, KEPT_EMPATHY_OF_FEW = 0.90, 0.85  # share of the stable version's empathy that must be proven to be kept
 FALSE_INTERVENTION_RATIO = 2.0  # times the stable version's share, which must be proven not to be reached
@@ -40,11 +41,16 @@ class Condition:
 
 
 def enough_people(candidate: ArmMoments, stable: ArmMoments) -> Condition:
-    """Require twenty people of both arms, and four of the smaller one."""
+    """Require twenty people of both arms, and ten of each. An arm with fewer counts as empty (``ArmValues.moments``)."""
     total, small = candidate.people + stable.people, min(candidate.people, stable.people)
     enough = total >= LEAST_PEOPLE and small >= LEAST_IN_SMALL_ARM
     least = f"at least {LEAST_PEOPLE} and {LEAST_IN_SMALL_ARM} are needed"
-    said = f"{total} people have closed outcomes, and {small} of them are in the smaller arm; {least}."
+    have = (
+        f"about {two_digits(total)} people have closed outcomes, about {two_digits(small)} of them in the smaller arm"
+    )
+    said = (
+        f"{have[:1].upper()}{have[1:]}; {least}." if small else f"An arm has fewer than {LEAST_SHOWN} people; {least}."
+    )
     return Condition("people", "holds" if enough else "open", said, {"people": [candidate.people, stable.people]})
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from core.errors import InputError
+from deployments.engine.health.metrics import LEAST_REQUESTS
 from deployments.engine.rollouts.off_policy import OffPolicyValue
 from deployments.engine.rollouts.verdict import NOT_ENOUGH, WAITING, CheckFinding, RolloutVerdict, worst_of
 
@@ -20,7 +21,7 @@ SHADOW_FINISHED = "shadow finished"
 NOT_DEPLOYABLE = "candidate not deployable"
 NOTHING_SEEN = "too little was seen"
 SEES_NO_OUTCOMES = "A shadow test cannot see outcomes of the candidate's own actions, because nobody gets them."
-LEAST_COMPARED_SHOWN = 100  # decisions; an agreement over fewer says too much about single ones
+LEAST_COMPARED_SHOWN = LEAST_REQUESTS  # decisions; one person alone can make many
 _LEAST_FAILURES = 10  # failed or slow decisions, so that a single one ends no test
 
 

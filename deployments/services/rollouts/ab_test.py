@@ -24,6 +24,8 @@ from privacy.services.vault.append import time_text, vault_append
 from training.models import ModelVersion
 from training.selectors.evidence import people_behind
 
+_MOST_WEEKS = 12  # with its extensions, because the evidence of people is kept for hardly longer
+
 
 @transaction.atomic
 def ab_test_start(
@@ -49,7 +51,12 @@ def ab_test_start(
         proposal=proposal,
         strategy=AB_TEST,
         share_bp=round(terms.split * BASIS_POINTS),
-        terms=terms.as_json() | {"stages": [terms.split], "by_hand": proposal.current.spec.rollout.by_hand},
+        terms=terms.as_json()
+        | {
+            "stages": [terms.split],
+            "by_hand": proposal.current.spec.rollout.by_hand,
+            "silence": proposal.current.spec.reward.silence,
+        },
         actor=actor,
         reason=reason,
         override=override,
@@ -75,14 +82,15 @@ def ab_terms(standing: GateStanding, declared: DeclaredRollout, share: float | N
     split = declared.split if share is None else share
     if not 0.05 <= split <= 0.95:
         raise InputError("an A/B test gives the version 5% to 95% of the people", field="trafficPercentage")
+    weeks = min(declared.weeks, _MOST_WEEKS)
     spec, people = standing.version.loop_version.spec, people_behind(standing.version)
     more: dict[str, Any] = {"planned_people": max(round(people), 1)} if people is not None else {}
     if spec.minimum_effect is not None:
         more["minimum_effect"] = spec.minimum_effect / spec.reward.scale
     return AbTerms(
         split=split,
-        weeks=declared.weeks,
-        extensions=declared.extensions,
+        weeks=weeks,
+        extensions=min(declared.extensions, _MOST_WEEKS // weeks - 1),
         when_insufficient=declared.when_insufficient,
         proven_gate=standing.is_proven,
         reward_scale=spec.reward.scale,

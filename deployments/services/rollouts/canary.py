@@ -20,6 +20,7 @@ from loops.engine.spec import DeclaredRollout
 from training.models import ModelVersion
 from training.selectors.evidence import people_behind
 
+_MOST_WEEKS = 12  # of one stage with its extensions, because the evidence of people is kept for hardly longer
 _FEW_PEOPLE, _DWELL_OF_FEW, _DWELL = 600, 4, 2  # whole weeks that a stage lasts, by the number of people
 
 
@@ -67,13 +68,15 @@ def staged_terms(standing: GateStanding, declared: DeclaredRollout, share: float
             )
         stages = (share, *(stage for stage in declared.stages if stage > share))
     people = people_behind(standing.version)
+    dwell = min(declared.dwell_weeks or _dwell(people), _MOST_WEEKS)
     return {
         "stages": list(stages),
         "people": round(people) if people is not None else 0,
-        "dwell_weeks": declared.dwell_weeks or _dwell(people),
-        "extensions": declared.extensions,
+        "dwell_weeks": dwell,
+        "extensions": min(declared.extensions, _MOST_WEEKS // dwell - 1),
         "when_insufficient": declared.when_insufficient,
         "by_hand": declared.by_hand,
+        "silence": standing.version.loop_version.spec.reward.silence,
         "proven_gate": standing.is_proven,
         "reward_scale": standing.version.loop_version.spec.reward.scale,
     }

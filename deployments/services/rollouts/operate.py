@@ -239,7 +239,7 @@ def rollout_retry(*, rollout: Deployment, actor: str, reason: str, override: str
 
 
 def _deadline(rollout: Deployment) -> datetime | None:
-    """Return when a rollout ends whose stage is extended now. A stage that is extended late gets the weeks that it asked for."""
+    """Return when a rollout ends whose stage is extended now. A stage that begins or is extended late gets its weeks."""
     weeks = int(rollout.frozen_policy.get("dwell_weeks") or rollout.frozen_policy.get("weeks") or 0)
     if rollout.deadline_at is None:
         return None
@@ -250,7 +250,7 @@ def _begins(rollout: Deployment) -> dict[str, Any]:
     """Return the columns of a rollout whose stage begins now. A week in which people change their arm belongs to no stage."""
     now = timezone.now()
     starts = [*rollout.stage_starts, week_of(rollout.created_at, now) + 1]
-    return {"stage_began_at": now, "stage_starts": starts, "extended": 0}
+    return {"stage_began_at": now, "stage_starts": starts, "extended": 0, "deadline_at": _deadline(rollout)}
 
 
 def _in_progress(rollout: Deployment) -> LockedRollout:

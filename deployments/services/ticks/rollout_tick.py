@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import Error, transaction
+from django.utils import timezone
 
 from core.errors import Conflict, R3alError
 from deployments.engine.rollouts.ab_test import AbTerms, ab_verdict
@@ -72,6 +73,7 @@ def rollout_step(*, rollout: Deployment) -> RolloutCheck | None:
     Raises: Conflict when the rollout changed meanwhile.
     """
     if rollout.state != DeploymentState.IN_PROGRESS:
+        _end_forgotten(rollout)
         return None
     slot = slot_for(rollout.slot.loop, rollout.slot.head)
     spec = loop_version_current(slot.loop.name).spec
@@ -83,6 +85,16 @@ def rollout_step(*, rollout: Deployment) -> RolloutCheck | None:
     return _store(rollout, slot.generation, verdict, facts)
 
 
+@transaction.atomic
+def _end_forgotten(rollout: Deployment) -> None:
+    """End a rollout that is still paused when its time is over, so that none goes on for ever."""
+    held = rollout_locked(rollout)
+    over = held.rollout.deadline_at is not None and held.rollout.deadline_at <= timezone.now()
+    if over and held.rollout.state == DeploymentState.PAUSED and held.slot.candidate is not None:
+        reason = "It was still paused when its time was over, so everybody keeps the stable version."
+        candidate_stop(slot=held.slot, actor=TICK, reason=reason, automatic=True, harmful=False)
+
+
 def _is_same(last: RolloutCheck, generation: int, verdict: RolloutVerdict, facts: dict[str, Any]) -> bool:
     seen = (last.generation, last.stage, last.closed_weeks, last.facts.get("days"), last.step)
     return seen == (generation, facts.get("stage", 0), facts["closed_weeks"], facts.get("days"), verdict.step)
@@ -91,7 +103,7 @@ def _is_same(last: RolloutCheck, generation: int, verdict: RolloutVerdict, facts
 @transaction.atomic
 def _store(rollout: Deployment, generation: int, verdict: RolloutVerdict, facts: dict[str, Any]) -> RolloutCheck:
     held = rollout_locked(rollout)
-    if held.slot.generation != generation:
+    if held.slot.generation != generation or _judged(held.rollout) != _judged(rollout):
         raise Conflict(f"the slot {held.slot} changed while the rollout was judged")
     check = RolloutCheck.objects.create(
         deployment=rollout,
@@ -110,6 +122,11 @@ def _store(rollout: Deployment, generation: int, verdict: RolloutVerdict, facts:
         _act(held.rollout, verdict)
     rollout_check_record(check)
     return check
+
+
+def _judged(rollout: Deployment) -> tuple[Any, ...]:
+    """Return what a verdict is about. Facts of an earlier stage say nothing of a later one."""
+    return (rollout.state, rollout.stage, rollout.stage_starts, rollout.extended, rollout.deadline_at)
 
 
 def _act(rollout: Deployment, verdict: RolloutVerdict) -> None:
@@ -152,7 +169,7 @@ def canary_terms(stored: dict[str, Any]) -> CanaryTerms:
 def _judge_ab_test(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
     declared = ab_test_terms(terms)
     facts = ab_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), spec, declared.weeks)
-    return ab_verdict(declared, facts), facts.as_json()
+    return ab_verdict(declared, facts), facts.as_json(declared)
 
 
 def ab_test_terms(stored: dict[str, Any]) -> AbTerms:

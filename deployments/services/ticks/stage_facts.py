@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from deployments.engine.arm_assignment import EPOCH
 from deployments.engine.health.evidence import LivedWeeks
+from deployments.engine.health.metrics import LEAST_SHOWN
 from deployments.engine.health.report import health_of
 from deployments.engine.health.triggers import Trigger
 from deployments.engine.rollouts.ab_test import AbFacts
@@ -55,7 +56,7 @@ class _Stage:
 
     @classmethod
     def of(cls, rollout: Deployment, slot: ServingSlot, spec: LoopSpec) -> _Stage:
-        evidence = evidence_of(slot, spec)
+        evidence = evidence_of(slot, _as_frozen(spec, rollout))
         first = rollout.stage_starts[-1]
         alone, met_both = people_of_one_arm(evidence.weeks, first)
         past = _rewards_before(rollout, np.unique(alone.person).tolist())
@@ -73,10 +74,21 @@ class _Stage:
             "candidate": candidate,
             "stable": stable,
             "triggers": self.triggers,
-            "exposed_both": self.met_both,
-            "assigned": (len(candidate.reward), len(stable.reward)),
+            "exposed_both": self.met_both if self.met_both >= LEAST_SHOWN else 0,
+            "assigned": _assigned(len(candidate.reward), len(stable.reward)),
             "late": rollout.deadline_at is not None and timezone.now() >= rollout.deadline_at,
         }
+
+
+def _as_frozen(spec: LoopSpec, rollout: Deployment) -> LoopSpec:
+    """Return the loop with what silence meant when the rollout began."""
+    silence = rollout.frozen_policy.get("silence", spec.reward.silence)
+    return replace(spec, reward=replace(spec.reward, silence=silence))
+
+
+def _assigned(candidate: int, stable: int) -> tuple[int, int]:
+    """Return the people of both arms, or nobody if an arm has fewer than ten: facts are stored for good."""
+    return (candidate, stable) if min(candidate, stable) >= LEAST_SHOWN else (0, 0)
 
 
 def _rewards_before(rollout: Deployment, people: list[int]) -> dict[int, float]:

@@ -8,7 +8,7 @@ from typing import Any
 from loops.engine.parse.strict_toml import Table, is_number
 from loops.engine.spec import ROLLOUT_NAMES, WHEN_INSUFFICIENT, DeclaredRollout
 
-_MOST_WEEKS, _MOST_STAGES, _MOST_EXTENSIONS = 52, 8, 52
+_MOST_WEEKS, _MOST_STAGES, _MOST_EXTENSIONS = 12, 8, 12
 
 
 def parse_rollout(table: Table) -> DeclaredRollout:

@@ -39,13 +39,16 @@ def test_an_unknown_parameter_is_refused_everywhere(caller: Caller) -> None:
     assert "lopp" in told(root)["errors"]
 
 
-@pytest.mark.parametrize("address", ["v1/training/models", "v1/privacy/releases", "v1/training/calibration"])
+LISTS_OF_A_LOOP = ["v1/training/models", "v1/privacy/releases", "v1/training/calibration", "v1/training/rollouts"]
+
+
+@pytest.mark.parametrize("address", LISTS_OF_A_LOOP)
 def test_a_parameter_that_is_given_twice_is_refused(address: str) -> None:
     answer = Caller("GET", address).send(query="?loop=care&loop=other")[0]
     assert answer.status_code == 422 and told(answer)["errors"] == {"loop": ["is given twice; give it once"]}
 
 
-@pytest.mark.parametrize("address", ["v1/training/models", "v1/privacy/releases", "v1/training/calibration"])
+@pytest.mark.parametrize("address", LISTS_OF_A_LOOP)
 def test_an_unknown_loop_in_a_query_is_refused_everywhere(address: str) -> None:
     """A list of a misspelt loop would be empty and look like an answer."""
     caller = Caller("GET", address)
@@ -59,7 +62,7 @@ def test_an_unknown_loop_in_a_query_is_refused_everywhere(address: str) -> None:
 def test_every_address_whose_query_names_a_loop_is_among_them() -> None:
     paths = document()["paths"].items()
     naming = {path for path, of in paths for o in of.values() for p in o.get("parameters", ()) if p["name"] == "loop"}
-    assert naming == {"/api/v1/training/models", "/api/v1/privacy/releases", "/api/v1/training/calibration"}
+    assert naming == {f"/api/{address}" for address in LISTS_OF_A_LOOP}
 
 
 @pytest.mark.parametrize(("method", "address"), WRITING)

@@ -128,4 +128,4 @@ def test_an_ab_test_is_called_so(loop: LoopVersion) -> None:
     made = rollout_start(strategy="ab_test", version=version, actor="ann", reason="r", share=0.3)
     page = shown()
     assert f"A/B test: {made.version}" in page and "</span> A/B test, 30% of people</span>" in page
-    assert "30% of people have the version now. 0 of 8 whole weeks are closed." in page
+    assert "30% of people have the version now. 0 of 4 whole weeks are closed." in page

@@ -122,5 +122,5 @@ def test_every_verdict_can_be_computed_again_and_harm_never_promotes(
         verdict = ab_verdict(terms, found)
         harmed = ab_verdict(terms, replace(found, triggers=(*found.triggers, harm())))
     assert verdict.step in WORST_FIRST and verdict.reasons and harmed.step == "roll_back"
-    stored = json.loads(json.dumps([terms.as_json(), found.as_json()], allow_nan=False))
+    stored = json.loads(json.dumps([terms.as_json(), found.as_json(terms)], allow_nan=False))
     assert ab_verdict(AbTerms.from_json(stored[0]), AbFacts.from_json(stored[1])) == verdict

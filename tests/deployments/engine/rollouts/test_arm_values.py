@@ -41,7 +41,6 @@ def test_a_person_counts_once_with_all_closed_weeks_of_the_stage() -> None:
     assert ours.reward == pytest.approx([0.3, 0.5]) and ours.engagement == pytest.approx([5.0, 1.0])
     assert ours.past_reward == pytest.approx([0.25, np.nan], nan_ok=True)
     assert ours.intervention_rate == pytest.approx([0.4, 0.0])
-    assert ours.moments.people == 2 and ours.moments.empathy.n == 1
 
 
 @pytest.mark.parametrize(("silence", "share"), [("unknown", 1 / 3), ("harmless", 1 / 4), ("harmful", 2 / 4)])
@@ -80,3 +79,14 @@ def test_a_longer_tile_tells_more_of_people_who_stay_and_nothing_before_it_is_cl
     spread = [reward_blocks(lived(*rows, closed=6), first=3, tile=n).spread.mean() for n in (1, 4)]
     assert spread == pytest.approx([0.0625 + 0.1, 0.0625 + 0.025], rel=0.25)
     assert len(reward_blocks(lived(*rows, closed=6), first=3, tile=5).gap) == 0
+
+
+def test_nothing_is_told_of_fewer_than_ten_people() -> None:
+    """Moments are stored for good: of one person they would be what that person said."""
+    nine, ten = (ArmValues(np.full(n, 0.8), np.zeros(n), np.full(n, 0.3), np.full(n, 0.2)) for n in (9, 10))
+    assert (nine.moments.people, nine.moments.empathy.n, nine.moments.reward.n) == (0, 0, 0)
+    assert (ten.moments.people, ten.moments.empathy.n, ten.moments.reward.n) == (10, 10, 10)
+    rated = ArmValues(np.where(np.arange(50) < 9, 0.8, np.nan), np.zeros(50), np.full(50, 0.3))
+    assert (rated.moments.people, rated.moments.empathy.n) == (50, 0)
+    past = ArmValues(np.full(50, 0.8), np.zeros(50), np.full(50, 0.3), np.where(np.arange(50) < 9, 0.2, np.nan))
+    assert past.moments.reward.of_those_with_past() == (0.0, 0.0, 0.0, 0.0)

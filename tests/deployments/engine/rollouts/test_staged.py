@@ -62,10 +62,10 @@ class TestCourse:
     @pytest.mark.parametrize(("candidate", "stable"), [(15, 4), (3, 400), (0, 0)])
     def test_too_few_people_never_advance(self, candidate: int, stable: int) -> None:
         verdict = canary_verdict(TERMS, facts(Arm(candidate), Arm(stable), stage=0))
-        assert verdict.step == "extend" and any("at least 20 and 4 are needed" in r for r in verdict.reasons)
+        assert verdict.step == "extend" and any("at least 20 and 10 are needed" in r for r in verdict.reasons)
 
-    def test_twenty_people_with_four_in_the_smaller_arm_are_enough(self) -> None:
-        alike = Arm(4, empathy=0.9), Arm(16, empathy=0.7)
+    def test_twenty_people_with_ten_in_the_smaller_arm_are_enough(self) -> None:
+        alike = Arm(10, empathy=0.9), Arm(10, empathy=0.7)
         assert canary_verdict(TERMS, facts(*alike, stage=0)).step == "advance"
 
 
@@ -262,7 +262,7 @@ def test_more_harm_never_leads_to_more_traffic(terms: CanaryTerms, found: StageF
 def test_fewer_than_ten_people_of_an_arm_are_shown_to_nobody() -> None:
     verdict = canary_verdict(UNSURE, facts(Arm(9), Arm(400), stage=0))
     shown = verdict.figures["conditions"]["empathy"]
-    assert shown["estimate"] is shown["candidate"] is shown["low"] is None and shown["n_candidate"] == 9
+    assert shown["estimate"] is shown["candidate"] is shown["low"] is None and shown["n_candidate"] == 0
     assert not any("difference" in reason for reason in verdict.reasons)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from core.errors import Conflict
 from deployments.engine.rollouts.staged import StageFacts, canary_verdict
@@ -15,6 +18,7 @@ from deployments.services.health.check import health_tick
 from deployments.services.rollouts.operate import rollout_approve, rollout_pause, rollout_resume
 from deployments.services.rollouts.start import rollout_start
 from deployments.services.ticks.rollout_tick import canary_terms, rollout_step, rollout_tick
+from deployments.services.ticks.stage_facts import stage_facts
 from loops.models import LoopVersion
 from privacy.models import VaultEvent
 from tests.factories.care import care_loop
@@ -186,7 +190,7 @@ def test_a_tick_that_saw_an_older_state_changes_nothing(loop: LoopVersion) -> No
     stage_lived(made, people_with_keys(made, 200))
     seen = Deployment.objects.select_related("slot__loop").get(pk=made.pk)
     rollout_pause(rollout=made, actor="ann", reason="holidays")
-    with pytest.raises(Conflict, match="paused"):
+    with pytest.raises(Conflict, match="while the rollout was judged"):
         rollout_step(rollout=seen)
     assert slot(loop).weight_bp == 0 and not RolloutCheck.objects.exists()
 
@@ -240,3 +244,59 @@ def test_without_a_winner_the_control_is_kept() -> None:
     assert rollout_tick() == 1
     made.refresh_from_db()
     assert (made.state, slot(loop).stable, made.experiment.state) == ("aborted", made.previous, "kept")
+
+
+def test_a_verdict_about_an_earlier_stage_acts_on_no_later_one(loop: LoopVersion) -> None:
+    made = canary(loop)
+    stage_lived(made, people_with_keys(made, 200))
+    seen = Deployment.objects.select_related("slot__loop", "version__loop_version__loop").get(pk=made.pk)
+    assert rollout_tick() == 1 and slot(loop).weight_bp == 5_000
+    with pytest.raises(Conflict, match="while the rollout was judged"):
+        rollout_step(rollout=seen)
+    assert slot(loop).weight_bp == 5_000
+
+
+def test_a_stage_that_begins_late_gets_its_weeks(loop: LoopVersion) -> None:
+    made = canary(loop)
+    people = people_with_keys(made, 200)
+    begun_before(made, 30)
+    live_weeks(made, people, range(25, 31))
+    rollout_pause(rollout=made, actor="ann", reason="holidays")
+    rollout_resume(rollout=made, actor="ann", reason="back")
+    made.refresh_from_db()
+    assert made.deadline_at is not None and made.deadline_at > timezone.now() + timedelta(weeks=2)
+
+
+def test_a_rollout_that_stays_paused_ends_with_its_time(loop: LoopVersion) -> None:
+    made = canary(loop)
+    rollout_pause(rollout=made, actor="ann", reason="holidays")
+    assert rollout_tick() == 0 and slot(loop).candidate == made.version
+    begun_before(made, 60)
+    rollout_tick()
+    made.refresh_from_db()
+    assert (made.state, slot(loop).candidate) == ("aborted", None) and "still paused" in Incident.objects.get().reason
+
+
+def test_an_incident_that_hits_both_arms_alike_takes_no_candidate_back(loop: LoopVersion) -> None:
+    made = canary(loop)
+    stage_lived(made, people_with_keys(made, 400), empathy=(0.3, 0.3), harm=(0.5, 0.5), reward=(-0.5, -0.5))
+    assert health_tick() == 0
+    made.refresh_from_db()
+    assert made.state == "in_progress" and not Incident.objects.exists()
+
+
+def test_what_silence_means_is_frozen_with_the_terms(loop: LoopVersion) -> None:
+    made = canary(loop)
+    assert made.frozen_policy["silence"] == loop.spec.reward.silence
+    harmful = replace(loop.spec, reward=replace(loop.spec.reward, silence="harmful"))
+    stage_lived(made, people_with_keys(made, 60))
+    facts = [stage_facts(made, slot(loop), spec).as_json() for spec in (loop.spec, harmful)]
+    assert facts[0] == facts[1]
+
+
+def test_one_persons_value_is_in_no_stored_check(loop: LoopVersion) -> None:
+    made = canary(loop)
+    stage_lived(made, people_with_keys(made, 8))
+    rollout_tick()
+    facts = RolloutCheck.objects.get().facts
+    assert facts["candidate"]["empathy"][0] == facts["candidate"]["people"] == 0 and facts["assigned"] == [0, 0]

@@ -23,7 +23,7 @@ def test_what_is_declared_is_taken() -> None:
         more=declared('strategy = "canary"', "stages = [0.05, 0.25, 0.5]", "dwell_weeks = 1", "by_hand = true")
     ).rollout
     assert (found.strategy, found.stages, found.dwell_weeks, found.by_hand) == ("canary", (0.05, 0.25, 0.5), 1, True)
-    assert (found.extensions, found.when_insufficient, found.split, found.weeks) == (3, "go_back", 0.5, 8)
+    assert (found.extensions, found.when_insufficient, found.split, found.weeks) == (3, "go_back", 0.5, 4)
 
 
 @pytest.mark.parametrize(

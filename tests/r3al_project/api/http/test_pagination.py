@@ -16,7 +16,7 @@ from tests.factories.versions import ALWAYS_WALK, learned
 from tests.r3al_project.api.documented import call, document
 
 WITHOUT_PAGES = {"JobAnswer.stages", "VersionAnswer.metrics", "EvaluationAnswer.metrics", "HealthAnswer.metrics",
-                 "HealthAnswer.triggers", "HealthAnswer.recommendations"}  # fmt: skip
+                 "HealthAnswer.triggers", "HealthAnswer.recommendations", "RolloutAnswer.stages"}  # fmt: skip
 
 
 @pytest.mark.django_db(transaction=True)
