@@ -9,7 +9,7 @@ import numpy as np
 from django.db import transaction
 from django.utils import timezone
 
-from deployments.engine.arm_assignment import EPOCH, assignment, week_of
+from deployments.engine.arm_assignment import EPOCH, week_of
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, EvidenceUnit, ServingSlot
 from deployments.selectors.health import epoch_number
@@ -62,8 +62,8 @@ def live_weeks(
     rng = np.random.default_rng([seed, *weeks])
     units = []
     for week in weeks:
-        for pk in people:
-            ours = assignment(slot.salt, f"person-{pk}") < slot.weight_bp / BASIS_POINTS
+        for i, pk in enumerate(people):
+            ours = i % 10 < 10 * slot.weight_bp / BASIS_POINTS  # a larger share only adds people, as in life
             arm = 0 if ours else 1
             version = rollout.version_id if ours else slot.stable_id
             felt = float(np.clip(empathy[arm] + 0.1 * rng.normal(), 0, 1))

@@ -213,7 +213,7 @@ class RefusalMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.refused: set[str] = set()
-        self.text = 0
+        self.text = self.deleted = 0
 
     @initialize()
     def register(self) -> None:
@@ -255,7 +255,8 @@ class RefusalMachine(RuleBasedStateMachine):
     def delete_an_account(self) -> None:
         gone = self.accounts[-1]
         User.objects.get(username=gone).delete()
-        self.accounts = [f"after {gone}", *self.accounts[:-1]]
+        self.deleted += 1
+        self.accounts = [f"app {self.deleted}", *self.accounts[:-1]]
         User.objects.create_user(self.accounts[0])
         if gone in self.refused:
             self.refused = (self.refused - {gone}) | {NOBODY_KNOWN}  # open to every device, and to nobody else
