@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.engine.rollouts.strategies import AB_TEST, CANARY, SHADOW_TEST
 from deployments.selectors.slots import incumbents_of, rollouts_now, slot_on_trial, trial_of, trial_span
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
@@ -19,15 +18,15 @@ from training.services.gate import EvaluationPlan
 def turn_is_ready(*, loop_version: LoopVersion, parameters: dict[str, Any]) -> bool:
     """Return whether a turn could charge somebody now: for its trial, if a version is on trial, or else for training.
 
-    While a canary, an A/B test or a shadow test of the policy head is in progress, no turn is ready. A trial that passed waits
-    for an operator, and nobody is charged for it again.
+    While a rollout of the policy head goes on that turns do not judge, or a trial is paused, no turn is ready. A trial that
+    passed waits for an operator, and nobody is charged for it again.
 
     Raises InputError for an epsilon or delta above the platform's limits.
     """
     budget = {"epsilon": parameters["epsilon"], "delta": parameters["delta"]}
-    if rollouts_now(CANARY, AB_TEST, SHADOW_TEST).filter(slot__loop=loop_version.loop, slot__head=MAIN_HEAD).exists():
-        return False  # what it would train could not be deployed, and what serves is about to change
     slot = slot_on_trial(loop_version.loop)
+    if slot is None and rollouts_now().filter(slot__loop=loop_version.loop, slot__head=MAIN_HEAD).exists():
+        return False  # what it would train could not be deployed, and what serves is about to change
     trial = None if slot is None else trial_of(slot)
     if slot is None or trial is None:
         return moments_ready(loop_version=loop_version, **budget)

@@ -16,6 +16,7 @@ from tests.factories.people import UNIT, add_people
 from tests.factories.sealed import sealed_outcome
 
 NAN = float("nan")
+FOLDS = 10_000
 # What a person brings: state, reward (None: no outcome yet), and whether they were available.
 KINDS: dict[str, tuple[list[float], float | None, bool]] = {
     "whole": ([0.5, 1.0], 0.3, True),
@@ -29,7 +30,7 @@ KINDS: dict[str, tuple[list[float], float | None, bool]] = {
 
 
 def bring(version: LoopVersion, kinds: Sequence[str], *, rows: int = 1, mask: int = 7, told: bool = True) -> list[int]:
-    """One person for each kind, in training and evaluation folds by turns. Their ids.
+    """One person for each kind, in training and evaluation folds by turns, where the loop has any. Their ids.
 
     told: whether an outcome says in clear that it holds a reward; older ones do not.
     """
@@ -39,7 +40,7 @@ def bring(version: LoopVersion, kinds: Sequence[str], *, rows: int = 1, mask: in
         cap_month=9 * UNIT,
     )  # fmt: skip
     for number, (pk, kind) in enumerate(zip(ids, kinds, strict=True)):
-        fold = number if number % 2 else held_out + number
+        fold = number if number % 2 or held_out + number >= FOLDS else held_out + number
         Person.objects.filter(pk=pk).update(population=version.spec.population, fold=fold)
         for row in range(rows):
             _row(version, pk, kind, row, told)

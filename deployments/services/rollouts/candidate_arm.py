@@ -32,6 +32,7 @@ from deployments.selectors.slots import rollout_in
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.full_rollout import Proposal, objections, overridden
 from deployments.services.rollouts.holdback import holdback_rotates
+from deployments.services.rollouts.recorded_incidents import incident_record
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from deployments.services.rollouts.rollout_notices import tell_changed, tell_ended, tell_incident
 from deployments.services.rollouts.slots import HOLDBACK_BP, archive, deployment_record
@@ -69,6 +70,25 @@ def candidate_begin(
     version, slot = proposal.version, proposal.slot
     against = "; ".join(filter(None, (objection, objections(proposal))))
     reason, override = overridden(version, against, reason, override)
+    _give_share(slot, version, share_bp)
+    before = {"holdback": slot.holdback_id, "holdback_bp": slot.holdback_bp, "rotates": slot.rotates}
+    policy = {"share_bp": share_bp} | dict(terms) | before
+    return deployment_record(
+        slot,
+        version,
+        strategy,
+        actor,
+        reason,
+        override,
+        share_bp=share_bp,
+        frozen_policy=policy,
+        active=True,
+        deadline_at=deadline_at,
+    )
+
+
+def _give_share(slot: ServingSlot, version: ModelVersion, share_bp: int) -> None:
+    """Make a version the candidate of a slot for a share of the people, who are drawn anew. Raises Conflict."""
     exploration = exploration_with(slot=slot, version=version)
     started = ServingSlot.objects.filter(
         pk=slot.pk, generation=slot.generation, candidate__isnull=True, stable=slot.stable_id
@@ -87,20 +107,6 @@ def candidate_begin(
     _lock_evaluating(version)
     ServingSlot.objects.filter(loop=slot.loop).exclude(exploration_bp=exploration).update(exploration_bp=exploration)
     slot.exploration_bp = exploration
-    before = {"holdback": slot.holdback_id, "holdback_bp": slot.holdback_bp, "rotates": slot.rotates}
-    policy = {"share_bp": share_bp} | dict(terms) | before
-    return deployment_record(
-        slot,
-        version,
-        strategy,
-        actor,
-        reason,
-        override,
-        share_bp=share_bp,
-        frozen_policy=policy,
-        active=True,
-        deadline_at=deadline_at,
-    )
 
 
 def _lock_evaluating(version: ModelVersion) -> None:
@@ -237,14 +243,7 @@ def candidate_stop(
         tell_ended(
             rollout, slot, version, f"it is stopped without proven harm, and {slot.stable.name} serves everybody"
         )
-    vault_append(
-        kind=VaultKind.ROLLBACK,
-        body={
-            "slot": str(slot), "version": version.pk, "to": slot.stable_id, "deployment": rollout.pk, "incident": incident.pk,
-            "automatic": automatic, "harmful": harmful, "actor": actor, "reason": text_digest(reason),
-        },
-        rows=rollouts_entry(slot.loop_id),
-    )  # fmt: skip
+    incident_record(incident, slot, to=slot.stable_id, deployment=rollout.pk)
     return incident
 
 

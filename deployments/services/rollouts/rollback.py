@@ -12,15 +12,12 @@ from deployments.engine.rollouts.strategies import FULL_ROLLOUT, SHADOW_TEST
 from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
 from deployments.selectors.slots import is_candidate, rollout_in, shadow_test_of, slot_of
 from deployments.services.rollouts.candidate_arm import candidate_stop
-from deployments.services.rollouts.recorded_rollouts import rollouts_entry
+from deployments.services.rollouts.recorded_incidents import incident_record
 from deployments.services.rollouts.rollout_notices import tell_incident
 from deployments.services.rollouts.shadow import shadow_abort
 from deployments.services.rollouts.slots import slot_return, slot_swap, slots_lock
 from deployments.services.serving.policy_cache import policy_of_version
 from loops.selectors import loop_version_current
-from privacy.models import VaultKind
-from privacy.services.vault.append import vault_append
-from privacy.services.vault.commitments import text_digest
 from training.models import ModelVersion, VersionState
 from training.services.versions import reference_version
 
@@ -61,14 +58,7 @@ def slot_rollback(
         harmful=harmful,
     )
     tell_incident(incident, slot, leaving, target)
-    vault_append(
-        kind=VaultKind.ROLLBACK,
-        body={
-            "slot": str(slot), "version": leaving.pk, "to": target.pk, "deployment": returned.pk, "incident": incident.pk,
-            "automatic": automatic, "harmful": harmful, "actor": actor, "reason": text_digest(reason),
-        },
-        rows=rollouts_entry(slot.loop_id),
-    )  # fmt: skip
+    incident_record(incident, slot, to=target.pk, deployment=returned.pk)
     return incident
 
 

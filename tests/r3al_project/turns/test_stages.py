@@ -10,6 +10,7 @@ from django.utils import timezone
 from core.errors import Conflict
 from deployments.models import Deployment
 from deployments.selectors.slots import slot_for
+from deployments.services.rollouts.operate import rollout_pause
 from deployments.services.rollouts.start import STARTERS
 from jobs.models import Job
 from loops.models import LoopVersion
@@ -18,6 +19,7 @@ from r3al_project.turns.models import Turn, TurnStage
 from r3al_project.turns.readiness import turn_is_ready
 from r3al_project.turns.services import turn_parameters
 from tests.factories.care import care_loop
+from tests.factories.charged_worlds import bring
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned, serve
 from training.models import ModelVersion
 
@@ -151,3 +153,15 @@ def test_a_second_candidate_waits_while_a_canary_goes_on() -> None:
     told = deployed(judged_turn(loop, None, policy="pass", tone="fail")[0])
     assert "in_progress" in told["reason"] and Deployment.objects.count() == 1
     assert not turn_is_ready(loop_version=loop, parameters=turn_parameters())
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_paused_trial_asks_nobody_to_pay_for_a_version_that_could_not_be_deployed(paused: bool) -> None:
+    loop = care_loop()
+    bring(loop, ["whole"] * 12)
+    assert turn_is_ready(loop_version=loop, parameters=turn_parameters())
+    if paused:
+        deployed(judged_turn(loop, None, policy="pass", tone="fail")[0])
+        trial = Deployment.objects.get(strategy="trial")
+        rollout_pause(rollout=trial, actor="ann", reason="holidays")
+    assert turn_is_ready(loop_version=loop, parameters=turn_parameters()) == (not paused)
