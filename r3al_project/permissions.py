@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from deployments.models import DEPLOY_VERSION, OVERRIDE_COMPARISON, ROLLBACK_VERSION
 from jobs.models import CANCEL_JOB
 from notices.models import MANAGE_WEBHOOKS, VIEW_NOTICES
 from privacy.models.account import REVOKE_TOKENS
+from privacy.models.approval import DECIDE_APPROVAL, VIEW_APPROVALS
 from privacy.models.budget import CHANGE_CAPS
 from privacy.models.keys import ERASE_PERSON
 from privacy.models.person import SERVE_PEOPLE, VIEW_PEOPLE
+from privacy.models.release import ANONYMIZE_DATA
+from r3al_project.turns.models import START_TURN
 
-START_TURN = "turns.start_turn"
-DEPLOY_VERSION = "deployments.deploy_version"
-OVERRIDE_COMPARISON = "deployments.override_comparison"
-ROLLBACK_VERSION = "deployments.rollback_version"
-ANONYMIZE_DATA = "privacy.anonymize_data"
 VIEW_BUDGETS = "privacy.view_privacybudget"
 VIEW_HEALTH = "deployments.view_healthcheck"
 VIEW_JOBS = "jobs.view_job"
@@ -24,6 +23,7 @@ __all__ = [
     "ANONYMIZE_DATA",
     "CANCEL_JOB",
     "CHANGE_CAPS",
+    "DECIDE_APPROVAL",
     "DEPLOY_VERSION",
     "ERASE_PERSON",
     "MANAGE_WEBHOOKS",
@@ -32,6 +32,7 @@ __all__ = [
     "ROLLBACK_VERSION",
     "SERVE_PEOPLE",
     "START_TURN",
+    "VIEW_APPROVALS",
     "VIEW_BUDGETS",
     "VIEW_HEALTH",
     "VIEW_JOBS",

@@ -8,6 +8,7 @@ from django.urls import include, path
 
 from r3al_project.api.http import errors
 from r3al_project.pages import (
+    approval_page,
     calibration_page,
     deploy_page,
     notices_page,
@@ -65,6 +66,11 @@ urlpatterns = [
         "r3al/training-dashboard/rollout/<int:rollout>/<str:act>/",
         rollout_act_page.rollout_act,
         name="training-dashboard-rollout",
+    ),
+    path(
+        "r3al/training-dashboard/approval/<int:approval>/<str:act>/",
+        approval_page.approval_act,
+        name="training-dashboard-approval",
     ),
     path("r3al/timeline/<int:slot>/", timeline_page.timeline_page, name="timeline"),
     path("r3al/notices/", notices_page.notices_list, name="notices"),

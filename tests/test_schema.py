@@ -30,6 +30,7 @@ from jobs.models import IdempotentAnswer, Job
 from loops.models import Loop, LoopVersion
 from notices.models import Delivery, Notice, WebhookEndpoint
 from privacy.models import (
+    Approval,
     Choice,
     Consent,
     DataKey,
@@ -98,6 +99,13 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "serving_state_once": [(ServingState, {"person": Same, "loop": Same})],
     "signal_once": [(Signal, {"person": Same, "signal_key": Same})],
     "signal_kind_known": [(Signal, {"kind": "rumour"})],
+    "approval_state_known": [(Approval, {"state": "lost"})],
+    "approval_decided_by_somebody": [
+        (Approval, {"state": "declined"}),
+        (Approval, {"state": "declined", "decided_by_account": 2}),
+        (Approval, {"decided_by_account": 2, "decided_at": NOW}),
+    ],
+    "approval_by_another": [(Approval, {"state": "approved", "decided_by_account": 1, "decided_at": NOW})],
     "vault_has_one_head": [(VaultHead, {"id": 2}), (VaultHead, {"id": 0})],
     "vault_kind_known": [(VaultEvent, {"kind": "rumour"})],
     "vault_sequence_from_one": [(VaultEvent, {"sequence": 0})],

@@ -12,6 +12,10 @@ from deployments.engine.traffic_shares import BASIS_POINTS
 from loops.models import Loop
 from training.models import ModelVersion, version_name
 
+DEPLOY_VERSION = "deployments.deploy_version"
+OVERRIDE_COMPARISON = "deployments.override_comparison"
+ROLLBACK_VERSION = "deployments.rollback_version"
+
 
 class DeploymentState(models.TextChoices):
     PENDING = "pending", "pending"

@@ -30,6 +30,8 @@ RolloutName = Literal["", "full_rollout", "canary", "ab_test", "shadow_test"]
 WhenInsufficient = Literal["go_back", "accept", "extend"]
 ROLLOUT_NAMES: tuple[RolloutName, ...] = get_args(RolloutName)[1:]
 WHEN_INSUFFICIENT: tuple[WhenInsufficient, ...] = get_args(WhenInsufficient)
+GuardedAct = Literal["override", "promotion", "epsilon", "cap"]  # acts for which a loop may ask for a second operator
+GUARDED_ACTS: tuple[GuardedAct, ...] = get_args(GuardedAct)
 
 DEFAULT_POPULATION = "people"  # of an installation whose loops declare none
 KNOWN_DYNAMICS: frozenset[str] = frozenset({"since_intervention", "recent_load", "clock", "constant"})
@@ -160,6 +162,19 @@ class DeclaredRollout:
 
 
 @dataclass(frozen=True)
+class DeclaredApprovals:
+    """Declare which acts on the loop need a second operator.
+
+    ``override``: starting a rollout against an objection. ``promotion``: promoting a version before its evidence says so.
+    ``epsilon``: a release that asks for more than the default privacy parameters. ``cap``: raising the cap of a person's budget.
+    ``days``: how long a request waits before it expires.
+    """
+
+    second_operator: tuple[GuardedAct, ...] = ()
+    days: int = 7
+
+
+@dataclass(frozen=True)
 class ImportHead:
     """Name one head's columns in a file. With neither propensity column the head's logging distribution applies.
 
@@ -243,6 +258,7 @@ class LoopSpec:
     trial: FirstTrial = "always"
     deploy: DeployMode = "automatic"  # by hand: a turn ends with its verdict, and an operator deploys
     rollout: DeclaredRollout = DeclaredRollout()
+    approvals: DeclaredApprovals = DeclaredApprovals()
     logging_rounds: int = 2  # undecided turns after which ``exploration`` applies although nothing was deployed
 
     @cached_property

@@ -72,6 +72,14 @@ NOTICE_KINDS = registry(
         "{version} was taken back in {subject}: {cause}. {serving} serves now.",
     ),
     NoticeKind(
+        "approval_waiting", "approval.waiting", "Second operator wanted", WARNING,
+        "{asker} asks for a second operator in {subject}: request {request}, of the kind {act}.",
+    ),
+    NoticeKind(
+        "approval_decided", "approval.decided", "Request decided", INFO,
+        "{second} {decided} request {request} of {asker} in {subject}, of the kind {act}.",
+    ),
+    NoticeKind(
         "turn_failed", "turn.failed", "Turn failed", WARNING,
         "Turn {turn} of {subject} failed at its stage {stage}.",
     ),

@@ -1,5 +1,5 @@
 """Admin pages of the privacy floor. Importing the package registers them."""
 
-from privacy.admin import people, records, releases, vault
+from privacy.admin import approvals, people, records, releases, vault
 
-__all__ = ["people", "records", "releases", "vault"]
+__all__ = ["approvals", "people", "records", "releases", "vault"]

@@ -23,12 +23,15 @@ from core.html_format import html_meter, number_text
 from privacy.admin.person_forms import ErasePersonForm, FindPersonForm
 from privacy.admin.person_rows import PersonRowsAdmin
 from privacy.engine.dp.accounting import NANO
-from privacy.models import Person, PrivacyBudget, Purpose
+from privacy.models import Approval, Person, PrivacyBudget, Purpose
 from privacy.models.account import REVOKE_TOKENS
 from privacy.models.budget import CHANGE_CAPS, WINDOWS
 from privacy.models.keys import ERASE_PERSON
 from privacy.models.person import FOLDS
-from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, CapReason, cap_change
+from privacy.selectors.approvals import waits_sentence
+from privacy.services.approvals.accounts import operator_of
+from privacy.services.budget.caps import LARGEST_CAP, LIFETIME_RHO, CapReason
+from privacy.services.budget.guarded_caps import cap_change_or_ask
 from privacy.services.people.erasure import person_erase
 from privacy.services.people.identity import people_find
 from privacy.services.people.tokens import person_tokens_revoke
@@ -182,15 +185,17 @@ class PrivacyBudgetAdmin(PersonRowsAdmin):
         page = reverse("admin:privacy_privacybudget_change", args=[object_id])
         given = form.cleaned_data
         try:
-            cap_change(
+            made = cap_change_or_ask(
                 person_id=int(object_id),
                 window=given["window"],
                 cap=given["cap"],
                 reason=CapReason(given["reason"]),
-                actor=f"admin {request.user.pk}",
+                by=operator_of(request.user),
             )
         except R3alError as error:
             return dialog_response(request, page, message=str(error), failed=True)
+        if isinstance(made, Approval):
+            return dialog_response(request, page, message=waits_sentence(made))
         return dialog_response(request, page, message=f"The {given['window']} cap is now {given['cap']:g}.")
 
     @display(description="consents to")

@@ -1,6 +1,7 @@
 """Django models of the privacy floor."""
 
 from privacy.models.account import DeviceToken, PersonAccount
+from privacy.models.approval import Approval, ApprovalState
 from privacy.models.budget import LedgerEntry, PrivacyBudget
 from privacy.models.consent import Consent, Purpose
 from privacy.models.decision import Choice, Decision, RewardSignal
@@ -14,6 +15,8 @@ from privacy.models.signal import Signal
 from privacy.models.vault import VaultBatch, VaultCheck, VaultEvent, VaultHead, VaultKind
 
 __all__ = [
+    "Approval",
+    "ApprovalState",
     "Choice",
     "Consent",
     "DataKey",

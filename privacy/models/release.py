@@ -9,6 +9,8 @@ from core.model_base import Created
 from loops.models import Loop, LoopVersion
 from privacy.engine.anonymize.registry import technique_labels
 
+ANONYMIZE_DATA = "privacy.anonymize_data"
+
 
 def technique_choices() -> list[tuple[str, str]]:
     """Return the registered techniques with their labels. It is a function so that a new technique needs no migration."""

@@ -28,6 +28,7 @@ class VaultKind(models.TextChoices):
     ACCOUNT = "account", "account of a person"
     COVERAGE = "coverage", "coverage"
     WEBHOOK = "webhook", "webhook"
+    APPROVAL = "approval", "approval"
 
 
 class VaultHead(models.Model):

@@ -19,6 +19,9 @@ from loops.engine.spec import DEPLOY_MODES
 from loops.models import LoopVersion
 from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.engine.data_types import DATA_TYPES
+from privacy.models import Approval
+from privacy.services.approvals.accounts import operator_of
+from r3al_project.api.answers.approvals import ApprovalAnswer, or_waiting, waiting_response
 from r3al_project.api.answers.models import (
     DeployAnswer,
     EvaluationAnswer,
@@ -57,9 +60,9 @@ from r3al_project.permissions import (
     VIEW_HEALTH,
     VIEW_VERSIONS,
 )
-from r3al_project.turns.deploy_by_hand import deploy_by_hand
+from r3al_project.turns.guarded_acts import deploy_or_ask, turn_start_or_ask
 from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
-from r3al_project.turns.services import turn_parameters, turn_start
+from r3al_project.turns.services import turn_parameters
 from training.models import ModelVersion, VersionState
 from training.selectors.versions import heads_known, last_verdict, version_named
 
@@ -119,13 +122,16 @@ class ListQuery(PageQuery):
 
 
 class ModelsView(ApiView):
-    """``POST`` starts a turn (collect, release, synthesize, train, evaluate, deploy). ``GET`` lists versions, newest first."""
+    """``POST`` starts a turn (collect, release, synthesize, train, evaluate, deploy). ``GET`` lists versions, newest first.
+
+    A turn that asks for more than epsilon 1 answers with a request instead where the loop asks for a second operator.
+    """
 
     permission_classes = (HasPermission,)
     may = {"GET": VIEW_VERSIONS, "POST": START_TURN}
     queries = {"GET": ListQuery}
 
-    @extend_schema(request=TrainBody, responses={202: TrainAnswer})
+    @extend_schema(request=TrainBody, responses={202: or_waiting(TrainAnswer)})
     @idempotent
     def post(self, request: Request) -> Response:
         given = read_body(TrainBody, request)
@@ -141,7 +147,9 @@ class ModelsView(ApiView):
         parameters = turn_parameters(
             epsilon=given["privacyEpsilon"], head=given["modelType"], requested=requested, deploy=given.get("deploy")
         )
-        turn = turn_start(loop_version=version, parameters=parameters, actor=request.user.get_username())
+        turn = turn_start_or_ask(loop_version=version, parameters=parameters, by=operator_of(request.user))
+        if isinstance(turn, Approval):
+            return waiting_response(turn)
         job = turn.stages.select_related("job").get().job
         answer = train_answer(turn, job, _notes(given, samples))
         return Response(answer, status=202, headers={"Location": f"/api/v1/jobs/{job.pk}"})
@@ -246,12 +254,15 @@ class DeployBody(StrictBody):
 
 
 class DeployView(ApiView):
-    """Deploy a version to everybody except the holdback, or begin to try it on some of the people."""
+    """Deploy a version to everybody except the holdback, or begin to try it on some of the people.
+
+    Answers 202 with a request where it needs an override and the loop asks for a second operator.
+    """
 
     permission_classes = (HasPermission,)
     may = {"POST": DEPLOY_VERSION}
 
-    @extend_schema(request=DeployBody, responses={200: DeployAnswer})
+    @extend_schema(request=DeployBody, responses={200: DeployAnswer, 202: ApprovalAnswer})
     @idempotent
     def post(self, request: Request, version: str) -> Response:
         given = read_body(DeployBody, request)
@@ -259,11 +270,11 @@ class DeployView(ApiView):
         found, override = _version_in_path(version, given), given.get("overrideReason", "")
         if override and not request.user.has_perm(OVERRIDE_COMPARISON):
             raise Forbidden("your role does not allow overrideReason; ask an administrator for another role")
-        done = deploy_by_hand(
-            strategy=given.get("deploymentType"), version=found, actor=request.user.get_username(),
+        done = deploy_or_ask(
+            strategy=given.get("deploymentType"), version=found, by=operator_of(request.user),
             reason="deployed by an operator", override=override, share=share,
         )  # fmt: skip
-        return Response(deploy_answer(done))
+        return waiting_response(done) if isinstance(done, Approval) else Response(deploy_answer(done))
 
 
 class HealthView(ApiView):

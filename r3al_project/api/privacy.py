@@ -19,11 +19,14 @@ from loops.selectors import DEFAULT_LOOP, loop_version_current
 from privacy.engine.anonymize.registry import own_parameters, technique_modes, technique_names
 from privacy.engine.anonymize.request import DEFAULT_MODE, MOST_ROWS, MOST_SAMPLES, AnonymizeRequest, Parameter
 from privacy.engine.data_types import DATA_TYPES
-from privacy.models import Release
+from privacy.models import Approval, Release
 from privacy.selectors.budgets import budgets_overview
 from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics
+from privacy.services.anonymize.guarded_release import anonymize_or_ask
 from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.run import anonymize_enqueue
+from privacy.services.approvals.accounts import operator_of
+from r3al_project.api.answers.approvals import or_waiting, waiting_response
 from r3al_project.api.answers.privacy import (
     AnonymizeAccepted,
     AnonymizeAnswer,
@@ -103,14 +106,17 @@ class AnonymizationsView(ApiView):
     """Anonymise records. People are charged at once and a worker computes the result.
 
     If the result is ready within ten seconds, the answer is the row of the permanent log with the statistics or the first rows
-    (201). Otherwise it names the job and the release to look at later (202).
+    (201). Otherwise it names the job and the release to look at later (202). It may also answer with a request (202): where the
+    loop asks for a second operator, for more than the default privacy parameters and for rows without a formal guarantee.
     """
 
     permission_classes = (HasPermission,)
     may = {"POST": ANONYMIZE_DATA}
 
     @extend_schema(
-        request=AnonymizeBody, responses={201: AnonymizeAnswer, 202: AnonymizeAccepted}, parameters=[KEY_HEADER]
+        request=AnonymizeBody,
+        responses={201: AnonymizeAnswer, 202: or_waiting(AnonymizeAccepted)},
+        parameters=[KEY_HEADER],
     )
     def post(self, request: Request) -> Response:
         given = _checked(request)
@@ -119,9 +125,13 @@ class AnonymizationsView(ApiView):
         key = own or str(uuid.uuid4())
         key_check(request, own)
         version = loop_version_current(given["loop"])
-        release, job = anonymize_enqueue(
-            key=f"api-{request.user.pk}-{key}", loop_version=version, request=_anonymize_request(given)
-        )
+        asked: dict[str, Any] = {
+            "key": f"api-{request.user.pk}-{key}", "loop_version": version, "request": _anonymize_request(given),
+        }  # fmt: skip
+        made = anonymize_or_ask(lambda: anonymize_enqueue(**asked), by=operator_of(request.user), **asked)
+        if isinstance(made, Approval):
+            return waiting_response(made)
+        release, job = made
         key_keep(request, own)
         job = job_awaited(job, seconds=_WAIT_SECONDS)
         if not job.is_over:

@@ -9,18 +9,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.errors import Forbidden
-from deployments.models import Deployment, RolloutCheck
+from deployments.models import RolloutCheck
 from deployments.selectors.rollouts import last_checks, rollout_get, rollouts_all
 from deployments.services.rollouts.operate import (
     PROMOTE,
     rollout_abort,
     rollout_approve,
     rollout_pause,
-    rollout_promote,
     rollout_resume,
-    rollout_retry,
 )
 from deployments.services.rollouts.slots import LONGEST_REASON
+from privacy.models import Approval
+from privacy.services.approvals.accounts import operator_of
+from r3al_project.api.answers.approvals import ApprovalAnswer, waiting_response
 from r3al_project.api.answers.rollouts import (
     ROLLOUT_STATES,
     RolloutAnswer,
@@ -36,6 +37,7 @@ from r3al_project.api.http.pagination import PageQuery, page_of_table
 from r3al_project.api.http.permissions import HasPermission
 from r3al_project.api.http.request_bodies import FlagField, LoopField, OneOfField, StrictBody, TextField, read_body
 from r3al_project.permissions import DEPLOY_VERSION, OVERRIDE_COMPARISON, ROLLBACK_VERSION, VIEW_VERSIONS
+from r3al_project.turns.guarded_acts import promote_or_ask, retry_or_ask
 
 MAY_NOT_OVERRIDE = (
     "the evidence does not say yet that this version may go to everybody, and your role may not override that"
@@ -144,20 +146,23 @@ class RolloutResumeView(ApiView):
 
 
 class RolloutPromoteView(ApiView):
-    """Give the version to everybody now. Before the evidence says so, it is an override that needs a permission of its own."""
+    """Give the version to everybody now. Before the evidence says so, it is an override that needs a permission of its own.
+
+    Answers 202 with a request where the loop asks for a second operator.
+    """
 
     permission_classes = (HasPermission,)
     may = {"POST": DEPLOY_VERSION}
 
-    @extend_schema(request=RolloutReasonBody, responses={200: RolloutAnswer})
+    @extend_schema(request=RolloutReasonBody, responses={200: RolloutAnswer, 202: ApprovalAnswer})
     @idempotent
     def post(self, request: Request, rollout: int) -> Response:
-        given, found = _given(request), rollout_get(rollout)
-        override = "" if found.waits_for == PROMOTE else given["reason"]
+        reason, found = _given(request)["reason"], rollout_get(rollout)
+        override = "" if found.waits_for == PROMOTE else reason
         if override and not request.user.has_perm(OVERRIDE_COMPARISON):
             raise Forbidden(f"{MAY_NOT_OVERRIDE}; ask an administrator for another role")
-        rollout_promote(rollout=found, override=override, **given)
-        return _shown(rollout)
+        done = promote_or_ask(rollout=found, by=operator_of(request.user), reason=reason, override=override)
+        return waiting_response(done) if isinstance(done, Approval) else _shown(rollout)
 
 
 class RolloutAbortBody(RolloutReasonBody):
@@ -186,22 +191,25 @@ class RolloutRetryBody(RolloutReasonBody):
 
 
 class RolloutRetryView(ApiView):
-    """Start an aborted rollout again by the same strategy, with people drawn anew and fresh evidence. Answers the new rollout."""
+    """Start an aborted rollout again by the same strategy, with people drawn anew and fresh evidence. Answers the new rollout.
+
+    Answers 202 with a request where it needs an override and the loop asks for a second operator.
+    """
 
     permission_classes = (HasPermission,)
     may = {"POST": DEPLOY_VERSION}
 
-    @extend_schema(request=RolloutRetryBody, responses={200: RolloutAnswer})
+    @extend_schema(request=RolloutRetryBody, responses={200: RolloutAnswer, 202: ApprovalAnswer})
     @idempotent
     def post(self, request: Request, rollout: int) -> Response:
         given = read_body(RolloutRetryBody, request)
         override = given.get("overrideReason", "")
         if override and not request.user.has_perm(OVERRIDE_COMPARISON):
             raise Forbidden("your role does not allow overrideReason; ask an administrator for another role")
-        again: Deployment = rollout_retry(
-            rollout=rollout_get(rollout), actor=request.user.get_username(), reason=given["reason"], override=override
+        again = retry_or_ask(
+            rollout=rollout_get(rollout), by=operator_of(request.user), reason=given["reason"], override=override
         )
-        return _shown(again.pk)
+        return waiting_response(again) if isinstance(again, Approval) else _shown(again.pk)
 
 
 def _given(request: Request) -> dict[str, Any]:

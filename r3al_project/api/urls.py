@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from r3al_project.api import auth, calibration, decisions, jobs, models, outcomes, people, privacy, rollouts
+from r3al_project.api import approvals, auth, calibration, decisions, jobs, models, outcomes, people, privacy, rollouts
 
 urlpatterns = [  # Django searches from the top, so the most frequent addresses come first
     path("v1/optima/decisions", decisions.decisions, name="decisions"),
@@ -45,6 +45,10 @@ urlpatterns = [  # Django searches from the top, so the most frequent addresses 
     path("v1/training/rollouts/<int:rollout>/abort", rollouts.RolloutAbortView.as_view()),
     path("v1/training/rollouts/<int:rollout>/retry", rollouts.RolloutRetryView.as_view()),
     path("v1/training/rewards/calculate", outcomes.calculate, name="calculate-reward"),
+    path("v1/approvals", approvals.ApprovalsView.as_view()),
+    path("v1/approvals/<int:approval>", approvals.ApprovalView.as_view()),
+    path("v1/approvals/<int:approval>/approve", approvals.ApprovalApproveView.as_view()),
+    path("v1/approvals/<int:approval>/decline", approvals.ApprovalDeclineView.as_view()),
     path("v1/jobs/<int:job>", jobs.JobView.as_view()),
     path("v1/jobs/<int:job>/cancel", jobs.JobCancelView.as_view()),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),

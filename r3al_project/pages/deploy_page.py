@@ -13,9 +13,12 @@ from deployments.selectors.harm import HarmReview, harm_review
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.full_rollout import Proposal, outdated, proposal_of
 from deployments.services.rollouts.start import RolloutOptions, rollout_options
+from privacy.models import Approval
+from privacy.selectors.approvals import waits_sentence
+from privacy.services.approvals.accounts import operator_of
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
 from r3al_project.permissions import DEPLOY_VERSION, OVERRIDE_COMPARISON
-from r3al_project.turns.deploy_by_hand import deploy_by_hand
+from r3al_project.turns.guarded_acts import deploy_or_ask
 from r3al_project.turns.rollout_sentences import CHOICES, begun_sentence
 from r3al_project.turns.sentences import exploration_change
 from training.models import ModelVersion
@@ -47,13 +50,15 @@ def _deploy(request: HttpRequest, version: ModelVersion) -> str:
     override = request.POST.get("override", "")
     if override:
         require(request, OVERRIDE_COMPARISON)
-    made = deploy_by_hand(
+    made = deploy_or_ask(
         strategy=request.POST.get("strategy") or None,
         version=version,
-        actor=request.user.get_username(),
+        by=operator_of(request.user),
         reason="deployed from the dashboard",
         override=override,
     )
+    if isinstance(made, Approval):
+        return waits_sentence(made)
     return f"{begun_sentence(made)} From now on {made.slot.exploration_bp / BASIS_POINTS:.0%} of decisions explore."
 
 

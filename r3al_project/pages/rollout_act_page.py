@@ -14,12 +14,14 @@ from deployments.services.rollouts.operate import (
     rollout_abort,
     rollout_approve,
     rollout_pause,
-    rollout_promote,
     rollout_resume,
-    rollout_retry,
 )
+from privacy.models import Approval
+from privacy.selectors.approvals import waits_sentence
+from privacy.services.approvals.accounts import operator_of
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
 from r3al_project.permissions import DEPLOY_VERSION, OVERRIDE_COMPARISON, ROLLBACK_VERSION
+from r3al_project.turns.guarded_acts import promote_or_ask, retry_or_ask
 from r3al_project.turns.rollout_acts import ROLL_BACK, RolloutOperation, is_before_evidence, operation_named
 from r3al_project.turns.rollout_progress import next_step, stage_words
 from r3al_project.turns.rollout_sentences import begun_sentence
@@ -74,20 +76,22 @@ def _warning(operation: RolloutOperation, rollout: Deployment) -> str:
 
 
 def _do(request: HttpRequest, operation: RolloutOperation, rollout: Deployment) -> str:
-    given: dict[str, Any] = {
-        "rollout": rollout, "actor": request.user.get_username(), "reason": request.POST.get("reason", ""),
-    }  # fmt: skip
+    reason = request.POST.get("reason", "")
+    given: dict[str, Any] = {"rollout": rollout, "actor": request.user.get_username(), "reason": reason}
     label = f"the {STRATEGIES[rollout.strategy].label} of {rollout.version}"
     if operation.name == "retry":
-        return begun_sentence(rollout_retry(**given))
+        again = retry_or_ask(rollout=rollout, by=operator_of(request.user), reason=reason)
+        return waits_sentence(again) if isinstance(again, Approval) else begun_sentence(again)
     if operation.name == "abort":
         rollout_abort(harmful=bool(request.POST.get("harmful")), **given)
         return f"You ended {label}. Everybody keeps the present version."
     if operation.name == "promote":
         if is_before_evidence(rollout):
             require(request, OVERRIDE_COMPARISON)
-            given["override"] = given["reason"]
-        rollout_promote(**given)
+        override = reason if is_before_evidence(rollout) else ""
+        made = promote_or_ask(rollout=rollout, by=operator_of(request.user), reason=reason, override=override)
+        if isinstance(made, Approval):
+            return waits_sentence(made)
         return f"{rollout.version} is deployed to everybody except the holdback."
     acts = {"approve": rollout_approve, "pause": rollout_pause, "resume": rollout_resume}
     acts[operation.name](**given)

@@ -32,6 +32,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
              "permission": _may_view(VIEW_NOTICES)},
         ]},
         _group("The loop", ("Turns", "sync", "turns.turn"), ("Stages", "linear_scale", "turns.turnstage"),
+               ("Second operators", "verified_user", "privacy.approval"),
                ("Jobs", "bolt", "jobs.job"), ("Loops", "all_inclusive", "loops.loop"),
                ("Loop files", "description", "loops.loopversion")),
         _group("Serving", ("Slots", "dns", "deployments.servingslot"), ("Deployments", "rocket_launch", "deployments.deployment"),

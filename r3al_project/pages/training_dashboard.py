@@ -16,6 +16,10 @@ from deployments.selectors.rollouts import rollouts_watched
 from deployments.selectors.slots import slots_in_use
 from loops.engine.spec import DEPLOY_MODES
 from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_current
+from privacy.models import Approval
+from privacy.selectors.approvals import waits_sentence
+from privacy.services.approvals.accounts import operator_of
+from r3al_project.pages.approval_cards import approval_cards
 from r3al_project.pages.front_page import release_context, turn_rows
 from r3al_project.pages.health_cards import health_card
 from r3al_project.pages.incident_cards import incident_cards
@@ -25,10 +29,18 @@ from r3al_project.pages.shadow_cards import shadow_cards
 from r3al_project.pages.trial_cards import trial_cards
 from r3al_project.pages.version_rows import version_rows
 from r3al_project.pages.waiting_cards import waiting_cards
-from r3al_project.permissions import CANCEL_JOB, DEPLOY_VERSION, ROLLBACK_VERSION, START_TURN
+from r3al_project.permissions import (
+    CANCEL_JOB,
+    DECIDE_APPROVAL,
+    DEPLOY_VERSION,
+    ROLLBACK_VERSION,
+    START_TURN,
+    VIEW_APPROVALS,
+)
+from r3al_project.turns.guarded_acts import turn_start_or_ask
 from r3al_project.turns.limits import DEFAULT_EPSILON, FEWEST_STATES, MOST_EPOCHS, MOST_STATES
 from r3al_project.turns.selectors import turn_get
-from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters, turn_start
+from r3al_project.turns.services import cancel_check, turn_cancel, turn_parameters
 
 
 def _state() -> dict[str, Any]:
@@ -48,6 +60,7 @@ def _state() -> dict[str, Any]:
         "incidents": incident_cards(),
         "versions": version_rows(slots),
         "waiting": waiting_cards(),
+        "approvals": approval_cards(),
         "trials": trial_cards(),
         "shadows": shadow_cards(),
         "rollouts": rollout_cards(rollouts),
@@ -89,7 +102,14 @@ def fragment(request: HttpRequest) -> HttpResponse:
 
 
 def _may(request: HttpRequest) -> dict[str, bool]:
-    actions = {"deploy": DEPLOY_VERSION, "rollback": ROLLBACK_VERSION, "start": START_TURN, "cancel": CANCEL_JOB}
+    actions = {
+        "deploy": DEPLOY_VERSION,
+        "rollback": ROLLBACK_VERSION,
+        "start": START_TURN,
+        "cancel": CANCEL_JOB,
+        "decide": DECIDE_APPROVAL,
+        "see_approvals": VIEW_APPROVALS,
+    }
     return {action: request.user.has_perm(permission) for action, permission in actions.items()}
 
 
@@ -141,7 +161,9 @@ def start_training(request: HttpRequest) -> HttpResponse:
         parameters = turn_parameters(
             epsilon=_number(given, "epsilon"), head=head, requested=requested, deploy=given.get("deploy") or None
         )
-        turn = turn_start(loop_version=version, parameters=parameters, actor=request.user.get_username())
+        turn = turn_start_or_ask(loop_version=version, parameters=parameters, by=operator_of(request.user))
+        if isinstance(turn, Approval):
+            return waits_sentence(turn)
         return f"You started {turn} at {turn.created_at:%H:%M} UTC. Its progress is shown below."
 
     if request.method != "POST":

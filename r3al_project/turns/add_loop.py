@@ -13,13 +13,21 @@ from loops.selectors import loop_specs_builtin, loop_version_current
 from loops.services import loop_add
 
 
-@transaction.atomic
 def loop_add_file(path: Path) -> tuple[LoopVersion, bool]:
     """Store the file as a loop version and seed its slots.
 
     Returns the version, and whether it is new.
     """
-    version, new = loop_add(text=loop_text(path), source=str(path))
+    return loop_add_text(loop_text(path), str(path))
+
+
+@transaction.atomic
+def loop_add_text(text: str, source: str) -> tuple[LoopVersion, bool]:
+    """Store the text of a loop file as a loop version and seed its slots. ``source``: the file's name, for error messages.
+
+    Returns the version, and whether it is new.
+    """
+    version, new = loop_add(text=text, source=source)
     slots_seed(loop_version=version)
     return version, new
 

@@ -7,5 +7,6 @@ class TurnsConfig(AppConfig):
     verbose_name = "Turns"
 
     def ready(self) -> None:
-        """Register what the Trust Vault covers of turns."""
+        """Register what the Trust Vault covers of turns, and the doors of acts that need a second operator."""
+        import r3al_project.turns.guarded_acts
         import r3al_project.turns.recorded_turns  # noqa: F401

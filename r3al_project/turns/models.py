@@ -10,6 +10,8 @@ from jobs.models import Job
 from loops.engine.spec import BY_HAND
 from loops.models import Loop, LoopVersion
 
+START_TURN = "turns.start_turn"
+
 
 class Turn(Created):
     """One turn of one loop.

@@ -20,6 +20,7 @@ from loops.engine.spec import DEPLOY_MODES
 from loops.intake.files import open_source
 from loops.models import Loop, LoopVersion
 from privacy.models import Purpose, Release, ReleaseState
+from privacy.services.approvals.second_operator import second_operator
 from privacy.services.releases.lifecycle import calibration_asked
 from privacy.services.releases.reservations import SettledCounts, reservation_end, reservations_settle
 from r3al_project.turns.actors import SCHEDULE
@@ -116,10 +117,12 @@ def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any], actor: 
 
     parameters: the result of ``turn_parameters``. actor: an account's name, or one of ``r3al_project.turns.actors``.
     Raises InputError for a head that the loop lacks.
-    Raises Conflict when a turn of any version of this loop is running. When two calls race, one succeeds.
+    Raises Conflict when a turn of any version of this loop is running. When two calls race, one succeeds. Conflict also when the
+    loop asks for a second operator.
     """
     if parameters["head"] is not None:
         loop_version.spec.head(parameters["head"])
+    parameters = parameters | _approved(loop_version, parameters)
     try:
         with transaction.atomic():
             turn = Turn.objects.create(
@@ -133,6 +136,14 @@ def turn_start(*, loop_version: LoopVersion, parameters: dict[str, Any], actor: 
     _stage_enqueue(turn, next(iter(STAGES.values())))
     turn_record(turn, "started", turn.actor)
     return turn
+
+
+def _approved(loop_version: LoopVersion, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return who approved privacy parameters above the default, as a parameter. Raises Conflict where nobody did."""
+    if parameters["epsilon"] <= DEFAULT_EPSILON and parameters["delta"] <= DELTA:
+        return {}
+    second = second_operator(loop=loop_version.loop, act="epsilon", seen={"loop": str(loop_version)})
+    return {"approved_by": second} if second else {}
 
 
 def turn_resume(*, loop_version: LoopVersion) -> Turn:

@@ -55,9 +55,9 @@ COARSE = AnonymizeRequest("categorical", "generalization")
 ALL = [CENTRAL, LOCAL, GROUPS, NAMES, COARSE]
 
 
-def make_world() -> LoopVersion:
+def make_world(*, declared: str = "") -> LoopVersion:
     """Eighty people of the training folds, each with two whole states: mood by person, place in turn."""
-    version, _ = loop_add(text=TOML, source="rows.toml")
+    version, _ = loop_add(text=TOML + declared, source="rows.toml")
     low, _ = training_folds(version.spec)
     ids = add_people(version, PEOPLE, first=low, decided=False, **CAPS)
     Person.objects.filter(pk__in=ids).update(population=version.spec.population)

@@ -37,6 +37,7 @@ from loops.services import loop_add
 from notices.models import Delivery, Notice, WebhookEndpoint
 from notices.services.record import notice_record
 from privacy.models import (
+    Approval,
     Choice,
     Consent,
     Decision,
@@ -117,6 +118,7 @@ def furnish(name: str = "small") -> LoopVersion:
     _lived(version, name)
     _system(name)
     _told(name)
+    _waiting(version)
     return version
 
 
@@ -268,6 +270,15 @@ def _told(name: str) -> None:
     notice_record(kind="turn_failed", key=f"{name} turn failed", subject=name, facts={"turn": 1, "stage": "train"})
     notice = Notice.objects.get(key=f"{name} turn failed")
     Delivery.objects.create(notice=notice, endpoint=endpoint, next_attempt_at=NOW, last_error="status 500", attempts=2)
+
+
+def _waiting(version: LoopVersion) -> None:
+    """An override that waits for a second operator."""
+    Approval.objects.create(
+        loop=version.loop, act="override", door="deploy", words="Deploy it all the same.", parameters={"version": 7},
+        seen={"objection": "It was judged against another one.", "generation": 3}, reason="it is better", asked_by="ann",
+        asked_by_account=1, expires_at=NOW,
+    )  # fmt: skip
 
 
 def _system(name: str) -> None:

@@ -24,6 +24,7 @@ from jobs.models import IdempotentAnswer, Job
 from loops.models import Loop, LoopVersion
 from notices.models import Delivery, Notice, WebhookEndpoint
 from privacy.models import (
+    Approval,
     Choice,
     Consent,
     DataKey,
@@ -142,6 +143,10 @@ GOOD: dict[type[models.Model], Callable[[Rows, int], dict[str, Any]]] = {
     WebhookEndpoint: lambda r, n: {"name": f"w{n}", "url": "https://example.org/hook"},
     Delivery: lambda r, n: {
         "notice": r.fresh(Notice), "endpoint": r.get(WebhookEndpoint), "next_attempt_at": NOW,
+    },
+    Approval: lambda r, n: {
+        "loop": r.get(Loop), "act": "cap", "door": "cap", "words": "Raise it.", "asked_by": "ann", "asked_by_account": 1,
+        "expires_at": NOW,
     },
     VaultEvent: lambda r, n: {
         "sequence": n, "kind": "release", "at": NOW, "previous_hash": "0" * 64, "hash": f"{n:064}",

@@ -19,8 +19,10 @@ from loops.models import LoopVersion
 from notices.models import WebhookEndpoint
 from privacy.engine.dp.accounting import NANO
 from privacy.models import Person, Purpose, Release, RewardSignal
+from privacy.services.approvals.decide import approval_approve, approval_decline
 from privacy.services.budget.caps import CapReason, cap_change
 from privacy.services.budget.charge import cohort_refund
+from privacy.services.budget.guarded_caps import cap_change_or_ask
 from privacy.services.people.accounts import person_register
 from privacy.services.people.consent import consent_grant, consent_withdraw
 from privacy.services.people.devices import NOBODY
@@ -34,8 +36,8 @@ from privacy.services.vault.adopt import vault_prepare
 from privacy.services.vault.sealed_decisions import decisions_seal
 from r3al_project.ops.recorded_webhooks import webhook_delete, webhook_save, webhook_secret_renew
 from r3al_project.turns.services import turn_parameters, turn_start
-from tests.factories.care import care_loop
 from tests.factories.decisions import serve_many
+from tests.factories.operators import guarded_loop, operator
 from tests.factories.people import ALL_FOLDS
 from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, learned
 from training.models import MODEL_GATE, ModelMetric, TrainingEpisode
@@ -66,7 +68,7 @@ class VaultWorld:
 def vault_world(folder: Path) -> VaultWorld:
     """Import, consent, serve, seal, close, charge, commit, refund, export, cap, erase, train, deploy and roll back."""
     vault_prepare()
-    loop = care_loop()
+    loop = guarded_loop(["cap"])
     names = ["ann", "bob", "cam", "dee", "eve", "fay", "gus", "hal"]
     signals_import(path=log_file(folder / "log.csv", names), loop_version=loop, consents=list(Purpose))
     people = people_get_or_create(population=loop.spec.population, identifiers=[*names, "ida", "jon"])
@@ -112,7 +114,20 @@ def vault_world(folder: Path) -> VaultWorld:
     rollout_pause(rollout=tested, actor="ann", reason="holidays")
     turn_start(loop_version=loop, parameters=turn_parameters(), actor="ann")
     _webhooks()
+    _second_operators(people["ann"])
     return VaultWorld(loop, people, spent, second_export, refunded, served, first.pk, second.pk, before)
+
+
+def _second_operators(person: int) -> None:
+    """A request that was approved, one that was declined, and one that waits."""
+    officers = [operator(name, "Privacy officer") for name in ("olga", "otto")]
+    asked = [
+        cap_change_or_ask(person_id=person, window="month", cap=cap, reason=CapReason.STUDY, by=officers[0])
+        for cap in (3.5, 3.75, 4.0)
+    ]
+    numbers = [found.pk for found in asked]
+    approval_approve(number=numbers[0], by=officers[1])
+    approval_decline(number=numbers[1], by=officers[1], reason="too much")
 
 
 def _webhooks() -> None:

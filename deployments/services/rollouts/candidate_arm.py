@@ -69,7 +69,7 @@ def candidate_begin(
     """
     version, slot = proposal.version, proposal.slot
     against = "; ".join(filter(None, (objection, objections(proposal))))
-    reason, override = overridden(version, against, reason, override)
+    reason, override = overridden(proposal, against, reason, override)
     _give_share(slot, version, share_bp)
     before = {"holdback": slot.holdback_id, "holdback_bp": slot.holdback_bp, "rotates": slot.rotates}
     policy = {"share_bp": share_bp} | dict(terms) | before

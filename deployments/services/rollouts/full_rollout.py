@@ -19,6 +19,7 @@ from deployments.services.serving.policy_cache import policy_of_version
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from loops.selectors import loop_version_latest, loop_versions_with
+from privacy.services.approvals.second_operator import approved_words, second_operator
 from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionState
 from training.selectors.versions import last_verdict, versions_with
 
@@ -56,27 +57,38 @@ def full_rollout(*, version: ModelVersion, actor: str, reason: str, override: st
     """
     proposal = proposal_under_lock(version)
     deploy_check(proposal)
-    reason, override = overridden(version, objections(proposal), reason, override)
+    reason, override = overridden(proposal, objections(proposal), reason, override)
     return slot_swap(
         slot=proposal.slot, version=version, strategy=FULL_ROLLOUT, actor=actor, reason=reason, override=override
     )
 
 
-def overridden(version: ModelVersion, objection: str, reason: str, override: str) -> tuple[str, str]:
-    """Return the reason to store, with the override in it, and the override alone.
+def overridden(proposal: Proposal, objection: str, reason: str, override: str) -> tuple[str, str]:
+    """Return the reason to store, with the override in it, and the override alone. Call it under the lock of the slots.
 
-    Raises: Conflict when there is an objection and no override. InputError when there is nothing to override.
+    Raises: Conflict when there is an objection and no override, or when the loop asks for a second operator. InputError when
+        there is nothing to override.
     """
-    override = override.strip()[:LONGEST_REASON]
+    version, override = proposal.version, override.strip()[:LONGEST_REASON]
     if objection and not override:
         raise Conflict(
             f"{objection}; start another turn, or deploy with an override reason (needs the permission to override)"
         )
-    if override and not objection:
+    if not objection:
+        nothing_overridden(version, override)
+        return reason, override
+    seen = {"objection": objection, "generation": proposal.slot.generation}
+    second = second_operator(loop=version.loop_version.loop, act="override", seen=seen)
+    words = f"overridden, because {override} ({objection}){approved_words(second)}"
+    return f"{clause(reason)}; {words}", override
+
+
+def nothing_overridden(version: ModelVersion, override: str) -> None:
+    """Raise InputError for an override of a version that has no objection against it."""
+    if override.strip():
         raise InputError(
             f"{version} was judged against the deployed policy; there is nothing to override, so leave the reason out"
         )
-    return f"{clause(reason)}; overridden, because {override} ({objection})" if objection else reason, override
 
 
 def proposal_under_lock(version: ModelVersion) -> Proposal:

@@ -28,6 +28,7 @@ from deployments.services.rollouts.candidate_arm import (
 from deployments.services.rollouts.shadow import shadow_abort, shadow_extend, shadow_pause, shadow_resume
 from deployments.services.rollouts.slots import slots_lock
 from deployments.services.rollouts.start import rollout_start
+from privacy.services.approvals.second_operator import approved_words, second_operator
 from training.models import ModelVersion, VersionState
 
 ADVANCE, PROMOTE = "advance", "promote"
@@ -183,7 +184,7 @@ def rollout_promote(*, rollout: Deployment, actor: str, reason: str, override: s
     Args:
         override: why an operator does it before the evidence says so. Its digest is stored in the Trust Vault.
     Raises: InputError without a reason. Conflict when the rollout has ended, when it does not wait for its promotion and there is
-        no override, and for a trial, which turns judge.
+        no override, for a trial, which turns judge, and when the loop asks for a second operator.
     """
     _check_reason("promoting a version", reason)
     held = rollout_locked(rollout)
@@ -193,12 +194,22 @@ def rollout_promote(*, rollout: Deployment, actor: str, reason: str, override: s
         raise Conflict(
             f"{rollout.version} is in a shadow test, which proves no outcome; abort it and start another rollout"
         )
-    if held.rollout.waits_for != PROMOTE and not override.strip():
+    second = _forced(held, override) if held.rollout.waits_for != PROMOTE else ""
+    return candidate_promote(slot=held.slot, actor=actor, reason=f"{reason}{approved_words(second)}", override=override)
+
+
+def _forced(held: LockedRollout, override: str) -> str:
+    """Return who approved a promotion before its evidence says so, empty where one operator may force it. Raises Conflict."""
+    rollout = held.rollout
+    if not override.strip():
         raise Conflict(
             f"the evidence does not say yet that {rollout.version} may go to everybody; wait for it, "
             "or give a reason to override it"
         )
-    return candidate_promote(slot=held.slot, actor=actor, reason=reason, override=override)
+    seen = {
+        "rollout": rollout.pk, "generation": held.slot.generation, "state": rollout.state, "waits_for": rollout.waits_for,
+    }  # fmt: skip
+    return second_operator(loop=held.slot.loop, act="promotion", seen=seen)
 
 
 @transaction.atomic

@@ -45,7 +45,7 @@ def shadow_start(*, version: ModelVersion, actor: str, reason: str, override: st
     standing.evaluated_check("tested")
     serving_check(proposal)
     against = standing.objection or (objections(proposal) if override.strip() else "")  # it harms nobody
-    reason, override = overridden(version, against, reason, override)
+    reason, override = overridden(proposal, against, reason, override)
     terms, slot = shadow_terms(proposal.current.spec.rollout), proposal.slot
     _lock_version(version)
     _set_shadow(slot, version, before=None)

@@ -12,7 +12,7 @@ from core.errors import Conflict
 from deployments.engine.rollouts.strategies import TRIAL
 from deployments.models import Deployment, ServingSlot
 from deployments.services.rollouts.candidate_arm import candidate_begin, candidate_promote
-from deployments.services.rollouts.full_rollout import Proposal, overridden, proposal_under_lock, serving_check
+from deployments.services.rollouts.full_rollout import Proposal, nothing_overridden, proposal_under_lock, serving_check
 from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
 from deployments.services.rollouts.slots import slots_lock
 from loops.engine.heads import MAIN_HEAD
@@ -84,7 +84,7 @@ def trial_promote(*, version: ModelVersion, actor: str, reason: str, override: s
         there is nothing to override.
     """
     promote_check(version)
-    overridden(version, "", reason, override)
+    nothing_overridden(version, override)
     slot = next(slot for slot in slots_lock(version.loop_version.loop) if slot.head == version.head)
     slot.loop, slot.candidate = version.loop_version.loop, version
     return candidate_promote(slot=slot, actor=actor, reason=reason)

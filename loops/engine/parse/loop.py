@@ -9,6 +9,7 @@ from typing import Any
 
 from core.errors import InputError
 from loops.engine.heads import MAIN_HEAD
+from loops.engine.parse.approvals_section import parse_approvals
 from loops.engine.parse.import_section import parse_imports
 from loops.engine.parse.reward_section import parse_reward
 from loops.engine.parse.rollout_section import parse_rollout
@@ -83,6 +84,7 @@ def _loop(top: Table, problems: Problems) -> LoopSpec | None:
         "trial": top.one_of("trial", ("always", "undecided"), LoopSpec.trial),
         "deploy": top.one_of("deploy", DEPLOY_MODES, LoopSpec.deploy),
         "rollout": parse_rollout(top.table("rollout")),
+        "approvals": parse_approvals(top.table("approvals")),
         "logging_rounds": top.integer("logging_rounds", LoopSpec.logging_rounds),
         "retrain_every_seconds": top.seconds("retrain_every", None),
     }

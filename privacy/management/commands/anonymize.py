@@ -27,8 +27,11 @@ from privacy.engine.anonymize.registry import (
 )
 from privacy.engine.anonymize.request import DEFAULT_MODE, AnonymizeRequest
 from privacy.engine.data_types import DATA_TYPES
-from privacy.models import Release
+from privacy.management.terminal_account import account_option, operator_at_terminal
+from privacy.models import Approval, Release
+from privacy.selectors.approvals import waits_sentence
 from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics, statistics
+from privacy.services.anonymize.guarded_release import anonymize_or_ask
 from privacy.services.anonymize.preview import anonymize_preview
 from privacy.services.anonymize.run import anonymize
 from privacy.services.releases.summary import release_summary
@@ -75,6 +78,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--preview", action="store_true", help="show the cost and what is public of its people; charge nothing"
         )
+        account_option(parser)
         parser.add_argument(
             "--json", action="store_true", help="print the log row or the preview as JSON, not the result"
         )
@@ -82,6 +86,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self._run(options)
+        except _Waits as waits:
+            self.stdout.write(str(waits))
         except R3alError as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:
@@ -107,7 +113,7 @@ class Command(BaseCommand):
             # Opened before anybody is charged, so that a path that cannot be written costs nothing.
             out = opened.enter_context(atomic_file(output, replace=force)) if output is not None else None
             sys.stderr.write(f"key: {key} (if this run is interrupted, continue it with --key {key})\n")
-            release = anonymize(key=key, loop_version=version, request=request)
+            release = _anonymize(options["account"], key=key, loop_version=version, request=request)
             sys.stderr.write(f"{release}: {release.guarantee}\n")
             if out is not None:
                 _write_result(release, out)
@@ -132,6 +138,19 @@ def _request(options: dict[str, Any]) -> AnonymizeRequest:
         rows=1 if options["rows"] is None else options["rows"], options=own,
         fields=None if fields is None else tuple(f.strip() for f in fields.split(",") if f.strip()), **shared,
     )  # fmt: skip
+
+
+def _anonymize(account: str, **asked: Any) -> Release:
+    """Anonymise records now. Raises _Waits where the loop asks for a second operator."""
+    by = operator_at_terminal(account, otherwise="a terminal")
+    made = anonymize_or_ask(lambda: anonymize(**asked), by=by, **asked)
+    if isinstance(made, Approval):
+        raise _Waits(waits_sentence(made))
+    return made
+
+
+class _Waits(Exception):
+    """The anonymisation waits for a second operator."""
 
 
 def _check_used(name: str, technique: Technique) -> None:

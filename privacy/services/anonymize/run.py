@@ -29,6 +29,7 @@ from privacy.services.anonymize.cohort_sampling import cohort_sample, public_rat
 from privacy.services.anonymize.compute import anonymize_compute, release_technique
 from privacy.services.anonymize.contributors import contributors, paying_people
 from privacy.services.anonymize.refusals import refusal_permit, refusal_record
+from privacy.services.approvals.second_operator import second_operator
 from privacy.services.budget.charge import cohort_refund
 from privacy.services.releases.lifecycle import release_begin, release_commit, round_load, round_store
 from privacy.services.releases.reservations import ANONYMIZE_JOB, job_key
@@ -50,7 +51,7 @@ def anonymize_begin(*, key: str, loop_version: LoopVersion, request: AnonymizeRe
 
     Only people who contribute are charged. The log stores a keyed digest of ``key``, because a caller may write a name into it.
     """
-    asked_fields(loop_version, request)
+    approval_of_release(key, loop_version, request)
     with refusal_permit(loop_version, release_key(key)):
         return release_begin(**_asked(key, loop_version, request))
 
@@ -97,12 +98,31 @@ def release_key(key: str) -> str:
 
 def anonymize_enqueue(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Release, Job]:
     """Charge the people and enqueue the job that computes, in one transaction. Idempotent by ``key``."""
-    asked_fields(loop_version, request)
+    approval_of_release(key, loop_version, request)
     with refusal_permit(loop_version, release_key(key)):
-        asked = _asked(key, loop_version, request)
-        with transaction.atomic():
-            release = release_begin(**asked)
-            return release, job_enqueue(kind=ANONYMIZE_JOB, arguments={"release": release.pk}, key=job_key(release))
+        return charge_and_enqueue(key, loop_version, request)
+
+
+def charge_and_enqueue(key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Release, Job]:
+    """Charge the people and enqueue the job that computes. Call it with a permit for a refusal."""
+    asked = _asked(key, loop_version, request)
+    with transaction.atomic():
+        release = release_begin(**asked)
+        return release, job_enqueue(kind=ANONYMIZE_JOB, arguments={"release": release.pk}, key=job_key(release))
+
+
+def approval_of_release(key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> None:
+    """Check a request, and that somebody approved it if it asks for more than the default privacy parameters.
+
+    Rows without a formal guarantee are more than any parameters. A release that exists is charged already, and needs no approval.
+    Raises: InputError for an invalid request. SecondOperatorNeeded.
+    """
+    fields, default = asked_fields(loop_version, request), AnonymizeRequest(request.data_type, request.technique)
+    epsilon, delta = fields["formal_epsilon"], fields["formal_delta"] or 0.0
+    if epsilon is not None and epsilon <= default.epsilon and delta <= default.delta:
+        return
+    if not Release.objects.filter(key=release_key(key)).exists():
+        second_operator(loop=loop_version.loop, act="epsilon", seen={"loop": str(loop_version)})
 
 
 def anonymize_finish(*, release: Release) -> Release:

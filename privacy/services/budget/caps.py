@@ -12,6 +12,7 @@ from privacy.engine.dp.accounting import NANO, nano_down
 from privacy.models import PrivacyBudget, VaultKind
 from privacy.models.budget import WINDOWS
 from privacy.selectors.budgets import spent_now
+from privacy.services.approvals.second_operator import second_operator_of_people
 from privacy.services.vault.append import subject_of, vault_append
 from privacy.services.vault.stored_rows import caps_entry
 
@@ -33,7 +34,8 @@ def cap_change(*, person_id: int, window: str, cap: float, reason: CapReason, ac
     """Set one cap, rounded down to whole nano: policy units of day, week, month or lifetime, or the formal lifetime ``rho``.
 
     A cap of 0 ends all use. Raises InputError for a cap below what is spent today, for a larger ``rho``, because the smaller one
-    was promised, and for invalid arguments. Raises NotFound for an unknown person.
+    was promised, and for invalid arguments. Raises NotFound for an unknown person. Raises Conflict for a larger cap where a loop
+    of the person's population asks for a second operator.
     """
     if window not in (*WINDOWS, LIFETIME_RHO):
         raise InputError(f"there is no cap {window!r}; it is one of {', '.join((*WINDOWS, LIFETIME_RHO))}")
@@ -52,6 +54,7 @@ def cap_change(*, person_id: int, window: str, cap: float, reason: CapReason, ac
         raise InputError(f"the cap {cap:g} is below the {spent / NANO:g} already spent; set it to at least that")
     if window == LIFETIME_RHO and nano > before:
         raise InputError(f"the lifetime rho was promised to be at most {before / NANO:g}; it can only be lowered")
+    second = _approved(budget, window, before) if nano > before else ""
     setattr(budget, column, nano)
     budget.save()
     vault_append(
@@ -62,11 +65,18 @@ def cap_change(*, person_id: int, window: str, cap: float, reason: CapReason, ac
             "to_nano": nano,
             "reason": CapReason(reason).value,
             "actor": actor[:80],
+            **({"second": second[:80]} if second else {}),
         },
         subject=subject_of(budget.person),
         rows=caps_entry(budget),
     )
     return budget
+
+
+def _approved(budget: PrivacyBudget, window: str, before: int) -> str:
+    """Return who approved that a cap is raised, empty where one operator may. Raises SecondOperatorNeeded."""
+    seen = {"person": budget.pk, "cap": window, "from_nano": before}
+    return second_operator_of_people(population=budget.person.population, act="cap", seen=seen)
 
 
 def _rolled(budget: PrivacyBudget, window: str) -> int:

@@ -18,6 +18,7 @@ from django.db.models import Model, QuerySet
 from loops.models import Loop, LoopVersion
 from privacy.engine.hash_chain import digests_sum
 from privacy.models import (
+    Approval,
     Choice,
     Consent,
     Decision,
@@ -200,6 +201,15 @@ LOOP_VERSIONS = StoredRows(
 ACCOUNTS = StoredRows(
     "accounts", ("pk", "created_at", "user_id", "person_id"), lambda: PersonAccount.objects.all(), is_named=False
 )
+APPROVALS = StoredRows(
+    "approval",
+    (
+        "pk", "created_at", "loop_id", "act", "door", "words", "parameters", "seen", "reason", "asked_by", "asked_by_account",
+        "expires_at", "state", "decided_by", "decided_by_account", "decided_at", "decision", "made",
+    ),
+    lambda: Approval.objects.all(),
+    is_named=True,
+)  # fmt: skip
 EMPTIED = StoredRows(
     "emptied",
     ("pk", "release_id", "index", "output_sha256"),
@@ -208,6 +218,7 @@ EMPTIED = StoredRows(
 )
 STORED_ROWS = (
     RELEASES, ROUNDS, CONSENTS, OUTCOMES, IMPORTED_DECISIONS, EMPTIED, OUTCOMES_READ, IMPORTS, LOOPS, LOOP_VERSIONS, ACCOUNTS,
+    APPROVALS,
 )  # fmt: skip
 
 

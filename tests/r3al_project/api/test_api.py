@@ -68,6 +68,9 @@ ENDPOINTS = [
         ("POST", f"training/rollouts/{{r}}/{act}", "Operator", {"reason": "because"})
         for act in ("approve", "pause", "resume", "promote", "abort", "retry")
     ),
+    ("GET", "approvals", "Operator", None),
+    ("GET", "approvals/{r}", "Operator", None),
+    *(("POST", f"approvals/{{r}}/{act}", "Operator", {"reason": "because"}) for act in ("approve", "decline")),
     ("GET", "jobs/{j}", "Viewer", None),
     ("POST", "jobs/{j}/cancel", "Operator", None),
     ("POST", "training/anonymizations", "Privacy officer", {"dataType": "pulse", "technique": "generalization"}),

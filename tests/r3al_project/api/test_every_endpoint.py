@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -51,6 +52,7 @@ GOOD: dict[str, Any] = {
         f"v1/training/rollouts/<int:rollout>/{act}": {"reason": "r"}
         for act in ("approve", "pause", "resume", "promote", "abort", "retry")
     },
+    **{f"v1/approvals/<int:approval>/{act}": {"reason": "r"} for act in ("approve", "decline")},
     "v1/training/rewards/calculate": {"loop": "care", "sentimentBefore": 0.1},
 }
 WRONG: tuple[Any, ...] = (
@@ -93,7 +95,7 @@ class Caller:
         filled = self.address.replace("<uuid:decision>", str(uuid4())).replace(
             "<str:version>", f"model_{self.version.pk}"
         )
-        return "/api/" + filled.replace("<int:job>", "1").replace("<int:release>", "1").replace("<int:rollout>", "1")
+        return "/api/" + re.sub("<int:[a-z]+>", "1", filled)
 
     def send(self, body: bytes = b"", query: str = "", kind: str = "application/json", **headers: str) -> list[Any]:
         return [
@@ -130,12 +132,7 @@ def fields_of(address: str) -> list[str]:
     if address in PLAIN:
         return [f.encode_name for f in msgspec.structs.fields(PLAIN[address])]
     schema = SchemaGenerator().get_schema(request=None, public=True)
-    names = (
-        address.replace("<str:version>", "{version}")
-        .replace("<int:job>", "{job}")
-        .replace("<int:release>", "{release}")
-        .replace("<int:rollout>", "{rollout}")
-    )
+    names = re.sub("<[a-z]+:([a-z]+)>", r"{\1}", address)
     found: list[str] = []
     for operation in schema["paths"][f"/api/{names}"].values():
         content = operation.get("requestBody", {}).get("content", {}).get("application/json")

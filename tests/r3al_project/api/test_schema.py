@@ -55,7 +55,7 @@ def test_the_header_is_named_where_it_is_taken() -> None:
         "people", "training/models", "training/models/{version}/deploy", "training/models/{version}/rollback",
         "training/models/{version}/rollback/undo",
         *(f"training/rollouts/{{rollout}}/{act}" for act in ("approve", "pause", "resume", "promote", "abort", "retry")),
-        "jobs/{job}/cancel", "training/anonymizations",
+        "approvals/{approval}/decline", "jobs/{job}/cancel", "training/anonymizations",
     )  # fmt: skip
     assert takes == {("post", f"/api/v1/{path}") for path in named}
 

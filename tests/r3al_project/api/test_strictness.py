@@ -39,7 +39,9 @@ def test_an_unknown_parameter_is_refused_everywhere(caller: Caller) -> None:
     assert "lopp" in told(root)["errors"]
 
 
-LISTS_OF_A_LOOP = ["v1/training/models", "v1/privacy/releases", "v1/training/calibration", "v1/training/rollouts"]
+LISTS_OF_A_LOOP = [
+    "v1/training/models", "v1/privacy/releases", "v1/training/calibration", "v1/training/rollouts", "v1/approvals",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("address", LISTS_OF_A_LOOP)

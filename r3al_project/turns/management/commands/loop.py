@@ -17,7 +17,12 @@ from loops.engine.features import FeatureMap
 from loops.engine.parse.loop import parse_loop
 from loops.engine.spec import ImportHead, LoopSpec
 from loops.models import LoopVersion
-from r3al_project.turns.add_loop import loop_add_file, loop_text
+from privacy.management.terminal_account import account_option, operator_at_terminal
+from privacy.models import Approval
+from privacy.selectors.approvals import waits_sentence
+from r3al_project.turns.actors import terminal_actor
+from r3al_project.turns.add_loop import loop_text
+from r3al_project.turns.guarded_acts import loop_file_or_ask
 from r3al_project.turns.rollout_progress import rollout_words
 from training.models import ModelVersion
 
@@ -31,6 +36,8 @@ class Command(BaseCommand):
             "add", help="validate FILE, store it as a loop version, and deploy the reference in its slots"
         )
         add.add_argument("file", type=Path)
+        add.add_argument("--reason", default="", help="why, if the file asks for a second operator less often")
+        account_option(add)
         check = verbs.add_parser("check", help="validate FILE and describe its loop, without writing anything")
         check.add_argument("file", type=Path)
         verbs.add_parser("list", help="list the loops, their versions, and the deployed version of each head")
@@ -42,7 +49,12 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def _add(self, options: dict[str, Any]) -> None:
-        version, new = loop_add_file(options["file"])
+        by = operator_at_terminal(options["account"], otherwise=terminal_actor())
+        made = loop_file_or_ask(path=options["file"], by=by, reason=options["reason"])
+        if isinstance(made, Approval):
+            self.stdout.write(waits_sentence(made))
+            return
+        version, new = made
         self.stdout.write(f"{version} {'added' if new else 'is already stored, unchanged'}")
         self._describe(version.spec)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,27 +21,33 @@ from deployments.services.rollouts.operate import (
     rollout_abort,
     rollout_approve,
     rollout_pause,
-    rollout_promote,
     rollout_resume,
-    rollout_retry,
 )
 from deployments.services.ticks.rollout_tick import canary_terms
 from loops.engine.spec import WHEN_INSUFFICIENT
 from loops.selectors import loop_version_current
+from privacy.management.terminal_account import account_option, operator_at_terminal
+from privacy.models import Approval
+from privacy.selectors.approvals import waits_sentence
 from r3al_project.turns.actors import terminal_actor
+from r3al_project.turns.guarded_acts import promote_or_ask, retry_or_ask
 from r3al_project.turns.rollout_evidence import STATE_WORDS, evidence_rows, harm_rows
 from r3al_project.turns.rollout_progress import next_step, stage_words, weeks_words
 from r3al_project.turns.rollout_sentences import begun_sentence
 from training.selectors.versions import version_named
 
 _ACTS = {
-    "approve": (rollout_approve, "take the step that a rollout asks you to approve: the next share, or everybody"),
-    "pause": (rollout_pause, "give everybody the present version until the rollout is resumed"),
-    "resume": (rollout_resume, "give the version its share of the people again; its stage begins anew"),
-    "promote": (rollout_promote, "give the version to everybody now"),
-    "abort": (rollout_abort, "end a rollout; everybody keeps the present version"),
-    "retry": (rollout_retry, "start an aborted rollout again, with people drawn anew"),
+    "approve": "take the step that a rollout asks you to approve: the next share, or everybody",
+    "pause": "give everybody the present version until the rollout is resumed",
+    "resume": "give the version its share of the people again; its stage begins anew",
+    "promote": "give the version to everybody now",
+    "abort": "end a rollout; everybody keeps the present version",
+    "retry": "start an aborted rollout again, with people drawn anew",
 }
+_PLAIN: dict[str, Callable[..., Any]] = {
+    "approve": rollout_approve, "pause": rollout_pause, "resume": rollout_resume, "abort": rollout_abort,
+}  # fmt: skip
+_GUARDED: dict[str, Callable[..., Deployment | Approval]] = {"promote": promote_or_ask, "retry": retry_or_ask}
 _SHOWN = 20
 
 
@@ -54,10 +61,11 @@ class Command(BaseCommand):
         listed = verbs.add_parser("list", help="list the newest rollouts, newest first")
         listed.add_argument("--loop", metavar="NAME", help="only those of one loop")
         _named(verbs.add_parser("show", help="show how far a rollout is, its evidence, and what it waits for"))
-        acts = {verb: verbs.add_parser(verb, help=text) for verb, (_, text) in _ACTS.items()}
+        acts = {verb: verbs.add_parser(verb, help=text) for verb, text in _ACTS.items()}
         for act in acts.values():
             _named(act)
             act.add_argument("--reason", required=True, help="why; it is stored permanently")
+            account_option(act)
         acts["promote"].add_argument(
             "--override",
             action="store_true",
@@ -152,9 +160,15 @@ def _act(verb: str, options: dict[str, Any]) -> list[str]:
         more = {"override": options["override"]}
     elif verb == "promote":
         more = {"override": reason if options["override"] else ""}
-    made = _ACTS[verb][0](rollout=rollout, actor=terminal_actor(), reason=reason, **more)  # type: ignore[operator]
-    if verb == "retry":
-        return [begun_sentence(made)]
+    by = operator_at_terminal(options["account"], otherwise=terminal_actor())
+    if verb in _GUARDED:
+        made = _GUARDED[verb](rollout=rollout, by=by, reason=reason, **more)
+        if isinstance(made, Approval):
+            return [waits_sentence(made)]
+        if verb == "retry":
+            return [begun_sentence(made)]
+    else:
+        _PLAIN[verb](rollout=rollout, actor=by.name, reason=reason, **more)
     return _show({"rollout": str(rollout.pk)})[:3]
 
 

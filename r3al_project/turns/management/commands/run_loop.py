@@ -14,15 +14,18 @@ from core.errors import R3alError
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import DEPLOY_MODES
 from loops.models import LoopVersion
-from privacy.models import Purpose
+from privacy.management.terminal_account import account_option, operator_at_terminal
+from privacy.models import Approval, Purpose
+from privacy.selectors.approvals import waits_sentence
 from r3al_project.turns.actors import terminal_actor
 from r3al_project.turns.add_loop import loop_named
+from r3al_project.turns.guarded_acts import turn_start_or_ask
 from r3al_project.turns.limits import DEFAULT_EPSILON
 from r3al_project.turns.models import Turn
 from r3al_project.turns.progress_view import ProgressView
 from r3al_project.turns.report import turn_report_write
 from r3al_project.turns.run_in_process import turn_run, turn_run_watched
-from r3al_project.turns.services import DELTA, turn_parameters, turn_resume, turn_start
+from r3al_project.turns.services import DELTA, turn_parameters, turn_resume
 from training.engine.generators.registry import GENERATORS, WORLD_MODEL
 from training.engine.trainers.registry import CONTEXTUAL_BANDITS, FITTED_Q, HEAD_TRAINERS, POLICY_TRAINERS
 
@@ -77,6 +80,7 @@ class Command(BaseCommand):
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--watch", action="store_true", help="show a progress bar for each stage")
         how.add_argument("--detach", action="store_true", help="only queue the turn and let the workers run it")
+        account_option(parser)
         parser.add_argument("--resume", action="store_true", help="continue the loop's interrupted turn")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -89,6 +93,9 @@ class Command(BaseCommand):
         began = time.monotonic()
         loop_version = loop_named(options["loop"])
         turn = turn_resume(loop_version=loop_version) if options["resume"] else _start(loop_version, options)
+        if isinstance(turn, Approval):
+            self.stdout.write(waits_sentence(turn))
+            return
         if options["detach"]:
             self.stdout.write(f"{turn} is queued; the workers run it and the admin shows its progress")
             return
@@ -102,7 +109,7 @@ class Command(BaseCommand):
         )
 
 
-def _start(loop_version: LoopVersion, options: dict[str, Any]) -> Turn:
+def _start(loop_version: LoopVersion, options: dict[str, Any]) -> Turn | Approval:
     parameters = turn_parameters(
         head=options["head"],
         epsilon=options["epsilon"],
@@ -116,4 +123,5 @@ def _start(loop_version: LoopVersion, options: dict[str, Any]) -> Turn:
         override_propensities=options["override_propensities"],
         deploy=options["deploy"],
     )
-    return turn_start(loop_version=loop_version, parameters=parameters, actor=terminal_actor())
+    by = operator_at_terminal(options["account"], otherwise=terminal_actor())
+    return turn_start_or_ask(loop_version=loop_version, parameters=parameters, by=by)

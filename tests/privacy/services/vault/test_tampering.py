@@ -529,6 +529,35 @@ def _(w: VaultWorld) -> None:
     swap("webhook_endpoints", "url", one, other)
 
 
+# Second operators
+
+
+@kind("approvals", "rewrite who asked", "approval")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE approvals SET asked_by_account = asked_by_account + 100 WHERE state = 'approved'")
+
+
+@kind("approvals", "rewrite what was asked for", "approval")
+def _(w: VaultWorld) -> None:
+    tamper("UPDATE approvals SET door = 'deploy' WHERE state = 'waiting'")
+
+
+@kind("approvals", "delete", "approval")
+def _(w: VaultWorld) -> None:
+    tamper("DELETE FROM approvals WHERE state = 'declined'")
+
+
+@kind("approvals", "forge", "approval")
+def _(w: VaultWorld) -> None:
+    copy("approvals", value("SELECT id FROM approvals WHERE state = 'waiting'"), asked_by="somebody else")
+
+
+@kind("approvals", "swap", "approval")
+def _(w: VaultWorld) -> None:
+    one, other = (value("SELECT id FROM approvals WHERE state = %s", state) for state in ("approved", "declined"))
+    swap("approvals", "words", one, other)
+
+
 # Deployments and versions
 
 
@@ -1036,6 +1065,7 @@ def test_every_table_is_tampered_with_in_every_way() -> None:
         "loops",
         "loop versions",
         "accounts of people",
+        "approvals",
         "data keys",
         "imports",
         "turns",

@@ -31,6 +31,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "training/models/{version}/rollback": {"reason": "r"},
     "training/models/{version}/rollback/undo": {"reason": "r"},
     **{f"training/rollouts/{{rollout}}/{act}": {"reason": "r"} for act in ACTS},
+    "approvals/{approval}/decline": {"reason": "r"},
     "training/anonymizations": {"dataType": "pulse", "technique": "generalization", "loop": "care"},
 }
 
@@ -51,7 +52,12 @@ def token_for(user: Any) -> str:
 
 def sent(door: str, loop: LoopVersion, token: str, key: str) -> Any:
     version = learned(loop, "policy", ALWAYS_WALK)
-    path = door.replace("{version}", f"model_{version.pk}").replace("{job}", "1").replace("{rollout}", "1")
+    path = (
+        door.replace("{version}", f"model_{version.pk}")
+        .replace("{job}", "1")
+        .replace("{rollout}", "1")
+        .replace("{approval}", "1")
+    )
     return call("POST", path, token, BODIES.get(door, {}), **{"Idempotency-Key": key})
 
 

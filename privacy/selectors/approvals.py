@@ -1,0 +1,65 @@
+"""Read which acts on a loop need a second operator, and the requests that wait for one."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from core.errors import NotFound
+from loops.models import Loop
+from loops.selectors import loop_versions_current
+from privacy.models import Approval, ApprovalState
+
+EXPIRED = "expired"  # a state that follows from the time and is not stored
+APPROVAL_STATES = (*ApprovalState.values, EXPIRED)
+_OF_PEOPLE = frozenset({"epsilon", "cap"})  # whoever shares people with a loop that asks for them is asked, too
+
+
+def acts_guarded(loop: Loop) -> frozenset[str]:
+    """Return the acts on a loop that need a second operator, by the present loop files.
+
+    What costs people budget is asked for in every loop of their population, if one of these loops declares it.
+    """
+    found = set[str]()
+    for version in loop_versions_current():
+        declared = frozenset[str](version.spec.approvals.second_operator)
+        if version.loop_id == loop.pk:
+            found |= declared
+        elif version.loop.population == loop.population:
+            found |= declared & _OF_PEOPLE
+    return frozenset(found)
+
+
+def approvals_all() -> QuerySet[Approval]:
+    """Return all requests, newest first, with their loops."""
+    return Approval.objects.select_related("loop").order_by("-pk")
+
+
+def approvals_in(state: str) -> QuerySet[Approval]:
+    """Return the requests in one state of APPROVAL_STATES, newest first."""
+    found, now = approvals_all(), timezone.now()
+    if state == EXPIRED:
+        return found.filter(state=ApprovalState.WAITING, expires_at__lte=now)
+    if state == ApprovalState.WAITING:
+        return found.filter(state=state, expires_at__gt=now)
+    return found.filter(state=state)
+
+
+def approval_get(number: int) -> Approval:
+    """Return one request. Raises NotFound."""
+    found = approvals_all().filter(pk=number).first()
+    if found is None:
+        raise NotFound(f"there is no request {number} for a second operator; list them with `manage.py approvals list`")
+    return found
+
+
+def state_of_approval(approval: Approval) -> str:
+    """Return the state of a request, as one of APPROVAL_STATES."""
+    is_late = approval.state == ApprovalState.WAITING and approval.expires_at <= timezone.now()
+    return EXPIRED if is_late else approval.state
+
+
+def waits_sentence(approval: Approval) -> str:
+    """Say that an act was not done, and what it waits for."""
+    until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
+    return f"Nothing was done yet. It waits for a second operator as request {approval.pk}, until {until}: {approval.words}"

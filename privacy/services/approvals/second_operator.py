@@ -1,0 +1,84 @@
+"""Let an act pass only if its loop asks for no second operator, or if one approved exactly this act in exactly this state.
+
+A service calls ``second_operator`` under its locks, right before the act. So an act that nobody approved is refused on every road
+that leads there, and one that was approved is compared with what it is by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import Conflict
+from loops.models import Loop
+from loops.selectors import loop_versions_current
+from privacy.models import Approval
+from privacy.selectors.approvals import acts_guarded
+
+_APPROVED: ContextVar[tuple[Approval, str] | None] = ContextVar("approved", default=None)
+
+
+@dataclass(frozen=True)
+class OperatorAccount:
+    """Name who acts. ``account`` is the number of their account, or None at a terminal where nobody has logged in."""
+
+    name: str
+    account: int | None
+
+
+class SecondOperatorNeeded(Conflict):
+    """Report that an act needs a second operator. ``seen`` is the state that the approval has to meet again."""
+
+    def __init__(self, loop: Loop, act: str, seen: Mapping[str, Any]) -> None:
+        super().__init__(
+            f"loop {loop.name!r} asks for a second operator here ({act}); nothing was done, and nothing waits: "
+            "ask on the training dashboard, by the API or by the command"
+        )
+        self.loop, self.act, self.seen = loop, act, dict(seen)
+
+
+def second_operator(*, loop: Loop, act: str, seen: Mapping[str, Any]) -> str:
+    """Return the name of the operator who approved an act, or an empty text if the loop asks for none.
+
+    Args: act: one of GUARDED_ACTS. seen: the state that the act depends on, as plain JSON.
+    Raises: SecondOperatorNeeded. Conflict if the state is no longer what was approved.
+    """
+    return second_required(loop=loop, act=act, seen=seen) if act in acts_guarded(loop) else ""
+
+
+def second_operator_of_people(*, population: str, act: str, seen: Mapping[str, Any]) -> str:
+    """Return the name of the operator who approved an act on people, if a loop of their population asks for one."""
+    loops = [version.loop for version in loop_versions_current() if version.loop.population == population]
+    asking = next((loop for loop in loops if act in acts_guarded(loop)), None)
+    return second_required(loop=asking, act=act, seen=seen) if asking is not None else ""
+
+
+def second_required(*, loop: Loop, act: str, seen: Mapping[str, Any]) -> str:
+    """Return the name of the operator who approved an act that needs one.
+
+    Raises: SecondOperatorNeeded. Conflict if the state is no longer what was approved.
+    """
+    held = _APPROVED.get()
+    if held is None or (held[0].loop_id, held[0].act) != (loop.pk, act):
+        raise SecondOperatorNeeded(loop, act, seen)
+    if held[0].seen != dict(seen):
+        raise Conflict("the state in which it was asked for has changed since")
+    return held[1]
+
+
+@contextmanager
+def approved(approval: Approval, *, by: str) -> Iterator[None]:
+    """Let one approved act pass. ``by``: the name of the second operator."""
+    token = _APPROVED.set((approval, by))
+    try:
+        yield
+    finally:
+        _APPROVED.reset(token)
+
+
+def approved_words(second: str) -> str:
+    """Return what the reason of an approved act says besides. Empty if there was no second operator."""
+    return f"; approved by {second}" if second else ""
