@@ -19,7 +19,7 @@ from deployments.services.serving.policy_cache import policy_of_version
 from loops.engine.heads import MAIN_HEAD
 from loops.models import LoopVersion
 from loops.selectors import loop_version_latest, loop_versions_with
-from privacy.services.approvals.second_operator import approved_words, second_operator
+from privacy.services.approvals.second_operator import second_operator, second_words
 from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionState
 from training.selectors.versions import last_verdict, versions_with
 
@@ -79,7 +79,7 @@ def overridden(proposal: Proposal, objection: str, reason: str, override: str) -
         return reason, override
     seen = {"objection": objection, "generation": proposal.slot.generation}
     second = second_operator(loop=version.loop_version.loop, act="override", seen=seen)
-    words = f"overridden, because {override} ({objection}){approved_words(second)}"
+    words = f"overridden, because {override} ({objection}){second_words(second)}"
     return f"{clause(reason)}; {words}", override
 
 

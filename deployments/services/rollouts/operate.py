@@ -28,7 +28,7 @@ from deployments.services.rollouts.candidate_arm import (
 from deployments.services.rollouts.shadow import shadow_abort, shadow_extend, shadow_pause, shadow_resume
 from deployments.services.rollouts.slots import slots_lock
 from deployments.services.rollouts.start import rollout_start
-from privacy.services.approvals.second_operator import approved_words, second_operator
+from privacy.services.approvals.second_operator import second_operator, second_words
 from training.models import ModelVersion, VersionState
 
 ADVANCE, PROMOTE = "advance", "promote"
@@ -195,7 +195,7 @@ def rollout_promote(*, rollout: Deployment, actor: str, reason: str, override: s
             f"{rollout.version} is in a shadow test, which proves no outcome; abort it and start another rollout"
         )
     second = _forced(held, override) if held.rollout.waits_for != PROMOTE else ""
-    return candidate_promote(slot=held.slot, actor=actor, reason=f"{reason}{approved_words(second)}", override=override)
+    return candidate_promote(slot=held.slot, actor=actor, reason=f"{reason}{second_words(second)}", override=override)
 
 
 def _forced(held: LockedRollout, override: str) -> str:

@@ -79,6 +79,6 @@ def approved(approval: Approval, *, by: str) -> Iterator[None]:
         _APPROVED.reset(token)
 
 
-def approved_words(second: str) -> str:
+def second_words(second: str) -> str:
     """Return what the reason of an approved act says besides. Empty if there was no second operator."""
     return f"; approved by {second}" if second else ""

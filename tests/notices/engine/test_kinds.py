@@ -15,6 +15,7 @@ STAGE = NOTICE_KINDS["rollout_stage"]
 def test_what_happens_to_a_rollout_a_turn_the_vault_and_the_keys_has_a_kind() -> None:
     assert list(NOTICE_KINDS) == [
         "rollout_started", "rollout_stage", "rollout_waiting", "rollout_paused", "rollout_resumed", "rollout_ended", "incident",
+        "approval_waiting", "approval_decided",
         "turn_failed", "turn_waiting", "vault_broken", "key_old", "worker_late", "delivery_given_up",
     ]  # fmt: skip
 

@@ -135,7 +135,7 @@ class TestRefusals:
             ('[release.moments]\nfeatures = "pairs"', "release.moments.features = 'pairs': expected one of linear, hinges"),
             (f"[heads.{'h' * 21}]{HEAD}", f"the name of a head = '{'h' * 21}': expected a name"),
             ("[avialability]\n", "avialability is not a key of a loop file; did you mean 'availability'?"),
-            ("[xyz]\n", "xyz is not a key of a loop file; known here: availability, "),
+            ("[xyz]\n", "xyz is not a key of a loop file; known here: approvals, availability, "),
         ],
     )  # fmt: skip
     def test_what_cannot_be_added(self, more: str, said: str) -> None:

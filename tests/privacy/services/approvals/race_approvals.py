@@ -14,7 +14,7 @@ from privacy.models import Approval, VaultEvent
 from privacy.services.approvals.decide import approval_approve, approval_decline
 from privacy.services.approvals.second_operator import OperatorAccount
 from privacy.services.vault.adopt import vault_prepare
-from privacy.services.vault.verify import vault_verify
+from privacy.services.vault.verify import vault_audit
 from tests.factories.operators import guarded_loop, operator, outdated_version, override, waiting_override
 from tests.fresh_database import create_tables
 from tests.races import PROCESSES, in_processes, scenarios
@@ -48,7 +48,7 @@ def books(version: ModelVersion, asked: Approval) -> dict[str, Any]:
         "deployments": Deployment.objects.filter(version=version).count(),
         "told": Notice.objects.filter(key__startswith=f"approval {asked.pk} ").count(),
         "recorded": VaultEvent.objects.filter(kind="approval", body__approval=asked.pk).count(),
-        "broken": vault_verify().broken,
+        "broken": vault_audit().broken,
     }
 
 

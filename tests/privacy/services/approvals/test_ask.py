@@ -13,7 +13,7 @@ from notices.models import Notice
 from privacy.models import Approval, VaultEvent
 from privacy.services.approvals.second_operator import OperatorAccount, SecondOperatorNeeded
 from privacy.services.vault.adopt import vault_prepare
-from privacy.services.vault.verify import vault_verify
+from privacy.services.vault.verify import vault_audit
 from r3al_project.turns.deploy_by_hand import deploy_by_hand
 from r3al_project.turns.guarded_acts import deploy_or_ask
 from tests.factories.care import care_loop
@@ -55,13 +55,13 @@ def test_it_is_told_and_recorded(version: ModelVersion, ann: OperatorAccount) ->
     assert said.sentence == f"ann asks for a second operator in care: request {asked.pk}, of the kind override."
     event = VaultEvent.objects.order_by("-sequence")[0]
     assert (event.kind, event.body["state"], event.body["actor"]) == ("approval", "waiting", "ann")
-    assert "I know better" not in str(event.body) and vault_verify().broken == ""
+    assert "I know better" not in str(event.body) and vault_audit().broken == ""
 
 
 def test_a_request_that_somebody_changed_is_found(version: ModelVersion, ann: OperatorAccount) -> None:
     asked = waiting_override(version, ann)
     Approval.objects.filter(pk=asked.pk).update(asked_by_account=10**6)
-    assert f"approval {asked.pk} is not what the Trust Vault recorded" in vault_verify().broken
+    assert f"approval {asked.pk} is not what the Trust Vault recorded" in vault_audit().broken
 
 
 def test_asking_twice_is_one_request(version: ModelVersion, ann: OperatorAccount) -> None:

@@ -19,7 +19,7 @@ from privacy.selectors.approvals import approvals_in, state_of_approval
 from privacy.services.approvals.decide import approval_approve, approval_decline
 from privacy.services.approvals.second_operator import OperatorAccount
 from privacy.services.vault.adopt import vault_prepare
-from privacy.services.vault.verify import vault_verify
+from privacy.services.vault.verify import vault_audit
 from tests.factories.operators import guarded_loop, operator, outdated_version, waiting_override
 from tests.factories.versions import TALK_IN_A_GOOD_MOOD, judged, learned, serve
 from training.models import ModelVersion
@@ -77,7 +77,7 @@ class TestApproved:
         assert event.body["made"].startswith("deployment ") and "I know better" not in str(event.body)
         said = Notice.objects.get(kind="approval_decided").sentence
         assert said == f"bert approved request {waiting.pk} of ann in care, of the kind override."
-        assert vault_verify().broken == ""
+        assert vault_audit().broken == ""
 
     def test_approving_again_changes_nothing_for_the_same_and_is_refused_for_another(
         self, waiting: Approval, version: ModelVersion, bert: OperatorAccount
@@ -206,7 +206,7 @@ class TestDeclined:
         assert Notice.objects.get(kind="approval_decided").sentence.startswith("bert declined request")
         with pytest.raises(Conflict, match="declined by bert already"):
             approval_approve(number=waiting.pk, by=operator("cleo"))
-        assert vault_verify().broken == ""
+        assert vault_audit().broken == ""
 
     def test_whoever_asked_may_take_it_back(self, waiting: Approval, ann: OperatorAccount) -> None:
         assert approval_decline(number=waiting.pk, by=ann, reason="a mistake").state == "declined"
