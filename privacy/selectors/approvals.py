@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from core import clock
 from core.errors import NotFound
 from loops.models import Loop
 from loops.selectors import loop_versions_current
@@ -37,7 +37,7 @@ def approvals_all() -> QuerySet[Approval]:
 
 def approvals_in(state: str) -> QuerySet[Approval]:
     """Return the requests in one state of APPROVAL_STATES, newest first."""
-    found, now = approvals_all(), timezone.now()
+    found, now = approvals_all(), clock.now()
     if state == EXPIRED:
         return found.filter(state=ApprovalState.WAITING, expires_at__lte=now)
     if state == ApprovalState.WAITING:
@@ -55,8 +55,14 @@ def approval_get(number: int) -> Approval:
 
 def state_of_approval(approval: Approval) -> str:
     """Return the state of a request, as one of APPROVAL_STATES."""
-    is_late = approval.state == ApprovalState.WAITING and approval.expires_at <= timezone.now()
+    is_late = approval.state == ApprovalState.WAITING and approval.expires_at <= clock.now()
     return EXPIRED if is_late else approval.state
+
+
+def asks_sentences(loop: Loop, act: str) -> list[str]:
+    """Return what an operator should know before an act that would wait, none where it would be done at once."""
+    asked = "This loop asks for a second operator: nothing is done before another one approves it."
+    return [asked] if act in acts_guarded(loop) else []
 
 
 def waits_sentence(approval: Approval) -> str:

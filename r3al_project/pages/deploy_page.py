@@ -14,7 +14,7 @@ from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.full_rollout import Proposal, outdated, proposal_of
 from deployments.services.rollouts.start import RolloutOptions, rollout_options
 from privacy.models import Approval
-from privacy.selectors.approvals import waits_sentence
+from privacy.selectors.approvals import asks_sentences, waits_sentence
 from privacy.services.approvals.accounts import operator_of
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
 from r3al_project.permissions import DEPLOY_VERSION, OVERRIDE_COMPARISON
@@ -73,7 +73,11 @@ def _question(proposal: Proposal, options: RolloutOptions, harm: HarmReview, obj
         button="Deploy",
         objections=objections,
         choices=[_choice(strategy, at) for at, strategy in enumerate(options.strategies)],
-        notes=[f"Exploration {change}.", *map(sentence, harm.forgotten)],
+        notes=[
+            f"Exploration {change}.",
+            *map(sentence, harm.forgotten),
+            *(asks_sentences(version.loop_version.loop, "override") if objections else []),
+        ],
     )
 
 

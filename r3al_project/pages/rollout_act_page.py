@@ -17,7 +17,7 @@ from deployments.services.rollouts.operate import (
     rollout_resume,
 )
 from privacy.models import Approval
-from privacy.selectors.approvals import waits_sentence
+from privacy.selectors.approvals import asks_sentences, waits_sentence
 from privacy.services.approvals.accounts import operator_of
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
 from r3al_project.permissions import DEPLOY_VERSION, OVERRIDE_COMPARISON, ROLLBACK_VERSION
@@ -52,6 +52,10 @@ def _overrides(operation: RolloutOperation, rollout: Deployment) -> bool:
     return operation.name == "promote" and is_before_evidence(rollout)
 
 
+def _asks(operation: RolloutOperation, rollout: Deployment) -> list[str]:
+    return asks_sentences(rollout.slot.loop, "promotion") if _overrides(operation, rollout) else []
+
+
 def _question(operation: RolloutOperation, rollout: Deployment) -> Question:
     label, progress = STRATEGIES[rollout.strategy].label, progress_of(rollout)
     now = next_step(rollout, progress, last_checks([rollout]).get(rollout.pk))
@@ -61,7 +65,7 @@ def _question(operation: RolloutOperation, rollout: Deployment) -> Question:
         operation.label,
         warning=_warning(operation, rollout),
         reason="harm" if operation.name == "abort" else "plain",
-        notes=[stage_words(rollout, progress), now],
+        notes=[stage_words(rollout, progress), now, *_asks(operation, rollout)],
     )
 
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from django.db import transaction
-from django.utils import timezone
 
+from core import clock
 from core.errors import Conflict
 from loops.models import Loop
 from loops.selectors import loop_version_current
@@ -63,6 +63,6 @@ def _ask(needed: SecondOperatorNeeded, name: str, account: int, **asked: Any) ->
         if all(getattr(waiting, field) == value for field, value in same.items()):
             return waiting
     days = loop_version_current(loop.name).spec.approvals.days
-    made = Approval.objects.create(asked_by=name, expires_at=timezone.now() + timedelta(days=days), **same)
+    made = Approval.objects.create(asked_by=name, expires_at=clock.now() + timedelta(days=days), **same)
     approval_record(made)
     return made

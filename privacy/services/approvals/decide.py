@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db import transaction
 from django.db.models import Model
-from django.utils import timezone
 
+from core import clock
 from core.errors import Conflict, Forbidden, InputError, NotFound
 from core.sentences import clause
 from privacy.models import Approval, ApprovalState
@@ -101,7 +101,7 @@ def _is_approved_by(approval: Approval, by: OperatorAccount) -> bool:
 
 def _decided(held: Approval, state: ApprovalState, by: OperatorAccount, reason: str, made: str = "") -> Approval:
     held.state, held.decided_by, held.decided_by_account = state, by.name, by.account
-    held.decided_at, held.decision, held.made = timezone.now(), reason.strip()[:LONGEST_DECISION], made
+    held.decided_at, held.decision, held.made = clock.now(), reason.strip()[:LONGEST_DECISION], made
     held.save()
     approval_record(held)
     return held

@@ -33,7 +33,7 @@ def loop(settings: Any) -> LoopVersion:
 
 
 def token(name: str, role: str = "Operator") -> str:
-    return token_for(User.objects.get(pk=operator(name, role).account))
+    return token_for(User.objects.get(username=operator(name, role).name))
 
 
 def canary(loop: LoopVersion) -> Deployment:

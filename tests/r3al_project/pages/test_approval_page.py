@@ -33,7 +33,7 @@ def loop(settings: Any) -> LoopVersion:
 
 def browser_of(name: str, role: str = "Operator") -> Client:
     client = Client()
-    client.force_login(User.objects.get(pk=operator(name, role).account))
+    client.force_login(User.objects.get(username=operator(name, role).name))
     return client
 
 
@@ -55,14 +55,18 @@ class TestActsThatWait:
         version = outdated_version(loop)
         page = reverse("training-dashboard-deploy", args=[version.pk])
         sent = {"strategy": "full_rollout", "override": "I know better"}
-        assert WAITS in text(browser_of("ann").post(page, sent, follow=True))
+        ann = browser_of("ann")
+        assert "nothing is done before another one approves it" in text(ann.get(page))
+        assert WAITS in text(ann.post(page, sent, follow=True))
         assert not Deployment.objects.filter(version=version).exists()
 
     def test_a_forced_promotion(self, loop: LoopVersion) -> None:
         version = judged(learned(loop, "policy", ALWAYS_WALK))
         rollout = rollout_start(strategy="canary", version=version, actor="ann", reason="it passed")
         page = reverse("training-dashboard-rollout", args=[rollout.pk, "promote"])
-        assert WAITS in text(browser_of("ann").post(page, {"reason": "now"}, follow=True))
+        ann = browser_of("ann")
+        assert "nothing is done before another one approves it" in text(ann.get(page))
+        assert WAITS in text(ann.post(page, {"reason": "now"}, follow=True))
         assert version.deployments.count() == 1
 
     def test_a_turn_with_more_epsilon(self, loop: LoopVersion) -> None:

@@ -98,13 +98,13 @@ class TestWhoMayNot:
     def test_whoever_asked_under_another_name(
         self, waiting: Approval, version: ModelVersion, ann: OperatorAccount
     ) -> None:
-        User.objects.filter(pk=ann.account).update(username="someone-else")
+        User.objects.filter(username=ann.name).update(username="someone-else")
         with pytest.raises(Forbidden, match="yourself"):
             approval_approve(number=waiting.pk, by=OperatorAccount("someone-else", ann.account))
         assert nothing_done(version)
 
     def test_whoever_asked_as_a_superuser(self, waiting: Approval, version: ModelVersion, ann: OperatorAccount) -> None:
-        User.objects.filter(pk=ann.account).update(is_superuser=True)
+        User.objects.filter(username=ann.name).update(is_superuser=True)
         with pytest.raises(Forbidden, match="yourself"):
             approval_approve(number=waiting.pk, by=ann)
         assert nothing_done(version)
@@ -130,7 +130,7 @@ class TestWhoMayNot:
     def test_an_account_that_was_switched_off(
         self, waiting: Approval, version: ModelVersion, bert: OperatorAccount
     ) -> None:
-        User.objects.filter(pk=bert.account).update(is_active=False)
+        User.objects.filter(username=bert.name).update(is_active=False)
         with pytest.raises(Forbidden, match="no longer active"):
             approval_approve(number=waiting.pk, by=bert)
         assert nothing_done(version)
@@ -166,7 +166,7 @@ class TestWhatNoLongerApplies:
     def test_an_asker_who_may_no_longer_do_it(
         self, waiting: Approval, version: ModelVersion, ann: OperatorAccount, bert: OperatorAccount
     ) -> None:
-        User.objects.get(pk=ann.account).groups.clear()
+        User.objects.get(username=ann.name).groups.clear()
         self.refused(waiting, bert, "the account ann lacks")
         assert nothing_done(version)
 
