@@ -78,7 +78,8 @@ def overridden(proposal: Proposal, objection: str, reason: str, override: str) -
         nothing_overridden(version, override)
         return reason, override
     seen = {"objection": objection, "generation": proposal.slot.generation}
-    second = second_operator(loop=version.loop_version.loop, act="override", seen=seen)
+    declared = proposal.current.spec.approvals.second_operator
+    second = second_operator(loop=version.loop_version.loop, act="override", seen=seen, declared=declared)
     words = f"overridden, because {override} ({objection}){second_words(second)}"
     return f"{clause(reason)}; {words}", override
 

@@ -6,7 +6,7 @@ that leads there, and one that was approved is compared with what it is by now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -40,13 +40,17 @@ class SecondOperatorNeeded(Conflict):
         self.loop, self.act, self.seen = loop, act, dict(seen)
 
 
-def second_operator(*, loop: Loop, act: str, seen: Mapping[str, Any]) -> str:
+def second_operator(*, loop: Loop, act: str, seen: Mapping[str, Any], declared: Collection[str] | None = None) -> str:
     """Return the name of the operator who approved an act, or an empty text if the loop asks for none.
 
-    Args: act: one of GUARDED_ACTS. seen: the state that the act depends on, as plain JSON.
+    Args:
+        act: one of GUARDED_ACTS.
+        seen: the state that the act depends on, as plain JSON.
+        declared: the acts in the loop's present file, if it is at hand and the act costs nobody budget (None: they are read).
     Raises: SecondOperatorNeeded. Conflict if the state is no longer what was approved.
     """
-    return second_required(loop=loop, act=act, seen=seen) if act in acts_guarded(loop) else ""
+    guarded = acts_guarded(loop) if declared is None else declared
+    return second_required(loop=loop, act=act, seen=seen) if act in guarded else ""
 
 
 def second_operator_of_people(*, population: str, act: str, seen: Mapping[str, Any]) -> str:
