@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from django.utils import timezone
 
+from core import clock
 from deployments.engine.arm_assignment import EPOCH, week_of
 from deployments.engine.evidence.restarts import SPAN
 from deployments.engine.evidence.slow_minutes import MinuteShares, SlowMinutes, starts_of
@@ -65,7 +65,7 @@ def epoch_number(deployment: Deployment, week: int) -> int:
 
 def first_week(deployment: Deployment) -> int:
     """Return the first week in which a test started that is still in use."""
-    return max(0, (week_of(deployment.created_at, timezone.now()) - 1) // SPAN - SPANS_BEFORE) * SPAN + 1
+    return max(0, (week_of(deployment.created_at, clock.now()) - 1) // SPAN - SPANS_BEFORE) * SPAN + 1
 
 
 def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
@@ -99,7 +99,7 @@ def _lived(deployment: Deployment, arms: ComparedArms, largest: float, first: in
 
     ``largest``: bound of one total. Sums that were stored under another bound are clipped to it. ``first``: the first week.
     """
-    last = week_of(deployment.created_at, timezone.now())
+    last = week_of(deployment.created_at, clock.now())
     marked = set(EvidenceWeek.objects.filter(deployment=deployment).values_list("week", flat=True))
     closed = next((week - 1 for week in range(first, last + 1) if week not in marked), last)
     starts = _stage_starts(deployment)
@@ -154,8 +154,8 @@ class _Minutes:
 
     def __init__(self, deployment: Deployment, length: timedelta, last: int) -> None:
         self.loop, self.began, self.length = deployment.slot.loop_id, deployment.created_at, length
-        self.until = timezone.now() - _SETTLED
-        self.epochs = range(1 + max(0, (timezone.now() - self.began) // length))[-last:]
+        self.until = clock.now() - _SETTLED
+        self.epochs = range(1 + max(0, (clock.now() - self.began) // length))[-last:]
 
     def of(self, version: ModelVersion, slow: str) -> dict[datetime, tuple[int, int]]:
         """Return the number of requests and of slow requests in each completed minute. ``slow`` names the column to read."""

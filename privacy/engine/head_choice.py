@@ -11,8 +11,8 @@ class HeadChoice(NamedTuple):
     """The choice of one head. The last three fields appear in the answer and are not stored.
 
     ``propensity`` is that of the action given the flag ``explored``; ``marginal_propensity`` averages over the flag. Both are
-    None, and so is ``version``, for a choice that the app made itself: nobody knows how else it could have chosen. ``fallback`` is
-    then "app", and otherwise the policy that answered in place of the deployed one ("stable" or "reference"), or empty.
+    None, and so is ``version``, for a choice that the app made itself: nobody knows how else it could have chosen. Then
+    ``fallback`` is "app". Otherwise it is empty, or the policy that answered in place of the deployed one ("stable", "reference").
     ``eligible`` is a bit mask of the allowed actions (None: all). ``values`` (K,) are action values, including the reference's
     margin, in the order of ``actions``.
     """

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
-
-from deployments.engine.arm_assignment import EPOCH
 from deployments.engine.rollouts.apprentice import (
     PROMOTES_NOTHING,
     ApprenticeFacts,
@@ -18,9 +14,10 @@ from deployments.engine.rollouts.apprentice import (
 from deployments.engine.rollouts.strategies import APPRENTICE
 from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.models import Deployment
-from deployments.selectors.shadow import last_check, shadow_began
+from deployments.selectors.shadow import last_check
 from deployments.selectors.slots import rollouts_now
 from r3al_project.turns.rollout_acts import ROLLOUT_ACTS
+from r3al_project.turns.rollout_progress import beside_ends
 from training.models import VersionState
 
 _ENDED = 2
@@ -58,5 +55,4 @@ def _card(rollout: Deployment) -> dict[str, Any]:
 def _until(rollout: Deployment) -> str:
     if rollout.state == "paused":
         return "It is paused, and everybody gets the stable version. Its time begins anew when it is resumed."
-    due = shadow_began(rollout) + int(rollout.frozen_policy["weeks"]) * (1 + rollout.extended) * EPOCH
-    return f"It ends by itself on {max(due, timezone.now() + timedelta(minutes=1)):%Y-%m-%d at %H:%M} UTC."
+    return f"It ends by itself on {beside_ends(rollout):%Y-%m-%d at %H:%M} UTC."

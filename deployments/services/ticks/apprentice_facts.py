@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from django.db.models import Count, Q, QuerySet
-from django.utils import timezone
 
+from core import clock
 from core.arrays import Bools
 from deployments.engine.rollouts.apprentice import ApprenticeFacts
 from deployments.engine.rollouts.imitation import (
@@ -45,8 +45,8 @@ def apprentice_facts(rollout: Deployment, slot: ServingSlot, last: dict[str, Any
     Args:
         last: the facts of the last check since it began. What they say of choices holds for the rest of their day.
     """
-    days = (timezone.now() - shadow_began(rollout)) // timedelta(days=1)
-    overdue = rollout.deadline_at is not None and timezone.now() >= rollout.deadline_at
+    days = (clock.now() - shadow_began(rollout)) // timedelta(days=1)
+    overdue = rollout.deadline_at is not None and clock.now() >= rollout.deadline_at
     counts = shadow_counts(rollout)
     if last is not None and last["days"] == days:
         known = ApprenticeFacts.from_json(last)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from django.db.models import Sum
-from django.utils import timezone
 
+from core import clock
 from deployments.engine.arm_assignment import EPOCH
 from deployments.engine.health.evidence import LivedWeeks
 from deployments.engine.health.metrics import LEAST_SHOWN
@@ -76,7 +76,7 @@ class _Stage:
             "triggers": self.triggers,
             "exposed_both": self.met_both if self.met_both >= LEAST_SHOWN else 0,
             "assigned": _assigned(len(candidate.reward), len(stable.reward)),
-            "late": rollout.deadline_at is not None and timezone.now() >= rollout.deadline_at,
+            "late": rollout.deadline_at is not None and clock.now() >= rollout.deadline_at,
         }
 
 

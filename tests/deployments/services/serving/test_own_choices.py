@@ -26,7 +26,7 @@ from tests.factories.versions import ALWAYS_WALK, TALK_IN_A_GOOD_MOOD, judged, l
 from tests.r3al_project.api.api_calls import ask
 
 pytestmark = pytest.mark.django_db
-TALK = {"ownChoice": {"policy": "talk"}}
+TALK: dict[str, Any] = {"ownChoice": {"policy": "talk"}}
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +130,7 @@ def test_a_choice_that_the_request_itself_does_not_allow_is_refused(loop: LoopVe
 def test_the_rules_of_safety_stand_above_the_apps_choice(rules: str, reason: str) -> None:
     watched(care_loop(rules=rules))
     _, token = person("ann")
-    at = {"localTime": "2026-06-01T12:00:00+00:00"}
+    at: dict[str, Any] = {"localTime": "2026-06-01T12:00:00+00:00"}
     told = [ask(token, f"r{i}", **TALK, **at).told for i in range(2)][-1]
     assert (told["available"], told["reason"]) == (False, reason)
     assert told["actions"]["policy"] == {"action": "wait"}

@@ -254,10 +254,8 @@ class TestATinyPropensity:
         path.write_text("\n".join(cells) + "\n")
         report = imported(path)
         assert (report.added, report.rejected, report.counts["rejected"]) == (399, 1, {"small_propensity": 1})
-        assert (
-            SignalImport.objects.get().added == 400
-            and min(p or 0.0 for p in Choice.objects.values_list("propensity", flat=True)) == 0.4
-        )
+        least = min(p or 0.0 for p in Choice.objects.values_list("propensity", flat=True))
+        assert (SignalImport.objects.get().added, least) == (400, 0.4)
 
     def test_of_an_action_not_taken_hides_nothing(self, tmp_path: Path) -> None:
         heads = {"policy": ImportHead("did", propensities={"wait": "p", "speak": "when_p"})}
