@@ -12,7 +12,7 @@ class HeadChoice(NamedTuple):
 
     ``propensity`` is that of the action given the flag ``explored``; ``marginal_propensity`` averages over the flag. Both are
     None, and so is ``version``, for a choice that the app made itself: nobody knows how else it could have chosen. Then
-    ``fallback`` is "app". Otherwise it is empty, or the policy that answered in place of the deployed one ("stable", "reference").
+    ``fallback`` is "app". Otherwise it is the policy that answered in place of the deployed one, or empty.
     ``eligible`` is a bit mask of the allowed actions (None: all). ``values`` (K,) are action values, including the reference's
     margin, in the order of ``actions``.
     """

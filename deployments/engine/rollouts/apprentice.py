@@ -55,9 +55,18 @@ class ApprenticeFacts:
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts as JSON values."""
-        found = {"stage": 0, "closed_weeks": self.weeks, "counts": asdict(self.counts)}
-        found |= {name: getattr(self, name) for name in ("days", "extended", "own", "without", "overdue")}
-        return found | {"imitation": self.imitation.as_json(), "gain": self.gain.as_json()}
+        return {
+            "stage": 0,
+            "closed_weeks": self.weeks,
+            "days": self.days,
+            "extended": self.extended,
+            "counts": asdict(self.counts),
+            "own": self.own,
+            "without": self.without,
+            "imitation": self.imitation.as_json(),
+            "gain": self.gain.as_json(),
+            "overdue": self.overdue,
+        }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> ApprenticeFacts:

@@ -19,7 +19,7 @@ import numpy as np
 from core.arrays import Bools, Floats, Ints
 from deployments.engine.health.metrics import LEAST_PEOPLE_SEEN
 
-LEAST_SHARE = 0.05  # of the choices in a part that take the action, so that no choice counts more than twentyfold
+_LEAST_SHARE = 0.05  # of the choices in a part that take the action, so that no choice counts more than twentyfold
 _PATTERN = 3.0  # standard errors. Splitting too often is safe: it only leaves more unknown
 _CUTS, _DEEPEST = 16, 12  # places at which a feature may be cut, and splits on the way to one part
 
@@ -55,7 +55,7 @@ def varying_parts(person: Ints, state: Floats, took: Bools) -> Ints:
 def _both_were_met(person: Ints, took: Bools) -> bool:
     """Tell whether enough people got the action, enough got another one, and the action is not too rare."""
     groups = (np.unique(person[took]), np.unique(person[~took]))
-    return min(map(len, groups)) >= LEAST_PEOPLE_SEEN and float(took.mean()) >= LEAST_SHARE
+    return min(map(len, groups)) >= LEAST_PEOPLE_SEEN and float(took.mean()) >= _LEAST_SHARE
 
 
 def _split_by_pattern(person: Ints, state: Floats, took: Bools) -> ContextSplit | None:

@@ -99,6 +99,8 @@ def test_its_timeline_and_its_notices_say_who_did_what(loop: LoopVersion) -> Non
     assert list(acts) == [("pause", "ann", "the app has a fault"), ("resume", "bob", "mended")]
     assert [entry.kind for entry in timeline_of(slot(loop)).entries] == ["end", "act", "act", "deployment"]
     kinds = Notice.objects.order_by("pk").values_list("kind", flat=True)
+    began = Notice.objects.get(kind="rollout_started").facts
+    assert (began["strategy"], began["share"]) == ("apprenticeship", "none")
     assert list(kinds) == ["rollout_started", "rollout_paused", "rollout_resumed", "rollout_ended"]
 
 
