@@ -19,6 +19,7 @@ from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_cu
 from privacy.models import Approval
 from privacy.selectors.approvals import waits_sentence
 from privacy.services.approvals.accounts import operator_of
+from r3al_project.pages.apprentice_cards import apprentice_cards
 from r3al_project.pages.approval_cards import approval_cards
 from r3al_project.pages.front_page import release_context, turn_rows
 from r3al_project.pages.health_cards import health_card
@@ -63,6 +64,7 @@ def _state() -> dict[str, Any]:
         "approvals": approval_cards(),
         "trials": trial_cards(),
         "shadows": shadow_cards(),
+        "apprentices": apprentice_cards(),
         "rollouts": rollout_cards(rollouts),
         "timelines": slots,
     } | release_context()

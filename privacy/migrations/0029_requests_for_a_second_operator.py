@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('loops', '0003_a_loop_keeps_its_population'),
-        ('privacy', '0027_webhooks_and_the_age_of_master_keys'),
+        ('privacy', '0028_the_apps_own_choices'),
     ]
 
     operations = [
