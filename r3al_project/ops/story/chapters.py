@@ -21,6 +21,7 @@ from privacy.services.vault.verify import vault_check
 from r3al_project.ops.story.app import APP_ACCOUNT
 from r3al_project.ops.story.logs import AppLog
 from r3al_project.ops.story.story import Story
+from r3al_project.ops.story.terms import story_loop_add
 from r3al_project.turns.models import Turn
 
 CHAPTERS = 5
@@ -75,6 +76,8 @@ def harm(story: Story) -> Deployment | None:
     story.say(
         f"a partner brings the log of {size.partner:,} other people, whom the opposite helps; nobody knows that yet"
     )
+    story.say("it comes with version 2 of the loop file, and so with evidence of its own")
+    story.version = story_loop_add(story.folder, version=2)
     log = AppLog(size.partner, story.seed, story.days.today.date(), "partner", "contrary")
     file, _ = log.write(story.version.spec, story.folder)
     turn = story.turn(file)

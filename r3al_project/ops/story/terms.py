@@ -20,19 +20,19 @@ _CHANGES = (
 )  # fmt: skip
 
 
-def story_loop_text() -> str:
-    """Return the loop file of the story. Raises ValueError if the bundled file lacks a line that the story changes."""
+def story_loop_text(version: int = 1) -> str:
+    """Return a version of the loop file of the story. Raises ValueError if the bundled file lacks a changed line."""
     text = loop_text(loop_specs_builtin()[SIMULATED_LOOP])
-    for line, changed in _CHANGES:
+    for line, changed in (*_CHANGES, ("\nversion = 1\n", f"\nversion = {version}\n")):
         if text.count(line) != 1:
             raise ValueError(f"the bundled loop {SIMULATED_LOOP} has {line!r} {text.count(line)} times, not once")
         text = text.replace(line, changed)
     return text
 
 
-def story_loop_add(folder: Path) -> LoopVersion:
-    """Write the loop file into a folder, and add the loop."""
+def story_loop_add(folder: Path, version: int = 1) -> LoopVersion:
+    """Write a version of the loop file into a folder, and add it. Each version begins its evidence anew."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "story.toml"
-    file.write_text(story_loop_text(), encoding="utf-8")
+    file.write_text(story_loop_text(version), encoding="utf-8")
     return loop_add_file(file)[0]

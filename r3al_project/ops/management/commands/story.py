@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from argparse import ArgumentParser
+from io import StringIO
 from typing import Any
 
 from django.conf import settings
@@ -57,13 +58,14 @@ class Command(BaseCommand):
         began, size = time.monotonic(), _size(options)
         call_command("migrate", verbosity=0)
         vault_prepare()
-        call_command("roles", verbosity=0)
+        call_command("roles", stdout=StringIO())
         operator = os.environ.get("R3AL_DEMO_USER", "demo")
         demo.operator_create(operator, os.environ.get("R3AL_DEMO_PASSWORD"))
         teller = Teller()
         behind = clock.set_back_by()
         try:
             _hurry()
+            teller.say(f"The clock is set back by {size.days} days, and {size.people:,} people begin to live.")
             story = Story(size, seed=options["seed"], epsilon=options["epsilon"], operator=operator, teller=teller)
             chapters.story_tell(story)
         finally:
