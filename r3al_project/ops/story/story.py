@@ -79,7 +79,7 @@ class Story:
         turn = self.teller.follow(turn)
         if turn.outcome == Turn.Outcome.CANCELLED:
             raise KeyboardInterrupt
-        self.say(f"turn {turn.pk} ends, {turn.outcome_text}: {turn.reason}")
+        self.say(f"turn {turn.pk} ends, {turn.outcome_text}: {_first_sentence(turn.reason)}")
         return turn
 
     def live(self, at_most: int, ended: Callable[[], bool] = lambda: False) -> bool:
@@ -130,7 +130,9 @@ class Story:
             made = rollout_start(
                 strategy=strategy, version=version, actor=self.operator, reason=reason, share=share, override=reason
             )
-            self.say(f"the operator overrides an objection, which the Trust Vault records: {objection}")
+            self.say(
+                f"the operator overrides an objection, which the Trust Vault records: {_first_sentence(str(objection))}"
+            )
             return made
 
     def has_ended(self, rollout: Deployment) -> bool:
@@ -142,3 +144,8 @@ class Story:
         """Return the name of the policy that serves now."""
         stable = slot_for(self.version.loop, MAIN_HEAD).stable
         return stable.name if stable.is_learned else "the reference"
+
+
+def _first_sentence(text: str) -> str:
+    """Return what comes first of a long reason. The pages show all of it."""
+    return text.partition(". ")[0].rstrip(".") + "."
