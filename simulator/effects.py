@@ -17,7 +17,7 @@ from simulator.people import InnerState, SimulatedPeople
 
 WAIT, CHECK_IN, BREATHE, REFRAME, CELEBRATE = range(5)
 SUB_STRENGTH = 0.12
-CONTRARY_LIFT, CONTRARY_STRENGTH = 0.40, 3.0  # of the people whom the opposite helps
+CONTRARY_LIFT, CONTRARY_STRENGTH = 0.05, 1.0  # of the people whom the opposite helps
 
 
 def mood_effect(people: SimulatedPeople, inner: InnerState, actions: Mapping[str, Ints]) -> Floats:

@@ -70,6 +70,7 @@ class Command(BaseCommand):
             chapters.story_tell(story)
         finally:
             clock.clock_set_back(behind)
+        call_command("prepare", stdout=StringIO())  # as before serving: pages need their static files
         sights = sights_of(story.version.loop)
         sights_check(sights, operator)
         teller.say(f"\nThree months in {time.monotonic() - began:.0f} s. Things to look at:")
