@@ -25,7 +25,7 @@ from r3al_project.ops.story.terms import story_loop_add
 from r3al_project.turns.models import Turn
 
 CHAPTERS = 5
-_HARM_SHARE = 0.2
+_HARM_SHARE = 0.3
 
 
 def story_tell(story: Story) -> VaultCheck:

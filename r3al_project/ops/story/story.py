@@ -37,7 +37,7 @@ class StorySize:
 
     people: int = 1_000
     living: int = 240
-    partner: int = 600
+    partner: int = 1_000
     days: int = 90
     canary_days: int = 40
     test_days: int = 48

@@ -28,7 +28,7 @@ from r3al_project.processes.one_at_a_time import FolderTaken, only_one
 from r3al_project.turns.limits import DEFAULT_EPSILON
 
 _FEWEST_PEOPLE = 60
-_LIVING_SHARE, _PARTNER_SHARE = 0.24, 0.6
+_LIVING_SHARE = 0.24
 
 
 class Command(BaseCommand):
@@ -92,4 +92,4 @@ def _size(options: dict[str, Any]) -> StorySize:
         raise InputError(
             f"a story has {_FEWEST_PEOPLE} to {demo.MOST_USERS:,} people and a seed of at least 0; give another --users or --seed"
         )
-    return StorySize(people=people, living=round(people * _LIVING_SHARE), partner=round(people * _PARTNER_SHARE))
+    return StorySize(people=people, living=round(people * _LIVING_SHARE), partner=people)
