@@ -12,11 +12,12 @@ from deployments.engine.arm_assignment import EPOCH, week_of
 from deployments.engine.evidence.restarts import SPAN
 from deployments.engine.evidence.slow_minutes import MinuteShares, SlowMinutes, starts_of
 from deployments.engine.health.evidence import LIVED_COLUMNS, ArmKind, Evidence, Latency, LivedWeeks
+from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.models import Deployment, EvidenceUnit, EvidenceWeek, LatencyMinute, ServingSlot
 from deployments.selectors.slots import slot_for
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import largest_total
-from loops.engine.spec import LoopSpec
+from loops.engine.spec import LoopSpec, Silence
 from loops.engine.thresholds import stability_margin
 from training.models import ModelVersion
 
@@ -82,8 +83,15 @@ def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
         latency=_latency(slot),
         margin=stability_margin(spec),
         slow_minutes=slow,
-        silence=spec.reward.silence,
+        silence=_silence(deployment, spec),
     )
+
+
+def _silence(deployment: Deployment | None, spec: LoopSpec) -> Silence:
+    """Return what an absent label means. While a rollout goes on, it means what it meant when the rollout began."""
+    frozen = deployment.frozen_policy if deployment is not None and deployment.state in ACTIVE_STATES else {}
+    silence: Silence = frozen.get("silence", spec.reward.silence)
+    return silence
 
 
 def lived_under(deployment: Deployment, spec: LoopSpec) -> LivedWeeks | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.html_format import number_text
+from deployments.engine.rollouts.apprentice import ApprenticeFacts, known_of
 from deployments.engine.rollouts.conditions import LEAST_IN_SMALL_ARM, LEAST_PEOPLE, REWARD_MARGIN
 from deployments.models import RolloutCheck
 from deployments.selectors.rollouts import shows_figures
@@ -66,6 +67,11 @@ def evidence_rows(check: RolloutCheck) -> list[EvidenceRow]:
     return [_row(name, figures, terms, shown) for name, figures in conditions.items()]
 
 
+def known_sentences(check: RolloutCheck) -> list[str]:
+    """Return what a verdict on an apprenticeship knew of the app's choices, in sentences. Other verdicts have none."""
+    return known_of(ApprenticeFacts.from_json(check.facts)) if "imitation" in check.facts else []
+
+
 def _row(name: str, figures: Mapping[str, Any], terms: Mapping[str, Any], shown: bool) -> EvidenceRow:
     if name == "people":
         candidate, present = (str(count) for count in figures["people"])
@@ -89,7 +95,7 @@ def _needed(name: str, figures: Mapping[str, Any], terms: Mapping[str, Any]) -> 
             f"proven above {factor:.0%} of the present version's" if factor and factor != 1.0 else "proven high enough"
         )
     if name == "false_interventions":
-        return f"at most {FALSE_INTERVENTION_BAR:g}, and proven below twice the present version's"
+        return f"clearly within {FALSE_INTERVENTION_BAR:g}, and proven below twice the present version's"
     if name == "reward" and "winner" in figures:
         return "proven higher"
     if name == "reward":
