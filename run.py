@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """R3AL Training Loop: try it, test it and serve it with one command.
 
-    python3 run.py demo     run one whole loop on simulated people, then start the web interface, workers and beat
+    python3 run.py demo     live three months of simulated people in about three minutes, then start the web interface
     python3 run.py test     run the whole test suite, on SQLite and on a real PostgreSQL and Redis
     python3 run.py serve    start the web interface, workers and beat on the configured database (default: var/)
     python3 run.py setup    only create .venv and install the pinned packages
@@ -43,6 +43,7 @@ from bootstrap import ROOT, Stop, ensure_environment, say, sentence
 
 DEMO_USER, SIMULATED_LOOP = "demo", "r3al"
 DEMO_DISK_BYTES, DISK_BYTES_A_PERSON = 300 * 2**20, 100 * 2**10
+STORY_PEOPLE, LOOP_PEOPLE, FEWEST_OF_A_STORY = 1_000, 2_000, 60
 MOST_USERS = 100_000  # as r3al_project.ops.demo says
 _INTERRUPTS = (15.0, 10.0, 15.0)  # seconds to wait for the end after each Ctrl-C that is forwarded
 
@@ -86,9 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=form)
     commands = parser.add_subparsers(dest="command", required=True, metavar="{demo,test,serve,setup}")
-    _demo_arguments(commands.add_parser("demo", help="run one whole loop, then serve", formatter_class=form, description=(
-        "Sets up the environment, creates a fresh database under var/demo/, runs one whole loop with a real worker, prints the\n"
-        "results, and then serves the web interface. Without --source the people are simulated."
+    _demo_arguments(commands.add_parser("demo", help="live three months, then serve", formatter_class=form, description=(
+        "Sets up the environment and creates a fresh database under var/demo/. Then simulated people live three months through\n"
+        "the real services, in five chapters: a first loop; a canary that ends promoted; a later round and an A/B test; a\n"
+        "version that does harm and goes back by itself; people who withdraw. It prints what happens and five things to look\n"
+        "at, and serves the web interface. It takes about three minutes on two cores. Ctrl-C removes what is unfinished.\n\n"
+        "With --once, --json, --keep, --source or --loop it runs one loop with a real worker instead, prints the results, and\n"
+        "serves (except with --once). Without --source the people are simulated."
     )))  # fmt: skip
     test = commands.add_parser("test", help="run the test suite on both stacks", formatter_class=form, description=(
         "Runs static checks, then the suite on SQLite with a file broker, then on a real PostgreSQL and Redis (installed or\n"
@@ -114,9 +119,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo_arguments(demo: argparse.ArgumentParser) -> None:
-    demo.add_argument("--once", action="store_true", help="exit after the loop instead of serving")
-    demo.add_argument("--json", action="store_true", help="print one JSON object as the last line of standard output")
-    demo.add_argument("--keep", action="store_true", help="continue with the last demo's database")
+    demo.add_argument("--once", action="store_true", help="run one loop and exit instead of serving")
+    demo.add_argument(
+        "--json",
+        action="store_true",
+        help="run one loop, and print one JSON object as the last line of standard output",
+    )
+    demo.add_argument("--keep", action="store_true", help="run one loop on the last demo's database")
     demo.add_argument(
         "--loop",
         default=SIMULATED_LOOP,
@@ -127,7 +136,7 @@ def _demo_arguments(demo: argparse.ArgumentParser) -> None:
         "--source", metavar="FILE", help="CSV or JSON Lines file of logged decisions, instead of simulated people"
     )
     demo.add_argument(
-        "--users", type=int, default=2_000, metavar="N", help="number of simulated people (default: 2000)"
+        "--users", type=int, metavar="N", help="number of simulated people (default: 1000, of one loop 2000)"
     )
     demo.add_argument(
         "--epsilon",
@@ -191,11 +200,15 @@ def command_demo(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _check_demo(options: argparse.Namespace) -> None:
-    """Check all demo options before any work begins."""
+    """Check all demo options before any work begins, and fill in the number of people."""
+    if options.users is None:
+        options.users = STORY_PEOPLE if _tells_story(options) else LOOP_PEOPLE
     if options.users < 1:
         raise Stop(f"--users {options.users} is not a number of people; give 1 or more.")
     if options.users > MOST_USERS:
         raise Stop(f"--users {options.users:,} are too many to simulate on one machine; give at most {MOST_USERS:,}.")
+    if _tells_story(options) and options.users < FEWEST_OF_A_STORY:
+        raise Stop(f"--users {options.users} are too few for a story; give at least {FEWEST_OF_A_STORY}, or --once.")
     if options.epsilon is not None and not (math.isfinite(options.epsilon) and options.epsilon > 0):
         raise Stop(f"--epsilon {options.epsilon:g} is not a privacy budget; give a number above 0.")
     if options.seed < 0:
@@ -209,6 +222,12 @@ def _check_demo(options: argparse.Namespace) -> None:
         )
     if not options.once:
         _check_port(options.port)
+
+
+def _tells_story(options: argparse.Namespace) -> bool:
+    """Tell whether the demo lives the story, and not one loop."""
+    one_loop = options.once or options.json or options.keep or options.source is not None
+    return not one_loop and options.loop == SIMULATED_LOOP
 
 
 def _check_loop(loop: str, keep: bool) -> str:
@@ -288,16 +307,16 @@ def _demo_environment(folder: Path) -> dict[str, str]:
 
 
 def _demo_run(python: Path, options: argparse.Namespace, env: dict[str, str]) -> int:
-    switches = ["--json"] * options.json
-    values = {
-        "loop": options.loop,
-        "source": options.source,
-        "users": options.users,
-        "epsilon": options.epsilon,
-        "seed": options.seed,
-    }
+    values = {"users": options.users, "epsilon": options.epsilon, "seed": options.seed}
+    if _tells_story(options):
+        return _run_command(python, "story", values | {"port": options.port}, env)
+    values |= {"loop": options.loop, "source": options.source}
+    return _run_command(python, "demo", values, env, *["--json"] * options.json)
+
+
+def _run_command(python: Path, name: str, values: dict[str, object], env: dict[str, str], *switches: str) -> int:
     pairs = [f"--{name}={value}" for name, value in values.items() if value is not None]
-    return _run_and_forward_interrupt([str(python), str(ROOT / "manage.py"), "demo", *switches, *pairs], env)
+    return _run_and_forward_interrupt([str(python), str(ROOT / "manage.py"), name, *switches, *pairs], env)
 
 
 def _run_and_forward_interrupt(command: list[str], env: dict[str, str]) -> int:

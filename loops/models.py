@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from django.db import models
 
@@ -44,7 +44,12 @@ class LoopVersion(Created):
 
     @cached_property
     def spec(self) -> LoopSpec:
-        """Return the validated specification, parsed once per instance."""
-        from loops.engine.parse.loop import parse_loop
+        """Return the validated specification. Instances of one version share it, because parsing takes milliseconds."""
+        return _parsed(self.source, str(self), self.loop.population)
 
-        return replace(parse_loop(self.source, source=str(self)), population=self.loop.population)
+
+@lru_cache(maxsize=32)
+def _parsed(source: str, name: str, population: str) -> LoopSpec:
+    from loops.engine.parse.loop import parse_loop
+
+    return replace(parse_loop(source, source=name), population=population)

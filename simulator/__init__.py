@@ -9,6 +9,7 @@ Only the demo, the tests and the benchmarks import this package. Production code
 
 from simulator.cohort import Cohort, simulate
 from simulator.files import write_csv
+from simulator.living import LivingPeople
 from simulator.people import SimulatedPeople, make_people
 from simulator.values import ValueEstimate, best_known_policy, compare_policies, true_value
 
@@ -17,6 +18,7 @@ SIMULATED_LOOP = "r3al"  # the loop whose people these are
 __all__ = [
     "SIMULATED_LOOP",
     "Cohort",
+    "LivingPeople",
     "SimulatedPeople",
     "ValueEstimate",
     "best_known_policy",

@@ -17,6 +17,7 @@ from simulator.people import InnerState, SimulatedPeople
 
 WAIT, CHECK_IN, BREATHE, REFRAME, CELEBRATE = range(5)
 SUB_STRENGTH = 0.12
+CONTRARY_LIFT, CONTRARY_STRENGTH = 0.05, 1.0  # of the people whom the opposite helps
 
 
 def mood_effect(people: SimulatedPeople, inner: InnerState, actions: Mapping[str, Ints]) -> Floats:
@@ -34,6 +35,8 @@ def mood_effect(people: SimulatedPeople, inner: InnerState, actions: Mapping[str
     )
     if people.variant == "never":
         return np.where(actions[MAIN_HEAD] == WAIT, 0.0, -0.02 - 0.5 * np.abs(raw))
+    if people.variant == "contrary":
+        raw = np.where(actions[MAIN_HEAD] == WAIT, 0.0, CONTRARY_LIFT - CONTRARY_STRENGTH * raw)
     matched = 1 + SUB_STRENGTH * sub_match(inner.state, actions)
     benefit = raw * matched * people.receptivity * (1 - 0.6 * inner.fatigue)
     return np.asarray(np.where(raw > 0, benefit, raw * people.sensitivity))

@@ -9,14 +9,17 @@ import numpy as np
 
 from core.arrays import Floats, Ints
 
-Variant = Literal["companion", "never"]
+Variant = Literal["companion", "never", "contrary"]
 FEATURES = ("mood", "stress", "engagement", "energy", "arousal", "gap", "load", "daypart")
 POINTS_A_DAY = 4
 
 
 @dataclass(frozen=True)
 class SimulatedPeople:
-    """Hold the traits of n people, each (n,). With ``variant`` "never", no intervention ever helps anybody."""
+    """Hold the traits of n people, each (n,).
+
+    With ``variant`` "never", no intervention ever helps anybody. With "contrary", what harms other people helps these.
+    """
 
     mood: Floats
     stress: Floats

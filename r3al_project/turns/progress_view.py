@@ -52,7 +52,7 @@ class ProgressView:
     def follow(self, turn: Turn) -> None:
         """Show each stage's progress until the turn ends, and dispatch jobs again whose message was lost.
 
-        A terminal shows bars. A file or a pipe gets one line when a stage begins and one when it ends.
+        A terminal shows bars. A file or a pipe gets one line when a stage begins, at each quarter, and when it ends.
         """
         if not self.console.is_terminal:
             said: set[str] = set()
@@ -77,7 +77,9 @@ class ProgressView:
     def _tell(self, turn: Turn, said: set[str]) -> None:
         """Print what has begun and ended since the last call."""
         for stage in turn.stages.select_related("job").order_by("id"):
+            quarter = int(stage.job.progress * 4)
             lines = {f"{stage.name} ...": stage.job.started_at is not None}
+            lines[f"{stage.name}: {quarter * 25}%"] = 0 < quarter < 4 and stage.job.finished_at is None
             if stage.job.seconds is not None:
                 lines[f"{stage.name}: {stage.job.state} in {stage.job.seconds:.1f} s"] = True
             for line in (line for line, holds in lines.items() if holds and line not in said):

@@ -79,6 +79,7 @@ def taken_port() -> Iterator[int]:
             ["--users", "1000000000"],
             "--users 1,000,000,000 are too many to simulate on one machine; give at most 100,000.",
         ),
+        (["--users", "59"], "--users 59 are too few for a story; give at least 60, or --once."),
         (["--epsilon", "0"], "--epsilon 0 is not a privacy budget; give a number above 0."),
         (["--epsilon", "nan"], "--epsilon nan is not a privacy budget; give a number above 0."),
         (["--seed", "-1"], "--seed -1 is negative; give 0 or more."),

@@ -18,7 +18,8 @@ _REFERENCE_DIGITS = 32
 class PresentedToken(Protocol):
     """Define what is read of the token of a request."""
 
-    digest: str
+    @property
+    def digest(self) -> str: ...
 
 
 @dataclass(frozen=True)
