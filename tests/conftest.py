@@ -13,6 +13,7 @@ from django.test.utils import teardown_databases
 from hypothesis import HealthCheck, settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from tests.emptied_tables import rows_deleted
 from tests.services_under_test import NotAvailable, PostgreSQL, Redis
 from tests.services_under_test.postgresql import database_create, database_drop
 from tests.stack import Stack, Worker
@@ -93,6 +94,7 @@ def django_db_setup(
     """The test database of this process, migrated by the first process and copied by the others."""
     with django_db_blocker.unblock():
         made = database_setup()
+        rows_deleted()
         _without_triggers()
         _keep_permissions()
     yield
