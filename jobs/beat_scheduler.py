@@ -9,7 +9,7 @@ from typing import Any
 from celery.schedules import schedstate
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
-from core.clock import CLOCK_TOLERANCE
+from core.durations import CLOCK_TOLERANCE
 
 
 class ClockProofEntry(ModelEntry):

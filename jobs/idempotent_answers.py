@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.utils import timezone
-
+from core import clock
 from core.durations import ANSWERS_KEPT
 from jobs.models import IdempotentAnswer
 
@@ -15,5 +14,5 @@ def answers_expire(*, now: datetime | None = None) -> int:
 
     Returns: the number of deleted answers.
     """
-    deleted, _ = IdempotentAnswer.objects.filter(created_at__lt=(now or timezone.now()) - ANSWERS_KEPT).delete()
+    deleted, _ = IdempotentAnswer.objects.filter(created_at__lt=(now or clock.now()) - ANSWERS_KEPT).delete()
     return deleted

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from core.clock import CLOCK_TOLERANCE
+from core.durations import CLOCK_TOLERANCE
 from jobs.leases import from_now
 from jobs.models import PeriodicRun
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from django.db.models import Subquery
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
+from core import clock
 from core.errors import NotFound
 from notices.models import Notice, NoticeSeen, WebhookEndpoint
 
@@ -27,7 +27,7 @@ class NoticePage:
 def notices_unseen(user_id: int) -> int:
     """Return how many notices of the last 30 days an operator has not seen, at most ``MOST_COUNTED``. One query."""
     seen = NoticeSeen.objects.filter(user=user_id).values("last_seen")[:1]
-    recent = Notice.objects.filter(created_at__gte=timezone.now() - BELL_DAYS)
+    recent = Notice.objects.filter(created_at__gte=clock.now() - BELL_DAYS)
     return recent.filter(pk__gt=Coalesce(Subquery(seen), 0))[:MOST_COUNTED].count()
 
 

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 
 from core.atomic_files import atomic_file
+from core.clock import clock_follow
 from core.errors import Conflict, InputError
 
 Environment = Mapping[str, str]
@@ -67,6 +68,16 @@ def whole(env: Environment, name: str, default: int, *, low: int) -> int:
     if value != int(value):
         raise ImproperlyConfigured(f"{name}={text(env, name)!r} is not a whole number of at least {low}")
     return int(value)
+
+
+def clock_file(env: Environment, name: str) -> str:
+    """Read the file that sets the clock back, and let this process follow it. An empty variable leaves the machine's clock."""
+    given = text(env, name)
+    try:
+        clock_follow(Path(given) if given else None)
+    except InputError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
+    return given
 
 
 def one_of(env: Environment, name: str, default: str, known: tuple[str, ...]) -> str:

@@ -253,6 +253,9 @@ R3AL_WEBHOOK_NETWORKS = read.networks(env, "R3AL_WEBHOOK_NETWORKS")
 R3AL_KEY_DAYS = read.whole(env, "R3AL_KEY_DAYS", 365, low=1)
 R3AL_PUBLIC_URL = read.web_address(env, "R3AL_PUBLIC_URL").rstrip("/")
 
+# Tests and the demo set the clock back by the seconds in this file, which every process reads. Real services leave it unset.
+R3AL_CLOCK_FILE = read.clock_file(env, "R3AL_CLOCK_FILE")
+
 # Jobs: the duration of a worker's lease, the interval of its renewal, and the wait before a queued job is dispatched again.
 R3AL_JOB_LEASE_SECONDS = read.lease_seconds(env)
 R3AL_JOB_HEARTBEAT_SECONDS = read.number(

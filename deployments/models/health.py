@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
-from core.model_base import Created
+from core.model_base import Created, CreationTime
 from deployments.models.slot import Deployment, ServingSlot
 from loops.models import Loop
 from privacy.models import DataKey
@@ -66,7 +66,7 @@ class EvidenceWeek(models.Model):
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="evidence_weeks")
     week = models.PositiveIntegerField(help_text="1 for the week that starts with the deployment.")
-    closed_at = models.DateTimeField(auto_now_add=True)
+    closed_at = CreationTime()
 
     class Meta:
         db_table = "evidence_weeks"

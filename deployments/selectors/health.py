@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from django.utils import timezone
 
+from core import clock
 from deployments.engine.arm_assignment import EPOCH, week_of
 from deployments.engine.evidence.restarts import SPAN
 from deployments.engine.evidence.slow_minutes import MinuteShares, SlowMinutes, starts_of
 from deployments.engine.health.evidence import LIVED_COLUMNS, ArmKind, Evidence, Latency, LivedWeeks
+from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.models import Deployment, EvidenceUnit, EvidenceWeek, LatencyMinute, ServingSlot
 from deployments.selectors.slots import slot_for
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.reward import largest_total
-from loops.engine.spec import LoopSpec
+from loops.engine.spec import LoopSpec, Silence
 from loops.engine.thresholds import stability_margin
 from training.models import ModelVersion
 
@@ -65,7 +66,7 @@ def epoch_number(deployment: Deployment, week: int) -> int:
 
 def first_week(deployment: Deployment) -> int:
     """Return the first week in which a test started that is still in use."""
-    return max(0, (week_of(deployment.created_at, timezone.now()) - 1) // SPAN - SPANS_BEFORE) * SPAN + 1
+    return max(0, (week_of(deployment.created_at, clock.now()) - 1) // SPAN - SPANS_BEFORE) * SPAN + 1
 
 
 def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
@@ -82,8 +83,15 @@ def evidence_of(slot: ServingSlot, spec: LoopSpec) -> Evidence:
         latency=_latency(slot),
         margin=stability_margin(spec),
         slow_minutes=slow,
-        silence=spec.reward.silence,
+        silence=_silence(deployment, spec),
     )
+
+
+def _silence(deployment: Deployment | None, spec: LoopSpec) -> Silence:
+    """Return what an absent label means. While a rollout goes on, it means what it meant when the rollout began."""
+    frozen = deployment.frozen_policy if deployment is not None and deployment.state in ACTIVE_STATES else {}
+    silence: Silence = frozen.get("silence", spec.reward.silence)
+    return silence
 
 
 def lived_under(deployment: Deployment, spec: LoopSpec) -> LivedWeeks | None:
@@ -99,7 +107,7 @@ def _lived(deployment: Deployment, arms: ComparedArms, largest: float, first: in
 
     ``largest``: bound of one total. Sums that were stored under another bound are clipped to it. ``first``: the first week.
     """
-    last = week_of(deployment.created_at, timezone.now())
+    last = week_of(deployment.created_at, clock.now())
     marked = set(EvidenceWeek.objects.filter(deployment=deployment).values_list("week", flat=True))
     closed = next((week - 1 for week in range(first, last + 1) if week not in marked), last)
     starts = _stage_starts(deployment)
@@ -154,8 +162,8 @@ class _Minutes:
 
     def __init__(self, deployment: Deployment, length: timedelta, last: int) -> None:
         self.loop, self.began, self.length = deployment.slot.loop_id, deployment.created_at, length
-        self.until = timezone.now() - _SETTLED
-        self.epochs = range(1 + max(0, (timezone.now() - self.began) // length))[-last:]
+        self.until = clock.now() - _SETTLED
+        self.epochs = range(1 + max(0, (clock.now() - self.began) // length))[-last:]
 
     def of(self, version: ModelVersion, slow: str) -> dict[datetime, tuple[int, int]]:
         """Return the number of requests and of slow requests in each completed minute. ``slow`` names the column to read."""

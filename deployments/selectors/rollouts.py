@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Max, OuterRef, QuerySet, Subquery
-from django.utils import timezone
 
+from core import clock
 from core.errors import NotFound
 from deployments.engine.arm_assignment import EPOCH, week_of
 from deployments.engine.health.metrics import LEAST_SHOWN
@@ -118,7 +118,7 @@ def progress_of(rollout: Deployment) -> RolloutProgress:
         stages=_stages(rollout),
         share=_share_now(rollout) if is_active else None,
         first_week=first,
-        week=week_of(rollout.created_at, rollout.finished_at or timezone.now()),
+        week=week_of(rollout.created_at, rollout.finished_at or clock.now()),
         closed=_closed_since(rollout, first),
         due=weeks * (1 + rollout.extended),
         began=rollout.created_at,

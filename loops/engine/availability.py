@@ -10,7 +10,7 @@ from datetime import datetime, time, timedelta
 from math import isnan
 from typing import NamedTuple
 
-from core.clock import CLOCK_TOLERANCE
+from core.durations import CLOCK_TOLERANCE
 from loops.engine.spec import LoopSpec
 
 

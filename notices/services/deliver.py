@@ -20,7 +20,7 @@ from django.db.models import F, Min, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from core.clock import CLOCK_TOLERANCE
+from core.durations import CLOCK_TOLERANCE
 from jobs.leases import from_now
 from notices.engine.retry_times import JITTER, PAUSES, pause_after
 from notices.models import Delivery, DeliveryState, WebhookEndpoint

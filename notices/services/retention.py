@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from django.utils import timezone
-
+from core import clock
 from core.durations import NOTICES_KEPT
 from notices.models import Notice
 
@@ -12,7 +11,7 @@ _EXPIRE_CHUNK = 1_000
 
 def notices_expire() -> int:
     """Delete old notices and their deliveries, in chunks that each commit. Returns the number of notices."""
-    old, deleted = Notice.objects.filter(created_at__lt=timezone.now() - NOTICES_KEPT), 0
+    old, deleted = Notice.objects.filter(created_at__lt=clock.now() - NOTICES_KEPT), 0
     while pks := list(old.order_by("pk").values_list("pk", flat=True)[:_EXPIRE_CHUNK]):
         Notice.objects.filter(pk__in=pks).delete()
         deleted += len(pks)

@@ -10,6 +10,7 @@ from django.db.models import Case, Count, F, FloatField, Q, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast
 
+from core import clock
 from privacy.engine.budget_windows import first_day, next_days
 from privacy.engine.dp.accounting import NANO, epsilon_of_account
 from privacy.engine.dp.coarse_counts import two_digits
@@ -28,7 +29,7 @@ def budgets_overview() -> dict[str, Any]:
     people = PrivacyBudget.objects.filter(person__erased_at=None)
     counts: dict[str, Any] = {"period": settings.PRIVACY_BUDGET_PERIOD, "people": two_digits(people.count())}
     counts["consents"] = {p.value: two_digits(consented(p).filter(person__erased_at=None).count()) for p in Purpose}
-    today = datetime.now(UTC).date()
+    today = clock.now().date()
     counts["windows"] = {w: _window(people, w, today) for w in WINDOWS}
     counts["formal"] = _share(people.annotate(share=Cast(F("rho_spent"), FloatField()) / F("rho_cap")))
     counts["formal_void"] = two_digits(people.filter(formal_void_at__isnull=False).count())
@@ -58,7 +59,7 @@ def budget_summary(budget: PrivacyBudget) -> dict[str, Any]:
     ``remaining`` is what every window still allows, and ``limited_by`` the window that allows least. ``period_ends`` and each
     window's ``ends`` are the times (UTC) at which a new window begins with nothing spent. None: never.
     """
-    today = datetime.now(UTC).date()
+    today = clock.now().date()
     windows = {w: _window_summary(budget, w, today) for w in WINDOWS}
     period = _period(budget)
     limit = min(windows, key=lambda w: windows[w]["cap"] - windows[w]["spent"])

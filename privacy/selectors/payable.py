@@ -8,6 +8,7 @@ from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, QuerySe
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Greatest, Least
 
+from core import clock
 from loops.models import LoopVersion
 from privacy.engine.budget_windows import first_days
 from privacy.models import Decision, Person, PrivacyBudget, Purpose
@@ -32,7 +33,7 @@ def payable(
     *, policy_nano: int, rho_nano: int, purpose: Purpose, at: datetime | None = None
 ) -> QuerySet[PrivacyBudget]:
     """Return the budgets of people who consent and could pay this charge at a time; now if none is given."""
-    return payable_after(columns_charged(policy_nano, rho_nano, at or datetime.now(UTC)), purpose)
+    return payable_after(columns_charged(policy_nano, rho_nano, at or clock.now()), purpose)
 
 
 def payable_after(after: BudgetColumns, purpose: Purpose) -> QuerySet[PrivacyBudget]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from core import clock
 from core.database_writable import write_obstacle
 from core.problem_json import RETRY_SECONDS
 from jobs.folder_broker import messages_dropped
@@ -19,7 +20,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     Without the database, or while nothing can be written to it, it is 503, as everywhere: every decision is a row. What is late
     does not make the process unready: decisions are served all the same, and another process would not help.
     """
-    late = [{"name": run.title, "reason": run.reason} for run in runs_late()]
+    late = [{"name": run.title, "reason": run.reason} for run in runs_late()] + _clock()
     obstacle = write_obstacle()
     headers = {"Cache-Control": "no-store"} | ({"Retry-After": str(RETRY_SECONDS)} if obstacle else {})
     return JsonResponse(
@@ -27,6 +28,13 @@ def ready(request: HttpRequest) -> HttpResponse:
         status=503 if obstacle else 200,
         headers=headers,
     )
+
+
+def _clock() -> list[dict[str, str]]:
+    """Tell of a clock that is set back, as only tests and the demo do: what is stored then speaks of another time."""
+    back = clock.set_back_by()
+    said = f"R3AL_CLOCK_FILE sets it back by {back}. Unset that variable to serve real people."
+    return [{"name": "The clock", "reason": said}] if back else []
 
 
 def _dropped() -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
-
+from core import clock
 from core.html_format import number_text
 from deployments.engine.arm_assignment import EPOCH
 from deployments.engine.rollouts.off_policy import OffPolicyValue
@@ -75,4 +74,4 @@ def _until(test: Deployment) -> str:
     if test.state == "paused":
         return "It is paused. Its time begins anew when it is resumed."
     due = shadow_began(test) + int(test.frozen_policy["weeks"]) * (1 + test.extended) * EPOCH
-    return f"It ends by itself on {max(due, timezone.now() + timedelta(minutes=1)):%Y-%m-%d at %H:%M} UTC."
+    return f"It ends by itself on {max(due, clock.now() + timedelta(minutes=1)):%Y-%m-%d at %H:%M} UTC."

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils import timezone
-
+from core import clock
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment
 from deployments.selectors.slots import trials_now
@@ -65,7 +64,7 @@ def _next_look(trial: Deployment, left: int) -> str:
     due_at = turn_due_at(loop_version_current(trial.slot.loop.name))
     if due_at is None:
         return f"The next turn reads the trial. The loop has no schedule, so start a turn when people have new outcomes. {rest}"
-    when = "within the hour" if due_at <= timezone.now() else f"on {due_at:%Y-%m-%d at %H:%M} UTC"
+    when = "within the hour" if due_at <= clock.now() else f"on {due_at:%Y-%m-%d at %H:%M} UTC"
     return (
         f"The scheduled turn reads the trial {when}, if its people have new outcomes. You can start one earlier. {rest}"
     )

@@ -89,7 +89,7 @@ def _needed(name: str, figures: Mapping[str, Any], terms: Mapping[str, Any]) -> 
             f"proven above {factor:.0%} of the present version's" if factor and factor != 1.0 else "proven high enough"
         )
     if name == "false_interventions":
-        return f"at most {FALSE_INTERVENTION_BAR:g}, and proven below twice the present version's"
+        return f"clearly within {FALSE_INTERVENTION_BAR:g}, and proven below twice the present version's"
     if name == "reward" and "winner" in figures:
         return "proven higher"
     if name == "reward":

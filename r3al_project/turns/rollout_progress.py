@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from django.utils import timezone
-
+from core import clock
 from core.sentences import clause
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, TRIAL
 from deployments.engine.rollouts.transitions import ACTIVE_STATES
@@ -104,7 +103,7 @@ def approved_words(rollout: Deployment, progress: RolloutProgress) -> str:
 def _time_words(progress: RolloutProgress) -> str:
     if not progress.due:
         return "A check runs every minute and decides."
-    left = _days(math.ceil((progress.week_ends - timezone.now()) / _DAY))
+    left = _days(math.ceil((progress.week_ends - clock.now()) / _DAY))
     if progress.week_of_stage == 0:
         return f"The first whole week of this stage begins in {left}."
     if progress.week_of_stage <= progress.due:

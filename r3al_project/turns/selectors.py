@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
-
-from core.clock import CLOCK_TOLERANCE
+from core import clock
+from core.durations import CLOCK_TOLERANCE
 from core.errors import NotFound
 from deployments.selectors.slots import rollout_with
 from loops.models import Loop, LoopVersion
@@ -43,7 +42,7 @@ def turn_due_at(loop_version: LoopVersion) -> datetime | None:
     if every is None:
         return None
     last = Turn.objects.filter(loop=loop_version.loop).order_by("-id").first()
-    began, now = last.created_at if last else loop_version.created_at, timezone.now()
+    began, now = last.created_at if last else loop_version.created_at, clock.now()
     return now if began > now + CLOCK_TOLERANCE else began + timedelta(seconds=every)
 
 

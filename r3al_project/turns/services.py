@@ -12,6 +12,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from core import clock
 from core.errors import Conflict, InputError, NotFound, R3alError
 from core.json_safe import json_safe
 from jobs.models import Job, JobState
@@ -271,7 +272,7 @@ def turns_due() -> list[Turn]:
 
 def _is_due(version: LoopVersion) -> bool:
     due_at = turn_due_at(version)
-    return due_at is not None and turn_running(loop=version.loop) is None and timezone.now() >= due_at
+    return due_at is not None and turn_running(loop=version.loop) is None and clock.now() >= due_at
 
 
 def _stage_enqueue(turn: Turn, stage: Stage) -> None:
@@ -284,6 +285,6 @@ def _turn_end(turn: Turn, outcome: Turn.Outcome, reason: str, actor: str | None 
     """End a running turn once. ``actor``: who ended it (None: whoever started it)."""
     running = Turn.objects.filter(pk=turn.pk, outcome=Turn.Outcome.RUNNING)
     kept = {name: value for name, value in turn.parameters.items() if name not in _FORGOTTEN}
-    if running.update(outcome=outcome, reason=reason, finished_at=timezone.now(), parameters=kept):
+    if running.update(outcome=outcome, reason=reason, finished_at=clock.now(), parameters=kept):
         turn_tell(turn, outcome)
         turn_record(turn, outcome, turn.actor if actor is None else actor)

@@ -19,6 +19,12 @@ from r3al_project.processes.supervisor import ends_with_parent
 from tests.system import free_port, kill_group
 
 PATIENCE = 60.0
+SHORT = {
+    "R3AL_JOB_LEASE_SECONDS": "3",
+    "R3AL_JOB_HEARTBEAT_SECONDS": "1",
+    "R3AL_JOB_GRACE_SECONDS": "2",
+    "LOG_LEVEL": "WARNING",
+}
 
 
 class Platform:

@@ -6,7 +6,6 @@ The loop's truth is plain: a suggested stroll pleases people who have energy, an
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,50 +29,15 @@ from privacy.services.records.close_outcomes import outcomes_close
 from privacy.services.vault.sealed_decisions import decisions_seal
 from privacy.services.vault.verify import vault_verify
 from r3al_project.turns.models import Turn
-from tests.e2e.live import Phone, Platform, until
-from tests.factories.loop_files import LOGGED
+from tests.e2e.live import SHORT, Phone, Platform, until
+from tests.e2e.population import PEOPLE, TOML, People
 from tests.factories.users import token_of
 from tests.factories.versions import judged
-from tests.races import in_threads
 from tests.stack import Stack
 from training.models import ModelVersion, VersionKind
 from training.services.versions import version_register
 
-TOML = (
-    """
-name = "stroll"
-version = 1
-decisions_per_day = 24
-trial = "undecided"
-minimum_effect = 0.1
-
-[features.energy]
-bounds = [0, 1]
-dynamics = "drift"
-scale = 0.3
-
-[heads.policy]
-actions = ["wait", "suggest"]
-reference = "wait"
-logging = [0.5, 0.5]
-
-[reward]
-scale = 0.5
-deadline = "4s"
-default = 0.0
-stability_margin = 1.0
-limit = 1.5
-harmful_labels = ["dismissed"]
-"""
-    + LOGGED
-)
-PEOPLE, POINTS = 600, 6
-SHORT = {
-    "R3AL_JOB_LEASE_SECONDS": "3",
-    "R3AL_JOB_HEARTBEAT_SECONDS": "1",
-    "R3AL_JOB_GRACE_SECONDS": "2",
-    "LOG_LEVEL": "WARNING",
-}
+POINTS = 6
 
 
 @pytest.fixture
@@ -97,56 +61,6 @@ def platform(loop: LoopVersion, stack: Stack, tmp_path: Path) -> Iterator[Platfo
 
 def phone(platform: Platform, role: str) -> Phone:
     return Phone(platform.port, token_of(role))
-
-
-class People:
-    """A population with one service account; it keeps what was acknowledged."""
-
-    def __init__(self, phone: Phone) -> None:
-        self.phone = phone
-        self.acknowledged: dict[str, dict[str, Any]] = {}
-        self.count = 0
-        self.register(PEOPLE)
-
-    def register(self, more: int) -> int:
-        """So many more people join; how many there were before."""
-        first, consents = self.count, {"personalization": True, "training": True, "evaluation": True}
-        bodies = [{"userId": f"p{first + i}", "loop": "stroll", "consents": consents} for i in range(more)]
-        in_threads(lambda i: self._ok(self.phone.post("people", bodies[i])), range(more), threads=8)
-        self.count += more
-        return first
-
-    def live(self, point: str, people: int, *, first: int = 0, harmful: int = -1) -> list[Any]:
-        """One decision point of so many people, who dismiss what the version ``harmful`` says; the answers."""
-        rng = np.random.default_rng(zlib.crc32(point.encode()))
-        energy, noise = rng.random(people), rng.normal(size=people) * 0.3
-
-        def one(i: int) -> Any:
-            body = {
-                "requestId": f"{point}-{i}",
-                "loop": "stroll",
-                "userId": f"p{first + i}",
-                "context": {"energy": float(energy[i])},
-            }
-            told = self._ok(self.phone.post("optima/decisions", body))
-            self.acknowledged[told["decisionId"]] = told
-            suggested = told["actions"]["policy"]["action"] == "suggest"
-            word: dict[str, Any] = {"rewardId": "w", "userId": f"p{first + i}"}
-            if suggested and told["versions"]["policy"] == harmful:
-                word |= {"label": "dismissed", "components": {"sentiment": -1.5, "empathy": 0.05}}
-            elif suggested and harmful > 0:
-                word |= {"label": "liked", "components": {"sentiment": 0.5, "empathy": 0.9}}
-            else:
-                felt = float(np.clip(suggested * (2 * energy[i] - 0.6) + noise[i], -1.5, 1.5))
-                word |= {"label": "liked", "total": felt}
-            self._ok(self.phone.post(f"optima/decisions/{told['decisionId']}/rewards", word))
-            return told
-
-        return in_threads(one, range(people), threads=8)
-
-    def _ok(self, answer: tuple[int, Any]) -> Any:
-        assert answer[0] < 300, answer
-        return answer[1]
 
 
 def train(platform: Platform, operator: Phone) -> Turn:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.utils import timezone
 
+from core import clock
 from training.models import TrainingDataPool
 
 POOL_CHUNK = 50  # of up to 5,000 rows each
@@ -18,7 +18,7 @@ def pool_expire(*, now: datetime | None = None) -> int:
     Returns: the number of chunks deleted.
     """
     deleted = 0
-    expired = TrainingDataPool.objects.filter(expires_at__lt=now or timezone.now()).order_by("pk")
+    expired = TrainingDataPool.objects.filter(expires_at__lt=now or clock.now()).order_by("pk")
     while pks := list(expired.values_list("pk", flat=True)[:POOL_CHUNK]):
         with transaction.atomic():
             TrainingDataPool.objects.filter(pk__in=pks).delete()

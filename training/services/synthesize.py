@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
+from core import clock
 from core.arrays import pack_arrays
 from core.checksums import sha256_hex
 from core.durations import RECORDS_KEPT
@@ -63,7 +63,7 @@ def pool_synthesize(
 
 
 def _pool_rows(release: Release, synthetic_job: SyntheticJob, chunks: list[Chunk]) -> list[TrainingDataPool]:
-    expires = timezone.now() + RECORDS_KEPT
+    expires = clock.now() + RECORDS_KEPT
     out = []
     for index, chunk in enumerate(chunks):
         data = pack_arrays(chunk)

@@ -45,6 +45,11 @@ class ValueMoments:
             variance = float(known.var(ddof=1)) if len(known) > 1 else math.nan
         return cls(len(known), _finite(mean), _finite(variance))
 
+    @property
+    def standard_error(self) -> float:
+        """Return that of the mean, or NaN for fewer than two people."""
+        return math.sqrt(self.variance / self.n) if self.n > 1 else math.nan
+
     def as_json(self) -> list[Any]:
         """Return n, mean and variance."""
         return [self.n, *json_safe([self.mean, self.variance])]

@@ -19,6 +19,9 @@ from privacy.engine.dp.coarse_counts import two_digits
 LEAST_PEOPLE, LEAST_IN_SMALL_ARM = 20, LEAST_SHOWN  # of fewer people in an arm nothing is told, and nothing is judged
 FEW_PEOPLE = 600  # a service with fewer needs four weeks a stage, and may leave its first stages by the wider margin
 KEPT_EMPATHY, KEPT_EMPATHY_OF_FEW = 0.90, 0.85  # share of the stable version's empathy that must be proven to be kept
+FALSE_INTERVENTION_ROOM = (
+    0.5  # standard errors by which the share must stay below its bar: at the bar itself, half would pass
+)
 FALSE_INTERVENTION_RATIO = 2.0  # times the stable version's share, which must be proven not to be reached
 REWARD_MARGIN = 0.05  # reward scales: the loss that must be proven not to be reached
 
@@ -70,15 +73,16 @@ def empathy_is_kept(candidate: ArmMoments, stable: ArmMoments, kept: float = KEP
 
 
 def false_interventions_are_few(candidate: ArmMoments, stable: ArmMoments) -> Condition:
-    """Require a share of false interventions within the bar, and proof that it is below twice the stable version's.
+    """Require a share of false interventions clearly within the bar, and proof that it is below twice the stable version's.
 
     Where the stable version has next to none, the upper bound must be within the bar.
     """
     own, other = candidate.false_intervention, stable.false_intervention
     if other.n and other.mean >= NEAR_NOTHING:
         found = compare_arms(own, other, FALSE_INTERVENTION_RATIO, values="share")
-        proven = found.is_below(0.0) and own.mean <= FALSE_INTERVENTION_BAR
-        text = f"are at most {FALSE_INTERVENTION_BAR} and below twice the stable version's"
+        room = FALSE_INTERVENTION_ROOM * own.standard_error
+        proven = found.is_below(0.0) and own.mean + room <= FALSE_INTERVENTION_BAR
+        text = f"are clearly within {FALSE_INTERVENTION_BAR} and below twice the stable version's"
         wrong = not own.mean <= FALSE_INTERVENTION_BAR or (found.estimate is not None and found.estimate >= 0.0)
     else:
         found = compare_with_bar(own, FALSE_INTERVENTION_BAR, values="share")

@@ -6,8 +6,8 @@ import logging
 
 from django.db import Error, transaction
 from django.db.models import Q
-from django.utils import timezone
 
+from core import clock
 from core.durations import RECORDS_KEPT
 from core.errors import Conflict, R3alError
 from deployments.engine.health.report import HealthReport, health_of
@@ -31,7 +31,7 @@ def health_tick() -> int:
 
     Returns: the number of versions taken back.
     """
-    now = timezone.now()
+    now = clock.now()
     HealthCheck.objects.filter(created_at__lt=now - RECORDS_KEPT).delete()
     LatencyMinute.objects.filter(minute__lt=now - RECORDS_KEPT).delete()
     ShadowMinute.objects.filter(minute__lt=now - RECORDS_KEPT).delete()

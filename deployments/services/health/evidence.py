@@ -13,8 +13,8 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Max, Min, QuerySet
-from django.utils import timezone
 
+from core import clock
 from deployments.engine.arm_assignment import EPOCH, week_of
 from deployments.engine.evidence.restarts import SPAN
 from deployments.models import Deployment, EvidenceUnit, EvidenceWeek, ServingSlot
@@ -54,7 +54,7 @@ class _Fold:
 
     def __init__(self, slot: ServingSlot, deployment: Deployment) -> None:
         self.spec = spec = loop_version_current(slot.loop.name).spec
-        self.slot, self.deployment, self.now = slot, deployment, timezone.now()
+        self.slot, self.deployment, self.now = slot, deployment, clock.now()
         self.deadline = timedelta(seconds=spec.reward.deadline_seconds)
         self.day = min(_DAY, self.deadline)
         self.reference = spec.head(slot.head).reference_index if slot.head == MAIN_HEAD else None

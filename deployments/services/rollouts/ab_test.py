@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
+from core import clock
 from core.errors import InputError
 from deployments.engine.arm_assignment import EPOCH
 from deployments.engine.rollouts.ab_test import AbTerms
@@ -45,7 +45,7 @@ def ab_test_start(
     standing.evaluated_check("tested")
     serving_check(proposal)
     terms = ab_terms(standing, proposal.current.spec.rollout, share)
-    ends_at = timezone.now() + (terms.weeks + 1) * EPOCH
+    ends_at = clock.now() + (terms.weeks + 1) * EPOCH
     deadline = timedelta(seconds=proposal.current.spec.reward.deadline_seconds)
     made = candidate_begin(
         proposal=proposal,

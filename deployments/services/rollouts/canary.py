@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
+from core import clock
 from core.errors import InputError
 from deployments.engine.arm_assignment import EPOCH
 from deployments.engine.rollouts.strategies import CANARY
@@ -51,7 +51,7 @@ def canary_start(
         reason=reason,
         override=override,
         objection=standing.objection,
-        deadline_at=timezone.now() + _longest(terms, proposal),
+        deadline_at=clock.now() + _longest(terms, proposal),
     )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
+from core import clock
 from core.errors import Conflict, InputError
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.engine.rollouts.transitions import states_before
@@ -268,7 +268,7 @@ def _changed(slot: ServingSlot) -> Conflict:
 
 def _end(rollout: Deployment, state: DeploymentState, *, harmful: bool = False) -> int:
     return Deployment.objects.filter(pk=rollout.pk, state__in=states_before(state)).update(
-        state=state, harmful=harmful, waits_for="", finished_at=timezone.now()
+        state=state, harmful=harmful, waits_for="", finished_at=clock.now()
     )
 
 

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
+from core import clock
 from core.errors import Conflict, InputError
 from deployments.engine.arm_assignment import EPOCH, week_of
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT, SHADOW_TEST, TRIAL
@@ -243,12 +243,12 @@ def _deadline(rollout: Deployment) -> datetime | None:
     weeks = int(rollout.frozen_policy.get("dwell_weeks") or rollout.frozen_policy.get("weeks") or 0)
     if rollout.deadline_at is None:
         return None
-    return max(rollout.deadline_at, timezone.now() + (weeks + 1) * EPOCH)
+    return max(rollout.deadline_at, clock.now() + (weeks + 1) * EPOCH)
 
 
 def _begins(rollout: Deployment) -> dict[str, Any]:
     """Return the columns of a rollout whose stage begins now. A week in which people change their arm belongs to no stage."""
-    now = timezone.now()
+    now = clock.now()
     starts = [*rollout.stage_starts, week_of(rollout.created_at, now) + 1]
     return {"stage_began_at": now, "stage_starts": starts, "extended": 0, "deadline_at": _deadline(rollout)}
 

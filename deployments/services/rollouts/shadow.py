@@ -10,8 +10,8 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
+from core import clock
 from core.errors import Conflict, InputError
 from deployments.engine.arm_assignment import EPOCH
 from deployments.engine.rollouts.shadow import SHADOW_WEEKS, ShadowTerms
@@ -52,7 +52,7 @@ def shadow_start(*, version: ModelVersion, actor: str, reason: str, override: st
     longest = terms.weeks * (1 + terms.extensions) * EPOCH
     return deployment_record(
         slot, version, SHADOW_TEST, actor, reason, override,
-        share_bp=0, frozen_policy={"share_bp": 0} | terms.as_json(), active=True, deadline_at=timezone.now() + longest,
+        share_bp=0, frozen_policy={"share_bp": 0} | terms.as_json(), active=True, deadline_at=clock.now() + longest,
     )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def shadow_pause(*, slot: ServingSlot, actor: str, reason: str) -> Deployment:
 @transaction.atomic
 def shadow_resume(*, slot: ServingSlot, actor: str, reason: str) -> Deployment:
     """Let the shadow decide again. Its time begins anew. Raises Conflict when the slot or the test changed meanwhile."""
-    rollout, now = rollout_of(slot), timezone.now()
+    rollout, now = rollout_of(slot), clock.now()
     terms = ShadowTerms.from_json(rollout.frozen_policy)
     _set_shadow(slot, rollout.version, before=None)
     return _noted(
@@ -110,7 +110,7 @@ def shadow_end(*, slot: ServingSlot, finished: bool, actor: str, reason: str) ->
     rollout = rollout_of(slot)
     _set_shadow(slot, None, before=rollout.version if rollout.state == DeploymentState.IN_PROGRESS else None)
     state = DeploymentState.SUCCEEDED if finished else DeploymentState.ABORTED
-    return _noted(slot, rollout, actor, reason, state=state, finished_at=timezone.now())
+    return _noted(slot, rollout, actor, reason, state=state, finished_at=clock.now())
 
 
 @transaction.atomic

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
+from core import clock
 from core.errors import Conflict
 from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.engine.rollouts.transitions import ACTIVE_STATES
@@ -141,7 +141,7 @@ def deployment_record(
         active: whether the deployment is in progress and not complete. Its first stage begins with it.
         deadline_at: when it ends even if it has proved nothing.
     """
-    now = timezone.now()
+    now = clock.now()
     deployment = Deployment.objects.create(
         slot=slot,
         version=version,
@@ -199,7 +199,7 @@ def slot_return(
         rollback_of=taken_back,
         reason=reason,
         actor=actor,
-        finished_at=timezone.now(),
+        finished_at=clock.now(),
     )
 
 
@@ -209,7 +209,7 @@ def _abort(slot: ServingSlot, reason: str) -> None:
     if active is None:
         return
     Deployment.objects.filter(pk=active.pk).update(
-        state=DeploymentState.ABORTED, waits_for="", finished_at=timezone.now(), reason=reason
+        state=DeploymentState.ABORTED, waits_for="", finished_at=clock.now(), reason=reason
     )
     AbExperiment.objects.filter(deployment=active).update(state=AbExperiment.State.STOPPED)
     if slot.candidate is not None:

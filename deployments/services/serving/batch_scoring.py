@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from core import clock
 from core.arrays import Floats, Ints
 from core.atomic_files import SHARED, atomic_file, output_check
 from core.csv_output import CsvWriter
@@ -113,7 +113,7 @@ def _by_arm(loop_version: LoopVersion, head: str, source: Path, records: Sequenc
             f"scored with {models[0].name}; add the column to score each person by their arm"
         )
     elif len(order) > 1:
-        now = datetime.now(UTC)
+        now = clock.now()
         for i, record in enumerate(records):
             user = _read(record, source, reader.user)
             key = person_key(population=spec.population, identifier=user)

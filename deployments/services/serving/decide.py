@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
+from core import clock
 from core.errors import Conflict, NoConsent, NotFound
 from deployments.services.serving.compute_decision import compute_decision
 from deployments.services.serving.policy_cache import served_loop
@@ -30,7 +29,7 @@ def decide(token: Token, request: DecisionRequest) -> RenderedAnswer:
         caller_of(token)  # raises first for an unknown caller, who must not learn which loops exist
         raise
     population, loop_id = serving.spec.population, serving.loop_version.loop_id
-    user_id, key, now = request.user_id, request_key(request), datetime.now(UTC)
+    user_id, key, now = request.user_id, request_key(request), clock.now()
     for _ in range(_TRIES):
         person = serving_read(token, user_id=user_id, population=population, loop_id=loop_id, request_key=key)
         if not person.consent_mask & Purpose.PERSONALIZATION.bit:

@@ -6,10 +6,11 @@ import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 
+from core import clock
 from core.arrays import Floats
 from deployments.services.serving.compute_decision import compute_decision
 from deployments.services.serving.policy_cache import ServedLoop, served_loop_with
@@ -41,7 +42,7 @@ def dry_run(*, loop_version: LoopVersion, versions: Mapping[str, ModelVersion], 
     inputs = itertools.cycle([(_request(serving.spec, i, rng), _person(serving, rng)) for i in range(_STATES)])
 
     def decide() -> None:
-        (request, person), now = next(inputs), datetime.now(UTC)
+        (request, person), now = next(inputs), clock.now()
         opened = serving_state_opened(person, spec=serving.spec, loop_id=serving.loop_version.loop_id, now=now)
         decided, _ = compute_decision(serving, request, person, opened, b"", now)
         decision_sealed(decided)
@@ -74,7 +75,7 @@ def _value(feature: Feature, rng: np.random.Generator) -> float | str:
 
 def _person(serving: ServedLoop, rng: np.random.Generator) -> PersonServingState:
     """Make a person with a data key, a previous state, reported values, and an intervention an hour ago."""
-    now, spec = datetime.now(UTC), serving.spec
+    now, spec = clock.now(), serving.spec
     state = [float(rng.integers(len(f.categories))) if f.is_category else float(_value(f, rng)) for f in spec.features]
     key, version = new_key(), master_version_current()
     return PersonServingState(

@@ -9,12 +9,13 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.db import Error, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
+from core import clock
 from deployments.models import LatencyMinute
 from loops.engine.thresholds import LATENCY_BAR_MS, SLOWER_MS
 
@@ -43,7 +44,7 @@ def latency_count(*, loop_id: int, version_id: int, seconds: float) -> None:
     ``seconds`` is the latency. ``version_id`` is the policy head's version.
     """
     global _written
-    key = (loop_id, version_id, datetime.now(UTC).replace(second=0, microsecond=0))
+    key = (loop_id, version_id, clock.now().replace(second=0, microsecond=0))
     microseconds = int(seconds * 1e6)
     with _lock:
         counts = _counts.setdefault(key, _Counts())

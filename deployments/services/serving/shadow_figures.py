@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from django.db import Error, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
+from core import clock
 from deployments.models import ShadowMinute
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class ShadowFigures:
 
 
 def _minute() -> datetime:
-    return datetime.now(UTC).replace(second=0, microsecond=0)
+    return clock.now().replace(second=0, microsecond=0)
 
 
 @transaction.atomic

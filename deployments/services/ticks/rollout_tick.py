@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import Error, transaction
-from django.utils import timezone
 
+from core import clock
 from core.errors import Conflict, R3alError
 from deployments.engine.rollouts.ab_test import AbTerms, ab_verdict
 from deployments.engine.rollouts.shadow import SHADOW_FINISHED, ShadowTerms, shadow_verdict
@@ -89,7 +89,7 @@ def rollout_step(*, rollout: Deployment) -> RolloutCheck | None:
 def _end_forgotten(rollout: Deployment) -> None:
     """End a rollout that is still paused when its time is over, so that none goes on for ever."""
     held = rollout_locked(rollout)
-    over = held.rollout.deadline_at is not None and held.rollout.deadline_at <= timezone.now()
+    over = held.rollout.deadline_at is not None and held.rollout.deadline_at <= clock.now()
     if over and held.rollout.state == DeploymentState.PAUSED and held.slot.candidate is not None:
         reason = "It was still paused when its time was over, so everybody keeps the stable version."
         candidate_stop(slot=held.slot, actor=TICK, reason=reason, automatic=True, harmful=False)

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-from django.utils import timezone
 
+from core import clock
 from core.arrays import Floats
 from deployments.engine.rollouts.off_policy import DrawnDecisions, OffPolicyValue, off_policy_value
 from deployments.engine.rollouts.shadow import ShadowFacts
@@ -34,10 +34,10 @@ _FACTS = (
 
 def shadow_facts(rollout: Deployment, slot: ServingSlot, last: dict[str, Any] | None) -> ShadowFacts:
     """Return the facts of a shadow test now. ``last``: those of the last check, whose value holds for the rest of its day."""
-    days = (timezone.now() - shadow_began(rollout)) // timedelta(days=1)
+    days = (clock.now() - shadow_began(rollout)) // timedelta(days=1)
     same = last is not None and last["days"] == days
     value = OffPolicyValue.from_json(last["value"]) if last is not None and same else shadow_value(rollout, slot)
-    overdue = rollout.deadline_at is not None and timezone.now() >= rollout.deadline_at
+    overdue = rollout.deadline_at is not None and clock.now() >= rollout.deadline_at
     return ShadowFacts(days, rollout.extended, shadow_counts(rollout), value, overdue)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from django.db.models import Sum
-from django.utils import timezone
 
+from core import clock
 from deployments.engine.arm_assignment import EPOCH
 from deployments.engine.health.evidence import LivedWeeks
 from deployments.engine.health.metrics import LEAST_SHOWN
@@ -56,7 +56,7 @@ class _Stage:
 
     @classmethod
     def of(cls, rollout: Deployment, slot: ServingSlot, spec: LoopSpec) -> _Stage:
-        evidence = evidence_of(slot, _as_frozen(spec, rollout))
+        evidence = evidence_of(slot, spec)
         first = rollout.stage_starts[-1]
         alone, met_both = people_of_one_arm(evidence.weeks, first)
         past = _rewards_before(rollout, np.unique(alone.person).tolist())
@@ -76,14 +76,8 @@ class _Stage:
             "triggers": self.triggers,
             "exposed_both": self.met_both if self.met_both >= LEAST_SHOWN else 0,
             "assigned": _assigned(len(candidate.reward), len(stable.reward)),
-            "late": rollout.deadline_at is not None and timezone.now() >= rollout.deadline_at,
+            "late": rollout.deadline_at is not None and clock.now() >= rollout.deadline_at,
         }
-
-
-def _as_frozen(spec: LoopSpec, rollout: Deployment) -> LoopSpec:
-    """Return the loop with what silence meant when the rollout began."""
-    silence = rollout.frozen_policy.get("silence", spec.reward.silence)
-    return replace(spec, reward=replace(spec.reward, silence=silence))
 
 
 def _assigned(candidate: int, stable: int) -> tuple[int, int]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from core.clock import CLOCK_TOLERANCE
+from core import clock
+from core.durations import CLOCK_TOLERANCE
 from core.errors import BudgetExceeded, Conflict, InsufficientData
 from loops.models import Loop, LoopVersion
 from privacy.models import RefusalPermit, Release, ReleaseState, VaultKind
@@ -49,14 +50,14 @@ def refusal_permit(loop_version: LoopVersion, key: str) -> Iterator[None]:
 
 def _date_back() -> None:
     """Let permits of a clock that was set back last for a day from now, not until their time has come."""
-    now = datetime.now(UTC)
+    now = clock.now()
     RefusalPermit.objects.filter(at__gt=now + CLOCK_TOLERANCE).update(at=now)
 
 
 @transaction.atomic
 def _take(loop_version: LoopVersion, key: str) -> RefusalPermit:
     """Take a permit. The lock on the loop's row makes two processes count one after the other."""
-    loop, now = Loop.objects.select_for_update(no_key=True).get(pk=loop_version.loop_id), datetime.now(UTC)
+    loop, now = Loop.objects.select_for_update(no_key=True).get(pk=loop_version.loop_id), clock.now()
     taken = RefusalPermit.objects.filter(loop=loop)
     taken.exclude(pk__in=_counting(taken, now).values("pk")).delete()
     times = list(taken.order_by("at").values_list("at", flat=True))
@@ -82,6 +83,6 @@ def refusal_record(loop_version: LoopVersion, key: str, undo: Callable[[], objec
     Call it outside the transaction that was refused.
     """
     with transaction.atomic():
-        RefusalPermit.objects.filter(release_key=key).update(release_key="", at=datetime.now(UTC))
+        RefusalPermit.objects.filter(release_key=key).update(release_key="", at=clock.now())
         undo()
         vault_append(kind=VaultKind.RELEASE, body={"refused": loop_version.loop.name})

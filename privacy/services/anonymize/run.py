@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.utils import timezone
 
+from core import clock
 from core.digests import RELEASE_KEY, keyed
 from core.durations import RECORDS_KEPT
 from core.errors import Conflict, InputError, InsufficientData
@@ -135,9 +135,7 @@ def _finish(release: Release) -> None:
     output, read = anonymize_compute(release)
     statistics = release_technique(release).statistics
     with transaction.atomic():
-        expires = (
-            None if statistics else timezone.now() + RECORDS_KEPT
-        )  # rows of people expire; statistics are permanent
+        expires = None if statistics else clock.now() + RECORDS_KEPT  # rows of people expire; statistics are permanent
         stored = round_store(
             release=release, index=0, arrays=output.arrays, expires_at=expires, read=None if statistics else read
         )
@@ -188,7 +186,7 @@ def release_fields(request: AnonymizeRequest, columns: tuple[Column, ...]) -> di
 
 
 def _today() -> date:
-    return datetime.now(UTC).date()
+    return clock.now().date()
 
 
 def anonymized(release: Release) -> Mapping[str, np.ndarray] | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from django.db import models, transaction
 
+from core import clock
 from core.errors import InputError, NotFound
 from privacy.engine.budget_windows import first_day
 from privacy.engine.dp.accounting import NANO, nano_down
@@ -71,7 +70,7 @@ def cap_change(*, person_id: int, window: str, cap: float, reason: CapReason, ac
 
 def _rolled(budget: PrivacyBudget, window: str) -> int:
     """Return what counts against a window today. A past window is rolled in the row, as a charge would roll it."""
-    today = datetime.now(UTC).date()
+    today = clock.now().date()
     spent = spent_now(budget, window, today)
     setattr(budget, f"spent_{window}", spent)
     if window != "lifetime":

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from django.contrib.auth import get_user_model
 from django.db import models, transaction
-from django.utils import timezone
 
+from core import clock
 from core.digests import TOMBSTONE, keyed
 from core.errors import Conflict, InputError
 from core.sqlite_wal import wal_truncate_on_commit
@@ -102,7 +102,7 @@ def person_erase(*, person_id: int, source: str, reason: ErasureReason = Erasure
 
 def _bury(person: Person) -> None:
     """Replace a person's pseudonyms by tombstones. A backup may know them by either."""
-    now, population = timezone.now(), person.population
+    now, population = clock.now(), person.population
     first = tombstone(population=population, key=person.first_key) if person.first_key else ""
     key = tombstone(population=population, key=person.key)
     Person.objects.filter(pk=person.pk).update(key=key, first_key=first, erased_at=now, last_erased_at=now)
@@ -175,7 +175,7 @@ def restore_erased_person(population: str, keys: Collection[str]) -> None:
     by_tombstone = {tombstone(population=population, key=key): key for key in keys}
     for row in Person.objects.filter(population=population, key__in=by_tombstone).order_by("pk"):
         erased = Person.objects.filter(pk=row.pk, erased_at__isnull=False)
-        if erased.update(key=by_tombstone[row.key], first_key="", erased_at=None, created_at=timezone.now()):
+        if erased.update(key=by_tombstone[row.key], first_key="", erased_at=None, created_at=clock.now()):
             people_seal(Person.objects.filter(pk=row.pk))
 
 

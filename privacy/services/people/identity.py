@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.db import transaction
 
+from core import clock
 from core.digests import FOLD, keyed
 from core.identifiers import identifier_normalised
 from loops.models import Loop
@@ -58,7 +59,7 @@ def people_get_or_create(*, population: str, identifiers: Collection[str]) -> di
         )
         created = _ids(population, [key for key, _ in new])
         people_seal(Person.objects.filter(pk__in=created.values(), seal=""))
-        budget = {**default_caps(), "rho_cap": RHO_CAP, **first_days(datetime.now(UTC).date())}
+        budget = {**default_caps(), "rho_cap": RHO_CAP, **first_days(clock.now().date())}
         PrivacyBudget.objects.bulk_create(
             [PrivacyBudget(person_id=pk, **budget) for pk in sorted(created.values())], ignore_conflicts=True
         )

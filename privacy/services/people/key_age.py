@@ -7,8 +7,8 @@ from datetime import datetime
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Min
-from django.utils import timezone
 
+from core import clock
 from notices.services.record import notice_record
 from privacy.models import DataKey, MasterKeyVersion
 from privacy.selectors.keys import master_version_current
@@ -22,7 +22,7 @@ def key_age_check(*, now: datetime | None = None) -> bool:
 
     Returns: whether operators are told now.
     """
-    now, version = now or timezone.now(), master_version_current()
+    now, version = now or clock.now(), master_version_current()
     seen, _ = MasterKeyVersion.objects.get_or_create(version=version, defaults={"first_seen_at": _since(version, now)})
     days, declared = (now - seen.first_seen_at).days, settings.R3AL_KEY_DAYS
     if days < declared:

@@ -12,8 +12,8 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
+from core import clock
 from core.durations import RECORDS_KEPT
 from core.sqlite_wal import wal_truncate
 from privacy.engine.dp.coarse_counts import never_hidden
@@ -41,7 +41,7 @@ def records_expire(*, now: datetime | None = None) -> ExpiredCounts:
     A serving state is deleted after the same time without a signal or a decision. An open decision stays until it is closed. If
     a run is stopped, the next one continues.
     """
-    now = now or timezone.now()
+    now = now or clock.now()
     before = now - RECORDS_KEPT
     signals = _delete(Signal.objects.filter(created_at__lt=before))
     decisions = _delete_decisions(

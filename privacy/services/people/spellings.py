@@ -13,8 +13,8 @@ from functools import partial, update_wrapper
 from math import isqrt
 
 from django.db import transaction
-from django.utils import timezone
 
+from core import clock
 from core.digests import PERSON, keyed
 from core.errors import Conflict
 from core.identifiers import earlier_spellings
@@ -151,7 +151,7 @@ def _add_spent(budget: PrivacyBudget, other: PrivacyBudget) -> None:
             mine, theirs = mine * (first >= other_first), theirs * (other_first >= first)
         setattr(budget, f"spent_{window}", min(mine + theirs, getattr(budget, f"cap_{window}")))
     rho = _rho_together(budget.rho_spent, other.rho_spent)
-    void = [budget.formal_void_at, other.formal_void_at, timezone.now() if rho > budget.rho_cap else None]
+    void = [budget.formal_void_at, other.formal_void_at, clock.now() if rho > budget.rho_cap else None]
     budget.rho_spent = min(rho, budget.rho_cap)
     budget.formal_void_at = min(filter(None, void), default=None)
     budget.save()

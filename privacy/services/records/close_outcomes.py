@@ -11,9 +11,8 @@ from datetime import datetime
 
 import numpy as np
 from django.db import connection, transaction
-from django.db.models.functions import Now
-from django.utils import timezone
 
+from core import clock
 from core.arrays import Floats
 from privacy.engine.dp.coarse_counts import never_hidden
 from privacy.engine.hash_chain import digests_sum
@@ -43,7 +42,7 @@ def outcomes_close(*, limit: int | None = None) -> int:
 def _close_chunk(size: int) -> int:
     skip = connection.features.has_select_for_update_skip_locked
     due = list(
-        ServedDecision.objects.filter(closed_at__isnull=True, closes_at__lte=Now())
+        ServedDecision.objects.filter(closed_at__isnull=True, closes_at__lte=clock.now())
         .select_for_update(of=("self",), skip_locked=skip)
         .select_related("decision__loop_version__loop")
         .order_by("closes_at")[:size]
@@ -53,7 +52,7 @@ def _close_chunk(size: int) -> int:
     events: dict[int, list[RewardEvent]] = {}
     for event in RewardEvent.objects.filter(served__in=due, late=False).order_by("id"):
         events.setdefault(event.served_id, []).append(event)
-    now = max(timezone.now(), *(served.closes_at for served in due))
+    now = max(clock.now(), *(served.closes_at for served in due))
     # A person without a key is being erased, and that erasure waits for these rows.
     keys = ciphers_known({served.person_id for served in due})
     outcomes = [

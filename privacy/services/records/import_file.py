@@ -15,8 +15,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
+from core import clock
 from core.errors import InputError
 from core.progress import ReportProgress, no_progress
 from loops.engine.rows.assignment_check import AssignmentMean
@@ -218,7 +218,7 @@ def _read(
 ) -> tuple[list[tuple[int, LoggedRow]], list[Reject]]:
     rows: list[tuple[int, LoggedRow]] = []
     errors: list[Reject] = []
-    latest = timezone.now() + AHEAD_OF_ANY_CLOCK
+    latest = clock.now() + AHEAD_OF_ANY_CLOCK
     for record in chunk:
         try:
             if record.error is not None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 from django.db import transaction
-from django.utils import timezone
 
+from core import clock
 from core.arrays import Floats
 from core.bulk_insert import bulk_insert
 from core.canonical_json import list_json
@@ -146,7 +146,7 @@ def _outlasting(rows: Sequence[PreparedRow], population: str, written: WriteCoun
     Of somebody who was erased, a row of the future is no news: its date cannot be when it was made.
     """
     erased = people_erased(population=population, identifiers={p.row.user for p in rows})
-    latest = timezone.now() + _LOCAL_CLOCKS
+    latest = clock.now() + _LOCAL_CLOCKS
     gone = {
         p.line for p in rows if p.row.user in erased and not erased[p.row.user] + _LOCAL_CLOCKS < p.row.time <= latest
     }
@@ -164,7 +164,7 @@ class _KnownRows:
         stored: dict[bytes, tuple[int | None, tuple[Any, ...]]],
     ) -> None:
         self._spec, self._people, self._stored = loop_version.spec, people, stored
-        self._now = timezone.now()
+        self._now = clock.now()
         self.new: dict[bytes, PreparedRow] = {}
         self.outcomes = 0  # the sum of the digests of joined outcomes, less those that they replace
 
@@ -214,7 +214,7 @@ def _add(
     rows: Sequence[PreparedRow], loop_version: LoopVersion, people: Mapping[str, int], keys: Mapping[int, Cipher]
 ) -> None:
     """Insert decisions with their choices and outcomes, sealed with their people's data keys."""
-    now, owned = timezone.now(), [(people[p.row.user], p) for p in rows]
+    now, owned = clock.now(), [(people[p.row.user], p) for p in rows]
     fields = (
         "created_at",
         "person",

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import numpy as np
 from django.db import transaction
-from django.utils import timezone
 
+from core import clock
 from core.arrays import Floats
 from core.canonical_json import equal_numbers_json
 from core.digests import REWARD_CONTENT, REWARD_ID, keyed
@@ -73,7 +73,7 @@ def decision_activate(*, caller: Caller, public_id: UUID, user_id: str | None, a
             f"the person was not available ({served.unavailable}), so this decision has nothing to show; drop this report"
         )
     if served.activated_at is None:
-        now = timezone.now()
+        now = clock.now()
         served.activated_at = min(max(at, served.decision.decided_at), now) if at else now
         ServedDecision.objects.filter(pk=served.pk).update(activated_at=served.activated_at)
     return served
@@ -100,7 +100,7 @@ def reward_add(*, caller: Caller, public_id: UUID, user_id: str | None, reward: 
         return RewardReceipt(new=False, late=before.late, clamped=clamped)
     if RewardEvent.objects.filter(served=served).count() >= MOST_REWARDS:
         raise TooManyRewards(f"this decision has {MOST_REWARDS} rewards, which is the most; drop this report")
-    late = served.closed_at is not None or timezone.now() > served.closes_at
+    late = served.closed_at is not None or clock.now() > served.closes_at
     spec = served.decision.loop_version.spec
     RewardEvent.objects.create(
         served=served,

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
+from core import clock
 from core.arrays import Floats
 from core.canonical_json import equal_numbers_json
 from core.digests import SIGNAL_CONTENT, SIGNAL_ID, keyed
@@ -129,7 +129,7 @@ def _new_signals(
     The caller has locked the person's budget row, so no other batch of this person can be stored meanwhile.
     """
     readable = [item for item in signals if isinstance(item, SignalInput)]
-    known, now = _contents(person_id, [_key(item) for item in readable]), timezone.now()
+    known, now = _contents(person_id, [_key(item) for item in readable]), clock.now()
     erased = Person.objects.values_list("last_erased_at", flat=True).get(pk=person_id)
     fresh: list[tuple[datetime, Signal, Floats]] = []
     for index, item in enumerate(signals):
@@ -189,7 +189,7 @@ def _payload(spec: LoopSpec, item: SignalInput) -> tuple[Floats, int]:
         raise InputError(f"type {item.kind[:40]!r} is not known; it is one of {', '.join(DATA_TYPES)}", field="type")
     if item.at.tzinfo is None:
         raise InputError("at has no offset from UTC; send it like 2026-01-31T08:00:00+01:00", field="at")
-    if item.at > timezone.now() + FURTHEST_AHEAD:
+    if item.at > clock.now() + FURTHEST_AHEAD:
         raise ClockAhead("at lies more than a day in the future; check the device's clock", field="at")
     if item.at < _EARLIEST:
         raise InputError(f"at lies before {_EARLIEST:%Y}; check the device's clock", field="at")

@@ -14,8 +14,8 @@ import numpy as np
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
+from core import clock
 from core.arrays import Array, Ints, pack_arrays, unpack_arrays
 from core.errors import Conflict, InputError, InsufficientData, KeyReused
 from loops.models import LoopVersion
@@ -233,7 +233,7 @@ def release_commit(*, release: Release, noisy_users: float | None, facts: Mappin
     if not ReleaseRound.objects.filter(release=release).exists():
         raise Conflict(f"{release} has no stored round, so it cannot be committed; run it again to finish it")
     committed = Release.objects.filter(pk=release.pk, state=ReleaseState.RESERVED).update(
-        state=ReleaseState.COMMITTED, noisy_users=noisy_users, committed_at=timezone.now(), **(facts or {})
+        state=ReleaseState.COMMITTED, noisy_users=noisy_users, committed_at=clock.now(), **(facts or {})
     )
     release.refresh_from_db()
     if committed:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.utils import timezone
 
+from core import clock
 from core.errors import Conflict
 from jobs.models import Job
 from privacy.models import Release, ReleaseState
@@ -33,7 +33,7 @@ def reservations_settle(*, busy: Collection[str] = (), now: datetime | None = No
 
     Reservations with keys in ``busy`` are skipped, because a worker may still finish them.
     """
-    before = (now or timezone.now()) - RESERVATION_AGE
+    before = (now or clock.now()) - RESERVATION_AGE
     refunded = kept = 0
     for release in Release.objects.filter(state=ReleaseState.RESERVED).exclude(key__in=busy).order_by("pk"):
         job = Job.objects.filter(key=job_key(release)).first()

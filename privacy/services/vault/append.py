@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection
 
+from core import clock
 from core.canonical_json import canonical_json
 from core.digests import VAULT_GROUP, VAULT_PERSON, keyed
 from core.errors import InputError
@@ -42,7 +43,7 @@ def vault_append(
         )
     whole = dict(body) | _commitments(rows or {}, sums or {})
     _check_body(whole)
-    head, at = vault_lock(), datetime.now(UTC)
+    head, at = vault_lock(), clock.now()
     link: dict[str, Any] = {
         "sequence": head.sequence + 1,
         "kind": VaultKind(kind).value,

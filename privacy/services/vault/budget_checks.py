@@ -9,6 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from core import clock
 from privacy.models import Consent, LedgerEntry, Person, PrivacyBudget, Purpose, Release, ReleaseState
 from privacy.selectors.default_caps import RHO_CAP, default_caps
 from privacy.services.vault.recorded import NOTHING_FOLDED, FoldedBudget, Recorded
@@ -35,7 +36,7 @@ class Replay:
 
 def budgets_check(recorded: Recorded) -> Iterator[str]:
     """Compare every budget with its replay, in one pass over budgets, ledger and consents in order of person."""
-    today, left = datetime.now(UTC).date(), recorded.names("caps")
+    today, left = clock.now().date(), recorded.names("caps")
     present = caps_digest(default_caps() | {"rho_cap": RHO_CAP})
     charges, consents = _Cursor(_charges()), _Cursor(_consents())
     budgets = PrivacyBudget.objects.select_related("person").order_by("pk")

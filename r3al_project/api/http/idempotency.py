@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from knox.crypto import hash_token
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core import clock
 from core.canonical_json import sorted_json
 from core.digests import IDEMPOTENT_REQUEST, keyed
 from core.durations import ANSWERS_KEPT
@@ -64,7 +64,7 @@ def idempotent(post: Method) -> Method:
         if not key:
             return post(view, request, *args, **names)
         digest = _digest(request)
-        IdempotentAnswer.objects.filter(user=request.user, created_at__lt=timezone.now() - ANSWERS_KEPT).delete()
+        IdempotentAnswer.objects.filter(user=request.user, created_at__lt=clock.now() - ANSWERS_KEPT).delete()
         try:
             with transaction.atomic():
                 kept = _begin(request.user, key, digest)

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from core.clock import CLOCK_TOLERANCE
+from core.durations import CLOCK_TOLERANCE
 from core.problem_json import problem
 from r3al_project.api.http.client_address import client_address
 from r3al_project.api.http.errors import is_api

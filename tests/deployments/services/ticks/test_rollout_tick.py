@@ -13,9 +13,10 @@ from django.utils import timezone
 from core.errors import Conflict
 from deployments.engine.rollouts.staged import StageFacts, canary_verdict
 from deployments.models import Deployment, Incident, RolloutCheck, ServingSlot
+from deployments.selectors.health import evidence_of
 from deployments.selectors.slots import slot_for
 from deployments.services.health.check import health_tick
-from deployments.services.rollouts.operate import rollout_approve, rollout_pause, rollout_resume
+from deployments.services.rollouts.operate import rollout_abort, rollout_approve, rollout_pause, rollout_resume
 from deployments.services.rollouts.start import rollout_start
 from deployments.services.ticks.rollout_tick import canary_terms, rollout_step, rollout_tick
 from deployments.services.ticks.stage_facts import stage_facts
@@ -292,6 +293,9 @@ def test_what_silence_means_is_frozen_with_the_terms(loop: LoopVersion) -> None:
     stage_lived(made, people_with_keys(made, 60))
     facts = [stage_facts(made, slot(loop), spec).as_json() for spec in (loop.spec, harmful)]
     assert facts[0] == facts[1]
+    assert evidence_of(slot(loop), harmful).silence == loop.spec.reward.silence, "health reads the same"
+    rollout_abort(rollout=made, actor="ann", reason="enough")
+    assert evidence_of(slot(loop), harmful).silence == "harmful", "no terms are in force any more"
 
 
 def test_one_persons_value_is_in_no_stored_check(loop: LoopVersion) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from core.clock import clock_at
 from core.errors import Conflict, InputError, InsufficientData
 from loops.models import LoopVersion
 from privacy.engine.anonymize.request import AnonymizeRequest
@@ -112,18 +113,14 @@ def test_a_process_that_died_uses_its_permit_up_for_a_day(world: LoopVersion) ->
     assert run(world, GROUPS).state == "committed" and RefusalPermit.objects.count() == 1
 
 
-def test_a_day_later_it_may_be_asked_again(world: LoopVersion, monkeypatch: pytest.MonkeyPatch) -> None:
-    for n in range(3):
-        with pytest.raises(InsufficientData):
-            run(world, TOO_MANY, key=f"try-{n}")
-    monkeypatch.setattr("privacy.services.anonymize.refusals.datetime", Tomorrow)
-    assert run(world, GROUPS, key="tomorrow").state == "committed"
-
-
-class Tomorrow(datetime):
-    @classmethod
-    def now(cls, tz: Any = None) -> Any:
-        return datetime.now(UTC) + timedelta(days=1, seconds=1)
+def test_a_day_later_it_may_be_asked_again(world: LoopVersion) -> None:
+    with clock_at(datetime.now(UTC) - timedelta(days=1, seconds=30)):
+        for n in range(3):
+            with pytest.raises(InsufficientData):
+                run(world, TOO_MANY, key=f"try-{n}")
+        with pytest.raises(Conflict, match="refused within a day"):
+            run(world, GROUPS, key="too early")
+    assert run(world, GROUPS, key="a day later").state == "committed"
 
 
 def test_a_retry_of_what_was_charged_is_never_refused_for_that(world: LoopVersion) -> None:
