@@ -136,11 +136,16 @@ def nobody_known_yet() -> None:
     forget_callers()
 
 
-@pytest.fixture(scope="module")
-def callers(rows_of_module: None) -> Callers:
+def callers_made() -> Callers:
+    """Make the loop, its version and the tokens."""
     version = learned(care_loop(), "policy", ALWAYS_WALK)
     root = User.objects.create_superuser("root", password="a long pass phrase of tests")
     return Callers(version, [AuthToken.objects.create(root)[1], person("ann")[1]])
+
+
+@pytest.fixture(scope="module")
+def callers(rows_of_module: None) -> Callers:
+    return callers_made()
 
 
 @pytest.fixture
