@@ -80,6 +80,7 @@ class ServingSlotAdmin(ReadOnlyAdmin):
         "candidate",
         "weight_percent",
         "shadow",
+        "app_chooses",
         "generation",
     )
     readonly_fields = fields

@@ -68,6 +68,9 @@ Another = type("Another", (), {})()  # a version that nothing else refers to
 MailedNotice = type("MailedNotice", (), {})()  # a notice that was sent by e-mail already
 STARTED = {"attempts": 1, "started_at": NOW}
 ENDED = {**STARTED, "finished_at": NOW}
+APPS: dict[str, Any] = {  # a choice that the app made itself
+    "fallback": "app", "learnable": False, "explored": False, "version": None, "propensity": None, "marginal_propensity": None,
+}  # fmt: skip
 BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "loop_version_unique": [(LoopVersion, {"loop": Same, "version": Same})],
     "loop_version_from_one": [(LoopVersion, {"version": 0})],
@@ -90,7 +93,16 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "choice_propensity_valid": [(Choice, {"propensity": v}) for v in (0.0, -0.1, 1.01)],
     "choice_marginal_valid": [(Choice, {"marginal_propensity": v}) for v in (0.0, -0.1, 1.01)],
     "choice_fallback_known": [(Choice, {"fallback": "other", "learnable": False})],
-    "choice_fallback_never_learned": [(Choice, {"fallback": f}) for f in ("stable", "reference")],
+    "choice_fallback_never_learned": [
+        *((Choice, {"fallback": f}) for f in ("stable", "reference")),
+        (Choice, APPS | {"learnable": True}),
+    ],
+    "choice_of_the_app_has_no_propensity": [
+        *((Choice, APPS | {name: 0.5}) for name in ("propensity", "marginal_propensity")),
+        (Choice, APPS | {"version": 1}),
+        (Choice, APPS | {"explored": True}),
+        *((Choice, {name: None}) for name in ("propensity", "marginal_propensity")),
+    ],
     "served_request_once": [(ServedDecision, {"person": Same, "request_key": Same})],
     "served_reason_known": [(ServedDecision, {"unavailable": "asleep"})],
     "served_closes_in_time": [(ServedDecision, {"closed_at": BEFORE})],
@@ -136,6 +148,7 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
         (ServingSlot, {"shadow": ModelVersion}),  # which is the stable one
         (ServingSlot, {"shadow": Another, "candidate": Another}),
     ],
+    "slot_app_chooses_beside_a_shadow": [(ServingSlot, {"app_chooses": True})],
     "shadow_minute_once": [(ShadowMinute, {"version": Same, "minute": Same})],
     "shadow_counts_nest": [
         (ShadowMinute, {"scored": 1, "late": 2}),

@@ -21,7 +21,7 @@ from core.arrays import Floats
 from loops.engine.features import FeatureMap
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.policies.linear import LinearPolicy
-from privacy.engine.head_choice import HeadChoice
+from privacy.engine.head_choice import OWN_CHOICE, HeadChoice
 
 Columns = dict[tuple[bool, tuple[tuple[float, float], ...]], Floats]  # by hinges and support of a feature map
 _TWO_64 = float(2**64)
@@ -57,10 +57,11 @@ def select_actions(
     seed: bytes,
     exploration: float,
     eligible: Mapping[str, int] | None = None,
+    own: Mapping[str, int] | None = None,
 ) -> list[HeadChoice]:
     """Choose an action for every head that acts in this decision.
 
-    Choices under a mask or by a fallback are not learnable.
+    Choices under a mask, by a fallback or by the app itself are not learnable.
 
     Args:
         policies: the serving policies, the policy head first.
@@ -68,6 +69,7 @@ def select_actions(
         seed: fixes every draw.
         exploration: the explored share f in [0, 1].
         eligible: bit mask of eligible actions by head. A mask must contain the head's reference. An absent head has none.
+        own: actions that the app chose itself, by head. They are eligible.
     """
     explored = uniform(seed, "explore") < exploration
     features, choices = Columns(), list[HeadChoice]()
@@ -75,15 +77,19 @@ def select_actions(
     for head_policy in policies:
         if silent and not head_policy.always:
             continue
-        columns = _columns(features, head_policy.policy.phi, state)
-        choice = _choice(head_policy, columns, seed, explored, flag_share, masks.get(head_policy.head))
+        if own and head_policy.head in own:
+            choice = _own_choice(head_policy, own[head_policy.head], masks.get(head_policy.head))
+        else:
+            columns = _columns(features, head_policy.policy.phi, state)
+            choice = _choice(head_policy, columns, seed, explored, flag_share, masks.get(head_policy.head))
         if head_policy.head == MAIN_HEAD:
             silent = choice.action == choice.reference
-            flag_share = (
-                exploration
-                * _logging_probability(head_policy, choice.eligible, choice.action)
-                / choice.marginal_propensity
-            )
+            if choice.marginal_propensity is not None:  # the app's own choice says nothing about the flag
+                flag_share = (
+                    exploration
+                    * _logging_probability(head_policy, choice.eligible, choice.action)
+                    / choice.marginal_propensity
+                )
         choices.append(choice)
     return choices
 
@@ -134,6 +140,14 @@ def _choice(
         head_policy.head, action, logged if explored else 1.0, 1.0 if marginal > 1.0 else marginal, explored,
         mask is None and not head_policy.fallback, head_policy.version, head_policy.generation, mask, head_policy.fallback,
         values, head_policy.actions, head_policy.policy.reference,
+    )  # fmt: skip
+
+
+def _own_choice(head_policy: HeadPolicy, action: int, mask: int | None) -> HeadChoice:
+    """Return the app's own choice for a head. No version made it, and how else the app could have chosen is not known."""
+    return HeadChoice(
+        head_policy.head, action, None, None, False, False, None, head_policy.generation, mask, OWN_CHOICE, (),
+        head_policy.actions, head_policy.policy.reference,
     )  # fmt: skip
 
 

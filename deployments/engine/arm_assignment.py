@@ -19,7 +19,7 @@ class SlotFacts:
     """Hold a serving slot as it was read from the database.
 
     ``rotates_since``: when the deployment began whose holdback is drawn anew each week. None: the holdback is fixed. ``shadow``:
-    a version that decides beside the others, and whose actions nobody gets.
+    a version that decides beside the others, and whose actions nobody gets. ``app_chooses``: the app's own choices are served.
     """
 
     head: str
@@ -33,6 +33,7 @@ class SlotFacts:
     generation: int
     rotates_since: datetime | None = None
     shadow: int | None = None
+    app_chooses: bool = False
 
     def drawn_by(self, now: datetime) -> str:
         """Return the salt by which the holdback is drawn at this time. A rotating one has another salt in each week."""

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from core.model_base import Created
-from deployments.engine.rollouts.strategies import SHADOW_TEST, strategy_choices
+from deployments.engine.rollouts.strategies import BESIDE, strategy_choices
 from deployments.engine.rollouts.transitions import ACTIVE_STATES, TRANSITIONS
 from deployments.engine.traffic_shares import BASIS_POINTS
 from loops.models import Loop
@@ -34,6 +34,7 @@ class ServingSlot(models.Model):
     arms. ``holdback`` is the version before, which still serves ``holdback_bp`` of the people as a comparison group.
     With ``rotates`` these people are drawn anew in each week of the deployment. ``exploration_bp`` is the share of decisions that
     are drawn from the loop's logging distribution. ``shadow`` decides beside the others, and nobody gets its actions.
+    With ``app_chooses`` the app's own choices are served meanwhile, where it sends them.
     """
 
     loop = models.ForeignKey(Loop, on_delete=models.PROTECT, related_name="slots")
@@ -51,6 +52,11 @@ class ServingSlot(models.Model):
         default=False, db_default=False, help_text="Whether the people in the holdback are drawn anew each week."
     )
     shadow = models.ForeignKey(ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="shadow_in")
+    app_chooses = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whether the app's own choices are served, and the shadow is compared with them.",
+    )
     exploration_bp = models.PositiveIntegerField(default=1_000)
     salt = models.CharField(max_length=32)
     generation = models.PositiveIntegerField(default=1)
@@ -86,6 +92,9 @@ class ServingSlot(models.Model):
                 condition=Q(shadow__isnull=True) | Q(candidate__isnull=True) & ~Q(shadow=F("stable")),
                 name="slot_shadow_consistent",
             ),
+            models.CheckConstraint(
+                condition=Q(app_chooses=False) | Q(shadow__isnull=False), name="slot_app_chooses_beside_a_shadow"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -94,8 +103,8 @@ class ServingSlot(models.Model):
 
 class DeploymentQuerySet(models.QuerySet["Deployment"]):
     def of_people(self) -> DeploymentQuerySet:
-        """Return the deployments that gave people a version. A shadow test gives nobody any."""
-        return self.exclude(strategy=SHADOW_TEST)
+        """Return the deployments that gave people a version. One that decides beside others gives nobody any."""
+        return self.exclude(strategy__in=BESIDE)
 
 
 class Deployment(Created):

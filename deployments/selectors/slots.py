@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from core.errors import NotFound
 from deployments.engine.arm_assignment import assignment
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, SHADOW_TEST, TRIAL
+from deployments.engine.rollouts.strategies import BESIDE, FULL_ROLLOUT, TRIAL
 from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, EvidenceUnit, Incident, ServingSlot
@@ -111,9 +111,9 @@ def is_candidate(version: ModelVersion) -> bool:
     return ServingSlot.objects.filter(candidate=version).exists()
 
 
-def shadow_test_of(version: ModelVersion) -> Deployment | None:
-    """Return the shadow test of a version that has not ended, or None."""
-    return rollouts_now(SHADOW_TEST).filter(version=version).first()
+def rollout_beside(version: ModelVersion) -> Deployment | None:
+    """Return the shadow test or the apprenticeship of a version that has not ended, or None. Nobody gets its actions."""
+    return rollouts_now(*BESIDE).filter(version=version).first()
 
 
 def candidate_arm(slot: ServingSlot) -> Callable[[str], bool]:

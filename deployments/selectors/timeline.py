@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import F, Q, QuerySet
 
 from core.errors import InputError
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT
+from deployments.engine.rollouts.strategies import BESIDE, FULL_ROLLOUT
 from deployments.models import Deployment, DeploymentState, Incident, RolloutAct, ServingSlot
 
 PAGE = 30
@@ -90,9 +90,13 @@ def _deployments(slot: ServingSlot) -> QuerySet[Any]:
 
 
 def _ends(slot: ServingSlot) -> QuerySet[Any]:
-    """Return rollouts that ended with neither a promotion nor an incident, as one does whose reference was taken back."""
-    ended = (DeploymentState.ABORTED, DeploymentState.ROLLED_BACK, DeploymentState.FAILED)
-    found = Deployment.objects.filter(slot=slot, state__in=ended, incident__isnull=True).exclude(strategy=FULL_ROLLOUT)
+    """Return rollouts that ended with neither a promotion nor an incident, as one does whose reference was taken back.
+
+    One whose version only decided beside others promotes nothing when it succeeds.
+    """
+    ended = Q(state__in=(DeploymentState.ABORTED, DeploymentState.ROLLED_BACK, DeploymentState.FAILED))
+    ended |= Q(state=DeploymentState.SUCCEEDED, strategy__in=BESIDE)
+    found = Deployment.objects.filter(ended, slot=slot, incident__isnull=True).exclude(strategy=FULL_ROLLOUT)
     return found.select_related("version__loop_version__loop").annotate(happened=F("finished_at"))
 
 

@@ -26,7 +26,7 @@ DeployMode = Literal["automatic", "by hand"]  # whether a turn deploys what pass
 BY_HAND: DeployMode = "by hand"
 DEPLOY_MODES: tuple[DeployMode, ...] = get_args(DeployMode)
 FirstTrial = Literal["always", "undecided"]
-RolloutName = Literal["", "full_rollout", "canary", "ab_test", "shadow_test"]
+RolloutName = Literal["", "full_rollout", "canary", "ab_test", "shadow_test", "apprentice"]
 WhenInsufficient = Literal["go_back", "accept", "extend"]
 ROLLOUT_NAMES: tuple[RolloutName, ...] = get_args(RolloutName)[1:]
 WHEN_INSUFFICIENT: tuple[WhenInsufficient, ...] = get_args(WhenInsufficient)
@@ -145,7 +145,8 @@ class DeclaredRollout:
     ``extensions``: how often a stage that proves too little is extended by as many weeks.
     ``when_insufficient``: how a rollout ends that has proved nothing by then. ``extend`` extends a stage that ran late, too.
     ``by_hand``: whether an operator approves each stage and the promotion.
-    ``split``: the candidate's share of the people in an A/B test. ``weeks``: how long that test, or a shadow test, lasts.
+    ``split``: the candidate's share of the people in an A/B test. ``weeks``: how long that test, a shadow test or an
+    apprenticeship lasts.
     A loop that declares a shadow test has 1 week by default.
     """
 

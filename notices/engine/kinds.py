@@ -45,7 +45,7 @@ NOTICE_KINDS = registry(
     "kind of notice",
     NoticeKind(
         "rollout_started", "rollout.started", "Rollout started", INFO,
-        "{version} began a {strategy} in {subject}, for {share} of the people.",
+        "{version} began its {strategy} in {subject}, for {share} of the people.",
     ),
     NoticeKind(
         "rollout_stage", "rollout.stage", "Next stage", INFO,

@@ -54,11 +54,15 @@ class ChoiceAdmin(PersonRowsAdmin):
 
     @display(description="propensity", ordering="propensity")
     def show_propensity(self, choice: Choice) -> str:
-        return number_text(choice.propensity)
+        return _propensity_text(choice.propensity)
 
     @display(description="marginal propensity", ordering="marginal_propensity")
     def show_marginal(self, choice: Choice) -> str:
-        return number_text(choice.marginal_propensity)
+        return _propensity_text(choice.marginal_propensity)
+
+
+def _propensity_text(propensity: float | None) -> str:
+    return "not known: the app chose" if propensity is None else number_text(propensity)
 
 
 @admin.register(RewardSignal)

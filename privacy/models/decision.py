@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from core.model_base import Created
 from loops.models import LoopVersion
+from privacy.engine.head_choice import OWN_CHOICE
 from privacy.models.person import Person
 from privacy.models.release import Release
 
@@ -43,19 +44,20 @@ class Choice(models.Model):
     """One head's choice in a decision: action index, propensities, and whether it was drawn for exploration.
 
     ``propensity`` is conditional on the exploration flag, for training. ``marginal_propensity`` is not, for off-policy
-    evaluation. Unavailable decisions were not randomised and have no choice rows.
+    evaluation. Unavailable decisions were not randomised and have no choice rows. A choice that the app made itself (``fallback``
+    "app") has no version and no propensity, because nobody knows how else it could have chosen. No policy learns from it.
     """
 
     decision = models.ForeignKey(Decision, on_delete=models.CASCADE, related_name="choices")
     head = models.CharField(max_length=20)
     action = models.PositiveSmallIntegerField()
-    propensity = models.FloatField()
-    marginal_propensity = models.FloatField()
+    propensity = models.FloatField(null=True, help_text="Null: the app made the choice itself.")
+    marginal_propensity = models.FloatField(null=True, help_text="Null: the app made the choice itself.")
     explored = models.BooleanField(default=True)
     learnable = models.BooleanField(
         default=True,
         db_default=True,
-        help_text="False for a fallback or a restricted choice: training uses its state but not its action.",
+        help_text="False for a fallback, a restricted choice or the app's own: training uses its state but not its action.",
     )
     version = models.BigIntegerField(null=True, blank=True, help_text="Id of the model version that served.")
     generation = models.PositiveIntegerField(null=True, blank=True, help_text="Generation of the slot that served.")
@@ -65,7 +67,7 @@ class Choice(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="Policy that answered in place of the deployed one: stable or reference.",
+        help_text="What answered in place of the deployed policy: stable, reference, or app for the app's own choice.",
     )
 
     class Meta:
@@ -76,8 +78,21 @@ class Choice(models.Model):
             models.CheckConstraint(
                 condition=Q(marginal_propensity__gt=0, marginal_propensity__lte=1), name="choice_marginal_valid"
             ),
-            models.CheckConstraint(condition=Q(fallback__in=["", "stable", "reference"]), name="choice_fallback_known"),
+            models.CheckConstraint(
+                condition=Q(fallback__in=["", "stable", "reference", OWN_CHOICE]), name="choice_fallback_known"
+            ),
             models.CheckConstraint(condition=Q(fallback="") | Q(learnable=False), name="choice_fallback_never_learned"),
+            models.CheckConstraint(
+                condition=Q(
+                    fallback=OWN_CHOICE,
+                    propensity__isnull=True,
+                    marginal_propensity__isnull=True,
+                    version__isnull=True,
+                    explored=False,
+                )
+                | ~Q(fallback=OWN_CHOICE) & Q(propensity__isnull=False, marginal_propensity__isnull=False),
+                name="choice_of_the_app_has_no_propensity",
+            ),
         ]
 
     def __str__(self) -> str:

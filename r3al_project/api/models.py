@@ -237,7 +237,8 @@ class DeployBody(StrictBody):
     deploymentType = OneOfField(
         choices=tuple(STRATEGIES), required=False,
         help_text="Default: what a turn would do by itself, which is a trial of a first or an undecided policy, and otherwise a "
-        "full_rollout. A full_rollout of a version whose trial passed promotes it. In a shadow_test nobody gets its actions.",
+        "full_rollout. A full_rollout of a version whose trial passed promotes it. In a shadow_test nobody gets its actions. "
+        "In an apprentice rollout the app's own choices are served, and nobody gets its actions.",
     )  # fmt: skip
     trafficPercentage = NumberField(
         default=100.0, min_value=0.0, max_value=100.0,

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from core.errors import Conflict
-from deployments.engine.rollouts.strategies import STRATEGIES
+from deployments.engine.rollouts.strategies import BESIDE, STRATEGIES
 from deployments.models import Deployment
 from deployments.selectors.rollouts import last_checks, progress_of, rollout_get
 from deployments.services.rollouts.operate import (
@@ -55,10 +55,10 @@ def _question(operation: RolloutOperation, rollout: Deployment) -> Question:
     now = next_step(rollout, progress, last_checks([rollout]).get(rollout.pk))
     return Question(
         f"{operation.label}: {label} of {rollout.version}?",
-        f"{operation.effect} {_STORED}",
+        f"{operation.effect_on(rollout)} {_STORED}",
         operation.label,
         warning=_warning(operation, rollout),
-        reason="harm" if operation.name == "abort" else "plain",
+        reason="harm" if operation.name == "abort" and rollout.strategy not in BESIDE else "plain",
         notes=[stage_words(rollout, progress), now],
     )
 
@@ -66,7 +66,7 @@ def _question(operation: RolloutOperation, rollout: Deployment) -> Question:
 def _warning(operation: RolloutOperation, rollout: Deployment) -> str:
     if _overrides(operation, rollout):
         return _TOO_EARLY
-    if operation.name == "abort":
+    if operation.name == "abort" and rollout.strategy not in BESIDE:
         return (
             "If it caused harm, it is never tried again, and versions that act like it are not deployed by themselves."
         )

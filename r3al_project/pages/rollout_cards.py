@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.sentences import sentence
-from deployments.engine.rollouts.strategies import SHADOW_TEST, STRATEGIES, TRIAL
+from deployments.engine.rollouts.strategies import BESIDE, STRATEGIES, TRIAL
 from deployments.models import Deployment, DeploymentState, RolloutCheck
 from deployments.selectors.rollouts import RolloutProgress, last_checks, progress_of
 from r3al_project.pages.front_page import chip_of
@@ -18,8 +18,8 @@ _STOPS = ("roll_back", "pause", "end")
 
 
 def rollout_cards(watched: Sequence[Deployment]) -> list[dict[str, Any]]:
-    """Return a card for each rollout in progress, in their order. Trials and shadow tests have cards of their own."""
-    rollouts = [rollout for rollout in watched if rollout.strategy not in (TRIAL, SHADOW_TEST)]
+    """Return a card for each rollout in progress, in their order. Trials, and what nobody gets, have cards of their own."""
+    rollouts = [rollout for rollout in watched if rollout.strategy not in (TRIAL, *BESIDE)]
     checks = last_checks(rollouts)
     return [_card(rollout, checks.get(rollout.pk)) for rollout in rollouts]
 
@@ -50,7 +50,7 @@ def _verdict(check: RolloutCheck) -> str:
 
 
 def _effect(act: RolloutOperation, rollout: Deployment, progress: RolloutProgress) -> str:
-    words = approved_words(rollout, progress) if act.name == "approve" else act.effect
+    words = approved_words(rollout, progress) if act.name == "approve" else act.effect_on(rollout)
     return sentence(words[:1].upper() + words[1:])
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 
-from deployments.engine.rollouts.strategies import STRATEGIES, TRIAL
+from deployments.engine.rollouts.strategies import APPRENTICE, STRATEGIES, TRIAL
 from deployments.models import Deployment
-from deployments.selectors.slots import incident_of, rollout_with, serving_after, shadow_test_of
+from deployments.selectors.slots import incident_of, rollout_beside, rollout_with, serving_after
 from deployments.services.rollouts.rollback import rollback_check, rollback_undo, undo_check, version_rollback
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
 from r3al_project.permissions import ROLLBACK_VERSION
@@ -38,7 +38,7 @@ def rollback(request: HttpRequest, version: int) -> HttpResponse:
         f"{text} Your reason is stored with the incident, and its digest in the Trust Vault.",
         f"Stop the {_label(tried)}" if (tried := rollout_with(found)) else "Roll back",
         warning=warning,
-        reason="plain" if shadow_test_of(found) is not None else "harm",
+        reason="plain" if rollout_beside(found) is not None else "harm",
     )
     return confirm(request, question, check=lambda: rollback_check(found))
 
@@ -48,9 +48,11 @@ def _rollback_words(found: ModelVersion) -> tuple[str, str, str]:
     harm = (
         "If it caused harm, it is never deployed again, and versions that act like it are not deployed by themselves."
     )
-    if shadow_test_of(found) is not None:
+    if (beside := rollout_beside(found)) is not None:
         text = "Nobody gets its actions, so nothing changes for anybody."
-        return f"Stop the shadow test of {found}?", text, f"{found.name} waits for another rollout."
+        if beside.strategy == APPRENTICE:
+            text = "The app's own choices are served no more, and everybody gets the present version within a second."
+        return f"Stop the {_label(beside)} of {found}?", text, f"{found.name} waits for another rollout."
     tried = rollout_with(found)
     if tried is not None:
         text, label = "Everybody gets the present version again within a second.", _label(tried)

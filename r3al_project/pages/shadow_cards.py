@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-from core import clock
 from core.html_format import number_text
-from deployments.engine.arm_assignment import EPOCH
 from deployments.engine.rollouts.off_policy import OffPolicyValue
 from deployments.engine.rollouts.shadow import SEES_NO_OUTCOMES, ShadowCounts
 from deployments.engine.rollouts.strategies import SHADOW_TEST
 from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.models import Deployment
-from deployments.selectors.shadow import last_check, shadow_began, shadow_counts
+from deployments.selectors.shadow import last_check, shadow_counts
 from deployments.selectors.slots import rollouts_now
+from r3al_project.turns.rollout_progress import beside_ends
 from training.models import VersionState
 
 _ENDED = 2
@@ -73,5 +71,4 @@ def _time(counts: ShadowCounts) -> str:
 def _until(test: Deployment) -> str:
     if test.state == "paused":
         return "It is paused. Its time begins anew when it is resumed."
-    due = shadow_began(test) + int(test.frozen_policy["weeks"]) * (1 + test.extended) * EPOCH
-    return f"It ends by itself on {max(due, clock.now() + timedelta(minutes=1)):%Y-%m-%d at %H:%M} UTC."
+    return f"It ends by itself on {beside_ends(test):%Y-%m-%d at %H:%M} UTC."

@@ -10,7 +10,7 @@ from django.shortcuts import render
 
 from core.errors import NotFound
 from core.sentences import sentence
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, TRIAL
+from deployments.engine.rollouts.strategies import APPRENTICE, BESIDE, FULL_ROLLOUT, STRATEGIES, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, Incident, RolloutAct, ServingSlot
 from deployments.selectors.timeline import TimelineEntry, timeline_of
@@ -89,8 +89,14 @@ def _deployment_words(row: Deployment) -> tuple[dict[str, str], str]:
             f"The trial of {name} begins: half of the people have it, and the others keep {_name(row.previous)}.",
         )
     share = int(row.frozen_policy.get("share_bp", 0)) / BASIS_POINTS
+    of = f"The {_label(row)} of {name} begins"
+    if row.strategy == APPRENTICE:
+        return (
+            begun,
+            f"{of}: the app's own choices are served where it sends them, and otherwise those of {_name(row.previous)}.",
+        )
     who = f"{share_text(share)} of people have it" if share else "nobody gets its actions"
-    return begun, f"The {_label(row)} of {name} begins: {who}, and the others keep {_name(row.previous)}."
+    return begun, f"{of}: {who}, and the others keep {_name(row.previous)}."
 
 
 def _label(row: Deployment) -> str:
@@ -105,10 +111,16 @@ def _act_words(row: RolloutAct) -> tuple[dict[str, str], str]:
     if row.act == RolloutAct.Act.PAUSE:
         return chip_of("cancelled", "paused"), f"{of} is paused: everybody has the present version."
     if row.act == RolloutAct.Act.RESUME:
-        return chip_of("running", "resumed"), f"{of} goes on: {share} of people have it, and its stage starts over."
+        goes_on = (
+            "its time starts over"
+            if rollout.strategy in BESIDE
+            else f"{share} of people have it, and its stage starts over"
+        )
+        return chip_of("running", "resumed"), f"{of} goes on: {goes_on}."
     if row.act == RolloutAct.Act.ASK:
         return chip_of("waiting", "waits"), f"{of} waits for an operator's approval."
-    return chip_of("insufficient", "extended"), f"{of} gets more time for stage {row.stage + 1}."
+    stage = "" if rollout.strategy in BESIDE else f" for stage {row.stage + 1}"
+    return chip_of("insufficient", "extended"), f"{of} gets more time{stage}."
 
 
 def _end_words(row: Deployment) -> tuple[dict[str, str], str]:

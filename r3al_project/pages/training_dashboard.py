@@ -16,6 +16,7 @@ from deployments.selectors.rollouts import rollouts_watched
 from deployments.selectors.slots import slots_in_use
 from loops.engine.spec import DEPLOY_MODES
 from loops.selectors import DEFAULT_LOOP, loop_version_current, loop_versions_current
+from r3al_project.pages.apprentice_cards import apprentice_cards
 from r3al_project.pages.front_page import release_context, turn_rows
 from r3al_project.pages.health_cards import health_card
 from r3al_project.pages.incident_cards import incident_cards
@@ -50,6 +51,7 @@ def _state() -> dict[str, Any]:
         "waiting": waiting_cards(),
         "trials": trial_cards(),
         "shadows": shadow_cards(),
+        "apprentices": apprentice_cards(),
         "rollouts": rollout_cards(rollouts),
         "timelines": slots,
     } | release_context()

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Max
 
-from deployments.engine.rollouts.strategies import AB_TEST, CANARY, SHADOW_TEST, TRIAL
+from deployments.engine.rollouts.strategies import AB_TEST, APPRENTICE, CANARY, SHADOW_TEST, TRIAL
 from r3al_project.turns.models import Turn
 from r3al_project.turns.selectors import left_to_operators, still_waits
 from training.models import ModelVersion
@@ -16,6 +16,7 @@ _LABELS = {
     CANARY: "Begin the canary",
     AB_TEST: "Begin the A/B test",
     SHADOW_TEST: "Begin the shadow test",
+    APPRENTICE: "Begin the apprenticeship",
 }
 
 

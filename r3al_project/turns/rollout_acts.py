@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.errors import Conflict, NotFound
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, TRIAL
+from deployments.engine.rollouts.strategies import BESIDE, FULL_ROLLOUT, TRIAL
 from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.models import Deployment, DeploymentState
 from deployments.services.rollouts.operate import PROMOTE
@@ -28,10 +28,23 @@ class RolloutOperation:
     fits: Callable[[Deployment], bool]
     misfit: str
 
+    def effect_on(self, rollout: Deployment) -> str:
+        """Return what the act does with this rollout, in one sentence."""
+        return _EFFECTS_BESIDE.get(self.name, self.effect) if rollout.strategy in BESIDE else self.effect
+
     def check(self, rollout: Deployment) -> None:
         """Check that the rollout's state allows the act. Raises Conflict."""
         if not self.fits(rollout):
             raise Conflict(f"the rollout of {rollout.version} is {rollout.get_state_display()}, and {self.misfit}")
+
+
+# Where a version only decides beside others, nobody has it.
+_EFFECTS_BESIDE = {
+    "pause": "The version decides no more, and everybody gets the present version, until you resume.",
+    "resume": "The version decides beside the others again, and its time starts over.",
+    "abort": "It ends, everybody gets the present version, and this one waits for another rollout.",
+    "retry": "It starts over with fresh evidence.",
+}
 
 
 def is_before_evidence(rollout: Deployment) -> bool:
@@ -63,7 +76,7 @@ def _is_active(rollout: Deployment) -> bool:
 
 
 def _is_promotable(rollout: Deployment) -> bool:
-    return rollout.state in ACTIVE_STATES and rollout.strategy != TRIAL
+    return rollout.state in ACTIVE_STATES and rollout.strategy not in (TRIAL, *BESIDE)
 
 
 def _was_aborted(rollout: Deployment) -> bool:
@@ -86,7 +99,7 @@ ROLLOUT_ACTS = {
         ),
         RolloutOperation(
             "promote", "Promote now", DEPLOY, "Everybody except the holdback gets the version at once.", _is_promotable,
-            "only one in progress that no turn judges is promoted",
+            "only one in progress that people have, and that no turn judges, is promoted",
         ),
         RolloutOperation(
             "abort", "Abort", ROLL_BACK, "Everybody keeps the present version, and this one is archived.", _is_active,

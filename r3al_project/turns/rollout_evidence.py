@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.html_format import number_text
+from deployments.engine.rollouts.apprentice import ApprenticeFacts, known_of
 from deployments.engine.rollouts.conditions import LEAST_IN_SMALL_ARM, LEAST_PEOPLE, REWARD_MARGIN
 from deployments.models import RolloutCheck
 from deployments.selectors.rollouts import shows_figures
@@ -64,6 +65,11 @@ def evidence_rows(check: RolloutCheck) -> list[EvidenceRow]:
     shown, terms = shows_figures(check), check.terms
     conditions: Mapping[str, Any] = check.figures.get("conditions", {})
     return [_row(name, figures, terms, shown) for name, figures in conditions.items()]
+
+
+def known_sentences(check: RolloutCheck) -> list[str]:
+    """Return what a verdict on an apprenticeship knew of the app's choices, in sentences. Other verdicts have none."""
+    return known_of(ApprenticeFacts.from_json(check.facts)) if "imitation" in check.facts else []
 
 
 def _row(name: str, figures: Mapping[str, Any], terms: Mapping[str, Any], shown: bool) -> EvidenceRow:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from core import clock
 from core.sentences import clause
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, STRATEGIES, TRIAL
+from deployments.engine.arm_assignment import EPOCH
+from deployments.engine.rollouts.strategies import BESIDE, FULL_ROLLOUT, STRATEGIES, TRIAL
 from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.models import Deployment, DeploymentState, RolloutCheck
 from deployments.selectors.rollouts import RolloutProgress, last_pause
+from deployments.selectors.shadow import shadow_began
 from deployments.services.rollouts.operate import ADVANCE, TICK
 
 _DAY = timedelta(days=1)
@@ -40,6 +42,8 @@ def stage_words(rollout: Deployment, progress: RolloutProgress) -> str:
     """State the present stage and who has the version in it."""
     if rollout.state not in ACTIVE_STATES:
         return f"It is {rollout.get_state_display()}."
+    if rollout.strategy in BESIDE:
+        return "Nobody gets the version's actions."
     share = share_text(progress.share or 0.0)
     has = f"{share} of people have the version now." if progress.share else "Nobody has the version now."
     if len(progress.stages) < 2:
@@ -50,7 +54,7 @@ def stage_words(rollout: Deployment, progress: RolloutProgress) -> str:
 
 def weeks_words(rollout: Deployment, progress: RolloutProgress) -> str:
     """State how many weeks of a stage are closed, or return an empty text for a rollout that has none."""
-    if not progress.due:
+    if not progress.due or rollout.strategy in BESIDE:
         return ""
     times = {0: "", 1: " It was extended once."}.get(rollout.extended, f" It was extended {rollout.extended} times.")
     return f"{min(progress.closed, progress.due)} of {progress.due} whole weeks are closed.{times}"
@@ -66,7 +70,15 @@ def next_step(rollout: Deployment, progress: RolloutProgress, check: RolloutChec
         return f"It waits for your approval: then {approved_words(rollout, progress)}."
     if rollout.strategy == TRIAL:
         return "The next turn reads the trial."
+    if rollout.strategy in BESIDE:
+        return f"It ends by itself on {beside_ends(rollout):%Y-%m-%d}, and promotes nothing."
     return f"{_time_words(progress)}{_data_words(check)}"
+
+
+def beside_ends(rollout: Deployment) -> datetime:
+    """Return when a rollout ends by itself whose version decides beside others: its declared weeks after it began or went on."""
+    due = shadow_began(rollout) + int(rollout.frozen_policy["weeks"]) * (1 + rollout.extended) * EPOCH
+    return max(due, clock.now())
 
 
 def ended_words(rollout: Deployment) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.engine.rollouts.strategies import AB_TEST, CANARY, FULL_ROLLOUT, SHADOW_TEST, TRIAL
+from deployments.engine.rollouts.strategies import AB_TEST, APPRENTICE, CANARY, FULL_ROLLOUT, SHADOW_TEST, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment
 from deployments.services.rollouts.slots import HOLDBACK_BP
@@ -23,6 +23,11 @@ CHOICES = {
         "It decides beside the present version, and nobody gets its actions. This shows failures, slowness and how often both "
         "agree. It cannot show outcomes of its own actions.",
     ),
+    APPRENTICE: (
+        "As an apprentice.",
+        "The app's own choices are served for a declared time, and it decides beside them. This shows how often it would choose "
+        "as the app does. What the app never tried stays unknown.",
+    ),
     AB_TEST: (
         "In an A/B test.",
         "A declared share of people gets it for a declared time. Then the version that was proven better serves everybody.",
@@ -33,6 +38,7 @@ ACTS = {
     TRIAL: "begin the trial of",
     CANARY: "begin the canary of",
     SHADOW_TEST: "begin the shadow test of",
+    APPRENTICE: "begin the apprenticeship of",
     AB_TEST: "begin the A/B test of",
 }
 
@@ -58,6 +64,14 @@ def begun_sentence(made: Deployment) -> str:
         share = percent(int(made.frozen_policy["share_bp"]))
         return f"{made.version} is in its first stage: {share} of people have it, {others}."
     if made.strategy == SHADOW_TEST:
-        weeks = int(made.frozen_policy["weeks"])
-        return f"{made.version} decides in shadow for {weeks} week{'s' * (weeks > 1)}. Nobody gets its actions."
+        return f"{made.version} decides in shadow for {_weeks(made)}. Nobody gets its actions."
+    if made.strategy == APPRENTICE:
+        return (
+            f"{made.version} is an apprentice for {_weeks(made)}. The app's own choices are served where it sends them."
+        )
     return f"{made.version} is deployed to everybody except the holdback, who keep the previous version."
+
+
+def _weeks(made: Deployment) -> str:
+    weeks = int(made.frozen_policy["weeks"])
+    return f"{weeks} week{'s' * (weeks > 1)}"

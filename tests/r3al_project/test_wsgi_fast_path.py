@@ -14,7 +14,10 @@ from django.urls import reverse
 
 from r3al_project.api.decisions import LARGEST_REQUEST, decisions
 from r3al_project.wsgi_fast_path import Environ, FastPath, _is_allowed
+from tests.factories.apprentices import apprentice
 from tests.factories.care import CONTEXT, care_loop, person
+from tests.factories.shadows import worked_by_hand
+from tests.factories.versions import ALWAYS_WALK, judged, learned
 from tests.r3al_project.api.api_calls import URL
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,6 +70,18 @@ def test_both_ways_answer_alike(token: str, body: bytes) -> None:
     usual = Answered(WSGIHandler(), environ(token, body))
     assert (short.status, short.body) == (usual.status, usual.body)
     assert short.headers == usual.headers
+
+
+@pytest.mark.parametrize("own", [{"policy": "talk"}, {"policy": "sing"}, {"tone": "warm"}, "talk", {}])
+def test_both_ways_serve_and_refuse_the_apps_own_choice_alike(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    worked_by_hand(monkeypatch)
+    version = judged(learned(care_loop(), "policy", ALWAYS_WALK))
+    _, token = person("ada")
+    apprentice(version)
+    body = json.dumps(BODY | {"ownChoice": own}).encode()
+    short, usual = Answered(lane(), environ(token, body)), Answered(WSGIHandler(), environ(token, body))
+    assert (short.status, short.body, short.headers) == (usual.status, usual.body, usual.headers)
+    assert (b'"chosenBy":"app"' in short.body) == (own == {"policy": "talk"})
 
 
 @pytest.mark.parametrize("body", [json.dumps(BODY).encode(), b"{", b'{"requestId": "r", "loop": "no"}'])

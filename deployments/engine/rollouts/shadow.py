@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from core.errors import InputError
 from deployments.engine.health.metrics import LEAST_REQUESTS
@@ -43,7 +43,7 @@ class ShadowTerms:
     def __post_init__(self) -> None:
         """Raise InputError for terms that no test can follow."""
         if self.weeks < 1 or self.extensions < 0 or self.least_scored < 1:
-            raise InputError("a shadow test needs at least one week and one decision, and no negative extensions")
+            raise InputError("the test needs at least one week and one decision, and no negative extensions")
         if not (0.0 <= self.most_errors < 1.0 and 0.0 <= self.most_late < 1.0):
             raise InputError("the shares of failed and of slow decisions must be at least 0 and below 1")
 
@@ -52,7 +52,7 @@ class ShadowTerms:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> ShadowTerms:
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Read what ``as_json`` returned. Other keys, which a history may hold too, are left out."""
         return cls(**{name: stored[name] for name in cls.__dataclass_fields__ if name in stored})
 
@@ -151,7 +151,7 @@ class ShadowFacts:
 
 def shadow_verdict(terms: ShadowTerms, facts: ShadowFacts) -> RolloutVerdict:
     """Decide the next step of a shadow test."""
-    findings = [*_not_deployable(terms, facts.counts), *_course(terms, facts)]
+    findings = [*not_deployable(terms, facts.counts), *_course(terms, facts)]
     figures = facts.counts.figures | {
         "days": facts.days,
         "weeks": terms.weeks,
@@ -162,7 +162,7 @@ def shadow_verdict(terms: ShadowTerms, facts: ShadowFacts) -> RolloutVerdict:
     return worst_of(findings, figures)
 
 
-def _not_deployable(terms: ShadowTerms, counts: ShadowCounts) -> list[CheckFinding]:
+def not_deployable(terms: ShadowTerms, counts: ShadowCounts) -> list[CheckFinding]:
     """Return what shows that the candidate cannot serve: it fails too often, or takes too long."""
     checks = (
         (counts.errors, counts.scored + counts.errors, terms.most_errors, "failed"),

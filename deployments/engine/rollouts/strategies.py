@@ -15,6 +15,8 @@ TRIAL = "trial"
 CANARY = "canary"
 SHADOW_TEST = "shadow_test"
 AB_TEST = "ab_test"
+APPRENTICE = "apprentice"
+BESIDE = (SHADOW_TEST, APPRENTICE)  # the version decides beside others, and nobody gets its actions
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ STRATEGIES = strategy_table(
     RolloutStrategy(CANARY, "canary"),
     RolloutStrategy(SHADOW_TEST, "shadow test"),
     RolloutStrategy(AB_TEST, "A/B test"),
+    RolloutStrategy(APPRENTICE, "apprenticeship"),
 )
 
 

@@ -15,7 +15,7 @@ from django.db import transaction
 from core import clock
 from core.errors import Conflict, InputError
 from deployments.engine.arm_assignment import EPOCH, week_of
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, SHADOW_TEST, TRIAL
+from deployments.engine.rollouts.strategies import BESIDE, FULL_ROLLOUT, STRATEGIES, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, DeploymentState, Incident, ServingSlot
 from deployments.selectors.slots import rollout_in
@@ -48,9 +48,9 @@ class LockedRollout:
         return tuple(terms.get("stages") or (terms["share_bp"] / BASIS_POINTS,))
 
     @property
-    def is_shadow(self) -> bool:
-        """Tell whether it is a shadow test, which gives nobody the candidate."""
-        return self.rollout.strategy == SHADOW_TEST
+    def is_beside(self) -> bool:
+        """Tell whether the version decides beside others, so that nobody gets its actions."""
+        return self.rollout.strategy in BESIDE
 
     @property
     def is_last(self) -> bool:
@@ -128,7 +128,7 @@ def rollout_extend(*, rollout: Deployment, stage: int, reason: str) -> Deploymen
     held = _in_progress(rollout)
     if held.rollout.stage != stage:
         raise Conflict(f"the rollout of {rollout.version} is in stage {held.rollout.stage + 1} now")
-    note = shadow_extend if held.is_shadow else candidate_noted
+    note = shadow_extend if held.is_beside else candidate_noted
     return note(
         slot=held.slot,
         actor=TICK,
@@ -147,7 +147,7 @@ def rollout_pause(*, rollout: Deployment, actor: str, reason: str) -> Deployment
     """
     _check_reason("pausing a rollout", reason)
     held = _in_progress(rollout)
-    if held.is_shadow:
+    if held.is_beside:
         return shadow_pause(slot=held.slot, actor=actor, reason=reason)
     return candidate_share(
         slot=held.slot, share_bp=0, actor=actor, reason=reason, state=DeploymentState.PAUSED, waits_for=""
@@ -164,7 +164,7 @@ def rollout_resume(*, rollout: Deployment, actor: str, reason: str) -> Deploymen
     held = rollout_locked(rollout)
     if held.rollout.state != DeploymentState.PAUSED:
         raise Conflict(f"the rollout of {rollout.version} is {held.rollout.get_state_display()}, so it is not resumed")
-    if held.is_shadow:
+    if held.is_beside:
         return shadow_resume(slot=held.slot, actor=actor, reason=reason)
     return candidate_share(
         slot=held.slot,
@@ -189,9 +189,10 @@ def rollout_promote(*, rollout: Deployment, actor: str, reason: str, override: s
     held = rollout_locked(rollout)
     if held.rollout.strategy == TRIAL:
         raise Conflict(f"{rollout.version} is on trial, which turns judge; deploy it once a look passed")
-    if held.is_shadow:
+    if held.is_beside:
         raise Conflict(
-            f"{rollout.version} is in a shadow test, which proves no outcome; abort it and start another rollout"
+            f"the {STRATEGIES[rollout.strategy].label} of {rollout.version} proves no outcome of its actions; "
+            "abort it and start another rollout"
         )
     if held.rollout.waits_for != PROMOTE and not override.strip():
         raise Conflict(
@@ -203,12 +204,12 @@ def rollout_promote(*, rollout: Deployment, actor: str, reason: str, override: s
 
 @transaction.atomic
 def rollout_abort(*, rollout: Deployment, actor: str, reason: str, harmful: bool = False) -> Incident:
-    """End a rollout: everybody keeps the stable version, and the candidate is archived. A shadow waits for another rollout.
+    """End a rollout: everybody keeps the stable version, and the candidate is archived. One that decided beside others is not.
 
     Raises: InputError without a reason. Conflict when the rollout has ended.
     """
     held = rollout_locked(rollout)
-    if held.is_shadow:
+    if held.is_beside:
         return shadow_abort(rollout=held.rollout, actor=actor, reason=reason, harmful=harmful)
     return candidate_stop(slot=held.slot, actor=actor, reason=reason, automatic=False, harmful=harmful)
 
@@ -228,7 +229,7 @@ def rollout_retry(*, rollout: Deployment, actor: str, reason: str, override: str
         )
     if Incident.objects.filter(version=rollout.version_id, harmful=True).exists():
         raise Conflict(f"{rollout.version} was taken back for harm; it is never tried again")
-    left = VersionState.EVALUATING if ended.strategy == SHADOW_TEST else VersionState.ARCHIVED
+    left = VersionState.EVALUATING if ended.strategy in BESIDE else VersionState.ARCHIVED
     again = ModelVersion.objects.filter(pk=rollout.version_id, state=left)
     if not again.update(state=VersionState.EVALUATING):
         raise Conflict(f"{rollout.version} is not in state {left}; check which version is deployed now")

@@ -19,7 +19,8 @@ _SLOTS_FIRST = (
     "pk", "head", "stable_id", "candidate_id", "weight_bp", "holdback_id", "holdback_bp", "rotates", "exploration_bp", "salt",
     "generation",
 )  # fmt: skip
-_SLOTS = (*_SLOTS_FIRST, "shadow_id")
+_SLOTS_SECOND = (*_SLOTS_FIRST, "shadow_id")
+_SLOTS = (*_SLOTS_SECOND, "app_chooses")
 _DEPLOYMENTS_FIRST = (
     "pk", "created_at", "slot_id", "version_id", "previous_id", "strategy", "state", "frozen_policy", "rollback_of_id",
     "harmful", "reason", "actor", "finished_at",
@@ -85,15 +86,16 @@ _ROLLOUTS_FIRST = RolloutRows(
     acts=(),
 )
 _ROLLOUTS_SECOND = replace(_ROLLOUTS_FIRST, incidents=_INCIDENTS, edition=2, earlier=_ROLLOUTS_FIRST)
-ROLLOUTS = replace(
+_ROLLOUTS_THIRD = replace(
     _ROLLOUTS_SECOND,
     deployments=_DEPLOYMENTS,
-    slots=_SLOTS,
+    slots=_SLOTS_SECOND,
     experiments=_EXPERIMENTS,
     acts=_ACTS,
     edition=3,
     earlier=_ROLLOUTS_SECOND,
 )
+ROLLOUTS = replace(_ROLLOUTS_THIRD, slots=_SLOTS, edition=4, earlier=_ROLLOUTS_THIRD)
 check_register(ROLLOUTS)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from django.db import transaction
 
 from core.errors import Conflict, InputError
-from deployments.engine.rollouts.strategies import FULL_ROLLOUT, SHADOW_TEST
+from deployments.engine.rollouts.strategies import BESIDE, FULL_ROLLOUT, STRATEGIES
 from deployments.models import Deployment, DeploymentState, HealthCheck, Incident, ServingSlot
-from deployments.selectors.slots import is_candidate, rollout_in, shadow_test_of, slot_of
+from deployments.selectors.slots import is_candidate, rollout_beside, rollout_in, slot_of
 from deployments.services.rollouts.candidate_arm import candidate_stop
 from deployments.services.rollouts.recorded_incidents import incident_record
 from deployments.services.rollouts.rollout_notices import tell_incident
@@ -67,7 +67,7 @@ def version_rollback(*, version: ModelVersion, actor: str, reason: str, harmful:
 
     Raises InputError without a reason, and Conflict when it is neither deployed nor tried.
     """
-    if (test := shadow_test_of(version)) is not None:
+    if (test := rollout_beside(version)) is not None:
         return shadow_abort(rollout=test, actor=actor, reason=reason, harmful=harmful)
     if is_candidate(version):
         slot = slot_of(version)
@@ -110,9 +110,9 @@ def undo_check(incident: Incident) -> None:
 
 
 def _check_nothing_since(incident: Incident) -> None:
-    """Check that the rollback is the last change of its slot, and that no shadow test runs beside it. Raises Conflict."""
-    if (active := rollout_in(incident.slot)) is not None and active.strategy == SHADOW_TEST:
-        raise Conflict(f"{active.version} is in a shadow test; abort it first")
+    """Check that the rollback is the last change of its slot, and that no version decides beside it. Raises Conflict."""
+    if (active := rollout_in(incident.slot)) is not None and active.strategy in BESIDE:
+        raise Conflict(f"the {STRATEGIES[active.strategy].label} of {active.version} is in progress; abort it first")
     last = Deployment.objects.of_people().filter(slot=incident.slot_id).order_by("-pk").first()
     if last is None or last.rollback_of_id != incident.deployment_id:
         raise Conflict(
@@ -122,7 +122,7 @@ def _check_nothing_since(incident: Incident) -> None:
 
 def rollback_check(version: ModelVersion) -> None:
     """Check that a version is deployed and can be rolled back, or that a rollout tries it. Raises Conflict."""
-    if is_candidate(version) or shadow_test_of(version) is not None:
+    if is_candidate(version) or rollout_beside(version) is not None:
         return
     _served_by(_slot_served_by(version))
 

@@ -20,7 +20,7 @@ _PROGRAMS = ("rollout tick", "health check")  # actors whose reasons are the pla
 
 def tell_started(deployment: Deployment, slot: ServingSlot, share_bp: int) -> None:
     """Tell that a deployment began, with the share of the people who get the version."""
-    facts = {"share": _percent(share_bp)}
+    facts = {"share": _percent(share_bp) if share_bp else "none"}
     _tell("rollout_started", deployment, slot, deployment.version, "once", facts)
 
 

@@ -179,6 +179,7 @@ def slot_return(
         stable=version,
         candidate=None,
         shadow=None,
+        app_chooses=False,
         weight_bp=0,
         holdback=None,
         holdback_bp=0,

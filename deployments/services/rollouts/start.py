@@ -9,6 +9,8 @@ from typing import Protocol
 from core.errors import Conflict, InputError, R3alError
 from deployments.engine.rollouts.strategies import (
     AB_TEST,
+    APPRENTICE,
+    BESIDE,
     CANARY,
     FULL_ROLLOUT,
     SHADOW_TEST,
@@ -20,10 +22,11 @@ from deployments.engine.rollouts.strategies import (
 from deployments.models import Deployment
 from deployments.selectors.slots import is_on_trial
 from deployments.services.rollouts.ab_test import ab_test_start
+from deployments.services.rollouts.apprentice import apprentice_start
 from deployments.services.rollouts.canary import canary_start
 from deployments.services.rollouts.full_rollout import Proposal, full_rollout, serving_check, verdict_check
 from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
-from deployments.services.rollouts.shadow import shadow_start, was_in_shadow
+from deployments.services.rollouts.shadow import shadow_start, was_beside
 from deployments.services.rollouts.trial import promote_check, trial_promote, trial_start, trial_wanted_check
 from loops.engine.heads import MAIN_HEAD
 from training.models import ModelVersion
@@ -52,14 +55,14 @@ class StartRollout(Protocol):
 
 
 def without_share(start: StartForAll, label: str) -> StartRollout:
-    """Make a starter that refuses a chosen share of the people. ``label``: what the error calls the rollout."""
+    """Make a starter that refuses a chosen share of the people. ``label``: what the error calls the rollout, with its article."""
 
     def starter(
         *, version: ModelVersion, actor: str, reason: str, override: str = "", share: float | None = None
     ) -> Deployment:
         if share is not None:
             raise InputError(
-                f"a {label} begins with no share of your choice; leave trafficPercentage at 100",
+                f"{label} begins with no share of your choice; leave trafficPercentage at 100",
                 field="trafficPercentage",
             )
         return start(version=version, actor=actor, reason=reason, override=override)
@@ -82,11 +85,12 @@ def starter_table(
 STARTERS = starter_table(
     STRATEGIES,
     {
-        FULL_ROLLOUT: without_share(full_rollout, "full rollout"),
-        TRIAL: without_share(trial_start, "trial"),
+        FULL_ROLLOUT: without_share(full_rollout, "a full rollout"),
+        TRIAL: without_share(trial_start, "a trial"),
         CANARY: canary_start,
-        SHADOW_TEST: without_share(shadow_start, "shadow test"),
+        SHADOW_TEST: without_share(shadow_start, "a shadow test"),
         AB_TEST: ab_test_start,
+        APPRENTICE: without_share(apprentice_start, "an apprenticeship"),
     },
 )
 
@@ -122,7 +126,8 @@ def strategy_wanted(version: ModelVersion, standing: GateStanding | None = None)
     """Return the strategy by which a turn would deploy a version by itself.
 
     That is the loop's declared one. Otherwise it is a trial for a policy that its gates leave undecided, and for a first policy
-    unless the loop says otherwise. What is undecided never goes to everybody at once. A declared shadow test comes once.
+    unless the loop says otherwise. What is undecided never goes to everybody at once. A declared shadow test
+    or apprenticeship comes once.
 
     Args:
         standing: what its gate allows, if it was read already. The version is then not on trial.
@@ -130,7 +135,7 @@ def strategy_wanted(version: ModelVersion, standing: GateStanding | None = None)
     if version.head != MAIN_HEAD or (standing is None and is_on_trial(version)):
         return FULL_ROLLOUT
     found, declared = standing or gate_standing(version), version.loop_version.spec.rollout.strategy
-    if declared == SHADOW_TEST and was_in_shadow(version):
+    if declared in BESIDE and was_beside(version, declared):
         declared = ""
     if declared in STARTERS and (declared != FULL_ROLLOUT or found.is_proven):
         return declared
@@ -161,6 +166,7 @@ def rollout_options(proposal: Proposal) -> RolloutOptions:
         CANARY: lambda: _tried_check(standing),
         AB_TEST: lambda: _tried_check(standing),
         SHADOW_TEST: lambda: _tried_check(standing),
+        APPRENTICE: lambda: _tried_check(standing),
     }
     if version.head == MAIN_HEAD:
         checks[TRIAL] = lambda: trial_wanted_check(standing)

@@ -5,6 +5,7 @@ Nothing is read from or written to the database, and every draw comes from the s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from deployments.engine.action_selection import select_actions
@@ -51,6 +52,7 @@ def compute_decision(
     choices = [] if reason is not None else select_actions(
         head_policies_for(serving.arms, person.person_key, now), state,
         seed=keys.seed, exploration=serving.exploration, eligible=context.eligible,
+        own=_own_in_force(serving, context.own) if context.own else None,
     )  # fmt: skip
     closes_at = now + timedelta(seconds=spec.reward.deadline_seconds)
     decided = DecisionToWrite(
@@ -75,3 +77,8 @@ def compute_decision(
     )
     answer = render_answer(version, request.request_id, decided, state, context.clamped, choices, stable=main.stable)
     return decided, answer
+
+
+def _own_in_force(serving: ServedLoop, own: Mapping[str, int]) -> dict[str, int]:
+    """Return the app's own choices for the heads that an apprentice watches. Elsewhere the app's choice changes nothing."""
+    return {head: own[head] for head in serving.app_chooses if head in own}

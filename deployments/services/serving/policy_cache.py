@@ -24,6 +24,7 @@ from loops.engine.spec import Head, LoopSpec
 from loops.engine.state.scalar import ScalarDynamics
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
+from privacy.engine.head_choice import OWN_CHOICE
 from privacy.models import Choice
 from training.models import ModelVersion
 from training.selectors.versions import version_get, version_policy
@@ -44,12 +45,16 @@ _ROTATES_SINCE = Case(
 
 @dataclass(frozen=True)
 class ShadowPolicy:
-    """Hold a shadow beside the stable policy of its head. ``policy`` None: the version cannot serve the loop."""
+    """Hold a shadow beside the stable policy of its head. ``policy`` None: the version cannot serve the loop.
+
+    ``is_apprentice``: it is compared with the app's own choices, not with the stable version's.
+    """
 
     head: str
     version: int
     policy: HeadPolicy | None
     stable: HeadPolicy
+    is_apprentice: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class ServedLoop:
     """Hold a loop's current version with the policies that serve its heads, the main head first.
 
     ``main``: the slot of the main head. ``exploration``: share of decisions drawn from the logging distribution, for all heads.
-    ``shadows``: versions that decide beside the served ones.
+    ``shadows``: versions that decide beside the served ones. ``app_chooses``: heads for which the app's own choices are served.
     """
 
     loop_version: LoopVersion
@@ -67,6 +72,7 @@ class ServedLoop:
     main: SlotFacts
     exploration: float
     shadows: tuple[ShadowPolicy, ...] = ()
+    app_chooses: tuple[str, ...] = ()
 
 
 _loops: dict[str, tuple[float, ServedLoop]] = {}
@@ -115,6 +121,7 @@ def served_loop_with(loop_version: LoopVersion, versions: Mapping[str, ModelVers
             holdback_bp=0,
             rotates_since=None,
             shadow=None,
+            app_chooses=False,
         )
     return _serving(loop_version, ScalarDynamics(loop_version.spec), slots)
 
@@ -122,7 +129,7 @@ def served_loop_with(loop_version: LoopVersion, versions: Mapping[str, ModelVers
 def _slots(version: LoopVersion) -> dict[str, SlotFacts]:
     fields = (
         "head", "stable_id", "candidate_id", "weight_bp", "holdback_id", "holdback_bp", "exploration_bp", "salt", "generation",
-        "rotates_since", "shadow_id",
+        "rotates_since", "shadow_id", "app_chooses",
     )  # fmt: skip
     rows = ServingSlot.objects.filter(loop_id=version.loop_id).annotate(rotates_since=_ROTATES_SINCE)
     slots = {row[0]: SlotFacts(*row) for row in rows.values_list(*fields)}
@@ -138,13 +145,16 @@ def _serving(version: LoopVersion, dynamics: ScalarDynamics, slots: Mapping[str,
     arms = tuple(_arms(version, head, slots[head.name]) for head in version.spec.heads_main_first)
     main = arms[0].slot
     shadows = tuple(_shadow(version, arm, arm.slot.shadow) for arm in arms if arm.slot.shadow is not None)
-    return ServedLoop(version, version.spec, dynamics, arms, main, main.exploration_bp / BASIS_POINTS, shadows)
+    app_chooses = tuple(shadow.head for shadow in shadows if shadow.is_apprentice)
+    return ServedLoop(
+        version, version.spec, dynamics, arms, main, main.exploration_bp / BASIS_POINTS, shadows, app_chooses
+    )
 
 
 def _shadow(version: LoopVersion, arms: SlotArms, shadow: int) -> ShadowPolicy:
     slot = arms.slot
     policy = _loaded_head_policy(version, version.spec.head(slot.head), slot, shadow)
-    return ShadowPolicy(slot.head, shadow, policy, arms.stable)
+    return ShadowPolicy(slot.head, shadow, policy, arms.stable, slot.app_chooses)
 
 
 def _arms(version: LoopVersion, head: Head, slot: SlotFacts) -> SlotArms:
@@ -169,7 +179,7 @@ def _loaded_head_policy(version: LoopVersion, head: Head, slot: SlotFacts, model
 def stored_head_policies(version: LoopVersion, choices: Mapping[str, Choice]) -> list[HeadPolicy]:
     """Return the policies that made stored choices (by head), the policy head first, then in the order of the loop file.
 
-    The reference stands in for a version that can no longer be read.
+    The reference stands in for a version that can no longer be read, and for the app where it chose itself.
     """
     return [
         _stored_head_policy(version, h, choices[h.name]) for h in version.spec.heads_main_first if h.name in choices
@@ -178,7 +188,7 @@ def stored_head_policies(version: LoopVersion, choices: Mapping[str, Choice]) ->
 
 def _stored_head_policy(version: LoopVersion, head: Head, choice: Choice) -> HeadPolicy:
     model = choice.version or 0
-    policy = None if choice.fallback == "reference" else policy_of(model, version)
+    policy = None if choice.fallback in ("reference", OWN_CHOICE) else policy_of(model, version)
     policy = policy or reference_policy(version.spec, choice.head)
     return _head_policy(head, policy, model, choice.generation or 0, choice.fallback)
 

@@ -11,7 +11,7 @@ from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.services.serving.policy_cache import stored_head_policies
 from loops.engine.heads import MAIN_HEAD
 from loops.engine.spec import LoopSpec
-from privacy.engine.head_choice import HeadChoice
+from privacy.engine.head_choice import OWN_CHOICE, HeadChoice
 from privacy.engine.sealing import CannotOpen, Cipher
 from privacy.models import Choice, ServedDecision
 from privacy.selectors.keys import ciphers_known, state_of
@@ -75,6 +75,7 @@ def replayed_choices(served: ServedDecision, choices: dict[str, Choice], state: 
         seed=bytes(served.seed),
         exploration=served.exploration_bp / BASIS_POINTS,
         eligible={h: c.eligible for h, c in choices.items() if c.eligible is not None},
+        own={h: c.action for h, c in choices.items() if c.fallback == OWN_CHOICE},
     )
 
 

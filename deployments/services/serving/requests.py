@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import nan
 from typing import Annotated, NamedTuple
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from core.errors import InputError
 from core.identifiers import LONGEST_IDENTIFIER
-from loops.engine.spec import LoopSpec
+from loops.engine.spec import Head, LoopSpec
 from loops.engine.state.scalar import ScalarDynamics
 from loops.engine.state.values import feature_value
 from loops.selectors import DEFAULT_LOOP
@@ -22,6 +22,7 @@ LONGEST_REQUEST_ID = 100
 
 class DecisionRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """An app's decision request. ``context``: the state as far as the app knows it. ``eligible``: the allowed actions by head.
+    ``own_choice``: the action that the app would choose itself, by head. It is served while an apprentice watches that head.
 
     The service checks what the limits of the fields document, with errors that say more.
     """
@@ -32,14 +33,19 @@ class DecisionRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True
     context: dict[str, float | str] = {}
     local_time: Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})] | None = None
     eligible: dict[str, list[str]] = {}
+    own_choice: dict[str, str] | UnsetType = (
+        UNSET  # left out of the encoded body, so earlier requests keep their digests
+    )
 
 
 class ReadContext(NamedTuple):
-    """Hold a parsed request: F values (NaN if not given), names of clamped features, and masks of actions by head."""
+    """Hold a parsed request: F values (NaN if not given), names of clamped features, and by head the masks of allowed actions and
+    the app's own choices."""
 
     values: list[float]
     clamped: tuple[str, ...]
     eligible: Mapping[str, int]
+    own: Mapping[str, int]
 
 
 def read_context(spec: LoopSpec, dynamics: ScalarDynamics, request: DecisionRequest) -> ReadContext:
@@ -65,7 +71,9 @@ def read_context(spec: LoopSpec, dynamics: ScalarDynamics, request: DecisionRequ
         values[i], out_of_bounds = feature_value(spec, i, value, place=f"context.{name[:40]}")
         if out_of_bounds:
             clamped.append(name)
-    return ReadContext(values, tuple(clamped), _masks(spec, request.eligible) if request.eligible else {})
+    masks = _masks(spec, request.eligible) if request.eligible else {}
+    own = _own_choices(spec, request.own_choice, masks) if request.own_choice else {}
+    return ReadContext(values, tuple(clamped), masks, own)
 
 
 def _masks(spec: LoopSpec, eligible: Mapping[str, list[str]]) -> dict[str, int]:
@@ -75,18 +83,7 @@ def _masks(spec: LoopSpec, eligible: Mapping[str, list[str]]) -> dict[str, int]:
     """
     masks = {}
     for name, actions in eligible.items():
-        if name not in spec.head_names:
-            raise InputError(
-                f"eligible.{name} is not a head of loop {spec.name!r}; its heads are {', '.join(spec.head_names)}",
-                field=f"eligible.{name}",
-            )
-        head = spec.head(name)
-        unknown = [a for a in actions if a not in head.actions]
-        if unknown:
-            raise InputError(
-                f"eligible.{name} names {unknown[0]!r}; the actions of {name} are {', '.join(head.actions)}",
-                field=f"eligible.{name}",
-            )
+        head = _head_with(spec, "eligible", name, actions)
         if head.reference not in actions:
             raise InputError(
                 f"eligible.{name} must contain {head.reference!r}, the safe action", field=f"eligible.{name}"
@@ -95,3 +92,34 @@ def _masks(spec: LoopSpec, eligible: Mapping[str, list[str]]) -> dict[str, int]:
         if mask != (1 << len(head.actions)) - 1:
             masks[name] = mask
     return masks
+
+
+def _own_choices(spec: LoopSpec, chosen: Mapping[str, str], masks: Mapping[str, int]) -> dict[str, int]:
+    """Return the index of the app's own choice for each head that it names.
+
+    Raises: InputError for unknown names, and for an action that ``eligible`` of the same request does not allow.
+    """
+    own = {}
+    for name, action in chosen.items():
+        own[name] = _head_with(spec, "ownChoice", name, [action]).actions.index(action)
+        if name in masks and not masks[name] >> own[name] & 1:
+            raise InputError(
+                f"ownChoice.{name} is {action!r}, which eligible.{name} does not allow; choose one of those that it names",
+                field=f"ownChoice.{name}",
+            )
+    return own
+
+
+def _head_with(spec: LoopSpec, field: str, name: str, actions: Sequence[str]) -> Head:
+    """Return the head that a field of the request names. Raises InputError for an unknown head or an unknown action."""
+    place = f"{field}.{name[:40]}"
+    if name not in spec.head_names:
+        raise InputError(
+            f"{place} is not a head of loop {spec.name!r}; its heads are {', '.join(spec.head_names)}", field=place
+        )
+    head = spec.head(name)
+    if unknown := [action for action in actions if action not in head.actions]:
+        raise InputError(
+            f"{place} names {unknown[0][:40]!r}; the actions of {name} are {', '.join(head.actions)}", field=place
+        )
+    return head

@@ -12,13 +12,14 @@ from msgspec import UNSET, Meta, UnsetType
 
 from loops.engine.spec import LoopSpec
 from loops.models import LoopVersion
-from privacy.engine.head_choice import HeadChoice
+from privacy.engine.head_choice import OWN_CHOICE, HeadChoice
 from privacy.models import Unavailable
 
 _encoder = msgspec.json.Encoder()
 _TIME = Meta(extra_json_schema={"format": "date-time"})
 _REASONS = Meta(extra_json_schema={"enum": list(Unavailable.values)})
 _FALLBACKS = Meta(extra_json_schema={"enum": ["stable", "reference"]})
+_CHOOSERS = Meta(extra_json_schema={"enum": [OWN_CHOICE]})
 
 
 class RenderedAnswer(NamedTuple):
@@ -52,7 +53,8 @@ class Ranked(msgspec.Struct, gc=False):
 class HeadAnswer(msgspec.Struct, rename="camel", gc=False):
     """One head's choice. ``ranking``: eligible actions by value, best first, with the reference's margin included.
 
-    For an unavailable person only ``action`` is set, to the reference, because nothing was drawn.
+    For an unavailable person only ``action`` is set, to the reference, because nothing was drawn. ``chosen_by`` is "app" for the
+    app's own choice. No version chose it, so it has neither a propensity nor a ranking.
     """
 
     action: str
@@ -61,6 +63,7 @@ class HeadAnswer(msgspec.Struct, rename="camel", gc=False):
     explored: bool | UnsetType = UNSET
     fallback: Annotated[str, _FALLBACKS] | UnsetType | None = UNSET
     ranking: list[Ranked] | UnsetType = UNSET
+    chosen_by: Annotated[str, _CHOOSERS] | UnsetType = UNSET
 
 
 class DecisionAnswer(msgspec.Struct, rename="camel", gc=False):
@@ -96,7 +99,7 @@ def render_answer(
         state: F numbers, NaN where nothing is known.
         clamped: names of the clamped features.
         choices: the heads' choices, the policy head first.
-        stable: the policy head's stable version. An answer without choices is counted under it.
+        stable: the policy head's stable version. An answer that no version of that head made is counted under it.
     """
     spec, actions = version.spec, {choice.head: _action(choice) for choice in choices}
     if decision.unavailable:
@@ -110,13 +113,14 @@ def render_answer(
         reason=decision.unavailable or None,
         missing=_unknown(spec, state) if decision.unavailable == Unavailable.NO_DATA else (),
         actions=actions,
-        versions={choice.head: choice.version for choice in choices},
+        versions={choice.head: choice.version for choice in choices if choice.version is not None},
         generations={choice.head: choice.generation for choice in choices},
         clamped=clamped,
         expires_at=decision.expires_at,
         closes_at=decision.closes_at,
     )
-    return RenderedAnswer(_encoder.encode(answer), version.loop_id, choices[0].version if choices else stable)
+    by = choices[0].version if choices else None
+    return RenderedAnswer(_encoder.encode(answer), version.loop_id, stable if by is None else by)
 
 
 def _unknown(spec: LoopSpec, state: Sequence[float]) -> list[str]:
@@ -125,6 +129,8 @@ def _unknown(spec: LoopSpec, state: Sequence[float]) -> list[str]:
 
 def _action(choice: HeadChoice) -> HeadAnswer:
     names, values, mask = choice.actions, choice.values, choice.eligible
+    if choice.propensity is None or choice.marginal_propensity is None:
+        return HeadAnswer(names[choice.action], chosen_by=OWN_CHOICE)
     order: Sequence[int] = sorted(range(len(names)), key=values.__getitem__, reverse=True)
     if mask is not None:
         order = [k for k in order if mask >> k & 1]

@@ -137,8 +137,8 @@ class ShadowWorker:
 def compare_choice(task: ShadowTask) -> tuple[ShadowComparison, float]:
     """Compute the shadow's choice as it would have been served, and compare its greedy action with the stable version's.
 
-    Explored decisions draw their action from the same distribution whichever version serves, so the drawn actions always agree.
-    Only the greedy ones tell both versions apart.
+    An apprentice's is compared with the app's own choice. Explored decisions draw their action from the same distribution
+    whichever version serves, so the drawn actions always agree. Only the greedy ones tell both versions apart.
 
     Returns: the comparison, and the seconds that the shadow's choice took.
     Raises: ValueError when the shadow cannot serve the loop.
@@ -148,8 +148,12 @@ def compare_choice(task: ShadowTask) -> tuple[ShadowComparison, float]:
     began = time.perf_counter()
     ours = _choice(task, task.shadow.policy)
     seconds = time.perf_counter() - began
-    chosen, served = greedy_action(ours), greedy_action(_stable_choice(task))
+    chosen, served = greedy_action(ours), _compared_action(task)
     return ShadowComparison(chosen == served, chosen != ours.reference, served != ours.reference), seconds
+
+
+def _compared_action(task: ShadowTask) -> int:
+    return task.served.action if task.served.is_the_apps else greedy_action(_stable_choice(task))
 
 
 def _stable_choice(task: ShadowTask) -> HeadChoice:
@@ -167,8 +171,12 @@ _worker = ShadowWorker(ShadowFigures())
 
 
 def shadow_offer(serving: ServedLoop, decided: DecisionToWrite) -> None:
-    """Let the loop's shadows decide as well, later and elsewhere. A head that did not act has nothing to compare."""
+    """Let the loop's shadows decide as well, later and elsewhere. A head that did not act has nothing to compare.
+
+    Nor has an apprentice where the app sent no choice of its own.
+    """
     choices = {choice.head: choice for choice in decided.choices}
     for shadow in serving.shadows:
-        if (choice := choices.get(shadow.head)) is not None:
+        choice = choices.get(shadow.head)
+        if choice is not None and (choice.is_the_apps or not shadow.is_apprentice):
             _worker.offer(ShadowTask(shadow, decided.state, decided.seed, serving.exploration, choice))

@@ -49,7 +49,7 @@ def _head_choice(choice: Choice, head_policy: HeadPolicy, values: tuple[float, .
         marginal_propensity=choice.marginal_propensity,
         explored=choice.explored,
         learnable=choice.learnable,
-        version=head_policy.version,
+        version=choice.version,
         generation=head_policy.generation,
         eligible=choice.eligible,
         fallback=choice.fallback,

@@ -15,12 +15,13 @@ from django.db import Error, transaction
 from core import clock
 from core.errors import Conflict, R3alError
 from deployments.engine.rollouts.ab_test import AbTerms, ab_verdict
+from deployments.engine.rollouts.apprentice import APPRENTICE_FINISHED, ApprenticeTerms, apprentice_verdict
 from deployments.engine.rollouts.shadow import SHADOW_FINISHED, ShadowTerms, shadow_verdict
 from deployments.engine.rollouts.staged import CanaryTerms, canary_verdict
-from deployments.engine.rollouts.strategies import AB_TEST, CANARY, SHADOW_TEST
+from deployments.engine.rollouts.strategies import AB_TEST, APPRENTICE, BESIDE, CANARY, SHADOW_TEST
 from deployments.engine.rollouts.verdict import RolloutVerdict
 from deployments.models import Deployment, DeploymentState, RolloutCheck
-from deployments.selectors.shadow import last_check
+from deployments.selectors.shadow import last_check, shadow_began
 from deployments.selectors.slots import rollouts_now, slot_for
 from deployments.services.health.evidence import evidence_fold
 from deployments.services.rollouts.candidate_arm import candidate_promote, candidate_stop
@@ -35,6 +36,7 @@ from deployments.services.rollouts.operate import (
     rollout_pause,
 )
 from deployments.services.rollouts.shadow import shadow_end
+from deployments.services.ticks.apprentice_facts import apprentice_facts
 from deployments.services.ticks.recorded_checks import rollout_check_record
 from deployments.services.ticks.shadow_facts import shadow_facts
 from deployments.services.ticks.stage_facts import ab_facts, stage_facts
@@ -90,8 +92,12 @@ def _end_forgotten(rollout: Deployment) -> None:
     """End a rollout that is still paused when its time is over, so that none goes on for ever."""
     held = rollout_locked(rollout)
     over = held.rollout.deadline_at is not None and held.rollout.deadline_at <= clock.now()
-    if over and held.rollout.state == DeploymentState.PAUSED and held.slot.candidate is not None:
-        reason = "It was still paused when its time was over, so everybody keeps the stable version."
+    if not over or held.rollout.state != DeploymentState.PAUSED:
+        return
+    reason = "It was still paused when its time was over, so everybody keeps the stable version."
+    if held.is_beside:
+        shadow_end(slot=held.slot, finished=False, actor=TICK, reason=reason)
+    elif held.slot.candidate is not None:
         candidate_stop(slot=held.slot, actor=TICK, reason=reason, automatic=True, harmful=False)
 
 
@@ -142,8 +148,9 @@ def _act(rollout: Deployment, verdict: RolloutVerdict) -> None:
         rollout_extend(rollout=rollout, stage=rollout.stage, reason=reason)
     elif verdict.step == "pause":
         rollout_pause(rollout=rollout, actor=TICK, reason=reason)
-    elif rollout.strategy == SHADOW_TEST:
-        shadow_end(slot=slot, finished=verdict.label == SHADOW_FINISHED, actor=TICK, reason=reason)
+    elif rollout.strategy in BESIDE:
+        finished = verdict.label in (SHADOW_FINISHED, APPRENTICE_FINISHED)
+        shadow_end(slot=slot, finished=finished, actor=TICK, reason=reason)
     else:
         harmful = verdict.step == "roll_back"
         candidate_stop(slot=slot, actor=TICK, reason=reason, automatic=True, harmful=harmful)
@@ -155,9 +162,21 @@ def _judge_canary(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) ->
 
 
 def _judge_shadow(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
-    last = last_check(rollout)
-    facts = shadow_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), None if last is None else last.facts)
+    facts = shadow_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), _last_facts(rollout))
     return shadow_verdict(ShadowTerms.from_json(terms), facts), facts.as_json()
+
+
+def _judge_apprentice(
+    rollout: Deployment, terms: dict[str, Any], spec: LoopSpec
+) -> tuple[RolloutVerdict, dict[str, Any]]:
+    facts = apprentice_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), _last_facts(rollout))
+    return apprentice_verdict(ApprenticeTerms.from_json(terms), facts), facts.as_json()
+
+
+def _last_facts(rollout: Deployment) -> dict[str, Any] | None:
+    """Return the facts of the last check, or None if there is none since the rollout began or was resumed."""
+    last = last_check(rollout)
+    return None if last is None or last.created_at < shadow_began(rollout) else dict(last.facts)
 
 
 def canary_terms(stored: dict[str, Any]) -> CanaryTerms:
@@ -177,4 +196,9 @@ def ab_test_terms(stored: dict[str, Any]) -> AbTerms:
     return AbTerms.from_json({name: stored[name] for name in AbTerms.__dataclass_fields__ if name in stored})
 
 
-_JUDGES: dict[str, Judge] = {CANARY: _judge_canary, AB_TEST: _judge_ab_test, SHADOW_TEST: _judge_shadow}
+_JUDGES: dict[str, Judge] = {
+    CANARY: _judge_canary,
+    AB_TEST: _judge_ab_test,
+    SHADOW_TEST: _judge_shadow,
+    APPRENTICE: _judge_apprentice,
+}

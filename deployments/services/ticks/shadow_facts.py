@@ -11,25 +11,20 @@ from typing import Any
 import numpy as np
 
 from core import clock
-from core.arrays import Floats
 from deployments.engine.rollouts.off_policy import DrawnDecisions, OffPolicyValue, off_policy_value
 from deployments.engine.rollouts.shadow import ShadowFacts
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.shadow import shadow_began, shadow_counts
 from deployments.services.serving.policy_cache import policy_of
+from deployments.services.ticks.opened_decisions import SEALED, SealedDecision, decisions_opened
 from loops.engine.policies.linear import LinearPolicy, reference_policy
-from loops.engine.rows.outcomes import NO_REWARD
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
-from privacy.engine.outcomes import outcomes_bounded
-from privacy.engine.sealing import about_outcome, about_state
 from privacy.models import Choice
-from privacy.selectors.keys import ciphers_known, payload_opened
+from privacy.selectors.keys import ciphers_known
 
 _MOST_ROWS = 200_000  # of the newest drawn decisions, so that a tick stays short
-_FACTS = (
-    "decision__person_id", "decision__row_key", "decision__state", "decision__outcome__payload", "action", "propensity",
-)  # fmt: skip
+_FACTS = (*SEALED, "action", "propensity")
 
 
 def shadow_facts(rollout: Deployment, slot: ServingSlot, last: dict[str, Any] | None) -> ShadowFacts:
@@ -68,15 +63,7 @@ def _drawn(
     rows = [
         row for row in chosen.order_by("-pk").values_list(*_FACTS)[:_MOST_ROWS] if row[0] in keys
     ]  # a person without a key was erased meanwhile
-    width = len(version.spec.features)
-    states, outcomes = np.empty((len(rows), width)), np.empty((len(rows), len(NO_REWARD)))
-    unknown = np.full(width, np.nan).tobytes()
-    for i, (person, key, state, payload, _, _) in enumerate(rows):
-        cipher, row_key = keys[person], bytes(key)
-        states[i] = np.frombuffer(payload_opened(cipher, state, about_state(person, row_key), unknown), dtype="<f8")
-        opened = payload_opened(cipher, payload, about_outcome(person, row_key), NO_REWARD.tobytes())
-        outcomes[i] = np.frombuffer(opened, dtype="<f8")
-    reward: Floats = outcomes_bounded(version.spec, outcomes)[:, 0]
+    states, reward = decisions_opened(version.spec, [SealedDecision(*row[:4]) for row in rows], keys)
     usable = np.isfinite(reward) & np.isfinite(states).all(axis=1)
     person, action, propensity = (np.array([row[i] for row in rows], dtype=float)[usable] for i in (0, 4, 5))
     return DrawnDecisions(

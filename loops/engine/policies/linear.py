@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.arrays import Array, Floats, Ints
+from core.arrays import Array, Bools, Floats, Ints
 from loops.engine.features import FeatureMap
 from loops.engine.spec import LoopSpec
 
@@ -35,9 +35,12 @@ class LinearPolicy:
         values[:, self.reference] += self.margin
         return values
 
-    def actions(self, states: Floats) -> Ints:
-        """Return the (n,) indices of the chosen actions for (n, F) states."""
-        values = self.values(states)
+    def actions(self, states: Floats, allowed: Bools | None = None) -> Ints:
+        """Return the (n,) indices of the chosen actions for (n, F) states.
+
+        ``allowed`` (n, K): which actions may be chosen, among them the reference. None: all.
+        """
+        values = self.values(states) if allowed is None else np.where(allowed, self.values(states), -np.inf)
         best = values.argmax(axis=1)
         rows = np.arange(len(best))
         return np.where(values[rows, best] > values[:, self.reference], best, self.reference)

@@ -124,7 +124,7 @@ def _leaf(served: ServedDecision, cipher: Cipher, *, is_first: bool = False) -> 
         "unavailable": served.unavailable,
         "choices": [
             [
-                c.head, c.action, c.propensity.hex(), c.marginal_propensity.hex(), c.explored, c.learnable, c.version,
+                c.head, c.action, _hex(c.propensity), _hex(c.marginal_propensity), c.explored, c.learnable, c.version,
                 c.generation, c.eligible, c.fallback,
             ]
             for c in choices
@@ -143,3 +143,8 @@ def _leaf(served: ServedDecision, cipher: Cipher, *, is_first: bool = False) -> 
         "closes": time_text(served.closes_at),
     }
     return keyed(VAULT_LEAF, canonical_json(facts | more))
+
+
+def _hex(propensity: float | None) -> str | None:
+    """Return every bit of a propensity as text, or None for a choice that the app made itself."""
+    return None if propensity is None else propensity.hex()

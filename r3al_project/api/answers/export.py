@@ -13,6 +13,7 @@ from loops.engine.spec import LoopSpec
 from privacy.engine.anonymize.registry import technique_names
 from privacy.engine.data_types import DATA_TYPES
 from privacy.engine.dp.accounting import NANO
+from privacy.engine.head_choice import OWN_CHOICE
 from privacy.models import (
     Choice,
     Consent,
@@ -33,7 +34,7 @@ from r3al_project.api.answers.people import (
     event_answer,
     trained_answer,
 )
-from r3al_project.api.answers.shape import Answer, Shape
+from r3al_project.api.answers.shape import Answer, Shape, nullable_number
 from training.models import ModelVersion
 
 
@@ -130,16 +131,17 @@ def exported_signal(opened: OpenedSignal) -> Answer:
 class ExportedChoice(Shape):
     action = serializers.CharField()
     drawn = serializers.BooleanField(help_text="True: the action was drawn at random to explore.")
-    propensity = serializers.FloatField()
-    marginalPropensity = serializers.FloatField()
+    propensity = nullable_number()
+    marginalPropensity = nullable_number()
     version = serializers.IntegerField(allow_null=True)
+    byApp = serializers.BooleanField(help_text="True: the app made this choice itself, so nobody knows its propensity.")
 
 
 def exported_choice(choice: Choice, spec: LoopSpec) -> Answer:
     """Build one head's choice."""
     return {
         "action": spec.head(choice.head).actions[choice.action], "drawn": choice.explored, "propensity": choice.propensity,
-        "marginalPropensity": choice.marginal_propensity, "version": choice.version,
+        "marginalPropensity": choice.marginal_propensity, "version": choice.version, "byApp": choice.fallback == OWN_CHOICE,
     }  # fmt: skip
 
 

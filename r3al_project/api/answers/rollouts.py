@@ -33,7 +33,8 @@ class RolloutCheckAnswer(Shape):
     )
     figures = serializers.DictField(
         allow_null=True,
-        help_text="The numbers behind the verdict. Null: fewer than ten people of an arm have closed outcomes.",
+        help_text="The numbers behind the verdict. Null: fewer than ten people of an arm have closed outcomes. "
+        "Those of an apprenticeship are own, without, imitation and gain.",
     )
 
 
@@ -47,6 +48,10 @@ def rollout_check_answer(check: RolloutCheck) -> Answer:
 
 
 def _figures(check: RolloutCheck) -> Answer | None:
+    if "imitation" in check.figures:  # of an apprenticeship, whose figures are those of ten people or more
+        own, imitation = check.figures, check.figures["imitation"]
+        shares = {"overall": imitation["overall"], "byAction": imitation["by_action"]}
+        return {"own": own["own"], "without": own["without"], "imitation": shares, "gain": camel_keys(own["gain"])}
     if not shows_figures(check):
         return None
     shown: Answer = camel_keys({name: value for name, value in check.figures.items() if name in _SHOWN_FIGURES})

@@ -74,6 +74,11 @@ def test_the_others_speak_when_policy_intervenes_and_those_that_always_do_always
     assert len(select_actions([speaks, quiet, steady], STATE, seed=b"s", exploration=0.0)) == 3
 
 
+def known(propensity: float | None) -> float:
+    assert propensity is not None, "only the app's own choices have none"
+    return propensity
+
+
 def test_one_flag_explores_all_heads_or_none() -> None:
     rows = decided([head_policy("policy", 3), head_policy("tone", 1), head_policy("empathy", 0)], 300, 0.5)
     assert all(len({p.explored for p in picks}) == 1 for picks in rows)
@@ -84,12 +89,12 @@ def test_marginal_propensities_are_the_frequencies() -> None:
     """20,000 decisions at exploration .3 under a greedy "reframe"; tone where policy checked in, which only exploring does."""
     count, rows = 20_000, decided([head_policy("policy", 3), head_policy("tone", 1)], 20_000, 0.3)
     seen = Counter(picks[0].action for picks in rows)
-    claimed = {p[0].action: p[0].marginal_propensity for p in rows}
+    claimed = {p[0].action: known(p[0].marginal_propensity) for p in rows}
     assert claimed == pytest.approx({k: 0.3 * p + 0.7 * (k == 3) for k, p in enumerate(SPEC.head("policy").logging)})
     assert all(within(seen[k], count, share) for k, share in claimed.items())
     for did in (1, 3):
         tones = [picks[1] for picks in rows if picks[0].action == did]
-        shares = {p.action: p.marginal_propensity for p in tones}
+        shares = {p.action: known(p.marginal_propensity) for p in tones}
         assert sum(shares.values()) == pytest.approx(1.0)
         told = Counter(p.action for p in tones)
         assert all(within(told[k], len(tones), share) for k, share in shares.items())
@@ -108,6 +113,32 @@ def test_a_mask_is_kept_to_and_teaches_nothing() -> None:
 def test_a_fallback_teaches_nothing() -> None:
     (pick,) = select_actions([head_policy("policy", 3, fallback="stable")], STATE, seed=b"s", exploration=0.0)
     assert not pick.learnable
+
+
+def test_the_apps_own_choice_has_neither_a_version_nor_a_propensity() -> None:
+    heads = [head_policy("policy", 3), head_policy("tone", 1)]
+    for seed in seeds(50):
+        own, tone = select_actions(heads, STATE, seed=seed, exploration=0.5, own={"policy": 1})
+        assert (own.action, own.version, own.fallback, own.generation) == (1, None, "app", heads[0].generation)
+        assert (own.propensity, own.marginal_propensity, own.explored, own.learnable) == (None, None, False, False)
+        assert tone.version == heads[1].version and tone.learnable
+
+
+def test_the_apps_own_choice_says_nothing_about_the_flag() -> None:
+    """Where a policy explores, its rare action tells that the flag was raised. The app's own choice does not."""
+    heads = [head_policy("policy", 3), head_policy("tone", 1)]
+    tones = [select_actions(heads, STATE, seed=s, exploration=0.3, own={"policy": 1})[1] for s in seeds(20_000)]
+    shares = {p.action: known(p.marginal_propensity) for p in tones}
+    logging = SPEC.head("tone").logging
+    assert shares == pytest.approx({k: 0.3 * p + 0.7 * (k == 1) for k, p in enumerate(logging)})
+    told = Counter(p.action for p in tones)
+    assert all(within(told[k], len(tones), share) for k, share in shares.items())
+
+
+def test_an_own_choice_of_the_reference_leaves_the_other_heads_silent() -> None:
+    heads = [head_policy("policy", 3), head_policy("tone", 1)]
+    reference = SPEC.head("policy").reference_index
+    assert len(select_actions(heads, STATE, seed=b"s", exploration=0.0, own={"policy": reference})) == 1
 
 
 @pytest.mark.parametrize(("mask", "last"), [(None, 4), (0b00111, 2), (0b00011, 1)])
@@ -130,4 +161,4 @@ def test_no_marginal_propensity_exceeds_one() -> None:
     sure = replace(head_policy("policy", 0), logging=(1.0, 0.0, 0.0, 0.0, 0.0))
     for share in np.linspace(0.0, 1.0, 101):
         (pick,) = select_actions([sure], STATE, seed=b"s", exploration=float(share))
-        assert pick.marginal_propensity == pytest.approx(1.0) and pick.marginal_propensity <= 1.0
+        assert pick.marginal_propensity == pytest.approx(1.0) and known(pick.marginal_propensity) <= 1.0

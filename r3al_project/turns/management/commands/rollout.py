@@ -28,7 +28,7 @@ from deployments.services.ticks.rollout_tick import canary_terms
 from loops.engine.spec import WHEN_INSUFFICIENT
 from loops.selectors import loop_version_current
 from r3al_project.turns.actors import terminal_actor
-from r3al_project.turns.rollout_evidence import STATE_WORDS, evidence_rows, harm_rows
+from r3al_project.turns.rollout_evidence import STATE_WORDS, evidence_rows, harm_rows, known_sentences
 from r3al_project.turns.rollout_progress import next_step, stage_words, weeks_words
 from r3al_project.turns.rollout_sentences import begun_sentence
 from training.selectors.versions import version_named
@@ -137,6 +137,8 @@ def _show(options: dict[str, Any]) -> list[str]:
         return [*lines, "  No verdict is stored yet."]
     when = f"{check.created_at:%Y-%m-%d %H:%M} UTC, stage {check.stage + 1}"
     lines.append(f"  Last verdict, {when}: {check.label}. {' '.join(check.reasons)}")
+    if check.step == "wait":
+        lines += [f"    {sentence}" for sentence in known_sentences(check)]
     for row in evidence_rows(check):
         lines.append(f"    {row.name}, {row.needed}: {STATE_WORDS[row.state]}; {row.numbers}")
     lines += [f"    {row.name}: {row.percent}% of a proof of harm" for row in harm_rows(check)]

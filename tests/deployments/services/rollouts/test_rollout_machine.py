@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from core.errors import Conflict, InputError
+from deployments.engine.rollouts.strategies import BESIDE
 from deployments.engine.rollouts.transitions import ACTIVE_STATES, TRANSITIONS, states_before
 from deployments.models import Deployment, ServingSlot
 from deployments.selectors.slots import rollout_in, slot_for
@@ -67,7 +68,7 @@ class RolloutMachine(RuleBasedStateMachine):
             transaction.set_rollback(True)
             self.saved.__exit__(None, None, None)
 
-    @rule(strategy=st.sampled_from(["canary", "ab_test", "full_rollout"]))
+    @rule(strategy=st.sampled_from(["canary", "ab_test", "shadow_test", "apprentice", "full_rollout"]))
     def start(self, strategy: str) -> None:
         serving = self.slot.stable
         parent = serving if serving.is_learned else None
@@ -120,15 +121,23 @@ class RolloutMachine(RuleBasedStateMachine):
             return
         slot = self.slot
         active = list(Deployment.objects.filter(slot=slot, state__in=ACTIVE_STATES))
-        assert len(active) == (slot.candidate is not None)
-        if not active:
+        beside = [rollout for rollout in active if rollout.strategy in BESIDE]
+        assert len(active) - len(beside) == (slot.candidate is not None)
+        self.decides_beside(slot, beside)
+        if slot.candidate is None:
             assert slot.weight_bp == 0
             return
-        rollout = active[0]
+        (rollout,) = active
         assert rollout == rollout_in(slot) and rollout.version == slot.candidate
         share = round(10_000 * rollout.frozen_policy["stages"][rollout.stage])
         assert slot.weight_bp == (0 if rollout.state == "paused" else share)
         assert rollout.stage_starts == sorted(rollout.stage_starts) and rollout.version.state == "evaluating"
+
+    def decides_beside(self, slot: ServingSlot, rollouts: list[Deployment]) -> None:
+        """Only what runs decides beside others, and only beside an apprentice the app chooses."""
+        running = [rollout for rollout in rollouts if rollout.state == "in_progress"]
+        assert [rollout.version_id for rollout in running] == ([] if slot.shadow_id is None else [slot.shadow_id])
+        assert slot.app_chooses == any(rollout.strategy == "apprentice" for rollout in running)
 
     @invariant()
     def one_version_serves_and_no_harmful_one(self) -> None:

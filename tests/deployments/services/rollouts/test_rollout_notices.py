@@ -51,7 +51,7 @@ def test_a_full_rollout_and_its_rollback(loop: LoopVersion) -> None:
     slot_rollback(slot=slot(loop), actor="ann", reason="Bob B. complained", automatic=False, harmful=False)
     reference = slot(loop).stable.name
     assert told() == [
-        f"rollout_started: {taken_back} began a full rollout in care/policy, for 95% of the people.",
+        f"rollout_started: {taken_back} began its full rollout in care/policy, for 95% of the people.",
         f"incident: {taken_back} was taken back in care/policy: an operator decided so. "
         f"the reference ({reference}) serves now.",
     ]
@@ -63,9 +63,9 @@ def test_a_trial_that_is_promoted(loop: LoopVersion, version: ModelVersion) -> N
     candidate_promote(slot=slot(loop), actor="turn 8", reason="better")
     label = "trial on half of the people"
     assert told() == [
-        f"rollout_started: {version.name} began a {label} in care/policy, for 50% of the people.",
+        f"rollout_started: {version.name} began its {label} in care/policy, for 50% of the people.",
         f"rollout_ended: The {label} of {version.name} in care/policy ended: it is promoted.",
-        f"rollout_started: {version.name} began a full rollout in care/policy, for 95% of the people.",
+        f"rollout_started: {version.name} began its full rollout in care/policy, for 95% of the people.",
     ]
 
 

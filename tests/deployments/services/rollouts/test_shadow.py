@@ -213,7 +213,7 @@ def test_a_rollback_is_not_undone_beside_a_test_and_is_after_it(loop: LoopVersio
     serving = deployed(loop)
     incident = slot_rollback(slot=slot(loop), actor="ann", reason="mistake", automatic=False, harmful=False)
     made = shadow(candidate(loop))
-    with pytest.raises(Conflict, match="in a shadow test"):
+    with pytest.raises(Conflict, match="the shadow test of"):
         rollback_undo(incident=incident, actor="ann", reason="it was fine")
     rollout_abort(rollout=made, actor="ann", reason="enough")
     rollback_undo(incident=incident, actor="ann", reason="it was fine")

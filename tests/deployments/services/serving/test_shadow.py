@@ -196,7 +196,7 @@ def test_it_keeps_to_restricted_actions(loop: LoopVersion) -> None:
 
 def test_somebody_in_the_holdback_is_compared_with_the_stable_version(loop: LoopVersion) -> None:
     offered = task(loop)
-    other = offered.served._replace(version=offered.served.version + 1, values=(0.0, 9.0, 0.0))
+    other = offered.served._replace(version=offered.shadow.stable.version + 1, values=(0.0, 9.0, 0.0))
     comparison, _ = compare_choice(offered._replace(served=other))
     assert comparison == (False, True, False), "the reference waits, whatever the holdback would have done"
 

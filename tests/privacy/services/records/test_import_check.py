@@ -52,7 +52,7 @@ class TestRightPropensities:
     def test_may_be_percentages_with_a_transform(self, tmp_path: Path) -> None:
         heads = {"policy": ImportHead("did", "p", transforms={"p": "x / 100"})}
         imported(drawn(tmp_path / "log.csv", p="{percent}"), heads)
-        assert {round(p, 9) for p in Choice.objects.values_list("propensity", flat=True)} == {0.4, 0.6}
+        assert {round(p or 0.0, 9) for p in Choice.objects.values_list("propensity", flat=True)} == {0.4, 0.6}
 
 
 class TestWrongPropensities:
@@ -254,9 +254,8 @@ class TestATinyPropensity:
         path.write_text("\n".join(cells) + "\n")
         report = imported(path)
         assert (report.added, report.rejected, report.counts["rejected"]) == (399, 1, {"small_propensity": 1})
-        assert (
-            SignalImport.objects.get().added == 400 and min(Choice.objects.values_list("propensity", flat=True)) == 0.4
-        )
+        least = min(p or 0.0 for p in Choice.objects.values_list("propensity", flat=True))
+        assert (SignalImport.objects.get().added, least) == (400, 0.4)
 
     def test_of_an_action_not_taken_hides_nothing(self, tmp_path: Path) -> None:
         heads = {"policy": ImportHead("did", propensities={"wait": "p", "speak": "when_p"})}

@@ -556,6 +556,16 @@ def _(w: VaultWorld) -> None:
     tamper("UPDATE serving_slots SET shadow_id = %s WHERE stable_id <> %s AND candidate_id IS NULL", w.second, w.second)
 
 
+@kind("deployments", "let the app choose", "rollouts")
+def _(w: VaultWorld) -> None:
+    tamper(
+        "UPDATE serving_slots SET shadow_id = %s, app_chooses = %s WHERE stable_id <> %s AND candidate_id IS NULL",
+        w.second,
+        True,
+        w.second,
+    )
+
+
 @kind("deployments", "delete a rollback", "rollouts")
 def _(w: VaultWorld) -> None:
     tamper("DELETE FROM incidents")
