@@ -14,6 +14,8 @@ from typing import Any
 from uuid import UUID
 
 _DEEPEST = 16
+_ALIKE = frozenset({str, int, bool, type(None)})  # stored and read back as they are: nearly all that rows hold
+_sorted_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def canonical_json(value: Any) -> bytes:
@@ -27,7 +29,7 @@ def canonical_json(value: Any) -> bytes:
 
 def sorted_json(value: Any) -> bytes:
     """Return ASCII JSON with sorted keys and no spaces, for any JSON value. Repeated requests are compared by it."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return _sorted_json(value).encode()
 
 
 def equal_numbers_json(facts: Mapping[str, Any]) -> bytes:
@@ -56,18 +58,20 @@ def _as_floats(value: Any) -> Any:
 
 
 def _as_stored(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _as_stored(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_as_stored(v) for v in value]
+    if type(value) in _ALIKE:
+        return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value).hex()
+    if isinstance(value, (list, tuple)):
+        return [_as_stored(v) for v in value]
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
     if isinstance(value, UUID):
         return value.hex
+    if isinstance(value, Mapping):
+        return {k: _as_stored(v) for k, v in value.items()}
     return value.isoformat() if isinstance(value, date) else value
 
 

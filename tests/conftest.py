@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test.utils import teardown_databases
 from hypothesis import HealthCheck, settings
+from pytest_django.plugin import DjangoDbBlocker
 
+from tests.emptied_tables import rows_deleted
 from tests.services_under_test import NotAvailable, PostgreSQL, Redis
 from tests.services_under_test.postgresql import database_create, database_drop
 from tests.stack import Stack, Worker
@@ -91,11 +94,23 @@ def django_db_setup(
     """The test database of this process, migrated by the first process and copied by the others."""
     with django_db_blocker.unblock():
         made = database_setup()
+        rows_deleted()
         _without_triggers()
         _keep_permissions()
     yield
     with django_db_blocker.unblock():
         teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(scope="module")
+def rows_of_module(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """For rows that are made once for all tests of a file: what a test changes is rolled back, and these with the last test.
+
+    Every test of the file finds them, so a file with it has no test that wants an empty or a committed database.
+    """
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield
+        transaction.set_rollback(True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

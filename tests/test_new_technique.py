@@ -79,6 +79,7 @@ def test_it_works_wherever_people_can_ask_for_it(copy: Path, stack: Stack) -> No
     assert LedgerEntry.objects.count() == 2 * PEOPLE
 
 
+@pytest.mark.alone("embedded")
 @pytest.mark.django_db(transaction=True)
 def test_the_command_offers_it_with_its_own_option(copy: Path, stack: Stack, tmp_path: Path) -> None:
     make_world()

@@ -106,7 +106,8 @@ def trial_rows(
         in_candidate: tells from a person's key whether their arm is the candidate's.
     """
     asked = Person.objects.filter(pk__in=people_in_trial(loop_version=loop_version, span=span).values("pk"))
-    keys = {pk: key for pk, key in asked.values_list("pk", "key") if pk in {int(i) for i in person_ids}}
+    chosen = {int(i) for i in person_ids}
+    keys = {pk: key for pk, key in asked.values_list("pk", "key") if pk in chosen}
     people = np.array(sorted(keys), dtype=np.int64)
     table = _table(loop_version, people.tolist(), _lived(loop_version, span))
     before, before_count = _past(loop_version, people, span)

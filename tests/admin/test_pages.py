@@ -120,6 +120,7 @@ def test_searching_finds_or_finds_nothing(words: str, operator: Client, house: L
     assert not [m._meta.label for m in searched if operator.get(list_url(m), {"q": words}).status_code != 200]
 
 
+@pytest.mark.alone("embedded")
 def test_nothing_raw_is_on_any_page(operator: Client, house: LoopVersion) -> None:
     forms = raw_forms()
     forms |= {

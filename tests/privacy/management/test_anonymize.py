@@ -20,10 +20,15 @@ pytestmark = pytest.mark.django_db
 ROWS = ("--technique", "pseudonymization")
 
 
-@pytest.fixture
-def world(settings: Any) -> LoopVersion:
-    settings.MIN_COHORT = 10
+@pytest.fixture(scope="module")
+def made(rows_of_module: None) -> LoopVersion:
     return make_world()
+
+
+@pytest.fixture
+def world(made: LoopVersion, settings: Any) -> LoopVersion:
+    settings.MIN_COHORT = 10
+    return made
 
 
 def run(*arguments: str) -> str:

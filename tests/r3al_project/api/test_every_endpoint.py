@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -79,16 +81,25 @@ WRITING = [(m, a) for m, a in EVERY if m != "GET"]
 READING = [(m, a) for m, a in EVERY if m == "GET"]
 
 
+@dataclass(frozen=True)
+class Callers:
+    """A loop with a version of its policy, and the tokens of an administrator and of somebody's device."""
+
+    version: ModelVersion
+    tokens: list[str]
+
+    def of(self, method: str, address: str) -> Caller:
+        return Caller(method, address, self.version, self.tokens)
+
+
+@dataclass(frozen=True)
 class Caller:
     """Sends to one endpoint what it is given, as an administrator and as somebody's device."""
 
-    def __init__(self, method: str, address: str) -> None:
-        self.method, self.address = method, address
-        loop = care_loop()
-        self.version: ModelVersion = learned(loop, "policy", ALWAYS_WALK)
-        root = User.objects.create_superuser("root", password="a long pass phrase of tests")
-        self.tokens = [AuthToken.objects.create(root)[1], person("ann")[1]]
-        forget_callers()
+    method: str
+    address: str
+    version: ModelVersion
+    tokens: list[str]
 
     @property
     def path(self) -> str:
@@ -122,23 +133,45 @@ def as_often_as_one_likes(settings: Any) -> None:
     settings.AXES_ENABLED = False
 
 
+@pytest.fixture(autouse=True)
+def nobody_known_yet() -> None:
+    forget_callers()
+
+
+def callers_made() -> Callers:
+    """Make the loop, its version and the tokens."""
+    version = learned(care_loop(), "policy", ALWAYS_WALK)
+    root = User.objects.create_superuser("root", password="a long pass phrase of tests")
+    return Callers(version, [AuthToken.objects.create(root)[1], person("ann")[1]])
+
+
+@pytest.fixture(scope="module")
+def callers(rows_of_module: None) -> Callers:
+    return callers_made()
+
+
 @pytest.fixture
-def caller(method: str, address: str) -> Caller:
-    return Caller(method, address)
+def caller(callers: Callers, method: str, address: str) -> Caller:
+    return callers.of(method, address)
+
+
+@cache
+def schema() -> dict[str, Any]:
+    generated: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return generated
 
 
 def fields_of(address: str) -> list[str]:
     """The fields that an endpoint's body may have: by its type, or by the schema."""
     if address in PLAIN:
         return [f.encode_name for f in msgspec.structs.fields(PLAIN[address])]
-    schema = SchemaGenerator().get_schema(request=None, public=True)
     names = re.sub("<[a-z]+:([a-z]+)>", r"{\1}", address)
     found: list[str] = []
-    for operation in schema["paths"][f"/api/{names}"].values():
+    for operation in schema()["paths"][f"/api/{names}"].values():
         content = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if content:
             component = content["schema"]["$ref"].rpartition("/")[2]
-            found += schema["components"]["schemas"][component]["properties"]
+            found += schema()["components"]["schemas"][component]["properties"]
     return found
 
 
@@ -230,8 +263,8 @@ def test_other_methods(caller: Caller) -> None:
     ["v1/nowhere", "", "v1/", "v1/optima/decisions/not-a-uuid/rewards", "v1/jobs/x", "v1/jobs/-1", f"v1/jobs/{'9' * 40}",
      "v1/training/models/model_%00", f"v1/training/models/model_{'9' * 40}", "v1/training/models/%FF", "v1/people/"],
 )  # fmt: skip
-def test_addresses_where_there_is_nothing(path: str) -> None:
-    caller = Caller("GET", "v1/people")
+def test_addresses_where_there_is_nothing(callers: Callers, path: str) -> None:
+    caller = callers.of("GET", "v1/people")
     for method in ("GET", "POST"):
         answer = sent(method, f"/api/{path}", b"{}", Authorization=f"Token {caller.tokens[0]}")
         assert answer.status_code in (404, 405), answer.content
@@ -244,14 +277,14 @@ def test_pages_of_people_stay_pages() -> None:
 
 @pytest.mark.parametrize("path", ["/api/v1/training/models", "/api/v1/training/rewards/calculate"])
 def test_an_error_of_ours_is_a_problem_document_too_and_says_nothing(
-    monkeypatch: pytest.MonkeyPatch, path: str
+    callers: Callers, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     def broken(*arguments: Any, **names: Any) -> Any:
         raise RuntimeError("a secret")
 
     monkeypatch.setattr("r3al_project.api.models._check_known_head", broken)
     monkeypatch.setattr("r3al_project.api.outcomes.loop_version_current", broken)
-    caller = Caller("GET", "v1/training/models")
+    caller = callers.of("GET", "v1/training/models")
     client = Client(raise_request_exception=False)
     method = "POST" if path.endswith("calculate") else "GET"
     answer = client.generic(
@@ -261,8 +294,8 @@ def test_an_error_of_ours_is_a_problem_document_too_and_says_nothing(
     assert "secret" not in answer.content.decode() and "logged the error" in answer.content.decode()
 
 
-def test_what_is_unknown_is_named_with_what_may_have_been_meant() -> None:
-    caller = Caller("POST", "v1/training/models")
+def test_what_is_unknown_is_named_with_what_may_have_been_meant(callers: Callers) -> None:
+    caller = callers.of("POST", "v1/training/models")
     body = {"modelType": "policy", "hyperparams": {"gama": 0.9}, "loop": "care"}
     told = json.loads(caller.send(json.dumps(body).encode())[0].content)
     assert told["errors"]["hyperparams.gama"] == ["is not known; did you mean gamma?"]

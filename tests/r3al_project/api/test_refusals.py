@@ -21,7 +21,7 @@ from django.test import Client
 from core.problem_json import types_of_status
 from r3al_project.api.http.request_bodies import LARGEST_JSON
 from tests.r3al_project.api.documented import assert_documented, document
-from tests.r3al_project.api.test_every_endpoint import Caller
+from tests.r3al_project.api.test_every_endpoint import callers_made
 from tests.stack import Stack, web_processes
 
 pytestmark = pytest.mark.django_db
@@ -125,7 +125,7 @@ class TestRealAnswers:
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
 def test_a_body_that_is_too_large_is_a_documented_413(method: str, path: str) -> None:
-    caller = Caller(method, "v1/people")
+    caller = callers_made().of(method, "v1/people")
     large = json.dumps({"loop": "x" * (4 * LARGEST_JSON)}).encode()
     told = []
     for token in caller.tokens:

@@ -8,9 +8,19 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from privacy.services.people.authentication import forget_callers
 from r3al_project.api.urls import urlpatterns
 from tests.r3al_project.api.documented import document
-from tests.r3al_project.api.test_every_endpoint import EVERY, GOOD, WRITING, Caller, methods, sent
+from tests.r3al_project.api.test_every_endpoint import (
+    EVERY,
+    GOOD,
+    WRITING,
+    Caller,
+    Callers,
+    callers_made,
+    methods,
+    sent,
+)
 
 pytestmark = pytest.mark.django_db
 URLS = {str(p.pattern): p for p in urlpatterns}
@@ -21,9 +31,19 @@ def as_often_as_one_likes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rest_framework.throttling.ScopedRateThrottle.allow_request", lambda *arguments: True)
 
 
+@pytest.fixture(autouse=True)
+def nobody_known_yet() -> None:
+    forget_callers()
+
+
+@pytest.fixture(scope="module")
+def callers(rows_of_module: None) -> Callers:
+    return callers_made()
+
+
 @pytest.fixture
-def caller(method: str, address: str) -> Caller:
-    return Caller(method, address)
+def caller(callers: Callers, method: str, address: str) -> Caller:
+    return callers.of(method, address)
 
 
 def told(answer: Any) -> dict[str, Any]:
@@ -45,15 +65,15 @@ LISTS_OF_A_LOOP = [
 
 
 @pytest.mark.parametrize("address", LISTS_OF_A_LOOP)
-def test_a_parameter_that_is_given_twice_is_refused(address: str) -> None:
-    answer = Caller("GET", address).send(query="?loop=care&loop=other")[0]
+def test_a_parameter_that_is_given_twice_is_refused(callers: Callers, address: str) -> None:
+    answer = callers.of("GET", address).send(query="?loop=care&loop=other")[0]
     assert answer.status_code == 422 and told(answer)["errors"] == {"loop": ["is given twice; give it once"]}
 
 
 @pytest.mark.parametrize("address", LISTS_OF_A_LOOP)
-def test_an_unknown_loop_in_a_query_is_refused_everywhere(address: str) -> None:
+def test_an_unknown_loop_in_a_query_is_refused_everywhere(callers: Callers, address: str) -> None:
     """A list of a misspelt loop would be empty and look like an answer."""
-    caller = Caller("GET", address)
+    caller = callers.of("GET", address)
     refused = caller.send(query="?loop=caer")[0]
     assert refused.status_code == 422 and told(refused)["type"] == "urn:r3al:problem:invalid-input"
     (sentence,) = told(refused)["errors"]["loop"]
@@ -80,8 +100,8 @@ def test_a_name_that_occurs_twice_in_a_body_is_refused(caller: Caller) -> None:
             assert "twice" in told(answer)["detail"] and told(answer)["type"] == "urn:r3al:problem:malformed"
 
 
-def test_a_name_within_an_object_and_one_that_is_spelled_with_an_escape() -> None:
-    caller = Caller("POST", "v1/optima/decisions")
+def test_a_name_within_an_object_and_one_that_is_spelled_with_an_escape(callers: Callers) -> None:
+    caller = callers.of("POST", "v1/optima/decisions")
     inside = b'{"requestId": "r", "loop": "care", "context": {"mood": 0.1, "m\\u006fod": 0.9, "place": "home"}}'
     answer = caller.send(inside)[1]
     assert answer.status_code == 400 and "'mood' twice" in told(answer)["detail"]

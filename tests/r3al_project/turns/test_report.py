@@ -53,6 +53,7 @@ def trained(tmp_path: Path) -> tuple[LoopVersion, ModelVersion, Turn]:
     return loop, version, run(loop, source=later, consents=CONSENTS)
 
 
+@pytest.mark.alone("embedded")
 def test_a_turn_that_trains_and_judges_names_both_releases(trained: tuple[LoopVersion, ModelVersion, Turn]) -> None:
     _, _, first = trained
     told = as_json(first)
@@ -69,6 +70,7 @@ def test_a_turn_that_trains_and_judges_names_both_releases(trained: tuple[LoopVe
     assert f", exploration {told['stages'][-1]['did']['exploration']:.0%}" in page
 
 
+@pytest.mark.alone("embedded")
 def test_a_turn_that_only_reads_a_trial_states_its_own_epsilon_and_no_older_number(
     trained: tuple[LoopVersion, ModelVersion, Turn], tmp_path: Path
 ) -> None:
@@ -91,6 +93,7 @@ def test_a_turn_that_only_reads_a_trial_states_its_own_epsilon_and_no_older_numb
     assert "Nobody was charged for training" in page
 
 
+@pytest.mark.alone("embedded")
 def test_a_turn_that_charges_nobody_says_so(trained: tuple[LoopVersion, ModelVersion, Turn]) -> None:
     loop, _, _ = trained
     turn = run(loop)

@@ -58,6 +58,7 @@ def test_a_whole_turn_as_json(files: tuple[str, str], capsys: pytest.CaptureFixt
     assert told["outcome"] == ("deployed" if gate["verdict"] == "pass" else "kept")
 
 
+@pytest.mark.alone("embedded")
 @pytest.mark.django_db(transaction=True)
 def test_suggestions_that_harm_leave_the_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Suggesting costs 3 reward scales: a false deployment would take a noise of more than ten standard deviations."""
@@ -127,6 +128,7 @@ def test_a_bad_value_is_one_sentence_and_begins_nothing(tmp_path: Path, argument
     assert Turn.objects.count() == Job.objects.count() == 0
 
 
+@pytest.mark.alone("embedded")
 @pytest.mark.django_db(transaction=True)
 def test_heartsteps_ends_with_a_verdict_and_numbers(shared_data: Path, capsys: pytest.CaptureFixture[Any]) -> None:
     """37 real people. Noise decides most of what is said of them; that they never deploy for certain is not promised."""

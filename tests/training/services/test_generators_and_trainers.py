@@ -117,6 +117,7 @@ def synthesized(release: Release, states: int = 3_000, **asked: str) -> Syntheti
     return SyntheticJob.objects.get(pk=write()["synthetic_job"])
 
 
+@pytest.mark.alone("embedded")
 def test_another_number_of_samples_is_another_generation(release: Release) -> None:
     """Also with the same release and seed, as of two turns without anything new between them."""
     many, few = synthesized(release), synthesized(release, states=500)
@@ -125,6 +126,7 @@ def test_another_number_of_samples_is_another_generation(release: Release) -> No
     assert synthesized(release, states=500) == few
 
 
+@pytest.mark.alone("embedded")
 @pytest.mark.usefixtures("more")
 def test_a_generator_and_a_trainer_of_one_line_are_asked_by_name(release: Release) -> None:
     usual, halves = synthesized(release), synthesized(release, generator="halves")
@@ -205,6 +207,7 @@ def test_a_trainer_of_the_other_heads_is_asked_by_name() -> None:
     assert [subs["tone"].passed for subs in learned] == [True, False]
 
 
+@pytest.mark.alone("embedded")
 def test_unknown_names_are_refused_before_anything_is_computed(release: Release) -> None:
     with pytest.raises(InputError, match="there is no generator 'dreams'; choose one of: world_model"):
         synthesized(release, generator="dreams")

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from core.arrays import unpack_arrays
 from core.checksums import sha256_hex
-from core.errors import BudgetExceeded, Conflict, InputError, InsufficientData, KeyReused, R3alError
+from core.errors import BudgetExceeded, Conflict, InputError, InsufficientData, KeyReused
 from loops.models import LoopVersion
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.engine.dp.accounting import NANO, charge_pure
@@ -33,7 +33,8 @@ from privacy.services.people.consent import consent_withdraw
 from privacy.services.records.signals import SignalInput, signals_add
 from tests.factories.anonymize import ALL, CENTRAL, COARSE, GROUPS, LOCAL, NAMES, PEOPLE, make_world, run, spent
 from tests.factories.people import UNIT
-from tests.races import in_threads
+
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +42,8 @@ def small_cohorts(settings: Any) -> None:
     settings.MIN_COHORT = 10
 
 
-@pytest.fixture
-def world(db: None) -> LoopVersion:
+@pytest.fixture(scope="module")
+def world(rows_of_module: None) -> LoopVersion:
     return make_world()
 
 
@@ -292,19 +293,3 @@ class TestRetries:
         assert run(world, replace(NAMES, options={"epoch": ""})) == first and first.parameters["epoch"] == this_month
         with pytest.raises(KeyReused, match="another parameters"):
             run(world, replace(NAMES, options={"epoch": "2999-01"}))
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("wanted", [LOCAL, NAMES])
-def test_two_retries_of_one_key_at_once_are_one_release(wanted: AnonymizeRequest) -> None:
-    version = make_world()
-
-    def work(_: int) -> int | str:
-        try:
-            return run(version, wanted).pk
-        except R3alError as error:
-            return str(error)
-
-    answers = set(in_threads(work, range(4), threads=4))
-    assert answers == {Release.objects.get().pk} and ReleaseRound.objects.count() == 1
-    assert LedgerEntry.objects.count() == PEOPLE and Release.objects.get().state == "committed"

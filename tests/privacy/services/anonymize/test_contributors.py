@@ -21,8 +21,8 @@ WITHOUT_A_PLACE = 12
 ALL_WITH_PLACE = [replace(w, data_type="pulse") for w in (CENTRAL, GROUPS, NAMES)] + [COARSE]
 
 
-@pytest.fixture
-def world() -> LoopVersion:
+@pytest.fixture(scope="module")
+def world(rows_of_module: None) -> LoopVersion:
     return make_world()
 
 

@@ -46,8 +46,8 @@ def one_more(world: LoopVersion) -> Person:
     return more
 
 
-@pytest.fixture
-def world() -> LoopVersion:
+@pytest.fixture(scope="module")
+def world(rows_of_module: None) -> LoopVersion:
     version = make_world()
     for _ in range(EDGE - PEOPLE):
         one_more(version)

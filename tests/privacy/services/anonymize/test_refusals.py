@@ -21,10 +21,15 @@ pytestmark = pytest.mark.django_db
 TOO_DIVERSE = replace(GROUPS, options={"k": 5, "sensitive": "place", "diversity": 4})
 
 
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> LoopVersion:
-    monkeypatch.setattr("privacy.services.anonymize.refusals.REFUSALS_A_DAY", 3)
+@pytest.fixture(scope="module")
+def made(rows_of_module: None) -> LoopVersion:
     return make_world()
+
+
+@pytest.fixture
+def world(made: LoopVersion, monkeypatch: pytest.MonkeyPatch) -> LoopVersion:
+    monkeypatch.setattr("privacy.services.anonymize.refusals.REFUSALS_A_DAY", 3)
+    return made
 
 
 def refused() -> int:

@@ -43,10 +43,15 @@ pytestmark = pytest.mark.django_db
 LATER = timedelta(hours=1) + RESERVATION_AGE
 
 
-@pytest.fixture
-def world(settings: Any) -> LoopVersion:
-    settings.MIN_COHORT = 10
+@pytest.fixture(scope="module")
+def made(rows_of_module: None) -> LoopVersion:
     return make_world()
+
+
+@pytest.fixture
+def world(made: LoopVersion, settings: Any) -> LoopVersion:
+    settings.MIN_COHORT = 10
+    return made
 
 
 def events(release: Release) -> list[str]:

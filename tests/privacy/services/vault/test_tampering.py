@@ -6,14 +6,13 @@ They are as careful as the database allows: digests without a key are made to fi
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import connection, transaction
-from pytest_django.plugin import DjangoDbBlocker
 
 from core.checksums import sha256_hex
 from privacy.engine.hash_chain import GENESIS, event_hash
@@ -45,12 +44,8 @@ def kind(table: str, how: str, broken: str) -> Callable[[Tampering], Tampering]:
 
 
 @pytest.fixture(scope="module")
-def world(
-    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[VaultWorld]:
-    with django_db_blocker.unblock(), transaction.atomic():
-        yield vault_world(tmp_path_factory.mktemp("world"))
-        transaction.set_rollback(True)
+def world(rows_of_module: None, tmp_path_factory: pytest.TempPathFactory) -> VaultWorld:
+    return vault_world(tmp_path_factory.mktemp("world"))
 
 
 def value(statement: str, *values: Any) -> Any:

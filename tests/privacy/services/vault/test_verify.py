@@ -17,6 +17,7 @@ from privacy.models import Choice, Decision, ServedDecision, VaultBatch, VaultCh
 from privacy.selectors.vault import vault_status
 from privacy.services.people.identity import people_get_or_create
 from privacy.services.vault import verify as module
+from privacy.services.vault.adopt import default_caps_record, vault_adopt
 from privacy.services.vault.append import time_text, vault_append
 from privacy.services.vault.sealed_decisions import decisions_seal
 from privacy.services.vault.stored_rows import LOOP_VERSIONS, LOOPS
@@ -293,3 +294,8 @@ class TestStatus:
         version = loop_version("other")
         serve_many(version, add_people(version, 2, first=50))
         assert vault_status().waiting == 2
+
+
+def test_an_empty_installation_has_nothing_to_adopt() -> None:
+    assert vault_adopt() == 0 and default_caps_record() and not default_caps_record()
+    assert vault_audit().broken == ""
