@@ -46,10 +46,11 @@ def deploy_or_ask(
     chosen = strategy or strategy_wanted(version)
     frozen = {"version": version.pk, "reason": reason, "strategy": chosen, "override": override, "share": share}
     label = STRATEGIES[chosen].label if chosen in STRATEGIES else chosen
+    first = "" if share is None else f" for {share:.12g} of the people"
     return act_or_ask(
         lambda: _deploy(version, frozen, by.name),
         door="deploy",
-        words=f"Begin a {label} of {version}, although something speaks against it.",
+        words=f"Begin a {label} of {version}{first}, although something speaks against it.",
         parameters=frozen,
         by=by,
         reason=override,
@@ -107,7 +108,7 @@ def turn_start_or_ask(*, loop_version: LoopVersion, parameters: dict[str, Any], 
     return act_or_ask(
         start,
         door="turn",
-        words=f"Start a turn of {loop_version} with epsilon {epsilon:g} and delta {delta:g}.",
+        words=f"Start a turn of {loop_version} with epsilon {epsilon:.12g} and delta {delta:.12g}.",
         parameters={"loop": loop_version.loop.name, "parameters": json_safe(parameters)},
         by=by,
         reason="",
@@ -120,7 +121,10 @@ def loop_file_or_ask(*, path: Path, by: OperatorAccount, reason: str = "") -> tu
     return act_or_ask(
         lambda: loop_add_text(text, str(path)),
         door="loop file",
-        words="Publish a loop file that asks for a second operator less often.",
+        words=lambda seen: (
+            f"Publish a loop file after version {seen['after']} that asks for no second operator any more for: "
+            f"{', '.join(seen['dropped'])}. Read the whole file among the frozen parameters."
+        ),
         parameters={"text": text},
         by=by,
         reason=reason,
