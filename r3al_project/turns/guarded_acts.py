@@ -15,6 +15,7 @@ from deployments.engine.rollouts.strategies import STRATEGIES
 from deployments.models import DEPLOY_VERSION, OVERRIDE_COMPARISON, Deployment
 from deployments.selectors.rollouts import rollout_get
 from deployments.services.rollouts.operate import rollout_promote, rollout_retry
+from deployments.services.rollouts.slots import LONGEST_REASON
 from deployments.services.rollouts.start import strategy_wanted
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
@@ -43,7 +44,7 @@ def deploy_or_ask(
     share: float | None = None,
 ) -> Deployment | Approval:
     """Deploy a version or begin to try it (``deploy_by_hand``), or write down that its override waits."""
-    chosen = strategy or strategy_wanted(version)
+    chosen, override = strategy or strategy_wanted(version), _kept(override)
     frozen = {"version": version.pk, "reason": reason, "strategy": chosen, "override": override, "share": share}
     label = STRATEGIES[chosen].label if chosen in STRATEGIES else chosen
     first = "" if share is None else f" for {share:.12g} of the people"
@@ -55,6 +56,11 @@ def deploy_or_ask(
         by=by,
         reason=override,
     )
+
+
+def _kept(override: str) -> str:
+    """Return as much of the reason for an override as a rollout stores, so that a request that waits holds no more."""
+    return override.strip()[:LONGEST_REASON]
 
 
 def _deploy(version: ModelVersion, frozen: Mapping[str, Any], actor: str) -> Deployment:
@@ -78,6 +84,7 @@ def promote_or_ask(
 
 def retry_or_ask(*, rollout: Deployment, by: OperatorAccount, reason: str, override: str = "") -> Deployment | Approval:
     """Start an aborted rollout again (``rollout_retry``), or write down that its override waits."""
+    override = _kept(override)
     return act_or_ask(
         lambda: rollout_retry(rollout=rollout, actor=by.name, reason=reason, override=override),
         door="retry",

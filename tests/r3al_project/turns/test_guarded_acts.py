@@ -20,6 +20,7 @@ from deployments.services.rollouts.operate import (
     rollout_promote,
     rollout_retry,
 )
+from deployments.services.rollouts.slots import LONGEST_REASON
 from deployments.services.rollouts.start import rollout_start
 from loops.models import LoopVersion
 from privacy.models import Approval
@@ -82,6 +83,16 @@ class TestOverrides:
         version = outdated_version(guarded_loop())
         asked = deploy_or_ask(version=version, by=ann, reason="by hand", override="I know better")
         assert isinstance(asked, Approval) and asked.parameters["strategy"] == "trial", "it would be the first policy"
+
+    def test_a_request_holds_no_more_of_a_reason_than_a_rollout_stores(self, ann: OperatorAccount) -> None:
+        asked = deploy_or_ask(
+            version=outdated_version(guarded_loop()),
+            by=ann,
+            reason="by hand",
+            strategy="full_rollout",
+            override="y" * 5000,
+        )
+        assert isinstance(asked, Approval) and asked.reason == asked.parameters["override"] == "y" * LONGEST_REASON
 
     def test_trying_again_against_an_objection_waits(self, ann: OperatorAccount, bert: OperatorAccount) -> None:
         rollout = canary(guarded_loop(rollout=STAGED))
