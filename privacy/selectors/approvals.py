@@ -30,6 +30,19 @@ def acts_guarded(loop: Loop) -> frozenset[str]:
     return frozenset(found)
 
 
+def days_to_decide(loop: Loop, act: str) -> int:
+    """Return after how many days a request expires, by the present files of the loops that ask for it.
+
+    It is the fewest days of these loops, and those of the loop itself for what no file names.
+    """
+    current = [version for version in loop_versions_current() if version.loop.population == loop.population]
+    own = [version for version in current if version.loop_id == loop.pk]
+    asking = [
+        version for version in (current if act in _OF_PEOPLE else own) if act in version.spec.approvals.second_operator
+    ]
+    return min(version.spec.approvals.days for version in asking or own)
+
+
 def approvals_all() -> QuerySet[Approval]:
     """Return all requests, newest first, with their loops."""
     return Approval.objects.select_related("loop").order_by("-pk")

@@ -15,6 +15,7 @@ from deployments.engine.rollouts.strategies import STRATEGIES
 from deployments.models import DEPLOY_VERSION, OVERRIDE_COMPARISON, Deployment
 from deployments.selectors.rollouts import rollout_get
 from deployments.services.rollouts.operate import rollout_promote, rollout_retry
+from deployments.services.rollouts.slots import LONGEST_REASON
 from deployments.services.rollouts.start import strategy_wanted
 from loops.models import LoopVersion
 from loops.selectors import loop_version_current
@@ -43,17 +44,23 @@ def deploy_or_ask(
     share: float | None = None,
 ) -> Deployment | Approval:
     """Deploy a version or begin to try it (``deploy_by_hand``), or write down that its override waits."""
-    chosen = strategy or strategy_wanted(version)
+    chosen, override = strategy or strategy_wanted(version), _kept(override)
     frozen = {"version": version.pk, "reason": reason, "strategy": chosen, "override": override, "share": share}
     label = STRATEGIES[chosen].label if chosen in STRATEGIES else chosen
+    first = "" if share is None else f" for {share:.12g} of the people"
     return act_or_ask(
         lambda: _deploy(version, frozen, by.name),
         door="deploy",
-        words=f"Begin a {label} of {version}, although something speaks against it.",
+        words=f"Begin a {label} of {version}{first}, although something speaks against it.",
         parameters=frozen,
         by=by,
         reason=override,
     )
+
+
+def _kept(override: str) -> str:
+    """Return as much of the reason for an override as a rollout stores, so that a request that waits holds no more."""
+    return override.strip()[:LONGEST_REASON]
 
 
 def _deploy(version: ModelVersion, frozen: Mapping[str, Any], actor: str) -> Deployment:
@@ -77,6 +84,7 @@ def promote_or_ask(
 
 def retry_or_ask(*, rollout: Deployment, by: OperatorAccount, reason: str, override: str = "") -> Deployment | Approval:
     """Start an aborted rollout again (``rollout_retry``), or write down that its override waits."""
+    override = _kept(override)
     return act_or_ask(
         lambda: rollout_retry(rollout=rollout, actor=by.name, reason=reason, override=override),
         door="retry",
@@ -107,7 +115,7 @@ def turn_start_or_ask(*, loop_version: LoopVersion, parameters: dict[str, Any], 
     return act_or_ask(
         start,
         door="turn",
-        words=f"Start a turn of {loop_version} with epsilon {epsilon:g} and delta {delta:g}.",
+        words=f"Start a turn of {loop_version} with epsilon {epsilon:.12g} and delta {delta:.12g}.",
         parameters={"loop": loop_version.loop.name, "parameters": json_safe(parameters)},
         by=by,
         reason="",
@@ -120,7 +128,10 @@ def loop_file_or_ask(*, path: Path, by: OperatorAccount, reason: str = "") -> tu
     return act_or_ask(
         lambda: loop_add_text(text, str(path)),
         door="loop file",
-        words="Publish a loop file that asks for a second operator less often.",
+        words=lambda seen: (
+            f"Publish a loop file after version {seen['after']} that asks for no second operator any more for: "
+            f"{', '.join(seen['dropped'])}. Read the whole file among the frozen parameters."
+        ),
         parameters={"text": text},
         by=by,
         reason=reason,

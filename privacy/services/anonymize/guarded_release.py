@@ -29,21 +29,21 @@ def anonymize_or_ask(
 
     Args:
         act: ``anonymize`` or ``anonymize_enqueue`` of the same request under the same key.
-        key: of the release, so that a retry after the approval finds it.
+        key: of the release, so that a retry after the approval finds it. Only its digest is stored.
     """
     loop = loop_version.loop.name
     return act_or_ask(
         act,
         door="anonymize",
         words=f"Anonymise records of loop {loop} by {request.technique}, {_size(request)}.",
-        parameters=json_safe({"loop": loop, "key": key, "request": asdict(request)}),
+        parameters=json_safe({"loop": loop, "release": release_key(key), "request": asdict(request)}),
         by=by,
         reason="",
     )
 
 
 def _size(request: AnonymizeRequest) -> str:
-    return f"with epsilon {request.epsilon:g} and delta {request.delta:g} where the technique has them"
+    return f"with epsilon {request.epsilon:.12g} and delta {request.delta:.12g} where the technique has them"
 
 
 def _request(parameters: Mapping[str, Any]) -> AnonymizeRequest:
@@ -53,11 +53,11 @@ def _request(parameters: Mapping[str, Any]) -> AnonymizeRequest:
 
 
 def _permit(parameters: Mapping[str, Any]) -> AbstractContextManager[None]:
-    return refusal_permit(loop_version_current(parameters["loop"]), release_key(parameters["key"]))
+    return refusal_permit(loop_version_current(parameters["loop"]), parameters["release"])
 
 
 def _carry_out(parameters: Mapping[str, Any], by: OperatorAccount, reason: str) -> Release:
-    version, request, key = loop_version_current(parameters["loop"]), _request(parameters), parameters["key"]
+    version, request, key = loop_version_current(parameters["loop"]), _request(parameters), parameters["release"]
     approval_of_release(key, version, request)
     return charge_and_enqueue(key, version, request)[0]
 

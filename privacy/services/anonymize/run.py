@@ -51,15 +51,16 @@ def anonymize_begin(*, key: str, loop_version: LoopVersion, request: AnonymizeRe
 
     Only people who contribute are charged. The log stores a keyed digest of ``key``, because a caller may write a name into it.
     """
+    key = release_key(key)
     approval_of_release(key, loop_version, request)
-    with refusal_permit(loop_version, release_key(key)):
+    with refusal_permit(loop_version, key):
         return release_begin(**_asked(key, loop_version, request))
 
 
 def _asked(key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> dict[str, Any]:
     """Return the arguments of ``release_begin``. For a new release, people's records are read here, outside the charge."""
-    columns, key = asked_columns(loop_version, request), release_key(key)
-    technique, fields = technique_of(request.technique, request.mode), release_fields(request, columns)
+    columns, technique = asked_columns(loop_version, request), technique_of(request.technique, request.mode)
+    fields = release_fields(request, columns)
     rate = public_rate(loop_version=loop_version, request=request) if technique.statistics else 1.0
     share = {"rate": rate} if technique.statistics else {}
     people = Person.objects.none()
@@ -98,13 +99,14 @@ def release_key(key: str) -> str:
 
 def anonymize_enqueue(*, key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Release, Job]:
     """Charge the people and enqueue the job that computes, in one transaction. Idempotent by ``key``."""
+    key = release_key(key)
     approval_of_release(key, loop_version, request)
-    with refusal_permit(loop_version, release_key(key)):
+    with refusal_permit(loop_version, key):
         return charge_and_enqueue(key, loop_version, request)
 
 
 def charge_and_enqueue(key: str, loop_version: LoopVersion, request: AnonymizeRequest) -> tuple[Release, Job]:
-    """Charge the people and enqueue the job that computes. Call it with a permit for a refusal."""
+    """Charge the people and enqueue the job that computes. Call it with a permit for a refusal. ``key``: of ``release_key``."""
     asked = _asked(key, loop_version, request)
     with transaction.atomic():
         release = release_begin(**asked)
@@ -115,13 +117,14 @@ def approval_of_release(key: str, loop_version: LoopVersion, request: AnonymizeR
     """Check a request, and that somebody approved it if it asks for more than the default privacy parameters.
 
     Rows without a formal guarantee are more than any parameters. A release that exists is charged already, and needs no approval.
+    ``key``: of ``release_key``.
     Raises: InputError for an invalid request. SecondOperatorNeeded.
     """
     fields, default = asked_fields(loop_version, request), AnonymizeRequest(request.data_type, request.technique)
     epsilon, delta = fields["formal_epsilon"], fields["formal_delta"] or 0.0
     if epsilon is not None and epsilon <= default.epsilon and delta <= default.delta:
         return
-    if not Release.objects.filter(key=release_key(key)).exists():
+    if not Release.objects.filter(key=key).exists():
         second_operator(loop=loop_version.loop, act="epsilon", seen={"loop": str(loop_version)})
 
 

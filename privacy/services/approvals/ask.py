@@ -11,9 +11,8 @@ from django.db import transaction
 from core import clock
 from core.errors import Conflict
 from loops.models import Loop
-from loops.selectors import loop_version_current
 from privacy.models import Approval, ApprovalState
-from privacy.selectors.approvals import approvals_in
+from privacy.selectors.approvals import approvals_in, days_to_decide
 from privacy.services.approvals.accounts import account_with
 from privacy.services.approvals.doors import door_named
 from privacy.services.approvals.recorded_approvals import approval_record
@@ -26,7 +25,7 @@ def act_or_ask(
     act: Callable[[], Done],
     *,
     door: str,
-    words: str,
+    words: str | Callable[[Mapping[str, Any]], str],
     parameters: Mapping[str, Any],
     by: OperatorAccount,
     reason: str,
@@ -36,7 +35,7 @@ def act_or_ask(
     Args:
         act: does it in one transaction, or leaves everything as it was and raises.
         door: the registered door that does it once it is approved. parameters: what that door needs, as plain JSON.
-        words: what is done, in one sentence of the platform's words.
+        words: what is done, in one sentence of the platform's words, or how to say it of the state that the act depends on.
         by: who acts. reason: why, as they typed it.
     Returns: what ``act`` returned, or the request that waits.
     Raises: what ``act`` raises. Conflict where a second operator is needed and ``by`` has no account. Forbidden for an account
@@ -51,7 +50,8 @@ def act_or_ask(
                 "with --account NAME"
             ) from None
         account_with(by.account, door_named(door).permissions)
-        return _ask(needed, by.name, by.account, door=door, words=words, parameters=dict(parameters), reason=reason)
+        said = words if isinstance(words, str) else words(needed.seen)
+        return _ask(needed, by.name, by.account, door=door, words=said, parameters=dict(parameters), reason=reason)
 
 
 @transaction.atomic
@@ -62,7 +62,7 @@ def _ask(needed: SecondOperatorNeeded, name: str, account: int, **asked: Any) ->
     for waiting in approvals_in(ApprovalState.WAITING).filter(loop=loop, asked_by_account=account):
         if all(getattr(waiting, field) == value for field, value in same.items()):
             return waiting
-    days = loop_version_current(loop.name).spec.approvals.days
+    days = days_to_decide(loop, needed.act)
     made = Approval.objects.create(asked_by=name, expires_at=clock.now() + timedelta(days=days), **same)
     approval_record(made)
     return made

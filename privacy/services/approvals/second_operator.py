@@ -18,7 +18,17 @@ from loops.selectors import loop_versions_current
 from privacy.models import Approval
 from privacy.selectors.approvals import acts_guarded
 
-_APPROVED: ContextVar[tuple[Approval, str] | None] = ContextVar("approved", default=None)
+
+@dataclass
+class _Passing:
+    """Hold an approved act that is being done, who approved it, and whether the act has asked for it by now."""
+
+    approval: Approval
+    by: str
+    was_asked: bool = False
+
+
+_APPROVED: ContextVar[_Passing | None] = ContextVar("approved", default=None)
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,8 @@ def second_operator(*, loop: Loop, act: str, seen: Mapping[str, Any], declared: 
 
 def second_operator_of_people(*, population: str, act: str, seen: Mapping[str, Any]) -> str:
     """Return the name of the operator who approved an act on people, if a loop of their population asks for one."""
-    loops = [version.loop for version in loop_versions_current() if version.loop.population == population]
-    asking = next((loop for loop in loops if act in acts_guarded(loop)), None)
+    current = [version for version in loop_versions_current() if version.loop.population == population]
+    asking = next((v.loop for v in current if act in v.spec.approvals.second_operator), None)
     return second_required(loop=asking, act=act, seen=seen) if asking is not None else ""
 
 
@@ -66,21 +76,29 @@ def second_required(*, loop: Loop, act: str, seen: Mapping[str, Any]) -> str:
     Raises: SecondOperatorNeeded. Conflict if the state is no longer what was approved.
     """
     held = _APPROVED.get()
-    if held is None or (held[0].loop_id, held[0].act) != (loop.pk, act):
+    if held is None or (held.approval.loop_id, held.approval.act) != (loop.pk, act):
         raise SecondOperatorNeeded(loop, act, seen)
-    if held[0].seen != dict(seen):
+    if held.approval.seen != dict(seen):
         raise Conflict("the state in which it was asked for has changed since")
-    return held[1]
+    held.was_asked = True
+    return held.by
 
 
 @contextmanager
 def approved(approval: Approval, *, by: str) -> Iterator[None]:
-    """Let one approved act pass. ``by``: the name of the second operator."""
-    token = _APPROVED.set((approval, by))
+    """Let one approved act pass. ``by``: the name of the second operator.
+
+    Raises: Conflict afterwards for an act that needed no second operator, because it is then another act than the approved one,
+        such as a cap that is lowered by now. Undo it.
+    """
+    passing = _Passing(approval, by)
+    token = _APPROVED.set(passing)
     try:
         yield
     finally:
         _APPROVED.reset(token)
+    if not passing.was_asked:
+        raise Conflict("by now it needs no second operator, so the state in which it was asked for has changed since")
 
 
 def second_words(second: str) -> str:

@@ -20,7 +20,7 @@ def cap_change_or_ask(
     return act_or_ask(
         lambda: _change(person_id, window, cap, reason, by),
         door="cap",
-        words=f"Raise the {window} cap of person {person_id} to {cap:g}.",
+        words=f"Raise the {window} cap of person {person_id} to {cap:.12g}.",
         parameters={"person": person_id, "window": window, "cap": cap, "reason": CapReason(reason).value},
         by=by,
         reason=CapReason(reason).label,

@@ -94,7 +94,13 @@ class TestTheDashboard:
         assert (
             "Reason: I know better" in shown and "was judged against" in shown and url(waiting.pk, "approve") in shown
         )
+        assert reverse("admin:privacy_approval_change", args=[waiting.pk]) in shown
         assert "Waiting for a second operator" not in text(browser_of("vic", "Viewer").get(page))
+
+    @pytest.mark.parametrize("role", ["Operator", "Privacy officer"])
+    def test_whoever_decides_may_read_everything_that_would_be_approved(self, waiting: Approval, role: str) -> None:
+        page = reverse("admin:privacy_approval_change", args=[waiting.pk])
+        assert "full_rollout" in text(browser_of("bert", role).get(page))
 
     def test_it_shows_no_longer_what_is_decided(self, waiting: Approval) -> None:
         client = browser_of("bert")

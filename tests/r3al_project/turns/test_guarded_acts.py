@@ -20,6 +20,7 @@ from deployments.services.rollouts.operate import (
     rollout_promote,
     rollout_retry,
 )
+from deployments.services.rollouts.slots import LONGEST_REASON
 from deployments.services.rollouts.start import rollout_start
 from loops.models import LoopVersion
 from privacy.models import Approval
@@ -73,10 +74,25 @@ class TestOverrides:
         approve(asked, bert)
         assert Deployment.objects.get(version=version).strategy == strategy
 
+    def test_the_words_say_the_share_of_the_people(self, ann: OperatorAccount) -> None:
+        version = judged(learned(guarded_loop(rollout=STAGED), "policy", ALWAYS_WALK), "fail", reason="it was worse")
+        asked = deploy_or_ask(version=version, by=ann, reason="r", strategy="canary", override="why", share=0.95)
+        assert isinstance(asked, Approval) and "for 0.95 of the people, although" in asked.words
+
     def test_the_strategy_that_a_turn_would_choose_is_frozen(self, ann: OperatorAccount) -> None:
         version = outdated_version(guarded_loop())
         asked = deploy_or_ask(version=version, by=ann, reason="by hand", override="I know better")
         assert isinstance(asked, Approval) and asked.parameters["strategy"] == "trial", "it would be the first policy"
+
+    def test_a_request_holds_no_more_of_a_reason_than_a_rollout_stores(self, ann: OperatorAccount) -> None:
+        asked = deploy_or_ask(
+            version=outdated_version(guarded_loop()),
+            by=ann,
+            reason="by hand",
+            strategy="full_rollout",
+            override="y" * 5000,
+        )
+        assert isinstance(asked, Approval) and asked.reason == asked.parameters["override"] == "y" * LONGEST_REASON
 
     def test_trying_again_against_an_objection_waits(self, ann: OperatorAccount, bert: OperatorAccount) -> None:
         rollout = canary(guarded_loop(rollout=STAGED))
@@ -119,6 +135,15 @@ class TestForcedPromotions:
         rollout_ask(rollout=rollout, stage=0, act="promote")
         rollout.refresh_from_db()
         assert isinstance(promote_or_ask(rollout=rollout, by=ann, reason="it says so"), Deployment)
+
+    def test_a_promotion_that_the_evidence_asks_for_meanwhile_is_no_longer_forced(
+        self, rollout: Deployment, ann: OperatorAccount, bert: OperatorAccount
+    ) -> None:
+        asked = self.promote(rollout, ann)
+        rollout_ask(rollout=rollout, stage=0, act="promote")
+        with pytest.raises(Conflict, match="by now it needs no second operator"):
+            approve(asked, bert)
+        assert slot_for(rollout.slot.loop, "policy").candidate == rollout.version
 
     def test_approving_a_stage_is_not_forced(self, rollout: Deployment) -> None:
         rollout_ask(rollout=rollout, stage=0, act="advance")
@@ -168,6 +193,10 @@ class TestEpsilonOfATurn:
 
     def test_the_default_and_less_wait_for_nobody(self, ann: OperatorAccount) -> None:
         assert isinstance(self.start(guarded_loop(), ann), Turn)
+
+    def test_the_words_say_a_little_more_than_the_default_as_it_is(self, ann: OperatorAccount) -> None:
+        asked = self.start(guarded_loop(), ann, epsilon=1.0000001)
+        assert isinstance(asked, Approval) and "epsilon 1.0000001 " in asked.words
 
     def test_another_loop_file_is_another_turn(self, ann: OperatorAccount, bert: OperatorAccount) -> None:
         asked = self.start(guarded_loop(), ann, epsilon=2.0)

@@ -12,7 +12,7 @@ from loops.services import loop_add
 from privacy.engine.anonymize.request import AnonymizeRequest
 from privacy.models import Approval, LedgerEntry, RefusalPermit, Release
 from privacy.services.anonymize.guarded_release import anonymize_or_ask
-from privacy.services.anonymize.run import anonymize, anonymize_enqueue, anonymize_finish
+from privacy.services.anonymize.run import anonymize, anonymize_enqueue, anonymize_finish, release_key
 from privacy.services.approvals.decide import approval_approve
 from privacy.services.approvals.second_operator import OperatorAccount, SecondOperatorNeeded
 from tests.factories.anonymize import CENTRAL, GROUPS, TOO_MANY, make_world
@@ -74,6 +74,26 @@ def test_once_another_approves_it_is_charged_and_a_worker_computes_it(
     assert done.made == f"release {made.pk}" and made.formal_epsilon == 1.0 and LedgerEntry.objects.exists()
     assert anonymize_finish(release=made).state == "committed"
     assert release(loop, CENTRAL, olga) == made, "a retry under the same key finds the release"
+
+
+def test_the_key_of_a_caller_is_stored_nowhere(loop: LoopVersion, olga: OperatorAccount) -> None:
+    asked = anonymize_or_ask(
+        lambda: anonymize(key="for eve", loop_version=loop, request=CENTRAL),
+        key="for eve", loop_version=loop, request=CENTRAL, by=olga,
+    )  # fmt: skip
+    assert isinstance(asked, Approval) and asked.parameters["release"] == release_key("for eve")
+    assert "for eve" not in str(Approval.objects.values().get())
+
+
+def test_a_release_that_another_request_made_is_not_approved_again(
+    loop: LoopVersion, olga: OperatorAccount, otto: OperatorAccount
+) -> None:
+    first, second = release(loop, CENTRAL, olga), release(loop, CENTRAL, otto)
+    assert isinstance(first, Approval) and isinstance(second, Approval) and first != second
+    approval_approve(number=first.pk, by=otto)
+    with pytest.raises(Conflict, match="by now it needs no second operator"):
+        approval_approve(number=second.pk, by=olga)
+    assert Release.objects.count() == 1
 
 
 def test_a_refusal_because_of_records_uses_a_permit_and_leaves_the_request(

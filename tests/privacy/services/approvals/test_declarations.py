@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import Conflict, Forbidden
+from deployments.models import Deployment
 from loops.models import LoopVersion
 from loops.services import loop_add
 from privacy.models import Approval
@@ -15,7 +16,7 @@ from privacy.services.approvals.decide import approval_approve
 from privacy.services.approvals.second_operator import OperatorAccount, SecondOperatorNeeded
 from r3al_project.turns.guarded_acts import loop_file_or_ask
 from tests.factories.care import care_loop
-from tests.factories.operators import approvals_declared, guarded_loop, operator
+from tests.factories.operators import approvals_declared, guarded_loop, operator, outdated_version, waiting_override
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +60,33 @@ def test_the_file_waits_and_is_published_once_another_operator_approves(loop: Lo
     done = approval_approve(number=asked.pk, by=operator("bert"))
     assert loop.loop.versions.count() == 2 and acts_guarded(loop.loop) == frozenset()
     assert done.made.startswith("loop version ")
+
+
+def test_the_words_say_what_is_no_longer_asked_for(loop: LoopVersion, tmp_path: Path) -> None:
+    asked = loop_file_or_ask(path=file_with(loop, tmp_path, "override"), by=operator("ann"))
+    assert isinstance(asked, Approval)
+    assert "after version 1 that asks for no second operator any more for: epsilon." in asked.words
+
+
+def test_what_was_asked_for_under_a_declaration_is_not_done_without_it(loop: LoopVersion, tmp_path: Path) -> None:
+    ann, bert = operator("ann"), operator("bert")
+    version = outdated_version(loop)
+    waiting, file = waiting_override(version, ann), loop_file_or_ask(path=file_with(loop, tmp_path), by=ann)
+    assert isinstance(file, Approval)
+    approval_approve(number=file.pk, by=bert)
+    with pytest.raises(Conflict, match=r"no longer applies: by now it needs no second operator.*Nothing was done"):
+        approval_approve(number=waiting.pk, by=bert)
+    version.refresh_from_db()
+    assert version.state == "evaluating" and not Deployment.objects.filter(version=version).exists()
+
+
+def test_a_file_that_is_published_already_is_not_approved_again(loop: LoopVersion, tmp_path: Path) -> None:
+    ann, bert, path = operator("ann"), operator("bert"), file_with(loop, tmp_path)
+    first, second = loop_file_or_ask(path=path, by=ann), loop_file_or_ask(path=path, by=bert)
+    assert isinstance(first, Approval) and isinstance(second, Approval)
+    approval_approve(number=first.pk, by=bert)
+    with pytest.raises(Conflict, match="by now it needs no second operator"):
+        approval_approve(number=second.pk, by=ann)
 
 
 def test_what_was_approved_is_not_published_over_another_file(loop: LoopVersion, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from core.errors import Conflict, Forbidden, NotFound
@@ -74,6 +76,36 @@ def test_a_cap_that_moved_meanwhile_is_not_what_was_approved(
     with pytest.raises(Conflict, match="no longer applies"):
         approval_approve(number=asked.pk, by=otto)
     assert month(person) == 2.0
+
+
+def test_a_cap_that_was_raised_further_meanwhile_is_not_lowered_by_an_approval(
+    loop: LoopVersion, person: int, olga: OperatorAccount, otto: OperatorAccount
+) -> None:
+    less, more = change(person, 6.0, olga), change(person, 8.0, olga)
+    assert isinstance(less, Approval) and isinstance(more, Approval)
+    approval_approve(number=more.pk, by=otto)
+    events = VaultEvent.objects.count()
+    with pytest.raises(Conflict, match="no longer applies: by now it needs no second operator"):
+        approval_approve(number=less.pk, by=otto)
+    less.refresh_from_db()
+    assert month(person) == 8.0 and less.state == "waiting" and VaultEvent.objects.count() == events
+
+
+def test_it_waits_at_the_loop_that_declares_it_for_as_long_as_that_loop_says(
+    person: int, olga: OperatorAccount
+) -> None:
+    plain = care_loop()
+    declared = f"{approvals_declared(['cap'])}days = 1\n[availability]"
+    text = plain.source.replace('name = "care"', 'name = "other"').replace("[availability]", declared)
+    other, _ = loop_add(text=text, source="other.toml")
+    asked = change(person, 6.0, olga)
+    assert isinstance(asked, Approval) and asked.loop == other.loop
+    assert abs(asked.expires_at - asked.created_at - timedelta(days=1)) < timedelta(minutes=1)
+
+
+def test_the_words_say_the_whole_number(loop: LoopVersion, person: int, olga: OperatorAccount) -> None:
+    asked = change(person, 123456.75, olga, window="lifetime")
+    assert isinstance(asked, Approval) and "to 123456.75." in asked.words
 
 
 def test_it_is_asked_for_whichever_loop_of_the_people_declares_it(person: int, olga: OperatorAccount) -> None:
