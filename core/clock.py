@@ -46,6 +46,13 @@ def clock_follow(file: Path | None) -> None:
     _Moved.file = file
 
 
+def clock_file_write(file: Path, by: timedelta) -> None:
+    """Write how far the clock is set back, so that no process ever reads half of it."""
+    half = file.with_name(f"{file.name}.half")
+    half.write_text(str(by.total_seconds()))
+    half.replace(file)
+
+
 def clock_set_back(by: timedelta) -> None:
     """Set this process's clock back. Raises InputError for less than nothing: stored times must not lie ahead."""
     if by < _ZERO:

@@ -62,9 +62,7 @@ class OneClock:
         self._write()
 
     def _write(self) -> None:
-        half = self.file.with_suffix(".half")
-        half.write_text(str(self._back.total_seconds()))
-        half.replace(self.file)
+        clock.clock_file_write(self.file, self._back)
 
 
 class Strollers(People):

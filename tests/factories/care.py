@@ -74,6 +74,7 @@ def care_loop(
     trial: str = "always",
     features: str = "",
     rollout: str = "",
+    silence: str = "",
 ) -> LoopVersion:
     """The loop in the database, its slots seeded with their references."""
     clear_policy_cache()
@@ -82,6 +83,8 @@ def care_loop(
     text = text.replace("[features.gap]", f"{features}[features.gap]")
     text = text.replace("exploration = 0.2", f'exploration = 0.2\ntrial = "{trial}"')
     text = text.replace("[availability]", f"{rollout}[availability]")
+    if silence:
+        text = text.replace("[reward]", f'[reward]\nsilence = "{silence}"')
     made, _ = loop_add(text=text, source="care.toml")
     slots_seed(loop_version=made)
     return made

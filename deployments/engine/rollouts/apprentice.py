@@ -95,6 +95,8 @@ def _course(terms: ApprenticeTerms, facts: ApprenticeFacts) -> list[CheckFinding
         f"The app sent its own choice in {facts.own:,} decisions; at least {terms.least_scored:,}, of {LEAST_SHOWN} people, "
         "are needed."
     )
+    if facts.own >= terms.least_scored and facts.gain.unknown:
+        few = f"Nothing is known of the version's choices: {facts.gain.unknown}."
     if facts.extended < terms.extensions and not facts.overdue:
         return [CheckFinding("extend", few, NOT_ENOUGH)]
     return [CheckFinding("end", text, NO_OWN_CHOICES) for text in (few, f"{sent_of(facts)} Nothing else is known.")]
@@ -131,16 +133,16 @@ def gain_sentences(gain: ImitationGain) -> list[str]:
     ]
     if gain.varied_gain is not None:
         said.append(
-            f"In {gain.varied:.0%} they differ where the app varies by itself. There the version's action earned "
-            f"{_number(gain.varied_gain, '+')} more a decision, if nothing else that the app knows moved its choice."
+            f"In {gain.varied:.0%} they differ where the app seems to vary by itself. If it chose by chance there, the version's "
+            f"action earned {_number(gain.varied_gain, '+')} more a decision. A rule of many conditions can look like chance."
         )
     if gain.untried:
         said.append(
             f"In {gain.untried:.0%} the app never tried the version's action in alike contexts, so nothing is known of it."
         )
-    bound = f" The limits take any reward from {-gain.largest:g} to {gain.largest:g} for what was not tried."
-    over = f"Over all decisions the gain lies between {gain.low:+.3f} and {gain.high:+.3f} a decision."
-    return [*said, over + (bound if gain.untried else "")]
+    over = f"Over all decisions the gain lies between {gain.low:+.3f} and {gain.high:+.3f} a decision, however the app chose."
+    limits = f"These limits take any reward from {-gain.largest:g} to {gain.largest:g} wherever both differ."
+    return [*said, over if gain.agreed == 1.0 else f"{over} {limits}"]
 
 
 def _share_text(share: ImitationShare) -> str:

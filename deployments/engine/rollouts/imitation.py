@@ -1,8 +1,9 @@
 """Measure how often a version would have chosen as the app did, and what would have been gained where it would not.
 
-People are the unit. Where both choose alike, nothing would have changed. Where they differ, the reward of the version's action is
-known only in contexts in which the app varies by itself (``own_variation``). Everywhere else it lies between the bounds of a
-reward, and nothing more is said. All of it is about *immediate* rewards in the states that people met under the app's choices.
+People are the unit. Where both choose alike, nothing would have changed. Where they differ, the reward of the version's action
+was not seen, so the gain over all decisions is known within the bounds of a reward alone. Where the app seems to vary by itself
+(``own_variation``), an estimate stands beside these limits. It holds if the app chose by chance there, which no log can show.
+All of it is about *immediate* rewards in the states that people met under the app's choices.
 
 Source: Manski (1990), "Nonparametric bounds on treatment effects", for what was never tried.
 """
@@ -92,8 +93,8 @@ class ImitationGain:
     ``people``: with a rewarded decision of the app, or 0 for fewer than ten. ``own``: the app's mean reward. ``agreed``: share of
     decisions in which both choose alike, and ``agreed_reward`` their mean reward. ``varied``: share in which they differ and the
     app varies by itself, and ``varied_gain`` the gain in one of them. ``untried``: share in which the version's action was not
-    tried. ``low``, ``high``: the gain over all decisions lies between these, with 95%. ``largest``: the bound of a reward's size,
-    which they use for ``untried``.
+    tried. ``low``, ``high``: the gain over all decisions lies between these, with 95%, however the app chose. ``largest``: the
+    bound of a reward's size, which they use wherever both differ.
     """
 
     people: int
@@ -135,7 +136,7 @@ def gain_of(own: OwnDecisions, largest: float) -> ImitationGain:
     varies, reach = parts >= 0, _gains(seen, parts)
     untried, differs = ~agrees & ~varies, ~agrees & varies
     ends = [
-        _mean(seen.person, np.where(untried, end - seen.reward, reach.gain), np.where(untried, 1.0, reach.spread))
+        _mean(seen.person, np.where(agrees, 0.0, end - seen.reward), np.where(agrees, 0.0, 1.0))
         for end in (-largest, largest)
     ]
     own_reward = _mean(seen.person, seen.reward)

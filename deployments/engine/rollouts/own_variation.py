@@ -2,14 +2,18 @@
 
 Contexts are split as long as a pattern in them tells when the app takes an action. An app that follows a rule ends with parts in
 which it does one thing only, or with parts of too few people. Nothing is known there of the other action. Where no pattern is
-left and enough people met both, alike contexts got both. What the app knows beyond the context is not seen.
+left and enough people met both, alike contexts got both. As a last question, the nearest contexts of other people must not have
+got the same action more often than by chance, because a rule of several features shows in no single one. What the app knows
+beyond the context is not seen.
 
 Source: Hothorn, Hornik and Zeileis (2006), "Unbiased recursive partitioning: a conditional inference framework". Here each test
-is clustered by person, and pairs of features are tested too.
+is clustered by person, and pairs of features are tested too. Nearest neighbours: Schilling (1986), "Multivariate two-sample
+tests based on nearest neighbors".
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
@@ -21,6 +25,8 @@ from deployments.engine.health.metrics import LEAST_PEOPLE_SEEN
 
 _LEAST_SHARE = 0.05  # of the choices in a part that take the action, so that no choice counts more than twentyfold
 _PATTERN = 3.0  # standard errors. Splitting too often is safe: it only leaves more unknown
+_NEIGHBOURS = 1_500  # contexts of a part that are compared with their nearest ones, evenly chosen
+_MUTUAL = 2.0  # times the variance of independent pairs: two contexts may be each other's nearest
 _CUTS, _DEEPEST = 16, 12  # places at which a feature may be cut, and splits on the way to one part
 
 
@@ -45,7 +51,8 @@ def varying_parts(person: Ints, state: Floats, took: Bools) -> Ints:
             continue
         split = _split_by_pattern(person[rows], state[rows], took[rows])
         if split is None:
-            parts[rows], found = found, found + 1
+            if not _neighbours_got_the_same(person[rows], state[rows], took[rows]):
+                parts[rows], found = found, found + 1
         elif depth < _DEEPEST:
             left = state[rows, split.feature] <= split.cut
             open_parts += [(rows[left], depth + 1), (rows[~left], depth + 1)]
@@ -70,6 +77,29 @@ def _split_by_pattern(person: Ints, state: Floats, took: Bools) -> ContextSplit 
         if found >= strength:
             strength, best = found, split
     return best
+
+
+def _neighbours_got_the_same(person: Ints, state: Floats, took: Bools) -> bool:
+    """Tell whether contexts and their nearest ones of other people got the same action more often than by chance.
+
+    Features are compared by their ranks. A rule of several features at once shows here alone.
+    """
+    chosen = np.unique(np.linspace(0, len(took) - 1, min(len(took), _NEIGHBOURS)).astype(int))
+    person, took, ranks = person[chosen], took[chosen], _ranks(state[chosen])
+    distance = np.square(ranks).sum(axis=1)[None, :] - 2.0 * ranks @ ranks.T  # less what is the same for all in a row
+    distance[person[:, None] == person[None, :]] = np.inf
+    alike = took == took[distance.argmin(axis=1)]
+    share = float(took.mean())
+    by_chance = share**2 + (1.0 - share) ** 2
+    spread = math.sqrt(_MUTUAL * by_chance * (1.0 - by_chance) / len(took))
+    return float(alike.mean()) - by_chance > _PATTERN * spread
+
+
+def _ranks(state: Floats) -> Floats:
+    """Return each column as ranks from 0 to 1 (n, F). Equal values have one rank."""
+    columns = [np.unique(column, return_inverse=True)[1] for column in state.T]
+    ranks = np.stack(columns, axis=1).astype(float) if columns else np.zeros((len(state), 1))
+    return np.asarray(ranks / np.maximum(ranks.max(axis=0), 1.0))
 
 
 def _sides(state: Floats) -> Iterator[tuple[ContextSplit, Bools]]:

@@ -18,7 +18,7 @@ from deployments.services.rollouts.candidate_arm import candidate_begin
 from deployments.services.rollouts.full_rollout import proposal_under_lock, serving_check
 from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
-from loops.engine.spec import DeclaredRollout
+from loops.engine.spec import LoopSpec
 from privacy.models import VaultKind
 from privacy.services.vault.append import time_text, vault_append
 from training.models import ModelVersion
@@ -44,7 +44,7 @@ def ab_test_start(
     standing = gate_standing(version)
     standing.evaluated_check("tested")
     serving_check(proposal)
-    terms = ab_terms(standing, proposal.current.spec.rollout, share)
+    terms = ab_terms(standing, proposal.current.spec, share)
     ends_at = clock.now() + (terms.weeks + 1) * EPOCH
     deadline = timedelta(seconds=proposal.current.spec.reward.deadline_seconds)
     made = candidate_begin(
@@ -77,13 +77,13 @@ def ab_test_start(
     return made
 
 
-def ab_terms(standing: GateStanding, declared: DeclaredRollout, share: float | None) -> AbTerms:
+def ab_terms(standing: GateStanding, spec: LoopSpec, share: float | None) -> AbTerms:
     """Return the terms of a test, as the history stores them. Raises InputError for a share that no test can use."""
+    declared, people = spec.rollout, people_behind(standing.version)
     split = declared.split if share is None else share
     if not 0.05 <= split <= 0.95:
         raise InputError("an A/B test gives the version 5% to 95% of the people", field="trafficPercentage")
     weeks = min(declared.weeks, _MOST_WEEKS)
-    spec, people = standing.version.loop_version.spec, people_behind(standing.version)
     more: dict[str, Any] = {"planned_people": max(round(people), 1)} if people is not None else {}
     if spec.minimum_effect is not None:
         more["minimum_effect"] = spec.minimum_effect / spec.reward.scale

@@ -16,7 +16,7 @@ from deployments.models import Deployment
 from deployments.services.rollouts.candidate_arm import candidate_begin
 from deployments.services.rollouts.full_rollout import Proposal, proposal_under_lock, serving_check
 from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
-from loops.engine.spec import DeclaredRollout
+from loops.engine.spec import LoopSpec
 from training.models import ModelVersion
 from training.selectors.evidence import people_behind
 
@@ -41,7 +41,7 @@ def canary_start(
     standing = gate_standing(version)
     standing.evaluated_check("rolled out")
     serving_check(proposal)
-    terms = staged_terms(standing, proposal.current.spec.rollout, share)
+    terms = staged_terms(standing, proposal.current.spec, share)
     return candidate_begin(
         proposal=proposal,
         strategy=CANARY,
@@ -55,11 +55,12 @@ def canary_start(
     )
 
 
-def staged_terms(standing: GateStanding, declared: DeclaredRollout, share: float | None) -> dict[str, Any]:
+def staged_terms(standing: GateStanding, spec: LoopSpec, share: float | None) -> dict[str, Any]:
     """Return the terms of a canary, as the history stores them. Later verdicts use these, whatever the loop file says then.
 
     Raises InputError for a share that is not between 0 and 1.
     """
+    declared = spec.rollout
     stages = declared.stages
     if share is not None:
         if not 0.0 < share < 1.0:
@@ -76,9 +77,9 @@ def staged_terms(standing: GateStanding, declared: DeclaredRollout, share: float
         "extensions": min(declared.extensions, _MOST_WEEKS // dwell - 1),
         "when_insufficient": declared.when_insufficient,
         "by_hand": declared.by_hand,
-        "silence": standing.version.loop_version.spec.reward.silence,
+        "silence": spec.reward.silence,
         "proven_gate": standing.is_proven,
-        "reward_scale": standing.version.loop_version.spec.reward.scale,
+        "reward_scale": spec.reward.scale,
     }
 
 

@@ -29,6 +29,7 @@ from deployments.services.rollouts.gate_standing import GateStanding, gate_stand
 from deployments.services.rollouts.shadow import shadow_start, was_beside
 from deployments.services.rollouts.trial import promote_check, trial_promote, trial_start, trial_wanted_check
 from loops.engine.heads import MAIN_HEAD
+from loops.selectors import loop_version_current
 from training.models import ModelVersion
 
 
@@ -134,7 +135,8 @@ def strategy_wanted(version: ModelVersion, standing: GateStanding | None = None)
     """
     if version.head != MAIN_HEAD or (standing is None and is_on_trial(version)):
         return FULL_ROLLOUT
-    found, declared = standing or gate_standing(version), version.loop_version.spec.rollout.strategy
+    found = standing or gate_standing(version)
+    declared = loop_version_current(version.loop_version.loop.name).spec.rollout.strategy
     if declared in BESIDE and was_beside(version, declared):
         declared = ""
     if declared in STARTERS and (declared != FULL_ROLLOUT or found.is_proven):

@@ -35,7 +35,7 @@ from privacy.engine.head_choice import OWN_CHOICE
 from privacy.models import Choice
 from privacy.selectors.keys import ciphers_known
 
-_MOST_ROWS = 50_000  # of the newest choices of the app, so that a tick stays short
+_MOST_ROWS = 10_000  # of the newest choices of the app, so that a tick stays short
 _FACTS = (*SEALED, "action", "eligible", "decision__served__closed_at")
 
 

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 
 from core import clock
 from core.arrays import Floats
+from jobs.leases import from_now
 from privacy.engine.dp.coarse_counts import never_hidden
 from privacy.engine.hash_chain import digests_sum
 from privacy.engine.outcomes import aggregate, harmful_of
@@ -42,7 +43,9 @@ def outcomes_close(*, limit: int | None = None) -> int:
 def _close_chunk(size: int) -> int:
     skip = connection.features.has_select_for_update_skip_locked
     due = list(
-        ServedDecision.objects.filter(closed_at__isnull=True, closes_at__lte=clock.now())
+        ServedDecision.objects.filter(
+            closed_at__isnull=True, closes_at__lte=from_now(-clock.set_back_by().total_seconds())
+        )
         .select_for_update(of=("self",), skip_locked=skip)
         .select_related("decision__loop_version__loop")
         .order_by("closes_at")[:size]

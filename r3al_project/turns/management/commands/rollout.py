@@ -194,8 +194,8 @@ def _terms(rollout: Deployment, options: dict[str, Any]) -> CanaryTerms:
     """Return the terms to try: those of the rollout or of its loop, with what was asked for. Raises InputError."""
     stored = dict(rollout.frozen_policy)
     if rollout.strategy != CANARY:
-        declared = loop_version_current(rollout.slot.loop.name).spec.rollout
-        stored = staged_terms(gate_standing(rollout.version), declared, None)
+        spec = loop_version_current(rollout.slot.loop.name).spec
+        stored = staged_terms(gate_standing(rollout.version), spec, None)
     asked = {
         "stages": options["stages"],
         "dwell_weeks": options["weeks"],

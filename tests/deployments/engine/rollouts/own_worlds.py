@@ -8,7 +8,7 @@ from core.arrays import Bools, Floats
 from deployments.engine.rollouts.imitation import OwnDecisions
 
 EFFECT = 0.3
-RULES = ("threshold", "slanted", "either of two", "band", "never")
+RULES = ("threshold", "slanted", "either of two", "band", "three signs", "group and sign", "never")
 AT_RANDOM = ("at random", "leaning", "by person")
 
 
@@ -20,6 +20,8 @@ def takes(rule: str, state: Floats, u: Floats, person: Floats) -> Bools:
         "slanted": x + y > 0.2,
         "either of two": (x > 0) != (y > 0),
         "band": np.abs(x) < 0.4,
+        "three signs": x * y * state[:, 2] > 0,
+        "group and sign": np.isin(state[:, 5], [0, 2]) == (x > 0),
         "never": np.zeros(len(x), dtype=bool),
         "at random": u < 0.3,
         "leaning": u < np.where(x > 0, 0.6, 0.2),

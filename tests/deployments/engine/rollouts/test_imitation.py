@@ -59,14 +59,22 @@ def test_what_an_app_with_a_rule_never_tried_stays_between_the_bounds_of_a_rewar
 
 
 @pytest.mark.parametrize("rule", AT_RANDOM)
+def test_the_limits_hold_however_the_app_chose(rule: str) -> None:
+    """What it knew beyond the context may have moved its choice, so nothing but the bounds of a reward is certain."""
+    own = lived(rule)
+    gain, missing = gain_of(own, LARGEST), own.reward[own.action == 0]
+    assert gain.low is not None and gain.low < (-LARGEST - missing).sum() / len(own.reward)
+    assert gain.high is not None and gain.high > (LARGEST - missing).sum() / len(own.reward)
+
+
+@pytest.mark.parametrize("rule", AT_RANDOM)
 def test_where_an_app_varies_the_gain_is_known(rule: str) -> None:
     """The gain is .3 wherever the app did not take the action. Comparing means would find more for the leaning app."""
     own = lived(rule)
     gain = gain_of(own, LARGEST)
     assert gain.varied_gain is not None and gain.low is not None and gain.high is not None
     assert gain.varied_gain.low < EFFECT < gain.varied_gain.high and gain.varied_gain.low > 0.15
-    assert gain.untried < 0.05 and gain.high - gain.low < 0.25
-    assert gain.low < EFFECT * (own.action == 0).mean() < gain.high
+    assert gain.untried < 0.05 and gain.low < EFFECT * (own.action == 0).mean() < gain.high
 
 
 def test_intervals_hold_what_is_true_as_often_as_they_say() -> None:

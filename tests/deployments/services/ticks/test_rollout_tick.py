@@ -17,7 +17,7 @@ from deployments.selectors.health import evidence_of
 from deployments.selectors.slots import slot_for
 from deployments.services.health.check import health_tick
 from deployments.services.rollouts.operate import rollout_abort, rollout_approve, rollout_pause, rollout_resume
-from deployments.services.rollouts.start import rollout_start
+from deployments.services.rollouts.start import rollout_start, strategy_wanted
 from deployments.services.ticks.rollout_tick import canary_terms, rollout_step, rollout_tick
 from deployments.services.ticks.stage_facts import stage_facts
 from loops.models import LoopVersion
@@ -296,6 +296,17 @@ def test_what_silence_means_is_frozen_with_the_terms(loop: LoopVersion) -> None:
     assert evidence_of(slot(loop), harmful).silence == loop.spec.reward.silence, "health reads the same"
     rollout_abort(rollout=made, actor="ann", reason="enough")
     assert evidence_of(slot(loop), harmful).silence == "harmful", "no terms are in force any more"
+
+
+@pytest.mark.parametrize("strategy", ["canary", "ab_test"])
+def test_terms_come_from_the_present_loop_file_and_not_from_that_of_the_version(strategy: str) -> None:
+    """An operator who corrects what silence means is heard by versions that were trained before."""
+    trained = judged(learned(care_loop(silence="harmless"), "policy", ALWAYS_WALK))
+    corrected = care_loop(version=2, rollout='[rollout]\nstrategy = "ab_test"\n')
+    assert strategy_wanted(trained) == "ab_test"
+    made = rollout_start(strategy=strategy, version=trained, actor="ann", reason="it passed")
+    assert made.frozen_policy["silence"] == corrected.spec.reward.silence == "unknown"
+    assert evidence_of(slot(corrected), corrected.spec).silence == "unknown"
 
 
 def test_one_persons_value_is_in_no_stored_check(loop: LoopVersion) -> None:

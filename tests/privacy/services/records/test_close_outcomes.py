@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
+from core import clock
+from core.clock import clock_at
 from loops.models import LoopVersion
 from privacy.models import RewardEvent, RewardSignal, ServedDecision
 from privacy.services.people.authentication import Caller
@@ -64,6 +66,28 @@ def test_only_those_past_their_deadline_are_closed(with_default: LoopVersion) ->
     first.refresh_from_db()
     second.refresh_from_db()
     assert first.closed_at is not None and first.closed_at >= first.closes_at and second.closed_at is None
+
+
+def test_a_worker_whose_own_clock_is_fast_closes_nothing_early(
+    with_default: LoopVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deadlines are the database's, or the last words before them would count as late."""
+    (served,) = serve(with_default, 1)
+    monkeypatch.setattr(clock, "now", lambda: timezone.now() + timedelta(hours=2))
+    assert outcomes_close() == 0
+    served.refresh_from_db()
+    assert served.closed_at is None
+
+
+def test_a_clock_that_is_set_back_moves_deadlines_with_it(with_default: LoopVersion) -> None:
+    (served,) = serve(with_default, 1)
+    ServedDecision.objects.update(closes_at=timezone.now() - timedelta(days=30))
+    with clock_at(timezone.now() - timedelta(days=31)):
+        assert outcomes_close() == 0
+    with clock_at(timezone.now() - timedelta(days=29)):
+        assert outcomes_close() == 1
+    served.refresh_from_db()
+    assert served.closed_at is not None and served.closed_at < timezone.now() - timedelta(days=28)
 
 
 def test_silence_is_the_default_where_somebody_could_be_spoken_to(with_default: LoopVersion) -> None:
