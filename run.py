@@ -89,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="{demo,test,serve,setup}")
     _demo_arguments(commands.add_parser("demo", help="live three months, then serve", formatter_class=form, description=(
         "Sets up the environment and creates a fresh database under var/demo/. Then simulated people live three months through\n"
-        "the real services, in five chapters: a first loop; a canary that ends promoted; a later round and an A/B test; a\n"
-        "version that does harm and goes back by itself; people who withdraw. It prints what happens and five things to look\n"
+        "the real services, in five chapters: a first loop; a canary by stages; a later round and an A/B test; a\n"
+        "version that does harm and is taken back; people who withdraw. It prints what happens and five things to look\n"
         "at, and serves the web interface. It takes about three minutes on two cores. Ctrl-C removes what is unfinished.\n\n"
         "With --once, --json, --keep, --source or --loop it runs one loop with a real worker instead, prints the results, and\n"
         "serves (except with --once). Without --source the people are simulated."

@@ -57,7 +57,6 @@ class HarmRow:
 
     name: str
     percent: int
-    proven: bool
 
 
 def evidence_rows(check: RolloutCheck) -> list[EvidenceRow]:
@@ -124,7 +123,6 @@ def harm_rows(check: RolloutCheck) -> list[HarmRow]:
         HarmRow(
             _HARM.get(t["name"], t["name"].replace("_", " ").capitalize()),
             min(100, max(0, round(100 * t["log_evidence"] / t["bar"]))) if t["bar"] else 0,
-            bool(t["proven"]),
         )
         for t in check.figures.get("triggers", [])
     ]

@@ -103,11 +103,11 @@ class ArmValues:
             past = np.full(people, np.nan)
         return ArmMoments(
             some if some >= LEAST_SHOWN else 0,
-            _told(ValueMoments.of(empathy)),
-            _told(ValueMoments.of(harm)),
-            _told(RewardMoments.of(reward, past)),
-            _told(ValueMoments.of(engagement)),
-            _told(ValueMoments.of(rate)),
+            _of_enough(ValueMoments.of(empathy)),
+            _of_enough(ValueMoments.of(harm)),
+            _of_enough(RewardMoments.of(reward, past)),
+            _of_enough(ValueMoments.of(engagement)),
+            _of_enough(ValueMoments.of(rate)),
         )
 
 
@@ -166,7 +166,8 @@ def reward_blocks(
 _M = TypeVar("_M", ValueMoments, RewardMoments)
 
 
-def _told(moments: _M) -> _M:
+def _of_enough(moments: _M) -> _M:
+    """Return moments, or those of nobody for fewer than ten people."""
     return moments if moments.n >= LEAST_SHOWN else type(moments)(0)
 
 

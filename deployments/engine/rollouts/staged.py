@@ -51,7 +51,12 @@ from deployments.engine.rollouts.verdict import (
 from loops.engine.spec import WHEN_INSUFFICIENT, WhenInsufficient
 
 CANARY_STAGES = (0.1, 0.5)
-DWELL, DWELL_OF_FEW = 2, 4  # weeks
+_DWELL, _DWELL_OF_FEW = 2, 4  # weeks
+
+
+def dwell_of(people: int) -> int:
+    """Return how many whole weeks a stage lasts in a service with this many people, 0 if nobody has counted them."""
+    return _DWELL_OF_FEW if people < FEW_PEOPLE else _DWELL
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class CanaryTerms:
         if not self.reward_scale > 0:
             raise InputError(f"the reward scale is {self.reward_scale}; it must be above 0")
         if self.dwell_weeks == 0:
-            object.__setattr__(self, "dwell_weeks", DWELL_OF_FEW if self.people < FEW_PEOPLE else DWELL)
+            object.__setattr__(self, "dwell_weeks", dwell_of(self.people))
 
     def share(self, stage: int) -> float:
         """Return the candidate's share of traffic in a stage, counted from 0."""

@@ -10,6 +10,7 @@ from django.db import transaction
 from core import clock
 from core.errors import InputError
 from deployments.engine.arm_assignment import EPOCH
+from deployments.engine.rollouts.staged import dwell_of
 from deployments.engine.rollouts.strategies import CANARY
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment
@@ -21,7 +22,6 @@ from training.models import ModelVersion
 from training.selectors.evidence import people_behind
 
 _MOST_WEEKS = 12  # of one stage with its extensions, because the evidence of people is kept for hardly longer
-_FEW_PEOPLE, _DWELL_OF_FEW, _DWELL = 600, 4, 2  # whole weeks that a stage lasts, by the number of people
 
 
 @transaction.atomic
@@ -68,11 +68,12 @@ def staged_terms(standing: GateStanding, spec: LoopSpec, share: float | None) ->
                 "a canary begins with a share above 0% and below 100% of the people", field="trafficPercentage"
             )
         stages = (share, *(stage for stage in declared.stages if stage > share))
-    people = people_behind(standing.version)
-    dwell = min(declared.dwell_weeks or _dwell(people), _MOST_WEEKS)
+    counted = people_behind(standing.version)  # noised, in a release that exists already
+    people = round(counted) if counted is not None else 0
+    dwell = min(declared.dwell_weeks or dwell_of(people), _MOST_WEEKS)
     return {
         "stages": list(stages),
-        "people": round(people) if people is not None else 0,
+        "people": people,
         "dwell_weeks": dwell,
         "extensions": min(declared.extensions, _MOST_WEEKS // dwell - 1),
         "when_insufficient": declared.when_insufficient,
@@ -81,11 +82,6 @@ def staged_terms(standing: GateStanding, spec: LoopSpec, share: float | None) ->
         "proven_gate": standing.is_proven,
         "reward_scale": spec.reward.scale,
     }
-
-
-def _dwell(people: float | None) -> int:
-    """Return how many whole weeks a stage lasts, by the noised number of people that a release has already counted."""
-    return _DWELL if people is not None and people >= _FEW_PEOPLE else _DWELL_OF_FEW
 
 
 def _longest(terms: dict[str, Any], proposal: Proposal) -> timedelta:

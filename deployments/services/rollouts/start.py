@@ -165,13 +165,11 @@ def rollout_options(proposal: Proposal) -> RolloutOptions:
     standing = gate_standing(version)
     checks: dict[str, Callable[[], None]] = {
         FULL_ROLLOUT: lambda: verdict_check(version, standing.verdict),
-        CANARY: lambda: _tried_check(standing),
-        AB_TEST: lambda: _tried_check(standing),
-        SHADOW_TEST: lambda: _tried_check(standing),
-        APPRENTICE: lambda: _tried_check(standing),
+        TRIAL: lambda: trial_wanted_check(standing),
     }
-    if version.head == MAIN_HEAD:
-        checks[TRIAL] = lambda: trial_wanted_check(standing)
+    checks = dict.fromkeys(STARTERS, lambda: _tried_check(standing)) | checks
+    if version.head != MAIN_HEAD:
+        del checks[TRIAL]
     refusals = {name: _refusal(check) for name, check in checks.items()}
     if not all(refusals.values()) and (refused := _refusal(lambda: serving_check(proposal))):
         return RolloutOptions((), refused)

@@ -92,7 +92,7 @@ def withdrawals(story: Story) -> None:
     story.teller.chapter(5, CHAPTERS, "people withdraw")
     refusing, leaving = story.community.names[:2]
     _refuse_training(story, refusing)
-    story.say("a person withdraws their consent to training on their own device: nothing more is charged for them")
+    story.say("a person withdraws their consent to training on their own device: no later training is charged to them")
     counts = person_erase(person_id=_person(story, leaving).pk, source="app", reason=ErasureReason.REQUEST)
     story.community.gone.add(1)
     story.say(f"another asks to be erased: {counts.decisions} decisions and their key are gone")
@@ -117,10 +117,10 @@ def _lived(story: Story, rollout: Deployment | None, at_most: int) -> None:
     if not story.live(at_most, lambda: story.has_ended(rollout)):
         reason = "it took longer than the story has time for"
         rollout_abort(rollout=rollout, actor=story.operator, reason=reason)
-    _told(story, rollout)
+    _say_ending(story, rollout)
 
 
-def _told(story: Story, rollout: Deployment) -> None:
+def _say_ending(story: Story, rollout: Deployment) -> None:
     """Say how a rollout ended, and why."""
     version, days = rollout.version, (clock.now() - rollout.created_at).days
     incident = Incident.objects.filter(deployment=rollout).first()

@@ -73,9 +73,9 @@ class Community:
         """Decide for those who open the app, let everybody react, and report. Returns the number of decisions."""
         now = clock.now()
         asked = {i: app.ask(self.names[i], self.people.context(i), now) for i in present if i not in self.gone}
-        told = {i: decided for i, decided in asked.items() if decided is not None}
-        result = self.people.react({i: actions for i, (_, actions) in told.items()})
-        for i, (decision, _) in told.items():
+        decisions = {i: decided for i, decided in asked.items() if decided is not None}
+        result = self.people.react({i: actions for i, (_, actions) in decisions.items()})
+        for i, (decision, _) in decisions.items():
             app.report(self.names[i], decision, *self.people.outcome(result, i))
         return len(asked)
 
