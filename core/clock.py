@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from core.atomic_files import atomic_file
 from core.errors import InputError
 
 _ZERO = timedelta(0)
@@ -48,9 +49,8 @@ def clock_follow(file: Path | None) -> None:
 
 def clock_file_write(file: Path, by: timedelta) -> None:
     """Write how far the clock is set back, so that no process ever reads half of it."""
-    half = file.with_name(f"{file.name}.half")
-    half.write_text(str(by.total_seconds()))
-    half.replace(file)
+    with atomic_file(file, replace=True) as out:
+        out.write(str(by.total_seconds()))
 
 
 def clock_set_back(by: timedelta) -> None:

@@ -189,7 +189,7 @@ def slot_return(
     if not updated:
         raise Conflict(f"the slot {slot} changed meanwhile; check which version is deployed now")
     archive(leaving)
-    _abort(slot, reason)
+    _abort(slot)
     ModelVersion.objects.learned().filter(pk=version.pk).update(state=VersionState.DEPLOYED)
     return Deployment.objects.create(
         slot=slot,
@@ -204,14 +204,15 @@ def slot_return(
     )
 
 
-def _abort(slot: ServingSlot, reason: str) -> None:
-    """Abort a rollout whose stable version is no longer deployed. ``slot`` is as it was before. A shadow is not archived."""
+def _abort(slot: ServingSlot) -> None:
+    """Abort a rollout whose stable version is no longer deployed. ``slot`` is as it was before. A shadow is not archived.
+
+    The incident says why. The rollout keeps the reason for which it began.
+    """
     active = Deployment.objects.filter(slot=slot, state__in=ACTIVE_STATES).first()
     if active is None:
         return
-    Deployment.objects.filter(pk=active.pk).update(
-        state=DeploymentState.ABORTED, waits_for="", finished_at=clock.now(), reason=reason
-    )
+    Deployment.objects.filter(pk=active.pk).update(state=DeploymentState.ABORTED, waits_for="", finished_at=clock.now())
     AbExperiment.objects.filter(deployment=active).update(state=AbExperiment.State.STOPPED)
     if slot.candidate is not None:
         archive(slot.candidate)

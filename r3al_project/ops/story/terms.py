@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.atomic_files import atomic_file
 from loops.models import LoopVersion
 from loops.selectors import loop_specs_builtin
 from r3al_project.turns.add_loop import loop_add_file, loop_text
@@ -34,5 +35,6 @@ def story_loop_add(folder: Path, version: int = 1) -> LoopVersion:
     """Write a version of the loop file into a folder, and add it. Each version begins its evidence anew."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "story.toml"
-    file.write_text(story_loop_text(version), encoding="utf-8")
+    with atomic_file(file, replace=True) as out:
+        out.write(story_loop_text(version))
     return loop_add_file(file)[0]

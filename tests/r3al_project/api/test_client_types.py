@@ -16,7 +16,7 @@ from tests.r3al_project.api.documented import document
 CAMEL = re.compile(r"[a-z]+[0-9]*([A-Z][a-z0-9]*)*")
 # Facts whose names and kinds depend on the technique or on the kind of event.
 OPEN = {"ReleaseAnswer.parameters", "ReleaseDetailAnswer.parameters", "AnonymizeAnswer.parameters", "EventAnswer.what",
-        "RolloutAnswer.terms", "RolloutCheckAnswer.figures"}  # fmt: skip
+        "RolloutAnswer.terms", "RolloutCheckAnswer.figures", "ApprovalAnswer.parameters"}  # fmt: skip
 CHOICES = {"status", "state", "verdict", "technique", "dataType", "sourceDataType", "period", "deploymentType", "code", "stage",
            "outcome", "limitedBy", "mode", "source", "fallback", "unavailable", "strategy", "step", "waitsFor"}  # fmt: skip
 NO_CHOICES = {

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from r3al_project.turns.models import Turn, TurnStage
 from tests.factories.calibration import estimated
 from tests.factories.care import TOML
 from tests.factories.lived_weeks import begun_before, live_weeks, people_with_keys
+from tests.factories.operators import guarded_loop, operator, outdated_version, waiting_override
 from tests.factories.sealed import sealed_state
 from tests.factories.users import service_token
 from tests.factories.versions import judged
@@ -95,7 +97,7 @@ class Seen:
             schema = document()["components"]["schemas"][place]
         if value is None:
             return
-        for branch in schema.get("oneOf", schema.get("anyOf", schema.get("allOf", ()))):
+        for branch in fitting(schema.get("oneOf", schema.get("anyOf", schema.get("allOf", ()))), value):
             if branch.get("type") != "null":
                 self.walk(branch, value, place)
         if isinstance(value, list):
@@ -117,6 +119,15 @@ class Seen:
         elif place != "EventAnswer.what":
             for one in value.values():
                 self.walk(schema.get("additionalProperties"), one, place)
+
+
+def fitting(branches: Sequence[dict[str, Any]], value: Any) -> Sequence[dict[str, Any]]:
+    """The branches of which the value may be one: those that know all of its keys, or all branches if none does."""
+    schemas = document()["components"]["schemas"]
+    known = [schemas.get(branch.get("$ref", "").rpartition("/")[2], {}).get("properties", {}) for branch in branches]
+    if not isinstance(value, dict):
+        return branches
+    return [b for b, names in zip(branches, known, strict=True) if value.keys() <= names.keys()] or branches
 
 
 class Caller:
@@ -281,6 +292,27 @@ def rollouts(caller: Caller, loop: LoopVersion, version: ModelVersion) -> None:
     caller.call("POST", f"training/rollouts/{again['rolloutId']}/promote", why)
 
 
+def own_choice(caller: Caller, loop: LoopVersion) -> None:
+    """A decision in which the app chose itself, beside an apprentice."""
+    stable = slot_for(loop.loop, "policy").stable
+    arrays = {"weights": np.array([[0.0] * 4, [0.0] * 4, [1.0, 0.0, 0.0, 0.0]]), "margin": np.array(0.0)}
+    version = version_register(
+        loop_version=loop,
+        head="policy",
+        kind=VersionKind.LINEAR_Q,
+        arrays=arrays,
+        config={"hinges": False},
+        parent=stable,
+    )
+    made = rollout_start(strategy="apprentice", version=judged(version), actor="root", reason="look first")
+    clear_policy_cache()
+    consents = {"personalization": True, "training": True, "evaluation": True}
+    token = caller.call("POST", "people", {"userId": "bob", "loop": "care", "consents": consents})["token"]
+    asked = {"requestId": "own", "loop": "care", "context": CONTEXT, "ownChoice": {"policy": "walk"}}
+    assert caller.call("POST", "optima/decisions", asked, token)["actions"]["policy"]["chosenBy"] == "app"
+    caller.call("POST", f"training/rollouts/{made.pk}/abort", {"reason": "seen enough"})
+
+
 def mine(caller: Caller, token: str, version: ModelVersion) -> None:
     """All that a person can ask for, evidence and a model among it, up to their erasure."""
     ann, now = PersonAccount.objects.get().person, timezone.now()
@@ -293,6 +325,17 @@ def mine(caller: Caller, token: str, version: ModelVersion) -> None:
     withdrawn = caller.call("PUT", "me/consents", {"training": False}, token)
     assert [m["versionId"] for m in withdrawn["affectedModels"]] == [version.name]
     caller.call("POST", "me/erasure", {"confirm": True}, token)
+
+
+def approvals(caller: Caller) -> None:
+    """An act that waits for a second operator is approved, and another one declined."""
+    guarded = guarded_loop(version=2)
+    olga = operator("olga")
+    for act in ("approve", "decline"):
+        asked = waiting_override(outdated_version(guarded), olga)
+        for address in ("approvals", f"approvals/{asked.pk}"):
+            caller.call("GET", address)
+        caller.call("POST", f"approvals/{asked.pk}/{act}", {"reason": "because"})
 
 
 def refusals(caller: Caller) -> None:
@@ -310,6 +353,8 @@ def seen(loop: LoopVersion) -> Seen:
     version = models(caller, loop)
     rollouts(caller, loop, version)
     mine(caller, token, version)
+    own_choice(caller, loop)
+    approvals(caller)
     refusals(caller)
     return caller.seen
 
