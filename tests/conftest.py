@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,20 @@ def django_db_setup(
     yield
     with django_db_blocker.unblock():
         teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """Empty what this process keeps by the numbers of rows: rows of another test may have had the same ones."""
+    for name, forget in _REMEMBER.items():
+        if name in sys.modules:
+            getattr(sys.modules[name], forget)()
+
+
+_REMEMBER = {
+    "deployments.services.serving.policy_cache": "clear_policy_cache",
+    "privacy.services.people.authentication": "forget_callers",
+}
 
 
 @pytest.fixture(scope="module")
