@@ -29,6 +29,7 @@ from deployments.services.rollouts.gate_standing import GateStanding, gate_stand
 from deployments.services.rollouts.shadow import shadow_start, was_beside
 from deployments.services.rollouts.trial import promote_check, trial_promote, trial_start, trial_wanted_check
 from loops.engine.heads import MAIN_HEAD
+from loops.models import LoopVersion
 from loops.selectors import loop_version_current
 from training.models import ModelVersion
 
@@ -123,7 +124,9 @@ def rollout_start(
     return STARTERS[chosen.name](version=version, actor=actor, reason=reason, override=override, share=share)
 
 
-def strategy_wanted(version: ModelVersion, standing: GateStanding | None = None) -> str:
+def strategy_wanted(
+    version: ModelVersion, standing: GateStanding | None = None, current: LoopVersion | None = None
+) -> str:
     """Return the strategy by which a turn would deploy a version by itself.
 
     That is the loop's declared one. Otherwise it is a trial for a policy that its gates leave undecided, and for a first policy
@@ -132,11 +135,13 @@ def strategy_wanted(version: ModelVersion, standing: GateStanding | None = None)
 
     Args:
         standing: what its gate allows, if it was read already. The version is then not on trial.
+        current: the loop's present version, if it was read already.
     """
     if version.head != MAIN_HEAD or (standing is None and is_on_trial(version)):
         return FULL_ROLLOUT
     found = standing or gate_standing(version)
-    declared = loop_version_current(version.loop_version.loop.name).spec.rollout.strategy
+    current = current or loop_version_current(version.loop_version.loop.name)
+    declared = current.spec.rollout.strategy
     if declared in BESIDE and was_beside(version, declared):
         declared = ""
     if declared in STARTERS and (declared != FULL_ROLLOUT or found.is_proven):
@@ -173,7 +178,8 @@ def rollout_options(proposal: Proposal) -> RolloutOptions:
     refusals = {name: _refusal(check) for name, check in checks.items()}
     if not all(refusals.values()) and (refused := _refusal(lambda: serving_check(proposal))):
         return RolloutOptions((), refused)
-    open_ways, wanted = [n for n, refused in refusals.items() if not refused], strategy_wanted(version, standing)
+    open_ways = [name for name, refused in refusals.items() if not refused]
+    wanted = strategy_wanted(version, standing, proposal.current)
     open_ways.sort(key=lambda name: (name != wanted, list(STRATEGIES).index(name)))
     return RolloutOptions(tuple(open_ways), "" if open_ways else refusals[FULL_ROLLOUT])
 

@@ -152,9 +152,10 @@ def test_rewards_that_are_missing_more_often_have_a_price() -> None:
     assert passes(TrialPeople(gain=0.25, missing=(0.35, 0.0)), users=1_000, lives=40) >= 33, "more rewards cost nothing"
 
 
-@pytest.mark.parametrize(("missing", "said"), [(0.0, False), (0.02, False), (0.25, True)])
+@pytest.mark.parametrize(("missing", "said"), [(0.0, False), (0.02, False), (0.4, True)])
 def test_a_verdict_says_how_many_decisions_it_says_nothing_about(missing: float, said: bool) -> None:
-    found = verdicts(TrialPeople(gain=0.3, missing=(missing, missing)), users=1_000, lives=3)
+    """Noise has no seed: with 1,000 people 4 of 150 lives said it at .02, and 134 at .25. With 2,000 none did, and 150 at .4."""
+    found = verdicts(TrialPeople(gain=0.3, missing=(missing, missing)), users=2_000, lives=3)
     reasons = [j.reason for v in found for j in v.judgements if j.name == "improvement"]
     assert ["without a reward" in reason for reason in reasons] == [said] * 3
 
