@@ -111,7 +111,7 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     "serving_state_once": [(ServingState, {"person": Same, "loop": Same})],
     "signal_once": [(Signal, {"person": Same, "signal_key": Same})],
     "signal_kind_known": [(Signal, {"kind": "rumour"})],
-    "approval_state_known": [(Approval, {"state": "lost"})],
+    "approval_state_known": [(Approval, {"state": "lost", "decided_by_account": 2, "decided_at": NOW})],
     "approval_decided_by_somebody": [
         (Approval, {"state": "declined"}),
         (Approval, {"state": "declined", "decided_by_account": 2}),
