@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import QuerySet
 
 from core import clock
@@ -76,6 +78,11 @@ def asks_sentences(loop: Loop, act: str) -> list[str]:
     """Return what an operator should know before an act that would wait, none where it would be done at once."""
     asked = "This loop asks for a second operator: nothing is done before another one approves it."
     return [asked] if act in acts_guarded(loop) else []
+
+
+def waits_facts(approval: Approval) -> dict[str, Any]:
+    """Return what a command prints as JSON about an act that waits."""
+    return {"approval": approval.pk, "state": state_of_approval(approval), "reason": waits_sentence(approval)}
 
 
 def waits_sentence(approval: Approval) -> str:

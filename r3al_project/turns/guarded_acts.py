@@ -165,7 +165,7 @@ for _door in (
     ApprovedDoor("deploy", _OVERRIDES, _carry_out_deploy),
     ApprovedDoor("promote", _OVERRIDES, _carry_out_promote),
     ApprovedDoor("retry", _OVERRIDES, _carry_out_retry),
-    ApprovedDoor("turn", (START_TURN,), _carry_out_turn),
+    ApprovedDoor("turn", (START_TURN,), _carry_out_turn, is_queued=True),
     ApprovedDoor("loop file", (DECIDE_APPROVAL,), _carry_out_loop_file),
 ):
     door_register(_door)

@@ -29,7 +29,7 @@ from privacy.engine.anonymize.request import DEFAULT_MODE, AnonymizeRequest
 from privacy.engine.data_types import DATA_TYPES
 from privacy.management.terminal_account import account_option, operator_at_terminal
 from privacy.models import Approval, Release
-from privacy.selectors.approvals import waits_sentence
+from privacy.selectors.approvals import waits_facts
 from privacy.services.anonymize.export_tables import export_rows_write, holds_statistics, statistics
 from privacy.services.anonymize.guarded_release import anonymize_or_ask
 from privacy.services.anonymize.preview import anonymize_preview
@@ -87,7 +87,8 @@ class Command(BaseCommand):
         try:
             self._run(options)
         except _Waits as waits:
-            self.stdout.write(str(waits))
+            facts = waits_facts(waits.approval)
+            self.stdout.write(json.dumps(facts) if options["json"] else facts["reason"])
         except R3alError as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:
@@ -145,12 +146,16 @@ def _anonymize(account: str, **asked: Any) -> Release:
     by = operator_at_terminal(account, otherwise="a terminal")
     made = anonymize_or_ask(lambda: anonymize(**asked), by=by, **asked)
     if isinstance(made, Approval):
-        raise _Waits(waits_sentence(made))
+        raise _Waits(made)
     return made
 
 
 class _Waits(Exception):
     """The anonymisation waits for a second operator."""
+
+    def __init__(self, approval: Approval) -> None:
+        super().__init__(str(approval))
+        self.approval = approval
 
 
 def _check_used(name: str, technique: Technique) -> None:

@@ -62,4 +62,4 @@ def _carry_out(parameters: Mapping[str, Any], by: OperatorAccount, reason: str) 
     return charge_and_enqueue(key, version, request)[0]
 
 
-door_register(ApprovedDoor("anonymize", (ANONYMIZE_DATA,), _carry_out, _permit))
+door_register(ApprovedDoor("anonymize", (ANONYMIZE_DATA,), _carry_out, _permit, is_queued=True))

@@ -25,12 +25,14 @@ class ApprovedDoor:
         permissions: what both operators need.
         carry_out: does it with the frozen parameters, who asked for it, and why. Returns the record that it wrote.
         around: entered outside the transaction of the approval.
+        is_queued: whether ``carry_out`` only queues it for the workers.
     """
 
     name: str
     permissions: tuple[str, ...]
     carry_out: Callable[[Mapping[str, Any], OperatorAccount, str], Model]
     around: Callable[[Mapping[str, Any]], AbstractContextManager[None]] = _nothing_around
+    is_queued: bool = False
 
 
 _DOORS: dict[str, ApprovedDoor] = {}

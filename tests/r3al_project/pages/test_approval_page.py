@@ -119,6 +119,17 @@ class TestDeciding:
         assert f"You approved request {waiting.pk} of ann. It is done: deployment" in said
         assert Deployment.objects.latest("pk").reason.endswith("; approved by bert")
 
+    def test_a_turn_is_queued_and_not_called_done(self, loop: LoopVersion) -> None:
+        sent = {"loop": "care", "modelType": "", "epochs": "100", "syntheticSamples": "1000", "epsilon": "2"}
+        browser_of("ann").post(reverse("training-dashboard-train"), sent)
+        client, asked = browser_of("bert"), Approval.objects.get()
+        assert "It is queued for the workers at once." in text(client.get(url(asked.pk, "approve")))
+        said = text(client.post(url(asked.pk, "approve"), {"reason": "r"}, follow=True))
+        assert (
+            f"You approved request {asked.pk} of ann. It is queued for the workers: turn {Turn.objects.get().pk}."
+            in said
+        )
+
     def test_whoever_asked_is_refused_also_as_a_superuser(self, waiting: Approval) -> None:
         User.objects.filter(username="ann").update(is_superuser=True)
         client = browser_of("ann")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from deployments.services.rollouts.operate import (
 from deployments.services.rollouts.slots import LONGEST_REASON
 from deployments.services.rollouts.start import rollout_start
 from loops.models import LoopVersion
-from privacy.models import Approval
+from privacy.models import Approval, Release
 from privacy.services.approvals.decide import approval_approve
 from privacy.services.approvals.second_operator import OperatorAccount, SecondOperatorNeeded
 from r3al_project.turns.guarded_acts import deploy_or_ask, promote_or_ask, retry_or_ask, turn_start_or_ask
@@ -289,8 +290,18 @@ class TestAtATerminal:
 
     def test_run_loop(self, ann: OperatorAccount) -> None:
         guarded_loop()
-        said = self.said("run_loop", "--loop", "care", "--epsilon", "2", "--account", "ann")
-        assert "It waits for a second operator" in said and not Turn.objects.exists()
+        words = ("run_loop", "--loop", "care", "--epsilon", "2", "--account", "ann")
+        assert "It waits for a second operator" in self.said(*words) and not Turn.objects.exists()
+        told = json.loads(self.said(*words, "--json"))
+        assert (told["approval"], told["state"]) == (Approval.objects.get().pk, "waiting")
+
+    def test_anonymize(self) -> None:
+        guarded_loop()
+        operator("olga", "Privacy officer")
+        words = ("anonymize", "--loop", "care", "--epsilon", "0.9", "--key", "k", "--account", "olga")
+        assert "It waits for a second operator" in self.said(*words) and not Release.objects.exists()
+        told = json.loads(self.said(*words, "--json"))
+        assert (told["approval"], told["state"]) == (Approval.objects.get().pk, "waiting")
 
     def test_loop_add(self, ann: OperatorAccount, tmp_path: Path) -> None:
         loop, file = guarded_loop(), tmp_path / "care.toml"

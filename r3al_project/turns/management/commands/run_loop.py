@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from argparse import ArgumentParser
@@ -16,7 +17,7 @@ from loops.engine.spec import DEPLOY_MODES
 from loops.models import LoopVersion
 from privacy.management.terminal_account import account_option, operator_at_terminal
 from privacy.models import Approval, Purpose
-from privacy.selectors.approvals import waits_sentence
+from privacy.selectors.approvals import waits_facts, waits_sentence
 from r3al_project.turns.actors import terminal_actor
 from r3al_project.turns.add_loop import loop_named
 from r3al_project.turns.guarded_acts import turn_start_or_ask
@@ -94,7 +95,7 @@ class Command(BaseCommand):
         loop_version = loop_named(options["loop"])
         turn = turn_resume(loop_version=loop_version) if options["resume"] else _start(loop_version, options)
         if isinstance(turn, Approval):
-            self.stdout.write(waits_sentence(turn))
+            self.stdout.write(json.dumps(waits_facts(turn)) if options["json"] else waits_sentence(turn))
             return
         if options["detach"]:
             self.stdout.write(f"{turn} is queued; the workers run it and the admin shows its progress")
