@@ -10,7 +10,7 @@ from privacy.models import Approval
 from privacy.selectors.approvals import approval_get
 from privacy.services.approvals.accounts import operator_of
 from privacy.services.approvals.decide import approval_approve, approval_check, approval_decline
-from privacy.services.approvals.doors import door_named
+from privacy.services.approvals.doors import done_how
 from r3al_project.pages.operator_views import Question, confirm, dashboard_view, done, require
 from r3al_project.permissions import DECIDE_APPROVAL
 
@@ -38,7 +38,7 @@ def approval_act(request: HttpRequest, approval: int, act: str) -> HttpResponse:
 def _question(approval: Approval, act: str) -> Question:
     notes = [f"{approval.asked_by} asked for it on {approval.created_at:%Y-%m-%d %H:%M} UTC."]
     notes += [sentence(f"Their reason: {approval.reason}")] if approval.reason else []
-    outcome = f"It is {_done_how(approval)} at once." if act == "approve" else "Nothing is done."
+    outcome = f"It is {done_how(approval)} at once." if act == "approve" else "Nothing is done."
     return Question(
         f"{act.capitalize()} {approval} of loop {approval.loop.name}?",
         f"{approval.words} {outcome} {_STORED}",
@@ -54,8 +54,4 @@ def _decide(request: HttpRequest, approval: int, act: str) -> str:
     if act == "decline":
         return f"You declined {approval_decline(number=approval, by=by, reason=reason)}. Nothing was done."
     made = approval_approve(number=approval, by=by, reason=reason)
-    return f"You approved {made} of {made.asked_by}. It is {_done_how(made)}: {made.made}."
-
-
-def _done_how(approval: Approval) -> str:
-    return "queued for the workers" if door_named(approval.door).is_queued else "done"
+    return f"You approved {made} of {made.asked_by}. It is {done_how(made)}: {made.made}."

@@ -10,7 +10,7 @@ from django.shortcuts import render
 
 from core.errors import NotFound
 from core.sentences import sentence
-from deployments.engine.rollouts.strategies import APPRENTICE, BESIDE, FULL_ROLLOUT, STRATEGIES, TRIAL
+from deployments.engine.rollouts.strategies import AB_TEST, APPRENTICE, BESIDE, FULL_ROLLOUT, STRATEGIES, TRIAL
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment, Incident, RolloutAct, ServingSlot
 from deployments.selectors.timeline import TimelineEntry, timeline_of
@@ -119,7 +119,7 @@ def _act_words(row: RolloutAct) -> tuple[dict[str, str], str]:
         return chip_of("running", "resumed"), f"{of} goes on: {goes_on}."
     if row.act == RolloutAct.Act.ASK:
         return chip_of("waiting", "waits"), f"{of} waits for an operator's approval."
-    stage = "" if rollout.strategy in BESIDE else f" for stage {row.stage + 1}"
+    stage = "" if rollout.strategy in (*BESIDE, AB_TEST) else f" for stage {row.stage + 1}"
     return chip_of("insufficient", "extended"), f"{of} gets more time{stage}."
 
 
@@ -129,7 +129,8 @@ def _end_words(row: Deployment) -> tuple[dict[str, str], str]:
 
 def _incident_words(row: Incident) -> tuple[dict[str, str], str]:
     harm = " for harm" if row.harmful else ""
-    chip = chip_of("failed" if row.harmful else "cancelled", "taken back")
+    is_taken_back = row.harmful or row.deployment.strategy == FULL_ROLLOUT
+    chip = chip_of("failed" if row.harmful else "cancelled", "taken back" if is_taken_back else "stopped")
     if row.deployment.strategy != FULL_ROLLOUT:
         return (
             chip,

@@ -29,6 +29,7 @@ from deployments.models import (
     ServingSlot,
 )
 from deployments.selectors.slots import rollout_in
+from deployments.services.rollouts.experiments import experiment_end
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.full_rollout import Proposal, objections, overridden
 from deployments.services.rollouts.holdback import holdback_rotates
@@ -191,7 +192,7 @@ def candidate_promote(*, slot: ServingSlot, actor: str, reason: str, override: s
     )
     if not promoted or not _end(rollout, DeploymentState.SUCCEEDED):
         raise _changed(slot)
-    _end_experiment(rollout, AbExperiment.State.PROMOTED)
+    experiment_end(rollout, AbExperiment.State.PROMOTED)
     archive(reference)
     ModelVersion.objects.filter(pk=version.pk).update(state=VersionState.DEPLOYED)
     tell_ended(rollout, slot, version, "it is promoted")
@@ -225,7 +226,7 @@ def candidate_stop(
     ended = _end(rollout, DeploymentState.ROLLED_BACK if harmful else DeploymentState.ABORTED, harmful=harmful)
     if not stopped or not ended:
         raise _changed(slot)
-    _end_experiment(rollout, AbExperiment.State.KEPT if automatic else AbExperiment.State.STOPPED)
+    experiment_end(rollout, AbExperiment.State.KEPT if automatic else AbExperiment.State.STOPPED)
     archive(version)
     incident = Incident.objects.create(
         slot=slot,
@@ -270,11 +271,6 @@ def _end(rollout: Deployment, state: DeploymentState, *, harmful: bool = False) 
     return Deployment.objects.filter(pk=rollout.pk, state__in=states_before(state)).update(
         state=state, harmful=harmful, waits_for="", finished_at=clock.now()
     )
-
-
-def _end_experiment(rollout: Deployment, state: AbExperiment.State) -> None:
-    """Say how the comparison of an A/B test ended. Other rollouts have none."""
-    AbExperiment.objects.filter(deployment=rollout).update(state=state)
 
 
 def _holdback_before(rollout: Deployment) -> dict[str, int | None]:

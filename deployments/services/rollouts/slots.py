@@ -16,6 +16,7 @@ from deployments.engine.rollouts.strategies import FULL_ROLLOUT
 from deployments.engine.rollouts.transitions import ACTIVE_STATES
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import AbExperiment, Deployment, DeploymentState, ServingSlot
+from deployments.services.rollouts.experiments import experiment_end
 from deployments.services.rollouts.exploration import exploration_with
 from deployments.services.rollouts.holdback import holdback_rotates
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
@@ -213,7 +214,7 @@ def _abort(slot: ServingSlot) -> None:
     if active is None:
         return
     Deployment.objects.filter(pk=active.pk).update(state=DeploymentState.ABORTED, waits_for="", finished_at=clock.now())
-    AbExperiment.objects.filter(deployment=active).update(state=AbExperiment.State.STOPPED)
+    experiment_end(active, AbExperiment.State.STOPPED)
     if slot.candidate is not None:
         archive(slot.candidate)
     tell_ended(active, slot, slot.candidate or active.version, "the version that it was compared with was taken back")

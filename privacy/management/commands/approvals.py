@@ -13,6 +13,7 @@ from privacy.management.terminal_account import operator_at_terminal
 from privacy.models import Approval, ApprovalState
 from privacy.selectors.approvals import APPROVAL_STATES, approval_get, approvals_in, state_of_approval
 from privacy.services.approvals.decide import approval_approve, approval_decline
+from privacy.services.approvals.doors import done_how
 
 _SHOWN = 50
 
@@ -25,7 +26,9 @@ class Command(BaseCommand):
         listed = verbs.add_parser("list", help="list requests, newest first")
         listed.add_argument("--state", choices=APPROVAL_STATES, default=ApprovalState.WAITING.value)
         _numbered(verbs.add_parser("show", help="show what was asked for, by whom and why, and what became of it"))
-        approve = verbs.add_parser("approve", help="approve a request of another operator; it is done at once")
+        approve = verbs.add_parser(
+            "approve", help="approve a request of another operator; then it is done, or queued for the workers"
+        )
         decline = verbs.add_parser("decline", help="decline a request; nothing is done")
         for decides in (approve, decline):
             _numbered(decides)
@@ -75,7 +78,7 @@ def _show(options: dict[str, Any]) -> list[str]:
 def _approve(options: dict[str, Any]) -> list[str]:
     by = operator_at_terminal(options["account"], otherwise="")
     done = approval_approve(number=options["number"], by=by, reason=options["reason"])
-    return [f"{done} of {done.asked_by} is approved by {done.decided_by}, and done: {done.made}"]
+    return [f"{done} of {done.asked_by} is approved by {done.decided_by}, and {done_how(done)}: {done.made}"]
 
 
 def _decline(options: dict[str, Any]) -> list[str]:

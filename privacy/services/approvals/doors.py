@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Model
 
 from core.errors import Conflict
+from privacy.models import Approval
 from privacy.services.approvals.second_operator import OperatorAccount
 
 
@@ -50,3 +51,8 @@ def door_named(name: str) -> ApprovedDoor:
     if name not in _DOORS:
         raise Conflict(f"this version of the platform has no act {name!r}; decline the request and ask again")
     return _DOORS[name]
+
+
+def done_how(approval: Approval) -> str:
+    """Return what happens to an act once it is approved."""
+    return "queued for the workers" if door_named(approval.door).is_queued else "done"

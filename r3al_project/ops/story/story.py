@@ -26,6 +26,8 @@ from simulator import LivingPeople
 from training.models import ModelVersion
 from training.selectors.versions import version_get
 
+_OVERRIDE = "people's answers decide, and harm takes it back"
+
 
 @dataclass(frozen=True)
 class StorySize:
@@ -128,7 +130,7 @@ class Story:
             return rollout_start(strategy=strategy, version=version, actor=self.operator, reason=reason, share=share)
         except Conflict as objection:
             made = rollout_start(
-                strategy=strategy, version=version, actor=self.operator, reason=reason, share=share, override=reason
+                strategy=strategy, version=version, actor=self.operator, reason=reason, share=share, override=_OVERRIDE
             )
             self.say(
                 f"the operator overrides an objection, which the Trust Vault records: {_first_sentence(str(objection))}"

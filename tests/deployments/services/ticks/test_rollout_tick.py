@@ -235,6 +235,8 @@ def test_the_winner_of_an_ab_test_is_promoted_when_its_time_is_over() -> None:
     made.refresh_from_db()
     assert (made.state, slot(loop).stable, made.experiment.state) == ("succeeded", made.version, "promoted")
     assert RolloutCheck.objects.latest("pk").label == "proven better"
+    found = made.experiment.result
+    assert found["winner"] == 1 and 0 < found["low"] < found["estimate"] < found["high"]
 
 
 def test_without_a_winner_the_control_is_kept() -> None:
@@ -245,6 +247,8 @@ def test_without_a_winner_the_control_is_kept() -> None:
     assert rollout_tick() == 1
     made.refresh_from_db()
     assert (made.state, slot(loop).stable, made.experiment.state) == ("aborted", made.previous, "kept")
+    found = made.experiment.result
+    assert found["winner"] == 0 and found["low"] < 0 < found["high"] and min(found["people"]) >= 100
 
 
 def test_a_verdict_about_an_earlier_stage_acts_on_no_later_one(loop: LoopVersion) -> None:
