@@ -46,7 +46,9 @@ def test_learned_features_are_drawn_to_their_middle_by_a_fifth_of_the_half_width
     np.testing.assert_allclose(prior_mean(LAYOUT), expected)
 
 
-def _conditioned(released: Gram, error: Floats, target: Floats, prior: Floats, width: float) -> tuple[float, Floats, Floats]:
+def _conditioned(
+    released: Gram, error: Floats, target: Floats, prior: Floats, width: float
+) -> tuple[float, Floats, Floats]:
     """Log density of the target, and theta given it: theta ~ N(prior, D), target = G theta + noise, in information form."""
     variance = np.array([0.25, *(width**2 + prior[1:] ** 2)])
     noise = error + np.diag([float(released.variance[i] @ (variance + prior**2)) for i in range(4)])
@@ -162,7 +164,9 @@ def test_known_effects_are_the_means_and_nothing_for_the_reference() -> None:
     np.testing.assert_array_equal(effects.draw(np.random.default_rng(0))[0], known[1])
 
 
-def test_a_sub_heads_effects_are_inferred_on_linear_features_with_narrow_widths(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sub_heads_effects_are_inferred_on_linear_features_with_narrow_widths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     moments, asked = _moments(), []
     from privacy.engine.moments import effects
 

@@ -139,12 +139,18 @@ def test_effects_and_variances_have_a_size_of_their_own() -> None:
         effects=TWO.effects, sd_effects=0.0, rows=0.0, variances=np.array([0.01, 99.0]), stays=TWO.stays,
         sd_variances=0.0, subs={},
     )  # fmt: skip
-    assert wild.sizes["effects"] == pytest.approx((0.05 + 16.0) / 2 * (0.21 + 0.16) / 2 * 0.4 / 1.0), "within .05 and 16"
+    assert wild.sizes["effects"] == pytest.approx((0.05 + 16.0) / 2 * (0.21 + 0.16) / 2 * 0.4 / 1.0), (
+        "within .05 and 16"
+    )
 
 
 @pytest.mark.parametrize(
     ("block", "fields"),
-    [("gram", ("gram", "gram_next")), ("targets", ("targets", "actions", "offset")), ("variances", ("variances", "stays"))],
+    [
+        ("gram", ("gram", "gram_next")),
+        ("targets", ("targets", "actions", "offset")),
+        ("variances", ("variances", "stays")),
+    ],
 )
 def test_blocks_are_pooled_by_their_precision(block: str, fields: tuple[str, ...]) -> None:
     a, b = _by_precision(block)

@@ -30,7 +30,14 @@ def test_without_sub_heads_the_blocks_have_the_whole_budget() -> None:
 
 
 def test_sub_heads_have_a_tenth_of_the_budget_divided_equally_but_for_their_action_shares() -> None:
-    expected = {"counts": 0.027, "gram": 0.216, "targets": 0.09, "effects": 0.504, "variances": 0.03555, "shares": 0.027}
+    expected = {
+        "counts": 0.027,
+        "gram": 0.216,
+        "targets": 0.09,
+        "effects": 0.504,
+        "variances": 0.03555,
+        "shares": 0.027,
+    }
     expected |= {"effects_tone": 0.0425, "effects_length": 0.0425, "shares_of_heads": 0.015}
     assert LAYOUT.shares == pytest.approx(expected)
     one = ReleaseLayout.of(SPEC, hinges=False, subs=("tone",)).shares

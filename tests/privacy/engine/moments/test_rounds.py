@@ -206,7 +206,9 @@ def test_known_effects_of_a_plain_release_have_no_hinges_yet() -> None:
 
 def test_hinges_of_an_earlier_release_are_carried_on() -> None:
     free = replace(planted_spec(features=None))
-    bent = release_moments(planted_spec(features="hinges"), planted_rows(free, np.random.default_rng(3), copies=1), None)
+    bent = release_moments(
+        planted_spec(features="hinges"), planted_rows(free, np.random.default_rng(3), copies=1), None
+    )
     plain = bent.linear()
     small = Counts(20.0, 32.0, 0.0)
     assert plan_release(free, small, 3.0, earlier=bent).layout.phi.hinges
@@ -234,7 +236,9 @@ def test_residuals_are_taken_off_the_pooled_baseline_of_the_same_width() -> None
 def _bent() -> tuple[Moments, PublicFacts]:
     spec = planted_spec(features=None)
     layout = ReleaseLayout.of(spec, hinges=True)
-    moments = release_moments(planted_spec(features="hinges"), planted_rows(spec, np.random.default_rng(5), copies=1), None)
+    moments = release_moments(
+        planted_spec(features="hinges"), planted_rows(spec, np.random.default_rng(5), copies=1), None
+    )
     return replace(moments, layout=layout), public_facts(layout, 32)
 
 
