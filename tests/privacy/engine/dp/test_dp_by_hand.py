@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from types import ModuleType
@@ -67,7 +68,7 @@ def test_a_constant_has_the_value_that_stored_charges_and_records_were_made_with
     module: ModuleType, name: str, value: object
 ) -> None:
     assert getattr(module, name) == value
-    assert threshold_tables._EXACT.prec == 60 and threshold_tables._SAFE == threshold_tables.Decimal(10) ** -50
+    assert threshold_tables._EXACT.prec == 60 and Decimal(10) ** -50 == threshold_tables._SAFE
 
 
 # Accounts

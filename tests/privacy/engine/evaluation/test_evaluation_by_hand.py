@@ -127,10 +127,11 @@ def test_scales_and_norms_of_centred_sums() -> None:
 
 
 def sums(kind: str = "mean", **other: float) -> CentredSums:
-    numbers = dict(
-        value=2.0, square=3.0, below=4.0, above=6.0, people=50.0, weight=30.0, sd_value=0.5, sd_square=0.6,
-        sd_beyond=1.0, sd_people=10.0, sd_weight=4.0,
-    )  # fmt: skip
+    numbers = {
+        "value": 2.0, "square": 3.0, "below": 4.0, "above": 6.0, "people": 50.0, "weight": 30.0, "sd_value": 0.5,
+        "sd_square": 0.6,
+        "sd_beyond": 1.0, "sd_people": 10.0, "sd_weight": 4.0,
+    }  # fmt: skip
     return CentredSums(kind=kind, clips=ValueClips(0.5, 0.8), **(numbers | other))  # type: ignore[arg-type]
 
 
@@ -258,8 +259,13 @@ def _evaluation() -> EvaluationRows:
 
 EVALUATION = _evaluation()
 ROWS = EVALUATION.rows
-PEOPLE = [np.flatnonzero(ROWS.person == who) for who in range(3)]
+PEOPLE: list[list[int]] = [np.flatnonzero(ROWS.person == who).tolist() for who in range(3)]
 VALUES = person_values(SPEC, EVALUATION, CANDIDATE)
+
+
+def _weight(values: PersonValues) -> Floats:
+    assert values.weight is not None
+    return values.weight
 
 
 def phi_of(i: int) -> Floats:
@@ -276,7 +282,7 @@ def residual_of(i: int) -> float:
     )
 
 
-def over_rewarded(own: Floats, numbers: dict[int, float]) -> float:
+def over_rewarded(own: list[int], numbers: dict[int, float]) -> float:
     seen = [i for i in own if np.isfinite(ROWS.reward[i])]
     return sum(numbers[i] for i in seen) / max(len(seen), 1)
 
@@ -317,7 +323,7 @@ def test_support_is_the_mean_weight_less_one_where_both_would_differ() -> None:
         values.append(matched / len(own))
         weights.append(differing / len(own))
     np.testing.assert_allclose(VALUES["support"].value, values)
-    np.testing.assert_allclose(VALUES["support"].weight, weights)
+    np.testing.assert_allclose(_weight(VALUES["support"]), weights)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +349,7 @@ def test_shares_are_over_the_candidates_interventions_and_centred_at_their_bars(
         weights.append(counted / len(own))
     assert any(weights)
     np.testing.assert_allclose(VALUES[metric].value, values, atol=1e-12)
-    np.testing.assert_allclose(VALUES[metric].weight, weights)
+    np.testing.assert_allclose(_weight(VALUES[metric]), weights)
 
 
 def test_a_sub_heads_difference_is_over_the_rows_where_it_chose() -> None:
@@ -382,7 +388,7 @@ def test_metrics_follow_from_what_the_file_holds() -> None:
 
 
 def test_public_clips_are_those_of_null_users_at_the_bars() -> None:
-    """The same null users again: modelled reward and standard normal noise, harm at its bar, deficits uniform up to twice theirs."""
+    """The same null users again: modelled reward and standard normal noise, harm at its bar, deficits uniform up to twice it."""
     logged = LoggingPolicy(1.0)
     rows = null_rows(SPEC, decisions=8, logged=logged)
     rng, n = np.random.default_rng(0), len(rows.state)
@@ -463,7 +469,7 @@ TRIAL = trial_rows()
 
 def test_a_trials_people_and_their_rewards() -> None:
     assert TRIAL.users == 3 and TRIAL.rewarded.tolist() == [True, True, False]
-    np.testing.assert_allclose(mean_rewards(SPEC, TRIAL), [8 / 4 / 2, 2 / 2 / 2, 0.0])
+    np.testing.assert_allclose(mean_rewards(SPEC, TRIAL), [1.0, 0.5, 0.0])
     # Less b (x - m) with b = k / (k + 12): 4 of 16, 36 of 48, none.
     expected = [(1.0 - 0.1) - 0.25 * (0.5 - 0.1), (0.5 - 0.1) - 0.75 * (-1.0 - 0.1), 0.0 - 0.1]
     np.testing.assert_allclose(adjusted_rewards(SPEC, TRIAL, 0.1), expected)
@@ -480,7 +486,7 @@ def test_guardrails_are_over_the_candidates_interventions() -> None:
     assert set(found) == set(expected)
     for metric, (value, weight) in expected.items():
         np.testing.assert_allclose(found[metric].value, value, atol=1e-12, err_msg=metric)
-        np.testing.assert_allclose(found[metric].weight, weight, err_msg=metric)
+        np.testing.assert_allclose(_weight(found[metric]), weight, err_msg=metric)
     alone = guardrail_values(SPEC, TRIAL, 0.5)["silence"]
     np.testing.assert_allclose(alone.value, [1 / 5, 0.0, 1.0], err_msg="a person has at least one decision")
 
@@ -512,7 +518,7 @@ def test_a_policy_that_hardly_intervenes_has_the_clips_of_one_in_ten() -> None:
 
 def test_levels_are_bounded_and_apart_by_past() -> None:
     found = level_rows(np.array([0.4, -3.0, 2.0]), np.array([True, False, True]))
-    np.testing.assert_allclose(found, [[0.4, 1, 0, 0], [0, 0, -1, 1], [1, 1, 0, 0]])
+    np.testing.assert_allclose(found, [[0.4, 1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 1.0], [1.0, 1.0, 0.0, 0.0]])
 
 
 def test_a_level_is_drawn_to_0_by_its_noise() -> None:
@@ -560,12 +566,12 @@ def test_improvement_rows_hold_each_person_in_one_place() -> None:
     np.testing.assert_allclose(
         improvement_rows(signs, apart, 0.6, low),
         [
-            [0.5, 0.25, 0, 0, 1, 1],
-            [-0.5, 0.25, 0, 0, 1, -1],
-            [0, 0, 1, 0, 1, 1],
-            [0, 0, 0, 1, 1, -1],
-            [0, 0, 1, 0, 1, 1],
-            [0, 0, -1, 0, 1, -1],
+            [0.5, 0.25, 0.0, 0.0, 1.0, 1.0],
+            [-0.5, 0.25, 0.0, 0.0, 1.0, -1.0],
+            [0.0, 0.0, 1.0, 0.0, 1.0, 1.0],
+            [0.0, 0.0, 0.0, 1.0, 1.0, -1.0],
+            [0.0, 0.0, 1.0, 0.0, 1.0, 1.0],
+            [0.0, 0.0, -1.0, 0.0, 1.0, -1.0],
         ],
     )
 

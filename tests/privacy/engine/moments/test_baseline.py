@@ -57,7 +57,8 @@ def _conditioned(
     mean = covariance @ (prior / variance + released.mean.T @ np.linalg.inv(noise) @ target)
     marginal = released.mean @ np.diag(variance) @ released.mean.T + noise
     off = target - released.mean @ prior
-    return -0.5 * float(off @ np.linalg.inv(marginal) @ off) - 0.5 * math.log(np.linalg.det(marginal)), mean, covariance
+    score = -0.5 * float(off @ np.linalg.inv(marginal) @ off) - 0.5 * math.log(np.linalg.det(marginal))
+    return score, np.asarray(mean), np.asarray(covariance)
 
 
 def _mixed(released: Gram, error: Floats, target: Floats, prior: Floats) -> tuple[Floats, Floats]:

@@ -64,7 +64,7 @@ def some_rows(seed: int = 1) -> ReleaseRows:
 
 
 ROWS = some_rows()
-PEOPLE = [np.flatnonzero(ROWS.person == who) for who in range(3)]
+PEOPLE: list[list[int]] = [np.flatnonzero(ROWS.person == who).tolist() for who in range(3)]
 THETA = np.random.default_rng(2).normal(size=(WIDTH, TARGETS)) * 0.2
 
 
@@ -132,14 +132,15 @@ def test_targets_are_whitened_clipped_and_without_what_is_known() -> None:
 
 
 def test_the_gram_and_the_targets_are_averages_over_a_persons_rows() -> None:
-    grams, targets = [], []
+    grams: list[np.ndarray] = []
+    targets: list[np.ndarray] = []
     for own in PEOPLE:
         upper = [
             [phi_of(i)[a] * phi_of(i)[b] * (1.0 if a == b else math.sqrt(2)) for a in range(5) for b in range(a, 5)]
             for i in own
         ]
         grams.append(np.sum(upper, axis=0) / max(len(own), 8))
-        targets.append(sum(np.outer(phi_of(i), target_of(i)).ravel() for i in own) / max(len(own), 8))
+        targets.append(np.sum([np.outer(phi_of(i), target_of(i)).ravel() for i in own], axis=0) / max(len(own), 8))
     gram, target = baseline_contributions(LAYOUT, ROWS, CENTRE)
     np.testing.assert_allclose(gram, grams)
     np.testing.assert_allclose(target, targets)
@@ -186,7 +187,7 @@ def test_shares_of_actions_are_in_units_of_the_root_of_what_is_declared() -> Non
     tone, usable = ROWS.subs["tone"], sub_usable(ROWS, "tone")
     assert usable.any() and (ROWS.action[usable] > 0).all()
     for who, own in enumerate(PEOPLE):
-        explored, spoken = own[ROWS.explored[own]], own[usable[own]]
+        explored, spoken = [i for i in own if ROWS.explored[i]], [i for i in own if usable[i]]
         for k, declared in ((1, 0.3), (2, 0.2)):
             expected = float((ROWS.action[explored] == k).sum()) / math.sqrt(declared) / max(len(explored), 8)
             assert found["shares"][who, k - 1] == pytest.approx(expected)
@@ -202,7 +203,7 @@ def test_a_sub_heads_target_is_the_reward_and_what_the_changes_are_worth_later()
     assert slope[1] and not slope[0] and not slope[2]
     for who, own in enumerate(PEOPLE):
         products = []
-        for i in own[usable[own]]:
+        for i in (i for i in own if usable[i]):
             r = residual_of(i)
             target = min(max((r[0] + slope[1] * r[1]) / unit, -4.0), 4.0)
             centred = centred_of(int(tone.action[i]), float(tone.propensity[i]), (0.6, 0.3, 0.1))

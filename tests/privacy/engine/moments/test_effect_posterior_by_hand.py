@@ -127,7 +127,12 @@ def test_after_the_burn_in_one_sweep_in_some_is_stored(
 def test_the_sampler_begins_in_the_middle_of_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[np.ndarray] = []
     condition = _Likelihood.condition
-    monkeypatch.setattr(_Likelihood, "condition", lambda self, prior: asked.append(prior) or condition(self, prior))
+
+    def noted(self: _Likelihood, prior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(prior)
+        return condition(self, prior)
+
+    monkeypatch.setattr(_Likelihood, "condition", noted)
     released_posterior(PHI, _released(), widths=(0.1, 0.2, 0.4, 0.8, 1.6), schedule=GibbsSchedule(0, 1, 1))
     np.testing.assert_allclose(asked[0], np.full(3, 0.16))
 

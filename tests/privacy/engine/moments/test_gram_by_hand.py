@@ -1,4 +1,4 @@
-"""The steps of the gram's estimate, each against its formula: identities by least squares, shrinkage by its variances, the floor."""
+"""The steps of the gram's estimate, each against its formula: identities by least squares, shrinkage by variances, the floor."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_what_was_known_is_averaged_over_the_logged_actions() -> None:
 
 @pytest.mark.parametrize(("explored", "counts"), [(1.0, 1.0), (0.999, 1.0), (0.998, 0.1), (0.1, 0.1)])
 def test_a_baseline_of_served_decisions_counts_a_tenth(explored: float, counts: float) -> None:
-    """The size of a block is its noise squared plus its sampling, C^2 / (entries x people): ten entries of gram, eight targets."""
+    """The size of a block is its noise squared plus sampling, C^2 / (entries x people): ten entries of gram, eight targets."""
     found = baseline_moments(LAYOUT, COUNTS, FACTS, stored(LAYOUT), explored)
     expected = {
         "gram": ((0.8 / 40) ** 2 + 1.5**2 / (10 * 40)) / counts,

@@ -6,14 +6,21 @@ import math
 from dataclasses import replace
 from statistics import NormalDist
 from types import ModuleType
+from typing import cast
 
 import numpy as np
 import pytest
 
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
-from loops.engine.thresholds import smallest_effect
-from privacy.engine.evaluation.centred_sums import CentredSums, ValueClips, read_centred
+from loops.engine.thresholds import SILENT_HARM_RATIO, smallest_effect
+from privacy.engine.evaluation.centred_sums import CentredSums, read_centred
+from privacy.engine.evaluation.on_policy import IMPROVEMENT_CLIP, TRIAL_SHARES
+from privacy.engine.moments.clipping import public_facts
+from privacy.engine.moments.effect_posterior import GibbsSchedule, NoisyMoments, released_posterior
+from privacy.engine.moments.gram_matrix import estimate_gram
+from privacy.engine.moments.null_population import null_rows
+from privacy.engine.moments.release_layout import ReleaseLayout
 from tests.factories.planted import planted_spec
 from training.engine.gates import (
     decision_rule,
@@ -53,7 +60,7 @@ CONSTANTS: list[tuple[ModuleType, str, object]] = [
     (optimism, "_STATES", 4_000),
     (optimism, "_SEED", 20_250_102),
     (optimism, "_PEOPLE_STEPS", 2.0),
-    (optimism, "_SCHEDULE", optimism.GibbsSchedule(burn_in=30, draws=15, thin=2)),
+    (optimism, "_SCHEDULE", GibbsSchedule(burn_in=30, draws=15, thin=2)),
     (resemblance, "ACTS_ALIKE", 0.8),
     (share_gates, "SUPPORT_OFF", 0.1),
     (share_gates, "SUPPORT_LEAST", 0.5),
@@ -408,7 +415,7 @@ def test_empathy_is_one_less_the_deficit() -> None:
 @pytest.mark.parametrize("silent", [0.0, 0.4])
 def test_silence_lowers_the_bar_and_widens_the_interval(silent: float) -> None:
     """Those who do not answer are taken to be harmed three times as often: of s silent, the bar is .1 / (1 + 2 s)."""
-    ratio = share_gates.SILENT_HARM_RATIO
+    ratio = SILENT_HARM_RATIO
     stored = block("false_intervention", "share", value=-8.0, square=2.0) | block(
         "silence", "share", value=250 * silent, square=1.0
     )
@@ -428,7 +435,7 @@ def test_where_silence_is_declared_or_unknown_the_bar_is_the_highest_or_the_lowe
     declared = replace(TERMS, spec=replace(SPEC, reward=replace(SPEC.reward, silence="harmless")))
     assert judge_false_intervention(declared, stored).bar == 0.1
     nothing = stored | block("silence", "share", weight=1.0)
-    assert judge_false_intervention(TERMS, nothing).bar == pytest.approx(0.1 / share_gates.SILENT_HARM_RATIO)
+    assert judge_false_intervention(TERMS, nothing).bar == pytest.approx(0.1 / SILENT_HARM_RATIO)
 
 
 def test_a_share_between_both_bars_is_left_open_for_want_of_answers() -> None:
@@ -508,7 +515,7 @@ def test_two_releases_are_joined_by_the_inverse_variance_of_their_estimates(metr
     assert found.sd_beyond == pytest.approx(math.hypot(a * 1, b * 2)) and found.sd_weight == pytest.approx(
         math.hypot(6, 8 * f)
     )
-    assert found.clips == ValueClips(pytest.approx(max(0.3, 0.4 * f)), pytest.approx(clip))
+    assert (found.clips.value, found.clips.weight) == pytest.approx((max(0.3, 0.4 * f), clip))
     swapped = joined_sums(metric, other, mine)
     assert swapped.clips.weight == pytest.approx(max(0.9, 0.8 / f)), "whose people reach farther"
     assert joined_sums(metric, mine, {}) == read_centred(mine, metric)
@@ -584,7 +591,7 @@ def test_the_bounds_of_a_guardrail(z: float, other: dict[str, float], bar: float
 
 @pytest.mark.parametrize(("look", "alpha"), [(1, 0.05), (2, 0.025), (3, 0.0125)])
 def test_guardrails_halve_their_level_with_each_look(look: int, alpha: float) -> None:
-    ratio, z = trial_guardrails.SILENT_HARM_RATIO, NormalDist().inv_cdf(1 - alpha)
+    ratio, z = SILENT_HARM_RATIO, NormalDist().inv_cdf(1 - alpha)
     stored = (
         block("empathy_deficit", "share", value=-9.0, square=4.0)
         | block("false_intervention", "share", value=-12.0, square=3.0)
@@ -610,11 +617,12 @@ def test_guardrails_halve_their_level_with_each_look(look: int, alpha: float) ->
 
 def test_the_bar_after_silence() -> None:
     """Nothing declared to be unknown: the bar. Nothing known of the silent: all may be. Without noise: no doubt."""
-    ratio = trial_guardrails.SILENT_HARM_RATIO
+    ratio = SILENT_HARM_RATIO
     assert trial_guardrails._bar_after_silence(None) == (0.1, 0.0)
     assert trial_guardrails._bar_after_silence(_sums(weight=1.0)) == (0.1 / ratio, 0.0)
     exact = _sums(value=50.0, sd_value=0.0, below=0.0, above=0.0)
-    assert trial_guardrails._bar_after_silence(exact) == (pytest.approx(0.1 / (1 + (ratio - 1) * 0.2)), 0.0)
+    bar, unsure = trial_guardrails._bar_after_silence(exact)
+    assert bar == pytest.approx(0.1 / (1 + (ratio - 1) * 0.2)) and unsure == 0.0
 
 
 @pytest.mark.parametrize(("value", "answer"), [(-40.0, "pass"), (0.0, "insufficient"), (30.0, "fail")])
@@ -770,7 +778,8 @@ def result(*judgements: Judgement) -> GateResult:
 
 def improvement_sums(**other: float) -> Stored:
     n = {
-        "value": 60.0, "square": 90.0, "against": 3.0, "favour": 2.0, "users": 600.0, "arms": 6.0, "sd_value": 5.0, "sd_square": 7.0,
+        "value": 60.0, "square": 90.0, "against": 3.0, "favour": 2.0, "users": 600.0, "arms": 6.0, "sd_value": 5.0,
+        "sd_square": 7.0,
         "sd_against": 4.0, "sd_favour": 4.0, "sd_users": 20.0, "sd_arms": 16.0, "clip": 0.6, "centre": 0.5,
     } | other  # fmt: skip
     names = ("value", "square", "against", "favour", "users", "arms")
@@ -901,7 +910,7 @@ EXACT = {
 def test_a_trials_improvement_is_above_0_not_better_or_open(
     value: float, other: dict[str, float], answer: str, words: str
 ) -> None:
-    found = _improvement(value=value, **(EXACT | other))
+    found = _improvement(1, **(EXACT | other | {"value": value}))
     assert found.verdict == answer and words in found.reason
 
 
@@ -915,7 +924,7 @@ def test_an_open_trial_names_the_people_that_the_smallest_effect_takes() -> None
         and found.needed_users == needed
         and f"A decision needs about {needed:,.0f} people." in found.reason
     )
-    assert _improvement(value=1.0, **EXACT).needed_users is None, "as many are there"
+    assert _improvement(1, **(EXACT | {"value": 1.0})).needed_users is None, "as many are there"
     assert trial.people_words(600.0, 600.0) == ""
 
 
@@ -934,8 +943,8 @@ def test_evidence_of_unequal_arms_is_a_log_bayes_factor(d: float, sd: float, n: 
 
 
 def test_a_trial_needs_the_people_that_noise_hides_and_fifty_more() -> None:
-    share = trial.TRIAL_SHARES["improvement"] / sum(trial.TRIAL_SHARES.values())
-    assert trial.people_for_trial(5.0) == pytest.approx(50 + 2 * 5.0 * trial.IMPROVEMENT_CLIP / 0.2 / math.sqrt(share))
+    share = TRIAL_SHARES["improvement"] / sum(TRIAL_SHARES.values())
+    assert trial.people_for_trial(5.0) == pytest.approx(50 + 2 * 5.0 * IMPROVEMENT_CLIP / 0.2 / math.sqrt(share))
 
 
 @pytest.mark.parametrize("look", [0, 4])
@@ -1024,8 +1033,8 @@ def test_losses_are_hidden_where_more_lie_below_the_clip_than_noise_and_the_othe
 
 
 def test_noise_of_a_training_release_is_that_of_its_blocks() -> None:
-    layout = optimism.ReleaseLayout.of(PLANTED, hinges=False)
-    facts = optimism.public_facts(layout, 32)
+    layout = ReleaseLayout.of(PLANTED, hinges=False)
+    facts = public_facts(layout, 32)
     for name in ("gram", "effects"):
         expected = facts.clips[name] * 3.0 / math.sqrt(layout.shares[name])
         assert optimism._noise_sd(layout, facts, name, 3.0) == pytest.approx(expected)
@@ -1049,9 +1058,9 @@ def test_a_population_is_trained_on_its_own_error(
     sigma: float | None, people: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same draws again: error G^-1 V^-1 B, what is believed of the noised B, and the error's worth where it is followed."""
-    layout = optimism.ReleaseLayout.of(PLANTED, hinges=False)
-    facts = optimism.public_facts(layout, 32, 0.2)
-    phi = layout.phi.phi(optimism.null_rows(PLANTED, decisions=32).state[:500])
+    layout = ReleaseLayout.of(PLANTED, hinges=False)
+    facts = public_facts(layout, 32, 0.2)
+    phi = layout.phi.phi(null_rows(PLANTED, decisions=32).state[:500])
     found = optimism._overstated(layout, facts, phi, people, sigma, np.random.default_rng(5))
     rng = np.random.default_rng(5)
     rows, weight = people * facts.rows["effects"], people * facts.weights["effects"]
@@ -1063,11 +1072,11 @@ def test_a_population_is_trained_on_its_own_error(
     )
     upper = np.triu(rng.normal(size=(3, 3)), 1) * gram_sd / math.sqrt(2)
     gram = facts.gram + upper + upper.T + np.diag(rng.normal(size=3) * gram_sd)
-    released = optimism.NoisyMoments(
-        optimism.estimate_gram(layout, gram, gram_sd**2, facts.gram), layout.covariance,
+    released = NoisyMoments(
+        estimate_gram(layout, gram, gram_sd**2, facts.gram), layout.covariance,
         sampled + effects_sd * rng.normal(size=(1, 3)), 1.0, rows, effects_sd,
     )  # fmt: skip
-    believed = optimism.released_posterior(layout.phi, released, schedule=optimism._SCHEDULE).mean[0]
+    believed = released_posterior(layout.phi, released, schedule=optimism._SCHEDULE).mean[0]
     error = np.linalg.inv(facts.gram) @ sampled[0] / 0.24
     scores, actual = phi @ believed, phi @ error
     margin = max(0.0, float(np.quantile(scores, 0.6)))
@@ -1088,7 +1097,7 @@ def test_the_allowance_is_mean_and_sd_over_sixty_populations(monkeypatch: pytest
     assert found == pytest.approx((29.5, float(np.std(np.arange(60), ddof=1))))
     layout, facts, phi, people, sigma, _ = asked[0]
     assert (people, sigma) == (1_024.0, 2.0), "to the next half octave"
-    assert facts is optimism.public_facts(layout, 16, 0.5)  # type: ignore[arg-type]
+    assert facts is public_facts(layout, 16, 0.5)  # type: ignore[arg-type]
     assert 4_000 <= len(phi) <= 8_000  # type: ignore[arg-type]
 
 
@@ -1098,4 +1107,5 @@ def test_the_allowance_is_mean_and_sd_over_sixty_populations(monkeypatch: pytest
 def test_sizes_are_rounded_to_half_octaves(people: float, size: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimism, "_allowance", lambda *args: args)
     found = optimism.optimism_allowance(PLANTED, people=people, decisions=20.0, sigma=None)
-    assert found[1:] == (pytest.approx(size), 16, None, 1.0)  # type: ignore[misc]
+    _, rounded, *others = cast(tuple[object, ...], found)
+    assert rounded == pytest.approx(size) and others == [16, None, 1.0]
