@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from core.variant_registry import registry, variant_named
+from training.engine.generators.autoregressive import Autoregressive
+from training.engine.generators.diffusion import Diffusion
 from training.engine.generators.mixture import Mixture
 from training.engine.generators.of_transitions import OfTransitions
 from training.engine.generators.protocol import Generator, TransitionSource
@@ -24,6 +26,8 @@ def generator_table(*generators: TransitionSource) -> dict[str, TransitionSource
 
 TABLE_GENERATORS = table_generator_table(
     Mixture(),
+    Diffusion(),
+    Autoregressive(),
 )
 GENERATORS = generator_table(
     WorldModel(),
