@@ -16,7 +16,7 @@ from training.engine.generators.training_loop import Network, Params, TrainingPl
 from training.engine.tables.schema import TableSchema
 from training.engine.tables.table import Table
 
-_CHUNK = 4_096  # rows a draw
+_CHUNK, _LEAST_CHUNK = 4_096, 256  # rows a draw
 _NEVER = -1e9  # the logit of a cell that a column does not have
 _WEIGHT = "weight_"
 
@@ -95,14 +95,15 @@ class FittedNetwork:
         return self.encoder.decode(cells, positions, given)
 
     def _draw(self, first: int, rows: int, seed: int, known: tuple[Ints, Floats] | None) -> tuple[Ints, Floats]:
-        """Draw a chunk. Short ones are padded, so that one compiled function serves all."""
+        """Draw a chunk. Short ones are padded."""
         import jax
         import jax.numpy as jnp
 
         draw = jax.jit(self.network.draw)
         weights = {name: jnp.asarray(value, dtype=jnp.float32) for name, value in self.weights.items()}
         width = 0 if known is None else known[0].shape[1]
-        padded = [np.zeros((_CHUNK, width), dtype=kind) for kind in (np.int32, np.float32)]
+        size = max(_LEAST_CHUNK, 1 << (rows - 1).bit_length())  # few sizes, so that few functions are compiled
+        padded = [np.zeros((size, width), dtype=kind) for kind in (np.int32, np.float32)]
         for part, values in zip(padded, known or (), strict=False):
             part[:rows] = values[first : first + rows]
         cells, positions = draw(weights, *padded, jax_key(seed, first))
