@@ -31,6 +31,8 @@ HEAVY_PLACES = {  # each imports inside the function that a worker or a command 
     "loops.engine.rows.assignment_interval",  # quantiles of intervals
     "privacy.engine.dp.mechanisms",  # OpenDP draws the noise
     "simulator.step",  # the normal distribution of simulated answers
+    "training.engine.generators.encoding",  # normal scores
+    "training.engine.generators.mixture",  # sparse indicators of cells
     "training.engine.intervals.clustered",  # quantiles of intervals
     "training.services.gate",  # the p-value of a gate
 }
