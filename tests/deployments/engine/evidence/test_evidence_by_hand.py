@@ -507,6 +507,22 @@ def test_tiles_are_counted_from_their_origin_and_end_with_the_last_week() -> Non
     assert found == {(0, 1): 26.0, (0, 2): 27.0, (1, 1): 46.0, (1, 2): 47.0}
 
 
+def test_a_later_test_of_a_long_tile_takes_people_with_their_first_tile_since_it_began() -> None:
+    """Twelve weeks: person 1 is always there, person 2 from week 6 on, person 3 in week 2 alone. Values are their weeks."""
+    rows = [(w, p) for w in range(1, 13) for p in (1, 2, 3) if p == 1 or (p == 2 and w >= 6) or (p == 3 and w == 2)]
+    week, person = (np.array([row[i] for row in rows]) for i in (0, 1))
+    ones = np.ones(len(rows))
+    table = PersonWeeks(week, person, ones > 0, ones, week[:, None].astype(float), closed=12)
+    found = [sorted(s.values[:, 0].tolist()) for s in table.samples if s.over == "4 weeks"]
+    assert found == [[2.0, 2.5, 7.0], [6.5, 7.0], [10.5, 10.5]]
+    shares = [s.log_weight for s in table.samples if s.over == "4 weeks"]
+    assert shares == [log_share(4, number) for number in (1, 2, 3)]
+    staged = replace(table, stage_starts=(1, 5)).samples
+    assert [sorted(s.values[:, 0].tolist()) for s in staged if s.over == "4 weeks"] == [[2.0, 2.5], *found[1:]], (
+        "of a rollout in stages the first test ends with its stage"
+    )
+
+
 def test_the_hash_of_a_person_is_splitmix64() -> None:
     """The first outputs of the published generator, seeded with 0 and 1."""
     assert hash_of(np.array([0, 1])).tolist() == [0xE220A8397B1DCDAF, 0x910A2DEC89025CC1]

@@ -392,3 +392,16 @@ def test_an_other_arm_without_interventions_is_said_once_twenty_people_have_some
     told = report._about_the_other_arm(Evidence(weeks, "holdback", FAST, 0.05))
     assert bool(told) is said
     assert "Nobody is held back" in report._about_the_other_arm(Evidence(weeks, None, FAST, 0.05))[0]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "few"), [(10, 10, False), (30, 9, True), (9, 30, True)])
+@pytest.mark.parametrize("rotating", [False, True])
+def test_either_arm_of_a_test_may_be_too_few(ours: int, theirs: int, few: bool, rotating: bool) -> None:
+    n = ours + theirs
+    arm = np.arange(n) < ours
+    table = PersonWeeks(np.ones(n, int), np.arange(n), arm, np.ones(n), np.full((n, 1), 0.5), 1, 1)
+    (sample,) = table.samples
+    if rotating:
+        assert triggers._tested_rotating(triggers.EMPATHY_DROPPED, table)[1] is few
+    else:
+        assert triggers._tested(triggers.EMPATHY_DROPPED, sample, "holdback")[1] is few
