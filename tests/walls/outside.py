@@ -18,6 +18,7 @@ IMPORT_NAMES = {  # distribution -> the package that it installs, where the name
     "django-rest-knox": "knox",
     "django-unfold": "unfold",
     "djangorestframework": "rest_framework",
+    "scikit-learn": "sklearn",
 }
 LOADERS = {
     "import_module", "__import__", "import_string", "get_model", "get_app_config", "autodiscover_modules", "find_spec",
@@ -31,7 +32,11 @@ HEAVY_PLACES = {  # each imports inside the function that a worker or a command 
     "loops.engine.rows.assignment_interval",  # quantiles of intervals
     "privacy.engine.dp.mechanisms",  # OpenDP draws the noise
     "simulator.step",  # the normal distribution of simulated answers
+    "training.engine.audit.bounds",  # quantiles of intervals
     "training.engine.intervals.clustered",  # quantiles of intervals
+    "training.engine.scores.boosting",  # boosted trees
+    "training.engine.scores.diversity",  # the binomial distribution
+    "training.engine.scores.measures",  # quantiles of intervals
     "training.services.gate",  # the p-value of a gate
 }
 _DOTTED = re.compile(r"[a-z]\w*\.[\w.]*")  # also the beginning of an f-string
