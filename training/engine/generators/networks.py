@@ -56,15 +56,22 @@ def hidden_weights(key: Any, name: str, width: int, layers: int) -> Params:
 
 def absent_cells(sizes: tuple[int, ...]) -> Floats:
     """Return (D, C) what is added to logits: 0 for the cells of each column, and a large negative number beyond them."""
-    return np.where(np.arange(max(sizes)) < np.array(sizes)[:, None], 0.0, _NEVER).astype(np.float32)
+    return np.where(np.arange(max(sizes)) < np.array(sizes)[:, None], 0.0, _NEVER)
 
 
 def marginal_logits(encoder: Encoder) -> Floats:
     """Return the logarithm (D, C) of each cell's share, from which the last layers start."""
-    out = np.full((len(encoder.own), max(encoder.sizes)), 0.0, dtype=np.float32)
+    out = np.zeros((len(encoder.own), max(encoder.sizes)))
     for d, i in enumerate(encoder.own):
         out[d, : encoder.sizes[d]] = np.maximum(np.log(encoder.cells[i].shares), -8.0)
     return out
+
+
+def parts_of(encoder: Encoder) -> tuple[tuple[Ints, Ints], ...]:
+    """Return the columns that each part of a network draws, and those that it reads: the given ones, then the others."""
+    every, given = np.arange(len(encoder.own)), np.sort(encoder.given_places)
+    nothing = np.zeros(0, dtype=np.int64)
+    return ((given, nothing), (np.setdiff1d(every, given), given)) if len(given) else ((every, nothing),)
 
 
 def cross_entropy(logits: Any, cells: Any) -> Any:

@@ -57,7 +57,7 @@ def jax_key(*seeds: int) -> Any:
     """Return the key of jax that follows from some seeds."""
     import jax
 
-    return jax.random.wrap_key_data(np.random.SeedSequence(seeds).generate_state(2))
+    return jax.random.wrap_key_data(jax.numpy.asarray(np.random.SeedSequence(seeds).generate_state(2)))
 
 
 def train(
@@ -85,7 +85,7 @@ def train(
         state = loop.judged(state, losses[2], curves)
         keep_state(checkpoints, digest, loop.packed(state, curves))
         report(losses[0] / plan.steps, f"{name}: step {losses[0]:.0f} of {plan.steps}, loss {losses[2]:.4g}")
-    best = {key: np.asarray(value, dtype=np.float64) for key, value in state["best"].items()}
+    best: dict[str, Array] = {key: np.asarray(value, dtype=np.float64) for key, value in state["best"].items()}
     return best, Curves(curves[:, 0].astype(np.int64), curves[:, 1], curves[:, 2])
 
 
@@ -160,7 +160,8 @@ class _Loop:
 
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
         kinds = {"i": np.int64, "u": np.int64, "f": np.float64}
-        return {f"leaf_{i}": leaf.astype(kinds[leaf.dtype.kind]) for i, leaf in enumerate(leaves)} | {"curves": curves}
+        out: dict[str, Array] = {f"leaf_{i}": leaf.astype(kinds[leaf.dtype.kind]) for i, leaf in enumerate(leaves)}
+        return out | {"curves": curves}
 
     def resumed(self, kept: Mapping[str, Array]) -> tuple[dict[str, Any], Floats]:
         """Return the state and the curves that ``packed`` gave."""
