@@ -19,7 +19,7 @@ import numpy as np
 
 from loops.engine.parse.loop import parse_loop
 from training.engine.audit.canary import shadow_of
-from training.engine.audit.draws import draw
+from training.engine.audit.draws import draw_release
 
 TOML = """
 name = "audit"
@@ -82,7 +82,7 @@ class Audited:
 def audit(runs: int) -> Audited:
     """Make ``runs`` releases of each database, and classify them by the matched filter at half the person's mu."""
     shadow = shadow_of(parse_loop(TOML, source="audit.toml"))
-    draws = [[draw(shadow, 1 / MU, within=within) for _ in range(runs)] for within in (False, True)]
+    draws = [[draw_release(shadow, 1 / MU, within=within) for _ in range(runs)] for within in (False, True)]
     z, threshold = tuple(np.array([d.looks[0] for d in side]) for side in draws), MU / 2
     return Audited(
         runs=runs,

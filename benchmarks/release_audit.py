@@ -59,13 +59,13 @@ FAULTS: dict[str, Callable[[], Noise]] = {"sensitivity halved": lambda: halved, 
 @contextmanager
 def planted(fault: str | None) -> Iterator[None]:
     """Plant one fault in the mechanism that releases use, and take it out again."""
-    sound = rounds.noisy_total
+    sound = rounds.noisy_total  # type: ignore[attr-defined]
     try:
         if fault is not None:
-            rounds.noisy_total = FAULTS[fault]()  # type: ignore[assignment]
+            rounds.noisy_total = FAULTS[fault]()  # type: ignore[attr-defined]
         yield
     finally:
-        rounds.noisy_total = sound
+        rounds.noisy_total = sound  # type: ignore[attr-defined]
 
 
 def audited(task: tuple[str | None, int, str, int]) -> dict[str, Any]:
@@ -91,7 +91,9 @@ def _facts(found: ReleaseAudit) -> dict[str, Any]:
 def main(options: Namespace) -> None:
     """Run the benchmark, print its results and checks, and store them."""
     audits, runs = (QUICK_AUDITS, QUICK_RUNS) if options.quick else (AUDITS, RUNS)
-    tasks = [(None, runs, "policy" if seed == 0 else "release", seed) for seed in range(audits)]
+    tasks: list[tuple[str | None, int, str, int]] = [
+        (None, runs, "policy" if seed == 0 else "release", seed) for seed in range(audits)
+    ]
     tasks += [(fault, FAULT_RUNS, "release", 0) for fault in FAULTS]
     rows = list(spread(audited, tasks, options.processes))
     for row in rows:

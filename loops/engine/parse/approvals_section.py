@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from loops.engine.parse.strict_toml import Table, is_texts
+from loops.engine.parse.strict_toml import TomlTable, is_texts
 from loops.engine.spec import GUARDED_ACTS, DeclaredApprovals
 
 _MOST_DAYS = 30
 
 
-def parse_approvals(table: Table) -> DeclaredApprovals:
+def parse_approvals(table: TomlTable) -> DeclaredApprovals:
     """Parse the declared approvals. Undeclared keys keep their defaults, by which one operator may do everything alone."""
     default = DeclaredApprovals()
     given = table.value(

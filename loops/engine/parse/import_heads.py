@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from loops.engine.heads import MAIN_HEAD
-from loops.engine.parse.strict_toml import Table, meant
+from loops.engine.parse.strict_toml import TomlTable, meant
 from loops.engine.spec import Head, ImportHead
 
 TAKEN = "taken"  # the value of propensity_of for a column that holds the probability of the action taken
@@ -13,7 +13,7 @@ _TWO = 2
 
 
 def parse_import_heads(
-    table: Table, heads: tuple[Head, ...], transforms: Mapping[str, str], features: Mapping[str, str]
+    table: TomlTable, heads: tuple[Head, ...], transforms: Mapping[str, str], features: Mapping[str, str]
 ) -> dict[str, ImportHead]:
     """Parse the columns of each head. The main head's action column defaults to ``action``. A sub-head must name its own.
 
@@ -35,7 +35,7 @@ def parse_import_heads(
     return out
 
 
-def _head(table: Table, head: Head | None, transforms: Mapping[str, str]) -> ImportHead:
+def _head(table: TomlTable, head: Head | None, transforms: Mapping[str, str]) -> ImportHead:
     main = head is not None and head.name == MAIN_HEAD
     action = table.text("action", "a column", "action") if main else table.text("action", "a column")
     read = ImportHead(
@@ -48,7 +48,7 @@ def _head(table: Table, head: Head | None, transforms: Mapping[str, str]) -> Imp
     return ImportHead(read.action, read.propensity, read.propensity_of, read.propensities, own)
 
 
-def _propensity_of(table: Table, head: Head | None) -> str | None:
+def _propensity_of(table: TomlTable, head: Head | None) -> str | None:
     """Parse the action whose probability the column holds. None: the action taken."""
     actions = head.actions if head else ()
     value = table.one_of("propensity_of", (TAKEN, *actions), TAKEN)
@@ -64,7 +64,7 @@ def _propensity_of(table: Table, head: Head | None) -> str | None:
     return str(value)
 
 
-def _propensities(table: Table, head: Head | None) -> dict[str, str]:
+def _propensities(table: TomlTable, head: Head | None) -> dict[str, str]:
     """Parse one column an action. Empty where the loop declares none."""
     if not table.has("propensities"):
         return {}
@@ -79,7 +79,7 @@ def _propensities(table: Table, head: Head | None) -> dict[str, str]:
     return columns
 
 
-def _check_unambiguous(table: Table, head: ImportHead, features: Mapping[str, str]) -> None:
+def _check_unambiguous(table: TomlTable, head: ImportHead, features: Mapping[str, str]) -> None:
     """Report a transform whose name is a propensity column and also a feature that is read from another column."""
     for column in head.transforms:
         if features.get(column, column) != column:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from loops.engine.parse.import_heads import parse_import_heads
-from loops.engine.parse.strict_toml import Table, is_number, meant
+from loops.engine.parse.strict_toml import TomlTable, is_number, meant
 from loops.engine.reward import COMPONENTS, INPUTS
 from loops.engine.rows.transforms import EXPECTED, parse_transform
 from loops.engine.spec import Feature, Head, ImportMap
@@ -17,7 +17,7 @@ _PAIRS = (("sentiment_before", "sentiment_after"), ("engagement_before", "engage
 _TYPO_SIMILARITY = 0.85  # difflib ratio from which a name counts as a misspelling of a known one
 
 
-def parse_imports(table: Table, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> ImportMap:
+def parse_imports(table: TomlTable, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> ImportMap:
     """Parse the import map. A feature without an entry is read from the column with its own name."""
     csv = table.table("csv")
     user, time = csv.text("user", "a column", "user_id"), csv.text("time", "a column", "decided_at")
@@ -54,7 +54,7 @@ def parse_imports(table: Table, features: tuple[Feature, ...], heads: tuple[Head
     return imports
 
 
-def _named(csv: Table, name: str, known: Iterable[str], base: dict[str, str]) -> dict[str, str]:
+def _named(csv: TomlTable, name: str, known: Iterable[str], base: dict[str, str]) -> dict[str, str]:
     columns = csv.text_map(name)
     for key, column in columns.items():
         if key not in known:
@@ -63,7 +63,7 @@ def _named(csv: Table, name: str, known: Iterable[str], base: dict[str, str]) ->
     return base | columns
 
 
-def _reward(csv: Table) -> dict[str, str]:
+def _reward(csv: TomlTable) -> dict[str, str]:
     columns = _named(csv, "reward", ["total", *COMPONENTS, *INPUTS], {})
     for pair in _PAIRS:
         given = [name for name in pair if name in columns]
@@ -73,7 +73,7 @@ def _reward(csv: Table) -> dict[str, str]:
     return columns or {"total": "reward"}
 
 
-def _missing(csv: Table, features: tuple[Feature, ...]) -> Any:
+def _missing(csv: TomlTable, features: tuple[Feature, ...]) -> Any:
     """Parse the treatment of missing values: "drop", or a fill value per feature."""
     value = csv.data["missing"] if csv.has("missing") else "drop"
     if value == "drop":
@@ -94,7 +94,7 @@ def _missing(csv: Table, features: tuple[Feature, ...]) -> Any:
     return dict(value)
 
 
-def _zone(csv: Table) -> tuple[str | None, str | None]:
+def _zone(csv: TomlTable) -> tuple[str | None, str | None]:
     """Parse the column of the person's time zone, or of their offset from UTC. At most one is given."""
     time_zone, utc_offset = csv.text("time_zone", "a column", None), csv.text("utc_offset", "a column", None)
     if time_zone is not None and utc_offset is not None:
@@ -103,7 +103,7 @@ def _zone(csv: Table) -> tuple[str | None, str | None]:
 
 
 def _transforms(
-    csv: Table,
+    csv: TomlTable,
     declared: dict[str, str],
     features: tuple[Feature, ...],
     columns: dict[str, str],
@@ -132,7 +132,7 @@ def _transforms(
     return out
 
 
-def _value_maps(table: Table, known: dict[str, tuple[str, ...]], what: str) -> dict[str, dict[str, str]]:
+def _value_maps(table: TomlTable, known: dict[str, tuple[str, ...]], what: str) -> dict[str, dict[str, str]]:
     """Parse the value mappings: name -> {value in the file -> allowed value}."""
     out = {}
     for name in table.data:

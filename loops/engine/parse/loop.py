@@ -13,7 +13,7 @@ from loops.engine.parse.approvals_section import parse_approvals
 from loops.engine.parse.import_section import parse_imports
 from loops.engine.parse.reward_section import parse_reward
 from loops.engine.parse.rollout_section import parse_rollout
-from loops.engine.parse.strict_toml import Problems, Table, is_number
+from loops.engine.parse.strict_toml import Problems, TomlTable, is_number
 from loops.engine.spec import DEFAULT_POPULATION, DEPLOY_MODES, Availability, Feature, Head, LoopSpec, MomentsOptions
 from loops.engine.state.dynamics import DEFAULT_DECAY, DEFAULT_STEPS
 
@@ -49,14 +49,14 @@ def parse_loop(text: str, *, source: str) -> LoopSpec:
     except RecursionError:
         raise InputError(f"{source} nests lists or tables too deeply for a loop file; flatten them") from None
     problems = Problems()
-    spec = _loop(Table(data, "", problems), problems)
+    spec = _loop(TomlTable(data, "", problems), problems)
     if spec is None:
         lines = "\n  ".join(problems.found)
         raise InputError(f"{source} is not a usable loop file; nothing was written. Fix these problems:\n  {lines}")
     return spec
 
 
-def _loop(top: Table, problems: Problems) -> LoopSpec | None:
+def _loop(top: TomlTable, problems: Problems) -> LoopSpec | None:
     name = top.value("name", _is_name, _NAME_EXPECTED.format(_LONGEST_NAME))
     features = _features(top.table("features"))
     heads = _heads(top.table("heads"))
@@ -96,13 +96,13 @@ def _is_name(value: Any, longest: int = _LONGEST_NAME) -> bool:
     return isinstance(value, str) and len(value) <= longest and bool(_NAME.fullmatch(value))
 
 
-def _features(table: Table) -> tuple[Feature, ...]:
+def _features(table: TomlTable) -> tuple[Feature, ...]:
     if not table.data:
         table.problems.missing("features", "at least one table like [features.mood]")
     return tuple(_feature(name, table.table(name)) for name in table.data)
 
 
-def _feature(name: str, table: Table) -> Feature:
+def _feature(name: str, table: TomlTable) -> Feature:
     if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME or name in RESERVED:
         expected = f"a printable name of at most {_LONGEST_NAME} letters, and not {', '.join(RESERVED)}"
         table.problems.add("the name of a feature", name, expected)
@@ -129,7 +129,7 @@ def _feature(name: str, table: Table) -> Feature:
     return feature
 
 
-def _parents(table: Table, categories: tuple[str, ...]) -> tuple[str, ...]:
+def _parents(table: TomlTable, categories: tuple[str, ...]) -> tuple[str, ...]:
     """Parse the parent of each category, in the order of the categories. Empty where the loop declares none."""
     given = table.value("parents", _is_parents, "a table like { home = 'indoors', street = 'outdoors' }", {})
     if not given:
@@ -140,7 +140,7 @@ def _parents(table: Table, categories: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(given[c] for c in categories)
 
 
-def _starts(table: Table, categories: tuple[str, ...], dynamics: str | None) -> tuple[str, ...]:
+def _starts(table: TomlTable, categories: tuple[str, ...], dynamics: str | None) -> tuple[str, ...]:
     """Parse the start time of each category of a clock. Empty where the loop declares none."""
     expected = f'as many different times as categories ({len(categories)}), like ["06:00", "11:00"], for a clock'
     given = table.value("starts", lambda v: isinstance(v, list) and all(map(_is_clock, v)), expected, [])
@@ -154,7 +154,7 @@ def _is_parents(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(v, str) and v.strip() for v in value.values())
 
 
-def _constants(table: Table, dynamics: str | None, width: float | None) -> dict[str, float | None]:
+def _constants(table: TomlTable, dynamics: str | None, width: float | None) -> dict[str, float | None]:
     """Parse scale, step and decay, with public defaults where the dynamics need them. A category (width None) has none."""
     moves = width is not None and dynamics in ("learned", "drift")
     grows = width is not None and dynamics == "since_intervention"
@@ -178,13 +178,13 @@ def _is_bounds(value: Any) -> bool:
     )
 
 
-def _heads(table: Table) -> tuple[Head, ...]:
+def _heads(table: TomlTable) -> tuple[Head, ...]:
     if MAIN_HEAD not in table.data:
         table.problems.missing(f"heads.{MAIN_HEAD}", "a table with actions, reference and logging")
     return tuple(_head(name, table.table(name)) for name in table.data)
 
 
-def _head(name: str, table: Table) -> Head:
+def _head(name: str, table: TomlTable) -> Head:
     if not _is_name(name, _LONGEST_HEAD):
         table.problems.add("the name of a head", name, _NAME_EXPECTED.format(_LONGEST_HEAD))
     actions = table.texts("actions", "a list of two or more different action names", least=2)
@@ -219,7 +219,7 @@ def _is_distribution(value: Any, actions: tuple[str, ...] | None) -> bool:
     )
 
 
-def _moments(release: Table) -> MomentsOptions:
+def _moments(release: TomlTable) -> MomentsOptions:
     table = release.table("moments")
     clips = table.table("clips")
     values = {n: c for n in CLIP_NAMES if (c := clips.number(n, "a number above 0", None, above=0.0)) is not None}
@@ -235,7 +235,7 @@ def _moments(release: Table) -> MomentsOptions:
     return options
 
 
-def _availability(table: Table, features: tuple[Feature, ...]) -> Availability:
+def _availability(table: TomlTable, features: tuple[Feature, ...]) -> Availability:
     quiet = table.value(
         "quiet_hours", lambda v: isinstance(v, list) and len(v) == 2 and all(map(_is_clock, v)),
         'two times like ["22:30", "07:00"]', None,
@@ -251,7 +251,7 @@ def _availability(table: Table, features: tuple[Feature, ...]) -> Availability:
     return options
 
 
-def _distress(table: Table, features: tuple[Feature, ...]) -> dict[str, tuple[float, float]]:
+def _distress(table: TomlTable, features: tuple[Feature, ...]) -> dict[str, tuple[float, float]]:
     """Parse the distress limits (at_most, at_least) of each numeric feature.
 
     An undeclared limit is infinite, so that no value reaches it.

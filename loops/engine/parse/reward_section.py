@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from loops.engine.heads import MAIN_HEAD, timing_head
-from loops.engine.parse.strict_toml import Table, meant
+from loops.engine.parse.strict_toml import TomlTable, meant
 from loops.engine.reward import COMPONENTS, DEFAULT_WEIGHTS
 from loops.engine.spec import Feature, Head, Reward
 
 
-def parse_reward(table: Table, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> Reward | None:
+def parse_reward(table: TomlTable, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> Reward | None:
     """Parse the reward record. Problems are collected on the table, and a missing scale gives None."""
     scale = table.number("scale", "a number above 0: the size of an ordinary difference in reward", above=0.0)
     weights = table.table("weights")
@@ -32,7 +32,7 @@ def parse_reward(table: Table, features: tuple[Feature, ...], heads: tuple[Head,
     return reward if scale is not None else None
 
 
-def _appropriateness(table: Table, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> dict[str, str]:
+def _appropriateness(table: TomlTable, features: tuple[Feature, ...], heads: tuple[Head, ...]) -> dict[str, str]:
     """Parse the map from actions of the main head to features. A leading minus means the opposite affect."""
     declared = table.text_map("appropriateness")
     actions = [a for h in heads if h.name == MAIN_HEAD for a in h.actions]
@@ -49,7 +49,7 @@ def _appropriateness(table: Table, features: tuple[Feature, ...], heads: tuple[H
     return declared
 
 
-def _best_delays(table: Table, heads: tuple[Head, ...]) -> dict[str, int]:
+def _best_delays(table: TomlTable, heads: tuple[Head, ...]) -> dict[str, int]:
     """Parse the best delay t* of each action of the timing head, in seconds."""
     inner = table.table("best_delay")
     by_name = {h.name: h for h in heads}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from loops.engine.parse.strict_toml import Table, is_number
+from loops.engine.parse.strict_toml import TomlTable, is_number
 from loops.engine.spec import ROLLOUT_NAMES, WHEN_INSUFFICIENT, DeclaredRollout
 
 _MOST_WEEKS, _MOST_STAGES, _MOST_EXTENSIONS = 12, 8, 12
 
 
-def parse_rollout(table: Table) -> DeclaredRollout:
+def parse_rollout(table: TomlTable) -> DeclaredRollout:
     """Parse the declared rollout. Undeclared keys keep their defaults."""
     default = DeclaredRollout()
     strategy = table.one_of("strategy", ROLLOUT_NAMES, default.strategy)

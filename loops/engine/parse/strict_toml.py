@@ -34,7 +34,7 @@ class Problems:
         self.found.append(f"{key} is missing: expected {expected}")
 
 
-class Table:
+class TomlTable:
     """Read one table of the file, identified by its dotted name. ``close`` reports the keys that no reader requested."""
 
     def __init__(self, data: Any, name: str, problems: Problems) -> None:
@@ -103,9 +103,9 @@ class Table:
         value = self.value(name, lambda v: duration(v) is not None, expected, default)
         return duration(value) if isinstance(value, str) else value
 
-    def table(self, name: str) -> Table:
+    def table(self, name: str) -> TomlTable:
         """Read a nested table. It is empty when absent."""
-        return Table(self.data[name] if self.has(name) else {}, self.key(name), self.problems)
+        return TomlTable(self.data[name] if self.has(name) else {}, self.key(name), self.problems)
 
     def text_map(self, name: str) -> dict[str, str]:
         """Read a nested table of texts. It is empty when absent."""

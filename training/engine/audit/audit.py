@@ -16,12 +16,12 @@ from core.progress import ReportProgress, no_progress
 from privacy.engine.dp.accounting import Calibration, epsilon_of_gdp
 from privacy.engine.moments.pooled import Moments
 from training.engine.audit.canary import Shadow
-from training.engine.audit.draws import Draw, draw
+from training.engine.audit.draws import Draw, draw_release
 from training.engine.audit.proof import Proof, prove
-from training.engine.generators.protocol import Generator, Posterior
+from training.engine.generators.protocol import Posterior, TransitionSource
 from training.engine.pipeline import train_policy_head
 
-STAGES = ("release", "generator", "policy")
+AUDIT_STAGES = ("release", "generator", "policy")
 RUNS = 5_000  # releases of each database; at epsilon 1 they prove a bit more than half of it
 LATER_RUNS = {"generator": 500, "policy": 40}
 CONFIDENCE = 0.99
@@ -67,7 +67,7 @@ class ReleaseAudit:
 def audit_release(
     shadow: Shadow,
     calibration: Calibration,
-    generator: Generator,
+    generator: TransitionSource,
     *,
     runs: int = RUNS,
     through: str = "policy",
@@ -85,14 +85,14 @@ def audit_release(
     Raises: InputError for runs, a stage or a confidence out of range.
     """
     _check(runs, through, confidence)
-    last = STAGES.index(through)
-    looks: dict[str, tuple[list[Floats], list[Floats]]] = {stage: ([], []) for stage in STAGES[: last + 1]}
+    last = AUDIT_STAGES.index(through)
+    looks: dict[str, tuple[list[Floats], list[Floats]]] = {stage: ([], []) for stage in AUDIT_STAGES[: last + 1]}
     reached = list[float]()
     for run in range(runs):
         if run % 20 == 0:
             report(run / runs, f"run {run} of {runs}")
         for side, within in enumerate((False, True)):
-            made = draw(shadow, calibration.sigma, within=within)
+            made = draw_release(shadow, calibration.sigma, within=within)
             looks["release"][side].append(made.looks)
             if within:
                 reached.append(made.reached)
@@ -103,7 +103,7 @@ def audit_release(
 
 
 def _later_looks(
-    shadow: Shadow, made: Draw, generator: Generator, run: int, last: int, *, seed: int
+    shadow: Shadow, made: Draw, generator: TransitionSource, run: int, last: int, *, seed: int
 ) -> list[tuple[str, Floats]]:
     """Return looks at what is made from a release, where this run goes on to the later stages."""
     if last < 1 or run >= LATER_RUNS["generator"]:
@@ -146,7 +146,7 @@ def _summary(
 def _check(runs: int, through: str, confidence: float) -> None:
     if not FEWEST_RUNS <= runs <= MOST_RUNS:
         raise InputError(f"{runs} runs are not possible; use {FEWEST_RUNS} to {MOST_RUNS:,}")
-    if through not in STAGES:
-        raise InputError(f"there is no stage {through!r}; choose one of: {', '.join(STAGES)}")
+    if through not in AUDIT_STAGES:
+        raise InputError(f"there is no stage {through!r}; choose one of: {', '.join(AUDIT_STAGES)}")
     if not 0.5 <= confidence < 1.0:
         raise InputError(f"a confidence of {confidence:g} is not possible; use at least .5 and less than 1")

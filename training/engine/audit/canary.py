@@ -16,7 +16,7 @@ from privacy.engine.moments.clipping import nominal_decisions
 from privacy.engine.moments.null_population import NULL_PEOPLE, null_rows
 from privacy.engine.moments.rows import ReleaseRows, SubHeadRows
 
-PEOPLE = 20  # beside the canary; the adversary knows them all, so more would only cost time
+SHADOW_PEOPLE = 20  # beside the canary; the adversary knows them all, so more would only cost time
 CANARY_ROWS = 200
 _REWARD = 100.0  # in reward scales, far beyond every clip
 
@@ -35,7 +35,7 @@ class Shadow:
         return self.canary.state[:1]
 
 
-def shadow_of(spec: LoopSpec, people: int = PEOPLE) -> Shadow:
+def shadow_of(spec: LoopSpec, people: int = SHADOW_PEOPLE) -> Shadow:
     """Simulate people who behave as the loop file declares, and craft the canary.
 
     Raises: InputError unless there are 1 to 100 people.

@@ -43,7 +43,7 @@ class Draw:
         return rounds.read_moments(self.plan, self.baseline, self.effects)
 
 
-def draw(shadow: Shadow, sigma: float, *, within: bool) -> Draw:
+def draw_release(shadow: Shadow, sigma: float, *, within: bool) -> Draw:
     """Make all three rounds of a release, with the canary if ``within``."""
     spec = shadow.spec
 
@@ -64,7 +64,7 @@ def draw(shadow: Shadow, sigma: float, *, within: bool) -> Draw:
         for name, total in canary.blocks.items():
             clip = COUNTS_CLIP if name == "counts" else plan.facts.clips[name]
             step, sd = clip / LATTICE_STEPS, float(noised[f"{name}_sd"][0])
-            seen.append(((noised[name] - rest.blocks[name] * step) / sd, total * step / sd))
+            seen.append(((noised[name] - rest.blocks[name] * step) / sd, np.asarray(total * (step / sd), np.float64)))
     looks, reached = _looks(seen)
     return Draw(looks, reached, plan, baseline, effects)
 

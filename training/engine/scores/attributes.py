@@ -13,7 +13,7 @@ import numpy as np
 
 from core.arrays import Floats, Ints
 from training.engine.scores.encoding import DistanceSpace
-from training.engine.scores.measures import LEVEL, Measure
+from training.engine.scores.measures import INTERVAL_LEVEL, Measure
 from training.engine.scores.membership import Attacked
 from training.engine.scores.neighbours import squared_block, squared_distances
 from training.engine.scores.sampling import people_of, sampled
@@ -47,7 +47,7 @@ def attribute_inference(
     made = space.parts(sampled(synthetic, MOST_SEARCHED, rng))
     hits = [_guessed(space.parts(t), made, chosen) for t in sides]
     people = [people_of(t) for t in sides]
-    level = 1 - (1 - LEVEL) / max(len(chosen), 1)
+    level = 1 - (1 - INTERVAL_LEVEL) / max(len(chosen), 1)
     names = list(train.columns)
     rows = min(t.rows for t in sides)
     found = [

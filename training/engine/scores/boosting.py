@@ -9,7 +9,7 @@ import numpy as np
 
 from core.arrays import Bools, Floats
 
-ROUNDS, LEAVES, RATE, RIDGE = 80, 15, 0.1, 1.0
+_ROUNDS, _LEAVES, _RATE, _RIDGE = 80, 15, 0.1, 1.0
 _FEWEST_IN_A_LEAF, _MOST_IN_A_LEAF = 2, 20
 
 
@@ -30,10 +30,10 @@ def probabilities(features: Floats, labels: Bools, queries: Floats, *, categoric
     from threadpoolctl import threadpool_limits
 
     trees = HistGradientBoostingClassifier(
-        max_iter=ROUNDS,
-        learning_rate=RATE,
-        max_leaf_nodes=LEAVES,
-        l2_regularization=RIDGE,
+        max_iter=_ROUNDS,
+        learning_rate=_RATE,
+        max_leaf_nodes=_LEAVES,
+        l2_regularization=_RIDGE,
         min_samples_leaf=int(np.clip(labels.size // 50, _FEWEST_IN_A_LEAF, _MOST_IN_A_LEAF)),
         categorical_features=categorical[usable],
         early_stopping=False,

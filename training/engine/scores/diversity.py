@@ -12,7 +12,7 @@ import numpy as np
 from training.engine.scores.encoding import DistanceSpace
 from training.engine.scores.measures import Measure, share
 from training.engine.scores.neighbours import nearest, nearest_within
-from training.engine.scores.sampling import MOST_HOLDOUT, MOST_ROWS, sampled
+from training.engine.scores.sampling import MOST_HOLDOUT, MOST_SCORED_ROWS, sampled
 from training.engine.tables.schema import CategoryColumn, NumberColumn
 from training.engine.tables.table import Table
 
@@ -70,7 +70,7 @@ def _coverage(
 
 def _distinct(train: Table, synthetic: Table, rng: np.random.Generator) -> Measure:
     """Return the share of distinct rows, beside the same share of as many training rows."""
-    rows = min(train.rows, synthetic.rows, MOST_ROWS)
+    rows = min(train.rows, synthetic.rows, MOST_SCORED_ROWS)
     shares = [_distinct_share(sampled(t, rows, rng)) for t in (synthetic, train)]
     return Measure("distinct", min(1.0, shares[0] / max(shares[1], 1e-9)), rows)
 

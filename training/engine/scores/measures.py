@@ -10,7 +10,7 @@ import numpy as np
 
 from core.arrays import Floats, Ints
 
-LEVEL = 0.95
+INTERVAL_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Measure:
     note: str = ""
 
 
-def share(hits: int, trials: int, *, level: float = LEVEL) -> tuple[float, float, float]:
+def share(hits: int, trials: int, *, level: float = INTERVAL_LEVEL) -> tuple[float, float, float]:
     """Return a share with its Clopper-Pearson interval: (share, low, high). Without trials, (0, 0, 1)."""
     if not trials:
         return 0.0, 0.0, 1.0
@@ -53,7 +53,7 @@ def ranked(values: Floats) -> Floats:
 
 
 def auc(
-    positive: Floats, negative: Floats, *, level: float = LEVEL, persons: tuple[Ints, Ints] | None = None
+    positive: Floats, negative: Floats, *, level: float = INTERVAL_LEVEL, persons: tuple[Ints, Ints] | None = None
 ) -> tuple[float, float, float]:
     """Return the area under the curve of scores with its interval: (area, low, high). Without scores, (.5, 0, 1).
 

@@ -17,7 +17,7 @@ import numpy as np
 from core.arrays import Floats, Ints
 from training.engine.scores.boosting import probabilities
 from training.engine.scores.encoding import DistanceSpace, categorical_columns, tree_categories, tree_matrix
-from training.engine.scores.measures import LEVEL, Measure, auc, share
+from training.engine.scores.measures import INTERVAL_LEVEL, Measure, auc, share
 from training.engine.scores.neighbours import counts_within, nearest
 from training.engine.scores.sampling import MOST_HOLDOUT, people_of, sampled
 from training.engine.tables.table import Table
@@ -87,8 +87,11 @@ def membership(
     sides = (attacked.members, attacked.outside)
     people = [np.unique(people_of(t), return_inverse=True)[1].reshape(-1) for t in sides]
     attacks = _attacks(train, attacked, synthetic, rng, seed)
-    level = 1 - (1 - LEVEL) / len(attacks)
-    found = [_judged(name, *map(_per_person, scores, people), level) for name, scores in attacks.items()]
+    level = 1 - (1 - INTERVAL_LEVEL) / len(attacks)
+    found = [
+        _judged(name, _per_person(inside, people[0]), _per_person(outside, people[1]), level)
+        for name, (inside, outside) in attacks.items()
+    ]
     strongest = max(found, key=lambda m: (m.bound, m.area.low or 0.0))
     area = max(found, key=lambda m: m.area.low or 0.0).area
     return Membership(

@@ -10,9 +10,9 @@ import numpy as np
 from core.arrays import Floats
 from training.engine.scores.encoding import Bins
 from training.engine.scores.measures import Measure
-from training.engine.scores.report_charts import column_chart, curve_chart, escaped, number_text, pair_chart
+from training.engine.scores.report_charts import axis_number, column_chart, curve_chart, escaped, pair_chart
 from training.engine.scores.report_style import STYLE
-from training.engine.scores.sampling import MOST_ROWS, sampled
+from training.engine.scores.sampling import MOST_SCORED_ROWS, sampled
 from training.engine.scores.scores import Failure, Scores
 from training.engine.tables.table import Table
 
@@ -67,8 +67,8 @@ def html_report(facts: ReportFacts, scores: Scores, synthetic: Table, real: Tabl
         seed: of the sample of rows that the charts draw.
     """
     rng = np.random.default_rng([seed, 9])
-    made = sampled(synthetic, MOST_ROWS, rng)
-    shown = None if real is None else sampled(real, MOST_ROWS, rng)
+    made = sampled(synthetic, MOST_SCORED_ROWS, rng)
+    shown = None if real is None else sampled(real, MOST_SCORED_ROWS, rng)
     failures = scores.verdict(facts.threshold)
     parts = [
         _verdict(facts, scores, failures),
@@ -228,11 +228,11 @@ def _origin(facts: ReportFacts, scores: Scores) -> str:
         "Source": facts.source,
         "Guarantee of the source": facts.guarantee,
         **facts.facts,
-        **{k.replace("_", " ").capitalize(): number_text(v) for k, v in scores.rows.items()},
+        **{k.replace("_", " ").capitalize(): axis_number(v) for k, v in scores.rows.items()},
     }
     items = "".join(f"<dt>{escaped(k)}</dt><dd>{escaped(v)}</dd>" for k, v in lines.items())
     return (
         f"<section><h2>Where the rows come from</h2><dl>{items}</dl>"
-        f'<p class="small">Scores read at most {MOST_ROWS:,} rows of a table, drawn with the job&#39;s seed. '
+        f'<p class="small">Scores read at most {MOST_SCORED_ROWS:,} rows of a table, drawn with the job&#39;s seed. '
         "An attack that fails proves nothing by itself: only the source's guarantee holds against every attack.</p></section>"
     )

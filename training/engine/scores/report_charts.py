@@ -24,7 +24,7 @@ def escaped(text: object) -> str:
     return out
 
 
-def number_text(value: float) -> str:
+def axis_number(value: float) -> str:
     """Return a number in at most three significant digits, without an exponent where it is short."""
     if not np.isfinite(value):
         return "-"
@@ -61,7 +61,7 @@ def _number_chart(column: NumberColumn, real: np.ndarray | None, made: np.ndarra
         for i, h in enumerate(heights[0])
     )
     line = _steps(heights[1] / top, step) if len(heights) > 1 else ""
-    labels = _axis(number_text(low), number_text(high)) + _missing(real, made)
+    labels = _axis(axis_number(low), axis_number(high)) + _missing(real, made)
     return _svg(f"Values of {column.name}", fill + line + labels, _HIGH + 34)
 
 
@@ -184,10 +184,10 @@ def curve_chart(curves: Mapping[str, tuple[Floats, Floats]]) -> str:
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(px, py, strict=True))
         body += f'<polyline class="curve c{i % 3}" points="{points}"/>'
         body += f'<text class="name c{i % 3}" x="{wide - 6}" y="{16 + 16 * i}" text-anchor="end">{escaped(name)}</text>'
-    body += f'<text x="{left - 6}" y="{high}" text-anchor="end">{number_text(low)}</text>'
-    body += f'<text x="{left - 6}" y="22" text-anchor="end">{number_text(top)}</text>'
-    body += f'<text x="{left}" y="{high + 16}">step {number_text(first)}</text>'
-    body += f'<text x="{wide}" y="{high + 16}" text-anchor="end">step {number_text(last)}</text>'
+    body += f'<text x="{left - 6}" y="{high}" text-anchor="end">{axis_number(low)}</text>'
+    body += f'<text x="{left - 6}" y="22" text-anchor="end">{axis_number(top)}</text>'
+    body += f'<text x="{left}" y="{high + 16}">step {axis_number(first)}</text>'
+    body += f'<text x="{wide}" y="{high + 16}" text-anchor="end">step {axis_number(last)}</text>'
     return _svg("Loss by step", body, high + 22, wide)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.arrays import Floats, Ints
 from training.engine.scores.encoding import Bins
-from training.engine.scores.sampling import MOST_HOLDOUT, MOST_ROWS, sampled, shuffled
+from training.engine.scores.sampling import MOST_HOLDOUT, MOST_SCORED_ROWS, sampled, shuffled
 from training.engine.tables.schema import CategoryColumn
 from training.engine.tables.table import Table
 
@@ -46,7 +46,7 @@ class Resemblance:
 
 def resemblance(train: Table, holdout: Table, synthetic: Table, rng: np.random.Generator) -> Resemblance:
     """Measure columns by Kolmogorov-Smirnov or total variation, and pairs by total variation of coarse cells."""
-    rows = min(train.rows, synthetic.rows, MOST_ROWS)
+    rows = min(train.rows, synthetic.rows, MOST_SCORED_ROWS)
     real, fake = sampled(train, rows, rng), sampled(synthetic, rows, rng)
     tested = sampled(holdout, MOST_HOLDOUT, rng)
     columns = {name: _excess(name, real, fake, tested) for name in train.columns}

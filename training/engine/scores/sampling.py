@@ -7,7 +7,7 @@ import numpy as np
 from core.arrays import Ints
 from training.engine.tables.table import Table
 
-MOST_ROWS = 10_000  # of a table that a score reads; more rows are sampled with the seed
+MOST_SCORED_ROWS = 10_000  # of a table that a score reads; more rows are sampled with the seed
 MOST_HOLDOUT = 5_000
 MOST_SYNTHETIC = 100_000  # that attacks search: a sample would hide copies
 

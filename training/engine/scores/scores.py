@@ -28,7 +28,7 @@ from training.engine.scores.sampling import MOST_SYNTHETIC, people_of, sampled
 from training.engine.tables.schema import CategoryColumn
 from training.engine.tables.table import Table
 
-FEWEST_ROWS, FEWEST_PEOPLE = 200, 50  # of any table; below, every interval is wide and nothing is proven
+_FEWEST_ROWS, _FEWEST_PEOPLE = 200, 50  # of any table; below, every interval is wide and nothing is proven
 _NEARER = 0.52  # share of synthetic rows nearer to training rows, from which on an alarm says so
 _REVERSED = 0.45  # the upper end of an attack's area below which synthetic rows are nearer to the holdout
 
@@ -186,12 +186,12 @@ def _combined(
         factors.append(used.skill.value)
     parts |= copied[0]
     rows = _sizes(tables)
-    low_data = any(n < FEWEST_ROWS for k, n in rows.items() if k.endswith("rows")) or any(
-        n < FEWEST_PEOPLE for k, n in rows.items() if k.endswith("people")
+    low_data = any(n < _FEWEST_ROWS for k, n in rows.items() if k.endswith("rows")) or any(
+        n < _FEWEST_PEOPLE for k, n in rows.items() if k.endswith("people")
     )
     if low_data:
         alarms.append(
-            f"There are too few rows or people to judge (fewer than {FEWEST_ROWS} rows or {FEWEST_PEOPLE} people in a table): "
+            f"There are too few rows or people to judge (fewer than {_FEWEST_ROWS} rows or {_FEWEST_PEOPLE} people in a table): "
             "intervals are wide, and attacks prove little"
         )
     return Scores(

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.arrays import Ints
 from core.errors import InputError
-from training.engine.tables.schema import CategoryColumn, Column, NumberColumn, TableSchema
+from training.engine.tables.schema import CategoryColumn, ColumnSchema, NumberColumn, TableSchema
 from training.engine.tables.table import Table
 
 
@@ -28,7 +28,7 @@ def table_of_rows(columns: Mapping[str, np.ndarray], person: Ints | None = None)
     return table
 
 
-def values_of(column: Column, values: np.ndarray) -> np.ndarray:
+def values_of(column: ColumnSchema, values: np.ndarray) -> np.ndarray:
     """Convert raw values (n,) to those of a table's column. Raises InputError for an unknown category."""
     if isinstance(column, NumberColumn):
         return values.astype(np.float64)
@@ -42,7 +42,7 @@ def values_of(column: Column, values: np.ndarray) -> np.ndarray:
     return np.array([-1 if text is None else code[text] for text in texts], dtype=np.int64)
 
 
-def _column(name: str, values: np.ndarray) -> Column:
+def _column(name: str, values: np.ndarray) -> ColumnSchema:
     if values.dtype.kind in "iuf":
         return _number(name, values.astype(np.float64))
     if values.dtype.kind not in "OUSb":

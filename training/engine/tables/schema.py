@@ -7,7 +7,6 @@ Bounds and categories are always present. They are declared where rows are priva
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 
 from core.errors import InputError
@@ -50,27 +49,27 @@ class CategoryColumn:
     def __post_init__(self) -> None:
         """Check the column. Raises InputError."""
         _check_name(self.name)
-        twice = [category for category, count in Counter(self.categories).items() if count > 1]
+        twice = _repeated(self.categories)
         if twice:
             raise InputError(f"column {self.name!r} has the category {twice[0]!r} twice; name each once")
         if not self.categories and not self.missing:
             raise InputError(f"column {self.name!r} has no category and no missing values, so it can hold nothing")
 
 
-Column = NumberColumn | CategoryColumn
+ColumnSchema = NumberColumn | CategoryColumn
 
 
 @dataclass(frozen=True)
 class TableSchema:
     """Hold the columns of a table, in order."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnSchema, ...]
 
     def __post_init__(self) -> None:
         """Check the columns. Raises InputError."""
         if not self.columns:
             raise InputError("a table needs at least one column")
-        twice = [name for name, count in Counter(self.names).items() if count > 1]
+        twice = _repeated(self.names)
         if twice:
             raise InputError(f"the table has the column {twice[0]!r} twice; name each column once")
 
@@ -79,7 +78,7 @@ class TableSchema:
         """Return the columns' names, in order."""
         return tuple(column.name for column in self.columns)
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> ColumnSchema:
         """Return the column with this name. Raises InputError that lists the names."""
         return self.columns[self.index(name)]
 
@@ -92,6 +91,10 @@ class TableSchema:
     def part(self, names: tuple[str, ...]) -> TableSchema:
         """Return the schema of some columns, in the given order. Raises InputError for an unknown name."""
         return TableSchema(tuple(self.column(name) for name in names))
+
+
+def _repeated(names: tuple[str, ...]) -> list[str]:
+    return [name for i, name in enumerate(names) if name in names[:i]]
 
 
 def _check_name(name: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.arrays import Array, Bools, Ints
 from core.errors import InputError
-from training.engine.tables.schema import CategoryColumn, Column, TableSchema
+from training.engine.tables.schema import CategoryColumn, ColumnSchema, TableSchema
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Table:
             raise InputError(f"{len(self.person)} rows name a person, but the table has {self.rows} rows")
 
 
-def check_values(column: Column, values: np.ndarray) -> None:
+def check_values(column: ColumnSchema, values: np.ndarray) -> None:
     """Check the values (n,) of one column. Raises InputError that names the column and the row."""
     expected = np.int64 if isinstance(column, CategoryColumn) else np.float64
     if values.dtype != expected:
@@ -83,7 +83,7 @@ def check_values(column: Column, values: np.ndarray) -> None:
         _refuse(column, missing, "is missing, although the column is declared without missing values")
 
 
-def _refuse(column: Column, wrong: Bools, problem: str) -> None:
+def _refuse(column: ColumnSchema, wrong: Bools, problem: str) -> None:
     if wrong.any():
         raise InputError(
             f"row {int(wrong.argmax())} of column {column.name!r} {problem}; correct it or leave the row out"

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from core.errors import R3alError
 from loops.selectors import loop_version_current
 from privacy.engine.dp.accounting import delta_text, epsilon_text
-from training.engine.audit.audit import CONFIDENCE, RUNS, STAGES, ReleaseAudit
+from training.engine.audit.audit import AUDIT_STAGES, CONFIDENCE, RUNS, ReleaseAudit
 from training.engine.generators.registry import GENERATORS, WORLD_MODEL
 from training.services.audit import release_audit
 
@@ -32,7 +32,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--runs", type=int, default=RUNS, help="releases of each database; fewer prove less (default: %(default)s)"
         )
-        parser.add_argument("--through", choices=STAGES, default=STAGES[-1], help="last stage to attack (default: all)")
+        parser.add_argument(
+            "--through", choices=AUDIT_STAGES, default=AUDIT_STAGES[-1], help="last stage to attack (default: all)"
+        )
         parser.add_argument(
             "--generator", choices=GENERATORS, default=WORLD_MODEL, help="of synthetic data (default: %(default)s)"
         )
@@ -82,7 +84,7 @@ def _as_text(title: str, found: ReleaseAudit) -> str:
                 f"{proof.false_positives:,}",
                 f"{proof.false_negatives:,}",
                 proof.test,
-            )  # fmt: skip
+            )
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
