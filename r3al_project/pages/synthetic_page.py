@@ -44,7 +44,8 @@ from training.services.synthetic.sources import FEWEST_SOURCE_ROWS
 _SHOWN = 20
 _SCORES = ("quality", "diversity", "privacy")
 _FORM = {
-    "loop": DEFAULT_LOOP, "method": "vae", "sampleCount": "500", "sourceDataCount": str(DEFAULT_SOURCE_ROWS),
+    "loop": DEFAULT_LOOP, "method": next(iter(TABLE_GENERATORS)), "sampleCount": "500",
+    "sourceDataCount": str(DEFAULT_SOURCE_ROWS),
     "qualityThreshold": f"{DEFAULT_THRESHOLD:g}", "release": "", "seed": str(DEFAULT_SEED),
 }  # fmt: skip
 
