@@ -210,11 +210,11 @@ class Encoder:
                 values[column.name] = self.cells[i].decode(self.twin_cells[i][followed], half)
         return Table(self.schema, values | dict(given or {}))
 
-    def scores(self, cells: Ints, positions: Floats) -> Floats:
-        """Return the normal scores (n, D) of cells and positions."""
+    def scores(self, cells: Ints, positions: Floats, columns: Ints | None = None) -> Floats:
+        """Return the normal scores (n, D) of cells and positions, of some columns or of all."""
         from scipy.special import ndtri
 
-        own = [self.cells[i] for i in self.own]
+        own = [self.cells[i] for i in (self.own if columns is None else self.own[columns])]
         places = [c.starts[cells[:, d]] + c.shares[cells[:, d]] * positions[:, d] for d, c in enumerate(own)]
         return np.asarray(ndtri(np.clip(np.column_stack(places), 1e-6, 1 - 1e-6)))
 

@@ -79,12 +79,14 @@ class FittedMixture:
 
     def arrays(self) -> dict[str, Array]:
         """Return what was learned, as arrays that can be packed."""
-        return self.encoder.arrays() | {
-            "weights": self.weights,
-            "curve_steps": self.curves.steps,
-            "curve_train": self.curves.train,
-            **{f"cells_{d}": shares for d, shares in enumerate(self.cells)},
-        }
+        return (
+            self.encoder.arrays()
+            | self.curves.arrays()
+            | {
+                "weights": self.weights,
+                **{f"cells_{d}": shares for d, shares in enumerate(self.cells)},
+            }
+        )
 
 
 def _draw_cells(shares: Floats, classes: Ints, place: Floats) -> Ints:
@@ -132,11 +134,11 @@ class Mixture:
         """Rebuild a fitted mixture from its arrays."""
         encoder = Encoder.of_arrays(schema, arrays)
         try:
-            weights, curve = arrays["weights"].astype(np.float64), arrays["curve_train"].astype(np.float64)
+            weights = arrays["weights"].astype(np.float64)
             cells = tuple(arrays[f"cells_{d}"].astype(np.float64) for d in range(len(encoder.sizes)))
         except KeyError as missing:
             raise InputError(f"the stored generator lacks the array {missing}; fit it again") from missing
-        return FittedMixture(encoder, weights, cells, _curves(curve))
+        return FittedMixture(encoder, weights, cells, Curves.of_arrays(arrays))
 
 
 def _curves(train: Floats) -> Curves:

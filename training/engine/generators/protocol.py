@@ -39,6 +39,19 @@ class Curves:
     train: Floats = field(default_factory=lambda: np.zeros(0))
     validation: Floats = field(default_factory=lambda: np.zeros(0))
 
+    def arrays(self) -> dict[str, Array]:
+        """Return the curves as arrays that can be packed."""
+        return {"curve_steps": self.steps, "curve_train": self.train, "curve_validation": self.validation}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, Array]) -> Curves:
+        """Rebuild the curves. Raises InputError where one is missing."""
+        try:
+            steps, *losses = (arrays[f"curve_{part}"] for part in ("steps", "train", "validation"))
+        except KeyError as missing:
+            raise InputError(f"the stored generator lacks the array {missing}; fit it again") from missing
+        return cls(steps.astype(np.int64), *(loss.astype(np.float64) for loss in losses))
+
 
 @dataclass(frozen=True)
 class GeneratorOptions:

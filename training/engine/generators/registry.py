@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from core.variant_registry import registry, variant_named
+from training.engine.generators.autoregressive import Autoregressive
+from training.engine.generators.diffusion import Diffusion
+from training.engine.generators.gan import Gan
 from training.engine.generators.mixture import Mixture
 from training.engine.generators.of_transitions import OfTransitions
 from training.engine.generators.protocol import Generator, TransitionSource
+from training.engine.generators.rule_based import RuleBased
+from training.engine.generators.vae import Vae
 from training.engine.generators.world_model import WorldModel
 
 _LONGEST_NAME = 20  # characters, as in the column of synthetic jobs
@@ -23,7 +28,12 @@ def generator_table(*generators: TransitionSource) -> dict[str, TransitionSource
 
 
 TABLE_GENERATORS = table_generator_table(
+    RuleBased(),
     Mixture(),
+    Vae(),
+    Diffusion(),
+    Autoregressive(),
+    Gan(),
 )
 GENERATORS = generator_table(
     WorldModel(),
