@@ -10,7 +10,7 @@ from training.models import SyntheticJob
 from training.selectors.synthetic import synthetic_get
 from training.services.synthetic.requests import SynthesizeRequest, synthesize_enqueue
 
-ASKED = SynthesizeRequest(method="mixture", samples=600, source_rows=1_200, threshold=0.3)
+ASKED = SynthesizeRequest(method="mixture", samples=600, source_rows=1_200, threshold=0.0)
 
 
 def marginals_released(version: LoopVersion, key: str = "marginals") -> Release:

@@ -28,7 +28,7 @@ BODY = {
     "sourceDataCount": 50,
     "qualityThreshold": 0.7,
 }  # verbatim but the method
-MANY = {"sourceDataCount": 1_200, "qualityThreshold": 0.3}
+MANY = {"sourceDataCount": 1_200, "qualityThreshold": 0.0}
 pytestmark = pytest.mark.django_db
 
 

@@ -20,7 +20,7 @@ from training.services.synthetic.requests import synthesize_enqueue
 pytestmark = pytest.mark.django_db
 PAGE = "/r3al/synthetic/"
 FORM = {
-    "loop": "rows", "method": "mixture", "sampleCount": "600", "sourceDataCount": "1200", "qualityThreshold": "0.3",
+    "loop": "rows", "method": "mixture", "sampleCount": "600", "sourceDataCount": "1200", "qualityThreshold": "0",
     "release": "", "seed": "1",
 }  # fmt: skip
 
