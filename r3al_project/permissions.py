@@ -12,11 +12,13 @@ from privacy.models.keys import ERASE_PERSON
 from privacy.models.person import SERVE_PEOPLE, VIEW_PEOPLE
 from privacy.models.release import ANONYMIZE_DATA
 from r3al_project.turns.models import START_TURN
+from training.models import SYNTHESIZE_DATA
 
 VIEW_BUDGETS = "privacy.view_privacybudget"
 VIEW_HEALTH = "deployments.view_healthcheck"
 VIEW_JOBS = "jobs.view_job"
 VIEW_RELEASES = "privacy.view_release"
+VIEW_SYNTHETIC = "training.view_syntheticjob"
 VIEW_VERSIONS = "training.view_modelversion"
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "ROLLBACK_VERSION",
     "SERVE_PEOPLE",
     "START_TURN",
+    "SYNTHESIZE_DATA",
     "VIEW_APPROVALS",
     "VIEW_BUDGETS",
     "VIEW_HEALTH",
@@ -39,5 +42,6 @@ __all__ = [
     "VIEW_NOTICES",
     "VIEW_PEOPLE",
     "VIEW_RELEASES",
+    "VIEW_SYNTHETIC",
     "VIEW_VERSIONS",
 ]

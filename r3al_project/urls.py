@@ -15,6 +15,7 @@ from r3al_project.pages import (
     privacy,
     rollout_act_page,
     rollout_pages,
+    synthetic_page,
     timeline_page,
     training_dashboard,
 )
@@ -76,5 +77,11 @@ urlpatterns = [
     path("r3al/notices/", notices_page.notices_list, name="notices"),
     path("r3al/notices/seen/", notices_page.notices_seen, name="notices-seen"),
     path("r3al/calibration/", calibration_page.calibration_page, name="calibration"),
+    path("r3al/synthetic/", synthetic_page.synthetic_list, name="synthetic"),
+    path("r3al/synthetic/<int:synthetic>/", synthetic_page.synthetic_job, name="synthetic-job"),
+    path("r3al/synthetic/<int:synthetic>/live/", synthetic_page.synthetic_live, name="synthetic-live"),
+    path("r3al/synthetic/<int:synthetic>/report/", synthetic_page.synthetic_report_page, name="synthetic-report"),
+    path("r3al/synthetic/<int:synthetic>/rows/", synthetic_page.synthetic_rows, name="synthetic-rows"),
+    path("r3al/synthetic/<int:synthetic>/cancel/", synthetic_page.synthetic_cancel, name="synthetic-cancel"),
     path("r3al/training-dashboard/cancel/<int:turn>/", training_dashboard.cancel, name="training-dashboard-cancel"),
 ]

@@ -136,6 +136,18 @@ BAD: dict[str, list[tuple[type[models.Model], dict[str, Any]]]] = {
     ],
     "release_round_once": [(ReleaseRound, {"release": Same, "index": Same})],
     "synthetic_once": [(SyntheticJob, {"release": Same, "head": Same, "generator": Same, "seed": Same})],
+    "synthetic_request_whole_or_absent": [
+        (SyntheticJob, {"head": ""}),
+        *((SyntheticJob, {name: 1}) for name in ("request_digest", "threshold", "source_count")),
+        *(
+            (SyntheticJob, {"head": "", "request_digest": "x", "threshold": 0.7, "source_count": 50} | {name: None})
+            for name in ("request_digest", "threshold", "source_count")
+        ),
+    ],
+    "synthetic_judged_by_all_scores": [
+        (SyntheticJob, {"accepted": True}),
+        *((SyntheticJob, {name: 0.5}) for name in ("quality", "diversity", "privacy")),
+    ],
     "pool_chunk_once": [(TrainingDataPool, {"synthetic_job": Same, "index": Same})],
     "pool_chunk_size": [(TrainingDataPool, {"rows": 0}), (TrainingDataPool, {"rows": 5_001})],
     "pool_synthetic_has_job": [(TrainingDataPool, {"synthetic_job": None})],

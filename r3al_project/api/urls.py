@@ -5,7 +5,19 @@ from __future__ import annotations
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from r3al_project.api import approvals, auth, calibration, decisions, jobs, models, outcomes, people, privacy, rollouts
+from r3al_project.api import (
+    approvals,
+    auth,
+    calibration,
+    decisions,
+    jobs,
+    models,
+    outcomes,
+    people,
+    privacy,
+    rollouts,
+    synthetic,
+)
 
 urlpatterns = [  # Django searches from the top, so the most frequent addresses come first
     path("v1/optima/decisions", decisions.decisions, name="decisions"),
@@ -44,6 +56,10 @@ urlpatterns = [  # Django searches from the top, so the most frequent addresses 
     path("v1/training/rollouts/<int:rollout>/promote", rollouts.RolloutPromoteView.as_view()),
     path("v1/training/rollouts/<int:rollout>/abort", rollouts.RolloutAbortView.as_view()),
     path("v1/training/rollouts/<int:rollout>/retry", rollouts.RolloutRetryView.as_view()),
+    path("v1/training/synthetic", synthetic.SyntheticJobsView.as_view()),
+    path("v1/training/synthetic/<int:synthetic>", synthetic.SyntheticJobView.as_view()),
+    path("v1/training/synthetic/<int:synthetic>/report", synthetic.SyntheticReportView.as_view()),
+    path("v1/training/synthetic/<int:synthetic>/rows", synthetic.SyntheticRowsView.as_view()),
     path("v1/training/rewards/calculate", outcomes.calculate, name="calculate-reward"),
     path("v1/approvals", approvals.ApprovalsView.as_view()),
     path("v1/approvals/<int:approval>", approvals.ApprovalView.as_view()),

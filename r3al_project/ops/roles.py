@@ -18,6 +18,7 @@ from r3al_project.permissions import (
     ROLLBACK_VERSION,
     SERVE_PEOPLE,
     START_TURN,
+    SYNTHESIZE_DATA,
     VIEW_APPROVALS,
     VIEW_NOTICES,
     VIEW_PEOPLE,
@@ -48,6 +49,7 @@ _VISIBLE_PRIVACY_MODELS = (
 ROLES: dict[str, tuple[str, ...]] = {
     "Operator": (
         START_TURN,
+        SYNTHESIZE_DATA,
         CANCEL_JOB,
         DEPLOY_VERSION,
         OVERRIDE_COMPARISON,
@@ -63,6 +65,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         ROLLBACK_VERSION,
         CANCEL_JOB,
         ANONYMIZE_DATA,
+        SYNTHESIZE_DATA,
         CHANGE_CAPS,
         ERASE_PERSON,
         REVOKE_TOKENS,

@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 
-from r3al_project.permissions import VIEW_BUDGETS, VIEW_NOTICES, VIEW_VERSIONS
+from r3al_project.permissions import VIEW_BUDGETS, VIEW_NOTICES, VIEW_SYNTHETIC, VIEW_VERSIONS
 
 PRIVACY_PAGE = (
     "Overview",
@@ -26,6 +26,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
              "permission": _may_view(VIEW_VERSIONS)},
             {"title": "Training dashboard", "icon": "model_training", "link": reverse_lazy("training-dashboard"),
              "permission": _may_view(VIEW_VERSIONS)},
+            {"title": "Synthetic data", "icon": "auto_awesome", "link": reverse_lazy("synthetic"),
+             "permission": _may_view(VIEW_SYNTHETIC)},
             {"title": "Calibration", "icon": "target", "link": reverse_lazy("calibration"),
              "permission": _may_view(VIEW_VERSIONS)},
             {"title": "Notices", "icon": "notifications", "link": reverse_lazy("notices"),

@@ -51,8 +51,9 @@ LOCAL = replace(CENTRAL, mode="local")
 GROUPS = AnonymizeRequest("pulse", "k_anonymity", options={"k": 5})
 TOO_MANY = replace(GROUPS, options={"k": PEOPLE + 1})
 NAMES = AnonymizeRequest("interaction", "pseudonymization", options={"epoch": "spring"})
+MARGINALS = replace(CENTRAL, mode="marginals")
 COARSE = AnonymizeRequest("categorical", "generalization")
-ALL = [CENTRAL, LOCAL, GROUPS, NAMES, COARSE]
+ALL = [CENTRAL, LOCAL, MARGINALS, GROUPS, NAMES, COARSE]
 
 
 def make_world(*, declared: str = "") -> LoopVersion:

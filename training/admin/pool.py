@@ -17,11 +17,22 @@ from training.models import (
 
 @admin.register(SyntheticJob)
 class SyntheticJobAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "generator", "head", "sample_count", "release", "created_at")
-    list_filter = ("generator", "head")
+    list_display = ("__str__", "generator", "source", "head", "sample_count", "accepted", "release", "created_at")
+    list_filter = ("generator", "source", "head", "accepted")
     list_select_related = ("release",)
-    fields = ("generator", "head", "sample_count", "release", "job", "seed", "show_summary", "created_at")
+    fields = (
+        "generator", "source", "head", "sample_count", "source_count", "threshold", "release", "job", "seed", "accepted",
+        "quality", "diversity", "privacy", "show_failures", "show_summary", "expires_at", "created_at",
+    )  # fmt: skip
     readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyntheticJob]:
+        jobs: QuerySet[SyntheticJob] = super().get_queryset(request).defer("report", "checkpoint")
+        return jobs
+
+    @display(description="scores below their bar")
+    def show_failures(self, job: SyntheticJob) -> SafeString:
+        return html_facts(job.failures)
 
     @display(description="result")
     def show_summary(self, job: SyntheticJob) -> SafeString:

@@ -1,6 +1,12 @@
 """Database records of the training floor."""
 
-from training.models.pool import CHUNK_ROWS, SyntheticJob, TrainingDataPool
+from training.models.pool import (
+    CHUNK_ROWS,
+    SYNTHESIZE_DATA,
+    SyntheticJob,
+    SyntheticSource,
+    TrainingDataPool,
+)
 from training.models.versions import (
     LIVED,
     MODEL_GATE,
@@ -23,12 +29,14 @@ __all__ = [
     "LIVED",
     "MODEL_GATE",
     "OUTCOME_GATE",
+    "SYNTHESIZE_DATA",
     "TRIAL_GATE",
     "VERDICT_WORDS",
     "GateVerdict",
     "ModelMetric",
     "ModelVersion",
     "SyntheticJob",
+    "SyntheticSource",
     "TrainingDataPool",
     "TrainingEpisode",
     "VersionKind",

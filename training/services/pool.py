@@ -1,4 +1,4 @@
-"""Delete expired rows of the training pool. Model versions that were trained on them stay."""
+"""Delete expired rows of the training pool, and reports on them. Model versions that were trained on them stay."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from core import clock
-from training.models import TrainingDataPool
+from training.models import SyntheticJob, TrainingDataPool
 
 POOL_CHUNK = 50  # of up to 5,000 rows each
 
@@ -17,8 +17,9 @@ def pool_expire(*, now: datetime | None = None) -> int:
 
     Returns: the number of chunks deleted.
     """
-    deleted = 0
-    expired = TrainingDataPool.objects.filter(expires_at__lt=now or clock.now()).order_by("pk")
+    deleted, now = 0, now or clock.now()
+    SyntheticJob.objects.filter(expires_at__lt=now).exclude(report="").update(report="")
+    expired = TrainingDataPool.objects.filter(expires_at__lt=now).order_by("pk")
     while pks := list(expired.values_list("pk", flat=True)[:POOL_CHUNK]):
         with transaction.atomic():
             TrainingDataPool.objects.filter(pk__in=pks).delete()

@@ -86,7 +86,7 @@ def central_read(noised: Mapping[str, np.ndarray], columns: Sequence[Column]) ->
     first = 0
     for column in categories:
         size = len(column.categories)
-        category_shares = _shares(noised["histograms"][first : first + size])
+        category_shares = shares_of_counts(noised["histograms"][first : first + size])
         summaries[column.name] = {"histogram": dict(zip(column.categories, category_shares.tolist(), strict=True))}
         first += size
     for i, column in enumerate(numbers):
@@ -159,7 +159,7 @@ def _mean(column: Column, total: float, known: float, sd: float) -> dict[str, fl
     return {"value": value, "low": low, "high": high}
 
 
-def _shares(noised: Floats) -> Floats:
+def shares_of_counts(noised: Floats) -> Floats:
     """Project noised counts onto the nearest shares: none negative, sum 1. Source: simplex projection, Duchi et al. 2008."""
     scaled = noised / max(float(noised.sum()), 1.0)
     ordered = np.sort(scaled)[::-1]
@@ -170,7 +170,7 @@ def _shares(noised: Floats) -> Floats:
 
 def _quantiles(column: Column, noised: Floats, sd: float) -> dict[str, dict[str, float]]:
     """Return the points where the bins' cumulative shares pass each quantile, by linear interpolation."""
-    reached = np.concatenate([[0.0], np.cumsum(_shares(noised))])
+    reached = np.concatenate([[0.0], np.cumsum(shares_of_counts(noised))])
     edges = np.linspace(column.low, column.high, BINS + 1)
     intervals = {}
     for q in QUANTILES:

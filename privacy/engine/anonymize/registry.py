@@ -17,6 +17,7 @@ from privacy.engine.anonymize.request import AnonymizeRequest, Parameter, check_
 _FILES = (
     "central_dp",
     "local_dp",
+    "marginals",
     "k_anonymity",
     "pseudonyms",
     "generalization",

@@ -86,18 +86,26 @@ def key_of(request: Request) -> str:
     return str(key)
 
 
-def key_check(request: Request, key: str) -> None:
-    """Raise KeyReused if the account used the key for another request within a day. For a view that keeps its answer itself."""
+def key_check(request: Request, key: str) -> str:
+    """Return the address that was kept with the key; empty for a new key. For a view that keeps its answer itself.
+
+    Raises KeyReused if the account used the key for another request within a day.
+    """
     before = IdempotentAnswer.objects.filter(user=request.user, key=key).first() if key else None
-    if before is not None:
-        _check_same(before, _digest(request))
+    if before is None:
+        return ""
+    _check_same(before, _digest(request))
+    return before.location
 
 
-def key_keep(request: Request, key: str) -> None:
-    """Keep the key of a request that was carried out, without its answer, for ``key_check``."""
+def key_keep(request: Request, key: str, location: str = "") -> None:
+    """Keep the key of a request that was carried out, without its answer, for ``key_check``.
+
+    location: the address of what it made, if a retry shall find it by the key.
+    """
     if key:
         IdempotentAnswer.objects.get_or_create(
-            user=request.user, key=key, defaults={"request_digest": _digest(request)}
+            user=request.user, key=key, defaults={"request_digest": _digest(request), "location": location}
         )
 
 

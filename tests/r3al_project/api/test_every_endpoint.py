@@ -48,6 +48,7 @@ GOOD: dict[str, Any] = {
     "v1/training/anonymizations": {"dataType": "pulse", "technique": "generalization", "loop": "care"},
     "v1/privacy/releases/preview": {"dataType": "pulse", "technique": "generalization", "loop": "care"},
     "v1/training/models": {"modelType": "policy", "loop": "care"},
+    "v1/training/synthetic": {"method": "mixture", "sampleCount": 100, "loop": "care"},
     "v1/training/models/<str:version>/rollback": {"reason": "r"},
     "v1/training/models/<str:version>/rollback/undo": {"reason": "r"},
     **{

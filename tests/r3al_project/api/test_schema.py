@@ -56,6 +56,7 @@ def test_the_header_is_named_where_it_is_taken() -> None:
         "training/models/{version}/rollback/undo",
         *(f"training/rollouts/{{rollout}}/{act}" for act in ("approve", "pause", "resume", "promote", "abort", "retry")),
         "approvals/{approval}/decline", "jobs/{job}/cancel", "training/anonymizations",
+        "training/synthetic",
     )  # fmt: skip
     assert takes == {("post", f"/api/v1/{path}") for path in named}
 

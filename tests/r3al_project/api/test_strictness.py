@@ -61,6 +61,7 @@ def test_an_unknown_parameter_is_refused_everywhere(caller: Caller) -> None:
 
 LISTS_OF_A_LOOP = [
     "v1/training/models", "v1/privacy/releases", "v1/training/calibration", "v1/training/rollouts", "v1/approvals",
+    "v1/training/synthetic",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import InputError
-from privacy.engine.anonymize import central_dp, generalization, k_anonymity, local_dp, pseudonyms
+from privacy.engine.anonymize import central_dp, generalization, k_anonymity, local_dp, marginals, pseudonyms
 from privacy.engine.anonymize import registry as registry_module
 from privacy.engine.anonymize.protocol import Technique
 from privacy.engine.anonymize.registry import (
@@ -78,7 +78,7 @@ class TestWhole:
 class TestNames:
     def test_people_see_them_in_the_order_of_registration(self) -> None:
         assert technique_names() == ("differential_privacy", "k_anonymity", "pseudonymization", "generalization")
-        assert technique_modes() == ("central", "local")
+        assert technique_modes() == ("central", "local", "marginals")
         assert technique_labels()[:2] == [
             ("differential_privacy", "differential privacy"),
             ("k_anonymity", "k-anonymity"),
@@ -95,8 +95,8 @@ class TestNames:
         ("name", "mode", "said"),
         [
             ("magic", None, "technique is 'magic'; it is one of differential_privacy, "),
-            ("k_anonymity", "remote", "mode is 'remote'; it is one of central, local"),
-            ("differential_privacy", None, "has no mode None; its modes are central, local"),
+            ("k_anonymity", "remote", "mode is 'remote'; it is one of central, local, marginals"),
+            ("differential_privacy", None, "has no mode None; its modes are central, local, marginals"),
         ],
     )
     def test_an_unknown_one_is_refused(self, name: str, mode: str | None, said: str) -> None:
@@ -104,7 +104,11 @@ class TestNames:
             technique_of(name, mode)
 
     def test_each_option_is_of_those_that_heed_it(self) -> None:
-        assert techniques_using("epsilon") == techniques_using("mode") == [central_dp.technique, local_dp.technique]
+        assert (
+            techniques_using("epsilon")
+            == techniques_using("mode")
+            == [central_dp.technique, local_dp.technique, marginals.technique]
+        )
         assert techniques_using("delta") == [central_dp.technique] and techniques_using("epoch") == [EPOCHS]
         assert techniques_using("diversity") == [MONDRIAN]
 

@@ -32,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "training/models/{version}/rollback/undo": {"reason": "r"},
     **{f"training/rollouts/{{rollout}}/{act}": {"reason": "r"} for act in ACTS},
     "approvals/{approval}/decline": {"reason": "r"},
+    "training/synthetic": {"method": "mixture", "sampleCount": 100, "loop": "care"},
     "training/anonymizations": {"dataType": "pulse", "technique": "generalization", "loop": "care"},
 }
 

@@ -16,7 +16,9 @@ from tests.factories.versions import ALWAYS_WALK, learned
 from tests.r3al_project.api.documented import call, document
 
 WITHOUT_PAGES = {"JobAnswer.stages", "VersionAnswer.metrics", "EvaluationAnswer.metrics", "HealthAnswer.metrics",
-                 "HealthAnswer.triggers", "HealthAnswer.recommendations", "RolloutAnswer.stages"}  # fmt: skip
+                 "HealthAnswer.triggers", "HealthAnswer.recommendations", "RolloutAnswer.stages",
+                 "SyntheticAnswer.parts", "SyntheticAnswer.failures", "SyntheticAnswer.alarms",
+                 "SyntheticAnswer.notes"}  # fmt: skip
 
 
 @pytest.mark.django_db(transaction=True)
