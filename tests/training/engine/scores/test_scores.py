@@ -141,7 +141,7 @@ def test_people_of_both_tables_are_an_error() -> None:
 
 
 def test_a_report_is_one_file_that_asks_for_nothing() -> None:
-    steps = np.arange(10)
+    steps = np.arange(10.0)
     facts = ReportFacts(
         "Job <1>", "vae", "release 4", "(1, 1e-5)-differential privacy for each user", 0.7,
         curves={"training": (steps, 1.0 / (steps + 1)), "holdout": (steps, 1.1 / (steps + 1))},
