@@ -29,11 +29,12 @@ def test_a_sound_release_is_not_refuted_and_half_is_proven() -> None:
     assert not found.refuted and found.share >= 0.5 and found.reached_mu >= 0.98 * found.claimed_mu
 
 
-@pytest.mark.parametrize("fault", ["sensitivity halved", "noise reused"])
+@pytest.mark.parametrize("fault", ["sensitivity halved", pytest.param("noise reused", marks=pytest.mark.slow)])
 def test_a_planted_fault_is_caught(fault: str) -> None:
     assert audited(fault, runs=900).refuted == ("release",)
 
 
+@pytest.mark.slow
 def test_every_stage_is_attacked() -> None:
     found = audited(None, runs=40, through="policy")
     assert [s.stage for s in found.stages] == ["release", "generator", "policy"] and not found.refuted

@@ -19,7 +19,8 @@ NAMES = tuple(TABLE_GENERATORS)
 SHORT, FEW = GeneratorOptions(steps=200), GeneratorOptions(steps=10)
 QUICK = ("rule_based", "mixture", "autoregressive")  # the others are tested alike with --all
 GIVEN = ("grade", "age")
-each = pytest.mark.parametrize("name", NAMES)
+SLOW = tuple(pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name not in QUICK)
+each = pytest.mark.parametrize("name", [*QUICK, *SLOW])
 
 
 @lru_cache
@@ -143,7 +144,7 @@ def test_few_rows_and_columns_without_content_are_learned_from(name: str) -> Non
     assert len(np.unique(drawn.columns["value"])) > 50, "values between the few that were seen"
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", ["rule_based", "mixture", pytest.param("autoregressive", marks=pytest.mark.slow)])
 def test_with_declared_columns_nothing_but_counts_is_learned(name: str) -> None:
     """The cells do not depend on the rows, so that noisy counts could take the place of true ones."""
     options = GeneratorOptions(steps=5, declared_only=True)
@@ -178,7 +179,7 @@ class Kept:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
+@each
 def test_a_fit_that_was_stopped_resumes_bit_for_bit(name: str) -> None:
     kept, generator = Kept(until=0.5), TABLE_GENERATORS[name]
     options = GeneratorOptions(steps=300)
@@ -195,7 +196,7 @@ def test_a_fit_that_was_stopped_resumes_bit_for_bit(name: str) -> None:
     assert 0 < again.shares[-1] <= 1 and len(again.shares) <= max(len(kept.shares), 1)
 
 
-@pytest.mark.parametrize("name", ["mixture", "autoregressive"])
+@pytest.mark.parametrize("name", ["mixture", pytest.param("autoregressive", marks=pytest.mark.slow)])
 def test_a_checkpoint_of_other_rows_is_not_resumed(name: str) -> None:
     kept, generator = Kept(), TABLE_GENERATORS[name]
     generator.fit(mixed_table(1_000, seed=8), seed=5, checkpoints=kept, options=FEW)
