@@ -18,6 +18,7 @@ IMPORT_NAMES = {  # distribution -> the package that it installs, where the name
     "django-rest-knox": "knox",
     "django-unfold": "unfold",
     "djangorestframework": "rest_framework",
+    "scikit-learn": "sklearn",
 }
 LOADERS = {
     "import_module", "__import__", "import_string", "get_model", "get_app_config", "autodiscover_modules", "find_spec",
@@ -31,8 +32,14 @@ HEAVY_PLACES = {  # each imports inside the function that a worker or a command 
     "loops.engine.rows.assignment_interval",  # quantiles of intervals
     "privacy.engine.dp.mechanisms",  # OpenDP draws the noise
     "simulator.step",  # the normal distribution of simulated answers
+    "training.engine.generators.autoregressive",  # a network
+    "training.engine.generators.diffusion",  # a network
     "training.engine.generators.encoding",  # normal scores
+    "training.engine.generators.gan",  # a network
     "training.engine.generators.mixture",  # sparse indicators of cells
+    "training.engine.generators.networks",  # layers of networks
+    "training.engine.generators.training_loop",  # trains networks
+    "training.engine.generators.vae",  # a network
     "training.engine.intervals.clustered",  # quantiles of intervals
     "training.services.gate",  # the p-value of a gate
 }

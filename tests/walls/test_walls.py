@@ -106,7 +106,7 @@ OUTSIDE_FAULTS = {  # kind -> (wall, file, line that is added to it, what the wa
         outside.foreign_imports, "simulator/people.py", "from benchmarks import cohorts", "simulator/people.py:{} benchmarks",
     ),
     "an undeclared library": (
-        outside.foreign_imports, "training/tasks.py", "import sklearn", "training/tasks.py:{} sklearn",
+        outside.foreign_imports, "training/tasks.py", "import torch", "training/tasks.py:{} torch",
     ),
     "a relative import": (outside.foreign_imports, "privacy/tasks.py", "from . import apps", "privacy/tasks.py:{} ."),
     "a library in a migration": (

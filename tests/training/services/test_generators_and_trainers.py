@@ -182,7 +182,7 @@ def test_a_turn_keeps_the_usual_names_and_refuses_unknown_ones() -> None:
 
 
 @pytest.mark.usefixtures("more")
-@pytest.mark.parametrize("name", ["world_model", "halves", "mixture"])
+@pytest.mark.parametrize("name", ["world_model", "halves", "mixture", "rule_based"])
 def test_a_generator_gives_the_same_rows_for_the_same_seed(name: str) -> None:
     made, found = taught(), generator_named(name)
     posterior = Posterior(made.moments, made.baseline, made.effects)

@@ -13,7 +13,7 @@ import numpy as np
 
 from training.engine.generators.encoding import Encoder
 from training.engine.generators.networks import NetworkGenerator, absent_cells, cross_entropy, dense, marginal_logits
-from training.engine.generators.training_loop import Batch, Network, Params, TrainingPlan
+from training.engine.generators.training_loop import Batch, NetworkFunctions, Params, TrainingPlan
 
 _WIDTH = 128
 
@@ -24,7 +24,7 @@ class Autoregressive(NetworkGenerator):
     name = "autoregressive"
     plan = TrainingPlan(steps=1_000, learning_rate=4e-3)
 
-    def network(self, encoder: Encoder) -> Network:
+    def network(self, encoder: Encoder) -> NetworkFunctions:
         """Return the network for the columns of an encoder."""
         import jax
         import jax.numpy as jnp
@@ -70,4 +70,4 @@ class Autoregressive(NetworkGenerator):
                 out.append(cell)
             return jnp.stack(out, axis=1)[:, back], None
 
-        return Network(initial, loss, draw)
+        return NetworkFunctions(initial, loss, draw)

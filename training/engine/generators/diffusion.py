@@ -21,7 +21,7 @@ from training.engine.generators.networks import (
     indicators,
     marginal_logits,
 )
-from training.engine.generators.training_loop import Batch, Network, Params, TrainingPlan
+from training.engine.generators.training_loop import Batch, NetworkFunctions, Params, TrainingPlan
 
 _WIDTH, _LAYERS = 256, 2
 
@@ -32,7 +32,7 @@ class Diffusion(NetworkGenerator):
     name = "diffusion"
     plan = TrainingPlan(steps=2_500)
 
-    def network(self, encoder: Encoder) -> Network:
+    def network(self, encoder: Encoder) -> NetworkFunctions:
         """Return the network for the columns of an encoder. The cell after a column's last one is its mask."""
         import jax
         import jax.numpy as jnp
@@ -83,4 +83,4 @@ class Diffusion(NetworkGenerator):
             out, _ = jax.lax.scan(step, out, jnp.arange(given, columns))
             return out, None
 
-        return Network(initial, loss, draw)
+        return NetworkFunctions(initial, loss, draw)

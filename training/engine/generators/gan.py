@@ -14,9 +14,8 @@ import numpy as np
 
 from core.arrays import Ints
 from training.engine.generators.encoding import Encoder
-from training.engine.generators.networks import NetworkGenerator, dense, hidden, hidden_weights
-from training.engine.generators.training_loop import Batch, Network, Params, TrainingPlan
-from training.engine.generators.vae import parts_of
+from training.engine.generators.networks import NetworkGenerator, dense, hidden, hidden_weights, parts_of
+from training.engine.generators.training_loop import Batch, NetworkFunctions, Params, TrainingPlan
 from training.engine.tables.schema import CategoryColumn
 
 _WIDTH, _NOISE, _LAYERS = 256, 64, 2
@@ -29,7 +28,7 @@ class Gan(NetworkGenerator):
     name = "gan"
     plan = TrainingPlan(steps=4_000, learning_rate=4e-4)
 
-    def network(self, encoder: Encoder) -> Network:
+    def network(self, encoder: Encoder) -> NetworkFunctions:
         """Return the network for the columns of an encoder. A critic reads the rows of each part."""
         import jax
         import jax.numpy as jnp
@@ -99,7 +98,7 @@ class Gan(NetworkGenerator):
                 out, places = out.at[:, own].set(own_cells), places.at[:, own].set(own_places)
             return out, places
 
-        return Network(initial, loss, draw, critic_loss)
+        return NetworkFunctions(initial, loss, draw, critic_loss)
 
 
 class _View:
@@ -116,7 +115,7 @@ class _View:
     def start(self, columns: Ints) -> np.ndarray:
         """Return the biases (W,) that the last layer starts from: the categories' shares."""
         parts = [np.log(self.cells[d].shares) if self.is_category[d] else np.zeros(1) for d in columns]
-        return np.maximum(np.concatenate(parts), -8.0).astype(np.float32)
+        return np.asarray(np.maximum(np.concatenate(parts), -8.0))
 
     def rows(self, columns: Ints, cells: Any, positions: Any) -> Any:
         """Return rows (B, W) of cells (B, D) and positions (B, D)."""

@@ -12,7 +12,7 @@ from core.arrays import Array, Floats, Ints
 from core.progress import ReportProgress, no_progress
 from training.engine.generators.encoding import Encoder
 from training.engine.generators.protocol import Checkpoints, Curves, GeneratorOptions, check_sample
-from training.engine.generators.training_loop import Network, Params, TrainingPlan, jax_key, train
+from training.engine.generators.training_loop import NetworkFunctions, Params, TrainingPlan, jax_key, train_network
 from training.engine.tables.schema import TableSchema
 from training.engine.tables.table import Table
 
@@ -56,15 +56,22 @@ def hidden_weights(key: Any, name: str, width: int, layers: int) -> Params:
 
 def absent_cells(sizes: tuple[int, ...]) -> Floats:
     """Return (D, C) what is added to logits: 0 for the cells of each column, and a large negative number beyond them."""
-    return np.where(np.arange(max(sizes)) < np.array(sizes)[:, None], 0.0, _NEVER).astype(np.float32)
+    return np.where(np.arange(max(sizes)) < np.array(sizes)[:, None], 0.0, _NEVER)
 
 
 def marginal_logits(encoder: Encoder) -> Floats:
     """Return the logarithm (D, C) of each cell's share, from which the last layers start."""
-    out = np.full((len(encoder.own), max(encoder.sizes)), 0.0, dtype=np.float32)
+    out = np.zeros((len(encoder.own), max(encoder.sizes)))
     for d, i in enumerate(encoder.own):
         out[d, : encoder.sizes[d]] = np.maximum(np.log(encoder.cells[i].shares), -8.0)
     return out
+
+
+def parts_of(encoder: Encoder) -> tuple[tuple[Ints, Ints], ...]:
+    """Return the columns that each part of a network draws, and those that it reads: the given ones, then the others."""
+    every, given = np.arange(len(encoder.own)), np.sort(encoder.given_places)
+    nothing = np.zeros(0, dtype=np.int64)
+    return ((given, nothing), (np.setdiff1d(every, given), given)) if len(given) else ((every, nothing),)
 
 
 def cross_entropy(logits: Any, cells: Any) -> Any:
@@ -80,7 +87,7 @@ class FittedNetwork:
     """Hold a trained network with its encoder."""
 
     encoder: Encoder
-    network: Network
+    network: NetworkFunctions
     weights: Mapping[str, Array]
     curves: Curves
 
@@ -123,7 +130,7 @@ class NetworkGenerator:
     name: str
     plan: TrainingPlan
 
-    def network(self, encoder: Encoder) -> Network:
+    def network(self, encoder: Encoder) -> NetworkFunctions:
         """Return the network for the columns of an encoder."""
         raise NotImplementedError
 
@@ -146,7 +153,7 @@ class NetworkGenerator:
         cells, positions = encoder.encode(table, seed=seed)
         network = self.network(encoder)
         plan = TrainingPlan(options.steps or self.plan.steps, self.plan.learning_rate, self.plan.decay)
-        weights, curves = train(
+        weights, curves = train_network(
             network, cells, positions, plan=plan, seed=seed, name=self.name, report=report, checkpoints=checkpoints
         )
         return FittedNetwork(encoder, network, weights, curves)

@@ -30,7 +30,7 @@ _CRITIC = "critic"  # the critic's weights begin with it
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkFunctions:
     """Hold the functions of a network, all of jax arrays.
 
     initial: key -> weights. loss: (weights, batch, key) -> mean loss of a row.
@@ -57,11 +57,11 @@ def jax_key(*seeds: int) -> Any:
     """Return the key of jax that follows from some seeds."""
     import jax
 
-    return jax.random.wrap_key_data(np.random.SeedSequence(seeds).generate_state(2))
+    return jax.random.wrap_key_data(jax.numpy.asarray(np.random.SeedSequence(seeds).generate_state(2)))
 
 
-def train(
-    network: Network,
+def train_network(
+    network: NetworkFunctions,
     cells: Ints,
     positions: Floats,
     *,
@@ -85,13 +85,13 @@ def train(
         state = loop.judged(state, losses[2], curves)
         keep_state(checkpoints, digest, loop.packed(state, curves))
         report(losses[0] / plan.steps, f"{name}: step {losses[0]:.0f} of {plan.steps}, loss {losses[2]:.4g}")
-    best = {key: np.asarray(value, dtype=np.float64) for key, value in state["best"].items()}
+    best: dict[str, Array] = {key: np.asarray(value, dtype=np.float64) for key, value in state["best"].items()}
     return best, Curves(curves[:, 0].astype(np.int64), curves[:, 1], curves[:, 2])
 
 
 @dataclass(frozen=True)
 class _Loop:
-    network: Network
+    network: NetworkFunctions
     plan: TrainingPlan
     seed: int
     validates: bool
@@ -99,7 +99,7 @@ class _Loop:
     validate: Callable[[Params], Any]
 
     @classmethod
-    def of(cls, network: Network, cells: Ints, positions: Floats, plan: TrainingPlan, seed: int) -> _Loop:
+    def of(cls, network: NetworkFunctions, cells: Ints, positions: Floats, plan: TrainingPlan, seed: int) -> _Loop:
         import jax
 
         order = np.random.default_rng([seed, 7]).permutation(len(cells))
@@ -160,7 +160,8 @@ class _Loop:
 
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
         kinds = {"i": np.int64, "u": np.int64, "f": np.float64}
-        return {f"leaf_{i}": leaf.astype(kinds[leaf.dtype.kind]) for i, leaf in enumerate(leaves)} | {"curves": curves}
+        out: dict[str, Array] = {f"leaf_{i}": leaf.astype(kinds[leaf.dtype.kind]) for i, leaf in enumerate(leaves)}
+        return out | {"curves": curves}
 
     def resumed(self, kept: Mapping[str, Array]) -> tuple[dict[str, Any], Floats]:
         """Return the state and the curves that ``packed`` gave."""
@@ -178,7 +179,7 @@ def _on_device(cells: Ints, positions: Floats) -> Batch:
     return jnp.asarray(cells, dtype=jnp.int32), jnp.asarray(positions, dtype=jnp.float32)
 
 
-def _optimisers(network: Network, plan: TrainingPlan) -> tuple[Any, Any]:
+def _optimisers(network: NetworkFunctions, plan: TrainingPlan) -> tuple[Any, Any]:
     """Return the optimiser of the network and that of the critic."""
     import optax
 
@@ -194,7 +195,7 @@ def _parts(weights: Params) -> tuple[Params, Params]:
     return {key: value for key, value in weights.items() if key not in critic}, critic
 
 
-def _optimiser_start(network: Network, plan: TrainingPlan, weights: Params) -> dict[str, Any]:
+def _optimiser_start(network: NetworkFunctions, plan: TrainingPlan, weights: Params) -> dict[str, Any]:
     import jax.numpy as jnp
 
     own, critics = _optimisers(network, plan)
@@ -202,7 +203,7 @@ def _optimiser_start(network: Network, plan: TrainingPlan, weights: Params) -> d
     return {"steps": jnp.zeros((), dtype=jnp.int32), "own": own.init(mine), "critic": critics.init(critic)}
 
 
-def _update_of(network: Network, plan: TrainingPlan) -> Callable[[Any, Batch, Any], tuple[Any, Any]]:
+def _update_of(network: NetworkFunctions, plan: TrainingPlan) -> Callable[[Any, Batch, Any], tuple[Any, Any]]:
     """Return the function of one step: (state, batch, key) -> (state, loss)."""
     import jax
     import optax

@@ -23,18 +23,12 @@ from training.engine.generators.networks import (
     hidden_weights,
     indicators,
     marginal_logits,
+    parts_of,
 )
-from training.engine.generators.training_loop import Batch, Network, Params, TrainingPlan
+from training.engine.generators.training_loop import Batch, NetworkFunctions, Params, TrainingPlan
 
 _WIDTH, _LATENT, _COMPONENTS = 256, 16, 512
 _BETA = 0.35  # weight of the divergence from the prior
-
-
-def parts_of(encoder: Encoder) -> tuple[tuple[Ints, Ints], ...]:
-    """Return the columns that each part of a network draws, and those that it reads: the given ones, then the others."""
-    every, given = np.arange(len(encoder.own)), np.sort(encoder.given_places)
-    nothing = np.zeros(0, dtype=np.int64)
-    return ((given, nothing), (np.setdiff1d(every, given), given)) if len(given) else ((every, nothing),)
 
 
 class Vae(NetworkGenerator):
@@ -43,7 +37,7 @@ class Vae(NetworkGenerator):
     name = "vae"
     plan = TrainingPlan(steps=4_500, learning_rate=4e-3)
 
-    def network(self, encoder: Encoder) -> Network:
+    def network(self, encoder: Encoder) -> NetworkFunctions:
         """Return the network for the columns of an encoder."""
         import jax
         import jax.numpy as jnp
@@ -69,7 +63,7 @@ class Vae(NetworkGenerator):
                 out = out.at[:, model.own].set(model.draw(weights, out, k))
             return out, None
 
-        return Network(initial, loss, draw)
+        return NetworkFunctions(initial, loss, draw)
 
 
 class _Part:
