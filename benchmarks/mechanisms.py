@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.audit import epsilon_at_least, mu_at_least
 from benchmarks.audited_moments import Audited, audit
 from benchmarks.common import Check, arguments, finish
 from benchmarks.planted_faults import faults
@@ -27,6 +26,7 @@ from privacy.engine.anonymize.columns import Column
 from privacy.engine.anonymize.local_dp import draw, local_rows
 from privacy.engine.dp.mechanisms import noise_once
 from privacy.engine.dp.threshold_tables import THRESHOLD_STEPS, THRESHOLD_WHOLE, noise_table
+from training.engine.audit.bounds import epsilon_at_least, mu_at_least
 
 EPSILON = 1.0
 DRAWS, QUICK_DRAWS = 1_000_000, 200_000

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.audit import epsilon_at_least, mu_at_least
 from privacy.engine.anonymize.local_dp import draw
 from privacy.engine.dp.mechanisms import integer_sum, noise_once
 from privacy.engine.dp.threshold_tables import THRESHOLD_STEPS, noise_table
+from training.engine.audit.bounds import epsilon_at_least, mu_at_least
 
 CLIP = 1.0
 

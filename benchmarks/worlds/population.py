@@ -27,13 +27,27 @@ class Population:
         self._state = self._first_states()
         self._present = np.ones(people, bool)
 
-    def live(self, days: int, arms: Arms = NOBODY_SERVED, exploration: float = 1.0, arm: Ints | None = None) -> Month:
+    @property
+    def present(self) -> Bools:
+        """Return which places (U,) hold a person who has not left."""
+        return self._present
+
+    def live(
+        self,
+        days: int,
+        arms: Arms = NOBODY_SERVED,
+        exploration: float = 1.0,
+        arm: Ints | None = None,
+        *,
+        newcomers: bool = True,
+    ) -> Month:
         """Simulate days.
 
         Args: arms: the policies. exploration: share of decisions that are exploration draws. arm (U,): each person's index in
-        ``arms``; None serves everybody with the first.
+        ``arms``; None serves everybody with the first. newcomers: whether people come in the places of those who left.
         """
-        self._replace_left()
+        if newcomers:
+            self._replace_left()
         served = np.zeros(self.people, dtype=np.int64) if arm is None else arm
         points = days * self.world.spec.decisions_per_day
         steps = [self._point(arms, served, exploration) for _ in range(points)]

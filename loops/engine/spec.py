@@ -89,6 +89,11 @@ class Head:
         """Return the index of the reference action in ``actions``."""
         return self.actions.index(self.reference)
 
+    @property
+    def logged_rate(self) -> float:
+        """Return the share of exploration draws that are not the reference action."""
+        return 1.0 - self.logging[self.reference_index]
+
 
 @dataclass(frozen=True)
 class Reward:

@@ -21,12 +21,24 @@ _NAMES = {
     "empathy": "Empathy",
     "false_interventions": "False interventions",
     "reward": "Reward",
+    "lived": "All that people lived",
+    "lived_improvement": "Reward, with people who stay away and missing rewards",
+    "lived_empathy": "Empathy over interventions",
+    "lived_false_intervention": "False interventions, with silence counted",
+    "lived_retention": "People keep coming",
 }
 _HARM = {
     "empathy_drop": "Lower empathy",
     "false_intervention_rise": "More false interventions",
     "latency_over_250_ms": "Slow answers",
     "silence": "People fall silent",
+}
+
+_LIVED_NEEDED = {
+    "lived_improvement": "above 0, and a loss of {margin:g} is excluded",
+    "lived_empathy": "proven at least {bar:g}",
+    "lived_false_intervention": "proven at most {bar:.3g}",
+    "lived_retention": "a fall beyond {bar:+.0%} of the days is excluded",
 }
 
 
@@ -95,11 +107,18 @@ def _needed(name: str, figures: Mapping[str, Any], terms: Mapping[str, Any]) -> 
         )
     if name == "false_interventions":
         return f"clearly within {FALSE_INTERVENTION_BAR:g}, and proven below twice the present version's"
+    if name in _LIVED_NEEDED:
+        return _LIVED_NEEDED[name].format(bar=figures.get("bar") or 0.0, margin=_margin(terms))
     if name == "reward" and "winner" in figures:
         return "proven higher"
     if name == "reward":
-        return f"higher, and a loss of {REWARD_MARGIN * float(terms.get('reward_scale', 1.0)):g} is excluded"
+        return f"higher, and a loss of {_margin(terms):g} is excluded"
     return ""
+
+
+def _margin(terms: Mapping[str, Any]) -> float:
+    """Return the loss of reward that must be excluded, in the loop's units."""
+    return REWARD_MARGIN * float(terms.get("reward_scale", 1.0))
 
 
 def _value(value: float | None, shown: bool) -> str:

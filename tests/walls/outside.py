@@ -40,7 +40,11 @@ HEAVY_PLACES = {  # each imports inside the function that a worker or a command 
     "training.engine.generators.networks",  # layers of networks
     "training.engine.generators.training_loop",  # trains networks
     "training.engine.generators.vae",  # a network
+    "training.engine.audit.bounds",  # quantiles of intervals
     "training.engine.intervals.clustered",  # quantiles of intervals
+    "training.engine.scores.boosting",  # boosted trees
+    "training.engine.scores.diversity",  # the binomial distribution
+    "training.engine.scores.measures",  # quantiles of intervals
     "training.services.gate",  # the p-value of a gate
 }
 _DOTTED = re.compile(r"[a-z]\w*\.[\w.]*")  # also the beginning of an f-string

@@ -38,6 +38,7 @@ from deployments.engine.rollouts.conditions import (
     empathy_is_kept,
     false_interventions_are_few,
 )
+from deployments.engine.rollouts.lived_conditions import LivedFinding, lived_conditions, lived_json, lived_of
 from deployments.engine.rollouts.staged import exit_of
 from deployments.engine.rollouts.verdict import (
     CONTROL_KEPT,
@@ -72,6 +73,8 @@ class AbTerms:
     when_insufficient: WhenInsufficient = "go_back"
     proven_gate: bool = True
     reward_scale: float = 1.0
+    logged_rate: float = 0.0
+    judges_lived: bool = False
 
     def __post_init__(self) -> None:
         """Raise InputError for terms that no test can follow."""
@@ -87,6 +90,10 @@ class AbTerms:
             raise InputError(
                 f"when_insufficient is {self.when_insufficient!r}; give one of {', '.join(WHEN_INSUFFICIENT)}"
             )
+
+    def weeks_due(self, extended: int) -> int:
+        """Return the closed weeks after which a test is decided that was extended so often."""
+        return self.weeks * (1 + max(extended, 0))
 
     def path(self, blocks: MixtureBlocks) -> MixturePath:
         """Return what is known of the difference of rewards after each block, in the units of rewards."""
@@ -117,6 +124,7 @@ class AbFacts:
     exposed_both: int = 0
     assigned: tuple[int, int] = (0, 0)
     late: bool = False
+    lived: tuple[LivedFinding, ...] | None = None
 
     def as_json(self, terms: AbTerms) -> dict[str, Any]:
         """Return the facts as JSON values, of people no more than the last look under the test's terms and moments of arms."""
@@ -130,7 +138,7 @@ class AbFacts:
             "exposed_both": self.exposed_both,
             "assigned": list(self.assigned),
             "late": self.late,
-        }
+        } | lived_json(self.lived)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> AbFacts:
@@ -140,7 +148,10 @@ class AbFacts:
         ours, theirs = stored["assigned"]
         known = {name: value for name, value in stored.items() if name != "look"}
         look = AbLook.from_json(stored["look"])
-        return cls(**{**known, **arms, "blocks": look, "triggers": triggers, "assigned": (ours, theirs)})
+        lived = lived_of(stored)
+        return cls(
+            **{**known, **arms, "blocks": look, "triggers": triggers, "assigned": (ours, theirs), "lived": lived}
+        )
 
 
 @dataclass(frozen=True)
@@ -201,11 +212,11 @@ class AbLook:
 def ab_verdict(terms: AbTerms, facts: AbFacts) -> RolloutVerdict:
     """Decide the next step of an A/B test."""
     ours, theirs, now = facts.candidate.moments, facts.stable.moments, AbLook.of(terms, facts.blocks)
-    conditions = _conditions(terms, ours, theirs, now)
+    conditions = _conditions(terms, facts, ours, theirs, now)
     findings = [
         *harm_found(facts.triggers),
         *assignment_found(facts.assigned, terms.split, facts.exposed_both),
-        *signals_found(ours, theirs, reward=False),
+        *signals_found(ours, theirs, logged_rate=terms.logged_rate, reward=False),
         *_course(terms, facts, conditions, now),
     ]
     figures = {
@@ -215,17 +226,26 @@ def ab_verdict(terms: AbTerms, facts: AbFacts) -> RolloutVerdict:
         "late": facts.late,
         "reward": now.figures | {"alpha": terms.alpha, "minimum_effect": terms.minimum_effect * terms.reward_scale},
         "conditions": {c.name: {"state": c.state, **c.figures} for c in conditions},
-        "signals": signal_figures(ours, theirs),
+        "signals": signal_figures(ours, theirs, terms.logged_rate),
         "triggers": trigger_figures(facts.triggers),
         "assignment": assignment_figures(facts.assigned, terms.split, facts.exposed_both),
     }
     return worst_of(findings, figures)
 
 
-def _conditions(terms: AbTerms, ours: ArmMoments, theirs: ArmMoments, now: AbLook) -> list[Condition]:
+def ab_lived_is_due(terms: AbTerms, closed_weeks: int, extended: int) -> bool:
+    """Tell whether the next look at a test needs to know what both arms lived, which takes long to read."""
+    return terms.judges_lived and closed_weeks >= terms.weeks_due(extended)
+
+
+def _conditions(terms: AbTerms, facts: AbFacts, ours: ArmMoments, theirs: ArmMoments, now: AbLook) -> list[Condition]:
     """Return what promotes a candidate beside its proof: people, reward, empathy, and what an unsure gate leaves open."""
     needed = [_enough_an_arm(terms, now), _reward(terms, now), empathy_is_kept(ours, theirs)]
-    return needed if terms.proven_gate else [*needed, false_interventions_are_few(ours, theirs)]
+    if not terms.proven_gate:
+        needed.append(false_interventions_are_few(ours, theirs))
+    if ab_lived_is_due(terms, facts.closed_weeks, facts.extended):
+        needed += lived_conditions(facts.lived, terms.reward_scale)
+    return needed
 
 
 def _enough_an_arm(terms: AbTerms, now: AbLook) -> Condition:
@@ -246,7 +266,7 @@ def _reward(terms: AbTerms, now: AbLook) -> Condition:
 
 def _course(terms: AbTerms, facts: AbFacts, conditions: list[Condition], now: AbLook) -> list[CheckFinding]:
     """Return what follows if nothing stops the test."""
-    due = terms.weeks * (1 + max(facts.extended, 0))
+    due = terms.weeks_due(facts.extended)
     if facts.closed_weeks < due and not facts.late:
         return [CheckFinding("wait", f"{facts.closed_weeks} of {due} weeks are closed ({now.numbers}).", WAITING)]
     if facts.closed_weeks >= due and all(c.holds for c in conditions):

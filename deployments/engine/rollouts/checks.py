@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from deployments.engine.evidence.fixed_time import Comparison, compare_arms, compare_rewards
+from deployments.engine.evidence.fixed_time import Comparison, compare_arms, compare_rewards, compare_with_bar
 from deployments.engine.evidence.sample_ratio import log_bayes_factor, ratio_is_off
 from deployments.engine.health.metrics import LEAST_COMPARED
 from deployments.engine.health.triggers import NEAR_NOTHING, Trigger
@@ -26,6 +26,7 @@ from privacy.engine.dp.coarse_counts import two_digits
 SIGNAL_ALPHA = 0.001  # for each signal and closed week
 KEPT_ENGAGEMENT = 0.80  # share of the stable version's decisions a week
 MORE_OFTEN, LESS_OFTEN = 2.0, 0.25  # times the stable version's share of decisions with an intervention
+MORE_THAN_LOGGED = 1.5  # times the logged share; a trained policy is held to that share in its model
 BOTH_ARMS_TOLERATED = 0.01  # share of people; a change of the stage meets a few of them between two decisions
 
 _HARM = {
@@ -70,8 +71,16 @@ def assignment_figures(assigned: tuple[int, int], share: float, exposed_both: in
     }
 
 
-def signals_found(candidate: ArmMoments, stable: ArmMoments, *, reward: bool = True) -> list[CheckFinding]:
-    """Return one finding for each signal. ``reward``: whether reward is one of them, and not the question itself."""
+def signals_found(
+    candidate: ArmMoments, stable: ArmMoments, *, logged_rate: float = 0.0, reward: bool = True
+) -> list[CheckFinding]:
+    """Return one finding for each signal.
+
+    Args:
+        logged_rate: share of decisions with an intervention in the loop's own draws, if the stable version is the reference,
+            which never intervenes by itself. It is what people are used to, so a first policy is compared with it.
+        reward: whether reward is one of the signals, and not the question itself.
+    """
     signals = _signals(candidate, stable)
     said = []
     if reward and signals["reward"].is_below(0.0):
@@ -79,7 +88,7 @@ def signals_found(candidate: ArmMoments, stable: ArmMoments, *, reward: bool = T
     if signals["engagement"].is_below(0.0):
         said.append(f"People decide on less than {KEPT_ENGAGEMENT:.0%} as much ({numbers(signals['engagement'])})")
     if stable.intervention_rate.n and stable.intervention_rate.mean >= NEAR_NOTHING:
-        if signals["more_often"].is_above(0.0):
+        if signals["more_often"].is_above(0.0) and _exceeds_logged(candidate, logged_rate):
             said.append(
                 f"The candidate speaks more than {MORE_OFTEN:g} times as often ({numbers(signals['more_often'])})"
             )
@@ -90,9 +99,16 @@ def signals_found(candidate: ArmMoments, stable: ArmMoments, *, reward: bool = T
     return [CheckFinding("pause", f"{text}. Find out why, and then resume or abort.", NEEDS_A_LOOK) for text in said]
 
 
-def signal_figures(candidate: ArmMoments, stable: ArmMoments) -> dict[str, Any]:
+def _exceeds_logged(candidate: ArmMoments, logged_rate: float) -> bool:
+    """Tell whether the candidate is proven to speak clearly more often than the loop's own draws."""
+    bar = MORE_THAN_LOGGED * logged_rate
+    return compare_with_bar(candidate.intervention_rate, bar, level=1.0 - SIGNAL_ALPHA, values="share").is_above(0.0)
+
+
+def signal_figures(candidate: ArmMoments, stable: ArmMoments, logged_rate: float = 0.0) -> dict[str, Any]:
     """Return the numbers behind ``signals_found``, with the share of false alarms of each signal and week."""
-    return {name: shown(found) for name, found in _signals(candidate, stable).items()} | {"alpha": SIGNAL_ALPHA}
+    figures = {name: shown(found) for name, found in _signals(candidate, stable).items()}
+    return figures | {"alpha": SIGNAL_ALPHA} | ({"logged_rate": logged_rate} if logged_rate else {})
 
 
 def _signals(candidate: ArmMoments, stable: ArmMoments) -> dict[str, Comparison]:

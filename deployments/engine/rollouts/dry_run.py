@@ -31,11 +31,12 @@ def canary_dry_run(
     """Return the verdict of each week until one ends or pauses the canary.
 
     The arms are those in which people lived, so their sizes are not compared with the stages' shares. Latency is not stored by
-    week, and is left out.
+    week, and is left out. So are the conditions of ``lived_conditions``.
 
     Args:
         margin: tolerated fall of the reward, in the loop's units.
     """
+    terms = replace(terms, judges_lived=False)  # it needs what people live while the rollout goes on
     walk: list[DryWeek] = []
     stage, first, extended = 0, lived.first, 0
     for week in sorted({int(week) for week in lived.week if week >= lived.first}):

@@ -34,6 +34,7 @@ from deployments.engine.rollouts.conditions import (
     reward_is_better,
     reward_is_not_worse,
 )
+from deployments.engine.rollouts.lived_conditions import LivedFinding, lived_conditions, lived_json, lived_of
 from deployments.engine.rollouts.verdict import (
     ACCEPTED,
     NOT_ENOUGH,
@@ -67,6 +68,7 @@ class CanaryTerms:
     ``dwell_weeks``: closed whole weeks of each stage; by default two, and four of a service with fewer than 600 people.
     ``extensions``: how often one stage may be extended. ``when_insufficient``: how a stage without proof ends at its deadline.
     ``proven_gate``: whether the candidate's gate said pass. ``reward_scale``: one scale, in the units of rewards.
+    ``logged_rate``: as ``signals_found`` takes it. ``judges_lived``: whether its promotion needs ``lived_conditions``.
     """
 
     stages: tuple[float, ...] = CANARY_STAGES
@@ -76,6 +78,8 @@ class CanaryTerms:
     when_insufficient: WhenInsufficient = "go_back"
     proven_gate: bool = True
     reward_scale: float = 1.0
+    logged_rate: float = 0.0
+    judges_lived: bool = False
 
     def __post_init__(self) -> None:
         """Fill in the weeks of a stage. Raises InputError for terms that no rollout can follow."""
@@ -101,6 +105,10 @@ class CanaryTerms:
         """Tell whether everybody comes after this stage."""
         return stage >= len(self.stages) - 1
 
+    def weeks_due(self, extended: int) -> int:
+        """Return the closed weeks after which a stage is looked at that was extended so often."""
+        return self.dwell_weeks * (1 + max(extended, 0))
+
     def kept_empathy(self, stage: int) -> float:
         """Return the share of empathy that a stage must prove to be kept. Few people may leave early stages by less."""
         return KEPT_EMPATHY_OF_FEW if self.people < FEW_PEOPLE and not self.is_last(stage) else KEPT_EMPATHY
@@ -122,7 +130,8 @@ class StageFacts:
     ``stage``: 0 for the first. ``closed_weeks``: whole closed weeks in it. ``extended``: how often it was extended.
     ``candidate``, ``stable``: the values of both arms over these weeks, or their moments. ``triggers``: the guardrails over the
     whole rollout. ``exposed_both``: people who met both arms within the stage. ``assigned``: people first assigned to the
-    candidate and to the stable version in it. ``late``: whether the rollout's deadline has passed.
+    candidate and to the stable version in it. ``late``: whether the rollout's deadline has passed. ``lived``: what a private
+    trial would say of the last stage, None if it was not read.
     """
 
     stage: int
@@ -134,6 +143,7 @@ class StageFacts:
     exposed_both: int = 0
     assigned: tuple[int, int] = (0, 0)
     late: bool = False
+    lived: tuple[LivedFinding, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts as JSON values. Of people's values only moments are kept, which are all that a verdict reads."""
@@ -147,7 +157,7 @@ class StageFacts:
             "exposed_both": self.exposed_both,
             "assigned": list(self.assigned),
             "late": self.late,
-        }
+        } | lived_json(self.lived)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> StageFacts:
@@ -155,17 +165,18 @@ class StageFacts:
         arms = {arm: ArmMoments.from_json(stored[arm]) for arm in ("candidate", "stable")}
         triggers = tuple(Trigger(**trigger) for trigger in stored["triggers"])
         ours, theirs = stored["assigned"]
-        return cls(**{**stored, **arms, "triggers": triggers, "assigned": (ours, theirs)})
+        lived = lived_of(stored)
+        return cls(**{**stored, **arms, "triggers": triggers, "assigned": (ours, theirs), "lived": lived})
 
 
 def canary_verdict(terms: CanaryTerms, facts: StageFacts) -> RolloutVerdict:
     """Decide the next step of a rollout in stages."""
     ours, theirs, share = facts.candidate.moments, facts.stable.moments, terms.share(facts.stage)
-    conditions = _conditions(terms, facts.stage, ours, theirs)
+    conditions = _conditions(terms, facts, ours, theirs)
     findings = [
         *harm_found(facts.triggers),
         *assignment_found(facts.assigned, share, facts.exposed_both),
-        *signals_found(ours, theirs),
+        *signals_found(ours, theirs, logged_rate=terms.logged_rate),
         *_course(terms, facts, conditions),
     ]
     figures = {
@@ -176,27 +187,34 @@ def canary_verdict(terms: CanaryTerms, facts: StageFacts) -> RolloutVerdict:
         "extended": facts.extended,
         "late": facts.late,
         "conditions": {c.name: {"state": c.state, **c.figures} for c in conditions},
-        "signals": signal_figures(ours, theirs),
+        "signals": signal_figures(ours, theirs, terms.logged_rate),
         "triggers": trigger_figures(facts.triggers),
         "assignment": assignment_figures(facts.assigned, share, facts.exposed_both),
     }
     return worst_of(findings, figures)
 
 
-def _conditions(terms: CanaryTerms, stage: int, ours: ArmMoments, theirs: ArmMoments) -> list[Condition]:
+def lived_is_due(terms: CanaryTerms, stage: int, closed_weeks: int, extended: int) -> bool:
+    """Tell whether the next look at a rollout needs to know what both arms lived, which takes long to read."""
+    return terms.judges_lived and terms.is_last(stage) and closed_weeks >= terms.weeks_due(extended)
+
+
+def _conditions(terms: CanaryTerms, facts: StageFacts, ours: ArmMoments, theirs: ArmMoments) -> list[Condition]:
     """Return what the stage needs for its next step."""
-    needed = [enough_people(ours, theirs), empathy_is_kept(ours, theirs, terms.kept_empathy(stage))]
-    if terms.is_last(stage) and not terms.proven_gate:
+    needed = [enough_people(ours, theirs), empathy_is_kept(ours, theirs, terms.kept_empathy(facts.stage))]
+    if terms.is_last(facts.stage) and not terms.proven_gate:
         needed += [
             reward_is_not_worse(ours, theirs, terms.reward_scale),
             false_interventions_are_few(ours, theirs),
         ]
+    if lived_is_due(terms, facts.stage, facts.closed_weeks, facts.extended):
+        needed += lived_conditions(facts.lived, terms.reward_scale)
     return needed
 
 
 def _course(terms: CanaryTerms, facts: StageFacts, conditions: list[Condition]) -> list[CheckFinding]:
     """Return what follows if nothing stops the rollout."""
-    due = terms.dwell_weeks * (1 + max(facts.extended, 0))
+    due = terms.weeks_due(facts.extended)
     if facts.closed_weeks < due and not facts.late:
         return [CheckFinding("wait", f"{facts.closed_weeks} of {due} weeks of this stage are closed.", WAITING)]
     go_on: Step = "promote" if terms.is_last(facts.stage) else "advance"

@@ -16,7 +16,7 @@ from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import AbExperiment, Deployment
 from deployments.services.rollouts.candidate_arm import candidate_begin
 from deployments.services.rollouts.full_rollout import proposal_under_lock, serving_check
-from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
+from deployments.services.rollouts.gate_standing import GateStanding, gate_standing, unproven_terms
 from deployments.services.rollouts.recorded_rollouts import rollouts_entry
 from loops.engine.spec import LoopSpec
 from privacy.models import VaultKind
@@ -56,7 +56,8 @@ def ab_test_start(
             "stages": [terms.split],
             "by_hand": proposal.current.spec.rollout.by_hand,
             "silence": proposal.current.spec.reward.silence,
-        },
+        }
+        | unproven_terms(proposal, standing),
         actor=actor,
         reason=reason,
         override=override,

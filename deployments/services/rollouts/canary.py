@@ -16,7 +16,7 @@ from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment
 from deployments.services.rollouts.candidate_arm import candidate_begin
 from deployments.services.rollouts.full_rollout import Proposal, proposal_under_lock, serving_check
-from deployments.services.rollouts.gate_standing import GateStanding, gate_standing
+from deployments.services.rollouts.gate_standing import GateStanding, gate_standing, unproven_terms
 from loops.engine.spec import LoopSpec
 from training.models import ModelVersion
 from training.selectors.evidence import people_behind
@@ -41,7 +41,7 @@ def canary_start(
     standing = gate_standing(version)
     standing.evaluated_check("rolled out")
     serving_check(proposal)
-    terms = staged_terms(standing, proposal.current.spec, share)
+    terms = staged_terms(standing, proposal.current.spec, share) | unproven_terms(proposal, standing)
     return candidate_begin(
         proposal=proposal,
         strategy=CANARY,

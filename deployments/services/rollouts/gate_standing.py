@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from core.errors import Conflict
 from core.sentences import clause
+from deployments.services.rollouts.full_rollout import Proposal
 from loops.engine.heads import MAIN_HEAD
+from training.engine.gates.trial import trial_first
 from training.models import VERDICT_WORDS, GateVerdict, ModelVersion, VersionState
 from training.selectors.evidence import trial_is_wanted
 from training.selectors.versions import last_verdict
@@ -52,3 +55,18 @@ def gate_standing(version: ModelVersion) -> GateStanding:
     verdict = last_verdict(version)
     asks = verdict is not None and version.head == MAIN_HEAD and trial_is_wanted(version, verdict)
     return GateStanding(version, verdict, asks)
+
+
+def unproven_terms(proposal: Proposal, standing: GateStanding) -> dict[str, Any]:
+    """Return the terms of a rollout that depend on what the gate has proven, and on what the slot serves.
+
+    Whatever a private trial would be needed for is judged by what both arms lived (``lived_conditions``): a policy that its gate
+    left open, or a first one, whose later costs the log cannot show.
+    """
+    version, spec = proposal.version, proposal.current.spec
+    incumbent = proposal.incumbent(version.head)
+    first = trial_first(spec, incumbent=incumbent is not None)
+    return {
+        "logged_rate": 0.0 if incumbent is not None else spec.head(version.head).logged_rate,
+        "judges_lived": version.head == MAIN_HEAD and (first or not standing.is_proven),
+    }

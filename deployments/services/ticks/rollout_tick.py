@@ -157,8 +157,9 @@ def _act(rollout: Deployment, verdict: RolloutVerdict) -> None:
 
 
 def _judge_canary(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
-    facts = stage_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), spec)
-    return canary_verdict(canary_terms(terms), facts), facts.as_json()
+    declared, slot = canary_terms(terms), slot_for(rollout.slot.loop, rollout.slot.head)
+    facts = stage_facts(rollout, slot, spec, declared, last_check(rollout))
+    return canary_verdict(declared, facts), facts.as_json()
 
 
 def _judge_shadow(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
@@ -186,8 +187,8 @@ def canary_terms(stored: dict[str, Any]) -> CanaryTerms:
 
 
 def _judge_ab_test(rollout: Deployment, terms: dict[str, Any], spec: LoopSpec) -> tuple[RolloutVerdict, dict[str, Any]]:
-    declared = ab_test_terms(terms)
-    facts = ab_facts(rollout, slot_for(rollout.slot.loop, rollout.slot.head), spec, declared.weeks)
+    declared, slot = ab_test_terms(terms), slot_for(rollout.slot.loop, rollout.slot.head)
+    facts = ab_facts(rollout, slot, spec, declared, last_check(rollout))
     return ab_verdict(declared, facts), facts.as_json(declared)
 
 

@@ -14,29 +14,46 @@ from deployments.engine.health.evidence import LivedWeeks
 from deployments.engine.health.metrics import LEAST_SHOWN
 from deployments.engine.health.report import health_of
 from deployments.engine.health.triggers import Trigger
-from deployments.engine.rollouts.ab_test import AbFacts
+from deployments.engine.rollouts.ab_test import AbFacts, AbTerms, ab_lived_is_due
 from deployments.engine.rollouts.arm_values import arm_values, people_of_one_arm, reward_blocks
-from deployments.engine.rollouts.staged import StageFacts
-from deployments.models import Deployment, EvidenceUnit, ServingSlot
+from deployments.engine.rollouts.staged import CanaryTerms, StageFacts, lived_is_due
+from deployments.models import Deployment, EvidenceUnit, RolloutCheck, ServingSlot
 from deployments.selectors.health import epoch_number, evidence_of
+from deployments.services.ticks.lived_facts import lived_facts
 from loops.engine.spec import LoopSpec, Silence
 
 _WEEKS_BEFORE = 8  # of a person's reward before the rollout, at most
 
 
-def stage_facts(rollout: Deployment, slot: ServingSlot, spec: LoopSpec) -> StageFacts:
-    """Return the facts of the present stage."""
-    return StageFacts(stage=rollout.stage, **_Stage.of(rollout, slot, spec).facts(rollout))
+def stage_facts(
+    rollout: Deployment, slot: ServingSlot, spec: LoopSpec, terms: CanaryTerms, last: RolloutCheck | None = None
+) -> StageFacts:
+    """Return the facts of the present stage.
+
+    Args: last: the rollout's last check.
+    """
+    facts = _Stage.of(rollout, slot, spec).facts(rollout)
+    closed = facts["closed_weeks"]
+    if lived_is_due(terms, rollout.stage, closed, rollout.extended):
+        facts["lived"] = lived_facts(rollout, slot, closed, last)
+    return StageFacts(stage=rollout.stage, **facts)
 
 
-def ab_facts(rollout: Deployment, slot: ServingSlot, spec: LoopSpec, weeks: int) -> AbFacts:
+def ab_facts(
+    rollout: Deployment, slot: ServingSlot, spec: LoopSpec, terms: AbTerms, last: RolloutCheck | None = None
+) -> AbFacts:
     """Return the facts of an A/B test since it began, or since it was resumed.
 
-    Args: weeks: its declared time. Once that is over, a person's value is their mean over all of it, and not over one week.
+    Once its declared time is over, a person's value is their mean over all of it, and not over one week.
+
+    Args: last: the test's last check.
     """
     stage = _Stage.of(rollout, slot, spec)
     facts = stage.facts(rollout)
-    tile = weeks if facts["closed_weeks"] >= weeks else 1
+    closed = facts["closed_weeks"]
+    if ab_lived_is_due(terms, closed, rollout.extended):
+        facts["lived"] = lived_facts(rollout, slot, closed, last)
+    tile = terms.weeks if closed >= terms.weeks else 1
     return AbFacts(blocks=reward_blocks(stage.weeks, stage.past, first=stage.first, tile=tile), **facts)
 
 

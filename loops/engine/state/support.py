@@ -50,7 +50,7 @@ def _support(loop: _Loop) -> Support:
     held = [i for i, f in enumerate(spec.features) if f.dynamics in HELD]
     if not held:
         return tuple(ranges)
-    rng, intervening = np.random.default_rng(_SEED), 1.0 - spec.main_head.logging[spec.main_head.reference_index]
+    rng, intervening = np.random.default_rng(_SEED), spec.main_head.logged_rate
     states, seen = np.tile([start_of(f) for f in spec.features], (_PEOPLE, 1)), []
     for step in range(_STEPS):
         states = advance_known(spec, states, rng.random(_PEOPLE) < intervening)

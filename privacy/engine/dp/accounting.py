@@ -190,8 +190,7 @@ def epsilon_text(epsilon: float) -> str:
     """Return epsilon for people, in at most three significant digits. It is rounded up, so that no guarantee is overstated."""
     if not math.isfinite(epsilon) or not epsilon:
         return f"{epsilon:g}"
-    exact = Decimal(f"{epsilon:.9g}")  # further digits are errors of floating point
-    return f"{float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - 2), ROUND_CEILING)):g}"
+    return _rounded_up(epsilon, 3)
 
 
 def delta_text(delta: float) -> str:
@@ -200,13 +199,18 @@ def delta_text(delta: float) -> str:
 
 
 def guarantee(calibration: Calibration) -> str:
-    """Return the guarantee in one sentence, for people. The stated mu is rounded up."""
-    mu = math.ceil(calibration.mu * 1e4) / 1e4
+    """Return the guarantee in one sentence, for people. The stated mu is rounded up, to four significant digits."""
     delta = delta_text(calibration.delta)
     return (
         f"({epsilon_text(calibration.epsilon)}, {delta})-differential privacy for each user (add or remove one), "
-        f"by the Gaussian mechanism accounted as {mu:.4g}-GDP"
+        f"by the Gaussian mechanism accounted as {_rounded_up(calibration.mu, 4)}-GDP"
     )
+
+
+def _rounded_up(value: float, digits: int) -> str:
+    """Return a number above 0 for people, in at most so many significant digits, never below what it is."""
+    exact = Decimal(f"{value:.9g}")  # further digits are errors of floating point
+    return f"{float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), ROUND_CEILING)):g}"
 
 
 def nano_up(units: float) -> int:

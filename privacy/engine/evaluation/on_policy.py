@@ -135,9 +135,7 @@ def guardrail_clips(
         exploration: the share of decisions drawn from the logging distribution.
         decisions: of a person.
     """
-    head = spec.main_head
-    explored = 1.0 - head.logging[head.reference_index]
-    rate = max((1.0 - exploration) * intervention_rate + exploration * explored, _LEAST_RATE)
+    rate = max((1.0 - exploration) * intervention_rate + exploration * spec.main_head.logged_rate, _LEAST_RATE)
     weight = _WEIGHT_FACTOR * rate
     return {
         metric: ValueClips(_value_clip(metric, rate, weight, max(round(decisions), 1)), weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,15 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from deployments.engine.action_selection import HeadPolicy, _draw, select_actions, uniform
+from deployments.engine.action_selection import (
+    HeadPolicy,
+    _draw,
+    action_values,
+    choose_alone,
+    greedy_action,
+    select_actions,
+    uniform,
+)
 from loops.engine.features import FeatureMap
 from loops.engine.policies.linear import LinearPolicy
 from privacy.engine.head_choice import HeadChoice
@@ -162,3 +171,58 @@ def test_no_marginal_propensity_exceeds_one() -> None:
     for share in np.linspace(0.0, 1.0, 101):
         (pick,) = select_actions([sure], STATE, seed=b"s", exploration=float(share))
         assert pick.marginal_propensity == pytest.approx(1.0) and known(pick.marginal_propensity) <= 1.0
+
+
+def test_an_action_alone_is_chosen_as_among_others() -> None:
+    """With the flag of the same seed, the mask, and the propensities of a head that always acts."""
+    tone = head_policy("tone", 1)
+    for seed in seeds(40):
+        alone = choose_alone(tone, STATE, seed=seed, exploration=0.3, mask=None)
+        (among,) = select_actions([tone], STATE, seed=seed, exploration=0.3)
+        assert alone == among
+    masked = choose_alone(tone, STATE, seed=b"s", exploration=0.0, mask=0b001)
+    assert (masked.action, masked.eligible, masked.learnable) == (0, 0b001, False)
+
+
+@pytest.mark.parametrize(
+    ("values", "mask", "greedy"),
+    [
+        ((0.1, 0.5, 0.3), None, 1),
+        ((0.1, 0.5, 0.3), 0b101, 2),
+        ((0.5, 0.5, 0.3), None, 0),  # the reference wins ties
+        ((0.5, 0.3, 0.5), 0b101, 0),
+        ((0.9, 0.5, 0.3), 0b111, 0),
+    ],
+)
+def test_a_choices_greedy_action_is_the_best_that_is_eligible(
+    values: tuple[float, ...], mask: int | None, greedy: int
+) -> None:
+    choice = choose_alone(head_policy("tone", 1), STATE, seed=b"s", exploration=0.0, mask=None)
+    assert greedy_action(choice._replace(values=values, eligible=mask, reference=0)) == greedy
+
+
+def test_values_hold_the_margin_of_the_reference() -> None:
+    phi = FeatureMap.of(SPEC, False)
+    weights = np.zeros((2, phi.width))
+    weights[1, 0] = 0.4
+    low, high = LinearPolicy(phi, weights, 0.1, 0), LinearPolicy(phi, weights, 0.4, 0)
+    assert action_values([low, high], STATE) == [(0.1, 0.4), (0.4, 0.4)]
+    hinged = FeatureMap.of(SPEC, True)
+    wide = LinearPolicy(hinged, np.vstack([np.zeros(hinged.width), np.ones(hinged.width)]), 0.0, 0)
+    assert action_values([low, wide], STATE)[1][1] == pytest.approx(float(hinged.phi_of(STATE).sum()))
+
+
+def test_a_draw_is_64_bits_of_a_hash_over_two_to_the_64() -> None:
+    digest = hashlib.blake2b(b"seed" + b"explore", digest_size=8).digest()
+    assert uniform(b"seed", "explore") == int.from_bytes(digest, "big") / 2**64
+
+
+def test_the_flag_is_raised_below_the_share_and_not_at_it() -> None:
+    u = uniform(b"s", "explore")
+    for share, raised in ((u, False), (np.nextafter(u, 1.0), True)):
+        (pick,) = select_actions([head_policy("policy", 3)], STATE, seed=b"s", exploration=float(share))
+        assert pick.explored is raised
+        assert (
+            choose_alone(head_policy("tone", 1), STATE, seed=b"s", exploration=float(share), mask=None).explored
+            is raised
+        )

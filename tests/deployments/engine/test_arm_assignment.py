@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -71,3 +72,28 @@ def test_a_trials_candidate_keeps_its_people_whatever_the_holdback_does() -> Non
 
 def test_weeks_are_counted_from_the_deployment() -> None:
     assert [week_of(NOW, NOW + timedelta(days=d)) for d in (-1, 0, 6.99, 7, 21)] == [1, 1, 1, 2, 4]
+
+
+def test_a_place_is_64_bits_of_a_hash_over_two_to_the_64() -> None:
+    digest = hashlib.blake2b(b"saltkey-7", digest_size=8).digest()
+    assert assignment("salt", "key-7") == int.from_bytes(digest, "big") / 2**64
+
+
+def test_weeks_of_a_deployment_count_from_its_beginning() -> None:
+    week = timedelta(days=7)
+    for later, number in ((-week, 1), (timedelta(0), 1), (week - timedelta(seconds=1), 1), (week, 2), (3 * week, 4)):
+        assert week_of(NOW, NOW + later) == number
+    assert SLOT.drawn_by(NOW) == "salt"
+    assert replace(SLOT, rotates_since=NOW - week).drawn_by(NOW) == "salt week 2 "
+
+
+def test_a_place_at_the_edge_of_a_share_belongs_to_the_stable_version_or_the_holdback() -> None:
+    """The candidate has places below its share, and the holdback those from one less its own on."""
+    place = assignment("salt", "key-7")
+    for weight, version in ((place, 1), (place + 1e-9, 2)):
+        slot = replace(SLOT, candidate=2, weight_bp=weight * 10_000)  # type: ignore[arg-type]
+        assert SlotArms(slot, STABLE, replace(STABLE, version=2), None).of("key-7", NOW).version == version
+    for share, version in ((1 - place - 1e-9, 1), (1 - place + 1e-9, 3)):
+        slot = replace(SLOT, holdback=3, holdback_bp=share * 10_000)  # type: ignore[arg-type]
+        assert SlotArms(slot, STABLE, None, replace(STABLE, version=3)).of("key-7", NOW).version == version
+    assert (SLOT.shadow, SLOT.app_chooses, SLOT.rotates_since) == (None, False, None)

@@ -61,7 +61,8 @@ def done(loop: LoopVersion, quick: None) -> dict[str, Any]:
     answer = asked(token, **MANY)
     assert answer.status_code == 201, answer.told
     assert answer["Location"] == f"/api/v1/training/synthetic/{answer.told['syntheticId']}"
-    return {"token": token} | answer.told
+    shown: dict[str, Any] = {"token": token} | answer.told
+    return shown
 
 
 @pytest.mark.django_db(transaction=True)

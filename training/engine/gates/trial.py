@@ -216,6 +216,24 @@ def trial_verdict(
     return result
 
 
+def lived_judgements(spec: LoopSpec, stored: Mapping[str, np.ndarray], look: int = 1) -> tuple[Judgement, ...]:
+    """Judge what both arms of a rollout lived, by the sums of a trial without noise: improvement, guardrails and retention.
+
+    An improvement that cannot be read, because people are few or the arms are unequal, has bounds without end.
+
+    Args:
+        stored: the output of ``privacy.engine.evaluation.on_policy.release_trial`` with arms of about equal size.
+        look: 1, 2, ...: how often this rollout has been judged so.
+    """
+    sums = _read(spec, stored, None)
+    problem = _problem(sums, max(sums.value["users"], 1.0))
+    improvement = name_unreported(_improvement(spec, sums, _z(1 - attempt_alpha(look))), stored)
+    if problem:
+        improvement = replace(improvement, low=-math.inf, high=math.inf)
+    retention = judge_retention(stored, look, comparable=not problem)
+    return improvement, *guardrail_judgements(spec, stored, None, look), retention
+
+
 def trial_harms(result: GateResult) -> bool:
     """Tell whether a trial has proven harm: a guardrail beyond its bar, people lost, or rewards below the reference's."""
     failed = {j.name: j for j in result.judgements if j.verdict == "fail"}

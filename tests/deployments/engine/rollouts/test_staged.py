@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from core.errors import InputError
 from deployments.engine.health.triggers import TRIGGER_BAR, Trigger
 from deployments.engine.rollouts.arm_values import ArmValues
+from deployments.engine.rollouts.lived_conditions import LivedFinding
 from deployments.engine.rollouts.staged import CanaryTerms, StageFacts, canary_verdict
 from deployments.engine.rollouts.verdict import WORST_FIRST, RolloutVerdict
 from loops.engine.spec import WhenInsufficient
@@ -44,6 +45,19 @@ class TestCourse:
         assert first.step == "advance" and first.label == "safe to go on"
         assert canary_verdict(TERMS, facts()).step == "promote"
         assert canary_verdict(replace(TERMS, stages=(0.1,)), facts(Arm(100), Arm(900), stage=0)).step == "promote"
+
+    def test_what_no_gate_has_proven_is_promoted_by_all_that_people_lived(self) -> None:
+        terms = replace(UNSURE, judges_lived=True)
+        good = (
+            LivedFinding("improvement", 0.1, 0.05, 0.15, 0.0, "pass"),
+            LivedFinding("retention", 0, -0.1, 0.1, -0.15, "pass"),
+        )
+        lost = replace(good[1], value=-0.3, low=-0.4, high=-0.2, verdict="fail")
+        assert canary_verdict(terms, facts(Arm(reward=0.6))).step == "extend", "it was not read"
+        assert canary_verdict(terms, facts(Arm(reward=0.6), lived=good)).step == "promote"
+        left = canary_verdict(terms, facts(Arm(reward=0.6), lived=(good[0], lost)))
+        assert left.step == "extend" and "share of days on which people come" in " ".join(left.reasons)
+        assert canary_verdict(terms, facts(Arm(100), Arm(900), stage=0)).step == "advance", "only the last stage asks"
 
     def test_a_service_with_few_people_takes_four_weeks_and_may_leave_its_first_stage_by_less_empathy(self) -> None:
         few = CanaryTerms(people=400)
@@ -137,6 +151,13 @@ class TestHarmAndSignals:
             for s in range(400)
         )
         assert paused < 9
+
+    @pytest.mark.parametrize(("logged", "step"), [(0.0, "pause"), (0.2, "pause"), (0.4, "wait")])
+    def test_a_first_policy_is_compared_with_the_draws_that_people_are_used_to(self, logged: float, step: str) -> None:
+        """The reference speaks only where it explores, so any policy that speaks does so many times as often."""
+        verdict = canary_verdict(replace(TERMS, logged_rate=logged), facts(Arm(speaks=0.4), Arm(speaks=0.04), weeks=1))
+        assert verdict.step == step
+        assert ("times as often" in " ".join(verdict.reasons)) is (step == "pause")
 
     def test_a_version_that_speaks_where_the_reference_waits_is_no_signal(self) -> None:
         assert canary_verdict(TERMS, facts(Arm(speaks=0.5), Arm(speaks=0.0), weeks=1)).step == "wait"

@@ -11,19 +11,21 @@ import pytest
 from django.utils import timezone
 
 from core.errors import Conflict
-from deployments.engine.rollouts.staged import StageFacts, canary_verdict
+from deployments.engine.rollouts.lived_conditions import lived_json
+from deployments.engine.rollouts.staged import CanaryTerms, StageFacts, canary_verdict
 from deployments.models import Deployment, Incident, RolloutCheck, ServingSlot
 from deployments.selectors.health import evidence_of
 from deployments.selectors.slots import slot_for
 from deployments.services.health.check import health_tick
 from deployments.services.rollouts.operate import rollout_abort, rollout_approve, rollout_pause, rollout_resume
 from deployments.services.rollouts.start import rollout_start, strategy_wanted
+from deployments.services.ticks.lived_facts import lived_facts
 from deployments.services.ticks.rollout_tick import canary_terms, rollout_step, rollout_tick
 from deployments.services.ticks.stage_facts import stage_facts
 from loops.models import LoopVersion
 from privacy.models import VaultEvent
 from tests.factories.care import care_loop
-from tests.factories.lived_weeks import begun_before, live_weeks, people_with_keys, week_now
+from tests.factories.lived_weeks import begun_before, live_decisions, live_weeks, people_with_keys, week_now
 from tests.factories.versions import ALWAYS_WALK, judged, learned, undecided
 from training.models import ModelVersion
 
@@ -76,6 +78,7 @@ def test_a_good_canary_goes_stage_by_stage_to_everybody(loop: LoopVersion) -> No
     made.refresh_from_db()
     assert (made.stage, slot(loop).weight_bp, made.state) == (1, 5_000, "in_progress")
     stage_lived(made, people)
+    live_decisions(made, people)
     assert rollout_tick() == 1
     made.refresh_from_db()
     now = slot(loop)
@@ -83,6 +86,47 @@ def test_a_good_canary_goes_stage_by_stage_to_everybody(loop: LoopVersion) -> No
     assert now.holdback == made.previous and ModelVersion.objects.get(pk=made.version_id).state == "deployed"
     assert Deployment.objects.get(strategy="full_rollout").version == made.version
     assert rollout_tick() == 0
+
+
+@pytest.mark.parametrize(
+    ("lived", "missing"),
+    [
+        ({"comes": (0.4, 1.0)}, "lived_retention"),
+        ({"reports": (0.3, 1.0)}, "lived_improvement"),
+        ({"reward": (0.05, 0.3)}, "lived_improvement"),
+    ],
+)
+def test_a_first_canary_is_not_promoted_where_decisions_with_rewards_look_good_alone(
+    loop: LoopVersion, lived: dict[str, Any], missing: str
+) -> None:
+    """People who stop coming, and rewards that are missing, show in no mean of the rewards that there are."""
+    made = canary(loop)
+    people = people_with_keys(made, 200)
+    stage_lived(made, people)
+    rollout_tick()
+    stage_lived(made, people, reward=(0.5, 0.1))
+    live_decisions(made, people, **lived)
+    assert rollout_tick() == 1
+    made.refresh_from_db()
+    check = RolloutCheck.objects.latest("pk")
+    assert (check.step, made.state) == ("extend", "in_progress")
+    assert check.figures["conditions"][missing]["state"] != "holds"
+
+
+def test_what_a_stage_lived_is_read_once_a_closed_week(loop: LoopVersion) -> None:
+    made = canary(loop)
+    people = people_with_keys(made, 60)
+    stage_lived(made, people)
+    rollout_tick()
+    stage_lived(made, people)
+    made.refresh_from_db()
+    now = slot(loop)
+    first = lived_facts(made, now, 2, None)
+    facts = {"extended": 0, **lived_json(first)}
+    last = RolloutCheck(generation=now.generation, stage=1, closed_weeks=2, facts=facts)
+    live_decisions(made, people)
+    assert lived_facts(made, now, 2, last) == first, "and not read again"
+    assert lived_facts(made, now, 3, last) != first
 
 
 def test_a_harmful_canary_goes_back_and_is_remembered(loop: LoopVersion) -> None:
@@ -231,6 +275,7 @@ def test_the_winner_of_an_ab_test_is_promoted_when_its_time_is_over() -> None:
     assert rollout_tick() == 0, "one of two weeks is closed"
     begun_before(made, 1)
     live_weeks(made, people, (2,), reward=(0.6, 0.1))
+    live_decisions(made, people)
     assert rollout_tick() == 1
     made.refresh_from_db()
     assert (made.state, slot(loop).stable, made.experiment.state) == ("succeeded", made.version, "promoted")
@@ -295,7 +340,7 @@ def test_what_silence_means_is_frozen_with_the_terms(loop: LoopVersion) -> None:
     assert made.frozen_policy["silence"] == loop.spec.reward.silence
     harmful = replace(loop.spec, reward=replace(loop.spec.reward, silence="harmful"))
     stage_lived(made, people_with_keys(made, 60))
-    facts = [stage_facts(made, slot(loop), spec).as_json() for spec in (loop.spec, harmful)]
+    facts = [stage_facts(made, slot(loop), spec, CanaryTerms()).as_json() for spec in (loop.spec, harmful)]
     assert facts[0] == facts[1]
     assert evidence_of(slot(loop), harmful).silence == loop.spec.reward.silence, "health reads the same"
     rollout_abort(rollout=made, actor="ann", reason="enough")

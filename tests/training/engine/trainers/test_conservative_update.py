@@ -10,7 +10,13 @@ from loops.engine.policies.linear import LinearPolicy
 from tests.factories.planted import EFFECT
 from tests.factories.worlds import taught
 from training.engine.generators.world_model import sample_worlds
-from training.engine.trainers.conservative_update import STEP_SHARE, best_update, interpolate_policies
+from training.engine.trainers import conservative_update
+from training.engine.trainers.conservative_update import (
+    FULL_STEP_SDS,
+    STEP_SHARE,
+    best_update,
+    interpolate_policies,
+)
 from training.engine.trainers.protocol import Candidate
 
 MADE = taught()
@@ -91,3 +97,36 @@ def test_only_differences_from_the_reference_count() -> None:
     found, expected = (interpolate_policies(MADE.spec, serving, fit, STATES) for fit in (lifted, fitted))
     np.testing.assert_allclose(found.weights, expected.weights, atol=1e-12)
     assert found.margin == pytest.approx(expected.margin)
+
+
+def test_a_third_of_the_way_is_a_third_of_the_advantages_in_their_own_spread() -> None:
+    """Advantages over the reference, margin included, over their root mean square spread: two thirds old, one third new."""
+    serving = LinearPolicy(PHI, np.vstack([[0.1, 0.0, 0.2], EFFECT + ERROR]), 0.05, 0)
+    fitted = policy(EFFECT - ERROR)
+    phi = PHI.phi(STATES)
+
+    def scaled(weights: np.ndarray) -> np.ndarray:
+        return np.asarray(weights / np.std(phi @ weights))
+
+    old = scaled(EFFECT + ERROR - np.array([0.15, 0.0, 0.2]))
+    new = scaled(EFFECT - ERROR)
+    found = interpolate_policies(MADE.spec, serving, fitted, STATES)
+    np.testing.assert_allclose(found.weights - found.weights[0], [np.zeros(3), 2 / 3 * old + 1 / 3 * new], atol=1e-12)
+    assert STEP_SHARE == 1 / 3 and FULL_STEP_SDS == 2.0
+
+
+@pytest.mark.parametrize(("sds", "best"), [((1.0, 3.0), 0), ((3.0, 1.0), 1), ((1.0, 1.4), 0), ((1.0, 1.0), 1)])
+def test_the_choice_has_the_highest_mean_gain_less_two_sds(
+    sds: tuple[float, float], best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gains of 5 and 5.5 on average in three worlds, over an incumbent that is worth 10 in each of them."""
+    shape = np.array([-1.0, 0.0, 1.0])
+    gains = [5.0 + sds[0] * shape, 5.5 + sds[1] * shape]
+
+    def values(worlds: object, policies: list[LinearPolicy], rng: object) -> list[tuple[np.ndarray, np.ndarray]]:
+        found = [np.full(3, 10.0), *(10.0 + gain for gain in gains)]
+        found += [np.full(3, -99.0)] * (len(policies) - len(found))
+        return [(value, value) for value in found]
+
+    monkeypatch.setattr(conservative_update, "values_in_worlds", values)
+    assert chosen(policy(ERROR), policy(-EFFECT), policy(EFFECT)).gamma == best

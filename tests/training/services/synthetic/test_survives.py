@@ -57,6 +57,7 @@ def test_a_killed_fit_resumes_and_writes_its_rows_once(stack: Stack, settings: A
     driver = [sys.executable, "-m", "tests.training.services.synthetic.dying_fit", str(made.job_id)]
     died = subprocess.run(driver, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr
+    assert made.job_id is not None
     held = Job.objects.get(pk=made.job_id)
     assert held.state == "running" and SyntheticJob.objects.get().checkpoint and not TrainingDataPool.objects.exists()
     end = time.monotonic() + 60
