@@ -28,6 +28,7 @@ from benchmarks.generator_measures import detection, downstream, members_found, 
 from benchmarks.peers_sdv import peer_rows
 from benchmarks.worlds.population import Population
 from benchmarks.worlds.registry import world_named
+from loops.engine.spec import KNOWN_DYNAMICS
 from training.engine.generators.registry import TABLE_GENERATORS
 from training.engine.tables.infer import table_of_rows, values_of
 from training.engine.tables.table import Table
@@ -44,7 +45,11 @@ Row = dict[str, Any]
 
 
 def transitions_tables(rows: int, seed: int) -> tuple[Table, Table]:
-    """Return transitions of simulated people to learn from, and as many of other people."""
+    """Return transitions of simulated people to learn from, and as many of other people.
+
+    The columns are those that generators learn from in the product: state, action, reward, and the change of each feature
+    that is not computed by known dynamics.
+    """
     world = world_named("near_linear")
     spec = world.spec
     # Two rows a person, so that trees cannot tell the parts apart by whose rows they are.
@@ -52,9 +57,15 @@ def transitions_tables(rows: int, seed: int) -> tuple[Table, Table]:
     kept = np.flatnonzero(log.has_next)
     columns = dict[str, np.ndarray]()
     for i, feature in enumerate(spec.features):
-        for part, values in (("state", log.state[kept, i]), ("next", log.next_state[kept, i])):
-            named = np.array(feature.categories)[values.astype(int)] if feature.is_category else values
-            columns[f"{part} {feature.name}"] = named
+        state, following = log.state[kept, i], log.next_state[kept, i]
+        if feature.is_category:
+            names = np.array(feature.categories)
+            columns[f"state {feature.name}"] = names[state.astype(int)]
+        else:
+            columns[f"state {feature.name}"] = state
+        if feature.dynamics not in KNOWN_DYNAMICS:
+            change = names[following.astype(int)] if feature.is_category else following - state
+            columns[f"next {feature.name}"] = change
     columns["action"] = np.array(spec.main_head.actions)[log.action[kept]]
     columns["reward"] = log.reward[kept]
     parts = table_of_rows(columns, log.person[kept]).split(0.5, seed)

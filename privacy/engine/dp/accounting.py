@@ -199,11 +199,12 @@ def delta_text(delta: float) -> str:
 
 
 def guarantee(calibration: Calibration) -> str:
-    """Return the guarantee in one sentence, for people. The stated mu is rounded up, to four significant digits."""
+    """Return the guarantee in one sentence, for people. The stated mu is rounded up, to four decimals and at most four digits."""
+    mu = math.ceil(calibration.mu * 1e4) / 1e4
     delta = delta_text(calibration.delta)
     return (
         f"({epsilon_text(calibration.epsilon)}, {delta})-differential privacy for each user (add or remove one), "
-        f"by the Gaussian mechanism accounted as {_rounded_up(calibration.mu, 4)}-GDP"
+        f"by the Gaussian mechanism accounted as {_rounded_up(mu, 4)}-GDP"
     )
 
 

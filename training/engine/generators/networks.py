@@ -17,6 +17,10 @@ from training.engine.tables.schema import TableSchema
 from training.engine.tables.table import Table
 
 _CHUNK, _LEAST_CHUNK = 4_096, 256  # rows a draw
+_ROWS_OF_PLAN = (
+    30_000  # of a table that takes all planned steps; the learning rate must fall before smaller ones are overfitted
+)
+_LEAST_STEPS = 500
 _NEVER = -1e9  # the logit of a cell that a column does not have
 _WEIGHT = "weight_"
 
@@ -152,7 +156,8 @@ class NetworkGenerator:
         encoder = self.encoder(table, seed, given, options)
         cells, positions = encoder.encode(table, seed=seed)
         network = self.network(encoder)
-        plan = TrainingPlan(options.steps or self.plan.steps, self.plan.learning_rate, self.plan.decay)
+        steps = max(_LEAST_STEPS, round(self.plan.steps * min(1.0, table.rows / _ROWS_OF_PLAN)))
+        plan = TrainingPlan(options.steps or steps, self.plan.learning_rate, self.plan.decay)
         weights, curves = train_network(
             network, cells, positions, plan=plan, seed=seed, name=self.name, report=report, checkpoints=checkpoints
         )

@@ -13,6 +13,7 @@ from loops.engine.spec import Feature
 from privacy.engine.moments.action_shares import ActionShares
 from privacy.engine.moments.baseline import BASELINE_WIDTHS, Baseline, _posterior, baseline_posterior, prior_mean
 from privacy.engine.moments.continuation_value import continuation_slope, continuation_spread
+from privacy.engine.moments.contributions import whitened_targets
 from privacy.engine.moments.effect_posterior import NoisyMoments, TargetEffects
 from privacy.engine.moments.effects import (
     SUB_WIDTHS,
@@ -23,6 +24,7 @@ from privacy.engine.moments.effects import (
     sub_effects_posterior,
 )
 from privacy.engine.moments.gram_matrix import Gram
+from privacy.engine.moments.null_population import null_rows
 from privacy.engine.moments.pooled import Moments, SubMoments
 from privacy.engine.moments.release_layout import Counts, ReleaseLayout
 from tests.factories.planted import planted_spec
@@ -220,3 +222,18 @@ def test_without_learned_features_nothing_is_worth_anything_later() -> None:
 
 def test_the_unit_of_a_sub_heads_target_is_its_standard_deviation() -> None:
     assert continuation_spread(np.array([0.0, 2.0, 2.0])) == pytest.approx(3.0)
+
+
+def test_a_feature_without_a_scale_is_in_its_own_units() -> None:
+    """In the targets, in the prior and in what a change is worth; a null user's value of it stays where it is."""
+    bare = replace(SPEC, features=(SPEC.features[0], replace(SPEC.features[1], scale=None)))
+    layout = ReleaseLayout.of(bare, hinges=False)
+    assert prior_mean(layout)[2, 1] == pytest.approx(-0.2 * 2.0)
+    lasts = sum(0.97**k for k in range(20))
+    theta = np.zeros((3, 2))
+    theta[2, 0] = 0.3
+    assert continuation_slope(layout, theta)[1] == pytest.approx(0.97 * 0.3 * lasts * 0.5)
+    rows = null_rows(bare, decisions=2).of_people(0, 3)
+    np.testing.assert_array_equal(rows.state[:, 1], rows.next_state[:, 1])
+    moved = replace(rows, next_state=rows.state + 0.75)
+    np.testing.assert_allclose(whitened_targets(layout, moved, 0.0)[:, 1], np.full(6, 0.75))

