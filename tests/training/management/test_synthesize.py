@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from core.progress import ReportProgress
 from jobs.models import Job
 from loops.models import LoopVersion
 from tests.factories.anonymize import make_world
@@ -82,11 +86,14 @@ def test_an_existing_file_is_kept_unless_forced(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_cancels_the_job_and_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: Any, **names: Any) -> Any:
-        raise KeyboardInterrupt
+    def interrupted(*arguments: Any, report: ReportProgress, **names: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        while True:  # until the report of progress says that it was cancelled
+            report(0.5, "scoring")
+            time.sleep(0.05)
 
     monkeypatch.setattr(generate, "score", interrupted)
-    with pytest.raises(CommandError, match="was cancelled and wrote nothing"):
+    with pytest.raises(CommandError, match="was cancelled by a terminal and wrote nothing"):
         synthesize()
     made = SyntheticJob.objects.get()
     assert made.state == "cancelled" and made.accepted is None and not TrainingDataPool.objects.exists()

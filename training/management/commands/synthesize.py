@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from argparse import ArgumentParser
 from contextlib import ExitStack
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 
 from core.atomic_files import atomic_file, output_check
 from core.errors import Conflict, R3alError
 from core.json_safe import json_safe
-from jobs import leases
 from jobs.models import Job, JobState
 from jobs.services import job_cancel, job_run, jobs_reconcile
 from loops.selectors import DEFAULT_LOOP, loop_version_current
@@ -113,39 +114,50 @@ class Command(BaseCommand):
 
 
 def _carried_out(made: SyntheticJob) -> SyntheticJob:
-    """Run the job here, or wait for the worker that runs it. Ctrl-C cancels it. Raises Conflict for a job without a result."""
-    job, said = made.job, ""
+    """Run the job in a thread, or wait for the worker that runs it, and say what it does.
+
+    Ctrl-C cancels it. It ends at its next report of progress: an interrupt amid a numeric library could crash the process.
+    Raises: Conflict for a job without a result.
+    """
+    job = made.job
     assert job is not None  # a request that was queued has one
+    thread = threading.Thread(target=_work, args=(job.pk,), name=f"synthetic-{made.pk}")
+    thread.start()
     try:
-        while not job.is_over:
-            if job.state == JobState.QUEUED:
-                _say(f"{made.generator}: generating from {made.release} ...", said)
-                job_run(job.pk)
-            else:
-                jobs_reconcile()  # the worker that runs it may be dead, and no beat may be running to notice
-                time.sleep(_POLL_SECONDS)
-            job.refresh_from_db()
-            said = _say(job.message, said)
+        _follow(job, thread)
     except KeyboardInterrupt:
-        _cancel(job)
-        raise Conflict(f"synthetic job {made.pk} was cancelled and wrote nothing") from None
+        sys.stderr.write("cancelling ...\n")
+        job_cancel(job_id=job.pk, actor="a terminal")
+    thread.join()
+    job.refresh_from_db()
+    if job.state == JobState.CANCELLED:
+        raise Conflict(f"synthetic job {made.pk} was cancelled by {job.cancelled_by} and wrote nothing")
     if job.state != JobState.DONE:
-        raise Conflict(job.error or f"synthetic job {made.pk} was cancelled by {job.cancelled_by or 'an operator'}")
+        raise Conflict(job.error)
     return synthetic_get(made.pk)
 
 
-def _say(message: str, said: str) -> str:
-    if message and message != said:
-        sys.stderr.write(f"{message}\n")
-    return message
+def _work(job_id: int) -> None:
+    """Run the job until it is over."""
+    try:
+        while not Job.objects.get(pk=job_id).is_over:
+            job_run(job_id)
+            if Job.objects.filter(pk=job_id, state=JobState.RUNNING).exists():
+                jobs_reconcile()  # the worker that runs it may be dead, and no beat may be running to notice
+                time.sleep(_POLL_SECONDS)
+    finally:
+        connection.close()
 
 
-def _cancel(job: Job) -> None:
-    """Cancel a job, also one that this process has just stopped computing."""
-    job_cancel(job_id=job.pk, actor="a terminal")
-    job.refresh_from_db()
-    if job.state == JobState.RUNNING:
-        leases.finish(job.pk, job.lease_token, JobState.CANCELLED)
+def _follow(job: Job, thread: threading.Thread) -> None:
+    """Print each new message of the job until it is over."""
+    said = ""
+    while thread.is_alive():
+        job.refresh_from_db()
+        if job.message not in ("", said):
+            said = job.message
+            sys.stderr.write(f"{said}\n")
+        time.sleep(_POLL_SECONDS)
 
 
 def _text(made: SyntheticJob) -> str:
