@@ -21,7 +21,7 @@ from deployments.engine.health.evidence import Evidence, Latency, LivedWeeks
 from deployments.engine.health.triggers import triggers_of
 from deployments.engine.rollouts.arm_values import arm_values, people_of_one_arm
 from deployments.engine.rollouts.lived_conditions import CandidateFigures, LivedFinding, lived_findings
-from deployments.engine.rollouts.staged import CanaryTerms, StageFacts, canary_verdict, lived_is_due
+from deployments.engine.rollouts.staged import LIVED_WEEKS, CanaryTerms, StageFacts, canary_verdict, lived_is_due
 from deployments.engine.rollouts.verdict import Step
 from loops.engine.policies.linear import LinearPolicy
 from loops.engine.spec import LoopSpec
@@ -199,10 +199,11 @@ class StagedLife(Life):
         spec, (mean, count), result = self.world.spec, past_of(log), outcome.result
         assert result is not None  # nothing is tried without an evaluation
         proven, over = result.verdict == "pass" and learned.passed, self.serving is not None
+        unproven = not proven or trial_first(spec, incumbent=over)
         terms = CanaryTerms(
             people=self.people, proven_gate=proven, extensions=spec.rollout.extensions, reward_scale=spec.reward.scale,
             logged_rate=0.0 if over else spec.main_head.logged_rate,
-            judges_lived=not proven or trial_first(spec, incumbent=over),
+            judges_lived=unproven, last_weeks=LIVED_WEEKS if unproven else 0,
         )  # fmt: skip
         low = min((j.low for j in result.judgements if j.name == "improvement"), default=0.0) / spec.reward.scale
         rate = float(learned.gate.intervention_rate.mean())

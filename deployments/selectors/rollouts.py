@@ -120,9 +120,15 @@ def progress_of(rollout: Deployment) -> RolloutProgress:
         first_week=first,
         week=week_of(rollout.created_at, rollout.finished_at or clock.now()),
         closed=_closed_since(rollout, first),
-        due=weeks * (1 + rollout.extended),
+        due=_weeks_of_stage(rollout, weeks) + weeks * rollout.extended,
         began=rollout.created_at,
     )
+
+
+def _weeks_of_stage(rollout: Deployment, usual: int) -> int:
+    """Return how many weeks the present stage was to last. The last one may be longer than the ``usual``."""
+    last = int(rollout.frozen_policy.get("last_weeks") or 0)
+    return last if last and rollout.stage >= len(_stages(rollout)) - 1 else usual
 
 
 def _stages(rollout: Deployment) -> tuple[float, ...]:

@@ -53,6 +53,9 @@ from loops.engine.spec import WHEN_INSUFFICIENT, WhenInsufficient
 
 CANARY_STAGES = (0.1, 0.5)
 _DWELL, _DWELL_OF_FEW = 2, 4  # weeks
+LIVED_WEEKS = (
+    4  # of the last stage where all that was lived is judged: two do not show people who stay away and come back
+)
 
 
 def dwell_of(people: int) -> int:
@@ -69,6 +72,7 @@ class CanaryTerms:
     ``extensions``: how often one stage may be extended. ``when_insufficient``: how a stage without proof ends at its deadline.
     ``proven_gate``: whether the candidate's gate said pass. ``reward_scale``: one scale, in the units of rewards.
     ``logged_rate``: as ``signals_found`` takes it. ``judges_lived``: whether its promotion needs ``lived_conditions``.
+    ``last_weeks``: those of the last stage, 0 for as many as of the others.
     """
 
     stages: tuple[float, ...] = CANARY_STAGES
@@ -80,13 +84,14 @@ class CanaryTerms:
     reward_scale: float = 1.0
     logged_rate: float = 0.0
     judges_lived: bool = False
+    last_weeks: int = 0
 
     def __post_init__(self) -> None:
         """Fill in the weeks of a stage. Raises InputError for terms that no rollout can follow."""
         ascending = all(a < b for a, b in zip(self.stages, self.stages[1:], strict=False))
         if not self.stages or not ascending or not all(0.0 < share < 1.0 for share in self.stages):
             raise InputError(f"stages are {list(self.stages)}; give ascending shares of traffic between 0 and 1")
-        if self.dwell_weeks < 0 or self.extensions < 0:
+        if min(self.dwell_weeks, self.last_weeks, self.extensions) < 0:
             raise InputError("the weeks of a stage and its extensions cannot be negative")
         if self.when_insufficient not in WHEN_INSUFFICIENT:
             raise InputError(
@@ -105,9 +110,10 @@ class CanaryTerms:
         """Tell whether everybody comes after this stage."""
         return stage >= len(self.stages) - 1
 
-    def weeks_due(self, extended: int) -> int:
+    def weeks_due(self, stage: int, extended: int) -> int:
         """Return the closed weeks after which a stage is looked at that was extended so often."""
-        return self.dwell_weeks * (1 + max(extended, 0))
+        first = self.last_weeks if self.is_last(stage) and self.last_weeks else self.dwell_weeks
+        return first + self.dwell_weeks * max(extended, 0)
 
     def kept_empathy(self, stage: int) -> float:
         """Return the share of empathy that a stage must prove to be kept. Few people may leave early stages by less."""
@@ -196,7 +202,7 @@ def canary_verdict(terms: CanaryTerms, facts: StageFacts) -> RolloutVerdict:
 
 def lived_is_due(terms: CanaryTerms, stage: int, closed_weeks: int, extended: int) -> bool:
     """Tell whether the next look at a rollout needs to know what both arms lived, which takes long to read."""
-    return terms.judges_lived and terms.is_last(stage) and closed_weeks >= terms.weeks_due(extended)
+    return terms.judges_lived and terms.is_last(stage) and closed_weeks >= terms.weeks_due(stage, extended)
 
 
 def _conditions(terms: CanaryTerms, facts: StageFacts, ours: ArmMoments, theirs: ArmMoments) -> list[Condition]:
@@ -214,7 +220,7 @@ def _conditions(terms: CanaryTerms, facts: StageFacts, ours: ArmMoments, theirs:
 
 def _course(terms: CanaryTerms, facts: StageFacts, conditions: list[Condition]) -> list[CheckFinding]:
     """Return what follows if nothing stops the rollout."""
-    due = terms.weeks_due(facts.extended)
+    due = terms.weeks_due(facts.stage, facts.extended)
     if facts.closed_weeks < due and not facts.late:
         return [CheckFinding("wait", f"{facts.closed_weeks} of {due} weeks of this stage are closed.", WAITING)]
     go_on: Step = "promote" if terms.is_last(facts.stage) else "advance"

@@ -10,7 +10,7 @@ from django.db import transaction
 from core import clock
 from core.errors import InputError
 from deployments.engine.arm_assignment import EPOCH
-from deployments.engine.rollouts.staged import dwell_of
+from deployments.engine.rollouts.staged import LIVED_WEEKS, dwell_of
 from deployments.engine.rollouts.strategies import CANARY
 from deployments.engine.traffic_shares import BASIS_POINTS
 from deployments.models import Deployment
@@ -42,6 +42,8 @@ def canary_start(
     standing.evaluated_check("rolled out")
     serving_check(proposal)
     terms = staged_terms(standing, proposal.current.spec, share) | unproven_terms(proposal, standing)
+    if terms["judges_lived"] and not proposal.current.spec.rollout.dwell_weeks:
+        terms["last_weeks"] = max(terms["dwell_weeks"], LIVED_WEEKS)
     return candidate_begin(
         proposal=proposal,
         strategy=CANARY,
@@ -89,5 +91,7 @@ def _longest(terms: dict[str, Any], proposal: Proposal) -> timedelta:
 
     Each stage may be extended. Its first week is not whole, and the last outcomes close after the reward's deadline.
     """
-    weeks = len(terms["stages"]) * (1 + int(terms["dwell_weeks"]) * (1 + int(terms["extensions"])))
+    dwell = int(terms["dwell_weeks"])
+    weeks = len(terms["stages"]) * (1 + dwell * (1 + int(terms["extensions"])))
+    weeks += max(int(terms.get("last_weeks", 0)) - dwell, 0)
     return weeks * EPOCH + timedelta(seconds=proposal.current.spec.reward.deadline_seconds)

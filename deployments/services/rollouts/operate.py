@@ -252,7 +252,8 @@ def rollout_retry(*, rollout: Deployment, actor: str, reason: str, override: str
 
 def _deadline(rollout: Deployment) -> datetime | None:
     """Return when a rollout ends whose stage is extended now. A stage that begins or is extended late gets its weeks."""
-    weeks = int(rollout.frozen_policy.get("dwell_weeks") or rollout.frozen_policy.get("weeks") or 0)
+    terms = rollout.frozen_policy
+    weeks = max(int(terms.get(name) or 0) for name in ("dwell_weeks", "last_weeks", "weeks"))
     if rollout.deadline_at is None:
         return None
     return max(rollout.deadline_at, clock.now() + (weeks + 1) * EPOCH)

@@ -65,7 +65,7 @@ class Command(BaseCommand):
             nonlocal shown
             if share * _REPORTED >= shown:
                 shown = int(share * _REPORTED) + 1
-                self.stderr.write(message, ending="\n")
+                self.stderr.write(message, style_func=str)
 
         return report
 

@@ -59,6 +59,13 @@ class TestCourse:
         assert left.step == "extend" and "share of days on which people come" in " ".join(left.reasons)
         assert canary_verdict(terms, facts(Arm(100), Arm(900), stage=0)).step == "advance", "only the last stage asks"
 
+    def test_the_last_stage_may_be_longer_and_is_extended_by_the_usual_weeks(self) -> None:
+        terms = replace(TERMS, last_weeks=4)
+        assert [terms.weeks_due(*at) for at in ((0, 0), (0, 1), (1, 0), (1, 2))] == [2, 4, 4, 8]
+        assert canary_verdict(terms, facts(Arm(100), Arm(900), stage=0)).step == "advance"
+        assert canary_verdict(terms, facts(weeks=3)).reasons == ("3 of 4 weeks of this stage are closed.",)
+        assert canary_verdict(terms, facts(weeks=4)).step == "promote"
+
     def test_a_service_with_few_people_takes_four_weeks_and_may_leave_its_first_stage_by_less_empathy(self) -> None:
         few = CanaryTerms(people=400)
         assert (few.dwell_weeks, TERMS.dwell_weeks) == (4, 2)

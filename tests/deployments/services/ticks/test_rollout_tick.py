@@ -15,6 +15,7 @@ from deployments.engine.rollouts.lived_conditions import lived_json
 from deployments.engine.rollouts.staged import CanaryTerms, StageFacts, canary_verdict
 from deployments.models import Deployment, Incident, RolloutCheck, ServingSlot
 from deployments.selectors.health import evidence_of
+from deployments.selectors.rollouts import progress_of
 from deployments.selectors.slots import slot_for
 from deployments.services.health.check import health_tick
 from deployments.services.rollouts.operate import rollout_abort, rollout_approve, rollout_pause, rollout_resume
@@ -111,6 +112,18 @@ def test_a_first_canary_is_not_promoted_where_decisions_with_rewards_look_good_a
     check = RolloutCheck.objects.latest("pk")
     assert (check.step, made.state) == ("extend", "in_progress")
     assert check.figures["conditions"][missing]["state"] != "holds"
+
+
+@pytest.mark.parametrize(("declared", "last"), [("", 4), ("dwell_weeks = 1\n", 0)])
+def test_the_last_stage_of_a_first_policy_lasts_four_weeks_unless_the_loop_says_otherwise(
+    declared: str, last: int
+) -> None:
+    """Two weeks do not show people who stay away and come back."""
+    made = canary(loop_with(f'[rollout]\nstrategy = "canary"\n{declared}'))
+    terms = canary_terms(dict(made.frozen_policy))
+    assert (terms.judges_lived, terms.last_weeks, progress_of(made).due) == (True, last, terms.dwell_weeks)
+    made.stage = 1
+    assert progress_of(made).due == (last or terms.dwell_weeks)
 
 
 def test_what_a_stage_lived_is_read_once_a_closed_week(loop: LoopVersion) -> None:
