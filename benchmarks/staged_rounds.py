@@ -22,7 +22,7 @@ from benchmarks.parallel import spread, upper_bound
 from benchmarks.staged_lives import GatedLife, StagedLife
 from benchmarks.worlds.registry import FAMILIES, PLANTED, world_named
 
-PEOPLE, MONTHS, PLANTED_MONTHS = (1_000, 5_000), 6, 3
+PEOPLE, MONTHS, PLANTED_MONTHS = (1_000, 5_000), 6, 4
 STYLES: dict[str, type[Life]] = {"stages": StagedLife, "trial": Life, "gates": GatedLife}
 WORSE = -0.005  # reward scales a decision below the reference, from which a policy that serves is a false one
 FALSE_BAR = 0.01
