@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from jobs.models import Job
 from loops.models import LoopVersion
 from tests.factories.anonymize import make_world
 from tests.factories.synthetic import marginals_released
+from training.management.commands import synthesize as command
 from training.models import SyntheticJob, TrainingDataPool
 from training.services.synthetic import generate
 
@@ -86,13 +86,21 @@ def test_an_existing_file_is_kept_unless_forced(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_cancels_the_job_and_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interrupt is raised where the command waits. A signal to the process of the tests could hit any other line."""
+    scoring = threading.Event()
+
     def interrupted(*arguments: Any, report: ReportProgress, **names: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGINT)
+        scoring.set()
         while True:  # until the report of progress says that it was cancelled
             report(0.5, "scoring")
             time.sleep(0.05)
 
+    def follow(job: Job, thread: threading.Thread) -> None:
+        assert scoring.wait(60)
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(generate, "score", interrupted)
+    monkeypatch.setattr(command, "_follow", follow)
     with pytest.raises(CommandError, match="was cancelled by a terminal and wrote nothing"):
         synthesize()
     made = SyntheticJob.objects.get()
