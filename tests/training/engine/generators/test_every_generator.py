@@ -123,7 +123,9 @@ def test_a_table_that_nothing_is_learned_from_is_refused(name: str) -> None:
         generator.fit(broken, seed=1)
 
 
-@each
+@pytest.mark.parametrize(
+    "name", ["rule_based", "mixture", pytest.param("autoregressive", marks=pytest.mark.slow), *SLOW]
+)
 def test_few_rows_and_columns_without_content_are_learned_from(name: str) -> None:
     rows = 10 if name in ("vae", "mixture") else 50
     rng = np.random.default_rng(1)
