@@ -76,11 +76,11 @@ def test_a_report_may_be_framed_by_the_page_and_runs_nothing(world: LoopVersion,
 
 
 def test_what_was_refused_says_why(world: LoopVersion, operator: Client) -> None:
-    operator.post(PAGE, FORM | {"qualityThreshold": "1"})
+    operator.post(PAGE, FORM | {"sampleCount": "10", "qualityThreshold": "1"})
     made = SyntheticJob.objects.get()
     job_run(made.job_id or 0)
     page = text(operator.get(f"{PAGE}{made.pk}/"))
-    assert "no rows were kept" in page and "Quality is 0." in page and f"{PAGE}{made.pk}/rows/" not in page
+    assert "no rows were kept" in page and "Diversity is 0." in page and f"{PAGE}{made.pk}/rows/" not in page
 
 
 @pytest.mark.parametrize(

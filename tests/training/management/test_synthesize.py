@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -42,7 +43,7 @@ def synthesize(*options: str) -> str:
 def test_it_writes_rows_and_report_and_tells_the_scores(tmp_path: Path) -> None:
     rows, report = tmp_path / "rows.csv", tmp_path / "report.html"
     told = synthesize("--output", str(rows), "--report", str(report))
-    assert "300 rows by mixture" in told and "quality: 0." in told and "privacy: " in told
+    assert "300 rows by mixture" in told and re.search(r"quality: [01]\.\d{3}", told) and "privacy: " in told
     lines = rows.read_text().splitlines()
     assert len(lines) == 301 and lines[0] == "mood,place" and "<script" not in report.read_text()
     again = json.loads(synthesize("--json"))
@@ -52,8 +53,9 @@ def test_it_writes_rows_and_report_and_tells_the_scores(tmp_path: Path) -> None:
 
 def test_below_the_threshold_the_exit_code_is_3_and_no_rows_are_written(tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
-    with pytest.raises(CommandError, match=r"kept no rows: quality is .*below 1") as refused:
-        synthesize("--threshold", "1", "--output", str(rows))
+    few = ("--samples", "10")  # ten rows reach a part of the variety at most
+    with pytest.raises(CommandError, match=r"kept no rows: .* is .*below 1") as refused:
+        synthesize("--threshold", "1", *few, "--output", str(rows))
     assert refused.value.returncode == 3 and not rows.exists() and not TrainingDataPool.objects.exists()
 
 

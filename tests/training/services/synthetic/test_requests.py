@@ -102,7 +102,7 @@ class TestKept:
 class TestBelowTheBar:
     def test_no_rows_are_kept_and_the_reasons_say_what_to_do(self, world: LoopVersion) -> None:
         marginals_released(world)
-        made = synthesized(world, replace(ASKED, threshold=1.0))
+        made = synthesized(world, replace(ASKED, samples=10, threshold=1.0))
         assert made.state == "done" and made.accepted is False and not TrainingDataPool.objects.exists()
         assert made.failures and all(f["value"] < 1.0 and f["bar"] == 1.0 and f["reason"] for f in made.failures)
         assert "Refused" in synthetic_report(made)
