@@ -11,43 +11,22 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import secrets
-import subprocess
-import sys
-import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from benchmarks.collect import ROOT, database
 from benchmarks.common import Check, arguments, finish
+from benchmarks.own_process import measured
 
 PEOPLE, QUICK = 1_000_000, 50_000
 RATIO, QUICK_RATIO = 300.0, 100.0
 ONE_BY_ONE_SECONDS, PROCESSES, BURST = 10.0, 4, 25
-NAMES = ("SECRET_KEY", "ANONYMIZATION_SALT")
 
 
 def cell(kind: str, people: int) -> dict[str, Any]:
     """Measure one kind of database, in a separate process."""
-    generated = {name: secrets.token_urlsafe(48) for name in NAMES}
-    generated["DATA_MASTER_KEYS"] = "1:" + secrets.token_urlsafe(48)
-    with tempfile.TemporaryDirectory(prefix="r3al-bench-") as home, database(kind, Path(home)) as url:
-        run = subprocess.run(
-            [sys.executable, "-m", "benchmarks.ledger", "--measure", str(people)],
-            cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": url, "R3AL_VAR_DIR": home, "HTTPS": "false", **generated},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if run.returncode:
-        raise SystemExit(run.stderr)
-    measured: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return measured
+    return measured(kind, "benchmarks.ledger", "--measure", str(people))
 
 
 def measure(people: int) -> dict[str, Any]:

@@ -9,38 +9,13 @@ first history that breaks this ends the run with its steps.
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import subprocess
-import sys
-import tempfile
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
-from benchmarks.collect import ROOT, database
 from benchmarks.common import Check, arguments, finish
+from benchmarks.own_process import measured
 
 KINDS, ACTS, QUICK_ACTS, ACTS_OF_A_HISTORY = ("sqlite", "postgresql"), 100_000, 1_000, 50
-
-
-def cell(kind: str, acts: int) -> dict[str, Any]:
-    """Run histories on one kind of database, in a separate process. A broken one raises SystemExit with its steps."""
-    generated = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "ANONYMIZATION_SALT")}
-    generated["DATA_MASTER_KEYS"] = "1:" + secrets.token_urlsafe(48)
-    with tempfile.TemporaryDirectory(prefix="r3al-bench-") as home, database(kind, Path(home)) as url:
-        run = subprocess.run(
-            [sys.executable, "-m", "benchmarks.rollout_machine", "--measure", str(acts)],
-            cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": url, "R3AL_VAR_DIR": home, "HTTPS": "false", **generated},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if run.returncode:
-        raise SystemExit(run.stderr)
-    measured: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return measured
 
 
 def measure(acts: int) -> dict[str, Any]:
@@ -77,7 +52,7 @@ def measure(acts: int) -> dict[str, Any]:
 def main(options: Namespace) -> None:
     """Run both databases, print and store what was tried."""
     acts = QUICK_ACTS if options.quick else ACTS
-    rows = [cell(kind, acts // len(KINDS)) for kind in KINDS]
+    rows = [measured(kind, "benchmarks.rollout_machine", "--measure", str(acts // len(KINDS))) for kind in KINDS]
     for row in rows:
         print(
             f"{row['database']:<12} {row['acts']:>7} acts, {row['done']} of them changed something; no history broke a slot"
